@@ -1,0 +1,78 @@
+"""Model cards: what a bundled network is, where its weights lie, how it was made and how good it is."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .files import sha256_file
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The card of one bundled network.
+
+    Args:
+        name: How it is asked for, e.g. ``dcgan-scenes64``.
+        path: Its safetensors file.
+        sha256: The hash that the file must have.
+        summary: One sentence.
+        dataset: What it was trained on.
+        command: The command that trains it again.
+        seed: The seed of that training.
+        images_seen: Training images, repetitions counted.
+        hardware: What it was trained on.
+        duration: How long it took.
+        licence: Under which terms the weights may be used.
+        quality: Figures measured on held-out pictures, with n.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    summary: str
+    dataset: str
+    command: str
+    seed: int
+    images_seen: int
+    hardware: str
+    duration: str
+    licence: str
+    quality: Mapping[str, Any] = field(default_factory=dict)
+
+    def verified_path(self) -> Path:
+        """Return the path of the weights.
+
+        Raises:
+            FileNotFoundError: If the file is missing.
+            ValueError: If it is not the file that the card describes.
+        """
+        found = sha256_file(self.path)
+        if found != self.sha256:
+            raise ValueError(f"{self.path} has SHA-256 {found}; its card says {self.sha256}: reinstall, or mend the card")
+        return self.path
+
+
+def read_cards(folder: Path | str) -> dict[str, Card]:
+    """Read ``cards.toml`` of a package; its weights lie in ``weights/`` beside it.
+
+    Args:
+        folder: The folder that holds ``cards.toml``.
+
+    Raises:
+        FileNotFoundError: If there is no ``cards.toml``.
+        ValueError: If a card lacks an entry or has an unknown one.
+    """
+    path = Path(folder) / "cards.toml"
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    wanted = {entry.name for entry in fields(Card)} - {"name", "path"} | {"file"}
+    cards = {}
+    for name, table in tables.items():
+        if set(table) != wanted:
+            raise ValueError(f"{path}: card {name!r} lacks {sorted(wanted - set(table))}, has unknown {sorted(set(table) - wanted)}")
+        rest = {key: value for key, value in table.items() if key != "file"}
+        cards[name] = Card(name=name, path=Path(folder) / "weights" / table["file"], **rest)
+    return cards

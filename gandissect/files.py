@@ -1,0 +1,159 @@
+"""Reading and writing files that may be damaged, hostile or half written.
+
+A file appears whole or not at all: it is written under a temporary name, flushed, then renamed.
+Tensors are safetensors with a JSON header (``format``, ``version`` and what the format adds).
+Nothing here unpickles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+MAX_FILE_BYTES = 8 * 2**30
+"""No file larger than this is read."""
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds.
+
+    Args:
+        path: Where the finished file shall be. Its folder is made if missing.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: object) -> None:
+    """Write JSON, whole or not at all.
+
+    Raises:
+        ValueError: If a number is not finite.
+    """
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """Read a file of at most `MAX_FILE_BYTES`.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is a folder or too large.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no file {path}")
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(f"{path} has {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are read")
+    return path.read_bytes()
+
+
+def read_json(path: Path | str) -> Any:
+    """Read JSON.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not JSON, naming the file.
+    """
+    try:
+        return json.loads(read_bytes(path))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+
+
+def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON header as one safetensors file.
+
+    Args:
+        path: The file.
+        tensors: By name, any shapes and dtypes.
+        header: JSON values, with ``format`` (text) and ``version`` (whole number).
+
+    Raises:
+        ValueError: If the header lacks its format or version.
+    """
+    if not isinstance(header.get("format"), str) or not isinstance(header.get("version"), int):
+        raise ValueError(f"a header names its format and version; got {sorted(header)}")
+    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    data = save(ready, metadata={"header": json.dumps(header, allow_nan=False)})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def load_tensors(path: Path | str, format: str, version: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote.
+
+    Args:
+        path: The file.
+        format: The format that the header must name.
+        version: The newest version understood; older ones are accepted.
+
+    Returns:
+        The tensors by name, and the header.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or something else, naming the file and what is wrong.
+    """
+    data = read_bytes(path)
+    try:
+        tensors = load(data)
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["header"])
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} has no header of ours; expected a {format!r} file") from error
+    if not isinstance(header, dict) or header.get("format") != format:
+        found = header.get("format") if isinstance(header, dict) else None
+        raise ValueError(f"{path} holds {found!r}; expected {format!r}")
+    if not isinstance(header.get("version"), int) or not 1 <= header["version"] <= version:
+        raise ValueError(f"{path} is {format} version {header.get('version')!r}; versions 1 to {version} are understood")
+    return tensors, header
+
+
+def sha256_file(path: Path | str) -> str:
+    """Return the SHA-256 of a file, hexadecimal.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is a folder or too large.
+    """
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def hash_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of tensors and a JSON header, hexadecimal; the order of names does not matter."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

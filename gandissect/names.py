@@ -1,0 +1,34 @@
+"""Looking things up by name, with an error that helps."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def unknown(what: str, given: str, known: Iterable[str]) -> str:
+    """Say that a name is unknown, which one was perhaps meant, and which exist.
+
+    Args:
+        what: The kind of thing, e.g. ``"layer"``.
+        given: The name that was given.
+        known: The names that exist.
+    """
+    names = list(known)
+    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return f"unknown {what} {given!r}{hint} known: {', '.join(names) or 'none'}"
+
+
+def lookup(mapping: Mapping[str, T], name: str, what: str) -> T:
+    """Return ``mapping[name]``.
+
+    Raises:
+        KeyError: Naming the nearest match and every known name.
+    """
+    if name not in mapping:
+        raise KeyError(unknown(what, name, mapping))
+    return mapping[name]

@@ -1,0 +1,75 @@
+"""What the method needs of a generator and of a segmenter; nothing else is assumed of either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from .types import Concept, LayerInfo
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A GAN's generator whose layers have names.
+
+    It is always in eval mode: one image never depends on its batch mates, and one ``z`` is one image.
+    """
+
+    @property
+    def name(self) -> str:
+        """What to call it in a report, e.g. ``dcgan-scenes64``."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of architecture and weights, hexadecimal."""
+
+    @property
+    def layers(self) -> Mapping[str, LayerInfo]:
+        """The layers in order from input to output."""
+
+    @property
+    def z_dim(self) -> int:
+        """Length of a latent vector."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of an image."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Tensor:
+        """Return float32 ``[num_samples, z_dim]`` on CPU; row ``i`` depends on ``(seed, start + i)`` only."""
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Return the images of ``z``, float32 ``[batch, 3, H, W]``, nominally in [-1, 1]."""
+
+    def head(self, z: Tensor, layer: str) -> Tensor:
+        """Return the activations of a layer, ``[batch, unit, h, w]``."""
+
+    def tail(self, activation: Tensor, layer: str, z: Tensor) -> Tensor:
+        """Return the images that a layer's activations lead to; ``tail(head(z))`` is ``G(z)`` bit for bit."""
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A network that gives each pixel of an image at most one concept."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in a report, e.g. ``unet-scenes``."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of architecture and weights, hexadecimal."""
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """What it can name; ``concepts[i].index == i``."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Label images, float ``[batch, 3, H, W]`` in [-1, 1]: int64 ``[batch, H, W]``, -1 where nothing is named."""

@@ -1,0 +1,238 @@
+"""A training run that can be stopped at any moment: one loop for every network that is trained here.
+
+A run is a folder: ``settings.json``, ``checkpoint.pt`` (atomic), ``metrics.jsonl``, TensorBoard events
+where TensorBoard is installed, and the pictures of each snapshot. Step ``i`` of a task depends on the
+state and on ``i`` only, so a run that was interrupted and resumed ends like one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from .files import atomic_path, read_bytes, read_json, write_json, write_text
+
+logger = logging.getLogger(__name__)
+
+LOG_EVERY = 50
+"""Steps whose figures are averaged into one line of ``metrics.jsonl``."""
+
+
+class Trainable(Protocol):
+    """Networks with their optimizers, as the training loop sees them."""
+
+    images_per_step: int
+
+    def step(self, index: int) -> dict[str, float]:
+        """Train on one batch and return figures; all randomness derives from ``index``."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next step depends on."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+
+    def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
+        """Write pictures and weights into the run's folder, evaluate, and return figures."""
+
+
+def ema_decay(half_life_images: float, batch_size: int) -> float:
+    """Return the decay of one step after which an average has forgotten half in ``half_life_images`` images."""
+    return 0.5 ** (batch_size / half_life_images)
+
+
+@torch.no_grad()
+def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move an average of weights towards a model: ``average = decay * average + (1 - decay) * model``.
+
+    Floating-point buffers move likewise (batch-norm statistics belong to the weights they were measured
+    with); other buffers are copied.
+    """
+    averaged = average.state_dict(keep_vars=True)
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            averaged[name].data.lerp_(value, 1 - decay)
+        else:
+            averaged[name].data.copy_(value)
+
+
+def train(
+    task: Trainable,
+    folder: Path | str,
+    settings: Mapping[str, Any],
+    *,
+    num_steps: int,
+    snapshot_every: int,
+    checkpoint_every: int,
+) -> Path:
+    """Train a task to ``num_steps`` steps in all, from the folder's checkpoint if it has one.
+
+    Args:
+        task: What is trained.
+        folder: The run's folder; made if missing.
+        settings: JSON values that define the run; a folder with other settings is refused.
+        num_steps: Steps in all, 1 or more; those already done count.
+        snapshot_every: Steps between snapshots; one is always made at the end.
+        checkpoint_every: Steps between checkpoints; one is always written at the end and on Ctrl-C.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If the folder belongs to a run with other settings, or its checkpoint is damaged.
+        FloatingPointError: If a figure of a step is not finite.
+    """
+    if min(num_steps, snapshot_every, checkpoint_every) < 1:
+        raise ValueError("num_steps, snapshot_every and checkpoint_every are 1 or more")
+    run = _Run(task, Path(folder), settings)
+    run.resume()
+    bar = tqdm(total=num_steps * task.images_per_step, initial=run.images, unit="image", unit_scale=True, smoothing=0.05)
+    with bar, _deferred_interrupt() as interrupted:
+        while run.steps_done < num_steps:
+            run.advance()
+            bar.update(task.images_per_step)
+            last = run.steps_done == num_steps
+            if last or run.steps_done % snapshot_every == 0:
+                run.snapshot()
+            if last or interrupted.is_set() or run.steps_done % checkpoint_every == 0:
+                run.save()
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+    return run.folder
+
+
+class _Run:
+    """The folder of a run and how far it has come."""
+
+    def __init__(self, task: Trainable, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.task, self.folder, self.settings = task, folder, dict(settings)
+        self.steps_done, self.seconds = 0, 0.0
+        self._sums: dict[str, float] = {}
+        self._summed = 0
+        self._writer = _tensorboard(folder)
+
+    @property
+    def images(self) -> int:
+        return self.steps_done * self.task.images_per_step
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def _metrics(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    def resume(self) -> None:
+        known = self.folder / "settings.json"
+        if known.exists() and (found := read_json(known)) != self.settings:
+            raise ValueError(f"{self.folder} holds a run with other settings ({_difference(found, self.settings)}); "
+                             "give another folder, or the settings of that run to resume it")  # fmt: skip
+        write_json(known, self.settings)
+        if self._checkpoint.exists():
+            state = _load_checkpoint(self._checkpoint)
+            self.task.load_state_dict(state["task"])
+            self.steps_done, self.seconds = state["steps_done"], state["seconds"]
+            self._sums, self._summed = state["sums"], state["summed"]
+            logger.info("resumed %s at step %d", self.folder, self.steps_done)
+        self._drop_metrics_after(self.steps_done)
+
+    def advance(self) -> None:
+        begun = time.perf_counter()
+        figures = self.task.step(self.steps_done)
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(f"{name} is {value} at step {self.steps_done}; the last checkpoint is kept")
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._summed += 1
+        self.steps_done += 1
+        self.seconds += time.perf_counter() - begun
+        if self.steps_done % LOG_EVERY == 0:
+            self._log({name: total / self._summed for name, total in self._sums.items()})
+            self._sums, self._summed = {}, 0
+
+    def snapshot(self) -> None:
+        self._log(self.task.snapshot(self.folder, self.images))
+
+    def save(self) -> None:
+        state = {"task": self.task.state_dict(), "steps_done": self.steps_done, "seconds": self.seconds}
+        with atomic_path(self._checkpoint) as temporary:
+            torch.save(state | {"sums": self._sums, "summed": self._summed}, temporary)
+
+    def _log(self, figures: Mapping[str, float]) -> None:
+        if not figures:
+            return
+        line = {"step": self.steps_done, "images": self.images, "seconds": round(self.seconds, 3), **figures}
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        for name, value in figures.items():
+            if self._writer is not None:
+                self._writer.add_scalar(name, value, self.images)
+
+    def _drop_metrics_after(self, step: int) -> None:
+        if not self._metrics.exists():
+            return
+        lines = self._metrics.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        write_text(self._metrics, "".join(f"{line}\n" for line in kept))
+
+
+def _load_checkpoint(path: Path) -> dict[str, Any]:
+    read_bytes(path)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} is damaged; remove it to begin anew: {error}") from error
+    if not isinstance(state, dict) or not {"task", "steps_done", "seconds", "sums", "summed"} <= set(state):
+        raise ValueError(f"{path} is not a checkpoint of a training run")
+    return state
+
+
+def _difference(found: object, given: Mapping[str, Any]) -> str:
+    if not isinstance(found, dict):
+        return "unreadable"
+    names = sorted(name for name in {*found, *given} if found.get(name) != given.get(name))
+    return ", ".join(f"{name}: {found.get(name)!r} there, {given.get(name)!r} given" for name in names)
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn Ctrl-C into a flag, so that a step is never torn; a second Ctrl-C ends the program at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        logger.warning("stopping after this step; press Ctrl-C again to stop at once")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

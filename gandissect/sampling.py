@@ -1,0 +1,79 @@
+"""Seeded randomness: every draw is a function of (seed, stream, index), whatever came before it.
+
+A latent vector depends on its seed and its own index only, so samples do not change with the batch
+size, the number of devices, or how many are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+def derive_seed(seed: int, *stream: str | int) -> int:
+    """Return a 63-bit seed that depends on all arguments and on nothing else.
+
+    Args:
+        seed: The user's seed, any integer.
+        stream: What the numbers are for, e.g. ``("z", 17)``.
+    """
+    text = repr((int(seed), *stream)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+
+
+def make_rng(seed: int, *stream: str | int) -> torch.Generator:
+    """Return a CPU random generator for one stream of draws.
+
+    Args:
+        seed: The user's seed.
+        stream: What the numbers are for, e.g. ``("augment", step)``.
+    """
+    return torch.Generator().manual_seed(derive_seed(seed, *stream))
+
+
+def sample_z(num_samples: int, z_dim: int, seed: int = 0, start: int = 0) -> Tensor:
+    """Draw standard normal latent vectors, row by row.
+
+    Args:
+        num_samples: How many, 0 or more.
+        z_dim: Length of each, 1 or more.
+        seed: Which sequence.
+        start: Index of the first row; row ``i`` depends on ``(seed, start + i)`` only.
+
+    Returns:
+        float32 ``[num_samples, z_dim]`` on CPU.
+
+    Raises:
+        ValueError: If a count is out of range.
+    """
+    if num_samples < 0 or z_dim < 1 or start < 0:
+        raise ValueError(f"need num_samples >= 0, z_dim >= 1, start >= 0; got {num_samples}, {z_dim}, {start}")
+    z = torch.empty(num_samples, z_dim)
+    for row in range(num_samples):
+        z[row].normal_(generator=make_rng(seed, "z", start + row))
+    return z
+
+
+def blocks(num_samples: int, size: int, start: int = 0) -> Iterator[range]:
+    """Cut samples ``start .. start + num_samples - 1`` into blocks aligned to the sample index.
+
+    A block never crosses a multiple of ``size``, so that rounding is the same however work is divided.
+
+    Args:
+        num_samples: How many samples, 0 or more.
+        size: Samples a block, 1 or more.
+        start: Index of the first sample.
+
+    Raises:
+        ValueError: If a count is out of range.
+    """
+    if num_samples < 0 or size < 1 or start < 0:
+        raise ValueError(f"need num_samples >= 0, size >= 1, start >= 0; got {num_samples}, {size}, {start}")
+    stop = start + num_samples
+    while start < stop:
+        end = min(stop, (start // size + 1) * size)
+        yield range(start, end)
+        start = end

@@ -1,0 +1,91 @@
+"""The values that the toolkit passes around: frozen, checked when made, tensors on CPU and never written to.
+
+Axis names used everywhere: ``batch unit h w`` (a layer's grid), ``batch 3 H W`` (an image),
+``batch H W`` (labels), ``concept unit`` (a table of scores).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+UNLABELLED = -1
+"""The label of a pixel that belongs to no concept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """One thing that a segmenter names.
+
+    Args:
+        index: Its value in a label map, 0 or more.
+        name: Its name, e.g. ``"tree"``.
+        color: Red, green, blue, each 0-255.
+    """
+
+    index: int
+    name: str
+    color: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if self.index < 0:
+            raise ValueError(f"concept {self.name!r} has index {self.index}; an index is 0 or more")
+        if not self.name:
+            raise ValueError(f"concept {self.index} has no name")
+        if len(self.color) != 3 or not all(0 <= c <= 255 for c in self.color):
+            raise ValueError(f"concept {self.name!r} has color {self.color!r}; give three numbers from 0 to 255")
+
+    @property
+    def hex(self) -> str:
+        """The color as ``#rrggbb``."""
+        return "#{:02x}{:02x}{:02x}".format(*self.color)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInfo:
+    """The shape of a layer's activations for one sample.
+
+    Args:
+        units: Channels.
+        height: Rows of the layer's grid.
+        width: Columns of the layer's grid.
+    """
+
+    units: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if min(self.units, self.height, self.width) < 1:
+            raise ValueError(f"a layer has at least one unit, row and column; got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSet:
+    """Some units of one layer, in a meaningful order (best first).
+
+    Args:
+        layer: The layer's name.
+        units: Channel indices, each once.
+    """
+
+    layer: str
+    units: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.units)) != len(self.units):
+            raise ValueError(f"units of {self.layer!r} are listed more than once: {self.units}")
+        if any(unit < 0 for unit in self.units):
+            raise ValueError(f"units of {self.layer!r} are channel indices, 0 or more; got {self.units}")
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def top(self, count: int) -> UnitSet:
+        """Return the first ``count`` units."""
+        return UnitSet(self.layer, self.units[:count])
+
+
+def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort ``layer10`` after ``layer9``."""
+    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part)
