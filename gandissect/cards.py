@@ -52,7 +52,9 @@ class Card:
         """
         found = sha256_file(self.path)
         if found != self.sha256:
-            raise ValueError(f"{self.path} has SHA-256 {found}; its card says {self.sha256}: reinstall, or mend the card")
+            raise ValueError(
+                f"{self.path} has SHA-256 {found}; its card says {self.sha256}: reinstall, or mend the card"
+            )
         return self.path
 
 
@@ -72,7 +74,8 @@ def read_cards(folder: Path | str) -> dict[str, Card]:
     cards = {}
     for name, table in tables.items():
         if set(table) != wanted:
-            raise ValueError(f"{path}: card {name!r} lacks {sorted(wanted - set(table))}, has unknown {sorted(set(table) - wanted)}")
+            missing, odd = sorted(wanted - set(table)), sorted(set(table) - wanted)
+            raise ValueError(f"{path}: card {name!r} lacks {missing} and has the unknown {odd}")
         rest = {key: value for key, value in table.items() if key != "file"}
         cards[name] = Card(name=name, path=Path(folder) / "weights" / table["file"], **rest)
     return cards

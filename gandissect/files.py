@@ -135,7 +135,8 @@ def load_tensors(path: Path | str, format: str, version: int) -> tuple[dict[str,
         found = header.get("format") if isinstance(header, dict) else None
         raise ValueError(f"{path} holds {found!r}; expected {format!r}")
     if not isinstance(header.get("version"), int) or not 1 <= header["version"] <= version:
-        raise ValueError(f"{path} is {format} version {header.get('version')!r}; versions 1 to {version} are understood")
+        found = header.get("version")
+        raise ValueError(f"{path} is {format} version {found!r}; versions 1 to {version} are understood")
     return tensors, header
 
 

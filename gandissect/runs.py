@@ -52,7 +52,7 @@ class Trainable(Protocol):
 
 def ema_decay(half_life_images: float, batch_size: int) -> float:
     """Return the decay of one step after which an average has forgotten half in ``half_life_images`` images."""
-    return 0.5 ** (batch_size / half_life_images)
+    return float(0.5 ** (batch_size / half_life_images))
 
 
 @torch.no_grad()
@@ -100,7 +100,8 @@ def train(
         raise ValueError("num_steps, snapshot_every and checkpoint_every are 1 or more")
     run = _Run(task, Path(folder), settings)
     run.resume()
-    bar = tqdm(total=num_steps * task.images_per_step, initial=run.images, unit="image", unit_scale=True, smoothing=0.05)
+    total = num_steps * task.images_per_step
+    bar = tqdm(total=total, initial=run.images, unit="image", unit_scale=True, smoothing=0.05)
     with bar, _deferred_interrupt() as interrupted:
         while run.steps_done < num_steps:
             run.advance()
@@ -140,8 +141,10 @@ class _Run:
     def resume(self) -> None:
         known = self.folder / "settings.json"
         if known.exists() and (found := read_json(known)) != self.settings:
-            raise ValueError(f"{self.folder} holds a run with other settings ({_difference(found, self.settings)}); "
-                             "give another folder, or the settings of that run to resume it")  # fmt: skip
+            raise ValueError(
+                f"{self.folder} holds a run with other settings ({_difference(found, self.settings)}); "
+                "give another folder, or the settings of that run to resume it"
+            )
         write_json(known, self.settings)
         if self._checkpoint.exists():
             state = _load_checkpoint(self._checkpoint)

@@ -1,0 +1,29 @@
+# One command on a fresh machine with Python >= 3.11: each target makes .venv when it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= runs/demo
+
+.PHONY: demo test test-slow check explore clean
+
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,train]'
+	touch $@
+
+demo: $(VENV)/.installed  ## dissect the bundled generator and print where the report lies
+	$(BIN)/gandissect dissect --generator dcgan-scenes64 --segmenter unet-scenes --num-samples 1000 --out $(OUT)
+
+test: $(VENV)/.installed  ## the default tests
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(VENV)/.installed  ## all tests, the long ones too
+	$(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+
+check: $(VENV)/.installed  ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

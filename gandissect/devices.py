@@ -1,0 +1,24 @@
+"""Where to compute."""
+
+from __future__ import annotations
+
+import torch
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the device that a name stands for.
+
+    Args:
+        device: ``auto`` (CUDA, else MPS, else CPU), or a name that torch knows.
+
+    Raises:
+        ValueError: If torch does not know it or it is not there.
+    """
+    if device == "auto":
+        accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        device = next((name for name, there in accelerators.items() if there), "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {device!r} cannot be used here; give 'auto' or 'cpu'") from error
+    return torch.device(device)

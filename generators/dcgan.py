@@ -1,0 +1,95 @@
+"""DCGAN: a generator and a discriminator of strided convolutions with batch normalisation.
+
+``z [z_dim] -> layer1 [c, 4, 4] -> layer2 [c/2, 8, 8] -> ... -> output [3, size, size]``
+
+Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .base import LayeredGenerator
+
+SIZES = (16, 32, 64, 128, 256)
+
+
+class DCGAN(LayeredGenerator):
+    """The DCGAN generator.
+
+    Args:
+        size: Height and width of an image: 16, 32, 64, 128 or 256.
+        width: Units of the last layer; each layer before it has twice as many as the next.
+        z_dim: Length of a latent vector.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    Source: Radford et al. 2016, Sec. 3.
+    """
+
+    architecture = "dcgan"
+
+    def __init__(self, size: int = 64, width: int = 64, z_dim: int = 128) -> None:
+        super().__init__(z_dim, {"size": size, "width": width, "z_dim": z_dim})
+        depth = _depth(size, width)
+        units = [width * 2 ** (depth - 1 - i) for i in range(depth)]
+        self.add_module("layer1", _up(z_dim, units[0], stride=1, padding=0))
+        for i in range(1, depth):
+            self.add_module(f"layer{i + 1}", _up(units[i - 1], units[i], stride=2, padding=1))
+        self.output = nn.Sequential(nn.ConvTranspose2d(units[-1], 3, 4, 2, 1), nn.Tanh())
+        self.apply(_initialise)
+
+
+class DCGANDiscriminator(nn.Module):
+    """The DCGAN discriminator: one logit an image.
+
+    Args:
+        size: Height and width of an image.
+        width: Units of the first layer, doubled from layer to layer.
+
+    Source: Radford et al. 2016, Sec. 3.
+    """
+
+    def __init__(self, size: int = 64, width: int = 64) -> None:
+        super().__init__()
+        depth = _depth(size, width)
+        stages: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        for i in range(1, depth):
+            before, after = width * 2 ** (i - 1), width * 2**i
+            stages += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+        stages.append(nn.Conv2d(width * 2 ** (depth - 1), 1, 4, 1, 0))
+        self.stages = nn.Sequential(*stages)
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, float ``[batch]``: positive for images that look real."""
+        logits: Tensor = self.stages(images)
+        return logits.flatten(1).squeeze(1)
+
+
+def _depth(size: int, width: int) -> int:
+    if size not in SIZES:
+        raise ValueError(f"size is one of {SIZES}; got {size}")
+    if width < 1:
+        raise ValueError(f"width is 1 or more; got {width}")
+    return size.bit_length() - 3
+
+
+def _up(before: int, after: int, stride: int, padding: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False), nn.BatchNorm2d(after), nn.ReLU()
+    )
+
+
+@torch.no_grad()
+def _initialise(module: nn.Module) -> None:
+    """Draw weights from N(0, 0.02), batch-norm scales from N(1, 0.02), as the paper does."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,85 @@
+"""Generators by name or by file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gandissect.cards import Card, read_cards
+from gandissect.devices import resolve_device
+from gandissect.files import load_tensors, save_tensors
+from gandissect.names import lookup, unknown
+
+from .base import LayeredGenerator
+from .dcgan import DCGAN
+
+FORMAT, VERSION = "gandissect-generator", 1
+ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {cls.architecture: cls for cls in (DCGAN,)}
+FOLDER = Path(__file__).parent
+
+
+def cards() -> dict[str, Card]:
+    """Return the cards of the bundled generators by name."""
+    return read_cards(FOLDER)
+
+
+def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
+    """Load a bundled generator by name, or a saved one from its file.
+
+    Args:
+        name: A bundled name, or the path of a ``.safetensors`` file.
+        device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda`` or ``mps``.
+
+    Returns:
+        The generator in eval mode, float32, without gradients.
+
+    Raises:
+        KeyError: If the name is unknown.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged or holds something else.
+    """
+    bundled = cards()
+    if str(name) in bundled:
+        path = bundled[str(name)].verified_path()
+    elif Path(name).suffix == ".safetensors":
+        path = Path(name)
+    else:
+        raise KeyError(unknown("generator", str(name), bundled) + "; or give the path of a .safetensors file")
+    generator = read(path)
+    generator.name = str(name) if str(name) in bundled else path.stem
+    return generator.to(resolve_device(device))
+
+
+def save(generator: LayeredGenerator, path: Path | str, facts: Mapping[str, Any] | None = None) -> None:
+    """Write a generator as safetensors in half precision.
+
+    Args:
+        generator: Any architecture of this package.
+        path: The file.
+        facts: JSON values to keep with it, e.g. how it was trained.
+    """
+    halves = {
+        key: value.half() if value.is_floating_point() else value for key, value in generator.state_dict().items()
+    }
+    header = {"format": FORMAT, "version": VERSION, "architecture": generator.architecture}
+    save_tensors(path, halves, header | {"settings": generator.settings, "facts": dict(facts or {})})
+
+
+def read(path: Path | str) -> LayeredGenerator:
+    """Read what `save` wrote, onto the CPU.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or holds something else.
+    """
+    tensors, header = load_tensors(path, FORMAT, VERSION)
+    try:
+        generator = lookup(ARCHITECTURES, header["architecture"], "architecture")(**header["settings"])
+        generator.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} does not describe a generator of this version: {error}") from error
+    return generator.eval().requires_grad_(False)

@@ -1,0 +1,81 @@
+"""DiffAugment: the same differentiable changes to real and generated images before the discriminator.
+
+Images are float ``[batch, 3, H, W]`` in [-1, 1]. Each policy draws its own numbers for each image.
+
+Source: Zhao et al. 2020, arXiv 2006.10738, Sec. 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gandissect.names import lookup
+
+
+def color(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Shift brightness by up to 0.5, scale saturation by up to 2 and contrast by 0.5 to 1.5."""
+    shift = _uniform(images, rng) - 0.5
+    images = images + shift
+    grey = images.mean(dim=1, keepdim=True)
+    images = torch.lerp(grey, images, 2 * _uniform(images, rng))
+    middle = images.mean(dim=(1, 2, 3), keepdim=True)
+    return torch.lerp(middle, images, _uniform(images, rng) + 0.5)
+
+
+def translation(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Move each image by up to an eighth of its size; zeros come in at the border."""
+    height, width = images.shape[2:]
+    reach_y, reach_x = height // 8, width // 8
+    dy = torch.randint(0, 2 * reach_y + 1, (len(images), 1), generator=rng)
+    dx = torch.randint(0, 2 * reach_x + 1, (len(images), 1), generator=rng)
+    rows = (dy + torch.arange(height)).to(images.device)[:, None, :, None]
+    columns = (dx + torch.arange(width)).to(images.device)[:, None, None, :]
+    padded = functional.pad(images, (reach_x, reach_x, reach_y, reach_y))
+    padded = padded.gather(2, rows.expand(-1, images.shape[1], -1, padded.shape[3]))
+    return padded.gather(3, columns.expand(-1, images.shape[1], height, -1))
+
+
+def cutout(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Set a square of half the image's size to zero, anywhere, also partly outside."""
+    height, width = images.shape[2:]
+    top = torch.randint(-(height // 4), height - height // 4 + 1, (len(images), 1, 1), generator=rng)
+    left = torch.randint(-(width // 4), width - width // 4 + 1, (len(images), 1, 1), generator=rng)
+    rows, columns = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]
+    inside_rows = (rows >= top) & (rows < top + height // 2)
+    inside_columns = (columns >= left) & (columns < left + width // 2)
+    kept = ~(inside_rows & inside_columns)[:, None]
+    return images * kept.to(images.device, images.dtype)
+
+
+POLICIES: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "color": color,
+    "translation": translation,
+    "cutout": cutout,
+}
+"""The policies by name."""
+
+
+def diff_augment(images: Tensor, policies: Sequence[str], rng: torch.Generator) -> Tensor:
+    """Apply policies one after the other.
+
+    Args:
+        images: float ``[batch, 3, H, W]`` in [-1, 1].
+        policies: Names from `POLICIES`.
+        rng: Draws every number.
+
+    Raises:
+        KeyError: If there is no such policy.
+
+    Source: Zhao et al. 2020, Sec. 3.
+    """
+    for name in policies:
+        images = lookup(POLICIES, name, "augmentation")(images, rng)
+    return images
+
+
+def _uniform(images: Tensor, rng: torch.Generator) -> Tensor:
+    return torch.rand(len(images), 1, 1, 1, generator=rng).to(images.device, images.dtype)

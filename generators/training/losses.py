@@ -1,0 +1,100 @@
+"""What the discriminator and the generator minimise, as functions of logits.
+
+``real`` and ``fake`` are the discriminator's logits, float ``[batch]``, positive for "looks real".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Discriminator = Callable[[Tensor], Tensor]
+
+
+def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Return ``E[softplus(-real)] + E[softplus(fake)]``.
+
+    Source: Goodfellow et al. 2014, Eq. 1.
+    """
+    return functional.softplus(-real).mean() + functional.softplus(fake).mean()
+
+
+def logistic_generator(fake: Tensor) -> Tensor:
+    """Return ``E[softplus(-fake)]``, the non-saturating loss.
+
+    Source: Goodfellow et al. 2014, Sec. 3.
+    """
+    return functional.softplus(-fake).mean()
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Return ``E[max(0, 1 - real)] + E[max(0, 1 + fake)]``.
+
+    Source: Miyato et al. 2018, Eq. 16.
+    """
+    return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
+
+
+def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Return ``E[fake] - E[real]``; it wants `gradient_penalty`.
+
+    Source: Arjovsky et al. 2017, Eq. 2.
+    """
+    return fake.mean() - real.mean()
+
+
+def mean_generator(fake: Tensor) -> Tensor:
+    """Return ``-E[fake]``, the generator's part of the hinge and the Wasserstein loss."""
+    return -fake.mean()
+
+
+def r1_penalty(discriminator: Discriminator, real: Tensor) -> Tensor:
+    """Return ``E[|grad D(real)|^2] / 2``; multiply by gamma.
+
+    Args:
+        discriminator: From images ``[batch, 3, H, W]`` to logits ``[batch]``.
+        real: Real images.
+
+    Source: Mescheder et al. 2018, Eq. 9.
+    """
+    real = real.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
+
+
+def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
+    """Return ``E[(|grad D(x)| - 1)^2]`` at points x between real and fake images; multiply by lambda.
+
+    Args:
+        discriminator: From images ``[batch, 3, H, W]`` to logits ``[batch]``.
+        real: Real images.
+        fake: As many generated ones.
+        rng: Draws the mixing weights.
+
+    Source: Gulrajani et al. 2017, Eq. 3.
+    """
+    weight = torch.rand(len(real), 1, 1, 1, generator=rng).to(real.device)
+    between = torch.lerp(real.detach(), fake.detach(), weight).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A pair of losses and the weight of the gradient penalty that belongs to them."""
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    penalty_weight: float = 0.0
+
+
+LOSSES = {
+    "logistic": Loss(logistic_discriminator, logistic_generator),
+    "hinge": Loss(hinge_discriminator, mean_generator),
+    "wgan-gp": Loss(wasserstein_discriminator, mean_generator, penalty_weight=10.0),
+}
+"""The losses by name."""
