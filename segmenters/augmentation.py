@@ -1,0 +1,150 @@
+"""What a segmenter shall not depend on, made random: pure functions of (images, labels, rng).
+
+Pictures are enlarged, turned, recoloured, blurred, reduced and enlarged again, and made noisy, so that a network that
+learned from photographs also reads the small, soft samples of a generator.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .unet import resize
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far pictures are changed; 0 switches a change off.
+
+    Args:
+        min_crop: Smallest side of a random crop, as a share of the picture's; 1 takes all of it.
+        max_aspect: Largest ratio by which the crop is stretched, 1 or more.
+        max_degrees: Largest turn.
+        color: Strength of brightness, contrast, saturation and tint, 0 to 1.
+        small: Share of pictures that are reduced and enlarged again.
+        min_small: Fewest pixels a side they are reduced to.
+        blur: Share of pictures that are blurred.
+        max_sigma: Largest standard deviation of the blur in pixels.
+        max_noise: Largest standard deviation of the noise (images span [-1, 1]).
+    """
+
+    min_crop: float = 0.5
+    max_aspect: float = 1.25
+    max_degrees: float = 6.0
+    color: float = 0.5
+    small: float = 0.5
+    min_small: int = 40
+    blur: float = 0.3
+    max_sigma: float = 1.5
+    max_noise: float = 0.08
+
+    def __post_init__(self) -> None:
+        shares = (self.min_crop, self.color, self.small, self.blur)
+        if not all(0 <= share <= 1 for share in shares) or self.min_crop == 0:
+            raise ValueError(f"min_crop, color, small and blur are shares from 0 to 1 (min_crop above 0); got {shares}")
+        if self.max_aspect < 1 or self.min_small < 1 or min(self.max_degrees, self.max_sigma, self.max_noise) < 0:
+            raise ValueError(f"an augmentation is out of range: {self}")
+
+
+NO_AUGMENTATION = Augmentation(1.0, 1.0, 0.0, 0.0, 0.0, 1, 0.0, 0.0, 0.0)
+
+
+def augment(
+    images: Tensor, labels: Tensor, size: int, settings: Augmentation, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Change a batch at random, pictures and labels alike.
+
+    Args:
+        images: float32 ``[batch, 3, H, W]`` in [-1, 1].
+        labels: int64 ``[batch, H, W]``.
+        size: Height and width of the result in pixels.
+        settings: How far.
+        rng: The only source of randomness.
+
+    Returns:
+        float32 ``[batch, 3, size, size]`` in [-1, 1] and int64 ``[batch, size, size]``; pixels from outside the
+        picture are -1.
+    """
+    images, labels = warp(images, labels, size, settings, rng)
+    images = recolor(images, settings.color, rng)
+    images = blur(images, settings.blur, settings.max_sigma, rng)
+    images = shrink(images, settings.small, settings.min_small, rng)
+    return add_noise(images, settings.max_noise, rng), labels
+
+
+def warp(
+    images: Tensor, labels: Tensor, size: int, settings: Augmentation, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Cut a random crop out of each picture, stretched and turned, and resize it (bilinearly; labels by nearest)."""
+    if settings.min_crop == 1 and settings.max_aspect == 1 and settings.max_degrees == 0:
+        small = functional.interpolate(labels[:, None].float(), size=(size, size), mode="nearest-exact")
+        return resize(images, (size, size)), small[:, 0].long()
+    scale, aspect, angle, right, down = torch.rand(5, len(images), generator=rng)
+    scale = settings.min_crop + (1 - settings.min_crop) * scale
+    aspect = torch.exp((2 * aspect - 1) * 0.5 * math.log(settings.max_aspect))
+    angle = torch.deg2rad((2 * angle - 1) * settings.max_degrees)
+    wide, high = (scale * aspect).clamp(max=1), (scale / aspect).clamp(max=1)
+    rows = [
+        torch.stack([wide * angle.cos(), -high * angle.sin(), (2 * right - 1) * (1 - wide)], 1),
+        torch.stack([wide * angle.sin(), high * angle.cos(), (2 * down - 1) * (1 - high)], 1),
+    ]
+    grid = functional.affine_grid(torch.stack(rows, 1), [len(images), 3, size, size], align_corners=False)
+    warped = functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    shifted = (labels + 1)[:, None].float()  # so that the padding's 0 becomes -1
+    moved = functional.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return warped, moved[:, 0].round().long() - 1
+
+
+def recolor(images: Tensor, strength: float, rng: torch.Generator) -> Tensor:
+    """Change brightness, contrast, saturation and tint of each picture."""
+    if strength == 0:
+        return images
+    draws = (2 * torch.rand(len(images), 6, 1, 1, generator=rng) - 1) * strength
+    brightness, contrast, saturation, tint = draws[:, :1], draws[:, 1:2], draws[:, 2:3], draws[:, 3:]
+    mean = images.mean((1, 2, 3), keepdim=True)
+    images = (images - mean) * torch.exp(contrast) + mean
+    grey = images.mean(1, keepdim=True)
+    images = (images - grey) * (1 + saturation) + grey
+    return (images + 0.8 * brightness + 0.3 * tint).clamp(-1, 1)
+
+
+def blur(images: Tensor, share: float, max_sigma: float, rng: torch.Generator) -> Tensor:
+    """Blur a share of the pictures with a Gaussian of random width."""
+    if share == 0 or max_sigma == 0:
+        return images
+    chosen, sigma = torch.rand(2, len(images), generator=rng)
+    sigma = torch.where(chosen < share, 0.05 + sigma * max_sigma, 0.05)  # 0.05 pixels: no blur
+    reach = math.ceil(2 * max_sigma)
+    offsets = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    kernels = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
+    kernels = (kernels / kernels.sum(1, keepdim=True)).repeat_interleave(3, 0)
+    flat = functional.pad(images, (reach,) * 4, mode="replicate").reshape(
+        1, -1, *(n + 2 * reach for n in images.shape[2:])
+    )
+    flat = functional.conv2d(flat, kernels[:, None, :, None], groups=len(kernels))
+    return functional.conv2d(flat, kernels[:, None, None, :], groups=len(kernels)).view_as(images)
+
+
+def shrink(images: Tensor, share: float, min_size: int, rng: torch.Generator) -> Tensor:
+    """Reduce a share of the square pictures to a random size and enlarge them again."""
+    full = images.shape[-1]
+    if share == 0 or min_size >= full:
+        return images
+    chosen, amount = torch.rand(2, len(images), generator=rng).tolist()
+    parts = []
+    for image, choice, part in zip(images[:, None].unbind(), chosen, amount, strict=True):
+        size = round(min_size * (full / min_size) ** part)
+        parts.append(resize(resize(image, (size, size)), (full, full)) if choice < share else image)
+    return torch.cat(parts)
+
+
+def add_noise(images: Tensor, max_noise: float, rng: torch.Generator) -> Tensor:
+    """Add Gaussian noise of a random strength to each picture."""
+    if max_noise == 0:
+        return images
+    strength = torch.rand(len(images), 1, 1, 1, generator=rng) ** 2 * max_noise
+    return (images + strength * torch.randn(images.shape, generator=rng)).clamp(-1, 1)

@@ -1,0 +1,165 @@
+"""New sources from old ones: a part of one, several in a row, the same pictures under other concepts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from gandissect.names import unknown
+from gandissect.types import UNLABELLED, Concept
+
+from . import Batch, ImageSource
+
+
+def check_size(size: int) -> None:
+    """Refuse a size that no picture can have.
+
+    Raises:
+        ValueError: If it is not from 1 to 4096.
+    """
+    if not 1 <= size <= 4096:
+        raise ValueError(f"size is 1 to 4096 pixels; got {size}")
+
+
+def check_indices(indices: Sequence[int], length: int) -> None:
+    """Refuse an index that a source of ``length`` pictures does not have.
+
+    Raises:
+        IndexError: Naming it.
+    """
+    wrong = [index for index in indices if not 0 <= index < length]
+    if wrong or not indices:
+        raise IndexError(f"picture {wrong[0]} of {length}" if wrong else "a batch has at least one picture")
+
+
+class Subset:
+    """Some pictures of a source.
+
+    Args:
+        source: The source.
+        indices: Which of its pictures, in order.
+        label: What to add to the source's name.
+    """
+
+    def __init__(self, source: ImageSource, indices: Sequence[int], label: str) -> None:
+        check_indices(indices, len(source))
+        self._source, self._indices = source, tuple(indices)
+        self.name, self.size, self.concepts = f"{source.name} ({label})", source.size, source.concepts
+        self.groups: tuple[tuple[int, ...], ...] = groups_of(source)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+        """Return pictures by their index in the subset."""
+        check_indices(indices, len(self))
+        return self._source.batch([self._indices[index] for index in indices], rng)
+
+
+class Concatenation:
+    """Several sources in a row; see `concat`."""
+
+    def __init__(self, sources: Sequence[ImageSource]) -> None:
+        first = sources[0]
+        self.name, self.size, self.concepts = " + ".join(source.name for source in sources), first.size, first.concepts
+        self._sources = tuple(sources)
+        self.groups: tuple[tuple[int, ...], ...] = next((groups for s in sources if (groups := groups_of(s))), ())
+
+    def __len__(self) -> int:
+        return sum(len(source) for source in self._sources)
+
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+        """Return pictures by their index in the row."""
+        check_indices(indices, len(self))
+        parts = [self._locate(index) for index in indices]
+        batches = [self._sources[which].batch([index], rng) for which, index in parts]
+        labels = [batch.labels for batch in batches if batch.labels is not None]
+        images = torch.cat([batch.images for batch in batches])
+        return Batch(images, torch.cat(labels) if labels else None)
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        for which, source in enumerate(self._sources):
+            if index < len(source):
+                return which, index
+            index -= len(source)
+        raise IndexError(index)
+
+
+class Remapped:
+    """A source under other concepts; see `remap`."""
+
+    def __init__(
+        self, source: ImageSource, concepts: Sequence[Concept], mapping: Mapping[str, str | tuple[str, ...]]
+    ) -> None:
+        self._source = source
+        self.name, self.size, self.concepts = source.name, source.size, tuple(concepts)
+        indices = {concept.name: concept.index for concept in concepts}
+        self.groups: tuple[tuple[int, ...], ...] = ()
+        self._table = torch.full((len(source.concepts) + 1,), UNLABELLED)  # its last entry serves the index -1
+        own = {concept.name: concept.index for concept in source.concepts}
+        for given, wanted in mapping.items():
+            names = (wanted,) if isinstance(wanted, str) else wanted
+            for name, known in ((given, own), *((name, indices) for name in names)):
+                if name not in known:
+                    raise KeyError(unknown("concept", name, known))
+            self._table[own[given]] = self._value(tuple(indices[name] for name in names))
+
+    def _value(self, targets: tuple[int, ...]) -> int:
+        if len(targets) == 1:
+            return targets[0]
+        if targets not in self.groups:
+            self.groups = (*self.groups, targets)
+        return len(self.concepts) + self.groups.index(targets)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+        """Return the source's pictures with their labels renumbered."""
+        batch = self._source.batch(indices, rng)
+        return Batch(batch.images, None if batch.labels is None else self._table[batch.labels])
+
+
+def groups_of(source: ImageSource) -> tuple[tuple[int, ...], ...]:
+    """Return the groups of a source: the label ``len(concepts) + g`` says "one of the concepts ``groups[g]``"."""
+    groups: tuple[tuple[int, ...], ...] = getattr(source, "groups", ())
+    return groups
+
+
+def concat(sources: Sequence[ImageSource]) -> ImageSource:
+    """Put sources in a row, the first one's pictures first.
+
+    Raises:
+        ValueError: If there are none, or their sizes, concepts or groups differ.
+    """
+    if not sources:
+        raise ValueError("no sources to put in a row")
+    for source in sources[1:]:
+        for what in ("size", "concepts"):
+            if getattr(source, what) != getattr(sources[0], what):
+                raise ValueError(f"{sources[0].name} and {source.name} differ in {what}; remap or resize one")
+    if len({groups for source in sources if (groups := groups_of(source))}) > 1:
+        raise ValueError("the sources have different groups of concepts; remap them alike")
+    return Concatenation(sources)
+
+
+def remap(
+    source: ImageSource, concepts: Sequence[Concept], mapping: Mapping[str, str | tuple[str, ...]]
+) -> ImageSource:
+    """Give a labelled source other concepts.
+
+    Args:
+        source: A source with labels.
+        concepts: The concepts that its labels shall index into.
+        mapping: From a concept's name in ``source`` to one in ``concepts``. Several names mean "one of these, which
+            is not known": such pixels get a label of ``len(concepts)`` or more (`groups_of`), which the training and
+            `evaluate` understand. A concept that is not named here becomes unlabelled.
+
+    Raises:
+        KeyError: If a name is unknown, with the nearest match.
+        ValueError: If the source has no labels.
+    """
+    if not source.concepts:
+        raise ValueError(f"{source.name} has no labels to remap")
+    return Remapped(source, concepts, mapping)

@@ -1,0 +1,135 @@
+"""From one picture file, or one label file, to an array: every mode that a photograph comes in, every way it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 100_000_000
+"""A picture with more pixels than this is refused before it is decoded."""
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+"""What is taken for a picture."""
+
+_ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError(
+                    f"{path} has {picture.width} x {picture.height} pixels; at most {MAX_PIXELS:,} are read: reduce it"
+                )
+            yield picture
+    except FileNotFoundError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path} is not a picture that can be read ({path.stat().st_size} bytes)") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} is too large: {error}") from error
+    except (OSError, SyntaxError, EOFError) as error:
+        raise ValueError(f"{path} is broken or truncated: {error}") from error
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return width and height of a picture as it is looked at (after its EXIF orientation), from its header alone.
+
+    Raises:
+        ValueError: If it is no picture or too large, naming it.
+    """
+    with _opened(path) as picture:
+        turned = picture.getexif().get(_ORIENTATION) in _TURNED
+        return (picture.height, picture.width) if turned else picture.size
+
+
+def read_picture(path: Path, short_side: int) -> NDArray[np.uint8]:
+    """Decode a picture, turn it upright and resize it so that its short side has ``short_side`` pixels.
+
+    Grey and 16-bit pictures become 8-bit RGB; what is transparent is laid on white; CMYK is converted; the EXIF
+    orientation is applied. Resized with a Lanczos filter, whichever way the size changes.
+
+    Args:
+        path: The file.
+        short_side: Pixels, 1 or more.
+
+    Returns:
+        uint8 ``[H, W, 3]``.
+
+    Raises:
+        ValueError: If it is broken, truncated or too large, naming the file and what is wrong.
+    """
+    with _opened(path) as picture:
+        if picture.format == "JPEG":
+            picture.draft(picture.mode, (2 * short_side, 2 * short_side))
+        upright = _as_rgb(ImageOps.exif_transpose(picture), path)
+    return np.array(upright.resize(resized(upright.size, short_side, path), Image.Resampling.LANCZOS))
+
+
+def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> NDArray[np.int32]:
+    """Decode a label map (an index PNG, with or without a palette) and resize it by nearest neighbour.
+
+    Args:
+        path: The file.
+        picture: Width and height of the picture it belongs to, upright.
+        short_side: Pixels, 1 or more.
+
+    Returns:
+        int32 ``[H, W]``, the index of each pixel as stored.
+
+    Raises:
+        ValueError: If it is broken, not an index map, or not of the picture's size, naming it.
+    """
+    with _opened(path) as labels:
+        if labels.mode not in ("L", "P", "1", "I", "I;16"):
+            raise ValueError(
+                f"{path} is {labels.mode}; labels are one index a pixel (8-bit grey or palette), not colours"
+            )
+        if labels.size != picture:
+            turned = "; the picture has an EXIF orientation, and labels must match it upright"
+            hint = turned if labels.size == picture[::-1] else ""
+            raise ValueError(
+                f"{path} is {labels.width} x {labels.height}, its picture {picture[0]} x {picture[1]}{hint}"
+            )
+        size = resized(picture, short_side, path)
+        return np.asarray(labels.resize(size, Image.Resampling.NEAREST)).astype(np.int32)
+
+
+def resized(size: tuple[int, int], short_side: int, path: Path) -> tuple[int, int]:
+    """Return width and height once the short side has ``short_side`` pixels.
+
+    Raises:
+        ValueError: If the result would be too large, naming the file.
+    """
+    scale = short_side / min(size)
+    width, height = (max(short_side, round(side * scale)) for side in size)
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{path} is {size[0]} x {size[1]}: too narrow to be resized to a short side of {short_side}")
+    return width, height
+
+
+def _as_rgb(picture: Image.Image, path: Path) -> Image.Image:
+    if picture.mode.startswith("I"):
+        return _from_16_bit(picture, path)
+    if picture.mode == "F":
+        raise ValueError(f"{path} has floating-point pixels of unknown range; save it with 8 or 16 bits")
+    if picture.mode in ("LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+    if picture.mode == "RGBA":
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _from_16_bit(picture: Image.Image, path: Path) -> Image.Image:
+    values = np.asarray(picture).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError(f"{path} has pixels from {values.min()} to {values.max()}; 16 bits hold 0 to 65535")
+    return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")

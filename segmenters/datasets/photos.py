@@ -1,0 +1,245 @@
+"""A folder of photographs, labelled or not, as a source of square pictures.
+
+A labelled folder holds ``images/NAME.jpg``, ``labels/NAME.png`` (one class index a pixel), ``classes.json`` (a list of
+``{"index": 3, "name": "door", "color": [128, 128, 0]}``, the colour optional) and split files (``train.txt``: one name
+a line). Any other folder is taken as pictures without labels, sub-folders included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from gandissect.files import read_json
+from gandissect.names import unknown
+from gandissect.sampling import derive_seed
+from gandissect.types import UNLABELLED, Concept
+
+from ..colors import index_color
+from . import Batch
+from .combining import Subset, check_indices, check_size
+from .decoding import EXTENSIONS, picture_size, read_labels, read_picture, resized
+
+MAX_RESIDENT_BYTES = 8 * 2**30
+"""Pictures stay decoded in memory while they need no more than this."""
+
+
+class Photos:
+    """Square views of the photographs of a folder.
+
+    Each picture is resized once so that its short side has ``size * margin`` pixels (Lanczos; labels by nearest
+    neighbour). The training view is a random crop with a random flip, the evaluation view the centre crop. While all
+    pictures fit into ``max_resident_bytes`` they are decoded here and stay in memory as uint8, so that a broken file
+    is found at once; else they are decoded whenever they are asked for, which is slow.
+
+    Args:
+        folder: The folder.
+        size: Height and width of the views in pixels, 1 or more.
+        split: Name of a split file without ``.txt``, e.g. ``"train"``; None takes every picture.
+        margin: Short side over ``size``, 1 or more: the room that the random crop has.
+        unlabelled: Names of classes whose pixels belong to no concept, e.g. ``("various",)``.
+        max_resident_bytes: See above.
+
+    Raises:
+        FileNotFoundError: If the folder, its split file, a picture or a label map is missing.
+        ValueError: If a file is broken or does not fit the others, naming it.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        size: int,
+        split: str | None = None,
+        *,
+        margin: float = 1.125,
+        unlabelled: Iterable[str] = (),
+        max_resident_bytes: int = MAX_RESIDENT_BYTES,
+    ) -> None:
+        check_size(size)
+        if not 1 <= margin <= 4:
+            raise ValueError(f"margin is a factor from 1 to 4; got {margin}")
+        self._folder, self._size, self._split = Path(folder), size, split
+        self._short = round(size * margin)
+        self._labelled = (self._folder / "classes.json").exists()
+        self._files = _files(self._folder, split, self._labelled)
+        self._concepts, self._table = self._classes(tuple(unlabelled))
+        sizes = [picture_size(file) for file in self._files]
+        bytes_a_pixel = 4 if self._labelled else 3
+        need = sum(bytes_a_pixel * w * h for w, h in (resized(s, self._short, self._folder) for s in sizes))
+        self._sizes = sizes
+        self._resident: list[tuple[Tensor, Tensor | None]] | None = None
+        if need <= max_resident_bytes:
+            progress = tqdm(range(len(sizes)), desc=f"decoding {self.name}", unit="picture", leave=False, delay=2)
+            self._resident = [self._read(index) for index in progress]
+
+    @property
+    def name(self) -> str:
+        """The folder's name, and the split's."""
+        return f"{self._folder.name}/{self._split}" if self._split else self._folder.name
+
+    @property
+    def size(self) -> int:
+        """Height and width of the views in pixels."""
+        return self._size
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """The concepts, numbered from 0 without gaps; none without labels."""
+        return self._concepts
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The pictures' paths inside the folder, in order."""
+        return tuple(file.relative_to(self._folder).as_posix() for file in self._files)
+
+    @property
+    def resident(self) -> bool:
+        """Whether the pictures lie decoded in memory."""
+        return self._resident is not None
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+        """Return the pictures of these indices, as `ImageSource` says.
+
+        Args:
+            indices: Each from 0 to ``len(self) - 1``.
+            rng: For the training view; None gives the evaluation view.
+
+        Raises:
+            IndexError: If an index is out of range.
+        """
+        check_indices(indices, len(self))
+        draws = torch.full((len(indices), 3), 0.5) if rng is None else torch.rand(len(indices), 3, generator=rng)
+        views = [self._view(index, *draw) for index, draw in zip(indices, draws.tolist(), strict=True)]
+        labels = torch.stack([view[1] for view in views if view[1] is not None]).long() if self._labelled else None
+        return Batch(torch.stack([view[0] for view in views]), labels)
+
+    def hold_out(self, fraction: float, seed: int = 0) -> tuple[Subset, Subset]:
+        """Split into pictures to train on and pictures to judge by.
+
+        A picture's side depends on its path inside the folder and the seed only, so that adding pictures moves none.
+
+        Args:
+            fraction: Expected share of the second part, between 0 and 1.
+            seed: Which split.
+
+        Raises:
+            ValueError: If the fraction is out of range or leaves a part empty.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"the fraction held out lies between 0 and 1; got {fraction}")
+        held = [derive_seed(seed, "hold out", name) < fraction * 2**63 for name in self.names]
+        parts = [[index for index, out in enumerate(held) if out is side] for side in (False, True)]
+        if not all(parts):
+            raise ValueError(f"holding {fraction} of the {len(self)} pictures of {self.name} out leaves a part empty")
+        return Subset(self, parts[0], "trained on"), Subset(self, parts[1], "held out")
+
+    def _view(self, index: int, down: float, across: float, flip: float) -> tuple[Tensor, Tensor | None]:
+        image, labels = self._read(index) if self._resident is None else self._resident[index]
+        top = min(int(down * (image.shape[1] - self._size + 1)), image.shape[1] - self._size)
+        left = min(int(across * (image.shape[2] - self._size + 1)), image.shape[2] - self._size)
+        area = (..., slice(top, top + self._size), slice(left, left + self._size))
+        crop = [part[area].flip(-1) if flip > 0.5 else part[area] for part in (image, labels) if part is not None]
+        return crop[0], crop[1] if labels is not None else None
+
+    def _read(self, index: int) -> tuple[Tensor, Tensor | None]:
+        image = torch.from_numpy(read_picture(self._files[index], self._short)).permute(2, 0, 1).contiguous()
+        if not self._labelled:
+            return image, None
+        path = self._folder / "labels" / f"{self._files[index].stem}.png"
+        if not path.exists():
+            raise FileNotFoundError(f"{self._files[index]} has no labels: {path} is missing")
+        stored = read_labels(path, self._sizes[index], self._short)
+        inside = (stored >= 0) & (stored < len(self._table))
+        known = inside & (self._table[np.where(inside, stored, 0)] != _NO_CLASS)
+        if not known.all():
+            raise ValueError(f"{path} has the class index {stored[~known][0]}, which classes.json does not have")
+        return image, torch.from_numpy(self._table[stored])
+
+    def _classes(self, unlabelled: tuple[str, ...]) -> tuple[tuple[Concept, ...], np.ndarray]:
+        if not self._labelled:
+            if unlabelled:
+                raise ValueError(f"{self._folder} has no classes.json, so no class {unlabelled[0]!r} to leave out")
+            return (), np.empty(0, np.int16)
+        classes = _read_classes(self._folder / "classes.json")
+        for name in unlabelled:
+            if name not in {concept.name for concept in classes}:
+                raise ValueError(unknown("class", name, [concept.name for concept in classes]))
+        table = np.full(max(concept.index for concept in classes) + 1, _NO_CLASS, np.int16)
+        kept = [concept for concept in classes if concept.name not in unlabelled]
+        table[[concept.index for concept in classes]] = UNLABELLED
+        for index, concept in enumerate(kept):
+            table[concept.index] = index
+        return tuple(Concept(index, concept.name, concept.color) for index, concept in enumerate(kept)), table
+
+
+_NO_CLASS = -2
+
+
+def _files(folder: Path, split: str | None, labelled: bool) -> list[Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}")
+    root = folder / "images" if labelled else folder
+    found = sorted(file for file in root.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+    if not found:
+        raise ValueError(f"{root} holds no pictures ({', '.join(EXTENSIONS)})")
+    if labelled:
+        _refuse_twins(found)
+    return found if split is None else _chosen(found, folder, split)
+
+
+def _refuse_twins(files: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for file in files:
+        if file.stem in seen:
+            raise ValueError(f"{seen[file.stem]} and {file} share one name, so one label map; rename one")
+        seen[file.stem] = file
+
+
+def _chosen(found: Sequence[Path], folder: Path, split: str) -> list[Path]:
+    path = folder / f"{split}.txt"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{folder}: {unknown('split', split, sorted(file.stem for file in folder.glob('*.txt')))}"
+        )
+    by_name = {key: file for file in found for key in (file.stem, file.name)}
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    wanted = [line for line in lines if line]
+    missing = [name for name in wanted if name not in by_name]
+    if missing:
+        raise FileNotFoundError(
+            f"{path} names {missing[0]!r}, of which there is no picture ({len(missing)} such names)"
+        )
+    files = [by_name[name] for name in wanted]
+    if not files or len(set(files)) != len(files):
+        raise ValueError(f"{path} {'names a picture twice' if files else 'is empty'}")
+    return files
+
+
+def _read_classes(path: Path) -> list[Concept]:
+    entries = read_json(path)
+    try:
+        classes = [Concept(entry["index"], entry["name"], _color(entry)) for entry in entries]
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} is a list of entries with index, name and perhaps color; wrong is {error}") from error
+    for what in ("index", "name"):
+        if not classes or len({getattr(concept, what) for concept in classes}) != len(classes):
+            raise ValueError(f"{path} {f'gives one {what} twice' if classes else 'lists no class'}")
+    if max(concept.index for concept in classes) > 65535:
+        raise ValueError(f"{path} has an index above 65535, which no label map can hold")
+    return sorted(classes, key=lambda concept: concept.index)
+
+
+def _color(entry: dict[str, object]) -> tuple[int, int, int]:
+    given = entry.get("color")
+    if isinstance(given, (list, tuple)):
+        red, green, blue = (int(value) for value in given)
+        return red, green, blue
+    return index_color(int(str(entry["index"])))

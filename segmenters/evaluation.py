@@ -1,0 +1,154 @@
+"""How well a segmenter labels pictures whose labels are known: one confusion matrix, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gandissect.protocols import Segmenter
+from gandissect.sampling import blocks
+from gandissect.types import UNLABELLED
+
+from .datasets import ImageSource
+from .datasets.combining import groups_of
+from .unet import resize
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Agreement with the truth over all labelled pixels of some pictures.
+
+    Args:
+        concepts: Names, in order.
+        confusion: int64 ``[truth, prediction]``; one more column than rows: its last counts pixels left unlabelled.
+        num_images: Pictures.
+        source: Where they are from.
+    """
+
+    concepts: tuple[str, ...]
+    confusion: Tensor
+    num_images: int
+    source: str
+
+    @property
+    def iou(self) -> dict[str, float]:
+        """Intersection over union of each concept that the truth or the prediction has anywhere.
+
+        ``IoU_c = n_cc / (sum_j n_cj + sum_i n_ic - n_cc)``; a concept absent from both has none.
+        """
+        hits = self.confusion.diagonal()
+        union = self.confusion.sum(1) + self.confusion[:, :-1].sum(0) - hits
+        return {
+            name: hit / either
+            for name, hit, either in zip(self.concepts, hits.tolist(), union.tolist(), strict=True)
+            if either
+        }
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The concepts that neither truth nor prediction has; the mean leaves them out."""
+        return tuple(name for name in self.concepts if name not in self.iou)
+
+    @property
+    def mean_iou(self) -> float:
+        """The mean of `iou`, 0 where nothing is labelled."""
+        return sum(self.iou.values()) / max(1, len(self.iou))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of labelled pixels that are labelled rightly."""
+        return int(self.confusion.diagonal().sum()) / max(1, int(self.confusion.sum()))
+
+    def record(self) -> dict[str, Any]:
+        """Return the figures as JSON values."""
+        return {
+            "source": self.source,
+            "num_images": self.num_images,
+            "mean_iou": round(self.mean_iou, 4),
+            "accuracy": round(self.accuracy, 4),
+            "iou": {name: round(value, 4) for name, value in self.iou.items()},
+            "absent": list(self.absent),
+        }
+
+
+def confusion_matrix(truth: Tensor, predicted: Tensor, num_concepts: int) -> Tensor:
+    """Count the pixels of each pair of true and predicted concept.
+
+    Args:
+        truth: int64, any shape; what lies outside ``0 .. num_concepts - 1`` does not count.
+        predicted: int64, the same shape; -1 where nothing is named.
+        num_concepts: How many, 1 or more.
+
+    Returns:
+        int64 ``[num_concepts, num_concepts + 1]``; the last column counts predictions of -1.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth is {list(truth.shape)}, the prediction {list(predicted.shape)}")
+    counted = (truth >= 0) & (truth < num_concepts)
+    named = torch.where(predicted == UNLABELLED, num_concepts, predicted)
+    pairs = truth[counted] * (num_concepts + 1) + named[counted]
+    return torch.bincount(pairs, minlength=num_concepts * (num_concepts + 1)).view(num_concepts, num_concepts + 1)
+
+
+def evaluate(
+    segmenter: Segmenter,
+    source: ImageSource,
+    *,
+    max_images: int | None = None,
+    reduced_to: int | None = None,
+    batch_size: int = 16,
+) -> Evaluation:
+    """Compare a segmenter with the labels of pictures (their evaluation view: the centre crop).
+
+    A pixel of which the truth only says "one of these concepts" counts as the one predicted if that is among them,
+    else as the first of them.
+
+    Args:
+        segmenter: Has the concepts of ``source``.
+        source: Labelled pictures that it was not trained on.
+        max_images: Take the first so many; None takes all.
+        reduced_to: Reduce pictures to this many pixels a side and enlarge them again before labelling: how well it
+            does on the enlarged samples of a small generator. The truth stays as fine as it is.
+        batch_size: Pictures at a time.
+
+    Raises:
+        ValueError: If the concepts differ or there is no labelled picture.
+    """
+    names, wanted = ([concept.name for concept in part.concepts] for part in (source, segmenter))
+    if names != wanted:
+        raise ValueError(f"{segmenter.name} names {wanted}, {source.name} is labelled with {names}: remap one")
+    count = len(source) if max_images is None else min(max_images, len(source))
+    if count < 1:
+        raise ValueError("an evaluation needs at least one picture")
+    confusion = torch.zeros(len(names), len(names) + 1, dtype=torch.int64)
+    for block in blocks(count, batch_size):
+        batch = source.batch(block)
+        if batch.labels is None:
+            raise ValueError(f"{source.name} has no labels to compare with")
+        predicted = segmenter(reduced_again(as_float(batch.images), reduced_to)).cpu()
+        confusion += confusion_matrix(_settled(batch.labels, predicted, source), predicted, len(names))
+    return Evaluation(tuple(names), confusion, count, source.name)
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Turn uint8 pictures into what a generator paints: float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def reduced_again(images: Tensor, size: int | None) -> Tensor:
+    """Reduce square images to ``size`` pixels a side and enlarge them again; None leaves them."""
+    if size is None:
+        return images
+    small = resize(images, (size, size))
+    return resize(small, (images.shape[-2], images.shape[-1]))
+
+
+def _settled(truth: Tensor, predicted: Tensor, source: ImageSource) -> Tensor:
+    for number, group in enumerate(groups_of(source)):
+        undecided = truth == len(source.concepts) + number
+        among = torch.isin(predicted, torch.tensor(group))
+        truth = torch.where(undecided, torch.where(among, predicted, group[0]), truth)
+    return truth

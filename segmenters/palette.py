@@ -1,0 +1,79 @@
+"""Label pixels by the nearest colour: exact where each concept is painted in its own colour, as planted images are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from gandissect.files import hash_tensors
+from gandissect.types import UNLABELLED, Concept
+
+from .unet import check_images
+
+BASIC_CONCEPTS = tuple(
+    Concept(index, name, color)
+    for index, (name, color) in enumerate(
+        {
+            "black": (0, 0, 0),
+            "red": (255, 0, 0),
+            "green": (0, 255, 0),
+            "blue": (0, 0, 255),
+            "yellow": (255, 255, 0),
+            "magenta": (255, 0, 255),
+            "cyan": (0, 255, 255),
+            "white": (255, 255, 255),
+        }.items()
+    )
+)
+"""The corners of the colour cube."""
+
+
+class PaletteSegmenter:
+    """Give each pixel the concept whose colour is nearest.
+
+    ``label(p) = argmin_c |rgb(p) - color_c|^2`` with ``rgb = 127.5 (x + 1)``; of equally near ones the first.
+
+    Args:
+        concepts: Numbered from 0, with different colours.
+        max_distance: A pixel further than this from every colour (Euclidean, in steps of 1/255) stays unlabelled;
+            None labels every pixel.
+        name: What to call it.
+
+    Raises:
+        ValueError: If there is no concept, or indices or colours do not serve.
+    """
+
+    def __init__(self, concepts: Sequence[Concept], max_distance: float | None = None, name: str = "palette") -> None:
+        if not concepts or [concept.index for concept in concepts] != list(range(len(concepts))):
+            raise ValueError(f"concepts are numbered 0, 1, 2, ... in order; got {[c.index for c in concepts]}")
+        if len({concept.color for concept in concepts}) < len(concepts):
+            raise ValueError("two concepts have one color, so pixels cannot tell them apart")
+        if max_distance is not None and not max_distance >= 0:
+            raise ValueError(f"max_distance is 0 or more, or None; got {max_distance}")
+        self.name, self.concepts, self.max_distance = name, tuple(concepts), max_distance
+        about = {"concepts": [asdict(concept) for concept in concepts], "max_distance": max_distance}
+        self.fingerprint = hash_tensors({}, {"palette": about})
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Label images.
+
+        Args:
+            images: Floating point ``[batch, 3, H, W]`` in [-1, 1].
+
+        Returns:
+            int64 ``[batch, H, W]`` on the images' device; -1 where no colour is near enough.
+        """
+        check_images(images)
+        rgb = (images.detach().double() + 1) * 127.5
+        labels = torch.full((images.shape[0], *images.shape[2:]), UNLABELLED, device=images.device)
+        nearest = torch.full_like(labels, torch.inf, dtype=torch.float64)
+        if self.max_distance is not None:
+            nearest.fill_(self.max_distance**2).nextafter_(nearest.new_tensor(torch.inf))  # the limit itself is near
+        for concept in self.concepts:
+            distance = (rgb - rgb.new_tensor(concept.color).view(3, 1, 1)).square().sum(1)
+            labels = torch.where(distance < nearest, concept.index, labels)
+            nearest = torch.minimum(distance, nearest)
+        return labels

@@ -1,0 +1,53 @@
+"""Label maps as colours, and the grid of pictures, truths and predictions that a training leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gandissect.files import atomic_path
+from gandissect.protocols import Segmenter
+from gandissect.types import Concept
+
+from .datasets import ImageSource
+from .evaluation import as_float
+
+_UNNAMED = (255, 255, 255)
+
+
+def paint(labels: Tensor, concepts: Sequence[Concept]) -> Tensor:
+    """Return label maps in their concepts' colours; what is no concept is white.
+
+    Args:
+        labels: int64 ``[batch, H, W]``.
+        concepts: What they index into.
+
+    Returns:
+        uint8 ``[batch, 3, H, W]``.
+    """
+    colors = torch.tensor([*(concept.color for concept in concepts), _UNNAMED], dtype=torch.uint8)
+    known = (labels >= 0) & (labels < len(concepts))
+    return colors[torch.where(known, labels, len(concepts))].permute(0, 3, 1, 2)
+
+
+def save_grid(path: Path | str, segmenter: Segmenter, source: ImageSource, num_images: int = 12) -> None:
+    """Write a PNG: a column for each of some evenly spaced pictures, under it the truth, under that the prediction.
+
+    Args:
+        path: The file.
+        segmenter: What predicts.
+        source: Labelled pictures.
+        num_images: Columns, at most.
+    """
+    count = min(num_images, len(source))
+    batch = source.batch([index * len(source) // count for index in range(count)])
+    rows = [batch.images, paint(segmenter(as_float(batch.images)).cpu(), source.concepts)]
+    if batch.labels is not None:
+        rows.insert(1, paint(batch.labels, source.concepts))
+    joined = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
+    with atomic_path(path) as temporary:
+        Image.fromarray(joined.permute(1, 2, 0).numpy()).save(temporary, "PNG")

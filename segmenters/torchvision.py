@@ -1,0 +1,101 @@
+"""torchvision's segmentation networks with their published weights, for those who have them or internet access."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+
+from gandissect.files import hash_tensors
+from gandissect.names import lookup
+from gandissect.types import Concept
+
+from .colors import index_color
+from .unet import check_images, choose_device, resize
+
+PREFIX = "torchvision:"
+
+NETWORKS = (
+    "deeplabv3_mobilenet_v3_large",
+    "deeplabv3_resnet50",
+    "deeplabv3_resnet101",
+    "fcn_resnet50",
+    "fcn_resnet101",
+    "lraspp_mobilenet_v3_large",
+)
+"""What ``torchvision:NAME`` may name."""
+
+
+class TorchvisionSegmenter:
+    """Label images with a network of ``torchvision.models.segmentation``.
+
+    Its class 0, the background, belongs to no concept: such pixels are -1 and the other classes count from 0.
+
+    Args:
+        network: Returns ``{"out": logits}`` for prepared images.
+        transforms: Prepares float images in [0, 1]: the resizing and normalisation that belong to the weights.
+        categories: Names of the network's classes; the first is the background.
+        name: What to call it.
+        device: Where it shall compute.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        transforms: Callable[[Tensor], Tensor],
+        categories: list[str],
+        name: str,
+        device: str | torch.device = "auto",
+    ) -> None:
+        self.name, self.device = name, choose_device(device)
+        self.concepts = tuple(Concept(index, label, index_color(index)) for index, label in enumerate(categories[1:]))
+        self._network = network.eval().requires_grad_(False).to(self.device)
+        self._transforms = transforms
+        self.fingerprint = hash_tensors(network.state_dict(), {"torchvision": name, "categories": categories})
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Label images.
+
+        Args:
+            images: Floating point ``[batch, 3, H, W]`` in [-1, 1].
+
+        Returns:
+            int64 ``[batch, H, W]`` on the images' device; -1 where the background is likeliest.
+        """
+        with torch.no_grad():
+            return (self.logits(images).argmax(1) - 1).to(images.device)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the score of each class, background first, float32 ``[batch, 1 + concept, H, W]``."""
+        check_images(images)
+        unit = (images.to(self.device, torch.float32) + 1).div(2).clamp(0, 1)
+        scores: Tensor = self._network(self._transforms(unit))["out"].float()
+        return resize(scores, (images.shape[-2], images.shape[-1]))
+
+
+def load_torchvision(name: str, device: str | torch.device = "auto") -> TorchvisionSegmenter:
+    """Load a network by its torchvision name, with the published weights.
+
+    Args:
+        name: E.g. ``"deeplabv3_resnet50"``.
+        device: Where it shall compute.
+
+    Raises:
+        KeyError: If torchvision has no such network, with the nearest match.
+        FileNotFoundError: If the weights are not here and cannot be fetched.
+    """
+    lookup(dict.fromkeys(NETWORKS), name, "torchvision network")
+    from torchvision.models import get_model, get_model_weights
+
+    weights: Any = next(iter(get_model_weights(name)))
+    try:
+        network = get_model(name, weights=weights)
+    except (URLError, OSError, RuntimeError) as error:
+        raise FileNotFoundError(
+            f"the weights of {PREFIX}{name} could not be fetched ({error}); put the file {weights.url} into "
+            f"{torch.hub.get_dir()}/checkpoints, or use a bundled segmenter (segmenters.names())"
+        ) from error
+    return TorchvisionSegmenter(network, weights.transforms(), weights.meta["categories"], PREFIX + name, device)

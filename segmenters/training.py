@@ -1,0 +1,325 @@
+"""Train a segmenter: cross-entropy plus Dice over labelled pixels, every draw a function of (seed, step).
+
+    L = mean_p w(c_p) (-log P_p) + d (1 - mean_c D_c),
+    D_c = (2 sum_p P_pc y_pc + 1) / (sum_p P_pc + sum_p y_pc + 1)
+
+over the labelled pixels p with true concept c_p; ``w(c)`` is a power of the inverse frequency of the concept. Where
+the truth only says "one of these", ``P_p`` is the sum of their probabilities and the pixel takes no part in Dice
+(Source of Dice as a loss: Milletari et al. 2016, Sec. 3).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gandissect import runs
+from gandissect.sampling import derive_seed, make_rng
+
+from .augmentation import Augmentation, augment
+from .datasets import ImageSource
+from .datasets.combining import groups_of
+from .evaluation import as_float, evaluate
+from .pictures import save_grid
+from .unet import Architecture, UNetSegmenter, build_network, choose_device, network_size, resize
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterSettings:
+    """All that defines a training, besides its pictures.
+
+    Args:
+        num_steps: Steps in all, 1 or more; the learning rate's schedule spans them.
+        batch_size: Pictures a step, 2 or more.
+        seed: Of weights, order, augmentation.
+        learning_rate: Its peak.
+        warmup: Share of the steps in which it rises from 0; then it falls to 0 along a cosine.
+        weight_decay: Of AdamW.
+        dice_weight: The ``d`` of the loss.
+        balance: Exponent of the inverse frequency in the cross-entropy; 0 counts every pixel alike, 1 every concept.
+        ema_half_life: Images after which the averaged weights have forgotten half.
+        precision: ``"bfloat16"`` computes in mixed precision, ``"float32"`` does not.
+        architecture: The network.
+        augmentation: How pictures are changed.
+    """
+
+    num_steps: int = 6000
+    batch_size: int = 16
+    seed: int = 0
+    learning_rate: float = 2e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.02
+    dice_weight: float = 0.5
+    balance: float = 0.3
+    ema_half_life: float = 4000.0
+    precision: str = "bfloat16"
+    architecture: Architecture = field(default_factory=Architecture)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1 or self.batch_size < 2:
+            raise ValueError(f"need num_steps >= 1 and batch_size >= 2; got {self.num_steps}, {self.batch_size}")
+        if not 0 <= self.warmup < 1 or self.learning_rate <= 0 or self.ema_half_life <= 0:
+            raise ValueError("warmup is a share below 1; learning_rate and ema_half_life are above 0")
+        if min(self.weight_decay, self.dice_weight, self.balance) < 0:
+            raise ValueError("weight_decay, dice_weight and balance are 0 or more")
+        if self.precision not in ("bfloat16", "float32"):
+            raise ValueError(f"precision is 'bfloat16' or 'float32'; got {self.precision!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values that `from_json` reads."""
+        values = asdict(self)
+        values["architecture"]["decoder_channels"] = list(self.architecture.decoder_channels)
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> SegmenterSettings:
+        """Read what `to_json` returned.
+
+        Raises:
+            ValueError: If an entry is unknown or out of range.
+        """
+        try:
+            shape = dict(values["architecture"])
+            shape["decoder_channels"] = tuple(shape["decoder_channels"])
+            parts = {"architecture": Architecture(**shape), "augmentation": Augmentation(**values["augmentation"])}
+            return cls(**{**values, **parts})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not the settings of a segmenter's training: {error}") from error
+
+
+def learning_rate(settings: SegmenterSettings, step: int) -> float:
+    """Return the learning rate of a step: a linear rise, then a cosine to 0."""
+    rising = max(1, round(settings.warmup * settings.num_steps))
+    if step < rising:
+        return settings.learning_rate * (step + 1) / rising
+    share = (step - rising) / max(1, settings.num_steps - rising)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+
+
+def segmentation_loss(
+    logits: Tensor, labels: Tensor, groups: Sequence[Sequence[int]], weights: Tensor, dice_weight: float
+) -> tuple[Tensor, Tensor]:
+    """Return cross-entropy and the weighted Dice term, as the module says.
+
+    Args:
+        logits: float32 ``[batch, concept, H, W]``.
+        labels: int64 ``[batch, H, W]``: a concept, -1, or number of concepts + index of a group.
+        groups: The concepts of each group.
+        weights: float32 ``[concept]``, weight of each concept's pixels.
+        dice_weight: The ``d``.
+    """
+    num_concepts = logits.shape[1]
+    log_p = functional.log_softmax(logits, 1)
+    chosen = log_p.gather(1, labels.clamp(0, num_concepts - 1)[:, None])[:, 0]
+    weight = weights[labels.clamp(0, num_concepts - 1)] * (labels >= 0)
+    for number, group in enumerate(groups):
+        inside = labels == num_concepts + number
+        chosen = torch.where(inside, torch.logsumexp(log_p[:, list(group)], 1), chosen)
+        weight = torch.where(inside, weights[group[0]], weight)
+    cross_entropy = -(chosen * weight).sum() / weight.sum().clamp(min=1)
+    return cross_entropy, dice_weight * dice_loss(log_p.exp(), labels)
+
+
+def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return ``1 - mean_c D_c`` over the concepts that the batch's truth has."""
+    num_concepts = probabilities.shape[1]
+    counted = (labels >= 0) & (labels < num_concepts)
+    truth = functional.one_hot(torch.where(counted, labels, 0), num_concepts).permute(0, 3, 1, 2) * counted[:, None]
+    own = (probabilities * truth).sum((0, 2, 3))
+    area = truth.sum((0, 2, 3))
+    dice = (2 * own + 1) / ((probabilities * counted[:, None]).sum((0, 2, 3)) + area + 1)
+    present = area > 0
+    return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+
+
+def concept_weights(sources: Sequence[ImageSource], balance: float, max_images: int = 400) -> Tensor:
+    """Return a weight for each concept's pixels, ``frequency ** -balance``, 1 in the mean over pixels.
+
+    Frequencies are counted over the evaluation views of the first ``max_images`` pictures, evenly spaced.
+
+    Raises:
+        ValueError: If a source has no labels.
+    """
+    num_concepts = len(sources[0].concepts)
+    counts = torch.zeros(num_concepts)
+    for source in sources:
+        step = max(1, len(source) // max_images)
+        for index in range(0, len(source), step):
+            labels = source.batch([index]).labels
+            if labels is None:
+                raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
+            counts += torch.bincount(labels[(labels >= 0) & (labels < num_concepts)], minlength=num_concepts)
+    share = ((counts + 1) / (counts + 1).sum()).clamp(min=1e-4)
+    weights = share**-balance
+    return weights / (weights * share).sum()
+
+
+class SegmenterTraining:
+    """The task that `runs.train` drives: step ``i`` depends on the state and on ``(seed, i)``.
+
+    Args:
+        settings: What defines it.
+        sources: Labelled pictures with the same concepts; steps take turns among them.
+        held_out: Labelled pictures that snapshots judge by.
+        device: Where to compute.
+    """
+
+    def __init__(
+        self,
+        settings: SegmenterSettings,
+        sources: Sequence[ImageSource],
+        held_out: ImageSource,
+        device: str | torch.device = "auto",
+    ) -> None:
+        _check_sources(sources, held_out)
+        self.settings, self.sources, self.held_out = settings, tuple(sources), held_out
+        self.images_per_step = settings.batch_size
+        self.device = choose_device(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(settings.seed, "weights"))
+            network = build_network(settings.architecture, len(held_out.concepts))
+        self.network = network.to(self.device, memory_format=torch.channels_last).train()
+        self.average = copy.deepcopy(self.network)
+        self._weights = concept_weights(sources, settings.balance).to(self.device)
+        self._optimizer = torch.optim.AdamW(_parameter_groups(self.network, settings.weight_decay))
+
+    def step(self, index: int) -> dict[str, float]:
+        """Train on one batch."""
+        settings = self.settings
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(settings, index)
+        source = self.sources[index % len(self.sources)]
+        images, labels = self._batch(source, index)
+        logits = resize(self._forward(images), (labels.shape[-2], labels.shape[-1]))
+        cross_entropy, dice = segmentation_loss(logits, labels, groups_of(source), self._weights, settings.dice_weight)
+        self._optimizer.zero_grad(set_to_none=True)
+        (cross_entropy + dice).backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self._optimizer.step()
+        decay = runs.ema_decay(settings.ema_half_life, settings.batch_size)
+        runs.ema_update(self.average, self.network, min(decay, (1 + index) / (10 + index)))
+        return {"cross_entropy": cross_entropy.item(), "dice": dice.item(), "gradient_norm": norm.item()}
+
+    def segmenter(self, name: str = "unet") -> UNetSegmenter:
+        """Return the segmenter of the averaged weights; a copy."""
+        return UNetSegmenter(
+            copy.deepcopy(self.average), self.settings.architecture, self.held_out.concepts, name, self.device
+        )
+
+    def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
+        """Write ``segmenter.safetensors`` and a grid of held-out pictures, truths and predictions; evaluate."""
+        segmenter = self.segmenter(folder.name)
+        found = evaluate(segmenter, self.held_out, max_images=256)
+        training = {"settings": self.settings.to_json(), "images_seen": images_seen, "held_out": found.record()}
+        segmenter.save(folder / "segmenter.safetensors", training)
+        save_grid(folder / f"grid-{images_seen:09d}.png", segmenter, self.held_out)
+        return {"mean_iou": found.mean_iou, "accuracy": found.accuracy}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next step depends on."""
+        parts = {"network": self.network, "average": self.average, "optimizer": self._optimizer}
+        return {name: part.state_dict() for name, part in parts.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _batch(self, source: ImageSource, index: int) -> tuple[Tensor, Tensor]:
+        turn = index // len(self.sources)
+        batch = source.batch(
+            sample_order(len(source), turn * self.images_per_step, self.images_per_step, self.settings.seed),
+            make_rng(self.settings.seed, "view", index),
+        )
+        if batch.labels is None:
+            raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
+        size = min(source.size, self.settings.architecture.input_size or source.size)
+        rng = make_rng(self.settings.seed, "augment", index)
+        images, labels = augment(as_float(batch.images), batch.labels, size, self.settings.augmentation, rng)
+        return images.to(self.device), labels.to(self.device)
+
+    def _forward(self, images: Tensor) -> Tensor:
+        size = network_size((images.shape[-2], images.shape[-1]), self.settings.architecture)
+        ready = resize(images, size).contiguous(memory_format=torch.channels_last)
+        mixed = self.settings.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            logits: Tensor = self.network(ready)
+        return logits.float()
+
+
+def sample_order(length: int, start: int, count: int, seed: int) -> list[int]:
+    """Return which pictures the draws ``start .. start + count - 1`` take: a new permutation each epoch."""
+    order: list[int] = []
+    for epoch in range(start // length, (start + count - 1) // length + 1):
+        permutation = torch.randperm(length, generator=make_rng(seed, "order", epoch)).tolist()
+        first = max(0, start - epoch * length)
+        order += permutation[first : start + count - epoch * length]
+    return order
+
+
+def train_segmenter(
+    settings: SegmenterSettings,
+    sources: Sequence[ImageSource],
+    held_out: ImageSource,
+    folder: Path | str,
+    *,
+    device: str | torch.device = "auto",
+    snapshot_every: int = 1000,
+    checkpoint_every: int = 250,
+) -> Path:
+    """Train a segmenter, or go on with the training that ``folder`` holds.
+
+    Args:
+        settings: What defines it, ``num_steps`` included.
+        sources: Labelled pictures with the same concepts; steps take turns among them.
+        held_out: Labelled pictures of the same concepts that it never learns from.
+        folder: The run's folder; made if missing.
+        device: Where to compute; ``"auto"`` prefers CUDA, then MPS.
+        snapshot_every: Steps between evaluations; each writes ``segmenter.safetensors`` and a grid of pictures.
+        checkpoint_every: Steps between checkpoints.
+
+    Returns:
+        The path of the trained ``segmenter.safetensors``.
+
+    Raises:
+        ValueError: If the sources do not fit each other, or the folder holds another run.
+        FloatingPointError: If the training diverges.
+    """
+    task = SegmenterTraining(settings, sources, held_out, device)
+    about = {"settings": settings.to_json(), "sources": [s.name for s in sources], "held_out": held_out.name}
+    run = runs.train(
+        task,
+        folder,
+        about,
+        num_steps=settings.num_steps,
+        snapshot_every=snapshot_every,
+        checkpoint_every=checkpoint_every,
+    )
+    return run / "segmenter.safetensors"
+
+
+def _check_sources(sources: Sequence[ImageSource], held_out: ImageSource) -> None:
+    if not sources:
+        raise ValueError("a training needs at least one source of labelled pictures")
+    for source in sources:
+        if source.concepts != held_out.concepts or not source.concepts:
+            raise ValueError(
+                f"{source.name} and {held_out.name} need the same concepts, at least one; remap one of them"
+            )
+
+
+def _parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Norms and biases are not decayed."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
