@@ -1,0 +1,73 @@
+"""Open up GANs: see what each unit draws, prove it, and use it.
+
+Names are imported when first used, so that ``import gandissect`` costs hardly more than importing torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .dissection import dissect
+    from .hooks import trace
+    from .protocols import Generator, Segmenter
+    from .report import write_report
+    from .results import Dissection, LayerDissection, Provenance, UnitMatch
+    from .top_images import Thumbnails, TopImages
+    from .types import UNLABELLED, Concept, LayerInfo, UnitSet
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "dissect": "dissection",
+    "trace": "hooks",
+    "Generator": "protocols",
+    "Segmenter": "protocols",
+    "write_report": "report",
+    "Dissection": "results",
+    "LayerDissection": "results",
+    "Provenance": "results",
+    "UnitMatch": "results",
+    "Thumbnails": "top_images",
+    "TopImages": "top_images",
+    "UNLABELLED": "types",
+    "Concept": "types",
+    "LayerInfo": "types",
+    "UnitSet": "types",
+}
+
+__all__ = [
+    "UNLABELLED",
+    "Concept",
+    "Dissection",
+    "Generator",
+    "LayerDissection",
+    "LayerInfo",
+    "Provenance",
+    "Segmenter",
+    "Thumbnails",
+    "TopImages",
+    "UnitMatch",
+    "UnitSet",
+    "dissect",
+    "trace",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module.
+
+    Raises:
+        AttributeError: If there is no such name.
+    """
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,296 @@
+"""What a dissection finds: counts of pixels, and what follows from them.
+
+For unit u with threshold t_u and concept c, over the pixels p of all samples,
+
+    IoU[c, u] = |{p : a_u(p) > t_u and label(p) = c}| / |{p : a_u(p) > t_u or label(p) = c}|
+
+with a_u the unit's activation, upsampled to the label map. A union of no pixels gives 0.
+
+Source: Bau et al. 2019, Sec. 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .names import lookup
+from .store import check_tensor, load_result, save_result
+from .top_images import Thumbnails, TopImages
+from .types import Concept, LayerInfo, UnitSet
+
+MIN_IOU = 0.04
+"""The IoU from which a unit counts as matching a concept. Source: Bau et al. 2020, Sec. 3."""
+
+FILE_NAME = "dissection.safetensors"
+"""The file that a saved dissection's folder holds."""
+
+VERSION = 1
+"""Of the saved form."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitMatch:
+    """The concept that a unit agrees with best.
+
+    Args:
+        layer: The layer's name.
+        unit: Channel index.
+        concept: The concept's name; None if the unit meets no concept at all.
+        iou: Intersection over union with it, 0 to 1.
+        threshold: The activation above which the unit is on.
+        null_iou: What chance would give, 0 to 1; None if not estimated.
+        iou_ci: Interval of the IoU (low, high); None if not estimated.
+    """
+
+    layer: str
+    unit: int
+    concept: str | None
+    iou: float
+    threshold: float
+    null_iou: float | None = None
+    iou_ci: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerDissection:
+    """How the units of one layer agree with the concepts.
+
+    Args:
+        name: The layer's name.
+        info: Its shape.
+        concepts: What the segmenter names, in the order of the rows.
+        thresholds: float32 ``[unit]``; a unit is on where its upsampled activation is strictly above.
+        intersection: int64 ``[concept, unit]``, pixels where the unit is on and the concept is there.
+        unit_area: int64 ``[unit]``, pixels where the unit is on.
+        concept_area: int64 ``[concept]``, pixels where the concept is.
+        num_pixels: All pixels of all samples, unlabelled ones included.
+        top: The images that activate each unit most.
+        iou: float64 ``[concept, unit]``, made from the counts.
+        matches: The best concept of each unit, in the order of the units; ties go to the earlier concept.
+    """
+
+    name: str
+    info: LayerInfo
+    concepts: tuple[Concept, ...]
+    thresholds: Tensor
+    intersection: Tensor
+    unit_area: Tensor
+    concept_area: Tensor
+    num_pixels: int
+    top: TopImages
+    iou: Tensor = field(init=False, repr=False)
+    matches: tuple[UnitMatch, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        num_concepts, units = len(self.concepts), self.info.units
+        check_tensor(f"thresholds of {self.name!r}", self.thresholds, torch.float32, (units,))
+        check_tensor(f"intersection of {self.name!r}", self.intersection, torch.int64, (num_concepts, units))
+        check_tensor(f"unit areas of {self.name!r}", self.unit_area, torch.int64, (units,))
+        check_tensor(f"concept areas of {self.name!r}", self.concept_area, torch.int64, (num_concepts,))
+        check_tensor(f"top samples of {self.name!r}", self.top.samples, torch.int64, (units, None))
+        _check_counts(self)
+        object.__setattr__(self, "iou", intersection_over_union(self.intersection, self.unit_area, self.concept_area))
+        object.__setattr__(self, "matches", tuple(_best_matches(self)))
+
+    def concept_index(self, concept: str) -> int:
+        """Return the row of a concept.
+
+        Raises:
+            KeyError: If the segmenter does not name it.
+        """
+        return lookup({each.name: each.index for each in self.concepts}, concept, "concept")
+
+    def units_for(self, concept: str, min_iou: float = MIN_IOU, top: int | None = None) -> UnitSet:
+        """Return the units that agree with a concept, whether or not it is their best one.
+
+        Args:
+            concept: The concept's name.
+            min_iou: The least IoU, 0 to 1.
+            top: At most so many; None for all.
+
+        Returns:
+            The units with the highest IoU first; ties in the order of the units.
+
+        Raises:
+            KeyError: If the segmenter does not name that concept.
+            ValueError: If ``top`` is negative.
+        """
+        if top is not None and top < 0:
+            raise ValueError(f"top is a number of units, 0 or more; got {top}")
+        scores = self.iou[self.concept_index(concept)]
+        order = torch.sort(scores, descending=True, stable=True).indices.tolist()
+        units = [unit for unit in order if scores[unit] >= min_iou and scores[unit] > 0]
+        return UnitSet(self.name, tuple(units[:top]))
+
+
+def intersection_over_union(intersection: Tensor, unit_area: Tensor, concept_area: Tensor) -> Tensor:
+    """Return IoU = inter / (unit area + concept area - inter), 0 where the union is empty.
+
+    Args:
+        intersection: int64 ``[concept, unit]``.
+        unit_area: int64 ``[unit]``.
+        concept_area: int64 ``[concept]``.
+
+    Returns:
+        float64 ``[concept, unit]``.
+
+    Source: Bau et al. 2019, Sec. 3.1.
+    """
+    union = unit_area[None, :] + concept_area[:, None] - intersection
+    return intersection.double() / union.clamp(min=1).double()
+
+
+def _best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
+    """Yield each unit's best concept; argmax takes the first of equals."""
+    table, thresholds = layer.iou.T.tolist(), layer.thresholds.tolist()
+    for unit, scores in enumerate(table):
+        best = max(scores, default=0.0)
+        concept = layer.concepts[scores.index(best)].name if best > 0 else None
+        yield UnitMatch(layer.name, unit, concept, best, thresholds[unit])
+
+
+def _check_counts(layer: LayerDissection) -> None:
+    """Raise ValueError unless the counts can be those of some pixels."""
+    inter, unit, concept = layer.intersection, layer.unit_area, layer.concept_area
+    possible = (
+        bool((inter >= 0).all())
+        and bool((inter <= concept[:, None]).all())
+        and bool((inter.sum(0) <= unit).all())
+        and bool((unit <= layer.num_pixels).all())
+        and int(concept.sum()) <= layer.num_pixels
+    )
+    if not possible:
+        raise ValueError(f"counts of {layer.name!r} contradict each other")
+    if not bool(torch.isfinite(layer.thresholds).all()):
+        raise ValueError(f"thresholds of {layer.name!r} are not all finite")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What produced a result.
+
+    Args:
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        segmenter: The segmenter's name.
+        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        seed: Of the latent vectors.
+        num_samples: Latent vectors, from index 0.
+        quantile: Share of all pixels on which a unit is on, at most; 0 to 1.
+        batch_size: Samples that went through the networks at once.
+        label_size: Height and width of the label maps.
+        device: Where it was computed.
+        versions: Of the packages, by name.
+        duration: Seconds that it took.
+    """
+
+    generator: str
+    generator_fingerprint: str
+    segmenter: str
+    segmenter_fingerprint: str
+    seed: int
+    num_samples: int
+    quantile: float
+    batch_size: int
+    label_size: tuple[int, int]
+    device: str
+    versions: Mapping[str, str]
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dissection:
+    """How the units of a generator's layers agree with a segmenter's concepts.
+
+    ``D["layer4"]`` is the `LayerDissection` of that name, ``for layer in D`` goes through all of them in the
+    generator's order, ``"layer4" in D`` says whether it was dissected.
+
+    Args:
+        layers: The layers, from input to output.
+        concepts: What the segmenter names.
+        thumbnails: Pictures of the samples that the layers' `TopImages` name.
+        provenance: What produced it.
+    """
+
+    layers: tuple[LayerDissection, ...]
+    concepts: tuple[Concept, ...]
+    thumbnails: Thumbnails
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        known = self.thumbnails.samples
+        if len({layer.name for layer in self.layers}) != len(self.layers):
+            raise ValueError("a layer is dissected more than once")
+        for layer in self.layers:
+            if layer.concepts != self.concepts:
+                raise ValueError(f"{layer.name!r} has other concepts than the dissection")
+            if not bool(torch.isin(layer.top.samples, known).all()) or layer.top.size != self.thumbnails.size:
+                raise ValueError(f"top images of {layer.name!r} have no thumbnails that fit")
+
+    def __getitem__(self, layer: str) -> LayerDissection:
+        """Return one layer.
+
+        Raises:
+            KeyError: If it was not dissected, naming the nearest match.
+        """
+        return lookup({each.name: each for each in self.layers}, layer, "layer")
+
+    def __iter__(self) -> Iterator[LayerDissection]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __contains__(self, layer: object) -> bool:
+        return any(each.name == layer for each in self.layers)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one plain dictionary a unit, layer by layer, ready for JSON or a table.
+
+        Keys: ``layer unit concept iou threshold null_iou iou_low iou_high unit_area peak top_samples``.
+        """
+        return [_record(layer, match) for layer in self.layers for match in layer.matches]
+
+    def save(self, folder: Path | str) -> Path:
+        """Write everything as ``dissection.safetensors`` in a folder, and return that path."""
+        path = Path(folder) / FILE_NAME
+        save_result(path, self, VERSION)
+        return path
+
+    @staticmethod
+    def load(folder: Path | str) -> Dissection:
+        """Read what `save` wrote.
+
+        Args:
+            folder: The folder, or the file in it.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it is damaged, naming the file and what is wrong.
+        """
+        path = Path(folder)
+        return load_result(path / FILE_NAME if path.is_dir() else path, Dissection, VERSION)
+
+
+def _record(layer: LayerDissection, match: UnitMatch) -> dict[str, Any]:
+    """Return one unit as plain values."""
+    low, high = match.iou_ci or (None, None)
+    return {
+        "layer": match.layer,
+        "unit": match.unit,
+        "concept": match.concept,
+        "iou": match.iou,
+        "threshold": match.threshold,
+        "null_iou": match.null_iou,
+        "iou_low": low,
+        "iou_high": high,
+        "unit_area": int(layer.unit_area[match.unit]),
+        "peak": float(layer.top.peaks[match.unit, 0]) if layer.top.peaks.shape[1] else None,
+        "top_samples": layer.top.samples[match.unit].tolist(),
+    }

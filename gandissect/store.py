@@ -1,0 +1,160 @@
+"""Keeping results on disk: any frozen dataclass of numbers, texts and tensors, without pickle.
+
+A result is one safetensors file: its tensors under dotted names, everything else as JSON in the header. What
+is read is checked against the class's type hints and then by the class itself, so a damaged or hostile file
+cannot become a result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from .files import load_tensors, save_tensors
+
+T = TypeVar("T")
+
+
+def save_result(path: Path | str, result: Any, version: int) -> None:
+    """Write a result as one file, whole or not at all.
+
+    Args:
+        path: The file, ``*.safetensors``; its folder is made if missing.
+        result: A dataclass of numbers, texts, tensors, tuples, text-keyed mappings and such dataclasses.
+        version: The version of the class's fields, 1 or more.
+
+    Raises:
+        TypeError: If it holds something that cannot be kept.
+    """
+    tensors: dict[str, Tensor] = {}
+    value = _encode(result, "", tensors)
+    save_tensors(path, tensors, {"format": _format(type(result)), "version": version, "value": value})
+
+
+def load_result(path: Path | str, kind: type[T], version: int) -> T:
+    """Read what `save_result` wrote.
+
+    Args:
+        path: The file.
+        kind: The class that it must hold.
+        version: The newest version understood.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or holds something else, naming the file and what is wrong.
+    """
+    tensors, header = load_tensors(path, _format(kind), version)
+    try:
+        result: T = _decode(kind, header.get("value"), "", tensors)
+        if tensors:
+            raise ValueError(f"it holds more than it should: {', '.join(sorted(tensors)[:3])}")
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
+        text = error.args[0] if error.args else error
+        raise ValueError(f"{path} is not a whole {kind.__name__}: {text}") from error
+    return result
+
+
+def _format(kind: type) -> str:
+    return f"gandissect.{kind.__name__}"
+
+
+def _join(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
+def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """Return ``value`` as JSON; move its tensors to ``tensors`` under their dotted names."""
+    if isinstance(value, Tensor):
+        tensors[path] = value
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple):
+        return [_encode(item, _join(path, index), tensors) for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {str(key): _encode(item, _join(path, key), tensors) for key, item in value.items()}
+    if dataclasses.is_dataclass(value):
+        fields = [field.name for field in dataclasses.fields(value) if field.init]
+        return {name: _encode(getattr(value, name), _join(path, name), tensors) for name in fields}
+    raise TypeError(f"cannot keep {path or 'a'}: {type(value).__name__}; use numbers, texts, tensors and dataclasses")
+
+
+def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """Return what ``data`` stands for as ``hint``; take its tensors out of ``tensors``."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _decode_optional(hint, data, path, tensors)
+    if origin is tuple:
+        return _decode_tuple(typing.get_args(hint), data, path, tensors)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        item = typing.get_args(hint)[1]
+        return {key: _decode(item, each, _join(path, key), tensors) for key, each in _expect(dict, data, path).items()}
+    if hint is Tensor:
+        if path not in tensors:
+            raise ValueError(f"tensor {path!r} is missing")
+        return tensors.pop(path)
+    if dataclasses.is_dataclass(hint):
+        return _decode_dataclass(typing.cast(type, hint), data, path, tensors)
+    if hint is float:
+        return float(_expect((int, float), data, path))
+    return _expect(hint, data, path)
+
+
+def _decode_optional(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """Decode ``X | None``; a tensor that is not there is ``None``."""
+    inner = next(each for each in typing.get_args(hint) if each is not type(None))
+    missing = path not in tensors if inner is Tensor else data is None
+    return None if missing else _decode(inner, data, path, tensors)
+
+
+def _decode_tuple(items: tuple[Any, ...], data: Any, path: str, tensors: dict[str, Tensor]) -> tuple[Any, ...]:
+    """Decode ``tuple[X, ...]`` or ``tuple[X, Y]``."""
+    values = _expect(list, data, path)
+    hints = [items[0]] * len(values) if items[-1] is Ellipsis else list(items)
+    if len(hints) != len(values):
+        raise ValueError(f"{path} has {len(values)} entries; it should have {len(hints)}")
+    pairs = enumerate(zip(hints, values, strict=True))
+    return tuple(_decode(hint, value, _join(path, index), tensors) for index, (hint, value) in pairs)
+
+
+def _decode_dataclass(kind: type, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """Decode a dataclass; its own checks run when it is made."""
+    values = _expect(dict, data, path or kind.__name__)
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind) if field.init]
+    if set(values) != set(names):
+        differ = sorted(set(values) ^ set(names))
+        raise ValueError(f"{path or kind.__name__} has missing or unknown entries: {', '.join(differ)}")
+    return kind(**{name: _decode(hints[name], values[name], _join(path, name), tensors) for name in names})
+
+
+def _expect(kind: Any, data: Any, path: str) -> Any:
+    """Return ``data`` if it is of that kind; a truth value is no number."""
+    if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
+        raise ValueError(f"{path} holds {type(data).__name__}, which it should not")
+    return data
+
+
+def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int | None, ...]) -> None:
+    """Check the kind and shape of a result's tensor.
+
+    Args:
+        name: What to call it in the message.
+        tensor: The tensor.
+        dtype: What it must hold.
+        shape: What it must measure; None where any length will do.
+
+    Raises:
+        ValueError: If it is another.
+    """
+    fits = tensor.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, tensor.shape, strict=True))
+    if tensor.dtype != dtype or not fits:
+        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        raise ValueError(f"{name} must be {dtype} [{wanted}]; got {tensor.dtype} {list(tensor.shape)}")
