@@ -158,7 +158,8 @@ def concept_weights(sources: Sequence[ImageSource], balance: float, max_images: 
             if labels is None:
                 raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
             counts += torch.bincount(labels[(labels >= 0) & (labels < num_concepts)], minlength=num_concepts)
-    share = ((counts + 1) / (counts + 1).sum()).clamp(min=1e-4)
+    share = (counts / counts.sum().clamp(min=1)).clamp(min=1e-4)  # a concept that is never seen weighs finitely
+    share = share / share.sum()
     weights = share**-balance
     return weights / (weights * share).sum()
 
