@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .base import LayeredGenerator
 from .dcgan import DCGAN, DCGANDiscriminator
-from .hub import cards, load, save
+from .hub import card, load, names, save
+from .planted import PlantedGenerator
 
-__all__ = ["DCGAN", "DCGANDiscriminator", "LayeredGenerator", "cards", "load", "save"]
+__all__ = ["DCGAN", "DCGANDiscriminator", "LayeredGenerator", "PlantedGenerator", "card", "load", "names", "save"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,29 @@ from gandissect.names import lookup, unknown
 
 from .base import LayeredGenerator
 from .dcgan import DCGAN
+from .planted import PlantedGenerator
 
 FORMAT, VERSION = "gandissect-generator", 1
-ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {cls.architecture: cls for cls in (DCGAN,)}
-FOLDER = Path(__file__).parent
+ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {cls.architecture: cls for cls in (DCGAN, PlantedGenerator)}
 
 
-def cards() -> dict[str, Card]:
-    """Return the cards of the bundled generators by name."""
-    return read_cards(FOLDER)
+@cache
+def _cards() -> dict[str, Card]:
+    return read_cards(Path(__file__).parent)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the bundled generators."""
+    return tuple(_cards())
+
+
+def card(name: str) -> Card:
+    """Return the card of a bundled generator: how it was trained, how good it is, under which terms it may be used.
+
+    Raises:
+        KeyError: If none has that name, with the nearest match.
+    """
+    return lookup(_cards(), name, "bundled generator")
 
 
 def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
@@ -39,16 +54,17 @@ def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged or holds something else.
     """
-    bundled = cards()
-    if str(name) in bundled:
-        path = bundled[str(name)].verified_path()
-    elif Path(name).suffix == ".safetensors":
+    target = resolve_device(device)
+    bundled = str(name) in _cards()
+    if bundled:
+        path = card(str(name)).verified_path()
+    elif isinstance(name, Path) or Path(name).suffix == ".safetensors":
         path = Path(name)
     else:
-        raise KeyError(unknown("generator", str(name), bundled) + "; or give the path of a .safetensors file")
+        raise KeyError(unknown("generator", str(name), _cards()) + "; or give the path of a .safetensors file")
     generator = read(path)
-    generator.name = str(name) if str(name) in bundled else path.stem
-    return generator.to(resolve_device(device))
+    generator.name = str(name) if bundled else path.stem
+    return generator.to(target)
 
 
 def save(generator: LayeredGenerator, path: Path | str, facts: Mapping[str, Any] | None = None) -> None:

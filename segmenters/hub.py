@@ -22,8 +22,8 @@ def _cards() -> dict[str, Card]:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that `load` knows without internet access."""
-    return (*_cards(), "palette")
+    """Return the names of the bundled segmenters."""
+    return tuple(_cards())
 
 
 def card(name: str) -> Card:
@@ -57,5 +57,5 @@ def load(name_or_path: str | Path, device: str | torch.device = "auto") -> Segme
         return UNetSegmenter.load(card(name).verified_path(), device, name)
     if isinstance(name_or_path, Path) or Path(name).suffix == ".safetensors" or Path(name).is_file():
         return UNetSegmenter.load(name_or_path, device)
-    known = [*names(), *(PREFIX + network for network in NETWORKS)]
+    known = [*names(), "palette", *(PREFIX + network for network in NETWORKS)]
     raise KeyError(unknown("segmenter", name, known) + "; or give the path of a .safetensors file")

@@ -86,6 +86,25 @@ class Concatenation:
         raise IndexError(index)
 
 
+class WithoutLabels:
+    """The pictures of a source alone, for trainings that need no labels.
+
+    Args:
+        source: Any source.
+    """
+
+    def __init__(self, source: ImageSource) -> None:
+        self._source, self.concepts = source, ()
+        self.name, self.size = source.name, source.size
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+        """Return the source's pictures without their labels."""
+        return Batch(self._source.batch(indices, rng).images, None)
+
+
 class Remapped:
     """A source under other concepts; see `remap`."""
 

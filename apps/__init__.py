@@ -1,0 +1,1 @@
+"""The edge: the command line and the pages that people open."""

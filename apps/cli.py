@@ -1,0 +1,145 @@
+"""The command ``gandissect``: one subcommand is one public call.
+
+Exit status: 0 on success; 2 on a usage or input error, with one line on stderr; 1 on an unexpected
+failure; 130 when stopped by Ctrl-C. A subcommand's module is imported only when it is asked for, so that
+``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+PROGRAM = "gandissect"
+COMMANDS = {
+    "models": "list the bundled models with their cards",
+    "sample": "write a grid of a generator's pictures",
+    "train generator": "train a GAN on a folder of pictures, or on rendered scenes",
+    "train segmenter": "train a segmentation network on labelled pictures",
+    "fidelity": "measure how far a generator's pictures are from held-out real ones",
+    "dissect": "find what each unit of a generator draws, and write the report",
+    "report": "write the report of a saved dissection again",
+}
+
+
+class Command(Protocol):
+    """A subcommand: a dataclass whose fields are its options."""
+
+    def run(self) -> None:
+        """Do it, and print what was asked for."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status.
+
+    Args:
+        arguments: Without the program's name; by default those of the process.
+    """
+    sys.exit(_status(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _status(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(_overview())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(importlib.import_module("importlib.metadata").version(PROGRAM))
+        return 0
+    name, rest = _split(arguments)
+    if name is None:
+        return _refuse(_unknown(" ".join(arguments[:2] if arguments[0] == "train" else arguments[:1])))
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        command = _parse(name, rest)
+        command.run()
+    except _Help:
+        return 0
+    except (ValueError, KeyError, TypeError, OSError, FloatingPointError) as error:
+        return _refuse(_one_line(error))
+    except KeyboardInterrupt:
+        return _refuse("stopped", status=130)
+    return 0
+
+
+class _Help(Exception):
+    """The help of a subcommand was asked for and printed."""
+
+
+def _split(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """Return the subcommand's name, of one word or two, and its options."""
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if name in COMMANDS and len(arguments) >= words:
+            return name, arguments[words:]
+    return None, arguments
+
+
+def _parse(name: str, arguments: list[str]) -> Any:
+    """Return the subcommand with its options filled in.
+
+    Raises:
+        ValueError: With what is wrong, on one line.
+    """
+    import tyro
+
+    module = importlib.import_module(f"apps.commands.{name.replace(' ', '_')}")
+    if {"-h", "--help"} & set(arguments):
+        with contextlib.suppress(SystemExit):
+            tyro.cli(module.Options, args=["--help"], prog=f"{PROGRAM} {name}")
+        raise _Help
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            return tyro.cli(module.Options, args=arguments, prog=f"{PROGRAM} {name}")
+    except SystemExit as stop:
+        raise ValueError(_unboxed(said.getvalue())) from stop
+
+
+def _unboxed(text: str) -> str:
+    """Return the message that stands in a box of line-drawing characters, as one line."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
+    return " ".join(line for line in lines if line)
+
+
+def _one_line(error: Exception) -> str:
+    """Return an error's message on one line; a KeyError would show its own in quotes."""
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    else:
+        text = str(error.args[0]) if error.args else type(error).__name__
+    return " ".join(text.split())
+
+
+def _refuse(message: str, status: int = 2) -> int:
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    return status
+
+
+def _unknown(given: str) -> str:
+    import difflib
+
+    nearest = difflib.get_close_matches(given, COMMANDS, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return f"unknown command {given!r}{hint} known: {', '.join(COMMANDS)}"
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND [OPTIONS]",
+            "",
+            "Open up GANs: see what each unit draws, prove it, and use it.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            f"`{PROGRAM} COMMAND --help` lists the options of a command; `{PROGRAM} --version` the version.",
+        ]
+    )

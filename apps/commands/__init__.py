@@ -1,0 +1,1 @@
+"""The subcommands of the command line, a module each; ``Options`` are its options, ``run`` does it."""

@@ -1,0 +1,45 @@
+"""``gandissect fidelity``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import generators
+import segmenters
+
+from ..data import pictures
+from ..yardsticks import yardstick
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure how far a generator's pictures are from held-out real ones.
+
+    Args:
+        generator: A bundled name, or the path of a .safetensors file.
+        segmenter: Whose encoder's features are compared.
+        data: The pictures that the generator learned from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT.
+        hold_out: Share of each folder without @SPLIT that was kept to judge by.
+        seed: Seed of the generated pictures.
+        num_sets: Sets of generated pictures, each as large as the held-out one.
+        device: auto, cpu, cuda or mps.
+        json: Print the figures as JSON.
+    """
+
+    generator: str
+    segmenter: str
+    data: tuple[str, ...]
+    hold_out: float = 0.05
+    seed: int = 0
+    num_sets: int = 5
+    device: str = "auto"
+    json: bool = False
+
+    def run(self) -> None:
+        """Print the distance and the real-against-real floor."""
+        generator = generators.load(self.generator, self.device)
+        segmenter = segmenters.load(self.segmenter, self.device)
+        train, held_out = pictures(self.data, generator.image_size[0], self.hold_out)
+        found = yardstick(segmenter, train, held_out).measure(generator, self.seed, self.num_sets)
+        print(json.dumps(asdict(found)) if self.json else found)

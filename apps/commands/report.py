@@ -1,0 +1,36 @@
+"""``gandissect report``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gandissect import Dissection, write_report
+
+from ..summaries import print_dissection
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write the report of a saved dissection again.
+
+    Args:
+        dissection: The folder that `dissect` wrote, or the dissection.safetensors in it.
+        out: Folder for the report; by default the dissection's.
+        min_iou: The IoU from which a unit counts as matching a concept.
+        json: Print the summary as JSON.
+    """
+
+    dissection: Path
+    out: Path | None = None
+    min_iou: float = 0.04
+    json: bool = False
+
+    def run(self) -> None:
+        """Write the report, and print the counts and where it lies."""
+        if not 0 <= self.min_iou <= 1:
+            raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
+        dissection = Dissection.load(self.dissection)
+        beside = self.dissection if self.dissection.is_dir() else self.dissection.parent
+        report = write_report(self.out or beside, dissection, min_iou=self.min_iou)
+        print_dissection(dissection, report, self.min_iou, as_json=self.json)

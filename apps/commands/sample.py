@@ -1,0 +1,58 @@
+"""``gandissect sample``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torchvision.utils import save_image
+
+import generators
+from gandissect.files import atomic_path
+from gandissect.sampling import blocks
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write a grid of a generator's pictures.
+
+    Args:
+        generator: A bundled name, or the path of a .safetensors file.
+        out: The PNG to write.
+        num_samples: How many pictures, 1 to 4096.
+        seed: Which sequence of pictures.
+        start: Index of the first.
+        columns: Pictures a row.
+        device: auto, cpu, cuda or mps.
+        json: Print what was done as JSON.
+    """
+
+    generator: str
+    out: Path = Path("samples.png")
+    num_samples: int = 64
+    seed: int = 1
+    start: int = 0
+    columns: int = 8
+    device: str = "auto"
+    json: bool = False
+
+    def run(self) -> None:
+        """Write the PNG and print its path."""
+        if not 1 <= self.num_samples <= 4096 or self.columns < 1 or self.start < 0:
+            raise ValueError("need 1 to 4096 samples, 1 or more columns, a start of 0 or more; "
+                             f"got {self.num_samples}, {self.columns}, {self.start}")  # fmt: skip
+        if self.out.suffix.lower() != ".png":
+            raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
+        generator = generators.load(self.generator, self.device)
+        with torch.inference_mode():
+            parts = [
+                generator(generator.sample_z(len(block), self.seed, block.start)).cpu()
+                for block in blocks(self.num_samples, 64, self.start)
+            ]
+        with atomic_path(self.out) as temporary:
+            grid = torch.cat(parts)
+            save_image(grid, temporary, nrow=self.columns, normalize=True, value_range=(-1, 1), format="png")
+        facts = {"out": str(self.out), "generator": generator.name, "num_samples": self.num_samples, "seed": self.seed}
+        print(json.dumps(facts) if self.json else self.out)

@@ -1,0 +1,86 @@
+"""Pictures named on the command line.
+
+``scenes`` or ``scenes:COUNT`` are rendered scenes; anything else is a folder of photographs, with ``@SPLIT`` for one of
+its split files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from segmenters.datasets import ImageSource, Scenes
+from segmenters.datasets.combining import WithoutLabels, concat
+from segmenters.datasets.photos import Photos
+
+NUM_SCENES, NUM_HELD_OUT_SCENES = 50_000, 1_000
+SCENES_SEED, HELD_OUT_SCENES_SEED = 0, 1
+"""Scenes to learn from and scenes to judge by have different seeds."""
+
+
+def open_source(spec: str, size: int) -> ImageSource:
+    """Return the pictures that a specification names, with their labels.
+
+    Args:
+        spec: ``scenes``, ``scenes:COUNT``, ``FOLDER`` or ``FOLDER@SPLIT``.
+        size: Height and width of the pictures.
+
+    Raises:
+        ValueError: If the specification or a file is wrong.
+        FileNotFoundError: If there is no such folder or split.
+    """
+    if spec.partition(":")[0] == "scenes":
+        return Scenes(size, _count(spec), SCENES_SEED)
+    folder, _, split = spec.partition("@")
+    return Photos(Path(folder).expanduser(), size, split or None)
+
+
+def pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSource, ImageSource]:
+    """Return pictures to learn from and pictures to judge by, without labels.
+
+    Of a folder without split the share ``hold_out`` is set aside, by a hash of the files' names; a folder with a split
+    is learned from wholly; scenes to judge by are rendered with a seed of their own.
+
+    Args:
+        specs: What to learn from, as `open_source` reads it.
+        size: Height and width of the pictures.
+        hold_out: Between 0 and 1.
+
+    Raises:
+        ValueError: If a specification or a file is wrong, or nothing is left to judge by.
+        FileNotFoundError: If there is no such folder or split.
+    """
+    learned: list[ImageSource] = []
+    held_out: list[ImageSource] = []
+    for spec in specs:
+        source = open_source(spec, size)
+        if isinstance(source, Scenes):
+            held_out.append(Scenes(size, NUM_HELD_OUT_SCENES, HELD_OUT_SCENES_SEED))
+        elif "@" not in spec:
+            source, judged = source.hold_out(hold_out)
+            held_out.append(judged)
+        learned.append(source)
+    if not learned or not held_out:
+        raise ValueError("nothing is held out to judge by; name at least one folder without @SPLIT, or scenes")
+    return _joined(learned), _joined(held_out)
+
+
+def as_tensor(source: ImageSource, limit: int) -> Tensor:
+    """Return the evaluation views of evenly spaced pictures, uint8 ``[at most limit, 3, H, W]``."""
+    step = max(1, -(-len(source) // limit))
+    indices = range(0, len(source), step)
+    return torch.cat([source.batch(indices[start : start + 64]).images for start in range(0, len(indices), 64)])
+
+
+def _joined(sources: Sequence[ImageSource]) -> ImageSource:
+    return concat([WithoutLabels(source) for source in sources])
+
+
+def _count(spec: str) -> int:
+    _, colon, count = spec.partition(":")
+    if colon and not (count.isdecimal() and int(count) > 0):
+        raise ValueError(f"{spec!r}: after 'scenes:' comes a number of scenes, 1 or more")
+    return int(count) if colon else NUM_SCENES

@@ -1,0 +1,41 @@
+"""What the commands print about a result."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from gandissect import Dissection
+
+
+def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as_json: bool) -> None:
+    """Print the counts of a dissection by layer, and where its report lies.
+
+    Args:
+        dissection: The result.
+        report: Its report.
+        min_iou: The IoU from which a unit counts as matching a concept.
+        as_json: Print one JSON object instead of lines.
+    """
+    layers = [_layer(dissection, name, min_iou) for name in (layer.name for layer in dissection)]
+    if as_json:
+        print(json.dumps({"report": str(report), "min_iou": min_iou, "layers": layers}))
+        return
+    for layer in layers:
+        concepts = ", ".join(f"{name} {count}" for name, count in layer["concepts"].items())
+        share = f"{layer['matching']} of {layer['units']} units match {len(layer['concepts'])} concepts"
+        print(f"{layer['layer']}: {share} at IoU >= {min_iou}" + (f": {concepts}" if concepts else ""))
+    print(f"report: {report}")
+
+
+def _layer(dissection: Dissection, name: str, min_iou: float) -> dict[str, Any]:
+    layer = dissection[name]
+    counts = Counter(match.concept for match in layer.matches if match.concept is not None and match.iou >= min_iou)
+    return {
+        "layer": name,
+        "units": layer.info.units,
+        "matching": counts.total(),
+        "concepts": dict(counts.most_common()),
+    }

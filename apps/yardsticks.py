@@ -1,0 +1,35 @@
+"""A segmenter's encoder as the features over which pictures are compared."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gandissect.fidelity import Yardstick
+from gandissect.protocols import Segmenter
+from segmenters import UNetSegmenter
+from segmenters.datasets import ImageSource
+
+from .data import as_tensor
+
+MAX_TRAIN, MAX_HELD_OUT = 4_000, 1_000
+"""Pictures that a distance is measured with, at most."""
+
+
+def yardstick(segmenter: Segmenter, train: ImageSource, held_out: ImageSource) -> Yardstick:
+    """Return the distance over the coarsest features of a segmenter's encoder, averaged over the picture.
+
+    Args:
+        segmenter: One with an encoder.
+        train: Pictures that the generator learns from.
+        held_out: Pictures that it does not see.
+
+    Raises:
+        ValueError: If the segmenter has no encoder, or there are too few pictures.
+    """
+    if not isinstance(segmenter, UNetSegmenter):
+        raise ValueError(f"{segmenter.name!r} has no encoder to take features from; name a U-Net, e.g. 'unet-scenes'")
+
+    def features(images: Tensor) -> Tensor:
+        return segmenter.encode(images)[-1].mean(dim=(2, 3))
+
+    return Yardstick(segmenter.name, features, as_tensor(train, MAX_TRAIN), as_tensor(held_out, MAX_HELD_OUT))

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gandissect.files import (
+    atomic_path,
+    hash_tensors,
+    load_tensors,
+    read_json,
+    save_tensors,
+    write_json,
+)
+
+HEADER = {"format": "test", "version": 2, "name": "häuser"}
+TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([True, False]), "c": torch.tensor(7)}
+
+
+def test_tensors_and_header_come_back(tmp_path: Path) -> None:
+    save_tensors(tmp_path / "x.safetensors", TENSORS, HEADER)
+    tensors, header = load_tensors(tmp_path / "x.safetensors", "test", 2)
+    assert header == HEADER
+    assert all(
+        torch.equal(tensors[name], value) and tensors[name].dtype == value.dtype for name, value in TENSORS.items()
+    )
+
+
+def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert read_json(path) == {"old": 1}
+    assert os.listdir(tmp_path) == ["x.json"]  # noqa: PTH208
+
+
+def test_numbers_that_json_does_not_have_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert not (tmp_path / "x.json").exists()
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_file_is_named_and_never_crashes(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "x.safetensors"
+    save_tensors(path, TENSORS, HEADER)
+    whole = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        damaged = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    else:
+        damaged = bytearray(whole)
+        damaged[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(damaged)
+    try:
+        tensors, _ = load_tensors(path, "test", 2)
+    except ValueError as error:
+        assert str(path) in str(error)
+    else:  # a flipped bit of a value, or of a name, is another valid file
+        assert len(tensors) == len(TENSORS)
+
+
+@pytest.mark.parametrize(("wanted", "version"), [("other", 2), ("test", 1)])
+def test_another_format_or_a_newer_version_is_refused(tmp_path: Path, wanted: str, version: int) -> None:
+    save_tensors(tmp_path / "x.safetensors", TENSORS, HEADER)
+    with pytest.raises(ValueError, match=r"x\.safetensors"):
+        load_tensors(tmp_path / "x.safetensors", wanted, version)
+
+
+def test_missing_files_folders_and_foreign_json(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="absent"):
+        read_json(tmp_path / "absent")
+    with pytest.raises(ValueError, match="not a file"):
+        read_json(tmp_path)
+    (tmp_path / "x").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="not JSON"):
+        read_json(tmp_path / "x")
+
+
+def test_the_hash_sees_values_shapes_dtypes_and_header_but_not_order() -> None:
+    base = hash_tensors(TENSORS, HEADER)
+    assert base == hash_tensors(dict(reversed(TENSORS.items())), json.loads(json.dumps(HEADER)))
+    variants = [
+        hash_tensors({**TENSORS, "a": TENSORS["a"] + 1}, HEADER),
+        hash_tensors({**TENSORS, "a": TENSORS["a"].reshape(3, 2)}, HEADER),
+        hash_tensors({**TENSORS, "c": torch.tensor(7, dtype=torch.int32)}, HEADER),
+        hash_tensors(TENSORS, {**HEADER, "version": 3}),
+    ]
+    assert len({base, *variants}) == 5

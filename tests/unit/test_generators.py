@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import generators
+from gandissect.protocols import Generator
+from gandissect.types import LayerInfo
+from generators import DCGAN, LayeredGenerator, PlantedGenerator
+from generators.planted import GROUND, PLANTED
+
+
+def _live(generator: LayeredGenerator) -> LayeredGenerator:
+    """Give batch norm statistics that are not the identity, so that a mistake shows."""
+    for module in generator.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
+            module.running_var.uniform_(0.5, 2, generator=torch.Generator().manual_seed(2))
+    return generator.eval().requires_grad_(False)
+
+
+GENERATORS = {
+    "dcgan16": lambda: _live(DCGAN(size=16, width=4, z_dim=6)),
+    "dcgan64": lambda: _live(DCGAN(size=64, width=4, z_dim=6)),
+    "planted": lambda: PlantedGenerator(size=32, cells=8),
+}
+every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
+
+
+@every_generator
+def test_tail_of_head_is_the_image_bit_for_bit(make) -> None:
+    generator = make()
+    z = generator.sample_z(5, seed=2)
+    image = generator(z)
+    for layer, info in generator.layers.items():
+        activation = generator.head(z, layer)
+        assert activation.shape == (5, info.units, info.height, info.width)
+        assert torch.equal(generator.tail(activation, layer, z), image)
+        assert torch.equal(activation, generator.head(z, layer)), "tail wrote into the activation"
+
+
+@every_generator
+def test_a_generator_is_what_the_protocol_says(make) -> None:
+    generator = make()
+    assert isinstance(generator, Generator)
+    image = generator(generator.sample_z(2))
+    assert image.dtype == torch.float32
+    assert image.shape == (2, 3, *generator.image_size)
+    assert image.abs().max() <= 1
+    assert torch.equal(generator.sample_z(3, seed=5, start=2), generator.sample_z(5, seed=5)[2:])
+    assert set(generator.layers) <= {name for name, _ in generator.named_modules()}
+
+
+@every_generator
+def test_one_image_does_not_depend_on_its_batch_mates(make) -> None:
+    generator = make()
+    z = generator.sample_z(6)
+    other = torch.cat([z[:1], generator.sample_z(5, seed=9)])
+    assert torch.equal(generator(z)[0], generator(other)[0])
+
+
+@every_generator
+def test_saved_and_loaded_it_is_the_same_up_to_half_precision(make, tmp_path: Path) -> None:
+    generator = make()
+    path = tmp_path / "mine.safetensors"
+    generators.save(generator, path)
+    loaded = generators.load(path, device="cpu")
+    z = generator.sample_z(4)
+    assert loaded.name == "mine"
+    assert not loaded.training
+    assert loaded.layers == generator.layers
+    assert (loaded(z) - generator(z)).abs().max() < 0.02
+    again = tmp_path / "again.safetensors"
+    generators.save(loaded, again)
+    assert generators.load(again, device="cpu").fingerprint == loaded.fingerprint
+
+
+def test_dcgan_has_the_layers_of_the_paper() -> None:
+    assert dict(DCGAN(size=64, width=64, z_dim=128).layers) == {
+        "layer1": LayerInfo(512, 4, 4),
+        "layer2": LayerInfo(256, 8, 8),
+        "layer3": LayerInfo(128, 16, 16),
+        "layer4": LayerInfo(64, 32, 32),
+    }
+    assert list(DCGAN(size=128, width=4).layers.values())[-1] == LayerInfo(4, 64, 64)
+
+
+def test_the_fingerprint_follows_the_weights() -> None:
+    generator = DCGAN(size=16, width=4, z_dim=6)
+    before = generator.fingerprint
+    with torch.no_grad():
+        generator.layer1[0].weight[0, 0, 0, 0] += 1
+    assert generator.fingerprint != before
+
+
+def test_wrong_arguments_say_what_is_allowed(tmp_path: Path) -> None:
+    generator = GENERATORS["dcgan16"]()
+    z = generator.sample_z(2)
+    with pytest.raises(KeyError, match=r"unknown layer 'layer9'; did you mean 'layer\d'"):
+        generator.head(z, "layer9")
+    with pytest.raises(ValueError, match=r"z of shape \[batch, 6\]; got \[2, 5\]"):
+        generator(z[:, :5])
+    with pytest.raises(ValueError, match=r"layer1.*\(2, 8, 4, 4\).*got \(2, 8, 2, 2\)"):
+        generator.tail(torch.zeros(2, 8, 2, 2), "layer1", z)
+    with pytest.raises(ValueError, match="size is one of"):
+        DCGAN(size=48)
+    with pytest.raises(KeyError, match="unknown generator 'dcgan-scenes46'; did you mean 'dcgan-scenes64'"):
+        generators.load("dcgan-scenes46")
+    with pytest.raises(FileNotFoundError, match="absent"):
+        generators.load(tmp_path / "absent.safetensors")
+    with pytest.raises(ValueError, match="device 'gpu7'"):
+        generators.load("dcgan-scenes64", device="gpu7")
+
+
+def test_a_file_of_another_shape_is_refused(tmp_path: Path) -> None:
+    generator = DCGAN(size=16, width=4, z_dim=6)
+    generator.settings["width"] = 8
+    generators.save(generator, tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match=r"x\.safetensors does not describe a generator"):
+        generators.load(tmp_path / "x.safetensors")
+
+
+def test_planted_images_are_what_the_closed_form_says() -> None:
+    """Paint the pictures again from z with a loop, by the sentences of the module's docstring."""
+    size, cells = 32, 8
+    generator = PlantedGenerator(size, cells)
+    z = generator.sample_z(40, seed=4)
+    images = ((generator(z) + 1) * 127.5).round().int()
+    edge = size // cells
+    for image, vector in zip(images, z, strict=True):
+        expected = torch.tensor(GROUND.color).reshape(3, 1, 1).repeat(1, size, size)
+        for k, concept in enumerate(PLANTED):
+            if vector[2 * k] > 0:
+                phi = 0.5 * (1 + torch.erf(vector[2 * k + 1].double() / 2**0.5))
+                column = int(phi * cells)
+                expected[:, k * edge : (k + 1) * edge, column * edge : (column + 1) * edge] = torch.tensor(
+                    concept.color
+                ).reshape(3, 1, 1)
+        assert torch.equal(image, expected.int())
+
+
+@pytest.mark.parametrize("name", generators.names())
+def test_bundled_generators_load_and_their_cards_are_whole(name: str) -> None:
+    card = generators.card(name)
+    assert card.path.stat().st_size <= 16 * 10**6
+    assert card.images_seen > 0
+    assert card.quality
+    generator = generators.load(name, device="cpu")
+    image = generator(generator.sample_z(8))
+    assert image.isfinite().all()
+    assert image.std(dim=0).mean() > 0.1, "different z must give different images"

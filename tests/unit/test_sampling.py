@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gandissect.sampling import blocks, derive_seed, make_rng, sample_z
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(-5, 2**40))
+def test_a_latent_vector_depends_on_its_seed_and_index_only(start: int, count: int, seed: int) -> None:
+    whole = sample_z(start + count, 5, seed)
+    assert torch.equal(whole[start:], sample_z(count, 5, seed, start))
+
+
+def test_latent_vectors_are_standard_normal_and_uncorrelated() -> None:
+    z = sample_z(4000, 8, seed=3)
+    # 4.5 standard errors of a mean, a variance and a correlation at n = 4000
+    assert z.mean(dim=0).abs().max() < 4.5 / 4000**0.5
+    assert (z.var(dim=0) - 1).abs().max() < 4.5 * (2 / 4000) ** 0.5
+    assert (torch.corrcoef(z.T) - torch.eye(8)).abs().max() < 4.5 / 4000**0.5
+    assert (z[1:] * z[:-1]).mean().abs() < 4.5 / (8 * 4000) ** 0.5
+
+
+def test_streams_differ_and_do_not_touch_global_state() -> None:
+    before = torch.random.get_rng_state()
+    drawn = {torch.rand((), generator=make_rng(*key)).item() for key in [(0, "a"), (0, "b"), (1, "a"), (0, "a", 1)]}
+    assert len(drawn) == 4
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_derived_seeds_are_the_hash_that_is_promised() -> None:
+    import hashlib
+
+    digest = hashlib.blake2b(b"(7, 'z', 3)", digest_size=8).digest()
+    assert derive_seed(7, "z", 3) == int.from_bytes(digest, "little") // 2
+
+
+@given(st.integers(0, 300), st.integers(1, 40), st.integers(0, 100))
+def test_blocks_cover_every_sample_once_and_are_aligned(count: int, size: int, start: int) -> None:
+    cut = list(blocks(count, size, start))
+    assert [i for block in cut for i in block] == list(range(start, start + count))
+    assert all(block.start % size == 0 for block in cut[1:])
+    assert all(block.start // size == (block.stop - 1) // size for block in cut)
+
+
+@pytest.mark.parametrize("arguments", [(-1, 4), (3, 0), (3, 4, 0, -1)])
+def test_counts_out_of_range_are_refused(arguments: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="got"):
+        sample_z(*arguments)
