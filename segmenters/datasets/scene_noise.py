@@ -1,0 +1,142 @@
+"""Textures that every picture shares: periodic value noise and masonry patterns, made once for each picture size.
+
+A tile covers the unit square, which is the whole picture, and repeats beyond it. Each pixel of a tile is the mean over
+that pixel's area of one function that knows no resolution, so a coarse tile is a faithful reduction of a fine one and
+detail too fine for a size fades away instead of aliasing. Looking a texture up is cutting a window out of its tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+FINEST = 1024
+"""Samples along one side of the unit square from which the means are taken."""
+
+
+def _positions(size: int) -> tuple[NDArray[np.float64], int]:
+    """Return sample positions along the unit interval and how many of them fall into one pixel."""
+    per_pixel = max(2, FINEST // size)
+    return (np.arange(size * per_pixel) + 0.5) / (size * per_pixel), per_pixel
+
+
+def _interpolation(size: int, cells: int) -> NDArray[np.float64]:
+    """Return the weights [size, cells] that turn periodic grid values into the mean of each pixel."""
+    positions, per_pixel = _positions(size)
+    cell = positions * cells
+    left = np.floor(cell).astype(int)
+    blend = cell - left
+    blend = blend * blend * (3 - 2 * blend)
+    weights = np.zeros((len(positions), cells))
+    rows = np.arange(len(positions))
+    np.add.at(weights, (rows, left % cells), 1 - blend)
+    np.add.at(weights, (rows, (left + 1) % cells), blend)
+    return weights.reshape(size, per_pixel, cells).mean(axis=1)
+
+
+def value_noise(size: int, name: str, cells: tuple[int, int], octaves: int, gain: float) -> NDArray[np.float64]:
+    """Return periodic fractal noise [size, size], mean about 0, mostly within -1..1; cells down and across."""
+    rng = np.random.default_rng(crc32(name.encode()))
+    total, norm = np.zeros((size, size)), 0.0
+    for octave in range(octaves):
+        down, across = cells[0] << octave, cells[1] << octave
+        grid = rng.uniform(-1, 1, (down, across))
+        weight = gain**octave
+        total += weight * (_interpolation(size, down) @ grid @ _interpolation(size, across).T)
+        norm += weight * weight
+    return total * (1.6 / norm**0.5)
+
+
+def _pattern(size: int, function: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray]) -> NDArray:
+    """Return the mean of function(u [n, 1], v [1, n]) over each pixel, [size, size]."""
+    positions, per_pixel = _positions(size)
+    fine = function(positions[None, :], positions[:, None])
+    return fine.reshape(size, per_pixel, size, per_pixel).mean(axis=(1, 3))
+
+
+def _bricks(rows: int) -> Callable[[NDArray, NDArray], NDArray]:
+    """Return running-bond masonry: each stone has its own tone, joints are dark."""
+    tones = np.random.default_rng(rows).uniform(-0.5, 0.7, (rows, rows // 2))
+
+    def tone(u: NDArray, v: NDArray) -> NDArray:
+        row = np.floor(v * rows).astype(int)
+        along = u * (rows // 2) + 0.5 * (row % 2)
+        stone = np.floor(along).astype(int) % (rows // 2)
+        joint = (np.mod(v * rows, 1) < 0.16) | (np.mod(along, 1) < 0.08)
+        return np.where(joint, -1.0, tones[row % rows, stone])
+
+    return tone
+
+
+def _planks(count: int, across: bool) -> Callable[[NDArray, NDArray], NDArray]:
+    """Return boards with dark gaps, lying across or standing upright."""
+    tones = np.random.default_rng(count).uniform(-0.5, 0.6, count)
+
+    def tone(u: NDArray, v: NDArray) -> NDArray:
+        along = (v if across else u) * count
+        line = np.where(np.mod(along, 1) < 0.18, -1.1, tones[np.floor(along).astype(int) % count])
+        return line + 0 * (u + v)
+
+    return tone
+
+
+def _shingles(rows: int) -> Callable[[NDArray, NDArray], NDArray]:
+    """Return overlapping roof tiles: each row darkens towards its lower edge."""
+    tones = np.random.default_rng(rows + 7).uniform(-0.4, 0.4, (rows, rows))
+
+    def tone(u: NDArray, v: NDArray) -> NDArray:
+        row = np.floor(v * rows).astype(int) % rows
+        along = u * rows * 0.5 + 0.5 * (row % 2)
+        return tones[row, np.floor(along).astype(int) % rows] + 0.7 - 1.4 * np.mod(v * rows, 1) ** 2
+
+    return tone
+
+
+def _dots(count: int) -> Callable[[NDArray, NDArray], NDArray]:
+    """Return round blossoms, one in each cell of a jittered grid: 1 at a centre, 0 at and beyond the rim."""
+    shift = np.random.default_rng(count).uniform(0.3, 0.7, (2, count, count))
+
+    def height(u: NDArray, v: NDArray) -> NDArray:
+        col, row = np.floor(u * count).astype(int) % count, np.floor(v * count).astype(int) % count
+        du, dv = u * count - col - shift[0][row, col], v * count - row - shift[1][row, col]
+        return np.clip(1.6 - 4.0 * np.sqrt(du * du + dv * dv), 0, 1)
+
+    return height
+
+
+_NOISE: dict[str, tuple[tuple[int, int], int, float]] = {
+    "broad": ((4, 4), 4, 0.5),
+    "cloud": ((7, 6), 5, 0.55),
+    "leaf": ((22, 22), 3, 0.7),
+    "grain": ((56, 56), 2, 0.8),
+    "streak": ((40, 6), 3, 0.6),
+    "ripple": ((48, 7), 2, 0.7),
+    "blade": ((18, 60), 2, 0.8),
+}
+_PATTERNS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
+    "brick": _bricks(40),
+    "stone": _bricks(22),
+    "planks": _planks(34, across=True),
+    "boards": _planks(30, across=False),
+    "shingles": _shingles(36),
+    "tiles": _shingles(24),
+    "blossoms": _dots(26),
+}
+
+
+@lru_cache(maxsize=64)
+def texture(name: str, size: int) -> Array:
+    """Return a tile repeated twice each way, float32 [2 size, 2 size], so that any window of it is one slice."""
+    if name in _NOISE:
+        tile = value_noise(size, name, *_NOISE[name])
+    else:
+        tile = _pattern(size, _PATTERNS[name])
+    tiled = np.tile(tile.astype(np.float32), (2, 2))
+    tiled.setflags(write=False)
+    return tiled

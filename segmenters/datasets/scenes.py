@@ -1,0 +1,94 @@
+"""Rendered outdoor scenes with exact labels: ground truth without any download.
+
+Picture i of a seed is a pure function of (seed, i), and the same scene at every size. A colour is anti-aliased; a
+label is the topmost thing at the pixel's centre, so every pixel has exactly one concept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gandissect.sampling import derive_seed
+from gandissect.types import Concept
+
+from . import Batch
+from .scene_canvas import Canvas
+from .scene_houses import paint_house
+from .scene_land import (
+    paint_cloud, paint_ground, paint_hill, paint_lane, paint_path, paint_range, paint_sky, paint_street, paint_water,
+)  # fmt: skip
+from .scene_layout import lay_out
+from .scene_parts import (
+    CONCEPTS, Car, Fence, Flowers, House, Lane, Person, Path, Range, Scene, Standing, Street, Tree, Water,
+)  # fmt: skip
+from .scene_things import paint_car, paint_fence, paint_flowers, paint_person, paint_tree
+
+MIN_SIZE, MAX_SIZE = 16, 1024
+
+
+def render(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Render picture index of a seed: colours uint8 [size, size, 3] and labels uint8 [size, size].
+
+    Raises ValueError unless index is 0 or more and size is 16 to 1024 pixels.
+    """
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise ValueError(f"a scene is {MIN_SIZE} to {MAX_SIZE} pixels wide; got size={size}")
+    if index < 0:
+        raise ValueError(f"pictures are counted from 0; got index={index}")
+    canvas = paint(lay_out(derive_seed(seed, "scenes", index)), size)
+    return to_bytes(canvas), canvas.labels
+
+
+def to_bytes(canvas: Canvas) -> NDArray[np.uint8]:
+    """Return the colours of a canvas, uint8 [size, size, 3]."""
+    image = np.clip(canvas.image, 0, 1) * np.float32(255) + np.float32(0.5)
+    return np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0))
+
+
+def paint(scene: Scene, size: int) -> Canvas:
+    """Paint a scene from far to near on a sheet of size x size pixels."""
+    canvas = Canvas.blank(size)
+    light, camera = scene.light, scene.camera
+    paint_sky(canvas, scene)
+    for cloud in scene.clouds:
+        paint_cloud(canvas, cloud, light)
+    for row in scene.backdrop:
+        if isinstance(row, Range):
+            paint_range(canvas, row, light)
+    paint_ground(canvas, scene.ground, camera, light)
+    for row in scene.backdrop:
+        if not isinstance(row, Range):
+            paint_hill(canvas, row, light)
+    for way in scene.ways:
+        if isinstance(way, Lane):
+            paint_lane(canvas, way, camera, light)
+        elif isinstance(way, Street):
+            paint_street(canvas, way, light)
+        else:
+            paint_path(canvas, way, light)
+    for thing in scene.standing:
+        _paint_standing(canvas, thing, scene)
+    return canvas
+
+
+def _paint_standing(canvas: Canvas, thing: Standing, scene: Scene) -> None:
+    light = scene.light
+    match thing:
+        case House():
+            paint_house(canvas, thing, scene.camera, light)
+        case Water():
+            paint_water(canvas, thing, scene.camera, light)
+        case Tree():
+            paint_tree(canvas, thing, light)
+        case Car():
+            paint_car(canvas, thing, light)
+        case Person():
+            paint_person(canvas, thing, light)
+        case Fence():
+            paint_fence(canvas, thing, light)
+        case Flowers():
+            paint_flowers(canvas, thing, light)
