@@ -1,0 +1,189 @@
+"""Running generator and segmenter over the samples, block by block, and checking what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .hooks import trace
+from .names import lookup
+from .protocols import Generator, Segmenter
+from .sampling import blocks
+from .types import LayerInfo
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What a block of samples gives.
+
+    Args:
+        samples: Their indices.
+        activations: Layer name to float32 ``[batch, unit, h, w]``, finite, on the generator's device.
+    """
+
+    samples: range
+    activations: dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledBatch:
+    """What a block of samples gives, with its images and their labels.
+
+    Args:
+        samples: Their indices.
+        activations: Layer name to float32 ``[batch, unit, h, w]``, finite, on the generator's device.
+        images: ``[batch, 3, H, W]``.
+        labels: int64 ``[batch, H, W]``, -1 where nothing is labelled.
+    """
+
+    samples: range
+    activations: dict[str, Tensor]
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A generator's samples and the layers to look at.
+
+    Args:
+        generator: The generator.
+        layers: Names of its layers, in its order.
+        seed: Of the latent vectors.
+        batch_size: Samples at once; blocks are aligned to multiples of it.
+        progress: Show a progress bar.
+    """
+
+    generator: Generator
+    layers: tuple[str, ...]
+    seed: int
+    batch_size: int
+    progress: bool
+
+    def activations(self, num_samples: int, title: str) -> Iterator[Batch]:
+        """Yield the samples' activations; nothing behind the last layer runs.
+
+        Args:
+            num_samples: How many, from index 0.
+            title: What the progress bar says.
+
+        Raises:
+            ValueError: If an activation has another shape than the layer or is not finite.
+        """
+        for samples, z in self._latents(num_samples, title):
+            yield Batch(samples, self._checked(self._heads(z), samples))
+
+    def labelled(self, num_samples: int, segmenter: Segmenter, title: str) -> Iterator[LabelledBatch]:
+        """Yield the samples' activations, images and labels.
+
+        Args:
+            num_samples: How many, from index 0.
+            segmenter: Labels the images.
+            title: What the progress bar says.
+
+        Raises:
+            ValueError: If activations, images or labels are not what the protocols promise.
+        """
+        num_concepts = len(segmenter.concepts)
+        for samples, z in self._latents(num_samples, title):
+            images, heads = self._forward(z)
+            check_images(images, len(z), self.generator.image_size)
+            labels = segmenter(images)
+            check_labels(labels, images, num_concepts)
+            yield LabelledBatch(samples, self._checked(heads, samples), images, labels.to(images.device))
+
+    def _latents(self, num_samples: int, title: str) -> Iterator[tuple[range, Tensor]]:
+        """Yield each block's indices and latent vectors, and count them on the progress bar."""
+        with tqdm(total=num_samples, desc=title, unit="img", disable=not self.progress) as bar:
+            for samples in blocks(num_samples, self.batch_size):
+                z = self.generator.sample_z(len(samples), self.seed, samples.start)
+                yield samples, z.to(self.generator.device)
+                bar.update(len(samples))
+
+    def _forward(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the images and the layers' activations, from one pass where the generator is a module."""
+        network = self._network
+        if network is None:
+            return self.generator(z), self._heads(z)
+        with trace(network, self.layers) as record:
+            images = self.generator(z)
+        return images, dict(record)
+
+    def _heads(self, z: Tensor) -> dict[str, Tensor]:
+        """Return the layers' activations."""
+        network = self._network
+        if network is None:
+            return {layer: self.generator.head(z, layer) for layer in self.layers}
+        with trace(network, self.layers, stop=True) as record:
+            self.generator(z)
+        return dict(record)
+
+    @property
+    def _network(self) -> nn.Module | None:
+        """The generator, if its layers are modules of it; otherwise its `head` is asked for each."""
+        if not isinstance(self.generator, nn.Module):
+            return None
+        modules = {name for name, _ in self.generator.named_modules()}
+        return self.generator if set(self.layers) <= modules else None
+
+    def _checked(self, activations: dict[str, Tensor], samples: range) -> dict[str, Tensor]:
+        """Return float32 activations, each checked."""
+        infos = self.generator.layers
+        return {
+            layer: check_activation(lookup(activations, layer, "layer"), layer, infos[layer], samples)
+            for layer in self.layers
+        }
+
+
+def check_activation(activation: Tensor, layer: str, info: LayerInfo, samples: range) -> Tensor:
+    """Return a layer's activations as contiguous float32.
+
+    Raises:
+        ValueError: If they have another shape, or if one is not finite, naming layer, unit and sample.
+    """
+    expected = (len(samples), info.units, info.height, info.width)
+    if not isinstance(activation, Tensor) or tuple(activation.shape) != expected:
+        got = list(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
+        raise ValueError(f"layer {layer!r} should give activations {list(expected)} [batch, unit, h, w]; got {got}")
+    activation = activation.float().contiguous()
+    finite = torch.isfinite(activation.sum((2, 3), dtype=torch.float64))
+    if not bool(finite.all()):
+        row, unit = (int(index) for index in (~finite).nonzero()[0])
+        raise ValueError(f"layer {layer!r}, unit {unit}: NaN or infinite activation in sample {samples[row]}")
+    return activation
+
+
+def check_images(images: Tensor, batch: int, size: tuple[int, int]) -> None:
+    """Check that images are floats ``[batch, 3, H, W]``.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if tuple(images.shape) != (batch, 3, *size) or not images.is_floating_point():
+        raise ValueError(f"the generator should give float images {[batch, 3, *size]}; got {_what(images)}")
+
+
+def check_labels(labels: Tensor, images: Tensor, num_concepts: int) -> None:
+    """Check that label maps are int64 ``[batch, H, W]`` of the images, with known concepts or -1.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    expected = [len(images), *images.shape[2:]]
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or list(labels.shape) != expected:
+        remedy = "it must label each pixel of the images, at their size"
+        raise ValueError(f"the segmenter should give int64 labels {expected}; got {_what(labels)}; {remedy}")
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < -1 or highest >= num_concepts:
+        wrong = lowest if lowest < -1 else highest
+        raise ValueError(
+            f"the segmenter gave label {wrong}; its {num_concepts} concepts allow -1 to {num_concepts - 1}"
+        )
+
+
+def _what(value: object) -> str:
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
