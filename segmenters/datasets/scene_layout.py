@@ -30,7 +30,7 @@ def lay_out(seed: int) -> Scene:
     ground = Ground(season.grass, season.far_grass, dice.offset())
     sun = None
     if dice.chance(mood.sun_chance):
-        radius = dice.uniform(0.052, 0.08)
+        radius = dice.uniform(0.06, 0.09)
         away = dice.uniform(0.12, 0.34)
         x = 0.5 + (0.5 - away) * (1 if light.side > 0 else -1)
         high = dice.uniform(0.6, 0.95) if place in (_street, _city) else light.height
@@ -135,20 +135,23 @@ def _lane(dice: Dice, season: Season) -> Place:
         house = _moved(house, edge + side * (room / 2 + reach + 0.02))
         standing.append(house)
         taken.append(_span(house))
-        if dice.chance(0.3):
-            standing.append(roll_flowers(dice, camera, house.left + room * dice.uniform(0.0, 0.2) if side > 0 else house.right - room * dice.uniform(0, 0.2), at + 0.012))
+        if dice.chance(0.4):
+            place = (house.left + house.right) / 2 + side * room * dice.uniform(0.1, 0.5)
+            if house.door is not None and abs(place - house.door.x) > 0.12:
+                standing.append(roll_flowers(dice, camera, place, at + 0.012))
     standing += _verge_trees(dice, season, camera, lane, taken)
     if dice.chance(0.5):
         at = dice.uniform(0.74, 0.92)
         share = (at - horizon) / (1 - horizon)
         lane_side = dice.choice((-1, 1))
         standing.append(roll_car(dice, camera, lane.centre(share) + lane_side * half * share * 0.5, at, False))
-    if dice.chance(0.4):
-        at = dice.uniform(0.80, 0.95)
+    if dice.chance(0.55):
+        at = dice.uniform(0.72, 0.95)
         share = (at - horizon) / (1 - horizon)
         side = dice.choice((-1, 1))
-        x = lane.centre(share) + side * (half + max(0.10, lane.pavement * 0.6)) * share
-        standing.append(roll_person(dice, camera, min(max(x, 0.06), 0.94), at))
+        x = lane.centre(share) + side * ((half + lane.pavement * 0.6) * share + (0.0 if lane.pavement else 0.07))
+        if 0.05 < x < 0.95:
+            standing.append(roll_person(dice, camera, x, at))
     return camera, _backdrop(dice, season, horizon, 0.55, 2), (lane,), standing
 
 
@@ -199,8 +202,8 @@ def _country(dice: Dice, season: Season) -> Place:
         ways.append(Path(house.door.x, house.door.half * 1.1, foot - 0.004, 1.02, end_x, house.door.half * dice.uniform(1.8, 3.0)))
     left, right = _span(house)
     taken = [(left, right)]
-    standing += _garden(dice, camera, house, 0.55)
-    for _ in range(dice.weighted({0: 0.35, 1: 0.35, 2: 0.3})):
+    standing += _garden(dice, camera, house, 0.65)
+    for _ in range(dice.weighted({0: 0.25, 1: 0.40, 2: 0.35})):
         at = foot + dice.uniform(0.012, 0.16)
         place = dice.uniform(0.06, 0.94)
         if house.door is None or abs(place - house.door.x) > 0.16:
@@ -257,7 +260,7 @@ def _coast(dice: Dice, season: Season) -> Place:
         house = roll_house(dice, camera, "cottage", x, foot, (1 if x < 0.5 else -1) if dice.chance(0.7) else 0, dice.whole(2, 3), 1)
         standing.append(house)
         taken.append(_span(house))
-        standing += _garden(dice, camera, house, 0.5)
+        standing += _garden(dice, camera, house, 0.65)
     standing += _scatter_trees(dice, season, camera, dice.whole(0, 3), bottom + 0.07, foot + 0.06, taken)
     if dice.chance(0.5):
         standing.append(roll_person(dice, camera, dice.uniform(0.08, 0.92), dice.uniform(foot + 0.05, 0.97)))

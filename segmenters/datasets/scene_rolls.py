@@ -135,21 +135,21 @@ def roll_car(dice: Dice, camera: Camera, x: float, foot: float, sideways: bool) 
 
 def roll_person(dice: Dice, camera: Camera, x: float, foot: float) -> Person:
     """Draw someone who stands at (x, foot)."""
-    height = min(0.40, max(0.18, camera.scale(foot) * dice.uniform(1.75, 2.0)))
+    height = min(0.40, max(dice.uniform(0.20, 0.23), camera.scale(foot) * dice.uniform(1.75, 2.0)))
     colors = (vary(dice, dice.choice(choices), 0.01) for choices in (SHIRTS, TROUSERS, SKINS, HAIRS))
     return Person(x, foot, height, dice.chance(0.35), dice.uniform(), *colors, distance=camera.distance(foot))
 
 
 def roll_fence(dice: Dice, camera: Camera, left: float, right: float, foot: float) -> Fence:
     """Draw a fence along y = foot."""
-    height = min(0.14, max(0.08, camera.scale(foot) * dice.uniform(1.1, 1.5)))
+    height = min(0.14, max(0.09, camera.scale(foot) * dice.uniform(1.1, 1.5)))
     color = vary(dice, dice.choice(((244, 242, 234), (244, 242, 234), (170, 124, 80), (150, 96, 62))))
     return Fence(left, right, foot, height, height * dice.uniform(0.32, 0.45), dice.chance(0.6), color, camera.distance(foot))
 
 
 def roll_flowers(dice: Dice, camera: Camera, x: float, foot: float) -> Flowers:
     """Draw a flowering bush at (x, foot)."""
-    half = min(0.13, max(0.068, camera.scale(foot) * dice.uniform(0.9, 1.4)))
+    half = min(0.13, max(0.082, camera.scale(foot) * dice.uniform(0.9, 1.4)))
     blossom = vary(dice, dice.choice(BLOSSOMS), 0.01)
     return Flowers(x, foot, half, half * dice.uniform(0.8, 1.15), blossom, vary(dice, (60, 126, 58)), dice.offset(), camera.distance(foot))
 
@@ -190,8 +190,8 @@ def roll_house(dice: Dice, camera: Camera, kind: str, x: float, foot: float, see
     """Draw a building of a kind whose front is centred at x; seen says which side wall shows, 0 for none."""
     scale = camera.scale(foot)
     wide_door = kind == "barn" or (kind == "tower" and dice.chance(0.6))
-    door_half = max(0.034, scale * (0.95 if wide_door else 0.60))
-    door_height = max(0.105, scale * (2.5 if wide_door else 2.25))
+    door_half = max(0.038, scale * (0.95 if wide_door else 0.60))
+    door_height = max(0.115, scale * (2.5 if wide_door else 2.25))
     pane = max(0.033, scale * dice.uniform(0.52, 0.68)), max(0.038, scale * dice.uniform(0.62, 0.82))
     pitch = max(2 * pane[0], 2 * door_half) * dice.uniform(1.35, 1.6)
     storey = max(2.8 * scale, door_height * 1.18, pane[1] * 2 * 1.45)
@@ -212,7 +212,7 @@ def roll_house(dice: Dice, camera: Camera, kind: str, x: float, foot: float, see
     at = dice.whole(0, columns - 1) if kind not in ("barn", "chapel", "steeple") else columns // 2
     style = "barn" if kind == "barn" else dice.weighted({"plain": 0.4, "glazed": 0.35, "arch": 0.25})
     trim = vary(dice, (246, 244, 238), 0.01, 0.04)
-    door = Door(places[at], door_half, door_height, _unlike(dice, DOORS, wall, 0.22), trim if dice.chance(0.7) else wall * 0.6, style)
+    door = Door(places[at], door_half, door_height, _unlike(dice, DOORS, wall, 0.30), trim if dice.chance(0.7) else wall * 0.6, style)
     gable_room = roof in ("gable", "gambrel") and (eaves - ridge) > 4.2 * pane[1]
     return House(
         left, right, foot, eaves, ridge, seen, 2 * half * dice.uniform(0.35, 0.6) if seen else 0.0, camera.distance(foot),

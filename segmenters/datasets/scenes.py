@@ -7,6 +7,7 @@ label is the topmost thing at the pixel's centre, so every pixel has exactly one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index as as_integer
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ from .scene_parts import (
 from .scene_things import paint_car, paint_fence, paint_flowers, paint_person, paint_tree
 
 MIN_SIZE, MAX_SIZE = 16, 1024
+RESIDENT_BYTES = 2 << 30
+"""How much memory the pictures of one source may take up; those beyond it are rendered anew each time."""
 
 
 def render(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -35,12 +38,16 @@ def render(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray
 
     Raises ValueError unless index is 0 or more and size is 16 to 1024 pixels.
     """
-    if not MIN_SIZE <= size <= MAX_SIZE:
-        raise ValueError(f"a scene is {MIN_SIZE} to {MAX_SIZE} pixels wide; got size={size}")
+    _check_size(size)
     if index < 0:
         raise ValueError(f"pictures are counted from 0; got index={index}")
     canvas = paint(lay_out(derive_seed(seed, "scenes", index)), size)
     return to_bytes(canvas), canvas.labels
+
+
+def _check_size(size: int) -> None:
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise ValueError(f"a scene is {MIN_SIZE} to {MAX_SIZE} pixels wide; got size={size}")
 
 
 def to_bytes(canvas: Canvas) -> NDArray[np.uint8]:
@@ -92,3 +99,58 @@ def _paint_standing(canvas: Canvas, thing: Standing, scene: Scene) -> None:
             paint_fence(canvas, thing, light)
         case Flowers():
             paint_flowers(canvas, thing, light)
+
+
+class Scenes:
+    """Give rendered scenes by index; a picture stays in memory as uint8 once it has been rendered.
+
+    Args:
+        size: Height and width, 16 to 1024 pixels.
+        num_images: How many pictures, 1 or more.
+        seed: Which pictures; any integer. Sources that differ in size only show the same scenes.
+        resident_bytes: Memory for rendered pictures (4 size^2 bytes each); those beyond it are rendered each time.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    name = "scenes"
+    concepts: tuple[Concept, ...] = CONCEPTS
+
+    def __init__(self, size: int, num_images: int, seed: int = 0, resident_bytes: int = RESIDENT_BYTES) -> None:
+        _check_size(size)
+        if num_images < 1:
+            raise ValueError(f"a source holds at least one picture; got num_images={num_images}")
+        if resident_bytes < 0:
+            raise ValueError(f"memory for pictures is 0 bytes or more; got resident_bytes={resident_bytes}")
+        self.size, self.seed, self._num_images = size, seed, num_images
+        kept = min(num_images, resident_bytes // (4 * size * size))
+        self._kept = np.empty((kept, 4, size, size), np.uint8)
+        self._rendered = np.zeros(kept, bool)
+
+    def __len__(self) -> int:
+        return self._num_images
+
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+        """Return pictures and labels of some indices; with rng each is mirrored with probability one half.
+
+        Raises ValueError for an index outside 0 to len - 1, TypeError for one that is no integer.
+        """
+        planes = torch.from_numpy(np.stack([self._planes(as_integer(index)) for index in indices]))
+        if rng is not None:
+            mirrored = torch.rand(len(planes), generator=rng) < 0.5
+            planes[mirrored] = planes[mirrored].flip(-1)
+        return Batch(planes[:, :3].contiguous(), planes[:, 3].long())
+
+    def _planes(self, index: int) -> NDArray[np.uint8]:
+        """Return red, green, blue and label of one picture, uint8 [4, size, size]."""
+        if not 0 <= index < self._num_images:
+            raise ValueError(f"this source holds pictures 0 to {self._num_images - 1}; got index {index}")
+        if index < len(self._kept) and self._rendered[index]:
+            return self._kept[index]
+        image, labels = render(self.seed, index, self.size)
+        planes = np.concatenate([image.transpose(2, 0, 1), labels[None]])
+        if index < len(self._kept):
+            self._kept[index] = planes
+            self._rendered[index] = True
+        return planes
