@@ -1,0 +1,146 @@
+"""The command line as a user meets it: what it prints, its exit status, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import generators
+from apps.cli import COMMANDS, main
+from gandissect import Dissection
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def gandissect(capsys: pytest.CaptureFixture[str]):
+    """Run the command line in this process: (status, standard output, standard error)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return stop.value.code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "planted.safetensors"
+    generators.save(generators.PlantedGenerator(size=32, cells=8), path)
+    return path
+
+
+def test_help_lists_every_command_without_loading_torch() -> None:
+    code = "import sys\nfrom apps.cli import main\ntry: main(['--help'])\nexcept SystemExit as s: print(s.code, 'torch' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert output.splitlines()[-1] == "0 False"
+    assert all(name in output for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_each_of_its_options(gandissect, name: str) -> None:
+    status, output, _ = gandissect(*name.split(), "--help")
+    assert status == 0
+    assert "--json" in output or name.startswith("train")
+
+
+def test_a_dissection_from_the_shell_is_that_from_python(gandissect, planted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    status, output, _ = gandissect(
+        "dissect", "--generator", planted, "--segmenter", "palette", "--num-samples", 40, "--seed", 3, "--out", out, "--json"
+    )
+    assert status == 0
+    answer = json.loads(output)
+    assert [layer["layer"] for layer in answer["layers"]] == ["layer1", "layer2"]
+    assert Path(answer["report"]).read_text().startswith("<!doctype html>")
+    found = Dissection.load(out)
+    assert found.provenance.num_samples == 40
+    assert [match.concept for match in found["layer2"].matches[:4]] == ["red", "green", "blue", "yellow"]
+    assert all(match.iou == 1 for match in found["layer2"].matches[:4])
+    records = found.records()
+    status, output, _ = gandissect("report", "--dissection", out, "--out", tmp_path / "again")
+    assert status == 0
+    assert "layer2: 5 of 6 units match 4 concepts" in output
+    assert (tmp_path / "again/report.html").read_bytes() == (out / "report.html").read_bytes()
+    assert Dissection.load(out).records() == records
+
+
+def test_samples_are_the_pictures_of_their_seed(gandissect, planted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grid.png"
+    status, output, _ = gandissect("sample", "--generator", planted, "--num-samples", 3, "--seed", 5, "--columns", 3, "--out", out)
+    assert (status, output.strip()) == (0, str(out))
+    generator = generators.load(planted, device="cpu")
+    wanted = ((generator(generator.sample_z(3, seed=5)) + 1) * 127.5).round().to(torch.uint8)
+    picture = np.asarray(Image.open(out))
+    for index in range(3):
+        left = 2 + index * 34
+        shown = torch.from_numpy(picture[2:34, left : left + 32].copy()).permute(2, 0, 1)
+        assert (shown.int() - wanted[index].int()).abs().max() <= 1
+
+
+def test_a_folder_of_pictures_trains_a_generator(gandissect, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(30):
+        pixels = np.random.default_rng(index).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    options = ["--data", folder, "--out", tmp_path / "run", "--size", 16, "--width", 4, "--z-dim", 8]
+    small = ["--batch-size", 8, "--images", 24, "--hold-out", 0.3, "--device", "cpu"]
+    status, output, error = gandissect("train", "generator", *options, *small)
+    assert status == 0, error
+    assert generators.load(output.strip(), device="cpu").image_size == (16, 16)
+    status, _, error = gandissect("train", "generator", *options, *small, "--seed", 1)
+    assert status == 2
+    assert "seed: 0 there, 1 given" in error
+
+
+BAD = {
+    "no command": ((), ""),
+    "unknown command": (("disect",), "did you mean 'dissect'"),
+    "unknown option": (("models", "--jsn"), "--json"),
+    "missing option": (("dissect", "--generator", "PLANTED"), "--segmenter"),
+    "not a number": (("sample", "--generator", "PLANTED", "--seed", "x"), "--seed"),
+    "unknown generator": (("sample", "--generator", "dcgan-scene64"), "did you mean 'dcgan-scenes64'"),
+    "unknown segmenter": (("dissect", "--generator", "PLANTED", "--segmenter", "unet-scene", "--out", "OUT"), "did you mean"),
+    "unknown layer": (("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--layers", "layer3", "--out", "OUT"), "did you mean 'layer"),
+    "zero samples": (("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--num-samples", "0", "--out", "OUT"), "num_samples"),
+    "quantile": (("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--quantile", "1.5", "--out", "OUT"), "quantile"),
+    "min iou": (("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--min-iou", "4", "--out", "OUT"), "min_iou"),
+    "missing file": (("sample", "--generator", "absent.safetensors"), "absent.safetensors"),
+    "corrupt file": (("sample", "--generator", "CORRUPT"), "corrupt.safetensors"),
+    "no dissection": (("report", "--dissection", "CORRUPT"), "corrupt.safetensors"),
+    "no pictures": (("train", "generator", "--data", "absent", "--out", "OUT"), "absent"),
+    "unknown loss": (("train", "generator", "--data", "scenes:8", "--loss", "hing", "--out", "OUT"), "hinge"),
+    "device": (("sample", "--generator", "PLANTED", "--device", "gpu"), "device 'gpu'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "hint"), BAD.values(), ids=BAD.keys())
+def test_bad_input_gets_one_line_and_leaves_everything_alone(
+    gandissect, planted: Path, tmp_path: Path, arguments: tuple[str, ...], hint: str
+) -> None:
+    kept = tmp_path / "out" / "report.html"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    corrupt = tmp_path / "corrupt.safetensors"
+    corrupt.write_bytes(planted.read_bytes()[:-100])
+    names = {"PLANTED": str(planted), "CORRUPT": str(corrupt), "OUT": str(kept.parent)}
+    status, output, error = gandissect(*[names.get(argument, argument) for argument in arguments])
+    assert status == 2
+    if arguments:
+        assert output == ""
+        assert error.count("\n") == 1
+        assert error.startswith("gandissect: ")
+        assert "Traceback" not in error
+        assert hint in error
+    assert kept.read_text() == "mine"
+    assert [path.name for path in kept.parent.iterdir()] == ["report.html"]

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from gandissect.runs import ema_decay, ema_update, train
+
+
+class Counter:
+    """A task whose state is the list of steps it has done."""
+
+    images_per_step = 10
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.done: list[int] = []
+        self.snapshots: list[int] = []
+        self.fail_at = fail_at
+
+    def step(self, index: int) -> dict[str, float]:
+        if index == self.fail_at:
+            raise KeyboardInterrupt
+        self.done.append(index)
+        return {"index": float(index)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": list(self.done)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.done = state["done"]
+
+    def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
+        self.snapshots.append(images_seen)
+        return {"seen": float(images_seen)}
+
+
+def _lines(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+@pytest.mark.parametrize("fail_at", [1, 49, 50, 51, 99, 119])
+def test_every_step_is_done_once_whenever_the_run_was_interrupted(tmp_path: Path, fail_at: int) -> None:
+    steps = {"num_steps": 120, "snapshot_every": 40, "checkpoint_every": 7}
+    whole = Counter()
+    train(whole, tmp_path / "whole", {"a": 1}, **steps)
+    with pytest.raises(KeyboardInterrupt):
+        train(Counter(fail_at), tmp_path / "parts", {"a": 1}, **steps)
+    resumed = Counter()
+    train(resumed, tmp_path / "parts", {"a": 1}, **steps)
+    assert resumed.done == whole.done == list(range(120))
+    assert _lines(tmp_path / "parts") == _lines(tmp_path / "whole")
+    assert {"step": 50, "images": 500, "index": 24.5} in _lines(tmp_path / "whole")
+    assert whole.snapshots == [400, 800, 1200]
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        task = Counter()
+        train(task, tmp_path, {}, num_steps=3, snapshot_every=3, checkpoint_every=3)
+        assert task.done == [0, 1, 2]
+    longer = Counter()
+    train(longer, tmp_path, {}, num_steps=5, snapshot_every=3, checkpoint_every=3)
+    assert longer.done == [0, 1, 2, 3, 4]
+
+
+def test_a_figure_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    class Diverges(Counter):
+        def step(self, index: int) -> dict[str, float]:
+            return {"loss": float("nan") if index == 4 else 1.0}
+
+    with pytest.raises(FloatingPointError, match="loss is nan at step 4"):
+        train(Diverges(), tmp_path, {}, num_steps=9, snapshot_every=9, checkpoint_every=2)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["steps_done"] == 4
+
+
+def test_an_average_has_forgotten_half_after_its_half_life() -> None:
+    average, model = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
+    with torch.no_grad():
+        model.weight.fill_(3)
+        model.running_mean.fill_(8)
+        model.num_batches_tracked.fill_(7)
+    for _ in range(25):
+        ema_update(average, model, ema_decay(100, batch_size=4))
+    assert torch.allclose(average.weight, torch.full((2,), 2.0))
+    assert torch.allclose(average.running_mean, torch.full((2,), 4.0))
+    assert average.num_batches_tracked == 7
