@@ -38,21 +38,24 @@ class Pixels:
     value: Tensor
 
 
-def upsample(activation: Tensor, size: tuple[int, int]) -> Tensor:
+def upsample(activation: Tensor, size: tuple[int, int], step: int = 1) -> Tensor:
     """Interpolate maps bilinearly.
 
     Args:
         activation: float32 ``[batch, unit, h, w]``, finite.
         size: Rows and columns to reach, each 1 or more; may be fewer than there are.
+        step: Return every ``step``-th row and column only, from the first on.
 
     Returns:
-        float32 ``[batch, unit, H, W]``.
+        float32 ``[batch, unit, H, W]``, with ``ceil(H / step)`` rows and so many columns.
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
     batch, units, height, width = activation.shape
-    maps = activation.reshape(batch * units, height * width).T.reshape(height, width, batch * units)
-    return _stretch(maps, size).permute(2, 0, 1).reshape(batch, units, *size)
+    chunks = torch.split(activation.reshape(batch * units, height * width), _chunk(size, activation.device))
+    parts = [_stretch(maps.T.reshape(height, width, len(maps)), size, step).permute(2, 0, 1) for maps in chunks]
+    stretched = torch.cat(parts) if len(parts) > 1 else parts[0]
+    return stretched.reshape(batch, units, *stretched.shape[1:])
 
 
 def pixels_above(activation: Tensor, level: Tensor, size: tuple[int, int]) -> Iterator[Pixels]:
@@ -73,19 +76,23 @@ def pixels_above(activation: Tensor, level: Tensor, size: tuple[int, int]) -> It
     batch, units, height, width = activation.shape
     maps = activation.reshape(batch * units, height * width)
     reach = maps.amax(1).reshape(batch, units) > level
-    chunk = max(1, CHUNK_PIXELS.get(activation.device.type, 2**22) // (size[0] * size[1]))
-    for index in torch.split(reach.flatten().nonzero().squeeze(1), chunk):
+    for index in torch.split(reach.flatten().nonzero().squeeze(1), _chunk(size, activation.device)):
         unit = index % units
         values = _stretch(maps[index].T.reshape(height, width, len(index)), size).reshape(-1)
-        found = _true_positions(values.view(-1, len(index)) > level[unit])
+        found = _true_positions(values.view(size[0] * size[1], len(index)) > level[unit])
         column = found % len(index)
         yield Pixels((index // units)[column], unit[column], found // len(index), values[found])
 
 
-def _stretch(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def _chunk(size: tuple[int, int], device: torch.device) -> int:
+    """Return how many maps to stretch to a size at once."""
+    return max(1, CHUNK_PIXELS.get(device.type, 2**22) // (size[0] * size[1]))
+
+
+def _stretch(maps: Tensor, size: tuple[int, int], step: int = 1) -> Tensor:
     """Interpolate ``[h, w, map]`` to ``[H, W, map]``; maps come last so that every step runs over whole rows."""
     for axis, length in enumerate(size):
-        low, high, weight = _neighbours(maps.shape[axis], length, maps.device)
+        low, high, weight = _neighbours(maps.shape[axis], length, step, maps.device)
         start = maps.index_select(axis, low)
         rise = maps.index_select(axis, high).sub_(start)
         maps = rise.mul_(weight.reshape([-1 if each == axis else 1 for each in range(3)])).add_(start)
@@ -93,10 +100,11 @@ def _stretch(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _neighbours(length: int, target: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return, for each of ``target`` points, the entries before and after it and how far it lies between."""
+def _neighbours(length: int, target: int, step: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return, for every ``step``-th of ``target`` points, the entries around it and how far it lies between."""
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
-        place = ((torch.arange(target, dtype=torch.float64) + 0.5) * length / target - 0.5).clamp(0, length - 1)
+        points = torch.arange(0, target, step, dtype=torch.float64)
+        place = ((points + 0.5) * length / target - 0.5).clamp(0, length - 1)
         low = place.floor().long()
         weight = (place - low).float()
         return low.to(device), (low + 1).clamp(max=length - 1).to(device), weight.to(device)

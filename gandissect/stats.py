@@ -96,7 +96,7 @@ class KeyHistogram(_Tensors):
 
     Args:
         brackets: Where to look.
-        num_bins: Bins a unit, 2 or more.
+        num_bins: Bins a unit, 3 or more; with fewer nothing would narrow.
     """
 
     _names = ("counts", "lowest", "highest")

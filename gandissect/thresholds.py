@@ -105,7 +105,7 @@ def _pilot(source: Source, target: Target) -> dict[str, Brackets]:
     largest: dict[str, Tensor] = {}
     for batch in source.activations(num_samples, "pilot"):
         for name, activation in batch.activations.items():
-            values = upsample(activation, target.size)[:, :, ::step, ::step].transpose(0, 1).flatten(1)
+            values = upsample(activation, target.size, step).transpose(0, 1).flatten(1)
             known = torch.cat([largest[name], values], 1) if name in largest else values
             largest[name] = known.topk(min(keep, known.shape[1]), dim=1).values
     low_rank = low_rank if low_rank <= num_samples * rows * columns else 0

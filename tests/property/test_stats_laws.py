@@ -1,0 +1,136 @@
+"""One law for every statistic: however the data are cut, ordered and merged, the result is the same bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gandissect.quantiles import guess_brackets
+from gandissect.stats import KeyHistogram, OpenPixels, PixelCounts, Statistic, TopSamples
+
+UNITS, SAMPLES = 3, 12
+
+
+@dataclass
+class Case:
+    """A statistic and how to feed it samples ``start .. stop - 1``."""
+
+    make: Callable[[], Statistic]
+    feed: Callable[[Any, int, int], None]
+
+
+def _rng() -> torch.Generator:
+    return torch.Generator().manual_seed(11)
+
+
+ACTIVATION = torch.randint(-3, 4, (SAMPLES, UNITS, 2, 2), generator=_rng()).float() / 2  # many ties
+LABELS = torch.randint(-1, 4, (SAMPLES, 2, 2), generator=_rng())
+
+
+def _pixels(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Unit, value and label of every pixel of some samples."""
+    value = ACTIVATION[start:stop]
+    unit = torch.arange(UNITS)[None, :, None, None].expand_as(value)
+    label = LABELS[start:stop, None].expand_as(value)
+    return unit.flatten(), value.flatten(), label.flatten()
+
+
+def _feed_counts(counts: PixelCounts, start: int, stop: int) -> None:
+    unit, value, label = _pixels(start, stop)
+    counts.update_labels(LABELS[start:stop])
+    counts.update(unit[value > 0], label[value > 0])
+
+
+def _feed_histogram(histogram: KeyHistogram, start: int, stop: int) -> None:
+    unit, value, _ = _pixels(start, stop)
+    above = value > histogram.brackets.level[unit]
+    if stop > start:
+        histogram.update_extent(ACTIVATION[start:stop])
+    histogram.update(unit[above], value[above])
+
+
+def _feed_open(pixels: OpenPixels, start: int, stop: int) -> None:
+    pixels.update(*_pixels(start, stop))
+
+
+def _feed_top(top: TopSamples, start: int, stop: int) -> None:
+    top.update(range(start, stop), ACTIVATION[start:stop])
+
+
+BRACKETS = guess_brackets(ACTIVATION.transpose(0, 1).flatten(1).sort(dim=1, descending=True).values, 30, 3)
+CASES = {
+    "PixelCounts": Case(lambda: PixelCounts(UNITS, 4), _feed_counts),
+    "KeyHistogram": Case(lambda: KeyHistogram(BRACKETS, 8), _feed_histogram),
+    "OpenPixels": Case(OpenPixels, _feed_open),
+    "TopSamples": Case(lambda: TopSamples(UNITS, (2, 2), 4), _feed_top),
+}
+every_statistic = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+def _fed(case: Case, start: int, stop: int) -> Statistic:
+    statistic = case.make()
+    case.feed(statistic, start, stop)
+    return statistic
+
+
+def _same(one: Any, two: Any) -> bool:
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(_same(one[key], two[key]) for key in one)
+    return torch.equal(one, two)
+
+
+def _agree(one: Statistic, two: Statistic) -> bool:
+    return _same(one.compute(), two.compute()) and _same(one.state(), two.state())
+
+
+def test_every_statistic_has_a_case() -> None:
+    from gandissect import stats
+
+    kinds = {name for name, value in vars(stats).items() if isinstance(value, type) and hasattr(value, "merge")}
+    assert kinds - {"Statistic"} == set(CASES)
+
+
+@every_statistic
+@given(cuts=st.lists(st.integers(0, SAMPLES), max_size=5), order=st.randoms(use_true_random=False))
+def test_any_split_gives_the_same(case: Case, cuts: list[int], order: Any) -> None:
+    whole = _fed(case, 0, SAMPLES)
+    edges = [0, *sorted(cuts), SAMPLES]
+    parts = [_fed(case, start, stop) for start, stop in pairwise(edges)]
+    order.shuffle(parts)
+    merged = case.make()
+    while parts:  # merge in pairs, in any order, as machines would
+        part = parts.pop()
+        if parts and order.random() < 0.5:
+            parts[0].merge(part)
+        else:
+            merged.merge(part)
+    assert _agree(merged, whole)
+
+
+@every_statistic
+@given(cut=st.integers(0, SAMPLES))
+def test_kept_and_taken_up_again_gives_the_same(case: Case, cut: int) -> None:
+    resumed = case.make()
+    resumed.load_state(_fed(case, 0, cut).state())
+    case.feed(resumed, cut, SAMPLES)
+    assert _agree(resumed, _fed(case, 0, SAMPLES))
+
+
+@every_statistic
+def test_the_data_make_a_difference(case: Case) -> None:
+    assert not _agree(_fed(case, 0, SAMPLES), _fed(case, 0, SAMPLES // 2))
+
+
+@every_statistic
+def test_a_state_is_a_copy(case: Case) -> None:
+    statistic = _fed(case, 0, SAMPLES)
+    for tensor in statistic.state().values():
+        tensor.zero_()
+    assert _agree(statistic, _fed(case, 0, SAMPLES))

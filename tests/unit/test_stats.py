@@ -1,0 +1,145 @@
+"""Order statistics and counts against sorting and counting."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+from gandissect.quantiles import Brackets, bin_edges, from_keys, guess_brackets, rank_of, to_keys
+from gandissect.stats import KeyHistogram, OpenPixels, PixelCounts, TopSamples
+
+RANKS = [(0.01, 4_096_000), (0.1, 30), (0.29, 100), (0.07, 100), (0.999, 3)]
+EXTREMES = [-3.4e38, -1.0, -1e-45, 0.0, 1e-45, 1.0, 1.0000001, 3.4e38]
+
+
+def test_keys_keep_the_order_and_come_back() -> None:
+    values = torch.tensor([-torch.inf, *EXTREMES, torch.inf])
+    keys = to_keys(values)
+    assert (keys[1:] > keys[:-1]).all()
+    assert torch.equal(from_keys(keys), values)
+    assert to_keys(torch.tensor([-0.0])).item() == 0
+
+
+def test_adjacent_floats_have_adjacent_keys() -> None:
+    values = torch.tensor(EXTREMES)
+    steps = to_keys(torch.nextafter(values, torch.tensor(torch.inf))) - to_keys(values)
+    assert steps.tolist() == [1, 1, 2, 1, 1, 1, 1, 1]  # between -1e-45 and 0.0 lies the key of -0.0, never given
+
+
+@pytest.mark.parametrize(
+    ("quantile", "num_values"), [(0.01, 4_096_000), (0.1, 30), (0.29, 100), (0.07, 100), (0.999, 3)]
+)
+def test_the_rank_lets_at_most_the_quantile_exceed(quantile: float, num_values: int) -> None:
+    exceed = rank_of(quantile, num_values) - 1
+    wanted = Fraction(str(quantile)) * num_values
+    assert exceed <= wanted < exceed + 1
+
+
+@pytest.mark.parametrize("quantile", [0.0, 1.0, -0.1, 1.5, float("nan"), float("inf")])
+def test_quantiles_out_of_range_are_refused(quantile: float) -> None:
+    with pytest.raises(ValueError, match="above 0 and below 1"):
+        rank_of(quantile, 10)
+
+
+def _data(num_values: int) -> torch.Tensor:
+    """Units of all kinds: normal, rectified, constant, tied, huge and tiny, signed zeros."""
+    x = torch.randn(9, num_values, generator=torch.Generator().manual_seed(3))
+    x[1].relu_()
+    x[2] = 0.1
+    x[3] = x[3].round()
+    x[4] *= 1e30
+    x[5] *= 1e-42
+    x[6] = torch.where(x[6] > 0, 0.0, -0.0)
+    x[7] = (x[7] - 2.5).relu()  # nearly always zero
+    x[8] = -x[8].abs()
+    return x
+
+
+@pytest.mark.parametrize("num_bins", [3, 64, 4096])
+@pytest.mark.parametrize("rank", [1, 2, 40, 3999, 4000])
+@pytest.mark.parametrize("guess", ["pilot", "far too high", "far too low", "everything"])
+def test_narrowing_ends_at_the_sorted_value(num_bins: int, rank: int, guess: str) -> None:
+    data = _data(4000)
+    expected = data.sort(dim=1, descending=True).values[:, rank - 1]
+    pilot = data[:, ::7].sort(dim=1, descending=True).values
+    if guess == "pilot":
+        brackets = guess_brackets(pilot, min(3 * rank // 7 + 1, 500), rank // 70 + 1)
+    elif guess == "everything":
+        brackets = guess_brackets(pilot, 0, 1)
+    else:
+        brackets = guess_brackets(pilot + (1e3 if guess == "far too high" else -1e3), 50, 10)
+    passes = 0
+    while not passes or not brackets.exact.all():  # a guess of one key is still a guess
+        passes += 1
+        assert passes < 80
+        level = brackets.level[:, None]
+        histogram = KeyHistogram(brackets, num_bins)
+        histogram.update_extent(data[None, :, None])
+        unit, position = (data > level).nonzero().unbind(1)
+        histogram.update(unit, data[unit, position])
+        brackets = histogram.narrow(rank, data.shape[1])
+        values = from_keys(brackets.high)[:, None]
+        assert torch.equal(brackets.above, (data > values).sum(1))
+        assert torch.equal(brackets.inside, ((to_keys(data) > brackets.low[:, None]) & (data <= values)).sum(1))
+    assert torch.equal(from_keys(brackets.high), expected + 0.0)
+    assert num_bins < 4096 or passes <= 4
+
+
+def test_bins_cover_the_bracket_with_one_key_first() -> None:
+    low, high = torch.tensor([-5, 10, 7]), torch.tensor([10**9, 11, 9])
+    edges = bin_edges(Brackets(low, high, torch.zeros(3), torch.zeros(3)), 16)
+    assert torch.equal(edges[:, 0], low)
+    assert torch.equal(edges[:, 1], low + 1)
+    assert torch.equal(edges[:, -1], high)
+    assert (edges[:, 1:] >= edges[:, :-1]).all()
+
+
+def test_pixel_counts_count() -> None:
+    counts = PixelCounts(units=3, num_concepts=2)
+    counts.update_labels(torch.tensor([[[-1, 0], [1, 1]]]))
+    counts.update(torch.tensor([0, 0, 2]), torch.tensor([1, -1, 0]))
+    found = counts.compute()
+    assert found["intersection"].tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert found["unit_area"].tolist() == [2, 0, 1]
+    assert found["concept_area"].tolist() == [1, 2]
+    assert int(found["num_pixels"]) == 4
+
+
+def test_open_pixels_come_sorted() -> None:
+    pixels = OpenPixels()
+    pixels.update(torch.tensor([1, 0, 1, 0]), torch.tensor([2.0, 1.0, 3.0, 1.0]), torch.tensor([5, 7, -1, 6]))
+    unit, key, label = pixels.compute()
+    assert unit.tolist() == [0, 0, 1, 1]
+    assert from_keys(key).tolist() == [1.0, 1.0, 3.0, 2.0]
+    assert label.tolist() == [6, 7, -1, 5]
+
+
+def test_top_samples_are_the_sorted_ones_and_ties_go_to_the_earlier() -> None:
+    activation = torch.randint(0, 4, (20, 6, 2, 3), generator=torch.Generator().manual_seed(0)).float()
+    top = TopSamples(6, (2, 3), 4)
+    for start in (10, 0, 15, 5):  # in any order
+        top.update(range(100 + start, 105 + start), activation[start : start + 5])
+    found = top.compute()
+    for unit in range(6):
+        ranking = sorted(range(20), key=lambda i: (-activation[i, unit].max().item(), i))[:4]
+        assert found["samples"][unit].tolist() == [100 + i for i in ranking]
+        assert torch.equal(found["maps"][unit], activation[ranking, unit])
+        assert torch.equal(found["peaks"][unit], activation[ranking, unit].amax((1, 2)))
+
+
+def test_fewer_samples_than_places_leave_no_gaps() -> None:
+    top = TopSamples(2, (1, 1), 5)
+    top.update(range(2), torch.tensor([1.0, 2.0, 3.0, 0.0]).view(2, 2, 1, 1))
+    assert top.compute()["samples"].tolist() == [[1, 0], [0, 1]]
+
+
+def test_statistics_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be merged"):
+        PixelCounts(3, 2).merge(PixelCounts(4, 2))
+    with pytest.raises(ValueError, match="state 'on' should be"):
+        PixelCounts(3, 2).load_state(PixelCounts(4, 2).state())
+    one, two = (guess_brackets(torch.tensor([[high, 0.0]]), 2, 1) for high in (1.0, 2.0))
+    with pytest.raises(ValueError, match="different brackets"):
+        KeyHistogram(one, 8).merge(KeyHistogram(two, 8))
