@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import torch
-
 from gandissect.cards import Card, read_cards
 from gandissect.names import lookup, unknown
 from gandissect.protocols import Segmenter
@@ -35,7 +33,7 @@ def card(name: str) -> Card:
     return lookup(_cards(), name, "bundled segmenter")
 
 
-def load(name_or_path: str | Path, device: str | torch.device = "auto") -> Segmenter:
+def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
     """Load a segmenter.
 
     Args:

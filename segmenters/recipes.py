@@ -69,3 +69,20 @@ def camvid(data: Path | str, split: str, like: ImageSource, size: int = 160) -> 
 
     photos = Photos(Path(data) / "camvid", size, split, margin=1.0, unlabelled=("unlabelled",))
     return remap(photos, like.concepts, CAMVID_AS_STREETS)
+
+
+def scenes(num_steps: int = 3000, seed: int = 2) -> Recipe:
+    """Return the recipe of ``unet-scenes``: rendered scenes of 64 and 128 pixels by turns, judged by another seed's.
+
+    Rendered pictures need little augmentation; blur and noise imitate a generator's samples.
+
+    Args:
+        num_steps: Training steps.
+        seed: Of the training; pictures are of the scenes seeds 1 (learned from) and 2 (held out).
+    """
+    from .datasets.scenes import Scenes
+
+    pictures = tuple(Scenes(size, num_images=10_000, seed=1) for size in (64, 128))
+    soft = Augmentation(1.0, 1.0, 0.0, color=0.2, small=0.2, min_small=32, blur=0.2, max_sigma=0.8, max_noise=0.05)
+    settings = SegmenterSettings(num_steps, seed=seed, dice_weight=1.0, ema_half_life=2000.0, augmentation=soft)
+    return Recipe(settings, pictures, Scenes(64, num_images=600, seed=2))

@@ -9,12 +9,13 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
+from gandissect.devices import resolve_device
 from gandissect.files import hash_tensors
 from gandissect.names import lookup
 from gandissect.types import Concept
 
 from .colors import index_color
-from .unet import check_images, choose_device, resize
+from .unet import check_images, resize
 
 PREFIX = "torchvision:"
 
@@ -48,9 +49,9 @@ class TorchvisionSegmenter:
         transforms: Callable[[Tensor], Tensor],
         categories: list[str],
         name: str,
-        device: str | torch.device = "auto",
+        device: str = "auto",
     ) -> None:
-        self.name, self.device = name, choose_device(device)
+        self.name, self.device = name, resolve_device(device)
         self.concepts = tuple(Concept(index, label, index_color(index)) for index, label in enumerate(categories[1:]))
         self._network = network.eval().requires_grad_(False).to(self.device)
         self._transforms = transforms
@@ -76,7 +77,7 @@ class TorchvisionSegmenter:
         return resize(scores, (images.shape[-2], images.shape[-1]))
 
 
-def load_torchvision(name: str, device: str | torch.device = "auto") -> TorchvisionSegmenter:
+def load_torchvision(name: str, device: str = "auto") -> TorchvisionSegmenter:
     """Load a network by its torchvision name, with the published weights.
 
     Args:

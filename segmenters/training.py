@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gandissect import runs
+from gandissect.devices import resolve_device
 from gandissect.sampling import derive_seed, make_rng
 
 from .augmentation import Augmentation, augment
@@ -29,7 +30,7 @@ from .datasets import ImageSource
 from .datasets.combining import groups_of
 from .evaluation import as_float, evaluate
 from .pictures import save_grid
-from .unet import Architecture, UNetSegmenter, build_network, choose_device, network_size, resize
+from .unet import Architecture, UNetSegmenter, build_network, network_size, resize
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,16 +180,16 @@ class SegmenterTraining:
         settings: SegmenterSettings,
         sources: Sequence[ImageSource],
         held_out: ImageSource,
-        device: str | torch.device = "auto",
+        device: str = "auto",
     ) -> None:
         _check_sources(sources, held_out)
         self.settings, self.sources, self.held_out = settings, tuple(sources), held_out
         self.images_per_step = settings.batch_size
-        self.device = choose_device(device)
+        self.device = resolve_device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
             network = build_network(settings.architecture, len(held_out.concepts))
-        self.network = network.to(self.device, memory_format=torch.channels_last).train()
+        self.network = network.to(self.device).to(memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.network)
         self._weights = concept_weights(sources, settings.balance).to(self.device)
         self._optimizer = torch.optim.AdamW(_parameter_groups(self.network, settings.weight_decay))
@@ -213,7 +214,7 @@ class SegmenterTraining:
     def segmenter(self, name: str = "unet") -> UNetSegmenter:
         """Return the segmenter of the averaged weights; a copy."""
         return UNetSegmenter(
-            copy.deepcopy(self.average), self.settings.architecture, self.held_out.concepts, name, self.device
+            copy.deepcopy(self.average), self.settings.architecture, self.held_out.concepts, name, str(self.device)
         )
 
     def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
@@ -274,7 +275,7 @@ def train_segmenter(
     held_out: ImageSource,
     folder: Path | str,
     *,
-    device: str | torch.device = "auto",
+    device: str = "auto",
     snapshot_every: int = 1000,
     checkpoint_every: int = 250,
 ) -> Path:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gandissect.devices import resolve_device
 from gandissect.files import hash_tensors, load_tensors, save_tensors
 from gandissect.types import Concept
 
@@ -74,24 +75,6 @@ def build_network(architecture: Architecture, num_concepts: int) -> nn.Module:
     return network
 
 
-def choose_device(device: str | torch.device) -> torch.device:
-    """Return the device of that name; ``"auto"`` is CUDA if there, else MPS if there, else the CPU.
-
-    Raises:
-        ValueError: If there is no such device here.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"no device {str(device)!r} here: {str(error).splitlines()[0]}") from error
-    return chosen
-
-
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize ``[batch, channel, H, W]`` bilinearly, with an antialiasing filter where it shrinks."""
     if images.shape[-2:] == size:
@@ -135,11 +118,11 @@ class UNetSegmenter:
         architecture: Architecture,
         concepts: Sequence[Concept],
         name: str = "unet",
-        device: str | torch.device = "cpu",
+        device: str = "cpu",
     ) -> None:
         self.name, self.architecture, self.concepts = name, architecture, tuple(concepts)
-        self.device = choose_device(device)
-        self._network = network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        self.device = resolve_device(device)
+        self._network = network.eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
         self.fingerprint = hash_tensors(_stored(network), self._header())
 
     @property
@@ -172,7 +155,7 @@ class UNetSegmenter:
             features: Sequence[Tensor] = self._network.encoder(self._prepared(images))
         return [feature.float() for feature in features[1:]]
 
-    def to(self, device: str | torch.device) -> UNetSegmenter:
+    def to(self, device: str) -> UNetSegmenter:
         """Return the same segmenter on another device; this one moves along, for they share their weights."""
         return UNetSegmenter(self._network, self.architecture, self.concepts, self.name, device)
 
@@ -187,7 +170,7 @@ class UNetSegmenter:
         save_tensors(path, _stored(self._network), header)
 
     @classmethod
-    def load(cls, path: Path | str, device: str | torch.device = "auto", name: str | None = None) -> UNetSegmenter:
+    def load(cls, path: Path | str, device: str = "auto", name: str | None = None) -> UNetSegmenter:
         """Read what `save` wrote.
 
         Args:

@@ -28,6 +28,9 @@ from .decoding import EXTENSIONS, picture_size, read_labels, read_picture, resiz
 MAX_RESIDENT_BYTES = 8 * 2**30
 """Pictures stay decoded in memory while they need no more than this."""
 
+CUSTOMARY_UNLABELLED = ("unlabelled", "unlabeled", "void", "ignore", "various")
+"""What data sets call the class of pixels that belong to none."""
+
 
 class Photos:
     """Square views of the photographs of a folder.
@@ -42,7 +45,8 @@ class Photos:
         size: Height and width of the views in pixels, 1 or more.
         split: Name of a split file without ``.txt``, e.g. ``"train"``; None takes every picture.
         margin: Short side over ``size``, 1 or more: the room that the random crop has.
-        unlabelled: Names of classes whose pixels belong to no concept, e.g. ``("various",)``.
+        unlabelled: Names of classes whose pixels belong to no concept; None takes those of `CUSTOMARY_UNLABELLED`
+            that there are.
         max_resident_bytes: See above.
 
     Raises:
@@ -57,7 +61,7 @@ class Photos:
         split: str | None = None,
         *,
         margin: float = 1.125,
-        unlabelled: Iterable[str] = (),
+        unlabelled: Iterable[str] | None = None,
         max_resident_bytes: int = MAX_RESIDENT_BYTES,
     ) -> None:
         check_size(size)
@@ -67,7 +71,7 @@ class Photos:
         self._short = round(size * margin)
         self._labelled = (self._folder / "classes.json").exists()
         self._files = _files(self._folder, split, self._labelled)
-        self._concepts, self._table = self._classes(tuple(unlabelled))
+        self._concepts, self._table = self._classes(None if unlabelled is None else tuple(unlabelled))
         sizes = [picture_size(file) for file in self._files]
         bytes_a_pixel = 4 if self._labelled else 3
         need = sum(bytes_a_pixel * w * h for w, h in (resized(s, self._short, self._folder) for s in sizes))
@@ -163,12 +167,14 @@ class Photos:
             raise ValueError(f"{path} has the class index {stored[~known][0]}, which classes.json does not have")
         return image, torch.from_numpy(self._table[stored])
 
-    def _classes(self, unlabelled: tuple[str, ...]) -> tuple[tuple[Concept, ...], np.ndarray]:
+    def _classes(self, unlabelled: tuple[str, ...] | None) -> tuple[tuple[Concept, ...], np.ndarray]:
         if not self._labelled:
             if unlabelled:
                 raise ValueError(f"{self._folder} has no classes.json, so no class {unlabelled[0]!r} to leave out")
             return (), np.empty(0, np.int16)
         classes = _read_classes(self._folder / "classes.json")
+        if unlabelled is None:
+            unlabelled = tuple({concept.name for concept in classes} & set(CUSTOMARY_UNLABELLED))
         for name in unlabelled:
             if name not in {concept.name for concept in classes}:
                 raise ValueError(unknown("class", name, [concept.name for concept in classes]))

@@ -160,6 +160,13 @@ def test_labels_are_numbered_without_gaps_and_left_out_where_asked(tmp_path):
     assert labels[1, 5].tolist() == [-1] * 4 + [0] * 4 + [1] * 4
 
 
+def test_customary_names_of_nothing_are_unlabelled_unless_asked_for(tmp_path):
+    folder = labelled(tmp_path / "d", ("a",))
+    (folder / "classes.json").write_text(json.dumps([CLASSES[0], {"index": 2, "name": "void"}, CLASSES[2]]))
+    assert [concept.name for concept in Photos(folder, 12).concepts] == ["rest", "road"]
+    assert [concept.name for concept in Photos(folder, 12, unlabelled=()).concepts] == ["rest", "void", "road"]
+
+
 def test_a_label_palette_does_not_matter(tmp_path):
     folder = labelled(tmp_path / "d", ("a",))
     coloured = Image.fromarray(thirds(), "L").convert("P")
