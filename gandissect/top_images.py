@@ -48,7 +48,7 @@ def pack_masks(masks: Tensor) -> Tensor:
     """Pack bool ``[..., h, w]`` into uint8 ``[..., byte]``, lowest bit first, as `TopImages` keeps them."""
     flat = masks.flatten(-2).to(torch.uint8)
     flat = torch.nn.functional.pad(flat, (0, -flat.shape[-1] % 8))
-    octets = flat.reshape(*flat.shape[:-1], -1, 8)
+    octets = flat.reshape(*flat.shape[:-1], flat.shape[-1] // 8, 8)
     return (octets << torch.arange(8, dtype=torch.uint8, device=flat.device)).sum(-1, dtype=torch.uint8)
 
 

@@ -1,0 +1,324 @@
+"""Dissecting: what it refuses, what it leaves alone, and that no setting but the asked ones changes the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import generators
+from gandissect import Concept, Dissection, LayerInfo, dissect, thresholds
+from gandissect.batches import Source
+from gandissect.matching import upsample
+from generators import DCGAN, PlantedGenerator
+
+CONCEPTS = tuple(Concept(i, name, (i, 2 * i, 3 * i)) for i, name in enumerate(["dark", "middle", "bright"]))
+
+
+class Brightness:
+    """Label pixels dark, middle or bright; those in between stay unlabelled."""
+
+    name, fingerprint, concepts = "brightness", "0" * 64, CONCEPTS
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        level = (images.mean(1) * 20).round().long()
+        return torch.where(level % 2 == 0, -1, (level.sign() + 1))
+
+
+class Changed:
+    """A segmenter whose labels are tampered with."""
+
+    name, fingerprint, concepts = "changed", "0" * 64, CONCEPTS
+
+    def __init__(self, change: Callable[[torch.Tensor], Any]) -> None:
+        self.change = change
+
+    def __call__(self, images: torch.Tensor) -> Any:
+        return self.change(Brightness()(images))
+
+
+def _generator(seed: int = 0) -> DCGAN:
+    torch.manual_seed(seed)
+    generator = DCGAN(size=16, width=6, z_dim=5)
+    for module in generator.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_var.uniform_(0.002, 0.01)
+            module.bias.data.normal_(0, 0.5)
+    return generator.eval().requires_grad_(False)
+
+
+class Bare:
+    """A generator that is no module: the protocol and nothing else."""
+
+    def __init__(self, inner: DCGAN) -> None:
+        self.name, self.fingerprint, self.layers = inner.name, inner.fingerprint, inner.layers
+        self.z_dim, self.image_size, self.device = inner.z_dim, inner.image_size, inner.device
+        self.sample_z, self.head, self.tail, self._inner = inner.sample_z, inner.head, inner.tail, inner
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return self._inner(z)
+
+
+def _dissect(generator: Any = None, segmenter: Any = None, **settings: Any) -> Dissection:
+    settings = {"num_samples": 20, "batch_size": 8, "quantile": 0.05, "progress": False, **settings}
+    return dissect(generator or _generator(), segmenter or Brightness(), **settings)
+
+
+def _assert_same(one: Dissection, two: Dissection) -> None:
+    assert one.records() == two.records()
+    for first, second in zip(one, two, strict=True):
+        assert torch.equal(first.intersection, second.intersection)
+        assert torch.equal(first.concept_area, second.concept_area)
+        assert torch.equal(first.top.packed_masks, second.top.packed_masks)
+    assert torch.equal(one.thumbnails.pixels, two.thumbnails.pixels)
+
+
+def test_the_result_is_complete() -> None:
+    generator = _generator()
+    dissection = _dissect(generator, top_images=3)
+    assert [layer.name for layer in dissection] == list(generator.layers)
+    assert len(dissection.records()) == sum(info.units for info in generator.layers.values())
+    layer = dissection["layer2"]
+    assert layer.info == generator.layers["layer2"]
+    assert layer.iou.shape == (3, layer.info.units)
+    assert layer.iou.dtype == torch.float64
+    assert layer.thresholds.dtype == torch.float32
+    assert {tensor.device.type for tensor in (layer.iou, layer.thresholds, layer.top.peaks)} == {"cpu"}
+    assert layer.top.samples.shape == (layer.info.units, 3)
+    assert any(match.concept for match in layer.matches)
+    about = dissection.provenance
+    assert (about.generator, about.generator_fingerprint) == (generator.name, generator.fingerprint)
+    assert (about.num_samples, about.seed, about.quantile, about.label_size) == (20, 0, 0.05, (16, 16))
+    assert about.versions["torch"] == torch.__version__.split("+")[0]
+
+
+def test_a_unit_is_on_at_no_more_than_its_quantile_and_the_next_value_would_break_it() -> None:
+    generator = _generator()
+    dissection = _dissect(generator, layers="layer1")
+    values = upsample(generator.head(generator.sample_z(20), "layer1"), (16, 16)).transpose(0, 1).flatten(1)
+    layer = dissection["layer1"]
+    num_on, num_not_below = ((compare(values, layer.thresholds[:, None])).sum(1) for compare in (torch.gt, torch.ge))
+    assert torch.equal(num_on, layer.unit_area)
+    assert (num_on <= 256).all()  # 5 % of 20 * 16 * 16
+    assert (num_not_below > 256).all()
+
+
+def test_layers_come_in_the_generators_order_and_do_not_depend_on_each_other() -> None:
+    both = _dissect(layers=["layer2", "layer1"])
+    assert [layer.name for layer in both] == ["layer1", "layer2"]
+    alone = _dissect(layers="layer2")
+    assert torch.equal(both["layer2"].intersection, alone["layer2"].intersection)
+    assert torch.equal(both["layer2"].thresholds, alone["layer2"].thresholds)
+
+
+def test_the_same_seed_gives_the_same_and_another_does_not() -> None:
+    _assert_same(_dissect(seed=4), _dissect(seed=4))
+    assert _dissect(seed=4).records() != _dissect(seed=5).records()
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 32])
+def test_the_batch_size_does_not_matter(batch_size: int) -> None:
+    generator = PlantedGenerator(size=16, cells=8)  # no rounding in it that could
+    segmenter = _palette(generator)
+    expected = _dissect(generator, segmenter, num_samples=33, batch_size=8)
+    _assert_same(_dissect(generator, segmenter, num_samples=33, batch_size=batch_size), expected)
+
+
+def _palette(generator: PlantedGenerator) -> Any:
+    from segmenters.palette import PaletteSegmenter
+
+    return PaletteSegmenter(generator.concepts)
+
+
+TRICKS = {
+    "hopeless guesses": {"PILOT_LOW": 0.01, "PILOT_HIGH": 0.01},
+    "guesses of everything": {"PILOT_LOW": 1e9},
+    "a pilot of one sample": {"PILOT_SAMPLES": 1, "PILOT_PIXELS": 1},
+    "few bins, no open pixels": {"NUM_BINS": 8, "MAX_OPEN_PIXELS": 0},
+    "many open pixels": {"NUM_BINS": 3, "MAX_OPEN_PIXELS": 10**9},
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS.keys())
+def test_how_thresholds_are_searched_does_not_matter(trick: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = _dissect()
+    for name, value in trick.items():
+        monkeypatch.setattr(thresholds, name, value)
+    _assert_same(_dissect(), expected)
+
+
+def test_a_generator_that_is_no_module_gives_the_same() -> None:
+    _assert_same(_dissect(Bare(_generator())), _dissect(_generator()))
+
+
+def test_the_generator_is_left_as_it_was() -> None:
+    generator = _generator()
+    z = generator.sample_z(4, seed=9)
+    before = generator(z)
+
+    def fail(labels: torch.Tensor) -> torch.Tensor:
+        raise ArithmeticError
+
+    _dissect(generator)
+    with pytest.raises(ArithmeticError):
+        _dissect(generator, Changed(fail))
+    with pytest.raises(KeyError):
+        _dissect(generator, layers="layer9")
+    assert torch.equal(generator(z), before)
+    assert not any(module._forward_hooks for module in generator.modules())
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_results_can_be_used_with_autograd() -> None:
+    dissection = _dissect()
+    weight = torch.ones((), requires_grad=True)
+    (dissection["layer1"].thresholds * weight).sum().backward()
+    assert weight.grad is not None
+
+
+def test_nothing_behind_the_last_layer_runs_while_thresholds_are_sought() -> None:
+    generator, calls = _generator(), []
+    assert generator.layers  # may run the generator
+    generator.output.register_forward_pre_hook(lambda *_: calls.append(1))
+    list(Source(generator, ("layer1",), 0, 8, False).activations(16, ""))
+    assert not calls
+
+
+def test_top_images_are_those_with_the_highest_peaks() -> None:
+    generator = _generator()
+    dissection = _dissect(generator, num_samples=30, top_images=4)
+    activation = generator.head(generator.sample_z(30), "layer2")
+    images = generator(generator.sample_z(30))
+    layer = dissection["layer2"]
+    for unit in range(layer.info.units):
+        peaks = activation[:, unit].amax((1, 2)).tolist()
+        ranking = sorted(range(30), key=lambda i: (-peaks[i], i))[:4]
+        assert layer.top.samples[unit].tolist() == ranking
+        assert layer.top.peaks[unit].tolist() == [peaks[i] for i in ranking]
+        for rank, sample in enumerate(ranking):
+            thumbnail = dissection.thumbnails[sample]
+            assert torch.equal(thumbnail, ((images[sample] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8))
+            mask = upsample(activation[sample : sample + 1], (16, 16))[0, unit] > layer.thresholds[unit]
+            assert torch.equal(layer.top.mask(unit, rank), mask)
+
+
+def test_thumbnails_are_kept_once_and_only_if_needed() -> None:
+    dissection = _dissect(num_samples=30, top_images=1)
+    used = {sample for layer in dissection for sample in layer.top.samples.flatten().tolist()}
+    assert dissection.thumbnails.samples.tolist() == sorted(used)
+    missing = next(sample for sample in range(31) if sample not in used)
+    with pytest.raises(KeyError, match=f"sample {missing} has no thumbnail"):
+        dissection.thumbnails[missing]
+    assert len(_dissect(top_images=0).thumbnails.samples) == 0
+
+
+def test_large_images_get_small_thumbnails() -> None:
+    generator = PlantedGenerator(size=160, cells=8)
+    dissection = _dissect(generator, _palette(generator), num_samples=6)
+    assert dissection.thumbnails.size == (128, 128)
+    layer = dissection["layer2"]
+    assert layer.top.mask(0, 0).shape == (128, 128)
+    share = layer.top.mask(0, 0).float().mean().item()
+    assert share == pytest.approx(1 / 64, rel=0.2)  # a cell of an 8 x 8 grid
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_an_activation_that_is_not_finite_is_named(value: float) -> None:
+    class Broken(Bare):
+        def head(self, z: torch.Tensor, layer: str) -> torch.Tensor:
+            raise NotImplementedError
+
+    generator = Broken(_generator())
+
+    def head(z: torch.Tensor, layer: str) -> torch.Tensor:
+        activation = _generator().head(z, layer)
+        if layer == "layer2" and len(z) < 8:  # the last block, samples 16 to 19
+            activation[2, 3, 0, 1] = value
+        return activation
+
+    generator.head = head
+    with pytest.raises(ValueError, match=r"layer 'layer2', unit 3: NaN or infinite activation in sample 18"):
+        _dissect(generator)
+
+
+BAD_LABELS = {
+    "another size": (lambda labels: labels[:, ::2], r"int64 labels \[8, 16, 16\]; got torch.int64 \[8, 8, 16\]"),
+    "another batch": (lambda labels: labels[1:], r"got torch.int64 \[7, 16, 16\]"),
+    "floats": (lambda labels: labels.float(), r"got torch.float32"),
+    "one-hot": (lambda labels: labels[:, None].expand(-1, 3, -1, -1), r"got torch.int64 \[8, 3, 16, 16\]"),
+    "a tuple": (lambda labels: (labels,), "got tuple"),
+    "too high": (lambda labels: labels + 3, "gave label 5; its 3 concepts allow -1 to 2"),
+    "too low": (lambda labels: labels - 2, "gave label -3"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_LABELS.values(), ids=BAD_LABELS.keys())
+def test_labels_that_are_none_are_refused(change: Callable[[torch.Tensor], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _dissect(segmenter=Changed(change))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"num_samples": 0}, ValueError, "num_samples is a whole number, 1 or more; got 0"),
+        ({"num_samples": -3}, ValueError, "num_samples"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+        ({"top_images": -1}, ValueError, "top_images"),
+        ({"quantile": 0.0}, ValueError, "above 0 and below 1; got 0.0"),
+        ({"quantile": 1.0}, ValueError, "above 0 and below 1"),
+        ({"layers": "layer3"}, KeyError, "unknown layer 'layer3'; did you mean 'layer2'|'layer1'"),
+        ({"layers": ["layer1", "output"]}, KeyError, "unknown layer 'output'"),
+        ({"layers": []}, ValueError, "name at least one layer"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        _dissect(**settings)
+
+
+def test_what_is_no_generator_or_segmenter_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Linear is no Generator: it lacks name, fingerprint, layers"):
+        _dissect(nn.Linear(2, 2))
+    with pytest.raises(TypeError, match=r"function is no Segmenter: it lacks name"):
+        _dissect(segmenter=lambda images: images)
+
+
+def test_a_generator_in_training_mode_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"training mode.*\.eval\(\)"):
+        _dissect(_generator().train())
+
+
+def test_a_layer_of_another_shape_is_refused() -> None:
+    generator = Bare(_generator())
+    generator.head = lambda z, layer: torch.zeros(len(z), 7)
+    with pytest.raises(ValueError, match=r"layer 'layer1' should give activations \[8, 12, 4, 4\].*got \[8, 7\]"):
+        _dissect(generator)
+
+
+def test_unlabelled_pixels_count_in_a_unit_but_in_no_concept() -> None:
+    dissection = _dissect(segmenter=Changed(lambda labels: torch.full_like(labels, -1)))
+    for layer in dissection:
+        assert layer.num_pixels == 20 * 256
+        assert layer.concept_area.sum() == 0
+        assert layer.iou.abs().sum() == 0
+        assert int(layer.unit_area.max()) > 0
+        assert all(match.concept is None and match.iou == 0 for match in layer.matches)
+
+
+def test_the_planted_generator_is_found_out() -> None:
+    generator = PlantedGenerator(size=32, cells=8)
+    dissection = dissect(generator, _palette(generator), num_samples=64, progress=False)
+    layer = dissection["layer2"]
+    names = [concept.name for concept in generators.planted.PLANTED]
+    assert [match.concept for match in layer.matches] == [*names, names[0], None]
+    assert [match.iou for match in layer.matches] == [1.0] * 5 + [0.0]
+    assert layer.info == LayerInfo(6, 32, 32)
+    assert layer.units_for(names[0]).units == (0, 4)
+    with pytest.raises(KeyError, match="unknown concept 'rad'; did you mean 'red'"):
+        layer.units_for("rad")
+    with pytest.raises(KeyError, match="unknown layer 'layer3'"):
+        dissection["layer3"]

@@ -1,0 +1,176 @@
+"""What is saved comes back; what is damaged is refused with the file's name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from gandissect import Concept, Dissection, dissect
+from gandissect.files import load_tensors, save_tensors
+from gandissect.store import load_result, save_result
+from gandissect.top_images import pack_masks
+from generators import PlantedGenerator
+from segmenters.palette import PaletteSegmenter
+
+
+@pytest.fixture(scope="module")
+def dissection() -> Dissection:
+    generator = PlantedGenerator(size=16, cells=8)
+    return dissect(generator, PaletteSegmenter(generator.concepts), num_samples=12, top_images=2, progress=False)
+
+
+def test_a_dissection_comes_back_bit_for_bit(dissection: Dissection, tmp_path: Path) -> None:
+    path = dissection.save(tmp_path / "runs" / "a")
+    assert path == tmp_path / "runs" / "a" / "dissection.safetensors"
+    for where in (path, path.parent):
+        loaded = Dissection.load(where)
+        assert loaded.records() == dissection.records()
+        assert loaded.provenance == dissection.provenance
+        assert loaded.concepts == dissection.concepts
+        assert torch.equal(loaded.thumbnails.pixels, dissection.thumbnails.pixels)
+        for mine, theirs in zip(loaded, dissection, strict=True):
+            assert torch.equal(mine.iou, theirs.iou)
+            assert torch.equal(mine.top.mask(1, 1), theirs.top.mask(1, 1))
+            assert mine.num_pixels == theirs.num_pixels
+
+
+def test_records_are_plain(dissection: Dissection) -> None:
+    assert json.loads(json.dumps(dissection.records(), allow_nan=False)) == dissection.records()
+
+
+def test_saving_again_replaces_whole(dissection: Dissection, tmp_path: Path) -> None:
+    path = dissection.save(tmp_path)
+    before = path.read_bytes()
+    dissection.save(tmp_path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        Dissection.load(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"dissection\.safetensors"):
+        Dissection.load(tmp_path)
+
+
+def test_truncated_and_mutated_files_are_refused(dissection: Dissection, tmp_path: Path) -> None:
+    path = dissection.save(tmp_path)
+    data = path.read_bytes()
+    header_end = 8 + int.from_bytes(data[:8], "little")
+    for length in (0, 1, 7, 8, 100, header_end, len(data) - 1):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match=r"dissection\.safetensors"):
+            Dissection.load(tmp_path)
+    refused = 0
+    for position in range(8, header_end, 37):
+        mutated = bytearray(data)
+        mutated[position] ^= 0x15
+        path.write_bytes(bytes(mutated))
+        try:
+            Dissection.load(tmp_path)  # a letter of a name may change unseen
+        except ValueError as error:
+            assert "dissection.safetensors" in str(error)
+            refused += 1
+    assert refused > 50
+
+
+def _tamper(path: Path, change) -> None:
+    tensors, header = load_tensors(path, "gandissect.Dissection", 1)
+    change(tensors, header["value"])
+    save_tensors(path, tensors, header)
+
+
+TAMPERED = {
+    "counts that contradict": (lambda t, v: t["layers.0.intersection"].fill_(10**9), "contradict each other"),
+    "negative counts": (lambda t, v: t["layers.0.intersection"].fill_(-1), "contradict each other"),
+    "another dtype": (lambda t, v: t.update({"layers.0.thresholds": torch.zeros(6).double()}), "must be torch.float32"),
+    "another shape": (lambda t, v: t.update({"layers.0.unit_area": torch.zeros(5).long()}), r"torch.int64 \[6\]"),
+    "infinite thresholds": (lambda t, v: t["layers.0.thresholds"].fill_(torch.inf), "not all finite"),
+    "a tensor missing": (lambda t, v: t.pop("layers.1.concept_area"), "'layers.1.concept_area' is missing"),
+    "a tensor too many": (lambda t, v: t.update(spare=torch.zeros(1)), "more than it should: spare"),
+    "an entry missing": (lambda t, v: v["provenance"].pop("seed"), "missing or unknown entries: seed"),
+    "an entry too many": (lambda t, v: v.update(spare=1), "missing or unknown entries: spare"),
+    "text for a number": (lambda t, v: v["layers"][0].update(num_pixels="9"), "num_pixels holds str"),
+    "truth for a number": (lambda t, v: v["provenance"].update(seed=True), "seed holds bool"),
+    "a list for a text": (lambda t, v: v["layers"][0].update(name=[]), "name holds list"),
+    "a color of two": (lambda t, v: v["concepts"][0].update(color=[1, 2]), "it should have 3"),
+    "a color that is none": (lambda t, v: v["concepts"][0].update(color=[1, 2, 300]), "from 0 to 255"),
+    "a thumbnail missing": (lambda t, v: t["thumbnails.samples"].add_(1000), "no thumbnails that fit"),
+    "a huge mask": (lambda t, v: v["layers"][0]["top"].update(size=[10**9, 10**9]), "top masks must be"),
+    "a layer twice": (lambda t, v: v["layers"][1].update(name="layer1"), "more than once"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), TAMPERED.values(), ids=TAMPERED.keys())
+def test_tampered_files_are_refused(dissection: Dissection, tmp_path: Path, change, message: str) -> None:
+    path = dissection.save(tmp_path)
+    _tamper(path, change)
+    with pytest.raises(ValueError, match=message) as caught:
+        Dissection.load(tmp_path)
+    assert str(path) in str(caught.value)
+
+
+def test_other_files_of_ours_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_tensors(path, {"a": torch.zeros(2)}, {"format": "gandissect-generator", "version": 1})
+    with pytest.raises(ValueError, match=r"holds 'gandissect-generator'; expected 'gandissect\.Dissection'"):
+        Dissection.load(path)
+    save_tensors(path, {}, {"format": "gandissect.Dissection", "version": 99, "value": {}})
+    with pytest.raises(ValueError, match="version 99"):
+        Dissection.load(path)
+
+
+@dataclass(frozen=True)
+class Inner:
+    value: Tensor
+    pair: tuple[float, str]
+
+
+@dataclass(frozen=True)
+class Outer:
+    maybe: Inner | None
+    many: tuple[Inner, ...]
+    named: Mapping[str, Tensor]
+    note: str | None
+    extra: Tensor | None
+    flag: bool
+
+
+def test_any_dataclass_of_plain_values_is_kept(tmp_path: Path) -> None:
+    inner = Inner(torch.arange(3), (1.5, "é"))
+    full = Outer(inner, (inner, inner), {"a.b": torch.ones(2, 2)}, "note", torch.zeros(0, 3), True)
+    empty = Outer(None, (), {}, None, None, False)
+    for number, outer in enumerate((full, empty)):
+        path = tmp_path / f"{number}.safetensors"
+        save_result(path, outer, 1)
+        loaded = load_result(path, Outer, 1)
+        assert repr(loaded) == repr(outer)
+
+
+def test_what_cannot_be_kept_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(TypeError, match=r"pair\.1: set"):
+        save_result(path, Inner(torch.zeros(1), (1.0, {"a"})), 1)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        save_result(path, Inner(torch.zeros(1), (float("nan"), "a")), 1)
+    assert not path.exists()
+
+
+def test_masks_of_any_size_survive_packing(dissection: Dissection) -> None:
+    top = dissection["layer1"].top
+    for size in [(1, 1), (3, 5), (4, 4), (7, 9)]:
+        masks = torch.rand(6, 2, *size, generator=torch.Generator().manual_seed(0)) > 0.5
+        kept = replace(top, size=size, packed_masks=pack_masks(masks))
+        assert all(torch.equal(kept.mask(u, r), masks[u, r]) for u in range(6) for r in range(2))
+
+
+def test_concepts_of_a_layer_are_those_of_the_dissection(dissection: Dissection) -> None:
+    layer = replace(dissection["layer1"], concepts=(Concept(0, "other", (0, 0, 0)), *dissection.concepts[1:]))
+    with pytest.raises(ValueError, match="'layer1' has other concepts"):
+        replace(dissection, layers=(layer,))
