@@ -150,8 +150,8 @@ def paint_ellipse(canvas: Canvas, centre: Point, half: Point, color: Array, conc
         patch.paint(ellipse(patch, *centre, *half), color, concept)
 
 
-def paint_box(canvas: Canvas, left: float, top: float, right: float, bottom: float, color: Array, concept: int | None = None) -> None:
-    """Paint an upright rectangle in one colour."""
-    patch = canvas.patch(left, top, right, bottom)
+def paint_box(canvas: Canvas, low: Point, high: Point, color: Array, concept: int | None = None) -> None:
+    """Paint an upright rectangle in one colour, from its top left corner to its bottom right one."""
+    patch = canvas.patch(*low, *high)
     if patch is not None:
-        patch.paint(box(patch, left, top, right, bottom), color, concept)
+        patch.paint(box(patch, *low, *high), color, concept)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .scene_canvas import Canvas, Patch, Point, bounds, box, convex, ellipse, paint_box, paint_convex
+from .scene_canvas import Canvas, Patch, Point, box, ellipse, paint_box, paint_convex
 from .scene_light import Light, rgb
 from .scene_noise import Array
 from .scene_parts import Camera, Door, House, Label
+from .scene_roofs import ROOFS, clockwise, gambrel, quad, receding
 from .scene_shade import GLASS, LAMP, cast_shadow, line, lit
 
 _ROUGH = {"grain": 0.035, "brick": 0.15, "stone": 0.11, "planks": 0.10, "boards": 0.14}
@@ -17,7 +18,8 @@ KNOB = rgb((240, 214, 120))
 def paint_house(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
     """Paint one building over what stands behind it."""
     half = (house.right - house.left) / 2
-    cast_shadow(canvas, light, (house.left + house.right) / 2, house.foot, half * 1.1, house.foot - house.ridge, 0.05)
+    spot = (house.left + house.right) / 2, house.foot
+    cast_shadow(canvas, light, spot, half * 1.1, house.foot - house.ridge, 0.05)
     if house.seen:
         _paint_side(canvas, house, camera, light)
     if house.chimney is not None:
@@ -26,24 +28,7 @@ def paint_house(canvas: Canvas, house: House, camera: Camera, light: Light) -> N
     _paint_windows(canvas, house, light)
     if house.door is not None:
         _paint_door(canvas, house.door, house, light)
-    _ROOFS[house.roof](canvas, house, camera, light)
-
-
-def receding(point: Point, house: House, camera: Camera, share: float) -> Point:
-    """Return where a corner of the front lies when moved a share of the depth back along the side wall."""
-    shrink = 1 - 0.16 * share
-    return point[0] + house.seen * house.depth * share, camera.horizon + (point[1] - camera.horizon) * shrink
-
-
-def _clockwise(corners: list[Point]) -> list[Point]:
-    area = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], corners[0]], strict=True))
-    return corners if area > 0 else corners[::-1]
-
-
-def _quad(canvas: Canvas, corners: list[Point]) -> tuple[Patch, Array] | None:
-    """Return the window over a convex polygon and its signed distance there."""
-    patch = canvas.patch(*bounds(corners))
-    return None if patch is None else (patch, convex(patch, _clockwise(corners)))
+    ROOFS[house.roof](canvas, house, camera, light)
 
 
 def _paint_side(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
@@ -56,7 +41,7 @@ def _paint_side(canvas: Canvas, house: House, camera: Camera, light: Light) -> N
     if house.roof == "eaves":
         shapes.append([near[0], receding((x, house.ridge), house, camera, 0.5), corners[-1]])
     for shape in shapes:
-        found = _quad(canvas, shape)
+        found = quad(canvas, shape)
         if found is not None:
             patch, inside = found
             shade = 0.92 + _ROUGH[house.wall_texture] * patch.noise(house.wall_texture, house.offset)
@@ -76,7 +61,7 @@ def _paint_side_window(canvas: Canvas, house: House, camera: Camera, light: Ligh
         ]
         glow = light.lamps * 0.6 if color is GLASS else 0.0
         color = lit(color, 0.95, light.face("front"), light, house.distance) * (1 - glow) + LAMP * glow
-        paint_convex(canvas, _clockwise(points), color, Label.WINDOW)
+        paint_convex(canvas, clockwise(points), color, Label.WINDOW)
 
 
 def _paint_front(canvas: Canvas, house: House, light: Light) -> None:
@@ -93,7 +78,8 @@ def _paint_front(canvas: Canvas, house: House, light: Light) -> None:
     under = np.clip((patch.y - house.eaves) / 0.05, 0, 1) if house.roof not in ("gable", "gambrel") else 1.0
     along = (patch.x - house.left) / (house.right - house.left)
     shade = 0.80 + 0.20 * under - 0.14 * np.clip((patch.y - house.foot + 0.06) / 0.06, 0, 1)
-    shade = shade + 0.06 * light.side * (2 * along - 1) + _ROUGH[house.wall_texture] * patch.noise(house.wall_texture, house.offset)
+    rough = _ROUGH[house.wall_texture] * patch.noise(house.wall_texture, house.offset)
+    shade = shade + 0.06 * light.side * (2 * along - 1) + rough
     shade = shade + 0.03 * patch.noise("broad", house.offset)
     patch.paint(inside, lit(house.wall, shade, light.face("front"), light, house.distance), Label.BUILDING)
 
@@ -104,15 +90,8 @@ def _under_gable(patch: Patch, house: House) -> Array:
     return (patch.y - house.ridge - slope * np.abs(patch.x - middle)) / (1 + slope * slope) ** 0.5
 
 
-def _gambrel(house: House) -> tuple[Point, Point, Point]:
-    """Return apex, knee and eaves of the right half of a barn roof."""
-    middle, half = (house.left + house.right) / 2, (house.right - house.left) / 2
-    knee = (middle + 0.66 * half, house.ridge + 0.36 * (house.eaves - house.ridge))
-    return (middle, house.ridge), knee, (middle + half, house.eaves)
-
-
 def _under_gambrel(patch: Patch, house: House) -> Array:
-    apex, knee, eaves = _gambrel(house)
+    apex, knee, eaves = gambrel(house)
     away = np.abs(patch.x - apex[0])
     inside: Array | None = None
     for (x0, y0), (x1, y1) in ((apex, knee), (knee, eaves)):
@@ -126,19 +105,14 @@ def _paint_windows(canvas: Canvas, house: House, light: Light) -> None:
     """Paint the grid of windows in one go, leaving out the place of the door on the ground floor."""
     if not house.columns:
         return
-    upper = tuple(range(len(house.columns)))
-    ground = tuple(column for column in upper if column not in house.skip)
     if len(house.floors) > 1:
-        _paint_grid(canvas, house, light, house.floors[1:], upper)
+        _paint_panes(canvas, house, light, house.floors[1:], house.columns)
+    ground = tuple(column for place, column in enumerate(house.columns) if place not in house.skip)
     if ground:
-        _paint_grid(canvas, house, light, house.floors[:1], ground)
+        _paint_panes(canvas, house, light, house.floors[:1], ground)
     if house.attic:
         middle = (house.left + house.right) / 2
         _paint_panes(canvas, house, light, (house.eaves - 0.30 * (house.eaves - house.ridge),), (middle,))
-
-
-def _paint_grid(canvas: Canvas, house: House, light: Light, floors: tuple[float, ...], columns: tuple[int, ...]) -> None:
-    _paint_panes(canvas, house, light, floors, tuple(house.columns[column] for column in columns))
 
 
 def _paint_panes(canvas: Canvas, house: House, light: Light, ys: tuple[float, ...], xs: tuple[float, ...]) -> None:
@@ -182,8 +156,9 @@ def _paint_door(canvas: Canvas, door: Door, house: House, light: Light) -> None:
         inside = np.where(patch.y < top + door.half, arch, inside)
     patch.paint(inside, lit(door.frame, 1.0, front, light, house.distance), Label.DOOR)
     frame = min(0.013, door.half * 0.28)
-    leaf = np.minimum(inside - frame, house.foot + 1 - patch.y) if door.style == "arch" else np.minimum(
-        np.minimum(patch.x - left, right - patch.x) - frame, patch.y - top - frame)
+    leaf = inside - frame
+    if door.style != "arch":
+        leaf = np.minimum(np.minimum(patch.x - left, right - patch.x), patch.y - top) - frame
     shade = 0.9 + 0.18 * (house.foot - patch.y) / door.height + 0.10 * patch.noise("boards", house.offset)
     patch.paint(leaf, lit(door.color, shade, front, light, house.distance))
     if door.style == "barn":
@@ -191,7 +166,8 @@ def _paint_door(canvas: Canvas, door: Door, house: House, light: Light) -> None:
         cross = np.minimum(np.abs(across - down), np.abs(across + down)) * door.half * 0.7
         patch.tint(line(patch, cross, 0.008) * (leaf > 0), lit(door.frame, 1.0, front, light, house.distance))
         return
-    pane = box(patch, door.x - door.half * 0.42, top + door.height * 0.14, door.x + door.half * 0.42, top + door.height * 0.42)
+    pane_half, pane_low = door.half * 0.42, top + door.height * 0.42
+    pane = box(patch, door.x - pane_half, top + door.height * 0.14, door.x + pane_half, pane_low)
     glass = lit(GLASS, 0.9, front, light, house.distance) * (1 - light.lamps * 0.7) + LAMP * (light.lamps * 0.7)
     patch.paint(pane, glass if door.style == "glazed" else lit(door.color, 0.72, front, light, house.distance))
     knob = ellipse(patch, door.x + door.half * 0.5, house.foot - door.height * 0.42, 0.007, 0.007)
@@ -204,120 +180,5 @@ def _paint_chimney(canvas: Canvas, house: House, light: Light) -> None:
         return
     left, top, half = house.chimney, house.ridge - 0.25 * (house.eaves - house.ridge) - 0.015, 0.02
     color = lit(rgb((150, 84, 66)), 1.0, light.face("front"), light, house.distance)
-    paint_box(canvas, left - half, top, left + half, house.eaves, color, Label.ROOF)
-    paint_box(canvas, left - half - 0.005, top - 0.01, left + half + 0.005, top + 0.006, color * 0.75, Label.ROOF)
-
-
-def _paint_roof(canvas: Canvas, house: House, light: Light, corners: list[Point], towards: str, dim: float = 1.0) -> None:
-    """Paint one plane of a roof."""
-    found = _quad(canvas, corners)
-    if found is None:
-        return
-    patch, inside = found
-    low, high = max(y for _, y in corners), min(y for _, y in corners)
-    rise = (low - patch.y) / max(low - high, 0.01)
-    shade = dim * (0.92 + 0.12 * rise + 0.20 * patch.noise(house.roof_texture, house.offset))
-    shade = shade + 0.07 * patch.noise("broad", house.offset)
-    tone = 0.5 * (light.face(towards) + light.face("top"))
-    patch.paint(inside, lit(house.roof_color, shade, tone, light, house.distance), Label.ROOF)
-
-
-def _eaves_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint a roof whose long side faces the viewer; with a side wall seen it leans back over it."""
-    over = 0.018
-    low = house.eaves + 0.014
-    if house.seen:
-        top = [receding((x, house.ridge), house, camera, 0.5) for x in (house.left - over, house.right + over)]
-        far = receding((house.right if house.seen > 0 else house.left, house.eaves), house, camera, 1)
-        edge = [top[1 if house.seen > 0 else 0], (far[0] + house.seen * over, far[1] + 0.012), (far[0], far[1] - 0.02)]
-        found = _quad(canvas, [edge[0], edge[1], (edge[1][0] - house.seen * 0.028, edge[1][1]), (edge[0][0] - house.seen * 0.03, edge[0][1])])
-        if found is not None:
-            found[0].paint(found[1], lit(house.roof_color, 0.62, light.face("front"), light, house.distance), Label.ROOF)
-    else:
-        inset = 0.05 * (house.right - house.left)
-        top = [(house.left + inset, house.ridge), (house.right - inset, house.ridge)]
-    corners = [(house.left - over, low), top[0], top[1], (house.right + over, low)]
-    _paint_roof(canvas, house, light, corners, "front")
-
-
-def _hip_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint a roof that slopes on all sides; with a side wall seen its side plane shows too."""
-    over, low = 0.018, house.eaves + 0.014
-    inset = 0.24 * (house.right - house.left)
-    shift = house.seen * house.depth * 0.5
-    top = [(house.left + inset + shift, house.ridge), (house.right - inset + shift, house.ridge)]
-    if house.seen:
-        x = house.right + over if house.seen > 0 else house.left - over
-        back = receding((x, low), house, camera, 1)
-        _paint_roof(canvas, house, light, [(x, low), top[1 if house.seen > 0 else 0], (back[0] + house.seen * over, back[1])],
-                    "right" if house.seen > 0 else "left", 0.85)
-    _paint_roof(canvas, house, light, [(house.left - over, low), top[0], top[1], (house.right + over, low)], "front")
-
-
-def _flat_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint the slab and parapet of a flat roof."""
-    over, high = 0.012, house.ridge
-    if house.seen:
-        x = house.right + over if house.seen > 0 else house.left - over
-        near = [(x, high), (x, house.eaves + 0.006)]
-        _paint_roof(canvas, house, light, [*near, *(receding(point, house, camera, 1.05) for point in reversed(near))],
-                    "right" if house.seen > 0 else "left", 0.8)
-    corners = [(house.left - over, high), (house.right + over, high), (house.right + over, house.eaves + 0.006), (house.left - over, house.eaves + 0.006)]
-    _paint_roof(canvas, house, light, corners, "front")
-
-
-def _spire_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint the pointed roof of a tower, one flank in the sun and one in shade."""
-    over, low = 0.016, house.eaves + 0.012
-    middle = (house.left + house.right) / 2 + house.seen * house.depth * 0.4
-    right = receding((house.right, low), house, camera, 1)[0] if house.seen > 0 else house.right
-    left = receding((house.left, low), house, camera, 1)[0] if house.seen < 0 else house.left
-    ridge = (middle, house.ridge)
-    edge = (house.right if house.seen >= 0 else house.left, low + 0.004)
-    if not house.seen:
-        edge = ((left + right) / 2, low + 0.006)
-    _paint_roof(canvas, house, light, [(left - over, low), ridge, (edge[0], edge[1])], "left")
-    _paint_roof(canvas, house, light, [(edge[0], edge[1]), ridge, (right + over, low)], "right")
-
-
-def _gable_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint a roof whose gable faces the viewer: its side plane where seen, and its two edges."""
-    middle = (house.left + house.right) / 2
-    apex, over = (middle, house.ridge - 0.012), 0.02
-    slope = (house.eaves - house.ridge) / ((house.right - house.left) / 2)
-    ends = [(house.left - over, house.eaves + over * slope), (house.right + over, house.eaves + over * slope)]
-    if house.seen:
-        near = ends[1 if house.seen > 0 else 0]
-        back = [receding(near, house, camera, 1), receding(apex, house, camera, 1)]
-        _paint_roof(canvas, house, light, [apex, near, *back], "right" if house.seen > 0 else "left")
-    thick = 0.034
-    for end, towards in zip(ends, ("left", "right"), strict=True):
-        corners = [apex, end, (end[0], end[1] + 0.004), (apex[0], apex[1] + thick * (1 + slope * 0.5))]
-        corners = [apex, (end[0], end[1] - thick * 0.5), (end[0], end[1] + thick * 0.4), (apex[0], apex[1] + thick * (0.9 + 0.5 * slope))]
-        _paint_roof(canvas, house, light, corners, towards, 0.9)
-
-
-def _gambrel_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint a barn's roof: its side planes where seen, and its four edges."""
-    apex, knee, eaves = _gambrel(house)
-    if house.seen:
-        flip = house.seen
-        points = [(apex[0] + flip * (x - apex[0]), y) for x, y in (apex, knee, (eaves[0] + 0.015, eaves[1] + 0.02))]
-        for high, low, towards in ((points[0], points[1], "top"), (points[1], points[2], "right" if flip > 0 else "left")):
-            back = [receding(low, house, camera, 1), receding(high, house, camera, 1)]
-            _paint_roof(canvas, house, light, [high, low, *back], towards)
-    for flip, towards in ((-1, "left"), (1, "right")):
-        points = [(apex[0] + flip * (x - apex[0]), y) for x, y in (apex, knee, (eaves[0] + 0.018, eaves[1] + 0.03))]
-        for high, low in ((points[0], points[1]), (points[1], points[2])):
-            corners = [(high[0], high[1] - 0.02), (low[0], low[1] - 0.02), (low[0] - flip * 0.006, low[1] + 0.016), (high[0] - flip * 0.006, high[1] + 0.018)]
-            _paint_roof(canvas, house, light, corners, towards, 0.9)
-
-
-_ROOFS = {
-    "eaves": _eaves_roof,
-    "hip": _hip_roof,
-    "flat": _flat_roof,
-    "spire": _spire_roof,
-    "gable": _gable_roof,
-    "gambrel": _gambrel_roof,
-}
+    paint_box(canvas, (left - half, top), (left + half, house.eaves), color, Label.ROOF)
+    paint_box(canvas, (left - half - 0.005, top - 0.01), (left + half + 0.005, top + 0.006), color * 0.75, Label.ROOF)

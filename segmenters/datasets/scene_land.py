@@ -142,7 +142,9 @@ def paint_lane(canvas: Canvas, lane: Lane, camera: Camera, light: Light) -> None
     if lane.pavement > 0:
         side = np.minimum((lane.half + lane.pavement) * share - away, begun)
         patch.paint(side, blend(PAVING * grain * tone, light.horizon, fog), Label.PAVEMENT)
-        patch.paint(np.minimum((lane.half + 0.02) * share - away, begun), blend(PAVING * 1.12 * tone, light.horizon, fog))
+        patch.paint(
+            np.minimum((lane.half + 0.02) * share - away, begun), blend(PAVING * 1.12 * tone, light.horizon, fog)
+        )
     inside = np.minimum(lane.half * share - away, begun)
     patch.paint(inside, blend(lane.color * grain * tone, light.horizon, fog), Label.ROAD)
     if lane.stripes:
@@ -206,4 +208,3 @@ def paint_water(canvas: Canvas, water: Water, camera: Camera, light: Light) -> N
     glint = np.clip(patch.noise("ripple", (water.offset[1], water.offset[0])) * 3 - 2.2, 0, 1)
     color = blend(color, blend(light.sun, light.horizon, 0.4), glint * 0.5)
     patch.paint(inside, color, Label.WATER)
-

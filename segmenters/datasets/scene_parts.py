@@ -59,6 +59,10 @@ class Camera:
         """Return the width of a metre that stands at y = foot."""
         return (foot - self.horizon) * self.slope
 
+    def nearness(self, foot: float) -> float:
+        """Return how far down y = foot lies between the horizon, 0, and the lower edge of the picture, 1."""
+        return (foot - self.horizon) / (1 - self.horizon)
+
     def distance(self, foot: float) -> float:
         """Return how far away that is; 1 is where a usual house stands."""
         return min(8.0, 0.06 / max(self.scale(foot), 1e-3))
@@ -87,7 +91,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Hill:
-    """A rise of meadow whose edge swings rise above its base line; with trees high, a wood stands on the edge."""
+    """A rise of meadow whose edge swings up to rise above a base line, with a wood of some height along it."""
 
     base: float
     rise: float
@@ -297,4 +301,3 @@ class Scene:
     ground: Ground
     ways: tuple[Lane | Street | Path, ...]
     standing: tuple[Standing, ...]
-    sky_offset: Point

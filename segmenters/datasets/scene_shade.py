@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .scene_canvas import Canvas, Patch
+from .scene_canvas import Canvas, Patch, Point
 from .scene_light import Light, rgb
 from .scene_noise import Array
 from .scene_parts import GROUND, Label
@@ -27,8 +27,9 @@ def line(patch: Patch, away: Array, half: Array | float) -> Array:
     return np.clip((half - away) * size + 0.5, 0, 1) * np.minimum(half * (2 * size), 1)
 
 
-def cast_shadow(canvas: Canvas, light: Light, x: float, y: float, half: float, height: float, flat: float = 0.0) -> None:
-    """Darken the ground around (x, y) and away from the sun, softly and nowhere but on the ground."""
+def cast_shadow(canvas: Canvas, light: Light, spot: Point, half: float, height: float, flat: float = 0.0) -> None:
+    """Darken the ground around a spot and away from the sun, softly and nowhere but on the ground."""
+    x, y = spot
     reach = half + 0.35 * height * light.shadow
     x = x - np.sign(light.side) * (reach - half)
     flat = flat or 0.16 * half + 0.014

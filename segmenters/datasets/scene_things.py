@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .scene_canvas import Canvas, Patch, box, convex, ellipse, paint_box, paint_convex, paint_ellipse
+from .scene_canvas import Canvas, Patch, Point, box, convex, ellipse, paint_box, paint_convex, paint_ellipse
 from .scene_light import Light, rgb
 from .scene_noise import Array
 from .scene_parts import Car, Fence, Flowers, Label, Person, Tree
@@ -12,6 +12,8 @@ from .scene_shade import GLASS, LAMP, cast_shadow, line, lit
 
 TYRE = rgb((30, 30, 34))
 HUB = rgb((176, 178, 184))
+HIP, NECK = 0.46, 0.80
+"""Heights of hip and neck as shares of a person's height."""
 TURF = rgb((92, 146, 60))
 
 
@@ -20,7 +22,7 @@ def paint_tree(canvas: Canvas, tree: Tree, light: Light) -> None:
     if tree.bed:
         turf = TURF * light.face("top")
         paint_ellipse(canvas, (tree.x, tree.foot + 0.006), (max(0.05, 0.5 * tree.crown), 0.022), turf, Label.GRASS)
-    cast_shadow(canvas, light, tree.x, tree.foot, tree.crown, tree.height)
+    cast_shadow(canvas, light, (tree.x, tree.foot), tree.crown, tree.height)
     half = max(0.012, tree.height * 0.045)
     middle = tree.foot - tree.height * 0.45
     patch = canvas.patch(tree.x - half * 1.6, middle, tree.x + half * 1.6, tree.foot)
@@ -85,7 +87,7 @@ def _paint_leaves(patch: Patch, tree: Tree, light: Light, inside: Array, shade: 
 
 def paint_car(canvas: Canvas, car: Car, light: Light) -> None:
     """Paint a car from the side, or from behind or ahead, with the shadow beneath it."""
-    cast_shadow(canvas, light, car.x, car.foot, car.length * 0.56, car.height * 0.5)
+    cast_shadow(canvas, light, (car.x, car.foot), car.length * 0.56, car.height * 0.5)
     (_paint_car_side if car.facing else _paint_car_end)(canvas, car, light)
 
 
@@ -135,9 +137,13 @@ def _paint_car_end(canvas: Canvas, car: Car, light: Light) -> None:
     if patch is None:
         return
     for place in (-0.66, 0.66):
-        paint_box(canvas, car.x + half * place - half * 0.2, car.foot - height * 0.22, car.x + half * place + half * 0.2, car.foot, TYRE, Label.CAR)
+        middle, tyre = car.x + half * place, half * 0.2
+        paint_box(canvas, (middle - tyre, car.foot - height * 0.22), (middle + tyre, car.foot), TYRE, Label.CAR)
     top, waist = car.foot - height, car.foot - height * 0.52
-    cabin = [(car.x - half * 0.92, waist + 0.01), (car.x - half * 0.68, top), (car.x + half * 0.68, top), (car.x + half * 0.92, waist + 0.01)]
+    cabin = [
+        (car.x - half * 0.92, waist + 0.01), (car.x - half * 0.68, top),
+        (car.x + half * 0.68, top), (car.x + half * 0.92, waist + 0.01),
+    ]  # fmt: skip
     _body(patch, car, light, convex(patch, cabin))
     hull = np.minimum(
         box(patch, car.x - half, waist, car.x + half, car.foot - height * 0.1),
@@ -149,38 +155,36 @@ def _paint_car_end(canvas: Canvas, car: Car, light: Light) -> None:
     lamp = (LAMP if light.lamps > 0.2 else rgb((250, 246, 226))) if car.ahead else rgb((214, 24, 24))
     for place in (-0.72, 0.72):
         paint_ellipse(canvas, (car.x + half * place, waist + height * 0.13), (half * 0.18, height * 0.075), lamp)
-    paint_box(canvas, car.x - half * 0.3, car.foot - height * 0.28, car.x + half * 0.3, car.foot - height * 0.17, HUB * 1.2 * front)
+    plate = (car.x - half * 0.3, car.foot - height * 0.28), (car.x + half * 0.3, car.foot - height * 0.17)
+    paint_box(canvas, *plate, HUB * 1.2 * front)
 
 
 def paint_person(canvas: Canvas, person: Person, light: Light) -> None:
-    """Paint someone: shoes, legs or skirt, arms, chest, head, hair."""
+    """Paint someone: legs and shoes, arms, chest, skirt, head, hair."""
     tall, x, foot = person.height, person.x, person.foot
-    cast_shadow(canvas, light, x, foot, tall * 0.17, tall * 0.7)
+    cast_shadow(canvas, light, (x, foot), tall * 0.17, tall * 0.7)
     front = light.face("front")
 
-    def tone(color: Array, shade: float = 1.0) -> Array:
-        return lit(color, shade, front, light, person.distance)
+    def part(corners: list[Point], color: Array, shade: float = 1.0) -> None:
+        points = [(x + across * tall, foot - up * tall) for across, up in corners]
+        paint_convex(canvas, points, lit(color, shade, front, light, person.distance), Label.PERSON)
 
-    hip, neck = foot - 0.46 * tall, foot - 0.80 * tall
     for side in (-1, 1):
-        step = x + side * (0.075 + 0.05 * person.stride) * tall
-        leg = [(x + side * 0.085 * tall - 0.075 * tall, hip), (x + side * 0.085 * tall + 0.075 * tall, hip), (step + 0.07 * tall, foot), (step - 0.07 * tall, foot)]
-        color = person.skin if person.skirt else person.trousers
-        paint_convex(canvas, leg, tone(color, 0.95 + 0.1 * side * light.side), Label.PERSON)
-        paint_box(canvas, step - 0.075 * tall, foot - 0.05 * tall, step + 0.075 * tall, foot, tone(TYRE, 1.2), Label.PERSON)
-    low, flare = (foot - 0.24 * tall, 0.24) if person.skirt else (hip + 0.03 * tall, 0.17)
-    chest = [(x - 0.16 * tall, neck), (x + 0.16 * tall, neck), (x + flare * tall, low), (x - flare * tall, low)]
+        step, turn = side * (0.075 + 0.05 * person.stride), side * light.side
+        leg = [(side * 0.085 - 0.075, HIP), (side * 0.085 + 0.075, HIP), (step + 0.07, 0.0), (step - 0.07, 0.0)]
+        part(leg, person.skin if person.skirt else person.trousers, 0.95 + 0.1 * turn)
+        part([(step - 0.075, 0.05), (step + 0.075, 0.05), (step + 0.075, 0.0), (step - 0.075, 0.0)], TYRE, 1.2)
     for side in (-1, 1):
-        hand = x + side * 0.245 * tall
-        arm = [(x + side * 0.12 * tall, neck), (x + side * 0.19 * tall, neck + 0.01 * tall), (hand + side * 0.02 * tall, hip + 0.02 * tall), (hand - side * 0.06 * tall, hip + 0.02 * tall)]
-        paint_convex(canvas, arm if side > 0 else arm[::-1], tone(person.shirt, 0.86 + 0.14 * side * light.side), Label.PERSON)
-    paint_convex(canvas, chest, tone(person.shirt), Label.PERSON)
+        arm = [(0.12, NECK), (0.19, NECK - 0.01), (0.265, HIP - 0.02), (0.185, HIP - 0.02)]
+        arm = arm if side > 0 else [(-across, up) for across, up in arm[::-1]]
+        part(arm, person.shirt, 0.86 + 0.14 * side * light.side)
+    low, flare = (0.24, 0.24) if person.skirt else (HIP - 0.03, 0.17)
+    part([(-0.16, NECK), (0.16, NECK), (flare, low), (-flare, low)], person.shirt)
     if person.skirt:
-        skirt = [(x - 0.15 * tall, hip - 0.06 * tall), (x + 0.15 * tall, hip - 0.06 * tall), (x + flare * tall, low), (x - flare * tall, low)]
-        paint_convex(canvas, skirt, tone(person.trousers), Label.PERSON)
-    head = (x, foot - 0.885 * tall)
-    paint_ellipse(canvas, (x, head[1] - 0.018 * tall), (0.118 * tall, 0.125 * tall), tone(person.hair), Label.PERSON)
-    paint_ellipse(canvas, (x + 0.01 * tall, head[1] + 0.022 * tall), (0.092 * tall, 0.092 * tall), tone(person.skin), Label.PERSON)
+        part([(-0.15, HIP + 0.06), (0.15, HIP + 0.06), (flare, low), (-flare, low)], person.trousers)
+    hair, skin = (lit(color, 1.0, front, light, person.distance) for color in (person.hair, person.skin))
+    paint_ellipse(canvas, (x, foot - 0.903 * tall), (0.118 * tall, 0.125 * tall), hair, Label.PERSON)
+    paint_ellipse(canvas, (x + 0.01 * tall, foot - 0.863 * tall), (0.092 * tall, 0.092 * tall), skin, Label.PERSON)
 
 
 def paint_fence(canvas: Canvas, fence: Fence, light: Light) -> None:
@@ -190,7 +194,8 @@ def paint_fence(canvas: Canvas, fence: Fence, light: Light) -> None:
         return
     along = np.abs(np.mod((patch.x - fence.left) / fence.board, 1) - 0.5)
     top = fence.foot - fence.height + (fence.board * 0.8 * along if fence.pointed else 0.0)
-    inside = np.minimum(np.minimum(patch.x - fence.left, fence.right - patch.x), np.minimum(fence.foot - patch.y, patch.y - top))
+    across = np.minimum(patch.x - fence.left, fence.right - patch.x)
+    inside = np.minimum(across, np.minimum(fence.foot - patch.y, patch.y - top))
     gap = line(patch, (0.5 - along) * fence.board, 0.005)
     rail = np.clip(0.010 - np.abs(patch.y - fence.foot + fence.height * 0.55), 0, 0.006) * 30
     shade = 1.0 - 0.5 * gap + rail + 0.08 * patch.noise("boards")
@@ -199,14 +204,16 @@ def paint_fence(canvas: Canvas, fence: Fence, light: Light) -> None:
 
 def paint_flowers(canvas: Canvas, flowers: Flowers, light: Light) -> None:
     """Paint a low bush full of blossoms."""
-    cast_shadow(canvas, light, flowers.x, flowers.foot, flowers.half, flowers.height * 0.5)
-    patch = canvas.patch(flowers.x - flowers.half - 0.012, flowers.foot - flowers.height - 0.012, flowers.x + flowers.half + 0.012, flowers.foot + 0.006)
+    cast_shadow(canvas, light, (flowers.x, flowers.foot), flowers.half, flowers.height * 0.5)
+    wide, high = flowers.half + 0.012, flowers.height + 0.012
+    patch = canvas.patch(flowers.x - wide, flowers.foot - high, flowers.x + wide, flowers.foot + 0.006)
     if patch is None:
         return
     leaf = patch.noise("leaf", flowers.offset)
     bush = ellipse(patch, flowers.x, flowers.foot, flowers.half, flowers.height) + 0.009 * leaf
     bush = np.minimum(bush, flowers.foot - patch.y + 0.004 * leaf)
-    shade = np.clip(0.6 + 0.55 * (flowers.foot - patch.y) / flowers.height + 0.3 * (patch.x - flowers.x) / flowers.half * light.side, 0.3, 1.2)
+    up, across = (flowers.foot - patch.y) / flowers.height, (patch.x - flowers.x) / flowers.half
+    shade = np.clip(0.6 + 0.55 * up + 0.3 * across * light.side, 0.3, 1.2)
     dots = np.clip(patch.noise("blossoms", flowers.offset) * 2.4, 0, 1)
     color = flowers.leaf + (flowers.blossom - flowers.leaf) * (0.25 + 0.75 * dots)
     patch.paint(bush, lit(color, shade * (1 + 0.12 * leaf), light.face("top"), light, flowers.distance), Label.FLOWER)

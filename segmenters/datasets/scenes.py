@@ -20,11 +20,31 @@ from . import Batch
 from .scene_canvas import Canvas
 from .scene_houses import paint_house
 from .scene_land import (
-    paint_cloud, paint_ground, paint_hill, paint_lane, paint_path, paint_range, paint_sky, paint_street, paint_water,
+    paint_cloud,
+    paint_ground,
+    paint_hill,
+    paint_lane,
+    paint_path,
+    paint_range,
+    paint_sky,
+    paint_street,
+    paint_water,
 )  # fmt: skip
 from .scene_layout import lay_out
 from .scene_parts import (
-    CONCEPTS, Car, Fence, Flowers, House, Lane, Person, Path, Range, Scene, Standing, Street, Tree, Water,
+    CONCEPTS,
+    Car,
+    Fence,
+    Flowers,
+    House,
+    Lane,
+    Person,
+    Range,
+    Scene,
+    Standing,
+    Street,
+    Tree,
+    Water,
 )  # fmt: skip
 from .scene_things import paint_car, paint_fence, paint_flowers, paint_person, paint_tree
 
