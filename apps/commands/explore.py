@@ -1,0 +1,86 @@
+"""``gandissect explore``."""
+
+from __future__ import annotations
+
+import importlib.util
+import runpy
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from gandissect import Dissection
+
+PAGE = Path(__file__).parents[1] / "explorer" / "app.py"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Open the explorer: a page on which one sees a generator's units and switches them off.
+
+    Args:
+        generator: A bundled name, or the path of a .safetensors file; the page offers the bundled ones besides.
+        segmenter: A bundled name, "palette", or the path of a .safetensors file; by default one made for the generator.
+        dissection: Folder of a saved dissection, used where it is of the same networks.
+        num_samples: Pictures that a layer is dissected with when no saved dissection serves.
+        port: Where the page is served, on this machine only.
+        device: auto, cpu, cuda or mps.
+        headless: Open no browser.
+    """
+
+    generator: str | None = None
+    segmenter: str | None = None
+    dissection: Path | None = None
+    num_samples: int = 300
+    port: int = 8501
+    device: str = "auto"
+    headless: bool = False
+
+    def run(self) -> None:
+        """Serve the page until stopped.
+
+        Raises:
+            ValueError: If Streamlit is missing, or an option is out of range.
+            KeyError: If a name is unknown.
+            FileNotFoundError: If a file is missing.
+        """
+        if importlib.util.find_spec("streamlit") is None:
+            raise ValueError("the explorer needs Streamlit; run: pip install 'gandissect[app]'")
+        self._check()
+        sys.argv = self.arguments()
+        runpy.run_module("streamlit", run_name="__main__", alter_sys=True)  # python -m streamlit, in this process
+
+    def arguments(self) -> list[str]:
+        """Return what follows ``python -m`` on the command line that serves the page."""
+        flags = {
+            "server.address": "localhost",
+            "server.port": self.port,
+            "server.headless": str(self.headless).lower(),
+            "server.fileWatcherType": "none",  # it would import all of torch to watch it
+            "browser.gatherUsageStats": "false",
+            "client.toolbarMode": "minimal",
+        }
+        given = {
+            "generator": self.generator,
+            "segmenter": self.segmenter,
+            "dissection": self.dissection,
+            "num-samples": self.num_samples,
+            "device": self.device,
+        }
+        page = [f"--{name}={value}" for name, value in given.items() if value is not None]
+        return ["streamlit", "run", str(PAGE), *(f"--{key}={value}" for key, value in flags.items()), "--", *page]
+
+    def _check(self) -> None:
+        """Load everything once: mistakes show here, and imports are done when the first visitor comes."""
+        import generators
+        import segmenters
+
+        if self.num_samples < 1 or not 1 <= self.port <= 65535:
+            raise ValueError(f"num_samples is 1 or more, port 1 to 65535; got {self.num_samples}, {self.port}")
+        if self.dissection is not None:
+            Dissection.load(self.dissection)
+        for package, given in ((generators, self.generator), (segmenters, self.segmenter)):
+            bundled = package.names()
+            if given is None and not bundled:
+                kind = package.__name__.removesuffix("s")
+                raise ValueError(f"no {kind} is bundled here; name a file: --{kind} FILE.safetensors")
+            package.load(given or bundled[0], self.device)

@@ -1,0 +1,155 @@
+"""What the explorer shows, without Streamlit: pure functions of a generator, latent vectors and units.
+
+One process shares its models between all visitors, so nothing here registers or changes anything on them: an
+intervention is a split forward pass, `head`, edit, `tail`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from gandissect import UNLABELLED, Concept, Generator, UnitSet
+from gandissect.matching import upsample
+from gandissect.sampling import make_rng
+
+Pixels = NDArray[np.uint8]
+"""A picture to show, ``[H, W, 3]``."""
+
+MIN_PIXELS = 256
+"""Pictures are enlarged by a whole factor until their longer side has so many pixels."""
+
+CONTROL_SEED = 0
+FULL_SCALE = 0.25
+"""The difference that is drawn in the brightest colour, as a share of the largest possible."""
+
+_HOT = torch.tensor([[0, 0, 0], [110, 30, 90], [240, 110, 20], [255, 250, 200]], dtype=torch.float32)
+_GLOW = torch.tensor([255.0, 110.0, 0.0])
+
+
+def fitting(generator: str, segmenters: Sequence[str]) -> tuple[str, ...]:
+    """Return the segmenters made for a generator's pictures: ``unet-scenes`` for ``dcgan-scenes64``.
+
+    Args:
+        generator: The generator's name.
+        segmenters: Names to choose from.
+    """
+    family = re.search(r"-([a-z]+)\d*$", generator)
+    return tuple(name for name in segmenters if family and name.rpartition("-")[2] == family[1])
+
+
+@torch.inference_mode()
+def generated(generator: Generator, z: Tensor) -> Tensor:
+    """Return the pictures of ``z``, ``[batch, 3, H, W]`` on CPU."""
+    return generator(z).cpu()
+
+
+@torch.inference_mode()
+def switched_off(generator: Generator, z: Tensor, units: UnitSet) -> Tensor:
+    """Return the pictures of ``z`` with some units of one layer set to 0 everywhere.
+
+    Args:
+        generator: The generator; it stays as it is.
+        z: float32 ``[batch, z_dim]``.
+        units: Which units.
+
+    Returns:
+        float32 ``[batch, 3, H, W]`` on CPU.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If the layer has no such unit.
+
+    Source: Bau et al. 2019, Sec. 3.2.
+    """
+    activation = generator.head(z, units.layer)
+    if units.units and max(units.units) >= activation.shape[1]:
+        raise ValueError(f"{units.layer!r} has the units 0 to {activation.shape[1] - 1}; got {max(units.units)}")
+    chosen = torch.tensor(units.units, dtype=torch.long, device=activation.device)
+    return generator.tail(activation.index_fill(1, chosen, 0), units.layer, z).cpu()
+
+
+def control_units(units: UnitSet, num_units: int, seed: int = CONTROL_SEED) -> UnitSet:
+    """Return as many random units of the layer, none of the given ones while there are enough others.
+
+    Args:
+        units: The units that need a control.
+        num_units: How many units the layer has.
+        seed: Of the draw.
+    """
+    order = torch.randperm(num_units, generator=make_rng(seed, "control", units.layer, len(units))).tolist()
+    others = [unit for unit in order if unit not in set(units.units)]
+    return UnitSet(units.layer, tuple([*others, *units.units][: len(units)]))
+
+
+@torch.inference_mode()
+def heat(generator: Generator, z: Tensor, units: UnitSet, thresholds: Tensor) -> Tensor:
+    """Return where units are active: the mean over them of ``clamp(a_u / t_u, 0, 1)``, upsampled to the picture.
+
+    Args:
+        generator: The generator.
+        z: float32 ``[1, z_dim]``.
+        units: Which units, one or more.
+        thresholds: float32 ``[unit]``, the threshold ``t_u`` of every unit of the layer; from 0 down, any activity
+            counts as 1.
+
+    Returns:
+        float32 ``[H, W]`` in [0, 1] on CPU.
+    """
+    activation = generator.head(z, units.layer).float().cpu()[:, list(units.units)].clamp(min=0)
+    level = thresholds[list(units.units)].clamp(min=1e-6)[:, None, None]
+    return (upsample(activation, generator.image_size)[0] / level).clamp(max=1).mean(0)
+
+
+def shares(labels: Tensor, num_concepts: int) -> Tensor:
+    """Return the share of pixels of each concept, the unlabelled ones last: float64 ``[concept + 1]``, of sum 1."""
+    labels = torch.where(labels == UNLABELLED, num_concepts, labels)
+    return torch.bincount(labels.flatten(), minlength=num_concepts + 1).double() / labels.numel()
+
+
+def changed(before: Tensor, after: Tensor) -> Tensor:
+    """Return how much each pixel changed, ``[H, W]``: mean over red, green, blue, 1 from black to white."""
+    return (before.clamp(-1, 1) - after.clamp(-1, 1)).abs().mean(0) / 2
+
+
+def draw_picture(image: Tensor) -> Pixels:
+    """Draw an image ``[3, H, W]`` in [-1, 1]."""
+    return _enlarged(_rgb(image), "bicubic")
+
+
+def draw_concepts(image: Tensor, labels: Tensor, concepts: Sequence[Concept]) -> Pixels:
+    """Draw an image in grey under the colours of its labels, int64 ``[H, W]``."""
+    grey = _rgb(image).mean(0, keepdim=True).expand(3, -1, -1)
+    colors = torch.tensor([*(concept.color for concept in concepts), (0, 0, 0)], dtype=torch.float32)
+    painted = colors[labels].permute(2, 0, 1)
+    return _enlarged(torch.where(labels == UNLABELLED, grey, 0.3 * grey + 0.7 * painted), "nearest")
+
+
+def draw_heat(image: Tensor, activity: Tensor) -> Pixels:
+    """Draw an image in dim grey with a glow where ``[H, W]`` in [0, 1] is high."""
+    grey = 0.6 * _rgb(image).mean(0, keepdim=True)
+    return _enlarged(torch.lerp(grey, _GLOW[:, None, None], 0.9 * activity[None]), "bicubic")
+
+
+def draw_change(change: Tensor) -> Pixels:
+    """Draw a map of changes ``[H, W]``: black for none, the brightest from `FULL_SCALE` on."""
+    place = (change / FULL_SCALE).clamp(0, 1) * (len(_HOT) - 1)
+    low = place.long().clamp(max=len(_HOT) - 2)
+    hot = torch.lerp(_HOT[low], _HOT[low + 1], (place - low)[..., None])
+    return _enlarged(hot.permute(2, 0, 1), "bicubic")
+
+
+def _rgb(image: Tensor) -> Tensor:
+    return (image.clamp(-1, 1) + 1) * 127.5
+
+
+def _enlarged(rgb: Tensor, mode: str) -> Pixels:
+    factor = max(1, -(-MIN_PIXELS // max(rgb.shape[1:])))
+    large = interpolate(rgb[None], scale_factor=factor, mode=mode)[0]
+    return large.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
