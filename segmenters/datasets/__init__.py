@@ -15,9 +15,10 @@ import torch
 if TYPE_CHECKING:
     from gandissect.types import Concept
 
+    from .photos import Photos
     from .scenes import Scenes
 
-__all__ = ["Batch", "ImageSource", "Scenes"]
+__all__ = ["Batch", "ImageSource", "Photos", "Scenes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +65,8 @@ def __getattr__(name: str) -> object:
         from .scenes import Scenes
 
         return Scenes
+    if name == "Photos":
+        from .photos import Photos
+
+        return Photos
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

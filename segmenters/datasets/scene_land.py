@@ -184,7 +184,7 @@ def paint_path(canvas: Canvas, path: Path, light: Light) -> None:
         patch.paint(convex(patch, corners), color, Label.PAVEMENT)
 
 
-def paint_water(canvas: Canvas, water: Water, camera: Camera, light: Light) -> None:
+def paint_water(canvas: Canvas, water: Water, light: Light) -> None:
     """Paint water that mirrors what stands behind it, rippled and darker towards the viewer."""
     patch = whole(canvas, water.foot - water.swing - 0.03)
     wave = patch.profile("broad", water.offset[0], water.offset[1])

@@ -63,17 +63,14 @@ def rgb(color: Triple) -> Array:
 def vary(dice: Dice, color: Triple, hue: float = 0.02, tone: float = 0.1) -> Array:
     """Return a colour [3, 1, 1] near the one given, hue and lightness each moved a little."""
     h, s, v = colorsys.rgb_to_hsv(*(c / 255 for c in color))
-    moved = (
-        (h + dice.uniform(-hue, hue)) % 1,
-        s * dice.uniform(1 - tone, 1 + tone),
-        v * dice.uniform(1 - tone, 1 + tone),
-    )
-    return rgb(tuple(255 * c for c in colorsys.hsv_to_rgb(moved[0], min(moved[1], 1), min(moved[2], 1))))
+    h, s, v = h + dice.uniform(-hue, hue), s * dice.uniform(1 - tone, 1 + tone), v * dice.uniform(1 - tone, 1 + tone)
+    red, green, blue = colorsys.hsv_to_rgb(h % 1, min(s, 1), min(v, 1))
+    return rgb((255 * red, 255 * green, 255 * blue))
 
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """A time of day and weather: colours in 0..255, light as multiples of a surface's own colour."""
+    """A time of day and weather: colours in 0..255, key and ambient light as shares of a surface's."""
 
     zenith: Triple
     middle: Triple
@@ -92,140 +89,56 @@ class Mood:
 
 
 MOODS: dict[str, tuple[float, Mood]] = {
-    "noon": (
-        0.24,
-        Mood(
-            (58, 124, 214),
-            (112, 172, 232),
-            (190, 222, 240),
-            (0.62, 0.60, 0.52),
-            (0.50, 0.54, 0.60),
-            (255, 255, 255),
-            (186, 200, 222),
-            (255, 246, 190),
-            0.50,
-            0.10,
-            0,
-            (1, 4),
-            0.5,
-            (0.55, 0.9),
-        ),
-    ),
-    "morning": (
-        0.17,
-        Mood(
-            (112, 168, 226),
-            (172, 206, 234),
-            (250, 226, 190),
-            (0.68, 0.58, 0.42),
-            (0.46, 0.49, 0.56),
-            (255, 250, 240),
-            (206, 196, 212),
-            (255, 240, 170),
-            0.45,
-            0.24,
-            0,
-            (0, 3),
-            0.65,
-            (0.25, 0.6),
-        ),
-    ),
-    "golden": (
-        0.17,
-        Mood(
-            (92, 146, 210),
-            (164, 194, 220),
-            (250, 216, 158),
-            (0.76, 0.58, 0.32),
-            (0.44, 0.45, 0.52),
-            (255, 240, 214),
-            (206, 178, 178),
-            (255, 228, 130),
-            0.50,
-            0.18,
-            0,
-            (1, 4),
-            0.65,
-            (0.2, 0.55),
-        ),
-    ),
-    "sunset": (
-        0.14,
-        Mood(
-            (70, 82, 158),
-            (204, 122, 148),
-            (255, 172, 96),
-            (0.76, 0.44, 0.24),
-            (0.42, 0.38, 0.48),
-            (255, 176, 140),
-            (146, 96, 140),
-            (255, 226, 120),
-            0.42,
-            0.22,
-            0.35,
-            (1, 4),
-            0.65,
-            (0.1, 0.35),
-        ),
-    ),
-    "overcast": (
-        0.12,
-        Mood(
-            (146, 158, 172),
-            (176, 186, 196),
-            (208, 214, 216),
-            (0.14, 0.14, 0.13),
-            (0.78, 0.80, 0.82),
-            (228, 232, 236),
-            (112, 122, 138),
-            (255, 255, 255),
-            0.18,
-            0.30,
-            0.05,
-            (3, 6),
-            0.0,
-            (0.5, 0.9),
-        ),
-    ),
-    "mist": (
-        0.07,
-        Mood(
-            (164, 180, 200),
-            (196, 204, 212),
-            (232, 222, 210),
-            (0.34, 0.30, 0.24),
-            (0.62, 0.63, 0.66),
-            (252, 250, 248),
-            (182, 188, 200),
-            (255, 248, 200),
-            0.22,
-            0.62,
-            0.05,
-            (0, 2),
-            0.5,
-            (0.3, 0.7),
-        ),
-    ),
-    "dusk": (
-        0.09,
-        Mood(
-            (30, 40, 100),
-            (78, 74, 142),
-            (184, 118, 140),
-            (0.16, 0.14, 0.20),
-            (0.52, 0.52, 0.66),
-            (112, 98, 150),
-            (54, 52, 104),
-            (255, 200, 140),
-            0.15,
-            0.22,
-            1.0,
-            (0, 3),
-            0.2,
-            (0.05, 0.2),
-        ),
-    ),
-}
+    "noon": (0.24, Mood(
+        zenith=(58, 124, 214), middle=(112, 172, 232), horizon=(190, 222, 240),
+        key=(0.62, 0.6, 0.52), ambient=(0.5, 0.54, 0.6),
+        cloud=(255, 255, 255), cloud_shade=(186, 200, 222), sun=(255, 246, 190),
+        shadow=0.5, haze=0.1, lamps=0,
+        num_clouds=(1, 4), sun_chance=0.5, sun_height=(0.55, 0.9),
+    )),
+    "morning": (0.17, Mood(
+        zenith=(112, 168, 226), middle=(172, 206, 234), horizon=(250, 226, 190),
+        key=(0.68, 0.58, 0.42), ambient=(0.46, 0.49, 0.56),
+        cloud=(255, 250, 240), cloud_shade=(206, 196, 212), sun=(255, 240, 170),
+        shadow=0.45, haze=0.24, lamps=0,
+        num_clouds=(0, 3), sun_chance=0.65, sun_height=(0.25, 0.6),
+    )),
+    "golden": (0.17, Mood(
+        zenith=(92, 146, 210), middle=(164, 194, 220), horizon=(250, 216, 158),
+        key=(0.76, 0.58, 0.32), ambient=(0.44, 0.45, 0.52),
+        cloud=(255, 240, 214), cloud_shade=(206, 178, 178), sun=(255, 228, 130),
+        shadow=0.5, haze=0.18, lamps=0,
+        num_clouds=(1, 4), sun_chance=0.65, sun_height=(0.2, 0.55),
+    )),
+    "sunset": (0.14, Mood(
+        zenith=(70, 82, 158), middle=(204, 122, 148), horizon=(255, 172, 96),
+        key=(0.76, 0.44, 0.24), ambient=(0.42, 0.38, 0.48),
+        cloud=(255, 176, 140), cloud_shade=(146, 96, 140), sun=(255, 226, 120),
+        shadow=0.42, haze=0.22, lamps=0.35,
+        num_clouds=(1, 4), sun_chance=0.65, sun_height=(0.1, 0.35),
+    )),
+    "overcast": (0.12, Mood(
+        zenith=(146, 158, 172), middle=(176, 186, 196), horizon=(208, 214, 216),
+        key=(0.14, 0.14, 0.13), ambient=(0.78, 0.8, 0.82),
+        cloud=(228, 232, 236), cloud_shade=(112, 122, 138), sun=(255, 255, 255),
+        shadow=0.18, haze=0.3, lamps=0.05,
+        num_clouds=(3, 6), sun_chance=0.0, sun_height=(0.5, 0.9),
+    )),
+    "mist": (0.07, Mood(
+        zenith=(164, 180, 200), middle=(196, 204, 212), horizon=(232, 222, 210),
+        key=(0.34, 0.3, 0.24), ambient=(0.62, 0.63, 0.66),
+        cloud=(252, 250, 248), cloud_shade=(182, 188, 200), sun=(255, 248, 200),
+        shadow=0.22, haze=0.62, lamps=0.05,
+        num_clouds=(0, 2), sun_chance=0.5, sun_height=(0.3, 0.7),
+    )),
+    "dusk": (0.09, Mood(
+        zenith=(30, 40, 100), middle=(78, 74, 142), horizon=(184, 118, 140),
+        key=(0.16, 0.14, 0.2), ambient=(0.52, 0.52, 0.66),
+        cloud=(112, 98, 150), cloud_shade=(54, 52, 104), sun=(255, 200, 140),
+        shadow=0.15, haze=0.22, lamps=1.0,
+        num_clouds=(0, 3), sun_chance=0.2, sun_height=(0.05, 0.2),
+    )),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

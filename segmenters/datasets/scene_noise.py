@@ -133,10 +133,7 @@ _PATTERNS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
 @lru_cache(maxsize=64)
 def texture(name: str, size: int) -> Array:
     """Return a tile repeated twice each way, float32 [2 size, 2 size], so that any window of it is one slice."""
-    if name in _NOISE:
-        tile = value_noise(size, name, *_NOISE[name])
-    else:
-        tile = _pattern(size, _PATTERNS[name])
+    tile = value_noise(size, name, *_NOISE[name]) if name in _NOISE else _pattern(size, _PATTERNS[name])
     tiled = np.tile(tile.astype(np.float32), (2, 2))
     tiled.setflags(write=False)
     return tiled

@@ -103,9 +103,11 @@ def _paint_car_side(canvas: Canvas, car: Car, light: Light) -> None:
     waist = car.foot - height * 0.56
     back, nose = (0.44, 0.18) if car.kind == "saloon" else (0.49, 0.30)
     roof = [
-        (car.x - face * length * back, waist + 0.01), (car.x - face * length * (back - 0.10), car.foot - height),
-        (car.x + face * length * (nose - 0.10), car.foot - height), (car.x + face * length * (nose + 0.06), waist + 0.01),
-    ]  # fmt: skip
+        (car.x - face * length * back, waist + 0.01),
+        (car.x - face * length * (back - 0.10), car.foot - height),
+        (car.x + face * length * (nose - 0.10), car.foot - height),
+        (car.x + face * length * (nose + 0.06), waist + 0.01),
+    ]
     roof = roof if face > 0 else roof[::-1]
     patch = canvas.patch(left, car.foot - height, right, car.foot)
     if patch is None:

@@ -108,7 +108,7 @@ def _paint_standing(canvas: Canvas, thing: Standing, scene: Scene) -> None:
         case House():
             paint_house(canvas, thing, scene.camera, light)
         case Water():
-            paint_water(canvas, thing, scene.camera, light)
+            paint_water(canvas, thing, light)
         case Tree():
             paint_tree(canvas, thing, light)
         case Car():
@@ -154,8 +154,10 @@ class Scenes:
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
         """Return pictures and labels of some indices; with rng each is mirrored with probability one half.
 
-        Raises ValueError for an index outside 0 to len - 1, TypeError for one that is no integer.
+        Raises ValueError for no index or one outside 0 to len - 1, TypeError for one that is no integer.
         """
+        if len(indices) == 0:
+            raise ValueError("a batch holds at least one picture; got no indices")
         planes = torch.from_numpy(np.stack([self._planes(as_integer(index)) for index in indices]))
         if rng is not None:
             mirrored = torch.rand(len(planes), generator=rng) < 0.5

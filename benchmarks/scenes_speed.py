@@ -1,0 +1,52 @@
+"""How many scenes a second does one core render? ``python benchmarks/scenes_speed.py``.
+
+Times are of the processor (time.process_time), so that other work on the machine does not count; the first pictures,
+which make the shared textures, are left out.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+
+from segmenters.datasets.scenes import render
+
+RUNS, WARM_UP = 7, 10
+PICTURES = {64: 150, 128: 80, 256: 30}
+
+
+def pictures_per_second(size: int, count: int, run: int) -> float:
+    """Return the rate at which count pictures, others in each run, are rendered by one process."""
+    start = time.process_time()
+    for index in range(count):
+        render(run, index, size)
+    return count / (time.process_time() - start)
+
+
+def processor() -> str:
+    """Return the processor's name where the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def main() -> None:
+    """Print the median rate of each size."""
+    print(f"{processor()}, Python {platform.python_version()}, numpy {np.__version__}, one process")
+    for size, count in PICTURES.items():
+        for index in range(WARM_UP):
+            render(-1, index, size)
+        rates = [pictures_per_second(size, count, run) for run in range(RUNS)]
+        print(
+            f"{size:4d} px: median {statistics.median(rates):6.0f} pictures/s, "
+            f"{min(rates):.0f} to {max(rates):.0f} over {RUNS} runs of n={count}"
+        )
+
+
+if __name__ == "__main__":
+    main()
