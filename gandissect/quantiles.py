@@ -8,7 +8,7 @@ narrows it; a bracket of one key is the value itself. The work adds up integers 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 
 import torch
@@ -76,6 +76,11 @@ class Brackets:
     def num_open(self) -> int:
         """Values inside brackets that are not exact."""
         return int(self.inside[~self.exact].sum())
+
+    def where(self, chosen: Tensor, other: Brackets) -> Brackets:
+        """Return these brackets for the chosen units, bool ``[unit]``, and the other ones for the rest."""
+        names = [each.name for each in fields(self)]
+        return Brackets(*(torch.where(chosen, getattr(self, name), getattr(other, name)) for name in names))
 
 
 def guess_brackets(pilot: Tensor, low_rank: int, high_rank: int) -> Brackets:

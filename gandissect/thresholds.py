@@ -24,7 +24,7 @@ PILOT_SAMPLES = 128
 PILOT_PIXELS = 256
 """About so many samples, and so many pixels of each, make the first guess."""
 
-PILOT_LOW, PILOT_HIGH = 3.0, 1 / 8
+PILOT_LOW, PILOT_HIGH = 2.0, 1 / 8
 """The pilot's values at these multiples of the wanted rank bound the first bracket."""
 
 NUM_BINS = 4096
@@ -32,6 +32,10 @@ NUM_BINS = 4096
 
 MAX_OPEN_PIXELS = 2**21
 """With at most so many pixels inside the brackets, over all layers, they are narrow enough."""
+
+
+MAX_PASSES = 40
+"""More are never needed unless the activations change between passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +65,47 @@ def find_brackets(source: Source, target: Target, tops: dict[str, TopSamples]) -
         source: The samples' activations.
         target: Which of their upsampled values is wanted.
         tops: Statistics, by layer, that shall see every sample once.
+
+    Raises:
+        ValueError: If the activations change from pass to pass.
     """
     brackets = _pilot(source, target)
-    histograms = _histograms(source, target, brackets, "thresholds", tops)
-    while True:
-        brackets |= {name: each.narrow(target.rank, target.num_values) for name, each in histograms.items()}
-        num_open = {name: each.num_open for name, each in brackets.items()}
-        logger.info("%d pixels are left inside the brackets", sum(num_open.values()))
-        if sum(num_open.values()) <= MAX_OPEN_PIXELS:
-            return brackets
-        wide = tuple(name for name in source.layers if num_open[name])
-        todo = {name: brackets[name] for name in wide}
-        histograms = _histograms(replace(source, layers=wide), target, todo, "thresholds, closer", {})
+    num_units = sum(len(each.low) for each in brackets.values())
+    wanted = {name: torch.ones_like(each.low, dtype=torch.bool) for name, each in brackets.items()}
+    title, passes = "thresholds", 0
+    while wanted:
+        passes += 1
+        if passes > MAX_PASSES:
+            raise ValueError(f"{source.generator.name} gives other activations each time; it must not draw at random")
+        brackets |= _narrowed(replace(source, layers=tuple(wanted)), target, brackets, wanted, title, tops)
+        num_open = sum(each.num_open for each in brackets.values())
+        logger.info("%d pixels are left inside the brackets", num_open)
+        wide = {name: ~each.exact & (each.inside > MAX_OPEN_PIXELS // num_units) for name, each in brackets.items()}
+        wanted = {name: each for name, each in wide.items() if num_open > MAX_OPEN_PIXELS and bool(each.any())}
+        title, tops = "thresholds, closer", {}
+    return brackets
 
 
-def _histograms(
-    source: Source, target: Target, brackets: dict[str, Brackets], title: str, tops: dict[str, TopSamples]
-) -> dict[str, KeyHistogram]:
-    """Return histograms of all samples' upsampled activations over the brackets."""
-    histograms = {name: KeyHistogram(each, NUM_BINS) for name, each in brackets.items()}
+def _narrowed(
+    source: Source,
+    target: Target,
+    brackets: dict[str, Brackets],
+    wanted: dict[str, Tensor],
+    title: str,
+    tops: dict[str, TopSamples],
+) -> dict[str, Brackets]:
+    """Return the brackets of the source's layers, those of the wanted units narrowed by a look at all samples."""
+    histograms = {name: KeyHistogram(brackets[name], NUM_BINS) for name in source.layers}
+    levels = {name: torch.where(wanted[name], brackets[name].level, torch.inf) for name in source.layers}
     for batch in source.activations(target.num_samples, title):
         for name, activation in batch.activations.items():
-            histogram = histograms[name]
-            histogram.update_extent(activation)
-            for pixels in pixels_above(activation, histogram.brackets.level, target.size):
-                histogram.update(pixels.unit, pixels.value)
+            histograms[name].update_extent(activation)
+            for pixels in pixels_above(activation, levels[name], target.size):
+                histograms[name].update(pixels.unit, pixels.value)
             if name in tops:
                 tops[name].update(batch.samples, activation)
-    return histograms
+    found = {name: each.narrow(target.rank, target.num_values) for name, each in histograms.items()}
+    return {name: each.where(wanted[name], brackets[name]) for name, each in found.items()}
 
 
 def _pilot(source: Source, target: Target) -> dict[str, Brackets]:
