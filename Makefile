@@ -8,7 +8,7 @@ OUT ?= runs/demo
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,train]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app,dev,train]'
 	touch $@
 
 demo: $(VENV)/.installed  ## dissect the bundled generator and print where the report lies
@@ -24,6 +24,9 @@ check: $(VENV)/.installed  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+explore: $(VENV)/.installed  ## open the explorer page
+	$(BIN)/gandissect explore
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

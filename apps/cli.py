@@ -24,6 +24,7 @@ COMMANDS = {
     "fidelity": "measure how far a generator's pictures are from held-out real ones",
     "dissect": "find what each unit of a generator draws, and write the report",
     "report": "write the report of a saved dissection again",
+    "explore": "open a page on which units are looked at and switched off",
 }
 
 

@@ -17,23 +17,25 @@ from segmenters.datasets.combining import WithoutLabels, concat
 from segmenters.datasets.photos import Photos
 
 NUM_SCENES, NUM_HELD_OUT_SCENES = 50_000, 1_000
-SCENES_SEED, HELD_OUT_SCENES_SEED = 0, 1
+SCENES_SEED, HELD_OUT_SCENES_SEED = 0, 2
 """Scenes to learn from and scenes to judge by have different seeds."""
 
 
-def open_source(spec: str, size: int) -> ImageSource:
+def open_source(spec: str, size: int, *, held_out: bool = False) -> ImageSource:
     """Return the pictures that a specification names, with their labels.
 
     Args:
         spec: ``scenes``, ``scenes:COUNT``, ``FOLDER`` or ``FOLDER@SPLIT``.
         size: Height and width of the pictures.
+        held_out: Render scenes of the seed that nothing learns from.
 
     Raises:
         ValueError: If the specification or a file is wrong.
         FileNotFoundError: If there is no such folder or split.
     """
     if spec.partition(":")[0] == "scenes":
-        return Scenes(size, _count(spec), SCENES_SEED)
+        count = _count(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
+        return Scenes(size, count, HELD_OUT_SCENES_SEED if held_out else SCENES_SEED)
     folder, _, split = spec.partition("@")
     return Photos(Path(folder).expanduser(), size, split or None)
 
@@ -58,7 +60,7 @@ def pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSou
     for spec in specs:
         source = open_source(spec, size)
         if isinstance(source, Scenes):
-            held_out.append(Scenes(size, NUM_HELD_OUT_SCENES, HELD_OUT_SCENES_SEED))
+            held_out.append(open_source("scenes", size, held_out=True))
         elif "@" not in spec:
             source, judged = source.hold_out(hold_out)
             held_out.append(judged)
@@ -79,8 +81,8 @@ def _joined(sources: Sequence[ImageSource]) -> ImageSource:
     return concat([WithoutLabels(source) for source in sources])
 
 
-def _count(spec: str) -> int:
+def _count(spec: str, default: int) -> int:
     _, colon, count = spec.partition(":")
     if colon and not (count.isdecimal() and int(count) > 0):
         raise ValueError(f"{spec!r}: after 'scenes:' comes a number of scenes, 1 or more")
-    return int(count) if colon else NUM_SCENES
+    return int(count) if colon else default

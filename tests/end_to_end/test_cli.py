@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import generators
+import segmenters
 from apps.cli import COMMANDS, main
 from gandissect import Dissection
 
@@ -144,3 +145,14 @@ def test_bad_input_gets_one_line_and_leaves_everything_alone(
         assert hint in error
     assert kept.read_text() == "mine"
     assert [path.name for path in kept.parent.iterdir()] == ["report.html"]
+
+
+def test_scenes_train_a_segmenter(gandissect, tmp_path: Path) -> None:
+    options = ["--data", "scenes:8", "--held-out", "scenes:4", "--out", tmp_path / "run", "--size", 32]
+    small = ["--num-steps", 2, "--batch-size", 4, "--architecture.input-size", 32, "--device", "cpu"]
+    status, output, error = gandissect("train", "segmenter", *options, *small)
+    assert status == 0, error
+    segmenter = segmenters.load(output.strip(), device="cpu")
+    assert [concept.name for concept in segmenter.concepts[:2]] == ["sky", "cloud"]
+    status, _, error = gandissect("train", "segmenter", "--data", "scenes", "--held-out", "scenes", "--out", tmp_path)
+    assert (status, "both learned from and judged by" in error) == (2, True)

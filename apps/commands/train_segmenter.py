@@ -1,0 +1,58 @@
+"""``gandissect train segmenter``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from segmenters import SegmenterSettings, train_segmenter
+
+from ..data import open_source
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a segmentation network on labelled pictures; run it again to continue where it stopped.
+
+    The bundled networks were made by ``segmenters.recipes``; this trains one on pictures of your own.
+
+    Args:
+        data: What to learn from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT, with the same concepts.
+        held_out: What to judge by, likewise, e.g. FOLDER@val.
+        out: Folder of the run: checkpoint, metrics, sample grids, segmenter.safetensors.
+        settings: How to train.
+        size: Height and width of the pictures it learns from.
+        snapshot_every: Steps between evaluations.
+        checkpoint_every: Steps between checkpoints.
+        device: auto, cpu, cuda or mps.
+        json: Print what was done as JSON.
+    """
+
+    data: tuple[str, ...]
+    held_out: str
+    out: Path
+    settings: Annotated[SegmenterSettings, tyro.conf.OmitArgPrefixes] = field(default_factory=SegmenterSettings)
+    size: int = 160
+    snapshot_every: int = 1000
+    checkpoint_every: int = 250
+    device: str = "auto"
+    json: bool = False
+
+    def run(self) -> None:
+        """Train, and print the path of the segmenter."""
+        if self.held_out in self.data:
+            raise ValueError(f"{self.held_out!r} is both learned from and judged by; name another split")
+        path = train_segmenter(
+            self.settings,
+            [open_source(spec, self.size) for spec in self.data],
+            open_source(self.held_out, self.size, held_out=True),
+            self.out,
+            device=self.device,
+            snapshot_every=self.snapshot_every,
+            checkpoint_every=self.checkpoint_every,
+        )
+        print(json.dumps({"segmenter": str(path), "steps": self.settings.num_steps}) if self.json else path)

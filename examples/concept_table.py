@@ -1,0 +1,33 @@
+"""Print how many units match each concept, by layer, as a Markdown table: ``python examples/concept_table.py FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from gandissect import Dissection
+from gandissect.results import MIN_IOU
+
+
+def table(dissection: Dissection, min_iou: float = MIN_IOU) -> str:
+    """Return a row a concept and a column a layer, each cell ``units (largest IoU)``.
+
+    Args:
+        dissection: The result.
+        min_iou: The IoU from which a unit counts as matching a concept.
+    """
+    heads = [f"{layer.name} ({layer.info.units} units, {layer.info.height}x{layer.info.width})" for layer in dissection]
+    lines = ["| concept | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for concept in dissection.concepts:
+        cells = []
+        for layer in dissection:
+            scores = [match.iou for match in layer.matches if match.concept == concept.name and match.iou >= min_iou]
+            cells.append(f"{len(scores)} ({max(scores):.2f})" if scores else "0")
+        lines.append(f"| {concept.name} | " + " | ".join(cells) + " |")
+    totals = [sum(match.iou >= min_iou for match in layer.matches) for layer in dissection]
+    lines.append("| **all** | " + " | ".join(f"**{total}**" for total in totals) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table(Dissection.load(Path(sys.argv[1]))))
