@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gandissect.names import lookup
 from gandissect.protocols import Segmenter
 from gandissect.sampling import blocks
 from gandissect.types import UNLABELLED
@@ -61,6 +63,27 @@ class Evaluation:
     def accuracy(self) -> float:
         """The share of labelled pixels that are labelled rightly."""
         return int(self.confusion.diagonal().sum()) / max(1, int(self.confusion.sum()))
+
+    def merged(self, names: Sequence[str]) -> Evaluation:
+        """Return the evaluation as if some concepts were one, called as the first of them.
+
+        Args:
+            names: Concepts, each once, e.g. building, door and window where the truth has buildings only.
+
+        Raises:
+            KeyError: If a name is unknown, with the nearest match.
+        """
+        positions = {name: index for index, name in enumerate(self.concepts)}
+        members = [lookup(positions, name, "concept") for name in names]
+        kept = [index for index in range(len(self.concepts)) if index not in members[1:]]
+        target = {old: new for new, old in enumerate([*kept, len(self.concepts)])} | {
+            member: kept.index(members[0]) for member in members
+        }
+        joined = torch.zeros(len(kept), len(kept) + 1, dtype=torch.int64)
+        for truth, row in enumerate(self.confusion.tolist()):
+            for predicted, count in enumerate(row):
+                joined[target[truth], target[predicted]] += count
+        return replace(self, concepts=tuple(self.concepts[index] for index in kept), confusion=joined)
 
     def record(self) -> dict[str, Any]:
         """Return the figures as JSON values."""

@@ -234,6 +234,22 @@ def test_confusion_matrix_is_a_count_of_pairs():
         assert iou[name] == both.sum().item() / either.sum().item()
 
 
+def test_merging_concepts_is_relabelling_both_sides():
+    rng = make_rng(2, "merge")
+    truth, predicted = torch.randint(-1, 4, (900,), generator=rng), torch.randint(-1, 4, (900,), generator=rng)
+    whole = Evaluation(tuple("abcd"), confusion_matrix(truth, predicted, 4), 1, "random")
+    table = torch.tensor([0, 1, 2, 1, -1])  # b and d become b
+    found = whole.merged(["b", "d"])
+    assert found.concepts == ("a", "b", "c")
+    assert torch.equal(found.confusion, confusion_matrix(table[truth], table[predicted], 3))
+    first = whole.merged(["d", "a"])
+    table = torch.tensor([2, 0, 1, 2, -1])
+    assert first.concepts == ("b", "c", "d")
+    assert torch.equal(first.confusion, confusion_matrix(table[truth], table[predicted], 3))
+    with pytest.raises(KeyError, match="unknown concept 'e'"):
+        whole.merged(["a", "e"])
+
+
 def test_an_absent_concept_is_left_out_of_the_mean_and_said():
     found = evaluate(PaletteSegmenter(CONCEPTS), Stripes(5, shown=(0, 2)))
     assert found.iou == {"sky": 1.0, "tree": 1.0} and found.absent == ("road",)
