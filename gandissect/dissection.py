@@ -112,7 +112,8 @@ def dissect(
         versions={name: _version(name) for name in ("gandissect", "torch")},
         duration=duration,
     )
-    return Dissection(found, concepts, evidence.thumbnails, provenance)
+    thumbnails = Thumbnails(evidence.thumbnails.samples.clone(), evidence.thumbnails.pixels.clone())
+    return Dissection(found, concepts, thumbnails, provenance)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

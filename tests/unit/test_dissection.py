@@ -177,6 +177,11 @@ def test_results_can_be_used_with_autograd() -> None:
     weight = torch.ones((), requires_grad=True)
     (dissection["layer1"].thresholds * weight).sum().backward()
     assert weight.grad is not None
+    for layer in dissection:
+        tensors = (layer.iou, layer.unit_area, layer.intersection, layer.top.peaks, layer.top.packed_masks)
+        assert not any(tensor.is_inference() for tensor in tensors)
+    assert not dissection.thumbnails.pixels.is_inference()
+    assert not dissection.thumbnails.samples.is_inference()
 
 
 def test_nothing_behind_the_last_layer_runs_while_thresholds_are_sought() -> None:
