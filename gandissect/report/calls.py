@@ -1,0 +1,36 @@
+"""The calls that make a dissection and its report again."""
+
+from __future__ import annotations
+
+import shlex
+
+from ..results import Dissection
+
+
+def python_call(dissection: Dissection, min_iou: float) -> str:
+    """Return the call in Python."""
+    made = dissection.provenance
+    layers = ", ".join(repr(layer.name) for layer in dissection)
+    return "\n".join(
+        [
+            "import generators, segmenters",
+            "from gandissect import dissect, write_report",
+            "",
+            f"G = generators.load({made.generator!r}, device={made.device!r})",
+            f"S = segmenters.load({made.segmenter!r}, device={made.device!r})",
+            "D = dissect(",
+            f"    G, S, layers=[{layers}], num_samples={made.num_samples}, seed={made.seed},",
+            f"    quantile={made.quantile!r}, batch_size={made.batch_size},",
+            ")",
+            f'write_report("report", D, min_iou={min_iou!r})',
+        ]
+    )
+
+
+def command_line(dissection: Dissection, min_iou: float) -> str:
+    """Return the call for a shell."""
+    made = dissection.provenance
+    words = ["gandissect", "dissect", "--generator", made.generator, "--segmenter", made.segmenter, "--layers"]
+    words += [layer.name for layer in dissection]
+    words += ["--num-samples", str(made.num_samples), "--seed", str(made.seed), "--quantile", f"{made.quantile!r}"]
+    return shlex.join([*words, "--min-iou", f"{min_iou!r}", "--out", "report"])

@@ -1,0 +1,134 @@
+"""The geometry of the report's figures: everything is in per cent of a figure's width or height.
+
+So a figure fits any page, and its text, which is the page's own, is never scaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..results import Dissection, LayerDissection, UnitMatch
+
+NO_COLOR = "#8a8a8a"
+LABEL = 9.0
+"""Room that a tick's label takes below its line, in per cent of a profile's height."""
+
+STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The units of one concept, as a bar or as a piece of a stacked one.
+
+    Args:
+        concept: Its name.
+        color: ``#rrggbb``.
+        units: How many.
+        start: Left edge, in per cent.
+        width: In per cent.
+    """
+
+    concept: str
+    color: str
+    units: int
+    start: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The IoU of one unit, as a column of a profile; geometry in per cent, from the top left."""
+
+    color: str
+    is_match: bool
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The IoU of each unit of a layer, highest first.
+
+    Args:
+        columns: One a unit.
+        ticks: Label and height (per cent from the top) of each grid line.
+        cut: Height of the line of the least IoU that matches.
+    """
+
+    columns: tuple[Column, ...]
+    ticks: tuple[tuple[str, float], ...]
+    cut: float
+
+
+def is_match(match: UnitMatch, min_iou: float) -> bool:
+    """Tell whether a unit matches its best concept."""
+    return match.concept is not None and match.iou >= min_iou
+
+
+def count_concepts(matches: Sequence[UnitMatch], min_iou: float) -> dict[str, int]:
+    """Return how many units match each concept, most first; ties by name."""
+    counts: dict[str, int] = {}
+    for match in matches:
+        if match.concept is not None and match.iou >= min_iou:
+            counts[match.concept] = counts.get(match.concept, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def concept_colors(dissection: Dissection) -> dict[str, str]:
+    """Return each concept's color, by name."""
+    return {concept.name: concept.hex for concept in dissection.concepts}
+
+
+def bars(counts: Mapping[str, int], colors: Mapping[str, str]) -> tuple[Bar, ...]:
+    """Return one bar a concept; the longest is 100 per cent wide."""
+    scale = 100 / max(counts.values(), default=1)
+    return tuple(Bar(name, colors[name], units, 0.0, units * scale) for name, units in counts.items())
+
+
+def stacked(counts: Mapping[str, int], order: Sequence[str], colors: Mapping[str, str], full: int) -> tuple[Bar, ...]:
+    """Return the concepts one after the other, in an order that all stacks share.
+
+    Args:
+        counts: Units of each concept.
+        order: The concepts' names.
+        colors: By name.
+        full: How many units are 100 per cent.
+    """
+    pieces: list[Bar] = []
+    done = 0
+    for name in order:
+        if counts.get(name):
+            pieces.append(Bar(name, colors[name], counts[name], 100 * done / full, 100 * counts[name] / full))
+            done += counts[name]
+    return tuple(pieces)
+
+
+def by_iou(matches: Sequence[UnitMatch]) -> list[UnitMatch]:
+    """Return the units with the highest IoU first; ties in the order of the units."""
+    return sorted(matches, key=lambda match: (-match.iou, match.unit))
+
+
+def profile(layer: LayerDissection, min_iou: float, colors: Mapping[str, str]) -> Profile:
+    """Return the IoU of each unit of a layer, highest first."""
+    ranked = by_iou(layer.matches)
+    top = 1.1 * max(ranked[0].iou, min_iou, 0.01)
+    width = 100 / len(ranked)
+    columns = tuple(
+        Column(
+            colors.get(match.concept or "", NO_COLOR),
+            is_match(match, min_iou),
+            index * width,
+            100 * (1 - match.iou / top),
+            width,
+            100 * match.iou / top,
+        )
+        for index, match in enumerate(ranked)
+    )
+    step = next((step for step in STEPS if top / step <= 5), STEPS[-1])
+    marks = [step * number for number in range(1, int(min(1.0, top) / step + 1e-9) + 1)]
+    cut = 100 * (1 - min_iou / top)
+    ticks = [(f"{mark:g}", 100 * (1 - mark / top)) for mark in marks]
+    return Profile(columns, tuple((label, y) for label, y in ticks if not 0.5 < cut - y < LABEL), cut)

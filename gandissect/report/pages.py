@@ -1,0 +1,76 @@
+"""Filling in a page's template: everything is escaped, the page's own style and script are written into it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+HERE = Path(__file__).parent
+
+
+def render(name: str, **values: Any) -> str:
+    """Return a page that refers to nothing outside itself.
+
+    Args:
+        name: Of the template ``NAME.html.j2``.
+        values: What it shows; all text is escaped.
+    """
+    style, script = (HERE / "page.css").read_text("utf-8"), (HERE / "page.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    template = _environment().get_template(f"{name}.html.j2")
+    return template.render(style=Markup(style), script=Markup(script), script_hash=digest, **values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        count=_count, plural=_plural, percent=_percent, figure=_figure, iou=_iou, duration=_duration
+    )
+    return environment
+
+
+def _count(number: int) -> str:
+    """Return a whole number with a comma between thousands."""
+    return f"{number:,}"
+
+
+def _plural(number: int, singular: str, plural: str = "") -> str:
+    """Return the number and its noun."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def _percent(share: float) -> str:
+    """Return a share as a percentage of two digits or so."""
+    value = 100 * share
+    digits = 0 if value >= 10 or value == 0 else 1 if value >= 1 else 2
+    return f"{value:.{digits}f}\N{NARROW NO-BREAK SPACE}%"
+
+
+def _figure(number: float, digits: int = 3) -> str:
+    """Return a number with so many digits at least, with a true minus sign."""
+    fixed = digits == 3 and 0.1 <= abs(number) < 100
+    text = f"{number:.2f}" if fixed else f"{number:.{digits}g}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _iou(value: float) -> str:
+    """Return an IoU with three digits."""
+    return "0" if value == 0 else "<0.0001" if value < 0.0001 else f"{value:#.3g}"
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in words."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
