@@ -123,10 +123,10 @@ def dissected(
         wait_for(job, layer)
         return None
     found = job.result.result()
-    st.caption(
-        f"IoU from {job.num_samples} pictures; a unit is on above its threshold, the top 1 % of its activations."
-    )
-    return found
+    made = found.provenance
+    share = f"{100 * made.quantile:g} %"
+    st.caption(f"IoU from {made.num_samples} pictures; a unit is on at its highest {share} of pixels.")
+    return found[layer]
 
 
 def sidebar(given: argparse.Namespace) -> tuple[Generator, str, str]:
@@ -150,14 +150,12 @@ def sidebar(given: argparse.Namespace) -> tuple[Generator, str, str]:
 
 
 def segmenter_options(generator: str, given: argparse.Namespace) -> list[str]:
-    """Return the segmenters that fit a generator, or all if none is known to."""
+    """Return the segmenters to offer: the one asked for, and those that fit the generator, or all if none does."""
     import segmenters
 
-    named = [given.segmenter] if given.segmenter else []
-    fit = model.fitting(generator, segmenters.names())
-    if generator == given.generator or not fit:
-        return list(dict.fromkeys([*named, *(fit or segmenters.names()), *([] if named or fit else ["palette"])]))
-    return list(fit)
+    asked = [given.segmenter] if given.segmenter and given.generator in (None, generator) else []
+    fit = model.fitting(generator, segmenters.names()) or (*segmenters.names(), "palette")
+    return list(dict.fromkeys([*asked, *fit]))
 
 
 def pick_picture(generator: Generator) -> tuple[int, int]:
