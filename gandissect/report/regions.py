@@ -85,7 +85,7 @@ def _resized(images: Tensor, masks: Tensor, height: int) -> tuple[Tensor, Tensor
 
 def data_uri(image: Tensor) -> str:
     """Return an image, uint8 ``[4, h, w]``, as a ``data:`` address: WebP, or JPEG on white if Pillow lacks that."""
-    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy(), "RGBA")
+    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
     buffer = io.BytesIO()
     if features.check("webp"):
         picture.save(buffer, "WEBP", quality=75, method=1)

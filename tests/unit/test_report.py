@@ -1,0 +1,413 @@
+"""The report: what the page says is what the records say, whatever the names, and a failure leaves the old one."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import csv
+import hashlib
+import io
+import json
+import math
+import re
+import shlex
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from gandissect import (
+    Concept,
+    Dissection,
+    LayerDissection,
+    LayerInfo,
+    Provenance,
+    Thumbnails,
+    TopImages,
+    dissect,
+    write_report,
+)
+from gandissect.report import views
+from gandissect.report.regions import YELLOW, border, highlight
+from gandissect.top_images import pack_masks
+from generators import PlantedGenerator
+from segmenters import PaletteSegmenter
+
+NAMES = ("sky", "tree", "door", "car", "water")
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(2)</script>",
+    '" onmouseover="alert(3)',
+    "' style='x",
+    "{{ 7 * 7 }} & &lt;",
+)
+VOID = {"meta", "img", "input", "br", "link", "rect", "line", "col"}
+MIN_IOU = 0.04
+
+
+def _layer(
+    name: str, units: int, concepts: tuple[Concept, ...], samples: torch.Tensor, rng: torch.Generator
+) -> LayerDissection:
+    pixels = 1000 * 16 * 24
+    area = torch.full((units,), pixels // 100)
+    area[0] = 0
+    shares = torch.rand(len(concepts), units, generator=rng) ** 5
+    shares = shares / shares.sum(0) * torch.rand(units, generator=rng)
+    inter = (shares * area).long()
+    chosen = samples[torch.randint(len(samples), (units, 3), generator=rng)]
+    masks = torch.rand(units, 3, 16, 24, generator=rng) > 0.8
+    peaks = torch.rand(units, 3, generator=rng)
+    return LayerDissection(
+        name=name,
+        info=LayerInfo(units, 4, 6),
+        concepts=concepts,
+        thresholds=torch.randn(units, generator=rng),
+        intersection=inter,
+        unit_area=area,
+        concept_area=torch.full((len(concepts),), pixels // 50),
+        num_pixels=pixels,
+        top=TopImages(chosen, peaks, (16, 24), pack_masks(masks)),
+    )
+
+
+def _dissection(names: tuple[str, ...] = NAMES, layers: tuple[str, ...] = ("layer1", "layer2"), **made) -> Dissection:
+    rng = torch.Generator().manual_seed(5)
+    concepts = tuple(Concept(index, name, (40 * index, 200, 90)) for index, name in enumerate(names))
+    samples = torch.arange(12) * 3
+    pixels = torch.randint(0, 256, (12, 3, 16, 24), generator=rng, dtype=torch.uint8)
+    found = tuple(_layer(name, 24 - 8 * i, concepts, samples, rng) for i, name in enumerate(layers))
+    provenance = Provenance(
+        generator="dcgan-scenes64",
+        generator_fingerprint="a3" * 32,
+        segmenter="unet-scenes",
+        segmenter_fingerprint="b4" * 32,
+        seed=11,
+        num_samples=1000,
+        quantile=0.01,
+        batch_size=32,
+        label_size=(16, 24),
+        device="cpu",
+        versions={"torch": "2.15.0"},
+        duration=112.4,
+    )
+    return Dissection(found, concepts, Thumbnails(samples, pixels), replace(provenance, **made))
+
+
+@dataclass
+class Node:
+    tag: str
+    attrs: dict[str, str]
+    children: list[Node | str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        joined = "".join(child if isinstance(child, str) else child.text for child in self.children)
+        return joined.replace("\N{NO-BREAK SPACE}", " ").replace("\N{WORD JOINER}", "")
+
+    def all(self, tag: str | None = None, cls: str | None = None) -> list[Node]:
+        found = []
+        for child in self.children:
+            if isinstance(child, Node):
+                if tag in (None, child.tag) and (cls is None or cls in child.attrs.get("class", "").split()):
+                    found.append(child)
+                found += child.all(tag, cls)
+        return found
+
+
+class _Reader(HTMLParser):
+    """Builds the tree; complains about a tag that is not closed where it should be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Node("root", {})
+        self.open = [self.root]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        node = Node(tag, {key: value or "" for key, value in attrs})
+        self.open[-1].children.append(node)
+        if tag not in VOID or (tag == "rect" and not self.get_starttag_text().endswith("/>")):
+            self.open.append(node)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open[-1].children.append(Node(tag, {key: value or "" for key, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().tag == tag
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].children.append(data)
+
+
+def _read(path: Path) -> Node:
+    reader = _Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    assert len(reader.open) == 1
+    return reader.root
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dissection, Path]:
+    dissection = _dissection()
+    return dissection, write_report(tmp_path_factory.mktemp("report"), dissection)
+
+
+def _matching(dissection: Dissection) -> list[dict]:
+    return [each for each in dissection.records() if each["concept"] is not None and each["iou"] >= MIN_IOU]
+
+
+def test_counts_of_the_page_are_those_of_the_records(plain: tuple[Dissection, Path]) -> None:
+    dissection, path = plain
+    page, matching = _read(path), _matching(dissection)
+    headline = page.all("p", "headline")[0].text
+    kinds = {each["concept"] for each in matching}
+    assert headline.startswith(f"{len(matching)} of {len(dissection.records())} units in 2 layers of dcgan-scenes64")
+    assert f"match {len(kinds)} of the 5 concepts that unet-scenes names, at IoU ≥ 0.04." in headline
+    best = max(matching, key=lambda each: each["iou"])
+    assert f"unit {best['unit']} of {best['layer']}: {best['concept']}" in headline
+    for section, layer in zip(page.all("section", "layer"), dissection, strict=True):
+        counts = Counter(each["concept"] for each in matching if each["layer"] == layer.name)
+        sentence = section.all("p", "counts")[0].text
+        expected = f"{counts.total()} of {layer.info.units} units match {len(counts)} concepts at IoU ≥ 0.04."
+        assert sentence == expected
+        chart = section.all("table", "bars")[0].all("tbody")[0]
+        rows = {row.all("th")[0].text.strip(): int(row.all("td", "n")[0].text) for row in chart.all("tr")}
+        assert rows == dict(counts)
+
+
+def test_bars_are_as_long_as_their_counts(plain: tuple[Dissection, Path]) -> None:
+    dissection, path = plain
+    matching = _matching(dissection)
+    longest = max(Counter(each["layer"] for each in matching).values())
+    rows = _read(path).all("table", "layers")[0].all("tbody")[0].all("tr")
+    for row, layer in zip(rows, dissection, strict=True):
+        counts = Counter(each["concept"] for each in matching if each["layer"] == layer.name)
+        edge = 0.0
+        for rect in row.all("rect"):
+            concept = rect.all("title")[0].text.split(":")[0]
+            assert float(rect.attrs["x"][:-1]) == pytest.approx(edge, abs=0.01)
+            assert float(rect.attrs["width"][:-1]) == pytest.approx(100 * counts[concept] / longest, abs=0.01)
+            color = next(each for each in dissection.concepts if each.name == concept).hex
+            assert rect.attrs["fill"] == color
+            edge += 100 * counts[concept] / longest
+        assert edge == pytest.approx(100 * counts.total() / longest)
+
+
+def test_every_unit_has_its_card_best_first(plain: tuple[Dissection, Path]) -> None:
+    dissection, path = plain
+    for section, layer in zip(_read(path).all("section", "layer"), dissection, strict=True):
+        records = {each["unit"]: each for each in dissection.records() if each["layer"] == layer.name}
+        cards = section.all("div", "unit")
+        shown = [int(card.attrs["data-unit"]) for card in cards]
+        assert shown == sorted(records, key=lambda unit: (-records[unit]["iou"], unit))
+        for card in cards:
+            record = records[int(card.attrs["data-unit"])]
+            assert float(card.attrs["data-iou"]) == record["iou"]
+            assert float(card.attrs["data-threshold"]) == record["threshold"]
+            assert float(card.attrs["data-area"]) == record["unit_area"] / layer.num_pixels
+            assert card.attrs["data-concept"] == (record["concept"] or "")
+            below = record["concept"] is None or record["iou"] < MIN_IOU
+            assert ("below" in card.attrs["class"].split()) == below
+            assert re.findall(r"\d+", card.all("img")[0].attrs["title"]) == [str(s) for s in record["top_samples"]]
+
+
+def test_the_pictures_are_the_units_own(plain: tuple[Dissection, Path]) -> None:
+    dissection, path = plain
+    layer = dissection["layer1"]
+    for card in _read(path).all("section", "layer")[0].all("div", "unit")[:5]:
+        unit = int(card.attrs["data-unit"])
+        data = base64.b64decode(card.all("img")[0].attrs["src"].split(",")[1])
+        found = np.asarray(Image.open(io.BytesIO(data)).convert("RGB").resize((3 * 24 + 1, 16)), dtype=float)
+        errors = []
+        for other in range(layer.info.units):
+            parts = [
+                torch.where(layer.top.mask(other, rank), 1.0, 0.5)
+                * dissection.thumbnails[int(layer.top.samples[other, rank])]
+                for rank in range(3)
+            ]
+            wanted = torch.cat(parts, 2).permute(1, 2, 0).numpy()
+            errors.append(abs(np.delete(found, 36, axis=1) - wanted).mean())
+        assert int(np.argmin(errors)) == unit
+
+
+def test_csv_and_json_hold_the_records(plain: tuple[Dissection, Path]) -> None:
+    dissection, path = plain
+    records = dissection.records()
+    value = json.loads((path.parent / "dissection.json").read_text(encoding="utf-8"))
+    assert value["units"] == records
+    assert value["provenance"]["generator_fingerprint"] == dissection.provenance.generator_fingerprint
+    assert value["min_iou"] == MIN_IOU
+    counts = Counter(each["concept"] for each in _matching(dissection) if each["layer"] == "layer2")
+    assert value["layers"][1]["units_by_concept"] == dict(counts)
+    assert value["layers"][1]["matching_units"] == counts.total()
+    with (path.parent / "units.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == len(records)
+    for row, record in zip(rows, records, strict=True):
+        assert list(row) == list(record)
+        assert row["concept"] == (record["concept"] or "")
+        assert float(row["iou"]) == record["iou"]
+        assert [int(sample) for sample in row["top_samples"].split()] == record["top_samples"]
+
+
+@pytest.mark.parametrize("names", [NAMES, HOSTILE])
+def test_the_page_is_alone_and_runs_only_its_own_script(tmp_path: Path, names: tuple[str, ...]) -> None:
+    made = {} if names is NAMES else {"generator": HOSTILE[1], "segmenter": HOSTILE[0], "versions": {HOSTILE[2]: "1"}}
+    layers = ("layer1", "layer2") if names is NAMES else (HOSTILE[2], HOSTILE[3])
+    page = _read(write_report(tmp_path, _dissection(names, layers, **made)))
+    ids = [node.attrs["id"] for node in page.all() if "id" in node.attrs]
+    assert len(set(ids)) == len(ids)
+    for node in page.all():
+        assert not any(name.startswith("on") for name in node.attrs), node
+        if "src" in node.attrs:
+            assert node.attrs["src"].startswith("data:image/")
+        if "href" in node.attrs:
+            assert node.attrs["href"][0] == "#"
+            assert node.attrs["href"][1:] in ids
+        assert set(node.attrs.get("aria-labelledby", "").split()) <= set(ids)
+    (script,) = page.all("script")
+    (style,) = page.all("style")
+    assert not re.search(r"url\(|@import|https?:", style.text + script.text)
+    digest = base64.b64encode(hashlib.sha256(script.text.encode()).digest()).decode()
+    policy = next(meta for meta in page.all("meta") if meta.attrs.get("http-equiv") == "Content-Security-Policy")
+    assert f"script-src 'sha256-{digest}'" in policy.attrs["content"]
+    assert "default-src 'none'" in policy.attrs["content"]
+    assert "nan" not in re.findall(r"[a-z]+", page.all("body")[0].text.lower())
+
+
+def test_hostile_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    dissection = _dissection(HOSTILE, (HOSTILE[2], HOSTILE[3]), generator=HOSTILE[1])
+    page = _read(write_report(tmp_path, dissection))
+    assert page.all("title")[0].text == f"Dissection of {HOSTILE[1]}"
+    kinds = {each["concept"] for each in _matching(dissection)}
+    options = {option.attrs["value"] for option in page.all("option")} - {""}
+    assert options == kinds
+    assert not [image for image in page.all("img") if image.attrs["src"] == "x"]
+
+
+def test_the_calls_can_be_read_back(tmp_path: Path) -> None:
+    dissection = _dissection(layers=("layer 1", "it's"), generator="my $(nets)/a'b.safetensors")
+    command, python = (node.text for node in _read(write_report(tmp_path, dissection, min_iou=0.1)).all("pre"))
+    words = shlex.split(command)
+    assert words[words.index("--generator") + 1] == dissection.provenance.generator
+    start = words.index("--layers") + 1
+    assert words[start : start + 2] == ["layer 1", "it's"]
+    calls = {
+        node.func.id if isinstance(node.func, ast.Name) else node.func.attr: node
+        for node in ast.walk(ast.parse(python))
+        if isinstance(node, ast.Call)
+    }
+    arguments = {each.arg: ast.literal_eval(each.value) for each in calls["dissect"].keywords}
+    wanted = {"layers": ["layer 1", "it's"], "num_samples": 1000, "seed": 11, "quantile": 0.01, "batch_size": 32}
+    assert arguments == wanted
+
+
+def _naive_border(mask: np.ndarray, width: int) -> np.ndarray:
+    height, breadth = mask.shape
+    result = np.zeros_like(mask)
+    for y in range(height):
+        for x in range(breadth):
+            near = mask[max(0, y - width) : y + width + 1, max(0, x - width) : x + width + 1]
+            result[y, x] = not mask[y, x] and near.any()
+    return result
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.data())
+def test_a_border_is_the_pixels_around_a_region(height: int, breadth: int, width: int, data: st.DataObject) -> None:
+    bits = data.draw(st.lists(st.booleans(), min_size=height * breadth, max_size=height * breadth))
+    mask = np.array(bits).reshape(height, breadth)
+    assert np.array_equal(border(torch.from_numpy(mask), width).numpy(), _naive_border(mask, width))
+
+
+def test_highlighting_outlines_the_region_and_darkens_the_rest() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 200, (3, 12, 10), dtype=np.uint8)
+    mask = np.zeros((12, 10), bool)
+    mask[2:5, 3:6] = mask[8:, 7:] = mask[0, 0] = True
+    found = highlight(torch.from_numpy(image)[None], torch.from_numpy(mask)[None])[0].numpy()
+    edge = _naive_border(mask, 1)
+    assert np.array_equal((found == np.array(YELLOW)[:, None, None]).all(0), edge)
+    assert np.array_equal(found[:, mask], image[:, mask])
+    outside = ~mask & ~edge
+    assert abs(found[:, outside] - image[:, outside] / 2).max() <= 0.5
+
+
+@pytest.mark.parametrize("cause", ["a number that is not finite", "a full disk"])
+def test_an_old_report_survives_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: str) -> None:
+    dissection = _dissection()
+    write_report(tmp_path, dissection)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(before) == ["dissection.json", "report.html", "units.csv"]
+    if cause == "a full disk":
+        write, calls = Path.write_text, []
+
+        def write_two(self: Path, text: str, encoding: str) -> int:
+            calls.append(self)
+            if len(calls) == 3:
+                raise OSError("no space left on device")
+            return write(self, text, encoding=encoding)
+
+        monkeypatch.setattr(Path, "write_text", write_two)
+        with pytest.raises(OSError, match="no space left"):
+            write_report(tmp_path, dissection, title="New")
+    else:
+        dissection["layer2"].top.peaks[3, 0] = math.inf
+        with pytest.raises(ValueError, match="unit 3 of 'layer2'"):
+            write_report(tmp_path, dissection, title="New")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_bad_arguments_are_refused(tmp_path: Path) -> None:
+    for min_iou in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="min_iou is between 0 and 1"):
+            write_report(tmp_path / "new", _dissection(), min_iou=min_iou)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="is a file"):
+        write_report(tmp_path / "file", _dissection())
+
+
+def test_nothing_matches_and_no_pictures(tmp_path: Path) -> None:
+    dissection = _dissection()
+    bare = tuple(
+        replace(
+            layer,
+            top=TopImages(
+                layer.top.samples[:, :0],
+                layer.top.peaks[:, :0],
+                (16, 24),
+                torch.empty(layer.info.units, 0, 48, dtype=torch.uint8),
+            ),
+        )
+        for layer in dissection
+    )
+    page = _read(write_report(tmp_path, replace(dissection, layers=bare), min_iou=1.0))
+    assert page.all("p", "headline")[0].text.startswith("0 of 40 units")
+    assert not page.all("img")
+    assert all("below" in card.attrs["class"] for card in page.all("div", "unit"))
+
+
+def test_a_huge_report_leaves_out_the_pictures_of_the_worst_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "HEIGHTS", ((128, 5), (64, 10)))
+    dissection = _dissection()
+    cards = _read(write_report(tmp_path, dissection)).all("div", "unit")
+    with_pictures = {float(card.attrs["data-iou"]) for card in cards if card.all("img")}
+    assert with_pictures == set(sorted((each["iou"] for each in dissection.records()), reverse=True)[:10])
+    assert {card.all("img")[0].attrs["height"] for card in cards if card.all("img")} == {"64"}
+
+
+def test_the_planted_generator_from_sampling_to_page(tmp_path: Path) -> None:
+    generator = PlantedGenerator()
+    dissection = dissect(generator, PaletteSegmenter(generator.concepts), num_samples=16, progress=False)
+    page = _read(write_report(tmp_path, dissection, title="Planted"))
+    assert page.all("h1")[0].text == "Planted"
+    assert len(page.all("div", "unit")) == sum(layer.units for layer in generator.layers.values())
+    assert len(_matching(dissection)) == len([c for c in page.all("div", "unit") if c.attrs["class"] == "unit"])
