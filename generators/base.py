@@ -61,13 +61,14 @@ class LayeredGenerator(nn.Module):
 
     @cached_property
     def _shapes(self) -> dict[str, LayerInfo]:
-        """What each stage returns for one sample, found by running it on the meta device."""
-        chain = deepcopy(self).to("meta").eval()
-        x = chain.input(torch.zeros(1, self.z_dim, device="meta"))
+        """What each stage returns for one sample, found by running a copy, so that this one stays as it is."""
+        chain = deepcopy(self).eval()
+        x = chain.input(torch.zeros(1, self.z_dim, device=self.device))
         shapes = {}
-        for name, stage in chain._stages:
-            x = stage(x)
-            shapes[name] = LayerInfo(*x.shape[1:])
+        with torch.no_grad():
+            for name, stage in chain._stages:
+                x = stage(x)
+                shapes[name] = LayerInfo(*x.shape[1:])
         return shapes
 
     @property

@@ -13,13 +13,11 @@ ROOT = Path(__file__).parents[2]
 FOUNDATION = {"types", "protocols", "names", "sampling", "files", "devices", "runs", "cards"}
 RANKS = {
     **dict.fromkeys(["types", "names", "files", "sampling", "devices"], 0),
-    "protocols": 1,
-    "cards": 1,
-    "runs": 1,
-    **dict.fromkeys(["hooks", "stats", "matching", "pictures"], 2),
-    **dict.fromkeys(["dissection", "interventions", "fidelity"], 3),
-    **dict.fromkeys(["causal", "artifacts", "latent"], 4),
-    **dict.fromkeys(["store", "report"], 5),
+    **dict.fromkeys(["protocols", "cards", "runs", "store"], 1),
+    **dict.fromkeys(["hooks", "stats", "matching", "quantiles", "top_images", "results"], 2),
+    **dict.fromkeys(["batches", "thresholds", "fidelity"], 3),
+    "dissection": 4,
+    "report": 5,
     "__init__": 6,
 }
 

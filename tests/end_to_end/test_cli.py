@@ -51,7 +51,7 @@ def test_help_lists_every_command_without_loading_torch() -> None:
 def test_every_command_explains_each_of_its_options(gandissect, name: str) -> None:
     status, output, _ = gandissect(*name.split(), "--help")
     assert status == 0
-    assert "--json" in output or name.startswith("train")
+    assert "--json" in output or name == "explore"
 
 
 def test_a_dissection_from_the_shell_is_that_from_python(gandissect, planted: Path, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_dissection_from_the_shell_is_that_from_python(gandissect, planted: Pa
     assert status == 0
     answer = json.loads(output)
     assert [layer["layer"] for layer in answer["layers"]] == ["layer1", "layer2"]
-    assert Path(answer["report"]).read_text().startswith("<!doctype html>")
+    assert Path(answer["report"]).read_text().lower().startswith("<!doctype html>")
     found = Dissection.load(out)
     assert found.provenance.num_samples == 40
     assert [match.concept for match in found["layer2"].matches[:4]] == ["red", "green", "blue", "yellow"]
@@ -149,7 +149,7 @@ def test_bad_input_gets_one_line_and_leaves_everything_alone(
 
 def test_scenes_train_a_segmenter(gandissect, tmp_path: Path) -> None:
     options = ["--data", "scenes:8", "--held-out", "scenes:4", "--out", tmp_path / "run", "--size", 32]
-    small = ["--num-steps", 2, "--batch-size", 4, "--architecture.input-size", 32, "--device", "cpu"]
+    small = ["--num-steps", 2, "--batch-size", 4, "--input-size", 32, "--device", "cpu"]
     status, output, error = gandissect("train", "segmenter", *options, *small)
     assert status == 0, error
     segmenter = segmenters.load(output.strip(), device="cpu")
