@@ -51,7 +51,7 @@ def _plural(number: int, singular: str, plural: str = "") -> str:
 def _percent(share: float) -> str:
     """Return a share as a percentage of two digits or so."""
     value = 100 * share
-    digits = 0 if value >= 10 or value == 0 else 1 if value >= 1 else 2
+    digits = 0 if value >= 9.95 or value == 0 else 1 if value >= 0.995 else 2
     return f"{value:.{digits}f}\N{NARROW NO-BREAK SPACE}%"
 
 
