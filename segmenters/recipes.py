@@ -36,7 +36,7 @@ class Recipe:
     held_out: ImageSource
 
 
-def streets(data: Path | str, num_steps: int = 5800, seed: int = 1) -> Recipe:
+def streets(data: Path | str, num_steps: int = 3000, seed: int = 1) -> Recipe:
     """Return the recipe of ``unet-streets``.
 
     Args:
