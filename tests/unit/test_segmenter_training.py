@@ -6,15 +6,19 @@ import json
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from gandissect import runs
 from gandissect.sampling import make_rng
 from gandissect.types import Concept
+from segmenters import recipes
 from segmenters.augmentation import NO_AUGMENTATION, Augmentation, add_noise, augment, blur, recolor, shrink, warp
 from segmenters.datasets import Batch
+from segmenters.datasets.combining import groups_of
 from segmenters.evaluation import Evaluation, as_float, confusion_matrix, evaluate, reduced_again
 from segmenters.palette import PaletteSegmenter
 from segmenters.training import (
@@ -346,3 +350,44 @@ def test_sources_must_fit():
         SegmenterTraining(settings(), [Others()], Stripes(), "cpu")
     with pytest.raises(ValueError, match="at least one source"):
         SegmenterTraining(settings(), [], Stripes(), "cpu")
+
+
+# --- recipes
+
+
+def write_folder(folder: Path, names: Sequence[str], splits: Sequence[str]) -> None:
+    """A labelled folder of pictures that hold one class each, in order; every split names them all."""
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    (folder / "classes.json").write_text(json.dumps([{"index": i, "name": n} for i, n in enumerate(names)]))
+    for index in range(len(names)):
+        Image.new("RGB", (20, 16), (index * 9, 0, 0)).save(folder / "images" / f"p{index:02d}.png")
+        Image.new("L", (20, 16), index).save(folder / "labels" / f"p{index:02d}.png")
+    for split in splits:
+        (folder / f"{split}.txt").write_text("\n".join(f"p{index:02d}" for index in range(len(names))))
+
+
+def test_streets_learn_from_both_folders_and_keep_camvids_buildings_undecided(tmp_path):
+    named = ["building", "car", "door", "pavement", "road", "sky", "vegetation", "window"]
+    seen = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"]
+    write_folder(tmp_path / "labelmefacade", ["various", *named], ["train", "val"])
+    write_folder(tmp_path / "camvid", [*seen, "unlabelled"], ["train", "test"])
+    recipe = recipes.streets(tmp_path)
+    (source,) = recipe.sources
+    assert [
+        concept.name for concept in recipe.held_out.concepts
+    ] == named and source.concepts == recipe.held_out.concepts
+    labels = source.batch(range(len(source))).labels
+    assert labels is not None
+    found = labels.flatten(1)[:, 0].tolist()
+    assert found[:9] == [-1, *range(8)]
+    expected = {"sky": 5, "building": 8, "road": 4, "pavement": 3, "tree": 6, "car": 1}
+    assert found[9:] == [expected.get(name, -1) for name in [*seen, "unlabelled"]]
+    assert [named[index] for index in groups_of(source)[0]] == ["building", "door", "window"]
+
+
+def test_scenes_are_judged_by_another_seed():
+    recipe = recipes.scenes()
+    assert {source.size for source in recipe.sources} == {64, 128}
+    one, two = recipe.sources[0].batch([0]).images, recipe.held_out.batch([0]).images
+    assert one.shape == two.shape and not torch.equal(one, two)
