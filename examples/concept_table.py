@@ -1,4 +1,4 @@
-"""Print how many units match each concept, by layer, as a Markdown table: ``python examples/concept_table.py FOLDER``."""
+"""Print how many units match each concept, by layer, as Markdown: ``python examples/concept_table.py FOLDER``."""
 
 from __future__ import annotations
 

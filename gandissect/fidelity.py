@@ -53,7 +53,7 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     x, y = x.double(), y.double()
     if not (x.isfinite().all() and y.isfinite().all()):
         raise ValueError("features are not finite; look at the images or the feature network")
-    covariance_x, covariance_y = torch.cov(x.T).reshape(x.shape[1], -1), torch.cov(y.T).reshape(x.shape[1], -1)
+    covariance_x, covariance_y = (torch.cov(each.T).reshape(x.shape[1], -1) for each in (x, y))
     root = _square_root(covariance_x)
     shared = torch.linalg.eigvalsh(root @ covariance_y @ root).clamp(min=0).sqrt().sum()
     means = (x.mean(dim=0) - y.mean(dim=0)).square().sum()
@@ -165,11 +165,12 @@ class Yardstick:
 
     @torch.inference_mode()
     def _raw(self, pictures: Tensor) -> Tensor:
-        parts = [self._features(part.float() / 127.5 - 1).double().cpu() for part in pictures.split(BATCH)]
-        return torch.cat(parts)
+        parts = torch.split(pictures, BATCH)
+        return torch.cat([self._features(part.float() / 127.5 - 1).double().cpu() for part in parts])
 
     def _project(self, raw: Tensor) -> Tensor:
-        return (raw @ self._rotation) / self._scale
+        projected: Tensor = (raw @ self._rotation) / self._scale
+        return projected
 
 
 def _square_root(matrix: Tensor) -> Tensor:
@@ -177,4 +178,5 @@ def _square_root(matrix: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
     if not math.isfinite(float(values.sum())):
         raise ValueError("the covariance of the features is not finite")
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root

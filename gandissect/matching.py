@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 CHUNK_PIXELS = {"cpu": 2**18, "cuda": 2**26}
@@ -38,7 +39,9 @@ class Pixels:
     value: Tensor
 
 
-def upsample(activation: Tensor, size: tuple[int, int], step: int = 1) -> Tensor:
+def upsample(
+    activation: Float32[Tensor, "batch unit h w"], size: tuple[int, int], step: int = 1
+) -> Float32[Tensor, "batch unit H W"]:
     """Interpolate maps bilinearly.
 
     Args:
@@ -58,7 +61,9 @@ def upsample(activation: Tensor, size: tuple[int, int], step: int = 1) -> Tensor
     return stretched.reshape(batch, units, *stretched.shape[1:])
 
 
-def pixels_above(activation: Tensor, level: Tensor, size: tuple[int, int]) -> Iterator[Pixels]:
+def pixels_above(
+    activation: Float32[Tensor, "batch unit h w"], level: Float32[Tensor, " unit"], size: tuple[int, int]
+) -> Iterator[Pixels]:
     """Find the pixels of the upsampled maps that lie strictly above each unit's level.
 
     Maps whose maximum does not exceed the level are not upsampled: no pixel of theirs can.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from .names import lookup
@@ -129,7 +130,11 @@ class LayerDissection:
         return UnitSet(self.name, tuple(units[:top]))
 
 
-def intersection_over_union(intersection: Tensor, unit_area: Tensor, concept_area: Tensor) -> Tensor:
+def intersection_over_union(
+    intersection: Int64[Tensor, "concept unit"],
+    unit_area: Int64[Tensor, " unit"],
+    concept_area: Int64[Tensor, " concept"],
+) -> Float64[Tensor, "concept unit"]:
     """Return IoU = inter / (unit area + concept area - inter), 0 where the union is empty.
 
     Args:

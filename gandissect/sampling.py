@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 
@@ -34,7 +35,7 @@ def make_rng(seed: int, *stream: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, *stream))
 
 
-def sample_z(num_samples: int, z_dim: int, seed: int = 0, start: int = 0) -> Tensor:
+def sample_z(num_samples: int, z_dim: int, seed: int = 0, start: int = 0) -> Float32[Tensor, "batch z"]:
     """Draw standard normal latent vectors, row by row.
 
     Args:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from gandissect.files import hash_tensors
@@ -44,7 +45,7 @@ class LayeredGenerator(nn.Module):
         self.settings = dict(settings)
         self.name = self.architecture
 
-    def input(self, z: Tensor) -> Tensor:
+    def input(self, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch unit h w"]:
         """Return what the first stage is given for latent vectors ``[batch, z_dim]``."""
         return z[:, :, None, None]
 
@@ -81,7 +82,7 @@ class LayeredGenerator(nn.Module):
         """SHA-256 of architecture, settings and weights, hexadecimal."""
         return hash_tensors(self.state_dict(), {"architecture": self.architecture, "settings": self.settings})
 
-    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Tensor:
+    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Float[Tensor, "batch z"]:
         """Draw standard normal latent vectors.
 
         Args:
@@ -94,7 +95,7 @@ class LayeredGenerator(nn.Module):
         """
         return sample_z(num_samples, self.z_dim, seed, start)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of ``z``.
 
         Args:
@@ -108,7 +109,7 @@ class LayeredGenerator(nn.Module):
         """
         return self._run(self._start(z), 0, len(self._stages))
 
-    def head(self, z: Tensor, layer: str) -> Tensor:
+    def head(self, z: Tensor, layer: str) -> Float[Tensor, "batch unit h w"]:
         """Return the activations of a layer.
 
         Args:
@@ -124,7 +125,7 @@ class LayeredGenerator(nn.Module):
         """
         return self._run(self._start(z), 0, self._position(layer) + 1)
 
-    def tail(self, activation: Tensor, layer: str, z: Tensor) -> Tensor:
+    def tail(self, activation: Tensor, layer: str, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
         """Return the images that a layer's activations lead to.
 
         Args:
