@@ -5,10 +5,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from .files import sha256_file
+from .names import lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,34 @@ class Card:
                 f"{self.path} has SHA-256 {found}; its card says {self.sha256}: reinstall, or mend the card"
             )
         return self.path
+
+
+class Shelf:
+    """The bundled networks of a package; its cards are read when first asked for.
+
+    Args:
+        folder: The folder that holds ``cards.toml`` and ``weights/``.
+        kind: What to call one of them, e.g. ``"generator"``.
+    """
+
+    def __init__(self, folder: Path | str, kind: str) -> None:
+        self._folder, self._kind = Path(folder), kind
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the bundled networks."""
+        return tuple(self._cards)
+
+    def card(self, name: str) -> Card:
+        """Return a card: how the network was trained, how good it is, under which terms it may be used.
+
+        Raises:
+            KeyError: If none has that name, with the nearest match.
+        """
+        return lookup(self._cards, name, f"bundled {self._kind}")
+
+    @cached_property
+    def _cards(self) -> dict[str, Card]:
+        return read_cards(self._folder)
 
 
 def read_cards(folder: Path | str) -> dict[str, Card]:

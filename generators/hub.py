@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gandissect.cards import Card, read_cards
+from gandissect.cards import Shelf
 from gandissect.devices import resolve_device
 from gandissect.files import load_tensors, save_tensors
 from gandissect.names import lookup, unknown
@@ -18,25 +17,8 @@ from .planted import PlantedGenerator
 
 FORMAT, VERSION = "gandissect-generator", 1
 ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {cls.architecture: cls for cls in (DCGAN, PlantedGenerator)}
-
-
-@cache
-def _cards() -> dict[str, Card]:
-    return read_cards(Path(__file__).parent)
-
-
-def names() -> tuple[str, ...]:
-    """Return the names of the bundled generators."""
-    return tuple(_cards())
-
-
-def card(name: str) -> Card:
-    """Return the card of a bundled generator: how it was trained, how good it is, under which terms it may be used.
-
-    Raises:
-        KeyError: If none has that name, with the nearest match.
-    """
-    return lookup(_cards(), name, "bundled generator")
+SHELF = Shelf(Path(__file__).parent, "generator")
+names, card = SHELF.names, SHELF.card
 
 
 def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
@@ -55,15 +37,15 @@ def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
         ValueError: If the file is damaged or holds something else.
     """
     target = resolve_device(device)
-    bundled = str(name) in _cards()
+    bundled = str(name) in names()
     if bundled:
         path = card(str(name)).verified_path()
     elif isinstance(name, Path) or Path(name).suffix == ".safetensors":
         path = Path(name)
     else:
-        raise KeyError(unknown("generator", str(name), _cards()) + "; or give the path of a .safetensors file")
+        raise KeyError(unknown("generator", str(name), names()) + "; or give the path of a .safetensors file")
     generator = read(path)
-    generator.name = str(name) if bundled else path.stem
+    generator.name = str(name)
     return generator.to(target)
 
 

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
-from gandissect.cards import Card, read_cards
-from gandissect.names import lookup, unknown
+from gandissect.cards import Shelf
+from gandissect.names import unknown
 from gandissect.protocols import Segmenter
 
 from .palette import BASIC_CONCEPTS, PaletteSegmenter
 from .torchvision import NETWORKS, PREFIX, load_torchvision
 from .unet import UNetSegmenter
 
-
-@cache
-def _cards() -> dict[str, Card]:
-    return read_cards(Path(__file__).parent)
-
-
-def names() -> tuple[str, ...]:
-    """Return the names of the bundled segmenters."""
-    return tuple(_cards())
-
-
-def card(name: str) -> Card:
-    """Return the card of a bundled segmenter: how it was trained, how good it is, under which terms it may be used.
-
-    Raises:
-        KeyError: If none has that name, with the nearest match.
-    """
-    return lookup(_cards(), name, "bundled segmenter")
+SHELF = Shelf(Path(__file__).parent, "segmenter")
+names, card = SHELF.names, SHELF.card
 
 
 def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
@@ -51,9 +34,9 @@ def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
         return PaletteSegmenter(BASIC_CONCEPTS)
     if name.startswith(PREFIX):
         return load_torchvision(name.removeprefix(PREFIX), device)
-    if name in _cards():
+    if name in names():
         return UNetSegmenter.load(card(name).verified_path(), device, name)
     if isinstance(name_or_path, Path) or Path(name).suffix == ".safetensors" or Path(name).is_file():
-        return UNetSegmenter.load(name_or_path, device)
+        return UNetSegmenter.load(name_or_path, device, name)
     known = [*names(), "palette", *(PREFIX + network for network in NETWORKS)]
     raise KeyError(unknown("segmenter", name, known) + "; or give the path of a .safetensors file")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import segmenters
+from gandissect.cards import Shelf
 from gandissect.files import save_tensors
 from gandissect.protocols import Segmenter
 from gandissect.types import Concept
@@ -263,8 +264,9 @@ def test_bundled_weights_that_are_not_the_cards_are_refused(monkeypatch, tmp_pat
     keys = ("summary", "dataset", "command", "hardware", "duration", "licence")
     lines = ["[fake]", 'file = "a.safetensors"', f'sha256 = "{"0" * 64}"', "seed = 0", "images_seen = 1"]
     (tmp_path / "cards.toml").write_text("\n".join([*lines, *(f'{key} = "x"' for key in keys), "quality = {}"]))
-    cards = hub.read_cards(tmp_path)
-    monkeypatch.setattr(hub, "_cards", lambda: cards)
+    shelf = Shelf(tmp_path, "segmenter")
+    monkeypatch.setattr(hub, "names", shelf.names)
+    monkeypatch.setattr(hub, "card", shelf.card)
     with pytest.raises(ValueError, match="its card says 0000"):
         segmenters.load("fake")
 
