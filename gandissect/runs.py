@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import pickle
 import signal
 import threading
 import time
@@ -124,7 +123,7 @@ class _Run:
         self.steps_done, self.seconds = 0, 0.0
         self._sums: dict[str, float] = {}
         self._summed = 0
-        self._writer = _tensorboard(folder)
+        self._writer: Any = None
 
     @property
     def images(self) -> int:
@@ -148,11 +147,15 @@ class _Run:
         write_json(known, self.settings)
         if self._checkpoint.exists():
             state = _load_checkpoint(self._checkpoint)
-            self.task.load_state_dict(state["task"])
+            try:
+                self.task.load_state_dict(state["task"])
+            except (KeyError, TypeError, ValueError, RuntimeError) as error:
+                raise ValueError(f"{self._checkpoint} does not fit this training: {error}") from error
             self.steps_done, self.seconds = state["steps_done"], state["seconds"]
             self._sums, self._summed = state["sums"], state["summed"]
             logger.info("resumed %s at step %d", self.folder, self.steps_done)
         self._drop_metrics_after(self.steps_done)
+        self._writer = _tensorboard(self.folder)  # it writes into the folder, so not before that is known to be ours
 
     def advance(self) -> None:
         begun = time.perf_counter()
@@ -189,20 +192,33 @@ class _Run:
     def _drop_metrics_after(self, step: int) -> None:
         if not self._metrics.exists():
             return
-        lines = self._metrics.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        lines = self._metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+        kept = [line for line in lines if _step_of(line) <= step]
         write_text(self._metrics, "".join(f"{line}\n" for line in kept))
+
+
+def _step_of(line: str) -> float:
+    """Return the step of a line of metrics, infinite if the line is damaged."""
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return math.inf
+    return step if isinstance(step, int) else math.inf
 
 
 def _load_checkpoint(path: Path) -> dict[str, Any]:
     read_bytes(path)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged pickle fails in any way; the kinds are not documented
         raise ValueError(f"{path} is damaged; remove it to begin anew: {error}") from error
-    if not isinstance(state, dict) or not {"task", "steps_done", "seconds", "sums", "summed"} <= set(state):
+    if not isinstance(state, dict) or any(not isinstance(state.get(name), kind) for name, kind in _STATE.items()):
         raise ValueError(f"{path} is not a checkpoint of a training run")
     return state
+
+
+_STATE = {"task": dict, "steps_done": int, "seconds": float, "sums": dict, "summed": int}
+"""What a checkpoint holds."""
 
 
 def _difference(found: object, given: Mapping[str, Any]) -> str:

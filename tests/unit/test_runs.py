@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +91,51 @@ def test_an_average_has_forgotten_half_after_its_half_life() -> None:
     assert torch.allclose(average.weight, torch.full((2,), 2.0))
     assert torch.allclose(average.running_mean, torch.full((2,), 4.0))
     assert average.num_batches_tracked == 7
+
+
+STEPS = {"num_steps": 60, "snapshot_every": 60, "checkpoint_every": 20}
+
+
+def test_a_folder_of_another_run_is_left_as_it_is(tmp_path: Path) -> None:
+    train(Counter(), tmp_path, {"a": 1}, **STEPS)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="a: 1 there, 2 given"):
+        train(Counter(), tmp_path, {"a": 2}, **STEPS)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b'{"step": 61, "ima', b"garbage}\n", b'{"a": 1}\n', b'{"step": "x"}\n', b"[1]\n", b"\xff\xfe}\n", b"\0" * 99],
+)
+def test_damaged_lines_of_metrics_are_dropped_and_the_others_kept(tmp_path: Path, damage: bytes) -> None:
+    train(Counter(), tmp_path, {}, **STEPS)
+    whole = (tmp_path / "metrics.jsonl").read_bytes()
+    (tmp_path / "metrics.jsonl").write_bytes(whole + damage)
+    train(Counter(), tmp_path, {}, **STEPS)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == whole
+
+
+STATE = {"task": {"done": []}, "steps_done": 3, "seconds": 0.0, "sums": {}, "summed": 0}
+
+
+@pytest.mark.parametrize(
+    "state", [[], STATE | {"steps_done": "3"}, STATE | {"task": None}, STATE | {"task": {}}, STATE | {"sums": 0}]
+)
+def test_a_checkpoint_of_something_else_is_named(tmp_path: Path, state: object) -> None:
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt"):
+        train(Counter(), tmp_path, {}, **STEPS)
+
+
+def test_a_damaged_checkpoint_is_named_whatever_the_damage(tmp_path: Path) -> None:
+    train(Counter(), tmp_path, {}, **STEPS)
+    path = tmp_path / "checkpoint.pt"
+    whole, draw = path.read_bytes(), random.Random(1)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(draw.randint(1, 4)):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(ValueError):  # and nothing else
+            train(Counter(), tmp_path, {}, **STEPS | {"num_steps": 1})
