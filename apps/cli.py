@@ -15,6 +15,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from gandissect.names import unknown
+
 PROGRAM = "gandissect"
 COMMANDS = {
     "models": "list the bundled models with their cards",
@@ -53,7 +55,8 @@ def _status(arguments: list[str]) -> int:
         return 0
     name, rest = _split(arguments)
     if name is None:
-        return _refuse(_unknown(" ".join(arguments[:2] if arguments[0] == "train" else arguments[:1])))
+        given = " ".join(arguments[:2] if arguments[0] == "train" else arguments[:1])
+        return _refuse(unknown("command", given, COMMANDS))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         command = _parse(name, rest)
@@ -119,14 +122,6 @@ def _one_line(error: Exception) -> str:
 def _refuse(message: str, status: int = 2) -> int:
     print(f"{PROGRAM}: {message}", file=sys.stderr)
     return status
-
-
-def _unknown(given: str) -> str:
-    import difflib
-
-    nearest = difflib.get_close_matches(given, COMMANDS, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    return f"unknown command {given!r}{hint} known: {', '.join(COMMANDS)}"
 
 
 def _overview() -> str:

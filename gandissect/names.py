@@ -19,8 +19,8 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
     """
     names = list(known)
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    return f"unknown {what} {given!r}{hint} known: {', '.join(names) or 'none'}"
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return f"unknown {what} {given!r}; {hint}known: {', '.join(names) or 'none'}"
 
 
 def lookup(mapping: Mapping[str, T], name: str, what: str) -> T:

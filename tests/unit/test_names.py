@@ -8,6 +8,6 @@ from gandissect.names import lookup
 def test_an_unknown_name_is_told_the_nearest_and_all() -> None:
     with pytest.raises(KeyError, match=r"unknown concept 'tre'; did you mean 'tree'\? known: sky, tree"):
         lookup({"sky": 1, "tree": 2}, "tre", "concept")
-    with pytest.raises(KeyError, match="unknown concept 'zzz' known: none"):
+    with pytest.raises(KeyError, match="unknown concept 'zzz'; known: none"):
         lookup({}, "zzz", "concept")
     assert lookup({"sky": 1}, "sky", "concept") == 1
