@@ -7,6 +7,7 @@ The image is ``stage_n(... stage_1(input(z)))``. Each stage but the last is a *l
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import cached_property
@@ -63,7 +64,8 @@ class LayeredGenerator(nn.Module):
     @cached_property
     def _shapes(self) -> dict[str, LayerInfo]:
         """What each stage returns for one sample, found by running a copy, so that this one stays as it is."""
-        chain = deepcopy(self).eval()
+        unhooked = {id(module._forward_hooks): OrderedDict() for module in self.modules()}  # those of an open trace
+        chain = deepcopy(self, unhooked).eval()
         x = chain.input(torch.zeros(1, self.z_dim, device=self.device))
         shapes = {}
         with torch.no_grad():
@@ -105,7 +107,7 @@ class LayeredGenerator(nn.Module):
             float32 ``[batch, 3, H, W]``, nominally in [-1, 1], on the generator's device.
 
         Raises:
-            ValueError: If ``z`` has another shape.
+            ValueError: If ``z`` has another shape or holds no floating-point numbers.
         """
         return self._run(self._start(z), 0, len(self._stages))
 
@@ -145,7 +147,7 @@ class LayeredGenerator(nn.Module):
         expected = (len(z), info.units, info.height, info.width)
         if tuple(activation.shape) != expected:
             raise ValueError(f"{layer!r} has activations {expected} for {len(z)} z; got {tuple(activation.shape)}")
-        return self._run(activation.to(self.device), position + 1, len(self._stages))
+        return self._run(self._placed(activation), position + 1, len(self._stages))
 
     @property
     def _stages(self) -> list[tuple[str, nn.Module]]:
@@ -157,7 +159,13 @@ class LayeredGenerator(nn.Module):
     def _start(self, z: Tensor) -> Tensor:
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"{self.name} takes z of shape [batch, {self.z_dim}]; got {list(z.shape)}")
-        return self.input(z.to(self.device))
+        return self.input(self._placed(z))
+
+    def _placed(self, x: Tensor) -> Tensor:
+        """Return a tensor on the generator's device; float64, which numpy makes, becomes float32."""
+        if not x.is_floating_point():
+            raise ValueError(f"{self.name} takes float32 numbers; got {x.dtype}")
+        return x.to(self.device, torch.float32 if x.dtype == torch.float64 else x.dtype)
 
     def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
         for _, stage in self._stages[start:stop]:

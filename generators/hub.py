@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from gandissect.cards import Shelf
 from gandissect.devices import resolve_device
 from gandissect.files import load_tensors, save_tensors
@@ -76,8 +79,26 @@ def read(path: Path | str) -> LayeredGenerator:
     """
     tensors, header = load_tensors(path, FORMAT, VERSION)
     try:
-        generator = lookup(ARCHITECTURES, header["architecture"], "architecture")(**header["settings"])
-        generator.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        with torch.device("meta"):  # takes no memory, however large the settings, and draws no random numbers
+            generator = lookup(ARCHITECTURES, header["architecture"], "architecture")(**header["settings"])
+        generator.load_state_dict(_fitting(tensors, generator), assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} does not describe a generator of this version: {error}") from error
     return generator.eval().requires_grad_(False)
+
+
+def _fitting(tensors: Mapping[str, Tensor], generator: LayeredGenerator) -> dict[str, Tensor]:
+    """Return a file's tensors in full precision.
+
+    Raises:
+        ValueError: If one is of another kind than the generator's, or not finite.
+    """
+    whole = {}
+    for name, value in tensors.items():
+        wanted = generator.state_dict().get(name)
+        if wanted is not None and value.is_floating_point() != wanted.is_floating_point():
+            raise ValueError(f"{name!r} holds {value.dtype} where {wanted.dtype} is wanted")
+        whole[name] = value if wanted is None else value.to(wanted.dtype)
+        if not whole[name].isfinite().all():
+            raise ValueError(f"{name!r} holds numbers that are not finite")
+    return whole

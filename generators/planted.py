@@ -38,7 +38,7 @@ class PlantedGenerator(LayeredGenerator):
     """The generator described above, with ``layer1`` on the grid of cells and ``layer2`` on the image's.
 
     Args:
-        size: Height and width of an image, a multiple of ``cells``.
+        size: Height and width of an image, a multiple of ``cells`` up to 4096.
         cells: Rows and columns of the grid of cells, at least as many as there are planted concepts.
 
     Raises:
@@ -51,8 +51,9 @@ class PlantedGenerator(LayeredGenerator):
 
     def __init__(self, size: int = 64, cells: int = 16) -> None:
         super().__init__(2 * len(PLANTED), {"size": size, "cells": cells})
-        if cells < len(PLANTED) or size < cells or size % cells:
-            raise ValueError(f"need cells >= {len(PLANTED)} and size a multiple of cells; got {size=}, {cells=}")
+        if cells < len(PLANTED) or not cells <= size <= 4096 or size % cells:
+            wanted = f"need cells >= {len(PLANTED)} and size a multiple of cells up to 4096"
+            raise ValueError(f"{wanted}; got {size=}, {cells=}")
         self.layer1 = _Place(cells)
         self.layer2 = nn.Upsample(scale_factor=size // cells, mode="nearest")
         self.output = _paint()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 from torch import nn
 
 import generators
+from gandissect.files import load_tensors, save_tensors
+from gandissect.hooks import trace
 from gandissect.protocols import Generator
 from gandissect.types import LayerInfo
 from generators import DCGAN, LayeredGenerator, PlantedGenerator
@@ -152,3 +155,72 @@ def test_bundled_generators_load_and_their_cards_are_whole(name: str) -> None:
     image = generator(generator.sample_z(8))
     assert image.isfinite().all()
     assert image.std(dim=0).mean() > 0.1, "different z must give different images"
+
+
+def _written(path: Path, **changes: object) -> Path:
+    """Write a tiny generator with other settings, or other tensors."""
+    generators.save(DCGAN(size=16, width=4, z_dim=6), path)
+    tensors, header = load_tensors(path, "gandissect-generator", 1)
+    first = "layer1.0.weight"
+    kinds = {"nan": lambda x: x * torch.nan, "int": lambda x: x.int(), "complex": lambda x: x.to(torch.complex64)}
+    tensors[first] = kinds.get(str(changes.pop("weights", "")), lambda x: x)(tensors[first])
+    architecture = changes.pop("architecture", "dcgan")
+    settings = changes if architecture == "planted" else header["settings"] | changes
+    save_tensors(path, tensors, header | {"architecture": architecture, "settings": settings})
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 4_000},  # 30 GB: more than this test may take, less than what cannot be asked for at all
+        {"width": 10**9},
+        {"z_dim": 10**30},
+        {"size": 16.0},
+        {"size": "16"},
+        {"width": None},
+        {"weights": "nan"},
+        {"weights": "int"},
+        {"weights": "complex"},
+        {"architecture": "planted", "size": 10**6, "cells": 4},
+        {"architecture": "planted", "size": 10**30, "cells": 10**30},
+        {"architecture": ["dcgan"]},
+    ],
+    ids=str,
+)
+def test_hostile_settings_and_weights_are_refused_at_no_cost(tmp_path: Path, changes: dict[str, object]) -> None:
+    path = _written(tmp_path / "x.safetensors", **changes)
+    began = time.process_time()
+    with pytest.raises(ValueError, match=r"x\.safetensors"):
+        generators.load(path, device="cpu")
+    assert time.process_time() - began < 2, "no memory is asked for, let alone filled"
+
+
+def test_loading_draws_no_random_numbers_and_gives_what_was_saved(tmp_path: Path) -> None:
+    made = _live(DCGAN(size=16, width=4, z_dim=6)).half().float()
+    generators.save(made, tmp_path / "x.safetensors")
+    before = torch.random.get_rng_state()
+    loaded = generators.load(tmp_path / "x.safetensors", device="cpu")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    z = made.sample_z(3)
+    assert torch.equal(loaded(z), made(z))
+    assert {value.device.type for value in loaded.state_dict().values()} == {"cpu"}
+
+
+def test_layers_can_be_asked_for_while_a_trace_is_open() -> None:
+    generator = DCGAN(size=16, width=4, z_dim=6).eval()
+    with trace(generator, "layer1") as seen:
+        generator(generator.sample_z(5))
+        assert generator.layers["layer2"] == LayerInfo(4, 8, 8)
+    assert len(seen.output) == 5, "what was traced is not the run that measured the layers"
+
+
+@every_generator
+def test_float64_is_taken_and_whole_numbers_are_refused(make) -> None:
+    generator = make()
+    z = generator.sample_z(2)
+    assert torch.equal(generator(z.double()), generator(z))
+    activation = generator.head(z, "layer1")
+    assert torch.equal(generator.tail(activation.double(), "layer1", z), generator(z))
+    with pytest.raises(ValueError, match=r"takes float32 numbers; got torch\.int64"):
+        generator(z.long())
