@@ -18,6 +18,8 @@ def resolve_device(device: str) -> torch.device:
         accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         device = next((name for name, there in accelerators.items() if there), "cpu")
     try:
+        if torch.device(device).type == "meta":
+            raise RuntimeError("it computes nothing")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"device {device!r} cannot be used here; give 'auto' or 'cpu'") from error

@@ -32,7 +32,7 @@ from .results import Dissection, LayerDissection, Provenance
 from .stats import OpenPixels, PixelCounts, TopSamples
 from .thresholds import Target, find_brackets
 from .top_images import Thumbnails, TopImages, pack_masks
-from .types import Concept
+from .types import Concept, check_concepts
 
 logger = logging.getLogger(__name__)
 
@@ -140,9 +140,7 @@ def _check_protocols(generator: Generator, segmenter: Segmenter) -> None:
     varying = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
     if any(module.training and isinstance(module, varying) for module in modules):
         raise ValueError(f"{generator.name} is in training mode, where images depend on each other; call .eval() first")
-    indices = [concept.index for concept in segmenter.concepts]
-    if indices != list(range(len(indices))) or not indices:
-        raise ValueError(f"the segmenter's concepts should have the indices 0, 1, 2, ...; got {indices}")
+    check_concepts(segmenter.concepts)
 
 
 def _check_numbers(num_samples: int, batch_size: int, top_images: int) -> None:

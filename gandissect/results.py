@@ -11,6 +11,7 @@ Source: Bau et al. 2019, Sec. 3.1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch import Tensor
 from .names import lookup
 from .store import check_tensor, load_result, save_result
 from .top_images import Thumbnails, TopImages
-from .types import Concept, LayerInfo, UnitSet
+from .types import Concept, LayerInfo, UnitSet, check_concepts
 
 MIN_IOU = 0.04
 """The IoU from which a unit counts as matching a concept. Source: Bau et al. 2020, Sec. 3."""
@@ -208,6 +209,10 @@ class Provenance:
     versions: Mapping[str, str]
     duration: float
 
+    def __post_init__(self) -> None:
+        if not (0 < self.quantile < 1 and 0 <= self.duration < math.inf and self.num_samples > 0):
+            raise ValueError(f"provenance has a number out of range: {self}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dissection:
@@ -232,6 +237,7 @@ class Dissection:
         known = self.thumbnails.samples
         if len({layer.name for layer in self.layers}) != len(self.layers):
             raise ValueError("a layer is dissected more than once")
+        check_concepts(self.concepts)
         for layer in self.layers:
             if layer.concepts != self.concepts:
                 raise ValueError(f"{layer.name!r} has other concepts than the dissection")

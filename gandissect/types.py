@@ -7,6 +7,7 @@ Axis names used everywhere: ``batch unit h w`` (a layer's grid), ``batch 3 H W``
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 UNLABELLED = -1
@@ -28,6 +29,9 @@ class Concept:
     color: tuple[int, int, int]
 
     def __post_init__(self) -> None:
+        numbers = (self.index, *self.color)
+        if not isinstance(self.name, str) or any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
+            raise ValueError(f"a concept has a whole number, a name and a color of whole numbers; got {self}")
         if self.index < 0:
             raise ValueError(f"concept {self.name!r} has index {self.index}; an index is 0 or more")
         if not self.name:
@@ -39,6 +43,21 @@ class Concept:
     def hex(self) -> str:
         """The color as ``#rrggbb``."""
         return "#{:02x}{:02x}{:02x}".format(*self.color)
+
+
+def check_concepts(concepts: Sequence[Concept]) -> None:
+    """Check that concepts can be the rows of a table and be asked for by name.
+
+    Raises:
+        ValueError: If there are none, they are not numbered 0, 1, 2, ... or two have one name.
+    """
+    indices = [concept.index for concept in concepts]
+    if indices != list(range(len(indices))) or not indices:
+        raise ValueError(f"concepts are numbered 0, 1, 2, ... in order; got {indices}")
+    names = [concept.name for concept in concepts]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two concepts are called {twice!r}; a name stands for one")
 
 
 @dataclass(frozen=True, slots=True)

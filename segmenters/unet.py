@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from gandissect.devices import resolve_device
 from gandissect.files import hash_tensors, load_tensors, save_tensors
-from gandissect.types import Concept
+from gandissect.types import Concept, check_concepts
 
 FORMAT, VERSION = "gandissect-segmenter", 1
 
@@ -37,8 +37,12 @@ class Architecture:
     input_size: int | None = 128
 
     def __post_init__(self) -> None:
+        if not isinstance(self.encoder, str) or ":" in self.encoder or "/" in self.encoder:  # timm would fetch those
+            raise ValueError(f"encoder names one of segmentation-models-pytorch; got {self.encoder!r}")
         if not 3 <= len(self.decoder_channels) <= 5 or min(self.decoder_channels) < 1:
             raise ValueError(f"decoder_channels are three to five numbers, 1 or more; got {self.decoder_channels}")
+        if max(self.decoder_channels) > 1024:
+            raise ValueError(f"decoder_channels are 1024 at most; got {self.decoder_channels}")
         if self.input_size is not None and (self.input_size % self.stride or not 0 < self.input_size <= 4096):
             raise ValueError(f"input_size is a multiple of {self.stride} up to 4096, or None; got {self.input_size}")
 
@@ -186,9 +190,10 @@ class UNetSegmenter:
         try:
             architecture = _architecture(header["architecture"])
             concepts = [Concept(entry["index"], entry["name"], tuple(entry["color"])) for entry in header["concepts"]]
+            check_concepts(concepts)
             network = build_network(architecture, len(concepts))
             _load_weights(network, tensors)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{path} does not describe a segmenter: {error}") from error
         return cls(network, architecture, concepts, name or Path(path).stem, device)
 

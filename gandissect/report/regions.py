@@ -20,6 +20,9 @@ YELLOW = (255, 222, 0)
 DIMMING = 0.5
 """What is left of the brightness outside a region."""
 
+MAX_PROPORTION = 16
+"""Width over height of an image, at most; wider ones are squeezed, lest a thin one take all memory."""
+
 BORDER, GAP = 2, 4
 """Width of an outline, and of the gap between two images, in pixels of a strip of 128 rows."""
 
@@ -75,7 +78,8 @@ def strip(thumbnails: Thumbnails, top: TopImages, unit: int, count: int, height:
 
 def _resized(images: Tensor, masks: Tensor, height: int) -> tuple[Tensor, Tensor]:
     """Return images and regions with so many rows."""
-    size = (height, max(1, round(height * images.shape[3] / images.shape[2])))
+    width = round(height * images.shape[3] / images.shape[2])
+    size = (height, min(max(1, width), MAX_PROPORTION * height))
     if size == tuple(images.shape[2:]):
         return images, masks
     fine = interpolate(images, size, mode="bicubic", antialias=True)

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandissect.report.regions import YELLOW, border, highlight
+from gandissect.report.regions import YELLOW, border, highlight, strip
+from gandissect.top_images import Thumbnails, TopImages, pack_masks
 
 
 def _naive_border(mask: np.ndarray, width: int) -> np.ndarray:
@@ -38,3 +39,11 @@ def test_highlighting_outlines_the_region_and_darkens_the_rest() -> None:
     assert np.array_equal(found[:, mask], image[:, mask])
     outside = ~mask & ~edge
     assert abs(found[:, outside] - image[:, outside] / 2).max() <= 0.5
+
+
+def test_a_picture_of_absurd_proportions_takes_little_room() -> None:
+    """At its own proportions a strip of this picture of 60 kB would have 328 million pixels."""
+    thumbnails = Thumbnails(torch.tensor([3]), torch.zeros(1, 3, 1, 20_000, dtype=torch.uint8))
+    masks = pack_masks(torch.ones(1, 1, 1, 20_000, dtype=torch.bool))
+    top = TopImages(torch.tensor([[3]]), torch.ones(1, 1), (1, 20_000), masks)
+    assert strip(thumbnails, top, unit=0, count=5, height=128).shape == (4, 128, 16 * 128)

@@ -10,7 +10,8 @@ from torch import nn
 
 import segmenters
 from gandissect.cards import Shelf
-from gandissect.files import save_tensors
+from gandissect.devices import resolve_device
+from gandissect.files import load_tensors, save_tensors
 from gandissect.protocols import Segmenter
 from gandissect.types import Concept
 from segmenters import hub, torchvision
@@ -308,3 +309,36 @@ def test_torchvision_names_exist():
     from torchvision.models import segmentation as module
 
     assert sorted(list_models(module)) == sorted(torchvision.NETWORKS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": {"encoder": "tu-hf_hub:someone/network"}}, "encoder names one"),
+        ({"architecture": {"encoder": "tu-local-dir:/etc"}}, "encoder names one"),
+        ({"architecture": {"encoder": 5}}, "encoder names one"),
+        ({"architecture": {"decoder_channels": [10**9] * 3}}, "1024 at most"),
+        ({"concepts": {"index": 7}}, "numbered 0, 1"),
+        ({"concepts": {"name": "road"}}, "two concepts are called 'road'"),
+        ({"concepts": {"name": 5}}, "a concept has"),
+        ({"concepts": {"color": [0.5, 0, 0]}}, "a concept has"),
+    ],
+    ids=str,
+)
+def test_a_hostile_description_is_refused_and_fetches_nothing(unet, tmp_path, monkeypatch, change, message):
+    def fetched(*_arguments: object, **_options: object) -> None:
+        pytest.fail("a file must not cause a download")
+
+    monkeypatch.setattr("socket.socket.connect", fetched)
+    unet.save(tmp_path / "x.safetensors")
+    tensors, header = load_tensors(tmp_path / "x.safetensors", FORMAT, 1)
+    header["architecture"] |= change.get("architecture", {})
+    header["concepts"][0] |= change.get("concepts", {})
+    save_tensors(tmp_path / "x.safetensors", tensors, header)
+    with pytest.raises(ValueError, match=rf"x\.safetensors.*{message}"):
+        segmenters.load(tmp_path / "x.safetensors", device="cpu")
+
+
+def test_the_meta_device_computes_nothing_and_is_refused():
+    with pytest.raises(ValueError, match="device 'meta'"):
+        resolve_device("meta")

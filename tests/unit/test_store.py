@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -174,3 +174,36 @@ def test_concepts_of_a_layer_are_those_of_the_dissection(dissection: Dissection)
     layer = replace(dissection["layer1"], concepts=(Concept(0, "other", (0, 0, 0)), *dissection.concepts[1:]))
     with pytest.raises(ValueError, match="'layer1' has other concepts"):
         replace(dissection, layers=(layer,))
+
+
+def _renumbered(concepts: list[dict[str, object]]) -> None:
+    concepts[0]["index"] = 7
+
+
+def _renamed(concepts: list[dict[str, object]]) -> None:
+    concepts[0]["name"] = concepts[1]["name"]
+
+
+@pytest.mark.parametrize(("change", "message"), [(_renumbered, "numbered 0, 1"), (_renamed, "two concepts are called")])
+def test_concepts_that_cannot_be_looked_up_are_refused(
+    dissection: Dissection, tmp_path: Path, change: Callable[[list[dict[str, object]]], None], message: str
+) -> None:
+    path = dissection.save(tmp_path)
+    tensors, header = load_tensors(path, "gandissect.Dissection", 1)
+    for concepts in (header["value"]["concepts"], *(layer["concepts"] for layer in header["value"]["layers"])):
+        change(concepts)
+    save_tensors(path, tensors, header)
+    with pytest.raises(ValueError, match=rf"dissection\.safetensors.*{message}"):
+        Dissection.load(path)
+
+
+@pytest.mark.parametrize("entry", [("quantile", 2.0), ("duration", -1.0), ("num_samples", 0)])
+def test_a_provenance_out_of_range_is_refused(dissection: Dissection, tmp_path: Path, entry: tuple[str, float]) -> None:
+    path = dissection.save(tmp_path)
+    tensors, header = load_tensors(path, "gandissect.Dissection", 1)
+    header["value"]["provenance"][entry[0]] = entry[1]
+    save_tensors(path, tensors, header)
+    with pytest.raises(ValueError, match=r"dissection\.safetensors.*out of range"):
+        Dissection.load(path)
+    with pytest.raises(ValueError, match="out of range"):
+        replace(dissection.provenance, duration=float("inf"))
