@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ from torch import Tensor
 MAX_FILE_BYTES = 8 * 2**30
 """No file larger than this is read."""
 
+MAX_HEADER_BYTES = 100 * 10**6
+"""No longer header is read; safetensors has the same limit."""
+
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
@@ -33,7 +37,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")  # threads share a pid
     try:
         yield temporary
         with temporary.open("rb") as written:
@@ -65,6 +69,17 @@ def read_bytes(path: Path | str) -> bytes:
         FileNotFoundError: If there is none.
         ValueError: If it is a folder or too large.
     """
+    check_file(path)
+    return Path(path).read_bytes()
+
+
+def check_file(path: Path | str) -> None:
+    """Check that there is a file of at most `MAX_FILE_BYTES`.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is a folder or too large.
+    """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no file {path}")
@@ -72,7 +87,6 @@ def read_bytes(path: Path | str) -> bytes:
         raise ValueError(f"{path} is not a file")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ValueError(f"{path} has {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are read")
-    return path.read_bytes()
 
 
 def read_json(path: Path | str) -> Any:
@@ -122,22 +136,31 @@ def load_tensors(path: Path | str, format: str, version: int) -> tuple[dict[str,
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or something else, naming the file and what is wrong.
     """
-    data = read_bytes(path)
-    try:
-        tensors = load(data)
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["header"])
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} has no header of ours; expected a {format!r} file") from error
+    header = _read_header(path, format)
     if not isinstance(header, dict) or header.get("format") != format:
         found = header.get("format") if isinstance(header, dict) else None
         raise ValueError(f"{path} holds {found!r}; expected {format!r}")
     if not isinstance(header.get("version"), int) or not 1 <= header["version"] <= version:
         found = header.get("version")
         raise ValueError(f"{path} is {format} version {found!r}; versions 1 to {version} are understood")
-    return tensors, header
+    try:
+        return load(read_bytes(path)), header
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+
+
+def _read_header(path: Path | str, format: str) -> Any:
+    """Return the JSON header of a safetensors file, without reading the tensors behind it."""
+    check_file(path)
+    with Path(path).open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(length) if length <= MAX_HEADER_BYTES else b""
+    if not text or len(text) < length:
+        raise ValueError(f"{path} is not a whole safetensors file")
+    try:
+        return json.loads(json.loads(text)["__metadata__"]["header"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} has no header of ours; expected a {format!r} file") from error
 
 
 def sha256_file(path: Path | str) -> str:

@@ -94,3 +94,27 @@ def test_the_hash_sees_values_shapes_dtypes_and_header_but_not_order() -> None:
         hash_tensors(TENSORS, {**HEADER, "version": 3}),
     ]
     assert len({base, *variants}) == 5
+
+
+def test_threads_that_write_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Two writers are inside at once; both succeed, and the later one's text stays."""
+    path = tmp_path / "x.txt"
+    with atomic_path(path) as first:
+        with atomic_path(path) as second:
+            second.write_text("second")
+        first.write_text("first")
+    assert path.read_text() == "first"
+    assert os.listdir(tmp_path) == ["x.txt"]  # noqa: PTH208
+
+
+def test_a_large_foreign_file_is_refused_by_its_first_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.safetensors"
+    with path.open("wb") as file:
+        file.write(int.to_bytes(2**40, 8, "little"))
+        file.truncate(7 * 2**30)  # sparse
+    monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("the whole file is read"))
+    with pytest.raises(ValueError, match=r"x\.safetensors is not a whole safetensors file"):
+        load_tensors(path, "test", 2)
+    save_tensors(path, TENSORS, HEADER)
+    with pytest.raises(ValueError, match="holds 'test'; expected 'other'"):
+        load_tensors(path, "other", 2)
