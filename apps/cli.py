@@ -1,8 +1,8 @@
 """The command ``gandissect``: one subcommand is one public call.
 
 Exit status: 0 on success; 2 on a usage or input error, with one line on stderr; 1 on an unexpected
-failure; 130 when stopped by Ctrl-C. A subcommand's module is imported only when it is asked for, so that
-``--help`` answers at once.
+failure; 130 when stopped by Ctrl-C; 141 when the reader of the output has gone. A subcommand's module is
+imported only when it is asked for, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import io
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -43,7 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Without the program's name; by default those of the process.
     """
-    sys.exit(_status(list(sys.argv[1:] if arguments is None else arguments)))
+    try:
+        status = _status(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = _unheard()
+    sys.exit(status)
 
 
 def _status(arguments: list[str]) -> int:
@@ -51,7 +57,7 @@ def _status(arguments: list[str]) -> int:
         print(_overview())
         return 0 if arguments else 2
     if arguments[0] == "--version":
-        print(importlib.import_module("importlib.metadata").version(PROGRAM))
+        print(importlib.import_module(PROGRAM).__version__)
         return 0
     name, rest = _split(arguments)
     if name is None:
@@ -63,6 +69,8 @@ def _status(arguments: list[str]) -> int:
         command.run()
     except _Help:
         return 0
+    except BrokenPipeError:
+        raise
     except (ValueError, KeyError, TypeError, OSError, FloatingPointError) as error:
         return _refuse(_one_line(error))
     except KeyboardInterrupt:
@@ -107,7 +115,7 @@ def _parse(name: str, arguments: list[str]) -> Any:
 def _unboxed(text: str) -> str:
     """Return the message that stands in a box of line-drawing characters, as one line."""
     lines = [line.strip("│╭╮╰╯─ ") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
-    return " ".join(line for line in lines if line)
+    return " ".join(line for line in lines if line.strip("-"))
 
 
 def _one_line(error: Exception) -> str:
@@ -117,6 +125,12 @@ def _one_line(error: Exception) -> str:
     else:
         text = str(error.args[0]) if error.args else type(error).__name__
     return " ".join(text.split())
+
+
+def _unheard() -> int:
+    """End quietly because whoever read the output has gone (``| head``); Python would complain when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141  # 128 + SIGPIPE, as other programs do
 
 
 def _refuse(message: str, status: int = 2) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Options:
         """Dissect, save, report, and print the counts and where the report lies."""
         if not 0 <= self.min_iou <= 1:
             raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
+        self._check_out()
         generator = generators.load(self.generator, self.device)
         segmenter = segmenters.load(self.segmenter, self.device)
         dissection = dissect(
@@ -57,3 +59,10 @@ class Options:
         dissection.save(self.out)
         report = write_report(self.out, dissection, min_iou=self.min_iou)
         print_dissection(dissection, report, self.min_iou, as_json=self.json)
+
+    def _check_out(self) -> None:
+        """Raise ValueError if nothing can be written to the folder, before all the work is done."""
+        nearest = next(path for path in (self.out, *self.out.absolute().parents) if path.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            why = "cannot be written to" if nearest.is_dir() else "is a file"
+            raise ValueError(f"{nearest} {why}; name another folder for the result")

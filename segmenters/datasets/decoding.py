@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise ValueError(f"{path} is not a picture that can be read ({path.stat().st_size} bytes)") from error
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large: {error}") from error
-    except (OSError, SyntaxError, EOFError) as error:
+    except (OSError, SyntaxError, EOFError, OverflowError, TypeError, struct.error) as error:
         raise ValueError(f"{path} is broken or truncated: {error}") from error
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from gandissect.files import read_json
+from gandissect.files import read_bytes, read_json
 from gandissect.names import unknown
 from gandissect.sampling import derive_seed
 from gandissect.types import UNLABELLED, Concept
@@ -193,7 +193,8 @@ def _files(folder: Path, split: str | None, labelled: bool) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}")
     root = folder / "images" if labelled else folder
-    found = sorted(file for file in root.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+    files = (file for file in root.rglob("*") if not file.name.startswith("._"))  # what macOS puts beside pictures
+    found = sorted(file for file in files if file.suffix.lower() in EXTENSIONS and file.is_file())
     if not found:
         raise ValueError(f"{root} holds no pictures ({', '.join(EXTENSIONS)})")
     if labelled:
@@ -216,7 +217,10 @@ def _chosen(found: Sequence[Path], folder: Path, split: str) -> list[Path]:
             f"{folder}: {unknown('split', split, sorted(file.stem for file in folder.glob('*.txt')))}"
         )
     by_name = {key: file for file in found for key in (file.stem, file.name)}
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        lines = [line.strip() for line in read_bytes(path).decode("utf-8-sig").splitlines()]  # Windows writes a mark
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
     wanted = [line for line in lines if line]
     missing = [name for name in wanted if name not in by_name]
     if missing:
@@ -233,7 +237,7 @@ def _read_classes(path: Path) -> list[Concept]:
     entries = read_json(path)
     try:
         classes = [Concept(entry["index"], entry["name"], _color(entry)) for entry in entries]
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is a list of entries with index, name and perhaps color; wrong is {error}") from error
     for what in ("index", "name"):
         if not classes or len({getattr(concept, what) for concept in classes}) != len(classes):

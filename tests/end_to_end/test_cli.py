@@ -57,7 +57,18 @@ def test_every_command_explains_each_of_its_options(gandissect, name: str) -> No
 def test_a_dissection_from_the_shell_is_that_from_python(gandissect, planted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     status, output, _ = gandissect(
-        "dissect", "--generator", planted, "--segmenter", "palette", "--num-samples", 40, "--seed", 3, "--out", out, "--json"
+        "dissect",
+        "--generator",
+        planted,
+        "--segmenter",
+        "palette",
+        "--num-samples",
+        40,
+        "--seed",
+        3,
+        "--out",
+        out,
+        "--json",
     )
     assert status == 0
     answer = json.loads(output)
@@ -77,7 +88,9 @@ def test_a_dissection_from_the_shell_is_that_from_python(gandissect, planted: Pa
 
 def test_samples_are_the_pictures_of_their_seed(gandissect, planted: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid.png"
-    status, output, _ = gandissect("sample", "--generator", planted, "--num-samples", 3, "--seed", 5, "--columns", 3, "--out", out)
+    status, output, _ = gandissect(
+        "sample", "--generator", planted, "--num-samples", 3, "--seed", 5, "--columns", 3, "--out", out
+    )
     assert (status, output.strip()) == (0, str(out))
     generator = generators.load(planted, device="cpu")
     wanted = ((generator(generator.sample_z(3, seed=5)) + 1) * 127.5).round().to(torch.uint8)
@@ -156,3 +169,42 @@ def test_scenes_train_a_segmenter(gandissect, tmp_path: Path) -> None:
     assert [concept.name for concept in segmenter.concepts[:2]] == ["sky", "cloud"]
     status, _, error = gandissect("train", "segmenter", "--data", "scenes", "--held-out", "scenes", "--out", tmp_path)
     assert (status, "both learned from and judged by" in error) == (2, True)
+
+
+@pytest.mark.parametrize("inside", ["", "deeper/still"])
+def test_an_output_that_cannot_be_is_refused_before_the_work(
+    gandissect, planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str
+) -> None:
+    from apps.commands import dissect as command
+
+    monkeypatch.setattr(command, "dissect", lambda *a, **k: pytest.fail("the work was done first"))
+    (tmp_path / "taken").write_text("mine")
+    out = tmp_path / "taken" / inside
+    status, output, error = gandissect("dissect", "--generator", planted, "--segmenter", "palette", "--out", out)
+    assert (status, output, error.count("\n")) == (2, "", 1)
+    assert "taken is a file" in error
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+@pytest.mark.parametrize("arguments", [["models", "--json"], ["--help"], ["sample", "--help"]])
+def test_a_reader_that_goes_away_gets_no_complaint(arguments: list[str]) -> None:
+    code = f"import time; time.sleep(0.2)\nfrom apps.cli import main\nmain({arguments})"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, cwd=ROOT) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_usage_error_has_no_rules_between_its_sentences(gandissect) -> None:
+    status, _, error = gandissect("dissect", "--bogus", "3")
+    assert status == 2
+    assert "Unrecognized options: --bogus" in error
+    assert "--generator" in error
+    assert "---" not in error
+
+
+def test_the_version_needs_no_installation(gandissect) -> None:
+    import gandissect as package
+
+    assert gandissect("--version") == (0, f"{package.__version__}\n", "")

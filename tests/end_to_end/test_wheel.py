@@ -28,7 +28,12 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     heads = {name.split("/")[0] for name in names}
-    assert {head for head in heads if not head.endswith(".dist-info")} == {"gandissect", "generators", "segmenters", "apps"}
+    assert {head for head in heads if not head.endswith(".dist-info")} == {
+        "gandissect",
+        "generators",
+        "segmenters",
+        "apps",
+    }
     for package in ("gandissect", "generators", "segmenters", "apps"):
         assert f"{package}/py.typed" in names
     tracked = subprocess.run(
@@ -48,7 +53,9 @@ def test_it_runs_in_an_environment_of_its_own(wheel: Path, tmp_path: Path) -> No
     python = tmp_path / "env" / "bin" / "python"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     code = "import gandissect, apps.cli; print(gandissect.__file__); apps.cli.main(['models'])"
-    ran = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    ran = subprocess.run(
+        [python, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith(str(site))
     assert "dcgan-scenes64" in ran.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -289,3 +290,26 @@ def test_an_index_out_of_range_is_refused(tmp_path, indices):
 def test_sizes_are_checked(tmp_path, arguments):
     with pytest.raises(ValueError, match=re.compile("size|margin")):
         Photos(labelled(tmp_path / "d"), **arguments)
+
+
+def test_split_files_and_pictures_from_other_systems(tmp_path):
+    folder = labelled(tmp_path)
+    (folder / "images" / "._a.png").write_bytes(b"\x00\x05\x16\x07")  # macOS keeps its notes so
+    (folder / "some.txt").write_bytes(b"\xef\xbb\xbfb\r\na\r\n")  # and Windows begins a text so
+    assert Photos(folder, 12, "some").names == ("images/b.png", "images/a.png")
+    (folder / "some.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"some\.txt is not UTF-8"):
+        Photos(folder, 12, "some")
+    (folder / "classes.json").write_text('[{"index": 0, "name": "a", "color": [0, 0, Infinity]}]')
+    with pytest.raises(ValueError, match=r"classes\.json"):
+        Photos(folder, 12)
+
+
+def test_exif_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def broken(_picture: object) -> None:
+        raise struct.error("required argument is not an integer")  # as Pillow does for some damaged tags
+
+    Image.fromarray(noise()).save(tmp_path / "a.jpg")
+    monkeypatch.setattr(decoding.ImageOps, "exif_transpose", broken)
+    with pytest.raises(ValueError, match=r"a\.jpg is broken"):
+        Photos(tmp_path, 12)
