@@ -118,3 +118,32 @@ def test_a_large_foreign_file_is_refused_by_its_first_bytes(tmp_path: Path, monk
     save_tensors(path, TENSORS, HEADER)
     with pytest.raises(ValueError, match="holds 'test'; expected 'other'"):
         load_tensors(path, "other", 2)
+
+
+def test_headers_need_a_format_and_a_version_from_one_on(tmp_path: Path) -> None:
+    for header in ({"format": "test"}, {"version": 1}, {"format": 3, "version": 1}, {"format": "test", "version": "1"}):
+        with pytest.raises(ValueError, match="format and version"):
+            save_tensors(tmp_path / "x.safetensors", TENSORS, header)
+    save_tensors(tmp_path / "x.safetensors", TENSORS, {"format": "test", "version": 0})
+    with pytest.raises(ValueError, match="versions 1 to 2 are understood"):
+        load_tensors(tmp_path / "x.safetensors", "test", 2)
+
+
+def test_a_file_that_is_too_large_is_not_read_and_folders_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new" / "folders" / "x.json"
+    write_json(path, {"name": "häuser"})
+    assert "häuser" in path.read_text(encoding="utf-8")
+    monkeypatch.setattr("gandissect.files.MAX_FILE_BYTES", 10)
+    with pytest.raises(ValueError, match=r"x\.json has \d+ bytes; at most 10"):
+        read_json(path)
+
+
+def test_tensors_that_share_memory_or_are_views_are_kept_whole(tmp_path: Path) -> None:
+    base = torch.arange(6.0).reshape(2, 3)
+    tensors = {"base": base, "same": base, "turned": base.T}
+    save_tensors(tmp_path / "x.safetensors", tensors, HEADER)
+    loaded, _ = load_tensors(tmp_path / "x.safetensors", "test", 2)
+    assert all(torch.equal(loaded[name], value) for name, value in tensors.items())
+    assert hash_tensors(tensors, {"a": 1, "b": 2}) == hash_tensors(tensors, {"b": 2, "a": 1})

@@ -60,3 +60,9 @@ def test_pixels_above_a_level_are_those_of_the_dense_mask(chunk: int, monkeypatc
     assert torch.equal(seen, mask.long())
     assert mask[:, 1].all()
     assert not mask[:, 4].any()
+
+
+def test_a_pixel_that_equals_the_level_is_not_above_it() -> None:
+    maps = torch.tensor([[[[0.0, 1.0, 2.0, 1.0]]]])
+    (pixels,) = pixels_above(maps, torch.tensor([1.0]), (1, 4))
+    assert pixels.position.tolist() == [2]

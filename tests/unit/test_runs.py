@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import random
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +134,77 @@ def test_a_damaged_checkpoint_is_named_whatever_the_damage(tmp_path: Path) -> No
     train(Counter(), tmp_path, {}, **STEPS)
     path = tmp_path / "checkpoint.pt"
     whole, draw = path.read_bytes(), random.Random(1)
-    for _ in range(300):
+    for _ in range(100):
         damaged = bytearray(whole)
         for _ in range(draw.randint(1, 4)):
             damaged[draw.randrange(len(damaged))] = draw.randrange(256)
         path.write_bytes(damaged)
         with contextlib.suppress(ValueError):  # and nothing else
             train(Counter(), tmp_path, {}, **STEPS | {"num_steps": 1})
+
+
+def test_ctrl_c_ends_the_run_after_the_step_with_a_checkpoint_of_it(tmp_path: Path) -> None:
+    class Interrupted(Counter):
+        def step(self, index: int) -> dict[str, float]:
+            if index == 12:
+                signal.raise_signal(signal.SIGINT)
+            return super().step(index)
+
+    before = signal.getsignal(signal.SIGINT)
+    task = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        train(task, tmp_path, {}, **STEPS)
+    assert task.done == list(range(13)), "the step is finished and no other begun"
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["steps_done"] == 13
+    assert signal.getsignal(signal.SIGINT) is before
+    resumed = Counter()
+    train(resumed, tmp_path, {}, **STEPS)
+    assert resumed.done == list(range(60))
+
+
+def test_a_second_ctrl_c_ends_the_run_at_once(tmp_path: Path) -> None:
+    class Impatient(Counter):
+        def step(self, index: int) -> dict[str, float]:
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+            pytest.fail("the second one was not heard")
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Impatient(), tmp_path, {}, **STEPS)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_the_last_step_is_always_followed_by_a_snapshot(tmp_path: Path) -> None:
+    task = Counter()
+    train(task, tmp_path, {}, num_steps=5, snapshot_every=3, checkpoint_every=9)
+    assert task.snapshots == [30, 50]
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["steps_done"] == 5
+
+
+def test_seconds_add_up_over_interruptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr("gandissect.runs.time.perf_counter", lambda: float(next(clock)))  # so a step takes a second
+    steps = {"num_steps": 100, "snapshot_every": 100, "checkpoint_every": 10}
+    with pytest.raises(KeyboardInterrupt):
+        train(Counter(fail_at=70), tmp_path, {}, **steps)
+    train(Counter(), tmp_path, {}, **steps)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["seconds"]) for line in lines] == [(50, 50), (100, 100), (100, 100)]
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "owned",)
+
+    torch.save(STATE | {"task": Evil()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged"):
+        train(Counter(), tmp_path, {}, **STEPS)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_figures_go_to_tensorboard_where_it_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    train(Counter(), tmp_path, {}, **STEPS)
+    (events,) = tmp_path.glob("events.out.tfevents.*")
+    assert b"index" in events.read_bytes()
