@@ -46,7 +46,7 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     Raises:
         ValueError: If the shapes do not fit or a feature is not finite.
 
-    Source: Dowson and Landau 1982, Eq. 16.
+    Source: Dowson and Landau 1982.
     """
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
         raise ValueError(f"need features [n, d] and [m, d] with n, m >= 2; got {list(x.shape)} and {list(y.shape)}")

@@ -27,7 +27,7 @@ from .top_images import Thumbnails, TopImages
 from .types import Concept, LayerInfo, UnitSet, check_concepts
 
 MIN_IOU = 0.04
-"""The IoU from which a unit counts as matching a concept. Source: Bau et al. 2020, Sec. 3."""
+"""The IoU from which a unit counts as matching a concept. Source: Bau et al. 2017 (arXiv 1704.05796), Sec. 2."""
 
 FILE_NAME = "dissection.safetensors"
 """The file that a saved dissection's folder holds."""

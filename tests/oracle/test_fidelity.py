@@ -69,3 +69,39 @@ def test_a_yardstick_tells_a_generator_of_the_same_pictures_from_another() -> No
     assert different.distance > 10 * different.floor
     assert same == yardstick.measure(generator, seed=5)
     assert "thumbnail" in str(same)
+
+
+def _planted(cells: int, seed: int, count: int) -> torch.Tensor:
+    generator = PlantedGenerator(size=16, cells=cells)
+    return ((generator(generator.sample_z(count, seed)) + 1) * 127.5).round().to(torch.uint8)
+
+
+def _blocks(images: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.adaptive_avg_pool2d(images, 4).flatten(1)
+
+
+def test_the_floor_is_that_of_training_pictures_from_held_out_ones() -> None:
+    """Training pictures of another kind are far from those held out, and the generator's, of theirs, are not."""
+    found = Yardstick("x", _blocks, _planted(4, 1, 150), _planted(8, 2, 80)).measure(PlantedGenerator(16, 8))
+    assert found.floor > 10 * found.distance
+    assert found.distance_std > 0, "every set is of other samples"
+    assert found.floor_std > 0, "every set is of other training pictures"
+    assert not math.isclose(found.floor_std, found.distance_std)
+
+
+def test_the_unit_of_the_features_does_not_matter() -> None:
+    train, held_out, generator = _planted(8, 1, 120), _planted(8, 2, 60), PlantedGenerator(16, 4)
+    plain = Yardstick("x", _blocks, train, held_out).measure(generator)
+    scaled = Yardstick("x", lambda images: 1000 * _blocks(images), train, held_out).measure(generator)
+    assert math.isclose(plain.distance, scaled.distance, rel_tol=1e-4)
+    dead = Yardstick("x", lambda images: torch.zeros(len(images), 5), train, held_out).measure(generator)
+    assert (dead.distance, dead.floor) == (0, 0)
+
+
+def test_too_few_pictures_or_sets_are_refused() -> None:
+    pictures = _planted(8, 1, 20)
+    for train, held_out in ((pictures, pictures[:7]), (pictures[:9], pictures[:10])):
+        with pytest.raises(ValueError, match="8 held-out pictures"):
+            Yardstick("x", _blocks, train, held_out)
+    with pytest.raises(ValueError, match="num_sets is 2 or more; got 1"):
+        Yardstick("x", _blocks, pictures, pictures[:10]).measure(PlantedGenerator(16, 8), num_sets=1)
