@@ -32,7 +32,7 @@ class Options:
             return
         for kind, cards in kinds.items():
             for card in cards:
-                print(f"{card.name:<18} {kind:<10} {card.summary}\n{'':<30}{_quality(card)}; {card.licence}")
+                print(f"{card.name}: {kind}. {card.summary}\n    {_quality(card)}\n    {card.licence}")
 
 
 def _entry(kind: str, card: Card) -> dict[str, Any]:
@@ -40,5 +40,9 @@ def _entry(kind: str, card: Card) -> dict[str, Any]:
 
 
 def _quality(card: Card) -> str:
-    flat = [f"{name} {value}" for name, value in card.quality.items() if isinstance(value, str | int | float)]
-    return ", ".join(flat)
+    """Return the headline figure of a card: a segmenter's or a generator's."""
+    figures = card.quality
+    if "mean_iou" in figures:
+        return f"mean IoU {figures['mean_iou']:.3f} on {figures['num_images']} held-out pictures"
+    distance, floor = figures["frechet_distance"], figures["real_against_real"]
+    return f"Frechet distance {distance:.2f}, real against real {floor:.2f}, {figures['num_images']} held-out pictures"
