@@ -36,12 +36,12 @@ def open_source(spec: str, size: int, *, held_out: bool = False) -> ImageSource:
     if spec.partition(":")[0] == "scenes":
         count = _count(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
         return Scenes(size, count, HELD_OUT_SCENES_SEED if held_out else SCENES_SEED)
-    folder, _, split = spec.partition("@")
-    return Photos(Path(folder).expanduser(), size, split or None)
+    folder, split = _folder_and_split(spec)
+    return Photos(folder, size, split)
 
 
-def pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSource, ImageSource]:
-    """Return pictures to learn from and pictures to judge by, without labels.
+def pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
+    """Return pictures to learn from and pictures to judge by (None if nothing is held out), without labels.
 
     Of a folder without split the share ``hold_out`` is set aside, by a hash of the files' names; a folder with a split
     is learned from wholly; scenes to judge by are rendered with a seed of their own.
@@ -52,7 +52,7 @@ def pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSou
         hold_out: Between 0 and 1.
 
     Raises:
-        ValueError: If a specification or a file is wrong, or nothing is left to judge by.
+        ValueError: If a specification or a file is wrong, or none is given.
         FileNotFoundError: If there is no such folder or split.
     """
     learned: list[ImageSource] = []
@@ -61,13 +61,13 @@ def pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSou
         source = open_source(spec, size)
         if isinstance(source, Scenes):
             held_out.append(open_source("scenes", size, held_out=True))
-        elif "@" not in spec:
+        elif _folder_and_split(spec)[1] is None:
             source, judged = source.hold_out(hold_out)
             held_out.append(judged)
         learned.append(source)
-    if not learned or not held_out:
-        raise ValueError("nothing is held out to judge by; name at least one folder without @SPLIT, or scenes")
-    return _joined(learned), _joined(held_out)
+    if not learned:
+        raise ValueError("name pictures to learn from: scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT")
+    return _joined(learned), _joined(held_out) if held_out else None
 
 
 def as_tensor(source: ImageSource, limit: int) -> Tensor:
@@ -79,6 +79,14 @@ def as_tensor(source: ImageSource, limit: int) -> Tensor:
 
 def _joined(sources: Sequence[ImageSource]) -> ImageSource:
     return concat([WithoutLabels(source) for source in sources])
+
+
+def _folder_and_split(spec: str) -> tuple[Path, str | None]:
+    """Take ``FOLDER@SPLIT`` apart; a folder that is really called so is itself."""
+    folder, at, split = spec.rpartition("@")
+    if not at or Path(spec).expanduser().is_dir():
+        return Path(spec).expanduser(), None
+    return Path(folder).expanduser(), split
 
 
 def _count(spec: str, default: int) -> int:

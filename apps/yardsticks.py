@@ -15,7 +15,7 @@ MAX_TRAIN, MAX_HELD_OUT = 4_000, 1_000
 """Pictures that a distance is measured with, at most."""
 
 
-def yardstick(segmenter: Segmenter, train: ImageSource, held_out: ImageSource) -> Yardstick:
+def yardstick(segmenter: Segmenter, train: ImageSource, held_out: ImageSource | None) -> Yardstick:
     """Return the distance over the coarsest features of a segmenter's encoder, averaged over the picture.
 
     Args:
@@ -28,6 +28,9 @@ def yardstick(segmenter: Segmenter, train: ImageSource, held_out: ImageSource) -
     """
     if not isinstance(segmenter, UNetSegmenter):
         raise ValueError(f"{segmenter.name!r} has no encoder to take features from; name a U-Net, e.g. 'unet-scenes'")
+
+    if held_out is None:
+        raise ValueError("nothing is held out to judge by; name at least one folder without @SPLIT, or scenes")
 
     def features(images: Tensor) -> Tensor:
         return segmenter.encode(images)[-1].mean(dim=(2, 3))

@@ -34,7 +34,7 @@ class Options:
     segmenter: str
     out: Path
     layers: tuple[str, ...] = ()
-    num_samples: int = 10_000
+    num_samples: int = 1_000
     seed: int = 0
     quantile: float = 0.01
     min_iou: float = 0.04

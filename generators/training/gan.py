@@ -6,6 +6,7 @@ uninterrupted one on CPU.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -90,10 +91,14 @@ class GANSettings:
     bf16: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.batch_size, self.images, self.r1_every) < 1 or min(self.learning_rate, self.ema_half_life) <= 0:
+        if min(self.batch_size, self.images, self.r1_every) < 1 or not (
+            0 < self.learning_rate < math.inf and 0 < self.ema_half_life < math.inf
+        ):
             raise ValueError(f"counts are 1 or more, learning rate and half-life positive; got {self}")
         if not 0 <= self.decay_from <= 1:
             raise ValueError(f"decay_from is between 0 and 1; got {self.decay_from}")
+        if not (0 <= self.r1_gamma < math.inf and 0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ValueError(f"r1_gamma is 0 or more, beta1 and beta2 from 0 to below 1; got {self}")
         lookup(LOSSES, self.loss, "loss")
         for policy in self.augmentation:
             lookup(POLICIES, policy, "augmentation")
@@ -324,4 +329,6 @@ def train_generator(
 
 
 def _steps(batch_size: int, images: int) -> int:
+    if images < 1:
+        raise ValueError(f"snapshot_images and checkpoint_images are 1 or more; got {images}")
     return max(1, images // batch_size)

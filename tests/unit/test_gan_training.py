@@ -232,3 +232,17 @@ def test_settings_name_the_nearest_match(change: dict, message: str) -> None:
         replace(TINY, **change)
     with pytest.raises(ValueError, match="1 or more"):
         replace(TINY, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    "change", [{"r1_gamma": -1.0}, {"r1_gamma": float("nan")}, {"beta1": 1.5}, {"learning_rate": float("nan")}]
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_written(change: dict) -> None:
+    with pytest.raises(ValueError, match="got"):
+        replace(TINY, **change)
+
+
+def test_snapshots_every_no_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="1 or more; got 0"):
+        train_generator(TINY, Noise(), tmp_path / "run", snapshot_images=0, device="cpu")
+    assert not (tmp_path / "run").exists()
