@@ -270,7 +270,7 @@ def calibrate_batch_norm(generator: LayeredGenerator, seed: int, num_batches: in
         num_batches: How many batches are averaged.
         batch_size: Latent vectors a batch.
 
-    Source: Brock et al. 2019, Sec. 4.1 ("standing statistics").
+    Source: Brock et al. 2019 ("standing statistics").
     """
     norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
