@@ -59,6 +59,9 @@ def _status(arguments: list[str]) -> int:
     if arguments[0] == "--version":
         print(importlib.import_module(PROGRAM).__version__)
         return 0
+    if arguments[0] == "train" and set(arguments[1:]) <= {"-h", "--help"}:
+        print(_overview())
+        return 0 if len(arguments) > 1 else 2
     name, rest = _split(arguments)
     if name is None:
         given = " ".join(arguments[:2] if arguments[0] == "train" else arguments[:1])

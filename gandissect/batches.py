@@ -55,7 +55,7 @@ class Source:
         layers: Names of its layers, in its order.
         seed: Of the latent vectors.
         batch_size: Samples at once; blocks are aligned to multiples of it.
-        progress: Show a progress bar.
+        progress: Show a progress bar, where there is a terminal to show it on.
     """
 
     generator: Generator
@@ -98,7 +98,7 @@ class Source:
 
     def _latents(self, num_samples: int, title: str) -> Iterator[tuple[range, Tensor]]:
         """Yield each block's indices and latent vectors, and count them on the progress bar."""
-        with tqdm(total=num_samples, desc=title, unit="img", disable=not self.progress) as bar:
+        with tqdm(total=num_samples, desc=title, unit="img", disable=None if self.progress else True) as bar:
             for samples in blocks(num_samples, self.batch_size):
                 z = self.generator.sample_z(len(samples), self.seed, samples.start)
                 yield samples, z.to(self.generator.device)

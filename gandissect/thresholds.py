@@ -79,7 +79,7 @@ def find_brackets(source: Source, target: Target, tops: dict[str, TopSamples]) -
             raise ValueError(f"{source.generator.name} gives other activations each time; it must not draw at random")
         brackets |= _narrowed(replace(source, layers=tuple(wanted)), target, brackets, wanted, title, tops)
         num_open = sum(each.num_open for each in brackets.values())
-        logger.info("%d pixels are left inside the brackets", num_open)
+        logger.debug("%d pixels are left inside the brackets", num_open)
         wide = {name: ~each.exact & (each.inside > MAX_OPEN_PIXELS // num_units) for name, each in brackets.items()}
         wanted = {name: each for name, each in wide.items() if num_open > MAX_OPEN_PIXELS and bool(each.any())}
         title, tops = "thresholds, closer", {}

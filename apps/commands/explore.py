@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import runpy
+import socket
 import sys
+import threading
+import time
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +50,8 @@ class Options:
         if importlib.util.find_spec("streamlit") is None:
             raise ValueError("the explorer needs Streamlit; run: pip install 'gandissect[app]'")
         self._check()
+        if not self.headless:
+            threading.Thread(target=_open_browser, args=(self.port,), daemon=True).start()
         sys.argv = self.arguments()
         runpy.run_module("streamlit", run_name="__main__", alter_sys=True)  # python -m streamlit, in this process
 
@@ -54,7 +60,7 @@ class Options:
         flags = {
             "server.address": "localhost",
             "server.port": self.port,
-            "server.headless": str(self.headless).lower(),
+            "server.headless": "true",  # else Streamlit asks for an e-mail address before it serves anything
             "server.fileWatcherType": "none",  # it would import all of torch to watch it
             "browser.gatherUsageStats": "false",
             "client.toolbarMode": "minimal",
@@ -84,3 +90,14 @@ class Options:
                 kind = package.__name__.removesuffix("s")
                 raise ValueError(f"no {kind} is bundled here; name a file: --{kind} FILE.safetensors")
             package.load(given or bundled[0], self.device)
+
+
+def _open_browser(port: int, patience: float = 60.0) -> None:
+    """Open the page as soon as the server answers, or give up after so many seconds."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("localhost", port)) == 0:
+                webbrowser.open(f"http://localhost:{port}")
+                return
+        time.sleep(0.2)

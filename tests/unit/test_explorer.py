@@ -233,5 +233,5 @@ def test_the_server_is_told_to_stay_local_and_silent() -> None:
     page = arguments.index("--")
     for flag in ("--server.address=localhost", "--server.port=1234", "--browser.gatherUsageStats=false"):
         assert flag in arguments[:page]
-    assert "--server.headless=false" in arguments and Path(arguments[2]).is_file()
+    assert "--server.headless=true" in arguments and Path(arguments[2]).is_file()
     assert arguments[page + 1 :] == ["--generator=a", "--num-samples=7", "--device=auto"]

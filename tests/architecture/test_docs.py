@@ -1,0 +1,24 @@
+"""What README and docs point at exists, and no placeholder was left in them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from apps.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere_and_commands_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+    for words in re.findall(r"^ {4}gandissect (\S+(?: \S+)?)", text, flags=re.MULTILINE):
+        assert words in COMMANDS or words.split()[0] in {*COMMANDS, "COMMAND"}, words
+    assert not re.search(r"^[A-Z]{4,}$", text, flags=re.MULTILINE), "a placeholder was left"
