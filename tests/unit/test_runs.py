@@ -204,7 +204,7 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
 
 
 def test_figures_go_to_tensorboard_where_it_is_installed(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
+    pytest.importorskip("tensorboard", reason="the extra 'train' is not installed")
     train(Counter(), tmp_path, {}, **STEPS)
     (events,) = tmp_path.glob("events.out.tfevents.*")
     assert b"index" in events.read_bytes()
