@@ -11,12 +11,12 @@ from segmenters.datasets import ImageSource
 
 from .data import as_tensor
 
-MAX_TRAIN, MAX_HELD_OUT = 4_000, 1_000
-"""Pictures that a distance is measured with, at most."""
+MAX_TRAIN, MAX_HELD_OUT = 10_000, 1_000
+"""Pictures that generated ones are compared with, at most; copies of training pictures beyond these go unseen."""
 
 
 def yardstick(segmenter: Segmenter, train: ImageSource, held_out: ImageSource | None) -> Yardstick:
-    """Return the distance over the coarsest features of a segmenter's encoder, averaged over the picture.
+    """Return the measure over the coarsest features of a segmenter's encoder, averaged over the picture.
 
     Args:
         segmenter: One with an encoder.

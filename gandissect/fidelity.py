@@ -4,9 +4,10 @@ The distance is the Frechet distance of two normal distributions fitted to featu
 
     d(x, y) = |mu_x - mu_y|^2 + Tr(S_x + S_y - 2 (S_x S_y)^(1/2)),
 
-which is only "FID" for one particular network; the name of the network belongs to every figure. It is
-biased upwards for few samples, so the same distance between real and held-out real pictures, at the
-same n, stands beside it: the floor.
+which is only "FID" for one particular network; the name of the network belongs to every figure. Beside it stand
+the figures of `neighbours`, which tell pictures that are wrong from pictures that are missing, and copies from
+inventions. All depend on the number of pictures, so each has the same figure of training pictures, in the place
+of generated ones, beside it: the floor of a distance, the ceiling of a share.
 
 Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. 3.
 """
@@ -14,13 +15,13 @@ Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. 3.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
 import torch
 from torch import Tensor
 
+from .neighbours import BALL_K, MANIFOLD_K, check_features, density_coverage, nearest_ratio, precision_recall
 from .protocols import Generator
 from .sampling import blocks, make_rng
 
@@ -48,11 +49,7 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 
     Source: Dowson and Landau 1982.
     """
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
-        raise ValueError(f"need features [n, d] and [m, d] with n, m >= 2; got {list(x.shape)} and {list(y.shape)}")
-    x, y = x.double(), y.double()
-    if not (x.isfinite().all() and y.isfinite().all()):
-        raise ValueError("features are not finite; look at the images or the feature network")
+    x, y = check_features(x, y, min_count=2)
     covariance_x, covariance_y = (torch.cov(each.T).reshape(x.shape[1], -1) for each in (x, y))
     root = _square_root(covariance_x)
     shared = torch.linalg.eigvalsh(root @ covariance_y @ root).clamp(min=0).sqrt().sum()
@@ -61,35 +58,104 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure over several sets of pictures.
+
+    Args:
+        mean: Its mean.
+        std: Its standard deviation from set to set.
+    """
+
+    mean: float
+    std: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """Return the mean and standard deviation of two or more values."""
+        figures = torch.tensor(values, dtype=torch.float64)
+        return cls(float(figures.mean()), float(figures.std()))
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ± {self.std:.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How sets of pictures compare with the held-out ones.
+
+    Args:
+        distance: Frechet distance.
+        precision: Share of them in the region of the held-out pictures, k = 3.
+        recall: Share of the held-out pictures in their region, k = 3.
+        density: How densely they fill the balls of the held-out pictures, k = 5.
+        coverage: Share of these balls that they reach, k = 5.
+        nearest_ratio: Median distance to the nearest training picture by that to the nearest held-out one.
+    """
+
+    distance: Estimate
+    precision: Estimate
+    recall: Estimate
+    density: Estimate
+    coverage: Estimate
+    nearest_ratio: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class Fidelity:
-    """A distance between generated and held-out real pictures, with its floor.
+    """How generated pictures compare with held-out real ones, and how training pictures would in their place.
+
+    A generator that copies has a ``nearest_ratio`` near 0; one that memorises nothing, that of ``real`` or more.
 
     Args:
         network: The feature network's name.
-        distance: Mean Frechet distance of generated from held-out pictures.
-        distance_std: Its standard deviation over the sets of generated pictures.
-        floor: Mean Frechet distance of training from held-out pictures, at the same n.
-        floor_std: Its standard deviation over the sets of training pictures.
+        generated: Scores of generated pictures.
+        real: Scores of training pictures, at the same n.
         num_images: n, pictures in each set.
         num_sets: Sets of generated and of training pictures.
+        num_train: Other training pictures, among which the nearest is looked for.
         num_dims: Length of a feature vector.
         seed: Seed of the generated pictures and of the choice of training pictures.
     """
 
     network: str
-    distance: float
-    distance_std: float
-    floor: float
-    floor_std: float
+    generated: Scores
+    real: Scores
     num_images: int
     num_sets: int
+    num_train: int
     num_dims: int
     seed: int
 
+    @property
+    def distance(self) -> float:
+        """Mean Frechet distance of generated from held-out pictures."""
+        return self.generated.distance.mean
+
+    @property
+    def distance_std(self) -> float:
+        """Standard deviation of the distance from set to set."""
+        return self.generated.distance.std
+
+    @property
+    def floor(self) -> float:
+        """Mean Frechet distance of training from held-out pictures, at the same n."""
+        return self.real.distance.mean
+
+    @property
+    def floor_std(self) -> float:
+        """Standard deviation of the floor from set to set."""
+        return self.real.distance.std
+
     def __str__(self) -> str:
-        return (
-            f"FD({self.network}, {self.num_dims} dims, n={self.num_images}) "
-            f"{self.distance:.2f} ± {self.distance_std:.2f}; real against real {self.floor:.2f} ± {self.floor_std:.2f}"
+        titles = {
+            "distance": f"FD({self.network}, {self.num_dims} dims, n={self.num_images})",
+            **{name: f"{name} (k={MANIFOLD_K})" for name in ("precision", "recall")},
+            **{name: f"{name} (k={BALL_K})" for name in ("density", "coverage")},
+            "nearest_ratio": f"nearest of {self.num_train} training / of {self.num_images} held-out pictures",
+        }
+        return "\n".join(
+            f"{title} {getattr(self.generated, name)}; real against real {getattr(self.real, name)}"
+            for name, title in titles.items()
         )
 
 
@@ -102,17 +168,17 @@ class Yardstick:
     Args:
         network: The feature network's name.
         features: The feature network.
-        train: Training pictures, uint8 ``[n, 3, H, W]``, at least as many as held out.
+        train: Training pictures, uint8 ``[n, 3, H, W]``, more than held out; copies of any others go unseen.
         held_out: Held-out pictures, uint8 ``[n, 3, H, W]``.
         num_dims: Dimensions to keep; at most a quarter of the number of held-out pictures is used.
 
     Raises:
-        ValueError: If there are fewer than 8 held-out pictures, or fewer training pictures than held out.
+        ValueError: If there are fewer than 8 held-out pictures, or not more training pictures.
     """
 
     def __init__(self, network: str, features: Features, train: Tensor, held_out: Tensor, num_dims: int = 64) -> None:
-        if len(held_out) < 8 or len(train) < len(held_out):
-            raise ValueError(f"need 8 held-out pictures and as many to train on; got {len(held_out)} and {len(train)}")
+        if len(held_out) < 8 or len(train) <= len(held_out):
+            raise ValueError(f"need 8 held-out pictures and more to train on; got {len(held_out)} and {len(train)}")
         self.network, self._features = network, features
         raw = self._raw(held_out)
         num_dims = min(num_dims, raw.shape[1], len(held_out) // 4)
@@ -136,24 +202,22 @@ class Yardstick:
             raise ValueError(f"num_sets is 2 or more; got {num_sets}")
         count = len(self._held_out)
         fake = [self._generated(generator, seed, count, start=index * count) for index in range(num_sets)]
-        real = [self._chosen(seed, count, index) for index in range(num_sets)]
-        distances = [frechet_distance(features, self._held_out) for features in fake]
-        floors = [frechet_distance(features, self._held_out) for features in real]
+        real, rest = zip(*(self._divided(seed, count, index) for index in range(num_sets)), strict=True)
         return Fidelity(
             network=self.network,
-            distance=fmean(distances),
-            distance_std=stdev(distances),
-            floor=fmean(floors),
-            floor_std=stdev(floors),
+            generated=_compare(fake, rest, self._held_out),
+            real=_compare(real, rest, self._held_out),
             num_images=count,
             num_sets=num_sets,
+            num_train=len(rest[0]),
             num_dims=self._rotation.shape[1],
             seed=seed,
         )
 
-    def _chosen(self, seed: int, count: int, index: int) -> Tensor:
+    def _divided(self, seed: int, count: int, index: int) -> tuple[Tensor, Tensor]:
+        """Return ``count`` training pictures to stand for generated ones, and all the others."""
         order = torch.randperm(len(self._train), generator=make_rng(seed, "fidelity", index))
-        return self._train[order[:count]]
+        return self._train[order[:count]], self._train[order[count:]]
 
     @torch.inference_mode()
     def _generated(self, generator: Generator, seed: int, count: int, start: int) -> Tensor:
@@ -171,6 +235,21 @@ class Yardstick:
     def _project(self, raw: Tensor) -> Tensor:
         projected: Tensor = (raw @ self._rotation) / self._scale
         return projected
+
+
+def _compare(sets: Sequence[Tensor], train: Sequence[Tensor], held_out: Tensor) -> Scores:
+    """Score sets of features against the held-out ones, and each against the training pictures that go with it."""
+    manifolds = [precision_recall(held_out, each) for each in sets]
+    balls = [density_coverage(held_out, each) for each in sets]
+    pairs = list(zip(sets, train, strict=True))
+    return Scores(
+        distance=Estimate.of([frechet_distance(each, held_out) for each in sets]),
+        precision=Estimate.of([each.precision for each in manifolds]),
+        recall=Estimate.of([each.recall for each in manifolds]),
+        density=Estimate.of([each.density for each in balls]),
+        coverage=Estimate.of([each.coverage for each in balls]),
+        nearest_ratio=Estimate.of([nearest_ratio(each, others, held_out) for each, others in pairs]),
+    )
 
 
 def _square_root(matrix: Tensor) -> Tensor:

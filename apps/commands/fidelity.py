@@ -14,7 +14,9 @@ from ..yardsticks import yardstick
 
 @dataclass(frozen=True)
 class Options:
-    """Measure how far a generator's pictures are from held-out real ones.
+    """Measure how far a generator's pictures are from held-out real ones, and whether it copies what it learned from.
+
+    Each figure has beside it that of training pictures in the place of generated ones.
 
     Args:
         generator: A bundled name, or the path of a .safetensors file.
@@ -37,7 +39,7 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Print the distance and the real-against-real floor."""
+        """Print each figure and its real-against-real value."""
         generator = generators.load(self.generator, self.device)
         segmenter = segmenters.load(self.segmenter, self.device)
         train, held_out = pictures(self.data, generator.image_size[0], self.hold_out)

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandissect.fidelity import Yardstick, frechet_distance
-from gandissect.sampling import make_rng
+from gandissect.fidelity import Estimate, Yardstick, frechet_distance
+from gandissect.sampling import make_rng, sample_z
 from generators import PlantedGenerator
 
 
@@ -96,12 +96,84 @@ def test_the_unit_of_the_features_does_not_matter() -> None:
     assert math.isclose(plain.distance, scaled.distance, rel_tol=1e-4)
     dead = Yardstick("x", lambda images: torch.zeros(len(images), 5), train, held_out).measure(generator)
     assert (dead.distance, dead.floor) == (0, 0)
+    assert dead.generated == dead.real, "what the network does not see is no difference"
+    assert dead.generated.nearest_ratio == Estimate(1, 0)
 
 
 def test_too_few_pictures_or_sets_are_refused() -> None:
     pictures = _planted(8, 1, 20)
-    for train, held_out in ((pictures, pictures[:7]), (pictures[:9], pictures[:10])):
+    for train, held_out in ((pictures, pictures[:7]), (pictures[:9], pictures[:10]), (pictures[:9], pictures[:9])):
         with pytest.raises(ValueError, match="8 held-out pictures"):
             Yardstick("x", _blocks, train, held_out)
     with pytest.raises(ValueError, match="num_sets is 2 or more; got 1"):
         Yardstick("x", _blocks, pictures, pictures[:10]).measure(PlantedGenerator(16, 8), num_sets=1)
+
+
+class _Clouds:
+    """Smooth pictures, no two alike: each z is a map of 2 x 2 colours."""
+
+    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> torch.Tensor:
+        return sample_z(num_samples, 12, seed, start)
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.interpolate(torch.tanh(z.reshape(-1, 3, 2, 2)), 16, mode="bilinear")
+
+    def pictures(self, seed: int, count: int) -> torch.Tensor:
+        return ((self(self.sample_z(count, seed)) + 1) * 127.5).round().to(torch.uint8)
+
+
+class _Copier(_Clouds):
+    """Its samples are the 400 pictures of seed 1, again and again, in a stride of 7."""
+
+    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> torch.Tensor:
+        return _Clouds().sample_z(400, 1)[(torch.arange(start, start + num_samples) * 7 + seed) % 400]
+
+
+class _Bright(_Clouds):
+    """It makes those pictures only in which every colour is bright."""
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return super().__call__(z.abs())
+
+
+def test_copying_shows_in_the_nearest_ratio_and_in_nothing_else() -> None:
+    """Though far fewer pictures are held out than were learned from, and so most copies are of other pictures."""
+    yardstick = Yardstick("x", _blocks, _Clouds().pictures(1, 400), _Clouds().pictures(2, 80))
+    honest, copier = yardstick.measure(_Clouds(), seed=5), yardstick.measure(_Copier(), seed=5)
+    assert copier.num_train == 320, "those that stand for generated pictures are not among them"
+    assert copier.generated.nearest_ratio.mean < 0.1
+    assert honest.real == copier.real
+    assert 0.7 < honest.real.nearest_ratio.mean < 0.9, "320 are nearer than 80"
+    assert abs(honest.generated.nearest_ratio.mean - honest.real.nearest_ratio.mean) < 0.05
+    for name in ("distance", "precision", "recall", "density", "coverage"):
+        copied, real = getattr(copier.generated, name), getattr(copier.real, name)
+        assert abs(copied.mean - real.mean) < 3 * (copied.std + real.std), name
+
+
+def test_pictures_that_are_missing_cost_recall_and_coverage_but_neither_precision_nor_density() -> None:
+    yardstick = Yardstick("x", _blocks, _Clouds().pictures(1, 200), _Clouds().pictures(2, 80))
+    found = yardstick.measure(_Bright())
+    generated, real = found.generated, found.real
+    assert abs(generated.precision.mean - real.precision.mean) < generated.precision.std + real.precision.std
+    assert abs(generated.density.mean - real.density.mean) < generated.density.std + real.density.std
+    assert generated.recall.mean < 0.1 < 0.8 < real.recall.mean
+    assert generated.coverage.mean < 0.5 < 0.9 < real.coverage.mean
+
+
+def test_an_estimate_is_mean_and_standard_deviation() -> None:
+    """Of 1, 2, 6: mean 3, variance (4 + 1 + 9) / 2."""
+    found = Estimate.of([1.0, 2.0, 6.0])
+    assert found.mean == 3
+    assert math.isclose(found.std, math.sqrt(7))
+    assert str(found) == "3.00 ± 2.65"
+
+
+def test_every_figure_is_printed_beside_its_real_one() -> None:
+    found = Yardstick("thumbnail", _blocks, _planted(8, 1, 60), _planted(8, 2, 40)).measure(PlantedGenerator(16, 4))
+    assert (found.distance, found.distance_std) == (found.generated.distance.mean, found.generated.distance.std)
+    assert (found.floor, found.floor_std) == (found.real.distance.mean, found.real.distance.std)
+    lines = str(found).splitlines()
+    names = ("distance", "precision", "recall", "density", "coverage", "nearest_ratio")
+    assert len(lines) == len(names)
+    for line, name in zip(lines, names, strict=True):
+        assert line.endswith(f"{getattr(found.generated, name)}; real against real {getattr(found.real, name)}")
