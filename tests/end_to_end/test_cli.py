@@ -107,7 +107,7 @@ def test_a_folder_of_pictures_trains_a_generator(gandissect, tmp_path: Path) -> 
     for index in range(30):
         pixels = np.random.default_rng(index).integers(0, 256, (20, 24, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{index}.png")
-    options = ["--data", folder, "--out", tmp_path / "run", "--size", 16, "--width", 4, "--z-dim", 8]
+    options = ["dcgan", "--data", folder, "--out", tmp_path / "run", "--resolution", 16, "--width", 4, "--z-dim", 8]
     small = ["--batch-size", 8, "--images", 24, "--hold-out", 0.3, "--device", "cpu"]
     status, output, error = gandissect("train", "generator", *options, *small)
     assert status == 0, error
@@ -132,8 +132,8 @@ BAD = {
     "missing file": (("sample", "--generator", "absent.safetensors"), "absent.safetensors"),
     "corrupt file": (("sample", "--generator", "CORRUPT"), "corrupt.safetensors"),
     "no dissection": (("report", "--dissection", "CORRUPT"), "corrupt.safetensors"),
-    "no pictures": (("train", "generator", "--data", "absent", "--out", "OUT"), "absent"),
-    "unknown loss": (("train", "generator", "--data", "scenes:8", "--loss", "hing", "--out", "OUT"), "hinge"),
+    "no pictures": (("train", "generator", "dcgan", "--data", "absent", "--out", "OUT"), "absent"),
+    "unknown loss": (("train", "generator", "dcgan", "--data", "scenes:8", "--loss", "hing", "--out", "OUT"), "hinge"),
     "device": (("sample", "--generator", "PLANTED", "--device", "gpu"), "device 'gpu'"),
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from gandissect import sampling
 from generators.training import GANSettings, GANTask, gan, train_generator
 from generators.training.gan import calibrate_batch_norm
 
-TINY = GANSettings(size=16, width=4, z_dim=6, batch_size=8, images=8 * 12, bf16=False)
+TINY = GANSettings(resolution=16, width=4, z_dim=6, batch_size=8, images=8 * 12, bf16=False)
 
 
 class Remembers:
@@ -80,7 +80,11 @@ def test_the_gradient_penalty_weighs_ten(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_no_two_uses_of_a_step_share_their_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    task, streams = _task(loss="wgan-gp"), []
+    """The average of w is taken of the very latent vectors that the generator is trained on; nothing else repeats."""
+    task, streams, trained, observed = _task(loss="wgan-gp"), [], [], []
+    forward = task.network.forward
+    monkeypatch.setattr(task.network, "forward", lambda z, *more: trained.append(z) or forward(z, *more))
+    monkeypatch.setattr(task.network, "observe", observed.append)
 
     def remember(seed: int, *stream: str | int) -> torch.Generator:
         streams.append((seed, *stream))
@@ -91,31 +95,34 @@ def test_no_two_uses_of_a_step_share_their_random_numbers(monkeypatch: pytest.Mo
     for step in range(2):
         task.step(step)
     assert len(streams) > 12
-    assert len(set(streams)) == len(streams)
+    assert len({stream for stream in streams if stream[1] != "z-generator"}) == len(streams) - 2 * 2
+    assert all(torch.equal(z, seen) for z, seen in zip(trained[1::2], observed, strict=True))
 
 
 def test_the_average_begins_near_the_generator_and_then_lags_behind() -> None:
     """The half-life is a twentieth of the images seen until it reaches its own."""
     for step, half_life in ((0, 0.05 * 8), (7, 0.05 * 64), (1000, 100.0)):
         task = _task(ema_half_life=100.0, images=10**6)
-        before = task.average.output[0].weight.clone()
+        before = task.average.generator.output[0].weight.clone()
         task.step(step)
         kept = 0.5 ** (8 / half_life)
         expected = kept * before + (1 - kept) * task.generator.output[0].weight
-        torch.testing.assert_close(task.average.output[0].weight, expected, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(task.average.generator.output[0].weight, expected, rtol=1e-4, atol=1e-7)
 
 
 def test_a_snapshot_is_the_average_with_statistics_of_its_own(tmp_path: Path) -> None:
     task = _task()
     for step in range(3):
         task.step(step)
-    expected = deepcopy(task.average)
+    expected = deepcopy(task.average.generator)
     calibrate_batch_norm(expected, task.settings.seed)
     task.snapshot(tmp_path, 24)
     found = generators.load(tmp_path / "generator.safetensors", device="cpu").state_dict()
     for name, value in expected.state_dict().items():
         torch.testing.assert_close(found[name], value.to(torch.float16).to(value.dtype) if value.ndim else value)
-    assert not torch.allclose(found["layer1.1.running_var"], task.average.state_dict()["layer1.1.running_var"])
+    assert not torch.allclose(
+        found["layer1.1.running_var"], task.average.generator.state_dict()["layer1.1.running_var"]
+    )
 
 
 def test_calibrating_again_changes_nothing_and_leaves_the_momentum() -> None:

@@ -18,10 +18,13 @@ from torch.nn import functional
 import generators
 from generators.training import GANSettings, GANTask, train_generator
 from generators.training.augmentation import POLICIES, cutout, diff_augment, translation
+from generators.training.draws import Draws
 from generators.training.gan import calibrate_batch_norm
 from generators.training.losses import LOSSES, gradient_penalty, r1_penalty
 
-TINY = GANSettings(size=16, width=4, z_dim=6, batch_size=8, images=8 * 12, r1_gamma=0.1, r1_every=3, decay_from=0.5)
+TINY = GANSettings(
+    resolution=16, width=4, z_dim=6, batch_size=8, images=8 * 12, r1_gamma=0.1, r1_every=3, decay_from=0.5
+)
 
 
 class Noise:
@@ -37,6 +40,10 @@ class Noise:
         flips = torch.rand(len(indices), generator=rng) < 0.5
         images = torch.stack([p.flip(2) if f else p for p, f in zip(pictures, flips, strict=True)])
         return SimpleNamespace(images=images.to(torch.uint8))
+
+
+def _draws(seed: int, total: int) -> Draws:
+    return Draws(torch.Generator().manual_seed(seed), total)
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:
@@ -122,7 +129,7 @@ def test_other_settings_or_a_damaged_checkpoint_are_refused(tmp_path: Path) -> N
 
 def test_pictures_of_another_size_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="16 px; the GAN makes 32 px"):
-        train_generator(replace(TINY, size=32), Noise(), tmp_path)
+        train_generator(replace(TINY, resolution=32), Noise(), tmp_path)
 
 
 def test_divergence_stops_the_run_with_the_step(tmp_path: Path) -> None:
@@ -172,15 +179,15 @@ def test_penalties_of_a_linear_discriminator_are_known() -> None:
     real, fake = torch.randn(2, 5, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     norm = weight.norm()
     assert torch.allclose(r1_penalty(discriminator, real), norm**2 / 2)
-    assert torch.allclose(gradient_penalty(discriminator, real, fake, torch.Generator()), (norm - 1) ** 2)
+    assert torch.allclose(gradient_penalty(discriminator, real, fake, _draws(0, 5)), (norm - 1) ** 2)
 
 
 def test_augmentation_is_differentiable_and_follows_its_seed() -> None:
     images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)).mul(2).sub(1).requires_grad_(True)
-    once = diff_augment(images, tuple(POLICIES), torch.Generator().manual_seed(5))
-    again = diff_augment(images, tuple(POLICIES), torch.Generator().manual_seed(5))
+    once = diff_augment(images, tuple(POLICIES), _draws(5, 4))
+    again = diff_augment(images, tuple(POLICIES), _draws(5, 4))
     assert torch.equal(once, again)
-    assert not torch.equal(once, diff_augment(images, tuple(POLICIES), torch.Generator().manual_seed(6)))
+    assert not torch.equal(once, diff_augment(images, tuple(POLICIES), _draws(6, 4)))
     (gradient,) = torch.autograd.grad(once.square().sum(), images)
     assert gradient.isfinite().all()
     assert gradient.abs().sum() > 0
@@ -188,7 +195,7 @@ def test_augmentation_is_differentiable_and_follows_its_seed() -> None:
 
 def test_translation_moves_whole_pixels_and_brings_zeros() -> None:
     images = torch.rand(50, 3, 16, 16, generator=torch.Generator().manual_seed(0)) + 0.1
-    moved = translation(images, torch.Generator().manual_seed(1))
+    moved = translation(images, _draws(1, 50))
     padded = functional.pad(images, (2, 2, 2, 2))
     seen = set()
     for image, result in zip(padded, moved, strict=True):
@@ -199,7 +206,7 @@ def test_translation_moves_whole_pixels_and_brings_zeros() -> None:
 
 
 def test_cutout_zeroes_one_square_of_half_the_size() -> None:
-    kept = cutout(torch.ones(60, 3, 16, 16), torch.Generator().manual_seed(1)).mean(dim=1)
+    kept = cutout(torch.ones(60, 3, 16, 16), _draws(1, 60)).mean(dim=1)
     for mask in kept:
         rows, columns = (mask == 0).any(dim=1), (mask == 0).any(dim=0)
         assert mask.unique().tolist() in ([0.0, 1.0], [1.0])
