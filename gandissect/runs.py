@@ -77,6 +77,7 @@ def train(
     num_steps: int,
     snapshot_every: int,
     checkpoint_every: int,
+    writes: bool = True,
 ) -> Path:
     """Train a task to ``num_steps`` steps in all, from the folder's checkpoint if it has one.
 
@@ -87,6 +88,7 @@ def train(
         num_steps: Steps in all, 1 or more; those already done count.
         snapshot_every: Steps between snapshots; one is always made at the end.
         checkpoint_every: Steps between checkpoints; one is always written at the end and on Ctrl-C.
+        writes: Whether this process writes the folder; of several that share a training only one does.
 
     Returns:
         The folder.
@@ -97,18 +99,18 @@ def train(
     """
     if min(num_steps, snapshot_every, checkpoint_every) < 1:
         raise ValueError("num_steps, snapshot_every and checkpoint_every are 1 or more")
-    run = _Run(task, Path(folder), settings)
+    run = _Run(task, Path(folder), settings, writes)
     run.resume()
     total = num_steps * task.images_per_step
-    bar = tqdm(total=total, initial=run.images, unit="image", unit_scale=True, smoothing=0.05)
+    bar = tqdm(total=total, initial=run.images, unit="image", unit_scale=True, smoothing=0.05, disable=not writes)
     with bar, _deferred_interrupt() as interrupted:
         while run.steps_done < num_steps:
             run.advance()
             bar.update(task.images_per_step)
             last = run.steps_done == num_steps
-            if last or run.steps_done % snapshot_every == 0:
+            if writes and (last or run.steps_done % snapshot_every == 0):
                 run.snapshot()
-            if last or interrupted.is_set() or run.steps_done % checkpoint_every == 0:
+            if writes and (last or interrupted.is_set() or run.steps_done % checkpoint_every == 0):
                 run.save()
             if interrupted.is_set():
                 raise KeyboardInterrupt
@@ -118,8 +120,8 @@ def train(
 class _Run:
     """The folder of a run and how far it has come."""
 
-    def __init__(self, task: Trainable, folder: Path, settings: Mapping[str, Any]) -> None:
-        self.task, self.folder, self.settings = task, folder, dict(settings)
+    def __init__(self, task: Trainable, folder: Path, settings: Mapping[str, Any], writes: bool) -> None:
+        self.task, self.folder, self.settings, self._writes = task, folder, dict(settings), writes
         self.steps_done, self.seconds = 0, 0.0
         self._sums: dict[str, float] = {}
         self._summed = 0
@@ -144,7 +146,8 @@ class _Run:
                 f"{self.folder} holds a run with other settings ({_difference(found, self.settings)}); "
                 "give another folder, or the settings of that run to resume it"
             )
-        write_json(known, self.settings)
+        if self._writes:
+            write_json(known, self.settings)
         if self._checkpoint.exists():
             state = _load_checkpoint(self._checkpoint)
             try:
@@ -154,6 +157,8 @@ class _Run:
             self.steps_done, self.seconds = state["steps_done"], state["seconds"]
             self._sums, self._summed = state["sums"], state["summed"]
             logger.info("resumed %s at step %d", self.folder, self.steps_done)
+        if not self._writes:
+            return
         self._drop_metrics_after(self.steps_done)
         self._writer = _tensorboard(self.folder)  # it writes into the folder, so not before that is known to be ours
 
@@ -180,7 +185,7 @@ class _Run:
             torch.save(state | {"sums": self._sums, "summed": self._summed}, temporary)
 
     def _log(self, figures: Mapping[str, float]) -> None:
-        if not figures:
+        if not (figures and self._writes):
             return
         line = {"step": self.steps_done, "images": self.images, "seconds": round(self.seconds, 3), **figures}
         with self._metrics.open("a", encoding="utf-8") as file:

@@ -2,7 +2,8 @@
 
 The image is ``stage_n(... stage_1(input(z)))``. Each stage but the last is a *layer*: its output is what
 `head` returns, and what `tail` continues from. Splitting the chain changes no operation, so
-``tail(head(z, layer), layer, z)`` equals ``G(z)`` bit for bit.
+``tail(head(z, layer), layer, z)`` equals ``G(z)`` bit for bit. What stages need besides the output of the one
+before, such as styles, is their *context*; it is made of the latent vectors anew in each call.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class LayeredGenerator(nn.Module):
 
     architecture: str
     """The name under which the hub knows this family."""
+    beside: frozenset[str] = frozenset()
+    """Children that are no stages."""
 
     def __init__(self, z_dim: int, settings: Mapping[str, Any]) -> None:
         super().__init__()
@@ -49,6 +52,15 @@ class LayeredGenerator(nn.Module):
     def input(self, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch unit h w"]:
         """Return what the first stage is given for latent vectors ``[batch, z_dim]``."""
         return z[:, :, None, None]
+
+    def context(self, z: Float[Tensor, "batch z"]) -> Any:  # noqa: ARG002
+        """Return what every stage is given besides the output of the one before; here nothing."""
+        return None
+
+    def stage(self, index: int, x: Tensor, context: Any) -> Tensor:  # noqa: ARG002
+        """Return the output of one stage for the output of the one before."""
+        output: Tensor = self._stages[index][1](x)
+        return output
 
     @property
     def layers(self) -> Mapping[str, LayerInfo]:
@@ -66,11 +78,12 @@ class LayeredGenerator(nn.Module):
         """What each stage returns for one sample, found by running a copy, so that this one stays as it is."""
         unhooked = {id(module._forward_hooks): OrderedDict() for module in self.modules()}  # those of an open trace
         chain = deepcopy(self, unhooked).eval()
-        x = chain.input(torch.zeros(1, self.z_dim, device=self.device))
+        z = torch.zeros(1, self.z_dim, device=self.device)
         shapes = {}
         with torch.no_grad():
-            for name, stage in chain._stages:
-                x = stage(x)
+            x, context = chain.input(z), chain.context(z)
+            for index, (name, _) in enumerate(chain._stages):
+                x = chain.stage(index, x, context)
                 shapes[name] = LayerInfo(*x.shape[1:])
         return shapes
 
@@ -109,7 +122,8 @@ class LayeredGenerator(nn.Module):
         Raises:
             ValueError: If ``z`` has another shape or holds no floating-point numbers.
         """
-        return self._run(self._start(z), 0, len(self._stages))
+        latent = self._checked(z)
+        return self.run(self.input(latent), self.context(latent), 0, len(self._stages))
 
     def head(self, z: Tensor, layer: str) -> Float[Tensor, "batch unit h w"]:
         """Return the activations of a layer.
@@ -125,7 +139,8 @@ class LayeredGenerator(nn.Module):
             KeyError: If there is no such layer.
             ValueError: If ``z`` has another shape.
         """
-        return self._run(self._start(z), 0, self._position(layer) + 1)
+        stop, latent = self._position(layer) + 1, self._checked(z)
+        return self.run(self.input(latent), self.context(latent), 0, stop)
 
     def tail(self, activation: Tensor, layer: str, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
         """Return the images that a layer's activations lead to.
@@ -147,27 +162,34 @@ class LayeredGenerator(nn.Module):
         expected = (len(z), info.units, info.height, info.width)
         if tuple(activation.shape) != expected:
             raise ValueError(f"{layer!r} has activations {expected} for {len(z)} z; got {tuple(activation.shape)}")
-        return self._run(self._placed(activation), position + 1, len(self._stages))
+        context = self.context_after(self._checked(z), position)
+        return self.run(self._placed(activation), context, position + 1, len(self._stages))
+
+    def context_after(self, z: Tensor, position: int) -> Any:  # noqa: ARG002
+        """Return the context as it is after the stage of that position; here the same everywhere."""
+        return self.context(z)
+
+    def run(self, x: Tensor, context: Any, start: int, stop: int) -> Tensor:
+        """Return the output of stage ``stop - 1`` when stage ``start`` is given ``x``."""
+        for index in range(start, stop):
+            x = self.stage(index, x, context)
+        return x
 
     @property
     def _stages(self) -> list[tuple[str, nn.Module]]:
-        return list(self.named_children())
+        return [(name, child) for name, child in self.named_children() if name not in self.beside]
 
     def _position(self, layer: str) -> int:
         return lookup({name: index for index, (name, _) in enumerate(self._stages[:-1])}, layer, "layer")
 
-    def _start(self, z: Tensor) -> Tensor:
+    def _checked(self, z: Tensor) -> Tensor:
+        """Return latent vectors on the generator's device."""
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"{self.name} takes z of shape [batch, {self.z_dim}]; got {list(z.shape)}")
-        return self.input(self._placed(z))
+        return self._placed(z)
 
     def _placed(self, x: Tensor) -> Tensor:
         """Return a tensor on the generator's device; float64, which numpy makes, becomes float32."""
         if not x.is_floating_point():
             raise ValueError(f"{self.name} takes float32 numbers; got {x.dtype}")
         return x.to(self.device, torch.float32 if x.dtype == torch.float64 else x.dtype)
-
-    def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
-        for _, stage in self._stages[start:stop]:
-            x = stage(x)
-        return x

@@ -17,9 +17,14 @@ from gandissect.names import lookup, unknown
 from .base import LayeredGenerator
 from .dcgan import DCGAN
 from .planted import PlantedGenerator
+from .progan import ProGAN
+from .stylegan import StyleGAN
+from .stylegan2 import StyleGAN2
 
 FORMAT, VERSION = "gandissect-generator", 1
-ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {cls.architecture: cls for cls in (DCGAN, PlantedGenerator)}
+ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
+    cls.architecture: cls for cls in (DCGAN, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2)
+}
 SHELF = Shelf(Path(__file__).parent, "generator")
 names, card = SHELF.names, SHELF.card
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +12,23 @@ import tyro
 
 import segmenters
 from generators import LayeredGenerator
-from generators.training import GANSettings, train_generator
+from generators.training import RECIPES, train_generator
 
 from ..data import pictures
 from ..yardsticks import yardstick
 
 
+Settings = tyro.extras.subcommand_type_from_defaults(
+    dict(RECIPES), descriptions={name: f"Train a {name}." for name in RECIPES}, prefix_names=False
+)
+
+
+@tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
 @dataclass(frozen=True)
 class Options:
     """Train a GAN on a folder of pictures, or on rendered scenes; run it again to continue where it stopped.
+
+    The architecture comes first: gandissect train generator progan --data FOLDER --out runs/mine.
 
     Args:
         data: What to learn from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT.
@@ -36,7 +44,7 @@ class Options:
 
     data: tuple[str, ...]
     out: Path
-    settings: Annotated[GANSettings, tyro.conf.OmitArgPrefixes] = field(default_factory=GANSettings)
+    settings: Annotated[Settings, tyro.conf.OmitArgPrefixes]
     hold_out: float = 0.05
     segmenter: str | None = None
     snapshot_images: int = 50_000
@@ -46,20 +54,26 @@ class Options:
 
     def run(self) -> None:
         """Train, and print the path of the generator."""
-        source, held_out = pictures(self.data, self.settings.size, self.hold_out)
+        source, held_out = pictures(self.data, self.settings.resolution, self.hold_out)
         evaluate = None
         if self.segmenter is not None:
             measure = yardstick(segmenters.load(self.segmenter, self.device), source, held_out)
 
             def evaluate(generator: LayeredGenerator) -> Mapping[str, float]:
                 found = measure.measure(generator)
-                return {"distance": found.distance, "distance_floor": found.floor}
+                return {
+                    "distance": found.distance,
+                    "distance_floor": found.floor,
+                    "nearest_ratio": found.generated.nearest_ratio.mean,
+                    "nearest_ratio_real": found.real.nearest_ratio.mean,
+                }
 
         path = train_generator(
             self.settings,
             source,
             self.out,
             evaluate=evaluate,
+            held_out=held_out,
             snapshot_images=self.snapshot_images,
             checkpoint_images=self.checkpoint_images,
             device=self.device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .gan import GANSettings, GANTask, Pictures, train_generator
+from .gan import GANTask, Pictures, train_generator
+from .recipes import RECIPES, GANSettings
 
-__all__ = ["GANSettings", "GANTask", "Pictures", "train_generator"]
+__all__ = ["RECIPES", "GANSettings", "GANTask", "Pictures", "train_generator"]

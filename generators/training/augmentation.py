@@ -15,23 +15,25 @@ from torch.nn import functional
 
 from gandissect.names import lookup
 
+from .draws import Draws
 
-def color(images: Tensor, rng: torch.Generator) -> Tensor:
+
+def color(images: Tensor, draws: Draws) -> Tensor:
     """Shift brightness by up to 0.5, scale saturation by up to 2 and contrast by 0.5 to 1.5."""
-    shift = _uniform(images, rng) - 0.5
+    shift = _uniform(images, draws) - 0.5
     images = images + shift
     grey = images.mean(dim=1, keepdim=True)
-    images = torch.lerp(grey, images, 2 * _uniform(images, rng))
+    images = torch.lerp(grey, images, 2 * _uniform(images, draws))
     middle = images.mean(dim=(1, 2, 3), keepdim=True)
-    return torch.lerp(middle, images, _uniform(images, rng) + 0.5)
+    return torch.lerp(middle, images, _uniform(images, draws) + 0.5)
 
 
-def translation(images: Tensor, rng: torch.Generator) -> Tensor:
+def translation(images: Tensor, draws: Draws) -> Tensor:
     """Move each image by up to an eighth of its size; zeros come in at the border."""
     height, width = images.shape[2:]
     reach_y, reach_x = height // 8, width // 8
-    dy = torch.randint(0, 2 * reach_y + 1, (len(images), 1), generator=rng)
-    dx = torch.randint(0, 2 * reach_x + 1, (len(images), 1), generator=rng)
+    dy = draws.integers(0, 2 * reach_y + 1, 1)
+    dx = draws.integers(0, 2 * reach_x + 1, 1)
     rows = (dy + torch.arange(height)).to(images.device)[:, None, :, None]
     columns = (dx + torch.arange(width)).to(images.device)[:, None, None, :]
     padded = functional.pad(images, (reach_x, reach_x, reach_y, reach_y))
@@ -39,11 +41,11 @@ def translation(images: Tensor, rng: torch.Generator) -> Tensor:
     return padded.gather(3, columns.expand(-1, images.shape[1], height, -1))
 
 
-def cutout(images: Tensor, rng: torch.Generator) -> Tensor:
+def cutout(images: Tensor, draws: Draws) -> Tensor:
     """Set a square of half the image's size to zero, anywhere, also partly outside."""
     height, width = images.shape[2:]
-    top = torch.randint(-(height // 4), height - height // 4 + 1, (len(images), 1, 1), generator=rng)
-    left = torch.randint(-(width // 4), width - width // 4 + 1, (len(images), 1, 1), generator=rng)
+    top = draws.integers(-(height // 4), height - height // 4 + 1, 1, 1)
+    left = draws.integers(-(width // 4), width - width // 4 + 1, 1, 1)
     rows, columns = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]
     inside_rows = (rows >= top) & (rows < top + height // 2)
     inside_columns = (columns >= left) & (columns < left + width // 2)
@@ -51,7 +53,7 @@ def cutout(images: Tensor, rng: torch.Generator) -> Tensor:
     return images * kept.to(images.device, images.dtype)
 
 
-POLICIES: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+POLICIES: dict[str, Callable[[Tensor, Draws], Tensor]] = {
     "color": color,
     "translation": translation,
     "cutout": cutout,
@@ -59,13 +61,13 @@ POLICIES: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
 """The policies by name."""
 
 
-def diff_augment(images: Tensor, policies: Sequence[str], rng: torch.Generator) -> Tensor:
+def diff_augment(images: Tensor, policies: Sequence[str], draws: Draws) -> Tensor:
     """Apply policies one after the other.
 
     Args:
         images: float ``[batch, 3, H, W]`` in [-1, 1].
         policies: Names from `POLICIES`.
-        rng: Draws every number.
+        draws: Draws every number.
 
     Raises:
         KeyError: If there is no such policy.
@@ -73,9 +75,9 @@ def diff_augment(images: Tensor, policies: Sequence[str], rng: torch.Generator) 
     Source: Zhao et al. 2020, Sec. 3.
     """
     for name in policies:
-        images = lookup(POLICIES, name, "augmentation")(images, rng)
+        images = lookup(POLICIES, name, "augmentation")(images, draws)
     return images
 
 
-def _uniform(images: Tensor, rng: torch.Generator) -> Tensor:
-    return torch.rand(len(images), 1, 1, 1, generator=rng).to(images.device, images.dtype)
+def _uniform(images: Tensor, draws: Draws) -> Tensor:
+    return draws.uniform(1, 1, 1).to(images.device, images.dtype)

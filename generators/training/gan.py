@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +20,19 @@ from torchvision.utils import save_image
 
 from gandissect.devices import resolve_device
 from gandissect.files import atomic_path
-from gandissect.names import lookup
 from gandissect.runs import ema_decay, ema_update, train
 from gandissect.sampling import make_rng
 
 from ..base import LayeredGenerator
-from ..dcgan import DCGAN, DCGANDiscriminator
+from ..blocks import MinibatchStd
 from ..hub import save
-from .augmentation import POLICIES, diff_augment
-from .losses import LOSSES, gradient_penalty, r1_penalty
+from .augmentation import diff_augment
+from .draws import Draws
+from .growth import Growth, growth_at, shrink
+from .losses import LOSSES, drift, gradient_penalty, r1_penalty
+from .networks import TrainedGenerator, build, sizes_of
+from .processes import Processes
+from .recipes import GANSettings
 
 Evaluate = Callable[[LayeredGenerator], Mapping[str, float]]
 
@@ -46,180 +50,179 @@ class Pictures(Protocol):
         """Return an object whose ``images`` are uint8 ``[batch, 3, size, size]``, randomly cropped and flipped."""
 
 
-@dataclass(frozen=True, slots=True)
-class GANSettings:
-    """How a GAN is trained.
-
-    Args:
-        size: Height and width of an image.
-        width: Units of the generator's last and the discriminator's first layer.
-        z_dim: Length of a latent vector.
-        seed: Seed of everything random.
-        batch_size: Images a step.
-        images: Real images shown in all, repetitions counted.
-        learning_rate: Of Adam, for both networks.
-        beta1: Adam's first decay.
-        beta2: Adam's second decay.
-        loss: ``logistic`` (non-saturating), ``hinge`` or ``wgan-gp``.
-        r1_gamma: Weight of the R1 penalty; 0 is none.
-        r1_every: Steps between R1 penalties (each is scaled up by as much).
-        augmentation: DiffAugment policies, in order.
-        ema_half_life: Images after which the averaged generator has forgotten half.
-        decay_from: Share of the training after which the learning rate falls linearly to zero; 1 keeps it.
-        bf16: Compute in bfloat16 where that is safe.
-
-    Raises:
-        ValueError: If a number is out of range.
-        KeyError: If a loss or policy is unknown.
-    """
-
-    size: int = 64
-    width: int = 64
-    z_dim: int = 128
-    seed: int = 0
-    batch_size: int = 64
-    images: int = 1_000_000
-    learning_rate: float = 2e-4
-    beta1: float = 0.5
-    beta2: float = 0.999
-    loss: Literal["logistic", "hinge", "wgan-gp"] = "logistic"
-    r1_gamma: float = 0.0
-    r1_every: int = 16
-    augmentation: tuple[str, ...] = ("color", "translation")
-    ema_half_life: float = 10_000.0
-    decay_from: float = 1.0
-    bf16: bool = True
-
-    def __post_init__(self) -> None:
-        if min(self.batch_size, self.images, self.r1_every) < 1 or not (
-            0 < self.learning_rate < math.inf and 0 < self.ema_half_life < math.inf
-        ):
-            raise ValueError(f"counts are 1 or more, learning rate and half-life positive; got {self}")
-        if not 0 <= self.decay_from <= 1:
-            raise ValueError(f"decay_from is between 0 and 1; got {self.decay_from}")
-        if not (0 <= self.r1_gamma < math.inf and 0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
-            raise ValueError(f"r1_gamma is 0 or more, beta1 and beta2 from 0 to below 1; got {self}")
-        lookup(LOSSES, self.loss, "loss")
-        for policy in self.augmentation:
-            lookup(POLICIES, policy, "augmentation")
-
-    @property
-    def num_steps(self) -> int:
-        """Steps in all."""
-        return -(-self.images // self.batch_size)
-
-
 class GANTask:
     """A generator, a discriminator and their optimizers.
 
     Args:
         settings: How to train.
-        source: Real pictures of the settings' size.
-        evaluate: Called with the averaged generator at each snapshot; its figures are logged.
+        source: Real pictures of the settings' resolution.
+        evaluate: Called with the averaged generator at each snapshot of full size; its figures are logged, and the
+            snapshot with the least ``distance`` is kept as ``best.safetensors``.
+        held_out: Pictures that are never learned from; how much less real the discriminator finds them is logged.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        ValueError: If the pictures have another size.
+        ValueError: If the pictures have another size, or are fewer than a batch.
     """
 
     def __init__(
-        self, settings: GANSettings, source: Pictures, evaluate: Evaluate | None = None, device: str = "auto"
+        self,
+        settings: GANSettings,
+        source: Pictures,
+        evaluate: Evaluate | None = None,
+        held_out: Pictures | None = None,
+        device: str = "auto",
     ) -> None:
-        if source.size != settings.size:
-            raise ValueError(f"the pictures of {source.name!r} are {source.size} px; the GAN makes {settings.size} px")
-        self.settings, self.source, self.evaluate = settings, source, evaluate
-        self.device = resolve_device(device)
+        _check_pictures(settings, source)
+        self.settings, self.source, self.evaluate, self.held_out = settings, source, evaluate, held_out
+        self.processes = Processes(resolve_device(device))
+        self.device = self.processes.device
+        self.rows = self.processes.rows(settings.batch_size, MinibatchStd.GROUP)
         self.images_per_step = settings.batch_size
         self.loss = LOSSES[settings.loss]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(make_rng(settings.seed, "weights").initial_seed())
-            generator = DCGAN(settings.size, settings.width, settings.z_dim)
-            discriminator = DCGANDiscriminator(settings.size, settings.width)
-        self.generator = self._place(generator)
+            generator, discriminator = (self.processes.synchronised(network) for network in build(settings))
+        self.sizes = sizes_of(settings)
+        self.network: TrainedGenerator = self._place(generator)
         self.discriminator = self._place(discriminator)
-        self.average = deepcopy(self.generator).eval().requires_grad_(False)
-        adam = partial(torch.optim.Adam, lr=settings.learning_rate, betas=(settings.beta1, settings.beta2))
-        self.generator_optimizer = adam(self.generator.parameters())
+        self.average = deepcopy(self.network).eval().requires_grad_(False)
+        adam = partial(
+            torch.optim.Adam,
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            fused=self.device.type in {"cpu", "cuda"},
+        )
+        self.generator_optimizer = adam(self.network.parameters())
         self.discriminator_optimizer = adam(self.discriminator.parameters())
+        self._generate = self.processes.connected(self.network)
+        self._discriminate = self.processes.connected(self.discriminator)
+        self.best = math.inf
+        self._resident: Tensor | None = None
+
+    @property
+    def generator(self) -> LayeredGenerator:
+        """The generator that is trained."""
+        return self.network.generator
+
+    def growth(self, images_seen: int) -> Growth:
+        """Return how far the networks have grown after so many images."""
+        return growth_at(images_seen, self.sizes, self.settings.hold_images, self.settings.fade_images)
 
     def step(self, index: int) -> dict[str, float]:
         """Train the discriminator, then the generator, on one batch; return their losses and mean logits."""
-        self._schedule(index)
-        figures = self._discriminator_step(index) | self._generator_step(index)
+        growth = self.growth(index * self.settings.batch_size)
+        self._schedule(index, growth)
+        figures = self.processes.means(self._discriminator_step(index, growth) | self._generator_step(index, growth))
         half_life = min(self.settings.ema_half_life, 0.05 * (index + 1) * self.settings.batch_size)
-        ema_update(self.average, self.generator, ema_decay(half_life, self.settings.batch_size))
+        ema_update(self.average, self.network, ema_decay(half_life, self.settings.batch_size))
         return figures
 
     def state_dict(self) -> dict[str, Any]:
-        """Return both networks, the average, and both optimizers."""
-        return {name: part.state_dict() for name, part in self._parts.items()}
+        """Return both networks, the average, both optimizers, and the least distance so far."""
+        return {name: part.state_dict() for name, part in self._parts.items()} | {"best": self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
+        self.best = float(state["best"])
 
     def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
         """Write the averaged generator and a grid of 64 samples of a fixed seed, and evaluate it."""
-        generator = deepcopy(self.average)
+        growth = self.growth(images_seen)
+        generator = self.average.grown(growth.size)
         calibrate_batch_norm(generator, self.settings.seed)
         facts = {"images_seen": images_seen, "data": self.source.name, "settings": asdict(self.settings)}
         save(generator, folder / "generator.safetensors", facts)
         with atomic_path(folder / f"samples-{images_seen:08d}.png") as temporary, torch.inference_mode():
             images = generator(generator.sample_z(64, seed=1))
             save_image(images, temporary, nrow=8, normalize=True, value_range=(-1, 1), format="png")
-        return dict(self.evaluate(generator)) if self.evaluate is not None else {}
+        figures = {} if self.held_out is None else self._overfitting(growth)
+        if self.evaluate is not None and growth == Growth(self.settings.resolution, 1.0):
+            figures |= self.evaluate(generator)
+        if (distance := figures.get("distance", math.inf)) < self.best:
+            self.best = distance
+            save(generator, folder / "best.safetensors", facts | {"distance": distance})
+        return figures
 
     @property
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         return {
-            "generator": self.generator,
+            "generator": self.network,
             "discriminator": self.discriminator,
             "average": self.average,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
 
-    def _discriminator_step(self, index: int) -> dict[str, float]:
+    def _discriminator_step(self, index: int, growth: Growth) -> dict[str, Tensor]:
         settings = self.settings
-        real = self._real(index)
-        with torch.no_grad(), self._autocast():
-            fake = self.generator(self._z(index, "z-discriminator"))
-        real = diff_augment(real, settings.augmentation, self._rng("augment-real", index))
-        fake = diff_augment(fake.float(), settings.augmentation, self._rng("augment-fake", index))
-        real_logits, fake_logits = self._logits(real), self._logits(fake)
+        real = shrink(self._real(index), growth)
+        with torch.no_grad():
+            fake = self._fake(self.network, index, growth, "discriminator")
+        real = diff_augment(real, settings.augmentation, self._draws("augment-real", index))
+        fake = diff_augment(fake, settings.augmentation, self._draws("augment-fake", index))
+        judge = partial(_judged, self._discriminate, growth=growth)
+        with self._autocast():
+            real_logits, fake_logits = judge(real).float(), judge(fake).float()
         loss = self.loss.discriminator(real_logits, fake_logits)
         if self.loss.penalty_weight:
-            penalty = gradient_penalty(self.discriminator, real, fake, self._rng("penalty", index))
-            loss = loss + self.loss.penalty_weight * penalty
+            penalty = gradient_penalty(judge, real, fake, self._draws("penalty", index))
+            loss = loss + self.loss.penalty_weight * penalty + self.loss.drift_weight * drift(real_logits)
         if settings.r1_gamma and index % settings.r1_every == 0:
-            loss = loss + settings.r1_gamma * settings.r1_every * r1_penalty(self.discriminator, real)
+            loss = loss + settings.r1_gamma * settings.r1_every * r1_penalty(judge, real)
         self._descend(self.discriminator_optimizer, loss)
-        return {
-            "loss_discriminator": loss.item(),
-            "logit_real": real_logits.mean().item(),
-            "logit_fake": fake_logits.mean().item(),
-        }
+        return {"loss_discriminator": loss, "logit_real": real_logits.mean(), "logit_fake": fake_logits.mean()}
 
-    def _generator_step(self, index: int) -> dict[str, float]:
+    def _generator_step(self, index: int, growth: Growth) -> dict[str, Tensor]:
         self.discriminator.requires_grad_(False)
+        fake = self._fake(self._generate, index, growth, "generator")
+        fake = diff_augment(fake, self.settings.augmentation, self._draws("augment-generator", index))
         with self._autocast():
-            fake = self.generator(self._z(index, "z-generator"))
-        fake = diff_augment(fake.float(), self.settings.augmentation, self._rng("augment-generator", index))
-        loss = self.loss.generator(self._logits(fake))
+            logits = _judged(self.discriminator, fake, growth).float()
+        loss = self.loss.generator(logits)
         self._descend(self.generator_optimizer, loss)
         self.discriminator.requires_grad_(True)
-        return {"loss_generator": loss.item()}
+        everyone = Draws(self._rng("z-generator", index), self.settings.batch_size)
+        self.network.observe(everyone.normal(self.settings.z_dim).to(self.device))
+        return {"loss_generator": loss}
 
-    def _logits(self, images: Tensor) -> Tensor:
+    def _fake(self, network: nn.Module, index: int, growth: Growth, stream: str) -> Tensor:
+        """Return generated images; those that only the discriminator learns from need no averaged gradients."""
+        z = self._draws(f"z-{stream}", index).normal(self.settings.z_dim).to(self.device)
         with self._autocast():
-            logits: Tensor = self.discriminator(images)
-        return logits.float()
+            images: Tensor = network(z, growth, self._draws(f"styles-{stream}", index))
+        return images.float()
 
     def _real(self, index: int) -> Tensor:
-        batch = self.source.batch(self._order(index), self._rng("crop", index))
-        images: Tensor = batch.images.to(self.device).float() / 127.5 - 1
-        return images.contiguous(memory_format=torch.channels_last)
+        order = self._order(index)
+        if self.settings.resident:
+            if self._resident is None:
+                self._resident = views(self.source).to(self.device, memory_format=torch.channels_last)
+            images = self._resident[order[self.rows]]
+            flipped = (self._draws("crop", index).uniform(1, 1, 1) < 0.5).to(self.device)
+            images = torch.where(flipped, images.flip(3), images)
+        else:
+            images = self.source.batch(order, self._rng("crop", index)).images[self.rows].to(self.device)
+        return _as_float(images)
+
+    def _overfitting(self, growth: Growth) -> dict[str, float]:
+        """Return how much more real the discriminator finds pictures that it learned from than held-out ones."""
+        assert self.held_out is not None
+        discriminator = deepcopy(self.discriminator)  # batch norm would learn from what it sees
+        batch = min(self.settings.batch_size, len(self.held_out), len(self.source))
+        means = []
+        for source in (self.source, self.held_out):
+            pictures = views(source, limit=512)
+            count = len(pictures) // batch * batch
+            with torch.no_grad():
+                judged = [
+                    _judged(discriminator, shrink(_as_float(part.to(self.device)), growth), growth)
+                    for part in pictures[:count].split(batch)
+                ]
+            means.append(torch.cat(judged).mean().item())
+        return {"logit_learned": means[0], "logit_held_out": means[1]}
 
     def _order(self, index: int) -> list[int]:
         """Return which pictures step ``index`` sees: each epoch is a permutation of its own."""
@@ -227,20 +230,22 @@ class GANTask:
         wanted = range(index * size, (index + 1) * size)
         return [_permutation(self.settings.seed, i // count, count)[i % count] for i in wanted]
 
-    def _z(self, index: int, stream: str) -> Tensor:
-        shape = (self.settings.batch_size, self.settings.z_dim)
-        return torch.randn(shape, generator=self._rng(stream, index)).to(self.device)
+    def _draws(self, stream: str, index: int) -> Draws:
+        return Draws(self._rng(stream, index), self.settings.batch_size, self.rows)
 
     def _rng(self, stream: str, index: int) -> torch.Generator:
         return make_rng(self.settings.seed, stream, index)
 
-    def _schedule(self, index: int) -> None:
-        """Set the learning rate, a pure function of the step."""
+    def _schedule(self, index: int, growth: Growth) -> None:
+        """Set the learning rate, a pure function of the step; forget the optimizers' moments when networks grow."""
         left = 1 - index / self.settings.num_steps
         share = min(1.0, left / max(1 - self.settings.decay_from, 1 / self.settings.num_steps))
+        grown = index > 0 and growth.size != self.growth((index - 1) * self.settings.batch_size).size
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * share
+            if grown:
+                optimizer.state.clear()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16)
@@ -248,11 +253,42 @@ class GANTask:
     def _place(self, network: nn.Module) -> Any:
         return network.to(self.device, memory_format=torch.channels_last).train()
 
-    @staticmethod
-    def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if self.settings.clip_gradient:
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self.settings.clip_gradient)
         optimizer.step()
+
+
+def _judged(discriminator: nn.Module, images: Tensor, growth: Growth) -> Tensor:
+    """Return logits; only networks that grow know of ``alpha``."""
+    logits: Tensor = discriminator(images, growth.alpha) if growth.alpha < 1 else discriminator(images)
+    return logits
+
+
+def views(source: Pictures, limit: int | None = None) -> Tensor:
+    """Return the evaluation views of all pictures, or of at most ``limit`` evenly spaced ones, uint8 on the CPU."""
+    step = 1 if limit is None else max(1, -(-len(source) // limit))
+    indices = range(0, len(source), step)
+    return torch.cat([source.batch(indices[start : start + 64]).images for start in range(0, len(indices), 64)])
+
+
+def _as_float(images: Tensor) -> Tensor:
+    return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def _check_pictures(settings: GANSettings, source: Pictures) -> None:
+    if source.size != settings.resolution:
+        raise ValueError(
+            f"the pictures of {source.name!r} are {source.size} px; the GAN makes {settings.resolution} px"
+        )
+    if len(source) < settings.batch_size:
+        raise ValueError(
+            f"{source.name!r} has {len(source)} pictures, fewer than a batch of {settings.batch_size}; "
+            "give more pictures or a smaller batch_size"
+        )
 
 
 @lru_cache(maxsize=2)
@@ -291,6 +327,7 @@ def train_generator(
     folder: Path | str,
     *,
     evaluate: Evaluate | None = None,
+    held_out: Pictures | None = None,
     snapshot_images: int = 50_000,
     checkpoint_images: int = 25_000,
     device: str = "auto",
@@ -299,9 +336,11 @@ def train_generator(
 
     Args:
         settings: How to train.
-        source: Real pictures of the settings' size.
-        folder: The run: checkpoint, metrics, sample grids, and ``generator.safetensors``.
-        evaluate: Called with the averaged generator at each snapshot; its figures are logged.
+        source: Real pictures of the settings' resolution.
+        folder: The run: checkpoint, metrics, sample grids, ``generator.safetensors``, and with ``evaluate``
+            ``best.safetensors``, the snapshot with the least distance.
+        evaluate: Called with the averaged generator at each snapshot of full size; its figures are logged.
+        held_out: Pictures that are never learned from; how much less real the discriminator finds them is logged.
         snapshot_images: Images between snapshots.
         checkpoint_images: Images between checkpoints.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -313,7 +352,7 @@ def train_generator(
         ValueError: If the pictures have another size, or the folder holds a run with other settings.
         FloatingPointError: If the training diverges.
     """
-    task = GANTask(settings, source, evaluate, device)
+    task = GANTask(settings, source, evaluate, held_out, device)
     policies = list(settings.augmentation)
     identity = asdict(settings) | {"augmentation": policies, "data": source.name, "pictures": len(source)}
     steps = partial(_steps, settings.batch_size)
@@ -324,6 +363,7 @@ def train_generator(
         num_steps=settings.num_steps,
         snapshot_every=steps(snapshot_images),
         checkpoint_every=steps(checkpoint_images),
+        writes=task.processes.rank == 0,
     )
     return Path(folder) / "generator.safetensors"
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .draws import Draws
+
 Discriminator = Callable[[Tensor], Tensor]
 
 
@@ -66,18 +68,26 @@ def r1_penalty(discriminator: Discriminator, real: Tensor) -> Tensor:
     return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
 
 
-def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
+def drift(real: Tensor) -> Tensor:
+    """Return ``E[real^2]``, which keeps the logits of the Wasserstein loss from drifting away.
+
+    Source: Karras et al. 2018, Appendix A.1.
+    """
+    return real.square().mean()
+
+
+def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
     """Return ``E[(|grad D(x)| - 1)^2]`` at points x between real and fake images; multiply by lambda.
 
     Args:
         discriminator: From images ``[batch, 3, H, W]`` to logits ``[batch]``.
         real: Real images.
         fake: As many generated ones.
-        rng: Draws the mixing weights.
+        draws: Draws the mixing weights.
 
     Source: Gulrajani et al. 2017, Eq. 3.
     """
-    weight = torch.rand(len(real), 1, 1, 1, generator=rng).to(real.device)
+    weight = draws.uniform(1, 1, 1).to(real.device)
     between = torch.lerp(real.detach(), fake.detach(), weight).requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
@@ -85,16 +95,17 @@ def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor, r
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A pair of losses and the weight of the gradient penalty that belongs to them."""
+    """A pair of losses and the weights of the penalties that belong to them: gradient penalty and drift."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
     penalty_weight: float = 0.0
+    drift_weight: float = 0.0
 
 
 LOSSES = {
     "logistic": Loss(logistic_discriminator, logistic_generator),
     "hinge": Loss(hinge_discriminator, mean_generator),
-    "wgan-gp": Loss(wasserstein_discriminator, mean_generator, penalty_weight=10.0),
+    "wgan-gp": Loss(wasserstein_discriminator, mean_generator, penalty_weight=10.0, drift_weight=1e-3),
 }
 """The losses by name."""

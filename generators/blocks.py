@@ -1,0 +1,191 @@
+"""The parts that ProGAN, StyleGAN and StyleGAN2 are made of.
+
+Weights are stored as drawn from N(0, 1) and multiplied at run time by He's constant ``gain / sqrt(fan_in)``, so
+that an optimizer whose step does not depend on the scale of its gradient moves all layers equally fast.
+
+Source: Karras et al. 2018, arXiv 1710.10196, Sec. 4; Karras et al. 2019, arXiv 1812.04948, Sec. 2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+SQRT2 = math.sqrt(2)
+SIZES = tuple(2**k for k in range(3, 11))
+"""Heights and widths of images that networks made of 4 x 4 grids doubled again and again can have."""
+
+Resample = Literal["none", "up", "down"]
+
+
+class EqualizedConv2d(nn.Module):
+    """A convolution with equalised learning rate, optionally with a resampling by two in the same pass.
+
+    ``up`` is nearest-neighbour upsampling before the convolution, ``down`` averaging of 2 x 2 pixels after it. Both
+    are done by one strided convolution with a 4 x 4 kernel that sums or averages shifted copies of the 3 x 3 one:
+    the same linear map at 4/9 of the cost.
+
+    Args:
+        before: Input channels.
+        after: Output channels.
+        kernel: Height and width of the kernel, 1, 3 or 4; resampling wants 3.
+        padding: Zeros on each side.
+        gain: He's gain, sqrt(2) before a leaky ReLU, 1 otherwise.
+        resample: ``none``, ``up`` or ``down``.
+        bias: Add one number a channel.
+
+    Raises:
+        ValueError: If a kernel that is not 3 x 3 is to resample.
+
+    Source: Karras et al. 2018, Sec. 4.1; fusion as in their Sec. 2 (``fused_scale``).
+    """
+
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        kernel: int,
+        padding: int = 0,
+        *,
+        gain: float = SQRT2,
+        resample: Resample = "none",
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if resample != "none" and (kernel, padding) != (3, 1):
+            raise ValueError(f"a convolution that resamples has a 3 x 3 kernel and padding 1; got {kernel}, {padding}")
+        self.weight = nn.Parameter(torch.randn(after, before, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(after)) if bias else None
+        self.scale = gain / math.sqrt(before * kernel**2)
+        self.padding, self.resample = padding, resample
+
+    def forward(self, x: Float[Tensor, "batch before h w"]) -> Float[Tensor, "batch after _ _"]:
+        """Convolve."""
+        if self.resample == "none":
+            return functional.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+        if self.resample == "down":
+            return functional.conv2d(x, _spread(self.weight * (self.scale / 4)), self.bias, stride=2, padding=1)
+        weight = _spread(self.weight.flip(2, 3) * self.scale).transpose(0, 1)
+        return functional.conv_transpose2d(x, weight, self.bias, stride=2, padding=1)
+
+
+class EqualizedLinear(nn.Module):
+    """A linear map with equalised learning rate.
+
+    Args:
+        before: Input length.
+        after: Output length.
+        gain: He's gain.
+        rate: Factor on the learning rate of weight and bias; StyleGAN's mapping network has 0.01.
+        bias: What the bias begins with.
+
+    Source: Karras et al. 2018, Sec. 4.1; ``rate``: Karras et al. 2019, Appendix C.
+    """
+
+    def __init__(self, before: int, after: int, *, gain: float = SQRT2, rate: float = 1.0, bias: float = 0.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(after, before) / rate)
+        self.bias = nn.Parameter(torch.full((after,), bias / rate))
+        self.scale, self.rate = gain * rate / math.sqrt(before), rate
+
+    def forward(self, x: Float[Tensor, "batch before"]) -> Float[Tensor, "batch after"]:
+        """Multiply and add."""
+        return functional.linear(x, self.weight * self.scale, self.bias * self.rate)
+
+
+class PixelNorm(nn.Module):
+    """Division of each pixel's vector of units by its root mean square.
+
+    Source: Karras et al. 2018, Sec. 4.2.
+    """
+
+    def forward(self, x: Float[Tensor, "batch unit *grid"]) -> Float[Tensor, "batch unit *grid"]:
+        """Normalise, in float32."""
+        return x * _inverse_norm(x.float(), dim=1).to(x.dtype)
+
+
+class MinibatchStd(nn.Module):
+    """One more channel that says how much a group of images differ from each other.
+
+    Groups are consecutive images, so that it does not matter on how many processes a batch is spread as long as
+    each has whole groups.
+
+    Source: Karras et al. 2018, Sec. 3.
+    """
+
+    GROUP = 4
+    """Images in a group; the last one may be smaller."""
+
+    def forward(self, x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch _ h w"]:
+        """Append the mean, over units and pixels, of the standard deviation over the images of a group."""
+        spread = [self._spread(group).expand(len(group), 1, *x.shape[2:]) for group in x.float().split(self.GROUP)]
+        return torch.cat([x, torch.cat(spread).to(x.dtype)], dim=1)
+
+    @staticmethod
+    def _spread(group: Tensor) -> Tensor:
+        return (group.var(dim=0, correction=0) + 1e-8).sqrt().mean().reshape(1, 1, 1, 1)
+
+
+class Blur(nn.Module):
+    """The separable binomial filter [1, 2, 1] / 4, zeros outside.
+
+    It is two averages of 2 x 2 neighbours, which costs less than a convolution.
+
+    Source: Karras et al. 2019, Sec. 2 (bilinear up- and downsampling).
+    """
+
+    def forward(self, x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
+        """Filter."""
+        return functional.avg_pool2d(functional.avg_pool2d(x, 2, stride=1, padding=1), 2, stride=1)
+
+
+def instance_norm(x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
+    """Give each unit of each image mean 0 and variance 1, in float32.
+
+    Source: Huang and Belongie 2017; Karras et al. 2019, Eq. 1.
+    """
+    return functional.instance_norm(x.float(), eps=1e-8).to(x.dtype)
+
+
+def double(images: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit _ _"]:
+    """Repeat each pixel twice in height and in width."""
+    return images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+
+def depth_of(size: int) -> int:
+    """Return how often a 4 x 4 grid is doubled to reach a size.
+
+    Raises:
+        ValueError: If the size is no power of two from 8 to 1024.
+    """
+    if size not in SIZES:
+        raise ValueError(f"size is a power of two from {SIZES[0]} to {SIZES[-1]}; got {size}")
+    return size.bit_length() - 3
+
+
+def units_of(size: int, width: int, max_width: int) -> list[int]:
+    """Return the units at 4 x 4, 8 x 8, ... ``size`` x ``size``: ``width`` at the last, doubled towards the first.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+    if not 1 <= width <= max_width:
+        raise ValueError(f"width is 1 to max_width; got width {width}, max_width {max_width}")
+    depth = depth_of(size)
+    return [min(max_width, width * 2 ** (depth - level)) for level in range(depth + 1)]
+
+
+def _inverse_norm(x: Tensor, dim: int) -> Tensor:
+    return (x.square().mean(dim=dim, keepdim=True) + 1e-8).rsqrt()
+
+
+def _spread(weight: Tensor) -> Tensor:
+    """Return the sum of the four copies of 3 x 3 kernels shifted by 0 or 1 pixel within 4 x 4."""
+    wide = functional.pad(weight, (1, 1, 1, 1))
+    rows = wide[:, :, 1:] + wide[:, :, :-1]
+    return rows[:, :, :, 1:] + rows[:, :, :, :-1]

@@ -1,0 +1,122 @@
+"""ProGAN: a generator and a discriminator that grow from small pictures to large ones.
+
+``z [z_dim] -> layer1 [c, 4, 4] -> layer2 [c, 4, 4] -> layer3 [c', 8, 8] -> layer4 ... -> output [3, size, size]``
+
+Every layer is convolution, bias and leaky ReLU; what goes into a layer is divided by its pixelwise norm first, so
+that a unit's activation is a number of its own and no share of a whole.
+
+Source: Karras et al. 2018, arXiv 1710.10196, Table 2 and Sec. 4.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .base import LayeredGenerator
+from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm, units_of
+
+
+class ProGAN(LayeredGenerator):
+    """The ProGAN generator.
+
+    Args:
+        size: Height and width of an image, a power of two from 8 to 1024.
+        width: Units of the last two layers; doubled towards the input as the grid is halved.
+        max_width: Units of a layer at most.
+        z_dim: Length of a latent vector.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    Source: Karras et al. 2018, Table 2.
+    """
+
+    architecture = "progan"
+
+    def __init__(self, size: int = 64, width: int = 32, max_width: int = 512, z_dim: int = 128) -> None:
+        super().__init__(z_dim, {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim})
+        units = units_of(size, width, max_width)
+        first = EqualizedConv2d(z_dim, units[0], 4, padding=3, gain=SQRT2 / 4)  # the gain of the dense layer it is
+        self.layer1 = _Layer(first)
+        self.layer2 = _Layer(EqualizedConv2d(units[0], units[0], 3, padding=1))
+        for level in range(1, len(units)):
+            before, after = units[level - 1], units[level]
+            self.add_module(f"layer{2 * level + 1}", _Layer(EqualizedConv2d(before, after, 3, 1, resample="up")))
+            self.add_module(f"layer{2 * level + 2}", _Layer(EqualizedConv2d(after, after, 3, 1)))
+        self.output = self.to_rgb(units[-1])
+
+    @staticmethod
+    def to_rgb(units: int) -> nn.Module:
+        """Return what makes an image of a layer's activations."""
+        return nn.Sequential(PixelNorm(), EqualizedConv2d(units, 3, 1, gain=1))
+
+
+class _Layer(nn.Sequential):
+    """Pixel norm, convolution with bias, leaky ReLU."""
+
+    def __init__(self, convolution: EqualizedConv2d) -> None:
+        super().__init__(PixelNorm(), convolution, nn.LeakyReLU(0.2))
+
+
+class GrowingDiscriminator(nn.Module):
+    """The discriminator of ProGAN and StyleGAN: one logit an image, of any size that it grows through.
+
+    Args:
+        size: Height and width of the largest images.
+        width: Units at that size, doubled as the grid is halved.
+        max_width: Units of a layer at most.
+        blurred: Filter before each halving, as StyleGAN does.
+
+    Source: Karras et al. 2018, Table 2; ``blurred``: Karras et al. 2019, Sec. 2.
+    """
+
+    def __init__(self, size: int = 64, width: int = 32, max_width: int = 512, blurred: bool = False) -> None:
+        super().__init__()
+        units = units_of(size, width, max_width)
+        self.from_rgb, self.blocks = nn.ModuleDict(), nn.ModuleDict()
+        for level in range(1, len(units)):
+            side = str(4 * 2**level)
+            self.from_rgb[side] = nn.Sequential(EqualizedConv2d(3, units[level], 1), nn.LeakyReLU(0.2))
+            self.blocks[side] = _Halving(units[level], units[level - 1], blurred)
+        self.last = nn.Sequential(
+            MinibatchStd(),
+            EqualizedConv2d(units[0] + 1, units[0], 3, padding=1),
+            nn.LeakyReLU(0.2),
+            EqualizedConv2d(units[0], units[0], 4),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            EqualizedLinear(units[0], 1, gain=1),
+        )
+
+    def forward(self, images: Tensor, alpha: float = 1.0) -> Tensor:
+        """Return logits, float ``[batch]``: positive for images that look real.
+
+        Args:
+            images: ``[batch, 3, side, side]``, ``side`` a power of two from 8 to ``size``.
+            alpha: How far the block of that side is faded in, 0 to 1; the rest is the block of half the side.
+
+        Source: Karras et al. 2018, Fig. 2.
+        """
+        side = images.shape[3]
+        x = self.blocks[str(side)](self.from_rgb[str(side)](images))
+        if alpha < 1:
+            x = torch.lerp(self.from_rgb[str(side // 2)](functional.avg_pool2d(images, 2)), x, alpha)
+        while (side := side // 2) > 4:
+            x = self.blocks[str(side)](x)
+        logits: Tensor = self.last(x)
+        return logits.squeeze(1)
+
+
+class _Halving(nn.Sequential):
+    """A convolution, and one that halves the grid, each with leaky ReLU."""
+
+    def __init__(self, narrow: int, wide: int, blurred: bool) -> None:
+        super().__init__(
+            EqualizedConv2d(narrow, narrow, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            Blur() if blurred else nn.Identity(),
+            EqualizedConv2d(narrow, wide, 3, padding=1, resample="down"),
+            nn.LeakyReLU(0.2),
+        )

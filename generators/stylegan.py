@@ -1,0 +1,239 @@
+"""StyleGAN: a learned constant, modulated layer by layer with styles made of ``z``.
+
+``z -> mapping -> ws [num_ws, w_dim]``; ``constant -> layer1 [c, 4, 4] -> layer2 -> layer3 [c', 8, 8] -> ... -> output``
+
+Layer ``i`` is convolution (none in the first; the grid is doubled in every other one from the third), blur, noise,
+bias, leaky ReLU and adaptive instance normalisation with the style of ``ws[:, i - 1]``; its activation is what that
+normalisation returns.
+
+Source: Karras et al. 2019, arXiv 1812.04948, Fig. 1b, Sec. 2 and Appendix B, C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .base import LayeredGenerator
+from .blocks import Blur, EqualizedConv2d, EqualizedLinear, PixelNorm, depth_of, instance_norm, units_of
+
+
+@dataclass(slots=True)
+class Styles:
+    """What the layers of a style generator are given besides activations.
+
+    Args:
+        ws: Latent vectors of the layers, ``[batch, num_ws, w_dim]``.
+        noise: One tensor a layer, ``[batch or 1, 1, h, w]``; None is each layer's own fixed noise.
+        image: The image so far, where the layers add up to one; None before the first has added to it.
+    """
+
+    ws: Tensor
+    noise: Sequence[Tensor] | None = None
+    image: Tensor | None = None
+
+    def of(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """Return the latent vectors and the noise of a layer."""
+        return self.ws[:, index], None if self.noise is None else self.noise[index]
+
+
+class Mapping(nn.Module):
+    """The network from ``z`` to ``w``.
+
+    Args:
+        z_dim: Length of ``z``.
+        w_dim: Length of ``w``.
+        depth: Layers.
+        num_ws: How many copies of ``w`` the layers take.
+
+    Source: Karras et al. 2019, Sec. 2; truncation: Appendix B.
+    """
+
+    w_avg: Tensor
+
+    def __init__(self, z_dim: int, w_dim: int, depth: int, num_ws: int) -> None:
+        super().__init__()
+        if min(w_dim, depth) < 1:
+            raise ValueError(f"w_dim and mapping_depth are 1 or more; got {w_dim} and {depth}")
+        self.num_ws = num_ws
+        lengths = [z_dim, *[w_dim] * depth]
+        layers = [
+            nn.Sequential(EqualizedLinear(before, after, rate=0.01), nn.LeakyReLU(0.2))
+            for before, after in zip(lengths, lengths[1:], strict=False)
+        ]
+        self.network = nn.Sequential(PixelNorm(), *layers)
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(
+        self, z: Float[Tensor, "batch z"], truncation_psi: float = 1.0, truncation_cutoff: int | None = None
+    ) -> Float[Tensor, "batch num_ws w"]:
+        """Return the latent vectors of every layer, ``w_avg + psi (w - w_avg)``.
+
+        Args:
+            z: float32 ``[batch, z_dim]``.
+            truncation_psi: 1 changes nothing, 0 gives ``w_avg``.
+            truncation_cutoff: Only so many layers, counted from the input, are truncated; all by default.
+
+        Raises:
+            ValueError: If the cutoff is not from 0 to the number of layers.
+        """
+        cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
+        if not 0 <= cutoff <= self.num_ws:
+            raise ValueError(f"truncation_cutoff is 0 to {self.num_ws} layers; got {cutoff}")
+        w: Tensor = self.network(z)
+        truncated = torch.lerp(self.w_avg.to(w.dtype), w, truncation_psi)
+        return torch.stack([truncated] * cutoff + [w] * (self.num_ws - cutoff), dim=1)
+
+
+class StyleGenerator(LayeredGenerator):
+    """What StyleGAN and StyleGAN2 share. Wherever ``z`` is taken, ``ws [batch, num_ws, w_dim]`` may be given instead."""
+
+    beside = frozenset({"mapping", "constant"})
+    mapping: Mapping
+    constant: nn.Parameter
+
+    def input(self, z: Tensor) -> Tensor:
+        """Return the learned constant, once an image."""
+        return self.constant.expand(len(z), -1, -1, -1)
+
+    def context(self, z: Tensor) -> Styles:
+        """Return the styles of ``z``, or of ``ws``."""
+        return Styles(self.mapping(z) if z.ndim == 2 else z)
+
+    def synthesis(
+        self, ws: Float[Tensor, "batch num_ws w"], noise: Sequence[Tensor] | None = None
+    ) -> Float[Tensor, "batch 3 H W"]:
+        """Return the images of layer-wise latent vectors.
+
+        Args:
+            ws: float32 ``[batch, num_ws, w_dim]``, as `mapping` returns.
+            noise: One tensor a layer, ``[batch or 1, 1, h, w]`` (`random_noise` draws some); by default each layer's
+                own fixed noise, so that one ``ws`` is one image.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        latent = self._checked(ws)
+        sides = [info.height for info in self.layers.values()]
+        if noise is not None and [tuple(each.shape[1:]) for each in noise] != [(1, side, side) for side in sides]:
+            raise ValueError(f"noise is one tensor [batch, 1, side, side] a layer, of sides {sides}")
+        placed = None if noise is None else [self._placed(each) for each in noise]
+        return self.run(self.input(latent), Styles(self.context(latent).ws, placed), 0, len(self._stages))
+
+    def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Tensor]:
+        """Draw noise of every layer for `synthesis`, standard normal."""
+        sides = [info.height for info in self.layers.values()]
+        return [torch.randn(num_samples, 1, side, side, generator=rng) for side in sides]
+
+    def _checked(self, z: Tensor) -> Tensor:
+        if z.ndim == 3:
+            wanted = (self.mapping.num_ws, len(self.mapping.w_avg))
+            if tuple(z.shape[1:]) != wanted:
+                raise ValueError(
+                    f"{self.name} takes ws of shape [batch, {wanted[0]}, {wanted[1]}]; got {list(z.shape)}"
+                )
+            return self._placed(z)
+        return super()._checked(z)
+
+
+class StyleGAN(StyleGenerator):
+    """The StyleGAN generator.
+
+    Args:
+        size: Height and width of an image, a power of two from 8 to 1024.
+        width: Units of the last two layers; doubled towards the input as the grid is halved.
+        max_width: Units of a layer at most.
+        z_dim: Length of ``z``.
+        w_dim: Length of ``w``.
+        mapping_depth: Layers of the mapping network.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    Source: Karras et al. 2019, Fig. 1b.
+    """
+
+    architecture = "stylegan"
+
+    def __init__(
+        self,
+        size: int = 64,
+        width: int = 32,
+        max_width: int = 512,
+        z_dim: int = 128,
+        w_dim: int = 128,
+        mapping_depth: int = 8,
+    ) -> None:
+        settings = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim, "w_dim": w_dim}
+        super().__init__(z_dim, settings | {"mapping_depth": mapping_depth})
+        units = units_of(size, width, max_width)
+        self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
+        self.constant = nn.Parameter(torch.randn(1, units[0], 4, 4))  # equal numbers would have no variance
+        self.layer1 = StyleLayer(None, units[0], 4, w_dim)
+        self.layer2 = StyleLayer(EqualizedConv2d(units[0], units[0], 3, 1, bias=False), units[0], 4, w_dim)
+        for level in range(1, len(units)):
+            before, after, side = units[level - 1], units[level], 4 * 2**level
+            up = EqualizedConv2d(before, after, 3, 1, resample="up", bias=False)
+            same = EqualizedConv2d(after, after, 3, 1, bias=False)
+            self.add_module(f"layer{2 * level + 1}", StyleLayer(nn.Sequential(up, Blur()), after, side, w_dim))
+            self.add_module(f"layer{2 * level + 2}", StyleLayer(same, after, side, w_dim))
+        self.output = self.to_rgb(units[-1])
+
+    @staticmethod
+    def to_rgb(units: int) -> nn.Module:
+        """Return what makes an image of a layer's activations."""
+        return EqualizedConv2d(units, 3, 1, gain=1)
+
+    def stage(self, index: int, x: Tensor, context: Styles) -> Tensor:
+        """Return the output of one stage for the output of the one before."""
+        name, module = self._stages[index]
+        output: Tensor = module(x) if name == "output" else module(x, *context.of(index))
+        return output
+
+
+class StyleLayer(nn.Module):
+    """Convolution, noise, bias, leaky ReLU, adaptive instance normalisation.
+
+    Args:
+        convolution: What comes first; None in the layer that starts from the constant.
+        units: Channels that it returns.
+        side: Height and width of the grid.
+        w_dim: Length of ``w``.
+
+    Source: Karras et al. 2019, Fig. 1b; AdaIN: Eq. 1.
+    """
+
+    noise: Tensor
+
+    def __init__(self, convolution: nn.Module | None, units: int, side: int, w_dim: int) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.bias = nn.Parameter(torch.zeros(units))
+        self.noise_strength = nn.Parameter(torch.zeros(units))
+        self.register_buffer("noise", torch.randn(1, 1, side, side))
+        self.affine = EqualizedLinear(w_dim, 2 * units, gain=1)
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        """Return the layer's activations.
+
+        Args:
+            x: The activations before.
+            w: Latent vectors, ``[batch, w_dim]``.
+            noise: ``[batch or 1, 1, side, side]``; None is the layer's own.
+        """
+        if self.convolution is not None:
+            x = self.convolution(x)
+        noise = self.noise if noise is None else noise
+        shift = noise.to(x.dtype) * _channels(self.noise_strength, x) + _channels(self.bias, x)
+        x = instance_norm(functional.leaky_relu(x + shift, 0.2))
+        scale, offset = self.affine(w)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
+        return torch.addcmul(offset, x, scale + 1)
+
+
+def _channels(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like.dtype)[None, :, None, None]

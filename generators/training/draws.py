@@ -1,0 +1,33 @@
+"""Random numbers of a batch of which each process holds some rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Draws:
+    """Draws numbers for every image of the whole batch and returns those of this process.
+
+    What an image gets depends on its place in the whole batch alone, however many processes share it.
+
+    Args:
+        rng: Draws every number.
+        total: Images of the whole batch.
+        rows: Which of them are here; all by default.
+    """
+
+    def __init__(self, rng: torch.Generator, total: int, rows: slice = slice(None)) -> None:
+        self._rng, self._total, self._rows = rng, total, rows
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Return float32 ``[rows, *shape]`` from 0 to 1."""
+        return torch.rand(self._total, *shape, generator=self._rng)[self._rows]
+
+    def normal(self, *shape: int) -> Tensor:
+        """Return standard normal float32 ``[rows, *shape]``."""
+        return torch.randn(self._total, *shape, generator=self._rng)[self._rows]
+
+    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+        """Return int64 ``[rows, *shape]`` from ``low`` to ``high - 1``."""
+        return torch.randint(low, high, (self._total, *shape), generator=self._rng)[self._rows]

@@ -1,0 +1,63 @@
+"""Progressive growing: which resolution is trained, and how far it is faded in, as a function of images seen.
+
+The smallest resolution is held for ``hold`` images; each further one is faded in during ``fade`` images and then held,
+the last until the end.
+
+Source: Karras et al. 2018, Sec. 2 and Appendix A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..blocks import double
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How far networks have grown.
+
+    Args:
+        size: Height and width of the images.
+        alpha: Weight of the newest blocks, 0 to 1; the rest is images of half the size, enlarged.
+    """
+
+    size: int
+    alpha: float
+
+
+def growth_at(images_seen: int, sizes: tuple[int, ...], hold: int, fade: int) -> Growth:
+    """Return how far networks have grown after so many images.
+
+    Args:
+        images_seen: 0 or more.
+        sizes: The resolutions, each twice the one before; a single one is no growth.
+        hold: Images at each resolution but the last once it is faded in, 1 or more where there is growth.
+        fade: Images of fading in, likewise.
+    """
+    if len(sizes) == 1 or images_seen < hold:
+        return Growth(sizes[0], 1.0)
+    phase, into = divmod(images_seen - hold, hold + fade)
+    if phase + 1 >= len(sizes):
+        return Growth(sizes[-1], 1.0)
+    return Growth(sizes[phase + 1], min(1.0, into / fade))
+
+
+def shrink(images: Tensor, growth: Growth) -> Tensor:
+    """Return full-size real images as they look to networks that have grown so far.
+
+    Args:
+        images: float ``[batch, 3, H, W]``.
+        growth: The size, H divided by a power of two.
+
+    Source: Karras et al. 2018, Appendix A ("we interpolate between two resolutions of the real images").
+    """
+    factor = images.shape[3] // growth.size
+    images = functional.avg_pool2d(images, factor) if factor > 1 else images
+    if growth.alpha == 1:
+        return images
+    return torch.lerp(double(functional.avg_pool2d(images, 2)), images, growth.alpha)

@@ -1,0 +1,165 @@
+"""The two networks of each architecture, with what only their training needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..base import LayeredGenerator
+from ..blocks import SIZES, double
+from ..dcgan import DCGAN, DCGANDiscriminator
+from ..progan import GrowingDiscriminator, ProGAN
+from ..stylegan import StyleGAN, StyleGenerator, Styles
+from ..stylegan2 import ResidualDiscriminator, StyleGAN2
+from .draws import Draws
+from .growth import Growth
+from .recipes import GANSettings
+
+W_AVG_DECAY = 0.995
+"""Decay, a step, of the average of w that truncation pulls towards (Karras et al. 2019, Appendix B)."""
+
+
+class TrainedGenerator(nn.Module):
+    """A generator in training: one that grows has a head for images of each smaller size.
+
+    Args:
+        generator: The generator that is to be.
+        sizes: The sizes that it grows through, the last its own.
+        mixing: Share of images made of two latent vectors, where there are styles.
+    """
+
+    def __init__(self, generator: LayeredGenerator, sizes: tuple[int, ...], mixing: float = 0.0) -> None:
+        super().__init__()
+        self.generator, self.mixing = generator, mixing
+        self._stages_of = {side: _stages_up_to(generator, side) for side in sizes}
+        units = {info.height: info.units for info in generator.layers.values()}
+        self.heads = nn.ModuleDict({str(side): generator.to_rgb(units[side]) for side in sizes[:-1]})  # type: ignore[operator]
+
+    def forward(self, z: Tensor, growth: Growth, draws: Draws) -> Tensor:
+        """Return images as large as the networks have grown, ``[batch, 3, size, size]``.
+
+        Args:
+            z: Latent vectors, ``[batch, z_dim]``.
+            growth: How far they have grown.
+            draws: Draws noise, and which latent vectors are mixed.
+        """
+        generator, stop = self.generator, self._stages_of[growth.size]
+        x, context = generator.input(z), self._context(z, stop, draws)
+        if growth.alpha == 1:
+            return self._image(generator.run(x, context, 0, stop), context, growth.size)
+        half = self._stages_of[growth.size // 2]
+        x = generator.run(x, context, 0, half)
+        small = double(self._image(x, context, growth.size // 2))
+        large = self._image(generator.run(x, context, half, stop), context, growth.size)
+        return torch.lerp(small, large, growth.alpha)
+
+    @torch.no_grad()
+    def observe(self, z: Tensor) -> None:
+        """Move the average of w towards that of these latent vectors, where there is one."""
+        if isinstance(self.generator, StyleGenerator):
+            mapping = self.generator.mapping
+            mapping.w_avg.lerp_(mapping.network(z).mean(dim=0), 1 - W_AVG_DECAY)
+
+    def grown(self, size: int) -> LayeredGenerator:
+        """Return a copy of the generator as it is for images of a size."""
+        source = self.generator
+        settings = source.settings
+        if size != settings["size"]:
+            units = next(info.units for info in source.layers.values() if info.height == size)
+            settings = settings | {"size": size, "width": units}
+        copy = type(source)(**settings)
+        own = source.state_dict() | {f"output.{key}": value for key, value in self._head(size).state_dict().items()}
+        copy.load_state_dict({key: own[key] for key in copy.state_dict()})
+        return copy.to(source.device).eval().requires_grad_(False)
+
+    def _head(self, side: int) -> nn.Module:
+        return self.heads[str(side)] if str(side) in self.heads else self.generator.output  # type: ignore[return-value]
+
+    def _image(self, x: Tensor, context: Any, side: int) -> Tensor:
+        if str(side) not in self.heads:
+            return self.generator.stage(len(self.generator.layers), x, context)
+        image: Tensor = self.heads[str(side)](x)
+        return image
+
+    def _context(self, z: Tensor, stop: int, draws: Draws) -> Any:
+        """Return the context of the stages; with styles, some mixed, and with fresh noise."""
+        if not isinstance(self.generator, StyleGenerator):
+            return self.generator.context(z)
+        ws = self.generator.mapping(z)
+        other = self.generator.mapping(draws.normal(z.shape[1]).to(z.device))
+        crossover = draws.integers(1, stop, 1).masked_fill(draws.uniform(1) >= self.mixing, ws.shape[1])
+        first = (torch.arange(ws.shape[1]) < crossover)[:, :, None].to(z.device)
+        sides = [info.height for info in list(self.generator.layers.values())[:stop]]
+        noise = [draws.normal(1, side, side).to(z.device) for side in sides]
+        return Styles(torch.where(first, ws, other), noise)
+
+
+def _stages_up_to(generator: LayeredGenerator, side: int) -> int:
+    return sum(info.height <= side for info in generator.layers.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How the networks of an architecture are made of settings."""
+
+    generator: Callable[[GANSettings], LayeredGenerator]
+    discriminator: Callable[[GANSettings], nn.Module]
+
+
+def _dcgan(settings: GANSettings) -> LayeredGenerator:
+    return DCGAN(settings.resolution, settings.width, settings.z_dim)
+
+
+def _progan(settings: GANSettings) -> LayeredGenerator:
+    return ProGAN(settings.resolution, settings.width, settings.max_width, settings.z_dim)
+
+
+def _stylegan(settings: GANSettings) -> LayeredGenerator:
+    sizes = (settings.resolution, settings.width, settings.max_width)
+    return StyleGAN(*sizes, settings.z_dim, settings.z_dim, settings.mapping_depth)
+
+
+def _stylegan2(settings: GANSettings) -> LayeredGenerator:
+    sizes = (settings.resolution, settings.width, settings.max_width)
+    return StyleGAN2(*sizes, settings.z_dim, settings.z_dim, settings.mapping_depth)
+
+
+def _growing(settings: GANSettings, *, blurred: bool) -> nn.Module:
+    return GrowingDiscriminator(settings.resolution, settings.width, settings.max_width, blurred)
+
+
+def _residual(settings: GANSettings) -> nn.Module:
+    return ResidualDiscriminator(settings.resolution, settings.width, settings.max_width)
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "dcgan": Family(_dcgan, lambda settings: DCGANDiscriminator(settings.resolution, settings.width)),
+        "progan": Family(_progan, lambda settings: _growing(settings, blurred=False)),
+        "stylegan": Family(_stylegan, lambda settings: _growing(settings, blurred=True)),
+        "stylegan2": Family(_stylegan2, _residual),
+    }
+)
+"""The architectures that can be trained."""
+
+
+def build(settings: GANSettings) -> tuple[TrainedGenerator, nn.Module]:
+    """Return the generator and the discriminator of a training, with fresh weights.
+
+    Raises:
+        ValueError: If a size or a width is out of range.
+    """
+    family = FAMILIES[settings.architecture]
+    generator = TrainedGenerator(family.generator(settings), sizes_of(settings), settings.mixing)
+    return generator, family.discriminator(settings)
+
+
+def sizes_of(settings: GANSettings) -> tuple[int, ...]:
+    """Return the resolutions that a training grows through."""
+    first = settings.resolution if settings.start_resolution is None else settings.start_resolution
+    return (*(size for size in SIZES if first <= size < settings.resolution), settings.resolution)

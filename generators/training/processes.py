@@ -1,0 +1,88 @@
+"""The processes that share a training: this one alone, or all that ``torchrun`` or ``fabric run`` started.
+
+Lightning Fabric over ``torch.distributed`` connects them, averages their gradients and reduces their figures.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NUM_PROCESSES, NUM_LOCAL = "WORLD_SIZE", "LOCAL_WORLD_SIZE"
+"""Variables of the environment that the launchers set."""
+
+
+class Processes:
+    """The processes of this training, of which this one holds an equal share of every batch.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``; with several processes each takes the device of its rank.
+
+    Raises:
+        ValueError: If there are several and Lightning Fabric is not installed.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.count = int(os.environ.get(NUM_PROCESSES, "1"))
+        self._fabric = _connect(device.type, self.count) if self.count > 1 else None
+        self.rank: int = 0 if self._fabric is None else self._fabric.global_rank
+        self.device = device if self._fabric is None else self._fabric.device
+
+    def rows(self, batch_size: int, multiple_of: int) -> slice:
+        """Return which images of a batch are this process's.
+
+        Raises:
+            ValueError: If the shares are not equal, or no multiple of a number.
+        """
+        share, rest = divmod(batch_size, self.count)
+        if rest or (self.count > 1 and share % multiple_of):
+            raise ValueError(
+                f"batch_size is {self.count} processes times a multiple of {multiple_of}; got {batch_size}"
+            )
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def synchronised(self, network: nn.Module) -> nn.Module:
+        """Return a network whose batch norms measure the batch of all processes.
+
+        Raises:
+            ValueError: If there are several processes, and batch norms, without CUDA.
+        """
+        if self.count == 1 or not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+            return network
+        if self.device.type != "cuda":
+            raise ValueError(
+                "batch norm over several processes needs CUDA; train this architecture in one process, or another"
+            )
+        whole: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return whole
+
+    def connected(self, network: nn.Module) -> nn.Module:
+        """Return a network whose gradients are averaged over the processes in each backward pass."""
+        if self._fabric is None:
+            return network
+        wrapped: nn.Module = self._fabric.setup_module(network)
+        return wrapped
+
+    def means(self, figures: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return figures, scalar tensors, averaged over the processes."""
+        together = torch.stack([figure.detach().float() for figure in figures.values()])
+        if self._fabric is not None:
+            together = self._fabric.all_reduce(together, reduce_op="mean")
+        return dict(zip(figures, together.tolist(), strict=True))
+
+
+def _connect(accelerator: str, count: int) -> Any:
+    try:
+        from lightning_fabric import Fabric
+        from lightning_fabric.strategies import DDPStrategy
+    except ImportError as error:
+        raise ValueError("several processes need Lightning Fabric: pip install 'gandissect[train]'") from error
+    local = int(os.environ.get(NUM_LOCAL, str(count)))
+    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)  # while growing, not all take part
+    fabric = Fabric(accelerator=accelerator, devices=local, num_nodes=count // local, strategy=strategy)
+    fabric.launch()
+    return fabric

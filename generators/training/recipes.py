@@ -1,0 +1,146 @@
+"""How a GAN is trained: the settings of a run, and for each architecture the ones to begin with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from gandissect.names import lookup
+
+from ..blocks import SIZES
+from .augmentation import POLICIES
+from .losses import LOSSES
+
+Architecture = Literal["dcgan", "progan", "stylegan", "stylegan2"]
+
+
+@dataclass(frozen=True, slots=True)
+class GANSettings:
+    """How a GAN is trained.
+
+    Args:
+        architecture: Which generator, with its discriminator.
+        resolution: Height and width of an image.
+        width: Units of the generator's last and the discriminator's first layer.
+        max_width: Units of a layer at most; DCGAN has no bound.
+        z_dim: Length of a latent vector, and of w.
+        mapping_depth: Layers of the mapping network of StyleGAN and StyleGAN2.
+        seed: Seed of everything random.
+        batch_size: Images a step, over all processes.
+        images: Real images shown in all, repetitions counted.
+        learning_rate: Of Adam, for both networks.
+        beta1: Adam's first decay.
+        beta2: Adam's second decay.
+        loss: ``logistic`` (non-saturating), ``hinge`` or ``wgan-gp`` (with drift).
+        r1_gamma: Weight of the R1 penalty; 0 is none.
+        r1_every: Steps between R1 penalties (each is scaled up by as much).
+        augmentation: DiffAugment policies, in order.
+        mixing: Share of images that are made of two latent vectors, in architectures with styles.
+        start_resolution: Height and width that the networks grow from; None is no growth.
+        hold_images: Images shown at each resolution but the last once it is faded in.
+        fade_images: Images during which a new resolution is faded in.
+        clip_gradient: Largest norm of a network's gradient; 0 is no clipping.
+        ema_half_life: Images after which the averaged generator has forgotten half.
+        decay_from: Share of the training after which the learning rate falls linearly to zero; 1 keeps it.
+        resident: Decode every picture once and keep all on the device, cropped at the centre and flipped at random;
+            otherwise each is decoded when it is its turn, and cropped at random.
+        bf16: Compute in bfloat16 where that is safe.
+
+    Raises:
+        ValueError: If a number is out of range.
+        KeyError: If a loss or policy is unknown.
+    """
+
+    architecture: Architecture = "dcgan"
+    resolution: int = 64
+    width: int = 64
+    max_width: int = 512
+    z_dim: int = 128
+    mapping_depth: int = 8
+    seed: int = 0
+    batch_size: int = 64
+    images: int = 1_000_000
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    loss: Literal["logistic", "hinge", "wgan-gp"] = "logistic"
+    r1_gamma: float = 0.0
+    r1_every: int = 16
+    augmentation: tuple[str, ...] = ("color", "translation")
+    mixing: float = 0.0
+    start_resolution: int | None = None
+    hold_images: int = 0
+    fade_images: int = 0
+    clip_gradient: float = 0.0
+    ema_half_life: float = 10_000.0
+    decay_from: float = 1.0
+    resident: bool = False
+    bf16: bool = True
+
+    def __post_init__(self) -> None:
+        lookup(dict.fromkeys(get_args(Architecture)), self.architecture, "architecture")
+        lookup(LOSSES, self.loss, "loss")
+        for policy in self.augmentation:
+            lookup(POLICIES, policy, "augmentation")
+        self._check_ranges()
+        self._check_growth()
+
+    def _check_ranges(self) -> None:
+        if min(self.batch_size, self.images, self.r1_every) < 1 or not (
+            0 < self.learning_rate < math.inf and 0 < self.ema_half_life < math.inf
+        ):
+            raise ValueError(f"counts are 1 or more, learning rate and half-life positive; got {self}")
+        if not (0 <= self.decay_from <= 1 and 0 <= self.mixing <= 1):
+            raise ValueError(f"decay_from and mixing are between 0 and 1; got {self.decay_from} and {self.mixing}")
+        if not (0 <= self.r1_gamma < math.inf and 0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ValueError(f"r1_gamma is 0 or more, beta1 and beta2 from 0 to below 1; got {self}")
+        if not 0 <= self.clip_gradient < math.inf:
+            raise ValueError(f"clip_gradient is a norm, or 0 for none; got {self.clip_gradient}")
+
+    def _check_growth(self) -> None:
+        if self.start_resolution is None:
+            return
+        if self.architecture not in GROWING:
+            raise ValueError(f"{self.architecture} does not grow; leave start_resolution out")
+        if self.start_resolution not in SIZES:
+            raise ValueError(f"start_resolution is a power of two from 8; got {self.start_resolution}")
+        if min(self.hold_images, self.fade_images) < 1:
+            raise ValueError(
+                f"a network that grows holds and fades for 1 image or more; got {self.hold_images}, {self.fade_images}"
+            )
+
+    @property
+    def num_steps(self) -> int:
+        """Steps in all."""
+        return -(-self.images // self.batch_size)
+
+
+GROWING = frozenset({"progan", "stylegan"})
+"""Architectures that can begin with small images."""
+
+_GROWN = GANSettings(
+    architecture="progan",
+    width=16,
+    max_width=128,
+    batch_size=32,
+    learning_rate=1e-3,
+    beta1=0.0,
+    beta2=0.99,
+    r1_gamma=0.5,
+    start_resolution=8,
+    hold_images=15_000,
+    fade_images=15_000,
+    resident=True,
+)
+RECIPES: Mapping[str, GANSettings] = MappingProxyType(
+    {
+        "dcgan": GANSettings(),
+        "progan": _GROWN,
+        "stylegan": replace(_GROWN, architecture="stylegan", mixing=0.9),
+        "stylegan2": replace(_GROWN, architecture="stylegan2", mixing=0.9, start_resolution=None),
+    }
+)
+"""Settings to begin with, sized for a few hours on a CPU; more width wants a GPU."""
