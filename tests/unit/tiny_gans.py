@@ -1,0 +1,80 @@
+"""Pictures and settings so small that a GAN trains on them in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+from generators.training import RECIPES, GANSettings
+from generators.training.draws import Draws
+from generators.training.networks import TrainedGenerator, build
+from generators.training.recipes import GROWING
+
+
+class Noise:
+    """Coloured noise pictures; the training view is the evaluation view, flipped for some numbers of the generator."""
+
+    name = "noise"
+
+    def __init__(self, count: int = 20, size: int = 16) -> None:
+        self.count, self.size = count, size
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> SimpleNamespace:
+        shape = (3, self.size, self.size)
+        pictures = [torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(i)) for i in indices]
+        flips = torch.zeros(len(indices)) if rng is None else torch.rand(len(indices), generator=rng)
+        images = torch.stack([p.flip(2) if f > 0.5 else p for p, f in zip(pictures, flips, strict=True)])
+        return SimpleNamespace(images=images.to(torch.uint8))
+
+
+class Stops(Noise):
+    """Is interrupted when it is asked for pictures to learn from for the n-th time."""
+
+    def __init__(self, at: int, **sizes: int) -> None:
+        super().__init__(**sizes)
+        self.left = at
+
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> SimpleNamespace:
+        self.left -= rng is not None
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return super().batch(indices, rng)
+
+
+def tiny(architecture: str, **changes: Any) -> GANSettings:
+    """Return an architecture's recipe at 16 px, eight images a step, growing where it can: 8 px for two steps, then
+    16 px, faded in during four."""
+    small = {"resolution": 16, "width": 4, "max_width": 8, "z_dim": 6, "mapping_depth": 2}
+    run = {"batch_size": 8, "images": 8 * 8, "r1_every": 3, "resident": False, "bf16": False}
+    growth = {"hold_images": 16, "fade_images": 32} if architecture in GROWING else {}
+    return replace(RECIPES[architecture], **{**small, **run, **growth, **changes})
+
+
+def enliven(network: nn.Module, seed: int = 1) -> nn.Module:
+    """Give what begins as zero other values, so that a mistake shows."""
+    rng = torch.Generator().manual_seed(seed)
+    for name, value in network.state_dict().items():
+        if not name.endswith("num_batches_tracked") and not value.any():
+            value.normal_(0, 0.3, generator=rng)
+    return network
+
+
+def networks(settings: GANSettings, seed: int = 0) -> tuple[TrainedGenerator, nn.Module]:
+    """Return both networks of a training, alive, in eval mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator, discriminator = build(settings)
+    return enliven(generator).eval(), enliven(discriminator).eval()
+
+
+def draws(total: int, seed: int = 0) -> Draws:
+    """Return random numbers of a batch."""
+    return Draws(torch.Generator().manual_seed(seed), total)
