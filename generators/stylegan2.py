@@ -1,0 +1,269 @@
+"""StyleGAN2: styles scale the weights of convolutions, and images of all grids add up to the picture.
+
+``z -> mapping -> ws [num_ws, w_dim]``; ``constant -> layer1 [c, 4, 4] -> layer2 -> layer3 [c', 8, 8] -> ... -> output``
+
+Layer ``i`` is a convolution with the style of ``ws[:, i - 1]``, noise, bias and leaky ReLU; the first of each grid
+but 4 x 4 doubles it. The last layer of each grid makes an image with the style of ``ws[:, i]``. That image is added
+to the enlarged sum of those before it by the stage that comes next, so an edited activation is seen in it; the last
+such stage is ``output``.
+
+With ``w_jik`` a weight from unit i to unit j at place k, and ``s_i`` the style::
+
+    w'_jik  = s_i w_jik
+    w''_jik = w'_jik / sqrt(sum_ik w'_jik^2 + eps)
+
+``conv(x, w'')_j = d_j conv(s x, w)_j`` with ``d_j = 1 / sqrt(sum_i s_i^2 sum_k w_jik^2 + eps)``, so all images share
+the weights of one convolution.
+
+Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2, Eq. 1-3; Sec. 4.1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, depth_of, double, units_of
+from .stylegan import Mapping, StyleGenerator, Styles
+
+
+class StyleGAN2(StyleGenerator):
+    """The StyleGAN2 generator.
+
+    Args:
+        size: Height and width of an image, a power of two from 8 to 1024.
+        width: Units of the last two layers; doubled towards the input as the grid is halved.
+        max_width: Units of a layer at most.
+        z_dim: Length of ``z``.
+        w_dim: Length of ``w``.
+        mapping_depth: Layers of the mapping network.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    Source: Karras et al. 2020, Fig. 2d and Fig. 7b (above the line).
+    """
+
+    architecture = "stylegan2"
+    beside = StyleGenerator.beside | {"to_rgb"}
+
+    def __init__(
+        self,
+        size: int = 64,
+        width: int = 32,
+        max_width: int = 512,
+        z_dim: int = 128,
+        w_dim: int = 128,
+        mapping_depth: int = 8,
+    ) -> None:
+        settings = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim, "w_dim": w_dim}
+        super().__init__(z_dim, settings | {"mapping_depth": mapping_depth})
+        units = units_of(size, width, max_width)
+        self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
+        self.constant = nn.Parameter(torch.randn(1, units[0], 4, 4))
+        self.layer1 = ModulatedLayer(units[0], units[0], 4, w_dim)
+        for level in range(1, len(units)):
+            before, after, side = units[level - 1], units[level], 4 * 2**level
+            self.add_module(f"layer{2 * level}", ModulatedLayer(before, after, side, w_dim, up=True))
+            self.add_module(f"layer{2 * level + 1}", ModulatedLayer(after, after, side, w_dim))
+        self.output = ToRGB(units[-1], w_dim)
+        self.to_rgb = nn.ModuleDict({str(4 * 2**level): ToRGB(units[level], w_dim) for level in range(len(units) - 1)})
+
+    def stage(self, index: int, x: Tensor, context: Styles) -> Tensor:
+        """Return the output of one stage; one that is given the last layer of a grid adds its image first."""
+        name, module = self._stages[index]
+        if name == "output":
+            image: Tensor = module(x, context.ws[:, index], context.image)
+            return image
+        if index % 2:
+            self._add_image(index, x, context)
+        output: Tensor = module(x, *context.of(index))
+        return output
+
+    def context_after(self, z: Tensor, position: int) -> Styles:
+        """Return the context with the sum of the images that the stages up to that position have added."""
+        context = self.context(z)
+        last = position - (position + 1) % 2
+        if last > 0:
+            self._add_image(last, self.run(self.input(z), context, 0, last), context)
+        return context
+
+    def _add_image(self, index: int, x: Tensor, context: Styles) -> None:
+        context.image = self.to_rgb[str(x.shape[3])](x, context.ws[:, index], context.image)
+
+
+class ModulatedLayer(nn.Module):
+    """Modulated and demodulated convolution, noise, bias, leaky ReLU with gain sqrt(2).
+
+    One that doubles the grid is a transposed convolution with stride 2 and the filter [1, 3, 3, 1]: zeros between
+    the pixels, convolution, and the low-pass filter of bilinear interpolation.
+
+    Args:
+        before: Units that it is given.
+        after: Units that it returns.
+        side: Height and width of the grid that it returns.
+        w_dim: Length of ``w``.
+        up: Double the grid.
+
+    Source: Karras et al. 2020, Fig. 2d, Sec. 2.2.
+    """
+
+    noise: Tensor
+
+    def __init__(self, before: int, after: int, side: int, w_dim: int, *, up: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(after, before, 3, 3))
+        self.affine = EqualizedLinear(w_dim, before, gain=1, bias=1.0)
+        self.bias = nn.Parameter(torch.zeros(after))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise", torch.randn(1, 1, side, side))
+        self.scale, self.up = 1 / math.sqrt(9 * before), up
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        """Return the layer's activations.
+
+        Args:
+            x: The activations before.
+            w: Latent vectors, ``[batch, w_dim]``.
+            noise: ``[batch or 1, 1, side, side]``; None is the layer's own.
+        """
+        style, weight = self.affine(w), self.weight * self.scale
+        x = x * _channels(style, x)
+        if self.up:  # zeros between the pixels leave a quarter of the brightness: times 4
+            x = _filtered(functional.conv_transpose2d(x, 4 * weight.transpose(0, 1), stride=2))
+        else:
+            x = functional.conv2d(x, weight, padding=1)
+        # Leaky ReLU commutes with positive factors: its gain, taken before it, costs no pass over the activations.
+        scale, strength, bias = SQRT2 * demodulation(weight, style), SQRT2 * self.noise_strength, SQRT2 * self.bias
+        noise = self.noise if noise is None else noise
+        shift = noise.to(x.dtype) * strength.to(x.dtype) + _channels(bias[None], x)
+        return functional.leaky_relu(torch.addcmul(shift, x, _channels(scale, x)), 0.2)
+
+
+class ToRGB(nn.Module):
+    """An image of a layer's activations, added to what there is so far: a modulated 1 x 1 convolution.
+
+    Args:
+        units: Units that it is given.
+        w_dim: Length of ``w``.
+
+    Source: Karras et al. 2020, Fig. 7b; without demodulation: Appendix B.
+    """
+
+    def __init__(self, units: int, w_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, units, 1, 1))
+        self.affine = EqualizedLinear(w_dim, units, gain=1, bias=1.0)
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.blur = Blur()
+        self.scale = 1 / math.sqrt(units)
+
+    def forward(self, x: Tensor, w: Tensor, image: Tensor | None) -> Float[Tensor, "batch 3 h w"]:
+        """Return the image of ``x``, plus ``image``, of half the size, enlarged with the filter [1, 3, 3, 1].
+
+        Args:
+            x: The activations, ``[batch, units, h, w]``.
+            w: Latent vectors, ``[batch, w_dim]``.
+            image: The sum so far; None is none.
+        """
+        x = x * _channels(self.affine(w), x)
+        own = functional.conv2d(x, self.weight * self.scale, self.bias).float()  # a sum in bfloat16 would show steps
+        return own if image is None else own + self.blur(double(image))
+
+
+class ResidualDiscriminator(nn.Module):
+    """The discriminator of StyleGAN2: one logit an image.
+
+    Args:
+        size: Height and width of the images.
+        width: Units at that size, doubled as the grid is halved.
+        max_width: Units of a layer at most.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    Source: Karras et al. 2020, Fig. 7c (below the line), Sec. 4.1.
+    """
+
+    def __init__(self, size: int = 64, width: int = 32, max_width: int = 512) -> None:
+        super().__init__()
+        units = units_of(size, width, max_width)[::-1]
+        self.from_rgb = nn.Sequential(EqualizedConv2d(3, units[0], 1), nn.LeakyReLU(0.2))
+        self.blocks = nn.Sequential(*map(ResidualBlock, units, units[1:]))
+        self.last = nn.Sequential(
+            MinibatchStd(),
+            EqualizedConv2d(units[-1] + 1, units[-1], 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            EqualizedLinear(16 * units[-1], units[-1]),
+            nn.LeakyReLU(0.2),
+            EqualizedLinear(units[-1], 1, gain=1),
+        )
+
+    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, " batch"]:
+        """Return logits, float ``[batch]``: positive for images that look real.
+
+        Args:
+            images: float ``[batch, 3, size, size]``.
+        """
+        logits: Tensor = self.last(self.blocks(self.from_rgb(images)))
+        return logits.squeeze(1)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a 1 x 1 convolution; both ways halve the grid with the filter [1, 3, 3, 1].
+
+    The sum of both is divided by sqrt(2), in the gains, to keep its variance.
+
+    Args:
+        before: Units that it is given.
+        after: Units that it returns.
+
+    Source: Karras et al. 2020, Sec. 4.1.
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            EqualizedConv2d(before, before, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            Blur(),  # with the 2 x 2 average of the next: [1, 3, 3, 1]
+            EqualizedConv2d(before, after, 3, padding=1, gain=1, resample="down"),
+            nn.LeakyReLU(0.2),
+        )
+        self.skip = nn.Sequential(
+            Blur(), nn.AvgPool2d(2), EqualizedConv2d(before, after, 1, gain=1 / SQRT2, bias=False)
+        )
+
+    def forward(self, x: Float[Tensor, "batch before h w"]) -> Float[Tensor, "batch after _ _"]:
+        """Halve the grid."""
+        total: Tensor = self.residual(x) + self.skip(x)
+        return total
+
+
+def demodulation(weight: Float[Tensor, "after before k k"], style: Float[Tensor, "batch before"]) -> Tensor:
+    """Return ``1 / sqrt(sum_i s_i^2 sum_k w_jik^2 + 1e-8)``, float32 ``[batch, after]``.
+
+    Args:
+        weight: The weights ``w_jik``.
+        style: The factor ``s_i`` of each unit that goes in, for each image.
+
+    Source: Karras et al. 2020, Eq. 1 and 3.
+    """
+    with torch.autocast(weight.device.type, enabled=False):
+        energy = weight.float().square().sum(dim=(2, 3))
+        return (functional.linear(style.float().square(), energy) + 1e-8).rsqrt()
+
+
+def _filtered(x: Tensor) -> Tensor:
+    """Filter with [1, 3, 3, 1] / 8, zeros outside, one pixel less: three averages of 2 x 2 neighbours."""
+    x = functional.avg_pool2d(x, 2, stride=1, padding=1)
+    return functional.avg_pool2d(functional.avg_pool2d(x, 2, stride=1), 2, stride=1)
+
+
+def _channels(values: Tensor, like: Tensor) -> Tensor:
+    return values[:, :, None, None].to(like.dtype)
