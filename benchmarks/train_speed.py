@@ -1,0 +1,203 @@
+"""How many images a second does a training see? ``python benchmarks/train_speed.py``.
+
+Each architecture's `GANTask.step` stands beside the same training written down plainly: the same two networks, losses,
+batch, augmentation, R1, average of weights and order of work, but eager float32 in torch's own memory format, Adam as
+torch gives it, and pictures fetched from their source at every step. So the ratio is what bfloat16, channels_last,
+fused Adam and resident pictures bring together. The two take turns, so that other work on the machine disturbs both;
+pictures are rendered, and first steps taken, before the clock runs. Networks that grow are measured at full size.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import torch
+import tyro
+from scenes_speed import processor
+from torch import Tensor
+
+from gandissect.devices import resolve_device
+from gandissect.runs import ema_decay, ema_update
+from gandissect.sampling import make_rng
+from generators.training import RECIPES, GANSettings, GANTask
+from generators.training.augmentation import diff_augment
+from generators.training.draws import Draws
+from generators.training.growth import Growth
+from generators.training.losses import LOSSES, r1_penalty
+from generators.training.networks import build
+from segmenters.datasets import ImageSource, Scenes
+
+NUM_PICTURES, WARM_UP = 512, 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """Print images a second of every architecture, beside a plain float32 loop.
+
+    Args:
+        sizes: Heights and widths of the images.
+        batch_size: Images a step; by default each recipe's.
+        steps: Steps of a repetition; every 16th has an R1 penalty where the recipe has one.
+        repeats: Repetitions of which the median is taken.
+        full_width: Make the networks that grow 8192 / size units wide, at most 512, as a GPU can bear.
+        device: auto, cpu, cuda or mps.
+        threads: Threads of the CPU; by default torch's choice.
+    """
+
+    sizes: tuple[int, ...] = (32, 64)
+    batch_size: int | None = None
+    steps: int = 16
+    repeats: int = 5
+    full_width: bool = False
+    device: str = "auto"
+    threads: int | None = None
+
+
+class PlainTask:
+    """A training of the networks of some settings as one would write it down first.
+
+    Args:
+        settings: How to train; networks of full size, ``logistic`` or ``hinge`` loss, no clipping, no decay.
+        source: Real pictures.
+        device: Where to compute.
+    """
+
+    def __init__(self, settings: GANSettings, source: ImageSource, device: torch.device) -> None:
+        self.settings, self.source, self.device = settings, source, device
+        self.growth, self.loss = Growth(settings.resolution, 1.0), LOSSES[settings.loss]
+        torch.manual_seed(make_rng(settings.seed, "weights").initial_seed())  # the weights that GANTask begins with
+        self.generator, self.discriminator = (network.to(device).train() for network in build(settings))
+        self.average = deepcopy(self.generator).requires_grad_(False)
+        betas = (settings.beta1, settings.beta2)
+        self.generator_adam = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, betas)
+        self.discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), settings.learning_rate, betas)
+
+    def step(self, index: int) -> dict[str, float]:
+        """Train the discriminator, then the generator, on one batch; return their losses."""
+        settings = self.settings
+        real = self._augmented(self._real(index), "real", index)
+        with torch.no_grad():
+            fake = self._augmented(self._generated("discriminator", index), "fake", index)
+        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
+        discriminator_loss = self.loss.discriminator(real_logits, fake_logits)
+        if settings.r1_gamma and index % settings.r1_every == 0:
+            weight = settings.r1_gamma * settings.r1_every
+            discriminator_loss = discriminator_loss + weight * r1_penalty(self.discriminator, real)
+        _descend(self.discriminator_adam, discriminator_loss)
+
+        self.discriminator.requires_grad_(False)
+        fake = self._augmented(self._generated("generator", index), "generator", index)
+        generator_loss = self.loss.generator(self.discriminator(fake))
+        _descend(self.generator_adam, generator_loss)
+        self.discriminator.requires_grad_(True)
+        self.generator.observe(self._z("generator", index))
+        ema_update(self.average, self.generator, ema_decay(settings.ema_half_life, settings.batch_size))
+        return {"loss_discriminator": discriminator_loss.item(), "loss_generator": generator_loss.item()}
+
+    def _real(self, index: int) -> Tensor:
+        chosen = torch.randint(len(self.source), (self.settings.batch_size,), generator=self._rng("order", index))
+        images: Tensor = self.source.batch(chosen.tolist(), self._rng("crop", index)).images
+        return images.to(self.device).float() / 127.5 - 1
+
+    def _generated(self, stream: str, index: int) -> Tensor:
+        images: Tensor = self.generator(self._z(stream, index), self.growth, self._draws(f"styles-{stream}", index))
+        return images
+
+    def _z(self, stream: str, index: int) -> Tensor:
+        return self._draws(f"z-{stream}", index).normal(self.settings.z_dim).to(self.device)
+
+    def _augmented(self, images: Tensor, stream: str, index: int) -> Tensor:
+        return diff_augment(images, self.settings.augmentation, self._draws(f"augment-{stream}", index))
+
+    def _draws(self, stream: str, index: int) -> Draws:
+        return Draws(self._rng(stream, index), self.settings.batch_size)
+
+    def _rng(self, stream: str, index: int) -> torch.Generator:
+        return make_rng(self.settings.seed, stream, index)
+
+
+def _descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
+    adam.zero_grad()
+    loss.backward()
+    adam.step()
+
+
+def settings_of(architecture: str, size: int, options: Options) -> GANSettings:
+    """Return a recipe at one size from the first step on, with all pictures on the device."""
+    recipe = RECIPES[architecture]
+    widths = {}
+    if options.full_width and architecture != "dcgan":
+        widths = {"width": min(512, 8192 // size), "max_width": 512}
+    return replace(
+        recipe,
+        resolution=size,
+        batch_size=options.batch_size or recipe.batch_size,
+        images=10**9,  # far away, so that the learning rate stays
+        start_resolution=None,
+        resident=True,
+        **widths,
+    )
+
+
+def rate(step: Callable[[int], object], first: int, count: int, batch_size: int, device: torch.device) -> float:
+    """Return the images a second of ``count`` steps, the first of them of a given index."""
+    _finish(device)
+    begun = time.perf_counter()
+    for index in range(first, first + count):
+        step(index)
+    _finish(device)
+    return count * batch_size / (time.perf_counter() - begun)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def row(architecture: str, source: ImageSource, options: Options, device: torch.device) -> str:
+    """Return the line of the table for one architecture at the size of the pictures."""
+    settings = settings_of(architecture, source.size, options)
+    tasks = [GANTask(settings, source, device=str(device)), PlainTask(settings, source, device)]
+    for task in tasks:
+        for index in range(WARM_UP):
+            task.step(index)
+    rates = [
+        [rate(task.step, turn * options.steps, options.steps, settings.batch_size, device) for task in tasks]
+        for turn in range(options.repeats)
+    ]
+    ours, plain = (statistics.median(column) for column in zip(*rates, strict=True))
+    ratios = [one / other for one, other in rates]
+    weights = [sum(weight.numel() for weight in network.parameters()) / 1e6 for network in build(settings)]
+    return (
+        f"| {architecture} | {source.size} | {settings.batch_size} | {weights[0]:.1f} + {weights[1]:.1f} | {ours:.0f} "
+        f"| {plain:.0f} | {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
+    )
+
+
+def main(options: Options) -> None:
+    """Print the machine, then the table line by line."""
+    device = resolve_device(options.device)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    gpu = f"{torch.cuda.get_device_name(device)}, " if device.type == "cuda" else ""
+    print(
+        f"{gpu}{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"Python {platform.python_version()}; device {device.type}; medians of {options.repeats} repetitions of "
+        f"{options.steps} steps, the ratio with its range\n"
+    )
+    print("| architecture | px | batch | million weights, G + D | images/s | plain float32, images/s | ratio |")
+    print("|---|---|---|---|---|---|---|")
+    for size in options.sizes:
+        source = Scenes(size, NUM_PICTURES)
+        source.batch(range(NUM_PICTURES))  # they stay rendered
+        for architecture in RECIPES:
+            print(row(architecture, source, options, device), flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
