@@ -21,6 +21,7 @@ Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2, Eq. 1-3; Sec. 4.1.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -134,7 +135,7 @@ class ModulatedLayer(nn.Module):
         style, weight = self.affine(w), self.weight * self.scale
         x = x * _channels(style, x)
         if self.up:  # zeros between the pixels leave a quarter of the brightness: times 4
-            x = _filtered(functional.conv_transpose2d(x, 4 * weight.transpose(0, 1), stride=2))
+            x = _LowPass.apply(functional.conv_transpose2d(x, 4 * weight.transpose(0, 1), stride=2), 1)
         else:
             x = functional.conv2d(x, weight, padding=1)
         # Leaky ReLU commutes with positive factors: its gain, taken before it, costs no pass over the activations.
@@ -171,8 +172,11 @@ class ToRGB(nn.Module):
             image: The sum so far; None is none.
         """
         x = x * _channels(self.affine(w), x)
-        own = functional.conv2d(x, self.weight * self.scale, self.bias).float()  # a sum in bfloat16 would show steps
-        return own if image is None else own + self.blur(double(image))
+        own = functional.conv2d(x, self.weight * self.scale, self.bias).float()
+        if image is None:
+            return own
+        with torch.autocast(x.device.type, enabled=False):  # a sum in bfloat16 would show steps
+            return own + self.blur(double(image))
 
 
 class ResidualDiscriminator(nn.Module):
@@ -259,10 +263,22 @@ def demodulation(weight: Float[Tensor, "after before k k"], style: Float[Tensor,
         return (functional.linear(style.float().square(), energy) + 1e-8).rsqrt()
 
 
-def _filtered(x: Tensor) -> Tensor:
-    """Filter with [1, 3, 3, 1] / 8, zeros outside, one pixel less: three averages of 2 x 2 neighbours."""
-    x = functional.avg_pool2d(x, 2, stride=1, padding=1)
-    return functional.avg_pool2d(functional.avg_pool2d(x, 2, stride=1), 2, stride=1)
+class _LowPass(torch.autograd.Function):
+    """The separable filter [1, 3, 3, 1] / 8 of each unit, with so many zeros outside.
+
+    Its adjoint is the same filter with 3 less as many zeros. Torch's own gradient of it is far slower on a CPU.
+    """
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, padding: int) -> Tensor:
+        context.padding = padding
+        row = x.new_tensor([0.125, 0.375, 0.375, 0.125])
+        kernel = torch.outer(row, row).expand(x.shape[1], 1, 4, 4).contiguous()
+        return functional.conv2d(x, kernel, padding=padding, groups=x.shape[1])
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _LowPass.apply(gradient, 3 - context.padding), None
 
 
 def _channels(values: Tensor, like: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 import generators
 from gandissect.hooks import trace
 from generators import ResidualDiscriminator, StyleGAN2
-from generators.stylegan2 import ModulatedLayer, ResidualBlock, demodulation
+from generators.stylegan2 import ModulatedLayer, ResidualBlock, ToRGB, demodulation
 from generators.training import GANSettings, train_generator
 
 FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
@@ -226,6 +226,24 @@ def test_in_bfloat16_the_image_is_nearly_the_same_and_float32() -> None:
         image = generator(z)
     assert image.dtype == torch.float32
     assert (image - generator(z)).square().mean() < 1e-3 * generator(z).square().mean()
+
+
+def test_the_image_so_far_keeps_its_precision_in_bfloat16() -> None:
+    to_rgb = _live(ToRGB(3, 4))
+    x, w, image = torch.zeros(2, 3, 8, 8), torch.zeros(2, 4), torch.randn(2, 3, 4, 4, generator=_rng(0))
+    to_rgb.bias.zero_()
+    with torch.autocast("cpu", torch.bfloat16):
+        result = to_rgb(x, w, image)
+    np.testing.assert_allclose(_double(result), [_enlarged(each) for each in _double(image)], atol=1e-6)
+
+
+def test_the_gradient_of_a_layer_that_doubles_the_grid_is_the_one_of_finite_differences() -> None:
+    torch.manual_seed(0)
+    layer = _live(ModulatedLayer(2, 3, 6, 4, up=True)).double()
+    x, w = torch.randn(2, 2, 3, 3, generator=_rng(1)).double(), torch.randn(2, 4, generator=_rng(2)).double()
+    x.requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda x: layer(x, w, None), x)
+    assert torch.autograd.gradgradcheck(lambda x: layer(x, w, None).square(), x)
 
 
 def test_a_residual_block_is_the_one_of_the_paper() -> None:
