@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, Protocol
 
 from gandissect.names import unknown
@@ -105,7 +106,8 @@ def _parse(name: str, arguments: list[str]) -> Any:
     module = importlib.import_module(f"apps.commands.{name.replace(' ', '_')}")
     if {"-h", "--help"} & set(arguments):
         with contextlib.suppress(SystemExit):
-            tyro.cli(module.Options, args=["--help"], prog=f"{PROGRAM} {name}")
+            words = takewhile(lambda argument: not argument.startswith("-"), arguments)
+            tyro.cli(module.Options, args=[*words, "--help"], prog=f"{PROGRAM} {name}")
         raise _Help
     said = io.StringIO()
     try:

@@ -77,6 +77,7 @@ def train(
     num_steps: int,
     snapshot_every: int,
     checkpoint_every: int,
+    resume: bool = True,
     writes: bool = True,
 ) -> Path:
     """Train a task to ``num_steps`` steps in all, from the folder's checkpoint if it has one.
@@ -88,19 +89,21 @@ def train(
         num_steps: Steps in all, 1 or more; those already done count.
         snapshot_every: Steps between snapshots; one is always made at the end.
         checkpoint_every: Steps between checkpoints; one is always written at the end and on Ctrl-C.
+        resume: Continue from the folder's checkpoint; otherwise a folder that has one is refused.
         writes: Whether this process writes the folder; of several that share a training only one does.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If the folder belongs to a run with other settings, or its checkpoint is damaged.
+        ValueError: If the folder belongs to a run with other settings, or its checkpoint is damaged or not to be
+            continued.
         FloatingPointError: If a figure of a step is not finite.
     """
     if min(num_steps, snapshot_every, checkpoint_every) < 1:
         raise ValueError("num_steps, snapshot_every and checkpoint_every are 1 or more")
     run = _Run(task, Path(folder), settings, writes)
-    run.resume()
+    run.begin(resume)
     total = num_steps * task.images_per_step
     bar = tqdm(total=total, initial=run.images, unit="image", unit_scale=True, smoothing=0.05, disable=not writes)
     with bar, _deferred_interrupt() as interrupted:
@@ -139,13 +142,15 @@ class _Run:
     def _metrics(self) -> Path:
         return self.folder / "metrics.jsonl"
 
-    def resume(self) -> None:
+    def begin(self, resume: bool) -> None:
         known = self.folder / "settings.json"
         if known.exists() and (found := read_json(known)) != self.settings:
             raise ValueError(
                 f"{self.folder} holds a run with other settings ({_difference(found, self.settings)}); "
                 "give another folder, or the settings of that run to resume it"
             )
+        if self._checkpoint.exists() and not resume:
+            raise ValueError(f"{self.folder} holds a run already; resume it, or give another folder")
         if self._writes:
             write_json(known, self.settings)
         if self._checkpoint.exists():

@@ -6,5 +6,22 @@ from .base import LayeredGenerator
 from .dcgan import DCGAN, DCGANDiscriminator
 from .hub import card, load, names, save
 from .planted import PlantedGenerator
+from .progan import GrowingDiscriminator, ProGAN
+from .stylegan import StyleGAN
+from .stylegan2 import ResidualDiscriminator, StyleGAN2
 
-__all__ = ["DCGAN", "DCGANDiscriminator", "LayeredGenerator", "PlantedGenerator", "card", "load", "names", "save"]
+__all__ = [
+    "DCGAN",
+    "DCGANDiscriminator",
+    "GrowingDiscriminator",
+    "LayeredGenerator",
+    "PlantedGenerator",
+    "ProGAN",
+    "ResidualDiscriminator",
+    "StyleGAN",
+    "StyleGAN2",
+    "card",
+    "load",
+    "names",
+    "save",
+]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .base import LayeredGenerator
-from .blocks import Blur, EqualizedConv2d, EqualizedLinear, PixelNorm, depth_of, instance_norm, units_of
+from .blocks import Blur, EqualizedConv2d, EqualizedLinear, PixelNorm, adaptive_instance_norm, depth_of, units_of
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ class Mapping(nn.Module):
         lengths = [z_dim, *[w_dim] * depth]
         layers = [
             nn.Sequential(EqualizedLinear(before, after, rate=0.01), nn.LeakyReLU(0.2))
-            for before, after in zip(lengths, lengths[1:], strict=False)
+            for before, after in pairwise(lengths)
         ]
         self.network = nn.Sequential(PixelNorm(), *layers)
         self.register_buffer("w_avg", torch.zeros(w_dim))
@@ -91,7 +92,10 @@ class Mapping(nn.Module):
 
 
 class StyleGenerator(LayeredGenerator):
-    """What StyleGAN and StyleGAN2 share. Wherever ``z`` is taken, ``ws [batch, num_ws, w_dim]`` may be given instead."""
+    """What StyleGAN and StyleGAN2 share.
+
+    Wherever ``z`` is taken, ``ws [batch, num_ws, w_dim]`` may be given instead.
+    """
 
     beside = frozenset({"mapping", "constant"})
     mapping: Mapping
@@ -230,9 +234,8 @@ class StyleLayer(nn.Module):
             x = self.convolution(x)
         noise = self.noise if noise is None else noise
         shift = noise.to(x.dtype) * _channels(self.noise_strength, x) + _channels(self.bias, x)
-        x = instance_norm(functional.leaky_relu(x + shift, 0.2))
-        scale, offset = self.affine(w)[:, :, None, None].to(x.dtype).chunk(2, dim=1)
-        return torch.addcmul(offset, x, scale + 1)
+        scale, offset = self.affine(w).chunk(2, dim=1)
+        return adaptive_instance_norm(functional.leaky_relu(x + shift, 0.2), scale + 1, offset)
 
 
 def _channels(values: Tensor, like: Tensor) -> Tensor:

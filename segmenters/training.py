@@ -278,6 +278,7 @@ def train_segmenter(
     device: str = "auto",
     snapshot_every: int = 1000,
     checkpoint_every: int = 250,
+    resume: bool = True,
 ) -> Path:
     """Train a segmenter, or go on with the training that ``folder`` holds.
 
@@ -289,6 +290,7 @@ def train_segmenter(
         device: Where to compute; ``"auto"`` prefers CUDA, then MPS.
         snapshot_every: Steps between evaluations; each writes ``segmenter.safetensors`` and a grid of pictures.
         checkpoint_every: Steps between checkpoints.
+        resume: Continue from the folder's checkpoint, if it has one; otherwise a folder that has one is refused.
 
     Returns:
         The path of the trained ``segmenter.safetensors``.
@@ -306,6 +308,7 @@ def train_segmenter(
         num_steps=settings.num_steps,
         snapshot_every=snapshot_every,
         checkpoint_every=checkpoint_every,
+        resume=resume,
     )
     return run / "segmenter.safetensors"
 

@@ -17,7 +17,6 @@ from generators.training import RECIPES, train_generator
 from ..data import pictures
 from ..yardsticks import yardstick
 
-
 Settings = tyro.extras.subcommand_type_from_defaults(
     dict(RECIPES), descriptions={name: f"Train a {name}." for name in RECIPES}, prefix_names=False
 )
@@ -26,7 +25,7 @@ Settings = tyro.extras.subcommand_type_from_defaults(
 @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
 @dataclass(frozen=True)
 class Options:
-    """Train a GAN on a folder of pictures, or on rendered scenes; run it again to continue where it stopped.
+    """Train a GAN on a folder of pictures, or on rendered scenes.
 
     The architecture comes first: gandissect train generator progan --data FOLDER --out runs/mine.
 
@@ -38,6 +37,7 @@ class Options:
         segmenter: Whose features measure the distance to held-out pictures at each snapshot; none by default.
         snapshot_images: Images between snapshots.
         checkpoint_images: Images between checkpoints.
+        resume: Continue from the last checkpoint in the folder, if it has one.
         device: auto, cpu, cuda or mps.
         json: Print what was done as JSON.
     """
@@ -49,6 +49,7 @@ class Options:
     segmenter: str | None = None
     snapshot_images: int = 50_000
     checkpoint_images: int = 25_000
+    resume: bool = False
     device: str = "auto"
     json: bool = False
 
@@ -76,6 +77,7 @@ class Options:
             held_out=held_out,
             snapshot_images=self.snapshot_images,
             checkpoint_images=self.checkpoint_images,
+            resume=self.resume,
             device=self.device,
         )
         print(json.dumps({"generator": str(path), "images": self.settings.images}) if self.json else path)

@@ -16,7 +16,7 @@ from ..data import open_source
 
 @dataclass(frozen=True)
 class Options:
-    """Train a segmentation network on labelled pictures; run it again to continue where it stopped.
+    """Train a segmentation network on labelled pictures.
 
     The bundled networks were made by ``segmenters.recipes``; this trains one on pictures of your own.
 
@@ -28,6 +28,7 @@ class Options:
         size: Height and width of the pictures it learns from.
         snapshot_every: Steps between evaluations.
         checkpoint_every: Steps between checkpoints.
+        resume: Continue from the last checkpoint in the folder, if it has one.
         device: auto, cpu, cuda or mps.
         json: Print what was done as JSON.
     """
@@ -39,6 +40,7 @@ class Options:
     size: int = 160
     snapshot_every: int = 1000
     checkpoint_every: int = 250
+    resume: bool = False
     device: str = "auto"
     json: bool = False
 
@@ -54,5 +56,6 @@ class Options:
             device=self.device,
             snapshot_every=self.snapshot_every,
             checkpoint_every=self.checkpoint_every,
+            resume=self.resume,
         )
         print(json.dumps({"segmenter": str(path), "steps": self.settings.num_steps}) if self.json else path)

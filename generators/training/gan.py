@@ -129,9 +129,12 @@ class GANTask:
         self.best = float(state["best"])
 
     def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
-        """Write the averaged generator and a grid of 64 samples of a fixed seed, and evaluate it."""
+        """Write the averaged generator and a grid of 64 samples of a fixed seed, and evaluate it.
+
+        While a resolution is faded in, what is written still makes images of the one before.
+        """
         growth = self.growth(images_seen)
-        generator = self.average.grown(growth.size)
+        generator = self.average.grown(growth.size if growth.alpha == 1 else growth.size // 2)
         calibrate_batch_norm(generator, self.settings.seed)
         facts = {"images_seen": images_seen, "data": self.source.name, "settings": asdict(self.settings)}
         save(generator, folder / "generator.safetensors", facts)
@@ -171,7 +174,8 @@ class GANTask:
             penalty = gradient_penalty(judge, real, fake, self._draws("penalty", index))
             loss = loss + self.loss.penalty_weight * penalty + self.loss.drift_weight * drift(real_logits)
         if settings.r1_gamma and index % settings.r1_every == 0:
-            loss = loss + settings.r1_gamma * settings.r1_every * r1_penalty(judge, real)
+            gamma = settings.r1_gamma * (growth.size / settings.resolution) ** 2  # it sums over pixels
+            loss = loss + gamma * settings.r1_every * r1_penalty(judge, real)
         self._descend(self.discriminator_optimizer, loss)
         return {"loss_discriminator": loss, "logit_real": real_logits.mean(), "logit_fake": fake_logits.mean()}
 
@@ -330,6 +334,7 @@ def train_generator(
     held_out: Pictures | None = None,
     snapshot_images: int = 50_000,
     checkpoint_images: int = 25_000,
+    resume: bool = True,
     device: str = "auto",
 ) -> Path:
     """Train a GAN, or continue the training that the folder holds.
@@ -343,6 +348,7 @@ def train_generator(
         held_out: Pictures that are never learned from; how much less real the discriminator finds them is logged.
         snapshot_images: Images between snapshots.
         checkpoint_images: Images between checkpoints.
+        resume: Continue from the folder's checkpoint, if it has one; otherwise a folder that has one is refused.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
@@ -363,6 +369,7 @@ def train_generator(
         num_steps=settings.num_steps,
         snapshot_every=steps(snapshot_images),
         checkpoint_every=steps(checkpoint_images),
+        resume=resume,
         writes=task.processes.rank == 0,
     )
     return Path(folder) / "generator.safetensors"

@@ -78,7 +78,8 @@ class TrainedGenerator(nn.Module):
         return copy.to(source.device).eval().requires_grad_(False)
 
     def _head(self, side: int) -> nn.Module:
-        return self.heads[str(side)] if str(side) in self.heads else self.generator.output  # type: ignore[return-value]
+        heads = dict(self.heads.items())
+        return heads.get(str(side), self.generator.output)
 
     def _image(self, x: Tensor, context: Any, side: int) -> Tensor:
         if str(side) not in self.heads:

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from gandissect.names import lookup
 
 from ..blocks import SIZES
+from ..dcgan import SIZES as DCGAN_SIZES
 from .augmentation import POLICIES
 from .losses import LOSSES
 
@@ -35,7 +36,7 @@ class GANSettings:
         beta1: Adam's first decay.
         beta2: Adam's second decay.
         loss: ``logistic`` (non-saturating), ``hinge`` or ``wgan-gp`` (with drift).
-        r1_gamma: Weight of the R1 penalty; 0 is none.
+        r1_gamma: Weight of the R1 penalty at full resolution, less in proportion to pixels before; 0 is none.
         r1_every: Steps between R1 penalties (each is scaled up by as much).
         augmentation: DiffAugment policies, in order.
         mixing: Share of images that are made of two latent vectors, in architectures with styles.
@@ -85,6 +86,9 @@ class GANSettings:
         lookup(LOSSES, self.loss, "loss")
         for policy in self.augmentation:
             lookup(POLICIES, policy, "augmentation")
+        sizes = DCGAN_SIZES if self.architecture == "dcgan" else SIZES
+        if self.resolution not in sizes:
+            raise ValueError(f"resolution is one of {sizes} for {self.architecture}; got {self.resolution}")
         self._check_ranges()
         self._check_growth()
 
@@ -105,8 +109,11 @@ class GANSettings:
             return
         if self.architecture not in GROWING:
             raise ValueError(f"{self.architecture} does not grow; leave start_resolution out")
-        if self.start_resolution not in SIZES:
-            raise ValueError(f"start_resolution is a power of two from 8; got {self.start_resolution}")
+        if self.start_resolution not in SIZES or self.start_resolution > self.resolution:
+            raise ValueError(
+                f"start_resolution is a power of two from 8 to {self.resolution}, the resolution; "
+                f"got {self.start_resolution}"
+            )
         if min(self.hold_images, self.fade_images) < 1:
             raise ValueError(
                 f"a network that grows holds and fades for 1 image or more; got {self.hold_images}, {self.fade_images}"
@@ -126,10 +133,10 @@ _GROWN = GANSettings(
     width=16,
     max_width=128,
     batch_size=32,
-    learning_rate=1e-3,
+    learning_rate=2e-3,
     beta1=0.0,
     beta2=0.99,
-    r1_gamma=0.5,
+    r1_gamma=0.1,
     start_resolution=8,
     hold_images=15_000,
     fade_images=15_000,
