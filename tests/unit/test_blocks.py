@@ -22,9 +22,9 @@ from generators.blocks import (
     EqualizedLinear,
     MinibatchStd,
     PixelNorm,
+    adaptive_instance_norm,
     depth_of,
     double,
-    instance_norm,
     units_of,
 )
 
@@ -152,7 +152,11 @@ def test_pixel_norm_divides_each_pixel_by_its_root_mean_square() -> None:
     assert not PixelNorm()(torch.zeros(1, 5, 2, 2)).any()
 
 
-@pytest.mark.parametrize("norm", [PixelNorm(), instance_norm])
+def _instance_norm(x: Tensor) -> Tensor:
+    return adaptive_instance_norm(x, torch.ones(x.shape[:2]), torch.zeros(x.shape[:2]))
+
+
+@pytest.mark.parametrize("norm", [PixelNorm(), _instance_norm])
 def test_norms_are_computed_in_float32_and_keep_the_dtype(norm) -> None:
     """Squares of 1,000 are beyond half precision."""
     x = _normal(2, 6, 4, 4).mul(1000).half()
@@ -161,14 +165,16 @@ def test_norms_are_computed_in_float32_and_keep_the_dtype(norm) -> None:
     torch.testing.assert_close(found.float(), norm(x.float()), rtol=2e-3, atol=1e-4)
 
 
-def test_instance_norm_gives_each_unit_of_each_image_mean_0_and_variance_1() -> None:
-    x = _normal(3, 2, 4, 5) * 7 + 3
+def test_each_unit_of_each_image_gets_a_mean_and_a_standard_deviation_of_its_own() -> None:
+    x, scale, offset = _normal(3, 2, 4, 5) * 7 + 3, _normal(3, 2, seed=1), _normal(3, 2, seed=2)
     expected = x.double().numpy().copy()
     for image, unit in np.ndindex(3, 2):
         grid = expected[image, unit]
-        expected[image, unit] = (grid - grid.mean()) / math.sqrt(((grid - grid.mean()) ** 2).mean() + 1e-8)
-    _assert_equal(instance_norm(x), expected)
-    assert not instance_norm(torch.full((1, 1, 4, 4), 2.0)).any(), "a unit that says nothing stays quiet"
+        normal = (grid - grid.mean()) / math.sqrt(((grid - grid.mean()) ** 2).mean() + 1e-8)
+        expected[image, unit] = normal * float(scale[image, unit]) + float(offset[image, unit])
+    _assert_equal(adaptive_instance_norm(x, scale, offset), expected)
+    quiet = adaptive_instance_norm(torch.full((3, 2, 4, 4), 2.0), scale, offset)
+    assert (quiet - offset[:, :, None, None]).abs().max() < 0.01, "a unit that says nothing stays quiet"
 
 
 def test_blur_is_the_binomial_filter_with_zeros_outside() -> None:
@@ -179,6 +185,13 @@ def test_blur_is_the_binomial_filter_with_zeros_outside() -> None:
     for image, unit, row, column in np.ndindex(*x.shape):
         expected[image, unit, row, column] = (padded[image, unit, row : row + 3, column : column + 3] * kernel).sum()
     _assert_equal(Blur()(x), expected)
+
+
+def test_blur_has_the_gradients_of_a_linear_map_also_of_gradients() -> None:
+    """R1 differentiates the discriminator twice."""
+    x = _normal(2, 3, 4, 5).double().requires_grad_(True)
+    assert torch.autograd.gradcheck(Blur(), (x,))
+    assert torch.autograd.gradgradcheck(lambda given: Blur()(given).square(), (x,))
 
 
 def _spread(group: np.ndarray) -> float:
