@@ -25,14 +25,15 @@ def derive_seed(seed: int, *stream: str | int) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
-def make_rng(seed: int, *stream: str | int) -> torch.Generator:
-    """Return a CPU random generator for one stream of draws.
+def make_rng(seed: int, *stream: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a random generator for one stream of draws.
 
     Args:
         seed: The user's seed.
         stream: What the numbers are for, e.g. ``("augment", step)``.
+        device: Where it draws; each kind of device has numbers of its own.
     """
-    return torch.Generator().manual_seed(derive_seed(seed, *stream))
+    return torch.Generator(device).manual_seed(derive_seed(seed, *stream))
 
 
 def sample_z(num_samples: int, z_dim: int, seed: int = 0, start: int = 0) -> Float32[Tensor, "batch z"]:

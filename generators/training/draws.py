@@ -12,7 +12,7 @@ class Draws:
     What an image gets depends on its place in the whole batch alone, however many processes share it.
 
     Args:
-        rng: Draws every number.
+        rng: Draws every number, on its device.
         total: Images of the whole batch.
         rows: Which of them are here; all by default.
     """
@@ -22,12 +22,13 @@ class Draws:
 
     def uniform(self, *shape: int) -> Tensor:
         """Return float32 ``[rows, *shape]`` from 0 to 1."""
-        return torch.rand(self._total, *shape, generator=self._rng)[self._rows]
+        return torch.rand(self._total, *shape, generator=self._rng, device=self._rng.device)[self._rows]
 
     def normal(self, *shape: int) -> Tensor:
         """Return standard normal float32 ``[rows, *shape]``."""
-        return torch.randn(self._total, *shape, generator=self._rng)[self._rows]
+        return torch.randn(self._total, *shape, generator=self._rng, device=self._rng.device)[self._rows]
 
     def integers(self, low: int, high: int, *shape: int) -> Tensor:
         """Return int64 ``[rows, *shape]`` from ``low`` to ``high - 1``."""
-        return torch.randint(low, high, (self._total, *shape), generator=self._rng)[self._rows]
+        size = (self._total, *shape)
+        return torch.randint(low, high, size, generator=self._rng, device=self._rng.device)[self._rows]

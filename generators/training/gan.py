@@ -196,7 +196,7 @@ class GANTask:
         """Return generated images; those that only the discriminator learns from need no averaged gradients."""
         z = self._draws(f"z-{stream}", index).normal(self.settings.z_dim).to(self.device)
         with self._autocast():
-            images: Tensor = network(z, growth, self._draws(f"styles-{stream}", index))
+            images: Tensor = network(z, growth, self._draws(f"styles-{stream}", index, self.device))
         return images.float()
 
     def _real(self, index: int) -> Tensor:
@@ -234,11 +234,11 @@ class GANTask:
         wanted = range(index * size, (index + 1) * size)
         return [_permutation(self.settings.seed, i // count, count)[i % count] for i in wanted]
 
-    def _draws(self, stream: str, index: int) -> Draws:
-        return Draws(self._rng(stream, index), self.settings.batch_size, self.rows)
+    def _draws(self, stream: str, index: int, device: torch.device | str = "cpu") -> Draws:
+        return Draws(self._rng(stream, index, device), self.settings.batch_size, self.rows)
 
-    def _rng(self, stream: str, index: int) -> torch.Generator:
-        return make_rng(self.settings.seed, stream, index)
+    def _rng(self, stream: str, index: int, device: torch.device | str = "cpu") -> torch.Generator:
+        return make_rng(self.settings.seed, stream, index, device=device)
 
     def _schedule(self, index: int, growth: Growth) -> None:
         """Set the learning rate, a pure function of the step; forget the optimizers' moments when networks grow."""

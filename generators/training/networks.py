@@ -46,7 +46,7 @@ class TrainedGenerator(nn.Module):
         Args:
             z: Latent vectors, ``[batch, z_dim]``.
             growth: How far they have grown.
-            draws: Draws noise, and which latent vectors are mixed.
+            draws: Draws noise and which latent vectors are mixed, on the generator's device.
         """
         generator, stop = self.generator, self._stages_of[growth.size]
         x, context = generator.input(z), self._context(z, stop, draws)
@@ -67,19 +67,16 @@ class TrainedGenerator(nn.Module):
 
     def grown(self, size: int) -> LayeredGenerator:
         """Return a copy of the generator as it is for images of a size."""
-        source = self.generator
-        settings = source.settings
+        weights, settings = self.generator.state_dict(), self.generator.settings
         if size != settings["size"]:
-            units = next(info.units for info in source.layers.values() if info.height == size)
+            units = next(info.units for info in self.generator.layers.values() if info.height == size)
             settings = settings | {"size": size, "width": units}
-        copy = type(source)(**settings)
-        own = source.state_dict() | {f"output.{key}": value for key, value in self._head(size).state_dict().items()}
-        copy.load_state_dict({key: own[key] for key in copy.state_dict()})
-        return copy.to(source.device).eval().requires_grad_(False)
-
-    def _head(self, side: int) -> nn.Module:
-        heads = dict(self.heads.items())
-        return heads.get(str(side), self.generator.output)
+            head = self.heads[str(size)].state_dict()
+            weights |= {f"output.{name}": value for name, value in head.items()}
+        with torch.device("meta"):  # draws no random numbers
+            copy = type(self.generator)(**settings)
+        copy.load_state_dict({name: weights[name].clone() for name in copy.state_dict()}, assign=True)
+        return copy.eval().requires_grad_(False)
 
     def _image(self, x: Tensor, context: Any, side: int) -> Tensor:
         if str(side) not in self.heads:
@@ -92,11 +89,11 @@ class TrainedGenerator(nn.Module):
         if not isinstance(self.generator, StyleGenerator):
             return self.generator.context(z)
         ws = self.generator.mapping(z)
-        other = self.generator.mapping(draws.normal(z.shape[1]).to(z.device))
+        other = self.generator.mapping(draws.normal(z.shape[1]))
         crossover = draws.integers(1, stop, 1).masked_fill(draws.uniform(1) >= self.mixing, ws.shape[1])
-        first = (torch.arange(ws.shape[1]) < crossover)[:, :, None].to(z.device)
+        first = (torch.arange(ws.shape[1], device=z.device) < crossover)[:, :, None]
         sides = [info.height for info in list(self.generator.layers.values())[:stop]]
-        noise = [draws.normal(1, side, side).to(z.device) for side in sides]
+        noise = [draws.normal(1, side, side) for side in sides]
         return Styles(torch.where(first, ws, other), noise)
 
 

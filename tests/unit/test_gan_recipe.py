@@ -86,9 +86,9 @@ def test_no_two_uses_of_a_step_share_their_random_numbers(monkeypatch: pytest.Mo
     monkeypatch.setattr(task.network, "forward", lambda z, *more: trained.append(z) or forward(z, *more))
     monkeypatch.setattr(task.network, "observe", observed.append)
 
-    def remember(seed: int, *stream: str | int) -> torch.Generator:
+    def remember(seed: int, *stream: str | int, **where: object) -> torch.Generator:
         streams.append((seed, *stream))
-        return sampling.make_rng(seed, *stream)
+        return sampling.make_rng(seed, *stream, **where)
 
     monkeypatch.setattr(gan, "make_rng", remember)
     gan._permutation.cache_clear()
