@@ -130,9 +130,8 @@ def _descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
 def settings_of(architecture: str, size: int, options: Options) -> GANSettings:
     """Return a recipe at one size from the first step on, with all pictures on the device."""
     recipe = RECIPES[architecture]
-    widths = {}
     if options.full_width and architecture != "dcgan":
-        widths = {"width": min(512, 8192 // size), "max_width": 512}
+        recipe = replace(recipe, width=min(512, 8192 // size), max_width=512)
     return replace(
         recipe,
         resolution=size,
@@ -140,7 +139,6 @@ def settings_of(architecture: str, size: int, options: Options) -> GANSettings:
         images=10**9,  # far away, so that the learning rate stays
         start_resolution=None,
         resident=True,
-        **widths,
     )
 
 

@@ -83,6 +83,10 @@ def _connect(accelerator: str, count: int) -> Any:
         raise ValueError("several processes need Lightning Fabric: pip install 'gandissect[train]'") from error
     local = int(os.environ.get(NUM_LOCAL, str(count)))
     strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)  # while growing, not all take part
-    fabric = Fabric(accelerator=accelerator, devices=local, num_nodes=count // local, strategy=strategy)
-    fabric.launch()
-    return fabric
+    wanted = {"accelerator": accelerator, "devices": local, "num_nodes": count // local, "strategy": strategy}
+    if "LT_CLI_USED" not in os.environ:
+        fabric = Fabric(**wanted)
+        fabric.launch()
+        return fabric
+    given = {name: value for name, value in wanted.items() if f"LT_{name.upper()}" not in os.environ}
+    return Fabric(**given)  # `fabric run` has set the others and connected the processes

@@ -49,7 +49,7 @@ class Stops(Noise):
         return super().batch(indices, rng)
 
 
-def tiny(architecture: str, **changes: Any) -> GANSettings:
+def tiny(architecture: str, /, **changes: Any) -> GANSettings:
     """Return an architecture's recipe at 16 px, eight images a step, growing where it can: 8 px for two steps, then
     16 px, faded in during four."""
     small = {"resolution": 16, "width": 4, "max_width": 8, "z_dim": 6, "mapping_depth": 2}
