@@ -105,7 +105,8 @@ class PlainTask:
         return images.to(self.device).float() / 127.5 - 1
 
     def _generated(self, stream: str, index: int) -> Tensor:
-        images: Tensor = self.generator(self._z(stream, index), self.growth, self._draws(f"styles-{stream}", index))
+        styles = Draws(self._rng(f"styles-{stream}", index, self.device), self.settings.batch_size)
+        images: Tensor = self.generator(self._z(stream, index), self.growth, styles)
         return images
 
     def _z(self, stream: str, index: int) -> Tensor:
@@ -117,8 +118,8 @@ class PlainTask:
     def _draws(self, stream: str, index: int) -> Draws:
         return Draws(self._rng(stream, index), self.settings.batch_size)
 
-    def _rng(self, stream: str, index: int) -> torch.Generator:
-        return make_rng(self.settings.seed, stream, index)
+    def _rng(self, stream: str, index: int, device: torch.device | str = "cpu") -> torch.Generator:
+        return make_rng(self.settings.seed, stream, index, device=device)
 
 
 def _descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:

@@ -1,0 +1,374 @@
+"""Train the generators that ship, one after the other, and write what ships: weights, samples and cards.
+
+    python examples/train_bundled.py --data-root DATA                       # all, at the widths that two CPU cores bear
+    python examples/train_bundled.py --data-root DATA --gpu                 # all, and those of 128 px, at full width
+    python examples/train_bundled.py progan-streets64 --data-root DATA      # one
+    python examples/train_bundled.py progan-streets64 --data-root DATA --only-card     # of what is trained so far
+
+Each leaves ``generators/weights/NAME.safetensors``, ``docs/NAME.png`` and its tables in ``generators/cards.toml``.
+Stopped at any moment it goes on where it was when it is started again; a training that is done is not repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+
+import generators
+import segmenters
+from apps.commands import sample, train_generator
+from apps.data import pictures
+from apps.yardsticks import yardstick
+from gandissect.devices import resolve_device
+from gandissect.fidelity import Estimate, Fidelity
+from gandissect.files import atomic_path, load_tensors, read_json, sha256_file, write_text
+from gandissect.names import lookup
+from generators.hub import FORMAT, VERSION
+from generators.training.networks import FAMILIES
+from generators.training.recipes import GANSettings
+
+ROOT = Path(__file__).parents[1]
+MAX_BYTES = 16 * 10**6
+METRICS = "metrics.jsonl"
+SHARES = ("precision", "recall", "density", "coverage", "nearest_ratio")
+LOGITS = ("logit_learned", "logit_held_out")
+TITLES = {"dcgan": "DCGAN", "progan": "ProGAN", "stylegan": "StyleGAN"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What models learn from: the words after ``--data``, the segmenter that measures, and what cards say of them."""
+
+    data: str
+    segmenter: str
+    shows: str
+    dataset: str
+    licence: str
+    more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that ships: its architecture, what it learns from, and the options of its training."""
+
+    architecture: str
+    pictures: Pictures
+    options: str
+    snapshots: str
+
+    def arguments(self, name: str) -> str:
+        """Return the arguments of ``gandissect train generator``, with DATA for the folder of the photographs."""
+        seen = self.pictures
+        return (
+            f"{self.architecture} --data {seen.data} --out runs/{name} {self.options} "
+            f"--segmenter {seen.segmenter} {self.snapshots}{seen.more}"
+        )
+
+
+SCENES = Pictures(
+    data="scenes:30000",
+    segmenter="unet-scenes",
+    shows="rendered outdoor scenes",
+    dataset="30,000 rendered scenes of seed 0",
+    licence="MIT, as the toolkit: trained on rendered pictures only",
+    more=" --augmentation",  # none: there are as many scenes as one likes
+)
+STREETS = Pictures(
+    data="DATA/outdoor/buildings DATA/outdoor/street DATA/labelmefacade@train",
+    segmenter="unet-streets",
+    shows="streets and facades",
+    dataset="5,037 photographs: outdoor/buildings and outdoor/street less 5 % held out by hash of the name "
+    "(Intel image classification set), labelmefacade train",
+    licence="research use only: trained on photographs under non-commercial or unclear terms",
+)
+CPU = "--images 200000 --hold-images 12000 --fade-images 12000 --decay-from 0.8"
+FULL = (  # 320 units at most, not 512: the weights may take 16 MB
+    "--width 128 --max-width 320 --batch-size 64 --images 600000 --hold-images 40000 --fade-images 40000 "
+    "--decay-from 0.8"
+)
+LARGE = (
+    "--resolution 128 --width 64 --max-width 320 --images 500000 --hold-images 30000 --fade-images 30000 "
+    "--decay-from 0.8 --r1-gamma 0.4"
+)
+LARGE_DCGAN = "--resolution 128 --width 48 --images 1000000 --decay-from 0.7 --resident"
+CPU_SNAPSHOTS = "--snapshot-images 40000 --checkpoint-images 10000"
+GPU_SNAPSHOTS = "--snapshot-images 100000 --checkpoint-images 50000"
+
+CPU_MODELS: Mapping[str, Model] = {
+    "progan-scenes64": Model("progan", SCENES, CPU, CPU_SNAPSHOTS),
+    "progan-streets64": Model("progan", STREETS, CPU, CPU_SNAPSHOTS),
+    "stylegan-scenes64": Model("stylegan", SCENES, CPU, CPU_SNAPSHOTS),
+    "stylegan-streets64": Model("stylegan", STREETS, CPU, CPU_SNAPSHOTS),
+}
+GPU_MODELS: Mapping[str, Model] = {
+    "progan-scenes64": Model("progan", SCENES, FULL, GPU_SNAPSHOTS),
+    "progan-streets64": Model("progan", STREETS, FULL, GPU_SNAPSHOTS),
+    "stylegan-scenes64": Model("stylegan", SCENES, FULL, GPU_SNAPSHOTS),
+    "stylegan-streets64": Model("stylegan", STREETS, FULL, GPU_SNAPSHOTS),
+    "dcgan-streets128": Model("dcgan", STREETS, LARGE_DCGAN, GPU_SNAPSHOTS),
+    "progan-streets128": Model("progan", STREETS, LARGE, GPU_SNAPSHOTS),
+    "stylegan-streets128": Model("stylegan", STREETS, LARGE, GPU_SNAPSHOTS),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train the generators that ship, and write their weights, samples and cards.
+
+    Args:
+        names: Which; all by default.
+        data_root: The folder of the photographs, DATA on the cards.
+        gpu: Train at the widths that a GPU bears, and the models of 128 px too.
+        only_card: Train nothing; write what is trained so far.
+        hardware: What the card says it was trained on; by default this machine's GPU or CPU.
+        device: auto, cpu, cuda or mps.
+    """
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    data_root: Path = Path("data")
+    gpu: bool = False
+    only_card: bool = False
+    hardware: str | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A generator that a run has written, with the figures of its moment and the seconds of the whole run."""
+
+    path: Path
+    images_seen: int
+    figures: Mapping[str, float]
+    num_measured: int
+    seconds: float
+
+    @property
+    def distance(self) -> float:
+        """Distance from held-out pictures; infinite where it was not measured."""
+        return self.figures.get("distance", math.inf)
+
+
+def bundle(name: str, model: Model, options: Options, root: Path = ROOT) -> None:
+    """Train a model as far as it is not trained yet, and write its weights, samples and card.
+
+    Args:
+        name: Its name.
+        model: How it is made.
+        options: What was asked for; ``names`` and ``gpu`` say nothing here.
+        root: The folder of the repository.
+
+    Raises:
+        ValueError: If the weights are too large to ship, the run is of other settings or has not grown up, or what
+            ``gandissect train generator`` raises.
+    """
+    run = training(model.arguments(name), options, root)
+    check_fits(name, half_precision_bytes(run.settings))
+    if not (options.only_card or is_finished(run)):
+        run.run()
+    check_settings(run)
+    snapshot = choose(run.out)
+    found = measured(run, snapshot)
+    weights, cards = root / f"generators/weights/{name}.safetensors", root / "generators/cards.toml"
+    check_fits(name, snapshot.path.stat().st_size)
+    with atomic_path(weights) as temporary:
+        shutil.copyfile(snapshot.path, temporary)
+    sample.Options(str(weights), root / f"docs/{name}.png", device=run.device).run()
+    entries = {"file": weights.name, "sha256": sha256_file(weights)}
+    entries |= card(name, model, run, snapshot, options.hardware or machine(run.device))
+    figures = quality(found) | history(run, snapshot) | {"samples": f"docs/{name}.png"}
+    tables = table(name, entries) + "\n" + table(f"{name}.quality", figures)
+    write_text(cards, with_card(cards.read_text(encoding="utf-8"), name, tables))
+    print(f"{name}, {weights.stat().st_size / 1e6:.1f} MB\n{found}")
+
+
+def training(arguments: str, options: Options, root: Path) -> train_generator.Options:
+    """Return a training as ``gandissect train generator`` understands these arguments."""
+    data_root = str(options.data_root)
+    words = [data_root + word.removeprefix("DATA") if word.startswith("DATA/") else word for word in arguments.split()]
+    run = tyro.cli(train_generator.Options, args=words)
+    return replace(run, out=root / run.out, device=options.device, resume=True)
+
+
+def half_precision_bytes(settings: GANSettings) -> int:
+    """Return how much the weights of a generator take."""
+    with torch.device("meta"):
+        generator = FAMILIES[settings.architecture].generator(settings)
+    return 2 * sum(value.numel() for value in generator.state_dict().values())
+
+
+def check_fits(name: str, num_bytes: int) -> None:
+    """Refuse weights that are too large to ship.
+
+    Raises:
+        ValueError: With the remedy.
+    """
+    if num_bytes > MAX_BYTES:
+        raise ValueError(
+            f"{name} takes {num_bytes / 1e6:.1f} MB; at most {MAX_BYTES / 1e6:.0f} ship: give it a smaller max_width "
+            "(dcgan: width)"
+        )
+
+
+def is_finished(run: train_generator.Options) -> bool:
+    """Return whether a run has come to the last step of its settings."""
+    return (run.out / METRICS).exists() and metrics(run.out)[-1]["step"] >= run.settings.num_steps
+
+
+def check_settings(run: train_generator.Options) -> None:
+    """Refuse to say of a run that it is what it is not.
+
+    Raises:
+        FileNotFoundError: If there is no run.
+        ValueError: If it has other settings.
+    """
+    wanted = json.loads(json.dumps(asdict(run.settings)))
+    found = read_json(run.out / "settings.json")
+    other = sorted(key for key, value in wanted.items() if found.get(key) != value)
+    if other:
+        raise ValueError(f"{run.out} was trained with another {', '.join(other)}; mend the table, or move the run away")
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's ``metrics.jsonl``."""
+    return [json.loads(line) for line in (run / METRICS).read_text(encoding="utf-8").splitlines()]
+
+
+def choose(run: Path) -> Snapshot:
+    """Return the snapshot of a run with the least distance from held-out pictures, by default the last.
+
+    Raises:
+        FileNotFoundError: If the run has not made any.
+        ValueError: If a file is damaged.
+    """
+    lines = metrics(run)
+    found = []
+    for path in (run / "generator.safetensors", run / "best.safetensors"):
+        if path.exists() or not found:
+            seen = load_tensors(path, FORMAT, VERSION)[1]["facts"]["images_seen"]
+            figures = {key: value for line in lines if line["images"] == seen for key, value in line.items()}
+            found.append(Snapshot(path, seen, figures, sum("distance" in line for line in lines), lines[-1]["seconds"]))
+    return min(found, key=lambda snapshot: snapshot.distance)
+
+
+def measured(run: train_generator.Options, snapshot: Snapshot) -> Fidelity:
+    """Return what ``gandissect fidelity`` finds.
+
+    Raises:
+        ValueError: If the snapshot makes smaller pictures than the run is to end with.
+    """
+    generator, size = generators.load(snapshot.path, run.device), run.settings.resolution
+    if generator.image_size[0] != size:
+        raise ValueError(f"{snapshot.path} has grown to {generator.image_size[0]} px only, not to {size} px; train on")
+    train, held_out = pictures(run.data, size, run.hold_out)
+    return yardstick(segmenters.load(run.segmenter, run.device), train, held_out).measure(generator)
+
+
+def card(
+    name: str, model: Model, run: train_generator.Options, snapshot: Snapshot, hardware: str
+) -> dict[str, str | int]:
+    """Return what a card says of how a model was made."""
+    settings, seen, seconds = run.settings, model.pictures, snapshot.seconds
+    units = f"{settings.width} units in the last layer"
+    return {
+        "summary": f"Draws {seen.shows}, {settings.resolution} px: {TITLES[model.architecture]}, {units}.",
+        "dataset": seen.dataset,
+        "command": f"gandissect train generator {model.arguments(name)}",
+        "seed": settings.seed,
+        "images_seen": snapshot.images_seen,
+        "hardware": hardware,
+        "duration": f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds",
+        "licence": seen.licence,
+    }
+
+
+def quality(found: Fidelity) -> dict[str, Any]:
+    """Return what a card says of fidelity: each figure beside that of training pictures in place of generated ones."""
+    return {
+        "frechet_distance": round(found.distance, 2),
+        "frechet_distance_std": round(found.distance_std, 2),
+        "real_against_real": round(found.floor, 2),
+        "real_against_real_std": round(found.floor_std, 2),
+        **{share: _beside(getattr(found.generated, share), getattr(found.real, share)) for share in SHARES},
+        "features": f"encoder of {found.network}, coarsest grid averaged, {found.num_dims} random dimensions; "
+        "not comparable with FID",
+        "num_images": found.num_images,
+        "num_sets": found.num_sets,
+        "num_train": found.num_train,
+        "seed": found.seed,
+    }
+
+
+def _beside(made: Estimate, real: Estimate) -> dict[str, float]:
+    figures = {"mean": made.mean, "std": made.std, "real": real.mean, "real_std": real.std}
+    return {key: round(value, 3) for key, value in figures.items()}
+
+
+def history(run: train_generator.Options, snapshot: Snapshot) -> dict[str, Any]:
+    """Return what a card says of overfitting, and of how the snapshot was chosen."""
+    logits = {key: round(snapshot.figures[key], 3) for key in LOGITS if key in snapshot.figures}
+    seen, images = snapshot.images_seen, run.settings.images
+    chosen = f"at {seen:,} of {images:,} images, of {snapshot.num_measured} the nearest to the held-out pictures"
+    return {**logits, "snapshot": chosen}
+
+
+def machine(device: str) -> str:
+    """Return the name of the GPU, or of the CPU with its threads."""
+    if (resolved := resolve_device(device)).type == "cuda":
+        return torch.cuda.get_device_name(resolved)
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    found = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    return f"{torch.get_num_threads()} threads of {found[1] if found else platform.machine()}, no GPU"
+
+
+def table(name: str, entries: Mapping[str, Any]) -> str:
+    """Return a table of TOML."""
+    return "".join([f"[{name}]\n", *(f"{key} = {_toml(value)}\n" for key, value in entries.items())])
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def with_card(text: str, name: str, tables: str) -> str:
+    """Return ``cards.toml`` with the tables of one card replaced where they stand, or added at the end."""
+    start = rf"^\[{re.escape(name)}[.\]]"
+    own = re.compile(rf"{start}.*?(?=^\[(?!{re.escape(name)}[.\]])|\Z)", re.DOTALL | re.MULTILINE)
+    if not (found := own.search(text)):
+        return f"{text.rstrip()}\n\n{tables}"
+    after = text[found.end() :]
+    return text[: found.start()] + tables + ("\n" + after if after else "")
+
+
+def main(options: Options) -> int:
+    """Make the models one after the other; return how many failed."""
+    models = GPU_MODELS if options.gpu else CPU_MODELS
+    chosen = {name: lookup(models, name, "model") for name in options.names or models}
+    failed = []
+    for name, model in chosen.items():
+        try:
+            bundle(name, model, options)
+        except Exception:  # the machine may be lent for a short time only: the others are still made
+            logging.exception("%s failed", name)
+            failed.append(name)
+    print(f"{len(chosen) - len(failed)} of {len(chosen)} models made" + "".join(f"; {name} failed" for name in failed))
+    return len(failed)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    sys.exit(main(tyro.cli(Options, description=__doc__)) > 0)
