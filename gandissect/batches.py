@@ -36,7 +36,7 @@ class LabelledBatch:
     Args:
         samples: Their indices.
         activations: Layer name to float32 ``[batch, unit, h, w]``, finite, on the generator's device.
-        images: ``[batch, 3, H, W]``.
+        images: ``[batch, 3, H, W]`` in [-1, 1].
         labels: int64 ``[batch, H, W]``, -1 where nothing is labelled.
     """
 
@@ -92,6 +92,7 @@ class Source:
         for samples, z in self._latents(num_samples, title):
             images, heads = self._forward(z)
             check_images(images, len(z), self.generator.image_size)
+            images = images.clamp(-1, 1)  # as they are seen
             labels = segmenter(images)
             check_labels(labels, images, num_concepts)
             yield LabelledBatch(samples, self._checked(heads, samples), images, labels.to(images.device))

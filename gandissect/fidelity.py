@@ -222,7 +222,7 @@ class Yardstick:
     @torch.inference_mode()
     def _generated(self, generator: Generator, seed: int, count: int, start: int) -> Tensor:
         parts = [
-            self._features(generator(generator.sample_z(len(block), seed, block.start))).double().cpu()
+            self._features(generator(generator.sample_z(len(block), seed, block.start)).clamp(-1, 1)).double().cpu()
             for block in blocks(count, BATCH, start)
         ]
         return self._project(torch.cat(parts))
