@@ -222,8 +222,9 @@ def check_fits(name: str, num_bytes: int) -> None:
 
 
 def is_finished(run: train_generator.Options) -> bool:
-    """Return whether a run has come to the last step of its settings."""
-    return (run.out / METRICS).exists() and metrics(run.out)[-1]["step"] >= run.settings.num_steps
+    """Return whether a run has come to the last step of its settings, and has been measured there."""
+    lines = metrics(run.out) if (run.out / METRICS).exists() else []
+    return any("distance" in line and line["step"] >= run.settings.num_steps for line in lines)
 
 
 def check_settings(run: train_generator.Options) -> None:
@@ -241,8 +242,9 @@ def check_settings(run: train_generator.Options) -> None:
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:
-    """Return the lines of a run's ``metrics.jsonl``."""
-    return [json.loads(line) for line in (run / METRICS).read_text(encoding="utf-8").splitlines()]
+    """Return the lines of a run's ``metrics.jsonl``, but for one that was torn when the run was killed."""
+    lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def choose(run: Path) -> Snapshot:

@@ -137,12 +137,22 @@ def test_what_is_done_is_not_trained_again_and_ends_the_same(made, monkeypatch) 
     assert [file.read_bytes() for file in files] == before
 
 
-def test_what_was_interrupted_goes_on(made, tmp_path: Path) -> None:
-    root, options = made
-    shutil.copytree(root / "runs/tiny-noise16", tmp_path / "runs/tiny-noise16")
+@pytest.mark.parametrize(
+    "left",
+    [
+        '{"step": 7, "distance": 2.0}\n',
+        '{"step": 8, "loss": 1.0}\n',
+        '{"step": 7, "loss": 1.0}\n{"step": 8, "dista',
+        "",
+    ],
+    ids=["a step is missing", "the last measurement is missing", "a line is torn", "nothing"],
+)
+def test_what_was_interrupted_goes_on(made, tmp_path: Path, left: str) -> None:
+    _, options = made
     run = script.training(TINY.arguments("tiny-noise16"), options, tmp_path)
-    lines = (run.out / "metrics.jsonl").read_text().replace('"step": 8', '"step": 7')
-    (run.out / "metrics.jsonl").write_text(lines)
+    assert not script.is_finished(run)
+    run.out.mkdir(parents=True)
+    (run.out / "metrics.jsonl").write_text(left)
     assert not script.is_finished(run)
     assert run.resume
 
