@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -83,39 +78,6 @@ def test_an_interrupted_and_resumed_run_ends_bit_equal(loss: str, tmp_path: Path
     assert generators.load(tmp_path / "whole/generator.safetensors", device="cpu").fingerprint == (
         generators.load(tmp_path / "parts/generator.safetensors", device="cpu").fingerprint
     )
-
-
-SCRIPT = """
-import sys; sys.path[:0] = [{root!r}, {here!r}]
-import torch; torch.set_num_threads(1)
-from test_gan_training import TINY, Noise
-from generators.training import train_generator
-evaluate = lambda generator: {{"sum": float(generator(generator.sample_z(2)).sum())}}
-train_generator(TINY, Noise(), {folder!r}, evaluate=evaluate, checkpoint_images=8, snapshot_images=16, device="cpu")
-"""
-
-
-@pytest.mark.slow
-def test_a_run_killed_at_random_moments_ends_bit_equal(tmp_path: Path) -> None:
-    train_generator(TINY, Noise(), tmp_path / "whole", device="cpu")
-    here = Path(__file__).parent
-    script = SCRIPT.format(root=str(here.parents[1]), here=str(here), folder=str(tmp_path / "killed"))
-    for attempt in range(40):
-        process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-        checkpoint = tmp_path / "killed/checkpoint.pt"
-        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        while attempt < 4 and process.poll() is None:
-            if checkpoint.exists() and checkpoint.stat().st_mtime_ns > before:
-                time.sleep(0.013 * (attempt + 1))
-                process.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.001)
-        if process.wait() == 0:
-            break
-    assert attempt >= 2, "the process was never killed"
-    _assert_same(_weights(tmp_path / "whole"), _weights(tmp_path / "killed"))
-    steps = [json.loads(line)["step"] for line in (tmp_path / "killed/metrics.jsonl").read_text().splitlines()]
-    assert steps == [2, 4, 6, 8, 10, 12], "a resumed run repeats no line"
 
 
 def test_other_settings_or_a_damaged_checkpoint_are_refused(tmp_path: Path) -> None:

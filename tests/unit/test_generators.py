@@ -18,6 +18,7 @@ from generators import DCGAN, LayeredGenerator, PlantedGenerator
 from generators.planted import GROUND, PLANTED
 from generators.progan import ProGAN
 from generators.stylegan import StyleGAN
+from generators.stylegan2 import StyleGAN2
 
 
 def _live(generator: LayeredGenerator) -> LayeredGenerator:
@@ -47,6 +48,9 @@ GENERATORS = {
     "planted": lambda: PlantedGenerator(size=32, cells=8),
     "progan8": lambda: _seeded(lambda: ProGAN(size=8, width=4, max_width=8, z_dim=6)),
     "progan32": lambda: _seeded(lambda: ProGAN(size=32, width=3, max_width=10, z_dim=6)),
+    "stylegan2-32": lambda: _seeded(
+        lambda: StyleGAN2(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)
+    ),
     "stylegan32": lambda: _seeded(lambda: StyleGAN(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)),
 }
 BOUNDED = {"dcgan", "planted"}
