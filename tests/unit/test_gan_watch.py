@@ -17,7 +17,7 @@ import generators
 from gandissect.files import load_tensors
 from generators import LayeredGenerator
 from generators.hub import FORMAT, VERSION
-from generators.training import GANTask, train_generator
+from generators.training import GANSettings, GANTask, train_generator
 
 
 class Colored(Noise):
@@ -155,11 +155,14 @@ def test_the_logits_are_those_of_the_evaluation_views_of_both_sets(tmp_path: Pat
             assert figures[name] == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_watching_held_out_pictures_changes_no_weight(tmp_path: Path) -> None:
-    watch = {"held_out": Noise(9, size=8), "evaluate": _evaluate, "snapshot_images": 16}
+@pytest.mark.parametrize("settings", [SMALL, tiny("dcgan", images=32)], ids=["progan", "dcgan"])
+def test_watching_held_out_pictures_changes_no_weight(settings: GANSettings, tmp_path: Path) -> None:
+    """Nor the statistics of batch norms, which learn from whatever they see."""
+    size = settings.resolution
+    watch = {"held_out": Noise(9, size=size), "evaluate": _evaluate, "snapshot_images": 16}
     states = []
     for name, more in (("alone", {}), ("watched", watch)):
-        train_generator(SMALL, Noise(size=8), tmp_path / name, device="cpu", **more)
+        train_generator(settings, Noise(size=size), tmp_path / name, device="cpu", **more)
         states.append(torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["task"])
     for part in ("generator", "discriminator", "average"):
         for name, value in states[0][part].items():

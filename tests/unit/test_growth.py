@@ -93,16 +93,21 @@ def test_the_discriminator_finds_the_same_just_before_and_just_after_growth(arch
 
 
 @growing
-def test_the_discriminators_newest_block_is_faded_in_until_it_is_alone(architecture: str) -> None:
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 0.995, 1.0])
+def test_the_discriminators_newest_block_is_faded_in_beside_the_image_of_half_the_size(
+    architecture: str, alpha: float
+) -> None:
+    """Fig. 2 of the paper, with the weights ``alpha`` and ``1 - alpha``."""
     _, discriminator = networks(tiny(architecture))
     images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    small = torch.nn.functional.interpolate(images, scale_factor=0.5, mode="area")
     with torch.no_grad():
-        old, almost, new = (discriminator(images, alpha) for alpha in (0.0, 1 - 1e-6, 1.0))
-        nearer = discriminator(images, 0.5)
-    assert (old - new).abs().mean() > 0.01
-    torch.testing.assert_close(almost, new, rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(nearer, new)
-    assert not torch.allclose(nearer, old)
+        old = discriminator.from_rgb["8"](small)
+        new = discriminator.blocks["16"](discriminator.from_rgb["16"](images))
+        assert (old - new).abs().mean() > 0.1
+        expected = discriminator.last(discriminator.blocks["8"]((1 - alpha) * old + alpha * new)).squeeze(1)
+        found = discriminator(images, alpha)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("growth", [Growth(16, 1.0), Growth(16, 0.3), Growth(8, 1.0), Growth(8, 0.0), Growth(4, 0.9)])
