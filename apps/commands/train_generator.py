@@ -13,6 +13,7 @@ import tyro
 import segmenters
 from generators import LayeredGenerator
 from generators.training import RECIPES, train_generator
+from generators.training.networks import check
 
 from ..data import pictures
 from ..yardsticks import yardstick
@@ -55,6 +56,7 @@ class Options:
 
     def run(self) -> None:
         """Train, and print the path of the generator."""
+        check(self.settings)  # before pictures are decoded
         source, held_out = pictures(self.data, self.settings.resolution, self.hold_out)
         evaluate = None
         if self.segmenter is not None:

@@ -1,0 +1,195 @@
+"""``gandissect train generator`` as a user meets it when something is wrong: one line, exit status 2, nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import generators
+from apps.cli import main
+from apps.commands import train_generator as command
+from gandissect.files import load_tensors
+from generators.hub import FORMAT, VERSION
+from generators.training import GANTask
+
+SMALL = ["--resolution", 8, "--width", 2, "--max-width", 4, "--z-dim", 4, "--batch-size", 4, "--images", 24]
+QUICK = [*SMALL, "--start-resolution", "None", "--hold-out", 0.3, "--checkpoint-images", 4, "--device", "cpu"]
+
+
+@pytest.fixture
+def train(capsys: pytest.CaptureFixture[str]):
+    """Run the command in this process: (status, standard output, standard error)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(["train", "generator", *map(str, arguments)])
+        said = capsys.readouterr()
+        return stop.value.code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for index in range(16):
+        pixels = np.random.default_rng(index).integers(0, 256, (10, 12, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture
+def stopped(train, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run that was interrupted in its fourth step, with a checkpoint of three."""
+    step = GANTask.step
+
+    def interrupted(task: GANTask, index: int) -> dict[str, float]:
+        if index == 3:
+            raise KeyboardInterrupt
+        return step(task, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GANTask, "step", interrupted)
+        status, _, error = train("progan", "--data", pictures, "--out", tmp_path / "run", *QUICK)
+    assert (status, error.splitlines()[-1]) == (130, "gandissect: stopped")
+    assert _steps(tmp_path / "run") == 3
+    return tmp_path / "run"
+
+
+def _steps(run: Path) -> int:
+    return torch.load(run / "checkpoint.pt", weights_only=True)["steps_done"]
+
+
+def _refusal(answer: tuple[int, str, str]) -> str:
+    """Return the message of a refused command: its last line, after a bar of progress at most."""
+    status, output, error = answer
+    assert (status, output) == (2, "")
+    assert "Traceback" not in error
+    lines = [line for line in error.splitlines() if line.startswith("gandissect: ")]
+    assert len(lines) == 1
+    assert error.splitlines()[-1] == lines[0]
+    return lines[0]
+
+
+def _contents(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in run.iterdir() if "tfevents" not in path.name}
+
+
+@pytest.mark.parametrize("architecture", command.RECIPES)
+def test_every_architecture_is_trained_by_its_name(train, pictures: Path, tmp_path: Path, architecture: str) -> None:
+    own = [] if architecture == "dcgan" else ["--max-width", 4]
+    size = ["--resolution", 16, "--width", 2, "--z-dim", 4, "--batch-size", 4, "--images", 8, *own]
+    size += ["--hold-images", 4, "--fade-images", 2] if command.RECIPES[architecture].start_resolution else []
+    status, output, error = train(
+        architecture, "--data", pictures, "--out", tmp_path, *size, "--hold-out", 0.3, "--json"
+    )
+    assert status == 0, error
+    answer = json.loads(output)
+    assert answer["images"] == 8
+    assert generators.load(answer["generator"], device="cpu").architecture == architecture
+
+
+def test_a_run_is_taken_up_where_it_stopped(train, pictures: Path, stopped: Path) -> None:
+    status, output, _ = train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume")
+    assert (status, output.strip()) == (0, str(stopped / "generator.safetensors"))
+    assert _steps(stopped) == 6
+    generator = generators.load(stopped / "generator.safetensors", device="cpu")
+    assert (generator.architecture, generator.image_size, generator.z_dim) == ("progan", (8, 8), 4)
+    facts = load_tensors(stopped / "generator.safetensors", FORMAT, VERSION)[1]["facts"]
+    assert facts["images_seen"] == 24
+    assert facts["settings"]["r1_gamma"] == command.RECIPES["progan"].r1_gamma, "what is not given is the recipe's"
+
+
+def test_a_folder_without_pictures_is_refused(train, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/notes.txt").write_text("no picture")
+    error = _refusal(train("progan", "--data", tmp_path / "empty", "--out", tmp_path / "run", *QUICK))
+    assert "empty holds no pictures" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_fewer_pictures_than_a_batch_are_refused(train, pictures: Path, tmp_path: Path) -> None:
+    error = _refusal(train("stylegan", "--data", pictures, "--out", tmp_path / "run", *QUICK, "--batch-size", 16))
+    assert "pictures, fewer than a batch of 16; give more pictures or a smaller batch_size" in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("progan", "--resolution", "48"), "got 48"),
+        (("stylegan", "--resolution", "4"), "got 4"),
+        (("dcgan", "--resolution", "512"), "got 512"),
+        (("progan", "--width", "200"), "width 200, max_width 128"),
+        (("progan", "--width", "0"), "got width 0"),
+        (("dcgan", "--width", "0"), "width is 1 or more; got 0"),
+        (("stylegan", "--mapping-depth", "0"), "mapping_depth"),
+        (("progan", "--z-dim", "0"), "z_dim is 1 or more; got 0"),
+        (("progan", "--start-resolution", "128"), "got 128"),
+        (("progan", "--batch-size", "0"), "1 or more"),
+        (("stylegan2", "--start-resolution", "8"), "stylegan2 does not grow"),
+        (("stylegan3",), "stylegan2"),
+    ],
+    ids=" ".join,
+)
+def test_settings_that_cannot_be_are_refused_before_pictures_are_decoded(
+    train, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], hint: str
+) -> None:
+    monkeypatch.setattr(command, "pictures", lambda *_: pytest.fail("the pictures were decoded first"))
+    error = _refusal(train(arguments[0], "--data", pictures, "--out", tmp_path / "run", *arguments[1:]))
+    assert hint in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "more", "hint"),
+    [
+        ("stylegan", [], "architecture: 'progan' there, 'stylegan' given"),
+        ("progan", ["--width", 3], "width: 2 there, 3 given"),
+        ("progan", ["--seed", 5], "seed: 0 there, 5 given"),
+    ],
+)
+def test_a_folder_with_another_run_is_left_as_it_is(
+    train, pictures: Path, stopped: Path, architecture: str, more: list, hint: str
+) -> None:
+    before = _contents(stopped)
+    error = _refusal(train(architecture, "--data", pictures, "--out", stopped, *QUICK, *more, "--resume"))
+    assert "holds a run with other settings" in error
+    assert hint in error
+    assert _contents(stopped) == before
+
+
+@pytest.mark.parametrize(("architecture", "more"), [("stylegan", []), ("progan", ["--width", 3])])
+def test_a_checkpoint_of_another_architecture_or_width_is_refused_and_kept(
+    train, pictures: Path, stopped: Path, tmp_path: Path, architecture: str, more: list
+) -> None:
+    """As if it had been copied from one run's folder into that of another."""
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(stopped / "checkpoint.pt", other)
+    error = _refusal(train(architecture, "--data", pictures, "--out", other, *QUICK, *more, "--resume"))
+    assert "checkpoint.pt does not fit this training" in error
+    assert (other / "checkpoint.pt").read_bytes() == (stopped / "checkpoint.pt").read_bytes()
+
+
+def test_on_a_full_disk_the_last_checkpoint_is_kept_and_can_be_continued(
+    train, pictures: Path, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _contents(stopped)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        error = _refusal(train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume"))
+    assert error == "gandissect: No space left on device"
+    assert _contents(stopped) == before, "no half-written file is left either"
+    assert train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume")[0] == 0
