@@ -7,6 +7,7 @@ state and on ``i`` only, so a run that was interrupted and resumed ends like one
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import math
@@ -151,19 +152,20 @@ class _Run:
             )
         if self._checkpoint.exists() and not resume:
             raise ValueError(f"{self.folder} holds a run already; resume it, or give another folder")
-        if self._writes:
-            write_json(known, self.settings)
         if self._checkpoint.exists():
             state = _load_checkpoint(self._checkpoint)
             try:
                 self.task.load_state_dict(state["task"])
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise ValueError(f"{self._checkpoint} does not fit this training: {error}") from error
+            if not known.exists():
+                raise ValueError(f"{self._checkpoint} stands without settings.json, so nobody knows of which run it is")
             self.steps_done, self.seconds = state["steps_done"], state["seconds"]
             self._sums, self._summed = state["sums"], state["summed"]
             logger.info("resumed %s at step %d", self.folder, self.steps_done)
         if not self._writes:
             return
+        write_json(known, self.settings)
         self._drop_metrics_after(self.steps_done)
         self._writer = _tensorboard(self.folder)  # it writes into the folder, so not before that is known to be ours
 
@@ -186,8 +188,10 @@ class _Run:
 
     def save(self) -> None:
         state = {"task": self.task.state_dict(), "steps_done": self.steps_done, "seconds": self.seconds}
+        written = io.BytesIO()  # writing to a full disk itself, torch dies of an assertion about its own file format
+        torch.save(state | {"sums": self._sums, "summed": self._summed}, written)
         with atomic_path(self._checkpoint) as temporary:
-            torch.save(state | {"sums": self._sums, "summed": self._summed}, temporary)
+            temporary.write_bytes(written.getbuffer())
 
     def _log(self, figures: Mapping[str, float]) -> None:
         if not (figures and self._writes):

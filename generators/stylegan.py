@@ -23,6 +23,9 @@ from torch.nn import functional
 from .base import LayeredGenerator
 from .blocks import Blur, EqualizedConv2d, EqualizedLinear, PixelNorm, adaptive_instance_norm, depth_of, units_of
 
+MAX_DEPTH = 64
+"""Layers of a mapping network at most; a file could ask for any number."""
+
 
 @dataclass(slots=True)
 class Styles:
@@ -59,9 +62,9 @@ class Mapping(nn.Module):
 
     def __init__(self, z_dim: int, w_dim: int, depth: int, num_ws: int) -> None:
         super().__init__()
-        if min(w_dim, depth) < 1:
-            raise ValueError(f"w_dim and mapping_depth are 1 or more; got {w_dim} and {depth}")
-        self.num_ws = num_ws
+        if w_dim < 1 or not 1 <= depth <= MAX_DEPTH:
+            raise ValueError(f"w_dim is 1 or more, mapping_depth 1 to {MAX_DEPTH}; got {w_dim} and {depth}")
+        self.z_dim, self.num_ws = z_dim, num_ws
         lengths = [z_dim, *[w_dim] * depth]
         layers = [
             nn.Sequential(EqualizedLinear(before, after, rate=0.01), nn.LeakyReLU(0.2))
@@ -81,12 +84,14 @@ class Mapping(nn.Module):
             truncation_cutoff: Only so many layers, counted from the input, are truncated; all by default.
 
         Raises:
-            ValueError: If the cutoff is not from 0 to the number of layers.
+            ValueError: If ``z`` has another shape, or the cutoff is not from 0 to the number of layers.
         """
         cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
         if not 0 <= cutoff <= self.num_ws:
             raise ValueError(f"truncation_cutoff is 0 to {self.num_ws} layers; got {cutoff}")
-        w: Tensor = self.network(z)
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"z has shape [batch, {self.z_dim}]; got {list(z.shape)}")
+        w: Tensor = self.network(z.to(self.w_avg))
         truncated = torch.lerp(self.w_avg.to(w.dtype), w, truncation_psi)
         return torch.stack([truncated] * cutoff + [w] * (self.num_ws - cutoff), dim=1)
 
@@ -123,11 +128,22 @@ class StyleGenerator(LayeredGenerator):
             ValueError: If a shape does not fit.
         """
         latent = self._checked(ws)
-        sides = [info.height for info in self.layers.values()]
-        if noise is not None and [tuple(each.shape[1:]) for each in noise] != [(1, side, side) for side in sides]:
-            raise ValueError(f"noise is one tensor [batch, 1, side, side] a layer, of sides {sides}")
+        if noise is not None:
+            self._check_noise(noise, len(latent))
         placed = None if noise is None else [self._placed(each) for each in noise]
         return self.run(self.input(latent), Styles(self.context(latent).ws, placed), 0, len(self._stages))
+
+    def _check_noise(self, noise: Sequence[Tensor], batch: int) -> None:
+        sides = [info.height for info in self.layers.values()]
+        fits = [
+            each.shape[1:] == (1, side, side) and len(each) in {1, batch}
+            for each, side in zip(noise, sides, strict=False)
+        ]
+        if len(noise) != len(sides) or not all(fits):
+            raise ValueError(
+                f"noise is one tensor [{batch} or 1, 1, side, side] a layer, of sides {sides}; "
+                f"got {[list(each.shape) for each in noise]}"
+            )
 
     def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Tensor]:
         """Draw noise of every layer for `synthesis`, standard normal."""

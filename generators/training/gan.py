@@ -305,7 +305,7 @@ def calibrate_batch_norm(generator: LayeredGenerator, seed: int, num_batches: in
     """Measure batch-norm statistics anew, in place: averaged weights do not fit the statistics of the live ones.
 
     Args:
-        generator: Left in eval mode.
+        generator: Left in eval mode; one without batch norm as it is.
         seed: Seed of the latent vectors.
         num_batches: How many batches are averaged.
         batch_size: Latent vectors a batch.
@@ -313,6 +313,8 @@ def calibrate_batch_norm(generator: LayeredGenerator, seed: int, num_batches: in
     Source: Brock et al. 2019 ("standing statistics").
     """
     norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -118,6 +118,13 @@ class GANSettings:
             raise ValueError(
                 f"a network that grows holds and fades for 1 image or more; got {self.hold_images}, {self.fade_images}"
             )
+        doublings = (self.resolution // self.start_resolution).bit_length() - 1
+        grown = doublings * (self.hold_images + self.fade_images)
+        if self.images <= grown:
+            raise ValueError(
+                f"growing from {self.start_resolution} to {self.resolution} px takes {grown} images, images is "
+                f"{self.images}; give more images, or less of hold_images and fade_images"
+            )
 
     @property
     def num_steps(self) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +179,27 @@ def test_a_checkpoint_of_another_architecture_or_width_is_refused_and_kept(
     error = _refusal(train(architecture, "--data", pictures, "--out", other, *QUICK, *more, "--resume"))
     assert "checkpoint.pt does not fit this training" in error
     assert (other / "checkpoint.pt").read_bytes() == (stopped / "checkpoint.pt").read_bytes()
+
+
+@contextlib.contextmanager
+def _no_file_larger_than(size: int) -> Iterator[None]:
+    """Let the system refuse to write more, as it does on a full disk."""
+    resource = pytest.importorskip("resource", reason="limits of file sizes are those of Unix")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(train, pictures: Path, stopped: Path) -> None:
+    before = _contents(stopped)
+    with _no_file_larger_than(len(before["checkpoint.pt"]) // 2):
+        error = _refusal(train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume"))
+    assert error == "gandissect: File too large"
+    assert _contents(stopped) == before, "no half-written file is left either"
+    assert _steps(stopped) == 3
 
 
 def test_on_a_full_disk_the_last_checkpoint_is_kept_and_can_be_continued(

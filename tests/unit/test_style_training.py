@@ -128,7 +128,7 @@ def test_every_step_has_noise_of_its_own_and_the_same_when_it_is_done_again(
 ) -> None:
     drawn = []
     for _ in range(2):
-        task = GANTask(tiny(architecture, images=16), Noise(), device="cpu")
+        task = GANTask(tiny(architecture), Noise(), device="cpu")
         seen = _contexts(monkeypatch, task.network)
         task.step(0)
         task.step(1)

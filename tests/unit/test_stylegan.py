@@ -194,14 +194,18 @@ def test_wrong_shapes_say_what_is_allowed(generator: StyleGAN) -> None:
                 call(wrong)
     with pytest.raises(ValueError, match=r"z of shape \[batch, 6\]; got \[2, 5\]"):
         generator(z[:, :5])
+    with pytest.raises(ValueError, match=r"z has shape \[batch, 6\]; got \[2, 5\]"):
+        generator.mapping(z[:, :5])
+    assert torch.equal(generator.mapping(z.double()), ws)
     for cutoff in (-1, 7):
         with pytest.raises(ValueError, match=f"truncation_cutoff is 0 to 6 layers; got {cutoff}"):
             generator.mapping(z, 0.5, cutoff)
     noise = generator.random_noise(2, _rng(0))
-    for broken in (noise[:-1], [*noise[:-1], noise[0]], [each[:, 0] for each in noise]):
-        with pytest.raises(ValueError, match=r"\[batch, 1, side, side\] a layer, of sides \[4, 4, 8, 8, 16, 16\]"):
+    other_batch = [each.repeat(2, 1, 1, 1) for each in noise]
+    for broken in (noise[:-1], [*noise[:-1], noise[0]], [each[:, 0] for each in noise], other_batch):
+        with pytest.raises(ValueError, match=r"\[2 or 1, 1, side, side\] a layer, of sides \[4, 4, 8, 8, 16, 16\]"):
             generator.synthesis(ws, broken)
-    with pytest.raises(ValueError, match="w_dim and mapping_depth are 1 or more; got 5 and 0"):
+    with pytest.raises(ValueError, match="w_dim is 1 or more, mapping_depth 1 to 64; got 5 and 0"):
         StyleGAN(size=8, w_dim=5, mapping_depth=0)
     with pytest.raises(ValueError, match="power of two"):
         StyleGAN(size=24)

@@ -51,9 +51,10 @@ class Stops(Noise):
 
 def tiny(architecture: str, /, **changes: Any) -> GANSettings:
     """Return an architecture's recipe at 16 px, eight images a step, growing where it can: 8 px for two steps, then
-    16 px, faded in during four."""
+    16 px, faded in during four, and so on up to the resolution, which is trained for two steps alone."""
     small = {"resolution": 16, "width": 4, "max_width": 8, "z_dim": 6, "mapping_depth": 2}
-    run = {"batch_size": 8, "images": 8 * 8, "r1_every": 3, "resident": False, "bf16": False}
+    doublings = (changes.get("resolution", 16) // 8).bit_length() - 1
+    run = {"batch_size": 8, "images": 16 + 48 * max(1, doublings), "r1_every": 3, "resident": False, "bf16": False}
     growth = {"hold_images": 16, "fade_images": 32} if architecture in GROWING else {}
     return replace(RECIPES[architecture], **{**small, **run, **growth, **changes})
 
