@@ -34,9 +34,6 @@ BATCH = 64
 def frechet_distance(x: Tensor, y: Tensor) -> float:
     """Return the Frechet distance of the normal distributions fitted to two sets of features.
 
-    ``Tr (S_x S_y)^(1/2)`` is taken as the trace of the root of the symmetric ``R S_y R`` with ``R R = S_x``,
-    which has no imaginary part.
-
     Args:
         x: ``[n, d]``, n at least 2.
         y: ``[m, d]``, m at least 2.
@@ -51,9 +48,36 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     """
     x, y = check_features(x, y, min_count=2)
     covariance_x, covariance_y = (torch.cov(each.T).reshape(x.shape[1], -1) for each in (x, y))
+    return frechet_distance_of_moments(x.mean(dim=0), covariance_x, y.mean(dim=0), covariance_y)
+
+
+def frechet_distance_of_moments(mean_x: Tensor, covariance_x: Tensor, mean_y: Tensor, covariance_y: Tensor) -> float:
+    """Return the Frechet distance of two normal distributions.
+
+    ``Tr (S_x S_y)^(1/2)`` is taken as the trace of the root of the symmetric ``R S_y R`` with ``R R = S_x``,
+    which has no imaginary part.
+
+    Args:
+        mean_x: float64 ``[d]``.
+        covariance_x: float64 ``[d, d]``.
+        mean_y: float64 ``[d]``.
+        covariance_y: float64 ``[d, d]``.
+
+    Returns:
+        0 or more, in squared units of the means.
+
+    Raises:
+        ValueError: If the shapes do not fit or a covariance is not finite.
+
+    Source: Dowson and Landau 1982.
+    """
+    shapes = [tuple(each.shape) for each in (mean_x, covariance_x, mean_y, covariance_y)]
+    d = mean_x.numel()
+    if shapes != [(d,), (d, d), (d,), (d, d)]:
+        raise ValueError(f"need means [d] and covariances [d, d] with the same d; got {shapes}")
     root = _square_root(covariance_x)
     shared = torch.linalg.eigvalsh(root @ covariance_y @ root).clamp(min=0).sqrt().sum()
-    means = (x.mean(dim=0) - y.mean(dim=0)).square().sum()
+    means = (mean_x - mean_y).square().sum()
     return max(0.0, float(means + covariance_x.trace() + covariance_y.trace() - 2 * shared))
 
 

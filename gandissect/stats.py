@@ -242,6 +242,70 @@ class TopSamples(_Tensors):
         self.maps = torch.cat([self.maps, maps], 1)[rows, best]
 
 
+class AreaMoments(_Tensors):
+    """Mean and covariance of the shares of an image that the concepts take up.
+
+    With a_c(x) the pixels of image x that belong to concept c, out of P pixels, over n images,
+
+        mean_c = sum_x a_c / (n P),    covariance_cd = (n sum_x a_c a_d - sum_x a_c sum_x a_d) / (n (n - 1) P^2);
+
+    the sums are whole numbers, so both come out exact, rounded once.
+
+    Args:
+        num_concepts: Concepts.
+        num_pixels: P, pixels of one image.
+    """
+
+    _names = ("num_images", "areas", "products")
+
+    def __init__(self, num_concepts: int, num_pixels: int) -> None:
+        self.num_pixels = num_pixels
+        self.num_images = torch.zeros((), dtype=torch.int64)
+        self.areas = torch.zeros(num_concepts, dtype=torch.int64)
+        self.products = torch.zeros(num_concepts, num_concepts, dtype=torch.int64)
+
+    def update(self, areas: Tensor) -> None:
+        """Take in some images' areas, int64 ``[image, concept]``, in pixels.
+
+        Raises:
+            ValueError: If there are more images than 64 bits can sum up.
+        """
+        areas = areas.cpu()  # where whole numbers can be multiplied as matrices
+        self._add(torch.tensor(len(areas)), areas.sum(0), areas.T @ areas)
+
+    def merge(self, other: AreaMoments) -> None:
+        """Add another one's sums.
+
+        Raises:
+            ValueError: If it is of images of another size, or together they are more than 64 bits can sum up.
+        """
+        if other.num_pixels != self.num_pixels:
+            raise ValueError(f"areas of {self.num_pixels} and of {other.num_pixels} pixels cannot be merged")
+        self._add(other.num_images, _same(self.areas, other.areas), _same(self.products, other.products))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return ``mean`` ``[concept]`` and the unbiased ``covariance`` ``[concept, concept]``, float64.
+
+        Raises:
+            ValueError: If there are fewer than 2 images.
+        """
+        count, pixels = int(self.num_images), self.num_pixels
+        if count < 2:
+            raise ValueError(f"a covariance needs 2 images or more; got {count}")
+        areas, products = (sums.numpy().astype(object) for sums in (self.areas, self.products))  # unbounded integers
+        mean = areas / (count * pixels)
+        covariance = (count * products - areas[:, None] * areas) / (count * (count - 1) * pixels**2)
+        return {name: torch.tensor(each.tolist(), dtype=torch.float64)
+                for name, each in (("mean", mean), ("covariance", covariance))}  # fmt: skip
+
+    def _add(self, num_images: Tensor, areas: Tensor, products: Tensor) -> None:
+        """Add sums over other images."""
+        total = self.num_images + num_images
+        if int(total) * self.num_pixels**2 >= 2**63:
+            raise ValueError(f"{int(total)} images of {self.num_pixels} pixels are more than 64 bits can sum up")
+        self.num_images, self.areas, self.products = total, self.areas + areas, self.products + products
+
+
 def _same(mine: Tensor, other: Tensor) -> Tensor:
     """Return ``other`` on the device of ``mine``.
 

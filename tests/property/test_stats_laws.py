@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gandissect.quantiles import guess_brackets
-from gandissect.stats import KeyHistogram, OpenPixels, PixelCounts, Statistic, TopSamples
+from gandissect.stats import AreaMoments, KeyHistogram, OpenPixels, PixelCounts, Statistic, TopSamples
 
 UNITS, SAMPLES = 3, 12
 
@@ -60,12 +60,18 @@ def _feed_open(pixels: OpenPixels, start: int, stop: int) -> None:
     pixels.update(*_pixels(start, stop))
 
 
+def _feed_areas(moments: AreaMoments, start: int, stop: int) -> None:
+    labels = LABELS[start:stop].flatten(1)
+    moments.update(torch.stack([(labels == concept).sum(1) for concept in range(4)], 1))
+
+
 def _feed_top(top: TopSamples, start: int, stop: int) -> None:
     top.update(range(start, stop), ACTIVATION[start:stop])
 
 
 BRACKETS = guess_brackets(ACTIVATION.transpose(0, 1).flatten(1).sort(dim=1, descending=True).values, 30, 3)
 CASES = {
+    "AreaMoments": Case(lambda: AreaMoments(4, 4), _feed_areas),
     "PixelCounts": Case(lambda: PixelCounts(UNITS, 4), _feed_counts),
     "KeyHistogram": Case(lambda: KeyHistogram(BRACKETS, 8), _feed_histogram),
     "OpenPixels": Case(OpenPixels, _feed_open),
