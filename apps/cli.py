@@ -26,6 +26,7 @@ COMMANDS = {
     "train generator": "train a GAN on a folder of pictures, or on rendered scenes",
     "train segmenter": "train a segmentation network on labelled pictures",
     "fidelity": "measure how far a generator's pictures are from held-out real ones",
+    "shares": "find what a generator leaves out: shares of concepts in generated and real pictures",
     "dissect": "find what each unit of a generator draws, and write the report",
     "report": "write the report of a saved dissection again",
     "explore": "open a page on which units are looked at and switched off",

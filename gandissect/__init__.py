@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .protocols import Generator, Segmenter
     from .report import write_report
     from .results import Dissection, LayerDissection, Provenance, UnitMatch
+    from .share_results import ConceptShare, ConceptShares
+    from .shares import concept_shares
     from .top_images import Thumbnails, TopImages
     from .types import UNLABELLED, Concept, LayerInfo, UnitSet
 
@@ -29,6 +31,9 @@ _HOMES = {
     "LayerDissection": "results",
     "Provenance": "results",
     "UnitMatch": "results",
+    "ConceptShare": "share_results",
+    "ConceptShares": "share_results",
+    "concept_shares": "shares",
     "Thumbnails": "top_images",
     "TopImages": "top_images",
     "UNLABELLED": "types",
@@ -40,6 +45,8 @@ _HOMES = {
 __all__ = [
     "UNLABELLED",
     "Concept",
+    "ConceptShare",
+    "ConceptShares",
     "Dissection",
     "Generator",
     "LayerDissection",
@@ -50,6 +57,7 @@ __all__ = [
     "TopImages",
     "UnitMatch",
     "UnitSet",
+    "concept_shares",
     "dissect",
     "trace",
     "write_report",
