@@ -9,10 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .comparison import Comparison, compare
     from .dissection import dissect
     from .hooks import trace
     from .protocols import Generator, Segmenter
     from .report import write_report
+    from .report.comparison import draw_comparison
     from .results import Dissection, LayerDissection, Provenance, UnitMatch
     from .share_results import ConceptShare, ConceptShares
     from .shares import concept_shares
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Comparison": "comparison",
+    "compare": "comparison",
     "dissect": "dissection",
     "trace": "hooks",
     "Generator": "protocols",
     "Segmenter": "protocols",
     "write_report": "report",
+    "draw_comparison": "report.comparison",
     "Dissection": "results",
     "LayerDissection": "results",
     "Provenance": "results",
@@ -44,6 +49,7 @@ _HOMES = {
 
 __all__ = [
     "UNLABELLED",
+    "Comparison",
     "Concept",
     "ConceptShare",
     "ConceptShares",
@@ -57,8 +63,10 @@ __all__ = [
     "TopImages",
     "UnitMatch",
     "UnitSet",
+    "compare",
     "concept_shares",
     "dissect",
+    "draw_comparison",
     "trace",
     "write_report",
 ]

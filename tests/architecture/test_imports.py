@@ -14,8 +14,10 @@ FOUNDATION = {"types", "protocols", "names", "sampling", "files", "devices", "ru
 RANKS = {
     **dict.fromkeys(["types", "names", "files", "sampling", "devices"], 0),
     **dict.fromkeys(["protocols", "cards", "runs", "store"], 1),
-    **dict.fromkeys(["hooks", "stats", "matching", "quantiles", "top_images", "results", "share_results", "neighbours"], 2),
-    **dict.fromkeys(["batches", "thresholds", "fidelity"], 3),
+    **dict.fromkeys(
+        ["hooks", "stats", "matching", "quantiles", "top_images", "results", "share_results", "neighbours"], 2
+    ),
+    **dict.fromkeys(["batches", "thresholds", "fidelity", "comparison"], 3),
     "dissection": 4,
     "shares": 4,
     "report": 5,

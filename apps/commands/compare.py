@@ -1,0 +1,78 @@
+"""``gandissect compare``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from gandissect import Comparison, Dissection, compare, draw_comparison
+from gandissect.files import atomic_path
+
+FORMATS = ("png", "pdf", "svg")
+HEADS = ("model", "layer", "units", "interpretable", "share", "95 % interval", "concepts", "most units")
+MOST = 3
+"""So many concepts of a layer are named."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compare dissections: interpretable units by model, layer and concept.
+
+    The dissections need the same segmenter, quantile and number of samples. Snapshots of one training, in their order,
+    show how units come to be.
+
+    Args:
+        dissections: The folders that `dissect` wrote, or the dissection.safetensors in them.
+        labels: What to call the models, one each; by default the generators' names.
+        min_iou: The IoU from which a unit counts as interpretable.
+        out: File for the figure, .png, .pdf or .svg; none by default.
+        json: Print the figures as JSON.
+    """
+
+    dissections: tyro.conf.Positional[tuple[Path, ...]]
+    labels: tuple[str, ...] = ()
+    min_iou: float = 0.04
+    out: Path | None = None
+    json: bool = False
+
+    def run(self) -> None:
+        """Draw the figure if it is asked for, and print a line a layer of each model."""
+        kind = self.out.suffix[1:].lower() if self.out else FORMATS[0]
+        if kind not in FORMATS:
+            raise ValueError(f"{self.out}: a figure's name ends in .{', .'.join(FORMATS)}")
+        comparison = compare([Dissection.load(path) for path in self.dissections], self.min_iou, self.labels or None)
+        if self.out:
+            figure = draw_comparison(comparison)
+            with atomic_path(self.out) as path:
+                figure.savefig(path, format=kind, dpi=150)
+        if self.json:
+            figures = {"min_iou": self.min_iou, "notes": comparison.notes, "layers": comparison.records()}
+            print(json.dumps(figures | {"figure": str(self.out) if self.out else None}))
+        else:
+            print("\n".join([*_table(comparison), *(f"note: {note}" for note in comparison.notes)]))
+            if self.out:
+                print(f"figure: {self.out}")
+
+
+def _table(comparison: Comparison) -> Iterator[str]:
+    """Yield the lines of the table, its columns as wide as they must be, numbers to the right."""
+    rows = [HEADS, *map(_cells, comparison.records())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        padded[:2] = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+        yield "  ".join([*padded[:-1], row[-1]]).rstrip()
+
+
+def _cells(record: dict[str, Any]) -> tuple[str, ...]:
+    """Return the line of one layer."""
+    share, low, high = (f"{100 * record[key]:.1f}" for key in ("share", "share_low", "share_high"))
+    numbers = (record["units"], record["interpretable"], f"{share} %", f"{low}-{high}", record["num_concepts"])
+    most = list(record["units_by_concept"].items())[:MOST]
+    named = ", ".join(f"{name} {units}" for name, units in most)
+    return (record["model"], record["layer"], *map(str, numbers), named)

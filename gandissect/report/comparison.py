@@ -1,0 +1,237 @@
+"""The figure of a comparison: the share of interpretable units above, the concepts of each layer below."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..comparison import ComparedLayer, Comparison
+from ..types import Concept
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
+"""Of the models, told apart by the color-blind too; in turn for more. Source: Okabe and Ito 2008."""
+
+MIN_WIDTH, MAX_WIDTH = 8.0, 15.0
+"""Of the figure, in inches."""
+
+COLUMN, ROW, GAP = 0.36, 0.22, 0.55
+"""Least width of a table's column, height of its row, and width between tables, in inches."""
+
+LETTER, LONGEST = 0.085, 26
+"""Width of a letter in inches, and how many letters of a name stand in one line."""
+
+
+def draw_comparison(comparison: Comparison) -> Figure:
+    """Draw the share of interpretable units by layer, one line a model, and each model's units by concept and layer.
+
+    Where three or more models have the same layers, as snapshots of one training do, a second plot has one line a
+    layer, over the models in the order given. Models whose layers differ are placed by depth, from the first layer
+    that was dissected to the last.
+
+    Args:
+        comparison: What `compare` returned.
+
+    Returns:
+        A figure of no window and no global state; its ``savefig`` writes it. The bars of a share are its 95 % interval;
+        a table's cell has the number of units, and the square before a concept is its color.
+
+    Source: Bau et al. 2019, Sec. 4.1.
+    """
+    from matplotlib.figure import Figure
+
+    models = [comparison.layers_of(model) for model in comparison.models]
+    page = _page(comparison, models)
+    figure = Figure(figsize=(page.width, 0.5 + page.upper + page.lower), layout="constrained")
+    figure.suptitle(_title(comparison), fontsize=11)
+    shares, tables = figure.subfigures(2, 1, squeeze=False, height_ratios=(page.upper, page.lower))[:, 0]
+    _draw_shares(shares, comparison.models, models, page.width)
+    _draw_tables(tables, comparison, models, page)
+    if comparison.notes:
+        figure.supxlabel(_text("; ".join(comparison.notes), int(13 * page.width)), fontsize=8)
+    return figure
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """How the figure is divided: the concepts of the tables, how many tables stand beside each other, and inches.
+
+    ``upper`` and ``lower`` are the heights of the shares and of all tables, ``column`` the width of a table's column.
+    """
+
+    concepts: tuple[int, ...]
+    num_columns: int
+    width: float
+    upper: float
+    lower: float
+    column: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of shares: its name in the legend, where on the axis its points are, and what they are."""
+
+    label: str
+    places: Sequence[float]
+    layers: Sequence[ComparedLayer]
+
+
+def _page(comparison: Comparison, models: Sequence[Sequence[ComparedLayer]]) -> _Page:
+    """Return the division that keeps the figure within its widths."""
+    concepts = [row for row, count in enumerate(comparison.counts.sum(0).tolist()) if count]
+    length, beside = max(map(len, models)), _inches([comparison.concepts[row].name for row in concepts]) + 0.3
+    table = COLUMN * length + GAP
+    num_columns = min(len(models), max(1, int((MAX_WIDTH - beside) / table)))
+    width = max(MIN_WIDTH, beside + num_columns * table)
+    column = ((width - beside) / num_columns - GAP) / length
+    below = _inches([layer.layer for layer in comparison.layers])
+    lower = ROW * len(concepts) + (below if below > column else 0.2) + 0.6
+    lower = lower * math.ceil(len(models) / num_columns) if concepts else 0.4
+    upper = 2.8 + max(below, _inches(comparison.models) if _are_alike(models) and len(models) > 2 else 0)
+    return _Page(tuple(concepts), num_columns, width, upper, lower, column)
+
+
+def _are_alike(models: Sequence[Sequence[ComparedLayer]]) -> bool:
+    """Tell whether all models have the same layers."""
+    return len({tuple(layer.layer for layer in layers) for layers in models}) == 1
+
+
+def _draw_shares(
+    part: SubFigure, labels: Sequence[str], models: Sequence[Sequence[ComparedLayer]], width: float
+) -> None:
+    """Draw the shares over the layers and, where all models have the same, over the models."""
+    names = [layer.layer for layer in models[0]]
+    over_models = _are_alike(models) and len(models) > 2
+    axes = part.subplots(1, 1 + over_models, sharey=True, squeeze=False)[0]
+    width = (width - 0.8) / len(axes) - 1.8
+    length = max(map(len, models))
+    lines = [_Line(label, _places(len(layers), length), layers) for label, layers in zip(labels, models, strict=True)]
+    _draw_lines(axes[0], lines, COLORS if len(models) <= len(COLORS) else _shades(len(models)))
+    if _are_alike(models):
+        _name_ticks(axes[0], range(length), names, width / length)
+    else:
+        _name_ticks(axes[0], (0, length - 1), ("first layer", "last layer"), width / 2)
+    axes[0].set(ylabel="interpretable units", ylim=(0, None))
+    axes[0].yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+    if over_models:
+        places = range(len(models))
+        lines = [_Line(name, places, [model[index] for model in models]) for index, name in enumerate(names)]
+        _draw_lines(axes[1], lines, _shades(length))
+        _name_ticks(axes[1], places, labels, width / len(models))
+
+
+def _places(count: int, length: int) -> list[float]:
+    """Return where ``count`` layers stand on an axis that has room for ``length``; one alone in the middle."""
+    return [index * (length - 1) / (count - 1) for index in range(count)] if count > 1 else [(length - 1) / 2]
+
+
+def _draw_lines(axis: Axes, lines: Sequence[_Line], colors: Sequence[str]) -> None:
+    """Draw lines, each a little aside of the last so that no interval hides another."""
+    handles = []
+    for index, line in enumerate(lines):
+        aside = 0.4 * ((index + 0.5) / len(lines) - 0.5)
+        shares = [layer.share for layer in line.layers]
+        reach = [[abs(layer.interval[end] - layer.share) for layer in line.layers] for end in (0, 1)]
+        places = [place + aside for place in line.places]
+        bars = axis.errorbar(places, shares, reach, color=colors[index], marker="o", markersize=3.5, linewidth=1.3)
+        handles.append(bars)
+    axis.grid(axis="y", color="#dddddd")
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    labels = [_text(line.label, LONGEST) for line in lines]
+    axis.legend(handles, labels, loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
+
+
+def _draw_tables(
+    part: SubFigure, comparison: Comparison, models: Sequence[Sequence[ComparedLayer]], page: _Page
+) -> None:
+    """Draw a table of units by concept and layer for each model."""
+    if not page.concepts:
+        part.text(0.5, 0.5, "no unit is interpretable", ha="center", va="center")
+        return
+    num_rows, length = math.ceil(len(models) / page.num_columns), max(map(len, models))
+    axes = part.subplots(num_rows, page.num_columns, sharey=True, squeeze=False).flatten().tolist()
+    most = int(comparison.counts.max())
+    for label, layers, axis in zip(comparison.models, models, axes, strict=False):
+        _draw_table(axis, comparison, layers, page.concepts, most)
+        axis.set_title(_text(label, int(page.column * length / LETTER)), fontsize=9, loc="left")
+        axis.set_xlim(0, length)
+        places = [column + 0.5 for column in range(len(layers))]
+        _name_ticks(axis, places, [layer.layer for layer in layers], page.column)
+    for axis in axes[len(models) :]:
+        axis.set_visible(False)
+
+
+def _draw_table(
+    axis: Axes, comparison: Comparison, layers: Sequence[ComparedLayer], concepts: Sequence[int], most: int
+) -> None:
+    """Draw the units of one model; a shade is the root of their number, so that few are seen beside many."""
+    for row, concept in enumerate(concepts):
+        counts = [layer.units_by_concept[concept] for layer in layers]
+        shades = [(count / most) ** 0.5 for count in counts]
+        axis.pcolormesh(
+            range(len(layers) + 1), [row, row + 1], [shades], cmap="Greys", vmin=-0.06, vmax=1.3, edgecolors="white"
+        )
+        for column, (count, shade) in enumerate(zip(counts, shades, strict=True)):
+            if count:
+                color = "white" if shade > 0.75 else "black"
+                axis.text(column + 0.5, row + 0.5, str(count), color=color, ha="center", va="center", fontsize=8)
+    _draw_swatches(axis, [comparison.concepts[concept] for concept in concepts])
+
+
+def _draw_swatches(axis: Axes, concepts: Sequence[Concept]) -> None:
+    """Write the concepts' names beside a table's rows, each after a square of its color."""
+    from matplotlib.transforms import ScaledTranslation
+
+    beside = axis.get_yaxis_transform() + ScaledTranslation(-0.1, 0, axis.figure.dpi_scale_trans)
+    for row, concept in enumerate(concepts):
+        (square,) = axis.plot(0, row + 0.5, "s", color=concept.hex, markersize=7, transform=beside)
+        square.set(markeredgecolor="#666666", clip_on=False)
+    axis.set_yticks([row + 0.5 for row in range(len(concepts))], [_short(each.name) for each in concepts], fontsize=9)
+    axis.tick_params(axis="y", pad=14)
+    axis.tick_params(length=0)
+    axis.set_ylim(len(concepts), 0)
+    axis.spines[:].set_visible(False)
+
+
+def _name_ticks(axis: Axes, places: Sequence[float], names: Sequence[str], room: float) -> None:
+    """Write names below an axis, upright where one is longer than the room for it in inches."""
+    turned = _inches(names) > room
+    axis.set_xticks(places, [_short(name) for name in names], fontsize=9, rotation=90 if turned else 0)
+
+
+def _inches(names: Sequence[str]) -> float:
+    """Return the width of the longest name."""
+    return LETTER * min(LONGEST, max(map(len, names), default=0))
+
+
+def _shades(count: int) -> list[str]:
+    """Return colors from dark to light for layers from the first to the last."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colormaps["viridis"](0.9 * index / max(1, count - 1))) for index in range(count)]
+
+
+def _title(comparison: Comparison) -> str:
+    """Return what the figure shows and on what it rests."""
+    made = comparison.provenance[0]
+    best = f"Units whose best IoU with a concept of {made.segmenter} is at least {comparison.min_iou:g}"
+    return _text(best, 90) + f"\n{made.num_samples:,} samples a model; bars are 95 % Wilson intervals"
+
+
+def _short(name: str) -> str:
+    """Return a name for one line, without its middle if it is too long, in which a dollar is no formula."""
+    half = LONGEST // 2
+    return _text(name if len(name) <= LONGEST else f"{name[: half - 1]}…{name[-half:]}", LONGEST)
+
+
+def _text(text: str, width: int) -> str:
+    """Return text in lines of a width, in which a dollar is no formula."""
+    return textwrap.fill(text, width).replace("$", r"\$")
