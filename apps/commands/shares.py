@@ -158,6 +158,7 @@ def _facts(shares: ConceptShares, written: Sequence[Path]) -> dict[str, Any]:
         "real": about.real,
         "num_samples": about.num_samples,
         "num_real": shares.real.num_images,
+        "drawn_from": about.num_real,
         "seed": about.seed,
         "distance": asdict(shares.distance),
         "floor": asdict(shares.floor),

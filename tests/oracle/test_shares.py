@@ -16,10 +16,12 @@ import torch
 
 import generators
 from apps.cli import main
+from apps.data import NUM_HELD_OUT_SCENES
 from gandissect import ConceptShares, concept_shares
 from gandissect.fidelity import frechet_distance, frechet_distance_of_moments
 from gandissect.shares import NUM_GROUPS, concept_areas, segmentation_distance
 from gandissect.stats import AreaMoments
+from gandissect.types import Concept
 from generators import PlantedGenerator
 from segmenters import PaletteSegmenter
 from segmenters.palette import BASIC_CONCEPTS
@@ -231,10 +233,11 @@ class _Altered(PlantedGenerator):
 
 
 def test_generated_images_are_labelled_as_they_are_seen() -> None:
-    """Far beyond white, the nearest color by distance would be another."""
-    loud = _Altered(lambda images: images * 0 + torch.tensor([1.0, 30.0, -1.0]).view(3, 1, 1))
-    found = concept_shares(loud, PaletteSegmenter(BASIC_CONCEPTS), _Pictures(4), 20)
-    assert found["yellow"].generated == 1
+    """Brighter than bright red is bright red, which is nearer to red than to orange; unclamped it would not be."""
+    loud = _Altered(lambda images: images * 0 + torch.tensor([9.0, -1.0, -1.0]).view(3, 1, 1))
+    colors = PaletteSegmenter([Concept(0, "red", (200, 0, 0)), Concept(1, "orange", (255, 100, 0))])
+    assert colors(loud(loud.sample_z(1))).unique().item() == 1
+    assert concept_shares(loud, colors, _Pictures(4), 20)["red"].generated == 1
 
 
 def test_a_concept_that_is_nowhere_has_no_score() -> None:
@@ -357,6 +360,7 @@ def test_the_command_answers_in_json_and_can_look_at_held_out_pictures(shares_co
     assert status == 0, error
     answer = json.loads(output)
     assert (answer["num_samples"], answer["num_real"], answer["seed"]) == (20, 40, 3)
+    assert answer["drawn_from"] == NUM_HELD_OUT_SCENES
     assert answer["concepts"][0].keys() >= {"concept", "generated", "real", "difference_low", "z_score", "log2_ratio"}
     assert answer["written"] == []
     assert answer["floor"]["value"] < answer["distance"]["value"]
