@@ -93,14 +93,14 @@ STREETS = Pictures(
     "(Intel image classification set), labelmefacade train",
     licence="research use only: trained on photographs under non-commercial or unclear terms",
 )
-CPU = "--images 200000 --hold-images 12000 --fade-images 12000 --decay-from 0.8"
+CPU = "--images 250000 --decay-from 0.8"
 FULL = (  # 320 units at most, not 512: the weights may take 16 MB
     "--width 128 --max-width 320 --batch-size 64 --images 600000 --hold-images 40000 --fade-images 40000 "
-    "--decay-from 0.8"
+    "--decay-from 0.8 --learning-rate 0.002"
 )
 LARGE = (
     "--resolution 128 --width 64 --max-width 320 --images 500000 --hold-images 30000 --fade-images 30000 "
-    "--decay-from 0.8 --r1-gamma 0.4"
+    "--decay-from 0.8 --r1-gamma 0.4 --learning-rate 0.002"
 )
 LARGE_DCGAN = "--resolution 128 --width 48 --images 1000000 --decay-from 0.7 --resident"
 CPU_SNAPSHOTS = "--snapshot-images 40000 --checkpoint-images 10000"

@@ -140,13 +140,13 @@ _GROWN = GANSettings(
     width=16,
     max_width=128,
     batch_size=32,
-    learning_rate=2e-3,
+    learning_rate=5e-3,
     beta1=0.0,
     beta2=0.99,
     r1_gamma=0.1,
     start_resolution=8,
-    hold_images=15_000,
-    fade_images=15_000,
+    hold_images=6_000,
+    fade_images=6_000,
     resident=True,
 )
 RECIPES: Mapping[str, GANSettings] = MappingProxyType(
@@ -157,4 +157,4 @@ RECIPES: Mapping[str, GANSettings] = MappingProxyType(
         "stylegan2": replace(_GROWN, architecture="stylegan2", mixing=0.9, start_resolution=None),
     }
 )
-"""Settings to begin with, sized for a few hours on a CPU; more width wants a GPU."""
+"""Settings to begin with, sized for a few hours on a CPU; more width wants a GPU, and a smaller learning rate."""

@@ -259,11 +259,3 @@ def test_the_command_on_a_card_is_one_that_is_understood(name: str) -> None:
     assert generators.load(name, device="cpu").settings.items() >= {
         "size": run.settings.resolution, "width": run.settings.width, "z_dim": run.settings.z_dim,
     }.items()  # fmt: skip
-
-
-def test_the_first_models_are_trained_by_the_words_on_their_cards() -> None:
-    assert script.CPU_MODELS["progan-scenes64"].arguments("progan-scenes64") == (
-        "progan --data scenes:30000 --out runs/progan-scenes64 --images 200000 --hold-images 12000 "
-        "--fade-images 12000 --decay-from 0.8 --segmenter unet-scenes --snapshot-images 40000 "
-        "--checkpoint-images 10000 --augmentation"
-    )
