@@ -5,8 +5,8 @@ has the 95 % interval of Wilson, with z = 1.96, which holds near 0 and 1 too:
 
     (p + z^2 / 2n  +-  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n).
 
-It says how far another draw of n units like these would fall, were they independent; it knows nothing of other samples.
-The models may be different generators, different seeds, or snapshots of one training.
+It takes the units for independent draws, and their IoU as given: that more samples would move the IoU is not in it. The
+models may be different generators, different seeds, or snapshots of one training.
 
 Source: Bau et al. 2019, Sec. 4.1; Wilson 1927.
 """
@@ -21,10 +21,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .names import lookup
 from .results import MIN_IOU, Dissection, LayerDissection, Provenance
 from .types import Concept
 
 CONFIDENCE = 0.95
+
+COMPARABLE = {"segmenter": "segmenter_fingerprint", "quantile": "quantile", "num_samples": "num_samples"}
+"""What must be the same in all dissections, and where it stands in their provenance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,12 @@ class Comparison:
         return torch.tensor([layer.units_by_concept for layer in self.layers], dtype=torch.int64)
 
     def layers_of(self, model: str) -> tuple[ComparedLayer, ...]:
-        """Return one model's layers, from input to output; none if there is no such model."""
-        return tuple(layer for layer in self.layers if layer.model == model)
+        """Return one model's layers, from input to output.
+
+        Raises:
+            KeyError: If no model is called so, naming the nearest match.
+        """
+        return lookup({each: tuple(x for x in self.layers if x.model == each) for each in self.models}, model, "model")
 
     def records(self) -> list[dict[str, Any]]:
         """Return one plain dictionary a layer of a model, ready for JSON or a table.
@@ -210,9 +218,9 @@ def _check_settings(labels: Sequence[str], provenance: Sequence[Provenance]) -> 
     first = provenance[0]
     for label, made in zip(labels, provenance, strict=True):
         differ = [
-            f"{name} {_shown(first, name)} there, {_shown(made, name)} here"
-            for name in ("segmenter_fingerprint", "quantile", "num_samples")
-            if getattr(made, name) != getattr(first, name)
+            f"{name} is {_shown(made, setting)}, not {_shown(first, setting)}"
+            for name, setting in COMPARABLE.items()
+            if getattr(made, setting) != getattr(first, setting)
         ]
         if differ:
             wrong = f"{label!r} cannot be compared with {labels[0]!r}: {'; '.join(differ)}"
@@ -222,7 +230,7 @@ def _check_settings(labels: Sequence[str], provenance: Sequence[Provenance]) -> 
 def _shown(made: Provenance, setting: str) -> str:
     """Return a setting's value as text; of a segmenter the name too."""
     if setting == "segmenter_fingerprint":
-        return f"{made.segmenter_fingerprint[:8]} ({made.segmenter!r})"
+        return f"{made.segmenter!r} ({made.segmenter_fingerprint[:8]})"
     return repr(getattr(made, setting))
 
 

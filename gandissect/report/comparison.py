@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
-"""Of the models, told apart by the color-blind too; in turn for more. Source: Okabe and Ito 2008."""
+"""Of up to so many models, told apart by the color-blind too. Source: Okabe and Ito 2008."""
 
 MIN_WIDTH, MAX_WIDTH = 8.0, 15.0
 """Of the figure, in inches."""
@@ -212,7 +212,7 @@ def _inches(names: Sequence[str]) -> float:
 
 
 def _shades(count: int) -> list[str]:
-    """Return colors from dark to light for layers from the first to the last."""
+    """Return colors from dark to light."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -223,7 +223,8 @@ def _title(comparison: Comparison) -> str:
     """Return what the figure shows and on what it rests."""
     made = comparison.provenance[0]
     best = f"Units whose best IoU with a concept of {made.segmenter} is at least {comparison.min_iou:g}"
-    return _text(best, 90) + f"\n{made.num_samples:,} samples a model; bars are 95 % Wilson intervals"
+    seeds = ", ".join(map(str, sorted({each.seed for each in comparison.provenance})))
+    return f"{_text(best, 90)}\n{made.num_samples:,} samples a model, seed {seeds}; bars are 95 % Wilson intervals"
 
 
 def _short(name: str) -> str:

@@ -100,6 +100,8 @@ def test_every_layer_of_every_model_is_counted(min_iou: float) -> None:
     assert found.counts.dtype == torch.int64
     assert json.loads(json.dumps(found.records(), allow_nan=False)) == found.records()
     assert [layer.layer for layer in found.layers_of("two")] == ["a", "b", "c"]
+    with pytest.raises(KeyError, match="unknown model 'twoo'; did you mean 'two'"):
+        found.layers_of("twoo")
 
 
 def test_the_interval_is_that_of_the_score_test() -> None:
@@ -142,9 +144,9 @@ def test_generators_seeds_layers_and_devices_may_differ() -> None:
 @pytest.mark.parametrize(
     ("change", "hint"),
     [
-        ({"segmenter_fingerprint": "abcdef01" * 8, "segmenter": "web"}, r"segmenter.* 11111111 \('net'\).*abcdef01 \('web'\)"),
-        ({"quantile": 0.005}, "quantile 0.01 there, 0.005 here"),
-        ({"num_samples": 1000}, "num_samples 100 there, 1000 here"),
+        ({"segmenter_fingerprint": "abcdef01" * 8, "segmenter": "web"}, r"segmenter is 'web' \(abcdef01\), not 'net' \(11111111\);"),
+        ({"quantile": 0.005}, "quantile is 0.005, not 0.01;"),
+        ({"num_samples": 1000}, "num_samples is 1000, not 100;"),
         ({"num_samples": 7, "quantile": 0.5}, "quantile .* num_samples"),
     ],
 )  # fmt: skip
@@ -239,7 +241,7 @@ def test_the_figure_shows_shares_and_tables() -> None:
     assert dict(matplotlib.rcParams) == before
     _check_page(figure)
     shares, *tables = figure.axes
-    assert "net is at least 0.04\n100 samples" in figure.get_suptitle()
+    assert "net is at least 0.04\n100 samples a model, seed 1, 2; bars are 95 %" in figure.get_suptitle()
     assert shares.get_ylabel() == "interpretable units"
     assert _ticks(shares) == ["a", "b"]
     _check_shares(shares, found, "model")
@@ -355,7 +357,7 @@ def test_the_command_refuses_in_one_line(runs, tmp_path: Path, capsys: pytest.Ca
     other = Dissection.load(runs[1])
     replace(other, provenance=replace(other.provenance, num_samples=31)).save(tmp_path / "more")
     bad = {
-        "num_samples 30 there, 31 here": [runs[0], tmp_path / "more"],
+        "num_samples is 31, not 30": [runs[0], tmp_path / "more"],
         "at least one dissection": [],
         "absent": [runs[0], tmp_path / "absent"],
         "2 dissections, 1 labels": [*runs, "--labels", "x"],
