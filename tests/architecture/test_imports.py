@@ -15,7 +15,7 @@ RANKS = {
     **dict.fromkeys(["types", "names", "files", "sampling", "devices"], 0),
     **dict.fromkeys(["protocols", "cards", "runs", "store"], 1),
     **dict.fromkeys(
-        ["hooks", "stats", "matching", "quantiles", "top_images", "results", "share_results", "neighbours"], 2
+        ["hooks", "stats", "matching", "quantiles", "chance", "top_images", "results", "share_results", "neighbours"], 2
     ),
     **dict.fromkeys(["batches", "thresholds", "fidelity", "comparison"], 3),
     "dissection": 4,

@@ -36,10 +36,9 @@ class Noise:
 
 architecture, folder = sys.argv[1], Path(sys.argv[2])
 settings = replace(
-    RECIPES[architecture], resolution=16, width=4, max_width=8, z_dim=6, batch_size=8, images=8 * 20, bf16=False, r1_every=4
+    RECIPES[architecture], resolution=16, width=4, max_width=8, z_dim=6, batch_size=8, images=8 * 20, bf16=False,
+    r1_every=4, hold_images=40, fade_images=40, learning_rate=1e-3,
 )
-if settings.start_resolution:
-    settings = replace(settings, start_resolution=8, hold_images=40, fade_images=40)
 if len(sys.argv) > 3:
     train_generator(settings, Noise(), folder, held_out=Noise(), snapshot_images=80, checkpoint_images=40, device="cpu")
 else:
@@ -60,7 +59,11 @@ def _run(tmp_path: Path, processes: int, *arguments: str) -> subprocess.Complete
 
 @pytest.mark.parametrize("architecture", ["progan", "stylegan", "stylegan2"])
 def test_the_losses_of_two_processes_are_those_of_one(architecture: str, tmp_path: Path) -> None:
-    """Growth, R1, augmentation, noise and mixing of styles take part; only the order of sums may differ."""
+    """Growth, R1, augmentation, noise and mixing of styles take part; only the order of sums may differ.
+
+    At a learning rate of 0.005 that difference would grow tenfold every few steps: Adam's steps do not shrink with the
+    gradient.
+    """
     for processes in (1, 2):
         done = _run(tmp_path, processes, architecture, str(tmp_path))
         assert done.returncode == 0, done.stderr
@@ -68,7 +71,7 @@ def test_the_losses_of_two_processes_are_those_of_one(architecture: str, tmp_pat
     assert first == second, "every process reports the figures of the whole batch"
     assert len(alone) == 20
     for step, (one, two) in enumerate(zip(alone, first, strict=True)):
-        assert one == pytest.approx(two, rel=1e-3, abs=1e-4), f"step {step}"
+        assert one == pytest.approx(two, rel=1e-5, abs=1e-5), f"step {step}"
 
 
 def test_one_of_the_processes_writes_the_run_and_it_can_be_taken_up_again(tmp_path: Path) -> None:
