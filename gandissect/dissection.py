@@ -17,22 +17,21 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from .batches import LabelledBatch, Source
 from .matching import pixels_above, upsample
 from .names import unknown
-from .protocols import Generator, Segmenter
+from .protocols import Generator, Segmenter, check_protocols
 from .quantiles import Brackets, from_keys, rank_of
-from .results import Dissection, LayerDissection, Provenance
+from .results import Dissection, LayerDissection, Provenance, installed_versions
 from .stats import OpenPixels, PixelCounts, TopSamples
 from .thresholds import Target, find_brackets
 from .top_images import Thumbnails, TopImages, pack_masks
-from .types import Concept, check_concepts
+from .types import Concept
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ def dissect(
     Source: Bau et al. 2019, Sec. 3.1.
     """
     started = time.monotonic()
-    _check_protocols(generator, segmenter)
+    check_protocols(generator, segmenter)
     _check_numbers(num_samples, batch_size, top_images)
     names = _chosen_layers(generator, layers)
     size = generator.image_size
@@ -109,7 +108,7 @@ def dissect(
         batch_size=batch_size,
         label_size=(int(size[0]), int(size[1])),
         device=str(generator.device),
-        versions={name: _version(name) for name in ("gandissect", "torch")},
+        versions=installed_versions(),
         duration=duration,
     )
     thumbnails = Thumbnails(evidence.thumbnails.samples.clone(), evidence.thumbnails.pixels.clone())
@@ -124,23 +123,6 @@ class _Evidence:
     thresholds: dict[str, Tensor]
     tops: dict[str, TopSamples]
     thumbnails: Thumbnails
-
-
-def _check_protocols(generator: Generator, segmenter: Segmenter) -> None:
-    """Raise TypeError if something is missing, ValueError if the generator is in training mode."""
-    for thing, protocol in ((generator, Generator), (segmenter, Segmenter)):
-        wanted = [name for name in vars(protocol) if not name.startswith("_")] + ["__call__"]
-        missing = [name for name in wanted if not hasattr(thing, name)]
-        if missing:
-            kind = protocol.__name__
-            raise TypeError(
-                f"{type(thing).__name__} is no {kind}: it lacks {', '.join(missing)}; see gandissect.{kind}"
-            )
-    modules = generator.modules() if isinstance(generator, nn.Module) else ()
-    varying = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
-    if any(module.training and isinstance(module, varying) for module in modules):
-        raise ValueError(f"{generator.name} is in training mode, where images depend on each other; call .eval() first")
-    check_concepts(segmenter.concepts)
 
 
 def _check_numbers(num_samples: int, batch_size: int, top_images: int) -> None:
@@ -284,10 +266,3 @@ def _layer_result(
         num_pixels=int(counts["num_pixels"]),
         top=TopImages(top["samples"].cpu().clone(), top["peaks"].cpu().clone(), size, torch.cat(packed)),
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

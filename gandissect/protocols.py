@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .types import Concept, LayerInfo
+from .types import Concept, LayerInfo, check_concepts
 
 
 @runtime_checkable
@@ -73,3 +73,25 @@ class Segmenter(Protocol):
 
     def __call__(self, images: Tensor) -> Tensor:
         """Label images, float ``[batch, 3, H, W]`` in [-1, 1]: int64 ``[batch, H, W]``, -1 where nothing is named."""
+
+
+def check_protocols(generator: Generator, segmenter: Segmenter) -> None:
+    """Refuse a generator or a segmenter that lacks something of its protocol.
+
+    Raises:
+        TypeError: Naming what is missing.
+        ValueError: If the generator is in training mode, or the concepts are none.
+    """
+    for thing, protocol in ((generator, Generator), (segmenter, Segmenter)):
+        wanted = [name for name in vars(protocol) if not name.startswith("_")] + ["__call__"]
+        missing = [name for name in wanted if not hasattr(thing, name)]
+        if missing:
+            kind = protocol.__name__
+            raise TypeError(
+                f"{type(thing).__name__} is no {kind}: it lacks {', '.join(missing)}; see gandissect.{kind}"
+            )
+    modules = generator.modules() if isinstance(generator, nn.Module) else ()
+    varying = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    if any(module.training and isinstance(module, varying) for module in modules):
+        raise ValueError(f"{generator.name} is in training mode, where images depend on each other; call .eval() first")
+    check_concepts(segmenter.concepts)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,18 @@ class LayerDissection:
         order = torch.sort(scores, descending=True, stable=True).indices.tolist()
         units = [unit for unit in order if scores[unit] >= min_iou and scores[unit] > 0]
         return UnitSet(self.name, tuple(units[:top]))
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of what results depend on, by package."""
+    return {name: _version(name) for name in ("gandissect", "torch")}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def intersection_over_union(

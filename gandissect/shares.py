@@ -23,9 +23,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .batches import check_images, check_labels
-from .dissection import _check_protocols, _version
 from .fidelity import frechet_distance_of_moments
-from .protocols import Generator, Segmenter
+from .protocols import Generator, Segmenter, check_protocols
+from .results import installed_versions
 from .sampling import blocks, make_rng
 from .share_results import MIN_SAMPLES, ConceptShares, SegmentationDistance, ShareMoments, SharesProvenance
 from .stats import AreaMoments
@@ -83,7 +83,7 @@ def concept_shares(
     Source: Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
     """
     started = time.monotonic()
-    _check_protocols(generator, segmenter)
+    check_protocols(generator, segmenter)
     _check_numbers(num_samples, batch_size, len(real))
     seed = int(seed)
     drawn = torch.randperm(len(real), generator=make_rng(seed, "shares"))[: 2 * num_samples].tolist()
@@ -108,7 +108,7 @@ def concept_shares(
         batch_size=batch_size,
         image_size=(int(generator.image_size[0]), int(generator.image_size[1])),
         device=str(generator.device),
-        versions={name: _version(name) for name in ("gandissect", "torch")},
+        versions=installed_versions(),
         duration=duration,
     )
     fake, both_halves = _moments(generated), _moments([*reference, *stand_in])

@@ -141,7 +141,7 @@ class GANTask:
         with atomic_path(folder / f"samples-{images_seen:08d}.png") as temporary, torch.inference_mode():
             images = generator(generator.sample_z(64, seed=1))
             save_image(images, temporary, nrow=8, normalize=True, value_range=(-1, 1), format="png")
-        figures = {} if self.held_out is None else self._overfitting(growth)
+        figures = {} if self.held_out is None else self._overfitting(self.held_out, growth)
         if self.evaluate is not None and growth == Growth(self.settings.resolution, 1.0):
             figures |= self.evaluate(generator)
         if (distance := figures.get("distance", math.inf)) < self.best:
@@ -211,13 +211,12 @@ class GANTask:
             images = self.source.batch(order, self._rng("crop", index)).images[self.rows].to(self.device)
         return _as_float(images)
 
-    def _overfitting(self, growth: Growth) -> dict[str, float]:
-        """Return how much more real the discriminator finds pictures that it learned from than held-out ones."""
-        assert self.held_out is not None
+    def _overfitting(self, held_out: Pictures, growth: Growth) -> dict[str, float]:
+        """Return how real the discriminator finds pictures that it learned from, and held-out ones."""
         discriminator = deepcopy(self.discriminator)  # batch norm would learn from what it sees
-        batch = min(self.settings.batch_size, len(self.held_out), len(self.source))
+        batch = min(self.settings.batch_size, len(held_out), len(self.source))
         means = []
-        for source in (self.source, self.held_out):
+        for source in (self.source, held_out):
             pictures = views(source, limit=512)
             count = len(pictures) // batch * batch
             with torch.no_grad():
