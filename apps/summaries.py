@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from gandissect import Dissection
+from gandissect.results import units_by_concept
 
 
 def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as_json: bool) -> None:
@@ -32,10 +32,10 @@ def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as
 
 def _layer(dissection: Dissection, name: str, min_iou: float) -> dict[str, Any]:
     layer = dissection[name]
-    counts = Counter(match.concept for match in layer.matches if match.concept is not None and match.iou >= min_iou)
+    counts = units_by_concept(layer.matches, min_iou)
     return {
         "layer": name,
         "units": layer.info.units,
-        "matching": counts.total(),
-        "concepts": dict(counts.most_common()),
+        "matching": sum(counts.values()),
+        "concepts": counts,
     }

@@ -21,10 +21,14 @@ def table(dissection: Dissection, min_iou: float = MIN_IOU) -> str:
     for concept in dissection.concepts:
         cells = []
         for layer in dissection:
-            scores = [match.iou for match in layer.matches if match.concept == concept.name and match.iou >= min_iou]
+            scores = [
+                match.iou
+                for match in layer.matches
+                if match.concept == concept.name and match.is_interpretable(min_iou)
+            ]
             cells.append(f"{len(scores)} ({max(scores):.2f})" if scores else "0")
         lines.append(f"| {concept.name} | " + " | ".join(cells) + " |")
-    totals = [sum(match.iou >= min_iou for match in layer.matches) for layer in dissection]
+    totals = [sum(match.is_interpretable(min_iou) for match in layer.matches) for layer in dissection]
     lines.append("| **all** | " + " | ".join(f"**{total}**" for total in totals) + " |")
     return "\n".join(lines)
 

@@ -93,7 +93,9 @@ STREETS = Pictures(
     "(Intel image classification set), labelmefacade train",
     licence="research use only: trained on photographs under non-commercial or unclear terms",
 )
-CPU = "--images 250000 --decay-from 0.8"
+CPU = "--images 200000 --decay-from 0.6"
+NO_GROWTH = " --start-resolution None"
+WEAKER = " --augmentation translation"
 FULL = (  # 320 units at most, not 512: the weights may take 16 MB
     "--width 128 --max-width 320 --batch-size 64 --images 600000 --hold-images 40000 --fade-images 40000 "
     "--decay-from 0.8 --learning-rate 0.002"
@@ -108,9 +110,9 @@ GPU_SNAPSHOTS = "--snapshot-images 100000 --checkpoint-images 50000"
 
 CPU_MODELS: Mapping[str, Model] = {
     "progan-scenes64": Model("progan", SCENES, CPU, CPU_SNAPSHOTS),
-    "progan-streets64": Model("progan", STREETS, CPU, CPU_SNAPSHOTS),
-    "stylegan-scenes64": Model("stylegan", SCENES, CPU, CPU_SNAPSHOTS),
-    "stylegan-streets64": Model("stylegan", STREETS, CPU, CPU_SNAPSHOTS),
+    "progan-streets64": Model("progan", STREETS, CPU + WEAKER, CPU_SNAPSHOTS),
+    "stylegan-scenes64": Model("stylegan", SCENES, CPU + NO_GROWTH, CPU_SNAPSHOTS),
+    "stylegan-streets64": Model("stylegan", STREETS, CPU + NO_GROWTH + WEAKER, CPU_SNAPSHOTS),
 }
 GPU_MODELS: Mapping[str, Model] = {
     "progan-scenes64": Model("progan", SCENES, FULL, GPU_SNAPSHOTS),

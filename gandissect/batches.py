@@ -77,12 +77,15 @@ class Source:
         for samples, z in self._latents(num_samples, title):
             yield Batch(samples, self._checked(self._heads(z), samples))
 
-    def labelled(self, num_samples: int, segmenter: Segmenter, title: str) -> Iterator[LabelledBatch]:
+    def labelled(
+        self, num_samples: int, segmenter: Segmenter, size: tuple[int, int], title: str
+    ) -> Iterator[LabelledBatch]:
         """Yield the samples' activations, images and labels.
 
         Args:
             num_samples: How many, from index 0.
             segmenter: Labels the images.
+            size: Rows and columns of a label map.
             title: What the progress bar says.
 
         Raises:
@@ -94,8 +97,21 @@ class Source:
             check_images(images, len(z), self.generator.image_size)
             images = images.clamp(-1, 1)  # as they are seen
             labels = segmenter(images)
-            check_labels(labels, images, num_concepts)
+            check_labels(labels, (len(z), *size), num_concepts)
             yield LabelledBatch(samples, self._checked(heads, samples), images, labels.to(images.device))
+
+    def label_size(self, segmenter: Segmenter) -> tuple[int, int]:
+        """Return rows and columns of a segmenter's label map, from one sample.
+
+        Raises:
+            ValueError: If it gives none.
+        """
+        images = self.generator(self.generator.sample_z(1, self.seed, 0).to(self.generator.device))
+        check_images(images, 1, self.generator.image_size)
+        labels = segmenter(images.clamp(-1, 1))
+        if not isinstance(labels, Tensor) or labels.ndim != 3:
+            raise ValueError(f"the segmenter should give int64 labels [batch, H, W]; got {_what(labels)}")
+        return int(labels.shape[1]), int(labels.shape[2])
 
     def _latents(self, num_samples: int, title: str) -> Iterator[tuple[range, Tensor]]:
         """Yield each block's indices and latent vectors, and count them on the progress bar."""
@@ -168,16 +184,17 @@ def check_images(images: Tensor, batch: int, size: tuple[int, int]) -> None:
         raise ValueError(f"the generator should give float images {[batch, 3, *size]}; got {_what(images)}")
 
 
-def check_labels(labels: Tensor, images: Tensor, num_concepts: int) -> None:
-    """Check that label maps are int64 ``[batch, H, W]`` of the images, with known concepts or -1.
+def check_labels(labels: Tensor, shape: tuple[int, ...], num_concepts: int) -> None:
+    """Check that label maps are int64 ``[batch, H, W]``, with known concepts or -1.
 
     Raises:
         ValueError: If they are not.
     """
-    expected = [len(images), *images.shape[2:]]
-    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or list(labels.shape) != expected:
-        remedy = "it must label each pixel of the images, at their size"
-        raise ValueError(f"the segmenter should give int64 labels {expected}; got {_what(labels)}; {remedy}")
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or tuple(labels.shape) != shape:
+        raise ValueError(
+            f"the segmenter should give int64 labels {list(shape)}, one map of always the same size for each image; "
+            f"got {_what(labels)}"
+        )
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < -1 or highest >= num_concepts:
         wrong = lowest if lowest < -1 else highest

@@ -93,14 +93,16 @@ def partner_of(samples: Int64[Tensor, " sample"], num_samples: int) -> Int64[Ten
 def group_of(samples: Int64[Tensor, " sample"], num_samples: int) -> Int64[Tensor, " sample"]:
     """Return the group of each sample: consecutive pairs, cut into groups whose sizes differ by one pair at most.
 
-    There are `NUM_GROUPS` groups, or as many as there are pairs, if these are fewer.
-
     Args:
         samples: int64 ``[sample]``, indices from 0 to ``num_samples - 1``.
         num_samples: Of the whole dissection, however it is divided.
     """
-    num_pairs = (num_samples + 1) // 2
-    return samples // 2 * min(NUM_GROUPS, num_pairs) // num_pairs
+    return samples // 2 * num_groups(num_samples) // ((num_samples + 1) // 2)
+
+
+def num_groups(num_samples: int) -> int:
+    """Return how many groups so many samples are cut into: `NUM_GROUPS`, or the number of pairs if that is less."""
+    return min(NUM_GROUPS, (num_samples + 1) // 2)
 
 
 def jackknife_iou(

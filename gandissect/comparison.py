@@ -1,7 +1,7 @@
 """Comparing dissections: how many units of each layer are interpretable, in which concepts, in each model.
 
-A unit is interpretable if its best concept has IoU >= min_iou. Of the n units of a layer k are; the share p = k / n
-has the 95 % interval of Wilson, with z = 1.96, which holds near 0 and 1 too:
+A unit is interpretable if its best concept has IoU >= min_iou and that is beyond chance. Of the n units of a layer k
+are; the share p = k / n has the 95 % interval of Wilson, with z = 1.96, which holds near 0 and 1 too:
 
     (p + z^2 / 2n  +-  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n).
 
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from .names import lookup
-from .results import MIN_IOU, Dissection, LayerDissection, Provenance
+from .results import MIN_IOU, Dissection, LayerDissection, Provenance, units_by_concept
 from .types import Concept
 
 CONFIDENCE = 0.95
@@ -166,8 +166,8 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 def _count(layer: LayerDissection, concepts: Sequence[Concept], min_iou: float) -> tuple[int, ...]:
     """Return how many units match each concept."""
-    found = [match.concept for match in layer.matches if match.concept is not None and match.iou >= min_iou]
-    return tuple(found.count(concept.name) for concept in concepts)
+    found = units_by_concept(layer.matches, min_iou)
+    return tuple(found.get(concept.name, 0) for concept in concepts)
 
 
 def _record(layer: ComparedLayer, made: Provenance, concepts: Sequence[Concept]) -> dict[str, Any]:

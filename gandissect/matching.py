@@ -5,6 +5,10 @@ map, clamped to its border; so for columns. This is torch's ``interpolate(align_
 axis a value is ``a + w (b - a)`` between its neighbours ``a`` and ``b``, each operation rounded on its own:
 the result is the same bit for bit on every device, in every batch, and never leaves the range of the map.
 
+A *cell* is what lies between four neighbouring points of the map (or between the border and the image's edge). No
+pixel in it exceeds the largest of the four, so that only cells with a corner above the level are looked into: at a
+level that few pixels exceed, few cells.
+
 Source: Bau et al. 2019, Sec. 3.1.
 """
 
@@ -15,8 +19,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 CHUNK_PIXELS = {"cpu": 2**18, "cuda": 2**26}
 """Pixels interpolated at once: on CPU so that they stay in its cache."""
@@ -29,94 +34,178 @@ class Pixels:
     Args:
         sample: int64 ``[pixel]``, row of the batch.
         unit: int64 ``[pixel]``, channel.
-        position: int64 ``[pixel]``, ``y * W + x``.
         value: float32 ``[pixel]``, the upsampled activation there.
+        mark: Of the marks' type ``[pixel]``, what the sample's map of marks says there.
     """
 
     sample: Tensor
     unit: Tensor
-    position: Tensor
     value: Tensor
+    mark: Tensor
 
 
 def upsample(
-    activation: Float32[Tensor, "batch unit h w"], size: tuple[int, int], step: int = 1
+    activation: Float32[Tensor, "batch unit h w"], size: tuple[int, int], step: int = 1, start: tuple[int, int] = (0, 0)
 ) -> Float32[Tensor, "batch unit H W"]:
     """Interpolate maps bilinearly.
 
     Args:
         activation: float32 ``[batch, unit, h, w]``, finite.
         size: Rows and columns to reach, each 1 or more; may be fewer than there are.
-        step: Return every ``step``-th row and column only, from the first on.
+        step: Return every ``step``-th row and column only.
+        start: The first row and the first column to return.
 
     Returns:
-        float32 ``[batch, unit, H, W]``, with ``ceil(H / step)`` rows and so many columns.
+        float32 ``[batch, unit, H, W]``, with ``ceil((H - start) / step)`` rows and so many columns.
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
     batch, units, height, width = activation.shape
-    chunks = torch.split(activation.reshape(batch * units, height * width), _chunk(size, activation.device))
-    parts = [_stretch(maps.T.reshape(height, width, len(maps)), size, step).permute(2, 0, 1) for maps in chunks]
+    per_chunk = _chunk(size[0] * size[1], activation.device)
+    chunks = torch.split(activation.reshape(batch * units, height * width), per_chunk)
+    parts = [_stretch(maps.T.reshape(height, width, len(maps)), size, step, start).permute(2, 0, 1) for maps in chunks]
     stretched = torch.cat(parts) if len(parts) > 1 else parts[0]
     return stretched.reshape(batch, units, *stretched.shape[1:])
 
 
 def pixels_above(
-    activation: Float32[Tensor, "batch unit h w"], level: Float32[Tensor, " unit"], size: tuple[int, int]
+    activation: Float32[Tensor, "batch unit h w"],
+    level: Float32[Tensor, " unit"],
+    marks: Int[Tensor, "batch H W"],
 ) -> Iterator[Pixels]:
     """Find the pixels of the upsampled maps that lie strictly above each unit's level.
-
-    Maps whose maximum does not exceed the level are not upsampled: no pixel of theirs can.
 
     Args:
         activation: float32 ``[batch, unit, h, w]``, finite.
         level: float32 ``[unit]``.
-        size: Rows and columns of the upsampled maps.
+        marks: Whole numbers ``[batch, H, W]``, of any integer type; what is wanted to be known of each pixel.
 
     Yields:
-        Pixels, each once, some maps at a time.
+        Pixels, each once, some cells at a time.
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
     batch, units, height, width = activation.shape
-    maps = activation.reshape(batch * units, height * width)
-    reach = maps.amax(1).reshape(batch, units) > level
-    for index in torch.split(reach.flatten().nonzero().squeeze(1), _chunk(size, activation.device)):
-        unit = index % units
-        values = _stretch(maps[index].T.reshape(height, width, len(index)), size).reshape(-1)
-        found = _true_positions(values.view(size[0] * size[1], len(index)) > level[unit])
-        column = found % len(index)
-        yield Pixels((index // units)[column], unit[column], found // len(index), values[found])
+    cells = _cells((height, width), (marks.shape[1], marks.shape[2]), activation.device)
+    pitch, per_map, per_cell = width + 2, len(cells.row), len(cells.pixel)
+    corners = pad(activation, (1, 1, 1, 1), mode="replicate")
+    highest = torch.maximum(corners[:, :, :-1], corners[:, :, 1:])
+    highest = torch.maximum(highest[..., :-1], highest[..., 1:])
+    reached = ((highest > level[:, None, None]) & cells.used).reshape(batch * units, per_map)
+    map_ = torch.repeat_interleave(torch.count_nonzero(reached, dim=1))
+    cell = _true_positions(reached) - map_ * per_map
+    corners = corners.reshape(-1)
+    marks = marks.reshape(batch, -1)[:, cells.pixel].permute(1, 0, 2).reshape(-1)  # by pixel of a cell, sample, cell
+    chunk = _chunk(per_cell, activation.device)
+    for index, place in zip(torch.split(map_, chunk), torch.split(cell, chunk), strict=True):
+        sample = index // units
+        unit = index - sample * units
+        values = _inside(corners, cells, place, cells.corner[place] + index * ((height + 2) * pitch), pitch)
+        above = values > level[unit]
+        pixel = torch.repeat_interleave(torch.count_nonzero(above, dim=1))
+        found = _true_positions(above)
+        column = found - pixel * len(place)
+        mark = (sample * per_map + place)[column] + pixel * (batch * per_map)
+        yield Pixels(sample[column], unit[column], values.reshape(-1)[found], marks[mark])
 
 
-def _chunk(size: tuple[int, int], device: torch.device) -> int:
-    """Return how many maps to stretch to a size at once."""
-    return max(1, CHUNK_PIXELS.get(device.type, 2**22) // (size[0] * size[1]))
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """The cells of a map that is stretched; those of rows and columns where no pixel lies are not used.
+
+    Args:
+        row: int64 ``[cell]``, which row of cells it belongs to: 0 is above the map's first point.
+        column: int64 ``[cell]``, which column: 0 is left of the map's first point.
+        corner: int64 ``[cell]``, where its upper left corner is in a map with one more point on each side.
+        pixel: int64 ``[pixel, cell]``, ``y * W + x`` of each pixel in it; anything where it has fewer than others.
+        down: float32 ``[pixel, row]``, how far a row of pixels lies below the corner; NaN where there is none.
+        right: float32 ``[pixel, column]``, how far a column of pixels lies right of it; NaN where there is none.
+        used: bool ``[row, column]``, whether there are any pixels.
+    """
+
+    row: Tensor
+    column: Tensor
+    corner: Tensor
+    pixel: Tensor
+    down: Tensor
+    right: Tensor
+    used: Tensor
 
 
-def _stretch(maps: Tensor, size: tuple[int, int], step: int = 1) -> Tensor:
+@lru_cache(maxsize=64)
+def _cells(shape: tuple[int, int], size: tuple[int, int], device: torch.device) -> _Cells:
+    """Return the cells of maps of a shape that are stretched to a size."""
+    with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
+        (y, down), (x, right) = (_slots(length, target) for length, target in zip(shape, size, strict=True))
+        row = torch.arange(shape[0] + 1).repeat_interleave(shape[1] + 1)
+        column = torch.arange(shape[1] + 1).repeat(shape[0] + 1)
+        pixel = (y[:, None, row] * size[1] + x[None, :, column]).flatten(0, 1)
+        used = ~(down.isnan().all(0)[:, None] | right.isnan().all(0))
+        parts = (row, column, row * (shape[1] + 2) + column, pixel, down, right, used)
+        return _Cells(*(part.contiguous().to(device) for part in parts))
+
+
+def _slots(length: int, target: int) -> tuple[Tensor, Tensor]:
+    """Return which points lie in each of the ``length + 1`` gaps along an axis, ``[slot, gap]``, and how far in."""
+    low, _, weight = _neighbours(length, range(target), target, torch.device("cpu"))
+    gap = torch.where(_places(length, range(target), target) < 0, 0, low + 1)
+    count = torch.bincount(gap, minlength=length + 1)
+    slot = torch.arange(target) - (count.cumsum(0) - count)[gap]
+    point = torch.zeros(int(count.max()), length + 1, dtype=torch.int64)
+    distance = torch.full(point.shape, torch.nan)
+    point[slot, gap], distance[slot, gap] = torch.arange(target), weight
+    return point, distance
+
+
+def _inside(corners: Tensor, cells: _Cells, cell: Tensor, first: Tensor, pitch: int) -> Tensor:
+    """Interpolate within cells, to ``[pixel, cell]``, in the order in which `_stretch` does: down, then right.
+
+    Args:
+        corners: float32 ``[point]``, maps with one more point on each side.
+        cells: What cells look like.
+        cell: int64 ``[cell]``, which one each is.
+        first: int64 ``[cell]``, where in ``corners`` its upper left corner is.
+        pitch: From there to the lower left corner.
+    """
+    left, right, low_left, low_right = (corners[first + step] for step in (0, 1, pitch, pitch + 1))
+    down, across = cells.down.index_select(1, cells.row[cell]), cells.right.index_select(1, cells.column[cell])
+    start = (low_left - left).mul(down).add_(left)
+    rise = (low_right - right).mul(down).add_(right).sub_(start)
+    return (rise[:, None] * across).add_(start[:, None]).flatten(0, 1)
+
+
+def _chunk(num_pixels: int, device: torch.device) -> int:
+    """Return how many maps or cells of so many pixels to interpolate at once."""
+    return max(1, CHUNK_PIXELS.get(device.type, 2**22) // num_pixels)
+
+
+def _stretch(maps: Tensor, size: tuple[int, int], step: int, start: tuple[int, int]) -> Tensor:
     """Interpolate ``[h, w, map]`` to ``[H, W, map]``; maps come last so that every step runs over whole rows."""
-    for axis, length in enumerate(size):
-        low, high, weight = _neighbours(maps.shape[axis], length, step, maps.device)
-        start = maps.index_select(axis, low)
-        rise = maps.index_select(axis, high).sub_(start)
-        maps = rise.mul_(weight.reshape([-1 if each == axis else 1 for each in range(3)])).add_(start)
+    for axis, (length, first) in enumerate(zip(size, start, strict=True)):
+        low, high, weight = _neighbours(maps.shape[axis], range(first, length, step), length, maps.device)
+        below = maps.index_select(axis, low)
+        rise = maps.index_select(axis, high).sub_(below)
+        maps = rise.mul_(weight.reshape([-1 if each == axis else 1 for each in range(3)])).add_(below)
     return maps
 
 
 @lru_cache(maxsize=64)
-def _neighbours(length: int, target: int, step: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return, for every ``step``-th of ``target`` points, the entries around it and how far it lies between."""
+def _neighbours(length: int, points: range, target: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return, for some of ``target`` points, the entries around each and how far it lies between."""
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
-        points = torch.arange(0, target, step, dtype=torch.float64)
-        place = ((points + 0.5) * length / target - 0.5).clamp(0, length - 1)
+        place = _places(length, points, target).clamp(0, length - 1)
         low = place.floor().long()
         weight = (place - low).float()
         return low.to(device), (low + 1).clamp(max=length - 1).to(device), weight.to(device)
 
 
+def _places(length: int, points: range, target: int) -> Tensor:
+    """Return where some of ``target`` points lie along an axis of ``length`` entries, float64."""
+    return (torch.tensor(points, dtype=torch.float64) + 0.5) * length / target - 0.5
+
+
 def _true_positions(mask: Tensor) -> Tensor:
     """Return where a mask is true, counted row by row."""
-    if mask.device.type == "cpu":  # numpy needs less than half the time of torch here
+    if mask.device.type == "cpu":  # numpy needs a third of the time of torch here
         return torch.from_numpy(mask.numpy().reshape(-1).nonzero()[0])
     return mask.reshape(-1).nonzero().squeeze(1)

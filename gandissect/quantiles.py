@@ -72,28 +72,25 @@ class Brackets:
         """Whether one key is left, bool ``[unit]``."""
         return self.high - self.low == 1
 
-    @property
-    def num_open(self) -> int:
-        """Values inside brackets that are not exact."""
-        return int(self.inside[~self.exact].sum())
-
     def where(self, chosen: Tensor, other: Brackets) -> Brackets:
         """Return these brackets for the chosen units, bool ``[unit]``, and the other ones for the rest."""
         names = [each.name for each in fields(self)]
         return Brackets(*(torch.where(chosen, getattr(self, name), getattr(other, name)) for name in names))
 
 
-def guess_brackets(pilot: Tensor, low_rank: int, high_rank: int) -> Brackets:
+def guess_brackets(pilot: Tensor, low_rank: Tensor, high_rank: Tensor) -> Brackets:
     """Return brackets from the largest values of a part of the data; they may prove wrong, and then `narrow` moves on.
 
     Args:
         pilot: float32 ``[unit, rank]``, the largest values, falling.
-        low_rank: Descending rank of the value from which to look, 1 or more; 0 for everything.
-        high_rank: Descending rank of the value up to which to look closely, 1 or more.
+        low_rank: int64 ``[unit]``, descending rank of the value from which to look, 1 or more; 0 for everything.
+        high_rank: int64 ``[unit]``, descending rank of the value up to which to look closely, 1 or more.
     """
-    high = to_keys(pilot[:, high_rank - 1])
+    low, high = (
+        to_keys(pilot.gather(1, (rank - 1).clamp(min=0)[:, None]).squeeze(1)) for rank in (low_rank, high_rank)
+    )
     # One below the value, so that many values equal to it (a ReLU's zeros) fall in a bin of their own.
-    low = to_keys(pilot[:, low_rank - 1]) - 1 if low_rank else to_keys(torch.full_like(pilot[:, 0], -torch.inf))
+    low = torch.where(low_rank > 0, low - 1, to_keys(torch.tensor(-torch.inf, device=low.device)))
     return Brackets(low, high, torch.zeros_like(low), torch.zeros_like(low))
 
 
@@ -102,7 +99,7 @@ def narrow(brackets: Brackets, counts: Tensor, extent: tuple[Tensor, Tensor], ra
 
     Args:
         brackets: The old ones.
-        counts: int64 ``[unit, bin + 1]``, values in each bin of `bin_edges`, then those above ``high``.
+        counts: int64 ``[unit, bin + 1]``, values in each bin of `bin_edges`, then those above the last edge.
         extent: int64 ``[unit]`` each, a key that no value is below, and one that no value is above.
         rank: Descending rank of the threshold, 1 or more.
         num_values: Of each unit.
@@ -116,7 +113,7 @@ def narrow(brackets: Brackets, counts: Tensor, extent: tuple[Tensor, Tensor], ra
     inside = bins.gather(1, chosen[:, None]).squeeze(1)
     above = reached.gather(1, position.clamp(max=bins.shape[1] - 1)[:, None]).squeeze(1) - inside
     too_high, too_low = beyond >= rank, reached[:, -1] < rank
-    low, high = torch.where(too_high, brackets.high, low), torch.where(too_high, extent[1], high)
+    low, high = torch.where(too_high, edges[:, -1], low), torch.where(too_high, extent[1], high)
     above, inside = torch.where(too_high, 0, above), torch.where(too_high, beyond, inside)
     low, high = torch.where(too_low, extent[0] - 1, low), torch.where(too_low, brackets.low, high)
     above = torch.where(too_low, reached[:, -1], above)
@@ -124,21 +121,30 @@ def narrow(brackets: Brackets, counts: Tensor, extent: tuple[Tensor, Tensor], ra
     return Brackets(torch.maximum(low, extent[0] - 1), torch.minimum(high, extent[1]), above, inside)
 
 
-def bin_shift(brackets: Brackets, num_bins: int) -> Tensor:
-    """Return, for each unit, the binary logarithm of the keys in a bin, so that ``num_bins`` hold a bracket.
-
-    The first bin holds one key only, the others ``2 ** shift`` each.
-    """
-    rest = (brackets.high - brackets.low - 2).clamp(min=0)
-    shift = torch.zeros_like(rest)
-    while bool(((rest >> shift) >= num_bins - 1).any()):
-        shift += (rest >> shift) >= num_bins - 1
-    return shift
+def bin_width(brackets: Brackets, num_bins: int) -> Tensor:
+    """Return how many keys each of a unit's bins but the first holds, which holds one, so that all hold a bracket."""
+    rest = (brackets.high - brackets.low - 1).clamp(min=1)
+    return torch.div(rest + num_bins - 2, num_bins - 1, rounding_mode="floor")
 
 
 def bin_edges(brackets: Brackets, num_bins: int) -> Tensor:
-    """Return int64 ``[unit, bin + 1]``: bin ``b`` holds the keys above edge ``b`` up to edge ``b + 1``."""
-    shift = bin_shift(brackets, num_bins)
-    steps = torch.arange(num_bins, device=shift.device)[None, :] << shift[:, None]
-    edges = torch.cat([brackets.low[:, None], brackets.low[:, None] + 1 + steps], 1)
-    return torch.minimum(edges, brackets.high[:, None])
+    """Return int64 ``[unit, bin + 1]``: bin ``b`` holds the keys above edge ``b`` up to edge ``b + 1``.
+
+    The first bin holds one key, the others as many as each other, so that the last edge may lie above the bracket.
+    """
+    steps = torch.arange(num_bins, device=brackets.low.device) * bin_width(brackets, num_bins)[:, None]
+    return torch.cat([brackets.low[:, None], brackets.low[:, None] + 1 + steps], 1)
+
+
+def bin_of(brackets: Brackets, num_bins: int, unit: Tensor, key: Tensor) -> Tensor:
+    """Return the bin of each value, ``num_bins`` for those above the last edge.
+
+    Args:
+        brackets: Those of all units.
+        num_bins: 3 or more.
+        unit: int64 ``[value]``, to which unit it belongs.
+        key: int64 ``[value]``, above the unit's bracket's ``low``.
+    """
+    start = brackets.low.double() + 1.5  # half a key below the second bin: no quotient is near a whole number
+    share = (key - start[unit]) * bin_width(brackets, num_bins).double().reciprocal()[unit]
+    return share.floor_().long().add_(1).clamp_(max=num_bins)

@@ -12,16 +12,25 @@ Source: Bau et al. 2019, Sec. 3.1.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from .chance import (
+    FALSE_DISCOVERY_RATE,
+    Chance,
+    IouEstimate,
+    benjamini_hochberg,
+    compare_with_chance,
+    jackknife_iou,
+)
+from .counts import GroupCounts, intersection_over_union
 from .names import lookup
 from .store import check_tensor, load_result, save_result
 from .top_images import Thumbnails, TopImages
@@ -33,7 +42,7 @@ MIN_IOU = 0.04
 FILE_NAME = "dissection.safetensors"
 """The file that a saved dissection's folder holds."""
 
-VERSION = 1
+VERSION = 2
 """Of the saved form."""
 
 
@@ -47,8 +56,9 @@ class UnitMatch:
         concept: The concept's name; None if the unit meets no concept at all.
         iou: Intersection over union with it, 0 to 1.
         threshold: The activation above which the unit is on.
-        null_iou: What chance would give, 0 to 1; None if not estimated.
-        iou_ci: Interval of the IoU (low, high); None if not estimated.
+        null_iou: The IoU with the label maps of other samples, 0 to 1; None if there are too few to say.
+        iou_ci: 95 % interval of the IoU over images (low, high); None likewise.
+        beyond_chance: Whether the IoU is above ``null_iou`` for more than luck; None likewise.
     """
 
     layer: str
@@ -58,6 +68,11 @@ class UnitMatch:
     threshold: float
     null_iou: float | None = None
     iou_ci: tuple[float, float] | None = None
+    beyond_chance: bool | None = None
+
+    def is_interpretable(self, min_iou: float = MIN_IOU) -> bool:
+        """Return whether the IoU is ``min_iou`` or more, and not by luck as far as that is known."""
+        return self.concept is not None and self.iou >= min_iou and self.beyond_chance is not False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,12 +84,15 @@ class LayerDissection:
         info: Its shape.
         concepts: What the segmenter names, in the order of the rows.
         thresholds: float32 ``[unit]``; a unit is on where its upsampled activation is strictly above.
+        groups: The counts, in groups of samples.
+        num_pixels: All pixels of all samples, unlabelled ones included.
+        top: The images that activate each unit most.
         intersection: int64 ``[concept, unit]``, pixels where the unit is on and the concept is there.
         unit_area: int64 ``[unit]``, pixels where the unit is on.
         concept_area: int64 ``[concept]``, pixels where the concept is.
-        num_pixels: All pixels of all samples, unlabelled ones included.
-        top: The images that activate each unit most.
         iou: float64 ``[concept, unit]``, made from the counts.
+        estimate: How sure it is; None if there are fewer than two groups.
+        chance: What luck would give; None likewise.
         matches: The best concept of each unit, in the order of the units; ties go to the earlier concept.
     """
 
@@ -82,23 +100,33 @@ class LayerDissection:
     info: LayerInfo
     concepts: tuple[Concept, ...]
     thresholds: Tensor
-    intersection: Tensor
-    unit_area: Tensor
-    concept_area: Tensor
+    groups: GroupCounts
     num_pixels: int
     top: TopImages
+    intersection: Tensor = field(init=False, repr=False)
+    unit_area: Tensor = field(init=False, repr=False)
+    concept_area: Tensor = field(init=False, repr=False)
     iou: Tensor = field(init=False, repr=False)
+    estimate: IouEstimate | None = field(init=False, repr=False)
+    chance: Chance | None = field(init=False, repr=False)
     matches: tuple[UnitMatch, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        num_concepts, units = len(self.concepts), self.info.units
+        units, counts = self.info.units, self.groups
         check_tensor(f"thresholds of {self.name!r}", self.thresholds, torch.float32, (units,))
-        check_tensor(f"intersection of {self.name!r}", self.intersection, torch.int64, (num_concepts, units))
-        check_tensor(f"unit areas of {self.name!r}", self.unit_area, torch.int64, (units,))
-        check_tensor(f"concept areas of {self.name!r}", self.concept_area, torch.int64, (num_concepts,))
+        if not bool(torch.isfinite(self.thresholds).all()):
+            raise ValueError(f"thresholds of {self.name!r} are not all finite")
         check_tensor(f"top samples of {self.name!r}", self.top.samples, torch.int64, (units, None))
-        _check_counts(self)
-        object.__setattr__(self, "iou", intersection_over_union(self.intersection, self.unit_area, self.concept_area))
+        counts.check(self.name, len(self.concepts), units, self.num_pixels)
+        sums = {name: getattr(counts, name).sum(0) for name in ("intersection", "unit_area", "concept_area")}
+        enough, areas = len(counts.unit_area) >= 2, (counts.unit_area, counts.concept_area)
+        found = sums | {
+            "iou": intersection_over_union(**sums),
+            "estimate": jackknife_iou(counts.intersection, *areas) if enough else None,
+            "chance": compare_with_chance(counts.intersection, counts.exchanged, *areas) if enough else None,
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
         object.__setattr__(self, "matches", tuple(_best_matches(self)))
 
     def concept_index(self, concept: str) -> int:
@@ -131,6 +159,26 @@ class LayerDissection:
         units = [unit for unit in order if scores[unit] >= min_iou and scores[unit] > 0]
         return UnitSet(self.name, tuple(units[:top]))
 
+    def beyond_chance(self, rate: float = FALSE_DISCOVERY_RATE) -> Tensor:
+        """Say which agreements are more than luck, bool ``[concept, unit]``; none if there are too few samples to say.
+
+        Args:
+            rate: Expected share, at most, of those named that are luck; above 0, below 1.
+
+        Raises:
+            ValueError: If ``rate`` is out of range.
+
+        Source: Benjamini and Hochberg 1995, Sec. 3.1, over all concepts and units of the layer.
+        """
+        p = torch.ones_like(self.iou) if self.chance is None else self.chance.p
+        return benjamini_hochberg(p, rate)
+
+
+def units_by_concept(matches: Iterable[UnitMatch], min_iou: float = MIN_IOU) -> dict[str, int]:
+    """Return how many interpretable units each concept has, most first; ties by name."""
+    found = Counter(match.concept for match in matches if match.concept and match.is_interpretable(min_iou))
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
 
 def installed_versions() -> dict[str, str]:
     """Return the versions of what results depend on, by package."""
@@ -144,50 +192,24 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def intersection_over_union(
-    intersection: Int64[Tensor, "concept unit"],
-    unit_area: Int64[Tensor, " unit"],
-    concept_area: Int64[Tensor, " concept"],
-) -> Float64[Tensor, "concept unit"]:
-    """Return IoU = inter / (unit area + concept area - inter), 0 where the union is empty.
-
-    Args:
-        intersection: int64 ``[concept, unit]``.
-        unit_area: int64 ``[unit]``.
-        concept_area: int64 ``[concept]``.
-
-    Returns:
-        float64 ``[concept, unit]``.
-
-    Source: Bau et al. 2019, Sec. 3.1.
-    """
-    union = unit_area[None, :] + concept_area[:, None] - intersection
-    return intersection.double() / union.clamp(min=1).double()
-
-
 def _best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
     """Yield each unit's best concept; argmax takes the first of equals."""
-    table, thresholds = layer.iou.T.tolist(), layer.thresholds.tolist()
-    for unit, scores in enumerate(table):
-        best = max(scores, default=0.0)
-        concept = layer.concepts[scores.index(best)].name if best > 0 else None
-        yield UnitMatch(layer.name, unit, concept, best, thresholds[unit])
-
-
-def _check_counts(layer: LayerDissection) -> None:
-    """Raise ValueError unless the counts can be those of some pixels."""
-    inter, unit, concept = layer.intersection, layer.unit_area, layer.concept_area
-    possible = (
-        bool((inter >= 0).all())
-        and bool((inter <= concept[:, None]).all())
-        and bool((inter.sum(0) <= unit).all())
-        and bool((unit <= layer.num_pixels).all())
-        and int(concept.sum()) <= layer.num_pixels
-    )
-    if not possible:
-        raise ValueError(f"counts of {layer.name!r} contradict each other")
-    if not bool(torch.isfinite(layer.thresholds).all()):
-        raise ValueError(f"thresholds of {layer.name!r} are not all finite")
+    best, concept = layer.iou.max(0)
+    concept = (layer.iou == best).int().argmax(0)
+    units = torch.arange(layer.info.units)
+    estimate, chance = layer.estimate, layer.chance
+    real = None if chance is None else layer.beyond_chance()[concept, units].tolist()
+    for unit, row in enumerate(concept.tolist()):
+        yield UnitMatch(
+            layer=layer.name,
+            unit=unit,
+            concept=layer.concepts[row].name if best[unit] > 0 else None,
+            iou=float(best[unit]),
+            threshold=float(layer.thresholds[unit]),
+            null_iou=None if chance is None else float(chance.null_iou[row, unit]),
+            iou_ci=None if estimate is None else (float(estimate.low[row, unit]), float(estimate.high[row, unit])),
+            beyond_chance=None if real is None else real[unit],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +299,7 @@ class Dissection:
     def records(self) -> list[dict[str, Any]]:
         """Return one plain dictionary a unit, layer by layer, ready for JSON or a table.
 
-        Keys: ``layer unit concept iou threshold null_iou iou_low iou_high unit_area peak top_samples``.
+        Keys: ``layer unit concept iou threshold null_iou iou_low iou_high beyond_chance unit_area peak top_samples``.
         """
         return [_record(layer, match) for layer in self.layers for match in layer.matches]
 
@@ -314,6 +336,7 @@ def _record(layer: LayerDissection, match: UnitMatch) -> dict[str, Any]:
         "null_iou": match.null_iou,
         "iou_low": low,
         "iou_high": high,
+        "beyond_chance": match.beyond_chance,
         "unit_area": int(layer.unit_area[match.unit]),
         "peak": float(layer.top.peaks[match.unit, 0]) if layer.top.peaks.shape[1] else None,
         "top_samples": layer.top.samples[match.unit].tolist(),

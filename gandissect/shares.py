@@ -183,7 +183,7 @@ class _Labeller:
         with tqdm(total=num_images, desc=title, unit="img", disable=None if self.progress else True) as bar:
             for images in batches:
                 labels = self.segmenter(images)
-                check_labels(labels, images, num_concepts)
+                check_labels(labels, (len(images), *images.shape[2:]), num_concepts)
                 areas = concept_areas(labels, num_concepts)
                 for number, group in enumerate(groups):
                     group.update(areas[(number - seen) % NUM_GROUPS :: NUM_GROUPS])

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from .quantiles import Brackets, bin_shift, narrow, to_keys
+from .quantiles import Brackets, bin_edges, bin_of, narrow, to_keys
 
 
 class Statistic(Protocol):
@@ -51,61 +51,59 @@ class _Tensors:
             setattr(self, name, given.to(mine.device).clone())
 
 
-class PixelCounts(_Tensors):
-    """How often each unit is on together with each concept, and how often each concept is there at all.
+class LabelCounts(_Tensors):
+    """How often each concept is there, in each group of samples.
 
     Args:
-        units: Channels.
+        num_groups: Groups of samples.
         num_concepts: Concepts.
         device: Where to count.
     """
 
-    _names = ("on", "labels")
+    _names = ("labels",)
 
-    def __init__(self, units: int, num_concepts: int, device: torch.device | str = "cpu") -> None:
-        self.on = torch.zeros(units, num_concepts + 1, dtype=torch.int64, device=device)
-        self.labels = torch.zeros(num_concepts + 1, dtype=torch.int64, device=device)
+    def __init__(self, num_groups: int, num_concepts: int, device: torch.device | str = "cpu") -> None:
+        self.labels = torch.zeros(num_groups, num_concepts + 1, dtype=torch.int64, device=device)
 
-    def update_labels(self, labels: Tensor) -> None:
-        """Count the pixels of label maps, int64 of any shape, -1 where nothing is labelled."""
-        self.labels += torch.bincount(labels.flatten() + 1, minlength=len(self.labels))
-
-    def update(self, unit: Tensor, label: Tensor) -> None:
-        """Count pixels where a unit is on.
+    def update(self, group: Tensor, labels: Tensor) -> None:
+        """Count the pixels of label maps.
 
         Args:
-            unit: int64 ``[pixel]``, which unit.
-            label: int64 ``[pixel]``, the label there, -1 for none.
+            group: int64 ``[sample]``.
+            labels: int64 ``[sample, H, W]``, -1 where nothing is labelled.
         """
-        cell = unit * self.on.shape[1] + label + 1
-        self.on += torch.bincount(cell, minlength=self.on.numel()).view_as(self.on)
+        cell = group[:, None] * self.labels.shape[1] + labels.flatten(1) + 1
+        self.labels += torch.bincount(cell.flatten(), minlength=self.labels.numel()).view_as(self.labels)
 
-    def merge(self, other: PixelCounts) -> None:
+    def merge(self, other: LabelCounts) -> None:
         """Add another one's counts."""
-        self.on += _same(self.on, other.on)
-        self.labels += _same(self.labels, other.labels)
+        self.labels = self.labels + _same(self.labels, other.labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return ``intersection`` ``[concept, unit]``, ``unit_area``, ``concept_area`` and ``num_pixels``, int64."""
-        areas = {"unit_area": self.on.sum(1), "concept_area": self.labels[1:], "num_pixels": self.labels.sum()}
-        return {"intersection": self.on[:, 1:].T, **areas}
+        """Return ``concept_area`` ``[group, concept]`` and ``num_pixels``, int64."""
+        return {"concept_area": self.labels[:, 1:], "num_pixels": self.labels.sum()}
 
 
-class KeyHistogram(_Tensors):
-    """A histogram of each unit's values over its bracket, to narrow it.
+class BinnedCounts(_Tensors):
+    """How many pixels of each unit have a value in each bin of its bracket or above, by group of samples and concept.
+
+    Once the unit's threshold is known to be an edge of a bin, this is where the unit is on, together with each concept.
 
     Args:
-        brackets: Where to look.
+        brackets: Where each unit's threshold is sought.
         num_bins: Bins a unit, 3 or more; with fewer nothing would narrow.
+        num_groups: Groups of samples.
+        num_concepts: Concepts.
     """
 
-    _names = ("counts", "lowest", "highest")
+    _names = ("own", "exchanged", "lowest", "highest")
 
-    def __init__(self, brackets: Brackets, num_bins: int) -> None:
-        self.brackets = brackets
-        units = len(brackets.low)
-        self._shift = bin_shift(brackets, num_bins)
-        self.counts = torch.zeros(units, num_bins + 1, dtype=torch.int64, device=brackets.low.device)
+    def __init__(self, brackets: Brackets, num_bins: int, num_groups: int, num_concepts: int) -> None:
+        self.brackets, self.num_bins = brackets, num_bins
+        units, device = len(brackets.low), brackets.low.device
+        shape = (num_groups, units, num_bins + 1, num_concepts + 1)
+        self.own = torch.zeros(shape, dtype=torch.int64, device=device)
+        self.exchanged = torch.zeros_like(self.own)
         self.lowest = torch.full_like(brackets.low, 2**31)
         self.highest = torch.full_like(brackets.low, -(2**31))
 
@@ -114,20 +112,27 @@ class KeyHistogram(_Tensors):
         self.lowest = torch.minimum(self.lowest, to_keys(activation.amin((0, 2, 3))))
         self.highest = torch.maximum(self.highest, to_keys(activation.amax((0, 2, 3))))
 
-    def update(self, unit: Tensor, value: Tensor) -> None:
-        """Count values above the lower end of their unit's bracket.
+    def update(self, group: Tensor, unit: Tensor, value: Tensor, label: Tensor, other: Tensor) -> None:
+        """Count pixels above the lower end of their unit's bracket.
 
         Args:
+            group: int64 ``[pixel]``, of the sample.
             unit: int64 ``[pixel]``.
             value: float32 ``[pixel]``.
+            label: int64 ``[pixel]``, -1 for none.
+            other: int64 ``[pixel]``, the label there in the sample that this one exchanges label maps with.
         """
-        key, width = to_keys(value), self.counts.shape[1]
-        offset = key - self.brackets.low[unit] - 2  # -1 for the first bin, which holds one key
-        place = torch.where(key > self.brackets.high[unit], width - 1, (offset >> self._shift[unit]) + 1)
-        cell = unit * width + place
-        self.counts.view(-1).index_add_(0, cell, torch.ones_like(cell))
+        if not len(group):
+            return
+        _, units, bins, labels = self.own.shape
+        first, last = (int(end) for end in torch.aminmax(group))
+        place = bin_of(self.brackets, self.num_bins, unit, to_keys(value))
+        cell = ((((group - first) * units + unit) * bins) + place) * labels + 1
+        for counts, there in ((self.own, label), (self.exchanged, other)):
+            part = counts[first : last + 1]
+            part += torch.bincount(cell + there, minlength=part.numel()).view_as(part)
 
-    def merge(self, other: KeyHistogram) -> None:
+    def merge(self, other: BinnedCounts) -> None:
         """Add another one's counts.
 
         Raises:
@@ -135,60 +140,34 @@ class KeyHistogram(_Tensors):
         """
         mine, theirs = self.brackets, other.brackets
         if not (torch.equal(mine.low, theirs.low) and torch.equal(mine.high, theirs.high)):
-            raise ValueError("histograms over different brackets cannot be merged")
-        self.counts += _same(self.counts, other.counts)
+            raise ValueError("counts over different brackets cannot be merged")
+        self.own = self.own + _same(self.own, other.own)
+        self.exchanged = self.exchanged + _same(self.exchanged, other.exchanged)
         self.lowest = torch.minimum(self.lowest, other.lowest)
         self.highest = torch.maximum(self.highest, other.highest)
 
     def compute(self) -> Tensor:
-        """Return int64 ``[unit, bin + 1]``; the last column holds what lies above the bracket."""
-        return self.counts
+        """Return int64 ``[unit, bin + 1]``: values in each bin; the last column holds what lies above all."""
+        return self.own.sum((0, 3))
 
     def narrow(self, rank: int, num_values: int) -> Brackets:
         """Return smaller brackets around the value of a descending rank, of ``num_values`` each unit has."""
-        return narrow(self.brackets, self.counts, (self.lowest, self.highest), rank, num_values)
+        return narrow(self.brackets, self.compute(), (self.lowest, self.highest), rank, num_values)
 
+    def above(self, edge: Tensor) -> dict[str, Tensor]:
+        """Count the pixels whose key is above an edge of a bin, or above everything.
 
-class OpenPixels:
-    """The pixels whose values lie in brackets that are still open: few, kept one by one.
+        Args:
+            edge: int64 ``[unit]``; what `narrow` has found as ``high``.
 
-    Args:
-        device: Where to keep them.
-    """
-
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        empty = torch.empty(3, 0, dtype=torch.int64, device=device)
-        self._parts = [empty]
-
-    def update(self, unit: Tensor, value: Tensor, label: Tensor) -> None:
-        """Keep pixels: int64 units, float32 values and int64 labels, ``[pixel]`` each."""
-        self._parts.append(torch.stack([unit, to_keys(value), label]))
-
-    def merge(self, other: OpenPixels) -> None:
-        """Add another one's pixels."""
-        self._parts += other._parts
-
-    def compute(self) -> Tensor:
-        """Return int64 ``[3, pixel]``: unit, key and label, by unit, then highest key first, then label."""
-        rows = torch.cat(self._parts, 1)
-        for row, falling in ((2, False), (1, True), (0, False)):
-            rows = rows[:, torch.sort(rows[row], descending=falling, stable=True).indices]
-        return rows
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the pixels in the order of `compute`."""
-        return {"pixels": self.compute()}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take over such pixels.
-
-        Raises:
-            ValueError: If they do not fit.
+        Returns:
+            ``unit_area`` ``[group, unit]``, ``intersection`` with each concept and ``exchanged``, with the other
+            samples' labels, both ``[group, concept, unit]``; int64.
         """
-        pixels = state.get("pixels")
-        if pixels is None or pixels.ndim != 2 or len(pixels) != 3 or pixels.dtype != torch.int64:
-            raise ValueError(f"state 'pixels' should be int64 [3, pixel]; got {pixels}")
-        self._parts = [pixels.to(self._parts[0].device).clone()]
+        bins = bin_edges(self.brackets, self.num_bins) >= edge[:, None]
+        own, exchanged = ((counts * bins[:, :, None]).sum(2) for counts in (self.own, self.exchanged))
+        concepts = {"intersection": own[..., 1:].transpose(1, 2), "exchanged": exchanged[..., 1:].transpose(1, 2)}
+        return {"unit_area": own.sum(2), **concepts}
 
 
 class TopSamples(_Tensors):
@@ -217,29 +196,38 @@ class TopSamples(_Tensors):
             samples: Their indices.
             activation: float32 ``[batch, unit, h, w]``, finite.
         """
+        if not (len(samples) and self.samples.shape[1]):
+            return
         peaks = activation.amax((2, 3)).T
-        order = torch.sort(peaks, dim=1, descending=True, stable=True).indices[:, : self.samples.shape[1]]
-        rows = torch.arange(len(peaks), device=peaks.device)[:, None]
-        self._take_in(order + samples.start, peaks.gather(1, order), activation[order, rows])
+        best = peaks.amax(1)
+        units = (
+            (best > self.peaks[:, -1]) | ((best == self.peaks[:, -1]) & (samples.start < self.samples[:, -1]))
+        ).nonzero()
+        units = units.squeeze(1)
+        order = torch.sort(peaks[units], dim=1, descending=True, stable=True).indices[:, : self.samples.shape[1]]
+        maps = activation[order, units[:, None]]
+        self._take_in(units, order + samples.start, peaks[units[:, None], order], maps)
 
     def merge(self, other: TopSamples) -> None:
         """Take in what another one keeps."""
-        self._take_in(_same(self.samples, other.samples), other.peaks, _same(self.maps, other.maps))
+        units = torch.arange(len(self.samples), device=self.samples.device)
+        peaks, maps = other.peaks.to(units.device), _same(self.maps, other.maps)
+        self._take_in(units, _same(self.samples, other.samples), peaks, maps)
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``samples`` int64 and ``peaks`` float32 ``[unit, rank]``, and ``maps`` ``[unit, rank, h, w]``."""
         seen = int((self.samples[:1] < 2**62).sum())
         return {name: getattr(self, name)[:, :seen] for name in self._names}
 
-    def _take_in(self, samples: Tensor, peaks: Tensor, maps: Tensor) -> None:
-        """Keep the best of what is kept and what is given."""
-        samples, peaks = torch.cat([self.samples, samples], 1), torch.cat([self.peaks, peaks], 1)
+    def _take_in(self, units: Tensor, samples: Tensor, peaks: Tensor, maps: Tensor) -> None:
+        """Keep the best of what is kept of some units and what is given."""
+        samples, peaks = torch.cat([self.samples[units], samples], 1), torch.cat([self.peaks[units], peaks], 1)
         earlier = samples.argsort(1)
         best = earlier.gather(1, torch.sort(peaks.gather(1, earlier), dim=1, descending=True, stable=True).indices)
         best = best[:, : self.samples.shape[1]]
         rows = torch.arange(len(best), device=best.device)[:, None]
-        self.samples, self.peaks = samples.gather(1, best), peaks.gather(1, best)
-        self.maps = torch.cat([self.maps, maps], 1)[rows, best]
+        self.samples[units], self.peaks[units] = samples.gather(1, best), peaks.gather(1, best)
+        self.maps[units] = torch.cat([self.maps[units], maps], 1)[rows, best]
 
 
 class AreaMoments(_Tensors):

@@ -44,13 +44,15 @@ def load_result(path: Path | str, kind: type[T], version: int) -> T:
     Args:
         path: The file.
         kind: The class that it must hold.
-        version: The newest version understood.
+        version: The version of the class's fields.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or holds something else, naming the file and what is wrong.
     """
     tensors, header = load_tensors(path, _format(kind), version)
+    if header["version"] != version:
+        raise ValueError(f"{path} was written by an older gandissect, which kept less; make the {kind.__name__} again")
     try:
         result: T = _decode(kind, header.get("value"), "", tensors)
         if tensors:

@@ -1,41 +1,37 @@
-"""Finding each unit's threshold exactly, without keeping the activations of more than one batch.
+"""Where each unit's threshold lies: which order statistic is wanted, and a first guess from a part of the samples.
 
-A pilot over the first samples guesses a bracket for each unit; histograms over all samples narrow the brackets
-until few enough pixels lie inside them. The guess only saves work: a wrong one costs another pass.
+The guess only saves work. A unit whose threshold proves to lie elsewhere is counted again.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 from .batches import Source
-from .matching import pixels_above, upsample
-from .quantiles import Brackets, guess_brackets
-from .stats import KeyHistogram, TopSamples
+from .matching import upsample
+from .quantiles import Brackets, guess_brackets, rank_of
 
-logger = logging.getLogger(__name__)
+PILOT_SAMPLES = (128, 1024)
+"""At least and at most so many samples make the first guess, in between one of `PILOT_SHARE`."""
 
-PILOT_SAMPLES = 128
+PILOT_SHARE = 16
+
 PILOT_PIXELS = 256
-"""About so many samples, and so many pixels of each, make the first guess."""
+"""About so many pixels of each."""
 
-PILOT_LOW, PILOT_HIGH = 2.0, 1 / 8
-"""The pilot's values at these multiples of the wanted rank bound the first bracket."""
+SAFETY = 3.0
+"""The bracket reaches so many standard errors of the guess to both sides, in the logarithm of the rank."""
 
-NUM_BINS = 4096
-"""Of each unit's histogram."""
+LEAST_SPREAD, MOST_SPREAD = 1.25, 8.0
+"""The bracket holds the ranks from ``rank / spread`` to ``rank * spread``."""
 
-MAX_OPEN_PIXELS = 2**21
-"""With at most so many pixels inside the brackets, over all layers, they are narrow enough."""
-
-
-MAX_PASSES = 40
-"""More are never needed unless the activations change between passes."""
+RANK_ERROR = Fraction(1, 1000)
+"""A threshold's rank may be wrong by so many of all values, or by a tenth of the rank if that is less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +39,12 @@ class Target:
     """The order statistic that is wanted.
 
     Args:
-        rank: Its descending rank among a unit's values, 1 or more.
+        quantile: Share of all values above it, at most; above 0, below 1.
         num_samples: Samples in all.
         size: Rows and columns of an upsampled map.
     """
 
-    rank: int
+    quantile: float
     num_samples: int
     size: tuple[int, int]
 
@@ -57,73 +53,73 @@ class Target:
         """How many values each unit has."""
         return self.num_samples * self.size[0] * self.size[1]
 
+    @property
+    def rank(self) -> int:
+        """Its descending rank among them, 1 or more."""
+        return rank_of(self.quantile, self.num_values)
 
-def find_brackets(source: Source, target: Target, tops: dict[str, TopSamples]) -> dict[str, Brackets]:
-    """Return brackets around each unit's threshold, by layer, with few pixels inside.
+    @property
+    def share(self) -> float:
+        """That rank as a share of all values."""
+        return self.rank / self.num_values
 
-    Args:
-        source: The samples' activations.
-        target: Which of their upsampled values is wanted.
-        tops: Statistics, by layer, that shall see every sample once.
+    @property
+    def tolerance(self) -> int:
+        """How many values fewer than ``rank - 1`` may lie above what is taken for it."""
+        return math.floor(min(RANK_ERROR * self.num_values, Fraction(self.rank, 10)))
 
-    Raises:
-        ValueError: If the activations change from pass to pass.
+
+def guess(source: Source, target: Target) -> dict[str, Brackets]:
+    """Return a bracket for each unit's threshold, by layer, from every few pixels of the first samples.
+
+    It is the wider, the more the unit's share of the image varies from sample to sample.
     """
-    brackets = _pilot(source, target)
-    num_units = sum(len(each.low) for each in brackets.values())
-    wanted = {name: torch.ones_like(each.low, dtype=torch.bool) for name, each in brackets.items()}
-    title, passes = "thresholds", 0
-    while wanted:
-        passes += 1
-        if passes > MAX_PASSES:
-            raise ValueError(f"{source.generator.name} gives other activations each time; it must not draw at random")
-        brackets |= _narrowed(replace(source, layers=tuple(wanted)), target, brackets, wanted, title, tops)
-        num_open = sum(each.num_open for each in brackets.values())
-        logger.debug("%d pixels are left inside the brackets", num_open)
-        wide = {name: ~each.exact & (each.inside > MAX_OPEN_PIXELS // num_units) for name, each in brackets.items()}
-        wanted = {name: each for name, each in wide.items() if num_open > MAX_OPEN_PIXELS and bool(each.any())}
-        title, tops = "thresholds, closer", {}
-    return brackets
-
-
-def _narrowed(
-    source: Source,
-    target: Target,
-    brackets: dict[str, Brackets],
-    wanted: dict[str, Tensor],
-    title: str,
-    tops: dict[str, TopSamples],
-) -> dict[str, Brackets]:
-    """Return the brackets of the source's layers, those of the wanted units narrowed by a look at all samples."""
-    histograms = {name: KeyHistogram(brackets[name], NUM_BINS) for name in source.layers}
-    levels = {name: torch.where(wanted[name], brackets[name].level, torch.inf) for name in source.layers}
-    for batch in source.activations(target.num_samples, title):
-        for name, activation in batch.activations.items():
-            histograms[name].update_extent(activation)
-            for pixels in pixels_above(activation, levels[name], target.size):
-                histograms[name].update(pixels.unit, pixels.value)
-            if name in tops:
-                tops[name].update(batch.samples, activation)
-    found = {name: each.narrow(target.rank, target.num_values) for name, each in histograms.items()}
-    return {name: each.where(wanted[name], brackets[name]) for name, each in found.items()}
-
-
-def _pilot(source: Source, target: Target) -> dict[str, Brackets]:
-    """Return first guesses from every few pixels of the first samples.
-
-    Every third pixel, say, not a coarser map: that would miss the peaks of fine layers.
-    """
-    num_samples = min(target.num_samples, PILOT_SAMPLES)
+    least, most = PILOT_SAMPLES
+    num_samples = min(target.num_samples, most, max(least, target.num_samples // PILOT_SHARE))
+    # Every third pixel, say, not a coarser map: that would miss the peaks of fine layers.
     step = max(1, round(math.sqrt(target.size[0] * target.size[1] / PILOT_PIXELS))) | 1
-    rows, columns = (len(range(0, length, step)) for length in target.size)
-    share = target.rank / target.num_values * num_samples * rows * columns
-    high_rank, low_rank = max(1, math.floor(share * PILOT_HIGH)), math.ceil(share * PILOT_LOW) + 1
-    keep = min(low_rank, num_samples * rows * columns)
-    largest: dict[str, Tensor] = {}
-    for batch in source.activations(num_samples, "pilot"):
+    keep = math.ceil(target.share * num_samples * target.size[0] * target.size[1] / step**2 * MOST_SPREAD) + 1
+    pilots: dict[str, _Pilot] = {}
+    for number, batch in enumerate(source.activations(num_samples, "pilot")):
         for name, activation in batch.activations.items():
-            values = upsample(activation, target.size, step).transpose(0, 1).flatten(1)
-            known = torch.cat([largest[name], values], 1) if name in largest else values
-            largest[name] = known.topk(min(keep, known.shape[1]), dim=1).values
-    low_rank = low_rank if low_rank <= num_samples * rows * columns else 0
-    return {name: guess_brackets(each, low_rank, high_rank) for name, each in largest.items()}
+            pilot = pilots.setdefault(name, _Pilot(keep))
+            for first in range(min(step, len(activation))):
+                # Other pixels in each sample, or the border would count for more or less than it is.
+                start = (first, (2 * first + number) % step)
+                values = upsample(activation[first::step], target.size, step, start).transpose(0, 1)
+                pilot.update(batch.samples[first::step], values.flatten(2))
+    return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}
+
+
+class _Pilot:
+    """Each unit's largest values, and of which sample each of them is."""
+
+    def __init__(self, keep: int) -> None:
+        self.keep = keep
+        self.values, self.samples = torch.empty(0), torch.empty(0, dtype=torch.int64)
+        self.num_samples, self.num_values = 0, 0
+
+    def update(self, samples: range, values: Tensor) -> None:
+        """Take in float32 ``[unit, sample, pixel]``."""
+        self.num_samples, self.num_values = max(self.num_samples, samples[-1] + 1), self.num_values + values[0].numel()
+        whose = torch.tensor(samples, device=values.device)[:, None].expand(values.shape[1:])
+        values, whose = values.flatten(1), whose.reshape(1, -1).expand(len(values), -1)
+        if self.values.numel():
+            values, whose = torch.cat([self.values, values], 1), torch.cat([self.samples, whose], 1)
+        self.values, order = values.topk(min(self.keep, values.shape[1]), dim=1)
+        self.samples = whose.gather(1, order)
+
+
+def _bracket(pilot: _Pilot, share: float) -> Brackets:
+    """Return brackets around the value that a share of the pilot's exceeds."""
+    rank, num_samples, num_values = share * pilot.num_values, pilot.num_samples, pilot.num_values
+    middle = max(1, math.floor(rank))
+    whose = pilot.samples[:, :middle]
+    shares = torch.zeros(len(whose), num_samples, device=whose.device).scatter_add_(1, whose, torch.ones(whose.shape))
+    error = (shares.var(1, unbiased=False) / num_samples).sqrt() / shares.mean(1) + 1 / math.sqrt(middle)
+    spread = (SAFETY * error).exp().clamp(LEAST_SPREAD, MOST_SPREAD)
+    high_rank = (rank / spread).floor().long().clamp(min=1)
+    low_rank = (rank * spread).ceil().long() + 1
+    return guess_brackets(
+        pilot.values, torch.where(low_rank <= num_values, low_rank.clamp(max=pilot.values.shape[1]), 0), high_rank
+    )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from .stats import TopSamples
 from .store import check_tensor
+
+THUMBNAIL_SIZE = 128
+"""Longest side of a thumbnail, in pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,3 +92,66 @@ class Thumbnails:
         if position == len(self.samples) or int(self.samples[position]) != sample:
             raise KeyError(f"sample {sample} has no thumbnail; only the samples of `top` have one")
         return self.pixels[position]
+
+
+class Pictures:
+    """Collects the thumbnails of the samples that some unit likes best, while these are still being found.
+
+    Args:
+        image_size: Height and width of an image.
+    """
+
+    def __init__(self, image_size: tuple[int, int]) -> None:
+        self._size = thumbnail_size(image_size)
+        self._pixels: dict[int, Tensor] = {}
+        self._room = 0
+
+    def update(self, samples: range, images: Tensor, tops: Sequence[TopSamples]) -> None:
+        """Keep the wanted images of a batch.
+
+        Args:
+            samples: Their indices.
+            images: float ``[batch, 3, H, W]`` in [-1, 1].
+            tops: Which samples each layer's units like best so far.
+        """
+        wanted = [sample for sample in _favourites(tops) if sample in samples]
+        if wanted:
+            small = _shrink(images[[sample - samples.start for sample in wanted]].float(), self._size)
+            pixels = ((small + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+            self._pixels |= dict(zip(wanted, pixels.unbind(), strict=True))
+        if len(self._pixels) > self._room:
+            self._forget(tops)
+
+    def compute(self, tops: Sequence[TopSamples]) -> Thumbnails:
+        """Return those that are wanted in the end."""
+        self._forget(tops)
+        samples = sorted(self._pixels)
+        pixels = [self._pixels[sample] for sample in samples]
+        empty = torch.empty(0, 3, *self._size, dtype=torch.uint8)
+        return Thumbnails(torch.tensor(samples, dtype=torch.int64), torch.stack(pixels) if pixels else empty)
+
+    def _forget(self, tops: Sequence[TopSamples]) -> None:
+        """Drop those that no unit likes best any more."""
+        wanted = set(_favourites(tops))
+        self._pixels = {sample: pixels for sample, pixels in self._pixels.items() if sample in wanted}
+        self._room = 2 * len(self._pixels) + 64
+
+
+def _favourites(tops: Sequence[TopSamples]) -> list[int]:
+    """Return the samples that some unit likes best, rising."""
+    samples: list[int] = torch.unique(torch.cat([top.compute()["samples"].flatten() for top in tops])).tolist()
+    return samples
+
+
+def thumbnail_size(image_size: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of a thumbnail: the image's own, or so that its longer side fits."""
+    scale = min(1.0, THUMBNAIL_SIZE / max(image_size))
+    height, width = (max(1, math.floor(length * scale + 0.5)) for length in image_size)
+    return height, width
+
+
+def _shrink(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return images at the thumbnail's size."""
+    if size == tuple(images.shape[2:]):
+        return images
+    return interpolate(images, size, mode="bilinear", antialias=True)

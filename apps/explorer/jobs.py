@@ -96,5 +96,5 @@ class _Counting:
 
     def __call__(self, images: Tensor) -> Tensor:
         labels = self._segmenter(images)
-        self._job.num_labelled += len(images)
+        self._job.num_labelled = min(self._job.num_labelled + len(images), self._job.num_samples)  # some come twice
         return labels

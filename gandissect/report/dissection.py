@@ -6,9 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ..files import atomic_path
-from ..results import MIN_IOU, Dissection
+from ..results import MIN_IOU, Dissection, units_by_concept
 from .calls import command_line, python_call
-from .figures import count_concepts
 from .pages import render
 from .sidecars import as_csv, as_json
 from .views import concept_rows, layer_parts
@@ -58,7 +57,7 @@ def write_report(
 def _page(dissection: Dissection, min_iou: float, title: str) -> str:
     """Return the page."""
     matches = [match for layer in dissection for match in layer.matches]
-    totals = count_concepts(matches, min_iou)
+    totals = units_by_concept(matches, min_iou)
     layers = layer_parts(dissection, min_iou, list(totals))
     return render(
         "dissection",

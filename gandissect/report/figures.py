@@ -63,20 +63,6 @@ class Profile:
     cut: float
 
 
-def is_match(match: UnitMatch, min_iou: float) -> bool:
-    """Tell whether a unit matches its best concept."""
-    return match.concept is not None and match.iou >= min_iou
-
-
-def count_concepts(matches: Sequence[UnitMatch], min_iou: float) -> dict[str, int]:
-    """Return how many units match each concept, most first; ties by name."""
-    counts: dict[str, int] = {}
-    for match in matches:
-        if match.concept is not None and match.iou >= min_iou:
-            counts[match.concept] = counts.get(match.concept, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
 def concept_colors(dissection: Dissection) -> dict[str, str]:
     """Return each concept's color, by name."""
     return {concept.name: concept.hex for concept in dissection.concepts}
@@ -119,7 +105,7 @@ def profile(layer: LayerDissection, min_iou: float, colors: Mapping[str, str]) -
     columns = tuple(
         Column(
             colors.get(match.concept or "", NO_COLOR),
-            is_match(match, min_iou),
+            match.is_interpretable(min_iou),
             index * width,
             100 * (1 - match.iou / top),
             width,

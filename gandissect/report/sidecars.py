@@ -9,8 +9,7 @@ import json
 import math
 from typing import Any
 
-from ..results import Dissection
-from .figures import count_concepts
+from ..results import Dissection, units_by_concept
 
 FORMAT = "gandissect.report"
 VERSION = 1
@@ -42,7 +41,7 @@ def summaries(dissection: Dissection, min_iou: float) -> list[dict[str, Any]]:
     """Return the counts of each layer as plain values."""
     result = []
     for layer in dissection:
-        counts = count_concepts(layer.matches, min_iou)
+        counts = units_by_concept(layer.matches, min_iou)
         result.append(
             {
                 "layer": layer.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..results import Dissection, LayerDissection, UnitMatch
+from ..results import Dissection, LayerDissection, UnitMatch, units_by_concept
 from ..top_images import Thumbnails
 from ..types import LayerInfo
 from .figures import (
@@ -15,8 +15,6 @@ from .figures import (
     bars,
     by_iou,
     concept_colors,
-    count_concepts,
-    is_match,
     profile,
     stacked,
 )
@@ -36,7 +34,7 @@ class Card:
     Args:
         match: Its best concept.
         color: Of that concept, ``#rrggbb``.
-        is_match: Whether its IoU suffices.
+        is_match: Whether it is interpretable.
         area: Share of all pixels on which it is on, 0 to 1.
         meter: Its IoU, in per cent of the highest in the page.
         samples: The samples shown, most active first.
@@ -124,7 +122,7 @@ def layer_parts(dissection: Dissection, min_iou: float, order: Sequence[str]) ->
         order: The concepts in the order in which they are stacked.
     """
     look = _look(dissection, min_iou)
-    counts = [count_concepts(layer.matches, min_iou) for layer in dissection]
+    counts = [units_by_concept(layer.matches, min_iou) for layer in dissection]
     full = max(1, *(sum(each.values()) for each in counts))
     return tuple(
         LayerPart(
@@ -187,7 +185,7 @@ def _card(layer: LayerDissection, match: UnitMatch, look: _Look) -> Card:
     return Card(
         match=match,
         color=look.colors.get(match.concept or "", NO_COLOR),
-        is_match=is_match(match, look.min_iou),
+        is_match=match.is_interpretable(look.min_iou),
         area=int(layer.unit_area[match.unit]) / max(1, layer.num_pixels),
         meter=100 * match.iou / look.highest,
         samples=samples,

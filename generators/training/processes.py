@@ -5,6 +5,7 @@ Lightning Fabric over ``torch.distributed`` connects them, averages their gradie
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -76,6 +77,7 @@ class Processes:
 
 
 def _connect(accelerator: str, count: int) -> Any:
+    atexit.register(_disconnect)
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies import DDPStrategy
@@ -90,3 +92,9 @@ def _connect(accelerator: str, count: int) -> Any:
         return fabric
     given = {name: value for name, value in wanted.items() if f"LT_{name.upper()}" not in os.environ}
     return Fabric(**given)  # `fabric run` has set the others and connected the processes
+
+
+def _disconnect() -> None:
+    """End the connections before the interpreter does: what it leaves running may abort the process."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -15,9 +15,21 @@ RANKS = {
     **dict.fromkeys(["types", "names", "files", "sampling", "devices"], 0),
     **dict.fromkeys(["protocols", "cards", "runs", "store"], 1),
     **dict.fromkeys(
-        ["hooks", "stats", "matching", "quantiles", "chance", "top_images", "results", "share_results", "neighbours"], 2
+        [
+            "hooks",
+            "stats",
+            "matching",
+            "quantiles",
+            "chance",
+            "counts",
+            "top_images",
+            "results",
+            "share_results",
+            "neighbours",
+        ],
+        2,
     ),
-    **dict.fromkeys(["batches", "thresholds", "fidelity", "comparison"], 3),
+    **dict.fromkeys(["batches", "thresholds", "counting", "fidelity", "comparison"], 3),
     "dissection": 4,
     "shares": 4,
     "report": 5,

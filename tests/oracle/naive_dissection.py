@@ -43,33 +43,54 @@ def threshold(values: list[float], quantile: str) -> float:
     return ordered[allowed]
 
 
-def dissect_unit(maps: np.ndarray, labels: np.ndarray, num_concepts: int, quantile: str) -> dict:
+def rank_is_right(values: list[float], level: float, quantile: str, margin: float = 0.0) -> bool:
+    """Say whether at most the given share of values exceeds a level, and no fewer by 0.1 % of them or by a tenth.
+
+    Fewer may, if the level is the largest that so few exceed.
+
+    Args:
+        values: All of them.
+        level: The level.
+        quantile: As a decimal.
+        margin: Values so near to the level may lie on either side.
+    """
+    allowed = int(Fraction(quantile) * len(values))
+    if sum(value > level + margin for value in values) > allowed:
+        return False
+    missing = allowed - sum(value > level - margin for value in values)
+    enough = missing <= min(Fraction(1, 1000) * len(values), Fraction(allowed + 1, 10))
+    return enough or abs(level - threshold(values, quantile)) <= margin
+
+
+def dissect_unit(maps: np.ndarray, labels: np.ndarray, others: np.ndarray, num_concepts: int, level: float) -> dict:
     """Compare one unit with every concept.
 
     Args:
         maps: ``[sample, h, w]``, its activations.
         labels: ``[sample, H, W]``, whole numbers, -1 for none.
+        others: ``[sample, H, W]``, the labels of other samples.
         num_concepts: Concepts.
-        quantile: As a decimal.
+        level: Above which it is on.
     """
     stretched = [bilinear(each, *labels.shape[1:]) for each in maps]
-    level = threshold([value for each in stretched for value in each.ravel().tolist()], quantile)
     pixels = [(s, y, x) for s, y, x in np.ndindex(labels.shape)]
     on = {pixel for pixel in pixels if stretched[pixel[0]][pixel[1:]] > level}
     near = {pixel for pixel in pixels if abs(stretched[pixel[0]][pixel[1:]] - level) <= 1e-5 * max(1, abs(level))}
-    areas, common, iou = [], [], []
+    areas, common, exchanged, iou = [], [], [], []
     for concept in range(num_concepts):
         there = {pixel for pixel in pixels if labels[pixel] == concept}
         areas.append(len(there))
         common.append(len(on & there))
+        exchanged.append(len({pixel for pixel in on if others[pixel] == concept}))
         iou.append(len(on & there) / len(on | there) if on | there else 0.0)
     best = max(iou)
     return {
-        "threshold": level,
+        "values": [value for each in stretched for value in each.ravel().tolist()],
         "unit_area": len(on),
         "num_near": len(near),
         "concept_area": areas,
         "intersection": common,
+        "exchanged": exchanged,
         "iou": iou,
         "concept": iou.index(best) if best > 0 else None,
         "masks": [np.array(each) > level for each in stretched],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from naive_dissection import bilinear, dissect_unit
+from naive_dissection import bilinear, dissect_unit, rank_is_right
 from torch import nn
 
 from gandissect import Concept, Dissection, LayerInfo, dissect
@@ -55,52 +55,79 @@ class Striped:
         return ((images[:, 0] + 1) * 2).floor().clamp(0, 3).long() - 1
 
 
-def _naive(generator: Drawn, num_samples: int, quantile: str) -> tuple[dict[str, list[dict]], np.ndarray]:
+class Stretched(Striped):
+    """The same at a size of its own."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return super().__call__(nn.functional.interpolate(images, self.size, mode="bilinear"))
+
+
+def _naive(generator: Drawn, segmenter: Striped, dissection: Dissection) -> dict[str, list[dict]]:
+    """Compare the units at the thresholds that were found; neighbours exchange their label maps, an odd last one none."""
+    num_samples = dissection.provenance.num_samples
     z = generator.sample_z(num_samples, 0, 0)
-    labels = Striped()(generator(z)).numpy()
+    labels = segmenter(generator(z)).numpy()
+    partner = [other if (other := i + 1 - 2 * (i % 2)) < num_samples else i for i in range(num_samples)]
     found = {}
-    for name, info in generator.layers.items():
-        maps = generator.head(z, name).numpy()
-        found[name] = [dissect_unit(maps[:, u], labels, len(CONCEPTS), quantile) for u in range(info.units)]
-    return found, labels
-
-
-def test_counts_equal_those_of_the_definition() -> None:
-    generator = Drawn({"a": (4, 1, 1), "b": (3, 2, 4), "c": (3, 8, 8), "d": (2, 16, 16)}, (8, 16), exact=True)
-    expected, labels = _naive(generator, 10, "0.2")
-    dissection = dissect(generator, Striped(), num_samples=10, quantile=0.2, batch_size=3, progress=False)
-    assert [layer.name for layer in dissection] == ["a", "b", "c", "d"]
     for layer in dissection:
-        assert layer.num_pixels == labels.size
-        for unit, naive in enumerate(expected[layer.name]):
-            assert layer.thresholds[unit].item() == np.float32(naive["threshold"])
-            assert int(layer.unit_area[unit]) == naive["unit_area"]
-            assert layer.intersection[:, unit].tolist() == naive["intersection"]
+        maps, level = generator.head(z, layer.name).numpy(), layer.thresholds.tolist()
+        found[layer.name] = [
+            dissect_unit(maps[:, u], labels, labels[partner], len(CONCEPTS), level[u]) for u in range(layer.info.units)
+        ]
+    return found
+
+
+@pytest.mark.parametrize("num_samples", [10, 7])
+@pytest.mark.parametrize("label_size", [None, (5, 9), (16, 32)])
+def test_counts_equal_those_of_the_definition(num_samples: int, label_size: tuple[int, int] | None) -> None:
+    exact = label_size != (5, 9)
+    generator = Drawn({"a": (4, 1, 1), "b": (3, 2, 4), "c": (3, 8, 8), "d": (2, 16, 16)}, (8, 16), exact)
+    segmenter = Striped() if label_size is None else Stretched(label_size)
+    dissection = dissect(generator, segmenter, num_samples=num_samples, quantile=0.2, batch_size=3, progress=False)
+    size = label_size or (8, 16)
+    assert dissection.provenance.label_size == size
+    assert [layer.name for layer in dissection] == ["a", "b", "c", "d"]
+    for layer, expected in zip(dissection, _naive(generator, segmenter, dissection).values(), strict=True):
+        assert layer.num_pixels == num_samples * size[0] * size[1]
+        for unit, naive in enumerate(expected):
+            if not exact and naive["num_near"] > 5:  # a constant unit in double precision is a matter of rounding
+                continue
+            slack = 0 if exact else naive["num_near"]
+            assert rank_is_right(naive["values"], layer.thresholds[unit].item(), "0.2", 0 if exact else 1e-5)
+            assert abs(int(layer.unit_area[unit]) - naive["unit_area"]) <= slack
+            counts = layer.groups
+            for found, wanted in ((counts.intersection, "intersection"), (counts.exchanged, "exchanged")):
+                assert np.abs(found[:, :, unit].sum(0).numpy() - naive[wanted]).max() <= slack
             assert layer.concept_area.tolist() == naive["concept_area"]
-            assert layer.iou[:, unit].tolist() == naive["iou"]
             best = naive["concept"]
-            assert layer.matches[unit].concept == (None if best is None else CONCEPTS[best].name)
-            for rank, sample in enumerate(layer.top.samples[unit].tolist()):
-                assert np.array_equal(layer.top.mask(unit, rank).numpy(), naive["masks"][sample])
+            if exact:
+                assert layer.iou[:, unit].tolist() == naive["iou"]
+                assert layer.matches[unit].concept == (None if best is None else CONCEPTS[best].name)
+            if exact and label_size is None:
+                for rank, sample in enumerate(layer.top.samples[unit].tolist()):
+                    assert np.array_equal(layer.top.mask(unit, rank).numpy(), naive["masks"][sample])
     assert dissection["a"].matches[0].concept is None  # the dead unit
     assert sum(match.concept is not None for layer in dissection for match in layer.matches) >= 8
 
 
-@pytest.mark.parametrize("size", [(7, 11), (5, 4)])
-def test_odd_sizes_agree_but_for_pixels_at_the_threshold(size: tuple[int, int]) -> None:
-    generator = Drawn({"a": (3, 3, 5), "b": (3, 6, 2), "c": (2, 9, 9)}, size, exact=False)
-    expected, _ = _naive(generator, 5, "0.1")
-    dissection = dissect(generator, Striped(), num_samples=5, quantile=0.1, batch_size=4, progress=False)
-    for layer in dissection:
-        for unit, naive in enumerate(expected[layer.name]):
-            assert layer.thresholds[unit].item() == pytest.approx(naive["threshold"], rel=1e-5, abs=1e-5)
-            if naive["num_near"] > 5:  # a constant unit in double precision is a matter of rounding: checked above
-                continue
-            assert abs(int(layer.unit_area[unit]) - naive["unit_area"]) <= naive["num_near"]
-            for concept, count in enumerate(naive["intersection"]):
-                assert abs(int(layer.intersection[concept, unit]) - count) <= naive["num_near"]
-        sure = [unit for unit, naive in enumerate(expected[layer.name]) if naive["num_near"] <= 5]
-        assert len(sure) >= layer.info.units - 2
+def test_the_samples_are_cut_into_groups_of_pairs() -> None:
+    generator = Drawn({"a": (3, 4, 4)}, (8, 8), exact=True)
+    whole = dissect(generator, Striped(), num_samples=9, quantile=0.2, progress=False)
+    layer = whole["a"]
+    labels = Striped()(generator(generator.sample_z(9))).numpy()
+    maps = generator.head(generator.sample_z(9), "a").numpy()
+    on = np.stack([bilinear(each, 8, 8) for sample in maps for each in sample]).reshape(9, 3, 8, 8)
+    on = on > layer.thresholds.numpy()[:, None, None]
+    for group, samples in enumerate([[0, 1], [2, 3], [4, 5], [6, 7], [8]]):
+        assert layer.groups.unit_area[group].tolist() == on[samples].sum((0, 2, 3)).tolist()
+        for concept in range(len(CONCEPTS)):
+            there = labels[samples] == concept
+            assert int(layer.groups.concept_area[group, concept]) == there.sum()
+            inter = (on[samples] & there[:, None]).sum((0, 2, 3))
+            assert layer.groups.intersection[group, concept].tolist() == inter.tolist()
 
 
 def test_the_naive_bilinear_knows_its_half_pixels() -> None:

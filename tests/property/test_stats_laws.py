@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gandissect.quantiles import guess_brackets
-from gandissect.stats import AreaMoments, KeyHistogram, OpenPixels, PixelCounts, Statistic, TopSamples
+from gandissect.stats import AreaMoments, BinnedCounts, LabelCounts, Statistic, TopSamples
 
 UNITS, SAMPLES = 3, 12
 
@@ -42,22 +42,17 @@ def _pixels(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Te
     return unit.flatten(), value.flatten(), label.flatten()
 
 
-def _feed_counts(counts: PixelCounts, start: int, stop: int) -> None:
+def _feed_labels(counts: LabelCounts, start: int, stop: int) -> None:
+    counts.update(torch.arange(start, stop) // 4, LABELS[start:stop])
+
+
+def _feed_binned(counts: BinnedCounts, start: int, stop: int) -> None:
     unit, value, label = _pixels(start, stop)
-    counts.update_labels(LABELS[start:stop])
-    counts.update(unit[value > 0], label[value > 0])
-
-
-def _feed_histogram(histogram: KeyHistogram, start: int, stop: int) -> None:
-    unit, value, _ = _pixels(start, stop)
-    above = value > histogram.brackets.level[unit]
+    sample = torch.arange(start, stop)[:, None, None, None].expand(-1, UNITS, 2, 2).flatten()
+    above = value > counts.brackets.level[unit]
     if stop > start:
-        histogram.update_extent(ACTIVATION[start:stop])
-    histogram.update(unit[above], value[above])
-
-
-def _feed_open(pixels: OpenPixels, start: int, stop: int) -> None:
-    pixels.update(*_pixels(start, stop))
+        counts.update_extent(ACTIVATION[start:stop])
+    counts.update(*(each[above] for each in (sample // 4, unit, value, label, 2 - label)))
 
 
 def _feed_areas(moments: AreaMoments, start: int, stop: int) -> None:
@@ -69,12 +64,12 @@ def _feed_top(top: TopSamples, start: int, stop: int) -> None:
     top.update(range(start, stop), ACTIVATION[start:stop])
 
 
-BRACKETS = guess_brackets(ACTIVATION.transpose(0, 1).flatten(1).sort(dim=1, descending=True).values, 30, 3)
+FALLING = ACTIVATION.transpose(0, 1).flatten(1).sort(dim=1, descending=True).values
+BRACKETS = guess_brackets(FALLING, torch.full((UNITS,), 30), torch.full((UNITS,), 3))
 CASES = {
     "AreaMoments": Case(lambda: AreaMoments(4, 4), _feed_areas),
-    "PixelCounts": Case(lambda: PixelCounts(UNITS, 4), _feed_counts),
-    "KeyHistogram": Case(lambda: KeyHistogram(BRACKETS, 8), _feed_histogram),
-    "OpenPixels": Case(OpenPixels, _feed_open),
+    "LabelCounts": Case(lambda: LabelCounts(3, 4), _feed_labels),
+    "BinnedCounts": Case(lambda: BinnedCounts(BRACKETS, 8, 3, 4), _feed_binned),
     "TopSamples": Case(lambda: TopSamples(UNITS, (2, 2), 4), _feed_top),
 }
 every_statistic = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 import generators
 from apps.cli import main
 from gandissect.comparison import Comparison, compare, wilson_interval
+from gandissect.counts import GroupCounts
 from gandissect.report.comparison import draw_comparison
 from gandissect.results import Dissection, LayerDissection, Provenance
 from gandissect.top_images import Thumbnails, TopImages
@@ -34,16 +35,14 @@ MADE = Provenance("gan", "0" * 64, "net", "1" * 64, 0, 100, 0.01, 32, (16, 16), 
 
 def _layer(name: str, intersection: np.ndarray, concepts: Sequence[Concept] = CONCEPTS) -> LayerDissection:
     """A layer whose units are on at 100 pixels each; each concept has 100 too."""
-    units = intersection.shape[1]
+    units, both = intersection.shape[1], torch.from_numpy(intersection)[None]
     empty = torch.empty(units, 0)
     return LayerDissection(
         name=name,
         info=LayerInfo(units, 4, 4),
         concepts=tuple(concepts),
         thresholds=torch.zeros(units),
-        intersection=torch.from_numpy(intersection),
-        unit_area=torch.full((units,), 100),
-        concept_area=torch.full((len(concepts),), 100),
+        groups=GroupCounts(both, both, torch.full((1, units), 100), torch.full((1, len(concepts)), 100)),
         num_pixels=10_000,
         top=TopImages(empty.long(), empty, (1, 1), torch.empty(units, 0, 1, dtype=torch.uint8)),
     )

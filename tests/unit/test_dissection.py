@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 import generators
-from gandissect import Concept, Dissection, LayerInfo, dissect, thresholds
+from gandissect import Concept, Dissection, LayerDissection, LayerInfo, counting, dissect, thresholds
 from gandissect.batches import Source
 from gandissect.matching import upsample
 from generators import DCGAN, PlantedGenerator
@@ -95,15 +96,23 @@ def test_the_result_is_complete() -> None:
     assert about.versions["torch"] == torch.__version__.split("+")[0]
 
 
-def test_a_unit_is_on_at_no_more_than_its_quantile_and_the_next_value_would_break_it() -> None:
+def _assert_counts_fit(layer: LayerDissection, generator: DCGAN, tolerance: int) -> None:
+    """At 20 samples of 16 * 16 pixels and a quantile of 5 %, a unit is on at 256 pixels, or hardly fewer."""
+    values = upsample(generator.head(generator.sample_z(20), layer.name), (16, 16)).transpose(0, 1).flatten(1)
+    on = values > layer.thresholds[:, None]
+    assert torch.equal(on.sum(1), layer.unit_area)
+    labels = Brightness()(generator(generator.sample_z(20))).flatten()
+    for row in range(len(CONCEPTS)):
+        assert torch.equal((on & (labels == row)).sum(1), layer.intersection[row])
+    exact = values.sort(dim=1, descending=True).values[:, 256]
+    assert (layer.unit_area <= 256).all()
+    assert ((layer.unit_area >= 256 - tolerance) | (layer.thresholds == exact)).all()
+
+
+def test_a_unit_is_on_at_no_more_than_its_quantile_and_hardly_less() -> None:
     generator = _generator()
-    dissection = _dissect(generator, layers="layer1")
-    values = upsample(generator.head(generator.sample_z(20), "layer1"), (16, 16)).transpose(0, 1).flatten(1)
-    layer = dissection["layer1"]
-    num_on, num_not_below = ((compare(values, layer.thresholds[:, None])).sum(1) for compare in (torch.gt, torch.ge))
-    assert torch.equal(num_on, layer.unit_area)
-    assert (num_on <= 256).all()  # 5 % of 20 * 16 * 16
-    assert (num_not_below > 256).all()
+    for layer in _dissect(generator):
+        _assert_counts_fit(layer, generator, tolerance=5)  # 0.1 % of 5120
 
 
 def test_layers_come_in_the_generators_order_and_do_not_depend_on_each_other() -> None:
@@ -134,20 +143,37 @@ def _palette(generator: PlantedGenerator) -> Any:
 
 
 TRICKS = {
-    "hopeless guesses": {"PILOT_LOW": 0.01, "PILOT_HIGH": 0.01},
-    "guesses of everything": {"PILOT_LOW": 1e9},
-    "a pilot of one sample": {"PILOT_SAMPLES": 1, "PILOT_PIXELS": 1},
-    "few bins, no open pixels": {"NUM_BINS": 8, "MAX_OPEN_PIXELS": 0},
-    "many open pixels": {"NUM_BINS": 3, "MAX_OPEN_PIXELS": 10**9},
+    "narrow guesses": {"MOST_SPREAD": 1.0, "LEAST_SPREAD": 1.0},
+    "guesses of everything": {"LEAST_SPREAD": 1e9, "MOST_SPREAD": 1e9},
+    "a pilot of one sample": {"PILOT_SAMPLES": (1, 1), "PILOT_PIXELS": 1},
+    "no error allowed": {"RANK_ERROR": Fraction(0)},
 }
 
 
+@pytest.mark.parametrize("num_bins", [3, 48])
 @pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS.keys())
-def test_how_thresholds_are_searched_does_not_matter(trick: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = _dissect()
+def test_a_bad_guess_costs_work_only(trick: dict[str, Any], num_bins: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = _generator()
     for name, value in trick.items():
         monkeypatch.setattr(thresholds, name, value)
-    _assert_same(_dissect(), expected)
+    monkeypatch.setattr(counting, "NUM_BINS", num_bins)
+    for layer in _dissect(generator):
+        _assert_counts_fit(layer, generator, tolerance=0 if "RANK_ERROR" in trick else 5)
+
+
+def test_generator_and_segmenter_run_once() -> None:
+    generator, seen = PlantedGenerator(size=16, cells=8), []
+    palette = _palette(generator)
+
+    class Counting(Changed):
+        concepts = palette.concepts
+
+        def __call__(self, images: torch.Tensor) -> Any:
+            seen.append(len(images))
+            return palette(images)
+
+    _dissect(generator, Counting(lambda labels: labels), num_samples=64)
+    assert sum(seen) == 64 + 1  # one more to learn the size of a label map
 
 
 def test_a_generator_that_is_no_module_gives_the_same() -> None:
@@ -250,10 +276,10 @@ def test_an_activation_that_is_not_finite_is_named(value: float) -> None:
 
 
 BAD_LABELS = {
-    "another size": (lambda labels: labels[:, ::2], r"int64 labels \[8, 16, 16\]; got torch.int64 \[8, 8, 16\]"),
-    "another batch": (lambda labels: labels[1:], r"got torch.int64 \[7, 16, 16\]"),
+    "other sizes": (lambda labels: labels[:, len(labels) :], r"\[8, 15, 16\], one map of always.*\[8, 8, 16\]"),
+    "another batch": (lambda labels: labels[len(labels) // 2 :], r"got torch.int64 \[4, 16, 16\]"),
     "floats": (lambda labels: labels.float(), r"got torch.float32"),
-    "one-hot": (lambda labels: labels[:, None].expand(-1, 3, -1, -1), r"got torch.int64 \[8, 3, 16, 16\]"),
+    "one-hot": (lambda labels: labels[:, None].expand(-1, 3, -1, -1), r"got torch.int64 \[1, 3, 16, 16\]"),
     "a tuple": (lambda labels: (labels,), "got tuple"),
     "too high": (lambda labels: labels + 3, "gave label 5; its 3 concepts allow -1 to 2"),
     "too low": (lambda labels: labels - 2, "gave label -3"),

@@ -43,18 +43,25 @@ def test_upsampling_never_leaves_the_range_of_the_map() -> None:
 def test_a_step_skips_rows_and_columns_only() -> None:
     maps = _maps((4, 6))
     assert torch.equal(upsample(maps, (13, 16), step=3), upsample(maps, (13, 16))[:, :, ::3, ::3])
+    assert torch.equal(upsample(maps, (13, 16), 3, (2, 1)), upsample(maps, (13, 16))[:, :, 2::3, 1::3])
 
 
 @pytest.mark.parametrize("chunk", [1, 1000, 2**30])
-def test_pixels_above_a_level_are_those_of_the_dense_mask(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("shape", "size"), [*SHAPES, ((4, 5), (16, 15)), ((16, 16), (16, 16)), ((9, 9), (40, 1))])
+def test_pixels_above_a_level_are_those_of_the_dense_mask(
+    shape: tuple[int, int], size: tuple[int, int], chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(matching.CHUNK_PIXELS, "cpu", chunk)
-    maps, size = _maps((4, 5), batch=6, units=5), (16, 15)
+    maps = _maps(shape, batch=6, units=5)
+    marks = torch.arange(6 * size[0] * size[1]).reshape(6, *size)
     maps[:, 4] = 0.25
     level = torch.tensor([0.5, -9.0, 99.0, 1.5, 0.25])  # some, all, none, few, all equal to the level
     dense = upsample(maps, size)
     mask, seen = dense > level[:, None, None], torch.zeros_like(dense, dtype=torch.int64)
-    for pixels in pixels_above(maps, level, size):
-        where = (pixels.sample, pixels.unit, pixels.position // size[1], pixels.position % size[1])
+    for pixels in pixels_above(maps, level, marks):
+        place = pixels.mark % (size[0] * size[1])
+        assert torch.equal(pixels.mark // (size[0] * size[1]), pixels.sample)
+        where = (pixels.sample, pixels.unit, place // size[1], place % size[1])
         assert torch.equal(pixels.value, dense[where])
         seen.index_put_(where, torch.ones_like(pixels.sample), accumulate=True)
     assert torch.equal(seen, mask.long())
@@ -64,5 +71,6 @@ def test_pixels_above_a_level_are_those_of_the_dense_mask(chunk: int, monkeypatc
 
 def test_a_pixel_that_equals_the_level_is_not_above_it() -> None:
     maps = torch.tensor([[[[0.0, 1.0, 2.0, 1.0]]]])
-    (pixels,) = pixels_above(maps, torch.tensor([1.0]), (1, 4))
-    assert pixels.position.tolist() == [2]
+    (pixels,) = pixels_above(maps, torch.tensor([1.0]), torch.tensor([[[5, 6, 7, 8]]]))
+    assert pixels.mark.tolist() == [7]
+    assert pixels.value.tolist() == [2.0]

@@ -32,6 +32,7 @@ from gandissect import (
     dissect,
     write_report,
 )
+from gandissect.counts import GroupCounts
 from gandissect.report import views
 from gandissect.top_images import pack_masks
 from generators import PlantedGenerator
@@ -66,9 +67,7 @@ def _layer(
         info=LayerInfo(units, 4, 6),
         concepts=concepts,
         thresholds=torch.randn(units, generator=rng),
-        intersection=inter,
-        unit_area=area,
-        concept_area=torch.full((len(concepts),), pixels // 50),
+        groups=GroupCounts(inter[None], inter[None], area[None], torch.full((1, len(concepts)), pixels // 50)),
         num_pixels=pixels,
         top=TopImages(chosen, peaks, (16, 24), pack_masks(masks)),
     )

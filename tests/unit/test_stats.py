@@ -7,8 +7,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from gandissect.quantiles import Brackets, bin_edges, from_keys, guess_brackets, rank_of, to_keys
-from gandissect.stats import KeyHistogram, OpenPixels, PixelCounts, TopSamples
+from gandissect.quantiles import Brackets, bin_edges, bin_of, from_keys, guess_brackets, rank_of, to_keys
+from gandissect.stats import BinnedCounts, LabelCounts, TopSamples
 
 RANKS = [(0.01, 4_096_000), (0.1, 30), (0.29, 100), (0.07, 100), (0.999, 3)]
 EXTREMES = [-3.4e38, -1.0, -1e-45, 0.0, 1e-45, 1.0, 1.0000001, 3.4e38]
@@ -64,56 +64,66 @@ def test_narrowing_ends_at_the_sorted_value(num_bins: int, rank: int, guess: str
     data = _data(4000)
     expected = data.sort(dim=1, descending=True).values[:, rank - 1]
     pilot = data[:, ::7].sort(dim=1, descending=True).values
-    if guess == "pilot":
-        brackets = guess_brackets(pilot, min(3 * rank // 7 + 1, 500), rank // 70 + 1)
-    elif guess == "everything":
-        brackets = guess_brackets(pilot, 0, 1)
-    else:
-        brackets = guess_brackets(pilot + (1e3 if guess == "far too high" else -1e3), 50, 10)
+    low, high = {"pilot": (min(3 * rank // 7 + 1, 500), rank // 70 + 1), "everything": (0, 1)}.get(guess, (50, 10))
+    pilot = pilot + {"far too high": 1e3, "far too low": -1e3}.get(guess, 0.0)
+    brackets = guess_brackets(pilot, torch.full((9,), low), torch.full((9,), high))
     passes = 0
     while not passes or not brackets.exact.all():  # a guess of one key is still a guess
         passes += 1
         assert passes < 80
         level = brackets.level[:, None]
-        histogram = KeyHistogram(brackets, num_bins)
-        histogram.update_extent(data[None, :, None])
+        counts = BinnedCounts(brackets, num_bins, num_groups=1, num_concepts=1)
+        counts.update_extent(data[None, :, None])
         unit, position = (data > level).nonzero().unbind(1)
-        histogram.update(unit, data[unit, position])
-        brackets = histogram.narrow(rank, data.shape[1])
+        zeros = torch.zeros_like(unit)
+        counts.update(zeros, unit, data[unit, position], zeros, zeros)
+        brackets = counts.narrow(rank, data.shape[1])
         values = from_keys(brackets.high)[:, None]
         assert torch.equal(brackets.above, (data > values).sum(1))
         assert torch.equal(brackets.inside, ((to_keys(data) > brackets.low[:, None]) & (data <= values)).sum(1))
+        if num_bins < 4096 or passes == 1:
+            seen = brackets.high >= counts.brackets.low  # where the threshold is not below all that was counted
+            assert torch.equal(counts.above(brackets.high)["unit_area"][0][seen], brackets.above[seen])
     assert torch.equal(from_keys(brackets.high), expected + 0.0)
     assert num_bins < 4096 or passes <= 4
 
 
 def test_bins_cover_the_bracket_with_one_key_first() -> None:
-    low, high = torch.tensor([-5, 10, 7]), torch.tensor([10**9, 11, 9])
-    edges = bin_edges(Brackets(low, high, torch.zeros(3), torch.zeros(3)), 16)
+    low, high = torch.tensor([-5, 10, 7, -(2**31)]), torch.tensor([10**9, 11, 9, 2**31 - 1])
+    brackets = Brackets(low, high, torch.zeros(4), torch.zeros(4))
+    edges = bin_edges(brackets, 16)
     assert torch.equal(edges[:, 0], low)
     assert torch.equal(edges[:, 1], low + 1)
-    assert torch.equal(edges[:, -1], high)
-    assert (edges[:, 1:] >= edges[:, :-1]).all()
+    assert (edges[:, -1] >= high).all()
+    assert (edges[:, 1:] > edges[:, :-1]).all()
+    for unit, row in enumerate(edges.tolist()):  # every bin's first and last key, and the first beyond
+        keys = [key for edge in row for key in (edge, edge + 1)][1:]
+        wanted = [place for place in range(16) for _ in range(2)] + [16]
+        found = bin_of(brackets, 16, torch.full((len(keys),), unit), torch.tensor(keys))
+        assert found.tolist() == wanted
 
 
-def test_pixel_counts_count() -> None:
-    counts = PixelCounts(units=3, num_concepts=2)
-    counts.update_labels(torch.tensor([[[-1, 0], [1, 1]]]))
-    counts.update(torch.tensor([0, 0, 2]), torch.tensor([1, -1, 0]))
+def test_label_counts_count() -> None:
+    counts = LabelCounts(num_groups=2, num_concepts=2)
+    counts.update(torch.tensor([1, 0]), torch.tensor([[[-1, 0], [1, 1]], [[0, 0], [0, -1]]]))
     found = counts.compute()
-    assert found["intersection"].tolist() == [[0, 0, 1], [1, 0, 0]]
-    assert found["unit_area"].tolist() == [2, 0, 1]
-    assert found["concept_area"].tolist() == [1, 2]
-    assert int(found["num_pixels"]) == 4
+    assert found["concept_area"].tolist() == [[3, 0], [1, 2]]
+    assert int(found["num_pixels"]) == 8
 
 
-def test_open_pixels_come_sorted() -> None:
-    pixels = OpenPixels()
-    pixels.update(torch.tensor([1, 0, 1, 0]), torch.tensor([2.0, 1.0, 3.0, 1.0]), torch.tensor([5, 7, -1, 6]))
-    unit, key, label = pixels.compute()
-    assert unit.tolist() == [0, 0, 1, 1]
-    assert from_keys(key).tolist() == [1.0, 1.0, 3.0, 2.0]
-    assert label.tolist() == [6, 7, -1, 5]
+def test_binned_counts_count_by_group_and_concept() -> None:
+    brackets = guess_brackets(torch.tensor([[3.0, 2.0, 1.0]]), torch.tensor([3]), torch.tensor([1]))
+    counts = BinnedCounts(brackets, num_bins=4, num_groups=2, num_concepts=2)
+    value = torch.tensor([1.0, 2.5, 9.0, 9.0])
+    label, other = torch.tensor([0, 1, 1, -1]), torch.tensor([1, 1, -1, 0])
+    counts.update(torch.tensor([0, 0, 1, 1]), torch.zeros(4, dtype=torch.int64), value, label, other)
+    found = counts.above(brackets.low)  # all of them
+    assert found["unit_area"].tolist() == [[2], [2]]
+    assert found["intersection"].tolist() == [[[1], [1]], [[0], [1]]]
+    assert found["exchanged"].tolist() == [[[0], [2]], [[1], [0]]]
+    found = counts.above(brackets.high)
+    assert found["unit_area"].tolist() == [[0], [2]]
+    assert found["intersection"].tolist() == [[[0], [0]], [[0], [1]]]
 
 
 def test_top_samples_are_the_sorted_ones_and_ties_go_to_the_earlier() -> None:
@@ -137,9 +147,13 @@ def test_fewer_samples_than_places_leave_no_gaps() -> None:
 
 def test_statistics_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be merged"):
-        PixelCounts(3, 2).merge(PixelCounts(4, 2))
-    with pytest.raises(ValueError, match="state 'on' should be"):
-        PixelCounts(3, 2).load_state(PixelCounts(4, 2).state())
-    one, two = (guess_brackets(torch.tensor([[high, 0.0]]), 2, 1) for high in (1.0, 2.0))
+        LabelCounts(3, 2).merge(LabelCounts(4, 2))
+    with pytest.raises(ValueError, match="state 'labels' should be"):
+        LabelCounts(3, 2).load_state(LabelCounts(4, 2).state())
+    one, two = (_brackets(high) for high in (1.0, 2.0))
     with pytest.raises(ValueError, match="different brackets"):
-        KeyHistogram(one, 8).merge(KeyHistogram(two, 8))
+        BinnedCounts(one, 8, 1, 1).merge(BinnedCounts(two, 8, 1, 1))
+
+
+def _brackets(high: float) -> Brackets:
+    return guess_brackets(torch.tensor([[high, 0.0]]), torch.tensor([2]), torch.tensor([1]))

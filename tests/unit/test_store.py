@@ -81,18 +81,24 @@ def test_truncated_and_mutated_files_are_refused(dissection: Dissection, tmp_pat
 
 
 def _tamper(path: Path, change) -> None:
-    tensors, header = load_tensors(path, "gandissect.Dissection", 1)
+    tensors, header = load_tensors(path, "gandissect.Dissection", 2)
     change(tensors, header["value"])
     save_tensors(path, tensors, header)
 
 
 TAMPERED = {
-    "counts that contradict": (lambda t, v: t["layers.0.intersection"].fill_(10**9), "contradict each other"),
-    "negative counts": (lambda t, v: t["layers.0.intersection"].fill_(-1), "contradict each other"),
+    "counts that contradict": (lambda t, v: t["layers.0.groups.intersection"].fill_(10**9), "contradict each other"),
+    "negative counts": (lambda t, v: t["layers.0.groups.intersection"].fill_(-1), "contradict each other"),
     "another dtype": (lambda t, v: t.update({"layers.0.thresholds": torch.zeros(6).double()}), "must be torch.float32"),
-    "another shape": (lambda t, v: t.update({"layers.0.unit_area": torch.zeros(5).long()}), r"torch.int64 \[6\]"),
+    "another shape": (
+        lambda t, v: t.update({"layers.0.groups.unit_area": torch.zeros(6, 5).long()}),
+        r"torch.int64 \[any, 6\]",
+    ),
     "infinite thresholds": (lambda t, v: t["layers.0.thresholds"].fill_(torch.inf), "not all finite"),
-    "a tensor missing": (lambda t, v: t.pop("layers.1.concept_area"), "'layers.1.concept_area' is missing"),
+    "a tensor missing": (
+        lambda t, v: t.pop("layers.1.groups.concept_area"),
+        "'layers.1.groups.concept_area' is missing",
+    ),
     "a tensor too many": (lambda t, v: t.update(spare=torch.zeros(1)), "more than it should: spare"),
     "an entry missing": (lambda t, v: v["provenance"].pop("seed"), "missing or unknown entries: seed"),
     "an entry too many": (lambda t, v: v.update(spare=1), "missing or unknown entries: spare"),
@@ -189,7 +195,7 @@ def test_concepts_that_cannot_be_looked_up_are_refused(
     dissection: Dissection, tmp_path: Path, change: Callable[[list[dict[str, object]]], None], message: str
 ) -> None:
     path = dissection.save(tmp_path)
-    tensors, header = load_tensors(path, "gandissect.Dissection", 1)
+    tensors, header = load_tensors(path, "gandissect.Dissection", 2)
     for concepts in (header["value"]["concepts"], *(layer["concepts"] for layer in header["value"]["layers"])):
         change(concepts)
     save_tensors(path, tensors, header)
@@ -200,7 +206,7 @@ def test_concepts_that_cannot_be_looked_up_are_refused(
 @pytest.mark.parametrize("entry", [("quantile", 2.0), ("duration", -1.0), ("num_samples", 0)])
 def test_a_provenance_out_of_range_is_refused(dissection: Dissection, tmp_path: Path, entry: tuple[str, float]) -> None:
     path = dissection.save(tmp_path)
-    tensors, header = load_tensors(path, "gandissect.Dissection", 1)
+    tensors, header = load_tensors(path, "gandissect.Dissection", 2)
     header["value"]["provenance"][entry[0]] = entry[1]
     save_tensors(path, tensors, header)
     with pytest.raises(ValueError, match=r"dissection\.safetensors.*out of range"):

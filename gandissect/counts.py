@@ -1,0 +1,80 @@
+"""Counts of pixels: where units are on, where concepts are, and both at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from .store import check_tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupCounts:
+    """Pixels in each group of samples; which sample is in which group, `chance.group_of` says.
+
+    Args:
+        intersection: int64 ``[group, concept, unit]``, where the unit is on and the concept is there.
+        exchanged: int64 ``[group, concept, unit]``, the same with the label maps of `chance.partner_of`.
+        unit_area: int64 ``[group, unit]``, where the unit is on.
+        concept_area: int64 ``[group, concept]``, where the concept is.
+    """
+
+    intersection: Tensor
+    exchanged: Tensor
+    unit_area: Tensor
+    concept_area: Tensor
+
+    def check(self, layer: str, num_concepts: int, units: int, num_pixels: int) -> None:
+        """Raise ValueError unless these can be the counts of some pixels.
+
+        Args:
+            layer: Its name, for the message.
+            num_concepts: Concepts.
+            units: Units of the layer.
+            num_pixels: Pixels of all samples.
+        """
+        groups = len(self.unit_area)
+        check_tensor(f"intersection of {layer!r}", self.intersection, torch.int64, (groups, num_concepts, units))
+        check_tensor(f"exchanged counts of {layer!r}", self.exchanged, torch.int64, (groups, num_concepts, units))
+        check_tensor(f"unit areas of {layer!r}", self.unit_area, torch.int64, (None, units))
+        check_tensor(f"concept areas of {layer!r}", self.concept_area, torch.int64, (groups, num_concepts))
+        possible = (
+            groups > 0
+            and all(self._fits(counts) for counts in (self.intersection, self.exchanged))
+            and bool((self.unit_area.sum(0) <= num_pixels).all())
+            and 0 <= int(self.concept_area.sum()) <= num_pixels
+        )
+        if not possible:
+            raise ValueError(f"counts of {layer!r} contradict each other")
+
+    def _fits(self, counts: Tensor) -> bool:
+        """Return whether nowhere is more in common than there is."""
+        return (
+            bool((counts >= 0).all())
+            and bool((counts <= self.concept_area[:, :, None]).all())
+            and bool((counts.sum(1) <= self.unit_area).all())
+        )
+
+
+def intersection_over_union(
+    intersection: Int64[Tensor, "concept unit"],
+    unit_area: Int64[Tensor, " unit"],
+    concept_area: Int64[Tensor, " concept"],
+) -> Float64[Tensor, "concept unit"]:
+    """Return IoU = inter / (unit area + concept area - inter), 0 where the union is empty.
+
+    Args:
+        intersection: int64 ``[concept, unit]``.
+        unit_area: int64 ``[unit]``.
+        concept_area: int64 ``[concept]``.
+
+    Returns:
+        float64 ``[concept, unit]``.
+
+    Source: Bau et al. 2019, Sec. 3.1.
+    """
+    union = unit_area[None, :] + concept_area[:, None] - intersection
+    return intersection.double() / union.clamp(min=1).double()
