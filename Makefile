@@ -8,7 +8,7 @@ OUT ?= runs/demo
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app,dev,train]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app,dev,fast,train]'
 	touch $@
 
 demo: $(VENV)/.installed  ## dissect the bundled generator and print where the report lies

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .batches import LabelledBatch, Source
 from .chance import group_of, num_groups, partner_of
+from .compiled import PARTNER_BIT, count_bins
 from .matching import pixels_above
 from .protocols import Segmenter
 from .quantiles import Brackets, from_keys
@@ -25,13 +26,13 @@ from .types import LayerInfo
 
 logger = logging.getLogger(__name__)
 
-NUM_BINS = 48
+NUM_BINS = 64
 """Of each unit's bracket."""
 
 MAX_PASSES = 40
 """More are never needed unless the activations change between passes."""
 
-_PARTNER = 1 << 15
+_PARTNER = 1 << PARTNER_BIT
 """A pixel's mark is its label, plus this times the label there in the partner; both counted from 0, which is none."""
 
 
@@ -79,12 +80,14 @@ class LayerCount:
     def begin(self) -> None:
         """Begin to count over the present brackets."""
         self._binned = BinnedCounts(self._brackets, NUM_BINS, len(self.unit_area), self.intersection.shape[1])
-        self._level = torch.where(self.open, self._brackets.level, torch.inf)
+        self._edges = self._binned.edges.where(self.open[:, None], torch.tensor(torch.inf, device=self.open.device))
 
     def update(self, activation: Tensor, group: Tensor, marks: Tensor) -> None:
         """Count the pixels of a batch: float32 ``[batch, unit, h, w]``, int64 ``[batch]`` and ``[batch, H, W]``."""
         self._binned.update_extent(activation)
-        for pixels in pixels_above(activation, self._level, marks):
+        if count_bins(activation, self._edges, marks, group, self._binned.own, self._binned.exchanged):
+            return
+        for pixels in pixels_above(activation, self._edges[:, 0], marks):
             label, other = pixels.mark & (_PARTNER - 1), pixels.mark // _PARTNER
             self._binned.update(group[pixels.sample], pixels.unit, pixels.value, label - 1, other - 1)
 

@@ -147,14 +147,29 @@ def _cells(shape: tuple[int, int], size: tuple[int, int], device: torch.device) 
 
 def _slots(length: int, target: int) -> tuple[Tensor, Tensor]:
     """Return which points lie in each of the ``length + 1`` gaps along an axis, ``[slot, gap]``, and how far in."""
-    low, _, weight = _neighbours(length, range(target), target, torch.device("cpu"))
-    gap = torch.where(_places(length, range(target), target) < 0, 0, low + 1)
-    count = torch.bincount(gap, minlength=length + 1)
-    slot = torch.arange(target) - (count.cumsum(0) - count)[gap]
+    start, weight = gaps(length, target)
+    count = start.diff()
+    gap = torch.repeat_interleave(count)
+    slot = torch.arange(target) - start[gap]
     point = torch.zeros(int(count.max()), length + 1, dtype=torch.int64)
     distance = torch.full(point.shape, torch.nan)
     point[slot, gap], distance[slot, gap] = torch.arange(target), weight
     return point, distance
+
+
+@lru_cache(maxsize=64)
+def gaps(length: int, target: int) -> tuple[Int[Tensor, " gap_end"], Float32[Tensor, " target"]]:
+    """Return which of ``target`` points lie between which entries of an axis, and how far in.
+
+    Gap 0 is before the first of ``length`` entries, gap ``length`` behind the last.
+
+    Returns:
+        int64 ``[length + 2]``, the first point of each gap, and the number of points; float32 ``[target]``.
+    """
+    with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
+        low, _, weight = _neighbours(length, range(target), target, torch.device("cpu"))
+        gap = torch.where(_places(length, range(target), target) < 0, 0, low + 1)
+        return torch.searchsorted(gap, torch.arange(length + 2)), weight
 
 
 def _inside(corners: Tensor, cells: _Cells, cell: Tensor, first: Tensor, pitch: int) -> Tensor:

@@ -46,6 +46,11 @@ def from_keys(keys: Tensor) -> Tensor:
     return torch.where(bits < 0, bits ^ _FLIP, bits).view(torch.float32)
 
 
+def values_below(keys: Tensor) -> Tensor:
+    """Return float32 values that a value exceeds if, and only if, its key exceeds the key given."""
+    return from_keys(torch.where(keys == -1, -2, keys))  # -1 would be -0.0, which 0.0 does not exceed
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Brackets:
     """Between which keys each unit's threshold lies.
@@ -61,11 +66,6 @@ class Brackets:
     high: Tensor
     above: Tensor
     inside: Tensor
-
-    @property
-    def level(self) -> Tensor:
-        """The float32 value ``[unit]`` that all values inside and above the brackets exceed."""
-        return from_keys(torch.where(self.low == -1, -2, self.low))  # -1 would be -0.0, which 0.0 does not exceed
 
     @property
     def exact(self) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from .quantiles import Brackets, bin_edges, bin_of, narrow, to_keys
+from .quantiles import Brackets, bin_edges, bin_of, narrow, to_keys, values_below
 
 
 class Statistic(Protocol):
@@ -106,6 +106,11 @@ class BinnedCounts(_Tensors):
         self.exchanged = torch.zeros_like(self.own)
         self.lowest = torch.full_like(brackets.low, 2**31)
         self.highest = torch.full_like(brackets.low, -(2**31))
+
+    @property
+    def edges(self) -> Tensor:
+        """The lower edge of each bin, float32 ``[unit, bin + 1]``; a value is in the last bin whose edge it exceeds."""
+        return values_below(bin_edges(self.brackets, self.num_bins))
 
     def update_extent(self, activation: Tensor) -> None:
         """Note between which values maps ``[batch, unit, h, w]`` lie; upsampling does not lead out of them."""

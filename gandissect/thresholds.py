@@ -6,6 +6,7 @@ The guess only saves work. A unit whose threshold proves to lie elsewhere is cou
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -21,14 +22,18 @@ PILOT_SAMPLES = (128, 1024)
 
 PILOT_SHARE = 16
 
-PILOT_PIXELS = 256
+PILOT_PIXELS = 128
 """About so many pixels of each."""
 
-SAFETY = 3.0
-"""The bracket reaches so many standard errors of the guess to both sides, in the logarithm of the rank."""
+SAFETY = 4.0
+"""The bracket reaches so many standard errors of the guess down, in the logarithm of the rank, and twice as many up."""
 
-LEAST_SPREAD, MOST_SPREAD = 1.25, 8.0
-"""The bracket holds the ranks from ``rank / spread`` to ``rank * spread``."""
+LEAST_SPREAD, MOST_SPREAD = 1.25, 6.0
+"""The bracket holds the ranks from ``rank / spread ** 2`` to ``rank * spread``.
+
+It reaches further up, where it costs nothing: few samples hardly ever have too many of the rare ones in which a unit is
+on everywhere, and often too few.
+"""
 
 RANK_ERROR = Fraction(1, 1000)
 """A threshold's rank may be wrong by so many of all values, or by a tenth of the rank if that is less."""
@@ -82,12 +87,11 @@ def guess(source: Source, target: Target) -> dict[str, Brackets]:
     pilots: dict[str, _Pilot] = {}
     for number, batch in enumerate(source.activations(num_samples, "pilot")):
         for name, activation in batch.activations.items():
-            pilot = pilots.setdefault(name, _Pilot(keep))
-            for first in range(min(step, len(activation))):
-                # Other pixels in each sample, or the border would count for more or less than it is.
-                start = (first, (2 * first + number) % step)
-                values = upsample(activation[first::step], target.size, step, start).transpose(0, 1)
-                pilot.update(batch.samples[first::step], values.flatten(2))
+            # Other pixels in each sample, or the border would count for more or less than it is.
+            starts = [(first, (2 * first + number) % step) for first in range(min(step, len(activation)))]
+            parts = [upsample(activation[start[0] :: step], target.size, step, start).flatten(2) for start in starts]
+            samples = [batch.samples[start[0] :: step] for start in starts]
+            pilots.setdefault(name, _Pilot(keep)).update(samples, parts)
     return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}
 
 
@@ -99,11 +103,15 @@ class _Pilot:
         self.values, self.samples = torch.empty(0), torch.empty(0, dtype=torch.int64)
         self.num_samples, self.num_values = 0, 0
 
-    def update(self, samples: range, values: Tensor) -> None:
-        """Take in float32 ``[unit, sample, pixel]``."""
-        self.num_samples, self.num_values = max(self.num_samples, samples[-1] + 1), self.num_values + values[0].numel()
-        whose = torch.tensor(samples, device=values.device)[:, None].expand(values.shape[1:])
-        values, whose = values.flatten(1), whose.reshape(1, -1).expand(len(values), -1)
+    def update(self, samples: Sequence[range], parts: Sequence[Tensor]) -> None:
+        """Take in parts, float32 ``[sample, unit, pixel]`` each."""
+        values = torch.cat([part.transpose(0, 1).flatten(1) for part in parts], 1)
+        whose = torch.cat(
+            [torch.tensor(each).repeat_interleave(part.shape[2]) for each, part in zip(samples, parts, strict=True)]
+        )
+        whose = whose.to(values.device).expand(len(values), -1)
+        self.num_samples += sum(len(each) for each in samples)
+        self.num_values += values.shape[1]
         if self.values.numel():
             values, whose = torch.cat([self.values, values], 1), torch.cat([self.samples, whose], 1)
         self.values, order = values.topk(min(self.keep, values.shape[1]), dim=1)
@@ -116,9 +124,10 @@ def _bracket(pilot: _Pilot, share: float) -> Brackets:
     middle = max(1, math.floor(rank))
     whose = pilot.samples[:, :middle]
     shares = torch.zeros(len(whose), num_samples, device=whose.device).scatter_add_(1, whose, torch.ones(whose.shape))
-    error = (shares.var(1, unbiased=False) / num_samples).sqrt() / shares.mean(1) + 1 / math.sqrt(middle)
+    error = (shares.var(1, unbiased=False) / num_samples).sqrt() / shares.mean(1)
+    error = error.clamp(min=1 / math.sqrt(middle))  # as of independent pixels
     spread = (SAFETY * error).exp().clamp(LEAST_SPREAD, MOST_SPREAD)
-    high_rank = (rank / spread).floor().long().clamp(min=1)
+    high_rank = (rank / spread**2).floor().long().clamp(min=1)
     low_rank = (rank * spread).ceil().long() + 1
     return guess_brackets(
         pilot.values, torch.where(low_rank <= num_values, low_rank.clamp(max=pilot.values.shape[1]), 0), high_rank

@@ -49,7 +49,7 @@ def _feed_labels(counts: LabelCounts, start: int, stop: int) -> None:
 def _feed_binned(counts: BinnedCounts, start: int, stop: int) -> None:
     unit, value, label = _pixels(start, stop)
     sample = torch.arange(start, stop)[:, None, None, None].expand(-1, UNITS, 2, 2).flatten()
-    above = value > counts.brackets.level[unit]
+    above = value > counts.edges[unit, 0]
     if stop > start:
         counts.update_extent(ACTIVATION[start:stop])
     counts.update(*(each[above] for each in (sample // 4, unit, value, label, 2 - label)))

@@ -150,7 +150,7 @@ TRICKS = {
 }
 
 
-@pytest.mark.parametrize("num_bins", [3, 48])
+@pytest.mark.parametrize("num_bins", [3, 64])
 @pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS.keys())
 def test_a_bad_guess_costs_work_only(trick: dict[str, Any], num_bins: int, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = _generator()

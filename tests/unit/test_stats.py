@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from gandissect.quantiles import Brackets, bin_edges, bin_of, from_keys, guess_brackets, rank_of, to_keys
+from gandissect.quantiles import Brackets, bin_edges, bin_of, from_keys, guess_brackets, rank_of, to_keys, values_below
 from gandissect.stats import BinnedCounts, LabelCounts, TopSamples
 
 RANKS = [(0.01, 4_096_000), (0.1, 30), (0.29, 100), (0.07, 100), (0.999, 3)]
@@ -71,7 +71,7 @@ def test_narrowing_ends_at_the_sorted_value(num_bins: int, rank: int, guess: str
     while not passes or not brackets.exact.all():  # a guess of one key is still a guess
         passes += 1
         assert passes < 80
-        level = brackets.level[:, None]
+        level = values_below(brackets.low)[:, None]
         counts = BinnedCounts(brackets, num_bins, num_groups=1, num_concepts=1)
         counts.update_extent(data[None, :, None])
         unit, position = (data > level).nonzero().unbind(1)

@@ -1,0 +1,177 @@
+"""What does a dissection cost beside the networks it runs? ``python benchmarks/dissect_speed.py``.
+
+The floor is one pass of generator and segmenter over the same samples, in the same batches, without autograd. Floor,
+dissection of one layer and dissection of all layers take turns, so that other work on the machine disturbs all three;
+the medians are divided. Where the time of a dissection goes is measured in a run of its own.
+
+``untrained`` models have the shapes that people use elsewhere, and random weights: DCGANs of width 64 with a U-Net on
+ResNet-18 that looks at the image as it is.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import torch
+import tyro
+from scenes_speed import processor
+
+import generators
+import segmenters
+from gandissect import Concept, Generator, Segmenter, counting, dissect
+from gandissect.counting import LayerCount
+from gandissect.devices import resolve_device
+from gandissect.sampling import blocks
+from gandissect.stats import TopSamples
+from gandissect.top_images import Pictures
+from segmenters.unet import Architecture, UNetSegmenter, build_network
+
+UNTRAINED = {"untrained dcgan64": (64, "layer2"), "untrained dcgan128": (128, "layer2")}
+BUNDLED = {"unet-scenes": "-scenes", "unet-streets": "-streets"}
+WARM_UP = 32
+
+
+@dataclass(frozen=True)
+class Options:
+    """Print how many times as long as generator and segmenter a dissection takes.
+
+    Args:
+        models: Names of bundled generators, or of untrained ones; all by default.
+        num_samples: Samples of a run.
+        batch_size: Samples at once.
+        repeats: Runs of which the median is taken.
+        device: auto, cpu, cuda or mps.
+        threads: Threads of the CPU; by default torch's choice.
+    """
+
+    models: tyro.conf.Positional[tuple[str, ...]] = ()
+    num_samples: int = 1_000
+    batch_size: int = 32
+    repeats: int = 5
+    device: str = "auto"
+    threads: int | None = None
+
+
+def pair(name: str, device: str) -> tuple[Generator, Segmenter, str]:
+    """Return a generator, the segmenter for its images, and the one layer to dissect: the second of all."""
+    if name in UNTRAINED:
+        size, layer = UNTRAINED[name]
+        torch.manual_seed(0)
+        generator = generators.DCGAN(size=size, width=64).eval().requires_grad_(False)
+        concepts = [Concept(index, f"concept {index}", (index, index, index)) for index in range(7)]
+        shape = Architecture("resnet18", (256, 128, 64, 32, 16), input_size=None)
+        network = build_network(shape, len(concepts))
+        return generator.to(resolve_device(device)), UNetSegmenter(network, shape, concepts, device=device), layer
+    segmenter = next(each for each, ending in BUNDLED.items() if ending in name)
+    generator = generators.load(name, device)
+    return generator, segmenters.load(segmenter, device), list(generator.layers)[1]
+
+
+def run_floor(generator: Generator, segmenter: Segmenter, options: Options) -> None:
+    """Make all images and label them."""
+    with torch.inference_mode():
+        for samples in blocks(options.num_samples, options.batch_size):
+            z = generator.sample_z(len(samples), 0, samples.start).to(generator.device)
+            segmenter(generator(z))
+
+
+def seconds(call: Callable[[], Any], device: torch.device) -> float:
+    """Return how long a call takes, until the device has finished."""
+    start = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+@contextmanager
+def stages(device: torch.device) -> Iterator[Counter[str]]:
+    """Measure what the parts of a dissection take while this is open."""
+    spent: Counter[str] = Counter()
+
+    def timed(title: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            results: list[Any] = []
+            spent[title] += seconds(lambda: results.append(function(*arguments, **named)), device)  # type: ignore[call-overload]
+            return results[0]
+
+        return call
+
+    parts = {
+        "pilot": (counting, "guess"),
+        "counting": (LayerCount, "update"),
+        "top samples": (TopSamples, "update"),
+        "thumbnails": (Pictures, "update"),
+        "thresholds": (LayerCount, "settle"),
+    }
+    patches = [
+        mock.patch.object(place, name, timed(title, getattr(place, name))) for title, (place, name) in parts.items()
+    ]
+    for patch in patches:
+        patch.start()
+    try:
+        yield spent
+    finally:
+        for patch in patches:
+            patch.stop()
+
+
+def measure(name: str, options: Options) -> str:
+    """Return a row of the table."""
+    generator, segmenter, layer = pair(name, options.device)
+    device = generator.device
+
+    def dissected(layers: str | None, num_samples: int = options.num_samples) -> Callable[[], Any]:
+        return lambda: dissect(generator, segmenter, layers, num_samples, batch_size=options.batch_size, progress=False)
+
+    def floor() -> None:
+        run_floor(generator, segmenter, options)
+
+    for warm_up in (dissected(layer, WARM_UP), dissected(None, WARM_UP)):
+        warm_up()
+    calls = {"floor": floor, "one": dissected(layer), "all": dissected(None)}
+    times: dict[str, list[float]] = {title: [] for title in calls}
+    for _ in range(options.repeats):
+        for title, call in calls.items():
+            times[title].append(seconds(call, device))
+    middle = {title: statistics.median(each) for title, each in times.items()}
+    with stages(device) as spent:
+        dissected(None)()
+    parts = ", ".join(f"{title} {1000 * spent[title] / options.num_samples:.2f}" for title in sorted(spent))
+    info = generator.layers[layer]
+    units = sum(each.units for each in generator.layers.values())
+    return (
+        f"| {name} | {len(segmenter.concepts)} | {1000 * middle['floor'] / options.num_samples:.1f} | "
+        f"{layer}: {info.units} x {info.height} x {info.width} | {middle['one'] / middle['floor']:.2f} | "
+        f"{len(generator.layers)}: {units} | {middle['all'] / middle['floor']:.2f} | {parts} |"
+    )
+
+
+def main(options: Options) -> None:
+    """Print a row for each model, as Markdown."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = resolve_device(options.device)
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    print(
+        f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}; n = {options.num_samples} samples, "
+        f"batches of {options.batch_size}, median of {options.repeats}"
+    )
+    print(
+        "| generator | concepts | floor, ms a sample | one layer | times the floor | all layers: units | times the "
+        "floor | of which, ms a sample |\n|---|---|---|---|---|---|---|---|"
+    )
+    known = [*UNTRAINED, *(name for name in generators.names() if any(each in name for each in BUNDLED.values()))]
+    for name in options.models or known:
+        print(measure(name, options), flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

@@ -1,0 +1,123 @@
+"""Counting pixels above a level on the CPU in one go, compiled by Numba where that is installed.
+
+It finds the pixels that `matching.pixels_above` finds, by the same operations in the same order, each rounded on its
+own, and counts them as `stats.BinnedCounts.update` does: bit for bit the same, without the arrays in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .matching import gaps
+
+PARTNER_BIT = 15
+"""A mark is a label plus another one times 2 to the power of this, both counted from 0, which is none."""
+
+
+def count_bins(activation: Tensor, edges: Tensor, marks: Tensor, group: Tensor, own: Tensor, exchanged: Tensor) -> bool:
+    """Count the pixels above each unit's lowest edge, by bin, if they are on the CPU and Numba is there.
+
+    Args:
+        activation: float32 ``[batch, unit, h, w]``, finite.
+        edges: float32 ``[unit, bin + 1]``, rising; a pixel is in the last bin whose lower edge it exceeds.
+        marks: int32 ``[batch, H, W]``.
+        group: int64 ``[batch]``, of each sample.
+        own: int64 ``[group, unit, bin + 1, label + 1]``, to which pixels are added by their label.
+        exchanged: int64, likewise by the other label.
+
+    Returns:
+        Whether they were counted.
+    """
+    kernel = _kernel() if activation.device.type == "cpu" else None
+    if kernel is None:
+        return False
+    units, threads = activation.shape[1], torch.get_num_threads()
+    axes = [gaps(length, target) for length, target in zip(activation.shape[2:], marks.shape[1:], strict=True)]
+    maps = [each.numpy() for each in (activation, edges, marks, group)]
+    tables = [table.numpy() for axis in axes for table in axis]
+    share = -(-units // threads)
+    parts = [(first, min(first + share, units)) for first in range(0, units, share)]
+
+    def run(part: tuple[int, int]) -> None:
+        kernel(*part, *maps, *tables, own.numpy(), exchanged.numpy())
+
+    if len(parts) == 1:
+        run(parts[0])
+    else:
+        list(_pool(threads).map(run, parts))  # no two threads touch the same unit
+    return True
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="gandissect")
+
+
+@lru_cache(maxsize=1)
+def _kernel() -> Callable[..., None] | None:
+    """Return the compiled loop; None if Numba is not installed."""
+    try:
+        from numba import njit
+    except ImportError:
+        return None
+    compiled: Callable[..., None] = njit(nogil=True, cache=True)(_count_units)
+    return compiled
+
+
+def _count_units(
+    first: int,
+    last: int,
+    activation: Any,
+    edges: Any,
+    marks: Any,
+    group: Any,
+    row_start: Any,
+    down: Any,
+    column_start: Any,
+    right: Any,
+    own: Any,
+    exchanged: Any,
+) -> None:
+    """Count the pixels of units ``first`` to ``last - 1``; cells and their corners are those of `matching`."""
+    batch, _, height, width = activation.shape
+    num_edges, low_bits = edges.shape[1], np.int32((1 << PARTNER_BIT) - 1)
+    for unit in range(first, last):
+        rising, level = edges[unit], edges[unit, 0]
+        for sample in range(batch):
+            counts, others = own[group[sample], unit], exchanged[group[sample], unit]
+            grid, here = activation[sample, unit], marks[sample]
+            for cell_row in range(height + 1):
+                if row_start[cell_row] == row_start[cell_row + 1]:
+                    continue
+                upper, lower = grid[max(cell_row - 1, 0)], grid[min(cell_row, height - 1)]
+                b, d = upper[0], lower[0]
+                for cell_column in range(width + 1):
+                    a, c = b, d
+                    next_column = min(cell_column, width - 1)
+                    b, d = upper[next_column], lower[next_column]
+                    if not (a > level or b > level or c > level or d > level):
+                        continue
+                    for y in range(row_start[cell_row], row_start[cell_row + 1]):
+                        start = (c - a) * down[y] + a
+                        rise = ((d - b) * down[y] + b) - start
+                        for x in range(column_start[cell_column], column_start[cell_column + 1]):
+                            value = rise * right[x] + start
+                            if not value > level:
+                                continue
+                            place, end = 0, num_edges
+                            while end - place > 1:
+                                middle = (place + end) >> 1
+                                if value > rising[middle]:
+                                    place = middle
+                                else:
+                                    end = middle
+                            mark = here[y, x]
+                            counts[place, mark & low_bits] += 1
+                            others[place, mark >> PARTNER_BIT] += 1
