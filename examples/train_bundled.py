@@ -94,7 +94,8 @@ STREETS = Pictures(
     licence="research use only: trained on photographs under non-commercial or unclear terms",
 )
 CPU = "--images 200000 --decay-from 0.6"
-SHORT = "--images 160000 --decay-from 0.6 --hold-images 4000 --fade-images 4000"
+SHORT = "--images 160000 --learning-rate 0.003 --decay-from 0.5 --hold-images 4000 --fade-images 4000"
+SLOW = "--images 200000 --learning-rate 0.003 --decay-from 0.5"
 NO_GROWTH = " --start-resolution None"
 WEAKER = " --augmentation translation"
 FULL = (  # 320 units at most, not 512: the weights may take 16 MB
@@ -113,7 +114,7 @@ CPU_MODELS: Mapping[str, Model] = {
     "progan-scenes64": Model("progan", SCENES, SHORT, CPU_SNAPSHOTS),
     "progan-streets64": Model("progan", STREETS, CPU + WEAKER, CPU_SNAPSHOTS),
     "stylegan-scenes64": Model("stylegan", SCENES, CPU + NO_GROWTH, CPU_SNAPSHOTS),
-    "stylegan-streets64": Model("stylegan", STREETS, CPU + NO_GROWTH + WEAKER, CPU_SNAPSHOTS),
+    "stylegan-streets64": Model("stylegan", STREETS, SLOW + NO_GROWTH + WEAKER, CPU_SNAPSHOTS),
 }
 GPU_MODELS: Mapping[str, Model] = {
     "progan-scenes64": Model("progan", SCENES, FULL, GPU_SNAPSHOTS),

@@ -35,7 +35,7 @@ class Noisy:
             labels[row, : int(8 + 2 * values[0].clamp(-3, 3))] = SKY
             y, x = self._tree(values)
             labels[row, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] = TREE
-            if values[3] > 1.2:
+            if values[3] > 0.8:
                 labels[row, -4:, -4:] = RARE
         return (labels / 4.0)[:, None].expand(-1, 3, -1, -1)
 
@@ -47,7 +47,7 @@ class Noisy:
         known = torch.zeros(len(z), 3, GRID, GRID)
         for row, values in enumerate(z):
             known[row, 0][self._tree(values)] = 3
-            known[row, 1, -1, -1] = 3.0 * (values[3] > 1.2)
+            known[row, 1, -1, -1] = 3.0 * (values[3] > 0.8)
             known[row, 2, 1:3] = values[0]
         return torch.cat([known + 0.3 * z[:, 4:7, None, None], maps], 1)
 
