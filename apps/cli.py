@@ -28,6 +28,7 @@ COMMANDS = {
     "fidelity": "measure how far a generator's pictures are from held-out real ones",
     "shares": "find what a generator leaves out: shares of concepts in generated and real pictures",
     "dissect": "find what each unit of a generator draws, and write the report",
+    "merge": "put the shards of a dissection together, and write the report",
     "report": "write the report of a saved dissection again",
     "compare": "compare dissections: interpretable units by model, layer and concept",
     "explore": "open a page on which units are looked at and switched off",

@@ -94,7 +94,7 @@ STREETS = Pictures(
     licence="research use only: trained on photographs under non-commercial or unclear terms",
 )
 CPU = "--images 200000 --decay-from 0.6"
-SHORT = "--images 160000 --learning-rate 0.003 --decay-from 0.5 --hold-images 4000 --fade-images 4000"
+SHORT = "--images 140000 --learning-rate 0.003 --decay-from 0.5 --hold-images 4000 --fade-images 4000"
 SLOW = "--images 200000 --learning-rate 0.003 --decay-from 0.5"
 NO_GROWTH = " --start-resolution None"
 WEAKER = " --augmentation translation"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comparison import Comparison, compare
-    from .dissection import dissect
+    from .dissection import dissect, dissect_shard, merge_shards
     from .hooks import trace
     from .protocols import Generator, Segmenter
     from .report import write_report
@@ -27,6 +27,8 @@ _HOMES = {
     "Comparison": "comparison",
     "compare": "comparison",
     "dissect": "dissection",
+    "dissect_shard": "dissection",
+    "merge_shards": "dissection",
     "trace": "hooks",
     "Generator": "protocols",
     "Segmenter": "protocols",
@@ -66,7 +68,9 @@ __all__ = [
     "compare",
     "concept_shares",
     "dissect",
+    "dissect_shard",
     "draw_comparison",
+    "merge_shards",
     "trace",
     "write_report",
 ]

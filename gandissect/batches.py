@@ -64,26 +64,26 @@ class Source:
     batch_size: int
     progress: bool
 
-    def activations(self, num_samples: int, title: str) -> Iterator[Batch]:
+    def activations(self, samples: range, title: str) -> Iterator[Batch]:
         """Yield the samples' activations; nothing behind the last layer runs.
 
         Args:
-            num_samples: How many, from index 0.
+            samples: Which.
             title: What the progress bar says.
 
         Raises:
             ValueError: If an activation has another shape than the layer or is not finite.
         """
-        for samples, z in self._latents(num_samples, title):
-            yield Batch(samples, self._checked(self._heads(z), samples))
+        for block, z in self._latents(samples, title):
+            yield Batch(block, self._checked(self._heads(z), block))
 
     def labelled(
-        self, num_samples: int, segmenter: Segmenter, size: tuple[int, int], title: str
+        self, samples: range, segmenter: Segmenter, size: tuple[int, int], title: str
     ) -> Iterator[LabelledBatch]:
         """Yield the samples' activations, images and labels.
 
         Args:
-            num_samples: How many, from index 0.
+            samples: Which.
             segmenter: Labels the images.
             size: Rows and columns of a label map.
             title: What the progress bar says.
@@ -92,13 +92,13 @@ class Source:
             ValueError: If activations, images or labels are not what the protocols promise.
         """
         num_concepts = len(segmenter.concepts)
-        for samples, z in self._latents(num_samples, title):
+        for block, z in self._latents(samples, title):
             images, heads = self._forward(z)
             check_images(images, len(z), self.generator.image_size)
             images = images.clamp(-1, 1)  # as they are seen
             labels = segmenter(images)
             check_labels(labels, (len(z), *size), num_concepts)
-            yield LabelledBatch(samples, self._checked(heads, samples), images, labels.to(images.device))
+            yield LabelledBatch(block, self._checked(heads, block), images, labels.to(images.device))
 
     def label_size(self, segmenter: Segmenter) -> tuple[int, int]:
         """Return rows and columns of a segmenter's label map, from one sample.
@@ -113,13 +113,13 @@ class Source:
             raise ValueError(f"the segmenter should give int64 labels [batch, H, W]; got {_what(labels)}")
         return int(labels.shape[1]), int(labels.shape[2])
 
-    def _latents(self, num_samples: int, title: str) -> Iterator[tuple[range, Tensor]]:
+    def _latents(self, samples: range, title: str) -> Iterator[tuple[range, Tensor]]:
         """Yield each block's indices and latent vectors, and count them on the progress bar."""
-        with tqdm(total=num_samples, desc=title, unit="img", disable=None if self.progress else True) as bar:
-            for samples in blocks(num_samples, self.batch_size):
-                z = self.generator.sample_z(len(samples), self.seed, samples.start)
-                yield samples, z.to(self.generator.device)
-                bar.update(len(samples))
+        with tqdm(total=len(samples), desc=title, unit="img", disable=None if self.progress else True) as bar:
+            for block in blocks(len(samples), self.batch_size, samples.start):
+                z = self.generator.sample_z(len(block), self.seed, block.start)
+                yield block, z.to(self.generator.device)
+                bar.update(len(block))
 
     def _forward(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the images and the layers' activations, from one pass where the generator is a module."""

@@ -1,54 +1,30 @@
-"""Running both networks over the samples once, and counting where units are on, together with which concept.
+"""Counting where the units of a layer are on, together with which concept, while their thresholds are still sought.
 
 A pilot over the first samples guesses a bracket for each unit's threshold; all samples are counted by bins of these
 brackets. Then the threshold is known to be one of the edges, near enough, and the pixels above it are counted already.
-Only units whose bracket proves to be wrong, or too wide, are counted once more, over a narrower one.
+Only units whose bracket proves to be wrong, or too wide, must be counted once more, over a narrower one.
 """
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from .batches import LabelledBatch, Source
-from .chance import group_of, num_groups, partner_of
 from .compiled import PARTNER_BIT, count_bins
 from .matching import pixels_above
-from .protocols import Segmenter
 from .quantiles import Brackets, from_keys
-from .stats import BinnedCounts, LabelCounts, TopSamples
-from .thresholds import Target, guess
-from .top_images import Pictures, Thumbnails
+from .stats import BinnedCounts, TopSamples
+from .thresholds import Target
 from .types import LayerInfo
-
-logger = logging.getLogger(__name__)
 
 NUM_BINS = 64
 """Of each unit's bracket."""
 
-MAX_PASSES = 40
-"""More are never needed unless the activations change between passes."""
-
-_PARTNER = 1 << PARTNER_BIT
+PARTNER = 1 << PARTNER_BIT
 """A pixel's mark is its label, plus this times the label there in the partner; both counted from 0, which is none."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Counted:
-    """What is counted of all samples.
-
-    Args:
-        layers: By name.
-        labels: How often each concept is there.
-        thumbnails: Pictures of the samples that activate some unit most.
-    """
-
-    layers: dict[str, LayerCount]
-    labels: LabelCounts
-    thumbnails: Thumbnails
 
 
 class LayerCount:
@@ -88,80 +64,46 @@ class LayerCount:
         if count_bins(activation, self._edges, marks, group, self._binned.own, self._binned.exchanged):
             return
         for pixels in pixels_above(activation, self._edges[:, 0], marks):
-            label, other = pixels.mark & (_PARTNER - 1), pixels.mark // _PARTNER
+            label, other = pixels.mark & (PARTNER - 1), pixels.mark // PARTNER
             self._binned.update(group[pixels.sample], pixels.unit, pixels.value, label - 1, other - 1)
 
-    def settle(self, target: Target) -> None:
-        """Keep the counts of the units whose threshold is known now, and narrow the brackets of the others."""
+    def settle(self, target: Target, final: bool = False) -> None:
+        """Keep the counts of the units whose threshold is known now, and narrow the brackets of the others.
+
+        Args:
+            target: Which order statistic a threshold is.
+            final: Take the nearest edge for the threshold where it is not known well enough.
+        """
         narrowed = self._binned.narrow(target.rank, target.num_values)
         done = self.open & (narrowed.exact | (target.rank - 1 - narrowed.above <= target.tolerance))
+        if final:
+            last = self._binned.last_edge
+            narrowed = replace(narrowed, high=torch.where(narrowed.low >= last, last, narrowed.high))
+            done = self.open
         for name, counts in self._binned.above(narrowed.high).items():
             setattr(self, name, torch.where(done, counts, getattr(self, name)))
         self._brackets = narrowed.where(self.open, self._brackets)
-        self.open &= ~done
+        self.open = self.open & ~done
 
+    def merge(self, other: LayerCount) -> None:
+        """Add what another one has counted over the same brackets.
 
-def count(source: Source, segmenter: Segmenter, target: Target, num_top: int) -> Counted:
-    """Find each unit's threshold and count the pixels above it.
+        Raises:
+            ValueError: If it has others.
+        """
+        self._binned.merge(other._binned)
+        self.top.merge(other.top)
 
-    Args:
-        source: The samples.
-        segmenter: Labels their images.
-        target: Which order statistic a threshold is.
-        num_top: Samples to keep of each unit.
+    def state(self) -> dict[str, Tensor]:
+        """Return the brackets and all that was counted over them."""
+        brackets = {"low": self._brackets.low.clone(), "high": self._brackets.high.clone()}
+        return brackets | self._binned.state() | self.top.state()
 
-    Raises:
-        ValueError: If activations, images or labels are not what the protocols promise, or change from pass to pass.
-    """
-    infos, num_concepts = source.generator.layers, len(segmenter.concepts)
-    labels = LabelCounts(num_groups(target.num_samples), num_concepts, source.generator.device)
-    layers = {
-        name: LayerCount(infos[name], brackets, len(labels.labels), num_concepts, num_top)
-        for name, brackets in guess(source, target).items()
-    }
-    pictures = Pictures(source.generator.image_size)
-    for batch in source.labelled(target.num_samples, segmenter, target.size, "dissecting"):
-        _count_batch(batch, layers, target)
-        labels.update(_groups(batch, target), batch.labels)
-        for name, activation in batch.activations.items():
-            layers[name].top.update(batch.samples, activation)
-        pictures.update(batch.samples, batch.images, [layer.top for layer in layers.values()])
-    for _ in range(MAX_PASSES):
-        wanted = _settle(layers, target)
-        if not wanted:
-            return Counted(layers, labels, pictures.compute([layer.top for layer in layers.values()]))
-        again = replace(source, layers=tuple(wanted))
-        for batch in again.labelled(target.num_samples, segmenter, target.size, "some units again"):
-            _count_batch(batch, wanted, target)
-    raise ValueError(f"{source.generator.name} gives other activations each time; it must not draw at random")
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Replace what was counted over the brackets.
 
-
-def _count_batch(batch: LabelledBatch, layers: dict[str, LayerCount], target: Target) -> None:
-    """Count the pixels of some layers in one batch."""
-    group = _groups(batch, target)
-    rows = partner_of(_samples(batch), target.num_samples) - batch.samples.start
-    labels = batch.labels + 1
-    marks = (labels + labels[rows] * _PARTNER).to(torch.int32)
-    for name, layer in layers.items():
-        layer.update(batch.activations[name], group, marks)
-
-
-def _samples(batch: LabelledBatch) -> Tensor:
-    """Return the samples' indices, int64 ``[sample]``."""
-    return torch.arange(batch.samples.start, batch.samples.stop, device=batch.labels.device)
-
-
-def _groups(batch: LabelledBatch, target: Target) -> Tensor:
-    """Return the group of each sample, int64 ``[sample]``."""
-    return group_of(_samples(batch), target.num_samples)
-
-
-def _settle(layers: dict[str, LayerCount], target: Target) -> dict[str, LayerCount]:
-    """Return the layers of which some unit must be counted again."""
-    for layer in layers.values():
-        layer.settle(target)
-    wanted = {name: layer for name, layer in layers.items() if bool(layer.open.any())}
-    for name, layer in wanted.items():
-        logger.debug("%d units of %r are counted again", int(layer.open.sum()), name)
-        layer.begin()
-    return wanted
+        Raises:
+            ValueError: If it does not fit.
+        """
+        self._binned.load_state(dict(state))
+        self.top.load_state(dict(state))

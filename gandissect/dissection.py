@@ -1,32 +1,42 @@
 """Dissecting a generator: which concept does each unit agree with?
 
-Generator and segmenter run once over the samples; memory does not grow with their number (`counting`).
-
-Source: Bau et al. 2019, Sec. 3.1.
+Generator and segmenter run once over the samples; memory does not grow with their number. The samples may be divided
+among processes, machines or days: each part is counted apart, and parts are merged.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from .batches import Source
-from .counting import Counted, count
+from .counting import LayerCount
 from .counts import GroupCounts
 from .matching import upsample
 from .names import unknown
 from .protocols import Generator, Segmenter, check_protocols
 from .quantiles import rank_of
 from .results import Dissection, LayerDissection, Provenance, installed_versions
-from .thresholds import Target
+from .tally import Plan, Tally, marked
+from .thresholds import guess
 from .top_images import Thumbnails, TopImages, pack_masks
-from .types import Concept
 
 logger = logging.getLogger(__name__)
+
+TALLY = "tally.safetensors"
+"""The file of a folder that holds what has been counted so far."""
+
+SAVE_SECONDS = 60.0
+"""How often it is written."""
+
+MAX_PASSES = 40
+"""More are never needed unless the activations change between passes."""
 
 
 def dissect(
@@ -39,6 +49,7 @@ def dissect(
     quantile: float = 0.01,
     batch_size: int = 32,
     top_images: int = 5,
+    folder: Path | str | None = None,
     progress: bool = True,
 ) -> Dissection:
     """Match the units of a generator's layers with a segmenter's concepts.
@@ -62,6 +73,8 @@ def dissect(
         quantile: Share of all pixels on which a unit is on, above 0 and below 1.
         batch_size: Samples at once, 1 or more; an odd number is rounded up, for samples are compared in pairs.
         top_images: Images to keep for each unit, 0 or more.
+        folder: Where to keep what has been counted, once a minute, as ``tally.safetensors``; if it is there already,
+            of the same dissection, it is taken up.
         progress: Show progress bars.
 
     Returns:
@@ -70,40 +83,187 @@ def dissect(
     Raises:
         KeyError: If the generator has no such layer, naming the nearest match.
         TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If a number is out of range, an activation is not finite, or a label map is not one.
+        ValueError: If a number is out of range, an activation is not finite, or a label map is not one; or if the
+            folder holds another dissection, naming what differs.
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
-    started = time.monotonic()
+    source, plan = _plan(
+        generator, segmenter, layers, num_samples, seed, quantile, batch_size, top_images, progress=progress
+    )
+    with torch.inference_mode():
+        tally = _count(source, segmenter, plan, range(num_samples), folder)
+        _settle(tally, source, segmenter)
+    return _conclude(tally)
+
+
+def dissect_shard(
+    generator: Generator,
+    segmenter: Segmenter,
+    folder: Path | str,
+    shard: tuple[int, int],
+    layers: Sequence[str] | str | None = None,
+    num_samples: int = 1_000,
+    seed: int = 0,
+    *,
+    quantile: float = 0.01,
+    batch_size: int = 32,
+    top_images: int = 5,
+    progress: bool = True,
+) -> Path:
+    """Count one part of the samples of a dissection, for `merge_shards`.
+
+    Args:
+        generator: As for `dissect`.
+        segmenter: As for `dissect`.
+        folder: Where the counts are kept; if it has some of this shard already, it is gone on from there.
+        shard: Which part, from 1, and of how many: ``(1, 4)`` to ``(4, 4)``.
+        layers: As for `dissect`.
+        num_samples: Of the whole dissection.
+        seed: As for `dissect`.
+        quantile: As for `dissect`.
+        batch_size: As for `dissect`.
+        top_images: As for `dissect`.
+        progress: Show progress bars.
+
+    Returns:
+        The file of the counts.
+
+    Raises:
+        KeyError: As for `dissect`.
+        TypeError: As for `dissect`.
+        ValueError: As for `dissect`, or if there is no such shard.
+    """
+    index, count = shard
+    if not 1 <= index <= count:
+        raise ValueError(f"a shard is 1/4, 2/4 and so on; got {index}/{count}")
+    source, plan = _plan(
+        generator, segmenter, layers, num_samples, seed, quantile, batch_size, top_images, progress=progress
+    )
+    with torch.inference_mode():
+        _count(source, segmenter, plan, plan.part(index - 1, count), folder)
+    return Path(folder) / TALLY
+
+
+def merge_shards(folders: Sequence[Path | str]) -> Dissection:
+    """Put the shards of a dissection together.
+
+    The counts are those that `dissect` would have found, bit for bit. Only it can count units once more whose threshold
+    proves to lie where the pilot did not look; here they are given the nearest that was counted, and named.
+
+    Args:
+        folders: Those of all shards, in any order.
+
+    Raises:
+        FileNotFoundError: If one holds no counts.
+        ValueError: If they are not those of one whole dissection, naming what differs or is missing.
+    """
+    if not folders:
+        raise ValueError("name the folders of all shards")
+    with torch.inference_mode():
+        first, *others = sorted(
+            (Tally.load(Path(folder) / TALLY) for folder in folders), key=lambda each: each.samples.start
+        )
+        for other in others:
+            first.merge(other)
+        if first.samples != range(first.plan.num_samples) or first.to_come:
+            missing = f"{first.samples.start} to {first.samples.start + first.seen - 1}"
+            raise ValueError(f"these are samples {missing} of {first.plan.num_samples}; give all shards, finished")
+        for name, layer in first.layers.items():
+            layer.settle(first.plan.target)
+            if bool(layer.open.any()):
+                units = ", ".join(str(unit) for unit in layer.open.nonzero().squeeze(1).tolist())
+                logger.warning("layer %r: thresholds of units %s are the nearest that was counted", name, units)
+                layer.settle(first.plan.target, final=True)
+    return _conclude(first)
+
+
+def _plan(
+    generator: Generator,
+    segmenter: Segmenter,
+    layers: Sequence[str] | str | None,
+    num_samples: int,
+    seed: int,
+    quantile: float,
+    batch_size: int,
+    top_images: int,
+    *,
+    progress: bool,
+) -> tuple[Source, Plan]:
+    """Check what is asked for, and return where samples come from and what is dissected."""
     check_protocols(generator, segmenter)
     _check_numbers(num_samples, batch_size, top_images)
     rank_of(quantile, 1)
-    names = _chosen_layers(generator, layers)
     paired = batch_size + batch_size % 2  # a sample and the one that it exchanges label maps with are in one batch
-    source = Source(generator, names, int(seed), paired, progress)
-    concepts = tuple(segmenter.concepts)
+    source = Source(generator, _chosen_layers(generator, layers), int(seed), paired, progress)
     with torch.inference_mode():
-        target = Target(quantile, num_samples, source.label_size(segmenter))
-        counted = count(source, segmenter, target, top_images)
-    found = tuple(_layer_result(name, generator, concepts, counted) for name in names)
-    duration = time.monotonic() - started
-    logger.info("dissected %s: %d layers, %d samples, %.1f s", generator.name, len(names), num_samples, duration)
-    provenance = Provenance(
+        label_size = source.label_size(segmenter)
+    height, width = generator.image_size
+    plan = Plan(
         generator=generator.name,
         generator_fingerprint=generator.fingerprint,
+        image_size=(int(height), int(width)),
         segmenter=segmenter.name,
         segmenter_fingerprint=segmenter.fingerprint,
+        concepts=tuple(segmenter.concepts),
+        layers={name: generator.layers[name] for name in source.layers},
+        label_size=label_size,
         seed=int(seed),
         num_samples=num_samples,
         quantile=float(quantile),
-        batch_size=batch_size,
-        label_size=target.size,
-        device=str(generator.device),
-        versions=installed_versions(),
-        duration=duration,
+        batch_size=paired,
+        top_images=top_images,
     )
-    thumbnails = Thumbnails(_kept(counted.thumbnails.samples), _kept(counted.thumbnails.pixels))
-    return Dissection(found, concepts, thumbnails, provenance)
+    return source, plan
+
+
+def _count(source: Source, segmenter: Segmenter, plan: Plan, samples: range, folder: Path | str | None) -> Tally:
+    """Return the counts of some samples, from where the folder stands if it holds some of them."""
+    path = None if folder is None else Path(folder) / TALLY
+    device = source.generator.device
+    if path is not None and path.exists():
+        tally = Tally.load(path, device)
+        try:
+            tally.check_same(plan, samples)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; remove it, or name another folder") from error
+        logger.info("going on at sample %d of %s", tally.samples.start + tally.seen, path)
+    else:
+        tally = Tally(plan, guess(source, plan.target), samples)
+    began, saved = time.monotonic() - tally.seconds, time.monotonic()
+    for batch in source.labelled(tally.to_come, segmenter, plan.label_size, "dissecting"):
+        tally.update(batch)
+        tally.seconds = time.monotonic() - began
+        if path is not None and (not tally.to_come or time.monotonic() - saved >= SAVE_SECONDS):
+            tally.save(path)
+            saved = time.monotonic()
+    if path is not None and not path.exists():  # of no samples
+        tally.save(path)
+    return tally
+
+
+def _settle(tally: Tally, source: Source, segmenter: Segmenter) -> None:
+    """Find the thresholds, and count units again whose threshold lies elsewhere.
+
+    Raises:
+        ValueError: If the activations change from pass to pass.
+    """
+    plan, wanted = tally.plan, tally.layers
+    for _ in range(MAX_PASSES):
+        for layer in wanted.values():
+            layer.settle(plan.target)
+        wanted = {name: layer for name, layer in wanted.items() if bool(layer.open.any())}
+        if not wanted:
+            return
+        for name, layer in wanted.items():
+            logger.debug("%d units of %r are counted again", int(layer.open.sum()), name)
+            layer.begin()
+        again = replace(source, layers=tuple(wanted))
+        for batch in again.labelled(tally.samples, segmenter, plan.label_size, "some units again"):
+            group, marks = marked(batch, plan.num_samples)
+            for name, layer in wanted.items():
+                layer.update(batch.activations[name], group, marks)
+    raise ValueError(f"{plan.generator} gives other activations each time; it must not draw at random")
 
 
 def _check_numbers(num_samples: int, batch_size: int, top_images: int) -> None:
@@ -133,22 +293,51 @@ def _chosen_layers(generator: Generator, layers: Sequence[str] | str | None) -> 
     return tuple(name for name in known if name in chosen)
 
 
-def _layer_result(name: str, generator: Generator, concepts: tuple[Concept, ...], counted: Counted) -> LayerDissection:
+def _conclude(tally: Tally) -> Dissection:
+    """Return what follows from counts whose thresholds are known."""
+    plan, thumbnails = tally.plan, tally.thumbnails()
+    thumbnails = Thumbnails(_kept(thumbnails.samples), _kept(thumbnails.pixels))
+    labels = {name: _kept(counts) for name, counts in tally.labels.compute().items()}
+    layers = tuple(_layer_result(name, layer, plan, labels, thumbnails.size) for name, layer in tally.layers.items())
+    logger.info("dissected %s: %d layers, %d samples", plan.generator, len(layers), plan.num_samples)
+    provenance = Provenance(
+        generator=plan.generator,
+        generator_fingerprint=plan.generator_fingerprint,
+        segmenter=plan.segmenter,
+        segmenter_fingerprint=plan.segmenter_fingerprint,
+        seed=plan.seed,
+        num_samples=plan.num_samples,
+        quantile=plan.quantile,
+        batch_size=plan.batch_size,
+        label_size=plan.label_size,
+        device=str(tally.device),
+        versions=installed_versions(),
+        duration=tally.seconds,
+    )
+    return Dissection(layers, plan.concepts, thumbnails, provenance)
+
+
+def _layer_result(
+    name: str, layer: LayerCount, plan: Plan, labels: Mapping[str, Tensor], size: tuple[int, int]
+) -> LayerDissection:
     """Return one layer's result, on CPU."""
-    layer, size = counted.layers[name], counted.thumbnails.size
-    labels = counted.labels.compute()
     top = layer.top.compute()
     packed = [
         pack_masks(upsample(maps, size) > level[:, None, None, None]).cpu()
         for maps, level in zip(torch.split(top["maps"], 64), torch.split(layer.thresholds, 64), strict=True)
     ]
-    counts = (layer.intersection, layer.exchanged, layer.unit_area, labels["concept_area"])
+    counts = GroupCounts(
+        intersection=_kept(layer.intersection),
+        exchanged=_kept(layer.exchanged),
+        unit_area=_kept(layer.unit_area),
+        concept_area=labels["concept_area"],
+    )
     return LayerDissection(
         name=name,
-        info=generator.layers[name],
-        concepts=concepts,
+        info=plan.layers[name],
+        concepts=plan.concepts,
         thresholds=_kept(layer.thresholds),
-        groups=GroupCounts(*(_kept(each) for each in counts)),
+        groups=counts,
         num_pixels=int(labels["num_pixels"]),
         top=TopImages(_kept(top["samples"]), _kept(top["peaks"]), size, torch.cat(packed).clone()),
     )

@@ -47,7 +47,8 @@ class _Tensors:
         for name in self._names:
             mine, given = getattr(self, name), state.get(name)
             if given is None or given.shape != mine.shape or given.dtype != mine.dtype:
-                raise ValueError(f"state {name!r} should be {mine.dtype} {list(mine.shape)}; got {given}")
+                got = "none" if given is None else f"{given.dtype} {list(given.shape)}"
+                raise ValueError(f"state {name!r} should be {mine.dtype} {list(mine.shape)}; got {got}")
             setattr(self, name, given.to(mine.device).clone())
 
 
@@ -111,6 +112,11 @@ class BinnedCounts(_Tensors):
     def edges(self) -> Tensor:
         """The lower edge of each bin, float32 ``[unit, bin + 1]``; a value is in the last bin whose edge it exceeds."""
         return values_below(bin_edges(self.brackets, self.num_bins))
+
+    @property
+    def last_edge(self) -> Tensor:
+        """The key above which values are in no bin of their own, int64 ``[unit]``."""
+        return bin_edges(self.brackets, self.num_bins)[:, -1]
 
     def update_extent(self, activation: Tensor) -> None:
         """Note between which values maps ``[batch, unit, h, w]`` lie; upsampling does not lead out of them."""

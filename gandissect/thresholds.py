@@ -85,7 +85,7 @@ def guess(source: Source, target: Target) -> dict[str, Brackets]:
     step = max(1, round(math.sqrt(target.size[0] * target.size[1] / PILOT_PIXELS))) | 1
     keep = math.ceil(target.share * num_samples * target.size[0] * target.size[1] / step**2 * MOST_SPREAD) + 1
     pilots: dict[str, _Pilot] = {}
-    for number, batch in enumerate(source.activations(num_samples, "pilot")):
+    for number, batch in enumerate(source.activations(range(num_samples), "pilot")):
         for name, activation in batch.activations.items():
             # Other pixels in each sample, or the border would count for more or less than it is.
             starts = [(first, (2 * first + number) % step) for first in range(min(step, len(activation)))]

@@ -122,6 +122,10 @@ class Pictures:
         if len(self._pixels) > self._room:
             self._forget(tops)
 
+    def merge(self, other: Thumbnails) -> None:
+        """Take in thumbnails that were collected elsewhere."""
+        self._pixels |= dict(zip(other.samples.tolist(), other.pixels.unbind(), strict=True))
+
     def compute(self, tops: Sequence[TopSamples]) -> Thumbnails:
         """Return those that are wanted in the end."""
         self._forget(tops)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import generators
 import segmenters
-from gandissect import dissect, write_report
+from gandissect import Dissection, dissect, dissect_shard, merge_shards, write_report
+from gandissect.devices import resolve_device
+from gandissect.dissection import TALLY
+from generators.training.processes import Processes
 
 from ..summaries import print_dissection
 
@@ -16,6 +21,8 @@ from ..summaries import print_dissection
 @dataclass(frozen=True)
 class Options:
     """Find what each unit of a generator draws, and write the report.
+
+    Stopped at any moment, it goes on from where it was when it is started again. Processes of torchrun share the work.
 
     Args:
         generator: A bundled name, or the path of a .safetensors file.
@@ -26,6 +33,7 @@ class Options:
         seed: Seed of the pictures.
         quantile: Share of all pixels on which a unit counts as on, at most.
         min_iou: The IoU from which a unit counts as matching a concept.
+        shard: Count one part of the samples only, such as 2/4, for gandissect merge; each into a folder of its own.
         device: auto, cpu, cuda or mps.
         json: Print the summary as JSON.
     """
@@ -38,6 +46,7 @@ class Options:
     seed: int = 0
     quantile: float = 0.01
     min_iou: float = 0.04
+    shard: str | None = None
     device: str = "auto"
     json: bool = False
 
@@ -45,19 +54,48 @@ class Options:
         """Dissect, save, report, and print the counts and where the report lies."""
         if not 0 <= self.min_iou <= 1:
             raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
+        shard = None if self.shard is None else self._shard()
         self._check_out()
-        generator = generators.load(self.generator, self.device)
-        segmenter = segmenters.load(self.segmenter, self.device)
-        dissection = dissect(
-            generator,
-            segmenter,
-            layers=self.layers or None,
-            num_samples=self.num_samples,
-            seed=self.seed,
-            quantile=self.quantile,
-        )
+        processes = Processes(resolve_device(self.device))
+        device = str(processes.device)
+        networks = (generators.load(self.generator, device), segmenters.load(self.segmenter, device))
+        wanted: dict[str, Any] = {
+            "layers": self.layers or None,
+            "num_samples": self.num_samples,
+            "seed": self.seed,
+            "quantile": self.quantile,
+        }
+        if shard is not None:
+            print(dissect_shard(*networks, self.out, shard, **wanted))
+            return
+        if processes.count == 1:
+            self._finish(dissect(*networks, **wanted, folder=self.out), [self.out])
+            return
+        shards = [self.out / f"shard-{number}" for number in range(1, processes.count + 1)]
+        dissect_shard(*networks, shards[processes.rank], (processes.rank + 1, processes.count), **wanted)
+        processes.wait()
+        if processes.rank == 0:
+            self._finish(merge_shards(shards), shards)
+
+    def _shard(self) -> tuple[int, int]:
+        """Return which part is asked for.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", self.shard or "")
+        if found is None:
+            raise ValueError(f"a shard is 1/4, 2/4 and so on; got {self.shard!r}")
+        return int(found[1]), int(found[2])
+
+    def _finish(self, dissection: Dissection, folders: list[Path]) -> None:
+        """Save the result, write its report, and remove what was counted on the way there."""
         dissection.save(self.out)
         report = write_report(self.out, dissection, min_iou=self.min_iou)
+        for folder in folders:
+            (folder / TALLY).unlink(missing_ok=True)
+            if folder != self.out:
+                folder.rmdir()
         print_dissection(dissection, report, self.min_iou, as_json=self.json)
 
     def _check_out(self) -> None:

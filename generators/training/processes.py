@@ -75,6 +75,11 @@ class Processes:
             together = self._fabric.all_reduce(together, reduce_op="mean")
         return dict(zip(figures, together.tolist(), strict=True))
 
+    def wait(self) -> None:
+        """Go on when all have come here."""
+        if self._fabric is not None:
+            self._fabric.barrier()
+
 
 def _connect(accelerator: str, count: int) -> Any:
     atexit.register(_disconnect)

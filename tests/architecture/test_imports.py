@@ -29,7 +29,7 @@ RANKS = {
         ],
         2,
     ),
-    **dict.fromkeys(["batches", "thresholds", "compiled", "counting", "fidelity", "comparison"], 3),
+    **dict.fromkeys(["batches", "thresholds", "compiled", "counting", "tally", "fidelity", "comparison"], 3),
     "dissection": 4,
     "shares": 4,
     "report": 5,

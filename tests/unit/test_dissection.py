@@ -214,7 +214,7 @@ def test_nothing_behind_the_last_layer_runs_while_thresholds_are_sought() -> Non
     generator, calls = _generator(), []
     assert generator.layers  # may run the generator
     generator.output.register_forward_pre_hook(lambda *_: calls.append(1))
-    list(Source(generator, ("layer1",), 0, 8, False).activations(16, ""))
+    list(Source(generator, ("layer1",), 0, 8, False).activations(range(16), ""))
     assert not calls
 
 

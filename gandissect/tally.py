@@ -1,0 +1,241 @@
+"""What has been counted of the samples seen so far: updated batch by batch, merged, written down and taken up again.
+
+Parts of one dissection that were counted apart, by another process, on another day, merge to the counts of the whole,
+bit for bit: every part counts over the same brackets, which come from a pilot over the same first samples, and runs the
+same batches as the whole would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .batches import LabelledBatch
+from .chance import group_of, num_groups, partner_of
+from .counting import NUM_BINS, PARTNER, LayerCount
+from .quantiles import Brackets
+from .stats import LabelCounts
+from .store import check_tensor, load_result, save_result
+from .thresholds import Target
+from .top_images import Pictures, Thumbnails, thumbnail_size
+from .types import Concept, LayerInfo, check_concepts
+
+VERSION = 1
+"""Of the saved form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is dissected, and how; parts of one dissection have it in common.
+
+    Args:
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        image_size: Height and width of its images.
+        segmenter: The segmenter's name.
+        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        concepts: What it names.
+        layers: Shapes of the layers, by name, in the generator's order.
+        label_size: Rows and columns of a label map.
+        seed: Of the latent vectors.
+        num_samples: Latent vectors, from index 0.
+        quantile: Share of all pixels on which a unit is on, at most.
+        batch_size: Samples at once, even.
+        top_images: Samples to keep of each unit.
+    """
+
+    generator: str
+    generator_fingerprint: str
+    image_size: tuple[int, int]
+    segmenter: str
+    segmenter_fingerprint: str
+    concepts: tuple[Concept, ...]
+    layers: Mapping[str, LayerInfo]
+    label_size: tuple[int, int]
+    seed: int
+    num_samples: int
+    quantile: float
+    batch_size: int
+    top_images: int
+
+    def __post_init__(self) -> None:
+        if not self.layers or not 0 < len(self.concepts) < PARTNER:
+            raise ValueError(f"a dissection has layers, and 1 to {PARTNER - 1} concepts; got {len(self.concepts)}")
+        if min(self.num_samples, self.batch_size, *self.label_size) < 1 or self.top_images < 0 or self.batch_size % 2:
+            raise ValueError(f"counts are 1 or more, top_images 0 or more, batch_size even; got {self}")
+        check_concepts(self.concepts)
+
+    @property
+    def target(self) -> Target:
+        """Which order statistic a threshold is."""
+        return Target(self.quantile, self.num_samples, self.label_size)
+
+    @property
+    def num_groups(self) -> int:
+        """Groups of samples."""
+        return num_groups(self.num_samples)
+
+    def part(self, index: int, count: int) -> range:
+        """Return the samples of one of several parts, whole batches each.
+
+        Args:
+            index: Which part, from 0.
+            count: Parts, 1 or more.
+        """
+        batches = -(-self.num_samples // self.batch_size)
+        start, stop = (batches * each // count * self.batch_size for each in (index, index + 1))
+        return range(min(start, self.num_samples), min(stop, self.num_samples))
+
+
+class Tally:
+    """The counts of one dissection, over all of its samples or a part.
+
+    Args:
+        plan: What is dissected.
+        brackets: Where each unit's threshold is sought, by layer.
+        samples: Those to see.
+    """
+
+    def __init__(self, plan: Plan, brackets: Mapping[str, Brackets], samples: range) -> None:
+        self.plan, self.samples, self.seen, self.seconds = plan, samples, 0, 0.0
+        self.layers = {
+            name: LayerCount(info, brackets[name], plan.num_groups, len(plan.concepts), plan.top_images)
+            for name, info in plan.layers.items()
+        }
+        device = next(each.low.device for each in brackets.values())
+        self.labels = LabelCounts(plan.num_groups, len(plan.concepts), device)
+        self.pictures = Pictures(plan.image_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it counts."""
+        return self.labels.labels.device
+
+    @property
+    def to_come(self) -> range:
+        """The samples that are still to be seen."""
+        return self.samples[self.seen :]
+
+    def update(self, batch: LabelledBatch) -> None:
+        """Take in the next samples."""
+        group, marks = marked(batch, self.plan.num_samples)
+        for name, layer in self.layers.items():
+            layer.update(batch.activations[name], group, marks)
+            layer.top.update(batch.samples, batch.activations[name])
+        self.labels.update(group, batch.labels)
+        self.pictures.update(batch.samples, batch.images, [layer.top for layer in self.layers.values()])
+        self.seen += len(batch.samples)
+
+    def thumbnails(self) -> Thumbnails:
+        """Return pictures of the samples that some unit likes best."""
+        return self.pictures.compute([layer.top for layer in self.layers.values()])
+
+    def check_same(self, plan: Plan, samples: range | None = None) -> None:
+        """Refuse another dissection, or other samples of it.
+
+        Raises:
+            ValueError: Naming what differs.
+        """
+        for each in fields(Plan):
+            mine, theirs = getattr(self.plan, each.name), getattr(plan, each.name)
+            if mine != theirs:
+                raise ValueError(f"these counts are of another dissection: {each.name} is {mine!r}, not {theirs!r}")
+        if samples not in (None, self.samples):
+            raise ValueError(f"these counts are of samples {_name(self.samples)}, not {_name(samples)}")
+
+    def merge(self, other: Tally) -> None:
+        """Add the part that follows on this one.
+
+        Raises:
+            ValueError: If it is of another dissection, naming what differs, or does not follow.
+        """
+        self.check_same(other.plan)
+        if self.to_come or other.to_come:
+            unseen = _name(self.to_come or other.to_come)
+            raise ValueError(f"samples {unseen} are still to be counted; let that shard be finished first")
+        if other.samples.start != self.samples.stop:
+            raise ValueError(
+                f"samples {_name(other.samples)} do not follow on {_name(self.samples)}; give each shard, and once"
+            )
+        for name, layer in self.layers.items():
+            layer.merge(other.layers[name])
+        self.labels.merge(other.labels)
+        self.pictures.merge(other.thumbnails())
+        self.samples = range(self.samples.start, other.samples.stop)
+        self.seen, self.seconds = len(self.samples), self.seconds + other.seconds
+
+    def save(self, path: Path | str) -> None:
+        """Write everything seen so far, whole or not at all."""
+        layers = {name: layer.state() for name, layer in self.layers.items()}
+        labels, part = self.labels.state()["labels"], (self.samples.start, self.samples.stop)
+        state = SavedTally(self.plan, part, self.seen, self.seconds, layers, labels, self.thumbnails())
+        save_result(path, state, VERSION)
+
+    @staticmethod
+    def load(path: Path | str, device: torch.device | str = "cpu") -> Tally:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged, naming the file and what is wrong.
+        """
+        state = load_result(path, SavedTally, VERSION)
+        try:
+            brackets = {name: _brackets(tensors, device) for name, tensors in state.layers.items()}
+            tally = Tally(state.plan, brackets, range(*state.part))
+            for name, layer in tally.layers.items():
+                layer.load_state(dict(state.layers[name]))
+            tally.labels.load_state({"labels": state.labels})
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} is not a whole tally: {error}") from error
+        tally.pictures.merge(state.thumbnails)
+        tally.seen, tally.seconds = state.seen, state.seconds
+        return tally
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedTally:
+    """A tally as it is written down."""
+
+    plan: Plan
+    part: tuple[int, int]
+    seen: int
+    seconds: float
+    layers: Mapping[str, Mapping[str, Tensor]]
+    labels: Tensor
+    thumbnails: Thumbnails
+
+    def __post_init__(self) -> None:
+        start, stop = self.part
+        if not (0 <= start <= stop <= self.plan.num_samples and 0 <= self.seen <= stop - start):
+            raise ValueError(f"samples {start} to {stop}, {self.seen} of them seen, are none of the dissection")
+        if set(self.layers) != set(self.plan.layers):
+            raise ValueError("layers are missing or unknown")
+        for name, info in self.plan.layers.items():  # before anything is made that large
+            shape = (self.plan.num_groups, info.units, NUM_BINS + 1, len(self.plan.concepts) + 1)
+            check_tensor(f"counts of {name!r}", self.layers[name]["own"], torch.int64, shape)
+        if self.thumbnails.size != thumbnail_size(self.plan.image_size):
+            raise ValueError("thumbnails have another size")
+
+
+def _name(samples: range | None) -> str:
+    return "none" if not samples else f"{samples.start} to {samples.stop - 1}"
+
+
+def _brackets(tensors: Mapping[str, Tensor], device: torch.device | str) -> Brackets:
+    low, high = (tensors[name].to(device) for name in ("low", "high"))
+    for end in (low, high):
+        check_tensor("a bracket", end, torch.int64, (len(low),))
+    return Brackets(low, high, torch.zeros_like(low), torch.zeros_like(low))
+
+
+def marked(batch: LabelledBatch, num_samples: int) -> tuple[Tensor, Tensor]:
+    """Return each sample's group, int64 ``[batch]``, and each pixel's mark, int32 ``[batch, H, W]``."""
+    samples = torch.arange(batch.samples.start, batch.samples.stop, device=batch.labels.device)
+    labels = (batch.labels + 1).to(torch.int32)
+    partners = labels[partner_of(samples, num_samples) - batch.samples.start]
+    return group_of(samples, num_samples), labels + partners * PARTNER

@@ -1,0 +1,112 @@
+"""Dissections in real processes: killed at random moments, and shared by two under torchrun."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import generators
+import segmenters
+from gandissect import Dissection, dissect
+from gandissect.dissection import TALLY
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+NAMES = {"generator": "dcgan-scenes64", "segmenter": "unet-scenes"}
+SCRIPT = """
+import sys
+import torch
+torch.set_num_threads(1)
+from gandissect import dissection
+dissection.SAVE_SECONDS = 0.0
+from apps.cli import main
+main(sys.argv[1:])
+"""
+
+
+def _whole(num_samples: int) -> Dissection:
+    networks = (generators.load(NAMES["generator"], "cpu"), segmenters.load(NAMES["segmenter"], "cpu"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the processes: sums are rounded alike
+    try:
+        return dissect(*networks, "layer2", num_samples, progress=False)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _command(num_samples: int, out: Path, *more: str) -> list[str]:
+    names = [word for name, value in NAMES.items() for word in (f"--{name}", value)]
+    wanted = ["--layers", "layer2", "--num-samples", str(num_samples), "--device", "cpu", "--out", str(out)]
+    return ["dissect", *names, *wanted, *more]
+
+
+def _assert_same(one: Dissection, two: Dissection) -> None:
+    assert one.records() == two.records()
+    for mine, theirs in zip(one, two, strict=True):
+        for name in ("intersection", "exchanged", "unit_area", "concept_area"):
+            assert torch.equal(getattr(mine.groups, name), getattr(theirs.groups, name)), name
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_with_the_same_counts(tmp_path: Path) -> None:
+    chance, kills, out = random.Random(5), 0, tmp_path / "out"
+    while True:
+        with subprocess.Popen([sys.executable, "-c", SCRIPT, *_command(320, out)], env=ENVIRONMENT) as process:
+            before = (out / TALLY).stat().st_mtime_ns if (out / TALLY).exists() else 0
+            while kills < 4 and process.poll() is None:  # not before this process has come further than the last one
+                if (out / TALLY).exists() and (out / TALLY).stat().st_mtime_ns > before:
+                    time.sleep(chance.uniform(0, 1))
+                    process.kill()
+                    kills += 1
+                    break
+                time.sleep(0.01)
+        if process.returncode == 0:
+            break
+        assert process.returncode == -9
+    assert kills == 4
+    _assert_same(Dissection.load(out), _whole(320))
+    assert not (out / TALLY).exists()
+
+
+def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(
+        [*launcher, *_command(96, tmp_path / "out")],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report.html") == 1
+    _assert_same(Dissection.load(tmp_path / "out"), _whole(96))
+    assert not list((tmp_path / "out").glob("shard-*"))
+
+
+def test_shards_from_the_command_line_merge(tmp_path: Path) -> None:
+    for shard in ("1/2", "2/2"):
+        command = [sys.executable, "-c", SCRIPT, *_command(96, tmp_path / shard[0], "--shard", shard)]
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=500, check=False)
+        assert done.stdout.strip() == str(tmp_path / shard[0] / TALLY), done.stderr
+    merge = ["merge", str(tmp_path / "2"), str(tmp_path / "1"), "--out", str(tmp_path / "out"), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *merge],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/report.html").exists()
+    _assert_same(Dissection.load(tmp_path / "out"), _whole(96))

@@ -1,0 +1,187 @@
+"""Shards merge to the whole, bit for bit; what was counted is taken up again; what does not belong together is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gandissect import Dissection, dissect, dissect_shard, dissection, merge_shards
+from gandissect.dissection import TALLY
+from gandissect.files import load_tensors, save_tensors
+from gandissect.tally import Tally
+from generators import PlantedGenerator
+from segmenters.palette import PaletteSegmenter
+
+GENERATOR = PlantedGenerator(size=16, cells=8)
+SEGMENTER = PaletteSegmenter(GENERATOR.concepts)
+WANTED: dict[str, Any] = {"num_samples": 45, "batch_size": 4, "quantile": 0.05, "top_images": 3, "progress": False}
+
+
+def _same(one: Dissection, two: Dissection) -> None:
+    assert one.records() == two.records()
+    assert replace(one.provenance, duration=0.0) == replace(two.provenance, duration=0.0)
+    assert torch.equal(one.thumbnails.pixels, two.thumbnails.pixels)
+    for mine, theirs in zip(one, two, strict=True):
+        for name in ("intersection", "exchanged", "unit_area", "concept_area"):
+            assert torch.equal(getattr(mine.groups, name), getattr(theirs.groups, name)), name
+        assert torch.equal(mine.top.packed_masks, theirs.top.packed_masks)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Dissection:
+    return dissect(GENERATOR, SEGMENTER, **WANTED)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=st.integers(1, 14), order=st.randoms(use_true_random=False))
+def test_any_number_of_shards_in_any_order_gives_the_whole(
+    count: int, order: Any, whole: Dissection, tmp_path: Path
+) -> None:
+    folders = [tmp_path / f"{count}-{index}" for index in range(1, count + 1)]
+    for index, folder in enumerate(folders, 1):
+        assert dissect_shard(GENERATOR, SEGMENTER, folder, (index, count), **WANTED) == folder / TALLY
+    order.shuffle(folders)
+    _same(merge_shards(folders), whole)
+
+
+class Failing:
+    """A segmenter that dies after some pictures."""
+
+    name, fingerprint, concepts = SEGMENTER.name, SEGMENTER.fingerprint, SEGMENTER.concepts
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        self.left -= len(images)
+        if self.left < 0:
+            raise ArithmeticError
+        return SEGMENTER(images)
+
+
+@pytest.mark.parametrize("after", [1, 5, 20, 44])
+def test_what_was_counted_is_taken_up_again(
+    after: int, whole: Dissection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dissection, "SAVE_SECONDS", 0.0)
+    with pytest.raises(ArithmeticError):
+        dissect(GENERATOR, Failing(after), folder=tmp_path, **WANTED)
+    assert (tmp_path / TALLY).exists() == (after > 4)
+    rest = Failing(45 + 1 - (after - 1) // 4 * 4)  # one to learn the size of a label map
+    _same(dissect(GENERATOR, rest, folder=tmp_path, **WANTED), whole)
+    _same(dissect(GENERATOR, Failing(1), folder=tmp_path, **WANTED), whole)  # nothing is left to do
+
+
+OTHERS: dict[str, Callable[[], tuple[Any, Any, dict[str, Any]]]] = {
+    "seed is 0, not 1": lambda: (GENERATOR, SEGMENTER, {"seed": 1}),
+    "num_samples is 45, not 46": lambda: (GENERATOR, SEGMENTER, {"num_samples": 46}),
+    "quantile is 0.05, not 0.1": lambda: (GENERATOR, SEGMENTER, {"quantile": 0.1}),
+    "batch_size is 4, not 6": lambda: (GENERATOR, SEGMENTER, {"batch_size": 6}),
+    "top_images is 3, not 0": lambda: (GENERATOR, SEGMENTER, {"top_images": 0}),
+    "layers is": lambda: (GENERATOR, SEGMENTER, {"layers": "layer2"}),
+    "generator_fingerprint is": lambda: (PlantedGenerator(size=16, cells=4), SEGMENTER, {}),
+    "segmenter_fingerprint is": lambda: (GENERATOR, PaletteSegmenter(GENERATOR.concepts[:4]), {}),
+}
+
+
+@pytest.mark.parametrize("message", OTHERS)
+def test_parts_of_different_dissections_are_refused(message: str, tmp_path: Path) -> None:
+    generator, segmenter, changed = OTHERS[message]()
+    dissect_shard(GENERATOR, SEGMENTER, tmp_path / "1", (1, 2), **WANTED)
+    dissect_shard(generator, segmenter, tmp_path / "2", (2, 2), **{**WANTED, **changed})
+    with pytest.raises(ValueError, match=f"of another dissection: .*{message}"):
+        merge_shards([tmp_path / "1", tmp_path / "2"])
+    with pytest.raises(ValueError, match=f"{TALLY}: these counts are of another .*; remove it, or name another folder"):
+        dissect_shard(generator, segmenter, tmp_path / "1", (1, 2), **{**WANTED, **changed})
+
+
+def test_shards_that_are_not_the_whole_are_refused(tmp_path: Path) -> None:
+    folders = [tmp_path / str(index) for index in (1, 2, 3)]
+    for index, folder in enumerate(folders, 1):
+        dissect_shard(GENERATOR, SEGMENTER, folder, (index, 3), **WANTED)
+    for chosen, message in (
+        ([0, 2], "samples 32 to 44 do not follow on 0 to 15; give each shard, and once"),
+        ([0, 1], "these are samples 0 to 31 of 45"),
+        ([1, 2], "these are samples 16 to 44 of 45"),
+        ([0, 1, 1, 2], "do not follow"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            merge_shards([folders[index] for index in chosen])
+    with pytest.raises(ValueError, match="name the folders"):
+        merge_shards([])
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        merge_shards([tmp_path / "nowhere"])
+    with pytest.raises(ValueError, match="are of samples 0 to 15, not 0 to 23"):
+        dissect_shard(GENERATOR, SEGMENTER, folders[0], (1, 2), **WANTED)
+    for shard in ((0, 2), (3, 2), (1, 0)):
+        with pytest.raises(ValueError, match="a shard is 1/4"):
+            dissect_shard(GENERATOR, SEGMENTER, folders[0], shard, **WANTED)
+
+
+def test_a_shard_that_is_not_finished_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dissection, "SAVE_SECONDS", 0.0)
+    dissect_shard(GENERATOR, SEGMENTER, tmp_path / "1", (1, 2), **WANTED)
+    with pytest.raises(ArithmeticError):
+        dissect_shard(GENERATOR, Failing(10), tmp_path / "2", (2, 2), **WANTED)
+    with pytest.raises(ValueError, match="samples 32 to 44 are still to be counted; let that shard be finished"):
+        merge_shards([tmp_path / "1", tmp_path / "2"])
+
+
+def test_damaged_counts_are_refused(tmp_path: Path) -> None:
+    path = dissect_shard(GENERATOR, SEGMENTER, tmp_path, (1, 1), **WANTED)
+    good = path.read_bytes()
+    header_end = 8 + int.from_bytes(good[:8], "little")
+    for length in (0, 8, header_end, len(good) - 1):
+        path.write_bytes(good[:length])
+        with pytest.raises(ValueError, match=r"tally\.safetensors"):
+            merge_shards([tmp_path])
+    changes: list[Callable[[dict[str, torch.Tensor], Any], object]] = [
+        lambda t, v: t.pop("layers.layer1.own"),
+        lambda t, v: t.update({"layers.layer1.own": t["layers.layer1.own"][:1].clone()}),
+        lambda t, v: t.update({"layers.layer1.low": t["layers.layer1.low"].float()}),
+        lambda t, v: t.update({"layers.layer2.high": t["layers.layer2.high"][:2].clone()}),
+        lambda t, v: v.update(seen=46),
+        lambda t, v: v.update(part=[-4, 45]),
+        lambda t, v: v["layers"].pop("layer1"),
+        lambda t, v: v["plan"]["layers"].clear(),
+        lambda t, v: v["plan"].update(batch_size=3),
+        lambda t, v: v["plan"].update(label_size=[0, 16]),
+    ]
+    for change in changes:
+        path.write_bytes(good)
+        tensors, header = load_tensors(path, "gandissect.SavedTally", 1)
+        change(tensors, header["value"])
+        save_tensors(path, tensors, header)
+        with pytest.raises(ValueError, match=r"tally\.safetensors"):
+            Tally.load(path)
+
+
+def test_units_whose_threshold_was_missed_get_the_nearest_and_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from gandissect import thresholds
+
+    monkeypatch.setattr(thresholds, "MOST_SPREAD", 1.0)
+    monkeypatch.setattr(thresholds, "LEAST_SPREAD", 1.0)
+    monkeypatch.setattr(thresholds, "PILOT_SAMPLES", (1, 1))
+    from test_dissection import Brightness, _generator
+
+    generator, wanted = _generator(), {**WANTED, "num_samples": 40}
+    dissect_shard(generator, Brightness(), tmp_path, (1, 1), **wanted)
+    merged = merge_shards([tmp_path])
+    assert "are the nearest that was counted" in caplog.text
+    exact = dissect(generator, Brightness(), **wanted)
+    z = generator.sample_z(40)
+    for layer, right in zip(merged, exact, strict=True):
+        from gandissect.matching import upsample
+
+        values = upsample(generator.head(z, layer.name), (16, 16)).transpose(0, 1).flatten(1)
+        assert torch.equal((values > layer.thresholds[:, None]).sum(1), layer.unit_area)
+        assert (right.unit_area <= 0.05 * 40 * 256).all()
