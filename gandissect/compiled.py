@@ -21,11 +21,11 @@ PARTNER_BIT = 15
 """A mark is a label plus another one times 2 to the power of this, both counted from 0, which is none."""
 
 
-def count_bins(activation: Tensor, edges: Tensor, marks: Tensor, group: Tensor, own: Tensor, exchanged: Tensor) -> bool:
+def count_bins(framed: Tensor, edges: Tensor, marks: Tensor, group: Tensor, own: Tensor, exchanged: Tensor) -> bool:
     """Count the pixels above each unit's lowest edge, by bin, if they are on the CPU and Numba is there.
 
     Args:
-        activation: float32 ``[batch, unit, h, w]``, finite.
+        framed: float32 ``[batch, unit, h + 2, w + 2]``, finite; from `matching.frame`.
         edges: float32 ``[unit, bin + 1]``, rising; a pixel is in the last bin whose lower edge it exceeds.
         marks: int32 ``[batch, H, W]``.
         group: int64 ``[batch]``, of each sample.
@@ -35,12 +35,12 @@ def count_bins(activation: Tensor, edges: Tensor, marks: Tensor, group: Tensor, 
     Returns:
         Whether they were counted.
     """
-    kernel = _kernel() if activation.device.type == "cpu" else None
+    kernel = _kernel() if framed.device.type == "cpu" else None
     if kernel is None:
         return False
-    units, threads = activation.shape[1], torch.get_num_threads()
-    axes = [gaps(length, target) for length, target in zip(activation.shape[2:], marks.shape[1:], strict=True)]
-    maps = [each.numpy() for each in (activation, edges, marks, group)]
+    units, threads = framed.shape[1], torch.get_num_threads()
+    axes = [gaps(length - 2, target) for length, target in zip(framed.shape[2:], marks.shape[1:], strict=True)]
+    maps = [each.numpy() for each in (framed, edges, marks, group)]
     tables = [table.numpy() for axis in axes for table in axis]
     share = -(-units // threads)
     parts = [(first, min(first + share, units)) for first in range(0, units, share)]
@@ -74,7 +74,7 @@ def _kernel() -> Callable[..., None] | None:
 def _count_units(
     first: int,
     last: int,
-    activation: Any,
+    framed: Any,
     edges: Any,
     marks: Any,
     group: Any,
@@ -86,22 +86,21 @@ def _count_units(
     exchanged: Any,
 ) -> None:
     """Count the pixels of units ``first`` to ``last - 1``; cells and their corners are those of `matching`."""
-    batch, _, height, width = activation.shape
+    batch, _, rows, columns = framed.shape
     num_edges, low_bits = edges.shape[1], np.int32((1 << PARTNER_BIT) - 1)
     for unit in range(first, last):
         rising, level = edges[unit], edges[unit, 0]
         for sample in range(batch):
             counts, others = own[group[sample], unit], exchanged[group[sample], unit]
-            grid, here = activation[sample, unit], marks[sample]
-            for cell_row in range(height + 1):
+            grid, here = framed[sample, unit], marks[sample]
+            for cell_row in range(rows - 1):
                 if row_start[cell_row] == row_start[cell_row + 1]:
                     continue
-                upper, lower = grid[max(cell_row - 1, 0)], grid[min(cell_row, height - 1)]
+                upper, lower = grid[cell_row], grid[cell_row + 1]
                 b, d = upper[0], lower[0]
-                for cell_column in range(width + 1):
+                for cell_column in range(columns - 1):
                     a, c = b, d
-                    next_column = min(cell_column, width - 1)
-                    b, d = upper[next_column], lower[next_column]
+                    b, d = upper[cell_column + 1], lower[cell_column + 1]
                     if not (a > level or b > level or c > level or d > level):
                         continue
                     for y in range(row_start[cell_row], row_start[cell_row + 1]):

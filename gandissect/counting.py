@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .compiled import PARTNER_BIT, count_bins
-from .matching import pixels_above
+from .matching import Padding, frame, pixels_above
 from .quantiles import Brackets, from_keys
 from .stats import BinnedCounts, TopSamples
 from .thresholds import Target
@@ -36,16 +36,25 @@ class LayerCount:
         num_groups: Groups of samples.
         num_concepts: Concepts.
         num_top: Samples to keep of each unit.
+        padding: What is beyond a map's border.
     """
 
-    def __init__(self, info: LayerInfo, brackets: Brackets, num_groups: int, num_concepts: int, num_top: int) -> None:
+    def __init__(
+        self,
+        info: LayerInfo,
+        brackets: Brackets,
+        num_groups: int,
+        num_concepts: int,
+        num_top: int,
+        padding: Padding = "edge",
+    ) -> None:
         device = brackets.low.device
         self.top = TopSamples(info.units, (info.height, info.width), num_top, device)
         self.open = torch.ones(info.units, dtype=torch.bool, device=device)
         self.unit_area = torch.zeros(num_groups, info.units, dtype=torch.int64, device=device)
         self.intersection = torch.zeros(num_groups, num_concepts, info.units, dtype=torch.int64, device=device)
         self.exchanged = torch.zeros_like(self.intersection)
-        self._brackets = brackets
+        self._brackets, self._padding = brackets, padding
         self.begin()
 
     @property
@@ -59,11 +68,18 @@ class LayerCount:
         self._edges = self._binned.edges.where(self.open[:, None], torch.tensor(torch.inf, device=self.open.device))
 
     def update(self, activation: Tensor, group: Tensor, marks: Tensor) -> None:
-        """Count the pixels of a batch: float32 ``[batch, unit, h, w]``, int64 ``[batch]`` and ``[batch, H, W]``."""
-        self._binned.update_extent(activation)
-        if count_bins(activation, self._edges, marks, group, self._binned.own, self._binned.exchanged):
+        """Count the pixels of a batch.
+
+        Args:
+            activation: float32 ``[batch, unit, h, w]``, finite.
+            group: int64 ``[batch]``, of each sample.
+            marks: int32 ``[batch, H, W]``.
+        """
+        framed = frame(activation, self._padding)
+        self._binned.update_extent(framed)
+        if count_bins(framed, self._edges, marks, group, self._binned.own, self._binned.exchanged):
             return
-        for pixels in pixels_above(activation, self._edges[:, 0], marks):
+        for pixels in pixels_above(framed, self._edges[:, 0], marks):
             label, other = pixels.mark & (PARTNER - 1), pixels.mark // PARTNER
             self._binned.update(group[pixels.sample], pixels.unit, pixels.value, label - 1, other - 1)
 

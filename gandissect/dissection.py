@@ -18,7 +18,7 @@ from torch import Tensor
 from .batches import Source
 from .counting import LayerCount
 from .counts import GroupCounts
-from .matching import upsample
+from .matching import Padding, check_padding, upsample
 from .names import unknown
 from .protocols import Generator, Segmenter, check_protocols
 from .quantiles import rank_of
@@ -49,6 +49,7 @@ def dissect(
     quantile: float = 0.01,
     batch_size: int = 32,
     top_images: int = 5,
+    padding: Padding = "edge",
     folder: Path | str | None = None,
     progress: bool = True,
 ) -> Dissection:
@@ -73,6 +74,8 @@ def dissect(
         quantile: Share of all pixels on which a unit is on, above 0 and below 1.
         batch_size: Samples at once, 1 or more; an odd number is rounded up, for samples are compared in pairs.
         top_images: Images to keep for each unit, 0 or more.
+        padding: What is beyond the border of a layer's grid: the value at its edge, or ``"zeros"``, which is the
+            convention of davidbau/dissect.
         folder: Where to keep what has been counted, once a minute, as ``tally.safetensors``; if it is there already,
             of the same dissection, it is taken up.
         progress: Show progress bars.
@@ -88,9 +91,8 @@ def dissect(
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
-    source, plan = _plan(
-        generator, segmenter, layers, num_samples, seed, quantile, batch_size, top_images, progress=progress
-    )
+    source = _source(generator, segmenter, layers, num_samples, seed, batch_size, progress=progress)
+    plan = _plan(source, segmenter, num_samples, quantile, top_images, padding)
     with torch.inference_mode():
         tally = _count(source, segmenter, plan, range(num_samples), folder)
         _settle(tally, source, segmenter)
@@ -109,6 +111,7 @@ def dissect_shard(
     quantile: float = 0.01,
     batch_size: int = 32,
     top_images: int = 5,
+    padding: Padding = "edge",
     progress: bool = True,
 ) -> Path:
     """Count one part of the samples of a dissection, for `merge_shards`.
@@ -124,6 +127,7 @@ def dissect_shard(
         quantile: As for `dissect`.
         batch_size: As for `dissect`.
         top_images: As for `dissect`.
+        padding: As for `dissect`.
         progress: Show progress bars.
 
     Returns:
@@ -137,9 +141,8 @@ def dissect_shard(
     index, count = shard
     if not 1 <= index <= count:
         raise ValueError(f"a shard is 1/4, 2/4 and so on; got {index}/{count}")
-    source, plan = _plan(
-        generator, segmenter, layers, num_samples, seed, quantile, batch_size, top_images, progress=progress
-    )
+    source = _source(generator, segmenter, layers, num_samples, seed, batch_size, progress=progress)
+    plan = _plan(source, segmenter, num_samples, quantile, top_images, padding)
     with torch.inference_mode():
         _count(source, segmenter, plan, plan.part(index - 1, count), folder)
     return Path(folder) / TALLY
@@ -178,28 +181,37 @@ def merge_shards(folders: Sequence[Path | str]) -> Dissection:
     return _conclude(first)
 
 
-def _plan(
+def _source(
     generator: Generator,
     segmenter: Segmenter,
     layers: Sequence[str] | str | None,
     num_samples: int,
     seed: int,
-    quantile: float,
     batch_size: int,
-    top_images: int,
     *,
     progress: bool,
-) -> tuple[Source, Plan]:
-    """Check what is asked for, and return where samples come from and what is dissected."""
+) -> Source:
+    """Return where samples come from, checked."""
     check_protocols(generator, segmenter)
-    _check_numbers(num_samples, batch_size, top_images)
-    rank_of(quantile, 1)
+    for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} is a whole number, 1 or more; got {value}")
     paired = batch_size + batch_size % 2  # a sample and the one that it exchanges label maps with are in one batch
-    source = Source(generator, _chosen_layers(generator, layers), int(seed), paired, progress)
+    return Source(generator, _chosen_layers(generator, layers), int(seed), paired, progress)
+
+
+def _plan(
+    source: Source, segmenter: Segmenter, num_samples: int, quantile: float, top_images: int, padding: str
+) -> Plan:
+    """Return what is dissected, checked."""
+    if top_images < 0:
+        raise ValueError(f"top_images is a whole number, 0 or more; got {top_images}")
+    rank_of(quantile, 1)
+    generator = source.generator
     with torch.inference_mode():
         label_size = source.label_size(segmenter)
     height, width = generator.image_size
-    plan = Plan(
+    return Plan(
         generator=generator.name,
         generator_fingerprint=generator.fingerprint,
         image_size=(int(height), int(width)),
@@ -208,13 +220,13 @@ def _plan(
         concepts=tuple(segmenter.concepts),
         layers={name: generator.layers[name] for name in source.layers},
         label_size=label_size,
-        seed=int(seed),
+        seed=source.seed,
         num_samples=num_samples,
         quantile=float(quantile),
-        batch_size=paired,
+        batch_size=source.batch_size,
         top_images=top_images,
+        padding=check_padding(padding),
     )
-    return source, plan
 
 
 def _count(source: Source, segmenter: Segmenter, plan: Plan, samples: range, folder: Path | str | None) -> Tally:
@@ -229,7 +241,7 @@ def _count(source: Source, segmenter: Segmenter, plan: Plan, samples: range, fol
             raise ValueError(f"{path}: {error}; remove it, or name another folder") from error
         logger.info("going on at sample %d of %s", tally.samples.start + tally.seen, path)
     else:
-        tally = Tally(plan, guess(source, plan.target), samples)
+        tally = Tally(plan, guess(source, plan.target, check_padding(plan.padding)), samples)
     began, saved = time.monotonic() - tally.seconds, time.monotonic()
     for batch in source.labelled(tally.to_come, segmenter, plan.label_size, "dissecting"):
         tally.update(batch)
@@ -266,17 +278,6 @@ def _settle(tally: Tally, source: Source, segmenter: Segmenter) -> None:
     raise ValueError(f"{plan.generator} gives other activations each time; it must not draw at random")
 
 
-def _check_numbers(num_samples: int, batch_size: int, top_images: int) -> None:
-    """Raise ValueError if a number is out of range."""
-    for name, value, least in (
-        ("num_samples", num_samples, 1),
-        ("batch_size", batch_size, 1),
-        ("top_images", top_images, 0),
-    ):
-        if value < least:
-            raise ValueError(f"{name} is a whole number, {least} or more; got {value}")
-
-
 def _chosen_layers(generator: Generator, layers: Sequence[str] | str | None) -> tuple[str, ...]:
     """Return the layers' names in the generator's order.
 
@@ -310,6 +311,7 @@ def _conclude(tally: Tally) -> Dissection:
         quantile=plan.quantile,
         batch_size=plan.batch_size,
         label_size=plan.label_size,
+        padding=plan.padding,
         device=str(tally.device),
         versions=installed_versions(),
         duration=tally.seconds,
@@ -323,7 +325,7 @@ def _layer_result(
     """Return one layer's result, on CPU."""
     top = layer.top.compute()
     packed = [
-        pack_masks(upsample(maps, size) > level[:, None, None, None]).cpu()
+        pack_masks(upsample(maps, size, padding=check_padding(plan.padding)) > level[:, None, None, None]).cpu()
         for maps, level in zip(torch.split(top["maps"], 64), torch.split(layer.thresholds, 64), strict=True)
     ]
     counts = GroupCounts(

@@ -1,13 +1,14 @@
 """Where units are on: bilinear upsampling of activations, and the pixels above a level.
 
 For a map of ``h`` rows stretched to ``H``, row ``y`` of the result lies at ``(y + 1/2) h / H - 1/2`` of the
-map, clamped to its border; so for columns. This is torch's ``interpolate(align_corners=False)``. Along each
-axis a value is ``a + w (b - a)`` between its neighbours ``a`` and ``b``, each operation rounded on its own:
-the result is the same bit for bit on every device, in every batch, and never leaves the range of the map.
+map; so for columns. Beyond its border the map goes on as it ends (``padding="edge"``; this is torch's
+``interpolate(align_corners=False)``), or is zero. Along each axis a value is ``a + w (b - a)`` between its
+neighbours ``a`` and ``b``, each operation rounded on its own: the result is the same bit for bit on every device, in
+every batch, and never leaves the range of the map.
 
-A *cell* is what lies between four neighbouring points of the map (or between the border and the image's edge). No
-pixel in it exceeds the largest of the four, so that only cells with a corner above the level are looked into: at a
-level that few pixels exceed, few cells.
+A map is *framed* by one more point on each side. A *cell* is what lies between four neighbouring points of it. No pixel
+in it exceeds the largest of the four, so that only cells with a corner above the level are looked into: at a level that
+few pixels exceed, few cells.
 
 Source: Bau et al. 2019, Sec. 3.1.
 """
@@ -17,11 +18,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float32, Int
 from torch import Tensor
 from torch.nn.functional import pad
+
+from .names import lookup
+
+Padding = Literal["edge", "zeros"]
 
 CHUNK_PIXELS = {"cpu": 2**18, "cuda": 2**26}
 """Pixels interpolated at once: on CPU so that they stay in its cache."""
@@ -44,8 +50,22 @@ class Pixels:
     mark: Tensor
 
 
+def check_padding(padding: str) -> Padding:
+    """Return a padding's name.
+
+    Raises:
+        KeyError: If there is none of that name.
+    """
+    names: dict[str, Padding] = {name: name for name in get_args(Padding)}
+    return lookup(names, padding, "padding")
+
+
 def upsample(
-    activation: Float32[Tensor, "batch unit h w"], size: tuple[int, int], step: int = 1, start: tuple[int, int] = (0, 0)
+    activation: Float32[Tensor, "batch unit h w"],
+    size: tuple[int, int],
+    step: int = 1,
+    start: tuple[int, int] = (0, 0),
+    padding: Padding = "edge",
 ) -> Float32[Tensor, "batch unit H W"]:
     """Interpolate maps bilinearly.
 
@@ -54,6 +74,7 @@ def upsample(
         size: Rows and columns to reach, each 1 or more; may be fewer than there are.
         step: Return every ``step``-th row and column only.
         start: The first row and the first column to return.
+        padding: What is beyond a map's border.
 
     Returns:
         float32 ``[batch, unit, H, W]``, with ``ceil((H - start) / step)`` rows and so many columns.
@@ -62,21 +83,28 @@ def upsample(
     """
     batch, units, height, width = activation.shape
     per_chunk = _chunk(size[0] * size[1], activation.device)
-    chunks = torch.split(activation.reshape(batch * units, height * width), per_chunk)
-    parts = [_stretch(maps.T.reshape(height, width, len(maps)), size, step, start).permute(2, 0, 1) for maps in chunks]
+    chunks = torch.split(frame(activation, padding).flatten(2).flatten(0, 1), per_chunk)
+    parts = [_stretch(maps.T.reshape(height + 2, width + 2, -1), size, step, start).permute(2, 0, 1) for maps in chunks]
     stretched = torch.cat(parts) if len(parts) > 1 else parts[0]
     return stretched.reshape(batch, units, *stretched.shape[1:])
 
 
+def frame(activation: Float32[Tensor, "batch unit h w"], padding: Padding) -> Float32[Tensor, "batch unit h+2 w+2"]:
+    """Return maps with one more point on each side: the nearest one, or zero."""
+    maps = activation.flatten(0, 1)[:, None]
+    framed = pad(maps, (1, 1, 1, 1), mode="constant" if padding == "zeros" else "replicate")
+    return framed.reshape(*activation.shape[:2], *framed.shape[2:])
+
+
 def pixels_above(
-    activation: Float32[Tensor, "batch unit h w"],
+    framed: Float32[Tensor, "batch unit h+2 w+2"],
     level: Float32[Tensor, " unit"],
     marks: Int[Tensor, "batch H W"],
 ) -> Iterator[Pixels]:
     """Find the pixels of the upsampled maps that lie strictly above each unit's level.
 
     Args:
-        activation: float32 ``[batch, unit, h, w]``, finite.
+        framed: float32 ``[batch, unit, h + 2, w + 2]``, finite; from `frame`.
         level: float32 ``[unit]``.
         marks: Whole numbers ``[batch, H, W]``, of any integer type; what is wanted to be known of each pixel.
 
@@ -85,22 +113,21 @@ def pixels_above(
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
-    batch, units, height, width = activation.shape
-    cells = _cells((height, width), (marks.shape[1], marks.shape[2]), activation.device)
-    pitch, per_map, per_cell = width + 2, len(cells.row), len(cells.pixel)
-    corners = pad(activation, (1, 1, 1, 1), mode="replicate")
-    highest = torch.maximum(corners[:, :, :-1], corners[:, :, 1:])
+    batch, units, rows, pitch = framed.shape
+    cells = _cells((rows - 2, pitch - 2), (marks.shape[1], marks.shape[2]), framed.device)
+    per_map, per_cell = len(cells.row), len(cells.pixel)
+    highest = torch.maximum(framed[:, :, :-1], framed[:, :, 1:])
     highest = torch.maximum(highest[..., :-1], highest[..., 1:])
     reached = ((highest > level[:, None, None]) & cells.used).reshape(batch * units, per_map)
     map_ = torch.repeat_interleave(torch.count_nonzero(reached, dim=1))
     cell = _true_positions(reached) - map_ * per_map
-    corners = corners.reshape(-1)
+    corners = framed.reshape(-1)
     marks = marks.reshape(batch, -1)[:, cells.pixel].permute(1, 0, 2).reshape(-1)  # by pixel of a cell, sample, cell
-    chunk = _chunk(per_cell, activation.device)
+    chunk = _chunk(per_cell, framed.device)
     for index, place in zip(torch.split(map_, chunk), torch.split(cell, chunk), strict=True):
         sample = index // units
         unit = index - sample * units
-        values = _inside(corners, cells, place, cells.corner[place] + index * ((height + 2) * pitch), pitch)
+        values = _inside(corners, cells, place, cells.corner[place] + index * (rows * pitch), pitch)
         above = values > level[unit]
         pixel = torch.repeat_interleave(torch.count_nonzero(above, dim=1))
         found = _true_positions(above)
@@ -114,9 +141,9 @@ class _Cells:
     """The cells of a map that is stretched; those of rows and columns where no pixel lies are not used.
 
     Args:
-        row: int64 ``[cell]``, which row of cells it belongs to: 0 is above the map's first point.
-        column: int64 ``[cell]``, which column: 0 is left of the map's first point.
-        corner: int64 ``[cell]``, where its upper left corner is in a map with one more point on each side.
+        row: int64 ``[cell]``, which row of cells it belongs to.
+        column: int64 ``[cell]``, which column.
+        corner: int64 ``[cell]``, where in a framed map its upper left corner is.
         pixel: int64 ``[pixel, cell]``, ``y * W + x`` of each pixel in it; anything where it has fewer than others.
         down: float32 ``[pixel, row]``, how far a row of pixels lies below the corner; NaN where there is none.
         right: float32 ``[pixel, column]``, how far a column of pixels lies right of it; NaN where there is none.
@@ -159,7 +186,7 @@ def _slots(length: int, target: int) -> tuple[Tensor, Tensor]:
 
 @lru_cache(maxsize=64)
 def gaps(length: int, target: int) -> tuple[Int[Tensor, " gap_end"], Float32[Tensor, " target"]]:
-    """Return which of ``target`` points lie between which entries of an axis, and how far in.
+    """Return which of ``target`` points lie between which entries of a framed axis, and how far in.
 
     Gap 0 is before the first of ``length`` entries, gap ``length`` behind the last.
 
@@ -167,8 +194,7 @@ def gaps(length: int, target: int) -> tuple[Int[Tensor, " gap_end"], Float32[Ten
         int64 ``[length + 2]``, the first point of each gap, and the number of points; float32 ``[target]``.
     """
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
-        low, _, weight = _neighbours(length, range(target), target, torch.device("cpu"))
-        gap = torch.where(_places(length, range(target), target) < 0, 0, low + 1)
+        gap, weight = _neighbours(length, range(target), target, torch.device("cpu"))
         return torch.searchsorted(gap, torch.arange(length + 2)), weight
 
 
@@ -176,7 +202,7 @@ def _inside(corners: Tensor, cells: _Cells, cell: Tensor, first: Tensor, pitch: 
     """Interpolate within cells, to ``[pixel, cell]``, in the order in which `_stretch` does: down, then right.
 
     Args:
-        corners: float32 ``[point]``, maps with one more point on each side.
+        corners: float32 ``[point]``, framed maps.
         cells: What cells look like.
         cell: int64 ``[cell]``, which one each is.
         first: int64 ``[cell]``, where in ``corners`` its upper left corner is.
@@ -195,28 +221,22 @@ def _chunk(num_pixels: int, device: torch.device) -> int:
 
 
 def _stretch(maps: Tensor, size: tuple[int, int], step: int, start: tuple[int, int]) -> Tensor:
-    """Interpolate ``[h, w, map]`` to ``[H, W, map]``; maps come last so that every step runs over whole rows."""
+    """Interpolate framed ``[h + 2, w + 2, map]`` to ``[H, W, map]``; maps come last for the sake of speed."""
     for axis, (length, first) in enumerate(zip(size, start, strict=True)):
-        low, high, weight = _neighbours(maps.shape[axis], range(first, length, step), length, maps.device)
+        low, weight = _neighbours(maps.shape[axis] - 2, range(first, length, step), length, maps.device)
         below = maps.index_select(axis, low)
-        rise = maps.index_select(axis, high).sub_(below)
+        rise = maps.index_select(axis, low + 1).sub_(below)
         maps = rise.mul_(weight.reshape([-1 if each == axis else 1 for each in range(3)])).add_(below)
     return maps
 
 
 @lru_cache(maxsize=64)
-def _neighbours(length: int, points: range, target: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return, for some of ``target`` points, the entries around each and how far it lies between."""
+def _neighbours(length: int, points: range, target: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return, for some of ``target`` points, the entry of a framed axis before each, and how far it lies behind."""
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
-        place = _places(length, points, target).clamp(0, length - 1)
-        low = place.floor().long()
-        weight = (place - low).float()
-        return low.to(device), (low + 1).clamp(max=length - 1).to(device), weight.to(device)
-
-
-def _places(length: int, points: range, target: int) -> Tensor:
-    """Return where some of ``target`` points lie along an axis of ``length`` entries, float64."""
-    return (torch.tensor(points, dtype=torch.float64) + 0.5) * length / target - 0.5
+        place = (torch.tensor(points, dtype=torch.float64) + 0.5) * length / target + 0.5
+        low = place.floor().clamp(max=length)
+        return low.long().to(device), (place - low).float().to(device)
 
 
 def _true_positions(mask: Tensor) -> Tensor:

@@ -226,6 +226,7 @@ class Provenance:
         quantile: Share of all pixels on which a unit is on, at most; 0 to 1.
         batch_size: Samples that went through the networks at once.
         label_size: Height and width of the label maps.
+        padding: What is beyond the border of a layer's grid, ``edge`` or ``zeros``.
         device: Where it was computed.
         versions: Of the packages, by name.
         duration: Seconds that it took.
@@ -240,6 +241,7 @@ class Provenance:
     quantile: float
     batch_size: int
     label_size: tuple[int, int]
+    padding: str
     device: str
     versions: Mapping[str, str]
     duration: float

@@ -17,6 +17,7 @@ from torch import Tensor
 from .batches import LabelledBatch
 from .chance import group_of, num_groups, partner_of
 from .counting import NUM_BINS, PARTNER, LayerCount
+from .matching import check_padding
 from .quantiles import Brackets
 from .stats import LabelCounts
 from .store import check_tensor, load_result, save_result
@@ -46,6 +47,7 @@ class Plan:
         quantile: Share of all pixels on which a unit is on, at most.
         batch_size: Samples at once, even.
         top_images: Samples to keep of each unit.
+        padding: What is beyond a map's border.
     """
 
     generator: str
@@ -61,12 +63,14 @@ class Plan:
     quantile: float
     batch_size: int
     top_images: int
+    padding: str
 
     def __post_init__(self) -> None:
         if not self.layers or not 0 < len(self.concepts) < PARTNER:
             raise ValueError(f"a dissection has layers, and 1 to {PARTNER - 1} concepts; got {len(self.concepts)}")
         if min(self.num_samples, self.batch_size, *self.label_size) < 1 or self.top_images < 0 or self.batch_size % 2:
             raise ValueError(f"counts are 1 or more, top_images 0 or more, batch_size even; got {self}")
+        check_padding(self.padding)
         check_concepts(self.concepts)
 
     @property
@@ -103,7 +107,9 @@ class Tally:
     def __init__(self, plan: Plan, brackets: Mapping[str, Brackets], samples: range) -> None:
         self.plan, self.samples, self.seen, self.seconds = plan, samples, 0, 0.0
         self.layers = {
-            name: LayerCount(info, brackets[name], plan.num_groups, len(plan.concepts), plan.top_images)
+            name: LayerCount(
+                info, brackets[name], plan.num_groups, len(plan.concepts), plan.top_images, check_padding(plan.padding)
+            )
             for name, info in plan.layers.items()
         }
         device = next(each.low.device for each in brackets.values())

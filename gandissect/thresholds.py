@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .batches import Source
-from .matching import upsample
+from .matching import Padding, upsample
 from .quantiles import Brackets, guess_brackets, rank_of
 
 PILOT_SAMPLES = (128, 1024)
@@ -74,7 +74,7 @@ class Target:
         return math.floor(min(RANK_ERROR * self.num_values, Fraction(self.rank, 10)))
 
 
-def guess(source: Source, target: Target) -> dict[str, Brackets]:
+def guess(source: Source, target: Target, padding: Padding = "edge") -> dict[str, Brackets]:
     """Return a bracket for each unit's threshold, by layer, from every few pixels of the first samples.
 
     It is the wider, the more the unit's share of the image varies from sample to sample.
@@ -89,7 +89,9 @@ def guess(source: Source, target: Target) -> dict[str, Brackets]:
         for name, activation in batch.activations.items():
             # Other pixels in each sample, or the border would count for more or less than it is.
             starts = [(first, (2 * first + number) % step) for first in range(min(step, len(activation)))]
-            parts = [upsample(activation[start[0] :: step], target.size, step, start).flatten(2) for start in starts]
+            parts = [
+                upsample(activation[start[0] :: step], target.size, step, start, padding).flatten(2) for start in starts
+            ]
             samples = [batch.samples[start[0] :: step] for start in starts]
             pilots.setdefault(name, _Pilot(keep)).update(samples, parts)
     return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}

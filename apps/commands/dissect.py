@@ -13,6 +13,7 @@ import segmenters
 from gandissect import Dissection, dissect, dissect_shard, merge_shards, write_report
 from gandissect.devices import resolve_device
 from gandissect.dissection import TALLY
+from gandissect.matching import Padding
 from generators.training.processes import Processes
 
 from ..summaries import print_dissection
@@ -32,6 +33,7 @@ class Options:
         num_samples: How many pictures are generated.
         seed: Seed of the pictures.
         quantile: Share of all pixels on which a unit counts as on, at most.
+        padding: What is beyond the border of a layer's grid: edge (the value there) or zeros.
         min_iou: The IoU from which a unit counts as matching a concept.
         shard: Count one part of the samples only, such as 2/4, for gandissect merge; each into a folder of its own.
         device: auto, cpu, cuda or mps.
@@ -45,6 +47,7 @@ class Options:
     num_samples: int = 1_000
     seed: int = 0
     quantile: float = 0.01
+    padding: Padding = "edge"
     min_iou: float = 0.04
     shard: str | None = None
     device: str = "auto"
@@ -64,6 +67,7 @@ class Options:
             "num_samples": self.num_samples,
             "seed": self.seed,
             "quantile": self.quantile,
+            "padding": self.padding,
         }
         if shard is not None:
             print(dissect_shard(*networks, self.out, shard, **wanted))

@@ -20,7 +20,7 @@ def python_call(dissection: Dissection, min_iou: float) -> str:
             f"S = segmenters.load({made.segmenter!r}, device={made.device!r})",
             "D = dissect(",
             f"    G, S, layers=[{layers}], num_samples={made.num_samples}, seed={made.seed},",
-            f"    quantile={made.quantile!r}, batch_size={made.batch_size},",
+            f"    quantile={made.quantile!r}, batch_size={made.batch_size}, padding={made.padding!r},",
             ")",
             f'write_report("report", D, min_iou={min_iou!r})',
         ]
@@ -32,5 +32,14 @@ def command_line(dissection: Dissection, min_iou: float) -> str:
     made = dissection.provenance
     words = ["gandissect", "dissect", "--generator", made.generator, "--segmenter", made.segmenter, "--layers"]
     words += [layer.name for layer in dissection]
-    words += ["--num-samples", str(made.num_samples), "--seed", str(made.seed), "--quantile", f"{made.quantile!r}"]
+    words += [
+        "--padding",
+        made.padding,
+        "--num-samples",
+        str(made.num_samples),
+        "--seed",
+        str(made.seed),
+        "--quantile",
+        f"{made.quantile!r}",
+    ]
     return shlex.join([*words, "--min-iou", f"{min_iou!r}", "--out", "report"])

@@ -30,7 +30,7 @@ CONCEPTS = tuple(
     Concept(index, name, (40 * index, 10, 200 - 30 * index))
     for index, name in enumerate(["sky", "tree", "door", "car", "sea"])
 )
-MADE = Provenance("gan", "0" * 64, "net", "1" * 64, 0, 100, 0.01, 32, (16, 16), "cpu", {}, 1.0)
+MADE = Provenance("gan", "0" * 64, "net", "1" * 64, 0, 100, 0.01, 32, (16, 16), "edge", "cpu", {}, 1.0)
 
 
 def _layer(name: str, intersection: np.ndarray, concepts: Sequence[Concept] = CONCEPTS) -> LayerDissection:

@@ -303,6 +303,7 @@ def test_labels_that_are_none_are_refused(change: Callable[[torch.Tensor], Any],
         ({"quantile": 1.0}, ValueError, "above 0 and below 1"),
         ({"layers": "layer3"}, KeyError, "unknown layer 'layer3'; did you mean 'layer2'|'layer1'"),
         ({"layers": ["layer1", "output"]}, KeyError, "unknown layer 'output'"),
+        ({"padding": "zero"}, KeyError, "unknown padding 'zero'; did you mean 'zeros'"),
         ({"layers": []}, ValueError, "name at least one layer"),
     ],
 )

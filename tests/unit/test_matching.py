@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.nn.functional import interpolate
+from torch.nn.functional import grid_sample, interpolate
 
 from gandissect import matching
-from gandissect.matching import pixels_above, upsample
+from gandissect.matching import Padding, frame, pixels_above, upsample
 
 SHAPES = [((1, 1), (8, 8)), ((4, 4), (64, 64)), ((3, 5), (17, 8)), ((7, 2), (7, 2)), ((9, 8), (4, 3)), ((2, 2), (1, 5))]
 
@@ -21,6 +21,18 @@ def test_upsampling_is_torchs(shape: tuple[int, int], size: tuple[int, int]) -> 
     maps = _maps(shape)
     expected = interpolate(maps, size, mode="bilinear", align_corners=False)
     torch.testing.assert_close(upsample(maps, size), expected, rtol=1e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize(("shape", "size"), SHAPES)
+def test_beyond_the_border_is_zero_if_asked(shape: tuple[int, int], size: tuple[int, int]) -> None:
+    """As a larger map with zeros around it, of which the middle is looked at."""
+    maps = _maps(shape)
+    found = upsample(maps, size, padding="zeros")
+    y, x = (torch.tensor([(i + 0.5) * h / n - 0.5 for i in range(n)]) for h, n in zip(shape, size, strict=True))
+    grid = torch.stack(torch.meshgrid(2 * (x + 0.5) / shape[1] - 1, 2 * (y + 0.5) / shape[0] - 1, indexing="xy"), -1)
+    grid = grid.expand(len(maps), -1, -1, -1)
+    expected = grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("shape", "size"), SHAPES)
@@ -46,19 +58,20 @@ def test_a_step_skips_rows_and_columns_only() -> None:
     assert torch.equal(upsample(maps, (13, 16), 3, (2, 1)), upsample(maps, (13, 16))[:, :, 2::3, 1::3])
 
 
+@pytest.mark.parametrize("padding", ["edge", "zeros"])
 @pytest.mark.parametrize("chunk", [1, 1000, 2**30])
 @pytest.mark.parametrize(("shape", "size"), [*SHAPES, ((4, 5), (16, 15)), ((16, 16), (16, 16)), ((9, 9), (40, 1))])
 def test_pixels_above_a_level_are_those_of_the_dense_mask(
-    shape: tuple[int, int], size: tuple[int, int], chunk: int, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, int], size: tuple[int, int], padding: Padding, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(matching.CHUNK_PIXELS, "cpu", chunk)
     maps = _maps(shape, batch=6, units=5)
     marks = torch.arange(6 * size[0] * size[1]).reshape(6, *size)
     maps[:, 4] = 0.25
     level = torch.tensor([0.5, -9.0, 99.0, 1.5, 0.25])  # some, all, none, few, all equal to the level
-    dense = upsample(maps, size)
+    dense = upsample(maps, size, padding=padding)
     mask, seen = dense > level[:, None, None], torch.zeros_like(dense, dtype=torch.int64)
-    for pixels in pixels_above(maps, level, marks):
+    for pixels in pixels_above(frame(maps, padding), level, marks):
         place = pixels.mark % (size[0] * size[1])
         assert torch.equal(pixels.mark // (size[0] * size[1]), pixels.sample)
         where = (pixels.sample, pixels.unit, place // size[1], place % size[1])
@@ -71,6 +84,6 @@ def test_pixels_above_a_level_are_those_of_the_dense_mask(
 
 def test_a_pixel_that_equals_the_level_is_not_above_it() -> None:
     maps = torch.tensor([[[[0.0, 1.0, 2.0, 1.0]]]])
-    (pixels,) = pixels_above(maps, torch.tensor([1.0]), torch.tensor([[[5, 6, 7, 8]]]))
+    (pixels,) = pixels_above(frame(maps, "edge"), torch.tensor([1.0]), torch.tensor([[[5, 6, 7, 8]]]))
     assert pixels.mark.tolist() == [7]
     assert pixels.value.tolist() == [2.0]

@@ -89,6 +89,7 @@ def _dissection(names: tuple[str, ...] = NAMES, layers: tuple[str, ...] = ("laye
         quantile=0.01,
         batch_size=32,
         label_size=(16, 24),
+        padding="edge",
         device="cpu",
         versions={"torch": "2.15.0"},
         duration=112.4,
@@ -307,7 +308,14 @@ def test_the_calls_can_be_read_back(tmp_path: Path) -> None:
         if isinstance(node, ast.Call)
     }
     arguments = {each.arg: ast.literal_eval(each.value) for each in calls["dissect"].keywords}
-    wanted = {"layers": ["layer 1", "it's"], "num_samples": 1000, "seed": 11, "quantile": 0.01, "batch_size": 32}
+    wanted = {
+        "layers": ["layer 1", "it's"],
+        "num_samples": 1000,
+        "seed": 11,
+        "quantile": 0.01,
+        "batch_size": 32,
+        "padding": "edge",
+    }
     assert arguments == wanted
 
 

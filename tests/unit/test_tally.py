@@ -84,6 +84,7 @@ OTHERS: dict[str, Callable[[], tuple[Any, Any, dict[str, Any]]]] = {
     "num_samples is 45, not 46": lambda: (GENERATOR, SEGMENTER, {"num_samples": 46}),
     "quantile is 0.05, not 0.1": lambda: (GENERATOR, SEGMENTER, {"quantile": 0.1}),
     "batch_size is 4, not 6": lambda: (GENERATOR, SEGMENTER, {"batch_size": 6}),
+    "padding is 'edge', not 'zeros'": lambda: (GENERATOR, SEGMENTER, {"padding": "zeros"}),
     "top_images is 3, not 0": lambda: (GENERATOR, SEGMENTER, {"top_images": 0}),
     "layers is": lambda: (GENERATOR, SEGMENTER, {"layers": "layer2"}),
     "generator_fingerprint is": lambda: (PlantedGenerator(size=16, cells=4), SEGMENTER, {}),
