@@ -179,7 +179,7 @@ def _slots(length: int, target: int) -> tuple[Tensor, Tensor]:
     gap = torch.repeat_interleave(count)
     slot = torch.arange(target) - start[gap]
     point = torch.zeros(int(count.max()), length + 1, dtype=torch.int64)
-    distance = torch.full(point.shape, torch.nan)
+    distance = torch.full(point.shape, torch.nan, dtype=torch.float32)
     point[slot, gap], distance[slot, gap] = torch.arange(target), weight
     return point, distance
 

@@ -197,8 +197,8 @@ class TopSamples(_Tensors):
 
     def __init__(self, units: int, size: tuple[int, int], count: int, device: torch.device | str = "cpu") -> None:
         self.samples = torch.full((units, count), 2**62, dtype=torch.int64, device=device)
-        self.peaks = torch.full((units, count), -torch.inf, device=device)
-        self.maps = torch.zeros(units, count, *size, device=device)
+        self.peaks = torch.full((units, count), -torch.inf, dtype=torch.float32, device=device)
+        self.maps = torch.zeros(units, count, *size, dtype=torch.float32, device=device)
 
     def update(self, samples: range, activation: Tensor) -> None:
         """Take in some samples' activations.

@@ -125,7 +125,8 @@ def _bracket(pilot: _Pilot, share: float) -> Brackets:
     rank, num_samples, num_values = share * pilot.num_values, pilot.num_samples, pilot.num_values
     middle = max(1, math.floor(rank))
     whose = pilot.samples[:, :middle]
-    shares = torch.zeros(len(whose), num_samples, device=whose.device).scatter_add_(1, whose, torch.ones(whose.shape))
+    ones = torch.ones(whose.shape, dtype=torch.float32, device=whose.device)
+    shares = ones.new_zeros(len(whose), num_samples).scatter_add_(1, whose, ones)
     error = (shares.var(1, unbiased=False) / num_samples).sqrt() / shares.mean(1)
     error = error.clamp(min=1 / math.sqrt(middle))  # as of independent pixels
     spread = (SAFETY * error).exp().clamp(LEAST_SPREAD, MOST_SPREAD)
