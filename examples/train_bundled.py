@@ -18,6 +18,7 @@ import platform
 import re
 import shutil
 import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -191,7 +192,7 @@ def bundle(name: str, model: Model, options: Options, root: Path = ROOT) -> None
     sample.Options(str(weights), root / f"docs/{name}.png", device=run.device).run()
     entries = {"file": weights.name, "sha256": sha256_file(weights)}
     entries |= card(name, model, run, snapshot, options.hardware or machine(run.device))
-    figures = quality(found) | history(run, snapshot) | {"samples": f"docs/{name}.png"}
+    figures = quality(found) | beside(name, cards) | history(run, snapshot) | {"samples": f"docs/{name}.png"}
     tables = table(name, entries) + "\n" + table(f"{name}.quality", figures)
     write_text(cards, with_card(cards.read_text(encoding="utf-8"), name, tables))
     print(f"{name}, {weights.stat().st_size / 1e6:.1f} MB\n{found}")
@@ -306,7 +307,7 @@ def quality(found: Fidelity) -> dict[str, Any]:
         "frechet_distance_std": round(found.distance_std, 2),
         "real_against_real": round(found.floor, 2),
         "real_against_real_std": round(found.floor_std, 2),
-        **{share: _beside(getattr(found.generated, share), getattr(found.real, share)) for share in SHARES},
+        **{share: _with_real(getattr(found.generated, share), getattr(found.real, share)) for share in SHARES},
         "features": f"encoder of {found.network}, coarsest grid averaged, {found.num_dims} random dimensions; "
         "not comparable with FID",
         "num_images": found.num_images,
@@ -316,7 +317,18 @@ def quality(found: Fidelity) -> dict[str, Any]:
     }
 
 
-def _beside(made: Estimate, real: Estimate) -> dict[str, float]:
+def beside(name: str, cards: Path) -> dict[str, str]:
+    """Return what a card says of the DCGAN that learned from the same pictures."""
+    with cards.open("rb") as file:
+        known = tomllib.load(file)
+    other = "dcgan-" + name.partition("-")[2]
+    if other == name or other not in known:
+        return {}
+    found = known[other]["quality"]
+    return {"beside": f"{other}: {found['frechet_distance']} ± {found['frechet_distance_std']}"}
+
+
+def _with_real(made: Estimate, real: Estimate) -> dict[str, float]:
     figures = {"mean": made.mean, "std": made.std, "real": real.mean, "real_std": real.std}
     return {key: round(value, 3) for key, value in figures.items()}
 

@@ -259,3 +259,13 @@ def test_the_command_on_a_card_is_one_that_is_understood(name: str) -> None:
     assert generators.load(name, device="cpu").settings.items() >= {
         "size": run.settings.resolution, "width": run.settings.width, "z_dim": run.settings.z_dim,
     }.items()  # fmt: skip
+
+
+def test_the_dcgan_of_the_same_pictures_stands_beside(tmp_path: Path) -> None:
+    cards = tmp_path / "cards.toml"
+    cards.write_text(
+        "[dcgan-streets64.quality]\nfrechet_distance = 6.31\nfrechet_distance_std = 0.14\n", encoding="utf-8"
+    )
+    assert train_bundled.beside("progan-streets64", cards) == {"beside": "dcgan-streets64: 6.31 ± 0.14"}
+    assert train_bundled.beside("progan-scenes64", cards) == {}
+    assert train_bundled.beside("dcgan-streets64", cards) == {}
