@@ -266,6 +266,6 @@ def test_the_dcgan_of_the_same_pictures_stands_beside(tmp_path: Path) -> None:
     cards.write_text(
         "[dcgan-streets64.quality]\nfrechet_distance = 6.31\nfrechet_distance_std = 0.14\n", encoding="utf-8"
     )
-    assert train_bundled.beside("progan-streets64", cards) == {"beside": "dcgan-streets64: 6.31 ± 0.14"}
-    assert train_bundled.beside("progan-scenes64", cards) == {}
-    assert train_bundled.beside("dcgan-streets64", cards) == {}
+    assert script.beside("progan-streets64", cards) == {"beside": "dcgan-streets64: 6.31 ± 0.14"}
+    assert script.beside("progan-scenes64", cards) == {}
+    assert script.beside("dcgan-streets64", cards) == {}
