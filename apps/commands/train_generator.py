@@ -11,9 +11,11 @@ from typing import Annotated
 import tyro
 
 import segmenters
+from gandissect.runs import check_resumable
 from generators import LayeredGenerator
 from generators.training import RECIPES, train_generator
 from generators.training.networks import check
+from generators.training.processes import is_first
 
 from ..data import pictures
 from ..yardsticks import yardstick
@@ -57,6 +59,7 @@ class Options:
     def run(self) -> None:
         """Train, and print the path of the generator."""
         check(self.settings)  # before pictures are decoded
+        check_resumable(self.out, self.resume)
         source, held_out = pictures(self.data, self.settings.resolution, self.hold_out)
         evaluate = None
         if self.segmenter is not None:
@@ -82,4 +85,5 @@ class Options:
             resume=self.resume,
             device=self.device,
         )
-        print(json.dumps({"generator": str(path), "images": self.settings.images}) if self.json else path)
+        if is_first():
+            print(json.dumps({"generator": str(path), "images": self.settings.images}) if self.json else path)

@@ -81,6 +81,11 @@ class Processes:
             self._fabric.barrier()
 
 
+def is_first() -> bool:
+    """Return whether this process is the one that speaks for all."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _connect(accelerator: str, count: int) -> Any:
     atexit.register(_disconnect)
     try:
