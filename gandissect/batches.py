@@ -180,8 +180,11 @@ def check_images(images: Tensor, batch: int, size: tuple[int, int]) -> None:
     Raises:
         ValueError: If they are not.
     """
-    if tuple(images.shape) != (batch, 3, *size) or not images.is_floating_point():
+    if not isinstance(images, Tensor) or tuple(images.shape) != (batch, 3, *size) or not images.is_floating_point():
         raise ValueError(f"the generator should give float images {[batch, 3, *size]}; got {_what(images)}")
+    if not bool(torch.isfinite(images).all()):
+        row = int((~torch.isfinite(images)).flatten(1).any(1).nonzero()[0])
+        raise ValueError(f"the generator gives NaN or infinite pixels, first in image {row} of a batch")
 
 
 def check_labels(labels: Tensor, shape: tuple[int, ...], num_concepts: int) -> None:

@@ -161,7 +161,8 @@ def compare_with_chance(
     """Compare the IoU with that of the same activations and the label maps of other samples.
 
     z is the difference by its jackknife standard error, where observed and permuted counts of a group are left out
-    together; p is the upper tail of Student's t with G - 1 degrees of freedom.
+    together; p is the upper tail of Student's t with G - 1 degrees of freedom, but at least 2^-G, which is how often
+    the differences of all groups have one sign by luck.
 
     Args:
         intersection: int64 ``[group, concept, unit]``, 2 to 256 groups.
@@ -181,7 +182,9 @@ def compare_with_chance(
     others, permuted_others, area_others = (_leave_one_out(counts) for counts in (intersection, permuted, area))
     stderr, _ = _jackknife(_iou(others, area_others) - _iou(permuted_others, area_others))
     z = torch.where(difference == 0, 0.0, difference / stderr)
-    return Chance(null_iou, z, student_t_tail(z, len(intersection) - 1))
+    groups = len(intersection)
+    p = student_t_tail(z, groups - 1).clamp(min=0.5**groups)
+    return Chance(null_iou, z, p)
 
 
 def benjamini_hochberg(p: Tensor, rate: float = FALSE_DISCOVERY_RATE) -> Tensor:

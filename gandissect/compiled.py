@@ -67,7 +67,10 @@ def _kernel() -> Callable[..., None] | None:
         from numba import njit
     except ImportError:
         return None
-    compiled: Callable[..., None] = njit(nogil=True, cache=True)(_count_units)
+    try:
+        compiled: Callable[..., None] = njit(nogil=True, cache=True)(_count_units)
+    except RuntimeError:  # there is no folder that the cache could be written to
+        compiled = njit(nogil=True)(_count_units)
     return compiled
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .compiled import PARTNER_BIT, count_bins
 from .matching import Padding, frame, pixels_above
-from .quantiles import Brackets, from_keys
+from .quantiles import Brackets, values_below
 from .stats import BinnedCounts, TopSamples
 from .thresholds import Target
 from .types import LayerInfo
@@ -60,7 +60,7 @@ class LayerCount:
     @property
     def thresholds(self) -> Tensor:
         """Of each unit, float32 ``[unit]``, once none is open."""
-        return from_keys(self._brackets.high)
+        return values_below(self._brackets.high)
 
     def begin(self) -> None:
         """Begin to count over the present brackets."""

@@ -7,6 +7,7 @@ among processes, machines or days: each part is counted apart, and parts are mer
 from __future__ import annotations
 
 import logging
+import operator
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -91,7 +92,8 @@ def dissect(
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
-    source = _source(generator, segmenter, layers, num_samples, seed, batch_size, progress=progress)
+    num_samples, top_images = _whole("num_samples", num_samples, 1), _whole("top_images", top_images, 0)
+    source = _source(generator, segmenter, layers, seed, batch_size, progress=progress)
     plan = _plan(source, segmenter, num_samples, quantile, top_images, padding)
     with torch.inference_mode():
         tally = _count(source, segmenter, plan, range(num_samples), folder)
@@ -141,7 +143,8 @@ def dissect_shard(
     index, count = shard
     if not 1 <= index <= count:
         raise ValueError(f"a shard is 1/4, 2/4 and so on; got {index}/{count}")
-    source = _source(generator, segmenter, layers, num_samples, seed, batch_size, progress=progress)
+    num_samples, top_images = _whole("num_samples", num_samples, 1), _whole("top_images", top_images, 0)
+    source = _source(generator, segmenter, layers, seed, batch_size, progress=progress)
     plan = _plan(source, segmenter, num_samples, quantile, top_images, padding)
     with torch.inference_mode():
         _count(source, segmenter, plan, plan.part(index - 1, count), folder)
@@ -165,7 +168,8 @@ def merge_shards(folders: Sequence[Path | str]) -> Dissection:
         raise ValueError("name the folders of all shards")
     with torch.inference_mode():
         first, *others = sorted(
-            (Tally.load(Path(folder) / TALLY) for folder in folders), key=lambda each: each.samples.start
+            (Tally.load(Path(folder) / TALLY) for folder in folders),
+            key=lambda each: (each.samples.start, each.samples.stop),
         )
         for other in others:
             first.merge(other)
@@ -185,7 +189,6 @@ def _source(
     generator: Generator,
     segmenter: Segmenter,
     layers: Sequence[str] | str | None,
-    num_samples: int,
     seed: int,
     batch_size: int,
     *,
@@ -193,9 +196,7 @@ def _source(
 ) -> Source:
     """Return where samples come from, checked."""
     check_protocols(generator, segmenter)
-    for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"{name} is a whole number, 1 or more; got {value}")
+    batch_size = _whole("batch_size", batch_size, 1)
     paired = batch_size + batch_size % 2  # a sample and the one that it exchanges label maps with are in one batch
     return Source(generator, _chosen_layers(generator, layers), int(seed), paired, progress)
 
@@ -204,8 +205,6 @@ def _plan(
     source: Source, segmenter: Segmenter, num_samples: int, quantile: float, top_images: int, padding: str
 ) -> Plan:
     """Return what is dissected, checked."""
-    if top_images < 0:
-        raise ValueError(f"top_images is a whole number, 0 or more; got {top_images}")
     rank_of(quantile, 1)
     generator = source.generator
     with torch.inference_mode():
@@ -276,6 +275,17 @@ def _settle(tally: Tally, source: Source, segmenter: Segmenter) -> None:
             for name, layer in wanted.items():
                 layer.update(batch.activations[name], group, marks)
     raise ValueError(f"{plan.generator} gives other activations each time; it must not draw at random")
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    """Return a number as Python's own.
+
+    Raises:
+        ValueError: If it is no whole number, or too small.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
+        raise ValueError(f"{name} is a whole number, {least} or more; got {value!r}")
+    return operator.index(value)
 
 
 def _chosen_layers(generator: Generator, layers: Sequence[str] | str | None) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def frame(activation: Float32[Tensor, "batch unit h w"], padding: Padding) -> Fl
 
 
 def pixels_above(
-    framed: Float32[Tensor, "batch unit h+2 w+2"],
+    framed: Float32[Tensor, "batch unit framed_h framed_w"],
     level: Float32[Tensor, " unit"],
     marks: Int[Tensor, "batch H W"],
 ) -> Iterator[Pixels]:

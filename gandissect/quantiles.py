@@ -90,7 +90,7 @@ def guess_brackets(pilot: Tensor, low_rank: Tensor, high_rank: Tensor) -> Bracke
         to_keys(pilot.gather(1, (rank - 1).clamp(min=0)[:, None]).squeeze(1)) for rank in (low_rank, high_rank)
     )
     # One below the value, so that many values equal to it (a ReLU's zeros) fall in a bin of their own.
-    low = torch.where(low_rank > 0, low - 1, to_keys(torch.tensor(-torch.inf, device=low.device)))
+    low = torch.where(low_rank > 0, low - 1, to_keys(torch.tensor(-torch.inf, dtype=torch.float32, device=low.device)))
     return Brackets(low, high, torch.zeros_like(low), torch.zeros_like(low))
 
 

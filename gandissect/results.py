@@ -138,7 +138,7 @@ class LayerDissection:
         return lookup({each.name: each.index for each in self.concepts}, concept, "concept")
 
     def units_for(self, concept: str, min_iou: float = MIN_IOU, top: int | None = None) -> UnitSet:
-        """Return the units that agree with a concept, whether or not it is their best one.
+        """Return the units that agree with a concept, whether or not it is their best one, or beyond chance.
 
         Args:
             concept: The concept's name.

@@ -18,7 +18,7 @@ from .batches import LabelledBatch
 from .chance import group_of, num_groups, partner_of
 from .counting import NUM_BINS, PARTNER, LayerCount
 from .matching import check_padding
-from .quantiles import Brackets
+from .quantiles import Brackets, rank_of
 from .stats import LabelCounts
 from .store import check_tensor, load_result, save_result
 from .thresholds import Target
@@ -68,10 +68,15 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.layers or not 0 < len(self.concepts) < PARTNER:
             raise ValueError(f"a dissection has layers, and 1 to {PARTNER - 1} concepts; got {len(self.concepts)}")
-        if min(self.num_samples, self.batch_size, *self.label_size) < 1 or self.top_images < 0 or self.batch_size % 2:
+        if (
+            min(self.num_samples, self.batch_size, *self.label_size, *self.image_size) < 1
+            or self.top_images < 0
+            or self.batch_size % 2
+        ):
             raise ValueError(f"counts are 1 or more, top_images 0 or more, batch_size even; got {self}")
         check_padding(self.padding)
         check_concepts(self.concepts)
+        rank_of(self.quantile, 1)
 
     @property
     def target(self) -> Target:
@@ -196,7 +201,7 @@ class Tally:
             for name, layer in tally.layers.items():
                 layer.load_state(dict(state.layers[name]))
             tally.labels.load_state({"labels": state.labels})
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise ValueError(f"{path} is not a whole tally: {error}") from error
         tally.pictures.merge(state.thumbnails)
         tally.seen, tally.seconds = state.seen, state.seconds

@@ -85,15 +85,16 @@ def guess(source: Source, target: Target, padding: Padding = "edge") -> dict[str
     step = max(1, round(math.sqrt(target.size[0] * target.size[1] / PILOT_PIXELS))) | 1
     keep = math.ceil(target.share * num_samples * target.size[0] * target.size[1] / step**2 * MOST_SPREAD) + 1
     pilots: dict[str, _Pilot] = {}
-    for number, batch in enumerate(source.activations(range(num_samples), "pilot")):
+    for batch in source.activations(range(num_samples), "pilot"):
         for name, activation in batch.activations.items():
             # Other pixels in each sample, or the border would count for more or less than it is.
-            starts = [(first, (2 * first + number) % step) for first in range(min(step, len(activation)))]
+            rows = range(min(step, len(activation)))
+            starts = [((sample := batch.samples[row] % step), 2 * sample % step) for row in rows]
             parts = [
-                upsample(activation[start[0] :: step], target.size, step, start, padding).flatten(2) for start in starts
+                upsample(activation[row::step], target.size, step, start, padding).flatten(2)
+                for row, start in zip(rows, starts, strict=True)
             ]
-            samples = [batch.samples[start[0] :: step] for start in starts]
-            pilots.setdefault(name, _Pilot(keep)).update(samples, parts)
+            pilots.setdefault(name, _Pilot(keep)).update([batch.samples[row::step] for row in rows], parts)
     return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}
 
 

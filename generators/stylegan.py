@@ -127,6 +127,11 @@ class StyleGenerator(LayeredGenerator):
         Raises:
             ValueError: If a shape does not fit.
         """
+        if ws.ndim != 3:
+            raise ValueError(
+                f"ws are [batch, {self.mapping.num_ws}, {len(self.mapping.w_avg)}], as mapping returns them; "
+                f"got {list(ws.shape)}"
+            )
         latent = self._checked(ws)
         if noise is not None:
             self._check_noise(noise, len(latent))

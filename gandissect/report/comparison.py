@@ -224,7 +224,8 @@ def _title(comparison: Comparison) -> str:
     made = comparison.provenance[0]
     best = f"Units whose best IoU with a concept of {made.segmenter} is at least {comparison.min_iou:g}"
     seeds = ", ".join(map(str, sorted({each.seed for each in comparison.provenance})))
-    return f"{_text(best, 90)}\n{made.num_samples:,} samples a model, seed {seeds}; bars are 95 % Wilson intervals"
+    made_of = f"beyond chance; {made.num_samples:,} samples a model, seed {seeds}"
+    return f"{_text(best, 90)}\n{made_of}; bars are 95 % Wilson intervals"
 
 
 def _short(name: str) -> str:

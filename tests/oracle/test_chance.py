@@ -245,7 +245,7 @@ def test_a_dead_unit_and_a_concept_never_seen_are_no_discoveries() -> None:
         assert bool(tensor.isfinite().all())
     assert estimate.high[1, 1] == 0
     assert chance.z.tolist() == [[math.inf, 0], [0, 0]]
-    assert chance.p.flatten().tolist() == pytest.approx([0, 0.5, 0.5, 0.5], abs=1e-12)
+    assert chance.p.flatten().tolist() == pytest.approx([2**-8, 0.5, 0.5, 0.5], abs=1e-12)
 
 
 def test_what_one_image_shows_is_not_called_certain() -> None:

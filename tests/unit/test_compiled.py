@@ -42,7 +42,7 @@ def test_compiled_and_plain_counts_are_the_same(
     if tied:
         activation = (activation * 2).round() / 2 * torch.tensor([1.0, 0.0, -0.0, 1e30, 1e-40])[:, None, None]
     labels = torch.randint(0, 5, (2, 3, *size), generator=rng)
-    marks = (labels[0] + labels[1] * counting._PARTNER).int()
+    marks = (labels[0] + labels[1] * counting.PARTNER).int()
     group = torch.randint(0, 3, (3,), generator=rng)
     open_ = torch.rand(5, generator=rng) > 0.2
     before = torch.get_num_threads()

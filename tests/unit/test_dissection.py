@@ -297,6 +297,8 @@ def test_labels_that_are_none_are_refused(change: Callable[[torch.Tensor], Any],
     [
         ({"num_samples": 0}, ValueError, "num_samples is a whole number, 1 or more; got 0"),
         ({"num_samples": -3}, ValueError, "num_samples"),
+        ({"num_samples": 20.0}, ValueError, "num_samples is a whole number, 1 or more; got 20.0"),
+        ({"num_samples": True}, ValueError, "num_samples is a whole number"),
         ({"batch_size": 0}, ValueError, "batch_size"),
         ({"top_images": -1}, ValueError, "top_images"),
         ({"quantile": 0.0}, ValueError, "above 0 and below 1; got 0.0"),
@@ -354,3 +356,76 @@ def test_the_planted_generator_is_found_out() -> None:
         layer.units_for("rad")
     with pytest.raises(KeyError, match="unknown layer 'layer3'"):
         dissection["layer3"]
+
+
+class Table:
+    """A generator whose one layer holds given activations, and whose image says which sample it is."""
+
+    name, fingerprint, z_dim, device, image_size = "table", "6" * 64, 1, torch.device("cpu"), (4, 4)
+
+    def __init__(self, activations: torch.Tensor) -> None:
+        self.activations = activations
+        self.layers = {"layer1": LayerInfo(*activations.shape[1:])}
+
+    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> torch.Tensor:
+        return torch.arange(start, start + num_samples)[:, None].float()
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(z), 3, 4, 4)
+
+    def head(self, z: torch.Tensor, layer: str) -> torch.Tensor:
+        return self.activations[z[:, 0].long()]
+
+    def tail(self, activation: torch.Tensor, layer: str, z: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+
+def test_a_threshold_of_zero_is_one_that_its_counts_belong_to() -> None:
+    activations = -1 - torch.rand(400, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    activations[:40] = 0.0
+    layer = _dissect(Table(activations), num_samples=400, quantile=0.1)["layer1"]
+    assert int((activations > layer.thresholds).sum()) * 16 == int(layer.unit_area) == 40 * 16
+
+
+@pytest.mark.parametrize("batch_size", [2, 6, 64])
+def test_the_batch_size_does_not_move_a_threshold(batch_size: int) -> None:
+    table = Table(torch.randn(200, 3, 4, 4, generator=torch.Generator().manual_seed(1)))
+    expected = _dissect(table, num_samples=200, batch_size=8)
+    _assert_same(_dissect(table, num_samples=200, batch_size=batch_size), expected)
+
+
+def test_luck_with_few_samples_is_no_discovery() -> None:
+    """Units that are on in whole pictures, and pictures of one label: all groups may agree by luck."""
+    for seed in range(20):
+        rng = torch.Generator().manual_seed(seed)
+        table = Table(torch.rand(6, 20, 1, 1, generator=rng))
+        labels = torch.randint(0, 3, (6,), generator=rng)
+        seen: list[torch.Tensor] = []
+
+        def label(found: torch.Tensor, seen: list[torch.Tensor] = seen, labels: torch.Tensor = labels) -> torch.Tensor:
+            start = sum(len(each) for each in seen[1:])  # the first call asks for the size of a label map
+            seen.append(found)
+            return labels[start : start + len(found)][:, None, None].expand_as(found).clone()
+
+        dissection = _dissect(table, Changed(label), num_samples=6, quantile=0.3, batch_size=6)
+        assert not any(match.beyond_chance for match in dissection["layer1"].matches)
+
+
+def test_pixels_that_are_not_finite_are_refused() -> None:
+    class Blind(Table):
+        def __call__(self, z: torch.Tensor) -> torch.Tensor:
+            return torch.where(z[:, :, None, None] == 17, torch.nan, 0.0).expand(-1, 3, 4, 4)
+
+    with pytest.raises(ValueError, match="NaN or infinite pixels, first in image 1 of a batch"):
+        _dissect(Blind(torch.zeros(20, 1, 1, 1)))
+
+
+def test_torchs_default_type_does_not_matter() -> None:
+    expected = _dissect()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = _dissect(_generator().float())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert [layer.unit_area.sum() > 0 for layer in found] == [layer.unit_area.sum() > 0 for layer in expected]
+    assert all(layer.thresholds.dtype == torch.float32 for layer in found)

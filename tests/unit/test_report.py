@@ -387,7 +387,7 @@ def test_a_huge_report_leaves_out_the_pictures_of_the_worst_units(
 
 def test_the_planted_generator_from_sampling_to_page(tmp_path: Path) -> None:
     generator = PlantedGenerator()
-    dissection = dissect(generator, PaletteSegmenter(generator.concepts), num_samples=16, progress=False)
+    dissection = dissect(generator, PaletteSegmenter(generator.concepts), num_samples=64, progress=False)
     page = _read(write_report(tmp_path, dissection, title="Planted"))
     assert page.all("h1")[0].text == "Planted"
     assert len(page.all("div", "unit")) == sum(layer.units for layer in generator.layers.values())

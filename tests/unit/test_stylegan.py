@@ -209,3 +209,10 @@ def test_wrong_shapes_say_what_is_allowed(generator: StyleGAN) -> None:
         StyleGAN(size=8, w_dim=5, mapping_depth=0)
     with pytest.raises(ValueError, match="power of two"):
         StyleGAN(size=24)
+
+
+@pytest.mark.parametrize("shape", [(2, 6), (10, 6), (6,)])
+def test_what_is_no_ws_is_not_taken_for_z(shape: tuple[int, ...]) -> None:
+    generator = StyleGAN(size=16, width=3, max_width=8, z_dim=6)
+    with pytest.raises(ValueError, match=r"ws are \[batch, .*\], as mapping returns them"):
+        generator.synthesis(torch.zeros(shape))
