@@ -95,6 +95,7 @@ class Source:
         for block, z in self._latents(samples, title):
             images, heads = self._forward(z)
             check_images(images, len(z), self.generator.image_size)
+            check_pixels(images, block)
             images = images.clamp(-1, 1)  # as they are seen
             labels = segmenter(images)
             check_labels(labels, (len(z), *size), num_concepts)
@@ -182,9 +183,17 @@ def check_images(images: Tensor, batch: int, size: tuple[int, int]) -> None:
     """
     if not isinstance(images, Tensor) or tuple(images.shape) != (batch, 3, *size) or not images.is_floating_point():
         raise ValueError(f"the generator should give float images {[batch, 3, *size]}; got {_what(images)}")
-    if not bool(torch.isfinite(images).all()):
-        row = int((~torch.isfinite(images)).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"the generator gives NaN or infinite pixels, first in image {row} of a batch")
+
+
+def check_pixels(images: Tensor, samples: range) -> None:
+    """Refuse pixels that are not finite.
+
+    Raises:
+        ValueError: Naming the first sample that has one.
+    """
+    finite = torch.isfinite(images.flatten(1)).all(1)
+    if not bool(finite.all()):
+        raise ValueError(f"the generator gave a NaN or infinite pixel in sample {samples[int((~finite).nonzero()[0])]}")
 
 
 def check_labels(labels: Tensor, shape: tuple[int, ...], num_concepts: int) -> None:

@@ -28,9 +28,6 @@ from .files import atomic_path, read_bytes, read_json, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.pt"
-"""The file of a run's folder from which it is continued."""
-
 LOG_EVERY = 50
 """Steps whose figures are averaged into one line of ``metrics.jsonl``."""
 
@@ -124,16 +121,6 @@ def train(
     return run.folder
 
 
-def check_resumable(folder: Path | str, resume: bool) -> None:
-    """Refuse a folder that holds a run, unless it is to be resumed.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if not resume and (Path(folder) / CHECKPOINT).exists():
-        raise ValueError(f"{folder} holds a run already; resume it, or give another folder")
-
-
 class _Run:
     """The folder of a run and how far it has come."""
 
@@ -150,7 +137,7 @@ class _Run:
 
     @property
     def _checkpoint(self) -> Path:
-        return self.folder / CHECKPOINT
+        return self.folder / "checkpoint.pt"
 
     @property
     def _metrics(self) -> Path:
@@ -163,7 +150,8 @@ class _Run:
                 f"{self.folder} holds a run with other settings ({_difference(found, self.settings)}); "
                 "give another folder, or the settings of that run to resume it"
             )
-        check_resumable(self.folder, resume)
+        if self._checkpoint.exists() and not resume:
+            raise ValueError(f"{self.folder} holds a run already; resume it (--resume), or give another folder")
         if self._checkpoint.exists():
             state = _load_checkpoint(self._checkpoint)
             try:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .batches import check_images, check_labels
+from .batches import check_images, check_labels, check_pixels
 from .fidelity import frechet_distance_of_moments
 from .protocols import Generator, Segmenter, check_protocols
 from .results import installed_versions
@@ -151,9 +151,7 @@ class _Batches:
             z = self.generator.sample_z(len(samples), seed, samples.start).to(self.generator.device)
             images = self.generator(z)
             check_images(images, len(samples), self.generator.image_size)
-            finite = images.isfinite().flatten(1).all(1)
-            if not bool(finite.all()):
-                raise ValueError(f"NaN or infinite pixel in sample {samples[int((~finite).nonzero()[0])]}")
+            check_pixels(images, samples)
             yield images.clamp(-1, 1)
 
     def real(self, pictures: RealPictures, indices: Sequence[int]) -> Iterator[Tensor]:

@@ -11,7 +11,6 @@ from typing import Annotated
 import tyro
 
 import segmenters
-from gandissect.runs import check_resumable
 from generators import LayeredGenerator
 from generators.training import RECIPES, train_generator
 from generators.training.networks import check
@@ -59,7 +58,6 @@ class Options:
     def run(self) -> None:
         """Train, and print the path of the generator."""
         check(self.settings)  # before pictures are decoded
-        check_resumable(self.out, self.resume)
         source, held_out = pictures(self.data, self.settings.resolution, self.hold_out)
         evaluate = None
         if self.segmenter is not None:
