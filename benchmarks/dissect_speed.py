@@ -25,7 +25,7 @@ from scenes_speed import processor
 
 import generators
 import segmenters
-from gandissect import Concept, Generator, Segmenter, counting, dissect
+from gandissect import Concept, Generator, Segmenter, dissect, dissection
 from gandissect.counting import LayerCount
 from gandissect.devices import resolve_device
 from gandissect.sampling import blocks
@@ -105,7 +105,7 @@ def stages(device: torch.device) -> Iterator[Counter[str]]:
         return call
 
     parts = {
-        "pilot": (counting, "guess"),
+        "pilot": (dissection, "guess"),
         "counting": (LayerCount, "update"),
         "top samples": (TopSamples, "update"),
         "thumbnails": (Pictures, "update"),
