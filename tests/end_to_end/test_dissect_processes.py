@@ -75,38 +75,27 @@ def test_killed_at_any_moment_it_ends_with_the_same_counts(tmp_path: Path) -> No
     assert not (out / TALLY).exists()
 
 
+def _run(*words: str) -> str:
+    """Run Python with these arguments; return what it prints."""
+    command = [sys.executable, *words]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(
-        [*launcher, *_command(128, tmp_path / "out")],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("report.html") == 1
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    assert _run(*launcher, *_command(128, tmp_path / "out")).count("report.html") == 1
     _assert_same(Dissection.load(tmp_path / "out"), _whole(128))
     assert not list((tmp_path / "out").glob("shard-*"))
 
 
 def test_shards_from_the_command_line_merge(tmp_path: Path) -> None:
     for shard in ("1/2", "2/2"):
-        command = [sys.executable, "-c", SCRIPT, *_command(128, tmp_path / shard[0], "--shard", shard)]
-        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=500, check=False)
-        assert done.stdout.strip() == str(tmp_path / shard[0] / TALLY), done.stderr
-    merge = ["merge", str(tmp_path / "2"), str(tmp_path / "1"), "--out", str(tmp_path / "out"), "--json"]
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *merge],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+        printed = _run("-c", SCRIPT, *_command(128, tmp_path / shard[0], "--shard", shard))
+        assert printed.strip() == str(tmp_path / shard[0] / TALLY)
+    _run("-c", SCRIPT, "merge", str(tmp_path / "2"), str(tmp_path / "1"), "--out", str(tmp_path / "out"), "--json")
     assert (tmp_path / "out/report.html").exists()
     _assert_same(Dissection.load(tmp_path / "out"), _whole(128))
