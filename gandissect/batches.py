@@ -37,7 +37,7 @@ class LabelledBatch:
         samples: Their indices.
         activations: Layer name to float32 ``[batch, unit, h, w]``, finite, on the generator's device.
         images: ``[batch, 3, H, W]`` in [-1, 1].
-        labels: int64 ``[batch, H, W]``, -1 where nothing is labelled.
+        labels: int64 ``[batch, channel, H, W]``, -1 where nothing is labelled.
     """
 
     samples: range
@@ -78,14 +78,14 @@ class Source:
             yield Batch(block, self._checked(self._heads(z), block))
 
     def labelled(
-        self, samples: range, segmenter: Segmenter, size: tuple[int, int], title: str
+        self, samples: range, segmenter: Segmenter, shape: tuple[int, int, int], title: str
     ) -> Iterator[LabelledBatch]:
         """Yield the samples' activations, images and labels.
 
         Args:
             samples: Which.
             segmenter: Labels the images.
-            size: Rows and columns of a label map.
+            shape: Channels, rows and columns of a label map.
             title: What the progress bar says.
 
         Raises:
@@ -97,12 +97,11 @@ class Source:
             check_images(images, len(z), self.generator.image_size)
             check_pixels(images, block)
             images = images.clamp(-1, 1)  # as they are seen
-            labels = segmenter(images)
-            check_labels(labels, (len(z), *size), num_concepts)
+            labels = checked_labels(segmenter(images), (len(z), *shape), num_concepts)
             yield LabelledBatch(block, self._checked(heads, block), images, labels.to(images.device))
 
-    def label_size(self, segmenter: Segmenter) -> tuple[int, int]:
-        """Return rows and columns of a segmenter's label map, from one sample.
+    def label_shape(self, segmenter: Segmenter) -> tuple[int, int, int]:
+        """Return channels, rows and columns of a segmenter's label map, from one sample.
 
         Raises:
             ValueError: If it gives none.
@@ -110,9 +109,10 @@ class Source:
         images = self.generator(self.generator.sample_z(1, self.seed, 0).to(self.generator.device))
         check_images(images, 1, self.generator.image_size)
         labels = segmenter(images.clamp(-1, 1))
-        if not isinstance(labels, Tensor) or labels.ndim != 3:
+        if not isinstance(labels, Tensor) or labels.ndim not in {3, 4}:
             raise ValueError(f"the segmenter should give int64 labels [batch, H, W]; got {_what(labels)}")
-        return int(labels.shape[1]), int(labels.shape[2])
+        channels, height, width = labels.shape[1:] if labels.ndim == 4 else (1, *labels.shape[1:])
+        return int(channels), int(height), int(width)
 
     def _latents(self, samples: range, title: str) -> Iterator[tuple[range, Tensor]]:
         """Yield each block's indices and latent vectors, and count them on the progress bar."""
@@ -196,23 +196,46 @@ def check_pixels(images: Tensor, samples: range) -> None:
         raise ValueError(f"the generator gave a NaN or infinite pixel in sample {samples[int((~finite).nonzero()[0])]}")
 
 
-def check_labels(labels: Tensor, shape: tuple[int, ...], num_concepts: int) -> None:
-    """Check that label maps are int64 ``[batch, H, W]``, with known concepts or -1.
+def checked_labels(labels: Tensor, shape: tuple[int, int, int, int], num_concepts: int) -> Tensor:
+    """Return label maps as int64 ``[batch, channel, H, W]``, with known concepts or -1, no pixel's concept twice.
+
+    Args:
+        labels: What a segmenter gave, ``[batch, H, W]`` or ``[batch, channel, H, W]``.
+        shape: Of the result.
+        num_concepts: Concepts.
 
     Raises:
-        ValueError: If they are not.
+        ValueError: If they are not such maps.
     """
-    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or tuple(labels.shape) != shape:
+    single = [shape[0], *shape[2:]]
+    wanted = single if shape[1] == 1 else list(shape)
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or list(labels.shape) not in (wanted, list(shape)):
         raise ValueError(
-            f"the segmenter should give int64 labels {list(shape)}, one map of always the same size for each image; "
+            f"the segmenter should give int64 labels {wanted}, one map of always the same size for each image; "
             f"got {_what(labels)}"
         )
+    if shape[1] >= max(2, num_concepts):
+        raise ValueError(
+            f"the segmenter gave {shape[1]} labels a pixel for {num_concepts} concepts, which looks like scores or "
+            "one-hot codes; a label is the index of a concept, or -1"
+        )
+    labels = labels.reshape(shape)
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < -1 or highest >= num_concepts:
         wrong = lowest if lowest < -1 else highest
         raise ValueError(
             f"the segmenter gave label {wrong}; its {num_concepts} concepts allow -1 to {num_concepts - 1}"
         )
+    return labels if shape[1] == 1 else _each_once(labels)
+
+
+def _each_once(labels: Tensor) -> Tensor:
+    """Return labels with -1 where an earlier channel says the same."""
+    kept: list[Tensor] = []
+    for label in labels.unbind(1):
+        again = [label == earlier for earlier in kept]
+        kept.append(label.masked_fill(torch.stack(again).any(0), -1) if again else label)
+    return torch.stack(kept, 1)
 
 
 def _what(value: object) -> str:

@@ -18,19 +18,28 @@ from torch import Tensor
 from .matching import gaps
 
 PARTNER_BIT = 15
-"""A mark is a label plus another one times 2 to the power of this, both counted from 0, which is none."""
+PARTNER = 1 << PARTNER_BIT
+"""A pixel's mark is its label, plus this times the label there in the partner; both counted from 0, which is none."""
 
 
-def count_bins(framed: Tensor, edges: Tensor, marks: Tensor, group: Tensor, own: Tensor, exchanged: Tensor) -> bool:
-    """Count the pixels above each unit's lowest edge, by bin, if they are on the CPU and Numba is there.
+def count_bins(
+    framed: Tensor,
+    level: Tensor,
+    scale: tuple[Tensor, Tensor],
+    marks: Tensor,
+    group: Tensor,
+    counts: tuple[Tensor, Tensor],
+) -> bool:
+    """Count the pixels above each unit's level, by bin, if they are on the CPU and Numba is there.
 
     Args:
         framed: float32 ``[batch, unit, h + 2, w + 2]``, finite; from `matching.frame`.
-        edges: float32 ``[unit, bin + 1]``, rising; a pixel is in the last bin whose lower edge it exceeds.
+        level: float32 ``[unit]``.
+        scale: float64 ``[unit]`` each, from `quantiles.bin_scale`.
         marks: int32 ``[batch, H, W]``.
         group: int64 ``[batch]``, of each sample.
-        own: int64 ``[group, unit, bin + 1, label + 1]``, to which pixels are added by their label.
-        exchanged: int64, likewise by the other label.
+        counts: Whole numbers ``[group, unit, bin + 1, label + 1]`` each, to which pixels are added: to the first
+            by their own label, to the second by the other one.
 
     Returns:
         Whether they were counted.
@@ -40,13 +49,13 @@ def count_bins(framed: Tensor, edges: Tensor, marks: Tensor, group: Tensor, own:
         return False
     units, threads = framed.shape[1], torch.get_num_threads()
     axes = [gaps(length - 2, target) for length, target in zip(framed.shape[2:], marks.shape[1:], strict=True)]
-    maps = [each.numpy() for each in (framed, edges, marks, group)]
+    maps = [each.numpy() for each in (framed, level, *scale, marks, group)]
     tables = [table.numpy() for axis in axes for table in axis]
     share = -(-units // threads)
     parts = [(first, min(first + share, units)) for first in range(0, units, share)]
 
     def run(part: tuple[int, int]) -> None:
-        kernel(*part, *maps, *tables, own.numpy(), exchanged.numpy())
+        kernel(*part, *maps, *tables, *(each.numpy() for each in counts))
 
     if len(parts) == 1:
         run(parts[0])
@@ -78,7 +87,9 @@ def _count_units(
     first: int,
     last: int,
     framed: Any,
-    edges: Any,
+    level: Any,
+    start: Any,
+    per_key: Any,
     marks: Any,
     group: Any,
     row_start: Any,
@@ -90,9 +101,9 @@ def _count_units(
 ) -> None:
     """Count the pixels of units ``first`` to ``last - 1``; cells and their corners are those of `matching`."""
     batch, _, rows, columns = framed.shape
-    num_edges, low_bits = edges.shape[1], np.int32((1 << PARTNER_BIT) - 1)
+    last_bin, low_bits, flip = own.shape[2] - 1, np.int32(PARTNER - 1), np.int32(0x7FFFFFFF)
     for unit in range(first, last):
-        rising, level = edges[unit], edges[unit, 0]
+        lowest, origin, share = level[unit], start[unit], per_key[unit]
         for sample in range(batch):
             counts, others = own[group[sample], unit], exchanged[group[sample], unit]
             grid, here = framed[sample, unit], marks[sample]
@@ -104,22 +115,20 @@ def _count_units(
                 for cell_column in range(columns - 1):
                     a, c = b, d
                     b, d = upper[cell_column + 1], lower[cell_column + 1]
-                    if not (a > level or b > level or c > level or d > level):
+                    if not (a > lowest or b > lowest or c > lowest or d > lowest):
                         continue
                     for y in range(row_start[cell_row], row_start[cell_row + 1]):
-                        start = (c - a) * down[y] + a
-                        rise = ((d - b) * down[y] + b) - start
+                        left = (c - a) * down[y] + a
+                        rise = ((d - b) * down[y] + b) - left
                         for x in range(column_start[cell_column], column_start[cell_column + 1]):
-                            value = rise * right[x] + start
-                            if not value > level:
+                            value = rise * right[x] + left
+                            if not value > lowest:
                                 continue
-                            place, end = 0, num_edges
-                            while end - place > 1:
-                                middle = (place + end) >> 1
-                                if value > rising[middle]:
-                                    place = middle
-                                else:
-                                    end = middle
+                            bits = np.float32(value + np.float32(0)).view(
+                                np.int32
+                            )  # as `quantiles.to_keys` and `bin_of` do
+                            key = bits ^ flip if bits < 0 else bits
+                            place = min(int(np.floor((key - origin) * share)) + 1, last_bin)
                             mark = here[y, x]
                             counts[place, mark & low_bits] += 1
                             others[place, mark >> PARTNER_BIT] += 1

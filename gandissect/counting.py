@@ -13,8 +13,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .compiled import PARTNER_BIT, count_bins
-from .matching import Padding, frame, pixels_above
+from .compiled import PARTNER, count_bins
+from .matching import check_padding, frame, pixels_above
+from .plan import Plan
 from .quantiles import Brackets, values_below
 from .stats import BinnedCounts, TopSamples
 from .thresholds import Target
@@ -23,9 +24,6 @@ from .types import LayerInfo
 NUM_BINS = 64
 """Of each unit's bracket."""
 
-PARTNER = 1 << PARTNER_BIT
-"""A pixel's mark is its label, plus this times the label there in the partner; both counted from 0, which is none."""
-
 
 class LayerCount:
     """The counts of one layer, on the way to thresholds.
@@ -33,28 +31,18 @@ class LayerCount:
     Args:
         info: The layer's shape.
         brackets: Where each unit's threshold is sought first.
-        num_groups: Groups of samples.
-        num_concepts: Concepts.
-        num_top: Samples to keep of each unit.
-        padding: What is beyond a map's border.
+        plan: What is dissected, and how.
     """
 
-    def __init__(
-        self,
-        info: LayerInfo,
-        brackets: Brackets,
-        num_groups: int,
-        num_concepts: int,
-        num_top: int,
-        padding: Padding = "edge",
-    ) -> None:
+    def __init__(self, info: LayerInfo, brackets: Brackets, plan: Plan) -> None:
         device = brackets.low.device
-        self.top = TopSamples(info.units, (info.height, info.width), num_top, device)
+        shape = (plan.num_groups, len(plan.concepts), info.units)
+        self.top = TopSamples(info.units, (info.height, info.width), plan.top_images, device)
         self.open = torch.ones(info.units, dtype=torch.bool, device=device)
-        self.unit_area = torch.zeros(num_groups, info.units, dtype=torch.int64, device=device)
-        self.intersection = torch.zeros(num_groups, num_concepts, info.units, dtype=torch.int64, device=device)
+        self.unit_area = torch.zeros(plan.num_groups, info.units, dtype=torch.int64, device=device)
+        self.intersection = torch.zeros(shape, dtype=torch.int64, device=device)
         self.exchanged = torch.zeros_like(self.intersection)
-        self._brackets, self._padding = brackets, padding
+        self._brackets, self._plan, self._padding = brackets, plan, check_padding(plan.padding)
         self.begin()
 
     @property
@@ -64,8 +52,11 @@ class LayerCount:
 
     def begin(self) -> None:
         """Begin to count over the present brackets."""
-        self._binned = BinnedCounts(self._brackets, NUM_BINS, len(self.unit_area), self.intersection.shape[1])
-        self._edges = self._binned.edges.where(self.open[:, None], torch.tensor(torch.inf, device=self.open.device))
+        plan = self._plan
+        self._binned = BinnedCounts(
+            self._brackets, NUM_BINS, plan.num_groups, len(plan.concepts), plan.label_channels, plan.count_type
+        )
+        self._level = self._binned.level.where(self.open, torch.tensor(torch.inf, device=self.open.device))
 
     def update(self, activation: Tensor, group: Tensor, marks: Tensor) -> None:
         """Count the pixels of a batch.
@@ -73,15 +64,16 @@ class LayerCount:
         Args:
             activation: float32 ``[batch, unit, h, w]``, finite.
             group: int64 ``[batch]``, of each sample.
-            marks: int32 ``[batch, H, W]``.
+            marks: int32 ``[batch, channel, H, W]``.
         """
         framed = frame(activation, self._padding)
         self._binned.update_extent(framed)
-        if count_bins(framed, self._edges, marks, group, self._binned.own, self._binned.exchanged):
-            return
-        for pixels in pixels_above(framed, self._edges[:, 0], marks):
-            label, other = pixels.mark & (PARTNER - 1), pixels.mark // PARTNER
-            self._binned.update(group[pixels.sample], pixels.unit, pixels.value, label - 1, other - 1)
+        for channel in marks.unbind(1):
+            if count_bins(framed, self._level, self._binned.scale, channel, group, self._binned.counts):
+                continue
+            for pixels in pixels_above(framed, self._level, channel):
+                label, other = pixels.mark & (PARTNER - 1), pixels.mark // PARTNER
+                self._binned.update(group[pixels.sample], pixels.unit, pixels.value, label - 1, other - 1)
 
     def settle(self, target: Target, final: bool = False) -> None:
         """Keep the counts of the units whose threshold is known now, and narrow the brackets of the others.

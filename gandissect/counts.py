@@ -45,7 +45,7 @@ class GroupCounts:
             groups > 0
             and all(self._fits(counts) for counts in (self.intersection, self.exchanged))
             and bool((self.unit_area.sum(0) <= num_pixels).all())
-            and 0 <= int(self.concept_area.sum()) <= num_pixels
+            and bool((self.concept_area.sum(0) <= num_pixels).all())
         )
         if not possible:
             raise ValueError(f"counts of {layer!r} contradict each other")
@@ -55,7 +55,7 @@ class GroupCounts:
         return (
             bool((counts >= 0).all())
             and bool((counts <= self.concept_area[:, :, None]).all())
-            and bool((counts.sum(1) <= self.unit_area).all())
+            and bool((counts <= self.unit_area[:, None, :]).all())
         )
 
 

@@ -21,10 +21,11 @@ from .counting import LayerCount
 from .counts import GroupCounts
 from .matching import Padding, check_padding, upsample
 from .names import unknown
+from .plan import Plan
 from .protocols import Generator, Segmenter, check_protocols
 from .quantiles import rank_of
 from .results import Dissection, LayerDissection, Provenance, installed_versions
-from .tally import Plan, Tally, marked
+from .tally import Tally, marked
 from .thresholds import guess
 from .top_images import Thumbnails, TopImages, pack_masks
 
@@ -208,7 +209,7 @@ def _plan(
     rank_of(quantile, 1)
     generator = source.generator
     with torch.inference_mode():
-        label_size = source.label_size(segmenter)
+        channels, *label_size = source.label_shape(segmenter)
     height, width = generator.image_size
     return Plan(
         generator=generator.name,
@@ -218,7 +219,8 @@ def _plan(
         segmenter_fingerprint=segmenter.fingerprint,
         concepts=tuple(segmenter.concepts),
         layers={name: generator.layers[name] for name in source.layers},
-        label_size=label_size,
+        label_size=(label_size[0], label_size[1]),
+        label_channels=channels,
         seed=source.seed,
         num_samples=num_samples,
         quantile=float(quantile),
@@ -242,7 +244,7 @@ def _count(source: Source, segmenter: Segmenter, plan: Plan, samples: range, fol
     else:
         tally = Tally(plan, guess(source, plan.target, check_padding(plan.padding)), samples)
     began, saved = time.monotonic() - tally.seconds, time.monotonic()
-    for batch in source.labelled(tally.to_come, segmenter, plan.label_size, "dissecting"):
+    for batch in source.labelled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
         tally.update(batch)
         tally.seconds = time.monotonic() - began
         if path is not None and (not tally.to_come or time.monotonic() - saved >= SAVE_SECONDS):
@@ -270,7 +272,7 @@ def _settle(tally: Tally, source: Source, segmenter: Segmenter) -> None:
             logger.debug("%d units of %r are counted again", int(layer.open.sum()), name)
             layer.begin()
         again = replace(source, layers=tuple(wanted))
-        for batch in again.labelled(tally.samples, segmenter, plan.label_size, "some units again"):
+        for batch in again.labelled(tally.samples, segmenter, plan.label_shape, "some units again"):
             group, marks = marked(batch, plan.num_samples)
             for name, layer in wanted.items():
                 layer.update(batch.activations[name], group, marks)

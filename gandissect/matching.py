@@ -15,6 +15,7 @@ Source: Bau et al. 2019, Sec. 3.1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -87,6 +88,41 @@ def upsample(
     parts = [_stretch(maps.T.reshape(height + 2, width + 2, -1), size, step, start).permute(2, 0, 1) for maps in chunks]
     stretched = torch.cat(parts) if len(parts) > 1 else parts[0]
     return stretched.reshape(batch, units, *stretched.shape[1:])
+
+
+def few_pixels(
+    activation: Float32[Tensor, "batch unit h w"],
+    first: int,
+    size: tuple[int, int],
+    step: int,
+    padding: Padding = "edge",
+) -> tuple[Float32[Tensor, "unit pixel"], Int[Tensor, " pixel"]]:
+    """Interpolate every few pixels only, in each sample others, so that no place counts for more than another.
+
+    A coarser map would not do: it misses the peaks of fine layers.
+
+    Args:
+        activation: float32 ``[batch, unit, h, w]``, finite.
+        first: Index of the first sample.
+        size: Rows and columns of an upsampled map.
+        step: From pixel to pixel, along both axes; odd.
+        padding: What is beyond a map's border.
+
+    Returns:
+        float32 ``[unit, pixel]``; int64 ``[pixel]``, where each is in ``[batch, H, W]``, flattened.
+    """
+    place = torch.arange(len(activation) * size[0] * size[1], device=activation.device).view(-1, *size)
+    values, places = [], []
+    for row in range(min(step, len(activation))):
+        start = (first + row) % step, 2 * (first + row) % step
+        values.append(upsample(activation[row::step], size, step, start, padding).transpose(0, 1).flatten(1))
+        places.append(place[row::step, start[0] :: step, start[1] :: step].flatten())
+    return torch.cat(values, 1), torch.cat(places)
+
+
+def step_for(size: tuple[int, int], num_pixels: int) -> int:
+    """Return the step at which `few_pixels` looks at about so many of each sample."""
+    return max(1, round(math.sqrt(size[0] * size[1] / num_pixels))) | 1
 
 
 def frame(activation: Float32[Tensor, "batch unit h w"], padding: Padding) -> Float32[Tensor, "batch unit h+2 w+2"]:

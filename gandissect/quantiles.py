@@ -145,6 +145,12 @@ def bin_of(brackets: Brackets, num_bins: int, unit: Tensor, key: Tensor) -> Tens
         unit: int64 ``[value]``, to which unit it belongs.
         key: int64 ``[value]``, above the unit's bracket's ``low``.
     """
-    start = brackets.low.double() + 1.5  # half a key below the second bin: no quotient is near a whole number
-    share = (key - start[unit]) * bin_width(brackets, num_bins).double().reciprocal()[unit]
+    start, per_key = bin_scale(brackets, num_bins)
+    share = (key - start[unit]) * per_key[unit]
     return share.floor_().long().add_(1).clamp_(max=num_bins)
+
+
+def bin_scale(brackets: Brackets, num_bins: int) -> tuple[Tensor, Tensor]:
+    """Return what is taken from a key and what the rest is multiplied by to give its bin less 1, float64 ``[unit]``."""
+    start = brackets.low.double() + 1.5  # half a key below the second bin: no quotient is near a whole number
+    return start, bin_width(brackets, num_bins).double().reciprocal()

@@ -42,7 +42,7 @@ MIN_IOU = 0.04
 FILE_NAME = "dissection.safetensors"
 """The file that a saved dissection's folder holds."""
 
-VERSION = 2
+VERSION = 3
 """Of the saved form."""
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .batches import check_images, check_labels, check_pixels
+from .batches import check_images, check_pixels, checked_labels
 from .fidelity import frechet_distance_of_moments
 from .protocols import Generator, Segmenter, check_protocols
 from .results import installed_versions
@@ -181,8 +181,9 @@ class _Labeller:
         with tqdm(total=num_images, desc=title, unit="img", disable=None if self.progress else True) as bar:
             for images in batches:
                 labels = self.segmenter(images)
-                check_labels(labels, (len(images), *images.shape[2:]), num_concepts)
-                areas = concept_areas(labels, num_concepts)
+                channels = labels.shape[1] if isinstance(labels, Tensor) and labels.ndim == 4 else 1
+                shape = (len(images), channels, *self.image_size)
+                areas = concept_areas(checked_labels(labels, shape, num_concepts), num_concepts)
                 for number, group in enumerate(groups):
                     group.update(areas[(number - seen) % NUM_GROUPS :: NUM_GROUPS])
                 seen += len(images)
@@ -194,7 +195,7 @@ def concept_areas(labels: Tensor, num_concepts: int) -> Tensor:
     """Return how many pixels of each image belong to each concept.
 
     Args:
-        labels: int64 ``[batch, H, W]``, -1 where nothing is labelled.
+        labels: int64 ``[batch, channel, H, W]``, -1 where nothing is labelled.
         num_concepts: Concepts; labels are below it.
 
     Returns:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from .quantiles import Brackets, bin_edges, bin_of, narrow, to_keys, values_below
+from .quantiles import Brackets, bin_edges, bin_of, bin_scale, narrow, to_keys, values_below
 
 
 class Statistic(Protocol):
@@ -58,12 +58,16 @@ class LabelCounts(_Tensors):
     Args:
         num_groups: Groups of samples.
         num_concepts: Concepts.
+        num_channels: How many concepts a pixel can belong to.
         device: Where to count.
     """
 
     _names = ("labels",)
 
-    def __init__(self, num_groups: int, num_concepts: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, num_groups: int, num_concepts: int, num_channels: int = 1, device: torch.device | str = "cpu"
+    ) -> None:
+        self.num_channels = num_channels
         self.labels = torch.zeros(num_groups, num_concepts + 1, dtype=torch.int64, device=device)
 
     def update(self, group: Tensor, labels: Tensor) -> None:
@@ -71,7 +75,7 @@ class LabelCounts(_Tensors):
 
         Args:
             group: int64 ``[sample]``.
-            labels: int64 ``[sample, H, W]``, -1 where nothing is labelled.
+            labels: int64 ``[sample, channel, H, W]``, -1 where nothing is labelled.
         """
         cell = group[:, None] * self.labels.shape[1] + labels.flatten(1) + 1
         self.labels += torch.bincount(cell.flatten(), minlength=self.labels.numel()).view_as(self.labels)
@@ -82,7 +86,7 @@ class LabelCounts(_Tensors):
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``concept_area`` ``[group, concept]`` and ``num_pixels``, int64."""
-        return {"concept_area": self.labels[:, 1:], "num_pixels": self.labels.sum()}
+        return {"concept_area": self.labels[:, 1:], "num_pixels": self.labels.sum() // self.num_channels}
 
 
 class BinnedCounts(_Tensors):
@@ -95,23 +99,40 @@ class BinnedCounts(_Tensors):
         num_bins: Bins a unit, 3 or more; with fewer nothing would narrow.
         num_groups: Groups of samples.
         num_concepts: Concepts.
+        num_channels: How many concepts a pixel can belong to; each pixel is counted once for each channel.
+        count_type: Of the counts, wide enough for all pixels of a group.
     """
 
     _names = ("own", "exchanged", "lowest", "highest")
 
-    def __init__(self, brackets: Brackets, num_bins: int, num_groups: int, num_concepts: int) -> None:
+    def __init__(
+        self,
+        brackets: Brackets,
+        num_bins: int,
+        num_groups: int,
+        num_concepts: int,
+        num_channels: int = 1,
+        count_type: torch.dtype = torch.int64,
+    ) -> None:
+        self.num_channels = num_channels
         self.brackets, self.num_bins = brackets, num_bins
+        self.scale = bin_scale(brackets, num_bins)
         units, device = len(brackets.low), brackets.low.device
         shape = (num_groups, units, num_bins + 1, num_concepts + 1)
-        self.own = torch.zeros(shape, dtype=torch.int64, device=device)
+        self.own = torch.zeros(shape, dtype=count_type, device=device)
         self.exchanged = torch.zeros_like(self.own)
         self.lowest = torch.full_like(brackets.low, 2**31)
         self.highest = torch.full_like(brackets.low, -(2**31))
 
     @property
-    def edges(self) -> Tensor:
-        """The lower edge of each bin, float32 ``[unit, bin + 1]``; a value is in the last bin whose edge it exceeds."""
-        return values_below(bin_edges(self.brackets, self.num_bins))
+    def counts(self) -> tuple[Tensor, Tensor]:
+        """The counts by the pixels' own concepts, and by those of the samples exchanged with."""
+        return self.own, self.exchanged
+
+    @property
+    def level(self) -> Tensor:
+        """What the pixels that are counted exceed, float32 ``[unit]``."""
+        return values_below(self.brackets.low)
 
     @property
     def last_edge(self) -> Tensor:
@@ -139,7 +160,7 @@ class BinnedCounts(_Tensors):
         first, last = (int(end) for end in torch.aminmax(group))
         place = bin_of(self.brackets, self.num_bins, unit, to_keys(value))
         cell = ((((group - first) * units + unit) * bins) + place) * labels + 1
-        for counts, there in ((self.own, label), (self.exchanged, other)):
+        for counts, there in zip(self.counts, (label, other), strict=True):
             part = counts[first : last + 1]
             part += torch.bincount(cell + there, minlength=part.numel()).view_as(part)
 
@@ -159,7 +180,7 @@ class BinnedCounts(_Tensors):
 
     def compute(self) -> Tensor:
         """Return int64 ``[unit, bin + 1]``: values in each bin; the last column holds what lies above all."""
-        return self.own.sum((0, 3))
+        return self.own.sum((0, 3)) // self.num_channels
 
     def narrow(self, rank: int, num_values: int) -> Brackets:
         """Return smaller brackets around the value of a descending rank, of ``num_values`` each unit has."""
@@ -176,9 +197,9 @@ class BinnedCounts(_Tensors):
             samples' labels, both ``[group, concept, unit]``; int64.
         """
         bins = bin_edges(self.brackets, self.num_bins) >= edge[:, None]
-        own, exchanged = ((counts * bins[:, :, None]).sum(2) for counts in (self.own, self.exchanged))
+        own, exchanged = ((counts * bins[:, :, None]).sum(2) for counts in self.counts)
         concepts = {"intersection": own[..., 1:].transpose(1, 2), "exchanged": exchanged[..., 1:].transpose(1, 2)}
-        return {"unit_area": own.sum(2), **concepts}
+        return {"unit_area": own.sum(2) // self.num_channels, **concepts}
 
 
 class TopSamples(_Tensors):

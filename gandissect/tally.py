@@ -15,89 +15,17 @@ import torch
 from torch import Tensor
 
 from .batches import LabelledBatch
-from .chance import group_of, num_groups, partner_of
-from .counting import NUM_BINS, PARTNER, LayerCount
-from .matching import check_padding
-from .quantiles import Brackets, rank_of
+from .chance import group_of, partner_of
+from .compiled import PARTNER
+from .counting import NUM_BINS, LayerCount
+from .plan import Plan
+from .quantiles import Brackets
 from .stats import LabelCounts
 from .store import check_tensor, load_result, save_result
-from .thresholds import Target
 from .top_images import Pictures, Thumbnails, thumbnail_size
-from .types import Concept, LayerInfo, check_concepts
 
-VERSION = 1
+VERSION = 2
 """Of the saved form."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is dissected, and how; parts of one dissection have it in common.
-
-    Args:
-        generator: The generator's name.
-        generator_fingerprint: SHA-256 of its architecture and weights.
-        image_size: Height and width of its images.
-        segmenter: The segmenter's name.
-        segmenter_fingerprint: SHA-256 of its architecture and weights.
-        concepts: What it names.
-        layers: Shapes of the layers, by name, in the generator's order.
-        label_size: Rows and columns of a label map.
-        seed: Of the latent vectors.
-        num_samples: Latent vectors, from index 0.
-        quantile: Share of all pixels on which a unit is on, at most.
-        batch_size: Samples at once, even.
-        top_images: Samples to keep of each unit.
-        padding: What is beyond a map's border.
-    """
-
-    generator: str
-    generator_fingerprint: str
-    image_size: tuple[int, int]
-    segmenter: str
-    segmenter_fingerprint: str
-    concepts: tuple[Concept, ...]
-    layers: Mapping[str, LayerInfo]
-    label_size: tuple[int, int]
-    seed: int
-    num_samples: int
-    quantile: float
-    batch_size: int
-    top_images: int
-    padding: str
-
-    def __post_init__(self) -> None:
-        if not self.layers or not 0 < len(self.concepts) < PARTNER:
-            raise ValueError(f"a dissection has layers, and 1 to {PARTNER - 1} concepts; got {len(self.concepts)}")
-        if (
-            min(self.num_samples, self.batch_size, *self.label_size, *self.image_size) < 1
-            or self.top_images < 0
-            or self.batch_size % 2
-        ):
-            raise ValueError(f"counts are 1 or more, top_images 0 or more, batch_size even; got {self}")
-        check_padding(self.padding)
-        check_concepts(self.concepts)
-        rank_of(self.quantile, 1)
-
-    @property
-    def target(self) -> Target:
-        """Which order statistic a threshold is."""
-        return Target(self.quantile, self.num_samples, self.label_size)
-
-    @property
-    def num_groups(self) -> int:
-        """Groups of samples."""
-        return num_groups(self.num_samples)
-
-    def part(self, index: int, count: int) -> range:
-        """Return the samples of one of several parts, whole batches each.
-
-        Args:
-            index: Which part, from 0.
-            count: Parts, 1 or more.
-        """
-        batches = -(-self.num_samples // self.batch_size)
-        start, stop = (batches * each // count * self.batch_size for each in (index, index + 1))
-        return range(min(start, self.num_samples), min(stop, self.num_samples))
 
 
 class Tally:
@@ -111,14 +39,9 @@ class Tally:
 
     def __init__(self, plan: Plan, brackets: Mapping[str, Brackets], samples: range) -> None:
         self.plan, self.samples, self.seen, self.seconds = plan, samples, 0, 0.0
-        self.layers = {
-            name: LayerCount(
-                info, brackets[name], plan.num_groups, len(plan.concepts), plan.top_images, check_padding(plan.padding)
-            )
-            for name, info in plan.layers.items()
-        }
+        self.layers = {name: LayerCount(info, brackets[name], plan) for name, info in plan.layers.items()}
         device = next(each.low.device for each in brackets.values())
-        self.labels = LabelCounts(plan.num_groups, len(plan.concepts), device)
+        self.labels = LabelCounts(plan.num_groups, len(plan.concepts), plan.label_channels, device)
         self.pictures = Pictures(plan.image_size)
 
     @property
@@ -228,7 +151,7 @@ class SavedTally:
             raise ValueError("layers are missing or unknown")
         for name, info in self.plan.layers.items():  # before anything is made that large
             shape = (self.plan.num_groups, info.units, NUM_BINS + 1, len(self.plan.concepts) + 1)
-            check_tensor(f"counts of {name!r}", self.layers[name]["own"], torch.int64, shape)
+            check_tensor(f"counts of {name!r}", self.layers[name]["own"], self.plan.count_type, shape)
         if self.thumbnails.size != thumbnail_size(self.plan.image_size):
             raise ValueError("thumbnails have another size")
 
@@ -245,7 +168,7 @@ def _brackets(tensors: Mapping[str, Tensor], device: torch.device | str) -> Brac
 
 
 def marked(batch: LabelledBatch, num_samples: int) -> tuple[Tensor, Tensor]:
-    """Return each sample's group, int64 ``[batch]``, and each pixel's mark, int32 ``[batch, H, W]``."""
+    """Return each sample's group, int64 ``[batch]``, and each pixel's marks, int32 ``[batch, channel, H, W]``."""
     samples = torch.arange(batch.samples.start, batch.samples.stop, device=batch.labels.device)
     labels = (batch.labels + 1).to(torch.int32)
     partners = labels[partner_of(samples, num_samples) - batch.samples.start]

@@ -6,7 +6,6 @@ The guess only saves work. A unit whose threshold proves to lie elsewhere is cou
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .batches import Source
-from .matching import Padding, upsample
+from .matching import Padding, few_pixels, step_for
 from .quantiles import Brackets, guess_brackets, rank_of
 
 PILOT_SAMPLES = (128, 1024)
@@ -81,40 +80,27 @@ def guess(source: Source, target: Target, padding: Padding = "edge") -> dict[str
     """
     least, most = PILOT_SAMPLES
     num_samples = min(target.num_samples, most, max(least, target.num_samples // PILOT_SHARE))
-    # Every third pixel, say, not a coarser map: that would miss the peaks of fine layers.
-    step = max(1, round(math.sqrt(target.size[0] * target.size[1] / PILOT_PIXELS))) | 1
-    keep = math.ceil(target.share * num_samples * target.size[0] * target.size[1] / step**2 * MOST_SPREAD) + 1
+    step, area = step_for(target.size, PILOT_PIXELS), target.size[0] * target.size[1]
+    keep = math.ceil(target.share * num_samples * area / step**2 * MOST_SPREAD) + 1
     pilots: dict[str, _Pilot] = {}
     for batch in source.activations(range(num_samples), "pilot"):
         for name, activation in batch.activations.items():
-            # Other pixels in each sample, or the border would count for more or less than it is.
-            rows = range(min(step, len(activation)))
-            starts = [((sample := batch.samples[row] % step), 2 * sample % step) for row in rows]
-            parts = [
-                upsample(activation[row::step], target.size, step, start, padding).flatten(2)
-                for row, start in zip(rows, starts, strict=True)
-            ]
-            pilots.setdefault(name, _Pilot(keep)).update([batch.samples[row::step] for row in rows], parts)
+            values, place = few_pixels(activation, batch.samples.start, target.size, step, padding)
+            pilots.setdefault(name, _Pilot(keep, num_samples)).update(values, batch.samples.start + place // area)
     return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}
 
 
 class _Pilot:
     """Each unit's largest values, and of which sample each of them is."""
 
-    def __init__(self, keep: int) -> None:
-        self.keep = keep
+    def __init__(self, keep: int, num_samples: int) -> None:
+        self.keep, self.num_samples, self.num_values = keep, num_samples, 0
         self.values, self.samples = torch.empty(0), torch.empty(0, dtype=torch.int64)
-        self.num_samples, self.num_values = 0, 0
 
-    def update(self, samples: Sequence[range], parts: Sequence[Tensor]) -> None:
-        """Take in parts, float32 ``[sample, unit, pixel]`` each."""
-        values = torch.cat([part.transpose(0, 1).flatten(1) for part in parts], 1)
-        whose = torch.cat(
-            [torch.tensor(each).repeat_interleave(part.shape[2]) for each, part in zip(samples, parts, strict=True)]
-        )
-        whose = whose.to(values.device).expand(len(values), -1)
-        self.num_samples += sum(len(each) for each in samples)
+    def update(self, values: Tensor, samples: Tensor) -> None:
+        """Take in pixels, float32 ``[unit, pixel]``, and the sample of each, int64 ``[pixel]``."""
         self.num_values += values.shape[1]
+        whose = samples.expand(len(values), -1)
         if self.values.numel():
             values, whose = torch.cat([self.values, values], 1), torch.cat([self.samples, whose], 1)
         self.values, order = values.topk(min(self.keep, values.shape[1]), dim=1)

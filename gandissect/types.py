@@ -22,20 +22,23 @@ class Concept:
         index: Its value in a label map, 0 or more.
         name: Its name, e.g. ``"tree"``.
         color: Red, green, blue, each 0-255.
+        category: What kind of thing it is, e.g. ``"object"``, ``"part"``, ``"material"``, ``"color"``.
     """
 
     index: int
     name: str
     color: tuple[int, int, int]
+    category: str = "object"
 
     def __post_init__(self) -> None:
         numbers = (self.index, *self.color)
-        if not isinstance(self.name, str) or any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
+        named = isinstance(self.name, str) and isinstance(self.category, str)
+        if not named or any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
             raise ValueError(f"a concept has a whole number, a name and a color of whole numbers; got {self}")
         if self.index < 0:
             raise ValueError(f"concept {self.name!r} has index {self.index}; an index is 0 or more")
-        if not self.name:
-            raise ValueError(f"concept {self.index} has no name")
+        if not self.name or not self.category:
+            raise ValueError(f"concept {self.index} has no name, or no category")
         if len(self.color) != 3 or not all(0 <= c <= 255 for c in self.color):
             raise ValueError(f"concept {self.name!r} has color {self.color!r}; give three numbers from 0 to 255")
 

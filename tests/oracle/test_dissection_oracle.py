@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,15 @@ class Stretched(Striped):
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         return super().__call__(nn.functional.interpolate(images, self.size, mode="bilinear"))
+
+
+class Twofold(Striped):
+    """Two concepts a pixel: stripes by brightness of red and of green, which may be the same one, or none."""
+
+    concepts = tuple(replace(each, category=kind) for each, kind in zip(CONCEPTS, ("object", "part") * 2, strict=True))
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.stack([super(Twofold, self).__call__(images[:, channel:]) for channel in (0, 1)], 1)
 
 
 def _naive(generator: Drawn, segmenter: Striped, dissection: Dissection) -> dict[str, list[dict]]:
@@ -128,6 +139,35 @@ def test_the_samples_are_cut_into_groups_of_pairs() -> None:
             assert int(layer.groups.concept_area[group, concept]) == there.sum()
             inter = (on[samples] & there[:, None]).sum((0, 2, 3))
             assert layer.groups.intersection[group, concept].tolist() == inter.tolist()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_pixel_may_belong_to_two_concepts(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setattr("gandissect.counting.count_bins", lambda *_: False)
+    generator, segmenter, num_samples = Drawn({"a": (5, 4, 4), "b": (4, 1, 2)}, (8, 8), exact=True), Twofold(), 10
+    found = dissect(generator, segmenter, num_samples=num_samples, quantile=0.2, progress=False)
+    z = generator.sample_z(num_samples)
+    labels = segmenter(generator(z)).numpy()
+    both = (labels[:, 0] == labels[:, 1]) & (labels[:, 0] >= 0)
+    assert both.any()
+    exchanged = labels[[i ^ 1 for i in range(num_samples)]]
+    for layer in found:
+        assert layer.num_pixels == num_samples * 64
+        stretched = np.stack(
+            [[bilinear(each, 8, 8) for each in maps] for maps in generator.head(z, layer.name).numpy()]
+        )
+        on = stretched > layer.thresholds.numpy()[:, None, None]
+        for unit in range(layer.info.units):
+            assert rank_is_right(stretched[:, unit].ravel().tolist(), layer.thresholds[unit].item(), "0.2")
+        assert layer.unit_area.tolist() == on.sum((0, 2, 3)).tolist()
+        for concept in range(len(CONCEPTS)):
+            there, instead = ((each == concept).any(1) for each in (labels, exchanged))
+            assert int(layer.concept_area[concept]) == there.sum()
+            assert layer.intersection[concept].tolist() == (on & there[:, None]).sum((0, 2, 3)).tolist()
+            assert layer.groups.exchanged[:, concept].sum(0).tolist() == (on & instead[:, None]).sum((0, 2, 3)).tolist()
+            union = (on | there[:, None]).sum((0, 2, 3))
+            assert layer.iou[concept].tolist() == (layer.intersection[concept].numpy() / np.maximum(union, 1)).tolist()
 
 
 def test_the_naive_bilinear_knows_its_half_pixels() -> None:

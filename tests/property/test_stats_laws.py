@@ -43,16 +43,17 @@ def _pixels(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Te
 
 
 def _feed_labels(counts: LabelCounts, start: int, stop: int) -> None:
-    counts.update(torch.arange(start, stop) // 4, LABELS[start:stop])
+    counts.update(torch.arange(start, stop) // 4, torch.stack([LABELS[start:stop], 2 - LABELS[start:stop]], 1))
 
 
 def _feed_binned(counts: BinnedCounts, start: int, stop: int) -> None:
     unit, value, label = _pixels(start, stop)
     sample = torch.arange(start, stop)[:, None, None, None].expand(-1, UNITS, 2, 2).flatten()
-    above = value > counts.edges[unit, 0]
+    above = value > counts.level[unit]
     if stop > start:
         counts.update_extent(ACTIVATION[start:stop])
-    counts.update(*(each[above] for each in (sample // 4, unit, value, label, 2 - label)))
+    for channel in (label, 2 - label):
+        counts.update(*(each[above] for each in (sample // 4, unit, value, channel, 2 - channel)))
 
 
 def _feed_areas(moments: AreaMoments, start: int, stop: int) -> None:
@@ -68,8 +69,8 @@ FALLING = ACTIVATION.transpose(0, 1).flatten(1).sort(dim=1, descending=True).val
 BRACKETS = guess_brackets(FALLING, torch.full((UNITS,), 30), torch.full((UNITS,), 3))
 CASES = {
     "AreaMoments": Case(lambda: AreaMoments(4, 4), _feed_areas),
-    "LabelCounts": Case(lambda: LabelCounts(3, 4), _feed_labels),
-    "BinnedCounts": Case(lambda: BinnedCounts(BRACKETS, 8, 3, 4), _feed_binned),
+    "LabelCounts": Case(lambda: LabelCounts(3, 4, 2), _feed_labels),
+    "BinnedCounts": Case(lambda: BinnedCounts(BRACKETS, 8, 3, 4, 2, torch.int32), _feed_binned),
     "TopSamples": Case(lambda: TopSamples(UNITS, (2, 2), 4), _feed_top),
 }
 every_statistic = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gandissect import LayerInfo, compiled, counting
+from gandissect import Concept, LayerInfo, compiled, counting
 from gandissect.counting import LayerCount
+from gandissect.plan import Plan
 from gandissect.quantiles import guess_brackets, to_keys, values_below
 
 pytest.importorskip("numba", reason="the compiled count is there with the extra 'fast' only")
@@ -23,7 +24,25 @@ def _counts(activation: torch.Tensor, marks: torch.Tensor, group: torch.Tensor, 
     falling = activation.transpose(0, 1).flatten(1).sort(dim=1, descending=True).values
     low = torch.full((units,), min(3, falling.shape[1]))
     brackets = guess_brackets(falling, low, torch.ones_like(low))
-    layer = LayerCount(LayerInfo(*activation.shape[1:]), brackets, num_groups=3, num_concepts=4, num_top=0)
+    info = LayerInfo(*activation.shape[1:])
+    plan = Plan(
+        generator="drawn",
+        generator_fingerprint="",
+        image_size=(8, 8),
+        segmenter="drawn",
+        segmenter_fingerprint="",
+        concepts=tuple(Concept(index, str(index), (0, 0, 0)) for index in range(4)),
+        layers={"only": info},
+        label_size=(int(marks.shape[2]), int(marks.shape[3])),
+        label_channels=marks.shape[1],
+        seed=0,
+        num_samples=6,
+        quantile=0.01,
+        batch_size=2,
+        top_images=0,
+        padding="edge",
+    )
+    layer = LayerCount(info, brackets, plan)
     layer.open = open_
     layer.begin()
     layer.update(activation, group, marks)
@@ -32,17 +51,21 @@ def _counts(activation: torch.Tensor, marks: torch.Tensor, group: torch.Tensor, 
 
 @settings(deadline=None, max_examples=150)
 @given(
-    SIZES, st.tuples(st.integers(1, 17), st.integers(1, 17)), st.integers(1, 4), st.integers(0, 2**32), st.booleans()
+    SIZES,
+    st.tuples(st.integers(1, 2), st.integers(1, 17), st.integers(1, 17)),
+    st.integers(1, 4),
+    st.integers(0, 2**32),
+    st.booleans(),
 )
 def test_compiled_and_plain_counts_are_the_same(
-    grid: tuple[int, int], size: tuple[int, int], threads: int, seed: int, tied: bool
+    grid: tuple[int, int], size: tuple[int, int, int], threads: int, seed: int, tied: bool
 ) -> None:
     rng = torch.Generator().manual_seed(seed)
     activation = torch.randn(3, 5, *grid, generator=rng)
     if tied:
         activation = (activation * 2).round() / 2 * torch.tensor([1.0, 0.0, -0.0, 1e30, 1e-40])[:, None, None]
     labels = torch.randint(0, 5, (2, 3, *size), generator=rng)
-    marks = (labels[0] + labels[1] * counting.PARTNER).int()
+    marks = (labels[0] + labels[1] * compiled.PARTNER).int()
     group = torch.randint(0, 3, (3,), generator=rng)
     open_ = torch.rand(5, generator=rng) > 0.2
     before = torch.get_num_threads()
@@ -62,7 +85,8 @@ def test_compiled_and_plain_counts_are_the_same(
 def test_without_numba_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "_kernel", lambda: None)
     nothing = torch.empty(0)
-    assert not compiled.count_bins(torch.zeros(1, 1, 1, 1), nothing, nothing, nothing, nothing, nothing)
+    pair = (nothing, nothing)
+    assert not compiled.count_bins(torch.zeros(1, 1, 1, 1), nothing, pair, nothing, nothing, pair)
 
 
 def test_edges_tell_apart_what_keys_do() -> None:

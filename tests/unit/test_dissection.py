@@ -279,7 +279,10 @@ BAD_LABELS = {
     "other sizes": (lambda labels: labels[:, len(labels) :], r"\[8, 15, 16\], one map of always.*\[8, 8, 16\]"),
     "another batch": (lambda labels: labels[len(labels) // 2 :], r"got torch.int64 \[4, 16, 16\]"),
     "floats": (lambda labels: labels.float(), r"got torch.float32"),
-    "one-hot": (lambda labels: labels[:, None].expand(-1, 3, -1, -1), r"got torch.int64 \[1, 3, 16, 16\]"),
+    "one-hot": (
+        lambda labels: labels[:, None].expand(-1, 3, -1, -1),
+        "gave 3 labels a pixel for 3 concepts, .* one-hot",
+    ),
     "a tuple": (lambda labels: (labels,), "got tuple"),
     "too high": (lambda labels: labels + 3, "gave label 5; its 3 concepts allow -1 to 2"),
     "too low": (lambda labels: labels - 2, "gave label -3"),

@@ -105,7 +105,7 @@ def test_bins_cover_the_bracket_with_one_key_first() -> None:
 
 def test_label_counts_count() -> None:
     counts = LabelCounts(num_groups=2, num_concepts=2)
-    counts.update(torch.tensor([1, 0]), torch.tensor([[[-1, 0], [1, 1]], [[0, 0], [0, -1]]]))
+    counts.update(torch.tensor([1, 0]), torch.tensor([[[[-1, 0], [1, 1]]], [[[0, 0], [0, -1]]]]))
     found = counts.compute()
     assert found["concept_area"].tolist() == [[3, 0], [1, 2]]
     assert int(found["num_pixels"]) == 8

@@ -81,7 +81,7 @@ def test_truncated_and_mutated_files_are_refused(dissection: Dissection, tmp_pat
 
 
 def _tamper(path: Path, change) -> None:
-    tensors, header = load_tensors(path, "gandissect.Dissection", 2)
+    tensors, header = load_tensors(path, "gandissect.Dissection", 3)
     change(tensors, header["value"])
     save_tensors(path, tensors, header)
 
@@ -195,7 +195,7 @@ def test_concepts_that_cannot_be_looked_up_are_refused(
     dissection: Dissection, tmp_path: Path, change: Callable[[list[dict[str, object]]], None], message: str
 ) -> None:
     path = dissection.save(tmp_path)
-    tensors, header = load_tensors(path, "gandissect.Dissection", 2)
+    tensors, header = load_tensors(path, "gandissect.Dissection", 3)
     for concepts in (header["value"]["concepts"], *(layer["concepts"] for layer in header["value"]["layers"])):
         change(concepts)
     save_tensors(path, tensors, header)
@@ -206,7 +206,7 @@ def test_concepts_that_cannot_be_looked_up_are_refused(
 @pytest.mark.parametrize("entry", [("quantile", 2.0), ("duration", -1.0), ("num_samples", 0)])
 def test_a_provenance_out_of_range_is_refused(dissection: Dissection, tmp_path: Path, entry: tuple[str, float]) -> None:
     path = dissection.save(tmp_path)
-    tensors, header = load_tensors(path, "gandissect.Dissection", 2)
+    tensors, header = load_tensors(path, "gandissect.Dissection", 3)
     header["value"]["provenance"][entry[0]] = entry[1]
     save_tensors(path, tensors, header)
     with pytest.raises(ValueError, match=r"dissection\.safetensors.*out of range"):

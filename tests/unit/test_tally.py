@@ -157,7 +157,7 @@ def test_damaged_counts_are_refused(tmp_path: Path) -> None:
     ]
     for change in changes:
         path.write_bytes(good)
-        tensors, header = load_tensors(path, "gandissect.SavedTally", 1)
+        tensors, header = load_tensors(path, "gandissect.SavedTally", 2)
         change(tensors, header["value"])
         save_tensors(path, tensors, header)
         with pytest.raises(ValueError, match=r"tally\.safetensors"):
