@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from .compiled import PARTNER, count_bins
-from .matching import check_padding, frame, pixels_above
+from .matching import check_padding, few_pixels, frame, pixels_above, step_for
 from .plan import Plan
 from .quantiles import Brackets, values_below
-from .stats import BinnedCounts, TopSamples
-from .thresholds import Target
+from .stats import BinnedCounts, LevelCounts, TopSamples
+from .thresholds import CURVE_PIXELS, Target
 from .types import LayerInfo
 
 NUM_BINS = 64
@@ -32,12 +32,15 @@ class LayerCount:
         info: The layer's shape.
         brackets: Where each unit's threshold is sought first.
         plan: What is dissected, and how.
+        levels: float32 ``[unit, level]``, above which pixels are counted for curves; None for no curves.
     """
 
-    def __init__(self, info: LayerInfo, brackets: Brackets, plan: Plan) -> None:
+    def __init__(self, info: LayerInfo, brackets: Brackets, plan: Plan, levels: Tensor | None = None) -> None:
         device = brackets.low.device
         shape = (plan.num_groups, len(plan.concepts), info.units)
         self.top = TopSamples(info.units, (info.height, info.width), plan.top_images, device)
+        curve = None if levels is None else LevelCounts(levels, len(plan.concepts), plan.label_channels)
+        self.curve = curve
         self.open = torch.ones(info.units, dtype=torch.bool, device=device)
         self.unit_area = torch.zeros(plan.num_groups, info.units, dtype=torch.int64, device=device)
         self.intersection = torch.zeros(shape, dtype=torch.int64, device=device)
@@ -75,6 +78,24 @@ class LayerCount:
                 label, other = pixels.mark & (PARTNER - 1), pixels.mark // PARTNER
                 self._binned.update(group[pixels.sample], pixels.unit, pixels.value, label - 1, other - 1)
 
+    def look(self, samples: range, activation: Tensor, group: Tensor, marks: Tensor) -> None:
+        """Take in what does not depend on thresholds: the best samples, and curves.
+
+        Args:
+            samples: Indices of the batch's samples.
+            activation: float32 ``[batch, unit, h, w]``, finite.
+            group: int64 ``[batch]``, of each sample.
+            marks: int32 ``[batch, channel, H, W]``.
+        """
+        self.top.update(samples, activation)
+        if self.curve is None:
+            return
+        size = (marks.shape[2], marks.shape[3])
+        values, place = few_pixels(activation, samples.start, size, step_for(size, CURVE_PIXELS), self._padding)
+        mark = marks.transpose(0, 1).flatten(1)[:, place]
+        half = group[place // (size[0] * size[1])] % 2
+        self.curve.update(half, values, (mark & (PARTNER - 1)) - 1, mark // PARTNER - 1)
+
     def settle(self, target: Target, final: bool = False) -> None:
         """Keep the counts of the units whose threshold is known now, and narrow the brackets of the others.
 
@@ -101,11 +122,14 @@ class LayerCount:
         """
         self._binned.merge(other._binned)
         self.top.merge(other.top)
+        if self.curve is not None and other.curve is not None:
+            self.curve.merge(other.curve)
 
     def state(self) -> dict[str, Tensor]:
         """Return the brackets and all that was counted over them."""
         brackets = {"low": self._brackets.low.clone(), "high": self._brackets.high.clone()}
-        return brackets | self._binned.state() | self.top.state()
+        curve = {} if self.curve is None else self.curve.state()
+        return brackets | self._binned.state() | self.top.state() | curve
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Replace what was counted over the brackets.
@@ -115,3 +139,5 @@ class LayerCount:
         """
         self._binned.load_state(dict(state))
         self.top.load_state(dict(state))
+        if self.curve is not None:
+            self.curve.load_state(dict(state))

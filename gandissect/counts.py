@@ -78,3 +78,39 @@ def intersection_over_union(
     """
     union = unit_area[None, :] + concept_area[:, None] - intersection
     return intersection.double() / union.clamp(min=1).double()
+
+
+def information_quality_ratio(
+    intersection: Int64[Tensor, "*table"],
+    unit_area: Int64[Tensor, "*#table"],
+    concept_area: Int64[Tensor, "*#table"],
+    num_pixels: Int64[Tensor, "*#table"],
+) -> Float64[Tensor, "*table"]:
+    """Return I(U; C) / H(U, C), where U says whether the unit is on at a pixel, and C whether the concept is there.
+
+    It is 1 where each tells the other, 0 where neither tells anything, and 0 where both are the same everywhere.
+
+    Args:
+        intersection: int64, pixels where the unit is on and the concept is there.
+        unit_area: int64, pixels where the unit is on; as all below, of a shape that broadcasts.
+        concept_area: int64, pixels where the concept is.
+        num_pixels: int64, all pixels.
+
+    Returns:
+        float64, 0 to 1.
+
+    Source: Bau et al. 2019, Sec. 3.1.
+    """
+    neither = num_pixels - unit_area - concept_area + intersection
+    cells = (intersection, unit_area - intersection, concept_area - intersection, neither)
+    total = num_pixels.clamp(min=1).double()
+    joint = sum((_entropy_term(cell, total) for cell in cells), torch.zeros_like(total))
+    unit = _entropy_term(unit_area, total) + _entropy_term(num_pixels - unit_area, total)
+    concept = _entropy_term(concept_area, total) + _entropy_term(num_pixels - concept_area, total)
+    return torch.where(joint > 0, (unit + concept - joint) / joint.clamp(min=1e-300), 0.0).clamp(0, 1)
+
+
+def _entropy_term(count: Tensor, total: Tensor) -> Tensor:
+    """Return ``-p log p`` of a share."""
+    term: Tensor = torch.special.entr(count / total)
+    return term

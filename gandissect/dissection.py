@@ -19,14 +19,16 @@ from torch import Tensor
 from .batches import Source
 from .counting import LayerCount
 from .counts import GroupCounts
+from .curves import UnitCurves
 from .matching import Padding, check_padding, upsample
 from .names import unknown
 from .plan import Plan
 from .protocols import Generator, Segmenter, check_protocols
 from .quantiles import rank_of
 from .results import Dissection, LayerDissection, Provenance, installed_versions
+from .stats import LevelCounts
 from .tally import Tally, marked
-from .thresholds import guess
+from .thresholds import guess, guess_levels
 from .top_images import Thumbnails, TopImages, pack_masks
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ def dissect(
     batch_size: int = 32,
     top_images: int = 5,
     padding: Padding = "edge",
+    curves: bool = False,
     folder: Path | str | None = None,
     progress: bool = True,
 ) -> Dissection:
@@ -78,6 +81,8 @@ def dissect(
         top_images: Images to keep for each unit, 0 or more.
         padding: What is beyond the border of a layer's grid: the value at its edge, or ``"zeros"``, which is the
             convention of davidbau/dissect.
+        curves: Count at many thresholds too, from every few pixels: `LayerDissection.curves`, and the thresholds
+            that tell most of a concept.
         folder: Where to keep what has been counted, once a minute, as ``tally.safetensors``; if it is there already,
             of the same dissection, it is taken up.
         progress: Show progress bars.
@@ -95,7 +100,7 @@ def dissect(
     """
     num_samples, top_images = _whole("num_samples", num_samples, 1), _whole("top_images", top_images, 0)
     source = _source(generator, segmenter, layers, seed, batch_size, progress=progress)
-    plan = _plan(source, segmenter, num_samples, quantile, top_images, padding)
+    plan = _plan(source, segmenter, num_samples, quantile, top_images, padding, curves=curves)
     with torch.inference_mode():
         tally = _count(source, segmenter, plan, range(num_samples), folder)
         _settle(tally, source, segmenter)
@@ -115,6 +120,7 @@ def dissect_shard(
     batch_size: int = 32,
     top_images: int = 5,
     padding: Padding = "edge",
+    curves: bool = False,
     progress: bool = True,
 ) -> Path:
     """Count one part of the samples of a dissection, for `merge_shards`.
@@ -131,6 +137,7 @@ def dissect_shard(
         batch_size: As for `dissect`.
         top_images: As for `dissect`.
         padding: As for `dissect`.
+        curves: As for `dissect`.
         progress: Show progress bars.
 
     Returns:
@@ -146,7 +153,7 @@ def dissect_shard(
         raise ValueError(f"a shard is 1/4, 2/4 and so on; got {index}/{count}")
     num_samples, top_images = _whole("num_samples", num_samples, 1), _whole("top_images", top_images, 0)
     source = _source(generator, segmenter, layers, seed, batch_size, progress=progress)
-    plan = _plan(source, segmenter, num_samples, quantile, top_images, padding)
+    plan = _plan(source, segmenter, num_samples, quantile, top_images, padding, curves=curves)
     with torch.inference_mode():
         _count(source, segmenter, plan, plan.part(index - 1, count), folder)
     return Path(folder) / TALLY
@@ -203,7 +210,14 @@ def _source(
 
 
 def _plan(
-    source: Source, segmenter: Segmenter, num_samples: int, quantile: float, top_images: int, padding: str
+    source: Source,
+    segmenter: Segmenter,
+    num_samples: int,
+    quantile: float,
+    top_images: int,
+    padding: str,
+    *,
+    curves: bool,
 ) -> Plan:
     """Return what is dissected, checked."""
     rank_of(quantile, 1)
@@ -227,6 +241,7 @@ def _plan(
         batch_size=source.batch_size,
         top_images=top_images,
         padding=check_padding(padding),
+        curves=bool(curves),
     )
 
 
@@ -242,7 +257,9 @@ def _count(source: Source, segmenter: Segmenter, plan: Plan, samples: range, fol
             raise ValueError(f"{path}: {error}; remove it, or name another folder") from error
         logger.info("going on at sample %d of %s", tally.samples.start + tally.seen, path)
     else:
-        tally = Tally(plan, guess(source, plan.target, check_padding(plan.padding)), samples)
+        padding = check_padding(plan.padding)
+        levels = guess_levels(source, plan.label_size, padding) if plan.curves else {}
+        tally = Tally(plan, guess(source, plan.target, padding), samples, levels)
     began, saved = time.monotonic() - tally.seconds, time.monotonic()
     for batch in source.labelled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
         tally.update(batch)
@@ -354,7 +371,13 @@ def _layer_result(
         groups=counts,
         num_pixels=int(labels["num_pixels"]),
         top=TopImages(_kept(top["samples"]), _kept(top["peaks"]), size, torch.cat(packed).clone()),
+        curves=None if layer.curve is None else _curves(layer.curve),
     )
+
+
+def _curves(counts: LevelCounts) -> UnitCurves:
+    """Return a layer's curves, on CPU."""
+    return UnitCurves(_kept(counts.levels), **{name: _kept(each) for name, each in counts.compute().items()})
 
 
 def _kept(tensor: Tensor) -> Tensor:

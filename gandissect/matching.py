@@ -103,7 +103,7 @@ def few_pixels(
 
     Args:
         activation: float32 ``[batch, unit, h, w]``, finite.
-        first: Index of the first sample.
+        first: Index of the first sample, which says where to begin.
         size: Rows and columns of an upsampled map.
         step: From pixel to pixel, along both axes; odd.
         padding: What is beyond a map's border.
@@ -114,7 +114,7 @@ def few_pixels(
     place = torch.arange(len(activation) * size[0] * size[1], device=activation.device).view(-1, *size)
     values, places = [], []
     for row in range(min(step, len(activation))):
-        start = (first + row) % step, 2 * (first + row) % step
+        start = (first + row) % step, (2 * row + first // step) % step
         values.append(upsample(activation[row::step], size, step, start, padding).transpose(0, 1).flatten(1))
         places.append(place[row::step, start[0] :: step, start[1] :: step].flatten())
     return torch.cat(values, 1), torch.cat(places)

@@ -35,6 +35,7 @@ class Plan:
         batch_size: Samples at once, even.
         top_images: Samples to keep of each unit.
         padding: What is beyond a map's border.
+        curves: Count pixels above many levels too.
     """
 
     generator: str
@@ -52,6 +53,7 @@ class Plan:
     batch_size: int
     top_images: int
     padding: str
+    curves: bool
 
     def __post_init__(self) -> None:
         if not self.layers or not 0 < len(self.concepts) < PARTNER:

@@ -31,6 +31,7 @@ from .chance import (
     jackknife_iou,
 )
 from .counts import GroupCounts, intersection_over_union
+from .curves import QualityMatch, UnitCurves
 from .names import lookup
 from .store import check_tensor, load_result, save_result
 from .top_images import Thumbnails, TopImages
@@ -87,6 +88,7 @@ class LayerDissection:
         groups: The counts, in groups of samples.
         num_pixels: All pixels of all samples, unlabelled ones included.
         top: The images that activate each unit most.
+        curves: The IoU at many thresholds; None if it was not asked for.
         intersection: int64 ``[concept, unit]``, pixels where the unit is on and the concept is there.
         unit_area: int64 ``[unit]``, pixels where the unit is on.
         concept_area: int64 ``[concept]``, pixels where the concept is.
@@ -103,6 +105,7 @@ class LayerDissection:
     groups: GroupCounts
     num_pixels: int
     top: TopImages
+    curves: UnitCurves | None = None
     intersection: Tensor = field(init=False, repr=False)
     unit_area: Tensor = field(init=False, repr=False)
     concept_area: Tensor = field(init=False, repr=False)
@@ -118,6 +121,8 @@ class LayerDissection:
             raise ValueError(f"thresholds of {self.name!r} are not all finite")
         check_tensor(f"top samples of {self.name!r}", self.top.samples, torch.int64, (units, None))
         counts.check(self.name, len(self.concepts), units, self.num_pixels)
+        if self.curves is not None and self.curves.iou.shape[:2] != (len(self.concepts), units):
+            raise ValueError(f"curves of {self.name!r} are of other concepts or units")
         sums = {name: getattr(counts, name).sum(0) for name in ("intersection", "unit_area", "concept_area")}
         enough, areas = len(counts.unit_area) >= 2, (counts.unit_area, counts.concept_area)
         found = sums | {
@@ -128,6 +133,17 @@ class LayerDissection:
         for name, value in found.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "matches", tuple(_best_matches(self)))
+
+    @property
+    def quality_matches(self) -> tuple[QualityMatch, ...]:
+        """The concept that each unit tells most of, at the threshold that tells most of it, in the order of the units.
+
+        Raises:
+            ValueError: If the layer was dissected without curves.
+        """
+        if self.curves is None:
+            raise ValueError(f"{self.name!r} was dissected without curves; dissect it with curves=True")
+        return self.curves.matches(self.name, tuple(concept.name for concept in self.concepts))
 
     def concept_index(self, concept: str) -> int:
         """Return the row of a concept.
@@ -301,9 +317,10 @@ class Dissection:
     def records(self) -> list[dict[str, Any]]:
         """Return one plain dictionary a unit, layer by layer, ready for JSON or a table.
 
-        Keys: ``layer unit concept iou threshold null_iou iou_low iou_high beyond_chance unit_area peak top_samples``.
+        Keys: ``layer unit concept category iou threshold null_iou iou_low iou_high beyond_chance unit_area peak
+        top_samples``, and with curves ``iqr_concept iqr iqr_threshold iqr_share iqr_iou iqr_null_iou``.
         """
-        return [_record(layer, match) for layer in self.layers for match in layer.matches]
+        return [record for layer in self.layers for record in _records(layer)]
 
     def save(self, folder: Path | str) -> Path:
         """Write everything as ``dissection.safetensors`` in a folder, and return that path."""
@@ -326,6 +343,17 @@ class Dissection:
         return load_result(path / FILE_NAME if path.is_dir() else path, Dissection, VERSION)
 
 
+def _records(layer: LayerDissection) -> Iterator[dict[str, Any]]:
+    """Yield the units of a layer as plain values."""
+    plain = [_record(layer, match) for match in layer.matches]
+    if layer.curves is None:
+        yield from plain
+        return
+    for record, match in zip(plain, layer.quality_matches, strict=True):
+        of_quality = {name: getattr(match, name) for name in ("concept", "threshold", "share", "iou", "null_iou")}
+        yield record | {"iqr": match.iqr} | {f"iqr_{name}": value for name, value in of_quality.items()}
+
+
 def _record(layer: LayerDissection, match: UnitMatch) -> dict[str, Any]:
     """Return one unit as plain values."""
     low, high = match.iou_ci or (None, None)
@@ -333,6 +361,7 @@ def _record(layer: LayerDissection, match: UnitMatch) -> dict[str, Any]:
         "layer": match.layer,
         "unit": match.unit,
         "concept": match.concept,
+        "category": None if match.concept is None else layer.concepts[layer.concept_index(match.concept)].category,
         "iou": match.iou,
         "threshold": match.threshold,
         "null_iou": match.null_iou,

@@ -202,6 +202,68 @@ class BinnedCounts(_Tensors):
         return {"unit_area": own.sum(2) // self.num_channels, **concepts}
 
 
+class LevelCounts(_Tensors):
+    """How many pixels of each unit lie between each two of its levels, by half of the samples and concept.
+
+    Args:
+        levels: float32 ``[unit, level]``, rising.
+        num_concepts: Concepts.
+        num_channels: How many concepts a pixel can belong to; each pixel is counted once for each channel.
+    """
+
+    _names = ("levels", "level_own", "level_exchanged")
+
+    def __init__(self, levels: Tensor, num_concepts: int, num_channels: int = 1) -> None:
+        units, num_levels = levels.shape
+        self.num_channels, self.levels = num_channels, levels.contiguous()
+        shape = (2, units, num_levels + 1, num_concepts + 1)
+        self.level_own = torch.zeros(shape, dtype=torch.int64, device=levels.device)
+        self.level_exchanged = torch.zeros_like(self.level_own)
+
+    def update(self, half: Tensor, values: Tensor, labels: Tensor, others: Tensor) -> None:
+        """Count pixels.
+
+        Args:
+            half: int64 ``[pixel]``, 0 or 1.
+            values: float32 ``[unit, pixel]``.
+            labels: int64 ``[channel, pixel]``, -1 for none.
+            others: int64 ``[channel, pixel]``, those of the samples that label maps are exchanged with.
+        """
+        _, units, steps, concepts = self.level_own.shape
+        unit = torch.arange(units, device=values.device)[:, None]
+        cell = ((half * units + unit) * steps + torch.searchsorted(self.levels, values)) * concepts + 1
+        for counts, maps in ((self.level_own, labels), (self.level_exchanged, others)):
+            for label in maps.unbind():
+                counts += torch.bincount((cell + label).flatten(), minlength=counts.numel()).view_as(counts)
+
+    def merge(self, other: LevelCounts) -> None:
+        """Add another one's counts.
+
+        Raises:
+            ValueError: If it looks at other levels.
+        """
+        if not torch.equal(self.levels, other.levels.to(self.levels.device)):
+            raise ValueError("counts over different levels cannot be merged")
+        self.level_own = self.level_own + _same(self.level_own, other.level_own)
+        self.level_exchanged = self.level_exchanged + _same(self.level_exchanged, other.level_exchanged)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return int64 counts of the pixels above each level.
+
+        ``intersection`` and ``exchanged`` ``[half, concept, unit, level]``, ``unit_area`` ``[half, unit, level]``,
+        ``concept_area`` ``[half, concept]``, ``num_pixels`` ``[half]``.
+        """
+        own, exchanged = (counts.flip(2).cumsum(2).flip(2) for counts in (self.level_own, self.level_exchanged))
+        everywhere = own[:, 0, 0]  # of any unit, above nothing
+        return {
+            "intersection": own[:, :, 1:, 1:].permute(0, 3, 1, 2),
+            "exchanged": exchanged[:, :, 1:, 1:].permute(0, 3, 1, 2),
+            "unit_area": own[:, :, 1:].sum(3) // self.num_channels,
+            "concept_area": everywhere[:, 1:],
+            "num_pixels": everywhere.sum(1) // self.num_channels,
+        }
+
+
 class TopSamples(_Tensors):
     """The samples in which each unit's activation is highest, with the unit's map there.
 

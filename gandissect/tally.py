@@ -22,6 +22,7 @@ from .plan import Plan
 from .quantiles import Brackets
 from .stats import LabelCounts
 from .store import check_tensor, load_result, save_result
+from .thresholds import LEVEL_SHARES
 from .top_images import Pictures, Thumbnails, thumbnail_size
 
 VERSION = 2
@@ -35,11 +36,16 @@ class Tally:
         plan: What is dissected.
         brackets: Where each unit's threshold is sought, by layer.
         samples: Those to see.
+        levels: Above which pixels are counted for curves, by layer; none if there are to be no curves.
     """
 
-    def __init__(self, plan: Plan, brackets: Mapping[str, Brackets], samples: range) -> None:
+    def __init__(
+        self, plan: Plan, brackets: Mapping[str, Brackets], samples: range, levels: Mapping[str, Tensor]
+    ) -> None:
         self.plan, self.samples, self.seen, self.seconds = plan, samples, 0, 0.0
-        self.layers = {name: LayerCount(info, brackets[name], plan) for name, info in plan.layers.items()}
+        self.layers = {
+            name: LayerCount(info, brackets[name], plan, levels.get(name)) for name, info in plan.layers.items()
+        }
         device = next(each.low.device for each in brackets.values())
         self.labels = LabelCounts(plan.num_groups, len(plan.concepts), plan.label_channels, device)
         self.pictures = Pictures(plan.image_size)
@@ -59,7 +65,7 @@ class Tally:
         group, marks = marked(batch, self.plan.num_samples)
         for name, layer in self.layers.items():
             layer.update(batch.activations[name], group, marks)
-            layer.top.update(batch.samples, batch.activations[name])
+            layer.look(batch.samples, batch.activations[name], group, marks)
         self.labels.update(group, batch.labels)
         self.pictures.update(batch.samples, batch.images, [layer.top for layer in self.layers.values()])
         self.seen += len(batch.samples)
@@ -120,7 +126,8 @@ class Tally:
         state = load_result(path, SavedTally, VERSION)
         try:
             brackets = {name: _brackets(tensors, device) for name, tensors in state.layers.items()}
-            tally = Tally(state.plan, brackets, range(*state.part))
+            named = {name: tensors["levels"].to(device) for name, tensors in state.layers.items() if state.plan.curves}
+            tally = Tally(state.plan, brackets, range(*state.part), named)
             for name, layer in tally.layers.items():
                 layer.load_state(dict(state.layers[name]))
             tally.labels.load_state({"labels": state.labels})
@@ -152,6 +159,9 @@ class SavedTally:
         for name, info in self.plan.layers.items():  # before anything is made that large
             shape = (self.plan.num_groups, info.units, NUM_BINS + 1, len(self.plan.concepts) + 1)
             check_tensor(f"counts of {name!r}", self.layers[name]["own"], self.plan.count_type, shape)
+            if self.plan.curves:
+                levels = (info.units, len(LEVEL_SHARES))
+                check_tensor(f"levels of {name!r}", self.layers[name]["levels"], torch.float32, levels)
         if self.thumbnails.size != thumbnail_size(self.plan.image_size):
             raise ValueError("thumbnails have another size")
 

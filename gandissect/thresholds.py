@@ -24,6 +24,15 @@ PILOT_SHARE = 16
 PILOT_PIXELS = 128
 """About so many pixels of each."""
 
+CURVE_PIXELS = 128
+"""About so many pixels of each sample make the curves over thresholds."""
+
+LEVEL_SAMPLES = 64
+"""So many samples set the levels of these curves."""
+
+LEVEL_SHARES = tuple(1 / (1 + math.exp(logit)) for logit in (-2.2 + 0.3 * step for step in range(33)))
+"""Shares of pixels above the levels, falling from 90 % to 0.06 %; each is at most 1.35 times the next."""
+
 SAFETY = 4.0
 """The bracket reaches so many standard errors of the guess down, in the logarithm of the rank, and twice as many up."""
 
@@ -88,6 +97,29 @@ def guess(source: Source, target: Target, padding: Padding = "edge") -> dict[str
             values, place = few_pixels(activation, batch.samples.start, target.size, step, padding)
             pilots.setdefault(name, _Pilot(keep, num_samples)).update(values, batch.samples.start + place // area)
     return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}
+
+
+def guess_levels(source: Source, size: tuple[int, int], padding: Padding = "edge") -> dict[str, Tensor]:
+    """Return values that shares of each unit's exceed, about `LEVEL_SHARES`, float32 ``[unit, level]``, by layer.
+
+    Args:
+        source: Where samples come from.
+        size: Rows and columns of an upsampled map.
+        padding: What is beyond a map's border.
+    """
+    seen: dict[str, list[Tensor]] = {}
+    for batch in source.activations(range(LEVEL_SAMPLES), "levels"):
+        for name, activation in batch.activations.items():
+            values, _ = few_pixels(activation, batch.samples.start, size, step_for(size, CURVE_PIXELS), padding)
+            seen.setdefault(name, []).append(values)
+    return {name: _at_shares(torch.cat(values, 1)) for name, values in seen.items()}
+
+
+def _at_shares(values: Tensor) -> Tensor:
+    """Return the values that shares of each unit's exceed, float32 ``[unit, level]``, rising."""
+    falling = values.sort(dim=1, descending=True).values
+    ranks = [min(math.floor(share * values.shape[1]), values.shape[1] - 1) for share in LEVEL_SHARES]
+    return falling[:, ranks].contiguous()
 
 
 class _Pilot:

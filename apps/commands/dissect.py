@@ -34,6 +34,7 @@ class Options:
         seed: Seed of the pictures.
         quantile: Share of all pixels on which a unit counts as on, at most.
         padding: What is beyond the border of a layer's grid: edge (the value there) or zeros.
+        curves: Count at many thresholds too: the IoU as a curve, and the threshold that tells most of a concept.
         min_iou: The IoU from which a unit counts as matching a concept.
         shard: Count one part of the samples only, such as 2/4, for gandissect merge; each into a folder of its own.
         device: auto, cpu, cuda or mps.
@@ -48,6 +49,7 @@ class Options:
     seed: int = 0
     quantile: float = 0.01
     padding: Padding = "edge"
+    curves: bool = False
     min_iou: float = 0.04
     shard: str | None = None
     device: str = "auto"
@@ -68,6 +70,7 @@ class Options:
             "seed": self.seed,
             "quantile": self.quantile,
             "padding": self.padding,
+            "curves": self.curves,
         }
         if shard is not None:
             print(dissect_shard(*networks, self.out, shard, **wanted))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gandissect.quantiles import guess_brackets
-from gandissect.stats import AreaMoments, BinnedCounts, LabelCounts, Statistic, TopSamples
+from gandissect.stats import AreaMoments, BinnedCounts, LabelCounts, LevelCounts, Statistic, TopSamples
 
 UNITS, SAMPLES = 3, 12
 
@@ -67,10 +67,21 @@ def _feed_top(top: TopSamples, start: int, stop: int) -> None:
 
 FALLING = ACTIVATION.transpose(0, 1).flatten(1).sort(dim=1, descending=True).values
 BRACKETS = guess_brackets(FALLING, torch.full((UNITS,), 30), torch.full((UNITS,), 3))
+
+
+def _feed_levels(counts: LevelCounts, start: int, stop: int) -> None:
+    values = ACTIVATION[start:stop].transpose(0, 1).flatten(1)
+    labels = LABELS[start:stop].flatten()
+    half = torch.arange(start, stop).repeat_interleave(4) % 2
+    counts.update(half, values, torch.stack([labels, 2 - labels]), torch.stack([2 - labels, labels]))
+
+
+LEVELS = FALLING[:, [30, 20, 20, 3]].contiguous()
 CASES = {
     "AreaMoments": Case(lambda: AreaMoments(4, 4), _feed_areas),
     "LabelCounts": Case(lambda: LabelCounts(3, 4, 2), _feed_labels),
     "BinnedCounts": Case(lambda: BinnedCounts(BRACKETS, 8, 3, 4, 2, torch.int32), _feed_binned),
+    "LevelCounts": Case(lambda: LevelCounts(LEVELS, 4, 2), _feed_levels),
     "TopSamples": Case(lambda: TopSamples(UNITS, (2, 2), 4), _feed_top),
 }
 every_statistic = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

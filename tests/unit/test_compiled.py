@@ -41,6 +41,7 @@ def _counts(activation: torch.Tensor, marks: torch.Tensor, group: torch.Tensor, 
         batch_size=2,
         top_images=0,
         padding="edge",
+        curves=False,
     )
     layer = LayerCount(info, brackets, plan)
     layer.open = open_

@@ -22,6 +22,7 @@ from segmenters.palette import PaletteSegmenter
 GENERATOR = PlantedGenerator(size=16, cells=8)
 SEGMENTER = PaletteSegmenter(GENERATOR.concepts)
 WANTED: dict[str, Any] = {"num_samples": 45, "batch_size": 4, "quantile": 0.05, "top_images": 3, "progress": False}
+WANTED["curves"] = True
 
 
 def _same(one: Dissection, two: Dissection) -> None:
@@ -32,6 +33,10 @@ def _same(one: Dissection, two: Dissection) -> None:
         for name in ("intersection", "exchanged", "unit_area", "concept_area"):
             assert torch.equal(getattr(mine.groups, name), getattr(theirs.groups, name)), name
         assert torch.equal(mine.top.packed_masks, theirs.top.packed_masks)
+        assert mine.curves is not None
+        assert theirs.curves is not None
+        for name in ("levels", "intersection", "exchanged", "unit_area", "concept_area", "num_pixels"):
+            assert torch.equal(getattr(mine.curves, name), getattr(theirs.curves, name)), name
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +91,7 @@ OTHERS: dict[str, Callable[[], tuple[Any, Any, dict[str, Any]]]] = {
     "batch_size is 4, not 6": lambda: (GENERATOR, SEGMENTER, {"batch_size": 6}),
     "padding is 'edge', not 'zeros'": lambda: (GENERATOR, SEGMENTER, {"padding": "zeros"}),
     "top_images is 3, not 0": lambda: (GENERATOR, SEGMENTER, {"top_images": 0}),
+    "curves is True, not False": lambda: (GENERATOR, SEGMENTER, {"curves": False}),
     "layers is": lambda: (GENERATOR, SEGMENTER, {"layers": "layer2"}),
     "generator_fingerprint is": lambda: (PlantedGenerator(size=16, cells=4), SEGMENTER, {}),
     "segmenter_fingerprint is": lambda: (GENERATOR, PaletteSegmenter(GENERATOR.concepts[:4]), {}),
@@ -146,6 +152,8 @@ def test_damaged_counts_are_refused(tmp_path: Path) -> None:
     changes: list[Callable[[dict[str, torch.Tensor], Any], object]] = [
         lambda t, v: t.pop("layers.layer1.own"),
         lambda t, v: t.update({"layers.layer1.own": t["layers.layer1.own"][:1].clone()}),
+        lambda t, v: t.pop("layers.layer2.level_own"),
+        lambda t, v: t.update({"layers.layer2.levels": t["layers.layer2.levels"][:, :3].clone()}),
         lambda t, v: t.update({"layers.layer1.low": t["layers.layer1.low"].float()}),
         lambda t, v: t.update({"layers.layer2.high": t["layers.layer2.high"][:2].clone()}),
         lambda t, v: v.update(seen=46),

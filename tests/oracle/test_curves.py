@@ -1,0 +1,134 @@
+"""Curves over thresholds and the information quality ratio, against loops over pixels."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from naive_dissection import bilinear
+from test_dissection_oracle import CONCEPTS, Drawn, Striped, Twofold
+
+from gandissect import dissect
+from gandissect.counts import information_quality_ratio
+from gandissect.curves import UnitCurves
+from gandissect.matching import few_pixels, step_for, upsample
+
+
+def _ratio(on: list[bool], there: list[bool]) -> float:
+    """Mutual information by joint entropy, from the pixels one by one."""
+
+    def entropy(values: list[object]) -> float:
+        return -sum(n / len(values) * math.log(n / len(values)) for n in Counter(values).values())
+
+    joint = entropy(list(zip(on, there, strict=True)))
+    return (entropy(list(on)) + entropy(list(there)) - joint) / joint if joint else 0.0
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+def test_the_ratio_is_that_of_the_entropies(pixels: list[tuple[bool, bool]]) -> None:
+    on, there = [pixel[0] for pixel in pixels], [pixel[1] for pixel in pixels]
+    counts = [sum(map(all, pixels)), sum(on), sum(there), len(pixels)]
+    found = information_quality_ratio(*(torch.tensor([count]) for count in counts))
+    assert found.item() == pytest.approx(_ratio(on, there), abs=1e-12)
+
+
+@pytest.mark.parametrize("segmenter", [Striped(), Twofold()])
+def test_curves_equal_counts_pixel_by_pixel(segmenter: Striped) -> None:
+    generator, num_samples = Drawn({"a": (4, 4, 4), "b": (3, 1, 2)}, (8, 8), exact=True), 10
+    assert step_for((8, 8), 128) == 1  # every pixel is looked at
+    found = dissect(generator, segmenter, num_samples=num_samples, quantile=0.2, curves=True, progress=False)
+    z = generator.sample_z(num_samples)
+    labels = segmenter(generator(z)).reshape(num_samples, -1, 8, 8).numpy()
+    exchanged = labels[[i ^ 1 for i in range(num_samples)]]
+    half = np.array([i // 2 % 2 for i in range(num_samples)])  # five groups, one of each pair
+    for layer in found:
+        curves = layer.curves
+        assert curves is not None
+        maps = generator.head(z, layer.name).numpy()
+        stretched = np.stack([[bilinear(each, 8, 8) for each in sample] for sample in maps])
+        on = stretched[:, :, None] > curves.levels.numpy()[None, :, :, None, None]
+        assert curves.num_pixels.tolist() == [64 * (half == 0).sum(), 64 * (half == 1).sum()]
+        share = on.mean((0, 3, 4))
+        assert np.allclose(curves.share, share, rtol=1e-12)
+        for concept in range(len(CONCEPTS)):
+            there, instead = ((each == concept).any(1) for each in (labels, exchanged))
+            for part in (0, 1):
+                rows = half == part
+                assert int(curves.concept_area[part, concept]) == there[rows].sum()
+                wanted = (on[rows] & there[rows, None, None]).sum((0, 3, 4))
+                assert curves.intersection[part, concept].tolist() == wanted.tolist()
+                wanted = (on[rows] & instead[rows, None, None]).sum((0, 3, 4))
+                assert curves.exchanged[part, concept].tolist() == wanted.tolist()
+            union = (on | there[:, None, None]).sum((0, 3, 4))
+            overlap = (on & there[:, None, None]).sum((0, 3, 4))
+            assert np.allclose(curves.iou[concept], overlap / np.maximum(union, 1), rtol=1e-12)
+
+
+def test_the_levels_span_the_unit_from_common_to_rare() -> None:
+    generator = Drawn({"a": (6, 8, 8)}, (16, 16), exact=False)
+    layer = dissect(generator, Striped(), num_samples=200, curves=True, progress=False)["a"]
+    assert layer.curves is not None
+    share = layer.curves.share[2:]  # without the dead unit and the one that is often 0
+    assert (share[:, :-1] >= share[:, 1:]).all()
+    assert (share[:, 0] > 0.8).all()
+    assert (share[:, -1] < 0.005).all()
+
+
+def test_few_pixels_are_those_of_the_whole_map_and_favour_no_place() -> None:
+    activation = torch.randn(20, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    size, seen = (12, 17), torch.zeros(12 * 17, dtype=torch.int64)
+    whole = upsample(activation, size).transpose(0, 1).flatten(1)
+    for first in range(0, 20 * 400, 20):
+        values, place = few_pixels(activation, first, size, step=3)
+        assert torch.equal(values, whole[:, place])
+        assert 20 * 12 * 17 / 9 * 0.8 < len(place) < 20 * 12 * 17 / 9 * 1.25
+        seen += torch.bincount(place % (12 * 17), minlength=12 * 17)
+    assert seen.min() > 0.85 * seen.double().mean()
+    assert seen.max() < 1.15 * seen.double().mean()
+
+
+def _curves(intersection: torch.Tensor, unit_area: torch.Tensor) -> UnitCurves:
+    """One concept at 30 of 100 pixels of each half; one unit, three levels."""
+    return UnitCurves(
+        levels=torch.tensor([[0.0, 1.0, 2.0]]),
+        intersection=intersection[:, None, None],
+        exchanged=intersection[:, None, None] // 2,
+        unit_area=unit_area[:, None],
+        concept_area=torch.tensor([[30], [30]]),
+        num_pixels=torch.tensor([100, 100]),
+    )
+
+
+def test_the_level_is_chosen_on_one_half_and_scored_on_the_other() -> None:
+    curves = _curves(torch.tensor([[30, 30, 5], [30, 12, 5]]), torch.tensor([[60, 30, 10], [60, 40, 10]]))
+    (match,) = curves.matches("a", ("sky",))
+    assert (match.concept, match.threshold, match.share) == ("sky", 1.0, 0.4)
+    assert curves.iqr[0, 0, 0, 1] == pytest.approx(1)
+    assert match.iou == 12 / (40 + 30 - 12)
+    assert match.null_iou == 6 / (40 + 30 - 6)
+    assert match.iqr == pytest.approx(0.0, abs=1e-12)  # on the other half the unit is on regardless of the sky
+
+
+def test_a_unit_that_avoids_a_concept_does_not_match_it() -> None:
+    nothing = torch.tensor([[20, 0, 0], [20, 0, 0]])
+    (match,) = _curves(nothing, torch.tensor([[90, 70, 10], [90, 70, 10]])).matches("a", ("sky",))
+    assert match.concept is None
+
+
+def test_curves_that_contradict_themselves_are_refused() -> None:
+    with pytest.raises(ValueError, match="curves contradict each other"):
+        _curves(torch.tensor([[31, 30, 5], [30, 12, 5]]), torch.tensor([[60, 30, 10], [60, 40, 10]]))
+    with pytest.raises(ValueError, match="levels of curves must be"):
+        _curves(torch.tensor([[30, 30, 5], [30, 12, 5]]), torch.zeros(2, 2))
+
+
+def test_a_layer_dissected_without_curves_says_so() -> None:
+    generator = Drawn({"a": (2, 4, 4)}, (8, 8), exact=True)
+    layer = dissect(generator, Striped(), num_samples=4, progress=False)["a"]
+    with pytest.raises(ValueError, match="'a' was dissected without curves; dissect it with curves=True"):
+        _ = layer.quality_matches
