@@ -15,6 +15,9 @@ from .protocols import Generator, Segmenter
 from .sampling import blocks
 from .types import LayerInfo
 
+MAX_ACTIVATION = 1e38
+"""Differences of larger ones are beyond float32."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
@@ -161,17 +164,18 @@ def check_activation(activation: Tensor, layer: str, info: LayerInfo, samples: r
     """Return a layer's activations as contiguous float32.
 
     Raises:
-        ValueError: If they have another shape, or if one is not finite, naming layer, unit and sample.
+        ValueError: If they have another shape, or if one is not finite or too large, naming layer, unit and sample.
     """
     expected = (len(samples), info.units, info.height, info.width)
     if not isinstance(activation, Tensor) or tuple(activation.shape) != expected:
         got = list(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
         raise ValueError(f"layer {layer!r} should give activations {list(expected)} [batch, unit, h, w]; got {got}")
     activation = activation.float().contiguous()
-    finite = torch.isfinite(activation.sum((2, 3), dtype=torch.float64))
-    if not bool(finite.all()):
-        row, unit = (int(index) for index in (~finite).nonzero()[0])
-        raise ValueError(f"layer {layer!r}, unit {unit}: NaN or infinite activation in sample {samples[row]}")
+    largest = torch.maximum(activation.amax((2, 3)), -activation.amin((2, 3)))  # NaN if there is one
+    if not bool((largest < MAX_ACTIVATION).all()):
+        row, unit = (int(index) for index in (~(largest < MAX_ACTIVATION)).nonzero()[0])
+        what = "activation too large to interpolate" if largest[row, unit].isfinite() else "NaN or infinite activation"
+        raise ValueError(f"layer {layer!r}, unit {unit}: {what} in sample {samples[row]}")
     return activation
 
 

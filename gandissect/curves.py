@@ -55,6 +55,7 @@ class UnitCurves:
         exchanged: int64 ``[half, concept, unit, level]``, the same with the label maps of `chance.partner_of`.
         unit_area: int64 ``[half, unit, level]``, pixels above the level.
         concept_area: int64 ``[half, concept]``, pixels where the concept is.
+        exchanged_area: int64 ``[half, concept]``, pixels where it is in those label maps.
         num_pixels: int64 ``[half]``, pixels that were looked at.
         share: float64 ``[unit, level]``, share of pixels above the level, both halves together.
         iou: float64 ``[concept, unit, level]``, of both halves together.
@@ -66,6 +67,7 @@ class UnitCurves:
     exchanged: Tensor
     unit_area: Tensor
     concept_area: Tensor
+    exchanged_area: Tensor
     num_pixels: Tensor
     share: Tensor = field(init=False, repr=False)
     iou: Tensor = field(init=False, repr=False)
@@ -78,18 +80,22 @@ class UnitCurves:
         for name in ("intersection", "exchanged"):
             check_tensor(f"{name} of curves", getattr(self, name), torch.int64, (2, concepts, units, num_levels))
         check_tensor("unit areas of curves", self.unit_area, torch.int64, (2, units, num_levels))
-        check_tensor("concept areas of curves", self.concept_area, torch.int64, (2, concepts))
+        for name in ("concept_area", "exchanged_area"):
+            check_tensor(f"{name} of curves", getattr(self, name), torch.int64, (2, concepts))
         check_tensor("pixels of curves", self.num_pixels, torch.int64, (2,))
         self._check_counts()
-        areas = (self.unit_area.sum(0), self.concept_area.sum(0))
-        object.__setattr__(self, "iou", _iou(self.intersection.sum(0), *areas))
-        object.__setattr__(self, "null_iou", _iou(self.exchanged.sum(0), *areas))
+        area = self.unit_area.sum(0)
+        object.__setattr__(self, "iou", _iou(self.intersection.sum(0), area, self.concept_area.sum(0)))
+        object.__setattr__(self, "null_iou", _iou(self.exchanged.sum(0), area, self.exchanged_area.sum(0)))
         object.__setattr__(self, "share", self.unit_area.sum(0).double() / self.num_pixels.sum().clamp(min=1))
 
     def _check_counts(self) -> None:
-        smaller = torch.minimum(self.unit_area[:, None], self.concept_area[:, :, None, None])
-        fits = all(bool(((each >= 0) & (each <= smaller)).all()) for each in (self.intersection, self.exchanged))
-        areas = (self.unit_area.flatten(1), self.concept_area)
+        pairs = ((self.intersection, self.concept_area), (self.exchanged, self.exchanged_area))
+        fits = all(
+            bool(((counts >= 0) & (counts <= self.unit_area[:, None]) & (counts <= area[:, :, None, None])).all())
+            for counts, area in pairs
+        )
+        areas = (self.unit_area.flatten(1), self.concept_area, self.exchanged_area)
         if not fits or any(bool((area > self.num_pixels[:, None]).any()) for area in areas):
             raise ValueError("counts of curves contradict each other")
 
@@ -117,8 +123,8 @@ class UnitCurves:
         """
         iqr, levels = self.iqr, self.best_levels()
         best = iqr[0].amax(2).argmax(0)
-        areas = (self.unit_area[1], self.concept_area[1])
-        iou, null_iou = _iou(self.intersection[1], *areas), _iou(self.exchanged[1], *areas)
+        iou = _iou(self.intersection[1], self.unit_area[1], self.concept_area[1])
+        null_iou = _iou(self.exchanged[1], self.unit_area[1], self.exchanged_area[1])
         found = []
         for unit, row in enumerate(best.tolist()):
             at = (row, unit, int(levels[row, unit]))

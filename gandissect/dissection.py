@@ -159,24 +159,31 @@ def dissect_shard(
     return Path(folder) / TALLY
 
 
-def merge_shards(folders: Sequence[Path | str]) -> Dissection:
+def merge_shards(
+    folders: Sequence[Path | str], networks: tuple[Generator, Segmenter] | None = None, *, progress: bool = True
+) -> Dissection:
     """Put the shards of a dissection together.
 
-    The counts are those that `dissect` would have found, bit for bit. Only it can count units once more whose threshold
-    proves to lie where the pilot did not look; here they are given the nearest that was counted, and named.
+    The counts are those that `dissect` would have found, bit for bit. A unit whose threshold proves to lie where the
+    pilot did not look is counted again if there are networks to do so; otherwise it is given the nearest threshold that
+    was counted, and a warning names it.
 
     Args:
         folders: Those of all shards, in any order.
+        networks: Generator and segmenter, those of the shards; all runs on the generator's device.
+        progress: Show a progress bar if units are counted again.
 
     Raises:
         FileNotFoundError: If one holds no counts.
-        ValueError: If they are not those of one whole dissection, naming what differs or is missing.
+        ValueError: If they are not those of one whole dissection, or the networks are others, naming what differs or is
+            missing.
     """
     if not folders:
         raise ValueError("name the folders of all shards")
     with torch.inference_mode():
+        device = "cpu" if networks is None else networks[0].device
         first, *others = sorted(
-            (Tally.load(Path(folder) / TALLY) for folder in folders),
+            (Tally.load(Path(folder) / TALLY, device) for folder in folders),
             key=lambda each: (each.samples.start, each.samples.stop),
         )
         for other in others:
@@ -184,12 +191,13 @@ def merge_shards(folders: Sequence[Path | str]) -> Dissection:
         if first.samples != range(first.plan.num_samples) or first.to_come:
             missing = f"{first.samples.start} to {first.samples.start + first.seen - 1}"
             raise ValueError(f"these are samples {missing} of {first.plan.num_samples}; give all shards, finished")
-        for name, layer in first.layers.items():
-            layer.settle(first.plan.target)
-            if bool(layer.open.any()):
-                units = ", ".join(str(unit) for unit in layer.open.nonzero().squeeze(1).tolist())
-                logger.warning("layer %r: thresholds of units %s are the nearest that was counted", name, units)
-                layer.settle(first.plan.target, final=True)
+        if networks is None:
+            _settle_as_counted(first)
+        else:
+            plan = first.plan
+            source = _source(*networks, tuple(plan.layers), plan.seed, plan.batch_size, progress=progress)
+            _check_networks(plan, *networks)
+            _settle(first, source, networks[1])
     return _conclude(first)
 
 
@@ -296,6 +304,26 @@ def _settle(tally: Tally, source: Source, segmenter: Segmenter) -> None:
     raise ValueError(f"{plan.generator} gives other activations each time; it must not draw at random")
 
 
+def _settle_as_counted(tally: Tally) -> None:
+    """Find the thresholds, or the nearest that were counted."""
+    for name, layer in tally.layers.items():
+        layer.settle(tally.plan.target)
+        if bool(layer.open.any()):
+            units = ", ".join(str(unit) for unit in layer.open.nonzero().squeeze(1).tolist())
+            logger.warning("layer %r: thresholds of units %s are the nearest that was counted", name, units)
+            layer.settle(tally.plan.target, final=True)
+
+
+def _check_networks(plan: Plan, generator: Generator, segmenter: Segmenter) -> None:
+    """Raise ValueError if the counts are of other networks."""
+    for kind, network, wanted in (
+        ("generator", generator, plan.generator_fingerprint),
+        ("segmenter", segmenter, plan.segmenter_fingerprint),
+    ):
+        if network.fingerprint != wanted:
+            raise ValueError(f"these counts are of another {kind} than {network.name}: {wanted[:8]} is its fingerprint")
+
+
 def _whole(name: str, value: int, least: int) -> int:
     """Return a number as Python's own.
 
@@ -312,10 +340,13 @@ def _chosen_layers(generator: Generator, layers: Sequence[str] | str | None) -> 
 
     Raises:
         KeyError: If one is unknown.
+        TypeError: If one is no name.
         ValueError: If none is named.
     """
     known = generator.layers
     chosen = set([layers] if isinstance(layers, str) else known if layers is None else layers)
+    if wrong := [each for each in chosen if not isinstance(each, str)]:
+        raise TypeError(f"layers are named by texts, such as {next(iter(known))!r}; got {wrong[0]!r}")
     for name in sorted(chosen - set(known)):
         raise KeyError(unknown("layer", name, known))
     if not chosen:

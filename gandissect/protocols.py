@@ -57,7 +57,7 @@ class Generator(Protocol):
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """A network that gives each pixel of an image at most one concept."""
+    """A network that names what each pixel of an image belongs to."""
 
     @property
     def name(self) -> str:
@@ -72,7 +72,12 @@ class Segmenter(Protocol):
         """What it can name; ``concepts[i].index == i``."""
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Label images, float ``[batch, 3, H, W]`` in [-1, 1]: int64 ``[batch, H, W]``, -1 where nothing is named."""
+        """Label images, float ``[batch, 3, H, W]`` in [-1, 1].
+
+        Returns:
+            int64 ``[batch, H, W]``, -1 where nothing is named; or, where a pixel may belong to several concepts,
+            ``[batch, channel, H, W]``.
+        """
 
 
 def check_protocols(generator: Generator, segmenter: Segmenter) -> None:

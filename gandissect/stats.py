@@ -251,7 +251,7 @@ class LevelCounts(_Tensors):
         """Return int64 counts of the pixels above each level.
 
         ``intersection`` and ``exchanged`` ``[half, concept, unit, level]``, ``unit_area`` ``[half, unit, level]``,
-        ``concept_area`` ``[half, concept]``, ``num_pixels`` ``[half]``.
+        ``concept_area`` and ``exchanged_area`` ``[half, concept]``, ``num_pixels`` ``[half]``.
         """
         own, exchanged = (counts.flip(2).cumsum(2).flip(2) for counts in (self.level_own, self.level_exchanged))
         everywhere = own[:, 0, 0]  # of any unit, above nothing
@@ -260,6 +260,7 @@ class LevelCounts(_Tensors):
             "exchanged": exchanged[:, :, 1:, 1:].permute(0, 3, 1, 2),
             "unit_area": own[:, :, 1:].sum(3) // self.num_channels,
             "concept_area": everywhere[:, 1:],
+            "exchanged_area": exchanged[:, 0, 0, 1:],
             "num_pixels": everywhere.sum(1) // self.num_channels,
         }
 

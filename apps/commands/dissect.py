@@ -82,7 +82,7 @@ class Options:
         dissect_shard(*networks, shards[processes.rank], (processes.rank + 1, processes.count), **wanted)
         processes.wait()
         if processes.rank == 0:
-            self._finish(merge_shards(shards), shards)
+            self._finish(merge_shards(shards, networks), shards)
 
     def _shard(self) -> tuple[int, int]:
         """Return which part is asked for.

@@ -72,6 +72,7 @@ def _page(dissection: Dissection, min_iou: float, title: str) -> str:
         missing=[concept.name for concept in dissection.concepts if concept.name not in totals],
         num_pictures=max(len(card.samples) for layer in layers for card in layer.cards),
         num_unpictured=sum(not card.picture for layer in layers for card in layer.cards),
+        has_curves=any(layer.curves is not None for layer in dissection),
         has_chance=any(match.null_iou is not None for match in matches),
         has_interval=any(match.iou_ci is not None for match in matches),
         python=python_call(dissection, min_iou),

@@ -5,14 +5,20 @@ So a figure fits any page, and its text, which is the page's own, is never scale
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from ..results import Dissection, LayerDissection, UnitMatch
 
 NO_COLOR = "#8a8a8a"
 LABEL = 9.0
 """Room that a tick's label takes below its line, in per cent of a profile's height."""
+
+SHARES = (0.0005, 0.9)
+"""The ends of the axis of shares of pixels, which is logarithmic."""
 
 STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25)
 
@@ -61,6 +67,45 @@ class Profile:
     columns: tuple[Column, ...]
     ticks: tuple[tuple[str, float], ...]
     cut: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurveFigure:
+    """The IoU of a unit with a concept by the share of pixels on which it is on; points of a 100 by 30 box.
+
+    Args:
+        line: ``x,y`` pairs.
+        chance: The same with the label maps of other samples.
+        mark: Where on the x axis the dissection's own threshold lies.
+        highest: The IoU at the top of the box.
+    """
+
+    line: str
+    chance: str
+    mark: float
+    highest: float
+
+
+def curve_figure(share: Tensor, iou: Tensor, null_iou: Tensor, mark: float) -> CurveFigure:
+    """Return the figure of one unit and one concept.
+
+    Args:
+        share: float64 ``[level]``, of pixels above each level.
+        iou: float64 ``[level]``.
+        null_iou: float64 ``[level]``.
+        mark: The share of pixels on which the unit is on, 0 to 1.
+    """
+    least, most = SHARES
+    some = share > 0
+    x = 100 * (share[some].clamp(least, most).log() - math.log(least)) / math.log(most / least)
+    highest = max(float(iou.max()), float(null_iou.max()), 1e-9)
+
+    def points(values: Tensor) -> str:
+        heights = 30 - 29 * values[some] / highest
+        return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), heights.tolist(), strict=True))
+
+    at = 100 * math.log(min(max(mark, least), most) / least) / math.log(most / least)
+    return CurveFigure(points(iou), points(null_iou), at, highest)
 
 
 def concept_colors(dissection: Dissection) -> dict[str, str]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..curves import QualityMatch
 from ..results import Dissection, LayerDissection, UnitMatch, units_by_concept
 from ..top_images import Thumbnails
 from ..types import LayerInfo
 from .figures import (
     NO_COLOR,
     Bar,
+    CurveFigure,
     Profile,
     bars,
     by_iou,
     concept_colors,
+    curve_figure,
     profile,
     stacked,
 )
@@ -40,6 +43,8 @@ class Card:
         samples: The samples shown, most active first.
         picture: ``data:`` address of the strip; empty if there is none.
         size: Width and height of the strip.
+        curve: Its IoU with that concept by the share of pixels; None without curves.
+        quality: The concept that it tells most of, and at which threshold; None without curves.
     """
 
     match: UnitMatch
@@ -50,6 +55,8 @@ class Card:
     samples: tuple[int, ...]
     picture: str
     size: tuple[int, int]
+    curve: CurveFigure | None
+    quality: QualityMatch | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ def layer_parts(dissection: Dissection, min_iou: float, order: Sequence[str]) ->
             stack=stacked(count, order, look.colors, full),
             bars=bars(count, look.colors),
             profile=profile(layer, min_iou, look.colors),
-            cards=tuple(_card(layer, match, look) for match in by_iou(layer.matches)),
+            cards=_cards(layer, look),
         )
         for index, (layer, count) in enumerate(zip(dissection, counts, strict=True))
     )
@@ -176,19 +183,38 @@ def _look(dissection: Dissection, min_iou: float) -> _Look:
     )
 
 
-def _card(layer: LayerDissection, match: UnitMatch, look: _Look) -> Card:
+def _cards(layer: LayerDissection, look: _Look) -> tuple[Card, ...]:
+    """Return the units of a layer, highest IoU first."""
+    told = None if layer.curves is None else layer.quality_matches
+    return tuple(
+        _card(layer, match, look, None if told is None else told[match.unit]) for match in by_iou(layer.matches)
+    )
+
+
+def _card(layer: LayerDissection, match: UnitMatch, look: _Look, quality: QualityMatch | None) -> Card:
     samples = tuple(layer.top.samples[match.unit, :NUM_PICTURES].tolist())
     picture, size = "", (0, 0)
     if samples and match.iou > look.least_pictured:
         image = strip(look.thumbnails, layer.top, match.unit, NUM_PICTURES, look.height)
         picture, size = data_uri(image), (int(image.shape[2]), int(image.shape[1]))
+    area = int(layer.unit_area[match.unit]) / max(1, layer.num_pixels)
     return Card(
         match=match,
         color=look.colors.get(match.concept or "", NO_COLOR),
         is_match=match.is_interpretable(look.min_iou),
-        area=int(layer.unit_area[match.unit]) / max(1, layer.num_pixels),
+        area=area,
         meter=100 * match.iou / look.highest,
         samples=samples,
         picture=picture,
         size=size,
+        curve=_curve(layer, match, area),
+        quality=quality,
     )
+
+
+def _curve(layer: LayerDissection, match: UnitMatch, area: float) -> CurveFigure | None:
+    """Return a unit's IoU with its concept by the share of pixels."""
+    if layer.curves is None or match.concept is None:
+        return None
+    at = (layer.concept_index(match.concept), match.unit)
+    return curve_figure(layer.curves.share[match.unit], layer.curves.iou[at], layer.curves.null_iou[at], area)

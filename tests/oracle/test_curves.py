@@ -60,6 +60,7 @@ def test_curves_equal_counts_pixel_by_pixel(segmenter: Striped) -> None:
             for part in (0, 1):
                 rows = half == part
                 assert int(curves.concept_area[part, concept]) == there[rows].sum()
+                assert int(curves.exchanged_area[part, concept]) == instead[rows].sum()
                 wanted = (on[rows] & there[rows, None, None]).sum((0, 3, 4))
                 assert curves.intersection[part, concept].tolist() == wanted.tolist()
                 wanted = (on[rows] & instead[rows, None, None]).sum((0, 3, 4))
@@ -100,6 +101,7 @@ def _curves(intersection: torch.Tensor, unit_area: torch.Tensor) -> UnitCurves:
         exchanged=intersection[:, None, None] // 2,
         unit_area=unit_area[:, None],
         concept_area=torch.tensor([[30], [30]]),
+        exchanged_area=torch.tensor([[30], [20]]),
         num_pixels=torch.tensor([100, 100]),
     )
 
@@ -110,7 +112,7 @@ def test_the_level_is_chosen_on_one_half_and_scored_on_the_other() -> None:
     assert (match.concept, match.threshold, match.share) == ("sky", 1.0, 0.4)
     assert curves.iqr[0, 0, 0, 1] == pytest.approx(1)
     assert match.iou == 12 / (40 + 30 - 12)
-    assert match.null_iou == 6 / (40 + 30 - 6)
+    assert match.null_iou == 6 / (40 + 20 - 6)
     assert match.iqr == pytest.approx(0.0, abs=1e-12)  # on the other half the unit is on regardless of the sky
 
 

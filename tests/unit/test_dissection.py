@@ -256,8 +256,8 @@ def test_large_images_get_small_thumbnails() -> None:
     assert share == pytest.approx(1 / 64, rel=0.2)  # a cell of an 8 x 8 grid
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_an_activation_that_is_not_finite_is_named(value: float) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), -3e38])
+def test_an_activation_that_is_not_finite_or_too_large_is_named(value: float) -> None:
     class Broken(Bare):
         def head(self, z: torch.Tensor, layer: str) -> torch.Tensor:
             raise NotImplementedError
@@ -271,7 +271,8 @@ def test_an_activation_that_is_not_finite_is_named(value: float) -> None:
         return activation
 
     generator.head = head
-    with pytest.raises(ValueError, match=r"layer 'layer2', unit 3: NaN or infinite activation in sample 18"):
+    what = "activation too large to interpolate" if value == -3e38 else "NaN or infinite activation"
+    with pytest.raises(ValueError, match=f"layer 'layer2', unit 3: {what} in sample 18"):
         _dissect(generator)
 
 
@@ -310,6 +311,7 @@ def test_labels_that_are_none_are_refused(change: Callable[[torch.Tensor], Any],
         ({"layers": ["layer1", "output"]}, KeyError, "unknown layer 'output'"),
         ({"padding": "zero"}, KeyError, "unknown padding 'zero'; did you mean 'zeros'"),
         ({"layers": []}, ValueError, "name at least one layer"),
+        ({"layers": [0]}, TypeError, "layers are named by texts, such as 'layer1'; got 0"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], error: type[Exception], message: str) -> None:

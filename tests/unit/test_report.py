@@ -34,6 +34,7 @@ from gandissect import (
 )
 from gandissect.counts import GroupCounts
 from gandissect.report import views
+from gandissect.report.figures import curve_figure
 from gandissect.top_images import pack_masks
 from generators import PlantedGenerator
 from segmenters import PaletteSegmenter
@@ -392,3 +393,28 @@ def test_the_planted_generator_from_sampling_to_page(tmp_path: Path) -> None:
     assert page.all("h1")[0].text == "Planted"
     assert len(page.all("div", "unit")) == sum(layer.units for layer in generator.layers.values())
     assert len(_matching(dissection)) == len([c for c in page.all("div", "unit") if c.attrs["class"] == "unit"])
+
+
+def test_curves_are_drawn_for_each_unit_with_a_concept(tmp_path: Path) -> None:
+    generator = PlantedGenerator(size=16, cells=8)
+    segmenter = PaletteSegmenter(generator.concepts)
+    found = dissect(generator, segmenter, num_samples=40, curves=True, progress=False)
+    text = write_report(tmp_path, found).read_text(encoding="utf-8")
+    with_concept = [match for layer in found for match in layer.matches if match.concept]
+    assert text.count('<polyline class="line"') == len(with_concept) > 3
+    told = [match for layer in found for match in layer.quality_matches if match.concept]
+    assert text.count("tells most of") == sum(layer.matches[m.unit].concept is not None for layer in found for m in told
+                                              if m.layer == layer.name)  # fmt: skip
+    records = json.loads((tmp_path / "dissection.json").read_text(encoding="utf-8"))["units"]
+    assert [record["iqr_iou"] for record in records] == [m.iou for layer in found for m in layer.quality_matches]
+    assert "iqr_concept" in (tmp_path / "units.csv").read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_a_curve_spans_its_box() -> None:
+    share = torch.tensor([0.9, 0.03, 0.0005, 0.0], dtype=torch.float64)
+    iou = torch.tensor([0.1, 0.5, 0.0, 0.0], dtype=torch.float64)
+    figure = curve_figure(share, iou, iou / 2, mark=0.0005)
+    points = [tuple(map(float, pair.split(","))) for pair in figure.line.split()]
+    middle = 100 * math.log(0.03 / 0.0005) / math.log(0.9 / 0.0005)
+    assert points == [(100.0, 24.2), (pytest.approx(middle, abs=0.05), 1.0), (0.0, 30.0)]  # none where it is never on
+    assert (figure.mark, figure.highest) == (0.0, 0.5)

@@ -187,6 +187,9 @@ def test_units_whose_threshold_was_missed_get_the_nearest_and_are_named(
     merged = merge_shards([tmp_path])
     assert "are the nearest that was counted" in caplog.text
     exact = dissect(generator, Brightness(), **wanted)
+    _same(merge_shards([tmp_path], (generator, Brightness()), progress=False), exact)
+    with pytest.raises(ValueError, match="these counts are of another generator than"):
+        merge_shards([tmp_path], (PlantedGenerator(size=16, cells=8), Brightness()))
     z = generator.sample_z(40)
     for layer, right in zip(merged, exact, strict=True):
         from gandissect.matching import upsample
