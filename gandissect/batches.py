@@ -20,16 +20,31 @@ MAX_ACTIVATION = 1e38
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Activation:
+    """What a layer gives for a block of samples.
+
+    Args:
+        maps: float32 ``[batch, unit, h, w]``, finite, contiguous, on the generator's device.
+        lowest: float32 ``[batch, unit]``, the lowest value of each map.
+        highest: float32 ``[batch, unit]``, the highest one.
+    """
+
+    maps: Tensor
+    lowest: Tensor
+    highest: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """What a block of samples gives.
 
     Args:
         samples: Their indices.
-        activations: Layer name to float32 ``[batch, unit, h, w]``, finite, on the generator's device.
+        activations: What each layer gives, by name.
     """
 
     samples: range
-    activations: dict[str, Tensor]
+    activations: dict[str, Activation]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,13 +53,13 @@ class LabelledBatch:
 
     Args:
         samples: Their indices.
-        activations: Layer name to float32 ``[batch, unit, h, w]``, finite, on the generator's device.
+        activations: What each layer gives, by name.
         images: ``[batch, 3, H, W]`` in [-1, 1].
         labels: int64 ``[batch, channel, H, W]``, -1 where nothing is labelled.
     """
 
     samples: range
-    activations: dict[str, Tensor]
+    activations: dict[str, Activation]
     images: Tensor
     labels: Tensor
 
@@ -151,16 +166,16 @@ class Source:
         modules = {name for name, _ in self.generator.named_modules()}
         return self.generator if set(self.layers) <= modules else None
 
-    def _checked(self, activations: dict[str, Tensor], samples: range) -> dict[str, Tensor]:
+    def _checked(self, activations: dict[str, Tensor], samples: range) -> dict[str, Activation]:
         """Return float32 activations, each checked."""
         infos = self.generator.layers
         return {
-            layer: check_activation(lookup(activations, layer, "layer"), layer, infos[layer], samples)
+            layer: checked_activation(lookup(activations, layer, "layer"), layer, infos[layer], samples)
             for layer in self.layers
         }
 
 
-def check_activation(activation: Tensor, layer: str, info: LayerInfo, samples: range) -> Tensor:
+def checked_activation(activation: Tensor, layer: str, info: LayerInfo, samples: range) -> Activation:
     """Return a layer's activations as contiguous float32.
 
     Raises:
@@ -170,13 +185,15 @@ def check_activation(activation: Tensor, layer: str, info: LayerInfo, samples: r
     if not isinstance(activation, Tensor) or tuple(activation.shape) != expected:
         got = list(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
         raise ValueError(f"layer {layer!r} should give activations {list(expected)} [batch, unit, h, w]; got {got}")
-    activation = activation.float().contiguous()
-    largest = torch.maximum(activation.amax((2, 3)), -activation.amin((2, 3)))  # NaN if there is one
-    if not bool((largest < MAX_ACTIVATION).all()):
-        row, unit = (int(index) for index in (~(largest < MAX_ACTIVATION)).nonzero()[0])
-        what = "activation too large to interpolate" if largest[row, unit].isfinite() else "NaN or infinite activation"
+    maps = activation.float().contiguous()
+    lowest, highest = maps.flatten(2).amin(2), maps.flatten(2).amax(2)
+    fits = torch.maximum(highest, -lowest) < MAX_ACTIVATION  # not so for NaN
+    if not bool(fits.all()):
+        row, unit = (int(index) for index in (~fits).nonzero()[0])
+        finite = bool(torch.isfinite(maps[row, unit]).all())
+        what = "activation too large to interpolate" if finite else "NaN or infinite activation"
         raise ValueError(f"layer {layer!r}, unit {unit}: {what} in sample {samples[row]}")
-    return activation
+    return Activation(maps, lowest, highest)
 
 
 def check_images(images: Tensor, batch: int, size: tuple[int, int]) -> None:

@@ -24,6 +24,7 @@ PARTNER = 1 << PARTNER_BIT
 
 def count_bins(
     framed: Tensor,
+    highest: Tensor,
     level: Tensor,
     scale: tuple[Tensor, Tensor],
     marks: Tensor,
@@ -34,6 +35,7 @@ def count_bins(
 
     Args:
         framed: float32 ``[batch, unit, h + 2, w + 2]``, finite; from `matching.frame`.
+        highest: float32 ``[batch, unit]``, the highest value of each map.
         level: float32 ``[unit]``.
         scale: float64 ``[unit]`` each, from `quantiles.bin_scale`.
         marks: int32 ``[batch, H, W]``.
@@ -49,7 +51,7 @@ def count_bins(
         return False
     units, threads = framed.shape[1], torch.get_num_threads()
     axes = [gaps(length - 2, target) for length, target in zip(framed.shape[2:], marks.shape[1:], strict=True)]
-    maps = [each.numpy() for each in (framed, level, *scale, marks, group)]
+    maps = [each.numpy() for each in (framed, highest, level, *scale, marks, group)]
     tables = [table.numpy() for axis in axes for table in axis]
     share = -(-units // threads)
     parts = [(first, min(first + share, units)) for first in range(0, units, share)]
@@ -87,6 +89,7 @@ def _count_units(
     first: int,
     last: int,
     framed: Any,
+    highest: Any,
     level: Any,
     start: Any,
     per_key: Any,
@@ -105,6 +108,8 @@ def _count_units(
     for unit in range(first, last):
         lowest, origin, share = level[unit], start[unit], per_key[unit]
         for sample in range(batch):
+            if not highest[sample, unit] > lowest:
+                continue
             counts, others = own[group[sample], unit], exchanged[group[sample], unit]
             grid, here = framed[sample, unit], marks[sample]
             for cell_row in range(rows - 1):
@@ -120,10 +125,15 @@ def _count_units(
                     for y in range(row_start[cell_row], row_start[cell_row + 1]):
                         left = (c - a) * down[y] + a
                         rise = ((d - b) * down[y] + b) - left
-                        for x in range(column_start[cell_column], column_start[cell_column + 1]):
+                        if left <= lowest and left + rise <= lowest:
+                            continue
+                        x, stop, step = column_start[cell_column], column_start[cell_column + 1], 1
+                        if rise > 0:  # values never fall along a row, or never rise: begin where they are high
+                            x, stop, step = stop - 1, x - 1, -1
+                        while x != stop:
                             value = rise * right[x] + left
                             if not value > lowest:
-                                continue
+                                break
                             bits = np.float32(value + np.float32(0)).view(
                                 np.int32
                             )  # as `quantiles.to_keys` and `bin_of` do
@@ -132,3 +142,4 @@ def _count_units(
                             mark = here[y, x]
                             counts[place, mark & low_bits] += 1
                             others[place, mark >> PARTNER_BIT] += 1
+                            x += step

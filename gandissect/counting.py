@@ -13,6 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from .batches import Activation
 from .compiled import PARTNER, count_bins
 from .matching import check_padding, few_pixels, frame, pixels_above, step_for
 from .plan import Plan
@@ -61,37 +62,40 @@ class LayerCount:
         )
         self._level = self._binned.level.where(self.open, torch.tensor(torch.inf, device=self.open.device))
 
-    def update(self, activation: Tensor, group: Tensor, marks: Tensor) -> None:
+    def update(self, activation: Activation, group: Tensor, marks: Tensor) -> None:
         """Count the pixels of a batch.
 
         Args:
-            activation: float32 ``[batch, unit, h, w]``, finite.
+            activation: Of the batch.
             group: int64 ``[batch]``, of each sample.
             marks: int32 ``[batch, channel, H, W]``.
         """
-        framed = frame(activation, self._padding)
-        self._binned.update_extent(framed)
+        framed = frame(activation.maps, self._padding)
+        lowest, highest = activation.lowest, activation.highest
+        if self._padding == "zeros":
+            lowest, highest = lowest.clamp(max=0), highest.clamp(min=0)
+        self._binned.update_extent(lowest, highest)
         for channel in marks.unbind(1):
-            if count_bins(framed, self._level, self._binned.scale, channel, group, self._binned.counts):
+            if count_bins(framed, highest, self._level, self._binned.scale, channel, group, self._binned.counts):
                 continue
             for pixels in pixels_above(framed, self._level, channel):
                 label, other = pixels.mark & (PARTNER - 1), pixels.mark // PARTNER
                 self._binned.update(group[pixels.sample], pixels.unit, pixels.value, label - 1, other - 1)
 
-    def look(self, samples: range, activation: Tensor, group: Tensor, marks: Tensor) -> None:
+    def look(self, samples: range, activation: Activation, group: Tensor, marks: Tensor) -> None:
         """Take in what does not depend on thresholds: the best samples, and curves.
 
         Args:
             samples: Indices of the batch's samples.
-            activation: float32 ``[batch, unit, h, w]``, finite.
+            activation: Theirs.
             group: int64 ``[batch]``, of each sample.
             marks: int32 ``[batch, channel, H, W]``.
         """
-        self.top.update(samples, activation)
+        self.top.update(samples, activation.maps, activation.highest)
         if self.curve is None:
             return
         size = (marks.shape[2], marks.shape[3])
-        values, place = few_pixels(activation, samples.start, size, step_for(size, CURVE_PIXELS), self._padding)
+        values, place = few_pixels(activation.maps, samples.start, size, step_for(size, CURVE_PIXELS), self._padding)
         mark = marks.transpose(0, 1).flatten(1)[:, place]
         half = group[place // (size[0] * size[1])] % 2
         self.curve.update(half, values, (mark & (PARTNER - 1)) - 1, mark // PARTNER - 1)

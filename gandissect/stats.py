@@ -139,10 +139,10 @@ class BinnedCounts(_Tensors):
         """The key above which values are in no bin of their own, int64 ``[unit]``."""
         return bin_edges(self.brackets, self.num_bins)[:, -1]
 
-    def update_extent(self, activation: Tensor) -> None:
-        """Note between which values maps ``[batch, unit, h, w]`` lie; upsampling does not lead out of them."""
-        self.lowest = torch.minimum(self.lowest, to_keys(activation.amin((0, 2, 3))))
-        self.highest = torch.maximum(self.highest, to_keys(activation.amax((0, 2, 3))))
+    def update_extent(self, lowest: Tensor, highest: Tensor) -> None:
+        """Note between which values maps lie, float32 ``[map, unit]`` each; upsampling does not lead out of them."""
+        self.lowest = torch.minimum(self.lowest, to_keys(lowest.amin(0)))
+        self.highest = torch.maximum(self.highest, to_keys(highest.amax(0)))
 
     def update(self, group: Tensor, unit: Tensor, value: Tensor, label: Tensor, other: Tensor) -> None:
         """Count pixels above the lower end of their unit's bracket.
@@ -284,16 +284,17 @@ class TopSamples(_Tensors):
         self.peaks = torch.full((units, count), -torch.inf, dtype=torch.float32, device=device)
         self.maps = torch.zeros(units, count, *size, dtype=torch.float32, device=device)
 
-    def update(self, samples: range, activation: Tensor) -> None:
+    def update(self, samples: range, activation: Tensor, highest: Tensor) -> None:
         """Take in some samples' activations.
 
         Args:
             samples: Their indices.
             activation: float32 ``[batch, unit, h, w]``, finite.
+            highest: float32 ``[batch, unit]``, the highest value of each map.
         """
         if not (len(samples) and self.samples.shape[1]):
             return
-        peaks = activation.amax((2, 3)).T
+        peaks = highest.T
         best = peaks.amax(1)
         units = (
             (best > self.peaks[:, -1]) | ((best == self.peaks[:, -1]) & (samples.start < self.samples[:, -1]))

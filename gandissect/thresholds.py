@@ -94,7 +94,7 @@ def guess(source: Source, target: Target, padding: Padding = "edge") -> dict[str
     pilots: dict[str, _Pilot] = {}
     for batch in source.activations(range(num_samples), "pilot"):
         for name, activation in batch.activations.items():
-            values, place = few_pixels(activation, batch.samples.start, target.size, step, padding)
+            values, place = few_pixels(activation.maps, batch.samples.start, target.size, step, padding)
             pilots.setdefault(name, _Pilot(keep, num_samples)).update(values, batch.samples.start + place // area)
     return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}
 
@@ -110,7 +110,7 @@ def guess_levels(source: Source, size: tuple[int, int], padding: Padding = "edge
     seen: dict[str, list[Tensor]] = {}
     for batch in source.activations(range(LEVEL_SAMPLES), "levels"):
         for name, activation in batch.activations.items():
-            values, _ = few_pixels(activation, batch.samples.start, size, step_for(size, CURVE_PIXELS), padding)
+            values, _ = few_pixels(activation.maps, batch.samples.start, size, step_for(size, CURVE_PIXELS), padding)
             seen.setdefault(name, []).append(values)
     return {name: _at_shares(torch.cat(values, 1)) for name, values in seen.items()}
 

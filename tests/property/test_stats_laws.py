@@ -51,7 +51,7 @@ def _feed_binned(counts: BinnedCounts, start: int, stop: int) -> None:
     sample = torch.arange(start, stop)[:, None, None, None].expand(-1, UNITS, 2, 2).flatten()
     above = value > counts.level[unit]
     if stop > start:
-        counts.update_extent(ACTIVATION[start:stop])
+        counts.update_extent(ACTIVATION[start:stop].amin((2, 3)), ACTIVATION[start:stop].amax((2, 3)))
     for channel in (label, 2 - label):
         counts.update(*(each[above] for each in (sample // 4, unit, value, channel, 2 - channel)))
 
@@ -62,7 +62,7 @@ def _feed_areas(moments: AreaMoments, start: int, stop: int) -> None:
 
 
 def _feed_top(top: TopSamples, start: int, stop: int) -> None:
-    top.update(range(start, stop), ACTIVATION[start:stop])
+    top.update(range(start, stop), ACTIVATION[start:stop], ACTIVATION[start:stop].amax((2, 3)))
 
 
 FALLING = ACTIVATION.transpose(0, 1).flatten(1).sort(dim=1, descending=True).values

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gandissect import Concept, LayerInfo, compiled, counting
+from gandissect.batches import Activation
 from gandissect.counting import LayerCount
 from gandissect.plan import Plan
 from gandissect.quantiles import guess_brackets, to_keys, values_below
@@ -19,7 +20,9 @@ pytest.importorskip("numba", reason="the compiled count is there with the extra 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
-def _counts(activation: torch.Tensor, marks: torch.Tensor, group: torch.Tensor, open_: torch.Tensor) -> dict[str, Any]:
+def _counts(
+    activation: torch.Tensor, marks: torch.Tensor, group: torch.Tensor, open_: torch.Tensor, padding: str
+) -> dict[str, Any]:
     units = activation.shape[1]
     falling = activation.transpose(0, 1).flatten(1).sort(dim=1, descending=True).values
     low = torch.full((units,), min(3, falling.shape[1]))
@@ -40,13 +43,14 @@ def _counts(activation: torch.Tensor, marks: torch.Tensor, group: torch.Tensor, 
         quantile=0.01,
         batch_size=2,
         top_images=0,
-        padding="edge",
+        padding=padding,
         curves=False,
     )
     layer = LayerCount(info, brackets, plan)
     layer.open = open_
     layer.begin()
-    layer.update(activation, group, marks)
+    maps = activation.flatten(2)
+    layer.update(Activation(activation, maps.amin(2), maps.amax(2)), group, marks)
     return layer._binned.state()
 
 
@@ -57,9 +61,10 @@ def _counts(activation: torch.Tensor, marks: torch.Tensor, group: torch.Tensor, 
     st.integers(1, 4),
     st.integers(0, 2**32),
     st.booleans(),
+    st.sampled_from(["edge", "zeros"]),
 )
 def test_compiled_and_plain_counts_are_the_same(
-    grid: tuple[int, int], size: tuple[int, int, int], threads: int, seed: int, tied: bool
+    grid: tuple[int, int], size: tuple[int, int, int], threads: int, seed: int, tied: bool, padding: str
 ) -> None:
     rng = torch.Generator().manual_seed(seed)
     activation = torch.randn(3, 5, *grid, generator=rng)
@@ -72,10 +77,10 @@ def test_compiled_and_plain_counts_are_the_same(
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        fast = _counts(activation, marks, group, open_)
+        fast = _counts(activation, marks, group, open_, padding)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(counting, "count_bins", lambda *_: False)
-            plain = _counts(activation, marks, group, open_)
+            plain = _counts(activation, marks, group, open_, padding)
     finally:
         torch.set_num_threads(before)
     assert fast["own"][:, ~open_].sum() == 0
@@ -87,7 +92,7 @@ def test_without_numba_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(compiled, "_kernel", lambda: None)
     nothing = torch.empty(0)
     pair = (nothing, nothing)
-    assert not compiled.count_bins(torch.zeros(1, 1, 1, 1), nothing, pair, nothing, nothing, pair)
+    assert not compiled.count_bins(torch.zeros(1, 1, 1, 1), nothing, nothing, pair, nothing, nothing, pair)
 
 
 def test_edges_tell_apart_what_keys_do() -> None:

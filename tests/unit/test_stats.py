@@ -73,7 +73,7 @@ def test_narrowing_ends_at_the_sorted_value(num_bins: int, rank: int, guess: str
         assert passes < 80
         level = values_below(brackets.low)[:, None]
         counts = BinnedCounts(brackets, num_bins, num_groups=1, num_concepts=1)
-        counts.update_extent(data[None, :, None])
+        counts.update_extent(data.T, data.T)
         unit, position = (data > level).nonzero().unbind(1)
         zeros = torch.zeros_like(unit)
         counts.update(zeros, unit, data[unit, position], zeros, zeros)
@@ -130,7 +130,8 @@ def test_top_samples_are_the_sorted_ones_and_ties_go_to_the_earlier() -> None:
     activation = torch.randint(0, 4, (20, 6, 2, 3), generator=torch.Generator().manual_seed(0)).float()
     top = TopSamples(6, (2, 3), 4)
     for start in (10, 0, 15, 5):  # in any order
-        top.update(range(100 + start, 105 + start), activation[start : start + 5])
+        part = activation[start : start + 5]
+        top.update(range(100 + start, 105 + start), part, part.amax((2, 3)))
     found = top.compute()
     for unit in range(6):
         ranking = sorted(range(20), key=lambda i: (-activation[i, unit].max().item(), i))[:4]
@@ -141,7 +142,8 @@ def test_top_samples_are_the_sorted_ones_and_ties_go_to_the_earlier() -> None:
 
 def test_fewer_samples_than_places_leave_no_gaps() -> None:
     top = TopSamples(2, (1, 1), 5)
-    top.update(range(2), torch.tensor([1.0, 2.0, 3.0, 0.0]).view(2, 2, 1, 1))
+    activation = torch.tensor([1.0, 2.0, 3.0, 0.0]).view(2, 2, 1, 1)
+    top.update(range(2), activation, activation[:, :, 0, 0])
     assert top.compute()["samples"].tolist() == [[1, 0], [0, 1]]
 
 
