@@ -54,6 +54,24 @@ def _assert_same(one: Dissection, two: Dissection) -> None:
             assert torch.equal(getattr(mine.groups, name), getattr(theirs.groups, name)), name
 
 
+PEAK = """
+import resource, sys
+import torch
+torch.set_num_threads(1)
+from gandissect import dissect
+from generators import PlantedGenerator
+from segmenters import PaletteSegmenter
+generator = PlantedGenerator(size=16, cells=8)
+dissect(generator, PaletteSegmenter(generator.concepts), num_samples=int(sys.argv[1]), curves=True, progress=False)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_twenty_times_the_samples_need_no_more_memory() -> None:
+    few, many = (int(_run("-c", PEAK, str(num_samples))) for num_samples in (1_000, 20_000))
+    assert many <= 1.05 * few
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_counts(tmp_path: Path) -> None:
     chance, kills, out = random.Random(5), 0, tmp_path / "out"

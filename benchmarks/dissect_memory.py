@@ -1,0 +1,64 @@
+"""Does the memory of a dissection grow with the number of samples? ``python benchmarks/dissect_memory.py``.
+
+Each run is a process of its own, of which the highest resident memory is read.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import torch
+import tyro
+from scenes_speed import processor
+
+import generators
+import segmenters
+from gandissect import dissect
+
+
+@dataclass(frozen=True)
+class Options:
+    """Print the peak memory of dissections of all layers.
+
+    Args:
+        generator: A bundled name.
+        segmenter: A bundled name.
+        num_samples: Samples of each run.
+        one: Be one of the runs: print the peak memory in MiB of this process, before and after.
+    """
+
+    generator: str = "dcgan-scenes64"
+    segmenter: str = "unet-scenes"
+    num_samples: tuple[int, ...] = (1_000, 20_000)
+    one: int | None = None
+
+
+def peak() -> float:
+    """Return the highest resident memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main(options: Options) -> None:
+    """Print a row for each number of samples, as Markdown."""
+    if options.one is not None:
+        networks = (generators.load(options.generator, "cpu"), segmenters.load(options.segmenter, "cpu"))
+        before = peak()
+        dissect(*networks, num_samples=options.one, progress=False)
+        print(f"{before:.0f} {peak():.0f}")
+        return
+    print(
+        f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {options.generator}, all layers"
+    )
+    print("| samples | MiB before | at most |\n|---|---|---|")
+    for count in options.num_samples:
+        names = ["--generator", options.generator, "--segmenter", options.segmenter]
+        command = [sys.executable, __file__, *names, "--one", str(count)]
+        before, after = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        print(f"| {count:,} | {before} | {after} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
