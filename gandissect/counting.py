@@ -54,6 +54,15 @@ class LayerCount:
         """Of each unit, float32 ``[unit]``, once none is open."""
         return values_below(self._brackets.high)
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the counts, about."""
+        kept = [
+            *self._binned.counts,
+            *([] if self.curve is None else [self.curve.level_own, self.curve.level_exchanged]),
+        ]
+        return sum(each.nbytes for each in kept)
+
     def begin(self) -> None:
         """Begin to count over the present brackets."""
         plan = self._plan

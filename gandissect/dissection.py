@@ -268,6 +268,8 @@ def _count(source: Source, segmenter: Segmenter, plan: Plan, samples: range, fol
         padding = check_padding(plan.padding)
         levels = guess_levels(source, plan.label_size, padding) if plan.curves else {}
         tally = Tally(plan, guess(source, plan.target, padding), samples, levels)
+        if path is not None:
+            tally.check_size()
     began, saved = time.monotonic() - tally.seconds, time.monotonic()
     for batch in source.labelled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
         tally.update(batch)

@@ -18,6 +18,7 @@ from .batches import LabelledBatch
 from .chance import group_of, partner_of
 from .compiled import PARTNER
 from .counting import NUM_BINS, LayerCount
+from .files import MAX_FILE_BYTES
 from .plan import Plan
 from .quantiles import Brackets
 from .stats import LabelCounts
@@ -73,6 +74,19 @@ class Tally:
     def thumbnails(self) -> Thumbnails:
         """Return pictures of the samples that some unit likes best."""
         return self.pictures.compute([layer.top for layer in self.layers.values()])
+
+    def check_size(self) -> None:
+        """Refuse counts that could be written but not read again.
+
+        Raises:
+            ValueError: If they are more than a file may hold.
+        """
+        size = sum(layer.num_bytes for layer in self.layers.values())
+        if size > MAX_FILE_BYTES:
+            raise ValueError(
+                f"the counts take {size / 2**30:.1f} GiB, and a file of them at most {MAX_FILE_BYTES / 2**30:.1f} GiB; "
+                "dissect fewer layers at a time"
+            )
 
     def check_same(self, plan: Plan, samples: range | None = None) -> None:
         """Refuse another dissection, or other samples of it.

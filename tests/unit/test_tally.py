@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gandissect import Dissection, dissect, dissect_shard, dissection, merge_shards
+from gandissect import Dissection, dissect, dissect_shard, dissection, merge_shards, tally
 from gandissect.dissection import TALLY
 from gandissect.files import load_tensors, save_tensors
 from gandissect.tally import Tally
@@ -139,6 +139,13 @@ def test_a_shard_that_is_not_finished_is_refused(tmp_path: Path, monkeypatch: py
         dissect_shard(GENERATOR, Failing(10), tmp_path / "2", (2, 2), **WANTED)
     with pytest.raises(ValueError, match="samples 32 to 44 are still to be counted; let that shard be finished"):
         merge_shards([tmp_path / "1", tmp_path / "2"])
+
+
+def test_counts_that_no_file_may_hold_are_refused_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "MAX_FILE_BYTES", 2**16)
+    with pytest.raises(ValueError, match=r"the counts take 0\.\d GiB, and a file .* dissect fewer layers at a time"):
+        dissect(GENERATOR, Failing(1), folder=tmp_path, **WANTED)
+    dissect(GENERATOR, SEGMENTER, **WANTED)  # where nothing is written nothing is refused
 
 
 def test_damaged_counts_are_refused(tmp_path: Path) -> None:
