@@ -32,7 +32,7 @@ from .chance import (
 )
 from .counts import GroupCounts, intersection_over_union
 from .names import lookup
-from .store import check_tensor, load_result, save_result
+from .store import check_tensor, load_result, result_path, save_result
 from .top_images import Thumbnails, TopImages
 from .types import Concept, LayerInfo, UnitSet, check_concepts
 
@@ -75,7 +75,7 @@ class UnitMatch:
         return self.concept is not None and self.iou >= min_iou and self.beyond_chance is not False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LayerDissection:
     """How the units of one layer agree with the concepts.
 
@@ -103,13 +103,13 @@ class LayerDissection:
     groups: GroupCounts
     num_pixels: int
     top: TopImages
-    intersection: Tensor = field(init=False, repr=False)
-    unit_area: Tensor = field(init=False, repr=False)
-    concept_area: Tensor = field(init=False, repr=False)
-    iou: Tensor = field(init=False, repr=False)
-    estimate: IouEstimate | None = field(init=False, repr=False)
-    chance: Chance | None = field(init=False, repr=False)
-    matches: tuple[UnitMatch, ...] = field(init=False, repr=False)
+    intersection: Tensor = field(init=False)
+    unit_area: Tensor = field(init=False)
+    concept_area: Tensor = field(init=False)
+    iou: Tensor = field(init=False)
+    estimate: IouEstimate | None = field(init=False)
+    chance: Chance | None = field(init=False)
+    matches: tuple[UnitMatch, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         units, counts = self.info.units, self.groups
@@ -128,6 +128,12 @@ class LayerDissection:
         for name, value in found.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "matches", tuple(_best_matches(self)))
+
+    def __repr__(self) -> str:
+        info, found = self.info, sum(match.is_interpretable() for match in self.matches)
+        return (
+            f"LayerDissection({self.name!r}: {info.units} units, {info.height} x {info.width}, {found} interpretable)"
+        )
 
     def concept_index(self, concept: str) -> int:
         """Return the row of a concept.
@@ -251,7 +257,7 @@ class Provenance:
             raise ValueError(f"provenance has a number out of range: {self}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Dissection:
     """How the units of a generator's layers agree with a segmenter's concepts.
 
@@ -281,6 +287,10 @@ class Dissection:
             if not bool(torch.isin(layer.top.samples, known).all()) or layer.top.size != self.thumbnails.size:
                 raise ValueError(f"top images of {layer.name!r} have no thumbnails that fit")
 
+    def __repr__(self) -> str:
+        made, names = self.provenance, ", ".join(layer.name for layer in self.layers) or "none"
+        return f"Dissection({made.generator} by {made.segmenter}: {made.num_samples} samples, layers {names})"
+
     def __getitem__(self, layer: str) -> LayerDissection:
         """Return one layer.
 
@@ -306,8 +316,12 @@ class Dissection:
         return [_record(layer, match) for layer in self.layers for match in layer.matches]
 
     def save(self, folder: Path | str) -> Path:
-        """Write everything as ``dissection.safetensors`` in a folder, and return that path."""
-        path = Path(folder) / FILE_NAME
+        """Write everything, and return the file's path.
+
+        Args:
+            folder: The folder, in which it becomes ``dissection.safetensors``, or a file's name, ``*.safetensors``.
+        """
+        path = result_path(folder, FILE_NAME)
         save_result(path, self, VERSION)
         return path
 

@@ -14,6 +14,7 @@ from gandissect import Dissection, dissect, dissect_shard, merge_shards, write_r
 from gandissect.devices import resolve_device
 from gandissect.dissection import TALLY
 from gandissect.matching import Padding
+from gandissect.results import FILE_NAME
 from generators.training.processes import Processes
 
 from ..summaries import print_dissection
@@ -94,7 +95,7 @@ class Options:
 
     def _finish(self, dissection: Dissection, folders: list[Path]) -> None:
         """Save the result, write its report, and remove what was counted on the way there."""
-        dissection.save(self.out)
+        dissection.save(self.out / FILE_NAME)
         report = write_report(self.out, dissection, min_iou=self.min_iou)
         for folder in folders:
             (folder / TALLY).unlink(missing_ok=True)
