@@ -196,12 +196,29 @@ def test_a_reader_that_goes_away_gets_no_complaint(arguments: list[str]) -> None
     assert process.returncode == 141
 
 
-def test_a_usage_error_has_no_rules_between_its_sentences(gandissect) -> None:
-    status, _, error = gandissect("dissect", "--bogus", "3")
-    assert status == 2
-    assert "Unrecognized options: --bogus" in error
-    assert "--generator" in error
-    assert "---" not in error
+USAGE = {
+    ("dissect", "--bogus", "3"): "dissect needs --generator, --segmenter, --out; not understood: --bogus 3; see gandissect dissect --help",
+    ("models", "--jsn"): "not understood: --jsn; perhaps you meant --json; see gandissect models --help",
+    ("train", "generator"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
+    ("train", "generator", "--out", "x"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
+    ("train", "generator", "progn"): "unknown architecture 'progn'; did you mean 'progan'? known: dcgan, progan, stylegan, stylegan2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "said"), USAGE.items(), ids=[" ".join(each) for each in USAGE])
+def test_a_usage_error_is_one_sentence(gandissect, arguments: tuple[str, ...], said: str) -> None:
+    assert gandissect(*arguments) == (2, "", f"gandissect: {said}\n")
+
+
+def test_an_architecture_is_named_once(gandissect) -> None:
+    status, output, _ = gandissect("train", "generator", "progan", "--help")
+    assert status == 0
+    assert "--resolution" in output
+    assert "--architecture" not in output
+    status, _, error = gandissect(
+        "train", "generator", "progan", "--data", "x", "--out", "y", "--architecture", "dcgan"
+    )
+    assert (status, "not understood: --architecture" in error) == (2, True)
 
 
 def test_the_version_needs_no_installation(gandissect) -> None:
