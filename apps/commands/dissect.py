@@ -27,7 +27,8 @@ class Options:
     Stopped at any moment, it goes on from where it was when it is started again. Processes of torchrun share the work.
 
     Args:
-        generator: A bundled name, or the path of a .safetensors file.
+        generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
+            if it is there, else generator.safetensors).
         segmenter: A bundled name, or the path of a .safetensors file.
         out: Folder for the result (dissection.safetensors) and its report (report.html, units.csv, dissection.json).
         layers: Which layers; all when none is given.
