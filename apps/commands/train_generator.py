@@ -46,7 +46,8 @@ class Options:
     The architecture comes first: gandissect train generator progan --data FOLDER --out runs/mine.
 
     Args:
-        data: What to learn from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT.
+        data: What to learn from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
+            that FOLDER/SPLIT.txt names).
         out: Folder of the run: checkpoint, metrics, sample grids, generator.safetensors.
         settings: How to train.
         hold_out: Share of each folder without @SPLIT that is kept to judge by.
