@@ -131,7 +131,8 @@ def _draw_shares(
 
 def _places(models: Sequence[Sequence[ComparedLayer]]) -> tuple[list[str], list[list[float]]]:
     """Return the names below the axis, at 0, 1, ..., and where each model's layers stand on it."""
-    whole = {layer.layer: (index, layer.grid) for index, layer in enumerate(max(models, key=len))}
+    longest = max(models, key=len)
+    whole = {layer.layer: (index, layer.grid) for index, layer in enumerate(longest)}
     fit = all(whole.get(layer.layer, (0, None))[1] == layer.grid for layers in models for layer in layers)
     if fit or _are_alike(models):
         return list(whole), [[whole[layer.layer][0] for layer in layers] for layers in models]
