@@ -103,13 +103,13 @@ class LayerDissection:
     groups: GroupCounts
     num_pixels: int
     top: TopImages
-    intersection: Tensor = field(init=False)
-    unit_area: Tensor = field(init=False)
-    concept_area: Tensor = field(init=False)
-    iou: Tensor = field(init=False)
-    estimate: IouEstimate | None = field(init=False)
-    chance: Chance | None = field(init=False)
-    matches: tuple[UnitMatch, ...] = field(init=False)
+    intersection: Tensor = field(init=False, repr=False)
+    unit_area: Tensor = field(init=False, repr=False)
+    concept_area: Tensor = field(init=False, repr=False)
+    iou: Tensor = field(init=False, repr=False)
+    estimate: IouEstimate | None = field(init=False, repr=False)
+    chance: Chance | None = field(init=False, repr=False)
+    matches: tuple[UnitMatch, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         units, counts = self.info.units, self.groups
@@ -128,12 +128,6 @@ class LayerDissection:
         for name, value in found.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "matches", tuple(_best_matches(self)))
-
-    def __repr__(self) -> str:
-        info, found = self.info, sum(match.is_interpretable() for match in self.matches)
-        return (
-            f"LayerDissection({self.name!r}: {info.units} units, {info.height} x {info.width}, {found} interpretable)"
-        )
 
     def concept_index(self, concept: str) -> int:
         """Return the row of a concept.
@@ -178,6 +172,12 @@ class LayerDissection:
         """
         p = torch.ones_like(self.iou) if self.chance is None else self.chance.p
         return benjamini_hochberg(p, rate)
+
+    def __repr__(self) -> str:
+        info, found = self.info, sum(match.is_interpretable() for match in self.matches)
+        return (
+            f"LayerDissection({self.name!r}: {info.units} units, {info.height} x {info.width}, {found} interpretable)"
+        )
 
 
 def units_by_concept(matches: Iterable[UnitMatch], min_iou: float = MIN_IOU) -> dict[str, int]:
