@@ -15,9 +15,12 @@ import os
 import sys
 from collections.abc import Sequence
 from itertools import takewhile
+from types import ModuleType
 from typing import Any, Protocol
 
 from gandissect.names import unknown
+
+from .usage import sentence
 
 PROGRAM = "gandissect"
 COMMANDS = {
@@ -71,6 +74,7 @@ def _status(arguments: list[str]) -> int:
         given = " ".join(arguments[:2] if arguments[0] == "train" else arguments[:1])
         return _refuse(unknown("command", given, COMMANDS))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    command = None
     try:
         command = _parse(name, rest)
         command.run()
@@ -81,7 +85,8 @@ def _status(arguments: list[str]) -> int:
     except (ValueError, KeyError, TypeError, OSError, FloatingPointError) as error:
         return _refuse(_one_line(error))
     except KeyboardInterrupt:
-        return _refuse("stopped", status=130)
+        again = "; the same command with --resume takes it up again" if hasattr(command, "resume") else ""
+        return _refuse(f"stopped{again}", status=130)
     return 0
 
 
@@ -112,18 +117,23 @@ def _parse(name: str, arguments: list[str]) -> Any:
             words = takewhile(lambda argument: not argument.startswith("-"), arguments)
             tyro.cli(module.Options, args=[*words, "--help"], prog=f"{PROGRAM} {name}")
         raise _Help
+    _check_first(module, arguments)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
             return tyro.cli(module.Options, args=arguments, prog=f"{PROGRAM} {name}")
     except SystemExit as stop:
-        raise ValueError(_unboxed(said.getvalue())) from stop
+        raise ValueError(sentence(said.getvalue())) from stop
 
 
-def _unboxed(text: str) -> str:
-    """Return the message that stands in a box of line-drawing characters, as one line."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
-    return " ".join(line for line in lines if line.strip("-"))
+def _check_first(module: ModuleType, arguments: list[str]) -> None:
+    """Raise ValueError unless a subcommand that begins with one of several words is given one of them."""
+    what, known = getattr(module, "FIRST", ("", ()))
+    given = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    if known and given is None and not set(known) & set(arguments):
+        raise ValueError(f"name the {what} first: {', '.join(known)}")
+    if known and given is not None and given not in known:
+        raise ValueError(unknown(what, given, known))
 
 
 def _one_line(error: Exception) -> str:

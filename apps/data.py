@@ -70,10 +70,14 @@ def pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSou
     return _joined(learned), _joined(held_out) if held_out else None
 
 
+def evenly_spaced(source: ImageSource, limit: int) -> range:
+    """Return the indices of evenly spaced pictures, at most ``limit``."""
+    return range(0, len(source), max(1, -(-len(source) // limit)))
+
+
 def as_tensor(source: ImageSource, limit: int) -> Tensor:
     """Return the evaluation views of evenly spaced pictures, uint8 ``[at most limit, 3, H, W]``."""
-    step = max(1, -(-len(source) // limit))
-    indices = range(0, len(source), step)
+    indices = evenly_spaced(source, limit)
     return torch.cat([source.batch(indices[start : start + 64]).images for start in range(0, len(indices), 64)])
 
 

@@ -25,9 +25,15 @@ def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as
         return
     for layer in layers:
         concepts = ", ".join(f"{name} {count}" for name, count in layer["concepts"].items())
-        share = f"{layer['matching']} of {layer['units']} units match {len(layer['concepts'])} concepts"
-        print(f"{layer['layer']}: {share} at IoU >= {min_iou}" + (f": {concepts}" if concepts else ""))
+        print(f"{layer['layer']}: {_share(layer)} at IoU >= {min_iou}" + (f": {concepts}" if concepts else ""))
     print(f"report: {report}")
+
+
+def _share(layer: dict[str, Any]) -> str:
+    """Say how many units match how many concepts."""
+    matching, units, concepts = layer["matching"], layer["units"], len(layer["concepts"])
+    verb, noun = "matches" if matching == 1 else "match", "concept" if concepts == 1 else "concepts"
+    return f"{matching} of {units} units {verb} {concepts} {noun}"
 
 
 def _layer(dissection: Dissection, name: str, min_iou: float) -> dict[str, Any]:

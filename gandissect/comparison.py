@@ -39,12 +39,14 @@ class ComparedLayer:
         model: The model's label.
         layer: The layer's name.
         units: How many it has.
+        grid: Height and width of its activations.
         units_by_concept: How many are interpretable as each concept, in the comparison's order of concepts.
     """
 
     model: str
     layer: str
     units: int
+    grid: tuple[int, int]
     units_by_concept: tuple[int, ...]
 
     @property
@@ -140,7 +142,13 @@ def compare(
     _check_settings(models, provenance)
     concepts = _joined_concepts(dissections)
     layers = [
-        ComparedLayer(model, layer.name, layer.info.units, _count(layer, concepts, min_iou))
+        ComparedLayer(
+            model,
+            layer.name,
+            layer.info.units,
+            (layer.info.height, layer.info.width),
+            _count(layer, concepts, min_iou),
+        )
         for model, dissection in zip(models, dissections, strict=True)
         for layer in dissection
     ]

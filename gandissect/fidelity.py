@@ -30,6 +30,9 @@ Features = Callable[[Tensor], Tensor]
 
 BATCH = 64
 
+MIN_HELD_OUT = 8
+"""Held-out pictures at least, with which two dimensions of the features are kept."""
+
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
     """Return the Frechet distance of the normal distributions fitted to two sets of features.
@@ -197,12 +200,14 @@ class Yardstick:
         num_dims: Dimensions to keep; at most a quarter of the number of held-out pictures is used.
 
     Raises:
-        ValueError: If there are fewer than 8 held-out pictures, or not more training pictures.
+        ValueError: If there are fewer than `MIN_HELD_OUT` held-out pictures, or not more training pictures.
     """
 
     def __init__(self, network: str, features: Features, train: Tensor, held_out: Tensor, num_dims: int = 64) -> None:
-        if len(held_out) < 8 or len(train) <= len(held_out):
-            raise ValueError(f"need 8 held-out pictures and more to train on; got {len(held_out)} and {len(train)}")
+        if len(held_out) < MIN_HELD_OUT or len(train) <= len(held_out):
+            raise ValueError(
+                f"need {MIN_HELD_OUT} held-out pictures and more to train on; got {len(held_out)} and {len(train)}"
+            )
         self.network, self._features = network, features
         raw = self._raw(held_out)
         num_dims = min(num_dims, raw.shape[1], len(held_out) // 4)

@@ -33,7 +33,7 @@ from .chance import (
 from .counts import GroupCounts, intersection_over_union
 from .curves import QualityMatch, UnitCurves
 from .names import lookup
-from .store import check_tensor, load_result, save_result
+from .store import check_tensor, load_result, result_path, save_result
 from .top_images import Thumbnails, TopImages
 from .types import Concept, LayerInfo, UnitSet, check_concepts
 
@@ -76,7 +76,7 @@ class UnitMatch:
         return self.concept is not None and self.iou >= min_iou and self.beyond_chance is not False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LayerDissection:
     """How the units of one layer agree with the concepts.
 
@@ -189,6 +189,12 @@ class LayerDissection:
         p = torch.ones_like(self.iou) if self.chance is None else self.chance.p
         return benjamini_hochberg(p, rate)
 
+    def __repr__(self) -> str:
+        info, found = self.info, sum(match.is_interpretable() for match in self.matches)
+        return (
+            f"LayerDissection({self.name!r}: {info.units} units, {info.height} x {info.width}, {found} interpretable)"
+        )
+
 
 def units_by_concept(matches: Iterable[UnitMatch], min_iou: float = MIN_IOU) -> dict[str, int]:
     """Return how many interpretable units each concept has, most first; ties by name."""
@@ -267,7 +273,7 @@ class Provenance:
             raise ValueError(f"provenance has a number out of range: {self}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Dissection:
     """How the units of a generator's layers agree with a segmenter's concepts.
 
@@ -297,6 +303,10 @@ class Dissection:
             if not bool(torch.isin(layer.top.samples, known).all()) or layer.top.size != self.thumbnails.size:
                 raise ValueError(f"top images of {layer.name!r} have no thumbnails that fit")
 
+    def __repr__(self) -> str:
+        made, names = self.provenance, ", ".join(layer.name for layer in self.layers) or "none"
+        return f"Dissection({made.generator} by {made.segmenter}: {made.num_samples} samples, layers {names})"
+
     def __getitem__(self, layer: str) -> LayerDissection:
         """Return one layer.
 
@@ -323,8 +333,12 @@ class Dissection:
         return [record for layer in self.layers for record in _records(layer)]
 
     def save(self, folder: Path | str) -> Path:
-        """Write everything as ``dissection.safetensors`` in a folder, and return that path."""
-        path = Path(folder) / FILE_NAME
+        """Write everything, and return the file's path.
+
+        Args:
+            folder: The folder, in which it becomes ``dissection.safetensors``, or a file's name, ``*.safetensors``.
+        """
+        path = result_path(folder, FILE_NAME)
         save_result(path, self, VERSION)
         return path
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .names import lookup
-from .store import check_tensor, load_result, save_result
+from .store import check_tensor, load_result, result_path, save_result
 from .types import Concept, check_concepts
 
 FILE_NAME = "shares.safetensors"
@@ -223,8 +223,12 @@ class ConceptShares:
         return [_record(share) for share in self]
 
     def save(self, folder: Path | str) -> Path:
-        """Write everything as ``shares.safetensors`` in a folder, and return that path."""
-        path = Path(folder) / FILE_NAME
+        """Write everything, and return the file's path.
+
+        Args:
+            folder: The folder, in which it becomes ``shares.safetensors``, or a file's name, ``*.safetensors``.
+        """
+        path = result_path(folder, FILE_NAME)
         save_result(path, self, VERSION)
         return path
 

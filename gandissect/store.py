@@ -38,6 +38,17 @@ def save_result(path: Path | str, result: Any, version: int) -> None:
     save_tensors(path, tensors, {"format": _format(type(result)), "version": version, "value": value})
 
 
+def result_path(place: Path | str, name: str) -> Path:
+    """Return the file that a result is written to: ``place`` if it is called ``*.safetensors``, else ``name`` in it.
+
+    Args:
+        place: A file's name, or a folder, which may be called so too if it is there.
+        name: The file's name in a folder.
+    """
+    path = Path(place)
+    return path if path.suffix == ".safetensors" and not path.is_dir() else path / name
+
+
 def load_result(path: Path | str, kind: type[T], version: int) -> T:
     """Read what `save_result` wrote.
 

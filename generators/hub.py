@@ -25,36 +25,52 @@ FORMAT, VERSION = "gandissect-generator", 1
 ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
     cls.architecture: cls for cls in (DCGAN, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2)
 }
+LAST, BEST = "generator.safetensors", "best.safetensors"
+"""What a training writes into its folder: the last snapshot and, if they are measured, the one of least distance."""
+
 SHELF = Shelf(Path(__file__).parent, "generator")
 names, card = SHELF.names, SHELF.card
 
 
 def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
-    """Load a bundled generator by name, or a saved one from its file.
+    """Load a bundled generator by name, a saved one from its file, or what a training has made from its folder.
 
     Args:
-        name: A bundled name, or the path of a ``.safetensors`` file.
+        name: A bundled name, the path of a ``.safetensors`` file, or the folder of a training, of which
+            ``best.safetensors`` is taken if it is there, else ``generator.safetensors``.
         device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
-        The generator in eval mode, float32, without gradients.
+        The generator in eval mode, float32, without gradients; its ``name`` is the bundled one, or the file's path.
 
     Raises:
         KeyError: If the name is unknown.
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If there is no such file, or a folder holds neither.
         ValueError: If the file is damaged or holds something else.
     """
     target = resolve_device(device)
-    bundled = str(name) in names()
-    if bundled:
-        path = card(str(name)).verified_path()
-    elif isinstance(name, Path) or Path(name).suffix == ".safetensors":
-        path = Path(name)
+    if str(name) in names():
+        generator = read(card(str(name)).verified_path())
+        generator.name = str(name)
     else:
-        raise KeyError(unknown("generator", str(name), names()) + "; or give the path of a .safetensors file")
-    generator = read(path)
-    generator.name = str(name)
+        path = _path(name)
+        generator = read(path)
+        generator.name = str(path)
     return generator.to(target)
+
+
+def _path(name: str | Path) -> Path:
+    """Return the file that is meant by a path, of itself or of a training's folder."""
+    path = Path(name)
+    if path.is_dir():
+        found = [path / each for each in (BEST, LAST) if (path / each).is_file()]
+        if not found:
+            raise FileNotFoundError(f"{path} is no folder of a training: it holds neither {BEST} nor {LAST}")
+        return found[0]
+    if not isinstance(name, Path) and path.suffix != ".safetensors":
+        known = unknown("generator", name, names())
+        raise KeyError(f"{known}; or give the path of a .safetensors file or of a training's folder")
+    return path
 
 
 def save(generator: LayeredGenerator, path: Path | str, facts: Mapping[str, Any] | None = None) -> None:

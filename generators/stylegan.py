@@ -151,7 +151,20 @@ class StyleGenerator(LayeredGenerator):
             )
 
     def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Tensor]:
-        """Draw noise of every layer for `synthesis`, standard normal."""
+        """Draw noise of every layer for `synthesis`, standard normal.
+
+        Args:
+            num_samples: How many images.
+            rng: What the numbers are drawn from, such as ``torch.Generator().manual_seed(0)``.
+
+        Returns:
+            float32 ``[num_samples, 1, h, w]``, one tensor a layer, on CPU.
+
+        Raises:
+            TypeError: If ``rng`` is something else, such as a seed.
+        """
+        if not isinstance(rng, torch.Generator):
+            raise TypeError(f"rng is a torch.Generator, such as torch.Generator().manual_seed(0); got {rng!r}")
         sides = [info.height for info in self.layers.values()]
         return [torch.randn(num_samples, 1, side, side, generator=rng) for side in sides]
 

@@ -14,6 +14,7 @@ from gandissect import Dissection, dissect, dissect_shard, merge_shards, write_r
 from gandissect.devices import resolve_device
 from gandissect.dissection import TALLY
 from gandissect.matching import Padding
+from gandissect.results import FILE_NAME
 from generators.training.processes import Processes
 
 from ..summaries import print_dissection
@@ -26,7 +27,8 @@ class Options:
     Stopped at any moment, it goes on from where it was when it is started again. Processes of torchrun share the work.
 
     Args:
-        generator: A bundled name, or the path of a .safetensors file.
+        generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
+            if it is there, else generator.safetensors).
         segmenter: A bundled name, or the path of a .safetensors file.
         out: Folder for the result (dissection.safetensors) and its report (report.html, units.csv, dissection.json).
         layers: Which layers; all when none is given.
@@ -97,7 +99,7 @@ class Options:
 
     def _finish(self, dissection: Dissection, folders: list[Path]) -> None:
         """Save the result, write its report, and remove what was counted on the way there."""
-        dissection.save(self.out)
+        dissection.save(self.out / FILE_NAME)
         report = write_report(self.out, dissection, min_iou=self.min_iou)
         for folder in folders:
             (folder / TALLY).unlink(missing_ok=True)

@@ -22,7 +22,8 @@ class Options:
     """Open the explorer: a page on which one sees a generator's units and switches them off.
 
     Args:
-        generator: A bundled name, or the path of a .safetensors file; the page offers the bundled ones besides.
+        generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
+            if it is there, else generator.safetensors); the page offers the bundled ones besides.
         segmenter: A bundled name, "palette", or the path of a .safetensors file; by default one made for the generator.
         dissection: Folder of a saved dissection, used where it is of the same networks.
         num_samples: Pictures that a layer is dissected with when no saved dissection serves.

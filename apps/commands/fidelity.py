@@ -19,9 +19,11 @@ class Options:
     Each figure has beside it that of training pictures in the place of generated ones.
 
     Args:
-        generator: A bundled name, or the path of a .safetensors file.
+        generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
+            if it is there, else generator.safetensors).
         segmenter: Whose encoder's features are compared.
-        data: The pictures that the generator learned from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT.
+        data: The pictures that the generator learned from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
+            that FOLDER/SPLIT.txt names).
         hold_out: Share of each folder without @SPLIT that was kept to judge by.
         seed: Seed of the generated pictures.
         num_sets: Sets of generated pictures, each as large as the held-out one.

@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from gandissect import merge_shards, write_report
+from gandissect.results import FILE_NAME
 
 from ..summaries import print_dissection
 
@@ -33,6 +34,6 @@ class Options:
         if not 0 <= self.min_iou <= 1:
             raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
         dissection = merge_shards(self.shards)
-        dissection.save(self.out)
+        dissection.save(self.out / FILE_NAME)
         report = write_report(self.out, dissection, min_iou=self.min_iou)
         print_dissection(dissection, report, self.min_iou, as_json=self.json)

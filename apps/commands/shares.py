@@ -32,9 +32,11 @@ class Options:
     has that of real from real ones beside it.
 
     Args:
-        generator: A bundled name, or the path of a .safetensors file.
+        generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
+            if it is there, else generator.safetensors).
         segmenter: A bundled name, or the path of a .safetensors file.
-        data: The real pictures, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT.
+        data: The real pictures, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
+            that FOLDER/SPLIT.txt names).
         hold_out: Look only at the pictures that a training with this share held out did not see; 0 for all.
         num_samples: How many pictures are generated.
         seed: Seed of the generated pictures and of the choice of real ones.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +12,29 @@ import tyro
 
 import segmenters
 from generators import LayeredGenerator
-from generators.training import RECIPES, train_generator
+from generators.training import RECIPES, GANSettings, train_generator
 from generators.training.networks import check
 from generators.training.processes import is_first
+from generators.training.recipes import Architecture
 
 from ..data import pictures
 from ..yardsticks import yardstick
 
+FIRST = ("architecture", tuple(RECIPES))
+"""What the command begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings(GANSettings):
+    """Settings whose architecture is no option, since the command begins with it."""
+
+    architecture: tyro.conf.Suppress[tyro.conf.Fixed[Architecture]] = "dcgan"
+
+
 Settings = tyro.extras.subcommand_type_from_defaults(
-    dict(RECIPES), descriptions={name: f"Train a {name}." for name in RECIPES}, prefix_names=False
+    {name: _Settings(**asdict(recipe)) for name, recipe in RECIPES.items()},
+    descriptions={name: f"Train a {name}." for name in RECIPES},
+    prefix_names=False,
 )
 
 
@@ -32,7 +46,8 @@ class Options:
     The architecture comes first: gandissect train generator progan --data FOLDER --out runs/mine.
 
     Args:
-        data: What to learn from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT.
+        data: What to learn from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
+            that FOLDER/SPLIT.txt names).
         out: Folder of the run: checkpoint, metrics, sample grids, generator.safetensors.
         settings: How to train.
         hold_out: Share of each folder without @SPLIT that is kept to judge by.

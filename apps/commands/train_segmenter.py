@@ -21,7 +21,8 @@ class Options:
     The bundled networks were made by ``segmenters.recipes``; this trains one on pictures of your own.
 
     Args:
-        data: What to learn from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT, with the same concepts.
+        data: What to learn from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
+            that FOLDER/SPLIT.txt names), with the same concepts.
         held_out: What to judge by, likewise, e.g. FOLDER@val.
         out: Folder of the run: checkpoint, metrics, sample grids, segmenter.safetensors.
         settings: How to train.

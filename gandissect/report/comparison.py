@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,19 +23,22 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56
 MIN_WIDTH, MAX_WIDTH = 8.0, 15.0
 """Of the figure, in inches."""
 
-COLUMN, ROW, GAP = 0.36, 0.22, 0.55
-"""Least width of a table's column, height of its row, and width between tables, in inches."""
+COLUMN, ROW, GAP, LINE = 0.36, 0.22, 0.55, 0.15
+"""Least width of a table's column, height of its row, width between tables, height of a title's line, in inches."""
 
 LETTER, LONGEST = 0.085, 26
 """Width of a letter in inches, and how many letters of a name stand in one line."""
+
+SEPARATOR = r"[\s/._-]"
+"""After which a name may go on in the next line."""
 
 
 def draw_comparison(comparison: Comparison) -> Figure:
     """Draw the share of interpretable units by layer, one line a model, and each model's units by concept and layer.
 
     Where three or more models have the same layers, as snapshots of one training do, a second plot has one line a
-    layer, over the models in the order given. Models whose layers differ are placed by depth, from the first layer
-    that was dissected to the last.
+    layer, over the models in the order given. Layers stand at their names where one model has those of all others;
+    else at the size of their grid, those of one grid beside each other.
 
     Args:
         comparison: What `compare` returned.
@@ -86,12 +91,14 @@ def _page(comparison: Comparison, models: Sequence[Sequence[ComparedLayer]]) -> 
     """Return the division that keeps the figure within its widths."""
     concepts = [row for row, count in enumerate(comparison.counts.sum(0).tolist()) if count]
     length, beside = max(map(len, models)), _inches([comparison.concepts[row].name for row in concepts]) + 0.3
-    table = COLUMN * length + GAP
+    parts = [part for model in comparison.models for part in re.split(SEPARATOR, model)]
+    table = max(COLUMN * length, _inches(parts) + LETTER) + GAP  # a title is broken between its parts only
     num_columns = min(len(models), max(1, int((MAX_WIDTH - beside) / table)))
     width = max(MIN_WIDTH, beside + num_columns * table)
     column = ((width - beside) / num_columns - GAP) / length
     below = _inches([layer.layer for layer in comparison.layers])
-    lower = ROW * len(concepts) + (below if below > column else 0.2) + 0.6
+    titles = max(_text(model, _letters(column * length)).count("\n") for model in comparison.models)
+    lower = ROW * len(concepts) + (below if below > column else 0.2) + 0.6 + LINE * titles
     lower = lower * math.ceil(len(models) / num_columns) if concepts else 0.4
     upper = 2.8 + max(below, _inches(comparison.models) if _are_alike(models) and len(models) > 2 else 0)
     return _Page(tuple(concepts), num_columns, width, upper, lower, column)
@@ -106,29 +113,41 @@ def _draw_shares(
     part: SubFigure, labels: Sequence[str], models: Sequence[Sequence[ComparedLayer]], width: float
 ) -> None:
     """Draw the shares over the layers and, where all models have the same, over the models."""
-    names = [layer.layer for layer in models[0]]
     over_models = _are_alike(models) and len(models) > 2
     axes = part.subplots(1, 1 + over_models, sharey=True, squeeze=False)[0]
     width = (width - 0.8) / len(axes) - 1.8
-    length = max(map(len, models))
-    lines = [_Line(label, _places(len(layers), length), layers) for label, layers in zip(labels, models, strict=True)]
+    ticks, places = _places(models)
+    lines = [_Line(*line) for line in zip(labels, places, models, strict=True)]
     _draw_lines(axes[0], lines, COLORS if len(models) <= len(COLORS) else _shades(len(models)))
-    if _are_alike(models):
-        _name_ticks(axes[0], range(length), names, width / length)
-    else:
-        _name_ticks(axes[0], (0, length - 1), ("first layer", "last layer"), width / 2)
+    _name_ticks(axes[0], range(len(ticks)), ticks, width / len(ticks))
     axes[0].set(ylabel="interpretable units", ylim=(0, None))
     axes[0].yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
     if over_models:
-        places = range(len(models))
-        lines = [_Line(name, places, [model[index] for model in models]) for index, name in enumerate(names)]
-        _draw_lines(axes[1], lines, _shades(length))
-        _name_ticks(axes[1], places, labels, width / len(models))
+        numbers = range(len(models))
+        lines = [_Line(name, numbers, [model[index] for model in models]) for index, name in enumerate(ticks)]
+        _draw_lines(axes[1], lines, _shades(len(ticks)))
+        _name_ticks(axes[1], numbers, labels, width / len(models))
 
 
-def _places(count: int, length: int) -> list[float]:
-    """Return where ``count`` layers stand on an axis that has room for ``length``; one alone in the middle."""
-    return [index * (length - 1) / (count - 1) for index in range(count)] if count > 1 else [(length - 1) / 2]
+def _places(models: Sequence[Sequence[ComparedLayer]]) -> tuple[list[str], list[list[float]]]:
+    """Return the names below the axis, at 0, 1, ..., and where each model's layers stand on it."""
+    longest = max(models, key=len)
+    whole = {layer.layer: (index, layer.grid) for index, layer in enumerate(longest)}
+    fit = all(whole.get(layer.layer, (0, None))[1] == layer.grid for layers in models for layer in layers)
+    if fit or _are_alike(models):
+        return list(whole), [[whole[layer.layer][0] for layer in layers] for layers in models]
+    grids = sorted({layer.grid for layers in models for layer in layers})
+    return [f"{height} x {width}" for height, width in grids], [_by_grid(layers, grids) for layers in models]
+
+
+def _by_grid(layers: Sequence[ComparedLayer], grids: Sequence[tuple[int, int]]) -> list[float]:
+    """Return where layers stand by the size of their grid, those of one grid within 0.6 around its place."""
+    counts, places = Counter(layer.grid for layer in layers), []
+    met: Counter[tuple[int, int]] = Counter()
+    for layer in layers:
+        places.append(grids.index(layer.grid) + 0.6 * ((met[layer.grid] + 0.5) / counts[layer.grid] - 0.5))
+        met[layer.grid] += 1
+    return places
 
 
 def _draw_lines(axis: Axes, lines: Sequence[_Line], colors: Sequence[str]) -> None:
@@ -160,7 +179,7 @@ def _draw_tables(
     most = int(comparison.counts.max())
     for label, layers, axis in zip(comparison.models, models, axes, strict=False):
         _draw_table(axis, comparison, layers, page.concepts, most)
-        axis.set_title(_text(label, int(page.column * length / LETTER)), fontsize=9, loc="left")
+        axis.set_title(_text(label, _letters(page.column * length)), fontsize=9, loc="left")
         axis.set_xlim(0, length)
         places = [column + 0.5 for column in range(len(layers))]
         _name_ticks(axis, places, [layer.layer for layer in layers], page.column)
@@ -211,6 +230,11 @@ def _inches(names: Sequence[str]) -> float:
     return LETTER * min(LONGEST, max(map(len, names), default=0))
 
 
+def _letters(inches: float) -> int:
+    """Return how many letters stand in a line of a width."""
+    return round(inches / LETTER)
+
+
 def _shades(count: int) -> list[str]:
     """Return colors from dark to light."""
     from matplotlib import colormaps
@@ -236,4 +260,15 @@ def _short(name: str) -> str:
 
 def _text(text: str, width: int) -> str:
     """Return text in lines of a width, in which a dollar is no formula."""
-    return textwrap.fill(text, width).replace("$", r"\$")
+    lines = textwrap.wrap(text, width, break_long_words=False)
+    return "\n".join(part for line in lines for part in _cut(line, width)).replace("$", r"\$")
+
+
+def _cut(word: str, width: int) -> Iterator[str]:
+    """Yield a word in parts of a width at most: of a path its parts, if they are not longer themselves."""
+    while len(word) > width:
+        ends = [found.end() for found in re.finditer(SEPARATOR, word[:width])]
+        end = ends[-1] if ends else width
+        yield word[:end]
+        word = word[end:]
+    yield word

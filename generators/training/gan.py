@@ -25,7 +25,7 @@ from gandissect.sampling import make_rng
 
 from ..base import LayeredGenerator
 from ..blocks import MinibatchStd
-from ..hub import save
+from ..hub import BEST, LAST, save
 from .augmentation import diff_augment
 from .draws import Draws
 from .growth import Growth, growth_at, shrink
@@ -137,7 +137,7 @@ class GANTask:
         generator = self.average.grown(growth.size if growth.alpha == 1 else growth.size // 2)
         calibrate_batch_norm(generator, self.settings.seed)
         facts = {"images_seen": images_seen, "data": self.source.name, "settings": asdict(self.settings)}
-        save(generator, folder / "generator.safetensors", facts)
+        save(generator, folder / LAST, facts)
         with atomic_path(folder / f"samples-{images_seen:08d}.png") as temporary, torch.inference_mode():
             images = generator(generator.sample_z(64, seed=1))
             save_image(images, temporary, nrow=8, normalize=True, value_range=(-1, 1), format="png")
@@ -146,7 +146,7 @@ class GANTask:
             figures |= self.evaluate(generator)
         if (distance := figures.get("distance", math.inf)) < self.best:
             self.best = distance
-            save(generator, folder / "best.safetensors", facts | {"distance": distance})
+            save(generator, folder / BEST, facts | {"distance": distance})
         return figures
 
     @property
@@ -373,7 +373,7 @@ def train_generator(
         resume=resume,
         writes=task.processes.rank == 0,
     )
-    return Path(folder) / "generator.safetensors"
+    return Path(folder) / LAST
 
 
 def _steps(batch_size: int, images: int) -> int:

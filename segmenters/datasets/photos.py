@@ -142,7 +142,10 @@ class Photos:
         held = [derive_seed(seed, "hold out", name) < fraction * 2**63 for name in self.names]
         parts = [[index for index, out in enumerate(held) if out is side] for side in (False, True)]
         if not all(parts):
-            raise ValueError(f"holding {fraction} of the {len(self)} pictures of {self.name} out leaves a part empty")
+            raise ValueError(
+                f"holding {fraction} of the {len(self)} pictures of {self.name} out leaves a part empty; "
+                "give more pictures, or another share (--hold-out)"
+            )
         return Subset(self, parts[0], "trained on"), Subset(self, parts[1], "held out")
 
     def _view(self, index: int, down: float, across: float, flip: float) -> tuple[Tensor, Tensor | None]:

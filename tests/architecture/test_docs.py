@@ -13,12 +13,20 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+def _anchors(page: Path) -> set[str]:
+    """The headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere_and_commands_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)]+)\)", text):
+        file, _, heading = target.partition("#")
         if "://" not in target:
-            assert (page.parent / target).exists(), target
+            assert (page.parent / file).exists(), target
+            assert not heading or heading in _anchors(page.parent / file), target
     for words in re.findall(r"^ {4}gandissect (\S+(?: \S+)?)", text, flags=re.MULTILINE):
         assert words in COMMANDS or words.split()[0] in {*COMMANDS, "COMMAND"}, words
     assert not re.search(r"^[A-Z]{4,}$", text, flags=re.MULTILINE), "a placeholder was left"

@@ -101,6 +101,41 @@ def test_samples_are_the_pictures_of_their_seed(gandissect, planted: Path, tmp_p
         assert (shown.int() - wanted[index].int()).abs().max() <= 1
 
 
+def _pixels(path: Path) -> torch.Tensor:
+    return torch.from_numpy(np.array(Image.open(path)))
+
+
+def test_samples_of_a_style_generator_can_be_truncated(gandissect, planted: Path, tmp_path: Path) -> None:
+    generator = generators.StyleGAN(size=8, width=2, max_width=4, z_dim=4, w_dim=4, mapping_depth=1)
+    for name, value in generator.state_dict().items():
+        value.copy_(torch.randn(value.shape, generator=torch.Generator().manual_seed(len(name))))
+    path = tmp_path / "style.safetensors"
+    generators.save(generator, path)
+
+    def sample(*more: object) -> torch.Tensor:
+        status, _, error = gandissect(
+            "sample", "--generator", path, "--num-samples", 2, "--out", tmp_path / "x.png", *more
+        )
+        assert status == 0, error
+        return _pixels(tmp_path / "x.png")
+
+    plain, none, half, whole = sample(), *(sample("--truncation-psi", psi) for psi in (1, 0.5, 0))
+    assert torch.equal(none, plain)
+    first, second = (slice(2, 10), slice(2, 10)), (slice(2, 10), slice(12, 20))
+    assert torch.equal(whole[first], whole[second]), "both are of the mean w"
+    assert not torch.equal(plain[first], plain[second])
+    loaded = generators.load(path, device="cpu")
+    wanted = loaded.synthesis(loaded.mapping(loaded.sample_z(2, seed=1), 0.5))[1].permute(1, 2, 0)
+    assert (half[second] - ((wanted.clamp(-1, 1) + 1) * 127.5)).abs().max() <= 1
+    status, _, error = gandissect(
+        "sample", "--generator", planted, "--truncation-psi", 0.5, "--out", tmp_path / "y.png"
+    )
+    assert (status, "is a planted and has no w to truncate; leave --truncation-psi out" in error) == (2, True)
+    status, _, error = gandissect("sample", "--generator", path, "--truncation-psi", "nan", "--out", tmp_path / "y.png")
+    assert (status, "truncation_psi is a number" in error) == (2, True)
+    assert not (tmp_path / "y.png").exists()
+
+
 def test_a_folder_of_pictures_trains_a_generator(gandissect, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -112,6 +147,8 @@ def test_a_folder_of_pictures_trains_a_generator(gandissect, tmp_path: Path) -> 
     status, output, error = gandissect("train", "generator", *options, *small)
     assert status == 0, error
     assert generators.load(output.strip(), device="cpu").image_size == (16, 16)
+    status, output, error = gandissect("sample", "--generator", tmp_path / "run", "--out", tmp_path / "x.png", "--json")
+    assert (status, json.loads(output)["generator"]) == (0, str(tmp_path / "run/generator.safetensors")), error
     status, _, error = gandissect("train", "generator", *options, *small, "--seed", 1)
     assert status == 2
     assert "seed: 0 there, 1 given" in error
@@ -196,12 +233,29 @@ def test_a_reader_that_goes_away_gets_no_complaint(arguments: list[str]) -> None
     assert process.returncode == 141
 
 
-def test_a_usage_error_has_no_rules_between_its_sentences(gandissect) -> None:
-    status, _, error = gandissect("dissect", "--bogus", "3")
-    assert status == 2
-    assert "Unrecognized options: --bogus" in error
-    assert "--generator" in error
-    assert "---" not in error
+USAGE = {
+    ("dissect", "--bogus", "3"): "dissect needs --generator, --segmenter, --out; not understood: --bogus 3; see gandissect dissect --help",
+    ("models", "--jsn"): "not understood: --jsn; perhaps you meant --json; see gandissect models --help",
+    ("train", "generator"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
+    ("train", "generator", "--out", "x"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
+    ("train", "generator", "progn"): "unknown architecture 'progn'; did you mean 'progan'? known: dcgan, progan, stylegan, stylegan2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "said"), USAGE.items(), ids=[" ".join(each) for each in USAGE])
+def test_a_usage_error_is_one_sentence(gandissect, arguments: tuple[str, ...], said: str) -> None:
+    assert gandissect(*arguments) == (2, "", f"gandissect: {said}\n")
+
+
+def test_an_architecture_is_named_once(gandissect) -> None:
+    status, output, _ = gandissect("train", "generator", "progan", "--help")
+    assert status == 0
+    assert "--resolution" in output
+    assert "--architecture" not in output
+    status, _, error = gandissect(
+        "train", "generator", "progan", "--data", "x", "--out", "y", "--architecture", "dcgan"
+    )
+    assert (status, "not understood: --architecture" in error) == (2, True)
 
 
 def test_the_version_needs_no_installation(gandissect) -> None:

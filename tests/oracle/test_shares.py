@@ -291,7 +291,10 @@ def test_moments_that_do_not_fit_have_no_distance() -> None:
 def test_shares_come_back_from_their_file(tmp_path: Path) -> None:
     found = _compare()
     path = found.save(tmp_path / "run")
-    for place in (path, tmp_path / "run"):
+    assert path == tmp_path / "run" / "shares.safetensors"
+    named = found.save(tmp_path / "mine.safetensors")
+    assert named == tmp_path / "mine.safetensors"
+    for place in (path, tmp_path / "run", named):
         again = ConceptShares.load(place)
         assert again.records() == found.records()
         assert (again.distance, again.floor, again.provenance) == (found.distance, found.floor, found.provenance)

@@ -270,17 +270,59 @@ def test_three_of_the_same_layers_are_drawn_over_the_models_too() -> None:
     _check_shares(by_model, found, "layer")
 
 
-def test_models_of_other_layers_are_placed_by_depth() -> None:
-    layers = [{"a": 9, "b": 9, "c": 9}, dict.fromkeys("pqrst", 9), {"only": 9}]
-    found = compare([_random(seed, each) for seed, each in enumerate(layers)], labels=["three", "five", "one"])
+def _on_grids(seed: int, grids: Mapping[str, tuple[int, int]]) -> Dissection:
+    """A dissection whose layers have these grids."""
+    plain = _random(seed, dict.fromkeys(grids, 9))
+    layers = [replace(layer, info=LayerInfo(9, *grids[layer.name])) for layer in plain]
+    return replace(plain, layers=tuple(layers))
+
+
+def _drawn(models: Sequence[Mapping[str, tuple[int, int]]]) -> tuple[list[str], list[list[float]]]:
+    """The names below the axis, and where each model's layers stand, but for the shift that keeps lines apart."""
+    found = compare([_on_grids(seed, grids) for seed, grids in enumerate(models)], labels=[*"xyzuvw"[: len(models)]])
     figure = draw_comparison(found)
     _check_page(figure)
+    axis = figure.axes[0]
+    assert axis.get_xticks().tolist() == list(range(len(_ticks(axis))))
+    asides = [0.4 * ((index + 0.5) / len(models) - 0.5) for index in range(len(models))]
+    places = [bars.lines[0].get_xdata() for bars in axis.containers]
+    tables = [_ticks(table) for table in figure.axes[-len(models) :]]
+    assert tables == [list(grids) for grids in models]
+    return _ticks(axis), [
+        (np.array(each, dtype=float) - aside).round(9).tolist() for each, aside in zip(places, asides, strict=True)
+    ]
+
+
+def test_some_layers_of_a_model_stand_where_they_stand_in_the_whole() -> None:
+    whole = {"layer1": (4, 4), "layer2": (8, 8), "layer3": (16, 16), "layer4": (32, 32)}
+    last, two = {"layer4": (32, 32)}, {"layer2": (8, 8), "layer4": (32, 32)}
+    assert _drawn([last, whole, two]) == (list(whole), [[3], [0, 1, 2, 3], [1, 3]])
+
+
+def test_layers_of_other_models_stand_by_their_grids() -> None:
+    one_a_grid = {"layer1": (4, 4), "layer2": (8, 8), "layer3": (16, 16)}
+    two_a_grid = {"layer2": (4, 4), "layer3": (8, 8), "layer4": (8, 8)}
+    only = {"top": (16, 16)}
+    ticks = ["4 x 4", "8 x 8", "16 x 16"]
+    assert _drawn([one_a_grid, two_a_grid, only]) == (ticks, [[0, 1, 2], [0, 0.85, 1.15], [2]])
+
+
+def test_layers_of_the_same_names_stand_by_them_whatever_their_grids() -> None:
+    assert _drawn([{"a": (4, 4), "b": (8, 8)}, {"a": (8, 8), "b": (16, 16)}]) == (["a", "b"], [[0, 1], [0, 1]])
+
+
+@pytest.mark.parametrize("models", [2, 9])
+def test_names_are_broken_between_their_parts_only(models: int) -> None:
+    labels = [f"runs/experiment_{number}/generator.safetensors" for number in range(models)]
+    figure = draw_comparison(compare([_random(seed, {"a": 9}) for seed in range(models)], labels=labels))
+    _check_page(figure)
     shares, *tables = figure.axes
-    assert _ticks(shares) == ["first layer", "last layer"]
-    places = [bars.lines[0].get_xdata() for bars in shares.containers]
-    assert [np.diff(each).tolist() for each in places] == [pytest.approx([2, 2]), pytest.approx([1, 1, 1, 1]), []]
-    assert places[2] == pytest.approx([2], abs=0.3)
-    assert [_ticks(axis) for axis in tables] == [list(each) for each in layers]
+    legend = [text.get_text() for text in shares.get_legend().get_texts()]
+    titles = [axis.get_title(loc="left") for axis in tables if axis.get_title(loc="left")]
+    for shown in (legend, titles):
+        assert [text.replace("\n", "") for text in shown] == labels
+        assert all(line[-1] in "/._-" for text in shown for line in text.split("\n")[:-1])
+    assert any("\n" in text for text in legend)
 
 
 def test_a_comparison_without_interpretable_units_says_so() -> None:

@@ -150,6 +150,18 @@ def test_wrong_arguments_say_what_is_allowed(tmp_path: Path) -> None:
         generators.load("dcgan-scenes64", device="gpu7")
 
 
+def test_a_training_is_loaded_from_its_folder_the_best_before_the_last(tmp_path: Path) -> None:
+    first, second = (DCGAN(size=16, width=width, z_dim=6) for width in (4, 5))
+    with pytest.raises(FileNotFoundError, match=r"holds neither best\.safetensors nor generator\.safetensors"):
+        generators.load(tmp_path)
+    for name, width, generator in (("generator", 4, first), ("best", 5, second)):
+        generators.save(generator, tmp_path / f"{name}.safetensors")
+        for folder in (tmp_path, str(tmp_path)):
+            loaded = generators.load(folder, device="cpu")
+            assert loaded.settings["width"] == width
+            assert loaded.name == str(tmp_path / f"{name}.safetensors")
+
+
 def test_a_file_of_another_shape_is_refused(tmp_path: Path) -> None:
     generator = DCGAN(size=16, width=4, z_dim=6)
     generator.settings["width"] = 8

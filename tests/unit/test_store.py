@@ -40,6 +40,21 @@ def test_a_dissection_comes_back_bit_for_bit(dissection: Dissection, tmp_path: P
             assert mine.num_pixels == theirs.num_pixels
 
 
+def test_a_file_that_is_named_is_written(dissection: Dissection, tmp_path: Path) -> None:
+    path = dissection.save(tmp_path / "runs" / "mine.safetensors")
+    assert path == tmp_path / "runs" / "mine.safetensors"
+    assert path.is_file()
+    assert Dissection.load(path).records() == dissection.records()
+    (tmp_path / "folder.safetensors").mkdir()
+    assert dissection.save(tmp_path / "folder.safetensors").parent.name == "folder.safetensors"
+
+
+def test_a_dissection_is_printed_in_a_line(dissection: Dissection) -> None:
+    assert repr(dissection) == "Dissection(planted by palette: 12 samples, layers layer1, layer2)"
+    many = dissect(PlantedGenerator(32, 8), PaletteSegmenter(PlantedGenerator.concepts), num_samples=40, progress=False)
+    assert repr(many["layer2"]) == "LayerDissection('layer2': 6 units, 32 x 32, 5 interpretable)"
+
+
 def test_records_are_plain(dissection: Dissection) -> None:
     assert json.loads(json.dumps(dissection.records(), allow_nan=False)) == dissection.records()
 

@@ -200,6 +200,8 @@ def test_wrong_shapes_say_what_is_allowed(generator: StyleGAN) -> None:
     for cutoff in (-1, 7):
         with pytest.raises(ValueError, match=f"truncation_cutoff is 0 to 6 layers; got {cutoff}"):
             generator.mapping(z, 0.5, cutoff)
+    with pytest.raises(TypeError, match=r"rng is a torch\.Generator, .*manual_seed\(0\); got 5"):
+        generator.random_noise(2, 5)
     noise = generator.random_noise(2, _rng(0))
     other_batch = [each.repeat(2, 1, 1, 1) for each in noise]
     for broken in (noise[:-1], [*noise[:-1], noise[0]], [each[:, 0] for each in noise], other_batch):

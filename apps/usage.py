@@ -1,0 +1,53 @@
+"""Usage errors in one sentence, of what tyro writes into a box of several sections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+
+def sentence(box: str) -> str:
+    """Return what a box says as one line.
+
+    Args:
+        box: A title, and sections with a rule of hyphens before each, as tyro writes it where there is no terminal.
+    """
+    title, *sections = _sections(box)
+    said = [_said(section) for section in sections] or [" ".join(line.strip() for line in title)]
+    return "; ".join(part for part in said if part)
+
+
+def _sections(box: str) -> Iterator[list[str]]:
+    """Yield the lines between the rules."""
+    lines: list[str] = []
+    for line in box.splitlines():
+        if re.fullmatch(r"\s*-{3,}\s*", line):
+            yield lines
+            lines = []
+        elif line.strip():
+            lines.append(line.rstrip())
+    yield lines
+
+
+def _said(lines: Sequence[str]) -> str:
+    """Return a section as part of a sentence; what its heading leads to stands below it, explained further inside."""
+    text = " ".join(line.strip() for line in lines)
+    if found := re.match(r"Missing from (?:\S+ )?(.+?):", text):
+        return f"{found[1]} needs {', '.join(_names(lines[1:]))}"
+    if text.startswith("Perhaps you meant:"):
+        return f"perhaps you meant {' or '.join(_names(lines[1:]))}"
+    if text.startswith("Arguments similar to"):
+        return f"{lines[0].strip().removeprefix('Arguments ')} {', '.join(_names(lines[1:]))}"
+    if text.startswith("Unrecognized options:"):
+        return text.replace("Unrecognized options:", "not understood:")
+    if text.startswith("Argument helptext:"):
+        return ""
+    text = re.sub(r"^For full helptext, (?:run|see):?", "see", text).rstrip(".").replace(". Expected", "; expected")
+    return text[:1].lower() + text[1:]
+
+
+def _names(lines: Sequence[str]) -> list[str]:
+    """Return the options that are listed: the first words of the lines that are least indented."""
+    indents = [len(line) - len(line.lstrip()) for line in lines]
+    named = [line.split()[0] for line, indent in zip(lines, indents, strict=True) if indent == min(indents)]
+    return list(dict.fromkeys(name.rstrip(",") for name in named))
