@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comparison import Comparison, compare
+    from .curves import QualityMatch, UnitCurves
     from .dissection import dissect, dissect_shard, merge_shards
     from .hooks import trace
     from .protocols import Generator, Segmenter
@@ -26,6 +27,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Comparison": "comparison",
     "compare": "comparison",
+    "QualityMatch": "curves",
+    "UnitCurves": "curves",
     "dissect": "dissection",
     "dissect_shard": "dissection",
     "merge_shards": "dissection",
@@ -60,9 +63,11 @@ __all__ = [
     "LayerDissection",
     "LayerInfo",
     "Provenance",
+    "QualityMatch",
     "Segmenter",
     "Thumbnails",
     "TopImages",
+    "UnitCurves",
     "UnitMatch",
     "UnitSet",
     "compare",
