@@ -9,6 +9,9 @@ from typing import Any
 from gandissect import Dissection
 from gandissect.results import units_by_concept
 
+ENOUGH = 500
+"""Samples with which a middling agreement can be told from chance."""
+
 
 def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as_json: bool) -> None:
     """Print the counts of a dissection by layer, and where its report lies.
@@ -23,9 +26,12 @@ def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as
     if as_json:
         print(json.dumps({"report": str(report), "min_iou": min_iou, "layers": layers}))
         return
+    beyond = ", beyond chance" if any(layer.chance is not None for layer in dissection) else ""
     for layer in layers:
         concepts = ", ".join(f"{name} {count}" for name, count in layer["concepts"].items())
-        print(f"{layer['layer']}: {_share(layer)} at IoU >= {min_iou}" + (f": {concepts}" if concepts else ""))
+        print(f"{layer['layer']}: {_share(layer)} at IoU >= {min_iou}{beyond}" + (f": {concepts}" if concepts else ""))
+    if dissection.provenance.num_samples < ENOUGH:
+        print(f"{dissection.provenance.num_samples} samples tell little from chance; take {ENOUGH} or more")
     print(f"report: {report}")
 
 

@@ -95,9 +95,9 @@ STREETS = Pictures(
     licence="research use only: trained on photographs under non-commercial or unclear terms",
 )
 CPU = "--images 200000 --decay-from 0.6"
-SHORT = "--images 140000 --learning-rate 0.003 --decay-from 0.5 --hold-images 4000 --fade-images 4000"
-SLOW = "--images 200000 --learning-rate 0.003 --decay-from 0.5"
+LONG = "--images 340000 --decay-from 0.6"
 NO_GROWTH = " --start-resolution None"
+SLOW_GROWTH = " --hold-images 10000 --fade-images 10000"
 WEAKER = " --augmentation translation"
 FULL = (  # 320 units at most, not 512: the weights may take 16 MB
     "--width 128 --max-width 320 --batch-size 64 --images 600000 --hold-images 40000 --fade-images 40000 "
@@ -112,10 +112,10 @@ CPU_SNAPSHOTS = "--snapshot-images 40000 --checkpoint-images 10000"
 GPU_SNAPSHOTS = "--snapshot-images 100000 --checkpoint-images 50000"
 
 CPU_MODELS: Mapping[str, Model] = {
-    "progan-scenes64": Model("progan", SCENES, SHORT, CPU_SNAPSHOTS),
+    "progan-scenes64": Model("progan", SCENES, LONG, CPU_SNAPSHOTS),
     "progan-streets64": Model("progan", STREETS, CPU + WEAKER, CPU_SNAPSHOTS),
     "stylegan-scenes64": Model("stylegan", SCENES, CPU + NO_GROWTH, CPU_SNAPSHOTS),
-    "stylegan-streets64": Model("stylegan", STREETS, SLOW + NO_GROWTH + WEAKER, CPU_SNAPSHOTS),
+    "stylegan-streets64": Model("stylegan", STREETS, LONG + SLOW_GROWTH + WEAKER, CPU_SNAPSHOTS),
 }
 GPU_MODELS: Mapping[str, Model] = {
     "progan-scenes64": Model("progan", SCENES, FULL, GPU_SNAPSHOTS),

@@ -44,7 +44,7 @@ LEVEL = 0.95
 _MAX_GROUPS = 256  # as many as the quadrature of `student_t_tail` has nodes for
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class IouEstimate:
     """How sure the IoU of each unit with each concept is.
 
@@ -60,8 +60,11 @@ class IouEstimate:
     low: Tensor
     high: Tensor
 
+    def __repr__(self) -> str:
+        return f"IouEstimate({self.iou.shape[0]} concepts, {self.iou.shape[1]} units)"
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Chance:
     """How far the agreement of each unit with each concept is above chance.
 
@@ -75,6 +78,9 @@ class Chance:
     null_iou: Tensor
     z: Tensor
     p: Tensor
+
+    def __repr__(self) -> str:
+        return f"Chance({self.p.shape[0]} concepts, {self.p.shape[1]} units)"
 
 
 def partner_of(samples: Int64[Tensor, " sample"], num_samples: int) -> Int64[Tensor, " sample"]:

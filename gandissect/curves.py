@@ -45,7 +45,7 @@ class QualityMatch:
     null_iou: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class UnitCurves:
     """Counts of pixels above several levels, and what follows from them; both halves of the samples apart.
 
@@ -88,6 +88,10 @@ class UnitCurves:
         object.__setattr__(self, "iou", _iou(self.intersection.sum(0), area, self.concept_area.sum(0)))
         object.__setattr__(self, "null_iou", _iou(self.exchanged.sum(0), area, self.exchanged_area.sum(0)))
         object.__setattr__(self, "share", self.unit_area.sum(0).double() / self.num_pixels.sum().clamp(min=1))
+
+    def __repr__(self) -> str:
+        concepts, units, levels = self.iou.shape
+        return f"UnitCurves({concepts} concepts, {units} units, {levels} levels)"
 
     def _check_counts(self) -> None:
         pairs = ((self.intersection, self.concept_area), (self.exchanged, self.exchanged_area))

@@ -166,8 +166,10 @@ class LayerDissection:
 
         Raises:
             KeyError: If the segmenter does not name that concept.
-            ValueError: If ``top`` is negative.
+            ValueError: If ``top`` is negative, or ``min_iou`` out of range.
         """
+        if not 0 <= min_iou <= 1:
+            raise ValueError(f"min_iou is between 0 and 1; got {min_iou}")
         if top is not None and top < 0:
             raise ValueError(f"top is a number of units, 0 or more; got {top}")
         scores = self.iou[self.concept_index(concept)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import generators
 import segmenters
-from gandissect import Dissection, dissect, dissect_shard, merge_shards, write_report
+from gandissect import Dissection, Generator, Segmenter, dissect, dissect_shard, merge_shards, write_report
 from gandissect.devices import resolve_device
 from gandissect.dissection import TALLY
 from gandissect.matching import Padding
@@ -74,6 +74,7 @@ class Options:
             "padding": self.padding,
             "curves": self.curves,
         }
+        self._check_earlier(*networks)
         if shard is not None:
             print(dissect_shard(*networks, self.out, shard, **wanted))
             return
@@ -106,6 +107,26 @@ class Options:
             if folder != self.out:
                 folder.rmdir()
         print_dissection(dissection, report, self.min_iou, as_json=self.json)
+
+    def _check_earlier(self, generator: Generator, segmenter: Segmenter) -> None:
+        """Raise ValueError if the folder holds the result of another dissection, which would be lost."""
+        try:
+            found = Dissection.load(self.out / FILE_NAME)
+        except (FileNotFoundError, ValueError):  # none, or one that cannot be read any more
+            return
+        made = found.provenance
+        pairs: dict[str, tuple[Any, Any]] = {
+            "generator": (made.generator_fingerprint, generator.fingerprint),
+            "segmenter": (made.segmenter_fingerprint, segmenter.fingerprint),
+            "layers": ({layer.name for layer in found}, set(self.layers or generator.layers)),
+        }
+        pairs |= {name: (getattr(made, name), getattr(self, name)) for name in ("num_samples", "seed", "quantile")}
+        pairs |= {"padding": (made.padding, self.padding), "curves": (found.layers[0].curves is not None, self.curves)}
+        for name, (old, new) in pairs.items():
+            if old != new:
+                raise ValueError(
+                    f"{self.out} holds a dissection with other {name}; remove {FILE_NAME} there, or name another folder"
+                )
 
     def _check_out(self) -> None:
         """Raise ValueError if nothing can be written to the folder, before all the work is done."""

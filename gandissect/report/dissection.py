@@ -68,7 +68,7 @@ def _page(dissection: Dissection, min_iou: float, title: str) -> str:
         num_matches=sum(totals.values()),
         num_concepts=len(dissection.concepts),
         layers=layers,
-        concepts=concept_rows(dissection, totals),
+        concepts=concept_rows(dissection, totals, min_iou),
         missing=[concept.name for concept in dissection.concepts if concept.name not in totals],
         num_pictures=max(len(card.samples) for layer in layers for card in layer.cards),
         num_unpictured=sum(not card.picture for layer in layers for card in layer.cards),

@@ -146,19 +146,21 @@ def layer_parts(dissection: Dissection, min_iou: float, order: Sequence[str]) ->
     )
 
 
-def concept_rows(dissection: Dissection, totals: Mapping[str, int]) -> tuple[ConceptRow, ...]:
+def concept_rows(dissection: Dissection, totals: Mapping[str, int], min_iou: float) -> tuple[ConceptRow, ...]:
     """Return the concepts that some unit matches.
 
     Args:
         dissection: The result.
         totals: How many units match each of them, in the order wanted.
+        min_iou: The IoU from which a unit counts as matching a concept, 0 to 1.
     """
     places = {layer.name: index for index, layer in enumerate(dissection)}
     matches = [match for layer in dissection for match in layer.matches]
     first, colors = dissection.layers[0], concept_colors(dissection)
     rows = []
     for name, number in totals.items():
-        best = max((match for match in matches if match.concept == name), key=lambda match: match.iou)
+        real = [match for match in matches if match.concept == name and match.is_interpretable(min_iou)]
+        best = max(real, key=lambda match: match.iou)
         area = int(first.concept_area[first.concept_index(name)])
         share = area / max(1, first.num_pixels)
         rows.append(ConceptRow(name, colors[name], share, number, best, anchor(places[best.layer], best.unit)))
