@@ -127,6 +127,26 @@ class LayerCount:
         self._brackets = narrowed.where(self.open, self._brackets)
         self.open = self.open & ~done
 
+    def check_counts(self, name: str) -> None:
+        """Refuse counts that contradict each other.
+
+        Args:
+            name: The layer's, for the message.
+
+        Raises:
+            ValueError: Naming the layer.
+        """
+        pairs, brackets = [self._binned.counts], self._brackets
+        fits = bool((brackets.low <= brackets.high).all())
+        if self.curve is not None:
+            pairs.append((self.curve.level_own, self.curve.level_exchanged))
+            levels = self.curve.levels
+            fits &= bool((levels.diff(dim=1) >= 0).all() & levels.isfinite().all())
+        for own, exchanged in pairs:
+            fits &= int(own.min()) >= 0 <= int(exchanged.min()) and torch.equal(own.sum(3), exchanged.sum(3))
+        if not fits:
+            raise ValueError(f"counts of {name!r} contradict each other")
+
     def merge(self, other: LayerCount) -> None:
         """Add what another one has counted over the same brackets.
 

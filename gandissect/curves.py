@@ -99,9 +99,11 @@ class UnitCurves:
             bool(((counts >= 0) & (counts <= self.unit_area[:, None]) & (counts <= area[:, :, None, None])).all())
             for counts, area in pairs
         )
-        areas = (self.unit_area.flatten(1), self.concept_area, self.exchanged_area)
-        if not fits or any(bool((area > self.num_pixels[:, None]).any()) for area in areas):
+        unions = (self.unit_area[:, None] + area[:, :, None, None] - counts for counts, area in pairs)
+        if not fits or any(bool((union > self.num_pixels[:, None, None, None]).any()) for union in unions):
             raise ValueError("counts of curves contradict each other")
+        if not self.levels.numel() or not bool((self.levels.diff(dim=1) >= 0).all() & self.levels.isfinite().all()):
+            raise ValueError("levels of curves are not finite numbers that rise")
 
     @property
     def iqr(self) -> Tensor:
@@ -136,7 +138,7 @@ class UnitCurves:
                 QualityMatch(
                     layer=layer,
                     unit=unit,
-                    concept=concepts[row] if iqr[0][at] > 0 else None,
+                    concept=concepts[row] if iqr[0][at] > 0 and self.num_pixels[1] > 0 else None,
                     threshold=float(self.levels[unit, at[2]]),
                     share=int(self.unit_area[1, unit, at[2]]) / max(1, int(self.num_pixels[1])),
                     iqr=float(iqr[1][at]),

@@ -181,6 +181,8 @@ def merge_shards(
     if not folders:
         raise ValueError("name the folders of all shards")
     with torch.inference_mode():
+        if networks is not None:
+            check_protocols(*networks)
         device = "cpu" if networks is None else networks[0].device
         first, *others = sorted(
             (Tally.load(Path(folder) / TALLY, device) for folder in folders),
@@ -266,7 +268,7 @@ def _count(source: Source, segmenter: Segmenter, plan: Plan, samples: range, fol
         logger.info("going on at sample %d of %s", tally.samples.start + tally.seen, path)
     else:
         padding = check_padding(plan.padding)
-        levels = guess_levels(source, plan.label_size, padding) if plan.curves else {}
+        levels = guess_levels(source, plan.target, padding) if plan.curves else {}
         tally = Tally(plan, guess(source, plan.target, padding), samples, levels)
         if path is not None:
             tally.check_size()

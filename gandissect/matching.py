@@ -34,6 +34,10 @@ CHUNK_PIXELS = {"cpu": 2**18, "cuda": 2**26}
 """Pixels interpolated at once: on CPU so that they stay in its cache."""
 
 
+PHASE = 16
+"""So many samples look at the same diagonals of pixels, so that several of a batch are interpolated at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pixels:
     """Some pixels of upsampled activations.
@@ -99,11 +103,12 @@ def few_pixels(
 ) -> tuple[Float32[Tensor, "unit pixel"], Int[Tensor, " pixel"]]:
     """Interpolate every few pixels only, in each sample others, so that no place counts for more than another.
 
-    A coarser map would not do: it misses the peaks of fine layers.
+    A coarser map would not do: it misses the peaks of fine layers. Which pixels are looked at depends on the index of
+    the sample alone; all places have their turn within 16 ``step`` samples.
 
     Args:
         activation: float32 ``[batch, unit, h, w]``, finite.
-        first: Index of the first sample, which says where to begin.
+        first: Index of the first sample.
         size: Rows and columns of an upsampled map.
         step: From pixel to pixel, along both axes; odd.
         padding: What is beyond a map's border.
@@ -112,11 +117,14 @@ def few_pixels(
         float32 ``[unit, pixel]``; int64 ``[pixel]``, where each is in ``[batch, H, W]``, flattened.
     """
     place = torch.arange(len(activation) * size[0] * size[1], device=activation.device).view(-1, *size)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for row in range(len(activation)):
+        turn, phase = (first + row) % step, (first + row) // PHASE
+        alike.setdefault((turn, (2 * turn + phase) % step), []).append(row)
     values, places = [], []
-    for row in range(min(step, len(activation))):
-        start = (first + row) % step, (2 * row + first // step) % step
-        values.append(upsample(activation[row::step], size, step, start, padding).transpose(0, 1).flatten(1))
-        places.append(place[row::step, start[0] :: step, start[1] :: step].flatten())
+    for start, rows in alike.items():
+        values.append(upsample(activation[rows], size, step, start, padding).transpose(0, 1).flatten(1))
+        places.append(place[rows, start[0] :: step, start[1] :: step].flatten())
     return torch.cat(values, 1), torch.cat(places)
 
 

@@ -86,8 +86,9 @@ class Plan:
     @property
     def count_type(self) -> torch.dtype:
         """What the pixels of a group are counted in: int32 if they are certain to fit."""
-        pairs = -(-self.num_samples // 2 // self.num_groups) + 1
-        return torch.int32 if 2 * pairs * self.label_size[0] * self.label_size[1] < 2**31 else torch.int64
+        samples = 2 * (self.num_samples // 2 // self.num_groups + 1)
+        most = samples * self.label_channels * self.label_size[0] * self.label_size[1]
+        return torch.int32 if most < 2**31 else torch.int64
 
     def part(self, index: int, count: int) -> range:
         """Return the samples of one of several parts, whole batches each.

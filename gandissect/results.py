@@ -32,6 +32,7 @@ from .chance import (
 )
 from .counts import GroupCounts, intersection_over_union
 from .curves import QualityMatch, UnitCurves
+from .matching import check_padding
 from .names import lookup
 from .store import check_tensor, load_result, result_path, save_result
 from .top_images import Thumbnails, TopImages
@@ -271,8 +272,10 @@ class Provenance:
     duration: float
 
     def __post_init__(self) -> None:
-        if not (0 < self.quantile < 1 and 0 <= self.duration < math.inf and self.num_samples > 0):
+        counts = (self.num_samples, self.batch_size, *self.label_size)
+        if not (0 < self.quantile < 1 and 0 <= self.duration < math.inf and min(counts) > 0):
             raise ValueError(f"provenance has a number out of range: {self}")
+        check_padding(self.padding)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -299,6 +302,8 @@ class Dissection:
         if len({layer.name for layer in self.layers}) != len(self.layers):
             raise ValueError("a layer is dissected more than once")
         check_concepts(self.concepts)
+        if len({layer.curves is None for layer in self.layers}) > 1:
+            raise ValueError("some layers have curves and some have none")
         for layer in self.layers:
             if layer.concepts != self.concepts:
                 raise ValueError(f"{layer.name!r} has other concepts than the dissection")

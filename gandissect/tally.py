@@ -7,6 +7,7 @@ same batches as the whole would.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -88,6 +89,20 @@ class Tally:
                 "dissect fewer layers at a time"
             )
 
+    def check_counts(self) -> None:
+        """Refuse counts that cannot be those of the samples seen.
+
+        Raises:
+            ValueError: Naming what cannot be.
+        """
+        channels, height, width = self.plan.label_shape
+        if int(self.labels.labels.min()) < 0 or int(self.labels.labels.sum()) != channels * self.seen * height * width:
+            raise ValueError(f"labels are not those of {self.seen} samples")
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError(f"it took {self.seconds} seconds")
+        for name, layer in self.layers.items():
+            layer.check_counts(name)
+
     def check_same(self, plan: Plan, samples: range | None = None) -> None:
         """Refuse another dissection, or other samples of it.
 
@@ -145,10 +160,11 @@ class Tally:
             for name, layer in tally.layers.items():
                 layer.load_state(dict(state.layers[name]))
             tally.labels.load_state({"labels": state.labels})
+            tally.seen, tally.seconds = state.seen, state.seconds
+            tally.check_counts()
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise ValueError(f"{path} is not a whole tally: {error}") from error
         tally.pictures.merge(state.thumbnails)
-        tally.seen, tally.seconds = state.seen, state.seconds
         return tally
 
 

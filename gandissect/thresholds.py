@@ -99,16 +99,17 @@ def guess(source: Source, target: Target, padding: Padding = "edge") -> dict[str
     return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}
 
 
-def guess_levels(source: Source, size: tuple[int, int], padding: Padding = "edge") -> dict[str, Tensor]:
+def guess_levels(source: Source, target: Target, padding: Padding = "edge") -> dict[str, Tensor]:
     """Return values that shares of each unit's exceed, about `LEVEL_SHARES`, float32 ``[unit, level]``, by layer.
 
     Args:
         source: Where samples come from.
-        size: Rows and columns of an upsampled map.
+        target: How many there are, and how large an upsampled map is.
         padding: What is beyond a map's border.
     """
     seen: dict[str, list[Tensor]] = {}
-    for batch in source.activations(range(LEVEL_SAMPLES), "levels"):
+    size = target.size
+    for batch in source.activations(range(min(LEVEL_SAMPLES, target.num_samples)), "levels"):
         for name, activation in batch.activations.items():
             values, _ = few_pixels(activation.maps, batch.samples.start, size, step_for(size, CURVE_PIXELS), padding)
             seen.setdefault(name, []).append(values)

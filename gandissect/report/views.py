@@ -209,14 +209,14 @@ def _card(layer: LayerDissection, match: UnitMatch, look: _Look, quality: Qualit
         samples=samples,
         picture=picture,
         size=size,
-        curve=_curve(layer, match, area),
+        curve=_curve(layer, match.concept or (quality.concept if quality else None), match.unit, area),
         quality=quality,
     )
 
 
-def _curve(layer: LayerDissection, match: UnitMatch, area: float) -> CurveFigure | None:
-    """Return a unit's IoU with its concept by the share of pixels."""
-    if layer.curves is None or match.concept is None:
+def _curve(layer: LayerDissection, concept: str | None, unit: int, area: float) -> CurveFigure | None:
+    """Return a unit's IoU with a concept by the share of pixels."""
+    if layer.curves is None or concept is None:
         return None
-    at = (layer.concept_index(match.concept), match.unit)
-    return curve_figure(layer.curves.share[match.unit], layer.curves.iou[at], layer.curves.null_iou[at], area)
+    at = (layer.concept_index(concept), unit)
+    return curve_figure(layer.curves.share[unit], layer.curves.iou[at], layer.curves.null_iou[at], area)
