@@ -28,8 +28,8 @@ class Options:
 
     Args:
         dissections: The folders that `dissect` wrote, or the dissection.safetensors in them.
-        labels: What to call the models, one each; by default the generators' names, or the folders if two are
-            alike.
+        labels: What to call the models, one each; by default the generators' names and seeds, or the folders where
+            these are alike.
         min_iou: The IoU from which a unit counts as interpretable.
         out: File for the figure, .png, .pdf or .svg; none by default.
         json: Print the figures as JSON.
@@ -47,7 +47,7 @@ class Options:
         if kind not in FORMATS:
             raise ValueError(f"{self.out}: a figure's name ends in .{', .'.join(FORMATS)}")
         found = [Dissection.load(path) for path in self.dissections]
-        names = {each.provenance.generator for each in found}
+        names = {(each.provenance.generator, each.provenance.seed) for each in found}
         folders = tuple(map(str, self.dissections)) if len(names) < len(found) else None
         comparison = compare(found, self.min_iou, self.labels or folders)
         if self.out:
