@@ -116,10 +116,6 @@ class UnitCurves:
         ratio = information_quality_ratio(self.intersection, unit, concept, pixels)
         return ratio.where(self.intersection.double() * pixels > unit.double() * concept, 0.0)
 
-    def best_levels(self) -> Tensor:
-        """Return which level tells most of a concept, int64 ``[concept, unit]``, by the first half."""
-        return self.iqr[0].argmax(2)
-
     def matches(self, layer: str, concepts: tuple[str, ...]) -> tuple[QualityMatch, ...]:
         """Return the concept of which each unit tells most by the first half, scored on the second.
 
@@ -127,7 +123,8 @@ class UnitCurves:
             layer: The layer's name.
             concepts: The concepts' names.
         """
-        iqr, levels = self.iqr, self.best_levels()
+        iqr = self.iqr
+        levels = iqr[0].argmax(2)
         best = iqr[0].amax(2).argmax(0)
         iou = _iou(self.intersection[1], self.unit_area[1], self.concept_area[1])
         null_iou = _iou(self.exchanged[1], self.unit_area[1], self.exchanged_area[1])

@@ -30,7 +30,9 @@ RANKS = {
         ],
         2,
     ),
-    **dict.fromkeys(["batches", "thresholds", "compiled", "plan", "counting", "tally", "fidelity", "comparison"], 3),
+    **dict.fromkeys(
+        ["batches", "thresholds", "compiled", "plan", "counting", "tally", "conclusion", "fidelity", "comparison"], 3
+    ),
     "dissection": 4,
     "shares": 4,
     "report": 5,

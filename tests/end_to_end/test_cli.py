@@ -262,3 +262,15 @@ def test_the_version_needs_no_installation(gandissect) -> None:
     import gandissect as package
 
     assert gandissect("--version") == (0, f"{package.__version__}\n", "")
+
+
+def test_the_result_of_another_dissection_is_not_overwritten(gandissect, planted: Path, tmp_path: Path) -> None:
+    words = ("dissect", "--generator", planted, "--segmenter", "palette", "--out", tmp_path / "run")
+    assert gandissect(*words, "--num-samples", 40)[0] == 0
+    before = (tmp_path / "run" / "dissection.safetensors").read_bytes()
+    for more, name in ((("--seed", 1), "seed"), (("--layers", "layer2"), "layers"), (("--curves",), "curves")):
+        status, _, error = gandissect(*words, "--num-samples", 40, *more)
+        assert status == 2
+        assert f"holds a dissection with other {name}; remove dissection.safetensors there, or name another" in error
+    assert (tmp_path / "run" / "dissection.safetensors").read_bytes() == before
+    assert gandissect(*words, "--num-samples", 40)[0] == 0  # the same one may be made again

@@ -407,6 +407,8 @@ def test_curves_are_drawn_for_each_unit_with_a_concept(tmp_path: Path) -> None:
                                               if m.layer == layer.name)  # fmt: skip
     records = json.loads((tmp_path / "dissection.json").read_text(encoding="utf-8"))["units"]
     assert [record["iqr_iou"] for record in records] == [m.iou for layer in found for m in layer.quality_matches]
+    assert "curves=True" in text
+    assert "--curves" in text
     assert "iqr_concept" in (tmp_path / "units.csv").read_text(encoding="utf-8").splitlines()[0]
 
 
@@ -418,3 +420,17 @@ def test_a_curve_spans_its_box() -> None:
     middle = 100 * math.log(0.03 / 0.0005) / math.log(0.9 / 0.0005)
     assert points == [(100.0, 24.2), (pytest.approx(middle, abs=0.05), 1.0), (0.0, 30.0)]  # none where it is never on
     assert (figure.mark, figure.highest) == (0.0, 0.5)
+
+
+def test_a_concept_names_the_best_of_the_units_that_match_it() -> None:
+    found = _dissection()
+    layer = found.layers[0]
+    first, second, *rest = layer.matches
+    name = found.concepts[0].name
+    lucky = replace(first, concept=name, iou=0.9, beyond_chance=False)
+    real = replace(second, concept=name, iou=0.1, beyond_chance=True)
+    others = [replace(match, iou=0.0) for match in (*rest, *found.layers[1].matches)]
+    object.__setattr__(layer, "matches", (lucky, real, *others[: len(rest)]))
+    object.__setattr__(found.layers[1], "matches", tuple(others[len(rest) :]))
+    (row,) = views.concept_rows(found, {name: 1}, 0.04)
+    assert row.best is real
