@@ -96,7 +96,6 @@ STREETS = Pictures(
 )
 CPU = "--images 200000 --decay-from 0.6"
 LONG = "--images 340000 --decay-from 0.6"
-NO_GROWTH = " --start-resolution None"
 SLOW_GROWTH = " --hold-images 10000 --fade-images 10000"
 WEAKER = " --augmentation translation"
 FULL = (  # 320 units at most, not 512: the weights may take 16 MB
@@ -114,7 +113,7 @@ GPU_SNAPSHOTS = "--snapshot-images 100000 --checkpoint-images 50000"
 CPU_MODELS: Mapping[str, Model] = {
     "progan-scenes64": Model("progan", SCENES, LONG, CPU_SNAPSHOTS),
     "progan-streets64": Model("progan", STREETS, CPU + WEAKER, CPU_SNAPSHOTS),
-    "stylegan-scenes64": Model("stylegan", SCENES, CPU + NO_GROWTH, CPU_SNAPSHOTS),
+    "stylegan-scenes64": Model("stylegan", SCENES, LONG + SLOW_GROWTH, CPU_SNAPSHOTS),
     "stylegan-streets64": Model("stylegan", STREETS, LONG + SLOW_GROWTH + WEAKER, CPU_SNAPSHOTS),
 }
 GPU_MODELS: Mapping[str, Model] = {

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .matching import gaps
+from .quantiles import BinScale
 
 PARTNER_BIT = 15
 PARTNER = 1 << PARTNER_BIT
@@ -26,7 +27,7 @@ def count_bins(
     framed: Tensor,
     highest: Tensor,
     level: Tensor,
-    scale: tuple[Tensor, Tensor],
+    scale: BinScale,
     marks: Tensor,
     group: Tensor,
     counts: tuple[Tensor, Tensor],
@@ -37,7 +38,7 @@ def count_bins(
         framed: float32 ``[batch, unit, h + 2, w + 2]``, finite; from `matching.frame`.
         highest: float32 ``[batch, unit]``, the highest value of each map.
         level: float32 ``[unit]``.
-        scale: float64 ``[unit]`` each, from `quantiles.bin_scale`.
+        scale: How a value's bin is found.
         marks: int32 ``[batch, H, W]``.
         group: int64 ``[batch]``, of each sample.
         counts: Whole numbers ``[group, unit, bin + 1, label + 1]`` each, to which pixels are added: to the first
@@ -51,7 +52,8 @@ def count_bins(
         return False
     units, threads = framed.shape[1], torch.get_num_threads()
     axes = [gaps(length - 2, target) for length, target in zip(framed.shape[2:], marks.shape[1:], strict=True)]
-    maps = [each.numpy() for each in (framed, highest, level, *scale, marks, group)]
+    bins = (scale.by_value, scale.origin, scale.scale)
+    maps = [each.numpy() for each in (framed, highest, level, *bins, marks, group)]
     tables = [table.numpy() for axis in axes for table in axis]
     share = -(-units // threads)
     parts = [(first, min(first + share, units)) for first in range(0, units, share)]
@@ -91,8 +93,9 @@ def _count_units(
     framed: Any,
     highest: Any,
     level: Any,
-    start: Any,
-    per_key: Any,
+    by_value: Any,
+    origin: Any,
+    scale: Any,
     marks: Any,
     group: Any,
     row_start: Any,
@@ -106,7 +109,7 @@ def _count_units(
     batch, _, rows, columns = framed.shape
     last_bin, low_bits, flip = own.shape[2] - 1, np.int32(PARTNER - 1), np.int32(0x7FFFFFFF)
     for unit in range(first, last):
-        lowest, origin, share = level[unit], start[unit], per_key[unit]
+        lowest, whole, begin, share = level[unit], by_value[unit], origin[unit], scale[unit]
         for sample in range(batch):
             if not highest[sample, unit] > lowest:
                 continue
@@ -134,11 +137,11 @@ def _count_units(
                             value = rise * right[x] + left
                             if not value > lowest:
                                 break
-                            bits = np.float32(value + np.float32(0)).view(
-                                np.int32
-                            )  # as `quantiles.to_keys` and `bin_of` do
-                            key = bits ^ flip if bits < 0 else bits
-                            place = min(int(np.floor((key - origin) * share)) + 1, last_bin)
+                            point = np.float64(value)
+                            if not whole:  # as `quantiles.to_keys` does
+                                bits = np.float32(value + np.float32(0)).view(np.int32)
+                                point = np.float64(bits ^ flip if bits < 0 else bits)
+                            place = int(min(np.ceil((point - begin) * share), last_bin))  # as `quantiles.bin_of`
                             mark = here[y, x]
                             counts[place, mark & low_bits] += 1
                             others[place, mark >> PARTNER_BIT] += 1

@@ -119,7 +119,7 @@ class LayerCount:
         narrowed = self._binned.narrow(target.rank, target.num_values)
         done = self.open & (narrowed.exact | (target.rank - 1 - narrowed.above <= target.tolerance))
         if final:
-            last = self._binned.last_edge
+            last = self._binned.edges[:, -1]
             narrowed = replace(narrowed, high=torch.where(narrowed.low >= last, last, narrowed.high))
             done = self.open
         for name, counts in self._binned.above(narrowed.high).items():

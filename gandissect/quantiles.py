@@ -3,18 +3,26 @@
 Finite float32 values are ordered as integers (their *keys*). Each unit has a *bracket*: keys (low, high]
 among which the value of the wanted rank lies, and how many values lie above. A histogram over a bracket
 narrows it; a bracket of one key is the value itself. The work adds up integers only, so it may be cut anywhere.
+
+The bins of a histogram hold as many keys as each other: a few narrowings end at one key, whatever the values are.
+But there are as many keys between 0 and 1 as above 1: over a first bracket that reaches near zero such bins would be
+wide where the values are, and they are as wide as each other in value instead.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 _FLIP = 0x7FFFFFFF
+_INFINITY = 0x7F800000  # its key; the least one of all has ~_INFINITY
+
+WIDE = 2**25
+"""Over a first bracket of more keys than this (4 octaves), bins are as wide as each other in value."""
 
 
 def rank_of(quantile: float, num_values: int) -> int:
@@ -60,12 +68,14 @@ class Brackets:
         high: int64 ``[unit]``; the threshold's key is not above.
         above: int64 ``[unit]``, values whose key is above ``high``.
         inside: int64 ``[unit]``, values whose key is in (low, high].
+        guessed: Whether they are of a part of the data, and have not been narrowed.
     """
 
     low: Tensor
     high: Tensor
     above: Tensor
     inside: Tensor
+    guessed: bool = False
 
     @property
     def exact(self) -> Tensor:
@@ -74,8 +84,10 @@ class Brackets:
 
     def where(self, chosen: Tensor, other: Brackets) -> Brackets:
         """Return these brackets for the chosen units, bool ``[unit]``, and the other ones for the rest."""
-        names = [each.name for each in fields(self)]
-        return Brackets(*(torch.where(chosen, getattr(self, name), getattr(other, name)) for name in names))
+        low, high, above, inside = (
+            torch.where(chosen, getattr(self, name), getattr(other, name)) for name in ("low", "high", "above", "inside")
+        )
+        return Brackets(low, high, above, inside)
 
 
 def guess_brackets(pilot: Tensor, low_rank: Tensor, high_rank: Tensor) -> Brackets:
@@ -91,15 +103,15 @@ def guess_brackets(pilot: Tensor, low_rank: Tensor, high_rank: Tensor) -> Bracke
     )
     # One below the value, so that many values equal to it (a ReLU's zeros) fall in a bin of their own.
     low = torch.where(low_rank > 0, low - 1, to_keys(torch.tensor(-torch.inf, dtype=torch.float32, device=low.device)))
-    return Brackets(low, high, torch.zeros_like(low), torch.zeros_like(low))
+    return Brackets(low, high, torch.zeros_like(low), torch.zeros_like(low), guessed=True)
 
 
-def narrow(brackets: Brackets, counts: Tensor, extent: tuple[Tensor, Tensor], rank: int, num_values: int) -> Brackets:
-    """Return smaller brackets, from a histogram over the old ones.
+def narrow(edges: Tensor, counts: Tensor, extent: tuple[Tensor, Tensor], rank: int, num_values: int) -> Brackets:
+    """Return smaller brackets, from a histogram.
 
     Args:
-        brackets: The old ones.
-        counts: int64 ``[unit, bin + 1]``, values in each bin of `bin_edges`, then those above the last edge.
+        edges: int64 ``[unit, bin + 1]``, those of its bins, from `bin_edges`.
+        counts: int64 ``[unit, bin + 1]``, values in each bin, then those above the last edge.
         extent: int64 ``[unit]`` each, a key that no value is below, and one that no value is above.
         rank: Descending rank of the threshold, 1 or more.
         num_values: Of each unit.
@@ -108,49 +120,73 @@ def narrow(brackets: Brackets, counts: Tensor, extent: tuple[Tensor, Tensor], ra
     reached = bins.flip(1).cumsum(1) + beyond[:, None]  # values above each bin's lower edge, highest bin first
     position = (reached < rank).sum(1)
     chosen = (bins.shape[1] - 1 - position).clamp(min=0)
-    edges = bin_edges(brackets, bins.shape[1])
     low, high = (edges.gather(1, chosen[:, None] + step).squeeze(1) for step in (0, 1))
     inside = bins.gather(1, chosen[:, None]).squeeze(1)
     above = reached.gather(1, position.clamp(max=bins.shape[1] - 1)[:, None]).squeeze(1) - inside
     too_high, too_low = beyond >= rank, reached[:, -1] < rank
     low, high = torch.where(too_high, edges[:, -1], low), torch.where(too_high, extent[1], high)
     above, inside = torch.where(too_high, 0, above), torch.where(too_high, beyond, inside)
-    low, high = torch.where(too_low, extent[0] - 1, low), torch.where(too_low, brackets.low, high)
+    low, high = torch.where(too_low, extent[0] - 1, low), torch.where(too_low, edges[:, 0], high)
     above = torch.where(too_low, reached[:, -1], above)
     inside = torch.where(too_low, num_values - above, inside)
     return Brackets(torch.maximum(low, extent[0] - 1), torch.minimum(high, extent[1]), above, inside)
 
 
-def bin_width(brackets: Brackets, num_bins: int) -> Tensor:
-    """Return how many keys each of a unit's bins but the first holds, which holds one, so that all hold a bracket."""
-    rest = (brackets.high - brackets.low - 1).clamp(min=1)
-    return torch.div(rest + num_bins - 2, num_bins - 1, rounding_mode="floor")
+@dataclass(frozen=True, slots=True, eq=False)
+class BinScale:
+    """How a value's bin is found: its place, less the origin, times the scale, rounded up; 0 is the first bin.
+
+    Args:
+        by_value: bool ``[unit]``, whether the place is the value itself; otherwise it is the key.
+        origin: float64 ``[unit]``, the place of the only key in the first bin.
+        scale: float64 ``[unit]``, bins per place.
+    """
+
+    by_value: Tensor
+    origin: Tensor
+    scale: Tensor
+
+
+def bin_scale(brackets: Brackets, num_bins: int) -> BinScale:
+    """Return how to divide brackets into ``num_bins`` bins, 3 or more; the last edge may lie above the bracket."""
+    first = brackets.low + 1
+    ends = [from_keys(end.clamp(max=_INFINITY - 1)).double() for end in (first, brackets.high)]
+    by_value = (
+        brackets.guessed & (brackets.high - brackets.low > WIDE) & (brackets.low > ~_INFINITY)
+    )  # not over everything
+    rest = (brackets.high - first).clamp(min=1)
+    width = torch.div(rest + num_bins - 2, num_bins - 1, rounding_mode="floor").double()
+    per_place = torch.where(by_value, (num_bins - 1) / (ends[1] - ends[0]), width.reciprocal())
+    # A trifle less, so that what lies at a bin's upper edge is not rounded up into the next one.
+    per_place = torch.nextafter(per_place, torch.zeros_like(per_place))
+    return BinScale(by_value, torch.where(by_value, ends[0], first.double()), per_place)
+
+
+def bin_of(scale: BinScale, num_bins: int, unit: Tensor, key: Tensor) -> Tensor:
+    """Return the bin of each value, ``num_bins`` for those above the last edge.
+
+    Args:
+        scale: Of all units, from `bin_scale`.
+        num_bins: 3 or more.
+        unit: int64 ``[value]``, to which unit it belongs.
+        key: int64 ``[value]``, that of a finite value, above the unit's bracket's ``low``.
+    """
+    place = torch.where(scale.by_value[unit], from_keys(key).double(), key.double())
+    return place.sub_(scale.origin[unit]).mul_(scale.scale[unit]).ceil_().clamp_(max=num_bins).long()
 
 
 def bin_edges(brackets: Brackets, num_bins: int) -> Tensor:
     """Return int64 ``[unit, bin + 1]``: bin ``b`` holds the keys above edge ``b`` up to edge ``b + 1``.
 
-    The first bin holds one key, the others as many as each other, so that the last edge may lie above the bracket.
+    They are sought by halving, from `bin_of` itself, so that the two cannot disagree by a rounding.
     """
-    steps = torch.arange(num_bins, device=brackets.low.device) * bin_width(brackets, num_bins)[:, None]
-    return torch.cat([brackets.low[:, None], brackets.low[:, None] + 1 + steps], 1)
-
-
-def bin_of(brackets: Brackets, num_bins: int, unit: Tensor, key: Tensor) -> Tensor:
-    """Return the bin of each value, ``num_bins`` for those above the last edge.
-
-    Args:
-        brackets: Those of all units.
-        num_bins: 3 or more.
-        unit: int64 ``[value]``, to which unit it belongs.
-        key: int64 ``[value]``, above the unit's bracket's ``low``.
-    """
-    start, per_key = bin_scale(brackets, num_bins)
-    share = (key - start[unit]) * per_key[unit]
-    return share.floor_().long().add_(1).clamp_(max=num_bins)
-
-
-def bin_scale(brackets: Brackets, num_bins: int) -> tuple[Tensor, Tensor]:
-    """Return what is taken from a key and what the rest is multiplied by to give its bin less 1, float64 ``[unit]``."""
-    start = brackets.low.double() + 1.5  # half a key below the second bin: no quotient is near a whole number
-    return start, bin_width(brackets, num_bins).double().reciprocal()
+    scale, units = bin_scale(brackets, num_bins), len(brackets.low)
+    below = (brackets.low + 1)[:, None].repeat(1, num_bins)  # of the wanted bin, or lower
+    beyond = torch.full_like(below, _INFINITY)
+    unit = torch.arange(units, device=below.device)[:, None].expand_as(below)
+    wanted = torch.arange(num_bins, device=below.device)
+    for _ in range(32):  # as many as there are bits in a key
+        middle = torch.div(below + beyond, 2, rounding_mode="floor")
+        inside = bin_of(scale, num_bins, unit, middle) <= wanted
+        below, beyond = torch.where(inside, middle, below), torch.where(inside, beyond, middle)
+    return torch.cat([brackets.low[:, None], below], 1)

@@ -103,7 +103,7 @@ class BinnedCounts(_Tensors):
         count_type: Of the counts, wide enough for all pixels of a group.
     """
 
-    _names = ("own", "exchanged", "lowest", "highest")
+    _names = ("own", "exchanged", "lowest", "highest", "edges")
 
     def __init__(
         self,
@@ -115,8 +115,8 @@ class BinnedCounts(_Tensors):
         count_type: torch.dtype = torch.int64,
     ) -> None:
         self.num_channels = num_channels
-        self.brackets, self.num_bins = brackets, num_bins
-        self.scale = bin_scale(brackets, num_bins)
+        self.brackets, self.scale = brackets, bin_scale(brackets, num_bins)
+        self.edges = bin_edges(brackets, num_bins)
         units, device = len(brackets.low), brackets.low.device
         shape = (num_groups, units, num_bins + 1, num_concepts + 1)
         self.own = torch.zeros(shape, dtype=count_type, device=device)
@@ -133,11 +133,6 @@ class BinnedCounts(_Tensors):
     def level(self) -> Tensor:
         """What the pixels that are counted exceed, float32 ``[unit]``."""
         return values_below(self.brackets.low)
-
-    @property
-    def last_edge(self) -> Tensor:
-        """The key above which values are in no bin of their own, int64 ``[unit]``."""
-        return bin_edges(self.brackets, self.num_bins)[:, -1]
 
     def update_extent(self, lowest: Tensor, highest: Tensor) -> None:
         """Note between which values maps lie, float32 ``[map, unit]`` each; upsampling does not lead out of them."""
@@ -158,7 +153,7 @@ class BinnedCounts(_Tensors):
             return
         _, units, bins, labels = self.own.shape
         first, last = (int(end) for end in torch.aminmax(group))
-        place = bin_of(self.brackets, self.num_bins, unit, to_keys(value))
+        place = bin_of(self.scale, bins - 1, unit, to_keys(value))
         cell = ((((group - first) * units + unit) * bins) + place) * labels + 1
         for counts, there in zip(self.counts, (label, other), strict=True):
             part = counts[first : last + 1]
@@ -178,13 +173,24 @@ class BinnedCounts(_Tensors):
         self.lowest = torch.minimum(self.lowest, other.lowest)
         self.highest = torch.maximum(self.highest, other.highest)
 
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` returned.
+
+        Raises:
+            ValueError: If it does not fit, or was counted in other bins, as an earlier version did.
+        """
+        edges = self.edges
+        super().load_state(state)
+        if not torch.equal(self.edges, edges):
+            raise ValueError("counted in other bins than this version's; count again")
+
     def compute(self) -> Tensor:
         """Return int64 ``[unit, bin + 1]``: values in each bin; the last column holds what lies above all."""
         return self.own.sum((0, 3)) // self.num_channels
 
     def narrow(self, rank: int, num_values: int) -> Brackets:
         """Return smaller brackets around the value of a descending rank, of ``num_values`` each unit has."""
-        return narrow(self.brackets, self.compute(), (self.lowest, self.highest), rank, num_values)
+        return narrow(self.edges, self.compute(), (self.lowest, self.highest), rank, num_values)
 
     def above(self, edge: Tensor) -> dict[str, Tensor]:
         """Count the pixels whose key is above an edge of a bin, or above everything.
@@ -196,7 +202,7 @@ class BinnedCounts(_Tensors):
             ``unit_area`` ``[group, unit]``, ``intersection`` with each concept and ``exchanged``, with the other
             samples' labels, both ``[group, concept, unit]``; int64.
         """
-        bins = bin_edges(self.brackets, self.num_bins) >= edge[:, None]
+        bins = self.edges >= edge[:, None]
         own, exchanged = ((counts * bins[:, :, None]).sum(2) for counts in self.counts)
         concepts = {"intersection": own[..., 1:].transpose(1, 2), "exchanged": exchanged[..., 1:].transpose(1, 2)}
         return {"unit_area": own.sum(2) // self.num_channels, **concepts}

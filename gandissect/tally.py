@@ -27,7 +27,7 @@ from .store import check_tensor, load_result, save_result
 from .thresholds import LEVEL_SHARES
 from .top_images import Pictures, Thumbnails, thumbnail_size
 
-VERSION = 2
+VERSION = 3
 """Of the saved form."""
 
 
@@ -204,7 +204,8 @@ def _brackets(tensors: Mapping[str, Tensor], device: torch.device | str) -> Brac
     low, high = (tensors[name].to(device) for name in ("low", "high"))
     for end in (low, high):
         check_tensor("a bracket", end, torch.int64, (len(low),))
-    return Brackets(low, high, torch.zeros_like(low), torch.zeros_like(low))
+    zeros = torch.zeros_like(low)
+    return Brackets(low, high, zeros, zeros, guessed=True)  # no others are counted over for long enough to be saved
 
 
 def marked(batch: LabelledBatch, num_samples: int) -> tuple[Tensor, Tensor]:

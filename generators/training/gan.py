@@ -131,13 +131,15 @@ class GANTask:
     def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
         """Write the averaged generator and a grid of 64 samples of a fixed seed, and evaluate it.
 
+        The generator stays under the number of images that were seen, and is the run's last until the next snapshot.
         While a resolution is faded in, what is written still makes images of the one before.
         """
         growth = self.growth(images_seen)
         generator = self.average.grown(growth.size if growth.alpha == 1 else growth.size // 2)
         calibrate_batch_norm(generator, self.settings.seed)
         facts = {"images_seen": images_seen, "data": self.source.name, "settings": asdict(self.settings)}
-        save(generator, folder / LAST, facts)
+        for name in (LAST, f"generator-{images_seen:08d}.safetensors"):
+            save(generator, folder / name, facts)
         with atomic_path(folder / f"samples-{images_seen:08d}.png") as temporary, torch.inference_mode():
             images = generator(generator.sample_z(64, seed=1))
             save_image(images, temporary, nrow=8, normalize=True, value_range=(-1, 1), format="png")
@@ -343,8 +345,8 @@ def train_generator(
     Args:
         settings: How to train.
         source: Real pictures of the settings' resolution.
-        folder: The run: checkpoint, metrics, sample grids, ``generator.safetensors``, and with ``evaluate``
-            ``best.safetensors``, the snapshot with the least distance.
+        folder: The run: checkpoint, metrics, each snapshot's samples and generator, ``generator.safetensors`` (the last
+            of them), and with ``evaluate`` ``best.safetensors``, the one with the least distance.
         evaluate: Called with the averaged generator at each snapshot of full size; its figures are logged.
         held_out: Pictures that are never learned from; how much less real the discriminator finds them is logged.
         snapshot_images: Images between snapshots.

@@ -7,7 +7,17 @@ from fractions import Fraction
 import pytest
 import torch
 
-from gandissect.quantiles import Brackets, bin_edges, bin_of, from_keys, guess_brackets, rank_of, to_keys, values_below
+from gandissect.quantiles import (
+    Brackets,
+    bin_edges,
+    bin_of,
+    bin_scale,
+    from_keys,
+    guess_brackets,
+    rank_of,
+    to_keys,
+    values_below,
+)
 from gandissect.stats import BinnedCounts, LabelCounts, TopSamples
 
 RANKS = [(0.01, 4_096_000), (0.1, 30), (0.29, 100), (0.07, 100), (0.999, 3)]
@@ -88,19 +98,41 @@ def test_narrowing_ends_at_the_sorted_value(num_bins: int, rank: int, guess: str
     assert num_bins < 4096 or passes <= 4
 
 
-def test_bins_cover_the_bracket_with_one_key_first() -> None:
-    low, high = torch.tensor([-5, 10, 7, -(2**31)]), torch.tensor([10**9, 11, 9, 2**31 - 1])
+def _found_at_edges(brackets: Brackets, num_bins: int) -> None:
+    """Check the bins of every bin's first and last key, and of the first key beyond."""
+    edges, scale = bin_edges(brackets, num_bins), bin_scale(brackets, num_bins)
+    assert torch.equal(edges[:, 0], brackets.low)
+    assert (edges[:, 1:] > edges[:, :-1]).all()
+    wanted = [place for place in range(num_bins) for _ in range(2)] + [num_bins]
+    for unit, row in enumerate(edges.tolist()):
+        keys = [key for edge in row for key in (edge, edge + 1)][1:]
+        assert bin_of(scale, num_bins, torch.full((len(keys),), unit), torch.tensor(keys)).tolist() == wanted
+
+
+@pytest.mark.parametrize("num_bins", [3, 16, 64])
+def test_bins_cover_the_bracket_with_one_key_first(num_bins: int) -> None:
+    low, high = torch.tensor([-5, 10, 7, -(2**30)]), torch.tensor([10**9, 11, 9, 2**30])
     brackets = Brackets(low, high, torch.zeros(4), torch.zeros(4))
-    edges = bin_edges(brackets, 16)
-    assert torch.equal(edges[:, 0], low)
+    edges = bin_edges(brackets, num_bins)
     assert torch.equal(edges[:, 1], low + 1)
     assert (edges[:, -1] >= high).all()
-    assert (edges[:, 1:] > edges[:, :-1]).all()
-    for unit, row in enumerate(edges.tolist()):  # every bin's first and last key, and the first beyond
-        keys = [key for edge in row for key in (edge, edge + 1)][1:]
-        wanted = [place for place in range(16) for _ in range(2)] + [16]
-        found = bin_of(brackets, 16, torch.full((len(keys),), unit), torch.tensor(keys))
-        assert found.tolist() == wanted
+    steps = edges[:, 1:].diff(dim=1)
+    assert (steps == steps[:, :1]).all()
+    _found_at_edges(brackets, num_bins)
+
+
+@pytest.mark.parametrize("num_bins", [3, 16, 64])
+def test_bins_of_a_wide_guess_are_as_wide_as_each_other_in_value(num_bins: int) -> None:
+    ends = torch.tensor([[2.0, 1e-9], [5.0, -3.0], [1e38, 0.0], [-1e-9, -7.0], [9.0, 1.0]])
+    brackets = guess_brackets(ends, torch.full((5,), 2), torch.full((5,), 1))
+    edges = bin_edges(brackets, num_bins)
+    assert (edges[:, -1] >= brackets.high).all()
+    assert torch.equal(edges[:, 1], brackets.low + 1)
+    _found_at_edges(brackets, num_bins)
+    steps = from_keys(edges[:, 1:]).double().diff(dim=1)
+    wanted = (ends[:, 0] - ends[:, 1]).double()[:, None] / (num_bins - 1)
+    assert torch.allclose(steps[:4], wanted[:4].expand_as(steps[:4]), rtol=1e-5)
+    assert not torch.allclose(steps[4], wanted[4], rtol=0.1)  # 3 octaves: as many keys as each other
 
 
 def test_label_counts_count() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gandissect import Dissection, dissect, dissect_shard, dissection, merge_shards, tally
 from gandissect.dissection import TALLY
 from gandissect.files import load_tensors, save_tensors
-from gandissect.tally import Tally
+from gandissect.tally import VERSION, Tally
 from generators import PlantedGenerator
 from segmenters.palette import PaletteSegmenter
 
@@ -159,6 +159,7 @@ def test_damaged_counts_are_refused(tmp_path: Path) -> None:
     changes: list[Callable[[dict[str, torch.Tensor], Any], object]] = [
         lambda t, v: t.pop("layers.layer1.own"),
         lambda t, v: t.update({"layers.layer1.own": t["layers.layer1.own"][:1].clone()}),
+        lambda t, v: t["layers.layer1.edges"][0, 3].add_(1),
         lambda t, v: t.pop("layers.layer2.level_own"),
         lambda t, v: t.update({"layers.layer2.levels": t["layers.layer2.levels"][:, :3].clone()}),
         lambda t, v: t.update({"layers.layer1.low": t["layers.layer1.low"].float()}),
@@ -172,7 +173,7 @@ def test_damaged_counts_are_refused(tmp_path: Path) -> None:
     ]
     for change in changes:
         path.write_bytes(good)
-        tensors, header = load_tensors(path, "gandissect.SavedTally", 2)
+        tensors, header = load_tensors(path, "gandissect.SavedTally", VERSION)
         change(tensors, header["value"])
         save_tensors(path, tensors, header)
         with pytest.raises(ValueError, match=r"tally\.safetensors"):
