@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from .batches import Source
+from .batches import Activation, Source
 from .conclusion import conclude
 from .matching import Padding, check_padding
 from .names import unknown
@@ -23,6 +24,7 @@ from .plan import Plan
 from .protocols import Generator, Segmenter, check_protocols
 from .quantiles import rank_of
 from .results import Dissection
+from .spool import LabelSpool
 from .tally import Tally, marked
 from .thresholds import guess, guess_levels
 
@@ -96,9 +98,9 @@ def dissect(
     num_samples, top_images = _whole("num_samples", num_samples, 1), _whole("top_images", top_images, 0)
     source = _source(generator, segmenter, layers, seed, batch_size, progress=progress)
     plan = _plan(source, segmenter, num_samples, quantile, top_images, padding, curves=curves)
-    with torch.inference_mode():
-        tally = _count(source, segmenter, plan, range(num_samples), folder)
-        _settle(tally, source, segmenter)
+    with torch.inference_mode(), LabelSpool(plan.label_shape, len(plan.concepts)) as spool:
+        tally = _count(source, segmenter, plan, range(num_samples), folder, spool)
+        _settle(tally, source, segmenter, spool)
     return conclude(tally)
 
 
@@ -250,8 +252,18 @@ def _plan(
     )
 
 
-def _count(source: Source, segmenter: Segmenter, plan: Plan, samples: range, folder: Path | str | None) -> Tally:
-    """Return the counts of some samples, from where the folder stands if it holds some of them."""
+def _count(
+    source: Source,
+    segmenter: Segmenter,
+    plan: Plan,
+    samples: range,
+    folder: Path | str | None,
+    spool: LabelSpool | None = None,
+) -> Tally:
+    """Return the counts of some samples, from where the folder stands if it holds some of them.
+
+    The label maps of those that are counted now are put into the spool.
+    """
     path = None if folder is None else Path(folder) / TALLY
     device = source.generator.device
     if path is not None and path.exists():
@@ -270,6 +282,8 @@ def _count(source: Source, segmenter: Segmenter, plan: Plan, samples: range, fol
     began, saved = time.monotonic() - tally.seconds, time.monotonic()
     for batch in source.labelled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
         tally.update(batch)
+        if spool is not None:
+            spool.add(batch.samples, batch.labels)
         tally.seconds = time.monotonic() - began
         if path is not None and (not tally.to_come or time.monotonic() - saved >= SAVE_SECONDS):
             tally.save(path)
@@ -279,7 +293,7 @@ def _count(source: Source, segmenter: Segmenter, plan: Plan, samples: range, fol
     return tally
 
 
-def _settle(tally: Tally, source: Source, segmenter: Segmenter) -> None:
+def _settle(tally: Tally, source: Source, segmenter: Segmenter, spool: LabelSpool | None = None) -> None:
     """Find the thresholds, and count units again whose threshold lies elsewhere.
 
     Raises:
@@ -295,12 +309,24 @@ def _settle(tally: Tally, source: Source, segmenter: Segmenter) -> None:
         for name, layer in wanted.items():
             logger.debug("%d units of %r are counted again", int(layer.open.sum()), name)
             layer.begin()
-        again = replace(source, layers=tuple(wanted))
-        for batch in again.labelled(tally.samples, segmenter, plan.label_shape, "some units again"):
-            group, marks = marked(batch, plan.num_samples)
+        for samples, activations, labels in _again(replace(source, layers=tuple(wanted)), segmenter, tally, spool):
+            group, marks = marked(samples, labels, plan.num_samples)
             for name, layer in wanted.items():
-                layer.update(batch.activations[name], group, marks)
+                layer.update(activations[name], group, marks)
     raise ValueError(f"{plan.generator} gives other activations each time; it must not draw at random")
+
+
+def _again(
+    source: Source, segmenter: Segmenter, tally: Tally, spool: LabelSpool | None
+) -> Iterator[tuple[range, dict[str, Activation], Tensor]]:
+    """Yield samples once more, with their activations and labels; nothing is segmented that the spool holds."""
+    title = "some units again"
+    if spool is not None and spool.holds(tally.samples):
+        for batch in source.activations(tally.samples, title):
+            yield batch.samples, batch.activations, spool.labels(batch.samples).to(tally.device)
+    else:
+        for labelled in source.labelled(tally.samples, segmenter, tally.plan.label_shape, title):
+            yield labelled.samples, labelled.activations, labelled.labels
 
 
 def _settle_as_counted(tally: Tally) -> None:

@@ -85,7 +85,8 @@ class Brackets:
     def where(self, chosen: Tensor, other: Brackets) -> Brackets:
         """Return these brackets for the chosen units, bool ``[unit]``, and the other ones for the rest."""
         low, high, above, inside = (
-            torch.where(chosen, getattr(self, name), getattr(other, name)) for name in ("low", "high", "above", "inside")
+            torch.where(chosen, getattr(self, name), getattr(other, name))
+            for name in ("low", "high", "above", "inside")
         )
         return Brackets(low, high, above, inside)
 

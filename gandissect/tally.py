@@ -64,7 +64,7 @@ class Tally:
 
     def update(self, batch: LabelledBatch) -> None:
         """Take in the next samples."""
-        group, marks = marked(batch, self.plan.num_samples)
+        group, marks = marked(batch.samples, batch.labels, self.plan.num_samples)
         for name, layer in self.layers.items():
             layer.update(batch.activations[name], group, marks)
             layer.look(batch.samples, batch.activations[name], group, marks)
@@ -208,9 +208,9 @@ def _brackets(tensors: Mapping[str, Tensor], device: torch.device | str) -> Brac
     return Brackets(low, high, zeros, zeros, guessed=True)  # no others are counted over for long enough to be saved
 
 
-def marked(batch: LabelledBatch, num_samples: int) -> tuple[Tensor, Tensor]:
+def marked(samples: range, labels: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
     """Return each sample's group, int64 ``[batch]``, and each pixel's marks, int32 ``[batch, channel, H, W]``."""
-    samples = torch.arange(batch.samples.start, batch.samples.stop, device=batch.labels.device)
-    labels = (batch.labels + 1).to(torch.int32)
-    partners = labels[partner_of(samples, num_samples) - batch.samples.start]
-    return group_of(samples, num_samples), labels + partners * PARTNER
+    index = torch.arange(samples.start, samples.stop, device=labels.device)
+    counted = (labels + 1).to(torch.int32)
+    partners = counted[partner_of(index, num_samples) - samples.start]
+    return group_of(index, num_samples), counted + partners * PARTNER

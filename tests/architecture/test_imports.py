@@ -27,6 +27,7 @@ RANKS = {
             "results",
             "share_results",
             "neighbours",
+            "spool",
         ],
         2,
     ),

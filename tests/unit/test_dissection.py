@@ -153,11 +153,16 @@ TRICKS = {
 @pytest.mark.parametrize("num_bins", [3, 64])
 @pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS.keys())
 def test_a_bad_guess_costs_work_only(trick: dict[str, Any], num_bins: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = _generator()
+    """And that work is not the segmenter's: each picture is segmented once, and one beforehand to see its shape."""
+    generator, seen = _generator(), []
+    segment = Brightness.__call__
+    monkeypatch.setattr(Brightness, "__call__", lambda self, images: seen.append(len(images)) or segment(self, images))
     for name, value in trick.items():
         monkeypatch.setattr(thresholds, name, value)
     monkeypatch.setattr(counting, "NUM_BINS", num_bins)
-    for layer in _dissect(generator):
+    found = _dissect(generator)
+    assert sum(seen) == 1 + 20
+    for layer in found:
         _assert_counts_fit(layer, generator, tolerance=0 if "RANK_ERROR" in trick else 5)
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gandissect import Dissection, dissect, dissect_shard, dissection, merge_shards, tally
 from gandissect.dissection import TALLY
 from gandissect.files import load_tensors, save_tensors
+from gandissect.spool import LabelSpool
 from gandissect.tally import VERSION, Tally
 from generators import PlantedGenerator
 from segmenters.palette import PaletteSegmenter
@@ -205,3 +206,19 @@ def test_units_whose_threshold_was_missed_get_the_nearest_and_are_named(
         values = upsample(generator.head(z, layer.name), (16, 16)).transpose(0, 1).flatten(1)
         assert torch.equal((values > layer.thresholds[:, None]).sum(1), layer.unit_area)
         assert (right.unit_area <= 0.05 * 40 * 256).all()
+
+
+@pytest.mark.parametrize("num_concepts", [127, 128, 32767])
+def test_a_spool_gives_back_the_label_maps_in_any_order(num_concepts: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    blocks = {range(4): 4, range(8, 12): 4, range(4, 8): 4, range(12, 13): 1}
+    maps = {block: torch.randint(-1, num_concepts, (n, 2, 5, 3), generator=draw) for block, n in blocks.items()}
+    with LabelSpool((2, 5, 3), num_concepts) as spool:
+        for block, labels in maps.items():
+            assert not spool.holds(range(13))
+            spool.add(block, labels)
+        assert spool.holds(range(13))
+        for block in sorted(maps, key=lambda each: -each.start):
+            assert torch.equal(spool.labels(block), maps[block])
+        with pytest.raises(KeyError):
+            spool.labels(range(2))
