@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .curves import QualityMatch, UnitCurves
     from .dissection import dissect, dissect_shard, merge_shards
     from .hooks import trace
+    from .interventions import Ablation, Insertion, Scaling, generate, intervene
     from .protocols import Generator, Segmenter
     from .report import write_report
     from .report.comparison import draw_comparison
@@ -33,6 +34,11 @@ _HOMES = {
     "dissect_shard": "dissection",
     "merge_shards": "dissection",
     "trace": "hooks",
+    "Ablation": "interventions",
+    "Insertion": "interventions",
+    "Scaling": "interventions",
+    "generate": "interventions",
+    "intervene": "interventions",
     "Generator": "protocols",
     "Segmenter": "protocols",
     "write_report": "report",
@@ -54,16 +60,19 @@ _HOMES = {
 
 __all__ = [
     "UNLABELLED",
+    "Ablation",
     "Comparison",
     "Concept",
     "ConceptShare",
     "ConceptShares",
     "Dissection",
     "Generator",
+    "Insertion",
     "LayerDissection",
     "LayerInfo",
     "Provenance",
     "QualityMatch",
+    "Scaling",
     "Segmenter",
     "Thumbnails",
     "TopImages",
@@ -75,6 +84,8 @@ __all__ = [
     "dissect",
     "dissect_shard",
     "draw_comparison",
+    "generate",
+    "intervene",
     "merge_shards",
     "trace",
     "write_report",

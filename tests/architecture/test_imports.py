@@ -32,7 +32,19 @@ RANKS = {
         2,
     ),
     **dict.fromkeys(
-        ["batches", "thresholds", "compiled", "plan", "counting", "tally", "conclusion", "fidelity", "comparison"], 3
+        [
+            "interventions",
+            "batches",
+            "thresholds",
+            "compiled",
+            "plan",
+            "counting",
+            "tally",
+            "conclusion",
+            "fidelity",
+            "comparison",
+        ],
+        3,
     ),
     "dissection": 4,
     "shares": 4,
