@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .causal import average_causal_effect
+    from .causal_results import CausalEffect
     from .comparison import Comparison, compare
     from .curves import QualityMatch, UnitCurves
     from .dissection import dissect, dissect_shard, merge_shards
@@ -22,10 +24,13 @@ if TYPE_CHECKING:
     from .shares import concept_shares
     from .top_images import Thumbnails, TopImages
     from .types import UNLABELLED, Concept, LayerInfo, UnitSet
+    from .unit_values import present_values, quantile_values
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "average_causal_effect": "causal",
+    "CausalEffect": "causal_results",
     "Comparison": "comparison",
     "compare": "comparison",
     "QualityMatch": "curves",
@@ -56,11 +61,14 @@ _HOMES = {
     "Concept": "types",
     "LayerInfo": "types",
     "UnitSet": "types",
+    "present_values": "unit_values",
+    "quantile_values": "unit_values",
 }
 
 __all__ = [
     "UNLABELLED",
     "Ablation",
+    "CausalEffect",
     "Comparison",
     "Concept",
     "ConceptShare",
@@ -79,6 +87,7 @@ __all__ = [
     "UnitCurves",
     "UnitMatch",
     "UnitSet",
+    "average_causal_effect",
     "compare",
     "concept_shares",
     "dissect",
@@ -87,6 +96,8 @@ __all__ = [
     "generate",
     "intervene",
     "merge_shards",
+    "present_values",
+    "quantile_values",
     "trace",
     "write_report",
 ]

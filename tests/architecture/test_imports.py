@@ -26,6 +26,7 @@ RANKS = {
             "top_images",
             "results",
             "share_results",
+            "causal_results",
             "neighbours",
             "spool",
         ],
@@ -48,8 +49,10 @@ RANKS = {
     ),
     "dissection": 4,
     "shares": 4,
-    "report": 5,
-    "__init__": 6,
+    "unit_values": 4,
+    "causal": 5,
+    "report": 6,
+    "__init__": 7,
 }
 
 
