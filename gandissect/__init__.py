@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .causal import average_causal_effect
     from .causal_results import CausalEffect
+    from .causal_units import (
+        UnitEffects,
+        UnitRanking,
+        effect_curves,
+        find_causal_units,
+        iou_ranking,
+        optimise_units,
+        unit_effects,
+    )
     from .comparison import Comparison, compare
     from .curves import QualityMatch, UnitCurves
     from .dissection import dissect, dissect_shard, merge_shards
@@ -31,6 +40,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "average_causal_effect": "causal",
     "CausalEffect": "causal_results",
+    "UnitEffects": "causal_units",
+    "UnitRanking": "causal_units",
+    "effect_curves": "causal_units",
+    "find_causal_units": "causal_units",
+    "iou_ranking": "causal_units",
+    "optimise_units": "causal_units",
+    "unit_effects": "causal_units",
     "Comparison": "comparison",
     "compare": "comparison",
     "QualityMatch": "curves",
@@ -85,7 +101,9 @@ __all__ = [
     "Thumbnails",
     "TopImages",
     "UnitCurves",
+    "UnitEffects",
     "UnitMatch",
+    "UnitRanking",
     "UnitSet",
     "average_causal_effect",
     "compare",
@@ -93,12 +111,17 @@ __all__ = [
     "dissect",
     "dissect_shard",
     "draw_comparison",
+    "effect_curves",
+    "find_causal_units",
     "generate",
     "intervene",
+    "iou_ranking",
     "merge_shards",
+    "optimise_units",
     "present_values",
     "quantile_values",
     "trace",
+    "unit_effects",
     "write_report",
 ]
 

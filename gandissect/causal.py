@@ -79,16 +79,13 @@ def average_causal_effect(
     lookup({each.name: each for each in segmenter.concepts}, concept, "concept")
     if num_samples < 2 or batch_size < 1 or not len(units):
         raise ValueError(f"need 2 samples, 1 at once and 1 unit or more; got {num_samples}, {batch_size}, {len(units)}")
-    square = max(1, min(info.height, info.width) // PLACES) if patch is None else patch
-    if not 1 <= square <= min(info.height, info.width):
-        raise ValueError(f"a patch has a side of 1 to {min(info.height, info.width)} cells; got {patch}")
     control = control_units(units, info.units, seed)
     values = quantile_values(generator, units, seed=seed) if values is None else values
     on = Insertion(units, values)  # which checks them
     sides = (on, Insertion(control, quantile_values(generator, control, seed=seed)))
-    grid = _Grid(info, square, seed)
+    grid = Patches.of(info, patch, seed)
     bench = Bench.of(generator, segmenter, units.layer, progress=progress)
-    counts = _Counts(len(segmenter.concepts), math.prod(bench.label_shape[1:]), grid.shape)
+    counts = _Counts(len(segmenter.concepts), bench.num_pixels, grid.shape)
     index = next(each.index for each in segmenter.concepts if each.name == concept)
     for block, z, activation in bench.heads(num_samples, seed, batch_size, "causal effect"):
         region, places = grid.draw(block)
@@ -105,11 +102,11 @@ def average_causal_effect(
         concept=concept,
         num_samples=num_samples,
         seed=seed,
-        patch=square,
-        base=_shares(counts.base),
+        patch=grid.patch,
+        base=shares_of(counts.base),
         effect=effect,
         control=other,
-        advantage=_shares(counts.advantage),
+        advantage=shares_of(counts.advantage),
         by_place=counts.places(),
     )
 
@@ -151,6 +148,11 @@ class Bench:
         shape = Source(generator, (layer,), seed=0, batch_size=2, progress=False).label_shape(segmenter)
         return Bench(generator, segmenter, layer, shape, progress)
 
+    @property
+    def num_pixels(self) -> int:
+        """Of a label map."""
+        return self.label_shape[1] * self.label_shape[2]
+
     def heads(self, num_samples: int, seed: int, batch_size: int, title: str) -> Iterator[tuple[range, Tensor, Tensor]]:
         """Yield blocks of samples: their indices, latent vectors and the layer's activations."""
         with tqdm(total=num_samples, desc=title, unit="img", disable=None if self.progress else True) as bar:
@@ -176,12 +178,25 @@ class Bench:
 
 
 @dataclass(frozen=True, slots=True)
-class _Grid:
+class Patches:
     """The squares of a layer's grid."""
 
     info: LayerInfo
     patch: int
     seed: int
+
+    @staticmethod
+    def of(info: LayerInfo, patch: int | None, seed: int) -> Patches:
+        """Return squares of so many cells a side, by default an eighth of the grid's shorter side.
+
+        Raises:
+            ValueError: If they are too large or too small.
+        """
+        side = min(info.height, info.width)
+        chosen = max(1, side // PLACES) if patch is None else patch
+        if not 1 <= chosen <= side:
+            raise ValueError(f"a patch has a side of 1 to {side} cells; got {patch}")
+        return Patches(info, chosen, seed)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -227,7 +242,7 @@ class _Counts:
     def effect(self, number: int, edit: Insertion) -> UnitEffect:
         """Return one side's effect."""
         values = tuple(float(value) for value in edit.values)  # type: ignore[union-attr]  # made a tuple of floats
-        return UnitEffect(edit.units, values, **{kind: _shares(each) for kind, each in self.sides[number].items()})
+        return UnitEffect(edit.units, values, **{kind: shares_of(each) for kind, each in self.sides[number].items()})
 
     def places(self) -> Places:
         """Return what was added place by place."""
@@ -239,7 +254,7 @@ class _Counts:
         return Places(tables[0], tables[1], self.sums[0].reshape(self.shape).clone())
 
 
-def _shares(moments: AreaMoments) -> Shares:
+def shares_of(moments: AreaMoments) -> Shares:
     """Return means with their standard errors."""
     found = moments.compute()
     return Shares(found["mean"], (found["covariance"].diagonal() / int(moments.num_images)).clamp(min=0).sqrt())

@@ -51,8 +51,9 @@ RANKS = {
     "shares": 4,
     "unit_values": 4,
     "causal": 5,
-    "report": 6,
-    "__init__": 7,
+    "causal_units": 6,
+    "report": 7,
+    "__init__": 8,
 }
 
 
