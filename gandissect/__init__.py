@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .hooks import trace
     from .interventions import Ablation, Insertion, Scaling, generate, intervene
     from .protocols import Generator, Segmenter
+    from .recipe import Recipe
     from .report import write_report
     from .report.comparison import draw_comparison
     from .results import Dissection, LayerDissection, Provenance, UnitMatch
@@ -62,6 +63,7 @@ _HOMES = {
     "intervene": "interventions",
     "Generator": "protocols",
     "Segmenter": "protocols",
+    "Recipe": "recipe",
     "write_report": "report",
     "draw_comparison": "report.comparison",
     "Dissection": "results",
@@ -96,6 +98,7 @@ __all__ = [
     "LayerInfo",
     "Provenance",
     "QualityMatch",
+    "Recipe",
     "Scaling",
     "Segmenter",
     "Thumbnails",

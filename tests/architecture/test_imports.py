@@ -50,6 +50,7 @@ RANKS = {
     "dissection": 4,
     "shares": 4,
     "unit_values": 4,
+    "recipe": 4,
     "causal": 5,
     "causal_units": 6,
     "report": 7,
