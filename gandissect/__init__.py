@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .causal_units import (
         UnitEffects,
         UnitRanking,
+        best_units,
         effect_curves,
         find_causal_units,
         iou_ranking,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .recipe import Recipe
     from .report import write_report
     from .report.comparison import draw_comparison
+    from .report.effects import draw_effects
     from .results import Dissection, LayerDissection, Provenance, UnitMatch
     from .share_results import ConceptShare, ConceptShares
     from .shares import concept_shares
@@ -43,6 +45,7 @@ _HOMES = {
     "CausalEffect": "causal_results",
     "UnitEffects": "causal_units",
     "UnitRanking": "causal_units",
+    "best_units": "causal_units",
     "effect_curves": "causal_units",
     "find_causal_units": "causal_units",
     "iou_ranking": "causal_units",
@@ -66,6 +69,7 @@ _HOMES = {
     "Recipe": "recipe",
     "write_report": "report",
     "draw_comparison": "report.comparison",
+    "draw_effects": "report.effects",
     "Dissection": "results",
     "LayerDissection": "results",
     "Provenance": "results",
@@ -109,11 +113,13 @@ __all__ = [
     "UnitRanking",
     "UnitSet",
     "average_causal_effect",
+    "best_units",
     "compare",
     "concept_shares",
     "dissect",
     "dissect_shard",
     "draw_comparison",
+    "draw_effects",
     "effect_curves",
     "find_causal_units",
     "generate",

@@ -333,6 +333,53 @@ def iou_ranking(dissection: Dissection, layer: str, concept: str) -> UnitRanking
 
 
 @torch.inference_mode()
+def best_units(
+    generator: Generator,
+    segmenter: Segmenter,
+    dissection: Dissection,
+    concept: str,
+    num_units: int = 20,
+    num_samples: int = 100,
+    seed: int = 1,
+    *,
+    progress: bool = True,
+) -> UnitSet:
+    """Return the units of highest IoU in the layer where ablating so many takes most of the concept away.
+
+    Args:
+        generator: The one that was dissected.
+        segmenter: A `Segmenter` for its images.
+        dissection: Says what units agree with; only its layers are looked at.
+        concept: The concept's name.
+        num_units: How many units; of a layer that has fewer than twice as many, half.
+        num_samples: Latent vectors to choose the layer with, 2 or more.
+        seed: Theirs; judge the units on another.
+        progress: Show progress bars.
+
+    Raises:
+        KeyError: If there is no such concept.
+        ValueError: If a number is out of range.
+    """
+    if num_units < 1 or num_samples < 2:
+        raise ValueError(f"need 1 unit and 2 samples or more; got {num_units} and {num_samples}")
+    column = lookup({each.name: each.index for each in segmenter.concepts}, concept, "concept")
+    best, most = None, -1.0
+    for layer in dissection:
+        units = iou_ranking(dissection, layer.name, concept).top(min(num_units, max(1, layer.info.units // 2)))
+        bench = Bench.of(generator, segmenter, layer.name, progress=progress)
+        taken = AreaMoments(1, bench.num_pixels)
+        for block, z, activation in bench.heads(num_samples, seed, 32, f"{concept}, {layer.name}"):
+            pair = (bench.areas(block, z, activation, edits)[:, [column]] for edits in ([], [Ablation(units)]))
+            taken.update(next(pair) - next(pair))
+        effect = float(shares_of(taken).mean)
+        if best is None or effect > most:
+            best, most = units, effect
+    if best is None:
+        raise ValueError("the dissection has no layers")
+    return best
+
+
+@torch.inference_mode()
 def effect_curves(
     generator: Generator,
     segmenter: Segmenter,

@@ -12,9 +12,11 @@ from torch.nn.functional import interpolate
 
 import generators
 from apps.commands import explore
+from apps.data import fitting
 from apps.explorer import model
 from apps.explorer.jobs import Dissector
 from gandissect import Concept, UnitSet, dissect
+from gandissect.causal import control_units
 from generators.planted import PLANTED
 from segmenters.palette import PaletteSegmenter
 
@@ -94,12 +96,12 @@ def test_visitors_at_once_get_what_one_alone_gets_and_leave_nothing_behind(
 
 def test_the_control_is_as_many_other_units_and_seeded() -> None:
     chosen = UnitSet("layer3", (3, 1, 7))
-    control = model.control_units(chosen, 32)
-    assert control == model.control_units(chosen, 32) and len(control) == 3
+    control = control_units(chosen, 32)
+    assert control == control_units(chosen, 32) and len(control) == 3
     assert not set(control.units) & set(chosen.units) and max(control.units) < 32
-    drawn = {unit for seed in range(200) for unit in model.control_units(chosen, 32, seed).units}
+    drawn = {unit for seed in range(200) for unit in control_units(chosen, 32, seed).units}
     assert drawn == set(range(32)) - set(chosen.units)
-    assert set(model.control_units(UnitSet("layer3", (0, 1, 2)), 4).units) > {3}, "too few others: filled up"
+    assert set(control_units(UnitSet("layer3", (0, 1, 2)), 4).units) > {3}, "too few others: filled up"
 
 
 def test_heat_is_the_mean_of_capped_activations_over_thresholds() -> None:
@@ -152,7 +154,7 @@ def test_concepts_are_painted_in_their_colours_and_the_rest_is_grey() -> None:
     ],
 )
 def test_scenes_go_with_scenes_and_streets_with_streets(generator: str, fit: tuple[str, ...]) -> None:
-    assert model.fitting(generator, ("unet-scenes", "unet-streets")) == fit
+    assert fitting(generator, ("unet-scenes", "unet-streets")) == fit
 
 
 def test_tables_say_what_the_dissection_and_the_labels_say() -> None:
