@@ -27,6 +27,7 @@ RANKS = {
             "results",
             "share_results",
             "neighbours",
+            "kernels",
             "spool",
         ],
         2,
