@@ -107,8 +107,10 @@ class Estimate:
         return cls(float(figures.mean()), float(figures.std()))
 
     def __str__(self) -> str:
-        larger = max(abs(self.mean), self.std)  # of what is small it shows two significant digits
-        digits = 1 - math.floor(math.log10(larger)) if 0 < larger < 0.1 else 2
+        larger = max(abs(self.mean), self.std)
+        if 0 < larger < 1e-4:
+            return f"{self.mean:.1e} ± {self.std:.1e}"
+        digits = 1 - math.floor(math.log10(larger)) if 0 < larger < 0.1 else 2  # two that tell
         return f"{self.mean:.{digits}f} ± {self.std:.{digits}f}"
 
 
@@ -139,7 +141,10 @@ class SetScores:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How sets of pictures compare with the held-out ones: the figures of `SetScores`, over several sets."""
+    """How sets of pictures compare with the held-out ones: the figures of `SetScores`, over several sets.
+
+    The held-out pictures are the same for all sets, so the chance in which they are is not in a standard deviation.
+    """
 
     distance: Estimate
     kernel_distance: Estimate

@@ -175,6 +175,7 @@ def test_a_small_estimate_is_printed_with_two_digits_that_tell() -> None:
     assert str(Estimate(0.5, 0.001)) == "0.50 ± 0.00"
     assert str(Estimate(0.00443, 0.0133)) == "0.004 ± 0.013"
     assert str(Estimate(-0.00021, 0.00004)) == "-0.00021 ± 0.00004"
+    assert str(Estimate(2.13e-14, 1e-15)) == "2.1e-14 ± 1.0e-15"
     assert str(Estimate(0, 0)) == "0.00 ± 0.00"
 
 
