@@ -28,6 +28,7 @@ RANKS = {
             "share_results",
             "causal_results",
             "neighbours",
+            "kernels",
             "spool",
         ],
         2,
