@@ -85,6 +85,7 @@ def _draw_side_effects(axes: Any, effect: CausalEffect) -> None:
     axes.axvline(0, color="#222222", lw=0.8)
     axes.set_yticks(range(len(shown)), [each.name for each in shown])
     axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
+    axes.locator_params(axis="x", nbins=6)
     axes.set_xlabel("what becomes of the others when the units are ablated, percentage points", fontsize="small")
     axes.grid(axis="x", alpha=0.3)
 
