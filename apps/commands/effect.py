@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import tyro
@@ -97,10 +98,8 @@ class Options:
         if self.units:
             return dict.fromkeys(self.concept, UnitSet(str(self.layer), self.units))
         if self.optimise:
-            return {
-                concept: find_causal_units(generator, segmenter, str(self.layer), concept, self.num_units, seed)
-                for concept in self.concept
-            }
+            find = partial(find_causal_units, generator, segmenter, str(self.layer), method="optimisation")
+            return {concept: find(concept, self.num_units, seed) for concept in self.concept}
         dissection = self._dissection(generator, segmenter, seed)
         if self.layer is not None:
             layer = dissection[self.layer]
