@@ -77,8 +77,10 @@ def average_causal_effect(
     info = lookup(generator.layers, units.layer, "layer")
     check_units(units, info.units)
     lookup({each.name: each for each in segmenter.concepts}, concept, "concept")
-    if num_samples < 2 or batch_size < 1 or not len(units):
-        raise ValueError(f"need 2 samples, 1 at once and 1 unit or more; got {num_samples}, {batch_size}, {len(units)}")
+    if not len(units):
+        raise ValueError(f"no units of {units.layer!r} are given; if units_for() found none, ask it for a lower min_iou")
+    if num_samples < 2 or batch_size < 1:
+        raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
     control = control_units(units, info.units, seed)
     values = quantile_values(generator, units, seed=seed) if values is None else values
     on = Insertion(units, values)  # which checks them
