@@ -78,7 +78,7 @@ def average_causal_effect(
     check_units(units, info.units)
     lookup({each.name: each for each in segmenter.concepts}, concept, "concept")
     if not len(units):
-        raise ValueError(f"no units of {units.layer!r} are given; if units_for() found none, ask it for a lower min_iou")
+        raise ValueError(f"no unit of {units.layer!r} is given; if units_for() found none, ask it for a lower min_iou")
     if num_samples < 2 or batch_size < 1:
         raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
     control = control_units(units, info.units, seed)

@@ -194,7 +194,7 @@ def test_mistakes_are_named() -> None:
     units = UnitSet("layer1", (0,))
     for change, error, message in (
         ({"units": UnitSet("layer1", (6,))}, ValueError, "units 0 to 5; got 6"),
-        ({"units": UnitSet("layer1", ())}, ValueError, "no units of"),
+        ({"units": UnitSet("layer1", ())}, ValueError, "no unit of"),
         ({"units": UnitSet("layer3", (0,))}, KeyError, "unknown layer"),
         ({"concept": "rod"}, KeyError, "did you mean 'red'"),
         ({"num_samples": 1}, ValueError, "2 samples"),
