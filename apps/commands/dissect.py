@@ -12,9 +12,8 @@ import generators
 import segmenters
 from gandissect import Dissection, Generator, Segmenter, dissect, dissect_shard, merge_shards, write_report
 from gandissect.devices import resolve_device
-from gandissect.dissection import TALLY
 from gandissect.matching import Padding
-from gandissect.results import FILE_NAME
+from gandissect.results import FILE_NAME, TALLY
 from generators.training.processes import Processes
 
 from ..summaries import print_dissection

@@ -33,7 +33,7 @@ CONCEPTS = tuple(
 MADE = Provenance("gan", "0" * 64, "net", "1" * 64, 0, 100, 0.01, 32, (16, 16), "edge", "cpu", {}, 1.0)
 
 
-def _layer(name: str, intersection: np.ndarray, concepts: Sequence[Concept] = CONCEPTS) -> LayerDissection:
+def _layer(name: str, intersection: np.ndarray, concepts: Sequence[Concept], num_pixels: int) -> LayerDissection:
     """A layer whose units are on at 100 pixels each; each concept has 100 too."""
     units, both = intersection.shape[1], torch.from_numpy(intersection)[None]
     empty = torch.empty(units, 0)
@@ -43,15 +43,16 @@ def _layer(name: str, intersection: np.ndarray, concepts: Sequence[Concept] = CO
         concepts=tuple(concepts),
         thresholds=torch.zeros(units),
         groups=GroupCounts(both, both, torch.full((1, units), 100), torch.full((1, len(concepts)), 100)),
-        num_pixels=10_000,
+        num_pixels=num_pixels,
         top=TopImages(empty.long(), empty, (1, 1), torch.empty(units, 0, 1, dtype=torch.uint8)),
     )
 
 
 def _dissection(layers: Mapping[str, np.ndarray], concepts: Sequence[Concept] = CONCEPTS, **made: object) -> Dissection:
     thumbnails = Thumbnails(torch.empty(0, dtype=torch.int64), torch.empty(0, 3, 1, 1, dtype=torch.uint8))
-    found = tuple(_layer(name, intersection, concepts) for name, intersection in layers.items())
-    return Dissection(found, tuple(concepts), thumbnails, replace(MADE, **made))
+    about = replace(MADE, **made)
+    found = tuple(_layer(name, intersection, concepts, about.num_pixels) for name, intersection in layers.items())
+    return Dissection(found, tuple(concepts), thumbnails, about)
 
 
 def _random(seed: int, units: Mapping[str, int], **made: object) -> Dissection:
@@ -396,7 +397,8 @@ def test_the_command_answers_in_json(runs, capsys: pytest.CaptureFixture[str]) -
 
 def test_the_command_refuses_in_one_line(runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = Dissection.load(runs[1])
-    replace(other, provenance=replace(other.provenance, num_samples=31)).save(tmp_path / "more")
+    layers = tuple(replace(layer, num_pixels=31 * layer.num_pixels // 30) for layer in other)
+    replace(other, layers=layers, provenance=replace(other.provenance, num_samples=31)).save(tmp_path / "more")
     bad = {
         "num_samples is 31, not 30": [runs[0], tmp_path / "more"],
         "at least one dissection": [],

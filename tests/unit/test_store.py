@@ -67,6 +67,20 @@ def test_saving_again_replaces_whole(dissection: Dissection, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_counts_of_other_pixels_than_the_samples_have_are_refused(dissection: Dissection) -> None:
+    other = replace(dissection.provenance, num_samples=13)
+    with pytest.raises(ValueError, match="'layer1' has counts of 3072 pixels; the samples have 3328"):  # of 16 x 16
+        replace(dissection, provenance=other)
+
+
+def test_counts_of_a_shard_are_no_dissection(dissection: Dissection, tmp_path: Path) -> None:
+    (tmp_path / "tally.safetensors").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"holds the counts of a shard.*gandissect merge.*go on"):
+        Dissection.load(tmp_path)
+    dissection.save(tmp_path)
+    assert Dissection.load(tmp_path).records() == dissection.records()
+
+
 def test_nothing_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Dissection.load(tmp_path / "nowhere")

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gandissect import Dissection, dissect, dissect_shard, dissection, merge_shards, tally
-from gandissect.dissection import TALLY
 from gandissect.files import load_tensors, save_tensors
+from gandissect.results import TALLY
 from gandissect.spool import LabelSpool
 from gandissect.tally import VERSION, Tally
 from generators import PlantedGenerator
@@ -126,6 +126,10 @@ def test_shards_that_are_not_the_whole_are_refused(tmp_path: Path) -> None:
         merge_shards([])
     with pytest.raises(FileNotFoundError, match="nowhere"):
         merge_shards([tmp_path / "nowhere"])
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done/dissection.safetensors").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"done holds a finished dissection .* gandissect report"):
+        merge_shards([folders[0], tmp_path / "done"])
     with pytest.raises(ValueError, match="are of samples 0 to 15, not 0 to 23"):
         dissect_shard(GENERATOR, SEGMENTER, folders[0], (1, 2), **WANTED)
     for shard in ((0, 2), (3, 2), (1, 0)):
