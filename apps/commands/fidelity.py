@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-import generators
-import segmenters
-
 from ..data import pictures
+from ..networks import load_generator, load_segmenter
 from ..yardsticks import yardstick
 
 
@@ -21,7 +19,8 @@ class Options:
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
             if it is there, else generator.safetensors).
-        segmenter: Whose encoder's features are compared.
+        segmenter: Whose encoder's features are compared: a bundled name, the path of a .safetensors file, or the folder
+            of a training.
         data: The pictures that the generator learned from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
             that FOLDER/SPLIT.txt names).
         hold_out: Share of each folder without @SPLIT that was kept to judge by.
@@ -42,8 +41,8 @@ class Options:
 
     def run(self) -> None:
         """Print each figure and its real-against-real value."""
-        generator = generators.load(self.generator, self.device)
-        segmenter = segmenters.load(self.segmenter, self.device)
+        generator = load_generator(self.generator, self.device)
+        segmenter = load_segmenter(self.segmenter, self.device)
         train, held_out = pictures(self.data, generator.image_size[0], self.hold_out)
         found = yardstick(segmenter, train, held_out).measure(generator, self.seed, self.num_sets)
         print(json.dumps(asdict(found)) if self.json else found)
