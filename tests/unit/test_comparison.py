@@ -259,6 +259,50 @@ def test_the_figure_shows_shares_and_tables() -> None:
     assert [text.get_text() for text in tables[0].get_yticklabels()] == ["sky", "tree", "door", "car"]  # none the sea
 
 
+KINDS = ("ground", "thing", "thing", "thing", "ground")
+OF_KINDS = tuple(replace(concept, category=kind) for concept, kind in zip(CONCEPTS, KINDS, strict=True))
+
+
+def _of_kinds(seed: int) -> Dissection:
+    rng = np.random.default_rng(seed)
+    return _dissection({name: rng.integers(0, 21, (len(CONCEPTS), 30)) for name in "ab"}, OF_KINDS)
+
+
+def test_concepts_of_several_categories_are_drawn_in_groups() -> None:
+    found = compare([_of_kinds(1), _of_kinds(2)], labels=["one", "two"])
+    assert (found.counts.sum(0) > 0).all()
+    figure = draw_comparison(found)
+    _check_page(figure)
+    rows = ["ground", "sky", "sea", "thing", "tree", "door", "car"]
+    for model, axis in zip(("one", "two"), figure.axes[1:], strict=True):
+        labels = [tick.label1 for tick in axis.yaxis.get_major_ticks()]
+        assert [label.get_text() for label in labels] == rows
+        assert {label.get_text() for label in labels if label.get_style() == "italic"} == {"ground", "thing"}
+        cells = {(text.get_position()[1], text.get_position()[0]): int(text.get_text()) for text in axis.texts}
+        assert cells == {
+            (rows.index(concept.name) + 0.5, column + 0.5): count
+            for column, layer in enumerate(found.layers_of(model))
+            for concept, count in zip(OF_KINDS, layer.units_by_concept, strict=True)
+            if count
+        }
+        swatches = {line.get_ydata()[0]: line.get_color() for line in axis.lines}
+        assert swatches == {rows.index(concept.name) + 0.5: concept.hex for concept in OF_KINDS}
+
+
+def test_the_command_names_concepts_category_by_category(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _of_kinds(1).save(tmp_path)
+    (found,) = compare([_of_kinds(1)]).layers[:1]
+    counts = dict(zip([concept.name for concept in CONCEPTS], found.units_by_concept, strict=True))
+    assert len(set(counts.values())) == len(counts)  # so that their order is known
+
+    def named(*names: str) -> str:
+        return ", ".join(f"{name} {counts[name]}" for name in sorted(names, key=lambda name: -counts[name]))
+
+    _, output, _ = _say(capsys, tmp_path)
+    line = output.splitlines()[1]
+    assert line.endswith(f"5  ground: {named('sky', 'sea')}; thing: {named('tree', 'door', 'car')}")
+
+
 def test_three_of_the_same_layers_are_drawn_over_the_models_too() -> None:
     labels = [f"{count},000 images" for count in (50, 100, 150)]
     found = compare([_random(seed, {"a": 20, "b": 30}) for seed in range(3)], labels=labels)
