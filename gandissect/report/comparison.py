@@ -109,10 +109,12 @@ def _page(comparison: Comparison, models: Sequence[Sequence[ComparedLayer]]) -> 
 def _rows(concepts: Sequence[Concept]) -> tuple[Concept | str, ...]:
     """Return the rows of a table."""
     kinds = categories(concepts)
-    groups = [[each for each in concepts if each.category == kind] for kind in kinds]
     if len(kinds) < 2:
         return tuple(concepts)
-    return tuple(row for kind, group in zip(kinds, groups, strict=True) for row in (kind, *group))
+    rows: list[Concept | str] = []
+    for kind in kinds:
+        rows += [kind, *(each for each in concepts if each.category == kind)]
+    return tuple(rows)
 
 
 def _name(row: Concept | str) -> str:
@@ -231,8 +233,8 @@ def _draw_swatches(axis: Axes, rows: Sequence[Concept | str]) -> None:
         square.set(markeredgecolor="#666666", clip_on=False)
     axis.set_yticks([row + 0.5 for row in range(len(rows))], [_short(_name(row)) for row in rows], fontsize=9)
     axis.tick_params(axis="y", pad=14)
-    for row, tick in zip(rows, axis.yaxis.get_major_ticks(), strict=True):
-        if isinstance(row, str):
+    for each, tick in zip(rows, axis.yaxis.get_major_ticks(), strict=True):
+        if isinstance(each, str):
             tick.label1.set(style="italic", color="#555555")
     axis.tick_params(length=0)
     axis.set_ylim(len(rows), 0)
