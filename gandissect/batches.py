@@ -18,9 +18,9 @@ from .types import LayerInfo
 MAX_ACTIVATION = 1e38
 """Differences of larger ones are beyond float32."""
 
-FAR = 1.5
-"""Pixels beyond this are far from [-1, 1]. A network without a bounded end overshoots here and there and by little; of
-pictures in 0 to 255 nearly all pixels are far.
+FAR = 8.0
+"""Pixels beyond this are far from [-1, 1]. Of untrained networks, which may be dissected, up to 70 % of the pixels were
+seen beyond 1.5, 10 % beyond 5 and 1 % beyond this; of pictures in 0 to 255 nearly all are beyond it.
 """
 
 
