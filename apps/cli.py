@@ -34,6 +34,8 @@ COMMANDS = {
     "merge": "put the shards of a dissection together, and write the report",
     "report": "write the report of a saved dissection again",
     "compare": "compare dissections: interpretable units by model, layer and concept",
+    "effect": "measure what units cause: pixels that a concept gains and loses when they are forced on and off",
+    "edit": "make the images of a recipe, unchanged and edited",
     "explore": "open a page on which units are looked at and switched off",
 }
 

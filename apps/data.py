@@ -6,12 +6,14 @@ its split files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+import segmenters
 from segmenters.datasets import ImageSource, Scenes
 from segmenters.datasets.combining import WithoutLabels, concat
 from segmenters.datasets.photos import Photos
@@ -19,6 +21,29 @@ from segmenters.datasets.photos import Photos
 NUM_SCENES, NUM_HELD_OUT_SCENES = 50_000, 1_000
 SCENES_SEED, HELD_OUT_SCENES_SEED = 0, 2
 """Scenes to learn from and scenes to judge by have different seeds."""
+
+
+def fitting(generator: str, segmenters: Sequence[str]) -> tuple[str, ...]:
+    """Return the segmenters made for a generator's pictures: ``unet-scenes`` for ``dcgan-scenes64``.
+
+    Args:
+        generator: The generator's name.
+        segmenters: Names to choose from.
+    """
+    family = re.search(r"-([a-z]+)\d*$", generator)
+    return tuple(name for name in segmenters if family and name.rpartition("-")[2] == family[1])
+
+
+def fitting_segmenter(generator: str) -> str:
+    """Return the bundled segmenter made for a generator's pictures.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    found = fitting(generator, segmenters.names())
+    if not found:
+        raise ValueError(f"no bundled segmenter is known to fit {generator!r}; name one with --segmenter")
+    return found[0]
 
 
 def open_source(spec: str, size: int, *, held_out: bool = False) -> ImageSource:

@@ -9,22 +9,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .causal import average_causal_effect
+    from .causal_results import CausalEffect
+    from .causal_units import (
+        UnitEffects,
+        UnitRanking,
+        best_units,
+        effect_curves,
+        find_causal_units,
+        iou_ranking,
+        optimise_units,
+        unit_effects,
+    )
     from .comparison import Comparison, compare
     from .curves import QualityMatch, UnitCurves
     from .dissection import dissect, dissect_shard, merge_shards
     from .hooks import trace
+    from .interventions import Ablation, Insertion, Scaling, generate, intervene
     from .protocols import Generator, Segmenter
+    from .recipe import Recipe
     from .report import write_report
     from .report.comparison import draw_comparison
+    from .report.effects import draw_effects
     from .results import Dissection, LayerDissection, Provenance, UnitMatch
     from .share_results import ConceptShare, ConceptShares
     from .shares import concept_shares
     from .top_images import Thumbnails, TopImages
     from .types import UNLABELLED, Concept, LayerInfo, UnitSet
+    from .unit_values import present_values, quantile_values
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "average_causal_effect": "causal",
+    "CausalEffect": "causal_results",
+    "UnitEffects": "causal_units",
+    "UnitRanking": "causal_units",
+    "best_units": "causal_units",
+    "effect_curves": "causal_units",
+    "find_causal_units": "causal_units",
+    "iou_ranking": "causal_units",
+    "optimise_units": "causal_units",
+    "unit_effects": "causal_units",
     "Comparison": "comparison",
     "compare": "comparison",
     "QualityMatch": "curves",
@@ -33,10 +59,17 @@ _HOMES = {
     "dissect_shard": "dissection",
     "merge_shards": "dissection",
     "trace": "hooks",
+    "Ablation": "interventions",
+    "Insertion": "interventions",
+    "Scaling": "interventions",
+    "generate": "interventions",
+    "intervene": "interventions",
     "Generator": "protocols",
     "Segmenter": "protocols",
+    "Recipe": "recipe",
     "write_report": "report",
     "draw_comparison": "report.comparison",
+    "draw_effects": "report.effects",
     "Dissection": "results",
     "LayerDissection": "results",
     "Provenance": "results",
@@ -50,33 +83,54 @@ _HOMES = {
     "Concept": "types",
     "LayerInfo": "types",
     "UnitSet": "types",
+    "present_values": "unit_values",
+    "quantile_values": "unit_values",
 }
 
 __all__ = [
     "UNLABELLED",
+    "Ablation",
+    "CausalEffect",
     "Comparison",
     "Concept",
     "ConceptShare",
     "ConceptShares",
     "Dissection",
     "Generator",
+    "Insertion",
     "LayerDissection",
     "LayerInfo",
     "Provenance",
     "QualityMatch",
+    "Recipe",
+    "Scaling",
     "Segmenter",
     "Thumbnails",
     "TopImages",
     "UnitCurves",
+    "UnitEffects",
     "UnitMatch",
+    "UnitRanking",
     "UnitSet",
+    "average_causal_effect",
+    "best_units",
     "compare",
     "concept_shares",
     "dissect",
     "dissect_shard",
     "draw_comparison",
+    "draw_effects",
+    "effect_curves",
+    "find_causal_units",
+    "generate",
+    "intervene",
+    "iou_ranking",
     "merge_shards",
+    "optimise_units",
+    "present_values",
+    "quantile_values",
     "trace",
+    "unit_effects",
     "write_report",
 ]
 

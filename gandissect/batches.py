@@ -291,6 +291,21 @@ def checked_labels(labels: Tensor, shape: tuple[int, int, int, int], num_concept
     return labels if shape[1] == 1 else _each_once(labels)
 
 
+def concept_areas(labels: Tensor, num_concepts: int) -> Tensor:
+    """Return how many pixels of each image belong to each concept.
+
+    Args:
+        labels: int64 ``[batch, channel, H, W]``, -1 where nothing is labelled.
+        num_concepts: Concepts; labels are below it.
+
+    Returns:
+        int64 ``[batch, concept]``, on CPU.
+    """
+    width = num_concepts + 1  # the first column is that of unlabelled pixels
+    cell = torch.arange(len(labels), device=labels.device)[:, None] * width + labels.flatten(1) + 1
+    return torch.bincount(cell.flatten(), minlength=len(labels) * width).view(-1, width)[:, 1:].cpu()
+
+
 def _each_once(labels: Tensor) -> Tensor:
     """Return labels with -1 where an earlier channel says the same."""
     kept: list[Tensor] = []

@@ -5,9 +5,9 @@ The distance is the Frechet distance of two normal distributions fitted to featu
     d(x, y) = |mu_x - mu_y|^2 + Tr(S_x + S_y - 2 (S_x S_y)^(1/2)),
 
 which is only "FID" for one particular network; the name of the network belongs to every figure. Beside it stand
-the figures of `neighbours`, which tell pictures that are wrong from pictures that are missing, and copies from
-inventions. All depend on the number of pictures, so each has the same figure of training pictures, in the place
-of generated ones, beside it: the floor of a distance, the ceiling of a share.
+the distance of `kernels`, which is not larger for fewer pictures, and the figures of `neighbours`, which tell pictures
+that are wrong from pictures that are missing, and copies from inventions. Each has the same figure of training
+pictures, in the place of generated ones, beside it: the floor of a distance, the ceiling of a share.
 
 Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. 3.
 """
@@ -15,12 +15,13 @@ Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. 3.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
+from .kernels import kernel_distance
 from .neighbours import BALL_K, MANIFOLD_K, check_features, density_coverage, nearest_ratio, precision_recall
 from .protocols import Generator
 from .sampling import blocks, make_rng
@@ -32,6 +33,9 @@ BATCH = 64
 
 MIN_HELD_OUT = 8
 """Held-out pictures at least, with which two dimensions of the features are kept."""
+
+INCEPTION, INCEPTION_DIMS = "inception-v3", 2048
+"""Name and length of the features with which a Frechet distance is an FID, and a kernel distance a KID."""
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
@@ -103,15 +107,21 @@ class Estimate:
         return cls(float(figures.mean()), float(figures.std()))
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} ± {self.std:.2f}"
+        larger = max(abs(self.mean), self.std)
+        if 0 < larger < 1e-4:
+            return f"{self.mean:.1e} ± {self.std:.1e}"
+        digits = 1 - math.floor(math.log10(larger)) if 0 < larger < 0.1 else 2  # two that tell
+        return f"{self.mean:.{digits}f} ± {self.std:.{digits}f}"
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """How sets of pictures compare with the held-out ones.
+class SetScores:
+    """How one set of pictures compares with the held-out ones.
 
     Args:
         distance: Frechet distance.
+        kernel_distance: Unbiased kernel distance.
+        kernel_stderr: Its standard error, over this set and the held-out one.
         precision: Share of them in the region of the held-out pictures, k = 3.
         recall: Share of the held-out pictures in their region, k = 3.
         density: How densely they fill the balls of the held-out pictures, k = 5.
@@ -119,12 +129,36 @@ class Scores:
         nearest_ratio: Median distance to the nearest training picture by that to the nearest held-out one.
     """
 
+    distance: float
+    kernel_distance: float
+    kernel_stderr: float
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+    nearest_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How sets of pictures compare with the held-out ones: the figures of `SetScores`, over several sets.
+
+    The held-out pictures are the same for all sets, so the chance in which they are is not in a standard deviation.
+    """
+
     distance: Estimate
+    kernel_distance: Estimate
     precision: Estimate
     recall: Estimate
     density: Estimate
     coverage: Estimate
     nearest_ratio: Estimate
+
+    @classmethod
+    def of(cls, sets: Sequence[SetScores]) -> Scores:
+        """Return the scores of two or more sets."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: Estimate.of([getattr(each, name) for each in sets]) for name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +208,12 @@ class Fidelity:
         return self.real.distance.std
 
     def __str__(self) -> str:
+        is_inception = (self.network, self.num_dims) == (INCEPTION, INCEPTION_DIMS)
+        frechet, kernel = ("FID", "KID") if is_inception else ("FD", "KD")
+        features = f"({self.network}, {self.num_dims} dims, n={self.num_images})"
         titles = {
-            "distance": f"FD({self.network}, {self.num_dims} dims, n={self.num_images})",
+            "distance": frechet + features,
+            "kernel_distance": kernel + features,
             **{name: f"{name} (k={MANIFOLD_K})" for name in ("precision", "recall")},
             **{name: f"{name} (k={BALL_K})" for name in ("density", "coverage")},
             "nearest_ratio": f"nearest of {self.num_train} training / of {self.num_images} held-out pictures",
@@ -197,24 +235,71 @@ class Yardstick:
         features: The feature network.
         train: Training pictures, uint8 ``[n, 3, H, W]``, more than held out; copies of any others go unseen.
         held_out: Held-out pictures, uint8 ``[n, 3, H, W]``.
-        num_dims: Dimensions to keep; at most a quarter of the number of held-out pictures is used.
+        num_dims: Dimensions to keep; at most a quarter of the number of held-out pictures is used. None leaves the
+            features as they are, as the definitions of FID and KID want it.
+
+    Attributes:
+        train: Features of the training pictures, float64 ``[n, d]``.
+        held_out: Features of the held-out pictures, float64 ``[n, d]``.
 
     Raises:
         ValueError: If there are fewer than `MIN_HELD_OUT` held-out pictures, or not more training pictures.
     """
 
-    def __init__(self, network: str, features: Features, train: Tensor, held_out: Tensor, num_dims: int = 64) -> None:
+    def __init__(
+        self, network: str, features: Features, train: Tensor, held_out: Tensor, num_dims: int | None = 64
+    ) -> None:
         if len(held_out) < MIN_HELD_OUT or len(train) <= len(held_out):
             raise ValueError(
                 f"need {MIN_HELD_OUT} held-out pictures and more to train on; got {len(held_out)} and {len(train)}"
             )
-        self.network, self._features = network, features
-        raw = self._raw(held_out)
-        num_dims = min(num_dims, raw.shape[1], len(held_out) // 4)
-        mixing = torch.randn(raw.shape[1], num_dims, generator=make_rng(0, "fidelity"), dtype=torch.float64)
-        self._rotation = torch.linalg.qr(mixing).Q
-        self._scale = (raw @ self._rotation).std(dim=0).clamp(min=1e-9)
-        self._held_out, self._train = self._project(raw), self._project(self._raw(train))
+        self.network, self._network = network, features
+        raw = self._raw(_scaled(held_out))
+        self._projection = None if num_dims is None else _Projection(raw, num_dims)
+        self.held_out, self.train = self._project(raw), self._project(self._raw(_scaled(train)))
+        # The kernel is not the same from every origin: far from the pictures it would see little but their mean.
+        self._origin = 0 if num_dims is None else self.held_out.mean(dim=0)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what stands for images in `compare`: their features, projected and scaled.
+
+        Args:
+            images: float ``[n, 3, H, W]``; what is beyond [-1, 1] is cut off.
+
+        Returns:
+            float64 ``[n, d]``, on CPU.
+
+        Raises:
+            ValueError: If they are no images of that kind.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(f"need float images [n, 3, H, W] in [-1, 1]; got {images.dtype} {list(images.shape)}")
+        return self._project(self._raw(torch.split(images, BATCH)))
+
+    def compare(self, features: Tensor, train: Tensor | None = None) -> SetScores:
+        """Score a set of pictures against the held-out ones.
+
+        The kernel distance has the mean of the held-out features as its origin, unless they are left as they are.
+
+        Args:
+            features: What `features` makes of them, ``[n, d]``, n at least 4.
+            train: Features of the training pictures among which the nearest is looked for, ``[m, d]``; by default all.
+
+        Raises:
+            ValueError: If the shapes do not fit, or a feature is not finite.
+        """
+        manifold, balls = precision_recall(self.held_out, features), density_coverage(self.held_out, features)
+        kernel = kernel_distance(features - self._origin, self.held_out - self._origin)
+        return SetScores(
+            distance=frechet_distance(features, self.held_out),
+            kernel_distance=kernel.value,
+            kernel_stderr=kernel.stderr,
+            precision=manifold.precision,
+            recall=manifold.recall,
+            density=balls.density,
+            coverage=balls.coverage,
+            nearest_ratio=nearest_ratio(features, self.train if train is None else train, self.held_out),
+        )
 
     def measure(self, generator: Generator, seed: int = 0, num_sets: int = 5) -> Fidelity:
         """Measure a generator.
@@ -229,56 +314,55 @@ class Yardstick:
         """
         if num_sets < 2:
             raise ValueError(f"num_sets is 2 or more; got {num_sets}")
-        count = len(self._held_out)
+        count = len(self.held_out)
         fake = [self._generated(generator, seed, count, start=index * count) for index in range(num_sets)]
         real, rest = zip(*(self._divided(seed, count, index) for index in range(num_sets)), strict=True)
         return Fidelity(
             network=self.network,
-            generated=_compare(fake, rest, self._held_out),
-            real=_compare(real, rest, self._held_out),
+            generated=Scores.of([self.compare(*each) for each in zip(fake, rest, strict=True)]),
+            real=Scores.of([self.compare(*each) for each in zip(real, rest, strict=True)]),
             num_images=count,
             num_sets=num_sets,
             num_train=len(rest[0]),
-            num_dims=self._rotation.shape[1],
+            num_dims=self.held_out.shape[1],
             seed=seed,
         )
 
     def _divided(self, seed: int, count: int, index: int) -> tuple[Tensor, Tensor]:
         """Return ``count`` training pictures to stand for generated ones, and all the others."""
-        order = torch.randperm(len(self._train), generator=make_rng(seed, "fidelity", index))
-        return self._train[order[:count]], self._train[order[count:]]
+        order = torch.randperm(len(self.train), generator=make_rng(seed, "fidelity", index))
+        return self.train[order[:count]], self.train[order[count:]]
 
-    @torch.inference_mode()
     def _generated(self, generator: Generator, seed: int, count: int, start: int) -> Tensor:
-        parts = [
-            self._features(generator(generator.sample_z(len(block), seed, block.start)).clamp(-1, 1)).double().cpu()
-            for block in blocks(count, BATCH, start)
-        ]
-        return self._project(torch.cat(parts))
+        parts = blocks(count, BATCH, start)
+        return self._project(self._raw(generator(generator.sample_z(len(part), seed, part.start)) for part in parts))
 
     @torch.inference_mode()
-    def _raw(self, pictures: Tensor) -> Tensor:
-        parts = torch.split(pictures, BATCH)
-        return torch.cat([self._features(part.float() / 127.5 - 1).double().cpu() for part in parts])
+    def _raw(self, batches: Iterable[Tensor]) -> Tensor:
+        return torch.cat([self._network(images.clamp(-1, 1)).double().cpu() for images in batches])
 
     def _project(self, raw: Tensor) -> Tensor:
+        # A copy made here may be changed and differentiated, what inference mode made may not.
+        return raw.clone() if self._projection is None else self._projection(raw)
+
+
+class _Projection:
+    """A fixed random rotation to fewer dimensions, each with standard deviation 1 over the features given."""
+
+    def __init__(self, raw: Tensor, num_dims: int) -> None:
+        num_dims = min(num_dims, raw.shape[1], len(raw) // 4)
+        mixing = torch.randn(raw.shape[1], num_dims, generator=make_rng(0, "fidelity"), dtype=torch.float64)
+        self._rotation = torch.linalg.qr(mixing).Q
+        self._scale = (raw @ self._rotation).std(dim=0).clamp(min=1e-9)
+
+    def __call__(self, raw: Tensor) -> Tensor:
         projected: Tensor = (raw @ self._rotation) / self._scale
         return projected
 
 
-def _compare(sets: Sequence[Tensor], train: Sequence[Tensor], held_out: Tensor) -> Scores:
-    """Score sets of features against the held-out ones, and each against the training pictures that go with it."""
-    manifolds = [precision_recall(held_out, each) for each in sets]
-    balls = [density_coverage(held_out, each) for each in sets]
-    pairs = list(zip(sets, train, strict=True))
-    return Scores(
-        distance=Estimate.of([frechet_distance(each, held_out) for each in sets]),
-        precision=Estimate.of([each.precision for each in manifolds]),
-        recall=Estimate.of([each.recall for each in manifolds]),
-        density=Estimate.of([each.density for each in balls]),
-        coverage=Estimate.of([each.coverage for each in balls]),
-        nearest_ratio=Estimate.of([nearest_ratio(each, others, held_out) for each, others in pairs]),
-    )
+def _scaled(pictures: Tensor) -> Iterator[Tensor]:
+    """Yield uint8 pictures in batches, as float32 in [-1, 1]."""
+    return (part.float() / 127.5 - 1 for part in torch.split(pictures, BATCH))
 
 
 def _square_root(matrix: Tensor) -> Tensor:

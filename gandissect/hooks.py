@@ -1,19 +1,62 @@
-"""Reading what the modules of a network put out. No other file registers a torch hook.
+"""Reading, and changing, what the modules of a network put out. No other file registers a torch hook.
 
-A hook lives only inside the ``with`` block and sees only the thread that opened it, so a network shared by
-threads gives each of them what it would give without.
+There is one hook, for all modules of the process. It is registered when this file is imported and never removed, and
+does nothing but look into a context variable, where each ``with`` block notes which modules it taps. So nothing is
+registered on a network, a block sees only what its own thread runs, and a network shared by threads gives each of them
+what it would give without.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from .names import lookup
+
+Tap = Callable[[Any], Any]
+"""From a module's output to what takes its place."""
+
+_TAPS: ContextVar[tuple[Mapping[nn.Module, Sequence[Tap]], ...]] = ContextVar("gandissect taps", default=())
+
+
+@contextmanager
+def tapped(network: nn.Module, taps: Mapping[str, Tap]) -> Iterator[None]:
+    """Put the outputs of some modules through functions while a network runs.
+
+    Where blocks are nested, the outer one's comes first.
+
+    Args:
+        network: Any module.
+        taps: Functions by dotted module name, as in ``named_modules``. What one raises ends the forward pass.
+
+    Raises:
+        TypeError: If the network is not a module.
+        KeyError: If it has no such module, naming the nearest match.
+    """
+    found: dict[nn.Module, list[Tap]] = {}
+    for name, module in _find(network, tuple(taps)).items():
+        found.setdefault(module, []).append(taps[name])  # one module may go by two names
+    token = _TAPS.set((*_TAPS.get(), found))
+    try:
+        yield
+    finally:
+        _TAPS.reset(token)
+
+
+def _tap(module: nn.Module, _arguments: Any, output: Any) -> Any:
+    for taps in _TAPS.get():
+        for tap in taps.get(module, ()):
+            output = tap(output)
+    return output
+
+
+register_module_forward_hook(_tap)
 
 
 class Trace(Mapping[str, Any]):
@@ -78,36 +121,28 @@ def trace(network: nn.Module, layers: str | Sequence[str], stop: bool = False) -
         ValueError: If no layer is named, or one twice.
     """
     names = (layers,) if isinstance(layers, str) else tuple(layers)
-    modules = _find(network, names)
-    record, thread = Trace(names), threading.get_ident()
-    finished = _StopForwardError()
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"name one or more layers, each once; got {list(names)}")
+    record, finished = Trace(names), _StopForwardError()
 
-    def keep(name: str, output: Any) -> None:
-        if threading.get_ident() != thread:
-            return
+    def keep(name: str, output: Any) -> Any:
         record._outputs[name] = _copy(output)
         if stop and len(record) == len(names):
             raise finished
+        return output
 
-    handles = []
     try:
-        for name, module in modules.items():
-            handles.append(module.register_forward_hook(lambda _m, _i, output, name=name: keep(name, output)))
-        yield record
+        with tapped(network, {name: partial(keep, name) for name in names}):
+            yield record
     except _StopForwardError as caught:
         if caught is not finished:
             raise
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _find(network: nn.Module, names: tuple[str, ...]) -> dict[str, nn.Module]:
     """Return the modules of those names."""
     if not isinstance(network, nn.Module):
-        raise TypeError(f"trace reads torch modules; got {type(network).__name__}")
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"name one or more layers, each once; got {list(names)}")
+        raise TypeError(f"only the modules of a torch module can be tapped; got {type(network).__name__}")
     known = {name: module for name, module in network.named_modules(remove_duplicate=False) if name}
     return {name: lookup(known, name, "layer") for name in names}
 

@@ -10,7 +10,9 @@ reaching to the point's k-th nearest neighbour in the same set. With real featur
 All four depend on n, m and k even where both sets come from one distribution, so the same figures of real pictures
 against real ones belong beside them.
 
-Source: Kynkaanniemi et al. 2019, Sec. 2; Naeem et al. 2020, Sec. 3.
+Of one picture, `realism` says how far inside or outside the region of the real ones it is.
+
+Source: Kynkaanniemi et al. 2019, Sec. 2 and 5; Naeem et al. 2020, Sec. 3.
 """
 
 from __future__ import annotations
@@ -92,6 +94,37 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = BALL_K) -> DensityCove
     return DensityCoverage(float(balls_around.double().mean()) / k, _share(points_within))
 
 
+def realism(real: Tensor, fake: Tensor, k: int = MANIFOLD_K) -> Tensor:
+    """Return how realistic each generated picture is: how deep it lies in the ball of a real one.
+
+    With ``r_i`` the radius of the ball around ``x_i``,
+
+        R(y) = max_i r_i / |y - x_i|,
+
+    over those ``x_i`` only whose radius is no larger than the median: where real pictures are sparse the balls are
+    wide and hold anything. R is 1 or more exactly for what lies in one of these balls.
+
+    Args:
+        real: ``[n, d]``, n above k.
+        fake: ``[m, d]``, m at least 1.
+        k: Which neighbour a ball reaches to, 1 or more.
+
+    Returns:
+        float64 ``[m]``, 0 or more; infinity for a copy of a real picture that counts, so take ranks or quantiles,
+        not means.
+
+    Raises:
+        ValueError: If the shapes do not fit, a feature is not finite, or k is out of range.
+
+    Source: Kynkaanniemi et al. 2019, Sec. 5.
+    """
+    real, fake = check_features(real, fake)
+    radii = _radii(real, k)
+    small = radii <= radii.median()  # of an even number the lower one, so half of them
+    real, radii = real[small], radii[small]
+    return torch.cat([_deepest(_distances(rows, real), radii) for rows in torch.split(fake, ROWS)])
+
+
 def nearest_ratio(fake: Tensor, train: Tensor, held_out: Tensor) -> float:
     """Return how much nearer generated pictures are to training pictures than to held-out ones.
 
@@ -156,6 +189,11 @@ def _contents(centres: Tensor, radii: Tensor, points: Tensor) -> tuple[Tensor, T
         per_point.append(within.sum(dim=1))
         per_ball += within.sum(dim=0)
     return torch.cat(per_point), per_ball
+
+
+def _deepest(distances: Tensor, radii: Tensor) -> Tensor:
+    """Return the largest ratio of radius to distance in each row; a ball of radius 0 holds its own centre."""
+    return (radii / distances).masked_fill(distances == 0, math.inf).amax(dim=1)
 
 
 def _nearest(points: Tensor, others: Tensor) -> Tensor:

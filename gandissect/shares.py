@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .batches import check_images, check_pixels, checked_labels
+from .batches import check_images, check_pixels, checked_labels, concept_areas
 from .fidelity import frechet_distance_of_moments
 from .protocols import Generator, Segmenter, check_protocols
 from .results import installed_versions
@@ -189,21 +189,6 @@ class _Labeller:
                 seen += len(images)
                 bar.update(len(images))
         return groups
-
-
-def concept_areas(labels: Tensor, num_concepts: int) -> Tensor:
-    """Return how many pixels of each image belong to each concept.
-
-    Args:
-        labels: int64 ``[batch, channel, H, W]``, -1 where nothing is labelled.
-        num_concepts: Concepts; labels are below it.
-
-    Returns:
-        int64 ``[batch, concept]``, on CPU.
-    """
-    width = num_concepts + 1  # the first column is that of unlabelled pixels
-    cell = torch.arange(len(labels), device=labels.device)[:, None] * width + labels.flatten(1) + 1
-    return torch.bincount(cell.flatten(), minlength=len(labels) * width).view(-1, width)[:, 1:].cpu()
 
 
 def _check_numbers(num_samples: int, batch_size: int, num_real: int) -> None:

@@ -76,7 +76,7 @@ class LayeredGenerator(nn.Module):
     @cached_property
     def _shapes(self) -> dict[str, LayerInfo]:
         """What each stage returns for one sample, found by running a copy, so that this one stays as it is."""
-        unhooked = {id(module._forward_hooks): OrderedDict() for module in self.modules()}  # those of an open trace
+        unhooked = {id(module._forward_hooks): OrderedDict() for module in self.modules()}  # by whomever
         chain = deepcopy(self, unhooked).eval()
         z = torch.zeros(1, self.z_dim, device=self.device)
         shapes = {}

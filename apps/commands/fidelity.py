@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gandissect.protocols import Segmenter
 
 from ..data import pictures
 from ..networks import load_generator, load_segmenter
-from ..yardsticks import yardstick
+from ..yardsticks import Inception, yardstick
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,13 @@ class Options:
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
             if it is there, else generator.safetensors).
-        segmenter: Whose encoder's features are compared: a bundled name, the path of a .safetensors file, or the folder
-            of a training.
         data: The pictures that the generator learned from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
             that FOLDER/SPLIT.txt names).
+        segmenter: Whose encoder's features are compared: a bundled name, the path of a .safetensors file, or the folder
+            of a training.
+        inception_weights: Compare the features of FID's Inception network instead, with the weights in this file
+            (torch-fidelity's weights-inception-2015-12-05-6726825d.pth; nothing is downloaded). The distances are FID
+            and KID then.
         hold_out: Share of each folder without @SPLIT that was kept to judge by.
         seed: Seed of the generated pictures.
         num_sets: Sets of generated pictures, each as large as the held-out one.
@@ -31,8 +37,9 @@ class Options:
     """
 
     generator: str
-    segmenter: str
     data: tuple[str, ...]
+    segmenter: str | None = None
+    inception_weights: Path | None = None
     hold_out: float = 0.05
     seed: int = 0
     num_sets: int = 5
@@ -42,7 +49,17 @@ class Options:
     def run(self) -> None:
         """Print each figure and its real-against-real value."""
         generator = load_generator(self.generator, self.device)
-        segmenter = load_segmenter(self.segmenter, self.device)
+        network = self._network()
         train, held_out = pictures(self.data, generator.image_size[0], self.hold_out)
-        found = yardstick(segmenter, train, held_out).measure(generator, self.seed, self.num_sets)
+        found = yardstick(network, train, held_out).measure(generator, self.seed, self.num_sets)
         print(json.dumps(asdict(found)) if self.json else found)
+
+    def _network(self) -> Segmenter | Inception:
+        if self.segmenter is not None and self.inception_weights is None:
+            return load_segmenter(self.segmenter, self.device)
+        if self.segmenter is None and self.inception_weights is not None:
+            return Inception(self.inception_weights, self.device)
+        given = "neither" if self.segmenter is None else "both"
+        raise ValueError(
+            f"name the network whose features are compared, either --segmenter or --inception-weights; got {given}"
+        )

@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 import generators
+from apps.data import fitting
 from apps.explorer import model, tables
 from apps.explorer.jobs import Dissector, Job
 from gandissect import UNLABELLED, Dissection, Generator, LayerDissection, Segmenter, UnitSet
+from gandissect.causal import control_units
 
 STRIP = 8
 MAX_NUMBER = 10**9
@@ -105,7 +107,7 @@ def explore(given: argparse.Namespace) -> None:
             )
             labelled["off"] = show_without(generator, segmenter, z, image, units, what)
             if st.toggle("the same number of random units as control", key="control"):
-                others = model.control_units(units, found.info.units)
+                others = control_units(units, found.info.units)
                 what = f"{count(others, 'random unit')} of {plain(layer)}"
                 labelled["random off"] = show_without(generator, segmenter, z, image, others, what)
         show_shares(segmenter, labelled)
@@ -154,7 +156,7 @@ def segmenter_options(generator: str, given: argparse.Namespace) -> list[str]:
     import segmenters
 
     asked = [given.segmenter] if given.segmenter and given.generator in (None, generator) else []
-    fit = model.fitting(generator, segmenters.names()) or (*segmenters.names(), "palette")
+    fit = fitting(generator, segmenters.names()) or (*segmenters.names(), "palette")
     return list(dict.fromkeys([*asked, *fit]))
 
 

@@ -6,7 +6,6 @@ intervention is a split forward pass, `head`, edit, `tail`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,9 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from gandissect import UNLABELLED, Concept, Generator, UnitSet
+from gandissect import UNLABELLED, Ablation, Concept, Generator, UnitSet, generate
 from gandissect.matching import upsample
-from gandissect.sampling import make_rng
 
 Pixels = NDArray[np.uint8]
 """A picture to show, ``[H, W, 3]``."""
@@ -25,23 +23,11 @@ Pixels = NDArray[np.uint8]
 MIN_PIXELS = 256
 """Pictures are enlarged by a whole factor until their longer side has so many pixels."""
 
-CONTROL_SEED = 0
 FULL_SCALE = 0.25
 """The difference that is drawn in the brightest colour, as a share of the largest possible."""
 
 _HOT = torch.tensor([[0, 0, 0], [110, 30, 90], [240, 110, 20], [255, 250, 200]], dtype=torch.float32)
 _GLOW = torch.tensor([255.0, 110.0, 0.0])
-
-
-def fitting(generator: str, segmenters: Sequence[str]) -> tuple[str, ...]:
-    """Return the segmenters made for a generator's pictures: ``unet-scenes`` for ``dcgan-scenes64``.
-
-    Args:
-        generator: The generator's name.
-        segmenters: Names to choose from.
-    """
-    family = re.search(r"-([a-z]+)\d*$", generator)
-    return tuple(name for name in segmenters if family and name.rpartition("-")[2] == family[1])
 
 
 @torch.inference_mode()
@@ -68,24 +54,7 @@ def switched_off(generator: Generator, z: Tensor, units: UnitSet) -> Tensor:
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
-    activation = generator.head(z, units.layer)
-    if units.units and max(units.units) >= activation.shape[1]:
-        raise ValueError(f"{units.layer!r} has the units 0 to {activation.shape[1] - 1}; got {max(units.units)}")
-    chosen = torch.tensor(units.units, dtype=torch.long, device=activation.device)
-    return generator.tail(activation.index_fill(1, chosen, 0), units.layer, z).cpu()
-
-
-def control_units(units: UnitSet, num_units: int, seed: int = CONTROL_SEED) -> UnitSet:
-    """Return as many random units of the layer, none of the given ones while there are enough others.
-
-    Args:
-        units: The units that need a control.
-        num_units: How many units the layer has.
-        seed: Of the draw.
-    """
-    order = torch.randperm(num_units, generator=make_rng(seed, "control", units.layer, len(units))).tolist()
-    others = [unit for unit in order if unit not in set(units.units)]
-    return UnitSet(units.layer, tuple([*others, *units.units][: len(units)]))
+    return generate(generator, z, [Ablation(units)]).cpu()
 
 
 @torch.inference_mode()

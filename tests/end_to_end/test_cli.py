@@ -15,7 +15,7 @@ from PIL import Image
 import generators
 import segmenters
 from apps.cli import COMMANDS, main
-from gandissect import Dissection
+from gandissect import Ablation, CausalEffect, Dissection, Recipe, UnitSet, average_causal_effect, generate
 
 ROOT = Path(__file__).parents[2]
 
@@ -278,3 +278,54 @@ def test_the_result_of_another_dissection_is_not_overwritten(gandissect, planted
         assert f"holds a dissection with other {name}; remove dissection.safetensors there, or name another" in error
     assert (tmp_path / "run" / "dissection.safetensors").read_bytes() == before
     assert gandissect(*words, "--num-samples", 40)[0] == 0  # the same one may be made again
+
+
+def test_effects_from_the_shell_are_those_from_python(gandissect, planted: Path, tmp_path: Path) -> None:
+    out, generator = tmp_path / "effects", generators.load(planted, "cpu")
+    status, output, error = gandissect(
+        "effect", planted, "--concept", "red", "blue", "--segmenter", "palette", "--num-units", 1, "--num-samples", 60,
+        "--seed", 3, "--out", out, "--json",
+    )  # fmt: skip
+    assert status == 0, error
+    answer = json.loads(output)
+    assert [each["concept"] for each in answer["effects"]] == ["red", "blue"]
+    segmenter = segmenters.load("palette")
+    for each, unit in zip(answer["effects"], (0, 2), strict=True):
+        assert each["units"] == [unit]
+        units = UnitSet(each["layer"], (unit,))
+        wanted = average_causal_effect(generator, segmenter, units, each["concept"], 60, 3, progress=False)
+        assert each["concepts"] == wanted.records()
+        assert CausalEffect.load(out / f"{each['concept']}.safetensors").records() == wanted.records()
+    with Image.open(out / "effects.png") as figure:
+        assert figure.size[0] > 1000
+    recipe = Recipe.load(out / "red-ablated.json")
+    status, output, error = gandissect(
+        "edit", out / "red-ablated.json", "--out", tmp_path / "edited.png", "--columns", 3
+    )
+    assert status == 0, error
+    z = generator.sample_z(16, seed=3)
+    assert torch.equal(
+        recipe.generate(generator), generate(generator, z, [Ablation(UnitSet(answer["effects"][0]["layer"], (0,)))])
+    )
+    with Image.open(tmp_path / "edited.png") as grid:  # 16 pictures in rows of 3, and as many edited ones
+        assert grid.size == (3 * 34 + 2, 12 * 34 + 2)
+        pixels = np.asarray(grid).transpose(2, 0, 1)
+    first = ((generator(z[:1])[0] + 1) * 127.5).round().byte().numpy()
+    assert np.abs(pixels[:, 2:34, 2:34].astype(int) - first.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--concept", "rod"), "did you mean 'red'"),
+        (("--concept", "red", "--units", "0"), "name it with --layer"),
+        (("--concept", "red", "--optimise"), "name it with --layer"),
+        (("--concept", "red", "--optimise", "--layer", "layer1"), "no logits"),
+        (("--concept", "red", "--layer", "layer1", "--units", "9"), "units 0 to 5; got 9"),
+    ],
+)
+def test_mistakes_about_effects_are_named(gandissect, planted: Path, arguments: tuple[str, ...], said: str) -> None:
+    status, output, error = gandissect("effect", planted, "--segmenter", "palette", *arguments)
+    assert (status, output) == (2, "")
+    assert said in error
+    assert len(error.splitlines()) == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandissect.fidelity import Estimate, Yardstick, frechet_distance
+from gandissect.fidelity import INCEPTION, INCEPTION_DIMS, Estimate, Scores, SetScores, Yardstick, frechet_distance
+from gandissect.kernels import kernel_distance
+from gandissect.neighbours import density_coverage, nearest_ratio, precision_recall
 from gandissect.sampling import make_rng, sample_z
 from generators import PlantedGenerator
 
@@ -145,7 +148,7 @@ def test_copying_shows_in_the_nearest_ratio_and_in_nothing_else() -> None:
     assert honest.real == copier.real
     assert 0.7 < honest.real.nearest_ratio.mean < 0.9, "320 are nearer than 80"
     assert abs(honest.generated.nearest_ratio.mean - honest.real.nearest_ratio.mean) < 0.05
-    for name in ("distance", "precision", "recall", "density", "coverage"):
+    for name in ("distance", "kernel_distance", "precision", "recall", "density", "coverage"):
         copied, real = getattr(copier.generated, name), getattr(copier.real, name)
         assert abs(copied.mean - real.mean) < 3 * (copied.std + real.std), name
 
@@ -168,12 +171,120 @@ def test_an_estimate_is_mean_and_standard_deviation() -> None:
     assert str(found) == "3.00 ± 2.65"
 
 
+def test_a_small_estimate_is_printed_with_two_digits_that_tell() -> None:
+    assert str(Estimate(0.5, 0.001)) == "0.50 ± 0.00"
+    assert str(Estimate(0.00443, 0.0133)) == "0.004 ± 0.013"
+    assert str(Estimate(-0.00021, 0.00004)) == "-0.00021 ± 0.00004"
+    assert str(Estimate(2.13e-14, 1e-15)) == "2.1e-14 ± 1.0e-15"
+    assert str(Estimate(0, 0)) == "0.00 ± 0.00"
+
+
 def test_every_figure_is_printed_beside_its_real_one() -> None:
     found = Yardstick("thumbnail", _blocks, _planted(8, 1, 60), _planted(8, 2, 40)).measure(PlantedGenerator(16, 4))
     assert (found.distance, found.distance_std) == (found.generated.distance.mean, found.generated.distance.std)
     assert (found.floor, found.floor_std) == (found.real.distance.mean, found.real.distance.std)
     lines = str(found).splitlines()
-    names = ("distance", "precision", "recall", "density", "coverage", "nearest_ratio")
+    names = ("distance", "kernel_distance", "precision", "recall", "density", "coverage", "nearest_ratio")
     assert len(lines) == len(names)
     for line, name in zip(lines, names, strict=True):
         assert line.endswith(f"{getattr(found.generated, name)}; real against real {getattr(found.real, name)}")
+
+
+def _sets(generator: _Clouds, seed: int, count: int, num_sets: int) -> list[torch.Tensor]:
+    return [generator(generator.sample_z(count, seed, index * count)) for index in range(num_sets)]
+
+
+def test_a_measure_is_that_of_its_sets_one_by_one() -> None:
+    """The yardstick without a generator: each figure is that of the features that it hands out."""
+    yardstick = Yardstick("x", _blocks, _Clouds().pictures(1, 200), _Clouds().pictures(2, 64))
+    found = yardstick.measure(_Bright(), seed=3, num_sets=2)
+    orders = [torch.randperm(200, generator=make_rng(3, "fidelity", index)) for index in range(2)]
+    sets = [yardstick.features(images) for images in _sets(_Bright(), 3, 64, 2)]
+    each = [yardstick.compare(y, yardstick.train[order[64:]]) for y, order in zip(sets, orders, strict=True)]
+    assert Scores.of(each) == found.generated
+    real = [yardstick.compare(yardstick.train[order[:64]], yardstick.train[order[64:]]) for order in orders]
+    assert Scores.of(real) == found.real
+    for name in ("distance", "recall"):
+        values = [getattr(scores, name) for scores in each]
+        assert getattr(found.generated, name).mean == pytest.approx(np.mean(values))
+        assert getattr(found.generated, name).std == pytest.approx(np.std(values, ddof=1))
+
+
+def test_a_set_has_the_figures_of_the_functions() -> None:
+    yardstick = Yardstick("x", _blocks, _Clouds().pictures(1, 200), _Clouds().pictures(2, 60))
+    (images,) = _sets(_Bright(), 4, 30, 1)
+    y, held_out, train = yardstick.features(images), yardstick.held_out, yardstick.train
+    found = yardstick.compare(y)
+    centre = held_out.mean(dim=0)
+    kernel = kernel_distance(y - centre, held_out - centre)
+    shares, balls = precision_recall(held_out, y), density_coverage(held_out, y)
+    assert found == SetScores(
+        distance=frechet_distance(y, held_out),
+        kernel_distance=kernel.value,
+        kernel_stderr=kernel.stderr,
+        precision=shares.precision,
+        recall=shares.recall,
+        density=balls.density,
+        coverage=balls.coverage,
+        nearest_ratio=nearest_ratio(y, train, held_out),
+    )
+    assert yardstick.compare(y, y).nearest_ratio == 0
+    assert found.kernel_distance > 5 * found.kernel_stderr
+    (images,) = _sets(_Clouds(), 4, 30, 1)
+    honest = yardstick.compare(yardstick.features(images))
+    assert abs(honest.kernel_distance) < 3 * honest.kernel_stderr
+
+
+def test_features_are_scaled_by_the_held_out_pictures_and_do_not_depend_on_the_batch() -> None:
+    pictures = _Clouds().pictures(2, 100)
+    yardstick = Yardstick("x", _blocks, _Clouds().pictures(1, 130), pictures)
+    images = pictures.float() / 127.5 - 1
+    found = yardstick.features(images)
+    assert torch.equal(found, yardstick.held_out)
+    assert yardstick.train.shape == (130, found.shape[1])
+    assert torch.allclose(found.std(dim=0), torch.ones(25, dtype=torch.float64))
+    assert torch.allclose(yardstick.features(images[70:73]), found[70:73], rtol=1e-5)
+    assert torch.equal(yardstick.features(images * 9), yardstick.features((images * 9).clamp(-1, 1)))
+    found += 1  # what it hands out is the caller's
+    assert not torch.equal(found, yardstick.held_out)
+
+
+def test_features_left_as_they_are_give_the_distances_of_the_definitions() -> None:
+    train, held_out = _Clouds().pictures(1, 60), _Clouds().pictures(2, 20)
+    raw = Yardstick("x", _blocks, train, held_out, num_dims=None)
+    (images,) = _sets(_Bright(), 4, 30, 1)
+    x, y = (_blocks(each).double() for each in (held_out.float() / 127.5 - 1, images))
+    assert torch.equal(raw.held_out, x)
+    assert torch.equal(raw.features(images), y)
+    found = raw.compare(raw.features(images))
+    assert (found.distance, found.kernel_distance) == (frechet_distance(y, x), kernel_distance(y, x).value)
+    assert raw.measure(_Bright(), num_sets=2).num_dims == 48
+
+
+def test_only_all_features_of_inception_are_called_fid_and_kid() -> None:
+    found = Yardstick("x", _blocks, _planted(8, 1, 60), _planted(8, 2, 40)).measure(PlantedGenerator(16, 4))
+    assert str(found).startswith("FD(x, 10 dims, n=40) ")
+    assert "\nKD(x, 10 dims, n=40) " in str(found)
+    for network, num_dims in (
+        (INCEPTION, 64),
+        ("unet-scenes", INCEPTION_DIMS),
+        (f"{INCEPTION} with weights abc", 2048),
+    ):
+        text = str(replace(found, network=network, num_dims=num_dims))
+        assert "FID" not in text
+        assert "KID" not in text
+    text = str(replace(found, network=INCEPTION, num_dims=INCEPTION_DIMS))
+    assert text.startswith("FID(inception-v3, 2048 dims, n=40) ")
+    assert "\nKID(inception-v3, 2048 dims, n=40) " in text
+
+
+@pytest.mark.parametrize("images", [torch.zeros(2, 3, 16), torch.zeros(2, 1, 16, 16), torch.zeros(2, 3, 16, 16).byte()])
+def test_what_is_no_image_has_no_features(images: torch.Tensor) -> None:
+    yardstick = Yardstick("x", _blocks, _planted(8, 1, 20), _planted(8, 2, 10))
+    with pytest.raises(ValueError, match=r"need float images .* got torch"):
+        yardstick.features(images)
+
+
+def test_scores_of_sets_have_every_figure_of_a_set() -> None:
+    """A figure added to one and forgotten in the other shows; the error of a set is in the spread of several."""
+    assert {each.name for each in fields(SetScores)} - {each.name for each in fields(Scores)} == {"kernel_stderr"}

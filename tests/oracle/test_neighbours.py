@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gandissect import neighbours
-from gandissect.neighbours import density_coverage, nearest_ratio, precision_recall
+from gandissect.neighbours import density_coverage, nearest_ratio, precision_recall, realism
 from gandissect.sampling import make_rng
 
 
@@ -113,8 +113,9 @@ def test_neither_order_nor_unit_nor_place_matters(seed: int) -> None:
 
 def test_cutting_into_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake, other = _normal("real", 50, 3), _normal("fake", 41, 3), _normal("other", 50, 3)
-    whole = _found(real, fake, 3), nearest_ratio(fake, real, other)
+    whole, deep = (_found(real, fake, 3), nearest_ratio(fake, real, other)), realism(real, fake)
     monkeypatch.setattr(neighbours, "ROWS", 7)
+    assert torch.equal(realism(real, fake), deep)
     assert (_found(real, fake, 3), nearest_ratio(fake, real, other)) == whole
 
 
@@ -172,3 +173,51 @@ def test_a_k_without_neighbours_is_refused() -> None:
     with pytest.raises(ValueError, match="features, 4; got 4"):
         precision_recall(many, few, 4)
     assert density_coverage(many, few, 4).coverage > 0, "only real pictures have balls"
+
+
+def _naive_realism(real: np.ndarray, fake: np.ndarray, k: int) -> list[float]:
+    """The half of the balls that are smallest, those of one size with the last of them too; the deepest wins."""
+    radii = [_radius(real, i, k) for i in range(len(real))]
+    largest = sorted(radii)[(len(radii) - 1) // 2]
+    found = []
+    for y in fake:
+        ratios = []
+        for x, radius in zip(real, radii, strict=True):
+            distance = float(np.sqrt(((x - y) ** 2).sum()))
+            if radius <= largest:
+                ratios.append(radius / distance if distance > 0 else math.inf)
+        found.append(max(ratios))
+    return found
+
+
+@given(st.integers(0, 10**6))
+def test_realism_is_its_definition(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    d, k = int(rng.integers(1, 4)), int(rng.integers(1, 5))
+    real = rng.normal(size=(int(rng.integers(k + 1, 14)), d))
+    fake = np.concatenate([rng.normal(size=(int(rng.integers(1, 9)), d)) * 2, real[:1], real[-1:]])
+    found = realism(torch.from_numpy(real).float(), torch.from_numpy(fake).float(), k)
+    assert found.dtype == torch.float64
+    expected = _naive_realism(real.astype(np.float32).astype(float), fake.astype(np.float32).astype(float), k)
+    assert np.allclose(found, expected, rtol=1e-12)
+
+
+def test_realism_on_a_line_can_be_worked_out_by_hand() -> None:
+    """Balls of 0, 1, 3, 10 for k = 1 have radii 1, 1, 2, 7: the first two count, and 10 itself is no longer realistic."""
+    found = realism(_column(0, 1, 3, 10), _column(0.5, 3, 5, 10, 0), k=1)
+    assert found.tolist() == [2, 1 / 2, 1 / 4, 1 / 9, math.inf]
+
+
+def test_a_place_of_many_real_pictures_is_realistic_though_its_balls_have_no_extent() -> None:
+    assert realism(_column(2, 2, 2, 9), _column(2, 2.5), k=1).tolist() == [math.inf, 0]
+
+
+def test_realism_is_one_or_more_in_a_ball_and_knows_no_unit() -> None:
+    real, fake = _normal("real", 40, 3), _normal("fake", 200, 3) * 1.5
+    found = realism(real, fake)
+    assert torch.allclose(realism(real * 4 + 8, fake * 4 + 8), found)
+    radii = [_radius(real.numpy(), i, 3) for i in range(40)]
+    counts = [i for i in range(40) if radii[i] <= sorted(radii)[19]]
+    inside = [any(np.linalg.norm(real[i] - y) <= radii[i] for i in counts) for y in fake]
+    assert (found >= 1).tolist() == inside
+    assert 0 < sum(inside) < 200

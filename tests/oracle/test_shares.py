@@ -18,8 +18,9 @@ import generators
 from apps.cli import main
 from apps.data import NUM_HELD_OUT_SCENES
 from gandissect import ConceptShares, concept_shares
+from gandissect.batches import concept_areas
 from gandissect.fidelity import frechet_distance, frechet_distance_of_moments
-from gandissect.shares import NUM_GROUPS, concept_areas, segmentation_distance
+from gandissect.shares import NUM_GROUPS, segmentation_distance
 from gandissect.stats import AreaMoments
 from gandissect.types import Concept
 from generators import PlantedGenerator

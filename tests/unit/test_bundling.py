@@ -92,7 +92,7 @@ def test_the_figures_on_the_card_are_those_of_the_fidelity_command(made, capsys)
     root, options = made
     card = read_cards(root / "generators")["tiny-noise16"]
     data = (str(options.data_root / "noise"),)
-    FidelityOptions(str(card.path), "unet-scenes", data, hold_out=0.4, device="cpu", json=True).run()
+    FidelityOptions(str(card.path), data, "unet-scenes", hold_out=0.4, device="cpu", json=True).run()
     found = json.loads(capsys.readouterr().out)
     assert card.quality["frechet_distance"] == round(found["generated"]["distance"]["mean"], 2)
     assert card.quality["real_against_real_std"] == round(found["real"]["distance"]["std"], 2)

@@ -1,0 +1,63 @@
+"""``gandissect edit``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from torchvision.utils import save_image
+
+import generators
+from gandissect import Recipe
+from gandissect.files import atomic_path
+
+MAX_SAMPLES = 1024
+
+
+@dataclass(frozen=True)
+class Options:
+    """Make the images of a recipe: rows of unchanged ones, each with the edited ones below it.
+
+    Args:
+        recipe: The JSON file, as gandissect effect writes it; docs/effects.md says what is in one.
+        out: The PNG to write.
+        generator: The path of the generator, if it is not the bundled one that the recipe names.
+        columns: Pictures a row.
+        device: auto, cpu, cuda or mps.
+        json: Print what was done as JSON.
+    """
+
+    recipe: tyro.conf.Positional[Path]
+    out: Path = Path("edited.png")
+    generator: str | None = None
+    columns: int = 8
+    device: str = "auto"
+    json: bool = False
+
+    def run(self) -> None:
+        """Write the PNG and print its path."""
+        recipe = Recipe.load(self.recipe)
+        if self.out.suffix.lower() != ".png":
+            raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
+        if self.columns < 1 or recipe.num_samples > MAX_SAMPLES:
+            raise ValueError(
+                f"need 1 column or more and at most {MAX_SAMPLES} samples; got {self.columns} and {recipe.num_samples}"
+            )
+        generator = generators.load(self.generator or recipe.generator, self.device)
+        with torch.inference_mode():
+            edited = recipe.generate(generator).cpu()
+            unchanged = generator(recipe.latents(generator)).cpu()
+        rows = zip(unchanged.split(self.columns), edited.split(self.columns), strict=True)
+        grid = torch.cat([_filled(row, self.columns) for pair in rows for row in pair])
+        with atomic_path(self.out) as temporary:
+            save_image(grid, temporary, nrow=self.columns, normalize=True, value_range=(-1, 1), format="png")
+        facts = {"out": str(self.out), "generator": recipe.generator, "num_samples": recipe.num_samples}
+        print(json.dumps(facts | {"num_edits": len(recipe.edits)}) if self.json else self.out)
+
+
+def _filled(row: torch.Tensor, columns: int) -> torch.Tensor:
+    """Return a row of so many pictures, white where there are none."""
+    return torch.cat([row, row.new_ones(columns - len(row), *row.shape[1:])])

@@ -1,0 +1,153 @@
+"""``gandissect effect``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import tyro
+
+import generators
+import segmenters
+from gandissect import (
+    Ablation,
+    CausalEffect,
+    Dissection,
+    Generator,
+    Recipe,
+    Segmenter,
+    UnitSet,
+    average_causal_effect,
+    best_units,
+    dissect,
+    draw_effects,
+    find_causal_units,
+)
+from gandissect.files import atomic_path
+from gandissect.names import lookup
+
+from ..data import fitting_segmenter
+
+FIGURE_NAME = "effects.png"
+CHOICE_SEED = 1_000_003
+"""Units are chosen on samples of the seed plus this, and judged on those of the seed."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure what units cause: the pixels that a concept gains and loses when they are forced on and off.
+
+    By default the units are those of highest IoU in the layer where ablating them takes most of the concept away. They
+    are chosen on other samples than they are judged on, and as many random units of the layer go through the same.
+
+    Args:
+        generator: A bundled name, the path of a .safetensors file, or the folder of a training.
+        concept: Concepts, one or more.
+        segmenter: A bundled name, or the path of a .safetensors file; by default the one made for such pictures.
+        layer: The layer; by default that with most effect.
+        units: Their numbers, if they are known; then the layer must be named.
+        num_units: How many units to choose.
+        optimise: Choose the units of the layer by gradient descent instead of by IoU; then the layer must be named.
+        dissection: The folder that dissect wrote, to choose by; by default the generator is dissected on 500 samples.
+        num_samples: Images to judge the units on.
+        seed: Of these images.
+        out: Folder for the figure (effects.png), and for each concept the result and the recipe of the ablation.
+        device: auto, cpu, cuda or mps.
+        json: Print the figures as JSON.
+    """
+
+    generator: tyro.conf.Positional[str]
+    concept: tuple[str, ...]
+    segmenter: str | None = None
+    layer: str | None = None
+    units: tuple[int, ...] = ()
+    num_units: int = 20
+    optimise: bool = False
+    dissection: Path | None = None
+    num_samples: int = 1_000
+    seed: int = 0
+    out: Path | None = None
+    device: str = "auto"
+    json: bool = False
+
+    def run(self) -> None:
+        """Choose units, measure, save where asked to, and print a line a concept."""
+        generator = generators.load(self.generator, self.device)
+        segmenter = segmenters.load(self.segmenter or fitting_segmenter(generator.name), self.device)
+        known = {each.name: each for each in segmenter.concepts}
+        for concept in self.concept:
+            lookup(known, concept, "concept")
+        if self.layer is None and (self.units or self.optimise):
+            raise ValueError("units and --optimise are of one layer; name it with --layer")
+        chosen = self._chosen(generator, segmenter)
+        effects = [
+            average_causal_effect(generator, segmenter, units, concept, self.num_samples, self.seed)
+            for concept, units in chosen.items()
+        ]
+        written = [] if self.out is None else self._write(self.out, generator, effects)
+        if self.json:
+            print(json.dumps({"effects": [_facts(each) for each in effects], "written": list(map(str, written))}))
+        else:
+            print("\n".join([*map(str, effects), *map(str, written)]))
+
+    def _chosen(self, generator: Generator, segmenter: Segmenter) -> dict[str, UnitSet]:
+        """Return the units of each concept."""
+        seed = self.seed + CHOICE_SEED
+        if self.units:
+            return dict.fromkeys(self.concept, UnitSet(str(self.layer), self.units))
+        if self.optimise:
+            find = partial(find_causal_units, generator, segmenter, str(self.layer), method="optimisation")
+            return {concept: find(concept, self.num_units, seed) for concept in self.concept}
+        dissection = self._dissection(generator, segmenter, seed)
+        if self.layer is not None:
+            layer = dissection[self.layer]
+            return {concept: layer.units_for(concept, 0.0, self.num_units) for concept in self.concept}
+        return {
+            concept: best_units(generator, segmenter, dissection, concept, self.num_units, seed=seed)
+            for concept in self.concept
+        }
+
+    def _dissection(self, generator: Generator, segmenter: Segmenter, seed: int) -> Dissection:
+        """Return the dissection to choose by.
+
+        Raises:
+            ValueError: If it is of another generator.
+        """
+        if self.dissection is None:
+            return dissect(generator, segmenter, self.layer, 500, seed, top_images=0)
+        found = Dissection.load(self.dissection)
+        if found.provenance.generator_fingerprint != generator.fingerprint:
+            raise ValueError(f"{self.dissection} is a dissection of {found.provenance.generator} with other weights")
+        if found.provenance.seed == self.seed:
+            raise ValueError(f"{self.dissection} was made on seed {self.seed} too; judge on another with --seed")
+        return found
+
+    def _write(self, out: Path, generator: Generator, effects: list[CausalEffect]) -> list[Path]:
+        """Write everything and return the paths."""
+        written = []
+        for effect in effects:
+            written.append(effect.save(out / f"{effect.concept}.safetensors"))
+            recipe = Recipe.of(generator, [Ablation(effect.effect.units)], self.seed)
+            written.append(recipe.save(out / f"{effect.concept}-ablated.json"))
+        with atomic_path(out / FIGURE_NAME) as path:
+            draw_effects(effects).savefig(path, format="png")
+        return [*written, out / FIGURE_NAME]
+
+
+def _facts(effect: CausalEffect) -> dict[str, object]:
+    """Return everything as plain values."""
+    return {
+        "generator": effect.generator,
+        "segmenter": effect.segmenter,
+        "concept": effect.concept,
+        "layer": effect.effect.units.layer,
+        "units": effect.effect.units.units,
+        "control_units": effect.control.units.units,
+        "num_samples": effect.num_samples,
+        "seed": effect.seed,
+        "ace": effect.ace,
+        "ace_stderr": effect.stderr,
+        "concepts": effect.records(),
+    }

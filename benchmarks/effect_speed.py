@@ -1,0 +1,83 @@
+"""What do single-unit effects cost beside the networks they run? ``python benchmarks/effect_speed.py``.
+
+The floor is what must be paid in any case: one head a batch and, for each unit and for the unchanged images, one tail
+and one segmentation, in the same batches, without autograd. Floor and `unit_effects` take turns; the medians are
+divided.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+import torch
+import tyro
+from dissect_speed import pair, seconds
+from scenes_speed import processor
+
+from gandissect import Generator, Segmenter, unit_effects
+from gandissect.devices import resolve_device
+from gandissect.sampling import blocks
+
+
+@dataclass(frozen=True)
+class Options:
+    """Print how many times as long as tails and segmentations the effects of all units of a layer take.
+
+    Args:
+        model: Name of a bundled generator, or an untrained one.
+        layer: The layer; by default the second.
+        num_samples: Images.
+        batch_size: Images at once.
+        repeats: Runs of which the median is taken.
+        device: auto, cpu, cuda or mps.
+        threads: Threads of the CPU; by default torch's choice.
+    """
+
+    model: tyro.conf.Positional[str] = "dcgan-scenes64"
+    layer: str | None = None
+    num_samples: int = 100
+    batch_size: int = 32
+    repeats: int = 3
+    device: str = "auto"
+    threads: int | None = None
+
+
+@torch.inference_mode()
+def run_floor(generator: Generator, segmenter: Segmenter, layer: str, options: Options) -> None:
+    """Run the networks as often as there are units, and once more."""
+    for samples in blocks(options.num_samples, options.batch_size):
+        z = generator.sample_z(len(samples), 0, samples.start).to(generator.device)
+        activation = generator.head(z, layer)
+        for _ in range(generator.layers[layer].units + 1):
+            segmenter(generator.tail(activation, layer, z))
+
+
+def main(options: Options) -> None:
+    """Print the ratio."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    generator, segmenter, layer = pair(options.model, options.device)
+    layer = options.layer or layer
+    info, device = generator.layers[layer], resolve_device(options.device)
+
+    def effects() -> None:
+        unit_effects(generator, segmenter, layer, options.num_samples, batch_size=options.batch_size, progress=False)
+
+    calls = {"floor": lambda: run_floor(generator, segmenter, layer, options), "effects": effects}
+    times: dict[str, list[float]] = {title: [] for title in calls}
+    for _ in range(options.repeats):
+        for title, call in calls.items():
+            times[title].append(seconds(call, device))
+    floor, whole = (statistics.median(times[title]) for title in calls)
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    print(
+        f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}: {options.model}, {layer}, "
+        f"{info.units} units, {options.num_samples} images, batches of {options.batch_size}, "
+        f"median of {options.repeats}: "
+        f"floor {floor:.1f} s, effects {whole:.1f} s, {whole / floor:.2f} times the floor"
+    )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

@@ -1,0 +1,204 @@
+"""What forcing units on and off was found to cause."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .names import lookup
+from .store import check_tensor, load_result, result_path, save_result
+from .types import Concept, UnitSet, check_concepts
+
+VERSION = 1
+FILE_NAME = "effect.safetensors"
+
+CONFIDENCE_Z = 1.96
+"""Standard errors from the mean to the end of a 95 % interval."""
+
+KINDS = ("insertion", "ablation", "ace")
+"""What is measured of some units."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shares:
+    """Mean shares of the pixels, or mean differences of such shares, of each concept, over images.
+
+    Args:
+        mean: float64 ``[concept]``.
+        stderr: float64 ``[concept]``, its standard error.
+    """
+
+    mean: Tensor
+    stderr: Tensor
+
+    def __post_init__(self) -> None:
+        check_tensor("mean", self.mean, torch.float64, (None,))
+        check_tensor("stderr", self.stderr, torch.float64, (len(self.mean),))
+        if not bool(self.mean.isfinite().all() & (self.stderr >= 0).all()):
+            raise ValueError("means are finite, and their standard errors 0 or more")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitEffect:
+    """What forcing some units does to every concept.
+
+    Args:
+        units: Which units.
+        values: What they were forced to.
+        insertion: Share of the pixels that insertion adds.
+        ablation: Share of the pixels that ablation takes away.
+        ace: Sum of both.
+    """
+
+    units: UnitSet
+    values: tuple[float, ...]
+    insertion: Shares
+    ablation: Shares
+    ace: Shares
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.units):
+            raise ValueError(f"{len(self.units)} units have {len(self.values)} values")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """What insertion adds of the concept by where it is made.
+
+    Args:
+        mean: float64 ``[row, column]``, share of all pixels; NaN where nothing was inserted.
+        stderr: float64 ``[row, column]``; NaN where fewer than 2 insertions were made.
+        count: int64 ``[row, column]``, insertions.
+    """
+
+    mean: Tensor
+    stderr: Tensor
+    count: Tensor
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.count.shape)
+        check_tensor("count", self.count, torch.int64, (None, None))
+        for name, table in (("mean", self.mean), ("stderr", self.stderr)):
+            check_tensor(name, table, torch.float64, shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CausalEffect:
+    """What some units cause, beside what random units of their layer cause.
+
+    Args:
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        segmenter: The segmenter's name.
+        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        concepts: What it names.
+        concept: The concept that was asked for.
+        num_samples: Images.
+        seed: Of the latent vectors.
+        patch: Side of the square in which units are forced on, in cells of the layer's grid.
+        base: Shares of the concepts in the unchanged images.
+        effect: Of the units.
+        control: Of random units.
+        advantage: How much more the units' ACE is than the control's.
+        by_place: What inserting the units adds of the concept, place by place.
+    """
+
+    generator: str
+    generator_fingerprint: str
+    segmenter: str
+    segmenter_fingerprint: str
+    concepts: tuple[Concept, ...]
+    concept: str
+    num_samples: int
+    seed: int
+    patch: int
+    base: Shares
+    effect: UnitEffect
+    control: UnitEffect
+    advantage: Shares
+    by_place: Places
+
+    def __post_init__(self) -> None:
+        check_concepts(self.concepts)
+        lookup({each.name: each for each in self.concepts}, self.concept, "concept")
+        tables = [self.base, self.advantage]
+        tables += [getattr(side, kind) for side in (self.effect, self.control) for kind in KINDS]
+        if any(len(table.mean) != len(self.concepts) for table in tables):
+            raise ValueError(f"each table has {len(self.concepts)} concepts")
+
+    @property
+    def ace(self) -> float:
+        """Average causal effect on the concept, a share of all pixels, -1 to 2."""
+        return float(self.effect.ace.mean[self._index])
+
+    @property
+    def stderr(self) -> float:
+        """Standard error of `ace` over images."""
+        return float(self.effect.ace.stderr[self._index])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of `ace`."""
+        reach = CONFIDENCE_Z * self.stderr
+        return self.ace - reach, self.ace + reach
+
+    @property
+    def relative(self) -> float:
+        """`ace` as a multiple of the concept's mean share in unchanged images; infinite where that is 0."""
+        share = float(self.base.mean[self._index])
+        return self.ace / share if share else math.copysign(math.inf, self.ace) if self.ace else 0.0
+
+    @property
+    def _index(self) -> int:
+        return next(each.index for each in self.concepts if each.name == self.concept)
+
+    def __str__(self) -> str:
+        """Say in a sentence what was found."""
+        row, units = self._index, self.effect.units
+        ace, control = _percent(self.effect.ace, row), _percent(self.control.ace, row)
+        parts = f"insertion {_percent(self.effect.insertion, row)}, ablation {_percent(self.effect.ablation, row)}"
+        return (
+            f"{len(units)} units of {units.layer} on {self.concept}: ACE {ace} of the pixels ({parts}); "
+            f"{100 * float(self.base.mean[row]):.2f} % of unchanged images are {self.concept}; "
+            f"as many random units {control}; n = {self.num_samples}"
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dict for each concept: its share, and both sides' effects with standard errors."""
+        return [self._record(concept) for concept in self.concepts]
+
+    def _record(self, concept: Concept) -> dict[str, Any]:
+        row = concept.index
+        found: dict[str, Any] = {"concept": concept.name, "share": float(self.base.mean[row])}
+        for prefix, side in (("", self.effect), ("control_", self.control)):
+            for kind in KINDS:
+                table: Shares = getattr(side, kind)
+                found[f"{prefix}{kind}"] = float(table.mean[row])
+                found[f"{prefix}{kind}_stderr"] = float(table.stderr[row])
+        advantage, stderr = float(self.advantage.mean[row]), float(self.advantage.stderr[row])
+        return found | {"advantage": advantage, "advantage_stderr": stderr}
+
+    def save(self, folder: Path | str) -> Path:
+        """Write ``effect.safetensors`` into a folder, or the file of that name, and return its path."""
+        path = result_path(folder, FILE_NAME)
+        save_result(path, self, VERSION)
+        return path
+
+    @staticmethod
+    def load(folder: Path | str) -> CausalEffect:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged, naming the file and what is wrong.
+        """
+        return load_result(result_path(folder, FILE_NAME), CausalEffect, VERSION)
+
+
+def _percent(table: Shares, row: int) -> str:
+    return f"{100 * float(table.mean[row]):+.2f} ± {100 * CONFIDENCE_Z * float(table.stderr[row]):.2f} %"

@@ -1,0 +1,101 @@
+"""The figure of causal effects: what units add and take away, beside random units, and where they can add."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..causal_results import CONFIDENCE_Z, KINDS, CausalEffect
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+UNITS, CONTROL = "#c2571a", "#8a93a0"
+MOST_SIDE_EFFECTS = 6
+"""Other concepts in the figure, at most: those that change most."""
+
+
+def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
+    """Draw effects, a row each: on the concept, on the others that change most, and place by place.
+
+    Args:
+        effects: What `average_causal_effect` returned, one or more.
+
+    Returns:
+        A figure of no window and no global state; its ``savefig`` writes it. Bars have 95 % intervals.
+
+    Raises:
+        ValueError: If there are none.
+
+    Source: Bau et al. 2019, Sec. 4.2 and 4.4.
+    """
+    from matplotlib.figure import Figure
+
+    if not effects:
+        raise ValueError("give one effect or more")
+    figure = Figure(figsize=(12, 2.9 * len(effects) + 0.6), dpi=110, layout="constrained")
+    rows = figure.subfigures(len(effects), 1, squeeze=False)[:, 0]
+    for part, effect in zip(rows, effects, strict=True):
+        part.suptitle(_title(effect), fontsize="medium")
+        on, others, places = part.subplots(1, 3, width_ratios=(3, 4, 2.4))
+        _draw_effect(on, effect)
+        _draw_side_effects(others, effect)
+        _draw_places(places, effect, part)
+    return figure
+
+
+def _title(effect: CausalEffect) -> str:
+    count = len(effect.effect.units)
+    return (
+        f"{effect.generator}: {count} unit{'s' * (count != 1)} of {effect.effect.units.layer} on {effect.concept}, "
+        f"{effect.num_samples:,} images"
+    )
+
+
+def _draw_effect(axes: Any, effect: CausalEffect) -> None:
+    """Draw insertion, ablation and their sum, of the units and of the random ones."""
+    row = next(each.index for each in effect.concepts if each.name == effect.concept)
+    for side, name, color, offset in (
+        (effect.effect, "units", UNITS, -0.2),
+        (effect.control, "as many random units", CONTROL, 0.2),
+    ):
+        tables = [getattr(side, kind) for kind in KINDS]
+        means = [100 * float(table.mean[row]) for table in tables]
+        reaches = [100 * CONFIDENCE_Z * float(table.stderr[row]) for table in tables]
+        places = [place + offset for place in range(len(KINDS))]
+        axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": "#222222"})
+    axes.axvline(0, color="#222222", lw=0.8)
+    axes.set_yticks(range(len(KINDS)), ["insertion adds", "ablation takes", "ACE (sum)"])
+    axes.set_ylim(len(KINDS) - 0.4, -0.6)
+    share = 100 * float(effect.base.mean[row])
+    axes.set_xlabel(f"percentage points of {effect.concept} ({share:.2f} % of unchanged images)", fontsize="small")
+    axes.legend(fontsize="small", frameon=False)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _draw_side_effects(axes: Any, effect: CausalEffect) -> None:
+    """Draw what ablation does to the other concepts."""
+    table = effect.effect.ablation
+    others = [each for each in effect.concepts if each.name != effect.concept]
+    shown = sorted(others, key=lambda each: -abs(float(table.mean[each.index])))[:MOST_SIDE_EFFECTS]
+    means = [-100 * float(table.mean[each.index]) for each in shown]
+    reaches = [100 * CONFIDENCE_Z * float(table.stderr[each.index]) for each in shown]
+    axes.barh(range(len(shown)), means, 0.6, color=[each.hex for each in shown], edgecolor="#444444", linewidth=0.6,
+              xerr=reaches, error_kw={"lw": 1, "ecolor": "#222222"})  # fmt: skip
+    axes.axvline(0, color="#222222", lw=0.8)
+    axes.set_yticks(range(len(shown)), [each.name for each in shown])
+    axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
+    axes.locator_params(axis="x", nbins=6)
+    axes.set_xlabel("what becomes of the others when the units are ablated, percentage points", fontsize="small")
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _draw_places(axes: Any, effect: CausalEffect, part: Any) -> None:
+    """Draw what insertion adds, place by place."""
+    places = effect.by_place
+    share = 100 * places.mean * places.count.numel()  # of the pixels of one square
+    shown = axes.imshow(share.numpy(), cmap="viridis", vmin=min(0.0, float(share.nan_to_num().min())))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel(f"{effect.concept} added, % of the square\nin which units are forced on", fontsize="small")
+    part.colorbar(shown, ax=axes, fraction=0.05)

@@ -1,0 +1,110 @@
+"""A recipe says all that is needed to make the same images again, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gandissect import Ablation, Insertion, Recipe, Scaling, UnitSet, generate
+from generators import DCGAN
+
+
+def _generator() -> DCGAN:
+    torch.manual_seed(0)
+    return DCGAN(size=16, width=6, z_dim=5).eval().requires_grad_(False)
+
+
+def _edits() -> list[Any]:
+    draw = torch.Generator().manual_seed(0)
+    return [
+        Ablation(UnitSet("layer1", (2, 0)), strength=0.3),
+        Insertion(UnitSet("layer1", (1, 3)), (0.1, -2.0), torch.rand(3, 4, 4, generator=draw)),
+        Scaling(UnitSet("layer2", (1,)), 1.7, torch.rand(16, 16, generator=draw) > 0.5),
+    ]
+
+
+def test_a_recipe_makes_the_same_images_again(tmp_path: Path) -> None:
+    generator = _generator()
+    recipe = Recipe.of(generator, _edits(), seed=3, start=7, num_samples=3)
+    wanted = generate(generator, generator.sample_z(10, seed=3)[7:], _edits())
+    path = recipe.save(tmp_path / "folder/recipe.json")
+    assert torch.equal(recipe.generate(generator), wanted)
+    again = Recipe.load(path)
+    assert torch.equal(again.generate(generator), wanted)
+    assert again.save(tmp_path / "again.json").read_bytes() == path.read_bytes()
+
+
+def test_a_recipe_can_be_written_by_hand(tmp_path: Path) -> None:
+    generator = _generator()
+    edits = [
+        {"kind": "ablation", "layer": "layer1", "units": [2]},
+        {"kind": "insertion", "layer": "layer1", "units": [1, 0], "values": 2},
+    ]
+    facts = {"format": "gandissect-recipe", "version": 1, "generator": "mine", "fingerprint": generator.fingerprint}
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(facts | {"seed": 1, "start": 0, "num_samples": 2, "edits": edits}))
+    wanted = generate(
+        generator,
+        generator.sample_z(2, seed=1),
+        [Ablation(UnitSet("layer1", (2,))), Insertion(UnitSet("layer1", (1, 0)), 2.0)],
+    )
+    assert torch.equal(Recipe.load(path).generate(generator), wanted)
+
+
+def test_another_generator_is_refused() -> None:
+    recipe = Recipe.of(_generator(), _edits())
+    with pytest.raises(ValueError, match="load the one that it was made with"):
+        recipe.generate(DCGAN(size=16, width=6, z_dim=5).eval())
+
+
+CHANGES: dict[str, tuple[Any, str]] = {
+    "format": (lambda r: r.update(format="x"), "format should be"),
+    "version": (lambda r: r.update(version=2), "version 1"),
+    "missing": (lambda r: r.pop("seed"), "'seed' is missing"),
+    "seed": (lambda r: r.update(seed="1"), "seed is a whole number"),
+    "truth": (lambda r: r.update(start=True), "start is a whole number"),
+    "none": (lambda r: r.update(num_samples=0), "1 sample or more"),
+    "edits": (lambda r: r.update(edits=3), "not iterable"),
+    "edit": (lambda r: r.update(edits=[3]), "subscriptable"),
+    "kind": (lambda r: r["edits"][0].update(kind="ablate"), "did you mean 'ablation'"),
+    "layer": (lambda r: r["edits"][0].update(layer=1), "layer is a text"),
+    "units": (lambda r: r["edits"][0].update(units=[1.5]), "a unit is a whole number"),
+    "twice": (lambda r: r["edits"][0].update(units=[1, 1]), "more than once"),
+    "strength": (lambda r: r["edits"][0].update(strength="all"), "strength is a number"),
+    "range": (lambda r: r["edits"][0].update(strength=2), "0 to 1; got 2"),
+    "extra": (lambda r: r["edits"][0].update(factor=2), "not factor"),
+    "values": (lambda r: r["edits"][1].update(values=[1, 2, 3]), "each of the 2 units"),
+    "no values": (lambda r: r["edits"][1].pop("values"), "values"),
+    "shape": (lambda r: r["edits"][1]["region"].update(shape=[3, 4, 5]), "240 bytes"),
+    "huge": (lambda r: r["edits"][1]["region"].update(shape=[10**6, 10**6]), "numbers"),
+    "negative": (lambda r: r["edits"][1]["region"].update(shape=[-3, -16]), "numbers"),
+    "data": (lambda r: r["edits"][1]["region"].update(data="eA=="), "incorrect header|bytes"),
+    "text": (lambda r: r["edits"][1]["region"].update(data="&"), ""),
+    "nan": (lambda r: r["edits"][0].update(strength=float("nan")), "0 to 1; got nan"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_no_recipe_is_refused_with_a_reason(name: str, tmp_path: Path) -> None:
+    change, message = CHANGES[name]
+    path = Recipe.of(_generator(), _edits(), num_samples=3).save(tmp_path / "recipe.json")
+    found = json.loads(path.read_text())
+    change(found)
+    path.write_text(json.dumps(found))
+    with pytest.raises(ValueError, match=rf"recipe\.json is no recipe: .*({message})"):
+        Recipe.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000, "\\xff"])
+def test_no_json_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"recipe\.json is no recipe"):
+        Recipe.load(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"recipe\.json is no recipe"):
+        Recipe.load(path)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from apps import yardsticks
+from apps.commands.fidelity import Options
+from apps.data import as_tensor, pictures
+from apps.yardsticks import Inception, yardstick
+
+EXTRACTOR = "torch_fidelity.feature_extractor_inceptionv3"
+
+
+class _Extractor(nn.Module):
+    """What torch-fidelity's extractor is from outside: it reads a file, takes uint8 and returns a tuple."""
+
+    def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str) -> None:
+        super().__init__()
+        assert features_list == ["2048"]
+        self.scale = nn.Parameter(torch.zeros(3), requires_grad=False)
+        self.load_state_dict(torch.load(feature_extractor_weights_path, weights_only=True))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+        assert x.dtype == torch.uint8
+        return ((x.float().mean(dim=(2, 3)) * self.scale),)
+
+
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A file of weights for a stand-in of torch-fidelity."""
+    module = ModuleType(EXTRACTOR)
+    module.FeatureExtractorInceptionV3 = _Extractor
+    monkeypatch.setitem(sys.modules, "torch_fidelity", ModuleType("torch_fidelity"))
+    monkeypatch.setitem(sys.modules, EXTRACTOR, module)
+    torch.save({"scale": torch.tensor([1.0, 10.0, 100.0])}, tmp_path / "weights.pth")
+    return tmp_path / "weights.pth"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "pictures"
+    path.mkdir()
+    for index in range(40):
+        pixels = np.random.default_rng(index).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path / f"{index}.png")
+    return path
+
+
+def test_inception_is_given_the_pixels_and_its_features_are_left_as_they_are(weights: Path, folder: Path) -> None:
+    train, held_out = pictures([str(folder)], 16, 0.4)
+    found = yardstick(Inception(weights, "cpu"), train, held_out)
+    pixels = as_tensor(held_out, 1000).double().mean(dim=(2, 3))
+    assert torch.allclose(found.held_out, pixels * torch.tensor([1, 10, 100]), rtol=1e-6)
+    assert found.train.shape == (len(train), 3)
+
+
+def test_only_the_published_weights_make_it_the_network_of_fid(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert Inception(weights, "cpu").name == f"inception-v3 with weights {sha256[:8]}"
+    monkeypatch.setattr(yardsticks, "FID_WEIGHTS", sha256)
+    assert Inception(weights, "cpu").name == "inception-v3"
+
+
+class _Code:
+    """Unpickled without care it makes a file."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.trace,)
+
+
+def test_a_file_of_something_else_is_refused_and_no_code_in_it_runs(weights: Path, tmp_path: Path) -> None:
+    bad, trace = tmp_path / "bad.pth", tmp_path / "trace"
+    torch.save({"scale": _Code(trace)}, bad)
+    with pytest.raises(ValueError, match=r"bad.pth is damaged, or holds something else"):
+        Inception(bad, "cpu")
+    assert not trace.exists()
+    bad.write_bytes(weights.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"bad.pth is damaged"):
+        Inception(bad, "cpu")
+    torch.save([torch.zeros(3)], bad)
+    with pytest.raises(ValueError, match=r"bad.pth is no state dict"):
+        Inception(bad, "cpu")
+    torch.save({"weight": torch.zeros(3)}, bad)
+    with pytest.raises(ValueError, match=r"bad.pth has no weights of torch-fidelity's Inception"):
+        Inception(bad, "cpu")
+    with pytest.raises(FileNotFoundError, match=r"none.pth"):
+        Inception(tmp_path / "none.pth", "cpu")
+
+
+def test_without_torch_fidelity_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    with pytest.raises(ValueError, match=r"need torch-fidelity: pip install 'gandissect\[metrics\]'"):
+        Inception(tmp_path / "weights.pth", "cpu")
+
+
+def test_the_command_takes_one_network(
+    weights: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    options = {"generator": "dcgan-scenes64", "data": (str(folder),), "hold_out": 0.4, "num_sets": 2, "device": "cpu"}
+    Options(**options, inception_weights=weights).run()
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert first.startswith(f"FD(inception-v3 with weights {sha256[:8]}, 3 dims, n=")
+    assert second.startswith(f"KD(inception-v3 with weights {sha256[:8]}, 3 dims, n=")
+    with pytest.raises(ValueError, match="either --segmenter or --inception-weights; got neither"):
+        Options(**options).run()
+    with pytest.raises(ValueError, match="either --segmenter or --inception-weights; got both"):
+        Options(**options, segmenter="unet-scenes", inception_weights=weights).run()
