@@ -18,6 +18,11 @@ from .types import LayerInfo
 MAX_ACTIVATION = 1e38
 """Differences of larger ones are beyond float32."""
 
+FAR = 8.0
+"""Pixels beyond this are far from [-1, 1]. Of untrained networks, which may be dissected, up to 70 % of the pixels were
+seen beyond 1.5, 10 % beyond 5 and 1 % beyond this; of pictures in 0 to 255 nearly all are beyond it.
+"""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activation:
@@ -74,6 +79,9 @@ class Source:
         seed: Of the latent vectors.
         batch_size: Samples at once; blocks are aligned to multiples of it.
         progress: Show a progress bar, where there is a terminal to show it on.
+
+    Raises:
+        ValueError: If the latent vectors are not functions of the seed and their index.
     """
 
     generator: Generator
@@ -81,6 +89,9 @@ class Source:
     seed: int
     batch_size: int
     progress: bool
+
+    def __post_init__(self) -> None:
+        check_sampling(self.generator, self.seed)
 
     def activations(self, samples: range, title: str) -> Iterator[Batch]:
         """Yield the samples' activations; nothing behind the last layer runs.
@@ -122,14 +133,16 @@ class Source:
         """Return channels, rows and columns of a segmenter's label map, from one sample.
 
         Raises:
-            ValueError: If it gives none.
+            ValueError: If it gives none, or one of other proportions than the image's.
         """
         images = self.generator(self.generator.sample_z(1, self.seed, 0).to(self.generator.device))
         check_images(images, 1, self.generator.image_size)
+        check_pixels(images, range(1))
         labels = segmenter(images.clamp(-1, 1))
         if not isinstance(labels, Tensor) or labels.ndim not in {3, 4}:
             raise ValueError(f"the segmenter should give int64 labels [batch, H, W]; got {_what(labels)}")
         channels, height, width = labels.shape[1:] if labels.ndim == 4 else (1, *labels.shape[1:])
+        _check_proportions((height, width), self.generator.image_size)
         return int(channels), int(height), int(width)
 
     def _latents(self, samples: range, title: str) -> Iterator[tuple[range, Tensor]]:
@@ -196,6 +209,28 @@ def checked_activation(activation: Tensor, layer: str, info: LayerInfo, samples:
     return Activation(maps, lowest, highest)
 
 
+def check_sampling(generator: Generator, seed: int) -> None:
+    """Check that a latent vector depends on the seed and its own index, and on nothing else.
+
+    Raises:
+        ValueError: If two calls give different ones, or a sample differs with those it is drawn with.
+    """
+    both, again, second = (generator.sample_z(*call) for call in ((2, seed, 0), (2, seed, 0), (1, seed, 1)))
+    for z, count in ((both, 2), (second, 1)):
+        if not isinstance(z, Tensor) or tuple(z.shape) != (count, generator.z_dim):
+            raise ValueError(f"sample_z({count}, seed, start) should give {[count, generator.z_dim]}; got {_what(z)}")
+    if not torch.equal(both, again):
+        wrong = f"sample_z(2, {seed}, 0) of {generator.name} gave other latent vectors when it was called again"
+    elif not torch.equal(both[1:], second):
+        wrong = f"sample_z(2, {seed}, 0)[1] of {generator.name} is not sample_z(1, {seed}, 1)[0]"
+    else:
+        return
+    raise ValueError(
+        f"{wrong}; row i depends on (seed, start + i) only: draw as gandissect.sampling.sample_z(num_samples, z_dim, "
+        "seed, start) does"
+    )
+
+
 def check_images(images: Tensor, batch: int, size: tuple[int, int]) -> None:
     """Check that images are floats ``[batch, 3, H, W]``.
 
@@ -207,14 +242,20 @@ def check_images(images: Tensor, batch: int, size: tuple[int, int]) -> None:
 
 
 def check_pixels(images: Tensor, samples: range) -> None:
-    """Refuse pixels that are not finite.
+    """Refuse pixels that are not finite, and images of which more than half lies far from [-1, 1].
 
     Raises:
-        ValueError: Naming the first sample that has one.
+        ValueError: Naming the first sample that has one that is not finite, or the range of the images.
     """
     finite = torch.isfinite(images.flatten(1)).all(1)
     if not bool(finite.all()):
         raise ValueError(f"the generator gave a NaN or infinite pixel in sample {samples[int((~finite).nonzero()[0])]}")
+    if 2 * int((images.abs() > FAR).sum()) > images.numel():
+        lowest, highest = float(images.min()), float(images.max())
+        raise ValueError(
+            f"the generator gave images from {lowest:.4g} to {highest:.4g}, and they are to be in [-1, 1]; "
+            "let it scale them (x / 127.5 - 1 if they are in 0 to 255)"
+        )
 
 
 def checked_labels(labels: Tensor, shape: tuple[int, int, int, int], num_concepts: int) -> Tensor:
@@ -272,6 +313,16 @@ def _each_once(labels: Tensor) -> Tensor:
         again = [label == earlier for earlier in kept]
         kept.append(label.masked_fill(torch.stack(again).any(0), -1) if again else label)
     return torch.stack(kept, 1)
+
+
+def _check_proportions(labels: tuple[int, int], images: tuple[int, int]) -> None:
+    """Refuse label maps, rows and columns, that are not images made larger or smaller, up to rounding."""
+    if abs(labels[0] * images[1] - labels[1] * images[0]) > max(images):
+        (height, width), (rows, columns) = images, labels
+        raise ValueError(
+            f"the segmenter gave label maps of {rows} x {columns} (height x width) for images of {height} x {width}; "
+            "they may be larger or smaller, in the same proportions"
+        )
 
 
 def _what(value: object) -> str:

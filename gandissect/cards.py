@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from .files import sha256_file
-from .names import lookup
+from .names import lookup, unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,34 @@ class Shelf:
             KeyError: If none has that name, with the nearest match.
         """
         return lookup(self._cards, name, f"bundled {self._kind}")
+
+    def path(self, name: str | Path, made: Sequence[str], others: Sequence[str] = ()) -> Path:
+        """Return the file that is meant by what is no bundled name: itself, or what a training has written.
+
+        Args:
+            name: A ``.safetensors`` file, or the folder of a training.
+            made: What a training writes into its folder; the first that is there is taken.
+            others: Names, besides the bundled ones, that might have been meant.
+
+        Raises:
+            KeyError: If it looks like a name, with the nearest match.
+            FileNotFoundError: If there is no such file or folder, or nothing in the folder.
+            ValueError: If it is a file of another kind.
+        """
+        path, kind = Path(name), self._kind
+        if path.is_dir():
+            found = [path / each for each in made if (path / each).is_file()]
+            if not found:
+                raise FileNotFoundError(f"{path} is no folder of a {kind}'s training: it holds no {' or '.join(made)}")
+            return found[0]
+        if isinstance(name, Path) or path.suffix == ".safetensors":
+            return path
+        remedy = f"give a bundled name, the path of a .safetensors file or the folder of a {kind}'s training"
+        if path.is_file():
+            raise ValueError(f"{path} holds no {kind}; {remedy}")
+        if len(path.parts) > 1:
+            raise FileNotFoundError(f"no file or folder {path}; {remedy}")
+        raise KeyError(f"{unknown(kind, str(name), (*self.names(), *others))}; {remedy}")
 
     @cached_property
     def _cards(self) -> dict[str, Card]:

@@ -23,18 +23,15 @@ from .names import unknown
 from .plan import Plan
 from .protocols import Generator, Segmenter, check_protocols
 from .quantiles import rank_of
-from .results import Dissection
+from .results import FILE_NAME, TALLY, Dissection
 from .spool import LabelSpool
 from .tally import Tally, marked
 from .thresholds import guess, guess_levels
 
 logger = logging.getLogger(__name__)
 
-TALLY = "tally.safetensors"
-"""The file of a folder that holds what has been counted so far."""
-
 SAVE_SECONDS = 60.0
-"""How often it is written."""
+"""How often what has been counted is written."""
 
 MAX_PASSES = 40
 """More are never needed unless the activations change between passes."""
@@ -171,12 +168,11 @@ def merge_shards(
         progress: Show a progress bar if units are counted again.
 
     Raises:
-        FileNotFoundError: If one holds no counts.
+        FileNotFoundError: If one holds no counts, or a finished dissection instead.
         ValueError: If they are not those of one whole dissection, or the networks are others, naming what differs or is
             missing.
     """
-    if not folders:
-        raise ValueError("name the folders of all shards")
+    _check_shards([Path(folder) for folder in folders])
     with torch.inference_mode():
         if networks is not None:
             check_protocols(*networks)
@@ -337,6 +333,28 @@ def _settle_as_counted(tally: Tally) -> None:
             units = ", ".join(str(unit) for unit in layer.open.nonzero().squeeze(1).tolist())
             logger.warning("layer %r: thresholds of units %s are the nearest that was counted", name, units)
             layer.settle(tally.plan.target, final=True)
+
+
+def _check_shards(folders: Sequence[Path]) -> None:
+    """Refuse folders that hold no counts.
+
+    Raises:
+        FileNotFoundError: If one does not.
+        ValueError: If there are none.
+    """
+    if not folders:
+        raise ValueError("name the folders of all shards")
+    for folder in folders:
+        if (folder / TALLY).exists():
+            continue
+        if (folder / FILE_NAME).exists():
+            raise FileNotFoundError(
+                f"{folder} holds a finished dissection ({FILE_NAME}), and nothing is to be merged; write its report "
+                "with gandissect report (Dissection.load, write_report)"
+            )
+        raise FileNotFoundError(
+            f"no {TALLY} in {folder}; name the folders that gandissect dissect --shard (dissect_shard) wrote"
+        )
 
 
 def _check_networks(plan: Plan, generator: Generator, segmenter: Segmenter) -> None:

@@ -44,6 +44,9 @@ MIN_IOU = 0.04
 FILE_NAME = "dissection.safetensors"
 """The file that a saved dissection's folder holds."""
 
+TALLY = "tally.safetensors"
+"""The file of a folder that holds what has been counted so far, of a shard or of a dissection."""
+
 VERSION = 3
 """Of the saved form."""
 
@@ -277,6 +280,11 @@ class Provenance:
             raise ValueError(f"provenance has a number out of range: {self}")
         check_padding(self.padding)
 
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of the label maps of all samples."""
+        return self.num_samples * self.label_size[0] * self.label_size[1]
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Dissection:
@@ -307,6 +315,11 @@ class Dissection:
         for layer in self.layers:
             if layer.concepts != self.concepts:
                 raise ValueError(f"{layer.name!r} has other concepts than the dissection")
+            if layer.num_pixels != self.provenance.num_pixels:
+                raise ValueError(
+                    f"{layer.name!r} has counts of {layer.num_pixels} pixels; the samples have "
+                    f"{self.provenance.num_pixels}"
+                )
             if not bool(torch.isin(layer.top.samples, known).all()) or layer.top.size != self.thumbnails.size:
                 raise ValueError(f"top images of {layer.name!r} have no thumbnails that fit")
 
@@ -361,7 +374,15 @@ class Dissection:
             ValueError: If it is damaged, naming the file and what is wrong.
         """
         path = Path(folder)
-        return load_result(path / FILE_NAME if path.is_dir() else path, Dissection, VERSION)
+        if path.is_dir():
+            if not (path / FILE_NAME).exists() and (path / TALLY).exists():
+                raise FileNotFoundError(
+                    f"{path} holds the counts of a shard, or of a dissection that was stopped ({TALLY}), and no "
+                    "finished dissection; put shards together with gandissect merge (merge_shards), or go on with a "
+                    "stopped one by the command that began it"
+                )
+            path = path / FILE_NAME
+        return load_result(path, Dissection, VERSION)
 
 
 def _records(layer: LayerDissection) -> Iterator[dict[str, Any]]:

@@ -63,6 +63,11 @@ def check_concepts(concepts: Sequence[Concept]) -> None:
         raise ValueError(f"two concepts are called {twice!r}; a name stands for one")
 
 
+def categories(concepts: Sequence[Concept]) -> tuple[str, ...]:
+    """Return the concepts' categories, each once, in the order in which they are first met."""
+    return tuple(dict.fromkeys(concept.category for concept in concepts))
+
+
 @dataclass(frozen=True, slots=True)
 class LayerInfo:
     """The shape of a layer's activations for one sample.

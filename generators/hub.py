@@ -12,7 +12,7 @@ from torch import Tensor
 from gandissect.cards import Shelf
 from gandissect.devices import resolve_device
 from gandissect.files import load_tensors, save_tensors
-from gandissect.names import lookup, unknown
+from gandissect.names import lookup
 
 from .base import LayeredGenerator
 from .dcgan import DCGAN
@@ -45,7 +45,7 @@ def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
 
     Raises:
         KeyError: If the name is unknown.
-        FileNotFoundError: If there is no such file, or a folder holds neither.
+        FileNotFoundError: If there is no such file or folder, or a folder holds neither.
         ValueError: If the file is damaged or holds something else.
     """
     target = resolve_device(device)
@@ -53,24 +53,10 @@ def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
         generator = read(card(str(name)).verified_path())
         generator.name = str(name)
     else:
-        path = _path(name)
+        path = SHELF.path(name, (BEST, LAST))
         generator = read(path)
         generator.name = str(path)
     return generator.to(target)
-
-
-def _path(name: str | Path) -> Path:
-    """Return the file that is meant by a path, of itself or of a training's folder."""
-    path = Path(name)
-    if path.is_dir():
-        found = [path / each for each in (BEST, LAST) if (path / each).is_file()]
-        if not found:
-            raise FileNotFoundError(f"{path} is no folder of a training: it holds neither {BEST} nor {LAST}")
-        return found[0]
-    if not isinstance(name, Path) and path.suffix != ".safetensors":
-        known = unknown("generator", name, names())
-        raise KeyError(f"{known}; or give the path of a .safetensors file or of a training's folder")
-    return path
 
 
 def save(generator: LayeredGenerator, path: Path | str, facts: Mapping[str, Any] | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import tyro
 
 from gandissect import Comparison, Dissection, compare, draw_comparison
 from gandissect.files import atomic_path
+from gandissect.types import Concept, categories
 
 FORMATS = ("png", "pdf", "svg")
 HEADS = ("model", "layer", "units", "interpretable", "share", "95 % interval", "concepts", "most units")
 MOST = 3
-"""So many concepts of a layer are named."""
+"""So many concepts of a layer are named, of each category."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Options:
 
 def _table(comparison: Comparison) -> Iterator[str]:
     """Yield the lines of the table, its columns as wide as they must be, numbers to the right."""
-    rows = [HEADS, *map(_cells, comparison.records())]
+    rows = [HEADS, *(_cells(record, comparison.concepts) for record in comparison.records())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
@@ -73,10 +74,17 @@ def _table(comparison: Comparison) -> Iterator[str]:
         yield "  ".join([*padded[:-1], row[-1]]).rstrip()
 
 
-def _cells(record: dict[str, Any]) -> tuple[str, ...]:
-    """Return the line of one layer."""
+def _cells(record: dict[str, Any], concepts: Sequence[Concept]) -> tuple[str, ...]:
+    """Return the line of one layer, the concepts that most units match category by category if there are several."""
     share, low, high = (f"{100 * record[key]:.1f}" for key in ("share", "share_low", "share_high"))
     numbers = (record["units"], record["interpretable"], f"{share} %", f"{low}-{high}", record["num_concepts"])
-    most = list(record["units_by_concept"].items())[:MOST]
-    named = ", ".join(f"{name} {units}" for name, units in most)
+    kinds = {concept.name: concept.category for concept in concepts}
+    most = {kind: _named(record["units_by_concept"], kind, kinds) for kind in categories(concepts)}
+    named = "; ".join(f"{kind}: {text}" if len(most) > 1 else text for kind, text in most.items() if text)
     return (record["model"], record["layer"], *map(str, numbers), named)
+
+
+def _named(counts: Mapping[str, int], kind: str, kinds: Mapping[str, str]) -> str:
+    """Return the concepts of a category that most units match."""
+    pairs = [(name, units) for name, units in counts.items() if kinds[name] == kind]
+    return ", ".join(f"{name} {units}" for name, units in pairs[:MOST])

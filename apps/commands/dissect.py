@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import generators
-import segmenters
 from gandissect import Dissection, Generator, Segmenter, dissect, dissect_shard, merge_shards, write_report
 from gandissect.devices import resolve_device
-from gandissect.dissection import TALLY
 from gandissect.matching import Padding
-from gandissect.results import FILE_NAME
+from gandissect.results import FILE_NAME, TALLY
 from generators.training.processes import Processes
 
+from ..networks import load_generator, load_segmenter
 from ..summaries import print_dissection
 
 
@@ -29,7 +27,7 @@ class Options:
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
             if it is there, else generator.safetensors).
-        segmenter: A bundled name, or the path of a .safetensors file.
+        segmenter: A bundled name, the path of a .safetensors file, or the folder of a training.
         out: Folder for the result (dissection.safetensors) and its report (report.html, units.csv, dissection.json).
         layers: Which layers; all when none is given.
         num_samples: How many pictures are generated.
@@ -65,7 +63,7 @@ class Options:
         self._check_out()
         processes = Processes(resolve_device(self.device))
         device = str(processes.device)
-        networks = (generators.load(self.generator, device), segmenters.load(self.segmenter, device))
+        networks = (load_generator(self.generator, device), load_segmenter(self.segmenter, device))
         wanted: dict[str, Any] = {
             "layers": self.layers or None,
             "num_samples": self.num_samples,

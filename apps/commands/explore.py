@@ -24,7 +24,8 @@ class Options:
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
             if it is there, else generator.safetensors); the page offers the bundled ones besides.
-        segmenter: A bundled name, "palette", or the path of a .safetensors file; by default one made for the generator.
+        segmenter: A bundled name, "palette", the path of a .safetensors file, or the folder of a training; by default
+            one made for the generator.
         dissection: Folder of a saved dissection, used where it is of the same networks.
         num_samples: Pictures that a layer is dissected with when no saved dissection serves.
         port: Where the page is served, on this machine only.
@@ -81,16 +82,19 @@ class Options:
         import generators
         import segmenters
 
+        from ..networks import load_generator, load_segmenter
+
         if self.num_samples < 1 or not 1 <= self.port <= 65535:
             raise ValueError(f"num_samples is 1 or more, port 1 to 65535; got {self.num_samples}, {self.port}")
         if self.dissection is not None:
             Dissection.load(self.dissection)
-        for package, given in ((generators, self.generator), (segmenters, self.segmenter)):
+        wanted = ((generators, load_generator, self.generator), (segmenters, load_segmenter, self.segmenter))
+        for package, load, given in wanted:
             bundled = package.names()
             if given is None and not bundled:
                 kind = package.__name__.removesuffix("s")
                 raise ValueError(f"no {kind} is bundled here; name a file: --{kind} FILE.safetensors")
-            package.load(given or bundled[0], self.device)
+            load(given or bundled[0], self.device)
 
 
 def _open_browser(port: int, patience: float = 60.0) -> None:

@@ -6,11 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import generators
-import segmenters
 from gandissect.protocols import Segmenter
 
 from ..data import pictures
+from ..networks import load_generator, load_segmenter
 from ..yardsticks import Inception, yardstick
 
 
@@ -25,7 +24,8 @@ class Options:
             if it is there, else generator.safetensors).
         data: The pictures that the generator learned from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
             that FOLDER/SPLIT.txt names).
-        segmenter: Whose encoder's features are compared.
+        segmenter: Whose encoder's features are compared: a bundled name, the path of a .safetensors file, or the folder
+            of a training.
         inception_weights: Compare the features of FID's Inception network instead, with the weights in this file
             (torch-fidelity's weights-inception-2015-12-05-6726825d.pth; nothing is downloaded). The distances are FID
             and KID then.
@@ -48,7 +48,7 @@ class Options:
 
     def run(self) -> None:
         """Print each figure and its real-against-real value."""
-        generator = generators.load(self.generator, self.device)
+        generator = load_generator(self.generator, self.device)
         network = self._network()
         train, held_out = pictures(self.data, generator.image_size[0], self.hold_out)
         found = yardstick(network, train, held_out).measure(generator, self.seed, self.num_sets)
@@ -56,7 +56,7 @@ class Options:
 
     def _network(self) -> Segmenter | Inception:
         if self.segmenter is not None and self.inception_weights is None:
-            return segmenters.load(self.segmenter, self.device)
+            return load_segmenter(self.segmenter, self.device)
         if self.segmenter is None and self.inception_weights is not None:
             return Inception(self.inception_weights, self.device)
         given = "neither" if self.segmenter is None else "both"

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torchvision.utils import save_image
 
-import generators
 from gandissect.files import atomic_path
 from gandissect.sampling import blocks
 from generators import LayeredGenerator
 from generators.stylegan import StyleGenerator
+
+from ..networks import load_generator
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Options:
             raise ValueError(f"truncation_psi is a number, by custom from 0 to 1; got {self.truncation_psi}")
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
-        generator = generators.load(self.generator, self.device)
+        generator = load_generator(self.generator, self.device)
         with torch.inference_mode():
             parts = [
                 generator(self._latent(generator, block)).cpu() for block in blocks(self.num_samples, 64, self.start)

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import generators
-import segmenters
 from gandissect import ConceptShares, concept_shares
 from gandissect.files import atomic_path
 from gandissect.share_results import CONFIDENCE_Z, ConceptShare
@@ -17,6 +15,7 @@ from segmenters.datasets import ImageSource
 from segmenters.datasets.combining import WithoutLabels, concat
 
 from ..data import open_source, pictures
+from ..networks import load_generator, load_segmenter
 
 FIGURE_NAME = "shares.png"
 GENERATED, REAL = "#c2571a", "#8a93a0"
@@ -34,7 +33,7 @@ class Options:
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
             if it is there, else generator.safetensors).
-        segmenter: A bundled name, or the path of a .safetensors file.
+        segmenter: A bundled name, the path of a .safetensors file, or the folder of a training.
         data: The real pictures, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
             that FOLDER/SPLIT.txt names).
         hold_out: Look only at the pictures that a training with this share held out did not see; 0 for all.
@@ -57,8 +56,8 @@ class Options:
 
     def run(self) -> None:
         """Compare, save where asked to, and print the shares with the largest omission first."""
-        generator = generators.load(self.generator, self.device)
-        segmenter = segmenters.load(self.segmenter, self.device)
+        generator = load_generator(self.generator, self.device)
+        segmenter = load_segmenter(self.segmenter, self.device)
         real = self._real(generator.image_size[0])
         if self.out is not None:
             self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import tyro
 
-import segmenters
 from generators import LayeredGenerator
 from generators.training import RECIPES, GANSettings, train_generator
 from generators.training.networks import check
@@ -18,6 +17,7 @@ from generators.training.processes import is_first
 from generators.training.recipes import Architecture
 
 from ..data import pictures
+from ..networks import load_segmenter
 from ..yardsticks import yardstick
 
 FIRST = ("architecture", tuple(RECIPES))
@@ -51,7 +51,8 @@ class Options:
         out: Folder of the run: checkpoint, metrics, sample grids, generator.safetensors.
         settings: How to train.
         hold_out: Share of each folder without @SPLIT that is kept to judge by.
-        segmenter: Whose features measure the distance to held-out pictures at each snapshot; none by default.
+        segmenter: Whose features measure the distance to held-out pictures at each snapshot: a bundled name, the path
+            of a .safetensors file, or the folder of a training; none by default.
         snapshot_images: Images between snapshots.
         checkpoint_images: Images between checkpoints.
         resume: Continue from the last checkpoint in the folder, if it has one.
@@ -76,7 +77,7 @@ class Options:
         source, held_out = pictures(self.data, self.settings.resolution, self.hold_out)
         evaluate = None
         if self.segmenter is not None:
-            measure = yardstick(segmenters.load(self.segmenter, self.device), source, held_out)
+            measure = yardstick(load_segmenter(self.segmenter, self.device), source, held_out)
 
             def evaluate(generator: LayeredGenerator) -> Mapping[str, float]:
                 found = measure.measure(generator)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..comparison import ComparedLayer, Comparison
-from ..types import Concept
+from ..types import Concept, categories
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,12 +65,13 @@ def draw_comparison(comparison: Comparison) -> Figure:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """How the figure is divided: the concepts of the tables, how many tables stand beside each other, and inches.
+    """How the figure is divided: the rows of the tables, how many tables stand beside each other, and inches.
 
-    ``upper`` and ``lower`` are the heights of the shares and of all tables, ``column`` the width of a table's column.
+    A row is a concept, or the category of those that follow where there is more than one. ``upper`` and ``lower`` are
+    the heights of the shares and of all tables, ``column`` the width of a table's column.
     """
 
-    concepts: tuple[int, ...]
+    rows: tuple[Concept | str, ...]
     num_columns: int
     width: float
     upper: float
@@ -89,8 +90,9 @@ class _Line:
 
 def _page(comparison: Comparison, models: Sequence[Sequence[ComparedLayer]]) -> _Page:
     """Return the division that keeps the figure within its widths."""
-    concepts = [row for row, count in enumerate(comparison.counts.sum(0).tolist()) if count]
-    length, beside = max(map(len, models)), _inches([comparison.concepts[row].name for row in concepts]) + 0.3
+    totals = comparison.counts.sum(0).tolist()
+    rows = _rows([concept for concept in comparison.concepts if totals[concept.index]])
+    length, beside = max(map(len, models)), _inches([_name(row) for row in rows]) + 0.3
     parts = [part for model in comparison.models for part in re.split(SEPARATOR, model)]
     table = max(COLUMN * length, _inches(parts) + LETTER) + GAP  # a title is broken between its parts only
     num_columns = min(len(models), max(1, int((MAX_WIDTH - beside) / table)))
@@ -98,10 +100,25 @@ def _page(comparison: Comparison, models: Sequence[Sequence[ComparedLayer]]) -> 
     column = ((width - beside) / num_columns - GAP) / length
     below = _inches([layer.layer for layer in comparison.layers])
     titles = max(_text(model, _letters(column * length)).count("\n") for model in comparison.models)
-    lower = ROW * len(concepts) + (below if below > column else 0.2) + 0.6 + LINE * titles
-    lower = lower * math.ceil(len(models) / num_columns) if concepts else 0.4
+    lower = ROW * len(rows) + (below if below > column else 0.2) + 0.6 + LINE * titles
+    lower = lower * math.ceil(len(models) / num_columns) if rows else 0.4
     upper = 2.8 + max(below, _inches(comparison.models) if _are_alike(models) and len(models) > 2 else 0)
-    return _Page(tuple(concepts), num_columns, width, upper, lower, column)
+    return _Page(rows, num_columns, width, upper, lower, column)
+
+
+def _rows(concepts: Sequence[Concept]) -> tuple[Concept | str, ...]:
+    """Return the rows of a table."""
+    kinds = categories(concepts)
+    if len(kinds) < 2:
+        return tuple(concepts)
+    rows: list[Concept | str] = []
+    for kind in kinds:
+        rows += [kind, *(each for each in concepts if each.category == kind)]
+    return tuple(rows)
+
+
+def _name(row: Concept | str) -> str:
+    return row if isinstance(row, str) else row.name
 
 
 def _are_alike(models: Sequence[Sequence[ComparedLayer]]) -> bool:
@@ -171,14 +188,14 @@ def _draw_tables(
     part: SubFigure, comparison: Comparison, models: Sequence[Sequence[ComparedLayer]], page: _Page
 ) -> None:
     """Draw a table of units by concept and layer for each model."""
-    if not page.concepts:
+    if not page.rows:
         part.text(0.5, 0.5, "no unit is interpretable", ha="center", va="center")
         return
     num_rows, length = math.ceil(len(models) / page.num_columns), max(map(len, models))
     axes = part.subplots(num_rows, page.num_columns, sharey=True, squeeze=False).flatten().tolist()
     most = int(comparison.counts.max())
     for label, layers, axis in zip(comparison.models, models, axes, strict=False):
-        _draw_table(axis, comparison, layers, page.concepts, most)
+        _draw_table(axis, layers, page.rows, most)
         axis.set_title(_text(label, _letters(page.column * length)), fontsize=9, loc="left")
         axis.set_xlim(0, length)
         places = [column + 0.5 for column in range(len(layers))]
@@ -187,12 +204,12 @@ def _draw_tables(
         axis.set_visible(False)
 
 
-def _draw_table(
-    axis: Axes, comparison: Comparison, layers: Sequence[ComparedLayer], concepts: Sequence[int], most: int
-) -> None:
+def _draw_table(axis: Axes, layers: Sequence[ComparedLayer], rows: Sequence[Concept | str], most: int) -> None:
     """Draw the units of one model; a shade is the root of their number, so that few are seen beside many."""
-    for row, concept in enumerate(concepts):
-        counts = [layer.units_by_concept[concept] for layer in layers]
+    for row, concept in enumerate(rows):
+        if isinstance(concept, str):
+            continue
+        counts = [layer.units_by_concept[concept.index] for layer in layers]
         shades = [(count / most) ** 0.5 for count in counts]
         axis.pcolormesh(
             range(len(layers) + 1), [row, row + 1], [shades], cmap="Greys", vmin=-0.06, vmax=1.3, edgecolors="white"
@@ -201,21 +218,26 @@ def _draw_table(
             if count:
                 color = "white" if shade > 0.75 else "black"
                 axis.text(column + 0.5, row + 0.5, str(count), color=color, ha="center", va="center", fontsize=8)
-    _draw_swatches(axis, [comparison.concepts[concept] for concept in concepts])
+    _draw_swatches(axis, rows)
 
 
-def _draw_swatches(axis: Axes, concepts: Sequence[Concept]) -> None:
-    """Write the concepts' names beside a table's rows, each after a square of its color."""
+def _draw_swatches(axis: Axes, rows: Sequence[Concept | str]) -> None:
+    """Write the concepts' names beside a table's rows, each after a square of its color, and categories in italics."""
     from matplotlib.transforms import ScaledTranslation
 
     beside = axis.get_yaxis_transform() + ScaledTranslation(-0.1, 0, axis.figure.dpi_scale_trans)
-    for row, concept in enumerate(concepts):
+    for row, concept in enumerate(rows):
+        if isinstance(concept, str):
+            continue
         (square,) = axis.plot(0, row + 0.5, "s", color=concept.hex, markersize=7, transform=beside)
         square.set(markeredgecolor="#666666", clip_on=False)
-    axis.set_yticks([row + 0.5 for row in range(len(concepts))], [_short(each.name) for each in concepts], fontsize=9)
+    axis.set_yticks([row + 0.5 for row in range(len(rows))], [_short(_name(row)) for row in rows], fontsize=9)
     axis.tick_params(axis="y", pad=14)
+    for each, tick in zip(rows, axis.yaxis.get_major_ticks(), strict=True):
+        if isinstance(each, str):
+            tick.label1.set(style="italic", color="#555555")
     axis.tick_params(length=0)
-    axis.set_ylim(len(concepts), 0)
+    axis.set_ylim(len(rows), 0)
     axis.spines[:].set_visible(False)
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ..files import atomic_path
 from ..results import MIN_IOU, Dissection, units_by_concept
+from ..types import categories
 from .calls import command_line, python_call
-from .pages import render
+from .figures import by_category, curve_ticks
+from .pages import render, short
 from .sidecars import as_csv, as_json
 from .views import concept_rows, layer_parts
 
@@ -44,7 +46,7 @@ def write_report(
     if not len(dissection):
         raise ValueError("the dissection has no layers; there is nothing to report")
     texts = {
-        PAGE: _page(dissection, min_iou, title or f"Dissection of {dissection.provenance.generator}"),
+        PAGE: _page(dissection, min_iou, title or f"Dissection of {short(dissection.provenance.generator)}"),
         TABLE: as_csv(dissection),
         NUMBERS: as_json(dissection, min_iou),
     }
@@ -57,7 +59,7 @@ def write_report(
 def _page(dissection: Dissection, min_iou: float, title: str) -> str:
     """Return the page."""
     matches = [match for layer in dissection for match in layer.matches]
-    totals = units_by_concept(matches, min_iou)
+    totals = by_category(units_by_concept(matches, min_iou), dissection.concepts)
     layers = layer_parts(dissection, min_iou, list(totals))
     return render(
         "dissection",
@@ -68,6 +70,8 @@ def _page(dissection: Dissection, min_iou: float, title: str) -> str:
         num_matches=sum(totals.values()),
         num_concepts=len(dissection.concepts),
         layers=layers,
+        categories=categories(dissection.concepts),
+        ticks=curve_ticks(),
         concepts=concept_rows(dissection, totals, min_iou),
         missing=[concept.name for concept in dissection.concepts if concept.name not in totals],
         num_pictures=max(len(card.samples) for layer in layers for card in layer.cards),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..results import Dissection, LayerDissection, UnitMatch
+from ..results import LayerDissection, UnitMatch
+from ..types import Concept, categories
 
 NO_COLOR = "#8a8a8a"
 LABEL = 9.0
@@ -19,6 +20,9 @@ LABEL = 9.0
 
 SHARES = (0.0005, 0.9)
 """The ends of the axis of shares of pixels, which is logarithmic."""
+
+TICKS = (0.001, 0.01, 0.1)
+"""The shares of pixels that are labelled on it."""
 
 STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25)
 
@@ -29,6 +33,7 @@ class Bar:
 
     Args:
         concept: Its name.
+        category: What kind of thing it is.
         color: ``#rrggbb``.
         units: How many.
         start: Left edge, in per cent.
@@ -36,6 +41,7 @@ class Bar:
     """
 
     concept: str
+    category: str
     color: str
     units: int
     start: float
@@ -104,35 +110,52 @@ def curve_figure(share: Tensor, iou: Tensor, null_iou: Tensor, mark: float) -> C
         heights = 30 - 29 * values[some] / highest
         return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), heights.tolist(), strict=True))
 
-    at = 100 * math.log(min(max(mark, least), most) / least) / math.log(most / least)
-    return CurveFigure(points(iou), points(null_iou), at, highest)
+    return CurveFigure(points(iou), points(null_iou), _along(mark), highest)
 
 
-def concept_colors(dissection: Dissection) -> dict[str, str]:
-    """Return each concept's color, by name."""
-    return {concept.name: concept.hex for concept in dissection.concepts}
+def curve_ticks() -> tuple[tuple[str, float], ...]:
+    """Return the labels below a curve's figure, in per cent of all pixels, and where on its x axis they stand."""
+    return tuple((f"{100 * share:g}", _along(share)) for share in TICKS)
 
 
-def bars(counts: Mapping[str, int], colors: Mapping[str, str]) -> tuple[Bar, ...]:
+def _along(share: float) -> float:
+    """Return where a share of pixels lies on the logarithmic axis, 0 to 100."""
+    least, most = SHARES
+    return 100 * math.log(min(max(share, least), most) / least) / math.log(most / least)
+
+
+def by_category(counts: Mapping[str, int], concepts: Sequence[Concept]) -> dict[str, int]:
+    """Return counts by concept with those of one category together, else in the order given."""
+    order, kinds = categories(concepts), {concept.name: concept.category for concept in concepts}
+    return dict(sorted(counts.items(), key=lambda item: order.index(kinds[item[0]])))
+
+
+def bars(counts: Mapping[str, int], concepts: Mapping[str, Concept]) -> tuple[Bar, ...]:
     """Return one bar a concept; the longest is 100 per cent wide."""
     scale = 100 / max(counts.values(), default=1)
-    return tuple(Bar(name, colors[name], units, 0.0, units * scale) for name, units in counts.items())
+    return tuple(_bar(concepts[name], units, 0.0, units * scale) for name, units in counts.items())
 
 
-def stacked(counts: Mapping[str, int], order: Sequence[str], colors: Mapping[str, str], full: int) -> tuple[Bar, ...]:
+def _bar(concept: Concept, units: int, start: float, width: float) -> Bar:
+    return Bar(concept.name, concept.category, concept.hex, units, start, width)
+
+
+def stacked(
+    counts: Mapping[str, int], order: Sequence[str], concepts: Mapping[str, Concept], full: int
+) -> tuple[Bar, ...]:
     """Return the concepts one after the other, in an order that all stacks share.
 
     Args:
         counts: Units of each concept.
         order: The concepts' names.
-        colors: By name.
+        concepts: By name.
         full: How many units are 100 per cent.
     """
     pieces: list[Bar] = []
     done = 0
     for name in order:
         if counts.get(name):
-            pieces.append(Bar(name, colors[name], counts[name], 100 * done / full, 100 * counts[name] / full))
+            pieces.append(_bar(concepts[name], counts[name], 100 * done / full, 100 * counts[name] / full))
             done += counts[name]
     return tuple(pieces)
 
@@ -142,14 +165,14 @@ def by_iou(matches: Sequence[UnitMatch]) -> list[UnitMatch]:
     return sorted(matches, key=lambda match: (-match.iou, match.unit))
 
 
-def profile(layer: LayerDissection, min_iou: float, colors: Mapping[str, str]) -> Profile:
+def profile(layer: LayerDissection, min_iou: float, concepts: Mapping[str, Concept]) -> Profile:
     """Return the IoU of each unit of a layer, highest first."""
     ranked = by_iou(layer.matches)
     top = 1.1 * max(ranked[0].iou, min_iou, 0.01)
     width = 100 / len(ranked)
     columns = tuple(
         Column(
-            colors.get(match.concept or "", NO_COLOR),
+            concepts[match.concept].hex if match.concept else NO_COLOR,
             match.is_interpretable(min_iou),
             index * width,
             100 * (1 - match.iou / top),

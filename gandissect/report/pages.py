@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -33,9 +33,15 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        count=_count, plural=_plural, percent=_percent, figure=_figure, iou=_iou, duration=_duration
+        count=_count, plural=_plural, percent=_percent, figure=_figure, iou=_iou, duration=_duration, short=short
     )
     return environment
+
+
+def short(name: str) -> str:
+    """Return a network's name for a title: of a file's path the last two parts."""
+    parts = PurePath(name).parts
+    return "/".join(parts[-2:]) if name.endswith(".safetensors") and len(parts) > 2 else name
 
 
 def _count(number: int) -> str:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from ..curves import QualityMatch
 from ..results import Dissection, LayerDissection, UnitMatch, units_by_concept
 from ..top_images import Thumbnails
-from ..types import LayerInfo
+from ..types import Concept, LayerInfo
 from .figures import (
     NO_COLOR,
     Bar,
     CurveFigure,
     Profile,
     bars,
+    by_category,
     by_iou,
-    concept_colors,
     curve_figure,
     profile,
     stacked,
@@ -37,6 +37,7 @@ class Card:
     Args:
         match: Its best concept.
         color: Of that concept, ``#rrggbb``.
+        category: Of that concept; empty if there is none.
         is_match: Whether it is interpretable.
         area: Share of all pixels on which it is on, 0 to 1.
         meter: Its IoU, in per cent of the highest in the page.
@@ -49,6 +50,7 @@ class Card:
 
     match: UnitMatch
     color: str
+    category: str
     is_match: bool
     area: float
     meter: float
@@ -90,6 +92,7 @@ class ConceptRow:
 
     Args:
         name: Its name.
+        category: What kind of thing it is.
         color: ``#rrggbb``.
         share: Of all pixels, 0 to 1.
         num_units: How many match it, in all layers.
@@ -98,6 +101,7 @@ class ConceptRow:
     """
 
     name: str
+    category: str
     color: str
     share: float
     num_units: int
@@ -113,7 +117,7 @@ class _Look:
     """
 
     min_iou: float
-    colors: Mapping[str, str]
+    concepts: Mapping[str, Concept]
     highest: float
     thumbnails: Thumbnails
     height: int
@@ -129,7 +133,7 @@ def layer_parts(dissection: Dissection, min_iou: float, order: Sequence[str]) ->
         order: The concepts in the order in which they are stacked.
     """
     look = _look(dissection, min_iou)
-    counts = [units_by_concept(layer.matches, min_iou) for layer in dissection]
+    counts = [by_category(units_by_concept(layer.matches, min_iou), dissection.concepts) for layer in dissection]
     full = max(1, *(sum(each.values()) for each in counts))
     return tuple(
         LayerPart(
@@ -137,9 +141,9 @@ def layer_parts(dissection: Dissection, min_iou: float, order: Sequence[str]) ->
             anchor=anchor(index),
             info=layer.info,
             num_matches=sum(count.values()),
-            stack=stacked(count, order, look.colors, full),
-            bars=bars(count, look.colors),
-            profile=profile(layer, min_iou, look.colors),
+            stack=stacked(count, order, look.concepts, full),
+            bars=bars(count, look.concepts),
+            profile=profile(layer, min_iou, look.concepts),
             cards=_cards(layer, look),
         )
         for index, (layer, count) in enumerate(zip(dissection, counts, strict=True))
@@ -156,14 +160,15 @@ def concept_rows(dissection: Dissection, totals: Mapping[str, int], min_iou: flo
     """
     places = {layer.name: index for index, layer in enumerate(dissection)}
     matches = [match for layer in dissection for match in layer.matches]
-    first, colors = dissection.layers[0], concept_colors(dissection)
+    first = dissection.layers[0]
     rows = []
     for name, number in totals.items():
         real = [match for match in matches if match.concept == name and match.is_interpretable(min_iou)]
         best = max(real, key=lambda match: match.iou)
-        area = int(first.concept_area[first.concept_index(name)])
-        share = area / max(1, first.num_pixels)
-        rows.append(ConceptRow(name, colors[name], share, number, best, anchor(places[best.layer], best.unit)))
+        concept = dissection.concepts[first.concept_index(name)]
+        share = int(first.concept_area[concept.index]) / max(1, first.num_pixels)
+        place = anchor(places[best.layer], best.unit)
+        rows.append(ConceptRow(name, concept.category, concept.hex, share, number, best, place))
     return tuple(rows)
 
 
@@ -177,7 +182,7 @@ def _look(dissection: Dissection, min_iou: float) -> _Look:
     height, room = next((each for each in HEIGHTS if len(scores) <= each[1]), HEIGHTS[-1])
     return _Look(
         min_iou=min_iou,
-        colors=concept_colors(dissection),
+        concepts={concept.name: concept for concept in dissection.concepts},
         highest=max(scores[0], min_iou) or 1.0,
         thumbnails=dissection.thumbnails,
         height=height,
@@ -200,9 +205,11 @@ def _card(layer: LayerDissection, match: UnitMatch, look: _Look, quality: Qualit
         image = strip(look.thumbnails, layer.top, match.unit, NUM_PICTURES, look.height)
         picture, size = data_uri(image), (int(image.shape[2]), int(image.shape[1]))
     area = int(layer.unit_area[match.unit]) / max(1, layer.num_pixels)
+    concept = look.concepts[match.concept] if match.concept else None
     return Card(
         match=match,
-        color=look.colors.get(match.concept or "", NO_COLOR),
+        color=concept.hex if concept else NO_COLOR,
+        category=concept.category if concept else "",
         is_match=match.is_interpretable(look.min_iou),
         area=area,
         meter=100 * match.iou / look.highest,

@@ -108,22 +108,24 @@ class GANSettings:
         if self.start_resolution is None:
             return
         if self.architecture not in GROWING:
-            raise ValueError(f"{self.architecture} does not grow; leave start_resolution out")
+            raise ValueError(f"{self.architecture} does not grow; leave start_resolution (--start-resolution) out")
         if self.start_resolution not in SIZES or self.start_resolution > self.resolution:
             raise ValueError(
-                f"start_resolution is a power of two from 8 to {self.resolution}, the resolution; "
+                f"start_resolution (--start-resolution) is a power of two from 8 to {self.resolution}, the resolution; "
                 f"got {self.start_resolution}"
             )
         if min(self.hold_images, self.fade_images) < 1:
             raise ValueError(
-                f"a network that grows holds and fades for 1 image or more; got {self.hold_images}, {self.fade_images}"
+                "a network that grows holds and fades for 1 image or more; got hold_images (--hold-images) "
+                f"{self.hold_images}, fade_images (--fade-images) {self.fade_images}"
             )
         doublings = (self.resolution // self.start_resolution).bit_length() - 1
         grown = doublings * (self.hold_images + self.fade_images)
         if self.images <= grown:
             raise ValueError(
                 f"growing from {self.start_resolution} to {self.resolution} px takes {grown} images, images is "
-                f"{self.images}; give more images, or less of hold_images and fade_images"
+                f"{self.images}; give more images (--images), or smaller hold_images and fade_images (--hold-images, "
+                "--fade-images)"
             )
 
     @property

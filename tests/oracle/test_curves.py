@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from naive_dissection import bilinear
+from naive_dissection import _at, bilinear
 from test_dissection_oracle import CONCEPTS, Drawn, Striped, Twofold
 
 from gandissect import dissect
@@ -39,11 +39,31 @@ def test_the_ratio_is_that_of_the_entropies(pixels: list[tuple[bool, bool]]) -> 
     assert found.item() == pytest.approx(_ratio(on, there), abs=1e-12)
 
 
+class Eighths(Drawn):
+    """Its dead unit too has a value that weights of powers of two leave exact."""
+
+    def head(self, z: torch.Tensor, layer: str) -> torch.Tensor:
+        drawn = super().head(z, layer)
+        drawn[:, 0] = 0.25
+        return drawn
+
+
+def _stretched(grid: np.ndarray, padding: str) -> np.ndarray:
+    """A map at 8 x 8 pixels; with zeros around it, it is a part of what a larger one would be."""
+    if padding == "edge":
+        return bilinear(grid, 8, 8)
+    rows, columns = ([(i + 0.5) * length / 8 + 0.5 for i in range(8)] for length in grid.shape)
+    ringed = np.pad(grid, 1)
+    return np.array([[_at(ringed, y, x) for x in columns] for y in rows])
+
+
+@pytest.mark.parametrize("padding", ["edge", "zeros"])
 @pytest.mark.parametrize("segmenter", [Striped(), Twofold()])
-def test_curves_equal_counts_pixel_by_pixel(segmenter: Striped) -> None:
-    generator, num_samples = Drawn({"a": (4, 4, 4), "b": (3, 1, 2)}, (8, 8), exact=True), 10
+def test_curves_equal_counts_pixel_by_pixel(segmenter: Striped, padding: str) -> None:
+    generator, num_samples = Eighths({"a": (4, 4, 4), "b": (3, 1, 2)}, (8, 8), exact=True), 10
     assert step_for((8, 8), 128) == 1  # every pixel is looked at
-    found = dissect(generator, segmenter, num_samples=num_samples, quantile=0.2, curves=True, progress=False)
+    wanted = {"quantile": 0.2, "curves": True, "padding": padding, "progress": False}
+    found = dissect(generator, segmenter, num_samples=num_samples, **wanted)
     z = generator.sample_z(num_samples)
     labels = segmenter(generator(z)).reshape(num_samples, -1, 8, 8).numpy()
     exchanged = labels[[i ^ 1 for i in range(num_samples)]]
@@ -52,7 +72,10 @@ def test_curves_equal_counts_pixel_by_pixel(segmenter: Striped) -> None:
         curves = layer.curves
         assert curves is not None
         maps = generator.head(z, layer.name).numpy()
-        stretched = np.stack([[bilinear(each, 8, 8) for each in sample] for sample in maps])
+        stretched = np.stack([[_stretched(each, padding) for each in sample] for sample in maps])
+        falling = -np.sort(-stretched.transpose(1, 0, 2, 3).reshape(layer.info.units, -1))
+        ranks = [int(0.5 * (1 - math.tanh((0.3 * k - 2.2) / 2)) * num_samples * 64) for k in range(33)]  # logistic
+        assert curves.levels.tolist() == falling[:, ranks].tolist()
         on = stretched[:, :, None] > curves.levels.numpy()[None, :, :, None, None]
         assert curves.num_pixels.tolist() == [64 * (half == 0).sum(), 64 * (half == 1).sum()]
         share = on.mean((0, 3, 4))
@@ -118,6 +141,24 @@ def test_the_level_is_chosen_on_one_half_and_scored_on_the_other() -> None:
     assert match.iqr == pytest.approx(0.0, abs=1e-12)  # on the other half the unit is on regardless of the sky
 
 
+def test_the_concept_is_chosen_on_the_same_half_as_the_level() -> None:
+    """By the first half the unit tells of the sky, by the second of the sea."""
+    curves = UnitCurves(
+        levels=torch.tensor([[0.0]]),
+        intersection=torch.tensor([[10, 1], [2, 10]]).reshape(2, 2, 1, 1),
+        exchanged=torch.tensor([[3, 4], [5, 6]]).reshape(2, 2, 1, 1),
+        unit_area=torch.full((2, 1, 1), 10),
+        concept_area=torch.full((2, 2), 10),
+        exchanged_area=torch.full((2, 2), 10),
+        num_pixels=torch.tensor([100, 100]),
+    )
+    (match,) = curves.matches("a", ("sky", "sea"))
+    assert (match.concept, match.iou, match.null_iou) == ("sky", 2 / 18, 5 / 15)
+    assert match.iqr == pytest.approx(
+        _ratio([True] * 10 + [False] * 90, [True] * 2 + [False] * 8 + [True] * 8 + [False] * 82)
+    )
+
+
 def test_a_unit_that_avoids_a_concept_does_not_match_it() -> None:
     nothing = torch.zeros(2, 3, dtype=torch.int64)
     (match,) = _curves(nothing, torch.tensor([[70, 50, 10], [70, 50, 10]])).matches("a", ("sky",))
@@ -144,9 +185,38 @@ def test_counts_are_as_wide_as_they_must_be() -> None:
     assert replace(plan, num_samples=32 * (most + 4)).count_type == torch.int64
 
 
-def test_curves_that_contradict_themselves_are_refused() -> None:
+IMPOSSIBLE = {
+    "fewer than none": {"intersection": [-1, 30, 5]},
+    "fewer exchanged than none": {"exchanged": [-1, 15, 2]},
+    "more than the unit": {"intersection": [30, 30, 11]},
+    "more exchanged than the unit": {"exchanged": [15, 15, 11]},
+    "more than the concept": {"intersection": [31, 30, 5]},
+    "more exchanged than the concept": {"exchanged": [31, 15, 2]},
+    "a union of more than all pixels": {"intersection": [9, 30, 5], "num_pixels": [80, 100]},  # 60 + 30 - 9
+    "an exchanged union of more": {"exchanged": [9, 15, 2], "num_pixels": [80, 100]},
+}
+
+
+@pytest.mark.parametrize("wrong", IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
+def test_curves_that_contradict_themselves_are_refused(wrong: dict[str, list[int]]) -> None:
+    good = _curves(torch.tensor([[30, 30, 5], [30, 12, 5]]), torch.tensor([[60, 30, 10], [60, 40, 10]]))
+    changed = {name: getattr(good, name).clone() for name in wrong}
+    for name, values in wrong.items():
+        changed[name][() if name == "num_pixels" else (0, 0, 0)] = torch.tensor(values)
     with pytest.raises(ValueError, match="curves contradict each other"):
-        _curves(torch.tensor([[31, 30, 5], [30, 12, 5]]), torch.tensor([[60, 30, 10], [60, 40, 10]]))
+        replace(good, **changed)
+
+
+@pytest.mark.parametrize("levels", [[0.0, 2.0, 1.0], [0.0, 1.0, math.inf], [-math.inf, 0.0, 1.0], []])
+def test_levels_that_are_none_or_do_not_rise_are_refused(levels: list[float]) -> None:
+    counts = torch.zeros(2, len(levels), dtype=torch.int64)
+    good = _curves(torch.tensor([[30, 30, 5], [30, 12, 5]]), torch.tensor([[60, 30, 10], [60, 40, 10]]))
+    tables = dict.fromkeys(("intersection", "exchanged"), counts[:, None, None])
+    with pytest.raises(ValueError, match="levels of curves are not finite numbers that rise"):
+        replace(good, levels=torch.tensor([levels]), unit_area=counts[:, None], **tables)
+
+
+def test_curves_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="levels of curves must be"):
         _curves(torch.tensor([[30, 30, 5], [30, 12, 5]]), torch.zeros(2, 2))
 

@@ -33,7 +33,7 @@ CONCEPTS = tuple(
 MADE = Provenance("gan", "0" * 64, "net", "1" * 64, 0, 100, 0.01, 32, (16, 16), "edge", "cpu", {}, 1.0)
 
 
-def _layer(name: str, intersection: np.ndarray, concepts: Sequence[Concept] = CONCEPTS) -> LayerDissection:
+def _layer(name: str, intersection: np.ndarray, concepts: Sequence[Concept], num_pixels: int) -> LayerDissection:
     """A layer whose units are on at 100 pixels each; each concept has 100 too."""
     units, both = intersection.shape[1], torch.from_numpy(intersection)[None]
     empty = torch.empty(units, 0)
@@ -43,15 +43,16 @@ def _layer(name: str, intersection: np.ndarray, concepts: Sequence[Concept] = CO
         concepts=tuple(concepts),
         thresholds=torch.zeros(units),
         groups=GroupCounts(both, both, torch.full((1, units), 100), torch.full((1, len(concepts)), 100)),
-        num_pixels=10_000,
+        num_pixels=num_pixels,
         top=TopImages(empty.long(), empty, (1, 1), torch.empty(units, 0, 1, dtype=torch.uint8)),
     )
 
 
 def _dissection(layers: Mapping[str, np.ndarray], concepts: Sequence[Concept] = CONCEPTS, **made: object) -> Dissection:
     thumbnails = Thumbnails(torch.empty(0, dtype=torch.int64), torch.empty(0, 3, 1, 1, dtype=torch.uint8))
-    found = tuple(_layer(name, intersection, concepts) for name, intersection in layers.items())
-    return Dissection(found, tuple(concepts), thumbnails, replace(MADE, **made))
+    about = replace(MADE, **made)
+    found = tuple(_layer(name, intersection, concepts, about.num_pixels) for name, intersection in layers.items())
+    return Dissection(found, tuple(concepts), thumbnails, about)
 
 
 def _random(seed: int, units: Mapping[str, int], **made: object) -> Dissection:
@@ -258,6 +259,50 @@ def test_the_figure_shows_shares_and_tables() -> None:
     assert [text.get_text() for text in tables[0].get_yticklabels()] == ["sky", "tree", "door", "car"]  # none the sea
 
 
+KINDS = ("ground", "thing", "thing", "thing", "ground")
+OF_KINDS = tuple(replace(concept, category=kind) for concept, kind in zip(CONCEPTS, KINDS, strict=True))
+
+
+def _of_kinds(seed: int) -> Dissection:
+    rng = np.random.default_rng(seed)
+    return _dissection({name: rng.integers(0, 21, (len(CONCEPTS), 30)) for name in "ab"}, OF_KINDS)
+
+
+def test_concepts_of_several_categories_are_drawn_in_groups() -> None:
+    found = compare([_of_kinds(1), _of_kinds(2)], labels=["one", "two"])
+    assert (found.counts.sum(0) > 0).all()
+    figure = draw_comparison(found)
+    _check_page(figure)
+    rows = ["ground", "sky", "sea", "thing", "tree", "door", "car"]
+    for model, axis in zip(("one", "two"), figure.axes[1:], strict=True):
+        labels = [tick.label1 for tick in axis.yaxis.get_major_ticks()]
+        assert [label.get_text() for label in labels] == rows
+        assert {label.get_text() for label in labels if label.get_style() == "italic"} == {"ground", "thing"}
+        cells = {(text.get_position()[1], text.get_position()[0]): int(text.get_text()) for text in axis.texts}
+        assert cells == {
+            (rows.index(concept.name) + 0.5, column + 0.5): count
+            for column, layer in enumerate(found.layers_of(model))
+            for concept, count in zip(OF_KINDS, layer.units_by_concept, strict=True)
+            if count
+        }
+        swatches = {line.get_ydata()[0]: line.get_color() for line in axis.lines}
+        assert swatches == {rows.index(concept.name) + 0.5: concept.hex for concept in OF_KINDS}
+
+
+def test_the_command_names_concepts_category_by_category(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _of_kinds(1).save(tmp_path)
+    (found,) = compare([_of_kinds(1)]).layers[:1]
+    counts = dict(zip([concept.name for concept in CONCEPTS], found.units_by_concept, strict=True))
+    assert len(set(counts.values())) == len(counts)  # so that their order is known
+
+    def named(*names: str) -> str:
+        return ", ".join(f"{name} {counts[name]}" for name in sorted(names, key=lambda name: -counts[name]))
+
+    _, output, _ = _say(capsys, tmp_path)
+    line = output.splitlines()[1]
+    assert line.endswith(f"5  ground: {named('sky', 'sea')}; thing: {named('tree', 'door', 'car')}")
+
+
 def test_three_of_the_same_layers_are_drawn_over_the_models_too() -> None:
     labels = [f"{count},000 images" for count in (50, 100, 150)]
     found = compare([_random(seed, {"a": 20, "b": 30}) for seed in range(3)], labels=labels)
@@ -396,7 +441,8 @@ def test_the_command_answers_in_json(runs, capsys: pytest.CaptureFixture[str]) -
 
 def test_the_command_refuses_in_one_line(runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = Dissection.load(runs[1])
-    replace(other, provenance=replace(other.provenance, num_samples=31)).save(tmp_path / "more")
+    layers = tuple(replace(layer, num_pixels=31 * layer.num_pixels // 30) for layer in other)
+    replace(other, layers=layers, provenance=replace(other.provenance, num_samples=31)).save(tmp_path / "more")
     bad = {
         "num_samples is 31, not 30": [runs[0], tmp_path / "more"],
         "at least one dissection": [],

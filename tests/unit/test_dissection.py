@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -430,6 +431,84 @@ def test_pixels_that_are_not_finite_are_refused() -> None:
 
     with pytest.raises(ValueError, match="NaN or infinite pixel in sample 17"):
         _dissect(Blind(torch.zeros(20, 1, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "refused"), [(0, 255, True), (-300, -3, True), (-20, 20, True), (-12, 12, False), (0, 1, False)]
+)
+def test_images_that_are_far_from_their_range_are_refused(low: float, high: float, refused: bool) -> None:
+    """An image spans its range evenly, so that between -12 and 12 a third of it is beyond 8, as of no picture in 0 to 255."""
+    ramp = torch.linspace(low, high, 48).reshape(3, 4, 4)
+
+    class Wide(Table):
+        def __call__(self, z: torch.Tensor) -> torch.Tensor:
+            return ramp.expand(len(z), 3, 4, 4)
+
+    table = Wide(torch.randn(20, 1, 1, 1, generator=torch.Generator().manual_seed(0)))
+    if not refused:
+        _dissect(table)
+        return
+    with pytest.raises(
+        ValueError, match=f"images from {low} to {high}, and they are to be in \\[-1, 1\\]; let it scale"
+    ):
+        _dissect(table)
+
+
+class Oblong(Table):
+    """Images of 12 x 32."""
+
+    image_size = (12, 32)
+
+    def __init__(self) -> None:
+        super().__init__(torch.randn(20, 2, 3, 8, generator=torch.Generator().manual_seed(0)))
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(z), 3, 12, 32)
+
+
+@pytest.mark.parametrize("size", [(32, 12), (12, 12), (12, 16), (6, 20), (12, 35), (14, 32)])
+def test_label_maps_of_other_proportions_are_refused(size: tuple[int, int]) -> None:
+    change = Changed(lambda labels: torch.zeros(len(labels), *size, dtype=torch.int64))
+    with pytest.raises(ValueError, match=f"label maps of {size[0]} x {size[1]} .* for images of 12 x 32; they may be"):
+        _dissect(Oblong(), change)
+
+
+@pytest.mark.parametrize("rounding", [math.floor, math.ceil, round])
+@pytest.mark.parametrize("scale", [0.07, 0.25, 0.3, 0.77, 1, 1.3, 2])
+def test_label_maps_may_be_larger_or_smaller_up_to_rounding(scale: float, rounding: Callable[[float], int]) -> None:
+    size = tuple(max(1, rounding(scale * length)) for length in (12, 32))
+    change = Changed(lambda labels: torch.zeros(len(labels), *size, dtype=torch.int64))
+    assert _dissect(Oblong(), change).provenance.label_size == size
+
+
+class Unseeded(Table):
+    """Latent vectors by a given rule of (num_samples, seed, start)."""
+
+    def __init__(self, draw: Callable[[int, int, int], Any]) -> None:
+        super().__init__(torch.zeros(20, 1, 1, 1))
+        self.draw = draw
+
+    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Any:
+        return self.draw(num_samples, seed, start)
+
+
+def _from_seed(num_samples: int, seed: int, start: int) -> torch.Tensor:
+    return torch.randn(num_samples, 1, generator=torch.Generator().manual_seed(seed))  # as many write it
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda n, seed, start: torch.randn(n, 1), "gave other latent vectors when it was called again; .* depends on"),
+        (_from_seed, r"sample_z\(2, 3, 0\)\[1\] of table is not sample_z\(1, 3, 1\)\[0\]; .* gandissect.sampling"),
+        (lambda n, seed, start: torch.zeros(n), r"sample_z\(2, seed, start\) should give \[2, 1\]; got .*\[2\]"),
+        (lambda n, seed, start: torch.zeros(2, 1), r"sample_z\(1, seed, start\) should give \[1, 1\]; .*\[2, 1\]"),
+        (lambda n, seed, start: [[0.0]] * n, "got list"),
+    ],
+)
+def test_latent_vectors_that_do_not_depend_on_seed_and_index_only_are_refused(draw: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _dissect(Unseeded(draw), seed=3)
 
 
 def test_torchs_default_type_does_not_matter() -> None:

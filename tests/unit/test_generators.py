@@ -144,6 +144,15 @@ def test_wrong_arguments_say_what_is_allowed(tmp_path: Path) -> None:
         DCGAN(size=48)
     with pytest.raises(KeyError, match="unknown generator 'dcgan-scenes46'; did you mean 'dcgan-scenes64'"):
         generators.load("dcgan-scenes46")
+    (tmp_path / "README.md").write_text("x")
+    with pytest.raises(
+        ValueError, match=r"README\.md holds no generator; give a bundled name, the path of a \.safetensors"
+    ):
+        generators.load(str(tmp_path / "README.md"))
+    with pytest.raises(
+        FileNotFoundError, match=r"no file or folder .*absent; give .* the folder of a generator's training"
+    ):
+        generators.load(str(tmp_path / "absent"))
     with pytest.raises(FileNotFoundError, match="absent"):
         generators.load(tmp_path / "absent.safetensors")
     with pytest.raises(ValueError, match="device 'gpu7'"):
@@ -152,7 +161,7 @@ def test_wrong_arguments_say_what_is_allowed(tmp_path: Path) -> None:
 
 def test_a_training_is_loaded_from_its_folder_the_best_before_the_last(tmp_path: Path) -> None:
     first, second = (DCGAN(size=16, width=width, z_dim=6) for width in (4, 5))
-    with pytest.raises(FileNotFoundError, match=r"holds neither best\.safetensors nor generator\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"it holds no best\.safetensors or generator\.safetensors"):
         generators.load(tmp_path)
     for name, width, generator in (("generator", 4, first), ("best", 5, second)):
         generators.save(generator, tmp_path / f"{name}.safetensors")

@@ -47,7 +47,7 @@ HOSTILE = (
     "' style='x",
     "{{ 7 * 7 }} & &lt;",
 )
-VOID = {"meta", "img", "input", "br", "link", "rect", "line", "col"}
+VOID = {"meta", "img", "input", "br", "link", "rect", "line", "col", "use"}
 MIN_IOU = 0.04
 
 
@@ -410,6 +410,88 @@ def test_curves_are_drawn_for_each_unit_with_a_concept(tmp_path: Path) -> None:
     assert "curves=True" in text
     assert "--curves" in text
     assert "iqr_concept" in (tmp_path / "units.csv").read_text(encoding="utf-8").splitlines()[0]
+
+
+class InTwoWays(PaletteSegmenter):
+    """The palette's concepts, whose even ones are of one category and whose odd ones of another, in two channels."""
+
+    name, fingerprint = "in two ways", "5" * 64
+
+    def __init__(self) -> None:
+        kinds = ("thing", "stuff")
+        super().__init__(tuple(replace(each, category=kinds[each.index % 2]) for each in PlantedGenerator.concepts))
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        labels = super().__call__(images)
+        return torch.stack([labels.masked_fill(labels % 2 == channel, -1) for channel in (0, 1)], 1)
+
+
+def _by_category(rows: list[Node]) -> dict[str, list[str]]:
+    """The concepts of a table below each of its categories."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        name = row.all("th")[0].text.strip()
+        if "category" in row.attrs.get("class", ""):
+            assert name not in found
+            found[name] = []
+        else:
+            list(found.values())[-1].append(name)
+    return found
+
+
+def test_concepts_of_several_categories_stand_by_category(tmp_path: Path) -> None:
+    dissection = dissect(PlantedGenerator(size=16, cells=8), InTwoWays(), num_samples=64, progress=False)
+    page = _read(write_report(tmp_path, dissection))
+    wanted = {"thing": {"green", "yellow"}, "stuff": {"red", "blue"}}  # and the ground, which no unit matches
+    assert {record["category"] for record in dissection.records() if record["concept"] == "red"} == {"stuff"}
+    for table in (page.all("table", "concepts")[0], *page.all("table", "bars")):
+        found = _by_category(table.all("tbody")[0].all("tr"))
+        assert list(found) == ["thing", "stuff"]
+        assert {kind: set(names) for kind, names in found.items()} == wanted
+    for stack in page.all("table", "layers")[0].all("svg"):
+        names = [rect.all("title")[0].text.split(":")[0] for rect in stack.all("rect")]
+        assert [name in wanted["thing"] for name in names] == [True, True, False, False]
+    pairs = {(kind, name) for kind, names in wanted.items() for name in names}
+    options = {tuple(re.split(r"[:(]", option.text)[:2]) for option in page.all("option") if option.attrs["value"]}
+    assert {(kind, name.strip()) for kind, name in options} == pairs
+    cards = [card for card in page.all("div", "unit") if card.attrs["class"] == "unit"]
+    names = [card.all("span", "name")[0] for card in cards]
+    assert {tuple(reversed(name.text.split())) for name in names} == pairs
+
+
+def test_one_category_is_not_worth_mentioning(plain: tuple[Dissection, Path]) -> None:
+    page = _read(plain[1])
+    assert not page.all("tr", "category")
+    assert not any("object" in node.text for node in page.all("span", "name") + page.all("option"))
+
+
+def test_a_path_is_short_in_the_title_and_whole_in_the_settings(tmp_path: Path) -> None:
+    path = "/data/runs/mine/best.safetensors"
+    page = _read(write_report(tmp_path, _dissection(generator=path, segmenter="nets/s.safetensors")))
+    assert page.all("h1")[0].text == page.all("title")[0].text == "Dissection of mine/best.safetensors"
+    assert "of mine/best.safetensors match" in page.all("p", "headline")[0].text
+    assert "that nets/s.safetensors names" in page.all("p", "headline")[0].text
+    assert page.all("dd")[0].text.split()[0] == path
+
+
+def test_the_ticks_of_a_curve_stand_where_its_points_of_that_share_are(tmp_path: Path) -> None:
+    generator = PlantedGenerator(size=16, cells=8)
+    found = dissect(generator, PaletteSegmenter(generator.concepts), num_samples=40, curves=True, progress=False)
+    page = _read(write_report(tmp_path, found))
+    (axes,) = [node for node in page.all("g") if node.attrs.get("id") == "curve-axes"]
+    ticks = {each.text: float(each.attrs["x"]) for each in axes.all("text") if each.attrs["text-anchor"] == "middle"}
+    shares = torch.tensor([float(label) / 100 for label in ticks], dtype=torch.float64)
+    assert shares.tolist() == [0.001, 0.01, 0.1]
+    points = curve_figure(shares, shares, shares, 0.5).line.split()
+    assert [float(point.split(",")[0]) for point in points] == list(ticks.values())
+    for card in [card for card in page.all("div", "unit") if card.all("span", "curve")]:
+        curve = found[card.attrs["id"].split("-unit")[0].replace("layer-0", "layer1").replace("layer-1", "layer2")]
+        unit, concept = int(card.attrs["data-unit"]), card.attrs["data-concept"]
+        at = (curve.concept_index(concept), unit)
+        highest = max(float(curve.curves.iou[at].max()), float(curve.curves.null_iou[at].max()))
+        (shown,) = card.all("svg")[0].all("text")
+        assert float(shown.text) == pytest.approx(highest, rel=5e-3)
+        assert card.all("use")[0].attrs["href"] == "#curve-axes"
 
 
 def test_a_curve_spans_its_box() -> None:

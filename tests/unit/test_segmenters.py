@@ -235,11 +235,29 @@ def test_damaged_files_are_named(unet, tmp_path):
         ("palete", KeyError, "did you mean 'palette'"),
         ("torchvision:deeplabv3_resnet5", KeyError, "did you mean 'deeplabv3_resnet50'"),
         ("nothing.safetensors", FileNotFoundError, "no file nothing.safetensors"),
+        (
+            "runs/nothing",
+            FileNotFoundError,
+            "no file or folder runs/nothing; give .* the folder of a segmenter's training",
+        ),
+        (
+            "tests",
+            FileNotFoundError,
+            r"tests is no folder of a segmenter's training: it holds no segmenter\.safetensors",
+        ),
+        ("pyproject.toml", ValueError, "pyproject.toml holds no segmenter; give a bundled name"),
     ],
 )
 def test_unknown_names_get_the_nearest(name, error, message):
     with pytest.raises(error, match=message):
         segmenters.load(name)
+
+
+def test_a_training_is_loaded_from_its_folder(unet, tmp_path):
+    unet.save(tmp_path / "segmenter.safetensors")
+    for folder in (tmp_path, str(tmp_path)):
+        loaded = segmenters.load(folder, device="cpu")
+        assert (loaded.name, loaded.fingerprint) == (str(tmp_path / "segmenter.safetensors"), unet.fingerprint)
 
 
 def test_unknown_device_is_a_value_error(unet, tmp_path):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gandissect import Concept, Dissection, dissect
+from gandissect.counts import GroupCounts
 from gandissect.files import load_tensors, save_tensors
 from gandissect.store import load_result, save_result
 from gandissect.top_images import pack_masks
@@ -65,6 +66,49 @@ def test_saving_again_replaces_whole(dissection: Dissection, tmp_path: Path) -> 
     dissection.save(tmp_path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_counts_of_other_pixels_than_the_samples_have_are_refused(dissection: Dissection) -> None:
+    other = replace(dissection.provenance, num_samples=13)
+    with pytest.raises(ValueError, match="'layer1' has counts of 3072 pixels; the samples have 3328"):  # of 16 x 16
+        replace(dissection, provenance=other)
+
+
+UNLIKELY = {
+    "fewer than none": {"intersection": -1},
+    "fewer exchanged than none": {"exchanged": -1},
+    "more than the unit": {"intersection": 9, "unit_area": 8},
+    "more exchanged than the unit": {"exchanged": 9, "unit_area": 8},
+    "more than the concept": {"intersection": 9, "concept_area": 8},
+    "more exchanged than the concept": {"exchanged": 9, "concept_area": 8},
+    "a unit on at more than all": {"unit_area": 61},
+    "a concept at more than all": {"concept_area": 61},
+}
+
+
+@pytest.mark.parametrize("wrong", UNLIKELY.values(), ids=UNLIKELY.keys())
+def test_counts_of_groups_that_cannot_be_are_refused_each_by_itself(wrong: dict[str, int]) -> None:
+    """Two groups with 100 pixels in all, of which the second has 40 in each count but those in common."""
+    numbers = {"intersection": 5, "exchanged": 5, "unit_area": 30, "concept_area": 30}
+    shapes = {"intersection": (2, 1, 1), "exchanged": (2, 1, 1), "unit_area": (2, 1), "concept_area": (2, 1)}
+
+    def check(numbers: Mapping[str, int]) -> None:
+        counts = {name: torch.full(shape, 40 if len(shape) == 2 else 5) for name, shape in shapes.items()}
+        for name, number in numbers.items():
+            counts[name][0] = number
+        GroupCounts(**counts).check("a", 1, 1, 100)
+
+    check(numbers)
+    with pytest.raises(ValueError, match="counts of 'a' contradict each other"):
+        check(numbers | wrong)
+
+
+def test_counts_of_a_shard_are_no_dissection(dissection: Dissection, tmp_path: Path) -> None:
+    (tmp_path / "tally.safetensors").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"holds the counts of a shard.*gandissect merge.*go on"):
+        Dissection.load(tmp_path)
+    dissection.save(tmp_path)
+    assert Dissection.load(tmp_path).records() == dissection.records()
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:

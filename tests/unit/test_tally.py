@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gandissect import Dissection, dissect, dissect_shard, dissection, merge_shards, tally
-from gandissect.dissection import TALLY
+from gandissect.counting import LayerCount
 from gandissect.files import load_tensors, save_tensors
+from gandissect.results import TALLY
 from gandissect.spool import LabelSpool
 from gandissect.tally import VERSION, Tally
 from generators import PlantedGenerator
@@ -126,6 +127,10 @@ def test_shards_that_are_not_the_whole_are_refused(tmp_path: Path) -> None:
         merge_shards([])
     with pytest.raises(FileNotFoundError, match="nowhere"):
         merge_shards([tmp_path / "nowhere"])
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done/dissection.safetensors").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"done holds a finished dissection .* gandissect report"):
+        merge_shards([folders[0], tmp_path / "done"])
     with pytest.raises(ValueError, match="are of samples 0 to 15, not 0 to 23"):
         dissect_shard(GENERATOR, SEGMENTER, folders[0], (1, 2), **WANTED)
     for shard in ((0, 2), (3, 2), (1, 0)):
@@ -179,6 +184,51 @@ def test_damaged_counts_are_refused(tmp_path: Path) -> None:
         save_tensors(path, tensors, header)
         with pytest.raises(ValueError, match=r"tally\.safetensors"):
             Tally.load(path)
+
+
+def _moved(counts: torch.Tensor) -> None:
+    """Take so much from the first concept that it is negative, and give it to the second: sums stay as they are."""
+    amount = int(counts.max()) + 1
+    counts.select(-1, 0)[(0,) * (counts.ndim - 1)] -= amount
+    counts.select(-1, 1)[(0,) * (counts.ndim - 1)] += amount
+
+
+LAYER_SAYS = "counts of 'layer2' contradict each other"
+WRONG: dict[str, tuple[Callable[[Tally, LayerCount], object], str]] = {
+    "labels below zero": (lambda t, _: _moved(t.labels.labels), "labels are not those of 45 samples"),
+    "a label too many": (lambda t, _: t.labels.labels[0, 1].add_(1), "labels are not those of 45 samples"),
+    "time below zero": (lambda t, _: setattr(t, "seconds", -0.5), "it took -0.5 seconds"),
+    "time without end": (lambda t, _: setattr(t, "seconds", float("inf")), "it took inf seconds"),
+    "time unknown": (lambda t, _: setattr(t, "seconds", float("nan")), "it took nan seconds"),
+    "a bracket upside down": (lambda _, c: c._brackets.low[0].copy_(c._brackets.high[0] + 1), LAYER_SAYS),
+    "levels that fall": (
+        lambda _, c: c.curve.levels[0].copy_(c.curve.levels[0].flip(0) - torch.arange(33)),
+        LAYER_SAYS,
+    ),
+    "levels without end": (lambda _, c: c.curve.levels[0, -1].fill_(float("inf")), LAYER_SAYS),
+    "own below zero": (lambda _, c: _moved(c._binned.counts[0]), LAYER_SAYS),
+    "exchanged below zero": (lambda _, c: _moved(c._binned.counts[1]), LAYER_SAYS),
+    "an own one too many": (lambda _, c: c._binned.counts[0][0, 0, 0, 0].add_(1), LAYER_SAYS),
+    "own ones of levels below zero": (lambda _, c: _moved(c.curve.level_own), LAYER_SAYS),
+    "exchanged ones of levels below zero": (lambda _, c: _moved(c.curve.level_exchanged), LAYER_SAYS),
+    "an own one of a level too many": (lambda _, c: c.curve.level_own[0, 0, 0, 0].add_(1), LAYER_SAYS),
+}
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dissect_shard(GENERATOR, SEGMENTER, tmp_path_factory.mktemp("counted"), (1, 1), **WANTED)
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG.keys())
+def test_counts_that_cannot_be_are_refused_each_by_itself(
+    change: Callable[[Tally, LayerCount], object], message: str, counted: Path
+) -> None:
+    found = Tally.load(counted)
+    found.check_counts()
+    change(found, found.layers["layer2"])
+    with pytest.raises(ValueError, match=message):
+        found.check_counts()
 
 
 def test_units_whose_threshold_was_missed_get_the_nearest_and_are_named(
