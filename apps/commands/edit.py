@@ -10,9 +10,10 @@ import torch
 import tyro
 from torchvision.utils import save_image
 
-import generators
 from gandissect import Recipe
 from gandissect.files import atomic_path
+
+from ..networks import load_generator
 
 MAX_SAMPLES = 1024
 
@@ -46,7 +47,7 @@ class Options:
             raise ValueError(
                 f"need 1 column or more and at most {MAX_SAMPLES} samples; got {self.columns} and {recipe.num_samples}"
             )
-        generator = generators.load(self.generator or recipe.generator, self.device)
+        generator = load_generator(self.generator or recipe.generator, self.device)
         with torch.inference_mode():
             edited = recipe.generate(generator).cpu()
             unchanged = generator(recipe.latents(generator)).cpu()

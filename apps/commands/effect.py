@@ -9,8 +9,6 @@ from pathlib import Path
 
 import tyro
 
-import generators
-import segmenters
 from gandissect import (
     Ablation,
     CausalEffect,
@@ -29,6 +27,7 @@ from gandissect.files import atomic_path
 from gandissect.names import lookup
 
 from ..data import fitting_segmenter
+from ..networks import load_generator, load_segmenter
 
 FIGURE_NAME = "effects.png"
 CHOICE_SEED = 1_000_003
@@ -74,8 +73,8 @@ class Options:
 
     def run(self) -> None:
         """Choose units, measure, save where asked to, and print a line a concept."""
-        generator = generators.load(self.generator, self.device)
-        segmenter = segmenters.load(self.segmenter or fitting_segmenter(generator.name), self.device)
+        generator = load_generator(self.generator, self.device)
+        segmenter = load_segmenter(self.segmenter or fitting_segmenter(generator.name), self.device)
         known = {each.name: each for each in segmenter.concepts}
         for concept in self.concept:
             lookup(known, concept, "concept")
