@@ -247,15 +247,24 @@ def check_pixels(images: Tensor, samples: range) -> None:
     Raises:
         ValueError: Naming the first sample that has one that is not finite, or the range of the images.
     """
-    finite = torch.isfinite(images.flatten(1)).all(1)
-    if not bool(finite.all()):
-        raise ValueError(f"the generator gave a NaN or infinite pixel in sample {samples[int((~finite).nonzero()[0])]}")
+    check_finite(images, samples)
     if 2 * int((images.abs() > FAR).sum()) > images.numel():
         lowest, highest = float(images.min()), float(images.max())
         raise ValueError(
             f"the generator gave images from {lowest:.4g} to {highest:.4g}, and they are to be in [-1, 1]; "
             "let it scale them (x / 127.5 - 1 if they are in 0 to 255)"
         )
+
+
+def check_finite(images: Tensor, samples: range) -> None:
+    """Refuse pixels that are not finite.
+
+    Raises:
+        ValueError: Naming the first sample that has one.
+    """
+    finite = torch.isfinite(images.flatten(1)).all(1)
+    if not bool(finite.all()):
+        raise ValueError(f"the generator gave a NaN or infinite pixel in sample {samples[int((~finite).nonzero()[0])]}")
 
 
 def checked_labels(labels: Tensor, shape: tuple[int, int, int, int], num_concepts: int) -> Tensor:

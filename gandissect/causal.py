@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .batches import Source, check_images, check_pixels, checked_labels, concept_areas
+from .batches import Source, check_finite, check_images, checked_labels, concept_areas
 from .causal_results import KINDS, CausalEffect, Places, Shares, UnitEffect
 from .interventions import Ablation, Edit, Insertion, check_units
 from .names import lookup
@@ -173,7 +173,7 @@ class Bench:
             activation = edit.apply(activation, self.generator.image_size)
         images = self.generator.tail(activation, self.layer, z)
         check_images(images, len(z), self.generator.image_size)
-        check_pixels(images, samples)
+        check_finite(images, samples)  # and no more: edits may lead far
         num_concepts = len(self.segmenter.concepts)
         labels = checked_labels(self.segmenter(images.clamp(-1, 1)), (len(z), *self.label_shape), num_concepts)
         return concept_areas(labels, num_concepts)

@@ -190,6 +190,16 @@ def test_values_are_ranks_and_means() -> None:
         assert values == tuple(ordered[:, index].tolist())
 
 
+def test_edits_may_lead_far_but_not_to_infinity() -> None:
+    units = UnitSet("layer2", (0,))
+    found = average_causal_effect(GENERATOR, SEGMENTER, units, "red", 4, values=[1e6], patch=16, progress=False)
+    assert float(found.effect.insertion.mean[1]) > 0.9
+    broken = PlantedGenerator(size=16, cells=CELLS)
+    broken.output.weight.data[:] = 1e38
+    with pytest.raises(ValueError, match="NaN or infinite pixel in sample 0"):
+        average_causal_effect(broken, SEGMENTER, units, "red", 4, values=[1e6], patch=16, progress=False)
+
+
 def test_mistakes_are_named() -> None:
     units = UnitSet("layer1", (0,))
     for change, error, message in (
