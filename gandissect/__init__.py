@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .artifact_results import ArtifactRanking
+    from .artifacts import rank_artifact_units
     from .causal import average_causal_effect
     from .causal_results import CausalEffect
     from .causal_units import (
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from .interventions import Ablation, Insertion, Scaling, generate, intervene
     from .protocols import Generator, Segmenter
     from .recipe import Recipe
+    from .repair_measures import choose_num_units, measure_repair
+    from .repair_results import Repair, RepairCurve
+    from .repairs import repair
     from .report import write_report
     from .report.comparison import draw_comparison
     from .report.effects import draw_effects
@@ -41,6 +46,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ArtifactRanking": "artifact_results",
+    "rank_artifact_units": "artifacts",
     "average_causal_effect": "causal",
     "CausalEffect": "causal_results",
     "UnitEffects": "causal_units",
@@ -67,6 +74,11 @@ _HOMES = {
     "Generator": "protocols",
     "Segmenter": "protocols",
     "Recipe": "recipe",
+    "choose_num_units": "repair_measures",
+    "measure_repair": "repair_measures",
+    "Repair": "repair_results",
+    "RepairCurve": "repair_results",
+    "repair": "repairs",
     "write_report": "report",
     "draw_comparison": "report.comparison",
     "draw_effects": "report.effects",
@@ -90,6 +102,7 @@ _HOMES = {
 __all__ = [
     "UNLABELLED",
     "Ablation",
+    "ArtifactRanking",
     "CausalEffect",
     "Comparison",
     "Concept",
@@ -103,6 +116,8 @@ __all__ = [
     "Provenance",
     "QualityMatch",
     "Recipe",
+    "Repair",
+    "RepairCurve",
     "Scaling",
     "Segmenter",
     "Thumbnails",
@@ -114,6 +129,7 @@ __all__ = [
     "UnitSet",
     "average_causal_effect",
     "best_units",
+    "choose_num_units",
     "compare",
     "concept_shares",
     "dissect",
@@ -125,10 +141,13 @@ __all__ = [
     "generate",
     "intervene",
     "iou_ranking",
+    "measure_repair",
     "merge_shards",
     "optimise_units",
     "present_values",
     "quantile_values",
+    "rank_artifact_units",
+    "repair",
     "trace",
     "unit_effects",
     "write_report",

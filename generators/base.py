@@ -8,8 +8,9 @@ before, such as styles, is their *context*; it is made of the latent vectors ane
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from types import MappingProxyType
@@ -22,7 +23,9 @@ from torch import Tensor, nn
 from gandissect.files import hash_tensors
 from gandissect.names import lookup
 from gandissect.sampling import sample_z
-from gandissect.types import LayerInfo
+from gandissect.types import LayerInfo, UnitSet
+
+from .standing import Standing
 
 
 class LayeredGenerator(nn.Module):
@@ -175,6 +178,44 @@ class LayeredGenerator(nn.Module):
             x = self.stage(index, x, context)
         return x
 
+    def forcing(self, units: UnitSet, values: Sequence[float]) -> LayeredGenerator:
+        """Return a copy of this generator in which some units of a layer always have given values.
+
+        It is saved and loaded as any other. Where units are forced again, the last values hold.
+
+        Args:
+            units: Which units of which layer.
+            values: One finite number for each, in their order; all zeros switch them off.
+
+        Raises:
+            KeyError: If there is no such layer.
+            ValueError: If the layer has no such unit, or the values do not fit.
+        """
+        info = lookup(self.layers, units.layer, "layer")
+        if wrong := [unit for unit in units.units if unit >= info.units]:
+            raise ValueError(f"{units.layer!r} has the units 0 to {info.units - 1}; got {wrong}")
+        if len(values) != len(units) or not all(math.isfinite(value) for value in values):
+            raise ValueError(f"values are finite, one for each of the {len(units)} units; got {list(values)}")
+        copy = deepcopy(self)
+        if len(units):
+            stage, index = copy.stand(units.layer, info.units), list(units.units)
+            stage.forced[index] = True
+            stage.values[index] = torch.tensor(values, dtype=stage.values.dtype, device=stage.values.device)
+            copy.name = f"{self.name} {_said(units, values)}"
+        return copy
+
+    def stand(self, layer: str, num_units: int) -> Standing:
+        """Return the stage of a layer as one that can force units, which it is from now on.
+
+        Raises:
+            KeyError: If there is no such layer.
+        """
+        module = self._stages[self._position(layer)][1]
+        if not isinstance(module, Standing):
+            module = Standing(module, num_units).to(self.device).train(self.training)
+            setattr(self, layer, module)
+        return module
+
     @property
     def _stages(self) -> list[tuple[str, nn.Module]]:
         return [(name, child) for name, child in self.named_children() if name not in self.beside]
@@ -193,3 +234,9 @@ class LayeredGenerator(nn.Module):
         if not x.is_floating_point():
             raise ValueError(f"{self.name} takes float32 numbers; got {x.dtype}")
         return x.to(self.device, torch.float32 if x.dtype == torch.float64 else x.dtype)
+
+
+def _said(units: UnitSet, values: Sequence[float]) -> str:
+    """Return what was done to units, for a generator's name."""
+    which = f"{len(units)} unit{'s' if len(units) > 1 else ''} of {units.layer}"
+    return f"with {which} held" if any(values) else f"less {which}"

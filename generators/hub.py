@@ -18,6 +18,7 @@ from .base import LayeredGenerator
 from .dcgan import DCGAN
 from .planted import PlantedGenerator
 from .progan import ProGAN
+from .standing import SUFFIX
 from .stylegan import StyleGAN
 from .stylegan2 import StyleGAN2
 
@@ -88,7 +89,12 @@ def read(path: Path | str) -> LayeredGenerator:
     try:
         with torch.device("meta"):  # takes no memory, however large the settings, and draws no random numbers
             generator = lookup(ARCHITECTURES, header["architecture"], "architecture")(**header["settings"])
+            standing = {name.removesuffix(SUFFIX): each for name, each in tensors.items() if name.endswith(SUFFIX)}
+            for layer, forced in standing.items():
+                generator.stand(layer, forced.numel())
         generator.load_state_dict(_fitting(tensors, generator), assign=True)
+        if any(generator.layers[layer].units != forced.numel() for layer, forced in standing.items()):
+            raise ValueError("a layer has not as many units as are forced or not")
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} does not describe a generator of this version: {error}") from error
     return generator.eval().requires_grad_(False)

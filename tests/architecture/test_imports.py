@@ -53,7 +53,12 @@ RANKS = {
     "unit_values": 4,
     "recipe": 4,
     "causal": 5,
+    "artifact_results": 4,
+    "repair_results": 4,
+    "artifacts": 5,
+    "repairs": 5,
     "causal_units": 6,
+    "repair_measures": 6,
     "report": 7,
     "__init__": 8,
 }

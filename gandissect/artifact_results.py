@@ -1,0 +1,118 @@
+"""Which units of a layer draw what is unrealistic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from .fidelity import Estimate
+from .names import lookup
+from .store import check_tensor, load_result, result_path, save_result
+from .types import UnitSet
+
+VERSION = 1
+FILE_NAME = "artifact_ranking.safetensors"
+
+Method = Literal["distance", "realism"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArtifactRanking:
+    """Units of a layer by how unrealistic the images are that they activate in.
+
+    A unit that is the same in all images says nothing: it has the random images' distance, no correlation, and the last
+    place.
+
+    Args:
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        layer: The layer.
+        network: The feature network's name.
+        method: What `top` goes by.
+        num_samples: Images looked at.
+        num_top: Of each unit, the images in which its mean activation is highest.
+        num_real: Real pictures that they were compared with, of those to train on.
+        num_dims: Length of a feature vector.
+        seed: Of the images.
+        sample_seed: With which ``generator.sample_z`` draws them.
+        distance: float64 ``[unit]``, Frechet distance of each unit's top images from the real pictures.
+        realism: float64 ``[unit]``, rank correlation over images of activation with realism, -1 to 1.
+        varies: bool ``[unit]``, whether the unit's mean activation is not the same in all images.
+        top_samples: int64 ``[unit, rank]``, the first of each unit's top images.
+        random: Distance of as many random images, over several draws.
+        floor: Distance of as many of the real pictures from the rest of them.
+    """
+
+    generator: str
+    generator_fingerprint: str
+    layer: str
+    network: str
+    method: str
+    num_samples: int
+    num_top: int
+    num_real: int
+    num_dims: int
+    seed: int
+    sample_seed: int
+    distance: Tensor
+    realism: Tensor
+    varies: Tensor
+    top_samples: Tensor
+    random: Estimate
+    floor: Estimate
+
+    def __post_init__(self) -> None:
+        lookup({name: name for name in get_args(Method)}, self.method, "method")
+        units = len(self.distance)
+        check_tensor("distance", self.distance, torch.float64, (None,))
+        check_tensor("realism", self.realism, torch.float64, (units,))
+        check_tensor("varies", self.varies, torch.bool, (units,))
+        check_tensor("top samples", self.top_samples, torch.int64, (units, None))
+        if not bool((self.distance.isfinite() & (self.realism.abs() <= 1 + 1e-9)).all()):
+            raise ValueError("distances are finite, and correlations -1 to 1")
+
+    @property
+    def excess(self) -> Tensor:
+        """How much farther each unit's top images are from real pictures than random images, float64 ``[unit]``."""
+        return self.distance - self.random.mean
+
+    def top(self, count: int) -> UnitSet:
+        """Return the first units, worst first; of equals the first in the layer."""
+        scores = self.excess if self.method == "distance" else -self.realism
+        order = scores.masked_fill(~self.varies, -math.inf).argsort(descending=True, stable=True)[:count]
+        return UnitSet(self.layer, tuple(order.tolist()))
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dict for each unit, in the order of the ranking."""
+        excess = self.excess
+        return [
+            {
+                "unit": unit,
+                "distance": float(self.distance[unit]),
+                "excess": float(excess[unit]),
+                "realism_correlation": float(self.realism[unit]),
+                "varies": bool(self.varies[unit]),
+            }
+            for unit in self.top(len(excess)).units
+        ]
+
+    def save(self, place: Path | str) -> Path:
+        """Write ``artifact_ranking.safetensors`` into a folder, or the file of that name, and return its path."""
+        path = result_path(place, FILE_NAME)
+        save_result(path, self, VERSION)
+        return path
+
+    @staticmethod
+    def load(place: Path | str) -> ArtifactRanking:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged, naming the file and what is wrong.
+        """
+        return load_result(result_path(place, FILE_NAME), ArtifactRanking, VERSION)

@@ -1,0 +1,223 @@
+"""Finding the units that draw what is unrealistic, without anybody's labels.
+
+Every unit ``u`` of a layer has the images in which its activation is highest, as many as ``num_top``. Of their features
+and those of real pictures, and of as many random images,
+
+    excess_u = d(top_u, real) - mean d(random, real),
+
+with the Frechet distance ``d``: a unit that is on where images go wrong has top images farther from real pictures than
+others are. Beside it stands the rank correlation, over all images, of the unit's activation with the image's realism
+(`neighbours.realism`), which is negative for such a unit.
+
+Only the pictures to train on are looked at, never the held-out ones, with which a repair is measured.
+
+Source: Bau et al. 2019, Sec. 4.3; they ranked by the FID of each unit's top images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .artifact_results import ArtifactRanking, Method
+from .batches import check_images, check_pixels, checked_activation
+from .fidelity import Estimate, Yardstick, frechet_distance_of_moments
+from .names import lookup
+from .neighbours import realism
+from .protocols import Generator
+from .sampling import blocks, derive_seed, make_rng
+
+BATCH = 64
+
+NUM_DRAWS = 20
+"""Sets of random images, or of real pictures, that a unit's images are compared with."""
+
+NUM_SHOWN = 16
+"""Of each unit's top images, so many are written down."""
+
+TOP_PER_DIM = 2
+"""Top images for each dimension of the features at least, for their covariance."""
+
+
+@torch.inference_mode()
+def rank_artifact_units(
+    generator: Generator,
+    layer: str,
+    yardstick: Yardstick,
+    num_samples: int = 5_000,
+    seed: int = 0,
+    *,
+    top_share: float = 0.1,
+    method: Method = "distance",
+    progress: bool = True,
+) -> ArtifactRanking:
+    """Rank the units of a layer by how unrealistic the images are that they activate in.
+
+    An image is scored by the unit's largest activation on the layer's grid, as its top images are elsewhere: artifacts
+    are local, and where a layer's output is normalised its mean says nothing about what is drawn. Features and scores
+    of all images are held in memory, 4 bytes for each of ``num_samples x (num_dims + units)``.
+
+    Args:
+        generator: A `Generator`.
+        layer: The layer's name.
+        yardstick: Real pictures as features; its held-out pictures are not looked at.
+        num_samples: Latent vectors; another sequence than that of ``generator.sample_z(n, seed)``, and than those that
+            `choose_num_units` and `measure_repair` draw with the same seed.
+        seed: Of the latent vectors and of the random images.
+        top_share: Share of the images that are a unit's top images, above 0 and below 1; at least two images for each
+            dimension of the features.
+        method: What the ranking goes by: ``distance`` (excess) or ``realism`` (negative correlation); both are kept.
+        progress: Show a progress bar.
+
+    Raises:
+        KeyError: If there is no such layer or method.
+        ValueError: If a number is out of range, there are too few images, or one is not finite.
+
+    Source: Bau et al. 2019, Sec. 4.3; realism: Kynkaanniemi et al. 2019, Sec. 5.
+    """
+    lookup(generator.layers, layer, "layer")
+    num_dims = yardstick.train.shape[1]
+    num_top = _num_top(num_samples, top_share, num_dims)
+    sample_seed = derive_seed(seed, "artifact ranking")
+    features, peaks = _pass(generator, layer, yardstick, num_samples, sample_seed, progress)
+    order = peaks.argsort(dim=0, descending=True, stable=True)[:num_top]
+    real = Normal.of(yardstick.train)
+    distance = [real.distance(features[rows]) for rows in order.unbind(1)]
+    random = [real.distance(features[_some(num_samples, num_top, seed, draw)]) for draw in range(NUM_DRAWS)]
+    varies = peaks.amax(dim=0) > peaks.amin(dim=0)
+    base = Estimate.of(random)
+    return ArtifactRanking(
+        generator=generator.name,
+        generator_fingerprint=generator.fingerprint,
+        layer=layer,
+        network=yardstick.network,
+        method=method,
+        num_samples=num_samples,
+        num_top=num_top,
+        num_real=len(yardstick.train),
+        num_dims=num_dims,
+        seed=seed,
+        sample_seed=sample_seed,
+        distance=torch.tensor(distance, dtype=torch.float64).masked_fill(~varies, base.mean),
+        realism=rank_correlation(peaks, realism(yardstick.train, features)),
+        varies=varies,
+        top_samples=order[:NUM_SHOWN].T.contiguous(),
+        random=base,
+        floor=floor_of(yardstick.train, num_top, seed),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normal:
+    """A normal distribution fitted to features.
+
+    Args:
+        mean: float64 ``[d]``.
+        covariance: float64 ``[d, d]``.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+
+    @staticmethod
+    def of(features: Tensor) -> Normal:
+        """Return the one of features ``[n, d]``."""
+        whole = features.double()
+        return Normal(whole.mean(dim=0), torch.cov(whole.T).reshape(whole.shape[1], -1))
+
+    def distance(self, features: Tensor) -> float:
+        """Return its Frechet distance from the one of other features ``[n, d]``."""
+        other = Normal.of(features)
+        return frechet_distance_of_moments(self.mean, self.covariance, other.mean, other.covariance)
+
+
+def floor_of(real: Tensor, count: int, seed: int) -> Estimate:
+    """Return the Frechet distance of ``count`` real pictures, half of them at most, from the others.
+
+    Args:
+        real: Features ``[n, d]``.
+        count: How many stand for generated ones.
+        seed: Of the choice.
+    """
+    count, found = min(count, len(real) // 2), []
+    for draw in range(NUM_DRAWS):
+        order = torch.randperm(len(real), generator=make_rng(seed, "artifact floor", draw))
+        found.append(Normal.of(real[order[count:]]).distance(real[order[:count]]))
+    return Estimate.of(found)
+
+
+def rank_correlation(table: Tensor, values: Tensor) -> Tensor:
+    """Return Spearman's correlation of each column with values, 0 where either never changes.
+
+    Args:
+        table: ``[n, k]``.
+        values: ``[n]``; may be infinite.
+
+    Returns:
+        float64 ``[k]``, -1 to 1.
+    """
+    against = _ranks(values)
+    columns = torch.stack([_ranks(column) for column in table.unbind(1)], dim=1)
+    columns, against = columns - columns.mean(dim=0), against - against.mean()
+    scale = columns.square().sum(dim=0).sqrt() * against.square().sum().sqrt()
+    return torch.where(scale > 0, (columns * against[:, None]).sum(dim=0) / scale.clamp(min=1e-300), 0)
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Return rising ranks, float64 ``[n]``; equal values share the mean of theirs."""
+    _, place, counts = torch.unique(values, return_inverse=True, return_counts=True)
+    ranks: Tensor = counts.cumsum(0).double() - (counts - 1) / 2
+    return ranks[place]
+
+
+def _num_top(num_samples: int, top_share: float, num_dims: int) -> int:
+    """Return how many images are a unit's top images."""
+    if not 0 < top_share < 1:
+        raise ValueError(f"top_share is above 0 and below 1; got {top_share}")
+    found = round(top_share * num_samples)
+    if found < TOP_PER_DIM * num_dims:
+        raise ValueError(
+            f"the top {top_share:g} of {num_samples} images are {found}, and features of {num_dims} dimensions need "
+            f"{TOP_PER_DIM * num_dims}: take more samples, a larger share, or a yardstick of fewer dimensions"
+        )
+    return found
+
+
+def _some(num_samples: int, count: int, seed: int, draw: int) -> Tensor:
+    """Return the indices of random images."""
+    return torch.randperm(num_samples, generator=make_rng(seed, "random images", draw))[:count]
+
+
+def _pass(
+    generator: Generator, layer: str, yardstick: Yardstick, num_samples: int, seed: int, progress: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the images' features, float32 ``[n, d]``, and the units' largest activations, float32 ``[n, unit]``."""
+    info = generator.layers[layer]
+    features = torch.empty(num_samples, yardstick.train.shape[1])
+    peaks = torch.empty(num_samples, info.units)
+    with tqdm(total=num_samples, desc=f"artifacts, {layer}", unit="img", disable=None if progress else True) as bar:
+        for block in blocks(num_samples, BATCH):
+            z = generator.sample_z(len(block), seed, block.start).to(generator.device)
+            activation = generator.head(z, layer)
+            rows = slice(block.start, block.stop)
+            peaks[rows] = checked_activation(activation, layer, info, block).highest
+            features[rows] = features_of(generator, layer, yardstick, activation, z, block).float()
+            bar.update(len(block))
+    return features, peaks
+
+
+def features_of(
+    generator: Generator, layer: str, yardstick: Yardstick, activation: Tensor, z: Tensor, samples: range
+) -> Tensor:
+    """Return the features of the images that a layer's activations lead to, ``[batch, d]`` on CPU.
+
+    Raises:
+        ValueError: If the images are not what the protocol promises, naming the sample.
+    """
+    images = generator.tail(activation, layer, z)
+    check_images(images, len(z), generator.image_size)
+    check_pixels(images, samples)
+    return yardstick.features(images)

@@ -1,0 +1,280 @@
+"""How many units to switch off, and what that changes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from .fidelity import Estimate, Scores
+from .names import lookup
+from .store import check_tensor, load_result, result_path, save_result
+from .types import UnitSet
+
+VERSION = 1
+CURVE_FILE, REPAIR_FILE = "repair_curve.safetensors", "repair.safetensors"
+
+To = Literal["zero", "mean"]
+
+FIGURES = (*(field.name for field in fields(Scores)), "worst_realism")
+"""What a repair is measured by: the figures of `Scores`, and the realism that 5 % of the images do not exceed."""
+
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+           2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052,
+           2.048, 2.045)  # fmt: skip
+"""Standard errors from the mean to the end of a 95 % interval, over 2 to 30 sets: Student's t."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A mean difference over sets of images, each before and after.
+
+    Args:
+        mean: After minus before.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    @staticmethod
+    def of(differences: Tensor) -> Change:
+        """Return the mean of two or more differences, with Student's interval."""
+        mean, num_sets = float(differences.mean()), len(differences)
+        reach = STUDENT[min(num_sets - 2, len(STUDENT) - 1)] * float(differences.std()) / math.sqrt(num_sets)
+        return Change(mean, mean - reach, mean + reach)
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RepairCurve:
+    """The distance from real pictures against the number of units forced.
+
+    Args:
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        network: The feature network's name.
+        ranked: The units, in the order in which they are forced.
+        to: What to.
+        counts: Numbers of units, rising; the first is 0.
+        distance: float64 ``[count, set]``, Frechet distance.
+        control: float64 ``[draw, count, set]``, the same for random units, in several orders.
+        floor: Distance of as many of the real pictures from the rest of them.
+        num_images: Images in a set.
+        seed: Of the images.
+        sample_seed: With which ``generator.sample_z`` draws them.
+    """
+
+    generator: str
+    generator_fingerprint: str
+    network: str
+    ranked: UnitSet
+    to: str
+    counts: tuple[int, ...]
+    distance: Tensor
+    control: Tensor
+    floor: Estimate
+    num_images: int
+    seed: int
+    sample_seed: int
+
+    def __post_init__(self) -> None:
+        lookup({name: name for name in get_args(To)}, self.to, "way")
+        check_tensor("distance", self.distance, torch.float64, (len(self.counts), None))
+        check_tensor("control", self.control, torch.float64, (None, *self.distance.shape))
+        if self.counts[:1] != (0,) or list(self.counts) != sorted(set(self.counts)):
+            raise ValueError(f"counts rise from 0; got {self.counts}")
+        if self.distance.shape[1] < 2 or not len(self.control):
+            raise ValueError("a curve is over 2 sets or more, with a control or more")
+        if not bool(self.distance.isfinite().all() & self.control.isfinite().all()):
+            raise ValueError("distances are finite")
+
+    def change(self, index: int) -> Change:
+        """Return what forcing ``counts[index]`` units changes."""
+        return Change.of(self.distance[index] - self.distance[0])
+
+    @property
+    def num_units(self) -> int:
+        """The least number of units that does as well as the best number, within that one's standard error.
+
+        Only numbers whose change has an interval below 0, and which do better than all random units, come into
+        question; 0 if there is none.
+        """
+        change = self.distance - self.distance[0]
+        mean = change.mean(dim=1)
+        helps = mean < (self.control - self.distance[0]).mean(dim=2).amin(dim=0)
+        helps &= torch.tensor([self.change(index).high < 0 for index in range(len(self.counts))])
+        if not bool(helps.any()):
+            return 0
+        best = int(mean.masked_fill(~helps, math.inf).argmin())
+        bar = float(mean[best] + change[best].std() / math.sqrt(change.shape[1]))
+        return next(count for count, value, ok in zip(self.counts, mean, helps, strict=True) if ok and value <= bar)
+
+    @property
+    def units(self) -> UnitSet:
+        """So many of the ranked units."""
+        return self.ranked.top(self.num_units)
+
+    def __str__(self) -> str:
+        """Say in a sentence what was chosen."""
+        before = Estimate.of(self.distance[0].tolist())
+        setting = f"from {before}, on {self.distance.shape[1]} sets of {self.num_images} images; floor {self.floor}"
+        if not self.num_units:
+            return f"no number of units up to {self.counts[-1]} brings the distance down for certain, {setting}"
+        change = self.change(self.counts.index(self.num_units))
+        return f"{self.num_units} units of {self.ranked.layer} chosen: they change the distance by {change}, {setting}"
+
+    def save(self, place: Path | str) -> Path:
+        """Write ``repair_curve.safetensors`` into a folder, or the file of that name, and return its path."""
+        return _saved(place, CURVE_FILE, self)
+
+    @staticmethod
+    def load(place: Path | str) -> RepairCurve:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged, naming the file and what is wrong.
+        """
+        return load_result(result_path(place, CURVE_FILE), RepairCurve, VERSION)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repair:
+    """What forcing some units changes, on images and against real pictures that they were not chosen with.
+
+    The columns of the tables are `FIGURES`. The held-out pictures are the same in all sets, so the chance in which they
+    are is not in the intervals.
+
+    Args:
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        network: The feature network's name.
+        units: Which units were forced.
+        to: What to.
+        before: float64 ``[set, figure]``, of the generator as it is.
+        after: float64 ``[set, figure]``, of the same latent vectors.
+        control: float64 ``[draw, set, figure]``, with as many random units forced, in several draws.
+        real: float64 ``[set, figure]``, of training pictures in the place of generated ones.
+        realism_before: float64 ``[image]``, of each image of all sets, one set after the other; may be infinite.
+        realism_after: float64 ``[image]``.
+        num_images: Images in a set.
+        num_dims: Length of a feature vector.
+        seed: Of the images.
+        sample_seed: With which ``generator.sample_z`` draws them.
+    """
+
+    generator: str
+    generator_fingerprint: str
+    network: str
+    units: UnitSet
+    to: str
+    before: Tensor
+    after: Tensor
+    control: Tensor
+    real: Tensor
+    realism_before: Tensor
+    realism_after: Tensor
+    num_images: int
+    num_dims: int
+    seed: int
+    sample_seed: int
+
+    def __post_init__(self) -> None:
+        lookup({name: name for name in get_args(To)}, self.to, "way")
+        num_sets = len(self.before)
+        if num_sets < 2 or not len(self.control):
+            raise ValueError("a repair is measured on 2 sets or more, with a control or more")
+        check_tensor("before", self.before, torch.float64, (None, len(FIGURES)))
+        for name, table in (("after", self.after), ("real", self.real)):
+            check_tensor(name, table, torch.float64, (num_sets, len(FIGURES)))
+        check_tensor("control", self.control, torch.float64, (None, num_sets, len(FIGURES)))
+        for name, each in (("realism before", self.realism_before), ("realism after", self.realism_after)):
+            check_tensor(name, each, torch.float64, (num_sets * self.num_images,))
+        if not all(bool(table.isfinite().all()) for table in (self.before, self.after, self.control, self.real)):
+            raise ValueError("a figure is not finite; the features may be the same for all images")
+
+    def change(self, figure: str) -> Change:
+        """Return what the repair changes of a figure.
+
+        Raises:
+            KeyError: If there is no such figure.
+        """
+        return Change.of((self.after - self.before)[:, _column(figure)])
+
+    def control_changes(self, figure: str) -> tuple[float, ...]:
+        """Return the mean change by each draw of random units.
+
+        Raises:
+            KeyError: If there is no such figure.
+        """
+        return tuple((self.control - self.before)[:, :, _column(figure)].mean(dim=1).tolist())
+
+    @property
+    def helps(self) -> bool:
+        """Whether the interval of the distance's change is below 0, and its mean below that of all random units."""
+        change = self.change("distance")
+        return change.high < 0 and change.mean < min(self.control_changes("distance"))
+
+    def __str__(self) -> str:
+        """Say in a sentence whether it helps."""
+        distance, others = self.change("distance"), self.control_changes("distance")
+        before, after, real = (_estimate(table, "distance") for table in (self.before, self.after, self.real))
+        verdict = "helps" if self.helps else "does not help"
+        way = "off" if self.to == "zero" else "to their mean"
+        setting = f"{self.network}, {self.num_dims} dims, n = {len(self.before)} x {self.num_images}"
+        return (
+            f"switching {len(self.units)} units of {self.units.layer} {way} {verdict}: distance {before} before, "
+            f"{after} after, {distance}; as many random units {min(others):+.2f} to {max(others):+.2f}; "
+            f"floor {real} ({setting})"
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dict for each figure: before, after, change with interval, control and real pictures."""
+        return [self._record(figure) for figure in FIGURES]
+
+    def _record(self, figure: str) -> dict[str, Any]:
+        change, others = self.change(figure), self.control_changes(figure)
+        sides = {"before": self.before, "after": self.after, "real": self.real}
+        found: dict[str, Any] = {"figure": figure}
+        for name, table in sides.items():
+            estimate = _estimate(table, figure)
+            found |= {name: estimate.mean, f"{name}_std": estimate.std}
+        found |= {"change": change.mean, "change_low": change.low, "change_high": change.high}
+        return found | {"control_change_min": min(others), "control_change_max": max(others)}
+
+    def save(self, place: Path | str) -> Path:
+        """Write ``repair.safetensors`` into a folder, or the file of that name, and return its path."""
+        return _saved(place, REPAIR_FILE, self)
+
+    @staticmethod
+    def load(place: Path | str) -> Repair:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged, naming the file and what is wrong.
+        """
+        return load_result(result_path(place, REPAIR_FILE), Repair, VERSION)
+
+
+def _saved(place: Path | str, name: str, result: Any) -> Path:
+    path = result_path(place, name)
+    save_result(path, result, VERSION)
+    return path
+
+
+def _column(figure: str) -> int:
+    return lookup({name: index for index, name in enumerate(FIGURES)}, figure, "figure")
+
+
+def _estimate(table: Tensor, figure: str) -> Estimate:
+    return Estimate.of(table[:, _column(figure)].tolist())
