@@ -35,6 +35,7 @@ COMMANDS = {
     "report": "write the report of a saved dissection again",
     "compare": "compare dissections: interpretable units by model, layer and concept",
     "effect": "measure what units cause: pixels that a concept gains and loses when they are forced on and off",
+    "repair": "find the units behind unrealistic pictures, switch them off, and report what that changes",
     "edit": "make the images of a recipe, unchanged and edited",
     "explore": "open a page on which units are looked at and switched off",
 }

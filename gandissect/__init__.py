@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .report import write_report
     from .report.comparison import draw_comparison
     from .report.effects import draw_effects
+    from .report.repair import write_repair_report
     from .results import Dissection, LayerDissection, Provenance, UnitMatch
     from .share_results import ConceptShare, ConceptShares
     from .shares import concept_shares
@@ -79,6 +80,7 @@ _HOMES = {
     "Repair": "repair_results",
     "RepairCurve": "repair_results",
     "repair": "repairs",
+    "write_repair_report": "report.repair",
     "write_report": "report",
     "draw_comparison": "report.comparison",
     "draw_effects": "report.effects",
@@ -150,6 +152,7 @@ __all__ = [
     "repair",
     "trace",
     "unit_effects",
+    "write_repair_report",
     "write_report",
 ]
 

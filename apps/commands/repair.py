@@ -1,0 +1,131 @@
+"""``gandissect repair``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+import generators
+from gandissect import (
+    ArtifactRanking,
+    Generator,
+    UnitSet,
+    choose_num_units,
+    measure_repair,
+    rank_artifact_units,
+    repair,
+    write_repair_report,
+)
+from gandissect.fidelity import Yardstick
+from gandissect.names import lookup
+from gandissect.repair_results import Repair, RepairCurve, To
+
+from ..data import fitting_segmenter, pictures
+from ..networks import load_generator, load_segmenter
+from ..yardsticks import yardstick
+
+REPAIRED = "repaired.safetensors"
+TRIED, MOST = 10, 40
+"""Units with which layers are compared, and at most so many are switched off."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Find the units behind unrealistic pictures, switch them off, and report what that changes.
+
+    Units are ranked and their number is chosen on other images, and against other real pictures, than the report is of.
+    If it does not help, the report says so.
+
+    Args:
+        generator: A bundled name, the path of a .safetensors file, or the folder of a training.
+        data: The pictures that the generator learned from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT.
+        out: Folder for the report (report.html, report.pdf, repair.json), the recipe (recipe.json), the results and the
+            repaired generator (repaired.safetensors).
+        segmenter: Whose encoder's features are compared; by default the segmenter made for such pictures.
+        layer: The layer; by default the one of which the 10 worst units help most when they are switched off.
+        units: Their numbers, worst first, if they are known; then the layer must be named, and nothing is ranked.
+        to: What the units are forced to, zero or mean.
+        hold_out: Share of each folder without @SPLIT that was kept to judge by.
+        num_samples: Images to rank units with.
+        num_images: Images in each of 4 sets, to choose the number of units with.
+        seed: Of all images.
+        device: auto, cpu, cuda or mps.
+        json: Print the figures as JSON.
+    """
+
+    generator: tyro.conf.Positional[str]
+    data: tuple[str, ...]
+    out: Path
+    segmenter: str | None = None
+    layer: str | None = None
+    units: tuple[int, ...] = ()
+    to: To = "zero"
+    hold_out: float = 0.05
+    num_samples: int = 3_000
+    num_images: int = 256
+    seed: int = 0
+    device: str = "auto"
+    json: bool = False
+
+    def run(self) -> None:
+        """Rank, choose, measure, write the report, and print the verdict and where everything lies."""
+        generator = load_generator(self.generator, self.device)
+        if self.units and self.layer is None:
+            raise ValueError("units are of one layer; name it with --layer")
+        if self.layer is not None:
+            lookup(generator.layers, self.layer, "layer")
+        segmenter = load_segmenter(self.segmenter or fitting_segmenter(generator.name), self.device)
+        self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done
+        measure = yardstick(segmenter, *pictures(self.data, generator.image_size[0], self.hold_out))
+        ranking = None if self.units else self._ranking(generator, measure)
+        ranked = UnitSet(str(self.layer), self.units) if ranking is None else ranking.top(MOST)
+        curve = self._curve(generator, ranked, measure)
+        found = measure_repair(
+            generator, self._measured(curve), measure, self.seed, to=self.to, num_sets=5, num_controls=3
+        )
+        report = write_repair_report(self.out, generator, curve, found, ranking)
+        fixed = repair(generator, found.units, self.to)
+        generators.save(fixed, self.out / REPAIRED, {"repaired": generator.name, "units": list(found.units.units)})
+        for result in (curve, found, *([] if ranking is None else [ranking])):
+            result.save(self.out)
+        self._print(found, report)
+
+    def _ranking(self, generator: Generator, measure: Yardstick) -> ArtifactRanking:
+        """Return the ranking of the layer, or of the one whose worst units help most when they are switched off."""
+        best, least = None, 0.0
+        for layer in [self.layer] if self.layer else generator.layers:
+            ranking = rank_artifact_units(generator, layer, measure, self.num_samples, self.seed)
+            if self.layer:
+                return ranking
+            few = ranking.top(min(TRIED, max(1, generator.layers[layer].units // 4)))
+            curve = choose_num_units(
+                generator, few, measure, (len(few),), self.seed, to=self.to, num_images=self.num_images, num_sets=2,
+                num_controls=1,
+            )  # fmt: skip
+            change = curve.change(1).mean
+            if best is None or change < least:
+                best, least = ranking, change
+        if best is None:
+            raise ValueError(f"{generator.name} has no layers")
+        return best
+
+    def _curve(self, generator: Generator, units: UnitSet, measure: Yardstick) -> RepairCurve:
+        settings: dict[str, Any] = {"num_images": self.num_images, "num_sets": 4, "num_controls": 2}
+        return choose_num_units(generator, units, measure, seed=self.seed, to=self.to, **settings)
+
+    def _measured(self, curve: RepairCurve) -> UnitSet:
+        """Return the units chosen; where none is, the number with the least distance, to show what it does."""
+        if curve.num_units:
+            return curve.units
+        means = curve.distance[1:].mean(dim=1)
+        return curve.ranked.top(curve.counts[1 + int(means.argmin())])
+
+    def _print(self, found: Repair, report: Path) -> None:
+        if self.json:
+            print(json.dumps({"helps": found.helps, "figures": found.records(), "report": str(report)}))
+        else:
+            print(f"{found}\nreport: {report}\nrepaired generator: {self.out / REPAIRED}")
