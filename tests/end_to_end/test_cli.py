@@ -15,7 +15,17 @@ from PIL import Image
 import generators
 import segmenters
 from apps.cli import COMMANDS, main
-from gandissect import Ablation, CausalEffect, Dissection, Recipe, UnitSet, average_causal_effect, generate
+from gandissect import (
+    Ablation,
+    ArtifactRanking,
+    CausalEffect,
+    Dissection,
+    Recipe,
+    UnitSet,
+    average_causal_effect,
+    generate,
+)
+from gandissect.repair_results import Repair, RepairCurve
 
 ROOT = Path(__file__).parents[2]
 
@@ -329,3 +339,29 @@ def test_mistakes_about_effects_are_named(gandissect, planted: Path, arguments: 
     assert (status, output) == (2, "")
     assert said in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_generator_is_repaired_and_reported_in_one_command(gandissect, planted: Path, tmp_path: Path) -> None:
+    draw, out = np.random.default_rng(0), tmp_path / "repair"
+    for number in range(30):
+        pixels = draw.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / f"photos/{number}.png")
+    status, output, error = gandissect(
+        "repair", planted, "--data", tmp_path / "photos", "--hold-out", 0.4, "--segmenter", "unet-scenes", "--layer",
+        "layer2", "--num-samples", 60, "--num-images", 8, "--out", out, "--json",
+    )  # fmt: skip
+    assert status == 0, error
+    answer = json.loads(output)
+    assert Path(answer["report"]) == out / "report.html"
+    found, curve = Repair.load(out), RepairCurve.load(out)
+    assert answer["figures"] == found.records()
+    assert set(found.units.units) <= set(curve.ranked.units) == set(ArtifactRanking.load(out).top(40).units)
+    generator, fixed = generators.load(planted, "cpu"), generators.load(out / "repaired.safetensors", "cpu")
+    z = generator.sample_z(8)
+    assert torch.equal(fixed(z), generate(generator, z, [Ablation(found.units)]))
+    assert torch.equal(
+        Recipe.load(out / "recipe.json").generate(generator)[:1], fixed(generator.sample_z(1, found.sample_seed))
+    )
+    status, output, error = gandissect("repair", planted, "--data", "x", "--units", 1, "--out", out)
+    assert (status, "name it with --layer" in error) == (2, True)
