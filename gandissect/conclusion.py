@@ -16,7 +16,7 @@ from .plan import Plan
 from .results import Dissection, LayerDissection, Provenance, installed_versions
 from .stats import LevelCounts
 from .tally import Tally
-from .top_images import Thumbnails, TopImages, pack_masks
+from .top_images import TopImages, pack_masks
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 def conclude(tally: Tally) -> Dissection:
     """Return the result of counts whose thresholds are known, on CPU."""
     plan, thumbnails = tally.plan, tally.thumbnails()
-    thumbnails = Thumbnails(_kept(thumbnails.samples), _kept(thumbnails.pixels))
     labels = {name: _kept(counts) for name, counts in tally.labels.compute().items()}
     layers = tuple(_layer_result(name, layer, plan, labels, thumbnails.size) for name, layer in tally.layers.items())
     logger.info("dissected %s: %d layers, %d samples", plan.generator, len(layers), plan.num_samples)

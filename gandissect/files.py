@@ -18,7 +18,7 @@ from typing import Any
 
 import safetensors
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 MAX_FILE_BYTES = 8 * 2**30
@@ -115,10 +115,20 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mappin
     """
     if not isinstance(header.get("format"), str) or not isinstance(header.get("version"), int):
         raise ValueError(f"a header names its format and version; got {sorted(header)}")
-    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    data = save(ready, metadata={"header": json.dumps(header, allow_nan=False)})
+    ready = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+        save_file(ready, temporary, metadata={"header": json.dumps(header, allow_nan=False)})  # from where they lie
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors of which no two share memory; only those that do are copied."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        storage = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if storage in seen else tensor
+        seen.add(storage)
+    return found
 
 
 def load_tensors(path: Path | str, format: str, version: int) -> tuple[dict[str, Tensor], dict[str, Any]]:

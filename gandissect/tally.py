@@ -22,7 +22,7 @@ from .counting import NUM_BINS, LayerCount
 from .files import MAX_FILE_BYTES
 from .plan import Plan
 from .quantiles import Brackets
-from .stats import LabelCounts
+from .stats import LabelCounts, TopSamples
 from .store import check_tensor, load_result, save_result
 from .thresholds import LEVEL_SHARES
 from .top_images import Pictures, Thumbnails, thumbnail_size
@@ -50,12 +50,17 @@ class Tally:
         }
         device = next(each.low.device for each in brackets.values())
         self.labels = LabelCounts(plan.num_groups, len(plan.concepts), plan.label_channels, device)
-        self.pictures = Pictures(plan.image_size)
+        favourites = plan.top_images * sum(info.units for info in plan.layers.values())
+        self.pictures = Pictures(plan.image_size, min(favourites, plan.num_samples))
 
     @property
     def device(self) -> torch.device:
         """Where it counts."""
         return self.labels.labels.device
+
+    @property
+    def _tops(self) -> list[TopSamples]:
+        return [layer.top for layer in self.layers.values()]
 
     @property
     def to_come(self) -> range:
@@ -69,12 +74,12 @@ class Tally:
             layer.update(batch.activations[name], group, marks)
             layer.look(batch.samples, batch.activations[name], group, marks)
         self.labels.update(group, batch.labels)
-        self.pictures.update(batch.samples, batch.images, [layer.top for layer in self.layers.values()])
+        self.pictures.update(batch.samples, batch.images, self._tops)
         self.seen += len(batch.samples)
 
     def thumbnails(self) -> Thumbnails:
         """Return pictures of the samples that some unit likes best."""
-        return self.pictures.compute([layer.top for layer in self.layers.values()])
+        return self.pictures.compute(self._tops)
 
     def check_size(self) -> None:
         """Refuse counts that could be written but not read again.
@@ -133,7 +138,7 @@ class Tally:
         for name, layer in self.layers.items():
             layer.merge(other.layers[name])
         self.labels.merge(other.labels)
-        self.pictures.merge(other.thumbnails())
+        self.pictures.merge(other.thumbnails(), self._tops)
         self.samples = range(self.samples.start, other.samples.stop)
         self.seen, self.seconds = len(self.samples), self.seconds + other.seconds
 
@@ -164,7 +169,7 @@ class Tally:
             tally.check_counts()
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise ValueError(f"{path} is not a whole tally: {error}") from error
-        tally.pictures.merge(state.thumbnails)
+        tally.pictures.merge(state.thumbnails, tally._tops)
         return tally
 
 

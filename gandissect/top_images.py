@@ -97,14 +97,19 @@ class Thumbnails:
 class Pictures:
     """Collects the thumbnails of the samples that some unit likes best, while these are still being found.
 
+    They lie in one block of memory, as large from the beginning as it can become, and are sorted in place: there never
+    is a second copy.
+
     Args:
         image_size: Height and width of an image.
+        most: Samples that units like best, at most.
     """
 
-    def __init__(self, image_size: tuple[int, int]) -> None:
+    def __init__(self, image_size: tuple[int, int], most: int) -> None:
         self._size = thumbnail_size(image_size)
-        self._pixels: dict[int, Tensor] = {}
-        self._room = 0
+        with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
+            self._pixels = torch.empty(most, 3, *self._size, dtype=torch.uint8)
+        self._rows: dict[int, int] = {}
 
     def update(self, samples: range, images: Tensor, tops: Sequence[TopSamples]) -> None:
         """Keep the wanted images of a batch.
@@ -114,31 +119,59 @@ class Pictures:
             images: float ``[batch, 3, H, W]`` in [-1, 1].
             tops: Which samples each layer's units like best so far.
         """
-        wanted = [sample for sample in _favourites(tops) if sample in samples]
+        favourites = _favourites(tops)
+        wanted = [sample for sample in favourites if sample in samples]
         if wanted:
             small = _shrink(images[[sample - samples.start for sample in wanted]].float(), self._size)
             pixels = ((small + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
-            self._pixels |= dict(zip(wanted, pixels.unbind(), strict=True))
-        if len(self._pixels) > self._room:
-            self._forget(tops)
+            self._keep(wanted, pixels, favourites)
 
-    def merge(self, other: Thumbnails) -> None:
-        """Take in thumbnails that were collected elsewhere."""
-        self._pixels |= dict(zip(other.samples.tolist(), other.pixels.unbind(), strict=True))
+    def merge(self, other: Thumbnails, tops: Sequence[TopSamples]) -> None:
+        """Take in the thumbnails that were collected elsewhere and are wanted."""
+        favourites = _favourites(tops)
+        known = set(favourites)
+        rows = [row for row, sample in enumerate(other.samples.tolist()) if sample in known]
+        self._keep(other.samples[rows].tolist(), other.pixels[rows], favourites)
 
     def compute(self, tops: Sequence[TopSamples]) -> Thumbnails:
-        """Return those that are wanted in the end."""
-        self._forget(tops)
-        samples = sorted(self._pixels)
-        pixels = [self._pixels[sample] for sample in samples]
-        empty = torch.empty(0, 3, *self._size, dtype=torch.uint8)
-        return Thumbnails(torch.tensor(samples, dtype=torch.int64), torch.stack(pixels) if pixels else empty)
+        """Return those that are wanted in the end; they are overwritten when more images are taken in."""
+        self._forget(_favourites(tops))
+        self._sort()
+        count = len(self._rows)
+        return Thumbnails(torch.tensor(list(self._rows), dtype=torch.int64), self._pixels[:count])
 
-    def _forget(self, tops: Sequence[TopSamples]) -> None:
+    def _keep(self, samples: Sequence[int], pixels: Tensor, favourites: Sequence[int]) -> None:
+        """Put thumbnails where there is room."""
+        new = [index for index, sample in enumerate(samples) if sample not in self._rows]
+        if len(self._rows) + len(new) > len(self._pixels):
+            self._forget(favourites)
+        taken = set(self._rows.values())
+        free = (row for row in range(len(self._pixels)) if row not in taken)
+        for index, row in zip(new, free, strict=False):
+            self._rows[samples[index]] = row
+            self._pixels[row] = pixels[index]
+
+    def _forget(self, favourites: Sequence[int]) -> None:
         """Drop those that no unit likes best any more."""
-        wanted = set(_favourites(tops))
-        self._pixels = {sample: pixels for sample, pixels in self._pixels.items() if sample in wanted}
-        self._room = 2 * len(self._pixels) + 64
+        wanted = set(favourites)
+        self._rows = {sample: row for sample, row in self._rows.items() if sample in wanted}
+
+    def _sort(self) -> None:
+        """Move the thumbnails, in place, to the first rows, in the order of their samples."""
+        holder = {row: sample for sample, row in self._rows.items()}
+        for place, sample in enumerate(sorted(self._rows)):
+            row = self._rows[sample]
+            if row == place:
+                continue
+            other = holder.get(place)  # who has to make room
+            spare = self._pixels[place].clone()
+            self._pixels[place] = self._pixels[row]
+            self._pixels[row] = spare
+            holder[place], self._rows[sample] = sample, place
+            holder.pop(row, None)
+            if other is not None:
+                holder[row], self._rows[other] = other, row
+        self._rows = dict(sorted(self._rows.items()))
 
 
 def _favourites(tops: Sequence[TopSamples]) -> list[int]:

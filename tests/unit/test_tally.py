@@ -17,7 +17,9 @@ from gandissect.counting import LayerCount
 from gandissect.files import load_tensors, save_tensors
 from gandissect.results import TALLY
 from gandissect.spool import LabelSpool
+from gandissect.stats import TopSamples
 from gandissect.tally import VERSION, Tally
+from gandissect.top_images import Pictures
 from generators import PlantedGenerator
 from segmenters.palette import PaletteSegmenter
 
@@ -272,3 +274,20 @@ def test_a_spool_gives_back_the_label_maps_in_any_order(num_concepts: int) -> No
             assert torch.equal(spool.labels(block), maps[block])
         with pytest.raises(KeyError):
             spool.labels(range(2))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_thumbnails_are_those_of_the_best_samples_however_often_they_are_read(seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    peaks, images = torch.rand(60, 4, generator=draw), torch.rand(60, 3, 2, 2, generator=draw) * 2 - 1
+    top, pictures = TopSamples(4, (1, 1), 3), Pictures((2, 2), 12)
+    for start in torch.randperm(12, generator=draw).tolist():
+        block = range(5 * start, 5 * start + 5)
+        top.update(block, peaks[block.start : block.stop, :, None, None], peaks[block.start : block.stop])
+        pictures.update(block, images[block.start : block.stop], [top])
+        if torch.rand((), generator=draw) < 0.5:
+            pictures.compute([top])
+    found = pictures.compute([top])
+    wanted = sorted({index for unit in peaks.T for index in unit.argsort(descending=True)[:3].tolist()})
+    assert found.samples.tolist() == wanted
+    assert torch.equal(found.pixels, ((images[wanted] + 1) * 127.5).round().byte())
