@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_interventions import FAMILIES, _made
 
 import generators
 from gandissect import Ablation, Insertion, Scaling, UnitSet, dissect, generate, intervene, repair, trace
@@ -17,8 +18,6 @@ from gandissect.repairs import forced_values
 from gandissect.sampling import derive_seed
 from gandissect.types import Concept
 from generators import LayeredGenerator
-
-from test_interventions import FAMILIES, _made
 
 
 def _rounded(family: str) -> LayeredGenerator:
@@ -188,5 +187,5 @@ def test_a_file_with_impossible_standing_units_is_refused(key: str, value: torch
     assert len(tensors["layer1.forced"]) == 12
     changed = {name: each for name, each in (tensors | {key: value}).items() if each is not None}
     save_tensors(path, changed, header)
-    with pytest.raises(ValueError, match="fixed.safetensors does not describe a generator"):
+    with pytest.raises(ValueError, match=r"fixed\.safetensors does not describe a generator"):
         generators.load(path, device="cpu")
