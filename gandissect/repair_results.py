@@ -200,7 +200,7 @@ class Repair:
         for name, each in (("realism before", self.realism_before), ("realism after", self.realism_after)):
             check_tensor(name, each, torch.float64, (num_sets * self.num_images,))
         if not all(bool(table.isfinite().all()) for table in (self.before, self.after, self.control, self.real)):
-            raise ValueError("a figure is not finite; the features may be the same for all images")
+            raise ValueError("a figure is not finite: nearly all images are copies, or have the same features")
 
     def change(self, figure: str) -> Change:
         """Return what the repair changes of a figure.
