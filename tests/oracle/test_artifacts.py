@@ -163,7 +163,7 @@ def test_the_number_of_units_that_helps_is_chosen() -> None:
         features = WITHOUT_BLUE.features(generate(GENERATOR, z, each)).numpy()
         wanted = _naive_distance(features, WITHOUT_BLUE.train.numpy())
         assert float(curve.distance[index, 1]) == pytest.approx(wanted, rel=1e-4)
-    assert "1 units of layer1 chosen" in str(curve)
+    assert "1 unit of layer1 chosen" in str(curve)
     assert torch.equal(curve.control[:, 0], curve.distance[:1].expand(3, -1))
 
 
