@@ -18,12 +18,13 @@ from .types import UnitSet
 VERSION = 1
 FILE_NAME = "artifact_ranking.safetensors"
 
-Method = Literal["distance", "realism"]
+Method = Literal["distance", "realism", "effect"]
+"""What a ranking goes by: the excess of distance, the correlation with realism, or the effect of ablation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArtifactRanking:
-    """Units of a layer by how unrealistic the images are that they activate in.
+    """Units of a layer by how much they have to do with what is unrealistic.
 
     A unit that is the same in all images says nothing: it has the random images' distance, no correlation, and the last
     place.
@@ -35,17 +36,20 @@ class ArtifactRanking:
         network: The feature network's name.
         method: What `top` goes by.
         num_samples: Images looked at.
-        num_top: Of each unit, the images in which its mean activation is highest.
+        num_top: Of each unit, the images with its highest activations.
         num_real: Real pictures that they were compared with, of those to train on.
         num_dims: Length of a feature vector.
         seed: Of the images.
         sample_seed: With which ``generator.sample_z`` draws them.
         distance: float64 ``[unit]``, Frechet distance of each unit's top images from the real pictures.
         realism: float64 ``[unit]``, rank correlation over images of activation with realism, -1 to 1.
-        varies: bool ``[unit]``, whether the unit's mean activation is not the same in all images.
+        varies: bool ``[unit]``, whether the unit's highest activation is not the same in all images.
         top_samples: int64 ``[unit, rank]``, the first of each unit's top images.
         random: Distance of as many random images, over several draws.
         floor: Distance of as many of the real pictures from the rest of them.
+        effect: float64 ``[unit]``, how much less the distance is with the unit alone ablated; None if not measured.
+        effect_stderr: float64 ``[unit]``, its standard error over images.
+        num_effect: Images that it was measured on.
     """
 
     generator: str
@@ -65,6 +69,9 @@ class ArtifactRanking:
     top_samples: Tensor
     random: Estimate
     floor: Estimate
+    effect: Tensor | None = None
+    effect_stderr: Tensor | None = None
+    num_effect: int = 0
 
     def __post_init__(self) -> None:
         lookup({name: name for name in get_args(Method)}, self.method, "method")
@@ -73,6 +80,11 @@ class ArtifactRanking:
         check_tensor("realism", self.realism, torch.float64, (units,))
         check_tensor("varies", self.varies, torch.bool, (units,))
         check_tensor("top samples", self.top_samples, torch.int64, (units, None))
+        effects = [each for each in (self.effect, self.effect_stderr) if each is not None]
+        for each in effects:
+            check_tensor("effect", each, torch.float64, (units,))
+        if len(effects) == 1 or (self.method == "effect" and not effects):
+            raise ValueError("an effect comes with its standard error, and a ranking by effect has both")
         if not bool((self.distance.isfinite() & (self.realism.abs() <= 1 + 1e-9)).all()):
             raise ValueError("distances are finite, and correlations -1 to 1")
 
@@ -83,23 +95,24 @@ class ArtifactRanking:
 
     def top(self, count: int) -> UnitSet:
         """Return the first units, worst first; of equals the first in the layer."""
-        scores = self.excess if self.method == "distance" else -self.realism
-        order = scores.masked_fill(~self.varies, -math.inf).argsort(descending=True, stable=True)[:count]
+        scores, on = (self.excess if self.method == "distance" else -self.realism), self.varies
+        if self.method == "effect" and self.effect is not None:
+            scores, on = self.effect, on | (self.effect != 0)
+        order = scores.masked_fill(~on, -math.inf).argsort(descending=True, stable=True)[:count]
         return UnitSet(self.layer, tuple(order.tolist()))
 
     def records(self) -> list[dict[str, Any]]:
         """Return a plain dict for each unit, in the order of the ranking."""
-        excess = self.excess
-        return [
-            {
-                "unit": unit,
-                "distance": float(self.distance[unit]),
-                "excess": float(excess[unit]),
-                "realism_correlation": float(self.realism[unit]),
-                "varies": bool(self.varies[unit]),
-            }
-            for unit in self.top(len(excess)).units
-        ]
+        columns: dict[str, list[Any]] = {
+            "distance": self.distance.tolist(),
+            "excess": self.excess.tolist(),
+            "realism_correlation": self.realism.tolist(),
+            "varies": self.varies.tolist(),
+        }
+        if self.effect is not None and self.effect_stderr is not None:
+            columns |= {"effect": self.effect.tolist(), "effect_stderr": self.effect_stderr.tolist()}
+        units = self.top(len(self.distance)).units
+        return [{"unit": unit} | {name: column[unit] for name, column in columns.items()} for unit in units]
 
     def save(self, place: Path | str) -> Path:
         """Write ``artifact_ranking.safetensors`` into a folder, or the file of that name, and return its path."""

@@ -9,14 +9,22 @@ with the Frechet distance ``d``: a unit that is on where images go wrong has top
 others are. Beside it stands the rank correlation, over all images, of the unit's activation with the image's realism
 (`neighbours.realism`), which is negative for such a unit.
 
+Both are association: a unit that is on at night has top images unlike all others, however good they are. What a unit
+does is told by switching it off, alone, in the same images,
+
+    effect_u = d(all, real) - d(all with u at 0, real),
+
+which costs as many images as there are units, for each image looked at.
+
 Only the pictures to train on are looked at, never the held-out ones, with which a repair is measured.
 
-Source: Bau et al. 2019, Sec. 4.3; they ranked by the FID of each unit's top images.
+Source: Bau et al. 2019, Sec. 4.3, who rank by the FID of each unit's top images.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -25,10 +33,12 @@ from tqdm import tqdm
 from .artifact_results import ArtifactRanking, Method
 from .batches import check_images, check_pixels, checked_activation
 from .fidelity import Estimate, Yardstick, frechet_distance_of_moments
+from .interventions import Ablation
 from .names import lookup
 from .neighbours import realism
 from .protocols import Generator
 from .sampling import blocks, derive_seed, make_rng
+from .types import UnitSet
 
 BATCH = 64
 
@@ -37,6 +47,9 @@ NUM_DRAWS = 20
 
 NUM_SHOWN = 16
 """Of each unit's top images, so many are written down."""
+
+NUM_GROUPS = 8
+"""Groups of images that are left out in turn, for a standard error."""
 
 TOP_PER_DIM = 2
 """Top images for each dimension of the features at least, for their covariance."""
@@ -52,13 +65,15 @@ def rank_artifact_units(
     *,
     top_share: float = 0.1,
     method: Method = "distance",
+    num_effect: int = 64,
     progress: bool = True,
 ) -> ArtifactRanking:
-    """Rank the units of a layer by how unrealistic the images are that they activate in.
+    """Rank the units of a layer by how much they have to do with what is unrealistic.
 
     An image is scored by the unit's largest activation on the layer's grid, as its top images are elsewhere: artifacts
     are local, and where a layer's output is normalised its mean says nothing about what is drawn. Features and scores
-    of all images are held in memory, 4 bytes for each of ``num_samples x (num_dims + units)``.
+    of all images are held in memory, ``num_samples x (8 num_dims + 4 units)`` bytes; for the effect features of
+    ``num_effect x units`` images more.
 
     Args:
         generator: A `Generator`.
@@ -69,7 +84,9 @@ def rank_artifact_units(
         seed: Of the latent vectors and of the random images.
         top_share: Share of the images that are a unit's top images, above 0 and below 1; at least two images for each
             dimension of the features.
-        method: What the ranking goes by: ``distance`` (excess) or ``realism`` (negative correlation); both are kept.
+        method: What the ranking goes by: ``distance`` (the excess) or ``realism`` (negative correlation), both of which
+            are kept, or ``effect``, which is measured then only.
+        num_effect: Images that the effect is measured on, 16 or more.
         progress: Show a progress bar.
 
     Raises:
@@ -79,6 +96,9 @@ def rank_artifact_units(
     Source: Bau et al. 2019, Sec. 4.3; realism: Kynkaanniemi et al. 2019, Sec. 5.
     """
     lookup(generator.layers, layer, "layer")
+    lookup({name: name for name in get_args(Method)}, method, "method")
+    if num_effect < 2 * NUM_GROUPS:
+        raise ValueError(f"num_effect is {2 * NUM_GROUPS} or more; got {num_effect}")
     num_dims = yardstick.train.shape[1]
     num_top = _num_top(num_samples, top_share, num_dims)
     sample_seed = derive_seed(seed, "artifact ranking")
@@ -89,6 +109,7 @@ def rank_artifact_units(
     random = [real.distance(features[_some(num_samples, num_top, seed, draw)]) for draw in range(NUM_DRAWS)]
     varies = peaks.amax(dim=0) > peaks.amin(dim=0)
     base = Estimate.of(random)
+    effects = _effects(generator, layer, yardstick, num_effect, seed, progress) if method == "effect" else None
     return ArtifactRanking(
         generator=generator.name,
         generator_fingerprint=generator.fingerprint,
@@ -107,6 +128,9 @@ def rank_artifact_units(
         top_samples=order[:NUM_SHOWN].T.contiguous(),
         random=base,
         floor=floor_of(yardstick.train, num_top, seed),
+        effect=effects and effects[0],
+        effect_stderr=effects and effects[1],
+        num_effect=num_effect if effects else 0,
     )
 
 
@@ -194,9 +218,9 @@ def _some(num_samples: int, count: int, seed: int, draw: int) -> Tensor:
 def _pass(
     generator: Generator, layer: str, yardstick: Yardstick, num_samples: int, seed: int, progress: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return the images' features, float32 ``[n, d]``, and the units' largest activations, float32 ``[n, unit]``."""
+    """Return the images' features, float64 ``[n, d]``, and the units' largest activations, float32 ``[n, unit]``."""
     info = generator.layers[layer]
-    features = torch.empty(num_samples, yardstick.train.shape[1])
+    features = torch.empty(num_samples, yardstick.train.shape[1], dtype=torch.float64)
     peaks = torch.empty(num_samples, info.units)
     with tqdm(total=num_samples, desc=f"artifacts, {layer}", unit="img", disable=None if progress else True) as bar:
         for block in blocks(num_samples, BATCH):
@@ -204,9 +228,46 @@ def _pass(
             activation = generator.head(z, layer)
             rows = slice(block.start, block.stop)
             peaks[rows] = checked_activation(activation, layer, info, block).highest
-            features[rows] = features_of(generator, layer, yardstick, activation, z, block).float()
+            features[rows] = features_of(generator, layer, yardstick, activation, z, block)
             bar.update(len(block))
     return features, peaks
+
+
+def _effects(
+    generator: Generator, layer: str, yardstick: Yardstick, num_samples: int, seed: int, progress: bool
+) -> tuple[Tensor, Tensor]:
+    """Return how much less the distance is without each unit, and its standard error by the jackknife."""
+    real, sample_seed = Normal.of(yardstick.train), derive_seed(seed, "artifact effects")
+    units = [UnitSet(layer, (unit,)) for unit in range(generator.layers[layer].units)]
+    parts = []
+    total, quiet = num_samples * len(units), None if progress else True
+    with tqdm(total=total, desc=f"effects, {layer}", unit="img", disable=quiet) as bar:
+        for block in blocks(num_samples, BATCH):
+            z = generator.sample_z(len(block), sample_seed, block.start).to(generator.device)
+            activation = generator.head(z, layer)
+            plain = features_of(generator, layer, yardstick, activation, z, block)
+            rows = [plain]
+            for unit in units:
+                edited = Ablation(unit).apply(activation)
+                same = torch.equal(edited, activation)
+                rows.append(plain if same else features_of(generator, layer, yardstick, edited, z, block))
+                bar.update(len(block))
+            parts.append(torch.stack(rows).float())
+    return _gains(torch.cat(parts, dim=1), real)
+
+
+def _gains(features: Tensor, real: Normal) -> tuple[Tensor, Tensor]:
+    """Return how much nearer than the first set of features ``[set, n, d]`` the others are, with standard errors."""
+    plain, *without = features
+    groups = torch.arange(len(plain)) % NUM_GROUPS
+    kept = [groups >= 0, *(groups != group for group in range(NUM_GROUPS))]
+    base = torch.tensor([real.distance(plain[rows]) for rows in kept], dtype=torch.float64)
+    gain = torch.stack(
+        [base - torch.tensor([real.distance(each[rows]) for rows in kept], dtype=torch.float64) for each in without]
+    )
+    left_out = gain[:, 1:]
+    variance = (left_out - left_out.mean(dim=1, keepdim=True)).square().mean(dim=1) * (NUM_GROUPS - 1)
+    return gain[:, 0].clone(), variance.sqrt()
 
 
 def features_of(

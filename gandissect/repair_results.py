@@ -130,7 +130,7 @@ class RepairCurve:
         if not self.num_units:
             return f"no number of units up to {self.counts[-1]} brings the distance down for certain, {setting}"
         change = self.change(self.counts.index(self.num_units))
-        return f"{self.num_units} units of {self.ranked.layer} chosen: they change the distance by {change}, {setting}"
+        return f"{_said(self.units)} chosen: they change the distance by {change}, {setting}"
 
     def save(self, place: Path | str) -> Path:
         """Write ``repair_curve.safetensors`` into a folder, or the file of that name, and return its path."""
@@ -200,7 +200,7 @@ class Repair:
         for name, each in (("realism before", self.realism_before), ("realism after", self.realism_after)):
             check_tensor(name, each, torch.float64, (num_sets * self.num_images,))
         if not all(bool(table.isfinite().all()) for table in (self.before, self.after, self.control, self.real)):
-            raise ValueError("a figure is not finite; the features may be the same for all images")
+            raise ValueError("a figure is not finite: nearly all images are copies, or have the same features")
 
     def change(self, figure: str) -> Change:
         """Return what the repair changes of a figure.
@@ -232,7 +232,7 @@ class Repair:
         way = "off" if self.to == "zero" else "to their mean"
         setting = f"{self.network}, {self.num_dims} dims, n = {len(self.before)} x {self.num_images}"
         return (
-            f"switching {len(self.units)} units of {self.units.layer} {way} {verdict}: distance {before} before, "
+            f"switching {_said(self.units)} {way} {verdict}: distance {before} before, "
             f"{after} after, {distance}; as many random units {min(others):+.2f} to {max(others):+.2f}; "
             f"floor {real} ({setting})"
         )
@@ -270,6 +270,10 @@ def _saved(place: Path | str, name: str, result: Any) -> Path:
     path = result_path(place, name)
     save_result(path, result, VERSION)
     return path
+
+
+def _said(units: UnitSet) -> str:
+    return f"{len(units)} unit{'' if len(units) == 1 else 's'} of {units.layer}"
 
 
 def _column(figure: str) -> int:
