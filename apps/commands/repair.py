@@ -20,6 +20,7 @@ from gandissect import (
     repair,
     write_repair_report,
 )
+from gandissect.artifact_results import Method
 from gandissect.fidelity import Yardstick
 from gandissect.names import lookup
 from gandissect.repair_results import Repair, RepairCurve, To
@@ -49,6 +50,9 @@ class Options:
         layer: The layer; by default the one of which the 10 worst units help most when they are switched off.
         units: Their numbers, worst first, if they are known; then the layer must be named, and nothing is ranked.
         to: What the units are forced to, zero or mean.
+        method: What units are ranked by: distance (how far the images are from real ones that activate a unit most),
+            realism (of single images), or effect (what ablating each unit alone changes of the distance: it finds more,
+            and takes minutes a layer).
         hold_out: Share of each folder without @SPLIT that was kept to judge by.
         num_samples: Images to rank units with.
         num_images: Images in each of 4 sets, to choose the number of units with.
@@ -64,6 +68,7 @@ class Options:
     layer: str | None = None
     units: tuple[int, ...] = ()
     to: To = "zero"
+    method: Method = "distance"
     hold_out: float = 0.05
     num_samples: int = 3_000
     num_images: int = 256
@@ -98,7 +103,7 @@ class Options:
         """Return the ranking of the layer, or of the one whose worst units help most when they are switched off."""
         best, least = None, 0.0
         for layer in [self.layer] if self.layer else generator.layers:
-            ranking = rank_artifact_units(generator, layer, measure, self.num_samples, self.seed)
+            ranking = rank_artifact_units(generator, layer, measure, self.num_samples, self.seed, method=self.method)
             if self.layer:
                 return ranking
             few = ranking.top(min(TRIED, max(1, generator.layers[layer].units // 4)))
