@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import generators
 import segmenters
 from gandissect import Segmenter
@@ -20,9 +22,8 @@ def load_generator(name: str, device: str) -> LayeredGenerator:
         FileNotFoundError: If there is no such file or folder.
         ValueError: If a file is damaged or holds something else.
     """
-    if name in segmenters.names() or name == "palette":
-        wanted = ", ".join(generators.names())
-        raise KeyError(f"{name!r} is a segmenter, and a generator is wanted: {wanted}, or a file or folder")
+    if name in (*segmenters.names(), "palette"):
+        raise KeyError(_wanted(name, "segmenter", "generator", generators.names()))
     return generators.load(name, device)
 
 
@@ -39,6 +40,9 @@ def load_segmenter(name: str, device: str) -> Segmenter:
         ValueError: If a file is damaged or holds something else.
     """
     if name in generators.names():
-        wanted = ", ".join(segmenters.names())
-        raise KeyError(f"{name!r} is a generator, and a segmenter is wanted: {wanted}, or a file or folder")
+        raise KeyError(_wanted(name, "generator", "segmenter", segmenters.names()))
     return segmenters.load(name, device)
+
+
+def _wanted(name: str, given: str, wanted: str, names: Sequence[str]) -> str:
+    return f"{name!r} is a {given}, and a {wanted} is wanted: {', '.join(names)}, or a file or folder"

@@ -10,19 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .artifact_results import ArtifactRanking
-    from .artifacts import rank_artifact_units
+    from .artifacts import rank_artifact_layers, rank_artifact_units
     from .causal import average_causal_effect
+    from .causal_optimisation import optimise_units
     from .causal_results import CausalEffect
-    from .causal_units import (
-        UnitEffects,
-        UnitRanking,
-        best_units,
-        effect_curves,
-        find_causal_units,
-        iou_ranking,
-        optimise_units,
-        unit_effects,
-    )
+    from .causal_units import best_units, effect_curves, find_causal_units, iou_ranking, unit_effects
     from .comparison import Comparison, compare
     from .curves import QualityMatch, UnitCurves
     from .dissection import dissect, dissect_shard, merge_shards
@@ -35,29 +27,29 @@ if TYPE_CHECKING:
     from .repairs import repair
     from .report import write_report
     from .report.comparison import draw_comparison
-    from .report.effects import draw_effects
+    from .report.effects import draw_effect_curves, draw_effects
     from .report.repair import write_repair_report
     from .results import Dissection, LayerDissection, Provenance, UnitMatch
     from .share_results import ConceptShare, ConceptShares
     from .shares import concept_shares
     from .top_images import Thumbnails, TopImages
     from .types import UNLABELLED, Concept, LayerInfo, UnitSet
+    from .unit_rankings import EffectCurves, UnitEffects, UnitRanking
     from .unit_values import present_values, quantile_values
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "ArtifactRanking": "artifact_results",
+    "rank_artifact_layers": "artifacts",
     "rank_artifact_units": "artifacts",
     "average_causal_effect": "causal",
     "CausalEffect": "causal_results",
-    "UnitEffects": "causal_units",
-    "UnitRanking": "causal_units",
     "best_units": "causal_units",
     "effect_curves": "causal_units",
     "find_causal_units": "causal_units",
     "iou_ranking": "causal_units",
-    "optimise_units": "causal_units",
+    "optimise_units": "causal_optimisation",
     "unit_effects": "causal_units",
     "Comparison": "comparison",
     "compare": "comparison",
@@ -83,6 +75,7 @@ _HOMES = {
     "write_repair_report": "report.repair",
     "write_report": "report",
     "draw_comparison": "report.comparison",
+    "draw_effect_curves": "report.effects",
     "draw_effects": "report.effects",
     "Dissection": "results",
     "LayerDissection": "results",
@@ -97,6 +90,9 @@ _HOMES = {
     "Concept": "types",
     "LayerInfo": "types",
     "UnitSet": "types",
+    "EffectCurves": "unit_rankings",
+    "UnitEffects": "unit_rankings",
+    "UnitRanking": "unit_rankings",
     "present_values": "unit_values",
     "quantile_values": "unit_values",
 }
@@ -111,6 +107,7 @@ __all__ = [
     "ConceptShare",
     "ConceptShares",
     "Dissection",
+    "EffectCurves",
     "Generator",
     "Insertion",
     "LayerDissection",
@@ -137,6 +134,7 @@ __all__ = [
     "dissect",
     "dissect_shard",
     "draw_comparison",
+    "draw_effect_curves",
     "draw_effects",
     "effect_curves",
     "find_causal_units",
@@ -148,6 +146,7 @@ __all__ = [
     "optimise_units",
     "present_values",
     "quantile_values",
+    "rank_artifact_layers",
     "rank_artifact_units",
     "repair",
     "trace",

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from .fidelity import Estimate
 from .names import lookup
-from .store import check_tensor, load_result, result_path, save_result
+from .store import Kept, check_tensor
 from .types import UnitSet
-
-VERSION = 1
-FILE_NAME = "artifact_ranking.safetensors"
 
 Method = Literal["distance", "realism", "effect"]
 """What a ranking goes by: the excess of distance, the correlation with realism, or the effect of ablation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ArtifactRanking:
+class ArtifactRanking(Kept):
     """Units of a layer by how much they have to do with what is unrealistic.
 
     A unit that is the same in all images says nothing: it has the random images' distance, no correlation, and the last
@@ -51,6 +47,9 @@ class ArtifactRanking:
         effect_stderr: float64 ``[unit]``, its standard error over images.
         num_effect: Images that it was measured on.
     """
+
+    FILE_NAME: ClassVar[str] = "artifact_ranking.safetensors"
+    VERSION: ClassVar[int] = 1
 
     generator: str
     generator_fingerprint: str
@@ -113,19 +112,3 @@ class ArtifactRanking:
             columns |= {"effect": self.effect.tolist(), "effect_stderr": self.effect_stderr.tolist()}
         units = self.top(len(self.distance)).units
         return [{"unit": unit} | {name: column[unit] for name, column in columns.items()} for unit in units]
-
-    def save(self, place: Path | str) -> Path:
-        """Write ``artifact_ranking.safetensors`` into a folder, or the file of that name, and return its path."""
-        path = result_path(place, FILE_NAME)
-        save_result(path, self, VERSION)
-        return path
-
-    @staticmethod
-    def load(place: Path | str) -> ArtifactRanking:
-        """Read what `save` wrote.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is damaged, naming the file and what is wrong.
-        """
-        return load_result(result_path(place, FILE_NAME), ArtifactRanking, VERSION)

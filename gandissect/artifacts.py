@@ -23,6 +23,7 @@ Source: Bau et al. 2019, Sec. 4.3, who rank by the FID of each unit's top images
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -31,7 +32,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .artifact_results import ArtifactRanking, Method
-from .batches import check_images, check_pixels, checked_activation
+from .batches import Source, check_images, check_pixels
 from .fidelity import Estimate, Yardstick, frechet_distance_of_moments
 from .interventions import Ablation
 from .names import lookup
@@ -55,7 +56,6 @@ TOP_PER_DIM = 2
 """Top images for each dimension of the features at least, for their covariance."""
 
 
-@torch.inference_mode()
 def rank_artifact_units(
     generator: Generator,
     layer: str,
@@ -95,43 +95,88 @@ def rank_artifact_units(
 
     Source: Bau et al. 2019, Sec. 4.3; realism: Kynkaanniemi et al. 2019, Sec. 5.
     """
-    lookup(generator.layers, layer, "layer")
+    (found,) = rank_artifact_layers(
+        generator, (layer,), yardstick, num_samples, seed, top_share=top_share, method=method, num_effect=num_effect,
+        progress=progress,
+    )  # fmt: skip
+    return found
+
+
+@torch.inference_mode()
+def rank_artifact_layers(
+    generator: Generator,
+    layers: Sequence[str],
+    yardstick: Yardstick,
+    num_samples: int = 5_000,
+    seed: int = 0,
+    *,
+    top_share: float = 0.1,
+    method: Method = "distance",
+    num_effect: int = 64,
+    progress: bool = True,
+) -> tuple[ArtifactRanking, ...]:
+    """Rank the units of several layers in one pass over the images; otherwise as `rank_artifact_units`.
+
+    Args:
+        generator: A `Generator`.
+        layers: Names of its layers.
+        yardstick: Real pictures as features; its held-out pictures are not looked at.
+        num_samples: Latent vectors.
+        seed: Of the latent vectors and of the random images.
+        top_share: Share of the images that are a unit's top images.
+        method: What the rankings go by.
+        num_effect: Images that the effect is measured on.
+        progress: Show progress bars.
+
+    Returns:
+        One ranking for each layer, in the order given.
+
+    Raises:
+        KeyError: If there is no such layer or method.
+        ValueError: If a number is out of range, there are too few images, or one is not finite.
+    """
+    for layer in layers:
+        lookup(generator.layers, layer, "layer")
     lookup({name: name for name in get_args(Method)}, method, "method")
     if num_effect < 2 * NUM_GROUPS:
         raise ValueError(f"num_effect is {2 * NUM_GROUPS} or more; got {num_effect}")
-    num_dims = yardstick.train.shape[1]
-    num_top = _num_top(num_samples, top_share, num_dims)
-    sample_seed = derive_seed(seed, "artifact ranking")
-    features, peaks = _pass(generator, layer, yardstick, num_samples, sample_seed, progress)
-    order = peaks.argsort(dim=0, descending=True, stable=True)[:num_top]
-    real = Normal.of(yardstick.train)
-    distance = [real.distance(features[rows]) for rows in order.unbind(1)]
+    num_top = _num_top(num_samples, top_share, yardstick.train.shape[1])
+    sample_seed, in_order = derive_seed(seed, "artifact ranking"), [each for each in generator.layers if each in layers]
+    source = Source(generator, tuple(in_order), sample_seed, BATCH, progress=progress)
+    features, peaks = _pass(source, yardstick, num_samples)
+    real, realistic = Normal.of(yardstick.train), realism(yardstick.train, features)
     random = [real.distance(features[_some(num_samples, num_top, seed, draw)]) for draw in range(NUM_DRAWS)]
-    varies = peaks.amax(dim=0) > peaks.amin(dim=0)
-    base = Estimate.of(random)
-    effects = _effects(generator, layer, yardstick, num_effect, seed, progress) if method == "effect" else None
-    return ArtifactRanking(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
-        layer=layer,
-        network=yardstick.network,
-        method=method,
-        num_samples=num_samples,
-        num_top=num_top,
-        num_real=len(yardstick.train),
-        num_dims=num_dims,
-        seed=seed,
-        sample_seed=sample_seed,
-        distance=torch.tensor(distance, dtype=torch.float64).masked_fill(~varies, base.mean),
-        realism=rank_correlation(peaks, realism(yardstick.train, features)),
-        varies=varies,
-        top_samples=order[:NUM_SHOWN].T.contiguous(),
-        random=base,
-        floor=floor_of(yardstick.train, num_top, seed),
-        effect=effects and effects[0],
-        effect_stderr=effects and effects[1],
-        num_effect=num_effect if effects else 0,
-    )
+    base, floor = Estimate.of(random), floor_of(yardstick.train, num_top, seed)
+    found = []
+    for layer in layers:
+        order = peaks[layer].argsort(dim=0, descending=True, stable=True)[:num_top]
+        distance = [real.distance(features[rows]) for rows in order.unbind(1)]
+        varies = peaks[layer].amax(dim=0) > peaks[layer].amin(dim=0)
+        effects = _effects(generator, layer, yardstick, num_effect, seed, progress) if method == "effect" else None
+        ranking = ArtifactRanking(
+            generator=generator.name,
+            generator_fingerprint=generator.fingerprint,
+            layer=layer,
+            network=yardstick.network,
+            method=method,
+            num_samples=num_samples,
+            num_top=num_top,
+            num_real=len(yardstick.train),
+            num_dims=yardstick.train.shape[1],
+            seed=seed,
+            sample_seed=sample_seed,
+            distance=torch.tensor(distance, dtype=torch.float64).masked_fill(~varies, base.mean),
+            realism=rank_correlation(peaks[layer], realistic),
+            varies=varies,
+            top_samples=order[:NUM_SHOWN].T.contiguous(),
+            random=base,
+            floor=floor,
+            effect=effects and effects[0],
+            effect_stderr=effects and effects[1],
+            num_effect=num_effect if effects else 0,
+        )
+        found.append(ranking)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,21 +260,16 @@ def _some(num_samples: int, count: int, seed: int, draw: int) -> Tensor:
     return torch.randperm(num_samples, generator=make_rng(seed, "random images", draw))[:count]
 
 
-def _pass(
-    generator: Generator, layer: str, yardstick: Yardstick, num_samples: int, seed: int, progress: bool
-) -> tuple[Tensor, Tensor]:
-    """Return the images' features, float64 ``[n, d]``, and the units' largest activations, float32 ``[n, unit]``."""
-    info = generator.layers[layer]
+def _pass(source: Source, yardstick: Yardstick, num_samples: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the images' features, float64 ``[n, d]``, and layers' largest activations, float32 ``[n, unit]``."""
+    infos = source.generator.layers
     features = torch.empty(num_samples, yardstick.train.shape[1], dtype=torch.float64)
-    peaks = torch.empty(num_samples, info.units)
-    with tqdm(total=num_samples, desc=f"artifacts, {layer}", unit="img", disable=None if progress else True) as bar:
-        for block in blocks(num_samples, BATCH):
-            z = generator.sample_z(len(block), seed, block.start).to(generator.device)
-            activation = generator.head(z, layer)
-            rows = slice(block.start, block.stop)
-            peaks[rows] = checked_activation(activation, layer, info, block).highest
-            features[rows] = features_of(generator, layer, yardstick, activation, z, block)
-            bar.update(len(block))
+    peaks = {layer: torch.empty(num_samples, infos[layer].units) for layer in source.layers}
+    for batch in source.images(range(num_samples), "artifacts"):
+        rows = slice(batch.samples.start, batch.samples.stop)
+        features[rows] = yardstick.features(batch.images)
+        for layer, activation in batch.activations.items():
+            peaks[layer][rows] = activation.highest
     return features, peaks
 
 

@@ -53,6 +53,21 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ImageBatch:
+    """What a block of samples gives, with its images.
+
+    Args:
+        samples: Their indices.
+        activations: What each layer gives, by name.
+        images: ``[batch, 3, H, W]`` in [-1, 1].
+    """
+
+    samples: range
+    activations: dict[str, Activation]
+    images: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LabelledBatch:
     """What a block of samples gives, with its images and their labels.
 
@@ -106,6 +121,22 @@ class Source:
         for block, z in self._latents(samples, title):
             yield Batch(block, self._checked(self._heads(z), block))
 
+    def images(self, samples: range, title: str) -> Iterator[ImageBatch]:
+        """Yield the samples' activations and images.
+
+        Args:
+            samples: Which.
+            title: What the progress bar says.
+
+        Raises:
+            ValueError: If activations or images are not what the protocols promise.
+        """
+        for block, z in self._latents(samples, title):
+            images, heads = self._forward(z)
+            check_images(images, len(z), self.generator.image_size)
+            check_pixels(images, block)
+            yield ImageBatch(block, self._checked(heads, block), images.clamp(-1, 1))  # as they are seen
+
     def labelled(
         self, samples: range, segmenter: Segmenter, shape: tuple[int, int, int], title: str
     ) -> Iterator[LabelledBatch]:
@@ -121,13 +152,10 @@ class Source:
             ValueError: If activations, images or labels are not what the protocols promise.
         """
         num_concepts = len(segmenter.concepts)
-        for block, z in self._latents(samples, title):
-            images, heads = self._forward(z)
-            check_images(images, len(z), self.generator.image_size)
-            check_pixels(images, block)
-            images = images.clamp(-1, 1)  # as they are seen
-            labels = checked_labels(segmenter(images), (len(z), *shape), num_concepts)
-            yield LabelledBatch(block, self._checked(heads, block), images, labels.to(images.device))
+        for batch in self.images(samples, title):
+            images = batch.images
+            labels = checked_labels(segmenter(images), (len(images), *shape), num_concepts)
+            yield LabelledBatch(batch.samples, batch.activations, images, labels.to(images.device))
 
     def label_shape(self, segmenter: Segmenter) -> tuple[int, int, int]:
         """Return channels, rows and columns of a segmenter's label map, from one sample.

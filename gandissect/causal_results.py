@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from .names import lookup
-from .store import check_tensor, load_result, result_path, save_result
+from .store import Kept, check_tensor
 from .types import Concept, UnitSet, check_concepts
-
-VERSION = 1
-FILE_NAME = "effect.safetensors"
 
 CONFIDENCE_Z = 1.96
 """Standard errors from the mean to the end of a 95 % interval."""
@@ -88,7 +84,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CausalEffect:
+class CausalEffect(Kept):
     """What some units cause, beside what random units of their layer cause.
 
     Args:
@@ -107,6 +103,9 @@ class CausalEffect:
         advantage: How much more the units' ACE is than the control's.
         by_place: What inserting the units adds of the concept, place by place.
     """
+
+    FILE_NAME: ClassVar[str] = "effect.safetensors"
+    VERSION: ClassVar[int] = 1
 
     generator: str
     generator_fingerprint: str
@@ -182,22 +181,6 @@ class CausalEffect:
                 found[f"{prefix}{kind}_stderr"] = float(table.stderr[row])
         advantage, stderr = float(self.advantage.mean[row]), float(self.advantage.stderr[row])
         return found | {"advantage": advantage, "advantage_stderr": stderr}
-
-    def save(self, folder: Path | str) -> Path:
-        """Write ``effect.safetensors`` into a folder, or the file of that name, and return its path."""
-        path = result_path(folder, FILE_NAME)
-        save_result(path, self, VERSION)
-        return path
-
-    @staticmethod
-    def load(folder: Path | str) -> CausalEffect:
-        """Read what `save` wrote.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is damaged, naming the file and what is wrong.
-        """
-        return load_result(result_path(folder, FILE_NAME), CausalEffect, VERSION)
 
 
 def _percent(table: Shares, row: int) -> str:

@@ -1,13 +1,7 @@
 """Which units of a layer cause a concept.
 
-Three rankings. By IoU, which a `Dissection` has. By single effects: what ablating one unit alone takes away of the
-concept. And by optimisation of a vector ``alpha`` in [0, 1], one number a unit, that says how far all are forced off,
-or on to ``k``, at once,
-
-    minimise   E[p_c | r (1 - alpha)] - E[p_c | r (1 - alpha) + k alpha] + weight |alpha|^2,
-
-where ``p_c`` is the segmenter's probability of the concept; in the first term where the concept is, in the second one
-at a random place. Units that only work together are found by the last only.
+Three rankings: by IoU, which a `Dissection` has; by single effects, what ablating one unit alone takes away of the
+concept; and by optimisation (`causal_optimisation`), which alone finds units that only work together.
 
 Source: Bau et al. 2019, Sec. 3.2.
 """
@@ -15,86 +9,25 @@ Source: Bau et al. 2019, Sec. 3.2.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Literal, get_args
 
 import torch
-from torch import Tensor
-from torch.nn.functional import adaptive_max_pool2d, interpolate
 
-from .causal import Bench, Patches, shares_of
-from .causal_results import Shares
+from .causal import Bench, shares_of
+from .causal_optimisation import SoftSegmenter, optimise_units
 from .interventions import Ablation
 from .names import lookup
 from .protocols import Generator, Segmenter, check_protocols
 from .results import Dissection
-from .sampling import derive_seed, make_rng
+from .sampling import make_rng
 from .stats import AreaMoments
-from .store import check_tensor
 from .types import UnitSet
-from .unit_values import present_values
+from .unit_rankings import EffectCurves, UnitEffects, UnitRanking
 
 Method = Literal["optimisation", "effect"]
 
-LEARNING_RATE, BATCH = 0.02, 8
-"""Of Adam, and images a step."""
-
 MIN_ALPHA = 0.5
 """A unit counts as chosen by the optimisation from here on."""
-
-
-@runtime_checkable
-class SoftSegmenter(Segmenter, Protocol):
-    """A segmenter whose answer can be differentiated."""
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Return scores ``[batch, concept, H, W]`` whose softmax are probabilities; gradients flow to the images."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnitRanking:
-    """Units of a layer by how much they cause a concept.
-
-    Args:
-        layer: The layer.
-        concept: The concept's name.
-        method: How it was found.
-        scores: float64 ``[unit]``: ``alpha``, or the share of all pixels that ablating the unit takes away.
-        num_samples: Images that it was found with.
-        seed: Theirs; judge the ranking on another.
-    """
-
-    layer: str
-    concept: str
-    method: str
-    scores: Tensor
-    num_samples: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_tensor("scores", self.scores, torch.float64, (None,))
-        if not bool(self.scores.isfinite().all()):
-            raise ValueError("scores are finite")
-
-    def top(self, count: int) -> UnitSet:
-        """Return the first units, best first; of equals the first in the layer."""
-        order = self.scores.argsort(descending=True, stable=True)[:count]
-        return UnitSet(self.layer, tuple(order.tolist()))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EffectCurve:
-    """What ablating the first few units of a ranking takes away of the concept.
-
-    Args:
-        name: The ranking's.
-        counts: Numbers of units.
-        effect: Share of all pixels; one entry for each number.
-    """
-
-    name: str
-    counts: tuple[int, ...]
-    effect: Shares
 
 
 def find_causal_units(
@@ -141,37 +74,6 @@ def find_causal_units(
         return effects.ranking(concept).top(num_units)
     ranking = optimise_units(generator, segmenter, layer, concept, num_samples or 1_600, seed, progress=progress)
     return ranking.top(min(num_units, int((ranking.scores >= MIN_ALPHA).sum())))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnitEffects:
-    """What ablating each unit of a layer alone takes away of each concept.
-
-    Args:
-        layer: The layer.
-        concepts: Names.
-        mean: float64 ``[unit, concept]``, shares of all pixels.
-        stderr: float64 ``[unit, concept]``, standard errors over images.
-        num_samples: Images.
-        seed: Theirs.
-    """
-
-    layer: str
-    concepts: tuple[str, ...]
-    mean: Tensor
-    stderr: Tensor
-    num_samples: int
-    seed: int
-
-    def ranking(self, concept: str) -> UnitRanking:
-        """Return the units by what they take away of a concept.
-
-        Raises:
-            KeyError: If there is no such concept.
-        """
-        column = lookup({name: index for index, name in enumerate(self.concepts)}, concept, "concept")
-        scores = self.mean[:, column].clone()
-        return UnitRanking(self.layer, concept, "effect", scores, self.num_samples, self.seed)
 
 
 @torch.inference_mode()
@@ -228,97 +130,6 @@ def unit_effects(
         num_samples=num_samples,
         seed=seed,
     )
-
-
-def optimise_units(
-    generator: Generator,
-    segmenter: Segmenter,
-    layer: str,
-    concept: str,
-    num_samples: int = 1_600,
-    seed: int = 0,
-    *,
-    weight: float = 0.005,
-    values: Sequence[float] | None = None,
-    progress: bool = True,
-) -> UnitRanking:
-    """Find by gradient descent how far each unit of a layer is to be forced, as the module's formula says.
-
-    Adam, projected to [0, 1], one step every 8 images; it begins with 0.5 everywhere.
-
-    Args:
-        generator: A `Generator` through whose ``tail`` gradients flow.
-        segmenter: A `SoftSegmenter`.
-        layer: The layer's name.
-        concept: The concept's name.
-        num_samples: Latent vectors, 8 or more.
-        seed: Theirs, and that of the places.
-        weight: Of ``|alpha|^2``, 0 or more.
-        values: What the units are forced on to, one number for each unit of the layer; by default their means where
-            the concept is (`present_values`).
-        progress: Show a progress bar.
-
-    Raises:
-        KeyError: If there is no such layer or concept.
-        TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If a number is out of range, or the concept is in none of the images.
-
-    Source: Bau et al. 2019, Sec. 3.2.
-    """
-    check_protocols(generator, segmenter)
-    if not isinstance(segmenter, SoftSegmenter):
-        raise TypeError(f"{segmenter.name} has no logits(images) to differentiate; rank by method 'effect'")
-    if num_samples < BATCH or not weight >= 0:
-        raise ValueError(f"need {BATCH} samples or more and a weight of 0 or more; got {num_samples} and {weight}")
-    info = lookup(generator.layers, layer, "layer")
-    index = lookup({each.name: each.index for each in segmenter.concepts}, concept, "concept")
-    every = UnitSet(layer, tuple(range(info.units)))
-    if values is None:
-        values = present_values(generator, segmenter, every, concept, seed=seed)
-    if len(values) != info.units:
-        raise ValueError(f"values are one for each of the {info.units} units; got {len(values)}")
-    on = torch.tensor(values, dtype=torch.float32, device=generator.device)[:, None, None]
-    alpha = torch.full((info.units, 1, 1), 0.5, device=generator.device, requires_grad=True)
-    adam = torch.optim.Adam([alpha], LEARNING_RATE)
-    patches = Patches.of(info, None, derive_seed(seed, "optimisation"))
-    bench = Bench.of(generator, segmenter, layer, progress=progress)
-    probability = _Probability(generator, segmenter, layer, index)
-    for block, z, activation in bench.heads(num_samples, seed, BATCH, f"causes of {concept}"):
-        present, places = probability.present(z, activation), patches.draw(block)[0].to(generator.device)
-        loss = weight * alpha.square().sum()
-        if bool(present.any()):
-            cells = adaptive_max_pool2d(present.float(), (info.height, info.width))[:, None]
-            loss = loss + probability(torch.lerp(activation, activation * (1 - alpha), cells), z, present)
-        there = interpolate(places[:, None], generator.image_size)[:, 0] > 0
-        loss = loss - probability(torch.lerp(activation, torch.lerp(activation, on, alpha), places[:, None]), z, there)
-        adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        adam.step()
-        with torch.no_grad():
-            alpha.clamp_(0, 1)
-    scores = alpha.detach().flatten().double().cpu()
-    return UnitRanking(layer, concept, "optimisation", scores, num_samples, seed)
-
-
-@dataclass(frozen=True, slots=True)
-class _Probability:
-    """How probable a concept is in images that continue from a layer."""
-
-    generator: Generator
-    segmenter: SoftSegmenter
-    layer: str
-    concept: int
-
-    def __call__(self, activation: Tensor, z: Tensor, where: Tensor) -> Tensor:
-        """Return the mean probability over some pixels, bool ``[batch, H, W]``."""
-        images = self.generator.tail(activation, self.layer, z).clamp(-1, 1)
-        return self.segmenter.logits(images).softmax(1)[:, self.concept][where].mean()
-
-    @torch.no_grad()
-    def present(self, z: Tensor, activation: Tensor) -> Tensor:
-        """Return where the concept is, bool ``[batch, H, W]``."""
-        labels = self.segmenter(self.generator.tail(activation, self.layer, z).clamp(-1, 1))
-        return labels == self.concept
 
 
 def iou_ranking(dissection: Dissection, layer: str, concept: str) -> UnitRanking:
@@ -388,45 +199,65 @@ def effect_curves(
     num_samples: int = 200,
     seed: int = 1,
     *,
+    num_controls: int = 3,
     progress: bool = True,
-) -> tuple[EffectCurve, ...]:
+) -> EffectCurves:
     """Measure what ablating the first units of rankings takes away, and as many random units.
 
     Args:
         generator: A `Generator`.
         segmenter: A `Segmenter` for its images.
-        rankings: Of one layer and concept, by name.
-        counts: Numbers of units, rising, 1 or more.
+        rankings: Of one layer and concept, by name, one or more.
+        counts: Numbers of units, 1 or more; those above the layer's are left out.
         num_samples: Latent vectors, 2 or more.
         seed: Theirs; another than the rankings'.
+        num_controls: Random orders of the layer's units, 1 or more.
         progress: Show a progress bar.
 
-    Returns:
-        A curve for each ranking, in order, and one named ``random``.
-
     Raises:
+        KeyError: If there is no such layer or concept.
         ValueError: If a number is out of range, rankings are of several layers or concepts, or of these very samples.
 
     Source: Bau et al. 2019, Sec. 4.2.
     """
-    first = next(iter(rankings.values()))
-    if any((each.layer, each.concept) != (first.layer, first.concept) for each in rankings.values()):
+    check_protocols(generator, segmenter)
+    if len({(each.layer, each.concept) for each in rankings.values()}) != 1:
         raise ValueError("rankings are of one layer and one concept")
     if any(each.seed == seed for each in rankings.values()):
         raise ValueError(f"rankings were found on seed {seed}; judge them on another")
-    if num_samples < 2 or min(counts) < 1:
-        raise ValueError(f"need 2 samples and 1 unit or more; got {num_samples} and {list(counts)}")
+    first = next(iter(rankings.values()))
+    num_units = lookup(generator.layers, first.layer, "layer").units
+    sizes = sorted({count for count in counts if count <= num_units})
+    if num_samples < 2 or num_controls < 1 or not sizes or sizes[0] < 1:
+        raise ValueError(
+            f"need 2 samples, 1 control and 1 to {num_units} units; got {num_samples}, {num_controls}, {list(counts)}"
+        )
     index = lookup({each.name: each.index for each in segmenter.concepts}, first.concept, "concept")
-    sizes = [count for count in counts if count <= len(first.scores)]
-    names = [*rankings, "random"]
+    orders = [each.top(sizes[-1]).units for each in rankings.values()]
+    for draw in range(num_controls):
+        rng = make_rng(seed, "random units", first.layer, draw)
+        orders.append(tuple(torch.randperm(num_units, generator=rng).tolist()))
     bench = Bench.of(generator, segmenter, first.layer, progress=progress)
-    moments = {name: AreaMoments(len(sizes), bench.num_pixels) for name in names}
-    sets = {name: [ranking.top(size) for size in sizes] for name, ranking in rankings.items()}
-    order = torch.randperm(len(first.scores), generator=make_rng(seed, "random units", first.layer)).tolist()
-    sets["random"] = [UnitSet(first.layer, tuple(order[:size])) for size in sizes]
+    share, moments = AreaMoments(1, bench.num_pixels), [AreaMoments(len(sizes), bench.num_pixels) for _ in orders]
     for block, z, activation in bench.heads(num_samples, seed, 32, "curves"):
-        base = bench.areas(block, z, activation, [])[:, index]
-        for name in names:
-            taken = [base - bench.areas(block, z, activation, [Ablation(units)])[:, index] for units in sets[name]]
-            moments[name].update(torch.stack(taken, 1))
-    return tuple(EffectCurve(name, tuple(sizes), shares_of(moments[name])) for name in names)
+        base = bench.areas(block, z, activation, [])[:, [index]]
+        share.update(base)
+        for order, moment in zip(orders, moments, strict=True):
+            edits = [Ablation(UnitSet(first.layer, order[:size])) for size in sizes]
+            left = torch.cat([bench.areas(block, z, activation, [edit])[:, [index]] for edit in edits], 1)
+            moment.update(base - left)
+    found = list(map(shares_of, moments))
+    return EffectCurves(
+        generator=generator.name,
+        generator_fingerprint=generator.fingerprint,
+        segmenter=segmenter.name,
+        segmenter_fingerprint=segmenter.fingerprint,
+        layer=first.layer,
+        concept=first.concept,
+        share=float(shares_of(share).mean),
+        counts=tuple(sizes),
+        taken=dict(zip(rankings, found, strict=False)),
+        control=tuple(found[len(rankings) :]),
+        num_samples=num_samples,
+        seed=seed,
+    )

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .files import read_bytes, write_json
+from .files import read_bytes, write_text
 from .interventions import Ablation, Edit, Insertion, Scaling, generate
 from .names import lookup
 from .protocols import Generator
@@ -93,11 +93,25 @@ class Recipe:
                 f"{generator.fingerprint[:8]}; load the one that it was made with"
             )
 
-    def save(self, path: Path | str) -> Path:
-        """Write the JSON file and return its path."""
+    def to_json(self) -> str:
+        """Return the text of the JSON file."""
         facts = {"format": FORMAT, "version": VERSION, "generator": self.generator, "fingerprint": self.fingerprint}
         samples = {"seed": self.seed, "start": self.start, "num_samples": self.num_samples}
-        write_json(path, facts | samples | {"edits": [_encoded(edit) for edit in self.edits]})
+        entries = facts | samples | {"edits": [_encoded(edit) for edit in self.edits]}
+        return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> Recipe:
+        """Return the recipe that a JSON text is.
+
+        Raises:
+            ValueError: If it is none, saying what is wrong.
+        """
+        return _parsed(text)
+
+    def save(self, path: Path | str) -> Path:
+        """Write the JSON file and return its path."""
+        write_text(path, self.to_json())
         return Path(path)
 
     @staticmethod
@@ -109,17 +123,12 @@ class Recipe:
             ValueError: If it is no recipe, naming the file and what is wrong.
         """
         try:
-            return parse(read_bytes(path).decode())
+            return Recipe.from_json(read_bytes(path).decode())
         except ValueError as error:
             raise ValueError(f"{path} is no recipe: {error}") from error
 
 
-def parse(text: str) -> Recipe:
-    """Return the recipe that a JSON text is.
-
-    Raises:
-        ValueError: If it is none, saying what is wrong.
-    """
+def _parsed(text: str) -> Recipe:
     try:
         found = json.loads(text)
         if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):

@@ -19,15 +19,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .artifacts import BATCH, Normal, features_of, floor_of
-from .causal import control_units
+from .causal import Bench, control_units, shares_of
 from .fidelity import Yardstick
-from .interventions import Insertion, check_units
+from .interventions import Edit, Insertion, check_units
 from .names import lookup
 from .neighbours import realism
-from .protocols import Generator
-from .repair_results import FIGURES, Repair, RepairCurve, To
+from .protocols import Generator, Segmenter, check_protocols
+from .repair_results import FIGURES, ConceptChanges, Repair, RepairCurve, To
 from .repairs import forced_values
 from .sampling import blocks, derive_seed, make_rng
+from .stats import AreaMoments
 from .types import UnitSet
 
 T = TypeVar("T")
@@ -37,6 +38,9 @@ COUNTS = (0, 1, 2, 5, 10, 20, 40)
 
 WORST = 0.05
 """Share of the images that count as the worst."""
+
+NUM_LABELLED = 512
+"""Images whose concepts are compared, at most."""
 
 
 @torch.inference_mode()
@@ -86,7 +90,8 @@ def choose_num_units(
         return real.distance(features)
 
     every = [*firsts, *(each[draw] for draw in range(num_controls) for each in controls)]
-    plain, *forced = bench.figures(every, num_images, num_sets, distance, "number of units", progress=progress)
+    edits = bench.edits(every)
+    plain, *forced = bench.figures(edits, num_images, num_sets, distance, "number of units", progress=progress)
     table = torch.tensor(forced, dtype=torch.float64).reshape(1 + num_controls, len(firsts), num_sets)
     start = torch.tensor(plain, dtype=torch.float64).expand(1 + num_controls, 1, -1)
     table = torch.cat([start, table], dim=1)
@@ -116,6 +121,7 @@ def measure_repair(
     to: To = "zero",
     num_sets: int = 5,
     num_controls: int = 3,
+    segmenter: Segmenter | None = None,
     progress: bool = True,
 ) -> Repair:
     """Measure what forcing some units changes, on images and real pictures that nothing was chosen with.
@@ -130,10 +136,12 @@ def measure_repair(
         to: What the units are forced to, as for `repair`.
         num_sets: Sets of images, 2 or more.
         num_controls: Draws of as many random units, 1 or more.
+        segmenter: Says what becomes of concepts, on the first 512 images; None to leave that out.
         progress: Show a progress bar.
 
     Raises:
         KeyError: If there is no such layer or way.
+        TypeError: If generator or segmenter lack something of their protocol.
         ValueError: If there is no such unit, or a number is out of range.
 
     Source: Bau et al. 2019, Sec. 4.3, Table 1.
@@ -142,11 +150,14 @@ def measure_repair(
     _check_numbers(count, num_sets, num_controls)
     if not len(units):
         raise ValueError("no units are given, so that there is nothing to measure")
+    if segmenter is not None:
+        check_protocols(generator, segmenter)
     others = _controls(generator, units, seed, num_controls)
     sample_seed = derive_seed(seed, "repair")
     bench = _Bench(generator, yardstick, units.layer, to, sample_seed)
     judge = _Judge(yardstick, seed)
-    found = bench.figures([units, *others], count, num_sets, judge.judge, "repair", progress=progress)
+    edits, num_labelled = bench.edits([units, *others]), min(NUM_LABELLED, count * num_sets)
+    found = bench.figures(edits, count, num_sets, judge.judge, "repair", progress=progress)
     before, after, *control = (torch.stack([each[0] for each in sets]) for sets in found)
     realisms = [torch.cat([each[1] for each in sets]) for sets in found[:2]]
     return Repair(
@@ -165,6 +176,7 @@ def measure_repair(
         num_dims=yardstick.held_out.shape[1],
         seed=seed,
         sample_seed=sample_seed,
+        concepts=bench.concepts(segmenter, edits, num_labelled, progress=progress) if segmenter else None,
     )
 
 
@@ -180,7 +192,7 @@ class _Bench:
 
     def figures(
         self,
-        forced: Sequence[UnitSet],
+        edits: Sequence[Edit],
         count: int,
         num_sets: int,
         figure: Callable[[Tensor, int], T],
@@ -188,17 +200,16 @@ class _Bench:
         *,
         progress: bool,
     ) -> list[list[T]]:
-        """Return a figure of the unchanged images and of those with each set of units forced, for each set of images.
+        """Return a figure of the unchanged images and of those after each edit alone, for each set of images.
 
         Args:
-            forced: The sets of units.
+            edits: The edits.
             count: Images in a set.
             num_sets: Sets of images.
             figure: From features ``[count, d]`` and the number of their set.
             title: What the progress bar says.
             progress: Show one.
         """
-        edits = [Insertion(units, forced_values(self.generator, units, self.to)) for units in forced]
         found: list[list[T]] = [[] for _ in range(1 + len(edits))]
         with tqdm(total=count * num_sets, desc=title, unit="img", disable=None if progress else True) as bar:
             for index in range(num_sets):
@@ -207,7 +218,33 @@ class _Bench:
                     figures.append(figure(torch.cat(features), index))
         return found
 
-    def _features(self, samples: range, edits: Sequence[Insertion], bar: tqdm[None]) -> list[Tensor]:
+    def concepts(
+        self, segmenter: Segmenter, edits: Sequence[Edit], num_images: int, *, progress: bool
+    ) -> ConceptChanges:
+        """Return what each edit changes of concepts; those behind the first are controls."""
+        bench = Bench.of(self.generator, segmenter, self.layer, progress=progress)
+        moments = [AreaMoments(len(segmenter.concepts), bench.num_pixels) for _ in range(1 + len(edits))]
+        for block, z, activation in bench.heads(num_images, self.seed, BATCH, "concepts"):
+            base = bench.areas(block, z, activation, [])
+            changes = (bench.areas(block, z, activation, [edit]) - base for edit in edits)
+            for moment, areas in zip(moments, (base, *changes), strict=True):
+                moment.update(areas)
+        before, change, *control = map(shares_of, moments)
+        return ConceptChanges(
+            segmenter=segmenter.name,
+            segmenter_fingerprint=segmenter.fingerprint,
+            concepts=tuple(segmenter.concepts),
+            num_images=num_images,
+            before=before,
+            change=change,
+            control=tuple(control),
+        )
+
+    def edits(self, forced: Sequence[UnitSet]) -> list[Edit]:
+        """Return an edit for each set of units."""
+        return [Insertion(units, forced_values(self.generator, units, self.to)) for units in forced]
+
+    def _features(self, samples: range, edits: Sequence[Edit], bar: tqdm[None]) -> list[Tensor]:
         """Return the features of a block of images, unchanged and after each edit alone."""
         z = self.generator.sample_z(len(samples), self.seed, samples.start).to(self.generator.device)
         plain = self.generator.head(z, self.layer)

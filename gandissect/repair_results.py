@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from .causal_results import CONFIDENCE_Z, Shares
 from .fidelity import Estimate, Scores
 from .names import lookup
-from .store import check_tensor, load_result, result_path, save_result
-from .types import UnitSet
-
-VERSION = 1
-CURVE_FILE, REPAIR_FILE = "repair_curve.safetensors", "repair.safetensors"
+from .store import Kept, check_tensor
+from .types import Concept, UnitSet, check_concepts
 
 To = Literal["zero", "mean"]
 
@@ -55,7 +52,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RepairCurve:
+class RepairCurve(Kept):
     """The distance from real pictures against the number of units forced.
 
     Args:
@@ -72,6 +69,9 @@ class RepairCurve:
         seed: Of the images.
         sample_seed: With which ``generator.sample_z`` draws them.
     """
+
+    FILE_NAME: ClassVar[str] = "repair_curve.safetensors"
+    VERSION: ClassVar[int] = 1
 
     generator: str
     generator_fingerprint: str
@@ -132,23 +132,51 @@ class RepairCurve:
         change = self.change(self.counts.index(self.num_units))
         return f"{_said(self.units)} chosen: they change the distance by {change}, {setting}"
 
-    def save(self, place: Path | str) -> Path:
-        """Write ``repair_curve.safetensors`` into a folder, or the file of that name, and return its path."""
-        return _saved(place, CURVE_FILE, self)
 
-    @staticmethod
-    def load(place: Path | str) -> RepairCurve:
-        """Read what `save` wrote.
+@dataclass(frozen=True, slots=True, eq=False)
+class ConceptChanges:
+    """What forcing some units changes of the share of the pixels that each concept has.
 
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is damaged, naming the file and what is wrong.
-        """
-        return load_result(result_path(place, CURVE_FILE), RepairCurve, VERSION)
+    Args:
+        segmenter: The segmenter's name.
+        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        concepts: What it names.
+        num_images: Images, the first of the measurement.
+        before: Shares of the images as they are.
+        change: Their mean changes, image by image.
+        control: The same with as many random units, in several draws.
+    """
+
+    segmenter: str
+    segmenter_fingerprint: str
+    concepts: tuple[Concept, ...]
+    num_images: int
+    before: Shares
+    change: Shares
+    control: tuple[Shares, ...]
+
+    def __post_init__(self) -> None:
+        check_concepts(self.concepts)
+        if any(len(table.mean) != len(self.concepts) for table in (self.before, self.change, *self.control)):
+            raise ValueError(f"each table has {len(self.concepts)} concepts")
+        if not self.control:
+            raise ValueError("changes are beside a control or more")
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dict for each concept: share before, change with its 95 % interval, and control."""
+        return [self._record(concept) for concept in self.concepts]
+
+    def _record(self, concept: Concept) -> dict[str, Any]:
+        row = concept.index
+        change, reach = float(self.change.mean[row]), CONFIDENCE_Z * float(self.change.stderr[row])
+        others = [float(table.mean[row]) for table in self.control]
+        found = {"concept": concept.name, "before": float(self.before.mean[row]), "change": change}
+        found |= {"change_low": change - reach, "change_high": change + reach}
+        return found | {"control_change_min": min(others), "control_change_max": max(others)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Repair:
+class Repair(Kept):
     """What forcing some units changes, on images and against real pictures that they were not chosen with.
 
     The columns of the tables are `FIGURES`. The held-out pictures are the same in all sets, so the chance in which they
@@ -170,7 +198,11 @@ class Repair:
         num_dims: Length of a feature vector.
         seed: Of the images.
         sample_seed: With which ``generator.sample_z`` draws them.
+        concepts: What becomes of concepts, where a segmenter was given.
     """
+
+    FILE_NAME: ClassVar[str] = "repair.safetensors"
+    VERSION: ClassVar[int] = 2
 
     generator: str
     generator_fingerprint: str
@@ -187,6 +219,7 @@ class Repair:
     num_dims: int
     seed: int
     sample_seed: int
+    concepts: ConceptChanges | None
 
     def __post_init__(self) -> None:
         lookup({name: name for name in get_args(To)}, self.to, "way")
@@ -250,26 +283,6 @@ class Repair:
             found |= {name: estimate.mean, f"{name}_std": estimate.std}
         found |= {"change": change.mean, "change_low": change.low, "change_high": change.high}
         return found | {"control_change_min": min(others), "control_change_max": max(others)}
-
-    def save(self, place: Path | str) -> Path:
-        """Write ``repair.safetensors`` into a folder, or the file of that name, and return its path."""
-        return _saved(place, REPAIR_FILE, self)
-
-    @staticmethod
-    def load(place: Path | str) -> Repair:
-        """Read what `save` wrote.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is damaged, naming the file and what is wrong.
-        """
-        return load_result(result_path(place, REPAIR_FILE), Repair, VERSION)
-
-
-def _saved(place: Path | str, name: str, result: Any) -> Path:
-    path = result_path(place, name)
-    save_result(path, result, VERSION)
-    return path
 
 
 def _said(units: UnitSet) -> str:

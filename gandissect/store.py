@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,38 @@ from torch import Tensor
 from .files import load_tensors, save_tensors
 
 T = TypeVar("T")
+
+
+class Kept:
+    """A result that has a file of its own: what a dataclass inherits to be saved and loaded.
+
+    Attributes:
+        FILE_NAME: The file's name in a folder, ``*.safetensors``.
+        VERSION: The version of the class's fields, 1 or more.
+    """
+
+    __slots__ = ()
+    FILE_NAME: ClassVar[str]
+    VERSION: ClassVar[int]
+
+    def save(self, place: Path | str) -> Path:
+        """Write the file into a folder, or the file of that name if it ends in ``.safetensors``; return its path."""
+        path = result_path(place, self.FILE_NAME)
+        save_result(path, self, self.VERSION)
+        return path
+
+    @classmethod
+    def load(cls, place: Path | str) -> Self:
+        """Read what `save` wrote.
+
+        Args:
+            place: The folder or the file.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged, naming the file and what is wrong.
+        """
+        return load_result(result_path(place, cls.FILE_NAME), cls, cls.VERSION)
 
 
 def save_result(path: Path | str, result: Any, version: int) -> None:

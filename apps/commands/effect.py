@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,16 +21,22 @@ from gandissect import (
     average_causal_effect,
     best_units,
     dissect,
+    draw_effect_curves,
     draw_effects,
+    effect_curves,
     find_causal_units,
+    iou_ranking,
+    optimise_units,
+    unit_effects,
 )
+from gandissect.causal_optimisation import SoftSegmenter
 from gandissect.files import atomic_path
 from gandissect.names import lookup
 
 from ..data import fitting_segmenter
 from ..networks import load_generator, load_segmenter
 
-FIGURE_NAME = "effects.png"
+FIGURE_NAME, CURVES_NAME = "effects.png", "curves.png"
 CHOICE_SEED = 1_000_003
 """Units are chosen on samples of the seed plus this, and judged on those of the seed."""
 
@@ -52,6 +59,9 @@ class Options:
         dissection: The folder that dissect wrote, to choose by; by default the generator is dissected on 500 samples.
         num_samples: Images to judge the units on.
         seed: Of these images.
+        curves: Show too what ablating more and more units of the layer takes away, ranked by IoU, by the effect of each
+            alone, and, if the segmenter can be differentiated, by gradient descent, beside random units (curves.png):
+            minutes a concept. Needs --out.
         out: Folder for the figure (effects.png), and for each concept the result and the recipe of the ablation.
         device: auto, cpu, cuda or mps.
         json: Print the figures as JSON.
@@ -67,6 +77,7 @@ class Options:
     dissection: Path | None = None
     num_samples: int = 1_000
     seed: int = 0
+    curves: bool = False
     out: Path | None = None
     device: str = "auto"
     json: bool = False
@@ -80,26 +91,31 @@ class Options:
             lookup(known, concept, "concept")
         if self.layer is None and (self.units or self.optimise):
             raise ValueError("units and --optimise are of one layer; name it with --layer")
-        chosen = self._chosen(generator, segmenter)
+        if self.curves and self.out is None:
+            raise ValueError("curves are drawn into a folder; name it with --out")
+        given = bool(self.units) or self.optimise
+        dissection = self._dissection(generator, segmenter) if self.curves or not given else None
+        chosen = self._chosen(generator, segmenter, dissection)
         effects = [
             average_causal_effect(generator, segmenter, units, concept, self.num_samples, self.seed)
             for concept, units in chosen.items()
         ]
         written = [] if self.out is None else self._write(self.out, generator, effects)
+        if self.curves and self.out is not None and dissection is not None:
+            written += self._write_curves(self.out, generator, segmenter, chosen, dissection)
         if self.json:
             print(json.dumps({"effects": [_facts(each) for each in effects], "written": list(map(str, written))}))
         else:
             print("\n".join([*map(str, effects), *map(str, written)]))
 
-    def _chosen(self, generator: Generator, segmenter: Segmenter) -> dict[str, UnitSet]:
+    def _chosen(self, generator: Generator, segmenter: Segmenter, dissection: Dissection | None) -> dict[str, UnitSet]:
         """Return the units of each concept."""
-        seed = self.seed + CHOICE_SEED
+        seed = self._choice_seed
         if self.units:
             return dict.fromkeys(self.concept, UnitSet(str(self.layer), self.units))
-        if self.optimise:
+        if self.optimise or dissection is None:
             find = partial(find_causal_units, generator, segmenter, str(self.layer), method="optimisation")
             return {concept: find(concept, self.num_units, seed) for concept in self.concept}
-        dissection = self._dissection(generator, segmenter, seed)
         if self.layer is not None:
             layer = dissection[self.layer]
             return {concept: layer.units_for(concept, 0.0, self.num_units) for concept in self.concept}
@@ -108,14 +124,42 @@ class Options:
             for concept in self.concept
         }
 
-    def _dissection(self, generator: Generator, segmenter: Segmenter, seed: int) -> Dissection:
+    def _write_curves(
+        self,
+        out: Path,
+        generator: Generator,
+        segmenter: Segmenter,
+        chosen: Mapping[str, UnitSet],
+        dissection: Dissection,
+    ) -> list[Path]:
+        """Measure and draw what more and more units take away, and return the paths."""
+        seed, found = self._choice_seed, []
+        alone = {layer: unit_effects(generator, segmenter, layer, seed=seed) for layer in _layers(chosen)}
+        for concept, units in chosen.items():
+            rankings = {
+                "by IoU": iou_ranking(dissection, units.layer, concept),
+                "by effect alone": alone[units.layer].ranking(concept),
+            }
+            if isinstance(segmenter, SoftSegmenter):
+                rankings["by optimisation"] = optimise_units(generator, segmenter, units.layer, concept, seed=seed)
+            found.append(effect_curves(generator, segmenter, rankings, seed=self.seed))
+        written = [each.save(out / f"{each.concept}-curves.safetensors") for each in found]
+        with atomic_path(out / CURVES_NAME) as path:
+            draw_effect_curves(found).savefig(path, format="png")
+        return [*written, out / CURVES_NAME]
+
+    @property
+    def _choice_seed(self) -> int:
+        return self.seed + CHOICE_SEED
+
+    def _dissection(self, generator: Generator, segmenter: Segmenter) -> Dissection:
         """Return the dissection to choose by.
 
         Raises:
             ValueError: If it is of another generator.
         """
         if self.dissection is None:
-            return dissect(generator, segmenter, self.layer, 500, seed, top_images=0)
+            return dissect(generator, segmenter, self.layer, 500, self._choice_seed, top_images=0)
         found = Dissection.load(self.dissection)
         if found.provenance.generator_fingerprint != generator.fingerprint:
             raise ValueError(f"{self.dissection} is a dissection of {found.provenance.generator} with other weights")
@@ -133,6 +177,10 @@ class Options:
         with atomic_path(out / FIGURE_NAME) as path:
             draw_effects(effects).savefig(path, format="png")
         return [*written, out / FIGURE_NAME]
+
+
+def _layers(chosen: Mapping[str, UnitSet]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(units.layer for units in chosen.values()))
 
 
 def _facts(effect: CausalEffect) -> dict[str, object]:

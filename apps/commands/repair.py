@@ -7,21 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import tyro
 
 import generators
 from gandissect import (
     ArtifactRanking,
     Generator,
+    Recipe,
     UnitSet,
     choose_num_units,
     measure_repair,
-    rank_artifact_units,
+    rank_artifact_layers,
     repair,
     write_repair_report,
 )
 from gandissect.artifact_results import Method
 from gandissect.fidelity import Yardstick
+from gandissect.interventions import Edit
 from gandissect.names import lookup
 from gandissect.repair_results import Repair, RepairCurve, To
 
@@ -49,6 +52,7 @@ class Options:
         segmenter: Whose encoder's features are compared; by default the segmenter made for such pictures.
         layer: The layer; by default the one of which the 10 worst units help most when they are switched off.
         units: Their numbers, worst first, if they are known; then the layer must be named, and nothing is ranked.
+        recipe: A recipe that switches units of one layer off everywhere: its units, instead of --layer and --units.
         to: What the units are forced to, zero or mean.
         method: What units are ranked by: distance (how far the images are from real ones that activate a unit most),
             realism (of single images), or effect (what ablating each unit alone changes of the distance: it finds more,
@@ -67,6 +71,7 @@ class Options:
     segmenter: str | None = None
     layer: str | None = None
     units: tuple[int, ...] = ()
+    recipe: Path | None = None
     to: To = "zero"
     method: Method = "distance"
     hold_out: float = 0.05
@@ -79,19 +84,16 @@ class Options:
     def run(self) -> None:
         """Rank, choose, measure, write the report, and print the verdict and where everything lies."""
         generator = load_generator(self.generator, self.device)
-        if self.units and self.layer is None:
-            raise ValueError("units are of one layer; name it with --layer")
-        if self.layer is not None:
-            lookup(generator.layers, self.layer, "layer")
+        given = self._given(generator)
         segmenter = load_segmenter(self.segmenter or fitting_segmenter(generator.name), self.device)
         self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done
         measure = yardstick(segmenter, *pictures(self.data, generator.image_size[0], self.hold_out))
-        ranking = None if self.units else self._ranking(generator, measure)
-        ranked = UnitSet(str(self.layer), self.units) if ranking is None else ranking.top(MOST)
-        curve = self._curve(generator, ranked, measure)
+        ranking = None if given else self._ranking(generator, measure)
+        curve = self._curve(generator, given or ranking.top(MOST), measure)
         found = measure_repair(
-            generator, self._measured(curve), measure, self.seed, to=self.to, num_sets=5, num_controls=3
-        )
+            generator, self._measured(curve), measure, self.seed, to=self.to, num_sets=5, num_controls=3,
+            segmenter=segmenter,
+        )  # fmt: skip
         report = write_repair_report(self.out, generator, curve, found, ranking)
         fixed = repair(generator, found.units, self.to)
         generators.save(fixed, self.out / REPAIRED, {"repaired": generator.name, "units": list(found.units.units)})
@@ -99,24 +101,39 @@ class Options:
             result.save(self.out)
         self._print(found, report)
 
+    def _given(self, generator: Generator) -> UnitSet | None:
+        """Return the units that were picked by hand, if any were.
+
+        Raises:
+            KeyError: If there is no such layer.
+            ValueError: If layer, units and recipe do not go together, or the recipe does more than ablate units.
+        """
+        if self.recipe is not None:
+            if self.units or self.layer is not None:
+                raise ValueError("a recipe has its own layer and units; give either --recipe, or --layer and --units")
+            return _ablated(Recipe.load(self.recipe), generator)
+        if self.units and self.layer is None:
+            raise ValueError("units are of one layer; name it with --layer")
+        if self.layer is not None:
+            lookup(generator.layers, self.layer, "layer")
+        return UnitSet(str(self.layer), self.units) if self.units else None
+
     def _ranking(self, generator: Generator, measure: Yardstick) -> ArtifactRanking:
         """Return the ranking of the layer, or of the one whose worst units help most when they are switched off."""
-        best, least = None, 0.0
-        for layer in [self.layer] if self.layer else generator.layers:
-            ranking = rank_artifact_units(generator, layer, measure, self.num_samples, self.seed, method=self.method)
-            if self.layer:
-                return ranking
-            few = ranking.top(min(TRIED, max(1, generator.layers[layer].units // 4)))
+        layers = [self.layer] if self.layer else list(generator.layers)
+        rankings = rank_artifact_layers(generator, layers, measure, self.num_samples, self.seed, method=self.method)
+        if len(rankings) == 1:
+            return rankings[0]
+
+        def change(ranking: ArtifactRanking) -> float:
+            few = ranking.top(min(TRIED, max(1, generator.layers[ranking.layer].units // 4)))
             curve = choose_num_units(
                 generator, few, measure, (len(few),), self.seed, to=self.to, num_images=self.num_images, num_sets=2,
                 num_controls=1,
             )  # fmt: skip
-            change = curve.change(1).mean
-            if best is None or change < least:
-                best, least = ranking, change
-        if best is None:
-            raise ValueError(f"{generator.name} has no layers")
-        return best
+            return curve.change(1).mean
+
+        return min(rankings, key=change)
 
     def _curve(self, generator: Generator, units: UnitSet, measure: Yardstick) -> RepairCurve:
         settings: dict[str, Any] = {"num_images": self.num_images, "num_sets": 4, "num_controls": 2}
@@ -134,3 +151,19 @@ class Options:
             print(json.dumps({"helps": found.helps, "figures": found.records(), "report": str(report)}))
         else:
             print(f"{found}\nreport: {report}\nrepaired generator: {self.out / REPAIRED}")
+
+
+def _ablated(recipe: Recipe, generator: Generator) -> UnitSet:
+    """Return the units that a recipe switches off."""
+    recipe.check_generator(generator)
+    layers = {edit.units.layer for edit in recipe.edits}
+    units = dict.fromkeys(unit for edit in recipe.edits for unit in edit.units.units)
+    if not all(map(_switches_off, recipe.edits)) or len(layers) != 1 or not units:
+        raise ValueError("the recipe does something else than to switch units of one layer off everywhere")
+    return UnitSet(layers.pop(), tuple(units))
+
+
+def _switches_off(edit: Edit) -> bool:
+    """Say whether an edit puts its units at 0 everywhere."""
+    one = torch.ones(1, len(edit.units), 1, 1)
+    return edit.region is None and not bool(edit.target(one).any())

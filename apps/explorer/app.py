@@ -21,7 +21,16 @@ import generators
 from apps.data import fitting
 from apps.explorer import model, tables
 from apps.explorer.jobs import Dissector, Job
-from gandissect import UNLABELLED, Dissection, Generator, LayerDissection, Segmenter, UnitSet
+from gandissect import (
+    UNLABELLED,
+    Ablation,
+    Dissection,
+    Generator,
+    LayerDissection,
+    Recipe,
+    Segmenter,
+    UnitSet,
+)
 from gandissect.causal import control_units
 
 STRIP = 8
@@ -79,6 +88,7 @@ def page() -> None:
 def explore(given: argparse.Namespace) -> None:
     """Draw the page of the chosen models."""
     generator, segmenter_name, layer = sidebar(given)
+    recipe = read_recipe(generator)
     seed, number = pick_picture(generator)
     z = generator.sample_z(1, seed, number)
     image = model.generated(generator, z)[0]
@@ -106,10 +116,14 @@ def explore(given: argparse.Namespace) -> None:
                 alt="Where the units are active",
             )
             labelled["off"] = show_without(generator, segmenter, z, image, units, what)
+            save_recipe(Recipe.of(generator, [Ablation(units)], seed, number, 1))
             if st.toggle("the same number of random units as control", key="control"):
                 others = control_units(units, found.info.units)
-                what = f"{count(others, 'random unit')} of {plain(layer)}"
+                what = f"{count(len(others), 'random unit')} of {plain(layer)}"
                 labelled["random off"] = show_without(generator, segmenter, z, image, others, what)
+        if recipe:
+            title = f"With {count(len(recipe.edits), 'edit')} of the recipe"
+            labelled["recipe"] = show_after(segmenter, image, model.edited(generator, z, recipe.edits)[0], title)
         show_shares(segmenter, labelled)
 
 
@@ -160,10 +174,48 @@ def segmenter_options(generator: str, given: argparse.Namespace) -> list[str]:
     return list(dict.fromkeys([*asked, *fit]))
 
 
+def read_recipe(generator: Generator) -> Recipe | None:
+    """Let the visitor open a recipe, and return it if it is of this generator."""
+    with st.sidebar:
+        file = st.file_uploader("recipe", "json", key="recipe", on_change=to_recipe, help="saved here, or by a command")
+        if file is None:
+            return None
+        try:
+            recipe = Recipe.from_json(file.getvalue().decode())
+            recipe.check_generator(generator)
+        except ValueError as error:
+            st.error(plain(str(error)))
+            return None
+        return recipe
+
+
+def to_recipe() -> None:
+    """Go to the picture with which a recipe begins."""
+    file = st.session_state["recipe"]
+    if file is None:
+        return
+    try:
+        recipe = Recipe.from_json(file.getvalue().decode())
+    except ValueError:
+        return  # read_recipe says why
+    if recipe.generator in generators.names():
+        st.session_state["generator"] = recipe.generator
+    if max(recipe.seed, recipe.start) <= MAX_NUMBER:
+        st.session_state["seed"], st.session_state["picture"] = recipe.seed, recipe.start
+
+
+def save_recipe(recipe: Recipe) -> None:
+    """Let the visitor save what is done to the picture."""
+    st.download_button(
+        "Save as a recipe", recipe.to_json(), "recipe.json", "application/json", icon=":material/download:",
+        on_click="ignore", help="Opens here again, in Python with Recipe.load, and by gandissect edit and repair",
+    )  # fmt: skip
+
+
 def pick_picture(generator: Generator) -> tuple[int, int]:
     """Draw the strip of pictures; return seed and number of the picked one."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        seed = st.number_input("seed", 0, MAX_NUMBER, 1, key="seed", bind="query-params", width=120)
+        seed = st.number_input("seed", 0, MAX_NUMBER, key="seed", bind="query-params", width=120)
         number = st.number_input("picture", 0, MAX_NUMBER, key="picture", bind="query-params", width=120)
         first = number // STRIP * STRIP
         for key, arrow, step in (("earlier", "chevron_left", -STRIP), ("later", "chevron_right", STRIP)):
@@ -219,7 +271,7 @@ def choose_units(found: LayerDissection, scope: str) -> tuple[UnitSet, str]:
         ask = f"how many of the {len(units)} units with IoU >= {MIN_IOU}, best first"
         units = units.top(st.slider(ask, 1, len(units), min(20, len(units)), key=f"top {concept} {scope}"))
     show_units(tables.unit_table(found, units.units, concept), f"IoU with {concept}", found)
-    return units, f"{count(units, 'best unit')} for {plain(concept)}"
+    return units, f"{count(len(units), 'best unit')} for {plain(concept)}"
 
 
 def pick_rows(found: LayerDissection, scope: str) -> tuple[UnitSet, str]:
@@ -232,7 +284,7 @@ def pick_rows(found: LayerDissection, scope: str) -> tuple[UnitSet, str]:
     if not rows:
         st.info("Select rows of the table to switch their units off.")
     units = UnitSet(found.name, tuple(order[row] for row in rows))
-    return units, count(units, "chosen unit")
+    return units, count(len(units), "chosen unit")
 
 
 def show_units(frame: pd.DataFrame, title: str, found: LayerDissection, **selection: Any) -> Any:
@@ -251,11 +303,16 @@ def show_without(
     generator: Generator, segmenter: Segmenter, z: Tensor, image: Tensor, units: UnitSet, what: str
 ) -> Tensor:
     """Draw the picture without some units, its concepts and what changed; return its labels."""
-    after = model.switched_off(generator, z, units)[0]
+    after = model.edited(generator, z, [Ablation(units)])[0]
+    return show_after(segmenter, image, after, f"{what[0].upper() + what[1:]} switched off")
+
+
+def show_after(segmenter: Segmenter, image: Tensor, after: Tensor, title: str) -> Tensor:
+    """Draw an edited picture, its concepts and what changed; return its labels."""
     labels, change = label(segmenter, after), model.changed(image, after)
-    st.markdown(f"#### {what[0].upper() + what[1:]} switched off")
+    st.markdown(f"#### {title}")
     cells = st.columns(3, wrap=False)
-    cells[0].image(model.draw_picture(after), "picture", "stretch", alt=f"The picture with {what} switched off")
+    cells[0].image(model.draw_picture(after), "picture", "stretch", alt=f"The picture: {title}")
     show_concepts(cells[1], after, labels, segmenter)
     cells[2].image(
         model.draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed"
@@ -294,9 +351,9 @@ def label(segmenter: Segmenter, image: Tensor) -> Tensor:
     return segmenter(image[None]).cpu()[0]
 
 
-def count(units: UnitSet, what: str) -> str:
-    """Return how many units there are, in words."""
-    return f"{len(units)} {what}{'' if len(units) == 1 else 's'}"
+def count(number: int, what: str) -> str:
+    """Return how many there are, in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def short(name: str) -> str:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from gandissect import UNLABELLED, Ablation, Concept, Generator, UnitSet, generate
+from gandissect import UNLABELLED, Concept, Generator, UnitSet, generate
+from gandissect.interventions import Edit
 from gandissect.matching import upsample
 
 Pixels = NDArray[np.uint8]
@@ -37,24 +38,24 @@ def generated(generator: Generator, z: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def switched_off(generator: Generator, z: Tensor, units: UnitSet) -> Tensor:
-    """Return the pictures of ``z`` with some units of one layer set to 0 everywhere.
+def edited(generator: Generator, z: Tensor, edits: Sequence[Edit]) -> Tensor:
+    """Return the pictures of ``z`` with some edits.
 
     Args:
         generator: The generator; it stays as it is.
         z: float32 ``[batch, z_dim]``.
-        units: Which units.
+        edits: What to change, in order.
 
     Returns:
         float32 ``[batch, 3, H, W]`` on CPU.
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: If the layer has no such unit.
+        ValueError: If an edit does not fit.
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
-    return generate(generator, z, [Ablation(units)]).cpu()
+    return generate(generator, z, edits).cpu()
 
 
 @torch.inference_mode()

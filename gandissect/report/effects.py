@@ -1,16 +1,22 @@
-"""The figure of causal effects: what units add and take away, beside random units, and where they can add."""
+"""Figures of causal effects: what units add and take away, beside random units, where, and how many it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from ..causal_results import CONFIDENCE_Z, KINDS, CausalEffect
+from ..unit_rankings import EffectCurves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNITS, CONTROL = "#c2571a", "#8a93a0"
+RANKINGS = ("#c2571a", "#2563a8", "#2e7d4f", "#7b4ea3")
+PANELS = 3
+"""Panels of curves side by side, at most."""
+
 MOST_SIDE_EFFECTS = 6
 """Other concepts in the figure, at most: those that change most."""
 
@@ -42,6 +48,52 @@ def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
         _draw_side_effects(others, effect)
         _draw_places(places, effect, part)
     return figure
+
+
+def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
+    """Draw what ablating more and more units takes away of a concept, a panel each, with the range of random units.
+
+    Args:
+        curves: What `effect_curves` returned, one or more.
+
+    Returns:
+        A figure of no window and no global state. Bars are 95 % intervals, the dotted line is all there is.
+
+    Raises:
+        ValueError: If there are none.
+
+    Source: Bau et al. 2019, Sec. 4.2.
+    """
+    from matplotlib.figure import Figure
+
+    if not curves:
+        raise ValueError("give the curves of one concept or more")
+    columns = min(len(curves), PANELS)
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(0.6 + 4.2 * columns, 0.3 + 3.3 * rows), dpi=110, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, each in zip(panels, curves, strict=False):
+        _draw_curves(axes, each)
+    for axes in panels[len(curves) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def _draw_curves(axes: Any, curves: EffectCurves) -> None:
+    places = range(len(curves.counts))
+    ends = [[100 * end(float(table.mean[place]) for table in curves.control) for place in places] for end in (min, max)]
+    axes.fill_between(places, *ends, color=CONTROL, alpha=0.35, lw=0, label="random units")
+    for (name, table), color in zip(curves.taken.items(), cycle(RANKINGS)):
+        means, reaches = ((100 * each).tolist() for each in (table.mean, CONFIDENCE_Z * table.stderr))
+        axes.errorbar(places, means, yerr=reaches, fmt="o-", color=color, ms=3.5, lw=1.4, label=name)
+    axes.axhline(100 * curves.share, color="#222222", lw=0.8, ls=":")
+    axes.axhline(0, color="#222222", lw=0.8)
+    axes.set_xticks(places, [str(count) for count in curves.counts])
+    axes.set_xlabel(f"units of {curves.layer} ablated", fontsize="small")
+    axes.set_ylabel(f"{curves.concept} taken, percentage points", fontsize="small")
+    axes.set_title(f"{curves.generator}: {curves.concept}, {curves.num_samples:,} images", fontsize="medium")
+    axes.legend(fontsize="small", frameon=False)
+    axes.grid(axis="y", alpha=0.3)
 
 
 def _title(effect: CausalEffect) -> str:

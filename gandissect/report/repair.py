@@ -16,7 +16,8 @@ from ..recipe import Recipe
 from ..repair_results import Repair, RepairCurve, To
 from ..repairs import forced_values
 from .pages import render, short
-from .repair_figures import draw_curve, png, rows, verdict, write_pdf
+from .repair_document import Document
+from .repair_figures import concept_rows, draw_curve, limits, png, rows, verdict
 from .repair_pictures import NUM_RANDOM, Shown
 
 PAGE, DOCUMENT, NUMBERS, RECIPE = "report.html", "report.pdf", "repair.json", "recipe.json"
@@ -65,7 +66,9 @@ def write_repair_report(
         verdict=verdict(repair),
         helps=repair.helps,
         choice=str(curve),
+        limits=limits(repair, ranking),
         rows=rows(repair),
+        concept_rows=concept_rows(repair),
         strips=strips,
         units=units,
         curve=png(figure),
@@ -75,7 +78,8 @@ def write_repair_report(
     )
     with ExitStack() as files:
         files.enter_context(atomic_path(folder / PAGE)).write_text(page, encoding="utf-8")
-        write_pdf(files.enter_context(atomic_path(folder / DOCUMENT)), heading, repair, curve, shown)
+        document = Document(heading, repair, curve, ranking, strips, units)
+        document.write(files.enter_context(atomic_path(folder / DOCUMENT)))
         text = json.dumps(numbers, indent=1, allow_nan=False) + "\n"
         files.enter_context(atomic_path(folder / NUMBERS)).write_text(text, encoding="utf-8")
     Recipe.of(generator, [edit], repair.sample_seed, num_samples=NUM_RANDOM).save(folder / RECIPE)
@@ -116,6 +120,7 @@ def _numbers(
         "num_dims": repair.num_dims,
         "seed": repair.seed,
         "figures": repair.records(),
+        "concepts": None if repair.concepts is None else repair.concepts.records(),
         "curve": {
             "counts": list(curve.counts),
             "chosen": curve.num_units,

@@ -1,22 +1,17 @@
-"""The figures and the table of a repair's report, and the report as a PDF."""
+"""The words, the tables and the figure of a repair's report."""
 
 from __future__ import annotations
 
 import base64
 import io
-import textwrap
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..artifact_results import ArtifactRanking
 from ..repair_results import FIGURES, Repair, RepairCurve
-from .repair_pictures import COLUMNS, Shown, grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-A4 = (8.27, 11.69)
-"""Width and height of a page of the PDF, in inches."""
 
 TITLES = {
     "distance": ("Frechet distance", "less is better"),
@@ -47,6 +42,19 @@ class Row:
     real: float
 
 
+@dataclass(frozen=True, slots=True)
+class ConceptRow:
+    """A concept's share in percent and its change in percentage points, as the table shows them."""
+
+    title: str
+    before: float
+    change: float
+    low: float
+    high: float
+    control_low: float
+    control_high: float
+
+
 def verdict(repair: Repair) -> str:
     """Say in one sentence whether it helps, with figures."""
     change, others = repair.change("distance"), repair.control_changes("distance")
@@ -64,6 +72,21 @@ def verdict(repair: Repair) -> str:
     return f"The repair does not help: with {units}, {figures}."
 
 
+def limits(repair: Repair, ranking: ArtifactRanking | None) -> str:
+    """Say what the figures do not."""
+    found = (
+        "The units were ranked without labels: an image may be far from real ones for reasons that no one would call "
+        "an artifact."
+    )
+    return (
+        f"All distances are over features of {repair.network}: they compare with each other and with “real”, not with "
+        "the FID of any paper. They depend on the number of pictures. The held-out pictures are the same for all "
+        "sets, so the chance in which they are is not in the intervals. A smaller distance can be bought with less "
+        "variety: look at recall and coverage beside it. "
+        f"{found if ranking else 'The units were given by hand.'}"
+    )
+
+
 def rows(repair: Repair) -> list[Row]:
     """Return the table of figures."""
     found = []
@@ -73,6 +96,20 @@ def rows(repair: Repair) -> list[Row]:
         change = (record["change"], record["change_low"], record["change_high"])
         found.append(Row(title, hint, record["before"], record["after"], *change, *ends, record["real"]))
     return found
+
+
+def concept_rows(repair: Repair) -> list[ConceptRow]:
+    """Return the table of concepts, those that change most first; without those that are nowhere."""
+    if repair.concepts is None:
+        return []
+    records = zip(repair.concepts.concepts, repair.concepts.records(), strict=True)
+    keys = ("before", "change", "change_low", "change_high", "control_change_min", "control_change_max")
+    found = [
+        ConceptRow(concept.name, *(100 * record[key] for key in keys))
+        for concept, record in records
+        if record["before"] or record["change"]
+    ]
+    return sorted(found, key=lambda row: -abs(row.change))
 
 
 def draw_curve(curve: RepairCurve, marked: int) -> Figure:
@@ -110,64 +147,3 @@ def png(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def write_pdf(path: Path, title: str, repair: Repair, curve: RepairCurve, shown: Shown) -> None:
-    """Write the report as two pages."""
-    from matplotlib.backends.backend_pdf import PdfPages
-
-    with PdfPages(path, metadata={"Title": title, "Creator": "gandissect", "CreationDate": None}) as pages:
-        for page in (_first_page(title, repair, curve), _second_page(shown)):
-            pages.savefig(page)
-
-
-def _first_page(title: str, repair: Repair, curve: RepairCurve) -> Figure:
-    """Return the verdict, the table and the curve on one page."""
-    from matplotlib.figure import Figure
-
-    page = Figure(figsize=A4)
-    page.text(0.08, 0.95, title, fontsize=18, va="top")
-    page.text(0.08, 0.91, textwrap.fill(verdict(repair), 95), fontsize=10, va="top")
-    heads = ["", "before", "after", "change (95 %)", "random units", "real"]
-    cells = [
-        [row.title, f"{row.before:.3g}", f"{row.after:.3g}", f"{row.change:+.2g} ({row.low:+.2g} to {row.high:+.2g})",
-         f"{row.control_low:+.2g} to {row.control_high:+.2g}", f"{row.real:.3g}"]
-        for row in rows(repair)
-    ]  # fmt: skip
-    axes = page.add_axes((0.08, 0.56, 0.84, 0.28))
-    axes.set_axis_off()
-    widths = (0.26, 0.1, 0.1, 0.27, 0.19, 0.08)
-    table = axes.table(cells, colLabels=heads, loc="upper left", edges="horizontal", colWidths=widths)
-    table.auto_set_font_size(False)
-    table.set_fontsize(8)
-    table.scale(1, 1.5)
-    plot = page.add_axes((0.08, 0.1, 0.84, 0.42))
-    plot.set_axis_off()
-    plot.imshow(_pixels(draw_curve(curve, len(repair.units))))
-    return page
-
-
-def _second_page(shown: Shown) -> Figure:
-    """Return the pictures on one page."""
-    from matplotlib.figure import Figure
-
-    page = Figure(figsize=A4, layout="constrained")
-    parts = [
-        ("the first held-out images: before, after", [half[:COLUMNS] for half in shown.random()]),
-        ("the lowest realism: before, after", shown.extremes(worst=True)),
-        ("the highest realism: before, after", shown.extremes(worst=False)),
-    ]
-    for axes, (name, pictures) in zip(page.subplots(3, 1), parts, strict=True):
-        axes.set_axis_off()
-        axes.set_title(name, fontsize=10, loc="left")
-        axes.imshow(grid(pictures).permute(1, 2, 0).numpy())
-    return page
-
-
-def _pixels(figure: Figure) -> Any:
-    """Return a figure as pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return canvas.buffer_rgba()  # type: ignore[no-untyped-call]

@@ -38,15 +38,21 @@ class Strip:
 
     Args:
         title: What they are.
-        picture: A ``data:`` address.
-        size: Width and height in pixels.
-        text: What to say to those who cannot see it.
+        pixels: uint8 ``[4, height, width]``.
     """
 
     title: str
-    picture: str
-    size: tuple[int, int]
-    text: str
+    pixels: Tensor
+
+    @property
+    def picture(self) -> str:
+        """As a ``data:`` address."""
+        return data_uri(self.pixels)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.pixels.shape[2], self.pixels.shape[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +92,15 @@ class Shown:
         blocks = [slice(start, start + COLUMNS) for start in range(0, NUM_RANDOM, COLUMNS)]
         lines = [each[block] for block in blocks for each in (before, after, difference)]
         first = f"The first {NUM_RANDOM} images of the held-out seed, not chosen"
-        found = [_strip(lines, f"{first}: before, after, and the difference, twice as bright")]
+        found = [Strip(f"{first}: before, after, and the difference, twice as bright", grid(lines))]
         for name, worst in (("lowest", True), ("highest", False)):
             title = f"The {NUM_EXTREME} images of {name} realism before the repair: before, after"
-            found.append(_strip(self.extremes(worst=worst), title))
+            found.append(Strip(title, grid(self.extremes(worst=worst))))
         heat = self.changes()
         share = heat / heat.max().clamp(min=1e-9)
         picture = (share * 255).byte().expand(1, 3, -1, -1)
         title = f"Where pixels change: mean over {NUM_CHANGED} images, brightest {float(heat.max()):.1f} of 255"
-        found.append(_strip([picture], title))
+        found.append(Strip(title, grid([picture])))
         return found
 
     @torch.inference_mode()
@@ -107,8 +113,8 @@ class Shown:
         for unit in self.repair.units.units[:NUM_UNITS]:
             record = records[unit]
             words = f"distance {record['excess']:+.2f}, realism {record['realism_correlation']:+.2f}"
-            pictures = self._drawn(self.ranking, unit)
-            found.append((unit, words, _strip([pictures], f"Unit {unit}: the images that activate it most")))
+            pictures = grid([self._drawn(self.ranking, unit)])
+            found.append((unit, words, Strip(f"Unit {unit}: the images that activate it most", pictures)))
         return found
 
     def _drawn(self, ranking: ArtifactRanking, unit: int) -> Tensor:
@@ -137,8 +143,3 @@ def grid(rows: Sequence[Tensor], gap: int = 2) -> Tensor:
         framed[:, :3, :-gap, :-gap], framed[:, 3, :-gap, :-gap] = large, 255
         lines.append(torch.cat(list(framed), dim=2))
     return torch.cat(lines, dim=1)
-
-
-def _strip(rows: Sequence[Tensor], title: str) -> Strip:
-    picture = grid(rows)
-    return Strip(title, data_uri(picture), (picture.shape[2], picture.shape[1]), title)

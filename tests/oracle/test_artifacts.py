@@ -19,6 +19,7 @@ from gandissect.neighbours import realism
 from gandissect.repair_results import FIGURES, STUDENT, Change, Repair, RepairCurve
 from gandissect.sampling import derive_seed, make_rng
 from generators import PlantedGenerator
+from segmenters.palette import PaletteSegmenter
 
 GENERATOR = PlantedGenerator(size=16, cells=8)
 RED, BLUE, COPY, DEAD = 0, 2, 4, 5
@@ -220,6 +221,29 @@ def test_a_repair_is_measured_on_images_and_pictures_of_its_own() -> None:
     assert found.control.shape == (2, 3, len(FIGURES)) and min(found.control_changes("distance")) > mean
     assert GENERATOR.fingerprint == before
     assert found.records()[0]["change"] == found.change("distance").mean
+
+
+def test_what_becomes_of_concepts_is_measured_on_the_same_images() -> None:
+    units, palette = UnitSet("layer1", (BLUE,)), PaletteSegmenter(PlantedGenerator.concepts)
+    found = measure_repair(
+        GENERATOR, units, WITHOUT_BLUE, num_sets=2, num_controls=2, segmenter=palette, progress=False
+    ).concepts
+    assert found is not None and found.num_images == 160
+    z = GENERATOR.sample_z(160, derive_seed(0, "repair"))
+    shares = {
+        name: torch.stack([(labels == concept.index).double().mean() for concept in palette.concepts])
+        for name, labels in (
+            ("before", palette(GENERATOR(z))),
+            ("after", palette(generate(GENERATOR, z, [Ablation(units)]))),
+        )
+    }
+    assert torch.allclose(found.before.mean, shares["before"], atol=1e-12, rtol=0)
+    assert torch.allclose(found.change.mean, shares["after"] - shares["before"], atol=1e-12, rtol=0)
+    blue = next(record for record in found.records() if record["concept"] == "blue")
+    assert blue["change"] == pytest.approx(-blue["before"]) and blue["before"] > 0.005
+    assert blue["change_low"] < blue["change"] < blue["change_high"] < 0
+    assert blue["control_change_min"] == 0, "no other unit takes blue away"
+    assert len(found.control) == 2
 
 
 def test_a_repair_that_does_not_help_says_so() -> None:

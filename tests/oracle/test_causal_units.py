@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from gandissect import UnitSet, dissect, effect_curves, find_causal_units, iou_ranking, optimise_units, unit_effects
+from gandissect import (
+    EffectCurves,
+    UnitSet,
+    dissect,
+    effect_curves,
+    find_causal_units,
+    iou_ranking,
+    optimise_units,
+    unit_effects,
+)
 from gandissect.causal import Patches
 from gandissect.causal_units import UnitRanking
 from gandissect.sampling import derive_seed
@@ -146,7 +156,7 @@ def test_the_optimisation_goes_down_its_formula() -> None:
         assert found.scores[unit] == pytest.approx(0.48 if slope > 0 else 0.52, abs=1e-3), unit
 
 
-def test_curves_are_of_other_samples_than_the_rankings() -> None:
+def test_curves_are_of_other_samples_than_the_rankings(tmp_path: Path) -> None:
     dissection = dissect(GENERATOR, SEGMENTER, ["layer2"], 64, 5, quantile=0.02, progress=False)
     rankings = {
         "IoU": iou_ranking(dissection, "layer2", "red"),
@@ -154,22 +164,38 @@ def test_curves_are_of_other_samples_than_the_rankings() -> None:
         "optimisation": optimise_units(GENERATOR, SEGMENTER, "layer2", "red", 800, seed=3, progress=False),
     }
     curves = effect_curves(GENERATOR, SEGMENTER, rankings, (1, 3, 10, 100), 50, seed=9, progress=False)
-    assert [curve.name for curve in curves] == ["IoU", "single effects", "optimisation", "random"]
+    assert list(curves.taken) == ["IoU", "single effects", "optimisation"]
+    assert curves.counts == (1, 3, 10)
     z = GENERATOR.sample_z(50, seed=9)
     r = GENERATOR.head(z, "layer2")
-    base = SEGMENTER(GENERATOR(z))
-    for curve, ranking in zip(curves, rankings.values(), strict=False):
-        assert curve.counts == (1, 3, 10)
-        for place, count in enumerate(curve.counts):
+    whole = (SEGMENTER(GENERATOR(z)) == 1).double().mean()
+    assert curves.share == pytest.approx(float(whole))
+    for name, ranking in rankings.items():
+        for place, count in enumerate(curves.counts):
             off = r.clone()
             off[:, list(ranking.top(count).units)] = 0
-            taken = (base == 1).double().mean() - (SEGMENTER(GENERATOR.tail(off, "layer2", z)) == 1).double().mean()
-            assert float(curve.effect.mean[place]) == pytest.approx(float(taken), abs=1e-12)
-    whole = (base == 1).double().mean()
-    assert float(curves[2].effect.mean[1]) == pytest.approx(float(whole))  # all three units of red
-    assert float(curves[3].effect.mean[0]) <= float(whole)
+            taken = whole - (SEGMENTER(GENERATOR.tail(off, "layer2", z)) == 1).double().mean()
+            assert float(curves.taken[name].mean[place]) == pytest.approx(float(taken), abs=1e-12)
+    assert float(curves.taken["optimisation"].mean[1]) == pytest.approx(float(whole))  # all three units of red
+    assert len(curves.control) == 3
+    assert all(float(each.mean[0]) <= float(whole) for each in curves.control)
+    records = curves.records()
+    assert [(each["ranking"], each["num_units"]) for each in records[:4]] == [
+        ("IoU", 1), ("IoU", 3), ("IoU", 10), ("single effects", 1),
+    ]  # fmt: skip
+    assert records[7]["taken"] == float(curves.taken["optimisation"].mean[1])
+    assert records[7]["control_max"] == max(float(each.mean[1]) for each in curves.control)
+    assert EffectCurves.load(curves.save(tmp_path)).records() == records
     with pytest.raises(ValueError, match="seed 3; judge them on another"):
         effect_curves(GENERATOR, SEGMENTER, rankings, seed=3)
+    for change, message in (
+        ({"rankings": {}}, "one layer and one concept"),
+        ({"counts": (65,)}, "1 to 64 units; got 50, 3, "),
+        ({"counts": (0, 1)}, "1 to 64 units"),
+        ({"num_controls": 0}, "1 control"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            effect_curves(GENERATOR, SEGMENTER, **{"rankings": rankings, "num_samples": 50, "seed": 9, **change})
 
 
 def test_mistakes_are_named() -> None:

@@ -15,7 +15,7 @@ from apps.commands import explore
 from apps.data import fitting
 from apps.explorer import model
 from apps.explorer.jobs import Dissector
-from gandissect import Concept, UnitSet, dissect
+from gandissect import Ablation, Concept, UnitSet, dissect
 from gandissect.causal import control_units
 from generators.planted import PLANTED
 from segmenters.palette import PaletteSegmenter
@@ -51,33 +51,33 @@ def test_switching_off_a_planted_unit_removes_its_concept_and_nothing_else(layer
     for unit in off:
         if unit < len(PLANTED):
             expected[labels == PLANTED[unit].index] = 0
-    after = model.switched_off(planted, z, UnitSet(layer, off))
+    after = model.edited(planted, z, [Ablation(UnitSet(layer, off))])
     torch.testing.assert_close(PLANTED_SEGMENTER(after), expected, rtol=0, atol=0)
 
 
 def test_switching_off_nothing_is_the_picture_itself(dcgan: generators.DCGAN) -> None:
     z = dcgan.sample_z(2, seed=1)
     for layer in dcgan.layers:
-        assert torch.equal(model.switched_off(dcgan, z, UnitSet(layer, ())), model.generated(dcgan, z))
+        assert torch.equal(model.edited(dcgan, z, [Ablation(UnitSet(layer, ()))]), model.generated(dcgan, z))
 
 
 def test_a_unit_that_the_layer_does_not_have_is_refused(dcgan: generators.DCGAN) -> None:
     with pytest.raises(ValueError, match="units 0 to"):
-        model.switched_off(dcgan, dcgan.sample_z(1), UnitSet("layer1", (10_000,)))
+        model.edited(dcgan, dcgan.sample_z(1), [Ablation(UnitSet("layer1", (10_000,)))])
 
 
 def test_visitors_at_once_get_what_one_alone_gets_and_leave_nothing_behind(dcgan: generators.DCGAN) -> None:
     """Law 1, on the page's terms: edits, plain pictures and a dissection, all at once on one shared model."""
     z, layer = dcgan.sample_z(1, seed=5), "layer2"
     edits = [UnitSet(layer, tuple(range(first, first + 4))) for first in range(8)]
-    alone = [model.switched_off(dcgan, z, units) for units in edits]
+    alone = [model.edited(dcgan, z, [Ablation(units)]) for units in edits]
     plain, before = model.generated(dcgan, z), everything(dcgan)
     assert not any(torch.equal(each, plain) for each in alone)
     segmenter = PaletteSegmenter([Concept(0, "dark", (0, 0, 0)), Concept(1, "light", (255, 255, 255))])
     job = Dissector(num_samples=64).job(dcgan, segmenter, layer)
     with ThreadPoolExecutor(8) as pool:
         for _ in range(4):
-            edited = pool.map(lambda units: model.switched_off(dcgan, z, units), edits)
+            edited = pool.map(lambda units: model.edited(dcgan, z, [Ablation(units)]), edits)
             unedited = pool.map(lambda _: model.generated(dcgan, z), edits)
             assert all(torch.equal(got, want) for got, want in zip(edited, alone, strict=True))
             assert all(torch.equal(got, plain) for got in unedited)

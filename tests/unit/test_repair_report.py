@@ -13,6 +13,7 @@ import torch
 
 from gandissect import (
     Ablation,
+    Concept,
     Generator,
     Recipe,
     UnitSet,
@@ -26,6 +27,9 @@ from gandissect.fidelity import Yardstick
 from gandissect.report.repair_figures import verdict
 from gandissect.report.repair_pictures import NUM_RANDOM, Shown
 from generators import DCGAN
+from segmenters.palette import PaletteSegmenter
+
+SEGMENTER = PaletteSegmenter((Concept(0, "dark", (120, 120, 120)), Concept(1, "light", (135, 135, 135))))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,9 @@ def made() -> tuple:
     curve = choose_num_units(
         generator, ranking.top(8), yardstick, (0, 2, 5), 0, num_images=40, num_sets=2, num_controls=2, progress=False
     )
-    repair = measure_repair(generator, ranking.top(5), yardstick, 0, num_sets=2, num_controls=2, progress=False)
+    repair = measure_repair(
+        generator, ranking.top(5), yardstick, 0, num_sets=2, num_controls=2, segmenter=SEGMENTER, progress=False
+    )
     return generator, curve, repair, ranking
 
 
@@ -77,11 +83,15 @@ def test_the_page_holds_the_figures_and_refers_to_nothing_outside(made: tuple, t
         assert change == 0 or f"{abs(change):.2g}" in said or f"{abs(change):.2f}" in said, record
     numbers = json.loads((page.parent / "repair.json").read_text())
     embedded = json.loads(re.search(r'id="numbers">(.*?)</script>', text, flags=re.DOTALL)[1])
-    assert embedded == numbers
+    assert repair.concepts is not None and any(record["change"] for record in repair.concepts.records())
+    for record in repair.concepts.records():
+        assert f"{100 * record['before']:.2f}" in said and record["concept"] in said
+    assert embedded == numbers and numbers["concepts"] == repair.concepts.records()
     assert numbers["figures"] == repair.records()
     assert numbers["units"] == list(ranking.top(5).units)
     assert numbers["curve"]["chosen"] == curve.num_units
-    assert (page.parent / "report.pdf").read_bytes().startswith(b"%PDF")
+    document = (page.parent / "report.pdf").read_bytes()
+    assert document.startswith(b"%PDF") and re.search(rb"/Count 3\b", document)
 
 
 def test_the_recipe_makes_the_images_of_the_report(made: tuple, tmp_path: Path) -> None:
