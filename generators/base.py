@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -43,6 +43,12 @@ class LayeredGenerator(nn.Module):
     """The name under which the hub knows this family."""
     beside: frozenset[str] = frozenset()
     """Children that are no stages."""
+    has_w: ClassVar[bool] = False
+    """Whether ``z`` is mapped to ``ws`` first, one latent vector a layer, which may be given in its place."""
+    has_noise: ClassVar[bool] = False
+    """Whether layers add noise, which may be given."""
+    normalises_z: ClassVar[bool] = False
+    """Whether the length of ``z`` makes no difference."""
 
     def __init__(self, z_dim: int, settings: Mapping[str, Any]) -> None:
         super().__init__()

@@ -34,6 +34,7 @@ class ProGAN(LayeredGenerator):
     """
 
     architecture = "progan"
+    normalises_z = True
 
     def __init__(self, size: int = 64, width: int = 32, max_width: int = 512, z_dim: int = 128) -> None:
         super().__init__(z_dim, {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim})

@@ -103,6 +103,7 @@ class StyleGenerator(LayeredGenerator):
     """
 
     beside = frozenset({"mapping", "constant"})
+    has_w = has_noise = normalises_z = True
     mapping: Mapping
     constant: nn.Parameter
 

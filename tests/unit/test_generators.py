@@ -277,3 +277,16 @@ def test_float64_is_taken_and_whole_numbers_are_refused(make) -> None:
     assert torch.equal(generator.tail(activation.double(), "layer1", z), generator(z))
     with pytest.raises(ValueError, match=r"takes float32 numbers; got torch\.int64"):
         generator(z.long())
+
+
+@pytest.mark.parametrize("name", ["dcgan-scenes64", "progan-scenes64", "stylegan-scenes64"])
+def test_a_generator_says_what_its_latent_space_allows(name: str) -> None:
+    generator = generators.load(name, device="cpu")
+    z = generator.sample_z(2)
+    differs = (generator(3 * z) - generator(z)).abs().amax()
+    assert (float(differs) < 1e-3) == generator.normalises_z, "whether the length of z makes no difference"
+    assert (
+        hasattr(generator, "mapping") == generator.has_w and hasattr(generator, "random_noise") == generator.has_noise
+    )
+    if generator.has_w:
+        assert torch.equal(generator(generator.mapping(z)), generator(z))
