@@ -34,7 +34,7 @@ from gandissect import (
 from gandissect.causal import control_units
 
 STRIP = 8
-MAX_NUMBER = 10**9
+FIRST_SEED, MAX_NUMBER = 1, 10**9
 MIN_IOU = 0.04
 STYLE = """<style>
 .stMainBlockContainer {padding: 3.75rem clamp(1rem, 3vw, 3rem) 2rem}
@@ -214,6 +214,8 @@ def save_recipe(recipe: Recipe) -> None:
 
 def pick_picture(generator: Generator) -> tuple[int, int]:
     """Draw the strip of pictures; return seed and number of the picked one."""
+    if "seed" not in st.query_params:
+        st.session_state.setdefault("seed", FIRST_SEED)  # not as the widget's value: a recipe sets it too
     with st.container(horizontal=True, vertical_alignment="bottom"):
         seed = st.number_input("seed", 0, MAX_NUMBER, key="seed", bind="query-params", width=120)
         number = st.number_input("picture", 0, MAX_NUMBER, key="picture", bind="query-params", width=120)

@@ -123,6 +123,7 @@ def _draw_effect(axes: Any, effect: CausalEffect) -> None:
     axes.set_xlabel(f"percentage points of {effect.concept} ({share:.2f} % of unchanged images)", fontsize="small")
     axes.legend(fontsize="small", frameon=False)
     axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
 
 
 def _draw_side_effects(axes: Any, effect: CausalEffect) -> None:
@@ -140,13 +141,15 @@ def _draw_side_effects(axes: Any, effect: CausalEffect) -> None:
     axes.locator_params(axis="x", nbins=6)
     axes.set_xlabel("what becomes of the others when the units are ablated, percentage points", fontsize="small")
     axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
 
 
 def _draw_places(axes: Any, effect: CausalEffect, part: Any) -> None:
     """Draw what insertion adds, place by place."""
     places = effect.by_place
     share = 100 * places.mean * places.count.numel()  # of the pixels of one square
-    shown = axes.imshow(share.numpy(), cmap="viridis", vmin=min(0.0, float(share.nan_to_num().min())))
+    most = max(float(share.nan_to_num().abs().max()), 1e-9)
+    shown = axes.imshow(share.numpy(), cmap="PuOr_r", vmin=-most, vmax=most)  # white is no effect
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel(f"{effect.concept} added, % of the square\nin which units are forced on", fontsize="small")

@@ -71,8 +71,8 @@ def shares(page: AppTest) -> dict[str, dict[str, float]]:
 
 
 def sample_with(*present: int, absent: tuple[int, ...] = ()) -> int:
-    """The number of a picture of seed 0 that has these planted concepts, by the generator's closed form."""
-    z = generators.PlantedGenerator().sample_z(200, seed=0)
+    """The number of a picture of seed 1 that has these planted concepts, by the generator's closed form."""
+    z = generators.PlantedGenerator().sample_z(200, seed=1)
     fits = [all(row[2 * k] > 0 for k in present) and all(row[2 * k] <= 0 for k in absent) for row in z]
     return fits.index(True)
 
@@ -118,7 +118,7 @@ def test_a_recipe_is_opened_and_saved(start: Start, planted: Path) -> None:
     page.selectbox(key="concept").select("red").run()
     (saved,) = page.get("download_button")
     assert saved.label == "Save as a recipe"
-    green = Recipe.of(generator, [Ablation(UnitSet("layer1", (1,)))], seed=0, start=number)
+    green = Recipe.of(generator, [Ablation(UnitSet("layer1", (1,)))], seed=1, start=number)
     page.file_uploader(key="recipe").upload("green.json", green.to_json().encode(), "application/json").run()
     until_dissected(page)
     assert page.number_input(key="picture").value == number
