@@ -54,9 +54,9 @@ class Options:
         units: Their numbers, worst first, if they are known; then the layer must be named, and nothing is ranked.
         recipe: A recipe that switches units of one layer off everywhere: its units, instead of --layer and --units.
         to: What the units are forced to, zero or mean.
-        method: What units are ranked by: distance (how far the images are from real ones that activate a unit most),
-            realism (of single images), or effect (what ablating each unit alone changes of the distance: it finds more,
-            and takes minutes a layer).
+        method: What units are ranked by: effect (what ablating each unit alone changes of the distance; it takes
+            minutes), distance (how far from real ones the images are that activate a unit most), or realism (of single
+            images). The last two are quick, and tell what goes along with bad images, not what makes them.
         hold_out: Share of each folder without @SPLIT that was kept to judge by.
         num_samples: Images to rank units with.
         num_images: Images in each of 4 sets, to choose the number of units with.
@@ -73,7 +73,7 @@ class Options:
     units: tuple[int, ...] = ()
     recipe: Path | None = None
     to: To = "zero"
-    method: Method = "distance"
+    method: Method = "effect"
     hold_out: float = 0.05
     num_samples: int = 3_000
     num_images: int = 256

@@ -64,13 +64,13 @@ class Document:
             [row.title, _number(row.before), _number(row.after), _change(row), _range(row), _number(row.real)]
             for row in rows(self.repair)
         ]
-        _table(page, (0.62, 0.24), heads, cells, (0.26, 0.1, 0.1, 0.27, 0.19, 0.08))
+        _table(page, (0.64, 0.23), heads, cells, (0.26, 0.1, 0.1, 0.27, 0.19, 0.08))
         changed = concept_rows(self.repair)[:MOST_CONCEPTS]
         if changed:
             heads = ["share of pixels, %", "before", "change (95 %)", "random units"]
             cells = [[row.title, _number(row.before), _change(row), _range(row)] for row in changed]
-            _table(page, (0.38, 0.22), heads, cells, (0.26, 0.1, 0.27, 0.19))
-        _image(page, (0.03, 0.33), _pixels(draw_curve(self.curve, len(self.repair.units))))
+            _table(page, (0.44, 0.22), heads, cells, (0.26, 0.1, 0.27, 0.19))
+        _image(page, (0.06, 0.36), _pixels(draw_curve(self.curve, len(self.repair.units))))
         return page
 
     def pictures(self) -> Figure:
@@ -125,6 +125,9 @@ def _table(
     axes = page.add_axes((LEFT, place[0], WIDTH, place[1]))
     axes.set_axis_off()
     table = axes.table(cells, colLabels=heads, loc="upper left", edges="horizontal", colWidths=widths)
+    for (_, column), cell in table.get_celld().items():
+        cell.set_text_props(ha="left" if column == 0 else "right")
+        cell.PAD = 0.02
     table.auto_set_font_size(False)
     table.set_fontsize(8)
     table.scale(1, 1.35)
@@ -140,12 +143,16 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def _signed(value: float) -> str:
+    return f"{value:+.2f}" if abs(value) >= 0.1 else f"{value:+.2g}"
+
+
 def _change(row: Any) -> str:
-    return f"{row.change:+.2g} ({row.low:+.2g} to {row.high:+.2g})"
+    return f"{_signed(row.change)} ({_signed(row.low)} to {_signed(row.high)})"
 
 
 def _range(row: Any) -> str:
-    return f"{row.control_low:+.2g} to {row.control_high:+.2g}"
+    return f"{_signed(row.control_low)} to {_signed(row.control_high)}"
 
 
 def _pixels(figure: Figure) -> Any:

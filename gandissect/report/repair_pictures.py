@@ -113,6 +113,8 @@ class Shown:
         for unit in self.repair.units.units[:NUM_UNITS]:
             record = records[unit]
             words = f"distance {record['excess']:+.2f}, realism {record['realism_correlation']:+.2f}"
+            if "effect" in record:
+                words = f"effect {record['effect']:+.2f}, {words}"
             pictures = grid([self._drawn(self.ranking, unit)])
             found.append((unit, words, Strip(f"Unit {unit}: the images that activate it most", pictures)))
         return found

@@ -80,7 +80,8 @@ def test_the_page_holds_the_figures_and_refers_to_nothing_outside(made: tuple, t
     assert all(address.startswith(("data:", "#")) for address in reader.addresses)
     for record in repair.records():
         change = record["change"]
-        assert change == 0 or f"{abs(change):.2g}" in said or f"{abs(change):.2f}" in said, record
+        shown = f"{abs(change):.2f}" if 0.1 <= abs(change) < 100 else f"{abs(change):.3g}"
+        assert shown.replace("-", "\N{MINUS SIGN}") in said, record
     numbers = json.loads((page.parent / "repair.json").read_text())
     embedded = json.loads(re.search(r'id="numbers">(.*?)</script>', text, flags=re.DOTALL)[1])
     assert repair.concepts is not None and any(record["change"] for record in repair.concepts.records())
