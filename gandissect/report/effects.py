@@ -118,10 +118,10 @@ def _draw_effect(axes: Any, effect: CausalEffect) -> None:
         axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": "#222222"})
     axes.axvline(0, color="#222222", lw=0.8)
     axes.set_yticks(range(len(KINDS)), ["insertion adds", "ablation takes", "ACE (sum)"])
-    axes.set_ylim(len(KINDS) - 0.4, -0.6)
+    axes.set_ylim(len(KINDS) - 0.5, -1.0)
     share = 100 * float(effect.base.mean[row])
     axes.set_xlabel(f"percentage points of {effect.concept} ({share:.2f} % of unchanged images)", fontsize="small")
-    axes.legend(fontsize="small", frameon=False)
+    axes.legend(loc="upper left", ncols=2, fontsize="small", frameon=False)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
 
