@@ -31,8 +31,8 @@ from ..pictures import save_gif
 from ..yardsticks import encoder_features
 
 CORNERS = 4
-FILM_FRAMES = 24
-"""Frames of a film from one picture to the next, by default."""
+FILM_STEPS, STRIP_STEPS, GRID_SIDE = 24, 4, 7
+"""Steps from one picture to the next in a film and in a strip, and pictures along each side of a grid, by default."""
 
 MAX_FRAMES = 4096
 
@@ -49,8 +49,8 @@ class Options:
         grid: Fill a grid between four pictures.
         space: z, w, or the name of a layer, through whose activations it leads; by default w if there is one.
         seed: Which sequence of pictures, as for gandissect sample.
-        num_frames: Pictures of a strip, of a film, or along each side of a grid; by default 9, 24 for each picture that
-            it leads through, and 7.
+        num_frames: Pictures of a strip, of a film, or along each side of a grid; by default 4 steps in a strip and 24
+            in a film from one picture to the next, and 7 along a side.
         even: Choose the frames so that neighbours differ by equally much (root mean square of pixels).
         truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
         truncation_limit: Of a generator that does not normalise z, what no entry of z exceeds.
@@ -106,8 +106,11 @@ class Options:
     @property
     def _count(self) -> int:
         """Frames, or pictures along each side of a grid."""
-        default = FILM_FRAMES * len(self.pictures) if self._film else 7 if self.grid else 9
-        return default if self.num_frames is None else self.num_frames
+        if self.num_frames is not None:
+            return self.num_frames
+        if self.grid:
+            return GRID_SIDE
+        return FILM_STEPS * len(self.pictures) if self._film else STRIP_STEPS * (len(self.pictures) - 1) + 1
 
     def _check(self) -> None:
         """Refuse what cannot be, before anything is loaded.
