@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..causal_results import CONFIDENCE_Z
 from ..fidelity import Features
 from ..protocols import Generator
 from ..sampling import blocks, make_rng
@@ -28,9 +29,6 @@ from .spaces import as_w, capabilities, check_space, on_shell
 
 BATCH = 16
 """Pairs of images at a time."""
-
-CONFIDENCE_Z = 1.959964
-"""A normal variable lies so many standard deviations from its mean at most, 95 times of 100."""
 
 MIN_KEPT = 2
 """Values of which a mean and its error are taken, at least."""

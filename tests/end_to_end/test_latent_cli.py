@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 
 import generators
+import segmenters
 from apps.cli import main
-from gandissect.latent import Walk, mix_styles, slerp, swap_activations, truncated_z
+from apps.yardsticks import encoder_features
+from gandissect.latent import Walk, mix_styles, path_length, slerp, swap_activations, truncated_z
 
 
 @pytest.fixture
@@ -106,6 +108,33 @@ def test_a_way_leads_through_the_activations_of_a_layer(gandissect, models: dict
     z = generator.sample_z(2, seed=1)
     middle = generator.head(z, "layer2").mean(dim=0, keepdim=True)
     assert _is(_picture(out, 2 + 2 * 18, 2), generator.tail(middle, "layer2", z[:1])[0])
+
+
+def test_the_path_length_comes_with_its_interval_and_network(
+    gandissect, models: dict[str, Path], tmp_path: Path
+) -> None:
+    words = (
+        "interpolate",
+        models["DCGAN"],
+        "--path-length",
+        4,
+        "--segmenter",
+        "unet-scenes",
+        "--out",
+        tmp_path / "x.png",
+    )
+    status, output, error = gandissect(*words, "--device", "cpu", "--json")
+    assert status == 0, error
+    answer = json.loads(output)["path_length"]
+    generator, segmenter = generators.load(models["DCGAN"], "cpu"), segmenters.load("unet-scenes", "cpu")
+    wanted = path_length(generator, "unet-scenes", encoder_features(segmenter), "z", 4, 1, progress=False)
+    assert {name: answer[name] for name in ("mean", "low", "high", "network")} == {
+        "mean": wanted.mean, "low": wanted.low, "high": wanted.high, "network": "unet-scenes"
+    }  # fmt: skip
+    status, _, error = gandissect(
+        "interpolate", models["DCGAN"], "--path-length", 4, "--segmenter", "palette", *words[-2:]
+    )
+    assert (status, "has no encoder" in error) == (2, True)
 
 
 def test_tables_are_of_mixed_styles_or_swapped_activations(gandissect, models: dict[str, Path], tmp_path: Path) -> None:
