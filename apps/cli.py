@@ -37,6 +37,8 @@ COMMANDS = {
     "effect": "measure what units cause: pixels that a concept gains and loses when they are forced on and off",
     "repair": "find the units behind unrealistic pictures, switch them off, and report what that changes",
     "edit": "make the images of a recipe, unchanged and edited",
+    "interpolate": "show the way from picture to picture: a strip, a grid between four, or a film",
+    "mix": "make a table of pictures with styles or activations of two each",
     "explore": "open a page on which units are looked at and switched off",
 }
 

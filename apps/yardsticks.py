@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gandissect.devices import resolve_device
-from gandissect.fidelity import INCEPTION, INCEPTION_DIMS, MIN_HELD_OUT, Yardstick
+from gandissect.fidelity import INCEPTION, INCEPTION_DIMS, MIN_HELD_OUT, Features, Yardstick
 from gandissect.files import check_file, sha256_file
 from gandissect.protocols import Segmenter
 from segmenters import UNetSegmenter
@@ -66,21 +66,26 @@ def yardstick(network: Segmenter | Inception, train: ImageSource, held_out: Imag
     Raises:
         ValueError: If the segmenter has no encoder, or there are too few pictures.
     """
-    if not isinstance(network, UNetSegmenter | Inception):
-        raise ValueError(f"{network.name!r} has no encoder to take features from; name a U-Net, e.g. 'unet-scenes'")
-
+    features = network if isinstance(network, Inception) else encoder_features(network)
     if held_out is None:
         raise ValueError("nothing is held out to judge by; name at least one folder without @SPLIT, or scenes")
     _check_numbers(len(evenly_spaced(train, MAX_TRAIN)), len(evenly_spaced(held_out, MAX_HELD_OUT)))
     real = as_tensor(train, MAX_TRAIN), as_tensor(held_out, MAX_HELD_OUT)
 
     if isinstance(network, Inception):
-        return Yardstick(network.name, network, *real, num_dims=None)
-
-    def features(images: Tensor) -> Tensor:
-        return network.encode(images)[-1].mean(dim=(2, 3))
-
+        return Yardstick(network.name, features, *real, num_dims=None)
     return Yardstick(network.name, features, *real)
+
+
+def encoder_features(network: Segmenter) -> Features:
+    """Return the coarsest features of a segmenter's encoder, averaged over the picture.
+
+    Raises:
+        ValueError: If it has no encoder.
+    """
+    if not isinstance(network, UNetSegmenter):
+        raise ValueError(f"{network.name!r} has no encoder to take features from; name a U-Net, e.g. 'unet-scenes'")
+    return lambda images: network.encode(images)[-1].mean(dim=(2, 3))
 
 
 def _check_numbers(learned: int, held_out: int) -> None:

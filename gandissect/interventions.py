@@ -47,7 +47,7 @@ class Edit:
         if not isinstance(self.units, UnitSet):
             raise TypeError(f"an edit is of a UnitSet(layer, units); got {type(self.units).__name__}")
         if self.region is not None:
-            object.__setattr__(self, "region", _checked_region(self.region))
+            object.__setattr__(self, "region", checked_region(self.region))
 
     def target(self, chosen: Tensor) -> Tensor:
         """Return what activations ``[batch, unit, h, w]`` of the units are forced to."""
@@ -70,20 +70,9 @@ class Edit:
         chosen = activation[:, index]
         forced = self.target(chosen).to(chosen).expand_as(chosen)
         if self.region is not None:
-            forced = torch.lerp(chosen, forced, self._mask(self.region, activation, image_size).to(chosen))
+            mask = region_mask(self.region, self.units.layer, activation, image_size)
+            forced = torch.lerp(chosen, forced, mask.to(chosen))
         return activation.index_copy(1, index, forced)
-
-    def _mask(self, region: Tensor, activation: Tensor, image_size: Size | None) -> Tensor:
-        """Return the region on the layer's grid, ``[batch or 1, 1, h, w]``."""
-        masks = region[:, None] if region.ndim == 3 else region[None, None]
-        grid, size = tuple(activation.shape[2:]), tuple(region.shape[-2:])
-        if len(masks) not in (1, len(activation)) or size not in (grid, image_size):
-            image = "" if image_size is None else f" or the image, {list(image_size)}"
-            raise ValueError(
-                f"a region is on the grid of {self.units.layer!r}, {list(grid)}{image}, one for all images or one for "
-                f"each of the {len(activation)}; got {list(region.shape)}"
-            )
-        return masks if size == grid else adaptive_max_pool2d(masks, grid)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,6 +235,47 @@ def check_units(units: UnitSet, num_units: int) -> None:
         raise ValueError(f"{units.layer!r} has the units 0 to {num_units - 1}; got {', '.join(map(str, wrong))}")
 
 
+def checked_region(region: Tensor) -> Tensor:
+    """Return a copy of a region as float32, so that nobody can change it later.
+
+    Raises:
+        ValueError: If it is no mask ``[h, w]`` or ``[batch, h, w]`` in [0, 1].
+    """
+    mask = torch.as_tensor(region)
+    if mask.ndim not in {2, 3} or not mask.numel() or mask.is_complex():
+        raise ValueError(f"a region is a mask [h, w] or [batch, h, w]; got {mask.dtype} {list(mask.shape)}")
+    mask = mask.detach().to(torch.float32, copy=True)
+    if not bool(((mask >= 0) & (mask <= 1)).all()):
+        raise ValueError(f"a region lies in [0, 1]; got {float(mask.min()):g} to {float(mask.max()):g}")
+    return mask
+
+
+def region_mask(region: Tensor, layer: str, activation: Tensor, image_size: Size | None) -> Tensor:
+    """Return a region on a layer's grid.
+
+    Args:
+        region: What `checked_region` returned.
+        layer: What to call the layer in a message.
+        activation: Its activations, ``[batch, unit, h, w]``.
+        image_size: Height and width of the images, if the region may be on them.
+
+    Returns:
+        float32 ``[batch or 1, 1, h, w]``.
+
+    Raises:
+        ValueError: If the region fits neither the grid nor the image, or the batch.
+    """
+    masks = region[:, None] if region.ndim == 3 else region[None, None]
+    grid, size = tuple(activation.shape[2:]), tuple(region.shape[-2:])
+    if len(masks) not in (1, len(activation)) or size not in (grid, image_size):
+        image = "" if image_size is None else f" or the image, {list(image_size)}"
+        raise ValueError(
+            f"a region is on the grid of {layer!r}, {list(grid)}{image}, one for all images or one for "
+            f"each of the {len(activation)}; got {list(region.shape)}"
+        )
+    return masks if size == grid else adaptive_max_pool2d(masks, grid)
+
+
 def _by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
     """Return the edits of each layer, in order."""
     if isinstance(edits, Edit):
@@ -267,14 +297,3 @@ def _applied(edits: Sequence[Edit], image_size: Size | None, activation: Any) ->
     for edit in edits:
         edited = edit.apply(edited, image_size)
     return edited
-
-
-def _checked_region(region: Tensor) -> Tensor:
-    """Return a copy of a region as float32, so that nobody can change it later."""
-    mask = torch.as_tensor(region)
-    if mask.ndim not in {2, 3} or not mask.numel() or mask.is_complex():
-        raise ValueError(f"a region is a mask [h, w] or [batch, h, w]; got {mask.dtype} {list(mask.shape)}")
-    mask = mask.detach().to(torch.float32, copy=True)
-    if not bool(((mask >= 0) & (mask <= 1)).all()):
-        raise ValueError(f"a region lies in [0, 1]; got {float(mask.min()):g} to {float(mask.max()):g}")
-    return mask

@@ -33,12 +33,12 @@ class Styles:
 
     Args:
         ws: Latent vectors of the layers, ``[batch, num_ws, w_dim]``.
-        noise: One tensor a layer, ``[batch or 1, 1, h, w]``; None is each layer's own fixed noise.
+        noise: One tensor a layer, ``[batch or 1, 1, h, w]``; None, of one or of all, is the layer's own fixed noise.
         image: The image so far, where the layers add up to one; None before the first has added to it.
     """
 
     ws: Tensor
-    noise: Sequence[Tensor] | None = None
+    noise: Sequence[Tensor | None] | None = None
     image: Tensor | None = None
 
     def of(self, index: int) -> tuple[Tensor, Tensor | None]:
@@ -116,14 +116,14 @@ class StyleGenerator(LayeredGenerator):
         return Styles(self.mapping(z) if z.ndim == 2 else z)
 
     def synthesis(
-        self, ws: Float[Tensor, "batch num_ws w"], noise: Sequence[Tensor] | None = None
+        self, ws: Float[Tensor, "batch num_ws w"], noise: Sequence[Tensor | None] | None = None
     ) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of layer-wise latent vectors.
 
         Args:
             ws: float32 ``[batch, num_ws, w_dim]``, as `mapping` returns.
-            noise: One tensor a layer, ``[batch or 1, 1, h, w]`` (`random_noise` draws some); by default each layer's
-                own fixed noise, so that one ``ws`` is one image.
+            noise: One tensor a layer, ``[batch or 1, 1, h, w]`` (`random_noise` draws some), or None for the layer's
+                own fixed noise, which is that of all by default, so that one ``ws`` is one image.
 
         Raises:
             ValueError: If a shape does not fit.
@@ -136,19 +136,19 @@ class StyleGenerator(LayeredGenerator):
         latent = self._checked(ws)
         if noise is not None:
             self._check_noise(noise, len(latent))
-        placed = None if noise is None else [self._placed(each) for each in noise]
+        placed = None if noise is None else [None if each is None else self._placed(each) for each in noise]
         return self.run(self.input(latent), Styles(self.context(latent).ws, placed), 0, len(self._stages))
 
-    def _check_noise(self, noise: Sequence[Tensor], batch: int) -> None:
+    def _check_noise(self, noise: Sequence[Tensor | None], batch: int) -> None:
         sides = [info.height for info in self.layers.values()]
         fits = [
-            each.shape[1:] == (1, side, side) and len(each) in {1, batch}
+            each is None or (each.shape[1:] == (1, side, side) and len(each) in {1, batch})
             for each, side in zip(noise, sides, strict=False)
         ]
         if len(noise) != len(sides) or not all(fits):
             raise ValueError(
                 f"noise is one tensor [{batch} or 1, 1, side, side] a layer, of sides {sides}; "
-                f"got {[list(each.shape) for each in noise]}"
+                f"got {[None if each is None else list(each.shape) for each in noise]}"
             )
 
     def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from torch import Tensor
 from torchvision.utils import save_image
 
 from gandissect.files import atomic_path
+from gandissect.latent import capabilities, truncated_w, truncated_z
 from gandissect.sampling import blocks
 from generators import LayeredGenerator
-from generators.stylegan import StyleGenerator
 
 from ..networks import load_generator
 
@@ -32,6 +31,8 @@ class Options:
         start: Index of the first.
         columns: Pictures a row.
         truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
+        truncation_cutoff: In how many layers from the input on; by default in all.
+        truncation_limit: Of a generator that does not normalise z, what no entry of z exceeds.
         device: auto, cpu, cuda or mps.
         json: Print what was done as JSON.
     """
@@ -43,6 +44,8 @@ class Options:
     start: int = 0
     columns: int = 8
     truncation_psi: float | None = None
+    truncation_cutoff: int | None = None
+    truncation_limit: float | None = None
     device: str = "auto"
     json: bool = False
 
@@ -51,8 +54,8 @@ class Options:
         if not 1 <= self.num_samples <= 4096 or self.columns < 1 or self.start < 0:
             raise ValueError("need 1 to 4096 samples, 1 or more columns, a start of 0 or more; "
                              f"got {self.num_samples}, {self.columns}, {self.start}")  # fmt: skip
-        if self.truncation_psi is not None and not math.isfinite(self.truncation_psi):
-            raise ValueError(f"truncation_psi is a number, by custom from 0 to 1; got {self.truncation_psi}")
+        if self.truncation_cutoff is not None and self.truncation_psi is None:
+            raise ValueError("truncation_cutoff is of w; say how far it goes with --truncation-psi")
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
         generator = load_generator(self.generator, self.device)
@@ -64,20 +67,24 @@ class Options:
             grid = torch.cat(parts)
             save_image(grid, temporary, nrow=self.columns, normalize=True, value_range=(-1, 1), format="png")
         facts = {"out": str(self.out), "generator": generator.name, "num_samples": self.num_samples, "seed": self.seed}
-        print(json.dumps(facts | {"truncation_psi": self.truncation_psi}) if self.json else self.out)
+        names = ("truncation_psi", "truncation_cutoff", "truncation_limit")
+        print(json.dumps(facts | {name: getattr(self, name) for name in names}) if self.json else self.out)
 
     def _latent(self, generator: LayeredGenerator, block: range) -> Tensor:
         """Return what the pictures of a block are made of: z, or w where it is truncated.
 
         Raises:
-            ValueError: If there is no w.
+            ValueError: If they cannot be truncated so.
         """
-        z = generator.sample_z(len(block), self.seed, block.start)
+        if self.truncation_limit is not None:
+            z = truncated_z(generator, len(block), self.seed, self.truncation_limit, start=block.start)
+        else:
+            z = generator.sample_z(len(block), self.seed, block.start)
         if self.truncation_psi is None:
             return z
-        if not isinstance(generator, StyleGenerator):
+        if not capabilities(generator).has_w:
             raise ValueError(
                 f"{generator.name!r} is a {generator.architecture} and has no w to truncate; "
                 "leave --truncation-psi out, or take a stylegan or stylegan2"
             )
-        return generator.mapping(z, self.truncation_psi)
+        return truncated_w(generator, z, self.truncation_psi, self.truncation_cutoff)

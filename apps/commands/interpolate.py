@@ -1,0 +1,190 @@
+"""``gandissect interpolate``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from torch import Tensor
+from torchvision.utils import save_image
+
+from gandissect.files import atomic_path
+from gandissect.latent import (
+    PathLength,
+    Walk,
+    capabilities,
+    corner_grid,
+    on_shell,
+    path_length,
+    pixel_distance,
+    truncated_w,
+    truncated_z,
+)
+from generators import LayeredGenerator
+
+from ..data import fitting_segmenter
+from ..networks import load_generator, load_segmenter
+from ..pictures import save_gif
+from ..yardsticks import encoder_features
+
+CORNERS = 4
+FILM_STEPS, STRIP_STEPS, GRID_SIDE = 24, 4, 7
+"""Steps from one picture to the next in a film and in a strip, and pictures along each side of a grid, by default."""
+
+MAX_FRAMES = 4096
+
+
+@dataclass(frozen=True)
+class Options:
+    """Show the way from picture to picture: as a strip, as a grid between four, or as a film that ends where it began.
+
+    Args:
+        generator: A bundled name, the path of a .safetensors file, or the folder of a training.
+        pictures: The pictures that it leads through, by their index in the sequence of the seed: 2 or more, 4 of a grid
+            (upper left, upper right, lower left, lower right).
+        out: The PNG to write, or the GIF of a film.
+        grid: Fill a grid between four pictures.
+        space: z, w, or the name of a layer, through whose activations it leads; by default w if there is one.
+        seed: Which sequence of pictures, as for gandissect sample.
+        num_frames: Pictures of a strip, of a film, or along each side of a grid; by default 4 steps in a strip and 24
+            in a film from one picture to the next, and 7 along a side.
+        even: Choose the frames so that neighbours differ by equally much (root mean square of pixels).
+        truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
+        truncation_limit: Of a generator that does not normalise z, what no entry of z exceeds.
+        fps: Frames a second of a film, 1 to 50.
+        path_length: Measure the perceptual path length in that space too, over so many pairs of pictures.
+        segmenter: Over the features of whose encoder; by default of the one made for such pictures.
+        device: auto, cpu, cuda or mps.
+        json: Print the figures as JSON.
+    """
+
+    generator: tyro.conf.Positional[str]
+    pictures: tuple[int, ...] = (0, 1, 2, 3)
+    out: Path = Path("interpolation.png")
+    grid: bool = False
+    space: str | None = None
+    seed: int = 1
+    num_frames: int | None = None
+    even: bool = False
+    truncation_psi: float | None = None
+    truncation_limit: float | None = None
+    fps: int = 20
+    path_length: int = 0
+    segmenter: str | None = None
+    device: str = "auto"
+    json: bool = False
+
+    def run(self) -> None:
+        """Write the picture or the film, and print its path and the figures."""
+        self._check()
+        generator = load_generator(self.generator, self.device)
+        space = self.space or capabilities(generator).spaces[-1]
+        latents = self._latents(generator, space)
+        images = self._grid(generator, latents, space) if self.grid else self._frames(generator, latents, space)
+        found = self._path_length(generator, space) if self.path_length else None
+        if self._film:
+            save_gif(images, self.out, self.fps)
+        else:
+            columns = self._count if self.grid else len(images)
+            with atomic_path(self.out) as temporary:
+                save_image(images, temporary, nrow=columns, normalize=True, value_range=(-1, 1), format="png")
+        facts = {"out": str(self.out), "generator": generator.name, "space": space, "seed": self.seed}
+        facts |= {"pictures": self.pictures, "num_frames": len(images), "truncation_psi": self.truncation_psi}
+        facts |= {"truncation_limit": self.truncation_limit, "steps": None if self.grid else self._steps(images)}
+        if self.json:
+            print(json.dumps(facts | {"path_length": None if found is None else _facts(found)}))
+        else:
+            print("\n".join(map(str, [self.out, *([] if found is None else [found])])))
+
+    @property
+    def _film(self) -> bool:
+        return self.out.suffix.lower() == ".gif"
+
+    @property
+    def _count(self) -> int:
+        """Frames, or pictures along each side of a grid."""
+        if self.num_frames is not None:
+            return self.num_frames
+        if self.grid:
+            return GRID_SIDE
+        return FILM_STEPS * len(self.pictures) if self._film else STRIP_STEPS * (len(self.pictures) - 1) + 1
+
+    def _check(self) -> None:
+        """Refuse what cannot be, before anything is loaded.
+
+        Raises:
+            ValueError: Saying what and why.
+        """
+        if self.out.suffix.lower() not in {".png", ".gif"} or (self.grid and self._film):
+            wanted = "a PNG; give a name that ends in .png" if self.grid else "a PNG or a GIF, and its name to end so"
+            raise ValueError(f"{self.out} is to be {wanted}")
+        if (
+            min(self.pictures, default=-1) < 0
+            or len(self.pictures) < 2
+            or (self.grid and len(self.pictures) != CORNERS)
+        ):
+            raise ValueError(
+                f"name 2 pictures or more by their index, 0 or more, and 4 of a grid; got {list(self.pictures)}"
+            )
+        if not 2 <= self._count <= MAX_FRAMES or not 1 <= self.fps <= 50:
+            raise ValueError(f"need 2 to {MAX_FRAMES} frames, 1 to 50 a second; got {self._count} and {self.fps}")
+        if self.even and self.grid:
+            raise ValueError("frames are made even along one way; a grid has many, so leave --even or --grid out")
+        if self.path_length < 0:
+            raise ValueError(f"path_length is a number of pairs, 0 or more; got {self.path_length}")
+
+    def _latents(self, generator: LayeredGenerator, space: str) -> Tensor:
+        """Return z, or w, of the pictures.
+
+        Raises:
+            ValueError: If they cannot be truncated so.
+        """
+        if self.truncation_limit is not None:
+            drawn = [truncated_z(generator, 1, self.seed, self.truncation_limit, start=each) for each in self.pictures]
+        else:
+            drawn = [generator.sample_z(1, self.seed, each) for each in self.pictures]
+        z = torch.cat(drawn)
+        if self.truncation_psi is None:
+            return z
+        if space == "z":
+            raise ValueError("a way through z is not truncated in w; leave --truncation-psi or --space z out")
+        return truncated_w(generator, z, self.truncation_psi)
+
+    def _frames(self, generator: LayeredGenerator, latents: Tensor, space: str) -> Tensor:
+        walk = Walk(generator, latents, space, closed=self._film)
+        if self.even:
+            return walk.images(walk.even_positions(self._count, progress=True), progress=True)
+        return walk.images(walk.positions(self._count), progress=True)
+
+    @torch.inference_mode()
+    def _grid(self, generator: LayeredGenerator, latents: Tensor, space: str) -> Tensor:
+        if space not in capabilities(generator).spaces:
+            allowed = " or ".join(capabilities(generator).spaces)
+            raise ValueError(f"a grid of {generator.name} is in {allowed}; got {space!r}")
+        curved = space == "z"
+        if not curved and latents.ndim == 2:
+            latents = truncated_w(generator, latents, 1.0)
+        elif curved and capabilities(generator).normalises_z:
+            latents = on_shell(latents)
+        points = corner_grid(latents, self._count, self._count, curved=curved).flatten(0, 1)
+        return torch.cat([generator(part).cpu() for part in points.split(64)])
+
+    def _path_length(self, generator: LayeredGenerator, space: str) -> PathLength:
+        segmenter = load_segmenter(self.segmenter or fitting_segmenter(generator.name), self.device)
+        features = encoder_features(segmenter)
+        return path_length(generator, segmenter.name, features, space, self.path_length, self.seed)
+
+    def _steps(self, images: Tensor) -> dict[str, float]:
+        """Return how far neighbouring frames are apart; in a film, the first comes after the last."""
+        after = images.roll(-1, 0) if self._film else images[1:]
+        steps = pixel_distance(images[: len(after)], after)
+        return {"mean": float(steps.mean()), "least": float(steps.min()), "most": float(steps.max())}
+
+
+def _facts(found: PathLength) -> dict[str, object]:
+    """Return the path length and its interval as plain values."""
+    names = ("mean", "stderr", "low", "high", "network", "space", "num_samples", "num_clipped", "epsilon", "clip")
+    return {name: getattr(found, name) for name in names}

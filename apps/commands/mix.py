@@ -1,0 +1,184 @@
+"""``gandissect mix``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from PIL import Image
+from torch import Tensor
+
+from gandissect.latent import (
+    NoiseEffects,
+    capabilities,
+    images_with_noise,
+    mixing_table,
+    noise_effects,
+    pixel_distance,
+    style_groups,
+    swapping_table,
+    truncated_w,
+)
+from gandissect.names import lookup
+from generators import LayeredGenerator
+
+from ..networks import load_generator
+from ..pictures import draw_columns, draw_table, save_png, stack
+
+MOST_PICTURES = 64
+RIGHT_HALF = (0.5, 0.0, 1.0, 1.0)
+NUM_DRAWS = 16
+LAYERS_A_ROW = 6
+"""Maps of layers beside each other: as wide as a row of pictures with their noise."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Make a table of pictures that have something of those of their row and something of those of their column.
+
+    With styles, those of coarse, middle and fine layers come from the column; without, the activations of a layer do,
+    inside a region.
+
+    Args:
+        generator: A bundled name, the path of a .safetensors file, or the folder of a training.
+        rows: The pictures of the rows, by their index in the sequence of the seed.
+        columns: Those of the columns.
+        out: The PNG to write.
+        layers: With styles, the layers whose styles come from the columns, in the place of the three groups; without,
+            the layers whose activations do, each in a table of its own: by default the last of each grid.
+        region: Where activations come from the columns: left, top, right, bottom, as shares of the picture from 0 to 1;
+            by default the right half. With styles, activations are swapped in place of styles where this is given.
+        noise: Show what the noise of the layers does to the pictures of the rows instead.
+        seed: Which sequence of pictures, as for gandissect sample.
+        truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
+        device: auto, cpu, cuda or mps.
+        json: Print the figures as JSON.
+    """
+
+    generator: tyro.conf.Positional[str]
+    rows: tuple[int, ...] = (0, 1, 2)
+    columns: tuple[int, ...] = (3, 4, 5, 6, 7)
+    out: Path = Path("mixed.png")
+    layers: tuple[str, ...] = ()
+    region: tuple[float, float, float, float] | None = None
+    noise: bool = False
+    seed: int = 1
+    truncation_psi: float | None = None
+    device: str = "auto"
+    json: bool = False
+
+    def run(self) -> None:
+        """Write the PNG, and print its path and the figures."""
+        self._check()
+        generator = load_generator(self.generator, self.device)
+        with torch.inference_mode():
+            rows, columns = self._latents(generator, self.rows), self._latents(generator, self.columns)
+            facts = self._noise(generator, rows) if self.noise else self._mix(generator, rows, columns)
+        said = {"out": str(self.out), "generator": generator.name, "seed": self.seed, "rows": self.rows} | facts
+        print(json.dumps(said) if self.json else self.out)
+
+    def _check(self) -> None:
+        """Refuse what cannot be, before anything is loaded.
+
+        Raises:
+            ValueError: Saying what and why.
+        """
+        if self.out.suffix.lower() != ".png":
+            raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
+        for name, given in (("rows", self.rows), ("columns", self.columns)):
+            if not 1 <= len(given) <= MOST_PICTURES or min(given) < 0:
+                raise ValueError(f"{name} are 1 to {MOST_PICTURES} pictures by index, 0 or more; got {list(given)}")
+        left, top, right, bottom = self.region or RIGHT_HALF
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ValueError(
+                f"a region is left, top, right, bottom, from 0 to 1, left of right, top above bottom; got {self.region}"
+            )
+        if self.noise and (self.layers or self.region):
+            raise ValueError("--noise shows all layers, everywhere; leave --layers and --region out")
+
+    def _latents(self, generator: LayeredGenerator, pictures: tuple[int, ...]) -> Tensor:
+        """Return w of pictures if there is one, else z.
+
+        Raises:
+            ValueError: If they cannot be truncated.
+        """
+        z = torch.cat([generator.sample_z(1, self.seed, each) for each in pictures])
+        if self.truncation_psi is None and not capabilities(generator).has_w:
+            return z
+        return truncated_w(generator, z, 1.0 if self.truncation_psi is None else self.truncation_psi)
+
+    def _mix(self, generator: LayeredGenerator, rows: Tensor, columns: Tensor) -> dict[str, object]:
+        """Write the table; return how much of its columns is in each of its blocks."""
+        top, side = (generator(each).cpu() for each in (columns, rows))
+        styles = capabilities(generator).has_w and self.region is None
+        blocks = self._styles(generator, rows, columns) if styles else self._swaps(generator, rows, columns)
+        save_png(draw_table(top, side, blocks), self.out)
+        kind = "styles" if styles else "activations"
+        tables = [{"heading": name, **_distances(block, side, top)} for name, block in blocks.items()]
+        return {"columns": self.columns, "mixed": kind, "tables": tables}
+
+    def _styles(self, generator: LayeredGenerator, rows: Tensor, columns: Tensor) -> dict[str, Tensor]:
+        if self.layers:
+            chosen: Mapping[str, tuple[int | str, ...]] = {f"styles of {', '.join(self.layers)}": self.layers}
+        else:
+            sides = [info.height for info in generator.layers.values()]
+            chosen = {
+                f"{name} styles ({_span(sides, styles)})": styles for name, styles in style_groups(generator).items()
+            }
+        return {name: mixing_table(generator, rows, columns, layers) for name, layers in chosen.items()}
+
+    def _swaps(self, generator: LayeredGenerator, rows: Tensor, columns: Tensor) -> dict[str, Tensor]:
+        last = {info.height: name for name, info in generator.layers.items()}
+        region = _mask(self.region or RIGHT_HALF, generator.image_size)
+        found = {}
+        for layer in self.layers or last.values():
+            info = lookup(generator.layers, layer, "layer")
+            heading = f"{layer} ({info.height} x {info.width} px)"
+            found[heading] = swapping_table(generator, rows, columns, layer, region)
+        return found
+
+    def _noise(self, generator: LayeredGenerator, rows: Tensor) -> dict[str, object]:
+        """Write the pictures with their noise, without and with another, and the map of each layer's effect."""
+        effects = noise_effects(generator, rows, NUM_DRAWS, self.seed)
+        shown = [generator(rows), images_with_noise(generator, rows, None)]
+        shown += [images_with_noise(generator, rows, self.seed + more) for more in range(2)]
+        pictures = torch.stack([each.cpu() for each in shown], dim=1)
+        save_png(stack([draw_columns(["own noise", "none", "other", "other"], pictures), *_maps(effects)]), self.out)
+        return {"num_draws": effects.num_draws, "noise": effects.of_layers}
+
+
+def _maps(effects: NoiseEffects) -> list[Image.Image]:
+    """Draw where the noise of each layer changes pixels: white where most over all layers, black where not at all."""
+    maps = effects.stds / effects.stds.max().clamp(min=1e-12) * 2 - 1
+    parts = zip(
+        torch.split(maps[:, None].expand(-1, 3, -1, -1), LAYERS_A_ROW),
+        [effects.layers[start : start + LAYERS_A_ROW] for start in range(0, len(maps), LAYERS_A_ROW)],
+        strict=True,
+    )
+    return [draw_columns(names, part[None]) for part, names in parts]
+
+
+def _mask(region: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
+    """Return a region as a mask on the image, at least a pixel."""
+    (left, top, right, bottom), (height, width) = region, size
+    mask = torch.zeros(size)
+    x, y = min(int(left * width), width - 1), min(int(top * height), height - 1)
+    mask[y : max(y + 1, round(bottom * height)), x : max(x + 1, round(right * width))] = 1
+    return mask
+
+
+def _span(sides: list[int], styles: tuple[int, ...]) -> str:
+    """Return the grids of styles' layers, e.g. ``4 to 8 px``."""
+    own = [sides[min(style, len(sides) - 1)] for style in styles]
+    return f"{own[0]} px" if own[0] == own[-1] else f"{own[0]} to {own[-1]} px"
+
+
+def _distances(block: Tensor, side: Tensor, top: Tensor) -> dict[str, float]:
+    """Return how far mixed pictures are from those of their row and of their column, on average."""
+    from_row = pixel_distance(block.flatten(0, 1), side.repeat_interleave(len(top), 0))
+    from_column = pixel_distance(block.flatten(0, 1), top.repeat(len(side), 1, 1, 1))
+    return {"from_row": float(from_row.mean()), "from_column": float(from_column.mean())}

@@ -1,0 +1,199 @@
+"""Parts of one image in another: styles of some layers in style generators, activations of a layer in any.
+
+Source: Karras et al. 2019, Sec. 3; swapped activations: Bau et al. 2019, Sec. 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..interventions import checked_region, region_mask
+from ..names import lookup
+from ..protocols import Generator
+from .spaces import as_w, check_z, styled
+
+GROUPS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}
+"""Least and greatest side of the grids of the layers in each group of styles (Karras et al. 2019, Fig. 3)."""
+
+
+def mix_styles(generator: Generator, w_a: Tensor, w_b: Tensor, layers: Sequence[int | str]) -> Tensor:
+    """Return w_a with the styles of some layers from w_b.
+
+    Args:
+        generator: One that has w.
+        w_a: ``[batch, num_ws, w_dim]``, as ``generator.mapping`` returns them.
+        w_b: As many.
+        layers: Names of layers, or numbers of styles from 0; all give w_b, none w_a, bit for bit.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If there is no such style, the generator has no w, or these are no w of it.
+
+    Source: Karras et al. 2019, Sec. 3.1.
+    """
+    w_a, w_b = _pair_of_w(generator, w_a, w_b)
+    mixed = w_a.clone()
+    chosen = [_style(generator, layer) for layer in layers]
+    mixed[:, chosen] = w_b[:, chosen].to(mixed)
+    return mixed
+
+
+def cross_over(generator: Generator, w_a: Tensor, w_b: Tensor, layer: int | str) -> Tensor:
+    """Return w_a with the styles of a layer and of all after it from w_b.
+
+    Args:
+        generator: One that has w.
+        w_a: ``[batch, num_ws, w_dim]``.
+        w_b: As many.
+        layer: A layer's name, or the number of a style from 0.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If there is no such style, the generator has no w, or these are no w of it.
+
+    Source: Karras et al. 2019, Sec. 3.1.
+    """
+    num_ws = styled(generator).mapping.num_ws
+    return mix_styles(generator, w_a, w_b, range(_style(generator, layer), num_ws))
+
+
+def style_groups(generator: Generator) -> dict[str, tuple[int, ...]]:
+    """Return the numbers of the coarse, the middle and the fine styles, as far as the generator has such layers.
+
+    Coarse are those of layers of 4 x 4 and 8 x 8, middle those up to 32 x 32, fine all others. A style of no layer, as
+    of StyleGAN2's last image, goes with the last layer.
+
+    Raises:
+        ValueError: If the generator has no w.
+
+    Source: Karras et al. 2019, Fig. 3.
+    """
+    num_ws = styled(generator).mapping.num_ws
+    sides = [info.height for info in generator.layers.values()]
+    sides += sides[-1:] * (num_ws - len(sides))
+    found = {
+        name: tuple(index for index, side in enumerate(sides) if low <= side <= high)
+        for name, (low, high) in GROUPS.items()
+    }
+    return {name: styles for name, styles in found.items() if styles}
+
+
+@torch.no_grad()
+def mixing_table(generator: Generator, w_rows: Tensor, w_columns: Tensor, layers: Sequence[int | str]) -> Tensor:
+    """Return a table of images: those of its rows, with the styles of some layers from those of its columns.
+
+    Args:
+        generator: One that has w.
+        w_rows: ``[row, num_ws, w_dim]``.
+        w_columns: ``[column, num_ws, w_dim]``.
+        layers: Names of layers, or numbers of styles from 0.
+
+    Returns:
+        float32 ``[row, column, 3, H, W]``, on CPU.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: As `mix_styles` does.
+
+    Source: Karras et al. 2019, Fig. 3.
+    """
+    rows = []
+    for w in torch.split(as_w(generator, w_rows), 1):
+        row = w.expand(len(w_columns), *w.shape[1:])
+        rows.append(generator(mix_styles(generator, row, w_columns, layers)).cpu())
+    return torch.stack(rows)
+
+
+def swap_activations(
+    generator: Generator, z_a: Tensor, z_b: Tensor, layer: str, region: Tensor | None = None
+) -> Tensor:
+    """Return images of z_a in which a layer's activations are those of z_b, in a region.
+
+    What later layers are given besides activations (styles) is that of z_a.
+
+    Args:
+        generator: Any generator.
+        z_a: float32 ``[batch, z_dim]``, or w of a generator that has it.
+        z_b: As many.
+        layer: One of its layers.
+        region: Where, as for every `Edit`: a mask on the layer's grid or the image's, one for all images or one for
+            each; everywhere if None.
+
+    Returns:
+        float32 ``[batch, 3, H, W]`` on the generator's device.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If the latent vectors or the region do not fit.
+
+    Source: Bau et al. 2019, Sec. 4.3, for units; here all units of a layer.
+    """
+    lookup(generator.layers, layer, "layer")
+    if z_a.shape != z_b.shape:
+        raise ValueError(f"swap activations of as many z; got {list(z_a.shape)} and {list(z_b.shape)}")
+    for each in (z_a, z_b):
+        if each.ndim == 3:
+            as_w(generator, each)
+        else:
+            check_z(generator, each)
+    theirs = generator.head(z_b, layer)
+    if region is not None:
+        own = generator.head(z_a, layer)
+        theirs = torch.lerp(own, theirs, region_mask(checked_region(region), layer, own, generator.image_size).to(own))
+    return generator.tail(theirs, layer, z_a)
+
+
+@torch.no_grad()
+def swapping_table(
+    generator: Generator, z_rows: Tensor, z_columns: Tensor, layer: str, region: Tensor | None = None
+) -> Tensor:
+    """Return a table of images: those of its rows, with a layer's activations from those of its columns in a region.
+
+    Args:
+        generator: Any generator.
+        z_rows: float32 ``[row, z_dim]``.
+        z_columns: float32 ``[column, z_dim]``.
+        layer: One of its layers.
+        region: Where, as for `swap_activations`.
+
+    Returns:
+        float32 ``[row, column, 3, H, W]``, on CPU.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If the latent vectors or the region do not fit.
+    """
+    rows = [z.expand(len(z_columns), *z.shape[1:]) for z in torch.split(z_rows, 1)]
+    return torch.stack([swap_activations(generator, row, z_columns, layer, region).cpu() for row in rows])
+
+
+def _pair_of_w(generator: Generator, w_a: Tensor, w_b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both w if they are w, as many.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if w_a.ndim != 3 or w_a.shape != w_b.shape:
+        raise ValueError(
+            f"mix w of shape [batch, num_ws, w_dim], as many of the one as of the other, which G.mapping(z) gives; "
+            f"got {list(w_a.shape)} and {list(w_b.shape)}"
+        )
+    return as_w(generator, w_a), as_w(generator, w_b)
+
+
+def _style(generator: Generator, layer: int | str) -> int:
+    """Return the number of a layer's style.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If there is no such style.
+    """
+    if isinstance(layer, str):
+        return lookup({name: index for index, name in enumerate(generator.layers)}, layer, "layer")
+    num_ws = styled(generator).mapping.num_ws
+    if not 0 <= layer < num_ws:
+        raise ValueError(f"{generator.name} has the styles 0 to {num_ws - 1}; got {layer}")
+    return int(layer)
