@@ -1,10 +1,10 @@
 """Directions in closed form: those along which the linear map that latents meet first stretches most.
 
 With that map ``y = A x + b``, a step of length t along a unit vector n changes y by ``t A n``. The n that make
-``|A n|^2`` largest, each orthogonal to those before, are the eigenvectors of ``A^T A`` by falling eigenvalue. Nothing is
-sampled but the length of a step.
+``|A n|^2`` largest, each orthogonal to those before, are the eigenvectors of ``A^T A`` by falling eigenvalue. Nothing
+is sampled but the length of a step.
 
-Source: Shen and Zhou 2021 (SeFa, arXiv 2007.06600), Sec. 3.2, Eq. 3-6. Their code brings the rows of A to equal length
+Source: Shen and Zhou 2021 (SeFa, arXiv 2007.06600). Their code brings the rows of A to equal length
 first; the paper, and this, does not.
 """
 
@@ -45,7 +45,7 @@ def closed_form_directions(
         TypeError: If the generator does not tell its maps.
         ValueError: If a number is out of range.
 
-    Source: Shen and Zhou 2021 (arXiv 2007.06600), Sec. 3.2.
+    Source: Shen and Zhou 2021 (arXiv 2007.06600).
     """
     if not isinstance(generator, LatentMaps):
         raise TypeError(
@@ -84,7 +84,7 @@ def strongest(matrix: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         ``[length, length]``, each row's largest entry positive, and ``[length]``, 0 or more.
 
-    Source: Shen and Zhou 2021 (arXiv 2007.06600), Eq. 6.
+    Source: Shen and Zhou 2021 (arXiv 2007.06600).
     """
     matrix = matrix.detach().cpu().double()
     values, vectors = torch.linalg.eigh(matrix.T @ matrix)

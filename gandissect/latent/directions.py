@@ -1,15 +1,7 @@
-"""Directions of a latent space, and moving along them.
+"""Directions of a generator's latent space: what they are of, and their files.
 
-With a unit vector v and the standard deviation sigma of the space along it, a step of length t is
-
-    z <- z + t sigma v,    ws_i <- ws_i + t sigma v  for the chosen i,    a <- a + t sigma v
-
-in z, in w, and in the activations of a layer. A network that normalises z sees no length; there z is put back to the
-length that it had, and what counts is the angle that it turned by: it tends to 90 degrees at most for a z that was
-orthogonal to v, however large the step.
-
-Source: Shen et al. 2020 (InterFaceGAN, arXiv 2005.09635), Sec. 3.2; steps in standard deviations: Haerkoenen et al. 2020
-(GANSpace, arXiv 2004.02546), Sec. 2.3.
+Source: Shen et al. 2020 (InterFaceGAN, arXiv 2005.09635); steps in standard deviations: Haerkoenen et al. 2020
+(GANSpace, arXiv 2004.02546).
 """
 
 from __future__ import annotations
@@ -189,8 +181,8 @@ class Direction(Kept):
         """
         if generator.fingerprint != self.generator_fingerprint:
             raise ValueError(
-                f"direction {self.name!r} is of {self.generator} with fingerprint {self.generator_fingerprint[:8]}, and "
-                f"{generator.name} has {generator.fingerprint[:8]}; load the one that it was found in"
+                f"direction {self.name!r} is of {self.generator} with fingerprint {self.generator_fingerprint[:8]}, "
+                f"and {generator.name} has {generator.fingerprint[:8]}; load the one that it was found in"
             )
         check_space(generator, self)
 
@@ -199,125 +191,6 @@ class Direction(Kept):
         where = {"z": "z", "w": f"w {_ranges(self.ws)}", "activation": f"the activations of {self.layer}"}[self.space]
         does = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
         return f"{self.name} (in {where}): {does or 'no concept named'}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Moved:
-    """Latent vectors moved along a direction, on CPU.
-
-    Args:
-        steps: How far, in standard deviations.
-        latents: ``[step, batch, ...]``: z, or ws; None where activations were moved.
-        images: float32 ``[step, batch, 3, H, W]``.
-        angles: float64 ``[step, batch]``, by how many degrees z was turned; None where its length counts, too.
-    """
-
-    steps: tuple[float, ...]
-    latents: Tensor | None
-    images: Tensor
-    angles: Tensor | None
-
-
-@torch.no_grad()
-def move(generator: Generator, latents: Tensor, direction: Direction, steps: Sequence[float]) -> Moved:
-    """Move along a direction; a step of 0 changes nothing.
-
-    Args:
-        generator: The one that the direction is of.
-        latents: z ``[batch, z_dim]``; for directions in w and activations also ws ``[batch, num_ws, w_dim]``.
-        direction: Where to.
-        steps: How far, in standard deviations, one or more; what lies beyond 3 or so is seldom seen in samples.
-
-    Raises:
-        KeyError: If there is no such layer.
-        ValueError: If the direction is of another generator, the latents are of another space, or a step is not finite.
-
-    Source: Shen et al. 2020 (arXiv 2005.09635), Sec. 3.2.
-    """
-    check_steps(steps)
-    walk = Walk.of(generator, direction)
-    latents = latents.to(generator.device)
-    origin = walk.origin(latents)
-    points = [walk.at(origin, step) for step in steps]
-    images = torch.stack([walk.images(point, latents).cpu() for point in points])
-    in_latents = direction.space != "activation"
-    turned = in_latents and walk.normalises
-    return Moved(
-        tuple(map(float, steps)),
-        torch.stack(points).cpu() if in_latents else None,
-        images,
-        torch.stack([angles_between(origin, point) for point in points]) if turned else None,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """A direction of a generator, checked once, to be gone along from many points.
-
-    Args:
-        generator: The generator.
-        direction: One of its directions.
-    """
-
-    generator: Generator
-    direction: Direction
-
-    @staticmethod
-    def of(generator: Generator, direction: Direction) -> Walk:
-        """Return the walk of a direction.
-
-        Raises:
-            KeyError: If there is no such layer.
-            ValueError: If the direction is of another generator.
-        """
-        direction.check_generator(generator)
-        return Walk(generator, direction)
-
-    @property
-    def normalises(self) -> bool:
-        """Whether only the angle of what is moved counts."""
-        return self.direction.space == "z" and bool(getattr(self.generator, "normalises_z", False))
-
-    def origin(self, latents: Tensor) -> Tensor:
-        """Return what is moved, for latents on the generator's device: z, ws, or activations.
-
-        Raises:
-            ValueError: If ws are given for a direction in z.
-        """
-        if self.direction.space == "activation":
-            return self.generator.head(latents, str(self.direction.layer))
-        if self.direction.space == "w":
-            return ws_of(self.generator, latents) if latents.ndim == 2 else latents
-        if latents.ndim != 2:
-            got = f"got latents {list(latents.shape)}"
-            raise ValueError(f"direction {self.direction.name!r} is in z, [batch, {self.generator.z_dim}]; {got}")
-        return latents
-
-    def at(self, origin: Tensor, step: float) -> Tensor:
-        """Return what is moved, after a step."""
-        shift = (step * self.direction.sigma * self.direction.vector).to(origin)
-        if self.direction.space == "w":
-            moved = origin.clone()
-            moved[:, list(self.direction.ws)] += shift
-            return moved
-        moved = origin + shift
-        return moved * (origin.norm(dim=1, keepdim=True) / moved.norm(dim=1, keepdim=True)) if self.normalises else moved
-
-    def images(self, point: Tensor, latents: Tensor) -> Tensor:
-        """Return the images of what was moved."""
-        if self.direction.space == "activation":
-            return self.generator.tail(point, str(self.direction.layer), latents)
-        return self.generator(point)
-
-
-def check_steps(steps: Sequence[float]) -> None:
-    """Refuse steps that lead nowhere.
-
-    Raises:
-        ValueError: If there are none, or one is not finite.
-    """
-    if not len(steps) or not all(math.isfinite(step) for step in steps):
-        raise ValueError(f"steps are finite numbers, one or more; got {list(steps)}")
 
 
 def check_space(generator: Generator, direction: Direction) -> None:
@@ -387,25 +260,19 @@ def spread(generator: Generator, direction: Direction, seed: int = 0) -> float:
     """
     if direction.space == "z":
         return 1.0
-    walk, own = Walk(generator, direction), derive_seed(seed, "spread")
+    own = derive_seed(seed, "spread")
     parts = []
     for block in blocks(SPREAD_SAMPLES, BATCH):
-        origin = walk.origin(generator.sample_z(len(block), own, block.start).to(generator.device))
-        chosen = origin[:, direction.ws[0]] if direction.space == "w" else origin
-        parts.append(chosen.flatten(1).cpu().double() @ direction.vector.flatten())
+        z = generator.sample_z(len(block), own, block.start).to(generator.device)
+        if direction.space == "w":
+            found = ws_of(generator, z)[:, direction.ws[0]]
+        else:
+            found = generator.head(z, str(direction.layer))
+        parts.append(found.flatten(1).cpu().double() @ direction.vector.flatten())
     sigma = float(torch.cat(parts).std())
     if sigma <= 0:
         raise ValueError(f"{direction.space} of {generator.name} does not vary along {direction.name!r}")
     return sigma
-
-
-def angles_between(x: Tensor, y: Tensor) -> Tensor:
-    """Return the angles of rows in degrees, float64 ``[batch]`` on CPU, exact for small ones and near 180, too.
-
-    Source: Kahan 2006, "How futile are mindless assessments of roundoff", Sec. 12.
-    """
-    x, y = (each.cpu().double() / each.cpu().double().norm(dim=1, keepdim=True) for each in (x, y))
-    return torch.rad2deg(2 * torch.atan2((x - y).norm(dim=1), (x + y).norm(dim=1)))
 
 
 def signed(vectors: Tensor) -> Tensor:

@@ -61,6 +61,7 @@ RANKS = {
     "causal_optimisation": 6,
     "causal_units": 6,
     "repair_measures": 6,
+    "latent": 6,
     "report": 7,
     "__init__": 8,
 }
