@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -168,7 +168,7 @@ class Direction(Kept):
 
     def facts(self) -> dict[str, Any]:
         """Return everything but the vector as plain values."""
-        names = [name for name in Direction.__dataclass_fields__ if name not in {"vector", "labels"}]
+        names = [field.name for field in fields(self) if field.name not in {"vector", "labels"}]
         found = {name: getattr(self, name) for name in names}
         return found | {"shape": list(self.vector.shape), "labels": [asdict(label) for label in self.labels]}
 

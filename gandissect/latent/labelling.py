@@ -35,7 +35,7 @@ from ..types import Concept, check_concepts
 from .directions import Direction, Label
 from .walks import Walk, check_steps
 
-STEPS = (-3.0, -1.5, 0.0, 1.5, 3.0)
+STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 CHANCE = 0.05
 """Of naming any concept in the label of a direction that changes none."""
 MOST_LABELS = 3

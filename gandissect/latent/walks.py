@@ -49,7 +49,7 @@ def move(generator: Generator, latents: Tensor, direction: Direction, steps: Seq
         generator: The one that the direction is of.
         latents: z ``[batch, z_dim]``; for directions in w and activations also ws ``[batch, num_ws, w_dim]``.
         direction: Where to.
-        steps: How far, in standard deviations, one or more; what lies beyond 3 or so is seldom seen in samples.
+        steps: How far, in standard deviations, one or more; what lies beyond 2 or so is seldom seen in samples.
 
     Raises:
         KeyError: If there is no such layer.

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 INCH = 0.95
 """Side of a picture."""
-LABEL_INCHES = 2.5
+LABEL_INCHES = 2.1
+LINE_INCHES = 0.165
+NAME_WIDTH = 26
+"""Characters of a name in a line."""
 
 
 def draw_directions(directions: Sequence[Direction], moved: Sequence[Moved]) -> Figure:
@@ -39,20 +42,22 @@ def draw_directions(directions: Sequence[Direction], moved: Sequence[Moved]) -> 
     if not directions or len(directions) != len(moved) or len({each.steps for each in moved}) > 1:
         raise ValueError(f"give one direction or more, and its images at the same steps; got {len(directions)}")
     steps, rows = moved[0].steps, moved[0].images.shape[1]
-    size = (LABEL_INCHES + INCH * len(steps), 0.65 + len(directions) * (INCH * rows + 0.12))
+    row = max(INCH * rows, *(LINE_INCHES * len(_lines(each)) for each in directions)) + 0.12
+    size = (LABEL_INCHES + INCH * len(steps), 0.6 + len(directions) * row)
     figure = Figure(figsize=size, dpi=130)
     top, left = 1 - 0.6 / size[1], LABEL_INCHES / size[0]
-    height = (top - 0.03 / size[1]) / len(directions)
     figure.text(0.1 / size[0], 1 - 0.12 / size[1], _title(directions), va="top", fontsize=8.5)
     for column, step in enumerate(steps):
         place = left + (column + 0.5) * INCH / size[0]
         figure.text(place, top + 0.05 / size[1], f"{step:+g} sd" if step else "unmoved", ha="center", fontsize=8)
     for number, (direction, each) in enumerate(zip(directions, moved, strict=True)):
-        bottom = top - (number + 1) * height
-        axes = figure.add_axes((left, bottom + 0.12 / size[1], INCH * len(steps) / size[0], INCH * rows / size[1]))
+        ceiling = top - number * row / size[1]
+        height = INCH * rows / size[1]
+        axes = figure.add_axes((left, ceiling - height, INCH * len(steps) / size[0], height))
         axes.imshow(_grid(each.images), interpolation="nearest", aspect="auto")
         axes.set_axis_off()
-        _write(figure, direction, 0.1 / size[0], bottom + height, size[1])
+        for line, (text, style) in enumerate(_lines(direction)):
+            figure.text(0.1 / size[0], ceiling - LINE_INCHES * line / size[1], text, va="top", **style)
     return figure
 
 
@@ -62,17 +67,14 @@ def _title(directions: Sequence[Direction]) -> str:
     return f"{directions[0].generator}{by}"
 
 
-def _write(figure: Any, direction: Direction, x: float, top: float, height: float) -> None:
-    """Write a direction's name and labels, downwards from a place."""
-    figure.text(x, top, textwrap.fill(direction.name, 32), va="top", fontsize=8.5, fontweight="bold")
-    lines = 1 + len(direction.name) // 32
+def _lines(direction: Direction) -> list[tuple[str, dict[str, Any]]]:
+    """Return a direction's name and labels, each line with how it is written."""
+    name: dict[str, Any] = {"fontsize": 8.5, "fontweight": "bold"}
+    found = [(line, name) for line in textwrap.wrap(direction.name, NAME_WIDTH)]
     for label in direction.labels:
         reach = 100 * CONFIDENCE_Z * label.stderr
-        text = f"{label.concept} {100 * label.slope:+.2f} ± {reach:.2f} %"
-        figure.text(x, top - 0.165 * lines / height, text, va="top", fontsize=8)
-        lines += 1
-    if not direction.labels:
-        figure.text(x, top - 0.165 * lines / height, "no concept beyond chance", va="top", fontsize=8, color="#666666")
+        found.append((f"{label.concept} {100 * label.slope:+.2f} ± {reach:.2f} %", {"fontsize": 8}))
+    return found if direction.labels else [*found, ("no concept beyond chance", {"fontsize": 8, "color": "#666666"})]
 
 
 def _grid(images: Tensor) -> Any:
