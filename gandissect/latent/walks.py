@@ -118,7 +118,7 @@ class Walk:
 
     def at(self, origin: Tensor, step: float) -> Tensor:
         """Return what is moved, after a step."""
-        shift = (step * self.direction.sigma * self.direction.vector).to(origin)
+        shift = (step * self.direction.sigma * self.direction.vector).to(origin.dtype).to(origin.device)
         if self.direction.space == "w":
             moved = origin.clone()
             moved[:, list(self.direction.ws)] += shift
