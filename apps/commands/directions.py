@@ -18,7 +18,7 @@ from gandissect.latent.closed_form import closed_form_directions
 from gandissect.latent.components import component_directions
 from gandissect.latent.directions import Direction
 from gandissect.latent.labelling import STEPS, DirectionEffect, label_direction, labelled
-from gandissect.latent.walks import Moved, move
+from gandissect.latent.moves import Moved, move
 from gandissect.report.directions import draw_directions
 from generators import LayeredGenerator
 

@@ -26,7 +26,7 @@ from ..stats import AreaMoments
 from .directions import UNIT, Direction, spread, ws_of
 from .labelling import Viewer, samples
 from .regression import fit, judge
-from .walks import Walk
+from .moves import Mover
 
 MIN_SIDE = 10
 """Images with and without the concept, at least."""
@@ -233,13 +233,13 @@ def rescore_layers(
         raise ValueError(f"layers are told apart in w, by a step that is not 0; got {direction.space} and {step}")
     column = lookup({each.name: each.index for each in segmenter.concepts}, concept, "concept")
     direction.check_generator(generator)
-    walks = [Walk(generator, replace(direction, ws=(index,))) for index in direction.ws]
+    movers = [Mover(generator, replace(direction, ws=(index,))) for index in direction.ws]
     viewer = Viewer.of(generator, segmenter)
-    changes, gains = (AreaMoments(len(walks), viewer.num_pixels) for _ in range(2))
+    changes, gains = (AreaMoments(len(movers), viewer.num_pixels) for _ in range(2))
     for block, z in samples(generator, num_samples, seed, 32, "layers", progress):
         ws = ws_of(generator, z)
         base = viewer.areas(generator(ws), block)[:, column]
-        moved = [viewer.areas(walk.images(walk.at(ws, step), ws), block)[:, column] - base for walk in walks]
+        moved = [viewer.areas(mover.images(mover.at(ws, step), ws), block)[:, column] - base for mover in movers]
         changes.update(torch.stack(moved, 1))
         gains.update(torch.stack(moved, 1).clamp(min=0))
     return LayerScores(direction, concept, step, shares_of(changes), shares_of(gains), num_samples, seed)

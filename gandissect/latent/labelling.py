@@ -33,7 +33,7 @@ from ..stats import AreaMoments
 from ..store import Kept
 from ..types import Concept, check_concepts
 from .directions import Direction, Label
-from .walks import Walk, check_steps
+from .moves import Mover, check_steps
 
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 CHANCE = 0.05
@@ -172,12 +172,12 @@ def label_direction(
     check_steps(steps)
     if not any(steps):
         raise ValueError("every step is 0, and nothing moves; give others")
-    walks = [Walk.of(generator, direction), Walk(generator, random_direction(direction, seed))]
+    movers = [Mover.of(generator, direction), Mover(generator, random_direction(direction, seed))]
     viewer = Viewer.of(generator, segmenter)
     counts = _Counts(tuple(map(float, steps)), viewer)
     for block, z in samples(generator, num_samples, seed, batch_size, f"moving along {direction.name}", progress):
         base = viewer.areas(generator(z), block)
-        counts.update(base, [_areas_along(walk, viewer, z, block, steps, base) for walk in walks])
+        counts.update(base, [_areas_along(mover, viewer, z, block, steps, base) for mover in movers])
     return DirectionEffect(
         direction=direction.name,
         generator=generator.name,
@@ -296,8 +296,8 @@ class _Counts:
 
 
 def _areas_along(
-    walk: Walk, viewer: Viewer, z: Tensor, block: range, steps: Sequence[float], base: Tensor
+    mover: Mover, viewer: Viewer, z: Tensor, block: range, steps: Sequence[float], base: Tensor
 ) -> list[Tensor]:
     """Return the areas at each step."""
-    origin = walk.origin(z)
-    return [viewer.areas(walk.images(walk.at(origin, step), z), block) if step else base for step in steps]
+    origin = mover.origin(z)
+    return [viewer.areas(mover.images(mover.at(origin, step), z), block) if step else base for step in steps]

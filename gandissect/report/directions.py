@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..causal_results import CONFIDENCE_Z
 from ..latent.directions import Direction
-from ..latent.walks import Moved
+from ..latent.moves import Moved
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

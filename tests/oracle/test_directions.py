@@ -18,7 +18,7 @@ from gandissect.latent.components import StreamingComponents, component_directio
 from gandissect.latent.directions import Direction
 from gandissect.latent.labelling import label_direction, labelled
 from gandissect.latent.regression import fit, fit_logistic, fit_ridge
-from gandissect.latent.walks import move
+from gandissect.latent.moves import move
 from gandissect.types import Concept, UnitSet
 from generators.base import LayeredGenerator
 from segmenters.palette import PaletteSegmenter

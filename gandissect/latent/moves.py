@@ -58,13 +58,13 @@ def move(generator: Generator, latents: Tensor, direction: Direction, steps: Seq
     Source: Shen et al. 2020 (arXiv 2005.09635).
     """
     check_steps(steps)
-    walk = Walk.of(generator, direction)
+    mover = Mover.of(generator, direction)
     latents = latents.to(generator.device)
-    origin = walk.origin(latents)
-    points = [walk.at(origin, step) for step in steps]
-    images = torch.stack([walk.images(point, latents).cpu() for point in points])
+    origin = mover.origin(latents)
+    points = [mover.at(origin, step) for step in steps]
+    images = torch.stack([mover.images(point, latents).cpu() for point in points])
     in_latents = direction.space != "activation"
-    turned = in_latents and walk.normalises
+    turned = in_latents and mover.normalises
     return Moved(
         tuple(map(float, steps)),
         torch.stack(points).cpu() if in_latents else None,
@@ -74,8 +74,8 @@ def move(generator: Generator, latents: Tensor, direction: Direction, steps: Seq
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
-    """A direction of a generator, checked once, to be gone along from many points.
+class Mover:
+    """A direction of a generator, checked once, to go along from many points.
 
     Args:
         generator: The generator.
@@ -86,15 +86,15 @@ class Walk:
     direction: Direction
 
     @staticmethod
-    def of(generator: Generator, direction: Direction) -> Walk:
-        """Return the walk of a direction.
+    def of(generator: Generator, direction: Direction) -> Mover:
+        """Return the mover of a direction.
 
         Raises:
             KeyError: If there is no such layer.
             ValueError: If the direction is of another generator.
         """
         direction.check_generator(generator)
-        return Walk(generator, direction)
+        return Mover(generator, direction)
 
     @property
     def normalises(self) -> bool:
