@@ -36,6 +36,7 @@ COMMANDS = {
     "compare": "compare dissections: interpretable units by model, layer and concept",
     "effect": "measure what units cause: pixels that a concept gains and loses when they are forced on and off",
     "repair": "find the units behind unrealistic pictures, switch them off, and report what that changes",
+    "directions": "find directions of the latent space, and what moving along each does to every concept",
     "edit": "make the images of a recipe, unchanged and edited",
     "interpolate": "show the way from picture to picture: a strip, a grid between four, or a film",
     "mix": "make a table of pictures with styles or activations of two each",

@@ -226,6 +226,15 @@ class LayeredGenerator(nn.Module):
     def _stages(self) -> list[tuple[str, nn.Module]]:
         return [(name, child) for name, child in self.named_children() if name not in self.beside]
 
+    def bare(self, layer: str) -> nn.Module:
+        """Return the stage of that name as the architecture made it, whether or not it forces units now.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        stage = lookup(dict(self._stages), layer, "stage")
+        return stage.stage if isinstance(stage, Standing) else stage
+
     def _position(self, layer: str) -> int:
         return lookup({name: index for index, (name, _) in enumerate(self._stages[:-1])}, layer, "layer")
 

@@ -93,9 +93,14 @@ class EqualizedLinear(nn.Module):
         self.bias = nn.Parameter(torch.full((after,), bias / rate))
         self.scale, self.rate = gain * rate / math.sqrt(before), rate
 
+    @property
+    def matrix(self) -> Float[Tensor, "after before"]:
+        """What is multiplied by."""
+        return self.weight * self.scale
+
     def forward(self, x: Float[Tensor, "batch before"]) -> Float[Tensor, "batch after"]:
         """Multiply and add."""
-        return functional.linear(x, self.weight * self.scale, self.bias * self.rate)
+        return functional.linear(x, self.matrix, self.bias * self.rate)
 
 
 class PixelNorm(nn.Module):

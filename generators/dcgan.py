@@ -41,6 +41,11 @@ class DCGAN(LayeredGenerator):
         self.output = nn.Sequential(nn.ConvTranspose2d(units[-1], 3, 4, 2, 1), nn.Tanh())
         self.apply(_initialise)
 
+    def latent_maps(self) -> tuple[Tensor]:
+        """Return the matrix of the linear map that ``z`` meets first, ``[units * 4 * 4, z_dim]``."""
+        weight: Tensor = self.bare("layer1").get_submodule("0").weight.detach()
+        return (weight.flatten(1).T,)
+
 
 class DCGANDiscriminator(nn.Module):
     """The DCGAN discriminator: one logit an image.

@@ -48,6 +48,12 @@ class ProGAN(LayeredGenerator):
             self.add_module(f"layer{2 * level + 2}", _Layer(EqualizedConv2d(after, after, 3, 1)))
         self.output = self.to_rgb(units[-1])
 
+    def latent_maps(self) -> tuple[Tensor]:
+        """Return the matrix of the linear map that ``z``, once normalised, meets first, ``[units * 4 * 4, z_dim]``."""
+        first = self.bare("layer1").get_submodule("1")
+        weight = first.weight.detach() * first.scale  # [units, z_dim, 4, 4]; the pixel meets each place once
+        return (weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2),)
+
     @staticmethod
     def to_rgb(units: int) -> nn.Module:
         """Return what makes an image of a layer's activations."""

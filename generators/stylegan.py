@@ -139,6 +139,14 @@ class StyleGenerator(LayeredGenerator):
         placed = None if noise is None else [None if each is None else self._placed(each) for each in noise]
         return self.run(self.input(latent), Styles(self.context(latent).ws, placed), 0, len(self._stages))
 
+    def latent_maps(self) -> tuple[Tensor, ...]:
+        """Return the matrices of the linear maps that the entries of ``ws`` meet, ``[output, w_dim]`` each."""
+        return tuple(torch.cat([each.matrix.detach() for each in self.affines(i)]) for i in range(self.mapping.num_ws))
+
+    def affines(self, index: int) -> list[EqualizedLinear]:
+        """Return what makes styles of ``ws[:, index]``."""
+        return [self.bare(self._stages[index][0]).get_submodule("affine")]
+
     def _check_noise(self, noise: Sequence[Tensor | None], batch: int) -> None:
         sides = [info.height for info in self.layers.values()]
         fits = [

@@ -93,6 +93,12 @@ class StyleGAN2(StyleGenerator):
             self._add_image(last, self.run(self.input(z), context, 0, last), context)
         return context
 
+    def affines(self, index: int) -> list[EqualizedLinear]:
+        """Return what makes styles of ``ws[:, index]``: of a layer, and of the image of the grid before."""
+        side = self.layers[self._stages[index - 1][0]].height if index % 2 else 0
+        images = [self.to_rgb[str(side)].affine] if str(side) in self.to_rgb else []
+        return [*super().affines(index), *images]
+
     def _add_image(self, index: int, x: Tensor, context: Styles) -> None:
         context.image = self.to_rgb[str(x.shape[3])](x, context.ws[:, index], context.image)
 

@@ -1,0 +1,303 @@
+"""What moving along a direction does to the share of the pixels that each concept has.
+
+With ``s_c(x)`` the share of the pixels of image x that belong to concept c, and ``x_t`` the image moved by t steps, it
+is
+
+    change_c(t) = E[s_c(x_t) - s_c(x_0)],    slope_c = E[s_c(x_b) - s_c(x_a)] / (b - a)
+
+with a and b the lowest and the highest step, 0 among them. All images of a sample come from one z, so that differences
+are taken image by image. A random direction with steps of the same length goes through the same.
+
+Source: Yang et al. 2021 (HiGAN, arXiv 1911.09267), with shares for their scores and signs kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..batches import Source, check_finite, check_images, checked_labels, concept_areas
+from ..causal import shares_of
+from ..causal_results import CONFIDENCE_Z, Shares
+from ..names import lookup
+from ..protocols import Generator, Segmenter, check_protocols
+from ..sampling import blocks, make_rng
+from ..stats import AreaMoments
+from ..store import Kept
+from ..types import Concept, check_concepts
+from .directions import Direction, Label
+from .moves import Mover, check_steps
+
+STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+CHANCE = 0.05
+"""Of naming any concept in the label of a direction that changes none."""
+MOST_LABELS = 3
+"""Concepts that a label names."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SideEffect:
+    """What moving does to every concept.
+
+    Args:
+        changes: At each step, against the image that was not moved.
+        slope: What a step adds, from the lowest to the highest.
+    """
+
+    changes: tuple[Shares, ...]
+    slope: Shares
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DirectionEffect(Kept):
+    """What moving along a direction does, beside what moving along a random one does.
+
+    Args:
+        direction: The direction's name.
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        segmenter: The segmenter's name.
+        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        concepts: What it names.
+        steps: In standard deviations.
+        num_samples: Images.
+        seed: Of the latent vectors, and of the random direction.
+        base: Shares of the concepts in the images that were not moved.
+        effect: Of the direction.
+        control: Of the random direction, whose steps have the same length.
+    """
+
+    FILE_NAME: ClassVar[str] = "direction_effect.safetensors"
+    VERSION: ClassVar[int] = 1
+
+    direction: str
+    generator: str
+    generator_fingerprint: str
+    segmenter: str
+    segmenter_fingerprint: str
+    concepts: tuple[Concept, ...]
+    steps: tuple[float, ...]
+    num_samples: int
+    seed: int
+    base: Shares
+    effect: SideEffect
+    control: SideEffect
+
+    def __post_init__(self) -> None:
+        check_concepts(self.concepts)
+        sides = (self.effect, self.control)
+        if any(len(side.changes) != len(self.steps) for side in sides):
+            raise ValueError(f"each side has {len(self.steps)} steps")
+        tables = [self.base, *(table for side in sides for table in (*side.changes, side.slope))]
+        if any(len(table.mean) != len(self.concepts) for table in tables):
+            raise ValueError(f"each table has {len(self.concepts)} concepts")
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The concepts that change beyond chance, most first, at most three.
+
+        Beyond chance: the slope is so many standard errors from 0 that of all concepts of a direction that changes none
+        one or more would be with a probability of 5 % (Bonferroni).
+        """
+        slope = self.effect.slope
+        limit = NormalDist().inv_cdf(1 - CHANCE / (2 * len(self.concepts)))
+        beyond = slope.mean.abs() > limit * slope.stderr
+        order = slope.mean.abs().argsort(descending=True, stable=True).tolist()
+        rows = [row for row in order if bool(beyond[row])][:MOST_LABELS]
+        numbers = [(self.concepts[row].name, float(slope.mean[row]), float(slope.stderr[row])) for row in rows]
+        return tuple(Label(*each, self.segmenter, self.num_samples) for each in numbers)
+
+    def interval(self, concept: str) -> tuple[float, float]:
+        """Return the 95 % interval of a concept's slope, shares of all pixels.
+
+        Raises:
+            KeyError: If there is no such concept.
+        """
+        row = lookup({each.name: each.index for each in self.concepts}, concept, "concept")
+        mean, reach = float(self.effect.slope.mean[row]), CONFIDENCE_Z * float(self.effect.slope.stderr[row])
+        return mean - reach, mean + reach
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dict for each concept: its share, slope and change at each step, and the control's slope."""
+        return [self._record(concept) for concept in self.concepts]
+
+    def _record(self, concept: Concept) -> dict[str, Any]:
+        row = concept.index
+        found: dict[str, Any] = {"concept": concept.name, "share": float(self.base.mean[row])}
+        for name, side in (("slope", self.effect), ("control_slope", self.control)):
+            found[name], found[f"{name}_stderr"] = float(side.slope.mean[row]), float(side.slope.stderr[row])
+        found["changes"] = [float(table.mean[row]) for table in self.effect.changes]
+        return found | {"changes_stderr": [float(table.stderr[row]) for table in self.effect.changes]}
+
+
+@torch.inference_mode()
+def label_direction(
+    generator: Generator,
+    segmenter: Segmenter,
+    direction: Direction,
+    steps: Sequence[float] = STEPS,
+    num_samples: int = 200,
+    seed: int = 0,
+    *,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> DirectionEffect:
+    """Measure what moving along a direction does to every concept.
+
+    Args:
+        generator: The one that the direction is of.
+        segmenter: A `Segmenter` for its images.
+        direction: Which; `labelled` returns it with what was found.
+        steps: In standard deviations, one or more that are not 0.
+        num_samples: Latent vectors, 2 or more.
+        seed: Of these.
+        batch_size: Images at once, 1 or more.
+        progress: Show a progress bar.
+
+    Raises:
+        KeyError: If the direction's layer is none of the generator's.
+        TypeError: If generator or segmenter lack something of their protocol.
+        ValueError: If the direction is of another generator, or a number is out of range.
+
+    Source: Yang et al. 2021 (arXiv 1911.09267).
+    """
+    check_protocols(generator, segmenter)
+    check_steps(steps)
+    if not any(steps):
+        raise ValueError("every step is 0, and nothing moves; give others")
+    movers = [Mover.of(generator, direction), Mover(generator, random_direction(direction, seed))]
+    viewer = Viewer.of(generator, segmenter)
+    counts = _Counts(tuple(map(float, steps)), viewer)
+    for block, z in samples(generator, num_samples, seed, batch_size, f"moving along {direction.name}", progress):
+        base = viewer.areas(generator(z), block)
+        counts.update(base, [_areas_along(mover, viewer, z, block, steps, base) for mover in movers])
+    return DirectionEffect(
+        direction=direction.name,
+        generator=generator.name,
+        generator_fingerprint=generator.fingerprint,
+        segmenter=segmenter.name,
+        segmenter_fingerprint=segmenter.fingerprint,
+        concepts=tuple(segmenter.concepts),
+        steps=counts.steps,
+        num_samples=num_samples,
+        seed=seed,
+        base=shares_of(counts.base),
+        effect=counts.side(0),
+        control=counts.side(1),
+    )
+
+
+def labelled(direction: Direction, effect: DirectionEffect) -> Direction:
+    """Return a direction with the labels that were found for it."""
+    return replace(direction, labels=effect.labels)
+
+
+def random_direction(direction: Direction, seed: int) -> Direction:
+    """Return a random direction of the same place, with steps of the same length."""
+    rng = make_rng(seed, "random direction", direction.name)
+    vector = torch.randn(direction.vector.shape, generator=rng, dtype=torch.float64)
+    return replace(direction, name=f"beside {direction.name}", vector=vector / vector.norm(), labels=())
+
+
+def samples(
+    generator: Generator, num_samples: int, seed: int, batch_size: int, title: str, progress: bool, start: int = 0
+) -> Iterator[tuple[range, Tensor]]:
+    """Yield blocks of samples, their indices and latent vectors on the generator's device, with a progress bar.
+
+    Raises:
+        ValueError: If there are fewer than 2, or none at once.
+    """
+    if num_samples < 2 or batch_size < 1:
+        raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
+    with tqdm(total=num_samples, desc=title, unit="img", disable=None if progress else True) as bar:
+        for block in blocks(num_samples, batch_size, start):
+            yield block, generator.sample_z(len(block), seed, block.start).to(generator.device)
+            bar.update(len(block))
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Counts the pixels of each concept in a generator's images.
+
+    Args:
+        segmenter: Labels them.
+        image_size: Their height and width.
+        label_shape: Channels, rows and columns of a label map.
+    """
+
+    segmenter: Segmenter
+    image_size: tuple[int, int]
+    label_shape: tuple[int, int, int]
+
+    @staticmethod
+    def of(generator: Generator, segmenter: Segmenter) -> Viewer:
+        """Return the viewer of a generator's images.
+
+        Raises:
+            ValueError: If the segmenter does not give labels of its images.
+        """
+        shape = Source(generator, (), seed=0, batch_size=2, progress=False).label_shape(segmenter)
+        return Viewer(segmenter, generator.image_size, shape)
+
+    @property
+    def num_pixels(self) -> int:
+        """Of a label map."""
+        return math.prod(self.label_shape[1:])
+
+    def areas(self, images: Tensor, block: range) -> Tensor:
+        """Return how many pixels of each image belong to each concept, int64 ``[batch, concept]`` on CPU.
+
+        Raises:
+            ValueError: If images or labels are not what the protocols promise.
+        """
+        check_images(images, len(block), self.image_size)
+        check_finite(images, block)
+        num_concepts = len(self.segmenter.concepts)
+        labels = checked_labels(self.segmenter(images.clamp(-1, 1)), (len(block), *self.label_shape), num_concepts)
+        return concept_areas(labels, num_concepts)
+
+
+class _Counts:
+    """Sums over images of differences of areas."""
+
+    def __init__(self, steps: tuple[float, ...], viewer: Viewer) -> None:
+        self.steps, self.num_pixels = steps, viewer.num_pixels
+
+        def fresh() -> AreaMoments:
+            return AreaMoments(len(viewer.segmenter.concepts), viewer.num_pixels)
+
+        self.base = fresh()
+        self.changes = [[fresh() for _ in steps] for _ in range(2)]
+        self.spans = [fresh() for _ in range(2)]
+
+    def update(self, base: Tensor, sides: Sequence[Sequence[Tensor]]) -> None:
+        """Take in areas, int64 ``[image, concept]``: of images that were not moved, and of both sides step by step."""
+        self.base.update(base)
+        for changes, span, areas in zip(self.changes, self.spans, sides, strict=True):
+            for change, moved in zip(changes, areas, strict=True):
+                change.update(moved - base)
+            by_step = {**dict(zip(self.steps, areas, strict=True)), 0.0: base}
+            span.update(by_step[max(by_step)] - by_step[min(by_step)])
+
+    def side(self, number: int) -> SideEffect:
+        """Return what was found on one side."""
+        length = max(*self.steps, 0.0) - min(*self.steps, 0.0)
+        span = shares_of(self.spans[number])
+        return SideEffect(
+            tuple(shares_of(each) for each in self.changes[number]), Shares(span.mean / length, span.stderr / length)
+        )
+
+
+def _areas_along(
+    mover: Mover, viewer: Viewer, z: Tensor, block: range, steps: Sequence[float], base: Tensor
+) -> list[Tensor]:
+    """Return the areas at each step."""
+    origin = mover.origin(z)
+    return [viewer.areas(mover.images(mover.at(origin, step), z), block) if step else base for step in steps]

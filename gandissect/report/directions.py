@@ -1,0 +1,84 @@
+"""A picture of directions: what becomes of an image along each, and of the concepts in many."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from ..causal_results import CONFIDENCE_Z
+from ..latent.directions import Direction
+from ..latent.moves import Moved
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INCH = 0.95
+"""Side of a picture."""
+LABEL_INCHES = 2.1
+LINE_INCHES = 0.165
+NAME_WIDTH = 26
+"""Characters of a name in a line."""
+
+
+def draw_directions(directions: Sequence[Direction], moved: Sequence[Moved]) -> Figure:
+    """Draw directions one below the other: what a step does at the left, images at each step at the right.
+
+    Args:
+        directions: One or more, with labels.
+        moved: The same images moved along each, all by the same steps.
+
+    Returns:
+        A figure of no window and no global state; its ``savefig`` writes it.
+
+    Raises:
+        ValueError: If there are none, or the steps are not the same.
+    """
+    from matplotlib.figure import Figure
+
+    if not directions or len(directions) != len(moved) or len({each.steps for each in moved}) > 1:
+        raise ValueError(f"give one direction or more, and its images at the same steps; got {len(directions)}")
+    steps, rows = moved[0].steps, moved[0].images.shape[1]
+    row = max(INCH * rows, *(LINE_INCHES * len(_lines(each)) for each in directions)) + 0.12
+    size = (LABEL_INCHES + INCH * len(steps), 0.6 + len(directions) * row)
+    figure = Figure(figsize=size, dpi=130)
+    top, left = 1 - 0.6 / size[1], LABEL_INCHES / size[0]
+    figure.text(0.1 / size[0], 1 - 0.12 / size[1], _title(directions), va="top", fontsize=8.5)
+    for column, step in enumerate(steps):
+        place = left + (column + 0.5) * INCH / size[0]
+        figure.text(place, top + 0.05 / size[1], f"{step:+g} sd" if step else "unmoved", ha="center", fontsize=8)
+    for number, (direction, each) in enumerate(zip(directions, moved, strict=True)):
+        ceiling = top - number * row / size[1]
+        height = INCH * rows / size[1]
+        axes = figure.add_axes((left, ceiling - height, INCH * len(steps) / size[0], height))
+        axes.imshow(_grid(each.images), interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        for line, (text, style) in enumerate(_lines(direction)):
+            figure.text(0.1 / size[0], ceiling - LINE_INCHES * line / size[1], text, va="top", **style)
+    return figure
+
+
+def _title(directions: Sequence[Direction]) -> str:
+    told = next((label for direction in directions for label in direction.labels), None)
+    by = f"; what a step of 1 sd adds, {told.num_samples:,} images, {told.segmenter}" if told else ""
+    return f"{directions[0].generator}{by}"
+
+
+def _lines(direction: Direction) -> list[tuple[str, dict[str, Any]]]:
+    """Return a direction's name and labels, each line with how it is written."""
+    name: dict[str, Any] = {"fontsize": 8.5, "fontweight": "bold"}
+    found = [(line, name) for line in textwrap.wrap(direction.name, NAME_WIDTH)]
+    for label in direction.labels:
+        reach = 100 * CONFIDENCE_Z * label.stderr
+        found.append((f"{label.concept} {100 * label.slope:+.2f} ± {reach:.2f} %", {"fontsize": 8}))
+    return found if direction.labels else [*found, ("no concept beyond chance", {"fontsize": 8, "color": "#666666"})]
+
+
+def _grid(images: Tensor) -> Any:
+    """Return images ``[step, row, 3, H, W]`` side by side, with white lines between them, uint8 ``[.., .., 3]``."""
+    shown = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 0, 3, 4, 2).numpy()
+    framed = np.pad(shown, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    return np.concatenate(np.concatenate(list(framed.swapaxes(0, 1)), axis=2), axis=0)
