@@ -13,7 +13,7 @@ from typing import Literal
 
 import tyro
 
-from gandissect import CausalEffect, Repair
+from gandissect import CausalEffect, Repair, RepairCurve
 
 EFFECT_HEADS = ("generator", "concept", "share, %", "layer", "units", "insertion", "ablation", "ACE", "random units")
 REPAIR_HEADS = ("generator", "units off", "distance", "change", "random units", "real", "precision", "recall", "helps")
@@ -62,6 +62,7 @@ def repair_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
         control = f"{distance['control_change_min']:+.2f} to {distance['control_change_max']:+.2f}"
         shares = [f"{records[name]['before']:.2f}, {records[name]['after']:.2f}" for name in ("precision", "recall")]
         units = f"{len(found.units)} of {found.units.layer}"
+        units = units if RepairCurve.load(folder).num_units else f"none chosen; {units} measured"
         before_after = f"{distance['before']:.2f}, {distance['after']:.2f}"
         real = f"{distance['real']:.2f}"
         yield (
