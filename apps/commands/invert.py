@@ -45,6 +45,7 @@ class Options:
             were lost.
         recipe: Make the edits of this recipe on the reconstructions, and show them beside.
         num_candidates: Samples to begin with the best of.
+        num_starts: How many of these to begin with: 1 is fast, more find their way where one is stuck.
         num_steps: Of the optimisation, and as many again for a residual.
         seed: Of the samples.
         device: auto, cpu, cuda or mps.
@@ -59,6 +60,7 @@ class Options:
     segmenter: str | None = None
     recipe: Path | None = None
     num_candidates: int = 1_000
+    num_starts: int = 8
     num_steps: int = 500
     seed: int = 0
     device: str = "auto"
@@ -89,6 +91,7 @@ class Options:
             features=segmenter.encode if isinstance(segmenter, UNetSegmenter) else None,
             layer=self.layer,
             num_candidates=self.num_candidates,
+            num_starts=self.num_starts,
             num_steps=self.num_steps,
             seed=self.seed,
         )
@@ -134,6 +137,6 @@ def _facts(found: Inversion, paths: tuple[Path, ...], lost: LostConcepts | None)
         for path, psnr, start, end in rows
     ]
     names = ("generator", "generator_fingerprint", "space", "layer", "with_features")
-    names += ("num_candidates", "num_steps", "seed")
+    names += ("num_candidates", "num_starts", "num_steps", "seed")
     told = {name: getattr(found, name) for name in names} | {"pictures": pictures}
     return told if lost is None else told | {"segmenter": lost.segmenter, "concepts": lost.records()}

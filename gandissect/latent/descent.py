@@ -136,7 +136,7 @@ class Found:
 
     Args:
         place: The latent space.
-        start: For each picture.
+        start: For each picture, ``[picture, start, ...]``, the nearest first.
         samples: Some samples as the generator takes them.
         images: Theirs.
         variance: Of the pixels of all samples.
@@ -150,19 +150,27 @@ class Found:
 
 
 @torch.no_grad()
-def search(generator: Generator, wanted: Tensor, space: str, count: int, seed: int, quiet: bool) -> Found:
-    """Look for the sample nearest to each picture; in w, the mean is one of them.
+def search(generator: Generator, wanted: Tensor, space: str, counts: tuple[int, int], seed: int, quiet: bool) -> Found:
+    """Look for the samples nearest to each picture; in w, the mean is one of them.
+
+    Args:
+        generator: The generator.
+        wanted: The pictures.
+        space: ``z``, ``w`` or ``ws``.
+        counts: Samples to look through, and how many to find.
+        seed: Of the samples.
+        quiet: Show no progress bar.
 
     Raises:
         ValueError: If the generator gives no images, or one image for all samples.
     """
+    count, num_starts = counts
     z = generator.sample_z(count, seed).to(generator.device)
     place = Place.of(generator, space, z)
     candidates = place.free(z if space == "z" else as_w(generator, z))
     if space != "z":
         candidates = torch.cat([torch.zeros_like(candidates[:1]), candidates])
-    start = candidates[:1].expand(len(wanted), *candidates.shape[1:]).clone()
-    nearest = torch.full((len(wanted),), torch.inf, device=wanted.device)
+    gaps = []
     total, squares = torch.zeros_like(wanted[0]).double(), torch.zeros_like(wanted[0]).double()
     for part in tqdm(list(blocks(len(candidates), BATCH)), desc="samples", unit="batch", disable=quiet):
         free = candidates[part.start : part.stop]
@@ -170,15 +178,14 @@ def search(generator: Generator, wanted: Tensor, space: str, count: int, seed: i
         check_images(images, len(part), generator.image_size)
         check_finite(images, part)
         total, squares = total + images.double().sum(0), squares + images.double().square().sum(0)
-        gap, which = _gaps(wanted, images.clamp(-1, 1)).min(1)
-        closer = gap < nearest
-        start[closer], nearest[closer] = free[which[closer]], gap[closer]
+        gaps.append(_gaps(wanted, images.clamp(-1, 1)))
     number = len(candidates)
     variance = float((squares / number - (total / number).square()).mean())
     if not variance > 0:
         raise ValueError(f"all images of {generator.name} are the same; there is nothing to find")
+    nearest = torch.cat(gaps, 1).argsort(dim=1, stable=True)[:, :num_starts]
     samples = place.latents(candidates[:BATCH])
-    return Found(place, start, samples, generator(samples), variance)
+    return Found(place, candidates[nearest], samples, generator(samples), variance)
 
 
 def _gaps(wanted: Tensor, images: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
 """Real pictures in a generator's latent space: which z, or w, makes the image most like each of them.
 
-Of many samples the one nearest by pixels is where Adam begins, all pictures at once, to minimise
+Of many samples those nearest by pixels are where Adam begins, all pictures at once, to minimise
 
     |G(u) - x|^2 / V + 0.2 mean_i |f_i(G(u)) - f_i(x)|^2 / V_i + 0.01 prior(u),
 
-means over pixels and over entries; V is the variance of the generator's own images, V_i that of their features. In z
-the prior is ``(|z|^2 / d - 1)^2``, which keeps z on the shell of normal vectors; where a generator normalises z, it is
-put back on it after every step. In w, with u = (w - mean) / standard deviation, the same holds of what lies outside
-only. A layer's residual r, in its standard deviations, is found after that in the same way, with ``0.01 |r|^2``.
+first in a quarter of the steps from each of them, then in all steps from the best of their ends. Means are over pixels
+and over entries; V is the variance of the generator's own images, V_i that of their features. In z the prior is
+``(|z|^2 / d - 1)^2``, which keeps z on the shell of normal vectors; where a generator normalises z, it is put back on
+it after every step. In w, with u = (w - mean) / standard deviation, the same holds of what lies outside only. A layer's
+residual r, in its standard deviations, is found after that in the same way, with ``0.01 |r|^2``.
 
 Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1; in w: Karras et al. 2020 (arXiv 1912.04958), Appendix D; residual:
 Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
@@ -24,7 +25,7 @@ from ..interventions import generate
 from ..names import lookup, unknown
 from ..protocols import Generator
 from ..sampling import derive_seed
-from .descent import Distance, Features, Place, descend, listed, mean_square, search
+from .descent import Distance, Features, Found, Place, descend, listed, mean_square, search
 from .inverted import SPACES, Inversion, residual_edits
 from .spaces import styled
 
@@ -39,6 +40,7 @@ def invert(
     features: Features | None = None,
     layer: str | None = None,
     num_candidates: int = 1_000,
+    num_starts: int = 8,
     num_steps: int = 500,
     seed: int = 0,
     progress: bool = True,
@@ -56,7 +58,9 @@ def invert(
             a segmenter's ``encode``; None compares pixels only.
         layer: Add a residual to the activations of this layer, for what no latents can make.
         num_candidates: Samples to begin with the best of, 2 or more.
-        num_steps: Of Adam, and as many again for the residual; 0 takes the best sample, which needs no gradients.
+        num_starts: How many of these to begin with: 1 is fast, more find their way where one is stuck.
+        num_steps: Of Adam, besides a quarter as many from each start if there are several, and as many again for the
+            residual; 0 takes the best sample, which needs no gradients.
         seed: Of the samples, which are the same for all pictures.
         progress: Show progress bars.
 
@@ -70,16 +74,23 @@ def invert(
 
     Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1.
     """
-    _check(generator, images, space, layer, num_candidates, num_steps)
+    _check(generator, images, space, layer)
+    _check_counts(num_candidates, num_starts, num_steps, layer)
     quiet = not progress
     with torch.inference_mode(False), torch.enable_grad():
         wanted = images.detach().clone().to(generator.device, torch.float32)
-        found = search(generator, wanted, space, num_candidates, derive_seed(seed, "invert"), quiet)
+        counts = (num_candidates, num_starts)
+        found = search(generator, wanted, space, counts, derive_seed(seed, "invert"), quiet)
         if num_steps:
-            _check_gradients(generator, found.place, found.start[:1], features)
+            _check_gradients(generator, found.place, found.start[0, :1], features)
+        start = found.start[:, 0]
+        if num_steps and num_starts > 1:
+            start = _best_start(generator, wanted, found, features, num_steps // 4, quiet)
         distance = Distance.of(wanted, found.images, found.variance, features)
         whole = _Whole(generator, distance, found.place)
-        best = descend(whole, found.start, num_steps, "inverting", quiet, found.place.settle)
+        with torch.no_grad():
+            begin = whole(found.start[:, 0]).double().cpu()
+        best = descend(whole, start, num_steps, "inverting", quiet, found.place.settle)
         latents, residual, end = found.place.latents(best.free).contiguous(), None, best.loss_end
         if layer is not None:
             rest = _Rest.of(generator, distance, latents, layer, found.samples)
@@ -96,13 +107,26 @@ def invert(
         None if residual is None else residual.cpu(),
         _pixels(wanted),
         _pixels(made),
-        best.loss_start,
+        begin,
         end,
         features is not None,
         num_candidates,
+        num_starts,
         num_steps,
         int(seed),
     )
+
+
+def _best_start(
+    generator: Generator, wanted: Tensor, found: Found, features: Features | None, num_steps: int, quiet: bool
+) -> Tensor:
+    """Return for each picture where some steps lead from the best of its starts."""
+    pictures, starts = found.start.shape[:2]
+    distance = Distance.of(wanted.repeat_interleave(starts, 0), found.images, found.variance, features)
+    whole = _Whole(generator, distance, found.place)
+    ends = descend(whole, found.start.flatten(0, 1), num_steps, "starts", quiet, found.place.settle)
+    best = ends.loss_end.view(pictures, starts).argmin(1).to(wanted.device)
+    return ends.free.view_as(found.start)[torch.arange(pictures, device=wanted.device), best]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +164,18 @@ class _Rest:
         return self.distance(images) + PRIOR_WEIGHT * mean_square(free)
 
 
-def _check(generator: Generator, images: Tensor, space: str, layer: str | None, candidates: int, steps: int) -> None:
+def _check_counts(num_candidates: int, num_starts: int, num_steps: int, layer: str | None) -> None:
+    """Raise ValueError if a number is out of range."""
+    if num_candidates < 2 or not 1 <= num_starts <= num_candidates or num_steps < 0:
+        raise ValueError(
+            "need 2 candidates or more, 1 start or more of these, and 0 steps or more; "
+            f"got {num_candidates}, {num_starts} and {num_steps}"
+        )
+    if layer is not None and not num_steps:
+        raise ValueError("a residual is found in steps; give num_steps of 1 or more, or no layer")
+
+
+def _check(generator: Generator, images: Tensor, space: str, layer: str | None) -> None:
     """Refuse what cannot be inverted, or not so.
 
     Raises:
@@ -153,10 +188,6 @@ def _check(generator: Generator, images: Tensor, space: str, layer: str | None, 
         styled(generator)
     if layer is not None:
         lookup(generator.layers, layer, "layer")
-    if candidates < 2 or steps < 0:
-        raise ValueError(f"need 2 candidates or more and 0 steps or more; got {candidates} and {steps}")
-    if layer is not None and not steps:
-        raise ValueError("a residual is found in steps; give num_steps of 1 or more, or no layer")
     size = generator.image_size
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4 or not len(images):
         got = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__

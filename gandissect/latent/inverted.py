@@ -106,9 +106,10 @@ class Inversion(Kept):
         pictures: uint8 ``[picture, 3, H, W]``, what was asked for.
         reconstructions: uint8 ``[picture, 3, H, W]``, what the generator makes of the latents and the residual.
         loss_start: float64 ``[picture]``, of the best sample.
-        loss_end: float64 ``[picture]``, of what was found, no higher.
+        loss_end: float64 ``[picture]``, of what was found.
         with_features: Whether features were compared besides pixels.
         num_candidates: Samples that were looked through.
+        num_starts: How many of these the optimisation began with.
         num_steps: Of the optimisation.
         seed: Of the samples.
 
@@ -131,6 +132,7 @@ class Inversion(Kept):
     loss_end: Tensor
     with_features: bool
     num_candidates: int
+    num_starts: int
     num_steps: int
     seed: int
 

@@ -16,7 +16,7 @@ from gandissect import Ablation, Recipe, UnitSet
 from gandissect.latent import Inversion
 from segmenters.datasets.photos import Photos
 
-QUICK = ("--num-candidates", 50, "--num-steps", 10, "--device", "cpu")
+QUICK = ("--num-candidates", 50, "--num-starts", 2, "--num-steps", 10, "--device", "cpu")
 
 
 @pytest.fixture
