@@ -77,9 +77,9 @@ class Options:
             recipe.check_generator(generator)
         images = torch.stack([_read(path, generator.image_size[0]) for path in self.pictures])
         found = self._invert(generator, images, segmenter)
+        found.save(self.out)  # first, for it took long, and an edit may not fit
         edited = None if recipe is None else found.generate(generator, recipe.edits).cpu()
         lost = None if segmenter is None else found.lost_concepts(segmenter)
-        found.save(self.out)
         _draw(found, edited, self.out / "inversion.png")
         self._print(found, lost)
 

@@ -77,6 +77,15 @@ def test_generated_images_come_back() -> None:
     assert torch.equal(found.loss_start, nearest.loss_end)
 
 
+def test_several_starts_find_their_way_where_one_is_stuck() -> None:
+    generator = _stylegan()
+    images, words = _generated(generator, range(20, 26)), {**QUICK, "num_steps": 60}
+    one, several = (invert(generator, images, **{**words, "num_starts": count}) for count in (1, 6))
+    assert torch.equal(one.loss_start, several.loss_start), "that of the nearest sample"
+    assert one.psnr.min() < 28
+    assert several.psnr.min() > one.psnr.min() + 5
+
+
 def test_images_of_the_planted_generator_come_back_by_samples_alone() -> None:
     generator = PlantedGenerator(size=8, cells=8)
     found = invert(generator, _generated(generator, range(20, 30)), num_candidates=8_192, num_steps=0, progress=False)
