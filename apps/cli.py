@@ -40,6 +40,7 @@ COMMANDS = {
     "edit": "make the images of a recipe, unchanged and edited",
     "interpolate": "show the way from picture to picture: a strip, a grid between four, or a film",
     "mix": "make a table of pictures with styles or activations of two each",
+    "invert": "find real pictures in a generator's latent space, and make them again, edited too",
     "explore": "open a page on which units are looked at and switched off",
 }
 

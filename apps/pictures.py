@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gandissect.files import atomic_path
 
-GAP, BAND, FONT_SIZE = 2, 18, 12
+GAP, BAND, NOTE, FONT_SIZE = 2, 18, 56, 12
 INK = (40, 40, 40)
 
 
@@ -45,19 +45,23 @@ def draw_table(top: Tensor, side: Tensor, blocks: Mapping[str, Tensor]) -> Image
     return canvas
 
 
-def draw_columns(headings: Sequence[str], rows: Tensor) -> Image.Image:
+def draw_columns(headings: Sequence[str], rows: Tensor, notes: Sequence[str] = ()) -> Image.Image:
     """Draw rows of pictures with a heading above each column.
 
     Args:
         headings: One for each column.
         rows: ``[row, column, 3, H, W]`` in [-1, 1].
+        notes: What to write to the right of each row; nothing by default.
     """
     height, width = rows.shape[3] + GAP, rows.shape[4] + GAP
-    canvas = Image.new("RGB", (GAP + width * len(headings), BAND + GAP + height * len(rows)), "white")
+    end = GAP + width * len(headings)
+    canvas = Image.new("RGB", (end + (NOTE if notes else 0), BAND + GAP + height * len(rows)), "white")
     for index, heading in enumerate(headings):
         _write(canvas, heading, GAP + index * width, 0)
     for index, row in enumerate(rows):
         _paste(canvas, row, GAP, BAND + index * height, width)
+    for index, note in enumerate(notes):
+        _write(canvas, note, end + GAP, BAND + index * height + (height - BAND) // 2)
     return canvas
 
 

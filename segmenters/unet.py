@@ -154,9 +154,11 @@ class UNetSegmenter:
         return resize(self._network(self._prepared(images)).float(), _size(images))
 
     def encode(self, images: Tensor) -> list[Tensor]:
-        """Return the encoder's features from fine to coarse, each float32 ``[batch, unit, h, w]``."""
-        with torch.no_grad():
-            features: Sequence[Tensor] = self._network.encoder(self._prepared(images))
+        """Return the encoder's features from fine to coarse, each float32 ``[batch, unit, h, w]``.
+
+        Gradients flow to the images, so that features can be matched.
+        """
+        features: Sequence[Tensor] = self._network.encoder(self._prepared(images))
         return [feature.float() for feature in features[1:]]
 
     def to(self, device: str) -> UNetSegmenter:

@@ -1,9 +1,11 @@
-"""Moving through a generator's latent space: interpolation, truncation, mixing, directions."""
+"""Moving through a generator's latent space: interpolation, truncation, mixing, directions, inversion."""
 
 from .boundaries import Boundary, find_boundary, keep_unchanged, rescore_layers
 from .closed_form import closed_form_directions
 from .components import component_directions
 from .directions import Direction
+from .inversion import invert
+from .inverted import Inversion, LostConcepts
 from .labelling import DirectionEffect, label_direction, labelled
 from .mixing import cross_over, mix_styles, mixing_table, style_groups, swap_activations, swapping_table
 from .moves import Moved, move
@@ -18,6 +20,8 @@ __all__ = [
     "Capabilities",
     "Direction",
     "DirectionEffect",
+    "Inversion",
+    "LostConcepts",
     "Moved",
     "NoiseEffects",
     "Path",
@@ -31,6 +35,7 @@ __all__ = [
     "cross_over",
     "find_boundary",
     "images_with_noise",
+    "invert",
     "keep_unchanged",
     "label_direction",
     "labelled",

@@ -1,0 +1,142 @@
+"""``gandissect invert``."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from torch import Tensor
+
+from gandissect import Recipe, Segmenter
+from gandissect.latent import Inversion, LostConcepts, capabilities, invert
+from generators import LayeredGenerator
+from segmenters import UNetSegmenter
+from segmenters.datasets.decoding import read_picture
+
+from ..networks import load_generator, load_segmenter
+from ..pictures import draw_columns, save_png
+
+MARGIN = 1.125
+"""Short side of a picture over that of its crop, as of the pictures that generators learn from."""
+WHITE = 0.25
+"""An error that is drawn white, as a share of the way from black to white."""
+MOST_PICTURES = 1024
+
+
+@dataclass(frozen=True)
+class Options:
+    """Find what a generator makes most like real pictures, all of them in one batch.
+
+    Writes inversion.png, a row a picture with its reconstruction and where that is off (black: nowhere; white: by 25 %
+    of the range or more), and inversion.safetensors, which Python reads (gandissect.latent.Inversion).
+
+    Args:
+        generator: A bundled name, the path of a .safetensors file, or the folder of a training.
+        pictures: Picture files of any size; they are resized, and their middle is taken.
+        out: The folder to write.
+        space: z, w, or ws (one w a layer); by default ws if there is w.
+        layer: Add a residual to the activations of this layer, for what no latents can make.
+        segmenter: Compare features of this segmenter's encoder besides pixels, if it has one, and say which concepts
+            were lost.
+        recipe: Make the edits of this recipe on the reconstructions, and show them beside.
+        num_candidates: Samples to begin with the best of.
+        num_starts: How many of these to begin with: 1 is fast, more find their way where one is stuck.
+        num_steps: Of the optimisation, and as many again for a residual.
+        seed: Of the samples.
+        device: auto, cpu, cuda or mps.
+        json: Print the figures as JSON.
+    """
+
+    generator: tyro.conf.Positional[str]
+    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    out: Path = Path("runs/inversion")
+    space: str | None = None
+    layer: str | None = None
+    segmenter: str | None = None
+    recipe: Path | None = None
+    num_candidates: int = 1_000
+    num_starts: int = 8
+    num_steps: int = 500
+    seed: int = 0
+    device: str = "auto"
+    json: bool = False
+
+    def run(self) -> None:
+        """Write the folder, and print the figures."""
+        if not 1 <= len(self.pictures) <= MOST_PICTURES:
+            raise ValueError(f"name 1 to {MOST_PICTURES} picture files; got {len(self.pictures)}")
+        generator = load_generator(self.generator, self.device)
+        segmenter = None if self.segmenter is None else load_segmenter(self.segmenter, self.device)
+        recipe = None if self.recipe is None else Recipe.load(self.recipe)
+        if recipe is not None:
+            recipe.check_generator(generator)
+        images = torch.stack([_read(path, generator.image_size[0]) for path in self.pictures])
+        found = self._invert(generator, images, segmenter)
+        found.save(self.out)  # first, for it took long, and an edit may not fit
+        edited = None if recipe is None else found.generate(generator, recipe.edits).cpu()
+        lost = None if segmenter is None else found.lost_concepts(segmenter)
+        _draw(found, edited, self.out / "inversion.png")
+        self._print(found, lost)
+
+    def _invert(self, generator: LayeredGenerator, images: Tensor, segmenter: Segmenter | None) -> Inversion:
+        return invert(
+            generator,
+            images,
+            self.space or ("ws" if capabilities(generator).has_w else "z"),
+            features=segmenter.encode if isinstance(segmenter, UNetSegmenter) else None,
+            layer=self.layer,
+            num_candidates=self.num_candidates,
+            num_starts=self.num_starts,
+            num_steps=self.num_steps,
+            seed=self.seed,
+        )
+
+    def _print(self, found: Inversion, lost: LostConcepts | None) -> None:
+        if self.json:
+            print(json.dumps(_facts(found, self.pictures, lost) | {"out": str(self.out)}))
+            return
+        print(self.out)
+        for path, psnr in zip(self.pictures, found.psnr.tolist(), strict=True):
+            print(f"{path}: {psnr:.1f} dB")
+        for record in [] if lost is None else lost.records():
+            shares = f"{100 * record['picture']:.1f} % of the pixels, {100 * record['reconstruction']:.1f} %"
+            print(f"{record['concept']}: {shares} in the reconstructions")
+
+
+def _read(path: Path, size: int) -> Tensor:
+    """Return the middle of a picture, ``[3, size, size]`` in [-1, 1]."""
+    pixels = torch.from_numpy(read_picture(path, round(size * MARGIN)))
+    top, left = ((side - size + 1) // 2 for side in pixels.shape[:2])
+    return pixels[top : top + size, left : left + size].permute(2, 0, 1).float() / 127.5 - 1
+
+
+def _draw(found: Inversion, edited: Tensor | None, path: Path) -> None:
+    errors = (found.error_maps / WHITE).clamp(max=1) * 2 - 1
+    columns = {"picture": _unit(found.pictures), "inverted": _unit(found.reconstructions)}
+    columns["error"] = errors[:, None].expand(-1, 3, -1, -1)
+    if edited is not None:
+        columns["edited"] = edited
+    notes = [f"{psnr:.1f} dB" for psnr in found.psnr.tolist()]
+    save_png(draw_columns(list(columns), torch.stack(list(columns.values()), dim=1), notes), path)
+
+
+def _unit(pixels: Tensor) -> Tensor:
+    return pixels.float() / 127.5 - 1
+
+
+def _facts(found: Inversion, paths: tuple[Path, ...], lost: LostConcepts | None) -> dict[str, Any]:
+    """Return the figures as JSON values; the PSNR of an exact reconstruction is null."""
+    rows = zip(paths, found.psnr.tolist(), found.loss_start.tolist(), found.loss_end.tolist(), strict=True)
+    pictures = [
+        {"file": str(path), "psnr": psnr if math.isfinite(psnr) else None, "loss_start": start, "loss_end": end}
+        for path, psnr, start, end in rows
+    ]
+    names = ("generator", "generator_fingerprint", "space", "layer", "with_features")
+    names += ("num_candidates", "num_starts", "num_steps", "seed")
+    told = {name: getattr(found, name) for name in names} | {"pictures": pictures}
+    return told if lost is None else told | {"segmenter": lost.segmenter, "concepts": lost.records()}

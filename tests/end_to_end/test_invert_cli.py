@@ -1,0 +1,129 @@
+"""``gandissect invert`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import generators
+from apps.cli import main
+from gandissect import Ablation, Recipe, UnitSet
+from gandissect.latent import Inversion
+from segmenters.datasets.photos import Photos
+
+QUICK = ("--num-candidates", 50, "--num-starts", 2, "--num-steps", 10, "--device", "cpu")
+
+
+@pytest.fixture
+def gandissect(capsys: pytest.CaptureFixture[str]):
+    """Run the command line in this process: (status, standard output, standard error)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return stop.value.code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        made = {name: getattr(generators, name)(size=16, width=4, z_dim=6) for name in ("DCGAN", "StyleGAN")}
+    for name, generator in made.items():
+        generators.save(generator, folder / f"{name}.safetensors")
+    return {name: folder / f"{name}.safetensors" for name in made}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two pictures of other sizes than the generators'."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name, size in (("a.png", (40, 60, 3)), ("b.jpg", (70, 33, 3))):
+        pixels = np.kron(rng.integers(0, 255, (10, 10, 3)), np.ones((7, 7, 1)))[: size[0], : size[1]]
+        Image.fromarray(pixels.astype(np.uint8)).resize(size[1::-1]).save(folder / name)
+    return [folder / "a.png", folder / "b.jpg"]
+
+
+def _picture(path: Path, column: int, row: int, side: int = 16) -> torch.Tensor:
+    """The pixels of one picture of the table, [3, H, W]."""
+    x, y = 2 + column * (side + 2), 18 + row * (side + 2)
+    pixels = np.asarray(Image.open(path).convert("RGB"))[y : y + side, x : x + side]
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+
+def test_a_table_a_file_and_the_figures(gandissect, models, photos: list[Path], tmp_path: Path) -> None:
+    generator = generators.load(models["DCGAN"], device="cpu")
+    edits = [Ablation(UnitSet("layer2", (0, 1)))]
+    recipe = Recipe.of(generator, edits).save(tmp_path / "recipe.json")
+    out = tmp_path / "found"
+    words = ("--out", out, "--layer", "layer1", "--recipe", recipe, "--segmenter", "palette", "--json", *QUICK)
+    status, output, error = gandissect("invert", models["DCGAN"], *photos, *words)
+    assert status == 0, error
+    facts, found = json.loads(output), Inversion.load(out)
+    assert (facts["space"], facts["layer"], facts["num_steps"]) == ("z", "layer1", 10)
+    assert [each["file"] for each in facts["pictures"]] == [str(path) for path in photos]
+    assert [each["psnr"] for each in facts["pictures"]] == found.psnr.tolist()
+    assert all(each["loss_end"] < each["loss_start"] for each in facts["pictures"])
+    assert torch.equal(found.pictures, Photos(photos[0].parent, 16).batch([0, 1]).images), "as pictures are read"
+    assert sum(each["picture"] for each in facts["concepts"]) == pytest.approx(1)
+    edited = (found.generate(generator, edits).clamp(-1, 1) + 1) * 127.5
+    for row in range(2):
+        assert torch.equal(_picture(out / "inversion.png", 0, row), found.pictures[row])
+        assert torch.equal(_picture(out / "inversion.png", 1, row), found.reconstructions[row])
+        shown = _picture(out / "inversion.png", 2, row).float() / 255 * 0.25
+        assert (shown - found.error_maps[row].clamp(max=0.25)).abs().max() < 1e-3
+        assert (_picture(out / "inversion.png", 3, row) - edited[row]).abs().max() <= 0.51
+
+
+def test_a_stylegan_is_searched_layer_by_layer(gandissect, models, photos: list[Path], tmp_path: Path) -> None:
+    status, output, error = gandissect("invert", models["StyleGAN"], photos[0], "--out", tmp_path / "x", *QUICK)
+    assert status == 0, error
+    lines = output.splitlines()
+    assert lines[0] == str(tmp_path / "x")
+    found = Inversion.load(tmp_path / "x")
+    assert lines[1] == f"{photos[0]}: {float(found.psnr):.1f} dB"
+    assert (found.space, len(lines), found.with_features) == ("ws", 2, False)
+
+
+def test_features_of_a_segmenter_are_compared(gandissect, models, photos: list[Path], tmp_path: Path) -> None:
+    words = ("--segmenter", "unet-scenes", "--out", tmp_path / "x", "--json", *QUICK[:-2], "--num-steps", 2)
+    status, output, error = gandissect("invert", models["DCGAN"], photos[0], *words, "--device", "cpu")
+    assert status == 0, error
+    facts = json.loads(output)
+    assert (facts["with_features"], facts["segmenter"]) == (True, "unet-scenes")
+    assert facts["concepts"][0]["stderr"] is None
+
+
+BAD = {
+    "no file": (("DCGAN", "OUT/none.png"), "No such file"),
+    "no pictures": (("DCGAN",), "name 1 to 1024 picture files"),
+    "no picture": (("DCGAN", "MODEL"), "is not a picture that can be read"),
+    "no w": (("DCGAN", "PHOTO", "--space", "w"), "has no w, only z"),
+    "no layer": (("DCGAN", "PHOTO", "--layer", "layer9"), "did you mean 'layer"),
+    "no steps": (("DCGAN", "PHOTO", "--num-steps", "-1"), "0 steps or more"),
+    "another generator": (("StyleGAN", "PHOTO", "--recipe", "RECIPE"), "load the one that it was made with"),
+    "no segmenter": (("DCGAN", "PHOTO", "--segmenter", "unet-scene"), "unet-scenes"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "hint"), BAD.values(), ids=BAD.keys())
+def test_bad_input_gets_one_line_and_writes_nothing(
+    gandissect, models, photos: list[Path], tmp_path: Path, arguments: tuple[str, ...], hint: str
+) -> None:
+    recipe = Recipe.of(generators.load(models["DCGAN"], device="cpu"), []).save(tmp_path / "recipe.json")
+    places = {**models, "PHOTO": photos[0], "MODEL": models["DCGAN"], "RECIPE": recipe}
+    words = [str(places.get(each, each)).replace("OUT", str(tmp_path)) for each in arguments]
+    status, output, error = gandissect("invert", *words, "--out", tmp_path / "x")
+    assert (status, output, error.count("\n")) == (2, "", 1), error
+    assert hint in error
+    assert not (tmp_path / "x").exists()

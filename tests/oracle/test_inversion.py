@@ -1,0 +1,342 @@
+"""Inversion: generated images come back, figures equal what is counted by hand, and pictures do not mix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import generators
+import segmenters
+from gandissect import Ablation, Scaling, UnitSet
+from gandissect.latent import Inversion, invert
+from gandissect.latent.descent import descend
+from gandissect.sampling import derive_seed
+from gandissect.types import Concept
+from generators import DCGAN, PlantedGenerator, ProGAN, StyleGAN
+from segmenters import PaletteSegmenter
+
+QUICK = {"num_candidates": 100, "num_starts": 2, "num_steps": 20, "progress": False}
+
+
+def _live(make: Callable[[], nn.Module]) -> nn.Module:
+    """An untrained generator whose images differ from each other."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        made = make().eval().requires_grad_(False)
+        for module in made.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.5, 2)
+            elif isinstance(module, nn.ConvTranspose2d):
+                module.weight.mul_(8)
+    return made
+
+
+def _dcgan() -> nn.Module:
+    return _live(lambda: DCGAN(size=16, width=4, z_dim=24))
+
+
+def _stylegan() -> nn.Module:
+    return _live(lambda: StyleGAN(size=16, width=4, z_dim=8, w_dim=8, mapping_depth=2))
+
+
+def _progan() -> nn.Module:
+    return _live(lambda: ProGAN(size=16, width=4, z_dim=8))
+
+
+def _generated(generator: nn.Module, seeds: range) -> Tensor:
+    return torch.cat([generator(generator.sample_z(1, seed)) for seed in seeds]).clamp(-1, 1)
+
+
+def _foreign(number: int) -> Tensor:
+    """Pictures of size 16 that no generator here makes: a slope with a square."""
+    pictures = torch.linspace(-0.8, 0.8, 16).expand(number, 3, 16, 16).clone()
+    for index in range(number):
+        pictures[index, index % 3, 4:10, index : index + 5] = 0.9
+    return pictures
+
+
+def _noisy(seed: int) -> Tensor:
+    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_generated_images_come_back() -> None:
+    generator = _dcgan()
+    images = _generated(generator, range(20, 30))
+    found = invert(generator, images, num_candidates=200, num_steps=100, progress=False)
+    nearest = invert(generator, images, num_candidates=200, num_steps=0, progress=False)
+    assert (nearest.psnr < 25).sum() >= 5, "or samples alone would do"
+    assert (found.psnr >= 30).sum() >= 9
+    assert (found.loss_end < found.loss_start).all()
+    assert torch.equal(found.loss_start, nearest.loss_end)
+
+
+def test_several_starts_find_their_way_where_one_is_stuck() -> None:
+    generator = _stylegan()
+    images, words = _generated(generator, range(20, 26)), {**QUICK, "num_steps": 60}
+    one, several = (invert(generator, images, **{**words, "num_starts": count}) for count in (1, 6))
+    assert torch.equal(one.loss_start, several.loss_start), "that of the nearest sample"
+    assert one.psnr.min() < 28
+    assert several.psnr.min() > one.psnr.min() + 5
+
+
+def test_images_of_the_planted_generator_come_back_by_samples_alone() -> None:
+    generator = PlantedGenerator(size=8, cells=8)
+    found = invert(generator, _generated(generator, range(20, 30)), num_candidates=8_192, num_steps=0, progress=False)
+    assert (found.psnr >= 30).sum() >= 9
+    assert found.psnr.isinf().any(), "an exact one has no error"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", generators.names())
+def test_generated_images_of_bundled_models_come_back(name: str) -> None:
+    generator = generators.load(name, device="cpu")
+    space = "ws" if generator.has_w else "z"
+    found = invert(generator, _generated(generator, range(20, 30)), space, num_steps=250)
+    assert (found.psnr >= 25).sum() >= 9, found.psnr.tolist()
+
+
+@pytest.mark.parametrize(("make", "space"), [(_dcgan, "z"), (_stylegan, "ws")])
+def test_a_picture_does_not_depend_on_its_batch_mates(make, space: str) -> None:
+    generator, pictures = make(), _foreign(4)
+    here = invert(generator, pictures, space, layer="layer2", **QUICK)
+    others = torch.cat([_noisy(1), pictures[2:3], _noisy(2)[:1]])
+    there = invert(generator, others, space, layer="layer2", **QUICK)
+    assert torch.equal(here.latents[2], there.latents[2])
+    assert torch.equal(here.residual[2], there.residual[2])
+    assert torch.equal(here.reconstructions[2], there.reconstructions[2])
+    alone = invert(generator, pictures[2:3], space, layer="layer2", **QUICK)
+    assert torch.allclose(alone.loss_end, here.loss_end[2:3], rtol=1e-2)  # another batch size rounds otherwise
+
+
+@pytest.mark.parametrize("with_features", [False, True])
+def test_the_start_is_the_nearest_sample_and_its_loss_is_the_formula(with_features: bool) -> None:
+    generator, pictures = _dcgan(), _foreign(3)
+    features = (lambda x: [x.mean(1), x[:, :, ::2]]) if with_features else None
+    found = invert(generator, pictures, features=features, num_candidates=70, num_steps=0, seed=4, progress=False)
+    z = generator.sample_z(70, derive_seed(4, "invert"))
+    samples, wanted = generator(z).double().numpy(), pictures.double().numpy()
+    variance = samples.var(axis=0).mean()
+    own = [part[:64] for part in (samples.mean(1), samples[:, :, ::2])]  # which are in [-1, 1] here
+    for index in range(3):
+        gaps = ((samples - wanted[index]) ** 2).mean((1, 2, 3))
+        best = int(gaps.argmin())
+        assert torch.equal(found.latents[index], z[best])
+        loss = gaps[best] / variance + 0.01 * (float(z[best].double().square().mean()) - 1) ** 2
+        if with_features:
+            theirs = wanted[index].mean(0), wanted[index][:, ::2]
+            mine = samples[best].mean(0), samples[best][:, ::2]
+            parts = [
+                ((a - b) ** 2).mean() / each.var(axis=0, ddof=1).mean()
+                for a, b, each in zip(mine, theirs, own, strict=True)
+            ]
+            loss += 0.2 * sum(parts) / 2
+        assert float(found.loss_start[index]) == pytest.approx(loss, rel=1e-5)
+    assert torch.equal(found.loss_start, found.loss_end)
+
+
+def test_what_lies_beyond_black_and_white_costs_nothing() -> None:
+    class Loud(DCGAN):
+        def forward(self, z: Tensor) -> Tensor:
+            return 50 * super().forward(z)
+
+    generator = _live(lambda: Loud(size=16, width=4, z_dim=24))
+    z = generator.sample_z(40, derive_seed(0, "invert"))
+    picture = generator(z[7:8]).clamp(-1, 1)
+    found = invert(generator, picture, num_candidates=40, num_steps=0, progress=False)
+    prior = 0.01 * (float(z[7].double().square().mean()) - 1) ** 2
+    inside = (generator(z[7:8]).abs() < 1).double().mean()
+    assert torch.equal(found.latents, z[7:8])
+    assert inside < 0.9
+    assert float(found.loss_end) == pytest.approx(prior, rel=1e-5)
+
+
+@pytest.mark.parametrize("space", ["z", "w", "ws"])
+def test_every_space_of_styles_comes_nearer_than_samples(space: str) -> None:
+    generator, pictures = _stylegan(), _foreign(3)
+    found = invert(generator, pictures, space, **QUICK)
+    nearest = invert(generator, pictures, space, **{**QUICK, "num_steps": 0})
+    assert (found.psnr > nearest.psnr).all()
+    if space == "z":
+        length = found.latents.norm(dim=1)
+        assert torch.allclose(length, torch.full_like(length, generator.z_dim**0.5), rtol=1e-5)
+    else:
+        one = torch.equal(found.latents, found.latents[:, :1].expand_as(found.latents))
+        assert one == (space == "w")
+        assert found.latents.shape == (3, generator.mapping.num_ws, 8)
+
+
+def test_z_of_foreign_pictures_stays_near_its_shell() -> None:
+    for make, slack in ((_dcgan, 0.75), (_progan, 1e-5)):
+        found = invert(make(), _foreign(4), **QUICK)
+        assert (found.latents.square().mean(1) - 1).abs().max() <= slack
+
+
+def test_a_residual_lowers_the_error_and_is_added_to_the_layer() -> None:
+    generator, pictures = _dcgan(), _foreign(4)
+    without = invert(generator, pictures, **QUICK)
+    found = invert(generator, pictures, layer="layer2", **QUICK)
+    assert torch.equal(found.latents, without.latents)
+    assert (found.psnr > without.psnr + 1).all()
+    assert (found.loss_end < without.loss_end).all()
+    made = generator.tail(generator.head(found.latents, "layer2") + found.residual, "layer2", found.latents)
+    assert (found.reconstructions.float() - (made.clamp(-1, 1) + 1) * 127.5).abs().max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("edited", ["layer1", "layer2", "layer3"])
+def test_edits_are_made_before_with_and_after_a_residual(edited: str) -> None:
+    generator = _live(lambda: DCGAN(size=32, width=4, z_dim=24))
+    pictures = torch.nn.functional.interpolate(_foreign(2), 32)
+    found = invert(generator, pictures, layer="layer2", **QUICK)
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    made = found.generate(generator, [Ablation(UnitSet(edited, (0, 2))), Scaling(UnitSet("layer3", (1,)), 2.0)])
+    x = found.latents[:, :, None, None]
+    for name in ("layer1", "layer2", "layer3"):
+        x = getattr(generator, name)(x).clone()
+        if name == "layer2":
+            x = x + found.residual
+        if name == edited:
+            x[:, [0, 2]] = 0
+        if name == "layer3":
+            x[:, 1] *= 2
+    assert torch.allclose(made, generator.tail(x, "layer3", found.latents), atol=1e-5)
+    assert not torch.allclose(made, found.generate(generator), atol=1e-3)
+    assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())
+
+
+def test_psnr_and_error_maps_equal_those_of_numpy() -> None:
+    found = invert(_dcgan(), _foreign(3), **QUICK)
+    pictures, made = (each.numpy().astype(np.float64) for each in (found.pictures, found.reconstructions))
+    for index in range(3):
+        error = np.mean((pictures[index] - made[index]) ** 2)
+        assert float(found.psnr[index]) == pytest.approx(20 * np.log10(255 / np.sqrt(error)))
+        wanted = np.abs(pictures[index] - made[index]).sum(0) / 3 / 255
+        assert np.allclose(found.error_maps[index].numpy(), wanted, atol=1e-6)
+    assert torch.equal(found.pictures, ((_foreign(3) + 1) * 127.5).round().to(torch.uint8))
+
+
+def test_lost_concepts_are_counted_by_hand() -> None:
+    concepts = (Concept(0, "ground", (0, 0, 0)), Concept(1, "red", (255, 0, 0)), Concept(2, "blue", (0, 0, 255)))
+    concepts += (Concept(3, "green", (0, 255, 0)),)
+    found = invert(_dcgan(), _foreign(2), **QUICK)
+    pictures, made = torch.zeros_like(found.pictures), torch.zeros_like(found.pictures)
+    pictures[0, 0, :4, :4] = 255  # 16 red pixels
+    pictures[1, 2, :, :2] = 255  # 32 blue ones
+    made[0, 0, :2, :2] = 255  # of which 4
+    made[1, 2, :, 5:8] = 255  # and 48 are there, elsewhere
+    found = replace(found, pictures=pictures, reconstructions=made)
+    lost = found.lost_concepts(PaletteSegmenter(concepts))
+    assert lost.pictures.tolist() == [[240 / 256, 16 / 256, 0, 0], [224 / 256, 0, 32 / 256, 0]]
+    assert lost.reconstructions.tolist() == [[252 / 256, 4 / 256, 0, 0], [208 / 256, 0, 48 / 256, 0]]
+    records = lost.records()
+    assert [each["concept"] for each in records] == ["red", "ground", "blue"]
+    assert records[0]["change"] == pytest.approx(-6 / 256)
+    assert records[0]["stderr"] == pytest.approx(np.std([-12 / 256, 0], ddof=1) / 2**0.5)
+    assert (records[0]["picture"], records[0]["reconstruction"]) == (8 / 256, 2 / 256)
+
+
+def test_an_inversion_comes_back_from_its_file(tmp_path: Path) -> None:
+    generator = _dcgan()
+    for layer in (None, "layer2"):
+        found = invert(generator, _foreign(2), layer=layer, features=lambda x: x.mean(1), **QUICK)
+        found.save(tmp_path)
+        again = Inversion.load(tmp_path)
+        for name in Inversion.__dataclass_fields__:
+            one, other = getattr(found, name), getattr(again, name)
+            assert torch.equal(one, other) if isinstance(one, Tensor) else one == other, name
+        again_made = (again.generate(generator).clamp(-1, 1) + 1) * 127.5
+        assert torch.equal(again_made.round().to(torch.uint8), again.reconstructions)
+    with pytest.raises(ValueError, match="were inverted in dcgan with fingerprint"):
+        again.generate(_progan())
+    with pytest.raises(ValueError, match="latents must be"):
+        replace(found, latents=found.latents[:1])
+    with pytest.raises(ValueError, match="give both or neither"):
+        replace(found, layer=None)
+
+
+def test_the_caller_s_mode_does_not_matter_and_the_generator_stays_as_it_is() -> None:
+    generator, pictures = _dcgan(), _foreign(2)
+    outside = invert(generator, pictures, **QUICK)
+    with torch.inference_mode():
+        inside = invert(generator, pictures.clone(), **QUICK)
+    assert torch.equal(outside.latents, inside.latents)
+    assert torch.equal(outside.latents, invert(generator, pictures, **QUICK).latents)
+    assert not inside.latents.is_inference()
+    assert all(value.grad is None and not value.requires_grad for value in generator.parameters())
+    assert not any(module._forward_hooks for module in generator.modules())
+    other = invert(generator, pictures, **{**QUICK, "seed": 1})
+    assert not torch.equal(outside.latents, other.latents)
+
+
+def test_gradients_flow_through_the_encoder_of_a_segmenter() -> None:
+    network = segmenters.load("unet-scenes", device="cpu")
+    image = torch.zeros(1, 3, 32, 32, requires_grad=True)
+    (slope,) = torch.autograd.grad(sum(each.square().sum() for each in network.encode(image)), image)
+    assert slope.abs().max() > 0
+    assert not any(each.requires_grad for each in network.encode(torch.zeros(1, 3, 32, 32)))
+
+
+def _frozen() -> nn.Module:
+    with torch.inference_mode():
+        return _dcgan()
+
+
+def _detached(images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return images.mean(1)
+
+
+MISTAKES = {
+    "another size": (_dcgan, {"images": torch.zeros(1, 3, 8, 8)}, ValueError, r"makes pictures \[3, 16, 16\]"),
+    "whole numbers": (_dcgan, {"images": torch.zeros(1, 3, 16, 16, dtype=torch.uint8)}, ValueError, "are float"),
+    "one picture": (_dcgan, {"images": torch.zeros(3, 16, 16)}, ValueError, "are float"),
+    "none": (_dcgan, {"images": torch.zeros(0, 3, 16, 16)}, ValueError, "are float"),
+    "0 to 255": (_dcgan, {"images": torch.full((1, 3, 16, 16), 200.0)}, ValueError, r"x / 127.5 - 1"),
+    "not a number": (_dcgan, {"images": torch.full((1, 3, 16, 16), torch.nan)}, ValueError, r"in \[-1, 1\]"),
+    "no w": (_dcgan, {"space": "w"}, ValueError, "has no w, only z"),
+    "no ws": (_progan, {"space": "ws"}, ValueError, "has no w, only z"),
+    "no such space": (_dcgan, {"space": "y"}, ValueError, "unknown latent space 'y'"),
+    "no such layer": (_dcgan, {"layer": "layer9"}, KeyError, "unknown layer 'layer9'; did you mean"),
+    "one candidate": (_dcgan, {"num_candidates": 1, "num_starts": 1}, ValueError, "2 candidates or more"),
+    "no start": (_dcgan, {"num_starts": 0}, ValueError, "1 start or more"),
+    "more starts than samples": (_dcgan, {"num_starts": 101}, ValueError, "1 start or more of these"),
+    "negative steps": (_dcgan, {"num_steps": -1}, ValueError, "0 steps or more"),
+    "no steps": (_dcgan, {"num_steps": 0, "layer": "layer1"}, ValueError, "a residual is found in steps"),
+    "steps": (lambda: PlantedGenerator(size=16, cells=4), {}, ValueError, "no gradients flow through planted"),
+    "inference mode": (_frozen, {}, ValueError, "load it outside torch.inference_mode"),
+    "features without": (_dcgan, {"features": _detached}, ValueError, "no gradients flow through the features"),
+    "constant features": (_dcgan, {"features": lambda x: 0 * x}, ValueError, "features are the same"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "given", "kind", "hint"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistakes_are_named(make, given: dict[str, object], kind: type[Exception], hint: str) -> None:
+    with pytest.raises(kind, match=hint):
+        invert(make(), **{"images": _foreign(1), **QUICK, **given})
+
+
+def test_what_is_not_finite_is_named() -> None:
+    class Broken(DCGAN):
+        def forward(self, z: Tensor) -> Tensor:
+            return super().forward(z) / (z[:, :1, None, None] < 1.5)
+
+    with pytest.raises(ValueError, match="a NaN or infinite pixel in sample"):
+        invert(_live(lambda: Broken(size=16, width=4, z_dim=24)), _foreign(1), **QUICK)
+    start = torch.tensor([[1.0], [0.35]])  # the second falls by 0.1 a step at most, below 0 in a few
+    with pytest.raises(ValueError, match=r"the loss of picture 1 is not finite at step [4-9]$"):
+        descend(lambda free: free[:, 0].log(), start, 40, "", quiet=True)
+
+
+def test_a_descent_ends_in_the_minimum_and_keeps_the_best() -> None:
+    start, aim = torch.zeros(3, 4), torch.tensor([[1.0], [-2.0], [0.0]])
+    best = descend(lambda free: (free - aim).square().sum(1) + 5, start, 200, "", quiet=True)
+    assert torch.allclose(best.free, aim.expand(3, 4), atol=1e-3)
+    assert best.loss_start.tolist() == [9, 21, 5]
+    assert torch.allclose(best.loss_end, torch.full((3,), 5.0).double(), atol=1e-5)
+    assert torch.equal(best.free[2], start[2])
