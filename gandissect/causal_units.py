@@ -61,7 +61,7 @@ def find_causal_units(
     Raises:
         KeyError: If there is no such layer, concept or method.
         TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If a number is out of range, or the concept is in none of the images.
+        ValueError: If a number is out of range, or no unit alone changes the concept in these images.
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
@@ -70,9 +70,14 @@ def find_causal_units(
     chosen = method or ("optimisation" if isinstance(segmenter, SoftSegmenter) else "effect")
     lookup({name: name for name in get_args(Method)}, chosen, "method")
     if chosen == "effect":
-        effects = unit_effects(generator, segmenter, layer, num_samples or 100, seed, progress=progress)
-        return effects.ranking(concept).top(num_units)
-    ranking = optimise_units(generator, segmenter, layer, concept, num_samples or 1_600, seed, progress=progress)
+        count = 100 if num_samples is None else num_samples
+        effects = unit_effects(generator, segmenter, layer, count, seed, progress=progress)
+        by_effect = effects.ranking(concept)
+        if not bool(by_effect.scores.any()):
+            raise ValueError(f"no unit of {layer!r} alone changes {concept!r} in {count} images; take more of them")
+        return by_effect.top(num_units)
+    count = 1_600 if num_samples is None else num_samples
+    ranking = optimise_units(generator, segmenter, layer, concept, count, seed, progress=progress)
     return ranking.top(min(num_units, int((ranking.scores >= MIN_ALPHA).sum())))
 
 

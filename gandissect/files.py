@@ -117,7 +117,10 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mappin
         raise ValueError(f"a header names its format and version; got {sorted(header)}")
     ready = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     with atomic_path(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as for any other file; save_file lets only the owner read
         save_file(ready, temporary, metadata={"header": json.dumps(header, allow_nan=False)})  # from where they lie
+        temporary.chmod(mode)
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

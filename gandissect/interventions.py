@@ -71,7 +71,9 @@ class Edit:
         forced = self.target(chosen).to(chosen).expand_as(chosen)
         if self.region is not None:
             mask = region_mask(self.region, self.units.layer, activation, image_size)
-            forced = torch.lerp(chosen, forced, mask.to(chosen))
+            mask = mask.to(chosen)
+            partly = torch.where(mask == 1, forced, torch.lerp(chosen, forced, mask))
+            forced = torch.where(mask == 0, chosen, partly)  # 0 times infinity is not 0
         return activation.index_copy(1, index, forced)
 
 
@@ -220,6 +222,7 @@ def intervene(network: nn.Module | Generator, edits: Sequence[Edit]) -> Iterator
         ValueError: If the layer has no such unit, or a region does not fit.
     """
     size = getattr(network, "image_size", None)
+    size = tuple(size) if isinstance(size, tuple | list) else None  # some networks have a number there
     taps = {layer: partial(_applied, each, size) for layer, each in _by_layer(edits).items()}
     with tapped(network, taps):  # type: ignore[arg-type]  # which says so if it is no module
         yield

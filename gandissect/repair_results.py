@@ -261,7 +261,8 @@ class Repair(Kept):
         """Say in a sentence whether it helps."""
         distance, others = self.change("distance"), self.control_changes("distance")
         before, after, real = (_estimate(table, "distance") for table in (self.before, self.after, self.real))
-        verdict = "helps" if self.helps else "does not help"
+        worse = "helps no more than random units" if distance.high < 0 else "does not help"
+        verdict = "helps" if self.helps else worse
         way = "off" if self.to == "zero" else "to their mean"
         setting = f"{self.network}, {self.num_dims} dims, n = {len(self.before)} x {self.num_images}"
         return (

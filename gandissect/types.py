@@ -6,6 +6,7 @@ Axis names used everywhere: ``batch unit h w`` (a layer's grid), ``batch 3 H W``
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,12 +95,23 @@ class UnitSet:
     Args:
         layer: The layer's name.
         units: Channel indices, each once.
+
+    Raises:
+        TypeError: If one is no whole number.
+        ValueError: If one is negative or listed twice.
     """
 
     layer: str
     units: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        try:
+            if any(isinstance(unit, bool) for unit in self.units):
+                raise TypeError
+            units = tuple(operator.index(unit) for unit in self.units)  # of NumPy and torch, too
+        except TypeError as error:
+            raise TypeError(f"units of {self.layer!r} are whole numbers; got {self.units!r}") from error
+        object.__setattr__(self, "units", units)
         if len(set(self.units)) != len(self.units):
             raise ValueError(f"units of {self.layer!r} are listed more than once: {self.units}")
         if any(unit < 0 for unit in self.units):

@@ -18,7 +18,7 @@ from .base import LayeredGenerator
 from .dcgan import DCGAN
 from .planted import PlantedGenerator
 from .progan import ProGAN
-from .standing import SUFFIX
+from .standing import SUFFIX, VALUES
 from .stylegan import StyleGAN
 from .stylegan2 import StyleGAN2
 
@@ -61,7 +61,7 @@ def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
 
 
 def save(generator: LayeredGenerator, path: Path | str, facts: Mapping[str, Any] | None = None) -> None:
-    """Write a generator as safetensors in half precision.
+    """Write a generator as safetensors in half precision; what units are forced to for good stays as it is.
 
     Args:
         generator: Any architecture of this package.
@@ -69,7 +69,8 @@ def save(generator: LayeredGenerator, path: Path | str, facts: Mapping[str, Any]
         facts: JSON values to keep with it, e.g. how it was trained.
     """
     halves = {
-        key: value.half() if value.is_floating_point() else value for key, value in generator.state_dict().items()
+        key: value.half() if value.is_floating_point() and not key.endswith(VALUES) else value
+        for key, value in generator.state_dict().items()
     }
     header = {"format": FORMAT, "version": VERSION, "architecture": generator.architecture}
     save_tensors(path, halves, header | {"settings": generator.settings, "facts": dict(facts or {})})

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 SUFFIX = ".forced"
 """By this end of a tensor's name a file tells which of its stages are standing ones."""
 
+VALUES = ".values"
+"""The end of the name of what their units are forced to."""
+
 
 class Standing(nn.Module):
     """A stage of a generator, some of whose units always have the same value.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -91,6 +92,16 @@ class Options:
             lookup(known, concept, "concept")
         if self.layer is None and (self.units or self.optimise):
             raise ValueError("units and --optimise are of one layer; name it with --layer")
+        if self.units and self.optimise:
+            raise ValueError("units are given or chosen; leave out --units or --optimise")
+        if self.dissection and (self.units or self.optimise) and not self.curves:
+            raise ValueError(
+                "a dissection is what units are chosen by; leave out --dissection, or --units and --optimise"
+            )
+        if self.num_samples < 2 or self.num_units < 1:
+            raise ValueError(f"need 2 samples and 1 unit or more; got {self.num_samples} and {self.num_units}")
+        if self.out is not None:
+            self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done
         if self.curves and self.out is None:
             raise ValueError("curves are drawn into a folder; name it with --out")
         given = bool(self.units) or self.optimise
@@ -143,7 +154,7 @@ class Options:
             if isinstance(segmenter, SoftSegmenter):
                 rankings["by optimisation"] = optimise_units(generator, segmenter, units.layer, concept, seed=seed)
             found.append(effect_curves(generator, segmenter, rankings, seed=self.seed))
-        written = [each.save(out / f"{each.concept}-curves.safetensors") for each in found]
+        written = [each.save(out / f"{_file_name(each.concept)}-curves.safetensors") for each in found]
         with atomic_path(out / CURVES_NAME) as path:
             draw_effect_curves(found).savefig(path, format="png")
         return [*written, out / CURVES_NAME]
@@ -171,12 +182,18 @@ class Options:
         """Write everything and return the paths."""
         written = []
         for effect in effects:
-            written.append(effect.save(out / f"{effect.concept}.safetensors"))
+            name = _file_name(effect.concept)
+            written.append(effect.save(out / f"{name}.safetensors"))
             recipe = Recipe.of(generator, [Ablation(effect.effect.units)], self.seed)
-            written.append(recipe.save(out / f"{effect.concept}-ablated.json"))
+            written.append(recipe.save(out / f"{name}-ablated.json"))
         with atomic_path(out / FIGURE_NAME) as path:
             draw_effects(effects).savefig(path, format="png")
         return [*written, out / FIGURE_NAME]
+
+
+def _file_name(concept: str) -> str:
+    """Return a concept's name as a file's: what could lead elsewhere becomes an underscore."""
+    return re.sub(r"[^\w-]+", "_", concept)
 
 
 def _layers(chosen: Mapping[str, UnitSet]) -> tuple[str, ...]:

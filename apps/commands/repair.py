@@ -26,6 +26,7 @@ from gandissect.artifact_results import Method
 from gandissect.fidelity import Yardstick
 from gandissect.interventions import Edit
 from gandissect.names import lookup
+from gandissect.repair_measures import COUNTS
 from gandissect.repair_results import Repair, RepairCurve, To
 
 from ..data import fitting_segmenter, pictures
@@ -137,7 +138,7 @@ class Options:
 
     def _curve(self, generator: Generator, units: UnitSet, measure: Yardstick) -> RepairCurve:
         settings: dict[str, Any] = {"num_images": self.num_images, "num_sets": 4, "num_controls": 2}
-        return choose_num_units(generator, units, measure, seed=self.seed, to=self.to, **settings)
+        return choose_num_units(generator, units, measure, (*COUNTS, len(units)), self.seed, to=self.to, **settings)
 
     def _measured(self, curve: RepairCurve) -> UnitSet:
         """Return the units chosen; where none is, the number with the least distance, to show what it does."""

@@ -69,6 +69,8 @@ def verdict(repair: Repair) -> str:
     )
     if repair.helps:
         return f"The repair helps: with {units}, {figures}."
+    if change.high < 0:
+        return f"The repair helps no more than random units: with {units}, {figures}."
     return f"The repair does not help: with {units}, {figures}."
 
 

@@ -332,6 +332,9 @@ def test_effects_from_the_shell_are_those_from_python(gandissect, planted: Path,
         (("--concept", "red", "--optimise"), "name it with --layer"),
         (("--concept", "red", "--optimise", "--layer", "layer1"), "no logits"),
         (("--concept", "red", "--layer", "layer1", "--units", "9"), "units 0 to 5; got 9"),
+        (("--concept", "red", "--layer", "layer1", "--units", "1", "--optimise"), "leave out --units or --optimise"),
+        (("--concept", "red", "--layer", "layer1", "--units", "1", "--dissection", "x"), "leave out --dissection"),
+        (("--concept", "red", "--num-samples", "1"), "2 samples and 1 unit"),
     ],
 )
 def test_mistakes_about_effects_are_named(gandissect, planted: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -363,5 +366,14 @@ def test_a_generator_is_repaired_and_reported_in_one_command(gandissect, planted
     assert torch.equal(
         Recipe.load(out / "recipe.json").generate(generator)[:1], fixed(generator.sample_z(1, found.sample_seed))
     )
+    (tmp_path / "mine.json").write_text(Recipe.of(generator, [Ablation(UnitSet("layer1", (0, 1, 3)))]).to_json())
+    status, output, error = gandissect(
+        "repair", planted, "--data", tmp_path / "photos", "--hold-out", 0.4, "--segmenter", "unet-scenes", "--recipe",
+        tmp_path / "mine.json", "--num-images", 8, "--out", tmp_path / "by-hand",
+    )  # fmt: skip
+    assert status == 0, error
+    by_hand = RepairCurve.load(tmp_path / "by-hand")
+    assert by_hand.ranked == UnitSet("layer1", (0, 1, 3)) and by_hand.counts == (0, 1, 2, 3)
+    assert Repair.load(tmp_path / "by-hand").concepts is not None
     status, output, error = gandissect("repair", planted, "--data", "x", "--units", 1, "--out", out)
     assert (status, "name it with --layer" in error) == (2, True)

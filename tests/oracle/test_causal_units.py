@@ -209,6 +209,7 @@ def test_mistakes_are_named() -> None:
         ({"segmenter": hard, "method": "optimisation"}, TypeError, "no logits"),
         ({"num_samples": 4}, ValueError, "8 samples or more"),
         ({"num_samples": 1, "method": "effect"}, ValueError, "2 samples"),
+        ({"num_samples": 0, "method": "effect"}, ValueError, "2 samples"),
     ):
         with pytest.raises(error, match=message):
             find_causal_units(**{**find, **change})

@@ -272,3 +272,35 @@ def test_mistakes_are_named() -> None:
     pair = nn.Sequential(nn.LSTM(3, 4))
     with pytest.raises(TypeError, match="gives tuple"), intervene(pair, [Ablation(UnitSet("0", (0,)))]):
         pair(torch.randn(2, 3))
+
+
+def test_units_are_whole_numbers_of_any_kind() -> None:
+    units = UnitSet("layer1", [np.int64(3), torch.tensor(1), 0])
+    assert units == UnitSet("layer1", (3, 1, 0)) and all(type(unit) is int for unit in units.units)
+    for wrong in ((1.5,), (True,), ("1",)):
+        with pytest.raises(TypeError, match="whole numbers"):
+            UnitSet("layer1", wrong)
+    with pytest.raises(ValueError, match="more than once"):
+        UnitSet("layer1", (torch.tensor(3), torch.tensor(3)))
+
+
+def test_what_overflows_stays_inside_its_region() -> None:
+    activation = torch.ones(1, 2, 3, 3)
+    region = torch.zeros(3, 3)
+    region[1, 1] = 1
+    edited = Scaling(UnitSet("layer1", (0,)), 3e38, region).apply(7 * activation)
+    assert torch.equal(edited[0, 0][region == 0], torch.full((8,), 7.0))
+    assert edited[0, 0, 1, 1].isinf()
+
+
+def test_a_network_with_a_number_as_image_size_takes_masks_on_its_grid() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1))
+    network.image_size = 16
+    images, region = torch.randn(2, 3, 6, 6), torch.ones(6, 6)
+    with intervene(network, [Ablation(UnitSet("0", (1,)), region)]):
+        assert not network(images)[:, 1].any()
+    with (
+        pytest.raises(ValueError, match="region"),
+        intervene(network, [Ablation(UnitSet("0", (1,)), torch.ones(5, 5))]),
+    ):
+        network(images)

@@ -82,6 +82,17 @@ def test_saved_and_loaded_it_is_the_same(family: str, tmp_path: Path) -> None:
     assert torch.equal(generate(loaded, z), loaded(z))
 
 
+def test_means_are_kept_as_they_are(tmp_path: Path) -> None:
+    generator = _rounded(next(iter(FAMILIES)))
+    layer = next(iter(generator.layers))
+    fixed = generator.forcing(UnitSet(layer, (0, 1)), [0.1234567, 70000.5])
+    generators.save(fixed, tmp_path / "fixed.safetensors")
+    loaded = generators.load(tmp_path / "fixed.safetensors", "cpu")
+    assert loaded.fingerprint == fixed.fingerprint
+    z = fixed.sample_z(2)
+    assert torch.equal(loaded(z), fixed(z))
+
+
 @every_family
 def test_a_repair_of_a_repaired_one_adds_to_it(family: str) -> None:
     generator = _made(family)
