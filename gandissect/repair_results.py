@@ -130,7 +130,7 @@ class RepairCurve(Kept):
         if not self.num_units:
             return f"no number of units up to {self.counts[-1]} brings the distance down for certain, {setting}"
         change = self.change(self.counts.index(self.num_units))
-        return f"{_said(self.units)} chosen: they change the distance by {change}, {setting}"
+        return f"{_said(self.units)} chosen, with which forced the distance changes by {change}, {setting}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
