@@ -14,7 +14,7 @@ from PIL import Image
 
 import generators
 import segmenters
-from apps.cli import COMMANDS, main
+from apps.cli import COMMANDS
 from gandissect import (
     Ablation,
     ArtifactRanking,
@@ -28,19 +28,6 @@ from gandissect import (
 from gandissect.repair_results import Repair, RepairCurve
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def gandissect(capsys: pytest.CaptureFixture[str]):
-    """Run the command line in this process: (status, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -11,25 +11,11 @@ import torch
 from PIL import Image
 
 import generators
-from apps.cli import main
 from gandissect import Ablation, Recipe, UnitSet
 from gandissect.latent import Inversion
 from segmenters.datasets.photos import Photos
 
 QUICK = ("--num-candidates", 50, "--num-starts", 2, "--num-steps", 10, "--device", "cpu")
-
-
-@pytest.fixture
-def gandissect(capsys: pytest.CaptureFixture[str]):
-    """Run the command line in this process: (status, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

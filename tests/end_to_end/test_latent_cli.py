@@ -12,22 +12,8 @@ from PIL import Image
 
 import generators
 import segmenters
-from apps.cli import main
 from apps.yardsticks import encoder_features
 from gandissect.latent import Walk, mix_styles, path_length, slerp, swap_activations, truncated_z
-
-
-@pytest.fixture
-def gandissect(capsys: pytest.CaptureFixture[str]):
-    """Run the command line in this process: (status, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
