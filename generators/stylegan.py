@@ -12,6 +12,7 @@ Source: Karras et al. 2019, arXiv 1812.04948, Fig. 1b, Sec. 2 and Appendix B, C.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -146,6 +147,25 @@ class StyleGenerator(LayeredGenerator):
     def affines(self, index: int) -> list[EqualizedLinear]:
         """Return what makes styles of ``ws[:, index]``."""
         return [self.bare(self._stages[index][0]).get_submodule("affine")]
+
+    def own_noise(self) -> list[Tensor]:
+        """Return the fixed noise of every layer, ``[1, 1, h, w]``."""
+        return [self.bare(name).get_buffer("noise") for name, _ in self._stages[:-1]]
+
+    def with_noise(self, noise: Sequence[Tensor]) -> StyleGenerator:
+        """Return a copy of this generator with other fixed noise, for as many images at once as there is noise for.
+
+        Args:
+            noise: One tensor a layer, ``[batch or 1, 1, h, w]``.
+
+        Raises:
+            ValueError: If a shape does not fit.
+        """
+        self._check_noise(noise, max((len(each) for each in noise), default=1))
+        copy = deepcopy(self)
+        for (name, _), each in zip(copy._stages, noise, strict=False):
+            copy.bare(name).noise = self._placed(each)
+        return copy
 
     def _check_noise(self, noise: Sequence[Tensor | None], batch: int) -> None:
         sides = [info.height for info in self.layers.values()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from generators import LayeredGenerator
 from segmenters import UNetSegmenter
 from segmenters.datasets.decoding import read_picture
 
+from ..data import as_tensor, evenly_spaced, pictures
 from ..networks import load_generator, load_segmenter
 from ..pictures import draw_columns, save_png
 
@@ -38,8 +40,13 @@ class Options:
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training.
         pictures: Picture files of any size; they are resized, and their middle is taken.
+        data: In place of files, held-out pictures of the data that the generator learned from: scenes, scenes:COUNT,
+            FOLDER or FOLDER@SPLIT.
+        num_pictures: How many of these, evenly spaced.
+        hold_out: Share of each folder without @SPLIT that was kept to judge by.
         out: The folder to write.
         space: z, w, or ws (one w a layer); by default ws if there is w.
+        noise: With w, find the noise of each picture's layers, too: nearer, but painted dot by dot.
         layer: Add a residual to the activations of this layer, for what no latents can make.
         segmenter: Compare features of this segmenter's encoder besides pixels, if it has one, and say which concepts
             were lost.
@@ -53,9 +60,13 @@ class Options:
     """
 
     generator: tyro.conf.Positional[str]
-    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    pictures: tyro.conf.Positional[tuple[Path, ...]] = ()
+    data: tuple[str, ...] = ()
+    num_pictures: int = 10
+    hold_out: float = 0.05
     out: Path = Path("runs/inversion")
     space: str | None = None
+    noise: bool = False
     layer: str | None = None
     segmenter: str | None = None
     recipe: Path | None = None
@@ -68,20 +79,37 @@ class Options:
 
     def run(self) -> None:
         """Write the folder, and print the figures."""
-        if not 1 <= len(self.pictures) <= MOST_PICTURES:
-            raise ValueError(f"name 1 to {MOST_PICTURES} picture files; got {len(self.pictures)}")
+        if bool(self.pictures) == bool(self.data):
+            raise ValueError("name either picture files, or with --data what the generator learned from")
+        number = self.num_pictures if self.data else len(self.pictures)
+        if not 1 <= number <= MOST_PICTURES:
+            raise ValueError(f"1 to {MOST_PICTURES} pictures can be inverted at once; got {number}")
         generator = load_generator(self.generator, self.device)
         segmenter = None if self.segmenter is None else load_segmenter(self.segmenter, self.device)
         recipe = None if self.recipe is None else Recipe.load(self.recipe)
         if recipe is not None:
             recipe.check_generator(generator)
-        images = torch.stack([_read(path, generator.image_size[0]) for path in self.pictures])
+        names, images = self._read(generator.image_size[0])
         found = self._invert(generator, images, segmenter)
         found.save(self.out)  # first, for it took long, and an edit may not fit
         edited = None if recipe is None else found.generate(generator, recipe.edits).cpu()
         lost = None if segmenter is None else found.lost_concepts(segmenter)
         _draw(found, edited, self.out / "inversion.png")
-        self._print(found, lost)
+        self._print(found, names, lost)
+
+    def _read(self, size: int) -> tuple[list[str], Tensor]:
+        """Return what to call the pictures, and the pictures, ``[batch, 3, size, size]`` in [-1, 1].
+
+        Raises:
+            ValueError: If nothing of the data is held out.
+        """
+        if not self.data:
+            return [str(path) for path in self.pictures], torch.stack([_middle(path, size) for path in self.pictures])
+        _, held_out = pictures(self.data, size, self.hold_out)
+        if held_out is None:
+            raise ValueError(f"nothing is held out of {', '.join(self.data)}; name a folder without @SPLIT, or files")
+        chosen = evenly_spaced(held_out, self.num_pictures)
+        return [f"held-out picture {index}" for index in chosen], as_tensor(held_out, self.num_pictures) / 127.5 - 1
 
     def _invert(self, generator: LayeredGenerator, images: Tensor, segmenter: Segmenter | None) -> Inversion:
         return invert(
@@ -90,25 +118,26 @@ class Options:
             self.space or ("ws" if capabilities(generator).has_w else "z"),
             features=segmenter.encode if isinstance(segmenter, UNetSegmenter) else None,
             layer=self.layer,
+            noise=self.noise,
             num_candidates=self.num_candidates,
             num_starts=self.num_starts,
             num_steps=self.num_steps,
             seed=self.seed,
         )
 
-    def _print(self, found: Inversion, lost: LostConcepts | None) -> None:
+    def _print(self, found: Inversion, names: Sequence[str], lost: LostConcepts | None) -> None:
         if self.json:
-            print(json.dumps(_facts(found, self.pictures, lost) | {"out": str(self.out)}))
+            print(json.dumps(_facts(found, names, lost) | {"out": str(self.out)}))
             return
         print(self.out)
-        for path, psnr in zip(self.pictures, found.psnr.tolist(), strict=True):
-            print(f"{path}: {psnr:.1f} dB")
+        for name, psnr in zip(names, found.psnr.tolist(), strict=True):
+            print(f"{name}: {psnr:.1f} dB")
         for record in [] if lost is None else lost.records():
             shares = f"{100 * record['picture']:.1f} % of the pixels, {100 * record['reconstruction']:.1f} %"
             print(f"{record['concept']}: {shares} in the reconstructions")
 
 
-def _read(path: Path, size: int) -> Tensor:
+def _middle(path: Path, size: int) -> Tensor:
     """Return the middle of a picture, ``[3, size, size]`` in [-1, 1]."""
     pixels = torch.from_numpy(read_picture(path, round(size * MARGIN)))
     top, left = ((side - size + 1) // 2 for side in pixels.shape[:2])
@@ -129,14 +158,14 @@ def _unit(pixels: Tensor) -> Tensor:
     return pixels.float() / 127.5 - 1
 
 
-def _facts(found: Inversion, paths: tuple[Path, ...], lost: LostConcepts | None) -> dict[str, Any]:
+def _facts(found: Inversion, names: Sequence[str], lost: LostConcepts | None) -> dict[str, Any]:
     """Return the figures as JSON values; the PSNR of an exact reconstruction is null."""
-    rows = zip(paths, found.psnr.tolist(), found.loss_start.tolist(), found.loss_end.tolist(), strict=True)
-    pictures = [
-        {"file": str(path), "psnr": psnr if math.isfinite(psnr) else None, "loss_start": start, "loss_end": end}
-        for path, psnr, start, end in rows
+    rows = zip(names, found.psnr.tolist(), found.loss_start.tolist(), found.loss_end.tolist(), strict=True)
+    figures = [
+        {"name": name, "psnr": psnr if math.isfinite(psnr) else None, "loss_start": start, "loss_end": end}
+        for name, psnr, start, end in rows
     ]
-    names = ("generator", "generator_fingerprint", "space", "layer", "with_features")
-    names += ("num_candidates", "num_starts", "num_steps", "seed")
-    told = {name: getattr(found, name) for name in names} | {"pictures": pictures}
+    settings = ("generator", "generator_fingerprint", "space", "layer", "with_features")
+    settings += ("num_candidates", "num_starts", "num_steps", "seed")
+    told = {name: getattr(found, name) for name in settings} | {"noise": bool(found.noise), "pictures": figures}
     return told if lost is None else told | {"segmenter": lost.segmenter, "concepts": lost.records()}

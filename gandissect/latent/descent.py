@@ -13,7 +13,8 @@ from tqdm import tqdm
 from ..batches import check_finite, check_images
 from ..protocols import Generator
 from ..sampling import blocks
-from .spaces import as_w, capabilities, on_shell
+from .places import Place
+from .spaces import as_w
 
 FEATURE_WEIGHT = 0.2
 LEARNING_RATE = 0.1
@@ -25,64 +26,6 @@ BATCH = 64
 
 Features = Callable[[Tensor], Tensor | Sequence[Tensor]]
 Loss = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A latent space in which the numbers that are optimised have about the standard deviation 1.
-
-    Args:
-        space: ``z``, ``w`` or ``ws``.
-        num_ws: How many w the generator takes; 0 in z.
-        mean: Of w, ``[w_dim]``; of z 0.
-        scale: Standard deviation of w; of z 1.
-        normalises: Whether the length of z makes no difference.
-    """
-
-    space: str
-    num_ws: int
-    mean: Tensor
-    scale: float
-    normalises: bool
-
-    @classmethod
-    def of(cls, generator: Generator, space: str, z: Tensor) -> Place:
-        """Return the place, measured on samples ``[sample, z_dim]``.
-
-        Raises:
-            ValueError: If w is the same for all of them.
-        """
-        if space == "z":
-            return cls(space, 0, z.new_zeros(()), 1.0, capabilities(generator).normalises_z)
-        ws = as_w(generator, z)
-        scale = float(ws[:, 0].double().var(0).mean().sqrt())
-        if not scale > 0:
-            raise ValueError(f"w of {generator.name} does not vary; invert in z")
-        return cls(space, ws.shape[1], ws[:, 0].double().mean(0).float(), scale, normalises=False)
-
-    def latents(self, free: Tensor) -> Tensor:
-        """Return what the generator takes for the numbers that are optimised."""
-        if self.space == "z":
-            return free
-        w = self.mean + self.scale * free
-        return w if self.space == "ws" else w[:, None].expand(-1, self.num_ws, -1)
-
-    def free(self, samples: Tensor) -> Tensor:
-        """Return the numbers that stand for samples z or ``[sample, num_ws, w_dim]``."""
-        if self.space == "z":
-            return on_shell(samples) if self.normalises else samples
-        ws = (samples - self.mean) / self.scale
-        return ws if self.space == "ws" else ws[:, 0]
-
-    def prior(self, free: Tensor) -> Tensor:
-        """Return how far each picture's latents are from where samples lie, ``[picture]``."""
-        off = free.square().flatten(1).mean(1) - 1
-        return (off if self.space == "z" else off.clamp(min=0)).square()
-
-    def settle(self, free: Tensor) -> None:
-        """Put z back on the shell where only its direction counts."""
-        if self.normalises:
-            free.copy_(on_shell(free))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +93,16 @@ class Found:
 
 
 @torch.no_grad()
-def search(generator: Generator, wanted: Tensor, space: str, counts: tuple[int, int], seed: int, quiet: bool) -> Found:
+def search(
+    generator: Generator, wanted: Tensor, space: str, noise: bool, counts: tuple[int, int], seed: int, quiet: bool
+) -> Found:
     """Look for the samples nearest to each picture; in w, the mean is one of them.
 
     Args:
         generator: The generator.
         wanted: The pictures.
         space: ``z``, ``w`` or ``ws``.
+        noise: Whether noise is looked for, too.
         counts: Samples to look through, and how many to find.
         seed: Of the samples.
         quiet: Show no progress bar.
@@ -166,15 +112,15 @@ def search(generator: Generator, wanted: Tensor, space: str, counts: tuple[int, 
     """
     count, num_starts = counts
     z = generator.sample_z(count, seed).to(generator.device)
-    place = Place.of(generator, space, z)
+    place = Place.of(generator, space, z, noise)
     candidates = place.free(z if space == "z" else as_w(generator, z))
     if space != "z":
-        candidates = torch.cat([torch.zeros_like(candidates[:1]), candidates])
+        candidates = torch.cat([place.free(place.middle), candidates])
     gaps = []
     total, squares = torch.zeros_like(wanted[0]).double(), torch.zeros_like(wanted[0]).double()
     for part in tqdm(list(blocks(len(candidates), BATCH)), desc="samples", unit="batch", disable=quiet):
         free = candidates[part.start : part.stop]
-        images = generator(place.latents(free))
+        images = place.images(generator, free)
         check_images(images, len(part), generator.image_size)
         check_finite(images, part)
         total, squares = total + images.double().sum(0), squares + images.double().square().sum(0)
@@ -184,8 +130,8 @@ def search(generator: Generator, wanted: Tensor, space: str, counts: tuple[int, 
     if not variance > 0:
         raise ValueError(f"all images of {generator.name} are the same; there is nothing to find")
     nearest = torch.cat(gaps, 1).argsort(dim=1, stable=True)[:, :num_starts]
-    samples = place.latents(candidates[:BATCH])
-    return Found(place, candidates[nearest], samples, generator(samples), variance)
+    samples = candidates[:BATCH]
+    return Found(place, candidates[nearest], place.latents(samples), place.images(generator, samples), variance)
 
 
 def _gaps(wanted: Tensor, images: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ Of many samples those nearest by pixels are where Adam begins, all pictures at o
 first in a quarter of the steps from each of them, then in all steps from the best of their ends. Means are over pixels
 and over entries; V is the variance of the generator's own images, V_i that of their features. In z the prior is
 ``(|z|^2 / d - 1)^2``, which keeps z on the shell of normal vectors; where a generator normalises z, it is put back on
-it after every step. In w, with u = (w - mean) / standard deviation, the same holds of what lies outside only. A layer's
-residual r, in its standard deviations, is found after that in the same way, with ``0.01 |r|^2``.
+it after every step. In w, with u = (w - mean) / standard deviation, the same holds of what lies outside only; noise
+has the prior of `places`. A layer's residual r, in its standard deviations, is found after that in the same way, with
+``0.01 |r|^2``.
 
 Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1; in w: Karras et al. 2020 (arXiv 1912.04958), Appendix D; residual:
 Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
@@ -21,13 +22,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..interventions import generate
 from ..names import lookup, unknown
 from ..protocols import Generator
 from ..sampling import derive_seed
-from .descent import Distance, Features, Found, Place, descend, listed, mean_square, search
-from .inverted import SPACES, Inversion, residual_edits
-from .spaces import styled
+from .descent import Distance, Features, Found, descend, listed, mean_square, search
+from .inverted import SPACES, Inversion, Maps, noisy, remade, residual_edits
+from .places import Place
+from .spaces import capabilities, styled
 
 PRIOR_WEIGHT = 0.01
 
@@ -39,6 +40,7 @@ def invert(
     *,
     features: Features | None = None,
     layer: str | None = None,
+    noise: bool = False,
     num_candidates: int = 1_000,
     num_starts: int = 8,
     num_steps: int = 500,
@@ -47,7 +49,7 @@ def invert(
 ) -> Inversion:
     """Find the latents whose images are most like some pictures, as the module's formula says.
 
-    All pictures are optimised at once, and none depends on the others. The generator's own noise stays as it is.
+    All pictures are optimised at once, and none depends on the others.
 
     Args:
         generator: A `Generator` through which gradients flow, in eval mode.
@@ -57,6 +59,8 @@ def invert(
         features: From images to features, one tensor ``[batch, ...]`` or several, through which gradients flow, such as
             a segmenter's ``encode``; None compares pixels only.
         layer: Add a residual to the activations of this layer, for what no latents can make.
+        noise: In w or ws of a generator that has noise, find that of each picture's layers, too; otherwise it is the
+            generator's own.
         num_candidates: Samples to begin with the best of, 2 or more.
         num_starts: How many of these to begin with: 1 is fast, more find their way where one is stuck.
         num_steps: Of Adam, besides a quarter as many from each start if there are several, and as many again for the
@@ -74,13 +78,13 @@ def invert(
 
     Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1.
     """
-    _check(generator, images, space, layer)
+    _check(generator, images, space, layer, noise)
     _check_counts(num_candidates, num_starts, num_steps, layer)
     quiet = not progress
     with torch.inference_mode(False), torch.enable_grad():
         wanted = images.detach().clone().to(generator.device, torch.float32)
         counts = (num_candidates, num_starts)
-        found = search(generator, wanted, space, counts, derive_seed(seed, "invert"), quiet)
+        found = search(generator, wanted, space, noise, counts, derive_seed(seed, "invert"), quiet)
         if num_steps:
             _check_gradients(generator, found.place, found.start[0, :1], features)
         start = found.start[:, 0]
@@ -91,18 +95,20 @@ def invert(
         with torch.no_grad():
             begin = whole(found.start[:, 0]).double().cpu()
         best = descend(whole, start, num_steps, "inverting", quiet, found.place.settle)
-        latents, residual, end = found.place.latents(best.free).contiguous(), None, best.loss_end
+        latents, maps = found.place.latents(best.free).contiguous(), found.place.maps(best.free)
+        residual, end = None, best.loss_end
         if layer is not None:
-            rest = _Rest.of(generator, distance, latents, layer, found.samples)
+            rest = _Rest.of(generator, distance, latents, maps, layer, found.samples)
             more = descend(rest, torch.zeros_like(rest.activation), num_steps, f"residual of {layer}", quiet)
             residual, end = rest.scale * more.free, more.loss_end
         with torch.no_grad():
-            made = generate(generator, latents, residual_edits(layer, residual))
+            made = remade(generator, latents, maps, residual_edits(layer, residual))
     return Inversion(
         generator.name,
         generator.fingerprint,
         space,
         latents.cpu(),
+        tuple(each.cpu().contiguous() for each in maps),
         layer,
         None if residual is None else residual.cpu(),
         _pixels(wanted),
@@ -138,7 +144,7 @@ class _Whole:
     place: Place
 
     def __call__(self, free: Tensor) -> Tensor:
-        return self.distance(self.generator(self.place.latents(free))) + PRIOR_WEIGHT * self.place.prior(free)
+        return self.distance(self.place.images(self.generator, free)) + PRIOR_WEIGHT * self.place.prior(free)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +160,13 @@ class _Rest:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, generator: Generator, distance: Distance, latents: Tensor, layer: str, samples: Tensor) -> _Rest:
+    def of(
+        cls, generator: Generator, distance: Distance, latents: Tensor, maps: Maps, layer: str, samples: Tensor
+    ) -> _Rest:
         """Return the loss of a layer; its standard deviation is measured on samples."""
         scale = float(generator.head(samples, layer).std())
-        return cls(generator, distance, latents, generator.head(latents, layer), layer, scale)
+        own = noisy(generator, maps)
+        return cls(own, distance, latents, own.head(latents, layer), layer, scale)
 
     def __call__(self, free: Tensor) -> Tensor:
         images = self.generator.tail(self.activation + self.scale * free, self.layer, self.latents)
@@ -175,7 +184,7 @@ def _check_counts(num_candidates: int, num_starts: int, num_steps: int, layer: s
         raise ValueError("a residual is found in steps; give num_steps of 1 or more, or no layer")
 
 
-def _check(generator: Generator, images: Tensor, space: str, layer: str | None) -> None:
+def _check(generator: Generator, images: Tensor, space: str, layer: str | None, noise: bool) -> None:
     """Refuse what cannot be inverted, or not so.
 
     Raises:
@@ -186,6 +195,8 @@ def _check(generator: Generator, images: Tensor, space: str, layer: str | None) 
         raise ValueError(unknown("latent space", space, SPACES))
     if space != "z":
         styled(generator)
+    if noise and (space == "z" or not capabilities(generator).has_noise):
+        raise ValueError(f"noise is found in w or ws of a generator that has noise; got {space} of {generator.name}")
     if layer is not None:
         lookup(generator.layers, layer, "layer")
     size = generator.image_size
@@ -211,7 +222,7 @@ def _check_gradients(generator: Generator, place: Place, start: Tensor, features
     """
     free = start.clone().requires_grad_()
     try:
-        images = generator(place.latents(free))
+        images = place.images(generator, free)
         (slope,) = torch.autograd.grad(images.sum(), free)
     except RuntimeError as error:
         raise ValueError(

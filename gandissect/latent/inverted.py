@@ -20,6 +20,7 @@ from ..store import Kept, check_tensor
 from ..types import Concept, UnitSet, check_concepts
 
 SPACES = ("z", "w", "ws")
+Maps = tuple[Tensor, ...]
 BATCH = 64
 """Pictures that are labelled at once."""
 
@@ -101,6 +102,7 @@ class Inversion(Kept):
         generator_fingerprint: SHA-256 of its architecture and weights.
         space: ``z``, ``w``, or ``ws`` (one w a layer).
         latents: float32, z ``[picture, z_dim]`` or ws ``[picture, num_ws, w_dim]``.
+        noise: float32 ``[picture, 1, h, w]``, one map a layer, or none where it is the generator's own.
         layer: The layer that a residual is added to; None if there is none.
         residual: float32 ``[picture, unit, h, w]``.
         pictures: uint8 ``[picture, 3, H, W]``, what was asked for.
@@ -118,12 +120,13 @@ class Inversion(Kept):
     """
 
     FILE_NAME: ClassVar[str] = "inversion.safetensors"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     generator: str
     generator_fingerprint: str
     space: str
     latents: Tensor
+    noise: tuple[Tensor, ...]
     layer: str | None
     residual: Tensor | None
     pictures: Tensor
@@ -145,6 +148,8 @@ class Inversion(Kept):
         check_tensor("latents", self.latents, torch.float32, (number, None, None)[: 2 if self.space == "z" else 3])
         check_tensor("loss_start", self.loss_start, torch.float64, (number,))
         check_tensor("loss_end", self.loss_end, torch.float64, (number,))
+        for each in self.noise:
+            check_tensor("noise", each, torch.float32, (number, 1, None, None))
         if (self.layer is None) != (self.residual is None):
             raise ValueError("a residual is of a layer; give both or neither")
         if self.residual is not None:
@@ -183,9 +188,7 @@ class Inversion(Kept):
             ValueError: If it is another generator, or an edit does not fit.
         """
         self.check_generator(generator)
-        return generate(
-            generator, self.latents.to(generator.device), [*residual_edits(self.layer, self.residual), *edits]
-        )
+        return remade(generator, self.latents, self.noise, [*residual_edits(self.layer, self.residual), *edits])
 
     def check_generator(self, generator: Generator) -> None:
         """Refuse another generator than that of the inversion.
@@ -215,6 +218,19 @@ class Inversion(Kept):
 
     def _differences(self) -> Tensor:
         return self.pictures.double() - self.reconstructions.double()
+
+
+def noisy(generator: Generator, noise: Maps) -> Generator:
+    """Return a generator whose layers add given noise, ``[picture, 1, h, w]`` each; itself if none is given."""
+    if not noise:
+        return generator
+    made: Generator = generator.with_noise(noise)  # type: ignore[attr-defined]
+    return made
+
+
+def remade(generator: Generator, latents: Tensor, noise: Maps, edits: Sequence[Edit]) -> Tensor:
+    """Return the images of latents, with noise of their own and edits."""
+    return generate(noisy(generator, noise), latents.to(generator.device), edits)
 
 
 def residual_edits(layer: str | None, residual: Tensor | None) -> list[Edit]:

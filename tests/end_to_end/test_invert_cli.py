@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import generators
+from apps.data import open_source
 from gandissect import Ablation, Recipe, UnitSet
 from gandissect.latent import Inversion
 from segmenters.datasets.photos import Photos
@@ -37,6 +38,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for name, size in (("a.png", (40, 60, 3)), ("b.jpg", (70, 33, 3))):
         pixels = np.kron(rng.integers(0, 255, (10, 10, 3)), np.ones((7, 7, 1)))[: size[0], : size[1]]
         Image.fromarray(pixels.astype(np.uint8)).resize(size[1::-1]).save(folder / name)
+    (folder / "all.txt").write_text("a.png\nb.jpg\n")
     return [folder / "a.png", folder / "b.jpg"]
 
 
@@ -57,7 +59,7 @@ def test_a_table_a_file_and_the_figures(gandissect, models, photos: list[Path], 
     assert status == 0, error
     facts, found = json.loads(output), Inversion.load(out)
     assert (facts["space"], facts["layer"], facts["num_steps"]) == ("z", "layer1", 10)
-    assert [each["file"] for each in facts["pictures"]] == [str(path) for path in photos]
+    assert [each["name"] for each in facts["pictures"]] == [str(path) for path in photos]
     assert [each["psnr"] for each in facts["pictures"]] == found.psnr.tolist()
     assert all(each["loss_end"] < each["loss_start"] for each in facts["pictures"])
     assert torch.equal(found.pictures, Photos(photos[0].parent, 16).batch([0, 1]).images), "as pictures are read"
@@ -81,6 +83,17 @@ def test_a_stylegan_is_searched_layer_by_layer(gandissect, models, photos: list[
     assert (found.space, len(lines), found.with_features) == ("ws", 2, False)
 
 
+def test_held_out_scenes_are_inverted_with_noise_of_their_own(gandissect, models, tmp_path: Path) -> None:
+    words = ("--data", "scenes:40", "--num-pictures", 3, "--noise", "--out", tmp_path / "x", "--json", *QUICK)
+    status, output, error = gandissect("invert", models["StyleGAN"], *words)
+    assert status == 0, error
+    facts, found = json.loads(output), Inversion.load(tmp_path / "x")
+    held_out = open_source("scenes", 16, held_out=True)
+    assert [each["name"] for each in facts["pictures"]] == [f"held-out picture {index}" for index in (0, 334, 668)]
+    assert torch.equal(found.pictures, held_out.batch([0, 334, 668]).images)
+    assert (facts["noise"], [len(each) for each in found.noise]) == (True, [3] * 6)
+
+
 def test_features_of_a_segmenter_are_compared(gandissect, models, photos: list[Path], tmp_path: Path) -> None:
     words = ("--segmenter", "unet-scenes", "--out", tmp_path / "x", "--json", *QUICK[:-2], "--num-steps", 2)
     status, output, error = gandissect("invert", models["DCGAN"], photos[0], *words, "--device", "cpu")
@@ -92,7 +105,11 @@ def test_features_of_a_segmenter_are_compared(gandissect, models, photos: list[P
 
 BAD = {
     "no file": (("DCGAN", "OUT/none.png"), "No such file"),
-    "no pictures": (("DCGAN",), "name 1 to 1024 picture files"),
+    "no pictures": (("DCGAN",), "name either picture files, or with --data"),
+    "files and data": (("DCGAN", "PHOTO", "--data", "scenes"), "name either picture files, or with --data"),
+    "no number": (("DCGAN", "--data", "scenes", "--num-pictures", "0"), "1 to 1024 pictures can be inverted at once"),
+    "nothing held out": (("DCGAN", "--data", "SPLIT"), "nothing is held out of"),
+    "no noise": (("DCGAN", "PHOTO", "--noise"), "noise is found in w or ws"),
     "no picture": (("DCGAN", "MODEL"), "is not a picture that can be read"),
     "no w": (("DCGAN", "PHOTO", "--space", "w"), "has no w, only z"),
     "no layer": (("DCGAN", "PHOTO", "--layer", "layer9"), "did you mean 'layer"),
@@ -107,7 +124,7 @@ def test_bad_input_gets_one_line_and_writes_nothing(
     gandissect, models, photos: list[Path], tmp_path: Path, arguments: tuple[str, ...], hint: str
 ) -> None:
     recipe = Recipe.of(generators.load(models["DCGAN"], device="cpu"), []).save(tmp_path / "recipe.json")
-    places = {**models, "PHOTO": photos[0], "MODEL": models["DCGAN"], "RECIPE": recipe}
+    places = {**models, "SPLIT": f"{photos[0].parent}@all", "PHOTO": photos[0], "MODEL": models["DCGAN"], "RECIPE": recipe}
     words = [str(places.get(each, each)).replace("OUT", str(tmp_path)) for each in arguments]
     status, output, error = gandissect("invert", *words, "--out", tmp_path / "x")
     assert (status, output, error.count("\n")) == (2, "", 1), error

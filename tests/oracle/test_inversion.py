@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 import generators
 import segmenters
-from gandissect import Ablation, Scaling, UnitSet
-from gandissect.latent import Inversion, invert
+from gandissect import Ablation, Scaling, UnitSet, generate
+from gandissect.latent import Inversion, images_with_noise, invert
 from gandissect.latent.descent import descend
+from gandissect.latent.places import dependence
 from gandissect.sampling import derive_seed
 from gandissect.types import Concept
-from generators import DCGAN, PlantedGenerator, ProGAN, StyleGAN
+from generators import DCGAN, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2
 from segmenters import PaletteSegmenter
 
 QUICK = {"num_candidates": 100, "num_starts": 2, "num_steps": 20, "progress": False}
@@ -42,8 +43,12 @@ def _dcgan() -> nn.Module:
     return _live(lambda: DCGAN(size=16, width=4, z_dim=24))
 
 
-def _stylegan() -> nn.Module:
-    return _live(lambda: StyleGAN(size=16, width=4, z_dim=8, w_dim=8, mapping_depth=2))
+def _stylegan(cls: type[StyleGAN | StyleGAN2] = StyleGAN) -> nn.Module:
+    made = _live(lambda: cls(size=16, width=4, z_dim=8, w_dim=8, mapping_depth=2))
+    for name, value in made.named_parameters():
+        if name.endswith("noise_strength"):
+            value.fill_(0.3)
+    return made
 
 
 def _progan() -> nn.Module:
@@ -189,6 +194,53 @@ def test_a_residual_lowers_the_error_and_is_added_to_the_layer() -> None:
     assert (found.reconstructions.float() - (made.clamp(-1, 1) + 1) * 127.5).abs().max() <= 0.5 + 1e-3
 
 
+@pytest.mark.parametrize("cls", [StyleGAN, StyleGAN2])
+def test_noise_of_a_picture_s_own_is_found(cls: type[StyleGAN | StyleGAN2]) -> None:
+    generator = _stylegan(cls)
+    latents = generator.mapping(generator.sample_z(2, seed=3))
+    pictures = images_with_noise(generator, latents, seed=8).clamp(-1, 1)
+    without = invert(generator, pictures, "ws", **{**QUICK, "num_steps": 60})
+    found = invert(generator, pictures, "ws", noise=True, **{**QUICK, "num_steps": 60})
+    assert (found.psnr > without.psnr + 1).all()
+    made = (generator.synthesis(found.latents, found.noise).clamp(-1, 1) + 1) * 127.5
+    assert (made - found.reconstructions.float()).abs().max() <= 0.5 + 1e-3
+    for each, info in zip(found.noise, generator.layers.values(), strict=True):
+        assert each.shape == (2, 1, info.height, info.width)
+        assert torch.allclose(each.mean((1, 2, 3)), torch.zeros(2), atol=1e-5)
+        assert torch.allclose(each.square().mean((1, 2, 3)), torch.ones(2), atol=1e-4)
+    edit = Ablation(UnitSet("layer3", (0, 1)))
+    edited = generate(generator.with_noise(found.noise), found.latents, [edit])
+    assert torch.equal(found.generate(generator, [edit]), edited)
+    alone = invert(generator, pictures[1:], "ws", noise=True, **{**QUICK, "num_steps": 0})
+    both = invert(generator, pictures, "ws", noise=True, **{**QUICK, "num_steps": 0})
+    assert all(torch.equal(one[0], two[1]) for one, two in zip(alone.noise, both.noise, strict=True))
+    assert all(torch.equal(one[:1], own) for one, own in zip(both.noise, generator.own_noise(), strict=True))
+
+
+def test_the_prior_of_noise_equals_that_of_loops() -> None:
+    maps = [_noisy(2)[:, :1], _foreign(2)[:, :1], _noisy(2)[:, 1:2, :4, :4]]
+
+    def written_out(noise: np.ndarray) -> list[float]:
+        side, terms = len(noise), []
+        for down, right in ((1, 0), (0, 1)):
+            total = 0.0
+            for row in range(side):
+                for column in range(side):
+                    total += noise[row, column] * noise[(row + down) % side, (column + right) % side]
+            terms.append(max(0.0, side**2 * (total / side**2) ** 2 - 1))
+        if side > 8:
+            half = np.array([[noise[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].sum() / 2 for j in range(side // 2)]
+                             for i in range(side // 2)])  # fmt: skip
+            terms += written_out(half)
+        return terms
+
+    wanted = [
+        np.mean([term for each in maps for term in written_out(each[index, 0].double().numpy())]) for index in range(2)
+    ]
+    assert dependence(tuple(maps)).tolist() == pytest.approx(wanted, rel=1e-4)
+    assert min(wanted) > 1  # slopes are far from independent
+
+
 @pytest.mark.parametrize("edited", ["layer1", "layer2", "layer3"])
 def test_edits_are_made_before_with_and_after_a_residual(edited: str) -> None:
     generator = _live(lambda: DCGAN(size=32, width=4, z_dim=24))
@@ -302,6 +354,8 @@ MISTAKES = {
     "no w": (_dcgan, {"space": "w"}, ValueError, "has no w, only z"),
     "no ws": (_progan, {"space": "ws"}, ValueError, "has no w, only z"),
     "no such space": (_dcgan, {"space": "y"}, ValueError, "unknown latent space 'y'"),
+    "noise of none": (_dcgan, {"noise": True}, ValueError, "noise is found in w or ws of a generator that has noise"),
+    "noise in z": (_stylegan, {"noise": True}, ValueError, "got z of stylegan"),
     "no such layer": (_dcgan, {"layer": "layer9"}, KeyError, "unknown layer 'layer9'; did you mean"),
     "one candidate": (_dcgan, {"num_candidates": 1, "num_starts": 1}, ValueError, "2 candidates or more"),
     "no start": (_dcgan, {"num_starts": 0}, ValueError, "1 start or more"),
