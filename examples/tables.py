@@ -1,7 +1,9 @@
-"""The tables of docs/effects.md and docs/repair.md, from what the commands wrote.
+"""The tables of docs/effects.md, repair.md and latent-models.md, from what the commands wrote.
 
 python examples/tables.py effects runs/effects/*
 python examples/tables.py repairs runs/repair/*
+python examples/tables.py directions runs/directions/*
+python examples/tables.py inversions runs/inverted/*
 """
 
 from __future__ import annotations
@@ -11,12 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 import tyro
 
+import segmenters
+from apps.data import fitting_segmenter
 from gandissect import CausalEffect, Repair, RepairCurve
+from gandissect.latent import Direction, DirectionEffect, Inversion
 
 EFFECT_HEADS = ("generator", "concept", "share, %", "layer", "units", "insertion", "ablation", "ACE", "random units")
 REPAIR_HEADS = ("generator", "units off", "distance", "change", "random units", "real", "precision", "recall", "helps")
+DIRECTION_HEADS = ("generator", "direction", "score", "what a step of 1 sd adds, % of all pixels", "random direction")
+INVERSION_HEADS = ("generator", "space", "besides", "PSNR in dB: least, median, most", "lost, % of all pixels")
+MOST_LOST = 3
 
 
 @dataclass(frozen=True)
@@ -24,18 +33,23 @@ class Options:
     """Print a table as Markdown.
 
     Args:
-        kind: effects or repairs.
-        folders: What `gandissect effect --out` or `gandissect repair --out` wrote.
+        kind: effects, repairs, directions or inversions.
+        folders: What `gandissect effect`, `repair`, `directions` or `invert` wrote with --out.
     """
 
-    kind: tyro.conf.Positional[Literal["effects", "repairs"]]
+    kind: tyro.conf.Positional[Literal["effects", "repairs", "directions", "inversions"]]
     folders: tyro.conf.Positional[tuple[Path, ...]]
 
 
 def main(options: Options) -> None:
     """Print the table."""
-    rows = effect_rows(options.folders) if options.kind == "effects" else repair_rows(options.folders)
-    heads = EFFECT_HEADS if options.kind == "effects" else REPAIR_HEADS
+    heads, find = {
+        "effects": (EFFECT_HEADS, effect_rows),
+        "repairs": (REPAIR_HEADS, repair_rows),
+        "directions": (DIRECTION_HEADS, direction_rows),
+        "inversions": (INVERSION_HEADS, inversion_rows),
+    }[options.kind]
+    rows = find(options.folders)
     for cells in (heads, ["---"] * len(heads), *rows):
         print(f"| {' | '.join(cells)} |")
 
@@ -75,6 +89,35 @@ def repair_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
             *shares,
             "yes" if found.helps else "no",
         )
+
+
+def direction_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of directions: what their labels say, and the largest slope along a random direction."""
+    for folder in folders:
+        effects = {path: path.with_name(f"{path.stem}-effect.safetensors") for path in folder.glob("*.safetensors")}
+        for path in sorted(path for path, effect in effects.items() if effect.exists()):
+            direction, effect = Direction.load(path), DirectionEffect.load(effects[path])
+            low_high = {label.concept: effect.interval(label.concept) for label in direction.labels}
+            does = [f"{name} {50 * (a + b):+.2f} ± {50 * (b - a):.2f}" for name, (a, b) in low_high.items()]
+            most = max(effect.records(), key=lambda record: abs(record["control_slope"]))
+            beside = f"{most['concept']} {_points(most, 'control_slope')}"
+            yield direction.generator, direction.name, f"{direction.score:.2f}", ", ".join(does) or "none", beside
+
+
+def inversion_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of inversions: PSNR, and the concepts that the reconstructions have less of."""
+    for folder in folders:
+        found = Inversion.load(folder)
+        besides = ["features"] * found.with_features + ["noise"] * bool(found.noise)
+        besides += [] if found.layer is None else [f"residual of {found.layer}"]
+        spread = [f"{float(each):.1f}" for each in found.psnr.quantile(torch.tensor([0, 0.5, 1]).double())]
+        lost = found.lost_concepts(segmenters.load(fitting_segmenter(found.generator))).records()[:MOST_LOST]
+        shares = [
+            f"{record['concept']} {100 * record['picture']:.1f} to {100 * record['reconstruction']:.1f}"
+            for record in lost
+            if record["change"] < 0
+        ]
+        yield found.generator, found.space, ", ".join(besides) or "nothing", ", ".join(spread), ", ".join(shares)
 
 
 def _points(record: dict[str, float], kind: str) -> str:

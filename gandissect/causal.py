@@ -20,17 +20,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from .batches import Source, check_finite, check_images, checked_labels, concept_areas
 from .causal_results import KINDS, CausalEffect, Places, Shares, UnitEffect
 from .interventions import Ablation, Edit, Insertion, check_units
 from .names import lookup
 from .protocols import Generator, Segmenter, check_protocols
-from .sampling import blocks, make_rng
+from .sampling import make_rng
 from .stats import AreaMoments
 from .types import LayerInfo, UnitSet
 from .unit_values import quantile_values
+from .viewing import Viewer, samples
 
 PLACES = 8
 """The layer's grid is divided into so many squares along its shorter side, if it has so many cells."""
@@ -132,38 +131,32 @@ class Bench:
 
     Args:
         generator: The generator.
-        segmenter: Labels its images.
         layer: Where it is cut.
-        label_shape: Channels, rows and columns of a label map.
+        viewer: Labels its images.
         progress: Show a progress bar.
     """
 
     generator: Generator
-    segmenter: Segmenter
     layer: str
-    label_shape: tuple[int, int, int]
+    viewer: Viewer
     progress: bool
 
     @staticmethod
     def of(generator: Generator, segmenter: Segmenter, layer: str, *, progress: bool) -> Bench:
         """Return the bench of two networks."""
-        shape = Source(generator, (layer,), seed=0, batch_size=2, progress=False).label_shape(segmenter)
-        return Bench(generator, segmenter, layer, shape, progress)
+        return Bench(generator, layer, Viewer.of(generator, segmenter), progress)
 
     @property
     def num_pixels(self) -> int:
         """Of a label map."""
-        return self.label_shape[1] * self.label_shape[2]
+        return self.viewer.num_pixels
 
     def heads(self, num_samples: int, seed: int, batch_size: int, title: str) -> Iterator[tuple[range, Tensor, Tensor]]:
         """Yield blocks of samples: their indices, latent vectors and the layer's activations."""
-        with tqdm(total=num_samples, desc=title, unit="img", disable=None if self.progress else True) as bar:
-            for block in blocks(num_samples, batch_size):
-                z = self.generator.sample_z(len(block), seed, block.start).to(self.generator.device)
-                yield block, z, self.generator.head(z, self.layer)
-                bar.update(len(block))
+        for block, z in samples(self.generator, num_samples, seed, batch_size, title, self.progress):
+            yield block, z, self.generator.head(z, self.layer)
 
-    def areas(self, samples: range, z: Tensor, activation: Tensor, edits: Sequence[Edit]) -> Tensor:
+    def areas(self, block: range, z: Tensor, activation: Tensor, edits: Sequence[Edit]) -> Tensor:
         """Return how many pixels of each edited image belong to each concept, int64 ``[batch, concept]`` on CPU.
 
         Raises:
@@ -171,12 +164,7 @@ class Bench:
         """
         for edit in edits:
             activation = edit.apply(activation, self.generator.image_size)
-        images = self.generator.tail(activation, self.layer, z)
-        check_images(images, len(z), self.generator.image_size)
-        check_finite(images, samples)  # and no more: edits may lead far
-        num_concepts = len(self.segmenter.concepts)
-        labels = checked_labels(self.segmenter(images.clamp(-1, 1)), (len(z), *self.label_shape), num_concepts)
-        return concept_areas(labels, num_concepts)
+        return self.viewer.areas(self.generator.tail(activation, self.layer, z), block)
 
 
 @dataclass(frozen=True, slots=True)

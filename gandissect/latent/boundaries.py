@@ -23,8 +23,8 @@ from ..names import lookup, unknown
 from ..protocols import Generator, Segmenter, check_protocols
 from ..sampling import derive_seed
 from ..stats import AreaMoments
+from ..viewing import Viewer, samples
 from .directions import UNIT, Direction, spread
-from .labelling import Viewer, samples
 from .moves import Mover
 from .regression import fit, judge
 from .spaces import as_w

@@ -24,8 +24,8 @@ from torch import Tensor
 from ..names import lookup
 from ..protocols import Generator
 from ..sampling import derive_seed
+from ..viewing import samples
 from .directions import Direction, signed, ws_shape
-from .labelling import samples
 from .spaces import as_w
 
 MAX_EXACT = 1_024

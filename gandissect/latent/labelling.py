@@ -13,25 +13,23 @@ Source: Yang et al. 2021 (HiGAN, arXiv 1911.09267), with shares for their scores
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from ..batches import Source, check_finite, check_images, checked_labels, concept_areas
 from ..causal import shares_of
 from ..causal_results import CONFIDENCE_Z, Shares
 from ..names import lookup
 from ..protocols import Generator, Segmenter, check_protocols
-from ..sampling import blocks, make_rng
+from ..sampling import make_rng
 from ..stats import AreaMoments
 from ..store import Kept
 from ..types import Concept, check_concepts
+from ..viewing import Viewer, samples
 from .directions import Direction, Label
 from .moves import Mover, check_steps
 
@@ -204,64 +202,6 @@ def random_direction(direction: Direction, seed: int) -> Direction:
     rng = make_rng(seed, "random direction", direction.name)
     vector = torch.randn(direction.vector.shape, generator=rng, dtype=torch.float64)
     return replace(direction, name=f"beside {direction.name}", vector=vector / vector.norm(), labels=())
-
-
-def samples(
-    generator: Generator, num_samples: int, seed: int, batch_size: int, title: str, progress: bool, start: int = 0
-) -> Iterator[tuple[range, Tensor]]:
-    """Yield blocks of samples, their indices and latent vectors on the generator's device, with a progress bar.
-
-    Raises:
-        ValueError: If there are fewer than 2, or none at once.
-    """
-    if num_samples < 2 or batch_size < 1:
-        raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
-    with tqdm(total=num_samples, desc=title, unit="img", disable=None if progress else True) as bar:
-        for block in blocks(num_samples, batch_size, start):
-            yield block, generator.sample_z(len(block), seed, block.start).to(generator.device)
-            bar.update(len(block))
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """Counts the pixels of each concept in a generator's images.
-
-    Args:
-        segmenter: Labels them.
-        image_size: Their height and width.
-        label_shape: Channels, rows and columns of a label map.
-    """
-
-    segmenter: Segmenter
-    image_size: tuple[int, int]
-    label_shape: tuple[int, int, int]
-
-    @staticmethod
-    def of(generator: Generator, segmenter: Segmenter) -> Viewer:
-        """Return the viewer of a generator's images.
-
-        Raises:
-            ValueError: If the segmenter does not give labels of its images.
-        """
-        shape = Source(generator, (), seed=0, batch_size=2, progress=False).label_shape(segmenter)
-        return Viewer(segmenter, generator.image_size, shape)
-
-    @property
-    def num_pixels(self) -> int:
-        """Of a label map."""
-        return math.prod(self.label_shape[1:])
-
-    def areas(self, images: Tensor, block: range) -> Tensor:
-        """Return how many pixels of each image belong to each concept, int64 ``[batch, concept]`` on CPU.
-
-        Raises:
-            ValueError: If images or labels are not what the protocols promise.
-        """
-        check_images(images, len(block), self.image_size)
-        check_finite(images, block)
-        num_concepts = len(self.segmenter.concepts)
-        labels = checked_labels(self.segmenter(images.clamp(-1, 1)), (len(block), *self.label_shape), num_concepts)
-        return concept_areas(labels, num_concepts)
 
 
 class _Counts:

@@ -52,6 +52,7 @@ RANKS = {
     "dissection": 4,
     "shares": 4,
     "unit_values": 4,
+    "viewing": 4,
     "recipe": 4,
     "causal": 5,
     "artifact_results": 4,
