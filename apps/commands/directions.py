@@ -13,12 +13,20 @@ import tyro
 
 from gandissect import Segmenter
 from gandissect.files import atomic_path
-from gandissect.latent.boundaries import Boundary, find_boundary, keep_unchanged
-from gandissect.latent.closed_form import closed_form_directions
-from gandissect.latent.components import component_directions
-from gandissect.latent.directions import Direction
-from gandissect.latent.labelling import STEPS, DirectionEffect, label_direction, labelled
-from gandissect.latent.moves import Moved, move
+from gandissect.latent import (
+    Boundary,
+    Direction,
+    DirectionEffect,
+    Moved,
+    closed_form_directions,
+    component_directions,
+    find_boundaries,
+    keep_unchanged,
+    label_direction,
+    labelled,
+    move,
+)
+from gandissect.latent.labelling import STEPS
 from gandissect.report.directions import draw_directions
 from generators import LayeredGenerator
 
@@ -131,10 +139,7 @@ class Options:
         if self.method != "boundary":
             return {}
         names = tuple(dict.fromkeys((*self.concept, *self.keep)))
-        return {
-            name: find_boundary(generator, segmenter, name, self._num_find, self.seed, min_share=self.min_share)
-            for name in names
-        }
+        return find_boundaries(generator, segmenter, names, self._num_find, self.seed, min_share=self.min_share)
 
     @property
     def _num_find(self) -> int:

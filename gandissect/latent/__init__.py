@@ -1,6 +1,6 @@
 """Moving through a generator's latent space: interpolation, truncation, mixing, directions, inversion."""
 
-from .boundaries import Boundary, find_boundary, keep_unchanged, rescore_layers
+from .boundaries import Boundary, find_boundaries, find_boundary, keep_unchanged, rescore_layers
 from .closed_form import closed_form_directions
 from .components import component_directions
 from .directions import Direction
@@ -33,6 +33,7 @@ __all__ = [
     "component_directions",
     "corner_grid",
     "cross_over",
+    "find_boundaries",
     "find_boundary",
     "images_with_noise",
     "invert",

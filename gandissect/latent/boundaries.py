@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -65,7 +66,6 @@ class Boundary:
         )
 
 
-@torch.inference_mode()
 def find_boundary(
     generator: Generator,
     segmenter: Segmenter,
@@ -98,16 +98,71 @@ def find_boundary(
 
     Source: Shen et al. 2020 (arXiv 2005.09635).
     """
+    given = (num_samples, seed)
+    return find_boundaries(
+        generator, segmenter, (concept,), *given, space=space, min_share=min_share, progress=progress
+    )[concept]
+
+
+@torch.inference_mode()
+def find_boundaries(
+    generator: Generator,
+    segmenter: Segmenter,
+    concepts: Sequence[str],
+    num_samples: int = 2_000,
+    seed: int = 0,
+    *,
+    space: str | None = None,
+    min_share: float | None = None,
+    progress: bool = True,
+) -> dict[str, Boundary]:
+    """Find the boundaries of several concepts in the same samples; each is what `find_boundary` finds.
+
+    Args:
+        generator: A `Generator`.
+        segmenter: A `Segmenter` for its images.
+        concepts: Names of the concepts, without repetition.
+        num_samples: As for `find_boundary`, and so are the others.
+        seed: Of these.
+        space: Where to look.
+        min_share: Which images have a concept; None predicts the share itself.
+        progress: Show a progress bar.
+
+    Raises:
+        KeyError: If there is no such concept.
+        TypeError: If generator or segmenter lack something of their protocol.
+        ValueError: If a number is out of range, the generator has no such space, or hardly any image has a concept, or
+            hardly any has not.
+
+    Source: Shen et al. 2020 (arXiv 2005.09635).
+    """
     check_protocols(generator, segmenter)
     space = _checked_space(generator, space)
-    column = lookup({each.name: each.index for each in segmenter.concepts}, concept, "concept")
+    rows = {each.name: each.index for each in segmenter.concepts}
+    columns = {concept: lookup(rows, concept, "concept") for concept in concepts}
     if num_samples < 30 or (min_share is not None and not 0 < min_share <= 1):
         raise ValueError(f"need 30 samples or more, and a share above 0, at most 1; got {num_samples} and {min_share}")
-    held_out = num_samples // 2
-    x, share = _seen(generator, segmenter, space, num_samples + held_out, seed, progress)
-    y = _target(share[:, column], min_share, concept)
-    linear = fit(x[:num_samples], y[:num_samples], logistic=min_share is not None)
-    score, interval, chance = judge(linear, x[num_samples:], y[num_samples:], seed, logistic=min_share is not None)
+    x, share = _seen(generator, segmenter, space, num_samples + num_samples // 2, seed, progress)
+    judged = partial(_judged, generator, space, x, num_samples, min_share, seed)
+    return {
+        concept: judged(concept, _target(share[:, column], min_share, concept)) for concept, column in columns.items()
+    }
+
+
+def _judged(
+    generator: Generator,
+    space: str,
+    x: Tensor,
+    num_samples: int,
+    min_share: float | None,
+    seed: int,
+    concept: str,
+    y: Tensor,
+) -> Boundary:
+    """Return the boundary of a concept, found on the first samples and judged on the others."""
+    logistic = min_share is not None
+    linear = fit(x[:num_samples], y[:num_samples], logistic=logistic)
+    score, interval, chance = judge(linear, x[num_samples:], y[num_samples:], seed, logistic=logistic)
     direction = Direction.of(
         generator,
         f"boundary-{concept}",
@@ -118,7 +173,7 @@ def find_boundary(
         num_samples=num_samples,
         seed=seed,
     )
-    return Boundary(direction, concept, min_share, score, interval, chance, held_out)
+    return Boundary(direction, concept, min_share, score, interval, chance, len(x) - num_samples)
 
 
 def keep_unchanged(generator: Generator, direction: Direction, others: Sequence[Direction]) -> Direction:

@@ -124,7 +124,13 @@ def test_bad_input_gets_one_line_and_writes_nothing(
     gandissect, models, photos: list[Path], tmp_path: Path, arguments: tuple[str, ...], hint: str
 ) -> None:
     recipe = Recipe.of(generators.load(models["DCGAN"], device="cpu"), []).save(tmp_path / "recipe.json")
-    places = {**models, "SPLIT": f"{photos[0].parent}@all", "PHOTO": photos[0], "MODEL": models["DCGAN"], "RECIPE": recipe}
+    places = {
+        **models,
+        "SPLIT": f"{photos[0].parent}@all",
+        "PHOTO": photos[0],
+        "MODEL": models["DCGAN"],
+        "RECIPE": recipe,
+    }
     words = [str(places.get(each, each)).replace("OUT", str(tmp_path)) for each in arguments]
     status, output, error = gandissect("invert", *words, "--out", tmp_path / "x")
     assert (status, output, error.count("\n")) == (2, "", 1), error

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import generators
-from gandissect.latent.boundaries import find_boundary, keep_unchanged, rescore_layers
+from gandissect.latent.boundaries import find_boundaries, find_boundary, keep_unchanged, rescore_layers
 from gandissect.latent.closed_form import closed_form_directions, strongest
 from gandissect.latent.components import StreamingComponents, component_directions
 from gandissect.latent.directions import Direction
@@ -268,6 +268,10 @@ def test_a_planted_direction_is_found_from_shares_and_from_presence() -> None:
     assert _angle(share.direction.vector, torch.eye(5)[2]) < 3
     assert share.score > 0.9
     assert share.interval[0] <= share.score <= share.interval[1]
+    several = find_boundaries(generator, SEGMENTER, ("sun", "sky"), 120, 1, progress=False)
+    assert list(several) == ["sun", "sky"]
+    assert torch.equal(several["sky"].direction.vector, share.direction.vector)
+    assert str(several["sky"]) == str(share)
     sun = find_boundary(generator, SEGMENTER, "sun", 120, 1, min_share=0.01, progress=False)
     assert _angle(sun.direction.vector, torch.eye(5)[0]) < 20
     assert sun.interval[0] <= sun.score <= sun.interval[1]
