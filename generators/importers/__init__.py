@@ -1,0 +1,1 @@
+"""Checkpoints that others have made, read without running any code in them."""
