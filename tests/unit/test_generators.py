@@ -17,6 +17,7 @@ from gandissect.types import LayerInfo
 from generators import DCGAN, LayeredGenerator, PlantedGenerator
 from generators.planted import GROUND, PLANTED
 from generators.progan import ProGAN
+from generators.stack import Stack
 from generators.stylegan import StyleGAN
 from generators.stylegan2 import StyleGAN2
 
@@ -42,18 +43,24 @@ def _seeded(make: Callable[[], LayeredGenerator]) -> LayeredGenerator:
         return _live(make())
 
 
+STAGES = [
+    {"units": 5, "kernel": [3, 4], "linear": True},
+    {"units": 4, "kernel": 5, "stride": [2, 3], "padding": 1, "output_padding": 1},
+    {"units": 3, "kernel": 4, "stride": 2, "padding": 1},
+]
 GENERATORS = {
     "dcgan16": lambda: _seeded(lambda: DCGAN(size=16, width=4, z_dim=6)),
     "dcgan64": lambda: _seeded(lambda: DCGAN(size=64, width=4, z_dim=6)),
     "planted": lambda: PlantedGenerator(size=32, cells=8),
     "progan8": lambda: _seeded(lambda: ProGAN(size=8, width=4, max_width=8, z_dim=6)),
     "progan32": lambda: _seeded(lambda: ProGAN(size=32, width=3, max_width=10, z_dim=6)),
+    "stack": lambda: _seeded(lambda: Stack(z_dim=6, stages=STAGES)),
     "stylegan2-32": lambda: _seeded(
         lambda: StyleGAN2(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)
     ),
     "stylegan32": lambda: _seeded(lambda: StyleGAN(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)),
 }
-BOUNDED = {"dcgan", "planted"}
+BOUNDED = {"dcgan", "planted", "stack"}
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 
