@@ -9,6 +9,7 @@ from .planted import PlantedGenerator
 from .progan import GrowingDiscriminator, ProGAN
 from .stylegan import StyleGAN
 from .stylegan2 import ResidualDiscriminator, StyleGAN2
+from .wrap import WrappedGenerator, wrap
 
 __all__ = [
     "DCGAN",
@@ -20,8 +21,10 @@ __all__ = [
     "ResidualDiscriminator",
     "StyleGAN",
     "StyleGAN2",
+    "WrappedGenerator",
     "card",
     "load",
     "names",
     "save",
+    "wrap",
 ]
