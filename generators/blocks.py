@@ -9,6 +9,7 @@ Source: Karras et al. 2018, arXiv 1710.10196, Sec. 4; Karras et al. 2019, arXiv 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -192,16 +193,31 @@ def depth_of(size: int) -> int:
     return size.bit_length() - 3
 
 
-def units_of(size: int, width: int, max_width: int) -> list[int]:
-    """Return the units at 4 x 4, 8 x 8, ... ``size`` x ``size``: ``width`` at the last, doubled towards the first.
+def units_of(size: int, width: int | Sequence[int], max_width: int) -> list[int]:
+    """Return the units at 4 x 4, 8 x 8, ... ``size`` x ``size``.
+
+    Args:
+        size: A power of two from 8 to 1024.
+        width: Units at the last, doubled towards the first up to ``max_width``; or those of each.
+        max_width: Units at most.
 
     Raises:
         ValueError: If a number is out of range.
     """
+    depth = depth_of(size)
+    if not isinstance(width, int):
+        if len(width) != depth + 1 or not all(1 <= units <= max_width for units in width):
+            raise ValueError(f"width has the units, 1 to max_width, of {depth + 1} grids; got {width}, {max_width}")
+        return list(width)
     if not 1 <= width <= max_width:
         raise ValueError(f"width is 1 to max_width; got width {width}, max_width {max_width}")
-    depth = depth_of(size)
     return [min(max_width, width * 2 ** (depth - level)) for level in range(depth + 1)]
+
+
+def width_of(units: Sequence[int]) -> dict[str, int | list[int]]:
+    """Return the settings ``width`` and ``max_width`` that make these units at 4 x 4, 8 x 8, ..."""
+    regular = [min(max(units), units[-1] * 2**level) for level in reversed(range(len(units)))] == list(units)
+    return {"width": units[-1] if regular else list(units), "max_width": max(units)}
 
 
 def _inverse_norm(x: Tensor, dim: int) -> Tensor:

@@ -193,7 +193,8 @@ class StyleGAN(StyleGenerator):
 
     Args:
         size: Height and width of an image, a power of two from 8 to 1024.
-        width: Units of the last two layers; doubled towards the input as the grid is halved.
+        width: Units of the last two layers, doubled towards the input as the grid is halved; or those at 4 x 4,
+            8 x 8, ..., each.
         max_width: Units of a layer at most.
         z_dim: Length of ``z``.
         w_dim: Length of ``w``.
@@ -210,7 +211,7 @@ class StyleGAN(StyleGenerator):
     def __init__(
         self,
         size: int = 64,
-        width: int = 32,
+        width: int | Sequence[int] = 32,
         max_width: int = 512,
         z_dim: int = 128,
         w_dim: int = 128,

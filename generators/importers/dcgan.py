@@ -13,12 +13,11 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..dcgan import DCGAN, SIZES
 from ..stack import Size, Stack
 from .layouts import Facts, Options, Tensors
-from .plans import Plan, Source, copied, layout_of, made, numbered, shape_of
+from .plans import Plan, Source, colour, copied, layout_of, made, numbered, shape_of
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 GEOMETRY = ("strides", "paddings", "output_paddings")
@@ -34,8 +33,8 @@ def _plan(tensors: Tensors, _: Facts, options: Options) -> Plan:
     for number, up in enumerate(ups[:-1], start=1):
         sources |= norm_sources(tensors, f"main.{up}", f"main.{up + 1}", f"layer{number}")
     bias = f"main.{last}.bias"
-    sources["output.0.weight"] = Source((f"main.{last}.weight",), _coloured)
-    sources["output.0.bias"] = Source((bias,), _three) if bias in tensors else made(lambda: torch.zeros(3))
+    sources["output.0.weight"] = colour(f"main.{last}.weight", axis=1)
+    sources["output.0.bias"] = colour(bias) if bias in tensors else made(lambda: torch.zeros(3))
     counts = [f"main.{up + 1}.num_batches_tracked" for up in ups[:-1]]
 
     def settings() -> dict[str, Any]:
@@ -134,15 +133,6 @@ def _short(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of the `DCGAN` that a stack is."""
     *layers, _ = settings["stages"]
     return {"size": 4 * 2 ** len(layers), "width": layers[-1]["units"], "z_dim": settings["z_dim"]}
-
-
-def _coloured(weight: Tensor) -> Tensor:
-    """Return a weight whose one output channel, of a grey image, is three."""
-    return weight.repeat(1, 3, 1, 1) if weight.shape[1] == 1 else weight
-
-
-def _three(bias: Tensor) -> Tensor:
-    return bias.repeat(3) if bias.shape == (1,) else bias
 
 
 LAYOUTS = (layout_of("pytorch/examples DCGAN", _plan, GEOMETRY),)

@@ -105,6 +105,16 @@ def made(make: Callable[[], Tensor]) -> Source:
     return Source((), make)
 
 
+def colour(*names: str, axis: int = 0) -> Source:
+    """Return the source of what makes colours of units: of grey, in a file of grey images, it makes three times grey.
+
+    Args:
+        names: The tensor.
+        axis: Where its colours are.
+    """
+    return Source(names, lambda x: x.repeat_interleave(3, dim=axis) if x.shape[axis] == 1 else x)
+
+
 def numbered(tensors: Tensors, pattern: str) -> list[int]:
     """Return the numbers, ascending, for which names match a pattern with one group.
 
