@@ -5,6 +5,7 @@ from __future__ import annotations
 from .base import LayeredGenerator
 from .dcgan import DCGAN, DCGANDiscriminator
 from .hub import card, load, names, save
+from .importers import import_checkpoint
 from .planted import PlantedGenerator
 from .progan import GrowingDiscriminator, ProGAN
 from .stylegan import StyleGAN
@@ -23,6 +24,7 @@ __all__ = [
     "StyleGAN2",
     "WrappedGenerator",
     "card",
+    "import_checkpoint",
     "load",
     "names",
     "save",

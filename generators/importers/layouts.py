@@ -52,10 +52,8 @@ class Layout:
     Args:
         name: What it is called, such as ``"rosinality StyleGAN2"``.
         fit: Says how far tensors are of this layout; it never raises, whatever it is given.
-        build: Makes the generator, in eval mode, float32, without gradients.
-
-            Raises:
-                ValueError: If the tensors do not make one, saying which and why.
+        build: Makes the generator, in eval mode, float32, without gradients; raises ValueError, with the names of the
+            tensors and what is wrong, if they do not make one.
     """
 
     name: str
