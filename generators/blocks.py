@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -180,6 +181,11 @@ def adaptive_instance_norm(
 def double(images: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit _ _"]:
     """Repeat each pixel twice in height and in width."""
     return images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+
+def unmixed(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which no operation is done in lower precision; without numbers (``meta``) none is."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def depth_of(size: int) -> int:

@@ -13,6 +13,8 @@ from torch import Tensor
 from ..base import LayeredGenerator
 from .layouts import Facts, Fit, Layout, Options, Tensors
 
+LARGEST = 1024
+"""The largest number in a name that means something: the height of images."""
 SHOWN = 5
 """Names in an error at most."""
 
@@ -118,10 +120,11 @@ def colour(*names: str, axis: int = 0) -> Source:
 def numbered(tensors: Tensors, pattern: str) -> list[int]:
     """Return the numbers, ascending, for which names match a pattern with one group.
 
-    A number of more than four digits is none: it would ask for as many layers.
+    Numbers above `LARGEST` are none: they would ask for as many layers.
     """
     found = (re.match(pattern, name) for name in tensors)
-    return sorted({int(match[1]) for match in found if match and len(match[1]) <= 4})
+    numbers = {int(match[1]) for match in found if match and len(match[1]) <= len(str(LARGEST))}
+    return sorted(number for number in numbers if number <= LARGEST)
 
 
 def shape_of(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:
@@ -162,11 +165,11 @@ def _build(name: str, tensors: Tensors, plan: Plan) -> LayeredGenerator:
     if missing or unexpected:
         parts = [f"{_said(missing)} missing"] * bool(missing) + [f"{_said(unexpected)} unexpected"] * bool(unexpected)
         raise ValueError(f"no generator of {name}: {'; '.join(parts)}")
-    _rehearse(plan, tensors)
     for each in plan.names:
         if not tensors[each].isfinite().all():
             raise ValueError(f"{each} holds numbers that are not finite")
     plan.check()
+    _rehearse(plan, tensors)
     generator = _assemble(plan, tensors, "cpu").eval().requires_grad_(False)
     plan.finish(generator)
     return generator
@@ -193,9 +196,12 @@ def _assemble(plan: Plan, tensors: Tensors, device: str) -> LayeredGenerator:
     state = {}
     for name, wanted in generator.state_dict().items():
         source = plan.sources[name]
-        value = source.make(*(_single(tensors[each]) for each in source.names))
+        came = ", ".join(f"{each} {list(tensors[each].shape)}" for each in source.names)
+        try:
+            value = source.make(*(_single(tensors[each]) for each in source.names))
+        except (RuntimeError, IndexError) as error:
+            raise ValueError(f"{came} cannot be made {name} {list(wanted.shape)}: {error}") from error
         if value.shape != wanted.shape:
-            came = ", ".join(f"{each} {list(tensors[each].shape)}" for each in source.names)
             raise ValueError(f"{came}: in {_described(generator)} {name} would be {list(wanted.shape)}")
         state[name] = value.to(device, wanted.dtype).clone(memory_format=torch.contiguous_format)
     generator.load_state_dict(state, assign=True)

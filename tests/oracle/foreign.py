@@ -21,10 +21,10 @@ class Draw:
         self._rng = torch.Generator().manual_seed(seed)
 
     def normal(self, *shape: int, scale: float = 1.0, mean: float = 0.0) -> Tensor:
-        return torch.randn(*shape, generator=self._rng) * scale + mean
+        return torch.randn(shape, generator=self._rng) * scale + mean
 
     def positive(self, *shape: int) -> Tensor:
-        return torch.rand(*shape, generator=self._rng) * 1.5 + 0.5
+        return torch.rand(shape, generator=self._rng) * 1.5 + 0.5
 
     def norm(self, name: str, units: int) -> dict[str, Tensor]:
         """The tensors of a batch normalisation in eval mode."""
