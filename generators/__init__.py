@@ -10,6 +10,7 @@ from .planted import PlantedGenerator
 from .progan import GrowingDiscriminator, ProGAN
 from .stylegan import StyleGAN
 from .stylegan2 import ResidualDiscriminator, StyleGAN2
+from .stylegan3 import StyleGAN3
 from .wrap import WrappedGenerator, wrap
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ResidualDiscriminator",
     "StyleGAN",
     "StyleGAN2",
+    "StyleGAN3",
     "WrappedGenerator",
     "card",
     "import_checkpoint",

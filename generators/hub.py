@@ -24,10 +24,11 @@ from .stack import Stack
 from .standing import SUFFIX, VALUES
 from .stylegan import StyleGAN
 from .stylegan2 import StyleGAN2
+from .stylegan3 import StyleGAN3
 
 FORMAT, VERSION = "gandissect-generator", 1
 ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
-    cls.architecture: cls for cls in (DCGAN, PlantedGenerator, ProGAN, Stack, StyleGAN, StyleGAN2)
+    cls.architecture: cls for cls in (DCGAN, PlantedGenerator, ProGAN, Stack, StyleGAN, StyleGAN2, StyleGAN3)
 }
 LAST, BEST = "generator.safetensors", "best.safetensors"
 """What a training writes into its folder: the last snapshot and, if they are measured, the one of least distance."""

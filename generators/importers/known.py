@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import dcgan, progan
+from . import dcgan, progan, stylegan3
 from .layouts import Fit, Layout
 from .networks import Network
 
-LAYOUTS: tuple[Layout, ...] = (*dcgan.LAYOUTS, *progan.LAYOUTS)
+LAYOUTS: tuple[Layout, ...] = (*dcgan.LAYOUTS, *progan.LAYOUTS, *stylegan3.LAYOUTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from generators.progan import ProGAN
 from generators.stack import Stack
 from generators.stylegan import StyleGAN
 from generators.stylegan2 import StyleGAN2
+from generators.stylegan3 import StyleGAN3
 
 
 def _live(generator: LayeredGenerator) -> LayeredGenerator:
@@ -58,8 +59,17 @@ GENERATORS = {
     "stylegan2-32": lambda: _seeded(
         lambda: StyleGAN2(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)
     ),
+    "stylegan3-32": lambda: _seeded(_alias_free),
     "stylegan32": lambda: _seeded(lambda: StyleGAN(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)),
 }
+
+
+def _alias_free() -> StyleGAN3:
+    layers = [(5, 24, 2), (4, 40, 4), (3, 32, 2)]
+    filterings = [{"units": units, "side": side, "up": up, "up_taps": 6 * up} for units, side, up in layers]
+    return StyleGAN3(32, waves=6, side=24, filterings=filterings, z_dim=6, w_dim=5)
+
+
 BOUNDED = {"dcgan", "planted", "stack"}
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
