@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SQRT2 = math.sqrt(2)
+NORM_EPS = 1e-8
+"""What adaptive instance normalisation adds to variances, unless it is told otherwise."""
 SIZES = tuple(2**k for k in range(3, 11))
 """Heights and widths of images that networks made of 4 x 4 grids doubled again and again can have."""
 
@@ -166,7 +168,10 @@ class _Binomial(torch.autograd.Function):
 
 
 def adaptive_instance_norm(
-    x: Float[Tensor, "batch unit h w"], scale: Float[Tensor, "batch unit"], offset: Float[Tensor, "batch unit"]
+    x: Float[Tensor, "batch unit h w"],
+    scale: Float[Tensor, "batch unit"],
+    offset: Float[Tensor, "batch unit"],
+    eps: float = NORM_EPS,
 ) -> Float[Tensor, "batch unit h w"]:
     """Give each unit of each image mean ``offset`` and standard deviation ``scale``, in float32.
 
@@ -174,7 +179,7 @@ def adaptive_instance_norm(
     """
     together = x.float().reshape(1, -1, *x.shape[2:])  # every unit of every image is a channel of one batch norm
     weight, bias = scale.float().flatten(), offset.float().flatten()
-    normal = functional.batch_norm(together, None, None, weight, bias, training=True, eps=1e-8)
+    normal = functional.batch_norm(together, None, None, weight, bias, training=True, eps=eps)
     return normal.reshape(x.shape).to(x.dtype)
 
 

@@ -185,7 +185,7 @@ def _rehearse(plan: Plan, tensors: Tensors) -> LayeredGenerator:
         with torch.device("meta"):
             generator = _assemble(plan, {name: tensors[name].to("meta") for name in plan.names}, "meta")
             generator.image_size  # noqa: B018  # runs the network
-    except (RuntimeError, TypeError, OverflowError, IndexError) as error:
+    except (RuntimeError, TypeError, IndexError, ArithmeticError) as error:
         raise ValueError(f"the shapes do not make a network: {error}") from error
     return generator
 
@@ -199,7 +199,7 @@ def _assemble(plan: Plan, tensors: Tensors, device: str) -> LayeredGenerator:
         came = ", ".join(f"{each} {list(tensors[each].shape)}" for each in source.names)
         try:
             value = source.make(*(_single(tensors[each]) for each in source.names))
-        except (RuntimeError, IndexError) as error:
+        except (RuntimeError, IndexError, ValueError, ArithmeticError) as error:
             raise ValueError(f"{came} cannot be made {name} {list(wanted.shape)}: {error}") from error
         if value.shape != wanted.shape:
             raise ValueError(f"{came}: in {_described(generator)} {name} would be {list(wanted.shape)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -54,14 +55,12 @@ def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) 
 
     Args:
         tensors: The file's.
-        names: What it is called in the file, one name a layer.
+        names: What it is called in the file, one name a layer; none in layouts that have no noise.
         sides: Height and width of each.
     """
-    stored = any(name in tensors for name in names)
-    return {
-        f"layer{index}.noise": reshaped(name, 4) if stored else made(lambda index=index, side=side: _noise(index, side))
-        for index, (name, side) in enumerate(zip(names, sides, strict=True), start=1)
-    }
+    if any(name in tensors for name in names):
+        return {f"layer{index}.noise": reshaped(name, 4) for index, name in enumerate(names, start=1)}
+    return {f"layer{index}.noise": made(partial(_noise, index, side)) for index, side in enumerate(sides, start=1)}
 
 
 def _noise(layer: int, side: int) -> Tensor:
