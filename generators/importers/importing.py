@@ -84,7 +84,7 @@ def choose(checkpoint: Checkpoint) -> Match:
     found = [matches(network)[0] for network in wanted]
     for match in found:
         if match.is_near:
-            if said := match.network.facts.get("unfinished"):
+            if said := match.network.facts.get("refused"):
                 raise ValueError(said)
             return match
     raise ValueError(_unknown(min(found, key=lambda match: match.distance)))

@@ -34,7 +34,7 @@ class Network:
             ``init_args``, ``init_kwargs``, and ``attributes``, the plain attributes of each of its modules by dotted
             name. Of a TensorFlow network: ``init_kwargs``, ``build_func_name``. Any number, text, tensor or dict of
             them that lies beside the network in the file has its own name there, such as ``latent_avg`` or ``args``.
-            ``unfinished``, if there, says why it cannot be imported.
+            ``refused``, if there, says why it cannot be imported.
     """
 
     where: str

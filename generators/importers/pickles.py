@@ -179,10 +179,11 @@ class Machine:
     def _marked(self) -> list[Any]:
         """Return what was pushed since the last mark."""
         items = []
-        while self._stack and (item := self._stack.pop()) is not MARK:
+        while self._stack:
+            if (item := self._stack.pop()) is MARK:
+                return items[::-1]
             items.append(item)
-        items.reverse()
-        return items
+        raise ValueError("the pickle collects items without a mark")
 
 
 def plain(value: Any, budget: Budget, depth: int = 0) -> Any:

@@ -24,6 +24,23 @@ from .values import Record
 Variables = Mapping[str, Tensor]
 FUSED_FROM = 128
 """Grid from which StyleGAN doubles in one step, unless the file says otherwise."""
+USUAL: dict[str, Any] = {
+    "architecture": "skip",
+    "blur_filter": [1, 2, 1],
+    "mapping_lrmul": 0.01,
+    "mapping_nonlinearity": "lrelu",
+    "nonlinearity": "lrelu",
+    "normalize_latents": True,
+    "resample_kernel": [1, 3, 3, 1],
+    "use_instance_norm": True,
+    "use_leakyrelu": True,
+    "use_noise": True,
+    "use_pixel_norm": False,
+    "use_pixelnorm": True,
+    "use_styles": True,
+    "use_wscale": True,
+}
+"""Settings of those networks that would make others of the same variables; files hold what was not left as usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +92,7 @@ def renamed(found: Variables, settings: Mapping[str, Any]) -> tuple[dict[str, Te
         settings: The keyword arguments of the network that the file holds.
 
     Returns:
-        The tensors, and facts: ``unfinished`` if the network is between two resolutions.
+        The tensors, and facts: ``refused`` if the network is between two resolutions, or another than the usual one.
     """
     rules = _rules(found)
     sides = [int(match[1]) for name in found if (match := re.search(r"(?:^|/)(\d{1,4})x\1/", name))]
@@ -87,8 +104,10 @@ def renamed(found: Variables, settings: Mapping[str, Any]) -> tuple[dict[str, Te
         raise ValueError(f"a variable has a shape that is none of its kind: {error}") from error
     tensors.pop("", None)
     lods = [float(value) for name, value in found.items() if name.endswith("lod") and value.numel() == 1]
-    facts = {"unfinished": f"it is between two resolutions (lod {max(lods)}); take a later one"} if any(lods) else {}
-    return tensors, facts
+    odd = [f"{name} = {settings[name]!r:.50}" for name, usual in USUAL.items() if settings.get(name, usual) != usual]
+    if any(lods):
+        return tensors, {"refused": f"it is between two resolutions (lod {max(lods)}); take a later one"}
+    return tensors, {"refused": f"it is another network than the usual one: {', '.join(odd)}"} if odd else {}
 
 
 def _renamed(name: str, value: Tensor, rules: Mapping[str, Rename], said: Said) -> tuple[str, Tensor]:

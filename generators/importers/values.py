@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-MAX_OPCODES = 1_000_000
-"""Steps of all pickles of a file together; the largest known checkpoints take a tenth."""
+MAX_OPCODES = 400_000
+"""Steps of all pickles of a file together; the largest known checkpoints take a quarter."""
 
 MAX_DEPTH = 100
 """How deep the values of a file may be nested."""
