@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from typing import Any
 
 import torch
@@ -86,3 +87,9 @@ def range_of(images: Tensor, name: str) -> Range:
     found = OURS if lowest < 0 or 1 < highest <= FAR else UNIT if highest <= 1 else BYTES
     logger.info("%s gives images from %.3g to %.3g, taken as in %s", name, lowest, highest, list(found))
     return found
+
+
+def brief(error: Exception) -> str:
+    """Return the line of an error's message that says what was wrong; those of scripts come with their source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if re.match(r"[\w.]*Error: ", line)), lines[0])

@@ -22,7 +22,8 @@ from gandissect.names import lookup
 from gandissect.sampling import sample_z
 from gandissect.types import LayerInfo, UnitSet
 
-from .conventions import Range, checked_range, condition, image_of, range_of, seen
+from .conventions import Range, brief, checked_range, condition, image_of, range_of, seen
+from .scripted import Scripted
 from .standing import Standing, check_forced, said
 from .tracing import find_layers
 
@@ -44,15 +45,15 @@ def wrap(
     It is run a few times to find out what it takes and gives. The module is shared, not copied, and stays as it is.
 
     Args:
-        module: In eval mode. It is called as ``module(z)``, or ``module(z, c)``, with ``z [batch, z_dim]`` or, if it
-            does not take that, ``[batch, z_dim, 1, 1]``; it returns images ``[batch, 3 or 1, H, W]``, or a tuple that
-            begins with them. Grey ones get three equal channels.
+        module: In eval mode; what ``torch.jit.load`` and ``torch.export.unflatten`` return, too. It is called as
+            ``module(z)``, or ``module(z, c)``, with ``z [batch, z_dim]`` or, if it does not take that,
+            ``[batch, z_dim, 1, 1]``; it returns images ``[batch, 3 or 1, H, W]``, or a tuple that begins with them.
+            Grey ones get three equal channels.
         z_dim: Length of a latent vector, 1 or more.
         layers: Dotted names of its modules, as in ``named_modules``; all that can be dissected if None.
         c: What a conditional module is given for every image: the number of a class (it gets int64 ``[batch]``), or a
             vector (it gets ``[batch, length]``).
-        value_range: What black and white are in its images; [-1, 1], [0, 1] or [0, 255], whichever fits, if
-            None.
+        value_range: What black and white are in its images; [-1, 1], [0, 1] or [0, 255], whichever fits, if None.
         name: What to call it; its class if None.
 
     Raises:
@@ -63,11 +64,13 @@ def wrap(
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"wrap takes a torch module; got {type(module).__name__}")
-    if any(part.training for part in module.modules()):
-        raise ValueError(f"{type(module).__name__} is in training mode; call .eval() first")
+    kind = str(getattr(module, "original_name", type(module).__name__))  # a script has the name of what was scripted
+    if any(getattr(part, "training", False) for part in module.modules()):
+        raise ValueError(f"{kind} is in training mode; call .eval() first")
     if z_dim < 1:
         raise ValueError(f"z_dim is 1 or more; got {z_dim}")
-    return WrappedGenerator(module, z_dim, layers, condition(c), value_range, name or type(module).__name__)
+    shown = Scripted(module) if isinstance(module, torch.jit.ScriptModule) else module
+    return WrappedGenerator(shown, z_dim, layers, condition(c), value_range, name or kind)
 
 
 class WrappedGenerator(nn.Module):
@@ -105,7 +108,7 @@ class WrappedGenerator(nn.Module):
             if not self._layers:
                 raise ValueError(
                     f"{name} has no layer that can be dissected: no module of it runs once and puts out activations "
-                    "[batch, unit, h, w], as far as PyTorch shows (the parts of a compiled or scripted one do not show)"
+                    "[batch, unit, h, w], as far as PyTorch shows (the parts of a compiled or frozen one do not show)"
                 )
             images = self._raw(self._probe(PROBES))
             self.image_size = (images.shape[2], images.shape[3])
@@ -225,7 +228,7 @@ class WrappedGenerator(nn.Module):
             copy = deepcopy(self)
         except (RuntimeError, TypeError) as error:  # as of what torch.export.unflatten gives
             raise TypeError(
-                f"{self.name} cannot be copied ({str(error).splitlines()[0]}); edit its images instead, by "
+                f"{self.name} cannot be copied ({brief(error)}); edit its images instead, by "
                 "generate(generator, z, [Ablation(units)])"
             ) from error
         if len(units):
@@ -281,7 +284,7 @@ class WrappedGenerator(nn.Module):
                 errors.append(error)
             else:
                 return self._grid
-        shapes = f"[2, {self.z_dim}] ({errors[0]}) and [2, {self.z_dim}, 1, 1] ({errors[1]})"
+        shapes = f"[2, {self.z_dim}] ({brief(errors[0])}) and [2, {self.z_dim}, 1, 1] ({brief(errors[1])})"
         raise ValueError(f"{self.name} takes neither z of shape {shapes}") from errors[0]
 
     def _check_images(self) -> None:

@@ -395,3 +395,88 @@ def test_a_network_that_torch_exported_is_taken_apart_by_its_modules(tmp_path: P
         assert torch.equal(generate(generator, z, edits), generate(wanted, z, edits))
     with pytest.raises(TypeError, match=r"cannot be copied .*; edit its images instead"):
         repair(generator, UnitSet("body.b", (1,)))
+
+
+class Branches(nn.Module):
+    """Conditions, functions, arguments left out, numbers and tuples, as scripts have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(5, 32), nn.ReLU())
+        self.up = nn.ConvTranspose2d(2, 4, 4, 2, 1)
+        self.last = nn.Conv2d(4, 3, 3, padding=1)
+        self.gain, self.twice = 1.5, True
+
+    def mix(self, x: Tensor, gain: float) -> tuple[Tensor, float]:
+        return functional.leaky_relu(x, 0.2) * gain, gain
+
+    def forward(self, z: Tensor, gain: float = 1.0) -> Tensor:
+        x = self.first(z).view(z.shape[0], -1, 4, 4)
+        y = functional.interpolate(self.up(x), scale_factor=2.0)
+        if self.twice and y.shape[0] > 0:
+            y = y + y
+        y, gain = self.mix(y, self.gain * gain)
+        return torch.tanh(self.last(y) * gain)
+
+
+class Lists(Branches):
+    def forward(self, z: Tensor, gain: float = 1.0) -> Tensor:
+        found = [self.up(self.first(z).view(z.shape[0], -1, 4, 4))]
+        found.append(gain * found[0])
+        return self.last(torch.stack(found).mean(0))
+
+
+def _saved(program: torch.jit.ScriptModule, path: Path) -> torch.jit.ScriptModule:
+    torch.jit.save(program, path)
+    return torch.jit.load(path)
+
+
+SCRIPTS = {
+    "scripted": (_sequential, lambda network: torch.jit.script(network), {}),
+    "traced": (Skips, lambda network: torch.jit.trace(network, (torch.ones(2, 5), torch.tensor([0, 1]))), {"c": 1}),
+    "branches": (Branches, lambda network: torch.jit.script(network), {}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.parametrize(("make", "program", "arguments"), SCRIPTS.values(), ids=SCRIPTS.keys())
+def test_a_script_shows_its_modules(make, program, arguments, tmp_path: Path) -> None:
+    network = _made(make)
+    script = _saved(program(network), tmp_path / "mine.pt")
+    generator, wanted = (wrap(each, z_dim=5, **arguments) for each in (script, network))
+    assert dict(generator.layers) == dict(wanted.layers)
+    assert generator.name == type(network).__name__
+    z = wanted.sample_z(3)
+    images = wanted(z)
+    assert torch.equal(generator(z), images)
+    for layer in wanted.layers:
+        assert torch.equal(generator.head(z, layer), wanted.head(z, layer)), layer
+        edits = [Ablation(UnitSet(layer, (1,)))]
+        assert torch.equal(generate(generator, z, edits), generate(wanted, z, edits))
+        fixed = repair(generator, UnitSet(layer, (1,)))
+        assert torch.equal(fixed(z), generate(wanted, z, edits))
+        assert torch.equal(deepcopy(fixed)(z), fixed(z))
+    assert torch.equal(generator(z), images)
+    state = {name: value for name, value in network.state_dict().items() if not name.startswith("unused")}
+    assert len(list(generator.parameters())) >= len([name for name in state if name.endswith("weight")])
+    moving = z.clone().requires_grad_(True)
+    slopes = [torch.autograd.grad(each(moving).sum(), moving)[0] for each in (generator, wanted)]
+    assert torch.allclose(*slopes, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_script_is_moved_with_its_parameters() -> None:
+    generator = wrap(torch.jit.script(_made(_sequential)), z_dim=5)
+    fixed = repair(generator, UnitSet("2", (1,))).double()
+    assert {value.dtype for value in fixed.module.state_dict().values() if value.is_floating_point()} == {torch.float64}
+    assert {each.dtype for each in fixed.module.script.parameters()} == {torch.float64}
+    assert {each.dtype for each in generator.parameters()} == {torch.float32}
+    other = wrap(torch.jit.script(_made(_sequential)), z_dim=5)
+    assert generator.fingerprint == other.fingerprint != wrap(_made(_sequential), z_dim=5).fingerprint
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_script_that_changes_lists_runs_as_a_whole_and_says_that_nothing_shows() -> None:
+    script = torch.jit.script(_made(Lists))
+    with pytest.raises(ValueError, match=r"no layer that can be dissected: .* do not show"):
+        wrap(script, z_dim=5)
