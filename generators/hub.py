@@ -20,6 +20,7 @@ from .importers import import_checkpoint
 from .importers.reading import is_own
 from .planted import PlantedGenerator
 from .progan import ProGAN
+from .resnet import ResNet
 from .stack import Stack
 from .standing import SUFFIX, VALUES
 from .stylegan import StyleGAN
@@ -28,7 +29,7 @@ from .stylegan3 import StyleGAN3
 
 FORMAT, VERSION = "gandissect-generator", 1
 ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
-    cls.architecture: cls for cls in (DCGAN, PlantedGenerator, ProGAN, Stack, StyleGAN, StyleGAN2, StyleGAN3)
+    cls.architecture: cls for cls in (DCGAN, PlantedGenerator, ProGAN, ResNet, Stack, StyleGAN, StyleGAN2, StyleGAN3)
 }
 LAST, BEST = "generator.safetensors", "best.safetensors"
 """What a training writes into its folder: the last snapshot and, if they are measured, the one of least distance."""

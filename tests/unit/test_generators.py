@@ -17,6 +17,7 @@ from gandissect.types import LayerInfo
 from generators import DCGAN, LayeredGenerator, PlantedGenerator
 from generators.planted import GROUND, PLANTED
 from generators.progan import ProGAN
+from generators.resnet import ResNet
 from generators.stack import Stack
 from generators.stylegan import StyleGAN
 from generators.stylegan2 import StyleGAN2
@@ -55,6 +56,7 @@ GENERATORS = {
     "planted": lambda: PlantedGenerator(size=32, cells=8),
     "progan8": lambda: _seeded(lambda: ProGAN(size=8, width=4, max_width=8, z_dim=6)),
     "progan32": lambda: _seeded(lambda: ProGAN(size=32, width=3, max_width=10, z_dim=6)),
+    "resnet": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 4, 4], side=3, doubling="bilinear")),
     "stack": lambda: _seeded(lambda: Stack(z_dim=6, stages=STAGES)),
     "stylegan2-32": lambda: _seeded(
         lambda: StyleGAN2(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)
@@ -70,7 +72,7 @@ def _alias_free() -> StyleGAN3:
     return StyleGAN3(32, waves=6, side=24, filterings=filterings, z_dim=6, w_dim=5)
 
 
-BOUNDED = {"dcgan", "planted", "stack"}
+BOUNDED = {"dcgan", "planted", "resnet", "stack"}
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 
