@@ -33,10 +33,10 @@ def is_legacy(data: bytes) -> bool:
 
 
 def open_archive(data: bytes) -> zipfile.ZipFile:
-    """Return a zip archive, checked: what is in it is stored, once, and no larger than the file.
+    """Return a zip archive, of which nothing but the names is read.
 
     Raises:
-        ValueError: If it is damaged, compressed or too large.
+        ValueError: If it is damaged, or holds too many files.
     """
     at = -1
     for _ in range(MAX_ENTRIES + 1):
@@ -45,15 +45,22 @@ def open_archive(data: bytes) -> zipfile.ZipFile:
     else:
         raise ValueError(f"the archive holds more than {MAX_ENTRIES} files")
     try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
+        return zipfile.ZipFile(io.BytesIO(data))
     except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
         raise ValueError(f"the archive is damaged: {error}") from error
+
+
+def check_stored(archive: zipfile.ZipFile, num_bytes: int) -> None:
+    """Check that what is in an archive is stored, once, and no larger than the file.
+
+    Raises:
+        ValueError: If not.
+    """
     infos = archive.infolist()
     if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos):
         raise ValueError("the archive is compressed or encrypted; those of torch are neither")
-    if sum(info.file_size for info in infos) > len(data) or len(set(archive.namelist())) < len(infos):
+    if sum(info.file_size for info in infos) > num_bytes or len(set(archive.namelist())) < len(infos):
         raise ValueError("the archive holds more than its bytes, or a name twice")
-    return archive
 
 
 def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import dcgan, progan, stylegan3
+from . import dcgan, progan, stylegan, stylegan2, stylegan3
 from .layouts import Fit, Layout
 from .networks import Network
 
-LAYOUTS: tuple[Layout, ...] = (*dcgan.LAYOUTS, *progan.LAYOUTS, *stylegan3.LAYOUTS)
+FAMILIES = (dcgan, progan, stylegan, stylegan2, stylegan3)
+LAYOUTS: tuple[Layout, ...] = tuple(layout for family in FAMILIES for layout in family.LAYOUTS)
 
 
 @dataclass(frozen=True, slots=True)

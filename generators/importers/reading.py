@@ -15,7 +15,7 @@ import safetensors.torch
 
 from gandissect.files import MAX_HEADER_BYTES, read_bytes
 
-from .containers import ZIP_START, is_legacy, open_archive, read_archive, read_legacy
+from .containers import ZIP_START, check_stored, is_legacy, open_archive, read_archive, read_legacy
 from .pickles import Machine, plain
 from .stand_ins import NETWORKS
 from .values import Budget, Record
@@ -106,6 +106,7 @@ def _read_zip(data: bytes, budget: Budget) -> Read:
         return "torchscript", {}
     if "archive_format" in parts or any(name.endswith("exported_program.json") for name in archive.namelist()):
         return "torch export", {}
+    check_stored(archive, len(data))
     return "torch", plain(read_archive(archive, budget), budget)
 
 
