@@ -13,7 +13,7 @@ from .importing import PROGRAMS, choose
 from .known import Match, matches
 from .networks import Network, find_networks
 from .reading import Checkpoint, read_checkpoint
-from .values import Record
+from .values import Record, printable
 
 MAX_LENGTH = 100
 """Characters of a text that are shown."""
@@ -44,6 +44,9 @@ class Explanation:
 
     def lines(self) -> Iterator[str]:
         """Yield it as lines of text."""
+        yield from map(printable, self._lines())
+
+    def _lines(self) -> Iterator[str]:
         yield f"{self.checkpoint.path}: {self.checkpoint.kind}"
         if not self.nearest:
             yield from (f"  {line}" for line in _outline(self.checkpoint.tree))

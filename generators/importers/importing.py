@@ -13,9 +13,12 @@ from .layouts import Options
 from .networks import Network, find_networks
 from .plans import is_discriminator
 from .reading import Checkpoint, read_checkpoint
+from .values import printable
 
 SHOWN = 6
 """Names in an error at most."""
+SIZELESS = frozenset({"rosinality StyleGAN"})
+"""Layouts whose files do not say how large the images are."""
 PROGRAMS = {"torchscript": "torch.jit.load", "torch export": "torch.export.load"}
 
 
@@ -59,11 +62,27 @@ def import_network(path: Path | str, options: Options | None = None) -> Imported
     checkpoint = read_checkpoint(path)
     try:
         match = choose(checkpoint)
-        generator = match.layout.build(match.network.tensors, match.network.facts, options or {})
+        generator = match.layout.build(match.network.tensors, match.network.facts, _checked(match, options or {}))
     except ValueError as error:
-        raise ValueError(f"{path} cannot be imported: {error}") from error
+        raise ValueError(f"{path} cannot be imported: {printable(str(error))}") from error
     generator.name = str(path)
     return Imported(generator, match.layout.name, match.network.where, checkpoint.kind)
+
+
+def _checked(match: Match, options: Options) -> Options:
+    """Return the options that a layout is to be built with: a size that the file says itself is no option.
+
+    Raises:
+        ValueError: If the file says another.
+    """
+    said = match.fit.found.get("height")
+    if "size" not in options or said is None or match.layout.name in SIZELESS:
+        return options
+    if options["size"] != said:
+        raise ValueError(
+            f"it makes images of {said} x {match.fit.found['width']} pixels; size says {options['size']!r}"
+        )
+    return {name: value for name, value in options.items() if name != "size"}
 
 
 def choose(checkpoint: Checkpoint) -> Match:

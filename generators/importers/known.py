@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import dcgan, progan, stylegan, stylegan2, stylegan3
+from . import dcgan, progan, studiogan, stylegan, stylegan2, stylegan3
 from .layouts import Fit, Layout
 from .networks import Network
 
-FAMILIES = (dcgan, progan, stylegan, stylegan2, stylegan3)
+FAMILIES = (dcgan, progan, stylegan, stylegan2, stylegan3, studiogan)
 LAYOUTS: tuple[Layout, ...] = tuple(layout for family in FAMILIES for layout in family.LAYOUTS)
 
 

@@ -117,3 +117,8 @@ class Budget:
         self.bytes -= num_bytes
         if num_bytes < 0 or self.bytes < 0:
             raise ValueError(f"its tensors take more than {COPIES} times the bytes of the file")
+
+
+def printable(text: str, limit: int = 1000) -> str:
+    """Return a text of a file as it may be shown: one line without the codes by which a terminal is told things."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])

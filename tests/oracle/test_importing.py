@@ -328,6 +328,8 @@ def test_what_is_no_generator_is_called_what_it_is(tmp_path: Path) -> None:
     )
     assert "unexpected extra.weight" in _refusal(tmp_path, torch_file(state | {"extra.weight": torch.ones(1)}))
     assert "generators.wrap" in _refusal(tmp_path, torch_file({"blocks.0.attention": torch.ones(2, 2)}))
+    assert "missing" not in _refusal(tmp_path, torch_file({"\x1b[31mred": torch.ones(2)}))
+    assert "\x1b" not in _refusal(tmp_path, torch_file(state | {"\x1b[31mred\n": torch.ones(2)}))
     assert "a web page" in _refusal(tmp_path, b"<!DOCTYPE html>")
     module = torch_file({"net": _Own()})
     assert "_Own', which is not among the few that are read" in _refusal(tmp_path, module)
@@ -364,7 +366,7 @@ def test_the_command_says_what_it_found_and_writes_it(tmp_path: Path, capsys: An
     assert json.loads(capsys.readouterr().out)["layers"] == {"layer1": [8, 4, 4], "layer2": [4, 8, 8]}
     for arguments, words in {
         (): "--out FILE.safetensors",
-        ("--out", str(out), "--size", "32"): "size",
+        ("--out", str(out), "--size", "32"): "it makes images of 16 x 16 pixels; size says 32",
         ("--out", str(out), "--arch", str(path)): "not JSON",
     }.items():
         assert _run("import", str(path), *arguments) == 2
