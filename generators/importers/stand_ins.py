@@ -176,13 +176,13 @@ def storage_dtype(kind: Any) -> torch.dtype:
 
 
 def _rebuild_tensor(budget: Budget, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
-    """Return a view of a storage; one that would show a number twice could be larger than any memory."""
+    """Return a view of a storage; one that shows numbers several times costs as many."""
     numbers = storage.numbers
     if not (_whole(size) and _whole(stride) and _whole((offset,)) and len(size) == len(stride)):
         raise ValueError("a tensor has a shape that is none")
     count = math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if count and (count > len(numbers) or last >= len(numbers)):
+    if count and last >= len(numbers):
         raise ValueError(f"a tensor of shape {list(size)} lies outside its storage of {len(numbers)} numbers")
     budget.spend(count * numbers.element_size())
     view: Tensor = numbers.as_strided(size, stride, offset) if count else numbers.new_empty(size)

@@ -60,7 +60,7 @@ def test_what_torch_saves_is_read_as_torch_reads_it(zipped: bool, tmp_path: Path
         "model": network.state_dict(),
         "optimizer": optimizer.state_dict(),
         "half": [base.half(), base.bfloat16(), base.to(torch.complex64), base.long(), base > 3, torch.empty(0, 2)],
-        "views": (base, base.t(), base[1:, ::2], nn.Parameter(base)),
+        "views": (base, base.t(), base[1:, ::2], base[:1].expand(5, 6), nn.Parameter(base)),
         "said": {"n": 3, "rate": 0.1, "none": None, "flag": True, "text": "é", 7: b"bytes"},
     }
     path = _written(tmp_path, torch_file(value, zipped=zipped))
