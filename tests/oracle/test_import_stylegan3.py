@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pickled_files import nvlabs_file
 
+import generators
 from gandissect import Ablation, Insertion, UnitSet, generate, repair
 from generators.importers.stylegan3 import LAYOUTS
 from generators.stylegan3 import StyleGAN3
@@ -309,3 +312,15 @@ def test_a_unit_edited_in_a_region_keeps_its_margin() -> None:
     wanted = paper.image(generator.mapping(z)[0].double().numpy())
     np.testing.assert_allclose(edited[0].double().numpy(), wanted, atol=1e-4)
     assert (edited - generator(z)).abs().max() > 0.03
+
+
+@pytest.mark.parametrize("rotation", [False, True], ids=["T", "R"])
+def test_a_pickle_of_nvlabs_gives_the_same_as_its_tensors(rotation: bool, tmp_path: Path) -> None:
+    arrays = _file(rotation=rotation)
+    kwargs = {"z_dim": Z, "c_dim": 0, "w_dim": W, "img_resolution": SIZE, "mapping_kwargs": {"num_layers": 2}}
+    (tmp_path / "mine.pkl").write_bytes(nvlabs_file(_tensors(arrays), kwargs))
+    generator, wanted = generators.load(tmp_path / "mine.pkl", device="cpu"), _built(arrays)
+    z = wanted.sample_z(2)
+    assert torch.equal(generator(z), wanted(z))
+    generators.save(generator, tmp_path / "mine.safetensors", half=False)
+    assert generators.load(tmp_path / "mine.safetensors", device="cpu").fingerprint == generator.fingerprint
