@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import keyword
 import logging
 import os
 import sys
@@ -41,6 +42,7 @@ COMMANDS = {
     "interpolate": "show the way from picture to picture: a strip, a grid between four, or a film",
     "mix": "make a table of pictures with styles or activations of two each",
     "invert": "find real pictures in a generator's latent space, and make them again, edited too",
+    "import": "read a checkpoint that others have made, without running its code, or say what is in it",
     "explore": "open a page on which units are looked at and switched off",
 }
 
@@ -118,7 +120,8 @@ def _parse(name: str, arguments: list[str]) -> Any:
     """
     import tyro
 
-    module = importlib.import_module(f"apps.commands.{name.replace(' ', '_')}")
+    stem = f"{name.replace(' ', '_')}{'_' if keyword.iskeyword(name) else ''}"
+    module = importlib.import_module(f"apps.commands.{stem}")
     if {"-h", "--help"} & set(arguments):
         with contextlib.suppress(SystemExit):
             words = takewhile(lambda argument: not argument.startswith("-"), arguments)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from .base import LayeredGenerator
 from .dcgan import DCGAN, DCGANDiscriminator
 from .hub import card, load, names, save
+from .importers import import_checkpoint
 from .planted import PlantedGenerator
 from .progan import GrowingDiscriminator, ProGAN
 from .stylegan import StyleGAN
 from .stylegan2 import ResidualDiscriminator, StyleGAN2
+from .stylegan3 import StyleGAN3
+from .wrap import WrappedGenerator, wrap
 
 __all__ = [
     "DCGAN",
@@ -20,8 +23,12 @@ __all__ = [
     "ResidualDiscriminator",
     "StyleGAN",
     "StyleGAN2",
+    "StyleGAN3",
+    "WrappedGenerator",
     "card",
+    "import_checkpoint",
     "load",
     "names",
     "save",
+    "wrap",
 ]

@@ -8,7 +8,6 @@ before, such as styles, is their *context*; it is made of the latent vectors ane
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -25,7 +24,7 @@ from gandissect.names import lookup
 from gandissect.sampling import sample_z
 from gandissect.types import LayerInfo, UnitSet
 
-from .standing import Standing
+from .standing import Standing, check_forced, said
 
 
 class LayeredGenerator(nn.Module):
@@ -198,16 +197,11 @@ class LayeredGenerator(nn.Module):
             ValueError: If the layer has no such unit, or the values do not fit.
         """
         info = lookup(self.layers, units.layer, "layer")
-        if wrong := [unit for unit in units.units if unit >= info.units]:
-            raise ValueError(f"{units.layer!r} has the units 0 to {info.units - 1}; got {wrong}")
-        if len(values) != len(units) or not all(math.isfinite(value) for value in values):
-            raise ValueError(f"values are finite, one for each of the {len(units)} units; got {list(values)}")
+        check_forced(units, values, info.units)
         copy = deepcopy(self)
         if len(units):
-            stage, index = copy.stand(units.layer, info.units), list(units.units)
-            stage.forced[index] = True
-            stage.values[index] = torch.tensor(values, dtype=stage.values.dtype, device=stage.values.device)
-            copy.name = f"{self.name} {_said(units, values)}"
+            copy.stand(units.layer, info.units).force(units.units, values)
+            copy.name = f"{self.name} {said(units, values)}"
         return copy
 
     def stand(self, layer: str, num_units: int) -> Standing:
@@ -249,9 +243,3 @@ class LayeredGenerator(nn.Module):
         if not x.is_floating_point():
             raise ValueError(f"{self.name} takes float32 numbers; got {x.dtype}")
         return x.to(self.device, torch.float32 if x.dtype == torch.float64 else x.dtype)
-
-
-def _said(units: UnitSet, values: Sequence[float]) -> str:
-    """Return what was done to units, for a generator's name."""
-    which = f"{len(units)} unit{'s' if len(units) > 1 else ''} of {units.layer}"
-    return f"with {which} held" if any(values) else f"less {which}"

@@ -9,6 +9,8 @@ Source: Karras et al. 2018, arXiv 1710.10196, Sec. 4; Karras et al. 2019, arXiv 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -17,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SQRT2 = math.sqrt(2)
+NORM_EPS = 1e-8
+"""What adaptive instance normalisation adds to variances, unless it is told otherwise."""
 SIZES = tuple(2**k for k in range(3, 11))
 """Heights and widths of images that networks made of 4 x 4 grids doubled again and again can have."""
 
@@ -164,7 +168,10 @@ class _Binomial(torch.autograd.Function):
 
 
 def adaptive_instance_norm(
-    x: Float[Tensor, "batch unit h w"], scale: Float[Tensor, "batch unit"], offset: Float[Tensor, "batch unit"]
+    x: Float[Tensor, "batch unit h w"],
+    scale: Float[Tensor, "batch unit"],
+    offset: Float[Tensor, "batch unit"],
+    eps: float = NORM_EPS,
 ) -> Float[Tensor, "batch unit h w"]:
     """Give each unit of each image mean ``offset`` and standard deviation ``scale``, in float32.
 
@@ -172,13 +179,18 @@ def adaptive_instance_norm(
     """
     together = x.float().reshape(1, -1, *x.shape[2:])  # every unit of every image is a channel of one batch norm
     weight, bias = scale.float().flatten(), offset.float().flatten()
-    normal = functional.batch_norm(together, None, None, weight, bias, training=True, eps=1e-8)
+    normal = functional.batch_norm(together, None, None, weight, bias, training=True, eps=eps)
     return normal.reshape(x.shape).to(x.dtype)
 
 
 def double(images: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit _ _"]:
     """Repeat each pixel twice in height and in width."""
     return images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+
+def unmixed(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which no operation is done in lower precision; without numbers (``meta``) none is."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def depth_of(size: int) -> int:
@@ -192,16 +204,31 @@ def depth_of(size: int) -> int:
     return size.bit_length() - 3
 
 
-def units_of(size: int, width: int, max_width: int) -> list[int]:
-    """Return the units at 4 x 4, 8 x 8, ... ``size`` x ``size``: ``width`` at the last, doubled towards the first.
+def units_of(size: int, width: int | Sequence[int], max_width: int) -> list[int]:
+    """Return the units at 4 x 4, 8 x 8, ... ``size`` x ``size``.
+
+    Args:
+        size: A power of two from 8 to 1024.
+        width: Units at the last, doubled towards the first up to ``max_width``; or those of each.
+        max_width: Units at most.
 
     Raises:
         ValueError: If a number is out of range.
     """
+    depth = depth_of(size)
+    if not isinstance(width, int):
+        if len(width) != depth + 1 or not all(1 <= units <= max_width for units in width):
+            raise ValueError(f"width has the units, 1 to max_width, of {depth + 1} grids; got {width}, {max_width}")
+        return list(width)
     if not 1 <= width <= max_width:
         raise ValueError(f"width is 1 to max_width; got width {width}, max_width {max_width}")
-    depth = depth_of(size)
     return [min(max_width, width * 2 ** (depth - level)) for level in range(depth + 1)]
+
+
+def width_of(units: Sequence[int]) -> dict[str, int | list[int]]:
+    """Return the settings ``width`` and ``max_width`` that make these units at 4 x 4, 8 x 8, ..."""
+    regular = [min(max(units), units[-1] * 2**level) for level in reversed(range(len(units)))] == list(units)
+    return {"width": units[-1] if regular else list(units), "max_width": max(units)}
 
 
 def _inverse_norm(x: Tensor, dim: int) -> Tensor:

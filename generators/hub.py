@@ -16,15 +16,20 @@ from gandissect.names import lookup
 
 from .base import LayeredGenerator
 from .dcgan import DCGAN
+from .importers import import_checkpoint
+from .importers.reading import is_own
 from .planted import PlantedGenerator
 from .progan import ProGAN
+from .resnet import ResNet
+from .stack import Stack
 from .standing import SUFFIX, VALUES
 from .stylegan import StyleGAN
 from .stylegan2 import StyleGAN2
+from .stylegan3 import StyleGAN3
 
 FORMAT, VERSION = "gandissect-generator", 1
 ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
-    cls.architecture: cls for cls in (DCGAN, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2)
+    cls.architecture: cls for cls in (DCGAN, PlantedGenerator, ProGAN, ResNet, Stack, StyleGAN, StyleGAN2, StyleGAN3)
 }
 LAST, BEST = "generator.safetensors", "best.safetensors"
 """What a training writes into its folder: the last snapshot and, if they are measured, the one of least distance."""
@@ -34,11 +39,12 @@ names, card = SHELF.names, SHELF.card
 
 
 def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
-    """Load a bundled generator by name, a saved one from its file, or what a training has made from its folder.
+    """Load a bundled generator by name, one from its file, or what a training has made from its folder.
 
     Args:
-        name: A bundled name, the path of a ``.safetensors`` file, or the folder of a training, of which
-            ``best.safetensors`` is taken if it is there, else ``generator.safetensors``.
+        name: A bundled name, the path of a file that `save` wrote or of a checkpoint that `import_checkpoint` knows, or
+            the folder of a training, of which ``best.safetensors`` is taken if it is there, else
+            ``generator.safetensors``.
         device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
@@ -53,6 +59,8 @@ def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
     if str(name) in names():
         generator = read(card(str(name)).verified_path())
         generator.name = str(name)
+    elif Path(name).is_file() and not is_own(name):
+        generator = import_checkpoint(name)
     else:
         path = SHELF.path(name, (BEST, LAST))
         generator = read(path)
@@ -60,20 +68,23 @@ def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
     return generator.to(target)
 
 
-def save(generator: LayeredGenerator, path: Path | str, facts: Mapping[str, Any] | None = None) -> None:
+def save(
+    generator: LayeredGenerator, path: Path | str, facts: Mapping[str, Any] | None = None, *, half: bool = True
+) -> None:
     """Write a generator as safetensors in half precision; what units are forced to for good stays as it is.
 
     Args:
         generator: Any architecture of this package.
         path: The file.
         facts: JSON values to keep with it, e.g. how it was trained.
+        half: False keeps every number as it is, in twice the bytes.
     """
-    halves = {
-        key: value.half() if value.is_floating_point() and not key.endswith(VALUES) else value
+    kept = {
+        key: value.half() if half and value.is_floating_point() and not key.endswith(VALUES) else value
         for key, value in generator.state_dict().items()
     }
     header = {"format": FORMAT, "version": VERSION, "architecture": generator.architecture}
-    save_tensors(path, halves, header | {"settings": generator.settings, "facts": dict(facts or {})})
+    save_tensors(path, kept, header | {"settings": generator.settings, "facts": dict(facts or {})})
 
 
 def read(path: Path | str) -> LayeredGenerator:

@@ -10,6 +10,8 @@ Source: Karras et al. 2018, arXiv 1710.10196, Table 2 and Sec. 4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,7 +25,8 @@ class ProGAN(LayeredGenerator):
 
     Args:
         size: Height and width of an image, a power of two from 8 to 1024.
-        width: Units of the last two layers; doubled towards the input as the grid is halved.
+        width: Units of the last two layers, doubled towards the input as the grid is halved; or those at 4 x 4,
+            8 x 8, ..., each.
         max_width: Units of a layer at most.
         z_dim: Length of a latent vector.
 
@@ -36,7 +39,7 @@ class ProGAN(LayeredGenerator):
     architecture = "progan"
     normalises_z = True
 
-    def __init__(self, size: int = 64, width: int = 32, max_width: int = 512, z_dim: int = 128) -> None:
+    def __init__(self, size: int = 64, width: int | Sequence[int] = 32, max_width: int = 512, z_dim: int = 128) -> None:
         super().__init__(z_dim, {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim})
         units = units_of(size, width, max_width)
         first = EqualizedConv2d(z_dim, units[0], 4, padding=3, gain=SQRT2 / 4)  # the gain of the dense layer it is

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -22,7 +23,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .base import LayeredGenerator
-from .blocks import Blur, EqualizedConv2d, EqualizedLinear, PixelNorm, adaptive_instance_norm, depth_of, units_of
+from .blocks import (
+    NORM_EPS,
+    Blur,
+    EqualizedConv2d,
+    EqualizedLinear,
+    PixelNorm,
+    adaptive_instance_norm,
+    depth_of,
+    units_of,
+)
 
 MAX_DEPTH = 64
 """Layers of a mapping network at most; a file could ask for any number."""
@@ -213,11 +223,14 @@ class StyleGAN(StyleGenerator):
 
     Args:
         size: Height and width of an image, a power of two from 8 to 1024.
-        width: Units of the last two layers; doubled towards the input as the grid is halved.
+        width: Units of the last two layers, doubled towards the input as the grid is halved; or those at 4 x 4,
+            8 x 8, ..., each.
         max_width: Units of a layer at most.
         z_dim: Length of ``z``.
         w_dim: Length of ``w``.
         mapping_depth: Layers of the mapping network.
+        bias_before_blur: Add the bias of a layer that doubles the grid before its blur, which shows at the border.
+        norm_eps: What adaptive instance normalisation adds to variances, more than 0.
 
     Raises:
         ValueError: If a number is out of range.
@@ -230,25 +243,34 @@ class StyleGAN(StyleGenerator):
     def __init__(
         self,
         size: int = 64,
-        width: int = 32,
+        width: int | Sequence[int] = 32,
         max_width: int = 512,
         z_dim: int = 128,
         w_dim: int = 128,
         mapping_depth: int = 8,
+        *,
+        bias_before_blur: bool = False,
+        norm_eps: float = NORM_EPS,
     ) -> None:
-        settings = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim, "w_dim": w_dim}
-        super().__init__(z_dim, settings | {"mapping_depth": mapping_depth})
+        settings: dict[str, Any] = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim}
+        settings |= {"w_dim": w_dim, "mapping_depth": mapping_depth}
+        settings |= {"bias_before_blur": True} if bias_before_blur else {}
+        super().__init__(z_dim, settings | ({} if norm_eps == NORM_EPS else {"norm_eps": norm_eps}))
+        if not norm_eps > 0:
+            raise ValueError(f"norm_eps is more than 0; got {norm_eps}")
         units = units_of(size, width, max_width)
         self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
         self.constant = nn.Parameter(torch.randn(1, units[0], 4, 4))  # equal numbers would have no variance
-        self.layer1 = StyleLayer(None, units[0], 4, w_dim)
-        self.layer2 = StyleLayer(EqualizedConv2d(units[0], units[0], 3, 1, bias=False), units[0], 4, w_dim)
+        self.layer1 = StyleLayer(None, units[0], 4, w_dim, norm_eps)
+        same = EqualizedConv2d(units[0], units[0], 3, 1, bias=False)
+        self.layer2 = StyleLayer(same, units[0], 4, w_dim, norm_eps)
         for level in range(1, len(units)):
             before, after, side = units[level - 1], units[level], 4 * 2**level
-            up = EqualizedConv2d(before, after, 3, 1, resample="up", bias=False)
+            up = EqualizedConv2d(before, after, 3, 1, resample="up", bias=bias_before_blur)
             same = EqualizedConv2d(after, after, 3, 1, bias=False)
-            self.add_module(f"layer{2 * level + 1}", StyleLayer(nn.Sequential(up, Blur()), after, side, w_dim))
-            self.add_module(f"layer{2 * level + 2}", StyleLayer(same, after, side, w_dim))
+            first = StyleLayer(nn.Sequential(up, Blur()), after, side, w_dim, norm_eps)
+            self.add_module(f"layer{2 * level + 1}", first)
+            self.add_module(f"layer{2 * level + 2}", StyleLayer(same, after, side, w_dim, norm_eps))
         self.output = self.to_rgb(units[-1])
 
     @staticmethod
@@ -271,19 +293,23 @@ class StyleLayer(nn.Module):
         units: Channels that it returns.
         side: Height and width of the grid.
         w_dim: Length of ``w``.
+        norm_eps: What the normalisation adds to variances.
 
     Source: Karras et al. 2019, Fig. 1b; AdaIN: Eq. 1.
     """
 
     noise: Tensor
 
-    def __init__(self, convolution: nn.Module | None, units: int, side: int, w_dim: int) -> None:
+    def __init__(
+        self, convolution: nn.Module | None, units: int, side: int, w_dim: int, norm_eps: float = NORM_EPS
+    ) -> None:
         super().__init__()
         self.convolution = convolution
         self.bias = nn.Parameter(torch.zeros(units))
         self.noise_strength = nn.Parameter(torch.zeros(units))
         self.register_buffer("noise", torch.randn(1, 1, side, side))
         self.affine = EqualizedLinear(w_dim, 2 * units, gain=1)
+        self.norm_eps = norm_eps
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """Return the layer's activations.
@@ -298,7 +324,7 @@ class StyleLayer(nn.Module):
         noise = self.noise if noise is None else noise
         shift = noise.to(x.dtype) * _channels(self.noise_strength, x) + _channels(self.bias, x)
         scale, offset = self.affine(w).chunk(2, dim=1)
-        return adaptive_instance_norm(functional.leaky_relu(x + shift, 0.2), scale + 1, offset)
+        return adaptive_instance_norm(functional.leaky_relu(x + shift, 0.2), scale + 1, offset, self.norm_eps)
 
 
 def _channels(values: Tensor, like: Tensor) -> Tensor:

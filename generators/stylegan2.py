@@ -21,6 +21,7 @@ Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2, Eq. 1-3; Sec. 4.1.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, depth_of, double, units_of
+from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, depth_of, double, units_of, unmixed
 from .stylegan import Mapping, StyleGenerator, Styles
 
 
@@ -37,11 +38,13 @@ class StyleGAN2(StyleGenerator):
 
     Args:
         size: Height and width of an image, a power of two from 8 to 1024.
-        width: Units of the last two layers; doubled towards the input as the grid is halved.
+        width: Units of the last two layers, doubled towards the input as the grid is halved; or those at 4 x 4,
+            8 x 8, ..., each.
         max_width: Units of a layer at most.
         z_dim: Length of ``z``.
         w_dim: Length of ``w``.
         mapping_depth: Layers of the mapping network.
+        clamp: Largest size of activations before their gain, and of numbers in a grid's image; None is no limit.
 
     Raises:
         ValueError: If a number is out of range.
@@ -55,24 +58,30 @@ class StyleGAN2(StyleGenerator):
     def __init__(
         self,
         size: int = 64,
-        width: int = 32,
+        width: int | Sequence[int] = 32,
         max_width: int = 512,
         z_dim: int = 128,
         w_dim: int = 128,
         mapping_depth: int = 8,
+        clamp: float | None = None,
     ) -> None:
         settings = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim, "w_dim": w_dim}
-        super().__init__(z_dim, settings | {"mapping_depth": mapping_depth})
+        settings |= {"mapping_depth": mapping_depth} | ({} if clamp is None else {"clamp": clamp})
+        super().__init__(z_dim, settings)
+        if clamp is not None and not clamp > 0:
+            raise ValueError(f"clamp is more than 0, or None; got {clamp}")
         units = units_of(size, width, max_width)
         self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
         self.constant = nn.Parameter(torch.randn(1, units[0], 4, 4))
-        self.layer1 = ModulatedLayer(units[0], units[0], 4, w_dim)
+        self.layer1 = ModulatedLayer(units[0], units[0], 4, w_dim, clamp=clamp)
         for level in range(1, len(units)):
             before, after, side = units[level - 1], units[level], 4 * 2**level
-            self.add_module(f"layer{2 * level}", ModulatedLayer(before, after, side, w_dim, up=True))
-            self.add_module(f"layer{2 * level + 1}", ModulatedLayer(after, after, side, w_dim))
-        self.output = ToRGB(units[-1], w_dim)
-        self.to_rgb = nn.ModuleDict({str(4 * 2**level): ToRGB(units[level], w_dim) for level in range(len(units) - 1)})
+            self.add_module(f"layer{2 * level}", ModulatedLayer(before, after, side, w_dim, up=True, clamp=clamp))
+            self.add_module(f"layer{2 * level + 1}", ModulatedLayer(after, after, side, w_dim, clamp=clamp))
+        self.output = ToRGB(units[-1], w_dim, clamp)
+        self.to_rgb = nn.ModuleDict(
+            {str(4 * 2**level): ToRGB(units[level], w_dim, clamp) for level in range(len(units) - 1)}
+        )
 
     def stage(self, index: int, x: Tensor, context: Styles) -> Tensor:
         """Return the output of one stage; one that is given the last layer of a grid adds its image first."""
@@ -115,13 +124,16 @@ class ModulatedLayer(nn.Module):
         side: Height and width of the grid that it returns.
         w_dim: Length of ``w``.
         up: Double the grid.
+        clamp: Largest size of an activation, times the gain.
 
     Source: Karras et al. 2020, Fig. 2d, Sec. 2.2.
     """
 
     noise: Tensor
 
-    def __init__(self, before: int, after: int, side: int, w_dim: int, *, up: bool = False) -> None:
+    def __init__(
+        self, before: int, after: int, side: int, w_dim: int, *, up: bool = False, clamp: float | None = None
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(after, before, 3, 3))
         self.affine = EqualizedLinear(w_dim, before, gain=1, bias=1.0)
@@ -129,6 +141,7 @@ class ModulatedLayer(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise", torch.randn(1, 1, side, side))
         self.scale, self.up = 1 / math.sqrt(9 * before), up
+        self.clamp = None if clamp is None else SQRT2 * clamp
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """Return the layer's activations.
@@ -148,7 +161,7 @@ class ModulatedLayer(nn.Module):
         scale, strength, bias = SQRT2 * demodulation(weight, style), SQRT2 * self.noise_strength, SQRT2 * self.bias
         noise = self.noise if noise is None else noise
         shift = noise.to(x.dtype) * strength.to(x.dtype) + _channels(bias[None], x)
-        return functional.leaky_relu(torch.addcmul(shift, x, _channels(scale, x)), 0.2)
+        return _within(functional.leaky_relu(torch.addcmul(shift, x, _channels(scale, x)), 0.2), self.clamp)
 
 
 class ToRGB(nn.Module):
@@ -157,17 +170,18 @@ class ToRGB(nn.Module):
     Args:
         units: Units that it is given.
         w_dim: Length of ``w``.
+        clamp: Largest size of a number in the image before it is added.
 
     Source: Karras et al. 2020, Fig. 7b; without demodulation: Appendix B.
     """
 
-    def __init__(self, units: int, w_dim: int) -> None:
+    def __init__(self, units: int, w_dim: int, clamp: float | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(3, units, 1, 1))
         self.affine = EqualizedLinear(w_dim, units, gain=1, bias=1.0)
         self.bias = nn.Parameter(torch.zeros(3))
         self.blur = Blur()
-        self.scale = 1 / math.sqrt(units)
+        self.scale, self.clamp = 1 / math.sqrt(units), clamp
 
     def forward(self, x: Tensor, w: Tensor, image: Tensor | None) -> Float[Tensor, "batch 3 h w"]:
         """Return the image of ``x``, plus ``image``, of half the size, enlarged with the filter [1, 3, 3, 1].
@@ -178,10 +192,10 @@ class ToRGB(nn.Module):
             image: The sum so far; None is none.
         """
         x = x * _channels(self.affine(w), x)
-        own = functional.conv2d(x, self.weight * self.scale, self.bias).float()
+        own = _within(functional.conv2d(x, self.weight * self.scale, self.bias).float(), self.clamp)
         if image is None:
             return own
-        with torch.autocast(x.device.type, enabled=False):  # a sum in bfloat16 would show steps
+        with unmixed(x.device):  # a sum in bfloat16 would show steps
             return own + self.blur(double(image))
 
 
@@ -264,7 +278,7 @@ def demodulation(weight: Float[Tensor, "after before k k"], style: Float[Tensor,
 
     Source: Karras et al. 2020, Eq. 1 and 3.
     """
-    with torch.autocast(weight.device.type, enabled=False):
+    with unmixed(weight.device):
         energy = weight.float().square().sum(dim=(2, 3))
         return (functional.linear(style.float().square(), energy) + 1e-8).rsqrt()
 
@@ -285,6 +299,10 @@ class _LowPass(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return _LowPass.apply(gradient, 3 - context.padding), None
+
+
+def _within(x: Tensor, bound: float | None) -> Tensor:
+    return x if bound is None else x.clamp(-bound, bound)
 
 
 def _channels(values: Tensor, like: Tensor) -> Tensor:

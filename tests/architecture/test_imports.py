@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOUNDATION = {"types", "protocols", "names", "sampling", "files", "devices", "runs", "cards"}
+FOUNDATION = {"types", "protocols", "names", "sampling", "files", "devices", "runs", "cards", "hooks"}
 RANKS = {
     **dict.fromkeys(["types", "names", "files", "sampling", "devices"], 0),
     **dict.fromkeys(["protocols", "cards", "runs", "store"], 1),

@@ -17,8 +17,11 @@ from gandissect.types import LayerInfo
 from generators import DCGAN, LayeredGenerator, PlantedGenerator
 from generators.planted import GROUND, PLANTED
 from generators.progan import ProGAN
+from generators.resnet import ResNet
+from generators.stack import Stack
 from generators.stylegan import StyleGAN
 from generators.stylegan2 import StyleGAN2
+from generators.stylegan3 import StyleGAN3
 
 
 def _live(generator: LayeredGenerator) -> LayeredGenerator:
@@ -42,18 +45,34 @@ def _seeded(make: Callable[[], LayeredGenerator]) -> LayeredGenerator:
         return _live(make())
 
 
+STAGES = [
+    {"units": 5, "kernel": [3, 4], "linear": True},
+    {"units": 4, "kernel": 5, "stride": [2, 3], "padding": 1, "output_padding": 1},
+    {"units": 3, "kernel": 4, "stride": 2, "padding": 1},
+]
 GENERATORS = {
     "dcgan16": lambda: _seeded(lambda: DCGAN(size=16, width=4, z_dim=6)),
     "dcgan64": lambda: _seeded(lambda: DCGAN(size=64, width=4, z_dim=6)),
     "planted": lambda: PlantedGenerator(size=32, cells=8),
     "progan8": lambda: _seeded(lambda: ProGAN(size=8, width=4, max_width=8, z_dim=6)),
     "progan32": lambda: _seeded(lambda: ProGAN(size=32, width=3, max_width=10, z_dim=6)),
+    "resnet": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 4, 4], side=3, doubling="bilinear")),
+    "stack": lambda: _seeded(lambda: Stack(z_dim=6, stages=STAGES)),
     "stylegan2-32": lambda: _seeded(
         lambda: StyleGAN2(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)
     ),
+    "stylegan3-32": lambda: _seeded(_alias_free),
     "stylegan32": lambda: _seeded(lambda: StyleGAN(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)),
 }
-BOUNDED = {"dcgan", "planted"}
+
+
+def _alias_free() -> StyleGAN3:
+    layers = [(5, 24, 2), (4, 40, 4), (3, 32, 2)]
+    filterings = [{"units": units, "side": side, "up": up, "up_taps": 6 * up} for units, side, up in layers]
+    return StyleGAN3(32, waves=6, side=24, filterings=filterings, z_dim=6, w_dim=5)
+
+
+BOUNDED = {"dcgan", "planted", "resnet", "stack"}
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 
@@ -145,9 +164,7 @@ def test_wrong_arguments_say_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="unknown generator 'dcgan-scenes46'; did you mean 'dcgan-scenes64'"):
         generators.load("dcgan-scenes46")
     (tmp_path / "README.md").write_text("x")
-    with pytest.raises(
-        ValueError, match=r"README\.md holds no generator; give a bundled name, the path of a \.safetensors"
-    ):
+    with pytest.raises(ValueError, match=r"README\.md cannot be read: it is no checkpoint: neither of torch"):
         generators.load(str(tmp_path / "README.md"))
     with pytest.raises(
         FileNotFoundError, match=r"no file or folder .*absent; give .* the folder of a generator's training"

@@ -19,6 +19,7 @@ from generators.planted import PlantedGenerator
 from generators.progan import ProGAN
 from generators.stylegan import StyleGAN
 from generators.stylegan2 import StyleGAN2
+from generators.stylegan3 import StyleGAN3
 
 FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
     "dcgan": lambda: DCGAN(size=16, width=6, z_dim=5),
@@ -26,6 +27,14 @@ FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
     "progan": lambda: ProGAN(size=16, width=4, max_width=8, z_dim=5),
     "stylegan": lambda: StyleGAN(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
     "stylegan2": lambda: StyleGAN2(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
+    "stylegan3": lambda: StyleGAN3(
+        16,
+        waves=6,
+        side=12,
+        filterings=[dict(units=5, side=24, up=4, up_taps=24), dict(units=4, side=16)],
+        z_dim=5,
+        w_dim=5,
+    ),
 }
 
 

@@ -1,0 +1,144 @@
+"""What is in a checkpoint, for people: no network is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .importing import PROGRAMS, choose
+from .known import Match, matches
+from .networks import Network, find_networks
+from .reading import Checkpoint, read_checkpoint
+from .values import Record, printable
+
+MAX_LENGTH = 100
+"""Characters of a text that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is in a file.
+
+    Args:
+        checkpoint: The file, read.
+        nearest: For each network in it, averaged generators first, the layout that it fits best.
+        verdict: What would be imported, or why nothing.
+    """
+
+    checkpoint: Checkpoint
+    nearest: list[Match]
+    verdict: str
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "path": self.checkpoint.path,
+            "kind": self.checkpoint.kind,
+            "verdict": self.verdict,
+            "networks": [_record(match) for match in self.nearest],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield it as lines of text."""
+        yield from map(printable, self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield f"{self.checkpoint.path}: {self.checkpoint.kind}"
+        if not self.nearest:
+            yield from (f"  {line}" for line in _outline(self.checkpoint.tree))
+        for match in self.nearest:
+            yield from _lines(match)
+        yield self.verdict
+
+
+def explain(path: Path | str) -> Explanation:
+    """Say what is in a checkpoint: its tensors and shapes, what of it is recognised, and what is missing.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read; the message names the file and what is wrong.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        networks = [] if checkpoint.kind in PROGRAMS else find_networks(checkpoint)
+        nearest = [matches(network)[0] for network in networks]
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    try:
+        match = choose(checkpoint)
+        verdict = f"recognised: {match.layout.name}" + (f", of {match.network.where}" if match.network.where else "")
+        verdict += "" if match.fit.whole else f"; it needs more: {'; '.join(match.fit.unexpected)}"
+    except ValueError as error:
+        verdict = f"not recognised: {error}"
+    return Explanation(checkpoint, nearest, verdict)
+
+
+def _record(match: Match) -> dict[str, Any]:
+    network, fit = match.network, match.fit
+    return {
+        "where": network.where,
+        "role": network.role,
+        "tensors": {name: [str(tensor.dtype), *tensor.shape] for name, tensor in network.tensors.items()},
+        "facts": _facts(network),
+        "layout": match.layout.name,
+        "fits": fit.whole,
+        "found": fit.found,
+        "missing": fit.missing,
+        "unexpected": fit.unexpected,
+    }
+
+
+def _lines(match: Match) -> Iterator[str]:
+    network, fit = match.network, match.fit
+    numbers = sum(tensor.numel() for tensor in network.tensors.values())
+    yield f"{network.where or 'the file itself'}: {network.role}, {len(network.tensors)} tensors, {numbers:,} numbers"
+    yield from (f"  {key} = {value}"[:MAX_LENGTH] for key, value in _facts(network).items())
+    for name, tensor in network.tensors.items():
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        yield f"  {name[:MAX_LENGTH]}  {dtype} {list(tensor.shape)}"
+    if network.role == "optimizer":
+        return
+    if fit.whole:
+        yield f"  is {match.layout.name}: " + ", ".join(f"{key} {value}" for key, value in fit.found.items())
+        return
+    if match.taken:
+        yield f"  nearest: {match.layout.name}, which takes {match.taken} of these tensors"
+        yield from (f"    missing: {name[:MAX_LENGTH]}" for name in fit.missing)
+        yield from (f"    unexpected: {name[:MAX_LENGTH]}" for name in fit.unexpected)
+
+
+def _facts(network: Network) -> dict[str, Any]:
+    """Return the facts that are short and plain."""
+    facts = {key: value for key, value in network.facts.items() if key not in {"attributes", "kind"}}
+    return {key: value for key, value in facts.items() if value and _is_short(value)}
+
+
+def _is_short(value: Any) -> bool:
+    items = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    return len(items) <= 64 and all(isinstance(item, str | int | float | None) for item in items)
+
+
+def _outline(value: Any, depth: int = 0) -> Iterator[str]:
+    """Yield what a tree holds, two levels deep."""
+    items = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
+    for key, item in items[:20]:
+        yield f"{'  ' * depth}{str(key)[:MAX_LENGTH]}: {_said(item)}"
+        if depth < 1:
+            yield from _outline(item, depth + 1)
+
+
+def _said(value: Any) -> str:
+    match value:
+        case Tensor():
+            return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+        case Record():
+            return f"object of class {value.name[:MAX_LENGTH]}"
+        case dict() | list():
+            return f"{type(value).__name__} of {len(value)}"
+        case str() | int() | float() | None:
+            return repr(value)[:MAX_LENGTH]
+    return type(value).__name__

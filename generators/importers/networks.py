@@ -1,0 +1,157 @@
+"""The networks in a checkpoint: which dicts and records hold one, its tensors by name, and what is said beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .reading import Checkpoint
+from .stand_ins import NETWORKS
+from .tensorflow import renamed, variables
+from .values import Record
+
+AVERAGED = frozenset({"g_ema", "G_ema", "generator_smooth", "generator_ema", "g_running", "netG_ema", "Gs", "ema"})
+GENERATORS = frozenset({"g", "G", "generator", "netG", "net_G", "gen", "Gen"})
+DISCRIMINATORS = frozenset({"d", "D", "discriminator", "netD", "net_D", "dis", "Dis"})
+WRAPPERS = frozenset({"state_dict", "model_state_dict", "models", "model", "params", "weights", "network", "net"})
+OPTIMIZERS = ("optim", "opt_", "_opt")
+PREFIXES = ("module.", "_orig_mod.", "_forward_module.")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The tensors of one network in a file.
+
+    Args:
+        where: The way to it, such as ``g_ema`` or ``models.generator``; empty for the file itself.
+        role: ``averaged generator``, ``generator``, ``discriminator``, ``optimizer``, or ``network`` where the file
+            does not say.
+        tensors: By dotted name.
+        facts: What the file says besides. ``kind`` is the checkpoint's. Of a module: ``class``, ``source_hash``,
+            ``init_args``, ``init_kwargs``, and ``attributes``, the plain attributes of each of its modules by dotted
+            name. Of a TensorFlow network: ``init_kwargs``, ``build_func_name``. Any number, text, tensor or dict of
+            them that lies beside the network in the file has its own name there, such as ``latent_avg`` or ``args``.
+            ``refused``, if there, says why it cannot be imported.
+    """
+
+    where: str
+    role: str
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+RANKS = ("averaged generator", "generator", "network", "discriminator", "optimizer")
+
+
+def find_networks(checkpoint: Checkpoint) -> list[Network]:
+    """Return the networks of a file: averaged generators first, then others, optimizers last."""
+    found = list(_search(checkpoint.tree, (), {"kind": checkpoint.kind}))
+    return sorted(found, key=lambda network: RANKS.index(network.role))
+
+
+def _search(value: Any, way: tuple[str, ...], beside: Mapping[str, Any]) -> Iterator[Network]:
+    match value:
+        case Record() if value.name in NETWORKS:
+            yield _of_tensorflow(value, way, beside)
+        case Record() if isinstance(value.state.get("_modules"), dict):
+            tensors, attributes = flat_module(value)
+            facts = {"class": value.name, "source_hash": value.source_hash, "attributes": attributes}
+            facts |= {name: value.state.get(f"_{name}") for name in ("init_args", "init_kwargs")}
+            yield Network(".".join(way), _role(way, tensors), tensors, {**beside, **facts})
+        case dict() if not _is_state(value):
+            inner = {**beside, **{key: item for key, item in value.items() if _is_said(item)}}
+            for key, item in value.items():
+                yield from _search(item, (*way, str(key)), inner)
+        case list() if not all(isinstance(item, Tensor) for item in value):
+            names = ("G", "D", "Gs") if _is_triple(value) else map(str, range(len(value)))
+            for name, item in zip(names, value, strict=False):
+                yield from _search(item, (*way, name), beside)
+        case dict() | list():
+            items = value if isinstance(value, dict) else dict(enumerate(value))
+            tensors = bare_names({str(key): item for key, item in items.items() if isinstance(item, Tensor)})
+            if tensors:
+                yield Network(".".join(way), _role(way, tensors), tensors, dict(beside))
+
+
+def bare_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors by the names that they have in the network itself, without what wrappers put before them."""
+    for prefix in PREFIXES:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            return bare_names({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
+    return dict(tensors)
+
+
+def flat_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    """Return the state of a pickled module as `torch.nn.Module.state_dict` would, and its plain attributes.
+
+    Args:
+        record: The module.
+        prefix: What its tensors' names begin with.
+
+    Returns:
+        The parameters and the buffers that are saved, by dotted name; and by dotted name of each module within, its
+        attributes that are numbers, texts or lists of them.
+    """
+    state = record.state
+    left_out = set(_items(state, "_non_persistent_buffers_set", list))
+    own = {**_items(state, "_parameters", dict), **_items(state, "_buffers", dict)}
+    tensors = {
+        prefix + str(name): tensor
+        for name, tensor in own.items()
+        if isinstance(tensor, Tensor) and name not in left_out
+    }
+    plain = {name: value for name, value in state.items() if not str(name).startswith("_") and _is_plain(value)}
+    attributes = {prefix.removesuffix("."): {"class": record.name, **plain}}
+    for name, child in _items(state, "_modules", dict).items():
+        if isinstance(child, Record):
+            more, theirs = flat_module(child, f"{prefix}{name}.")
+            tensors |= more
+            attributes |= theirs
+    return tensors, attributes
+
+
+def _of_tensorflow(record: Record, way: tuple[str, ...], beside: Mapping[str, Any]) -> Network:
+    found = variables(record)
+    facts = {"init_kwargs": record.state.get("static_kwargs"), "build_func_name": record.state.get("build_func_name")}
+    tensors, more = renamed(found, facts["init_kwargs"] if isinstance(facts["init_kwargs"], dict) else {})
+    return Network(".".join(way), _role(way, tensors), tensors, {**beside, **facts, **more})
+
+
+def _role(way: tuple[str, ...], tensors: Mapping[str, Tensor]) -> str:
+    words = [word for word in way if word not in WRAPPERS]
+    last = words[-1] if words else ""
+    if any(mark in word.lower() for word in way for mark in OPTIMIZERS) or not tensors:
+        return "optimizer"
+    for role, names in zip(RANKS, (AVERAGED, GENERATORS), strict=False):
+        if last in names:
+            return role
+    return "discriminator" if last in DISCRIMINATORS else "network"
+
+
+def _is_state(value: Mapping[Any, Any]) -> bool:
+    """Whether a dict is a network's tensors by name: what holds dicts or modules besides is a checkpoint of several."""
+    holds_more = any(isinstance(item, dict | list | Record) and item for item in value.values())
+    return not holds_more and any(isinstance(item, Tensor) for item in value.values())
+
+
+def _is_triple(value: list[Any]) -> bool:
+    return len(value) == 3 and all(isinstance(item, Record) and item.name in NETWORKS for item in value)
+
+
+def _is_said(value: Any) -> bool:
+    """Whether a value beside networks may say something about them."""
+    plain_dict = isinstance(value, dict) and all(_is_plain(item) for item in value.values())
+    return plain_dict or isinstance(value, Tensor) or _is_plain(value)
+
+
+def _is_plain(value: Any) -> bool:
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, int | float | str | None) for item in items)
+
+
+def _items(state: Mapping[str, Any], name: str, kind: type) -> Any:
+    value = state.get(name)
+    return value if isinstance(value, kind) else kind()

@@ -1,0 +1,221 @@
+"""From a plan, which says where each tensor of a generator comes from, to a layout that fits and builds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..base import LayeredGenerator
+from .layouts import Facts, Fit, Layout, Options, Tensors
+
+LARGEST = 1024
+"""The largest number in a name that means something: the height of images."""
+SHOWN = 5
+"""Names in an error at most."""
+
+DISCRIMINATORS = (
+    r"(from_?rgb|input\d+)\b",
+    r"(final_conv|final_linear|mbstd|minibatch_?std)\b",
+    r"(block1\.c1|l[3-9]|linear1)\.(weight|weight_orig)$",
+    r"b4\.(conv|fc|out)\.(weight|bias)$",
+    r"convs\.0\.0\.",
+)
+"""Patterns that a tensor's name begins with, or after a dot, in discriminators and in no generator read here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a tensor comes from.
+
+    Args:
+        names: Tensors of the file.
+        make: Makes the tensor of them, in float32 and in this order; of none, where the file says nothing.
+    """
+
+    names: tuple[str, ...]
+    make: Callable[..., Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the names in a file come to.
+
+    Args:
+        architecture: The network to make.
+        settings: Returns its settings, from shapes; called when no name is missing. It may raise ValueError.
+        sources: Where each of its tensors comes from, by its name.
+        ignored: Names of the file that are known and not needed.
+        check: Raises ValueError if the values of tensors say that this network would be another.
+        finish: Completes the network.
+    """
+
+    architecture: type[LayeredGenerator]
+    settings: Callable[[], Mapping[str, Any]]
+    sources: Mapping[str, Source]
+    ignored: Iterable[str] = ()
+    check: Callable[[], None] = lambda: None
+    finish: Callable[[Any], None] = lambda _: None
+    names: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = dict.fromkeys(name for source in self.sources.values() for name in source.names)
+        object.__setattr__(self, "names", list(names))
+
+    def missing(self, tensors: Tensors) -> list[str]:
+        """Return the names that are wanted and not there."""
+        return [name for name in self.names if name not in tensors]
+
+    def unexpected(self, tensors: Tensors) -> list[str]:
+        """Return the names that are there and not known."""
+        known = {*self.names, *self.ignored}
+        return [name for name in tensors if name not in known]
+
+
+Planner = Callable[[Tensors, Facts, Options], Plan]
+
+
+def layout_of(name: str, planner: Planner, options: Iterable[str] = ()) -> Layout:
+    """Return the layout that a planner describes.
+
+    Args:
+        name: What it is called.
+        planner: Makes a plan of names and shapes alone; it raises nothing.
+        options: The options that it takes.
+    """
+    allowed = sorted(options)
+
+    def build(tensors: Tensors, facts: Facts, given: Options) -> LayeredGenerator:
+        if wrong := sorted(set(given) - set(allowed)):
+            raise ValueError(f"{name} takes {' and '.join(allowed) or 'no options'}; got {', '.join(wrong)}")
+        return _build(name, tensors, planner(tensors, facts, given))
+
+    return Layout(name, lambda tensors, facts: _fit(tensors, planner(tensors, facts, {})), build)
+
+
+def copied(name: str, factor: float = 1.0) -> Source:
+    """Return the source of a tensor that is one of the file, perhaps times a number."""
+    return Source((name,), lambda x: x if factor == 1 else x * factor)
+
+
+def made(make: Callable[[], Tensor]) -> Source:
+    """Return the source of a tensor that the file says nothing of."""
+    return Source((), make)
+
+
+def colour(*names: str, axis: int = 0) -> Source:
+    """Return the source of what makes colours of units: of grey, in a file of grey images, it makes three times grey.
+
+    Args:
+        names: The tensor.
+        axis: Where its colours are.
+    """
+    return Source(names, lambda x: x.repeat_interleave(3, dim=axis) if x.shape[axis] == 1 else x)
+
+
+def numbered(tensors: Tensors, pattern: str) -> list[int]:
+    """Return the numbers, ascending, for which names match a pattern with one group.
+
+    Numbers above `LARGEST` are none: they would ask for as many layers.
+    """
+    found = (re.match(pattern, name) for name in tensors)
+    numbers = {int(match[1]) for match in found if match and len(match[1]) <= len(str(LARGEST))}
+    return sorted(number for number in numbers if number <= LARGEST)
+
+
+def shape_of(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:
+    """Return the shape of a tensor that is there.
+
+    Raises:
+        ValueError: If it has another number of axes, or no numbers.
+    """
+    shape = tuple(tensors[name].shape)
+    if len(shape) != axes or 0 in shape:
+        raise ValueError(f"{name} has {axes} axes in this layout; got the shape {list(shape)}")
+    return shape
+
+
+def is_discriminator(tensors: Tensors) -> bool:
+    """Say whether names are those of a discriminator."""
+    halving = "main.2.weight" in tensors and "main.1.weight" not in tensors  # DCGAN's: no norm after the first
+    return halving or any(re.search(rf"(^|\.){pattern}", name) for name in tensors for pattern in DISCRIMINATORS)
+
+
+def _fit(tensors: Tensors, plan: Plan) -> Fit:
+    missing, unexpected = plan.missing(tensors), plan.unexpected(tensors)
+    if missing:
+        return Fit({}, missing, unexpected)
+    try:
+        generator = _rehearse(plan, tensors)
+    except ValueError as error:
+        return Fit({}, [], [*unexpected, f"({error})"])
+    height, width = generator.image_size
+    found = {"architecture": generator.architecture, "height": height, "width": width, "z_dim": generator.z_dim}
+    return Fit(found | {"layers": len(generator.layers)}, [], unexpected)
+
+
+def _build(name: str, tensors: Tensors, plan: Plan) -> LayeredGenerator:
+    missing, unexpected = plan.missing(tensors), plan.unexpected(tensors)
+    if missing and is_discriminator(tensors):
+        raise ValueError(f"no generator of {name}: the names are a discriminator's, such as {next(iter(tensors))}")
+    if missing or unexpected:
+        parts = [f"{_said(missing)} missing"] * bool(missing) + [f"{_said(unexpected)} unexpected"] * bool(unexpected)
+        raise ValueError(f"no generator of {name}: {'; '.join(parts)}")
+    for each in plan.names:
+        if not tensors[each].isfinite().all():
+            raise ValueError(f"{each} holds numbers that are not finite")
+    plan.check()
+    _rehearse(plan, tensors)
+    generator = _assemble(plan, tensors, "cpu").eval().requires_grad_(False)
+    plan.finish(generator)
+    return generator
+
+
+def _rehearse(plan: Plan, tensors: Tensors) -> LayeredGenerator:
+    """Return the network without numbers, its shapes known, which takes neither memory nor time.
+
+    Raises:
+        ValueError: If shapes do not fit.
+    """
+    try:
+        with torch.device("meta"):
+            generator = _assemble(plan, {name: tensors[name].to("meta") for name in plan.names}, "meta")
+            generator.image_size  # noqa: B018  # runs the network
+    except (RuntimeError, TypeError, IndexError, ArithmeticError) as error:
+        raise ValueError(f"the shapes do not make a network: {error}") from error
+    return generator
+
+
+def _assemble(plan: Plan, tensors: Tensors, device: str) -> LayeredGenerator:
+    with torch.device("meta"):  # draws no random numbers that would be thrown away
+        generator = plan.architecture(**plan.settings())
+    state = {}
+    for name, wanted in generator.state_dict().items():
+        source = plan.sources[name]
+        came = ", ".join(f"{each} {list(tensors[each].shape)}" for each in source.names)
+        try:
+            value = source.make(*(_single(tensors[each]) for each in source.names))
+        except (RuntimeError, IndexError, ValueError, ArithmeticError) as error:
+            raise ValueError(f"{came} cannot be made {name} {list(wanted.shape)}: {error}") from error
+        if value.shape != wanted.shape:
+            raise ValueError(f"{came}: in {_described(generator)} {name} would be {list(wanted.shape)}")
+        state[name] = value.to(device, wanted.dtype).clone(memory_format=torch.contiguous_format)
+    generator.load_state_dict(state, assign=True)
+    return generator
+
+
+def _single(x: Tensor) -> Tensor:
+    return x.detach().float() if x.is_floating_point() else x.detach()
+
+
+def _described(generator: LayeredGenerator) -> str:
+    return f"a {generator.architecture} with {', '.join(f'{key} {value}' for key, value in generator.settings.items())}"
+
+
+def _said(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

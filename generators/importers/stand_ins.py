@@ -1,0 +1,339 @@
+"""The closed table of globals that a pickle may name, and what stands in for each.
+
+A global that is not in it is a ValueError. None of them is imported: a function of torch or NumPy that rebuilds
+numbers has a stand-in here that checks sizes first; a class becomes an `Instance` of its name, and of a class whose
+source text comes with it (``torch_utils.persistence``) only the hash of that text is kept. What is pickled within a
+pickle by torch goes through the same table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .values import Array, Budget, Instance, Kind, Named, Storage
+
+PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
+NETWORKS = frozenset({"tfutil.Network", "dnnlib.tflib.network.Network"})
+NAMESPACES = frozenset({"argparse.Namespace", "types.SimpleNamespace"})
+"""Classes whose objects are read as the dict of their attributes."""
+PERSISTENCE_VERSION = 6
+
+STORAGES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+    "UntypedStorage": torch.uint8,
+}
+NUMBERS = {
+    "b1": torch.bool,
+    "u1": torch.uint8,
+    "i1": torch.int8,
+    "i2": torch.int16,
+    "i4": torch.int32,
+    "i8": torch.int64,
+    "f2": torch.float16,
+    "f4": torch.float32,
+    "f8": torch.float64,
+}
+"""The NumPy dtypes that are read."""
+
+_DICTS = frozenset({"collections.OrderedDict", "collections.defaultdict", "collections.Counter"})
+_EASY_DICTS = frozenset({"dnnlib.util.EasyDict", "dnnlib.EasyDict"})
+_MODULES = re.compile(r"torch\.nn\.(modules|parallel)\.\w+\.\w+")
+_VALUES = re.compile(
+    r"torch\.(float(16|32|64)|bfloat16|u?int(8|16|32|64)|bool|complex(64|128)|strided)"
+    r"|torch\.(cuda\.)?\w+Storage|torch\.storage\.UntypedStorage"
+    r"|numpy\.ndarray|builtins\.(object|dict|list|int|float)"
+)
+_ALIASES = (("__builtin__.", "builtins."), ("numpy._core.", "numpy.core."), ("copy_reg.", "copyreg."))
+
+
+def named(module: Any, attribute: Any) -> Named:
+    """Return a global of the table.
+
+    Raises:
+        ValueError: If it is not in the table, naming it.
+    """
+    if not isinstance(module, str) or not isinstance(attribute, str):
+        raise ValueError("the pickle names a global by something that is no text")
+    name = f"{module}.{attribute}"
+    for old, new in _ALIASES:
+        name = new + name.removeprefix(old) if name.startswith(old) else name
+    if not (name in CALLS or is_class(name) or _VALUES.fullmatch(name)):
+        raise ValueError(
+            f"it names the global {name[:200]!r}, which is not among the few that are read; nothing was executed. "
+            "If it is a whole module that was pickled, save its state_dict() instead"
+        )
+    return Named(name)
+
+
+def is_class(name: str) -> bool:
+    """Whether a global is a class whose objects are read as records or dicts."""
+    known = name in NETWORKS or name in NAMESPACES or name in _EASY_DICTS or name in _DICTS
+    return known or _MODULES.fullmatch(name) is not None
+
+
+def construct(name: str, arguments: tuple[Any, ...]) -> Any:
+    """Return a new object of a class of the table, as ``cls.__new__(cls)`` would.
+
+    Raises:
+        ValueError: If the class is not in the table, or takes no such arguments.
+    """
+    if not is_class(name) or arguments:
+        raise ValueError(f"the pickle makes a {name} with {len(arguments)} arguments")
+    return {} if name in _DICTS or name in _EASY_DICTS else Instance(name)
+
+
+def call(name: str, arguments: tuple[Any, ...], budget: Budget, load_bytes: Callable[[bytes], Any] | None) -> Any:
+    """Return what a global of the table makes of arguments.
+
+    Args:
+        name: The global.
+        arguments: What it is called with.
+        budget: What it may cost.
+        load_bytes: What reads a nested file of torch.
+
+    Raises:
+        ValueError: If it cannot be called so.
+    """
+    if name == "torch.storage._load_from_bytes":
+        if load_bytes is None or len(arguments) != 1 or not isinstance(arguments[0], bytes):
+            raise ValueError("a pickle within a pickle lies too deep, or holds no bytes")
+        budget.spend(len(arguments[0]))
+        return load_bytes(arguments[0])
+    if name not in CALLS:
+        raise ValueError(f"the pickle calls {name}, which is no function here")
+    try:
+        return CALLS[name](budget, *arguments)
+    except (TypeError, AttributeError, IndexError, KeyError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"the pickle calls {name} with what it does not take") from error
+
+
+def set_state(target: Any, state: Any, budget: Budget) -> None:
+    """Give an object its state, as ``__setstate__`` would.
+
+    Raises:
+        ValueError: If it is of no kind that has such a state.
+    """
+    if isinstance(target, Array):
+        _fill(target, state, budget)
+    elif isinstance(target, Kind):
+        _set_order(target, state)
+    elif isinstance(target, Instance) and isinstance(state, dict):
+        target.state = state
+    elif isinstance(target, dict) and isinstance(state, dict):
+        pass  # attributes of a dict, such as the versions that torch keeps with a state_dict
+    else:
+        raise ValueError(f"the pickle sets the state of a value of type {type(target).__name__}")
+
+
+def make_storage(kind: Any, data: bytes | memoryview, count: Any, budget: Budget) -> Storage:
+    """Return the numbers of a storage.
+
+    Args:
+        kind: The global of its class.
+        data: Its bytes.
+        count: How many numbers the pickle says that there are.
+        budget: What it may cost.
+
+    Raises:
+        ValueError: If the class is unknown, or the bytes are not so many numbers.
+    """
+    dtype = storage_dtype(kind)
+    if not isinstance(count, int) or len(data) != count * dtype.itemsize:
+        raise ValueError(f"a storage has {len(data)} bytes where {count} numbers of {dtype} are said to be")
+    budget.spend(len(data))
+    return Storage(torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype))
+
+
+def storage_dtype(kind: Any) -> torch.dtype:
+    """Return the dtype of a class of storages.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    name = kind.name.rpartition(".")[2] if isinstance(kind, Named) else ""
+    if name not in STORAGES:
+        raise ValueError(f"storages of {name or 'that'} kind are not read; allowed are {', '.join(STORAGES)}")
+    return STORAGES[name]
+
+
+def _rebuild_tensor(budget: Budget, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
+    """Return a view of a storage; one that shows numbers several times costs as many."""
+    numbers = storage.numbers
+    if not (_whole(size) and _whole(stride) and _whole((offset,)) and len(size) == len(stride)):
+        raise ValueError("a tensor has a shape that is none")
+    count = math.prod(size)
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if count and last >= len(numbers):
+        raise ValueError(f"a tensor of shape {list(size)} lies outside its storage of {len(numbers)} numbers")
+    budget.spend(count * numbers.element_size())
+    view: Tensor = numbers.as_strided(size, stride, offset) if count else numbers.new_empty(size)
+    return view
+
+
+def _whole(numbers: Any) -> bool:
+    return (
+        isinstance(numbers, tuple | list)
+        and len(numbers) <= 16
+        and all(isinstance(n, int) and 0 <= n < 2**48 for n in numbers)
+    )
+
+
+def _parameter(_: Budget, data: Any, *__: Any) -> Tensor:
+    if not isinstance(data, Tensor):
+        raise TypeError("a parameter is a tensor")
+    return data
+
+
+def _persistent(budget: Budget, meta: Any) -> Instance:
+    """Return the record of an object that came with its source text, which nobody runs."""
+    kind, version = meta["type"], meta["version"]
+    if kind != "class" or version != PERSISTENCE_VERSION:
+        said = version if isinstance(version, int) else "?"
+        raise ValueError(f"a persistent object is of version {said}; known are classes of {PERSISTENCE_VERSION}")
+    name, state, source = meta["class_name"], meta["state"], meta["module_src"]
+    if not isinstance(name, str) or not isinstance(state, dict):
+        raise TypeError("a persistent object has a name and a state")
+    if source not in budget.hashes:  # each module carries the same text
+        budget.hashes[source] = hashlib.sha256(source.encode("utf-8", "replace")).hexdigest()
+    return Instance(name, state, budget.hashes[source])
+
+
+def _dict(budget: Budget, items: Any = (), *_: Any) -> dict[Any, Any]:
+    if isinstance(items, Named):  # what a defaultdict makes
+        return {}
+    budget.step(len(items))
+    pairs = list(items.items()) if isinstance(items, dict) else list(items)
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 and _is_key(pair[0]) for pair in pairs):
+        raise TypeError("a dict is made of pairs")
+    return dict(pairs)
+
+
+def _set(budget: Budget, items: Any = ()) -> set[Any]:
+    budget.step(len(items))
+    if not all(map(_is_key, items)):
+        raise TypeError("a set holds numbers and texts")
+    return set(items)
+
+
+def _is_key(value: Any) -> bool:
+    """Whether a value may be hashed; that of nested tuples could take for ever."""
+    return isinstance(value, str | int | float | bytes)
+
+
+def _size(_: Budget, size: Any) -> Any:
+    if not isinstance(size, tuple | list):
+        raise TypeError("a size is a tuple")
+    return size
+
+
+def _device(_: Budget, *words: Any) -> str:
+    if not all(isinstance(word, str | int) for word in words):
+        raise TypeError("a device is a word and a number")
+    return ":".join(map(str, words[:2]))
+
+
+def _encode(budget: Budget, text: Any, encoding: Any) -> bytes:
+    """Return the bytes that protocols before 3 write as text."""
+    if encoding != "latin1" or not isinstance(text, str):
+        raise TypeError("only latin1 is encoded")
+    budget.spend(len(text))
+    return text.encode("latin1")
+
+
+def _scalar(budget: Budget, kind: Any, data: Any = b"") -> float | int | bool:
+    number: float | int | bool = np.frombuffer(_bytes(data, budget), _dtype(kind), count=1).item()
+    return number
+
+
+def _array_of_buffer(budget: Budget, data: Any, kind: Any, shape: Any, order: Any) -> Array:
+    array = Array()
+    _fill(array, (1, shape, kind, order == "F", data), budget)
+    return array
+
+
+def _fill(array: Array, state: Any, budget: Budget) -> None:
+    """Give an array its numbers: ``(version, shape, dtype, Fortran order, bytes)``."""
+    if not isinstance(state, tuple) or len(state) != 5 or not _whole(state[1]):
+        raise ValueError("an array has a state that is none")
+    _, shape, kind, fortran, data = state
+    dtype, raw = _dtype(kind), _bytes(data, budget)
+    if len(raw) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"an array of shape {list(shape)} and {dtype} has {len(raw)} bytes")
+    numbers = np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
+    array.tensor = torch.from_numpy(numbers.astype(dtype.newbyteorder("="), order="C"))
+
+
+def _bytes(data: Any, budget: Budget) -> bytes:
+    """Return bytes; Python 2 wrote them as text."""
+    if not isinstance(data, bytes | str):
+        raise ValueError("the numbers of an array are bytes")
+    budget.spend(len(data))
+    return data.encode("latin1") if isinstance(data, str) else data
+
+
+def _dtype(kind: Any) -> np.dtype[Any]:
+    if not isinstance(kind, Kind) or kind.code not in NUMBERS:
+        code = kind.code if isinstance(kind, Kind) else "?"
+        raise ValueError(f"arrays of {code[:20]!r} are not read; allowed are {', '.join(NUMBERS)}")
+    return np.dtype(kind.order + kind.code)
+
+
+def _kind(_: Budget, code: Any, *__: Any) -> Kind:
+    if not isinstance(code, str):
+        raise TypeError("a dtype has a code")
+    return Kind(code)
+
+
+def _set_order(kind: Kind, state: Any) -> None:
+    if not isinstance(state, tuple) or len(state) < 2 or not isinstance(state[1], str) or state[1] not in "<>|=":
+        raise ValueError("a dtype has a state that is none")
+    kind.order = state[1] or "<"
+
+
+def _reconstructor(_: Budget, kind: Any, base: Any, state: Any) -> Any:
+    if not isinstance(kind, Named) or base != Named("builtins.object") or state is not None:
+        raise TypeError("only plain objects are made so")
+    return construct(kind.name, ())
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    PERSISTENT: _persistent,
+    "torch._utils._rebuild_tensor": _rebuild_tensor,
+    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch.storage._load_from_bytes": lambda *_: None,  # `call` has it
+    "torch.Size": _size,
+    "torch.device": _device,
+    "torch.serialization._get_layout": lambda _, name: name,
+    "collections.OrderedDict": _dict,
+    "collections.defaultdict": _dict,
+    "collections.Counter": _dict,
+    "builtins.set": _set,
+    "copyreg._reconstructor": _reconstructor,
+    "_codecs.encode": _encode,
+    "numpy.dtype": _kind,
+    "numpy.core.multiarray._reconstruct": lambda *_: Array(),
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy.core.numeric._frombuffer": _array_of_buffer,
+}
+"""The functions that a pickle may call; each is given the budget first."""

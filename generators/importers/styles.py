@@ -1,0 +1,103 @@
+"""What the layouts of StyleGAN and StyleGAN2 share: the mapping network, noise, and the filters that they store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from gandissect.sampling import make_rng
+
+from ..stylegan import StyleGenerator
+from .layouts import Tensors
+from .plans import Source, made, shape_of
+
+RATE = 0.01
+"""Factor on the weights of mapping networks here, and there unless the file says otherwise."""
+SAMPLES = 10_000
+"""Latent vectors whose mean w stands in for one that a file does not hold."""
+
+
+def mapping_sources(
+    names: Sequence[str], weight: Callable[[Tensor], Tensor], bias: Callable[[Tensor], Tensor]
+) -> dict[str, Source]:
+    """Return the sources of a mapping network's layers.
+
+    Args:
+        names: What the layers are called in the file.
+        weight: Makes our weight of theirs.
+        bias: Makes our offset of theirs.
+    """
+    sources = {}
+    for index, name in enumerate(names, start=1):
+        sources[f"mapping.network.{index}.0.weight"] = Source((f"{name}.weight",), weight)
+        sources[f"mapping.network.{index}.0.bias"] = Source((f"{name}.bias",), bias)
+    return sources
+
+
+def mapping_settings(tensors: Tensors, names: Sequence[str]) -> dict[str, int]:
+    """Return the settings of a mapping network with layers of these names."""
+    lengths = [shape_of(tensors, f"{name}.weight", 2) for name in names]
+    return {"z_dim": lengths[0][1], "w_dim": lengths[-1][0], "mapping_depth": len(names)}
+
+
+def average_w(generator: StyleGenerator) -> None:
+    """Set the mean w to that of many latent vectors, drawn from seed 0."""
+    with torch.no_grad():
+        generator.mapping.w_avg.copy_(generator.mapping.network(generator.sample_z(SAMPLES)).mean(dim=0))
+
+
+def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) -> dict[str, Source]:
+    """Return the sources of the layers' fixed noise; where the file has none at all, it is drawn.
+
+    Args:
+        tensors: The file's.
+        names: What it is called in the file, one name a layer; none in layouts that have no noise.
+        sides: Height and width of each.
+    """
+    if any(name in tensors for name in names):
+        return {f"layer{index}.noise": reshaped(name, 4) for index, name in enumerate(names, start=1)}
+    return {f"layer{index}.noise": made(partial(_noise, index, side)) for index, side in enumerate(sides, start=1)}
+
+
+def _noise(layer: int, side: int) -> Tensor:
+    return torch.randn(1, 1, side, side, generator=make_rng(0, "noise of imported layers", layer), device="cpu")
+
+
+def reshaped(name: str, axes: int) -> Source:
+    """Return the source of a tensor that has more axes in the file, or fewer: the first ones, of one place each."""
+
+    def make(x: Tensor) -> Tensor:
+        more = x.ndim - axes
+        return x.reshape(x.shape[more:]) if more >= 0 else x.reshape(*[1] * -more, *x.shape)
+
+    return Source((name,), make)
+
+
+def filters(tensors: Tensors, pattern: str) -> list[str]:
+    """Return the names of filters in a file."""
+    return [name for name in tensors if re.search(pattern, name)]
+
+
+def check_filters(tensors: Tensors, names: Sequence[str], row: Sequence[float]) -> None:
+    """Check that filters are the usual one, on any number of channels and of any sum.
+
+    Args:
+        tensors: The file's.
+        names: The filters.
+        row: A row of the separable filter that they should be.
+
+    Raises:
+        ValueError: If one is another.
+    """
+    usual = torch.outer(torch.tensor(row), torch.tensor(row))
+    for name in names:
+        filter = tensors[name].float()
+        fits = filter.ndim > 1 and filter.shape[-2:] == usual.shape and filter.numel()
+        kernels = filter.reshape(-1, *usual.shape) if fits else usual[None] - 1
+        scaled = kernels * (usual.sum() / kernels.sum(dim=(1, 2), keepdim=True))
+        if not torch.allclose(scaled, usual.expand_as(scaled), rtol=1e-2, atol=1e-3):
+            raise ValueError(f"{name} is another filter than {list(row)} in each direction, the only one read here")

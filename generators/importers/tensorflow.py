@@ -1,0 +1,235 @@
+"""Pickled TensorFlow networks of ProGAN, StyleGAN and StyleGAN2, as tensors in the layouts of PyTorch.
+
+TensorFlow keeps the weights of a convolution as ``[h, w, in, out]`` and of a dense layer as ``[in, out]``. What
+doubles the grid in one step (``Conv0_up`` of ProGAN, of StyleGAN from 128 x 128 on, of StyleGAN2) is a transposed
+convolution, which meets its kernel the other way round. The names that come out are those of CSAILVision/gandissect
+for ProGAN, of genforce for StyleGAN and of stylegan2-ada-pytorch for StyleGAN2.
+
+Source: Karras et al. 2018, arXiv 1710.10196; 2019, arXiv 1812.04948; 2020, arXiv 1912.04958, of which each part
+has its name in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .values import Record
+
+Variables = Mapping[str, Tensor]
+FUSED_FROM = 128
+"""Grid from which StyleGAN doubles in one step, unless the file says otherwise."""
+USUAL: dict[str, Any] = {
+    "architecture": "skip",
+    "blur_filter": [1, 2, 1],
+    "mapping_lrmul": 0.01,
+    "mapping_nonlinearity": "lrelu",
+    "nonlinearity": "lrelu",
+    "normalize_latents": True,
+    "resample_kernel": [1, 3, 3, 1],
+    "use_instance_norm": True,
+    "use_leakyrelu": True,
+    "use_noise": True,
+    "use_pixel_norm": False,
+    "use_pixelnorm": True,
+    "use_styles": True,
+    "use_wscale": True,
+}
+"""Settings of those networks that would make others of the same variables; files hold what was not left as usual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What names and settings say of a whole network.
+
+    Args:
+        size: Height and width of its images.
+        fused: Whether all or none of its layers double the grid in one step; None is the usual way.
+    """
+
+    size: int
+    fused: bool | None
+
+
+Rename = Callable[[re.Match[str], Tensor, Said], tuple[str, Tensor]]
+
+
+def variables(record: Record) -> dict[str, Tensor]:
+    """Return the variables of a network and, after its name and a slash, of each of its components.
+
+    Args:
+        record: The network.
+
+    Raises:
+        ValueError: If it is of a version that keeps them otherwise.
+    """
+    own = record.state.get("variables")
+    if not isinstance(own, list):
+        raise ValueError(f"a network of TensorFlow of version {record.state.get('version')!r} keeps no variables")
+    found = {}
+    for pair in own:
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise ValueError("the variables of a network of TensorFlow are pairs of name and numbers")
+        number = isinstance(pair[1], int | float)
+        found[pair[0]] = torch.tensor(pair[1]) if number else pair[1]
+    components = record.state.get("components")
+    for name, component in components.items() if isinstance(components, dict) else ():
+        if isinstance(component, Record):
+            found |= {f"{name}/{inner}": value for inner, value in variables(component).items()}
+    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def renamed(found: Variables, settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return variables by the names, and with the axes, that they have in PyTorch.
+
+    Args:
+        found: The variables; those of an unknown network stay as they are.
+        settings: The keyword arguments of the network that the file holds.
+
+    Returns:
+        The tensors, and facts: ``refused`` if the network is between two resolutions, or another than the usual one.
+    """
+    rules = _rules(found)
+    sides = [int(match[1]) for name in found if (match := re.search(r"(?:^|/)(\d{1,4})x\1/", name))]
+    fused = settings.get("fused_scale")
+    said = Said(max(sides, default=4), fused if isinstance(fused, bool) else None)
+    try:
+        tensors = dict(_renamed(name, value, rules, said) for name, value in found.items())
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(f"a variable has a shape that is none of its kind: {error}") from error
+    tensors.pop("", None)
+    lods = [float(value) for name, value in found.items() if name.endswith("lod") and value.numel() == 1]
+    odd = [f"{name} = {settings[name]!r:.50}" for name, usual in USUAL.items() if settings.get(name, usual) != usual]
+    if any(lods):
+        return tensors, {"refused": f"it is between two resolutions (lod {max(lods)}); take a later one"}
+    return tensors, {"refused": f"it is another network than the usual one: {', '.join(odd)}"} if odd else {}
+
+
+def _renamed(name: str, value: Tensor, rules: Mapping[str, Rename], said: Said) -> tuple[str, Tensor]:
+    for pattern, rename in rules.items():
+        if match := re.fullmatch(pattern, name):
+            return rename(match, value, said)
+    return name, value
+
+
+def _rules(found: Variables) -> dict[str, Rename]:
+    if "4x4/Dense/weight" in found:
+        return PROGAN
+    if any(name.endswith("StyleMod/weight") for name in found):
+        return STYLEGAN
+    return STYLEGAN2 if any(name.endswith("/mod_weight") for name in found) else {}
+
+
+def _drop(_: re.Match[str], value: Tensor, __: Said) -> tuple[str, Tensor]:
+    return "", value
+
+
+def _level(match: re.Match[str]) -> int:
+    """Return how often 4 x 4 is doubled to the grid that a name begins with."""
+    return int(match["side"]).bit_length() - 3
+
+
+def _kernel(value: Tensor) -> Tensor:
+    return value.permute(3, 2, 0, 1)
+
+
+def _progan_layer(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+    part, leaf = match["part"], match["leaf"]
+    name = f"layer{2 * _level(match) + (1 if part in {'Dense', 'Conv0', 'Conv0_up'} else 2)}"
+    if leaf == "bias":
+        return f"{name}.wscale.b", value
+    if part == "Dense":  # [z, units * 16]: what a pixel gives to each place; a convolution meets it turned round
+        value = value.reshape(value.shape[0], -1, 4, 4).transpose(0, 1).flip(2, 3)
+    elif part == "Conv0_up":  # [h, w, out, in]
+        value = value.permute(2, 3, 0, 1).flip(2, 3)
+    else:
+        value = _kernel(value)
+    return f"{name}.conv.weight", value
+
+
+def _progan_image(match: re.Match[str], value: Tensor, said: Said) -> tuple[str, Tensor]:
+    name = f"output_{said.size}x{said.size}"
+    return (f"{name}.conv.weight", _kernel(value)) if match["leaf"] == "weight" else (f"{name}.wscale.b", value)
+
+
+def _mapping(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+    return f"mapping.dense{match['index']}.{match['leaf']}", value.T if match["leaf"] == "weight" else value
+
+
+def _stylegan_layer(match: re.Match[str], value: Tensor, said: Said) -> tuple[str, Tensor]:
+    name = f"synthesis.layer{2 * _level(match) + (0 if match['part'] in {'Const', 'Conv0_up'} else 1)}"
+    leaf = match["leaf"]
+    if leaf == "weight":
+        value = _kernel(value)
+        usual = int(match["side"]) >= FUSED_FROM
+        if match["part"] == "Conv0_up" and said.fused is not None and said.fused != usual:
+            value = value.flip(2, 3)  # the layout has it as the usual way wants it
+    elif leaf == "StyleMod/weight":
+        value = value.T
+    leaves = {"Noise/weight": "apply_noise.weight", "StyleMod/weight": "style.weight", "StyleMod/bias": "style.bias"}
+    return f"{name}.{leaves.get(leaf, leaf)}", value
+
+
+def _stylegan_noise(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+    return f"synthesis.layer{match['index']}.apply_noise.noise", value
+
+
+def _stylegan_image(match: re.Match[str], value: Tensor, said: Said) -> tuple[str, Tensor]:
+    name = f"synthesis.output{said.size.bit_length() - 3}.{match['leaf']}"
+    return name, _kernel(value) if match["leaf"] == "weight" else value
+
+
+def _fc(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+    return f"mapping.fc{match['index']}.{match['leaf']}", value.T if match["leaf"] == "weight" else value
+
+
+def _stylegan2_layer(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+    block, leaf = f"synthesis.b{match['side']}", match["leaf"]
+    if match["part"] == "Const":
+        return f"{block}.const", value.squeeze(0)
+    part = {"Conv": "conv1", "Conv1": "conv1", "Conv0_up": "conv0", "ToRGB": "torgb"}[match["part"]]
+    if leaf == "weight":
+        value = _kernel(value)
+        value = value.flip(2, 3) if part == "conv0" else value
+    elif leaf == "mod_weight":
+        value = value.T
+    elif leaf == "mod_bias":
+        value = value + 1
+    leaves = {"mod_weight": "affine.weight", "mod_bias": "affine.bias"}
+    return f"{block}.{part}.{leaves.get(leaf, leaf)}", value
+
+
+def _stylegan2_noise(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+    index = int(match["index"])
+    side, part = 4 * 2 ** ((index + 1) // 2), "conv0" if index % 2 else "conv1"
+    return f"synthesis.b{side}.{part}.noise_const", value.squeeze(0).squeeze(0)
+
+
+SIDE = r"(?P<side>\d{1,4})x\d{1,4}"
+PROGAN: dict[str, Rename] = {
+    rf"{SIDE}/(?P<part>Dense|Conv|Conv0|Conv0_up|Conv1)/(?P<leaf>weight|bias)": _progan_layer,
+    r"ToRGB_lod0/(?P<leaf>weight|bias)": _progan_image,
+    r"ToRGB_lod\d+/(weight|bias)|lod": _drop,
+}
+STYLEGAN: dict[str, Rename] = {
+    r"(mapping/|G_mapping/)Dense(?P<index>\d{1,2})/(?P<leaf>weight|bias)": _mapping,
+    r"dlatent_avg": lambda _, value, __: ("truncation.w_avg", value),
+    rf"(synthesis/|G_synthesis/){SIDE}/(?P<part>Const|Conv|Conv0_up|Conv1)/"
+    r"(?P<leaf>const|weight|bias|Noise/weight|StyleMod/weight|StyleMod/bias)": _stylegan_layer,
+    r"(synthesis/|G_synthesis/)noise(?P<index>\d{1,2})": _stylegan_noise,
+    r"(synthesis/|G_synthesis/)ToRGB_lod0/(?P<leaf>weight|bias)": _stylegan_image,
+    r"(synthesis/|G_synthesis/)?(ToRGB_lod\d+/(weight|bias)|lod)": _drop,
+}
+STYLEGAN2: dict[str, Rename] = {
+    r"(mapping/|G_mapping/)Dense(?P<index>\d{1,2})/(?P<leaf>weight|bias)": _fc,
+    r"dlatent_avg": lambda _, value, __: ("mapping.w_avg", value),
+    rf"(synthesis/|G_synthesis/){SIDE}/(?P<part>Const|Conv|Conv0_up|Conv1|ToRGB)/"
+    r"(?P<leaf>const|weight|bias|mod_weight|mod_bias|noise_strength)": _stylegan2_layer,
+    r"(synthesis/|G_synthesis/)noise(?P<index>\d{1,2})": _stylegan2_noise,
+    r"(synthesis/|G_synthesis/)?lod": _drop,
+}

@@ -1,0 +1,86 @@
+"""A residual generator, as SNGAN and its kin have it.
+
+``z [z_dim] -> layer1 [c, side, side] -> layer2 [c', 2 side, 2 side] -> ... -> output [3, size, size]``
+
+Layer 1 is linear. Each later layer doubles the grid: batch normalisation, ReLU, doubling, convolution, batch
+normalisation, ReLU and convolution, plus a 1 x 1 convolution of the doubled input. The image is a convolution of
+the last layer, normalised and rectified, and tanh.
+
+Source: Miyato et al. 2018, arXiv 1802.05957, Appendix B.4; Gulrajani et al. 2017, arXiv 1704.00028, Appendix F.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from .base import LayeredGenerator
+
+DOUBLINGS = ("nearest", "bilinear")
+
+
+class ResNet(LayeredGenerator):
+    """A generator of residual blocks.
+
+    Args:
+        z_dim: Length of a latent vector.
+        units: Units of each layer, the linear one first; each 1 or more.
+        side: Height and width of the first grid, 1 or more.
+        doubling: How pixels are made between pixels: ``nearest`` or ``bilinear``.
+
+    Raises:
+        ValueError: If there are not two layers, or a setting is out of range.
+
+    Source: Miyato et al. 2018, Appendix B.4.
+    """
+
+    architecture = "resnet"
+
+    def __init__(self, z_dim: int, units: Sequence[int], side: int = 4, doubling: str = "nearest") -> None:
+        super().__init__(z_dim, {"z_dim": z_dim, "units": list(units), "side": side, "doubling": doubling})
+        if len(units) < 2 or min(*units, side) < 1:
+            raise ValueError(f"units are two numbers or more, they and side 1 or more; got {list(units)} and {side}")
+        if doubling not in DOUBLINGS:
+            raise ValueError(f"doubling is one of {', '.join(DOUBLINGS)}; got {doubling!r}")
+        linear = nn.Linear(z_dim, units[0] * side**2)
+        self.layer1 = nn.Sequential(nn.Flatten(), linear, nn.Unflatten(1, (units[0], side, side)))
+        for index, (before, after) in enumerate(pairwise(units), start=2):
+            self.add_module(f"layer{index}", Doubling(before, after, doubling))
+        image = nn.Conv2d(units[-1], 3, 3, padding=1)
+        self.output = nn.Sequential(nn.BatchNorm2d(units[-1]), nn.ReLU(), image, nn.Tanh())
+
+    def latent_maps(self) -> tuple[Tensor]:
+        """Return the matrix of the linear map that ``z`` meets first, ``[units * side * side, z_dim]``."""
+        return (self.bare("layer1").get_submodule("1").weight.detach(),)
+
+
+class Doubling(nn.Module):
+    """A residual block that doubles the grid.
+
+    Args:
+        before: Units that it is given.
+        after: Units that it returns.
+        doubling: ``nearest`` or ``bilinear``.
+
+    Source: Gulrajani et al. 2017, Appendix F.
+    """
+
+    def __init__(self, before: int, after: int, doubling: str) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.BatchNorm2d(before),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2, mode=doubling),
+            nn.Conv2d(before, after, 3, padding=1),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, padding=1),
+        )
+        self.skip = nn.Sequential(nn.Upsample(scale_factor=2, mode=doubling), nn.Conv2d(before, after, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sum of both ways."""
+        total: Tensor = self.residual(x) + self.skip(x)
+        return total

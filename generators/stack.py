@@ -1,0 +1,99 @@
+"""A stack of up-convolutions: DCGANs of any number of stages, kernels, strides and paddings.
+
+``z [z_dim] -> layer1 -> layer2 -> ... -> output [3, H, W]``; a stage is up-convolution, batch normalisation and ReLU,
+the last one up-convolution and tanh. The first may be linear instead, and is nothing else then.
+
+Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from .base import LayeredGenerator
+
+Size = int | Sequence[int]
+"""One number for height and width, or one for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one stage does.
+
+    Args:
+        units: Channels that it returns, 1 or more.
+        kernel: Size of the kernel; of what a linear stage returns.
+        stride: Pixels of the output between those of the input.
+        padding: Pixels cut off on each side.
+        output_padding: Pixels added below and to the right; less than the stride.
+        linear: Make the grid by a linear map of ``z``, with an offset.
+    """
+
+    units: int
+    kernel: Size
+    stride: Size = 1
+    padding: Size = 0
+    output_padding: Size = 0
+    linear: bool = False
+
+
+class Stack(LayeredGenerator):
+    """A generator of up-convolutions.
+
+    Args:
+        z_dim: Length of a latent vector.
+        stages: The arguments of one `Stage` after the other; the last has 3 units.
+
+    Raises:
+        ValueError: If there are not two stages or more, or a number is out of range.
+
+    Source: Radford et al. 2016, Sec. 3.
+    """
+
+    architecture = "stack"
+
+    def __init__(self, z_dim: int, stages: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(z_dim, {"z_dim": z_dim, "stages": [dict(each) for each in stages]})
+        parts = [Stage(**each) for each in stages]
+        if len(parts) < 2 or parts[-1].units != 3 or any(part.linear for part in parts[1:]):
+            raise ValueError(
+                f"a stack has two stages or more, the last of 3 units, none but the first linear: {stages}"
+            )
+        before = z_dim
+        for index, part in enumerate(parts[:-1], start=1):
+            up = _project(before, part) if part.linear else _up(before, part, bias=False)
+            ends = [] if part.linear else [nn.BatchNorm2d(part.units), nn.ReLU()]
+            self.add_module(f"layer{index}", nn.Sequential(up, *ends))
+            before = part.units
+        self.output = nn.Sequential(_up(before, parts[-1], bias=True), nn.Tanh())
+
+    def latent_maps(self) -> tuple[Tensor]:
+        """Return the matrix of the linear map that ``z`` meets first, ``[units * h * w, z_dim]``."""
+        first = self.bare("layer1").get_submodule("0")
+        if isinstance(first, nn.Sequential):
+            return (first.get_submodule("1").weight.detach(),)
+        info, (top, left) = self.layers["layer1"], first.padding
+        weight = first.weight.detach()[:, :, top : top + info.height, left : left + info.width]
+        return (weight.flatten(1).T,)
+
+
+def _project(before: int, stage: Stage) -> nn.Sequential:
+    height, width = _pair(stage.kernel)
+    linear = nn.Linear(before, stage.units * height * width)
+    return nn.Sequential(nn.Flatten(), linear, nn.Unflatten(1, (stage.units, height, width)))
+
+
+def _up(before: int, stage: Stage, bias: bool) -> nn.ConvTranspose2d:
+    kernel, stride, padding, more = map(_pair, (stage.kernel, stage.stride, stage.padding, stage.output_padding))
+    if min(stage.units, *kernel, *stride) < 1 or min(*padding, *more) < 0:
+        raise ValueError(f"units, kernel and stride are 1 or more, paddings 0 or more; got {stage}")
+    return nn.ConvTranspose2d(before, stage.units, kernel, stride, padding, more, bias=bias)
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width

@@ -1,0 +1,224 @@
+"""Checkpoints of StudioGAN and mimicry, with and without spectral norm, against their forward pass in float64."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from foreign import Draw, assert_agree, assert_contract, assert_every_name_counts, assert_says, built, doubles
+from torch import Tensor, nn
+from torch.nn import functional
+
+from generators.importers.studiogan import LAYOUTS
+from generators.resnet import ResNet
+from generators.stack import Stack
+
+DEEP_CONV, RESNET, MIMICRY = LAYOUTS
+
+
+def _map(draw: Draw, name: str, *shape: int, outputs: int = 0) -> dict[str, Tensor]:
+    fan_in = torch.tensor(shape[1:]).prod().item() if not outputs else shape[0] * 4
+    tensors = {f"{name}.weight": draw.normal(*shape, scale=(2 / fan_in) ** 0.5)}
+    return tensors | {f"{name}.bias": draw.normal(outputs or shape[0], scale=0.2)}
+
+
+def _deep_conv(units: list[int], z_dim: int = 6, colours: int = 3) -> dict[str, Tensor]:
+    draw = Draw(0)
+    t = _map(draw, "linear0", units[0] * 16, z_dim)
+    for i, (before, after) in enumerate(pairwise(units)):
+        t |= _map(draw, f"blocks.{i}.0.deconv0", before, after, 4, 4, outputs=after)
+        t |= draw.norm(f"blocks.{i}.0.bn0", after)
+    return t | _map(draw, "conv4", colours, units[-1], 3, 3)
+
+
+def _resnet(units: list[int], z_dim: int = 6, bottom: int = 4, colours: int = 3) -> dict[str, Tensor]:
+    draw = Draw(1)
+    t = _map(draw, "linear0", units[0] * bottom**2, z_dim)
+    for i, (before, after) in enumerate(pairwise(units)):
+        block = f"blocks.{i}.0"
+        t |= draw.norm(f"{block}.bn1", before) | draw.norm(f"{block}.bn2", after)
+        t |= _map(draw, f"{block}.conv2d0", after, before, 1, 1) | _map(draw, f"{block}.conv2d1", after, before, 3, 3)
+        t |= _map(draw, f"{block}.conv2d2", after, after, 3, 3)
+    return t | draw.norm("bn4", units[-1]) | _map(draw, "conv2d5", colours, units[-1], 3, 3)
+
+
+def _mimicry(t: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A file of StudioGAN's ResNet under the names of mimicry."""
+    blocks = sum(name.endswith("conv2d0.weight") for name in t)
+    parts = {"bn1": "b1", "bn2": "b2", "conv2d0": "c_sc", "conv2d1": "c1", "conv2d2": "c2"}
+    ends = {"linear0": "l1", "bn4": f"b{blocks + 2}", "conv2d5": f"c{blocks + 2}"}
+    named = {}
+    for name, value in t.items():
+        match name.split("."):
+            case ["blocks", index, "0", part, leaf]:
+                named[f"block{int(index) + 2}.{parts[part]}.{leaf}"] = value
+            case [part, leaf]:
+                named[f"{ends[part]}.{leaf}"] = value
+    return named
+
+
+def _spectral(t: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The file with torch's own spectral norm on every map, and what torch computes with in eval mode."""
+    draw, normal, plain = Draw(3), dict(t), dict(t)
+    for name in [name.removesuffix(".weight") for name in t if name.endswith(".weight") and t[name].ndim > 1]:
+        weight = t[f"{name}.weight"]
+        module = {2: nn.Linear, 4: nn.ConvTranspose2d if "deconv" in name else nn.Conv2d}[weight.ndim]
+        a, b = (weight.shape[0], weight.shape[1]) if "deconv" in name else (weight.shape[1], weight.shape[0])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(4)
+            layer = torch.nn.utils.spectral_norm(module(a, b, *weight.shape[2:3]), eps=1e-6)
+        layer.weight_orig.data = weight
+        for _ in range(3):
+            layer(draw.normal(2, a, *([5, 5] if weight.ndim == 4 else [])))
+        layer.eval()(draw.normal(2, a, *([5, 5] if weight.ndim == 4 else [])))
+        del normal[f"{name}.weight"]
+        for leaf in ("weight_orig", "weight_u", "weight_v"):
+            normal[f"{name}.{leaf}"] = layer.state_dict()[leaf].clone()
+        plain[f"{name}.weight"] = layer.weight.detach().clone()
+    return normal, plain
+
+
+def _norm(t: dict[str, Tensor], name: str, x: Tensor, eps: float) -> Tensor:
+    scale, offset, mean, var = (
+        t[f"{name}.{leaf}"][:, None, None] for leaf in ("weight", "bias", "running_mean", "running_var")
+    )
+    return torch.relu((x - mean) / (var + eps).sqrt() * scale + offset)
+
+
+def _deep_conv_images(tensors: dict[str, Tensor], z: Tensor) -> Tensor:
+    t = doubles(tensors)
+    x = (z.double() @ t["linear0.weight"].T + t["linear0.bias"]).reshape(len(z), -1, 4, 4)
+    for i in range(sum(name.endswith("deconv0.weight") for name in t)):
+        block = f"blocks.{i}.0"
+        up = functional.conv_transpose2d(x, t[f"{block}.deconv0.weight"], t[f"{block}.deconv0.bias"], 2, 1)
+        x = _norm(t, f"{block}.bn0", up, 1e-4)
+    return torch.tanh(functional.conv2d(x, t["conv4.weight"], t["conv4.bias"], padding=1))
+
+
+def _resnet_images(tensors: dict[str, Tensor], z: Tensor, eps: float, doubled) -> Tensor:
+    t = doubles(tensors)
+    units = t["blocks.0.0.bn1.weight"].numel()
+    x = z.double() @ t["linear0.weight"].T + t["linear0.bias"]
+    side = round((x.shape[1] / units) ** 0.5)
+    x = x.reshape(len(z), units, side, side)
+
+    def convolved(x: Tensor, name: str) -> Tensor:
+        weight = t[f"{name}.weight"]
+        return functional.conv2d(x, weight, t[f"{name}.bias"], padding=weight.shape[2] // 2)
+
+    for i in range(sum(name.endswith("conv2d0.weight") for name in t)):
+        block = f"blocks.{i}.0"
+        y = convolved(doubled(_norm(t, f"{block}.bn1", x, eps)), f"{block}.conv2d1")
+        y = convolved(_norm(t, f"{block}.bn2", y, eps), f"{block}.conv2d2")
+        x = y + convolved(doubled(x), f"{block}.conv2d0")
+    return torch.tanh(convolved(_norm(t, "bn4", x, eps), "conv2d5"))
+
+
+def _repeated(x: Tensor) -> Tensor:
+    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def _between(x: Tensor) -> Tensor:
+    """Bilinear doubling: 3/4 of the pixel and 1/4 of the next one, the edge repeated."""
+    for axis in (2, 3):
+        index = torch.arange(x.shape[axis])
+        before, after = (
+            x.index_select(axis, (index - 1).clamp(0)),
+            x.index_select(axis, (index + 1).clamp(max=len(index) - 1)),
+        )
+        pairs = torch.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], dim=axis + 1)
+        x = pairs.flatten(axis, axis + 1)
+    return x
+
+
+@pytest.mark.parametrize("units", [[6, 5], [8, 4, 3, 5]], ids=str)
+def test_images_of_studiogans_dcgan(units: list[int], tmp_path) -> None:
+    t = _deep_conv(units)
+    generator = built(DEEP_CONV, t)
+    assert isinstance(generator, Stack)
+    assert generator.image_size == (2 ** (len(units) + 1),) * 2
+    z = generator.sample_z(2)
+    assert_agree(generator(z), _deep_conv_images(t, z))
+    assert_contract(generator, tmp_path)
+
+
+@pytest.mark.parametrize("bottom", [4, 3])
+def test_images_of_studiogans_resnet(bottom: int, tmp_path) -> None:
+    t = _resnet([6, 5, 4, 4], bottom=bottom)
+    generator = built(RESNET, t)
+    assert isinstance(generator, ResNet)
+    assert generator.image_size == (8 * bottom, 8 * bottom)
+    z = generator.sample_z(2)
+    assert_agree(generator(z), _resnet_images(t, z, 1e-4, _repeated))
+    assert_contract(generator, tmp_path)
+
+
+def test_images_of_mimicrys_resnet(tmp_path) -> None:
+    t = _resnet([6, 5, 4])
+    generator = built(MIMICRY, _mimicry(t))
+    z = generator.sample_z(2)
+    assert_agree(generator(z), _resnet_images(t, z, 1e-5, _between))
+    assert_contract(generator, tmp_path)
+
+
+def test_spectral_norm_of_studiogan_is_folded_as_torch_does_in_eval_mode() -> None:
+    z = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
+    normal, plain = _spectral(_deep_conv([6, 5, 4]))
+    assert_agree(built(DEEP_CONV, normal)(z), _deep_conv_images(plain, z))
+    normal, plain = _spectral(_resnet([6, 5, 4]))
+    assert_agree(built(RESNET, normal)(z), _resnet_images(plain, z, 1e-4, _repeated))
+
+
+def test_spectral_norm_of_mimicry_is_folded() -> None:
+    t = _resnet([6, 5])
+    normal = _mimicry(t)
+    sigmas = {
+        name.removesuffix("weight"): 0.5 + index / 4 for index, name in enumerate(normal) if normal[name].ndim > 1
+    }
+    plain = dict(t)
+    for theirs, ours in zip(normal, t, strict=True):
+        if normal[theirs].ndim > 1:
+            plain[ours] = t[ours] / sigmas[theirs.removesuffix("weight")]
+    for name, sigma in sigmas.items():
+        normal |= {f"{name}sn_sigma": torch.tensor([sigma]), f"{name}sn_u": torch.ones(1, 5)}
+    z = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
+    assert_agree(built(MIMICRY, normal)(z), _resnet_images(plain, z, 1e-5, _between))
+
+
+def test_grey_images_are_grey() -> None:
+    t, r = _deep_conv([6, 5], colours=1), _resnet([6, 5], colours=1)
+    z = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
+    assert_agree(built(DEEP_CONV, t)(z), _deep_conv_images(t, z).expand(-1, 3, -1, -1))
+    assert_agree(built(RESNET, r)(z), _resnet_images(r, z, 1e-4, _repeated).expand(-1, 3, -1, -1))
+
+
+def test_every_name_of_each_layout_counts() -> None:
+    deep, residual = ({k: v for k, v in t.items() if "batches" not in k} for t in (_deep_conv([5, 4]), _resnet([5, 4])))
+    optional = ["blocks.0.0.deconv0.bias"]
+    assert_every_name_counts(DEEP_CONV, {name: deep[name] for name in deep if name not in optional})
+    assert_every_name_counts(RESNET, residual)
+    assert_every_name_counts(MIMICRY, _mimicry(residual))
+    normal, _ = _spectral(deep)
+    for name in ("linear0.weight_u", "blocks.0.0.deconv0.weight_v", "conv4.weight_v"):
+        assert_says(DEEP_CONV, {key: normal[key] for key in normal if key != name}, [name, "missing"])
+        assert_says(DEEP_CONV, {**normal, name: torch.ones(2, 2)}, [name, "[2, 2]"])
+
+
+def test_what_is_wrong_is_said() -> None:
+    t = _resnet([6, 5, 4])
+    less = {name: value for name, value in t.items() if not name.startswith("blocks.0")}
+    assert_says(RESNET, less, ["blocks.0.0.bn1.weight", "missing"])
+    assert_says(RESNET, {**t, "linear0.weight": torch.ones(6 * 15, 6)}, ["linear0 makes 90 numbers", "6 units"])
+    conditional = {**t, "blocks.0.0.bn1.gain.weight": torch.ones(6, 10)}
+    assert_says(RESNET, conditional, ["blocks.0.0.bn1.gain.weight", "unexpected"])
+    studiogan_d = {"blocks.0.0.conv2d1.weight": torch.ones(4, 3, 3, 3), "linear1.weight": torch.ones(1, 4)}
+    assert_says(RESNET, studiogan_d, ["discriminator"])
+    mimicry_d = {"block1.c1.weight": torch.ones(4, 3, 3, 3), "l5.weight": torch.ones(1, 4)}
+    assert_says(MIMICRY, mimicry_d, ["discriminator"])
+    assert not RESNET.fit(_deep_conv([6, 5]), {}).whole
+    assert not DEEP_CONV.fit(t, {}).whole
+    with pytest.raises(ValueError, match=r"doubling is one of nearest, bilinear; got 'cubic'"):
+        ResNet(4, [4, 4], doubling="cubic")
+    with pytest.raises(ValueError, match="two numbers or more"):
+        ResNet(4, [4])
