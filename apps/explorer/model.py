@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from gandissect import UNLABELLED, Concept, Generator, UnitSet, generate
+from gandissect import UNLABELLED, Concept, Generator, Segmenter, UnitSet, generate
 from gandissect.interventions import Edit
 from gandissect.matching import upsample
 
@@ -75,6 +75,12 @@ def heat(generator: Generator, z: Tensor, units: UnitSet, thresholds: Tensor) ->
     activation = generator.head(z, units.layer).float().cpu()[:, list(units.units)].clamp(min=0)
     level = thresholds[list(units.units)].clamp(min=1e-6)[:, None, None]
     return (upsample(activation, generator.image_size)[0] / level).clamp(max=1).mean(0)
+
+
+@torch.inference_mode()
+def label(segmenter: Segmenter, image: Tensor) -> Tensor:
+    """Return the labels of one picture, int64 ``[H, W]`` on CPU."""
+    return segmenter(image[None]).cpu()[0]
 
 
 def shares(labels: Tensor, num_concepts: int) -> Tensor:

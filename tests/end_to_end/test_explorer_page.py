@@ -1,4 +1,4 @@
-"""The explorer's page as a visitor meets it, on planted units whose effect is known; and the server itself."""
+"""The explorer's page of units as a visitor meets it, on planted units whose effect is known; and the server itself."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from gandissect import Ablation, Recipe, UnitSet, dissect
 
 st = pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
 from streamlit.testing.v1 import AppTest  # noqa: E402
+from streamlit.util import calc_hash  # noqa: E402
 
 Start = Callable[..., AppTest]
 
@@ -43,6 +44,8 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         page = AppTest.from_file(str(PAGE), default_timeout=60)
         for name, value in query.items():
             page.query_params[name] = value
+        page.run()
+        page._page_hash = calc_hash("units")  # AppTest.switch_page knows pages that are files only
         page.run()
         assert not page.exception
         return page

@@ -1,0 +1,12 @@
+"""The page of brush."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from apps.explorer.visit import Visit
+
+
+def draw(visit: Visit) -> None:
+    """Say that there is nothing here yet."""
+    st.info(f"Nothing here yet for {visit.layer}.")
