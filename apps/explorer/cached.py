@@ -6,11 +6,15 @@ import re
 from pathlib import Path
 
 import streamlit as st
+from torch import Tensor
 
 import generators
-from gandissect import Dissection, Generator, Segmenter
+from gandissect import Dissection, Generator, Segmenter, UnitSet
+from gandissect.unit_values import quantile_table
 
+from . import model
 from .jobs import Dissector
+from .strokes import LEVELS
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -33,6 +37,14 @@ def load_segmenter(name: str, device: str) -> Segmenter:
 def load_dissector(num_samples: int, folder: str | None) -> Dissector:
     """Return the one that dissects for all visitors."""
     return Dissector(num_samples, Dissection.load(folder) if folder else None)
+
+
+@st.cache_resource(max_entries=32, show_spinner="measuring the units")
+def load_levels(_generator: Generator, fingerprint: str, layer: str) -> Tensor:  # noqa: ARG001  # the cache's key
+    """Return the values of a layer's units at `LEVELS` but the first, float32 ``[unit, level]``."""
+    units = UnitSet(layer, tuple(range(_generator.layers[layer].units)))
+    with model.ROOM:
+        return quantile_table(_generator, units, LEVELS[1:])
 
 
 def count(number: int, what: str) -> str:

@@ -1,12 +1,139 @@
-"""The page of brush."""
+"""The page on which one paints with concepts and sees what changes."""
 
 from __future__ import annotations
 
 import streamlit as st
+from torch import Tensor
 
+from apps.explorer import model
+from apps.explorer.brush import Brush, choose_brush
+from apps.explorer.cached import load_levels, load_segmenter, plain
+from apps.explorer.dissections import dissected
+from apps.explorer.easel import painted_cells, show_easel
+from apps.explorer.painting import Painting, memory
+from apps.explorer.recipe_menu import recipe_of, show_menu
+from apps.explorer.results import show_change, show_shares
+from apps.explorer.stroke_list import show_history, show_strokes
+from apps.explorer.strokes import control, edit_of, edits, painted, region_of
 from apps.explorer.visit import Visit
+from gandissect import Segmenter
+from gandissect.interventions import Edit
+
+EASEL = "easel"
 
 
 def draw(visit: Visit) -> None:
-    """Say that there is nothing here yet."""
-    st.info(f"Nothing here yet for {visit.layer}.")
+    """Draw the page; a change on it draws the studio only."""
+    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
+    studio(visit, segmenter)
+
+
+@st.fragment
+def studio(visit: Visit, segmenter: Segmenter) -> None:
+    """Draw the easel, the brush, the strokes and what they change; what takes long comes last."""
+    painting = Painting.of(visit)
+    left, right = st.columns([11, 9], gap="medium")
+    with right:
+        found = dissected(visit, segmenter)
+        brush = choose_brush(found, f"{painting.fingerprint} {visit.layer}") if found else None
+        if brush:
+            choose_region(visit, painting, brush)
+        try:
+            receive(visit, painting, brush)
+        except ValueError as error:
+            st.error(plain(str(error)))
+        listed = st.container()
+    made = edits(painting.history.now)
+    before, after = rendered(visit, painting, []), rendered(visit, painting, made)
+    with left:
+        show_history(painting)
+        show_picture(visit, before, after, brush)
+        show_menu(recipe_of(visit, painting), before[None], after[None])
+    with listed:
+        show_strokes(painting, load_levels(visit.generator, painting.fingerprint, visit.layer), visit.layer)
+    show_results(visit, segmenter, painting, made, before, after)
+
+
+def receive(visit: Visit, painting: Painting, brush: Brush | None) -> None:
+    """Take a stroke over that has been painted since the last time.
+
+    Raises:
+        ValueError: If it is not on the layer's grid, or there are too many.
+    """
+    got = painted_cells(EASEL)
+    if got is None or got[0] == st.session_state.get("seen"):
+        return
+    st.session_state["seen"], cells = got
+    if brush and brush.units.units:
+        add(visit, painting, brush, cells)
+
+
+def add(visit: Visit, painting: Painting, brush: Brush, cells: list[int]) -> None:
+    """Add a stroke of the brush over cells of the layer's grid."""
+    region = region_of(cells, visit.generator.layers[visit.layer])
+    table = load_levels(visit.generator, painting.fingerprint, visit.layer)
+    painting.add(brush.name, edit_of(brush.units, brush.levels, table, region), brush.levels)
+
+
+def rendered(visit: Visit, painting: Painting, made: list[Edit]) -> Tensor:
+    """Return the picture with edits, ``[3, H, W]``, from the activations of the first edited layer on."""
+    generator, layers = visit.generator, {edit.units.layer for edit in made} or {visit.layer}
+    first = next(layer for layer in generator.layers if layer in layers)
+    key = (painting, first)
+    activation = memory().get(key, lambda: model.head(generator, visit.z, first))
+    return model.edited(generator, visit.z, made, activation)[0]
+
+
+def show_picture(visit: Visit, before: Tensor, after: Tensor, brush: Brush | None) -> None:
+    """Draw the easel."""
+    info = visit.generator.layers[visit.layer]
+    show_easel(
+        EASEL,
+        model.png(model.native(before)),
+        model.png(model.native(after)),
+        visit.generator.image_size,
+        f"Picture {visit.number} of seed {visit.seed} with the strokes; paint here",
+        {"grid": [info.height, info.width], "color": brush.color} if brush and brush.units.units else None,
+        st.session_state.get("seen"),
+    )
+
+
+def choose_region(visit: Visit, painting: Painting, brush: Brush) -> None:
+    """Let the visitor paint by rows and columns."""
+    info = visit.generator.layers[visit.layer]
+    with st.expander("paint by rows and columns"), st.container(horizontal=True, vertical_alignment="bottom"):
+        rows = st.slider("rows", 1, info.height, (1, max(1, info.height // 2)), key=f"rows {visit.layer}")
+        columns = st.slider("columns", 1, info.width, (1, info.width), key=f"columns {visit.layer}")
+        cells = [
+            row * info.width + column
+            for row in range(rows[0] - 1, rows[1])
+            for column in range(columns[0] - 1, columns[1])
+        ]
+        st.button("Paint", key="paint region", disabled=not brush.units.units, on_click=add,
+                  args=(visit, painting, brush, cells))  # fmt: skip
+
+
+def show_results(
+    visit: Visit, segmenter: Segmenter, painting: Painting, made: list[Edit], before: Tensor, after: Tensor
+) -> None:
+    """Draw the concepts before and after, where the picture changed, and a control."""
+    labels = memory().get((painting, segmenter.name), lambda: model.label(segmenter, before))
+    labelled = {"before": labels}
+    if made:
+        labelled["after"] = model.label(segmenter, after)
+    where = painted(made, visit.generator.image_size)
+    one, two = st.columns([11, 9], gap="medium")
+    with one:
+        show_change("segmentation", segmenter, before, after, (labels, labelled.get("after", labels)), where)
+        if made and st.toggle("the same number of random units in the same region", key="control"):
+            random = rendered(visit, painting, control_edits(visit, painting))
+            labelled["random"] = model.label(segmenter, random)
+            show_change("random segmentation", segmenter, before, random, (labels, labelled["random"]), where)
+    with two:
+        show_shares(segmenter, labelled)
+
+
+def control_edits(visit: Visit, painting: Painting) -> list[Edit]:
+    """Return the strokes of the layer on random units."""
+    table = load_levels(visit.generator, painting.fingerprint, visit.layer)
+    return control(painting.history.now, visit.generator.layers[visit.layer].units, table, visit.layer)
