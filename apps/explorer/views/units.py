@@ -1,30 +1,33 @@
-"""The page of units: the picture without some of them."""
+"""The page of units: what they agree with, where they are on, and the picture with less or more of some of them."""
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
 
-import pandas as pd
 import streamlit as st
 from torch import Tensor
 
 import generators
 from apps.explorer import model, tables
 from apps.explorer.cached import count, load_segmenter, plain
+from apps.explorer.closeup import show_best_pictures, show_cell
 from apps.explorer.dissections import dissected
 from apps.explorer.picker import MAX_NUMBER
+from apps.explorer.pixel_units import edits_of
+from apps.explorer.unit_choice import choose_units
 from apps.explorer.visit import Visit
-from gandissect import UNLABELLED, Ablation, Generator, LayerDissection, Recipe, Segmenter, UnitSet
+from gandissect import UNLABELLED, Generator, Recipe, Segmenter, UnitSet
 from gandissect.causal import control_units
 
-MIN_IOU = 0.04
+MOST, MOST_SLIDERS = 4.0, 8
+"""Of what an activation is multiplied by, and sliders for units of their own."""
 
 
 def draw(visit: Visit) -> None:
     """Draw the page, the picture before anything slow."""
-    generator, z, layer = visit.generator, visit.z, visit.layer
+    generator, layer = visit.generator, visit.layer
     recipe = read_recipe(generator)
-    image = model.generated(generator, z)[0]
+    image = model.generated(generator, visit.z)[0]
     left, right = st.columns([4, 3], gap="medium")
     with left:
         st.markdown(f"#### Picture {visit.number} as generated")
@@ -35,31 +38,71 @@ def draw(visit: Visit) -> None:
     segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
     labels = model.label(segmenter, image)
     show_concepts(cells[1], image, labels, segmenter)
+    units, what, factors = UnitSet(layer, ()), "", {}
     with right:
         st.markdown(f"#### Units of {plain(layer)}")
         found = dissected(visit, segmenter)
-        units, what = UnitSet(layer, ()), ""
         if found:
-            units, what = choose_units(found, f"{generator.fingerprint} {layer}")
+            units, what = choose_units(visit, segmenter, found)
+            factors = choose_factors(units)
     labelled = {"as generated": labels}
     with left:
-        if units.units:
-            cells[2].image(
-                model.draw_heat(image, model.heat(generator, z, units, found.thresholds)),
-                "the units' activity",
-                "stretch",
-                alt="Where the units are active",
-            )
-            labelled["off"] = show_without(generator, segmenter, z, image, units, what)
-            save_recipe(Recipe.of(generator, [Ablation(units)], visit.seed, visit.number, 1))
-            if st.toggle("the same number of random units as control", key="control"):
-                others = control_units(units, found.info.units)
-                what = f"{count(len(others), 'random unit')} of {plain(layer)}"
-                labelled["random off"] = show_without(generator, segmenter, z, image, others, what)
+        if found and units.units:
+            heat = model.draw_heat(image, model.heat(generator, visit.z, units, found.thresholds))
+            cells[2].image(heat, "the units' activity", "stretch", alt="Where the units are active")
+            labelled |= show_changed(visit, segmenter, image, units, factors, what)
         if recipe:
             title = f"With {count(len(recipe.edits), 'edit')} of the recipe"
-            labelled["recipe"] = show_after(segmenter, image, model.edited(generator, z, recipe.edits)[0], title)
+            labelled["recipe"] = show_after(segmenter, image, model.edited(generator, visit.z, recipe.edits)[0], title)
         show_shares(segmenter, labelled)
+    if found:
+        st.markdown("#### Pictures in which a unit is seen best")
+        show_best_pictures(visit, found, units)
+        st.markdown("#### Units at a place")
+        show_cell(visit, found, image)
+
+
+def choose_factors(units: UnitSet) -> dict[int, float]:
+    """Let the visitor say how much is left of the chosen units; return it unit by unit."""
+    if not units.units:
+        return {}
+    ask = {"min_value": 0.0, "max_value": MOST, "step": 0.25, "format": "%.2f x"}
+    every = st.slider(
+        "activation of these units: 0 is off, 1 as it is, above 1 a boost", value=0.0, key="factor", **ask
+    )
+    factors = dict.fromkeys(units.units, every)
+    if len(units) > 1 and st.toggle("each unit by itself", key="singly"):
+        scope = f"{units.layer} {every}"  # a new value of all is one of each
+        for place, unit in zip(itertools.cycle(st.columns(2, wrap=False)), units.units[:MOST_SLIDERS], strict=False):
+            factors[unit] = place.slider(f"unit {unit}", value=every, key=f"factor {unit} {scope}", **ask)
+        if len(units) > MOST_SLIDERS:
+            st.caption(f"The first {MOST_SLIDERS} units; the others stay at {every:g}.")
+    return factors
+
+
+def show_changed(
+    visit: Visit, segmenter: Segmenter, image: Tensor, units: UnitSet, factors: dict[int, float], what: str
+) -> dict[str, Tensor]:
+    """Draw the picture with units damped or boosted, and with random ones if asked; return the labels of both."""
+    edits = edits_of(visit.layer, factors)
+    if not edits:
+        st.info("At 1 the units are as they are; move a slider.")
+        return {}
+    values = set(factors.values())
+    how = (
+        "with other activations" if len(values) > 1 else "switched off" if values == {0.0} else f"at {values.pop():g} x"
+    )
+    short = "off" if how == "switched off" else "changed"
+    after = model.edited(visit.generator, visit.z, edits)[0]
+    labelled = {short: show_after(segmenter, image, after, f"{what[0].upper() + what[1:]} {how}")}
+    save_recipe(Recipe.of(visit.generator, edits, visit.seed, visit.number, 1))
+    if st.toggle("the same number of random units as control", key="control"):
+        others = control_units(units, visit.generator.layers[visit.layer].units)
+        same = edits_of(visit.layer, dict(zip(others.units, factors.values(), strict=True)))
+        title = f"{count(len(others), 'random unit')} of {plain(visit.layer)} {how}"
+        control = model.edited(visit.generator, visit.z, same)[0]
+        labelled[f"random {short}"] = show_after(segmenter, image, control, title)
+    return labelled
 
 
 def read_recipe(generator: Generator) -> Recipe | None:
@@ -98,61 +141,6 @@ def save_recipe(recipe: Recipe) -> None:
         "Save as a recipe", recipe.to_json(), "recipe.json", "application/json", icon=":material/download:",
         on_click="ignore", help="Opens here again, in Python with Recipe.load, and by gandissect edit and repair",
     )  # fmt: skip
-
-
-def choose_units(found: LayerDissection, scope: str) -> tuple[UnitSet, str]:
-    """Let the visitor choose units, and show the table of them; return them and what to call them.
-
-    Args:
-        found: The layer's dissection.
-        scope: What the choice belongs to, as a part of the widgets' keys.
-    """
-    ranked = {each.name: found.units_for(each.name, MIN_IOU) for each in found.concepts}
-    ranked = {name: units for name, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
-    ways = [*(["best for a concept"] if ranked else []), "picked in the table"]
-    way = st.segmented_control("units", ways, default=ways[0], required=True, label_visibility="collapsed", key="way")
-    if way == ways[-1] or not ranked:
-        return pick_rows(found, scope)
-    concept = st.selectbox("concept", ranked, key="concept", bind="query-params")
-    units = ranked[concept]
-    if len(units) > 1:
-        ask = f"how many of the {len(units)} units with IoU >= {MIN_IOU}, best first"
-        units = units.top(st.slider(ask, 1, len(units), min(20, len(units)), key=f"top {concept} {scope}"))
-    show_units(tables.unit_table(found, units.units, concept), f"IoU with {concept}", found)
-    return units, f"{count(len(units), 'best unit')} for {plain(concept)}"
-
-
-def pick_rows(found: LayerDissection, scope: str) -> tuple[UnitSet, str]:
-    """Show all units of a layer, best first; return those whose rows are selected, and what to call them."""
-    order = found.iou.amax(0).argsort(descending=True, stable=True).tolist()
-    start = {"selection": {"rows": [0]}}
-    frame = tables.unit_table(found, order)
-    event = show_units(frame, "IoU", found, on_select="rerun", selection_default=start, key=f"rows {scope}")
-    rows = [row for row in event["selection"]["rows"] if row < len(order)]
-    if not rows:
-        st.info("Select rows of the table to switch their units off.")
-    units = UnitSet(found.name, tuple(order[row] for row in rows))
-    return units, count(len(units), "chosen unit")
-
-
-def show_units(frame: pd.DataFrame, title: str, found: LayerDissection, **selection: Any) -> Any:
-    """Show a table of units; return what is selected in it."""
-    top = max(0.2, float(found.iou.max()))
-    columns = {
-        "unit": st.column_config.NumberColumn(width=40),
-        "concept": st.column_config.TextColumn(width=80, help="the concept that the unit agrees with best"),
-        "IoU": st.column_config.ProgressColumn(title, format="%.3f", min_value=0, max_value=top, width=110),
-        "threshold": st.column_config.NumberColumn(format="%.2f", width=65),
-    }
-    return st.dataframe(frame, height=390, hide_index=True, column_config=columns, **selection)
-
-
-def show_without(
-    generator: Generator, segmenter: Segmenter, z: Tensor, image: Tensor, units: UnitSet, what: str
-) -> Tensor:
-    """Draw the picture without some units, its concepts and what changed; return its labels."""
-    after = model.edited(generator, z, [Ablation(units)])[0]
-    return show_after(segmenter, image, after, f"{what[0].upper() + what[1:]} switched off")
 
 
 def show_after(segmenter: Segmenter, image: Tensor, after: Tensor, title: str) -> Tensor:
