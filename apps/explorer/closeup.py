@@ -11,7 +11,7 @@ from gandissect import LayerDissection, UnitSet
 from . import model, pixel_units
 from .cached import plain
 from .cell_picker import pick_cell
-from .picker import pick
+from .strip import Shown, show_strip
 from .visit import Visit
 
 NUM_PICTURES, NUM_SHOWN = 256, 8
@@ -39,15 +39,16 @@ def show_best_pictures(visit: Visit, found: LayerDissection, units: UnitSet) -> 
     peaks = layer_peaks(visit)[:, unit]
     order = peaks.argsort(descending=True, stable=True)[:NUM_SHOWN].tolist()
     level = float(found.thresholds[unit])
-    with st.container(horizontal=True, gap="small"):
-        for number in order:
-            with st.container(width=110, gap="xxsmall"):
-                drawn = pixel_units.outlined(visit.generator, visit.seed, number, unit, visit.layer, level)
-                st.image(drawn, width=110, alt=f"Picture {number}, with the regions where unit {unit} is on outlined")
-                st.button(
-                    f"{number}", key=f"best {number}", width="stretch", on_click=pick, args=(number,),
-                    help=f"largest activation {float(peaks[number]):.2f}; threshold {level:.2f}",
-                )  # fmt: skip
+    shown = [
+        Shown(
+            pixel_units.outlined(visit.generator, visit.seed, number, unit, visit.layer, level),
+            f"Picture {number}, with the regions where unit {unit} is on outlined",
+            number=number,
+            help=f"largest activation {float(peaks[number]):.2f}; threshold {level:.2f}",
+        )
+        for number in order
+    ]
+    show_strip("best", shown)
     st.caption(
         f"The {NUM_SHOWN} of the first {NUM_PICTURES} pictures of seed {visit.seed} in which it is highest somewhere; "
         "outlined where it is above its threshold."

@@ -114,17 +114,16 @@ def with_chance(frame: pd.DataFrame, found: LayerDissection, concept: str | None
         concept: The concept whose IoU it is; that of each unit's best concept if None.
 
     Returns:
-        The table with columns ``low``, ``high`` and ``chance``, empty where there are too few samples to say.
+        The table with columns ``95 %``, the interval as text, and ``chance``, empty where there are too few samples.
     """
     units = frame["unit"].tolist()
     rows = _rows(found, units, concept)
     estimate, chance = found.estimate, found.chance
-    values = {
-        "low": None if estimate is None else estimate.low[rows, units],
-        "high": None if estimate is None else estimate.high[rows, units],
-        "chance": None if chance is None else chance.null_iou[rows, units],
-    }
-    return frame.assign(**{name: None if each is None else each.tolist() for name, each in values.items()})
+    if estimate is None or chance is None:
+        return frame.assign(**{"95 %": None, "chance": None})
+    ends = zip(estimate.low[rows, units].tolist(), estimate.high[rows, units].tolist(), strict=True)
+    interval = [f"{low:.3f} to {high:.3f}" for low, high in ends]
+    return frame.assign(**{"95 %": interval, "chance": chance.null_iou[rows, units].tolist()})
 
 
 def with_effects(

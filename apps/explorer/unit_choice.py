@@ -73,18 +73,17 @@ def show_units(
     number = st.column_config.NumberColumn
     columns = {
         "unit": number(width=45),
-        "concept": st.column_config.TextColumn(width=85, help="the concept that the unit agrees with best"),
+        "concept": st.column_config.TextColumn(width=80, help="the concept that the unit agrees with best"),
         "IoU": st.column_config.ProgressColumn(
-            f"IoU with {concept}" if concept else "IoU", format="%.3f", min_value=0, max_value=top, width=100
+            format="%.3f", min_value=0, max_value=top, width=90, help=f"with {concept or 'that concept'}"
         ),
-        "low": number(format="%.3f", width=58, help="95 % interval of the IoU over pictures, from here"),
-        "high": number(format="%.3f", width=58, help="95 % interval of the IoU over pictures, to here"),
-        "chance": number(format="%.3f", width=62, help="the IoU with the concepts of other pictures"),
+        "95 %": st.column_config.TextColumn(width=92, help="interval of the IoU over pictures"),
+        "chance": number(format="%.3f", width=60, help="the IoU with the concepts of other pictures"),
         "effect": number(
-            format="%+.2f", width=62, help="percent of the pixels that the concept loses without the unit"
+            format="%+.2f", width=55, help="percent of the pixels that the concept loses without the unit"
         ),
-        "±": number(format="%.2f", width=50, help="reach of the effect's 95 % interval"),
-        "threshold": number(format="%.2f", width=72, help="the unit is on where it is above"),
+        "±": number(format="%.2f", width=45, help="reach of the effect's 95 % interval"),
+        "threshold": number(format="%.2f", width=65, help="the unit is on where it is above"),
     }
     order = [name for name in columns if name in frame]
     return st.dataframe(

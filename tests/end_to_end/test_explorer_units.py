@@ -36,7 +36,8 @@ def test_the_table_has_iou_interval_and_chance_and_then_the_effect_of_each_unit(
     page.get("button_group")[0].set_value("picked in the table").run()
     frame = table(page)
     assert sorted(frame["unit"]) == [0, 1, 2, 3, 4, 5] and "effect" not in frame
-    assert ((frame["low"] <= frame["IoU"]) & (frame["IoU"] <= frame["high"])).all()
+    ends = frame["95 %"].str.split(" to ", expand=True).astype(float)
+    assert ((ends[0] <= frame["IoU"] + 1e-3) & (frame["IoU"] <= ends[1] + 1e-3)).all()
     assert (frame["chance"][frame["IoU"] == 1] < 0.3).all()
     settled(page.button(key="effects").click().run())
     frame = table(page).set_index("unit")
@@ -127,3 +128,17 @@ def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:  # n
     page.get("button_group")[0].set_value("picked in the table").run()
     assert len(table(page)) == 48 and "switched off" in said(page)
     assert sum("outlined" in alt for alt in pictures(page)) == 8
+
+
+def test_rows_of_the_table_choose_the_units(page: AppTest, planted: Path) -> None:  # noqa: F811
+    page.get("button_group")[0].set_value("picked in the table").run()
+    key = f"rows {generators.load(planted).fingerprint} layer2"
+    row = table(page)["unit"].tolist().index(1)
+    page.session_state[key] = {"selection": {"rows": [row], "columns": []}}
+    page.run()
+    assert "1 chosen unit switched off" in said(page)
+    shares = next(each.value for each in page.dataframe if "as generated" in each.value).set_index("concept")
+    assert shares.loc["green", "off"] == 0 < shares.loc["green", "as generated"]
+    page.session_state[key] = {"selection": {"rows": [], "columns": []}}
+    page.run()
+    assert "switched off" not in "".join(pictures(page)) and "Select rows of the table" in said(page)

@@ -86,10 +86,10 @@ def test_interval_chance_and_effect_of_planted_units_are_in_the_table() -> None:
     found = dissect(planted, PLANTED_SEGMENTER, "layer2", 64, top_images=0, progress=False)["layer2"]
     frame = pixel_units.with_chance(tables.unit_table(found, [1, 4, 5]), found)
     for row in (0, 1):
-        assert frame["low"][row] <= frame["IoU"][row] == 1 and frame["chance"][row] < 0.2
+        assert frame["95 %"][row].endswith(" to 1.000") and frame["chance"][row] < 0.2
     assert frame["IoU"][2] == 0, "the dead unit"
     green = pixel_units.with_chance(tables.unit_table(found, [0, 1], "green"), found, "green")
-    assert green["IoU"].tolist() == [0, 1] and green["low"][0] == 0
+    assert green["IoU"].tolist() == [0, 1] and green["95 %"][0].startswith("0.000 to ")
     effects = unit_effects(planted, PLANTED_SEGMENTER, "layer2", 64, 5, progress=False)
     effect = pixel_units.with_effects(frame, found, effects)
     z = planted.sample_z(64, 5)

@@ -7,16 +7,14 @@ import itertools
 import streamlit as st
 from torch import Tensor
 
-import generators
 from apps.explorer import model, tables
 from apps.explorer.cached import count, load_segmenter, plain
 from apps.explorer.closeup import show_best_pictures, show_cell
 from apps.explorer.dissections import dissected
-from apps.explorer.picker import MAX_NUMBER
 from apps.explorer.pixel_units import edits_of
 from apps.explorer.unit_choice import choose_units
 from apps.explorer.visit import Visit
-from gandissect import UNLABELLED, Generator, Recipe, Segmenter, UnitSet
+from gandissect import UNLABELLED, Recipe, Segmenter, UnitSet
 from gandissect.causal import control_units
 
 MOST, MOST_SLIDERS = 4.0, 8
@@ -26,9 +24,8 @@ MOST, MOST_SLIDERS = 4.0, 8
 def draw(visit: Visit) -> None:
     """Draw the page, the picture before anything slow."""
     generator, layer = visit.generator, visit.layer
-    recipe = read_recipe(generator)
     image = model.generated(generator, visit.z)[0]
-    left, right = st.columns([4, 3], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         st.markdown(f"#### Picture {visit.number} as generated")
         cells = st.columns(3, wrap=False)
@@ -51,9 +48,6 @@ def draw(visit: Visit) -> None:
             heat = model.draw_heat(image, model.heat(generator, visit.z, units, found.thresholds))
             cells[2].image(heat, "the units' activity", "stretch", alt="Where the units are active")
             labelled |= show_changed(visit, segmenter, image, units, factors, what)
-        if recipe:
-            title = f"With {count(len(recipe.edits), 'edit')} of the recipe"
-            labelled["recipe"] = show_after(segmenter, image, model.edited(generator, visit.z, recipe.edits)[0], title)
         show_shares(segmenter, labelled)
     if found:
         st.markdown("#### Pictures in which a unit is seen best")
@@ -105,41 +99,11 @@ def show_changed(
     return labelled
 
 
-def read_recipe(generator: Generator) -> Recipe | None:
-    """Let the visitor open a recipe, and return it if it is of this generator."""
-    with st.sidebar:
-        file = st.file_uploader("recipe", "json", key="recipe", on_change=to_recipe, help="saved here, or by a command")
-        if file is None:
-            return None
-        try:
-            recipe = Recipe.from_json(file.getvalue().decode())
-            recipe.check_generator(generator)
-        except ValueError as error:
-            st.error(plain(str(error)))
-            return None
-        return recipe
-
-
-def to_recipe() -> None:
-    """Go to the picture with which a recipe begins."""
-    file = st.session_state["recipe"]
-    if file is None:
-        return
-    try:
-        recipe = Recipe.from_json(file.getvalue().decode())
-    except ValueError:
-        return  # read_recipe says why
-    if recipe.generator in generators.names():
-        st.session_state["generator"] = recipe.generator
-    if max(recipe.seed, recipe.start) <= MAX_NUMBER:
-        st.session_state["seed"], st.session_state["picture"] = recipe.seed, recipe.start
-
-
 def save_recipe(recipe: Recipe) -> None:
     """Let the visitor save what is done to the picture."""
     st.download_button(
         "Save as a recipe", recipe.to_json(), "recipe.json", "application/json", icon=":material/download:",
-        on_click="ignore", help="Opens here again, in Python with Recipe.load, and by gandissect edit and repair",
+        on_click="ignore", help="Opens on the page Paint, by gandissect edit, and in Python with Recipe.load",
     )  # fmt: skip
 
 
