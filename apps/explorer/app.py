@@ -17,6 +17,10 @@ from apps.explorer.visit import Visit, settings
 STYLE = """<style>
 .stMainBlockContainer {padding: 3.75rem clamp(1rem, 3vw, 3rem) 2rem}
 .stColumn .stColumn {min-width: 0}
+@media (max-width: 950px) {
+  .st-key-studio .stHorizontalBlock:has(> .stColumn:nth-child(2)) {flex-wrap: wrap}
+  .st-key-studio .stHorizontalBlock > .stColumn {flex: 1 1 100%; min-width: 100%}
+}
 </style>"""
 PAGES = {
     "Paint": (paint.draw, "brush"),

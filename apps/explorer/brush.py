@@ -11,7 +11,7 @@ from gandissect import LayerDissection, UnitSet
 
 from .strokes import LEVELS
 
-MIN_IOU, MAX_UNITS, DEFAULT_UNITS, DEFAULT_LEVEL = 0.04, 30, 10, 0.99
+MIN_IOU, MAX_UNITS, DEFAULT_UNITS, DEFAULT_LEVEL = 0.04, 40, 20, 0.99
 DRAW, REMOVE = "draw", "remove"
 
 

@@ -39,7 +39,7 @@ def load_dissector(num_samples: int, folder: str | None) -> Dissector:
     return Dissector(num_samples, Dissection.load(folder) if folder else None)
 
 
-@st.cache_resource(max_entries=32, show_spinner="measuring the units")
+@st.cache_resource(max_entries=32, show_spinner=False)
 def load_levels(_generator: Generator, fingerprint: str, layer: str) -> Tensor:  # noqa: ARG001  # the cache's key
     """Return the values of a layer's units at `LEVELS` but the first, float32 ``[unit, level]``."""
     units = UnitSet(layer, tuple(range(_generator.layers[layer].units)))

@@ -26,16 +26,16 @@ function makeEasel(root) {
   function draw() {
     pen.imageSmoothingEnabled = !data.labels;
     pen.imageSmoothingQuality = "high";
-    const edge = original ? canvas.width : (canvas.width * wipe.value) / 100;
+    const edge = original ? 0 : (canvas.width * wipe.value) / 100; // after to the left of it, before to the right
     if (pictures.after) pen.drawImage(pictures.after, 0, 0, canvas.width, canvas.height);
-    if (pictures.before && edge > 0) {
+    if (pictures.before && edge < canvas.width) {
       pen.save();
       pen.beginPath();
-      pen.rect(0, 0, edge, canvas.height);
+      pen.rect(edge, 0, canvas.width - edge, canvas.height);
       pen.clip();
       pen.drawImage(pictures.before, 0, 0, canvas.width, canvas.height);
       pen.restore();
-      if (edge < canvas.width) {
+      if (edge > 0) {
         pen.fillStyle = "#fffc";
         pen.fillRect(edge - 1, 0, 2, canvas.height);
       }
@@ -97,7 +97,7 @@ function makeEasel(root) {
     canvas.setPointerCapture(event.pointerId);
     cells = new Set();
     last = null;
-    wipe.value = 0;
+    wipe.value = 100;
     paint(event);
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -164,7 +164,7 @@ function makeEasel(root) {
     canvas.setAttribute("aria-label", data.alt);
     find(".brush").hidden = !data.brush;
     find(".wipe").hidden = data.before === data.after;
-    if (data.before === data.after) wipe.value = 0;
+    if (data.before === data.after) wipe.value = 100;
     const [before, after] = await Promise.all([load(data.before), load(data.after)]);
     if (data !== sent) return; // something newer has come meanwhile
     Object.assign(pictures, { before, after });

@@ -70,7 +70,7 @@ def edited(generator: Generator, z: Tensor, edits: Sequence[Edit], activation: T
     Source: Bau et al. 2019, Sec. 3.2.
     """
     with ROOM:
-        return generate(generator, z, edits, activation=activation if edits else None).cpu()
+        return generate(generator, z, edits, activation=activation).cpu()
 
 
 @torch.inference_mode()
@@ -114,6 +114,13 @@ def fingerprint(network: Generator | Segmenter) -> str:
     return _FINGERPRINTS[network]
 
 
+@torch.inference_mode()
+def finished(generator: Generator, z: Tensor, layer: str, activation: Tensor) -> Tensor:
+    """Return the pictures that a layer's activations lead to, on CPU: those of ``z`` if they are what `head` gave."""
+    with ROOM:
+        return generator.tail(activation, layer, z).cpu()
+
+
 class Memory:
     """What has been worked out lately, for one visitor.
 
@@ -155,6 +162,13 @@ def png(pixels: Pixels) -> bytes:
 def draw_picture(image: Tensor) -> Pixels:
     """Draw an image ``[3, H, W]`` in [-1, 1]."""
     return _enlarged(_rgb(image), "bicubic")
+
+
+def jpeg(pixels: Pixels) -> bytes:
+    """Return pixels as a JPEG, a quarter as long as the PNG, for small pictures to look at."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "jpeg", quality=90)
+    return file.getvalue()
 
 
 def native(image: Tensor) -> Pixels:

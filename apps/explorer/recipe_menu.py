@@ -17,7 +17,7 @@ from .visit import Visit, settings
 
 
 def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
-    """Draw the buttons that save, copy and open.
+    """Draw the buttons that save and copy.
 
     Args:
         recipe: What is painted.
@@ -31,13 +31,17 @@ def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
         st.download_button("PNG", exchange.sheet(before, after), "edited.png", "image/png", key="save png",
                            icon=":material/image:", on_click="ignore",
                            help="Before and after, as gandissect edit makes it of the recipe")  # fmt: skip
-        with st.popover("Python", icon=":material/code:"):
+        with st.popover("Python", icon=":material/code:", help="Copy as Python"):
             st.code(exchange.as_python(recipe), "python", height=320)
-        with st.popover("Command line", icon=":material/terminal:"):
+        with st.popover("Shell", icon=":material/terminal:", help="Copy as command line"):
             bundled = recipe.generator in generators.names()
             st.code(exchange.as_command(recipe, bundled=bundled), "bash", height=320)
-        with st.popover("Open", icon=":material/upload_file:"):
-            st.file_uploader("a recipe", "json", key="recipe", on_change=open_recipe, max_upload_size=1)
+
+
+def show_opening() -> None:
+    """Draw the button that opens a recipe."""
+    with st.popover("Open", icon=":material/upload_file:", help="open a recipe"):
+        st.file_uploader("a recipe", "json", key="recipe", on_change=open_recipe, max_upload_size=1)
     if wrong := st.session_state.get("recipe error"):
         st.error(plain(wrong))
 

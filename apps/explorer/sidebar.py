@@ -11,6 +11,7 @@ from apps.data import fitting
 from gandissect import Generator
 
 from .cached import load_generator, short
+from .visit import first_layer
 
 
 def choose_model(given: argparse.Namespace) -> tuple[Generator, str, str]:
@@ -23,13 +24,14 @@ def choose_model(given: argparse.Namespace) -> tuple[Generator, str, str]:
     if not names:
         raise ValueError("no generator is bundled here; start with: gandissect explore --generator FILE.safetensors")
     with st.sidebar:
+        st.markdown("### gandissect\nSee what a GAN's units draw, and use them.")
         name = st.selectbox("generator", names, format_func=short, key="generator", bind="query-params")
         generator = load_generator(name, given.device)
         options = segmenter_options(name, given)
         segmenter = st.selectbox("segmenter", options, format_func=short, key="segmenter", bind="query-params")
         layers = list(generator.layers)
-        middle = len(layers) // 2
-        layer = st.selectbox("layer", layers, middle, key="layer", bind="query-params")
+        first = layers.index(first_layer(generator))
+        layer = st.selectbox("layer", layers, first, key="layer", bind="query-params")
         info = generator.layers[layer]
         st.caption(f"{info.units} units on a grid of {info.height} x {info.width}")
     return generator, segmenter, layer

@@ -17,13 +17,12 @@ from .strokes import LEVELS, Stroke
 def show_history(painting: Painting) -> None:
     """Draw undo, redo and clear."""
     history = painting.history
-    with st.container(horizontal=True, gap="xsmall", key="history"):
-        st.button("Undo", key="undo", icon=":material/undo:", disabled=not history.past, on_click=painting.undo,
-                  shortcut="ctrl+z")  # fmt: skip
-        st.button("Redo", key="redo", icon=":material/redo:", disabled=not history.future, on_click=painting.redo,
-                  shortcut="ctrl+y")  # fmt: skip
-        st.button("Clear", key="clear", icon=":material/delete_sweep:", disabled=not history.now,
-                  on_click=painting.change, args=((),))  # fmt: skip
+    st.button(":material/undo:", key="undo", help="undo", disabled=not history.past, on_click=painting.undo,
+              shortcut="ctrl+z")  # fmt: skip
+    st.button(":material/redo:", key="redo", help="redo", disabled=not history.future, on_click=painting.redo,
+              shortcut="ctrl+y")  # fmt: skip
+    st.button(":material/delete_sweep:", key="clear", help="delete all strokes", disabled=not history.now,
+              on_click=painting.change, args=((),))  # fmt: skip
 
 
 def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
@@ -35,9 +34,6 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
         layer: The layer that it is of.
     """
     strokes = painting.history.now
-    if not strokes:
-        st.caption("Paint on the picture: each stroke is listed here.")
-        return
     for place, stroke in enumerate(strokes):
         units = stroke.edit.units
         mine = partial(_change, painting, stroke.number)
@@ -45,8 +41,8 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
             icon = "visibility" if stroke.on else "visibility_off"
             st.button(f":material/{icon}:", key=f"switch{stroke.number}", help="switch off or on", type="tertiary",
                       on_click=mine, args=(change.switched,))  # fmt: skip
-            label = f"{place + 1}. {plain(stroke.name)}" if stroke.on else f"{place + 1}. ~~{plain(stroke.name)}~~"
-            st.markdown(f"{label}  \n:small[:gray[{_details(stroke)}]]", width="stretch")
+            name = plain(stroke.name) if stroke.on else f"~~{plain(stroke.name)}~~"
+            st.markdown(f"{place + 1} · {name}  \n:small[:gray[{_details(stroke)}]]", width="stretch")
             if units.layer == layer:
                 with st.popover(_strength(stroke), type="tertiary", key=f"strength{stroke.number}"):
                     _choose_strength(painting, stroke, table)

@@ -37,6 +37,12 @@ class Visit:
         return self.generator.sample_z(1, self.seed, self.number)
 
 
+def first_layer(generator: Generator) -> str:
+    """Return the layer that is shown first: the middle one, where units draw things."""
+    layers = list(generator.layers)
+    return layers[len(layers) // 2]
+
+
 def settings() -> argparse.Namespace:
     """Return what `gandissect explore` passed on."""
     parser = argparse.ArgumentParser()

@@ -11,7 +11,8 @@ from apps.explorer.cached import load_levels, load_segmenter, plain
 from apps.explorer.dissections import dissected
 from apps.explorer.easel import painted_cells, show_easel
 from apps.explorer.painting import Painting, memory
-from apps.explorer.recipe_menu import recipe_of, show_menu
+from apps.explorer.recipe_menu import recipe_of, show_menu, show_opening
+from apps.explorer.rendering import render
 from apps.explorer.results import show_change, show_shares
 from apps.explorer.stroke_list import show_history, show_strokes
 from apps.explorer.strokes import control, edit_of, edits, painted, region_of
@@ -32,29 +33,35 @@ def draw(visit: Visit) -> None:
 def studio(visit: Visit, segmenter: Segmenter) -> None:
     """Draw the easel, the brush, the strokes and what they change; what takes long comes last."""
     painting = Painting.of(visit)
-    left, right = st.columns([11, 9], gap="medium")
+    left, right = st.container(key="studio").columns([11, 9], gap="medium")
     with right:
         found = dissected(visit, segmenter)
         brush = choose_brush(found, f"{painting.fingerprint} {visit.layer}") if found else None
         if brush:
             choose_region(visit, painting, brush)
-        try:
-            receive(visit, painting, brush)
-        except ValueError as error:
-            st.error(plain(str(error)))
+            try:
+                receive(visit, painting, brush)
+            except ValueError as error:
+                st.error(plain(str(error)))
         listed = st.container()
     made = edits(painting.history.now)
-    before, after = rendered(visit, painting, []), rendered(visit, painting, made)
+    before, after = render(visit, [], memory()), render(visit, made, memory())
     with left:
-        show_history(painting)
+        with st.container(horizontal=True, gap="xsmall"):
+            show_history(painting)
+            show_opening()
         show_picture(visit, before, after, brush)
         show_menu(recipe_of(visit, painting), before[None], after[None])
     with listed:
-        show_strokes(painting, load_levels(visit.generator, painting.fingerprint, visit.layer), visit.layer)
+        if painting.history.now:
+            show_strokes(painting, load_levels(visit.generator, painting.fingerprint, visit.layer), visit.layer)
+        elif brush:
+            st.caption("Paint on the picture: each stroke is listed here.")
     show_results(visit, segmenter, painting, made, before, after)
+    load_levels(visit.generator, painting.fingerprint, visit.layer)  # now, so that the first stroke need not wait
 
 
-def receive(visit: Visit, painting: Painting, brush: Brush | None) -> None:
+def receive(visit: Visit, painting: Painting, brush: Brush) -> None:
     """Take a stroke over that has been painted since the last time.
 
     Raises:
@@ -64,7 +71,7 @@ def receive(visit: Visit, painting: Painting, brush: Brush | None) -> None:
     if got is None or got[0] == st.session_state.get("seen"):
         return
     st.session_state["seen"], cells = got
-    if brush and brush.units.units:
+    if brush.units.units:
         add(visit, painting, brush, cells)
 
 
@@ -73,15 +80,6 @@ def add(visit: Visit, painting: Painting, brush: Brush, cells: list[int]) -> Non
     region = region_of(cells, visit.generator.layers[visit.layer])
     table = load_levels(visit.generator, painting.fingerprint, visit.layer)
     painting.add(brush.name, edit_of(brush.units, brush.levels, table, region), brush.levels)
-
-
-def rendered(visit: Visit, painting: Painting, made: list[Edit]) -> Tensor:
-    """Return the picture with edits, ``[3, H, W]``, from the activations of the first edited layer on."""
-    generator, layers = visit.generator, {edit.units.layer for edit in made} or {visit.layer}
-    first = next(layer for layer in generator.layers if layer in layers)
-    key = (painting, first)
-    activation = memory().get(key, lambda: model.head(generator, visit.z, first))
-    return model.edited(generator, visit.z, made, activation)[0]
 
 
 def show_picture(visit: Visit, before: Tensor, after: Tensor, brush: Brush | None) -> None:
@@ -126,7 +124,7 @@ def show_results(
     with one:
         show_change("segmentation", segmenter, before, after, (labels, labelled.get("after", labels)), where)
         if made and st.toggle("the same number of random units in the same region", key="control"):
-            random = rendered(visit, painting, control_edits(visit, painting))
+            random = render(visit, control_edits(visit, painting), memory())
             labelled["random"] = model.label(segmenter, random)
             show_change("random segmentation", segmenter, before, random, (labels, labelled["random"]), where)
     with two:
