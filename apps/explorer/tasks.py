@@ -69,7 +69,7 @@ def advance(count: int) -> None:
 
 
 class Tasks:
-    """The latest tasks of a visitor, by what they are about.
+    """The latest tasks of a visitor, or of all of them, by what they are about.
 
     Args:
         capacity: How many are kept; older ones are called off.
@@ -77,7 +77,7 @@ class Tasks:
 
     def __init__(self, capacity: int = 16) -> None:
         self._tasks: OrderedDict[Hashable, Task] = OrderedDict()
-        self._capacity = capacity
+        self._capacity, self._guard = capacity, threading.Lock()
 
     def get(self, key: Hashable) -> Task | None:
         """Return a task; None if it was never begun, or called off."""
@@ -92,14 +92,15 @@ class Tasks:
             total: How many pictures it will count, about.
             work: What to do; it is called in a thread of its own, on nothing that others change.
         """
-        task = self.get(key)
-        if task is None:
-            task = self._tasks[key] = Task(total)
-            # A daemon: Ctrl-C ends the server at once.
-            threading.Thread(target=_run, args=(task, work), daemon=True).start()
-        self._tasks.move_to_end(key)
-        while len(self._tasks) > self._capacity:
-            self._tasks.popitem(last=False)[1].stopped.set()
+        with self._guard:
+            task = self.get(key)
+            if task is None:
+                task = self._tasks[key] = Task(total)
+                # A daemon: Ctrl-C ends the server at once.
+                threading.Thread(target=_run, args=(task, work), daemon=True).start()
+            self._tasks.move_to_end(key)
+            while len(self._tasks) > self._capacity:
+                self._tasks.popitem(last=False)[1].stopped.set()
         return task
 
     def stop(self, key: Hashable) -> None:
