@@ -20,7 +20,7 @@ MOST = 12
 
 
 def _facts(visit: Visit) -> tuple[str, str, int]:
-    return visit.generator.fingerprint, visit.layer, visit.seed
+    return model.fingerprint(visit.generator), visit.layer, visit.seed
 
 
 @st.cache_data(max_entries=64, show_spinner="looking for a layer's best pictures", hash_funcs={Visit: _facts})

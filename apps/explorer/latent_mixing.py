@@ -57,7 +57,7 @@ def mix_by_styles(visit: Visit, z_b: Tensor) -> tuple[Tensor, str]:
     else:
         styles = st.pills(
             "layers", list(names), selection_mode="multi", default=[0], format_func=names.get,
-            key=f"styles {visit.generator.fingerprint}",
+            key=f"styles {model.fingerprint(visit.generator)}",
         )  # fmt: skip
     what = f"the {group} styles" if group in groups else count(len(styles), "style")
     return walks.mixed(visit.generator, visit.z, z_b, sorted(styles))[0], what

@@ -60,7 +60,7 @@ def choose_styles(visit: Visit) -> Sequence[int] | None:
 def choose_steps(visit: Visit, found: Sequence[Direction], keys: dict[str, Hashable]) -> dict[str, float]:
     """Let the visitor choose a step along each direction; say below what a direction does once that is known."""
     steps = {}
-    scope = f"{visit.generator.fingerprint} {found[0].ws}"
+    scope = f"{model.fingerprint(visit.generator)} {found[0].ws}"
     names = [f"step {each.name} {scope}" for each in found]
     for name, each in zip(names, found, strict=True):
         label = f"{plain(each.name)}: {each.score:.0%} of the squared weights"
@@ -96,7 +96,7 @@ def wait_for_label(key: Hashable) -> None:
 
 def label_task(visit: Visit, segmenter: Segmenter, direction: Direction) -> Hashable:
     """Return the key of the task that labels a direction, begun if it was not yet."""
-    key = (visit.generator.fingerprint, segmenter.fingerprint, direction.name, direction.ws)
+    key = (model.fingerprint(visit.generator), segmenter.fingerprint, direction.name, direction.ws)
     if label_tasks().get(key) is None:
         work = walks.labelling(visit.generator, segmenter, direction)
         label_tasks().begin(key, walks.LABEL_PICTURES, work)

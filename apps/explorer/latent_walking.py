@@ -31,7 +31,7 @@ def draw_walk(visit: Visit) -> None:
         spaces = [*capabilities(visit.generator).spaces, *visit.generator.layers]
         best = len(capabilities(visit.generator).spaces) - 1
         space = st.selectbox(
-            "in", spaces, best, key=f"space {visit.generator.fingerprint}", width=180,
+            "in", spaces, best, key=f"space {model.fingerprint(visit.generator)}", width=180,
             help="z goes along great circles, w and the activations of a layer straight",
         )  # fmt: skip
         closed = st.toggle("and back to the first", True, key="closed")
@@ -42,7 +42,7 @@ def draw_walk(visit: Visit) -> None:
         st.error(plain(str(error)))
         return
     show_place(visit, walk, numbers)
-    offer_film(visit, walk, (visit.generator.fingerprint, visit.seed, numbers, space, closed))
+    offer_film(visit, walk, (model.fingerprint(visit.generator), visit.seed, numbers, space, closed))
 
 
 def show_place(visit: Visit, walk: Walk, numbers: tuple[int, ...]) -> None:

@@ -13,7 +13,7 @@ from gandissect import LayerDissection, Segmenter, UnitSet
 from gandissect.causal_units import unit_effects
 from gandissect.unit_rankings import UnitEffects
 
-from . import pixel_units, tables
+from . import model, pixel_units, tables
 from .cached import count, plain
 from .progress import outcome, own_tasks
 from .tasks import CountedSegmenter
@@ -25,7 +25,7 @@ EFFECT_SAMPLES, EFFECT_SEED = 24, 5
 
 def choose_units(visit: Visit, segmenter: Segmenter, found: LayerDissection) -> tuple[UnitSet, str]:
     """Let the visitor choose units, and show the table of them; return them and what to call them."""
-    scope = f"{visit.generator.fingerprint} {found.name}"
+    scope = f"{model.fingerprint(visit.generator)} {found.name}"
     ranked = {each.name: found.units_for(each.name, MIN_IOU) for each in found.concepts}
     ranked = {name: units for name, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
     ways = [*(["best for a concept"] if ranked else []), "picked in the table"]
@@ -127,4 +127,4 @@ def begin_effects(visit: Visit, segmenter: Segmenter) -> None:
 
 
 def _key(visit: Visit, segmenter: Segmenter) -> Hashable:
-    return "effects", visit.generator.fingerprint, segmenter.fingerprint, visit.layer
+    return "effects", model.fingerprint(visit.generator), segmenter.fingerprint, visit.layer
