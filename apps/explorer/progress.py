@@ -16,18 +16,19 @@ def own_tasks() -> Tasks:
     return st.session_state.setdefault("tasks", Tasks())
 
 
-def outcome(key: Hashable, what: str) -> Any:
+def outcome(key: Hashable, what: str, wanted: str | None = None) -> Any:
     """Return what a task found; None, with its progress or its error on the page, if there is nothing yet.
 
     Args:
         key: The task's key.
         what: What is being done, plain words.
+        wanted: The entry of the session for which it is done; it goes when the task is called off.
     """
     task = own_tasks().get(key)
     if task is None:
         return None
     if not task.result.done():
-        follow(key, what)
+        follow(key, what, wanted)
         return None
     error = task.result.exception()
     if error is not None:
@@ -38,7 +39,7 @@ def outcome(key: Hashable, what: str) -> Any:
 
 
 @st.fragment(run_every=0.7)
-def follow(key: Hashable, what: str) -> None:
+def follow(key: Hashable, what: str, wanted: str | None) -> None:
     """Show how far a task is; draw the page anew when it is over."""
     task = own_tasks().get(key)
     if task is None or task.result.done():
@@ -46,4 +47,9 @@ def follow(key: Hashable, what: str) -> None:
     seen = f"{min(task.done, task.total)} of about {task.total} pictures" if task.done else "waiting for its turn"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.progress(task.share, f"{plain(what)}: {seen}")
-        st.button("Cancel", key=f"cancel {key}", on_click=own_tasks().stop, args=(key,), icon=":material/close:")
+        st.button("Cancel", key=f"cancel {key}", on_click=_stop, args=(key, wanted), icon=":material/close:")
+
+
+def _stop(key: Hashable, wanted: str | None) -> None:
+    own_tasks().stop(key)
+    st.session_state.pop(wanted, None)

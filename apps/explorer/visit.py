@@ -46,7 +46,7 @@ def first_layer(generator: Generator) -> str:
 def settings() -> argparse.Namespace:
     """Return what `gandissect explore` passed on."""
     parser = argparse.ArgumentParser()
-    for name in ("generator", "segmenter", "dissection"):
+    for name in ("generator", "segmenter", "dissection", "data"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--num-samples", type=int, default=300)
     parser.add_argument("--device", default="auto")
