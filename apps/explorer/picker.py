@@ -16,8 +16,8 @@ FIRST_SEED, MAX_NUMBER = 1, 10**9
 
 _CSS = """
 :host { display: block; }
-nav { display: flex; gap: 0.5rem; padding: 0.3rem 0; }
-div { flex: 1; display: grid; grid-template-columns: repeat(auto-fill, minmax(3.4rem, 1fr)); gap: 0.4rem; }
+nav { width: 100%; display: flex; gap: 0.5rem; padding: 0.3rem 0; }
+.pictures { flex: 1; display: grid; grid-template-columns: repeat(auto-fill, minmax(3.4rem, 1fr)); gap: 0.4rem; }
 button {
   padding: 0; border: 0; background: none; cursor: pointer; color: var(--st-text-color, #333);
   border-radius: var(--st-base-radius, 0.5rem); font: 1.1rem var(--st-font, sans-serif); opacity: 0.8;
@@ -59,6 +59,7 @@ export default function ({ parentElement: root, data, setTriggerValue }) {
   });
   const step = data.pictures.length;
   const grid = document.createElement("div");
+  grid.className = "pictures";
   grid.append(...pictures);
   const back = arrow("\\u2039", data.first - step, "earlier pictures");
   strip.replaceChildren(back, grid, arrow("\\u203a", data.first + step, "later pictures"));

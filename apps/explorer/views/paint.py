@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from apps.explorer import model
@@ -32,25 +33,30 @@ def draw(visit: Visit) -> None:
 @st.fragment
 def studio(visit: Visit, segmenter: Segmenter) -> None:
     """Draw the easel, the brush, the strokes and what they change; what takes long comes last."""
-    painting = Painting.of(visit)
+    painting, scope = Painting.of(visit), f"{model.fingerprint(visit.generator)} {visit.layer}"
     left, right = st.container(key="studio").columns([11, 9], gap="medium")
+    with left:
+        tools, picture, menu = st.container(horizontal=True, gap="xsmall"), st.container(), st.container()
+    last, wrong = st.session_state.get("brush", {}).get(scope), st.container()
+    taken = receive(visit, painting, last, wrong)
+    if taken:  # the new picture first, then the many widgets
+        show_picture(visit, painting, last, picture)
     with right:
         found = dissected(visit, segmenter)
-        brush = choose_brush(found, f"{painting.fingerprint} {visit.layer}") if found else None
+        brush = choose_brush(found, scope) if found else None
+        st.session_state["brush"] = {scope: brush}
         if brush:
             choose_region(visit, painting, brush)
-            try:
-                receive(visit, painting, brush)
-            except ValueError as error:
-                st.error(plain(str(error)))
         listed = st.container()
+    if not taken:
+        receive(visit, painting, brush, wrong)
+        show_picture(visit, painting, brush, picture)
+    with tools:
+        show_history(painting)
+        show_opening()
     made = edits(painting.history.now)
-    before, after = render(visit, [], memory()), render(visit, made, memory())
-    with left:
-        with st.container(horizontal=True, gap="xsmall"):
-            show_history(painting)
-            show_opening()
-        show_picture(visit, before, after, brush)
+    before, after = pictures(visit, painting)
+    with menu:
         show_menu(recipe_of(visit, painting), before[None], after[None])
     with listed:
         if painting.history.now:
@@ -61,18 +67,25 @@ def studio(visit: Visit, segmenter: Segmenter) -> None:
     load_levels(visit.generator, painting.fingerprint, visit.layer)  # now, so that the first stroke need not wait
 
 
-def receive(visit: Visit, painting: Painting, brush: Brush) -> None:
-    """Take a stroke over that has been painted since the last time.
+def receive(visit: Visit, painting: Painting, brush: Brush | None, wrong: DeltaGenerator) -> bool:
+    """Take a stroke over that has been painted since the last time, and tell whether there was one.
 
-    Raises:
-        ValueError: If it is not on the layer's grid, or there are too many.
+    Args:
+        visit: Which picture.
+        painting: Its strokes.
+        brush: What it was painted with; without it nothing is taken over.
+        wrong: Where to say what is wrong with it.
     """
     got = painted_cells(EASEL)
-    if got is None or got[0] == st.session_state.get("seen"):
-        return
+    if brush is None or got is None or got[0] == st.session_state.get("seen"):
+        return False
     st.session_state["seen"], cells = got
-    if brush.units.units:
-        add(visit, painting, brush, cells)
+    try:
+        if brush.units.units:
+            add(visit, painting, brush, cells)
+    except ValueError as error:
+        wrong.error(plain(str(error)))
+    return True
 
 
 def add(visit: Visit, painting: Painting, brush: Brush, cells: list[int]) -> None:
@@ -82,18 +95,26 @@ def add(visit: Visit, painting: Painting, brush: Brush, cells: list[int]) -> Non
     painting.add(brush.name, edit_of(brush.units, brush.levels, table, region), brush.levels)
 
 
-def show_picture(visit: Visit, before: Tensor, after: Tensor, brush: Brush | None) -> None:
+def show_picture(visit: Visit, painting: Painting, brush: Brush | None, place: DeltaGenerator) -> None:
     """Draw the easel."""
     info = visit.generator.layers[visit.layer]
-    show_easel(
-        EASEL,
-        model.png(model.native(before)),
-        model.png(model.native(after)),
-        visit.generator.image_size,
-        f"Picture {visit.number} of seed {visit.seed} with the strokes; paint here",
-        {"grid": [info.height, info.width], "color": brush.color} if brush and brush.units.units else None,
-        st.session_state.get("seen"),
-    )
+    before, after = pictures(visit, painting)
+    with place:
+        show_easel(
+            EASEL,
+            model.png(model.native(before)),
+            model.png(model.native(after)),
+            visit.generator.image_size,
+            f"Picture {visit.number} of seed {visit.seed} with the strokes; paint here",
+            {"grid": [info.height, info.width], "color": brush.color} if brush and brush.units.units else None,
+            st.session_state.get("seen"),
+        )
+
+
+def pictures(visit: Visit, painting: Painting) -> tuple[Tensor, Tensor]:
+    """Return the picture before and after the strokes, ``[3, H, W]`` each."""
+    key, made = (painting, visit.layer, "pictures", painting.history.now), edits(painting.history.now)
+    return memory().get(key, lambda: (render(visit, [], memory()), render(visit, made, memory())))
 
 
 def choose_region(visit: Visit, painting: Painting, brush: Brush) -> None:
@@ -120,7 +141,7 @@ def show_results(
     if made:
         labelled["after"] = model.label(segmenter, after)
     where = painted(made, visit.generator.image_size)
-    one, two = st.columns([11, 9], gap="medium")
+    one, two = st.container(key="results").columns([11, 9], gap="medium")
     with one:
         show_change("segmentation", segmenter, before, after, (labels, labelled.get("after", labels)), where)
         if made and st.toggle("the same number of random units in the same region", key="control"):
