@@ -71,7 +71,7 @@ def test_a_stroke_draws_a_concept_and_undo_takes_it_back(page: AppTest) -> None:
     choose(page, "green", "draw")
     paint(page, EVERYWHERE)
     drawn = shares(page)
-    assert drawn["green"] > 0 and drawn["red"] == untouched["red"]
+    assert drawn["green"] > 90, "everywhere"
     assert listed(page) == ["1 · draw green"] and "inside the strokes" in said(page)
     page.button(key="undo").click().run()
     assert shares(page) == untouched and not listed(page) and page.button(key="undo").disabled
