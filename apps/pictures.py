@@ -20,6 +20,22 @@ def to_pixels(images: Tensor) -> Tensor:
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1)
 
 
+def pair_rows(unchanged: Tensor, edited: Tensor, columns: int) -> Tensor:
+    """Return images in rows, each row of unchanged ones with the edited ones below it, and white where there are none.
+
+    Args:
+        unchanged: ``[batch, 3, H, W]`` in [-1, 1].
+        edited: ``[batch, 3, H, W]``.
+        columns: Images a row, 1 or more.
+    """
+
+    def filled(row: Tensor) -> Tensor:
+        return torch.cat([row, row.new_ones(columns - len(row), *row.shape[1:])])
+
+    rows = zip(unchanged.split(columns), edited.split(columns), strict=True)
+    return torch.cat([filled(row) for pair in rows for row in pair])
+
+
 def draw_table(top: Tensor, side: Tensor, blocks: Mapping[str, Tensor]) -> Image.Image:
     """Draw tables of pictures, one below the other, with the pictures of their columns above and of their rows beside.
 

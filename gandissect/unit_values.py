@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from .batches import Source
 from .interventions import check_units
@@ -41,8 +43,33 @@ def quantile_values(
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
-    if not 0 < quantile <= 1:
-        raise ValueError(f"quantile is a share, above 0 and at most 1; got {quantile}")
+    return tuple(quantile_table(generator, units, (quantile,), num_samples, seed)[:, 0].tolist())
+
+
+@torch.inference_mode()
+def quantile_table(
+    generator: Generator, units: UnitSet, quantiles: Sequence[float], num_samples: int = 256, seed: int = 0
+) -> Tensor:
+    """Return what `quantile_values` returns for several quantiles, of one pass over the samples.
+
+    Args:
+        generator: A `Generator`.
+        units: Which units.
+        quantiles: Shares of the values at or below them, above 0, at most 1.
+        num_samples: As for `quantile_values`.
+        seed: As for `quantile_values`.
+
+    Returns:
+        float32 ``[unit, quantile]``, in their orders.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If there is no such unit, or a number is out of range.
+
+    Source: Bau et al. 2019, Sec. 3.2.
+    """
+    if wrong := [quantile for quantile in quantiles if not 0 < quantile <= 1]:
+        raise ValueError(f"quantile is a share, above 0 and at most 1; got {', '.join(map(str, wrong))}")
     source = _source(generator, units, num_samples, seed)
     index = list(units.units)
     parts = [
@@ -50,8 +77,9 @@ def quantile_values(
         for batch in source.activations(range(num_samples), "values")
     ]
     values = torch.cat(parts, 1)
-    rank = max(1, math.ceil(quantile * values.shape[1]))
-    return tuple(values.kthvalue(rank, dim=1).values.tolist()) if index else ()
+    ranks = [max(1, math.ceil(quantile * values.shape[1])) for quantile in quantiles]
+    columns = [values.kthvalue(rank, dim=1).values for rank in ranks] if index else []
+    return torch.stack(columns, 1).float() if columns else torch.zeros(len(index), len(ranks))
 
 
 @torch.inference_mode()

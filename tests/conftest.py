@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +22,12 @@ settings.load_profile("default")
 def _one_thread() -> None:
     """Two test processes share two cores."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the explorer keeps for the next time is nobody else's."""
+    monkeypatch.setenv("GANDISSECT_CACHE", str(tmp_path / "cache"))
 
 
 def pytest_configure() -> None:

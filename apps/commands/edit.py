@@ -14,6 +14,7 @@ from gandissect import Recipe
 from gandissect.files import atomic_path
 
 from ..networks import load_generator
+from ..pictures import pair_rows
 
 MAX_SAMPLES = 1024
 
@@ -51,14 +52,8 @@ class Options:
         with torch.inference_mode():
             edited = recipe.generate(generator).cpu()
             unchanged = generator(recipe.latents(generator)).cpu()
-        rows = zip(unchanged.split(self.columns), edited.split(self.columns), strict=True)
-        grid = torch.cat([_filled(row, self.columns) for pair in rows for row in pair])
+        grid = pair_rows(unchanged, edited, self.columns)
         with atomic_path(self.out) as temporary:
             save_image(grid, temporary, nrow=self.columns, normalize=True, value_range=(-1, 1), format="png")
         facts = {"out": str(self.out), "generator": recipe.generator, "num_samples": recipe.num_samples}
         print(json.dumps(facts | {"num_edits": len(recipe.edits)}) if self.json else self.out)
-
-
-def _filled(row: torch.Tensor, columns: int) -> torch.Tensor:
-    """Return a row of so many pictures, white where there are none."""
-    return torch.cat([row, row.new_ones(columns - len(row), *row.shape[1:])])

@@ -27,6 +27,8 @@ class Options:
         segmenter: A bundled name, "palette", the path of a .safetensors file, or the folder of a training; by default
             one made for the generator.
         dissection: Folder of a saved dissection, used where it is of the same networks.
+        data: The pictures that the generator learned from, as FOLDER or FOLDER@SPLIT, which the page of artifacts
+            compares with; the generators of scenes need none.
         num_samples: Pictures that a layer is dissected with when no saved dissection serves.
         port: Where the page is served, on this machine only.
         device: auto, cpu, cuda or mps.
@@ -36,6 +38,7 @@ class Options:
     generator: str | None = None
     segmenter: str | None = None
     dissection: Path | None = None
+    data: str | None = None
     num_samples: int = 300
     port: int = 8501
     device: str = "auto"
@@ -71,6 +74,7 @@ class Options:
             "generator": self.generator,
             "segmenter": self.segmenter,
             "dissection": self.dissection,
+            "data": self.data,
             "num-samples": self.num_samples,
             "device": self.device,
         }

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from gandissect import Dissection, Generator, Segmenter, dissect
 
+from . import kept, model
+
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -44,7 +46,7 @@ class Dissector:
 
     def job(self, generator: Generator, segmenter: Segmenter, layer: str) -> Job:
         """Return the dissection of a layer, started if it was not yet asked for."""
-        key = (generator.fingerprint, segmenter.fingerprint, layer)
+        key = (model.fingerprint(generator), model.fingerprint(segmenter), layer)
         with self._guard:
             if key not in self._jobs:
                 self._jobs[key] = self._begin(generator, segmenter, layer)
@@ -55,19 +57,15 @@ class Dissector:
 
     def serves(self, generator: Generator, segmenter: Segmenter) -> bool:
         """Tell whether the saved dissection is of these networks."""
-        if self.saved is None:
-            return False
-        made = self.saved.provenance
-        return (made.generator_fingerprint, made.segmenter_fingerprint) == (
-            generator.fingerprint,
-            segmenter.fingerprint,
-        )
+        return self.saved is not None and kept.serves(self.saved, generator, segmenter)
 
     def _begin(self, generator: Generator, segmenter: Segmenter, layer: str) -> Job:
-        if self.saved is not None and layer in self.saved and self.serves(generator, segmenter):
-            count = self.saved.provenance.num_samples
+        given = self.saved if self.serves(generator, segmenter) else None
+        found = given if given and layer in given else kept.find(generator, segmenter, layer, self.num_samples)
+        if found is not None:
+            count = found.provenance.num_samples
             job = Job(count, count)
-            job.result.set_result(self.saved)
+            job.result.set_result(found)
             return job
         job = Job(self.num_samples)
         # A daemon: Ctrl-C ends the server at once. A copy: dissecting traces layers with hooks, and visitors share
@@ -85,6 +83,7 @@ class Dissector:
                 job.result.set_exception(error)
             else:
                 job.result.set_result(found)
+                kept.keep(found, generator, segmenter, layer, job.num_samples)
 
 
 class _Counting:

@@ -6,15 +6,21 @@ intervention is a split forward pass, `head`, edit, `tail`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from gandissect import UNLABELLED, Concept, Generator, UnitSet, generate
+from gandissect import UNLABELLED, Concept, Generator, Segmenter, UnitSet, generate
 from gandissect.interventions import Edit
 from gandissect.matching import upsample
 
@@ -27,24 +33,32 @@ MIN_PIXELS = 256
 FULL_SCALE = 0.25
 """The difference that is drawn in the brightest colour, as a share of the largest possible."""
 
+ROOM = threading.BoundedSemaphore(4)
+"""Forward passes at once, for memory only: nothing of a visitor's is on the networks."""
+
+_FINGERPRINTS: WeakKeyDictionary[Generator | Segmenter, str] = WeakKeyDictionary()
+
 _HOT = torch.tensor([[0, 0, 0], [110, 30, 90], [240, 110, 20], [255, 250, 200]], dtype=torch.float32)
+_LIFT = torch.tensor([28.0, 32.0, 44.0])
 _GLOW = torch.tensor([255.0, 110.0, 0.0])
 
 
 @torch.inference_mode()
 def generated(generator: Generator, z: Tensor) -> Tensor:
     """Return the pictures of ``z``, ``[batch, 3, H, W]`` on CPU."""
-    return generator(z).cpu()
+    with ROOM:
+        return generator(z).cpu()
 
 
 @torch.inference_mode()
-def edited(generator: Generator, z: Tensor, edits: Sequence[Edit]) -> Tensor:
+def edited(generator: Generator, z: Tensor, edits: Sequence[Edit], activation: Tensor | None = None) -> Tensor:
     """Return the pictures of ``z`` with some edits.
 
     Args:
         generator: The generator; it stays as it is.
         z: float32 ``[batch, z_dim]``.
         edits: What to change, in order.
+        activation: That of the first edited layer, if it is known.
 
     Returns:
         float32 ``[batch, 3, H, W]`` on CPU.
@@ -55,7 +69,8 @@ def edited(generator: Generator, z: Tensor, edits: Sequence[Edit]) -> Tensor:
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
-    return generate(generator, z, edits).cpu()
+    with ROOM:
+        return generate(generator, z, edits, activation=activation).cpu()
 
 
 @torch.inference_mode()
@@ -72,9 +87,58 @@ def heat(generator: Generator, z: Tensor, units: UnitSet, thresholds: Tensor) ->
     Returns:
         float32 ``[H, W]`` in [0, 1] on CPU.
     """
-    activation = generator.head(z, units.layer).float().cpu()[:, list(units.units)].clamp(min=0)
+    with ROOM:
+        activation = generator.head(z, units.layer).float().cpu()[:, list(units.units)].clamp(min=0)
     level = thresholds[list(units.units)].clamp(min=1e-6)[:, None, None]
     return (upsample(activation, generator.image_size)[0] / level).clamp(max=1).mean(0)
+
+
+@torch.inference_mode()
+def label(segmenter: Segmenter, image: Tensor) -> Tensor:
+    """Return the labels of one picture, int64 ``[H, W]`` on CPU."""
+    with ROOM:
+        return segmenter(image[None]).cpu()[0]
+
+
+@torch.inference_mode()
+def head(generator: Generator, z: Tensor, layer: str) -> Tensor:
+    """Return a layer's activations, to go on from with `edited`."""
+    with ROOM:
+        return generator.head(z, layer)
+
+
+def fingerprint(network: Generator | Segmenter) -> str:
+    """Return a network's fingerprint, worked out once: it hashes all of the weights."""
+    if network not in _FINGERPRINTS:
+        _FINGERPRINTS[network] = network.fingerprint
+    return _FINGERPRINTS[network]
+
+
+@torch.inference_mode()
+def finished(generator: Generator, z: Tensor, layer: str, activation: Tensor) -> Tensor:
+    """Return the pictures that a layer's activations lead to, on CPU: those of ``z`` if they are what `head` gave."""
+    with ROOM:
+        return generator.tail(activation, layer, z).cpu()
+
+
+class Memory:
+    """What has been worked out lately, for one visitor.
+
+    Args:
+        capacity: How many things at most, 1 or more.
+    """
+
+    def __init__(self, capacity: int = 12) -> None:
+        self._capacity, self._kept = capacity, OrderedDict[Hashable, Any]()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what is kept under a key, made if it is not there."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        self._kept.move_to_end(key)
+        while len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
+        return self._kept[key]
 
 
 def shares(labels: Tensor, num_concepts: int) -> Tensor:
@@ -88,17 +152,45 @@ def changed(before: Tensor, after: Tensor) -> Tensor:
     return (before.clamp(-1, 1) - after.clamp(-1, 1)).abs().mean(0) / 2
 
 
+def png(pixels: Pixels) -> bytes:
+    """Return pixels as a PNG."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png", compress_level=1)
+    return file.getvalue()
+
+
 def draw_picture(image: Tensor) -> Pixels:
     """Draw an image ``[3, H, W]`` in [-1, 1]."""
     return _enlarged(_rgb(image), "bicubic")
 
 
+def jpeg(pixels: Pixels) -> bytes:
+    """Return pixels as a JPEG, a quarter as long as the PNG, for small pictures to look at."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "jpeg", quality=90)
+    return file.getvalue()
+
+
+def native(image: Tensor) -> Pixels:
+    """Draw an image ``[3, H, W]`` in [-1, 1] as large as it is."""
+    return _pixels(_rgb(image))
+
+
 def draw_concepts(image: Tensor, labels: Tensor, concepts: Sequence[Concept]) -> Pixels:
     """Draw an image in grey under the colours of its labels, int64 ``[H, W]``."""
+    return _enlarged(_mixed(image, labels, concepts), "nearest")
+
+
+def native_concepts(image: Tensor, labels: Tensor, concepts: Sequence[Concept]) -> Pixels:
+    """Draw what `draw_concepts` does as large as the image is."""
+    return _pixels(_mixed(image, labels, concepts))
+
+
+def _mixed(image: Tensor, labels: Tensor, concepts: Sequence[Concept]) -> Tensor:
     grey = _rgb(image).mean(0, keepdim=True).expand(3, -1, -1)
     colors = torch.tensor([*(concept.color for concept in concepts), (0, 0, 0)], dtype=torch.float32)
     painted = colors[labels].permute(2, 0, 1)
-    return _enlarged(torch.where(labels == UNLABELLED, grey, 0.3 * grey + 0.7 * painted), "nearest")
+    return torch.where(labels == UNLABELLED, grey, 0.3 * grey + 0.7 * painted)
 
 
 def draw_heat(image: Tensor, activity: Tensor) -> Pixels:
@@ -107,11 +199,18 @@ def draw_heat(image: Tensor, activity: Tensor) -> Pixels:
     return _enlarged(torch.lerp(grey, _GLOW[:, None, None], 0.9 * activity[None]), "bicubic")
 
 
-def draw_change(change: Tensor) -> Pixels:
-    """Draw a map of changes ``[H, W]``: black for none, the brightest from `FULL_SCALE` on."""
+def draw_change(change: Tensor, where: Tensor | None = None) -> Pixels:
+    """Draw a map of changes ``[H, W]``: black for none, the brightest from `FULL_SCALE` on.
+
+    Args:
+        change: From 0 to 1.
+        where: A region to lift a little from the black, bool ``[H, W]``.
+    """
     place = (change / FULL_SCALE).clamp(0, 1) * (len(_HOT) - 1)
     low = place.long().clamp(max=len(_HOT) - 2)
     hot = torch.lerp(_HOT[low], _HOT[low + 1], (place - low)[..., None])
+    if where is not None:
+        hot = hot + _LIFT * where[..., None]
     return _enlarged(hot.permute(2, 0, 1), "bicubic")
 
 
@@ -121,5 +220,8 @@ def _rgb(image: Tensor) -> Tensor:
 
 def _enlarged(rgb: Tensor, mode: str) -> Pixels:
     factor = max(1, -(-MIN_PIXELS // max(rgb.shape[1:])))
-    large = interpolate(rgb[None], scale_factor=factor, mode=mode)[0]
-    return large.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    return _pixels(interpolate(rgb[None], scale_factor=factor, mode=mode)[0])
+
+
+def _pixels(rgb: Tensor) -> Pixels:
+    return rgb.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()

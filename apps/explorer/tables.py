@@ -10,6 +10,7 @@ from pandas.io.formats.style import Styler
 from torch import Tensor
 
 from gandissect import Concept, LayerDissection
+from gandissect.comparison import ComparedLayer
 
 from .model import shares
 
@@ -56,6 +57,24 @@ def share_table(concepts: Sequence[Concept], labelled: Mapping[str, Tensor]) -> 
         frame[name], frame["± " + name] = percent[name], percent[name] - percent[first]
     seen = torch.stack(list(percent.values())).amax(0) > 0
     return frame[seen.numpy()].sort_values(first, ascending=False, kind="stable")
+
+
+def concept_table(labels: Sequence[str], layers: Sequence[ComparedLayer], concepts: Sequence[Concept]) -> pd.DataFrame:
+    """Return how many units of layers are interpretable as each concept, most first.
+
+    Args:
+        labels: What to call the layers.
+        layers: Of one comparison.
+        concepts: The comparison's concepts.
+
+    Returns:
+        Columns ``concept`` and one for each layer; concepts of none of the layers are left out.
+    """
+    counts = {label: layer.units_by_concept for label, layer in zip(labels, layers, strict=True)}
+    frame = pd.DataFrame({"concept": [each.name for each in concepts], **counts})
+    total = frame[list(counts)].sum(axis=1)
+    order = total[total > 0].sort_values(ascending=False, kind="stable").index
+    return frame.loc[order]
 
 
 def with_colors(frame: pd.DataFrame, concepts: Sequence[Concept]) -> Styler:

@@ -1,0 +1,120 @@
+"""The brush: a concept, whether to draw or to remove it, and the units that do it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from gandissect import LayerDissection, UnitSet
+
+from .strokes import LEVELS
+
+MIN_IOU, MAX_UNITS, DEFAULT_UNITS, DEFAULT_LEVEL = 0.04, 40, 20, 0.99
+DRAW, REMOVE = "draw", "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Brush:
+    """What the next stroke does.
+
+    Args:
+        concept: The concept's name.
+        color: Its color, ``#rrggbb``.
+        action: ``draw`` or ``remove``.
+        units: The units that do it, best first.
+        levels: The quantile that each of them is set to, one of `LEVELS`.
+    """
+
+    concept: str
+    color: str
+    action: str
+    units: UnitSet
+    levels: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """What to call its strokes."""
+        return f"{self.action} {self.concept}"
+
+
+def said(level: float) -> str:
+    """Return a level in words."""
+    return {0.0: "off", 1.0: "max"}.get(level, f"{100 * level:g} %")
+
+
+def choose_brush(found: LayerDissection, scope: str) -> Brush | None:
+    """Let the visitor choose a brush; None, and why, if no unit of the layer will do.
+
+    Args:
+        found: The layer's dissection.
+        scope: What the choice belongs to, as a part of the widgets' keys.
+    """
+    ranked = {each: found.units_for(each.name, MIN_IOU, MAX_UNITS) for each in found.concepts}
+    ranked = {each: units for each, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
+    if not ranked:
+        st.info(f"No unit of this layer agrees with a concept (IoU >= {MIN_IOU}); choose another layer on the left.")
+        return None
+    by_name = {each.name: each for each in ranked}
+    _color_pills([each.hex for each in ranked])
+    with st.container(key="concepts"):
+        name = st.pills("concept", by_name, default=next(iter(by_name)), required=True, key=f"concept {scope}")
+    concept = by_name[name]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        action = st.segmented_control("action", [DRAW, REMOVE], default=DRAW, required=True, key="action")
+        level = 0.0
+        if action == DRAW:
+            level = st.select_slider(
+                "strength", LEVELS[1:], DEFAULT_LEVEL, said, key="level",
+                help="The quantile of its own activations to which each unit is set, over many pictures",
+            )  # fmt: skip
+    units = ranked[concept]
+    if len(units) > 1:
+        units = units.top(st.slider("units, best first", 1, len(units), min(DEFAULT_UNITS, len(units)),
+                                    key=f"count {name} {scope}"))  # fmt: skip
+    with st.expander(f"the {len(units)} units behind the brush" if len(units) > 1 else "the unit behind the brush"):
+        units, levels = _adjust(found, units, name, level, f"{name} {action} {level} {len(units)} {scope}")
+    return Brush(name, concept.hex, action, units, levels)
+
+
+def _adjust(
+    found: LayerDissection, units: UnitSet, concept: str, level: float, scope: str
+) -> tuple[UnitSet, tuple[float, ...]]:
+    """Show the units; return those that are left in, and their levels."""
+    iou = found.iou[found.concept_index(concept)]
+    frame = pd.DataFrame(
+        {
+            "use": True,
+            "unit": list(units.units),
+            "IoU": iou[list(units.units)].tolist(),
+            "best at": [found.matches[unit].concept or "none" for unit in units.units],
+            "set to": said(level),
+        }
+    )
+    columns = {
+        "use": st.column_config.CheckboxColumn(width=40),
+        "unit": st.column_config.NumberColumn(width=45),
+        "IoU": st.column_config.ProgressColumn(
+            f"IoU with {concept}", format="%.3f", min_value=0, max_value=max(0.2, float(found.iou.max())), width=110
+        ),
+        "best at": st.column_config.TextColumn(width=75, help="the concept that the unit agrees with best"),
+        "set to": st.column_config.SelectboxColumn(options=[said(each) for each in LEVELS], required=True, width=65),
+    }
+    edited = st.data_editor(
+        frame, hide_index=True, column_config=columns, disabled=["unit", "IoU", "best at"], key=f"units {scope}",
+        height=min(38 + 35 * len(frame), 300),
+    )  # fmt: skip
+    by_words = {said(each): each for each in LEVELS}
+    rows = [row for row in edited.to_dict("records") if row["use"]]
+    return UnitSet(units.layer, tuple(int(row["unit"]) for row in rows)), tuple(by_words[row["set to"]] for row in rows)
+
+
+def _color_pills(colors: list[str]) -> None:
+    """Give each concept's button a dot of its color."""
+    dots = "".join(
+        f".st-key-concepts button:nth-of-type({index})::before {{background: {color}}}"
+        for index, color in enumerate(colors, 1)
+    )
+    shape = 'content: ""; width: .7em; height: .7em; border-radius: 50%; margin-right: .45em; flex: none'
+    st.html(f"<style>.st-key-concepts button::before {{{shape}}} {dots}</style>")

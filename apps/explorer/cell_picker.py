@@ -1,0 +1,102 @@
+"""A picture on which one clicks a cell of a layer's grid, or goes to one with the arrow keys.
+
+A Streamlit component without build step; what it is handed are a picture and numbers, never text of a user's.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+import streamlit as st
+
+HTML = """<div class="frame" tabindex="0" role="application"><img alt=""><div class="cell"></div></div>"""
+
+CSS = """
+.frame { position: relative; width: 100%; cursor: crosshair; outline: none; line-height: 0; }
+.frame:focus-visible { box-shadow: 0 0 0 2px var(--st-primary-color, #f33); }
+img { width: 100%; border-radius: 2px; user-select: none; -webkit-user-drag: none; }
+.cell { position: absolute; box-sizing: border-box; border: 2px solid #fff; pointer-events: none;
+  box-shadow: 0 0 0 1px #000, inset 0 0 0 1px #000; }
+"""
+
+JS = """
+const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+export default function ({ parentElement: root, data, setStateValue }) {
+  const frame = root.querySelector(".frame"), cell = root.querySelector(".cell");
+  const [rows, columns] = data.grid;
+  let [row, column] = data.cell;
+  const picture = root.querySelector("img");
+  if (picture.src !== data.picture) picture.src = data.picture;
+  picture.alt = data.alt;
+  frame.setAttribute("aria-label", data.alt + " Arrow keys move the cell.");
+
+  function mark() {
+    cell.style.left = (100 * column) / columns + "%";
+    cell.style.top = (100 * row) / rows + "%";
+    cell.style.width = 100 / columns + "%";
+    cell.style.height = 100 / rows + "%";
+  }
+  function choose(r, c) {
+    r = Math.max(0, Math.min(rows - 1, r));
+    c = Math.max(0, Math.min(columns - 1, c));
+    if (r === row && c === column) return;
+    [row, column] = [r, c];
+    mark();
+    setStateValue("cell", [row, column]);
+  }
+  frame.onclick = (event) => {
+    const box = frame.getBoundingClientRect();
+    choose(
+      Math.floor(((event.clientY - box.top) / box.height) * rows),
+      Math.floor(((event.clientX - box.left) / box.width) * columns),
+    );
+  };
+  frame.onkeydown = (event) => {
+    const step = STEPS[event.key];
+    if (!step) return;
+    event.preventDefault();
+    choose(row + step[0], column + step[1]);
+  };
+  mark();
+}
+"""
+
+_PICKER = st.components.v2.component("gandissect_cell_picker", html=HTML, css=CSS, js=JS)
+
+
+def pick_cell(key: str, picture: bytes, grid: tuple[int, int], alt: str) -> tuple[int, int]:
+    """Let the visitor choose a cell by a click, by arrow keys or by two numbers; return its row and column.
+
+    Args:
+        key: What the choice belongs to, as a part of the widgets' keys.
+        picture: A PNG.
+        grid: Rows and columns.
+        alt: What is seen, for who cannot see it.
+    """
+    names = [f"{what} {key}" for what in ("row", "column")]
+    for name, size in zip(names, grid, strict=True):
+        st.session_state.setdefault(name, size // 2)
+    chosen = [min(max(0, st.session_state[name]), size - 1) for name, size in zip(names, grid, strict=True)]
+    url = "data:image/png;base64," + base64.b64encode(picture).decode()
+    _PICKER(
+        key=f"cell {key}",
+        data={"picture": url, "grid": list(grid), "cell": chosen, "alt": alt},
+        default={"cell": None},
+        on_cell_change=lambda: _take(f"cell {key}", names, grid),
+    )
+    for place, name, size in zip(st.columns(2, wrap=False), names, grid, strict=True):
+        place.number_input(name.split()[0], 0, size - 1, key=name)
+    return chosen[0], chosen[1]
+
+
+def _take(key: str, names: list[str], grid: tuple[int, int]) -> None:
+    """Bring what was clicked to the two numbers, if it is a cell."""
+    state = st.session_state.get(key)
+    cell = state.get("cell") if isinstance(state, Mapping) else None
+    if not isinstance(cell, list) or len(cell) != len(grid):
+        return
+    if all(isinstance(at, int | float) and 0 <= at < size for at, size in zip(cell, grid, strict=True)):
+        for name, at in zip(names, cell, strict=True):
+            st.session_state[name] = int(at)

@@ -1,0 +1,135 @@
+"""A part of the page of the latent space: directions as sliders, labelled with what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import partial
+
+import streamlit as st
+from torch import Tensor
+
+from gandissect import Segmenter
+from gandissect.latent import Direction, capabilities, style_groups
+
+from . import model, walks
+from .cached import count, load_segmenter, plain
+from .strip import Shown, show_strip
+from .tasks import Tasks
+from .visit import Visit
+
+NUM_DIRECTIONS, REACH = 5, 4.0
+SWEEP = (-3.0, -1.5, 0.0, 1.5, 3.0)
+
+
+@st.cache_resource(show_spinner=False)
+def label_tasks() -> Tasks:
+    """Return the labels of directions, worked out once for all visitors."""
+    return Tasks(capacity=128)
+
+
+def draw_steering(visit: Visit) -> None:
+    """Let the visitor go along directions that were found in closed form, each with what it does."""
+    styles = choose_styles(visit)
+    try:
+        found = walks.directions_of(visit.generator, NUM_DIRECTIONS, styles)
+    except TypeError as error:
+        st.info(plain(str(error)))
+        return
+    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
+    tasks = {each.name: label_task(visit, segmenter, each) for each in found}
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        steps = choose_steps(visit, found, tasks)
+    with right:
+        before = model.generated(visit.generator, visit.z)[0]
+        after = walks.stepped(visit.generator, visit.z, found, steps)
+        show_change(visit, before, after)
+    if st.toggle("pictures along each direction", key="sweep"):
+        show_sweeps(visit, found)
+
+
+def choose_styles(visit: Visit) -> Sequence[int] | None:
+    """Let the visitor choose which styles the directions move; None for all, and for z."""
+    if not capabilities(visit.generator).has_w:
+        return None
+    groups = {"all": None, **style_groups(visit.generator)}
+    chosen = st.segmented_control("directions of the styles", groups, default="all", required=True, key="moved")
+    return groups[chosen]
+
+
+def choose_steps(visit: Visit, found: Sequence[Direction], keys: dict[str, Hashable]) -> dict[str, float]:
+    """Let the visitor choose a step along each direction; say below what a direction does once that is known."""
+    steps = {}
+    scope = f"{model.fingerprint(visit.generator)} {found[0].ws}"
+    names = [f"step {each.name} {scope}" for each in found]
+    for name, each in zip(names, found, strict=True):
+        label = f"{plain(each.name)}: {each.score:.0%} of the squared weights"
+        steps[each.name] = st.slider(label, -REACH, REACH, 0.0, 0.25, format="%.2f sigma", key=name)
+        say_label(keys[each.name])
+    st.button("All to 0", key="rest", icon=":material/restart_alt:", on_click=partial(_rest, names))
+    st.caption(
+        f"Below each: percentage points of the pixels that a concept gains for one sigma, where that is beyond chance, "
+        f"over {walks.LABEL_SAMPLES} pictures; closed form: Shen and Zhou 2021."
+    )
+    return steps
+
+
+def say_label(key: Hashable) -> None:
+    """Say what a direction does, or that this is being measured."""
+    task = label_tasks().get(key)
+    if task is None or not task.result.done():
+        wait_for_label(key)
+    elif task.found is None:
+        st.caption(f"not labelled: {plain(str(task.result.exception()))}")
+    else:
+        st.caption(f"for one sigma: {plain(walks.said(task.found))}")
+
+
+@st.fragment(run_every=1.0)
+def wait_for_label(key: Hashable) -> None:
+    """Show how far the label of a direction is; draw the page anew when it is there."""
+    task = label_tasks().get(key)
+    if task is None or task.result.done():
+        st.rerun(scope="app")
+    st.progress(task.share, "finding out what it does" if task.done else "waiting to find out what it does")
+
+
+def label_task(visit: Visit, segmenter: Segmenter, direction: Direction) -> Hashable:
+    """Return the key of the task that labels a direction, begun if it was not yet."""
+    key = (model.fingerprint(visit.generator), segmenter.fingerprint, direction.name, direction.ws)
+    if label_tasks().get(key) is None:
+        work = walks.labelling(visit.generator, segmenter, direction)
+        label_tasks().begin(key, walks.LABEL_PICTURES, work)
+    return key
+
+
+def show_change(visit: Visit, before: Tensor, after: Tensor) -> None:
+    """Draw the picture before and after, and where it changed."""
+    change = model.changed(before, after)
+    left, right = st.columns(2)
+    left.image(model.draw_picture(before), "as generated", "stretch", alt=f"Generated picture {visit.number}")
+    right.image(model.draw_picture(after), "moved", "stretch", alt="The picture moved along the directions")
+    left.image(
+        model.draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed"
+    )  # fmt: skip
+
+
+def show_sweeps(visit: Visit, found: Sequence[Direction]) -> None:
+    """Draw the picture at several steps along each direction alone."""
+    for each in found:
+        st.markdown(f"**{plain(each.name)}**")
+        shown = [
+            Shown(
+                model.draw_picture(walks.stepped(visit.generator, visit.z, found, {each.name: step})),
+                f"The picture moved by {step:g} sigma along {each.name}",
+                f"{step:+g} sigma",
+            )
+            for step in SWEEP
+        ]
+        show_strip(f"sweep {each.name}", shown)
+    st.caption(f"{count(len(SWEEP), 'step')} along each direction alone, of the same picture.")
+
+
+def _rest(names: Sequence[str]) -> None:
+    for name in names:
+        st.session_state[name] = 0.0

@@ -1,0 +1,96 @@
+"""The strip of pictures on top of every page, from which one is picked."""
+
+from __future__ import annotations
+
+import base64
+
+import streamlit as st
+
+from gandissect import Generator
+
+from . import model
+from .painting import memory
+
+STRIP = 12
+FIRST_SEED, MAX_NUMBER = 1, 10**9
+
+_CSS = """
+:host { display: block; }
+nav { width: 100%; display: flex; gap: 0.5rem; padding: 0.3rem 0; }
+.pictures { flex: 1; display: grid; grid-template-columns: repeat(auto-fill, minmax(3.4rem, 1fr)); gap: 0.4rem; }
+button {
+  padding: 0; border: 0; background: none; cursor: pointer; color: var(--st-text-color, #333);
+  border-radius: var(--st-base-radius, 0.5rem); font: 1.1rem var(--st-font, sans-serif); opacity: 0.8;
+}
+button.arrow { flex: 0 0 1.5rem; background: var(--st-secondary-background-color, #8882); }
+button[aria-pressed="true"] { outline: 3px solid var(--st-primary-color, #f33); outline-offset: 1px; opacity: 1; }
+button:hover, button:focus-visible { opacity: 1; }
+button:focus-visible { outline: 2px solid var(--st-text-color, #333); }
+button:disabled { opacity: 0.25; cursor: default; }
+img { display: block; width: 100%; border-radius: inherit; }
+"""
+_JS = """
+export default function ({ parentElement: root, data, setTriggerValue }) {
+  const strip = root.querySelector("nav");
+  const button = (number, label) => {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.title = label;
+    made.disabled = number < 0 || number > data.largest;
+    made.onclick = () => setTriggerValue("picked", number);
+    return made;
+  };
+  const arrow = (sign, number, label) => {
+    const made = button(number, label);
+    made.className = "arrow";
+    made.textContent = sign;
+    made.setAttribute("aria-label", label);
+    return made;
+  };
+  const pictures = data.pictures.map((picture, index) => {
+    const number = data.first + index, made = button(number, `picture ${number}`);
+    const image = document.createElement("img");
+    image.src = picture;
+    image.alt = `Generated picture ${number} of seed ${data.seed}`;
+    made.dataset.number = number;
+    made.setAttribute("aria-pressed", number === data.number);
+    made.append(image);
+    return made;
+  });
+  const step = data.pictures.length;
+  const grid = document.createElement("div");
+  grid.className = "pictures";
+  grid.append(...pictures);
+  const back = arrow("\\u2039", data.first - step, "earlier pictures");
+  strip.replaceChildren(back, grid, arrow("\\u203a", data.first + step, "later pictures"));
+}
+"""
+_STRIP = st.components.v2.component("gandissect_strip", html="<nav></nav>\n", css=_CSS, js=_JS)
+
+
+def pick_picture(generator: Generator) -> tuple[int, int]:
+    """Draw the strip, and seed and number in the sidebar; return those of the picked picture."""
+    if "seed" not in st.query_params:
+        st.session_state.setdefault("seed", FIRST_SEED)  # not as the widget's value: a recipe sets it too
+    with st.sidebar, st.container(horizontal=True):
+        seed = st.number_input("seed", 0, MAX_NUMBER, key="seed", bind="query-params", width=110)
+        number = st.number_input("picture", 0, MAX_NUMBER, key="picture", bind="query-params", width=110)
+    first = number // STRIP * STRIP
+    key = (model.fingerprint(generator), "strip", seed, first)
+    pictures = memory().get(key, lambda: _pictures(generator, seed, first))
+    data = {"pictures": pictures, "first": first, "number": number, "seed": seed, "largest": MAX_NUMBER}
+    _STRIP(key="strip", data=data, on_picked_change=pick)
+    return seed, number
+
+
+def pick() -> None:
+    """Make the picture that was clicked the picked one."""
+    number = st.session_state["strip"]["picked"]
+    if type(number) is int and 0 <= number <= MAX_NUMBER:
+        st.session_state["picture"] = number
+
+
+def _pictures(generator: Generator, seed: int, first: int) -> list[str]:
+    """Return the strip's pictures as addresses that hold them."""
+    images = model.generated(generator, generator.sample_z(STRIP, seed, first))
+    return ["data:image/jpeg;base64," + base64.b64encode(model.jpeg(model.native(image))).decode() for image in images]

@@ -1,0 +1,55 @@
+"""A visitor's long work on a page: how far it is, a button to call it off, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import streamlit as st
+
+from .cached import plain
+from .tasks import Tasks
+
+
+def own_tasks() -> Tasks:
+    """Return the tasks of this visitor."""
+    return st.session_state.setdefault("tasks", Tasks())
+
+
+def outcome(key: Hashable, what: str, wanted: str | None = None) -> Any:
+    """Return what a task found; None, with its progress or its error on the page, if there is nothing yet.
+
+    Args:
+        key: The task's key.
+        what: What is being done, plain words.
+        wanted: The entry of the session for which it is done; it goes when the task is called off.
+    """
+    task = own_tasks().get(key)
+    if task is None:
+        return None
+    if not task.result.done():
+        follow(key, what, wanted)
+        return None
+    error = task.result.exception()
+    if error is not None:
+        st.error(f"{plain(what)}: {plain(str(error) or type(error).__name__)}")
+        st.button("Try again", key=f"again {key}", on_click=own_tasks().stop, args=(key,))
+        return None
+    return task.result.result()
+
+
+@st.fragment(run_every=0.7)
+def follow(key: Hashable, what: str, wanted: str | None) -> None:
+    """Show how far a task is; draw the page anew when it is over."""
+    task = own_tasks().get(key)
+    if task is None or task.result.done():
+        st.rerun(scope="app")
+    seen = f"{min(task.done, task.total)} of about {task.total} pictures" if task.done else "waiting for its turn"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.progress(task.share, f"{plain(what)}: {seen}")
+        st.button("Cancel", key=f"cancel {key}", on_click=_stop, args=(key, wanted), icon=":material/close:")
+
+
+def _stop(key: Hashable, wanted: str | None) -> None:
+    own_tasks().stop(key)
+    st.session_state.pop(wanted, None)

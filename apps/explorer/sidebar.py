@@ -1,0 +1,46 @@
+"""The sidebar: which networks and which layer."""
+
+from __future__ import annotations
+
+import argparse
+
+import streamlit as st
+
+import generators
+from apps.data import fitting
+from gandissect import Generator
+
+from .cached import load_generator, short
+from .visit import first_layer
+
+
+def choose_model(given: argparse.Namespace) -> tuple[Generator, str, str]:
+    """Let the visitor choose generator, segmenter and layer.
+
+    Raises:
+        ValueError: If there is no generator to choose.
+    """
+    names = list(dict.fromkeys([*filter(None, [given.generator]), *generators.names()]))
+    if not names:
+        raise ValueError("no generator is bundled here; start with: gandissect explore --generator FILE.safetensors")
+    with st.sidebar:
+        st.markdown("### gandissect\nSee what a GAN's units draw, and use them.")
+        name = st.selectbox("generator", names, format_func=short, key="generator", bind="query-params")
+        generator = load_generator(name, given.device)
+        options = segmenter_options(name, given)
+        segmenter = st.selectbox("segmenter", options, format_func=short, key="segmenter", bind="query-params")
+        layers = list(generator.layers)
+        first = layers.index(first_layer(generator))
+        layer = st.selectbox("layer", layers, first, key="layer", bind="query-params")
+        info = generator.layers[layer]
+        st.caption(f"{info.units} units on a grid of {info.height} x {info.width}")
+    return generator, segmenter, layer
+
+
+def segmenter_options(generator: str, given: argparse.Namespace) -> list[str]:
+    """Return the segmenters to offer: the one asked for, and those that fit the generator, or all if none does."""
+    import segmenters
+
+    asked = [given.segmenter] if given.segmenter and given.generator in (None, generator) else []
+    fit = fitting(generator, segmenters.names()) or (*segmenters.names(), "palette")
+    return list(dict.fromkeys([*asked, *fit]))

@@ -1,0 +1,156 @@
+"""The page of comparison: two layers, of one generator or of two, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import altair as alt
+import streamlit as st
+
+import generators
+from apps.explorer import model, tables
+from apps.explorer.cached import load_dissector, load_generator, load_segmenter, plain, short
+from apps.explorer.dissections import wait_for
+from apps.explorer.visit import Visit
+from gandissect import Comparison, Dissection, Generator, Segmenter, compare
+from gandissect.comparison import ComparedLayer
+from gandissect.report.comparison import COLORS
+
+MIN_IOU = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two that are compared.
+
+    Args:
+        generator: Shared with all other visitors: for reading only.
+        name: What it was chosen by.
+        layer: One of its layers.
+    """
+
+    generator: Generator
+    name: str
+    layer: str
+
+    @property
+    def label(self) -> str:
+        """What to call it."""
+        return f"{short(self.name)}, {self.layer}"
+
+
+def draw(visit: Visit) -> None:
+    """Draw both sides, the pictures before anything slow."""
+    left, right = st.columns(2, gap="medium")
+    first = Side(visit.generator, st.session_state.get("generator") or visit.generator.name, visit.layer)
+    with left:
+        st.markdown(f"#### {plain(first.label)}")
+        st.caption("chosen in the sidebar")
+        show_pictures(visit, first)
+    with right:
+        second = choose_other(visit)
+        show_pictures(visit, second)
+    if second.label == first.label:
+        st.info("Both sides are the same; choose another generator or layer on the right.")
+    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
+    found = [dissection_of(visit, side, segmenter) for side in (first, second)]
+    if all(found):
+        show_comparison((first, second), found)
+
+
+def choose_other(visit: Visit) -> Side:
+    """Let the visitor choose what the sidebar's layer is compared with."""
+    names = list(dict.fromkeys([st.session_state.get("generator") or visit.generator.name, *generators.names()]))
+    cells = st.columns(2)
+    name = cells[0].selectbox("compared with", names, format_func=short, key="other generator")
+    generator = visit.generator if name == names[0] else load_generator(name, visit.given.device)
+    layers = list(generator.layers)
+    here = layers.index(visit.layer) if visit.layer in layers else len(layers) // 2
+    start = (here + 1) % len(layers) if name == names[0] else here
+    layer = cells[1].selectbox("layer ", layers, start, key=f"other layer {model.fingerprint(generator)} {start}")
+    return Side(generator, name, layer)
+
+
+def show_pictures(visit: Visit, side: Side) -> None:
+    """Draw the first pictures of the seed from the picked one on."""
+    images = model.generated(side.generator, side.generator.sample_z(4, visit.seed, visit.number))
+    for cell, (number, image) in zip(st.columns(4, wrap=False), enumerate(images, visit.number), strict=True):
+        cell.image(
+            model.draw_picture(image), str(number), "stretch", alt=f"Picture {number} of {short(side.name)}"
+        )  # fmt: skip
+
+
+def dissection_of(visit: Visit, side: Side, segmenter: Segmenter) -> Dissection | None:
+    """Return a dissection that has the side's layer; None, with a progress bar on the page, while it is not done."""
+    dissector = load_dissector(visit.given.num_samples, visit.given.dissection)
+    job = dissector.job(side.generator, segmenter, side.layer)
+    if not job.result.done():
+        wait_for(job, side.label)
+        return None
+    return job.result.result()
+
+
+def show_comparison(sides: tuple[Side, Side], found: list[Dissection]) -> None:
+    """Show how many units of both are interpretable, and as what."""
+    least = st.slider("a unit is interpretable from this IoU on", 0.0, 0.3, MIN_IOU, 0.01, key="least")
+    try:
+        comparison = compare(found, least, ("left", "right"))
+    except ValueError as error:
+        st.error(plain(str(error)))
+        return
+    layers = [
+        next(each for each in comparison.layers_of(model_) if each.layer == side.layer)
+        for model_, side in zip(comparison.models, sides, strict=True)
+    ]
+    for place, side, layer in zip(st.columns(2, gap="medium"), sides, layers, strict=True):
+        with place:
+            show_share(side, layer)
+    show_concepts(sides, layers, comparison)
+    made = comparison.provenance[0]
+    st.caption(
+        f"IoU from {made.num_samples} pictures of each, labelled by {plain(made.segmenter)}; the intervals are "
+        "Wilson's, over units, and take their IoU as given."
+    )
+    for note in comparison.notes:
+        st.caption(plain(note))
+
+
+def show_share(side: Side, layer: ComparedLayer) -> None:
+    """Show the interpretable share of a side."""
+    low, high = layer.interval
+    st.metric(f"interpretable units of {side.label}", f"{layer.share:.0%}")
+    st.caption(
+        f"{layer.interpretable} of {layer.units} units, 95 % interval {low:.0%} to {high:.0%}; "
+        f"{layer.num_concepts} different concepts; grid {layer.grid[0]} x {layer.grid[1]}"
+    )
+
+
+def show_concepts(sides: tuple[Side, Side], layers: list[ComparedLayer], comparison: Comparison) -> None:
+    """Draw the number of units of each concept, both sides beside each other, and show the numbers."""
+    labels = [side.label for side in sides]
+    if labels[0] == labels[1]:
+        labels[1] += " again"
+    frame = tables.concept_table(labels, layers, comparison.concepts)
+    st.markdown("#### Units of each concept")
+    if frame.empty:
+        st.info("No unit of either side reaches this IoU beyond chance; move the slider to the left.")
+        return
+    left, right = st.columns([3, 2], gap="medium")
+    long = frame.melt("concept", var_name="side", value_name="units")
+    chart = (
+        alt.Chart(long)
+        .mark_bar()
+        .encode(
+            y=alt.Y("concept:N", sort=frame["concept"].tolist(), title=None),
+            x=alt.X("units:Q", title="interpretable units", axis=alt.Axis(tickMinStep=1)),
+            yOffset=alt.YOffset("side:N", sort=labels),
+            color=alt.Color(
+                "side:N", sort=labels, title=None, legend=alt.Legend(orient="top", labelLimit=400),
+                scale=alt.Scale(domain=labels, range=[COLORS[6], COLORS[5]]),
+            ),
+            tooltip=["concept", "side", "units"],
+        )
+    )  # fmt: skip
+    words = "; ".join(f"{row.iloc[0]}: {row.iloc[1]} and {row.iloc[2]}" for _, row in frame.iterrows())
+    left.altair_chart(chart, alt=f"Units of each concept in {labels[0]} and in {labels[1]}. {words}")
+    right.dataframe(frame, hide_index=True, alt="Units of each concept")

@@ -1,0 +1,30 @@
+"""The page of the latent space: ways between pictures, truncation, mixtures, and directions with what they do."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from apps.explorer.latent_mixing import draw_mixing
+from apps.explorer.latent_steering import draw_steering
+from apps.explorer.latent_walking import draw_truncation, draw_walk
+from apps.explorer.visit import Visit
+from gandissect.latent import capabilities
+
+PARTS = {
+    "walk": draw_walk,
+    "truncation": draw_truncation,
+    "mixing": draw_mixing,
+    "directions": draw_steering,
+}
+
+
+def draw(visit: Visit) -> None:
+    """Draw the part of the page that is asked for."""
+    part = st.segmented_control(
+        "part", PARTS, default="walk", required=True, label_visibility="collapsed", key="part", bind="query-params"
+    )
+    allowed = capabilities(visit.generator)
+    has = "z and w, a style for each layer" if allowed.has_w else "z, and no styles"
+    counts = "; of z only the direction counts" if allowed.normalises_z else ""
+    st.caption(f"This generator has {has}{counts}.")
+    PARTS[part](visit)

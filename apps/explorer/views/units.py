@@ -1,0 +1,145 @@
+"""The page of units: what they agree with, where they are on, and the picture with less or more of some of them."""
+
+from __future__ import annotations
+
+import itertools
+
+import streamlit as st
+from torch import Tensor
+
+from apps.explorer import model, tables
+from apps.explorer.cached import count, load_segmenter, plain
+from apps.explorer.closeup import show_best_pictures, show_cell
+from apps.explorer.dissections import dissected
+from apps.explorer.pixel_units import edits_of
+from apps.explorer.unit_choice import choose_units
+from apps.explorer.visit import Visit
+from gandissect import UNLABELLED, Recipe, Segmenter, UnitSet
+from gandissect.causal import control_units
+
+MOST, MOST_SLIDERS = 4.0, 8
+"""Of what an activation is multiplied by, and sliders for units of their own."""
+
+
+def draw(visit: Visit) -> None:
+    """Draw the page, the picture before anything slow."""
+    generator, layer = visit.generator, visit.layer
+    image = model.generated(generator, visit.z)[0]
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.markdown(f"#### Picture {visit.number} as generated")
+        cells = st.columns(3, wrap=False)
+    cells[0].image(
+        model.draw_picture(image), "picture", "stretch", alt=f"Generated picture {visit.number} of seed {visit.seed}"
+    )
+    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
+    labels = model.label(segmenter, image)
+    show_concepts(cells[1], image, labels, segmenter)
+    units, what, factors = UnitSet(layer, ()), "", {}
+    with right:
+        st.markdown(f"#### Units of {plain(layer)}")
+        found = dissected(visit, segmenter)
+        if found:
+            units, what = choose_units(visit, segmenter, found)
+            factors = choose_factors(units)
+    labelled = {"as generated": labels}
+    with left:
+        if found and units.units:
+            heat = model.draw_heat(image, model.heat(generator, visit.z, units, found.thresholds))
+            cells[2].image(heat, "the units' activity", "stretch", alt="Where the units are active")
+            labelled |= show_changed(visit, segmenter, image, units, factors, what)
+        show_shares(segmenter, labelled)
+    if found:
+        st.markdown("#### Pictures in which a unit is seen best")
+        show_best_pictures(visit, found, units)
+        st.markdown("#### Units at a place")
+        show_cell(visit, found, image)
+
+
+def choose_factors(units: UnitSet) -> dict[int, float]:
+    """Let the visitor say how much is left of the chosen units; return it unit by unit."""
+    if not units.units:
+        return {}
+    ask = {"min_value": 0.0, "max_value": MOST, "step": 0.25, "format": "%.2f x"}
+    every = st.slider(
+        "activation of these units: 0 is off, 1 as it is, above 1 a boost", value=0.0, key="factor", **ask
+    )
+    factors = dict.fromkeys(units.units, every)
+    if len(units) > 1 and st.toggle("each unit by itself", key="singly"):
+        scope = f"{units.layer} {every}"  # a new value of all is one of each
+        for place, unit in zip(itertools.cycle(st.columns(2, wrap=False)), units.units[:MOST_SLIDERS], strict=False):
+            factors[unit] = place.slider(f"unit {unit}", value=every, key=f"factor {unit} {scope}", **ask)
+        if len(units) > MOST_SLIDERS:
+            st.caption(f"The first {MOST_SLIDERS} units; the others stay at {every:g}.")
+    return factors
+
+
+def show_changed(
+    visit: Visit, segmenter: Segmenter, image: Tensor, units: UnitSet, factors: dict[int, float], what: str
+) -> dict[str, Tensor]:
+    """Draw the picture with units damped or boosted, and with random ones if asked; return the labels of both."""
+    edits = edits_of(visit.layer, factors)
+    if not edits:
+        st.info("At 1 the units are as they are; move a slider.")
+        return {}
+    values = set(factors.values())
+    how = (
+        "with other activations" if len(values) > 1 else "switched off" if values == {0.0} else f"at {values.pop():g} x"
+    )
+    short = "off" if how == "switched off" else "changed"
+    after = model.edited(visit.generator, visit.z, edits)[0]
+    labelled = {short: show_after(segmenter, image, after, f"{what[0].upper() + what[1:]} {how}")}
+    save_recipe(Recipe.of(visit.generator, edits, visit.seed, visit.number, 1))
+    if st.toggle("the same number of random units as control", key="control"):
+        others = control_units(units, visit.generator.layers[visit.layer].units)
+        same = edits_of(visit.layer, dict(zip(others.units, factors.values(), strict=True)))
+        title = f"{count(len(others), 'random unit')} of {plain(visit.layer)} {how}"
+        control = model.edited(visit.generator, visit.z, same)[0]
+        labelled[f"random {short}"] = show_after(segmenter, image, control, title)
+    return labelled
+
+
+def save_recipe(recipe: Recipe) -> None:
+    """Let the visitor save what is done to the picture."""
+    st.download_button(
+        "Save as a recipe", recipe.to_json(), "recipe.json", "application/json", icon=":material/download:",
+        on_click="ignore", help="Opens on the page Paint, by gandissect edit, and in Python with Recipe.load",
+    )  # fmt: skip
+
+
+def show_after(segmenter: Segmenter, image: Tensor, after: Tensor, title: str) -> Tensor:
+    """Draw an edited picture, its concepts and what changed; return its labels."""
+    labels, change = model.label(segmenter, after), model.changed(image, after)
+    st.markdown(f"#### {title}")
+    cells = st.columns(3, wrap=False)
+    cells[0].image(model.draw_picture(after), "picture", "stretch", alt=f"The picture: {title}")
+    show_concepts(cells[1], after, labels, segmenter)
+    cells[2].image(
+        model.draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed"
+    )
+    return labels
+
+
+def show_concepts(cell: st.delta_generator.DeltaGenerator, image: Tensor, labels: Tensor, segmenter: Segmenter) -> None:
+    """Draw the segmentation over a picture."""
+    named = [segmenter.concepts[index].name for index in labels.unique().tolist() if index != UNLABELLED]
+    pixels = model.draw_concepts(image, labels, segmenter.concepts)
+    cell.image(pixels, "concepts", "stretch", alt=f"Segmentation: {', '.join(named) or 'nothing'}")
+
+
+def show_shares(segmenter: Segmenter, labelled: dict[str, Tensor]) -> None:
+    """Show the share of pixels of each concept, with its colour, and how it changes."""
+    st.markdown("#### Concepts in the picture")
+    frame = tables.share_table(segmenter.concepts, labelled).round(1)
+    frame[frame == 0] = 0.0  # no "-0.0"
+    numbers = {
+        name: st.column_config.NumberColumn(format="%+.1f" if name.startswith("±") else "%.1f")
+        for name in frame.columns[1:]
+    }
+    columns = {" ": st.column_config.Column(width=24)} | numbers
+    colored = tables.with_colors(frame, segmenter.concepts)
+    st.dataframe(colored, width="content", hide_index=True, column_config=columns)
+    st.caption(
+        "Percent of the pixels of this one picture, not an average over pictures; ± in percentage points. "
+        f"A change is brightest from {model.FULL_SCALE:.0%} of the range between black and white."
+    )

@@ -1,0 +1,53 @@
+"""What a visitor has chosen, for every page alike."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gandissect import Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What the sidebar, the picker and the URL say.
+
+    Args:
+        given: What `gandissect explore` passed on.
+        generator: Shared with all other visitors: for reading only.
+        segmenter_name: A bundled name or a path; `cached.load_segmenter` loads it.
+        layer: A layer of the generator.
+        seed: Of the pictures.
+        number: Which picture of the seed.
+    """
+
+    given: argparse.Namespace
+    generator: Generator
+    segmenter_name: str
+    layer: str
+    seed: int
+    number: int
+
+    @property
+    def z(self) -> Tensor:
+        """The picture's latent vector, ``[1, z_dim]``."""
+        return self.generator.sample_z(1, self.seed, self.number)
+
+
+def first_layer(generator: Generator) -> str:
+    """Return the layer that is shown first: the middle one, where units draw things."""
+    layers = list(generator.layers)
+    return layers[len(layers) // 2]
+
+
+def settings() -> argparse.Namespace:
+    """Return what `gandissect explore` passed on."""
+    parser = argparse.ArgumentParser()
+    for name in ("generator", "segmenter", "dissection", "data"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--num-samples", type=int, default=300)
+    parser.add_argument("--device", default="auto")
+    return parser.parse_known_args(sys.argv[1:])[0]

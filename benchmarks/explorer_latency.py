@@ -1,0 +1,96 @@
+"""How long is it from letting go of the brush to the new picture? ``python benchmarks/explorer_latency.py``.
+
+A headless Chromium paints on the served page with real pointer events. The clock is the page's own: it runs from the
+pointer's release to when the easel has drawn the picture that the server sent, decoded.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "end_to_end"))
+from browser import Page, browsing, find_browser, serving
+
+EASEL = """(() => {
+  const roots = [...document.querySelectorAll(".st-key-easel *")].map((each) => each.shadowRoot);
+  const canvas = roots.find((each) => each?.querySelector("canvas"))?.querySelector("canvas");
+  const box = canvas?.getBoundingClientRect();
+  return canvas?.className === "paints" && canvas.dataset.shown && {
+    x: box.x, y: box.y, width: box.width, height: box.height,
+    shown: Number(canvas.dataset.shown), released: Number(canvas.dataset.released ?? 0),
+  };
+})()"""
+WATCH = """void (window.stroke = new Promise((done) => {
+  const roots = [...document.querySelectorAll(".st-key-easel *")].map((each) => each.shadowRoot);
+  const canvas = roots.find((each) => each?.querySelector("canvas")).querySelector("canvas");
+  const before = canvas.dataset.released;
+  new MutationObserver((_, watch) => {
+    const { shown, released } = canvas.dataset;
+    if (released === before || Number(shown) < Number(released)) return;
+    watch.disconnect();
+    done(Number(shown) - Number(released));
+  }).observe(canvas, { attributes: true, attributeFilter: ["data-shown"] });
+}))"""  # looked at, not asked again and again: that would cost the page time
+PAUSE = 0.5
+"""Seconds between two strokes."""
+QUIET = "!document.querySelector('[data-testid=stStatusWidget]')"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Print the median and the 95th percentile.
+
+    Args:
+        generator: A bundled generator.
+        num_strokes: Strokes that are timed, 1 or more; three more come first.
+    """
+
+    generator: str = "dcgan-scenes64"
+    num_strokes: int = 30
+
+
+def main(options: Options) -> None:
+    """Measure."""
+    if find_browser() is None:
+        raise SystemExit("this needs Chromium: apt-get install chromium")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        started = options.generator
+        with serving(device="cpu") as url, browsing(f"{url}/?generator={started}", Path(folder)) as page:
+            page.wait(EASEL, 300)
+            page.wait(QUIET, 300)
+            first = page.run(EASEL)["shown"]
+            times = [stroke(page, index) for index in range(options.num_strokes + 3)][3:]
+    ordered = sorted(times)
+    last = ordered[max(0, -(-95 * len(ordered) // 100) - 1)]
+    print(
+        f"{options.generator}: {len(times)} strokes, median {statistics.median(times):.0f} ms, "
+        f"95th percentile {last:.0f} ms, largest {ordered[-1]:.0f} ms; first picture after {first:.0f} ms"
+    )
+
+
+def stroke(page: Page, index: int) -> float:
+    """Paint one stroke, wait until the page is quiet, and return the milliseconds until the new picture."""
+    easel = page.run(EASEL)
+    page.run(WATCH)
+    y = easel["y"] + easel["height"] * (0.2 + 0.6 * (index % 7) / 7)
+    page.drag(*[(easel["x"] + easel["width"] * (0.2 + 0.1 * step), y) for step in range(5)])
+    milliseconds = page.run("window.stroke")
+    page.wait(QUIET)
+    if index % 5 == 4:  # as a visitor would: not ever more strokes
+        shown = page.run(EASEL)["shown"]
+        page.run("document.querySelector('.st-key-clear button').click()")
+        page.wait(f"{EASEL}.shown > {shown}")
+        page.wait(QUIET)
+    time.sleep(PAUSE)
+    return milliseconds
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

@@ -1,0 +1,174 @@
+"""The page of artifacts on tiny networks: what it finds is what the library finds, and it can be called off."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from explorer_visitor import AppTest, Open, pictures, said, settled, visit_page  # noqa: F401
+from torch import Tensor
+
+import generators
+from apps.explorer import artifact_work
+from apps.explorer.tasks import Tasks
+from apps.explorer.views import artifacts
+from gandissect import UnitSet, choose_num_units
+from gandissect.neighbours import realism
+
+TINY = artifact_work.Sizes(
+    real=48, held_out=16, scored=40, ranked=40, effect=16, images=16, sets=2, controls=2, counts=(1, 2, 4)
+)
+
+
+def mean_colours(_: object) -> Callable[[Tensor], Tensor]:
+    """Features as cheap as can be, in the place of an encoder's."""
+    return lambda images: images.unfold(2, 32, 32).unfold(3, 32, 32).mean((4, 5)).flatten(1)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "tiny.safetensors"
+    generators.save(generators.DCGAN(size=64, width=4, z_dim=5).eval(), path)
+    monkeypatch.setattr(artifact_work, "encoder_features", mean_colours)
+    monkeypatch.setattr(artifacts, "SIZES", TINY)
+    return path
+
+
+@pytest.fixture
+def page(visit_page: Open, tiny: Path) -> AppTest:  # noqa: F811
+    return visit_page(
+        "artifacts", "--generator", tiny, "--segmenter", "palette", "--data", "scenes:100", layer="layer3"
+    )
+
+
+def finished(page: AppTest) -> AppTest:
+    settled(page)
+    while page.get("progress"):  # one piece of work follows the other
+        settled(page)
+    return page
+
+
+def test_nothing_begins_before_it_is_asked_for_and_then_all_is_there(page: AppTest, tiny: Path) -> None:
+    assert not page.get("progress") and not page.dataframe
+    finished(page.button(key="look").click().run())
+    generator = generators.load(tiny)
+    yardstick = artifact_work.make_yardstick(_Named(), ("scenes:100",), 64, TINY)
+    with torch.inference_mode():
+        features = torch.cat([yardstick.features(generator(generator.sample_z(1, 1, n))) for n in range(40)])
+    order = realism(yardstick.train, features).argsort()[:8].tolist()
+    shown = [int(each.key.split()[1]) for each in page.button if (each.key or "").startswith("worst ")]
+    assert shown == order
+    ranking = artifact_work.rank(generator, "layer3", yardstick, "effect", TINY)
+    assert page.dataframe[0].value["unit"].tolist() == list(ranking.top(99).units)
+    before, after, random = (each.value for each in page.metric)
+    curve = choose_num_units(
+        generator, ranking.top(4), yardstick, TINY.counts, 0, num_images=16, num_sets=2, num_controls=2, progress=False
+    )
+    assert before == f"{curve.distance[0].mean():.1f}" and after == f"{curve.distance[1].mean():.1f}"
+    means = curve.control[:, 1].mean(1)
+    assert random == f"{means.min():.1f} to {means.max():.1f}"
+    page.button(key=f"worst {shown[2]}").click().run()
+    assert page.number_input(key="picture").value == shown[2]
+
+
+def test_the_slider_switches_units_off_in_the_worst_pictures(page: AppTest) -> None:
+    finished(page.button(key="look").click().run())
+    slider = page.select_slider(key="off 4")
+    assert slider.options == ["0", "1", "2", "4"]
+    first = next(url for alt, url in pictures(page).items() if alt.endswith("with 1 unit off"))
+    slider.set_value(4).run()
+    four = {alt: url for alt, url in pictures(page).items() if alt.endswith("with 4 units off")}
+    assert len(four) == 8 and first not in four.values()
+    assert page.dataframe[0].value["off"].sum() == 4
+    slider.set_value(0).run()
+    assert "Write the repair report" not in "".join(each.label for each in page.button)
+
+
+def test_a_report_is_written_and_downloaded(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished(page.button(key="look").click().run())
+    finished(page.button(key="report").click().run())
+    assert len(page.get("download_button")) == 1 and "switching 1 unit of layer3 off" in page.success[0].value
+    reports = [
+        task.found
+        for task in page.session_state["tasks"]._tasks.values()
+        if isinstance(task.found, artifact_work.Report)
+    ]
+    names = zipfile.ZipFile(io.BytesIO(reports[0].file)).namelist()
+    assert names == ["recipe.json", "repair.json", "report.html", "report.pdf"]
+
+
+def test_work_can_be_called_off_and_begun_again(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, real = threading.Event(), artifact_work.make_yardstick
+    monkeypatch.setattr(artifact_work, "make_yardstick", lambda *a: gate.wait(30) and real(*a))
+    page.button(key="look").click().run()
+    assert len(page.get("progress")) == 1
+    next(each for each in page.button if each.label == "Cancel").click().run()
+    assert not page.get("progress") and page.button(key="look"), "it is offered again"
+    gate.set()
+    finished(page.button(key="look").click().run())
+    assert len(page.metric) == 3
+
+
+def test_what_is_missing_is_said_with_the_remedy(visit_page: Open, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    page = visit_page("artifacts", "--generator", tiny, "--segmenter", "palette")
+    assert "gandissect explore --data FOLDER" in said(page)
+    page = visit_page("artifacts", "--generator", tiny, "--segmenter", "palette", "--data", tiny.parent / "<b>none")
+    settled(page.button(key="look").click().run())
+    assert "<b>none" in said(page) and "\\<b\\>" in page.error[0].value
+    assert any(each.label == "Try again" for each in page.button)
+    monkeypatch.undo()
+    page = visit_page("artifacts", "--generator", tiny, "--segmenter", "palette", "--data", "scenes:100")
+    settled(page.button(key="look").click().run())
+    assert "has no encoder to take features from" in said(page)
+
+
+def test_the_pictures_announced_are_about_those_looked_at(tiny: Path) -> None:
+    generator, tasks, units = generators.load(tiny), Tasks(), 16
+    real = tasks.begin("real", 128, lambda: artifact_work.make_yardstick(_Named(), ("scenes:100",), 64, TINY))
+    yardstick = real.result.result(60)
+    assert real.done == 2 * (48 + 16), "read, and looked at"
+    ranked = tasks.begin("rank", 0, lambda: artifact_work.rank(generator, "layer2", yardstick, "effect", TINY))
+    ranking = ranked.result.result(60)
+    assert 0.8 * ranked.done <= TINY.for_ranking("effect", units) <= 1.3 * ranked.done
+    curve = tasks.begin("curve", 0, lambda: artifact_work.measure(generator, ranking, yardstick, TINY))
+    curve.result.result(60)
+    assert 0.8 * curve.done <= TINY.for_curve(units) <= 1.3 * curve.done
+
+
+def test_random_units_and_spread_are_in_the_table_of_the_curve(tiny: Path) -> None:
+    generator = generators.load(tiny)
+    yardstick = artifact_work.make_yardstick(_Named(), ("scenes:100",), 64, TINY)
+    curve = choose_num_units(
+        generator,
+        UnitSet("layer3", (1, 0)),
+        yardstick,
+        (1, 2),
+        num_images=8,
+        num_sets=2,
+        num_controls=2,
+        progress=False,
+    )
+    frame = artifact_work.curve_table(curve)
+    assert frame["units"].tolist() == [0, 1, 2]
+    for row in range(3):
+        sets = [float(value) for value in curve.distance[row]]
+        draws = [sum(float(value) for value in draw[row]) / 2 for draw in curve.control]
+        assert frame["distance"][row] == pytest.approx(sum(sets) / 2)
+        assert (frame["low"][row], frame["high"][row]) == pytest.approx((min(sets), max(sets)))
+        assert (frame["random low"][row], frame["random high"][row]) == pytest.approx((min(draws), max(draws)))
+
+
+@pytest.mark.parametrize("name", ["dcgan-scenes64", "stylegan-scenes64"])
+def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:  # noqa: F811
+    page = visit_page("artifacts", generator=name)
+    assert not page.error and page.button(key="look")
+
+
+class _Named:
+    name = "palette"

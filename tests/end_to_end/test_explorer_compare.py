@@ -1,0 +1,94 @@
+"""The page of comparison: the closed form of planted units on both sides, and what cannot be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from explorer_visitor import AppTest, Open, pictures, planted, said, settled, visit_page  # noqa: F401
+
+import generators
+import segmenters
+from apps.explorer import tables
+from gandissect import Concept, dissect
+from gandissect.comparison import ComparedLayer
+
+SMALL = ("--segmenter", "palette", "--num-samples", 40)
+
+
+def counts(page: AppTest) -> pd.DataFrame:
+    return next(each.value for each in page.dataframe if "concept" in each.value).set_index("concept")
+
+
+def other_layer(page: AppTest):
+    return next(each for each in page.selectbox if each.label == "layer ")
+
+
+def test_the_units_of_each_concept_are_counted_on_both_sides(visit_page: Open, planted: Path) -> None:  # noqa: F811
+    page = settled(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
+    assert other_layer(page).value == "layer1", "the other one at first"
+    other_layer(page).set_value("layer2").run()
+    assert "Both sides are the same" in said(page)
+    frame = counts(page)
+    assert frame.iloc[:, 0].to_dict() == {"red": 2, "green": 1, "blue": 1, "yellow": 1}, "red has a twin"
+    assert (frame.iloc[:, 0] == frame.iloc[:, 1]).all()
+    shown = [each.value for each in page.metric]
+    assert shown == ["83%", "83%"] and "5 of 6 units" in said(page)
+
+
+def test_a_higher_bar_leaves_fewer_units(visit_page: Open, planted: Path) -> None:  # noqa: F811
+    page = settled(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
+    before = counts(page).iloc[:, 1].sum()
+    page.slider(key="least").set_value(0.3).run()
+    coarse = counts(page).iloc[:, 1].sum()
+    assert counts(page).iloc[:, 0].sum() == 5 and coarse <= before, "IoU of layer2 is 1"
+
+
+def test_another_generator_is_dissected_too(visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    wide = planted.with_name("wide.safetensors")
+    generators.save(generators.PlantedGenerator(cells=32), wide)
+    monkeypatch.setattr(generators, "names", lambda: (str(wide),))
+    page = settled(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
+    page.selectbox(key="other generator").set_value(str(wide)).run()
+    settled(page)
+    assert other_layer(page).value == "layer2" and counts(page).iloc[:, 1].tolist() == [2, 1, 1, 1]
+    assert "wide.safetensors" in " ".join(counts(page).columns)
+    left, right = (pictures(page)[f"Picture 0 of {short(path)}"] for path in (planted, wide))
+    assert left != right
+
+
+def short(path: Path) -> str:
+    return "/".join(path.parts[-2:])
+
+
+def test_dissections_by_other_numbers_of_pictures_are_not_compared(
+    visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    wide, folder = planted.with_name("wide.safetensors"), planted.parent / "run"
+    generators.save(generators.PlantedGenerator(cells=32), wide)
+    monkeypatch.setattr(generators, "names", lambda: (str(wide),))
+    dissect(generators.load(planted), segmenters.load("palette"), None, 60, progress=False).save(folder)
+    page = settled(visit_page("compare", "--generator", planted, *SMALL, "--dissection", folder, layer="layer2"))
+    assert not page.error
+    page.selectbox(key="other generator").set_value(str(wide)).run()
+    settled(page)
+    assert "num_samples is 40, not 60" in said(page) and not page.metric
+
+
+def test_the_table_of_concepts_has_those_that_are_met_most_first() -> None:
+    concepts = [Concept(k, name, (k, k, k)) for k, name in enumerate(("sky", "tree", "car", "door"))]
+    layers = [
+        ComparedLayer("a", "layer1", 9, (4, 4), (1, 0, 3, 0)),
+        ComparedLayer("b", "layer2", 9, (4, 4), (1, 0, 0, 4)),
+    ]
+    frame = tables.concept_table(["one", "two"], layers, concepts)
+    assert frame.to_dict("list") == {"concept": ["door", "car", "sky"], "one": [0, 3, 1], "two": [4, 0, 1]}
+
+
+def test_bundled_models_have_their_page(visit_page: Open) -> None:  # noqa: F811
+    page = visit_page(
+        "compare", "--num-samples", 12, "--segmenter", "palette", generator="dcgan-scenes64", layer="layer4"
+    )
+    settled(page)
+    assert len(page.metric) == 2 and not page.error

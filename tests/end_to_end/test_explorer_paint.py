@@ -1,0 +1,206 @@
+"""The page on which one paints, as a visitor meets it: strokes on planted units whose effect is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import generators
+from gandissect import Ablation, Insertion, Recipe, UnitSet
+
+pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
+from explorer_visitor import Open, planted, said, settled, visit_page  # noqa: F401
+from streamlit.testing.v1 import AppTest
+
+GRID = generators.PlantedGenerator().layers["layer2"]
+EVERYWHERE = list(range(GRID.height * GRID.width))
+
+
+@pytest.fixture
+def page(visit_page: Open, planted: Path) -> AppTest:  # noqa: F811
+    """The page on the planted generator, at a picture without green."""
+    z = generators.PlantedGenerator().sample_z(200, seed=1)
+    number = next(index for index, row in enumerate(z) if row[0] > 0 and row[2] <= 0)
+    opened = visit_page(
+        "paint", "--generator", planted, "--segmenter", "palette", "--num-samples", 40,
+        layer="layer2", picture=str(number),
+    )  # fmt: skip
+    return settled(opened)
+
+
+def choose(page: AppTest, concept: str, action: str) -> None:
+    groups = {group.label: group for group in page.get("button_group")}
+    groups["concept"].set_value(concept).run()
+    groups = {group.label: group for group in page.get("button_group")}
+    groups["action"].set_value(action).run()
+    if action == "draw":
+        page.select_slider(key="level").set_value(1.0).run()  # they are on so seldom that 99 % is 0
+    assert not page.exception
+
+
+def paint(page: AppTest, cells: object, stroke: str = "") -> None:
+    """Hand the page what the easel would."""
+    paint.count = getattr(paint, "count", 0) + 1
+    page.session_state["easel"] = {"stroke": {"id": stroke or f"stroke {paint.count}", "cells": cells}}
+    page.run()
+    assert not page.exception
+
+
+def shares(page: AppTest, column: str = "after") -> dict[str, float]:
+    frame = next(each.value for each in page.dataframe if "before" in each.value)
+    return {row["concept"]: row.get(column, row["before"]) for row in frame.to_dict("records")}
+
+
+def click(page: AppTest, prefix: str, place: int = 0) -> None:
+    buttons = [each for each in page.button if each.key.startswith(prefix) and each.key[len(prefix) :].isdigit()]
+    buttons[place].click().run()
+    assert not page.exception
+
+
+def listed(page: AppTest) -> list[str]:
+    return [each.value.split("  \n")[0] for each in page.markdown if ":small[" in each.value]
+
+
+def test_a_stroke_draws_a_concept_and_undo_takes_it_back(page: AppTest) -> None:
+    untouched = shares(page)
+    assert "green" not in untouched and page.button(key="undo").disabled
+    choose(page, "green", "draw")
+    paint(page, EVERYWHERE)
+    drawn = shares(page)
+    assert drawn["green"] > 90, "everywhere"
+    assert listed(page) == ["1 · draw green"] and "inside the strokes" in said(page)
+    page.button(key="undo").click().run()
+    assert shares(page) == untouched and not listed(page) and page.button(key="undo").disabled
+    page.button(key="redo").click().run()
+    assert shares(page) == drawn and page.button(key="redo").disabled
+    page.button(key="clear").click().run()
+    assert shares(page) == untouched
+    page.button(key="undo").click().run()
+    assert shares(page) == drawn, "clearing can be undone, too"
+
+
+def test_a_stroke_removes_a_concept_inside_its_region_only(page: AppTest) -> None:
+    before = shares(page)["red"]
+    choose(page, "red", "remove")
+    paint(page, [0])
+    inside = shares(page).get("red", 0)
+    paint(page, EVERYWHERE)
+    assert before > 0 and inside in (0, before) and shares(page)["red"] == 0
+    assert len(listed(page)) == 2
+
+
+def test_strokes_act_in_their_order_and_can_be_switched_off_and_deleted(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    paint(page, EVERYWHERE)
+    choose(page, "green", "remove")
+    paint(page, EVERYWHERE)
+    assert shares(page).get("green", 0) == 0
+    click(page, "up", 1)
+    assert listed(page) == ["1 · remove green", "2 · draw green"] and shares(page)["green"] > 0
+    click(page, "switch", 1)
+    assert shares(page).get("green", 0) == 0 and listed(page)[1] == "2 · ~~draw green~~"
+    click(page, "switch", 1)
+    assert shares(page)["green"] > 0
+    click(page, "delete", 1)
+    assert listed(page) == ["1 · remove green"] and shares(page).get("green", 0) == 0
+    for _ in range(4):
+        page.button(key="undo").click().run()
+    assert listed(page) == ["1 · draw green", "2 · remove green"]
+
+
+def test_the_strength_of_a_stroke_is_a_quantile_of_its_units(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    paint(page, EVERYWHERE)
+    slider = next(each for each in page.select_slider if each.label == "strength of this stroke")
+    slider.set_value(0.0).run()
+    assert shares(page).get("green", 0) == 0, "0 is off"
+    slider = next(each for each in page.select_slider if each.label == "strength of this stroke")
+    slider.set_value(1.0).run()
+    assert shares(page)["green"] > 0
+
+
+def test_as_many_random_units_in_the_same_region_do_not_do_it(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    paint(page, EVERYWHERE)
+    page.toggle(key="control").set_value(True).run()
+    assert not page.exception
+    assert shares(page, "after")["green"] > 0 and shares(page, "random")["green"] == 0
+
+
+def test_a_region_can_be_painted_by_rows_and_columns(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    rows = next(each for each in page.slider if each.label == "rows")
+    rows.set_range(1, GRID.height).run()
+    page.button(key="paint region").click().run()
+    assert not page.exception and shares(page)["green"] > 0 and f"{len(EVERYWHERE)} cells" in said(page)
+
+
+@pytest.mark.parametrize(
+    "cells", [[], [len(EVERYWHERE)], [-1], ["0"], [True], [[1]], "everywhere", None, 5, [0] * 10**5 + [10**6]]
+)
+def test_what_is_no_stroke_is_refused_and_changes_nothing(page: AppTest, cells: object) -> None:
+    before = shares(page)
+    choose(page, "green", "draw")
+    paint(page, cells)
+    assert shares(page) == before and not listed(page)
+    assert bool(page.error) == isinstance(cells, list)
+
+
+def test_a_stroke_counts_once_whatever_else_is_clicked(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    paint(page, [3], "one")
+    page.run()
+    page.toggle(key="control").set_value(True).run()
+    assert len(listed(page)) == 1
+
+
+def test_each_picture_has_its_own_strokes(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    paint(page, EVERYWHERE)
+    number = page.number_input(key="picture").value
+    page.number_input(key="picture").set_value(number + 1).run()
+    assert not listed(page)
+    page.number_input(key="picture").set_value(number).run()
+    assert listed(page) == ["1 · draw green"]
+
+
+def test_a_recipe_opens_with_its_picture_and_a_bad_one_is_refused_with_the_reason(
+    page: AppTest,
+    planted: Path,  # noqa: F811
+) -> None:
+    generator = generators.load(planted)
+    z = generator.sample_z(200, seed=1)
+    number = next(index for index, row in enumerate(z) if row[2] > 0)
+    region = torch.ones(GRID.height, GRID.width)
+    good = Recipe.of(generator, [Ablation(UnitSet("layer1", (1,)), region)], seed=1, start=number, num_samples=1)
+    page.file_uploader(key="recipe").upload("good.json", good.to_json().encode(), "application/json").run()
+    assert not page.exception and not page.error
+    assert page.number_input(key="picture").value == number and listed(page) == ["1 · ablation"]
+    assert shares(page, "before")["green"] > 0 and shares(page)["green"] == 0
+    entries = json.loads(good.to_json())
+    bad = {
+        "load the one that it was made with": replace(good, fingerprint="0" * 64).to_json(),
+        "its format should be": "{}",
+        "has the units 0 to 5": replace(good, edits=(Insertion(UnitSet("layer1", (6,)), 1.0),)).to_json(),
+        "layer7": replace(good, edits=(Ablation(UnitSet("layer7", (1,))),)).to_json(),
+        "numbers at most": json.dumps(
+            entries | {"edits": [entries["edits"][0] | {"region": {"shape": [2**13, 2**12], "data": ""}}]}
+        ),
+    }
+    for reason, text in bad.items():
+        page.file_uploader(key="recipe").upload("bad.json", text.encode(), "application/json").run()
+        assert not page.exception and reason in said(page), reason
+        assert listed(page) == ["1 · ablation"], "what was there stays"
+
+
+def test_a_layer_whose_units_agree_with_nothing_says_so(visit_page: Open, tmp_path: Path) -> None:  # noqa: F811
+    torch.manual_seed(0)
+    path = tmp_path / "noise.safetensors"
+    generators.save(generators.DCGAN(size=64, width=8, z_dim=8), path)
+    page = visit_page("paint", "--generator", path, "--segmenter", "palette", "--num-samples", 4, layer="layer1")
+    settled(page)
+    assert "choose another layer" in said(page) or page.get("button_group")

@@ -1,0 +1,144 @@
+"""The page of units: every number of its table and every picture follow what is chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from explorer_visitor import AppTest, Open, pictures, planted, said, settled, visit_page  # noqa: F401
+
+import generators
+from generators.planted import PLANTED
+
+SMALL = ("--segmenter", "palette", "--num-samples", 40)
+
+
+def number_with(*concepts: int) -> int:
+    """The first picture of seed 1 that has some planted concepts."""
+    z = generators.PlantedGenerator().sample_z(200, seed=1)
+    return next(n for n, row in enumerate(z) if all(row[2 * k] > 0 for k in concepts))
+
+
+def table(page: AppTest) -> pd.DataFrame:
+    return next(each.value for each in page.dataframe if "chance" in each.value)
+
+
+@pytest.fixture
+def page(visit_page: Open, planted: Path) -> AppTest:  # noqa: F811
+    """The page with one picture that has green and red, and the table to choose from."""
+    opened = visit_page("units", "--generator", planted, *SMALL, layer="layer2", picture=str(number_with(0, 1)))
+    settled(opened)
+    return opened
+
+
+def test_the_table_has_iou_interval_and_chance_and_then_the_effect_of_each_unit(page: AppTest) -> None:
+    page.get("button_group")[0].set_value("picked in the table").run()
+    frame = table(page)
+    assert sorted(frame["unit"]) == [0, 1, 2, 3, 4, 5] and "effect" not in frame
+    ends = frame["95 %"].str.split(" to ", expand=True).astype(float)
+    assert ((ends[0] <= frame["IoU"] + 1e-3) & (frame["IoU"] <= ends[1] + 1e-3)).all()
+    assert (frame["chance"][frame["IoU"] == 1] < 0.3).all()
+    settled(page.button(key="effects").click().run())
+    frame = table(page).set_index("unit")
+    assert frame.loc[4, "effect"] == 0 == frame.loc[5, "effect"], "nothing reads the twin, and one is dead"
+    for unit in range(4):
+        z = generators.PlantedGenerator().sample_z(24, 5)
+        expected = 100 * float((z[:, 2 * unit] > 0).double().mean()) / 256
+        assert frame.loc[unit, "effect"] == pytest.approx(expected), PLANTED[unit].name
+
+
+def test_the_factor_of_units_ablates_leaves_and_boosts(page: AppTest) -> None:
+    page.selectbox(key="concept").select("green").run()
+    off = pictures(page)["The picture: 1 best unit for green switched off"]
+    page.slider(key="factor").set_value(1.0).run()
+    assert "At 1 the units are as they are" in said(page)
+    page.slider(key="factor").set_value(2.0).run()
+    boosted = pictures(page)["The picture: 1 best unit for green at 2 x"]
+    assert off != boosted and boosted != pictures(page)[f"Generated picture {number_with(0, 1)} of seed 1"]
+    assert len(page.get("download_button")) == 1, "it is a recipe"
+
+
+def test_each_unit_has_a_factor_of_its_own_if_asked(page: AppTest) -> None:
+    page.selectbox(key="concept").select("red").run()
+    assert "2 best units for red switched off" in said(page), "unit 4 is the twin of unit 0"
+    page.toggle(key="singly").set_value(True).run()
+    page.slider(key="factor 0 layer2 0.0").set_value(1.0).run()
+    assert "2 best units for red with other activations" in said(page)
+    assert pictures(page)["The picture: 2 best units for red with other activations"]
+    shares = next(each.value for each in page.dataframe if "as generated" in each.value).set_index("concept")
+    assert shares.loc["red", "± changed"] == 0, "unit 0 is back, and nothing reads its twin"
+
+
+def test_the_best_pictures_of_a_unit_have_its_concept_and_one_is_picked_by_a_click(page: AppTest) -> None:
+    page.selectbox(key="concept").select("blue").run()
+    shown = [int(each.key.split()[1]) for each in page.button if (each.key or "").startswith("best ")]
+    z = generators.PlantedGenerator().sample_z(256, seed=1)
+    assert len(shown) == 8 and all(z[number, 4] > 0 for number in shown)
+    assert sum("unit 2 is on outlined" in alt for alt in pictures(page)) == 8
+    page.button(key=f"best {shown[3]}").click().run()
+    assert page.number_input(key="picture").value == shown[3]
+
+
+def test_a_click_on_a_cell_says_which_units_are_on_there(page: AppTest) -> None:
+    z = generators.PlantedGenerator().sample_z(1, 1, number_with(0, 1))[0]
+    column = int(64 * (int(16 * 0.5 * (1 + float((z[1] / 2**0.5).erf()))) + 0.5) / 16)
+    key = "layer2 (64, 64)"
+    page.number_input(key=f"row {key}").set_value(2)
+    page.number_input(key=f"column {key}").set_value(column).run()
+    assert f"2 of 6 units on in row 2, column {column}" in said(page).replace("**", "")
+    on = next(each.value for each in page.dataframe if "activation" in each.value)
+    assert sorted(on["unit"]) == [0, 4] and on["concept"].tolist() == ["red", "red"]
+    page.number_input(key=f"row {key}").set_value(63).run()
+    assert "No unit is above its threshold here" in said(page)
+
+
+def test_a_long_measurement_can_be_called_off(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    from apps.explorer import unit_choice
+    from apps.explorer.tasks import advance
+
+    gate = threading.Event()
+    monkeypatch.setattr(unit_choice, "unit_effects", lambda *a, **k: (gate.wait(30), advance(1)))
+    page.button(key="effects").click().run()
+    assert len(page.get("progress")) == 1
+    next(each for each in page.button if each.label == "Cancel").click().run()
+    gate.set()
+    assert not page.get("progress") and page.button(key="effects"), "it is offered again"
+
+
+def test_what_goes_wrong_in_the_background_is_said_where_it_was_asked_for(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apps.explorer import unit_choice
+
+    def fails(*a: object, **k: object) -> None:
+        raise ValueError("the segmenter ran <b>out</b> of paint")
+
+    monkeypatch.setattr(unit_choice, "unit_effects", fails)
+    settled(page.button(key="effects").click().run())
+    assert "ran <b>out</b> of paint" in said(page) and "\\<b\\>" in page.error[0].value, "as plain text"
+
+
+@pytest.mark.parametrize("name", ["dcgan-scenes64"])
+def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:  # noqa: F811
+    page = visit_page("units", "--num-samples", 12, "--segmenter", "palette", generator=name, layer="layer4")
+    settled(page)
+    page.get("button_group")[0].set_value("picked in the table").run()
+    assert len(table(page)) == 48 and "switched off" in said(page)
+    assert sum("outlined" in alt for alt in pictures(page)) == 8
+
+
+def test_rows_of_the_table_choose_the_units(page: AppTest, planted: Path) -> None:  # noqa: F811
+    page.get("button_group")[0].set_value("picked in the table").run()
+    key = f"rows {generators.load(planted).fingerprint} layer2"
+    row = table(page)["unit"].tolist().index(1)
+    page.session_state[key] = {"selection": {"rows": [row], "columns": []}}
+    page.run()
+    assert "1 chosen unit switched off" in said(page)
+    shares = next(each.value for each in page.dataframe if "as generated" in each.value).set_index("concept")
+    assert shares.loc["green", "off"] == 0 < shares.loc["green", "as generated"]
+    page.session_state[key] = {"selection": {"rows": [], "columns": []}}
+    page.run()
+    assert "switched off" not in "".join(pictures(page)) and "Select rows of the table" in said(page)

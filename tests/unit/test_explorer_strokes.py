@@ -1,0 +1,315 @@
+"""Strokes, recipes and kept dissections of the explorer: against loops, the command line, and a visitor alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+import torch
+
+import generators
+from apps.cli import main
+from apps.explorer import exchange, jobs, kept, strokes
+from apps.explorer.model import Memory
+from apps.explorer.rendering import render
+from apps.explorer.strokes import LEVELS, History, Stroke
+from apps.explorer.visit import Visit, first_layer
+from gandissect import Ablation, Insertion, LayerInfo, Recipe, Scaling, UnitSet, dissect, generate, quantile_values
+from gandissect.unit_values import quantile_table
+from generators.planted import PLANTED
+from segmenters.palette import PaletteSegmenter
+
+SEGMENTER = PaletteSegmenter(generators.PlantedGenerator.concepts)
+
+
+@pytest.fixture(scope="module")
+def dcgan() -> generators.DCGAN:
+    torch.manual_seed(0)
+    return generators.DCGAN(size=64, width=8, z_dim=8).eval().requires_grad_(False)
+
+
+def visit(generator: generators.LayeredGenerator, number: int = 0, layer: str | None = None) -> Visit:
+    return Visit(argparse.Namespace(), generator, "palette", layer or first_layer(generator), 1, number)
+
+
+def drawn(*numbers: int) -> tuple[Stroke, ...]:
+    return tuple(Stroke(number, f"stroke {number}", Ablation(UnitSet("layer1", (0,)))) for number in numbers)
+
+
+def numbers(history: tuple[Stroke, ...]) -> list[int]:
+    return [stroke.number for stroke in history]
+
+
+def test_undo_and_redo_walk_the_same_way_back_and_forth() -> None:
+    states = [(), drawn(1), drawn(1, 2), drawn(2), drawn(2, 3)]
+    history = History()
+    for state in states[1:]:
+        history = history.then(state)
+    seen = [numbers(history.now)]
+    for _ in states[1:]:
+        history = history.undo()
+        seen.append(numbers(history.now))
+    assert seen == [numbers(state) for state in reversed(states)] and history.undo() is history
+    for state in states[1:]:
+        history = history.redo()
+        assert numbers(history.now) == numbers(state)
+    assert history.redo() is history and history.next_number == 4
+    assert not history.undo().then(()).future, "a new change ends what could be made again"
+
+
+def test_undo_is_bounded_and_so_are_strokes() -> None:
+    history = History()
+    for number in range(3 * strokes.MAX_UNDO):
+        history = history.then(drawn(number))
+    assert len(history.past) == strokes.MAX_UNDO
+    with pytest.raises(ValueError, match="strokes at most"):
+        history.then(drawn(*range(strokes.MAX_STROKES + 1)))
+
+
+def test_strokes_are_switched_moved_and_deleted_by_number() -> None:
+    three = drawn(5, 7, 6)
+    assert [stroke.on for stroke in strokes.switched(three, 7)] == [True, False, True]
+    assert len(strokes.edits(strokes.switched(three, 7))) == 2
+    assert strokes.switched(strokes.switched(three, 7), 7)[1].on
+    assert numbers(strokes.moved(three, 6, -1)) == [5, 6, 7] and numbers(strokes.moved(three, 5, 1)) == [7, 5, 6]
+    assert numbers(strokes.moved(three, 5, -1)) == numbers(strokes.moved(three, 6, 1)) == [5, 7, 6]
+    assert numbers(strokes.without(three, 7)) == [5, 6]
+
+
+def test_levels_are_quantiles_of_the_unit_and_0_is_off(dcgan: generators.DCGAN) -> None:
+    units, layer = UnitSet("layer2", (3, 0, 2)), "layer2"
+    every = UnitSet(layer, tuple(range(dcgan.layers[layer].units)))
+    table = quantile_table(dcgan, every, LEVELS[1:], num_samples=20)
+    values = (
+        torch.cat([dcgan.head(dcgan.sample_z(20, _values_seed()), layer)]).transpose(0, 1).flatten(1).sort(1).values
+    )
+    for index, quantile in enumerate(LEVELS[1:]):
+        rank = max(1, math.ceil(quantile * values.shape[1]))
+        torch.testing.assert_close(table[:, index], values[:, rank - 1], rtol=1e-6, atol=1e-7)
+        assert quantile_values(dcgan, units, quantile, 20) == tuple(table[list(units.units), index].tolist())
+    edit = strokes.edit_of(units, (0.99, 0, 1), table, None)
+    assert isinstance(edit, Insertion)
+    assert edit.values == (float(table[3, LEVELS.index(0.99) - 1]), 0, float(table[2, -1]))
+    assert isinstance(strokes.edit_of(units, (0, 0, 0), table, None), Ablation)
+
+
+def _values_seed() -> int:
+    from gandissect.sampling import derive_seed
+
+    return derive_seed(0, "values")
+
+
+def test_cells_make_a_region_and_others_are_refused() -> None:
+    info = LayerInfo(4, 3, 5)
+    assert strokes.region_of([0, 7, 7, 14], info).nonzero().tolist() == [[0, 0], [1, 2], [2, 4]]
+    for wrong in ([], [15], [-1], [True], ["1"], [1.0], [None], [[1]]):
+        with pytest.raises(ValueError, match="cells 0 to 14"):
+            strokes.region_of(wrong, info)
+
+
+def test_change_is_split_where_the_strokes_are() -> None:
+    edits = [Ablation(UnitSet("a", (0,)), strokes.region_of([1, 4], LayerInfo(1, 2, 3)))]
+    where = strokes.painted(edits, (4, 6))
+    slow = [[(row // 2) * 3 + column // 2 in (1, 4) for column in range(6)] for row in range(4)]
+    assert where.tolist() == slow
+    change = torch.where(where, 0.5, 0.125)
+    assert strokes.inside_and_outside(change, where) == (0.5, 0.125)
+    assert strokes.painted([*edits, Ablation(UnitSet("a", (0,)))], (4, 6)).all()
+    assert strokes.inside_and_outside(change, torch.zeros(4, 6, dtype=torch.bool))[0] is None
+
+
+def test_the_control_has_other_units_and_the_same_regions_and_quantiles(dcgan: generators.DCGAN) -> None:
+    table = quantile_table(dcgan, UnitSet("layer2", tuple(range(32))), LEVELS[1:], num_samples=4)
+    units, region = UnitSet("layer2", (1, 2, 3)), strokes.region_of([5], dcgan.layers["layer2"])
+    levels = (0.5, 0.99, 0.0)
+    mine = (
+        Stroke(1, "a", strokes.edit_of(units, levels, table, region), levels),
+        Stroke(2, "off", Ablation(units), (0.0,) * 3, on=False),
+        Stroke(3, "loaded", Insertion(units, 2.0)),
+        Stroke(4, "elsewhere", Ablation(UnitSet("layer1", (0,)))),
+    )
+    first, second = strokes.control(mine, 32, table, "layer2")
+    assert not set(first.units.units) & set(units.units) and torch.equal(first.region, region)
+    assert first.values == tuple(
+        level and float(table[unit, LEVELS.index(level) - 1])
+        for unit, level in zip(first.units.units, levels)  # noqa: B905
+    )
+    assert second.values == (2.0, 2.0, 2.0)
+
+
+def test_16_visitors_at_once_each_get_what_one_alone_gets(dcgan: generators.DCGAN) -> None:
+    """Each with a picture, a layer or two, units and a region of his own; nothing stays on the shared generator."""
+    names = list(dcgan.layers)
+
+    def edits(index: int) -> list:
+        chosen = [names[index % len(names)], names[(index // 4) % len(names)]]
+        return [
+            Insertion(
+                UnitSet(layer, (index % 5, 6)), 3.0 + index,
+                strokes.region_of([index % 9, 3], dcgan.layers[layer]),
+            )
+            for layer in dict.fromkeys(chosen)
+        ]  # fmt: skip
+
+    def alone(index: int) -> torch.Tensor:
+        with torch.inference_mode():
+            return generate(dcgan, dcgan.sample_z(1, 1, index), edits(index))[0]
+
+    hooks = [len(module._forward_hooks) for module in dcgan.modules()]
+    wanted, plain = [alone(index) for index in range(16)], dcgan(dcgan.sample_z(16, 1))
+    assert len({tuple(image.flatten().tolist()) for image in wanted}) == 16
+    together = Barrier(16)
+
+    def visitor(index: int) -> bool:
+        memory, mine = Memory(2), visit(dcgan, index)
+        together.wait(30)
+        same = True
+        for _ in range(5):
+            same &= torch.equal(render(mine, edits(index), memory), wanted[index])
+            same &= torch.equal(render(mine, [], memory), plain[index])
+        return same
+
+    plain = torch.cat([render(visit(dcgan, index), [], Memory())[None] for index in range(16)])
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(visitor, range(16)))
+    assert [len(module._forward_hooks) for module in dcgan.modules()] == hooks
+
+
+def test_memory_keeps_the_latest_things_only() -> None:
+    memory, made = Memory(2), []
+    for key in (1, 2, 1, 3, 1, 2):
+        memory.get(key, lambda key=key: made.append(key))
+    assert made == [1, 2, 3, 2]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> tuple[Recipe, generators.LayeredGenerator]:
+    path = tmp_path / "it's mine.safetensors"
+    torch.manual_seed(1)
+    generators.save(generators.DCGAN(size=64, width=8, z_dim=8), path)
+    generator = generators.load(path, "cpu")
+    grid = generator.layers["layer2"]
+    edits = [
+        Insertion(UnitSet("layer2", (1, 2)), (0.1, 7.25), strokes.region_of([1, 9, 10], grid)),
+        Ablation(UnitSet("layer1", (0, 5)), torch.full((4, 4), 0.3), 0.5),
+        Scaling(UnitSet("layer2", (4,)), 1.5),
+    ]
+    return Recipe.of(generator, edits, seed=3, start=2, num_samples=1), generator
+
+
+def test_the_command_line_makes_the_same_png_as_the_page(
+    recipe: tuple[Recipe, generators.LayeredGenerator], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, generator = recipe
+    mine = replace(visit(generator, 2), seed=3)
+    page = exchange.sheet(render(mine, [], Memory())[None], render(mine, made.edits, Memory())[None])
+    command = exchange.as_command(made, bundled=False)
+    script = command.replace("gandissect edit", "printf '%s\\n' edit")
+    words = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    arguments = words.stdout.splitlines()
+    assert arguments[-1] == str(tmp_path / "it's mine.safetensors"), "the shell reads the name as it is"
+    arguments = [str(tmp_path / word) if word.endswith((".json", ".png")) else word for word in arguments]
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--device", "cpu"])
+    assert stop.value.code == 0, capsys.readouterr().err
+    assert (tmp_path / "edited.png").read_bytes() == page
+
+
+def test_the_copied_python_makes_the_same_images(recipe: tuple[Recipe, generators.LayeredGenerator]) -> None:
+    made, generator = recipe
+    names: dict = {}
+    exec(exchange.as_python(made).replace("generators.load(", "generators.load(device='cpu', name="), names)
+    assert torch.equal(names["images"], made.generate(generator))
+
+
+def test_recipes_from_visitors_are_checked(recipe: tuple[Recipe, generators.LayeredGenerator]) -> None:
+    made, generator = recipe
+    assert exchange.read_recipe(made.to_json().encode()).to_json() == made.to_json()
+    entries = json.loads(made.to_json())
+    bomb = {"shape": [2**13, 2**12], "data": "eJwDAAAAAAE="}
+    for data, said in (
+        (b" " * (exchange.MAX_BYTES + 1), "bytes at most"),
+        (b"\xff\xfe\x00", "."),
+        (b"[]", "format"),
+        (b"[" * 100_000, "."),
+        (json.dumps(entries | {"edits": [entries["edits"][0] | {"region": bomb}] * 40}).encode(), "numbers at most"),
+        (json.dumps(entries | {"edits": entries["edits"] * 40}).encode(), "strokes at most"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            exchange.read_recipe(data)
+    exchange.check_fits(made, generator)
+    for edit, said in (
+        (Ablation(UnitSet("layer9", (0,))), "layer9"),
+        (Ablation(UnitSet("layer1", (10_000,))), "has the units"),
+        (Ablation(UnitSet("layer1", (0,)), torch.ones(5, 5)), "on the grid of"),
+    ):
+        with pytest.raises((KeyError, ValueError), match=said):
+            exchange.check_fits(replace(made, edits=(edit,)), generator)
+    with pytest.raises(ValueError, match="load the one"):
+        exchange.check_fits(replace(made, fingerprint="0"), generator)
+
+
+def test_a_dissection_is_kept_for_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = generators.PlantedGenerator()
+    first = jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60)
+    (path,) = _kept_files()
+    monkeypatch.setattr(jobs, "dissect", lambda *_, **__: pytest.fail("dissected again"))
+    again = jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60)
+    assert torch.equal(again["layer2"].iou, first["layer2"].iou)
+    monkeypatch.setattr(jobs, "dissect", dissect)
+    assert kept.find(planted, SEGMENTER, "layer1", 24) is None, "of another layer"
+    assert kept.find(planted, SEGMENTER, "layer2", 48) is None, "of fewer pictures"
+    assert kept.find(generators.PlantedGenerator(cells=8), SEGMENTER, "layer2", 24) is None, "of another generator"
+    other = PaletteSegmenter(generators.PlantedGenerator.concepts[: len(PLANTED)])
+    assert kept.find(planted, other, "layer2", 24) is None, "of another segmenter"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60).provenance.num_samples == 24
+
+
+def test_a_kept_dissection_under_a_wrong_name_does_not_serve() -> None:
+    planted, other = generators.PlantedGenerator(), generators.PlantedGenerator(cells=8)
+    kept.keep(dissect(other, SEGMENTER, "layer2", 24, progress=False), planted, SEGMENTER, "layer2", 24)
+    assert _kept_files() and kept.find(planted, SEGMENTER, "layer2", 24) is None
+
+
+def test_where_nothing_can_be_kept_the_explorer_goes_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("GANDISSECT_CACHE", str(tmp_path / "file"))
+    planted = generators.PlantedGenerator()
+    assert jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60)["layer2"].info.units == 6
+
+
+def test_old_dissections_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MAX_FILES", 2)
+    planted = generators.PlantedGenerator()
+    found = dissect(planted, SEGMENTER, "layer2", 24, progress=False)
+    for num_samples in (21, 22, 23, 24):
+        kept.keep(found, planted, SEGMENTER, "layer2", num_samples)
+    assert len(_kept_files()) == 2
+
+
+@pytest.mark.parametrize("name", generators.names())
+def test_every_bundled_generator_comes_with_the_dissection_of_its_first_layer(name: str) -> None:
+    import segmenters
+    from apps.data import fitting_segmenter
+    from apps.explorer.bundle import NUM_SAMPLES
+
+    generator, segmenter = generators.load(name, "cpu"), segmenters.load(fitting_segmenter(name), "cpu")
+    assert kept.find(generator, segmenter, first_layer(generator), NUM_SAMPLES) is not None
+    assert (kept.BUNDLED / f"{name}.safetensors").stat().st_size <= 10**6
+
+
+def _kept_files() -> list[Path]:
+    end = 50
+    while not (found := list(kept.cache_folder().glob("*.safetensors"))) and end:
+        end -= 1
+        time.sleep(0.1)  # it is written after the result is there
+    return found
