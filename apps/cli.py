@@ -181,3 +181,7 @@ def _overview() -> str:
             f"`{PROGRAM} COMMAND --help` lists the options of a command; `{PROGRAM} --version` the version.",
         ]
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -47,7 +48,9 @@ def draw_table(top: Tensor, side: Tensor, blocks: Mapping[str, Tensor]) -> Image
     height, width = top.shape[2] + GAP, top.shape[3] + GAP
     around = 3 * GAP  # more room between pictures that are given and those made of them
     rows = len(side) * len(blocks)
-    size = (GAP + width * (len(top) + 1) + around, height + rows * height + len(blocks) * BAND + around)
+    words = max((_length(heading) for heading in blocks), default=0)
+    across = GAP + width + around + max(width * len(top), words)
+    size = (across, height + rows * height + len(blocks) * BAND + around)
     canvas = Image.new("RGB", size, "white")
     _paste(canvas, top, GAP + width + around, GAP, width)
     y = GAP + height
@@ -118,6 +121,10 @@ def save_gif(images: Tensor, path: Path, fps: int) -> None:
 def _paste(canvas: Image.Image, images: Tensor, x: int, y: int, width: int) -> None:
     for index, pixels in enumerate(to_pixels(images)):
         canvas.paste(Image.fromarray(pixels.contiguous().numpy()), (x + index * width, y))
+
+
+def _length(text: str) -> int:
+    return math.ceil(ImageFont.load_default(FONT_SIZE).getlength(text))
 
 
 def _write(canvas: Image.Image, text: str, x: int, y: int) -> None:
