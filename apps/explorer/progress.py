@@ -11,9 +11,10 @@ from .cached import plain
 from .tasks import Tasks
 
 
+@st.cache_resource(scope="session", on_release=Tasks.stop_all, show_spinner=False)
 def own_tasks() -> Tasks:
-    """Return the tasks of this visitor."""
-    return st.session_state.setdefault("tasks", Tasks())
+    """Return the tasks of this visitor; they are called off when he leaves, since others wait for their turn."""
+    return Tasks()
 
 
 def outcome(key: Hashable, what: str, wanted: str | None = None) -> Any:

@@ -108,6 +108,11 @@ class Tasks:
         if task := self._tasks.pop(key, None):
             task.stopped.set()
 
+    def stop_all(self) -> None:
+        """Call all tasks off."""
+        for key in list(self._tasks):
+            self.stop(key)
+
 
 class CountedSegmenter:
     """A segmenter that counts its pictures on the task that this thread works at.

@@ -92,3 +92,16 @@ def test_a_counted_segmenter_is_the_segmenter_and_counts_on_the_task_of_its_thre
     assert torch.equal(counted(images), plain(images)), "outside of tasks nothing is counted"
     task = Tasks().begin("a", 5, lambda: counted(images))
     assert torch.equal(task.result.result(10), plain(images)) and task.done == 5
+
+
+def test_a_visitor_who_leaves_holds_up_nobody() -> None:
+    tasks, begun, go = Tasks(), threading.Event(), threading.Event()
+    first = tasks.begin("a", 1, lambda: (begun.set(), go.wait(10), advance(1)))
+    begun.wait(10)
+    second, other = tasks.begin("b", 1, lambda: 2), Tasks().begin("a", 1, lambda: 3)
+    tasks.stop_all()
+    go.set()
+    assert other.result.result(10) == 3
+    for task in (first, second):
+        with pytest.raises(CancelledError):
+            task.result.result(10)

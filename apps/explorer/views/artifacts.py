@@ -52,7 +52,7 @@ def draw(visit: Visit) -> None:
     st.caption(
         f"In the background {plain(visit.generator.name)} is compared with {count(SIZES.real, 'picture')} that it "
         f"learned from, by features of the segmenter; its {units} units are ranked over {looked} generated pictures. "
-        "What each unit alone does tells causes; which pictures it is on in is quicker, and tells only what goes together."
+        "What each unit alone does tells causes; which pictures it is on in is quicker, and tells what goes together."
     )
     if st.session_state.get(wanted):
         investigate(visit, specs, method, wanted)
