@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -63,7 +62,7 @@ class EqualizedConv2d(nn.Module):
         super().__init__()
         if resample != "none" and (kernel, padding) != (3, 1):
             raise ValueError(f"a convolution that resamples has a 3 x 3 kernel and padding 1; got {kernel}, {padding}")
-        self.weight = nn.Parameter(torch.randn(after, before, kernel, kernel))
+        self.weight = nn.Parameter(draw_normal(after, before, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(after)) if bias else None
         self.scale = gain / math.sqrt(before * kernel**2)
         self.padding, self.resample = padding, resample
@@ -93,7 +92,7 @@ class EqualizedLinear(nn.Module):
 
     def __init__(self, before: int, after: int, *, gain: float = SQRT2, rate: float = 1.0, bias: float = 0.0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(after, before) / rate)
+        self.weight = nn.Parameter(draw_normal(after, before, rate=rate))
         self.bias = nn.Parameter(torch.full((after,), bias / rate))
         self.scale, self.rate = gain * rate / math.sqrt(before), rate
 
@@ -183,14 +182,18 @@ def adaptive_instance_norm(
     return normal.reshape(x.shape).to(x.dtype)
 
 
+def draw_normal(*shape: int, rate: float = 1.0) -> Tensor:
+    """Return numbers from N(0, 1) divided by ``rate``; on the device ``meta``, which has no numbers, of that shape.
+
+    Torch could do without the second case, but imports a thousand modules to find out the shape of what it draws.
+    """
+    numbers = torch.empty(shape)
+    return numbers if numbers.is_meta else numbers.normal_() / rate
+
+
 def double(images: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit _ _"]:
     """Repeat each pixel twice in height and in width."""
     return images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-
-
-def unmixed(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which no operation is done in lower precision; without numbers (``meta``) none is."""
-    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def depth_of(size: int) -> int:

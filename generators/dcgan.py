@@ -92,9 +92,14 @@ def _up(before: int, after: int, stride: int, padding: int) -> nn.Sequential:
 def _initialise(module: nn.Module) -> None:
     """Draw weights from N(0, 0.02), batch-norm scales from N(1, 0.02), as the paper does."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0.0, 0.02)
+        _draw(module.weight, 0.0)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0, 0.02)
+        _draw(module.weight, 1.0)
         nn.init.zeros_(module.bias)
+
+
+def _draw(weight: Tensor, mean: float) -> None:
+    if not weight.is_meta:  # which has no numbers, but costs torch a thousand imports
+        nn.init.normal_(weight, mean, 0.02)

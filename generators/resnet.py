@@ -51,6 +51,12 @@ class ResNet(LayeredGenerator):
         image = nn.Conv2d(units[-1], 3, 3, padding=1)
         self.output = nn.Sequential(nn.BatchNorm2d(units[-1]), nn.ReLU(), image, nn.Tanh())
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        side: int = self.settings["side"] * 2 ** (len(self.settings["units"]) - 1)
+        return side, side
+
     def latent_maps(self) -> tuple[Tensor]:
         """Return the matrix of the linear map that ``z`` meets first, ``[units * side * side, z_dim]``."""
         return (self.bare("layer1").get_submodule("1").weight.detach(),)

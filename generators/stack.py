@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import ge
 from typing import Any
 
 from torch import Tensor, nn
@@ -63,6 +64,7 @@ class Stack(LayeredGenerator):
             raise ValueError(
                 f"a stack has two stages or more, the last of 3 units, none but the first linear: {stages}"
             )
+        self.sides = _sides(parts)
         before = z_dim
         for index, part in enumerate(parts[:-1], start=1):
             up = _project(before, part) if part.linear else _up(before, part, bias=False)
@@ -71,13 +73,18 @@ class Stack(LayeredGenerator):
             before = part.units
         self.output = nn.Sequential(_up(before, parts[-1], bias=True), nn.Tanh())
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        return self.sides[-1]
+
     def latent_maps(self) -> tuple[Tensor]:
         """Return the matrix of the linear map that ``z`` meets first, ``[units * h * w, z_dim]``."""
         first = self.bare("layer1").get_submodule("0")
         if isinstance(first, nn.Sequential):
             return (first.get_submodule("1").weight.detach(),)
-        info, (top, left) = self.layers["layer1"], first.padding
-        weight = first.weight.detach()[:, :, top : top + info.height, left : left + info.width]
+        (height, width), (top, left) = self.sides[0], first.padding
+        weight = first.weight.detach()[:, :, top : top + height, left : left + width]
         return (weight.flatten(1).T,)
 
 
@@ -89,9 +96,31 @@ def _project(before: int, stage: Stage) -> nn.Sequential:
 
 def _up(before: int, stage: Stage, bias: bool) -> nn.ConvTranspose2d:
     kernel, stride, padding, more = map(_pair, (stage.kernel, stage.stride, stage.padding, stage.output_padding))
-    if min(stage.units, *kernel, *stride) < 1 or min(*padding, *more) < 0:
-        raise ValueError(f"units, kernel and stride are 1 or more, paddings 0 or more; got {stage}")
     return nn.ConvTranspose2d(before, stage.units, kernel, stride, padding, more, bias=bias)
+
+
+def _sides(stages: Sequence[Stage]) -> list[tuple[int, int]]:
+    """Return height and width of what each stage returns.
+
+    Raises:
+        ValueError: If a stage is none, or leaves nothing.
+    """
+    sides = [(1, 1)]
+    for stage in stages:
+        kernel, stride, padding, more = map(_pair, (stage.kernel, stage.stride, stage.padding, stage.output_padding))
+        if min(stage.units, *kernel, *stride) < 1 or min(*padding, *more) < 0 or any(map(ge, more, stride)):
+            raise ValueError(
+                "units, kernel and stride are 1 or more, paddings 0 or more, output_padding is less than stride; "
+                f"got {stage}"
+            )
+        grid = [
+            (side - 1) * s + k - 2 * p + m
+            for side, k, s, p, m in zip(sides[-1], kernel, stride, padding, more, strict=True)
+        ]
+        sides.append(kernel if stage.linear else (grid[0], grid[1]))
+        if min(grid) < 1:
+            raise ValueError(f"nothing is left of a grid {sides[-2]} by {stage}")
+    return sides[1:]
 
 
 def _pair(size: Size) -> tuple[int, int]:

@@ -31,6 +31,7 @@ from .blocks import (
     PixelNorm,
     adaptive_instance_norm,
     depth_of,
+    draw_normal,
     units_of,
 )
 
@@ -260,7 +261,7 @@ class StyleGAN(StyleGenerator):
             raise ValueError(f"norm_eps is more than 0; got {norm_eps}")
         units = units_of(size, width, max_width)
         self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
-        self.constant = nn.Parameter(torch.randn(1, units[0], 4, 4))  # equal numbers would have no variance
+        self.constant = nn.Parameter(draw_normal(1, units[0], 4, 4))  # equal numbers would have no variance
         self.layer1 = StyleLayer(None, units[0], 4, w_dim, norm_eps)
         same = EqualizedConv2d(units[0], units[0], 3, 1, bias=False)
         self.layer2 = StyleLayer(same, units[0], 4, w_dim, norm_eps)
@@ -307,7 +308,7 @@ class StyleLayer(nn.Module):
         self.convolution = convolution
         self.bias = nn.Parameter(torch.zeros(units))
         self.noise_strength = nn.Parameter(torch.zeros(units))
-        self.register_buffer("noise", torch.randn(1, 1, side, side))
+        self.register_buffer("noise", draw_normal(1, 1, side, side))
         self.affine = EqualizedLinear(w_dim, 2 * units, gain=1)
         self.norm_eps = norm_eps
 

@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, depth_of, double, units_of, unmixed
+from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, depth_of, double, draw_normal, units_of
 from .stylegan import Mapping, StyleGenerator, Styles
 
 
@@ -72,7 +72,7 @@ class StyleGAN2(StyleGenerator):
             raise ValueError(f"clamp is more than 0, or None; got {clamp}")
         units = units_of(size, width, max_width)
         self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
-        self.constant = nn.Parameter(torch.randn(1, units[0], 4, 4))
+        self.constant = nn.Parameter(draw_normal(1, units[0], 4, 4))
         self.layer1 = ModulatedLayer(units[0], units[0], 4, w_dim, clamp=clamp)
         for level in range(1, len(units)):
             before, after, side = units[level - 1], units[level], 4 * 2**level
@@ -135,11 +135,11 @@ class ModulatedLayer(nn.Module):
         self, before: int, after: int, side: int, w_dim: int, *, up: bool = False, clamp: float | None = None
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(after, before, 3, 3))
+        self.weight = nn.Parameter(draw_normal(after, before, 3, 3))
         self.affine = EqualizedLinear(w_dim, before, gain=1, bias=1.0)
         self.bias = nn.Parameter(torch.zeros(after))
         self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise", torch.randn(1, 1, side, side))
+        self.register_buffer("noise", draw_normal(1, 1, side, side))
         self.scale, self.up = 1 / math.sqrt(9 * before), up
         self.clamp = None if clamp is None else SQRT2 * clamp
 
@@ -177,7 +177,7 @@ class ToRGB(nn.Module):
 
     def __init__(self, units: int, w_dim: int, clamp: float | None = None) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(3, units, 1, 1))
+        self.weight = nn.Parameter(draw_normal(3, units, 1, 1))
         self.affine = EqualizedLinear(w_dim, units, gain=1, bias=1.0)
         self.bias = nn.Parameter(torch.zeros(3))
         self.blur = Blur()
@@ -195,7 +195,7 @@ class ToRGB(nn.Module):
         own = _within(functional.conv2d(x, self.weight * self.scale, self.bias).float(), self.clamp)
         if image is None:
             return own
-        with unmixed(x.device):  # a sum in bfloat16 would show steps
+        with torch.autocast(x.device.type, enabled=False):  # a sum in bfloat16 would show steps
             return own + self.blur(double(image))
 
 
@@ -278,7 +278,7 @@ def demodulation(weight: Float[Tensor, "after before k k"], style: Float[Tensor,
 
     Source: Karras et al. 2020, Eq. 1 and 3.
     """
-    with unmixed(weight.device):
+    with torch.autocast(weight.device.type, enabled=False):
         energy = weight.float().square().sum(dim=(2, 3))
         return (functional.linear(style.float().square(), energy) + 1e-8).rsqrt()
 

@@ -102,5 +102,7 @@ class Classes:
 
     def _vector(self, like: Tensor) -> Tensor:
         if isinstance(self.given, list):
-            return torch.tensor(self.given).to(like)
-        return torch.eye(like.shape[1])[self.given or 0].to(like)
+            return torch.tensor(self.given, dtype=like.dtype)
+        vector = torch.zeros(like.shape[1])
+        vector[self.given or 0] = 1
+        return vector

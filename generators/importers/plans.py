@@ -150,12 +150,14 @@ def _fit(tensors: Tensors, plan: Plan) -> Fit:
     if missing:
         return Fit({}, missing, unexpected)
     try:
-        generator = _rehearse(plan, tensors)
+        generator = _assemble(plan, tensors)
     except ValueError as error:
         return Fit({}, [], [*unexpected, f"({error})"])
-    height, width = generator.image_size
+    size = generator.settings.get("size")
+    height, width = (size, size) if size else generator.image_size
     found = {"architecture": generator.architecture, "height": height, "width": width, "z_dim": generator.z_dim}
-    return Fit(found | {"layers": len(generator.layers)}, [], unexpected)
+    layers = sum(name.startswith("layer") for name, _ in generator.named_children())
+    return Fit(found | {"layers": layers}, [], unexpected)
 
 
 def _build(name: str, tensors: Tensors, plan: Plan) -> LayeredGenerator:
@@ -165,47 +167,53 @@ def _build(name: str, tensors: Tensors, plan: Plan) -> LayeredGenerator:
     if missing or unexpected:
         parts = [f"{_said(missing)} missing"] * bool(missing) + [f"{_said(unexpected)} unexpected"] * bool(unexpected)
         raise ValueError(f"no generator of {name}: {'; '.join(parts)}")
-    for each in plan.names:
-        if not tensors[each].isfinite().all():
-            raise ValueError(f"{each} holds numbers that are not finite")
     plan.check()
-    _rehearse(plan, tensors)
-    generator = _assemble(plan, tensors, "cpu").eval().requires_grad_(False)
+    generator = _assemble(plan, tensors).eval().requires_grad_(False)
     plan.finish(generator)
     return generator
 
 
-def _rehearse(plan: Plan, tensors: Tensors) -> LayeredGenerator:
-    """Return the network without numbers, its shapes known, which takes neither memory nor time.
+def _check_numbers(plan: Plan, tensors: Tensors) -> None:
+    """Check that the tensors that are wanted hold plain numbers.
 
     Raises:
-        ValueError: If shapes do not fit.
+        ValueError: If one holds others, or any that are not finite.
     """
+    for name in plan.names:
+        if tensors[name].is_complex() or tensors[name].is_quantized or tensors[name].layout != torch.strided:
+            raise ValueError(f"{name} holds no plain numbers but {tensors[name].dtype}, {tensors[name].layout}")
+        if not tensors[name].isfinite().all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+
+
+def _assemble(plan: Plan, tensors: Tensors) -> LayeredGenerator:
+    """Return the network with its tensors.
+
+    Raises:
+        ValueError: If they do not make one.
+    """
+    _check_numbers(plan, tensors)
     try:
-        with torch.device("meta"):
-            generator = _assemble(plan, {name: tensors[name].to("meta") for name in plan.names}, "meta")
-            generator.image_size  # noqa: B018  # runs the network
+        with torch.device("meta"):  # takes no memory, whatever shapes the file has
+            generator = plan.architecture(**plan.settings())
     except (RuntimeError, TypeError, IndexError, ArithmeticError) as error:
         raise ValueError(f"the shapes do not make a network: {error}") from error
-    return generator
-
-
-def _assemble(plan: Plan, tensors: Tensors, device: str) -> LayeredGenerator:
-    with torch.device("meta"):  # draws no random numbers that would be thrown away
-        generator = plan.architecture(**plan.settings())
-    state = {}
-    for name, wanted in generator.state_dict().items():
-        source = plan.sources[name]
-        came = ", ".join(f"{each} {list(tensors[each].shape)}" for each in source.names)
-        try:
-            value = source.make(*(_single(tensors[each]) for each in source.names))
-        except (RuntimeError, IndexError, ValueError, ArithmeticError) as error:
-            raise ValueError(f"{came} cannot be made {name} {list(wanted.shape)}: {error}") from error
-        if value.shape != wanted.shape:
-            raise ValueError(f"{came}: in {_described(generator)} {name} would be {list(wanted.shape)}")
-        state[name] = value.to(device, wanted.dtype).clone(memory_format=torch.contiguous_format)
+    wanted = generator.state_dict()
+    state = {name: _made(plan.sources[name], tensors, name, wanted[name], generator) for name in wanted}
     generator.load_state_dict(state, assign=True)
     return generator
+
+
+def _made(source: Source, tensors: Tensors, name: str, wanted: Tensor, generator: LayeredGenerator) -> Tensor:
+    """Return what a source makes, of the shape that is wanted and with a memory of its own."""
+    came = ", ".join(f"{each} {list(tensors[each].shape)}" for each in source.names)
+    try:
+        value = source.make(*(_single(tensors[each]) for each in source.names))
+    except (RuntimeError, IndexError, ValueError, ArithmeticError) as error:
+        raise ValueError(f"{came} cannot be made {name} {list(wanted.shape)}: {error}") from error
+    if value.shape != wanted.shape:
+        raise ValueError(f"{came}: in {_described(generator)} {name} would be {list(wanted.shape)}")
+    return value.to(wanted.dtype).clone(memory_format=torch.contiguous_format)
 
 
 def _single(x: Tensor) -> Tensor:

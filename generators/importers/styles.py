@@ -45,9 +45,10 @@ def mapping_settings(tensors: Tensors, names: Sequence[str]) -> dict[str, int]:
 
 
 def average_w(generator: StyleGenerator) -> None:
-    """Set the mean w to that of many latent vectors, drawn from seed 0."""
+    """Set the mean w to that of many latent vectors, the same ones each time."""
+    z = torch.randn(SAMPLES, generator.z_dim, generator=make_rng(0, "z of the mean w"))
     with torch.no_grad():
-        generator.mapping.w_avg.copy_(generator.mapping.network(generator.sample_z(SAMPLES)).mean(dim=0))
+        generator.mapping.w_avg.copy_(generator.mapping.network(z).mean(dim=0))
 
 
 def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) -> dict[str, Source]:
@@ -64,7 +65,7 @@ def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) 
 
 
 def _noise(layer: int, side: int) -> Tensor:
-    return torch.randn(1, 1, side, side, generator=make_rng(0, "noise of imported layers", layer), device="cpu")
+    return torch.randn(1, 1, side, side, generator=make_rng(0, "noise of imported layers", layer))
 
 
 def reshaped(name: str, axes: int) -> Source:
@@ -95,7 +96,7 @@ def check_filters(tensors: Tensors, names: Sequence[str], row: Sequence[float]) 
     """
     usual = torch.outer(torch.tensor(row), torch.tensor(row))
     for name in names:
-        filter = tensors[name].float()
+        filter = tensors[name].float() if tensors[name].is_floating_point() else torch.empty(0)
         fits = filter.ndim > 1 and filter.shape[-2:] == usual.shape and filter.numel()
         kernels = filter.reshape(-1, *usual.shape) if fits else usual[None] - 1
         scaled = kernels * (usual.sum() / kernels.sum(dim=(1, 2), keepdim=True))

@@ -164,3 +164,24 @@ def test_a_discriminator_is_called_one() -> None:
     netd = {"main.0.weight": draw.normal(4, 3, 4, 4), "main.2.weight": draw.normal(8, 4, 4, 4)}
     netd |= draw.norm("main.3", 8) | {"main.5.weight": draw.normal(1, 8, 4, 4)}
     assert_says(DCGAN_LAYOUT, netd, ["discriminator"])
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        {"units": 0},
+        {"kernel": 0},
+        {"stride": [1, 0]},
+        {"padding": -1},
+        {"padding": 9},
+        {"output_padding": 2},
+        {"linear": True},
+    ],
+    ids=str,
+)
+def test_a_stack_of_impossible_stages_is_refused_when_it_is_made(stage: dict) -> None:
+    usual = {"units": 4, "kernel": 4, "stride": 2, "padding": 1}
+    last = {"units": 3, "kernel": 4, "stride": 2, "padding": 1}
+    assert Stack(5, [{"units": 4, "kernel": 4}, usual, last]).image_size == (16, 16)
+    with pytest.raises(ValueError):
+        Stack(5, [{"units": 4, "kernel": 4}, usual | stage, last])

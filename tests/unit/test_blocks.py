@@ -25,7 +25,9 @@ from generators.blocks import (
     adaptive_instance_norm,
     depth_of,
     double,
+    draw_normal,
     units_of,
+    width_of,
 )
 
 
@@ -257,3 +259,24 @@ def test_wrong_arguments_say_what_is_allowed() -> None:
     for kernel, padding in ((4, 1), (1, 0), (3, 0)):
         with pytest.raises(ValueError, match=f"3 x 3 kernel and padding 1; got {kernel}, {padding}"):
             EqualizedConv2d(2, 2, kernel, padding, resample="up")
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.01])
+def test_numbers_are_drawn_as_torch_draws_them_and_not_at_all_where_there_are_none(rate: float) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        ours = draw_normal(3, 4, rate=rate)
+        torch.manual_seed(5)
+        assert torch.equal(ours, torch.randn(3, 4) / rate)
+    with torch.device("meta"):
+        assert draw_normal(3, 4, rate=rate).shape == (3, 4)
+
+
+def test_units_may_be_given_for_every_grid() -> None:
+    assert units_of(16, [7, 5, 6], 7) == [7, 5, 6]
+    for units in ([4, 4], [4, 4, 4, 4], [4, 0, 4], [4, 9, 4]):
+        with pytest.raises(ValueError, match=r"width has the units, 1 to max_width, of 3 grids"):
+            units_of(16, units, 8)
+    for units in ([8, 4, 2], [8, 8, 8], [6, 6, 4], [2, 4, 8], [5, 7, 4]):
+        assert units_of(16, **width_of(units)) == units
+    assert width_of([8, 8, 4]) == {"width": 4, "max_width": 8}

@@ -316,3 +316,12 @@ def test_two_steps_of_training_move_every_weight(bf16: bool, tmp_path: Path) -> 
         moments = state[optimizer]["state"].values()
         assert all(moment["exp_avg_sq"].abs().sum() > 0 for moment in moments)
         assert len(moments) == len(state[optimizer]["param_groups"][0]["params"])
+
+
+def test_activations_are_limited_only_if_asked_for() -> None:
+    sizes = {"size": 8, "width": 2, "max_width": 2, "z_dim": 2, "w_dim": 2}
+    assert StyleGAN2(**sizes).settings == sizes | {"mapping_depth": 8}
+    assert StyleGAN2(**sizes, clamp=256.0).settings == sizes | {"mapping_depth": 8, "clamp": 256.0}
+    for clamp in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="clamp is more than 0"):
+            StyleGAN2(**sizes, clamp=clamp)
