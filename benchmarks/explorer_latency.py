@@ -38,7 +38,7 @@ WATCH = """void (window.stroke = new Promise((done) => {
     done(Number(shown) - Number(released));
   }).observe(canvas, { attributes: true, attributeFilter: ["data-shown"] });
 }))"""  # looked at, not asked again and again: that would cost the page time
-PAUSE = 0.5
+PAUSE = 1.0
 """Seconds between two strokes."""
 QUIET = "!document.querySelector('[data-testid=stStatusWidget]')"
 

@@ -1,9 +1,10 @@
 // A picture with a wipe to another one, on which one can paint cells of a layer's grid.
 // What Python sends is drawn or set as text, never parsed as HTML.
 
-export default function ({ parentElement: root, data, setStateValue }) {
+export default function ({ parentElement: root, data, setStateValue, setTriggerValue }) {
   if (root.easel?.canvas !== root.querySelector("canvas")) root.easel = makeEasel(root);
   root.easel.send = (stroke) => setStateValue("stroke", stroke);
+  root.easel.tell = (stroke) => setTriggerValue("drawn", stroke);
   root.easel.update(data);
 }
 
@@ -170,14 +171,16 @@ function makeEasel(root) {
     Object.assign(pictures, { before, after });
     kept.src = data.after;
     kept.alt = data.alt;
-    if (waiting === null || data.seen === waiting) {
+    const answered = waiting !== null && data.seen === waiting;
+    if (waiting === null || answered) {
       waiting = null;
       if (!last) cells = new Set();
     }
     fit();
     canvas.dataset.shown = performance.now();
+    if (answered) root.easel.tell(data.seen);
     if (first) label();
   }
 
-  return { canvas, update, send: null };
+  return { canvas, update, send: null, tell: null };
 }

@@ -7,7 +7,7 @@ that a user has given. A stroke comes back as cells of a layer's grid; what is d
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,13 @@ _EASEL = st.components.v2.component(
 )
 
 
+def _nothing() -> None:
+    """Stand for the callback that a component's state must have."""
+
+
 def show_easel(
     key: str, before: bytes, after: bytes, size: tuple[int, int], alt: str, brush: Mapping[str, Any] | None = None,
-    seen: str | None = None, *, labels: bool = False,
+    seen: str | None = None, *, labels: bool = False, on_drawn: Callable[[], None] = _nothing,
 ) -> None:  # fmt: skip
     """Show a picture, with a wipe to another one if they differ.
 
@@ -35,6 +39,7 @@ def show_easel(
         brush: ``grid``, rows and columns, and ``color``, ``#rrggbb``, if one may paint.
         seen: The last stroke that was dealt with.
         labels: The pictures have areas of one color each, which are not to be smoothed.
+        on_drawn: Called when the easel has drawn the picture that followed a stroke.
     """
     data = {
         "before": _url(before),
@@ -45,7 +50,7 @@ def show_easel(
         "seen": seen,
         "labels": labels,
     }
-    _EASEL(key=key, data=data, default={"stroke": None}, on_stroke_change=_nothing)
+    _EASEL(key=key, data=data, default={"stroke": None}, on_stroke_change=_nothing, on_drawn_change=on_drawn)
 
 
 def painted_cells(key: str) -> tuple[str, list[int]] | None:
@@ -55,10 +60,6 @@ def painted_cells(key: str) -> tuple[str, list[int]] | None:
     if not isinstance(stroke, Mapping) or not isinstance(stroke.get("cells"), list):
         return None
     return str(stroke.get("id"))[:64], stroke["cells"]
-
-
-def _nothing() -> None:
-    """Stand for the callback that a component's state must have."""
 
 
 def _url(png: bytes) -> str:

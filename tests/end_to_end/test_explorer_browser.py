@@ -70,6 +70,7 @@ def test_a_stroke_changes_the_picture_and_undo_brings_it_back(page: Page) -> Non
     page.wait(f"{EASEL}.picture !== {first['picture']!r}")
     page.call("Input.dispatchMouseEvent", type="mouseMoved", x=5, y=5)
     page.wait(f"{EASEL}.pixels !== {first['pixels']!r}")
+    page.wait("!document.querySelector('.st-key-undo button').disabled", 60)
     page.run("document.querySelector('.st-key-undo button').click()")
     page.wait(f"{EASEL}.picture === {first['picture']!r}")
     page.wait(f"{EASEL}.pixels === {first['pixels']!r}")

@@ -21,7 +21,7 @@ from apps.explorer.visit import Visit
 from gandissect import Segmenter
 from gandissect.interventions import Edit
 
-EASEL = "easel"
+EASEL, STUDIO = "easel", "studio"
 
 
 def draw(visit: Visit) -> None:
@@ -30,17 +30,16 @@ def draw(visit: Visit) -> None:
     studio(visit, segmenter)
 
 
-@st.fragment
+@st.fragment(key=STUDIO)
 def studio(visit: Visit, segmenter: Segmenter) -> None:
-    """Draw the easel, the brush, the strokes and what they change; what takes long comes last."""
-    painting, scope = Painting.of(visit), f"{model.fingerprint(visit.generator)} {visit.layer}"
+    """Draw the easel, the brush, the strokes and what they change.
+
+    A stroke draws the easel only, which then asks for the rest: the new picture waits for nothing else.
+    """
+    painting, scope = Painting.of(visit), _scope(visit)
     left, right = st.container(key="studio").columns([11, 9], gap="medium")
     with left:
         tools, picture, menu = st.container(horizontal=True, gap="xsmall"), st.container(), st.container()
-    last, wrong = st.session_state.get("brush", {}).get(scope), st.container()
-    taken = receive(visit, painting, last, wrong)
-    if taken:  # the new picture first, then the many widgets
-        show_picture(visit, painting, last, picture)
     with right:
         found = dissected(visit, segmenter)
         brush = choose_brush(found, scope) if found else None
@@ -48,9 +47,8 @@ def studio(visit: Visit, segmenter: Segmenter) -> None:
         if brush:
             choose_region(visit, painting, brush)
         listed = st.container()
-    if not taken:
-        receive(visit, painting, brush, wrong)
-        show_picture(visit, painting, brush, picture)
+    with picture:
+        canvas(visit)
     with tools:
         show_history(painting)
         show_opening()
@@ -67,8 +65,37 @@ def studio(visit: Visit, segmenter: Segmenter) -> None:
     load_levels(visit.generator, painting.fingerprint, visit.layer)  # now, so that the first stroke need not wait
 
 
-def receive(visit: Visit, painting: Painting, brush: Brush | None, wrong: DeltaGenerator) -> bool:
-    """Take a stroke over that has been painted since the last time, and tell whether there was one.
+@st.fragment
+def canvas(visit: Visit) -> None:
+    """Take over what was painted, and draw the easel."""
+    painting, brush = Painting.of(visit), st.session_state.get("brush", {}).get(_scope(visit))
+    wrong = st.container()
+    receive(visit, painting, brush, wrong)
+    info = visit.generator.layers[visit.layer]
+    before, after = pictures(visit, painting)
+    show_easel(
+        EASEL,
+        model.png(model.native(before)),
+        model.png(model.native(after)),
+        visit.generator.image_size,
+        f"Picture {visit.number} of seed {visit.seed} with the strokes; paint here",
+        {"grid": [info.height, info.width], "color": brush.color} if brush and brush.units.units else None,
+        st.session_state.get("seen"),
+        on_drawn=draw_the_rest,
+    )
+
+
+def draw_the_rest() -> None:
+    """Draw the studio, after the easel has drawn a stroke."""
+    st.rerun(STUDIO)
+
+
+def _scope(visit: Visit) -> str:
+    return f"{model.fingerprint(visit.generator)} {visit.layer}"
+
+
+def receive(visit: Visit, painting: Painting, brush: Brush | None, wrong: DeltaGenerator) -> None:
+    """Take a stroke over that has been painted since the last time.
 
     Args:
         visit: Which picture.
@@ -78,14 +105,13 @@ def receive(visit: Visit, painting: Painting, brush: Brush | None, wrong: DeltaG
     """
     got = painted_cells(EASEL)
     if brush is None or got is None or got[0] == st.session_state.get("seen"):
-        return False
+        return
     st.session_state["seen"], cells = got
     try:
         if brush.units.units:
             add(visit, painting, brush, cells)
     except ValueError as error:
         wrong.error(plain(str(error)))
-    return True
 
 
 def add(visit: Visit, painting: Painting, brush: Brush, cells: list[int]) -> None:
@@ -93,22 +119,6 @@ def add(visit: Visit, painting: Painting, brush: Brush, cells: list[int]) -> Non
     region = region_of(cells, visit.generator.layers[visit.layer])
     table = load_levels(visit.generator, painting.fingerprint, visit.layer)
     painting.add(brush.name, edit_of(brush.units, brush.levels, table, region), brush.levels)
-
-
-def show_picture(visit: Visit, painting: Painting, brush: Brush | None, place: DeltaGenerator) -> None:
-    """Draw the easel."""
-    info = visit.generator.layers[visit.layer]
-    before, after = pictures(visit, painting)
-    with place:
-        show_easel(
-            EASEL,
-            model.png(model.native(before)),
-            model.png(model.native(after)),
-            visit.generator.image_size,
-            f"Picture {visit.number} of seed {visit.seed} with the strokes; paint here",
-            {"grid": [info.height, info.width], "color": brush.color} if brush and brush.units.units else None,
-            st.session_state.get("seen"),
-        )
 
 
 def pictures(visit: Visit, painting: Painting) -> tuple[Tensor, Tensor]:
