@@ -12,7 +12,7 @@ from typing import Any, Literal
 import tyro
 
 from gandissect import Segmenter
-from gandissect.files import atomic_path
+from gandissect.files import atomic_path, check_folder
 from gandissect.latent.boundaries import Boundary, find_boundary, keep_unchanged
 from gandissect.latent.closed_form import closed_form_directions
 from gandissect.latent.components import component_directions
@@ -117,6 +117,8 @@ class Options:
             raise ValueError(f"{sorted(both)[0]!r} cannot be changed and kept")
         if not 1 <= self.pictures <= MAX_PICTURES:
             raise ValueError(f"pictures is 1 to {MAX_PICTURES}; got {self.pictures}")
+        if self.out is not None:
+            check_folder(self.out)
 
     def _found(self, generator: LayeredGenerator) -> list[Direction]:
         """Return the directions of sefa or of the components."""

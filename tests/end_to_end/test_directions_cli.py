@@ -76,6 +76,14 @@ def test_keeping_a_concept_leaves_it_alone(directions) -> None:
     assert [each["concept"] for each in json.loads(output)["boundaries"]] == ["red", "black"]
 
 
+def test_a_file_is_no_folder_and_is_refused_before_the_work(directions, tmp_path: Path) -> None:
+    taken = tmp_path / "planted.safetensors"
+    kept = taken.read_bytes()
+    status, output, error = directions("--method", "boundary", "--concept", "rad", "--out", taken)
+    assert (status, output, taken.read_bytes()) == (2, "", kept)
+    assert "planted.safetensors is a file; name another folder" in error  # rather than of the concept, seen later
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

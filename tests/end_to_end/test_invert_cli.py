@@ -103,6 +103,19 @@ def test_features_of_a_segmenter_are_compared(gandissect, models, photos: list[P
     assert facts["concepts"][0]["stderr"] is None
 
 
+def test_a_file_is_no_folder_and_stays_as_it_is(gandissect, models, photos: list[Path], tmp_path: Path) -> None:
+    kept = models["DCGAN"].read_bytes()
+    for out in (models["DCGAN"], models["DCGAN"] / "deeper"):
+        status, output, error = gandissect("invert", models["DCGAN"], photos[0], "--out", out, *QUICK)
+        assert (status, output) == (2, "")
+        assert f"{models['DCGAN']} is a file; name another folder" in error
+    assert models["DCGAN"].read_bytes() == kept
+    out = tmp_path / "new.safetensors"
+    status, _, error = gandissect("invert", models["DCGAN"], photos[0], "--out", out, *QUICK)
+    assert status == 0, error
+    assert sorted(path.name for path in out.iterdir()) == ["inversion.png", "inversion.safetensors"]
+
+
 BAD = {
     "no file": (("DCGAN", "OUT/none.png"), "No such file"),
     "no pictures": (("DCGAN",), "name either picture files, or with --data"),
@@ -124,7 +137,13 @@ def test_bad_input_gets_one_line_and_writes_nothing(
     gandissect, models, photos: list[Path], tmp_path: Path, arguments: tuple[str, ...], hint: str
 ) -> None:
     recipe = Recipe.of(generators.load(models["DCGAN"], device="cpu"), []).save(tmp_path / "recipe.json")
-    places = {**models, "SPLIT": f"{photos[0].parent}@all", "PHOTO": photos[0], "MODEL": models["DCGAN"], "RECIPE": recipe}
+    places = {
+        **models,
+        "SPLIT": f"{photos[0].parent}@all",
+        "PHOTO": photos[0],
+        "MODEL": models["DCGAN"],
+        "RECIPE": recipe,
+    }
     words = [str(places.get(each, each)).replace("OUT", str(tmp_path)) for each in arguments]
     status, output, error = gandissect("invert", *words, "--out", tmp_path / "x")
     assert (status, output, error.count("\n")) == (2, "", 1), error
