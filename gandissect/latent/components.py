@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..names import lookup
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import derive_seed
 from ..viewing import samples
 from .directions import Direction, signed, ws_shape
@@ -160,6 +160,7 @@ def component_directions(
 
     Source: Haerkoenen et al. 2020 (arXiv 2004.02546).
     """
+    check_mode(generator)
     if num_directions < 1:
         raise ValueError(f"num_directions is 1 or more; got {num_directions}")
     if layer is None and in_z:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..files import write_json
 from ..names import lookup, unknown
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import blocks, derive_seed
 from ..store import Kept
 from .spaces import as_w
@@ -199,8 +199,10 @@ def check_space(generator: Generator, direction: Direction) -> None:
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: If there is no such space, its size is another, or an index of ws is out of range.
+        ValueError: If there is no such space, its size is another, an index of ws is out of range, or the generator is
+            in training mode.
     """
+    check_mode(generator)
     got = tuple(direction.vector.shape)
     if direction.space == "z":
         _check_length(generator, direction, (generator.z_dim,))

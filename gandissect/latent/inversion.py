@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ..names import lookup, unknown
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import derive_seed
 from .descent import Distance, Features, Found, descend, listed, mean_square, search
 from .inverted import SPACES, Inversion, Maps, noisy, remade, residual_edits
@@ -191,6 +191,7 @@ def _check(generator: Generator, images: Tensor, space: str, layer: str | None, 
         KeyError: If there is no such layer.
         ValueError: Saying what and why.
     """
+    check_mode(generator)
     if space not in SPACES:
         raise ValueError(unknown("latent space", space, SPACES))
     if space != "z":

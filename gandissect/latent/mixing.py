@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..interventions import checked_region, region_mask
 from ..names import lookup
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from .spaces import as_w, check_z, styled
 
 GROUPS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}
@@ -131,6 +131,7 @@ def swap_activations(
 
     Source: Bau et al. 2019, Sec. 4.3, for units; here all units of a layer.
     """
+    check_mode(generator)
     lookup(generator.layers, layer, "layer")
     if z_a.shape != z_b.shape:
         raise ValueError(f"swap activations of as many z; got {list(z_a.shape)} and {list(z_b.shape)}")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import make_rng
 from ..store import Kept, check_tensor
 from .spaces import as_w, capabilities
@@ -121,8 +121,9 @@ def _noisy(generator: Generator) -> Any:
     """Return a generator that has noise.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If it has none, or is in training mode.
     """
+    check_mode(generator)
     if not capabilities(generator).has_noise:
         raise ValueError(f"{generator.name} adds no noise to its layers; a stylegan or a stylegan2 does")
     return generator

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ..causal_results import CONFIDENCE_Z
 from ..fidelity import Features
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import blocks, make_rng
 from ..store import Kept
 from .paths import lerp, slerp
@@ -123,6 +123,7 @@ def path_length(
 
     Source: Karras et al. 2019, Sec. 4.1; the error of a clipped mean: Tukey and McLaughlin 1963.
     """
+    check_mode(generator)
     check_space(generator, space)
     if not 0 < epsilon <= 1 or not 0 <= clip < 0.5:
         raise ValueError(f"epsilon is above 0 and at most 1, clip 0 to less than 0.5; got {epsilon} and {clip}")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..names import unknown
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 
 SPACES = ("z", "w")
 
@@ -61,8 +61,9 @@ def styled(generator: Generator) -> Any:
     """Return a generator that has w, whose ``mapping`` and ``synthesis`` may be called.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If it has none, or is in training mode.
     """
+    check_mode(generator)
     if not capabilities(generator).has_w:
         raise ValueError(f"{generator.name} has no w, only z; w is what a stylegan or a stylegan2 has")
     return generator

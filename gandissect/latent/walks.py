@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..names import lookup
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import blocks
 from .paths import Path
 from .spaces import SPACES, as_w, capabilities, check_z, on_shell
@@ -50,6 +50,7 @@ class Walk:
     """
 
     def __init__(self, generator: Generator, latents: Tensor, space: str = "z", *, closed: bool = False) -> None:
+        check_mode(generator)
         self.generator, self._layer, self._beside = generator, None, None
         if space == "z":
             self.path = _through_z(generator, latents, closed)
@@ -142,6 +143,7 @@ class Walk:
         return torch.cat(found)
 
     def _made(self, positions: Tensor) -> Tensor:
+        check_mode(self.generator)
         points = self.path.at(positions)
         if self._layer is None or self._beside is None:
             return self.generator(points).cpu()
