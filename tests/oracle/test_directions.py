@@ -6,19 +6,22 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import mpmath
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import generators
+from gandissect.causal import shares_of
 from gandissect.latent.boundaries import find_boundary, keep_unchanged, rescore_layers
 from gandissect.latent.closed_form import closed_form_directions, strongest
 from gandissect.latent.components import StreamingComponents, component_directions
 from gandissect.latent.directions import Direction
-from gandissect.latent.labelling import label_direction, labelled
+from gandissect.latent.labelling import DirectionEffect, SideEffect, label_direction, labelled, student_quantile
 from gandissect.latent.moves import move
 from gandissect.latent.regression import fit, fit_logistic, fit_ridge
+from gandissect.stats import AreaMoments
 from gandissect.types import Concept, UnitSet
 from generators.base import LayeredGenerator
 from segmenters.palette import PaletteSegmenter
@@ -385,6 +388,52 @@ def test_labels_are_of_images_that_were_moved_one_by_one() -> None:
     assert np.allclose(effect.effect.slope.mean.numpy(), slope, atol=1e-3)
 
 
+@pytest.mark.parametrize(("degrees", "tolerance"), [(9, 0.01), (20, 1e-4), (199, 1e-6)])
+def test_quantiles_of_student_are_where_its_tail_is(degrees: int, tolerance: float) -> None:
+    """The tail beyond t is an incomplete beta function, here of mpmath; tolerances are of the quantile."""
+    for probability in (0.6, 0.975, 1 - 0.05 / 40, 0.9999):
+        exact = mpmath.findroot(
+            lambda t, p=probability: mpmath.betainc(
+                degrees / 2, 0.5, 0, degrees / (degrees + t * t), regularized=True
+            ) / 2 - (1 - p),
+            student_quantile(probability, degrees),
+        )  # fmt: skip
+        assert student_quantile(probability, degrees) == pytest.approx(float(exact), rel=tolerance)
+        assert student_quantile(1 - probability, degrees) == pytest.approx(-float(exact), rel=tolerance)
+
+
+@pytest.mark.parametrize("num_images", [10, 50])
+@pytest.mark.parametrize("num_concepts", [3, 20])
+def test_of_directions_that_change_nothing_5_in_100_are_labelled_at_most(num_images: int, num_concepts: int) -> None:
+    """Both images of each pair are labelled at random, pixel by pixel."""
+    tries, rng = 500, np.random.default_rng(num_images)
+    concepts = tuple(Concept(index, f"c{index}", (index, 0, 0)) for index in range(num_concepts))
+    found = 0
+    for _ in range(tries):
+        before, after = rng.multinomial(16, np.ones(num_concepts) / num_concepts, (2, num_images))
+        found += bool(_effect(concepts, torch.from_numpy(after - before), 16).labels)
+    assert found <= tries * 0.05 + 3 * (tries * 0.05 * 0.95) ** 0.5
+
+
+def _effect(concepts: tuple[Concept, ...], changes: Tensor, num_pixels: int) -> DirectionEffect:
+    """What was found of changes of areas, int64 [image, concept], from a step of 0 to one of 1."""
+    moments = AreaMoments(len(concepts), num_pixels)
+    moments.update(changes)
+    shares = shares_of(moments)
+    side = SideEffect((shares,), shares)
+    facts = ("d", "g", "0" * 64, "s", "0" * 64, concepts, (1.0,), len(changes), 0)
+    return DirectionEffect(*facts, shares, side, side)
+
+
+def test_fewer_than_10_images_give_no_label() -> None:
+    changes = torch.tensor([[7, -7]] * 9 + [[8, -8]])
+    concepts = (SKY, GROUND)
+    assert [label.concept for label in _effect(concepts, changes, 16).labels] == ["sky", "ground"]
+    assert _effect(concepts, changes[:9], 16).labels == ()
+    with pytest.raises(ValueError, match="labelled on 10 images or more; got 9"):
+        label_direction(Horizon(), SEGMENTER, _axis(Horizon(), 0), num_samples=9)
+
+
 # moving
 
 
@@ -426,9 +475,9 @@ def test_activations_are_moved_and_a_step_of_0_changes_nothing() -> None:
 def test_a_saved_direction_comes_back_the_same(tmp_path: Path) -> None:
     generator = Horizon()
     direction = labelled(
-        _axis(generator, 2), label_direction(generator, SEGMENTER, _axis(generator, 2), (1,), 5, progress=False)
+        _axis(generator, 2), label_direction(generator, SEGMENTER, _axis(generator, 2), (1,), 10, progress=False)
     )
-    effect = label_direction(generator, SEGMENTER, direction, (1,), 5, progress=False)
+    effect = label_direction(generator, SEGMENTER, direction, (1,), 10, progress=False)
     for made, place in ((direction, tmp_path), (closed_form_directions(_style(), 1)[0], tmp_path / "w.safetensors")):
         path = made.save(place)
         found = Direction.load(place)
@@ -489,6 +538,6 @@ def test_what_cannot_be_done_is_said() -> None:
     with pytest.raises(ValueError, match="steps are finite"):
         move(plain, torch.zeros(1, 5), _axis(plain, 0), [float("nan")])
     with pytest.raises(ValueError, match="every step is 0"):
-        label_direction(plain, SEGMENTER, _axis(plain, 0), (0.0,), 5)
+        label_direction(plain, SEGMENTER, _axis(plain, 0), (0.0,), 50)
     with pytest.raises(ValueError, match="told apart in w"):
         rescore_layers(plain, SEGMENTER, _axis(plain, 0), "sky")
