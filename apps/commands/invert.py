@@ -28,7 +28,7 @@ MARGIN = 1.125
 """Short side of a picture over that of its crop, as of the pictures that generators learn from."""
 WHITE = 0.25
 """An error that is drawn white, as a share of the way from black to white."""
-MOST_PICTURES = 1024
+MOST_PICTURES = 64
 
 
 @dataclass(frozen=True)

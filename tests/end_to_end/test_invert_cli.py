@@ -120,7 +120,7 @@ BAD = {
     "no file": (("DCGAN", "OUT/none.png"), "No such file"),
     "no pictures": (("DCGAN",), "name either picture files, or with --data"),
     "files and data": (("DCGAN", "PHOTO", "--data", "scenes"), "name either picture files, or with --data"),
-    "no number": (("DCGAN", "--data", "scenes", "--num-pictures", "0"), "1 to 1024 pictures can be inverted at once"),
+    "no number": (("DCGAN", "--data", "scenes", "--num-pictures", "0"), "1 to 64 pictures can be inverted at once"),
     "nothing held out": (("DCGAN", "--data", "SPLIT"), "nothing is held out of"),
     "no noise": (("DCGAN", "PHOTO", "--noise"), "noise is found in w or ws"),
     "no picture": (("DCGAN", "MODEL"), "is not a picture that can be read"),
