@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 
 import torch
@@ -35,6 +36,7 @@ FILM_STEPS, STRIP_STEPS, GRID_SIDE = 24, 4, 7
 """Steps from one picture to the next in a film and in a strip, and pictures along each side of a grid, by default."""
 
 MAX_FRAMES = 4096
+"""Of a strip or a film, and pictures of a whole grid."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,10 @@ class Options:
             raise ValueError(
                 f"name 2 pictures or more by their index, 0 or more, and 4 of a grid; got {list(self.pictures)}"
             )
-        if not 2 <= self._count <= MAX_FRAMES or not 1 <= self.fps <= 50:
-            raise ValueError(f"need 2 to {MAX_FRAMES} frames, 1 to 50 a second; got {self._count} and {self.fps}")
+        most = isqrt(MAX_FRAMES) if self.grid else MAX_FRAMES
+        if not 2 <= self._count <= most or not 1 <= self.fps <= 50:
+            wanted = f"2 to {most} {'pictures along each side' if self.grid else 'frames'}"
+            raise ValueError(f"need {wanted}, 1 to 50 a second; got {self._count} and {self.fps}")
         if self.even and self.grid:
             raise ValueError("frames are made even along one way; a grid has many, so leave --even or --grid out")
         if self.path_length < 0:

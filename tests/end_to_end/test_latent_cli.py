@@ -179,6 +179,7 @@ BAD = {
     "a grid in a layer": (("interpolate", "ProGAN", "--grid", "--space", "layer2"), "is in z; got 'layer2'"),
     "even grid": (("interpolate", "ProGAN", "--grid", "--even"), "leave --even or --grid out"),
     "frames": (("interpolate", "ProGAN", "--num-frames", "1"), "need 2 to 4096 frames"),
+    "a large grid": (("interpolate", "ProGAN", "--grid", "--num-frames", "65"), "need 2 to 64 pictures along each side"),
     "a layer of none": (("mix", "DCGAN", "--layers", "layer9"), "did you mean 'layer"),
     "a style of none": (("mix", "StyleGAN", "--layers", "layer99"), "did you mean 'layer"),
     "a region": (("mix", "DCGAN", "--region", "0.5", "0", "0.2", "1"), "left of right"),
