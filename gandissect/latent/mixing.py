@@ -6,6 +6,7 @@ Source: Karras et al. 2019, Sec. 3; swapped activations: Bau et al. 2019, Sec. 4
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 
 import torch
 from torch import Tensor
@@ -100,7 +101,7 @@ def mixing_table(generator: Generator, w_rows: Tensor, w_columns: Tensor, layers
 
     Source: Karras et al. 2019, Fig. 3.
     """
-    rows = []
+    rows, layers = [], tuple(layers)  # which may be an iterator
     for w in torch.split(as_w(generator, w_rows), 1):
         row = w.expand(len(w_columns), *w.shape[1:])
         rows.append(generator(mix_styles(generator, row, w_columns, layers)).cpu())
@@ -195,6 +196,6 @@ def _style(generator: Generator, layer: int | str) -> int:
     if isinstance(layer, str):
         return lookup({name: index for index, name in enumerate(generator.layers)}, layer, "layer")
     num_ws = styled(generator).mapping.num_ws
-    if not 0 <= layer < num_ws:
+    if isinstance(layer, bool) or not hasattr(layer, "__index__") or not 0 <= index(layer) < num_ws:
         raise ValueError(f"{generator.name} has the styles 0 to {num_ws - 1}; got {layer}")
-    return int(layer)
+    return index(layer)
