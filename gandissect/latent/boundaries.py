@@ -124,7 +124,7 @@ def find_boundary(
 def keep_unchanged(generator: Generator, direction: Direction, others: Sequence[Direction]) -> Direction:
     """Return what is left of a direction at right angles to others, so that it leaves alone what these change.
 
-    With C the others as rows, ``n - C^T (C C^T)^-1 C n``, at length 1.
+    With C the others as rows, ``n - C^T (C C^T)^-1 C n``, at length 1. Of the boundary's score nothing is known then.
 
     Args:
         generator: Theirs.
@@ -156,7 +156,8 @@ def keep_unchanged(generator: Generator, direction: Direction, others: Sequence[
         )
     names = "-".join(each.name.removeprefix("boundary-") for each in others)
     vector = (flat / flat.norm()).view_as(direction.vector)
-    found = replace(direction, name=f"{direction.name}-keeping-{names}", vector=vector, labels=())
+    name = f"{direction.name}-keeping-{names}"
+    found = replace(direction, name=name, vector=vector, score=None, labels=())
     return replace(found, sigma=spread(generator, found, direction.seed))
 
 
@@ -183,7 +184,7 @@ class LayerScores:
     seed: int
 
     def best(self, count: int) -> Direction:
-        """Return the direction that moves only the entries of highest gain.
+        """Return the direction that moves only the entries of highest gain; it has no score.
 
         Args:
             count: How many, 1 or more.
@@ -195,7 +196,9 @@ class LayerScores:
         if not 1 <= count <= len(ws):
             raise ValueError(f"{self.direction.name!r} moves {len(ws)} entries of ws; got {count}")
         order = self.gains.mean.argsort(descending=True, stable=True)[:count].tolist()
-        return replace(self.direction, ws=tuple(sorted(ws[place] for place in order)), labels=())
+        best = tuple(sorted(ws[place] for place in order))
+        name = f"{self.direction.name}-in-ws-{'-'.join(map(str, best))}"
+        return replace(self.direction, name=name, ws=best, score=None, labels=())
 
 
 @torch.inference_mode()

@@ -182,7 +182,7 @@ def component_directions(
             layer=None if in_z else layer,
             sigma=1.0 if in_z else float(found.stdevs[number]),
             method="components",
-            score=float(found.shares[number]),
+            score=min(1.0, float(found.shares[number])),  # rounding
             num_samples=num_samples,
             seed=seed,
         )

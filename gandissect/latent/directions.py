@@ -48,6 +48,11 @@ class Label:
     segmenter: str
     num_samples: int
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.slope) or not 0 <= self.stderr < math.inf or self.num_samples < 2:
+            got = f"{self.slope}, {self.stderr} and {self.num_samples}"
+            raise ValueError(f"a label has a finite slope, an error of 0 or more, and 2 images or more; got {got}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Direction(Kept):
@@ -64,7 +69,7 @@ class Direction(Kept):
         sigma: Length of one step: the standard deviation of the space along the vector, above 0.
         method: How it was found.
         score: Share of what the method looks for that it has, 1 at most: of the squared weights (closed form), of the
-            variance (components), or held-out R^2 or accuracy (boundaries).
+            variance (components), or held-out R^2 or accuracy (boundaries); None if it was not measured.
         num_samples: Latent vectors that it was found on; 0 if on none.
         seed: Theirs.
         labels: What a step does, the concept that changes most first.
@@ -85,7 +90,7 @@ class Direction(Kept):
     vector: Tensor
     sigma: float
     method: str
-    score: float
+    score: float | None
     num_samples: int
     seed: int
     labels: tuple[Label, ...] = ()
@@ -103,8 +108,10 @@ class Direction(Kept):
         length = float(self.vector.norm())
         if not abs(length - 1) <= UNIT:
             raise ValueError(f"a direction is a vector of length 1; got {length:g}")
-        if not (math.isfinite(self.sigma) and self.sigma > 0 and math.isfinite(self.score)):
-            raise ValueError(f"sigma is above 0, and the score finite; got {self.sigma:g} and {self.score:g}")
+        if not 0 < self.sigma < math.inf or (self.score is not None and not -math.inf < self.score <= 1):
+            raise ValueError(f"sigma is above 0, and the score 1 at most; got {self.sigma} and {self.score}")
+        if self.num_samples < 0:
+            raise ValueError(f"a direction is found on 0 samples or more; got {self.num_samples}")
         if (self.space == "w") != bool(self.ws) or (self.space == "activation") != (self.layer is not None):
             given = f"ws {list(self.ws)} and layer {self.layer!r}"
             raise ValueError(
@@ -124,7 +131,7 @@ class Direction(Kept):
         layer: str | None = None,
         sigma: float | None = None,
         method: str = "given",
-        score: float = 0.0,
+        score: float | None = None,
         num_samples: int = 0,
         seed: int = 0,
     ) -> Direction:

@@ -229,7 +229,17 @@ def student_quantile(probability: float, degrees: int) -> float:
 
 
 def labelled(direction: Direction, effect: DirectionEffect) -> Direction:
-    """Return a direction with the labels that were found for it."""
+    """Return a direction with the labels that were found for it.
+
+    Raises:
+        ValueError: If they were found for another one.
+    """
+    given, of = (direction.name, direction.generator_fingerprint), (effect.direction, effect.generator_fingerprint)
+    if given != of:
+        raise ValueError(
+            f"this is the effect of {effect.direction!r} of {effect.generator} ({of[1][:8]}), and the direction is "
+            f"{direction.name!r} of {direction.generator} ({given[1][:8]}); give its own"
+        )
     return replace(direction, labels=effect.labels)
 
 

@@ -17,7 +17,7 @@ from gandissect.causal import shares_of
 from gandissect.latent.boundaries import find_boundary, keep_unchanged, rescore_layers
 from gandissect.latent.closed_form import closed_form_directions, strongest
 from gandissect.latent.components import StreamingComponents, component_directions
-from gandissect.latent.directions import Direction
+from gandissect.latent.directions import Direction, Label
 from gandissect.latent.labelling import DirectionEffect, SideEffect, label_direction, labelled, student_quantile
 from gandissect.latent.moves import move
 from gandissect.latent.regression import fit, fit_logistic, fit_ridge
@@ -302,9 +302,11 @@ def test_what_is_to_be_kept_is_at_right_angles() -> None:
     generator = Horizon()
     rng = torch.Generator().manual_seed(1)
     made = [Direction.of(generator, f"d{n}", torch.randn(5, generator=rng), space="z") for n in range(3)]
+    made[0] = replace(made[0], score=0.9)
     twin = replace(made[1], name="twin")
     found = keep_unchanged(generator, made[0], [made[1], made[2], twin])
     assert max(abs(float(found.vector @ each.vector)) for each in made[1:]) < 1e-12
+    assert (found.name, found.score) == ("d0-keeping-d1-d2-twin", None)
     removed = made[0].vector - (made[0].vector @ found.vector) * found.vector
     spanned = torch.stack([made[1].vector, made[2].vector, removed])
     assert int(torch.linalg.matrix_rank(spanned, tol=1e-9)) == 2  # nothing else was taken away
@@ -326,7 +328,9 @@ def test_only_the_ws_that_a_concept_depends_on_score() -> None:
     assert bool(scores.changes.mean[2])
     best = max((scores, rescore_layers(generator, grey, direction, "light", -3.0, 8, progress=False)),
                key=lambda each: float(each.gains.mean.max()))  # fmt: skip
-    assert best.best(1).ws == (2,)
+    narrow = best.best(1)
+    assert (narrow.ws, narrow.name, narrow.score) == ((2,), "pca-1-in-ws-2", None)
+    assert direction.score is not None
 
 
 # labels
@@ -365,6 +369,14 @@ def test_a_direction_that_changes_nothing_is_given_no_label() -> None:
     effect = label_direction(generator, SEGMENTER, _axis(generator, 4), (-3, 3), 20, progress=False)
     assert effect.labels == ()
     assert "no concept named" in str(labelled(_axis(generator, 4), effect))
+
+
+def test_labels_of_another_direction_or_generator_are_refused() -> None:
+    generator, other = Horizon(), Horizon(normalised=True)
+    effect = label_direction(generator, SEGMENTER, _axis(generator, 4), (-3, 3), 10, progress=False)
+    for direction in (_axis(generator, 3), _axis(other, 4)):
+        with pytest.raises(ValueError, match="is the effect of 'axis 4' of horizon"):
+            labelled(direction, effect)
 
 
 def test_labels_are_of_images_that_were_moved_one_by_one() -> None:
@@ -488,6 +500,18 @@ def test_a_saved_direction_comes_back_the_same(tmp_path: Path) -> None:
     (tmp_path / "direction.safetensors").write_bytes((tmp_path / "direction.safetensors").read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"direction\.safetensors"):
         Direction.load(tmp_path)
+
+
+def test_values_that_cannot_be_make_no_direction(tmp_path: Path) -> None:
+    direction = _axis(Horizon(), 2, score=-3.0, num_samples=4)
+    assert Direction.load(direction.save(tmp_path)).score == -3
+    for wrong in ({"score": 1.1}, {"score": float("nan")}, {"score": -float("inf")}, {"num_samples": -1},
+                  {"sigma": 0.0}, {"sigma": float("inf")}):  # fmt: skip
+        with pytest.raises(ValueError, match=r"score 1 at most|0 samples or more"):
+            replace(direction, **wrong)
+    for wrong in ((float("nan"), 1.0, 9), (0.1, -1.0, 9), (0.1, float("nan"), 9), (0.1, 1.0, 1)):
+        with pytest.raises(ValueError, match="a label has a finite slope"):
+            Label("sky", *wrong[:2], "s", wrong[2])
 
 
 def test_another_model_is_refused() -> None:
