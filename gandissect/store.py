@@ -187,6 +187,12 @@ def _expect(kind: Any, data: Any, path: str) -> Any:
     return data
 
 
+def own(tensor: Tensor) -> Tensor:
+    """Return a copy that nobody else writes to and that may meet autograd, wherever the tensor was made."""
+    with torch.inference_mode(False):
+        return tensor.detach().clone()
+
+
 def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int | None, ...]) -> None:
     """Check the kind and shape of a result's tensor.
 

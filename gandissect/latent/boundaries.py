@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..causal import shares_of
 from ..causal_results import Shares
-from ..names import lookup, unknown
+from ..names import lookup
 from ..protocols import Generator, Segmenter, check_protocols
 from ..sampling import derive_seed
 from ..stats import AreaMoments
@@ -27,7 +27,7 @@ from ..viewing import Viewer, samples
 from .directions import UNIT, Direction, spread
 from .moves import Mover
 from .regression import fit, judge
-from .spaces import as_w
+from .spaces import as_w, capabilities, check_space
 
 MIN_SIDE = 10
 """Images with and without the concept, at least."""
@@ -99,7 +99,8 @@ def find_boundary(
     Source: Shen et al. 2020 (arXiv 2005.09635).
     """
     check_protocols(generator, segmenter)
-    space = _checked_space(generator, space)
+    space = capabilities(generator).spaces[-1] if space is None else space
+    check_space(generator, space)
     column = lookup({each.name: each.index for each in segmenter.concepts}, concept, "concept")
     if num_samples < 30 or (min_share is not None and not 0 < min_share <= 1):
         raise ValueError(f"need 30 samples or more, and a share above 0, at most 1; got {num_samples} and {min_share}")
@@ -247,18 +248,6 @@ def rescore_layers(
         changes.update(torch.stack(moved, 1))
         gains.update(torch.stack(moved, 1).clamp(min=0))
     return LayerScores(direction, concept, step, shares_of(changes), shares_of(gains), num_samples, seed)
-
-
-def _checked_space(generator: Generator, space: str | None) -> str:
-    """Return the space to look in.
-
-    Raises:
-        ValueError: If there is none of that name.
-    """
-    known = ("z", "w") if getattr(generator, "has_w", False) else ("z",)
-    if space is not None and space not in known:
-        raise ValueError(f"{unknown('space', space, known)} in {generator.name}")
-    return known[-1] if space is None else space
 
 
 def _seen(

@@ -19,13 +19,15 @@ from ..files import write_json
 from ..names import lookup, unknown
 from ..protocols import Generator, check_mode
 from ..sampling import blocks, derive_seed
-from ..store import Kept
+from ..store import Kept, own
 from .spaces import as_w
 
 SPACES = ("z", "w", "activation")
 SPREAD_SAMPLES = 1_000
 """Latent vectors that a standard deviation in w is measured on."""
 BATCH = 64
+ROUNDING = 1e-12
+"""What varies by less, as a share of its size, is rounding."""
 UNIT = 1e-6
 """How far the length of a unit vector may be from 1."""
 
@@ -119,6 +121,7 @@ class Direction(Kept):
             )
         if list(self.ws) != sorted({index for index in self.ws if index >= 0}):
             raise ValueError(f"ws are indices from 0, rising; got {list(self.ws)}")
+        object.__setattr__(self, "vector", own(self.vector))
 
     @staticmethod
     def of(
@@ -253,21 +256,23 @@ def spread(generator: Generator, direction: Direction, seed: int = 0) -> float:
         seed: Of the latent vectors that it is measured on.
 
     Raises:
-        ValueError: If it is 0.
+        ValueError: If it is 0 but for rounding, or not finite.
     """
     if direction.space == "z":
         return 1.0
     own = derive_seed(seed, "spread")
-    parts = []
+    parts, size = [], 0.0
     for block in blocks(SPREAD_SAMPLES, BATCH):
         z = generator.sample_z(len(block), own, block.start).to(generator.device)
         if direction.space == "w":
             found = as_w(generator, z)[:, direction.ws[0]]
         else:
             found = generator.head(z, str(direction.layer))
-        parts.append(found.flatten(1).cpu().double() @ direction.vector.flatten())
+        rows = found.flatten(1).cpu().double()
+        size = max(size, float(rows.norm(dim=1).max()))
+        parts.append(rows @ direction.vector.flatten())
     sigma = float(torch.cat(parts).std())
-    if sigma <= 0:
+    if not sigma > ROUNDING * size:
         raise ValueError(f"{direction.space} of {generator.name} does not vary along {direction.name!r}")
     return sigma
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..interventions import checked_region, region_mask
 from ..names import lookup
 from ..protocols import Generator, check_mode
-from .spaces import as_w, check_z, styled
+from .spaces import as_w, check_latents, styled
 
 GROUPS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}
 """Least and greatest side of the grids of the layers in each group of styles (Karras et al. 2019, Fig. 3)."""
@@ -137,10 +137,7 @@ def swap_activations(
     if z_a.shape != z_b.shape:
         raise ValueError(f"swap activations of as many z; got {list(z_a.shape)} and {list(z_b.shape)}")
     for each in (z_a, z_b):
-        if each.ndim == 3:
-            as_w(generator, each)
-        else:
-            check_z(generator, each)
+        check_latents(generator, each)
     theirs = generator.head(z_b, layer)
     if region is not None:
         own = generator.head(z_a, layer)

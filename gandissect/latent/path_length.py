@@ -30,6 +30,9 @@ from .spaces import as_w, capabilities, check_space, on_shell
 BATCH = 16
 """Pairs of images at a time."""
 
+MIN_EPSILON = 1e-6
+"""Least step."""
+
 MIN_KEPT = 2
 """Values of which a mean and its error are taken, at least."""
 
@@ -112,8 +115,9 @@ def path_length(
         features: From images as the generator makes them to features ``[batch, d]``.
         space: ``"z"``, or ``"w"`` if the generator has it.
         num_samples: Pairs of latent vectors, as many as leave 2 values.
-        seed: Of these; a value depends on the seed and its index only.
-        epsilon: The step, in (0, 1]; a small one asks much of float32.
+        seed: Of these; a value depends on the seed and its index only, but for rounding: the last images are made in
+            a batch of another size.
+        epsilon: The step, 1e-6 to 1; a small one asks much of float32.
         clip: Share of the smallest values, and of the largest, that are left out, 0 to less than 0.5.
         at_ends: Take t = 0.
         progress: Show a progress bar.
@@ -125,8 +129,11 @@ def path_length(
     """
     check_mode(generator)
     check_space(generator, space)
-    if not 0 < epsilon <= 1 or not 0 <= clip < 0.5:
-        raise ValueError(f"epsilon is above 0 and at most 1, clip 0 to less than 0.5; got {epsilon} and {clip}")
+    if not MIN_EPSILON <= epsilon <= 1 or not 0 <= clip < 0.5:
+        raise ValueError(
+            f"epsilon is {MIN_EPSILON:g} to 1, for float32 knows no smaller steps, and clip 0 to less than 0.5; "
+            f"got {epsilon} and {clip}"
+        )
     each_side = int(num_samples * clip)
     if num_samples - 2 * each_side < MIN_KEPT:
         raise ValueError(f"{MIN_KEPT} values or more must be left to average; got {num_samples} samples, {clip=}")

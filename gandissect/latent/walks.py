@@ -13,7 +13,7 @@ from ..names import lookup
 from ..protocols import Generator, check_mode
 from ..sampling import blocks
 from .paths import Path
-from .spaces import SPACES, as_w, capabilities, check_z, on_shell
+from .spaces import as_w, capabilities, check_z, on_shell
 
 BATCH = 32
 """Images at a time."""
@@ -57,7 +57,8 @@ class Walk:
         elif space == "w":
             self.path = Path(as_w(generator, latents), closed)
         else:
-            lookup({**dict.fromkeys(SPACES), **generator.layers}, space, "latent space or layer")
+            spaces = dict.fromkeys(capabilities(generator).spaces)
+            lookup({**spaces, **generator.layers}, space, "latent space or layer")
             self._layer = space
             self.path, self._beside = _through_layer(generator, latents, space, closed)
 

@@ -184,6 +184,50 @@ def test_what_a_lower_rank_loses_is_known_and_memory_does_not_grow() -> None:
     assert found.lost == pytest.approx((lengths[8:] ** 2).sum() / (lengths**2).sum(), rel=0.2)
 
 
+def test_wide_rows_are_reduced_as_a_full_svd_does() -> None:
+    """Rank 20 of 300 numbers, of which 12 vary: nothing is lost, whichever way rows are reduced."""
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(400, 12)) * np.logspace(2, -3, 12) @ rng.normal(size=(12, 300)) + 50
+    statistic = StreamingComponents(300, rank=20)
+    for part in np.split(rows, 16):
+        statistic.update(torch.from_numpy(part))
+    found = statistic.compute()
+    _, lengths, right = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    there = len(found.stdevs)
+    assert there == 12
+    assert np.allclose(found.stdevs.numpy(), lengths[:12] / np.sqrt(399), rtol=1e-8)
+    assert np.allclose(np.abs((found.vectors.numpy() * right[:12]).sum(1)), 1, atol=1e-8)
+    assert found.lost < 1e-10
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 1e8 + 0.1])
+def test_what_does_not_vary_but_for_rounding_has_no_components(value: float) -> None:
+    statistic = StreamingComponents(5)
+    for _ in range(3):
+        statistic.update(torch.full((64, 5), value, dtype=torch.float64))
+    with pytest.raises(ValueError, match="all samples are the same"):
+        statistic.compute()
+    statistic.update(torch.full((1, 5), value + 1e-3, dtype=torch.float64))
+    assert len(statistic.compute().stdevs) == 1
+
+
+def test_components_refuse_what_has_none_or_takes_too_much_memory() -> None:
+    statistic = StreamingComponents(5)
+    statistic.update(torch.ones(3, 5))
+    bad = torch.ones(4, 5)
+    bad[2, 1] = torch.nan
+    with pytest.raises(ValueError, match="sample 5 has a NaN or infinite number"):
+        statistic.update(bad)
+    with pytest.raises(ValueError, match=r"rows are \[batch, 5\]; got \[4, 1\]"):
+        statistic.update(bad[:, :1])
+    with pytest.raises(ValueError, match=r"4.3 GiB.*take a layer with fewer or smaller maps"):
+        StreamingComponents(10**6)
+    with pytest.raises(ValueError, match="not finite, or none but 0"):
+        strongest(torch.full((3, 4), torch.nan))
+    with pytest.raises(ValueError, match="not finite, or none but 0"):
+        strongest(torch.zeros(3, 4))
+
+
 def test_components_of_w_are_those_of_its_samples() -> None:
     generator = _style()
     found = component_directions(generator, 3, num_samples=100, seed=4, progress=False)
@@ -502,6 +546,33 @@ def test_a_saved_direction_comes_back_the_same(tmp_path: Path) -> None:
         Direction.load(tmp_path)
 
 
+def test_a_unit_that_does_not_vary_has_no_direction() -> None:
+    class Dead(Linear):
+        def head(self, z: Tensor, layer: str) -> Tensor:
+            found = super().head(z, layer).clone()
+            found[:, :2] = torch.tensor([0.3, 0.1])[:, None, None]
+            return found
+
+    generator = Dead(torch.eye(4))
+    info = generator.layers["layer1"]
+    vector = torch.randn(info.units, info.height, info.width, generator=torch.Generator().manual_seed(0))
+    facts = {"space": "activation", "layer": "layer1"}
+    assert Direction.of(generator, "d", vector, **facts).sigma > 0
+    vector[2:] = 0
+    with pytest.raises(ValueError, match="does not vary along 'd'"):
+        Direction.of(generator, "d", vector, **facts)
+
+
+def test_a_direction_is_its_own_and_may_meet_autograd() -> None:
+    generator, vector = Horizon(), torch.tensor([0.6, 0, 0.8, 0, 0], dtype=torch.float64)
+    direction = replace(_axis(generator, 0), vector=vector)
+    vector.mul_(5)
+    assert direction.vector.tolist() == [0.6, 0, 0.8, 0, 0]
+    found = find_boundary(generator, SEGMENTER, "sky", 30, progress=False).direction.vector
+    assert not found.is_inference()
+    assert (found * torch.ones((), dtype=torch.float64, requires_grad=True)).sum().requires_grad
+
+
 def test_values_that_cannot_be_make_no_direction(tmp_path: Path) -> None:
     direction = _axis(Horizon(), 2, score=-3.0, num_samples=4)
     assert Direction.load(direction.save(tmp_path)).score == -3
@@ -550,7 +621,7 @@ def test_what_cannot_be_done_is_said() -> None:
         closed_form_directions(style, 6)
     with pytest.raises(ValueError, match="has no w"):
         component_directions(plain, 1, num_samples=10)
-    with pytest.raises(ValueError, match="unknown space 'w'"):
+    with pytest.raises(ValueError, match="has no w, only z"):
         find_boundary(plain, SEGMENTER, "sky", space="w")
     with pytest.raises(KeyError, match="did you mean 'sky'"):
         find_boundary(plain, SEGMENTER, "skyy")
@@ -559,6 +630,13 @@ def test_what_cannot_be_done_is_said() -> None:
     ws = style.mapping(style.sample_z(1))
     with pytest.raises(ValueError, match="is in z"):
         move(style, ws, Direction.of(style, "d", torch.ones(6), space="z"), [1])
+    for z in (torch.ones(2, 1), torch.ones(2, 5, dtype=torch.int64)):  # the first would be broadcast
+        with pytest.raises(ValueError, match=r"takes z of shape \[batch, 5\]"):
+            move(plain, z, _axis(plain, 0), [1])
+    with pytest.raises(ValueError, match="z of horizon is finite; got a NaN or infinite number in row 1"):
+        move(plain, torch.tensor([[0.0], [torch.nan]]).expand(2, 5), _axis(plain, 0), [1])
+    with pytest.raises(ValueError, match="w of stylegan is finite"):
+        move(style, ws / 0, Direction.of(style, "d", torch.ones(5), space="w"), [1])
     with pytest.raises(ValueError, match="steps are finite"):
         move(plain, torch.zeros(1, 5), _axis(plain, 0), [float("nan")])
     with pytest.raises(ValueError, match="every step is 0"):
