@@ -174,7 +174,7 @@ class Direction(Kept):
         What people may want to read stands in a ``.json`` beside it; it is not read again.
         """
         path = Kept.save(self, place)
-        write_json(path.with_suffix(".json"), self.facts())
+        write_json(path.with_suffix(".json"), Direction.load(path).facts())  # whose numbers are plain
         return path
 
     def facts(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from ..names import lookup
 from ..protocols import Generator, Segmenter, check_protocols
 from ..sampling import make_rng
 from ..stats import AreaMoments
-from ..store import Kept
+from ..store import Kept, check_all_finite
 from ..types import Concept, check_concepts
 from ..viewing import Viewer, samples
 from .directions import Direction, Label
@@ -98,6 +98,11 @@ class DirectionEffect(Kept):
         tables = [self.base, *(table for side in sides for table in (*side.changes, side.slope))]
         if any(len(table.mean) != len(self.concepts) for table in tables):
             raise ValueError(f"each table has {len(self.concepts)} concepts")
+        for table in tables:
+            check_all_finite("standard errors", table.stderr)
+        check_steps(self.steps)
+        if self.num_samples < 2:
+            raise ValueError(f"an effect is measured on 2 images or more; got {self.num_samples}")
 
     @property
     def labels(self) -> tuple[Label, ...]:

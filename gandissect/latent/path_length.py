@@ -25,7 +25,7 @@ from ..protocols import Generator, check_mode
 from ..sampling import blocks, make_rng
 from ..store import Kept
 from .paths import lerp, slerp
-from .spaces import as_w, capabilities, check_space, on_shell
+from .spaces import SPACES, as_w, capabilities, check_space, on_shell
 
 BATCH = 16
 """Pairs of images at a time."""
@@ -75,6 +75,10 @@ class PathLength(Kept):
     def __post_init__(self) -> None:
         if not (math.isfinite(self.mean) and self.mean >= 0 and math.isfinite(self.stderr) and self.stderr >= 0):
             raise ValueError(f"a path length and its error are 0 or more; got {self.mean} and {self.stderr}")
+        _check_settings(self.epsilon, self.clip)
+        if self.space not in SPACES or not 0 <= self.num_clipped <= self.num_samples - MIN_KEPT:
+            got = f"{self.num_clipped} of {self.num_samples} in {self.space!r}"
+            raise ValueError(f"{MIN_KEPT} values or more are kept, in {' or '.join(SPACES)}; got, left out, {got}")
 
     @property
     def low(self) -> float:
@@ -129,11 +133,7 @@ def path_length(
     """
     check_mode(generator)
     check_space(generator, space)
-    if not MIN_EPSILON <= epsilon <= 1 or not 0 <= clip < 0.5:
-        raise ValueError(
-            f"epsilon is {MIN_EPSILON:g} to 1, for float32 knows no smaller steps, and clip 0 to less than 0.5; "
-            f"got {epsilon} and {clip}"
-        )
+    _check_settings(epsilon, clip)
     each_side = int(num_samples * clip)
     if num_samples - 2 * each_side < MIN_KEPT:
         raise ValueError(f"{MIN_KEPT} values or more must be left to average; got {num_samples} samples, {clip=}")
@@ -150,6 +150,15 @@ def path_length(
     mean, stderr = clipped_mean(torch.cat(parts), each_side)
     settings = (network, space, num_samples, 2 * each_side, epsilon, clip, at_ends, seed)
     return PathLength(mean, stderr, *settings, generator.name, generator.fingerprint)
+
+
+def _check_settings(epsilon: float, clip: float) -> None:
+    """Raise ValueError if a number is out of range."""
+    if not MIN_EPSILON <= epsilon <= 1 or not 0 <= clip < 0.5:
+        raise ValueError(
+            f"epsilon is {MIN_EPSILON:g} to 1, for float32 knows no smaller steps, and clip 0 to less than 0.5; "
+            f"got {epsilon} and {clip}"
+        )
 
 
 def clipped_mean(values: Tensor, each_side: int) -> tuple[float, float]:

@@ -486,6 +486,11 @@ def test_fewer_than_10_images_give_no_label() -> None:
     concepts = (SKY, GROUND)
     assert [label.concept for label in _effect(concepts, changes, 16).labels] == ["sky", "ground"]
     assert _effect(concepts, changes[:9], 16).labels == ()
+    effect = _effect(concepts, changes, 16)
+    for wrong in ({"steps": (float("nan"),)}, {"num_samples": 1},
+                  {"base": replace(effect.base, stderr=effect.base.stderr + torch.inf)}):  # fmt: skip
+        with pytest.raises(ValueError, match=r"steps are finite|2 images or more|must be finite"):
+            replace(effect, **wrong)
     with pytest.raises(ValueError, match="labelled on 10 images or more; got 9"):
         label_direction(Horizon(), SEGMENTER, _axis(Horizon(), 0), num_samples=9)
 

@@ -344,6 +344,24 @@ def test_an_inversion_comes_back_from_its_file(tmp_path: Path) -> None:
         replace(found, layer=None)
 
 
+def test_values_that_cannot_be_make_no_inversion() -> None:
+    generator = _dcgan()
+    found = invert(generator, _foreign(2), layer="layer2", **QUICK)
+    for name in ("latents", "residual", "loss_start", "loss_end"):
+        bad = getattr(found, name).clone()
+        bad.view(-1)[-1] = torch.nan
+        with pytest.raises(ValueError, match="must be finite"):
+            replace(found, **{name: bad})
+    with pytest.raises(ValueError, match="noise must be finite"):
+        replace(found, noise=(torch.full((2, 1, 4, 4), torch.inf),))
+    for name in ("num_candidates", "num_starts", "num_steps"):
+        with pytest.raises(ValueError, match="counts are 0 or more"):
+            replace(found, **{name: -1})
+    for residual in (found.residual[:, :, :1], found.residual[:, :1], found.residual[:, :3]):  # two would be broadcast
+        with pytest.raises(ValueError, match="the activations of 'layer2' are"):
+            replace(found, residual=residual).generate(generator)
+
+
 def test_the_caller_s_mode_does_not_matter_and_the_generator_stays_as_it_is() -> None:
     generator, pictures = _dcgan(), _foreign(2)
     outside = invert(generator, pictures, **QUICK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -186,6 +187,10 @@ def test_the_effect_of_noise_is_the_deviation_of_pixels_layer_by_layer(styled: t
     assert math.isclose(found.of_layers["layer2"], float(wanted.square().mean().sqrt()), rel_tol=1e-3)
     with pytest.raises(ValueError, match="2 draws or more"):
         noise_effects(styled, z, num_draws=1)
+    for wrong in ({"stds": found.stds * math.nan}, {"stds": -found.stds - 1}, {"num_images": 0}, {"num_draws": 1},
+                  {"layers": found.layers[:1] * len(found.layers)}):  # fmt: skip
+        with pytest.raises(ValueError, match=r"must be finite|0 or more, one map|2 draws or more"):
+            replace(found, **wrong)
 
 
 def test_a_generator_that_says_nothing_can_do_nothing_more() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -258,6 +259,10 @@ def test_path_length_is_kept_and_refuses_what_cannot_be(tmp_path) -> None:
     found = path_length(generator, "pixels", flat, num_samples=10, clip=0.1, progress=False)
     assert PathLength.load(found.save(tmp_path)) == found
     assert (found.num_clipped, "pixels, n=10" in str(found)) == (2, True)
+    for wrong in ({"num_samples": 3}, {"num_clipped": -1}, {"epsilon": -3.0}, {"clip": 9.0}, {"space": "moon"},
+                  {"mean": math.nan}, {"stderr": -1.0}):  # fmt: skip
+        with pytest.raises(ValueError, match=r"values or more are kept|epsilon is|0 or more"):
+            replace(found, **wrong)
     for bad, said in (({"space": "w"}, "no w, only z"), ({"space": "v"}, "unknown latent space 'v'"),
                       ({"epsilon": 0}, "epsilon"), ({"epsilon": 9e-7}, "float32 knows no"), ({"epsilon": math.nan}, "epsilon is"), ({"clip": 0.5}, "clip"), ({"num_samples": 1}, "2 values")):  # fmt: skip
         with pytest.raises(ValueError, match=said):
@@ -355,7 +360,7 @@ def test_truncation_is_refused_where_it_does_nothing_or_there_is_no_w() -> None:
         as_w(style, torch.zeros(1, 5, 512))
     with pytest.raises(ValueError, match="did you mean"):
         check_space(style, "zw")
-    with pytest.raises(ValueError, match="known: z$"):
+    with pytest.raises(ValueError, match=r"known: z$"):
         check_space(dcgan, "layer1")
     assert torch.equal(truncated_w(style, z, 0.0)[0, 0], style.mapping.w_avg)
     torch.testing.assert_close(on_shell(z).norm(dim=1), torch.full((2,), math.sqrt(6)))
