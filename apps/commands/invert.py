@@ -117,7 +117,7 @@ class Options:
         return invert(
             generator,
             images,
-            self.space or ("ws" if capabilities(generator).has_w else "z"),
+            ("ws" if capabilities(generator).has_w else "z") if self.space is None else self.space,
             features=segmenter.encode if isinstance(segmenter, UNetSegmenter) else None,
             layer=self.layer,
             noise=self.noise,
@@ -129,7 +129,7 @@ class Options:
 
     def _print(self, found: Inversion, names: Sequence[str], lost: LostConcepts | None) -> None:
         if self.json:
-            print(json.dumps(_facts(found, names, lost) | {"out": str(self.out)}))
+            print(json.dumps(_facts(found, names, lost) | {"out": str(self.out)}, allow_nan=False))
             return
         print(self.out)
         for name, psnr in zip(names, found.psnr.tolist(), strict=True):

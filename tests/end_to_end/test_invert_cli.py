@@ -125,6 +125,7 @@ BAD = {
     "no noise": (("DCGAN", "PHOTO", "--noise"), "noise is found in w or ws"),
     "no picture": (("DCGAN", "MODEL"), "is not a picture that can be read"),
     "no w": (("DCGAN", "PHOTO", "--space", "w"), "has no w, only z"),
+    "an empty space": (("DCGAN", "PHOTO", "--space", ""), "unknown latent space ''"),
     "no layer": (("DCGAN", "PHOTO", "--layer", "layer9"), "did you mean 'layer"),
     "no steps": (("DCGAN", "PHOTO", "--num-steps", "-1"), "0 steps or more"),
     "another generator": (("StyleGAN", "PHOTO", "--recipe", "RECIPE"), "load the one that it was made with"),
