@@ -207,7 +207,7 @@ def test_what_does_not_vary_but_for_rounding_has_no_components(value: float) -> 
         statistic.update(torch.full((64, 5), value, dtype=torch.float64))
     with pytest.raises(ValueError, match="all samples are the same"):
         statistic.compute()
-    statistic.update(torch.full((1, 5), value + 1e-3, dtype=torch.float64))
+    statistic.update(torch.full((1, 5), value + 1e-3 * max(1, value), dtype=torch.float64))
     assert len(statistic.compute().stdevs) == 1
 
 
