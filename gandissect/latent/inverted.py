@@ -16,7 +16,7 @@ from torch import Tensor
 from ..batches import checked_labels, concept_areas
 from ..interventions import Edit, Size, generate
 from ..protocols import Generator, Segmenter
-from ..store import Kept, check_all_finite, check_tensor
+from ..store import Kept, check_all_finite, check_tensor, own
 from ..types import Concept, UnitSet, check_concepts
 
 SPACES = ("z", "w", "ws")
@@ -79,6 +79,8 @@ class LostConcepts:
         check_concepts(self.concepts)
         check_tensor("pictures", self.pictures, torch.float64, (None, len(self.concepts)))
         check_tensor("reconstructions", self.reconstructions, torch.float64, tuple(self.pictures.shape))
+        for name in ("pictures", "reconstructions"):
+            object.__setattr__(self, name, own(getattr(self, name)))
 
     @property
     def change(self) -> Tensor:

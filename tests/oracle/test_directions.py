@@ -574,7 +574,9 @@ def test_a_direction_is_its_own_and_may_meet_autograd() -> None:
     vector.mul_(5)
     assert direction.vector.tolist() == [0.6, 0, 0.8, 0, 0]
     found = find_boundary(generator, SEGMENTER, "sky", 30, progress=False).direction.vector
-    assert not found.is_inference()
+    effect = label_direction(generator, SEGMENTER, direction, num_samples=10, progress=False)
+    tensors = (found, effect.base.mean, effect.effect.slope.mean, effect.effect.changes[0].stderr)
+    assert not any(each.is_inference() for each in tensors)
     assert (found * torch.ones((), dtype=torch.float64, requires_grad=True)).sum().requires_grad
 
 

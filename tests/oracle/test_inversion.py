@@ -318,6 +318,7 @@ def test_lost_concepts_are_counted_by_hand() -> None:
     lost = found.lost_concepts(PaletteSegmenter(concepts))
     assert lost.pictures.tolist() == [[240 / 256, 16 / 256, 0, 0], [224 / 256, 0, 32 / 256, 0]]
     assert lost.reconstructions.tolist() == [[252 / 256, 4 / 256, 0, 0], [208 / 256, 0, 48 / 256, 0]]
+    assert not lost.pictures.is_inference()
     records = lost.records()
     assert [each["concept"] for each in records] == ["red", "ground", "blue"]
     assert records[0]["change"] == pytest.approx(-6 / 256)
