@@ -101,7 +101,8 @@ def direction_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
             does = [f"{name} {50 * (a + b):+.2f} ± {50 * (b - a):.2f}" for name, (a, b) in low_high.items()]
             most = max(effect.records(), key=lambda record: abs(record["control_slope"]))
             beside = f"{most['concept']} {_points(most, 'control_slope')}"
-            yield direction.generator, direction.name, f"{direction.score:.2f}", ", ".join(does) or "none", beside
+            score = "" if direction.score is None else f"{direction.score:.2f}"
+            yield direction.generator, direction.name, score, ", ".join(does) or "none", beside
 
 
 def inversion_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:

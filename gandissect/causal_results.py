@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .names import lookup
-from .store import Kept, check_tensor
+from .store import Kept, check_tensor, own
 from .types import Concept, UnitSet, check_concepts
 
 CONFIDENCE_Z = 1.96
@@ -37,6 +37,8 @@ class Shares:
         check_tensor("stderr", self.stderr, torch.float64, (len(self.mean),))
         if not bool(self.mean.isfinite().all() & (self.stderr >= 0).all()):
             raise ValueError("means are finite, and their standard errors 0 or more")
+        for name in ("mean", "stderr"):
+            object.__setattr__(self, name, own(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -102,6 +102,18 @@ def read_json(path: Path | str) -> Any:
         raise ValueError(f"{path} is not JSON: {error}") from error
 
 
+def check_folder(path: Path | str) -> None:
+    """Check that files can be written to a folder, which is made when the first of them is.
+
+    Raises:
+        ValueError: If it, or what it would lie in, is a file or cannot be written to.
+    """
+    nearest = next(each for each in (Path(path), *Path(path).absolute().parents) if each.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        why = "cannot be written to" if nearest.is_dir() else "is a file"
+        raise ValueError(f"{nearest} {why}; name another folder for the result")
+
+
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Write tensors and a JSON header as one safetensors file.
 

@@ -26,7 +26,7 @@ from torch.nn.functional import adaptive_max_pool2d
 
 from .hooks import tapped
 from .names import lookup
-from .protocols import Generator
+from .protocols import Generator, check_mode
 from .types import UnitSet
 
 Size = tuple[int, int]
@@ -185,10 +185,11 @@ def generate(
     Raises:
         KeyError: If there is no such layer.
         TypeError: If an edit is none, or edits of several layers are made on what is no torch module.
-        ValueError: If the layer has no such unit, or a region does not fit.
+        ValueError: If the layer has no such unit, a region does not fit, or the generator is in training mode.
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
+    check_mode(generator)
     by_layer = _by_layer(edits)
     for layer, each in by_layer.items():
         info = lookup(generator.layers, layer, "layer")

@@ -95,8 +95,17 @@ def check_protocols(generator: Generator, segmenter: Segmenter) -> None:
             raise TypeError(
                 f"{type(thing).__name__} is no {kind}: it lacks {', '.join(missing)}; see gandissect.{kind}"
             )
+    check_mode(generator)
+    check_concepts(segmenter.concepts)
+
+
+def check_mode(generator: Generator) -> None:
+    """Refuse a generator whose images would depend on each other, or on chance, and which running would change.
+
+    Raises:
+        ValueError: If it has batch normalisation or dropout in training mode.
+    """
     modules = generator.modules() if isinstance(generator, nn.Module) else ()
     varying = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
     if any(module.training and isinstance(module, varying) for module in modules):
         raise ValueError(f"{generator.name} is in training mode, where images depend on each other; call .eval() first")
-    check_concepts(segmenter.concepts)

@@ -13,7 +13,7 @@ import torch
 from .batches import Source
 from .interventions import check_units
 from .names import lookup
-from .protocols import Generator
+from .protocols import Generator, check_mode
 from .repair_results import To
 from .sampling import derive_seed
 from .types import UnitSet
@@ -44,7 +44,7 @@ def repair(generator: Generator, units: UnitSet, to: To = "zero") -> Generator:
     Raises:
         KeyError: If there is no such layer or way.
         TypeError: If the generator cannot be copied so.
-        ValueError: If the layer has no such unit.
+        ValueError: If the layer has no such unit, or the generator is in training mode.
 
     Source: Bau et al. 2019, Sec. 4.3.
     """
@@ -67,8 +67,9 @@ def forced_values(generator: Generator, units: UnitSet, to: To = "zero") -> tupl
 
     Raises:
         KeyError: If there is no such layer or way.
-        ValueError: If the layer has no such unit, or an activation is not finite.
+        ValueError: If the layer has no such unit, an activation is not finite, or the generator is in training mode.
     """
+    check_mode(generator)
     lookup({name: name for name in get_args(To)}, to, "way")
     check_units(units, lookup(generator.layers, units.layer, "layer").units)
     if to == "zero" or not len(units):

@@ -8,9 +8,12 @@ cannot become a result.
 from __future__ import annotations
 
 import dataclasses
+import numbers
+import operator
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -59,14 +62,18 @@ def save_result(path: Path | str, result: Any, version: int) -> None:
 
     Args:
         path: The file, ``*.safetensors``; its folder is made if missing.
-        result: A dataclass of numbers, texts, tensors, tuples, text-keyed mappings and such dataclasses.
+        result: A dataclass of numbers (NumPy's, too), texts, tensors, tuples, text-keyed mappings and such dataclasses.
         version: The version of the class's fields, 1 or more.
 
     Raises:
         TypeError: If it holds something that cannot be kept.
+        ValueError: If it could not be loaded again, naming the field that is of another kind than the class says.
     """
     tensors: dict[str, Tensor] = {}
     value = _encode(result, "", tensors)
+    kind = type(result)
+    with _named(f"this {kind.__name__} cannot be kept"):
+        _decode(kind, value, "", dict(tensors))
     save_tensors(path, tensors, {"format": _format(type(result)), "version": version, "value": value})
 
 
@@ -96,14 +103,20 @@ def load_result(path: Path | str, kind: type[T], version: int) -> T:
     tensors, header = load_tensors(path, _format(kind), version)
     if header["version"] != version:
         raise ValueError(f"{path} was written by an older gandissect, which kept less; make the {kind.__name__} again")
-    try:
+    with _named(f"{path} is not a whole {kind.__name__}"):
         result: T = _decode(kind, header.get("value"), "", tensors)
         if tensors:
             raise ValueError(f"it holds more than it should: {', '.join(sorted(tensors)[:3])}")
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
-        text = error.args[0] if error.args else error
-        raise ValueError(f"{path} is not a whole {kind.__name__}: {text}") from error
     return result
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Turn what may go wrong in decoding into a ValueError that says of what."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{what}: {error.args[0] if error.args else error}") from error
 
 
 def _format(kind: type) -> str:
@@ -119,8 +132,12 @@ def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         tensors[path] = value
         return None
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | str):
         return value
+    if isinstance(value, numbers.Integral):
+        return operator.index(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
     if isinstance(value, tuple):
         return [_encode(item, _join(path, index), tensors) for index, item in enumerate(value)]
     if isinstance(value, Mapping):
@@ -185,6 +202,22 @@ def _expect(kind: Any, data: Any, path: str) -> Any:
     if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
         raise ValueError(f"{path} holds {type(data).__name__}, which it should not")
     return data
+
+
+def own(tensor: Tensor) -> Tensor:
+    """Return a copy that nobody else writes to and that may meet autograd, wherever the tensor was made."""
+    with torch.inference_mode(False):
+        return tensor.detach().clone()
+
+
+def check_all_finite(name: str, tensor: Tensor) -> None:
+    """Check that a result's tensor is finite.
+
+    Raises:
+        ValueError: If it is not, naming it.
+    """
+    if not bool(tensor.isfinite().all()):
+        raise ValueError(f"{name} must be finite; it holds a NaN or an infinite number")
 
 
 def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int | None, ...]) -> None:

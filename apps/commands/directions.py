@@ -12,7 +12,7 @@ from typing import Any, Literal
 import tyro
 
 from gandissect import Segmenter
-from gandissect.files import atomic_path
+from gandissect.files import atomic_path, check_folder
 from gandissect.latent import (
     Boundary,
     Direction,
@@ -26,7 +26,7 @@ from gandissect.latent import (
     labelled,
     move,
 )
-from gandissect.latent.labelling import STEPS
+from gandissect.latent.labelling import STEPS, check_labelling
 from gandissect.report.directions import draw_directions
 from generators import LayeredGenerator
 
@@ -125,6 +125,12 @@ class Options:
             raise ValueError(f"{sorted(both)[0]!r} cannot be changed and kept")
         if not 1 <= self.pictures <= MAX_PICTURES:
             raise ValueError(f"pictures is 1 to {MAX_PICTURES}; got {self.pictures}")
+        check_labelling(self.steps, self.num_samples)
+        if self.out is not None:
+            check_folder(self.out)
+            stems = [_stem(concept) for concept in self.concept]
+            if twice := [concept for concept in self.concept if stems.count(_stem(concept)) > 1]:
+                raise ValueError(f"files of {' and '.join(map(repr, twice))} would have one name; find them one by one")
 
     def _found(self, generator: LayeredGenerator) -> list[Direction]:
         """Return the directions of sefa or of the components."""
@@ -155,7 +161,7 @@ class Options:
         """Write everything and return the paths."""
         written = []
         for direction, effect in zip(directions, effects, strict=True):
-            stem = re.sub(r"[^\w-]+", "-", direction.name)
+            stem = _stem(direction.name)
             written.append(direction.save(out / f"{stem}.safetensors"))
             written.append(effect.save(out / f"{stem}-effect.safetensors"))
         with atomic_path(out / FIGURE_NAME) as path:
@@ -166,6 +172,11 @@ class Options:
     def _moved(self, generator: LayeredGenerator, direction: Direction) -> Moved:
         """Return the images of the figure."""
         return move(generator, generator.sample_z(self.pictures, self.seed), direction, sorted(self.steps))
+
+
+def _stem(name: str) -> str:
+    """Return what files of a direction are called."""
+    return re.sub(r"[^\w-]+", "-", name)
 
 
 def _facts(direction: Direction, effect: DirectionEffect) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from gandissect import Dissection, Generator, Segmenter, dissect, dissect_shard, merge_shards, write_report
 from gandissect.devices import resolve_device
+from gandissect.files import check_folder
 from gandissect.matching import Padding
 from gandissect.results import FILE_NAME, TALLY
 from generators.training.processes import Processes
@@ -60,7 +60,7 @@ class Options:
         if not 0 <= self.min_iou <= 1:
             raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
         shard = None if self.shard is None else self._shard()
-        self._check_out()
+        check_folder(self.out)
         processes = Processes(resolve_device(self.device))
         device = str(processes.device)
         networks = (load_generator(self.generator, device), load_segmenter(self.segmenter, device))
@@ -125,10 +125,3 @@ class Options:
                 raise ValueError(
                     f"{self.out} holds a dissection with other {name}; remove {FILE_NAME} there, or name another folder"
                 )
-
-    def _check_out(self) -> None:
-        """Raise ValueError if nothing can be written to the folder, before all the work is done."""
-        nearest = next(path for path in (self.out, *self.out.absolute().parents) if path.exists())
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-            why = "cannot be written to" if nearest.is_dir() else "is a file"
-            raise ValueError(f"{nearest} {why}; name another folder for the result")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 
 import torch
@@ -11,6 +12,8 @@ import tyro
 from torch import Tensor
 from torchvision.utils import save_image
 
+from gandissect.batches import check_finite
+from gandissect.fidelity import Features
 from gandissect.files import atomic_path
 from gandissect.latent import (
     PathLength,
@@ -23,6 +26,7 @@ from gandissect.latent import (
     truncated_w,
     truncated_z,
 )
+from gandissect.latent.spaces import check_space
 from generators import LayeredGenerator
 
 from ..data import fitting_segmenter
@@ -34,7 +38,9 @@ CORNERS = 4
 FILM_STEPS, STRIP_STEPS, GRID_SIDE = 24, 4, 7
 """Steps from one picture to the next in a film and in a strip, and pictures along each side of a grid, by default."""
 
+FPS = 20
 MAX_FRAMES = 4096
+"""Of a strip or a film, and pictures of a whole grid."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Options:
         even: Choose the frames so that neighbours differ by equally much (root mean square of pixels).
         truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
         truncation_limit: Of a generator that does not normalise z, what no entry of z exceeds.
-        fps: Frames a second of a film, 1 to 50.
+        fps: Frames a second of a film, 1 to 50; by default 20.
         path_length: Measure the perceptual path length in that space too, over so many pairs of pictures.
         segmenter: Over the features of whose encoder; by default of the one made for such pictures.
         device: auto, cpu, cuda or mps.
@@ -71,7 +77,7 @@ class Options:
     even: bool = False
     truncation_psi: float | None = None
     truncation_limit: float | None = None
-    fps: int = 20
+    fps: int | None = None
     path_length: int = 0
     segmenter: str | None = None
     device: str = "auto"
@@ -81,12 +87,14 @@ class Options:
         """Write the picture or the film, and print its path and the figures."""
         self._check()
         generator = load_generator(self.generator, self.device)
-        space = self.space or capabilities(generator).spaces[-1]
+        space = capabilities(generator).spaces[-1] if self.space is None else self.space
+        measured = self._encoder(generator, space) if self.path_length else None
         latents = self._latents(generator, space)
         images = self._grid(generator, latents, space) if self.grid else self._frames(generator, latents, space)
-        found = self._path_length(generator, space) if self.path_length else None
+        check_finite(images, range(len(images)))
+        found = measured and path_length(generator, *measured, space, self.path_length, self.seed)
         if self._film:
-            save_gif(images, self.out, self.fps)
+            save_gif(images, self.out, self.fps or FPS)
         else:
             columns = self._count if self.grid else len(images)
             with atomic_path(self.out) as temporary:
@@ -95,7 +103,7 @@ class Options:
         facts |= {"pictures": self.pictures, "num_frames": len(images), "truncation_psi": self.truncation_psi}
         facts |= {"truncation_limit": self.truncation_limit, "steps": None if self.grid else self._steps(images)}
         if self.json:
-            print(json.dumps(facts | {"path_length": None if found is None else _facts(found)}))
+            print(json.dumps(facts | {"path_length": None if found is None else _facts(found)}, allow_nan=False))
         else:
             print("\n".join(map(str, [self.out, *([] if found is None else [found])])))
 
@@ -129,12 +137,16 @@ class Options:
             raise ValueError(
                 f"name 2 pictures or more by their index, 0 or more, and 4 of a grid; got {list(self.pictures)}"
             )
-        if not 2 <= self._count <= MAX_FRAMES or not 1 <= self.fps <= 50:
-            raise ValueError(f"need 2 to {MAX_FRAMES} frames, 1 to 50 a second; got {self._count} and {self.fps}")
+        most = isqrt(MAX_FRAMES) if self.grid else MAX_FRAMES
+        if not 2 <= self._count <= most:
+            wanted = f"2 to {most} {'pictures along each side' if self.grid else 'frames'}"
+            raise ValueError(f"need {wanted}; got {self._count}")
+        if self.fps is not None and (not self._film or not 1 <= self.fps <= 50):
+            raise ValueError(f"--fps is 1 to 50 frames a second of a GIF; got {self.fps} for {self.out}")
         if self.even and self.grid:
             raise ValueError("frames are made even along one way; a grid has many, so leave --even or --grid out")
-        if self.path_length < 0:
-            raise ValueError(f"path_length is a number of pairs, 0 or more; got {self.path_length}")
+        if self.path_length < 0 or self.path_length == 1:
+            raise ValueError(f"path_length is a number of pairs, 2 or more, or 0 for none; got {self.path_length}")
 
     def _latents(self, generator: LayeredGenerator, space: str) -> Tensor:
         """Return z, or w, of the pictures.
@@ -172,10 +184,15 @@ class Options:
         points = corner_grid(latents, self._count, self._count, curved=curved).flatten(0, 1)
         return torch.cat([generator(part).cpu() for part in points.split(64)])
 
-    def _path_length(self, generator: LayeredGenerator, space: str) -> PathLength:
+    def _encoder(self, generator: LayeredGenerator, space: str) -> tuple[str, Features]:
+        """Return the network that the path length is measured over, and its features, before anything is drawn.
+
+        Raises:
+            ValueError: If there is none, or no path length in that space.
+        """
+        check_space(generator, space)
         segmenter = load_segmenter(self.segmenter or fitting_segmenter(generator.name), self.device)
-        features = encoder_features(segmenter)
-        return path_length(generator, segmenter.name, features, space, self.path_length, self.seed)
+        return segmenter.name, encoder_features(segmenter)
 
     def _steps(self, images: Tensor) -> dict[str, float]:
         """Return how far neighbouring frames are apart; in a film, the first comes after the last."""

@@ -14,6 +14,7 @@ import tyro
 from torch import Tensor
 
 from gandissect import Recipe, Segmenter
+from gandissect.files import check_folder
 from gandissect.latent import Inversion, LostConcepts, capabilities, invert
 from generators import LayeredGenerator
 from segmenters import UNetSegmenter
@@ -27,7 +28,7 @@ MARGIN = 1.125
 """Short side of a picture over that of its crop, as of the pictures that generators learn from."""
 WHITE = 0.25
 """An error that is drawn white, as a share of the way from black to white."""
-MOST_PICTURES = 1024
+MOST_PICTURES = 64
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Options:
         number = self.num_pictures if self.data else len(self.pictures)
         if not 1 <= number <= MOST_PICTURES:
             raise ValueError(f"1 to {MOST_PICTURES} pictures can be inverted at once; got {number}")
+        check_folder(self.out)
         generator = load_generator(self.generator, self.device)
         segmenter = None if self.segmenter is None else load_segmenter(self.segmenter, self.device)
         recipe = None if self.recipe is None else Recipe.load(self.recipe)
@@ -91,7 +93,7 @@ class Options:
             recipe.check_generator(generator)
         names, images = self._read(generator.image_size[0])
         found = self._invert(generator, images, segmenter)
-        found.save(self.out)  # first, for it took long, and an edit may not fit
+        found.save(self.out / Inversion.FILE_NAME)  # first, for it took long, and an edit may not fit
         edited = None if recipe is None else found.generate(generator, recipe.edits).cpu()
         lost = None if segmenter is None else found.lost_concepts(segmenter)
         _draw(found, edited, self.out / "inversion.png")
@@ -115,7 +117,7 @@ class Options:
         return invert(
             generator,
             images,
-            self.space or ("ws" if capabilities(generator).has_w else "z"),
+            ("ws" if capabilities(generator).has_w else "z") if self.space is None else self.space,
             features=segmenter.encode if isinstance(segmenter, UNetSegmenter) else None,
             layer=self.layer,
             noise=self.noise,
@@ -127,7 +129,7 @@ class Options:
 
     def _print(self, found: Inversion, names: Sequence[str], lost: LostConcepts | None) -> None:
         if self.json:
-            print(json.dumps(_facts(found, names, lost) | {"out": str(self.out)}))
+            print(json.dumps(_facts(found, names, lost) | {"out": str(self.out)}, allow_nan=False))
             return
         print(self.out)
         for name, psnr in zip(names, found.psnr.tolist(), strict=True):

@@ -12,6 +12,7 @@ import tyro
 from PIL import Image
 from torch import Tensor
 
+from gandissect.batches import check_finite
 from gandissect.latent import (
     NoiseEffects,
     capabilities,
@@ -30,6 +31,7 @@ from ..networks import load_generator
 from ..pictures import draw_columns, draw_table, save_png, stack
 
 MOST_PICTURES = 64
+COLUMNS = (3, 4, 5, 6, 7)
 RIGHT_HALF = (0.5, 0.0, 1.0, 1.0)
 NUM_DRAWS = 16
 LAYERS_A_ROW = 6
@@ -46,7 +48,7 @@ class Options:
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training.
         rows: The pictures of the rows, by their index in the sequence of the seed.
-        columns: Those of the columns.
+        columns: Those of the columns; by default 3 4 5 6 7.
         out: The PNG to write.
         layers: With styles, the layers whose styles come from the columns, in the place of the three groups; without,
             the layers whose activations do, each in a table of its own: by default the last of each grid.
@@ -61,7 +63,7 @@ class Options:
 
     generator: tyro.conf.Positional[str]
     rows: tuple[int, ...] = (0, 1, 2)
-    columns: tuple[int, ...] = (3, 4, 5, 6, 7)
+    columns: tuple[int, ...] | None = None
     out: Path = Path("mixed.png")
     layers: tuple[str, ...] = ()
     region: tuple[float, float, float, float] | None = None
@@ -76,10 +78,14 @@ class Options:
         self._check()
         generator = load_generator(self.generator, self.device)
         with torch.inference_mode():
-            rows, columns = self._latents(generator, self.rows), self._latents(generator, self.columns)
+            rows, columns = self._latents(generator, self.rows), self._latents(generator, self._columns)
             facts = self._noise(generator, rows) if self.noise else self._mix(generator, rows, columns)
         said = {"out": str(self.out), "generator": generator.name, "seed": self.seed, "rows": self.rows} | facts
-        print(json.dumps(said) if self.json else self.out)
+        print(json.dumps(said, allow_nan=False) if self.json else self.out)
+
+    @property
+    def _columns(self) -> tuple[int, ...]:
+        return COLUMNS if self.columns is None else self.columns
 
     def _check(self) -> None:
         """Refuse what cannot be, before anything is loaded.
@@ -89,7 +95,7 @@ class Options:
         """
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
-        for name, given in (("rows", self.rows), ("columns", self.columns)):
+        for name, given in (("rows", self.rows), ("columns", self._columns)):
             if not 1 <= len(given) <= MOST_PICTURES or min(given) < 0:
                 raise ValueError(f"{name} are 1 to {MOST_PICTURES} pictures by index, 0 or more; got {list(given)}")
         left, top, right, bottom = self.region or RIGHT_HALF
@@ -97,8 +103,8 @@ class Options:
             raise ValueError(
                 f"a region is left, top, right, bottom, from 0 to 1, left of right, top above bottom; got {self.region}"
             )
-        if self.noise and (self.layers or self.region):
-            raise ValueError("--noise shows all layers, everywhere; leave --layers and --region out")
+        if self.noise and (self.layers or self.region or self.columns is not None):
+            raise ValueError("--noise shows all layers, everywhere; leave --layers, --region and --columns out")
 
     def _latents(self, generator: LayeredGenerator, pictures: tuple[int, ...]) -> Tensor:
         """Return w of pictures if there is one, else z.
@@ -116,10 +122,12 @@ class Options:
         top, side = (generator(each).cpu() for each in (columns, rows))
         styles = capabilities(generator).has_w and self.region is None
         blocks = self._styles(generator, rows, columns) if styles else self._swaps(generator, rows, columns)
+        for images in (top, side, *(block.flatten(0, 1) for block in blocks.values())):
+            check_finite(images, range(len(images)))
         save_png(draw_table(top, side, blocks), self.out)
         kind = "styles" if styles else "activations"
         tables = [{"heading": name, **_distances(block, side, top)} for name, block in blocks.items()]
-        return {"columns": self.columns, "mixed": kind, "tables": tables}
+        return {"columns": self._columns, "mixed": kind, "tables": tables}
 
     def _styles(self, generator: LayeredGenerator, rows: Tensor, columns: Tensor) -> dict[str, Tensor]:
         if self.layers:

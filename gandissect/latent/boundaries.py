@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..causal import shares_of
 from ..causal_results import Shares
-from ..names import lookup, unknown
+from ..names import lookup
 from ..protocols import Generator, Segmenter, check_protocols
 from ..sampling import derive_seed
 from ..stats import AreaMoments
@@ -28,7 +28,7 @@ from ..viewing import Viewer, samples
 from .directions import UNIT, Direction, spread
 from .moves import Mover
 from .regression import fit, judge
-from .spaces import as_w
+from .spaces import as_w, capabilities, check_space
 
 MIN_SIDE = 10
 """Images with and without the concept, at least."""
@@ -137,7 +137,8 @@ def find_boundaries(
     Source: Shen et al. 2020 (arXiv 2005.09635).
     """
     check_protocols(generator, segmenter)
-    space = _checked_space(generator, space)
+    space = capabilities(generator).spaces[-1] if space is None else space
+    check_space(generator, space)
     rows = {each.name: each.index for each in segmenter.concepts}
     columns = {concept: lookup(rows, concept, "concept") for concept in concepts}
     if num_samples < 30 or (min_share is not None and not 0 < min_share <= 1):
@@ -179,7 +180,7 @@ def _judged(
 def keep_unchanged(generator: Generator, direction: Direction, others: Sequence[Direction]) -> Direction:
     """Return what is left of a direction at right angles to others, so that it leaves alone what these change.
 
-    With C the others as rows, ``n - C^T (C C^T)^-1 C n``, at length 1.
+    With C the others as rows, ``n - C^T (C C^T)^-1 C n``, at length 1. Of the boundary's score nothing is known then.
 
     Args:
         generator: Theirs.
@@ -211,7 +212,8 @@ def keep_unchanged(generator: Generator, direction: Direction, others: Sequence[
         )
     names = "-".join(each.name.removeprefix("boundary-") for each in others)
     vector = (flat / flat.norm()).view_as(direction.vector)
-    found = replace(direction, name=f"{direction.name}-keeping-{names}", vector=vector, labels=())
+    name = f"{direction.name}-keeping-{names}"
+    found = replace(direction, name=name, vector=vector, score=None, labels=())
     return replace(found, sigma=spread(generator, found, direction.seed))
 
 
@@ -238,7 +240,7 @@ class LayerScores:
     seed: int
 
     def best(self, count: int) -> Direction:
-        """Return the direction that moves only the entries of highest gain.
+        """Return the direction that moves only the entries of highest gain; it has no score.
 
         Args:
             count: How many, 1 or more.
@@ -250,7 +252,9 @@ class LayerScores:
         if not 1 <= count <= len(ws):
             raise ValueError(f"{self.direction.name!r} moves {len(ws)} entries of ws; got {count}")
         order = self.gains.mean.argsort(descending=True, stable=True)[:count].tolist()
-        return replace(self.direction, ws=tuple(sorted(ws[place] for place in order)), labels=())
+        best = tuple(sorted(ws[place] for place in order))
+        name = f"{self.direction.name}-in-ws-{'-'.join(map(str, best))}"
+        return replace(self.direction, name=name, ws=best, score=None, labels=())
 
 
 @torch.inference_mode()
@@ -299,18 +303,6 @@ def rescore_layers(
         changes.update(torch.stack(moved, 1))
         gains.update(torch.stack(moved, 1).clamp(min=0))
     return LayerScores(direction, concept, step, shares_of(changes), shares_of(gains), num_samples, seed)
-
-
-def _checked_space(generator: Generator, space: str | None) -> str:
-    """Return the space to look in.
-
-    Raises:
-        ValueError: If there is none of that name.
-    """
-    known = ("z", "w") if getattr(generator, "has_w", False) else ("z",)
-    if space is not None and space not in known:
-        raise ValueError(f"{unknown('space', space, known)} in {generator.name}")
-    return known[-1] if space is None else space
 
 
 def _seen(

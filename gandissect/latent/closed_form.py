@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..protocols import Generator
 from .directions import Direction, signed, ws_shape
+from .spaces import capabilities
 
 
 @runtime_checkable
@@ -52,7 +53,7 @@ def closed_form_directions(
             f"{generator.name} does not tell which linear maps its latents meet first; give it a method latent_maps() "
             "that returns them, or find directions by components or boundaries"
         )
-    has_w = bool(getattr(generator, "has_w", False))
+    has_w = capabilities(generator).has_w
     maps = generator.latent_maps()
     chosen = _chosen(generator, ws, has_w)
     vectors, values = strongest(torch.cat([maps[index] for index in chosen]))
@@ -84,9 +85,14 @@ def strongest(matrix: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         ``[length, length]``, each row's largest entry positive, and ``[length]``, 0 or more.
 
+    Raises:
+        ValueError: If a number is not finite, or all are 0.
+
     Source: Shen and Zhou 2021 (arXiv 2007.06600).
     """
     matrix = matrix.detach().cpu().double()
+    if not bool(matrix.isfinite().all()) or not bool(matrix.any()):
+        raise ValueError("the maps that latents meet first hold a number that is not finite, or none but 0")
     values, vectors = torch.linalg.eigh(matrix.T @ matrix)
     return signed(vectors.T.flip(0)), values.flip(0).clamp(min=0)
 

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from ..names import lookup
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import derive_seed
 from ..viewing import samples
-from .directions import Direction, signed, ws_shape
+from .directions import ROUNDING, Direction, signed, ws_shape
 from .spaces import as_w
 
 MAX_EXACT = 1_024
@@ -33,6 +33,8 @@ MAX_EXACT = 1_024
 KEPT = 256
 """Components of longer vectors that are kept while samples stream by."""
 BATCH = 64
+MOST_BYTES = 4 * 2**30
+"""Of rows that are kept while samples stream by."""
 NEGLIGIBLE = 1e-6
 """A component this much weaker than the first is rounding."""
 
@@ -62,18 +64,35 @@ class StreamingComponents:
     Args:
         length: Numbers in a row.
         rank: Components that are kept; by default all of up to 1,024, else 256.
+
+    Raises:
+        ValueError: If that takes more than 4 GiB.
     """
 
     def __init__(self, length: int, rank: int | None = None) -> None:
         self.rank = (length if length <= MAX_EXACT else KEPT) if rank is None else rank
+        if (wanted := 8 * length * (2 * self.rank + BATCH + 1)) > MOST_BYTES:
+            raise ValueError(
+                f"{self.rank} components of {length:,} numbers take {wanted / 2**30:.1f} GiB while samples stream by, "
+                f"and {MOST_BYTES // 2**30} GiB are the most; take a layer with fewer or smaller maps"
+            )
         self.count = torch.zeros((), dtype=torch.int64)
         self.mean = torch.zeros(length, dtype=torch.float64)
         self.squares = torch.zeros((), dtype=torch.float64)
         self.rows = torch.zeros(0, length, dtype=torch.float64)
 
     def update(self, rows: Tensor) -> None:
-        """Take in rows, ``[batch, length]``."""
+        """Take in rows, ``[batch, length]``.
+
+        Raises:
+            ValueError: If these are no such rows, or a number is not finite.
+        """
         rows = rows.cpu().double()
+        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
+            raise ValueError(f"rows are [batch, {len(self.mean)}]; got {list(rows.shape)}")
+        wrong = (~rows.isfinite()).any(1).nonzero()
+        if len(wrong):
+            raise ValueError(f"sample {int(self.count) + int(wrong[0])} has a NaN or infinite number")
         if len(rows):
             mean = rows.mean(0)
             self._add(torch.tensor(len(rows)), mean, (rows - mean).square().sum(), rows - mean)
@@ -98,7 +117,8 @@ class StreamingComponents:
         if int(self.count) < 2:
             raise ValueError(f"components need 2 samples or more; got {int(self.count)}")
         _, lengths, vectors = torch.linalg.svd(self.rows, full_matrices=False)
-        there = lengths > NEGLIGIBLE * lengths[0]
+        size = float(self.mean.norm()) * math.sqrt(int(self.count))  # of whose rounding a component may be
+        there = (lengths > NEGLIGIBLE * lengths[0]) & (lengths > ROUNDING * size)
         lengths, vectors = lengths[there][: self.rank], vectors[there][: self.rank]
         if not len(lengths):
             raise ValueError("all samples are the same and have no components")
@@ -125,8 +145,21 @@ class StreamingComponents:
         self.mean = self.mean + shift * (int(count) / int(total))
         self.count = total
         if len(self.rows) > 2 * self.rank:
-            _, lengths, vectors = torch.linalg.svd(self.rows, full_matrices=False)
-            self.rows = lengths[: self.rank, None] * vectors[: self.rank]
+            self.rows = _reduced(self.rows, self.rank)
+
+
+def _reduced(rows: Tensor, rank: int) -> Tensor:
+    """Return at most so many rows with nearly the same ``F^T F``: singular vectors, times their lengths.
+
+    Of rows that are fewer than their numbers, eigenvectors U of ``F F^T`` give these as ``U^T F``, much faster.
+    """
+    if len(rows) < rows.shape[1]:
+        _, vectors = torch.linalg.eigh(rows @ rows.T)
+        reduced: Tensor = vectors.T.flip(0)[:rank] @ rows
+    else:
+        _, lengths, vectors = torch.linalg.svd(rows, full_matrices=False)
+        reduced = lengths[:rank, None] * vectors[:rank]
+    return reduced
 
 
 @torch.inference_mode()
@@ -160,6 +193,7 @@ def component_directions(
 
     Source: Haerkoenen et al. 2020 (arXiv 2004.02546).
     """
+    check_mode(generator)
     if num_directions < 1:
         raise ValueError(f"num_directions is 1 or more; got {num_directions}")
     if layer is None and in_z:
@@ -181,7 +215,7 @@ def component_directions(
             layer=None if in_z else layer,
             sigma=1.0 if in_z else float(found.stdevs[number]),
             method="components",
-            score=float(found.shares[number]),
+            score=min(1.0, float(found.shares[number])),  # rounding
             num_samples=num_samples,
             seed=seed,
         )

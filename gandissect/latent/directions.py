@@ -17,15 +17,17 @@ from torch import Tensor
 
 from ..files import write_json
 from ..names import lookup, unknown
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import blocks, derive_seed
-from ..store import Kept
+from ..store import Kept, own
 from .spaces import as_w
 
 SPACES = ("z", "w", "activation")
 SPREAD_SAMPLES = 1_000
 """Latent vectors that a standard deviation in w is measured on."""
 BATCH = 64
+ROUNDING = 1e-12
+"""What varies by less, as a share of its size, is rounding."""
 UNIT = 1e-6
 """How far the length of a unit vector may be from 1."""
 
@@ -48,6 +50,11 @@ class Label:
     segmenter: str
     num_samples: int
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.slope) or not 0 <= self.stderr < math.inf or self.num_samples < 2:
+            got = f"{self.slope}, {self.stderr} and {self.num_samples}"
+            raise ValueError(f"a label has a finite slope, an error of 0 or more, and 2 images or more; got {got}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Direction(Kept):
@@ -64,7 +71,7 @@ class Direction(Kept):
         sigma: Length of one step: the standard deviation of the space along the vector, above 0.
         method: How it was found.
         score: Share of what the method looks for that it has, 1 at most: of the squared weights (closed form), of the
-            variance (components), or held-out R^2 or accuracy (boundaries).
+            variance (components), or held-out R^2 or accuracy (boundaries); None if it was not measured.
         num_samples: Latent vectors that it was found on; 0 if on none.
         seed: Theirs.
         labels: What a step does, the concept that changes most first.
@@ -85,7 +92,7 @@ class Direction(Kept):
     vector: Tensor
     sigma: float
     method: str
-    score: float
+    score: float | None
     num_samples: int
     seed: int
     labels: tuple[Label, ...] = ()
@@ -103,8 +110,10 @@ class Direction(Kept):
         length = float(self.vector.norm())
         if not abs(length - 1) <= UNIT:
             raise ValueError(f"a direction is a vector of length 1; got {length:g}")
-        if not (math.isfinite(self.sigma) and self.sigma > 0 and math.isfinite(self.score)):
-            raise ValueError(f"sigma is above 0, and the score finite; got {self.sigma:g} and {self.score:g}")
+        if not 0 < self.sigma < math.inf or (self.score is not None and not -math.inf < self.score <= 1):
+            raise ValueError(f"sigma is above 0, and the score 1 at most; got {self.sigma} and {self.score}")
+        if self.num_samples < 0:
+            raise ValueError(f"a direction is found on 0 samples or more; got {self.num_samples}")
         if (self.space == "w") != bool(self.ws) or (self.space == "activation") != (self.layer is not None):
             given = f"ws {list(self.ws)} and layer {self.layer!r}"
             raise ValueError(
@@ -112,6 +121,7 @@ class Direction(Kept):
             )
         if list(self.ws) != sorted({index for index in self.ws if index >= 0}):
             raise ValueError(f"ws are indices from 0, rising; got {list(self.ws)}")
+        object.__setattr__(self, "vector", own(self.vector))
 
     @staticmethod
     def of(
@@ -124,7 +134,7 @@ class Direction(Kept):
         layer: str | None = None,
         sigma: float | None = None,
         method: str = "given",
-        score: float = 0.0,
+        score: float | None = None,
         num_samples: int = 0,
         seed: int = 0,
     ) -> Direction:
@@ -164,7 +174,7 @@ class Direction(Kept):
         What people may want to read stands in a ``.json`` beside it; it is not read again.
         """
         path = Kept.save(self, place)
-        write_json(path.with_suffix(".json"), self.facts())
+        write_json(path.with_suffix(".json"), Direction.load(path).facts())  # whose numbers are plain
         return path
 
     def facts(self) -> dict[str, Any]:
@@ -199,8 +209,10 @@ def check_space(generator: Generator, direction: Direction) -> None:
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: If there is no such space, its size is another, or an index of ws is out of range.
+        ValueError: If there is no such space, its size is another, an index of ws is out of range, or the generator is
+            in training mode.
     """
+    check_mode(generator)
     got = tuple(direction.vector.shape)
     if direction.space == "z":
         _check_length(generator, direction, (generator.z_dim,))
@@ -244,21 +256,23 @@ def spread(generator: Generator, direction: Direction, seed: int = 0) -> float:
         seed: Of the latent vectors that it is measured on.
 
     Raises:
-        ValueError: If it is 0.
+        ValueError: If it is 0 but for rounding, or not finite.
     """
     if direction.space == "z":
         return 1.0
     own = derive_seed(seed, "spread")
-    parts = []
+    parts, size = [], 0.0
     for block in blocks(SPREAD_SAMPLES, BATCH):
         z = generator.sample_z(len(block), own, block.start).to(generator.device)
         if direction.space == "w":
             found = as_w(generator, z)[:, direction.ws[0]]
         else:
             found = generator.head(z, str(direction.layer))
-        parts.append(found.flatten(1).cpu().double() @ direction.vector.flatten())
+        rows = found.flatten(1).cpu().double()
+        size = max(size, float(rows.norm(dim=1).max()))
+        parts.append(rows @ direction.vector.flatten())
     sigma = float(torch.cat(parts).std())
-    if sigma <= 0:
+    if not sigma > ROUNDING * size:
         raise ValueError(f"{direction.space} of {generator.name} does not vary along {direction.name!r}")
     return sigma
 

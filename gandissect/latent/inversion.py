@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from ..names import lookup, unknown
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import derive_seed
-from .descent import Distance, Features, Found, descend, listed, mean_square, search
+from .descent import Distance, Features, descend, listed, mean_square, search
 from .inverted import SPACES, Inversion, Maps, noisy, remade, residual_edits
 from .places import Place
 from .spaces import capabilities, styled
@@ -49,7 +49,8 @@ def invert(
 ) -> Inversion:
     """Find the latents whose images are most like some pictures, as the module's formula says.
 
-    All pictures are optimised at once, and none depends on the others.
+    All pictures are optimised at once, and none depends on the others, but for rounding: another number of pictures
+    rounds otherwise.
 
     Args:
         generator: A `Generator` through which gradients flow, in eval mode.
@@ -87,11 +88,11 @@ def invert(
         found = search(generator, wanted, space, noise, counts, derive_seed(seed, "invert"), quiet)
         if num_steps:
             _check_gradients(generator, found.place, found.start[0, :1], features)
-        start = found.start[:, 0]
-        if num_steps and num_starts > 1:
-            start = _best_start(generator, wanted, found, features, num_steps // 4, quiet)
         distance = Distance.of(wanted, found.images, found.variance, features)
         whole = _Whole(generator, distance, found.place)
+        start = found.start[:, 0]
+        if num_steps and num_starts > 1:
+            start = _best_start(whole, found.start, num_steps // 4, quiet)
         with torch.no_grad():
             begin = whole(found.start[:, 0]).double().cpu()
         best = descend(whole, start, num_steps, "inverting", quiet, found.place.settle)
@@ -123,18 +124,6 @@ def invert(
     )
 
 
-def _best_start(
-    generator: Generator, wanted: Tensor, found: Found, features: Features | None, num_steps: int, quiet: bool
-) -> Tensor:
-    """Return for each picture where some steps lead from the best of its starts."""
-    pictures, starts = found.start.shape[:2]
-    distance = Distance.of(wanted.repeat_interleave(starts, 0), found.images, found.variance, features)
-    whole = _Whole(generator, distance, found.place)
-    ends = descend(whole, found.start.flatten(0, 1), num_steps, "starts", quiet, found.place.settle)
-    best = ends.loss_end.view(pictures, starts).argmin(1).to(wanted.device)
-    return ends.free.view_as(found.start)[torch.arange(pictures, device=wanted.device), best]
-
-
 @dataclass(frozen=True, slots=True)
 class _Whole:
     """The loss of latents."""
@@ -145,6 +134,15 @@ class _Whole:
 
     def __call__(self, free: Tensor) -> Tensor:
         return self.distance(self.place.images(self.generator, free)) + PRIOR_WEIGHT * self.place.prior(free)
+
+
+def _best_start(whole: _Whole, starts: Tensor, num_steps: int, quiet: bool) -> Tensor:
+    """Return for each picture where some steps lead from the best of its starts, ``[picture, start, ...]``."""
+    ends = []
+    for number, start in enumerate(starts.unbind(1), 1):  # one after the other, for all at once take much memory
+        ends.append(descend(whole, start, num_steps, f"start {number}", quiet, whole.place.settle))
+    best = torch.stack([each.loss_end for each in ends]).argmin(0).to(starts.device)
+    return torch.stack([each.free for each in ends])[best, torch.arange(len(starts), device=starts.device)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +189,7 @@ def _check(generator: Generator, images: Tensor, space: str, layer: str | None, 
         KeyError: If there is no such layer.
         ValueError: Saying what and why.
     """
+    check_mode(generator)
     if space not in SPACES:
         raise ValueError(unknown("latent space", space, SPACES))
     if space != "z":

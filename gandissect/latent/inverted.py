@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ..batches import checked_labels, concept_areas
-from ..interventions import Edit, generate
+from ..interventions import Edit, Size, generate
 from ..protocols import Generator, Segmenter
-from ..store import Kept, check_tensor
+from ..store import Kept, check_all_finite, check_tensor, own
 from ..types import Concept, UnitSet, check_concepts
 
 SPACES = ("z", "w", "ws")
@@ -43,6 +43,19 @@ class Residual(Edit):
         """Return the sum."""
         return chosen + self.values.to(chosen)
 
+    def apply(self, activation: Tensor, image_size: Size | None = None) -> Tensor:
+        """Return the sum, where the region is.
+
+        Raises:
+            ValueError: If these are activations of other images, units or places than the values.
+        """
+        if self.values.shape != activation.shape:
+            raise ValueError(
+                f"this residual is {list(self.values.shape)}, and the activations of {self.units.layer!r} are "
+                f"{list(activation.shape)}; it is added to those that it was found for"
+            )
+        return Edit.apply(self, activation, image_size)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LostConcepts:
@@ -66,6 +79,8 @@ class LostConcepts:
         check_concepts(self.concepts)
         check_tensor("pictures", self.pictures, torch.float64, (None, len(self.concepts)))
         check_tensor("reconstructions", self.reconstructions, torch.float64, tuple(self.pictures.shape))
+        for name in ("pictures", "reconstructions"):
+            object.__setattr__(self, name, own(getattr(self, name)))
 
     @property
     def change(self) -> Tensor:
@@ -154,6 +169,13 @@ class Inversion(Kept):
             raise ValueError("a residual is of a layer; give both or neither")
         if self.residual is not None:
             check_tensor("residual", self.residual, torch.float32, (number, None, None, None))
+        named = {"latents": [self.latents], "noise": self.noise, "losses": [self.loss_start, self.loss_end]}
+        for name, tensors in (named | {"residual": [] if self.residual is None else [self.residual]}).items():
+            for each in tensors:
+                check_all_finite(name, each)
+        if not self.pictures.numel() or min(self.num_candidates, self.num_starts, self.num_steps) < 0:
+            got = f"{list(self.pictures.shape)}; {self.num_candidates}, {self.num_starts} and {self.num_steps}"
+            raise ValueError(f"an inversion is of 1 picture or more, and its counts are 0 or more; got {got}")
 
     def __len__(self) -> int:
         return len(self.pictures)

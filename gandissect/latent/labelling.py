@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from ..causal import shares_of
-from ..causal_results import CONFIDENCE_Z, Shares
+from ..causal_results import Shares
 from ..names import lookup
 from ..protocols import Generator, Segmenter, check_protocols
 from ..sampling import make_rng
 from ..stats import AreaMoments
-from ..store import Kept
+from ..store import Kept, check_all_finite
 from ..types import Concept, check_concepts
 from ..viewing import Viewer, samples
 from .directions import Direction, Label
@@ -38,6 +38,8 @@ CHANCE = 0.05
 """Of naming any concept in the label of a direction that changes none."""
 MOST_LABELS = 3
 """Concepts that a label names."""
+MIN_IMAGES = 10
+"""That a label is given on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,16 +98,24 @@ class DirectionEffect(Kept):
         tables = [self.base, *(table for side in sides for table in (*side.changes, side.slope))]
         if any(len(table.mean) != len(self.concepts) for table in tables):
             raise ValueError(f"each table has {len(self.concepts)} concepts")
+        for table in tables:
+            check_all_finite("standard errors", table.stderr)
+        check_steps(self.steps)
+        if self.num_samples < 2:
+            raise ValueError(f"an effect is measured on 2 images or more; got {self.num_samples}")
 
     @property
     def labels(self) -> tuple[Label, ...]:
         """The concepts that change beyond chance, most first, at most three.
 
-        Beyond chance: the slope is so many standard errors from 0 that of all concepts of a direction that changes none
-        one or more would be with a probability of 5 % (Bonferroni).
+        Beyond chance: the slope is so many standard errors from 0, by Student's t, that of all concepts of a direction
+        that changes none one or more would be with a probability of 5 % (Bonferroni). On fewer than 10 images there are
+        none.
         """
+        if self.num_samples < MIN_IMAGES:
+            return ()
         slope = self.effect.slope
-        limit = NormalDist().inv_cdf(1 - CHANCE / (2 * len(self.concepts)))
+        limit = student_quantile(1 - CHANCE / (2 * len(self.concepts)), self.num_samples - 1)
         beyond = slope.mean.abs() > limit * slope.stderr
         order = slope.mean.abs().argsort(descending=True, stable=True).tolist()
         rows = [row for row in order if bool(beyond[row])][:MOST_LABELS]
@@ -113,13 +123,14 @@ class DirectionEffect(Kept):
         return tuple(Label(*each, self.segmenter, self.num_samples) for each in numbers)
 
     def interval(self, concept: str) -> tuple[float, float]:
-        """Return the 95 % interval of a concept's slope, shares of all pixels.
+        """Return the 95 % interval of a concept's slope, shares of all pixels, by Student's t.
 
         Raises:
             KeyError: If there is no such concept.
         """
         row = lookup({each.name: each.index for each in self.concepts}, concept, "concept")
-        mean, reach = float(self.effect.slope.mean[row]), CONFIDENCE_Z * float(self.effect.slope.stderr[row])
+        mean, stderr = float(self.effect.slope.mean[row]), float(self.effect.slope.stderr[row])
+        reach = student_quantile(0.975, self.num_samples - 1) * stderr
         return mean - reach, mean + reach
 
     def records(self) -> list[dict[str, Any]]:
@@ -154,7 +165,7 @@ def label_direction(
         segmenter: A `Segmenter` for its images.
         direction: Which; `labelled` returns it with what was found.
         steps: In standard deviations, one or more that are not 0.
-        num_samples: Latent vectors, 2 or more.
+        num_samples: Latent vectors, 10 or more.
         seed: Of these.
         batch_size: Images at once, 1 or more.
         progress: Show a progress bar.
@@ -167,9 +178,7 @@ def label_direction(
     Source: Yang et al. 2021 (arXiv 1911.09267).
     """
     check_protocols(generator, segmenter)
-    check_steps(steps)
-    if not any(steps):
-        raise ValueError("every step is 0, and nothing moves; give others")
+    check_labelling(steps, num_samples)
     movers = [Mover.of(generator, direction), Mover(generator, random_direction(direction, seed))]
     viewer = Viewer.of(generator, segmenter)
     counts = _Counts(tuple(map(float, steps)), viewer)
@@ -192,8 +201,51 @@ def label_direction(
     )
 
 
+def check_labelling(steps: Sequence[float], num_samples: int) -> None:
+    """Refuse steps and numbers of images on which no label is given.
+
+    Raises:
+        ValueError: If nothing moves, or there are too few images.
+    """
+    check_steps(steps)
+    if not any(steps):
+        raise ValueError("every step is 0, and nothing moves; give others")
+    if num_samples < MIN_IMAGES:
+        raise ValueError(f"a direction is labelled on {MIN_IMAGES} images or more; got {num_samples}")
+
+
+def student_quantile(probability: float, degrees: int) -> float:
+    """Return the quantile of Student's t; of 9 degrees of freedom or more, to 1 % for probabilities up to 0.9999.
+
+    Args:
+        probability: Above 0 and below 1.
+        degrees: Of freedom, 1 or more.
+
+    Source: Abramowitz and Stegun 1964, 26.7.5.
+    """
+    x = NormalDist().inv_cdf(probability)
+    terms = (
+        (x**3 + x) / 4,
+        (5 * x**5 + 16 * x**3 + 3 * x) / 96,
+        (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
+        (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92_160,
+    )
+    found: float = x + sum(term / degrees**power for power, term in enumerate(terms, 1))
+    return found
+
+
 def labelled(direction: Direction, effect: DirectionEffect) -> Direction:
-    """Return a direction with the labels that were found for it."""
+    """Return a direction with the labels that were found for it.
+
+    Raises:
+        ValueError: If they were found for another one.
+    """
+    given, of = (direction.name, direction.generator_fingerprint), (effect.direction, effect.generator_fingerprint)
+    if given != of:
+        raise ValueError(
+            f"this is the effect of {effect.direction!r} of {effect.generator} ({of[1][:8]}), and the direction is "
+            f"{direction.name!r} of {direction.generator} ({given[1][:8]}); give its own"
+        )
     return replace(direction, labels=effect.labels)
 
 

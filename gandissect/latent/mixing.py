@@ -6,14 +6,15 @@ Source: Karras et al. 2019, Sec. 3; swapped activations: Bau et al. 2019, Sec. 4
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 
 import torch
 from torch import Tensor
 
 from ..interventions import checked_region, region_mask
 from ..names import lookup
-from ..protocols import Generator
-from .spaces import as_w, check_z, styled
+from ..protocols import Generator, check_mode
+from .spaces import as_w, check_latents, styled
 
 GROUPS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}
 """Least and greatest side of the grids of the layers in each group of styles (Karras et al. 2019, Fig. 3)."""
@@ -100,7 +101,7 @@ def mixing_table(generator: Generator, w_rows: Tensor, w_columns: Tensor, layers
 
     Source: Karras et al. 2019, Fig. 3.
     """
-    rows = []
+    rows, layers = [], tuple(layers)  # which may be an iterator
     for w in torch.split(as_w(generator, w_rows), 1):
         row = w.expand(len(w_columns), *w.shape[1:])
         rows.append(generator(mix_styles(generator, row, w_columns, layers)).cpu())
@@ -131,14 +132,12 @@ def swap_activations(
 
     Source: Bau et al. 2019, Sec. 4.3, for units; here all units of a layer.
     """
+    check_mode(generator)
     lookup(generator.layers, layer, "layer")
     if z_a.shape != z_b.shape:
         raise ValueError(f"swap activations of as many z; got {list(z_a.shape)} and {list(z_b.shape)}")
     for each in (z_a, z_b):
-        if each.ndim == 3:
-            as_w(generator, each)
-        else:
-            check_z(generator, each)
+        check_latents(generator, each)
     theirs = generator.head(z_b, layer)
     if region is not None:
         own = generator.head(z_a, layer)
@@ -194,6 +193,6 @@ def _style(generator: Generator, layer: int | str) -> int:
     if isinstance(layer, str):
         return lookup({name: index for index, name in enumerate(generator.layers)}, layer, "layer")
     num_ws = styled(generator).mapping.num_ws
-    if not 0 <= layer < num_ws:
+    if isinstance(layer, bool) or not hasattr(layer, "__index__") or not 0 <= index(layer) < num_ws:
         raise ValueError(f"{generator.name} has the styles 0 to {num_ws - 1}; got {layer}")
-    return int(layer)
+    return index(layer)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..protocols import Generator
 from .directions import Direction
-from .spaces import as_w
+from .spaces import as_w, capabilities, check_latents, check_z
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,21 +100,23 @@ class Mover:
     @property
     def normalises(self) -> bool:
         """Whether only the angle of what is moved counts."""
-        return self.direction.space == "z" and bool(getattr(self.generator, "normalises_z", False))
+        return self.direction.space == "z" and capabilities(self.generator).normalises_z
 
     def origin(self, latents: Tensor) -> Tensor:
         """Return what is moved, for latents on the generator's device: z, ws, or activations.
 
         Raises:
-            ValueError: If ws are given for a direction in z.
+            ValueError: If they are no latents of the generator, or ws are given for a direction in z.
         """
         if self.direction.space == "activation":
+            check_latents(self.generator, latents)
             return self.generator.head(latents, str(self.direction.layer))
         if self.direction.space == "w":
             return as_w(self.generator, latents)
         if latents.ndim != 2:
             got = f"got latents {list(latents.shape)}"
             raise ValueError(f"direction {self.direction.name!r} is in z, [batch, {self.generator.z_dim}]; {got}")
+        check_z(self.generator, latents)
         return latents
 
     def at(self, origin: Tensor, step: float) -> Tensor:

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import make_rng
-from ..store import Kept, check_tensor
+from ..store import Kept, check_all_finite, check_tensor
 from .spaces import as_w, capabilities
 
 
@@ -45,6 +45,11 @@ class NoiseEffects(Kept):
 
     def __post_init__(self) -> None:
         check_tensor("stds", self.stds, torch.float32, (len(self.layers), None, None))
+        check_all_finite("stds", self.stds)
+        if bool((self.stds < 0).any()) or len(set(self.layers)) < len(self.layers):
+            raise ValueError("standard deviations are 0 or more, one map for each layer")
+        if self.num_images < 1 or self.num_draws < 2:
+            raise ValueError(f"need 2 draws or more of 1 image or more; got {self.num_draws} of {self.num_images}")
 
     @property
     def of_layers(self) -> dict[str, float]:
@@ -121,8 +126,9 @@ def _noisy(generator: Generator) -> Any:
     """Return a generator that has noise.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If it has none, or is in training mode.
     """
+    check_mode(generator)
     if not capabilities(generator).has_noise:
         raise ValueError(f"{generator.name} adds no noise to its layers; a stylegan or a stylegan2 does")
     return generator

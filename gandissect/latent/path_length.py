@@ -21,14 +21,17 @@ from tqdm import tqdm
 
 from ..causal_results import CONFIDENCE_Z
 from ..fidelity import Features
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import blocks, make_rng
 from ..store import Kept
 from .paths import lerp, slerp
-from .spaces import as_w, capabilities, check_space, on_shell
+from .spaces import SPACES, as_w, capabilities, check_space, on_shell
 
 BATCH = 16
 """Pairs of images at a time."""
+
+MIN_EPSILON = 1e-6
+"""Least step."""
 
 MIN_KEPT = 2
 """Values of which a mean and its error are taken, at least."""
@@ -72,6 +75,10 @@ class PathLength(Kept):
     def __post_init__(self) -> None:
         if not (math.isfinite(self.mean) and self.mean >= 0 and math.isfinite(self.stderr) and self.stderr >= 0):
             raise ValueError(f"a path length and its error are 0 or more; got {self.mean} and {self.stderr}")
+        _check_settings(self.epsilon, self.clip)
+        if self.space not in SPACES or not 0 <= self.num_clipped <= self.num_samples - MIN_KEPT:
+            got = f"{self.num_clipped} of {self.num_samples} in {self.space!r}"
+            raise ValueError(f"{MIN_KEPT} values or more are kept, in {' or '.join(SPACES)}; got, left out, {got}")
 
     @property
     def low(self) -> float:
@@ -112,8 +119,9 @@ def path_length(
         features: From images as the generator makes them to features ``[batch, d]``.
         space: ``"z"``, or ``"w"`` if the generator has it.
         num_samples: Pairs of latent vectors, as many as leave 2 values.
-        seed: Of these; a value depends on the seed and its index only.
-        epsilon: The step, in (0, 1]; a small one asks much of float32.
+        seed: Of these; a value depends on the seed and its index only, but for rounding: the last images are made in
+            a batch of another size.
+        epsilon: The step, 1e-6 to 1; a small one asks much of float32.
         clip: Share of the smallest values, and of the largest, that are left out, 0 to less than 0.5.
         at_ends: Take t = 0.
         progress: Show a progress bar.
@@ -123,9 +131,9 @@ def path_length(
 
     Source: Karras et al. 2019, Sec. 4.1; the error of a clipped mean: Tukey and McLaughlin 1963.
     """
+    check_mode(generator)
     check_space(generator, space)
-    if not 0 < epsilon <= 1 or not 0 <= clip < 0.5:
-        raise ValueError(f"epsilon is above 0 and at most 1, clip 0 to less than 0.5; got {epsilon} and {clip}")
+    _check_settings(epsilon, clip)
     each_side = int(num_samples * clip)
     if num_samples - 2 * each_side < MIN_KEPT:
         raise ValueError(f"{MIN_KEPT} values or more must be left to average; got {num_samples} samples, {clip=}")
@@ -142,6 +150,15 @@ def path_length(
     mean, stderr = clipped_mean(torch.cat(parts), each_side)
     settings = (network, space, num_samples, 2 * each_side, epsilon, clip, at_ends, seed)
     return PathLength(mean, stderr, *settings, generator.name, generator.fingerprint)
+
+
+def _check_settings(epsilon: float, clip: float) -> None:
+    """Raise ValueError if a number is out of range."""
+    if not MIN_EPSILON <= epsilon <= 1 or not 0 <= clip < 0.5:
+        raise ValueError(
+            f"epsilon is {MIN_EPSILON:g} to 1, for float32 knows no smaller steps, and clip 0 to less than 0.5; "
+            f"got {epsilon} and {clip}"
+        )
 
 
 def clipped_mean(values: Tensor, each_side: int) -> tuple[float, float]:

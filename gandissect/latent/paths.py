@@ -23,6 +23,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ..store import own
+
 TINY = 1e-15
 """Unit vectors that differ by less, up to their sign, do not say in which direction to go."""
 
@@ -36,10 +38,10 @@ def lerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
         t: One number, or a tensor that broadcasts with a and b, such as ``torch.linspace(0, 1, 9)[:, None]``.
 
     Raises:
-        ValueError: If the shapes differ, or the tensors are no floats.
+        ValueError: If the shapes differ, the tensors are no floats, or t is not finite.
     """
     _check_pair(a, b)
-    return torch.lerp(a, b, torch.as_tensor(t, dtype=a.dtype, device=a.device))
+    return torch.lerp(a, b, _finite(t).to(a))
 
 
 def slerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
@@ -53,12 +55,12 @@ def slerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
         t: One number, or a tensor that broadcasts with a and b, such as ``torch.linspace(0, 1, 9)[:, None]``.
 
     Raises:
-        ValueError: If the shapes differ, the tensors are no floats, or a vector has no direction.
+        ValueError: If the shapes differ, the tensors are no floats, t is not finite, or a vector has no direction.
 
     Source: Shoemake 1985, Sec. 3.3.
     """
     _check_pair(a, b)
-    where = torch.as_tensor(t, dtype=torch.float64, device="cpu")
+    where = _finite(t)
     (start, length_a), (stop, length_b) = _polar(a), _polar(b)
     found = _slerp(start, stop, where) * torch.lerp(length_a, length_b, where)
     at_start, at_stop = (where == 0).to(a.device), (where == 1).to(a.device)
@@ -95,7 +97,7 @@ class Path:
     """A smooth way through keyframes.
 
     Args:
-        keys: ``[key, ...]``, two or more; of a curved path ``[key, d]``.
+        keys: ``[key, ...]``, two or more; of a curved path ``[key, d]``; they are copied.
         closed: From the last back to the first, with the derivative with which it began.
         curved: On great circles (of z), instead of straight.
 
@@ -115,7 +117,9 @@ class Path:
             )
         if self.curved and self.keys.ndim != 2:
             raise ValueError(f"a curved path is of vectors [key, d]; got {list(self.keys.shape)}")
-        parts = _curved(self.keys, self.closed) if self.curved else _straight(self.keys, self.closed)
+        object.__setattr__(self, "keys", own(self.keys))
+        with torch.inference_mode(False):
+            parts = _curved(self.keys, self.closed) if self.curved else _straight(self.keys, self.closed)
         object.__setattr__(self, "_parts", parts)
 
     @property
@@ -254,6 +258,18 @@ def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
             f"got {list(vectors.shape)} with lengths from {float(length.min()):g}; join others with lerp"
         )
     return exact / length, length
+
+
+def _finite(t: float | Tensor) -> Tensor:
+    """Return how far to go, float64 on CPU.
+
+    Raises:
+        ValueError: If it is not finite.
+    """
+    where = torch.as_tensor(t, dtype=torch.float64, device="cpu")
+    if not bool(where.isfinite().all()):
+        raise ValueError(f"t is finite, by custom from 0 to 1; got {where.tolist()}")
+    return where
 
 
 def _check_pair(a: Tensor, b: Tensor) -> None:

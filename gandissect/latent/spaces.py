@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..names import unknown
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 
 SPACES = ("z", "w")
 
@@ -51,18 +51,19 @@ def check_space(generator: Generator, space: str) -> None:
     Raises:
         ValueError: Naming those that it has.
     """
-    if space not in SPACES:
-        raise ValueError(unknown("latent space", space, SPACES))
     if space == "w":
         styled(generator)
+    elif space != "z":
+        raise ValueError(unknown("latent space", space, capabilities(generator).spaces))
 
 
 def styled(generator: Generator) -> Any:
     """Return a generator that has w, whose ``mapping`` and ``synthesis`` may be called.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If it has none, or is in training mode.
     """
+    check_mode(generator)
     if not capabilities(generator).has_w:
         raise ValueError(f"{generator.name} has no w, only z; w is what a stylegan or a stylegan2 has")
     return generator
@@ -124,6 +125,7 @@ def truncated_w(generator: Generator, z: Tensor, psi: float = 0.7, cutoff: int |
     """
     if not math.isfinite(psi):
         raise ValueError(f"truncation_psi is a number, by custom from 0 to 1; got {psi}")
+    check_z(generator, z)
     found: Tensor = styled(generator).mapping(z, psi, cutoff)
     return found
 
@@ -132,28 +134,55 @@ def as_w(generator: Generator, latents: Tensor) -> Tensor:
     """Return latent vectors as w: z ``[batch, z_dim]`` is mapped, w ``[batch, num_ws, w_dim]`` stays.
 
     Raises:
-        ValueError: If the generator has no w, or the shape is neither.
+        ValueError: If the generator has no w, or they are neither, or not finite.
     """
     mapping = styled(generator).mapping
     if latents.ndim == 2:
+        check_z(generator, latents)
         found: Tensor = mapping(latents)
         return found
     wanted = (mapping.num_ws, len(mapping.w_avg))
-    if tuple(latents.shape[1:]) != wanted:
-        raise ValueError(f"{generator.name} takes w of shape {['batch', *wanted]}; got {list(latents.shape)}")
+    if tuple(latents.shape[1:]) != wanted or not latents.is_floating_point():
+        got = f"{latents.dtype} {list(latents.shape)}"
+        raise ValueError(f"{generator.name} takes w of shape {['batch', *wanted]}, floats; got {got}")
+    _check_finite("w", generator, latents)
     return latents
+
+
+def check_latents(generator: Generator, latents: Tensor) -> None:
+    """Refuse what is neither z nor w of a generator.
+
+    Raises:
+        ValueError: As `check_z` and `as_w` do.
+    """
+    if latents.ndim == 3:
+        as_w(generator, latents)
+    else:
+        check_z(generator, latents)
 
 
 def check_z(generator: Generator, z: Tensor) -> None:
     """Refuse what is no z of a generator.
 
     Raises:
-        ValueError: Naming its shape.
+        ValueError: Naming its shape, or the row that is not finite.
     """
     if z.ndim != 2 or z.shape[1] != generator.z_dim or not z.is_floating_point():
         raise ValueError(
             f"{generator.name} takes z of shape [batch, {generator.z_dim}], floats; got {z.dtype} {list(z.shape)}"
         )
+    _check_finite("z", generator, z)
+
+
+def _check_finite(space: str, generator: Generator, latents: Tensor) -> None:
+    """Refuse latents that are not finite.
+
+    Raises:
+        ValueError: Naming the row.
+    """
+    wrong = (~latents.isfinite()).flatten(1).any(1).nonzero()
+    if len(wrong):
+        raise ValueError(f"{space} of {generator.name} is finite; got a NaN or infinite number in row {int(wrong[0])}")
 
 
 def on_shell(z: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..names import lookup
-from ..protocols import Generator
+from ..protocols import Generator, check_mode
 from ..sampling import blocks
 from .paths import Path
-from .spaces import SPACES, as_w, capabilities, check_z, on_shell
+from .spaces import as_w, capabilities, check_z, on_shell
 
 BATCH = 32
 """Images at a time."""
@@ -50,13 +50,15 @@ class Walk:
     """
 
     def __init__(self, generator: Generator, latents: Tensor, space: str = "z", *, closed: bool = False) -> None:
+        check_mode(generator)
         self.generator, self._layer, self._beside = generator, None, None
         if space == "z":
             self.path = _through_z(generator, latents, closed)
         elif space == "w":
             self.path = Path(as_w(generator, latents), closed)
         else:
-            lookup({**dict.fromkeys(SPACES), **generator.layers}, space, "latent space or layer")
+            spaces = dict.fromkeys(capabilities(generator).spaces)
+            lookup({**spaces, **generator.layers}, space, "latent space or layer")
             self._layer = space
             self.path, self._beside = _through_layer(generator, latents, space, closed)
 
@@ -142,6 +144,7 @@ class Walk:
         return torch.cat(found)
 
     def _made(self, positions: Tensor) -> Tensor:
+        check_mode(self.generator)
         points = self.path.at(positions)
         if self._layer is None or self._beside is None:
             return self.generator(points).cpu()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from ..causal_results import CONFIDENCE_Z
 from ..latent.directions import Direction
+from ..latent.labelling import student_quantile
 from ..latent.moves import Moved
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _lines(direction: Direction) -> list[tuple[str, dict[str, Any]]]:
     name: dict[str, Any] = {"fontsize": 8.5, "fontweight": "bold"}
     found = [(line, name) for line in textwrap.wrap(direction.name, NAME_WIDTH)]
     for label in direction.labels:
-        reach = 100 * CONFIDENCE_Z * label.stderr
+        reach = 100 * student_quantile(0.975, label.num_samples - 1) * label.stderr
         found.append((f"{label.concept} {100 * label.slope:+.2f} ± {reach:.2f} %", {"fontsize": 8}))
     return found if direction.labels else [*found, ("no concept beyond chance", {"fontsize": 8, "color": "#666666"})]
 

@@ -76,6 +76,14 @@ def test_keeping_a_concept_leaves_it_alone(directions) -> None:
     assert [each["concept"] for each in json.loads(output)["boundaries"]] == ["red", "black"]
 
 
+def test_a_file_is_no_folder_and_is_refused_before_the_work(directions, tmp_path: Path) -> None:
+    taken = tmp_path / "planted.safetensors"
+    kept = taken.read_bytes()
+    status, output, error = directions("--method", "boundary", "--concept", "rad", "--out", taken)
+    assert (status, output, taken.read_bytes()) == (2, "", kept)
+    assert "planted.safetensors is a file; name another folder" in error  # rather than of the concept, seen later
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -86,6 +94,9 @@ def test_keeping_a_concept_leaves_it_alone(directions) -> None:
         (("--concept", "red"), "--concept is not an option of the method sefa"),
         (("--method", "boundary", "--concept", "red", "--keep", "red"), "'red' cannot be changed and kept"),
         (("--pictures", "0"), "pictures is 1 to 16"),
+        (("--method", "boundary", "--concept", "rad", "--steps", "0"), "every step is 0"),
+        (("--method", "boundary", "--concept", "rad", "--num-samples", "9"), "10 images or more; got 9"),
+        (("--method", "boundary", "--concept", "a/b", "a-b", "--out", "x"), "'a/b' and 'a-b' would have one name"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(directions, arguments: tuple[str, ...], says: str) -> None:

@@ -103,15 +103,29 @@ def test_features_of_a_segmenter_are_compared(gandissect, models, photos: list[P
     assert facts["concepts"][0]["stderr"] is None
 
 
+def test_a_file_is_no_folder_and_stays_as_it_is(gandissect, models, photos: list[Path], tmp_path: Path) -> None:
+    kept = models["DCGAN"].read_bytes()
+    for out in (models["DCGAN"], models["DCGAN"] / "deeper"):
+        status, output, error = gandissect("invert", models["DCGAN"], photos[0], "--out", out, *QUICK)
+        assert (status, output) == (2, "")
+        assert f"{models['DCGAN']} is a file; name another folder" in error
+    assert models["DCGAN"].read_bytes() == kept
+    out = tmp_path / "new.safetensors"
+    status, _, error = gandissect("invert", models["DCGAN"], photos[0], "--out", out, *QUICK)
+    assert status == 0, error
+    assert sorted(path.name for path in out.iterdir()) == ["inversion.png", "inversion.safetensors"]
+
+
 BAD = {
     "no file": (("DCGAN", "OUT/none.png"), "No such file"),
     "no pictures": (("DCGAN",), "name either picture files, or with --data"),
     "files and data": (("DCGAN", "PHOTO", "--data", "scenes"), "name either picture files, or with --data"),
-    "no number": (("DCGAN", "--data", "scenes", "--num-pictures", "0"), "1 to 1024 pictures can be inverted at once"),
+    "no number": (("DCGAN", "--data", "scenes", "--num-pictures", "0"), "1 to 64 pictures can be inverted at once"),
     "nothing held out": (("DCGAN", "--data", "SPLIT"), "nothing is held out of"),
     "no noise": (("DCGAN", "PHOTO", "--noise"), "noise is found in w or ws"),
     "no picture": (("DCGAN", "MODEL"), "is not a picture that can be read"),
     "no w": (("DCGAN", "PHOTO", "--space", "w"), "has no w, only z"),
+    "an empty space": (("DCGAN", "PHOTO", "--space", ""), "unknown latent space ''"),
     "no layer": (("DCGAN", "PHOTO", "--layer", "layer9"), "did you mean 'layer"),
     "no steps": (("DCGAN", "PHOTO", "--num-steps", "-1"), "0 steps or more"),
     "another generator": (("StyleGAN", "PHOTO", "--recipe", "RECIPE"), "load the one that it was made with"),

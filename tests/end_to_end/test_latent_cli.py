@@ -142,7 +142,7 @@ def test_tables_are_of_mixed_styles_or_swapped_activations(gandissect, models: d
     z, mask = generator.sample_z(5, seed=1), torch.zeros(16, 16)
     mask[:8] = 1
     assert _is(_picture(out, left, top), swap_activations(generator, z[:1], z[2:3], "layer2", mask)[0])
-    status, output, error = gandissect("mix", models["StyleGAN"], "--noise", *words)
+    status, output, error = gandissect("mix", models["StyleGAN"], "--noise", *words[:3], *words[7:])
     assert status == 0, error
     assert list(json.loads(output)["noise"]) == [f"layer{index + 1}" for index in range(6)]
 
@@ -164,6 +164,8 @@ def test_samples_are_truncated_in_the_first_layers_or_in_z(gandissect, models: d
     assert _is(_picture(out, 0, 0), generator(truncated_z(generator, 1, seed=5, limit=0.5))[0])
 
 
+HUGE = ("--pictures", "0", str(2**70))
+"""Pictures that cannot be drawn; what is refused before them, is refused before anything is drawn."""
 BAD = {
     "a limit of none": (("sample", "--generator", "ProGAN", "--truncation-limit", "1"), "divides z by its length"),
     "a cutoff alone": (("sample", "--generator", "StyleGAN", "--truncation-cutoff", "1"), "with --truncation-psi"),
@@ -179,11 +181,22 @@ BAD = {
     "a grid in a layer": (("interpolate", "ProGAN", "--grid", "--space", "layer2"), "is in z; got 'layer2'"),
     "even grid": (("interpolate", "ProGAN", "--grid", "--even"), "leave --even or --grid out"),
     "frames": (("interpolate", "ProGAN", "--num-frames", "1"), "need 2 to 4096 frames"),
+    "a large grid": (("interpolate", "ProGAN", "--grid", "--num-frames", "65"), "need 2 to 64 pictures along each side"),
     "a layer of none": (("mix", "DCGAN", "--layers", "layer9"), "did you mean 'layer"),
     "a style of none": (("mix", "StyleGAN", "--layers", "layer99"), "did you mean 'layer"),
     "a region": (("mix", "DCGAN", "--region", "0.5", "0", "0.2", "1"), "left of right"),
     "no noise": (("mix", "DCGAN", "--noise"), "adds no noise"),
-    "noise of a layer": (("mix", "StyleGAN", "--noise", "--layers", "layer1"), "leave --layers and --region out"),
+    "noise of a layer": (("mix", "StyleGAN", "--noise", "--layers", "layer1"), "leave --layers, --region and --columns out"),
+    "noise of columns": (("mix", "StyleGAN", "--noise", "--columns", "3"), "leave --layers, --region and --columns out"),
+    "a rate of a picture": (("interpolate", "DCGAN", "--fps", "20"), "frames a second of a GIF; got 20 for"),
+    "a rate": (("interpolate", "DCGAN", "--fps", "51", "--out", "OUT/x.gif"), "--fps is 1 to 50"),
+    "an empty space": (("interpolate", "DCGAN", "--space", ""), "unknown latent space or layer ''"),
+    "one pair": (("interpolate", "DCGAN", "--path-length", "1"), "number of pairs, 2 or more, or 0"),
+    "no network": (("interpolate", "DCGAN", "--path-length", "4", "--segmenter", "unet-scene", *HUGE), "unet-scenes"),
+    "no encoder": (("interpolate", "DCGAN", "--path-length", "4", "--segmenter", "palette", *HUGE), "has no encoder"),
+    "a path length in a layer": (("interpolate", "DCGAN", "--path-length", "4", "--space", "layer2", *HUGE), "known: z"),
+    "far beyond": (("interpolate", "StyleGAN", "--truncation-psi", "1e38"), "NaN or infinite"),
+    "mixed far beyond": (("mix", "StyleGAN", "--truncation-psi", "1e38"), "NaN or infinite"),
     "no w to truncate": (("mix", "DCGAN", "--truncation-psi", "0.5"), "has no w"),
     "a negative picture": (("mix", "DCGAN", "--rows", "-1"), "by index"),
 }  # fmt: skip

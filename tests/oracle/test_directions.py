@@ -6,19 +6,22 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import mpmath
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import generators
+from gandissect.causal import shares_of
 from gandissect.latent.boundaries import find_boundaries, find_boundary, keep_unchanged, rescore_layers
 from gandissect.latent.closed_form import closed_form_directions, strongest
 from gandissect.latent.components import StreamingComponents, component_directions
-from gandissect.latent.directions import Direction
-from gandissect.latent.labelling import label_direction, labelled
+from gandissect.latent.directions import Direction, Label
+from gandissect.latent.labelling import DirectionEffect, SideEffect, label_direction, labelled, student_quantile
 from gandissect.latent.moves import move
 from gandissect.latent.regression import fit, fit_logistic, fit_ridge
+from gandissect.stats import AreaMoments
 from gandissect.types import Concept, UnitSet
 from generators.base import LayeredGenerator
 from segmenters.palette import PaletteSegmenter
@@ -181,6 +184,50 @@ def test_what_a_lower_rank_loses_is_known_and_memory_does_not_grow() -> None:
     assert found.lost == pytest.approx((lengths[8:] ** 2).sum() / (lengths**2).sum(), rel=0.2)
 
 
+def test_wide_rows_are_reduced_as_a_full_svd_does() -> None:
+    """Rank 20 of 300 numbers, of which 12 vary: nothing is lost, whichever way rows are reduced."""
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(400, 12)) * np.logspace(2, -3, 12) @ rng.normal(size=(12, 300)) + 50
+    statistic = StreamingComponents(300, rank=20)
+    for part in np.split(rows, 16):
+        statistic.update(torch.from_numpy(part))
+    found = statistic.compute()
+    _, lengths, right = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    there = len(found.stdevs)
+    assert there == 12
+    assert np.allclose(found.stdevs.numpy(), lengths[:12] / np.sqrt(399), rtol=1e-8)
+    assert np.allclose(np.abs((found.vectors.numpy() * right[:12]).sum(1)), 1, atol=1e-8)
+    assert found.lost < 1e-10
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 1e8 + 0.1])
+def test_what_does_not_vary_but_for_rounding_has_no_components(value: float) -> None:
+    statistic = StreamingComponents(5)
+    for _ in range(3):
+        statistic.update(torch.full((64, 5), value, dtype=torch.float64))
+    with pytest.raises(ValueError, match="all samples are the same"):
+        statistic.compute()
+    statistic.update(torch.full((1, 5), value + 1e-3 * max(1, value), dtype=torch.float64))
+    assert len(statistic.compute().stdevs) == 1
+
+
+def test_components_refuse_what_has_none_or_takes_too_much_memory() -> None:
+    statistic = StreamingComponents(5)
+    statistic.update(torch.ones(3, 5))
+    bad = torch.ones(4, 5)
+    bad[2, 1] = torch.nan
+    with pytest.raises(ValueError, match="sample 5 has a NaN or infinite number"):
+        statistic.update(bad)
+    with pytest.raises(ValueError, match=r"rows are \[batch, 5\]; got \[4, 1\]"):
+        statistic.update(bad[:, :1])
+    with pytest.raises(ValueError, match=r"4.3 GiB.*take a layer with fewer or smaller maps"):
+        StreamingComponents(10**6)
+    with pytest.raises(ValueError, match="not finite, or none but 0"):
+        strongest(torch.full((3, 4), torch.nan))
+    with pytest.raises(ValueError, match="not finite, or none but 0"):
+        strongest(torch.zeros(3, 4))
+
+
 def test_components_of_w_are_those_of_its_samples() -> None:
     generator = _style()
     found = component_directions(generator, 3, num_samples=100, seed=4, progress=False)
@@ -303,9 +350,11 @@ def test_what_is_to_be_kept_is_at_right_angles() -> None:
     generator = Horizon()
     rng = torch.Generator().manual_seed(1)
     made = [Direction.of(generator, f"d{n}", torch.randn(5, generator=rng), space="z") for n in range(3)]
+    made[0] = replace(made[0], score=0.9)
     twin = replace(made[1], name="twin")
     found = keep_unchanged(generator, made[0], [made[1], made[2], twin])
     assert max(abs(float(found.vector @ each.vector)) for each in made[1:]) < 1e-12
+    assert (found.name, found.score) == ("d0-keeping-d1-d2-twin", None)
     removed = made[0].vector - (made[0].vector @ found.vector) * found.vector
     spanned = torch.stack([made[1].vector, made[2].vector, removed])
     assert int(torch.linalg.matrix_rank(spanned, tol=1e-9)) == 2  # nothing else was taken away
@@ -327,7 +376,9 @@ def test_only_the_ws_that_a_concept_depends_on_score() -> None:
     assert bool(scores.changes.mean[2])
     best = max((scores, rescore_layers(generator, grey, direction, "light", -3.0, 8, progress=False)),
                key=lambda each: float(each.gains.mean.max()))  # fmt: skip
-    assert best.best(1).ws == (2,)
+    narrow = best.best(1)
+    assert (narrow.ws, narrow.name, narrow.score) == ((2,), "pca-1-in-ws-2", None)
+    assert direction.score is not None
 
 
 # labels
@@ -368,6 +419,14 @@ def test_a_direction_that_changes_nothing_is_given_no_label() -> None:
     assert "no concept named" in str(labelled(_axis(generator, 4), effect))
 
 
+def test_labels_of_another_direction_or_generator_are_refused() -> None:
+    generator, other = Horizon(), Horizon(normalised=True)
+    effect = label_direction(generator, SEGMENTER, _axis(generator, 4), (-3, 3), 10, progress=False)
+    for direction in (_axis(generator, 3), _axis(other, 4)):
+        with pytest.raises(ValueError, match="is the effect of 'axis 4' of horizon"):
+            labelled(direction, effect)
+
+
 def test_labels_are_of_images_that_were_moved_one_by_one() -> None:
     """By hand: each z moved, drawn and segmented alone."""
     generator, direction, steps = Horizon(normalised=True), None, (-2.0, 0.5)
@@ -387,6 +446,57 @@ def test_labels_are_of_images_that_were_moved_one_by_one() -> None:
         assert np.allclose(effect.effect.changes[number - 1].stderr.numpy(), errors, atol=1e-3)
     slope = (shares[2] - shares[1]).mean(0) / 2.5
     assert np.allclose(effect.effect.slope.mean.numpy(), slope, atol=1e-3)
+
+
+@pytest.mark.parametrize(("degrees", "tolerance"), [(9, 0.01), (20, 1e-4), (199, 1e-6)])
+def test_quantiles_of_student_are_where_its_tail_is(degrees: int, tolerance: float) -> None:
+    """The tail beyond t is an incomplete beta function, here of mpmath; tolerances are of the quantile."""
+    for probability in (0.6, 0.975, 1 - 0.05 / 40, 0.9999):
+        exact = mpmath.findroot(
+            lambda t, p=probability: mpmath.betainc(
+                degrees / 2, 0.5, 0, degrees / (degrees + t * t), regularized=True
+            ) / 2 - (1 - p),
+            student_quantile(probability, degrees),
+        )  # fmt: skip
+        assert student_quantile(probability, degrees) == pytest.approx(float(exact), rel=tolerance)
+        assert student_quantile(1 - probability, degrees) == pytest.approx(-float(exact), rel=tolerance)
+
+
+@pytest.mark.parametrize("num_images", [10, 50])
+@pytest.mark.parametrize("num_concepts", [3, 20])
+def test_of_directions_that_change_nothing_5_in_100_are_labelled_at_most(num_images: int, num_concepts: int) -> None:
+    """Both images of each pair are labelled at random, pixel by pixel."""
+    tries, rng = 500, np.random.default_rng(num_images)
+    concepts = tuple(Concept(index, f"c{index}", (index, 0, 0)) for index in range(num_concepts))
+    found = 0
+    for _ in range(tries):
+        before, after = rng.multinomial(16, np.ones(num_concepts) / num_concepts, (2, num_images))
+        found += bool(_effect(concepts, torch.from_numpy(after - before), 16).labels)
+    assert found <= tries * 0.05 + 3 * (tries * 0.05 * 0.95) ** 0.5
+
+
+def _effect(concepts: tuple[Concept, ...], changes: Tensor, num_pixels: int) -> DirectionEffect:
+    """What was found of changes of areas, int64 [image, concept], from a step of 0 to one of 1."""
+    moments = AreaMoments(len(concepts), num_pixels)
+    moments.update(changes)
+    shares = shares_of(moments)
+    side = SideEffect((shares,), shares)
+    facts = ("d", "g", "0" * 64, "s", "0" * 64, concepts, (1.0,), len(changes), 0)
+    return DirectionEffect(*facts, shares, side, side)
+
+
+def test_fewer_than_10_images_give_no_label() -> None:
+    changes = torch.tensor([[7, -7]] * 9 + [[8, -8]])
+    concepts = (SKY, GROUND)
+    assert [label.concept for label in _effect(concepts, changes, 16).labels] == ["sky", "ground"]
+    assert _effect(concepts, changes[:9], 16).labels == ()
+    effect = _effect(concepts, changes, 16)
+    for wrong in ({"steps": (float("nan"),)}, {"num_samples": 1},
+                  {"base": replace(effect.base, stderr=effect.base.stderr + torch.inf)}):  # fmt: skip
+        with pytest.raises(ValueError, match=r"steps are finite|2 images or more|must be finite"):
+            replace(effect, **wrong)
+    with pytest.raises(ValueError, match="labelled on 10 images or more; got 9"):
+        label_direction(Horizon(), SEGMENTER, _axis(Horizon(), 0), num_samples=9)
 
 
 # moving
@@ -430,9 +540,9 @@ def test_activations_are_moved_and_a_step_of_0_changes_nothing() -> None:
 def test_a_saved_direction_comes_back_the_same(tmp_path: Path) -> None:
     generator = Horizon()
     direction = labelled(
-        _axis(generator, 2), label_direction(generator, SEGMENTER, _axis(generator, 2), (1,), 5, progress=False)
+        _axis(generator, 2), label_direction(generator, SEGMENTER, _axis(generator, 2), (1,), 10, progress=False)
     )
-    effect = label_direction(generator, SEGMENTER, direction, (1,), 5, progress=False)
+    effect = label_direction(generator, SEGMENTER, direction, (1,), 10, progress=False)
     for made, place in ((direction, tmp_path), (closed_form_directions(_style(), 1)[0], tmp_path / "w.safetensors")):
         path = made.save(place)
         found = Direction.load(place)
@@ -443,6 +553,47 @@ def test_a_saved_direction_comes_back_the_same(tmp_path: Path) -> None:
     (tmp_path / "direction.safetensors").write_bytes((tmp_path / "direction.safetensors").read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"direction\.safetensors"):
         Direction.load(tmp_path)
+
+
+def test_a_unit_that_does_not_vary_has_no_direction() -> None:
+    class Dead(Linear):
+        def head(self, z: Tensor, layer: str) -> Tensor:
+            found = super().head(z, layer).clone()
+            found[:, :2] = torch.tensor([0.3, 0.1])[:, None, None]
+            return found
+
+    generator = Dead(torch.eye(4))
+    info = generator.layers["layer1"]
+    vector = torch.randn(info.units, info.height, info.width, generator=torch.Generator().manual_seed(0))
+    facts = {"space": "activation", "layer": "layer1"}
+    assert Direction.of(generator, "d", vector, **facts).sigma > 0
+    vector[2:] = 0
+    with pytest.raises(ValueError, match="does not vary along 'd'"):
+        Direction.of(generator, "d", vector, **facts)
+
+
+def test_a_direction_is_its_own_and_may_meet_autograd() -> None:
+    generator, vector = Horizon(), torch.tensor([0.6, 0, 0.8, 0, 0], dtype=torch.float64)
+    direction = replace(_axis(generator, 0), vector=vector)
+    vector.mul_(5)
+    assert direction.vector.tolist() == [0.6, 0, 0.8, 0, 0]
+    found = find_boundary(generator, SEGMENTER, "sky", 30, progress=False).direction.vector
+    effect = label_direction(generator, SEGMENTER, direction, num_samples=10, progress=False)
+    tensors = (found, effect.base.mean, effect.effect.slope.mean, effect.effect.changes[0].stderr)
+    assert not any(each.is_inference() for each in tensors)
+    assert (found * torch.ones((), dtype=torch.float64, requires_grad=True)).sum().requires_grad
+
+
+def test_values_that_cannot_be_make_no_direction(tmp_path: Path) -> None:
+    direction = _axis(Horizon(), 2, score=-3.0, num_samples=4)
+    assert Direction.load(direction.save(tmp_path)).score == -3
+    for wrong in ({"score": 1.1}, {"score": float("nan")}, {"score": -float("inf")}, {"num_samples": -1},
+                  {"sigma": 0.0}, {"sigma": float("inf")}):  # fmt: skip
+        with pytest.raises(ValueError, match=r"score 1 at most|0 samples or more"):
+            replace(direction, **wrong)
+    for wrong in ((float("nan"), 1.0, 9), (0.1, -1.0, 9), (0.1, float("nan"), 9), (0.1, 1.0, 1)):
+        with pytest.raises(ValueError, match="a label has a finite slope"):
+            Label("sky", *wrong[:2], "s", wrong[2])
 
 
 def test_another_model_is_refused() -> None:
@@ -481,7 +632,7 @@ def test_what_cannot_be_done_is_said() -> None:
         closed_form_directions(style, 6)
     with pytest.raises(ValueError, match="has no w"):
         component_directions(plain, 1, num_samples=10)
-    with pytest.raises(ValueError, match="unknown space 'w'"):
+    with pytest.raises(ValueError, match="has no w, only z"):
         find_boundary(plain, SEGMENTER, "sky", space="w")
     with pytest.raises(KeyError, match="did you mean 'sky'"):
         find_boundary(plain, SEGMENTER, "skyy")
@@ -490,9 +641,16 @@ def test_what_cannot_be_done_is_said() -> None:
     ws = style.mapping(style.sample_z(1))
     with pytest.raises(ValueError, match="is in z"):
         move(style, ws, Direction.of(style, "d", torch.ones(6), space="z"), [1])
+    for z in (torch.ones(2, 1), torch.ones(2, 5, dtype=torch.int64)):  # the first would be broadcast
+        with pytest.raises(ValueError, match=r"takes z of shape \[batch, 5\]"):
+            move(plain, z, _axis(plain, 0), [1])
+    with pytest.raises(ValueError, match="z of horizon is finite; got a NaN or infinite number in row 1"):
+        move(plain, torch.tensor([[0.0], [torch.nan]]).expand(2, 5), _axis(plain, 0), [1])
+    with pytest.raises(ValueError, match="w of stylegan is finite"):
+        move(style, ws / 0, Direction.of(style, "d", torch.ones(5), space="w"), [1])
     with pytest.raises(ValueError, match="steps are finite"):
         move(plain, torch.zeros(1, 5), _axis(plain, 0), [float("nan")])
     with pytest.raises(ValueError, match="every step is 0"):
-        label_direction(plain, SEGMENTER, _axis(plain, 0), (0.0,), 5)
+        label_direction(plain, SEGMENTER, _axis(plain, 0), (0.0,), 50)
     with pytest.raises(ValueError, match="told apart in w"):
         rescore_layers(plain, SEGMENTER, _axis(plain, 0), "sky")

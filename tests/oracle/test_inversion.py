@@ -15,7 +15,8 @@ import generators
 import segmenters
 from gandissect import Ablation, Scaling, UnitSet, generate
 from gandissect.latent import Inversion, images_with_noise, invert
-from gandissect.latent.descent import descend
+from gandissect.latent.descent import Distance, descend, search
+from gandissect.latent.inversion import _best_start, _Whole
 from gandissect.latent.places import dependence
 from gandissect.sampling import derive_seed
 from gandissect.types import Concept
@@ -89,6 +90,37 @@ def test_several_starts_find_their_way_where_one_is_stuck() -> None:
     assert torch.equal(one.loss_start, several.loss_start), "that of the nearest sample"
     assert one.psnr.min() < 28
     assert several.psnr.min() > one.psnr.min() + 5
+
+
+@pytest.mark.parametrize("with_features", [False, True])
+def test_the_best_start_is_that_of_starts_and_pictures_tried_alone(with_features: bool) -> None:
+    generator, pictures = _stylegan(), _foreign(3)
+    features = (lambda x: [x.mean(1), x[:, :, ::2]]) if with_features else None
+    found = search(generator, pictures, "w", False, (40, 4), 1, True)
+    whole = _Whole(generator, Distance.of(pictures, found.images, found.variance, features), found.place)
+    made, first = _best_start(whole, found.start, 6, quiet=True), []
+    for index in range(3):
+        distance = Distance.of(pictures[index : index + 1], found.images, found.variance, features)
+        alone = _Whole(generator, distance, found.place)
+        ends = [descend(alone, start[None], 6, "", quiet=True) for start in found.start[index]]
+        best = min(ends, key=lambda each: float(each.loss_end))
+        assert torch.allclose(made[index], best.free[0], atol=1e-3)
+        first.append(best is ends[0])
+    assert not all(first), "or the nearest sample would do"
+
+
+def test_memory_does_not_grow_with_the_number_of_starts() -> None:
+    largest = 0
+
+    class Counting(DCGAN):
+        def forward(self, z: Tensor) -> Tensor:
+            nonlocal largest
+            largest = max(largest, len(z) * z.requires_grad)
+            return super().forward(z)
+
+    generator = _live(lambda: Counting(size=16, width=4, z_dim=24))
+    invert(generator, _foreign(3), **{**QUICK, "num_starts": 7, "num_steps": 8})
+    assert largest == 3, "all pictures at once, from one start after the other"
 
 
 def test_images_of_the_planted_generator_come_back_by_samples_alone() -> None:
@@ -286,6 +318,7 @@ def test_lost_concepts_are_counted_by_hand() -> None:
     lost = found.lost_concepts(PaletteSegmenter(concepts))
     assert lost.pictures.tolist() == [[240 / 256, 16 / 256, 0, 0], [224 / 256, 0, 32 / 256, 0]]
     assert lost.reconstructions.tolist() == [[252 / 256, 4 / 256, 0, 0], [208 / 256, 0, 48 / 256, 0]]
+    assert not lost.pictures.is_inference()
     records = lost.records()
     assert [each["concept"] for each in records] == ["red", "ground", "blue"]
     assert records[0]["change"] == pytest.approx(-6 / 256)
@@ -310,6 +343,24 @@ def test_an_inversion_comes_back_from_its_file(tmp_path: Path) -> None:
         replace(found, latents=found.latents[:1])
     with pytest.raises(ValueError, match="give both or neither"):
         replace(found, layer=None)
+
+
+def test_values_that_cannot_be_make_no_inversion() -> None:
+    generator = _dcgan()
+    found = invert(generator, _foreign(2), layer="layer2", **QUICK)
+    for name in ("latents", "residual", "loss_start", "loss_end"):
+        bad = getattr(found, name).clone()
+        bad.view(-1)[-1] = torch.nan
+        with pytest.raises(ValueError, match="must be finite"):
+            replace(found, **{name: bad})
+    with pytest.raises(ValueError, match="noise must be finite"):
+        replace(found, noise=(torch.full((2, 1, 4, 4), torch.inf),))
+    for name in ("num_candidates", "num_starts", "num_steps"):
+        with pytest.raises(ValueError, match="counts are 0 or more"):
+            replace(found, **{name: -1})
+    for residual in (found.residual[:, :, :1], found.residual[:, :1], found.residual[:, :3]):  # two would be broadcast
+        with pytest.raises(ValueError, match="the activations of 'layer2' are"):
+            replace(found, residual=residual).generate(generator)
 
 
 def test_the_caller_s_mode_does_not_matter_and_the_generator_stays_as_it_is() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,6 +80,7 @@ def test_a_table_is_its_cells_one_by_one(styled: torch.nn.Module) -> None:
     rows, columns = styled.mapping(styled.sample_z(2, seed=0)), styled.mapping(styled.sample_z(3, seed=1))
     table = mixing_table(styled, rows, columns, [0, 1])
     assert table.shape == (2, 3, 3, 16, 16)
+    assert torch.equal(mixing_table(styled, rows, columns, iter([0, 1])), table)
     cell = mix_styles(styled, rows[1:], columns[2:], [0, 1])
     torch.testing.assert_close(table[1, 2], styled(cell)[0])
 
@@ -86,7 +88,7 @@ def test_a_table_is_its_cells_one_by_one(styled: torch.nn.Module) -> None:
 def test_mixing_refuses_what_cannot_be(styled: torch.nn.Module) -> None:
     w = styled.mapping(styled.sample_z(2, seed=0))
     num_ws = w.shape[1]
-    for layer in (-1, num_ws):
+    for layer in (-1, num_ws, 1.7, True, None):
         with pytest.raises(ValueError, match=f"has the styles 0 to {num_ws - 1}; got {layer}"):
             mix_styles(styled, w, w, [layer])
     with pytest.raises(KeyError, match="did you mean 'layer"):
@@ -185,6 +187,10 @@ def test_the_effect_of_noise_is_the_deviation_of_pixels_layer_by_layer(styled: t
     assert math.isclose(found.of_layers["layer2"], float(wanted.square().mean().sqrt()), rel_tol=1e-3)
     with pytest.raises(ValueError, match="2 draws or more"):
         noise_effects(styled, z, num_draws=1)
+    for wrong in ({"stds": found.stds * math.nan}, {"stds": -found.stds - 1}, {"num_images": 0}, {"num_draws": 1},
+                  {"layers": found.layers[:1] * len(found.layers)}):  # fmt: skip
+        with pytest.raises(ValueError, match=r"must be finite|0 or more, one map|2 draws or more"):
+            replace(found, **wrong)
 
 
 def test_a_generator_that_says_nothing_can_do_nothing_more() -> None:

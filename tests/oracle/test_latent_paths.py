@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -90,6 +91,10 @@ def test_slerp_refuses_what_has_no_direction() -> None:
     for bad in (torch.zeros(3), torch.tensor([1.0, math.inf, 0]), torch.ones(1)):
         with pytest.raises(ValueError, match="join others with lerp"):
             slerp(bad, bad, 0.5)
+    for join in (lerp, slerp):
+        for t in (math.nan, torch.tensor([0.5, math.inf])[:, None]):
+            with pytest.raises(ValueError, match="t is finite"):
+                join(torch.eye(2), torch.eye(2).flip(0), t)
     with pytest.raises(ValueError, match="floats of one shape"):
         slerp(torch.ones(3), torch.ones(4), 0.5)
     with pytest.raises(ValueError, match="floats of one shape"):
@@ -160,6 +165,18 @@ def test_a_path_refuses_what_is_none() -> None:
         Path(torch.ones(2, 3, 3), curved=True)
     with pytest.raises(ValueError, match="from 0 to 1"):
         Path(torch.eye(2)).at([1.5])
+
+
+@pytest.mark.parametrize("curved", [False, True])
+def test_a_path_is_its_own_and_may_meet_autograd(curved: bool) -> None:
+    with torch.inference_mode():
+        keys = _normal(3, 4)
+        path = Path(keys, curved=curved)
+        before = path.at([0.0, 0.5, 1.0]).clone()
+        keys.mul_(10)
+    found = path.at([0.0, 0.5, 1.0])
+    assert torch.equal(found, before)
+    assert (found * torch.ones((), dtype=torch.float64, requires_grad=True)).sum().requires_grad
 
 
 def test_a_grid_has_its_corners_and_its_edges() -> None:
@@ -242,8 +259,12 @@ def test_path_length_is_kept_and_refuses_what_cannot_be(tmp_path) -> None:
     found = path_length(generator, "pixels", flat, num_samples=10, clip=0.1, progress=False)
     assert PathLength.load(found.save(tmp_path)) == found
     assert (found.num_clipped, "pixels, n=10" in str(found)) == (2, True)
+    for wrong in ({"num_samples": 3}, {"num_clipped": -1}, {"epsilon": -3.0}, {"clip": 9.0}, {"space": "moon"},
+                  {"mean": math.nan}, {"stderr": -1.0}):  # fmt: skip
+        with pytest.raises(ValueError, match=r"values or more are kept|epsilon is|0 or more"):
+            replace(found, **wrong)
     for bad, said in (({"space": "w"}, "no w, only z"), ({"space": "v"}, "unknown latent space 'v'"),
-                      ({"epsilon": 0}, "epsilon"), ({"clip": 0.5}, "clip"), ({"num_samples": 1}, "2 values")):  # fmt: skip
+                      ({"epsilon": 0}, "epsilon"), ({"epsilon": 9e-7}, "float32 knows no"), ({"epsilon": math.nan}, "epsilon is"), ({"clip": 0.5}, "clip"), ({"num_samples": 1}, "2 values")):  # fmt: skip
         with pytest.raises(ValueError, match=said):
             path_length(generator, "pixels", flat, progress=False, **bad)
     with pytest.raises(ValueError, match=r"not finite for pair 0 of linear"):
@@ -339,6 +360,8 @@ def test_truncation_is_refused_where_it_does_nothing_or_there_is_no_w() -> None:
         as_w(style, torch.zeros(1, 5, 512))
     with pytest.raises(ValueError, match="did you mean"):
         check_space(style, "zw")
+    with pytest.raises(ValueError, match=r"known: z$"):
+        check_space(dcgan, "layer1")
     assert torch.equal(truncated_w(style, z, 0.0)[0, 0], style.mapping.w_avg)
     torch.testing.assert_close(on_shell(z).norm(dim=1), torch.full((2,), math.sqrt(6)))
     with pytest.raises(ValueError, match="has no direction"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -58,6 +59,28 @@ def test_a_dissection_is_printed_in_a_line(dissection: Dissection) -> None:
 
 def test_records_are_plain(dissection: Dissection) -> None:
     assert json.loads(json.dumps(dissection.records(), allow_nan=False)) == dissection.records()
+
+
+@dataclass(frozen=True)
+class Numbers:
+    count: int
+    share: float
+    shares: tuple[float, ...] = ()
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    made = Numbers(np.int64(3), np.float32(0.5), (np.float64(0.25), 2))
+    save_result(tmp_path / "x.safetensors", made, 1)
+    found = load_result(tmp_path / "x.safetensors", Numbers, 1)
+    assert found == Numbers(3, 0.5, (0.25, 2.0))
+    assert [type(each) for each in (found.count, found.share, *found.shares)] == [int, float, float, float]
+
+
+@pytest.mark.parametrize("wrong", [{"count": 1.7}, {"count": True}, {"share": "0.5"}, {"shares": (None,)}])
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path, wrong: dict) -> None:
+    with pytest.raises(ValueError, match=f"this Numbers cannot be kept: {next(iter(wrong))}"):
+        save_result(tmp_path / "x.safetensors", replace(Numbers(1, 0.5), **wrong), 1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_saving_again_replaces_whole(dissection: Dissection, tmp_path: Path) -> None:
