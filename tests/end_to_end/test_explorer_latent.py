@@ -116,7 +116,7 @@ def test_directions_move_the_picture_and_are_labelled_in_the_background(
     visit_page: Open, tiny: tuple[str, Path], monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip
     _, path = tiny
-    monkeypatch.setattr(walks, "LABEL_SAMPLES", 4)
+    monkeypatch.setattr(walks, "LABEL_SAMPLES", 10)
     page = settled(open_part(visit_page, path, "directions"))
     assert said(page).count("for one sigma: ") == 5
     plain = pictures(page)["Generated picture 3"]

@@ -269,7 +269,6 @@ def test_what_the_file_says_besides_is_heeded() -> None:
         ("synthesis.input.transform", lambda x: 2 * x, "does more than turn and move"),
         ("synthesis.L2_40_5.noise", lambda x: np.zeros(2), r"synthesis\.L2_40_5\.noise unexpected"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_what_does_not_fit_is_named(name: str, change: Any, message: str) -> None:
     arrays = _file()

@@ -62,6 +62,7 @@ CALLS = {
     "closed_form_directions": lambda g: latent.closed_form_directions(g, 1),
     "component_directions": lambda g: latent.component_directions(g, 1, "layer1", 8, **QUIET),
     "cross_over": lambda g: latent.cross_over(g, W, W, 1),
+    "find_boundaries": lambda g: latent.find_boundaries(g, SEGMENTER, ["dark"], 30, **QUIET),
     "find_boundary": lambda g: latent.find_boundary(g, SEGMENTER, "dark", 30, **QUIET),
     "images_with_noise": lambda g: latent.images_with_noise(g, Z, 1),
     "invert": lambda g: latent.invert(g, torch.zeros(1, 3, 8, 8), num_candidates=4, num_starts=1, **QUIET),

@@ -353,7 +353,6 @@ class Returns(Draws):
         (Skips, {"z_dim": 5, "c": torch.zeros(2, 3)}, ValueError, "that of one image"),
         (Skips, {"z_dim": 5, "c": 1, "value_range": (1, 0)}, ValueError, "value_range is what black and white are"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_what_cannot_be_a_generator_is_refused_with_the_reason(
     make: Callable[[], nn.Module], arguments: dict[str, object], error: type[Exception], message: str
