@@ -72,8 +72,10 @@ def offer_film(visit: Visit, walk: Walk, facts: tuple[object, ...]) -> None:
     """Let the visitor make a film of the way, and download it."""
     made = st.session_state.get("film")
     if not isinstance(made, tuple) or made[0] != facts:
-        if not st.button("Make a film", icon=":material/movie:", key="make film"):
+        place = st.empty()
+        if not place.button("Make a film", icon=":material/movie:", key="make film"):
             return
+        place.empty()
         with st.spinner("making the film"):
             made = st.session_state["film"] = facts, walks.film(walk)
     gif = made[1]

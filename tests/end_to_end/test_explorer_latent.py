@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from explorer_visitor import AppTest, Open, pictures, planted, said, settled, visit_page  # noqa: F401
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import generators
 from apps.explorer import walks
@@ -68,7 +68,8 @@ def test_a_film_is_made_on_demand_and_is_a_gif(visit_page: Open, planted: Path) 
     assert not page.get("download_button")
     page.button(key="make film").click().run()
     assert len(page.get("download_button")) == 1 and "16 frames from each picture to the next" in said(page)
-    assert Image.open(io.BytesIO(page.session_state["film"][1])).n_frames == 48
+    frames = ImageSequence.Iterator(Image.open(io.BytesIO(page.session_state["film"][1])))
+    assert sum(frame.info["duration"] for frame in frames) == 48 * 50, "ms; a GIF keeps equal frames once"
     page.toggle(key="closed").set_value(False).run()
     assert not page.get("download_button"), "of another way another film"
 
