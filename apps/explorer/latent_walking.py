@@ -48,7 +48,7 @@ def draw_walk(visit: Visit) -> None:
 def show_place(visit: Visit, walk: Walk, numbers: tuple[int, ...]) -> None:
     """Draw the picture at the place of a slider, and some along the whole way."""
     place = st.slider(
-        "place on the way; whole numbers are the pictures", 0.0, float(walk.end), 0.5, 0.05, key=f"place {walk.end}"
+        "place on the way; whole numbers are the pictures", 0.0, float(walk.end), 0.5, 0.05, key=f"place {walk.end:g}"
     )
     strip = torch.linspace(0, walk.end, STRIP, dtype=torch.float64)
     here, *along = walks.images_along(walk, torch.cat([torch.tensor([place], dtype=torch.float64), strip]))
