@@ -48,7 +48,7 @@ def draw_walk(visit: Visit) -> None:
 def show_place(visit: Visit, walk: Walk, numbers: tuple[int, ...]) -> None:
     """Draw the picture at the place of a slider, and some along the whole way."""
     place = st.slider(
-        "place on the way; whole numbers are the pictures", 0.0, float(walk.end), 0.5, 0.05, key=f"place {walk.end}"
+        "place on the way; whole numbers are the pictures", 0.0, float(walk.end), 0.5, 0.05, key=f"place {walk.end:g}"
     )
     strip = torch.linspace(0, walk.end, STRIP, dtype=torch.float64)
     here, *along = walks.images_along(walk, torch.cat([torch.tensor([place], dtype=torch.float64), strip]))
@@ -72,8 +72,10 @@ def offer_film(visit: Visit, walk: Walk, facts: tuple[object, ...]) -> None:
     """Let the visitor make a film of the way, and download it."""
     made = st.session_state.get("film")
     if not isinstance(made, tuple) or made[0] != facts:
-        if not st.button("Make a film", icon=":material/movie:", key="make film"):
+        place = st.empty()
+        if not place.button("Make a film", icon=":material/movie:", key="make film"):
             return
+        place.empty()
         with st.spinner("making the film"):
             made = st.session_state["film"] = facts, walks.film(walk)
     gif = made[1]

@@ -62,18 +62,23 @@ def short(path: Path) -> str:
     return "/".join(path.parts[-2:])
 
 
-def test_dissections_by_other_numbers_of_pictures_are_not_compared(
-    visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+@pytest.mark.parametrize("quantile", [0.01, 0.02])
+def test_what_is_there_of_more_pictures_is_compared_with_as_many_and_other_settings_are_refused(
+    visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch, quantile: float  # noqa: F811
 ) -> None:  # fmt: skip
     wide, folder = planted.with_name("wide.safetensors"), planted.parent / "run"
     generators.save(generators.PlantedGenerator(cells=32), wide)
     monkeypatch.setattr(generators, "names", lambda: (str(wide),))
-    dissect(generators.load(planted), segmenters.load("palette"), None, 60, progress=False).save(folder)
+    palette = segmenters.load("palette")
+    dissect(generators.load(planted), palette, None, 60, quantile=quantile, progress=False).save(folder)
     page = settled(visit_page("compare", "--generator", planted, *SMALL, "--dissection", folder, layer="layer2"))
     assert not page.error
     page.selectbox(key="other generator").set_value(str(wide)).run()
     settled(page)
-    assert "num_samples is 40, not 60" in said(page) and not page.metric
+    if quantile == 0.01:
+        assert "IoU from 60 pictures of each" in said(page) and len(page.metric) == 2
+    else:
+        assert "quantile is 0.01, not 0.02" in said(page) and not page.metric
 
 
 def test_the_table_of_concepts_has_those_that_are_met_most_first() -> None:

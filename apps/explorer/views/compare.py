@@ -53,7 +53,12 @@ def draw(visit: Visit) -> None:
     if second.label == first.label:
         st.info("Both sides are the same; choose another generator or layer on the right.")
     segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
-    found = [dissection_of(visit, side, segmenter) for side in (first, second)]
+    found = [dissection_of(visit, side, segmenter, visit.given.num_samples) for side in (first, second)]
+    if not all(found):
+        return
+    most = max(each.provenance.num_samples for each in found)
+    if any(each.provenance.num_samples < most for each in found):  # one was there already, of more pictures
+        found = [dissection_of(visit, side, segmenter, most) for side in (first, second)]
     if all(found):
         show_comparison((first, second), found)
 
@@ -80,9 +85,9 @@ def show_pictures(visit: Visit, side: Side) -> None:
         )  # fmt: skip
 
 
-def dissection_of(visit: Visit, side: Side, segmenter: Segmenter) -> Dissection | None:
+def dissection_of(visit: Visit, side: Side, segmenter: Segmenter, num_samples: int) -> Dissection | None:
     """Return a dissection that has the side's layer; None, with a progress bar on the page, while it is not done."""
-    dissector = load_dissector(visit.given.num_samples, visit.given.dissection)
+    dissector = load_dissector(num_samples, visit.given.dissection)
     job = dissector.job(side.generator, segmenter, side.layer)
     if not job.result.done():
         wait_for(job, side.label)
