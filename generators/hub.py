@@ -78,7 +78,14 @@ def save(
         path: The file.
         facts: JSON values to keep with it, e.g. how it was trained.
         half: False keeps every number as it is, in twice the bytes.
+
+    Raises:
+        TypeError: If it is another generator, such as a wrapped module.
     """
+    if not isinstance(generator, LayeredGenerator):
+        raise TypeError(
+            f"a generator of this package can be saved; got a {type(generator).__name__}: save its module instead"
+        )
     kept = {
         key: value.half() if half and value.is_floating_point() and not key.endswith(VALUES) else value
         for key, value in generator.state_dict().items()

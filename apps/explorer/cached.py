@@ -59,5 +59,5 @@ def short(name: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text so that Markdown leaves it as it is."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|$:<>~-])", r"\\\1", text)
+    """Return a text so that Markdown leaves it as it is, and what is no character as a question mark."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|$:<>~-])", r"\\\1", text.encode("utf-8", "replace").decode())

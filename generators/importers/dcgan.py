@@ -24,6 +24,8 @@ GEOMETRY = ("strides", "paddings", "output_paddings")
 """Options: one number or pair for each up-convolution."""
 USUAL = {1: (1, 0, 0), 2: (2, 0, 0), 3: (1, 1, 0), 4: (2, 1, 0), 5: (2, 2, 1), 6: (2, 2, 0)}
 """Stride, padding and output padding of an up-convolution after the first, by its kernel."""
+MOST_STAGES = 11
+"""Up-convolutions of a network whose images are 4,096 pixels wide, if each doubles."""
 
 
 def _plan(tensors: Tensors, _: Facts, options: Options) -> Plan:
@@ -77,8 +79,10 @@ def _settings(shapes: Sequence[tuple[int, ...]], options: Options) -> dict[str, 
     """Return the settings of a `Stack` for the weights ``[in, out, h, w]`` of up-convolutions.
 
     Raises:
-        ValueError: If strides and paddings are not known.
+        ValueError: If strides and paddings are not known, or there are more up-convolutions than images have sides for.
     """
+    if len(shapes) > MOST_STAGES:
+        raise ValueError(f"a DCGAN has {MOST_STAGES} up-convolutions at most; got {len(shapes)}")
     stages = []
     for shape, geometry in zip(shapes, _geometry([shape[2:] for shape in shapes], options), strict=True):
         units = 3 if len(stages) == len(shapes) - 1 else shape[1]

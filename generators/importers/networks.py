@@ -19,6 +19,12 @@ DISCRIMINATORS = frozenset({"d", "D", "discriminator", "netD", "net_D", "dis", "
 WRAPPERS = frozenset({"state_dict", "model_state_dict", "models", "model", "params", "weights", "network", "net"})
 OPTIMIZERS = ("optim", "opt_", "_opt")
 PREFIXES = ("module.", "_orig_mod.", "_forward_module.")
+MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"})
+"""What optimizers keep of each parameter."""
+MOST_NETWORKS, MOST_TENSORS, MOST_FACTS = 32, 20_000, 1_000
+"""Of a file, of a network, and beside a network; more are none that is read here, and would take long."""
+MOST_WRAPPERS = 8
+"""How often what wrappers put before names is taken away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,21 @@ RANKS = ("averaged generator", "generator", "network", "discriminator", "optimiz
 
 
 def find_networks(checkpoint: Checkpoint) -> list[Network]:
-    """Return the networks of a file: averaged generators first, then others, optimizers last."""
-    found = list(_search(checkpoint.tree, (), {"kind": checkpoint.kind}))
+    """Return the networks of a file: averaged generators first, then others, optimizers last.
+
+    Raises:
+        ValueError: If there are too many, or one of them is too large.
+    """
+    found: list[Network] = []
+    for network in _search(checkpoint.tree, (), {"kind": checkpoint.kind}):
+        if len(network.tensors) > MOST_TENSORS:
+            raise ValueError(f"{network.where!r} has more than {MOST_TENSORS:,} tensors")
+        if network.role != "optimizer":
+            found.append(network)
+        elif not any(each.role == "optimizer" for each in found):
+            found.append(network)  # one says it all
+        if len(found) > MOST_NETWORKS:
+            raise ValueError(f"it holds more than {MOST_NETWORKS} networks; save the generator's state_dict() alone")
     return sorted(found, key=lambda network: RANKS.index(network.role))
 
 
@@ -63,6 +82,8 @@ def _search(value: Any, way: tuple[str, ...], beside: Mapping[str, Any]) -> Iter
             yield Network(".".join(way), _role(way, tensors), tensors, {**beside, **facts})
         case dict() if not _is_state(value):
             inner = {**beside, **{key: item for key, item in value.items() if _is_said(item)}}
+            if len(inner) > MOST_FACTS:
+                raise ValueError(f"it says more than {MOST_FACTS:,} things beside its networks")
             for key, item in value.items():
                 yield from _search(item, (*way, str(key)), inner)
         case list() if not all(isinstance(item, Tensor) for item in value):
@@ -78,10 +99,15 @@ def _search(value: Any, way: tuple[str, ...], beside: Mapping[str, Any]) -> Iter
 
 def bare_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors by the names that they have in the network itself, without what wrappers put before them."""
-    for prefix in PREFIXES:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            return bare_names({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
-    return dict(tensors)
+    found = dict(tensors)
+    for _ in range(MOST_WRAPPERS):
+        for prefix in PREFIXES:
+            if found and all(name.startswith(prefix) for name in found):
+                found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+                break
+        else:
+            break
+    return found
 
 
 def flat_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
@@ -123,7 +149,7 @@ def _of_tensorflow(record: Record, way: tuple[str, ...], beside: Mapping[str, An
 def _role(way: tuple[str, ...], tensors: Mapping[str, Tensor]) -> str:
     words = [word for word in way if word not in WRAPPERS]
     last = words[-1] if words else ""
-    if any(mark in word.lower() for word in way for mark in OPTIMIZERS) or not tensors:
+    if any(mark in word.lower() for word in way for mark in OPTIMIZERS) or MOMENTS.issuperset(tensors):
         return "optimizer"
     for role, names in zip(RANKS, (AVERAGED, GENERATORS), strict=False):
         if last in names:

@@ -65,7 +65,10 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         ValueError: If it is damaged, of no known kind, too large, or names a class that is not read; the message
             names the file and, if so, the class.
     """
-    data = read_bytes(path)
+    try:
+        data = read_bytes(path)
+    except MemoryError as error:
+        raise ValueError(f"{path} is larger than memory") from error
     try:
         kind, tree = _read(data)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:

@@ -19,6 +19,8 @@ RATE = 0.01
 """Factor on the weights of mapping networks here, and there unless the file says otherwise."""
 SAMPLES = 10_000
 """Latent vectors whose mean w stands in for one that a file does not hold."""
+LONGEST = 4_096
+"""Numbers of z and of w at most."""
 
 
 def mapping_sources(
@@ -39,8 +41,14 @@ def mapping_sources(
 
 
 def mapping_settings(tensors: Tensors, names: Sequence[str]) -> dict[str, int]:
-    """Return the settings of a mapping network with layers of these names."""
+    """Return the settings of a mapping network with layers of these names.
+
+    Raises:
+        ValueError: If z or w are longer than any that is used.
+    """
     lengths = [shape_of(tensors, f"{name}.weight", 2) for name in names]
+    if max(map(max, lengths)) > LONGEST:
+        raise ValueError(f"z and w have {LONGEST:,} numbers at most; got layers {[list(each) for each in lengths]}")
     return {"z_dim": lengths[0][1], "w_dim": lengths[-1][0], "mapping_depth": len(names)}
 
 

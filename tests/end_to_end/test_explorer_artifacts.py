@@ -127,7 +127,7 @@ def test_what_is_missing_is_said_with_the_remedy(visit_page: Open, tiny: Path, m
 
 def test_the_pictures_announced_are_about_those_looked_at(tiny: Path) -> None:
     generator, tasks, units = generators.load(tiny), Tasks(), 16
-    real = tasks.begin("real", 128, lambda: artifact_work.make_yardstick(_Named(), ("scenes:100",), 64, TINY))
+    real = tasks.begin("real", 128, lambda: artifact_work.make_yardstick(_Named(), ("scenes:48",), 64, TINY))
     yardstick = real.result.result(60)
     assert real.done == 2 * (48 + 16), "read, and looked at"
     ranked = tasks.begin("rank", 0, lambda: artifact_work.rank(generator, "layer2", yardstick, "effect", TINY))

@@ -333,3 +333,22 @@ def test_ten_thousand_damaged_files_say_so_or_are_read(
 def test_every_truncation_of_a_good_file_is_refused(data: bytes, tmp_path: Path) -> None:
     for length in range(0, len(data) - 1, max(1, len(data) // 40)):
         _refused(tmp_path / "cut", data[:length])
+
+
+CROWDS = {
+    "networks": ([{"a": torch.zeros(2)}] * 1_000, "more than 32 networks"),
+    "facts": ({str(index): index for index in range(2_000)} | {"g": {"a": torch.zeros(2)}}, "more than 1,000 things"),
+    "wrappers": ({"module." * 1_100 + "a": torch.zeros(2)}, "of no known layout"),
+    "tensors": (dict.fromkeys(map(str, range(20_001)), torch.zeros(1)), "more than 20,000 tensors"),
+    "stages": ({f"main.{3 * index}.weight": torch.zeros(1, 1, 4, 4) for index in range(300)}, "of no known layout"),
+    "an optimizer": ({"state": {0: {"step": torch.zeros(()), "exp_avg": torch.zeros(2)}}, "param_groups": []}, "optimizers only"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "hint"), CROWDS.values(), ids=CROWDS.keys())
+def test_what_would_take_for_ever_is_refused(content: object, hint: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "crowd.pth")
+    start = time.process_time()
+    with pytest.raises(ValueError, match=hint):
+        import_checkpoint(tmp_path / "crowd.pth")
+    assert time.process_time() - start < 5

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional
 
+import generators
 from gandissect import (
     Ablation,
     Insertion,
@@ -479,3 +480,9 @@ def test_a_script_that_changes_lists_runs_as_a_whole_and_says_that_nothing_shows
     script = torch.jit.script(_made(Lists))
     with pytest.raises(ValueError, match=r"no layer that can be dissected: .* do not show"):
         wrap(script, z_dim=5)
+
+
+def test_a_wrapped_module_is_not_saved_as_a_generator_of_this_package(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="got a WrappedGenerator: save its module instead"):
+        generators.save(wrap(_sequential(), z_dim=5), tmp_path / "wrapped.safetensors")
+    assert not list(tmp_path.iterdir())
