@@ -9,7 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from apps.explorer.cached import plain
-from apps.explorer.picker import pick_picture
+from apps.explorer.picker import go, pick_picture
 from apps.explorer.sidebar import choose_model
 from apps.explorer.views import artifacts, compare, latent, paint, units
 from apps.explorer.visit import Visit, settings
@@ -45,6 +45,7 @@ def shell() -> None:
     ]
     page = st.navigation(options, position="top")
     given = settings()
+    go()
     try:
         generator, segmenter, layer = choose_model(given)
         visit = Visit(given, generator, segmenter, layer, *pick_picture(generator))

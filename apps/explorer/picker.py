@@ -13,6 +13,8 @@ from .painting import memory
 
 STRIP = 12
 FIRST_SEED, MAX_NUMBER = 1, 10**9
+GO_TO = "go to"
+"""Where in the session it says which generator, seed and picture to show from the next run on."""
 
 _CSS = """
 :host { display: block; }
@@ -81,6 +83,12 @@ def pick_picture(generator: Generator) -> tuple[int, int]:
     data = {"pictures": pictures, "first": first, "number": number, "seed": seed, "largest": MAX_NUMBER}
     _STRIP(key="strip", data=data, on_picked_change=pick)
     return seed, number
+
+
+def go() -> None:
+    """Show the picture that was asked for, before the widgets that say which one it is are drawn."""
+    for key, value in st.session_state.pop(GO_TO, {}).items():
+        st.session_state[key] = value
 
 
 def pick() -> None:

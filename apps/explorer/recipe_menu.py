@@ -11,7 +11,7 @@ from gandissect import Recipe
 from . import exchange, model
 from .cached import load_generator, plain
 from .painting import Painting
-from .picker import MAX_NUMBER
+from .picker import GO_TO, MAX_NUMBER
 from .strokes import Stroke
 from .visit import Visit, settings
 
@@ -62,8 +62,7 @@ def open_recipe() -> None:
     except (KeyError, ValueError, OSError) as error:
         st.session_state["recipe error"] = str(error.args[0] if error.args else error)
         return
-    st.session_state["generator"], st.session_state["seed"] = name, recipe.seed
-    st.session_state["picture"] = recipe.start
+    st.session_state[GO_TO] = {"generator": name, "seed": recipe.seed, "picture": recipe.start}
     painting = Painting(model.fingerprint(generator), recipe.seed, recipe.start)
     first = painting.history.next_number
     painting.change(
@@ -71,6 +70,7 @@ def open_recipe() -> None:
             Stroke(number, type(edit).__name__.lower(), edit, None) for number, edit in enumerate(recipe.edits, first)
         )
     )
+    st.rerun()  # of the whole page: this is called for a part of it, which would go on with the old picture
 
 
 def recipe_of(visit: Visit, painting: Painting) -> Recipe:
