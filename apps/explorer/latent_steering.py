@@ -37,7 +37,7 @@ def draw_steering(visit: Visit) -> None:
         return
     segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
     tasks = {each.name: label_task(visit, segmenter, each) for each in found}
-    left, right = st.columns([1, 1], gap="medium")
+    left, right = st.container(key="results").columns(2, gap="medium")
     with left:
         steps = choose_steps(visit, found, tasks)
     with right:
@@ -59,13 +59,15 @@ def choose_styles(visit: Visit) -> Sequence[int] | None:
 
 def choose_steps(visit: Visit, found: Sequence[Direction], keys: dict[str, Hashable]) -> dict[str, float]:
     """Let the visitor choose a step along each direction; say below what a direction does once that is known."""
-    steps = {}
+    steps, known = {}, 0
     scope = f"{model.fingerprint(visit.generator)} {found[0].ws}"
     names = [f"step {each.name} {scope}" for each in found]
     for name, each in zip(names, found, strict=True):
         label = f"{plain(each.name)}: {each.score:.0%} of the squared weights"
         steps[each.name] = st.slider(label, -REACH, REACH, 0.0, 0.25, format="%.2f sigma", key=name)
-        say_label(keys[each.name])
+        known += say_label(keys[each.name])
+    if known < len(found):
+        wait_for_labels(tuple(keys.values()), known)
     st.button("All to 0", key="rest", icon=":material/restart_alt:", on_click=partial(_rest, names))
     st.caption(
         f"Below each: percentage points of the pixels that a concept gains for one sigma, where that is beyond chance, "
@@ -74,24 +76,27 @@ def choose_steps(visit: Visit, found: Sequence[Direction], keys: dict[str, Hasha
     return steps
 
 
-def say_label(key: Hashable) -> None:
-    """Say what a direction does, or that this is being measured."""
+def say_label(key: Hashable) -> bool:
+    """Say what a direction does; return whether that is known."""
     task = label_tasks().get(key)
     if task is None or not task.result.done():
-        wait_for_label(key)
-    elif task.found is None:
+        st.caption("for one sigma: being found out")
+        return False
+    if task.found is None:
         st.caption(f"not labelled: {plain(str(task.result.exception()))}")
     else:
         st.caption(f"for one sigma: {plain(walks.said(task.found))}")
+    return True
 
 
 @st.fragment(run_every=1.0)
-def wait_for_label(key: Hashable) -> None:
-    """Show how far the label of a direction is; draw the page anew when it is there."""
-    task = label_tasks().get(key)
-    if task is None or task.result.done():
+def wait_for_labels(keys: Sequence[Hashable], num_known: int) -> None:
+    """Show how far the labels are; draw the page anew when there is one more."""
+    tasks = [label_tasks().get(key) for key in keys]
+    if sum(task is None or task.result.done() for task in tasks) > num_known:
         st.rerun(scope="app")
-    st.progress(task.share, "finding out what it does" if task.done else "waiting to find out what it does")
+    share = sum(task.share for task in tasks) / len(tasks)
+    st.progress(share, f"finding out what directions do: {num_known} of {len(keys)}")
 
 
 def label_task(visit: Visit, segmenter: Segmenter, direction: Direction) -> Hashable:

@@ -103,7 +103,7 @@ def investigate(visit: Visit, specs: tuple[str, ...], method: str, wanted: str) 
     )
     off = ranking.top(num_units)
     show_worst_without(visit, worst, off)
-    left, right = st.columns(2, gap="medium")
+    left, right = st.container(key="results").columns(2, gap="medium")
     with left:
         st.markdown("#### Distance from real pictures")
         if curve is not None:
@@ -145,17 +145,20 @@ def show_curve(curve: RepairCurve, num_units: int) -> None:
     frame = artifact_work.curve_table(curve)
     row = frame[frame["units"] == num_units].iloc[0]
     before, after = frame["distance"][0], row["distance"]
-    cells = st.columns(3)
-    cells[0].metric("before", f"{before:.1f}")
-    cells[1].metric(f"{count(num_units, 'unit')} off", f"{after:.1f}", f"{after - before:+.1f}", delta_color="inverse")
-    cells[2].metric("random units off", f"{row['random low']:.1f} to {row['random high']:.1f}")
+    with st.container(horizontal=True, gap="large"):
+        st.metric("before", f"{before:.1f}", width="content")
+        now = f"{count(num_units, 'unit')} off"
+        st.metric(now, f"{after:.1f}", f"{after - before:+.1f}", delta_color="inverse", width="content")
+        st.metric("random units off", f"{row['random low']:.1f} to {row['random high']:.1f}", width="content")
     axis = alt.X("units:Q", title="units switched off", axis=alt.Axis(values=frame["units"].tolist()))
     base = alt.Chart(frame).encode(x=axis)
     scale = alt.Scale(zero=False)
     random = base.mark_area(opacity=0.35, color="#999999").encode(
         y=alt.Y("random low:Q", scale=scale, title="distance"), y2="random high:Q"
     )
-    ranked = base.mark_line(point=True, color=COLORS[1]).encode(y=alt.Y("distance:Q", scale=scale))
+    ranked = base.mark_line(point=alt.OverlayMarkDef(color=COLORS[1]), color=COLORS[1]).encode(
+        y=alt.Y("distance:Q", scale=scale)
+    )
     spread = base.mark_rule(color=COLORS[1]).encode(y="low:Q", y2="high:Q")
     words = "; ".join(
         f"{units} units {value:.1f}" for units, value in zip(frame["units"], frame["distance"], strict=True)

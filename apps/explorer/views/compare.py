@@ -41,7 +41,7 @@ class Side:
 
 def draw(visit: Visit) -> None:
     """Draw both sides, the pictures before anything slow."""
-    left, right = st.columns(2, gap="medium")
+    left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
     first = Side(visit.generator, st.session_state.get("generator") or visit.generator.name, visit.layer)
     with left:
         st.markdown(f"#### {plain(first.label)}")
@@ -123,9 +123,9 @@ def show_comparison(sides: tuple[Side, Side], found: list[Dissection]) -> None:
 def show_share(side: Side, layer: ComparedLayer) -> None:
     """Show the interpretable share of a side."""
     low, high = layer.interval
-    st.metric(f"interpretable units of {side.label}", f"{layer.share:.0%}")
+    st.metric(f"{side.layer}: interpretable", f"{layer.share:.0%}")
     st.caption(
-        f"{layer.interpretable} of {layer.units} units, 95 % interval {low:.0%} to {high:.0%}; "
+        f"{plain(side.label)}: {layer.interpretable} of {layer.units} units, 95 % interval {low:.0%} to {high:.0%}; "
         f"{layer.num_concepts} different concepts; grid {layer.grid[0]} x {layer.grid[1]}"
     )
 
@@ -133,6 +133,8 @@ def show_share(side: Side, layer: ComparedLayer) -> None:
 def show_concepts(sides: tuple[Side, Side], layers: list[ComparedLayer], comparison: Comparison) -> None:
     """Draw the number of units of each concept, both sides beside each other, and show the numbers."""
     labels = [side.label for side in sides]
+    if labels[0].partition(",")[0] == labels[1].partition(",")[0]:
+        labels = [side.layer for side in sides]
     if labels[0] == labels[1]:
         labels[1] += " again"
     frame = tables.concept_table(labels, layers, comparison.concepts)
@@ -140,7 +142,7 @@ def show_concepts(sides: tuple[Side, Side], layers: list[ComparedLayer], compari
     if frame.empty:
         st.info("No unit of either side reaches this IoU beyond chance; move the slider to the left.")
         return
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.container(key="results").columns([3, 2], gap="medium")
     long = frame.melt("concept", var_name="side", value_name="units")
     chart = (
         alt.Chart(long)
