@@ -147,6 +147,8 @@ class Options:
             raise ValueError("frames are made even along one way; a grid has many, so leave --even or --grid out")
         if self.path_length < 0 or self.path_length == 1:
             raise ValueError(f"path_length is a number of pairs, 2 or more, or 0 for none; got {self.path_length}")
+        if self.path_length and (self.truncation_psi is not None or self.truncation_limit is not None):
+            raise ValueError("a path length is of latent vectors as they come; leave it or the truncation out")
 
     def _latents(self, generator: LayeredGenerator, space: str) -> Tensor:
         """Return z, or w, of the pictures.

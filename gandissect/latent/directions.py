@@ -201,7 +201,7 @@ class Direction(Kept):
         """Say what a step does."""
         where = {"z": "z", "w": f"w {_ranges(self.ws)}", "activation": f"the activations of {self.layer}"}[self.space]
         does = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
-        return f"{self.name} (in {where}): {does or 'no concept named'}"
+        return f"{self.name} (in {where}): {does or 'no label'}"
 
 
 def check_space(generator: Generator, direction: Direction) -> None:

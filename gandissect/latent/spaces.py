@@ -92,7 +92,7 @@ def truncated_z(generator: Generator, num_samples: int, seed: int = 0, limit: fl
     Source: Brock et al. 2019, Sec. 3.1, who draw again what exceeds the limit; the distribution is the same.
     """
     if not limit > 0:
-        raise ValueError(f"limit is more than 0, by custom 0.5 to 2; got {limit}")
+        raise ValueError(f"limit is more than 0; got {limit}")
     allowed = capabilities(generator)
     if allowed.normalises_z:
         remedy = "truncate w (truncated_w, --truncation-psi)" if allowed.has_w else "leave truncation out"

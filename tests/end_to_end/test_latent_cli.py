@@ -170,6 +170,9 @@ BAD = {
     "a limit of none": (("sample", "--generator", "ProGAN", "--truncation-limit", "1"), "divides z by its length"),
     "a cutoff alone": (("sample", "--generator", "StyleGAN", "--truncation-cutoff", "1"), "with --truncation-psi"),
     "too many layers": (("sample", "--generator", "StyleGAN", "--truncation-psi", "1", "--truncation-cutoff", "9"), "0 to 6 layers"),
+    "a truncated length": (
+        ("interpolate", "StyleGAN", "--path-length", "4", "--truncation-psi", "0.5"), "leave it or the truncation out",
+    ),
     "one picture": (("interpolate", "DCGAN", "--pictures", "1"), "name 2 pictures or more"),
     "three corners": (("interpolate", "DCGAN", "--grid", "--pictures", "1", "2", "3"), "4 of a grid"),
     "a grid as a film": (("interpolate", "DCGAN", "--grid", "--out", "OUT/x.gif"), "ends in .png"),

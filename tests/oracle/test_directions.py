@@ -416,7 +416,7 @@ def test_a_direction_that_changes_nothing_is_given_no_label() -> None:
     generator = Horizon()
     effect = label_direction(generator, SEGMENTER, _axis(generator, 4), (-3, 3), 20, progress=False)
     assert effect.labels == ()
-    assert "no concept named" in str(labelled(_axis(generator, 4), effect))
+    assert "no label" in str(labelled(_axis(generator, 4), effect))
 
 
 def test_labels_of_another_direction_or_generator_are_refused() -> None:
