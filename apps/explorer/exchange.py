@@ -103,7 +103,12 @@ def sheet(unchanged: Tensor, edited: Tensor) -> bytes:
 
 
 def _region_size(edit: Any) -> int:
-    return math.prod(edit["region"]["shape"]) if edit.get("region") else 0
+    """Return how many numbers an edit's region asks for, whatever else is wrong with it; 0 if it asks for none."""
+    region = edit.get("region") if isinstance(edit, dict) else None
+    shape = region.get("shape") if isinstance(region, dict) else None
+    if not isinstance(shape, list) or not shape or not all(type(length) is int for length in shape):
+        return 0
+    return math.prod(map(abs, shape))
 
 
 def _call(edit: Edit) -> str:

@@ -235,12 +235,14 @@ def test_recipes_from_visitors_are_checked(recipe: tuple[Recipe, generators.Laye
     assert exchange.read_recipe(made.to_json().encode()).to_json() == made.to_json()
     entries = json.loads(made.to_json())
     bomb = {"shape": [2**13, 2**12], "data": "eJwDAAAAAAE="}
+    beside = [entries["edits"][0] | {"region": other} for other in (bomb, {"shape": [-(2**13), 2**12]}, "x")]
     for data, said in (
         (b" " * (exchange.MAX_BYTES + 1), "bytes at most"),
         (b"\xff\xfe\x00", "."),
         (b"[]", "format"),
         (b"[" * 100_000, "."),
         (json.dumps(entries | {"edits": [entries["edits"][0] | {"region": bomb}] * 40}).encode(), "numbers at most"),
+        (json.dumps(entries | {"edits": beside}).encode(), "numbers at most"),
         (json.dumps(entries | {"edits": entries["edits"] * 40}).encode(), "strokes at most"),
     ):
         with pytest.raises(ValueError, match=said):
