@@ -31,8 +31,7 @@ def dcgan() -> generators.DCGAN:
 @pytest.fixture(scope="module")
 def stylegan() -> generators.StyleGAN:
     torch.manual_seed(0)
-    made = generators.StyleGAN(size=16, width=8, z_dim=6).eval().requires_grad_(False)
-    return made
+    return generators.StyleGAN(size=16, width=8, z_dim=6).eval().requires_grad_(False)
 
 
 @pytest.mark.parametrize(("text", "numbers"), [("0, 1", (0, 1)), (" 3 1;4,1 ", (3, 1, 4, 1)), ("7 7", (7, 7))])
