@@ -95,7 +95,11 @@ def test_a_report_is_written_and_downloaded(page: AppTest, monkeypatch: pytest.M
     written, write = [], artifact_work.write_report
     monkeypatch.setattr(artifact_work, "write_report", lambda *a: written.append(write(*a)) or written[-1])
     finished(page.button(key="report").click().run())
-    assert len(page.get("download_button")) == 1 and "switching 1 unit of layer3 off" in page.success[0].value
+    assert (
+        len(page.get("download_button")) == 1
+        and "switching 1 unit of layer3 off" in (*page.success, *page.info)[0].value
+    )
+    assert bool(page.success) == written[0].repair.helps
     names = zipfile.ZipFile(io.BytesIO(written[0].file)).namelist()
     assert names == ["recipe.json", "repair.json", "report.html", "report.pdf"]
 
@@ -129,7 +133,7 @@ def test_the_pictures_announced_are_about_those_looked_at(tiny: Path) -> None:
     generator, tasks, units = generators.load(tiny), Tasks(), 16
     real = tasks.begin("real", 128, lambda: artifact_work.make_yardstick(_Named(), ("scenes:48",), 64, TINY))
     yardstick = real.result.result(60)
-    assert real.done == 2 * (48 + 16), "read, and looked at"
+    assert real.done == 2 * (len(yardstick.train) + len(yardstick.held_out)) > 90, "read, and looked at"
     ranked = tasks.begin("rank", 0, lambda: artifact_work.rank(generator, "layer2", yardstick, "effect", TINY))
     ranking = ranked.result.result(60)
     assert 0.8 * ranked.done <= TINY.for_ranking("effect", units) <= 1.3 * ranked.done

@@ -199,7 +199,7 @@ def offer_report(
     key = ("report", model.fingerprint(visit.generator), model.fingerprint(segmenter), ranking.method, off)
     report = outcome(key, "writing the repair report")
     if report is not None:
-        st.success(f"{plain(str(report.repair))}.")
+        (st.success if report.repair.helps else st.info)(f"{plain(str(report.repair))}.")
         st.download_button(
             "Download the repair report", report.file, "repair.zip", "application/zip", key="report file",
             icon=":material/download:", on_click="ignore", help="report.html, report.pdf, repair.json, recipe.json",
