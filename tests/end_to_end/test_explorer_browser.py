@@ -85,6 +85,7 @@ def test_a_finger_paints_too(page: Page) -> None:
 
 def test_a_click_on_the_strip_picks_a_picture_and_pages_keep_it(page: Page) -> None:
     script = """[...document.querySelectorAll(".st-key-strip *")].map((each) => each.shadowRoot).find(Boolean)"""
+    page.wait(f"!!{script}?.querySelector('button[data-number]')")
     first = page.run(EASEL)["picture"]
     other = page.run(f"""(() => {{
       const button = [...{script}.querySelectorAll("button[data-number]")].at(-1); // 0, the default, would not be in the URL
