@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,8 @@ from apps.commands.explore import PAGE
 st = pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
 from streamlit.testing.v1 import AppTest  # noqa: E402
 from streamlit.util import calc_hash  # noqa: E402
+
+from apps.explorer import redrawing  # noqa: E402
 
 Open = Callable[..., AppTest]
 
@@ -29,7 +32,12 @@ def planted(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def visit_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    """Open a page by its name, as `gandissect explore` with some arguments would serve it, on caches of its own."""
+    """Open a page by its name, as `gandissect explore` with some arguments would serve it, on caches of its own.
+
+    An AppTest shows what the last run drew, so that here all is drawn anew where a visitor gets some parts; the browser
+    tests have the parts.
+    """
+    monkeypatch.setattr(redrawing, "st", SimpleNamespace(rerun=lambda parts: None))
     st.cache_resource.clear()
     st.cache_data.clear()
 
