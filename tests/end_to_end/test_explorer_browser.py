@@ -76,6 +76,21 @@ def test_a_stroke_changes_the_picture_and_undo_brings_it_back(page: Page) -> Non
     page.wait(f"{EASEL}.pixels === {first['pixels']!r}")
 
 
+def test_strokes_that_come_while_one_is_on_its_way_all_count_and_the_rest_follows(page: Page) -> None:
+    remove(page)
+    points = everywhere(page)
+    for start in range(0, 12, 2):
+        page.drag(*points[start : start + 2])  # nothing is waited for
+    rows = "document.querySelectorAll('[class*=st-key-switch]').length"
+    page.wait(f"{rows} === 6")
+    page.wait("!document.querySelector('.st-key-undo button').disabled")
+    page.run("document.querySelector('.st-key-undo button').click()")
+    page.wait(f"{rows} === 5")
+    page.run("document.querySelector('.st-key-clear button').click()")
+    page.wait(f"{rows} === 0")
+    page.wait("document.body.textContent.includes('each stroke is listed here')")
+
+
 def test_a_finger_paints_too(page: Page) -> None:
     remove(page)
     first = page.run(EASEL)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,10 @@ import pytest
 import torch
 
 import generators
+import segmenters
 from apps.explorer.strokes import MAX_STROKES
+from apps.explorer.visit import settings
+from apps.explorer.warming import warm_up
 from gandissect import Ablation, Insertion, Recipe, UnitSet
 
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
@@ -239,3 +244,20 @@ def test_a_layer_whose_units_agree_with_nothing_says_so(visit_page: Open, tmp_pa
     page = visit_page("paint", "--generator", path, "--segmenter", "palette", "--num-samples", 4, layer="layer1")
     settled(page)
     assert "choose another layer" in said(page) or page.get("button_group")
+
+
+def test_the_first_page_loads_nothing_that_was_not_loaded_before_the_server_was_up(
+    visit_page: Open,  # noqa: F811
+    planted: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments = ["--generator", str(planted), "--segmenter", "palette", "--num-samples", "40"]
+    monkeypatch.setattr(sys, "argv", ["explore", *arguments])
+    warm_up(settings())
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
+    with monkeypatch.context() as patch:
+        patch.setattr(generators, "load", None)
+        patch.setattr(segmenters, "load", None)
+        page = visit_page("paint", *arguments)
+    assert not page.error and page.get("bidi_component")
