@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from explorer_visitor import AppTest, Open, pictures, planted, said, settled, visit_page  # noqa: F401
+from explorer_visitor import AppTest, Open, number_with, pictures, said, settled
 
 import generators
 from generators.planted import PLANTED
@@ -14,18 +14,12 @@ from generators.planted import PLANTED
 SMALL = ("--segmenter", "palette", "--num-samples", 40)
 
 
-def number_with(*concepts: int) -> int:
-    """The first picture of seed 1 that has some planted concepts."""
-    z = generators.PlantedGenerator().sample_z(200, seed=1)
-    return next(n for n, row in enumerate(z) if all(row[2 * k] > 0 for k in concepts))
-
-
 def table(page: AppTest) -> pd.DataFrame:
     return next(each.value for each in page.dataframe if "chance" in each.value)
 
 
 @pytest.fixture
-def page(visit_page: Open, planted: Path) -> AppTest:  # noqa: F811
+def page(visit_page: Open, planted: Path) -> AppTest:
     """The page with one picture that has green and red, and the table to choose from."""
     opened = visit_page("units", "--generator", planted, *SMALL, layer="layer2", picture=str(number_with(0, 1)))
     settled(opened)
@@ -122,7 +116,7 @@ def test_what_goes_wrong_in_the_background_is_said_where_it_was_asked_for(
 
 
 @pytest.mark.parametrize("name", ["dcgan-scenes64"])
-def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:  # noqa: F811
+def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:
     page = visit_page("units", "--num-samples", 12, "--segmenter", "palette", generator=name, layer="layer4")
     settled(page)
     page.get("button_group")[0].set_value("picked in the table").run()
@@ -130,8 +124,9 @@ def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:  # n
     assert sum("outlined" in alt for alt in pictures(page)) == 8
 
 
-def test_rows_of_the_table_choose_the_units(page: AppTest, planted: Path) -> None:  # noqa: F811
+def test_rows_of_the_table_choose_the_units(page: AppTest, planted: Path) -> None:
     page.get("button_group")[0].set_value("picked in the table").run()
+    assert table(page)["IoU"].is_monotonic_decreasing and "1 chosen unit switched off" in said(page)
     key = f"rows {generators.load(planted).fingerprint} layer2"
     row = table(page)["unit"].tolist().index(1)
     page.session_state[key] = {"selection": {"rows": [row], "columns": []}}

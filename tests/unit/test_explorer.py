@@ -178,7 +178,7 @@ def test_a_dissection_is_made_once_for_all_and_never_mixed_up() -> None:
     other = dissector.job(large, PLANTED_SEGMENTER, "layer2")
     for each, generator in ((job, small), (other, large)):
         assert each.result.result(60).provenance.generator_fingerprint == generator.fingerprint
-    assert job.num_labelled == job.num_samples == 16
+    assert job.total == 16 and job.share == 1
 
 
 def test_a_saved_dissection_serves_its_own_networks_only() -> None:

@@ -311,7 +311,7 @@ def test_every_bundled_generator_comes_with_the_dissection_of_its_first_layer(na
 
 def _kept_files() -> list[Path]:
     end = 50
-    while not (found := list(kept.cache_folder().glob("*.safetensors"))) and end:
+    while not (found := list(kept.cache_folder("dissections").glob("*.safetensors"))) and end:
         end -= 1
         time.sleep(0.1)  # it is written after the result is there
     return found
