@@ -63,6 +63,14 @@ def test_wrong_pictures_are_said_and_right_ones_go_on(visit_page: Open, planted:
     assert not page.error and page.slider(key="place 2")
 
 
+def test_after_the_last_picture_there_are_those_before(visit_page: Open, tiny: tuple[str, Path]) -> None:
+    last = 10**9
+    page = visit_page("latent", "--generator", tiny[1], *SMALL, part="walk", picture=str(last))
+    assert page.text_input(key=f"keys {last}").value == f"{last}, {last - 1}, {last - 2}" and not page.error
+    page = visit_page("latent", "--generator", tiny[1], *SMALL, part="mixing", picture=str(last))
+    assert page.number_input(key=f"other {last}").value == last - 1
+
+
 def test_a_film_is_made_on_demand_and_is_a_gif(visit_page: Open, planted: Path) -> None:
     page = open_part(visit_page, planted, "walk")
     assert not page.get("download_button")

@@ -75,6 +75,48 @@ def test_the_url_says_the_picture_and_all_pages_share_it(visit_page: Open, plant
     settled(page)
 
 
+@pytest.mark.parametrize("name", ["paint", "units", "compare"])
+def test_a_dissection_that_failed_is_said_where_it_was_wanted_and_can_be_tried_again(
+    visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("out of <memory>" + "!" * 700_000)
+
+    monkeypatch.setattr(jobs, "dissect", fails)
+    page = settled(visit_page(name, "--generator", planted, *SMALL))
+    errors = [each.value for each in page.error]
+    assert errors and all("dissecting" in each and "out of \\<memory\\>" in each for each in errors)
+    assert all(len(each) < 2_000 for each in errors) and "more characters" in errors[0]
+    monkeypatch.setattr(jobs, "dissect", dissect)
+    while again := [each for each in page.button if each.label == "Try again"]:
+        settled(again[0].click().run())
+    assert not page.error
+
+
+PAGES = ("paint", "units", "artifacts", "latent", "compare")
+LARGEST = 10**9
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    ("said", "seed", "picture"),
+    [
+        ({"picture": str(LARGEST), "seed": str(LARGEST)}, LARGEST, LARGEST),
+        ({"picture": str(LARGEST - 1)}, 1, LARGEST - 1),
+        ({"picture": str(LARGEST + 1), "seed": "-1"}, 1, 0),
+        ({"picture": "9" * 4_000, "seed": "1e400"}, 1, 0),
+        ({"picture": "abc", "seed": "nan"}, 1, 0),
+        ({"layer": "unknown", "generator": "unknown", "segmenter": "unknown", "part": "<b>", "concept": "x"}, 1, 0),
+    ],
+)
+def test_what_the_url_says_is_the_largest_or_nonsense(
+    visit_page: Open, planted: Path, name: str, said: dict[str, str], seed: int, picture: int
+) -> None:
+    page = visit_page(name, "--generator", planted, *SMALL, "--data", "scenes:100", **said)
+    assert not page.error and (page.session_state["seed"], page.session_state["picture"]) == (seed, picture)
+    assert page.selectbox(key="layer").value == "layer2" and page.selectbox(key="generator").value == str(planted)
+
+
 def test_another_generator_brings_its_own_layers_segmenter_and_units(
     visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

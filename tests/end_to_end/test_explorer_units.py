@@ -42,6 +42,21 @@ def test_the_table_has_iou_interval_and_chance_and_then_the_effect_of_each_unit(
         assert frame.loc[unit, "effect"] == pytest.approx(expected), PLANTED[unit].name
 
 
+def test_effects_are_there_at_the_next_visit_and_of_other_networks_they_are_not(
+    page: AppTest, visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apps.explorer import unit_choice
+
+    settled(page.button(key="effects").click().run())
+    first = table(page)
+    monkeypatch.setattr(unit_choice, "unit_effects", lambda *_, **__: pytest.fail("measured again"))
+    again = settled(visit_page("units", "--generator", planted, *SMALL, layer="layer2"))
+    pd.testing.assert_frame_equal(table(again), first)
+    generators.save(generators.PlantedGenerator(cells=32), planted.with_name("other.safetensors"))
+    other = settled(visit_page("units", "--generator", planted.with_name("other.safetensors"), *SMALL, layer="layer2"))
+    assert "effect" not in table(other) and other.button(key="effects")
+
+
 def test_the_factor_of_units_ablates_leaves_and_boosts(page: AppTest) -> None:
     page.selectbox(key="concept").select("green").run()
     off = pictures(page)["The picture: 1 best unit for green switched off"]

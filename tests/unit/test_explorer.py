@@ -202,6 +202,17 @@ def test_the_oldest_dissection_is_forgotten_and_a_failure_is_kept_for_the_page()
     assert all(other.result.exception(60) for other in others)
 
 
+def test_a_text_of_a_file_is_shown_as_it_is_and_if_it_is_long_without_its_middle() -> None:
+    pytest.importorskip("streamlit", reason="the extra 'app' is not installed")
+    from apps.explorer.cached import LONGEST, plain
+
+    assert plain("a<b>*c*") == "a\\<b\\>\\*c\\*" and plain("x" * LONGEST) == "x" * LONGEST
+    assert plain("\ud800") == "?", "half a character"
+    long = plain("begin" + "*" * 700_000 + "end")
+    assert len(long) < 3 * LONGEST and long.startswith("begin") and long.endswith("end")
+    assert f"({700_008 - LONGEST} more characters)".replace("(", "\\(").replace(")", "\\)") in long
+
+
 def test_without_streamlit_one_line_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "streamlit", None)
     with pytest.raises(ValueError, match=r"pip install 'gandissect\[app\]'"):
