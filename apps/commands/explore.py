@@ -58,6 +58,7 @@ class Options:
         if not self.headless:
             threading.Thread(target=_open_browser, args=(self.port,), daemon=True).start()
         sys.argv = self.arguments()
+        self._warm_up()
         runpy.run_module("streamlit", run_name="__main__", alter_sys=True)  # python -m streamlit, in this process
 
     def arguments(self) -> list[str]:
@@ -81,8 +82,18 @@ class Options:
         page = [f"--{name}={value}" for name, value in given.items() if value is not None]
         return ["streamlit", "run", str(PAGE), *(f"--{key}={value}" for key, value in flags.items()), "--", *page]
 
+    def _warm_up(self) -> None:
+        from streamlit.logger import set_log_level
+
+        set_log_level("ERROR")  # it warns that there is no visitor yet
+        from ..explorer.visit import settings
+        from ..explorer.warming import warm_up
+
+        warm_up(settings())
+        set_log_level("INFO")  # as it was
+
     def _check(self) -> None:
-        """Load everything once: mistakes show here, and imports are done when the first visitor comes."""
+        """Load what was asked for: mistakes show here."""
         import generators
         import segmenters
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -44,12 +45,13 @@ def said(level: float) -> str:
     return {0.0: "off", 1.0: "max"}.get(level, f"{100 * level:g} %")
 
 
-def choose_brush(found: LayerDissection, scope: str) -> Brush | None:
+def choose_brush(found: LayerDissection, scope: str, on_change: Callable[[], None]) -> Brush | None:
     """Let the visitor choose a brush; None, and why, if no unit of the layer will do.
 
     Args:
         found: The layer's dissection.
         scope: What the choice belongs to, as a part of the widgets' keys.
+        on_change: Called when the choice changes.
     """
     ranked = {each: found.units_for(each.name, MIN_IOU, MAX_UNITS) for each in found.concepts}
     ranked = {each: units for each, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
@@ -59,27 +61,30 @@ def choose_brush(found: LayerDissection, scope: str) -> Brush | None:
     by_name = {each.name: each for each in ranked}
     _color_pills([each.hex for each in ranked])
     with st.container(key="concepts"):
-        name = st.pills("concept", by_name, default=next(iter(by_name)), required=True, key=f"concept {scope}")
+        name = st.pills("concept", by_name, default=next(iter(by_name)), required=True, key=f"concept {scope}",
+                        on_change=on_change)  # fmt: skip
     concept = by_name[name]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        action = st.segmented_control("action", [DRAW, REMOVE], default=DRAW, required=True, key="action")
+        action = st.segmented_control("action", [DRAW, REMOVE], default=DRAW, required=True, key="action",
+                                      on_change=on_change)  # fmt: skip
         level = 0.0
         if action == DRAW:
             level = st.select_slider(
-                "strength", LEVELS[1:], DEFAULT_LEVEL, said, key="level",
+                "strength", LEVELS[1:], DEFAULT_LEVEL, said, key="level", on_change=on_change,
                 help="The quantile of its own activations to which each unit is set, over many pictures",
             )  # fmt: skip
     units = ranked[concept]
     if len(units) > 1:
         units = units.top(st.slider("units, best first", 1, len(units), min(DEFAULT_UNITS, len(units)),
-                                    key=f"count {name} {scope}"))  # fmt: skip
+                                    key=f"count {name} {scope}", on_change=on_change))  # fmt: skip
     with st.expander(f"the {len(units)} units behind the brush" if len(units) > 1 else "the unit behind the brush"):
-        units, levels = _adjust(found, units, name, level, f"{name} {action} {level} {len(units)} {scope}")
+        key = f"units {name} {action} {level} {len(units)} {scope}"
+        units, levels = _adjust(found, units, name, level, key, on_change)
     return Brush(name, concept.hex, action, units, levels)
 
 
 def _adjust(
-    found: LayerDissection, units: UnitSet, concept: str, level: float, scope: str
+    found: LayerDissection, units: UnitSet, concept: str, level: float, key: str, on_change: Callable[[], None]
 ) -> tuple[UnitSet, tuple[float, ...]]:
     """Show the units; return those that are left in, and their levels."""
     iou = found.iou[found.concept_index(concept)]
@@ -102,8 +107,8 @@ def _adjust(
         "set to": st.column_config.SelectboxColumn(options=[said(each) for each in LEVELS], required=True, width=65),
     }
     edited = st.data_editor(
-        frame, hide_index=True, column_config=columns, disabled=["unit", "IoU", "best at"], key=f"units {scope}",
-        height=min(38 + 35 * len(frame), 300),
+        frame, hide_index=True, column_config=columns, disabled=["unit", "IoU", "best at"], key=key,
+        height=min(38 + 35 * len(frame), 300), on_change=on_change,
     )  # fmt: skip
     by_words = {said(each): each for each in LEVELS}
     rows = [row for row in edited.to_dict("records") if row["use"]]

@@ -3,17 +3,19 @@
 
 export default function ({ parentElement: root, data, setStateValue, setTriggerValue }) {
   if (root.easel?.canvas !== root.querySelector("canvas")) root.easel = makeEasel(root);
-  root.easel.send = (stroke) => setStateValue("stroke", stroke);
+  root.easel.send = (strokes) => setStateValue("strokes", strokes);
   root.easel.tell = (stroke) => setTriggerValue("drawn", stroke);
   root.easel.update(data);
 }
+
+const REST = 350; // milliseconds without a stroke after which the rest of the page is asked for
 
 function makeEasel(root) {
   const find = (what) => root.querySelector(what);
   const canvas = find("canvas"), pen = canvas.getContext("2d"), kept = find("img.after");
   const size = find(".brush input"), wipe = find(".wipe input");
-  const pictures = { before: null, after: null };
-  let data = null, cells = new Set(), waiting = null, last = null, hover = null, original = false, strokes = 0;
+  const pictures = {};
+  let data = null, cells = new Set(), sent = [], last = null, hover = null, original = false, strokes = 0, timer = null;
 
   function fit() {
     const [rows, columns] = data.size;
@@ -47,14 +49,15 @@ function makeEasel(root) {
   function drawCells() {
     const [rows, columns] = data.brush.grid;
     const wide = canvas.width / columns, high = canvas.height / rows;
-    const fill = (chosen, alpha) => {
+    const fill = (chosen, alpha, color = data.brush.color) => {
       pen.globalAlpha = alpha;
-      pen.fillStyle = data.brush.color;
+      pen.fillStyle = color;
       for (const cell of chosen) pen.fillRect((cell % columns) * wide, Math.floor(cell / columns) * high, wide, high);
       pen.globalAlpha = 1;
     };
-    fill(cells, 0.6);
-    if (hover && !cells.size) fill(around(hover), 0.4);
+    for (const stroke of sent) fill(stroke.cells, 0.6, stroke.color);
+    if (last) fill(cells, 0.6);
+    else if (hover) fill(around(hover), 0.4);
     if (hover && columns <= 32) {
       pen.fillStyle = "#fff2";
       for (let x = 1; x < columns; x++) pen.fillRect(Math.round(x * wide), 0, 1, canvas.height);
@@ -92,12 +95,11 @@ function makeEasel(root) {
     draw();
   }
 
-  const ready = () => data?.brush && waiting === null;
   canvas.addEventListener("pointerdown", (event) => {
-    if (!ready() || event.button > 0) return;
+    if (!data?.brush || event.button > 0) return;
+    clearTimeout(timer);
     canvas.setPointerCapture(event.pointerId);
     cells = new Set();
-    last = null;
     wipe.value = 100;
     paint(event);
   });
@@ -110,13 +112,15 @@ function makeEasel(root) {
   canvas.addEventListener("pointerup", () => {
     if (!last) return;
     last = null;
-    waiting = `${Date.now()}-${strokes++}`;
+    const id = `${Date.now()}-${strokes++}`;
+    sent.push({ id, scope: data.scope, color: data.brush.color, cells: [...cells].sort((a, b) => a - b) });
+    canvas.dataset.sent = id;
     canvas.dataset.released = performance.now();
-    root.easel.send({ id: waiting, cells: [...cells].sort((a, b) => a - b) });
+    root.easel.send(sent.map(({ id, scope, cells }) => ({ id, scope, cells }))); // those that may not have arrived, too
   });
   canvas.addEventListener("pointercancel", () => {
     last = null;
-    cells = new Set();
+    askForTheRest();
     draw();
   });
   canvas.addEventListener("pointerleave", () => {
@@ -142,43 +146,52 @@ function makeEasel(root) {
     find("output").textContent = size.value;
   }
 
-  async function load(url) {
+  async function load(which, url) {
+    if (pictures[which]?.src === url) return pictures[which];
     const picture = new Image();
     picture.src = url;
     await picture.decode();
     return picture;
   }
 
+  // What else is on the page takes its time to be drawn, which the next stroke would have to wait for.
+  function askForTheRest() {
+    clearTimeout(timer);
+    if (canvas.dataset.answered && !sent.length && !last)
+      timer = setTimeout(() => root.easel.tell(canvas.dataset.answered), REST);
+  }
+
   new ResizeObserver(() => data && fit()).observe(canvas);
 
-  async function update(sent) {
-    const first = data === null, grid = sent.brush?.grid.join();
+  async function update(given) {
+    const first = data === null, grid = given.brush?.grid.join();
     if (grid && grid !== data?.brush?.grid.join()) {
-      const longest = Math.max(...sent.brush.grid);
+      const longest = Math.max(...given.brush.grid);
       size.max = Math.max(2, Math.ceil(longest / 2));
       size.value = Math.max(1, Math.round(longest / 6));
       label();
     }
-    data = sent;
+    data = given;
     canvas.className = data.brush ? "paints" : "";
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", data.alt);
     find(".brush").hidden = !data.brush;
     find(".wipe").hidden = data.before === data.after;
     if (data.before === data.after) wipe.value = 100;
-    const [before, after] = await Promise.all([load(data.before), load(data.after)]);
-    if (data !== sent) return; // something newer has come meanwhile
+    const [before, after] = await Promise.all([load("before", data.before), load("after", data.after)]);
+    if (data !== given) return; // something newer has come meanwhile
     Object.assign(pictures, { before, after });
     kept.src = data.after;
     kept.alt = data.alt;
-    const answered = waiting !== null && data.seen === waiting;
-    if (waiting === null || answered) {
-      waiting = null;
-      if (!last) cells = new Set();
-    }
+    const waited = sent.length;
+    sent = sent.slice(1 + sent.findIndex((stroke) => stroke.id === data.seen)); // what is in the picture by now
+    sent = sent.filter((stroke) => stroke.scope === data.scope);
     fit();
     canvas.dataset.shown = performance.now();
-    if (answered) root.easel.tell(data.seen);
+    if (sent.length < waited) {
+      canvas.dataset.answered = data.seen;
+      askForTheRest();
+    }
     if (first) label();
   }
 

@@ -1,13 +1,15 @@
 """The easel: a picture with a wipe to another one, on which one paints with a finger, a pen or a mouse.
 
 It is a Streamlit component without build step: its three files are handed over as they are, and never hold anything
-that a user has given. A stroke comes back as cells of a layer's grid; what is done with it is Python's business.
+that a user has given. Strokes come back as cells of a layer's grid, each until Python has said that it was seen;
+what is done with them is Python's business.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ def _nothing() -> None:
 
 def show_easel(
     key: str, before: bytes, after: bytes, size: tuple[int, int], alt: str, brush: Mapping[str, Any] | None = None,
-    seen: str | None = None, *, labels: bool = False, on_drawn: Callable[[], None] = _nothing,
+    scope: str = "", seen: str | None = None, *, labels: bool = False, on_drawn: Callable[[], None] = _nothing,
 ) -> None:  # fmt: skip
     """Show a picture, with a wipe to another one if they differ.
 
@@ -37,9 +39,10 @@ def show_easel(
         size: Their rows and columns.
         alt: What is seen, for who cannot see it.
         brush: ``grid``, rows and columns, and ``color``, ``#rrggbb``, if one may paint.
+        scope: On what one paints; strokes that were on something else are forgotten.
         seen: The last stroke that was dealt with.
         labels: The pictures have areas of one color each, which are not to be smoothed.
-        on_drawn: Called when the easel has drawn the picture that followed a stroke.
+        on_drawn: Called when the easel has drawn the picture that followed a stroke, and no other stroke came.
     """
     data = {
         "before": _url(before),
@@ -47,19 +50,39 @@ def show_easel(
         "size": list(size),
         "alt": alt,
         "brush": dict(brush) if brush else None,
+        "scope": scope,
         "seen": seen,
         "labels": labels,
     }
-    _EASEL(key=key, data=data, default={"stroke": None}, on_stroke_change=_nothing, on_drawn_change=on_drawn)
+    _EASEL(key=key, data=data, default={"strokes": []}, on_strokes_change=_nothing, on_drawn_change=on_drawn)
 
 
-def painted_cells(key: str) -> tuple[str, list[int]] | None:
-    """Return what was painted last on an easel, as the stroke's id and cells; None if nothing was, or it is none."""
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """What a visitor has painted.
+
+    Args:
+        id: What tells it from all others.
+        scope: On what, as `show_easel` was told.
+        cells: Of the grid; nobody has looked at them yet.
+    """
+
+    id: str
+    scope: str
+    cells: list[Any]
+
+
+def painted_strokes(key: str, seen: str | None) -> list[Painted]:
+    """Return what was painted on an easel since the stroke that was dealt with last, in order."""
     state = st.session_state.get(key)
-    stroke = state.get("stroke") if isinstance(state, Mapping) else None
-    if not isinstance(stroke, Mapping) or not isinstance(stroke.get("cells"), list):
-        return None
-    return str(stroke.get("id"))[:64], stroke["cells"]
+    strokes = state.get("strokes") if isinstance(state, Mapping) else None
+    found = [
+        Painted(str(each.get("id"))[:64], str(each.get("scope")), each["cells"])
+        for each in (strokes if isinstance(strokes, list) else [])
+        if isinstance(each, Mapping) and isinstance(each.get("cells"), list)
+    ]
+    places = [place for place, each in enumerate(found, 1) if each.id == seen]
+    return found[places[-1] if places else 0 :]
 
 
 def _url(png: bytes) -> str:

@@ -20,9 +20,7 @@ def choose_model(given: argparse.Namespace) -> tuple[Generator, str, str]:
     Raises:
         ValueError: If there is no generator to choose.
     """
-    names = list(dict.fromkeys([*filter(None, [given.generator]), *generators.names()]))
-    if not names:
-        raise ValueError("no generator is bundled here; start with: gandissect explore --generator FILE.safetensors")
+    names = generator_names(given)
     with st.sidebar:
         st.markdown("### gandissect\nSee what a GAN's units draw, and use them.")
         name = st.selectbox("generator", names, format_func=short, key="generator", bind="query-params")
@@ -35,6 +33,18 @@ def choose_model(given: argparse.Namespace) -> tuple[Generator, str, str]:
         info = generator.layers[layer]
         st.caption(f"{info.units} units on a grid of {info.height} x {info.width}")
     return generator, segmenter, layer
+
+
+def generator_names(given: argparse.Namespace) -> list[str]:
+    """Return the generators to offer: the one asked for, and the bundled ones.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    names = list(dict.fromkeys([*filter(None, [given.generator]), *generators.names()]))
+    if not names:
+        raise ValueError("no generator is bundled here; start with: gandissect explore --generator FILE.safetensors")
+    return names
 
 
 def segmenter_options(generator: str, given: argparse.Namespace) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import streamlit as st
 from torch import Tensor
@@ -11,18 +13,20 @@ from . import strokes as change
 from .brush import said
 from .cached import count, plain
 from .painting import Painting
-from .strokes import LEVELS, Stroke
+from .redrawing import redraw, then_redraw
+from .strokes import LEVELS, Stroke, Strokes
 
 
 def show_history(painting: Painting) -> None:
     """Draw undo, redo and clear."""
     history = painting.history
-    st.button(":material/undo:", key="undo", help="undo", disabled=not history.past, on_click=painting.undo,
+    undo, redo, clear = then_redraw(painting.undo), then_redraw(painting.redo), then_redraw(painting.change)
+    st.button(":material/undo:", key="undo", help="undo", disabled=not history.past, on_click=undo,
               shortcut="ctrl+z")  # fmt: skip
-    st.button(":material/redo:", key="redo", help="redo", disabled=not history.future, on_click=painting.redo,
+    st.button(":material/redo:", key="redo", help="redo", disabled=not history.future, on_click=redo,
               shortcut="ctrl+y")  # fmt: skip
     st.button(":material/delete_sweep:", key="clear", help="delete all strokes", disabled=not history.now,
-              on_click=painting.change, args=((),))  # fmt: skip
+              on_click=clear, args=((),))  # fmt: skip
 
 
 def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
@@ -54,8 +58,9 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                       on_click=mine, args=(change.without,))  # fmt: skip
 
 
-def _change(painting: Painting, number: int, how, *values) -> None:  # noqa: ANN001, ANN002
+def _change(painting: Painting, number: int, how: Callable[..., Strokes], *values: Any) -> None:
     painting.change(how(painting.history.now, number, *values))
+    redraw()
 
 
 def _choose_strength(painting: Painting, stroke: Stroke, table: Tensor) -> None:
@@ -65,7 +70,7 @@ def _choose_strength(painting: Painting, stroke: Stroke, table: Tensor) -> None:
     key = f"level{stroke.number} {stroke.levels}"
 
     def choose() -> None:
-        painting.change(change.set_to(painting.history.now, stroke.number, st.session_state[key], table))
+        _change(painting, stroke.number, change.set_to, st.session_state[key], table)
 
     st.select_slider("strength of this stroke", LEVELS, level, said, key=key, on_change=choose)
     st.caption("All of its units are set to this quantile of their activations; off is 0.")

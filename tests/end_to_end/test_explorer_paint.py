@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import generators
+from apps.explorer.strokes import MAX_STROKES
 from gandissect import Ablation, Insertion, Recipe, UnitSet
 
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
@@ -42,10 +43,18 @@ def choose(page: AppTest, concept: str, action: str) -> None:
     assert not page.exception
 
 
+def scope(page: AppTest) -> str:
+    """What the easel was told that one paints on."""
+    (networks,) = page.session_state["brush"]
+    return f"{networks} {page.number_input(key='seed').value} {page.number_input(key='picture').value}"
+
+
 def paint(page: AppTest, cells: object, stroke: str = "") -> None:
     """Hand the page what the easel would."""
     paint.count = getattr(paint, "count", 0) + 1
-    page.session_state["easel"] = {"stroke": {"id": stroke or f"stroke {paint.count}", "cells": cells}}
+    page.session_state["easel"] = {
+        "strokes": [{"id": stroke or f"stroke {paint.count}", "scope": scope(page), "cells": cells}]
+    }
     page.run()
     assert not page.exception
 
@@ -156,6 +165,32 @@ def test_a_stroke_counts_once_whatever_else_is_clicked(page: AppTest) -> None:
     page.run()
     page.toggle(key="control").set_value(True).run()
     assert len(listed(page)) == 1
+
+
+def test_strokes_that_came_together_are_taken_in_order_and_those_of_another_picture_are_not(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    here = scope(page)
+    first, second, lost = (
+        {"id": name, "scope": where, "cells": [cell]}
+        for name, where, cell in (("a", here, 1), ("b", here, 2), ("c", f"{here}0", 3))
+    )
+    for strokes in ([first], [first, second], [second, lost], [lost]):
+        page.session_state["easel"] = {"strokes": strokes}
+        page.run()
+        assert not page.exception and not page.error
+    assert len(listed(page)) == 2
+
+
+def test_too_many_strokes_are_refused_where_one_paints(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    strokes = [{"id": str(index), "scope": scope(page), "cells": [0]} for index in range(MAX_STROKES)]
+    page.session_state["easel"] = {"strokes": strokes}
+    page.run()
+    assert len(listed(page)) == MAX_STROKES and not page.error
+    paint(page, [1])
+    assert "64 strokes at most" in said(page) and len(listed(page)) == MAX_STROKES
+    page.button(key="paint region").click().run()
+    assert not page.exception and "64 strokes at most" in said(page)
 
 
 def test_each_picture_has_its_own_strokes(page: AppTest) -> None:

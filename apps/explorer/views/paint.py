@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from apps.explorer import model
 from apps.explorer.brush import Brush, choose_brush
 from apps.explorer.cached import load_levels, load_segmenter, plain
 from apps.explorer.dissections import dissected
-from apps.explorer.easel import painted_cells, show_easel
+from apps.explorer.easel import painted_strokes, show_easel
 from apps.explorer.painting import Painting, memory
 from apps.explorer.recipe_menu import recipe_of, show_menu, show_opening
+from apps.explorer.redrawing import (
+    BRUSH,
+    CANVAS,
+    HISTORY,
+    RECIPE,
+    RESULTS,
+    STROKES,
+    redraw_brush,
+    redraw_rest,
+    then_redraw,
+)
 from apps.explorer.rendering import render
 from apps.explorer.results import show_change, show_shares
 from apps.explorer.stroke_list import show_history, show_strokes
@@ -21,56 +31,50 @@ from apps.explorer.visit import Visit
 from gandissect import Segmenter
 from gandissect.interventions import Edit
 
-EASEL, STUDIO = "easel", "studio"
+EASEL = "easel"
 
 
 def draw(visit: Visit) -> None:
-    """Draw the page; a change on it draws the studio only."""
+    """Draw the page; a change on it draws those parts only that show it."""
     segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
-    studio(visit, segmenter)
-
-
-@st.fragment(key=STUDIO)
-def studio(visit: Visit, segmenter: Segmenter) -> None:
-    """Draw the easel, the brush, the strokes and what they change.
-
-    A stroke draws the easel only, which then asks for the rest: the new picture waits for nothing else.
-    """
-    painting, scope = Painting.of(visit), _scope(visit)
     left, right = st.container(key="studio").columns([11, 9], gap="medium")
     with left:
-        tools, picture, menu = st.container(horizontal=True, gap="xsmall"), st.container(), st.container()
+        tools, picture, menu = st.container(), st.container(), st.container()
     with right:
-        found = dissected(visit, segmenter)
-        brush = choose_brush(found, scope) if found else None
-        st.session_state["brush"] = {scope: brush}
-        if brush:
-            choose_region(visit, painting, brush)
-        listed = st.container()
+        brush(visit, segmenter)
     with picture:
-        canvas(visit)
+        canvas(visit)  # strokes are taken over here: before they are shown anywhere
     with tools:
-        show_history(painting)
-        show_opening()
-    made = edits(painting.history.now)
-    before, after = pictures(visit, painting)
+        history(visit)
+    with right:
+        strokes(visit)
     with menu:
-        show_menu(recipe_of(visit, painting), before[None], after[None])
-    with listed:
-        if painting.history.now:
-            show_strokes(painting, load_levels(visit.generator, painting.fingerprint, visit.layer), visit.layer)
-        elif brush:
-            st.caption("Paint on the picture: each stroke is listed here.")
-    show_results(visit, segmenter, painting, made, before, after)
-    load_levels(visit.generator, painting.fingerprint, visit.layer)  # now, so that the first stroke need not wait
+        recipe(visit)
+    results(visit, segmenter)
+    load_levels(visit.generator, model.fingerprint(visit.generator), visit.layer)  # now: the first stroke wants them
 
 
-@st.fragment
+@st.fragment(key=BRUSH)
+def brush(visit: Visit, segmenter: Segmenter) -> None:
+    """Draw the brush, and what paints by rows and columns."""
+    found, scope = dissected(visit, segmenter), _scope(visit)
+    chosen = choose_brush(found, scope, redraw_brush) if found else None
+    st.session_state["brush"] = {scope: chosen}
+    if chosen:
+        choose_region(visit, Painting.of(visit), chosen)
+
+
+@st.fragment(key=CANVAS)
 def canvas(visit: Visit) -> None:
-    """Take over what was painted, and draw the easel."""
-    painting, brush = Painting.of(visit), st.session_state.get("brush", {}).get(_scope(visit))
-    wrong = st.container()
-    receive(visit, painting, brush, wrong)
+    """Take over what was painted, and draw the easel.
+
+    A stroke draws this only; the rest is drawn once no other stroke comes, so that the picture waits for nothing else.
+    """
+    painting, chosen = Painting.of(visit), _chosen(visit)
+    scope = f"{_scope(visit)} {visit.seed} {visit.number}"
+    receive(visit, painting, chosen, scope)
+    if wrong := st.session_state.pop("stroke error", None):
+        st.error(plain(wrong))
     info = visit.generator.layers[visit.layer]
     before, after = pictures(visit, painting)
     show_easel(
@@ -79,46 +83,93 @@ def canvas(visit: Visit) -> None:
         model.png(model.native(after)),
         visit.generator.image_size,
         f"Picture {visit.number} of seed {visit.seed} with the strokes; paint here",
-        {"grid": [info.height, info.width], "color": brush.color} if brush and brush.units.units else None,
+        {"grid": [info.height, info.width], "color": chosen.color} if chosen and chosen.units.units else None,
+        scope,
         st.session_state.get("seen"),
-        on_drawn=draw_the_rest,
+        on_drawn=redraw_rest,
     )
 
 
-def draw_the_rest() -> None:
-    """Draw the studio, after the easel has drawn a stroke."""
-    st.rerun(STUDIO)
+@st.fragment(key=HISTORY)
+def history(visit: Visit) -> None:
+    """Draw the buttons above the picture."""
+    with st.container(horizontal=True, gap="xsmall"):
+        show_history(Painting.of(visit))
+        show_opening()
+
+
+@st.fragment(key=RECIPE)
+def recipe(visit: Visit) -> None:
+    """Draw the buttons below the picture."""
+    painting = Painting.of(visit)
+    before, after = pictures(visit, painting)
+    show_menu(recipe_of(visit, painting), before[None], after[None])
+
+
+@st.fragment(key=STROKES)
+def strokes(visit: Visit) -> None:
+    """Draw the list of strokes."""
+    painting = Painting.of(visit)
+    if painting.history.now:
+        show_strokes(painting, load_levels(visit.generator, painting.fingerprint, visit.layer), visit.layer)
+    elif _chosen(visit):
+        st.caption("Paint on the picture: each stroke is listed here.")
+
+
+@st.fragment(key=RESULTS)
+def results(visit: Visit, segmenter: Segmenter) -> None:
+    """Draw the concepts before and after, where the picture changed, and a control."""
+    painting = Painting.of(visit)
+    made = edits(painting.history.now)
+    before, after = pictures(visit, painting)
+    labels = memory().get((painting, segmenter.name), lambda: model.label(segmenter, before))
+    labelled = {"before": labels}
+    if made:
+        labelled["after"] = model.label(segmenter, after)
+    where = painted(made, visit.generator.image_size)
+    one, two = st.container(key="results").columns([11, 9], gap="medium")
+    with one:
+        show_change("segmentation", segmenter, before, after, (labels, labelled.get("after", labels)), where)
+        if made and st.toggle("the same number of random units in the same region", key="control"):
+            random = render(visit, control_edits(visit, painting), memory())
+            labelled["random"] = model.label(segmenter, random)
+            show_change("random segmentation", segmenter, before, random, (labels, labelled["random"]), where)
+    with two:
+        show_shares(segmenter, labelled)
 
 
 def _scope(visit: Visit) -> str:
     return f"{model.fingerprint(visit.generator)} {visit.layer}"
 
 
-def receive(visit: Visit, painting: Painting, brush: Brush | None, wrong: DeltaGenerator) -> None:
-    """Take a stroke over that has been painted since the last time.
+def _chosen(visit: Visit) -> Brush | None:
+    """Return the brush that was chosen for the visit's layer, if there is one."""
+    return st.session_state.get("brush", {}).get(_scope(visit))
+
+
+def receive(visit: Visit, painting: Painting, brush: Brush | None, scope: str) -> None:
+    """Take strokes over that have been painted since the last time.
 
     Args:
         visit: Which picture.
         painting: Its strokes.
-        brush: What it was painted with; without it nothing is taken over.
-        wrong: Where to say what is wrong with it.
+        brush: What they were painted with; without it none is taken over.
+        scope: On what strokes count; others were on another picture or layer, and came too late.
     """
-    got = painted_cells(EASEL)
-    if brush is None or got is None or got[0] == st.session_state.get("seen"):
-        return
-    st.session_state["seen"], cells = got
+    for stroke in painted_strokes(EASEL, st.session_state.get("seen")):
+        st.session_state["seen"] = stroke.id
+        if stroke.scope == scope and brush is not None and brush.units.units:
+            try_to_add(visit, painting, brush, stroke.cells)
+
+
+def try_to_add(visit: Visit, painting: Painting, brush: Brush, cells: list[int]) -> None:
+    """Add a stroke of the brush over cells of the layer's grid; where it does not fit, the easel says why."""
     try:
-        if brush.units.units:
-            add(visit, painting, brush, cells)
+        region = region_of(cells, visit.generator.layers[visit.layer])
+        table = load_levels(visit.generator, painting.fingerprint, visit.layer)
+        painting.add(brush.name, edit_of(brush.units, brush.levels, table, region), brush.levels)
     except ValueError as error:
-        wrong.error(plain(str(error)))
-
-
-def add(visit: Visit, painting: Painting, brush: Brush, cells: list[int]) -> None:
-    """Add a stroke of the brush over cells of the layer's grid."""
-    region = region_of(cells, visit.generator.layers[visit.layer])
-    table = load_levels(visit.generator, painting.fingerprint, visit.layer)
-    painting.add(brush.name, edit_of(brush.units, brush.levels, table, region), brush.levels)
+        st.session_state["stroke error"] = str(error)
 
 
 def pictures(visit: Visit, painting: Painting) -> tuple[Tensor, Tensor]:
@@ -138,28 +189,8 @@ def choose_region(visit: Visit, painting: Painting, brush: Brush) -> None:
             for row in range(rows[0] - 1, rows[1])
             for column in range(columns[0] - 1, columns[1])
         ]
-        st.button("Paint", key="paint region", disabled=not brush.units.units, on_click=add,
+        st.button("Paint", key="paint region", disabled=not brush.units.units, on_click=then_redraw(try_to_add),
                   args=(visit, painting, brush, cells))  # fmt: skip
-
-
-def show_results(
-    visit: Visit, segmenter: Segmenter, painting: Painting, made: list[Edit], before: Tensor, after: Tensor
-) -> None:
-    """Draw the concepts before and after, where the picture changed, and a control."""
-    labels = memory().get((painting, segmenter.name), lambda: model.label(segmenter, before))
-    labelled = {"before": labels}
-    if made:
-        labelled["after"] = model.label(segmenter, after)
-    where = painted(made, visit.generator.image_size)
-    one, two = st.container(key="results").columns([11, 9], gap="medium")
-    with one:
-        show_change("segmentation", segmenter, before, after, (labels, labelled.get("after", labels)), where)
-        if made and st.toggle("the same number of random units in the same region", key="control"):
-            random = render(visit, control_edits(visit, painting), memory())
-            labelled["random"] = model.label(segmenter, random)
-            show_change("random segmentation", segmenter, before, random, (labels, labelled["random"]), where)
-    with two:
-        show_shares(segmenter, labelled)
 
 
 def control_edits(visit: Visit, painting: Painting) -> list[Edit]:
