@@ -26,12 +26,13 @@ STYLE = """<style>
 }
 </style>"""
 PAGES = {
-    "Paint": (paint.draw, "brush"),
-    "Units": (units.draw, "grid_view"),
-    "Artifacts": (artifacts.draw, "healing"),
-    "Latent": (latent.draw, "timeline"),
-    "Compare": (compare.draw, "compare"),
+    "Paint": (paint.draw, "brush", "start"),
+    "Units": (units.draw, "grid_view", "units"),
+    "Artifacts": (artifacts.draw, "healing", "artifacts"),
+    "Latent": (latent.draw, "timeline", "latent"),
+    "Compare": (compare.draw, "compare", "compare"),
 }
+"""What draws them, their signs and their addresses; the first is at /, to which /paint leads."""
 
 
 def shell() -> None:
@@ -40,10 +41,13 @@ def shell() -> None:
     st.html(STYLE)
     visit: Visit | None = None
     options = [
-        st.Page(lambda draw=draw: draw(visit), title=title, icon=f":material/{icon}:", url_path=title.lower())
-        for title, (draw, icon) in PAGES.items()
+        st.Page(lambda draw=draw: draw(visit), title=title, icon=f":material/{icon}:", url_path=path)
+        for title, (draw, icon, path) in PAGES.items()
     ]
-    page = st.navigation(options, position="top")
+    start = st.Page(lambda: st.switch_page(options[0], query_params=told), url_path="paint", visibility="hidden")
+    page, told = st.navigation([*options, start], position="top"), st.query_params.to_dict()
+    if page is start:
+        page.run()
     given = settings()
     go()
     try:

@@ -16,6 +16,9 @@ from . import model
 from .jobs import Dissector
 from .strokes import LEVELS
 
+LONGEST = 800
+"""Characters of a text of a file's or a visitor's that are shown."""
+
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def load_generator(name: str, device: str) -> Generator:
@@ -59,5 +62,10 @@ def short(name: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text so that Markdown leaves it as it is, and what is no character as a question mark."""
+    """Return a text so that Markdown leaves it as it is, what is no character as a question mark.
+
+    Of a text that is too long to read, as an error may be that repeats what a file says, the middle is left out.
+    """
+    if (left_out := len(text) - LONGEST) > 0:
+        text = f"{text[: LONGEST // 2]} ... ({left_out} more characters) ... {text[-(LONGEST // 2) :]}"
     return re.sub(r"([\\`*_{}\[\]()#+!|$:<>~-])", r"\\\1", text.encode("utf-8", "replace").decode())

@@ -1,4 +1,4 @@
-"""The dissection of the chosen layer on a page: there, or a progress bar until it is."""
+"""The dissection of a layer on a page: there, or a progress bar until it is, or what went wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import streamlit as st
 from gandissect import LayerDissection, Segmenter
 
 from .cached import load_dissector, plain
-from .jobs import Job
+from .progress import outcome
 from .visit import Visit
 
 
@@ -17,21 +17,11 @@ def dissected(visit: Visit, segmenter: Segmenter) -> LayerDissection | None:
     if dissector.saved and not dissector.serves(visit.generator, segmenter):
         folder = plain(visit.given.dissection)
         st.info(f"The dissection in {folder} is of other networks; this layer is dissected anew.")
-    job = dissector.job(visit.generator, segmenter, visit.layer)
-    if not job.result.done():
-        wait_for(job, visit.layer)
+    key = dissector.job(visit.generator, segmenter, visit.layer).key
+    found = outcome(key, f"dissecting {visit.layer}", shared=dissector.tasks)
+    if found is None:
         return None
-    found = job.result.result()
     made = found.provenance
     share = f"{100 * made.quantile:g} %"
     st.caption(f"IoU from {made.num_samples} pictures; a unit is on at its highest {share} of pixels.")
     return found[visit.layer]
-
-
-@st.fragment(run_every=1.0)
-def wait_for(job: Job, layer: str) -> None:
-    """Show how far a dissection is; draw the page anew when it is done."""
-    if job.result.done():
-        st.rerun(scope="app")
-    done = f"{job.num_labelled} of {job.num_samples} pictures labelled" if job.num_labelled else "finding thresholds"
-    st.progress(job.num_labelled / job.num_samples, f"dissecting {plain(layer)}: {done}")

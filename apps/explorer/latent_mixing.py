@@ -9,14 +9,15 @@ from gandissect.latent import capabilities, style_groups
 
 from . import model, walks
 from .cached import count, plain
-from .picker import MAX_NUMBER
+from .picker import MAX_NUMBER, neighbours
 from .visit import Visit
 
 
 def draw_mixing(visit: Visit) -> None:
     """Let the visitor take styles, or activations inside a region, from another picture."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        other = st.number_input("from picture", 0, MAX_NUMBER, visit.number + 1, key=f"other {visit.number}", width=140)
+        following = neighbours(visit.number, 2)[1]
+        other = st.number_input("from picture", 0, MAX_NUMBER, following, key=f"other {visit.number}", width=140)
         ways = ["styles", "activations"] if capabilities(visit.generator).has_w else ["activations"]
         way = st.segmented_control("mix", ways, default=ways[0], required=True, key=f"mix {len(ways)}")
     z_b = visit.generator.sample_z(1, visit.seed, other)

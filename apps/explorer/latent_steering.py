@@ -13,6 +13,7 @@ from gandissect.latent import Direction, capabilities, style_groups
 
 from . import model, walks
 from .cached import count, load_segmenter, plain
+from .progress import say_failed
 from .strip import Shown, show_strip
 from .tasks import Tasks
 from .visit import Visit
@@ -82,8 +83,8 @@ def say_label(key: Hashable) -> bool:
     if task is None or not task.result.done():
         st.caption("for one sigma: being found out")
         return False
-    if task.found is None:
-        st.caption(f"not labelled: {plain(str(task.result.exception()))}")
+    if (error := task.result.exception()) is not None:
+        say_failed(key, "not labelled", error, label_tasks())
     else:
         st.caption(f"for one sigma: {plain(walks.said(task.found))}")
     return True

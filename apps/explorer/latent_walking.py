@@ -13,6 +13,7 @@ from gandissect.latent import Walk, capabilities, truncated_w, truncated_z
 
 from . import model, walks
 from .cached import plain
+from .picker import neighbours
 from .strip import Shown, show_strip
 from .visit import Visit
 
@@ -25,8 +26,8 @@ def draw_walk(visit: Visit) -> None:
     first = visit.number
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "through the pictures", f"{first}, {first + 1}, {first + 2}", key=f"keys {first}", width=260, max_chars=80,
-            help="their numbers, 2 to 8",
+            "through the pictures", ", ".join(map(str, neighbours(first, 3))), key=f"keys {first}", width=260,
+            max_chars=80, help="their numbers, 2 to 8",
         )  # fmt: skip
         spaces = [*capabilities(visit.generator).spaces, *visit.generator.layers]
         best = len(capabilities(visit.generator).spaces) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import streamlit as st
 
@@ -72,6 +73,7 @@ _STRIP = st.components.v2.component("gandissect_strip", html="<nav></nav>\n", cs
 
 def pick_picture(generator: Generator) -> tuple[int, int]:
     """Draw the strip, and seed and number in the sidebar; return those of the picked picture."""
+    forget_nonsense()
     if "seed" not in st.query_params:
         st.session_state.setdefault("seed", FIRST_SEED)  # not as the widget's value: a recipe sets it too
     with st.sidebar, st.container(horizontal=True):
@@ -83,6 +85,21 @@ def pick_picture(generator: Generator) -> tuple[int, int]:
     data = {"pictures": pictures, "first": first, "number": number, "seed": seed, "largest": MAX_NUMBER}
     _STRIP(key="strip", data=data, on_picked_change=pick)
     return seed, number
+
+
+def neighbours(number: int, count: int) -> list[int]:
+    """Return a picture's number and those that follow; there where these are too large, those before."""
+    return [each if each <= MAX_NUMBER else number - (each - MAX_NUMBER) for each in range(number, number + count)]
+
+
+def forget_nonsense() -> None:
+    """Take what is no number of a picture, or no seed, out of the URL: a widget would stumble over an infinite one."""
+    said = {name: st.query_params[name] for name in ("seed", "picture") if name in st.query_params}
+    wrong = [name for name, text in said.items() if not re.fullmatch("[0-9]{1,10}", text) or int(text) > MAX_NUMBER]
+    for name in wrong:
+        del st.query_params[name]
+    if wrong:
+        st.rerun()
 
 
 def go() -> None:

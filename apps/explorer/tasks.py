@@ -1,4 +1,4 @@
-"""Long work of one visitor in the background, which says how far it is and can be called off.
+"""Long work in the background, of one visitor or for all, which says how far it is and can be called off.
 
 The work itself knows nothing of tasks: what it is given, a segmenter or a feature network, counts its pictures by
 `advance`, which is also where a task that was called off ends. One task runs at a time, since each takes all cores.
@@ -28,14 +28,18 @@ class Task:
     """Work under way, done, failed or called off.
 
     Args:
+        key: What it is about.
         total: How many pictures it looks at, about.
         done: How many it has looked at.
         result: What it found, or what went wrong.
+        begun: Whether it has had its turn.
         stopped: Set when it is called off.
     """
 
+    key: Hashable
     total: int
     done: int = 0
+    begun: bool = False
     result: Future[Any] = field(default_factory=Future)
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -84,20 +88,26 @@ class Tasks:
         task = self._tasks.get(key)
         return None if task is None or task.stopped.is_set() else task
 
-    def begin(self, key: Hashable, total: int, work: Callable[[], Any]) -> Task:
+    def begin(
+        self, key: Hashable, total: int, work: Callable[[], Any], known: Callable[[], Any] = lambda: None
+    ) -> Task:
         """Return the task of a key, begun if there is none.
 
         Args:
             key: What it is about.
             total: How many pictures it will count, about.
             work: What to do; it is called in a thread of its own, on nothing that others change.
+            known: Returns what it would find, at once, or None; then the work is not done.
         """
         with self._guard:
             task = self.get(key)
             if task is None:
-                task = self._tasks[key] = Task(total)
-                # A daemon: Ctrl-C ends the server at once.
-                threading.Thread(target=_run, args=(task, work), daemon=True).start()
+                found, task = known(), Task(key, total)
+                if found is not None:
+                    task.result.set_result(found)
+                else:  # a daemon: Ctrl-C ends the server at once
+                    threading.Thread(target=_run, args=(task, work), daemon=True).start()
+                self._tasks[key] = task
             self._tasks.move_to_end(key)
             while len(self._tasks) > self._capacity:
                 self._tasks.popitem(last=False)[1].stopped.set()
@@ -139,6 +149,7 @@ def _run(task: Task, work: Callable[[], Any]) -> None:
             return
     try:
         advance(0)
+        task.begun = True
         task.result.set_result(work())
     except Exception as error:  # whatever it is, the page shows it
         task.result.set_exception(error)

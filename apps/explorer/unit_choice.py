@@ -13,7 +13,7 @@ from gandissect import LayerDissection, Segmenter, UnitSet
 from gandissect.causal_units import unit_effects
 from gandissect.unit_rankings import UnitEffects
 
-from . import model, pixel_units, tables
+from . import kept, model, pixel_units, tables
 from .cached import count, plain
 from .progress import outcome, own_tasks
 from .tasks import CountedSegmenter
@@ -93,8 +93,11 @@ def show_units(
 
 
 def measured(visit: Visit, segmenter: Segmenter) -> UnitEffects | None:
-    """Return the effects of the layer's units, if they were measured."""
-    task = own_tasks().get(_key(visit, segmenter))
+    """Return the effects of the layer's units, if they were measured, now or before."""
+    key, generator = _key(visit, segmenter), visit.generator
+    task = own_tasks().get(key)
+    if task is None and (found := kept.find_effects(generator, segmenter, visit.layer, EFFECT_SAMPLES, EFFECT_SEED)):
+        task = own_tasks().begin(key, 0, lambda: found, lambda: found)
     return None if task is None else task.found
 
 
@@ -120,7 +123,10 @@ def begin_effects(visit: Visit, segmenter: Segmenter) -> None:
     generator, counted = copy.deepcopy(visit.generator), CountedSegmenter(segmenter)
 
     def work() -> UnitEffects:
-        return unit_effects(generator, counted, visit.layer, EFFECT_SAMPLES, EFFECT_SEED, batch_size=8, progress=False)
+        facts = visit.layer, EFFECT_SAMPLES, EFFECT_SEED
+        found = unit_effects(generator, counted, *facts, batch_size=8, progress=False)
+        kept.keep_effects(found, visit.generator, segmenter)
+        return found
 
     total = EFFECT_SAMPLES * (visit.generator.layers[visit.layer].units + 1)
     own_tasks().begin(_key(visit, segmenter), total, work)

@@ -128,7 +128,11 @@ def browsing(url: str, folder: Path) -> Iterator[Page]:
 
 @contextmanager
 def serving(**options: Any) -> Iterator[str]:
-    """Serve the explorer as `gandissect explore` does, and yield its address."""
+    """Serve the explorer as `gandissect explore` does, and yield its address.
+
+    Raises:
+        RuntimeError: If the server has written a traceback, once it has ended.
+    """
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -144,7 +148,9 @@ def serving(**options: Any) -> Iterator[str]:
         yield f"http://localhost:{port}"
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        said = server.communicate(timeout=30)[0].decode()
+    if "Traceback" in said:
+        raise RuntimeError(said)
 
 
 def _written(path: Path, process: subprocess.Popen) -> str:

@@ -4,56 +4,41 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import SimpleNamespace
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import pytest
 
 import generators
 from apps.commands.explore import PAGE
 
-st = pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
-from streamlit.testing.v1 import AppTest  # noqa: E402
-from streamlit.util import calc_hash  # noqa: E402
-
-from apps.explorer import redrawing  # noqa: E402
+pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 Open = Callable[..., AppTest]
 
 
-@pytest.fixture
-def planted(tmp_path: Path) -> Path:
-    """A saved planted generator."""
-    path = tmp_path / "planted.safetensors"
-    generators.save(generators.PlantedGenerator(), path)
-    return path
+def open_page(name: str, arguments: Sequence[object] = (), query: Mapping[str, str] = MappingProxyType({})) -> AppTest:
+    """Open a page by its name, as `gandissect explore` with some arguments would serve it."""
+    sys.argv = [str(PAGE), *map(str, arguments)]
+    page = AppTest.from_file(str(PAGE), default_timeout=60)
+    for key, value in query.items():
+        page.query_params[key] = value
+    return turned_to(page, name)
 
 
-@pytest.fixture
-def visit_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    """Open a page by its name, as `gandissect explore` with some arguments would serve it, on caches of its own.
+def turned_to(page: AppTest, name: str) -> AppTest:
+    """Go on to another page: AppTest.switch_page knows pages that are files only."""
+    page._page_hash = calc_hash(app_path(name))
+    page.run()
+    assert not page.exception
+    return page
 
-    An AppTest shows what the last run drew, so that here all is drawn anew where a visitor gets some parts; the browser
-    tests have the parts.
-    """
-    monkeypatch.setattr(redrawing, "st", SimpleNamespace(rerun=lambda parts: None))
-    st.cache_resource.clear()
-    st.cache_data.clear()
 
-    def opened(name: str, *arguments: object, **query: str) -> AppTest:
-        monkeypatch.setattr(sys, "argv", [str(PAGE), *map(str, arguments)])
-        page = AppTest.from_file(str(PAGE), default_timeout=60)
-        for key, value in query.items():
-            page.query_params[key] = value
-        page._page_hash = calc_hash(name)  # AppTest.switch_page knows pages that are files only
-        page.run()
-        assert not page.exception
-        return page
-
-    yield opened
-    st.cache_resource.clear()
-    st.cache_data.clear()
+def app_path(name: str) -> str:
+    """Return the address under which Streamlit knows a page; the first one is at / whatever it says."""
+    return "start" if name == "paint" else name
 
 
 def settled(page: AppTest, seconds: float = 60) -> AppTest:
@@ -75,3 +60,10 @@ def said(page: AppTest) -> str:
     """All errors, warnings, notes, captions and Markdown, without the signs that keep them plain."""
     kinds = (page.error, page.warning, page.info, page.caption, page.markdown)
     return "\n".join(each.value for kind in kinds for each in kind).replace("\\", "")
+
+
+def number_with(*present: int, absent: tuple[int, ...] = ()) -> int:
+    """The first picture of seed 1 that has these planted concepts and lacks those, by the closed form."""
+    z = generators.PlantedGenerator().sample_z(200, seed=1)
+    fits = [all(row[2 * k] > 0 for k in present) and all(row[2 * k] <= 0 for k in absent) for row in z]
+    return fits.index(True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from explorer_visitor import AppTest, Open, pictures, said, settled, visit_page  # noqa: F401
+from explorer_visitor import AppTest, Open, pictures, said, settled
 from torch import Tensor
 
 import generators
@@ -41,7 +41,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def page(visit_page: Open, tiny: Path) -> AppTest:  # noqa: F811
+def page(visit_page: Open, tiny: Path) -> AppTest:
     return visit_page(
         "artifacts", "--generator", tiny, "--segmenter", "palette", "--data", "scenes:100", layer="layer3"
     )
@@ -116,7 +116,7 @@ def test_work_can_be_called_off_and_begun_again(page: AppTest, monkeypatch: pyte
     assert len(page.metric) == 3
 
 
-def test_what_is_missing_is_said_with_the_remedy(visit_page: Open, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_what_is_missing_is_said_with_the_remedy(visit_page: Open, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = visit_page("artifacts", "--generator", tiny, "--segmenter", "palette")
     assert "gandissect explore --data FOLDER" in said(page)
     page = visit_page("artifacts", "--generator", tiny, "--segmenter", "palette", "--data", tiny.parent / "<b>none")
@@ -166,7 +166,7 @@ def test_random_units_and_spread_are_in_the_table_of_the_curve(tiny: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["dcgan-scenes64", "stylegan-scenes64"])
-def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:  # noqa: F811
+def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:
     page = visit_page("artifacts", generator=name)
     assert not page.error and page.button(key="look")
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 import generators
+from apps.explorer import model
+from gandissect import Ablation, UnitSet, generate
 
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
 pytest.importorskip("websockets", reason="websockets, which comes with Streamlit, is not installed")
@@ -37,21 +45,50 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield url
 
 
-@pytest.fixture
-def page(address: str, tmp_path: Path) -> Iterator[Page]:
+def number_with_two() -> int:
+    """The first picture of seed 1 with red and blue, by the closed form."""
     z = generators.PlantedGenerator().sample_z(200, seed=1)
-    number = next(index for index, row in enumerate(z) if row[0] > 0 and row[4] > 0)
-    with browsing(f"{address}/?picture={number}&layer=layer1", tmp_path / "browser") as opened:
+    return next(index for index, row in enumerate(z) if row[0] > 0 and row[4] > 0)
+
+
+@contextmanager
+def painting_at(address: str, folder: Path) -> Iterator[Page]:
+    """Open the page on which one paints, ready for a stroke."""
+    with browsing(f"{address}?picture={number_with_two()}&layer=layer1", folder) as opened:
         opened.wait(f"({EASEL} || {{}}).paints", 300)
         opened.wait("!document.querySelector('[data-testid=stStatusWidget]')", 120)
         yield opened
 
 
-def remove(page: Page) -> None:
-    """Choose to remove."""
-    script = """[...document.querySelectorAll("button")].find((each) => each.textContent.trim() === "remove")"""
+@pytest.fixture
+def page(address: str, tmp_path: Path) -> Iterator[Page]:
+    with painting_at(address, tmp_path / "browser") as opened:
+        yield opened
+
+
+def click(page: Page, label: str) -> None:
+    """Choose a concept or an action by its name."""
+    script = f"""[...document.querySelectorAll("button")].find((each) => each.textContent.trim() === {label!r})"""
     marked = "[aria-checked=true], [aria-pressed=true], [kind*=Active], [data-selected]"
     page.wait(f"{script}?.matches({marked!r}) || ({script}?.click(), false)")
+
+
+def remove(page: Page) -> None:
+    """Choose to remove."""
+    click(page, "remove")
+
+
+def shown(page: Page) -> torch.Tensor:
+    """The picture on the easel, as the page was sent it: uint8 ``[3, H, W]``."""
+    sent = base64.b64decode(page.run(EASEL)["picture"].partition(",")[2])
+    return torch.from_numpy(np.array(Image.open(io.BytesIO(sent)).convert("RGB"))).permute(2, 0, 1)
+
+
+def made(*edits: Ablation) -> torch.Tensor:
+    """The same picture by `generate` alone."""
+    generator = generators.PlantedGenerator()
+    image = generate(generator, generator.sample_z(1, 1, number_with_two()), list(edits))[0]
+    return torch.from_numpy(model.native(image)).permute(2, 0, 1)
 
 
 def everywhere(page: Page) -> list[tuple[float, float]]:
@@ -114,3 +151,34 @@ def test_a_click_on_the_strip_picks_a_picture_and_pages_keep_it(page: Page) -> N
     page.wait(f"document.querySelector('.st-key-picture input')?.value === {other!r}")
     told = page.run("Object.fromEntries(new URLSearchParams(location.search))")
     assert told["picture"] == other and told["layer"] == "layer1"
+
+
+def test_two_visitors_at_once_see_each_his_own_strokes_only(address: str, page: Page, tmp_path: Path) -> None:
+    gone = {"red": made(Ablation(UnitSet("layer1", (0, 4)))), "blue": made(Ablation(UnitSet("layer1", (2,))))}
+    untouched = made()
+    assert not torch.equal(gone["red"], gone["blue"]) and not torch.equal(gone["red"], untouched)
+    with painting_at(f"{address}/paint", tmp_path / "other") as other:
+        visitors = {"red": page, "blue": other}
+        for concept, each in visitors.items():
+            assert torch.equal(shown(each), untouched)
+            click(each, concept)
+            remove(each)
+        first = page.run(EASEL)["picture"]
+        for each in visitors.values():  # the second begins before the first has his answer
+            each.drag(*everywhere(each))
+        for each in visitors.values():
+            each.wait(f"{EASEL}.picture !== {first!r}")
+        for concept, each in visitors.items():
+            assert torch.equal(shown(each), gone[concept]), concept
+        page.wait("!document.querySelector('.st-key-undo button').disabled")
+        page.run("document.querySelector('.st-key-undo button').click()")
+        page.wait(f"{EASEL}.picture === {first!r}")
+        assert torch.equal(shown(page), untouched) and torch.equal(shown(other), gone["blue"])
+
+
+def test_paint_has_an_address_of_its_own_and_nonsense_leaves_the_url(address: str, tmp_path: Path) -> None:
+    with browsing(f"{address}/paint?picture=5&seed=1e400", tmp_path / "browser") as page:
+        page.wait("document.querySelector('.st-key-picture input')?.value === '5'", 120)
+        page.wait("location.pathname === '/' && location.search === '?picture=5'")
+        assert page.run("document.querySelector('.st-key-seed input').value") == "1"
+        assert not page.run("document.querySelector('[data-testid=stException], [role=dialog]')")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from explorer_visitor import AppTest, Open, pictures, planted, said, settled, visit_page  # noqa: F401
+from explorer_visitor import AppTest, Open, pictures, said, settled
 
 import generators
 import segmenters
@@ -25,7 +25,7 @@ def other_layer(page: AppTest):
     return next(each for each in page.selectbox if each.label == "layer ")
 
 
-def test_the_units_of_each_concept_are_counted_on_both_sides(visit_page: Open, planted: Path) -> None:  # noqa: F811
+def test_the_units_of_each_concept_are_counted_on_both_sides(visit_page: Open, planted: Path) -> None:
     page = settled(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
     assert other_layer(page).value == "layer1", "the other one at first"
     other_layer(page).set_value("layer2").run()
@@ -37,7 +37,7 @@ def test_the_units_of_each_concept_are_counted_on_both_sides(visit_page: Open, p
     assert shown == ["83%", "83%"] and "5 of 6 units" in said(page)
 
 
-def test_a_higher_bar_leaves_fewer_units(visit_page: Open, planted: Path) -> None:  # noqa: F811
+def test_a_higher_bar_leaves_fewer_units(visit_page: Open, planted: Path) -> None:
     page = settled(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
     before = counts(page).iloc[:, 1].sum()
     page.slider(key="least").set_value(0.3).run()
@@ -45,7 +45,7 @@ def test_a_higher_bar_leaves_fewer_units(visit_page: Open, planted: Path) -> Non
     assert counts(page).iloc[:, 0].sum() == 5 and coarse <= before, "IoU of layer2 is 1"
 
 
-def test_another_generator_is_dissected_too(visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_another_generator_is_dissected_too(visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wide = planted.with_name("wide.safetensors")
     generators.save(generators.PlantedGenerator(cells=32), wide)
     monkeypatch.setattr(generators, "names", lambda: (str(wide),))
@@ -64,7 +64,7 @@ def short(path: Path) -> str:
 
 @pytest.mark.parametrize("quantile", [0.01, 0.02])
 def test_what_is_there_of_more_pictures_is_compared_with_as_many_and_other_settings_are_refused(
-    visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch, quantile: float  # noqa: F811
+    visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch, quantile: float
 ) -> None:  # fmt: skip
     wide, folder = planted.with_name("wide.safetensors"), planted.parent / "run"
     generators.save(generators.PlantedGenerator(cells=32), wide)
@@ -91,7 +91,7 @@ def test_the_table_of_concepts_has_those_that_are_met_most_first() -> None:
     assert frame.to_dict("list") == {"concept": ["door", "car", "sky"], "one": [0, 3, 1], "two": [4, 0, 1]}
 
 
-def test_bundled_models_have_their_page(visit_page: Open) -> None:  # noqa: F811
+def test_bundled_models_have_their_page(visit_page: Open) -> None:
     page = visit_page(
         "compare", "--num-samples", 12, "--segmenter", "palette", generator="dcgan-scenes64", layer="layer4"
     )

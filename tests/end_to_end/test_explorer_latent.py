@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from explorer_visitor import AppTest, Open, pictures, planted, said, settled, visit_page  # noqa: F401
+from explorer_visitor import AppTest, Open, pictures, said, settled
 from PIL import Image, ImageSequence
 
 import generators
@@ -30,11 +30,11 @@ def tiny(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     return request.param, path
 
 
-def open_part(visit_page: Open, path: Path, part: str, **query: str) -> AppTest:  # noqa: F811
+def open_part(visit_page: Open, path: Path, part: str, **query: str) -> AppTest:
     return visit_page("latent", "--generator", path, *SMALL, part=part, picture="3", **query)
 
 
-def test_the_way_leads_from_picture_to_picture_in_every_space(visit_page: Open, tiny: tuple[str, Path]) -> None:  # noqa: F811
+def test_the_way_leads_from_picture_to_picture_in_every_space(visit_page: Open, tiny: tuple[str, Path]) -> None:
     kind, path = tiny
     page = open_part(visit_page, path, "walk")
     spaces = page.selectbox(key=f"space {generators.load(path).fingerprint}")
@@ -54,7 +54,7 @@ def test_the_way_leads_from_picture_to_picture_in_every_space(visit_page: Open, 
 
 
 @pytest.mark.parametrize(("text", "error"), [("1", "2 to 8 pictures"), ("1, <b>x</b>", "got '<b>x</b>'")])
-def test_wrong_pictures_are_said_and_right_ones_go_on(visit_page: Open, planted: Path, text: str, error: str) -> None:  # noqa: F811
+def test_wrong_pictures_are_said_and_right_ones_go_on(visit_page: Open, planted: Path, text: str, error: str) -> None:
     page = open_part(visit_page, planted, "walk")
     page.text_input(key="keys 3").set_value(text).run()
     assert len(page.error) == 1 and error in said(page) and not page.exception
@@ -63,7 +63,15 @@ def test_wrong_pictures_are_said_and_right_ones_go_on(visit_page: Open, planted:
     assert not page.error and page.slider(key="place 2")
 
 
-def test_a_film_is_made_on_demand_and_is_a_gif(visit_page: Open, planted: Path) -> None:  # noqa: F811
+def test_after_the_last_picture_there_are_those_before(visit_page: Open, tiny: tuple[str, Path]) -> None:
+    last = 10**9
+    page = visit_page("latent", "--generator", tiny[1], *SMALL, part="walk", picture=str(last))
+    assert page.text_input(key=f"keys {last}").value == f"{last}, {last - 1}, {last - 2}" and not page.error
+    page = visit_page("latent", "--generator", tiny[1], *SMALL, part="mixing", picture=str(last))
+    assert page.number_input(key=f"other {last}").value == last - 1
+
+
+def test_a_film_is_made_on_demand_and_is_a_gif(visit_page: Open, planted: Path) -> None:
     page = open_part(visit_page, planted, "walk")
     assert not page.get("download_button")
     page.button(key="make film").click().run()
@@ -74,7 +82,7 @@ def test_a_film_is_made_on_demand_and_is_a_gif(visit_page: Open, planted: Path) 
     assert not page.get("download_button"), "of another way another film"
 
 
-def test_truncation_is_offered_where_it_does_something(visit_page: Open, tiny: tuple[str, Path]) -> None:  # noqa: F811
+def test_truncation_is_offered_where_it_does_something(visit_page: Open, tiny: tuple[str, Path]) -> None:
     kind, path = tiny
     page = open_part(visit_page, path, "truncation")
     if kind == "progan":
@@ -93,7 +101,7 @@ def test_truncation_is_offered_where_it_does_something(visit_page: Open, tiny: t
 
 
 def test_styles_are_mixed_where_there_are_styles_and_activations_everywhere(
-    visit_page: Open, tiny: tuple[str, Path]  # noqa: F811
+    visit_page: Open, tiny: tuple[str, Path]
 ) -> None:  # fmt: skip
     kind, path = tiny
     page = open_part(visit_page, path, "mixing")
@@ -114,7 +122,7 @@ def test_styles_are_mixed_where_there_are_styles_and_activations_everywhere(
 
 
 def test_directions_move_the_picture_and_are_labelled_in_the_background(
-    visit_page: Open, tiny: tuple[str, Path], monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    visit_page: Open, tiny: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     _, path = tiny
     monkeypatch.setattr(walks, "LABEL_SAMPLES", 10)
@@ -133,12 +141,12 @@ def test_directions_move_the_picture_and_are_labelled_in_the_background(
     assert pictures(page)["The picture moved along the directions"] == plain
 
 
-def test_a_generator_without_maps_says_so(visit_page: Open, planted: Path) -> None:  # noqa: F811
+def test_a_generator_without_maps_says_so(visit_page: Open, planted: Path) -> None:
     page = open_part(visit_page, planted, "directions")
     assert "does not tell which linear maps" in said(page) and not page.slider
 
 
 @pytest.mark.parametrize("part", ["walk", "truncation", "mixing"])
-def test_a_bundled_model_has_its_page(visit_page: Open, part: str) -> None:  # noqa: F811
+def test_a_bundled_model_has_its_page(visit_page: Open, part: str) -> None:
     page = visit_page("latent", *SMALL, generator="stylegan-scenes64", part=part)
     assert not page.error and len(pictures(page)) > 2

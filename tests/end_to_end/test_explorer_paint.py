@@ -19,7 +19,7 @@ from apps.explorer.warming import warm_up
 from gandissect import Ablation, Insertion, Recipe, UnitSet
 
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
-from explorer_visitor import Open, planted, said, settled, visit_page  # noqa: F401
+from explorer_visitor import Open, said, settled
 from streamlit.testing.v1 import AppTest
 
 GRID = generators.PlantedGenerator().layers["layer2"]
@@ -27,7 +27,7 @@ EVERYWHERE = list(range(GRID.height * GRID.width))
 
 
 @pytest.fixture
-def page(visit_page: Open, planted: Path) -> AppTest:  # noqa: F811
+def page(visit_page: Open, planted: Path) -> AppTest:
     """The page on the planted generator, at a picture without green."""
     z = generators.PlantedGenerator().sample_z(200, seed=1)
     number = next(index for index, row in enumerate(z) if row[0] > 0 and row[2] <= 0)
@@ -210,7 +210,7 @@ def test_each_picture_has_its_own_strokes(page: AppTest) -> None:
 
 def test_a_recipe_opens_with_its_picture_and_a_bad_one_is_refused_with_the_reason(
     page: AppTest,
-    planted: Path,  # noqa: F811
+    planted: Path,
 ) -> None:
     generator = generators.load(planted)
     z = generator.sample_z(200, seed=1)
@@ -237,7 +237,7 @@ def test_a_recipe_opens_with_its_picture_and_a_bad_one_is_refused_with_the_reaso
         assert listed(page) == ["1 · ablation"], "what was there stays"
 
 
-def test_a_layer_whose_units_agree_with_nothing_says_so(visit_page: Open, tmp_path: Path) -> None:  # noqa: F811
+def test_a_layer_whose_units_agree_with_nothing_says_so(visit_page: Open, tmp_path: Path) -> None:
     torch.manual_seed(0)
     path = tmp_path / "noise.safetensors"
     generators.save(generators.DCGAN(size=64, width=8, z_dim=8), path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from explorer_visitor import AppTest, Open, pictures, planted, said, settled, visit_page  # noqa: F401
+from explorer_visitor import AppTest, Open, number_with, pictures, said, settled
 
 import generators
 from generators.planted import PLANTED
@@ -14,18 +14,12 @@ from generators.planted import PLANTED
 SMALL = ("--segmenter", "palette", "--num-samples", 40)
 
 
-def number_with(*concepts: int) -> int:
-    """The first picture of seed 1 that has some planted concepts."""
-    z = generators.PlantedGenerator().sample_z(200, seed=1)
-    return next(n for n, row in enumerate(z) if all(row[2 * k] > 0 for k in concepts))
-
-
 def table(page: AppTest) -> pd.DataFrame:
     return next(each.value for each in page.dataframe if "chance" in each.value)
 
 
 @pytest.fixture
-def page(visit_page: Open, planted: Path) -> AppTest:  # noqa: F811
+def page(visit_page: Open, planted: Path) -> AppTest:
     """The page with one picture that has green and red, and the table to choose from."""
     opened = visit_page("units", "--generator", planted, *SMALL, layer="layer2", picture=str(number_with(0, 1)))
     settled(opened)
@@ -46,6 +40,21 @@ def test_the_table_has_iou_interval_and_chance_and_then_the_effect_of_each_unit(
         z = generators.PlantedGenerator().sample_z(24, 5)
         expected = 100 * float((z[:, 2 * unit] > 0).double().mean()) / 256
         assert frame.loc[unit, "effect"] == pytest.approx(expected), PLANTED[unit].name
+
+
+def test_effects_are_there_at_the_next_visit_and_of_other_networks_they_are_not(
+    page: AppTest, visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apps.explorer import unit_choice
+
+    settled(page.button(key="effects").click().run())
+    first = table(page)
+    monkeypatch.setattr(unit_choice, "unit_effects", lambda *_, **__: pytest.fail("measured again"))
+    again = settled(visit_page("units", "--generator", planted, *SMALL, layer="layer2"))
+    pd.testing.assert_frame_equal(table(again), first)
+    generators.save(generators.PlantedGenerator(cells=32), planted.with_name("other.safetensors"))
+    other = settled(visit_page("units", "--generator", planted.with_name("other.safetensors"), *SMALL, layer="layer2"))
+    assert "effect" not in table(other) and other.button(key="effects")
 
 
 def test_the_factor_of_units_ablates_leaves_and_boosts(page: AppTest) -> None:
@@ -122,7 +131,7 @@ def test_what_goes_wrong_in_the_background_is_said_where_it_was_asked_for(
 
 
 @pytest.mark.parametrize("name", ["dcgan-scenes64"])
-def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:  # noqa: F811
+def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:
     page = visit_page("units", "--num-samples", 12, "--segmenter", "palette", generator=name, layer="layer4")
     settled(page)
     page.get("button_group")[0].set_value("picked in the table").run()
@@ -130,8 +139,9 @@ def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:  # n
     assert sum("outlined" in alt for alt in pictures(page)) == 8
 
 
-def test_rows_of_the_table_choose_the_units(page: AppTest, planted: Path) -> None:  # noqa: F811
+def test_rows_of_the_table_choose_the_units(page: AppTest, planted: Path) -> None:
     page.get("button_group")[0].set_value("picked in the table").run()
+    assert table(page)["IoU"].is_monotonic_decreasing and "1 chosen unit switched off" in said(page)
     key = f"rows {generators.load(planted).fingerprint} layer2"
     row = table(page)["unit"].tolist().index(1)
     page.session_state[key] = {"selection": {"rows": [row], "columns": []}}

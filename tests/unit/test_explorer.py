@@ -178,7 +178,7 @@ def test_a_dissection_is_made_once_for_all_and_never_mixed_up() -> None:
     other = dissector.job(large, PLANTED_SEGMENTER, "layer2")
     for each, generator in ((job, small), (other, large)):
         assert each.result.result(60).provenance.generator_fingerprint == generator.fingerprint
-    assert job.num_labelled == job.num_samples == 16
+    assert job.total == 16 and job.share == 1
 
 
 def test_a_saved_dissection_serves_its_own_networks_only() -> None:
@@ -200,6 +200,17 @@ def test_the_oldest_dissection_is_forgotten_and_a_failure_is_kept_for_the_page()
     others = [dissector.job(planted, PLANTED_SEGMENTER, layer) for layer in ("layer2", "layer1")]
     assert others[1] is not first
     assert all(other.result.exception(60) for other in others)
+
+
+def test_a_text_of_a_file_is_shown_as_it_is_and_if_it_is_long_without_its_middle() -> None:
+    pytest.importorskip("streamlit", reason="the extra 'app' is not installed")
+    from apps.explorer.cached import LONGEST, plain
+
+    assert plain("a<b>*c*") == "a\\<b\\>\\*c\\*" and plain("x" * LONGEST) == "x" * LONGEST
+    assert plain("\ud800") == "?", "half a character"
+    long = plain("begin" + "*" * 700_000 + "end")
+    assert len(long) < 3 * LONGEST and long.startswith("begin") and long.endswith("end")
+    assert f"({700_008 - LONGEST} more characters)".replace("(", "\\(").replace(")", "\\)") in long
 
 
 def test_without_streamlit_one_line_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +16,13 @@ import torch
 
 import generators
 from apps.cli import main
-from apps.explorer import exchange, jobs, kept, strokes
+from apps.explorer import exchange, strokes
 from apps.explorer.model import Memory
 from apps.explorer.rendering import render
 from apps.explorer.strokes import LEVELS, History, Stroke
 from apps.explorer.visit import Visit, first_layer
-from gandissect import Ablation, Insertion, LayerInfo, Recipe, Scaling, UnitSet, dissect, generate, quantile_values
+from gandissect import Ablation, Insertion, LayerInfo, Recipe, Scaling, UnitSet, generate, quantile_values
 from gandissect.unit_values import quantile_table
-from generators.planted import PLANTED
 from segmenters.palette import PaletteSegmenter
 
 SEGMENTER = PaletteSegmenter(generators.PlantedGenerator.concepts)
@@ -257,61 +255,3 @@ def test_recipes_from_visitors_are_checked(recipe: tuple[Recipe, generators.Laye
             exchange.check_fits(replace(made, edits=(edit,)), generator)
     with pytest.raises(ValueError, match="load the one"):
         exchange.check_fits(replace(made, fingerprint="0"), generator)
-
-
-def test_a_dissection_is_kept_for_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted = generators.PlantedGenerator()
-    first = jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60)
-    (path,) = _kept_files()
-    monkeypatch.setattr(jobs, "dissect", lambda *_, **__: pytest.fail("dissected again"))
-    again = jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60)
-    assert torch.equal(again["layer2"].iou, first["layer2"].iou)
-    monkeypatch.setattr(jobs, "dissect", dissect)
-    assert kept.find(planted, SEGMENTER, "layer1", 24) is None, "of another layer"
-    assert kept.find(planted, SEGMENTER, "layer2", 48) is None, "of fewer pictures"
-    assert kept.find(generators.PlantedGenerator(cells=8), SEGMENTER, "layer2", 24) is None, "of another generator"
-    other = PaletteSegmenter(generators.PlantedGenerator.concepts[: len(PLANTED)])
-    assert kept.find(planted, other, "layer2", 24) is None, "of another segmenter"
-    path.write_bytes(path.read_bytes()[:-9])
-    assert jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60).provenance.num_samples == 24
-
-
-def test_a_kept_dissection_under_a_wrong_name_does_not_serve() -> None:
-    planted, other = generators.PlantedGenerator(), generators.PlantedGenerator(cells=8)
-    kept.keep(dissect(other, SEGMENTER, "layer2", 24, progress=False), planted, SEGMENTER, "layer2", 24)
-    assert _kept_files() and kept.find(planted, SEGMENTER, "layer2", 24) is None
-
-
-def test_where_nothing_can_be_kept_the_explorer_goes_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("GANDISSECT_CACHE", str(tmp_path / "file"))
-    planted = generators.PlantedGenerator()
-    assert jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60)["layer2"].info.units == 6
-
-
-def test_old_dissections_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MAX_FILES", 2)
-    planted = generators.PlantedGenerator()
-    found = dissect(planted, SEGMENTER, "layer2", 24, progress=False)
-    for num_samples in (21, 22, 23, 24):
-        kept.keep(found, planted, SEGMENTER, "layer2", num_samples)
-    assert len(_kept_files()) == 2
-
-
-@pytest.mark.parametrize("name", generators.names())
-def test_every_bundled_generator_comes_with_the_dissection_of_its_first_layer(name: str) -> None:
-    import segmenters
-    from apps.data import fitting_segmenter
-    from apps.explorer.bundle import NUM_SAMPLES
-
-    generator, segmenter = generators.load(name, "cpu"), segmenters.load(fitting_segmenter(name), "cpu")
-    assert kept.find(generator, segmenter, first_layer(generator), NUM_SAMPLES) is not None
-    assert (kept.BUNDLED / f"{name}.safetensors").stat().st_size <= 10**6
-
-
-def _kept_files() -> list[Path]:
-    end = 50
-    while not (found := list(kept.cache_folder().glob("*.safetensors"))) and end:
-        end -= 1
-        time.sleep(0.1)  # it is written after the result is there
-    return found

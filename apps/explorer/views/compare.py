@@ -10,7 +10,7 @@ import streamlit as st
 import generators
 from apps.explorer import model, tables
 from apps.explorer.cached import load_dissector, load_generator, load_segmenter, plain, short
-from apps.explorer.dissections import wait_for
+from apps.explorer.progress import outcome
 from apps.explorer.visit import Visit
 from gandissect import Comparison, Dissection, Generator, Segmenter, compare
 from gandissect.comparison import ComparedLayer
@@ -53,14 +53,14 @@ def draw(visit: Visit) -> None:
     if second.label == first.label:
         st.info("Both sides are the same; choose another generator or layer on the right.")
     segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
-    found = [dissection_of(visit, side, segmenter, visit.given.num_samples) for side in (first, second)]
-    if not all(found):
-        return
-    most = max(each.provenance.num_samples for each in found)
-    if any(each.provenance.num_samples < most for each in found):  # one was there already, of more pictures
-        found = [dissection_of(visit, side, segmenter, most) for side in (first, second)]
-    if all(found):
-        show_comparison((first, second), found)
+    sides = first, second
+    found = dissections_of(visit, sides, segmenter, visit.given.num_samples)
+    if len(found) == len(sides):
+        most = max(each.provenance.num_samples for each in found)
+        if any(each.provenance.num_samples < most for each in found):  # one was there already, of more pictures
+            found = dissections_of(visit, sides, segmenter, most)
+    if len(found) == len(sides):
+        show_comparison(sides, found)
 
 
 def choose_other(visit: Visit) -> Side:
@@ -85,14 +85,22 @@ def show_pictures(visit: Visit, side: Side) -> None:
         )  # fmt: skip
 
 
-def dissection_of(visit: Visit, side: Side, segmenter: Segmenter, num_samples: int) -> Dissection | None:
-    """Return a dissection that has the side's layer; None, with a progress bar on the page, while it is not done."""
-    dissector = load_dissector(num_samples, visit.given.dissection)
-    job = dissector.job(side.generator, segmenter, side.layer)
-    if not job.result.done():
-        wait_for(job, side.label)
-        return None
-    return job.result.result()
+def dissections_of(visit: Visit, sides: tuple[Side, Side], segmenter: Segmenter, most: int) -> list[Dissection]:
+    """Return a dissection for each side that has its layer; fewer, with progress bars on the page, until all are done.
+
+    Args:
+        visit: What `gandissect explore` passed on.
+        sides: Both; of two that are the same, one is dissected.
+        segmenter: Labels the pictures.
+        most: How many pictures.
+    """
+    dissector = load_dissector(most, visit.given.dissection)
+    keys = [dissector.job(side.generator, segmenter, side.layer).key for side in sides]
+    found = {
+        key: outcome(key, f"dissecting {side.label}", shared=dissector.tasks)
+        for key, side in dict(zip(keys, sides, strict=True)).items()
+    }
+    return [found[key] for key in keys if found[key]]
 
 
 def show_comparison(sides: tuple[Side, Side], found: list[Dissection]) -> None:
