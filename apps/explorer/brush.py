@@ -9,7 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from gandissect import LayerDissection, UnitSet
+from gandissect.unit_rankings import UnitEffects
 
+from . import pixel_units
 from .strokes import LEVELS
 
 MIN_IOU, MAX_UNITS, DEFAULT_UNITS, DEFAULT_LEVEL = 0.04, 40, 20, 0.99
@@ -45,11 +47,14 @@ def said(level: float) -> str:
     return {0.0: "off", 1.0: "max"}.get(level, f"{100 * level:g} %")
 
 
-def choose_brush(found: LayerDissection, scope: str, on_change: Callable[[], None]) -> Brush | None:
+def choose_brush(
+    found: LayerDissection, effects: UnitEffects | None, scope: str, on_change: Callable[[], None]
+) -> Brush | None:
     """Let the visitor choose a brush; None, and why, if no unit of the layer will do.
 
     Args:
         found: The layer's dissection.
+        effects: What each of its units causes alone, if that was measured.
         scope: What the choice belongs to, as a part of the widgets' keys.
         on_change: Called when the choice changes.
     """
@@ -79,35 +84,43 @@ def choose_brush(found: LayerDissection, scope: str, on_change: Callable[[], Non
                                     key=f"count {name} {scope}", on_change=on_change))  # fmt: skip
     with st.expander(f"the {len(units)} units behind the brush" if len(units) > 1 else "the unit behind the brush"):
         key = f"units {name} {action} {level} {len(units)} {scope}"
-        units, levels = _adjust(found, units, name, level, key, on_change)
+        units, levels = _adjust(units, _table(found, effects, units, name), name, level, key, on_change)
     return Brush(name, concept.hex, action, units, levels)
 
 
-def _adjust(
-    found: LayerDissection, units: UnitSet, concept: str, level: float, key: str, on_change: Callable[[], None]
-) -> tuple[UnitSet, tuple[float, ...]]:
-    """Show the units; return those that are left in, and their levels."""
+def _table(found: LayerDissection, effects: UnitEffects | None, units: UnitSet, concept: str) -> pd.DataFrame:
+    """Return a row for each unit."""
     iou = found.iou[found.concept_index(concept)]
     frame = pd.DataFrame(
         {
-            "use": True,
             "unit": list(units.units),
             "IoU": iou[list(units.units)].tolist(),
             "best at": [found.matches[unit].concept or "none" for unit in units.units],
-            "set to": said(level),
         }
     )
+    return frame if effects is None else pixel_units.with_effects(frame, found, effects, concept)
+
+
+def _adjust(
+    units: UnitSet, frame: pd.DataFrame, concept: str, level: float, key: str, on_change: Callable[[], None]
+) -> tuple[UnitSet, tuple[float, ...]]:
+    """Show the units; return those that are left in, and their levels."""
+    frame = frame.assign(use=True, **{"set to": said(level)})
     columns = {
         "use": st.column_config.CheckboxColumn(width=40),
         "unit": st.column_config.NumberColumn(width=45),
         "IoU": st.column_config.ProgressColumn(
-            f"IoU with {concept}", format="%.3f", min_value=0, max_value=max(0.2, float(found.iou.max())), width=110
+            f"IoU with {concept}", format="%.3f", min_value=0, max_value=max(0.2, frame["IoU"].max()), width=110
+        ),
+        "effect": st.column_config.NumberColumn(
+            format="%+.2f", width=55, help=f"percent of the pixels that {concept} loses without the unit"
         ),
         "best at": st.column_config.TextColumn(width=75, help="the concept that the unit agrees with best"),
         "set to": st.column_config.SelectboxColumn(options=[said(each) for each in LEVELS], required=True, width=65),
     }
     edited = st.data_editor(
-        frame, hide_index=True, column_config=columns, disabled=["unit", "IoU", "best at"], key=key,
+        frame, hide_index=True, column_config=columns, column_order=[name for name in columns if name in frame],
+        disabled=["unit", "IoU", "effect", "best at"], key=key,
         height=min(38 + 35 * len(frame), 300), on_change=on_change,
     )  # fmt: skip
     by_words = {said(each): each for each in LEVELS}

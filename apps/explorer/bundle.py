@@ -1,6 +1,7 @@
-"""The dissections that the explorer begins with: ``python -m apps.explorer.bundle`` makes them.
+"""What the explorer begins with: ``python -m apps.explorer.bundle`` makes it.
 
-They are of the layer of each bundled generator that is shown first, without pictures, and lie in ``bundled/``.
+Dissections of the layer of each bundled generator that is shown first, without pictures, and what each of its units
+causes alone; in ``bundled/`` and ``bundled/effects/``.
 """
 
 from __future__ import annotations
@@ -9,20 +10,24 @@ import generators
 import segmenters
 from apps.data import fitting_segmenter
 from gandissect import dissect
+from gandissect.causal_units import unit_effects
 
-from .kept import BUNDLED
+from .kept import BUNDLED, effects_of
+from .unit_choice import EFFECT_SEED
 from .visit import first_layer
 
-NUM_SAMPLES = 300
+NUM_SAMPLES, NUM_EFFECT_SAMPLES = 300, 50
 
 
 def make_bundle() -> None:
-    """Write a dissection for each bundled generator."""
+    """Write a dissection and the effects of units for each bundled generator."""
     for name in generators.names():
         generator, segmenter = generators.load(name), segmenters.load(fitting_segmenter(name))
         layer = first_layer(generator)
         found = dissect(generator, segmenter, layer, NUM_SAMPLES, top_images=0)
         print(found.save(BUNDLED / f"{name}.safetensors"))
+        effects = unit_effects(generator, segmenter, layer, NUM_EFFECT_SAMPLES, EFFECT_SEED)
+        print(effects_of(generator, segmenter, effects).save(BUNDLED / "effects" / f"{name}.safetensors"))
 
 
 if __name__ == "__main__":

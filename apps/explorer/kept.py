@@ -89,20 +89,28 @@ def keep(found: Dissection, generator: Generator, segmenter: Segmenter, layer: s
 def find_effects(
     generator: Generator, segmenter: Segmenter, layer: str, num_samples: int, seed: int
 ) -> UnitEffects | None:
-    """Return the effects of a layer's units in so many pictures of a seed; None if there are none."""
-    path = _effects_path(generator, segmenter, layer, num_samples, seed)
-    found = path and _read(path, KeptEffects.load)
-    if found is None or _networks_of(found) != _networks(generator, segmenter):
-        return None
-    made, units = found.effects, generator.layers[layer].units
-    usual = (made.layer, len(made.mean), made.num_samples, made.seed) == (layer, units, num_samples, seed)
-    return made if usual else None
+    """Return the effects of a layer's units in so many pictures of a seed or more; None if there are none."""
+    bundled = BUNDLED / "effects" / f"{Path(generator.name).stem}.safetensors"
+    for path in filter(None, (_effects_path(generator, segmenter, layer, num_samples, seed), bundled)):
+        found = _read(path, KeptEffects.load)
+        if found is None or _networks_of(found) != _networks(generator, segmenter):
+            continue
+        made = found.effects
+        same = (made.layer, len(made.mean), made.seed) == (layer, generator.layers[layer].units, seed)
+        if same and made.num_samples >= num_samples:
+            return made
+    return None
 
 
 def keep_effects(found: UnitEffects, generator: Generator, segmenter: Segmenter) -> None:
     """Write the effects of units for the next time; where that is not possible it goes without."""
     path = _effects_path(generator, segmenter, found.layer, found.num_samples, found.seed)
-    _write(path, KeptEffects(*_networks(generator, segmenter), found))
+    _write(path, effects_of(generator, segmenter, found))
+
+
+def effects_of(generator: Generator, segmenter: Segmenter, found: UnitEffects) -> KeptEffects:
+    """Return effects with the networks that they are of."""
+    return KeptEffects(*_networks(generator, segmenter), found)
 
 
 def serves(found: Dissection, generator: Generator, segmenter: Segmenter) -> bool:

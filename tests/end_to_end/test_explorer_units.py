@@ -52,6 +52,10 @@ def test_effects_are_there_at_the_next_visit_and_of_other_networks_they_are_not(
     monkeypatch.setattr(unit_choice, "unit_effects", lambda *_, **__: pytest.fail("measured again"))
     again = settled(visit_page("units", "--generator", planted, *SMALL, layer="layer2"))
     pd.testing.assert_frame_equal(table(again), first)
+    painting = settled(visit_page("paint", "--generator", planted, *SMALL, layer="layer2"))
+    behind = next(each.value for each in painting.dataframe if "set to" in each.value)
+    expected = first.set_index("unit").loc[behind["unit"], "effect"]
+    assert len(behind) and behind["effect"].tolist() == expected.tolist(), "behind the brush, too"
     generators.save(generators.PlantedGenerator(cells=32), planted.with_name("other.safetensors"))
     other = settled(visit_page("units", "--generator", planted.with_name("other.safetensors"), *SMALL, layer="layer2"))
     assert "effect" not in table(other) and other.button(key="effects")

@@ -27,6 +27,7 @@ from apps.explorer.rendering import render
 from apps.explorer.results import show_change, show_shares
 from apps.explorer.stroke_list import show_history, show_strokes
 from apps.explorer.strokes import control, edit_of, edits, painted, region_of
+from apps.explorer.unit_choice import measured
 from apps.explorer.visit import Visit
 from gandissect import Segmenter
 from gandissect.interventions import Edit
@@ -58,7 +59,7 @@ def draw(visit: Visit) -> None:
 def brush(visit: Visit, segmenter: Segmenter) -> None:
     """Draw the brush, and what paints by rows and columns."""
     found, scope = dissected(visit, segmenter), _scope(visit)
-    chosen = choose_brush(found, scope, redraw_brush) if found else None
+    chosen = choose_brush(found, measured(visit, segmenter), scope, redraw_brush) if found else None
     st.session_state["brush"] = {scope: chosen}
     if chosen:
         choose_region(visit, Painting.of(visit), chosen)
