@@ -70,6 +70,7 @@ class Options:
             "server.fileWatcherType": "none",  # it would import all of torch to watch it
             "browser.gatherUsageStats": "false",
             "client.toolbarMode": "minimal",
+            "runner.magicEnabled": "false",  # else texts in the page's program are shown on the page
         }
         given = {
             "generator": self.generator,

@@ -25,6 +25,7 @@ STYLE = """<style>
   .st-key-results .stColumn .stColumn {flex: 1 1 0; min-width: 0}
 }
 </style>"""
+# What draws them, their signs and their addresses; the first is at /, to which /paint leads.
 PAGES = {
     "Paint": (paint.draw, "brush", "start"),
     "Units": (units.draw, "grid_view", "units"),
@@ -32,7 +33,6 @@ PAGES = {
     "Latent": (latent.draw, "timeline", "latent"),
     "Compare": (compare.draw, "compare", "compare"),
 }
-"""What draws them, their signs and their addresses; the first is at /, to which /paint leads."""
 
 
 def shell() -> None:
