@@ -401,3 +401,7 @@ def test_what_is_wrong_is_said() -> None:
         ResNet(4, [4, 4], doubling="cubic")
     with pytest.raises(ValueError, match="two numbers or more"):
         ResNet(4, [4])
+    for layers in ([1], [3], [-1]):
+        with pytest.raises(ValueError, match=r"attention has numbers of layers, 2 to 2, of 8 units or more; got"):
+            ResNet(4, [8, 8], attention=layers)
+    assert "attention" not in ResNet(4, [8, 8]).settings
