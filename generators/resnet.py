@@ -4,21 +4,27 @@
 
 Layer 1 is linear. Each later layer doubles the grid: batch normalisation, ReLU, doubling, convolution, batch
 normalisation, ReLU and convolution, plus a 1 x 1 convolution of the doubled input. The image is a convolution of
-the last layer, normalised and rectified, and tanh.
+the last layer, normalised and rectified, and tanh. A layer may end with self-attention.
 
-Source: Miyato et al. 2018, arXiv 1802.05957, Appendix B.4; Gulrajani et al. 2017, arXiv 1704.00028, Appendix F.
+Source: Miyato et al. 2018, arXiv 1802.05957, Appendix B.4; Gulrajani et al. 2017, arXiv 1704.00028, Appendix F;
+self-attention: Zhang et al. 2019, arXiv 1805.08318, Sec. 3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .base import LayeredGenerator
 
 DOUBLINGS = ("nearest", "bilinear")
+KEYS, VALUES = 8, 2
+"""Units of a layer are so many times the numbers of a key, and of a value, of its self-attention."""
 
 
 class ResNet(LayeredGenerator):
@@ -29,6 +35,7 @@ class ResNet(LayeredGenerator):
         units: Units of each layer, the linear one first; each 1 or more.
         side: Height and width of the first grid, 1 or more.
         doubling: How pixels are made between pixels: ``nearest`` or ``bilinear``.
+        attention: Numbers of the layers that end with self-attention, 2 or more; they have 8 units or more.
 
     Raises:
         ValueError: If there are not two layers, or a setting is out of range.
@@ -38,16 +45,29 @@ class ResNet(LayeredGenerator):
 
     architecture = "resnet"
 
-    def __init__(self, z_dim: int, units: Sequence[int], side: int = 4, doubling: str = "nearest") -> None:
-        super().__init__(z_dim, {"z_dim": z_dim, "units": list(units), "side": side, "doubling": doubling})
+    def __init__(
+        self,
+        z_dim: int,
+        units: Sequence[int],
+        side: int = 4,
+        doubling: str = "nearest",
+        attention: Sequence[int] = (),
+    ) -> None:
+        settings: dict[str, Any] = {"z_dim": z_dim, "units": list(units), "side": side, "doubling": doubling}
+        super().__init__(z_dim, settings | ({"attention": list(attention)} if attention else {}))
         if len(units) < 2 or min(*units, side) < 1:
             raise ValueError(f"units are two numbers or more, they and side 1 or more; got {list(units)} and {side}")
         if doubling not in DOUBLINGS:
             raise ValueError(f"doubling is one of {', '.join(DOUBLINGS)}; got {doubling!r}")
+        if any(not 2 <= layer <= len(units) or units[layer - 1] < KEYS for layer in attention):
+            raise ValueError(
+                f"attention has numbers of layers, 2 to {len(units)}, of {KEYS} units or more; "
+                f"got {list(attention)} for units {list(units)}"
+            )
         linear = nn.Linear(z_dim, units[0] * side**2)
         self.layer1 = nn.Sequential(nn.Flatten(), linear, nn.Unflatten(1, (units[0], side, side)))
         for index, (before, after) in enumerate(pairwise(units), start=2):
-            self.add_module(f"layer{index}", Doubling(before, after, doubling))
+            self.add_module(f"layer{index}", Doubling(before, after, doubling, index in attention))
         image = nn.Conv2d(units[-1], 3, 3, padding=1)
         self.output = nn.Sequential(nn.BatchNorm2d(units[-1]), nn.ReLU(), image, nn.Tanh())
 
@@ -69,11 +89,12 @@ class Doubling(nn.Module):
         before: Units that it is given.
         after: Units that it returns.
         doubling: ``nearest`` or ``bilinear``.
+        attention: End with self-attention.
 
     Source: Gulrajani et al. 2017, Appendix F.
     """
 
-    def __init__(self, before: int, after: int, doubling: str) -> None:
+    def __init__(self, before: int, after: int, doubling: str, attention: bool = False) -> None:
         super().__init__()
         self.residual = nn.Sequential(
             nn.BatchNorm2d(before),
@@ -85,8 +106,39 @@ class Doubling(nn.Module):
             nn.Conv2d(after, after, 3, padding=1),
         )
         self.skip = nn.Sequential(nn.Upsample(scale_factor=2, mode=doubling), nn.Conv2d(before, after, 1))
+        self.attention = Attention(after) if attention else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the sum of both ways."""
-        total: Tensor = self.residual(x) + self.skip(x)
+        """Return the sum of both ways, attended to."""
+        total: Tensor = self.attention(self.residual(x) + self.skip(x))
         return total
+
+
+class Attention(nn.Module):
+    """Self-attention: to every pixel a mean over the image is added, weighted by how keys answer its query.
+
+    ``x + strength * mix(softmax(query key^T) value)``; of keys and values the largest of 2 x 2 pixels are taken, as in
+    the authors' program, if not in the paper.
+
+    Args:
+        units: That it is given and returns, 8 or more.
+
+    Source: Zhang et al. 2019, Eq. 1 to 3.
+    """
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(units, units // KEYS, 1, bias=False)
+        self.key = nn.Conv2d(units, units // KEYS, 1, bias=False)
+        self.value = nn.Conv2d(units, units // VALUES, 1, bias=False)
+        self.mix = nn.Conv2d(units // VALUES, units, 1, bias=False)
+        self.strength = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return activations of the same shape, ``[batch, unit, h, w]``, h and w even."""
+        query = self.query(x).flatten(2).transpose(1, 2)
+        key, value = (functional.max_pool2d(each(x), 2).flatten(2) for each in (self.key, self.value))
+        share = (query @ key).softmax(dim=2)  # [batch, h * w, h * w / 4]
+        mean = (value @ share.transpose(1, 2)).unflatten(2, x.shape[2:])
+        attended: Tensor = x + self.strength * self.mix(mean)
+        return attended

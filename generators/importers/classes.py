@@ -62,16 +62,7 @@ class Classes:
             if self.given is not None:
                 raise ValueError(f"the network knows no classes; got {OPTION} = {self.given!r}")
             return
-        count = shape_of(self.tensors, f"{EMBED}.weight", 2)[1]
-        if isinstance(self.given, list):
-            fits = len(self.given) == count and all(isinstance(each, int | float) for each in self.given)
-        else:
-            fits = isinstance(self.given, int) and not isinstance(self.given, bool) and 0 <= self.given < count
-        if not fits:
-            raise ValueError(
-                f"the network makes images of {count} classes: choose one with the option {OPTION}, 0 to {count - 1}, "
-                f"or a list of {count} numbers; got {self.given!r}"
-            )
+        check_class(self.given, shape_of(self.tensors, f"{EMBED}.weight", 2)[1])
 
     def folded(self, rate: float) -> dict[str, Source]:
         """Return the sources of the first mapping layer.
@@ -89,7 +80,7 @@ class Classes:
             return whole[:, :length] * (math.sqrt(length / whole.shape[1]) * rate / RATE)
 
         def offset(whole: Tensor, own: Tensor, embedding: Tensor, more: Tensor) -> Tensor:
-            y = embedding @ self._vector(embedding) / math.sqrt(embedding.shape[1]) + more
+            y = embedding @ vector_of(self.given, embedding) / math.sqrt(embedding.shape[1]) + more
             y = y * (y.square().mean() + 1e-8).rsqrt()
             share = whole[:, whole.shape[1] - len(y) :] @ y / math.sqrt(whole.shape[1])
             return (own + share) * (SQRT2 * rate / RATE)
@@ -100,9 +91,28 @@ class Classes:
             f"{first}.bias": Source((weight, bias, *embed), offset),
         }
 
-    def _vector(self, like: Tensor) -> Tensor:
-        if isinstance(self.given, list):
-            return torch.tensor(self.given, dtype=like.dtype)
-        vector = torch.zeros(like.shape[1])
-        vector[self.given or 0] = 1
-        return vector
+
+def check_class(given: Any, count: int) -> None:
+    """Check that a class is one of so many, or a number for each of them.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if isinstance(given, list):
+        fits = len(given) == count and all(isinstance(each, int | float) for each in given)
+    else:
+        fits = isinstance(given, int) and not isinstance(given, bool) and 0 <= given < count
+    if not fits:
+        raise ValueError(
+            f"the network makes images of {count} classes: choose one with the option {OPTION}, 0 to {count - 1}, "
+            f"or a list of {count} numbers; got {given!r}"
+        )
+
+
+def vector_of(given: Any, matrix: Tensor) -> Tensor:
+    """Return a class as a vector for a matrix ``[units, classes]``; the first class if none was chosen."""
+    if isinstance(given, list):
+        return torch.tensor(given, dtype=matrix.dtype)
+    vector = torch.zeros(matrix.shape[1])
+    vector[given or 0] = 1
+    return vector

@@ -71,7 +71,7 @@ def explain(path: Path | str) -> Explanation:
     try:
         match = choose(checkpoint)
         verdict = f"recognised: {match.layout.name}" + (f", of {match.network.where}" if match.network.where else "")
-        verdict += "" if match.fit.whole else f"; it needs more: {'; '.join(match.fit.unexpected)}"
+        verdict += "" if match.fit.whole else f"; but {'; '.join(match.fit.unexpected)}"
     except ValueError as error:
         verdict = f"not recognised: {error}"
     return Explanation(checkpoint, nearest, verdict)

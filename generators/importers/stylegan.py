@@ -3,8 +3,9 @@
 Both keep weights as drawn from N(0, 1). genforce doubles grids from 128 x 128 on in one step, by a transposed
 convolution whose kernel is turned round. rosinality scales all weights as before a ReLU, has no separate factor on
 the rate of the mapping network, adds the offset of a convolution before the blur, adds 1e-5 to variances, and keeps
-neither noise nor the mean w. Its lists of layers are always those of 1024 x 1024 pixels; images that were never made
-have an offset that was never moved from 0, so the largest with another is the network's, unless a size is given.
+neither noise nor the mean w; the two layers of a grid add the same noise. Its lists of layers are always those of
+1024 x 1024 pixels; images that were never made have an offset that was never moved from 0, so the largest with another
+is the network's, unless a size is given.
 
 Source: Karras et al. 2019, arXiv 1812.04948; the names: github.com/genforce/genforce and
 github.com/rosinality/style-based-gan-pytorch.
@@ -29,6 +30,7 @@ from .styles import (
     RATE,
     average_w,
     check_filters,
+    drawn_noise,
     filters,
     mapping_settings,
     mapping_sources,
@@ -95,7 +97,6 @@ def _rosinality(tensors: Tensors, _: Facts, options: Options) -> Plan:
             f"{own}.bias": copied(f"{name}.bias", 1 / RATE),
         }
     sources["mapping.w_avg"] = Source((f"{dense[-1]}.bias",), torch.zeros_like)
-    sources |= noise_sources(tensors, [], _sides(depth))
     for level in range(depth + 1):
         sources |= _rosinality_block(level)
     image = f"generator.to_rgb.{depth}.conv"
@@ -137,6 +138,7 @@ def _rosinality_block(level: int) -> dict[str, Source]:
         sources |= {
             f"{own}.bias": copied(f"{block}.conv2.conv.bias") if part == 2 else Source((noise,), _no_bias),
             f"{own}.noise_strength": Source((noise,), lambda x: x.flatten() * (2 / x.numel()) ** 0.5),
+            f"{own}.noise": drawn_noise(2 * level + 1, 4 * 2**level),
             f"{own}.affine.weight": copied(f"{affine}.weight_orig", SQRT2),
             f"{own}.affine.bias": Source((f"{affine}.bias",), _less_one),
         }

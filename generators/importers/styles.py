@@ -64,16 +64,21 @@ def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) 
 
     Args:
         tensors: The file's.
-        names: What it is called in the file, one name a layer; none in layouts that have no noise.
+        names: What it is called in the file, one name a layer.
         sides: Height and width of each.
     """
     if any(name in tensors for name in names):
         return {f"layer{index}.noise": reshaped(name, 4) for index, name in enumerate(names, start=1)}
-    return {f"layer{index}.noise": made(partial(_noise, index, side)) for index, side in enumerate(sides, start=1)}
+    return {f"layer{index}.noise": drawn_noise(index, side) for index, side in enumerate(sides, start=1)}
 
 
-def _noise(layer: int, side: int) -> Tensor:
-    return torch.randn(1, 1, side, side, generator=make_rng(0, "noise of imported layers", layer))
+def drawn_noise(number: int, side: int) -> Source:
+    """Return the source of noise that is drawn: the same one for the same number and side."""
+    return made(partial(_noise, number, side))
+
+
+def _noise(number: int, side: int) -> Tensor:
+    return torch.randn(1, 1, side, side, generator=make_rng(0, "noise of imported layers", number))
 
 
 def reshaped(name: str, axes: int) -> Source:

@@ -104,7 +104,10 @@ def _rosinality(units: list[int], trained: int, code: int = 5, depth: int = 2, s
 
 
 def _rosinality_images(tensors: dict[str, Tensor], z: Tensor, last: int, noise: list[Tensor]) -> Tensor:
-    """Every weight times sqrt(2 / numbers that go in); normalisation with 1e-5; the offset before the blur."""
+    """Every weight times sqrt(2 / numbers that go in); normalisation with 1e-5; the offset before the blur.
+
+    The noise of a grid, one tensor each, is added in both of its layers.
+    """
     t, w, noise = doubles(tensors), _unit(z.double()), [each.double() for each in noise]
     for i in range(sum(name.startswith("style.") for name in t) // 2):
         w = _leaky(_linear(w, t, f"style.{2 * i + 1}.linear"))
@@ -124,7 +127,7 @@ def _rosinality_images(tensors: dict[str, Tensor], z: Tensor, last: int, noise: 
         for part in (1, 2):
             if part == 2:
                 x = _convolved(x, _equal(t, f"{block}.conv2.conv")) + _along(t[f"{block}.conv2.conv.bias"])
-            x = _leaky(x + noise[2 * k + part - 1] * _equal(t, f"{block}.noise{part}"))
+            x = _leaky(x + noise[k] * _equal(t, f"{block}.noise{part}"))
             factor, offset = _linear(w, t, f"{block}.adain{part}.style.linear").chunk(2, dim=1)
             x = _normal(x, 1e-5) * factor[:, :, None, None] + offset[:, :, None, None]
     image = f"generator.to_rgb.{last}.conv"
@@ -172,7 +175,8 @@ def _mixed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _noise(generator: StyleGAN) -> list[Tensor]:
-    return [generator.bare(layer).noise for layer in generator.layers]
+    """The noise of each grid: that of its first layer."""
+    return generator.own_noise()[::2]
 
 
 @pytest.mark.parametrize("units", [[8, 4], [6, 6, 5], [3, 2, 2, 2, 2, 3]], ids=str)

@@ -57,6 +57,7 @@ GENERATORS = {
     "progan8": lambda: _seeded(lambda: ProGAN(size=8, width=4, max_width=8, z_dim=6)),
     "progan32": lambda: _seeded(lambda: ProGAN(size=32, width=3, max_width=10, z_dim=6)),
     "resnet": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 4, 4], side=3, doubling="bilinear")),
+    "resnet attentive": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 9, 8], attention=[2, 3])),
     "stack": lambda: _seeded(lambda: Stack(z_dim=6, stages=STAGES)),
     "stylegan2-32": lambda: _seeded(
         lambda: StyleGAN2(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)
