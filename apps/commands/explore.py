@@ -27,7 +27,7 @@ class Options:
         segmenter: A bundled name, "palette", the path of a .safetensors file, or the folder of a training; by default
             one made for the generator.
         dissection: Folder of a saved dissection, used where it is of the same networks.
-        data: The pictures that the generator learned from, as FOLDER or FOLDER@SPLIT, which the page of artifacts
+        data: The pictures that the generator learned from, each FOLDER or FOLDER@SPLIT, which the page of artifacts
             compares with; the generators of scenes need none.
         num_samples: Pictures that a layer is dissected with when no saved dissection serves.
         port: Where the page is served, on this machine only.
@@ -38,7 +38,7 @@ class Options:
     generator: str | None = None
     segmenter: str | None = None
     dissection: Path | None = None
-    data: str | None = None
+    data: tuple[str, ...] = ()
     num_samples: int = 300
     port: int = 8501
     device: str = "auto"
@@ -76,11 +76,11 @@ class Options:
             "generator": self.generator,
             "segmenter": self.segmenter,
             "dissection": self.dissection,
-            "data": self.data,
             "num-samples": self.num_samples,
             "device": self.device,
         }
         page = [f"--{name}={value}" for name, value in given.items() if value is not None]
+        page += [f"--data={spec}" for spec in self.data]
         return ["streamlit", "run", str(PAGE), *(f"--{key}={value}" for key, value in flags.items()), "--", *page]
 
     def _warm_up(self) -> None:

@@ -18,9 +18,9 @@ STYLE = """<style>
 .stMainBlockContainer {padding: 3.75rem clamp(1rem, 3vw, 3rem) 2rem}
 .stColumn .stColumn {min-width: 0}
 @media (max-width: 950px) {
-  .st-key-studio .stHorizontalBlock:has(> .stColumn), .st-key-results .stHorizontalBlock:has(> .stColumn)
-    {flex-wrap: wrap}
-  .st-key-studio .stColumn, .st-key-results .stColumn {flex: 1 1 100%; min-width: 100%}
+  .st-key-studio .stHorizontalBlock:has(> .stColumn), .st-key-results .stHorizontalBlock:has(> .stColumn),
+  .st-key-place .stHorizontalBlock:has(> .stColumn) {flex-wrap: wrap}
+  .st-key-studio .stColumn, .st-key-results .stColumn, .st-key-place .stColumn {flex: 1 1 100%; min-width: 100%}
   .st-key-results .stColumn .stHorizontalBlock {flex-wrap: nowrap}
   .st-key-results .stColumn .stColumn {flex: 1 1 0; min-width: 0}
 }

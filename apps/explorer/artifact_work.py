@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,7 +82,7 @@ class Sizes:
         return shown + min(512, self.held_out * self.sets) * (2 + self.controls)
 
 
-def real_specs(generator: str, given: str | None) -> tuple[str, ...]:
+def real_specs(generator: str, given: Sequence[str]) -> tuple[str, ...]:
     """Return where the pictures are that a generator learned from.
 
     Args:
@@ -92,12 +93,12 @@ def real_specs(generator: str, given: str | None) -> tuple[str, ...]:
         ValueError: If they are not known.
     """
     if given:
-        return (given,)
+        return tuple(given)
     if "-scenes" in generator:
         return ("scenes",)
     raise ValueError(
         f"what {generator!r} learned from is not here to compare with; start the explorer with the pictures: "
-        "gandissect explore --data FOLDER"
+        "gandissect explore --data FOLDER ..."
     )
 
 

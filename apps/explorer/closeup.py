@@ -59,7 +59,7 @@ def show_cell(visit: Visit, found: LayerDissection, image: Tensor) -> None:
     """Let the visitor pick a cell of the picture, and show which units are on there."""
     activation = model.head(visit.generator, visit.z, visit.layer)[0].float().cpu()
     grid = found.info.height, found.info.width
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.container(key="place").columns([2, 3], gap="medium")
     with left:
         alt = f"Picture {visit.number}, {grid[0]} by {grid[1]} cells."
         row, column = pick_cell(f"{visit.layer} {grid}", model.png(model.draw_picture(image)), grid, alt)

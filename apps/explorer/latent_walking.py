@@ -55,7 +55,7 @@ def show_place(visit: Visit, walk: Walk, numbers: tuple[int, ...]) -> None:
     here, *along = walks.images_along(walk, torch.cat([torch.tensor([place], dtype=torch.float64), strip]))
     start = int(min(place, walk.end - 1))
     between = numbers[start], numbers[(start + 1) % len(numbers)]
-    left, right = st.columns([1, 2], gap="medium")
+    left, right = st.container(key="place").columns([1, 2], gap="medium")
     left.image(
         model.draw_picture(here), f"{place - start:.0%} of the way from {between[0]} to {between[1]}", "stretch",
         alt=f"Generated picture at {place:.2f} of the way through pictures {', '.join(map(str, numbers))}",
@@ -127,7 +127,7 @@ def show_truncated(
         latents = torch.cat([truncated(each) for each in (value, *others)])
     chosen, *strip = model.generated(visit.generator, latents.to(visit.generator.device))
     plain_image = model.generated(visit.generator, visit.z)[0]
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.container(key="results").columns([2, 3], gap="medium")
     with left:
         cells = st.columns(2, wrap=False)
         cells[0].image(

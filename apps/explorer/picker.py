@@ -20,7 +20,7 @@ GO_TO = "go to"
 _CSS = """
 :host { display: block; }
 nav { width: 100%; display: flex; gap: 0.5rem; padding: 0.3rem 0; }
-.pictures { flex: 1; display: grid; grid-template-columns: repeat(auto-fill, minmax(3.4rem, 1fr)); gap: 0.4rem; }
+.pictures { flex: 1; display: grid; grid-template-columns: repeat(auto-fit, minmax(3.4rem, 1fr)); gap: 0.4rem; }
 button {
   padding: 0; border: 0; background: none; cursor: pointer; color: var(--st-text-color, #333);
   border-radius: var(--st-base-radius, 0.5rem); font: 1.1rem var(--st-font, sans-serif); opacity: 0.8;

@@ -75,7 +75,7 @@ def show_units(
         "unit": number(width=45),
         "concept": st.column_config.TextColumn(width=80, help="the concept that the unit agrees with best"),
         "IoU": st.column_config.ProgressColumn(
-            format="%.3f", min_value=0, max_value=top, width=90, help=f"with {concept or 'that concept'}"
+            format="%.3f", min_value=0, max_value=top, width=85, help=f"with {concept or 'that concept'}"
         ),
         "95 %": st.column_config.TextColumn(width=92, help="interval of the IoU over pictures"),
         "chance": number(format="%.3f", width=60, help="the IoU with the concepts of other pictures"),
@@ -83,7 +83,6 @@ def show_units(
             format="%+.2f", width=55, help="percent of the pixels that the concept loses without the unit"
         ),
         "±": number(format="%.2f", width=45, help="reach of the effect's 95 % interval"),
-        "threshold": number(format="%.2f", width=65, help="the unit is on where it is above"),
     }
     order = [name for name in columns if name in frame]
     return st.dataframe(

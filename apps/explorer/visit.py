@@ -46,8 +46,9 @@ def first_layer(generator: Generator) -> str:
 def settings() -> argparse.Namespace:
     """Return what `gandissect explore` passed on."""
     parser = argparse.ArgumentParser()
-    for name in ("generator", "segmenter", "dissection", "data"):
+    for name in ("generator", "segmenter", "dissection"):
         parser.add_argument(f"--{name}")
+    parser.add_argument("--data", action="append", default=[])
     parser.add_argument("--num-samples", type=int, default=300)
     parser.add_argument("--device", default="auto")
     return parser.parse_known_args(sys.argv[1:])[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,24 @@ def test_the_slider_switches_units_off_in_the_worst_pictures(page: AppTest) -> N
     assert page.dataframe[0].value["off"].sum() == 4
     slider.set_value(0).run()
     assert "Write the repair report" not in "".join(each.label for each in page.button)
+
+
+def test_the_number_that_is_looked_at_is_measured_first_and_the_rest_while_one_looks(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, measure = threading.Event(), artifact_work.measure
+    monkeypatch.setattr(artifact_work, "measure", lambda *a: (len(a[-1].counts) == 1 or gate.wait(60)) and measure(*a))
+    page.button(key="look").click().run()
+    deadline = time.monotonic() + 60
+    while not page.metric and time.monotonic() < deadline:
+        time.sleep(0.05)
+        page.run()
+    first = [each.value for each in page.metric]
+    assert len(first) == 3 and len(page.get("progress")) == 1, "the other numbers are under way"
+    assert not [each for each in page.button if each.key == "report"], "a report has the whole curve"
+    gate.set()
+    finished(page)
+    assert [each.value for each in page.metric] == first and page.button(key="report")
 
 
 def test_a_report_is_written_and_downloaded(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import threading
 import urllib.request
 from pathlib import Path
@@ -15,6 +16,7 @@ from explorer_visitor import AppTest, Open, number_with, settled, turned_to
 
 import generators
 import segmenters
+from apps.commands.explore import PAGE
 from apps.explorer import jobs
 from gandissect import dissect
 
@@ -93,11 +95,11 @@ def test_a_dissection_that_failed_is_said_where_it_was_wanted_and_can_be_tried_a
     assert not page.error
 
 
-PAGES = ("paint", "units", "artifacts", "latent", "compare")
+NAMES = ("paint", "units", "artifacts", "latent", "compare")
 LARGEST = 10**9
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("said", "seed", "picture"),
     [
@@ -115,6 +117,12 @@ def test_what_the_url_says_is_the_largest_or_nonsense(
     page = visit_page(name, "--generator", planted, *SMALL, "--data", "scenes:100", **said)
     assert not page.error and (page.session_state["seed"], page.session_state["picture"]) == (seed, picture)
     assert page.selectbox(key="layer").value == "layer2" and page.selectbox(key="generator").value == str(planted)
+
+
+def test_the_script_says_nothing_by_itself() -> None:
+    """Streamlit shows the value of any expression that stands alone in the script, a docstring of a variable, too."""
+    alone = [each.value for each in ast.parse(PAGE.read_text()).body[1:] if isinstance(each, ast.Expr)]
+    assert [ast.unparse(each) for each in alone] == ["shell()"]
 
 
 def test_another_generator_brings_its_own_layers_segmenter_and_units(

@@ -235,9 +235,9 @@ def test_mistakes_show_before_a_server_starts(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_the_server_is_told_to_stay_local_and_silent() -> None:
-    arguments = explore.Options(generator="a", port=1234, num_samples=7).arguments()
+    arguments = explore.Options(generator="a", port=1234, num_samples=7, data=("x", "y@z")).arguments()
     page = arguments.index("--")
     for flag in ("--server.address=localhost", "--server.port=1234", "--browser.gatherUsageStats=false"):
         assert flag in arguments[:page]
     assert "--server.headless=true" in arguments and Path(arguments[2]).is_file()
-    assert arguments[page + 1 :] == ["--generator=a", "--num-samples=7", "--device=auto"]
+    assert arguments[page + 1 :] == ["--generator=a", "--num-samples=7", "--device=auto", "--data=x", "--data=y@z"]

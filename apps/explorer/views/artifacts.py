@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -35,7 +36,7 @@ METHODS = {
 def draw(visit: Visit) -> None:
     """Draw the page as far as it is known."""
     st.markdown("#### Units behind artifacts")
-    specs = artifact_work.real_specs(visit.generator.name, getattr(visit.given, "data", None))
+    specs = artifact_work.real_specs(visit.generator.name, visit.given.data)
     units = visit.generator.layers[visit.layer].units
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.segmented_control(
@@ -93,10 +94,6 @@ def investigate(visit: Visit, specs: tuple[str, ...], method: str, wanted: str) 
         show_worst(visit, worst, scores)
     if ranking is None:
         return
-    curve = step(
-        "curve", (*own, visit.layer, method), "measuring distances", SIZES.for_curve(len(ranking.distance)),
-        _on_copy(visit, lambda own_generator: artifact_work.measure(own_generator, ranking, real, SIZES)),
-    )  # fmt: skip
     counts = [each for each in (0, *SIZES.counts) if each <= len(ranking.distance)]
     num_units = st.select_slider(
         f"units of {visit.layer} switched off, worst first", counts, counts[1], key=f"off {len(counts)}"
@@ -106,13 +103,37 @@ def investigate(visit: Visit, specs: tuple[str, ...], method: str, wanted: str) 
     left, right = st.container(key="results").columns(2, gap="medium")
     with left:
         st.markdown("#### Distance from real pictures")
+        place = st.container()
+        curve = find_distances(visit, (*own, visit.layer, method), ranking, real, num_units or counts[1], wanted)
         if curve is not None:
-            show_curve(curve, num_units)
+            with place:
+                show_curve(curve, num_units)
     with right:
         st.markdown("#### Units, worst first")
         show_ranking(ranking, off)
-    if curve is not None and num_units:
+    if curve is not None and num_units and list(curve.counts) == counts:
         offer_report(visit, segmenter, real, ranking, curve, off)
+
+
+def find_distances(
+    visit: Visit, of: tuple[Hashable, ...], ranking: ArtifactRanking, real: Yardstick, num_units: int, wanted: str
+) -> RepairCurve | None:
+    """Return the distances for all numbers of units; until they are measured, those for the number that is looked at.
+
+    That number comes first, since the whole curve takes several times as long.
+    """
+
+    def measured(counts: tuple[int, ...]) -> RepairCurve | None:
+        sizes = replace(SIZES, counts=counts)
+        work = _on_copy(visit, lambda own: artifact_work.measure(own, ranking, real, sizes))
+        own_tasks().begin(("curve", *of, counts), sizes.for_curve(len(ranking.distance)), work)
+        what = "measuring distances" if len(counts) > 1 else f"measuring distances with {count(*counts, 'unit')} off"
+        return outcome(("curve", *of, counts), what, wanted)
+
+    if own_tasks().get(("curve", *of, SIZES.counts)) is None and measured((num_units,)) is None:
+        return None
+    first = own_tasks().get(("curve", *of, (num_units,)))
+    return measured(SIZES.counts) or (first and first.found)
 
 
 def show_worst(visit: Visit, worst: list[int], scores: Tensor) -> None:

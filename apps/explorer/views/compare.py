@@ -66,7 +66,7 @@ def draw(visit: Visit) -> None:
 def choose_other(visit: Visit) -> Side:
     """Let the visitor choose what the sidebar's layer is compared with."""
     names = list(dict.fromkeys([st.session_state.get("generator") or visit.generator.name, *generators.names()]))
-    cells = st.columns(2)
+    cells = st.container(key="place").columns([3, 2])
     name = cells[0].selectbox("compared with", names, format_func=short, key="other generator")
     generator = visit.generator if name == names[0] else load_generator(name, visit.given.device)
     layers = list(generator.layers)

@@ -25,7 +25,7 @@ def draw(visit: Visit) -> None:
     """Draw the page, the picture before anything slow."""
     generator, layer = visit.generator, visit.layer
     image = model.generated(generator, visit.z)[0]
-    left, right = st.container(key="results").columns(2, gap="medium")
+    left, right = st.container(key="results").columns([9, 11], gap="medium")
     with left:
         st.markdown(f"#### Picture {visit.number} as generated")
         cells = st.columns(3, wrap=False)
