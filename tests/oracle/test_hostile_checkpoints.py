@@ -341,7 +341,7 @@ def test_every_truncation_of_a_good_file_is_refused(data: bytes, tmp_path: Path)
 QUICK = (
     "keys of one hash",
     "one set many times",
-    "two equal sources",
+    "two equal keys",
     "long globals",
     "facts beside dicts",
     "safetensors",
