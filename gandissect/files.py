@@ -27,6 +27,9 @@ MAX_FILE_BYTES = 8 * 2**30
 MAX_HEADER_BYTES = 100 * 10**6
 """No longer header is read; safetensors has the same limit."""
 
+MAX_TENSORS = 20_000
+"""No file with more tensors is read: to make each takes time, even of one without numbers."""
+
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
@@ -183,9 +186,13 @@ def _read_header(path: Path | str, format: str) -> Any:
     if not text or len(text) < length:
         raise ValueError(f"{path} is not a whole safetensors file")
     try:
-        return json.loads(json.loads(text)["__metadata__"]["header"])
+        entries = json.loads(text)
+        header = json.loads(entries["__metadata__"]["header"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} has no header of ours; expected a {format!r} file") from error
+    if len(entries) > MAX_TENSORS:
+        raise ValueError(f"{path} has more than {MAX_TENSORS:,} tensors")
+    return header
 
 
 def sha256_file(path: Path | str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import re
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .tracing import describe
 
@@ -67,6 +68,47 @@ def condition(c: int | Tensor | None) -> Tensor | None:
     if given.ndim > 1:
         raise ValueError(f"c is that of one image, a number or [length], and all get it; got {list(given.shape)}")
     return given
+
+
+def check_arguments(module: nn.Module, conditional: bool, name: str) -> None:
+    """Check that a module takes ``z``, or ``z`` and ``c``, as far as it says what it takes.
+
+    Args:
+        module: The module.
+        conditional: Whether it is to be given ``c``.
+        name: What to call it in a message.
+
+    Raises:
+        ValueError: If it wants more, or less.
+    """
+    wanted, most = _arguments(module)
+    if len(wanted) > 2:
+        raise ValueError(f"{name} takes {', '.join(wanted)}: put a module around it that takes z, or z and c")
+    if len(wanted) == 2 and not conditional:
+        raise ValueError(
+            f"{name} takes {wanted[0]} and {wanted[1]}, so it seems to be conditional: "
+            "say with c= what it is given beside z, the number of a class or a vector"
+        )
+    if conditional and most < 2:
+        raise ValueError(f"{name} takes {' and '.join(wanted) or 'nothing'} only: leave c out")
+
+
+def _arguments(module: Any) -> tuple[list[str], float]:
+    """Return the names of what a module has to be given, and how much it can be given."""
+    if isinstance(module, torch.jit.ScriptModule) and module._c._has_method("forward"):
+        arguments = module._c._get_method("forward").schema.arguments[1:]
+        return [each.name for each in arguments if not each.has_default_value()], len(arguments)
+    if hasattr(module, "input_placeholders"):  # of torch.export.unflatten
+        names = [str(each.name) for each in module.input_placeholders]
+        return names, len(names)
+    wanted, most = [], 0.0
+    for each in inspect.signature(module.forward).parameters.values():
+        if each.kind is each.VAR_POSITIONAL:
+            most = math.inf
+        elif each.kind is not each.VAR_KEYWORD:
+            most += each.kind is not each.KEYWORD_ONLY
+            wanted += [each.name] * (each.default is each.empty)
+    return wanted, most
 
 
 def checked_range(value_range: Range) -> Range:

@@ -155,6 +155,8 @@ def _statements(graph: Any) -> list[Statement]:
             statements.append(Statement(inputs, outputs, partial(_attribute, node.s("name"))))
         elif node.kind() == "prim::CallMethod":
             statements.append(Statement(inputs, outputs, partial(_call, node.s("name"))))
+        elif _is_tensor(node):
+            statements.append(Statement((), outputs, partial(_constant, node.output())))
         elif not _is_function(node):
             taken, run = _apart(node)
             statements.append(Statement(taken, outputs, run))
@@ -173,12 +175,12 @@ def _call(method: str, owner: Any, *given: Any) -> Any:
 
 
 def _apart(node: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
-    """Return what one statement takes, and a function that runs it, with what is inside and the functions it calls."""
+    """Return what one statement takes, and a function that runs it, with what is inside and the constants it uses."""
     graph, names, taken = torch._C.Graph(), {}, []
 
     def place(value: Any) -> Any:
         name = value.debugName()
-        if name not in names and _is_function(value.node()):
+        if name not in names and value.node().kind() == "prim::Constant":
             names[name] = graph.appendNode(graph.createClone(value.node(), place)).output()
         if name not in names:
             names[name] = graph.addInput()
@@ -199,6 +201,15 @@ def _apart(node: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
 
 def _is_function(node: Any) -> bool:
     return node.kind() == "prim::Constant" and node.output().type().kind() == "FunctionType"
+
+
+def _is_tensor(node: Any) -> bool:
+    return node.kind() == "prim::Constant" and node.output().type().kind() == "TensorType"
+
+
+def _constant(output: Any) -> torch.Tensor:
+    """Return a constant that a trace has as a tensor, where Python would be given its number."""
+    return torch.as_tensor(output.toIValue(), dtype=output.type().dtype())
 
 
 def _plain(value: Any) -> Any:

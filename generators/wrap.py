@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -22,7 +23,8 @@ from gandissect.names import lookup
 from gandissect.sampling import sample_z
 from gandissect.types import LayerInfo, UnitSet
 
-from .conventions import Range, brief, checked_range, condition, image_of, range_of, seen
+from .conventions import Range, brief, check_arguments, checked_range, condition, image_of, range_of, seen
+from .programs import load_program
 from .scripted import Scripted
 from .standing import Standing, check_forced, said
 from .tracing import find_layers
@@ -32,7 +34,7 @@ PROBES = 4
 
 
 def wrap(
-    module: nn.Module,
+    module: nn.Module | Path | str,
     z_dim: int,
     layers: Sequence[str] | None = None,
     *,
@@ -44,8 +46,12 @@ def wrap(
 
     It is run a few times to find out what it takes and gives. The module is shared, not copied, and stays as it is.
 
+    A file is loaded first, which runs what is in it: give only one that you trust. TorchScript does whatever torch's
+    operators do, and `torch.export.load` unpickles without restriction. No other function here loads such files.
+
     Args:
-        module: In eval mode; what ``torch.jit.load`` and ``torch.export.unflatten`` return, too. It is called as
+        module: In eval mode; what ``torch.jit.load`` and ``torch.export.unflatten`` return, too; or the path of a file
+            of ``torch.jit.save`` or ``torch.export.save``. It is called as
             ``module(z)``, or ``module(z, c)``, with ``z [batch, z_dim]`` or, if it does not take that,
             ``[batch, z_dim, 1, 1]``; it returns images ``[batch, 3 or 1, H, W]``, or a tuple that begins with them.
             Grey ones get three equal channels.
@@ -54,23 +60,28 @@ def wrap(
         c: What a conditional module is given for every image: the number of a class (it gets int64 ``[batch]``), or a
             vector (it gets ``[batch, length]``).
         value_range: What black and white are in its images; [-1, 1], [0, 1] or [0, 255], whichever fits, if None.
-        name: What to call it; its class if None.
+        name: What to call it; its path or its class if None.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         KeyError: If it has no module of a layer's name, naming the nearest match.
         TypeError: If it is no torch module, or returns something else.
-        ValueError: If it is in training mode, takes no such ``z``, draws at random, or lets images depend on each
-            other; or if a layer is none, saying why.
+        ValueError: If it is in training mode, takes no such ``z``, wants ``c`` and is not given it, draws at random, or
+            lets images depend on each other; if a layer is none, saying why; or if a file is damaged, or no program.
     """
+    if isinstance(module, str | Path):
+        module, name = load_program(module), name or str(module)
     if not isinstance(module, nn.Module):
-        raise TypeError(f"wrap takes a torch module; got {type(module).__name__}")
+        raise TypeError(f"wrap takes a torch module, or the path of a program; got {type(module).__name__}")
     kind = str(getattr(module, "original_name", type(module).__name__))  # a script has the name of what was scripted
     if any(getattr(part, "training", False) for part in module.modules()):
         raise ValueError(f"{kind} is in training mode; call .eval() first")
     if z_dim < 1:
         raise ValueError(f"z_dim is 1 or more; got {z_dim}")
     shown = Scripted(module) if isinstance(module, torch.jit.ScriptModule) else module
-    return WrappedGenerator(shown, z_dim, layers, condition(c), value_range, name or kind)
+    given = condition(c)
+    check_arguments(module, given is not None, name or kind)
+    return WrappedGenerator(shown, z_dim, layers, given, value_range, name or kind)
 
 
 class WrappedGenerator(nn.Module):
@@ -276,16 +287,34 @@ class WrappedGenerator(nn.Module):
 
     def _takes_grids(self) -> bool:
         """Return whether ``z`` is to have a height and a width, by trying both."""
-        errors = []
+        errors: list[Exception] = []
         for self._grid in (False, True):
-            try:
-                self._raw(self._probe(2))
-            except (RuntimeError, ValueError, IndexError, AssertionError) as error:
-                errors.append(error)
-            else:
+            if (error := self._error(2)) is None:
+                self._check_batches()
                 return self._grid
+            errors.append(error)
+        for self._grid in (False, True):
+            if self._error(1) is None:
+                self._check_batches()
         shapes = f"[2, {self.z_dim}] ({brief(errors[0])}) and [2, {self.z_dim}, 1, 1] ({brief(errors[1])})"
         raise ValueError(f"{self.name} takes neither z of shape {shapes}") from errors[0]
+
+    def _error(self, count: int) -> Exception | None:
+        """Return what a forward pass over so many samples raises, if it does."""
+        try:
+            self._raw(self._probe(count))
+        except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+            return error
+        return None
+
+    def _check_batches(self) -> None:
+        """Refuse a module that takes batches of one size only."""
+        for count in (2, 3):
+            if (error := self._error(count)) is not None:
+                raise ValueError(
+                    f"{self.name} does not take batches of {count} ({brief(error)}), though of others: trace or export "
+                    "it so that the number of samples is free, such as torch.export.export(..., dynamic_shapes=...)"
+                ) from error
 
     def _check_images(self) -> None:
         """Refuse a module whose images are no functions of their own ``z``."""

@@ -12,6 +12,7 @@ import tyro
 from gandissect.files import read_json
 from generators import hub
 from generators.importers import Imported, explain, import_network
+from generators.importers.values import printable
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Options:
     Args:
         file: The checkpoint.
         out: The .safetensors file to write, which every other command takes; the numbers keep their precision.
-        explain: Say what is in the file, what is recognised and what is missing, and write nothing.
+        explain: Say what is in the file, what is recognised, assumed or missing, and write nothing.
         arch: JSON with what the file does not say, such as {"strides": [1, 2, 2], "paddings": [0, 1, 1]}.
         size: Height and width of the images, where the file does not say; where it does, what it has to be.
         json: Print what was found as JSON.
@@ -73,16 +74,18 @@ def _record(imported: Imported) -> dict[str, Any]:
         "width": width,
         "z_dim": generator.z_dim,
         "layers": layers,
+        "assumed": imported.assumed,
     }
 
 
 def _lines(record: dict[str, Any]) -> list[str]:
-    of = f", {record['network']}" if record["network"] else ""
+    of = printable(f", {record['network']}" if record["network"] else "")
     sizes = f"{record['width']} x {record['height']} px, z of {record['z_dim']}"
     layers = [f"  {name}: {units} units of {h} x {w}" for name, (units, h, w) in record["layers"].items()]
     return [
         f"{record['layout']}{of} ({record['kind']})",
         f"{record['architecture']}, {sizes}, {len(layers)} layers",
         *layers,
+        *[f"{record['assumed']}; --arch FILE.json says others"] * bool(record["assumed"]),
         record["out"],
     ]

@@ -18,7 +18,7 @@ import torch
 
 from .pickles import Machine
 from .stand_ins import make_storage, storage_dtype
-from .values import Budget, Storage
+from .values import MAX_NAME, Budget, Storage
 
 MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b"\x80\x02\x8a\x0a" + MAGIC.to_bytes(10, "little")
@@ -123,7 +123,7 @@ def read_legacy(data: bytes, budget: Budget) -> Any:
 
     value = Machine(stream, budget, load_outside).run()
     keys = Machine(stream, budget).run()
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
+    if not isinstance(keys, list) or not all(map(_is_key, keys)) or sorted(keys) != sorted(storages):
         raise ValueError("the storages that follow the pickle are not those that it names")
     for key in keys:
         _fill(storages[key], stream)
@@ -145,6 +145,10 @@ def _identity(identity: Any) -> tuple[Any, str, int]:
     if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
         raise ValueError("the pickle refers to something outside it that is no storage")
     _, kind, key, _, count = identity[:5]
-    if not isinstance(key, str) or not isinstance(count, int) or count < 0 or (len(identity) > 5 and identity[5]):
+    if not _is_key(key) or not isinstance(count, int) or count < 0 or (len(identity) > 5 and identity[5]):
         raise ValueError("the pickle refers to a storage that is none")
     return kind, key, count
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str) and len(key) <= MAX_NAME

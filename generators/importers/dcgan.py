@@ -8,6 +8,7 @@ Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3; the names: github.com/pyt
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -42,8 +43,9 @@ def _plan(tensors: Tensors, _: Facts, options: Options) -> Plan:
     def settings() -> dict[str, Any]:
         return _settings([shape_of(tensors, f"main.{up}.weight", 4) for up in ups], options)
 
-    standard = _is_standard(tensors, ups, options)
-    return Plan(DCGAN if standard else Stack, lambda: _short(settings()) if standard else settings(), sources, counts)
+    if _is_standard(tensors, ups, options):
+        return Plan(DCGAN, lambda: _short(settings()), sources, counts)
+    return Plan(Stack, settings, sources, counts, assumed=lambda: "" if options else _assumed(settings()["stages"]))
 
 
 def norm_sources(tensors: Tensors, up: str, norm: str, layer: str, eps: float = 1e-5) -> dict[str, Source]:
@@ -106,6 +108,14 @@ def _usual(height: int, width: int) -> tuple[int, int, int]:
     if height != width or height not in USUAL:
         raise ValueError(f"the stride of a kernel {height} x {width} is not known: give strides and paddings")
     return USUAL[height]
+
+
+def _assumed(stages: Sequence[dict[str, Any]]) -> str:
+    """Say which strides and paddings were guessed, as they would be given in their place."""
+    if all(stage["kernel"] == [4, 4] for stage in stages):
+        return ""
+    guessed = {name: [stage[name.removesuffix("s")] for stage in stages] for name in GEOMETRY}
+    return f"strides and paddings are not in the file; assumed are the usual ones: {json.dumps(guessed)}"
 
 
 def _checked(name: str, sizes: Any, count: int) -> list[Size]:

@@ -9,14 +9,16 @@ from typing import Any
 
 from torch import Tensor
 
-from .importing import PROGRAMS, choose
-from .known import Match, matches
-from .networks import Network, find_networks
+from .importing import choose, found
+from .known import Match
+from .networks import Network
 from .reading import Checkpoint, read_checkpoint
 from .values import Record, printable
 
 MAX_LENGTH = 100
 """Characters of a text that are shown."""
+MAX_SAID = 4_000
+"""Characters of a fact that is short enough to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,11 @@ def explain(path: Path | str) -> Explanation:
     """
     checkpoint = read_checkpoint(path)
     try:
-        networks = [] if checkpoint.kind in PROGRAMS else find_networks(checkpoint)
-        nearest = [matches(network)[0] for network in networks]
+        nearest = found(checkpoint)
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
     try:
-        match = choose(checkpoint)
+        match = choose(checkpoint, nearest)
         verdict = f"recognised: {match.layout.name}" + (f", of {match.network.where}" if match.network.where else "")
         verdict += "" if match.fit.whole else f"; but {'; '.join(match.fit.unexpected)}"
     except ValueError as error:
@@ -89,6 +90,7 @@ def _record(match: Match) -> dict[str, Any]:
         "found": fit.found,
         "missing": fit.missing,
         "unexpected": fit.unexpected,
+        "assumed": fit.assumed,
     }
 
 
@@ -104,6 +106,8 @@ def _lines(match: Match) -> Iterator[str]:
         return
     if fit.whole:
         yield f"  is {match.layout.name}: " + ", ".join(f"{key} {value}" for key, value in fit.found.items())
+        if fit.assumed:
+            yield f"    {fit.assumed}; --arch FILE.json says others"
         return
     if match.taken:
         yield f"  nearest: {match.layout.name}, which takes {match.taken} of these tensors"
@@ -119,7 +123,8 @@ def _facts(network: Network) -> dict[str, Any]:
 
 def _is_short(value: Any) -> bool:
     items = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    return len(items) <= 64 and all(isinstance(item, str | int | float | None) for item in items)
+    plain = all(isinstance(item, str | int | float | None) for item in items)
+    return len(items) <= 64 and plain and sum(len(item) for item in items if isinstance(item, str)) <= MAX_SAID
 
 
 def _outline(value: Any, depth: int = 0) -> Iterator[str]:
@@ -139,6 +144,8 @@ def _said(value: Any) -> str:
             return f"object of class {value.name[:MAX_LENGTH]}"
         case dict() | list():
             return f"{type(value).__name__} of {len(value)}"
-        case str() | int() | float() | None:
-            return repr(value)[:MAX_LENGTH]
+        case str():
+            return repr(value[:MAX_LENGTH])[:MAX_LENGTH]
+        case int() | float() | None:
+            return repr(value)
     return type(value).__name__

@@ -13,13 +13,15 @@ from .layouts import Options
 from .networks import Network, find_networks
 from .plans import is_discriminator
 from .reading import Checkpoint, read_checkpoint
+from .said import other_architecture
 from .values import printable
 
 SHOWN = 6
 """Names in an error at most."""
 SIZELESS = frozenset({"rosinality StyleGAN"})
 """Layouts whose files do not say how large the images are."""
-PROGRAMS = {"torchscript": "torch.jit.load", "torch export": "torch.export.load"}
+PROGRAMS = frozenset({"torchscript", "torch export"})
+"""Kinds of files that are programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,14 @@ class Imported:
         layout: The layout that the file has, such as ``"rosinality StyleGAN2"``.
         where: The network in the file that was taken, such as ``g_ema``; empty where there is one only.
         kind: Of the file, see `reading.Checkpoint`.
+        assumed: What the file does not say and was guessed; empty if nothing was, or options were given.
     """
 
     generator: LayeredGenerator
     layout: str
     where: str
     kind: str
+    assumed: str = ""
 
 
 def import_checkpoint(path: Path | str, options: Options | None = None) -> LayeredGenerator:
@@ -61,12 +65,13 @@ def import_network(path: Path | str, options: Options | None = None) -> Imported
     """Do what `import_checkpoint` does, and say what was found."""
     checkpoint = read_checkpoint(path)
     try:
-        match = choose(checkpoint)
+        match = choose(checkpoint, found(checkpoint))
         generator = match.layout.build(match.network.tensors, match.network.facts, _checked(match, options or {}))
     except ValueError as error:
         raise ValueError(f"{path} cannot be imported: {printable(str(error))}") from error
     generator.name = str(path)
-    return Imported(generator, match.layout.name, match.network.where, checkpoint.kind)
+    assumed = "" if options else match.fit.assumed
+    return Imported(generator, match.layout.name, match.network.where, checkpoint.kind, assumed)
 
 
 def _checked(match: Match, options: Options) -> Options:
@@ -85,28 +90,39 @@ def _checked(match: Match, options: Options) -> Options:
     return {name: value for name, value in options.items() if name != "size"}
 
 
-def choose(checkpoint: Checkpoint) -> Match:
+def found(checkpoint: Checkpoint) -> list[Match]:
+    """Return the networks of a file, averaged generators first, each with the layout that it fits best.
+
+    Raises:
+        ValueError: If there are too many, or they are too large.
+    """
+    return [matches(network)[0] for network in find_networks(checkpoint)] if checkpoint.kind not in PROGRAMS else []
+
+
+def choose(checkpoint: Checkpoint, nearest: Sequence[Match]) -> Match:
     """Return the network of a file that is to be imported, and its layout.
+
+    Args:
+        checkpoint: The file.
+        nearest: What `found` says of it.
 
     Raises:
         ValueError: If there is none, saying what there is instead.
     """
     if checkpoint.kind in PROGRAMS:
         raise ValueError(
-            f"it is a program ({checkpoint.kind}), which is run and not read: if you trust it, load it with "
-            f"{PROGRAMS[checkpoint.kind]} and give it to generators.wrap"
+            f"it is a program ({checkpoint.kind}), which is run and not read; if you trust it, this runs it in Python: "
+            f"generators.wrap({checkpoint.path!r}, z_dim=...)"
         )
-    networks = find_networks(checkpoint)
-    wanted = [network for network in networks if network.role not in {"optimizer", "discriminator"}]
+    wanted = [match for match in nearest if match.network.role not in {"optimizer", "discriminator"}]
     if not wanted:
-        raise ValueError(_without(networks))
-    found = [matches(network)[0] for network in wanted]
-    for match in found:
+        raise ValueError(_without([match.network for match in nearest]))
+    for match in wanted:
         if match.is_near:
             if said := match.network.facts.get("refused"):
                 raise ValueError(said)
             return match
-    raise ValueError(_unknown(min(found, key=lambda match: match.distance)))
+    raise ValueError(_unknown(min(wanted, key=lambda match: match.distance)))
 
 
 def _without(networks: Sequence[Network]) -> str:
@@ -123,6 +139,11 @@ def _unknown(match: Match) -> str:
     where = f"{network.where!r} is" if network.where else "it is"
     if is_discriminator(network.tensors) or re.search(r"discriminator|critic", network.facts.get("class", ""), re.I):
         return f"{where} a discriminator's tensors, such as {next(iter(network.tensors))}; give the generator's"
+    if other := other_architecture(network.tensors, network.facts):
+        return (
+            f"{where} a StyleGAN2 of the architecture {other!r}; only 'skip' is read, in which the images of all grids "
+            "add up. The network itself, loaded in Python, can be given to generators.wrap"
+        )
     if match.taken <= len(network.tensors) / 4:
         return (
             f"{where} of no known layout: {len(network.tensors)} tensors such as {listed(list(network.tensors))}. "

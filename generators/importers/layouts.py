@@ -33,11 +33,13 @@ class Fit:
         missing: Names that the layout needs and that are not there.
         unexpected: Names that are there and that the layout does not have; what it leaves out on purpose, such as
             buffers of filters, is not among them.
+        assumed: What the file does not say and was guessed, and how to say otherwise; empty if nothing was.
     """
 
     found: dict[str, str | int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
+    assumed: str = ""
 
     @property
     def whole(self) -> bool:

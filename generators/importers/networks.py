@@ -11,7 +11,7 @@ from torch import Tensor
 from .reading import Checkpoint
 from .stand_ins import NETWORKS
 from .tensorflow import renamed, variables
-from .values import Record
+from .values import MAX_NAME, MOST_TENSORS, Record
 
 AVERAGED = frozenset({"g_ema", "G_ema", "generator_smooth", "generator_ema", "g_running", "netG_ema", "Gs", "ema"})
 GENERATORS = frozenset({"g", "G", "generator", "netG", "net_G", "gen", "Gen"})
@@ -21,8 +21,12 @@ OPTIMIZERS = ("optim", "opt_", "_opt")
 PREFIXES = ("module.", "_orig_mod.", "_forward_module.")
 MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"})
 """What optimizers keep of each parameter."""
-MOST_NETWORKS, MOST_TENSORS, MOST_FACTS = 32, 20_000, 1_000
-"""Of a file, of a network, and beside a network; more are none that is read here, and would take long."""
+MOST_NETWORKS, MOST_FACTS = 12, 1_000
+"""Of a file, and beside a network; more are none that is read here, and would take long."""
+MOST_SAID = 10**7
+"""Facts beside networks that are looked at, in each dict that may hold one."""
+DEEPEST = 16
+"""In how many dicts and lists a network may lie."""
 MOST_WRAPPERS = 8
 """How often what wrappers put before names is taken away."""
 
@@ -56,12 +60,12 @@ def find_networks(checkpoint: Checkpoint) -> list[Network]:
     """Return the networks of a file: averaged generators first, then others, optimizers last.
 
     Raises:
-        ValueError: If there are too many, or one of them is too large.
+        ValueError: If there are too many, or they are too large.
     """
     found: list[Network] = []
-    for network in _search(checkpoint.tree, (), {"kind": checkpoint.kind}):
-        if len(network.tensors) > MOST_TENSORS:
-            raise ValueError(f"{network.where!r} has more than {MOST_TENSORS:,} tensors")
+    for network in _Search().of(checkpoint.tree, (), {"kind": checkpoint.kind}):
+        if len(network.tensors) + sum(len(each.tensors) for each in found) > MOST_TENSORS:
+            raise ValueError(f"its networks have more than {MOST_TENSORS:,} tensors")
         if network.role != "optimizer":
             found.append(network)
         elif not any(each.role == "optimizer" for each in found):
@@ -71,30 +75,56 @@ def find_networks(checkpoint: Checkpoint) -> list[Network]:
     return sorted(found, key=lambda network: RANKS.index(network.role))
 
 
-def _search(value: Any, way: tuple[str, ...], beside: Mapping[str, Any]) -> Iterator[Network]:
-    match value:
-        case Record() if value.name in NETWORKS:
-            yield _of_tensorflow(value, way, beside)
-        case Record() if isinstance(value.state.get("_modules"), dict):
-            tensors, attributes = flat_module(value)
-            facts = {"class": value.name, "source_hash": value.source_hash, "attributes": attributes}
-            facts |= {name: value.state.get(f"_{name}") for name in ("init_args", "init_kwargs")}
-            yield Network(".".join(way), _role(way, tensors), tensors, {**beside, **facts})
-        case dict() if not _is_state(value):
-            inner = {**beside, **{key: item for key, item in value.items() if _is_said(item)}}
-            if len(inner) > MOST_FACTS:
-                raise ValueError(f"it says more than {MOST_FACTS:,} things beside its networks")
-            for key, item in value.items():
-                yield from _search(item, (*way, str(key)), inner)
-        case list() if not all(isinstance(item, Tensor) for item in value):
-            names = ("G", "D", "Gs") if _is_triple(value) else map(str, range(len(value)))
-            for name, item in zip(names, value, strict=False):
-                yield from _search(item, (*way, name), beside)
-        case dict() | list():
-            items = value if isinstance(value, dict) else dict(enumerate(value))
-            tensors = bare_names({str(key): item for key, item in items.items() if isinstance(item, Tensor)})
-            if tensors:
-                yield Network(".".join(way), _role(way, tensors), tensors, dict(beside))
+class _Search:
+    """Goes through what a file holds."""
+
+    def __init__(self) -> None:
+        self._left = MOST_SAID
+
+    def of(self, value: Any, way: tuple[str, ...], beside: Mapping[str, Any]) -> Iterator[Network]:
+        """Yield the networks in a value.
+
+        Args:
+            value: A part of the tree.
+            way: To it.
+            beside: What is said beside it and beside what it lies in.
+        """
+        if len(way) > DEEPEST:
+            return
+        match value:
+            case Record() if value.name in NETWORKS:
+                yield _of_tensorflow(value, way, beside)
+            case Record() if isinstance(value.state.get("_modules"), dict):
+                yield _of_module(value, way, beside)
+            case dict() if not _is_state(value):
+                inner = self._said(value, beside)
+                for key, item in value.items():
+                    if isinstance(item, dict | list | Record) and item:
+                        yield from self.of(item, (*way, str(key)), inner)
+            case list() if not all(isinstance(item, Tensor) for item in value):
+                names = ("G", "D", "Gs") if _is_triple(value) else map(str, range(len(value)))
+                for name, item in zip(names, value, strict=False):
+                    if isinstance(item, dict | list | Record) and item:
+                        yield from self.of(item, (*way, name), beside)
+            case dict() | list():
+                items = value if isinstance(value, dict) else dict(enumerate(value))
+                tensors = bare_names({str(key): item for key, item in items.items() if isinstance(item, Tensor)})
+                if tensors:
+                    self._count(beside)
+                    yield Network(".".join(way), _role(way, tensors), tensors, dict(beside))
+
+    def _said(self, value: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is said beside the things in a dict."""
+        self._count(beside)
+        inner = {**beside, **{key: item for key, item in value.items() if _is_said(item)}}
+        if len(inner) > MOST_FACTS:
+            raise ValueError(f"it says more than {MOST_FACTS:,} things beside its networks")
+        return inner
+
+    def _count(self, beside: Mapping[str, Any]) -> None:
+        self._left -= len(beside)
+        if self._left < 0:
+            raise ValueError("it says the same things beside too many dicts; save the generator's state_dict() alone")
 
 
 def bare_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -120,7 +150,12 @@ def flat_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], di
     Returns:
         The parameters and the buffers that are saved, by dotted name; and by dotted name of each module within, its
         attributes that are numbers, texts or lists of them.
+
+    Raises:
+        ValueError: If names are too long.
     """
+    if len(prefix) > MAX_NAME:
+        raise ValueError(f"a tensor's name has more than {MAX_NAME} characters, {prefix[:100]!r}...")
     state = record.state
     left_out = set(_items(state, "_non_persistent_buffers_set", list))
     own = {**_items(state, "_parameters", dict), **_items(state, "_buffers", dict)}
@@ -137,6 +172,13 @@ def flat_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], di
             tensors |= more
             attributes |= theirs
     return tensors, attributes
+
+
+def _of_module(record: Record, way: tuple[str, ...], beside: Mapping[str, Any]) -> Network:
+    tensors, attributes = flat_module(record)
+    facts = {"class": record.name, "source_hash": record.source_hash, "attributes": attributes}
+    facts |= {name: record.state.get(f"_{name}") for name in ("init_args", "init_kwargs")}
+    return Network(".".join(way), _role(way, tensors), tensors, {**beside, **facts})
 
 
 def _of_tensorflow(record: Record, way: tuple[str, ...], beside: Mapping[str, Any]) -> Network:

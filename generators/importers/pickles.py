@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from .stand_ins import NAMESPACES, call, construct, named, set_state
-from .values import Array, Budget, Instance, Kind, Named, Record, Storage
+from .values import MAX_TEXT, Array, Budget, Instance, Kind, Named, Record, Storage, checked_key
 
 LoadOutside = Callable[[Any], Any]
 LoadBytes = Callable[[bytes], Any]
@@ -204,6 +204,7 @@ def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
         case list() | tuple():
             return [plain(item, budget, depth + 1) for item in value]
         case set():
+            budget.node(depth, len(value))
             return sorted(map(_named, value), key=str)
         case Instance():
             state = plain(value.state, budget, depth + 1)
@@ -218,7 +219,12 @@ def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
             return _named(value)
         case Kind():
             return value.order + value.code
-        case None | bool() | int() | float() | str() | bytes() | Tensor():
+        case str() | bytes():
+            if isinstance(value, str) and len(value) > MAX_TEXT:
+                raise ValueError(f"a text has {len(value):,} characters; at most {MAX_TEXT:,} are read")
+            budget.spend(len(value))
+            return value
+        case None | bool() | int() | float() | Tensor():
             return value
     raise ValueError(f"the pickle leaves {_said(value)} behind")
 
@@ -237,20 +243,13 @@ def _extended(target: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
     if len(items) % 2:
         raise ValueError("the pickle has a key without a value")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        target[_key(key)] = value
+        target[checked_key(key)] = value
     return target
 
 
 def _united(target: set[Any], items: list[Any]) -> set[Any]:
-    target.update(_key(item) for item in items)
+    target.update(map(checked_key, items))
     return target
-
-
-def _key(key: Any) -> Any:
-    """Return a key; the hash of nested tuples could take for ever."""
-    if not isinstance(key, str | int | float | bytes | None | Named):
-        raise ValueError(f"the pickle has {_said(key)} for a key; keys are numbers and texts")
-    return key
 
 
 def _global(function: Any) -> str:

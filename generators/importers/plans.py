@@ -52,6 +52,7 @@ class Plan:
         ignored: Names of the file that are known and not needed.
         check: Raises ValueError if the values of tensors say that this network would be another.
         finish: Completes the network.
+        assumed: Says what of the settings was guessed, see `Fit`; called when the network could be made.
     """
 
     architecture: type[LayeredGenerator]
@@ -60,6 +61,7 @@ class Plan:
     ignored: Iterable[str] = ()
     check: Callable[[], None] = lambda: None
     finish: Callable[[Any], None] = lambda _: None
+    assumed: Callable[[], str] = lambda: ""
     names: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -150,14 +152,14 @@ def _fit(tensors: Tensors, plan: Plan) -> Fit:
     if missing:
         return Fit({}, missing, unexpected)
     try:
-        generator = _assemble(plan, tensors)
+        generator = _assemble(plan, tensors, drawn=False)
     except ValueError as error:
         return Fit({}, [], [*unexpected, f"({error})"])
     size = generator.settings.get("size")
     height, width = (size, size) if size else generator.image_size
     found = {"architecture": generator.architecture, "height": height, "width": width, "z_dim": generator.z_dim}
     layers = sum(name.startswith("layer") for name, _ in generator.named_children())
-    return Fit(found | {"layers": layers}, [], unexpected)
+    return Fit(found | {"layers": layers}, [], unexpected, plan.assumed())
 
 
 def _build(name: str, tensors: Tensors, plan: Plan) -> LayeredGenerator:
@@ -186,8 +188,13 @@ def _check_numbers(plan: Plan, tensors: Tensors) -> None:
             raise ValueError(f"{name} holds numbers that are not finite")
 
 
-def _assemble(plan: Plan, tensors: Tensors) -> LayeredGenerator:
+def _assemble(plan: Plan, tensors: Tensors, drawn: bool = True) -> LayeredGenerator:
     """Return the network with its tensors.
+
+    Args:
+        plan: What it is.
+        tensors: The file's.
+        drawn: Whether to make those that the file says nothing of, such as large noise.
 
     Raises:
         ValueError: If they do not make one.
@@ -199,7 +206,8 @@ def _assemble(plan: Plan, tensors: Tensors) -> LayeredGenerator:
     except (RuntimeError, TypeError, IndexError, ArithmeticError) as error:
         raise ValueError(f"the shapes do not make a network: {error}") from error
     wanted = generator.state_dict()
-    state = {name: _made(plan.sources[name], tensors, name, wanted[name], generator) for name in wanted}
+    made = [name for name in wanted if drawn or plan.sources[name].names]
+    state = wanted | {name: _made(plan.sources[name], tensors, name, wanted[name], generator) for name in made}
     generator.load_state_dict(state, assign=True)
     return generator
 

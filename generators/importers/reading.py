@@ -9,6 +9,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import safetensors
 import safetensors.torch
@@ -18,7 +19,7 @@ from gandissect.files import MAX_HEADER_BYTES, read_bytes
 from .containers import ZIP_START, check_stored, is_legacy, open_archive, read_archive, read_legacy
 from .pickles import Machine, plain
 from .stand_ins import NETWORKS
-from .values import Budget, Record
+from .values import MOST_TENSORS, Budget, Record, printable
 
 OTHERS = {
     b"\x89HDF": "HDF5, as Keras writes it",
@@ -72,9 +73,9 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     try:
         kind, tree = _read(data)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
     except (RuntimeError, OverflowError, MemoryError, AssertionError) as error:
-        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {printable(str(error))}") from error
     return Checkpoint(str(path), kind, tree)
 
 
@@ -84,6 +85,19 @@ def is_own(path: Path | str) -> bool:
         start = file.read(9)
         header = file.read(min(int.from_bytes(start[:8], "little"), MAX_HEADER_BYTES))
     return start[8:] == b"{" and b'"__metadata__":{"header":' in header
+
+
+def program_kind(path: Path | str) -> str | None:
+    """Return which program a file is, ``torchscript`` or ``torch export``, from the names in it; None if it is none.
+
+    Raises:
+        ValueError: If it is a damaged archive; the message names the file.
+    """
+    data = read_bytes(path)
+    try:
+        return _program(open_archive(data)) if data.startswith(ZIP_START) else None
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
 
 
 def _read(data: bytes) -> Read:
@@ -104,16 +118,24 @@ def _read(data: bytes) -> Read:
 
 def _read_zip(data: bytes, budget: Budget) -> Read:
     archive = open_archive(data)
-    parts = {name.partition("/")[2] for name in archive.namelist()}
-    if any(part.startswith("code/") for part in parts) or "constants.pkl" in parts:
-        return "torchscript", {}
-    if "archive_format" in parts or any(name.endswith("exported_program.json") for name in archive.namelist()):
-        return "torch export", {}
+    if kind := _program(archive):
+        return kind, {}
     check_stored(archive, len(data))
     return "torch", plain(read_archive(archive, budget), budget)
 
 
+def _program(archive: ZipFile) -> str | None:
+    parts = {name.partition("/")[2] for name in archive.namelist()}
+    if any(part.startswith("code/") for part in parts) or "constants.pkl" in parts:
+        return "torchscript"
+    exported = "archive_format" in parts or any(name.endswith("exported_program.json") for name in archive.namelist())
+    return "torch export" if exported else None
+
+
 def _read_safetensors(data: bytes) -> Read:
+    length = int.from_bytes(data[:8], "little")
+    if length > MAX_HEADER_BYTES or data.count(b"{", 8, 8 + length) > MOST_TENSORS + 2:  # one for each tensor
+        raise ValueError(f"it has more than {MOST_TENSORS:,} tensors, or a header that is too long")
     try:
         tensors = safetensors.torch.load(data)
     except safetensors.SafetensorError as error:

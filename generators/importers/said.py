@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,6 +65,20 @@ def check_activation(facts: Facts) -> None:
         activation = _dict({name: module}, name).get("activation", "lrelu")
         if activation not in {"lrelu", "linear"}:
             raise ValueError(f"{name} has the activation {activation!r}; only leaky ReLU (lrelu) is read")
+
+
+def other_architecture(tensors: Tensors, facts: Facts) -> str | None:
+    """Return the architecture of a StyleGAN2 of NVlabs if it is not ``skip``, in which the images of all grids add up.
+
+    Args:
+        tensors: The file's.
+        facts: The file's.
+    """
+    modules = _dict(facts, "attributes")
+    said = [_dict(modules, name).get("architecture") for name in modules if re.match(r"synthesis\.b\d+$", name)]
+    if any(re.match(r"synthesis\.b\d+\.skip\.weight$", name) for name in tensors):
+        said.append("resnet")  # 1 x 1 convolutions around its blocks
+    return next((each for each in said if each in {"resnet", "orig"}), None)
 
 
 def _dict(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .values import Array, Budget, Instance, Kind, Named, Storage
+from .values import MAX_NAME, Array, Budget, Instance, Kind, Named, Storage, checked_key
 
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 NETWORKS = frozenset({"tfutil.Network", "dnnlib.tflib.network.Network"})
@@ -53,6 +53,8 @@ NUMBERS = {
     "f8": torch.float64,
 }
 """The NumPy dtypes that are read."""
+SINGLE = 4
+"""Bytes of a number in a network that is made of the file: what is smaller there counts as many."""
 
 _DICTS = frozenset({"collections.OrderedDict", "collections.defaultdict", "collections.Counter"})
 _EASY_DICTS = frozenset({"dnnlib.util.EasyDict", "dnnlib.EasyDict"})
@@ -73,6 +75,8 @@ def named(module: Any, attribute: Any) -> Named:
     """
     if not isinstance(module, str) or not isinstance(attribute, str):
         raise ValueError("the pickle names a global by something that is no text")
+    if len(module) + len(attribute) > MAX_NAME:
+        raise ValueError(f"the pickle names a global of more than {MAX_NAME} characters, {(module + '.')[:100]!r}...")
     name = f"{module}.{attribute}"
     for old, new in _ALIASES:
         name = new + name.removeprefix(old) if name.startswith(old) else name
@@ -184,7 +188,7 @@ def _rebuild_tensor(budget: Budget, storage: Any, offset: Any, size: Any, stride
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if count and last >= len(numbers):
         raise ValueError(f"a tensor of shape {list(size)} lies outside its storage of {len(numbers)} numbers")
-    budget.spend(count * numbers.element_size())
+    budget.spend(count * max(numbers.element_size(), SINGLE))
     view: Tensor = numbers.as_strided(size, stride, offset) if count else numbers.new_empty(size)
     return view
 
@@ -212,9 +216,9 @@ def _persistent(budget: Budget, meta: Any) -> Instance:
     name, state, source = meta["class_name"], meta["state"], meta["module_src"]
     if not isinstance(name, str) or not isinstance(state, dict):
         raise TypeError("a persistent object has a name and a state")
-    if source not in budget.hashes:  # each module carries the same text
-        budget.hashes[source] = hashlib.sha256(source.encode("utf-8", "replace")).hexdigest()
-    return Instance(name, state, budget.hashes[source])
+    if id(source) not in budget.hashes:  # each module carries the same text, which stays as long as its hash does
+        budget.hashes[id(source)] = source, hashlib.sha256(source.encode("utf-8", "replace")).hexdigest()
+    return Instance(name, state, budget.hashes[id(source)][1])
 
 
 def _dict(budget: Budget, items: Any = (), *_: Any) -> dict[Any, Any]:
@@ -222,21 +226,14 @@ def _dict(budget: Budget, items: Any = (), *_: Any) -> dict[Any, Any]:
         return {}
     budget.step(len(items))
     pairs = list(items.items()) if isinstance(items, dict) else list(items)
-    if not all(isinstance(pair, tuple | list) and len(pair) == 2 and _is_key(pair[0]) for pair in pairs):
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
         raise TypeError("a dict is made of pairs")
-    return dict(pairs)
+    return {checked_key(key): value for key, value in pairs}
 
 
 def _set(budget: Budget, items: Any = ()) -> set[Any]:
     budget.step(len(items))
-    if not all(map(_is_key, items)):
-        raise TypeError("a set holds numbers and texts")
-    return set(items)
-
-
-def _is_key(value: Any) -> bool:
-    """Whether a value may be hashed; that of nested tuples could take for ever."""
-    return isinstance(value, str | int | float | bytes)
+    return {checked_key(item) for item in items}
 
 
 def _size(_: Budget, size: Any) -> Any:
@@ -246,7 +243,7 @@ def _size(_: Budget, size: Any) -> Any:
 
 
 def _device(_: Budget, *words: Any) -> str:
-    if not all(isinstance(word, str | int) for word in words):
+    if not all(isinstance(checked_key(word), str | int) for word in words[:2]):
         raise TypeError("a device is a word and a number")
     return ":".join(map(str, words[:2]))
 
@@ -278,6 +275,7 @@ def _fill(array: Array, state: Any, budget: Budget) -> None:
     dtype, raw = _dtype(kind), _bytes(data, budget)
     if len(raw) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"an array of shape {list(shape)} and {dtype} has {len(raw)} bytes")
+    budget.spend(math.prod(shape) * max(dtype.itemsize, SINGLE))
     numbers = np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
     array.tensor = torch.from_numpy(numbers.astype(dtype.newbyteorder("="), order="C"))
 
@@ -286,8 +284,10 @@ def _bytes(data: Any, budget: Budget) -> bytes:
     """Return bytes; Python 2 wrote them as text."""
     if not isinstance(data, bytes | str):
         raise ValueError("the numbers of an array are bytes")
+    if isinstance(data, bytes):
+        return data
     budget.spend(len(data))
-    return data.encode("latin1") if isinstance(data, str) else data
+    return data.encode("latin1")
 
 
 def _dtype(kind: Any) -> np.dtype[Any]:
@@ -298,7 +298,7 @@ def _dtype(kind: Any) -> np.dtype[Any]:
 
 
 def _kind(_: Budget, code: Any, *__: Any) -> Kind:
-    if not isinstance(code, str):
+    if not isinstance(code, str) or len(code) > MAX_NAME:
         raise TypeError("a dtype has a code")
     return Kind(code)
 

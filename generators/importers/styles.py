@@ -18,7 +18,11 @@ from .plans import Source, made, shape_of
 RATE = 0.01
 """Factor on the weights of mapping networks here, and there unless the file says otherwise."""
 SAMPLES = 10_000
-"""Latent vectors whose mean w stands in for one that a file does not hold."""
+"""Latent vectors whose mean w stands in for one that a file does not hold; fewer for mapping networks that are huge."""
+MOST_PRODUCTS = 4 * 10**10
+"""Of a number and a weight, for that mean; 10,000 latent vectors and 8 layers of 512 units take half of them."""
+LARGEST_FILTER = 2**18
+"""Numbers of a filter at most, one kernel for each of so many units."""
 LONGEST = 4_096
 """Numbers of z and of w at most."""
 
@@ -54,7 +58,8 @@ def mapping_settings(tensors: Tensors, names: Sequence[str]) -> dict[str, int]:
 
 def average_w(generator: StyleGenerator) -> None:
     """Set the mean w to that of many latent vectors, the same ones each time."""
-    z = torch.randn(SAMPLES, generator.z_dim, generator=make_rng(0, "z of the mean w"))
+    weights = sum(each.numel() for each in generator.mapping.network.parameters())
+    z = torch.randn(min(SAMPLES, MOST_PRODUCTS // weights), generator.z_dim, generator=make_rng(0, "z of the mean w"))
     with torch.no_grad():
         generator.mapping.w_avg.copy_(generator.mapping.network(z).mean(dim=0))
 
@@ -109,7 +114,8 @@ def check_filters(tensors: Tensors, names: Sequence[str], row: Sequence[float]) 
     """
     usual = torch.outer(torch.tensor(row), torch.tensor(row))
     for name in names:
-        filter = tensors[name].float() if tensors[name].is_floating_point() else torch.empty(0)
+        plain = tensors[name].is_floating_point() and tensors[name].numel() <= LARGEST_FILTER
+        filter = tensors[name].float() if plain else torch.empty(0)
         fits = filter.ndim > 1 and filter.shape[-2:] == usual.shape and filter.numel()
         kernels = filter.reshape(-1, *usual.shape) if fits else usual[None] - 1
         scaled = kernels * (usual.sum() / kernels.sum(dim=(1, 2), keepdim=True))

@@ -19,11 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .values import Record
+from .values import MAX_NAME, MOST_TENSORS, Record
 
 Variables = Mapping[str, Tensor]
 FUSED_FROM = 128
 """Grid from which StyleGAN doubles in one step, unless the file says otherwise."""
+DEEPEST = 4
+"""In how many networks a component may lie; those of StyleGAN lie in one."""
 USUAL: dict[str, Any] = {
     "architecture": "skip",
     "blur_filter": [1, 2, 1],
@@ -59,28 +61,33 @@ class Said:
 Rename = Callable[[re.Match[str], Tensor, Said], tuple[str, Tensor]]
 
 
-def variables(record: Record) -> dict[str, Tensor]:
+def variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
     """Return the variables of a network and, after its name and a slash, of each of its components.
 
     Args:
         record: The network.
+        depth: In how many others it lies.
 
     Raises:
-        ValueError: If it is of a version that keeps them otherwise.
+        ValueError: If there are too many, or it is of a version that keeps them otherwise.
     """
     own = record.state.get("variables")
     if not isinstance(own, list):
-        raise ValueError(f"a network of TensorFlow of version {record.state.get('version')!r} keeps no variables")
+        version = record.state.get("version")
+        said = version if isinstance(version, int) else "?"
+        raise ValueError(f"a network of TensorFlow of version {said} keeps no variables")
     found = {}
     for pair in own:
-        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str) or len(pair[0]) > MAX_NAME:
             raise ValueError("the variables of a network of TensorFlow are pairs of name and numbers")
         number = isinstance(pair[1], int | float)
         found[pair[0]] = torch.tensor(pair[1]) if number else pair[1]
     components = record.state.get("components")
     for name, component in components.items() if isinstance(components, dict) else ():
         if isinstance(component, Record):
-            found |= {f"{name}/{inner}": value for inner, value in variables(component).items()}
+            found |= {f"{name}/{inner}": value for inner, value in variables(component, depth + 1).items()}
+    if len(found) > MOST_TENSORS or depth > DEEPEST:
+        raise ValueError(f"a network has more than {MOST_TENSORS:,} variables, or components more than {DEEPEST} deep")
     return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
 
@@ -104,10 +111,14 @@ def renamed(found: Variables, settings: Mapping[str, Any]) -> tuple[dict[str, Te
         raise ValueError(f"a variable has a shape that is none of its kind: {error}") from error
     tensors.pop("", None)
     lods = [float(value) for name, value in found.items() if name.endswith("lod") and value.numel() == 1]
-    odd = [f"{name} = {settings[name]!r:.50}" for name, usual in USUAL.items() if settings.get(name, usual) != usual]
+    odd = [f"{name} = {_brief(settings[name])}" for name, usual in USUAL.items() if settings.get(name, usual) != usual]
     if any(lods):
         return tensors, {"refused": f"it is between two resolutions (lod {max(lods)}); take a later one"}
     return tensors, {"refused": f"it is another network than the usual one: {', '.join(odd)}"} if odd else {}
+
+
+def _brief(value: Any) -> str:
+    return repr(value[:50])[:50] if isinstance(value, str | list) else repr(value)[:50]
 
 
 def _renamed(name: str, value: Tensor, rules: Mapping[str, Rename], said: Said) -> tuple[str, Tensor]:

@@ -12,14 +12,28 @@ from typing import Any
 
 from torch import Tensor
 
-MAX_OPCODES = 400_000
-"""Steps of all pickles of a file together; the largest known checkpoints take a quarter."""
+from gandissect.files import MAX_TENSORS
+
+MAX_OPCODES = 300_000
+"""Steps of all pickles of a file together, and values in it; the largest known checkpoints take a third."""
 
 MAX_DEPTH = 100
 """How deep the values of a file may be nested."""
 
 COPIES = 4
-"""The tensors of a file may take so many times its bytes, where several share memory."""
+"""The tensors and texts of a file may take so many times its bytes, where several share memory."""
+
+MAX_NAME = 500
+"""Characters of a key, or of anything else that is compared with others."""
+
+MAX_TEXT = 2**20
+"""Characters of any other text."""
+
+MAX_KEY = 2**60
+"""Bound of whole numbers that are keys; of larger ones, any number can have the same hash."""
+
+MOST_TENSORS = MAX_TENSORS
+"""Tensors of all networks of a file together; names that many are matched with every layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +98,7 @@ class Budget:
 
     def __init__(self, num_bytes: int) -> None:
         self.opcodes, self.bytes, self.nodes = MAX_OPCODES, COPIES * num_bytes + 2**20, MAX_OPCODES
-        self.hashes: dict[str, str] = {}
+        self.hashes: dict[int, tuple[str, str]] = {}
 
     def step(self, count: int = 1) -> None:
         """Count steps of a pickle.
@@ -96,13 +110,13 @@ class Budget:
         if self.opcodes < 0:
             raise ValueError(f"it takes more than {MAX_OPCODES:,} steps to read")
 
-    def node(self, depth: int) -> None:
-        """Count one value, at a depth.
+    def node(self, depth: int, count: int = 1) -> None:
+        """Count values, at a depth.
 
         Raises:
             ValueError: If there are too many, or it is too deep.
         """
-        self.nodes -= 1
+        self.nodes -= count
         if self.nodes < 0:
             raise ValueError(f"it holds more than {MAX_OPCODES:,} values")
         if depth > MAX_DEPTH:
@@ -116,7 +130,23 @@ class Budget:
         """
         self.bytes -= num_bytes
         if num_bytes < 0 or self.bytes < 0:
-            raise ValueError(f"its tensors take more than {COPIES} times the bytes of the file")
+            raise ValueError(f"its tensors and texts take more than {COPIES} times the bytes of the file")
+
+
+def checked_key(key: Any) -> Any:
+    """Return what a pickle has for a key, if it takes no time to hash it and to compare it with others.
+
+    Raises:
+        ValueError: If it is no number and no text, or too long.
+    """
+    if not isinstance(key, str | int | float | bytes | None | Named):
+        said = f"a value of type {type(key).__name__}"
+        raise ValueError(f"the pickle has {said} for a key; keys are numbers and texts")
+    if isinstance(key, str | bytes) and len(key) > MAX_NAME:
+        raise ValueError(f"the pickle has a text of {len(key)} characters for a key; at most {MAX_NAME} are read")
+    if isinstance(key, int) and abs(key) >= MAX_KEY:
+        raise ValueError("the pickle has a whole number of more than 60 bits for a key")
+    return key
 
 
 def printable(text: str, limit: int = 1000) -> str:

@@ -332,12 +332,69 @@ def test_what_is_no_generator_is_called_what_it_is(tmp_path: Path) -> None:
     assert "\x1b" not in _refusal(tmp_path, torch_file(state | {"\x1b[31mred\n": torch.ones(2)}))
     assert "a web page" in _refusal(tmp_path, b"<!DOCTYPE html>")
     module = torch_file({"net": _Own()})
-    assert "_Own', which is not among the few that are read" in _refusal(tmp_path, module)
+    said = _refusal(tmp_path, module)
+    assert "_Own', which is not among the few that are read; nothing was executed" in said
+    assert "If it is a whole module that was pickled, save its state_dict() instead" in said
     scripted = tmp_path / "scripted.pt"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch: deprecated
         torch.jit.save(torch.jit.trace(_dcgan()["main"], torch.ones(1, 5, 1, 1)), scripted)
-    assert "generators.wrap" in _refusal(tmp_path, scripted.read_bytes())
+    assert "this runs it in Python: generators.wrap(" in _refusal(tmp_path, scripted.read_bytes())
+    assert "size says 32" in _refusal(tmp_path, torch_file(state), {"size": 32})
+
+
+def test_a_stylegan2_of_another_architecture_is_called_what_it_is(tmp_path: Path) -> None:
+    tensors = {name: value for name, value in nvlabs([5, 4]).items() if not name.startswith("synthesis.b4.torgb")}
+    data = nvlabs_file(tensors | {"synthesis.b8.skip.weight": torch.ones(4, 5, 1, 1)})
+    assert "'G_ema' is a StyleGAN2 of the architecture 'resnet'; only 'skip' is read" in _refusal(tmp_path, data)
+
+
+def test_strides_that_were_guessed_are_said_until_they_are_given(tmp_path: Path, capsys: Any) -> None:
+    state = {"main.0.weight": torch.ones(5, 4, 4, 4), "main.3.weight": torch.ones(4, 3, 5, 5)}
+    state |= {f"main.1.{leaf}": torch.ones(4) for leaf in ("weight", "bias", "running_mean", "running_var")}
+    path, out, arch = _written(tmp_path, torch_file(state)), tmp_path / "my.safetensors", tmp_path / "arch.json"
+    guessed = {"strides": [1, 2], "paddings": [0, 2], "output_paddings": [0, 1]}
+    line = f"strides and paddings are not in the file; assumed are the usual ones: {json.dumps(guessed)}"
+    assert _run("import", str(path), "--explain") == 0
+    assert f"    {line}; --arch FILE.json says others\n" in capsys.readouterr().out
+    assert _run("import", str(path), "--explain", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["networks"][0]["assumed"] == line
+    assert _run("import", str(path), "--out", str(out)) == 0
+    assert f"{line}; --arch FILE.json says others\n" in capsys.readouterr().out
+    arch.write_text(json.dumps(guessed))
+    assert _run("import", str(path), "--out", str(out), "--arch", str(arch)) == 0
+    assert "assumed" not in capsys.readouterr().out
+    assert explain(_written(tmp_path, torch_file(dict(_dcgan().state_dict())))).nearest[0].fit.assumed == ""
+
+
+RED = "\x1b[31mred\r\x07\u202e"
+
+
+def test_nothing_that_a_file_says_steers_the_terminal(tmp_path: Path, capsys: Any) -> None:
+    state = dict(_dcgan().state_dict())
+    out = tmp_path / "my.safetensors"
+    contents = [
+        {RED: state, "g" + RED: RED},
+        {"g_ema": state | {RED: torch.ones(1)}, "args": {RED: RED}},
+        {"d": {RED: torch.ones(1)}},
+        {RED: {RED: 1, "b": [RED]}},
+        argparse.Namespace(**{RED: RED}),
+    ]
+    files = [torch_file(each) for each in contents]
+    files += [pickle.dumps(each) for each in contents[3:4]]
+    files += [b"\x80\x04X\x05\x00\x00\x00\x1b[31mX\x05\x00\x00\x00\x1b[31m\x93.", b"\x1b[31m", b"(S'\\x1b[31m'\nt."]
+    for data in files:
+        path = _written(tmp_path, data)
+        for arguments in ((), ("--json",), ("--explain",), ("--explain", "--json")):
+            _run("import", str(path), *(() if "--explain" in arguments else ("--out", str(out))), *arguments)
+            said = capsys.readouterr()
+            for text in (said.out, said.err):
+                assert all(letter.isprintable() or letter == "\n" for letter in text), text
+        for take in (explain, import_checkpoint):
+            try:
+                take(path)
+            except ValueError as error:
+                assert str(error).isprintable(), str(error)
 
 
 class _Own(nn.Module):

@@ -331,6 +331,11 @@ class Shuts(Draws):
         return torch.tanh(z.reshape(-1, 1, 4, 4).expand(-1, 3, -1, -1))
 
 
+class Three(Draws):
+    def forward(self, z: Tensor, c: Tensor, *, noise: Tensor) -> Tensor:
+        return self.layer(z.reshape(-1, 1, 4, 4)) + noise + c
+
+
 class Returns(Draws):
     def forward(self, z: Tensor) -> dict[str, Tensor]:
         return {"image": z}
@@ -350,6 +355,9 @@ class Returns(Draws):
         (Skips, {"z_dim": 5, "c": 1, "layers": ["lrelu"]}, ValueError, "'lrelu' runs 2 times in a forward pass"),
         (Skips, {"z_dim": 5, "c": 1, "layers": ["unused"]}, ValueError, "'unused' does not run"),
         (Skips, {"z_dim": 5, "c": 1, "layers": ["style"]}, ValueError, r"'style' puts out torch.float32 \[2, 6\]"),
+        (Skips, {"z_dim": 5}, ValueError, "Skips takes z and label, so it seems to be conditional: say with c= what"),
+        (_sequential, {"z_dim": 5, "c": 1}, ValueError, "Sequential takes input only: leave c out"),
+        (Three, {"c": 1}, ValueError, "Three takes z, c, noise: put a module around it that takes z, or z and c"),
         (Skips, {"z_dim": 5, "c": "cat"}, TypeError, "the number of a class or a tensor"),
         (Skips, {"z_dim": 5, "c": torch.zeros(2, 3)}, ValueError, "that of one image"),
         (Skips, {"z_dim": 5, "c": 1, "value_range": (1, 0)}, ValueError, "value_range is what black and white are"),
@@ -366,7 +374,7 @@ def test_what_cannot_be_a_generator_is_refused_with_the_reason(
 def test_training_mode_and_other_things_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Sequential is in training mode; call \.eval\(\) first"):
         wrap(_sequential(), z_dim=5)
-    with pytest.raises(TypeError, match="takes a torch module; got function"):
+    with pytest.raises(TypeError, match="takes a torch module, or the path of a program; got function"):
         wrap(_sequential, z_dim=5)
     generator = MADE["class"]()
     with pytest.raises(KeyError, match=r"unknown layer 'body\.c'"):
@@ -426,6 +434,29 @@ class Lists(Branches):
         return self.last(torch.stack(found).mean(0))
 
 
+class Numbers(Branches):
+    """Numbers and tensors that a trace keeps as constants; one of them is what a module is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Scaled()
+        self.factor, self.shift = torch.tensor(1.5), torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None, None]
+
+    def forward(self, z: Tensor) -> Tensor:
+        y = self.up(3 * self.first(z).view(-1, 2, 4, 4))
+        y = self.inner(2 * y + 0.5, self.factor) / 7
+        return torch.tanh(self.last(1 - y + self.shift))
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor, gain: Tensor) -> Tensor:
+        return self.layer(x) * gain
+
+
 def _saved(program: torch.jit.ScriptModule, path: Path) -> torch.jit.ScriptModule:
     torch.jit.save(program, path)
     return torch.jit.load(path)
@@ -434,6 +465,7 @@ def _saved(program: torch.jit.ScriptModule, path: Path) -> torch.jit.ScriptModul
 SCRIPTS = {
     "scripted": (_sequential, lambda network: torch.jit.script(network), {}),
     "traced": (Skips, lambda network: torch.jit.trace(network, (torch.ones(2, 5), torch.tensor([0, 1]))), {"c": 1}),
+    "numbers": (Numbers, lambda network: torch.jit.trace(network, torch.ones(2, 5)), {}),
     "branches": (Branches, lambda network: torch.jit.script(network), {}),
 }
 
