@@ -247,8 +247,8 @@ def test_a_layer_whose_units_agree_with_nothing_says_so(visit_page: Open, tmp_pa
 
 
 def test_the_first_page_loads_nothing_that_was_not_loaded_before_the_server_was_up(
-    visit_page: Open,  # noqa: F811
-    planted: Path,  # noqa: F811
+    visit_page: Open,
+    planted: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     arguments = ["--generator", str(planted), "--segmenter", "palette", "--num-samples", "40"]
