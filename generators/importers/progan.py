@@ -69,7 +69,8 @@ def check_grown(tensors: Tensors, name: str) -> None:
         ValueError: If the level of detail of that name is not 0.
     """
     if name in tensors and tensors[name].any():
-        raise ValueError(f"{name} is {tensors[name].tolist()}: the network has not grown to its end, where it is 0")
+        level = float(tensors[name].abs().max())
+        raise ValueError(f"{name} is {level:g}: the network has not grown to its end, where it is 0")
 
 
 def _side(grid: int) -> str:
