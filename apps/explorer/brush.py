@@ -82,7 +82,8 @@ def choose_brush(
     if len(units) > 1:
         units = units.top(st.slider("units, best first", 1, len(units), min(DEFAULT_UNITS, len(units)),
                                     key=f"count {name} {scope}", on_change=on_change))  # fmt: skip
-    with st.expander(f"the {len(units)} units behind the brush" if len(units) > 1 else "the unit behind the brush"):
+    what = f"the {len(units)} units behind the brush" if len(units) > 1 else "the unit behind the brush"
+    with st.expander(what, key="behind"):  # with a key it stays open when they change
         key = f"units {name} {action} {level} {len(units)} {scope}"
         units, levels = _adjust(units, _table(found, effects, units, name), name, level, key, on_change)
     return Brush(name, concept.hex, action, units, levels)
@@ -107,16 +108,16 @@ def _adjust(
     """Show the units; return those that are left in, and their levels."""
     frame = frame.assign(use=True, **{"set to": said(level)})
     columns = {
-        "use": st.column_config.CheckboxColumn(width=40),
-        "unit": st.column_config.NumberColumn(width=45),
+        "use": st.column_config.CheckboxColumn(" ", width=35, help="whether the brush uses the unit"),
+        "unit": st.column_config.NumberColumn(width=40),
         "IoU": st.column_config.ProgressColumn(
-            f"IoU with {concept}", format="%.3f", min_value=0, max_value=max(0.2, frame["IoU"].max()), width=110
+            format="%.3f", min_value=0, max_value=max(0.2, frame["IoU"].max()), width=85, help=f"with {concept}"
         ),
         "effect": st.column_config.NumberColumn(
-            format="%+.2f", width=55, help=f"percent of the pixels that {concept} loses without the unit"
+            format="%+.2f", width=50, help=f"percent of the pixels that {concept} loses without the unit"
         ),
-        "best at": st.column_config.TextColumn(width=75, help="the concept that the unit agrees with best"),
-        "set to": st.column_config.SelectboxColumn(options=[said(each) for each in LEVELS], required=True, width=65),
+        "best at": st.column_config.TextColumn(width=70, help="the concept that the unit agrees with best"),
+        "set to": st.column_config.SelectboxColumn(options=[said(each) for each in LEVELS], required=True, width=70),
     }
     edited = st.data_editor(
         frame, hide_index=True, column_config=columns, column_order=[name for name in columns if name in frame],

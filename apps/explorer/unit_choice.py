@@ -86,8 +86,8 @@ def show_units(
     }
     order = [name for name in columns if name in frame]
     return st.dataframe(
-        frame, height=390, hide_index=True, column_config=columns, column_order=order, alt="Units of the layer",
-        **selection,
+        frame, height=min(38 + 35 * len(frame), 390), hide_index=True, column_config=columns, column_order=order,
+        alt="Units of the layer", **selection,
     )  # fmt: skip
 
 

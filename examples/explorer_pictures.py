@@ -1,0 +1,117 @@
+"""The pictures of docs/explorer.md: each page of the explorer in a headless Chromium, as one uses it.
+
+python examples/explorer_pictures.py docs/explorer
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "end_to_end"))
+from browser import Page, browsing, find_browser, serving
+
+WIDTH = 1280
+QUIET = "!document.querySelector('[data-testid=stStatusWidget], [data-testid=stSpinner], [data-testid=stProgress]')"
+CANVAS = """[...document.querySelectorAll(".st-key-easel *")].map((each) => each.shadowRoot?.querySelector("canvas"))
+  .find(Boolean)"""
+SETTLE = 3.0
+"""Seconds after which a page that is quiet has drawn what it was sent."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write them as JPEG.
+
+    Args:
+        out: The folder.
+        pages: Which.
+    """
+
+    out: tyro.conf.Positional[Path]
+    pages: list[str] = field(default_factory=lambda: list(PAGES))
+
+
+def main(options: Options) -> None:
+    """Visit each page."""
+    if find_browser() is None:
+        raise SystemExit("this needs Chromium: apt-get install chromium")
+    options.out.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        serving(device="cpu") as url,
+        browsing("about:blank", Path(folder)) as page,
+    ):
+        for name in options.pages:
+            address, height, use = PAGES[name]
+            page.resize(WIDTH, height)
+            page.call("Page.navigate", url=f"{url}/{address}")
+            settled(page)
+            use(page)
+            settled(page)
+            page.screenshot(Path(folder) / "seen.png")
+            image = Image.open(io.BytesIO((Path(folder) / "seen.png").read_bytes())).convert("RGB")
+            image.save(options.out / f"{name}.jpg", quality=88, optimize=True)
+            print(options.out / f"{name}.jpg")
+
+
+def settled(page: Page) -> None:
+    """Wait until nothing is under way."""
+    page.wait("!!document.querySelector('.st-key-strip')", 120)
+    quiet = 0.0
+    while quiet < SETTLE:
+        time.sleep(0.5)
+        quiet = quiet + 0.5 if page.run(QUIET) else 0.0
+
+
+def click(page: Page, label: str, kind: str = "button") -> None:
+    """Click on what bears a label."""
+    found = f"[...document.querySelectorAll({kind!r})].find((each) => each.textContent.includes({label!r}))"
+    page.wait(f"({found}?.click(), !!{found})")
+
+
+def stroke(page: Page, *points: tuple[float, float]) -> None:
+    """Paint through points, shares of width and height of the picture."""
+    box = page.wait(f"(() => {{ const {{x, y, width, height}} = {CANVAS}.getBoundingClientRect(); "
+                    "return {x, y, width, height}; })()")  # fmt: skip
+    page.drag(*[(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points])
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=5, y=5)
+    settled(page)
+
+
+def paint(page: Page) -> None:
+    """Take trees away on the left, and draw a building on the right."""
+    click(page, "behind the brush", "summary")
+    click(page, "tree")
+    click(page, "remove")
+    settled(page)
+    stroke(page, *[(0.1 + 0.04 * step, 0.5) for step in range(12)])
+    click(page, "building")
+    click(page, "draw")
+    settled(page)
+    stroke(page, *[(0.72 + 0.05 * step, 0.42) for step in range(5)])
+
+
+def nothing(_: Page) -> None:
+    """Leave a page as it is."""
+
+
+PAGES: dict[str, tuple[str, int, Callable[[Page], None]]] = {
+    "paint": ("?picture=3", 1500, paint),
+    "units": ("units?picture=1&concept=building", 1600, nothing),
+    "artifacts": ("artifacts", 1300, lambda page: click(page, "Look for artifacts")),
+    "latent": ("latent?picture=4&part=directions", 1100, nothing),
+    "compare": ("compare?layer=layer2", 1250, nothing),
+}
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
