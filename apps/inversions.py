@@ -11,7 +11,6 @@ from torch import Tensor
 from gandissect import Generator, Segmenter
 from gandissect.latent import Inversion, capabilities
 from gandissect.latent.descent import Features
-from segmenters import UNetSegmenter
 from segmenters.datasets.decoding import read_picture, read_sent_picture
 
 from .pictures import draw_columns
@@ -45,6 +44,8 @@ def spaces_of(generator: Generator) -> tuple[str, ...]:
 
 def features_of(segmenter: Segmenter | None) -> Features | None:
     """Return what a segmenter compares pictures by besides pixels; None if it has no encoder."""
+    from segmenters import UNetSegmenter  # late: the explorer's first page is quicker without
+
     return segmenter.encode if isinstance(segmenter, UNetSegmenter) else None
 
 

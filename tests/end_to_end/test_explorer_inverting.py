@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 from pathlib import Path
@@ -275,6 +277,11 @@ def test_every_kind_of_photograph_is_read_as_it_is_looked_at(data: bytes, plain:
 def test_the_command_reads_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encoded(noise((90, 70)), "jpeg"))
     assert torch.equal(read_middle(tmp_path / "a.jpg", 16), read_middle((tmp_path / "a.jpg").read_bytes(), 16))
+
+
+def test_the_page_is_there_before_the_networks_that_label_are_imported() -> None:
+    code = "import sys, apps.explorer.views.latent; sys.exit('segmentation_models_pytorch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 class _Named:
