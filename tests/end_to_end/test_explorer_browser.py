@@ -197,5 +197,5 @@ def test_paint_has_an_address_of_its_own_and_nonsense_leaves_the_url(address: st
     with browsing(f"{address}/paint?picture=5&seed=1e400", tmp_path / "browser") as page:
         page.wait("document.querySelector('.st-key-picture input')?.value === '5'", 120)
         page.wait("location.pathname === '/' && location.search === '?picture=5'")
-        assert page.run("document.querySelector('.st-key-seed input').value") == "1"
+        page.wait("document.querySelector('.st-key-seed input')?.value === '1'")
         assert not page.run("document.querySelector('[data-testid=stException], [role=dialog]')")
