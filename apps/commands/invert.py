@@ -15,19 +15,14 @@ from torch import Tensor
 
 from gandissect import Recipe, Segmenter
 from gandissect.files import check_folder
-from gandissect.latent import Inversion, LostConcepts, capabilities, invert
+from gandissect.latent import Inversion, LostConcepts, invert
 from generators import LayeredGenerator
-from segmenters import UNetSegmenter
-from segmenters.datasets.decoding import read_picture
 
 from ..data import as_tensor, evenly_spaced, pictures
+from ..inversions import draw_inversion, features_of, read_middle, spaces_of
 from ..networks import load_generator, load_segmenter
-from ..pictures import draw_columns, save_png
+from ..pictures import save_png
 
-MARGIN = 1.125
-"""Short side of a picture over that of its crop, as of the pictures that generators learn from."""
-WHITE = 0.25
-"""An error that is drawn white, as a share of the way from black to white."""
 MOST_PICTURES = 64
 
 
@@ -96,7 +91,7 @@ class Options:
         found.save(self.out / Inversion.FILE_NAME)  # first, for it took long, and an edit may not fit
         edited = None if recipe is None else found.generate(generator, recipe.edits).cpu()
         lost = None if segmenter is None else found.lost_concepts(segmenter)
-        _draw(found, edited, self.out / "inversion.png")
+        save_png(draw_inversion(found, edited), self.out / "inversion.png")
         self._print(found, names, lost)
 
     def _read(self, size: int) -> tuple[list[str], Tensor]:
@@ -106,7 +101,8 @@ class Options:
             ValueError: If nothing of the data is held out.
         """
         if not self.data:
-            return [str(path) for path in self.pictures], torch.stack([_middle(path, size) for path in self.pictures])
+            images = torch.stack([read_middle(path, size) for path in self.pictures])
+            return [str(path) for path in self.pictures], images
         _, held_out = pictures(self.data, size, self.hold_out)
         if held_out is None:
             raise ValueError(f"nothing is held out of {', '.join(self.data)}; name a folder without @SPLIT, or files")
@@ -117,8 +113,8 @@ class Options:
         return invert(
             generator,
             images,
-            ("ws" if capabilities(generator).has_w else "z") if self.space is None else self.space,
-            features=segmenter.encode if isinstance(segmenter, UNetSegmenter) else None,
+            spaces_of(generator)[-1] if self.space is None else self.space,
+            features=features_of(segmenter),
             layer=self.layer,
             noise=self.noise,
             num_candidates=self.num_candidates,
@@ -137,27 +133,6 @@ class Options:
         for record in [] if lost is None else lost.records():
             shares = f"{100 * record['picture']:.1f} % of the pixels, {100 * record['reconstruction']:.1f} %"
             print(f"{record['concept']}: {shares} in the reconstructions")
-
-
-def _middle(path: Path, size: int) -> Tensor:
-    """Return the middle of a picture, ``[3, size, size]`` in [-1, 1]."""
-    pixels = torch.from_numpy(read_picture(path, round(size * MARGIN)))
-    top, left = ((side - size + 1) // 2 for side in pixels.shape[:2])
-    return pixels[top : top + size, left : left + size].permute(2, 0, 1).float() / 127.5 - 1
-
-
-def _draw(found: Inversion, edited: Tensor | None, path: Path) -> None:
-    errors = (found.error_maps / WHITE).clamp(max=1) * 2 - 1
-    columns = {"picture": _unit(found.pictures), "inverted": _unit(found.reconstructions)}
-    columns["error"] = errors[:, None].expand(-1, 3, -1, -1)
-    if edited is not None:
-        columns["edited"] = edited
-    notes = [f"{psnr:.1f} dB" for psnr in found.psnr.tolist()]
-    save_png(draw_columns(list(columns), torch.stack(list(columns.values()), dim=1), notes), path)
-
-
-def _unit(pixels: Tensor) -> Tensor:
-    return pixels.float() / 127.5 - 1
 
 
 def _facts(found: Inversion, names: Sequence[str], lost: LostConcepts | None) -> dict[str, Any]:

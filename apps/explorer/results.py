@@ -13,8 +13,9 @@ from .strokes import inside_and_outside
 
 
 def show_change(
-    key: str, segmenter: Segmenter, before: Tensor, after: Tensor, labels: tuple[Tensor, Tensor], where: Tensor
-) -> None:
+    key: str, segmenter: Segmenter, before: Tensor, after: Tensor, labels: tuple[Tensor, Tensor],
+    where: Tensor | None = None,
+) -> None:  # fmt: skip
     """Draw the segmentation of two pictures with a wipe, and where they differ.
 
     Args:
@@ -23,7 +24,7 @@ def show_change(
         before: A picture ``[3, H, W]``.
         after: Another one.
         labels: Their label maps.
-        where: The painted region, bool ``[H, W]``.
+        where: The painted region, bool ``[H, W]``; None if nothing was painted.
     """
     size = (int(after.shape[1]), int(after.shape[2]))
     first, second = (
@@ -36,13 +37,7 @@ def show_change(
         show_easel(key, first, second, size, f"Segmentation: {', '.join(named) or 'nothing'}", labels=True)
     change = model.changed(before, after)
     two.image(model.draw_change(change, where), width="stretch", alt="Where the picture changed")
-    inside, outside = inside_and_outside(change, where)
-    numbers = [
-        f"{word} the strokes **{share:.1%}**"
-        for word, share in (("inside", inside), ("outside", outside))
-        if share is not None and where.any()
-    ]
-    two.caption(f"change: {', '.join(numbers) or '0.0%'}")
+    two.caption(f"change: **{change.mean():.1%}**" if where is None else _said(change, where))
 
 
 def show_shares(segmenter: Segmenter, labelled: dict[str, Tensor]) -> None:
@@ -59,3 +54,14 @@ def show_shares(segmenter: Segmenter, labelled: dict[str, Tensor]) -> None:
         "Percent of the pixels of this one picture; ± in percentage points. Change: mean over red, green and blue, "
         f"100 % from black to white, brightest in the map from {model.FULL_SCALE:.0%} on."
     )
+
+
+def _said(change: Tensor, where: Tensor) -> str:
+    """Return how much changed inside and outside of a painted region, in words."""
+    inside, outside = inside_and_outside(change, where)
+    numbers = [
+        f"{word} the strokes **{share:.1%}**"
+        for word, share in (("inside", inside), ("outside", outside))
+        if share is not None and where.any()
+    ]
+    return f"change: {', '.join(numbers) or '0.0%'}"

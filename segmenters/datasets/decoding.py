@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 MAX_PIXELS = 100_000_000
 """A picture with more pixels than this is refused before it is decoded."""
@@ -21,23 +22,38 @@ _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)
 
 
+MAX_SENT_PIXELS = 40_000_000
+"""The same of a picture that a visitor of a web page sends: decoding it takes up to 20 bytes a pixel."""
+
+SENT_FORMATS = tuple(["JPEG", "PNG", *(["WEBP"] if features.check("webp") else [])])
+"""What a visitor may send, in Pillow's words: no other decoder sees a visitor's bytes."""
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(
+    file: Path | io.BytesIO, name: object, most: int, formats: Sequence[str] | None = None
+) -> Iterator[Image.Image]:
+    """Open a picture by its header; what goes wrong here or where it is used is a ValueError with its name."""
     try:
-        with Image.open(path) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
+        with Image.open(file, formats=formats) as picture:
+            if picture.width * picture.height > most:
                 raise ValueError(
-                    f"{path} has {picture.width} x {picture.height} pixels; at most {MAX_PIXELS:,} are read: reduce it"
+                    f"{name} has {picture.width} x {picture.height} pixels; at most {most:,} are read: reduce it"
                 )
             yield picture
     except FileNotFoundError:
         raise
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is not a picture that can be read ({path.stat().st_size} bytes)") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path} is too large: {error}") from error
+        length = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
+        raise ValueError(f"{name} is not a picture that can be read ({length} bytes)") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{name} is too large; at most {most:,} pixels are read: reduce it ({error})") from error
     except (OSError, SyntaxError, EOFError, OverflowError, TypeError, struct.error) as error:
-        raise ValueError(f"{path} is broken or truncated: {error}") from error
+        raise ValueError(f"{name} is broken or truncated: {error}") from error
+    except ValueError as error:
+        if str(error).startswith(str(name)):
+            raise
+        raise ValueError(f"{name} is broken: {error}") from error  # as of a text in it that unpacks to megabytes
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -46,7 +62,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         ValueError: If it is no picture or too large, naming it.
     """
-    with _opened(path) as picture:
+    with _opened(path, path, MAX_PIXELS) as picture:
         turned = picture.getexif().get(_ORIENTATION) in _TURNED
         return (picture.height, picture.width) if turned else picture.size
 
@@ -67,11 +83,31 @@ def read_picture(path: Path, short_side: int) -> NDArray[np.uint8]:
     Raises:
         ValueError: If it is broken, truncated or too large, naming the file and what is wrong.
     """
-    with _opened(path) as picture:
-        if picture.format == "JPEG":
-            picture.draft(picture.mode, (2 * short_side, 2 * short_side))
-        upright = _as_rgb(ImageOps.exif_transpose(picture), path)
-    return np.array(upright.resize(resized(upright.size, short_side, path), Image.Resampling.LANCZOS))
+    with _opened(path, path, MAX_PIXELS) as picture:
+        return _decoded(picture, path, short_side)
+
+
+def read_sent_picture(data: bytes, short_side: int, name: str = "the file") -> NDArray[np.uint8]:
+    """Decode a picture that a visitor of a web page has sent, as `read_picture` does; only `SENT_FORMATS` are read.
+
+    Of a JPEG with several pictures in it, as telephones write them, the first is taken; films are refused.
+
+    Args:
+        data: The file's bytes.
+        short_side: Pixels, 1 or more.
+        name: What to call it in errors; not its own name, which anybody may have chosen.
+
+    Returns:
+        uint8 ``[H, W, 3]``.
+
+    Raises:
+        ValueError: If it is no such picture, broken, truncated, a film, or too large, saying what is wrong.
+    """
+    with _opened(io.BytesIO(data), name, MAX_SENT_PIXELS, SENT_FORMATS) as picture:
+        frames = getattr(picture, "n_frames", 1)
+        if frames > 1 and picture.format != "MPO":
+            raise ValueError(f"{name} is a film of {frames} pictures; send one of them")
+        return _decoded(picture, name, short_side)
 
 
 def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> NDArray[np.int32]:
@@ -88,7 +124,7 @@ def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> NDArra
     Raises:
         ValueError: If it is broken, not an index map, or not of the picture's size, naming it.
     """
-    with _opened(path) as labels:
+    with _opened(path, path, MAX_PIXELS) as labels:
         if labels.mode not in ("L", "P", "1", "I", "I;16"):
             raise ValueError(
                 f"{path} is {labels.mode}; labels are one index a pixel (8-bit grey or palette), not colours"
@@ -103,7 +139,7 @@ def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> NDArra
         return np.asarray(labels.resize(size, Image.Resampling.NEAREST)).astype(np.int32)
 
 
-def resized(size: tuple[int, int], short_side: int, path: Path) -> tuple[int, int]:
+def resized(size: tuple[int, int], short_side: int, path: object) -> tuple[int, int]:
     """Return width and height once the short side has ``short_side`` pixels.
 
     Raises:
@@ -116,7 +152,15 @@ def resized(size: tuple[int, int], short_side: int, path: Path) -> tuple[int, in
     return width, height
 
 
-def _as_rgb(picture: Image.Image, path: Path) -> Image.Image:
+def _decoded(picture: Image.Image, name: object, short_side: int) -> NDArray[np.uint8]:
+    """Return a picture upright and resized, uint8 ``[H, W, 3]``."""
+    if picture.format == "JPEG":
+        picture.draft(picture.mode, (2 * short_side, 2 * short_side))
+    upright = _as_rgb(ImageOps.exif_transpose(picture), name)
+    return np.array(upright.resize(resized(upright.size, short_side, name), Image.Resampling.LANCZOS))
+
+
+def _as_rgb(picture: Image.Image, path: object) -> Image.Image:
     if picture.mode.startswith("I"):
         return _from_16_bit(picture, path)
     if picture.mode == "F":
@@ -129,7 +173,7 @@ def _as_rgb(picture: Image.Image, path: Path) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _from_16_bit(picture: Image.Image, path: Path) -> Image.Image:
+def _from_16_bit(picture: Image.Image, path: object) -> Image.Image:
     values = np.asarray(picture).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError(f"{path} has pixels from {values.min()} to {values.max()}; 16 bits hold 0 to 65535")

@@ -176,9 +176,26 @@ def test_two_visitors_at_once_see_each_his_own_strokes_only(address: str, page: 
         assert torch.equal(shown(page), untouched) and torch.equal(shown(other), gone["blue"])
 
 
+def test_an_uploaded_picture_is_looked_for_and_seen_by_its_visitor_only(address: str, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "<b>mine.png")
+    place, field, found = f"{address}/latent?part=your+picture", "input[type=file]", "[data-testid=stMetric]"
+    with browsing(place, tmp_path / "browser") as page, browsing(place, tmp_path / "other") as other:
+        for each in (page, other):
+            each.wait(f"!!document.querySelector('{field}')", 120)
+        root = page.call("DOM.getDocument")["root"]["nodeId"]
+        node = page.call("DOM.querySelector", nodeId=root, selector=field)["nodeId"]
+        page.call("DOM.setFileInputFiles", nodeId=node, files=[str(tmp_path / "<b>mine.png")])
+        page.wait(f"document.querySelector('{found}')?.textContent.includes('dB')", 120)
+        assert page.run("document.querySelectorAll('img[alt^=\"What the generator\"]').length") == 1
+        other.call("Page.reload")
+        other.wait(f"!!document.querySelector('{field}')", 120)
+        other.wait("!document.querySelector('[data-testid=stStatusWidget]')", 120)
+        assert not other.run(f"document.querySelector('{found}, [alt^=\"Your picture\"]')")
+
+
 def test_paint_has_an_address_of_its_own_and_nonsense_leaves_the_url(address: str, tmp_path: Path) -> None:
     with browsing(f"{address}/paint?picture=5&seed=1e400", tmp_path / "browser") as page:
         page.wait("document.querySelector('.st-key-picture input')?.value === '5'", 120)
         page.wait("location.pathname === '/' && location.search === '?picture=5'")
-        assert page.run("document.querySelector('.st-key-seed input').value") == "1"
+        page.wait("document.querySelector('.st-key-seed input')?.value === '1'")
         assert not page.run("document.querySelector('[data-testid=stException], [role=dialog]')")

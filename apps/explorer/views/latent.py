@@ -1,9 +1,10 @@
-"""The page of the latent space: ways between pictures, truncation, mixtures, and directions with what they do."""
+"""The page of the latent space: ways between pictures, truncation, mixtures, directions, and real pictures."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from apps.explorer.latent_inverting import draw_inverting
 from apps.explorer.latent_mixing import draw_mixing
 from apps.explorer.latent_steering import draw_steering
 from apps.explorer.latent_walking import draw_truncation, draw_walk
@@ -15,6 +16,7 @@ PARTS = {
     "truncation": draw_truncation,
     "mixing": draw_mixing,
     "directions": draw_steering,
+    "your picture": draw_inverting,
 }
 
 

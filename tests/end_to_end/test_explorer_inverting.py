@@ -1,0 +1,288 @@
+"""A visitor's own picture on the page of the latent space: found again, called off, refused, and nobody else's."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from explorer_visitor import AppTest, Open, pictures, said, settled
+from PIL import Image
+
+import generators
+from apps.explorer import inverting
+from apps.inversions import read_middle
+from gandissect.latent import Inversion
+from gandissect.sampling import derive_seed
+
+SMALL = ("--segmenter", "palette")
+GIVEN, MADE = "Your picture, cropped and resized", "What the generator makes of your picture"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small untrained generator, and fewer samples to look through."""
+    monkeypatch.setattr(inverting, "NUM_CANDIDATES", 100)
+    torch.manual_seed(0)
+    path = tmp_path / "tiny.safetensors"
+    generators.save(generators.DCGAN(size=16, width=8, z_dim=4).eval(), path)
+    return path
+
+
+def open_part(visit_page: Open, path: Path, **query: str) -> AppTest:
+    return visit_page("latent", "--generator", path, *SMALL, part="your picture", **query)
+
+
+def upload(page: AppTest, data: bytes, name: str = "mine.png") -> AppTest:
+    page.file_uploader[0].set_value((name, data, "image/png")).run()
+    assert not page.exception
+    return page
+
+
+def encoded(picture: Image.Image, kind: str = "png", **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def own_picture(path: Path, seed: int, number: int) -> Image.Image:
+    """A generator's own picture with a border around it, which is cut off again."""
+    generator = generators.load(path)
+    image = generator(generator.sample_z(1, seed, number))[0].detach().clamp(-1, 1)
+    side, border = image.shape[1], round(image.shape[1] * 1.125) - image.shape[1]
+    pixels = np.pad(
+        ((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy(),
+        (((border + 1) // 2, border // 2), ((border + 1) // 2, border // 2), (0, 0)),
+    )
+    assert pixels.shape[0] == side + border
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def inverted(monkeypatch: pytest.MonkeyPatch) -> list[Inversion]:
+    """What pages have found, in order."""
+    found, find = [], inverting.find
+    monkeypatch.setattr(inverting, "find", lambda *arguments: found.append(find(*arguments)) or found[-1])
+    return found
+
+
+def test_a_picture_of_the_generators_own_comes_back(visit_page: Open, tiny: Path, inverted: list[Inversion]) -> None:
+    page = open_part(visit_page, tiny)
+    assert not page.get("progress") and not page.metric
+    settled(upload(page, encoded(own_picture(tiny, 9, 2))))
+    (found,), generator = inverted, generators.load(tiny)
+    wanted = generator(generator.sample_z(1, 9, 2)).detach().clamp(-1, 1)
+    assert (found.pictures - (wanted + 1) * 127.5).abs().max() <= 0.51, "resized by nothing, and the border cut off"
+    assert float(found.psnr) > 30
+    assert page.metric[0].value == f"{float(found.psnr):.1f} dB"
+    assert {GIVEN, MADE} <= set(pictures(page)) and len(page.get("download_button")) == 2
+    shares = page.dataframe[0].value
+    assert shares["given"].sum() == pytest.approx(100, abs=0.5)
+    off = (found.pictures.double() - found.reconstructions).abs().mean() / 255
+    assert f"change: **{off:.1%}**" in said(page)
+
+
+def test_the_files_to_take_home_go_on_in_python(tiny: Path, tmp_path: Path) -> None:
+    generator = generators.load(tiny)
+    image = read_middle(encoded(own_picture(tiny, 9, 2)), 16)
+    found = inverting.find(generator, _Named(), image, "z", 4)
+    (tmp_path / "mine.safetensors").write_bytes(inverting.as_file(found))
+    again = Inversion.load(tmp_path / "mine.safetensors")
+    made = (again.generate(generator).clamp(-1, 1) + 1) * 127.5
+    assert (made - found.reconstructions).abs().max() <= 0.51
+    assert Image.open(io.BytesIO(inverting.as_sheet(found))).format == "PNG"
+
+
+def test_a_generator_without_gradients_is_searched_by_samples(visit_page: Open, planted: Path) -> None:
+    page = open_part(visit_page, planted)
+    assert "No gradients flow through" in said(page) and "steps" not in [each.label for each in page.selectbox]
+    settled(upload(page, encoded(own_picture(planted, derive_seed(0, "invert"), 77))))
+    assert page.metric[0].value == "exactly the same", "it is one of the samples"
+    shares = page.dataframe[0].value
+    assert (shares["± found"] == 0).all()
+
+
+def test_every_space_of_the_generator_can_be_chosen(
+    visit_page: Open, tiny: Path, tmp_path: Path, inverted: list[Inversion]
+) -> None:  # fmt: skip
+    torch.manual_seed(0)
+    path = tmp_path / "styled.safetensors"
+    generators.save(generators.StyleGAN(size=16, width=8, z_dim=6).eval(), path)
+    page = open_part(visit_page, path)
+    page.selectbox(key="own steps").set_value(50).run()
+    where = page.selectbox(key=f"look in {generators.load(path).fingerprint}")
+    assert (where.options, where.value) == (["z", "w", "ws"], "ws")
+    settled(upload(page, encoded(own_picture(path, 9, 2))))
+    page.selectbox(key=where.key).set_value("z").run()
+    settled(page)
+    assert [(each.space, each.num_steps) for each in inverted] == [("ws", 50), ("z", 50)]
+    page = open_part(visit_page, tiny)
+    assert page.selectbox(key=f"look in {generators.load(tiny).fingerprint}").options == ["z"]
+
+
+def test_it_can_be_called_off_begun_again_and_forgotten(
+    visit_page: Open, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    gate, invert = threading.Event(), inverting.invert
+    monkeypatch.setattr(inverting, "invert", lambda *a, **k: gate.wait(30) and invert(*a, **k))
+    page = upload(open_part(visit_page, tiny), encoded(own_picture(tiny, 9, 2)))
+    assert len(page.get("progress")) == 1 and GIVEN in pictures(page), "what is looked for is seen at once"
+    next(each for each in page.button if each.label == "Cancel").click().run()
+    assert not page.get("progress") and not page.metric
+    gate.set()
+    settled(page.button(key="look for it").click().run())
+    assert len(page.metric) == 1
+    page.file_uploader[0].set_value(None).run()
+    assert not page.metric and GIVEN not in pictures(page)
+    settled(upload(page, encoded(own_picture(tiny, 9, 2))))
+    page.button(key="forget picture").click().run()
+    assert not page.metric and not {GIVEN, MADE} & set(pictures(page)) and page.file_uploader[0].value is None
+
+
+def test_another_picture_or_generator_begins_anew(visit_page: Open, tiny: Path, inverted: list[Inversion]) -> None:
+    page = open_part(visit_page, tiny)
+    page.selectbox(key="own steps").set_value(50).run()
+    settled(upload(page, encoded(own_picture(tiny, 9, 2))))
+    seen = pictures(page)
+    settled(upload(page, encoded(own_picture(tiny, 9, 3))))
+    assert not torch.equal(inverted[0].pictures, inverted[1].pictures) and pictures(page)[MADE] != seen[MADE]
+    other = "dcgan-scenes64"
+    page.selectbox(key="generator").set_value(other).run()
+    assert not page.metric and MADE not in pictures(page), "what another generator made is not shown as this one's"
+    next(each for each in page.button if each.label == "Cancel").click().run()
+    page.selectbox(key="generator").set_value(str(tiny)).run()
+    page.selectbox(key="segmenter").set_value("palette").run()
+    assert len(page.metric) == 1 and pictures(page)[MADE] != seen[MADE], "it was kept"
+    settled(upload(page, encoded(own_picture(tiny, 9, 2))))
+    assert pictures(page)[MADE] == seen[MADE] and len(inverted) == 2
+
+
+def test_the_picture_stays_when_the_visitor_looks_elsewhere_and_is_nobody_elses(visit_page: Open, tiny: Path) -> None:
+    page = open_part(visit_page, tiny)
+    page.selectbox(key="own steps").set_value(50).run()
+    settled(upload(page, encoded(own_picture(tiny, 9, 2))))
+    page.get("button_group")[0].set_value("walk").run()
+    page.get("button_group")[0].set_value("your picture").run()
+    settled(page)
+    assert {GIVEN, MADE} <= set(pictures(page))
+    other = open_part(visit_page, tiny)
+    assert not {GIVEN, MADE} & set(pictures(other)) and not other.metric and other.file_uploader[0].value is None
+
+
+def png(width: int, height: int, *chunks: tuple[bytes, bytes], rows: bytes = b"") -> bytes:
+    """A PNG whose header says what it likes."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    made = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(made)
+
+
+def noise(size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+FILM = {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]}
+BAD = {
+    "20 MB": (b"\x89PNG" + bytes(20 * 2**20), "the file has 20.0 MB; at most 20 are read: reduce it"),
+    "100 megapixels": (png(10_000, 10_000), "the file has 10000 x 10000 pixels; at most 40,000,000 are read"),
+    "beyond Pillow's limit": (png(60_000, 60_000), "at most 40,000,000 pixels are read: reduce it"),
+    "unpacks to 100 MB of text": (
+        png(8, 8, (b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))),
+        "the file is broken: Decompressed data too large",
+    ),
+    "truncated PNG": (encoded(noise())[:900], "the file is broken or truncated"),
+    "truncated JPEG": (encoded(noise(), "jpeg")[:700], "the file is broken or truncated"),
+    "too narrow": (encoded(Image.new("L", (1, 60_000))), "too narrow to be resized"),
+    "nothing": (b"", "the file is not a picture that can be read (0 bytes)"),
+    "text": (b"<b>hello</b>", "is not a picture that can be read"),
+    "SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a picture that can be read"),
+    "GIF": (encoded(noise(), "gif"), "is not a picture that can be read"),
+    "TIFF": (encoded(noise(), "tiff"), "is not a picture that can be read"),
+    "a film as PNG": (encoded(noise(), **FILM), "the file is a film of 2 pictures; send one of them"),
+    "a film as WebP": (encoded(noise(), "webp", **FILM), "the file is a film of 2 pictures; send one of them"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # it comes first, and is no refusal
+@pytest.mark.parametrize(("data", "reason"), BAD.values(), ids=BAD.keys())
+def test_what_cannot_be_read_is_refused_in_one_sentence(
+    visit_page: Open, planted: Path, data: bytes, reason: str
+) -> None:  # fmt: skip
+    page = upload(open_part(visit_page, planted), data, "<b>x</b>.png")
+    assert len(page.error) == 1 and reason in said(page)
+    assert not page.get("progress") and not page.metric
+    assert "<b>" not in "".join(each.value for each in (*page.error, *page.caption, *page.markdown))
+    settled(upload(page, encoded(noise())))
+    assert not page.error and len(page.metric) == 1, "the next one is taken"
+
+
+def rotated() -> bytes:
+    """A picture stored on its side, as telephones do it: EXIF says that it is to be turned by 90 degrees."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(noise().transpose(Image.Transpose.ROTATE_90), exif=exif)
+
+
+def sixteen_bit() -> bytes:
+    return encoded(Image.fromarray(np.asarray(noise(mode="L")).astype(np.uint16) * 257))
+
+
+def see_through() -> bytes:
+    made = noise(mode="RGBA")
+    made.putalpha(Image.fromarray(np.tile(np.array([0, 255], np.uint8), (30, 20))))
+    return encoded(made)
+
+
+def laid_on_white() -> Image.Image:
+    pixels = np.asarray(noise()).copy()
+    pixels[:, ::2] = 255
+    return Image.fromarray(pixels)
+
+
+GOOD = {
+    "EXIF": (rotated(), noise(), 0),
+    "16 bits": (sixteen_bit(), noise(mode="L").convert("RGB"), 0),
+    "alpha": (see_through(), laid_on_white(), 0),
+    "palette": (encoded(noise(mode="P")), noise(mode="P").convert("RGB"), 0),
+    "CMYK": (encoded(Image.new("CMYK", (40, 30), (0, 255, 255, 0)), "jpeg"), Image.new("RGB", (40, 30), "red"), 3),
+    "grey JPEG": (encoded(Image.new("L", (40, 30), 90), "jpeg"), Image.new("RGB", (40, 30), (90,) * 3), 1),
+    "WebP": (encoded(noise(), "webp", lossless=True), noise(), 0),
+    "several in one JPEG": (
+        encoded(Image.new("RGB", (40, 30), "blue"), "mpo", **FILM),
+        Image.new("RGB", (40, 30), "blue"),
+        3,
+    ),
+    "one pixel": (encoded(Image.new("RGB", (1, 1), (9, 80, 200))), Image.new("RGB", (18, 18), (9, 80, 200)), 0),
+}
+
+
+@pytest.mark.parametrize(("data", "plain", "far"), GOOD.values(), ids=GOOD.keys())
+def test_every_kind_of_photograph_is_read_as_it_is_looked_at(data: bytes, plain: Image.Image, far: int) -> None:
+    """``far``: how many of 255 steps a lossy or printer's format may be off."""
+    seen = inverting.looked_at(inverting.received(data), 16)
+    assert not isinstance(seen, str), seen
+    assert (seen - read_middle(encoded(plain), 16)).abs().max() <= far / 127.5 + 1e-6
+
+
+def test_the_command_reads_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(encoded(noise((90, 70)), "jpeg"))
+    assert torch.equal(read_middle(tmp_path / "a.jpg", 16), read_middle((tmp_path / "a.jpg").read_bytes(), 16))
+
+
+def test_the_page_is_there_before_the_networks_that_label_are_imported() -> None:
+    code = "import sys, apps.explorer.views.latent; sys.exit('segmentation_models_pytorch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class _Named:
+    name = "palette"
