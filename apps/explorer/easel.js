@@ -15,7 +15,8 @@ function makeEasel(root) {
   const canvas = find("canvas"), pen = canvas.getContext("2d"), kept = find("img.after");
   const size = find(".brush input"), wipe = find(".wipe input");
   const pictures = {};
-  let data = null, cells = new Set(), sent = [], last = null, hover = null, original = false, strokes = 0, timer = null;
+  let data = null, stroke = null, sent = [], hover = null, original = false, strokes = 0, timer = null;
+  let touched = false; // what the brush is chosen with, since this brush came: another one may be on its way
 
   function fit() {
     const [rows, columns] = data.size;
@@ -55,8 +56,8 @@ function makeEasel(root) {
       for (const cell of chosen) pen.fillRect((cell % columns) * wide, Math.floor(cell / columns) * high, wide, high);
       pen.globalAlpha = 1;
     };
-    for (const stroke of sent) fill(stroke.cells, 0.6, stroke.color);
-    if (last) fill(cells, 0.6);
+    for (const each of sent) fill(each.cells, 0.6, each.color);
+    if (stroke) fill(stroke.cells, 0.6);
     else if (hover) fill(around(hover), 0.4);
     if (hover && columns <= 32) {
       pen.fillStyle = "#fff2";
@@ -84,45 +85,47 @@ function makeEasel(root) {
 
   function paint(event) {
     for (const each of event.getCoalescedEvents?.().length ? event.getCoalescedEvents() : [event]) {
-      const now = place(each), from = last ?? now;
+      const now = place(each), from = stroke.last ?? now;
       const steps = Math.max(1, Math.ceil(2 * Math.hypot(now[0] - from[0], now[1] - from[1])));
       for (let step = 1; step <= steps; step++) {
         const share = step / steps;
-        around([from[0] + (now[0] - from[0]) * share, from[1] + (now[1] - from[1]) * share]).forEach((cell) => cells.add(cell));
+        around([from[0] + (now[0] - from[0]) * share, from[1] + (now[1] - from[1]) * share]).forEach((cell) => stroke.cells.add(cell));
       }
-      last = now;
+      stroke.last = now;
     }
     draw();
   }
 
   canvas.addEventListener("pointerdown", (event) => {
-    if (!data?.brush || event.button > 0) return;
+    if (!data?.brush || event.button > 0 || stroke) return; // a second finger does not paint
     clearTimeout(timer);
     canvas.setPointerCapture(event.pointerId);
-    cells = new Set();
+    stroke = { pointer: event.pointerId, scope: data.scope, color: data.brush.color, unsure: touched, cells: new Set() };
     wipe.value = 100;
     paint(event);
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!data?.brush) return;
+    if (!data?.brush || (stroke && stroke.pointer !== event.pointerId)) return;
     hover = place(event);
-    if (last) paint(event);
+    if (stroke) paint(event);
     else draw();
   });
-  canvas.addEventListener("pointerup", () => {
-    if (!last) return;
-    last = null;
-    const id = `${Date.now()}-${strokes++}`;
-    sent.push({ id, scope: data.scope, color: data.brush.color, cells: [...cells].sort((a, b) => a - b) });
+  canvas.addEventListener("pointerup", (event) => {
+    if (stroke?.pointer !== event.pointerId) return;
+    const { scope, color, unsure, cells } = stroke, id = `${Date.now()}-${strokes++}`;
+    stroke = null;
+    sent.push({ id, scope, color, unsure, cells: [...cells].sort((a, b) => a - b) });
     canvas.dataset.sent = id;
     canvas.dataset.released = performance.now();
-    root.easel.send(sent.map(({ id, scope, cells }) => ({ id, scope, cells }))); // those that may not have arrived, too
+    root.easel.send(sent.map(({ color, ...told }) => told)); // those that may not have arrived, too
   });
-  canvas.addEventListener("pointercancel", () => {
-    last = null;
-    askForTheRest();
-    draw();
-  });
+  for (const lost of ["pointercancel", "lostpointercapture"])
+    canvas.addEventListener(lost, (event) => {
+      if (stroke?.pointer !== event.pointerId) return; // it was released before, or is another finger
+      stroke = null;
+      askForTheRest();
+      draw();
+    });
   canvas.addEventListener("pointerleave", () => {
     hover = null;
     if (data) draw();
@@ -137,6 +140,10 @@ function makeEasel(root) {
   });
   canvas.addEventListener("keyup", (event) => {
     if (event.key === " ") original = false;
+    draw();
+  });
+  canvas.addEventListener("blur", () => {
+    original = false; // the key is released elsewhere
     draw();
   });
   wipe.addEventListener("input", draw);
@@ -157,7 +164,7 @@ function makeEasel(root) {
   // What else is on the page takes its time to be drawn, which the next stroke would have to wait for.
   function askForTheRest() {
     clearTimeout(timer);
-    if (canvas.dataset.answered && !sent.length && !last)
+    if (canvas.dataset.answered && !sent.length && !stroke)
       timer = setTimeout(() => root.easel.tell(canvas.dataset.answered), REST);
   }
 
@@ -171,6 +178,10 @@ function makeEasel(root) {
       size.value = Math.max(1, Math.round(longest / 6));
       label();
     }
+    if (given.brush?.id !== data?.brush?.id) touched = false;
+    const tools = given.brush && document.querySelector(given.brush.tools);
+    if (tools) tools.onpointerdown = tools.onkeydown = tools.onclick = () => (touched = true);
+    if (stroke && stroke.scope !== given.scope) stroke = null; // it was begun on another picture
     data = given;
     canvas.className = data.brush ? "paints" : "";
     canvas.setAttribute("role", "img");
@@ -184,8 +195,8 @@ function makeEasel(root) {
     kept.src = data.after;
     kept.alt = data.alt;
     const waited = sent.length;
-    sent = sent.slice(1 + sent.findIndex((stroke) => stroke.id === data.seen)); // what is in the picture by now
-    sent = sent.filter((stroke) => stroke.scope === data.scope);
+    sent = sent.slice(1 + sent.findIndex((each) => each.id === data.seen)); // what is in the picture by now
+    sent = sent.filter((each) => each.scope === data.scope);
     fit();
     canvas.dataset.shown = performance.now();
     if (sent.length < waited) {

@@ -28,7 +28,8 @@ def _nothing() -> None:
 
 def show_easel(
     key: str, before: bytes, after: bytes, size: tuple[int, int], alt: str, brush: Mapping[str, Any] | None = None,
-    scope: str = "", seen: str | None = None, *, labels: bool = False, on_drawn: Callable[[], None] = _nothing,
+    scope: str = "", seen: str | None = None, *, labels: bool = False, on_strokes: Callable[[], None] = _nothing,
+    on_drawn: Callable[[], None] = _nothing,
 ) -> None:  # fmt: skip
     """Show a picture, with a wipe to another one if they differ.
 
@@ -38,10 +39,12 @@ def show_easel(
         after: A PNG of the same size, the one that is shown.
         size: Their rows and columns.
         alt: What is seen, for who cannot see it.
-        brush: ``grid``, rows and columns, and ``color``, ``#rrggbb``, if one may paint.
+        brush: ``grid``, rows and columns, ``color``, ``#rrggbb``, ``id``, what tells it from others, and ``tools``,
+            the CSS selector of where it is chosen; None if one may not paint.
         scope: On what one paints; strokes that were on something else are forgotten.
         seen: The last stroke that was dealt with.
         labels: The pictures have areas of one color each, which are not to be smoothed.
+        on_strokes: Called when something was painted.
         on_drawn: Called when the easel has drawn the picture that followed a stroke, and no other stroke came.
     """
     data = {
@@ -54,7 +57,7 @@ def show_easel(
         "seen": seen,
         "labels": labels,
     }
-    _EASEL(key=key, data=data, default={"strokes": []}, on_strokes_change=_nothing, on_drawn_change=on_drawn)
+    _EASEL(key=key, data=data, default={"strokes": []}, on_strokes_change=on_strokes, on_drawn_change=on_drawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,13 @@ class Painted:
         id: What tells it from all others.
         scope: On what, as `show_easel` was told.
         cells: Of the grid; nobody has looked at them yet.
+        unsure: Whether something was done where the brush is chosen, and another one might have come.
     """
 
     id: str
     scope: str
     cells: list[Any]
+    unsure: bool
 
 
 def painted_strokes(key: str, seen: str | None) -> list[Painted]:
@@ -77,7 +82,7 @@ def painted_strokes(key: str, seen: str | None) -> list[Painted]:
     state = st.session_state.get(key)
     strokes = state.get("strokes") if isinstance(state, Mapping) else None
     found = [
-        Painted(str(each.get("id"))[:64], str(each.get("scope")), each["cells"])
+        Painted(str(each.get("id"))[:64], str(each.get("scope")), each["cells"], bool(each.get("unsure")))
         for each in (strokes if isinstance(strokes, list) else [])
         if isinstance(each, Mapping) and isinstance(each.get("cells"), list)
     ]

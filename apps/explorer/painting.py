@@ -40,8 +40,9 @@ class Painting:
         return _paintings().get(self, History())
 
     def change(self, strokes: Strokes) -> None:
-        """Take other strokes from now on."""
-        self._keep(self.history.then(strokes))
+        """Take other strokes from now on, if they are others."""
+        if strokes != self.history.now:
+            self._keep(self.history.then(strokes))
 
     def add(self, name: str, edit: Edit, levels: tuple[float, ...] | None = None) -> None:
         """Add a stroke after the others."""

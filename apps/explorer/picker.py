@@ -113,6 +113,7 @@ def pick() -> None:
     number = st.session_state["strip"]["picked"]
     if type(number) is int and 0 <= number <= MAX_NUMBER:
         st.session_state["picture"] = number
+        st.rerun()  # of the whole page: if a stroke came at the same moment, only the part of it would be drawn
 
 
 def _pictures(generator: Generator, seed: int, first: int) -> list[str]:

@@ -13,6 +13,7 @@ from .cached import load_generator, plain
 from .painting import Painting
 from .picker import GO_TO, MAX_NUMBER
 from .strokes import Stroke
+from .taking import take_over
 from .visit import Visit, settings
 
 
@@ -63,6 +64,7 @@ def open_recipe() -> None:
         st.session_state["recipe error"] = str(error.args[0] if error.args else error)
         return
     st.session_state[GO_TO] = {"generator": name, "seed": recipe.seed, "picture": recipe.start}
+    take_over()  # what was painted before the recipe was opened
     painting = Painting(model.fingerprint(generator), recipe.seed, recipe.start)
     first = painting.history.next_number
     painting.change(

@@ -13,7 +13,7 @@ from . import strokes as change
 from .brush import said
 from .cached import count, plain
 from .painting import Painting
-from .redrawing import redraw, then_redraw
+from .redrawing import then_redraw
 from .strokes import LEVELS, Stroke, Strokes
 
 
@@ -40,7 +40,7 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
     strokes = painting.history.now
     for place, stroke in enumerate(strokes):
         units = stroke.edit.units
-        mine = partial(_change, painting, stroke.number)
+        mine = then_redraw(partial(_change, painting, stroke.number))
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=f"stroke{stroke.number}"):
             icon = "visibility" if stroke.on else "visibility_off"
             st.button(f":material/{icon}:", key=f"switch{stroke.number}", help="switch off or on", type="tertiary",
@@ -60,7 +60,6 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
 
 def _change(painting: Painting, number: int, how: Callable[..., Strokes], *values: Any) -> None:
     painting.change(how(painting.history.now, number, *values))
-    redraw()
 
 
 def _choose_strength(painting: Painting, stroke: Stroke, table: Tensor) -> None:
@@ -72,7 +71,7 @@ def _choose_strength(painting: Painting, stroke: Stroke, table: Tensor) -> None:
     def choose() -> None:
         _change(painting, stroke.number, change.set_to, st.session_state[key], table)
 
-    st.select_slider("strength of this stroke", LEVELS, level, said, key=key, on_change=choose)
+    st.select_slider("strength of this stroke", LEVELS, level, said, key=key, on_change=then_redraw(choose))
     st.caption("All of its units are set to this quantile of their activations; off is 0.")
 
 

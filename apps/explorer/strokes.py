@@ -120,9 +120,11 @@ def switched(strokes: Strokes, number: int) -> Strokes:
 
 
 def moved(strokes: Strokes, number: int, by: int) -> Strokes:
-    """Return the strokes with one moved by so many places, as far as there are."""
+    """Return the strokes with one moved by so many places, as far as there are; one that has gone does not move."""
     rest = [stroke for stroke in strokes if stroke.number != number]
-    place = next(index for index, stroke in enumerate(strokes) if stroke.number == number)
+    place = next((index for index, stroke in enumerate(strokes) if stroke.number == number), None)
+    if place is None:
+        return strokes
     to = min(max(place + by, 0), len(rest))
     return (*rest[:to], strokes[place], *rest[to:])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,15 +25,11 @@ def planted(tmp_path: Path) -> Path:
 def visit_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Open a page of the explorer by its name: ``visit_page("units", "--generator", path, picture="3")``.
 
-    An AppTest shows what the last run drew, so that here all is drawn anew where a visitor gets some parts; the browser
-    tests have the parts.
+    All of it is drawn each time, as where something is clicked that all of it shows; the browser tests have its parts.
     """
     st = pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
     from explorer_visitor import open_page
 
-    from apps.explorer import redrawing
-
-    monkeypatch.setattr(redrawing, "st", SimpleNamespace(rerun=lambda parts: None))
     monkeypatch.setattr(sys, "argv", sys.argv)
     st.cache_resource.clear()
     st.cache_data.clear()

@@ -33,6 +33,11 @@ EASEL = """(() => {
   };
 })()"""
 
+CANVAS = """[...document.querySelectorAll(".st-key-easel *")].map((each) => each.shadowRoot?.querySelector("canvas"))
+  .find(Boolean)"""
+STRIP = """[...document.querySelectorAll(".st-key-strip *")].map((each) => each.shadowRoot).find(Boolean)"""
+ROWS = "document.querySelectorAll('[class*=st-key-switch]').length"
+
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -118,13 +123,12 @@ def test_strokes_that_come_while_one_is_on_its_way_all_count_and_the_rest_follow
     points = everywhere(page)
     for start in range(0, 12, 2):
         page.drag(*points[start : start + 2])  # nothing is waited for
-    rows = "document.querySelectorAll('[class*=st-key-switch]').length"
-    page.wait(f"{rows} === 6")
+    page.wait(f"{ROWS} === 6")
     page.wait("!document.querySelector('.st-key-undo button').disabled")
     page.run("document.querySelector('.st-key-undo button').click()")
-    page.wait(f"{rows} === 5")
+    page.wait(f"{ROWS} === 5")
     page.run("document.querySelector('.st-key-clear button').click()")
-    page.wait(f"{rows} === 0")
+    page.wait(f"{ROWS} === 0")
     page.wait("document.body.textContent.includes('each stroke is listed here')")
 
 
@@ -135,12 +139,67 @@ def test_a_finger_paints_too(page: Page) -> None:
     page.wait(f"{EASEL}.picture !== {first['picture']!r}")
 
 
+def test_a_second_finger_does_not_paint(page: Page) -> None:
+    remove(page)
+    box = page.run(EASEL)
+    one, two, moved = (
+        {"id": index, "x": box["x"] + place * box["width"], "y": box["y"] + place * box["height"]}
+        for index, place in ((0, 0.1), (1, 0.9), (1, 0.4))
+    )
+    page.touch((one["x"], one["y"]))
+    page.wait(f"{ROWS} === 1")
+    taps = (("touchStart", [one]), ("touchStart", [one, two]), ("touchMove", [one, moved]), ("touchEnd", [one]))
+    for kind, fingers in (*taps, ("touchEnd", [])):
+        page.call("Input.dispatchTouchEvent", type=kind, touchPoints=fingers)
+    page.wait(f"{ROWS} === 2")
+    told = page.run("[...document.querySelectorAll('[class*=st-key-stroke] p')].map((each) => each.textContent)")
+    cells = [text.rpartition("·")[2] for text in told if "cell" in text]
+    assert len(cells) == 2 and cells[0] == cells[1], told
+
+
+def test_a_stroke_that_was_begun_on_another_picture_is_dropped_and_no_finished_one_is_lost(page: Page) -> None:
+    remove(page)
+    box, points = page.run(EASEL), everywhere(page)
+    numbers = page.run(f"[...{STRIP}.querySelectorAll('button[data-number]')].map((each) => each.dataset.number)")
+    here = str(number_with_two())
+    other = numbers[-1]  # not 0, which the URL leaves out
+    for start in (0, 2, 4):
+        page.drag(*points[start : start + 2])  # these are on their way when the other picture is picked
+    page.call("Input.dispatchMouseEvent", type="mousePressed", x=points[6][0], y=points[6][1], button="left", buttons=1)
+    page.run(f"{STRIP}.querySelector('button[data-number=\"{other}\"]').click()")
+    page.wait(f"document.querySelector('.st-key-picture input').value === {other!r}")
+    page.wait(f"{ROWS} === 0 && {EASEL}.picture !== {box['picture']!r}")
+    page.wait("!document.querySelector('[data-testid=stStatusWidget]')")
+    for kind, buttons in (("mouseMoved", 1), ("mouseReleased", 0)):
+        x, y = points[7]
+        page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons)
+    page.drag(*points[8:10])
+    page.wait(f"{ROWS} > 0")
+    assert page.run(ROWS) == 1
+    page.run(f"{STRIP}.querySelector('button[data-number=\"{here}\"]').click()")
+    page.wait(f"{ROWS} === 3")
+
+
+def test_the_original_goes_when_the_space_bar_is_released_elsewhere(page: Page) -> None:
+    remove(page)
+    first = page.run(EASEL)["picture"]
+    page.drag(*everywhere(page))
+    page.wait(f"{EASEL}.picture !== {first!r}")
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=5, y=5)
+    page.wait(f"{ROWS} === 1")
+    page.run(f"{CANVAS}.focus()")
+    edited = page.run(EASEL)["pixels"]
+    page.call("Input.dispatchKeyEvent", type="keyDown", key=" ", code="Space", windowsVirtualKeyCode=32)
+    page.wait(f"{EASEL}.pixels !== {edited!r}")
+    page.run(f"{CANVAS}.blur()")
+    page.wait(f"{EASEL}.pixels === {edited!r}", 20)
+
+
 def test_a_click_on_the_strip_picks_a_picture_and_pages_keep_it(page: Page) -> None:
-    script = """[...document.querySelectorAll(".st-key-strip *")].map((each) => each.shadowRoot).find(Boolean)"""
-    page.wait(f"!!{script}?.querySelector('button[data-number]')")
+    page.wait(f"!!{STRIP}?.querySelector('button[data-number]')")
     first = page.run(EASEL)["picture"]
     other = page.run(f"""(() => {{
-      const button = [...{script}.querySelectorAll("button[data-number]")].at(-1); // 0, the default, would not be in the URL
+      const button = [...{STRIP}.querySelectorAll("button[data-number]")].at(-1); // 0, the default, would not be in the URL
       button.click();
       return button.dataset.number;
     }})()""")

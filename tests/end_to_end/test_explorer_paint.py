@@ -7,12 +7,14 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import generators
 import segmenters
+from apps.explorer import redrawing
 from apps.explorer.strokes import MAX_STROKES
 from apps.explorer.visit import settings
 from apps.explorer.warming import warm_up
@@ -20,6 +22,7 @@ from gandissect import Ablation, Insertion, Recipe, UnitSet
 
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
 from explorer_visitor import Open, said, settled
+from streamlit.errors import StreamlitAPIException
 from streamlit.testing.v1 import AppTest
 
 GRID = generators.PlantedGenerator().layers["layer2"]
@@ -196,6 +199,60 @@ def test_too_many_strokes_are_refused_where_one_paints(page: AppTest) -> None:
     assert "64 strokes at most" in said(page) and len(listed(page)) == MAX_STROKES
     page.button(key="paint region").click().run()
     assert not page.exception and "64 strokes at most" in said(page)
+
+
+@pytest.mark.parametrize(("unsure", "name"), [(False, "draw green"), (True, "draw red")])
+def test_a_stroke_that_came_with_another_brush_is_of_the_brush_that_it_was_painted_with(
+    page: AppTest, unsure: bool, name: str
+) -> None:
+    choose(page, "green", "draw")
+    stroke = {"id": "a", "scope": scope(page), "cells": [1], "unsure": unsure}  # unsure: the brush was touched before
+    page.session_state["easel"] = {"strokes": [stroke]}
+    next(group for group in page.get("button_group") if group.label == "concept").set_value("red").run()
+    assert not page.exception and listed(page) == [f"1 · {name}"]
+
+
+def test_what_was_painted_before_an_undo_that_came_with_it_is_undone(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    paint(page, [1])
+    choose(page, "red", "draw")
+    page.session_state["easel"] = {"strokes": [{"id": "last", "scope": scope(page), "cells": [1, 2]}]}
+    page.button(key="undo").click().run()
+    assert not page.exception and listed(page) == ["1 · draw green"]
+    page.button(key="redo").click().run()
+    assert listed(page) == ["1 · draw green", "2 · draw red"]
+
+
+def test_another_layer_that_came_with_an_undo_is_shown(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    paint(page, [1])
+    page.selectbox(key="layer").set_value("layer1")
+    page.button(key="undo").click().run()
+    assert not page.exception and not listed(page)
+    layer = generators.PlantedGenerator().layers["layer1"]
+    assert f"{layer.units} units on a grid of {layer.height} x {layer.width}" in said(page)
+
+
+def test_a_stroke_that_was_deleted_and_moved_at_once_is_gone(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    for cell in (1, 2):
+        paint(page, [cell])
+    for key in ("delete2", "up2"):
+        page.button(key=key).click()
+    page.run()
+    assert not page.exception and len(listed(page)) == 1
+    page.button(key="undo").click().run()
+    assert len(listed(page)) == 2, "what changed nothing is not undone"
+
+
+def test_parts_of_a_page_that_was_left_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(parts: list[str]) -> None:
+        raise StreamlitAPIException(f"No fragment found for target {parts}")
+
+    run = SimpleNamespace(fragment_ids_this_run=["one that was left"])
+    monkeypatch.setattr(redrawing, "get_script_run_ctx", lambda: run)
+    monkeypatch.setattr(redrawing.st, "rerun", gone)
+    redrawing.redraw_rest()
 
 
 def test_each_picture_has_its_own_strokes(page: AppTest) -> None:

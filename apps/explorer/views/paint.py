@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from apps.explorer import model
 from apps.explorer.brush import Brush, choose_brush
 from apps.explorer.cached import load_levels, load_segmenter, plain
 from apps.explorer.dissections import dissected
-from apps.explorer.easel import painted_strokes, show_easel
+from apps.explorer.easel import show_easel
 from apps.explorer.painting import Painting, memory
 from apps.explorer.recipe_menu import recipe_of, show_menu, show_opening
 from apps.explorer.redrawing import (
@@ -20,19 +22,22 @@ from apps.explorer.redrawing import (
     RESULTS,
     STROKES,
     redraw_brush,
+    redraw_canvas,
     redraw_rest,
+    redraw_results,
     then_redraw,
 )
 from apps.explorer.rendering import render
 from apps.explorer.results import show_change, show_shares
 from apps.explorer.stroke_list import show_history, show_strokes
-from apps.explorer.strokes import control, edit_of, edits, painted, region_of
+from apps.explorer.strokes import control, edits, painted
+from apps.explorer.taking import EASEL, lay_out, scope_of, seen, try_to_add, what_is_wrong
 from apps.explorer.unit_choice import measured
 from apps.explorer.visit import Visit
 from gandissect import Segmenter
 from gandissect.interventions import Edit
 
-EASEL = "easel"
+TOOLS = "tools"
 
 
 def draw(visit: Visit) -> None:
@@ -41,7 +46,7 @@ def draw(visit: Visit) -> None:
     left, right = st.container(key="studio").columns([11, 9], gap="medium")
     with left:
         tools, picture, menu = st.container(), st.container(), st.container()
-    with right:
+    with right, st.container(key=TOOLS):
         brush(visit, segmenter)
     with picture:
         canvas(visit)  # strokes are taken over here: before they are shown anywhere
@@ -62,7 +67,7 @@ def brush(visit: Visit, segmenter: Segmenter) -> None:
     chosen = choose_brush(found, measured(visit, segmenter), scope, redraw_brush) if found else None
     st.session_state["brush"] = {scope: chosen}
     if chosen:
-        choose_region(visit, Painting.of(visit), chosen)
+        choose_region(visit, chosen)
 
 
 @st.fragment(key=CANVAS)
@@ -72,11 +77,9 @@ def canvas(visit: Visit) -> None:
     A stroke draws this only; the rest is drawn once no other stroke comes, so that the picture waits for nothing else.
     """
     painting, chosen = Painting.of(visit), _chosen(visit)
-    scope = f"{_scope(visit)} {visit.seed} {visit.number}"
-    receive(visit, painting, chosen, scope)
-    if wrong := st.session_state.pop("stroke error", None):
+    lay_out(visit, chosen)
+    if wrong := what_is_wrong():
         st.error(plain(wrong))
-    info = visit.generator.layers[visit.layer]
     before, after = pictures(visit, painting)
     show_easel(
         EASEL,
@@ -84,9 +87,10 @@ def canvas(visit: Visit) -> None:
         model.png(model.native(after)),
         visit.generator.image_size,
         f"Picture {visit.number} of seed {visit.seed} with the strokes; paint here",
-        {"grid": [info.height, info.width], "color": chosen.color} if chosen and chosen.units.units else None,
-        scope,
-        st.session_state.get("seen"),
+        told(visit, chosen) if chosen and chosen.units.units else None,
+        scope_of(visit),
+        seen(),
+        on_strokes=redraw_canvas,
         on_drawn=redraw_rest,
     )
 
@@ -131,7 +135,8 @@ def results(visit: Visit, segmenter: Segmenter) -> None:
     one, two = st.container(key="results").columns([11, 9], gap="medium")
     with one:
         show_change("segmentation", segmenter, before, after, (labels, labelled.get("after", labels)), where)
-        if made and st.toggle("the same number of random units in the same region", key="control"):
+        ask = "the same number of random units in the same region"
+        if made and st.toggle(ask, key="control", on_change=redraw_results):
             random = render(visit, control_edits(visit, painting), memory())
             labelled["random"] = model.label(segmenter, random)
             show_change("random segmentation", segmenter, before, random, (labels, labelled["random"]), where)
@@ -148,29 +153,11 @@ def _chosen(visit: Visit) -> Brush | None:
     return st.session_state.get("brush", {}).get(_scope(visit))
 
 
-def receive(visit: Visit, painting: Painting, brush: Brush | None, scope: str) -> None:
-    """Take strokes over that have been painted since the last time.
-
-    Args:
-        visit: Which picture.
-        painting: Its strokes.
-        brush: What they were painted with; without it none is taken over.
-        scope: On what strokes count; others were on another picture or layer, and came too late.
-    """
-    for stroke in painted_strokes(EASEL, st.session_state.get("seen")):
-        st.session_state["seen"] = stroke.id
-        if stroke.scope == scope and brush is not None and brush.units.units:
-            try_to_add(visit, painting, brush, stroke.cells)
-
-
-def try_to_add(visit: Visit, painting: Painting, brush: Brush, cells: list[int]) -> None:
-    """Add a stroke of the brush over cells of the layer's grid; where it does not fit, the easel says why."""
-    try:
-        region = region_of(cells, visit.generator.layers[visit.layer])
-        table = load_levels(visit.generator, painting.fingerprint, visit.layer)
-        painting.add(brush.name, edit_of(brush.units, brush.levels, table, region), brush.levels)
-    except ValueError as error:
-        st.session_state["stroke error"] = str(error)
+def told(visit: Visit, brush: Brush) -> dict[str, Any]:
+    """Return what the easel is told of a brush."""
+    info = visit.generator.layers[visit.layer]
+    grid = [info.height, info.width]
+    return {"grid": grid, "color": brush.color, "id": str(hash(brush)), "tools": f".st-key-{TOOLS}"}
 
 
 def pictures(visit: Visit, painting: Painting) -> tuple[Tensor, Tensor]:
@@ -179,19 +166,21 @@ def pictures(visit: Visit, painting: Painting) -> tuple[Tensor, Tensor]:
     return memory().get(key, lambda: (render(visit, [], memory()), render(visit, made, memory())))
 
 
-def choose_region(visit: Visit, painting: Painting, brush: Brush) -> None:
+def choose_region(visit: Visit, brush: Brush) -> None:
     """Let the visitor paint by rows and columns."""
     info = visit.generator.layers[visit.layer]
     with st.expander("paint by rows and columns"), st.container(horizontal=True, vertical_alignment="bottom"):
-        rows = st.slider("rows", 1, info.height, (1, max(1, info.height // 2)), key=f"rows {visit.layer}")
-        columns = st.slider("columns", 1, info.width, (1, info.width), key=f"columns {visit.layer}")
+        rows = st.slider("rows", 1, info.height, (1, max(1, info.height // 2)), key=f"rows {visit.layer}",
+                         on_change=redraw_brush)  # fmt: skip
+        columns = st.slider("columns", 1, info.width, (1, info.width), key=f"columns {visit.layer}",
+                            on_change=redraw_brush)  # fmt: skip
         cells = [
             row * info.width + column
             for row in range(rows[0] - 1, rows[1])
             for column in range(columns[0] - 1, columns[1])
         ]
         st.button("Paint", key="paint region", disabled=not brush.units.units, on_click=then_redraw(try_to_add),
-                  args=(visit, painting, brush, cells))  # fmt: skip
+                  args=(visit, brush, cells))  # fmt: skip
 
 
 def control_edits(visit: Visit, painting: Painting) -> list[Edit]:
