@@ -21,8 +21,11 @@ Range = tuple[float, float]
 OURS: Range = (-1.0, 1.0)
 UNIT: Range = (0.0, 1.0)
 BYTES: Range = (0.0, 255.0)
+REMEDY = "put a module around it whose forward returns them so"
 FAR = 8.0
 """Images without negative numbers whose highest is beyond this are in 0 to 255."""
+WILD = 32.0
+"""Images with negative numbers that go beyond this, to either side, are in no range that is guessed."""
 
 
 def image_of(output: Any, batch: int, name: str) -> Tensor:
@@ -38,9 +41,9 @@ def image_of(output: Any, batch: int, name: str) -> Tensor:
     """
     image = output[0] if isinstance(output, tuple | list) and output else output
     if not isinstance(image, Tensor) or not image.is_floating_point() or image.ndim != 4:
-        raise TypeError(f"{name} should return float images [batch, 3, H, W]; got {describe(output)}")
+        raise TypeError(f"{name} should return float images [batch, 3, H, W]; got {describe(output)}; {REMEDY}")
     if len(image) != batch or image.shape[1] not in (1, 3):
-        raise TypeError(f"{name} should return images [{batch}, 3 or 1, H, W]; got {list(image.shape)}")
+        raise TypeError(f"{name} should return images [{batch}, 3 or 1, H, W]; got {list(image.shape)}; {REMEDY}")
     return image
 
 
@@ -82,7 +85,7 @@ def check_arguments(module: nn.Module, conditional: bool, name: str) -> None:
         ValueError: If it wants more, or less.
     """
     wanted, most = _arguments(module)
-    if len(wanted) > 2:
+    if len(wanted) > min(2, most):
         raise ValueError(f"{name} takes {', '.join(wanted)}: put a module around it that takes z, or z and c")
     if len(wanted) == 2 and not conditional:
         raise ValueError(
@@ -117,15 +120,27 @@ def checked_range(value_range: Range) -> Range:
     Raises:
         ValueError: If it is none.
     """
-    black, white = (float(each) for each in value_range)
+    try:
+        black, white = map(float, value_range)
+    except (TypeError, ValueError):
+        black = white = math.nan
     if not (math.isfinite(black) and math.isfinite(white) and black < white):
-        raise ValueError(f"value_range is what black and white are, such as (-1, 1); got {value_range}")
+        raise ValueError(f"value_range is what black and white are, such as (-1, 1); got {value_range!r}")
     return black, white
 
 
 def range_of(images: Tensor, name: str) -> Range:
-    """Return the range that images seem to be in."""
+    """Return the range that images seem to be in.
+
+    Raises:
+        ValueError: If it is none that is known.
+    """
     lowest, highest = float(images.min()), float(images.max())
+    if (lowest < 0 and max(-lowest, highest) > WILD) or highest > 2 * BYTES[1]:
+        raise ValueError(
+            f"{name} gives images from {lowest:.3g} to {highest:.3g}, in no range that is known: say with value_range= "
+            "what black and white are"
+        )
     found = OURS if lowest < 0 or 1 < highest <= FAR else UNIT if highest <= 1 else BYTES
     logger.info("%s gives images from %.3g to %.3g, taken as in %s", name, lowest, highest, list(found))
     return found

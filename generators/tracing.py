@@ -55,17 +55,24 @@ class _Watch:
             each.shape = tuple(output.shape) if output.is_floating_point() else None
             for part in self._holding(output):
                 self.ran[part].again |= part.startswith(f"{name}.")
-            self._seen[name] = weakref.ref(output), output._version
+            self._seen[name] = weakref.ref(output), _version(output)
         return output
 
     def _holding(self, output: Tensor) -> list[str]:
         """Return the modules that put out this very tensor, and nothing has been written into it since."""
-        return [name for name, (seen, version) in self._seen.items() if seen() is output and version == output._version]
+        return [
+            name for name, (seen, version) in self._seen.items() if seen() is output and version == _version(output)
+        ]
 
     def end(self, image: Tensor) -> dict[str, Ran]:
         for name in self._holding(image):
             self.ran[name].image = True
         return self.ran
+
+
+def _version(output: Tensor) -> int:
+    """Return how often a tensor was written into; of what ``torch.inference_mode`` made, nobody counts it."""
+    return 0 if output.is_inference() else output._version
 
 
 def watch(network: nn.Module, forward: Callable[[], Tensor]) -> dict[str, Ran]:

@@ -76,12 +76,28 @@ def wrap(
     kind = str(getattr(module, "original_name", type(module).__name__))  # a script has the name of what was scripted
     if any(getattr(part, "training", False) for part in module.modules()):
         raise ValueError(f"{kind} is in training mode; call .eval() first")
+    if isinstance(z_dim, bool) or not isinstance(z_dim, int):
+        raise TypeError(f"z_dim is a whole number; got {z_dim!r}")
     if z_dim < 1:
         raise ValueError(f"z_dim is 1 or more; got {z_dim}")
+    _check_runs(module, name or kind)
     shown = Scripted(module) if isinstance(module, torch.jit.ScriptModule) else module
     given = condition(c)
     check_arguments(module, given is not None, name or kind)
     return WrappedGenerator(shown, z_dim, layers, given, value_range, name or kind)
+
+
+def _check_runs(module: nn.Module, name: str) -> None:
+    """Check that a module has its numbers, and runs as Python.
+
+    Raises:
+        ValueError: If not.
+    """
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        raise ValueError(f"{name} has no numbers: it is on the meta device; load its state_dict() onto another first")
+    compiled = ("_orig_mod", "_compiled_call_impl")  # of torch.compile(module), and of module.compile()
+    if any(getattr(part, each, None) is not None for part in module.modules() for each in compiled):
+        raise ValueError(f"{name} is compiled, so that its parts do not show; give it as it was before, its _orig_mod")
 
 
 class WrappedGenerator(nn.Module):
@@ -297,7 +313,12 @@ class WrappedGenerator(nn.Module):
             if self._error(1) is None:
                 self._check_batches()
         shapes = f"[2, {self.z_dim}] ({brief(errors[0])}) and [2, {self.z_dim}, 1, 1] ({brief(errors[1])})"
-        raise ValueError(f"{self.name} takes neither z of shape {shapes}") from errors[0]
+        beside = "" if self.c is None else f", with c = {str(self.c.tolist())[:100]}"
+        odd = {each.dtype for each in self.module.parameters() if each.is_floating_point()} - {torch.float32}
+        remedy = (
+            f"; it is of {', '.join(sorted(map(str, odd)))}, and z of torch.float32: call .float() first" if odd else ""
+        )
+        raise ValueError(f"{self.name} takes neither z of shape {shapes}{beside}{remedy}") from errors[0]
 
     def _error(self, count: int) -> Exception | None:
         """Return what a forward pass over so many samples raises, if it does."""
@@ -319,7 +340,16 @@ class WrappedGenerator(nn.Module):
     def _check_images(self) -> None:
         """Refuse a module whose images are no functions of their own ``z``."""
         z = self._probe(3)
+        before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         one, again, other = (self._raw(each)[0] for each in (z[:2], z[:2], z[[0, 2]]))
+        for name, buffer in self.module.named_buffers():
+            if name in before and not torch.equal(buffer.nan_to_num(), before[name].nan_to_num()):
+                raise ValueError(
+                    f"{self.name} changes {name!r} in a forward pass, which threads share and its fingerprint is made "
+                    "of; have it changed in training mode only"
+                )
+        if not one.isfinite().all():
+            raise ValueError(f"{self.name} makes images that are not finite")
         if not torch.equal(one, again):
             raise ValueError(
                 f"{self.name} makes two images of one z: it draws at random or remembers; give it noise that is fixed"

@@ -43,6 +43,8 @@ class Options:
             return self._explain()
         if self.out is None or self.out.suffix != ".safetensors":
             raise ValueError(f"say where to write it with --out FILE.safetensors, or --explain; got {self.out}")
+        if self.out.exists() and self.file.exists() and self.out.samefile(self.file):
+            raise ValueError(f"{self.out} is the checkpoint itself; name another file with --out")
         imported = import_network(self.file, self._options())
         facts = {"imported": {"file": self.file.name, "kind": imported.kind, "layout": imported.layout}}
         hub.save(imported.generator, self.out, facts, half=False)

@@ -21,6 +21,8 @@ from .styles import RATE
 
 EMBED = "mapping.embed"
 OPTION = "c"
+LARGEST = 1e6
+"""Of the numbers for classes, which are 0 or 1 in training; NaN is above it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +101,13 @@ def check_class(given: Any, count: int) -> None:
         ValueError: If it is neither.
     """
     if isinstance(given, list):
-        fits = len(given) == count and all(isinstance(each, int | float) for each in given)
+        fits = len(given) == count and all(isinstance(each, int | float) and abs(each) <= LARGEST for each in given)
     else:
         fits = isinstance(given, int) and not isinstance(given, bool) and 0 <= given < count
     if not fits:
         raise ValueError(
             f"the network makes images of {count} classes: choose one with the option {OPTION}, 0 to {count - 1}, "
-            f"or a list of {count} numbers; got {given!r}"
+            f"or a list of {count} finite numbers, such as a 1 among zeros; got {given!r}"
         )
 
 

@@ -118,7 +118,7 @@ def _lines(match: Match) -> Iterator[str]:
 def _facts(network: Network) -> dict[str, Any]:
     """Return the facts that are short and plain."""
     facts = {key: value for key, value in network.facts.items() if key not in {"attributes", "kind"}}
-    return {key: value for key, value in facts.items() if value and _is_short(value)}
+    return {key: value for key, value in facts.items() if _is_short(value) and value}
 
 
 def _is_short(value: Any) -> bool:

@@ -21,6 +21,12 @@ OPTIMIZERS = ("optim", "opt_", "_opt")
 PREFIXES = ("module.", "_orig_mod.", "_forward_module.")
 MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"})
 """What optimizers keep of each parameter."""
+COUNTED = "n_averaged"
+"""What torch's ``AveragedModel`` has beside the network that it averages, whose names it puts ``module.`` before."""
+STATE = "_state_dict"
+"""What may come after the name of a network where its tensors are, as in ``G_state_dict``."""
+RESERVED = frozenset({"kind", "class", "source_hash", "attributes", "refused"})
+"""Facts that are found out here; what lies beside a network in a file under such a name is none."""
 MOST_NETWORKS, MOST_FACTS = 12, 1_000
 """Of a file, and beside a network; more are none that is read here, and would take long."""
 MOST_SAID = 10**7
@@ -109,14 +115,16 @@ class _Search:
             case dict() | list():
                 items = value if isinstance(value, dict) else dict(enumerate(value))
                 tensors = bare_names({str(key): item for key, item in items.items() if isinstance(item, Tensor)})
-                if tensors:
+                for name, part in _split(tensors):
                     self._count(beside)
-                    yield Network(".".join(way), _role(way, tensors), tensors, dict(beside))
+                    inside = (*way, name) if name else way
+                    yield Network(".".join(inside), _role(inside, part), part, dict(beside))
 
     def _said(self, value: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is said beside the things in a dict."""
         self._count(beside)
-        inner = {**beside, **{key: item for key, item in value.items() if _is_said(item)}}
+        said = {key: item for key, item in value.items() if isinstance(key, str) and _is_said(item)}
+        inner = {**beside, **{key: item for key, item in said.items() if key not in RESERVED}}
         if len(inner) > MOST_FACTS:
             raise ValueError(f"it says more than {MOST_FACTS:,} things beside its networks")
         return inner
@@ -130,6 +138,8 @@ class _Search:
 def bare_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors by the names that they have in the network itself, without what wrappers put before them."""
     found = dict(tensors)
+    if COUNTED in found and all(name == COUNTED or name.startswith("module.") for name in found):
+        del found[COUNTED]
     for _ in range(MOST_WRAPPERS):
         for prefix in PREFIXES:
             if found and all(name.startswith(prefix) for name in found):
@@ -138,6 +148,22 @@ def bare_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             break
     return found
+
+
+def _split(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield the networks whose tensors lie in one dict, as a module that trains both has them, by their names.
+
+    That is so if each name begins with that of a generator or a discriminator, or some with one and some with the
+    other; ``generator.`` alone, beside others, is a part of rosinality's StyleGAN.
+    """
+    heads = {name.partition(".")[0] for name in tensors if "." in name}
+    makes, judges = heads & (AVERAGED | GENERATORS), heads & DISCRIMINATORS
+    if not makes or not (judges or all(name.partition(".")[0] in makes for name in tensors)):
+        yield from [("", dict(tensors))] * bool(tensors)
+        return
+    for head in sorted(makes | judges):
+        part = {name.partition(".")[2]: each for name, each in tensors.items() if name.startswith(f"{head}.")}
+        yield head, bare_names(part)
 
 
 def flat_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
@@ -157,7 +183,7 @@ def flat_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], di
     if len(prefix) > MAX_NAME:
         raise ValueError(f"a tensor's name has more than {MAX_NAME} characters, {prefix[:100]!r}...")
     state = record.state
-    left_out = set(_items(state, "_non_persistent_buffers_set", list))
+    left_out = {name for name in _items(state, "_non_persistent_buffers_set", list) if isinstance(name, str)}
     own = {**_items(state, "_parameters", dict), **_items(state, "_buffers", dict)}
     tensors = {
         prefix + str(name): tensor
@@ -189,7 +215,7 @@ def _of_tensorflow(record: Record, way: tuple[str, ...], beside: Mapping[str, An
 
 
 def _role(way: tuple[str, ...], tensors: Mapping[str, Tensor]) -> str:
-    words = [word for word in way if word not in WRAPPERS]
+    words = [word.removesuffix(STATE) for word in way if word not in WRAPPERS]
     last = words[-1] if words else ""
     if any(mark in word.lower() for word in way for mark in OPTIMIZERS) or MOMENTS.issuperset(tensors):
         return "optimizer"

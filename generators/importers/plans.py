@@ -18,6 +18,12 @@ LARGEST = 1024
 SHOWN = 5
 """Names in an error at most."""
 
+NUMBERS = frozenset(
+    {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.uint8}
+    | {torch.int8, torch.int16, torch.int32, torch.int64}
+)
+"""What the tensors of a network may hold."""
+
 DISCRIMINATORS = (
     r"(from_?rgb|input\d+)\b",
     r"(final_conv|final_linear|mbstd|minibatch_?std)\b",
@@ -182,8 +188,10 @@ def _check_numbers(plan: Plan, tensors: Tensors) -> None:
         ValueError: If one holds others, or any that are not finite.
     """
     for name in plan.names:
-        if tensors[name].is_complex() or tensors[name].is_quantized or tensors[name].layout != torch.strided:
-            raise ValueError(f"{name} holds no plain numbers but {tensors[name].dtype}, {tensors[name].layout}")
+        if tensors[name].dtype not in NUMBERS or tensors[name].layout != torch.strided:
+            raise ValueError(
+                f"{name} holds no plain numbers but {tensors[name].dtype}, {tensors[name].layout}; save it in float32"
+            )
         if not tensors[name].isfinite().all():
             raise ValueError(f"{name} holds numbers that are not finite")
 
@@ -221,6 +229,8 @@ def _made(source: Source, tensors: Tensors, name: str, wanted: Tensor, generator
         raise ValueError(f"{came} cannot be made {name} {list(wanted.shape)}: {error}") from error
     if value.shape != wanted.shape:
         raise ValueError(f"{came}: in {_described(generator)} {name} would be {list(wanted.shape)}")
+    if not value.isfinite().all():
+        raise ValueError(f"{came}: of these, {name} would hold numbers that are not finite")
     return value.to(wanted.dtype).clone(memory_format=torch.contiguous_format)
 
 

@@ -22,6 +22,7 @@ from .values import MAX_NAME, Array, Budget, Instance, Kind, Named, Storage, che
 
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 NETWORKS = frozenset({"tfutil.Network", "dnnlib.tflib.network.Network"})
+PATH = "pathlib.Path"
 NAMESPACES = frozenset({"argparse.Namespace", "types.SimpleNamespace"})
 """Classes whose objects are read as the dict of their attributes."""
 PERSISTENCE_VERSION = 6
@@ -44,6 +45,9 @@ STORAGES = {
 NUMBERS = {
     "b1": torch.bool,
     "u1": torch.uint8,
+    "u2": torch.uint16,
+    "u4": torch.uint32,
+    "u8": torch.uint64,
     "i1": torch.int8,
     "i2": torch.int16,
     "i4": torch.int32,
@@ -59,6 +63,8 @@ SINGLE = 4
 _DICTS = frozenset({"collections.OrderedDict", "collections.defaultdict", "collections.Counter"})
 _EASY_DICTS = frozenset({"dnnlib.util.EasyDict", "dnnlib.EasyDict"})
 _MODULES = re.compile(r"torch\.nn\.(modules|parallel)\.\w+\.\w+")
+_PATHS = re.compile(r"pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path")
+_TENSORS = re.compile(r"torch\._utils\._rebuild_\w*tensor\w*")
 _VALUES = re.compile(
     r"torch\.(float(16|32|64)|bfloat16|u?int(8|16|32|64)|bool|complex(64|128)|strided)"
     r"|torch\.(cuda\.)?\w+Storage|torch\.storage\.UntypedStorage"
@@ -80,10 +86,14 @@ def named(module: Any, attribute: Any) -> Named:
     name = f"{module}.{attribute}"
     for old, new in _ALIASES:
         name = new + name.removeprefix(old) if name.startswith(old) else name
+    name = PATH if _PATHS.fullmatch(name) else name
     if not (name in CALLS or is_class(name) or _VALUES.fullmatch(name)):
+        remedy = "Save plain tensors instead, as .dequantize(), .to_dense() or .float() make them"
+        if not _TENSORS.fullmatch(name):
+            remedy = "If it is a whole module that was pickled, save its state_dict() instead, and nothing else with it"
         raise ValueError(
             f"it names the global {name[:200]!r}, which is not among the few that are read; nothing was executed. "
-            "If it is a whole module that was pickled, save its state_dict() instead"
+            + remedy
         )
     return Named(name)
 
@@ -179,9 +189,11 @@ def storage_dtype(kind: Any) -> torch.dtype:
     return STORAGES[name]
 
 
-def _rebuild_tensor(budget: Budget, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
+def _rebuild_tensor(budget: Budget, storage: Any, offset: Any, size: Any, stride: Any, *more: Any) -> Tensor:
     """Return a view of a storage; one that shows numbers several times costs as many."""
     numbers = storage.numbers
+    if len(more) > 2 and more[2]:  # of {"neg": True}: its numbers are those of the storage with the other sign
+        raise ValueError("a tensor is kept as its negative or conjugate; save what .resolve_neg().resolve_conj() gives")
     if not (_whole(size) and _whole(stride) and _whole((offset,)) and len(size) == len(stride)):
         raise ValueError("a tensor has a shape that is none")
     count = math.prod(size)
@@ -246,6 +258,15 @@ def _device(_: Budget, *words: Any) -> str:
     if not all(isinstance(checked_key(word), str | int) for word in words[:2]):
         raise TypeError("a device is a word and a number")
     return ":".join(map(str, words[:2]))
+
+
+def _path(budget: Budget, *parts: Any) -> str:
+    """Return a path, of settings, as a text."""
+    if not all(isinstance(checked_key(part), str) for part in parts):
+        raise TypeError("a path is made of texts")
+    budget.step(len(parts))
+    budget.spend(sum(map(len, parts)))
+    return "/".join(parts).replace("//", "/")
 
 
 def _encode(budget: Budget, text: Any, encoding: Any) -> bytes:
@@ -325,6 +346,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "torch.Size": _size,
     "torch.device": _device,
     "torch.serialization._get_layout": lambda _, name: name,
+    PATH: _path,
     "collections.OrderedDict": _dict,
     "collections.defaultdict": _dict,
     "collections.Counter": _dict,

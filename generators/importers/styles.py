@@ -57,11 +57,17 @@ def mapping_settings(tensors: Tensors, names: Sequence[str]) -> dict[str, int]:
 
 
 def average_w(generator: StyleGenerator) -> None:
-    """Set the mean w to that of many latent vectors, the same ones each time."""
+    """Set the mean w to that of many latent vectors, the same ones each time.
+
+    Raises:
+        ValueError: If it is not finite.
+    """
     weights = sum(each.numel() for each in generator.mapping.network.parameters())
     z = torch.randn(min(SAMPLES, MOST_PRODUCTS // weights), generator.z_dim, generator=make_rng(0, "z of the mean w"))
     with torch.no_grad():
         generator.mapping.w_avg.copy_(generator.mapping.network(z).mean(dim=0))
+    if not generator.mapping.w_avg.isfinite().all():
+        raise ValueError("the mapping network makes numbers that are not finite")
 
 
 def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) -> dict[str, Source]:

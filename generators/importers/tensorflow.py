@@ -107,14 +107,20 @@ def renamed(found: Variables, settings: Mapping[str, Any]) -> tuple[dict[str, Te
     said = Said(max(sides, default=4), fused if isinstance(fused, bool) else None)
     try:
         tensors = dict(_renamed(name, value, rules, said) for name, value in found.items())
+        lods = [float(value) for name, value in found.items() if name.endswith("lod") and value.numel() == 1]
     except (RuntimeError, IndexError) as error:
-        raise ValueError(f"a variable has a shape that is none of its kind: {error}") from error
+        raise ValueError(f"a variable has a shape, or numbers, that are none of its kind: {error}") from error
     tensors.pop("", None)
-    lods = [float(value) for name, value in found.items() if name.endswith("lod") and value.numel() == 1]
-    odd = [f"{name} = {_brief(settings[name])}" for name, usual in USUAL.items() if settings.get(name, usual) != usual]
+    odd = [f"{name} = {_brief(settings[name])}" for name, usual in USUAL.items() if _is_odd(settings, name, usual)]
     if any(lods):
         return tensors, {"refused": f"it is between two resolutions (lod {max(lods)}); take a later one"}
     return tensors, {"refused": f"it is another network than the usual one: {', '.join(odd)}"} if odd else {}
+
+
+def _is_odd(settings: Mapping[str, Any], name: str, usual: Any) -> bool:
+    value = settings.get(name, usual)
+    items = value if isinstance(value, list) else [value]
+    return not all(isinstance(item, int | float | str | None) for item in items) or value != usual
 
 
 def _brief(value: Any) -> str:

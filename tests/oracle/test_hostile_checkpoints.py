@@ -26,8 +26,11 @@ from torch import nn
 from worst_files import FILES
 
 from generators.importers import explain, import_checkpoint
-from generators.importers.reading import read_checkpoint
+from generators.importers.reading import Checkpoint, read_checkpoint
+from generators.importers.values import Record
 
+importing, explaining = (sys.modules[f"generators.importers.{name}"] for name in ("importing", "explain"))
+NETWORK = "dnnlib.tflib.network.Network"
 SECONDS = 5
 SPARE_BYTES = 500 * 2**20
 """Memory that a file of any size may take, besides seven times its own bytes."""
@@ -377,3 +380,42 @@ def test_what_would_take_for_ever_is_refused(content: object, hint: str, tmp_pat
     with pytest.raises(ValueError, match=hint):
         import_checkpoint(tmp_path / "crowd.pth")
     assert time.process_time() - start < 5
+
+
+TENSORFLOW = {"name": "G", "static_kwargs": {}, "components": {}, "version": 4}
+WRONG_KINDS = {
+    "names that cannot be hashed": ("torch.nn.modules.x.X", {"_modules": {}, "_non_persistent_buffers_set": [[1], {}]}),
+    "a class that is a number": ("dict", {"class": 1.5, "G": {"a": torch.ones(2)}}),
+    "a refusal that is a tensor": ("dict", {"refused": torch.ones(2), "G": {"a": torch.ones(2)}}),
+    "a setting that is a tensor": (NETWORK, {**TENSORFLOW, "variables": [], "static_kwargs": {"use_noise": torch.ones(2)}}),
+    "a setting of tensors": (NETWORK, {**TENSORFLOW, "variables": [], "static_kwargs": {"blur_filter": [torch.ones(2)] * 3}}),
+    "a level that is complex": (NETWORK, {**TENSORFLOW, "variables": [["lod", torch.tensor(1 + 2j)]]}),
+}  # fmt: skip
+"""Values of kinds that the keys they lie at never have."""
+
+
+@pytest.mark.parametrize("name", WRONG_KINDS)
+def test_values_of_another_kind_are_no_network_and_no_accident(name: str, monkeypatch: Any) -> None:
+    kind, state = WRONG_KINDS[name]
+    tree = state if kind == "dict" else {"G": Record(kind, state)}
+    for module in (importing, explaining):
+        monkeypatch.setattr(module, "read_checkpoint", lambda path: Checkpoint(path, "pickle", tree))
+    with pytest.raises(ValueError, match="file cannot be imported"):
+        import_checkpoint("file")
+    try:
+        list(explain("file").lines())
+    except ValueError as error:
+        assert "file cannot be read" in str(error)
+
+
+def test_no_network_has_numbers_that_are_not_finite(tmp_path: Path) -> None:
+    """Each tensor here is finite: what they make together is not."""
+    styles = nvlabs([3, 2], c_dim=3)
+    path = _written(tmp_path, torch_file({name: value * 1e38 for name, value in styles.items()}))
+    with pytest.raises(ValueError, match="not finite"):
+        import_checkpoint(path, {"c": 1})
+    path.write_bytes(torch_file(styles))
+    for c in ([float("nan"), 0, 0], [float("inf"), 0, 0], [10**400, 0, 0], [1e300, 0, 0]):
+        with pytest.raises(ValueError, match="a list of 3 finite numbers"):
+            import_checkpoint(path, {"c": c})
+    assert import_checkpoint(path, {"c": [0, 0.5, 0.5]}).z_dim == 6

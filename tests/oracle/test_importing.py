@@ -6,7 +6,7 @@ import argparse
 import json
 import pickle
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -114,6 +114,23 @@ WRAPPED = {
     "genforce": lambda state: {
         "models": {"discriminator": _off(state), "generator_smooth": state, "generator": _off(state)}
     },
+    "lightning": lambda state: {
+        "state_dict": {
+            f"{net}.{name}": value for net in ("discriminator", "generator") for name, value in state.items()
+        }
+        | {"loss.vgg.weight": torch.ones(2)},
+        "hyper_parameters": {"folder": PurePosixPath("a/b"), "seen": np.arange(3, dtype="u4")},
+    },
+    "one module that holds it": lambda state: {f"netG.module.{name}": value for name, value in state.items()},
+    "averaged by torch": lambda state: {
+        "n_averaged": torch.tensor(3),
+        **{f"module.{name}": v for name, v in state.items()},
+    },
+    "names before state_dict": lambda state: {
+        "discriminator_state_dict": _off(state),
+        "generator_state_dict": _off(state),
+        "ema_state_dict": state,
+    },
     "g_running": lambda state: {
         "generator": _off(state),
         "g_running": {f"module.{name}": v for name, v in state.items()},
@@ -135,6 +152,38 @@ def test_the_averaged_generator_is_found_in_its_wrappings(wrapping: str, tmp_pat
         wanted = network["main"](z[:, :, None, None])
     torch.testing.assert_close(generator(z), wanted, rtol=0, atol=1e-5)
     assert generator.name == str(path)
+
+
+def test_every_wrapping_can_be_explained_with_what_lies_beside_it(tmp_path: Path) -> None:
+    """Tensors and lists have no truth; names of facts that are found out here are not for a file to say."""
+    beside = {
+        "latent_avg": torch.ones(5),
+        "class": 3,
+        "kind": [1],
+        "refused": torch.ones(2),
+        "attributes": {"a": 1},
+        b"k": 1,
+    }
+    path = _written(tmp_path, torch_file({**beside, "g_ema": dict(_dcgan().state_dict())}))
+    said = explain(path)
+    assert said.verdict == "recognised: pytorch/examples DCGAN, of g_ema"
+    json.dumps(said.record())
+    assert "DCGAN" in "\n".join(said.lines())
+    assert import_checkpoint(path).z_dim == 5
+
+
+def test_tensors_that_are_kept_otherwise_than_plainly_are_refused_and_not_read_wrongly(tmp_path: Path) -> None:
+    state = dict(_dcgan().state_dict())
+    kept = {
+        "its negative": torch._neg_view(-state["main.0.weight"]),
+        "plain tensors instead": state["main.0.weight"].to_sparse(),
+        "holds no plain numbers but torch.complex64": state["main.0.weight"].to(torch.complex64),
+    }
+    for words, value in kept.items():
+        assert words in _refusal(tmp_path, torch_file(state | {"main.0.weight": value}))
+    assert "float8_e4m3fn" in _refusal(
+        tmp_path, save(state | {"main.0.weight": state["main.0.weight"].to(torch.float8_e4m3fn)})
+    )
 
 
 def test_safetensors_of_others_are_read_and_ours_stay_ours(tmp_path: Path) -> None:
@@ -430,6 +479,11 @@ def test_the_command_says_what_it_found_and_writes_it(tmp_path: Path, capsys: An
         error = capsys.readouterr().err
         assert words in error
         assert error.count("\n") == 1
+    foreign = _written(tmp_path, save(dict(_dcgan().state_dict())), "theirs.safetensors")
+    before = foreign.read_bytes()
+    assert _run("import", str(foreign), "--out", str(tmp_path / "." / "theirs.safetensors")) == 2
+    assert "is the checkpoint itself" in capsys.readouterr().err
+    assert foreign.read_bytes() == before
 
 
 def test_explaining_names_every_tensor_and_what_is_missing(tmp_path: Path, capsys: Any) -> None:

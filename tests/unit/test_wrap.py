@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,7 @@ MADE: dict[str, Callable[[], WrappedGenerator]] = {
     "some": lambda: wrap(_made(_sequential), z_dim=5, layers=["5", "0"]),
     "class": lambda: wrap(_made(Skips), z_dim=5, c=2),
     "vector": lambda: wrap(_made(Vector), z_dim=5, c=torch.tensor([0.0, 1.0, 0.0])),
+    "inference": lambda: wrap(_made(Infers), z_dim=5, c=2),
     "stylegan2": lambda: wrap(_made(_stylegan2), z_dim=5),
 }
 every = pytest.mark.parametrize("make", MADE.values(), ids=MADE.keys())
@@ -341,6 +343,50 @@ class Returns(Draws):
         return {"image": z}
 
 
+class Noisy(Draws):
+    def forward(self, z: Tensor, *, noise: Tensor) -> Tensor:
+        return self.layer(z.reshape(-1, 1, 4, 4)) + noise
+
+
+class Stretched(Draws):
+    """Images from -factor to factor, or to that share of 0 to 65535."""
+
+    def __init__(self, factor: float, lowest: float = -1.0) -> None:
+        super().__init__()
+        self.factor, self.lowest = factor, lowest
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (self.layer(z.reshape(-1, 1, 4, 4)).tanh() - 1 - self.lowest) * self.factor
+
+
+class Counts(Draws):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, z: Tensor) -> Tensor:
+        self.calls += 1
+        return self.layer(z.reshape(-1, 1, 4, 4))
+
+
+class Infers(Skips):
+    """As generation functions are often written."""
+
+    @torch.inference_mode()
+    def forward(self, z: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(z, label)
+
+
+def _compiled() -> nn.Module:
+    return torch.compile(_sequential().eval(), backend="eager")
+
+
+def _compiled_in_place() -> nn.Module:
+    network = _sequential().eval()
+    network[0].compile(backend="eager")
+    return network
+
+
 @pytest.mark.parametrize(
     ("make", "arguments", "error", "message"),
     [
@@ -350,6 +396,19 @@ class Returns(Draws):
         (Returns, {}, TypeError, r"float images \[batch, 3, H, W\]; got a dict"),
         (Draws, {"z_dim": 17}, ValueError, r"takes neither z of shape \[2, 17\] \(.*\) and \[2, 17, 1, 1\]"),
         (Draws, {"z_dim": 0}, ValueError, "z_dim is 1 or more"),
+        (_sequential, {"z_dim": 5.0}, TypeError, "z_dim is a whole number; got 5.0"),
+        (Noisy, {}, ValueError, "Noisy takes z, noise: put a module around it"),
+        (Noisy, {"c": 1}, ValueError, "Noisy takes z, noise: put a module around it"),
+        (Counts, {}, ValueError, "Counts changes 'calls' in a forward pass"),
+        (partial(Stretched, float("nan")), {}, ValueError, "makes images that are not finite"),
+        (partial(Stretched, 1e5), {}, ValueError, "in no range that is known: say with value_range="),
+        (partial(Stretched, 1e5, -2.0), {}, ValueError, "in no range that is known: say with value_range="),
+        (lambda: Draws().half(), {}, ValueError, r"it is of torch.float16, .* call \.float\(\) first"),
+        (lambda: Draws().to("meta"), {}, ValueError, "on the meta device"),
+        (_compiled, {"z_dim": 5}, ValueError, "is compiled"),
+        (_compiled_in_place, {"z_dim": 5}, ValueError, "is compiled"),
+        (Skips, {"z_dim": 5, "c": 3}, ValueError, r"index out of range in self\), with c = 3"),
+        (Skips, {"z_dim": 5, "c": 1, "value_range": "ab"}, ValueError, "value_range is what black and white are"),
         (_sequential, {"z_dim": 5, "layers": ["7"]}, ValueError, "'7' puts out the image itself; .* 0, 1, 2, 3, 4, 5, 6"),
         (_sequential, {"z_dim": 5, "layers": ["layer1"]}, KeyError, "unknown layer 'layer1'"),
         (Skips, {"z_dim": 5, "c": 1, "layers": ["lrelu"]}, ValueError, "'lrelu' runs 2 times in a forward pass"),
