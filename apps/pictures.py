@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torchvision.utils import save_image
 
 from gandissect.files import atomic_path
 
@@ -21,20 +23,27 @@ def to_pixels(images: Tensor) -> Tensor:
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1)
 
 
-def pair_rows(unchanged: Tensor, edited: Tensor, columns: int) -> Tensor:
-    """Return images in rows, each row of unchanged ones with the edited ones below it, and white where there are none.
+COLUMNS = 8
+"""Pictures a row."""
+
+
+def write_pairs(unchanged: Tensor, edited: Tensor, file: Path | BinaryIO, columns: int = COLUMNS) -> None:
+    """Write images as a PNG in rows, each row of unchanged ones with the edited ones below it.
 
     Args:
         unchanged: ``[batch, 3, H, W]`` in [-1, 1].
         edited: ``[batch, 3, H, W]``.
-        columns: Images a row, 1 or more.
+        file: Where to.
+        columns: Images a row at most, 1 or more.
     """
+    columns = min(columns, len(unchanged))
 
     def filled(row: Tensor) -> Tensor:
         return torch.cat([row, row.new_ones(columns - len(row), *row.shape[1:])])
 
     rows = zip(unchanged.split(columns), edited.split(columns), strict=True)
-    return torch.cat([filled(row) for pair in rows for row in pair])
+    grid = torch.cat([filled(row) for pair in rows for row in pair])
+    save_image(grid, file, nrow=columns, normalize=True, value_range=(-1, 1), format="png")
 
 
 def draw_table(top: Tensor, side: Tensor, blocks: Mapping[str, Tensor]) -> Image.Image:

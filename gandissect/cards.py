@@ -107,7 +107,7 @@ class Shelf:
         remedy = f"give a bundled name, the path of a .safetensors file or the folder of a {kind}'s training"
         if path.is_file():
             raise ValueError(f"{path} holds no {kind}; {remedy}")
-        if len(path.parts) > 1:
+        if len(path.parts) > 1 or path.suffix:
             raise FileNotFoundError(f"no file or folder {path}; {remedy}")
         raise KeyError(f"{unknown(kind, str(name), (*self.names(), *others))}; {remedy}")
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import torch
 import tyro
-from torchvision.utils import save_image
 
 from gandissect import Recipe
 from gandissect.files import atomic_path
 
 from ..networks import load_generator
-from ..pictures import pair_rows
+from ..pictures import COLUMNS, write_pairs
 
 MAX_SAMPLES = 1024
 
@@ -27,7 +26,7 @@ class Options:
         recipe: The JSON file, as gandissect effect writes it; docs/effects.md says what is in one.
         out: The PNG to write.
         generator: The path of the generator, if it is not the bundled one that the recipe names.
-        columns: Pictures a row.
+        columns: Pictures a row, at most.
         device: auto, cpu, cuda or mps.
         json: Print what was done as JSON.
     """
@@ -35,7 +34,7 @@ class Options:
     recipe: tyro.conf.Positional[Path]
     out: Path = Path("edited.png")
     generator: str | None = None
-    columns: int = 8
+    columns: int = COLUMNS
     device: str = "auto"
     json: bool = False
 
@@ -52,8 +51,7 @@ class Options:
         with torch.inference_mode():
             edited = recipe.generate(generator).cpu()
             unchanged = generator(recipe.latents(generator)).cpu()
-        grid = pair_rows(unchanged, edited, self.columns)
         with atomic_path(self.out) as temporary:
-            save_image(grid, temporary, nrow=self.columns, normalize=True, value_range=(-1, 1), format="png")
+            write_pairs(unchanged, edited, temporary, self.columns)
         facts = {"out": str(self.out), "generator": recipe.generator, "num_samples": recipe.num_samples}
         print(json.dumps(facts | {"num_edits": len(recipe.edits)}) if self.json else self.out)

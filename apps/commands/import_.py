@@ -53,6 +53,8 @@ class Options:
         return None
 
     def _explain(self) -> None:
+        if self.arch is not None or self.size is not None:
+            raise ValueError("--explain says what the file itself says; leave out --arch and --size, which --out takes")
         explanation = explain(self.file)
         print(json.dumps(explanation.record(), indent=1) if self.json else "\n".join(explanation.lines()))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
-from gandissect import LayerDissection, UnitSet
+from gandissect import Concept, LayerDissection, UnitSet
 from gandissect.unit_rankings import UnitEffects
 
 from . import pixel_units
@@ -16,6 +16,9 @@ from .strokes import LEVELS
 
 MIN_IOU, MAX_UNITS, DEFAULT_UNITS, DEFAULT_LEVEL = 0.04, 40, 20, 0.99
 DRAW, REMOVE = "draw", "remove"
+EFFECT, AGREEMENT = "effect", "IoU"
+CERTAIN = 3.0
+"""Standard errors by which a unit's effect is to be above 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +55,29 @@ def choose_brush(
 ) -> Brush | None:
     """Let the visitor choose a brush; None, and why, if no unit of the layer will do.
 
+    Where effects were measured, the units of a concept are those that it loses most without: they remove it, and often
+    draw it, where units that merely agree with it do not.
+
     Args:
         found: The layer's dissection.
         effects: What each of its units causes alone, if that was measured.
         scope: What the choice belongs to, as a part of the widgets' keys.
         on_change: Called when the choice changes.
     """
-    ranked = {each: found.units_for(each.name, MIN_IOU, MAX_UNITS) for each in found.concepts}
-    ranked = {each: units for each, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
+    by = AGREEMENT
+    if effects is not None:
+        by = st.segmented_control("units by", [EFFECT, AGREEMENT], default=EFFECT, required=True, key="by",
+                                  on_change=on_change, help="what a concept loses without the unit alone, or how well "
+                                  "the unit's activity agrees with it")  # fmt: skip
+    ranked = units_by_effect(effects, found.concepts) if effects and by == EFFECT else units_by_iou(found)
     if not ranked:
-        st.info(f"No unit of this layer agrees with a concept (IoU >= {MIN_IOU}); choose another layer on the left.")
+        what = "has an effect on" if by == EFFECT else f"agrees (IoU >= {MIN_IOU}) with"
+        st.info(f"No unit of this layer {what} a concept; choose another layer on the left.")
         return None
     by_name = {each.name: each for each in ranked}
     _color_pills([each.hex for each in ranked])
     with st.container(key="concepts"):
-        name = st.pills("concept", by_name, default=next(iter(by_name)), required=True, key=f"concept {scope}",
+        name = st.pills("concept", by_name, default=next(iter(by_name)), required=True, key=f"concept {by} {scope}",
                         on_change=on_change)  # fmt: skip
     concept = by_name[name]
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -81,12 +92,32 @@ def choose_brush(
     units = ranked[concept]
     if len(units) > 1:
         units = units.top(st.slider("units, best first", 1, len(units), min(DEFAULT_UNITS, len(units)),
-                                    key=f"count {name} {scope}", on_change=on_change))  # fmt: skip
+                                    key=f"count {name} {by} {scope}", on_change=on_change))  # fmt: skip
     what = f"the {len(units)} units behind the brush" if len(units) > 1 else "the unit behind the brush"
     with st.expander(what, key="behind"):  # with a key it stays open when they change
-        key = f"units {name} {action} {level} {len(units)} {scope}"
+        key = f"units {by} {name} {action} {level} {len(units)} {scope}"
         units, levels = _adjust(units, _table(found, effects, units, name), name, level, key, on_change)
     return Brush(name, concept.hex, action, units, levels)
+
+
+def units_by_iou(found: LayerDissection) -> dict[Concept, UnitSet]:
+    """Return the units that agree with each concept, best first; concepts with most units first."""
+    ranked = {each: found.units_for(each.name, MIN_IOU, MAX_UNITS) for each in found.concepts}
+    return {each: units for each, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
+
+
+def units_by_effect(effects: UnitEffects, concepts: Sequence[Concept]) -> dict[Concept, UnitSet]:
+    """Return the units without which each concept loses, beyond doubt, most first; concepts that lose most first."""
+    lost: dict[Concept, float] = {}
+    ranked: dict[Concept, UnitSet] = {}
+    for concept in concepts:
+        column = effects.concepts.index(concept.name)
+        mean, stderr = effects.mean[:, column], effects.stderr[:, column]
+        order = mean.argsort(descending=True, stable=True).tolist()
+        units = [unit for unit in order if mean[unit] > CERTAIN * stderr[unit]][:MAX_UNITS]
+        if units:
+            ranked[concept], lost[concept] = UnitSet(effects.layer, tuple(units)), float(mean[units].sum())
+    return {concept: ranked[concept] for concept in sorted(lost, key=lambda each: -lost[each])}
 
 
 def _table(found: LayerDissection, effects: UnitEffects | None, units: UnitSet, concept: str) -> pd.DataFrame:

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.utils import save_image
 
-from apps.pictures import pair_rows
+from apps.pictures import write_pairs
 from gandissect import Generator, Recipe
 from gandissect.interventions import Edit, check_units, region_mask
 from gandissect.names import lookup
@@ -78,6 +77,7 @@ def as_python(recipe: Recipe) -> str:
     """Return a Python program that makes the recipe's images."""
     lines = "".join(f"    {_call(edit)},\n" for edit in recipe.edits)
     return f"""import torch
+from torchvision.utils import save_image
 import generators
 from gandissect import Ablation, Insertion, Scaling, UnitSet, generate
 
@@ -92,13 +92,14 @@ edits = [
 {lines}]
 with torch.inference_mode():
     images = generate(G, z, edits)
+save_image(images, "edited.png", normalize=True, value_range=(-1, 1))
 """
 
 
 def sheet(unchanged: Tensor, edited: Tensor) -> bytes:
     """Return the PNG that ``gandissect edit`` makes of images ``[batch, 3, H, W]``."""
     file = io.BytesIO()
-    save_image(pair_rows(unchanged, edited, 8), file, nrow=8, normalize=True, value_range=(-1, 1), format="png")
+    write_pairs(unchanged, edited, file)
     return file.getvalue()
 
 

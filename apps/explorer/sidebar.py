@@ -10,7 +10,7 @@ import generators
 from apps.data import fitting
 from gandissect import Generator
 
-from .cached import load_generator, short
+from .cached import load_generator, plain, short
 from .visit import first_layer
 
 
@@ -21,6 +21,8 @@ def choose_model(given: argparse.Namespace) -> tuple[Generator, str, str]:
         ValueError: If there is no generator to choose.
     """
     names = generator_names(given)
+    if (told := st.query_params.get("generator")) not in (None, *names):
+        st.toast(f"There is no generator {plain(told)} here; start with --generator FILE.", icon=":material/warning:")
     with st.sidebar:
         st.markdown("### gandissect\nSee what a GAN's units draw, and use them.")
         name = st.selectbox("generator", names, format_func=short, key="generator", bind="query-params")

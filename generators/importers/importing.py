@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from .plans import is_discriminator
 from .reading import Checkpoint, read_checkpoint
 from .said import other_architecture
 from .values import printable
+
+_LOG = logging.getLogger(__name__)
 
 SHOWN = 6
 """Names in an error at most."""
@@ -71,6 +74,8 @@ def import_network(path: Path | str, options: Options | None = None) -> Imported
         raise ValueError(f"{path} cannot be imported: {printable(str(error))}") from error
     generator.name = str(path)
     assumed = "" if options else match.fit.assumed
+    if assumed:
+        _LOG.warning("%s: %s; give others to import_checkpoint, or to gandissect import --arch", path, assumed)
     return Imported(generator, match.layout.name, match.network.where, checkpoint.kind, assumed)
 
 
@@ -153,7 +158,8 @@ def _unknown(match: Match) -> str:
     parts += [f"unexpected {listed(fit.unexpected)}"] * bool(fit.unexpected)
     return (
         f"{where} of no known layout; nearest is {match.layout.name}, of which {match.taken} of "
-        f"{len(network.tensors)} tensors are: {'; '.join(parts)}"
+        f"{len(network.tensors)} tensors are: {'; '.join(parts)}. "
+        "A network of your own, loaded in Python, can be given to generators.wrap"
     )
 
 

@@ -117,6 +117,7 @@ def test_what_the_url_says_is_the_largest_or_nonsense(
     page = visit_page(name, "--generator", planted, *SMALL, "--data", "scenes:100", **said)
     assert not page.error and (page.session_state["seed"], page.session_state["picture"]) == (seed, picture)
     assert page.selectbox(key="layer").value == "layer2" and page.selectbox(key="generator").value == str(planted)
+    assert [each.value for each in page.toast if "no generator unknown" in each.value] or "generator" not in said
 
 
 def test_the_script_says_nothing_by_itself() -> None:
