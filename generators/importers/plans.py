@@ -15,6 +15,8 @@ from .layouts import Facts, Fit, Layout, Options, Tensors
 
 LARGEST = 1024
 """The largest number in a name that means something: the height of images."""
+WIDEST = 4_096
+"""Height and width of images and layers at most: a small file can ask for far more than memory holds."""
 SHOWN = 5
 """Names in an error at most."""
 
@@ -213,11 +215,24 @@ def _assemble(plan: Plan, tensors: Tensors, drawn: bool = True) -> LayeredGenera
             generator = plan.architecture(**plan.settings())
     except (RuntimeError, TypeError, IndexError, ArithmeticError) as error:
         raise ValueError(f"the shapes do not make a network: {error}") from error
+    _check_sides(generator)
     wanted = generator.state_dict()
     made = [name for name in wanted if drawn or plan.sources[name].names]
     state = wanted | {name: _made(plan.sources[name], tensors, name, wanted[name], generator) for name in made}
     generator.load_state_dict(state, assign=True)
     return generator
+
+
+def _check_sides(generator: LayeredGenerator) -> None:
+    """Check that images and layers are of a size that networks have.
+
+    Raises:
+        ValueError: If not.
+    """
+    size = generator.settings.get("size")
+    sides = [(size, size)] if size else getattr(generator, "sides", [generator.image_size])
+    if max(map(max, sides)) > WIDEST:
+        raise ValueError(f"it would make layers or images of more than {WIDEST:,} pixels a side, which is not read")
 
 
 def _made(source: Source, tensors: Tensors, name: str, wanted: Tensor, generator: LayeredGenerator) -> Tensor:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pickled_files import nvlabs_file, tensorflow_file, torch_file
 from safetensors.torch import save
 from style_files import nvlabs
-from torch import nn
+from torch import Tensor, nn
 from worst_files import FILES
 
 from generators.importers import explain, import_checkpoint
@@ -31,6 +31,7 @@ from generators.importers.values import Record
 
 importing, explaining = (sys.modules[f"generators.importers.{name}"] for name in ("importing", "explain"))
 NETWORK = "dnnlib.tflib.network.Network"
+NORM = ("weight", "bias", "running_mean", "running_var")
 SECONDS = 5
 SPARE_BYTES = 500 * 2**20
 """Memory that a file of any size may take, besides seven times its own bytes."""
@@ -419,3 +420,29 @@ def test_no_network_has_numbers_that_are_not_finite(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="a list of 3 finite numbers"):
             import_checkpoint(path, {"c": c})
     assert import_checkpoint(path, {"c": [0, 0.5, 0.5]}).z_dim == 6
+
+
+def _huge_stack() -> dict[str, Tensor]:
+    norms = {f"main.{3 * i + 1}.{leaf}": torch.ones(1) for i in range(10) for leaf in NORM}
+    return norms | {f"main.{3 * i}.weight": torch.ones(1, 1, *[4 if i else 200] * 2) for i in range(11)}
+
+
+def _huge_resnet() -> dict[str, Tensor]:
+    shapes = {"conv2d0": (1, 1, 1, 1), "conv2d1": (1, 1, 3, 3), "conv2d2": (1, 1, 3, 3)}
+    state = {"linear0.weight": torch.ones(16, 3), "linear0.bias": torch.ones(16)}
+    state |= {"conv2d5.weight": torch.ones(3, 1, 3, 3), "conv2d5.bias": torch.ones(3)}
+    state |= {f"bn4.{leaf}": torch.ones(1) for leaf in NORM}
+    for i in range(16):
+        state |= {f"blocks.{i}.0.bn{norm}.{leaf}": torch.ones(1) for norm in (1, 2) for leaf in NORM}
+        state |= {f"blocks.{i}.0.{name}.weight": torch.ones(shape) for name, shape in shapes.items()}
+        state |= {f"blocks.{i}.0.{name}.bias": torch.ones(1) for name in shapes}
+    return state
+
+
+@pytest.mark.parametrize("make", [_huge_stack, _huge_resnet])
+def test_a_small_file_makes_no_images_that_fill_memory(make: Any, tmp_path: Path) -> None:
+    """These would be 200 x 1024 and 4 x 65536 pixels wide, and the layers of a generator are found by running it."""
+    path = _written(tmp_path, torch_file(make()))
+    with pytest.raises(ValueError, match="4,096 pixels a side"):
+        import_checkpoint(path)
+    assert "4,096 pixels a side" in explain(path).verdict
