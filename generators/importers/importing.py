@@ -61,7 +61,10 @@ def import_checkpoint(path: Path | str, options: Options | None = None) -> Layer
         ValueError: If it is damaged, no generator or of no known layout; the message says which is nearest and what
             does not fit.
     """
-    return import_network(path, options).generator
+    imported = import_network(path, options)
+    if imported.assumed:
+        _LOG.warning("%s: %s; import_checkpoint, or gandissect import --arch, takes others", path, imported.assumed)
+    return imported.generator
 
 
 def import_network(path: Path | str, options: Options | None = None) -> Imported:
@@ -74,8 +77,6 @@ def import_network(path: Path | str, options: Options | None = None) -> Imported
         raise ValueError(f"{path} cannot be imported: {printable(str(error))}") from error
     generator.name = str(path)
     assumed = "" if options else match.fit.assumed
-    if assumed:
-        _LOG.warning("%s: %s; give others to import_checkpoint, or to gandissect import --arch", path, assumed)
     return Imported(generator, match.layout.name, match.network.where, checkpoint.kind, assumed)
 
 

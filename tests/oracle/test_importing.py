@@ -398,7 +398,7 @@ def test_a_stylegan2_of_another_architecture_is_called_what_it_is(tmp_path: Path
     assert "'G_ema' is a StyleGAN2 of the architecture 'resnet'; only 'skip' is read" in _refusal(tmp_path, data)
 
 
-def test_strides_that_were_guessed_are_said_until_they_are_given(tmp_path: Path, capsys: Any) -> None:
+def test_strides_that_were_guessed_are_said_until_they_are_given(tmp_path: Path, capsys: Any, caplog: Any) -> None:
     state = {"main.0.weight": torch.ones(5, 4, 4, 4), "main.3.weight": torch.ones(4, 3, 5, 5)}
     state |= {f"main.1.{leaf}": torch.ones(4) for leaf in ("weight", "bias", "running_mean", "running_var")}
     path, out, arch = _written(tmp_path, torch_file(state)), tmp_path / "my.safetensors", tmp_path / "arch.json"
@@ -413,6 +413,12 @@ def test_strides_that_were_guessed_are_said_until_they_are_given(tmp_path: Path,
     arch.write_text(json.dumps(guessed))
     assert _run("import", str(path), "--out", str(out), "--arch", str(arch)) == 0
     assert "assumed" not in capsys.readouterr().out
+    assert _run("import", str(path), "--explain", "--arch", str(arch)) == 2
+    assert "leave out --arch and --size" in capsys.readouterr().err
+    import_checkpoint(path, guessed)
+    assert not caplog.text
+    generators.load(path)
+    assert line in caplog.text and "import --arch" in caplog.text
     assert explain(_written(tmp_path, torch_file(dict(_dcgan().state_dict())))).nearest[0].fit.assumed == ""
 
 

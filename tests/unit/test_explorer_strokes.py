@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import subprocess
@@ -13,6 +14,7 @@ from threading import Barrier
 
 import pytest
 import torch
+from PIL import Image
 
 import generators
 from apps.cli import main
@@ -24,6 +26,9 @@ from apps.explorer.visit import Visit, first_layer
 from gandissect import Ablation, Insertion, LayerInfo, Recipe, Scaling, UnitSet, generate, quantile_values
 from gandissect.unit_values import quantile_table
 from segmenters.palette import PaletteSegmenter
+
+GAP = 2
+"""Pixels between pictures of a sheet, and around them."""
 
 SEGMENTER = PaletteSegmenter(generators.PlantedGenerator.concepts)
 
@@ -209,6 +214,9 @@ def test_the_command_line_makes_the_same_png_as_the_page(
     made, generator = recipe
     mine = replace(visit(generator, 2), seed=3)
     page = exchange.sheet(render(mine, [], Memory())[None], render(mine, made.edits, Memory())[None])
+    height, width = generator.image_size
+    size = (width + 2 * GAP, 2 * height + 3 * GAP)
+    assert Image.open(io.BytesIO(page)).size == size, "the picture before and after, and no empty ones beside"
     command = exchange.as_command(made, bundled=False)
     script = command.replace("gandissect edit", "printf '%s\\n' edit")
     words = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -173,6 +173,8 @@ def test_wrong_arguments_say_what_is_allowed(tmp_path: Path) -> None:
         generators.load(str(tmp_path / "absent"))
     with pytest.raises(FileNotFoundError, match="absent"):
         generators.load(tmp_path / "absent.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"no file or folder absent\.pt"):
+        generators.load("absent.pt")
     with pytest.raises(ValueError, match="device 'gpu7'"):
         generators.load("dcgan-scenes64", device="gpu7")
 
