@@ -88,13 +88,13 @@ def stroke(page: Page, *points: tuple[float, float]) -> None:
 
 
 def paint(page: Page) -> None:
-    """Take trees away on the left, and draw a building on the right."""
+    """Draw a tree on the right, and take the building on the left away."""
     click(page, "behind the brush", "summary")
-    click(page, "tree")
+    click(page, "building")
     click(page, "remove")
     settled(page)
-    stroke(page, *[(0.1 + 0.04 * step, 0.5) for step in range(12)])
-    click(page, "building")
+    stroke(page, *[(0.08 + 0.04 * step, 0.55) for step in range(6)])
+    click(page, "tree")
     click(page, "draw")
     settled(page)
     stroke(page, *[(0.72 + 0.05 * step, 0.42) for step in range(5)])
@@ -105,7 +105,7 @@ def nothing(_: Page) -> None:
 
 
 PAGES: dict[str, tuple[str, int, Callable[[Page], None]]] = {
-    "paint": ("?picture=3", 1500, paint),
+    "paint": ("?picture=7", 1550, paint),
     "units": ("units?picture=1&concept=building", 1600, nothing),
     "artifacts": ("artifacts", 1300, lambda page: click(page, "Look for artifacts")),
     "latent": ("latent?picture=4&part=directions", 1100, nothing),
