@@ -1,0 +1,80 @@
+"""Which units paint better, those by effect or those by IoU? ``python benchmarks/brush_ranking.py NAME``.
+
+The explorer's brushes draw and remove each concept in the middle of pictures, in the layer that is shown first; printed is
+its share of the pixels there, in percent: as generated, drawn by either, removed by either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import tyro
+from torch.nn.functional import interpolate
+
+import generators
+import segmenters
+from apps.data import fitting_segmenter
+from apps.explorer import brush, kept
+from apps.explorer.bundle import NUM_EFFECT_SAMPLES, NUM_SAMPLES
+from apps.explorer.strokes import LEVELS, edit_of
+from apps.explorer.unit_choice import EFFECT_SEED
+from apps.explorer.visit import first_layer
+from gandissect import UnitSet, generate
+from gandissect.interventions import Edit
+from gandissect.unit_values import quantile_table
+
+
+@dataclass(frozen=True)
+class Options:
+    """Print a table as Markdown.
+
+    Args:
+        generator: A bundled generator.
+        num_samples: Pictures.
+        seed: Theirs.
+    """
+
+    generator: tyro.conf.Positional[str] = "dcgan-scenes64"
+    num_samples: int = 48
+    seed: int = 9
+
+
+@torch.inference_mode()
+def main(options: Options) -> None:
+    """Paint."""
+    generator = generators.load(options.generator)
+    segmenter = segmenters.load(fitting_segmenter(options.generator))
+    layer = first_layer(generator)
+    info = generator.layers[layer]
+    dissection = kept.find(generator, segmenter, layer, NUM_SAMPLES)
+    effects = kept.find_effects(generator, segmenter, layer, NUM_EFFECT_SAMPLES, EFFECT_SEED)
+    if dissection is None or effects is None:
+        raise SystemExit("what the explorer begins with is missing: python -m apps.explorer.bundle")
+    brushes = (brush.units_by_effect(effects, segmenter.concepts), brush.units_by_iou(dissection[layer]))
+    table = quantile_table(generator, UnitSet(layer, tuple(range(info.units))), LEVELS[1:])
+    region = torch.zeros(info.height, info.width)
+    region[info.height // 4 : 3 * info.height // 4, info.width // 4 : 3 * info.width // 4] = 1
+    inside = interpolate(region[None, None], generator.image_size, mode="nearest")[0, 0] > 0
+    z = generator.sample_z(options.num_samples, options.seed)
+
+    def share(concept: int, *edits: Edit) -> float:
+        labels = segmenter(generate(generator, z, list(edits)))
+        return 100 * float((labels[:, inside] == concept).double().mean())
+
+    print(
+        "| concept | as generated | drawn by effect | by IoU | removed by effect | by IoU |\n|---|---|---|---|---|---|"
+    )
+    for concept in sorted({*brushes[0], *brushes[1]}, key=lambda each: each.index):
+        cells = [f"{share(concept.index):.1f}"]
+        for level in (brush.DEFAULT_LEVEL, 0.0):
+            for ranked in brushes:
+                units = ranked[concept].top(brush.DEFAULT_UNITS) if concept in ranked else None
+                edits = [edit_of(units, [level] * len(units), table, region)] if units else []
+                cells.append(f"{share(concept.index, *edits):.1f} ({len(units)})" if units else "no unit")
+        print(f"| {concept.name} | {' | '.join(cells)} |", flush=True)
+    print(f"\n{options.generator}, {layer}, {options.num_samples} pictures; in brackets the number of units")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
