@@ -1,7 +1,7 @@
 """Which units paint better, those by effect or those by IoU? ``python benchmarks/brush_ranking.py NAME``.
 
-The explorer's brushes draw and remove each concept in the middle of pictures, in the layer that is shown first; printed is
-its share of the pixels there, in percent: as generated, drawn by either, removed by either.
+The explorer's brushes draw and remove each concept in the middle of pictures, in the layer that is shown first; printed
+is its share of the pixels there, in percent: as generated, drawn by either, removed by either.
 """
 
 from __future__ import annotations

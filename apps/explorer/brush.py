@@ -55,8 +55,8 @@ def choose_brush(
 ) -> Brush | None:
     """Let the visitor choose a brush; None, and why, if no unit of the layer will do.
 
-    Where effects were measured, the units of a concept are those that it loses most without: they remove it, and often
-    draw it, where units that merely agree with it do not.
+    Where effects were measured, the units of a concept are those that it loses most without, unless those that agree
+    with it are asked for: they remove more of it, and some draw it where the others do not.
 
     Args:
         found: The layer's dissection.
