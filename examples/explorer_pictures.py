@@ -105,7 +105,7 @@ def nothing(_: Page) -> None:
 
 
 PAGES: dict[str, tuple[str, int, Callable[[Page], None]]] = {
-    "paint": ("?picture=7", 1550, paint),
+    "paint": ("?picture=7", 1450, paint),
     "units": ("units?picture=1&concept=building", 1600, nothing),
     "artifacts": ("artifacts", 1300, lambda page: click(page, "Look for artifacts")),
     "latent": ("latent?picture=4&part=directions", 1100, nothing),

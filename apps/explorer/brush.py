@@ -153,7 +153,7 @@ def _adjust(
     edited = st.data_editor(
         frame, hide_index=True, column_config=columns, column_order=[name for name in columns if name in frame],
         disabled=["unit", "IoU", "effect", "best at"], key=key,
-        height=min(38 + 35 * len(frame), 300), on_change=on_change,
+        height=min(38 + 35 * len(frame), 213), on_change=on_change,
     )  # fmt: skip
     by_words = {said(each): each for each in LEVELS}
     rows = [row for row in edited.to_dict("records") if row["use"]]
