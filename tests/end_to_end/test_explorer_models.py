@@ -1,0 +1,36 @@
+"""Every page with every bundled generator, as `gandissect explore` opens it without arguments."""
+
+from __future__ import annotations
+
+import pytest
+from explorer_visitor import Open, said, settled, turned_to
+
+import generators
+from apps.explorer.cached import load_dissector
+from apps.explorer.visit import first_layer
+
+
+@pytest.mark.parametrize("name", generators.names())
+def test_every_page_is_there_and_one_can_paint(visit_page: Open, name: str) -> None:
+    page = visit_page("paint", generator=name, picture="2")
+    layer = first_layer(generators.load(name))
+    assert not page.get("progress"), "what the first layer agrees with, and causes, comes with the explorer"
+    assert page.selectbox(key="generator").value == name and page.selectbox(key="layer").value == layer
+    behind = next(each.value for each in page.dataframe if "set to" in each.value)
+    assert len(behind) and (behind["effect"] > 0).all() and behind["effect"].is_monotonic_decreasing
+    (networks,) = page.session_state["brush"]
+    info = generators.load(name).layers[layer]
+    stroke = {"id": "one", "scope": f"{networks} 1 2", "cells": list(range(info.height * info.width))}
+    page.session_state["easel"] = {"strokes": [stroke]}
+    page.run()
+    assert not page.exception and not page.error and "inside the strokes" in said(page)
+    shares = next(each.value for each in page.dataframe if "± after" in each.value)
+    assert shares["± after"].abs().max() > 1, "a whole picture of it is seen to change"
+    for other in ("units", "artifacts", "latent"):
+        settled(turned_to(page, other))
+        assert page.selectbox(key="generator").value == name
+        asks = other == "artifacts" and "streets" in name  # no photographs come with it
+        assert ["--data" in each.value.replace("\\", "") for each in page.error] == [True] * asks, other
+    turned_to(page, "compare")
+    assert not page.error and page.selectbox(key="other generator").value == name
+    load_dissector(300, None).tasks.stop_all()  # of the other layer; what comparisons say is tested elsewhere
