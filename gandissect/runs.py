@@ -199,9 +199,10 @@ class _Run:
         line = {"step": self.steps_done, "images": self.images, "seconds": round(self.seconds, 3), **figures}
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        for name, value in figures.items():
-            if self._writer is not None:
+        if self._writer is not None:
+            for name, value in figures.items():
                 self._writer.add_scalar(name, value, self.images)
+            self._writer.flush()  # it writes by a thread of its own, which may not come to it before the end
 
     def _drop_metrics_after(self, step: int) -> None:
         if not self._metrics.exists():

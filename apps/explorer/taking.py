@@ -32,6 +32,9 @@ def lay_out(visit: Visit, brush: Brush | None) -> None:
         visit: Which picture.
         brush: What one paints with; without it no stroke is taken over.
     """
+    before, _ = st.session_state.get(_LAID_OUT, (None, None))
+    if before and scope_of(before) != scope_of(visit):
+        take_over()  # what was painted on what was shown until now, and was left since another brush might come
     st.session_state[_LAID_OUT] = (visit, brush)
     take_over()
 

@@ -189,6 +189,16 @@ def test_strokes_that_came_together_are_taken_in_order_and_those_of_another_pict
     assert len(listed(page)) == 2
 
 
+def test_a_stroke_that_comes_together_with_another_picture_is_not_lost(page: AppTest) -> None:
+    choose(page, "green", "draw")
+    number = page.number_input(key="picture").value
+    page.session_state["easel"] = {"strokes": [{"id": "a", "scope": scope(page), "cells": [1], "unsure": True}]}
+    page.number_input(key="picture").set_value(number + 1).run()
+    assert not page.exception and not listed(page)
+    page.number_input(key="picture").set_value(number).run()
+    assert listed(page) == ["1 · draw green"]
+
+
 def test_too_many_strokes_are_refused_where_one_paints(page: AppTest) -> None:
     choose(page, "green", "draw")
     strokes = [{"id": str(index), "scope": scope(page), "cells": [0]} for index in range(MAX_STROKES)]
