@@ -132,4 +132,4 @@ def begin_effects(visit: Visit, segmenter: Segmenter) -> None:
 
 
 def _key(visit: Visit, segmenter: Segmenter) -> Hashable:
-    return "effects", model.fingerprint(visit.generator), segmenter.fingerprint, visit.layer
+    return "effects", model.fingerprint(visit.generator), model.fingerprint(segmenter), visit.layer
