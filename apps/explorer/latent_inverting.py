@@ -150,7 +150,7 @@ def show(segmenter: Segmenter, found: Inversion, key: tuple[Hashable, ...]) -> N
     """Show a picture and what was found, what the segmenter sees in both, and let the visitor take them home."""
     given, made = as_images(found.pictures)[0], as_images(found.reconstructions)[0]
     labels = memory().get(
-        (*key, segmenter.fingerprint), lambda: (model.label(segmenter, given), model.label(segmenter, made))
+        (*key, model.fingerprint(segmenter)), lambda: (model.label(segmenter, given), model.label(segmenter, made))
     )
     left, right = st.container(key="results").columns([11, 9], gap="medium")
     with left:

@@ -102,7 +102,7 @@ def wait_for_labels(keys: Sequence[Hashable], num_known: int) -> None:
 
 def label_task(visit: Visit, segmenter: Segmenter, direction: Direction) -> Hashable:
     """Return the key of the task that labels a direction, begun if it was not yet."""
-    key = (model.fingerprint(visit.generator), segmenter.fingerprint, direction.name, direction.ws)
+    key = (model.fingerprint(visit.generator), model.fingerprint(segmenter), direction.name, direction.ws)
     if label_tasks().get(key) is None:
         work = walks.labelling(visit.generator, segmenter, direction)
         label_tasks().begin(key, walks.LABEL_PICTURES, work)
