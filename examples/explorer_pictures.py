@@ -80,8 +80,10 @@ def click(page: Page, label: str, kind: str = "button") -> None:
 
 def stroke(page: Page, *points: tuple[float, float]) -> None:
     """Paint through points, shares of width and height of the picture."""
-    box = page.wait(f"(() => {{ const {{x, y, width, height}} = {CANVAS}.getBoundingClientRect(); "
-                    "return {x, y, width, height}; })()")  # fmt: skip
+    box = page.wait(
+        f"(() => {{ const {{x, y, width, height}} = {CANVAS}.getBoundingClientRect(); "
+        "return {x, y, width, height}; })()"
+    )
     page.drag(*[(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points])
     page.call("Input.dispatchMouseEvent", type="mouseMoved", x=5, y=5)
     settled(page)

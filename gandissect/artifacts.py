@@ -96,9 +96,16 @@ def rank_artifact_units(
     Source: Bau et al. 2019, Sec. 4.3; realism: Kynkaanniemi et al. 2019, Sec. 5.
     """
     (found,) = rank_artifact_layers(
-        generator, (layer,), yardstick, num_samples, seed, top_share=top_share, method=method, num_effect=num_effect,
+        generator,
+        (layer,),
+        yardstick,
+        num_samples,
+        seed,
+        top_share=top_share,
+        method=method,
+        num_effect=num_effect,
         progress=progress,
-    )  # fmt: skip
+    )
     return found
 
 

@@ -20,9 +20,37 @@ To = Literal["zero", "mean"]
 FIGURES = (*(field.name for field in fields(Scores)), "worst_realism")
 """What a repair is measured by: the figures of `Scores`, and the realism that 5 % of the images do not exceed."""
 
-STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-           2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052,
-           2.048, 2.045)  # fmt: skip
+STUDENT = (
+    12.706,
+    4.303,
+    3.182,
+    2.776,
+    2.571,
+    2.447,
+    2.365,
+    2.306,
+    2.262,
+    2.228,
+    2.201,
+    2.179,
+    2.160,
+    2.145,
+    2.131,
+    2.120,
+    2.110,
+    2.101,
+    2.093,
+    2.086,
+    2.080,
+    2.074,
+    2.069,
+    2.064,
+    2.060,
+    2.056,
+    2.052,
+    2.048,
+    2.045,
+)
 """Standard errors from the mean to the end of a 95 % interval, over 2 to 30 sets: Student's t."""
 
 

@@ -385,8 +385,10 @@ class AreaMoments(_Tensors):
         areas, products = (sums.numpy().astype(object) for sums in (self.areas, self.products))  # unbounded integers
         mean = areas / (count * pixels)
         covariance = (count * products - areas[:, None] * areas) / (count * (count - 1) * pixels**2)
-        return {name: torch.tensor(each.tolist(), dtype=torch.float64)
-                for name, each in (("mean", mean), ("covariance", covariance))}  # fmt: skip
+        return {
+            name: torch.tensor(each.tolist(), dtype=torch.float64)
+            for name, each in (("mean", mean), ("covariance", covariance))
+        }
 
     def _add(self, num_images: Tensor, areas: Tensor, products: Tensor) -> None:
         """Add sums over other images."""

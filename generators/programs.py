@@ -19,9 +19,19 @@ from .importers.reading import program_kind
 from .importers.values import printable
 
 DAMAGES = (
-    RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError, EOFError, OSError, AssertionError,
-    MemoryError, pickle.UnpicklingError, zipfile.BadZipFile,
-)  # fmt: skip
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ImportError,
+    EOFError,
+    OSError,
+    AssertionError,
+    MemoryError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
 """What torch raises where a program cannot be loaded."""
 
 

@@ -114,8 +114,11 @@ class Options:
         Raises:
             ValueError: Naming them.
         """
-        of = {"sefa": ("ws",), "components": ("layer", "in_z", "find_samples"),
-              "boundary": ("concept", "keep", "min_share", "find_samples")}  # fmt: skip
+        of = {
+            "sefa": ("ws",),
+            "components": ("layer", "in_z", "find_samples"),
+            "boundary": ("concept", "keep", "min_share", "find_samples"),
+        }
         others = {name for names in of.values() for name in names} - set(of[self.method])
         if wrong := sorted(name for name in others if getattr(self, name) not in (None, (), False)):
             raise ValueError(f"--{wrong[0].replace('_', '-')} is not an option of the method {self.method}")

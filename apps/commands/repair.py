@@ -92,9 +92,15 @@ class Options:
         ranking = None if given else self._ranking(generator, measure)
         curve = self._curve(generator, given or ranking.top(MOST), measure)
         found = measure_repair(
-            generator, self._measured(curve), measure, self.seed, to=self.to, num_sets=5, num_controls=3,
+            generator,
+            self._measured(curve),
+            measure,
+            self.seed,
+            to=self.to,
+            num_sets=5,
+            num_controls=3,
             segmenter=segmenter,
-        )  # fmt: skip
+        )
         report = write_repair_report(self.out, generator, curve, found, ranking)
         fixed = repair(generator, found.units, self.to)
         generators.save(fixed, self.out / REPAIRED, {"repaired": generator.name, "units": list(found.units.units)})
@@ -129,9 +135,16 @@ class Options:
         def change(ranking: ArtifactRanking) -> float:
             few = ranking.top(min(TRIED, max(1, generator.layers[ranking.layer].units // 4)))
             curve = choose_num_units(
-                generator, few, measure, (len(few),), self.seed, to=self.to, num_images=self.num_images, num_sets=2,
+                generator,
+                few,
+                measure,
+                (len(few),),
+                self.seed,
+                to=self.to,
+                num_images=self.num_images,
+                num_sets=2,
                 num_controls=1,
-            )  # fmt: skip
+            )
             return curve.change(1).mean
 
         return min(rankings, key=change)

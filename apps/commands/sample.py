@@ -52,8 +52,10 @@ class Options:
     def run(self) -> None:
         """Write the PNG and print its path."""
         if not 1 <= self.num_samples <= 4096 or self.columns < 1 or self.start < 0:
-            raise ValueError("need 1 to 4096 samples, 1 or more columns, a start of 0 or more; "
-                             f"got {self.num_samples}, {self.columns}, {self.start}")  # fmt: skip
+            raise ValueError(
+                "need 1 to 4096 samples, 1 or more columns, a start of 0 or more; "
+                f"got {self.num_samples}, {self.columns}, {self.start}"
+            )
         if self.truncation_cutoff is not None and self.truncation_psi is None:
             raise ValueError("truncation_cutoff is of w; say how far it goes with --truncation-psi")
         if self.out.suffix.lower() != ".png":

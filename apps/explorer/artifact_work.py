@@ -147,18 +147,32 @@ def rank(generator: Generator, layer: str, yardstick: Yardstick, method: Method,
     """Return the units of a layer by what they have to do with unrealistic pictures."""
     least = 2 * yardstick.train.shape[1] / sizes.ranked
     return rank_artifact_units(
-        generator, layer, yardstick, sizes.ranked, SEED, top_share=min(0.9, max(0.1, least)), method=method,
-        num_effect=sizes.effect, progress=False,
-    )  # fmt: skip
+        generator,
+        layer,
+        yardstick,
+        sizes.ranked,
+        SEED,
+        top_share=min(0.9, max(0.1, least)),
+        method=method,
+        num_effect=sizes.effect,
+        progress=False,
+    )
 
 
 def measure(generator: Generator, ranking: ArtifactRanking, yardstick: Yardstick, sizes: Sizes) -> RepairCurve:
     """Return the distance from real pictures against the number of units switched off."""
     units = ranking.top(max(count for count in sizes.counts if count <= len(ranking.distance)))
     return choose_num_units(
-        generator, units, yardstick, sizes.counts, SEED, num_images=sizes.images, num_sets=sizes.sets,
-        num_controls=sizes.controls, progress=False,
-    )  # fmt: skip
+        generator,
+        units,
+        yardstick,
+        sizes.counts,
+        SEED,
+        num_images=sizes.images,
+        num_sets=sizes.sets,
+        num_controls=sizes.controls,
+        progress=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +199,15 @@ def write_report(
 ) -> Report:
     """Measure a repair on pictures that nothing was chosen with, and write the report."""
     found = measure_repair(
-        generator, units, yardstick, SEED, num_sets=sizes.sets, num_controls=sizes.controls,
-        segmenter=CountedSegmenter(segmenter), progress=False,
-    )  # fmt: skip
+        generator,
+        units,
+        yardstick,
+        SEED,
+        num_sets=sizes.sets,
+        num_controls=sizes.controls,
+        segmenter=CountedSegmenter(segmenter),
+        progress=False,
+    )
     file = io.BytesIO()
     with TemporaryDirectory() as folder, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         write_repair_report(folder, generator, curve, found, ranking)

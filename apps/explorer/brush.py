@@ -66,9 +66,15 @@ def choose_brush(
     """
     by = AGREEMENT
     if effects is not None:
-        by = st.segmented_control("units by", [EFFECT, AGREEMENT], default=EFFECT, required=True, key="by",
-                                  on_change=on_change, help="what a concept loses without the unit alone, or how well "
-                                  "the unit's activity agrees with it")  # fmt: skip
+        by = st.segmented_control(
+            "units by",
+            [EFFECT, AGREEMENT],
+            default=EFFECT,
+            required=True,
+            key="by",
+            on_change=on_change,
+            help="what a concept loses without the unit alone, or how well the unit's activity agrees with it",
+        )
     ranked = units_by_effect(effects, found.concepts) if effects and by == EFFECT else units_by_iou(found)
     if not ranked:
         what = "has an effect on" if by == EFFECT else f"agrees (IoU >= {MIN_IOU}) with"
@@ -77,22 +83,42 @@ def choose_brush(
     by_name = {each.name: each for each in ranked}
     _color_pills([each.hex for each in ranked])
     with st.container(key="concepts"):
-        name = st.pills("concept", by_name, default=next(iter(by_name)), required=True, key=f"concept {by} {scope}",
-                        on_change=on_change)  # fmt: skip
+        name = st.pills(
+            "concept",
+            by_name,
+            default=next(iter(by_name)),
+            required=True,
+            key=f"concept {by} {scope}",
+            on_change=on_change,
+        )
     concept = by_name[name]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        action = st.segmented_control("action", [DRAW, REMOVE], default=DRAW, required=True, key="action",
-                                      on_change=on_change)  # fmt: skip
+        action = st.segmented_control(
+            "action", [DRAW, REMOVE], default=DRAW, required=True, key="action", on_change=on_change
+        )
         level = 0.0
         if action == DRAW:
             level = st.select_slider(
-                "strength", LEVELS[1:], DEFAULT_LEVEL, said, key="level", on_change=on_change,
+                "strength",
+                LEVELS[1:],
+                DEFAULT_LEVEL,
+                said,
+                key="level",
+                on_change=on_change,
                 help="The quantile of its own activations to which each unit is set, over many pictures",
-            )  # fmt: skip
+            )
     units = ranked[concept]
     if len(units) > 1:
-        units = units.top(st.slider("units, best first", 1, len(units), min(DEFAULT_UNITS, len(units)),
-                                    key=f"count {name} {by} {scope}", on_change=on_change))  # fmt: skip
+        units = units.top(
+            st.slider(
+                "units, best first",
+                1,
+                len(units),
+                min(DEFAULT_UNITS, len(units)),
+                key=f"count {name} {by} {scope}",
+                on_change=on_change,
+            )
+        )
     what = f"the {len(units)} units behind the brush" if len(units) > 1 else "the unit behind the brush"
     with st.expander(what, key="behind"):  # with a key it stays open when they change
         key = f"units {by} {name} {action} {level} {len(units)} {scope}"
@@ -151,10 +177,15 @@ def _adjust(
         "set to": st.column_config.SelectboxColumn(options=[said(each) for each in LEVELS], required=True, width=70),
     }
     edited = st.data_editor(
-        frame, hide_index=True, column_config=columns, column_order=[name for name in columns if name in frame],
-        disabled=["unit", "IoU", "effect", "best at"], key=key,
-        height=min(38 + 35 * len(frame), 213), on_change=on_change,
-    )  # fmt: skip
+        frame,
+        hide_index=True,
+        column_config=columns,
+        column_order=[name for name in columns if name in frame],
+        disabled=["unit", "IoU", "effect", "best at"],
+        key=key,
+        height=min(38 + 35 * len(frame), 213),
+        on_change=on_change,
+    )
     by_words = {said(each): each for each in LEVELS}
     rows = [row for row in edited.to_dict("records") if row["use"]]
     return UnitSet(units.layer, tuple(int(row["unit"]) for row in rows)), tuple(by_words[row["set to"]] for row in rows)

@@ -85,8 +85,12 @@ def show_active(on: pd.DataFrame, found: LayerDissection) -> None:
         "threshold": number(format="%.2f", width=80),
     }
     st.dataframe(
-        on.head(MOST), hide_index=True, column_config=columns, column_order=list(columns), width="content",
+        on.head(MOST),
+        hide_index=True,
+        column_config=columns,
+        column_order=list(columns),
+        width="content",
         alt="Units that are on at the cell",
-    )  # fmt: skip
+    )
     if len(on) > MOST:
         st.caption(f"The {MOST} most above their threshold of {plain(str(len(on)))}.")

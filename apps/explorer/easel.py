@@ -27,10 +27,19 @@ def _nothing() -> None:
 
 
 def show_easel(
-    key: str, before: bytes, after: bytes, size: tuple[int, int], alt: str, brush: Mapping[str, Any] | None = None,
-    scope: str = "", seen: str | None = None, *, labels: bool = False, on_strokes: Callable[[], None] = _nothing,
+    key: str,
+    before: bytes,
+    after: bytes,
+    size: tuple[int, int],
+    alt: str,
+    brush: Mapping[str, Any] | None = None,
+    scope: str = "",
+    seen: str | None = None,
+    *,
+    labels: bool = False,
+    on_strokes: Callable[[], None] = _nothing,
     on_drawn: Callable[[], None] = _nothing,
-) -> None:  # fmt: skip
+) -> None:
     """Show a picture, with a wipe to another one if they differ.
 
     Args:

@@ -56,15 +56,26 @@ def choose(visit: Visit, able: bool) -> tuple[str, int]:
     key = f"photograph {st.session_state.get(UPLOADS, 0)}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.file_uploader(
-            "a picture of yours", endings, key=key, on_change=take, args=(key,), width=420,
+            "a picture of yours",
+            endings,
+            key=key,
+            on_change=take,
+            args=(key,),
+            width=420,
             max_upload_size=inverting.MAX_MEGABYTES,
-        )  # fmt: skip
+        )
         spaces = spaces_of(visit.generator)
         space = st.selectbox(
-            "look for it in", spaces, len(spaces) - 1, key=f"look in {model.fingerprint(visit.generator)}", width=130,
+            "look for it in",
+            spaces,
+            len(spaces) - 1,
+            key=f"look in {model.fingerprint(visit.generator)}",
+            width=130,
             help="ws, one w a layer, comes nearer to pictures that the generator would not make; z and w stay closer "
-            "to those that it would" if len(spaces) > 1 else "this generator has z only",
-        )  # fmt: skip
+            "to those that it would"
+            if len(spaces) > 1
+            else "this generator has z only",
+        )
         num_steps = st.selectbox("steps", inverting.STEPS, 1, key="own steps", width=110) if able else 0
         if OWN in st.session_state:
             st.button("Forget it", key="forget picture", icon=":material/delete:", on_click=forget_upload)
@@ -140,9 +151,13 @@ def look_for(
         own_tasks().begin(key, inverting.num_images(num_steps), work)
     elif own_tasks().get(key) is None:
         st.button(
-            f"Look for it in {space}", type="primary", icon=":material/search:", key="look for it",
-            on_click=st.session_state.__setitem__, args=(WANTED, True),
-        )  # fmt: skip
+            f"Look for it in {space}",
+            type="primary",
+            icon=":material/search:",
+            key="look for it",
+            on_click=st.session_state.__setitem__,
+            args=(WANTED, True),
+        )
     return outcome(key, f"looking for it in {space}", WANTED)
 
 
@@ -159,9 +174,11 @@ def show(segmenter: Segmenter, found: Inversion, key: tuple[Hashable, ...]) -> N
             model.draw_picture(given), "as the generator takes it", "stretch", alt="Your picture, cropped and resized"
         )
         two.image(
-            model.draw_picture(made), f"as {plain(found.generator)} makes it", "stretch",
+            model.draw_picture(made),
+            f"as {plain(found.generator)} makes it",
+            "stretch",
             alt="What the generator makes of your picture",
-        )  # fmt: skip
+        )
         show_change("inverted segmentation", segmenter, given, made, labels)
     with right:
         psnr = float(found.psnr)
@@ -174,11 +191,22 @@ def offer(found: Inversion) -> None:
     """Let the visitor download what was found."""
     with st.container(horizontal=True, gap="xsmall"):
         st.download_button(
-            "PNG", inverting.as_sheet(found), "inversion.png", "image/png", icon=":material/image:", on_click="ignore",
-            key="inversion png", help="Given, found, and where they differ, as gandissect invert makes it",
-        )  # fmt: skip
+            "PNG",
+            inverting.as_sheet(found),
+            "inversion.png",
+            "image/png",
+            icon=":material/image:",
+            on_click="ignore",
+            key="inversion png",
+            help="Given, found, and where they differ, as gandissect invert makes it",
+        )
         st.download_button(
-            "Inversion", inverting.as_file(found), found.FILE_NAME, "application/octet-stream",
-            icon=":material/download:", on_click="ignore", key="inversion file",
+            "Inversion",
+            inverting.as_file(found),
+            found.FILE_NAME,
+            "application/octet-stream",
+            icon=":material/download:",
+            on_click="ignore",
+            key="inversion file",
             help="Latents and pictures, for gandissect.latent.Inversion.load, which edits units in your picture",
-        )  # fmt: skip
+        )

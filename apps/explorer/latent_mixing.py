@@ -57,9 +57,13 @@ def mix_by_styles(visit: Visit, z_b: Tensor) -> tuple[Tensor, str]:
         st.caption(f"The {group} styles are those of {plain(', '.join(names[style] for style in styles))}.")
     else:
         styles = st.pills(
-            "layers", list(names), selection_mode="multi", default=[0], format_func=names.get,
+            "layers",
+            list(names),
+            selection_mode="multi",
+            default=[0],
+            format_func=names.get,
             key=f"styles {model.fingerprint(visit.generator)}",
-        )  # fmt: skip
+        )
     what = f"the {group} styles" if group in groups else count(len(styles), "style")
     return walks.mixed(visit.generator, visit.z, z_b, sorted(styles))[0], what
 

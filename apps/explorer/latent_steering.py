@@ -115,9 +115,7 @@ def show_change(visit: Visit, before: Tensor, after: Tensor) -> None:
     left, right = st.columns(2)
     left.image(model.draw_picture(before), "as generated", "stretch", alt=f"Generated picture {visit.number}")
     right.image(model.draw_picture(after), "moved", "stretch", alt="The picture moved along the directions")
-    left.image(
-        model.draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed"
-    )  # fmt: skip
+    left.image(model.draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed")
 
 
 def show_sweeps(visit: Visit, found: Sequence[Direction]) -> None:

@@ -26,15 +26,23 @@ def draw_walk(visit: Visit) -> None:
     first = visit.number
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "through the pictures", ", ".join(map(str, neighbours(first, 3))), key=f"keys {first}", width=260,
-            max_chars=80, help="their numbers, 2 to 8",
-        )  # fmt: skip
+            "through the pictures",
+            ", ".join(map(str, neighbours(first, 3))),
+            key=f"keys {first}",
+            width=260,
+            max_chars=80,
+            help="their numbers, 2 to 8",
+        )
         spaces = [*capabilities(visit.generator).spaces, *visit.generator.layers]
         best = len(capabilities(visit.generator).spaces) - 1
         space = st.selectbox(
-            "in", spaces, best, key=f"space {model.fingerprint(visit.generator)}", width=180,
+            "in",
+            spaces,
+            best,
+            key=f"space {model.fingerprint(visit.generator)}",
+            width=180,
             help="z goes along great circles, w and the activations of a layer straight",
-        )  # fmt: skip
+        )
         closed = st.toggle("and back to the first", True, key="closed")
     try:
         numbers = walks.parse_numbers(text)
@@ -57,9 +65,11 @@ def show_place(visit: Visit, walk: Walk, numbers: tuple[int, ...]) -> None:
     between = numbers[start], numbers[(start + 1) % len(numbers)]
     left, right = st.container(key="place").columns([1, 2], gap="medium")
     left.image(
-        model.draw_picture(here), f"{place - start:.0%} of the way from {between[0]} to {between[1]}", "stretch",
+        model.draw_picture(here),
+        f"{place - start:.0%} of the way from {between[0]} to {between[1]}",
+        "stretch",
         alt=f"Generated picture at {place:.2f} of the way through pictures {', '.join(map(str, numbers))}",
-    )  # fmt: skip
+    )
     with right:
         shown = [
             Shown(model.draw_picture(image), f"Generated picture at {at:.2f} of the way", f"{at:.2f}")
@@ -83,9 +93,14 @@ def offer_film(visit: Visit, walk: Walk, facts: tuple[object, ...]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.image(gif, width=192, alt="A film of the way, in a loop")
         st.download_button(
-            "Download the film", gif, "walk.gif", "image/gif", icon=":material/download:", on_click="ignore",
+            "Download the film",
+            gif,
+            "walk.gif",
+            "image/gif",
+            icon=":material/download:",
+            on_click="ignore",
             key="film file",
-        )  # fmt: skip
+        )
         ends = "and begins again" if walk.path.closed else "and jumps back to its first picture"
         st.caption(
             f"{walks.FRAMES_A_STEP} frames from each picture to the next, {walks.FPS} a second, "

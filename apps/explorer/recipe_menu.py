@@ -26,12 +26,26 @@ def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
         after: The picture with all strokes.
     """
     with st.container(horizontal=True, gap="xsmall", key="exchange"):
-        st.download_button("Recipe", recipe.to_json(), "recipe.json", "application/json", key="save recipe",
-                           icon=":material/download:", on_click="ignore",
-                           help="Opens here, with Recipe.load, and by gandissect edit and repair")  # fmt: skip
-        st.download_button("PNG", exchange.sheet(before, after), "edited.png", "image/png", key="save png",
-                           icon=":material/image:", on_click="ignore",
-                           help="Before and after, as gandissect edit makes it of the recipe")  # fmt: skip
+        st.download_button(
+            "Recipe",
+            recipe.to_json(),
+            "recipe.json",
+            "application/json",
+            key="save recipe",
+            icon=":material/download:",
+            on_click="ignore",
+            help="Opens here, with Recipe.load, and by gandissect edit and repair",
+        )
+        st.download_button(
+            "PNG",
+            exchange.sheet(before, after),
+            "edited.png",
+            "image/png",
+            key="save png",
+            icon=":material/image:",
+            on_click="ignore",
+            help="Before and after, as gandissect edit makes it of the recipe",
+        )
         with st.popover("Python", icon=":material/code:", help="Copy as Python"):
             st.code(exchange.as_python(recipe), "python", height=320)
         with st.popover("Shell", icon=":material/terminal:", help="Copy as command line"):

@@ -13,9 +13,13 @@ from .strokes import inside_and_outside
 
 
 def show_change(
-    key: str, segmenter: Segmenter, before: Tensor, after: Tensor, labels: tuple[Tensor, Tensor],
+    key: str,
+    segmenter: Segmenter,
+    before: Tensor,
+    after: Tensor,
+    labels: tuple[Tensor, Tensor],
     where: Tensor | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Draw the segmentation of two pictures with a wipe, and where they differ.
 
     Args:

@@ -46,9 +46,13 @@ def show_strip(key: str, pictures: Sequence[Shown], width: int = WIDTH) -> None:
                 st.image(each.pixels, each.caption or None, width=width, alt=each.alt)
                 if each.number is not None:
                     st.button(
-                        str(each.number), key=f"{key} {each.number}", help=each.help, width="stretch",
-                        on_click=go_to, args=(each.number,),
-                    )  # fmt: skip
+                        str(each.number),
+                        key=f"{key} {each.number}",
+                        help=each.help,
+                        width="stretch",
+                        on_click=go_to,
+                        args=(each.number,),
+                    )
 
 
 def go_to(number: int) -> None:

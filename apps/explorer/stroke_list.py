@@ -21,12 +21,16 @@ def show_history(painting: Painting) -> None:
     """Draw undo, redo and clear."""
     history = painting.history
     undo, redo, clear = then_redraw(painting.undo), then_redraw(painting.redo), then_redraw(painting.change)
-    st.button(":material/undo:", key="undo", help="undo", disabled=not history.past, on_click=undo,
-              shortcut="ctrl+z")  # fmt: skip
-    st.button(":material/redo:", key="redo", help="redo", disabled=not history.future, on_click=redo,
-              shortcut="ctrl+y")  # fmt: skip
-    st.button(":material/delete_sweep:", key="clear", help="delete all strokes", disabled=not history.now,
-              on_click=clear, args=((),))  # fmt: skip
+    st.button(":material/undo:", key="undo", help="undo", disabled=not history.past, on_click=undo, shortcut="ctrl+z")
+    st.button(":material/redo:", key="redo", help="redo", disabled=not history.future, on_click=redo, shortcut="ctrl+y")
+    st.button(
+        ":material/delete_sweep:",
+        key="clear",
+        help="delete all strokes",
+        disabled=not history.now,
+        on_click=clear,
+        args=((),),
+    )
 
 
 def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
@@ -43,19 +47,45 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
         mine = then_redraw(partial(_change, painting, stroke.number))
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=f"stroke{stroke.number}"):
             icon = "visibility" if stroke.on else "visibility_off"
-            st.button(f":material/{icon}:", key=f"switch{stroke.number}", help="switch off or on", type="tertiary",
-                      on_click=mine, args=(change.switched,))  # fmt: skip
+            st.button(
+                f":material/{icon}:",
+                key=f"switch{stroke.number}",
+                help="switch off or on",
+                type="tertiary",
+                on_click=mine,
+                args=(change.switched,),
+            )
             name = plain(stroke.name) if stroke.on else f"~~{plain(stroke.name)}~~"
             st.markdown(f"{place + 1} · {name}  \n:small[:gray[{_details(stroke)}]]", width="stretch")
             if units.layer == layer:
                 with st.popover(_strength(stroke), type="tertiary", key=f"strength{stroke.number}"):
                     _choose_strength(painting, stroke, table)
-            st.button(":material/arrow_upward:", key=f"up{stroke.number}", help="earlier", type="tertiary",
-                      disabled=place == 0, on_click=mine, args=(change.moved, -1))  # fmt: skip
-            st.button(":material/arrow_downward:", key=f"down{stroke.number}", help="later", type="tertiary",
-                      disabled=place == len(strokes) - 1, on_click=mine, args=(change.moved, 1))  # fmt: skip
-            st.button(":material/close:", key=f"delete{stroke.number}", help="delete", type="tertiary",
-                      on_click=mine, args=(change.without,))  # fmt: skip
+            st.button(
+                ":material/arrow_upward:",
+                key=f"up{stroke.number}",
+                help="earlier",
+                type="tertiary",
+                disabled=place == 0,
+                on_click=mine,
+                args=(change.moved, -1),
+            )
+            st.button(
+                ":material/arrow_downward:",
+                key=f"down{stroke.number}",
+                help="later",
+                type="tertiary",
+                disabled=place == len(strokes) - 1,
+                on_click=mine,
+                args=(change.moved, 1),
+            )
+            st.button(
+                ":material/close:",
+                key=f"delete{stroke.number}",
+                help="delete",
+                type="tertiary",
+                on_click=mine,
+                args=(change.without,),
+            )
 
 
 def _change(painting: Painting, number: int, how: Callable[..., Strokes], *values: Any) -> None:

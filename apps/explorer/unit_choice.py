@@ -86,9 +86,14 @@ def show_units(
     }
     order = [name for name in columns if name in frame]
     return st.dataframe(
-        frame, height=min(38 + 35 * len(frame), 390), hide_index=True, column_config=columns, column_order=order,
-        alt="Units of the layer", **selection,
-    )  # fmt: skip
+        frame,
+        height=min(38 + 35 * len(frame), 390),
+        hide_index=True,
+        column_config=columns,
+        column_order=order,
+        alt="Units of the layer",
+        **selection,
+    )
 
 
 def measured(visit: Visit, segmenter: Segmenter) -> UnitEffects | None:
@@ -112,9 +117,13 @@ def offer_effects(visit: Visit, segmenter: Segmenter, effects: UnitEffects | Non
     outcome(key, f"switching off each unit of {visit.layer} alone")
     if own_tasks().get(key) is None:
         st.button(
-            "Measure the effect of each unit", key="effects", icon=":material/bolt:", on_click=begin_effects,
-            args=(visit, segmenter), help="Switches off each unit alone and labels what is left; it may take minutes.",
-        )  # fmt: skip
+            "Measure the effect of each unit",
+            key="effects",
+            icon=":material/bolt:",
+            on_click=begin_effects,
+            args=(visit, segmenter),
+            help="Switches off each unit alone and labels what is left; it may take minutes.",
+        )
 
 
 def begin_effects(visit: Visit, segmenter: Segmenter) -> None:

@@ -133,8 +133,16 @@ def _draw_side_effects(axes: Any, effect: CausalEffect) -> None:
     shown = sorted(others, key=lambda each: -abs(float(table.mean[each.index])))[:MOST_SIDE_EFFECTS]
     means = [-100 * float(table.mean[each.index]) for each in shown]
     reaches = [100 * CONFIDENCE_Z * float(table.stderr[each.index]) for each in shown]
-    axes.barh(range(len(shown)), means, 0.6, color=[each.hex for each in shown], edgecolor="#444444", linewidth=0.6,
-              xerr=reaches, error_kw={"lw": 1, "ecolor": "#222222"})  # fmt: skip
+    axes.barh(
+        range(len(shown)),
+        means,
+        0.6,
+        color=[each.hex for each in shown],
+        edgecolor="#444444",
+        linewidth=0.6,
+        xerr=reaches,
+        error_kw={"lw": 1, "ecolor": "#222222"},
+    )
     axes.axvline(0, color="#222222", lw=0.8)
     axes.set_yticks(range(len(shown)), [each.name for each in shown])
     axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)

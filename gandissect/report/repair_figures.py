@@ -130,8 +130,16 @@ def draw_curve(curve: RepairCurve, marked: int) -> Figure:
     axes.fill_between(places, *band, color="#8a93a0", alpha=0.35, lw=0, label="as many random units")
     axes.plot(places, control.mean(dim=0).tolist(), color="#8a93a0", lw=1)
     ends = [[max(0.0, change.mean - change.low) for change in map(curve.change, places)]]
-    axes.errorbar(places, curve.distance.mean(dim=1).tolist(), yerr=ends[0], fmt="o-", color="#c2571a", ms=4, lw=1.5,
-                  label="ranked units (95 % of the change)")  # fmt: skip
+    axes.errorbar(
+        places,
+        curve.distance.mean(dim=1).tolist(),
+        yerr=ends[0],
+        fmt="o-",
+        color="#c2571a",
+        ms=4,
+        lw=1.5,
+        label="ranked units (95 % of the change)",
+    )
     axes.axhline(curve.floor.mean, color="#222222", lw=0.8, ls=":", label="real against real")
     if marked in curve.counts:
         axes.axvline(curve.counts.index(marked), color="#c2571a", lw=0.8, ls="--")

@@ -175,9 +175,11 @@ def paint_street(canvas: Canvas, street: Street, light: Light) -> None:
 def paint_path(canvas: Canvas, path: Path, light: Light) -> None:
     """Paint a paved way that widens from a door towards the viewer."""
     corners = [
-        (path.x - path.half, path.foot), (path.x + path.half, path.foot),
-        (path.end_x + path.end_half, path.end), (path.end_x - path.end_half, path.end),
-    ]  # fmt: skip
+        (path.x - path.half, path.foot),
+        (path.x + path.half, path.foot),
+        (path.end_x + path.end_half, path.end),
+        (path.end_x - path.end_half, path.end),
+    ]
     patch = canvas.patch(min(x for x, _ in corners), path.foot, max(x for x, _ in corners), path.end)
     if patch is not None:
         color = PAVING * (1 + 0.10 * patch.noise("stone")) * light.face("top")

@@ -143,9 +143,11 @@ def _paint_car_end(canvas: Canvas, car: Car, light: Light) -> None:
         paint_box(canvas, (middle - tyre, car.foot - height * 0.22), (middle + tyre, car.foot), TYRE, Label.CAR)
     top, waist = car.foot - height, car.foot - height * 0.52
     cabin = [
-        (car.x - half * 0.92, waist + 0.01), (car.x - half * 0.68, top),
-        (car.x + half * 0.68, top), (car.x + half * 0.92, waist + 0.01),
-    ]  # fmt: skip
+        (car.x - half * 0.92, waist + 0.01),
+        (car.x - half * 0.68, top),
+        (car.x + half * 0.68, top),
+        (car.x + half * 0.92, waist + 0.01),
+    ]
     _body(patch, car, light, convex(patch, cabin))
     hull = np.minimum(
         box(patch, car.x - half, waist, car.x + half, car.foot - height * 0.1),

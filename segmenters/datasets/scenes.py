@@ -29,7 +29,7 @@ from .scene_land import (
     paint_sky,
     paint_street,
     paint_water,
-)  # fmt: skip
+)
 from .scene_layout import lay_out
 from .scene_parts import (
     CONCEPTS,
@@ -45,7 +45,7 @@ from .scene_parts import (
     Street,
     Tree,
     Water,
-)  # fmt: skip
+)
 from .scene_things import paint_car, paint_fence, paint_flowers, paint_person, paint_tree
 
 MIN_SIZE, MAX_SIZE = 16, 1024

@@ -115,8 +115,12 @@ def test_imports_inside_the_method_run_downhill() -> None:
 
 
 def test_only_one_file_registers_hooks() -> None:
-    holders = [path.name for package in ("gandissect", "generators", "segmenters", "apps") for path in _modules(package)
-               if "register_forward" in path.read_text() or "register_full" in path.read_text()]  # fmt: skip
+    holders = [
+        path.name
+        for package in ("gandissect", "generators", "segmenters", "apps")
+        for path in _modules(package)
+        if "register_forward" in path.read_text() or "register_full" in path.read_text()
+    ]
     assert set(holders) <= {"hooks.py"}
 
 

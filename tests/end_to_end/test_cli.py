@@ -158,22 +158,46 @@ BAD = {
     "missing option": (("dissect", "--generator", "PLANTED"), "--segmenter"),
     "not a number": (("sample", "--generator", "PLANTED", "--seed", "x"), "--seed"),
     "unknown generator": (("sample", "--generator", "dcgan-scene64"), "did you mean 'dcgan-scenes64'"),
-    "unknown segmenter": (("dissect", "--generator", "PLANTED", "--segmenter", "unet-scene", "--out", "OUT"), "did you mean"),
-    "unknown layer": (("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--layers", "layer3", "--out", "OUT"), "did you mean 'layer"),
-    "zero samples": (("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--num-samples", "0", "--out", "OUT"), "num_samples"),
-    "quantile": (("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--quantile", "1.5", "--out", "OUT"), "quantile"),
-    "min iou": (("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--min-iou", "4", "--out", "OUT"), "min_iou"),
-    "segmenter as generator": (("sample", "--generator", "unet-scenes"), "'unet-scenes' is a segmenter, and a generator is wanted: dcgan-scenes64"),
-    "generator as segmenter": (("dissect", "--generator", "PLANTED", "--segmenter", "dcgan-scenes64", "--out", "OUT"), "is a generator, and a segmenter is wanted: unet-"),
+    "unknown segmenter": (
+        ("dissect", "--generator", "PLANTED", "--segmenter", "unet-scene", "--out", "OUT"),
+        "did you mean",
+    ),
+    "unknown layer": (
+        ("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--layers", "layer3", "--out", "OUT"),
+        "did you mean 'layer",
+    ),
+    "zero samples": (
+        ("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--num-samples", "0", "--out", "OUT"),
+        "num_samples",
+    ),
+    "quantile": (
+        ("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--quantile", "1.5", "--out", "OUT"),
+        "quantile",
+    ),
+    "min iou": (
+        ("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--min-iou", "4", "--out", "OUT"),
+        "min_iou",
+    ),
+    "segmenter as generator": (
+        ("sample", "--generator", "unet-scenes"),
+        "'unet-scenes' is a segmenter, and a generator is wanted: dcgan-scenes64",
+    ),
+    "generator as segmenter": (
+        ("dissect", "--generator", "PLANTED", "--segmenter", "dcgan-scenes64", "--out", "OUT"),
+        "is a generator, and a segmenter is wanted: unet-",
+    ),
     "missing folder": (("sample", "--generator", "runs/absent"), "no file or folder runs/absent; give"),
-    "growth": (("train", "generator", "progan", "--data", "scenes:8", "--hold-images", "9000000", "--out", "OUT"), "smaller hold_images and fade_images (--hold-images, --fade-images)"),
+    "growth": (
+        ("train", "generator", "progan", "--data", "scenes:8", "--hold-images", "9000000", "--out", "OUT"),
+        "smaller hold_images and fade_images (--hold-images, --fade-images)",
+    ),
     "missing file": (("sample", "--generator", "absent.safetensors"), "absent.safetensors"),
     "corrupt file": (("sample", "--generator", "CORRUPT"), "corrupt.safetensors"),
     "no dissection": (("report", "--dissection", "CORRUPT"), "corrupt.safetensors"),
     "no pictures": (("train", "generator", "dcgan", "--data", "absent", "--out", "OUT"), "absent"),
     "unknown loss": (("train", "generator", "dcgan", "--data", "scenes:8", "--loss", "hing", "--out", "OUT"), "hinge"),
     "device": (("sample", "--generator", "PLANTED", "--device", "gpu"), "device 'gpu'"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("arguments", "hint"), BAD.values(), ids=BAD.keys())
@@ -235,12 +259,20 @@ def test_a_reader_that_goes_away_gets_no_complaint(arguments: list[str]) -> None
 
 
 USAGE = {
-    ("dissect", "--bogus", "3"): "dissect needs --generator, --segmenter, --out; not understood: --bogus 3; see gandissect dissect --help",
+    (
+        "dissect",
+        "--bogus",
+        "3",
+    ): "dissect needs --generator, --segmenter, --out; not understood: --bogus 3; see gandissect dissect --help",
     ("models", "--jsn"): "not understood: --jsn; perhaps you meant --json; see gandissect models --help",
     ("train", "generator"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
     ("train", "generator", "--out", "x"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
-    ("train", "generator", "progn"): "unknown architecture 'progn'; did you mean 'progan'? known: dcgan, progan, stylegan, stylegan2",
-}  # fmt: skip
+    (
+        "train",
+        "generator",
+        "progn",
+    ): "unknown architecture 'progn'; did you mean 'progan'? known: dcgan, progan, stylegan, stylegan2",
+}
 
 
 @pytest.mark.parametrize(("arguments", "said"), USAGE.items(), ids=[" ".join(each) for each in USAGE])
@@ -280,9 +312,23 @@ def test_the_result_of_another_dissection_is_not_overwritten(gandissect, planted
 def test_effects_from_the_shell_are_those_from_python(gandissect, planted: Path, tmp_path: Path) -> None:
     out, generator = tmp_path / "effects", generators.load(planted, "cpu")
     status, output, error = gandissect(
-        "effect", planted, "--concept", "red", "blue", "--segmenter", "palette", "--num-units", 1, "--num-samples", 60,
-        "--seed", 3, "--out", out, "--json",
-    )  # fmt: skip
+        "effect",
+        planted,
+        "--concept",
+        "red",
+        "blue",
+        "--segmenter",
+        "palette",
+        "--num-units",
+        1,
+        "--num-samples",
+        60,
+        "--seed",
+        3,
+        "--out",
+        out,
+        "--json",
+    )
     assert status == 0, error
     answer = json.loads(output)
     assert [each["concept"] for each in answer["effects"]] == ["red", "blue"]
@@ -338,9 +384,24 @@ def test_a_generator_is_repaired_and_reported_in_one_command(gandissect, planted
         (tmp_path / "photos").mkdir(exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / f"photos/{number}.png")
     status, output, error = gandissect(
-        "repair", planted, "--data", tmp_path / "photos", "--hold-out", 0.4, "--segmenter", "unet-scenes", "--layer",
-        "layer2", "--num-samples", 60, "--num-images", 8, "--out", out, "--json",
-    )  # fmt: skip
+        "repair",
+        planted,
+        "--data",
+        tmp_path / "photos",
+        "--hold-out",
+        0.4,
+        "--segmenter",
+        "unet-scenes",
+        "--layer",
+        "layer2",
+        "--num-samples",
+        60,
+        "--num-images",
+        8,
+        "--out",
+        out,
+        "--json",
+    )
     assert status == 0, error
     answer = json.loads(output)
     assert Path(answer["report"]) == out / "report.html"
@@ -355,9 +416,21 @@ def test_a_generator_is_repaired_and_reported_in_one_command(gandissect, planted
     )
     (tmp_path / "mine.json").write_text(Recipe.of(generator, [Ablation(UnitSet("layer1", (0, 1, 3)))]).to_json())
     status, output, error = gandissect(
-        "repair", planted, "--data", tmp_path / "photos", "--hold-out", 0.4, "--segmenter", "unet-scenes", "--recipe",
-        tmp_path / "mine.json", "--num-images", 8, "--out", tmp_path / "by-hand",
-    )  # fmt: skip
+        "repair",
+        planted,
+        "--data",
+        tmp_path / "photos",
+        "--hold-out",
+        0.4,
+        "--segmenter",
+        "unet-scenes",
+        "--recipe",
+        tmp_path / "mine.json",
+        "--num-images",
+        8,
+        "--out",
+        tmp_path / "by-hand",
+    )
     assert status == 0, error
     by_hand = RepairCurve.load(tmp_path / "by-hand")
     assert by_hand.ranked == UnitSet("layer1", (0, 1, 3)) and by_hand.counts == (0, 1, 2, 3)

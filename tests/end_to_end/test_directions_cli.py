@@ -33,9 +33,25 @@ def directions(capsys: pytest.CaptureFixture[str], tmp_path: Path):
 def test_the_boundaries_of_planted_concepts_are_found_labelled_and_written(directions, tmp_path: Path) -> None:
     out = tmp_path / "out"
     status, output, _ = directions(
-        "--method", "boundary", "--concept", "red", "blue", "--find-samples", 300, "--num-samples", 40,
-        "--steps", -2, 0, 2, "--seed", 5, "--out", out, "--json",
-    )  # fmt: skip
+        "--method",
+        "boundary",
+        "--concept",
+        "red",
+        "blue",
+        "--find-samples",
+        300,
+        "--num-samples",
+        40,
+        "--steps",
+        -2,
+        0,
+        2,
+        "--seed",
+        5,
+        "--out",
+        out,
+        "--json",
+    )
     assert status == 0
     answer = json.loads(output)
     for place, (concept, found) in enumerate(zip(("red", "blue"), answer["directions"], strict=True)):
@@ -57,9 +73,20 @@ def test_the_boundaries_of_planted_concepts_are_found_labelled_and_written(direc
 
 def test_components_of_a_layer_from_the_shell(directions) -> None:
     status, output, _ = directions(
-        "--method", "components", "--layer", "layer1", "--in-z", "--num-directions", 2, "--find-samples", 100,
-        "--num-samples", 10, "--steps", 2,
-    )  # fmt: skip
+        "--method",
+        "components",
+        "--layer",
+        "layer1",
+        "--in-z",
+        "--num-directions",
+        2,
+        "--find-samples",
+        100,
+        "--num-samples",
+        10,
+        "--steps",
+        2,
+    )
     assert status == 0
     lines = output.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["pca-layer1-z-1 (in z)", "pca-layer1-z-2 (in z)"]
@@ -67,9 +94,18 @@ def test_components_of_a_layer_from_the_shell(directions) -> None:
 
 def test_keeping_a_concept_leaves_it_alone(directions) -> None:
     status, output, _ = directions(
-        "--method", "boundary", "--concept", "red", "--keep", "black", "--find-samples", 300, "--num-samples", 10,
+        "--method",
+        "boundary",
+        "--concept",
+        "red",
+        "--keep",
+        "black",
+        "--find-samples",
+        300,
+        "--num-samples",
+        10,
         "--json",
-    )  # fmt: skip
+    )
     assert status == 0
     (found,) = json.loads(output)["directions"]
     assert found["name"] == "boundary-red-keeping-black"

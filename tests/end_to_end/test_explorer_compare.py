@@ -65,7 +65,7 @@ def short(path: Path) -> str:
 @pytest.mark.parametrize("quantile", [0.01, 0.02])
 def test_what_is_there_of_more_pictures_is_compared_with_as_many_and_other_settings_are_refused(
     visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch, quantile: float
-) -> None:  # fmt: skip
+) -> None:
     wide, folder = planted.with_name("wide.safetensors"), planted.parent / "run"
     generators.save(generators.PlantedGenerator(cells=32), wide)
     monkeypatch.setattr(generators, "names", lambda: (str(wide),))

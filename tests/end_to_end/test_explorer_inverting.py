@@ -111,7 +111,7 @@ def test_a_generator_without_gradients_is_searched_by_samples(visit_page: Open, 
 
 def test_every_space_of_the_generator_can_be_chosen(
     visit_page: Open, tiny: Path, tmp_path: Path, inverted: list[Inversion]
-) -> None:  # fmt: skip
+) -> None:
     torch.manual_seed(0)
     path = tmp_path / "styled.safetensors"
     generators.save(generators.StyleGAN(size=16, width=8, z_dim=6).eval(), path)
@@ -129,7 +129,7 @@ def test_every_space_of_the_generator_can_be_chosen(
 
 def test_it_can_be_called_off_begun_again_and_forgotten(
     visit_page: Open, tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+) -> None:
     gate, invert = threading.Event(), inverting.invert
     monkeypatch.setattr(inverting, "invert", lambda *a, **k: gate.wait(30) and invert(*a, **k))
     page = upload(open_part(visit_page, tiny), encoded(own_picture(tiny, 9, 2)))
@@ -217,7 +217,7 @@ BAD = {
 @pytest.mark.parametrize(("data", "reason"), BAD.values(), ids=BAD.keys())
 def test_what_cannot_be_read_is_refused_in_one_sentence(
     visit_page: Open, planted: Path, data: bytes, reason: str
-) -> None:  # fmt: skip
+) -> None:
     page = upload(open_part(visit_page, planted), data, "<b>x</b>.png")
     assert len(page.error) == 1 and reason in said(page)
     assert not page.get("progress") and not page.metric

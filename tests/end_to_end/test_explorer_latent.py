@@ -102,7 +102,7 @@ def test_truncation_is_offered_where_it_does_something(visit_page: Open, tiny: t
 
 def test_styles_are_mixed_where_there_are_styles_and_activations_everywhere(
     visit_page: Open, tiny: tuple[str, Path]
-) -> None:  # fmt: skip
+) -> None:
     kind, path = tiny
     page = open_part(visit_page, path, "mixing")
     assert page.number_input(key="other 3").value == 4
@@ -123,7 +123,7 @@ def test_styles_are_mixed_where_there_are_styles_and_activations_everywhere(
 
 def test_directions_move_the_picture_and_are_labelled_in_the_background(
     visit_page: Open, tiny: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+) -> None:
     _, path = tiny
     monkeypatch.setattr(walks, "LABEL_SAMPLES", 10)
     page = settled(open_part(visit_page, path, "directions"))

@@ -35,9 +35,16 @@ def page(visit_page: Open, planted: Path) -> AppTest:
     z = generators.PlantedGenerator().sample_z(200, seed=1)
     number = next(index for index, row in enumerate(z) if row[0] > 0 and row[2] <= 0)
     opened = visit_page(
-        "paint", "--generator", planted, "--segmenter", "palette", "--num-samples", 40,
-        layer="layer2", picture=str(number),
-    )  # fmt: skip
+        "paint",
+        "--generator",
+        planted,
+        "--segmenter",
+        "palette",
+        "--num-samples",
+        40,
+        layer="layer2",
+        picture=str(number),
+    )
     return settled(opened)
 
 

@@ -115,8 +115,11 @@ def test_the_path_length_comes_with_its_interval_and_network(
     generator, segmenter = generators.load(models["DCGAN"], "cpu"), segmenters.load("unet-scenes", "cpu")
     wanted = path_length(generator, "unet-scenes", encoder_features(segmenter), "z", 4, 1, progress=False)
     assert {name: answer[name] for name in ("mean", "low", "high", "network")} == {
-        "mean": wanted.mean, "low": wanted.low, "high": wanted.high, "network": "unet-scenes"
-    }  # fmt: skip
+        "mean": wanted.mean,
+        "low": wanted.low,
+        "high": wanted.high,
+        "network": "unet-scenes",
+    }
     status, _, error = gandissect(
         "interpolate", models["DCGAN"], "--path-length", 4, "--segmenter", "palette", *words[-2:]
     )
@@ -169,9 +172,13 @@ HUGE = ("--pictures", "0", str(2**70))
 BAD = {
     "a limit of none": (("sample", "--generator", "ProGAN", "--truncation-limit", "1"), "divides z by its length"),
     "a cutoff alone": (("sample", "--generator", "StyleGAN", "--truncation-cutoff", "1"), "with --truncation-psi"),
-    "too many layers": (("sample", "--generator", "StyleGAN", "--truncation-psi", "1", "--truncation-cutoff", "9"), "0 to 6 layers"),
+    "too many layers": (
+        ("sample", "--generator", "StyleGAN", "--truncation-psi", "1", "--truncation-cutoff", "9"),
+        "0 to 6 layers",
+    ),
     "a truncated length": (
-        ("interpolate", "StyleGAN", "--path-length", "4", "--truncation-psi", "0.5"), "leave it or the truncation out",
+        ("interpolate", "StyleGAN", "--path-length", "4", "--truncation-psi", "0.5"),
+        "leave it or the truncation out",
     ),
     "one picture": (("interpolate", "DCGAN", "--pictures", "1"), "name 2 pictures or more"),
     "three corners": (("interpolate", "DCGAN", "--grid", "--pictures", "1", "2", "3"), "4 of a grid"),
@@ -184,25 +191,37 @@ BAD = {
     "a grid in a layer": (("interpolate", "ProGAN", "--grid", "--space", "layer2"), "is in z; got 'layer2'"),
     "even grid": (("interpolate", "ProGAN", "--grid", "--even"), "leave --even or --grid out"),
     "frames": (("interpolate", "ProGAN", "--num-frames", "1"), "need 2 to 4096 frames"),
-    "a large grid": (("interpolate", "ProGAN", "--grid", "--num-frames", "65"), "need 2 to 64 pictures along each side"),
+    "a large grid": (
+        ("interpolate", "ProGAN", "--grid", "--num-frames", "65"),
+        "need 2 to 64 pictures along each side",
+    ),
     "a layer of none": (("mix", "DCGAN", "--layers", "layer9"), "did you mean 'layer"),
     "a style of none": (("mix", "StyleGAN", "--layers", "layer99"), "did you mean 'layer"),
     "a region": (("mix", "DCGAN", "--region", "0.5", "0", "0.2", "1"), "left of right"),
     "no noise": (("mix", "DCGAN", "--noise"), "adds no noise"),
-    "noise of a layer": (("mix", "StyleGAN", "--noise", "--layers", "layer1"), "leave --layers, --region and --columns out"),
-    "noise of columns": (("mix", "StyleGAN", "--noise", "--columns", "3"), "leave --layers, --region and --columns out"),
+    "noise of a layer": (
+        ("mix", "StyleGAN", "--noise", "--layers", "layer1"),
+        "leave --layers, --region and --columns out",
+    ),
+    "noise of columns": (
+        ("mix", "StyleGAN", "--noise", "--columns", "3"),
+        "leave --layers, --region and --columns out",
+    ),
     "a rate of a picture": (("interpolate", "DCGAN", "--fps", "20"), "frames a second of a GIF; got 20 for"),
     "a rate": (("interpolate", "DCGAN", "--fps", "51", "--out", "OUT/x.gif"), "--fps is 1 to 50"),
     "an empty space": (("interpolate", "DCGAN", "--space", ""), "unknown latent space or layer ''"),
     "one pair": (("interpolate", "DCGAN", "--path-length", "1"), "number of pairs, 2 or more, or 0"),
     "no network": (("interpolate", "DCGAN", "--path-length", "4", "--segmenter", "unet-scene", *HUGE), "unet-scenes"),
     "no encoder": (("interpolate", "DCGAN", "--path-length", "4", "--segmenter", "palette", *HUGE), "has no encoder"),
-    "a path length in a layer": (("interpolate", "DCGAN", "--path-length", "4", "--space", "layer2", *HUGE), "known: z"),
+    "a path length in a layer": (
+        ("interpolate", "DCGAN", "--path-length", "4", "--space", "layer2", *HUGE),
+        "known: z",
+    ),
     "far beyond": (("interpolate", "StyleGAN", "--truncation-psi", "1e38"), "NaN or infinite"),
     "mixed far beyond": (("mix", "StyleGAN", "--truncation-psi", "1e38"), "NaN or infinite"),
     "no w to truncate": (("mix", "DCGAN", "--truncation-psi", "0.5"), "has no w"),
     "a negative picture": (("mix", "DCGAN", "--rows", "-1"), "by index"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("arguments", "hint"), BAD.values(), ids=BAD.keys())

@@ -181,8 +181,11 @@ def test_curves_are_of_other_samples_than_the_rankings(tmp_path: Path) -> None:
     assert all(float(each.mean[0]) <= float(whole) for each in curves.control)
     records = curves.records()
     assert [(each["ranking"], each["num_units"]) for each in records[:4]] == [
-        ("IoU", 1), ("IoU", 3), ("IoU", 10), ("single effects", 1),
-    ]  # fmt: skip
+        ("IoU", 1),
+        ("IoU", 3),
+        ("IoU", 10),
+        ("single effects", 1),
+    ]
     assert records[7]["taken"] == float(curves.taken["optimisation"].mean[1])
     assert records[7]["control_max"] == max(float(each.mean[1]) for each in curves.control)
     assert EffectCurves.load(curves.save(tmp_path)).records() == records

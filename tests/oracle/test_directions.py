@@ -374,8 +374,10 @@ def test_only_the_ws_that_a_concept_depends_on_score() -> None:
     deaf = [index for index in range(len(direction.ws)) if index != 2]
     assert not scores.changes.mean[deaf].any()
     assert bool(scores.changes.mean[2])
-    best = max((scores, rescore_layers(generator, grey, direction, "light", -3.0, 8, progress=False)),
-               key=lambda each: float(each.gains.mean.max()))  # fmt: skip
+    best = max(
+        (scores, rescore_layers(generator, grey, direction, "light", -3.0, 8, progress=False)),
+        key=lambda each: float(each.gains.mean.max()),
+    )
     narrow = best.best(1)
     assert (narrow.ws, narrow.name, narrow.score) == ((2,), "pca-1-in-ws-2", None)
     assert direction.score is not None
@@ -453,11 +455,11 @@ def test_quantiles_of_student_are_where_its_tail_is(degrees: int, tolerance: flo
     """The tail beyond t is an incomplete beta function, here of mpmath; tolerances are of the quantile."""
     for probability in (0.6, 0.975, 1 - 0.05 / 40, 0.9999):
         exact = mpmath.findroot(
-            lambda t, p=probability: mpmath.betainc(
-                degrees / 2, 0.5, 0, degrees / (degrees + t * t), regularized=True
-            ) / 2 - (1 - p),
+            lambda t, p=probability: (
+                mpmath.betainc(degrees / 2, 0.5, 0, degrees / (degrees + t * t), regularized=True) / 2 - (1 - p)
+            ),
             student_quantile(probability, degrees),
-        )  # fmt: skip
+        )
         assert student_quantile(probability, degrees) == pytest.approx(float(exact), rel=tolerance)
         assert student_quantile(1 - probability, degrees) == pytest.approx(-float(exact), rel=tolerance)
 
@@ -491,8 +493,11 @@ def test_fewer_than_10_images_give_no_label() -> None:
     assert [label.concept for label in _effect(concepts, changes, 16).labels] == ["sky", "ground"]
     assert _effect(concepts, changes[:9], 16).labels == ()
     effect = _effect(concepts, changes, 16)
-    for wrong in ({"steps": (float("nan"),)}, {"num_samples": 1},
-                  {"base": replace(effect.base, stderr=effect.base.stderr + torch.inf)}):  # fmt: skip
+    for wrong in (
+        {"steps": (float("nan"),)},
+        {"num_samples": 1},
+        {"base": replace(effect.base, stderr=effect.base.stderr + torch.inf)},
+    ):
         with pytest.raises(ValueError, match=r"steps are finite|2 images or more|must be finite"):
             replace(effect, **wrong)
     with pytest.raises(ValueError, match="labelled on 10 images or more; got 9"):
@@ -587,8 +592,14 @@ def test_a_direction_is_its_own_and_may_meet_autograd() -> None:
 def test_values_that_cannot_be_make_no_direction(tmp_path: Path) -> None:
     direction = _axis(Horizon(), 2, score=-3.0, num_samples=4)
     assert Direction.load(direction.save(tmp_path)).score == -3
-    for wrong in ({"score": 1.1}, {"score": float("nan")}, {"score": -float("inf")}, {"num_samples": -1},
-                  {"sigma": 0.0}, {"sigma": float("inf")}):  # fmt: skip
+    for wrong in (
+        {"score": 1.1},
+        {"score": float("nan")},
+        {"score": -float("inf")},
+        {"num_samples": -1},
+        {"sigma": 0.0},
+        {"sigma": float("inf")},
+    ):
         with pytest.raises(ValueError, match=r"score 1 at most|0 samples or more"):
             replace(direction, **wrong)
     for wrong in ((float("nan"), 1.0, 9), (0.1, -1.0, 9), (0.1, float("nan"), 9), (0.1, 1.0, 1)):

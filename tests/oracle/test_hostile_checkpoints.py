@@ -370,8 +370,11 @@ CROWDS = {
     "long names": ({"module." * 1_100 + "a": torch.zeros(2)}, "a text of 7701 characters for a key"),
     "tensors": (dict.fromkeys(map(str, range(20_001)), torch.zeros(1)), "more than 20,000 tensors"),
     "stages": ({f"main.{3 * index}.weight": torch.zeros(1, 1, 4, 4) for index in range(300)}, "of no known layout"),
-    "an optimizer": ({"state": {0: {"step": torch.zeros(()), "exp_avg": torch.zeros(2)}}, "param_groups": []}, "optimizers only"),
-}  # fmt: skip
+    "an optimizer": (
+        {"state": {0: {"step": torch.zeros(()), "exp_avg": torch.zeros(2)}}, "param_groups": []},
+        "optimizers only",
+    ),
+}
 
 
 @pytest.mark.parametrize(("content", "hint"), CROWDS.values(), ids=CROWDS.keys())
@@ -388,10 +391,16 @@ WRONG_KINDS = {
     "names that cannot be hashed": ("torch.nn.modules.x.X", {"_modules": {}, "_non_persistent_buffers_set": [[1], {}]}),
     "a class that is a number": ("dict", {"class": 1.5, "G": {"a": torch.ones(2)}}),
     "a refusal that is a tensor": ("dict", {"refused": torch.ones(2), "G": {"a": torch.ones(2)}}),
-    "a setting that is a tensor": (NETWORK, {**TENSORFLOW, "variables": [], "static_kwargs": {"use_noise": torch.ones(2)}}),
-    "a setting of tensors": (NETWORK, {**TENSORFLOW, "variables": [], "static_kwargs": {"blur_filter": [torch.ones(2)] * 3}}),
+    "a setting that is a tensor": (
+        NETWORK,
+        {**TENSORFLOW, "variables": [], "static_kwargs": {"use_noise": torch.ones(2)}},
+    ),
+    "a setting of tensors": (
+        NETWORK,
+        {**TENSORFLOW, "variables": [], "static_kwargs": {"blur_filter": [torch.ones(2)] * 3}},
+    ),
     "a level that is complex": (NETWORK, {**TENSORFLOW, "variables": [["lod", torch.tensor(1 + 2j)]]}),
-}  # fmt: skip
+}
 """Values of kinds that the keys they lie at never have."""
 
 

@@ -20,8 +20,11 @@ Arrays = dict[str, np.ndarray]
 (LAYOUT,) = LAYOUTS
 Z, W, SIZE, WAVES = 6, 5, 32, 6
 LAYERS = [  # canvas, units, grids as fine, filter in front of the coarser grid
-    (24, 7, 2, 2), (40, 6, 4, 2), (40, 5, 2, 2), (32, 4, 2, 2),
-]  # fmt: skip
+    (24, 7, 2, 2),
+    (40, 6, 4, 2),
+    (40, 5, 2, 2),
+    (32, 4, 2, 2),
+]
 
 
 def _row(factor: int, taps: int) -> np.ndarray:
@@ -51,30 +54,40 @@ def _file(*, rotation: bool = False, classes: int = 0, colours: int = 3, seed: i
 
     before = Z + (W if classes else 0)
     arrays = {
-        "mapping.fc0.weight": rng.normal(size=(W, before)) / 0.01, "mapping.fc0.bias": rng.normal(size=W) / 0.03,
-        "mapping.fc1.weight": rng.normal(size=(W, W)) / 0.01, "mapping.fc1.bias": rng.normal(size=W) / 0.03,
+        "mapping.fc0.weight": rng.normal(size=(W, before)) / 0.01,
+        "mapping.fc0.bias": rng.normal(size=W) / 0.03,
+        "mapping.fc1.weight": rng.normal(size=(W, W)) / 0.01,
+        "mapping.fc1.bias": rng.normal(size=W) / 0.03,
         "mapping.w_avg": rng.normal(size=W),
-        "synthesis.input.weight": rng.normal(size=(WAVES, WAVES)), "synthesis.input.transform": np.eye(3),
-        "synthesis.input.freqs": rng.normal(size=(WAVES, 2)), "synthesis.input.phases": rng.uniform(-0.5, 0.5, size=WAVES),
+        "synthesis.input.weight": rng.normal(size=(WAVES, WAVES)),
+        "synthesis.input.transform": np.eye(3),
+        "synthesis.input.freqs": rng.normal(size=(WAVES, 2)),
+        "synthesis.input.phases": rng.uniform(-0.5, 0.5, size=WAVES),
         **affine("synthesis.input", 4),
-    }  # fmt: skip
+    }
     if classes:
         arrays |= {"mapping.embed.weight": rng.normal(size=(W, classes)), "mapping.embed.bias": rng.normal(size=W)}
     kernel, before = 1 if rotation else 3, WAVES
     for index, (side, units, up, down) in enumerate(LAYERS):
         name, last = f"synthesis.L{index}_{side}_{units}", index == len(LAYERS) - 1
         arrays |= affine(name, before) | {
-            f"{name}.weight": rng.normal(size=(units, before, kernel, kernel)), f"{name}.bias": 0.5 * rng.normal(size=units),
+            f"{name}.weight": rng.normal(size=(units, before, kernel, kernel)),
+            f"{name}.bias": 0.5 * rng.normal(size=units),
             f"{name}.magnitude_ema": np.array(rng.uniform(0.3, 2)),
             f"{name}.up_filter": _row(up, 6 * up),
             f"{name}.down_filter": _disk(down, 6 * down) if rotation and not last else _row(down, 6 * down),
-        }  # fmt: skip
+        }
         before = units
     name = f"synthesis.L{len(LAYERS)}_{SIZE}_{colours}"
-    return arrays | affine(name, before) | {
-        f"{name}.weight": rng.normal(size=(colours, before, 1, 1)), f"{name}.bias": rng.normal(size=colours),
-        f"{name}.magnitude_ema": np.array(0.7),
-    }  # fmt: skip
+    return (
+        arrays
+        | affine(name, before)
+        | {
+            f"{name}.weight": rng.normal(size=(colours, before, 1, 1)),
+            f"{name}.bias": rng.normal(size=colours),
+            f"{name}.magnitude_ema": np.array(0.7),
+        }
+    )
 
 
 def _tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
@@ -153,7 +166,7 @@ class Paper:
                 _filtered(_correlated(x, modulated[j]) + self.arrays[f"{name}.bias"][j], rise, up, fall, down, side)
                 for j in range(units)
             ]
-        )  # fmt: skip
+        )
 
 
 def _middle(x: np.ndarray, side: int) -> np.ndarray:
@@ -262,14 +275,18 @@ def test_what_the_file_says_besides_is_heeded() -> None:
     [
         ("synthesis.L2_40_5.up_filter", lambda x: x + np.arange(len(x)), "not symmetric"),
         ("synthesis.L2_40_5.up_filter", lambda x: x[1:-1], r"up_filter is a row or a square of 6, 12"),
-        ("synthesis.L2_40_5.down_filter", lambda x: np.concatenate([x, x, x]), "a canvas of 24 cannot hold an image of 48 samples"),
+        (
+            "synthesis.L2_40_5.down_filter",
+            lambda x: np.concatenate([x, x, x]),
+            "a canvas of 24 cannot hold an image of 48 samples",
+        ),
         ("synthesis.L2_40_5.weight", lambda x: x[:, :5], r"L2_40_5\.weight \[5, 5, 3, 3\]"),
         ("synthesis.L2_40_5.weight", lambda x: x * np.nan, "L2_40_5.weight holds numbers that are not finite"),
         ("synthesis.L2_40_5.bias", lambda x: None, r"synthesis\.L2_40_5\.bias missing"),
         ("synthesis.input.transform", lambda x: 2 * x, "does more than turn and move"),
         ("synthesis.L2_40_5.noise", lambda x: np.zeros(2), r"synthesis\.L2_40_5\.noise unexpected"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_named(name: str, change: Any, message: str) -> None:
     arrays = _file()
     changed = change(arrays.pop(name, None))

@@ -261,8 +261,12 @@ def test_the_prior_of_noise_equals_that_of_loops() -> None:
                     total += noise[row, column] * noise[(row + down) % side, (column + right) % side]
             terms.append(max(0.0, side**2 * (total / side**2) ** 2 - 1))
         if side > 8:
-            half = np.array([[noise[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].sum() / 2 for j in range(side // 2)]
-                             for i in range(side // 2)])  # fmt: skip
+            half = np.array(
+                [
+                    [noise[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].sum() / 2 for j in range(side // 2)]
+                    for i in range(side // 2)
+                ]
+            )
             terms += written_out(half)
         return terms
 
@@ -417,7 +421,7 @@ MISTAKES = {
     "inference mode": (_frozen, {}, ValueError, "load it outside torch.inference_mode"),
     "features without": (_dcgan, {"features": _detached}, ValueError, "no gradients flow through the features"),
     "constant features": (_dcgan, {"features": lambda x: 0 * x}, ValueError, "features are the same"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("make", "given", "kind", "hint"), MISTAKES.values(), ids=MISTAKES.keys())

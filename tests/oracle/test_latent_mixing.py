@@ -188,8 +188,13 @@ def test_the_effect_of_noise_is_the_deviation_of_pixels_layer_by_layer(styled: t
     assert math.isclose(found.of_layers["layer2"], float(wanted.square().mean().sqrt()), rel_tol=1e-3)
     with pytest.raises(ValueError, match="2 draws or more"):
         noise_effects(styled, z, num_draws=1)
-    for wrong in ({"stds": found.stds * math.nan}, {"stds": -found.stds - 1}, {"num_images": 0}, {"num_draws": 1},
-                  {"layers": found.layers[:1] * len(found.layers)}):  # fmt: skip
+    for wrong in (
+        {"stds": found.stds * math.nan},
+        {"stds": -found.stds - 1},
+        {"num_images": 0},
+        {"num_draws": 1},
+        {"layers": found.layers[:1] * len(found.layers)},
+    ):
         with pytest.raises(ValueError, match=r"must be finite|0 or more, one map|2 draws or more"):
             replace(found, **wrong)
 

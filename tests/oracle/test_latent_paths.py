@@ -39,8 +39,9 @@ def _exact_slerp(a: Tensor, b: Tensor, t: float) -> np.ndarray:
         angle, t = mpmath.acos(cosine), mpmath.mpf(t)
         length = (1 - t) * length_x + t * length_y
         weights = mpmath.sin((1 - t) * angle) / mpmath.sin(angle), mpmath.sin(t * angle) / mpmath.sin(angle)
-        return np.array([float(length * (weights[0] * p / length_x + weights[1] * q / length_y))
-                         for p, q in zip(x, y, strict=True)])  # fmt: skip
+        return np.array(
+            [float(length * (weights[0] * p / length_x + weights[1] * q / length_y)) for p, q in zip(x, y, strict=True)]
+        )
 
 
 @pytest.mark.parametrize("angle", ANGLES)
@@ -259,12 +260,26 @@ def test_path_length_is_kept_and_refuses_what_cannot_be(tmp_path) -> None:
     found = path_length(generator, "pixels", flat, num_samples=10, clip=0.1, progress=False)
     assert PathLength.load(found.save(tmp_path)) == found
     assert (found.num_clipped, "pixels, n=10" in str(found)) == (2, True)
-    for wrong in ({"num_samples": 3}, {"num_clipped": -1}, {"epsilon": -3.0}, {"clip": 9.0}, {"space": "moon"},
-                  {"mean": math.nan}, {"stderr": -1.0}):  # fmt: skip
+    for wrong in (
+        {"num_samples": 3},
+        {"num_clipped": -1},
+        {"epsilon": -3.0},
+        {"clip": 9.0},
+        {"space": "moon"},
+        {"mean": math.nan},
+        {"stderr": -1.0},
+    ):
         with pytest.raises(ValueError, match=r"values or more are kept|epsilon is|0 or more"):
             replace(found, **wrong)
-    for bad, said in (({"space": "w"}, "no w, only z"), ({"space": "v"}, "unknown latent space 'v'"),
-                      ({"epsilon": 0}, "epsilon"), ({"epsilon": 9e-7}, "float32 knows no"), ({"epsilon": math.nan}, "epsilon is"), ({"clip": 0.5}, "clip"), ({"num_samples": 1}, "2 values")):  # fmt: skip
+    for bad, said in (
+        ({"space": "w"}, "no w, only z"),
+        ({"space": "v"}, "unknown latent space 'v'"),
+        ({"epsilon": 0}, "epsilon"),
+        ({"epsilon": 9e-7}, "float32 knows no"),
+        ({"epsilon": math.nan}, "epsilon is"),
+        ({"clip": 0.5}, "clip"),
+        ({"num_samples": 1}, "2 values"),
+    ):
         with pytest.raises(ValueError, match=said):
             path_length(generator, "pixels", flat, progress=False, **bad)
     with pytest.raises(ValueError, match=r"not finite for pair 0 of linear"):

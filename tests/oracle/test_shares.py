@@ -267,12 +267,15 @@ BAD = {
     "few samples": ({"num_samples": 19}, "num_samples is a whole number, 20 or more; got 19"),
     "few real": ({"num_samples": 101}, "101 samples need 202 real images.*200 real images allow num_samples up to 100"),
     "batch size": ({"batch_size": 0}, "batch_size is a whole number, 1 or more; got 0"),
-    "other size": ({"real": _Pictures(8, size=32)}, r"uint8 images \[20, 3, 16, 16\].*got torch.uint8 \[20, 3, 32, 32\]"),
+    "other size": (
+        {"real": _Pictures(8, size=32)},
+        r"uint8 images \[20, 3, 16, 16\].*got torch.uint8 \[20, 3, 32, 32\]",
+    ),
     "not finite": ({"generator": _Altered(_nan)}, "NaN or infinite pixel in sample 3"),
     "label": ({"segmenter": _Relabelled(lambda labels: labels + 5)}, "label [5-9]; its 5 concepts"),
     "no generator": ({"generator": torch.nn.ReLU()}, "ReLU is no Generator"),
     "training": ({"generator": _Altered(torch.nn.BatchNorm2d(3))}, "in training mode"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("options", "message"), BAD.values(), ids=BAD.keys())

@@ -144,12 +144,15 @@ def test_generators_seeds_layers_and_devices_may_differ() -> None:
 @pytest.mark.parametrize(
     ("change", "hint"),
     [
-        ({"segmenter_fingerprint": "abcdef01" * 8, "segmenter": "web"}, r"segmenter is 'web' \(abcdef01\), not 'net' \(11111111\);"),
+        (
+            {"segmenter_fingerprint": "abcdef01" * 8, "segmenter": "web"},
+            r"segmenter is 'web' \(abcdef01\), not 'net' \(11111111\);",
+        ),
         ({"quantile": 0.005}, "quantile is 0.005, not 0.01;"),
         ({"num_samples": 1000}, "num_samples is 1000, not 100;"),
         ({"num_samples": 7, "quantile": 0.5}, "quantile .* num_samples"),
     ],
-)  # fmt: skip
+)
 def test_numbers_that_do_not_compare_are_refused(change: dict[str, object], hint: str) -> None:
     good, bad = _random(1, {"a": 5}), _random(2, {"a": 5}, **change)
     with pytest.raises(ValueError, match=rf"'bad' cannot be compared with 'good': .*{hint}.*dissect one of them again"):
@@ -397,8 +400,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     generators.save(generators.PlantedGenerator(size=32, cells=8), folder / "planted.safetensors")
     for seed in (1, 2):
         with pytest.raises(SystemExit) as stop:
-            main([*f"dissect --generator {folder / 'planted.safetensors'} --segmenter palette --device cpu".split(),
-                  *f"--num-samples 30 --seed {seed} --out {folder / str(seed)}".split()])  # fmt: skip
+            main(
+                [
+                    *f"dissect --generator {folder / 'planted.safetensors'} --segmenter palette --device cpu".split(),
+                    *f"--num-samples 30 --seed {seed} --out {folder / str(seed)}".split(),
+                ]
+            )
         assert stop.value.code == 0
     return [folder / "1", folder / "2"]
 

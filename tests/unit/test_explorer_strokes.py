@@ -156,11 +156,12 @@ def test_16_visitors_at_once_each_get_what_one_alone_gets(dcgan: generators.DCGA
         chosen = [names[index % len(names)], names[(index // 4) % len(names)]]
         return [
             Insertion(
-                UnitSet(layer, (index % 5, 6)), 3.0 + index,
+                UnitSet(layer, (index % 5, 6)),
+                3.0 + index,
                 strokes.region_of([index % 9, 3], dcgan.layers[layer]),
             )
             for layer in dict.fromkeys(chosen)
-        ]  # fmt: skip
+        ]
 
     def alone(index: int) -> torch.Tensor:
         with torch.inference_mode():

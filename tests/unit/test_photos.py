@@ -92,10 +92,15 @@ def test_exif_orientation_turns_the_picture_upright(tmp_path, orientation):
     upright[:6, :6], upright[:6, 6:], upright[6:, :6] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
     # how the picture is stored so that a viewer who obeys the orientation sees it upright (Exif 2.3, tag 274)
     stored = {
-        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
-        5: upright.transpose(1, 0, 2), 6: np.rot90(upright, 1), 7: upright[::-1, ::-1].transpose(1, 0, 2),
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
         8: np.rot90(upright, -1),
-    }[orientation]  # fmt: skip
+    }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "x.png", exif=exif)

@@ -403,8 +403,9 @@ def test_curves_are_drawn_for_each_unit_with_a_concept(tmp_path: Path) -> None:
     with_concept = [match for layer in found for match in layer.matches if match.concept]
     assert text.count('<polyline class="line"') == len(with_concept) > 3
     told = [match for layer in found for match in layer.quality_matches if match.concept]
-    assert text.count("tells most of") == sum(layer.matches[m.unit].concept is not None for layer in found for m in told
-                                              if m.layer == layer.name)  # fmt: skip
+    assert text.count("tells most of") == sum(
+        layer.matches[m.unit].concept is not None for layer in found for m in told if m.layer == layer.name
+    )
     records = json.loads((tmp_path / "dissection.json").read_text(encoding="utf-8"))["units"]
     assert [record["iqr_iou"] for record in records] == [m.iou for layer in found for m in layer.quality_matches]
     assert "curves=True" in text

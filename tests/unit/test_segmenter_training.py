@@ -309,8 +309,9 @@ def test_an_interrupted_training_ends_like_one_that_was_not(tmp_path):
         about = {"settings": settings().to_json()}
         return runs.train(task, folder, about, num_steps=6, snapshot_every=6, checkpoint_every=3)
 
-    whole, half, rest = (kind(settings(), [Stripes()], Stripes(4), "cpu") for kind in
-                         (SegmenterTraining, Interrupted, SegmenterTraining))  # fmt: skip
+    whole, half, rest = (
+        kind(settings(), [Stripes()], Stripes(4), "cpu") for kind in (SegmenterTraining, Interrupted, SegmenterTraining)
+    )
     run(whole, tmp_path / "whole")
     with pytest.raises(Stop):
         run(half, tmp_path / "parts")

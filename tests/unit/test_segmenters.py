@@ -105,10 +105,14 @@ def test_images_are_resized_to_the_input_and_logits_back(unet):
 
 @pytest.mark.parametrize(
     ("size", "input_size", "seen"),
-    [((64, 64), 128, (128, 128)), ((64, 96), 128, (128, 192)),
-     ((341, 256), 128, (168, 128)), ((100, 70), None, (96, 72)),
-     ((5, 5), None, (8, 8))],
-)  # fmt: skip
+    [
+        ((64, 64), 128, (128, 128)),
+        ((64, 96), 128, (128, 192)),
+        ((341, 256), 128, (168, 128)),
+        ((100, 70), None, (96, 72)),
+        ((5, 5), None, (8, 8)),
+    ],
+)
 def test_network_sees_multiples_of_its_stride(size, input_size, seen):
     assert network_size(size, Architecture("resnet18", (8, 8, 8), input_size)) == seen
 

@@ -305,9 +305,21 @@ class Noise:
 @pytest.mark.parametrize("bf16", [False, True])
 def test_two_steps_of_training_move_every_weight(bf16: bool, tmp_path: Path) -> None:
     settings = GANSettings(
-        architecture="stylegan2", resolution=16, width=4, max_width=8, z_dim=6, mapping_depth=2, batch_size=4,
-        images=8, r1_gamma=1.0, r1_every=1, mixing=0.9, ema_half_life=1.0, beta1=0.0, bf16=bf16,
-    )  # fmt: skip
+        architecture="stylegan2",
+        resolution=16,
+        width=4,
+        max_width=8,
+        z_dim=6,
+        mapping_depth=2,
+        batch_size=4,
+        images=8,
+        r1_gamma=1.0,
+        r1_every=1,
+        mixing=0.9,
+        ema_half_life=1.0,
+        beta1=0.0,
+        bf16=bf16,
+    )
     trained = generators.load(train_generator(settings, Noise(), tmp_path, device="cpu"), device="cpu")
     assert isinstance(trained, StyleGAN2)
     assert trained(trained.sample_z(2)).isfinite().all()

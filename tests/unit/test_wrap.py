@@ -69,10 +69,15 @@ class Vector(Skips):
 def _sequential() -> nn.Module:
     """The DCGAN of PyTorch's examples, 16 px."""
     return nn.Sequential(
-        nn.ConvTranspose2d(5, 8, 4, 1, 0, bias=False), nn.BatchNorm2d(8), nn.ReLU(True),
-        nn.ConvTranspose2d(8, 6, 4, 2, 1, bias=False), nn.BatchNorm2d(6), nn.ReLU(True),
-        nn.ConvTranspose2d(6, 3, 4, 2, 1, bias=False), nn.Tanh(),
-    )  # fmt: skip
+        nn.ConvTranspose2d(5, 8, 4, 1, 0, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(True),
+        nn.ConvTranspose2d(8, 6, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(True),
+        nn.ConvTranspose2d(6, 3, 4, 2, 1, bias=False),
+        nn.Tanh(),
+    )
 
 
 def _made(make: Callable[[], nn.Module]) -> nn.Module:
@@ -136,8 +141,14 @@ def test_it_is_what_the_protocol_says(make: Callable[[], WrappedGenerator]) -> N
 
 def test_the_layers_that_are_found_are_those_that_keep_the_batch_and_run_once() -> None:
     shapes = {name: (info.units, info.height) for name, info in MADE["class"]().layers.items()}
-    assert shapes == {"body.a": (6, 4), "rgb.0": (3, 4), "body.b": (7, 8), "block.0": (7, 8), "block": (7, 8),
-                      "rgb.1": (3, 8)}  # fmt: skip
+    assert shapes == {
+        "body.a": (6, 4),
+        "rgb.0": (3, 4),
+        "body.b": (7, 8),
+        "block.0": (7, 8),
+        "block": (7, 8),
+        "rgb.1": (3, 8),
+    }
     shapes = {name: (info.units, info.height) for name, info in MADE["examples"]().layers.items()}
     assert shapes == {"0": (8, 4), "1": (8, 4), "2": (8, 4), "3": (6, 8), "4": (6, 8), "5": (6, 8), "6": (3, 16)}
     assert dict(MADE["some"]().layers) == {"0": LayerInfo(8, 4, 4), "5": LayerInfo(6, 8, 8)}
@@ -409,7 +420,12 @@ def _compiled_in_place() -> nn.Module:
         (_compiled_in_place, {"z_dim": 5}, ValueError, "is compiled"),
         (Skips, {"z_dim": 5, "c": 3}, ValueError, r"index out of range in self\), with c = 3"),
         (Skips, {"z_dim": 5, "c": 1, "value_range": "ab"}, ValueError, "value_range is what black and white are"),
-        (_sequential, {"z_dim": 5, "layers": ["7"]}, ValueError, "'7' puts out the image itself; .* 0, 1, 2, 3, 4, 5, 6"),
+        (
+            _sequential,
+            {"z_dim": 5, "layers": ["7"]},
+            ValueError,
+            "'7' puts out the image itself; .* 0, 1, 2, 3, 4, 5, 6",
+        ),
         (_sequential, {"z_dim": 5, "layers": ["layer1"]}, KeyError, "unknown layer 'layer1'"),
         (Skips, {"z_dim": 5, "c": 1, "layers": ["lrelu"]}, ValueError, "'lrelu' runs 2 times in a forward pass"),
         (Skips, {"z_dim": 5, "c": 1, "layers": ["unused"]}, ValueError, "'unused' does not run"),
@@ -421,7 +437,7 @@ def _compiled_in_place() -> nn.Module:
         (Skips, {"z_dim": 5, "c": torch.zeros(2, 3)}, ValueError, "that of one image"),
         (Skips, {"z_dim": 5, "c": 1, "value_range": (1, 0)}, ValueError, "value_range is what black and white are"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_a_generator_is_refused_with_the_reason(
     make: Callable[[], nn.Module], arguments: dict[str, object], error: type[Exception], message: str
 ) -> None:

@@ -40,15 +40,23 @@ def draw(visit: Visit) -> None:
     units = visit.generator.layers[visit.layer].units
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.segmented_control(
-            "rank units by", METHODS, default="distance" if units > MANY_UNITS else "effect", required=True,
-            format_func=METHODS.get, key=f"method {units > MANY_UNITS}",
-        )  # fmt: skip
+            "rank units by",
+            METHODS,
+            default="distance" if units > MANY_UNITS else "effect",
+            required=True,
+            format_func=METHODS.get,
+            key=f"method {units > MANY_UNITS}",
+        )
         wanted = f"artifacts {model.fingerprint(visit.generator)} {visit.layer} {method}"
         if not st.session_state.get(wanted):
             st.button(
-                f"Look for artifacts in {plain(visit.layer)}", type="primary", icon=":material/search:", key="look",
-                on_click=st.session_state.__setitem__, args=(wanted, True),
-            )  # fmt: skip
+                f"Look for artifacts in {plain(visit.layer)}",
+                type="primary",
+                icon=":material/search:",
+                key="look",
+                on_click=st.session_state.__setitem__,
+                args=(wanted, True),
+            )
     looked = SIZES.for_ranking(method, units)
     st.caption(
         f"In the background {plain(visit.generator.name)} is compared with {count(SIZES.real, 'picture')} that it "
@@ -71,25 +79,33 @@ def investigate(visit: Visit, specs: tuple[str, ...], method: str, wanted: str) 
         return outcome((name, *key), what, wanted)
 
     real = step(
-        "real", of, "reading real pictures", 2 * (SIZES.real + SIZES.held_out),
+        "real",
+        of,
+        "reading real pictures",
+        2 * (SIZES.real + SIZES.held_out),
         lambda: artifact_work.make_yardstick(segmenter, specs, size, SIZES),
-    )  # fmt: skip
+    )
     if real is None:
         return
     own = (*of, model.fingerprint(generator))
     scores = step(
-        "score", (*own, visit.seed), "scoring pictures", SIZES.scored,
+        "score",
+        (*own, visit.seed),
+        "scoring pictures",
+        SIZES.scored,
         lambda: artifact_work.score(generator, real, visit.seed, SIZES.scored),
-    )  # fmt: skip
+    )
     if scores is None:
         return
     worst = scores.argsort()[:WORST].tolist()
     place = st.container()
     ranking = step(
-        "rank", (*own, visit.layer, method), f"ranking the units of {visit.layer}",
+        "rank",
+        (*own, visit.layer, method),
+        f"ranking the units of {visit.layer}",
         SIZES.for_ranking(method, generator.layers[visit.layer].units),
         _on_copy(visit, lambda own_generator: artifact_work.rank(own_generator, visit.layer, real, method, SIZES)),
-    )  # fmt: skip
+    )
     with place:
         show_worst(visit, worst, scores)
     if ranking is None:
@@ -141,11 +157,14 @@ def show_worst(visit: Visit, worst: list[int], scores: Tensor) -> None:
     images = [model.generated(visit.generator, visit.generator.sample_z(1, visit.seed, each))[0] for each in worst]
     shown = [
         Shown(
-            model.draw_picture(image), f"Picture {number}, of realism {scores[number]:.2f}", f"{scores[number]:.2f}",
-            number, "pick this picture",
+            model.draw_picture(image),
+            f"Picture {number}, of realism {scores[number]:.2f}",
+            f"{scores[number]:.2f}",
+            number,
+            "pick this picture",
         )
         for number, image in zip(worst, images, strict=True)
-    ]  # fmt: skip
+    ]
     st.markdown(f"**The worst of the first {len(scores)} pictures of seed {visit.seed}**, by realism")
     show_strip("worst", shown)
 
@@ -222,19 +241,28 @@ def offer_report(
     if report is not None:
         (st.success if report.repair.helps else st.info)(f"{plain(str(report.repair))}.")
         st.download_button(
-            "Download the repair report", report.file, "repair.zip", "application/zip", key="report file",
-            icon=":material/download:", on_click="ignore", help="report.html, report.pdf, repair.json, recipe.json",
-        )  # fmt: skip
+            "Download the repair report",
+            report.file,
+            "repair.zip",
+            "application/zip",
+            key="report file",
+            icon=":material/download:",
+            on_click="ignore",
+            help="report.html, report.pdf, repair.json, recipe.json",
+        )
     elif own_tasks().get(key) is None:
         work = _on_copy(
             visit,
             lambda own: artifact_work.write_report(own, curve, off, real, ranking, segmenter, SIZES),
         )
         st.button(
-            f"Write the repair report for {count(len(off), 'unit')}", icon=":material/description:", key="report",
-            on_click=own_tasks().begin, args=(key, SIZES.for_report(), work),
+            f"Write the repair report for {count(len(off), 'unit')}",
+            icon=":material/description:",
+            key="report",
+            on_click=own_tasks().begin,
+            args=(key, SIZES.for_report(), work),
             help="measured on pictures that nothing was chosen with; it takes a minute or more",
-        )  # fmt: skip
+        )
         st.caption(
             f"It is measured with {SIZES.held_out} held-out pictures; with all of them, and more generated ones: "
             "`gandissect repair` on the command line."

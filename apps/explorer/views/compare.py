@@ -80,9 +80,7 @@ def show_pictures(visit: Visit, side: Side) -> None:
     """Draw the first pictures of the seed from the picked one on."""
     images = model.generated(side.generator, side.generator.sample_z(4, visit.seed, visit.number))
     for cell, (number, image) in zip(st.columns(4, wrap=False), enumerate(images, visit.number), strict=True):
-        cell.image(
-            model.draw_picture(image), str(number), "stretch", alt=f"Picture {number} of {short(side.name)}"
-        )  # fmt: skip
+        cell.image(model.draw_picture(image), str(number), "stretch", alt=f"Picture {number} of {short(side.name)}")
 
 
 def dissections_of(visit: Visit, sides: tuple[Side, Side], segmenter: Segmenter, most: int) -> list[Dissection]:
@@ -160,12 +158,15 @@ def show_concepts(sides: tuple[Side, Side], layers: list[ComparedLayer], compari
             x=alt.X("units:Q", title="interpretable units", axis=alt.Axis(tickMinStep=1)),
             yOffset=alt.YOffset("side:N", sort=labels),
             color=alt.Color(
-                "side:N", sort=labels, title=None, legend=alt.Legend(orient="top", labelLimit=400),
+                "side:N",
+                sort=labels,
+                title=None,
+                legend=alt.Legend(orient="top", labelLimit=400),
                 scale=alt.Scale(domain=labels, range=[COLORS[6], COLORS[5]]),
             ),
             tooltip=["concept", "side", "units"],
         )
-    )  # fmt: skip
+    )
     words = "; ".join(f"{row.iloc[0]}: {row.iloc[1]} and {row.iloc[2]}" for _, row in frame.iterrows())
     left.altair_chart(chart, alt=f"Units of each concept in {labels[0]} and in {labels[1]}. {words}")
     right.dataframe(frame, hide_index=True, alt="Units of each concept")

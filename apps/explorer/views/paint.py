@@ -170,17 +170,24 @@ def choose_region(visit: Visit, brush: Brush) -> None:
     """Let the visitor paint by rows and columns."""
     info = visit.generator.layers[visit.layer]
     with st.expander("paint by rows and columns"), st.container(horizontal=True, vertical_alignment="bottom"):
-        rows = st.slider("rows", 1, info.height, (1, max(1, info.height // 2)), key=f"rows {visit.layer}",
-                         on_change=redraw_brush)  # fmt: skip
-        columns = st.slider("columns", 1, info.width, (1, info.width), key=f"columns {visit.layer}",
-                            on_change=redraw_brush)  # fmt: skip
+        rows = st.slider(
+            "rows", 1, info.height, (1, max(1, info.height // 2)), key=f"rows {visit.layer}", on_change=redraw_brush
+        )
+        columns = st.slider(
+            "columns", 1, info.width, (1, info.width), key=f"columns {visit.layer}", on_change=redraw_brush
+        )
         cells = [
             row * info.width + column
             for row in range(rows[0] - 1, rows[1])
             for column in range(columns[0] - 1, columns[1])
         ]
-        st.button("Paint", key="paint region", disabled=not brush.units.units, on_click=then_redraw(try_to_add),
-                  args=(visit, brush, cells))  # fmt: skip
+        st.button(
+            "Paint",
+            key="paint region",
+            disabled=not brush.units.units,
+            on_click=then_redraw(try_to_add),
+            args=(visit, brush, cells),
+        )
 
 
 def control_edits(visit: Visit, painting: Painting) -> list[Edit]:

@@ -102,9 +102,14 @@ def show_changed(
 def save_recipe(recipe: Recipe) -> None:
     """Let the visitor save what is done to the picture."""
     st.download_button(
-        "Save as a recipe", recipe.to_json(), "recipe.json", "application/json", icon=":material/download:",
-        on_click="ignore", help="Opens on the page Paint, by gandissect edit, and in Python with Recipe.load",
-    )  # fmt: skip
+        "Save as a recipe",
+        recipe.to_json(),
+        "recipe.json",
+        "application/json",
+        icon=":material/download:",
+        on_click="ignore",
+        help="Opens on the page Paint, by gandissect edit, and in Python with Recipe.load",
+    )
 
 
 def show_after(segmenter: Segmenter, image: Tensor, after: Tensor, title: str) -> Tensor:
