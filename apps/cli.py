@@ -19,7 +19,7 @@ from itertools import takewhile
 from types import ModuleType
 from typing import Any, Protocol
 
-from gandissect.names import unknown
+from gandissect.core.lookup import unknown
 
 from .usage import sentence
 

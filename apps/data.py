@@ -8,19 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
-
-import torch
-from torch import Tensor
 
 import segmenters
-from segmenters.datasets import ImageSource, Scenes
-from segmenters.datasets.combining import WithoutLabels, concat
-from segmenters.datasets.photos import Photos
-
-NUM_SCENES, NUM_HELD_OUT_SCENES = 50_000, 1_000
-SCENES_SEED, HELD_OUT_SCENES_SEED = 0, 2
-"""Scenes to learn from and scenes to judge by have different seeds."""
 
 
 def fitting(generator: str, segmenters: Sequence[str]) -> tuple[str, ...]:
@@ -44,82 +33,3 @@ def fitting_segmenter(generator: str) -> str:
     if not found:
         raise ValueError(f"no bundled segmenter is known to fit {generator!r}; name one with --segmenter")
     return found[0]
-
-
-def open_source(spec: str, size: int, *, held_out: bool = False) -> ImageSource:
-    """Return the pictures that a specification names, with their labels.
-
-    Args:
-        spec: ``scenes``, ``scenes:COUNT``, ``FOLDER`` or ``FOLDER@SPLIT``.
-        size: Height and width of the pictures.
-        held_out: Render scenes of the seed that nothing learns from.
-
-    Raises:
-        ValueError: If the specification or a file is wrong.
-        FileNotFoundError: If there is no such folder or split.
-    """
-    if spec.partition(":")[0] == "scenes":
-        count = _count(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
-        return Scenes(size, count, HELD_OUT_SCENES_SEED if held_out else SCENES_SEED)
-    folder, split = _folder_and_split(spec)
-    return Photos(folder, size, split)
-
-
-def pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
-    """Return pictures to learn from and pictures to judge by (None if nothing is held out), without labels.
-
-    Of a folder without split the share ``hold_out`` is set aside, by a hash of the files' names; a folder with a split
-    is learned from wholly; scenes to judge by are rendered with a seed of their own.
-
-    Args:
-        specs: What to learn from, as `open_source` reads it.
-        size: Height and width of the pictures.
-        hold_out: Between 0 and 1.
-
-    Raises:
-        ValueError: If a specification or a file is wrong, or none is given.
-        FileNotFoundError: If there is no such folder or split.
-    """
-    learned: list[ImageSource] = []
-    held_out: list[ImageSource] = []
-    for spec in specs:
-        source = open_source(spec, size)
-        if isinstance(source, Scenes):
-            held_out.append(open_source("scenes", size, held_out=True))
-        elif _folder_and_split(spec)[1] is None:
-            source, judged = source.hold_out(hold_out)
-            held_out.append(judged)
-        learned.append(source)
-    if not learned:
-        raise ValueError("name pictures to learn from: scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT")
-    return _joined(learned), _joined(held_out) if held_out else None
-
-
-def evenly_spaced(source: ImageSource, limit: int) -> range:
-    """Return the indices of evenly spaced pictures, at most ``limit``."""
-    return range(0, len(source), max(1, -(-len(source) // limit)))
-
-
-def as_tensor(source: ImageSource, limit: int) -> Tensor:
-    """Return the evaluation views of evenly spaced pictures, uint8 ``[at most limit, 3, H, W]``."""
-    indices = evenly_spaced(source, limit)
-    return torch.cat([source.batch(indices[start : start + 64]).images for start in range(0, len(indices), 64)])
-
-
-def _joined(sources: Sequence[ImageSource]) -> ImageSource:
-    return concat([WithoutLabels(source) for source in sources])
-
-
-def _folder_and_split(spec: str) -> tuple[Path, str | None]:
-    """Take ``FOLDER@SPLIT`` apart; a folder that is really called so is itself."""
-    folder, at, split = spec.rpartition("@")
-    if not at or Path(spec).expanduser().is_dir():
-        return Path(spec).expanduser(), None
-    return Path(folder).expanduser(), split
-
-
-def _count(spec: str, default: int) -> int:
-    _, colon, count = spec.partition(":")
-    if colon and not (count.isdecimal() and int(count) > 0):
-        raise ValueError(f"{spec!r}: after 'scenes:' comes a number of scenes, 1 or more")
-    return int(count) if colon else default

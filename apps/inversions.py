@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gandissect import Generator, Segmenter
 from gandissect.latent import Inversion, capabilities
-from gandissect.latent.descent import Features
+from gandissect.latent.inversion.descent import Features
 from segmenters.datasets.decoding import read_picture, read_sent_picture
 
 from .pictures import draw_columns
@@ -44,7 +44,7 @@ def spaces_of(generator: Generator) -> tuple[str, ...]:
 
 def features_of(segmenter: Segmenter | None) -> Features | None:
     """Return what a segmenter compares pictures by besides pixels; None if it has no encoder."""
-    from segmenters import UNetSegmenter  # late: the explorer's first page is quicker without
+    from segmenters import UNetSegmenter
 
     return segmenter.encode if isinstance(segmenter, UNetSegmenter) else None
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import save_image
 
-from gandissect.files import atomic_path
+from gandissect.storage.files import atomic_path
 
 GAP, BAND, NOTE, FONT_SIZE = 2, 18, 56, 12
 INK = (40, 40, 40)

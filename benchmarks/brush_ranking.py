@@ -15,14 +15,16 @@ from torch.nn.functional import interpolate
 import generators
 import segmenters
 from apps.data import fitting_segmenter
-from apps.explorer import brush, kept
+from apps.explorer.background import disk_cache as kept
 from apps.explorer.bundle import NUM_EFFECT_SAMPLES, NUM_SAMPLES
-from apps.explorer.strokes import LEVELS, edit_of
-from apps.explorer.unit_choice import EFFECT_SEED
+from apps.explorer.levels import LEVELS
+from apps.explorer.painting import brush
+from apps.explorer.painting.strokes import edit_of
+from apps.explorer.units.chooser import EFFECT_SEED
 from apps.explorer.visit import first_layer
 from gandissect import UnitSet, generate
-from gandissect.interventions import Edit
-from gandissect.unit_values import quantile_table
+from gandissect.causal.values import quantile_table
+from gandissect.interventions.edits import Edit
 
 
 @dataclass(frozen=True)

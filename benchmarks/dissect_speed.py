@@ -25,12 +25,12 @@ from scenes_speed import processor
 
 import generators
 import segmenters
-from gandissect import Concept, Generator, Segmenter, dissect, dissection
-from gandissect.counting import LayerCount
-from gandissect.devices import resolve_device
-from gandissect.sampling import blocks
-from gandissect.stats import TopSamples
-from gandissect.top_images import Pictures
+from gandissect import Concept, Generator, Segmenter, dissect
+from gandissect.core.environment import resolve_device
+from gandissect.core.sampling import blocks
+from gandissect.dissection import dissect as dissection
+from gandissect.dissection.counting.layer_counts import LayerCount
+from gandissect.dissection.counting.top_images import Pictures, TopSamples
 from segmenters.unet import Architecture, UNetSegmenter, build_network
 
 UNTRAINED = {"untrained dcgan64": (64, "layer2"), "untrained dcgan128": (128, "layer2")}

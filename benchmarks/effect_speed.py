@@ -16,8 +16,8 @@ from dissect_speed import pair, seconds
 from scenes_speed import processor
 
 from gandissect import Generator, Segmenter, unit_effects
-from gandissect.devices import resolve_device
-from gandissect.sampling import blocks
+from gandissect.core.environment import resolve_device
+from gandissect.core.sampling import blocks
 
 
 @dataclass(frozen=True)

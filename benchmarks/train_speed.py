@@ -21,16 +21,17 @@ import tyro
 from scenes_speed import processor
 from torch import Tensor
 
-from gandissect.devices import resolve_device
-from gandissect.runs import ema_decay, ema_update
-from gandissect.sampling import make_rng
+from gandissect.core.environment import resolve_device
+from gandissect.core.sampling import make_rng
+from gandissect.storage.runs import ema_decay, ema_update
 from generators.training import RECIPES, GANSettings, GANTask
 from generators.training.augmentation import diff_augment
 from generators.training.draws import Draws
 from generators.training.growth import Growth
 from generators.training.losses import LOSSES, r1_penalty
 from generators.training.networks import build
-from segmenters.datasets import ImageSource, Scenes
+from segmenters.datasets import Scenes
+from segmenters.datasets.source import ImageSource
 
 NUM_PICTURES, WARM_UP = 512, 3
 

@@ -30,15 +30,16 @@ import tyro
 import generators
 import segmenters
 from apps.commands import sample, train_generator
-from apps.data import pictures
 from apps.yardsticks import yardstick
-from gandissect.devices import resolve_device
-from gandissect.fidelity import Estimate, Fidelity
-from gandissect.files import atomic_path, load_tensors, read_json, sha256_file, write_text
-from gandissect.names import lookup
+from gandissect.core.environment import resolve_device
+from gandissect.core.lookup import lookup
+from gandissect.fidelity.results import Fidelity
+from gandissect.stats.intervals import Estimate
+from gandissect.storage.files import atomic_path, load_tensors, read_json, sha256_file, write_text
 from generators.hub import FORMAT, VERSION
 from generators.training.networks import FAMILIES
 from generators.training.recipes import GANSettings
+from segmenters.datasets.open import pictures
 
 ROOT = Path(__file__).parents[1]
 MAX_BYTES = 16 * 10**6

@@ -9,23 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gandissect.cards import Shelf
-from gandissect.devices import resolve_device
-from gandissect.files import load_tensors, save_tensors
-from gandissect.names import lookup
+from gandissect.core.environment import resolve_device
+from gandissect.core.lookup import lookup
+from gandissect.storage.cards import Shelf
+from gandissect.storage.files import load_tensors, save_tensors
 
-from .base import LayeredGenerator
-from .dcgan import DCGAN
+from .architectures.base import LayeredGenerator
+from .architectures.dcgan import DCGAN
+from .architectures.forced import SUFFIX, VALUES
+from .architectures.planted import PlantedGenerator
+from .architectures.progan import ProGAN
+from .architectures.resnet import ResNet
+from .architectures.stack import Stack
+from .architectures.stylegan import StyleGAN
+from .architectures.stylegan2 import StyleGAN2
+from .architectures.stylegan3 import StyleGAN3
 from .importers import import_checkpoint
-from .importers.reading import is_own
-from .planted import PlantedGenerator
-from .progan import ProGAN
-from .resnet import ResNet
-from .stack import Stack
-from .standing import SUFFIX, VALUES
-from .stylegan import StyleGAN
-from .stylegan2 import StyleGAN2
-from .stylegan3 import StyleGAN3
+from .importers.files.checkpoint import is_own
 
 FORMAT, VERSION = "gandissect-generator", 1
 ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {

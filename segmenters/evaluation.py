@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gandissect.names import lookup
-from gandissect.protocols import Segmenter
-from gandissect.sampling import blocks
-from gandissect.types import UNLABELLED
+from gandissect.core.lookup import lookup
+from gandissect.core.protocols import Segmenter
+from gandissect.core.sampling import blocks
+from gandissect.core.types import UNLABELLED
 
-from .datasets import ImageSource
 from .datasets.combining import groups_of
+from .datasets.source import ImageSource
 from .unet import resize
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gandissect.cards import Shelf
-from gandissect.protocols import Segmenter
+from gandissect.core.protocols import Segmenter
+from gandissect.storage.cards import Shelf
 
 from .palette import BASIC_CONCEPTS, PaletteSegmenter
 from .torchvision import NETWORKS, PREFIX, load_torchvision

@@ -8,8 +8,8 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from gandissect.files import hash_tensors
-from gandissect.types import UNLABELLED, Concept
+from gandissect.core.types import UNLABELLED, Concept
+from gandissect.storage.files import hash_tensors
 
 from .unet import check_images
 

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gandissect.files import atomic_path
-from gandissect.protocols import Segmenter
-from gandissect.types import Concept
+from gandissect.core.protocols import Segmenter
+from gandissect.core.types import Concept
+from gandissect.storage.files import atomic_path
 
-from .datasets import ImageSource
+from .datasets.source import ImageSource
 from .evaluation import as_float
 
 _UNNAMED = (255, 255, 255)

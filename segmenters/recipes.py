@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .augmentation import Augmentation
-from .datasets import ImageSource
+from .datasets.source import ImageSource
 from .training import SegmenterSettings
 
 CAMVID_AS_STREETS: Mapping[str, str | tuple[str, ...]] = {

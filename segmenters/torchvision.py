@@ -9,10 +9,10 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-from gandissect.devices import resolve_device
-from gandissect.files import hash_tensors
-from gandissect.names import lookup
-from gandissect.types import Concept
+from gandissect.core.environment import resolve_device
+from gandissect.core.lookup import lookup
+from gandissect.core.types import Concept
+from gandissect.storage.files import hash_tensors
 
 from .colors import index_color
 from .unet import check_images, resize

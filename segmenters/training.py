@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gandissect import runs
-from gandissect.devices import resolve_device
-from gandissect.sampling import derive_seed, make_rng
+from gandissect.core.environment import resolve_device
+from gandissect.core.sampling import derive_seed, make_rng
+from gandissect.storage import runs
 
 from .augmentation import Augmentation, augment
-from .datasets import ImageSource
 from .datasets.combining import groups_of
+from .datasets.source import ImageSource
 from .evaluation import as_float, evaluate
 from .pictures import save_grid
 from .unet import Architecture, UNetSegmenter, build_network, network_size, resize

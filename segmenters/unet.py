@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gandissect.devices import resolve_device
-from gandissect.files import hash_tensors, load_tensors, save_tensors
-from gandissect.types import Concept, check_concepts
+from gandissect.core.environment import resolve_device
+from gandissect.core.types import Concept, check_concepts
+from gandissect.storage.files import hash_tensors, load_tensors, save_tensors
 
 FORMAT, VERSION = "gandissect-segmenter", 1
 

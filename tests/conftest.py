@@ -11,7 +11,12 @@ from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # Shapes in signatures are checked here, at run time; users do not pay for that.
-SHAPED = ["gandissect.matching", "gandissect.results", "gandissect.sampling", "generators.base"]
+SHAPED = [
+    "gandissect.inference.upsampling",
+    "gandissect.dissection.results",
+    "gandissect.core.sampling",
+    "generators.architectures.base",
+]
 install_import_hook(SHAPED, "beartype.beartype")
 
 settings.register_profile("default", deadline=None, max_examples=40, derandomize=True)

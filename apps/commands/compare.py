@@ -11,8 +11,8 @@ from typing import Any
 import tyro
 
 from gandissect import Comparison, Dissection, compare, draw_comparison
-from gandissect.files import atomic_path
-from gandissect.types import Concept, categories
+from gandissect.core.types import Concept, categories
+from gandissect.storage.files import atomic_path
 
 FORMATS = ("png", "pdf", "svg")
 HEADS = ("model", "layer", "units", "interpretable", "share", "95 % interval", "concepts", "most units")

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import tyro
 
 from gandissect import Segmenter
-from gandissect.files import atomic_path, check_folder
 from gandissect.latent import (
     Boundary,
     Direction,
@@ -26,8 +25,9 @@ from gandissect.latent import (
     labelled,
     move,
 )
-from gandissect.latent.labelling import STEPS, check_labelling
+from gandissect.latent.directions.labels import STEPS, check_labelling
 from gandissect.report.directions import draw_directions
+from gandissect.storage.files import atomic_path, check_folder
 from generators import LayeredGenerator
 
 from ..data import fitting_segmenter

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from gandissect import Dissection, Generator, Segmenter, dissect, dissect_shard, merge_shards, write_report
-from gandissect.devices import resolve_device
-from gandissect.files import check_folder
-from gandissect.matching import Padding
-from gandissect.results import FILE_NAME, TALLY
+from gandissect.core.environment import resolve_device
+from gandissect.dissection.counting.tally import TALLY
+from gandissect.dissection.results import FILE_NAME
+from gandissect.inference.upsampling import Padding
+from gandissect.storage.files import check_folder
 from generators.training.processes import Processes
 
 from ..networks import load_generator, load_segmenter

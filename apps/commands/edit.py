@@ -10,7 +10,7 @@ import torch
 import tyro
 
 from gandissect import Recipe
-from gandissect.files import atomic_path
+from gandissect.storage.files import atomic_path
 
 from ..networks import load_generator
 from ..pictures import COLUMNS, write_pairs

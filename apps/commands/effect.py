@@ -30,9 +30,9 @@ from gandissect import (
     optimise_units,
     unit_effects,
 )
-from gandissect.causal_optimisation import SoftSegmenter
-from gandissect.files import atomic_path
-from gandissect.names import lookup
+from gandissect.causal.optimise import SoftSegmenter
+from gandissect.core.lookup import lookup
+from gandissect.storage.files import atomic_path
 
 from ..data import fitting_segmenter
 from ..networks import load_generator, load_segmenter

@@ -88,7 +88,7 @@ class Options:
 
         set_log_level("ERROR")  # it warns that there is no visitor yet
         from ..explorer.visit import settings
-        from ..explorer.warming import warm_up
+        from ..explorer.warm_up import warm_up
 
         warm_up(settings())
         set_log_level("INFO")  # as it was

@@ -6,11 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gandissect.protocols import Segmenter
+from gandissect.core.protocols import Segmenter
+from gandissect.fidelity.inception import Inception
+from segmenters.datasets.open import pictures
 
-from ..data import pictures
 from ..networks import load_generator, load_segmenter
-from ..yardsticks import Inception, yardstick
+from ..yardsticks import yardstick
 
 
 @dataclass(frozen=True)

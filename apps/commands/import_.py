@@ -9,10 +9,10 @@ from typing import Any
 
 import tyro
 
-from gandissect.files import read_json
+from gandissect.storage.files import read_json
 from generators import hub
 from generators.importers import Imported, explain, import_network
-from generators.importers.values import printable
+from generators.importers.files.values import printable
 
 
 @dataclass(frozen=True)

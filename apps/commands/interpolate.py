@@ -12,27 +12,27 @@ import tyro
 from torch import Tensor
 from torchvision.utils import save_image
 
-from gandissect.batches import check_finite
-from gandissect.fidelity import Features
-from gandissect.files import atomic_path
+from gandissect.core.protocols import Features
+from gandissect.inference.batches import check_finite
 from gandissect.latent import (
     PathLength,
     Walk,
     capabilities,
     corner_grid,
     on_shell,
-    path_length,
     pixel_distance,
     truncated_w,
     truncated_z,
 )
+from gandissect.latent.interpolation import path_length
 from gandissect.latent.spaces import check_space
+from gandissect.storage.files import atomic_path
 from generators import LayeredGenerator
+from segmenters.features import encoder_features
 
 from ..data import fitting_segmenter
 from ..networks import load_generator, load_segmenter
 from ..pictures import save_gif
-from ..yardsticks import encoder_features
 
 CORNERS = 4
 FILM_STEPS, STRIP_STEPS, GRID_SIDE = 24, 4, 7

@@ -14,11 +14,11 @@ import tyro
 from torch import Tensor
 
 from gandissect import Recipe, Segmenter
-from gandissect.files import check_folder
 from gandissect.latent import Inversion, LostConcepts, invert
+from gandissect.storage.files import check_folder
 from generators import LayeredGenerator
+from segmenters.datasets.open import as_tensor, evenly_spaced, pictures
 
-from ..data import as_tensor, evenly_spaced, pictures
 from ..inversions import draw_inversion, features_of, read_middle, spaces_of
 from ..networks import load_generator, load_segmenter
 from ..pictures import save_png

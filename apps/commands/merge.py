@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 
 from gandissect import merge_shards, write_report
-from gandissect.results import FILE_NAME
+from gandissect.dissection.results import FILE_NAME
 
 from ..summaries import print_dissection
 

@@ -12,7 +12,8 @@ import tyro
 from PIL import Image
 from torch import Tensor
 
-from gandissect.batches import check_finite
+from gandissect.core.lookup import lookup
+from gandissect.inference.batches import check_finite
 from gandissect.latent import (
     NoiseEffects,
     capabilities,
@@ -24,7 +25,6 @@ from gandissect.latent import (
     swapping_table,
     truncated_w,
 )
-from gandissect.names import lookup
 from generators import LayeredGenerator
 
 from ..networks import load_generator

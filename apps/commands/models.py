@@ -8,7 +8,7 @@ from typing import Any
 
 import generators
 import segmenters
-from gandissect.cards import Card
+from gandissect.storage.cards import Card
 
 
 @dataclass(frozen=True)

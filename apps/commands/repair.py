@@ -22,14 +22,14 @@ from gandissect import (
     repair,
     write_repair_report,
 )
-from gandissect.artifact_results import Method
-from gandissect.fidelity import Yardstick
-from gandissect.interventions import Edit
-from gandissect.names import lookup
-from gandissect.repair_measures import COUNTS
-from gandissect.repair_results import Repair, RepairCurve, To
+from gandissect.artifacts.measure import COUNTS
+from gandissect.artifacts.results import Method, Repair, RepairCurve, To
+from gandissect.core.lookup import lookup
+from gandissect.fidelity.yardstick import Yardstick
+from gandissect.interventions.edits import Edit
+from segmenters.datasets.open import pictures
 
-from ..data import fitting_segmenter, pictures
+from ..data import fitting_segmenter
 from ..networks import load_generator, load_segmenter
 from ..yardsticks import yardstick
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torchvision.utils import save_image
 
-from gandissect.files import atomic_path
+from gandissect.core.sampling import blocks
 from gandissect.latent import capabilities, truncated_w, truncated_z
-from gandissect.sampling import blocks
+from gandissect.storage.files import atomic_path
 from generators import LayeredGenerator
 
 from ..networks import load_generator

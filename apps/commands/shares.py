@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gandissect import ConceptShares, concept_shares
-from gandissect.files import atomic_path
-from gandissect.share_results import CONFIDENCE_Z, ConceptShare
-from segmenters.datasets import ImageSource
+from gandissect.fidelity.share_results import CONFIDENCE_Z, ConceptShare
+from gandissect.storage.files import atomic_path
 from segmenters.datasets.combining import WithoutLabels, concat
+from segmenters.datasets.open import open_source, pictures
+from segmenters.datasets.source import ImageSource
 
-from ..data import open_source, pictures
 from ..networks import load_generator, load_segmenter
 
 FIGURE_NAME = "shares.png"

@@ -15,8 +15,8 @@ from generators.training import RECIPES, GANSettings, train_generator
 from generators.training.networks import check
 from generators.training.processes import is_first
 from generators.training.recipes import Architecture
+from segmenters.datasets.open import pictures
 
-from ..data import pictures
 from ..networks import load_segmenter
 from ..yardsticks import yardstick
 

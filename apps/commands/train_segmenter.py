@@ -10,8 +10,7 @@ from typing import Annotated
 import tyro
 
 from segmenters import SegmenterSettings, train_segmenter
-
-from ..data import open_source
+from segmenters.datasets.open import open_source
 
 
 @dataclass(frozen=True)

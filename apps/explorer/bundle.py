@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import generators
 import segmenters
-from apps.data import fitting_segmenter
 from gandissect import dissect
-from gandissect.causal_units import unit_effects
+from gandissect.causal.units import unit_effects
 
-from .kept import BUNDLED, effects_of
-from .unit_choice import EFFECT_SEED
+from ..data import fitting_segmenter
+from .background.disk_cache import BUNDLED, effects_of
+from .units.chooser import EFFECT_SEED
 from .visit import first_layer
 
 NUM_SAMPLES, NUM_EFFECT_SAMPLES = 300, 50

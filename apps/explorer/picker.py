@@ -9,8 +9,8 @@ import streamlit as st
 
 from gandissect import Generator
 
-from . import model
-from .painting import memory
+from .background.resources import memory
+from .display import images as model
 
 STRIP = 12
 FIRST_SEED, MAX_NUMBER = 1, 10**9

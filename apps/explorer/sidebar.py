@@ -7,10 +7,10 @@ import argparse
 import streamlit as st
 
 import generators
-from apps.data import fitting
 from gandissect import Generator
 
-from .cached import load_generator, plain, short
+from ..data import fitting
+from .background.resources import load_generator, plain, short
 from .visit import first_layer
 
 

@@ -11,9 +11,9 @@ from operator import index
 import torch
 from torch import Tensor
 
-from ..interventions import checked_region, region_mask
-from ..names import lookup
-from ..protocols import Generator, check_mode
+from ..core.lookup import lookup
+from ..core.protocols import Generator, check_mode
+from ..interventions.edits import checked_region, region_mask
 from .spaces import as_w, check_latents, styled
 
 GROUPS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..protocols import Generator, check_mode
-from ..sampling import make_rng
-from ..store import Kept, check_all_finite, check_tensor
+from ..core.protocols import Generator, check_mode
+from ..core.sampling import make_rng
+from ..storage.saved import Kept, check_all_finite, check_tensor
 from .spaces import as_w, capabilities
 
 

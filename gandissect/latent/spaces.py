@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..names import unknown
-from ..protocols import Generator, check_mode
+from ..core.lookup import unknown
+from ..core.protocols import Generator, check_mode
 
 SPACES = ("z", "w")
 

@@ -1,7 +1,5 @@
-"""Reports: static pages made from results only, that open from disk without a network."""
+"""Static pages and figures, made from results only, that open from disk without a network."""
 
-from __future__ import annotations
+import lazy_loader
 
-from .dissection import write_report
-
-__all__ = ["write_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..comparison import ComparedLayer, Comparison
-from ..types import Concept, categories
+from ..core.types import Concept, categories
+from ..dissection.comparison import ComparedLayer, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from ..latent.directions import Direction
-from ..latent.labelling import student_quantile
-from ..latent.moves import Moved
+from ..latent.directions.direction import Direction
+from ..latent.directions.moves import Moved
+from ..stats.intervals import student_quantile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-from ..causal_results import CONFIDENCE_Z, KINDS, CausalEffect
-from ..unit_rankings import EffectCurves
+from ..causal.results import KINDS, CausalEffect, EffectCurves
+from ..stats.intervals import CONFIDENCE_Z
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from PIL import Image, features
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from ..top_images import Thumbnails, TopImages
+from ..dissection.counting.top_images import Thumbnails, TopImages
 
 YELLOW = (255, 222, 0)
 DIMMING = 0.5

@@ -1,8 +1,5 @@
-"""Checkpoints that others have made, read without running any code in them."""
+"""Checkpoints of other projects, read without running any code in them."""
 
-from __future__ import annotations
+import lazy_loader
 
-from .explain import Explanation, explain
-from .importing import Imported, import_checkpoint, import_network
-
-__all__ = ["Explanation", "Imported", "explain", "import_checkpoint", "import_network"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

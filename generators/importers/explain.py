@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
+from .files.checkpoint import Checkpoint, read_checkpoint
+from .files.values import Record, printable
 from .importing import choose, found
-from .known import Match
+from .match import Match
 from .networks import Network
-from .reading import Checkpoint, read_checkpoint
-from .values import Record, printable
 
 MAX_LENGTH = 100
 """Characters of a text that are shown."""

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base import LayeredGenerator
-from .known import Match, matches
+from ..architectures.base import LayeredGenerator
+from .families.stylegan2_settings import other_architecture
+from .files.checkpoint import Checkpoint, read_checkpoint
+from .files.values import printable
 from .layouts import Options
+from .match import Match, matches
 from .networks import Network, find_networks
 from .plans import is_discriminator
-from .reading import Checkpoint, read_checkpoint
-from .said import other_architecture
-from .values import printable
 
 _LOG = logging.getLogger(__name__)
 

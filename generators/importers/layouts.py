@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..base import LayeredGenerator
+from ..architectures.base import LayeredGenerator
 
 Tensors = Mapping[str, Tensor]
 """A network's tensors by dotted name, prefixes of wrappers such as ``module.`` taken off."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .reading import Checkpoint
-from .stand_ins import NETWORKS
-from .tensorflow import renamed, variables
-from .values import MAX_NAME, MOST_TENSORS, Record
+from .files.checkpoint import Checkpoint
+from .files.pickle_globals import NETWORKS
+from .files.tensorflow import renamed, variables
+from .files.values import MAX_NAME, MOST_TENSORS, Record
 
 AVERAGED = frozenset({"g_ema", "G_ema", "generator_smooth", "generator_ema", "g_running", "netG_ema", "Gs", "ema"})
 GENERATORS = frozenset({"g", "G", "generator", "netG", "net_G", "gen", "Gen"})

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..base import LayeredGenerator
+from ..architectures.base import LayeredGenerator
 from .layouts import Facts, Fit, Layout, Options, Tensors
 
 LARGEST = 1024

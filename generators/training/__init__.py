@@ -1,8 +1,5 @@
 """Training of generators: losses, augmentation, and the task that the shared training loop runs."""
 
-from __future__ import annotations
+import lazy_loader
 
-from .gan import GANTask, Pictures, train_generator
-from .recipes import RECIPES, GANSettings
-
-__all__ = ["RECIPES", "GANSettings", "GANTask", "Pictures", "train_generator"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

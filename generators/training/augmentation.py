@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gandissect.names import lookup
+from gandissect.core.lookup import lookup
 
 from .draws import Draws
 

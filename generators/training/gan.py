@@ -1,4 +1,4 @@
-"""Training of a GAN: the task that `gandissect.runs.train` runs, whatever the architecture.
+"""Training of a GAN: the task that `gandissect.storage.train` runs, whatever the architecture.
 
 All randomness of step ``i`` derives from ``(seed, stream, i)``, so a resumed run is bit-equal to an
 uninterrupted one on CPU.
@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
-from gandissect.devices import resolve_device
-from gandissect.files import atomic_path
-from gandissect.runs import ema_decay, ema_update, train
-from gandissect.sampling import make_rng
+from gandissect.core.environment import resolve_device
+from gandissect.core.sampling import make_rng
+from gandissect.storage.files import atomic_path
+from gandissect.storage.runs import ema_decay, ema_update, train
 
-from ..base import LayeredGenerator
-from ..blocks import MinibatchStd
+from ..architectures.base import LayeredGenerator
+from ..architectures.blocks import MinibatchStd
 from ..hub import BEST, LAST, save
 from .augmentation import diff_augment
 from .draws import Draws

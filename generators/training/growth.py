@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..blocks import double
+from ..architectures.blocks import double
 
 
 @dataclass(frozen=True, slots=True)

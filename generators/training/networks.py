@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..base import LayeredGenerator
-from ..blocks import SIZES, double
-from ..dcgan import DCGAN, DCGANDiscriminator
-from ..progan import GrowingDiscriminator, ProGAN
-from ..stylegan import StyleGAN, StyleGenerator, Styles
-from ..stylegan2 import ResidualDiscriminator, StyleGAN2
+from ..architectures.base import LayeredGenerator
+from ..architectures.blocks import SIZES, double
+from ..architectures.dcgan import DCGAN, DCGANDiscriminator
+from ..architectures.progan import GrowingDiscriminator, ProGAN
+from ..architectures.stylegan import StyleGAN, StyleGenerator, Styles
+from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
 from .draws import Draws
 from .growth import Growth
 from .recipes import GANSettings

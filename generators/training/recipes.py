@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from gandissect.names import lookup
+from gandissect.core.lookup import lookup
 
-from ..blocks import SIZES
-from ..dcgan import SIZES as DCGAN_SIZES
+from ..architectures.blocks import SIZES
+from ..architectures.dcgan import SIZES as DCGAN_SIZES
 from .augmentation import POLICIES
 from .losses import LOSSES
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from gandissect.names import unknown
-from gandissect.types import UNLABELLED, Concept
+from gandissect.core.lookup import unknown
+from gandissect.core.types import UNLABELLED, Concept
 
-from . import Batch, ImageSource
+from .source import Batch, ImageSource
 
 
 def check_size(size: int) -> None:

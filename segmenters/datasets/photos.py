@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from gandissect.files import read_bytes, read_json
-from gandissect.names import unknown
-from gandissect.sampling import derive_seed
-from gandissect.types import UNLABELLED, Concept
+from gandissect.core.lookup import unknown
+from gandissect.core.sampling import derive_seed
+from gandissect.core.types import UNLABELLED, Concept
+from gandissect.storage.files import read_bytes, read_json
 
 from ..colors import index_color
-from . import Batch
 from .combining import Subset, check_indices, check_size
 from .decoding import EXTENSIONS, picture_size, read_labels, read_picture, resized
+from .source import Batch
 
 MAX_RESIDENT_BYTES = 8 * 2**30
 """Pictures stay decoded in memory while they need no more than this."""

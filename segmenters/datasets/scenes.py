@@ -13,25 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gandissect.sampling import derive_seed
-from gandissect.types import Concept
+from gandissect.core.sampling import derive_seed
+from gandissect.core.types import Concept
 
-from . import Batch
-from .scene_canvas import Canvas
-from .scene_houses import paint_house
-from .scene_land import (
-    paint_cloud,
-    paint_ground,
-    paint_hill,
-    paint_lane,
-    paint_path,
-    paint_range,
-    paint_sky,
-    paint_street,
-    paint_water,
-)
-from .scene_layout import lay_out
-from .scene_parts import (
+from ..scenes.canvas import Canvas
+from ..scenes.layout import lay_out
+from ..scenes.objects import (
     CONCEPTS,
     Car,
     Fence,
@@ -46,7 +33,20 @@ from .scene_parts import (
     Tree,
     Water,
 )
-from .scene_things import paint_car, paint_fence, paint_flowers, paint_person, paint_tree
+from ..scenes.paint_buildings import paint_house
+from ..scenes.paint_land import (
+    paint_cloud,
+    paint_ground,
+    paint_hill,
+    paint_lane,
+    paint_path,
+    paint_range,
+    paint_sky,
+    paint_street,
+    paint_water,
+)
+from ..scenes.paint_objects import paint_car, paint_fence, paint_flowers, paint_person, paint_tree
+from .source import Batch
 
 MIN_SIZE, MAX_SIZE = 16, 1024
 RESIDENT_BYTES = 2 << 30

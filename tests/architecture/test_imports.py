@@ -1,127 +1,71 @@
-"""The house of the design: imports point one way, hooks live in one file, nobody prints outside apps."""
+"""The house of the design: rooms import only rooms on lower floors, hooks live in one file, nothing is unpickled."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from imports import PACKAGES, find_circle, imported_names, room_arrows, source_files
 
 ROOT = Path(__file__).parents[2]
-FOUNDATION = {"types", "protocols", "names", "sampling", "files", "devices", "runs", "cards", "hooks"}
-RANKS = {
-    **dict.fromkeys(["types", "names", "files", "sampling", "devices"], 0),
-    **dict.fromkeys(["protocols", "cards", "runs", "store"], 1),
-    **dict.fromkeys(
-        [
-            "hooks",
-            "stats",
-            "matching",
-            "quantiles",
-            "chance",
-            "counts",
-            "curves",
-            "top_images",
-            "results",
-            "share_results",
-            "causal_results",
-            "unit_rankings",
-            "neighbours",
-            "kernels",
-            "spool",
-        ],
-        2,
-    ),
-    **dict.fromkeys(
-        [
-            "interventions",
-            "batches",
-            "thresholds",
-            "compiled",
-            "plan",
-            "counting",
-            "tally",
-            "conclusion",
-            "fidelity",
-            "comparison",
-        ],
-        3,
-    ),
-    "dissection": 4,
-    "shares": 4,
-    "unit_values": 4,
-    "viewing": 4,
-    "recipe": 4,
-    "causal": 5,
-    "artifact_results": 4,
-    "repair_results": 4,
-    "artifacts": 5,
-    "repairs": 5,
-    "causal_optimisation": 6,
-    "causal_units": 6,
-    "repair_measures": 6,
-    "latent": 6,
-    "report": 7,
-    "__init__": 8,
-}
+FLOORS = ("core", "storage", "interventions stats", "inference", "dissection fidelity latent", "causal artifacts")
+FLOOR = {room: floor for floor, rooms in enumerate((*FLOORS, "report", "__init__")) for room in rooms.split()}
 
 
-def _modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+def test_rooms_of_the_method_import_only_rooms_on_lower_floors() -> None:
+    wrong = [(a, b) for a, b in room_arrows(ROOT, "gandissect") if FLOOR[a] <= FLOOR[b]]
+    assert not wrong, f"these imports do not lead to a lower floor: {wrong}"
 
 
-def _imports(path: Path, *, top_level_only: bool = False) -> set[str]:
-    """The absolute names of the modules that a file imports (relative ones resolved)."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
-    found = set()
-    for node in tree.body if top_level_only else ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            stem = ".".join([*base, *([node.module] if node.module else [])])
-            from_package = not node.module or stem in {"gandissect", "generators", "segmenters", "apps"}
-            found |= {f"{stem}.{alias.name}" for alias in node.names} if from_package else {stem}
-    return found
-
-
-def test_the_reader_of_imports_sees_relative_ones() -> None:
-    assert "generators.hub" in _imports(ROOT / "generators/training/gan.py")
-    assert "gandissect.runs" in _imports(ROOT / "generators/training/gan.py")
+@pytest.mark.parametrize("package", ["generators", "segmenters", "apps", "apps/explorer"])
+def test_rooms_of_the_other_packages_import_each_other_in_no_circle(package: str) -> None:
+    assert not find_circle(room_arrows(ROOT, package))
 
 
 @pytest.mark.parametrize("package", ["gandissect", "generators", "segmenters"])
-def test_no_package_imports_another_but_the_foundation(package: str) -> None:
-    others = {"generators", "segmenters", "apps"} - {package}
-    for path in _modules(package):
-        for name in _imports(path):
-            head, _, rest = name.partition(".")
-            assert head not in others, f"{path} imports {name}"
-            if head == "gandissect" and package != "gandissect":
-                assert rest.split(".")[0] in FOUNDATION, f"{path} imports {name}, which is not of the foundation"
+def test_no_package_imports_another_but_the_lowest_two_floors_of_the_method(package: str) -> None:
+    for path in source_files(ROOT, package):
+        for name in imported_names(path, ROOT):
+            head, room = (*name.split("."), "")[:2]
+            assert head not in {*PACKAGES[1:]} - {package}, f"{path} imports {name}"
+            if head == "gandissect" != package:
+                assert room in {"core", "storage"}, f"{path} imports {name}, which is not of core or storage"
 
 
-def test_imports_inside_the_method_run_downhill() -> None:
-    for path in _modules("gandissect"):
-        own = path.relative_to(ROOT / "gandissect").with_suffix("").parts[0]
-        for name in _imports(path):
-            head, _, rest = name.partition(".")
-            module = rest.split(".")[0]
-            if head == "gandissect" and module and module != own:
-                assert RANKS[module] <= RANKS[own], f"{path}: {own} imports {module}, which stands above it"
+def test_every_room_has_a_charter() -> None:
+    for package in PACKAGES:
+        for folder in {path.parent for path in source_files(ROOT, package)}:
+            charter = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+            assert charter and charter.split("\n")[0].endswith("."), folder
+
+
+def test_the_reader_sees_relative_imports_and_circles(tmp_path: Path) -> None:
+    """The checks above could not fail if these two did not work."""
+    (tmp_path / "p/high").mkdir(parents=True)
+    (tmp_path / "p/high/a.py").write_text(
+        "from ..low import b\nfrom p.low.b import c as d\nfrom . import e\nimport q.r\n"
+    )
+    (tmp_path / "p/low").mkdir()
+    (tmp_path / "p/low/b.py").write_text("def f():\n    from ..high.a import x\n")
+    assert imported_names(tmp_path / "p/high/a.py", tmp_path) == {"p.low.b", "p.low.b.c", "p.high.e", "q.r"}
+    arrows = room_arrows(tmp_path, "p")
+    assert arrows == {("high", "low"): 2, ("low", "high"): 1}
+    assert find_circle(arrows) == ["high", "low"]
+    assert find_circle(Counter({("c", "b"): 1, ("b", "a"): 1})) == []
 
 
 def test_only_one_file_registers_hooks() -> None:
-    holders = [
-        path.name
-        for package in ("gandissect", "generators", "segmenters", "apps")
-        for path in _modules(package)
-        if "register_forward" in path.read_text() or "register_full" in path.read_text()
-    ]
-    assert set(holders) <= {"hooks.py"}
+    holders = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in source_files(ROOT, package)
+        if "register_module_forward" in path.read_text() or "register_f" in path.read_text()
+    }
+    assert holders == {"gandissect/core/hooks.py"}
 
 
 def test_importing_the_method_stays_cheap() -> None:
@@ -132,9 +76,24 @@ def test_importing_the_method_stays_cheap() -> None:
     assert output.stdout.strip() == "[]"
 
 
+def test_the_help_imports_no_torch() -> None:
+    code = "import sys\nfrom apps.cli import main\ntry:\n    main(['--help'])\nfinally:\n    assert 'torch' not in sys.modules"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert output.returncode == 0, output.stderr
+
+
+@pytest.mark.parametrize("package", ["gandissect", "gandissect.latent", "generators", "segmenters"])
+def test_every_public_name_is_there_and_no_module_hides_it(package: str) -> None:
+    code = "import importlib, sys, types\n"
+    code += f"m = importlib.import_module({package!r})\n"
+    code += "print([n for n in m.__all__ if isinstance(getattr(m, n), types.ModuleType)], len(m.__all__) > 5)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert output.stdout.strip() == f"{['latent'] if package == 'gandissect' else []} True"
+
+
 def test_no_unrestricted_unpickling() -> None:
-    for package in ("gandissect", "generators", "segmenters", "apps"):
-        for path in _modules(package):
+    for package in PACKAGES:
+        for path in source_files(ROOT, package):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             for call in [node for node in ast.walk(tree) if isinstance(node, ast.Call)]:
                 text = ast.unparse(call.func)

@@ -25,7 +25,7 @@ from gandissect import (
     average_causal_effect,
     generate,
 )
-from gandissect.repair_results import Repair, RepairCurve
+from gandissect.artifacts.results import Repair, RepairCurve
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 import generators
 from apps.cli import main
-from gandissect.latent.directions import Direction
-from gandissect.latent.labelling import DirectionEffect
+from gandissect.latent.directions.direction import Direction
+from gandissect.latent.directions.labels import DirectionEffect
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import torch
 import generators
 import segmenters
 from gandissect import Dissection, dissect
-from gandissect.results import TALLY
+from gandissect.dissection.counting.tally import TALLY
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

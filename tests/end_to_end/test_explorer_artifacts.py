@@ -15,11 +15,11 @@ from explorer_visitor import AppTest, Open, pictures, said, settled
 from torch import Tensor
 
 import generators
-from apps.explorer import artifact_work
-from apps.explorer.tasks import Tasks
+from apps.explorer.artifacts import measurements as artifact_work
+from apps.explorer.background.tasks import Tasks
 from apps.explorer.views import artifacts
 from gandissect import UnitSet, choose_num_units
-from gandissect.neighbours import realism
+from gandissect.fidelity.neighbours import realism
 
 TINY = artifact_work.Sizes(
     real=48, held_out=16, scored=40, ranked=40, effect=16, images=16, sets=2, controls=2, counts=(1, 2, 4)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import generators
-from apps.explorer import model
+from apps.explorer.display import images as model
 from gandissect import Ablation, UnitSet, generate
 
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")

@@ -10,9 +10,9 @@ from explorer_visitor import AppTest, Open, pictures, said, settled
 
 import generators
 import segmenters
-from apps.explorer import tables
+from apps.explorer.display import tables
 from gandissect import Concept, dissect
-from gandissect.comparison import ComparedLayer
+from gandissect.dissection.comparison import ComparedLayer
 
 SMALL = ("--segmenter", "palette", "--num-samples", 40)
 

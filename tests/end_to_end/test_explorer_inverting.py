@@ -17,10 +17,10 @@ from explorer_visitor import AppTest, Open, pictures, said, settled
 from PIL import Image
 
 import generators
-from apps.explorer import inverting
+from apps.explorer.latent import inversions as inverting
 from apps.inversions import read_middle
+from gandissect.core.sampling import derive_seed
 from gandissect.latent import Inversion
-from gandissect.sampling import derive_seed
 
 SMALL = ("--segmenter", "palette")
 GIVEN, MADE = "Your picture, cropped and resized", "What the generator makes of your picture"

@@ -11,7 +11,7 @@ from explorer_visitor import AppTest, Open, pictures, said, settled
 from PIL import Image, ImageSequence
 
 import generators
-from apps.explorer import walks
+from apps.explorer.latent import walks
 
 SMALL = ("--segmenter", "palette")
 ARCHITECTURES = {

@@ -6,7 +6,7 @@ import pytest
 from explorer_visitor import Open, said, settled, turned_to
 
 import generators
-from apps.explorer.cached import load_dissector
+from apps.explorer.background.resources import load_dissector
 from apps.explorer.visit import first_layer
 
 

@@ -17,7 +17,7 @@ from explorer_visitor import AppTest, Open, number_with, settled, turned_to
 import generators
 import segmenters
 from apps.commands.explore import PAGE
-from apps.explorer import jobs
+from apps.explorer.background import dissector as jobs
 from gandissect import dissect
 
 SMALL = ("--segmenter", "palette", "--num-samples", 40)

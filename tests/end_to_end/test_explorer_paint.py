@@ -14,10 +14,10 @@ import torch
 
 import generators
 import segmenters
-from apps.explorer import redrawing
-from apps.explorer.strokes import MAX_STROKES
+from apps.explorer.painting import fragments as redrawing
+from apps.explorer.painting.strokes import MAX_STROKES
 from apps.explorer.visit import settings
-from apps.explorer.warming import warm_up
+from apps.explorer.warm_up import warm_up
 from gandissect import Ablation, Insertion, Recipe, UnitSet
 
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")

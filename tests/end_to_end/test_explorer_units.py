@@ -9,7 +9,7 @@ import pytest
 from explorer_visitor import AppTest, Open, number_with, pictures, said, settled
 
 import generators
-from generators.planted import PLANTED
+from generators.architectures.planted import PLANTED
 
 SMALL = ("--segmenter", "palette", "--num-samples", 40)
 
@@ -45,7 +45,7 @@ def test_the_table_has_iou_interval_and_chance_and_then_the_effect_of_each_unit(
 def test_effects_are_there_at_the_next_visit_and_of_other_networks_they_are_not(
     page: AppTest, visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from apps.explorer import unit_choice
+    from apps.explorer.units import chooser as unit_choice
 
     settled(page.button(key="effects").click().run())
     first = table(page)
@@ -109,8 +109,8 @@ def test_a_click_on_a_cell_says_which_units_are_on_there(page: AppTest) -> None:
 def test_a_long_measurement_can_be_called_off(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
-    from apps.explorer import unit_choice
-    from apps.explorer.tasks import advance
+    from apps.explorer.background.tasks import advance
+    from apps.explorer.units import chooser as unit_choice
 
     gate = threading.Event()
     monkeypatch.setattr(unit_choice, "unit_effects", lambda *a, **k: (gate.wait(30), advance(1)))
@@ -124,7 +124,7 @@ def test_a_long_measurement_can_be_called_off(page: AppTest, monkeypatch: pytest
 def test_what_goes_wrong_in_the_background_is_said_where_it_was_asked_for(
     page: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from apps.explorer import unit_choice
+    from apps.explorer.units import chooser as unit_choice
 
     def fails(*a: object, **k: object) -> None:
         raise ValueError("the segmenter ran <b>out</b> of paint")

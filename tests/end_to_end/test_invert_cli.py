@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 import generators
-from apps.data import open_source
 from gandissect import Ablation, Recipe, UnitSet
 from gandissect.latent import Inversion
+from segmenters.datasets.open import open_source
 from segmenters.datasets.photos import Photos
 
 QUICK = ("--num-candidates", 50, "--num-starts", 2, "--num-steps", 10, "--device", "cpu")

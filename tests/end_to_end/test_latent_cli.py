@@ -12,8 +12,9 @@ from PIL import Image
 
 import generators
 import segmenters
-from apps.yardsticks import encoder_features
-from gandissect.latent import Walk, mix_styles, path_length, slerp, swap_activations, truncated_z
+from gandissect.latent import Walk, mix_styles, slerp, swap_activations, truncated_z
+from gandissect.latent.interpolation import path_length
+from segmenters.features import encoder_features
 
 
 @pytest.fixture(scope="module")

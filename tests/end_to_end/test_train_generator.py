@@ -17,7 +17,7 @@ from PIL import Image
 import generators
 from apps.cli import main
 from apps.commands import train_generator as command
-from gandissect.files import load_tensors
+from gandissect.storage.files import load_tensors
 from generators.hub import FORMAT, VERSION
 from generators.training import GANTask
 

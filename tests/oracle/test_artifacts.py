@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from gandissect import UnitSet, choose_num_units, generate, measure_repair, rank_artifact_units, repair
-from gandissect.artifact_results import ArtifactRanking
-from gandissect.artifacts import rank_correlation
-from gandissect.fidelity import Yardstick
-from gandissect.interventions import Ablation
-from gandissect.neighbours import realism
-from gandissect.repair_results import FIGURES, STUDENT, Change, Repair, RepairCurve
-from gandissect.sampling import derive_seed, make_rng
+from gandissect.artifacts.rank import rank_correlation
+from gandissect.artifacts.results import FIGURES, ArtifactRanking, Repair, RepairCurve
+from gandissect.core.sampling import derive_seed, make_rng
+from gandissect.fidelity.neighbours import realism
+from gandissect.fidelity.yardstick import Yardstick
+from gandissect.interventions.edits import Ablation
+from gandissect.stats.intervals import STUDENT, Change
 from generators import PlantedGenerator
 from segmenters.palette import PaletteSegmenter
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 import generators
 import segmenters
-from apps.data import open_source
 from apps.yardsticks import yardstick
 from gandissect import UnitSet, choose_num_units, measure_repair, rank_artifact_units, repair
-from gandissect.fidelity import Yardstick
-from gandissect.repair_results import Change
-from gandissect.sampling import make_rng
+from gandissect.core.sampling import make_rng
+from gandissect.fidelity.yardstick import Yardstick
+from gandissect.stats.intervals import Change
 from generators import LayeredGenerator
+from segmenters.datasets.open import open_source
 
 LAYER, NEXT, NUM_DAMAGED, NOISE = "layer1", "layer2", 8, 24.0
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from gandissect import CausalEffect, UnitSet, average_causal_effect, present_values, quantile_values
-from gandissect.matching import upsample
-from gandissect.sampling import derive_seed
-from gandissect.types import Concept
+from gandissect.core.sampling import derive_seed
+from gandissect.core.types import Concept
+from gandissect.inference.upsampling import upsample
 from generators import DCGAN
-from generators.planted import PlantedGenerator
+from generators.architectures.planted import PlantedGenerator
 from segmenters.palette import PaletteSegmenter
 
 CELLS = 8

@@ -19,12 +19,12 @@ from gandissect import (
     optimise_units,
     unit_effects,
 )
-from gandissect.causal import Patches
-from gandissect.causal_units import UnitRanking
-from gandissect.sampling import derive_seed
-from gandissect.types import LayerInfo
+from gandissect.causal.effect import Patches
+from gandissect.causal.units import UnitRanking
+from gandissect.core.sampling import derive_seed
+from gandissect.core.types import LayerInfo
 from generators import DCGAN, LayeredGenerator
-from generators.planted import PLANTED, PlantedGenerator
+from generators.architectures.planted import PLANTED, PlantedGenerator
 from segmenters.palette import PaletteSegmenter
 
 # With so many cells two concepts hardly ever meet in one; where they did, ablating one would cause the other.

@@ -11,20 +11,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from torch import Tensor
 
-from gandissect.chance import (
-    NUM_GROUPS,
-    benjamini_hochberg,
-    compare_with_chance,
-    group_of,
-    jackknife_iou,
-    partner_of,
-    student_t_tail,
-)
-from gandissect.sampling import make_rng
+from gandissect.core.sampling import make_rng
+from gandissect.dissection.chance import compare_with_chance, jackknife_iou
+from gandissect.dissection.counting.groups import NUM_GROUPS, group_of, partner_of
+from gandissect.stats.significance import benjamini_hochberg, student_t_tail
 
 SIZE = 10
 NUM_SAMPLES = 256

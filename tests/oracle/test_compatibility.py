@@ -54,7 +54,7 @@ def test_zeros_beyond_the_border_agree_with_the_other_tool(size: tuple[int, int]
 
 def test_a_map_of_ones_loses_its_border() -> None:
     """The figures that the other tool's grid gives for 8 x 8 to 64 x 64: .316 in the corners, .562 at the edges."""
-    from gandissect.matching import upsample
+    from gandissect.inference.upsampling import upsample
 
     stretched = upsample(torch.ones(1, 1, 8, 8), (64, 64), padding="zeros")[0, 0]
     assert stretched[0, 0].item() == pytest.approx(0.316, abs=5e-4)

@@ -9,16 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from naive_dissection import _at, bilinear
 from test_dissection_oracle import CONCEPTS, Drawn, Striped, Twofold
 
 from gandissect import dissect
-from gandissect.counts import information_quality_ratio
-from gandissect.curves import UnitCurves
-from gandissect.dissection import _plan, _source
-from gandissect.matching import few_pixels, step_for, upsample
+from gandissect.dissection.curves import UnitCurves
+from gandissect.dissection.dissect import _plan, _source
+from gandissect.dissection.iou import information_quality_ratio
+from gandissect.inference.upsampling import few_pixels, step_for, upsample
 
 
 def _ratio(on: list[bool], there: list[bool]) -> float:

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 import generators
-from gandissect.causal import shares_of
-from gandissect.latent.boundaries import find_boundaries, find_boundary, keep_unchanged, rescore_layers
-from gandissect.latent.closed_form import closed_form_directions, strongest
-from gandissect.latent.components import StreamingComponents, component_directions
-from gandissect.latent.directions import Direction, Label
-from gandissect.latent.labelling import DirectionEffect, SideEffect, label_direction, labelled, student_quantile
-from gandissect.latent.moves import move
-from gandissect.latent.regression import fit, fit_logistic, fit_ridge
-from gandissect.stats import AreaMoments
-from gandissect.types import Concept, UnitSet
-from generators.base import LayeredGenerator
+from gandissect.core.types import Concept, UnitSet
+from gandissect.latent.directions.boundaries import find_boundaries, find_boundary, keep_unchanged, rescore_layers
+from gandissect.latent.directions.closed_form import closed_form_directions, strongest
+from gandissect.latent.directions.components import StreamingComponents, component_directions
+from gandissect.latent.directions.direction import Direction, Label
+from gandissect.latent.directions.labels import DirectionEffect, SideEffect, label_direction, labelled
+from gandissect.latent.directions.moves import move
+from gandissect.latent.directions.regression import fit, fit_logistic, fit_ridge
+from gandissect.stats.intervals import shares_of, student_quantile
+from gandissect.stats.streaming import AreaMoments
+from generators.architectures.base import LayeredGenerator
 from segmenters.palette import PaletteSegmenter
 
 SKY, GROUND, SUN = Concept(0, "sky", (0, 0, 255)), Concept(1, "ground", (0, 255, 0)), Concept(2, "sun", (255, 0, 0))
@@ -231,7 +231,7 @@ def test_components_refuse_what_has_none_or_takes_too_much_memory() -> None:
 def test_components_of_w_are_those_of_its_samples() -> None:
     generator = _style()
     found = component_directions(generator, 3, num_samples=100, seed=4, progress=False)
-    from gandissect.sampling import derive_seed
+    from gandissect.core.sampling import derive_seed
 
     w = generator.mapping(generator.sample_z(100, derive_seed(4, "components")))[:, 0].double().numpy()
     _, lengths, right = np.linalg.svd(w - w.mean(0))

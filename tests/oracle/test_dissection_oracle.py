@@ -144,7 +144,7 @@ def test_the_samples_are_cut_into_groups_of_pairs() -> None:
 @pytest.mark.parametrize("compiled", [True, False])
 def test_a_pixel_may_belong_to_two_concepts(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not compiled:
-        monkeypatch.setattr("gandissect.counting.count_bins", lambda *_: False)
+        monkeypatch.setattr("gandissect.dissection.counting.layer_counts.count_bins", lambda *_: False)
     generator, segmenter, num_samples = Drawn({"a": (5, 4, 4), "b": (4, 1, 2)}, (8, 8), exact=True), Twofold(), 10
     found = dissect(generator, segmenter, num_samples=num_samples, quantile=0.2, progress=False)
     z = generator.sample_z(num_samples)

@@ -6,13 +6,14 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from gandissect.fidelity import INCEPTION, INCEPTION_DIMS, Estimate, Scores, SetScores, Yardstick, frechet_distance
-from gandissect.kernels import kernel_distance
-from gandissect.neighbours import density_coverage, nearest_ratio, precision_recall
-from gandissect.sampling import make_rng, sample_z
+from gandissect.core.sampling import make_rng, sample_z
+from gandissect.fidelity.distances import frechet_distance, kernel_distance
+from gandissect.fidelity.neighbours import density_coverage, nearest_ratio, precision_recall
+from gandissect.fidelity.results import INCEPTION, INCEPTION_DIMS, Scores, SetScores
+from gandissect.fidelity.yardstick import Yardstick
+from gandissect.stats.intervals import Estimate
 from generators import PlantedGenerator
 
 

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from pickled_files import nvlabs_file, tensorflow_file, torch_file
 from safetensors.torch import save
 from style_files import nvlabs
@@ -26,8 +25,8 @@ from torch import Tensor, nn
 from worst_files import FILES
 
 from generators.importers import explain, import_checkpoint
-from generators.importers.reading import Checkpoint, read_checkpoint
-from generators.importers.values import Record
+from generators.importers.files.checkpoint import Checkpoint, read_checkpoint
+from generators.importers.files.values import Record
 
 importing, explaining = (sys.modules[f"generators.importers.{name}"] for name in ("importing", "explain"))
 NETWORK = "dnnlib.tflib.network.Network"

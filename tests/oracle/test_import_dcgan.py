@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from generators import DCGAN
-from generators.importers.dcgan import LAYOUTS
-from generators.stack import Stack
+from generators.architectures.stack import Stack
+from generators.importers.families.dcgan import LAYOUTS
 
 (DCGAN_LAYOUT,) = LAYOUTS
 

@@ -8,14 +8,12 @@ import pytest
 import torch
 from style_files import genforce, nvlabs, rosinality
 from test_import_dcgan import _netg
-from test_import_progan import _gandissect, _old
-from test_import_progan import _genforce as _genforce_progan
+from test_import_progan import _gandissect, _genforce as _genforce_progan, _old
 from test_import_studiogan import _deep_conv, _mimicry, _resnet, _spectral
-from test_import_stylegan import _genforce as _genforce_stylegan
-from test_import_stylegan import _rosinality as _rosinality_stylegan
+from test_import_stylegan import _genforce as _genforce_stylegan, _rosinality as _rosinality_stylegan
 from torch import Tensor
 
-from generators.importers import dcgan, progan, studiogan, stylegan, stylegan2
+from generators.importers.families import dcgan, progan, studiogan, stylegan, stylegan2
 from generators.importers.plans import is_discriminator
 
 LAYOUTS = {each.name: each for family in (dcgan, progan, stylegan, stylegan2, studiogan) for each in family.LAYOUTS}

@@ -8,8 +8,8 @@ from foreign import Draw, assert_agree, assert_contract, assert_every_name_count
 from torch import Tensor
 from torch.nn import functional
 
-from generators.importers.progan import LAYOUTS
-from generators.progan import ProGAN
+from generators.architectures.progan import ProGAN
+from generators.importers.families.progan import LAYOUTS
 
 GANDISSECT, OLD, GENFORCE = LAYOUTS
 

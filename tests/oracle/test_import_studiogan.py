@@ -13,9 +13,9 @@ from foreign import Draw, assert_agree, assert_contract, assert_every_name_count
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generators.importers.studiogan import LAYOUTS
-from generators.resnet import ResNet
-from generators.stack import Stack
+from generators.architectures.resnet import ResNet
+from generators.architectures.stack import Stack
+from generators.importers.families.studiogan import LAYOUTS
 
 DEEP_CONV, RESNET, MIMICRY = LAYOUTS
 

@@ -8,8 +8,8 @@ from foreign import Draw, assert_agree, assert_contract, assert_every_name_count
 from torch import Tensor
 from torch.nn import functional
 
-from generators.importers.stylegan import LAYOUTS
-from generators.stylegan import StyleGAN
+from generators.architectures.stylegan import StyleGAN
+from generators.importers.families.stylegan import LAYOUTS
 
 GENFORCE, ROSINALITY = LAYOUTS
 ROW = torch.tensor([0.25, 0.5, 0.25]).double()

@@ -7,8 +7,8 @@ import torch
 from foreign import assert_agree, assert_contract, assert_every_name_counts, assert_says, built
 from style_files import genforce, images, mapped, nvlabs, rosinality
 
-from generators.importers.stylegan2 import LAYOUTS
-from generators.stylegan2 import StyleGAN2
+from generators.architectures.stylegan2 import StyleGAN2
+from generators.importers.families.stylegan2 import LAYOUTS
 
 NVLABS, ROSINALITY, GENFORCE = LAYOUTS
 

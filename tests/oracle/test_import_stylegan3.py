@@ -13,8 +13,8 @@ from pickled_files import nvlabs_file
 
 import generators
 from gandissect import Ablation, Insertion, UnitSet, generate, repair
-from generators.importers.stylegan3 import LAYOUTS
-from generators.stylegan3 import StyleGAN3
+from generators.architectures.stylegan3 import StyleGAN3
+from generators.importers.families.stylegan3 import LAYOUTS
 
 Arrays = dict[str, np.ndarray]
 (LAYOUT,) = LAYOUTS

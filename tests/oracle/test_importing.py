@@ -23,8 +23,8 @@ from torch.nn import functional
 import generators
 from apps.cli import main
 from generators.importers import explain, import_checkpoint
+from generators.importers.files.checkpoint import Checkpoint, read_checkpoint
 from generators.importers.networks import find_networks
-from generators.importers.reading import Checkpoint, read_checkpoint
 
 Z = torch.randn(2, 6, generator=torch.Generator().manual_seed(1))
 

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 import generators
 import segmenters
 from gandissect import Ablation, Scaling, UnitSet, generate
+from gandissect.core.sampling import derive_seed
+from gandissect.core.types import Concept
 from gandissect.latent import Inversion, images_with_noise, invert
-from gandissect.latent.descent import Distance, descend, search
-from gandissect.latent.inversion import _best_start, _Whole
-from gandissect.latent.places import dependence
-from gandissect.sampling import derive_seed
-from gandissect.types import Concept
+from gandissect.latent.inversion.coordinates import dependence
+from gandissect.latent.inversion.descent import Distance, descend, search
+from gandissect.latent.inversion.invert import _best_start, _Whole
 from generators import DCGAN, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2
 from segmenters import PaletteSegmenter
 

@@ -5,12 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from gandissect import kernels
-from gandissect.kernels import kernel_distance
-from gandissect.sampling import make_rng
+from gandissect.core.sampling import make_rng
+from gandissect.fidelity import distances as kernels
+from gandissect.fidelity.distances import kernel_distance
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> float:

@@ -167,7 +167,7 @@ def test_noise_is_none_or_that_of_its_seed_and_index(styled: torch.nn.Module) ->
 
 
 def test_the_effect_of_noise_is_the_deviation_of_pixels_layer_by_layer(styled: torch.nn.Module, tmp_path) -> None:
-    from gandissect.sampling import make_rng
+    from gandissect.core.sampling import make_rng
 
     for name, value in styled.state_dict().items():
         if name == "layer3.noise_strength":

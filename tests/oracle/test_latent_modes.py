@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import generators
 from gandissect import Ablation, UnitSet, generate, latent, repair
-from gandissect.types import Concept
+from gandissect.core.types import Concept
 from segmenters.palette import PaletteSegmenter
 
 SEGMENTER = PaletteSegmenter((Concept(0, "dark", (60, 60, 60)), Concept(1, "light", (190, 190, 190))))

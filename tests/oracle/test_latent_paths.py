@@ -9,13 +9,13 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from torch import Tensor
 
 import generators
-from gandissect.latent import Path, PathLength, Walk, as_w, corner_grid, lerp, on_shell, path_length, slerp
-from gandissect.latent.path_length import clipped_mean
+from gandissect.latent import Path, PathLength, Walk, as_w, corner_grid, lerp, on_shell, slerp
+from gandissect.latent.interpolation import path_length
+from gandissect.latent.interpolation.path_length import clipped_mean
 from gandissect.latent.spaces import check_space, truncated_w, truncated_z
 
 ANGLES = [1e-12, 1e-7, 1e-3, 0.5, math.pi / 2, 3.0, math.pi - 1e-3, math.pi - 1e-7]

@@ -5,12 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from gandissect import neighbours
-from gandissect.neighbours import density_coverage, nearest_ratio, precision_recall, realism
-from gandissect.sampling import make_rng
+from gandissect.core.sampling import make_rng
+from gandissect.fidelity import neighbours
+from gandissect.fidelity.neighbours import density_coverage, nearest_ratio, precision_recall, realism
 
 
 def _column(*values: float) -> torch.Tensor:

@@ -16,15 +16,15 @@ import torch
 
 import generators
 from apps.cli import main
-from apps.data import NUM_HELD_OUT_SCENES
 from gandissect import ConceptShares, concept_shares
-from gandissect.batches import concept_areas
-from gandissect.fidelity import frechet_distance, frechet_distance_of_moments
-from gandissect.shares import NUM_GROUPS, segmentation_distance
-from gandissect.stats import AreaMoments
-from gandissect.types import Concept
+from gandissect.core.types import Concept
+from gandissect.fidelity.distances import frechet_distance, frechet_distance_of_moments
+from gandissect.fidelity.shares import NUM_GROUPS, segmentation_distance
+from gandissect.inference.batches import concept_areas
+from gandissect.stats.streaming import AreaMoments
 from generators import PlantedGenerator
 from segmenters import PaletteSegmenter
+from segmenters.datasets.open import NUM_HELD_OUT_SCENES
 from segmenters.palette import BASIC_CONCEPTS
 
 CONCEPTS = PlantedGenerator.concepts

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from gandissect.quantiles import guess_brackets
-from gandissect.stats import AreaMoments, BinnedCounts, LabelCounts, LevelCounts, Statistic, TopSamples
+from gandissect.dissection.counting.binned_counts import BinnedCounts, LabelCounts, LevelCounts
+from gandissect.dissection.counting.top_images import TopSamples
+from gandissect.stats.quantiles import guess_brackets
+from gandissect.stats.streaming import AreaMoments, Statistic
 
 UNITS, SAMPLES = 3, 12
 
@@ -104,7 +105,7 @@ def _agree(one: Statistic, two: Statistic) -> bool:
 
 
 def test_every_statistic_has_a_case() -> None:
-    from gandissect import stats
+    from gandissect.stats import streaming as stats
 
     kinds = {name for name, value in vars(stats).items() if isinstance(value, type) and hasattr(value, "merge")}
     assert kinds - {"Statistic"} == set(CASES)

@@ -9,12 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generators.blocks import (
+from generators.architectures.blocks import (
     SIZES,
     SQRT2,
     Blur,

@@ -18,7 +18,7 @@ from PIL import Image
 import generators
 from apps.commands import sample, train_generator
 from apps.commands.fidelity import Options as FidelityOptions
-from gandissect.cards import read_cards
+from gandissect.storage.cards import read_cards
 from generators import DCGAN
 
 ROOT = Path(__file__).parents[2]

@@ -19,12 +19,13 @@ from matplotlib.figure import Figure
 
 import generators
 from apps.cli import main
-from gandissect.comparison import Comparison, compare, wilson_interval
-from gandissect.counts import GroupCounts
+from gandissect.core.types import Concept, LayerInfo
+from gandissect.dissection.comparison import Comparison, compare
+from gandissect.dissection.counting.top_images import Thumbnails, TopImages
+from gandissect.dissection.iou import GroupCounts
+from gandissect.dissection.results import Dissection, LayerDissection, Provenance
 from gandissect.report.comparison import draw_comparison
-from gandissect.results import Dissection, LayerDissection, Provenance
-from gandissect.top_images import Thumbnails, TopImages
-from gandissect.types import Concept, LayerInfo
+from gandissect.stats.intervals import wilson_interval
 
 CONCEPTS = tuple(
     Concept(index, name, (40 * index, 10, 200 - 30 * index))

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from gandissect import Concept, LayerInfo, compiled, counting
-from gandissect.batches import Activation
-from gandissect.counting import LayerCount
-from gandissect.plan import Plan
-from gandissect.quantiles import guess_brackets, to_keys, values_below
+from gandissect import Concept, LayerInfo
+from gandissect.dissection.counting import layer_counts as counting, numba_counts as compiled
+from gandissect.dissection.counting.layer_counts import LayerCount
+from gandissect.dissection.counting.plan import Plan
+from gandissect.inference.batches import Activation
+from gandissect.stats.quantiles import guess_brackets, to_keys, values_below
 
 pytest.importorskip("numba", reason="the compiled count is there with the extra 'fast' only")
 

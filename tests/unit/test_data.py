@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apps.data import as_tensor, open_source, pictures
 from apps.yardsticks import yardstick
 from segmenters import UNetSegmenter
+from segmenters.datasets.open import as_tensor, open_source, pictures
 
 
 def _folder(path: Path, count: int) -> Path:

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 import generators
-from gandissect import Concept, Dissection, LayerDissection, LayerInfo, counting, dissect, thresholds
-from gandissect.batches import Source
-from gandissect.matching import upsample
+from gandissect import Concept, Dissection, LayerDissection, LayerInfo, dissect
+from gandissect.dissection.counting import layer_counts as counting, pilot as thresholds
+from gandissect.inference.batches import Source
+from gandissect.inference.upsampling import upsample
 from generators import DCGAN, PlantedGenerator
 
 CONCEPTS = tuple(Concept(i, name, (i, 2 * i, 3 * i)) for i, name in enumerate(["dark", "middle", "bright"]))
@@ -500,7 +501,7 @@ def _from_seed(num_samples: int, seed: int, start: int) -> torch.Tensor:
     ("draw", "message"),
     [
         (lambda n, seed, start: torch.randn(n, 1), "gave other latent vectors when it was called again; .* depends on"),
-        (_from_seed, r"sample_z\(2, 3, 0\)\[1\] of table is not sample_z\(1, 3, 1\)\[0\]; .* gandissect.sampling"),
+        (_from_seed, r"sample_z\(2, 3, 0\)\[1\] of table is not sample_z\(1, 3, 1\)\[0\]; .* gandissect.core"),
         (lambda n, seed, start: torch.zeros(n), r"sample_z\(2, seed, start\) should give \[2, 1\]; got .*\[2\]"),
         (lambda n, seed, start: torch.zeros(2, 1), r"sample_z\(1, seed, start\) should give \[1, 1\]; .*\[2, 1\]"),
         (lambda n, seed, start: [[0.0]] * n, "got list"),

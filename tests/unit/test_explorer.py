@@ -13,11 +13,11 @@ from torch.nn.functional import interpolate
 import generators
 from apps.commands import explore
 from apps.data import fitting
-from apps.explorer import model
-from apps.explorer.jobs import Dissector
+from apps.explorer.background.dissector import Dissector
+from apps.explorer.display import images as model
 from gandissect import Ablation, Concept, UnitSet, dissect
-from gandissect.causal import control_units
-from generators.planted import PLANTED
+from gandissect.interventions.edits import control_units
+from generators.architectures.planted import PLANTED
 from segmenters.palette import PaletteSegmenter
 
 PLANTED_SEGMENTER = PaletteSegmenter(generators.PlantedGenerator.concepts)
@@ -152,7 +152,7 @@ def test_scenes_go_with_scenes_and_streets_with_streets(generator: str, fit: tup
 
 def test_tables_say_what_the_dissection_and_the_labels_say() -> None:
     pytest.importorskip("pandas", reason="comes with Streamlit")
-    from apps.explorer import tables
+    from apps.explorer.display import tables
 
     planted = generators.PlantedGenerator()
     found = dissect(planted, PLANTED_SEGMENTER, "layer2", 64, progress=False)["layer2"]
@@ -204,7 +204,7 @@ def test_the_oldest_dissection_is_forgotten_and_a_failure_is_kept_for_the_page()
 
 def test_a_text_of_a_file_is_shown_as_it_is_and_if_it_is_long_without_its_middle() -> None:
     pytest.importorskip("streamlit", reason="the extra 'app' is not installed")
-    from apps.explorer.cached import LONGEST, plain
+    from apps.explorer.background.resources import LONGEST, plain
 
     assert plain("a<b>*c*") == "a\\<b\\>\\*c\\*" and plain("x" * LONGEST) == "x" * LONGEST
     assert plain("\ud800") == "?", "half a character"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from apps.explorer.brush import units_by_effect
+from apps.explorer.painting.brush import units_by_effect
 from gandissect import Concept
-from gandissect.unit_rankings import UnitEffects
+from gandissect.causal.results import UnitEffects
 
 CONCEPTS = tuple(Concept(index, name, (0, 0, index)) for index, name in enumerate(("sea", "sky", "sun")))
 

@@ -10,11 +10,11 @@ import torch
 from safetensors import SafetensorError
 
 import generators
-from apps.explorer import jobs, kept
+from apps.explorer.background import disk_cache as kept, dissector as jobs
 from apps.explorer.visit import first_layer
 from gandissect import dissect
-from gandissect.causal_units import unit_effects
-from generators.planted import PLANTED
+from gandissect.causal.units import unit_effects
+from generators.architectures.planted import PLANTED
 from segmenters.palette import PaletteSegmenter
 
 SEGMENTER = PaletteSegmenter(generators.PlantedGenerator.concepts)
@@ -63,7 +63,7 @@ def test_where_nothing_can_be_kept_the_explorer_goes_without(
         assert kept.cache_folder("dissections") is None
     else:
         error = PermissionError("read-only") if trouble == "nothing may be written" else SafetensorError("disk full")
-        monkeypatch.setattr("gandissect.files.save_file", fails(error))
+        monkeypatch.setattr("gandissect.storage.files.save_file", fails(error))
     planted = generators.PlantedGenerator()
     assert jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60)["layer2"].info.units == 6
     kept.keep_effects(unit_effects(planted, SEGMENTER, "layer2", 2, progress=False), planted, SEGMENTER)

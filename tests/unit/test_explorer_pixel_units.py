@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import generators
-from apps.explorer import model, pixel_units, tables
+from apps.explorer.display import images as model, tables
+from apps.explorer.units import activity as pixel_units
 from gandissect import Ablation, Scaling, dissect
-from gandissect.causal_units import unit_effects
-from generators.planted import PLANTED
+from gandissect.causal.units import unit_effects
+from generators.architectures.planted import PLANTED
 from segmenters.palette import PaletteSegmenter
 
 PLANTED_SEGMENTER = PaletteSegmenter(generators.PlantedGenerator.concepts)

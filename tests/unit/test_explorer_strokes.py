@@ -18,13 +18,14 @@ from PIL import Image
 
 import generators
 from apps.cli import main
-from apps.explorer import exchange, strokes
-from apps.explorer.model import Memory
-from apps.explorer.rendering import render
-from apps.explorer.strokes import LEVELS, History, Stroke
+from apps.explorer.display.images import Memory
+from apps.explorer.levels import LEVELS
+from apps.explorer.painting import recipe_files as exchange, strokes
+from apps.explorer.painting.render import render
+from apps.explorer.painting.strokes import History, Stroke
 from apps.explorer.visit import Visit, first_layer
 from gandissect import Ablation, Insertion, LayerInfo, Recipe, Scaling, UnitSet, generate, quantile_values
-from gandissect.unit_values import quantile_table
+from gandissect.causal.values import quantile_table
 from segmenters.palette import PaletteSegmenter
 
 GAP = 2
@@ -105,7 +106,7 @@ def test_levels_are_quantiles_of_the_unit_and_0_is_off(dcgan: generators.DCGAN) 
 
 
 def _values_seed() -> int:
-    from gandissect.sampling import derive_seed
+    from gandissect.core.sampling import derive_seed
 
     return derive_seed(0, "values")
 

@@ -8,8 +8,8 @@ from concurrent.futures import CancelledError
 import pytest
 import torch
 
-from apps.explorer.tasks import CountedSegmenter, Tasks, advance
-from gandissect.protocols import check_protocols
+from apps.explorer.background.tasks import CountedSegmenter, Tasks, advance
+from gandissect.core.protocols import check_protocols
 from generators import PlantedGenerator
 from segmenters.palette import PaletteSegmenter
 

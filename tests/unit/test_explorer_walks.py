@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 
 import generators
-from apps.explorer import model, walks
-from apps.explorer.tasks import Tasks
+from apps.explorer.background.tasks import Tasks
+from apps.explorer.display import images as model
+from apps.explorer.latent import walks
 from gandissect import Concept
 from gandissect.latent import label_direction
-from gandissect.latent.directions import Label
+from gandissect.latent.directions.direction import Label
 from segmenters.palette import PaletteSegmenter
 
 SEGMENTER = PaletteSegmenter((Concept(0, "dark", (120, 120, 120)), Concept(1, "light", (135, 135, 135))))

@@ -6,17 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from gandissect.files import (
-    atomic_path,
-    hash_tensors,
-    load_tensors,
-    read_json,
-    save_tensors,
-    write_json,
-)
+from gandissect.storage.files import atomic_path, hash_tensors, load_tensors, read_json, save_tensors, write_json
 
 HEADER = {"format": "test", "version": 2, "name": "häuser"}
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([True, False]), "c": torch.tensor(7)}
@@ -135,7 +127,7 @@ def test_a_file_that_is_too_large_is_not_read_and_folders_are_made(
     path = tmp_path / "new" / "folders" / "x.json"
     write_json(path, {"name": "häuser"})
     assert "häuser" in path.read_text(encoding="utf-8")
-    monkeypatch.setattr("gandissect.files.MAX_FILE_BYTES", 10)
+    monkeypatch.setattr("gandissect.storage.files.MAX_FILE_BYTES", 10)
     with pytest.raises(ValueError, match=r"x\.json has \d+ bytes; at most 10"):
         read_json(path)
 

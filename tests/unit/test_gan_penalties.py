@@ -11,7 +11,7 @@ import torch
 from tiny_gans import Noise, draws, networks, tiny
 from torch import Tensor, nn
 
-from gandissect.runs import ema_decay
+from gandissect.storage.runs import ema_decay
 from generators.training import GANTask, gan
 from generators.training.losses import drift, gradient_penalty, r1_penalty
 from generators.training.networks import FAMILIES

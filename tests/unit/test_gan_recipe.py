@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import generators
-from gandissect import sampling
+from gandissect.core import sampling
 from generators.training import GANSettings, GANTask, gan, train_generator
 from generators.training.gan import calibrate_batch_norm
 

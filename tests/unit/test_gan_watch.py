@@ -14,7 +14,7 @@ from tiny_gans import Noise, Stops, tiny
 from torch import Tensor
 
 import generators
-from gandissect.files import load_tensors
+from gandissect.storage.files import load_tensors
 from generators import LayeredGenerator
 from generators.hub import FORMAT, VERSION
 from generators.training import GANSettings, GANTask, train_generator

@@ -10,18 +10,18 @@ import torch
 from torch import nn
 
 import generators
-from gandissect.files import load_tensors, save_tensors
-from gandissect.hooks import trace
-from gandissect.protocols import Generator
-from gandissect.types import LayerInfo
+from gandissect.core.hooks import trace
+from gandissect.core.protocols import Generator
+from gandissect.core.types import LayerInfo
+from gandissect.storage.files import load_tensors, save_tensors
 from generators import DCGAN, LayeredGenerator, PlantedGenerator
-from generators.planted import GROUND, PLANTED
-from generators.progan import ProGAN
-from generators.resnet import ResNet
-from generators.stack import Stack
-from generators.stylegan import StyleGAN
-from generators.stylegan2 import StyleGAN2
-from generators.stylegan3 import StyleGAN3
+from generators.architectures.planted import GROUND, PLANTED
+from generators.architectures.progan import ProGAN
+from generators.architectures.resnet import ResNet
+from generators.architectures.stack import Stack
+from generators.architectures.stylegan import StyleGAN
+from generators.architectures.stylegan2 import StyleGAN2
+from generators.architectures.stylegan3 import StyleGAN3
 
 
 def _live(generator: LayeredGenerator) -> LayeredGenerator:

@@ -7,12 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from tiny_gans import Noise, draws, networks, tiny
 
-from generators.blocks import double
-from generators.stylegan import StyleGAN
+from generators.architectures.blocks import double
+from generators.architectures.stylegan import StyleGAN
 from generators.training import GANSettings, GANTask
 from generators.training.growth import Growth, growth_at, shrink
 from generators.training.networks import sizes_of

@@ -8,18 +8,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from gandissect import Ablation, Insertion, Scaling, UnitSet, generate, intervene
-from gandissect.interventions import Edit
+from gandissect.interventions.edits import Edit
 from generators import DCGAN, LayeredGenerator
-from generators.planted import PlantedGenerator
-from generators.progan import ProGAN
-from generators.stylegan import StyleGAN
-from generators.stylegan2 import StyleGAN2
-from generators.stylegan3 import StyleGAN3
+from generators.architectures.planted import PlantedGenerator
+from generators.architectures.progan import ProGAN
+from generators.architectures.stylegan import StyleGAN
+from generators.architectures.stylegan2 import StyleGAN2
+from generators.architectures.stylegan3 import StyleGAN3
 
 FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
     "dcgan": lambda: DCGAN(size=16, width=6, z_dim=5),

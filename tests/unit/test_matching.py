@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import grid_sample, interpolate
 
-from gandissect import matching
-from gandissect.matching import Padding, frame, pixels_above, upsample
+from gandissect.inference import upsampling as matching
+from gandissect.inference.upsampling import Padding, frame, pixels_above, upsample
 
 SHAPES = [((1, 1), (8, 8)), ((4, 4), (64, 64)), ((3, 5), (17, 8)), ((7, 2), (7, 2)), ((9, 8), (4, 3)), ((2, 2), (1, 5))]
 

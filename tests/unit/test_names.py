@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gandissect.names import lookup
+from gandissect.core.lookup import lookup
 
 
 def test_an_unknown_name_is_told_the_nearest_and_all() -> None:

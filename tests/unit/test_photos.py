@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gandissect.sampling import make_rng
-from gandissect.types import Concept
+from gandissect.core.sampling import make_rng
+from gandissect.core.types import Concept
 from segmenters.datasets import decoding
 from segmenters.datasets.combining import concat, groups_of, remap
 from segmenters.datasets.photos import Photos

@@ -23,9 +23,9 @@ from gandissect import (
     rank_artifact_units,
     write_repair_report,
 )
-from gandissect.fidelity import Yardstick
-from gandissect.report.repair_figures import verdict
-from gandissect.report.repair_pictures import NUM_RANDOM, Shown
+from gandissect.fidelity.yardstick import Yardstick
+from gandissect.report.repair.pictures import NUM_RANDOM, Shown
+from gandissect.report.repair.tables import verdict
 from generators import DCGAN
 from segmenters.palette import PaletteSegmenter
 

@@ -32,10 +32,10 @@ from gandissect import (
     dissect,
     write_report,
 )
-from gandissect.counts import GroupCounts
-from gandissect.report import views
-from gandissect.report.figures import curve_figure
-from gandissect.top_images import pack_masks
+from gandissect.dissection.counting.top_images import pack_masks
+from gandissect.dissection.iou import GroupCounts
+from gandissect.report.dissection import views
+from gandissect.report.dissection.charts import curve_figure
 from generators import PlantedGenerator
 from segmenters import PaletteSegmenter
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
+from gandissect.dissection.counting.top_images import Thumbnails, TopImages, pack_masks
 from gandissect.report.regions import YELLOW, border, highlight, strip
-from gandissect.top_images import Thumbnails, TopImages, pack_masks
 
 
 def _naive_border(mask: np.ndarray, width: int) -> np.ndarray:

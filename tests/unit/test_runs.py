@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from gandissect.runs import ema_decay, ema_update, train
+from gandissect.storage.runs import ema_decay, ema_update, train
 
 
 class Counter:
@@ -183,7 +183,9 @@ def test_the_last_step_is_always_followed_by_a_snapshot(tmp_path: Path) -> None:
 
 def test_seconds_add_up_over_interruptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count()
-    monkeypatch.setattr("gandissect.runs.time.perf_counter", lambda: float(next(clock)))  # so a step takes a second
+    monkeypatch.setattr(
+        "gandissect.storage.runs.time.perf_counter", lambda: float(next(clock))
+    )  # so a step takes a second
     steps = {"num_steps": 100, "snapshot_every": 100, "checkpoint_every": 10}
     with pytest.raises(KeyboardInterrupt):
         train(Counter(fail_at=70), tmp_path, {}, **steps)

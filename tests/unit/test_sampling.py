@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from gandissect.sampling import blocks, derive_seed, make_rng, sample_z
+from gandissect.core.sampling import blocks, derive_seed, make_rng, sample_z
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(-5, 2**40))

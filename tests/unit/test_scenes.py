@@ -7,15 +7,14 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from segmenters.datasets import Scenes
-from segmenters.datasets.scene_canvas import Canvas, paint_convex, paint_ellipse
-from segmenters.datasets.scene_light import rgb
-from segmenters.datasets.scene_noise import texture
-from segmenters.datasets.scene_parts import CONCEPTS, Label
 from segmenters.datasets.scenes import render
+from segmenters.scenes.canvas import Canvas, paint_convex, paint_ellipse
+from segmenters.scenes.light import rgb
+from segmenters.scenes.noise import texture
+from segmenters.scenes.objects import CONCEPTS, Label
 
 SIZE = 64
 OCCLUDERS = {Label.TREE, Label.FENCE, Label.FLOWER, Label.CAR, Label.PERSON}

@@ -12,13 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from gandissect import runs
-from gandissect.sampling import make_rng
-from gandissect.types import Concept
+from gandissect.core.sampling import make_rng
+from gandissect.core.types import Concept
+from gandissect.storage import runs
 from segmenters import recipes
 from segmenters.augmentation import NO_AUGMENTATION, Augmentation, add_noise, augment, blur, recolor, shrink, warp
-from segmenters.datasets import Batch
 from segmenters.datasets.combining import groups_of
+from segmenters.datasets.source import Batch
 from segmenters.evaluation import Evaluation, as_float, confusion_matrix, evaluate, reduced_again
 from segmenters.palette import PaletteSegmenter
 from segmenters.training import (

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 import segmenters
-from gandissect.cards import Shelf
-from gandissect.devices import resolve_device
-from gandissect.files import load_tensors, save_tensors
-from gandissect.protocols import Segmenter
-from gandissect.types import Concept
+from gandissect.core.environment import resolve_device
+from gandissect.core.protocols import Segmenter
+from gandissect.core.types import Concept
+from gandissect.storage.cards import Shelf
+from gandissect.storage.files import load_tensors, save_tensors
 from segmenters import hub, torchvision
 from segmenters.evaluation import as_float
 from segmenters.palette import BASIC_CONCEPTS, PaletteSegmenter
@@ -327,8 +327,7 @@ def test_torchvision_without_its_weights_says_where_to_put_them(monkeypatch):
 
 
 def test_torchvision_names_exist():
-    from torchvision.models import list_models
-    from torchvision.models import segmentation as module
+    from torchvision.models import list_models, segmentation as module
 
     assert sorted(list_models(module)) == sorted(torchvision.NETWORKS)
 

@@ -11,12 +11,12 @@ from test_interventions import FAMILIES, _made
 
 import generators
 from gandissect import Ablation, Insertion, Scaling, UnitSet, dissect, generate, intervene, repair, trace
-from gandissect.files import load_tensors, save_tensors
-from gandissect.hooks import tapped
-from gandissect.protocols import Generator
-from gandissect.repairs import forced_values
-from gandissect.sampling import derive_seed
-from gandissect.types import Concept
+from gandissect.artifacts.repair import forced_values
+from gandissect.core.hooks import tapped
+from gandissect.core.protocols import Generator
+from gandissect.core.sampling import derive_seed
+from gandissect.core.types import Concept
+from gandissect.storage.files import load_tensors, save_tensors
 from generators import LayeredGenerator
 
 

@@ -7,7 +7,9 @@ from fractions import Fraction
 import pytest
 import torch
 
-from gandissect.quantiles import (
+from gandissect.dissection.counting.binned_counts import BinnedCounts, LabelCounts
+from gandissect.dissection.counting.top_images import TopSamples
+from gandissect.stats.quantiles import (
     Brackets,
     bin_edges,
     bin_of,
@@ -18,7 +20,6 @@ from gandissect.quantiles import (
     to_keys,
     values_below,
 )
-from gandissect.stats import BinnedCounts, LabelCounts, TopSamples
 
 RANKS = [(0.01, 4_096_000), (0.1, 30), (0.29, 100), (0.07, 100), (0.999, 3)]
 EXTREMES = [-3.4e38, -1.0, -1e-45, 0.0, 1e-45, 1.0, 1.0000001, 3.4e38]

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from gandissect import Concept, Dissection, dissect
-from gandissect.counts import GroupCounts
-from gandissect.files import load_tensors, save_tensors
-from gandissect.store import load_result, save_result
-from gandissect.top_images import pack_masks
+from gandissect.dissection.counting.top_images import pack_masks
+from gandissect.dissection.iou import GroupCounts
+from gandissect.storage.files import load_tensors, save_tensors
+from gandissect.storage.saved import load_result, save_result
 from generators import PlantedGenerator
 from segmenters.palette import PaletteSegmenter
 

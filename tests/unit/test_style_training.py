@@ -7,8 +7,8 @@ import torch
 from tiny_gans import Noise, draws, networks, tiny
 from torch import Tensor
 
-from gandissect.sampling import make_rng
-from generators.stylegan import StyleGenerator, Styles
+from gandissect.core.sampling import make_rng
+from generators.architectures.stylegan import StyleGenerator, Styles
 from generators.training import GANTask
 from generators.training.growth import Growth
 from generators.training.networks import FAMILIES, TrainedGenerator, build

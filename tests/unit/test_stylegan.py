@@ -11,10 +11,10 @@ import torch
 from tiny_gans import enliven
 from torch import Tensor, nn
 
-from gandissect.types import LayerInfo
-from generators.blocks import Blur, EqualizedConv2d
-from generators.progan import ProGAN
-from generators.stylegan import Mapping, StyleGAN, StyleLayer
+from gandissect.core.types import LayerInfo
+from generators.architectures.blocks import Blur, EqualizedConv2d
+from generators.architectures.progan import ProGAN
+from generators.architectures.stylegan import Mapping, StyleGAN, StyleLayer
 
 
 def _rng(seed: int) -> torch.Generator:

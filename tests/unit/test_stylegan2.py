@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 import generators
-from gandissect.hooks import trace
+from gandissect.core.hooks import trace
 from generators import ResidualDiscriminator, StyleGAN2
-from generators.stylegan2 import ModulatedLayer, ResidualBlock, ToRGB, demodulation
+from generators.architectures.stylegan2 import ModulatedLayer, ResidualBlock, ToRGB, demodulation
 from generators.training import GANSettings, train_generator
 
 FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from gandissect import latent
-from generators.canvas import Canvas, Filtering
-from generators.resampling import between, lowpass
-from generators.stylegan3 import StyleGAN3, Waves
+from generators.architectures.stylegan3 import StyleGAN3, Waves
+from generators.architectures.stylegan3_canvas import Canvas, Filtering
+from generators.architectures.stylegan3_filters import between, lowpass
 
 
 def _generator(rotation: bool = False) -> StyleGAN3:

@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from gandissect import Dissection, dissect, dissect_shard, dissection, merge_shards, tally
-from gandissect.counting import LayerCount
-from gandissect.files import load_tensors, save_tensors
-from gandissect.results import TALLY
-from gandissect.spool import LabelSpool
-from gandissect.stats import TopSamples
-from gandissect.tally import VERSION, Tally
-from gandissect.top_images import Pictures
+from gandissect import Dissection, dissect, dissect_shard, merge_shards
+from gandissect.dissection import dissect as dissection
+from gandissect.dissection.counting import tally
+from gandissect.dissection.counting.label_cache import LabelSpool
+from gandissect.dissection.counting.layer_counts import LayerCount
+from gandissect.dissection.counting.tally import TALLY, VERSION, Tally
+from gandissect.dissection.counting.top_images import Pictures, TopSamples
+from gandissect.storage.files import load_tensors, save_tensors
 from generators import PlantedGenerator
 from segmenters.palette import PaletteSegmenter
 
@@ -236,7 +235,7 @@ def test_counts_that_cannot_be_are_refused_each_by_itself(
 def test_units_whose_threshold_was_missed_get_the_nearest_and_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from gandissect import thresholds
+    from gandissect.dissection.counting import pilot as thresholds
 
     monkeypatch.setattr(thresholds, "MOST_SPREAD", 1.0)
     monkeypatch.setattr(thresholds, "LEAST_SPREAD", 1.0)
@@ -253,7 +252,7 @@ def test_units_whose_threshold_was_missed_get_the_nearest_and_are_named(
         merge_shards([tmp_path], (PlantedGenerator(size=16, cells=8), Brightness()))
     z = generator.sample_z(40)
     for layer, right in zip(merged, exact, strict=True):
-        from gandissect.matching import upsample
+        from gandissect.inference.upsampling import upsample
 
         values = upsample(generator.head(z, layer.name), (16, 16)).transpose(0, 1).flatten(1)
         assert torch.equal((values > layer.thresholds[:, None]).sum(1), layer.unit_area)

@@ -28,11 +28,12 @@ from gandissect import (
     repair,
     trace,
 )
-from gandissect.protocols import Generator
-from gandissect.types import LayerInfo
-from generators import DCGAN, WrappedGenerator, wrap
-from generators.planted import PlantedGenerator
-from generators.stylegan2 import StyleGAN2
+from gandissect.core.protocols import Generator
+from gandissect.core.types import LayerInfo
+from generators import DCGAN, WrappedGenerator
+from generators.architectures.planted import PlantedGenerator
+from generators.architectures.stylegan2 import StyleGAN2
+from generators.wrapping import wrap
 from segmenters.palette import PaletteSegmenter
 
 

@@ -13,8 +13,9 @@ from torch import nn
 
 from apps import yardsticks
 from apps.commands.fidelity import Options
-from apps.data import as_tensor, pictures
-from apps.yardsticks import Inception, yardstick
+from apps.yardsticks import yardstick
+from gandissect.fidelity.inception import Inception
+from segmenters.datasets.open import as_tensor, pictures
 
 EXTRACTOR = "torch_fidelity.feature_extractor_inceptionv3"
 

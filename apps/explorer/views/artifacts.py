@@ -12,15 +12,17 @@ import pandas as pd
 import streamlit as st
 from torch import Tensor
 
-from apps.explorer import artifact_work, model
-from apps.explorer.cached import count, load_segmenter, plain
-from apps.explorer.progress import outcome, own_tasks
-from apps.explorer.strip import Shown, show_strip
-from apps.explorer.visit import Visit
 from gandissect import Ablation, ArtifactRanking, Segmenter, UnitSet
-from gandissect.fidelity import Yardstick
-from gandissect.repair_results import RepairCurve
+from gandissect.artifacts.results import RepairCurve
+from gandissect.fidelity.yardstick import Yardstick
 from gandissect.report.comparison import COLORS
+
+from ..artifacts import measurements as artifact_work
+from ..background.progress import outcome, own_tasks
+from ..background.resources import count, load_segmenter, plain
+from ..display import images as model
+from ..display.strip import Shown, show_strip
+from ..visit import Visit
 
 SIZES = artifact_work.Sizes()
 WORST = 8

@@ -8,13 +8,14 @@ import altair as alt
 import streamlit as st
 
 import generators
-from apps.explorer import model, tables
-from apps.explorer.cached import load_dissector, load_generator, load_segmenter, plain, short
-from apps.explorer.progress import outcome
-from apps.explorer.visit import Visit
 from gandissect import Comparison, Dissection, Generator, Segmenter, compare
-from gandissect.comparison import ComparedLayer
+from gandissect.dissection.comparison import ComparedLayer
 from gandissect.report.comparison import COLORS
+
+from ..background.progress import outcome
+from ..background.resources import load_dissector, load_generator, load_segmenter, plain, short
+from ..display import images as model, tables
+from ..visit import Visit
 
 MIN_IOU = 0.04
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from apps.explorer.latent_inverting import draw_inverting
-from apps.explorer.latent_mixing import draw_mixing
-from apps.explorer.latent_steering import draw_steering
-from apps.explorer.latent_walking import draw_truncation, draw_walk
-from apps.explorer.visit import Visit
 from gandissect.latent import capabilities
+
+from ..latent.inverting import draw_inverting
+from ..latent.mixing import draw_mixing
+from ..latent.steering import draw_steering
+from ..latent.walking import draw_truncation, draw_walk
+from ..visit import Visit
 
 PARTS = {
     "walk": draw_walk,

@@ -7,14 +7,16 @@ from typing import Any
 import streamlit as st
 from torch import Tensor
 
-from apps.explorer import model
-from apps.explorer.brush import Brush, choose_brush
-from apps.explorer.cached import load_levels, load_segmenter, plain
-from apps.explorer.dissections import dissected
-from apps.explorer.easel import show_easel
-from apps.explorer.painting import Painting, memory
-from apps.explorer.recipe_menu import recipe_of, show_menu, show_opening
-from apps.explorer.redrawing import (
+from gandissect import Segmenter
+from gandissect.interventions.edits import Edit
+
+from ..background.dissections import dissected
+from ..background.resources import load_levels, load_segmenter, memory, plain
+from ..components.easel import show_easel
+from ..display import images as model
+from ..display.before_after import show_change, show_shares
+from ..painting.brush import Brush, choose_brush
+from ..painting.fragments import (
     BRUSH,
     CANVAS,
     HISTORY,
@@ -27,15 +29,14 @@ from apps.explorer.redrawing import (
     redraw_results,
     then_redraw,
 )
-from apps.explorer.rendering import render
-from apps.explorer.results import show_change, show_shares
-from apps.explorer.stroke_list import show_history, show_strokes
-from apps.explorer.strokes import control, edits, painted
-from apps.explorer.taking import EASEL, lay_out, scope_of, seen, try_to_add, what_is_wrong
-from apps.explorer.unit_choice import measured
-from apps.explorer.visit import Visit
-from gandissect import Segmenter
-from gandissect.interventions import Edit
+from ..painting.pending import EASEL, lay_out, scope_of, seen, try_to_add, what_is_wrong
+from ..painting.recipe_menu import recipe_of, show_menu, show_opening
+from ..painting.render import render
+from ..painting.session import Painting
+from ..painting.stroke_list import show_history, show_strokes
+from ..painting.strokes import control, edits, painted
+from ..units.chooser import measured
+from ..visit import Visit
 
 TOOLS = "tools"
 

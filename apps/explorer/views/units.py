@@ -7,15 +7,16 @@ import itertools
 import streamlit as st
 from torch import Tensor
 
-from apps.explorer import model, tables
-from apps.explorer.cached import count, load_segmenter, plain
-from apps.explorer.closeup import show_best_pictures, show_cell
-from apps.explorer.dissections import dissected
-from apps.explorer.pixel_units import edits_of
-from apps.explorer.unit_choice import choose_units
-from apps.explorer.visit import Visit
 from gandissect import UNLABELLED, Recipe, Segmenter, UnitSet
-from gandissect.causal import control_units
+from gandissect.interventions.edits import control_units
+
+from ..background.dissections import dissected
+from ..background.resources import count, load_segmenter, plain
+from ..display import images as model, tables
+from ..units.activity import edits_of
+from ..units.chooser import choose_units
+from ..units.closeup import show_best_pictures, show_cell
+from ..visit import Visit
 
 MOST, MOST_SLIDERS = 4.0, 8
 """Of what an activation is multiplied by, and sliders for units of their own."""

@@ -1,0 +1,1 @@
+"""Ranking the units behind artifacts, for the Artifacts page."""

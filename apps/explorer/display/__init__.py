@@ -1,0 +1,1 @@
+"""Images and tables as the pages show them."""

@@ -1,0 +1,60 @@
+"""Pictures beside each other, as many to a row as there is room for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from .images import Pixels
+
+WIDTH = 96
+"""Of a picture, in pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """One picture of a strip.
+
+    Args:
+        pixels: What is drawn.
+        alt: What is seen, for who cannot see it.
+        caption: What stands below; nothing if empty.
+        number: The picture of the seed that a button below picks; no button if None.
+        help: What the button says when one stays on it.
+    """
+
+    pixels: Pixels
+    alt: str
+    caption: str = ""
+    number: int | None = None
+    help: str | None = None
+
+
+def show_strip(key: str, pictures: Sequence[Shown], width: int = WIDTH) -> None:
+    """Show pictures beside each other.
+
+    Args:
+        key: Part of the buttons' keys.
+        pictures: From left to right.
+        width: Of each, in pixels.
+    """
+    with st.container(horizontal=True, gap="small"):
+        for each in pictures:
+            with st.container(width=width, gap="xxsmall"):
+                st.image(each.pixels, each.caption or None, width=width, alt=each.alt)
+                if each.number is not None:
+                    st.button(
+                        str(each.number),
+                        key=f"{key} {each.number}",
+                        help=each.help,
+                        width="stretch",
+                        on_click=go_to,
+                        args=(each.number,),
+                    )
+
+
+def go_to(number: int) -> None:
+    """Make a picture the picked one of all pages."""
+    st.session_state["picture"] = number

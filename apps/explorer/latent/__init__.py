@@ -1,0 +1,1 @@
+"""The parts of the Latent page: walking, mixing, steering, inverting."""

@@ -1,0 +1,212 @@
+"""A part of the page of the latent space: a picture of the visitor's own, and what the generator makes of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from functools import partial
+
+import streamlit as st
+from torch import Tensor
+
+from gandissect import Segmenter
+from gandissect.latent import Inversion
+from segmenters.datasets.decoding import MAX_SENT_PIXELS, SENT_FORMATS
+
+from ...inversions import as_images, spaces_of
+from ..background.progress import outcome, own_tasks
+from ..background.resources import load_segmenter, memory, plain
+from ..display import images as model
+from ..display.before_after import show_change, show_shares
+from ..visit import Visit
+from . import inversions as inverting
+
+OWN, WRONG, WANTED, UNDER_WAY, UPLOADS = "own picture", "own error", "own wanted", "own task", "own uploads"
+"""Entries of the session: the picture, why it was refused, whether it is to be found, its task, uploads forgotten."""
+ENDINGS = {"JPEG": ("jpg", "jpeg"), "PNG": ("png",), "WEBP": ("webp",)}
+
+
+def draw_inverting(visit: Visit) -> None:
+    """Let the visitor give a picture, have it found in the latent space, and show how near that came."""
+    generator = visit.generator
+    able = memory().get((model.fingerprint(generator), "gradients"), lambda: inverting.has_gradients(generator))
+    size = generator.image_size[0]
+    space, num_steps = choose(visit, able)
+    explain(visit, able, size)
+    if wrong := st.session_state.get(WRONG):
+        st.error(plain(wrong))
+    sent = st.session_state.get(OWN)
+    if sent is None:
+        return
+    image = memory().get((OWN, sent.digest, size), lambda: inverting.looked_at(sent, size))
+    if isinstance(image, str):
+        st.error(plain(image))
+        return
+    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
+    found = look_for(visit, segmenter, sent, image, space, num_steps)
+    if found is None:
+        st.image(model.draw_picture(image), "as the generator takes it", 256, alt="Your picture, cropped and resized")
+    else:
+        show(segmenter, found, (OWN, sent.digest, model.fingerprint(visit.generator), space, num_steps))
+
+
+def choose(visit: Visit, able: bool) -> tuple[str, int]:
+    """Let the visitor give a picture, and choose where and how long to look for it; return the space and the steps."""
+    endings = [ending for kind in SENT_FORMATS for ending in ENDINGS[kind]]
+    key = f"photograph {st.session_state.get(UPLOADS, 0)}"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.file_uploader(
+            "a picture of yours",
+            endings,
+            key=key,
+            on_change=take,
+            args=(key,),
+            width=420,
+            max_upload_size=inverting.MAX_MEGABYTES,
+        )
+        spaces = spaces_of(visit.generator)
+        space = st.selectbox(
+            "look for it in",
+            spaces,
+            len(spaces) - 1,
+            key=f"look in {model.fingerprint(visit.generator)}",
+            width=130,
+            help="ws, one w a layer, comes nearer to pictures that the generator would not make; z and w stay closer "
+            "to those that it would"
+            if len(spaces) > 1
+            else "this generator has z only",
+        )
+        num_steps = st.selectbox("steps", inverting.STEPS, 1, key="own steps", width=110) if able else 0
+        if OWN in st.session_state:
+            st.button("Forget it", key="forget picture", icon=":material/delete:", on_click=forget_upload)
+    return space, num_steps
+
+
+def explain(visit: Visit, able: bool, size: int) -> None:
+    """Say what is done with a picture, and what to expect of it."""
+    kinds = f"{', '.join(SENT_FORMATS[:-1])} or {SENT_FORMATS[-1]}".replace("WEBP", "WebP")
+    if able:
+        begin = f"from the {inverting.NUM_STARTS} nearest of {inverting.NUM_CANDIDATES} samples"
+        how = f"It goes down {begin} with Adam; {inverting.STEPS[1]} steps take about 20 seconds on two cores."
+    else:
+        samples = f"the nearest of {inverting.NUM_WITHOUT_GRADIENTS} samples"
+        how = f"No gradients flow through {plain(visit.generator.name)}: it is {samples}, no more."
+    limits = f"at most {inverting.MAX_MEGABYTES} MB and {MAX_SENT_PIXELS // 10**6} megapixels"
+    st.caption(
+        f"{kinds}, {limits}. It is turned upright and resized, and of its middle {size} x {size} pixels are taken, as "
+        f"`gandissect invert` does. {how}"
+    )
+    st.caption(
+        "Pictures that the generator could have made come back almost as they were; photographs unlike those that it "
+        "learned from come back poorly, as what it can draw instead. The numbers say how poorly: from about 30 dB on "
+        "one hardly sees a difference, at 20 dB the layout is right and details are not, at 15 dB little more than "
+        "the large areas is."
+    )
+
+
+def take(key: str) -> None:
+    """Take over the picture that was uploaded, to be looked for at once; or keep why it is refused."""
+    file = st.session_state[key]
+    forget()
+    if file is None:
+        return
+    try:
+        st.session_state[OWN] = inverting.received(file.getvalue())
+        st.session_state[WANTED] = True
+    except ValueError as error:
+        st.session_state[WRONG] = str(error)
+
+
+def forget() -> None:
+    """Forget the picture, and call off what is done with it."""
+    call_off(st.session_state.pop(UNDER_WAY, None))
+    for name in (OWN, WRONG, WANTED):
+        st.session_state.pop(name, None)
+
+
+def forget_upload() -> None:
+    """Forget the picture, and empty the field that it was uploaded by."""
+    forget()
+    st.session_state[UPLOADS] = st.session_state.get(UPLOADS, 0) + 1
+
+
+def call_off(key: Hashable) -> None:
+    """Call a task off if it is under way; what was found stays."""
+    task = own_tasks().get(key)
+    if task is not None and not task.result.done():
+        own_tasks().stop(key)
+
+
+def look_for(
+    visit: Visit, segmenter: Segmenter, sent: inverting.Sent, image: Tensor, space: str, num_steps: int
+) -> Inversion | None:
+    """Return what the generator makes of a picture; None while that is being found out, with how far it is."""
+    networks = model.fingerprint(visit.generator), model.fingerprint(segmenter)
+    key = ("invert", sent.digest, *networks, space, num_steps)
+    if st.session_state.get(UNDER_WAY) != key:
+        call_off(st.session_state.get(UNDER_WAY))  # of another picture or generator: nobody waits for it
+        st.session_state[UNDER_WAY] = key
+    if st.session_state.get(WANTED):
+        work = partial(inverting.find, visit.generator, segmenter, image, space, num_steps)
+        own_tasks().begin(key, inverting.num_images(num_steps), work)
+    elif own_tasks().get(key) is None:
+        st.button(
+            f"Look for it in {space}",
+            type="primary",
+            icon=":material/search:",
+            key="look for it",
+            on_click=st.session_state.__setitem__,
+            args=(WANTED, True),
+        )
+    return outcome(key, f"looking for it in {space}", WANTED)
+
+
+def show(segmenter: Segmenter, found: Inversion, key: tuple[Hashable, ...]) -> None:
+    """Show a picture and what was found, what the segmenter sees in both, and let the visitor take them home."""
+    given, made = as_images(found.pictures)[0], as_images(found.reconstructions)[0]
+    labels = memory().get(
+        (*key, model.fingerprint(segmenter)), lambda: (model.label(segmenter, given), model.label(segmenter, made))
+    )
+    left, right = st.container(key="results").columns([11, 9], gap="medium")
+    with left:
+        one, two = st.columns(2, wrap=False)
+        one.image(
+            model.draw_picture(given), "as the generator takes it", "stretch", alt="Your picture, cropped and resized"
+        )
+        two.image(
+            model.draw_picture(made),
+            f"as {plain(found.generator)} makes it",
+            "stretch",
+            alt="What the generator makes of your picture",
+        )
+        show_change("inverted segmentation", segmenter, given, made, labels)
+    with right:
+        psnr = float(found.psnr)
+        st.metric("PSNR", f"{psnr:.1f} dB" if math.isfinite(psnr) else "exactly the same", width="content")
+        show_shares(segmenter, {"given": labels[0], "found": labels[1]})
+        offer(found)
+
+
+def offer(found: Inversion) -> None:
+    """Let the visitor download what was found."""
+    with st.container(horizontal=True, gap="xsmall"):
+        st.download_button(
+            "PNG",
+            inverting.as_sheet(found),
+            "inversion.png",
+            "image/png",
+            icon=":material/image:",
+            on_click="ignore",
+            key="inversion png",
+            help="Given, found, and where they differ, as gandissect invert makes it",
+        )
+        st.download_button(
+            "Inversion",
+            inverting.as_file(found),
+            found.FILE_NAME,
+            "application/octet-stream",
+            icon=":material/download:",
+            on_click="ignore",
+            key="inversion file",
+            help="Latents and pictures, for gandissect.latent.Inversion.load, which edits units in your picture",
+        )

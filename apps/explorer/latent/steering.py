@@ -1,0 +1,140 @@
+"""A part of the page of the latent space: directions as sliders, labelled with what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import partial
+
+import streamlit as st
+from torch import Tensor
+
+from gandissect import Segmenter
+from gandissect.latent import Direction, capabilities, style_groups
+
+from ..background.progress import say_failed
+from ..background.resources import count, load_segmenter, plain
+from ..background.tasks import Tasks
+from ..display import images as model
+from ..display.strip import Shown, show_strip
+from ..visit import Visit
+from . import walks
+
+NUM_DIRECTIONS, REACH = 5, 4.0
+SWEEP = (-3.0, -1.5, 0.0, 1.5, 3.0)
+
+
+@st.cache_resource(show_spinner=False)
+def label_tasks() -> Tasks:
+    """Return the labels of directions, worked out once for all visitors."""
+    return Tasks(capacity=128)
+
+
+def draw_steering(visit: Visit) -> None:
+    """Let the visitor go along directions that were found in closed form, each with what it does."""
+    styles = choose_styles(visit)
+    try:
+        found = walks.directions_of(visit.generator, NUM_DIRECTIONS, styles)
+    except TypeError as error:
+        st.info(plain(str(error)))
+        return
+    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
+    tasks = {each.name: label_task(visit, segmenter, each) for each in found}
+    left, right = st.container(key="results").columns(2, gap="medium")
+    with left:
+        steps = choose_steps(visit, found, tasks)
+    with right:
+        before = model.generated(visit.generator, visit.z)[0]
+        after = walks.stepped(visit.generator, visit.z, found, steps)
+        show_change(visit, before, after)
+    if st.toggle("pictures along each direction", key="sweep"):
+        show_sweeps(visit, found)
+
+
+def choose_styles(visit: Visit) -> Sequence[int] | None:
+    """Let the visitor choose which styles the directions move; None for all, and for z."""
+    if not capabilities(visit.generator).has_w:
+        return None
+    groups = {"all": None, **style_groups(visit.generator)}
+    chosen = st.segmented_control("directions of the styles", groups, default="all", required=True, key="moved")
+    return groups[chosen]
+
+
+def choose_steps(visit: Visit, found: Sequence[Direction], keys: dict[str, Hashable]) -> dict[str, float]:
+    """Let the visitor choose a step along each direction; say below what a direction does once that is known."""
+    steps, known = {}, 0
+    scope = f"{model.fingerprint(visit.generator)} {found[0].ws}"
+    names = [f"step {each.name} {scope}" for each in found]
+    for name, each in zip(names, found, strict=True):
+        label = f"{plain(each.name)}: {each.score:.0%} of the squared weights"
+        steps[each.name] = st.slider(label, -REACH, REACH, 0.0, 0.25, format="%.2f sigma", key=name)
+        known += say_label(keys[each.name])
+    if known < len(found):
+        wait_for_labels(tuple(keys.values()), known)
+    st.button("All to 0", key="rest", icon=":material/restart_alt:", on_click=partial(_rest, names))
+    st.caption(
+        f"Below each: percentage points of the pixels that a concept gains for one sigma, where that is beyond chance, "
+        f"over {walks.LABEL_SAMPLES} pictures; closed form: Shen and Zhou 2021."
+    )
+    return steps
+
+
+def say_label(key: Hashable) -> bool:
+    """Say what a direction does; return whether that is known."""
+    task = label_tasks().get(key)
+    if task is None or not task.result.done():
+        st.caption("for one sigma: being found out")
+        return False
+    if (error := task.result.exception()) is not None:
+        say_failed(key, "not labelled", error, label_tasks())
+    else:
+        st.caption(f"for one sigma: {plain(walks.said(task.found))}")
+    return True
+
+
+@st.fragment(run_every=1.0)
+def wait_for_labels(keys: Sequence[Hashable], num_known: int) -> None:
+    """Show how far the labels are; draw the page anew when there is one more."""
+    tasks = [label_tasks().get(key) for key in keys]
+    if sum(task is None or task.result.done() for task in tasks) > num_known:
+        st.rerun(scope="app")
+    share = sum(task.share for task in tasks) / len(tasks)
+    st.progress(share, f"finding out what directions do: {num_known} of {len(keys)}")
+
+
+def label_task(visit: Visit, segmenter: Segmenter, direction: Direction) -> Hashable:
+    """Return the key of the task that labels a direction, begun if it was not yet."""
+    key = (model.fingerprint(visit.generator), model.fingerprint(segmenter), direction.name, direction.ws)
+    if label_tasks().get(key) is None:
+        work = walks.labelling(visit.generator, segmenter, direction)
+        label_tasks().begin(key, walks.LABEL_PICTURES, work)
+    return key
+
+
+def show_change(visit: Visit, before: Tensor, after: Tensor) -> None:
+    """Draw the picture before and after, and where it changed."""
+    change = model.changed(before, after)
+    left, right = st.columns(2)
+    left.image(model.draw_picture(before), "as generated", "stretch", alt=f"Generated picture {visit.number}")
+    right.image(model.draw_picture(after), "moved", "stretch", alt="The picture moved along the directions")
+    left.image(model.draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed")
+
+
+def show_sweeps(visit: Visit, found: Sequence[Direction]) -> None:
+    """Draw the picture at several steps along each direction alone."""
+    for each in found:
+        st.markdown(f"**{plain(each.name)}**")
+        shown = [
+            Shown(
+                model.draw_picture(walks.stepped(visit.generator, visit.z, found, {each.name: step})),
+                f"The picture moved by {step:g} sigma along {each.name}",
+                f"{step:+g} sigma",
+            )
+            for step in SWEEP
+        ]
+        show_strip(f"sweep {each.name}", shown)
+    st.caption(f"{count(len(SWEEP), 'step')} along each direction alone, of the same picture.")
+
+
+def _rest(names: Sequence[str]) -> None:
+    for name in names:
+        st.session_state[name] = 0.0

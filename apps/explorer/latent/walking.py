@@ -1,0 +1,162 @@
+"""Parts of the page of the latent space: ways through several pictures, and pictures drawn towards the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+import torch
+from torch import Tensor
+
+from gandissect.latent import Walk, capabilities, truncated_w, truncated_z
+
+from ..background.resources import plain
+from ..display import images as model
+from ..display.strip import Shown, show_strip
+from ..picker import neighbours
+from ..visit import Visit
+from . import walks
+
+STRIP = 9
+PSIS, LIMITS = (1.0, 0.75, 0.5, 0.25, 0.0, -0.5), (4.0, 2.0, 1.5, 1.0, 0.5, 0.25)
+
+
+def draw_walk(visit: Visit) -> None:
+    """Let the visitor go from picture to picture, and take the way home as a film."""
+    first = visit.number
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input(
+            "through the pictures",
+            ", ".join(map(str, neighbours(first, 3))),
+            key=f"keys {first}",
+            width=260,
+            max_chars=80,
+            help="their numbers, 2 to 8",
+        )
+        spaces = [*capabilities(visit.generator).spaces, *visit.generator.layers]
+        best = len(capabilities(visit.generator).spaces) - 1
+        space = st.selectbox(
+            "in",
+            spaces,
+            best,
+            key=f"space {model.fingerprint(visit.generator)}",
+            width=180,
+            help="z goes along great circles, w and the activations of a layer straight",
+        )
+        closed = st.toggle("and back to the first", True, key="closed")
+    try:
+        numbers = walks.parse_numbers(text)
+        walk = walks.walk_through(visit.generator, visit.seed, numbers, space, closed=closed)
+    except ValueError as error:
+        st.error(plain(str(error)))
+        return
+    show_place(visit, walk, numbers)
+    offer_film(visit, walk, (model.fingerprint(visit.generator), visit.seed, numbers, space, closed))
+
+
+def show_place(visit: Visit, walk: Walk, numbers: tuple[int, ...]) -> None:
+    """Draw the picture at the place of a slider, and some along the whole way."""
+    place = st.slider(
+        "place on the way; whole numbers are the pictures", 0.0, float(walk.end), 0.5, 0.05, key=f"place {walk.end:g}"
+    )
+    strip = torch.linspace(0, walk.end, STRIP, dtype=torch.float64)
+    here, *along = walks.images_along(walk, torch.cat([torch.tensor([place], dtype=torch.float64), strip]))
+    start = int(min(place, walk.end - 1))
+    between = numbers[start], numbers[(start + 1) % len(numbers)]
+    left, right = st.container(key="place").columns([1, 2], gap="medium")
+    left.image(
+        model.draw_picture(here),
+        f"{place - start:.0%} of the way from {between[0]} to {between[1]}",
+        "stretch",
+        alt=f"Generated picture at {place:.2f} of the way through pictures {', '.join(map(str, numbers))}",
+    )
+    with right:
+        shown = [
+            Shown(model.draw_picture(image), f"Generated picture at {at:.2f} of the way", f"{at:.2f}")
+            for at, image in zip(strip.tolist(), along, strict=True)
+        ]
+        show_strip("along", shown)
+        st.caption(f"Pictures of seed {visit.seed} at equal steps along the way.")
+
+
+def offer_film(visit: Visit, walk: Walk, facts: tuple[object, ...]) -> None:
+    """Let the visitor make a film of the way, and download it."""
+    made = st.session_state.get("film")
+    if not isinstance(made, tuple) or made[0] != facts:
+        place = st.empty()
+        if not place.button("Make a film", icon=":material/movie:", key="make film"):
+            return
+        place.empty()
+        with st.spinner("making the film"):
+            made = st.session_state["film"] = facts, walks.film(walk)
+    gif = made[1]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.image(gif, width=192, alt="A film of the way, in a loop")
+        st.download_button(
+            "Download the film",
+            gif,
+            "walk.gif",
+            "image/gif",
+            icon=":material/download:",
+            on_click="ignore",
+            key="film file",
+        )
+        ends = "and begins again" if walk.path.closed else "and jumps back to its first picture"
+        st.caption(
+            f"{walks.FRAMES_A_STEP} frames from each picture to the next, {walks.FPS} a second, "
+            f"{len(gif) / 1e6:.1f} MB; it ends {ends}. Of {plain(visit.generator.name)}."
+        )
+
+
+def draw_truncation(visit: Visit) -> None:
+    """Let the visitor draw pictures towards the middle of the latent space, where the generator allows it."""
+    allowed = capabilities(visit.generator)
+    if allowed.has_w:
+        num_ws = visit.generator.mapping.num_ws
+        psi = st.slider("truncation psi: 1 changes nothing, 0 is the mean of w", -1.0, 1.5, 0.7, 0.05, key="psi")
+        ask = f"of the first so many of {num_ws} styles"
+        cutoff = st.slider(ask, 0, num_ws, num_ws, key=f"cutoff {num_ws}")
+        z = visit.z.to(visit.generator.device)
+        show_truncated(visit, psi, PSIS, "psi", lambda value: truncated_w(visit.generator, z, value, cutoff))
+    elif allowed.normalises_z:
+        st.info(
+            f"{plain(visit.generator.name)} divides z by its length and has no w, so that there is nothing to "
+            "truncate: a smaller z gives the same picture. Choose a StyleGAN (psi) or a DCGAN (limit) in the sidebar."
+        )
+    else:
+        ask = "limit: no entry of z is larger; a high one changes nothing"
+        limit = st.slider(ask, 0.1, 4.0, 1.0, 0.1, key="limit")
+        show_truncated(visit, limit, LIMITS, "limit", partial(limited, visit))
+
+
+def limited(visit: Visit, limit: float) -> Tensor:
+    """Return z of the visit's picture, cut off at a limit."""
+    return truncated_z(visit.generator, 1, visit.seed, limit, start=visit.number)
+
+
+def show_truncated(
+    visit: Visit, value: float, others: tuple[float, ...], name: str, truncated: Callable[[float], Tensor]
+) -> None:
+    """Draw the picture as it is and truncated, and beside them at some other values."""
+    with torch.no_grad():
+        latents = torch.cat([truncated(each) for each in (value, *others)])
+    chosen, *strip = model.generated(visit.generator, latents.to(visit.generator.device))
+    plain_image = model.generated(visit.generator, visit.z)[0]
+    left, right = st.container(key="results").columns([2, 3], gap="medium")
+    with left:
+        cells = st.columns(2, wrap=False)
+        cells[0].image(
+            model.draw_picture(plain_image), "as generated", "stretch", alt=f"Generated picture {visit.number}"
+        )
+        cells[1].image(
+            model.draw_picture(chosen), f"{name} {value:g}", "stretch", alt=f"The picture truncated, {name} {value:g}"
+        )
+    with right:
+        shown = [
+            Shown(model.draw_picture(image), f"The picture at {name} {each:g}", f"{name} {each:g}")
+            for each, image in zip(others, strip, strict=True)
+        ]
+        show_strip("truncated", shown)
+        change = float(model.changed(plain_image, chosen).mean())
+        st.caption(f"At {name} {value:g} the pixels change by {change:.1%} of the range from black to white.")

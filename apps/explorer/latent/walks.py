@@ -1,0 +1,154 @@
+"""What the page of the latent space works out, without Streamlit: ways, films, mixtures and steps along directions."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from gandissect import Generator, Segmenter
+from gandissect.latent import (
+    Direction,
+    DirectionEffect,
+    Walk,
+    as_w,
+    capabilities,
+    closed_form_directions,
+    label_direction,
+    mix_styles,
+    move,
+    swap_activations,
+)
+from gandissect.latent.directions.direction import ws_shape
+
+from ...pictures import save_gif
+from ..background.tasks import CountedSegmenter
+from ..display import images as model
+
+MOST_KEYS, LARGEST = 8, 10**9
+"""Pictures that a way leads through, at most, and the largest number of one."""
+FRAMES_A_STEP, FPS = 16, 20
+
+LABEL_STEPS, LABEL_SAMPLES, LABEL_SEED = (-2.0, 2.0), 24, 7
+LABEL_PICTURES = LABEL_SAMPLES * (1 + 2 * len(LABEL_STEPS))
+"""Pictures that are labelled for the labels of a direction: unmoved, and moved along it and along a random one."""
+
+
+def parse_numbers(text: str) -> tuple[int, ...]:
+    """Read the numbers of pictures, separated by commas or spaces.
+
+    Raises:
+        ValueError: If these are not 2 to 8 such numbers, saying what is allowed.
+    """
+    words = [word for word in re.split(r"[,;\s]+", text.strip()) if word]
+    wrong = [word for word in words if not re.fullmatch(r"[0-9]{1,10}", word) or int(word) > LARGEST]
+    if wrong or not 2 <= len(words) <= MOST_KEYS:
+        got = repr(wrong[0][:20]) if wrong else f"{len(words)} numbers"
+        raise ValueError(f"name 2 to {MOST_KEYS} pictures by number, as 0, 1, 5; got {got}")
+    return tuple(map(int, words))
+
+
+def walk_through(generator: Generator, seed: int, numbers: Sequence[int], space: str, *, closed: bool) -> Walk:
+    """Return the way through some pictures of a seed."""
+    z = torch.cat([generator.sample_z(1, seed, number) for number in numbers]).to(generator.device)
+    return Walk(generator, z, space, closed=closed)
+
+
+def images_along(walk: Walk, positions: Tensor) -> Tensor:
+    """Return the pictures at some positions of a way, ``[n, 3, H, W]`` on CPU."""
+    with model.ROOM:
+        return walk.images(positions)
+
+
+def film(walk: Walk) -> bytes:
+    """Return a way as a GIF that begins again when it ends, with as many frames from each picture to the next."""
+    steps = round(walk.end) * FRAMES_A_STEP
+    images = images_along(walk, walk.positions(steps if walk.path.closed else steps + 1))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "walk.gif"
+        save_gif(images, path, FPS)
+        return path.read_bytes()
+
+
+@torch.no_grad()
+def mixed(generator: Generator, z_a: Tensor, z_b: Tensor, styles: Sequence[int]) -> Tensor:
+    """Return the picture of ``z_a`` with some styles of ``z_b``, ``[1, 3, H, W]`` on CPU."""
+    pair = (as_w(generator, z.to(generator.device)) for z in (z_a, z_b))
+    with model.ROOM:
+        return generator(mix_styles(generator, *pair, styles)).cpu()
+
+
+@torch.no_grad()
+def swapped(generator: Generator, z_a: Tensor, z_b: Tensor, layer: str, region: Tensor) -> Tensor:
+    """Return the picture of ``z_a`` with a layer's activations of ``z_b`` in a region, ``[1, 3, H, W]`` on CPU."""
+    with model.ROOM:
+        return swap_activations(generator, z_a.to(generator.device), z_b.to(generator.device), layer, region).cpu()
+
+
+def rectangle(size: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+    """Return a region as a mask on the image.
+
+    Args:
+        size: Rows and columns of the image.
+        rows: From where to where, in percent.
+        columns: Likewise.
+    """
+    mask = torch.zeros(size)
+    (top, bottom), (left, right) = (
+        (round(length * low / 100), round(length * high / 100))
+        for length, (low, high) in zip(size, (rows, columns), strict=True)
+    )
+    mask[top:bottom, left:right] = 1
+    return mask
+
+
+def stepped(generator: Generator, z: Tensor, directions: Sequence[Direction], steps: Mapping[str, float]) -> Tensor:
+    """Return a picture after steps along several directions of one space, ``[3, H, W]`` on CPU.
+
+    Args:
+        generator: The one that the directions are of.
+        z: float32 ``[1, z_dim]``.
+        directions: In z or w.
+        steps: By the name of a direction, in standard deviations; 0 where there is none.
+    """
+    latents = z
+    with model.ROOM:
+        for direction in directions:
+            if step := steps.get(direction.name, 0.0):
+                latents = move(generator, latents, direction, [step]).latents[0]
+        with torch.no_grad():
+            return generator(latents.to(generator.device))[0].cpu()
+
+
+def directions_of(generator: Generator, count: int, styles: Sequence[int] | None) -> tuple[Direction, ...]:
+    """Return directions in closed form.
+
+    Args:
+        generator: The generator.
+        count: How many, at most.
+        styles: The styles that they move; all if None, and in z.
+
+    Raises:
+        TypeError: If the generator does not tell the maps that its latents meet first.
+    """
+    length = ws_shape(generator)[1] if capabilities(generator).has_w else generator.z_dim
+    return closed_form_directions(generator, min(count, length), styles)
+
+
+def labelling(generator: Generator, segmenter: Segmenter, direction: Direction) -> Callable[[], DirectionEffect]:
+    """Return the work of finding what a direction does, on few pictures, to be done on a copy of the generator."""
+    own, counted = copy.deepcopy(generator), CountedSegmenter(segmenter)
+    return lambda: label_direction(
+        own, counted, direction, LABEL_STEPS, LABEL_SAMPLES, LABEL_SEED, batch_size=8, progress=False
+    )
+
+
+def said(effect: DirectionEffect) -> str:
+    """Return what a step of one standard deviation does, in words."""
+    changes = [f"{label.concept} {100 * label.slope:+.1f}" for label in effect.labels]
+    return ", ".join(changes) or "no concept beyond chance"

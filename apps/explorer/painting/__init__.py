@@ -1,0 +1,1 @@
+"""Strokes, what they change, and how they are drawn and kept."""

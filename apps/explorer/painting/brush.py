@@ -1,0 +1,201 @@
+"""The brush: a concept, whether to draw or to remove it, and the units that do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from gandissect import Concept, LayerDissection, UnitSet
+from gandissect.causal.results import UnitEffects
+
+from ..levels import LEVELS
+from ..units import activity as pixel_units
+
+MIN_IOU, MAX_UNITS, DEFAULT_UNITS, DEFAULT_LEVEL = 0.04, 40, 20, 0.99
+DRAW, REMOVE = "draw", "remove"
+EFFECT, AGREEMENT = "effect", "IoU"
+CERTAIN = 3.0
+"""Standard errors by which a unit's effect is to be above 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brush:
+    """What the next stroke does.
+
+    Args:
+        concept: The concept's name.
+        color: Its color, ``#rrggbb``.
+        action: ``draw`` or ``remove``.
+        units: The units that do it, best first.
+        levels: The quantile that each of them is set to, one of `LEVELS`.
+    """
+
+    concept: str
+    color: str
+    action: str
+    units: UnitSet
+    levels: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """What to call its strokes."""
+        return f"{self.action} {self.concept}"
+
+
+def said(level: float) -> str:
+    """Return a level in words."""
+    return {0.0: "off", 1.0: "max"}.get(level, f"{100 * level:g} %")
+
+
+def choose_brush(
+    found: LayerDissection, effects: UnitEffects | None, scope: str, on_change: Callable[[], None]
+) -> Brush | None:
+    """Let the visitor choose a brush; None, and why, if no unit of the layer will do.
+
+    Where effects were measured, the units of a concept are those that it loses most without, unless those that agree
+    with it are asked for: they remove more of it, and some draw it where the others do not.
+
+    Args:
+        found: The layer's dissection.
+        effects: What each of its units causes alone, if that was measured.
+        scope: What the choice belongs to, as a part of the widgets' keys.
+        on_change: Called when the choice changes.
+    """
+    by = AGREEMENT
+    if effects is not None:
+        by = st.segmented_control(
+            "units by",
+            [EFFECT, AGREEMENT],
+            default=EFFECT,
+            required=True,
+            key="by",
+            on_change=on_change,
+            help="what a concept loses without the unit alone, or how well the unit's activity agrees with it",
+        )
+    ranked = units_by_effect(effects, found.concepts) if effects and by == EFFECT else units_by_iou(found)
+    if not ranked:
+        what = "has an effect on" if by == EFFECT else f"agrees (IoU >= {MIN_IOU}) with"
+        st.info(f"No unit of this layer {what} a concept; choose another layer on the left.")
+        return None
+    by_name = {each.name: each for each in ranked}
+    _color_pills([each.hex for each in ranked])
+    with st.container(key="concepts"):
+        name = st.pills(
+            "concept",
+            by_name,
+            default=next(iter(by_name)),
+            required=True,
+            key=f"concept {by} {scope}",
+            on_change=on_change,
+        )
+    concept = by_name[name]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        action = st.segmented_control(
+            "action", [DRAW, REMOVE], default=DRAW, required=True, key="action", on_change=on_change
+        )
+        level = 0.0
+        if action == DRAW:
+            level = st.select_slider(
+                "strength",
+                LEVELS[1:],
+                DEFAULT_LEVEL,
+                said,
+                key="level",
+                on_change=on_change,
+                help="The quantile of its own activations to which each unit is set, over many pictures",
+            )
+    units = ranked[concept]
+    if len(units) > 1:
+        units = units.top(
+            st.slider(
+                "units, best first",
+                1,
+                len(units),
+                min(DEFAULT_UNITS, len(units)),
+                key=f"count {name} {by} {scope}",
+                on_change=on_change,
+            )
+        )
+    what = f"the {len(units)} units behind the brush" if len(units) > 1 else "the unit behind the brush"
+    with st.expander(what, key="behind"):  # with a key it stays open when they change
+        key = f"units {by} {name} {action} {level} {len(units)} {scope}"
+        units, levels = _adjust(units, _table(found, effects, units, name), name, level, key, on_change)
+    return Brush(name, concept.hex, action, units, levels)
+
+
+def units_by_iou(found: LayerDissection) -> dict[Concept, UnitSet]:
+    """Return the units that agree with each concept, best first; concepts with most units first."""
+    ranked = {each: found.units_for(each.name, MIN_IOU, MAX_UNITS) for each in found.concepts}
+    return {each: units for each, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
+
+
+def units_by_effect(effects: UnitEffects, concepts: Sequence[Concept]) -> dict[Concept, UnitSet]:
+    """Return the units without which each concept loses, beyond doubt, most first; concepts that lose most first."""
+    lost: dict[Concept, float] = {}
+    ranked: dict[Concept, UnitSet] = {}
+    for concept in concepts:
+        column = effects.concepts.index(concept.name)
+        mean, stderr = effects.mean[:, column], effects.stderr[:, column]
+        order = mean.argsort(descending=True, stable=True).tolist()
+        units = [unit for unit in order if mean[unit] > CERTAIN * stderr[unit]][:MAX_UNITS]
+        if units:
+            ranked[concept], lost[concept] = UnitSet(effects.layer, tuple(units)), float(mean[units].sum())
+    return {concept: ranked[concept] for concept in sorted(lost, key=lambda each: -lost[each])}
+
+
+def _table(found: LayerDissection, effects: UnitEffects | None, units: UnitSet, concept: str) -> pd.DataFrame:
+    """Return a row for each unit."""
+    iou = found.iou[found.concept_index(concept)]
+    frame = pd.DataFrame(
+        {
+            "unit": list(units.units),
+            "IoU": iou[list(units.units)].tolist(),
+            "best at": [found.matches[unit].concept or "none" for unit in units.units],
+        }
+    )
+    return frame if effects is None else pixel_units.with_effects(frame, found, effects, concept)
+
+
+def _adjust(
+    units: UnitSet, frame: pd.DataFrame, concept: str, level: float, key: str, on_change: Callable[[], None]
+) -> tuple[UnitSet, tuple[float, ...]]:
+    """Show the units; return those that are left in, and their levels."""
+    frame = frame.assign(use=True, **{"set to": said(level)})
+    columns = {
+        "use": st.column_config.CheckboxColumn(" ", width=35, help="whether the brush uses the unit"),
+        "unit": st.column_config.NumberColumn(width=40),
+        "IoU": st.column_config.ProgressColumn(
+            format="%.3f", min_value=0, max_value=max(0.2, frame["IoU"].max()), width=85, help=f"with {concept}"
+        ),
+        "effect": st.column_config.NumberColumn(
+            format="%+.2f", width=50, help=f"percent of the pixels that {concept} loses without the unit"
+        ),
+        "best at": st.column_config.TextColumn(width=70, help="the concept that the unit agrees with best"),
+        "set to": st.column_config.SelectboxColumn(options=[said(each) for each in LEVELS], required=True, width=70),
+    }
+    edited = st.data_editor(
+        frame,
+        hide_index=True,
+        column_config=columns,
+        column_order=[name for name in columns if name in frame],
+        disabled=["unit", "IoU", "effect", "best at"],
+        key=key,
+        height=min(38 + 35 * len(frame), 213),
+        on_change=on_change,
+    )
+    by_words = {said(each): each for each in LEVELS}
+    rows = [row for row in edited.to_dict("records") if row["use"]]
+    return UnitSet(units.layer, tuple(int(row["unit"]) for row in rows)), tuple(by_words[row["set to"]] for row in rows)
+
+
+def _color_pills(colors: list[str]) -> None:
+    """Give each concept's button a dot of its color."""
+    dots = "".join(
+        f".st-key-concepts button:nth-of-type({index})::before {{background: {color}}}"
+        for index, color in enumerate(colors, 1)
+    )
+    shape = 'content: ""; width: .7em; height: .7em; border-radius: 50%; margin-right: .45em; flex: none'
+    st.html(f"<style>.st-key-concepts button::before {{{shape}}} {dots}</style>")

@@ -1,0 +1,127 @@
+"""Recipes in and out of the page: files, Python and command lines; without Streamlit."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import shlex
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gandissect import Generator, Recipe
+from gandissect.core.lookup import lookup
+from gandissect.interventions.edits import Edit, check_units, region_mask
+from gandissect.interventions.recipe import KINDS
+
+from ...pictures import write_pairs
+from .strokes import MAX_STROKES
+
+MAX_BYTES = 2**20
+"""No larger file is read."""
+
+MAX_REGIONS = 2**22
+"""Numbers in all regions of a file at most; packed, they take a thousandth."""
+
+
+def read_recipe(data: bytes) -> Recipe:
+    """Read a recipe that a visitor has sent.
+
+    Raises:
+        ValueError: If it is too large, or no recipe, saying what is wrong.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"a recipe has {MAX_BYTES} bytes at most; got {len(data)}")
+    try:
+        text = data.decode()
+        num_regions = sum(_region_size(edit) for edit in json.loads(text)["edits"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        text, num_regions = data.decode(errors="replace"), 0  # from_json says what is wrong
+    if num_regions > MAX_REGIONS:
+        raise ValueError(f"the regions of a recipe have {MAX_REGIONS} numbers at most here; got {num_regions}")
+    recipe = Recipe.from_json(text)
+    if len(recipe.edits) > MAX_STROKES:
+        raise ValueError(f"a picture has {MAX_STROKES} strokes at most here; got {len(recipe.edits)}")
+    return recipe
+
+
+def check_fits(recipe: Recipe, generator: Generator) -> None:
+    """Refuse a recipe that cannot be made with a generator.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If the generator is another one, or a unit or a region does not fit.
+    """
+    recipe.check_generator(generator)
+    for edit in recipe.edits:
+        info = lookup(generator.layers, edit.units.layer, "layer")
+        check_units(edit.units, info.units)
+        if edit.region is not None:
+            region_mask(edit.region, edit.units.layer, torch.empty(1, 1, info.height, info.width), generator.image_size)
+
+
+def as_command(recipe: Recipe, *, bundled: bool) -> str:
+    """Return what to paste into a shell to make the recipe's PNG.
+
+    Args:
+        recipe: The recipe.
+        bundled: Whether the generator's name is enough to find it.
+    """
+    where = "" if bundled else f" --generator {shlex.quote(recipe.generator)}"
+    return f"cat > recipe.json <<'END'\n{recipe.to_json()}END\ngandissect edit recipe.json --out edited.png{where}"
+
+
+def as_python(recipe: Recipe) -> str:
+    """Return a Python program that makes the recipe's images."""
+    lines = "".join(f"    {_call(edit)},\n" for edit in recipe.edits)
+    return f"""import torch
+from torchvision.utils import save_image
+import generators
+from gandissect import Ablation, Insertion, Scaling, UnitSet, generate
+
+def cells(rows, columns, chosen):
+    region = torch.zeros(rows * columns)
+    region[chosen] = 1
+    return region.view(rows, columns)
+
+G = generators.load({recipe.generator!r})
+z = G.sample_z({recipe.num_samples}, seed={recipe.seed}, start={recipe.start})
+edits = [
+{lines}]
+with torch.inference_mode():
+    images = generate(G, z, edits)
+save_image(images, "edited.png", normalize=True, value_range=(-1, 1))
+"""
+
+
+def sheet(unchanged: Tensor, edited: Tensor) -> bytes:
+    """Return the PNG that ``gandissect edit`` makes of images ``[batch, 3, H, W]``."""
+    file = io.BytesIO()
+    write_pairs(unchanged, edited, file)
+    return file.getvalue()
+
+
+def _region_size(edit: Any) -> int:
+    """Return how many numbers an edit's region asks for, whatever else is wrong with it; 0 if it asks for none."""
+    region = edit.get("region") if isinstance(edit, dict) else None
+    shape = region.get("shape") if isinstance(region, dict) else None
+    if not isinstance(shape, list) or not shape or not all(type(length) is int for length in shape):
+        return 0
+    return math.prod(map(abs, shape))
+
+
+def _call(edit: Edit) -> str:
+    """Return an edit as a Python expression."""
+    name = next(name for cls, name in KINDS.values() if isinstance(edit, cls))
+    told = [f"UnitSet({edit.units.layer!r}, {edit.units.units!r})", f"{name}={getattr(edit, name)!r}"]
+    if edit.region is not None:
+        told.append(f"region={_region(edit.region)}")
+    return f"{type(edit).__name__}({', '.join(told)})"
+
+
+def _region(region: Tensor) -> str:
+    if region.ndim == 2 and bool(((region == 0) | (region == 1)).all()):
+        return f"cells({region.shape[0]}, {region.shape[1]}, {region.flatten().nonzero().flatten().tolist()})"
+    return f"torch.tensor({region.tolist()!r})"

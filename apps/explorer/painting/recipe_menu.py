@@ -1,0 +1,96 @@
+"""The menu of recipes: what is painted as a file, as Python and as a command line; and a file opened again."""
+
+from __future__ import annotations
+
+import streamlit as st
+from torch import Tensor
+
+import generators
+from gandissect import Recipe
+
+from ..background.resources import load_generator, plain
+from ..display import images as model
+from ..picker import GO_TO, MAX_NUMBER
+from ..visit import Visit, settings
+from . import recipe_files as exchange
+from .pending import take_over
+from .session import Painting
+from .strokes import Stroke
+
+
+def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
+    """Draw the buttons that save and copy.
+
+    Args:
+        recipe: What is painted.
+        before: The picture, ``[1, 3, H, W]``.
+        after: The picture with all strokes.
+    """
+    with st.container(horizontal=True, gap="xsmall", key="exchange"):
+        st.download_button(
+            "Recipe",
+            recipe.to_json(),
+            "recipe.json",
+            "application/json",
+            key="save recipe",
+            icon=":material/download:",
+            on_click="ignore",
+            help="Opens here, with Recipe.load, and by gandissect edit and repair",
+        )
+        st.download_button(
+            "PNG",
+            exchange.sheet(before, after),
+            "edited.png",
+            "image/png",
+            key="save png",
+            icon=":material/image:",
+            on_click="ignore",
+            help="Before and after, as gandissect edit makes it of the recipe",
+        )
+        with st.popover("Python", icon=":material/code:", help="Copy as Python"):
+            st.code(exchange.as_python(recipe), "python", height=320)
+        with st.popover("Shell", icon=":material/terminal:", help="Copy as command line"):
+            bundled = recipe.generator in generators.names()
+            st.code(exchange.as_command(recipe, bundled=bundled), "bash", height=320)
+
+
+def show_opening() -> None:
+    """Draw the button that opens a recipe."""
+    with st.popover("Open", icon=":material/upload_file:", help="open a recipe"):
+        st.file_uploader("a recipe", "json", key="recipe", on_change=open_recipe, max_upload_size=1)
+    if wrong := st.session_state.get("recipe error"):
+        st.error(plain(wrong))
+
+
+def open_recipe() -> None:
+    """Go to the picture with which the uploaded recipe begins, and take over its strokes; or keep what is wrong."""
+    st.session_state.pop("recipe error", None)
+    file = st.session_state["recipe"]
+    if file is None:
+        return
+    try:
+        recipe = exchange.read_recipe(file.getvalue())
+        name = recipe.generator if recipe.generator in generators.names() else st.session_state["generator"]
+        generator = load_generator(name, settings().device)
+        exchange.check_fits(recipe, generator)
+        if max(recipe.seed, recipe.start) > MAX_NUMBER or recipe.seed < 0:
+            raise ValueError(f"seed and start are 0 to {MAX_NUMBER} here; got {recipe.seed} and {recipe.start}")
+    except (KeyError, ValueError, OSError) as error:
+        st.session_state["recipe error"] = str(error.args[0] if error.args else error)
+        return
+    st.session_state[GO_TO] = {"generator": name, "seed": recipe.seed, "picture": recipe.start}
+    take_over()  # what was painted before the recipe was opened
+    painting = Painting(model.fingerprint(generator), recipe.seed, recipe.start)
+    first = painting.history.next_number
+    painting.change(
+        tuple(
+            Stroke(number, type(edit).__name__.lower(), edit, None) for number, edit in enumerate(recipe.edits, first)
+        )
+    )
+    st.rerun()  # of the whole page: this is called for a part of it, which would go on with the old picture
+
+
+def recipe_of(visit: Visit, painting: Painting) -> Recipe:
+    """Return the recipe of what is painted on a visit's picture."""
+    edits = tuple(stroke.edit for stroke in painting.history.now if stroke.on)
+    return Recipe(visit.generator.name, painting.fingerprint, visit.seed, visit.number, 1, edits)

@@ -1,0 +1,34 @@
+"""A visitor's picture with his edits, from activations that he has kept; without Streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from gandissect.interventions.edits import Edit
+
+from ..display import images as model
+from ..visit import Visit
+
+
+def render(visit: Visit, edits: Sequence[Edit], memory: model.Memory) -> Tensor:
+    """Return a visit's picture with edits, float32 ``[3, H, W]``; only what comes after the first edited layer runs.
+
+    Args:
+        visit: Which picture of which generator; that stays as it is.
+        edits: What to change, in order.
+        memory: The visitor's, where the activations before the edits are kept.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If an edit does not fit.
+    """
+    generator = visit.generator
+    layers = {edit.units.layer for edit in edits}
+    first = next((layer for layer in generator.layers if layer in layers), visit.layer)
+    key = (model.fingerprint(generator), visit.seed, visit.number, first)
+    activation = memory.get(key, lambda: model.head(generator, visit.z, first))
+    if not edits:
+        return model.finished(generator, visit.z, first, activation)[0]
+    return model.edited(generator, visit.z, edits, activation)[0]

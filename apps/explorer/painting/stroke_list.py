@@ -1,0 +1,119 @@
+"""The list of strokes: each can be switched off, set to another strength, moved and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import streamlit as st
+from torch import Tensor
+
+from ..background.resources import count, plain
+from ..levels import LEVELS
+from . import strokes as change
+from .brush import said
+from .fragments import then_redraw
+from .session import Painting
+from .strokes import Stroke, Strokes
+
+
+def show_history(painting: Painting) -> None:
+    """Draw undo, redo and clear."""
+    history = painting.history
+    undo, redo, clear = then_redraw(painting.undo), then_redraw(painting.redo), then_redraw(painting.change)
+    st.button(":material/undo:", key="undo", help="undo", disabled=not history.past, on_click=undo, shortcut="ctrl+z")
+    st.button(":material/redo:", key="redo", help="redo", disabled=not history.future, on_click=redo, shortcut="ctrl+y")
+    st.button(
+        ":material/delete_sweep:",
+        key="clear",
+        help="delete all strokes",
+        disabled=not history.now,
+        on_click=clear,
+        args=((),),
+    )
+
+
+def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
+    """Draw the strokes in the order in which they act.
+
+    Args:
+        painting: Whose strokes.
+        table: The values of the layer's units at the levels.
+        layer: The layer that it is of.
+    """
+    strokes = painting.history.now
+    for place, stroke in enumerate(strokes):
+        units = stroke.edit.units
+        mine = then_redraw(partial(_change, painting, stroke.number))
+        with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=f"stroke{stroke.number}"):
+            icon = "visibility" if stroke.on else "visibility_off"
+            st.button(
+                f":material/{icon}:",
+                key=f"switch{stroke.number}",
+                help="switch off or on",
+                type="tertiary",
+                on_click=mine,
+                args=(change.switched,),
+            )
+            name = plain(stroke.name) if stroke.on else f"~~{plain(stroke.name)}~~"
+            st.markdown(f"{place + 1} · {name}  \n:small[:gray[{_details(stroke)}]]", width="stretch")
+            if units.layer == layer:
+                with st.popover(_strength(stroke), type="tertiary", key=f"strength{stroke.number}"):
+                    _choose_strength(painting, stroke, table)
+            st.button(
+                ":material/arrow_upward:",
+                key=f"up{stroke.number}",
+                help="earlier",
+                type="tertiary",
+                disabled=place == 0,
+                on_click=mine,
+                args=(change.moved, -1),
+            )
+            st.button(
+                ":material/arrow_downward:",
+                key=f"down{stroke.number}",
+                help="later",
+                type="tertiary",
+                disabled=place == len(strokes) - 1,
+                on_click=mine,
+                args=(change.moved, 1),
+            )
+            st.button(
+                ":material/close:",
+                key=f"delete{stroke.number}",
+                help="delete",
+                type="tertiary",
+                on_click=mine,
+                args=(change.without,),
+            )
+
+
+def _change(painting: Painting, number: int, how: Callable[..., Strokes], *values: Any) -> None:
+    painting.change(how(painting.history.now, number, *values))
+
+
+def _choose_strength(painting: Painting, stroke: Stroke, table: Tensor) -> None:
+    """Draw the slider of a stroke's strength."""
+    levels = set(stroke.levels or ())
+    level = levels.pop() if len(levels) == 1 else LEVELS[-3]
+    key = f"level{stroke.number} {stroke.levels}"
+
+    def choose() -> None:
+        _change(painting, stroke.number, change.set_to, st.session_state[key], table)
+
+    st.select_slider("strength of this stroke", LEVELS, level, said, key=key, on_change=then_redraw(choose))
+    st.caption("All of its units are set to this quantile of their activations; off is 0.")
+
+
+def _strength(stroke: Stroke) -> str:
+    if stroke.levels is None:
+        return "as given"
+    levels = set(stroke.levels)
+    return said(levels.pop()) if len(levels) == 1 else "mixed"
+
+
+def _details(stroke: Stroke) -> str:
+    edit = stroke.edit
+    where = "everywhere" if edit.region is None else count(int((edit.region > 0).sum()), "cell")
+    return f"{count(len(edit.units), 'unit')} of {plain(edit.units.layer)} · {where}"

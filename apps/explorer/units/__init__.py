@@ -1,0 +1,1 @@
+"""Choosing units and looking at them closely."""

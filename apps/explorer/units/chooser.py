@@ -1,0 +1,146 @@
+"""Choosing units of a layer: the best for a concept, or rows of a table that is sorted by any column."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from gandissect import LayerDissection, Segmenter, UnitSet
+from gandissect.causal.results import UnitEffects
+from gandissect.causal.units import unit_effects
+
+from ..background import disk_cache as kept
+from ..background.progress import outcome, own_tasks
+from ..background.resources import count, plain
+from ..background.tasks import CountedSegmenter
+from ..display import images as model, tables
+from ..visit import Visit
+from . import activity as pixel_units
+
+MIN_IOU = 0.04
+EFFECT_SAMPLES, EFFECT_SEED = 24, 5
+
+
+def choose_units(visit: Visit, segmenter: Segmenter, found: LayerDissection) -> tuple[UnitSet, str]:
+    """Let the visitor choose units, and show the table of them; return them and what to call them."""
+    scope = f"{model.fingerprint(visit.generator)} {found.name}"
+    ranked = {each.name: found.units_for(each.name, MIN_IOU) for each in found.concepts}
+    ranked = {name: units for name, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
+    ways = [*(["best for a concept"] if ranked else []), "picked in the table"]
+    way = st.segmented_control("units", ways, default=ways[0], required=True, label_visibility="collapsed", key="way")
+    effects = measured(visit, segmenter)
+    if way == ways[-1] or not ranked:
+        units, what = pick_rows(found, scope, effects)
+    else:
+        concept = st.selectbox("concept", ranked, key="concept", bind="query-params")
+        units = ranked[concept]
+        if len(units) > 1:
+            ask = f"how many of the {len(units)} units with IoU >= {MIN_IOU}, best first"
+            units = units.top(st.slider(ask, 1, len(units), min(20, len(units)), key=f"top {concept} {scope}"))
+        show_units(tables.unit_table(found, units.units, concept), found, effects, concept)
+        what = f"{count(len(units), 'best unit')} for {plain(concept)}"
+    offer_effects(visit, segmenter, effects)
+    return units, what
+
+
+def pick_rows(found: LayerDissection, scope: str, effects: UnitEffects | None) -> tuple[UnitSet, str]:
+    """Show all units of a layer, best first; return those whose rows are selected, and what to call them."""
+    order = found.iou.amax(0).argsort(descending=True, stable=True).tolist()
+    start = {"selection": {"rows": [0]}}
+    frame = tables.unit_table(found, order)
+    event = show_units(frame, found, effects, on_select="rerun", selection_default=start, key=f"rows {scope}")
+    rows = [row for row in event["selection"]["rows"] if row < len(order)]
+    if not rows:
+        st.info("Select rows of the table to switch their units off; a click on a column's head sorts by it.")
+    units = UnitSet(found.name, tuple(order[row] for row in rows))
+    return units, count(len(units), "chosen unit")
+
+
+def show_units(
+    frame: pd.DataFrame,
+    found: LayerDissection,
+    effects: UnitEffects | None,
+    concept: str | None = None,
+    **selection: Any,
+) -> Any:
+    """Show a table of units, with what their IoU is worth; return what is selected in it."""
+    frame = pixel_units.with_chance(frame, found, concept)
+    if effects is not None:
+        frame = pixel_units.with_effects(frame, found, effects, concept)
+    top = max(0.2, float(found.iou.max()))
+    number = st.column_config.NumberColumn
+    columns = {
+        "unit": number(width=45),
+        "concept": st.column_config.TextColumn(width=80, help="the concept that the unit agrees with best"),
+        "IoU": st.column_config.ProgressColumn(
+            format="%.3f", min_value=0, max_value=top, width=85, help=f"with {concept or 'that concept'}"
+        ),
+        "95 %": st.column_config.TextColumn(width=92, help="interval of the IoU over pictures"),
+        "chance": number(format="%.3f", width=60, help="the IoU with the concepts of other pictures"),
+        "effect": number(
+            format="%+.2f", width=55, help="percent of the pixels that the concept loses without the unit"
+        ),
+        "±": number(format="%.2f", width=45, help="reach of the effect's 95 % interval"),
+    }
+    order = [name for name in columns if name in frame]
+    return st.dataframe(
+        frame,
+        height=min(38 + 35 * len(frame), 390),
+        hide_index=True,
+        column_config=columns,
+        column_order=order,
+        alt="Units of the layer",
+        **selection,
+    )
+
+
+def measured(visit: Visit, segmenter: Segmenter) -> UnitEffects | None:
+    """Return the effects of the layer's units, if they were measured, now or before."""
+    key, generator = _key(visit, segmenter), visit.generator
+    task = own_tasks().get(key)
+    if task is None and (found := kept.find_effects(generator, segmenter, visit.layer, EFFECT_SAMPLES, EFFECT_SEED)):
+        task = own_tasks().begin(key, 0, lambda: found, lambda: found)
+    return None if task is None else task.found
+
+
+def offer_effects(visit: Visit, segmenter: Segmenter, effects: UnitEffects | None) -> None:
+    """Offer to measure what each unit does alone, or show how far that is."""
+    if effects is not None:
+        st.caption(
+            f"Effect: what the concept loses, in percent of the pixels, when the unit alone is switched off; over "
+            f"{effects.num_samples} pictures of seed {effects.seed}, with the reach of its 95 % interval."
+        )
+        return
+    key = _key(visit, segmenter)
+    outcome(key, f"switching off each unit of {visit.layer} alone")
+    if own_tasks().get(key) is None:
+        st.button(
+            "Measure the effect of each unit",
+            key="effects",
+            icon=":material/bolt:",
+            on_click=begin_effects,
+            args=(visit, segmenter),
+            help="Switches off each unit alone and labels what is left; it may take minutes.",
+        )
+
+
+def begin_effects(visit: Visit, segmenter: Segmenter) -> None:
+    """Begin to measure the effects of a layer's units in the background."""
+    generator, counted = copy.deepcopy(visit.generator), CountedSegmenter(segmenter)
+
+    def work() -> UnitEffects:
+        facts = visit.layer, EFFECT_SAMPLES, EFFECT_SEED
+        found = unit_effects(generator, counted, *facts, batch_size=8, progress=False)
+        kept.keep_effects(found, visit.generator, segmenter)
+        return found
+
+    total = EFFECT_SAMPLES * (visit.generator.layers[visit.layer].units + 1)
+    own_tasks().begin(_key(visit, segmenter), total, work)
+
+
+def _key(visit: Visit, segmenter: Segmenter) -> Hashable:
+    return "effects", model.fingerprint(visit.generator), model.fingerprint(segmenter), visit.layer

@@ -1,0 +1,70 @@
+from . import latent as latent
+from .artifacts import (
+    ArtifactRanking as ArtifactRanking,
+    Repair as Repair,
+    RepairCurve as RepairCurve,
+    choose_num_units as choose_num_units,
+    measure_repair as measure_repair,
+    rank_artifact_layers as rank_artifact_layers,
+    rank_artifact_units as rank_artifact_units,
+    repair as repair,
+)
+from .causal import (
+    CausalEffect as CausalEffect,
+    EffectCurves as EffectCurves,
+    UnitEffects as UnitEffects,
+    UnitRanking as UnitRanking,
+    average_causal_effect as average_causal_effect,
+    best_units as best_units,
+    effect_curves as effect_curves,
+    find_causal_units as find_causal_units,
+    iou_ranking as iou_ranking,
+    optimise_units as optimise_units,
+    present_values as present_values,
+    quantile_values as quantile_values,
+    unit_effects as unit_effects,
+)
+from .core import (
+    UNLABELLED as UNLABELLED,
+    Concept as Concept,
+    Generator as Generator,
+    LayerInfo as LayerInfo,
+    Segmenter as Segmenter,
+    UnitSet as UnitSet,
+    derive_seed as derive_seed,
+    sample_z as sample_z,
+    trace as trace,
+)
+from .dissection import (
+    Comparison as Comparison,
+    Dissection as Dissection,
+    LayerDissection as LayerDissection,
+    Provenance as Provenance,
+    QualityMatch as QualityMatch,
+    Thumbnails as Thumbnails,
+    TopImages as TopImages,
+    UnitCurves as UnitCurves,
+    UnitMatch as UnitMatch,
+    compare as compare,
+    dissect as dissect,
+    dissect_shard as dissect_shard,
+    merge_shards as merge_shards,
+)
+from .fidelity import ConceptShare as ConceptShare, ConceptShares as ConceptShares, concept_shares as concept_shares
+from .interventions import (
+    Ablation as Ablation,
+    Insertion as Insertion,
+    Recipe as Recipe,
+    Scaling as Scaling,
+    generate as generate,
+    intervene as intervene,
+)
+from .report import (
+    draw_comparison as draw_comparison,
+    draw_effect_curves as draw_effect_curves,
+    draw_effects as draw_effects,
+    write_repair_report as write_repair_report,
+    write_report as write_report,
+)
+
+__version__: str

@@ -1,0 +1,4 @@
+from .measure import choose_num_units as choose_num_units, measure_repair as measure_repair
+from .rank import rank_artifact_layers as rank_artifact_layers, rank_artifact_units as rank_artifact_units
+from .repair import forced_values as forced_values, repair as repair
+from .results import ArtifactRanking as ArtifactRanking, Repair as Repair, RepairCurve as RepairCurve

@@ -1,0 +1,297 @@
+"""How many units to switch off, and what it brings.
+
+What a repair is judged by is nothing that it was chosen with. `rank_artifact_units` and `choose_num_units` look at the
+yardstick's pictures to train on only, `measure_repair` compares with the held-out ones; and each of the three draws
+latent vectors from a stream of its own, so that no two look at the same images, whatever their seeds.
+
+Source: Bau et al. 2019, Sec. 4.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..core.lookup import lookup
+from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.sampling import blocks, derive_seed, make_rng
+from ..core.types import UnitSet
+from ..fidelity.distances import Normal
+from ..fidelity.neighbours import realism
+from ..fidelity.yardstick import Yardstick
+from ..inference.bench import Bench
+from ..interventions.edits import Edit, Insertion, check_units, control_units
+from ..stats.intervals import shares_of
+from ..stats.streaming import AreaMoments
+from .rank import BATCH, features_of, floor_of
+from .repair import forced_values
+from .results import FIGURES, ConceptChanges, Repair, RepairCurve, To
+
+T = TypeVar("T")
+
+COUNTS = (0, 1, 2, 5, 10, 20, 40)
+"""Numbers of units tried by default."""
+
+WORST = 0.05
+"""Share of the images that count as the worst."""
+
+NUM_LABELLED = 512
+"""Images whose concepts are compared, at most."""
+
+
+@torch.inference_mode()
+def choose_num_units(
+    generator: Generator,
+    units: UnitSet,
+    yardstick: Yardstick,
+    counts: Sequence[int] = COUNTS,
+    seed: int = 0,
+    *,
+    to: To = "zero",
+    num_images: int = 512,
+    num_sets: int = 4,
+    num_controls: int = 3,
+    progress: bool = True,
+) -> RepairCurve:
+    """Measure the distance from real pictures against the number of units forced, and choose a number.
+
+    Args:
+        generator: A `Generator`.
+        units: Units, the first to be forced first: ``ranking.top(40)``, or a list of one's own.
+        yardstick: Real pictures as features; its held-out pictures are not looked at.
+        counts: Numbers of units to try; 0 is always tried, those above ``len(units)`` are not.
+        seed: Of the latent vectors, which are others than the ranking's and the measurement's, and of the control.
+        to: What the units are forced to, as for `repair`.
+        num_images: Images in a set, 2 or more.
+        num_sets: Sets, 2 or more.
+        num_controls: Orders of random units, 1 or more.
+        progress: Show a progress bar.
+
+    Raises:
+        KeyError: If there is no such layer or way.
+        ValueError: If there is no such unit, or a number is out of range.
+
+    Source: Bau et al. 2019, Sec. 4.3; the rule of one standard error: Breiman et al. 1984, Sec. 3.4.3.
+    """
+    _check_numbers(num_images, num_sets, num_controls)
+    sizes = sorted({0, *(count for count in counts if count <= len(units))})
+    if sizes[0] < 0:
+        raise ValueError(f"counts are 0 or more; got {list(counts)}")
+    firsts = [units.top(size) for size in sizes[1:]]
+    controls = [_controls(generator, each, seed, num_controls) for each in firsts]
+    sample_seed, real = derive_seed(seed, "number of units"), Normal.of(yardstick.train)
+    bench = _Bench(generator, yardstick, units.layer, to, sample_seed)
+
+    def distance(features: Tensor, _: int) -> float:
+        return real.distance(features)
+
+    every = [*firsts, *(each[draw] for draw in range(num_controls) for each in controls)]
+    edits = bench.edits(every)
+    plain, *forced = bench.figures(edits, num_images, num_sets, distance, "number of units", progress=progress)
+    table = torch.tensor(forced, dtype=torch.float64).reshape(1 + num_controls, len(firsts), num_sets)
+    start = torch.tensor(plain, dtype=torch.float64).expand(1 + num_controls, 1, -1)
+    table = torch.cat([start, table], dim=1)
+    return RepairCurve(
+        generator=generator.name,
+        generator_fingerprint=generator.fingerprint,
+        network=yardstick.network,
+        ranked=units,
+        to=to,
+        counts=tuple(sizes),
+        distance=table[0].clone(),
+        control=table[1:].clone(),
+        floor=floor_of(yardstick.train, num_images, seed),
+        num_images=num_images,
+        seed=seed,
+        sample_seed=sample_seed,
+    )
+
+
+@torch.inference_mode()
+def measure_repair(
+    generator: Generator,
+    units: UnitSet,
+    yardstick: Yardstick,
+    seed: int = 0,
+    *,
+    to: To = "zero",
+    num_sets: int = 5,
+    num_controls: int = 3,
+    segmenter: Segmenter | None = None,
+    progress: bool = True,
+) -> Repair:
+    """Measure what forcing some units changes, on images and real pictures that nothing was chosen with.
+
+    Each set has as many images as there are held-out pictures.
+
+    Args:
+        generator: The `Generator` as it is.
+        units: Which units, one or more: ``curve.units``, ``ranking.top(20)``, or a list of one's own.
+        yardstick: Real pictures as features.
+        seed: Of the latent vectors, which are others than the ranking's and the choice's, and of the control.
+        to: What the units are forced to, as for `repair`.
+        num_sets: Sets of images, 2 or more.
+        num_controls: Draws of as many random units, 1 or more.
+        segmenter: Says what becomes of concepts, on the first 512 images; None to leave that out.
+        progress: Show a progress bar.
+
+    Raises:
+        KeyError: If there is no such layer or way.
+        TypeError: If generator or segmenter lack something of their protocol.
+        ValueError: If there is no such unit, or a number is out of range.
+
+    Source: Bau et al. 2019, Sec. 4.3, Table 1.
+    """
+    count = len(yardstick.held_out)
+    _check_numbers(count, num_sets, num_controls)
+    if not len(units):
+        raise ValueError("no units are given, so that there is nothing to measure")
+    if segmenter is not None:
+        check_protocols(generator, segmenter)
+    others = _controls(generator, units, seed, num_controls)
+    sample_seed = derive_seed(seed, "repair")
+    bench = _Bench(generator, yardstick, units.layer, to, sample_seed)
+    judge = _Judge(yardstick, seed)
+    edits, num_labelled = bench.edits([units, *others]), min(NUM_LABELLED, count * num_sets)
+    found = bench.figures(edits, count, num_sets, judge.judge, "repair", progress=progress)
+    before, after, *control = (torch.stack([each[0] for each in sets]) for sets in found)
+    realisms = [torch.cat([each[1] for each in sets]) for sets in found[:2]]
+    return Repair(
+        generator=generator.name,
+        generator_fingerprint=generator.fingerprint,
+        network=yardstick.network,
+        units=units,
+        to=to,
+        before=before,
+        after=after,
+        control=torch.stack(control),
+        real=torch.stack([judge.real(index)[0] for index in range(num_sets)]),
+        realism_before=realisms[0],
+        realism_after=realisms[1],
+        num_images=count,
+        num_dims=yardstick.held_out.shape[1],
+        seed=seed,
+        sample_seed=sample_seed,
+        concepts=bench.concepts(segmenter, edits, num_labelled, progress=progress) if segmenter else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """A generator that is run up to a layer once, and from there on for each set of units."""
+
+    generator: Generator
+    yardstick: Yardstick
+    layer: str
+    to: To
+    seed: int
+
+    def figures(
+        self,
+        edits: Sequence[Edit],
+        count: int,
+        num_sets: int,
+        figure: Callable[[Tensor, int], T],
+        title: str,
+        *,
+        progress: bool,
+    ) -> list[list[T]]:
+        """Return a figure of the unchanged images and of those after each edit alone, for each set of images.
+
+        Args:
+            edits: The edits.
+            count: Images in a set.
+            num_sets: Sets of images.
+            figure: From features ``[count, d]`` and the number of their set.
+            title: What the progress bar says.
+            progress: Show one.
+        """
+        found: list[list[T]] = [[] for _ in range(1 + len(edits))]
+        with tqdm(total=count * num_sets, desc=title, unit="img", disable=None if progress else True) as bar:
+            for index in range(num_sets):
+                parts = [self._features(block, edits, bar) for block in blocks(count, BATCH, index * count)]
+                for figures, features in zip(found, zip(*parts, strict=True), strict=True):
+                    figures.append(figure(torch.cat(features), index))
+        return found
+
+    def concepts(
+        self, segmenter: Segmenter, edits: Sequence[Edit], num_images: int, *, progress: bool
+    ) -> ConceptChanges:
+        """Return what each edit changes of concepts; those behind the first are controls."""
+        bench = Bench.of(self.generator, segmenter, self.layer, progress=progress)
+        moments = [AreaMoments(len(segmenter.concepts), bench.num_pixels) for _ in range(1 + len(edits))]
+        for block, z, activation in bench.heads(num_images, self.seed, BATCH, "concepts"):
+            base = bench.areas(block, z, activation, [])
+            changes = (bench.areas(block, z, activation, [edit]) - base for edit in edits)
+            for moment, areas in zip(moments, (base, *changes), strict=True):
+                moment.update(areas)
+        before, change, *control = map(shares_of, moments)
+        return ConceptChanges(
+            segmenter=segmenter.name,
+            segmenter_fingerprint=segmenter.fingerprint,
+            concepts=tuple(segmenter.concepts),
+            num_images=num_images,
+            before=before,
+            change=change,
+            control=tuple(control),
+        )
+
+    def edits(self, forced: Sequence[UnitSet]) -> list[Edit]:
+        """Return an edit for each set of units."""
+        return [Insertion(units, forced_values(self.generator, units, self.to)) for units in forced]
+
+    def _features(self, samples: range, edits: Sequence[Edit], bar: tqdm[None]) -> list[Tensor]:
+        """Return the features of a block of images, unchanged and after each edit alone."""
+        z = self.generator.sample_z(len(samples), self.seed, samples.start).to(self.generator.device)
+        plain = self.generator.head(z, self.layer)
+        activations = (plain, *(edit.apply(plain) for edit in edits))
+        found = [features_of(self.generator, self.layer, self.yardstick, each, z, samples) for each in activations]
+        bar.update(len(samples))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Judges sets of images by the held-out pictures."""
+
+    yardstick: Yardstick
+    seed: int
+
+    def judge(self, features: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        """Return the `FIGURES` of a set of images, float64 ``[figure]``, and the realism of each."""
+        return self._scored(features, self._divided(index)[1])
+
+    def real(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return the same of training pictures in the place of generated ones."""
+        return self._scored(*self._divided(index))
+
+    def _scored(self, features: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+        scores, each = self.yardstick.compare(features, train), realism(self.yardstick.held_out, features)
+        worst = float(each.kthvalue(math.ceil(WORST * len(each))).values)
+        return torch.tensor([*(getattr(scores, name) for name in FIGURES[:-1]), worst], dtype=torch.float64), each
+
+    def _divided(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return as many training pictures as are held out, and all others."""
+        train, count = self.yardstick.train, len(self.yardstick.held_out)
+        order = torch.randperm(len(train), generator=make_rng(self.seed, "repair floor", index))
+        return train[order[:count]], train[order[count:]]
+
+
+def _controls(generator: Generator, units: UnitSet, seed: int, count: int) -> list[UnitSet]:
+    """Return several draws of as many random units."""
+    num_units = lookup(generator.layers, units.layer, "layer").units
+    check_units(units, num_units)
+    return [control_units(units, num_units, derive_seed(seed, "repair control", draw)) for draw in range(count)]
+
+
+def _check_numbers(num_images: int, num_sets: int, num_controls: int) -> None:
+    if num_images < 2 or num_sets < 2 or num_controls < 1:
+        raise ValueError(
+            f"need 2 images in a set, 2 sets and 1 control or more; got {num_images}, {num_sets}, {num_controls}"
+        )

@@ -1,0 +1,308 @@
+"""Finding the units that draw what is unrealistic, without anybody's labels.
+
+Every unit ``u`` of a layer has the images in which its activation is highest, as many as ``num_top``. Of their features
+and those of real pictures, and of as many random images,
+
+    excess_u = d(top_u, real) - mean d(random, real),
+
+with the Frechet distance ``d``: a unit that is on where images go wrong has top images farther from real pictures than
+others are. Beside it stands the rank correlation, over all images, of the unit's activation with the image's realism
+(`neighbours.realism`), which is negative for such a unit.
+
+Both are association: a unit that is on at night has top images unlike all others, however good they are. What a unit
+does is told by switching it off, alone, in the same images,
+
+    effect_u = d(all, real) - d(all with u at 0, real),
+
+which costs as many images as there are units, for each image looked at.
+
+Only the pictures to train on are looked at, never the held-out ones, with which a repair is measured.
+
+Source: Bau et al. 2019, Sec. 4.3, who rank by the FID of each unit's top images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..core.lookup import lookup
+from ..core.protocols import Generator
+from ..core.sampling import blocks, derive_seed, make_rng
+from ..core.types import UnitSet
+from ..fidelity.distances import Normal
+from ..fidelity.neighbours import realism
+from ..fidelity.yardstick import Yardstick
+from ..inference.batches import Source, check_images, check_pixels
+from ..interventions.edits import Ablation
+from ..stats.intervals import Estimate
+from .results import ArtifactRanking, Method
+
+BATCH = 64
+
+NUM_DRAWS = 20
+"""Sets of random images, or of real pictures, that a unit's images are compared with."""
+
+NUM_SHOWN = 16
+"""Of each unit's top images, so many are written down."""
+
+NUM_GROUPS = 8
+"""Groups of images that are left out in turn, for a standard error."""
+
+TOP_PER_DIM = 2
+"""Top images for each dimension of the features at least, for their covariance."""
+
+
+def rank_artifact_units(
+    generator: Generator,
+    layer: str,
+    yardstick: Yardstick,
+    num_samples: int = 5_000,
+    seed: int = 0,
+    *,
+    top_share: float = 0.1,
+    method: Method = "distance",
+    num_effect: int = 64,
+    progress: bool = True,
+) -> ArtifactRanking:
+    """Rank the units of a layer by how much they have to do with what is unrealistic.
+
+    An image is scored by the unit's largest activation on the layer's grid, as its top images are elsewhere: artifacts
+    are local, and where a layer's output is normalised its mean says nothing about what is drawn. Features and scores
+    of all images are held in memory, ``num_samples x (8 num_dims + 4 units)`` bytes; for the effect features of
+    ``num_effect x units`` images more.
+
+    Args:
+        generator: A `Generator`.
+        layer: The layer's name.
+        yardstick: Real pictures as features; its held-out pictures are not looked at.
+        num_samples: Latent vectors; another sequence than that of ``generator.sample_z(n, seed)``, and than those that
+            `choose_num_units` and `measure_repair` draw with the same seed.
+        seed: Of the latent vectors and of the random images.
+        top_share: Share of the images that are a unit's top images, above 0 and below 1; at least two images for each
+            dimension of the features.
+        method: What the ranking goes by: ``distance`` (the excess) or ``realism`` (negative correlation), both of which
+            are kept, or ``effect``, which is measured then only.
+        num_effect: Images that the effect is measured on, 16 or more.
+        progress: Show a progress bar.
+
+    Raises:
+        KeyError: If there is no such layer or method.
+        ValueError: If a number is out of range, there are too few images, or one is not finite.
+
+    Source: Bau et al. 2019, Sec. 4.3; realism: Kynkaanniemi et al. 2019, Sec. 5.
+    """
+    (found,) = rank_artifact_layers(
+        generator,
+        (layer,),
+        yardstick,
+        num_samples,
+        seed,
+        top_share=top_share,
+        method=method,
+        num_effect=num_effect,
+        progress=progress,
+    )
+    return found
+
+
+@torch.inference_mode()
+def rank_artifact_layers(
+    generator: Generator,
+    layers: Sequence[str],
+    yardstick: Yardstick,
+    num_samples: int = 5_000,
+    seed: int = 0,
+    *,
+    top_share: float = 0.1,
+    method: Method = "distance",
+    num_effect: int = 64,
+    progress: bool = True,
+) -> tuple[ArtifactRanking, ...]:
+    """Rank the units of several layers in one pass over the images; otherwise as `rank_artifact_units`.
+
+    Args:
+        generator: A `Generator`.
+        layers: Names of its layers.
+        yardstick: Real pictures as features; its held-out pictures are not looked at.
+        num_samples: Latent vectors.
+        seed: Of the latent vectors and of the random images.
+        top_share: Share of the images that are a unit's top images.
+        method: What the rankings go by.
+        num_effect: Images that the effect is measured on.
+        progress: Show progress bars.
+
+    Returns:
+        One ranking for each layer, in the order given.
+
+    Raises:
+        KeyError: If there is no such layer or method.
+        ValueError: If a number is out of range, there are too few images, or one is not finite.
+    """
+    for layer in layers:
+        lookup(generator.layers, layer, "layer")
+    lookup({name: name for name in get_args(Method)}, method, "method")
+    if num_effect < 2 * NUM_GROUPS:
+        raise ValueError(f"num_effect is {2 * NUM_GROUPS} or more; got {num_effect}")
+    num_top = _num_top(num_samples, top_share, yardstick.train.shape[1])
+    sample_seed, in_order = derive_seed(seed, "artifact ranking"), [each for each in generator.layers if each in layers]
+    source = Source(generator, tuple(in_order), sample_seed, BATCH, progress=progress)
+    features, peaks = _pass(source, yardstick, num_samples)
+    real, realistic = Normal.of(yardstick.train), realism(yardstick.train, features)
+    random = [real.distance(features[_some(num_samples, num_top, seed, draw)]) for draw in range(NUM_DRAWS)]
+    base, floor = Estimate.of(random), floor_of(yardstick.train, num_top, seed)
+    found = []
+    for layer in layers:
+        order = peaks[layer].argsort(dim=0, descending=True, stable=True)[:num_top]
+        distance = [real.distance(features[rows]) for rows in order.unbind(1)]
+        varies = peaks[layer].amax(dim=0) > peaks[layer].amin(dim=0)
+        effects = _effects(generator, layer, yardstick, num_effect, seed, progress) if method == "effect" else None
+        ranking = ArtifactRanking(
+            generator=generator.name,
+            generator_fingerprint=generator.fingerprint,
+            layer=layer,
+            network=yardstick.network,
+            method=method,
+            num_samples=num_samples,
+            num_top=num_top,
+            num_real=len(yardstick.train),
+            num_dims=yardstick.train.shape[1],
+            seed=seed,
+            sample_seed=sample_seed,
+            distance=torch.tensor(distance, dtype=torch.float64).masked_fill(~varies, base.mean),
+            realism=rank_correlation(peaks[layer], realistic),
+            varies=varies,
+            top_samples=order[:NUM_SHOWN].T.contiguous(),
+            random=base,
+            floor=floor,
+            effect=effects and effects[0],
+            effect_stderr=effects and effects[1],
+            num_effect=num_effect if effects else 0,
+        )
+        found.append(ranking)
+    return tuple(found)
+
+
+def floor_of(real: Tensor, count: int, seed: int) -> Estimate:
+    """Return the Frechet distance of ``count`` real pictures, half of them at most, from the others.
+
+    Args:
+        real: Features ``[n, d]``.
+        count: How many stand for generated ones.
+        seed: Of the choice.
+    """
+    count, found = min(count, len(real) // 2), []
+    for draw in range(NUM_DRAWS):
+        order = torch.randperm(len(real), generator=make_rng(seed, "artifact floor", draw))
+        found.append(Normal.of(real[order[count:]]).distance(real[order[:count]]))
+    return Estimate.of(found)
+
+
+def rank_correlation(table: Tensor, values: Tensor) -> Tensor:
+    """Return Spearman's correlation of each column with values, 0 where either never changes.
+
+    Args:
+        table: ``[n, k]``.
+        values: ``[n]``; may be infinite.
+
+    Returns:
+        float64 ``[k]``, -1 to 1.
+    """
+    against = _ranks(values)
+    columns = torch.stack([_ranks(column) for column in table.unbind(1)], dim=1)
+    columns, against = columns - columns.mean(dim=0), against - against.mean()
+    scale = columns.square().sum(dim=0).sqrt() * against.square().sum().sqrt()
+    return torch.where(scale > 0, (columns * against[:, None]).sum(dim=0) / scale.clamp(min=1e-300), 0)
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Return rising ranks, float64 ``[n]``; equal values share the mean of theirs."""
+    _, place, counts = torch.unique(values, return_inverse=True, return_counts=True)
+    ranks: Tensor = counts.cumsum(0).double() - (counts - 1) / 2
+    return ranks[place]
+
+
+def _num_top(num_samples: int, top_share: float, num_dims: int) -> int:
+    """Return how many images are a unit's top images."""
+    if not 0 < top_share < 1:
+        raise ValueError(f"top_share is above 0 and below 1; got {top_share}")
+    found = round(top_share * num_samples)
+    if found < TOP_PER_DIM * num_dims:
+        raise ValueError(
+            f"the top {top_share:g} of {num_samples} images are {found}, and features of {num_dims} dimensions need "
+            f"{TOP_PER_DIM * num_dims}: take more samples, a larger share, or a yardstick of fewer dimensions"
+        )
+    return found
+
+
+def _some(num_samples: int, count: int, seed: int, draw: int) -> Tensor:
+    """Return the indices of random images."""
+    return torch.randperm(num_samples, generator=make_rng(seed, "random images", draw))[:count]
+
+
+def _pass(source: Source, yardstick: Yardstick, num_samples: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the images' features, float64 ``[n, d]``, and layers' largest activations, float32 ``[n, unit]``."""
+    infos = source.generator.layers
+    features = torch.empty(num_samples, yardstick.train.shape[1], dtype=torch.float64)
+    peaks = {layer: torch.empty(num_samples, infos[layer].units) for layer in source.layers}
+    for batch in source.images(range(num_samples), "artifacts"):
+        rows = slice(batch.samples.start, batch.samples.stop)
+        features[rows] = yardstick.features(batch.images)
+        for layer, activation in batch.activations.items():
+            peaks[layer][rows] = activation.highest
+    return features, peaks
+
+
+def _effects(
+    generator: Generator, layer: str, yardstick: Yardstick, num_samples: int, seed: int, progress: bool
+) -> tuple[Tensor, Tensor]:
+    """Return how much less the distance is without each unit, and its standard error by the jackknife."""
+    real, sample_seed = Normal.of(yardstick.train), derive_seed(seed, "artifact effects")
+    units = [UnitSet(layer, (unit,)) for unit in range(generator.layers[layer].units)]
+    parts = []
+    total, quiet = num_samples * len(units), None if progress else True
+    with tqdm(total=total, desc=f"effects, {layer}", unit="img", disable=quiet) as bar:
+        for block in blocks(num_samples, BATCH):
+            z = generator.sample_z(len(block), sample_seed, block.start).to(generator.device)
+            activation = generator.head(z, layer)
+            plain = features_of(generator, layer, yardstick, activation, z, block)
+            rows = [plain]
+            for unit in units:
+                edited = Ablation(unit).apply(activation)
+                same = torch.equal(edited, activation)
+                rows.append(plain if same else features_of(generator, layer, yardstick, edited, z, block))
+                bar.update(len(block))
+            parts.append(torch.stack(rows).float())
+    return _gains(torch.cat(parts, dim=1), real)
+
+
+def _gains(features: Tensor, real: Normal) -> tuple[Tensor, Tensor]:
+    """Return how much nearer than the first set of features ``[set, n, d]`` the others are, with standard errors."""
+    plain, *without = features
+    groups = torch.arange(len(plain)) % NUM_GROUPS
+    kept = [groups >= 0, *(groups != group for group in range(NUM_GROUPS))]
+    base = torch.tensor([real.distance(plain[rows]) for rows in kept], dtype=torch.float64)
+    gain = torch.stack(
+        [base - torch.tensor([real.distance(each[rows]) for rows in kept], dtype=torch.float64) for each in without]
+    )
+    left_out = gain[:, 1:]
+    variance = (left_out - left_out.mean(dim=1, keepdim=True)).square().mean(dim=1) * (NUM_GROUPS - 1)
+    return gain[:, 0].clone(), variance.sqrt()
+
+
+def features_of(
+    generator: Generator, layer: str, yardstick: Yardstick, activation: Tensor, z: Tensor, samples: range
+) -> Tensor:
+    """Return the features of the images that a layer's activations lead to, ``[batch, d]`` on CPU.
+
+    Raises:
+        ValueError: If the images are not what the protocol promises, naming the sample.
+    """
+    images = generator.tail(activation, layer, z)
+    check_images(images, len(z), generator.image_size)
+    check_pixels(images, samples)
+    return yardstick.features(images)

@@ -1,0 +1,368 @@
+"""Results of ranking units by the artifacts that they draw, of choosing how many to switch off, and of a repair."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..core.lookup import lookup
+from ..core.types import Concept, UnitSet, check_concepts
+from ..fidelity.results import Scores
+from ..stats.intervals import CONFIDENCE_Z, Change, Estimate, Shares
+from ..storage.saved import Kept, check_tensor
+
+To = Literal["zero", "mean"]
+
+FIGURES = (*(field.name for field in fields(Scores)), "worst_realism")
+"""What a repair is measured by: the figures of `Scores`, and the realism that 5 % of the images do not exceed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RepairCurve(Kept):
+    """The distance from real pictures against the number of units forced.
+
+    Args:
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        network: The feature network's name.
+        ranked: The units, in the order in which they are forced.
+        to: What to.
+        counts: Numbers of units, rising; the first is 0.
+        distance: float64 ``[count, set]``, Frechet distance.
+        control: float64 ``[draw, count, set]``, the same for random units, in several orders.
+        floor: Distance of as many of the real pictures from the rest of them.
+        num_images: Images in a set.
+        seed: Of the images.
+        sample_seed: With which ``generator.sample_z`` draws them.
+    """
+
+    FILE_NAME: ClassVar[str] = "repair_curve.safetensors"
+    VERSION: ClassVar[int] = 1
+
+    generator: str
+    generator_fingerprint: str
+    network: str
+    ranked: UnitSet
+    to: str
+    counts: tuple[int, ...]
+    distance: Tensor
+    control: Tensor
+    floor: Estimate
+    num_images: int
+    seed: int
+    sample_seed: int
+
+    def __post_init__(self) -> None:
+        lookup({name: name for name in get_args(To)}, self.to, "way")
+        check_tensor("distance", self.distance, torch.float64, (len(self.counts), None))
+        check_tensor("control", self.control, torch.float64, (None, *self.distance.shape))
+        if self.counts[:1] != (0,) or list(self.counts) != sorted(set(self.counts)):
+            raise ValueError(f"counts rise from 0; got {self.counts}")
+        if self.distance.shape[1] < 2 or not len(self.control):
+            raise ValueError("a curve is over 2 sets or more, with a control or more")
+        if not bool(self.distance.isfinite().all() & self.control.isfinite().all()):
+            raise ValueError("distances are finite")
+
+    def change(self, index: int) -> Change:
+        """Return what forcing ``counts[index]`` units changes."""
+        return Change.of(self.distance[index] - self.distance[0])
+
+    @property
+    def num_units(self) -> int:
+        """The least number of units that does as well as the best number, within that one's standard error.
+
+        Only numbers whose change has an interval below 0, and which do better than all random units, come into
+        question; 0 if there is none.
+        """
+        change = self.distance - self.distance[0]
+        mean = change.mean(dim=1)
+        helps = mean < (self.control - self.distance[0]).mean(dim=2).amin(dim=0)
+        helps &= torch.tensor([self.change(index).high < 0 for index in range(len(self.counts))])
+        if not bool(helps.any()):
+            return 0
+        best = int(mean.masked_fill(~helps, math.inf).argmin())
+        bar = float(mean[best] + change[best].std() / math.sqrt(change.shape[1]))
+        return next(count for count, value, ok in zip(self.counts, mean, helps, strict=True) if ok and value <= bar)
+
+    @property
+    def units(self) -> UnitSet:
+        """So many of the ranked units."""
+        return self.ranked.top(self.num_units)
+
+    def __str__(self) -> str:
+        """Say in a sentence what was chosen."""
+        before = Estimate.of(self.distance[0].tolist())
+        setting = f"from {before}, on {self.distance.shape[1]} sets of {self.num_images} images; floor {self.floor}"
+        if not self.num_units:
+            return f"no number of units up to {self.counts[-1]} brings the distance down for certain, {setting}"
+        change = self.change(self.counts.index(self.num_units))
+        return f"{_said(self.units)} chosen, with which forced the distance changes by {change}, {setting}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConceptChanges:
+    """What forcing some units changes of the share of the pixels that each concept has.
+
+    Args:
+        segmenter: The segmenter's name.
+        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        concepts: What it names.
+        num_images: Images, the first of the measurement.
+        before: Shares of the images as they are.
+        change: Their mean changes, image by image.
+        control: The same with as many random units, in several draws.
+    """
+
+    segmenter: str
+    segmenter_fingerprint: str
+    concepts: tuple[Concept, ...]
+    num_images: int
+    before: Shares
+    change: Shares
+    control: tuple[Shares, ...]
+
+    def __post_init__(self) -> None:
+        check_concepts(self.concepts)
+        if any(len(table.mean) != len(self.concepts) for table in (self.before, self.change, *self.control)):
+            raise ValueError(f"each table has {len(self.concepts)} concepts")
+        if not self.control:
+            raise ValueError("changes are beside a control or more")
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dict for each concept: share before, change with its 95 % interval, and control."""
+        return [self._record(concept) for concept in self.concepts]
+
+    def _record(self, concept: Concept) -> dict[str, Any]:
+        row = concept.index
+        change, reach = float(self.change.mean[row]), CONFIDENCE_Z * float(self.change.stderr[row])
+        others = [float(table.mean[row]) for table in self.control]
+        found = {"concept": concept.name, "before": float(self.before.mean[row]), "change": change}
+        found |= {"change_low": change - reach, "change_high": change + reach}
+        return found | {"control_change_min": min(others), "control_change_max": max(others)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repair(Kept):
+    """What forcing some units changes, on images and against real pictures that they were not chosen with.
+
+    The columns of the tables are `FIGURES`. The held-out pictures are the same in all sets, so the chance in which they
+    are is not in the intervals.
+
+    Args:
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        network: The feature network's name.
+        units: Which units were forced.
+        to: What to.
+        before: float64 ``[set, figure]``, of the generator as it is.
+        after: float64 ``[set, figure]``, of the same latent vectors.
+        control: float64 ``[draw, set, figure]``, with as many random units forced, in several draws.
+        real: float64 ``[set, figure]``, of training pictures in the place of generated ones.
+        realism_before: float64 ``[image]``, of each image of all sets, one set after the other; may be infinite.
+        realism_after: float64 ``[image]``.
+        num_images: Images in a set.
+        num_dims: Length of a feature vector.
+        seed: Of the images.
+        sample_seed: With which ``generator.sample_z`` draws them.
+        concepts: What becomes of concepts, where a segmenter was given.
+    """
+
+    FILE_NAME: ClassVar[str] = "repair.safetensors"
+    VERSION: ClassVar[int] = 2
+
+    generator: str
+    generator_fingerprint: str
+    network: str
+    units: UnitSet
+    to: str
+    before: Tensor
+    after: Tensor
+    control: Tensor
+    real: Tensor
+    realism_before: Tensor
+    realism_after: Tensor
+    num_images: int
+    num_dims: int
+    seed: int
+    sample_seed: int
+    concepts: ConceptChanges | None
+
+    def __post_init__(self) -> None:
+        lookup({name: name for name in get_args(To)}, self.to, "way")
+        num_sets = len(self.before)
+        if num_sets < 2 or not len(self.control):
+            raise ValueError("a repair is measured on 2 sets or more, with a control or more")
+        check_tensor("before", self.before, torch.float64, (None, len(FIGURES)))
+        for name, table in (("after", self.after), ("real", self.real)):
+            check_tensor(name, table, torch.float64, (num_sets, len(FIGURES)))
+        check_tensor("control", self.control, torch.float64, (None, num_sets, len(FIGURES)))
+        for name, each in (("realism before", self.realism_before), ("realism after", self.realism_after)):
+            check_tensor(name, each, torch.float64, (num_sets * self.num_images,))
+        if not all(bool(table.isfinite().all()) for table in (self.before, self.after, self.control, self.real)):
+            raise ValueError("a figure is not finite: nearly all images are copies, or have the same features")
+
+    def change(self, figure: str) -> Change:
+        """Return what the repair changes of a figure.
+
+        Raises:
+            KeyError: If there is no such figure.
+        """
+        return Change.of((self.after - self.before)[:, _column(figure)])
+
+    def control_changes(self, figure: str) -> tuple[float, ...]:
+        """Return the mean change by each draw of random units.
+
+        Raises:
+            KeyError: If there is no such figure.
+        """
+        return tuple((self.control - self.before)[:, :, _column(figure)].mean(dim=1).tolist())
+
+    @property
+    def helps(self) -> bool:
+        """Whether the interval of the distance's change is below 0, and its mean below that of all random units."""
+        change = self.change("distance")
+        return change.high < 0 and change.mean < min(self.control_changes("distance"))
+
+    def __str__(self) -> str:
+        """Say in a sentence whether it helps."""
+        distance, others = self.change("distance"), self.control_changes("distance")
+        before, after, real = (_estimate(table, "distance") for table in (self.before, self.after, self.real))
+        worse = "helps no more than random units" if distance.high < 0 else "does not help"
+        verdict = "helps" if self.helps else worse
+        way = "off" if self.to == "zero" else "to their mean"
+        setting = f"{self.network}, {self.num_dims} dims, n = {len(self.before)} x {self.num_images}"
+        return (
+            f"switching {_said(self.units)} {way} {verdict}: distance {before} before, "
+            f"{after} after, {distance}; as many random units {min(others):+.2f} to {max(others):+.2f}; "
+            f"floor {real} ({setting})"
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dict for each figure: before, after, change with interval, control and real pictures."""
+        return [self._record(figure) for figure in FIGURES]
+
+    def _record(self, figure: str) -> dict[str, Any]:
+        change, others = self.change(figure), self.control_changes(figure)
+        sides = {"before": self.before, "after": self.after, "real": self.real}
+        found: dict[str, Any] = {"figure": figure}
+        for name, table in sides.items():
+            estimate = _estimate(table, figure)
+            found |= {name: estimate.mean, f"{name}_std": estimate.std}
+        found |= {"change": change.mean, "change_low": change.low, "change_high": change.high}
+        return found | {"control_change_min": min(others), "control_change_max": max(others)}
+
+
+def _said(units: UnitSet) -> str:
+    return f"{len(units)} unit{'' if len(units) == 1 else 's'} of {units.layer}"
+
+
+def _column(figure: str) -> int:
+    return lookup({name: index for index, name in enumerate(FIGURES)}, figure, "figure")
+
+
+def _estimate(table: Tensor, figure: str) -> Estimate:
+    return Estimate.of(table[:, _column(figure)].tolist())
+
+
+Method = Literal["distance", "realism", "effect"]
+"""What a ranking goes by: the excess of distance, the correlation with realism, or the effect of ablation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArtifactRanking(Kept):
+    """Units of a layer by how much they have to do with what is unrealistic.
+
+    A unit that is the same in all images says nothing: it has the random images' distance, no correlation, and the last
+    place.
+
+    Args:
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        layer: The layer.
+        network: The feature network's name.
+        method: What `top` goes by.
+        num_samples: Images looked at.
+        num_top: Of each unit, the images with its highest activations.
+        num_real: Real pictures that they were compared with, of those to train on.
+        num_dims: Length of a feature vector.
+        seed: Of the images.
+        sample_seed: With which ``generator.sample_z`` draws them.
+        distance: float64 ``[unit]``, Frechet distance of each unit's top images from the real pictures.
+        realism: float64 ``[unit]``, rank correlation over images of activation with realism, -1 to 1.
+        varies: bool ``[unit]``, whether the unit's highest activation is not the same in all images.
+        top_samples: int64 ``[unit, rank]``, the first of each unit's top images.
+        random: Distance of as many random images, over several draws.
+        floor: Distance of as many of the real pictures from the rest of them.
+        effect: float64 ``[unit]``, how much less the distance is with the unit alone ablated; None if not measured.
+        effect_stderr: float64 ``[unit]``, its standard error over images.
+        num_effect: Images that it was measured on.
+    """
+
+    FILE_NAME: ClassVar[str] = "artifact_ranking.safetensors"
+    VERSION: ClassVar[int] = 1
+
+    generator: str
+    generator_fingerprint: str
+    layer: str
+    network: str
+    method: str
+    num_samples: int
+    num_top: int
+    num_real: int
+    num_dims: int
+    seed: int
+    sample_seed: int
+    distance: Tensor
+    realism: Tensor
+    varies: Tensor
+    top_samples: Tensor
+    random: Estimate
+    floor: Estimate
+    effect: Tensor | None = None
+    effect_stderr: Tensor | None = None
+    num_effect: int = 0
+
+    def __post_init__(self) -> None:
+        lookup({name: name for name in get_args(Method)}, self.method, "method")
+        units = len(self.distance)
+        check_tensor("distance", self.distance, torch.float64, (None,))
+        check_tensor("realism", self.realism, torch.float64, (units,))
+        check_tensor("varies", self.varies, torch.bool, (units,))
+        check_tensor("top samples", self.top_samples, torch.int64, (units, None))
+        effects = [each for each in (self.effect, self.effect_stderr) if each is not None]
+        for each in effects:
+            check_tensor("effect", each, torch.float64, (units,))
+        if len(effects) == 1 or (self.method == "effect" and not effects):
+            raise ValueError("an effect comes with its standard error, and a ranking by effect has both")
+        if not bool((self.distance.isfinite() & (self.realism.abs() <= 1 + 1e-9)).all()):
+            raise ValueError("distances are finite, and correlations -1 to 1")
+
+    @property
+    def excess(self) -> Tensor:
+        """How much farther each unit's top images are from real pictures than random images, float64 ``[unit]``."""
+        return self.distance - self.random.mean
+
+    def top(self, count: int) -> UnitSet:
+        """Return the first units, worst first; of equals the first in the layer."""
+        scores, on = (self.excess if self.method == "distance" else -self.realism), self.varies
+        if self.method == "effect" and self.effect is not None:
+            scores, on = self.effect, on | (self.effect != 0)
+        order = scores.masked_fill(~on, -math.inf).argsort(descending=True, stable=True)[:count]
+        return UnitSet(self.layer, tuple(order.tolist()))
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dict for each unit, in the order of the ranking."""
+        columns: dict[str, list[Any]] = {
+            "distance": self.distance.tolist(),
+            "excess": self.excess.tolist(),
+            "realism_correlation": self.realism.tolist(),
+            "varies": self.varies.tolist(),
+        }
+        if self.effect is not None and self.effect_stderr is not None:
+            columns |= {"effect": self.effect.tolist(), "effect_stderr": self.effect_stderr.tolist()}
+        units = self.top(len(self.distance)).units
+        return [{"unit": unit} | {name: column[unit] for name, column in columns.items()} for unit in units]

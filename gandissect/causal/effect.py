@@ -1,0 +1,190 @@
+"""What units cause: the pixels that a concept gains and loses when they are forced on and off.
+
+With ``s_c(x)`` the share of the pixels of image ``x`` that belong to concept ``c``, ``x_on`` the image with the units
+forced to given values inside a square of the layer's grid at a random place, and ``x_off`` the image with the units at
+0 everywhere,
+
+    ACE_c = E[s_c(x_on) - s_c(x_off)] = E[s_c(x_on) - s_c(x)] + E[s_c(x) - s_c(x_off)],
+
+the sum of what insertion adds and of what ablation takes away. The three images are made of the same ``z``, so that the
+differences are taken image by image; as many random other units of the layer go through the same.
+
+Source: Bau et al. 2019, Sec. 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core.lookup import lookup
+from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.sampling import make_rng
+from ..core.types import LayerInfo, UnitSet
+from ..inference.bench import Bench
+from ..interventions.edits import Ablation, Insertion, check_units, control_units
+from ..stats.intervals import shares_of
+from ..stats.streaming import AreaMoments
+from .results import KINDS, CausalEffect, Places, UnitEffect
+from .values import quantile_values
+
+PLACES = 8
+"""The layer's grid is divided into so many squares along its shorter side, if it has so many cells."""
+
+
+@torch.inference_mode()
+def average_causal_effect(
+    generator: Generator,
+    segmenter: Segmenter,
+    units: UnitSet,
+    concept: str,
+    num_samples: int = 1_000,
+    seed: int = 0,
+    *,
+    values: Sequence[float] | None = None,
+    patch: int | None = None,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> CausalEffect:
+    """Measure what some units of a layer cause, on the concept and on all others.
+
+    Args:
+        generator: A `Generator`.
+        segmenter: A `Segmenter` for its images.
+        units: Which units, one or more.
+        concept: The concept's name.
+        num_samples: Latent vectors, 2 or more.
+        seed: Of the latent vectors, the places and the random units.
+        values: What the units are forced to; by default what 99 % of each unit's activations do not exceed
+            (`quantile_values`; see also `present_values`), which the random units are always forced to.
+        patch: Side of the square in which they are forced on, in cells of the layer's grid; by default an eighth of its
+            shorter side, at least 1.
+        batch_size: Images at once, 1 or more.
+        progress: Show a progress bar.
+
+    Raises:
+        KeyError: If there is no such layer or concept.
+        TypeError: If generator or segmenter lack something of their protocol.
+        ValueError: If there is no such unit, or a number is out of range.
+
+    Source: Bau et al. 2019, Sec. 3.2.
+    """
+    check_protocols(generator, segmenter)
+    info = lookup(generator.layers, units.layer, "layer")
+    check_units(units, info.units)
+    lookup({each.name: each for each in segmenter.concepts}, concept, "concept")
+    if not len(units):
+        raise ValueError(f"no unit of {units.layer!r} is given; if units_for() found none, ask it for a lower min_iou")
+    if num_samples < 2 or batch_size < 1:
+        raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
+    control = control_units(units, info.units, seed)
+    values = quantile_values(generator, units, seed=seed) if values is None else values
+    on = Insertion(units, values)  # which checks them
+    sides = (on, Insertion(control, quantile_values(generator, control, seed=seed)))
+    grid = Patches.of(info, patch, seed)
+    bench = Bench.of(generator, segmenter, units.layer, progress=progress)
+    counts = _Counts(len(segmenter.concepts), bench.num_pixels, grid.shape)
+    index = next(each.index for each in segmenter.concepts if each.name == concept)
+    for block, z, activation in bench.heads(num_samples, seed, batch_size, "causal effect"):
+        region, places = grid.draw(block)
+        edits = [edit for side in sides for edit in (Insertion(side.units, side.values, region), Ablation(side.units))]
+        areas = [bench.areas(block, z, activation, each) for each in ([], *([edit] for edit in edits))]
+        counts.update(areas, places, index)
+    effect, other = (counts.effect(number, side) for number, side in enumerate(sides))
+    return CausalEffect(
+        generator=generator.name,
+        generator_fingerprint=generator.fingerprint,
+        segmenter=segmenter.name,
+        segmenter_fingerprint=segmenter.fingerprint,
+        concepts=tuple(segmenter.concepts),
+        concept=concept,
+        num_samples=num_samples,
+        seed=seed,
+        patch=grid.patch,
+        base=shares_of(counts.base),
+        effect=effect,
+        control=other,
+        advantage=shares_of(counts.advantage),
+        by_place=counts.places(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """The squares of a layer's grid."""
+
+    info: LayerInfo
+    patch: int
+    seed: int
+
+    @staticmethod
+    def of(info: LayerInfo, patch: int | None, seed: int) -> Patches:
+        """Return squares of so many cells a side, by default an eighth of the grid's shorter side.
+
+        Raises:
+            ValueError: If they are too large or too small.
+        """
+        side = min(info.height, info.width)
+        chosen = max(1, side // PLACES) if patch is None else patch
+        if not 1 <= chosen <= side:
+            raise ValueError(f"a patch has a side of 1 to {side} cells; got {patch}")
+        return Patches(info, chosen, seed)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of squares; those at the far ends may be cut off."""
+        return -(-self.info.height // self.patch), -(-self.info.width // self.patch)
+
+    def draw(self, block: range) -> tuple[Tensor, Tensor]:
+        """Return a square for each sample, as a mask ``[batch, h, w]`` and as its number ``[batch]``."""
+        most = math.prod(self.shape)
+        numbers = [int(torch.randint(most, (), generator=make_rng(self.seed, "place", each))) for each in block]
+        region = torch.zeros(len(block), self.info.height, self.info.width)
+        for mask, number in zip(region, numbers, strict=True):
+            row, column = (each * self.patch for each in divmod(number, self.shape[1]))
+            mask[row : row + self.patch, column : column + self.patch] = 1
+        return region, torch.tensor(numbers)
+
+
+class _Counts:
+    """Sums over images of differences of areas."""
+
+    def __init__(self, num_concepts: int, num_pixels: int, shape: tuple[int, int]) -> None:
+        self.num_pixels = num_pixels
+
+        def fresh() -> AreaMoments:
+            return AreaMoments(num_concepts, num_pixels)
+
+        self.base, self.advantage = fresh(), fresh()
+        self.sides = [{kind: fresh() for kind in KINDS} for _ in range(2)]
+        self.shape = shape
+        self.sums = torch.zeros(3, math.prod(shape), dtype=torch.int64)
+
+    def update(self, areas: Sequence[Tensor], places: Tensor, concept: int) -> None:
+        """Take in areas, int64 ``[image, concept]``: unchanged, then on and off of the units and of the control."""
+        base, *forced = areas
+        self.base.update(base)
+        for side, on, off in zip(self.sides, forced[::2], forced[1::2], strict=True):
+            for kind, difference in zip(KINDS, (on - base, base - off, on - off), strict=True):
+                side[kind].update(difference)
+        self.advantage.update((forced[0] - forced[1]) - (forced[2] - forced[3]))
+        gain = (forced[0] - base)[:, concept]
+        self.sums.index_add_(1, places, torch.stack([torch.ones_like(gain), gain, gain**2]))
+
+    def effect(self, number: int, edit: Insertion) -> UnitEffect:
+        """Return one side's effect."""
+        values = tuple(float(value) for value in edit.values)  # type: ignore[union-attr]  # made a tuple of floats
+        return UnitEffect(edit.units, values, **{kind: shares_of(each) for kind, each in self.sides[number].items()})
+
+    def places(self) -> Places:
+        """Return what was added place by place."""
+        count, total, squares = self.sums.double()
+        mean = total / count
+        variance = ((squares - total * mean) / (count - 1)).clamp(min=0)
+        stderr = torch.where(count > 1, (variance / count).sqrt(), torch.nan)
+        tables = [(table / self.num_pixels).reshape(self.shape) for table in (mean, stderr)]
+        return Places(tables[0], tables[1], self.sums[0].reshape(self.shape).clone())

@@ -1,0 +1,269 @@
+"""Which units of a layer cause a concept.
+
+Three rankings: by IoU, which a `Dissection` has; by single effects, what ablating one unit alone takes away of the
+concept; and by optimisation (`causal_optimisation`), which alone finds units that only work together.
+
+Source: Bau et al. 2019, Sec. 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import torch
+
+from ..core.lookup import lookup
+from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.sampling import make_rng
+from ..core.types import UnitSet
+from ..dissection.results import Dissection
+from ..inference.bench import Bench
+from ..interventions.edits import Ablation
+from ..stats.intervals import shares_of
+from ..stats.streaming import AreaMoments
+from .optimise import SoftSegmenter, optimise_units
+from .results import EffectCurves, UnitEffects, UnitRanking
+
+Method = Literal["optimisation", "effect"]
+
+MIN_ALPHA = 0.5
+"""A unit counts as chosen by the optimisation from here on."""
+
+
+def find_causal_units(
+    generator: Generator,
+    segmenter: Segmenter,
+    layer: str,
+    concept: str,
+    num_units: int = 20,
+    seed: int = 0,
+    *,
+    method: Method | None = None,
+    num_samples: int | None = None,
+    progress: bool = True,
+) -> UnitSet:
+    """Find the units of a layer that together cause a concept.
+
+    Args:
+        generator: A `Generator`; for the optimisation, one through whose ``tail`` gradients flow.
+        segmenter: A `Segmenter`; for the optimisation, a `SoftSegmenter`.
+        layer: The layer's name.
+        concept: The concept's name.
+        num_units: How many at most, 1 or more.
+        seed: Of the images; judge the units on another.
+        method: ``optimisation`` (by default where the segmenter can be differentiated) or ``effect``.
+        num_samples: Images to look at: by default 1,600 for the optimisation, 100 for single effects.
+        progress: Show a progress bar.
+
+    Returns:
+        Units, best first; by optimisation only those whose alpha is at least 0.5.
+
+    Raises:
+        KeyError: If there is no such layer, concept or method.
+        TypeError: If generator or segmenter lack something of their protocol.
+        ValueError: If a number is out of range, or no unit alone changes the concept in these images.
+
+    Source: Bau et al. 2019, Sec. 3.2.
+    """
+    if num_units < 1:
+        raise ValueError(f"num_units is 1 or more; got {num_units}")
+    chosen = method or ("optimisation" if isinstance(segmenter, SoftSegmenter) else "effect")
+    lookup({name: name for name in get_args(Method)}, chosen, "method")
+    if chosen == "effect":
+        count = 100 if num_samples is None else num_samples
+        effects = unit_effects(generator, segmenter, layer, count, seed, progress=progress)
+        by_effect = effects.ranking(concept)
+        if not bool(by_effect.scores.any()):
+            raise ValueError(f"no unit of {layer!r} alone changes {concept!r} in {count} images; take more of them")
+        return by_effect.top(num_units)
+    count = 1_600 if num_samples is None else num_samples
+    ranking = optimise_units(generator, segmenter, layer, concept, count, seed, progress=progress)
+    return ranking.top(min(num_units, int((ranking.scores >= MIN_ALPHA).sum())))
+
+
+@torch.inference_mode()
+def unit_effects(
+    generator: Generator,
+    segmenter: Segmenter,
+    layer: str,
+    num_samples: int = 100,
+    seed: int = 0,
+    *,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> UnitEffects:
+    """Ablate each unit of a layer alone.
+
+    The network is run up to the layer once; from there once for each unit that is not 0 in all images of a batch.
+
+    Args:
+        generator: A `Generator`.
+        segmenter: A `Segmenter` for its images.
+        layer: The layer's name.
+        num_samples: Latent vectors, 2 or more.
+        seed: Theirs.
+        batch_size: Images at once, 1 or more.
+        progress: Show a progress bar.
+
+    Raises:
+        KeyError: If there is no such layer.
+        TypeError: If generator or segmenter lack something of their protocol.
+        ValueError: If a number is out of range.
+
+    Source: Bau et al. 2019, Sec. 3.2.
+    """
+    check_protocols(generator, segmenter)
+    if num_samples < 2 or batch_size < 1:
+        raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
+    units = lookup(generator.layers, layer, "layer").units
+    bench = Bench.of(generator, segmenter, layer, progress=progress)
+    moments = [AreaMoments(len(segmenter.concepts), bench.num_pixels) for _ in range(units)]
+    for block, z, activation in bench.heads(num_samples, seed, batch_size, f"units of {layer}"):
+        base = bench.areas(block, z, activation, [])
+        active = (activation != 0).any(3).any(2).any(0).tolist()
+        for unit, moment in enumerate(moments):
+            if not active[unit]:
+                moment.update(torch.zeros_like(base))
+                continue
+            moment.update(base - bench.areas(block, z, activation, [Ablation(UnitSet(layer, (unit,)))]))
+    tables = [shares_of(moment) for moment in moments]
+    return UnitEffects(
+        layer=layer,
+        concepts=tuple(concept.name for concept in segmenter.concepts),
+        mean=torch.stack([table.mean for table in tables]),
+        stderr=torch.stack([table.stderr for table in tables]),
+        num_samples=num_samples,
+        seed=seed,
+    )
+
+
+def iou_ranking(dissection: Dissection, layer: str, concept: str) -> UnitRanking:
+    """Return the units of a layer by their IoU with a concept.
+
+    Raises:
+        KeyError: If there is no such layer or concept.
+    """
+    found, facts = dissection[layer], dissection.provenance
+    scores = found.iou[found.concept_index(concept)].clone()
+    return UnitRanking(layer, concept, "iou", scores, facts.num_samples, facts.seed)
+
+
+@torch.inference_mode()
+def best_units(
+    generator: Generator,
+    segmenter: Segmenter,
+    dissection: Dissection,
+    concept: str,
+    num_units: int = 20,
+    num_samples: int = 100,
+    seed: int = 1,
+    *,
+    progress: bool = True,
+) -> UnitSet:
+    """Return the units of highest IoU in the layer where ablating so many takes most of the concept away.
+
+    Args:
+        generator: The one that was dissected.
+        segmenter: A `Segmenter` for its images.
+        dissection: Says what units agree with; only its layers are looked at.
+        concept: The concept's name.
+        num_units: How many units; of a layer that has fewer than twice as many, half.
+        num_samples: Latent vectors to choose the layer with, 2 or more.
+        seed: Theirs; judge the units on another.
+        progress: Show progress bars.
+
+    Raises:
+        KeyError: If there is no such concept.
+        ValueError: If a number is out of range.
+    """
+    if num_units < 1 or num_samples < 2:
+        raise ValueError(f"need 1 unit and 2 samples or more; got {num_units} and {num_samples}")
+    column = lookup({each.name: each.index for each in segmenter.concepts}, concept, "concept")
+    best, most = None, -1.0
+    for layer in dissection:
+        units = iou_ranking(dissection, layer.name, concept).top(min(num_units, max(1, layer.info.units // 2)))
+        bench = Bench.of(generator, segmenter, layer.name, progress=progress)
+        taken = AreaMoments(1, bench.num_pixels)
+        for block, z, activation in bench.heads(num_samples, seed, 32, f"{concept}, {layer.name}"):
+            pair = (bench.areas(block, z, activation, edits)[:, [column]] for edits in ([], [Ablation(units)]))
+            taken.update(next(pair) - next(pair))
+        effect = float(shares_of(taken).mean)
+        if best is None or effect > most:
+            best, most = units, effect
+    if best is None:
+        raise ValueError("the dissection has no layers")
+    return best
+
+
+@torch.inference_mode()
+def effect_curves(
+    generator: Generator,
+    segmenter: Segmenter,
+    rankings: Mapping[str, UnitRanking],
+    counts: Sequence[int] = (1, 2, 5, 10, 20, 50),
+    num_samples: int = 200,
+    seed: int = 1,
+    *,
+    num_controls: int = 3,
+    progress: bool = True,
+) -> EffectCurves:
+    """Measure what ablating the first units of rankings takes away, and as many random units.
+
+    Args:
+        generator: A `Generator`.
+        segmenter: A `Segmenter` for its images.
+        rankings: Of one layer and concept, by name, one or more.
+        counts: Numbers of units, 1 or more; those above the layer's are left out.
+        num_samples: Latent vectors, 2 or more.
+        seed: Theirs; another than the rankings'.
+        num_controls: Random orders of the layer's units, 1 or more.
+        progress: Show a progress bar.
+
+    Raises:
+        KeyError: If there is no such layer or concept.
+        ValueError: If a number is out of range, rankings are of several layers or concepts, or of these very samples.
+
+    Source: Bau et al. 2019, Sec. 4.2.
+    """
+    check_protocols(generator, segmenter)
+    if len({(each.layer, each.concept) for each in rankings.values()}) != 1:
+        raise ValueError("rankings are of one layer and one concept")
+    if any(each.seed == seed for each in rankings.values()):
+        raise ValueError(f"rankings were found on seed {seed}; judge them on another")
+    first = next(iter(rankings.values()))
+    num_units = lookup(generator.layers, first.layer, "layer").units
+    sizes = sorted({count for count in counts if count <= num_units})
+    if num_samples < 2 or num_controls < 1 or not sizes or sizes[0] < 1:
+        raise ValueError(
+            f"need 2 samples, 1 control and 1 to {num_units} units; got {num_samples}, {num_controls}, {list(counts)}"
+        )
+    index = lookup({each.name: each.index for each in segmenter.concepts}, first.concept, "concept")
+    orders = [each.top(sizes[-1]).units for each in rankings.values()]
+    for draw in range(num_controls):
+        rng = make_rng(seed, "random units", first.layer, draw)
+        orders.append(tuple(torch.randperm(num_units, generator=rng).tolist()))
+    bench = Bench.of(generator, segmenter, first.layer, progress=progress)
+    share, moments = AreaMoments(1, bench.num_pixels), [AreaMoments(len(sizes), bench.num_pixels) for _ in orders]
+    for block, z, activation in bench.heads(num_samples, seed, 32, "curves"):
+        base = bench.areas(block, z, activation, [])[:, [index]]
+        share.update(base)
+        for order, moment in zip(orders, moments, strict=True):
+            edits = [Ablation(UnitSet(first.layer, order[:size])) for size in sizes]
+            left = torch.cat([bench.areas(block, z, activation, [edit])[:, [index]] for edit in edits], 1)
+            moment.update(base - left)
+    found = list(map(shares_of, moments))
+    return EffectCurves(
+        generator=generator.name,
+        generator_fingerprint=generator.fingerprint,
+        segmenter=segmenter.name,
+        segmenter_fingerprint=segmenter.fingerprint,
+        layer=first.layer,
+        concept=first.concept,
+        share=float(shares_of(share).mean),
+        counts=tuple(sizes),
+        taken=dict(zip(rankings, found, strict=False)),
+        control=tuple(found[len(rankings) :]),
+        num_samples=num_samples,
+        seed=seed,
+    )

@@ -1,0 +1,20 @@
+from .environment import installed_versions as installed_versions, resolve_device as resolve_device
+from .hooks import Tap as Tap, Trace as Trace, tapped as tapped, trace as trace
+from .lookup import lookup as lookup, unknown as unknown
+from .protocols import (
+    Features as Features,
+    Generator as Generator,
+    Segmenter as Segmenter,
+    check_mode as check_mode,
+    check_protocols as check_protocols,
+)
+from .sampling import blocks as blocks, derive_seed as derive_seed, make_rng as make_rng, sample_z as sample_z
+from .types import (
+    UNLABELLED as UNLABELLED,
+    Concept as Concept,
+    LayerInfo as LayerInfo,
+    UnitSet as UnitSet,
+    categories as categories,
+    check_concepts as check_concepts,
+    natural_key as natural_key,
+)

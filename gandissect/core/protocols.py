@@ -1,0 +1,115 @@
+"""What the method needs of a generator and of a segmenter; nothing else is assumed of either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from .types import Concept, LayerInfo, check_concepts
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A GAN's generator whose layers have names.
+
+    It is always in eval mode: one image never depends on its batch mates, and one ``z`` is one image.
+    """
+
+    @property
+    def name(self) -> str:
+        """What to call it in a report, e.g. ``dcgan-scenes64``."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of architecture and weights, hexadecimal."""
+
+    @property
+    def layers(self) -> Mapping[str, LayerInfo]:
+        """The layers in order from input to output."""
+
+    @property
+    def z_dim(self) -> int:
+        """Length of a latent vector."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of an image."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Tensor:
+        """Return float32 ``[num_samples, z_dim]`` on CPU; row ``i`` depends on ``(seed, start + i)`` only."""
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Return the images of ``z``, float32 ``[batch, 3, H, W]``, nominally in [-1, 1]."""
+
+    def head(self, z: Tensor, layer: str) -> Tensor:
+        """Return the activations of a layer, ``[batch, unit, h, w]``."""
+
+    def tail(self, activation: Tensor, layer: str, z: Tensor) -> Tensor:
+        """Return the images that a layer's activations lead to; ``tail(head(z))`` is ``G(z)`` bit for bit."""
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A network that names what each pixel of an image belongs to."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in a report, e.g. ``unet-scenes``."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of architecture and weights, hexadecimal."""
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """What it can name; ``concepts[i].index == i``."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Label images, float ``[batch, 3, H, W]`` in [-1, 1].
+
+        Returns:
+            int64 ``[batch, H, W]``, -1 where nothing is named; or, where a pixel may belong to several concepts,
+            ``[batch, channel, H, W]``.
+        """
+
+
+def check_protocols(generator: Generator, segmenter: Segmenter) -> None:
+    """Refuse a generator or a segmenter that lacks something of its protocol.
+
+    Raises:
+        TypeError: Naming what is missing.
+        ValueError: If the generator is in training mode, or the concepts are none.
+    """
+    for thing, protocol in ((generator, Generator), (segmenter, Segmenter)):
+        wanted = [name for name in vars(protocol) if not name.startswith("_")] + ["__call__"]
+        missing = [name for name in wanted if not hasattr(thing, name)]
+        if missing:
+            kind = protocol.__name__
+            raise TypeError(
+                f"{type(thing).__name__} is no {kind}: it lacks {', '.join(missing)}; see gandissect.{kind}"
+            )
+    check_mode(generator)
+    check_concepts(segmenter.concepts)
+
+
+def check_mode(generator: Generator) -> None:
+    """Refuse a generator whose images would depend on each other, or on chance, and which running would change.
+
+    Raises:
+        ValueError: If it has batch normalisation or dropout in training mode.
+    """
+    modules = generator.modules() if isinstance(generator, nn.Module) else ()
+    varying = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    if any(module.training and isinstance(module, varying) for module in modules):
+        raise ValueError(f"{generator.name} is in training mode, where images depend on each other; call .eval() first")
+
+
+Features = Callable[[Tensor], Tensor]
+"""From images ``[batch, 3, H, W]`` in [-1, 1] to features ``[batch, d]``."""

@@ -1,0 +1,5 @@
+"""What units agree with: thresholds, IoU with every concept, chance, and their results."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

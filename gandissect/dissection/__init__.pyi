@@ -1,0 +1,11 @@
+from .comparison import Comparison as Comparison, compare as compare
+from .counting.top_images import Thumbnails as Thumbnails, TopImages as TopImages
+from .curves import QualityMatch as QualityMatch, UnitCurves as UnitCurves
+from .dissect import dissect as dissect, dissect_shard as dissect_shard, merge_shards as merge_shards
+from .results import (
+    Dissection as Dissection,
+    LayerDissection as LayerDissection,
+    Provenance as Provenance,
+    UnitMatch as UnitMatch,
+    units_by_concept as units_by_concept,
+)

@@ -1,0 +1,83 @@
+"""What follows from the counts of a dissection once the thresholds are known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ..core.environment import installed_versions
+from ..inference.upsampling import check_padding, upsample
+from .counting.binned_counts import LevelCounts
+from .counting.layer_counts import LayerCount
+from .counting.plan import Plan
+from .counting.tally import Tally
+from .counting.top_images import TopImages, pack_masks
+from .curves import UnitCurves
+from .iou import GroupCounts
+from .results import Dissection, LayerDissection, Provenance
+
+logger = logging.getLogger(__name__)
+
+
+def conclude(tally: Tally) -> Dissection:
+    """Return the result of counts whose thresholds are known, on CPU."""
+    plan, thumbnails = tally.plan, tally.thumbnails()
+    labels = {name: _kept(counts) for name, counts in tally.labels.compute().items()}
+    layers = tuple(_layer_result(name, layer, plan, labels, thumbnails.size) for name, layer in tally.layers.items())
+    logger.info("dissected %s: %d layers, %d samples", plan.generator, len(layers), plan.num_samples)
+    provenance = Provenance(
+        generator=plan.generator,
+        generator_fingerprint=plan.generator_fingerprint,
+        segmenter=plan.segmenter,
+        segmenter_fingerprint=plan.segmenter_fingerprint,
+        seed=plan.seed,
+        num_samples=plan.num_samples,
+        quantile=plan.quantile,
+        batch_size=plan.batch_size,
+        label_size=plan.label_size,
+        padding=plan.padding,
+        device=str(tally.device),
+        versions=installed_versions(),
+        duration=tally.seconds,
+    )
+    return Dissection(layers, plan.concepts, thumbnails, provenance)
+
+
+def _layer_result(
+    name: str, layer: LayerCount, plan: Plan, labels: Mapping[str, Tensor], size: tuple[int, int]
+) -> LayerDissection:
+    """Return one layer's result, on CPU."""
+    top = layer.top.compute()
+    packed = [
+        pack_masks(upsample(maps, size, padding=check_padding(plan.padding)) > level[:, None, None, None]).cpu()
+        for maps, level in zip(torch.split(top["maps"], 64), torch.split(layer.thresholds, 64), strict=True)
+    ]
+    counts = GroupCounts(
+        intersection=_kept(layer.intersection),
+        exchanged=_kept(layer.exchanged),
+        unit_area=_kept(layer.unit_area),
+        concept_area=labels["concept_area"],
+    )
+    return LayerDissection(
+        name=name,
+        info=plan.layers[name],
+        concepts=plan.concepts,
+        thresholds=_kept(layer.thresholds),
+        groups=counts,
+        num_pixels=int(labels["num_pixels"]),
+        top=TopImages(_kept(top["samples"]), _kept(top["peaks"]), size, torch.cat(packed).clone()),
+        curves=None if layer.curve is None else _curves(layer.curve),
+    )
+
+
+def _curves(counts: LevelCounts) -> UnitCurves:
+    """Return a layer's curves, on CPU."""
+    return UnitCurves(_kept(counts.levels), **{name: _kept(each) for name, each in counts.compute().items()})
+
+
+def _kept(tensor: Tensor) -> Tensor:
+    """Return a copy on CPU that autograd may use."""
+    return tensor.cpu().contiguous().clone()

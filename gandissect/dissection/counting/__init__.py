@@ -1,0 +1,1 @@
+"""Counting where units are on and concepts are, in bounded memory, in parts that merge."""

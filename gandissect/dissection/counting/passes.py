@@ -1,0 +1,116 @@
+"""Passes over the samples: the first counts, and further ones narrow thresholds that are not settled yet."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from ...core.protocols import Segmenter
+from ...inference.batches import Activation, Source
+from ...inference.upsampling import check_padding
+from .label_cache import LabelSpool
+from .pilot import guess, guess_levels
+from .plan import Plan
+from .tally import TALLY, Tally, marked
+
+logger = logging.getLogger(__name__)
+
+
+SAVE_SECONDS = 60.0
+"""How often what has been counted is written."""
+
+
+MAX_PASSES = 40
+"""More are never needed unless the activations change between passes."""
+
+
+def _count(
+    source: Source,
+    segmenter: Segmenter,
+    plan: Plan,
+    samples: range,
+    folder: Path | str | None,
+    spool: LabelSpool | None = None,
+) -> Tally:
+    """Return the counts of some samples, from where the folder stands if it holds some of them.
+
+    The label maps of those that are counted now are put into the spool.
+    """
+    path = None if folder is None else Path(folder) / TALLY
+    device = source.generator.device
+    if path is not None and path.exists():
+        tally = Tally.load(path, device)
+        try:
+            tally.check_same(plan, samples)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; remove it, or name another folder") from error
+        logger.info("going on at sample %d of %s", tally.samples.start + tally.seen, path)
+    else:
+        padding = check_padding(plan.padding)
+        levels = guess_levels(source, plan.target, padding) if plan.curves else {}
+        tally = Tally(plan, guess(source, plan.target, padding), samples, levels)
+        if path is not None:
+            tally.check_size()
+    began, saved = time.monotonic() - tally.seconds, time.monotonic()
+    for batch in source.labelled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
+        tally.update(batch)
+        if spool is not None:
+            spool.add(batch.samples, batch.labels)
+        tally.seconds = time.monotonic() - began
+        if path is not None and (not tally.to_come or time.monotonic() - saved >= SAVE_SECONDS):
+            tally.save(path)
+            saved = time.monotonic()
+    if path is not None and not path.exists():  # of no samples
+        tally.save(path)
+    return tally
+
+
+def _settle(tally: Tally, source: Source, segmenter: Segmenter, spool: LabelSpool | None = None) -> None:
+    """Find the thresholds, and count units again whose threshold lies elsewhere.
+
+    Raises:
+        ValueError: If the activations change from pass to pass.
+    """
+    plan, wanted = tally.plan, tally.layers
+    for _ in range(MAX_PASSES):
+        for layer in wanted.values():
+            layer.settle(plan.target)
+        wanted = {name: layer for name, layer in wanted.items() if bool(layer.open.any())}
+        if not wanted:
+            return
+        for name, layer in wanted.items():
+            logger.debug("%d units of %r are counted again", int(layer.open.sum()), name)
+            layer.begin()
+        for samples, activations, labels in _again(replace(source, layers=tuple(wanted)), segmenter, tally, spool):
+            group, marks = marked(samples, labels, plan.num_samples)
+            for name, layer in wanted.items():
+                layer.update(activations[name], group, marks)
+    raise ValueError(f"{plan.generator} gives other activations each time; it must not draw at random")
+
+
+def _again(
+    source: Source, segmenter: Segmenter, tally: Tally, spool: LabelSpool | None
+) -> Iterator[tuple[range, dict[str, Activation], Tensor]]:
+    """Yield samples once more, with their activations and labels; nothing is segmented that the spool holds."""
+    title = "some units again"
+    if spool is not None and spool.holds(tally.samples):
+        for batch in source.activations(tally.samples, title):
+            yield batch.samples, batch.activations, spool.labels(batch.samples).to(tally.device)
+    else:
+        for labelled in source.labelled(tally.samples, segmenter, tally.plan.label_shape, title):
+            yield labelled.samples, labelled.activations, labelled.labels
+
+
+def _settle_as_counted(tally: Tally) -> None:
+    """Find the thresholds, or the nearest that were counted."""
+    for name, layer in tally.layers.items():
+        layer.settle(tally.plan.target)
+        if bool(layer.open.any()):
+            units = ", ".join(str(unit) for unit in layer.open.nonzero().squeeze(1).tolist())
+            logger.warning("layer %r: thresholds of units %s are the nearest that was counted", name, units)
+            layer.settle(tally.plan.target, final=True)

@@ -1,0 +1,225 @@
+"""What has been counted of the samples seen so far: updated batch by batch, merged, written down and taken up again.
+
+Parts of one dissection that were counted apart, by another process, on another day, merge to the counts of the whole,
+bit for bit: every part counts over the same brackets, which come from a pilot over the same first samples, and runs the
+same batches as the whole would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...inference.batches import LabelledBatch
+from ...stats.quantiles import Brackets
+from ...storage.files import MAX_FILE_BYTES
+from ...storage.saved import check_tensor, load_result, save_result
+from .binned_counts import LabelCounts
+from .groups import group_of, partner_of
+from .layer_counts import NUM_BINS, LayerCount
+from .numba_counts import PARTNER
+from .pilot import LEVEL_SHARES
+from .plan import Plan
+from .top_images import Pictures, Thumbnails, TopSamples, thumbnail_size
+
+VERSION = 3
+"""Of the saved form."""
+
+
+class Tally:
+    """The counts of one dissection, over all of its samples or a part.
+
+    Args:
+        plan: What is dissected.
+        brackets: Where each unit's threshold is sought, by layer.
+        samples: Those to see.
+        levels: Above which pixels are counted for curves, by layer; none if there are to be no curves.
+    """
+
+    def __init__(
+        self, plan: Plan, brackets: Mapping[str, Brackets], samples: range, levels: Mapping[str, Tensor]
+    ) -> None:
+        self.plan, self.samples, self.seen, self.seconds = plan, samples, 0, 0.0
+        self.layers = {
+            name: LayerCount(info, brackets[name], plan, levels.get(name)) for name, info in plan.layers.items()
+        }
+        device = next(each.low.device for each in brackets.values())
+        self.labels = LabelCounts(plan.num_groups, len(plan.concepts), plan.label_channels, device)
+        favourites = plan.top_images * sum(info.units for info in plan.layers.values())
+        self.pictures = Pictures(plan.image_size, min(favourites, plan.num_samples))
+
+    @property
+    def device(self) -> torch.device:
+        """Where it counts."""
+        return self.labels.labels.device
+
+    @property
+    def _tops(self) -> list[TopSamples]:
+        return [layer.top for layer in self.layers.values()]
+
+    @property
+    def to_come(self) -> range:
+        """The samples that are still to be seen."""
+        return self.samples[self.seen :]
+
+    def update(self, batch: LabelledBatch) -> None:
+        """Take in the next samples."""
+        group, marks = marked(batch.samples, batch.labels, self.plan.num_samples)
+        for name, layer in self.layers.items():
+            layer.update(batch.activations[name], group, marks)
+            layer.look(batch.samples, batch.activations[name], group, marks)
+        self.labels.update(group, batch.labels)
+        self.pictures.update(batch.samples, batch.images, self._tops)
+        self.seen += len(batch.samples)
+
+    def thumbnails(self) -> Thumbnails:
+        """Return pictures of the samples that some unit likes best."""
+        return self.pictures.compute(self._tops)
+
+    def check_size(self) -> None:
+        """Refuse counts that could be written but not read again.
+
+        Raises:
+            ValueError: If they are more than a file may hold.
+        """
+        size = sum(layer.num_bytes for layer in self.layers.values())
+        if size > MAX_FILE_BYTES:
+            raise ValueError(
+                f"the counts take {size / 2**30:.1f} GiB, and a file of them at most {MAX_FILE_BYTES / 2**30:.1f} GiB; "
+                "dissect fewer layers at a time"
+            )
+
+    def check_counts(self) -> None:
+        """Refuse counts that cannot be those of the samples seen.
+
+        Raises:
+            ValueError: Naming what cannot be.
+        """
+        channels, height, width = self.plan.label_shape
+        if int(self.labels.labels.min()) < 0 or int(self.labels.labels.sum()) != channels * self.seen * height * width:
+            raise ValueError(f"labels are not those of {self.seen} samples")
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError(f"it took {self.seconds} seconds")
+        for name, layer in self.layers.items():
+            layer.check_counts(name)
+
+    def check_same(self, plan: Plan, samples: range | None = None) -> None:
+        """Refuse another dissection, or other samples of it.
+
+        Raises:
+            ValueError: Naming what differs.
+        """
+        for each in fields(Plan):
+            mine, theirs = getattr(self.plan, each.name), getattr(plan, each.name)
+            if mine != theirs:
+                raise ValueError(f"these counts are of another dissection: {each.name} is {mine!r}, not {theirs!r}")
+        if samples not in (None, self.samples):
+            raise ValueError(f"these counts are of samples {_name(self.samples)}, not {_name(samples)}")
+
+    def merge(self, other: Tally) -> None:
+        """Add the part that follows on this one.
+
+        Raises:
+            ValueError: If it is of another dissection, naming what differs, or does not follow.
+        """
+        self.check_same(other.plan)
+        if self.to_come or other.to_come:
+            unseen = _name(self.to_come or other.to_come)
+            raise ValueError(f"samples {unseen} are still to be counted; let that shard be finished first")
+        if other.samples.start != self.samples.stop:
+            raise ValueError(
+                f"samples {_name(other.samples)} do not follow on {_name(self.samples)}; give each shard, and once"
+            )
+        for name, layer in self.layers.items():
+            layer.merge(other.layers[name])
+        self.labels.merge(other.labels)
+        self.pictures.merge(other.thumbnails(), self._tops)
+        self.samples = range(self.samples.start, other.samples.stop)
+        self.seen, self.seconds = len(self.samples), self.seconds + other.seconds
+
+    def save(self, path: Path | str) -> None:
+        """Write everything seen so far, whole or not at all."""
+        layers = {name: layer.state() for name, layer in self.layers.items()}
+        labels, part = self.labels.state()["labels"], (self.samples.start, self.samples.stop)
+        state = SavedTally(self.plan, part, self.seen, self.seconds, layers, labels, self.thumbnails())
+        save_result(path, state, VERSION)
+
+    @staticmethod
+    def load(path: Path | str, device: torch.device | str = "cpu") -> Tally:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged, naming the file and what is wrong.
+        """
+        state = load_result(path, SavedTally, VERSION)
+        try:
+            brackets = {name: _brackets(tensors, device) for name, tensors in state.layers.items()}
+            named = {name: tensors["levels"].to(device) for name, tensors in state.layers.items() if state.plan.curves}
+            tally = Tally(state.plan, brackets, range(*state.part), named)
+            for name, layer in tally.layers.items():
+                layer.load_state(dict(state.layers[name]))
+            tally.labels.load_state({"labels": state.labels})
+            tally.seen, tally.seconds = state.seen, state.seconds
+            tally.check_counts()
+        except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            raise ValueError(f"{path} is not a whole tally: {error}") from error
+        tally.pictures.merge(state.thumbnails, tally._tops)
+        return tally
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedTally:
+    """A tally as it is written down."""
+
+    plan: Plan
+    part: tuple[int, int]
+    seen: int
+    seconds: float
+    layers: Mapping[str, Mapping[str, Tensor]]
+    labels: Tensor
+    thumbnails: Thumbnails
+
+    def __post_init__(self) -> None:
+        start, stop = self.part
+        if not (0 <= start <= stop <= self.plan.num_samples and 0 <= self.seen <= stop - start):
+            raise ValueError(f"samples {start} to {stop}, {self.seen} of them seen, are none of the dissection")
+        if set(self.layers) != set(self.plan.layers):
+            raise ValueError("layers are missing or unknown")
+        for name, info in self.plan.layers.items():  # before anything is made that large
+            shape = (self.plan.num_groups, info.units, NUM_BINS + 1, len(self.plan.concepts) + 1)
+            check_tensor(f"counts of {name!r}", self.layers[name]["own"], self.plan.count_type, shape)
+            if self.plan.curves:
+                levels = (info.units, len(LEVEL_SHARES))
+                check_tensor(f"levels of {name!r}", self.layers[name]["levels"], torch.float32, levels)
+        if self.thumbnails.size != thumbnail_size(self.plan.image_size):
+            raise ValueError("thumbnails have another size")
+
+
+def _name(samples: range | None) -> str:
+    return "none" if not samples else f"{samples.start} to {samples.stop - 1}"
+
+
+def _brackets(tensors: Mapping[str, Tensor], device: torch.device | str) -> Brackets:
+    low, high = (tensors[name].to(device) for name in ("low", "high"))
+    for end in (low, high):
+        check_tensor("a bracket", end, torch.int64, (len(low),))
+    zeros = torch.zeros_like(low)
+    return Brackets(low, high, zeros, zeros, guessed=True)  # no others are counted over for long enough to be saved
+
+
+def marked(samples: range, labels: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
+    """Return each sample's group, int64 ``[batch]``, and each pixel's marks, int32 ``[batch, channel, H, W]``."""
+    index = torch.arange(samples.start, samples.stop, device=labels.device)
+    counted = (labels + 1).to(torch.int32)
+    partners = counted[partner_of(index, num_samples) - samples.start]
+    return group_of(index, num_samples), counted + partners * PARTNER
+
+
+TALLY = "tally.safetensors"
+"""The file of a folder that holds what has been counted so far, of a shard or of a dissection."""

@@ -1,0 +1,152 @@
+"""How a unit's agreement with a concept depends on the threshold, and the threshold that tells most about the concept.
+
+The levels of each unit are set beforehand, from a pilot; how many pixels lie above each of them is counted, so that a
+curve is right for its levels. To save time only every few pixels of each sample are looked at (`matching.few_pixels`).
+
+The threshold that maximises the information quality ratio, and the concept, are chosen on one half of the samples and
+scored on the other one: the best of many is flattered where it was chosen.
+
+Source: Bau et al. 2019, Sec. 3.1 (the ratio, and its threshold).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..storage.saved import check_tensor
+from .iou import information_quality_ratio, intersection_over_union
+
+
+@dataclass(frozen=True, slots=True)
+class QualityMatch:
+    """The concept of which a unit tells most, at the threshold that tells most of it.
+
+    Args:
+        layer: The layer's name.
+        unit: Channel index.
+        concept: The concept's name; None if the unit tells of none.
+        threshold: The activation above which the unit is on.
+        share: Share of pixels on which it is on, 0 to 1.
+        iqr: Information quality ratio, 0 to 1.
+        iou: IoU with the concept, 0 to 1.
+        null_iou: The IoU with the label maps of other samples, 0 to 1.
+    """
+
+    layer: str
+    unit: int
+    concept: str | None
+    threshold: float
+    share: float
+    iqr: float
+    iou: float
+    null_iou: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class UnitCurves:
+    """Counts of pixels above several levels, and what follows from them; both halves of the samples apart.
+
+    Args:
+        levels: float32 ``[unit, level]``, rising.
+        intersection: int64 ``[half, concept, unit, level]``, pixels above the level where the concept is.
+        exchanged: int64 ``[half, concept, unit, level]``, the same with the label maps of `chance.partner_of`.
+        unit_area: int64 ``[half, unit, level]``, pixels above the level.
+        concept_area: int64 ``[half, concept]``, pixels where the concept is.
+        exchanged_area: int64 ``[half, concept]``, pixels where it is in those label maps.
+        num_pixels: int64 ``[half]``, pixels that were looked at.
+        share: float64 ``[unit, level]``, share of pixels above the level, both halves together.
+        iou: float64 ``[concept, unit, level]``, of both halves together.
+        null_iou: float64 ``[concept, unit, level]``, with the label maps of other samples.
+    """
+
+    levels: Tensor
+    intersection: Tensor
+    exchanged: Tensor
+    unit_area: Tensor
+    concept_area: Tensor
+    exchanged_area: Tensor
+    num_pixels: Tensor
+    share: Tensor = field(init=False, repr=False)
+    iou: Tensor = field(init=False, repr=False)
+    null_iou: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        units, num_levels = self.unit_area.shape[1:] if self.unit_area.ndim == 3 else (-1, -1)
+        concepts = self.concept_area.shape[1] if self.concept_area.ndim == 2 else -1
+        check_tensor("levels of curves", self.levels, torch.float32, (units, num_levels))
+        for name in ("intersection", "exchanged"):
+            check_tensor(f"{name} of curves", getattr(self, name), torch.int64, (2, concepts, units, num_levels))
+        check_tensor("unit areas of curves", self.unit_area, torch.int64, (2, units, num_levels))
+        for name in ("concept_area", "exchanged_area"):
+            check_tensor(f"{name} of curves", getattr(self, name), torch.int64, (2, concepts))
+        check_tensor("pixels of curves", self.num_pixels, torch.int64, (2,))
+        self._check_counts()
+        area = self.unit_area.sum(0)
+        object.__setattr__(self, "iou", _iou(self.intersection.sum(0), area, self.concept_area.sum(0)))
+        object.__setattr__(self, "null_iou", _iou(self.exchanged.sum(0), area, self.exchanged_area.sum(0)))
+        object.__setattr__(self, "share", self.unit_area.sum(0).double() / self.num_pixels.sum().clamp(min=1))
+
+    def __repr__(self) -> str:
+        concepts, units, levels = self.iou.shape
+        return f"UnitCurves({concepts} concepts, {units} units, {levels} levels)"
+
+    def _check_counts(self) -> None:
+        pairs = ((self.intersection, self.concept_area), (self.exchanged, self.exchanged_area))
+        fits = all(
+            bool(((counts >= 0) & (counts <= self.unit_area[:, None]) & (counts <= area[:, :, None, None])).all())
+            for counts, area in pairs
+        )
+        unions = (self.unit_area[:, None] + area[:, :, None, None] - counts for counts, area in pairs)
+        if not fits or any(bool((union > self.num_pixels[:, None, None, None]).any()) for union in unions):
+            raise ValueError("counts of curves contradict each other")
+        if not self.levels.numel() or not bool((self.levels.diff(dim=1) >= 0).all() & self.levels.isfinite().all()):
+            raise ValueError("levels of curves are not finite numbers that rise")
+
+    @property
+    def iqr(self) -> Tensor:
+        """Information quality ratio of each half, float64 ``[half, concept, unit, level]``, 0 to 1.
+
+        It is 0 where the concept is no more frequent above the level than elsewhere.
+        """
+        pixels = self.num_pixels[:, None, None, None]
+        unit, concept = self.unit_area[:, None], self.concept_area[:, :, None, None]
+        ratio = information_quality_ratio(self.intersection, unit, concept, pixels)
+        return ratio.where(self.intersection.double() * pixels > unit.double() * concept, 0.0)
+
+    def matches(self, layer: str, concepts: tuple[str, ...]) -> tuple[QualityMatch, ...]:
+        """Return the concept of which each unit tells most by the first half, scored on the second.
+
+        Args:
+            layer: The layer's name.
+            concepts: The concepts' names.
+        """
+        iqr = self.iqr
+        levels = iqr[0].argmax(2)
+        best = iqr[0].amax(2).argmax(0)
+        iou = _iou(self.intersection[1], self.unit_area[1], self.concept_area[1])
+        null_iou = _iou(self.exchanged[1], self.unit_area[1], self.exchanged_area[1])
+        found = []
+        for unit, row in enumerate(best.tolist()):
+            at = (row, unit, int(levels[row, unit]))
+            found.append(
+                QualityMatch(
+                    layer=layer,
+                    unit=unit,
+                    concept=concepts[row] if iqr[0][at] > 0 and self.num_pixels[1] > 0 else None,
+                    threshold=float(self.levels[unit, at[2]]),
+                    share=int(self.unit_area[1, unit, at[2]]) / max(1, int(self.num_pixels[1])),
+                    iqr=float(iqr[1][at]),
+                    iou=float(iou[at]),
+                    null_iou=float(null_iou[at]),
+                )
+            )
+        return tuple(found)
+
+
+def _iou(intersection: Tensor, unit_area: Tensor, concept_area: Tensor) -> Tensor:
+    """Return the IoU at every level, float64 ``[concept, unit, level]``."""
+    flat = intersection_over_union(intersection.flatten(1), unit_area.flatten(), concept_area)
+    return flat.reshape(intersection.shape)

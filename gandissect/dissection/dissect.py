@@ -1,0 +1,298 @@
+"""Dissecting a generator: which concept does each unit agree with?
+
+Generator and segmenter run once over the samples; memory does not grow with their number. The samples may be divided
+among processes, machines or days: each part is counted apart, and parts are merged.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..core.lookup import unknown
+from ..core.protocols import Generator, Segmenter, check_protocols
+from ..inference.batches import Source
+from ..inference.upsampling import Padding, check_padding
+from ..stats.quantiles import rank_of
+from .conclude import conclude
+from .counting.label_cache import LabelSpool
+from .counting.passes import _count, _settle, _settle_as_counted
+from .counting.plan import Plan
+from .counting.tally import TALLY, Tally
+from .results import FILE_NAME, Dissection
+
+
+def dissect(
+    generator: Generator,
+    segmenter: Segmenter,
+    layers: Sequence[str] | str | None = None,
+    num_samples: int = 1_000,
+    seed: int = 0,
+    *,
+    quantile: float = 0.01,
+    batch_size: int = 32,
+    top_images: int = 5,
+    padding: Padding = "edge",
+    curves: bool = False,
+    folder: Path | str | None = None,
+    progress: bool = True,
+) -> Dissection:
+    """Match the units of a generator's layers with a segmenter's concepts.
+
+    A unit's activations are upsampled bilinearly to the label map. It is on where it is strictly above its
+    threshold ``t``, and ``t`` is such that of its N values, at all pixels of all samples, at most ``quantile N``
+    are, and no fewer than this by 0.1 % of N, or by a tenth if that is less, unless values are equal. Counts are
+    exact for that ``t``. Then, over all pixels,
+
+        IoU[c, u] = |on_u and c| / |on_u or c|,  0 if the union is empty.
+
+    An unlabelled pixel counts in a unit's area and belongs to no concept. What luck would give is measured from the
+    same pass, with the label maps of other samples (`chance`); that wants some hundred samples.
+
+    Args:
+        generator: A `Generator`; all runs on its device.
+        segmenter: A `Segmenter` for its images.
+        layers: Names of layers, or one name; all layers if None.
+        num_samples: Latent vectors, 1 or more: those of index 0 to ``num_samples - 1``.
+        seed: Of the latent vectors.
+        quantile: Share of all pixels on which a unit is on, above 0 and below 1.
+        batch_size: Samples at once, 1 or more; an odd number is rounded up, for samples are compared in pairs.
+        top_images: Images to keep for each unit, 0 or more.
+        padding: What is beyond the border of a layer's grid: the value at its edge, or ``"zeros"``, which is the
+            convention of davidbau/dissect.
+        curves: Count at many thresholds too, from every few pixels: `LayerDissection.curves`, and the thresholds
+            that tell most of a concept.
+        folder: Where to keep what has been counted, once a minute, as ``tally.safetensors``; if it is there already,
+            of the same dissection, it is taken up.
+        progress: Show progress bars.
+
+    Returns:
+        The result, on CPU.
+
+    Raises:
+        KeyError: If the generator has no such layer, naming the nearest match.
+        TypeError: If generator or segmenter lack something of their protocol.
+        ValueError: If a number is out of range, an activation is not finite, or a label map is not one; or if the
+            folder holds another dissection, naming what differs.
+
+    Source: Bau et al. 2019, Sec. 3.1.
+    """
+    num_samples, top_images = _whole("num_samples", num_samples, 1), _whole("top_images", top_images, 0)
+    source = _source(generator, segmenter, layers, seed, batch_size, progress=progress)
+    plan = _plan(source, segmenter, num_samples, quantile, top_images, padding, curves=curves)
+    with torch.inference_mode(), LabelSpool(plan.label_shape, len(plan.concepts)) as spool:
+        tally = _count(source, segmenter, plan, range(num_samples), folder, spool)
+        _settle(tally, source, segmenter, spool)
+    return conclude(tally)
+
+
+def dissect_shard(
+    generator: Generator,
+    segmenter: Segmenter,
+    folder: Path | str,
+    shard: tuple[int, int],
+    layers: Sequence[str] | str | None = None,
+    num_samples: int = 1_000,
+    seed: int = 0,
+    *,
+    quantile: float = 0.01,
+    batch_size: int = 32,
+    top_images: int = 5,
+    padding: Padding = "edge",
+    curves: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Count one part of the samples of a dissection, for `merge_shards`.
+
+    Args:
+        generator: As for `dissect`.
+        segmenter: As for `dissect`.
+        folder: Where the counts are kept; if it has some of this shard already, it is gone on from there.
+        shard: Which part, from 1, and of how many: ``(1, 4)`` to ``(4, 4)``.
+        layers: As for `dissect`.
+        num_samples: Of the whole dissection.
+        seed: As for `dissect`.
+        quantile: As for `dissect`.
+        batch_size: As for `dissect`.
+        top_images: As for `dissect`.
+        padding: As for `dissect`.
+        curves: As for `dissect`.
+        progress: Show progress bars.
+
+    Returns:
+        The file of the counts.
+
+    Raises:
+        KeyError: As for `dissect`.
+        TypeError: As for `dissect`.
+        ValueError: As for `dissect`, or if there is no such shard.
+    """
+    index, count = shard
+    if not 1 <= index <= count:
+        raise ValueError(f"a shard is 1/4, 2/4 and so on; got {index}/{count}")
+    num_samples, top_images = _whole("num_samples", num_samples, 1), _whole("top_images", top_images, 0)
+    source = _source(generator, segmenter, layers, seed, batch_size, progress=progress)
+    plan = _plan(source, segmenter, num_samples, quantile, top_images, padding, curves=curves)
+    with torch.inference_mode():
+        _count(source, segmenter, plan, plan.part(index - 1, count), folder)
+    return Path(folder) / TALLY
+
+
+def merge_shards(
+    folders: Sequence[Path | str], networks: tuple[Generator, Segmenter] | None = None, *, progress: bool = True
+) -> Dissection:
+    """Put the shards of a dissection together.
+
+    The counts are those that `dissect` would have found, bit for bit. A unit whose threshold proves to lie where the
+    pilot did not look is counted again if there are networks to do so; otherwise it is given the nearest threshold that
+    was counted, and a warning names it.
+
+    Args:
+        folders: Those of all shards, in any order.
+        networks: Generator and segmenter, those of the shards; all runs on the generator's device.
+        progress: Show a progress bar if units are counted again.
+
+    Raises:
+        FileNotFoundError: If one holds no counts, or a finished dissection instead.
+        ValueError: If they are not those of one whole dissection, or the networks are others, naming what differs or is
+            missing.
+    """
+    _check_shards([Path(folder) for folder in folders])
+    with torch.inference_mode():
+        if networks is not None:
+            check_protocols(*networks)
+        device = "cpu" if networks is None else networks[0].device
+        first, *others = sorted(
+            (Tally.load(Path(folder) / TALLY, device) for folder in folders),
+            key=lambda each: (each.samples.start, each.samples.stop),
+        )
+        for other in others:
+            first.merge(other)
+        if first.samples != range(first.plan.num_samples) or first.to_come:
+            missing = f"{first.samples.start} to {first.samples.start + first.seen - 1}"
+            raise ValueError(f"these are samples {missing} of {first.plan.num_samples}; give all shards, finished")
+        if networks is None:
+            _settle_as_counted(first)
+        else:
+            plan = first.plan
+            source = _source(*networks, tuple(plan.layers), plan.seed, plan.batch_size, progress=progress)
+            _check_networks(plan, *networks)
+            _settle(first, source, networks[1])
+    return conclude(first)
+
+
+def _source(
+    generator: Generator,
+    segmenter: Segmenter,
+    layers: Sequence[str] | str | None,
+    seed: int,
+    batch_size: int,
+    *,
+    progress: bool,
+) -> Source:
+    """Return where samples come from, checked."""
+    check_protocols(generator, segmenter)
+    batch_size = _whole("batch_size", batch_size, 1)
+    paired = batch_size + batch_size % 2  # a sample and the one that it exchanges label maps with are in one batch
+    return Source(generator, _chosen_layers(generator, layers), int(seed), paired, progress)
+
+
+def _plan(
+    source: Source,
+    segmenter: Segmenter,
+    num_samples: int,
+    quantile: float,
+    top_images: int,
+    padding: str,
+    *,
+    curves: bool,
+) -> Plan:
+    """Return what is dissected, checked."""
+    rank_of(quantile, 1)
+    generator = source.generator
+    with torch.inference_mode():
+        channels, *label_size = source.label_shape(segmenter)
+    height, width = generator.image_size
+    return Plan(
+        generator=generator.name,
+        generator_fingerprint=generator.fingerprint,
+        image_size=(int(height), int(width)),
+        segmenter=segmenter.name,
+        segmenter_fingerprint=segmenter.fingerprint,
+        concepts=tuple(segmenter.concepts),
+        layers={name: generator.layers[name] for name in source.layers},
+        label_size=(label_size[0], label_size[1]),
+        label_channels=channels,
+        seed=source.seed,
+        num_samples=num_samples,
+        quantile=float(quantile),
+        batch_size=source.batch_size,
+        top_images=top_images,
+        padding=check_padding(padding),
+        curves=bool(curves),
+    )
+
+
+def _check_shards(folders: Sequence[Path]) -> None:
+    """Refuse folders that hold no counts.
+
+    Raises:
+        FileNotFoundError: If one does not.
+        ValueError: If there are none.
+    """
+    if not folders:
+        raise ValueError("name the folders of all shards")
+    for folder in folders:
+        if (folder / TALLY).exists():
+            continue
+        if (folder / FILE_NAME).exists():
+            raise FileNotFoundError(
+                f"{folder} holds a finished dissection ({FILE_NAME}), and nothing is to be merged; write its report "
+                "with gandissect report (Dissection.load, write_report)"
+            )
+        raise FileNotFoundError(
+            f"no {TALLY} in {folder}; name the folders that gandissect dissect --shard (dissect_shard) wrote"
+        )
+
+
+def _check_networks(plan: Plan, generator: Generator, segmenter: Segmenter) -> None:
+    """Raise ValueError if the counts are of other networks."""
+    for kind, network, wanted in (
+        ("generator", generator, plan.generator_fingerprint),
+        ("segmenter", segmenter, plan.segmenter_fingerprint),
+    ):
+        if network.fingerprint != wanted:
+            raise ValueError(f"these counts are of another {kind} than {network.name}: {wanted[:8]} is its fingerprint")
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    """Return a number as Python's own.
+
+    Raises:
+        ValueError: If it is no whole number, or too small.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
+        raise ValueError(f"{name} is a whole number, {least} or more; got {value!r}")
+    return operator.index(value)
+
+
+def _chosen_layers(generator: Generator, layers: Sequence[str] | str | None) -> tuple[str, ...]:
+    """Return the layers' names in the generator's order.
+
+    Raises:
+        KeyError: If one is unknown.
+        TypeError: If one is no name.
+        ValueError: If none is named.
+    """
+    known = generator.layers
+    chosen = set([layers] if isinstance(layers, str) else known if layers is None else layers)
+    if wrong := [each for each in chosen if not isinstance(each, str)]:
+        raise TypeError(f"layers are named by texts, such as {next(iter(known))!r}; got {wrong[0]!r}")
+    for name in sorted(chosen - set(known)):
+        raise KeyError(unknown("layer", name, known))
+    if not chosen:
+        raise ValueError(f"name at least one layer, or none for all: {', '.join(known)}")
+    return tuple(name for name in known if name in chosen)

@@ -1,0 +1,116 @@
+"""Counts of pixels: where units are on, where concepts are, and both at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from ..storage.saved import check_tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupCounts:
+    """Pixels in each group of samples; which sample is in which group, `chance.group_of` says.
+
+    Args:
+        intersection: int64 ``[group, concept, unit]``, where the unit is on and the concept is there.
+        exchanged: int64 ``[group, concept, unit]``, the same with the label maps of `chance.partner_of`.
+        unit_area: int64 ``[group, unit]``, where the unit is on.
+        concept_area: int64 ``[group, concept]``, where the concept is.
+    """
+
+    intersection: Tensor
+    exchanged: Tensor
+    unit_area: Tensor
+    concept_area: Tensor
+
+    def check(self, layer: str, num_concepts: int, units: int, num_pixels: int) -> None:
+        """Raise ValueError unless these can be the counts of some pixels.
+
+        Args:
+            layer: Its name, for the message.
+            num_concepts: Concepts.
+            units: Units of the layer.
+            num_pixels: Pixels of all samples.
+        """
+        groups = len(self.unit_area)
+        check_tensor(f"intersection of {layer!r}", self.intersection, torch.int64, (groups, num_concepts, units))
+        check_tensor(f"exchanged counts of {layer!r}", self.exchanged, torch.int64, (groups, num_concepts, units))
+        check_tensor(f"unit areas of {layer!r}", self.unit_area, torch.int64, (None, units))
+        check_tensor(f"concept areas of {layer!r}", self.concept_area, torch.int64, (groups, num_concepts))
+        possible = (
+            groups > 0
+            and all(self._fits(counts) for counts in (self.intersection, self.exchanged))
+            and bool((self.unit_area.sum(0) <= num_pixels).all())
+            and bool((self.concept_area.sum(0) <= num_pixels).all())
+        )
+        if not possible:
+            raise ValueError(f"counts of {layer!r} contradict each other")
+
+    def _fits(self, counts: Tensor) -> bool:
+        """Return whether nowhere is more in common than there is."""
+        return (
+            bool((counts >= 0).all())
+            and bool((counts <= self.concept_area[:, :, None]).all())
+            and bool((counts <= self.unit_area[:, None, :]).all())
+        )
+
+
+def intersection_over_union(
+    intersection: Int64[Tensor, "concept unit"],
+    unit_area: Int64[Tensor, " unit"],
+    concept_area: Int64[Tensor, " concept"],
+) -> Float64[Tensor, "concept unit"]:
+    """Return IoU = inter / (unit area + concept area - inter), 0 where the union is empty.
+
+    Args:
+        intersection: int64 ``[concept, unit]``.
+        unit_area: int64 ``[unit]``.
+        concept_area: int64 ``[concept]``.
+
+    Returns:
+        float64 ``[concept, unit]``.
+
+    Source: Bau et al. 2019, Sec. 3.1.
+    """
+    union = unit_area[None, :] + concept_area[:, None] - intersection
+    return intersection.double() / union.clamp(min=1).double()
+
+
+def information_quality_ratio(
+    intersection: Int64[Tensor, "*table"],
+    unit_area: Int64[Tensor, "*#table"],
+    concept_area: Int64[Tensor, "*#table"],
+    num_pixels: Int64[Tensor, "*#table"],
+) -> Float64[Tensor, "*table"]:
+    """Return I(U; C) / H(U, C), where U says whether the unit is on at a pixel, and C whether the concept is there.
+
+    It is 1 where each tells the other, 0 where neither tells anything, and 0 where both are the same everywhere.
+
+    Args:
+        intersection: int64, pixels where the unit is on and the concept is there.
+        unit_area: int64, pixels where the unit is on; as all below, of a shape that broadcasts.
+        concept_area: int64, pixels where the concept is.
+        num_pixels: int64, all pixels.
+
+    Returns:
+        float64, 0 to 1.
+
+    Source: Bau et al. 2019, Sec. 3.1.
+    """
+    neither = num_pixels - unit_area - concept_area + intersection
+    cells = (intersection, unit_area - intersection, concept_area - intersection, neither)
+    total = num_pixels.clamp(min=1).double()
+    joint = sum((_entropy_term(cell, total) for cell in cells), torch.zeros_like(total))
+    unit = _entropy_term(unit_area, total) + _entropy_term(num_pixels - unit_area, total)
+    concept = _entropy_term(concept_area, total) + _entropy_term(num_pixels - concept_area, total)
+    return torch.where(joint > 0, (unit + concept - joint) / joint.clamp(min=1e-300), 0.0).clamp(0, 1)
+
+
+def _entropy_term(count: Tensor, total: Tensor) -> Tensor:
+    """Return ``-p log p`` of a share."""
+    term: Tensor = torch.special.entr(count / total)
+    return term

@@ -1,0 +1,396 @@
+"""What a dissection finds: counts of pixels, and what follows from them.
+
+For unit u with threshold t_u and concept c, over the pixels p of all samples,
+
+    IoU[c, u] = |{p : a_u(p) > t_u and label(p) = c}| / |{p : a_u(p) > t_u or label(p) = c}|
+
+with a_u the unit's activation, upsampled to the label map. A union of no pixels gives 0.
+
+Source: Bau et al. 2019, Sec. 3.1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.lookup import lookup
+from ..core.types import Concept, LayerInfo, UnitSet, check_concepts
+from ..inference.upsampling import check_padding
+from ..stats.significance import FALSE_DISCOVERY_RATE, benjamini_hochberg
+from ..storage.saved import check_tensor, load_result, result_path, save_result
+from .chance import Chance, IouEstimate, compare_with_chance, jackknife_iou
+from .counting.tally import TALLY
+from .counting.top_images import Thumbnails, TopImages
+from .curves import QualityMatch, UnitCurves
+from .iou import GroupCounts, intersection_over_union
+
+MIN_IOU = 0.04
+"""The IoU from which a unit counts as matching a concept. Source: Bau et al. 2017 (arXiv 1704.05796), Sec. 2."""
+
+FILE_NAME = "dissection.safetensors"
+"""The file that a saved dissection's folder holds."""
+
+
+VERSION = 3
+"""Of the saved form."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitMatch:
+    """The concept that a unit agrees with best.
+
+    Args:
+        layer: The layer's name.
+        unit: Channel index.
+        concept: The concept's name; None if the unit meets no concept at all.
+        iou: Intersection over union with it, 0 to 1.
+        threshold: The activation above which the unit is on.
+        null_iou: The IoU with the label maps of other samples, 0 to 1; None if there are too few to say.
+        iou_ci: 95 % interval of the IoU over images (low, high); None likewise.
+        beyond_chance: Whether the IoU is above ``null_iou`` for more than luck; None likewise.
+    """
+
+    layer: str
+    unit: int
+    concept: str | None
+    iou: float
+    threshold: float
+    null_iou: float | None = None
+    iou_ci: tuple[float, float] | None = None
+    beyond_chance: bool | None = None
+
+    def is_interpretable(self, min_iou: float = MIN_IOU) -> bool:
+        """Return whether the IoU is ``min_iou`` or more, and not by luck as far as that is known."""
+        return self.concept is not None and self.iou >= min_iou and self.beyond_chance is not False
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LayerDissection:
+    """How the units of one layer agree with the concepts.
+
+    Args:
+        name: The layer's name.
+        info: Its shape.
+        concepts: What the segmenter names, in the order of the rows.
+        thresholds: float32 ``[unit]``; a unit is on where its upsampled activation is strictly above.
+        groups: The counts, in groups of samples.
+        num_pixels: All pixels of all samples, unlabelled ones included.
+        top: The images that activate each unit most.
+        curves: The IoU at many thresholds; None if it was not asked for.
+        intersection: int64 ``[concept, unit]``, pixels where the unit is on and the concept is there.
+        unit_area: int64 ``[unit]``, pixels where the unit is on.
+        concept_area: int64 ``[concept]``, pixels where the concept is.
+        iou: float64 ``[concept, unit]``, made from the counts.
+        estimate: How sure it is; None if there are fewer than two groups.
+        chance: What luck would give; None likewise.
+        matches: The best concept of each unit, in the order of the units; ties go to the earlier concept.
+    """
+
+    name: str
+    info: LayerInfo
+    concepts: tuple[Concept, ...]
+    thresholds: Tensor
+    groups: GroupCounts
+    num_pixels: int
+    top: TopImages
+    curves: UnitCurves | None = None
+    intersection: Tensor = field(init=False, repr=False)
+    unit_area: Tensor = field(init=False, repr=False)
+    concept_area: Tensor = field(init=False, repr=False)
+    iou: Tensor = field(init=False, repr=False)
+    estimate: IouEstimate | None = field(init=False, repr=False)
+    chance: Chance | None = field(init=False, repr=False)
+    matches: tuple[UnitMatch, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        units, counts = self.info.units, self.groups
+        check_tensor(f"thresholds of {self.name!r}", self.thresholds, torch.float32, (units,))
+        if not bool(torch.isfinite(self.thresholds).all()):
+            raise ValueError(f"thresholds of {self.name!r} are not all finite")
+        check_tensor(f"top samples of {self.name!r}", self.top.samples, torch.int64, (units, None))
+        counts.check(self.name, len(self.concepts), units, self.num_pixels)
+        if self.curves is not None and self.curves.iou.shape[:2] != (len(self.concepts), units):
+            raise ValueError(f"curves of {self.name!r} are of other concepts or units")
+        sums = {name: getattr(counts, name).sum(0) for name in ("intersection", "unit_area", "concept_area")}
+        enough, areas = len(counts.unit_area) >= 2, (counts.unit_area, counts.concept_area)
+        found = sums | {
+            "iou": intersection_over_union(**sums),
+            "estimate": jackknife_iou(counts.intersection, *areas) if enough else None,
+            "chance": compare_with_chance(counts.intersection, counts.exchanged, *areas) if enough else None,
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "matches", tuple(_best_matches(self)))
+
+    @property
+    def quality_matches(self) -> tuple[QualityMatch, ...]:
+        """The concept that each unit tells most of, at the threshold that tells most of it, in the order of the units.
+
+        Raises:
+            ValueError: If the layer was dissected without curves.
+        """
+        if self.curves is None:
+            raise ValueError(f"{self.name!r} was dissected without curves; dissect it with curves=True")
+        return self.curves.matches(self.name, tuple(concept.name for concept in self.concepts))
+
+    def concept_index(self, concept: str) -> int:
+        """Return the row of a concept.
+
+        Raises:
+            KeyError: If the segmenter does not name it.
+        """
+        return lookup({each.name: each.index for each in self.concepts}, concept, "concept")
+
+    def units_for(self, concept: str, min_iou: float = MIN_IOU, top: int | None = None) -> UnitSet:
+        """Return the units that agree with a concept, whether or not it is their best one, or beyond chance.
+
+        Args:
+            concept: The concept's name.
+            min_iou: The least IoU, 0 to 1.
+            top: At most so many; None for all.
+
+        Returns:
+            The units with the highest IoU first; ties in the order of the units.
+
+        Raises:
+            KeyError: If the segmenter does not name that concept.
+            ValueError: If ``top`` is negative, or ``min_iou`` out of range.
+        """
+        if not 0 <= min_iou <= 1:
+            raise ValueError(f"min_iou is between 0 and 1; got {min_iou}")
+        if top is not None and top < 0:
+            raise ValueError(f"top is a number of units, 0 or more; got {top}")
+        scores = self.iou[self.concept_index(concept)]
+        order = torch.sort(scores, descending=True, stable=True).indices.tolist()
+        units = [unit for unit in order if scores[unit] >= min_iou and scores[unit] > 0]
+        return UnitSet(self.name, tuple(units[:top]))
+
+    def beyond_chance(self, rate: float = FALSE_DISCOVERY_RATE) -> Tensor:
+        """Say which agreements are more than luck, bool ``[concept, unit]``; none if there are too few samples to say.
+
+        Args:
+            rate: Expected share, at most, of those named that are luck; above 0, below 1.
+
+        Raises:
+            ValueError: If ``rate`` is out of range.
+
+        Source: Benjamini and Hochberg 1995, Sec. 3.1, over all concepts and units of the layer.
+        """
+        p = torch.ones_like(self.iou) if self.chance is None else self.chance.p
+        return benjamini_hochberg(p, rate)
+
+    def __repr__(self) -> str:
+        info, found = self.info, sum(match.is_interpretable() for match in self.matches)
+        return (
+            f"LayerDissection({self.name!r}: {info.units} units, {info.height} x {info.width}, {found} interpretable)"
+        )
+
+
+def units_by_concept(matches: Iterable[UnitMatch], min_iou: float = MIN_IOU) -> dict[str, int]:
+    """Return how many interpretable units each concept has, most first; ties by name."""
+    found = Counter(match.concept for match in matches if match.concept and match.is_interpretable(min_iou))
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
+    """Yield each unit's best concept; argmax takes the first of equals."""
+    best, concept = layer.iou.max(0)
+    concept = (layer.iou == best).int().argmax(0)
+    units = torch.arange(layer.info.units)
+    estimate, chance = layer.estimate, layer.chance
+    real = None if chance is None else layer.beyond_chance()[concept, units].tolist()
+    for unit, row in enumerate(concept.tolist()):
+        yield UnitMatch(
+            layer=layer.name,
+            unit=unit,
+            concept=layer.concepts[row].name if best[unit] > 0 else None,
+            iou=float(best[unit]),
+            threshold=float(layer.thresholds[unit]),
+            null_iou=None if chance is None else float(chance.null_iou[row, unit]),
+            iou_ci=None if estimate is None else (float(estimate.low[row, unit]), float(estimate.high[row, unit])),
+            beyond_chance=None if real is None else real[unit],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What produced a result.
+
+    Args:
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        segmenter: The segmenter's name.
+        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        seed: Of the latent vectors.
+        num_samples: Latent vectors, from index 0.
+        quantile: Share of all pixels on which a unit is on, at most; 0 to 1.
+        batch_size: Samples that went through the networks at once.
+        label_size: Height and width of the label maps.
+        padding: What is beyond the border of a layer's grid, ``edge`` or ``zeros``.
+        device: Where it was computed.
+        versions: Of the packages, by name.
+        duration: Seconds that it took.
+    """
+
+    generator: str
+    generator_fingerprint: str
+    segmenter: str
+    segmenter_fingerprint: str
+    seed: int
+    num_samples: int
+    quantile: float
+    batch_size: int
+    label_size: tuple[int, int]
+    padding: str
+    device: str
+    versions: Mapping[str, str]
+    duration: float
+
+    def __post_init__(self) -> None:
+        counts = (self.num_samples, self.batch_size, *self.label_size)
+        if not (0 < self.quantile < 1 and 0 <= self.duration < math.inf and min(counts) > 0):
+            raise ValueError(f"provenance has a number out of range: {self}")
+        check_padding(self.padding)
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of the label maps of all samples."""
+        return self.num_samples * self.label_size[0] * self.label_size[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Dissection:
+    """How the units of a generator's layers agree with a segmenter's concepts.
+
+    ``D["layer4"]`` is the `LayerDissection` of that name, ``for layer in D`` goes through all of them in the
+    generator's order, ``"layer4" in D`` says whether it was dissected.
+
+    Args:
+        layers: The layers, from input to output.
+        concepts: What the segmenter names.
+        thumbnails: Pictures of the samples that the layers' `TopImages` name.
+        provenance: What produced it.
+    """
+
+    layers: tuple[LayerDissection, ...]
+    concepts: tuple[Concept, ...]
+    thumbnails: Thumbnails
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        known = self.thumbnails.samples
+        if len({layer.name for layer in self.layers}) != len(self.layers):
+            raise ValueError("a layer is dissected more than once")
+        check_concepts(self.concepts)
+        if len({layer.curves is None for layer in self.layers}) > 1:
+            raise ValueError("some layers have curves and some have none")
+        for layer in self.layers:
+            if layer.concepts != self.concepts:
+                raise ValueError(f"{layer.name!r} has other concepts than the dissection")
+            if layer.num_pixels != self.provenance.num_pixels:
+                raise ValueError(
+                    f"{layer.name!r} has counts of {layer.num_pixels} pixels; the samples have "
+                    f"{self.provenance.num_pixels}"
+                )
+            if not bool(torch.isin(layer.top.samples, known).all()) or layer.top.size != self.thumbnails.size:
+                raise ValueError(f"top images of {layer.name!r} have no thumbnails that fit")
+
+    def __repr__(self) -> str:
+        made, names = self.provenance, ", ".join(layer.name for layer in self.layers) or "none"
+        return f"Dissection({made.generator} by {made.segmenter}: {made.num_samples} samples, layers {names})"
+
+    def __getitem__(self, layer: str) -> LayerDissection:
+        """Return one layer.
+
+        Raises:
+            KeyError: If it was not dissected, naming the nearest match.
+        """
+        return lookup({each.name: each for each in self.layers}, layer, "layer")
+
+    def __iter__(self) -> Iterator[LayerDissection]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __contains__(self, layer: object) -> bool:
+        return any(each.name == layer for each in self.layers)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one plain dictionary a unit, layer by layer, ready for JSON or a table.
+
+        Keys: ``layer unit concept category iou threshold null_iou iou_low iou_high beyond_chance unit_area peak
+        top_samples``, and with curves ``iqr_concept iqr iqr_threshold iqr_share iqr_iou iqr_null_iou``.
+        """
+        return [record for layer in self.layers for record in _records(layer)]
+
+    def save(self, folder: Path | str) -> Path:
+        """Write everything, and return the file's path.
+
+        Args:
+            folder: The folder, in which it becomes ``dissection.safetensors``, or a file's name, ``*.safetensors``.
+        """
+        path = result_path(folder, FILE_NAME)
+        save_result(path, self, VERSION)
+        return path
+
+    @staticmethod
+    def load(folder: Path | str) -> Dissection:
+        """Read what `save` wrote.
+
+        Args:
+            folder: The folder, or the file in it.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it is damaged, naming the file and what is wrong.
+        """
+        path = Path(folder)
+        if path.is_dir():
+            if not (path / FILE_NAME).exists() and (path / TALLY).exists():
+                raise FileNotFoundError(
+                    f"{path} holds the counts of a shard, or of a dissection that was stopped ({TALLY}), and no "
+                    "finished dissection; put shards together with gandissect merge (merge_shards), or go on with a "
+                    "stopped one by the command that began it"
+                )
+            path = path / FILE_NAME
+        return load_result(path, Dissection, VERSION)
+
+
+def _records(layer: LayerDissection) -> Iterator[dict[str, Any]]:
+    """Yield the units of a layer as plain values."""
+    plain = [_record(layer, match) for match in layer.matches]
+    if layer.curves is None:
+        yield from plain
+        return
+    for record, match in zip(plain, layer.quality_matches, strict=True):
+        of_quality = {name: getattr(match, name) for name in ("concept", "threshold", "share", "iou", "null_iou")}
+        yield record | {"iqr": match.iqr} | {f"iqr_{name}": value for name, value in of_quality.items()}
+
+
+def _record(layer: LayerDissection, match: UnitMatch) -> dict[str, Any]:
+    """Return one unit as plain values."""
+    low, high = match.iou_ci or (None, None)
+    return {
+        "layer": match.layer,
+        "unit": match.unit,
+        "concept": match.concept,
+        "category": None if match.concept is None else layer.concepts[layer.concept_index(match.concept)].category,
+        "iou": match.iou,
+        "threshold": match.threshold,
+        "null_iou": match.null_iou,
+        "iou_low": low,
+        "iou_high": high,
+        "beyond_chance": match.beyond_chance,
+        "unit_area": int(layer.unit_area[match.unit]),
+        "peak": float(layer.top.peaks[match.unit, 0]) if layer.top.peaks.shape[1] else None,
+        "top_samples": layer.top.samples[match.unit].tolist(),
+    }

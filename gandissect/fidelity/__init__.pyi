@@ -1,0 +1,12 @@
+from .distances import frechet_distance as frechet_distance, kernel_distance as kernel_distance
+from .inception import Inception as Inception
+from .neighbours import (
+    density_coverage as density_coverage,
+    nearest_ratio as nearest_ratio,
+    precision_recall as precision_recall,
+    realism as realism,
+)
+from .results import Fidelity as Fidelity, Scores as Scores, SetScores as SetScores
+from .share_results import ConceptShare as ConceptShare, ConceptShares as ConceptShares
+from .shares import concept_shares as concept_shares
+from .yardstick import Yardstick as Yardstick

@@ -1,0 +1,172 @@
+"""How far generated pictures are from real ones, over the features of a network that the caller names.
+
+The distance is the Frechet distance of two normal distributions fitted to features,
+
+    d(x, y) = |mu_x - mu_y|^2 + Tr(S_x + S_y - 2 (S_x S_y)^(1/2)),
+
+which is only "FID" for one particular network; the name of the network belongs to every figure. Beside it stand
+the distance of `kernels`, which is not larger for fewer pictures, and the figures of `neighbours`, which tell pictures
+that are wrong from pictures that are missing, and copies from inventions. Each has the same figure of training
+pictures, in the place of generated ones, beside it: the floor of a distance, the ceiling of a share.
+
+Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from ..core.protocols import Features, Generator
+from ..core.sampling import blocks, make_rng
+from .distances import frechet_distance, kernel_distance
+from .neighbours import density_coverage, nearest_ratio, precision_recall
+from .results import Fidelity, Scores, SetScores
+
+BATCH = 64
+
+MIN_HELD_OUT = 8
+"""Held-out pictures at least, with which two dimensions of the features are kept."""
+
+
+class Yardstick:
+    """Real pictures as features, to measure generators against.
+
+    Features are projected to ``num_dims`` dimensions by a fixed random rotation and divided by their standard
+    deviation over the held-out pictures, since a covariance needs several times as many pictures as dimensions.
+
+    Args:
+        network: The feature network's name.
+        features: The feature network.
+        train: Training pictures, uint8 ``[n, 3, H, W]``, more than held out; copies of any others go unseen.
+        held_out: Held-out pictures, uint8 ``[n, 3, H, W]``.
+        num_dims: Dimensions to keep; at most a quarter of the number of held-out pictures is used. None leaves the
+            features as they are, as the definitions of FID and KID want it.
+
+    Attributes:
+        train: Features of the training pictures, float64 ``[n, d]``.
+        held_out: Features of the held-out pictures, float64 ``[n, d]``.
+
+    Raises:
+        ValueError: If there are fewer than `MIN_HELD_OUT` held-out pictures, or not more training pictures.
+    """
+
+    def __init__(
+        self, network: str, features: Features, train: Tensor, held_out: Tensor, num_dims: int | None = 64
+    ) -> None:
+        if len(held_out) < MIN_HELD_OUT or len(train) <= len(held_out):
+            raise ValueError(
+                f"need {MIN_HELD_OUT} held-out pictures and more to train on; got {len(held_out)} and {len(train)}"
+            )
+        self.network, self._network = network, features
+        raw = self._raw(_scaled(held_out))
+        self._projection = None if num_dims is None else _Projection(raw, num_dims)
+        self.held_out, self.train = self._project(raw), self._project(self._raw(_scaled(train)))
+        # The kernel is not the same from every origin: far from the pictures it would see little but their mean.
+        self._origin = 0 if num_dims is None else self.held_out.mean(dim=0)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what stands for images in `compare`: their features, projected and scaled.
+
+        Args:
+            images: float ``[n, 3, H, W]``; what is beyond [-1, 1] is cut off.
+
+        Returns:
+            float64 ``[n, d]``, on CPU.
+
+        Raises:
+            ValueError: If they are no images of that kind.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(f"need float images [n, 3, H, W] in [-1, 1]; got {images.dtype} {list(images.shape)}")
+        return self._project(self._raw(torch.split(images, BATCH)))
+
+    def compare(self, features: Tensor, train: Tensor | None = None) -> SetScores:
+        """Score a set of pictures against the held-out ones.
+
+        The kernel distance has the mean of the held-out features as its origin, unless they are left as they are.
+
+        Args:
+            features: What `features` makes of them, ``[n, d]``, n at least 4.
+            train: Features of the training pictures among which the nearest is looked for, ``[m, d]``; by default all.
+
+        Raises:
+            ValueError: If the shapes do not fit, or a feature is not finite.
+        """
+        manifold, balls = precision_recall(self.held_out, features), density_coverage(self.held_out, features)
+        kernel = kernel_distance(features - self._origin, self.held_out - self._origin)
+        return SetScores(
+            distance=frechet_distance(features, self.held_out),
+            kernel_distance=kernel.value,
+            kernel_stderr=kernel.stderr,
+            precision=manifold.precision,
+            recall=manifold.recall,
+            density=balls.density,
+            coverage=balls.coverage,
+            nearest_ratio=nearest_ratio(features, self.train if train is None else train, self.held_out),
+        )
+
+    def measure(self, generator: Generator, seed: int = 0, num_sets: int = 5) -> Fidelity:
+        """Measure a generator.
+
+        Args:
+            generator: Any generator that makes pictures of the same size.
+            seed: Seed of its pictures.
+            num_sets: How many sets of pictures, each as large as the held-out one; 2 or more.
+
+        Raises:
+            ValueError: If there are fewer than 2 sets.
+        """
+        if num_sets < 2:
+            raise ValueError(f"num_sets is 2 or more; got {num_sets}")
+        count = len(self.held_out)
+        fake = [self._generated(generator, seed, count, start=index * count) for index in range(num_sets)]
+        real, rest = zip(*(self._divided(seed, count, index) for index in range(num_sets)), strict=True)
+        return Fidelity(
+            network=self.network,
+            generated=Scores.of([self.compare(*each) for each in zip(fake, rest, strict=True)]),
+            real=Scores.of([self.compare(*each) for each in zip(real, rest, strict=True)]),
+            num_images=count,
+            num_sets=num_sets,
+            num_train=len(rest[0]),
+            num_dims=self.held_out.shape[1],
+            seed=seed,
+        )
+
+    def _divided(self, seed: int, count: int, index: int) -> tuple[Tensor, Tensor]:
+        """Return ``count`` training pictures to stand for generated ones, and all the others."""
+        order = torch.randperm(len(self.train), generator=make_rng(seed, "fidelity", index))
+        return self.train[order[:count]], self.train[order[count:]]
+
+    def _generated(self, generator: Generator, seed: int, count: int, start: int) -> Tensor:
+        parts = blocks(count, BATCH, start)
+        return self._project(self._raw(generator(generator.sample_z(len(part), seed, part.start)) for part in parts))
+
+    @torch.inference_mode()
+    def _raw(self, batches: Iterable[Tensor]) -> Tensor:
+        return torch.cat([self._network(images.clamp(-1, 1)).double().cpu() for images in batches])
+
+    def _project(self, raw: Tensor) -> Tensor:
+        # A copy made here may be changed and differentiated, what inference mode made may not.
+        return raw.clone() if self._projection is None else self._projection(raw)
+
+
+class _Projection:
+    """A fixed random rotation to fewer dimensions, each with standard deviation 1 over the features given."""
+
+    def __init__(self, raw: Tensor, num_dims: int) -> None:
+        num_dims = min(num_dims, raw.shape[1], len(raw) // 4)
+        mixing = torch.randn(raw.shape[1], num_dims, generator=make_rng(0, "fidelity"), dtype=torch.float64)
+        self._rotation = torch.linalg.qr(mixing).Q
+        self._scale = (raw @ self._rotation).std(dim=0).clamp(min=1e-9)
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        projected: Tensor = (raw @ self._rotation) / self._scale
+        return projected
+
+
+def _scaled(pictures: Tensor) -> Iterator[Tensor]:
+    """Yield uint8 pictures in batches, as float32 in [-1, 1]."""
+    return (part.float() / 127.5 - 1 for part in torch.split(pictures, BATCH))

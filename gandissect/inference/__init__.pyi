@@ -1,0 +1,2 @@
+from .bench import Bench as Bench
+from .upsampling import upsample as upsample

@@ -1,0 +1,366 @@
+"""Running generator and segmenter over the samples, block by block, and checking what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..core.hooks import trace
+from ..core.lookup import lookup
+from ..core.protocols import Generator, Segmenter
+from ..core.sampling import blocks
+from ..core.types import LayerInfo
+
+MAX_ACTIVATION = 1e38
+"""Differences of larger ones are beyond float32."""
+
+FAR = 8.0
+"""Pixels beyond this are far from [-1, 1]. Of untrained networks, which may be dissected, up to 70 % of the pixels were
+seen beyond 1.5, 10 % beyond 5 and 1 % beyond this; of pictures in 0 to 255 nearly all are beyond it.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Activation:
+    """What a layer gives for a block of samples.
+
+    Args:
+        maps: float32 ``[batch, unit, h, w]``, finite, contiguous, on the generator's device.
+        lowest: float32 ``[batch, unit]``, the lowest value of each map.
+        highest: float32 ``[batch, unit]``, the highest one.
+    """
+
+    maps: Tensor
+    lowest: Tensor
+    highest: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What a block of samples gives.
+
+    Args:
+        samples: Their indices.
+        activations: What each layer gives, by name.
+    """
+
+    samples: range
+    activations: dict[str, Activation]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageBatch:
+    """What a block of samples gives, with its images.
+
+    Args:
+        samples: Their indices.
+        activations: What each layer gives, by name.
+        images: ``[batch, 3, H, W]`` in [-1, 1].
+    """
+
+    samples: range
+    activations: dict[str, Activation]
+    images: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledBatch:
+    """What a block of samples gives, with its images and their labels.
+
+    Args:
+        samples: Their indices.
+        activations: What each layer gives, by name.
+        images: ``[batch, 3, H, W]`` in [-1, 1].
+        labels: int64 ``[batch, channel, H, W]``, -1 where nothing is labelled.
+    """
+
+    samples: range
+    activations: dict[str, Activation]
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A generator's samples and the layers to look at.
+
+    Args:
+        generator: The generator.
+        layers: Names of its layers, in its order.
+        seed: Of the latent vectors.
+        batch_size: Samples at once; blocks are aligned to multiples of it.
+        progress: Show a progress bar, where there is a terminal to show it on.
+
+    Raises:
+        ValueError: If the latent vectors are not functions of the seed and their index.
+    """
+
+    generator: Generator
+    layers: tuple[str, ...]
+    seed: int
+    batch_size: int
+    progress: bool
+
+    def __post_init__(self) -> None:
+        check_sampling(self.generator, self.seed)
+
+    def activations(self, samples: range, title: str) -> Iterator[Batch]:
+        """Yield the samples' activations; nothing behind the last layer runs.
+
+        Args:
+            samples: Which.
+            title: What the progress bar says.
+
+        Raises:
+            ValueError: If an activation has another shape than the layer or is not finite.
+        """
+        for block, z in self._latents(samples, title):
+            yield Batch(block, self._checked(self._heads(z), block))
+
+    def images(self, samples: range, title: str) -> Iterator[ImageBatch]:
+        """Yield the samples' activations and images.
+
+        Args:
+            samples: Which.
+            title: What the progress bar says.
+
+        Raises:
+            ValueError: If activations or images are not what the protocols promise.
+        """
+        for block, z in self._latents(samples, title):
+            images, heads = self._forward(z)
+            check_images(images, len(z), self.generator.image_size)
+            check_pixels(images, block)
+            yield ImageBatch(block, self._checked(heads, block), images.clamp(-1, 1))  # as they are seen
+
+    def labelled(
+        self, samples: range, segmenter: Segmenter, shape: tuple[int, int, int], title: str
+    ) -> Iterator[LabelledBatch]:
+        """Yield the samples' activations, images and labels.
+
+        Args:
+            samples: Which.
+            segmenter: Labels the images.
+            shape: Channels, rows and columns of a label map.
+            title: What the progress bar says.
+
+        Raises:
+            ValueError: If activations, images or labels are not what the protocols promise.
+        """
+        num_concepts = len(segmenter.concepts)
+        for batch in self.images(samples, title):
+            images = batch.images
+            labels = checked_labels(segmenter(images), (len(images), *shape), num_concepts)
+            yield LabelledBatch(batch.samples, batch.activations, images, labels.to(images.device))
+
+    def label_shape(self, segmenter: Segmenter) -> tuple[int, int, int]:
+        """Return channels, rows and columns of a segmenter's label map, from one sample.
+
+        Raises:
+            ValueError: If it gives none, or one of other proportions than the image's.
+        """
+        images = self.generator(self.generator.sample_z(1, self.seed, 0).to(self.generator.device))
+        check_images(images, 1, self.generator.image_size)
+        check_pixels(images, range(1))
+        labels = segmenter(images.clamp(-1, 1))
+        if not isinstance(labels, Tensor) or labels.ndim not in {3, 4}:
+            raise ValueError(f"the segmenter should give int64 labels [batch, H, W]; got {_what(labels)}")
+        channels, height, width = labels.shape[1:] if labels.ndim == 4 else (1, *labels.shape[1:])
+        _check_proportions((height, width), self.generator.image_size)
+        return int(channels), int(height), int(width)
+
+    def _latents(self, samples: range, title: str) -> Iterator[tuple[range, Tensor]]:
+        """Yield each block's indices and latent vectors, and count them on the progress bar."""
+        with tqdm(total=len(samples), desc=title, unit="img", disable=None if self.progress else True) as bar:
+            for block in blocks(len(samples), self.batch_size, samples.start):
+                z = self.generator.sample_z(len(block), self.seed, block.start)
+                yield block, z.to(self.generator.device)
+                bar.update(len(block))
+
+    def _forward(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the images and the layers' activations, from one pass where the generator is a module."""
+        network = self._network
+        if network is None:
+            return self.generator(z), self._heads(z)
+        with trace(network, self.layers) as record:
+            images = self.generator(z)
+        return images, dict(record)
+
+    def _heads(self, z: Tensor) -> dict[str, Tensor]:
+        """Return the layers' activations."""
+        network = self._network
+        if network is None:
+            return {layer: self.generator.head(z, layer) for layer in self.layers}
+        with trace(network, self.layers, stop=True) as record:
+            self.generator(z)
+        return dict(record)
+
+    @property
+    def _network(self) -> nn.Module | None:
+        """The generator, if its layers are modules of it; otherwise its `head` is asked for each."""
+        if not isinstance(self.generator, nn.Module):
+            return None
+        modules = {name for name, _ in self.generator.named_modules()}
+        return self.generator if set(self.layers) <= modules else None
+
+    def _checked(self, activations: dict[str, Tensor], samples: range) -> dict[str, Activation]:
+        """Return float32 activations, each checked."""
+        infos = self.generator.layers
+        return {
+            layer: checked_activation(lookup(activations, layer, "layer"), layer, infos[layer], samples)
+            for layer in self.layers
+        }
+
+
+def checked_activation(activation: Tensor, layer: str, info: LayerInfo, samples: range) -> Activation:
+    """Return a layer's activations as contiguous float32.
+
+    Raises:
+        ValueError: If they have another shape, or if one is not finite or too large, naming layer, unit and sample.
+    """
+    expected = (len(samples), info.units, info.height, info.width)
+    if not isinstance(activation, Tensor) or tuple(activation.shape) != expected:
+        got = list(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
+        raise ValueError(f"layer {layer!r} should give activations {list(expected)} [batch, unit, h, w]; got {got}")
+    maps = activation.float().contiguous()
+    lowest, highest = maps.flatten(2).amin(2), maps.flatten(2).amax(2)
+    fits = torch.maximum(highest, -lowest) < MAX_ACTIVATION  # not so for NaN
+    if not bool(fits.all()):
+        row, unit = (int(index) for index in (~fits).nonzero()[0])
+        finite = bool(torch.isfinite(maps[row, unit]).all())
+        what = "activation too large to interpolate" if finite else "NaN or infinite activation"
+        raise ValueError(f"layer {layer!r}, unit {unit}: {what} in sample {samples[row]}")
+    return Activation(maps, lowest, highest)
+
+
+def check_sampling(generator: Generator, seed: int) -> None:
+    """Check that a latent vector depends on the seed and its own index, and on nothing else.
+
+    Raises:
+        ValueError: If two calls give different ones, or a sample differs with those it is drawn with.
+    """
+    both, again, second = (generator.sample_z(*call) for call in ((2, seed, 0), (2, seed, 0), (1, seed, 1)))
+    for z, count in ((both, 2), (second, 1)):
+        if not isinstance(z, Tensor) or tuple(z.shape) != (count, generator.z_dim):
+            raise ValueError(f"sample_z({count}, seed, start) should give {[count, generator.z_dim]}; got {_what(z)}")
+    if not torch.equal(both, again):
+        wrong = f"sample_z(2, {seed}, 0) of {generator.name} gave other latent vectors when it was called again"
+    elif not torch.equal(both[1:], second):
+        wrong = f"sample_z(2, {seed}, 0)[1] of {generator.name} is not sample_z(1, {seed}, 1)[0]"
+    else:
+        return
+    raise ValueError(
+        f"{wrong}; row i depends on (seed, start + i) only: draw as gandissect.core.sample_z(num_samples, z_dim, "
+        "seed, start) does"
+    )
+
+
+def check_images(images: Tensor, batch: int, size: tuple[int, int]) -> None:
+    """Check that images are floats ``[batch, 3, H, W]``.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if not isinstance(images, Tensor) or tuple(images.shape) != (batch, 3, *size) or not images.is_floating_point():
+        raise ValueError(f"the generator should give float images {[batch, 3, *size]}; got {_what(images)}")
+
+
+def check_pixels(images: Tensor, samples: range) -> None:
+    """Refuse pixels that are not finite, and images of which more than half lies far from [-1, 1].
+
+    Raises:
+        ValueError: Naming the first sample that has one that is not finite, or the range of the images.
+    """
+    check_finite(images, samples)
+    if 2 * int((images.abs() > FAR).sum()) > images.numel():
+        lowest, highest = float(images.min()), float(images.max())
+        raise ValueError(
+            f"the generator gave images from {lowest:.4g} to {highest:.4g}, and they are to be in [-1, 1]; "
+            "let it scale them (x / 127.5 - 1 if they are in 0 to 255)"
+        )
+
+
+def check_finite(images: Tensor, samples: range) -> None:
+    """Refuse pixels that are not finite.
+
+    Raises:
+        ValueError: Naming the first sample that has one.
+    """
+    finite = torch.isfinite(images.flatten(1)).all(1)
+    if not bool(finite.all()):
+        raise ValueError(f"the generator gave a NaN or infinite pixel in sample {samples[int((~finite).nonzero()[0])]}")
+
+
+def checked_labels(labels: Tensor, shape: tuple[int, int, int, int], num_concepts: int) -> Tensor:
+    """Return label maps as int64 ``[batch, channel, H, W]``, with known concepts or -1, no pixel's concept twice.
+
+    Args:
+        labels: What a segmenter gave, ``[batch, H, W]`` or ``[batch, channel, H, W]``.
+        shape: Of the result.
+        num_concepts: Concepts.
+
+    Raises:
+        ValueError: If they are not such maps.
+    """
+    single = [shape[0], *shape[2:]]
+    wanted = single if shape[1] == 1 else list(shape)
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or list(labels.shape) not in (wanted, list(shape)):
+        raise ValueError(
+            f"the segmenter should give int64 labels {wanted}, one map of always the same size for each image; "
+            f"got {_what(labels)}"
+        )
+    if shape[1] >= max(2, num_concepts):
+        raise ValueError(
+            f"the segmenter gave {shape[1]} labels a pixel for {num_concepts} concepts, which looks like scores or "
+            "one-hot codes; a label is the index of a concept, or -1"
+        )
+    labels = labels.reshape(shape)
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < -1 or highest >= num_concepts:
+        wrong = lowest if lowest < -1 else highest
+        raise ValueError(
+            f"the segmenter gave label {wrong}; its {num_concepts} concepts allow -1 to {num_concepts - 1}"
+        )
+    return labels if shape[1] == 1 else _each_once(labels)
+
+
+def concept_areas(labels: Tensor, num_concepts: int) -> Tensor:
+    """Return how many pixels of each image belong to each concept.
+
+    Args:
+        labels: int64 ``[batch, channel, H, W]``, -1 where nothing is labelled.
+        num_concepts: Concepts; labels are below it.
+
+    Returns:
+        int64 ``[batch, concept]``, on CPU.
+    """
+    width = num_concepts + 1  # the first column is that of unlabelled pixels
+    cell = torch.arange(len(labels), device=labels.device)[:, None] * width + labels.flatten(1) + 1
+    return torch.bincount(cell.flatten(), minlength=len(labels) * width).view(-1, width)[:, 1:].cpu()
+
+
+def _each_once(labels: Tensor) -> Tensor:
+    """Return labels with -1 where an earlier channel says the same."""
+    kept: list[Tensor] = []
+    for label in labels.unbind(1):
+        again = [label == earlier for earlier in kept]
+        kept.append(label.masked_fill(torch.stack(again).any(0), -1) if again else label)
+    return torch.stack(kept, 1)
+
+
+def _check_proportions(labels: tuple[int, int], images: tuple[int, int]) -> None:
+    """Refuse label maps, rows and columns, that are not images made larger or smaller, up to rounding."""
+    if abs(labels[0] * images[1] - labels[1] * images[0]) > max(images):
+        (height, width), (rows, columns) = images, labels
+        raise ValueError(
+            f"the segmenter gave label maps of {rows} x {columns} (height x width) for images of {height} x {width}; "
+            "they may be larger or smaller, in the same proportions"
+        )
+
+
+def _what(value: object) -> str:
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -1,0 +1,102 @@
+"""Applying edits: `generate`, which is a pure function, and `intervene` for a ``with`` block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..core.hooks import tapped
+from ..core.lookup import lookup
+from ..core.protocols import Generator, check_mode
+from .edits import Edit, Size, check_units
+
+
+def generate(
+    generator: Generator, z: Tensor, edits: Sequence[Edit] = (), *, activation: Tensor | None = None
+) -> Tensor:
+    """Return the images of ``z`` with edits made on the way; the generator stays as it is.
+
+    Edits of one layer are made in the order given; what is edited in one layer has its effect on the next.
+
+    Args:
+        generator: A `Generator`; for edits of several layers, one that is a torch module with modules of their names.
+        z: float32 ``[batch, z_dim]``.
+        edits: What to change.
+        activation: ``generator.head(z, layer)`` of the first edited layer, if it is known; then only the rest of the
+            network runs.
+
+    Returns:
+        float32 ``[batch, 3, H, W]`` on the generator's device.
+
+    Raises:
+        KeyError: If there is no such layer.
+        TypeError: If an edit is none, or edits of several layers are made on what is no torch module.
+        ValueError: If the layer has no such unit, a region does not fit, or the generator is in training mode.
+
+    Source: Bau et al. 2019, Sec. 3.2.
+    """
+    check_mode(generator)
+    by_layer = _by_layer(edits)
+    for layer, each in by_layer.items():
+        info = lookup(generator.layers, layer, "layer")
+        for edit in each:
+            check_units(edit.units, info.units)
+    if not by_layer:
+        return generator(z)
+    first, *later = [layer for layer in generator.layers if layer in by_layer]
+    activation = generator.head(z, first) if activation is None else activation
+    edited = _applied(by_layer[first], generator.image_size, activation)
+    if not later:
+        return generator.tail(edited, first, z)
+    with intervene(generator, [edit for layer in later for edit in by_layer[layer]]):
+        return generator.tail(edited, first, z)
+
+
+@contextmanager
+def intervene(network: nn.Module | Generator, edits: Sequence[Edit]) -> Iterator[None]:
+    """Make edits whenever this thread runs a network inside the ``with`` block.
+
+    ``with intervene(G, [Ablation(trees)]): x = G(z)``. A layer is a module by its dotted name, which puts out
+    activations ``[batch, unit, h, w]``. A region may be on the image if the network says its ``image_size``.
+
+    Args:
+        network: Any torch module.
+        edits: What to change.
+
+    Raises:
+        KeyError: If there is no such module, naming the nearest match.
+        TypeError: If an edit is none, the network is no torch module, or a layer does not put out a tensor.
+        ValueError: If the layer has no such unit, or a region does not fit.
+    """
+    size = getattr(network, "image_size", None)
+    size = tuple(size) if isinstance(size, tuple | list) else None  # some networks have a number there
+    taps = {layer: partial(_applied, each, size) for layer, each in _by_layer(edits).items()}
+    with tapped(network, taps):  # type: ignore[arg-type]  # which says so if it is no module
+        yield
+
+
+def _by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
+    """Return the edits of each layer, in order."""
+    if isinstance(edits, Edit):
+        raise TypeError("edits are a list; write [edit] for one")
+    found: dict[str, list[Edit]] = {}
+    for edit in edits:
+        if not isinstance(edit, Edit):
+            raise TypeError(f"an edit is an Ablation, an Insertion or a Scaling; got {type(edit).__name__}")
+        found.setdefault(edit.units.layer, []).append(edit)
+    return found
+
+
+def _applied(edits: Sequence[Edit], image_size: Size | None, activation: Any) -> Tensor:
+    """Return a layer's activations after all of its edits."""
+    if not isinstance(activation, Tensor) or activation.ndim != 4:
+        got = f"a tensor {list(activation.shape)}" if isinstance(activation, Tensor) else type(activation).__name__
+        raise TypeError(f"{edits[0].units.layer!r} gives {got}; edits need activations [batch, unit, h, w]")
+    edited: Tensor = activation
+    for edit in edits:
+        edited = edit.apply(edited, image_size)
+    return edited

@@ -1,0 +1,229 @@
+"""A recipe: which images to make and what to change in them, as a JSON file that people can read and send around."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core.lookup import lookup
+from ..core.protocols import Generator
+from ..core.types import UnitSet
+from ..storage.files import read_bytes, write_text
+from .apply import generate
+from .edits import Ablation, Edit, Insertion, Scaling
+
+FORMAT, VERSION = "gandissect-recipe", 1
+MAX_REGION = 2**26
+"""Numbers in a region at most; a file could ask for any."""
+
+KINDS: Mapping[str, tuple[type[Any], str]] = {
+    "ablation": (Ablation, "strength"),
+    "insertion": (Insertion, "values"),
+    "scaling": (Scaling, "factor"),
+}
+"""The kinds of edits, and what each has besides units and region."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """Images of one generator, with edits.
+
+    Args:
+        generator: Its name.
+        fingerprint: SHA-256 of its architecture and weights.
+        seed: Of the latent vectors.
+        start: Index of the first of them.
+        num_samples: How many, 1 or more.
+        edits: What to change, in order.
+    """
+
+    generator: str
+    fingerprint: str
+    seed: int
+    start: int
+    num_samples: int
+    edits: tuple[Edit, ...]
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or self.num_samples < 1:
+            raise ValueError(
+                f"a recipe starts at 0 or later and has 1 sample or more; got {self.start}, {self.num_samples}"
+            )
+
+    @staticmethod
+    def of(generator: Generator, edits: Sequence[Edit], seed: int = 0, start: int = 0, num_samples: int = 16) -> Recipe:
+        """Return the recipe of edits to a generator."""
+        return Recipe(generator.name, generator.fingerprint, seed, start, num_samples, tuple(edits))
+
+    def generate(self, generator: Generator) -> Tensor:
+        """Return the edited images, float32 ``[num_samples, 3, H, W]``.
+
+        Args:
+            generator: The one that the recipe is of.
+
+        Raises:
+            KeyError: If it has no such layer.
+            ValueError: If it is another one, or an edit does not fit.
+        """
+        self.check_generator(generator)
+        return generate(generator, self.latents(generator), self.edits)
+
+    def latents(self, generator: Generator) -> Tensor:
+        """Return the latent vectors, on the generator's device."""
+        return generator.sample_z(self.num_samples, self.seed, self.start).to(generator.device)
+
+    def check_generator(self, generator: Generator) -> None:
+        """Refuse another generator than the recipe's.
+
+        Raises:
+            ValueError: If its weights are others.
+        """
+        if generator.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"this recipe is of {self.generator} with fingerprint {self.fingerprint[:8]}, and {generator.name} has "
+                f"{generator.fingerprint[:8]}; load the one that it was made with"
+            )
+
+    def to_json(self) -> str:
+        """Return the text of the JSON file."""
+        facts = {"format": FORMAT, "version": VERSION, "generator": self.generator, "fingerprint": self.fingerprint}
+        samples = {"seed": self.seed, "start": self.start, "num_samples": self.num_samples}
+        entries = facts | samples | {"edits": [_encoded(edit) for edit in self.edits]}
+        return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> Recipe:
+        """Return the recipe that a JSON text is.
+
+        Raises:
+            ValueError: If it is none, saying what is wrong.
+        """
+        return _parsed(text)
+
+    def save(self, path: Path | str) -> Path:
+        """Write the JSON file and return its path."""
+        write_text(path, self.to_json())
+        return Path(path)
+
+    @staticmethod
+    def load(path: Path | str) -> Recipe:
+        """Read what `save` wrote, or what somebody has written by hand.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no recipe, naming the file and what is wrong.
+        """
+        try:
+            return Recipe.from_json(read_bytes(path).decode())
+        except ValueError as error:
+            raise ValueError(f"{path} is no recipe: {error}") from error
+
+
+def _parsed(text: str) -> Recipe:
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
+            raise ValueError(f"its format should be {FORMAT!r}, version {VERSION}")
+        return Recipe(
+            generator=_text(found["generator"], "generator"),
+            fingerprint=_text(found["fingerprint"], "fingerprint"),
+            seed=_whole(found["seed"], "seed"),
+            start=_whole(found["start"], "start"),
+            num_samples=_whole(found["num_samples"], "num_samples"),
+            edits=tuple(_decoded(edit) for edit in found["edits"]),
+        )
+    except KeyError as error:
+        raise ValueError(
+            f"{error.args[0]!r} is missing" if error.args[0] in _ENTRIES else str(error.args[0])
+        ) from error
+    except (TypeError, AttributeError, RecursionError, OverflowError, RuntimeError, zlib.error) as error:
+        raise ValueError(str(error)) from error
+
+
+_ENTRIES = {
+    "seed",
+    "start",
+    "num_samples",
+    "generator",
+    "fingerprint",
+    "edits",
+    "kind",
+    "layer",
+    "units",
+    "shape",
+    "data",
+}
+
+
+def _encoded(edit: Edit) -> dict[str, Any]:
+    """Return an edit as JSON values."""
+    kind, name = next((kind, name) for kind, (cls, name) in KINDS.items() if isinstance(edit, cls))
+    entry = {"kind": kind, "layer": edit.units.layer, "units": list(edit.units.units), name: getattr(edit, name)}
+    if edit.region is not None:
+        data = base64.b64encode(zlib.compress(edit.region.numpy().astype("<f4").tobytes())).decode()
+        entry["region"] = {"shape": list(edit.region.shape), "data": data}
+    return entry
+
+
+def _decoded(entry: Any) -> Edit:
+    """Return the edit that JSON values stand for."""
+    cls, name = lookup(KINDS, _text(entry["kind"], "kind"), "kind of edit")
+    allowed = {"kind", "layer", "units", "region", name}
+    if extra := set(entry) - allowed:
+        raise ValueError(
+            f"an edit of kind {entry['kind']!r} has {', '.join(sorted(allowed))}; not {', '.join(sorted(extra))}"
+        )
+    units = UnitSet(_text(entry["layer"], "layer"), tuple(_whole(unit, "a unit") for unit in entry["units"]))
+    region = None if entry.get("region") is None else _region(entry["region"])
+    given = {name: _numbers(entry[name], name)} if name in entry else {}
+    edit: Edit = cls(units, region=region, **given)
+    return edit
+
+
+def _region(entry: Any) -> Tensor:
+    """Return the mask that was packed."""
+    shape = [_whole(length, "a region's length") for length in entry["shape"]]
+    size = math.prod(shape)
+    if not 0 < size <= MAX_REGION or min(shape) < 1:
+        raise ValueError(f"a region has 1 to {MAX_REGION} numbers; got {shape}")
+    unpacked = zlib.decompressobj().decompress(
+        base64.b64decode(_text(entry["data"], "data"), validate=True), 4 * size + 1
+    )
+    if len(unpacked) != 4 * size:
+        raise ValueError(f"a region {shape} has {4 * size} bytes; got {len(unpacked)} or more")
+    return torch.from_numpy(np.frombuffer(unpacked, "<f4").astype(np.float32).reshape(shape))
+
+
+def _whole(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name} is a whole number; got {value!r}")
+    return value
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is a text; got {value!r}")
+    return value
+
+
+def _numbers(value: Any, name: str) -> float | tuple[float, ...]:
+    """Return a number, or several."""
+    if isinstance(value, list):
+        return tuple(float(_number(each, name)) for each in value)
+    return float(_number(value, name))
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} is a number, or a list of numbers; got {value!r}")
+    return value

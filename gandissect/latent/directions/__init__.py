@@ -1,0 +1,1 @@
+"""Directions of a latent space: how they are found, labeled and moved along."""

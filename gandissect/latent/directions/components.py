@@ -1,0 +1,268 @@
+"""Directions along which a generator's w, or the activations of a layer, vary most: principal components.
+
+The samples are seen once, a batch at a time. Of n rows x with mean m, what is kept is m, the sum of squares
+``sum |x - m|^2``, and rows F with ``F^T F = sum (x - m)^T (x - m)``; those of two sets, of n and k rows, merge to
+
+    F' = [F_n; F_k; sqrt(n k / (n + k)) (m_k - m_n)].
+
+F is reduced to its singular vectors whenever it is long. As long as the rank that is kept is that of the data, as in w,
+nothing is lost; of longer activations what is lost is known, and reported.
+
+Source: Haerkoenen et al. 2020 (GANSpace, arXiv 2004.02546); merging: Ross et al. 2008, "Incremental
+learning for robust visual tracking".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...core.lookup import lookup
+from ...core.protocols import Generator, check_mode
+from ...core.sampling import derive_seed
+from ...inference.areas import samples
+from ..spaces import as_w
+from .direction import ROUNDING, Direction, signed, ws_shape
+
+MAX_EXACT = 1_024
+"""Of so many numbers or fewer all components are kept."""
+KEPT = 256
+"""Components of longer vectors that are kept while samples stream by."""
+BATCH = 64
+MOST_BYTES = 4 * 2**30
+"""Of rows that are kept while samples stream by."""
+NEGLIGIBLE = 1e-6
+"""A component this much weaker than the first is rounding."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Components:
+    """Principal components.
+
+    Args:
+        mean: float64 ``[length]``.
+        vectors: float64 ``[component, length]``, orthonormal, each one's largest entry positive.
+        stdevs: float64 ``[component]``, falling.
+        shares: float64 ``[component]``, of the whole variance.
+        lost: Share of the whole variance that was not kept and may be missing from `stdevs`.
+    """
+
+    mean: Tensor
+    vectors: Tensor
+    stdevs: Tensor
+    shares: Tensor
+    lost: float
+
+
+class StreamingComponents:
+    """Principal components of rows that are fed in parts.
+
+    Args:
+        length: Numbers in a row.
+        rank: Components that are kept; by default all of up to 1,024, else 256.
+
+    Raises:
+        ValueError: If that takes more than 4 GiB.
+    """
+
+    def __init__(self, length: int, rank: int | None = None) -> None:
+        self.rank = (length if length <= MAX_EXACT else KEPT) if rank is None else rank
+        if (wanted := 8 * length * (2 * self.rank + BATCH + 1)) > MOST_BYTES:
+            raise ValueError(
+                f"{self.rank} components of {length:,} numbers take {wanted / 2**30:.1f} GiB while samples stream by, "
+                f"and {MOST_BYTES // 2**30} GiB are the most; take a layer with fewer or smaller maps"
+            )
+        self.count = torch.zeros((), dtype=torch.int64)
+        self.mean = torch.zeros(length, dtype=torch.float64)
+        self.squares = torch.zeros((), dtype=torch.float64)
+        self.rows = torch.zeros(0, length, dtype=torch.float64)
+
+    def update(self, rows: Tensor) -> None:
+        """Take in rows, ``[batch, length]``.
+
+        Raises:
+            ValueError: If these are no such rows, or a number is not finite.
+        """
+        rows = rows.cpu().double()
+        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
+            raise ValueError(f"rows are [batch, {len(self.mean)}]; got {list(rows.shape)}")
+        wrong = (~rows.isfinite()).any(1).nonzero()
+        if len(wrong):
+            raise ValueError(f"sample {int(self.count) + int(wrong[0])} has a NaN or infinite number")
+        if len(rows):
+            mean = rows.mean(0)
+            self._add(torch.tensor(len(rows)), mean, (rows - mean).square().sum(), rows - mean)
+
+    def merge(self, other: StreamingComponents) -> None:
+        """Add what another one has seen.
+
+        Raises:
+            ValueError: If its rows have another length.
+        """
+        if other.mean.shape != self.mean.shape:
+            raise ValueError(f"rows of {len(self.mean)} and of {len(other.mean)} numbers cannot be merged")
+        if int(other.count):
+            self._add(other.count, other.mean, other.squares, other.rows)
+
+    def compute(self) -> Components:
+        """Return the components that vary.
+
+        Raises:
+            ValueError: If there are fewer than 2 rows, or all are the same.
+        """
+        if int(self.count) < 2:
+            raise ValueError(f"components need 2 samples or more; got {int(self.count)}")
+        _, lengths, vectors = torch.linalg.svd(self.rows, full_matrices=False)
+        size = float(self.mean.norm()) * math.sqrt(int(self.count))  # of whose rounding a component may be
+        there = (lengths > NEGLIGIBLE * lengths[0]) & (lengths > ROUNDING * size)
+        lengths, vectors = lengths[there][: self.rank], vectors[there][: self.rank]
+        if not len(lengths):
+            raise ValueError("all samples are the same and have no components")
+        shares = lengths.square() / self.squares
+        stdevs = lengths / math.sqrt(int(self.count) - 1)
+        return Components(self.mean.clone(), signed(vectors), stdevs, shares, max(0.0, 1 - float(shares.sum())))
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything seen so far."""
+        return {name: getattr(self, name).clone() for name in ("count", "mean", "squares", "rows")}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Replace what was seen by what `state` returned."""
+        for name, value in state.items():
+            setattr(self, name, value.clone())
+
+    def _add(self, count: Tensor, mean: Tensor, squares: Tensor, rows: Tensor) -> None:
+        """Add what is known of other rows."""
+        total = self.count + count
+        weight = int(self.count) * int(count) / int(total)
+        shift = mean - self.mean
+        self.rows = torch.cat([self.rows, rows, math.sqrt(weight) * shift[None]])
+        self.squares = self.squares + squares + weight * shift.square().sum()
+        self.mean = self.mean + shift * (int(count) / int(total))
+        self.count = total
+        if len(self.rows) > 2 * self.rank:
+            self.rows = _reduced(self.rows, self.rank)
+
+
+def _reduced(rows: Tensor, rank: int) -> Tensor:
+    """Return at most so many rows with nearly the same ``F^T F``: singular vectors, times their lengths.
+
+    Of rows that are fewer than their numbers, eigenvectors U of ``F F^T`` give these as ``U^T F``, much faster.
+    """
+    if len(rows) < rows.shape[1]:
+        _, vectors = torch.linalg.eigh(rows @ rows.T)
+        reduced: Tensor = vectors.T.flip(0)[:rank] @ rows
+    else:
+        _, lengths, vectors = torch.linalg.svd(rows, full_matrices=False)
+        reduced = lengths[:rank, None] * vectors[:rank]
+    return reduced
+
+
+@torch.inference_mode()
+def component_directions(
+    generator: Generator,
+    num_directions: int = 5,
+    layer: str | None = None,
+    num_samples: int = 5_000,
+    seed: int = 0,
+    *,
+    in_z: bool = False,
+    progress: bool = True,
+) -> tuple[Direction, ...]:
+    """Return the directions along which w, or the activations of a layer, vary most.
+
+    Their score is their share of the variance, and a step their standard deviation.
+
+    Args:
+        generator: A `Generator`.
+        num_directions: How many, 1 or more.
+        layer: The layer; by default w.
+        num_samples: Latent vectors, 2 or more; another sequence than that of ``generator.sample_z(n, seed)``.
+        seed: Of these.
+        in_z: Return, for a layer, directions in z: with U that makes ``|Z - X U|^2`` least, where Z are the latent
+            vectors and X the coordinates of their activations in standard deviations, those of the rows of U.
+        progress: Show a progress bar.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If a number is out of range, or no layer is named and the generator has no w.
+
+    Source: Haerkoenen et al. 2020 (arXiv 2004.02546).
+    """
+    check_mode(generator)
+    if num_directions < 1:
+        raise ValueError(f"num_directions is 1 or more; got {num_directions}")
+    if layer is None and in_z:
+        raise ValueError("components of activations are mapped back to z, not those of w; name a layer")
+    stream = _Stream(generator, layer, num_samples, derive_seed(seed, "components"), progress)
+    statistic = StreamingComponents(stream.length)
+    for _, rows in stream.rows("components"):
+        statistic.update(rows)
+    found = statistic.compute()
+    if num_directions > len(found.stdevs):
+        raise ValueError(f"{len(found.stdevs)} components vary; got num_directions {num_directions}")
+    vectors = _mapped_to_z(stream, found, num_directions) if in_z else found.vectors[:num_directions]
+    return tuple(
+        Direction.of(
+            generator,
+            f"{'pca' if layer is None else f'pca-{layer}'}{'-z' if in_z else ''}-{number + 1}",
+            vectors[number].view(stream.shape) if not in_z else vectors[number],
+            space="z" if in_z else stream.space,
+            layer=None if in_z else layer,
+            sigma=1.0 if in_z else float(found.stdevs[number]),
+            method="components",
+            score=min(1.0, float(found.shares[number])),  # rounding
+            num_samples=num_samples,
+            seed=seed,
+        )
+        for number in range(num_directions)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """The rows whose components are sought."""
+
+    generator: Generator
+    layer: str | None
+    num_samples: int
+    seed: int
+    progress: bool
+
+    @property
+    def space(self) -> str:
+        return "w" if self.layer is None else "activation"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what a row was."""
+        if self.layer is None:
+            return (ws_shape(self.generator)[1],)
+        info = lookup(self.generator.layers, self.layer, "layer")
+        return info.units, info.height, info.width
+
+    @property
+    def length(self) -> int:
+        return math.prod(self.shape)
+
+    def rows(self, title: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield latent vectors and their rows."""
+        for _, z in samples(self.generator, self.num_samples, self.seed, BATCH, title, self.progress):
+            found = as_w(self.generator, z)[:, 0] if self.layer is None else self.generator.head(z, self.layer)
+            yield z, found.flatten(1)
+
+
+def _mapped_to_z(stream: _Stream, found: Components, count: int) -> Tensor:
+    """Return the directions of z that go with the first components, ``[component, z_dim]``."""
+    squares = torch.zeros(count, count, dtype=torch.float64)
+    products = torch.zeros(count, stream.generator.z_dim, dtype=torch.float64)
+    for z, rows in stream.rows("back to z"):
+        x = (rows.cpu().double() - found.mean) @ found.vectors[:count].T / found.stdevs[:count]
+        squares += x.T @ x
+        products += x.T @ z.cpu().double()
+    directions: Tensor = torch.linalg.solve(squares, products)
+    return directions

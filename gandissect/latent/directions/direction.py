@@ -1,0 +1,294 @@
+"""Directions of a generator's latent space: what they are of, and their files.
+
+Source: Shen et al. 2020 (InterFaceGAN, arXiv 2005.09635); steps in standard deviations: Haerkoenen et al. 2020
+(GANSpace, arXiv 2004.02546).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ...core.lookup import lookup, unknown
+from ...core.protocols import Generator, check_mode
+from ...core.sampling import blocks, derive_seed
+from ...storage.files import write_json
+from ...storage.saved import Kept, own
+from ..spaces import as_w
+
+SPACES = ("z", "w", "activation")
+SPREAD_SAMPLES = 1_000
+"""Latent vectors that a standard deviation in w is measured on."""
+BATCH = 64
+ROUNDING = 1e-12
+"""What varies by less, as a share of its size, is rounding."""
+UNIT = 1e-6
+"""How far the length of a unit vector may be from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a step along a direction does to a concept.
+
+    Args:
+        concept: Its name.
+        slope: Share of all pixels that a step adds, on average over the steps measured.
+        stderr: Its standard error over images.
+        segmenter: Who saw it.
+        num_samples: In how many images.
+    """
+
+    concept: str
+    slope: float
+    stderr: float
+    segmenter: str
+    num_samples: int
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.slope) or not 0 <= self.stderr < math.inf or self.num_samples < 2:
+            got = f"{self.slope}, {self.stderr} and {self.num_samples}"
+            raise ValueError(f"a label has a finite slope, an error of 0 or more, and 2 images or more; got {got}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Direction(Kept):
+    """A direction of the latent space of one generator.
+
+    Args:
+        name: What to call it.
+        generator: The generator's name.
+        generator_fingerprint: SHA-256 of its architecture and weights.
+        space: ``z``, ``w`` or ``activation``.
+        ws: In w, which entries of ``ws`` it moves, rising; else none.
+        layer: The layer whose activations it moves; None in z and w.
+        vector: float64 of length 1: ``[z_dim]``, ``[w_dim]`` or ``[unit, h, w]``.
+        sigma: Length of one step: the standard deviation of the space along the vector, above 0.
+        method: How it was found.
+        score: Share of what the method looks for that it has, 1 at most: of the squared weights (closed form), of the
+            variance (components), or held-out R^2 or accuracy (boundaries); None if it was not measured.
+        num_samples: Latent vectors that it was found on; 0 if on none.
+        seed: Theirs.
+        labels: What a step does, the concept that changes most first.
+
+    Raises:
+        ValueError: If these do not fit together.
+    """
+
+    FILE_NAME: ClassVar[str] = "direction.safetensors"
+    VERSION: ClassVar[int] = 1
+
+    name: str
+    generator: str
+    generator_fingerprint: str
+    space: str
+    ws: tuple[int, ...]
+    layer: str | None
+    vector: Tensor
+    sigma: float
+    method: str
+    score: float | None
+    num_samples: int
+    seed: int
+    labels: tuple[Label, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.space not in SPACES:
+            raise ValueError(unknown("space", self.space, SPACES))
+        if not self.name:
+            raise ValueError("a direction has a name")
+        dims = 3 if self.space == "activation" else 1
+        if self.vector.dtype != torch.float64 or self.vector.ndim != dims:
+            shape = "[unit, h, w]" if dims == 3 else "[length]"
+            got = f"{self.vector.dtype} {list(self.vector.shape)}"
+            raise ValueError(f"a direction in {self.space} is a float64 vector {shape}; got {got}")
+        length = float(self.vector.norm())
+        if not abs(length - 1) <= UNIT:
+            raise ValueError(f"a direction is a vector of length 1; got {length:g}")
+        if not 0 < self.sigma < math.inf or (self.score is not None and not -math.inf < self.score <= 1):
+            raise ValueError(f"sigma is above 0, and the score 1 at most; got {self.sigma} and {self.score}")
+        if self.num_samples < 0:
+            raise ValueError(f"a direction is found on 0 samples or more; got {self.num_samples}")
+        if (self.space == "w") != bool(self.ws) or (self.space == "activation") != (self.layer is not None):
+            given = f"ws {list(self.ws)} and layer {self.layer!r}"
+            raise ValueError(
+                f"in w a direction names entries of ws, in activation a layer, in z neither; got {self.space}, {given}"
+            )
+        if list(self.ws) != sorted({index for index in self.ws if index >= 0}):
+            raise ValueError(f"ws are indices from 0, rising; got {list(self.ws)}")
+        object.__setattr__(self, "vector", own(self.vector))
+
+    @staticmethod
+    def of(
+        generator: Generator,
+        name: str,
+        vector: Tensor,
+        *,
+        space: str,
+        ws: Sequence[int] = (),
+        layer: str | None = None,
+        sigma: float | None = None,
+        method: str = "given",
+        score: float | None = None,
+        num_samples: int = 0,
+        seed: int = 0,
+    ) -> Direction:
+        """Return the direction of a vector, which is brought to length 1.
+
+        Args:
+            generator: Whose space it is.
+            name: What to call it.
+            vector: ``[z_dim]``, ``[w_dim]`` or ``[unit, h, w]``, not 0.
+            space: ``z``, ``w`` or ``activation``.
+            ws: In w, which entries of ``ws`` it moves; all by default.
+            layer: In activation, the layer.
+            sigma: Length of one step; by default 1 in z, and in w and activation what is measured along the vector.
+            method: How it was found.
+            score: As in `Direction`.
+            num_samples: Latent vectors that it was found on.
+            seed: Theirs.
+
+        Raises:
+            KeyError: If there is no such layer.
+            ValueError: If the vector is 0 or has another length than the space, or an index is out of range.
+        """
+        vector = vector.detach().cpu().double()
+        length = float(vector.norm())
+        if not 0 < length < math.inf:
+            raise ValueError(f"a direction is a finite vector that is not 0; got one of length {length:g}")
+        if space == "w" and not ws:
+            ws = range(ws_shape(generator)[0])
+        facts = (name, generator.name, generator.fingerprint, space, tuple(sorted(ws)), layer, vector / length)
+        found = Direction(*facts, 1.0 if sigma is None else sigma, method, score, num_samples, seed)
+        check_space(generator, found)
+        return replace(found, sigma=spread(generator, found, seed)) if sigma is None else found
+
+    def save(self, place: Path | str) -> Path:
+        """Write ``direction.safetensors`` into a folder, or the file of that name if it ends in ``.safetensors``.
+
+        What people may want to read stands in a ``.json`` beside it; it is not read again.
+        """
+        path = Kept.save(self, place)
+        write_json(path.with_suffix(".json"), Direction.load(path).facts())  # whose numbers are plain
+        return path
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything but the vector as plain values."""
+        names = [field.name for field in fields(self) if field.name not in {"vector", "labels"}]
+        found = {name: getattr(self, name) for name in names}
+        return found | {"shape": list(self.vector.shape), "labels": [asdict(label) for label in self.labels]}
+
+    def check_generator(self, generator: Generator) -> None:
+        """Refuse a generator that the direction is not of.
+
+        Raises:
+            KeyError: If it has no such layer.
+            ValueError: If its weights are others, or its space has another size.
+        """
+        if generator.fingerprint != self.generator_fingerprint:
+            raise ValueError(
+                f"direction {self.name!r} is of {self.generator} with fingerprint {self.generator_fingerprint[:8]}, "
+                f"and {generator.name} has {generator.fingerprint[:8]}; load the one that it was found in"
+            )
+        check_space(generator, self)
+
+    def __str__(self) -> str:
+        """Say what a step does."""
+        where = {"z": "z", "w": f"w {_ranges(self.ws)}", "activation": f"the activations of {self.layer}"}[self.space]
+        does = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
+        return f"{self.name} (in {where}): {does or 'no label'}"
+
+
+def check_space(generator: Generator, direction: Direction) -> None:
+    """Refuse a direction that is none of the generator's space, whatever its weights.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If there is no such space, its size is another, an index of ws is out of range, or the generator is
+            in training mode.
+    """
+    check_mode(generator)
+    got = tuple(direction.vector.shape)
+    if direction.space == "z":
+        _check_length(generator, direction, (generator.z_dim,))
+    elif direction.space == "w":
+        num_ws, w_dim = ws_shape(generator)
+        _check_length(generator, direction, (w_dim,))
+        if direction.ws[-1] >= num_ws:
+            raise ValueError(f"{generator.name} has the ws 0 to {num_ws - 1}; got {direction.ws[-1]}")
+    else:
+        info = lookup(generator.layers, str(direction.layer), "layer")
+        if got != (info.units, info.height, info.width):
+            raise ValueError(
+                f"{direction.layer!r} has activations {[info.units, info.height, info.width]}; got {list(got)}"
+            )
+
+
+def _check_length(generator: Generator, direction: Direction, wanted: tuple[int]) -> None:
+    if tuple(direction.vector.shape) != wanted:
+        got = len(direction.vector)
+        raise ValueError(f"{direction.space} of {generator.name} has {wanted[0]} numbers; got a vector of {got}")
+
+
+@torch.no_grad()
+def ws_shape(generator: Generator) -> tuple[int, int]:
+    """Return num_ws and w_dim.
+
+    Raises:
+        ValueError: If the generator has no w.
+    """
+    num_ws, w_dim = as_w(generator, generator.sample_z(1)).shape[1:]
+    return int(num_ws), int(w_dim)
+
+
+@torch.no_grad()
+def spread(generator: Generator, direction: Direction, seed: int = 0) -> float:
+    """Return the standard deviation of a direction's space along its vector, measured where it is not known.
+
+    Args:
+        generator: The generator.
+        direction: One of its space; its own sigma does not matter.
+        seed: Of the latent vectors that it is measured on.
+
+    Raises:
+        ValueError: If it is 0 but for rounding, or not finite.
+    """
+    if direction.space == "z":
+        return 1.0
+    own = derive_seed(seed, "spread")
+    parts, size = [], 0.0
+    for block in blocks(SPREAD_SAMPLES, BATCH):
+        z = generator.sample_z(len(block), own, block.start).to(generator.device)
+        if direction.space == "w":
+            found = as_w(generator, z)[:, direction.ws[0]]
+        else:
+            found = generator.head(z, str(direction.layer))
+        rows = found.flatten(1).cpu().double()
+        size = max(size, float(rows.norm(dim=1).max()))
+        parts.append(rows @ direction.vector.flatten())
+    sigma = float(torch.cat(parts).std())
+    if not sigma > ROUNDING * size:
+        raise ValueError(f"{direction.space} of {generator.name} does not vary along {direction.name!r}")
+    return sigma
+
+
+def signed(vectors: Tensor) -> Tensor:
+    """Return rows whose entry of largest absolute value is positive; a vector and its opposite come out the same."""
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    return torch.where(largest < 0, -vectors, vectors)
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    """Say ``0-3, 5`` for 0, 1, 2, 3, 5."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][-1] + 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

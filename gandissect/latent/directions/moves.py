@@ -1,0 +1,157 @@
+"""Moving along a direction of a latent space.
+
+With a unit vector v and the standard deviation sigma of the space along it, a step of length t is
+
+    z <- z + t sigma v,    ws_i <- ws_i + t sigma v  for the chosen i,    a <- a + t sigma v
+
+in z, in w, and in the activations of a layer. A network that normalises z sees no length; there z is put back to the
+length that it had, and what counts is the angle that it was turned by: however large the step, no more than that
+between z and v, which is near 90 degrees for most z.
+
+Source: Shen et al. 2020 (InterFaceGAN, arXiv 2005.09635).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...core.protocols import Generator
+from ..spaces import as_w, capabilities, check_latents, check_z
+from .direction import Direction
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """Latent vectors moved along a direction, on CPU.
+
+    Args:
+        steps: How far, in standard deviations.
+        latents: ``[step, batch, ...]``: z, or ws; None where activations were moved.
+        images: float32 ``[step, batch, 3, H, W]``.
+        angles: float64 ``[step, batch]``, by how many degrees z was turned; None where its length counts, too.
+    """
+
+    steps: tuple[float, ...]
+    latents: Tensor | None
+    images: Tensor
+    angles: Tensor | None
+
+
+@torch.no_grad()
+def move(generator: Generator, latents: Tensor, direction: Direction, steps: Sequence[float]) -> Moved:
+    """Move along a direction; a step of 0 changes nothing.
+
+    Args:
+        generator: The one that the direction is of.
+        latents: z ``[batch, z_dim]``; for directions in w and activations also ws ``[batch, num_ws, w_dim]``.
+        direction: Where to.
+        steps: How far, in standard deviations, one or more; what lies beyond 2 or so is seldom seen in samples.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If the direction is of another generator, the latents are of another space, or a step is not finite.
+
+    Source: Shen et al. 2020 (arXiv 2005.09635).
+    """
+    check_steps(steps)
+    mover = Mover.of(generator, direction)
+    latents = latents.to(generator.device)
+    origin = mover.origin(latents)
+    points = [mover.at(origin, step) for step in steps]
+    images = torch.stack([mover.images(point, latents).cpu() for point in points])
+    in_latents = direction.space != "activation"
+    turned = in_latents and mover.normalises
+    return Moved(
+        tuple(map(float, steps)),
+        torch.stack(points).cpu() if in_latents else None,
+        images,
+        torch.stack([angles_between(origin, point) for point in points]) if turned else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """A direction of a generator, checked once, to go along from many points.
+
+    Args:
+        generator: The generator.
+        direction: One of its directions.
+    """
+
+    generator: Generator
+    direction: Direction
+
+    @staticmethod
+    def of(generator: Generator, direction: Direction) -> Mover:
+        """Return the mover of a direction.
+
+        Raises:
+            KeyError: If there is no such layer.
+            ValueError: If the direction is of another generator.
+        """
+        direction.check_generator(generator)
+        return Mover(generator, direction)
+
+    @property
+    def normalises(self) -> bool:
+        """Whether only the angle of what is moved counts."""
+        return self.direction.space == "z" and capabilities(self.generator).normalises_z
+
+    def origin(self, latents: Tensor) -> Tensor:
+        """Return what is moved, for latents on the generator's device: z, ws, or activations.
+
+        Raises:
+            ValueError: If they are no latents of the generator, or ws are given for a direction in z.
+        """
+        if self.direction.space == "activation":
+            check_latents(self.generator, latents)
+            return self.generator.head(latents, str(self.direction.layer))
+        if self.direction.space == "w":
+            return as_w(self.generator, latents)
+        if latents.ndim != 2:
+            got = f"got latents {list(latents.shape)}"
+            raise ValueError(f"direction {self.direction.name!r} is in z, [batch, {self.generator.z_dim}]; {got}")
+        check_z(self.generator, latents)
+        return latents
+
+    def at(self, origin: Tensor, step: float) -> Tensor:
+        """Return what is moved, after a step."""
+        shift = (step * self.direction.sigma * self.direction.vector).to(origin.dtype).to(origin.device)
+        if self.direction.space == "w":
+            moved = origin.clone()
+            moved[:, list(self.direction.ws)] += shift
+            return moved
+        moved = origin + shift
+        return (
+            moved * (origin.norm(dim=1, keepdim=True) / moved.norm(dim=1, keepdim=True)) if self.normalises else moved
+        )
+
+    def images(self, point: Tensor, latents: Tensor) -> Tensor:
+        """Return the images of what was moved."""
+        if self.direction.space == "activation":
+            return self.generator.tail(point, str(self.direction.layer), latents)
+        return self.generator(point)
+
+
+def check_steps(steps: Sequence[float]) -> None:
+    """Refuse steps that lead nowhere.
+
+    Raises:
+        ValueError: If there are none, or one is not finite.
+    """
+    if not len(steps) or not all(math.isfinite(step) for step in steps):
+        raise ValueError(f"steps are finite numbers, one or more; got {list(steps)}")
+
+
+def angles_between(x: Tensor, y: Tensor) -> Tensor:
+    """Return the angles of rows in degrees, float64 ``[batch]`` on CPU, exact for small ones and near 180, too.
+
+    Source: Kahan 2006, "How futile are mindless assessments of roundoff".
+    """
+    x, y = (each.cpu().double() / each.cpu().double().norm(dim=1, keepdim=True) for each in (x, y))
+    return torch.rad2deg(2 * torch.atan2((x - y).norm(dim=1), (x + y).norm(dim=1)))

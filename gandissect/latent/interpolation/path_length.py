@@ -1,0 +1,202 @@
+"""Perceptual path length: how fast images change on the way from one latent vector to another.
+
+With random latent vectors a and b, t uniform in [0, 1], a path ``x(t)`` between them and features f of images,
+
+    l = E[ |f(G(x(t + eps))) - f(G(x(t)))|^2 / eps^2 ].
+
+The path is slerp in z and lerp in w. The figure means nothing without the name of the feature network.
+
+Source: Karras et al. 2019, Sec. 4.1, Eq. 2 and 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ...core.protocols import Features, Generator, check_mode
+from ...core.sampling import blocks, make_rng
+from ...stats.intervals import CONFIDENCE_Z
+from ...storage.saved import Kept
+from ..spaces import SPACES, as_w, capabilities, check_space, on_shell
+from .paths import lerp, slerp
+
+BATCH = 16
+"""Pairs of images at a time."""
+
+MIN_EPSILON = 1e-6
+"""Least step."""
+
+MIN_KEPT = 2
+"""Values of which a mean and its error are taken, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathLength(Kept):
+    """A perceptual path length.
+
+    Args:
+        mean: The mean of the values that were kept, in squared units of the features.
+        stderr: Its standard error.
+        network: The feature network's name.
+        space: ``"z"`` or ``"w"``.
+        num_samples: Pairs of latent vectors.
+        num_clipped: How many of them were left out.
+        epsilon: The step.
+        clip: Share that was left out of the smallest values, and as much of the largest.
+        at_ends: Whether t is 0 instead of uniform in [0, 1].
+        seed: Of the latent vectors.
+        generator: The generator's name.
+        generator_fingerprint: And its fingerprint.
+    """
+
+    FILE_NAME: ClassVar[str] = "path_length.safetensors"
+    VERSION: ClassVar[int] = 1
+
+    mean: float
+    stderr: float
+    network: str
+    space: str
+    num_samples: int
+    num_clipped: int
+    epsilon: float
+    clip: float
+    at_ends: bool
+    seed: int
+    generator: str
+    generator_fingerprint: str
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and self.mean >= 0 and math.isfinite(self.stderr) and self.stderr >= 0):
+            raise ValueError(f"a path length and its error are 0 or more; got {self.mean} and {self.stderr}")
+        _check_settings(self.epsilon, self.clip)
+        if self.space not in SPACES or not 0 <= self.num_clipped <= self.num_samples - MIN_KEPT:
+            got = f"{self.num_clipped} of {self.num_samples} in {self.space!r}"
+            raise ValueError(f"{MIN_KEPT} values or more are kept, in {' or '.join(SPACES)}; got, left out, {got}")
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return max(0.0, self.mean - CONFIDENCE_Z * self.stderr)
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self.mean + CONFIDENCE_Z * self.stderr
+
+    def __str__(self) -> str:
+        where = f"{self.space}, ends" if self.at_ends else self.space
+        return (
+            f"path length in {where} ({self.network}, n={self.num_samples}, eps={self.epsilon:g}, clip={self.clip:g}) "
+            f"{self.mean:.4g}, 95 % interval {self.low:.4g} to {self.high:.4g}"
+        )
+
+
+def path_length(
+    generator: Generator,
+    network: str,
+    features: Features,
+    space: str = "z",
+    num_samples: int = 1_000,
+    seed: int = 0,
+    *,
+    epsilon: float = 1e-4,
+    clip: float = 0.01,
+    at_ends: bool = False,
+    progress: bool = True,
+) -> PathLength:
+    """Measure a generator's perceptual path length.
+
+    Args:
+        generator: Any generator.
+        network: The feature network's name.
+        features: From images as the generator makes them to features ``[batch, d]``.
+        space: ``"z"``, or ``"w"`` if the generator has it.
+        num_samples: Pairs of latent vectors, as many as leave 2 values.
+        seed: Of these; a value depends on the seed and its index only, but for rounding: the last images are made in
+            a batch of another size.
+        epsilon: The step, 1e-6 to 1; a small one asks much of float32.
+        clip: Share of the smallest values, and of the largest, that are left out, 0 to less than 0.5.
+        at_ends: Take t = 0.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: If a number is out of range, there is no such space, or a feature is not finite.
+
+    Source: Karras et al. 2019, Sec. 4.1; the error of a clipped mean: Tukey and McLaughlin 1963.
+    """
+    check_mode(generator)
+    check_space(generator, space)
+    _check_settings(epsilon, clip)
+    each_side = int(num_samples * clip)
+    if num_samples - 2 * each_side < MIN_KEPT:
+        raise ValueError(f"{MIN_KEPT} values or more must be left to average; got {num_samples} samples, {clip=}")
+    parts = []
+    with torch.inference_mode(), tqdm(total=num_samples, unit="pair", disable=not progress) as bar:
+        for part in blocks(num_samples, BATCH):
+            where = torch.zeros(len(part)) if at_ends else _uniform(seed, part)
+            found = _changes(generator, features, *_steps(generator, space, seed, part, where, epsilon))
+            if not bool(found.isfinite().all()):
+                wrong = part[int((~found.isfinite()).nonzero()[0])]
+                raise ValueError(f"{network} gave a feature that is not finite for pair {wrong} of {generator.name}")
+            parts.append(found / epsilon**2)
+            bar.update(len(part))
+    mean, stderr = clipped_mean(torch.cat(parts), each_side)
+    settings = (network, space, num_samples, 2 * each_side, epsilon, clip, at_ends, seed)
+    return PathLength(mean, stderr, *settings, generator.name, generator.fingerprint)
+
+
+def _check_settings(epsilon: float, clip: float) -> None:
+    """Raise ValueError if a number is out of range."""
+    if not MIN_EPSILON <= epsilon <= 1 or not 0 <= clip < 0.5:
+        raise ValueError(
+            f"epsilon is {MIN_EPSILON:g} to 1, for float32 knows no smaller steps, and clip 0 to less than 0.5; "
+            f"got {epsilon} and {clip}"
+        )
+
+
+def clipped_mean(values: Tensor, each_side: int) -> tuple[float, float]:
+    """Return the mean of values without so many of the smallest and of the largest, and its standard error.
+
+    The error is ``s_w / ((1 - 2 g) sqrt(n))``, with g the share that is left out on either side and s_w the standard
+    deviation of the values when each of those is replaced by the nearest that is kept.
+
+    Args:
+        values: ``[n]``.
+        each_side: How many to leave out on either side; 2 or more are left.
+
+    Source: Tukey and McLaughlin 1963.
+    """
+    kept = values.double().sort().values[each_side : len(values) - each_side]
+    nearest = torch.cat([kept[:1].expand(each_side), kept, kept[-1:].expand(each_side)])
+    return float(kept.mean()), float(nearest.std()) * math.sqrt(len(values)) / len(kept)
+
+
+def _uniform(seed: int, part: range) -> Tensor:
+    return torch.cat([torch.rand(1, generator=make_rng(seed, "path length", index)) for index in part])
+
+
+def _steps(
+    generator: Generator, space: str, seed: int, part: range, where: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor]:
+    """Return latent vectors on the way between those of even and those of odd index, and a step on."""
+    z = generator.sample_z(2 * len(part), seed, 2 * part.start)
+    places = [each.double()[:, None] for each in (where, where.double() + epsilon)]
+    if space == "z":
+        z = on_shell(z) if capabilities(generator).normalises_z else z
+        here, there = (slerp(z[0::2], z[1::2], each) for each in places)
+    else:
+        w = as_w(generator, z)
+        here, there = (lerp(w[0::2], w[1::2], each[:, None]) for each in places)
+    return here, there
+
+
+def _changes(generator: Generator, features: Features, here: Tensor, there: Tensor) -> Tensor:
+    """Return the squared distances of features, float64 ``[batch]`` on CPU."""
+    found = features(generator(torch.cat([here, there]))).double().cpu()
+    return (found[len(here) :] - found[: len(here)]).square().flatten(1).sum(dim=1)

@@ -1,0 +1,279 @@
+"""Ways from one latent vector to the next, exact where they begin and end.
+
+Straight, in w and in activations: two keyframes are joined by ``(1 - t) a + t b``, more by the cubic spline through
+them, whose second derivative is continuous; it is natural if open, periodic if closed.
+
+Curved, in z, where a straight line would leave the shell on which normal vectors lie: two keyframes are joined by a
+great circle, with unit vectors ``a, b`` at an angle ``phi``, and ``c`` the unit vector towards b at right angles to a::
+
+    slerp(a, b, t) = a cos(t phi) + c sin(t phi)
+
+and more by the Bezier curves of four points, made of great circles instead of lines, which have one derivative where
+they meet. Lengths are interpolated apart, so that they stay between those of the keyframes.
+
+Source: Shoemake 1985, Sec. 3.3 and 4; lengths: Fritsch and Butland 1984.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ...storage.saved import own
+
+TINY = 1e-15
+"""Unit vectors that differ by less, up to their sign, do not say in which direction to go."""
+
+
+def lerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+    """Return ``(1 - t) a + t b``, exactly a at 0 and b at 1.
+
+    Args:
+        a: Any floats.
+        b: As many.
+        t: One number, or a tensor that broadcasts with a and b, such as ``torch.linspace(0, 1, 9)[:, None]``.
+
+    Raises:
+        ValueError: If the shapes differ, the tensors are no floats, or t is not finite.
+    """
+    _check_pair(a, b)
+    return torch.lerp(a, b, _finite(t).to(a))
+
+
+def slerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+    """Go from a to b on a great circle, the length from that of a to that of b; exactly a at 0 and b at 1.
+
+    Of vectors in opposite directions, between which all ways are as short, one is chosen, always the same.
+
+    Args:
+        a: Latent vectors ``[..., d]``, d 2 or more, of any length but 0.
+        b: As many.
+        t: One number, or a tensor that broadcasts with a and b, such as ``torch.linspace(0, 1, 9)[:, None]``.
+
+    Raises:
+        ValueError: If the shapes differ, the tensors are no floats, t is not finite, or a vector has no direction.
+
+    Source: Shoemake 1985, Sec. 3.3.
+    """
+    _check_pair(a, b)
+    where = _finite(t)
+    (start, length_a), (stop, length_b) = _polar(a), _polar(b)
+    found = _slerp(start, stop, where) * torch.lerp(length_a, length_b, where)
+    at_start, at_stop = (where == 0).to(a.device), (where == 1).to(a.device)
+    return torch.where(at_start, a, torch.where(at_stop, b, found.to(a)))
+
+
+def corner_grid(corners: Tensor, rows: int, columns: int, *, curved: bool = False) -> Tensor:
+    """Fill a grid between four corners: along its upper and lower edge, then from the one to the other.
+
+    Args:
+        corners: ``[4, ...]``: upper left, upper right, lower left, lower right; exactly these are in the corners.
+        rows: 2 or more.
+        columns: 2 or more.
+        curved: On great circles (of z), instead of straight.
+
+    Returns:
+        ``[rows, columns, ...]``.
+
+    Raises:
+        ValueError: If there are not four corners, or too few rows or columns.
+    """
+    if len(corners) != 4 or rows < 2 or columns < 2:
+        raise ValueError(f"need 4 corners, 2 rows or more and 2 columns or more; got {len(corners)}, {rows}, {columns}")
+    join, rest = slerp if curved else lerp, (1,) * (corners.ndim - 1)
+    across = torch.linspace(0, 1, columns, dtype=torch.float64, device="cpu").view(columns, *rest)
+    down = torch.linspace(0, 1, rows, dtype=torch.float64, device="cpu").view(rows, 1, *rest)
+    upper_left, upper_right, lower_left, lower_right = (each.expand(columns, *each.shape) for each in corners)
+    upper, lower = join(upper_left, upper_right, across), join(lower_left, lower_right, across)
+    return join(upper.expand(rows, *upper.shape), lower.expand(rows, *lower.shape), down)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Path:
+    """A smooth way through keyframes.
+
+    Args:
+        keys: ``[key, ...]``, two or more; of a curved path ``[key, d]``; they are copied.
+        closed: From the last back to the first, with the derivative with which it began.
+        curved: On great circles (of z), instead of straight.
+
+    Raises:
+        ValueError: If there are fewer than two keyframes, or they are not such tensors.
+    """
+
+    keys: Tensor
+    closed: bool = False
+    curved: bool = False
+    _parts: tuple[Tensor, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.keys) < 2 or not self.keys.is_floating_point():
+            raise ValueError(
+                f"a path leads through 2 keyframes or more, floats; got {self.keys.dtype} {list(self.keys.shape)}"
+            )
+        if self.curved and self.keys.ndim != 2:
+            raise ValueError(f"a curved path is of vectors [key, d]; got {list(self.keys.shape)}")
+        object.__setattr__(self, "keys", own(self.keys))
+        with torch.inference_mode(False):
+            parts = _curved(self.keys, self.closed) if self.curved else _straight(self.keys, self.closed)
+        object.__setattr__(self, "_parts", parts)
+
+    @property
+    def end(self) -> int:
+        """The position at which it ends: of the last keyframe, or, if it is closed, of the first once more."""
+        return len(self.keys) - (not self.closed)
+
+    def at(self, positions: Tensor | Sequence[float]) -> Tensor:
+        """Return the points at some positions; keyframe i is at the position i, exactly.
+
+        Args:
+            positions: ``[n]``, from 0 to `end`.
+
+        Returns:
+            ``[n, ...]``, of the keyframes' kind and device.
+
+        Raises:
+            ValueError: If a position is beyond the path.
+        """
+        where = torch.as_tensor(positions, dtype=torch.float64, device="cpu")
+        if where.ndim != 1 or not bool(((where >= 0) & (where <= self.end)).all()):
+            raise ValueError(f"positions are [n], from 0 to {self.end}; got {where.tolist()}")
+        index = where.long().clamp(max=self.end - 1)
+        t = (where - index)[:, None]
+        found = _on_circles(self._parts, index, t) if self.curved else _on_lines(self._parts, index, t)
+        found = found.reshape(len(where), *self.keys.shape[1:]).to(self.keys)
+        is_key = (where == where.floor()).view(-1, *(1,) * (self.keys.ndim - 1)).to(self.keys.device)
+        key = (where.long() % len(self.keys)).to(self.keys.device)
+        return torch.where(is_key, self.keys[key], found)
+
+
+def _straight(keys: Tensor, closed: bool) -> tuple[Tensor, Tensor]:
+    """Return keyframes ``[key, d]`` and the derivatives of the cubic spline through them, natural or periodic."""
+    values = keys.detach().cpu().double().flatten(1)
+    count = len(values)
+    system = 4 * torch.eye(count, dtype=values.dtype)
+    for shift in (1, -1):
+        system += torch.eye(count, dtype=values.dtype).roll(shift, 0)
+    wanted = 3 * (values.roll(-1, 0) - values.roll(1, 0))
+    if not closed:
+        system[0], system[-1] = 0, 0
+        system[0, :2], system[-1, -2:] = torch.tensor([2.0, 1.0]), torch.tensor([1.0, 2.0])
+        wanted[0], wanted[-1] = 3 * (values[1] - values[0]), 3 * (values[-1] - values[-2])
+    return values, torch.linalg.solve(system, wanted)
+
+
+def _on_lines(parts: tuple[Tensor, ...], index: Tensor, t: Tensor) -> Tensor:
+    values, slopes = parts
+    return _hermite(values, slopes, index, t)
+
+
+def _hermite(values: Tensor, slopes: Tensor, index: Tensor, t: Tensor) -> Tensor:
+    """Return the cubics with the values and slopes ``[key, d]`` of the keyframes ``index`` and those after them."""
+    after = (index + 1) % len(values)
+    square, cube = t**2, t**3
+    return (
+        (2 * cube - 3 * square + 1) * values[index]
+        + (cube - 2 * square + t) * slopes[index]
+        + (3 * square - 2 * cube) * values[after]
+        + (cube - square) * slopes[after]
+    )
+
+
+def _curved(keys: Tensor, closed: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return directions, control points after and before each, lengths, and the slopes of the lengths."""
+    directions, lengths = _polar(keys.detach())
+    after, before = _toward(directions, directions.roll(-1, 0)), _toward(directions, directions.roll(1, 0))
+    risen, rising = lengths - lengths.roll(1, 0), lengths.roll(-1, 0) - lengths
+    if not closed:
+        before[0], after[-1] = -after[0], -before[-1]
+        risen[0], rising[-1] = rising[0], risen[-1]
+    velocity, same = (after - before) / 2, risen * rising > 0
+    slopes = torch.where(same, 2 * risen * rising / torch.where(same, risen + rising, 1), 0)  # which keeps it between
+    return directions, _moved(directions, velocity / 3), _moved(directions, -velocity / 3), lengths, slopes
+
+
+def _on_circles(parts: tuple[Tensor, ...], index: Tensor, t: Tensor) -> Tensor:
+    """Return the points of the Bezier curves made of great circles (de Casteljau's construction)."""
+    directions, leaving, arriving, lengths, slopes = parts
+    after = (index + 1) % len(directions)
+    points = [directions[index], leaving[index], arriving[after], directions[after]]
+    while len(points) > 1:
+        points = [_slerp(a, b, t) for a, b in pairwise(points)]
+    return points[0] * _hermite(lengths, slopes, index, t)
+
+
+def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Return the great circle from unit vectors to others, float64."""
+    return _moved(a, t * _toward(a, b))
+
+
+def _moved(a: Tensor, step: Tensor) -> Tensor:
+    """Return unit vectors moved by steps at right angles to them, along great circles."""
+    angle = _length(step)
+    return a * angle.cos() + step * torch.sinc(angle / torch.pi)
+
+
+def _toward(a: Tensor, b: Tensor) -> Tensor:
+    """Return the steps that `_moved` needs to go from unit vectors a to b: as long as the angle between them."""
+    angle = 2 * torch.atan2(_length(a - b), _length(a + b))  # accurate near 0 and pi, which acos is not
+    side = _beside(a, b)
+    length = _length(side)
+    side = torch.where(length > TINY, side / length.clamp(min=TINY), _any_side(a))
+    side = _beside(a, side)  # what rounding left along a
+    return angle * side / _length(side)
+
+
+def _beside(a: Tensor, b: Tensor) -> Tensor:
+    """Return the part of b at right angles to unit vectors a."""
+    return b - (a * b).sum(dim=-1, keepdim=True) * a
+
+
+def _any_side(a: Tensor) -> Tensor:
+    """Return a unit vector at right angles to each unit vector: of the axis from which it is farthest."""
+    axis = torch.zeros_like(a).scatter(-1, a.abs().argmin(dim=-1, keepdim=True), 1.0)
+    side = _beside(a, axis)
+    return side / _length(side)
+
+
+def _length(vectors: Tensor) -> Tensor:
+    found: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return found
+
+
+def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return directions and lengths, float64 on CPU.
+
+    Raises:
+        ValueError: If a vector has no direction.
+    """
+    exact = vectors.cpu().double()
+    length = _length(exact)
+    if vectors.shape[-1] < 2 or not bool((length.isfinite() & (length > 0)).all()):
+        raise ValueError(
+            "great circles join finite vectors of 2 numbers or more and of any length but 0; "
+            f"got {list(vectors.shape)} with lengths from {float(length.min()):g}; join others with lerp"
+        )
+    return exact / length, length
+
+
+def _finite(t: float | Tensor) -> Tensor:
+    """Return how far to go, float64 on CPU.
+
+    Raises:
+        ValueError: If it is not finite.
+    """
+    where = torch.as_tensor(t, dtype=torch.float64, device="cpu")
+    if not bool(where.isfinite().all()):
+        raise ValueError(f"t is finite, by custom from 0 to 1; got {where.tolist()}")
+    return where
+
+
+def _check_pair(a: Tensor, b: Tensor) -> None:
+    if a.shape != b.shape or a.dtype != b.dtype or not a.is_floating_point():
+        raise ValueError(
+            f"both ends are floats of one shape; got {a.dtype} {list(a.shape)} and {b.dtype} {list(b.shape)}"
+        )

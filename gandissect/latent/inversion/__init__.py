@@ -1,0 +1,1 @@
+"""Finding the latent vector of a picture."""

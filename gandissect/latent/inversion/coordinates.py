@@ -1,0 +1,145 @@
+"""Latent spaces as an optimiser sees them: numbers of about the standard deviation 1, and what keeps them there.
+
+With its layers' noise, a picture's numbers are its latents and all the maps of noise, one after the other. The prior
+of noise is how far its neighbours are from independent,
+
+    mean over maps, their halvings down to 8 px, and both axes of max(0, n r^2 - 1),    r = mean_p x_p x_(p + 1),
+
+with n the number of pixels of a map x, so that n r^2 is 1 on average where neighbours are independent. Maps are put
+back to mean 0 and standard deviation 1 after every step.
+
+Source: Karras et al. 2020 (arXiv 1912.04958), Appendix D, with correlations in units of their own variance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from ...core.protocols import Generator
+from ..spaces import as_w, capabilities, on_shell
+
+SMALLEST = 8
+"""Maps of noise are halved until their sides are no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A latent space in which the numbers that are optimised have about the standard deviation 1.
+
+    Args:
+        space: ``z``, ``w`` or ``ws``.
+        num_ws: How many w the generator takes; 0 in z.
+        mean: Of w, ``[w_dim]``; of z 0.
+        scale: Standard deviation of w; of z 1.
+        normalises: Whether the length of z makes no difference.
+        noise: The generator's own noise, one map ``[1, 1, h, w]`` a layer, if noise is optimised, too.
+    """
+
+    space: str
+    num_ws: int
+    mean: Tensor
+    scale: float
+    normalises: bool
+    noise: tuple[Tensor, ...] = ()
+
+    @classmethod
+    def of(cls, generator: Generator, space: str, z: Tensor, noise: bool) -> Place:
+        """Return the place, measured on samples ``[sample, z_dim]``.
+
+        Raises:
+            ValueError: If w is the same for all of them.
+        """
+        if space == "z":
+            return cls(space, 0, z.new_zeros(()), 1.0, capabilities(generator).normalises_z)
+        ws = as_w(generator, z)
+        scale = float(ws[:, 0].double().var(0).mean().sqrt())
+        if not scale > 0:
+            raise ValueError(f"w of {generator.name} does not vary; invert in z")
+        maps = tuple(generator.own_noise()) if noise else ()  # type: ignore[attr-defined]
+        return cls(space, ws.shape[1], ws[:, 0].double().mean(0).float(), scale, normalises=False, noise=maps)
+
+    @property
+    def middle(self) -> Tensor:
+        """The mean w, ``[1, num_ws, w_dim]``."""
+        return self.mean.expand(1, self.num_ws, -1)
+
+    def images(self, generator: Generator, free: Tensor) -> Tensor:
+        """Return the generator's images of the numbers that are optimised."""
+        latents, noise = self.latents(free), self.maps(free)
+        images: Tensor = generator.synthesis(latents, noise) if noise else generator(latents)  # type: ignore[attr-defined]
+        return images
+
+    def latents(self, free: Tensor) -> Tensor:
+        """Return what the generator takes for the numbers that are optimised."""
+        if self.space == "z":
+            return free
+        w = self.mean + self.scale * self._styles(free)
+        return w if self.space == "ws" else w[:, None].expand(-1, self.num_ws, -1)
+
+    def maps(self, free: Tensor) -> tuple[Tensor, ...]:
+        """Return the noise of the layers, ``[picture, 1, h, w]`` each; none where it is not optimised."""
+        if not self.noise:
+            return ()
+        sizes = [each.numel() for each in self.noise]
+        parts = torch.split(free[:, -sum(sizes) :], sizes, dim=1)
+        return tuple(part.reshape(-1, *each.shape[1:]) for part, each in zip(parts, self.noise, strict=True))
+
+    def free(self, samples: Tensor) -> Tensor:
+        """Return the numbers that stand for samples z or ``[sample, num_ws, w_dim]``, with the generator's noise."""
+        if self.space == "z":
+            return on_shell(samples) if self.normalises else samples
+        ws = (samples - self.mean) / self.scale
+        styles = ws if self.space == "ws" else ws[:, 0]
+        if not self.noise:
+            return styles
+        return torch.cat([styles.flatten(1), *(each.flatten(1).expand(len(ws), -1) for each in self.noise)], dim=1)
+
+    def prior(self, free: Tensor) -> Tensor:
+        """Return how far each picture's latents and noise are from where samples lie, ``[picture]``."""
+        off = self._styles(free).square().flatten(1).mean(1) - 1
+        far = (off if self.space == "z" else off.clamp(min=0)).square()
+        return far + dependence(self.maps(free)) if self.noise else far
+
+    def settle(self, free: Tensor) -> None:
+        """Put z back on the shell where only its direction counts, and noise to mean 0 and standard deviation 1."""
+        if self.normalises:
+            free.copy_(on_shell(free))
+        for each in self.maps(free):
+            each.sub_(each.mean((2, 3), keepdim=True))
+            each.div_(each.square().mean((2, 3), keepdim=True).sqrt().clamp(min=1e-8))
+
+    def _styles(self, free: Tensor) -> Tensor:
+        """Return the numbers of the latents alone."""
+        if not self.noise:
+            return free
+        styles = free[:, : -sum(each.numel() for each in self.noise)]
+        return styles.reshape(-1, self.num_ws, len(self.mean)) if self.space == "ws" else styles
+
+
+def dependence(maps: tuple[Tensor, ...]) -> Tensor:
+    """Return how far the neighbours in maps ``[picture, 1, h, w]`` are from independent, ``[picture]``.
+
+    Source: the formula at the top.
+    """
+    terms = []
+    for each in maps:
+        for scaled in _halvings(each):
+            number = math.prod(scaled.shape[2:])
+            for axis in (2, 3):
+                correlation = (scaled * scaled.roll(1, axis)).mean((1, 2, 3))
+                terms.append((number * correlation.square() - 1).clamp(min=0))
+    return torch.stack(terms).mean(0)
+
+
+def _halvings(noise: Tensor) -> Iterator[Tensor]:
+    """Yield maps and their means over 2 x 2 pixels, again and again, each with the standard deviation of the first."""
+    yield noise
+    while min(noise.shape[2:]) > SMALLEST:
+        noise = 2 * avg_pool2d(noise, 2)
+        yield noise

@@ -1,0 +1,201 @@
+"""What an inversion is made of: where to begin, how far images are from pictures, and the way down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ...core.protocols import Generator
+from ...core.sampling import blocks
+from ...inference.batches import check_finite, check_images
+from ..spaces import as_w
+from .coordinates import Place
+
+FEATURE_WEIGHT = 0.2
+LEARNING_RATE = 0.1
+"""Of Adam, in standard deviations of what is optimised."""
+WARM_UP, RAMP_DOWN = 0.05, 0.5
+"""Shares of the steps in which the learning rate rises, and falls."""
+BATCH = 64
+"""Samples made at once."""
+
+Features = Callable[[Tensor], Tensor | Sequence[Tensor]]
+Loss = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far images are from the pictures, in variances of the generator's own images.
+
+    Args:
+        wanted: The pictures.
+        lowest: What each pixel counts as at least: -1 where the picture is black, for it cannot be darker.
+        highest: What it counts as at most.
+        variance: Of pixels.
+        features: What else is compared.
+        parts: The pictures' features, each with the variance of its entries.
+    """
+
+    wanted: Tensor
+    lowest: Tensor
+    highest: Tensor
+    variance: float
+    features: Features | None
+    parts: Sequence[tuple[Tensor, float]]
+
+    @classmethod
+    def of(cls, wanted: Tensor, own: Tensor, variance: float, features: Features | None) -> Distance:
+        """Return the distance from pictures; ``own`` are images that the generator made."""
+        free = torch.full_like(wanted, torch.inf)
+        lowest, highest = torch.where(wanted <= -1, -1, -free), torch.where(wanted >= 1, 1, free)
+        parts = []
+        if features is not None:
+            with torch.no_grad():
+                samples, given = listed(features(own.clamp(-1, 1))), listed(features(wanted))
+            variances = [float(each.double().var(0).mean()) for each in samples]
+            parts = [(part.detach(), each) for part, each in zip(given, variances, strict=True) if each > 0]
+            if len(parts) < len(given):
+                raise ValueError("features are the same for all of the generator's images; give others, or none")
+        return cls(wanted, lowest, highest, variance, features, parts)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the distance of each image from its picture, ``[picture]``."""
+        pixels = mean_square(images.clamp(self.lowest, self.highest) - self.wanted) / self.variance
+        if self.features is None:
+            return pixels
+        pairs = zip(listed(self.features(images.clamp(-1, 1))), self.parts, strict=True)
+        parts = [mean_square(found - given) / variance for found, (given, variance) in pairs]
+        return pixels + FEATURE_WEIGHT * torch.stack([part.to(pixels.device) for part in parts]).mean(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where to begin.
+
+    Args:
+        place: The latent space.
+        start: For each picture, ``[picture, start, ...]``, the nearest first.
+        samples: Some samples as the generator takes them.
+        images: Theirs.
+        variance: Of the pixels of all samples.
+    """
+
+    place: Place
+    start: Tensor
+    samples: Tensor
+    images: Tensor
+    variance: float
+
+
+@torch.no_grad()
+def search(
+    generator: Generator, wanted: Tensor, space: str, noise: bool, counts: tuple[int, int], seed: int, quiet: bool
+) -> Found:
+    """Look for the samples nearest to each picture; in w, the mean is one of them.
+
+    Args:
+        generator: The generator.
+        wanted: The pictures.
+        space: ``z``, ``w`` or ``ws``.
+        noise: Whether noise is looked for, too.
+        counts: Samples to look through, and how many to find.
+        seed: Of the samples.
+        quiet: Show no progress bar.
+
+    Raises:
+        ValueError: If the generator gives no images, or one image for all samples.
+    """
+    count, num_starts = counts
+    z = generator.sample_z(count, seed).to(generator.device)
+    place = Place.of(generator, space, z, noise)
+    candidates = place.free(z if space == "z" else as_w(generator, z))
+    if space != "z":
+        candidates = torch.cat([place.free(place.middle), candidates])
+    gaps = []
+    total, squares = torch.zeros_like(wanted[0]).double(), torch.zeros_like(wanted[0]).double()
+    for part in tqdm(list(blocks(len(candidates), BATCH)), desc="samples", unit="batch", disable=quiet):
+        free = candidates[part.start : part.stop]
+        images = place.images(generator, free)
+        check_images(images, len(part), generator.image_size)
+        check_finite(images, part)
+        total, squares = total + images.double().sum(0), squares + images.double().square().sum(0)
+        gaps.append(_gaps(wanted, images.clamp(-1, 1)))
+    number = len(candidates)
+    variance = float((squares / number - (total / number).square()).mean())
+    if not variance > 0:
+        raise ValueError(f"all images of {generator.name} are the same; there is nothing to find")
+    nearest = torch.cat(gaps, 1).argsort(dim=1, stable=True)[:, :num_starts]
+    samples = candidates[:BATCH]
+    return Found(place, candidates[nearest], place.latents(samples), place.images(generator, samples), variance)
+
+
+def _gaps(wanted: Tensor, images: Tensor) -> Tensor:
+    """Return the distance of each picture from each image; pair by pair, so that rounding depends on no other."""
+    mode = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(wanted.flatten(1), images.flatten(1), compute_mode=mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best of a descent, and each picture's loss there and at its beginning, float64 on CPU."""
+
+    free: Tensor
+    loss_start: Tensor
+    loss_end: Tensor
+
+
+def descend(
+    loss: Loss, start: Tensor, num_steps: int, title: str, quiet: bool, settle: Callable[[Tensor], None] | None = None
+) -> Best:
+    """Minimise each picture's loss with Adam, whose steps in one number depend on no other number.
+
+    Raises:
+        ValueError: If a loss is not finite, naming picture and step.
+
+    Source: learning rate: Karras et al. 2020 (arXiv 1912.04958), Appendix D.
+    """
+    free = start.clone().requires_grad_(num_steps > 0)
+    adam = torch.optim.Adam([free], LEARNING_RATE)
+    best, losses = start.clone(), []
+    lowest = torch.full((len(start),), torch.inf, device=start.device)
+    for step in tqdm(range(num_steps + 1), desc=title, unit="step", disable=quiet):
+        each = loss(free)
+        losses.append(_checked_loss(each.detach(), step))
+        better = losses[-1] < lowest
+        lowest[better], best[better] = losses[-1][better], free.detach()[better]
+        if step < num_steps:
+            adam.param_groups[0]["lr"] = LEARNING_RATE * _rate(step / num_steps)
+            (free.grad,) = torch.autograd.grad(each.sum(), free)
+            adam.step()
+            if settle is not None:
+                with torch.no_grad():
+                    settle(free)
+    return Best(best, losses[0].double().cpu(), lowest.double().cpu())
+
+
+def _rate(t: float) -> float:
+    """Return the factor of the learning rate after the share t of the steps."""
+    fall = min(1.0, (1 - t) / RAMP_DOWN)
+    return min(1.0, (t + 1e-3) / WARM_UP) * (0.5 - 0.5 * math.cos(math.pi * fall))
+
+
+def _checked_loss(loss: Tensor, step: int) -> Tensor:
+    if not bool(loss.isfinite().all()):
+        picture = int((~loss.isfinite()).nonzero()[0])
+        raise ValueError(f"the loss of picture {picture} is not finite at step {step}")
+    return loss
+
+
+def listed(features: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return features as several, whether or not they are."""
+    return [features] if isinstance(features, Tensor) else features
+
+
+def mean_square(x: Tensor) -> Tensor:
+    """Return the mean over all but the first axis."""
+    return x.square().flatten(1).mean(1)

@@ -1,0 +1,239 @@
+"""Real pictures in a generator's latent space: which z, or w, makes the image most like each of them.
+
+Of many samples those nearest by pixels are where Adam begins, all pictures at once, to minimise
+
+    |G(u) - x|^2 / V + 0.2 mean_i |f_i(G(u)) - f_i(x)|^2 / V_i + 0.01 prior(u),
+
+first in a quarter of the steps from each of them, then in all steps from the best of their ends. Means are over pixels
+and over entries; V is the variance of the generator's own images, V_i that of their features. In z the prior is
+``(|z|^2 / d - 1)^2``, which keeps z on the shell of normal vectors; where a generator normalises z, it is put back on
+it after every step. In w, with u = (w - mean) / standard deviation, the same holds of what lies outside only; noise
+has the prior of `places`. A layer's residual r, in its standard deviations, is found after that in the same way, with
+``0.01 |r|^2``.
+
+Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1; in w: Karras et al. 2020 (arXiv 1912.04958), Appendix D; residual:
+Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...core.lookup import lookup, unknown
+from ...core.protocols import Generator, check_mode
+from ...core.sampling import derive_seed
+from ..spaces import capabilities, styled
+from .coordinates import Place
+from .descent import Distance, Features, descend, listed, mean_square, search
+from .results import SPACES, Inversion, Maps, noisy, remade, residual_edits
+
+PRIOR_WEIGHT = 0.01
+
+
+def invert(
+    generator: Generator,
+    images: Tensor,
+    space: str = "z",
+    *,
+    features: Features | None = None,
+    layer: str | None = None,
+    noise: bool = False,
+    num_candidates: int = 1_000,
+    num_starts: int = 8,
+    num_steps: int = 500,
+    seed: int = 0,
+    progress: bool = True,
+) -> Inversion:
+    """Find the latents whose images are most like some pictures, as the module's formula says.
+
+    All pictures are optimised at once, and none depends on the others, but for rounding: another number of pictures
+    rounds otherwise.
+
+    Args:
+        generator: A `Generator` through which gradients flow, in eval mode.
+        images: The pictures, float ``[batch, 3, H, W]`` in [-1, 1], of the generator's size.
+        space: ``z``; of a generator that has w also ``w``, or ``ws``, one w a layer, which comes nearer to pictures
+            unlike its own.
+        features: From images to features, one tensor ``[batch, ...]`` or several, through which gradients flow, such as
+            a segmenter's ``encode``; None compares pixels only.
+        layer: Add a residual to the activations of this layer, for what no latents can make.
+        noise: In w or ws of a generator that has noise, find that of each picture's layers, too; otherwise it is the
+            generator's own.
+        num_candidates: Samples to begin with the best of, 2 or more.
+        num_starts: How many of these to begin with: 1 is fast, more find their way where one is stuck.
+        num_steps: Of Adam, besides a quarter as many from each start if there are several, and as many again for the
+            residual; 0 takes the best sample, which needs no gradients.
+        seed: Of the samples, which are the same for all pictures.
+        progress: Show progress bars.
+
+    Returns:
+        The inversion, on CPU.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If the pictures do not fit, the generator has no such space or lets no gradients through, a number
+            is out of range, or a loss is not finite.
+
+    Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1.
+    """
+    _check(generator, images, space, layer, noise)
+    _check_counts(num_candidates, num_starts, num_steps, layer)
+    quiet = not progress
+    with torch.inference_mode(False), torch.enable_grad():
+        wanted = images.detach().clone().to(generator.device, torch.float32)
+        counts = (num_candidates, num_starts)
+        found = search(generator, wanted, space, noise, counts, derive_seed(seed, "invert"), quiet)
+        if num_steps:
+            _check_gradients(generator, found.place, found.start[0, :1], features)
+        distance = Distance.of(wanted, found.images, found.variance, features)
+        whole = _Whole(generator, distance, found.place)
+        start = found.start[:, 0]
+        if num_steps and num_starts > 1:
+            start = _best_start(whole, found.start, num_steps // 4, quiet)
+        with torch.no_grad():
+            begin = whole(found.start[:, 0]).double().cpu()
+        best = descend(whole, start, num_steps, "inverting", quiet, found.place.settle)
+        latents, maps = found.place.latents(best.free).contiguous(), found.place.maps(best.free)
+        residual, end = None, best.loss_end
+        if layer is not None:
+            rest = _Rest.of(generator, distance, latents, maps, layer, found.samples)
+            more = descend(rest, torch.zeros_like(rest.activation), num_steps, f"residual of {layer}", quiet)
+            residual, end = rest.scale * more.free, more.loss_end
+        with torch.no_grad():
+            made = remade(generator, latents, maps, residual_edits(layer, residual))
+    return Inversion(
+        generator.name,
+        generator.fingerprint,
+        space,
+        latents.cpu(),
+        tuple(each.cpu().contiguous() for each in maps),
+        layer,
+        None if residual is None else residual.cpu(),
+        _pixels(wanted),
+        _pixels(made),
+        begin,
+        end,
+        features is not None,
+        num_candidates,
+        num_starts,
+        num_steps,
+        int(seed),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """The loss of latents."""
+
+    generator: Generator
+    distance: Distance
+    place: Place
+
+    def __call__(self, free: Tensor) -> Tensor:
+        return self.distance(self.place.images(self.generator, free)) + PRIOR_WEIGHT * self.place.prior(free)
+
+
+def _best_start(whole: _Whole, starts: Tensor, num_steps: int, quiet: bool) -> Tensor:
+    """Return for each picture where some steps lead from the best of its starts, ``[picture, start, ...]``."""
+    ends = []
+    for number, start in enumerate(starts.unbind(1), 1):  # one after the other, for all at once take much memory
+        ends.append(descend(whole, start, num_steps, f"start {number}", quiet, whole.place.settle))
+    best = torch.stack([each.loss_end for each in ends]).argmin(0).to(starts.device)
+    return torch.stack([each.free for each in ends])[best, torch.arange(len(starts), device=starts.device)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """The loss of what is added to a layer's activations, given in their standard deviations."""
+
+    generator: Generator
+    distance: Distance
+    latents: Tensor
+    activation: Tensor
+    layer: str
+    scale: float
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, generator: Generator, distance: Distance, latents: Tensor, maps: Maps, layer: str, samples: Tensor
+    ) -> _Rest:
+        """Return the loss of a layer; its standard deviation is measured on samples."""
+        scale = float(generator.head(samples, layer).std())
+        own = noisy(generator, maps)
+        return cls(own, distance, latents, own.head(latents, layer), layer, scale)
+
+    def __call__(self, free: Tensor) -> Tensor:
+        images = self.generator.tail(self.activation + self.scale * free, self.layer, self.latents)
+        return self.distance(images) + PRIOR_WEIGHT * mean_square(free)
+
+
+def _check_counts(num_candidates: int, num_starts: int, num_steps: int, layer: str | None) -> None:
+    """Raise ValueError if a number is out of range."""
+    if num_candidates < 2 or not 1 <= num_starts <= num_candidates or num_steps < 0:
+        raise ValueError(
+            "need 2 candidates or more, 1 start or more of these, and 0 steps or more; "
+            f"got {num_candidates}, {num_starts} and {num_steps}"
+        )
+    if layer is not None and not num_steps:
+        raise ValueError("a residual is found in steps; give num_steps of 1 or more, or no layer")
+
+
+def _check(generator: Generator, images: Tensor, space: str, layer: str | None, noise: bool) -> None:
+    """Refuse what cannot be inverted, or not so.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: Saying what and why.
+    """
+    check_mode(generator)
+    if space not in SPACES:
+        raise ValueError(unknown("latent space", space, SPACES))
+    if space != "z":
+        styled(generator)
+    if noise and (space == "z" or not capabilities(generator).has_noise):
+        raise ValueError(f"noise is found in w or ws of a generator that has noise; got {space} of {generator.name}")
+    if layer is not None:
+        lookup(generator.layers, layer, "layer")
+    size = generator.image_size
+    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4 or not len(images):
+        got = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"pictures are float [batch, 3, {size[0]}, {size[1]}] in [-1, 1]; got {got}")
+    if tuple(images.shape[1:]) != (3, *size):
+        raise ValueError(
+            f"{generator.name} makes pictures {[3, *size]}; got {list(images.shape[1:])}: crop and resize them"
+        )
+    if not bool((images.abs() <= 1).all()):
+        raise ValueError(
+            f"pictures are in [-1, 1]; got {float(images.min()):g} to {float(images.max()):g} "
+            "(x / 127.5 - 1 if they are in 0 to 255; clamp what a generator made)"
+        )
+
+
+def _check_gradients(generator: Generator, place: Place, start: Tensor, features: Features | None) -> None:
+    """Refuse what lets no gradients through.
+
+    Raises:
+        ValueError: With the remedy.
+    """
+    free = start.clone().requires_grad_()
+    try:
+        images = place.images(generator, free)
+        (slope,) = torch.autograd.grad(images.sum(), free)
+    except RuntimeError as error:
+        raise ValueError(
+            f"no gradients flow through {generator.name}; load it outside torch.inference_mode, "
+            f"run it without no_grad, or give num_steps 0 for the best sample ({str(error).splitlines()[0]})"
+        ) from error
+    if not bool(slope.isfinite().all()):
+        raise ValueError(f"the gradients of {generator.name} are not finite")
+    if features is not None and not all(each.requires_grad for each in listed(features(images.clamp(-1, 1)))):
+        raise ValueError("no gradients flow through the features; compute them without no_grad, or give none")
+
+
+def _pixels(images: Tensor) -> Tensor:
+    """Return images in [-1, 1] as uint8, on CPU."""
+    return ((images.detach() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8)

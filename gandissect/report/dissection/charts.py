@@ -1,0 +1,188 @@
+"""The geometry of the report's figures: everything is in per cent of a figure's width or height.
+
+So a figure fits any page, and its text, which is the page's own, is never scaled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ...core.types import Concept, categories
+from ...dissection.results import LayerDissection, UnitMatch
+
+NO_COLOR = "#8a8a8a"
+LABEL = 9.0
+"""Room that a tick's label takes below its line, in per cent of a profile's height."""
+
+SHARES = (0.0005, 0.9)
+"""The ends of the axis of shares of pixels, which is logarithmic."""
+
+TICKS = (0.001, 0.01, 0.1)
+"""The shares of pixels that are labelled on it."""
+
+STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The units of one concept, as a bar or as a piece of a stacked one.
+
+    Args:
+        concept: Its name.
+        category: What kind of thing it is.
+        color: ``#rrggbb``.
+        units: How many.
+        start: Left edge, in per cent.
+        width: In per cent.
+    """
+
+    concept: str
+    category: str
+    color: str
+    units: int
+    start: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The IoU of one unit, as a column of a profile; geometry in per cent, from the top left."""
+
+    color: str
+    is_match: bool
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The IoU of each unit of a layer, highest first.
+
+    Args:
+        columns: One a unit.
+        ticks: Label and height (per cent from the top) of each grid line.
+        cut: Height of the line of the least IoU that matches.
+    """
+
+    columns: tuple[Column, ...]
+    ticks: tuple[tuple[str, float], ...]
+    cut: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurveFigure:
+    """The IoU of a unit with a concept by the share of pixels on which it is on; points of a 100 by 30 box.
+
+    Args:
+        line: ``x,y`` pairs.
+        chance: The same with the label maps of other samples.
+        mark: Where on the x axis the dissection's own threshold lies.
+        highest: The IoU at the top of the box.
+    """
+
+    line: str
+    chance: str
+    mark: float
+    highest: float
+
+
+def curve_figure(share: Tensor, iou: Tensor, null_iou: Tensor, mark: float) -> CurveFigure:
+    """Return the figure of one unit and one concept.
+
+    Args:
+        share: float64 ``[level]``, of pixels above each level.
+        iou: float64 ``[level]``.
+        null_iou: float64 ``[level]``.
+        mark: The share of pixels on which the unit is on, 0 to 1.
+    """
+    least, most = SHARES
+    some = share > 0
+    x = 100 * (share[some].clamp(least, most).log() - math.log(least)) / math.log(most / least)
+    highest = max(float(iou.max()), float(null_iou.max()), 1e-9)
+
+    def points(values: Tensor) -> str:
+        heights = 30 - 29 * values[some] / highest
+        return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), heights.tolist(), strict=True))
+
+    return CurveFigure(points(iou), points(null_iou), _along(mark), highest)
+
+
+def curve_ticks() -> tuple[tuple[str, float], ...]:
+    """Return the labels below a curve's figure, in per cent of all pixels, and where on its x axis they stand."""
+    return tuple((f"{100 * share:g}", _along(share)) for share in TICKS)
+
+
+def _along(share: float) -> float:
+    """Return where a share of pixels lies on the logarithmic axis, 0 to 100."""
+    least, most = SHARES
+    return 100 * math.log(min(max(share, least), most) / least) / math.log(most / least)
+
+
+def by_category(counts: Mapping[str, int], concepts: Sequence[Concept]) -> dict[str, int]:
+    """Return counts by concept with those of one category together, else in the order given."""
+    order, kinds = categories(concepts), {concept.name: concept.category for concept in concepts}
+    return dict(sorted(counts.items(), key=lambda item: order.index(kinds[item[0]])))
+
+
+def bars(counts: Mapping[str, int], concepts: Mapping[str, Concept]) -> tuple[Bar, ...]:
+    """Return one bar a concept; the longest is 100 per cent wide."""
+    scale = 100 / max(counts.values(), default=1)
+    return tuple(_bar(concepts[name], units, 0.0, units * scale) for name, units in counts.items())
+
+
+def _bar(concept: Concept, units: int, start: float, width: float) -> Bar:
+    return Bar(concept.name, concept.category, concept.hex, units, start, width)
+
+
+def stacked(
+    counts: Mapping[str, int], order: Sequence[str], concepts: Mapping[str, Concept], full: int
+) -> tuple[Bar, ...]:
+    """Return the concepts one after the other, in an order that all stacks share.
+
+    Args:
+        counts: Units of each concept.
+        order: The concepts' names.
+        concepts: By name.
+        full: How many units are 100 per cent.
+    """
+    pieces: list[Bar] = []
+    done = 0
+    for name in order:
+        if counts.get(name):
+            pieces.append(_bar(concepts[name], counts[name], 100 * done / full, 100 * counts[name] / full))
+            done += counts[name]
+    return tuple(pieces)
+
+
+def by_iou(matches: Sequence[UnitMatch]) -> list[UnitMatch]:
+    """Return the units with the highest IoU first; ties in the order of the units."""
+    return sorted(matches, key=lambda match: (-match.iou, match.unit))
+
+
+def profile(layer: LayerDissection, min_iou: float, concepts: Mapping[str, Concept]) -> Profile:
+    """Return the IoU of each unit of a layer, highest first."""
+    ranked = by_iou(layer.matches)
+    top = 1.1 * max(ranked[0].iou, min_iou, 0.01)
+    width = 100 / len(ranked)
+    columns = tuple(
+        Column(
+            concepts[match.concept].hex if match.concept else NO_COLOR,
+            match.is_interpretable(min_iou),
+            index * width,
+            100 * (1 - match.iou / top),
+            width,
+            100 * match.iou / top,
+        )
+        for index, match in enumerate(ranked)
+    )
+    step = next((step for step in STEPS if top / step <= 5), STEPS[-1])
+    marks = [step * number for number in range(1, int(min(1.0, top) / step + 1e-9) + 1)]
+    cut = 100 * (1 - min_iou / top)
+    ticks = [(f"{mark:g}", 100 * (1 - mark / top)) for mark in marks]
+    return Profile(columns, tuple((label, y) for label, y in ticks if not 0.5 < cut - y < LABEL), cut)

@@ -1,0 +1,87 @@
+"""The report's numbers as JSON and as a table, for other programs."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from typing import Any
+
+from ...dissection.results import Dissection, units_by_concept
+
+FORMAT = "gandissect.report"
+VERSION = 1
+
+
+def as_json(dissection: Dissection, min_iou: float) -> str:
+    """Return all numbers of the report as JSON: provenance, concepts, layers, and one record a unit.
+
+    Raises:
+        ValueError: If a number is not finite, naming the layer and unit.
+    """
+    provenance = {
+        field.name: getattr(dissection.provenance, field.name) for field in dataclasses.fields(dissection.provenance)
+    }
+    provenance["versions"] = dict(dissection.provenance.versions)
+    value = {
+        "format": FORMAT,
+        "version": VERSION,
+        "min_iou": min_iou,
+        "provenance": provenance,
+        "concepts": [dataclasses.asdict(concept) for concept in dissection.concepts],
+        "layers": summaries(dissection, min_iou),
+        "units": checked_records(dissection),
+    }
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def summaries(dissection: Dissection, min_iou: float) -> list[dict[str, Any]]:
+    """Return the counts of each layer as plain values."""
+    result = []
+    for layer in dissection:
+        counts = units_by_concept(layer.matches, min_iou)
+        result.append(
+            {
+                "layer": layer.name,
+                "units": layer.info.units,
+                "height": layer.info.height,
+                "width": layer.info.width,
+                "num_pixels": layer.num_pixels,
+                "matching_units": sum(counts.values()),
+                "matching_concepts": len(counts),
+                "units_by_concept": counts,
+            }
+        )
+    return result
+
+
+def as_csv(dissection: Dissection) -> str:
+    """Return one line a unit, with the keys of `Dissection.records` as the header; lists with blanks between."""
+    records = checked_records(dissection)
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, list(records[0]) if records else ["layer", "unit"], lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        writer.writerow({key: _cell(value) for key, value in record.items()})
+    return buffer.getvalue()
+
+
+def checked_records(dissection: Dissection) -> list[dict[str, Any]]:
+    """Return the records of the units.
+
+    Raises:
+        ValueError: If a number is not finite, naming the layer and unit.
+    """
+    records = dissection.records()
+    for record in records:
+        for key, value in record.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{key} of unit {record['unit']} of {record['layer']!r} is {value}; it must be finite")
+    return records
+
+
+def _cell(value: object) -> object:
+    """Return a value as it stands in a table."""
+    return " ".join(str(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,218 @@
+"""What the page of a dissection shows, layer by layer and concept by concept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...core.types import Concept, LayerInfo
+from ...dissection.counting.top_images import Thumbnails
+from ...dissection.curves import QualityMatch
+from ...dissection.results import Dissection, LayerDissection, UnitMatch, units_by_concept
+from ..regions import data_uri, strip
+from .charts import NO_COLOR, Bar, CurveFigure, Profile, bars, by_category, by_iou, curve_figure, profile, stacked
+
+NUM_PICTURES = 5
+"""Pictures in a unit's strip, at most."""
+
+HEIGHTS = ((128, 1_500), (64, 3_600))
+"""Heights of a strip, and of how many strips of that height a page of some 25 MB has room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A unit as the page shows it.
+
+    Args:
+        match: Its best concept.
+        color: Of that concept, ``#rrggbb``.
+        category: Of that concept; empty if there is none.
+        is_match: Whether it is interpretable.
+        area: Share of all pixels on which it is on, 0 to 1.
+        meter: Its IoU, in per cent of the highest in the page.
+        samples: The samples shown, most active first.
+        picture: ``data:`` address of the strip; empty if there is none.
+        size: Width and height of the strip.
+        curve: Its IoU with that concept by the share of pixels; None without curves.
+        quality: The concept that it tells most of, and at which threshold; None without curves.
+    """
+
+    match: UnitMatch
+    color: str
+    category: str
+    is_match: bool
+    area: float
+    meter: float
+    samples: tuple[int, ...]
+    picture: str
+    size: tuple[int, int]
+    curve: CurveFigure | None
+    quality: QualityMatch | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPart:
+    """A layer as the page shows it.
+
+    Args:
+        name: The layer's name.
+        anchor: Its place in the page.
+        info: Its shape.
+        num_matches: How many units match a concept.
+        stack: Those by concept, on the scale of the layer with the most.
+        bars: Those by concept, on this layer's scale, most first.
+        profile: The IoU of all units.
+        cards: All units, highest IoU first.
+    """
+
+    name: str
+    anchor: str
+    info: LayerInfo
+    num_matches: int
+    stack: tuple[Bar, ...]
+    bars: tuple[Bar, ...]
+    profile: Profile
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptRow:
+    """A concept as the page shows it.
+
+    Args:
+        name: Its name.
+        category: What kind of thing it is.
+        color: ``#rrggbb``.
+        share: Of all pixels, 0 to 1.
+        num_units: How many match it, in all layers.
+        best: The unit that matches it best.
+        anchor: That unit's place in the page.
+    """
+
+    name: str
+    category: str
+    color: str
+    share: float
+    num_units: int
+    best: UnitMatch
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """What the cards of all layers have in common.
+
+    ``height`` is that of the strips; units of ``least_pictured`` or less get none, lest the page become too large.
+    """
+
+    min_iou: float
+    concepts: Mapping[str, Concept]
+    highest: float
+    thumbnails: Thumbnails
+    height: int
+    least_pictured: float
+
+
+def layer_parts(dissection: Dissection, min_iou: float, order: Sequence[str]) -> tuple[LayerPart, ...]:
+    """Return the layers, from input to output.
+
+    Args:
+        dissection: The result.
+        min_iou: The IoU from which a unit counts as matching a concept, 0 to 1.
+        order: The concepts in the order in which they are stacked.
+    """
+    look = _look(dissection, min_iou)
+    counts = [by_category(units_by_concept(layer.matches, min_iou), dissection.concepts) for layer in dissection]
+    full = max(1, *(sum(each.values()) for each in counts))
+    return tuple(
+        LayerPart(
+            name=layer.name,
+            anchor=anchor(index),
+            info=layer.info,
+            num_matches=sum(count.values()),
+            stack=stacked(count, order, look.concepts, full),
+            bars=bars(count, look.concepts),
+            profile=profile(layer, min_iou, look.concepts),
+            cards=_cards(layer, look),
+        )
+        for index, (layer, count) in enumerate(zip(dissection, counts, strict=True))
+    )
+
+
+def concept_rows(dissection: Dissection, totals: Mapping[str, int], min_iou: float) -> tuple[ConceptRow, ...]:
+    """Return the concepts that some unit matches.
+
+    Args:
+        dissection: The result.
+        totals: How many units match each of them, in the order wanted.
+        min_iou: The IoU from which a unit counts as matching a concept, 0 to 1.
+    """
+    places = {layer.name: index for index, layer in enumerate(dissection)}
+    matches = [match for layer in dissection for match in layer.matches]
+    first = dissection.layers[0]
+    rows = []
+    for name, number in totals.items():
+        real = [match for match in matches if match.concept == name and match.is_interpretable(min_iou)]
+        best = max(real, key=lambda match: match.iou)
+        concept = dissection.concepts[first.concept_index(name)]
+        share = int(first.concept_area[concept.index]) / max(1, first.num_pixels)
+        place = anchor(places[best.layer], best.unit)
+        rows.append(ConceptRow(name, concept.category, concept.hex, share, number, best, place))
+    return tuple(rows)
+
+
+def anchor(layer: int, unit: int | None = None) -> str:
+    """Return the place of a layer or of one of its units in the page."""
+    return f"layer-{layer}" if unit is None else f"layer-{layer}-unit-{unit}"
+
+
+def _look(dissection: Dissection, min_iou: float) -> _Look:
+    scores = sorted((match.iou for layer in dissection for match in layer.matches), reverse=True)
+    height, room = next((each for each in HEIGHTS if len(scores) <= each[1]), HEIGHTS[-1])
+    return _Look(
+        min_iou=min_iou,
+        concepts={concept.name: concept for concept in dissection.concepts},
+        highest=max(scores[0], min_iou) or 1.0,
+        thumbnails=dissection.thumbnails,
+        height=height,
+        least_pictured=-1.0 if len(scores) <= room else scores[room],
+    )
+
+
+def _cards(layer: LayerDissection, look: _Look) -> tuple[Card, ...]:
+    """Return the units of a layer, highest IoU first."""
+    told = None if layer.curves is None else layer.quality_matches
+    return tuple(
+        _card(layer, match, look, None if told is None else told[match.unit]) for match in by_iou(layer.matches)
+    )
+
+
+def _card(layer: LayerDissection, match: UnitMatch, look: _Look, quality: QualityMatch | None) -> Card:
+    samples = tuple(layer.top.samples[match.unit, :NUM_PICTURES].tolist())
+    picture, size = "", (0, 0)
+    if samples and match.iou > look.least_pictured:
+        image = strip(look.thumbnails, layer.top, match.unit, NUM_PICTURES, look.height)
+        picture, size = data_uri(image), (int(image.shape[2]), int(image.shape[1]))
+    area = int(layer.unit_area[match.unit]) / max(1, layer.num_pixels)
+    concept = look.concepts[match.concept] if match.concept else None
+    return Card(
+        match=match,
+        color=concept.hex if concept else NO_COLOR,
+        category=concept.category if concept else "",
+        is_match=match.is_interpretable(look.min_iou),
+        area=area,
+        meter=100 * match.iou / look.highest,
+        samples=samples,
+        picture=picture,
+        size=size,
+        curve=_curve(layer, match.concept or (quality.concept if quality else None), match.unit, area),
+        quality=quality,
+    )
+
+
+def _curve(layer: LayerDissection, concept: str | None, unit: int, area: float) -> CurveFigure | None:
+    """Return a unit's IoU with a concept by the share of pixels."""
+    if layer.curves is None or concept is None:
+        return None
+    at = (layer.concept_index(concept), unit)
+    return curve_figure(layer.curves.share[unit], layer.curves.iou[at], layer.curves.null_iou[at], area)

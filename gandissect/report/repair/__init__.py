@@ -1,0 +1,1 @@
+"""The report of a repair: page, PDF, tables and pictures."""

@@ -1,0 +1,172 @@
+"""Means with their uncertainty, and the confidence intervals that every part of the toolkit states.
+
+Source: Wilson 1927, JASA 22(158), pp. 209-212, for shares of trials; Student 1908 for means of few values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import torch
+from torch import Tensor
+
+from ..storage.saved import check_tensor, own
+from .streaming import AreaMoments
+
+
+def shares_of(moments: AreaMoments) -> Shares:
+    """Return means with their standard errors."""
+    found = moments.compute()
+    return Shares(found["mean"], (found["covariance"].diagonal() / int(moments.num_images)).clamp(min=0).sqrt())
+
+
+CONFIDENCE_Z = 1.96
+"""Standard errors from the mean to the end of a 95 % interval."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shares:
+    """Mean shares of the pixels, or mean differences of such shares, of each concept, over images.
+
+    Args:
+        mean: float64 ``[concept]``.
+        stderr: float64 ``[concept]``, its standard error.
+    """
+
+    mean: Tensor
+    stderr: Tensor
+
+    def __post_init__(self) -> None:
+        check_tensor("mean", self.mean, torch.float64, (None,))
+        check_tensor("stderr", self.stderr, torch.float64, (len(self.mean),))
+        if not bool(self.mean.isfinite().all() & (self.stderr >= 0).all()):
+            raise ValueError("means are finite, and their standard errors 0 or more")
+        for name in ("mean", "stderr"):
+            object.__setattr__(self, name, own(getattr(self, name)))
+
+
+CONFIDENCE = 0.95
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval (low, high) of a share.
+
+    Args:
+        successes: 0 to ``trials``.
+        trials: 1 or more.
+
+    Source: Wilson 1927, JASA 22(158), pp. 209-212.
+    """
+    share, z2 = successes / trials, NormalDist().inv_cdf((1 + CONFIDENCE) / 2) ** 2
+    middle = share + z2 / (2 * trials)
+    reach = (z2 * (share * (1 - share) / trials + z2 / (4 * trials**2))) ** 0.5
+    low, high = ((middle + side) / (1 + z2 / trials) for side in (-reach, reach))
+    return (0.0 if successes == 0 else low, 1.0 if successes == trials else high)  # exact there, but for rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure over several sets of pictures.
+
+    Args:
+        mean: Its mean.
+        std: Its standard deviation from set to set.
+    """
+
+    mean: float
+    std: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """Return the mean and standard deviation of two or more values."""
+        figures = torch.tensor(values, dtype=torch.float64)
+        return cls(float(figures.mean()), float(figures.std()))
+
+    def __str__(self) -> str:
+        larger = max(abs(self.mean), self.std)
+        if 0 < larger < 1e-4:
+            return f"{self.mean:.1e} ± {self.std:.1e}"
+        digits = 1 - math.floor(math.log10(larger)) if 0 < larger < 0.1 else 2  # two that tell
+        return f"{self.mean:.{digits}f} ± {self.std:.{digits}f}"
+
+
+def student_quantile(probability: float, degrees: int) -> float:
+    """Return the quantile of Student's t; of 9 degrees of freedom or more, to 1 % for probabilities up to 0.9999.
+
+    Args:
+        probability: Above 0 and below 1.
+        degrees: Of freedom, 1 or more.
+
+    Source: Abramowitz and Stegun 1964, 26.7.5.
+    """
+    x = NormalDist().inv_cdf(probability)
+    terms = (
+        (x**3 + x) / 4,
+        (5 * x**5 + 16 * x**3 + 3 * x) / 96,
+        (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
+        (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92_160,
+    )
+    found: float = x + sum(term / degrees**power for power, term in enumerate(terms, 1))
+    return found
+
+
+STUDENT = (
+    12.706,
+    4.303,
+    3.182,
+    2.776,
+    2.571,
+    2.447,
+    2.365,
+    2.306,
+    2.262,
+    2.228,
+    2.201,
+    2.179,
+    2.160,
+    2.145,
+    2.131,
+    2.120,
+    2.110,
+    2.101,
+    2.093,
+    2.086,
+    2.080,
+    2.074,
+    2.069,
+    2.064,
+    2.060,
+    2.056,
+    2.052,
+    2.048,
+    2.045,
+)
+"""Standard errors from the mean to the end of a 95 % interval, over 2 to 30 sets: Student's t."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A mean difference over sets of images, each before and after.
+
+    Args:
+        mean: After minus before.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    @staticmethod
+    def of(differences: Tensor) -> Change:
+        """Return the mean of two or more differences, with Student's interval."""
+        mean, num_sets = float(differences.mean()), len(differences)
+        reach = STUDENT[min(num_sets - 2, len(STUDENT) - 1)] * float(differences.std()) / math.sqrt(num_sets)
+        return Change(mean, mean - reach, mean + reach)
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.2f} ({self.low:+.2f} to {self.high:+.2f})"

@@ -1,0 +1,16 @@
+from .cards import Card as Card, Shelf as Shelf, read_cards as read_cards
+from .files import (
+    atomic_path as atomic_path,
+    check_file as check_file,
+    check_folder as check_folder,
+    hash_tensors as hash_tensors,
+    load_tensors as load_tensors,
+    read_bytes as read_bytes,
+    read_json as read_json,
+    save_tensors as save_tensors,
+    sha256_file as sha256_file,
+    write_json as write_json,
+    write_text as write_text,
+)
+from .runs import Trainable as Trainable, ema_decay as ema_decay, ema_update as ema_update, train as train
+from .saved import Kept as Kept, load_result as load_result, result_path as result_path, save_result as save_result

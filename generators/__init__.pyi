@@ -1,0 +1,10 @@
+from .architectures.base import LayeredGenerator as LayeredGenerator
+from .architectures.dcgan import DCGAN as DCGAN, DCGANDiscriminator as DCGANDiscriminator
+from .architectures.planted import PlantedGenerator as PlantedGenerator
+from .architectures.progan import GrowingDiscriminator as GrowingDiscriminator, ProGAN as ProGAN
+from .architectures.stylegan import StyleGAN as StyleGAN
+from .architectures.stylegan2 import ResidualDiscriminator as ResidualDiscriminator, StyleGAN2 as StyleGAN2
+from .architectures.stylegan3 import StyleGAN3 as StyleGAN3
+from .hub import card as card, load as load, names as names, save as save
+from .importers.importing import import_checkpoint as import_checkpoint
+from .wrapping.wrap import WrappedGenerator as WrappedGenerator, wrap as wrap

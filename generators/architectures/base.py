@@ -1,0 +1,245 @@
+"""What every generator here has in common: a chain of named stages.
+
+The image is ``stage_n(... stage_1(input(z)))``. Each stage but the last is a *layer*: its output is what
+`head` returns, and what `tail` continues from. Splitting the chain changes no operation, so
+``tail(head(z, layer), layer, z)`` equals ``G(z)`` bit for bit. What stages need besides the output of the one
+before, such as styles, is their *context*; it is made of the latent vectors anew in each call.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gandissect.core.lookup import lookup
+from gandissect.core.sampling import sample_z
+from gandissect.core.types import LayerInfo, UnitSet
+from gandissect.storage.files import hash_tensors
+
+from .forced import Standing, check_forced, said
+
+
+class LayeredGenerator(nn.Module):
+    """A generator that runs its child modules one after the other.
+
+    A subclass registers its stages as children, in order, and says what the first of them is given
+    (`input`). The last child makes the image and is not a layer.
+
+    Args:
+        z_dim: Length of a latent vector, 1 or more.
+        settings: The keyword arguments that make the same architecture again, JSON values.
+    """
+
+    architecture: str
+    """The name under which the hub knows this family."""
+    beside: frozenset[str] = frozenset()
+    """Children that are no stages."""
+    has_w: ClassVar[bool] = False
+    """Whether ``z`` is mapped to ``ws`` first, one latent vector a layer, which may be given in its place."""
+    has_noise: ClassVar[bool] = False
+    """Whether layers add noise, which may be given."""
+    normalises_z: ClassVar[bool] = False
+    """Whether the length of ``z`` makes no difference."""
+
+    def __init__(self, z_dim: int, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+        if z_dim < 1:
+            raise ValueError(f"z_dim is 1 or more; got {z_dim}")
+        self.z_dim = z_dim
+        self.settings = dict(settings)
+        self.name = self.architecture
+
+    def input(self, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch unit h w"]:
+        """Return what the first stage is given for latent vectors ``[batch, z_dim]``."""
+        return z[:, :, None, None]
+
+    def context(self, z: Float[Tensor, "batch z"]) -> Any:  # noqa: ARG002
+        """Return what every stage is given besides the output of the one before; here nothing."""
+        return None
+
+    def stage(self, index: int, x: Tensor, context: Any) -> Tensor:  # noqa: ARG002
+        """Return the output of one stage for the output of the one before."""
+        output: Tensor = self._stages[index][1](x)
+        return output
+
+    @property
+    def layers(self) -> Mapping[str, LayerInfo]:
+        """The layers in order from input to output."""
+        return MappingProxyType({name: self._shapes[name] for name, _ in self._stages[:-1]})
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        image = self._shapes[self._stages[-1][0]]
+        return image.height, image.width
+
+    @cached_property
+    def _shapes(self) -> dict[str, LayerInfo]:
+        """What each stage returns for one sample, found by running a copy, so that this one stays as it is."""
+        unhooked = {id(module._forward_hooks): OrderedDict() for module in self.modules()}  # by whomever
+        chain = deepcopy(self, unhooked).eval()
+        z = torch.zeros(1, self.z_dim, device=self.device)
+        shapes = {}
+        with torch.no_grad():
+            x, context = chain.input(z), chain.context(z)
+            for index, (name, _) in enumerate(chain._stages):
+                x = chain.stage(index, x, context)
+                shapes[name] = LayerInfo(*x.shape[1:])
+        return shapes
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.parameters()).device
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of architecture, settings and weights, hexadecimal."""
+        return hash_tensors(self.state_dict(), {"architecture": self.architecture, "settings": self.settings})
+
+    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Float[Tensor, "batch z"]:
+        """Draw standard normal latent vectors.
+
+        Args:
+            num_samples: How many, 0 or more.
+            seed: Which sequence.
+            start: Index of the first; row ``i`` depends on ``(seed, start + i)`` only.
+
+        Returns:
+            float32 ``[num_samples, z_dim]`` on CPU.
+        """
+        return sample_z(num_samples, self.z_dim, seed, start)
+
+    def forward(self, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
+        """Return the images of ``z``.
+
+        Args:
+            z: float32 ``[batch, z_dim]``, on any device.
+
+        Returns:
+            float32 ``[batch, 3, H, W]``, nominally in [-1, 1], on the generator's device.
+
+        Raises:
+            ValueError: If ``z`` has another shape or holds no floating-point numbers.
+        """
+        latent = self._checked(z)
+        return self.run(self.input(latent), self.context(latent), 0, len(self._stages))
+
+    def head(self, z: Tensor, layer: str) -> Float[Tensor, "batch unit h w"]:
+        """Return the activations of a layer.
+
+        Args:
+            z: float32 ``[batch, z_dim]``.
+            layer: One of `layers`.
+
+        Returns:
+            float32 ``[batch, unit, h, w]``.
+
+        Raises:
+            KeyError: If there is no such layer.
+            ValueError: If ``z`` has another shape.
+        """
+        stop, latent = self._position(layer) + 1, self._checked(z)
+        return self.run(self.input(latent), self.context(latent), 0, stop)
+
+    def tail(self, activation: Tensor, layer: str, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
+        """Return the images that a layer's activations lead to.
+
+        Args:
+            activation: float32 ``[batch, unit, h, w]`` of that layer.
+            layer: One of `layers`.
+            z: The latent vectors, ``[batch, z_dim]``; architectures with styles carry them along.
+
+        Returns:
+            float32 ``[batch, 3, H, W]``; ``tail(head(z, layer), layer, z)`` equals ``G(z)`` bit for bit.
+
+        Raises:
+            KeyError: If there is no such layer.
+            ValueError: If the shapes do not fit.
+        """
+        position = self._position(layer)
+        info = self.layers[layer]
+        expected = (len(z), info.units, info.height, info.width)
+        if tuple(activation.shape) != expected:
+            raise ValueError(f"{layer!r} has activations {expected} for {len(z)} z; got {tuple(activation.shape)}")
+        context = self.context_after(self._checked(z), position)
+        return self.run(self._placed(activation), context, position + 1, len(self._stages))
+
+    def context_after(self, z: Tensor, position: int) -> Any:  # noqa: ARG002
+        """Return the context as it is after the stage of that position; here the same everywhere."""
+        return self.context(z)
+
+    def run(self, x: Tensor, context: Any, start: int, stop: int) -> Tensor:
+        """Return the output of stage ``stop - 1`` when stage ``start`` is given ``x``."""
+        for index in range(start, stop):
+            x = self.stage(index, x, context)
+        return x
+
+    def forcing(self, units: UnitSet, values: Sequence[float]) -> LayeredGenerator:
+        """Return a copy of this generator in which some units of a layer always have given values.
+
+        It is saved and loaded as any other. Where units are forced again, the last values hold.
+
+        Args:
+            units: Which units of which layer.
+            values: One finite number for each, in their order; all zeros switch them off.
+
+        Raises:
+            KeyError: If there is no such layer.
+            ValueError: If the layer has no such unit, or the values do not fit.
+        """
+        info = lookup(self.layers, units.layer, "layer")
+        check_forced(units, values, info.units)
+        copy = deepcopy(self)
+        if len(units):
+            copy.stand(units.layer, info.units).force(units.units, values)
+            copy.name = f"{self.name} {said(units, values)}"
+        return copy
+
+    def stand(self, layer: str, num_units: int) -> Standing:
+        """Return the stage of a layer as one that can force units, which it is from now on.
+
+        Raises:
+            KeyError: If there is no such layer.
+        """
+        module = self._stages[self._position(layer)][1]
+        if not isinstance(module, Standing):
+            module = Standing(module, num_units).to(self.device).train(self.training)
+            setattr(self, layer, module)
+        return module
+
+    @property
+    def _stages(self) -> list[tuple[str, nn.Module]]:
+        return [(name, child) for name, child in self.named_children() if name not in self.beside]
+
+    def bare(self, layer: str) -> nn.Module:
+        """Return the stage of that name as the architecture made it, whether or not it forces units now.
+
+        Raises:
+            KeyError: If there is none.
+        """
+        stage = lookup(dict(self._stages), layer, "stage")
+        return stage.stage if isinstance(stage, Standing) else stage
+
+    def _position(self, layer: str) -> int:
+        return lookup({name: index for index, (name, _) in enumerate(self._stages[:-1])}, layer, "layer")
+
+    def _checked(self, z: Tensor) -> Tensor:
+        """Return latent vectors on the generator's device."""
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"{self.name} takes z of shape [batch, {self.z_dim}]; got {list(z.shape)}")
+        return self._placed(z)
+
+    def _placed(self, x: Tensor) -> Tensor:
+        """Return a tensor on the generator's device; float64, which numpy makes, becomes float32."""
+        if not x.is_floating_point():
+            raise ValueError(f"{self.name} takes float32 numbers; got {x.dtype}")
+        return x.to(self.device, torch.float32 if x.dtype == torch.float64 else x.dtype)

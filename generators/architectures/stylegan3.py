@@ -1,0 +1,262 @@
+"""StyleGAN3: each activation holds samples of a continuous signal, on a canvas wider than the image.
+
+``z -> mapping -> ws [num_ws, w_dim]``; ``places -> layer1 (waves) -> layer2 -> ... -> output``
+
+Layer 1 mixes waves ``sin(2 pi (f . p + phase))`` of fixed frequencies f at the places p, turned and moved as
+``ws[:, 0]`` says. Layer ``i`` is a convolution with the style of ``ws[:, i - 1]``, divided by the size that its input
+has on average, offset, and a leaky ReLU between two resamplings (`resampling.between`).
+
+A layer's grid, what `head` returns and edits change, is the part of its canvas that the image shows (`canvas`).
+
+Source: Karras et al. 2021, arXiv 2106.12423, Sec. 3, Appendix F.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping as Table, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .blocks import SQRT2, EqualizedLinear
+from .stylegan import Mapping, StyleGenerator
+from .stylegan3_canvas import Canvas, Filtering, check_canvases, rates_of
+from .stylegan3_filters import between, lowpass
+
+LIMIT = 256.0
+"""No activation is larger: the bound that networks trained in half precision were given."""
+
+BRIGHTNESS = 0.25
+"""Of images, times what the last convolution makes."""
+
+
+class StyleGAN3(StyleGenerator):
+    """The StyleGAN3 generator, in configuration T or R.
+
+    Args:
+        size: Height and width of an image.
+        waves: Units of the first layer.
+        side: Height and width of its canvas.
+        filterings: The arguments of a `Filtering` for each further layer. Only the last has no margin.
+        z_dim: Length of ``z``.
+        w_dim: Length of ``w``.
+        mapping_depth: Layers of the mapping network.
+
+    Raises:
+        ValueError: If a number is out of range, or the grids do not lead to an image of that size.
+
+    Source: Karras et al. 2021, Sec. 3.2, Fig. 4b and 4c.
+    """
+
+    architecture = "stylegan3"
+    beside = frozenset({"mapping"})
+    has_noise = False
+
+    def __init__(
+        self,
+        size: int,
+        waves: int,
+        side: int,
+        filterings: Sequence[Table[str, Any]],
+        z_dim: int = 512,
+        w_dim: int = 512,
+        mapping_depth: int = 2,
+    ) -> None:
+        settings = {"size": size, "waves": waves, "side": side, "filterings": [dict(each) for each in filterings]}
+        super().__init__(z_dim, settings | {"z_dim": z_dim, "w_dim": w_dim, "mapping_depth": mapping_depth})
+        filters = [Filtering(**each) for each in filterings]
+        rates, sides = rates_of(size, filters), [side, *(each.side for each in filters)]
+        check_canvases(size, rates, sides)
+        self.side, self.rate = side, rates[0]
+        self._wide = [canvas > rate for canvas, rate in zip(sides, rates, strict=True)]
+        self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=len(filters) + 2)
+        self.layer1 = Waves(waves, rates[0], w_dim)
+        units = [waves, *(each.units for each in filters)]
+        for index, each in enumerate(filters):
+            self.add_module(f"layer{index + 2}", FilteredLayer(units[index], each, rates[index + 1], w_dim))
+        self.output = Picture(units[-1], w_dim)
+
+    def input(self, z: Tensor) -> Float[Tensor, "batch 2 h w"]:
+        """Return the places on the canvas, x and y of each sample; the image is from -0.5 to 0.5."""
+        line = (torch.arange(self.side, device=z.device, dtype=torch.float32) + 0.5 - self.side / 2) / self.rate
+        return torch.stack(torch.meshgrid(line, line, indexing="xy")).expand(len(z), -1, -1, -1)
+
+    def context(self, z: Tensor) -> Canvas:
+        """Return the latent vectors of the layers."""
+        return Canvas(self.mapping(z) if z.ndim == 2 else z)
+
+    def stage(self, index: int, x: Tensor, context: Canvas) -> Tensor:
+        """Return the output of one stage for the output of the one before."""
+        output: Tensor = self._stages[index][1](x, context.ws[:, index], context)
+        return output
+
+    def context_after(self, z: Tensor, position: int) -> Canvas:
+        """Return the context with the canvas of the stage of that position, which runs again if it has a margin."""
+        context = self.context(z)
+        if self._wide[position]:
+            self.run(self.input(z), context, 0, position + 1)
+        return context
+
+    def synthesis(self, ws: Tensor, noise: Sequence[Tensor | None] | None = None) -> Float[Tensor, "batch 3 H W"]:
+        """Return the images of layer-wise latent vectors.
+
+        Args:
+            ws: float32 ``[batch, num_ws, w_dim]``, as `mapping` returns.
+            noise: None; there is none here.
+
+        Raises:
+            ValueError: If a shape does not fit, or noise is given.
+        """
+        if noise is not None or ws.ndim != 3:
+            raise ValueError(f"{self.name} takes ws [batch, num_ws, w_dim], and adds no noise; got {list(ws.shape)}")
+        return self(ws)
+
+    def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Tensor]:
+        """Refuse to draw noise, which no layer adds.
+
+        Args:
+            num_samples: How many images.
+            rng: What it would be drawn from.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            f"{self.name} adds no noise; {num_samples} images are made without, and {rng} is left as it is"
+        )
+
+
+class Waves(nn.Module):
+    """Waves at the places of a canvas, mixed to units.
+
+    Args:
+        units: How many, and how many units.
+        rate: Samples from one side of the image to the other.
+        w_dim: Length of ``w``.
+
+    Source: Karras et al. 2021, Sec. 3.1 (Fourier features), Sec. 3.2 and Appendix F (the transformation).
+    """
+
+    frequencies: Tensor
+    phases: Tensor
+    transform: Tensor
+
+    def __init__(self, units: int, rate: int, w_dim: int) -> None:
+        super().__init__()
+        self.rate, self.scale = rate, 1 / math.sqrt(units)
+        angles, lengths = torch.rand(2, units)
+        waves = torch.stack([torch.cos(2 * math.pi * angles), torch.sin(2 * math.pi * angles)], dim=1)
+        self.register_buffer("frequencies", 2 * lengths.sqrt()[:, None] * waves)  # even on a disk: f_c = 2, Sec. 3.1
+        self.register_buffer("phases", torch.rand(units) - 0.5)
+        self.register_buffer("transform", torch.eye(3))
+        self.weight = nn.Parameter(torch.randn(units, units))
+        self.affine = EqualizedLinear(w_dim, 4, gain=1)
+        with torch.no_grad():
+            self.affine.weight.zero_()
+            self.affine.bias[0] = 1
+
+    def forward(self, places: Tensor, w: Tensor, canvas: Canvas) -> Tensor:
+        """Return the layer's activations.
+
+        A place ``p`` is first put through ``transform``, the user's; then moved by ``-t``, then turned by ``r``, both
+        made of ``w``: ``(r_c, r_s, t_x, t_y) / sqrt(r_c^2 + r_s^2)``.
+
+        Args:
+            places: ``[batch, 2, h, w]``.
+            w: Latent vectors, ``[batch, w_dim]``.
+            canvas: Takes the margin.
+        """
+        motion = self.affine(w)
+        motion = motion / torch.linalg.vector_norm(motion[:, :2], dim=1, keepdim=True)
+        cosine, sine, shift = motion[:, 0], motion[:, 1], motion[:, 2:]
+        turn = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
+        origin = turn @ (self.transform[:2, 2] - shift)[:, :, None]
+        frequencies = self.frequencies @ (turn @ self.transform[:2, :2])
+        phases = self.phases[:, None] + self.frequencies @ origin
+        cycles = frequencies @ places.flatten(2) + phases
+        waves = torch.sin(2 * math.pi * cycles).reshape(len(w), -1, *places.shape[2:])
+        return canvas.show(functional.conv2d(waves, (self.weight * self.scale)[:, :, None, None]), self.rate)
+
+
+class FilteredLayer(nn.Module):
+    """Modulated and demodulated convolution, and a leaky ReLU with gain sqrt(2) on a finer grid.
+
+    Args:
+        before: Units that it is given.
+        filtering: What it is made of.
+        rate: Height and width of what the image shows of its canvas.
+        w_dim: Length of ``w``.
+
+    Attributes:
+        magnitude: Mean square of what it is given, ``[]``, followed in training; it is divided by its root.
+
+    Source: Karras et al. 2021, Sec. 3.1, Fig. 4a and 4b; demodulation: Karras et al. 2020, Eq. 1-3.
+    """
+
+    magnitude: Tensor
+    up_filter: Tensor | None
+    down_filter: Tensor | None
+
+    def __init__(self, before: int, filtering: Filtering, rate: int, w_dim: int) -> None:
+        super().__init__()
+        self.filtering, self.rate = filtering, rate
+        self.weight = nn.Parameter(torch.randn(filtering.units, before, filtering.kernel, filtering.kernel))
+        self.bias = nn.Parameter(torch.zeros(filtering.units))
+        self.affine = EqualizedLinear(w_dim, before, gain=1, bias=1.0)
+        self.register_buffer("magnitude", torch.ones(()))
+        rise, fall = lowpass(filtering.up_taps, filtering.up), lowpass(filtering.down_taps, filtering.down)
+        fall = torch.outer(fall, fall) if filtering.radial else fall
+        self.register_buffer("up_filter", rise if filtering.up_taps > 1 else None)
+        self.register_buffer("down_filter", fall if filtering.down_taps > 1 else None)
+
+    def forward(self, x: Tensor, w: Tensor, canvas: Canvas) -> Tensor:
+        """Return the layer's activations.
+
+        Args:
+            x: The activations before.
+            w: Latent vectors, ``[batch, w_dim]``.
+            canvas: Gives the margin and takes the next one.
+        """
+        style, kernel = self.affine(w), self.filtering.kernel
+        x = functional.conv2d(canvas.filled(x) * style[:, :, None, None], self.weight, padding=kernel - 1)
+        energy = functional.linear(style.square(), self.weight.square().sum(dim=(2, 3)))
+        scale = ((energy + 1e-8) * self.magnitude).rsqrt()
+        x = x * scale[:, :, None, None] + self.bias[:, None, None]
+        up, down = (self.filtering.up, self.up_filter), (self.filtering.down, self.down_filter)
+        x = between(x, _bounded_relu, up, down, self.filtering.side)
+        return canvas.show(x, self.rate)
+
+
+class Picture(nn.Module):
+    """An image of the last layer's activations: a modulated 1 x 1 convolution.
+
+    Args:
+        units: Units that it is given.
+        w_dim: Length of ``w``.
+
+    Source: Karras et al. 2021, Fig. 4b (ToRGB).
+    """
+
+    magnitude: Tensor
+
+    def __init__(self, units: int, w_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, units, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.affine = EqualizedLinear(w_dim, units, gain=1, bias=1.0)
+        self.register_buffer("magnitude", torch.ones(()))
+        self.scale = 1 / math.sqrt(units)
+
+    def forward(self, x: Tensor, w: Tensor, canvas: Canvas) -> Float[Tensor, "batch 3 H W"]:
+        """Return images; arguments as for the layers."""
+        style = self.affine(w) * (self.scale * self.magnitude.rsqrt())
+        x = functional.conv2d(canvas.filled(x) * style[:, :, None, None], self.weight, self.bias)
+        return (x.clamp(-LIMIT, LIMIT) * BRIGHTNESS).float()
+
+
+def _bounded_relu(x: Tensor) -> Tensor:
+    return (functional.leaky_relu(x, 0.2) * SQRT2).clamp(-LIMIT, LIMIT)

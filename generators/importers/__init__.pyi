@@ -1,0 +1,2 @@
+from .explain import Explanation as Explanation, explain as explain
+from .importing import Imported as Imported, import_checkpoint as import_checkpoint, import_network as import_network

@@ -1,0 +1,120 @@
+"""Mapping networks that are given a class: one class is chosen at import, and what it adds becomes an offset.
+
+``fc0(z, y) = W_z z + (W_y y + b)``, where ``y`` is the embedded class, normalised.
+
+Source: Karras et al. 2020, arXiv 2006.06676, Appendix C; the names: github.com/NVlabs/stylegan2-ada-pytorch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...architectures.blocks import SQRT2
+from ..layouts import Tensors
+from ..plans import Source, shape_of
+from .style_parts import RATE
+
+EMBED = "mapping.embed"
+OPTION = "c"
+LARGEST = 1e6
+"""Of the numbers for classes, which are 0 or 1 in training; NaN is above it, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The classes that a file's mapping network knows, perhaps none.
+
+    Args:
+        tensors: The file's.
+        first: Name of the first mapping layer.
+        given: The class, 0 or more, or the numbers in its place; None if none was chosen.
+    """
+
+    tensors: Tensors
+    first: str
+    given: Any = None
+
+    @property
+    def known(self) -> bool:
+        """Whether there are classes."""
+        return any(name.startswith(f"{EMBED}.") for name in self.tensors)
+
+    def settings(self) -> dict[str, int]:
+        """Return the length of ``z`` without the class."""
+        if not self.known:
+            return {}
+        before, embedded = (
+            shape_of(self.tensors, f"{self.first}.weight", 2)[1],
+            shape_of(self.tensors, EMBED + ".weight", 2),
+        )
+        return {"z_dim": before - embedded[0]}
+
+    def check(self) -> None:
+        """Check that a class is chosen if there are any.
+
+        Raises:
+            ValueError: If not, or where there are none, or if there is no such class.
+        """
+        if not self.known:
+            if self.given is not None:
+                raise ValueError(f"the network knows no classes; got {OPTION} = {self.given!r}")
+            return
+        check_class(self.given, shape_of(self.tensors, f"{EMBED}.weight", 2)[1])
+
+    def folded(self, rate: float) -> dict[str, Source]:
+        """Return the sources of the first mapping layer.
+
+        Args:
+            rate: Factor on the weights of mapping layers there.
+        """
+        if not self.known:
+            return {}
+        weight, bias = f"{self.first}.weight", f"{self.first}.bias"
+        embed = (f"{EMBED}.weight", f"{EMBED}.bias")
+
+        def matrix(whole: Tensor, embedding: Tensor) -> Tensor:
+            length = whole.shape[1] - embedding.shape[0]
+            return whole[:, :length] * (math.sqrt(length / whole.shape[1]) * rate / RATE)
+
+        def offset(whole: Tensor, own: Tensor, embedding: Tensor, more: Tensor) -> Tensor:
+            y = embedding @ vector_of(self.given, embedding) / math.sqrt(embedding.shape[1]) + more
+            y = y * (y.square().mean() + 1e-8).rsqrt()
+            share = whole[:, whole.shape[1] - len(y) :] @ y / math.sqrt(whole.shape[1])
+            return (own + share) * (SQRT2 * rate / RATE)
+
+        first = "mapping.network.1.0"
+        return {
+            f"{first}.weight": Source((weight, embed[0]), matrix),
+            f"{first}.bias": Source((weight, bias, *embed), offset),
+        }
+
+
+def check_class(given: Any, count: int) -> None:
+    """Check that a class is one of so many, or a number for each of them.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if isinstance(given, list):
+        fits = len(given) == count and all(isinstance(each, int | float) and abs(each) <= LARGEST for each in given)
+    else:
+        fits = isinstance(given, int) and not isinstance(given, bool) and 0 <= given < count
+    if not fits:
+        raise ValueError(
+            f"the network makes images of {count} classes: choose one with the option {OPTION}, 0 to {count - 1}, "
+            f"or a list of {count} finite numbers, such as a 1 among zeros; got {given!r}"
+        )
+
+
+def vector_of(given: Any, matrix: Tensor) -> Tensor:
+    """Return a class as a vector for a matrix ``[units, classes]``; the first class if none was chosen."""
+    if isinstance(given, list):
+        return torch.tensor(given, dtype=matrix.dtype)
+    vector = torch.zeros(matrix.shape[1])
+    vector[given or 0] = 1
+    return vector

@@ -1,0 +1,110 @@
+"""Batch norms whose scale and offset are those of a class: one class is chosen at import, and its own are kept.
+
+``norm(x) (1 + A c) + B c`` in StudioGAN, where c is the class as a vector of zeros and a one; files of 2021 hold A and
+B transposed, as embeddings. In mimicry one embedding holds scale and offset of each class, without the 1.
+
+Source: de Vries et al. 2017, arXiv 1707.00683; the names: github.com/POSTECH-CVLab/PyTorch-StudioGAN and
+github.com/kwotsin/mimicry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..layouts import Tensors
+from ..plans import Source, copied, made
+from .class_conditions import OPTION, check_class, vector_of
+from .dcgan import variance
+from .spectral_norm import weight_of, weight_shape
+
+MATRIX, EMBEDDING, BOTH = "gain", "embed0", "embed"
+"""What the scale is called in StudioGAN, in its files of 2021, and in mimicry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Norms:
+    """The batch norms of a file, whether they know classes or not.
+
+    Args:
+        tensors: The file's.
+        eps: What is added to variances there.
+        given: The class, 0 or more, or a number for each class; None if none was chosen.
+    """
+
+    tensors: Tensors
+    eps: float
+    given: Any = None
+
+    def check(self) -> None:
+        """Check that a class is chosen if there are any.
+
+        Raises:
+            ValueError: If not, or where there are none, or if there is no such class.
+        """
+        names = [name.rpartition(".")[0] for name in self.tensors if name.endswith((".weight", ".weight_orig"))]
+        kinds = [(name, name.rpartition(".")[2]) for name in names]
+        known = [(name, kind) for name, kind in kinds if kind in {MATRIX, EMBEDDING, BOTH}]
+        if known:
+            name, kind = known[0]
+            check_class(self.given, weight_shape(self.tensors, name, 2)[kind == MATRIX])
+        elif self.given is not None:
+            raise ValueError(f"the network knows no classes; got {OPTION} = {self.given!r}")
+
+    def sources(self, theirs: str, own: str) -> dict[str, Source]:
+        """Return the sources of a norm."""
+        statistics = self.statistics(theirs)
+        return {
+            **self.affine(theirs, own),
+            f"{own}.running_mean": copied(f"{statistics}.running_mean"),
+            f"{own}.running_var": variance(f"{statistics}.running_var", self.eps),
+            f"{own}.num_batches_tracked": made(lambda: torch.tensor(0)),
+        }
+
+    def statistics(self, theirs: str) -> str:
+        """Return the name under which a norm's mean and variance are."""
+        return f"{theirs}.bn" if f"{theirs}.bn.running_mean" in self.tensors else theirs
+
+    def affine(self, theirs: str, own: str) -> dict[str, Source]:
+        """Return the sources of a norm's scale and offset."""
+        leaves = (f"{own}.weight", f"{own}.bias")
+        if self._has(f"{theirs}.{MATRIX}"):
+            parts = [self._said(f"{theirs}.{MATRIX}", lambda x: x + 1), self._said(f"{theirs}.bias")]
+        elif self._has(f"{theirs}.{EMBEDDING}"):
+            parts = [self._said(f"{theirs}.embed0", lambda x: x + 1, True), self._said(f"{theirs}.embed1", turned=True)]
+        elif self._has(f"{theirs}.{BOTH}"):
+            parts = [self._said(f"{theirs}.{BOTH}", _first, True), self._said(f"{theirs}.{BOTH}", _second, True)]
+        else:
+            parts = [copied(f"{theirs}.weight"), copied(f"{theirs}.bias")]
+        return dict(zip(leaves, parts, strict=True))
+
+    def _has(self, name: str) -> bool:
+        return f"{name}.weight" in self.tensors or f"{name}.weight_orig" in self.tensors
+
+    def _said(self, name: str, make: Callable[[Tensor], Tensor] = lambda x: x, turned: bool = False) -> Source:
+        """Return the source of what a matrix says of the class.
+
+        Args:
+            name: The matrix, ``[units, classes]``.
+            make: Makes the scale or offset of that.
+            turned: The matrix is ``[classes, units]``.
+        """
+        weight = weight_of(self.tensors, name)
+
+        def said(*x: Tensor) -> Tensor:
+            matrix = weight.make(*x).transpose(0, 1) if turned else weight.make(*x)
+            return make(matrix @ vector_of(self.given, matrix))
+
+        return Source(weight.names, said)
+
+
+def _first(both: Tensor) -> Tensor:
+    return both[: len(both) // 2]
+
+
+def _second(both: Tensor) -> Tensor:
+    return both[len(both) // 2 :]

@@ -1,0 +1,152 @@
+"""DCGAN as the examples of PyTorch have it: ``main.{0, 3, ...}`` up-convolutions, batch norms after all but the last.
+
+Stride and padding are not in the file. Unless they are given, the first up-convolution makes its kernel's grid of one
+pixel, kernels of 1 and 3 keep a grid, and those of 2, 4, 5 and 6 double it.
+
+Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3; the names: github.com/pytorch/examples, dcgan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from ...architectures.dcgan import DCGAN, SIZES
+from ...architectures.stack import Size, Stack
+from ..layouts import Facts, Options, Tensors
+from ..plans import Plan, Source, colour, copied, layout_of, made, numbered, shape_of
+
+NORM = ("weight", "bias", "running_mean", "running_var")
+GEOMETRY = ("strides", "paddings", "output_paddings")
+"""Options: one number or pair for each up-convolution."""
+USUAL = {1: (1, 0, 0), 2: (2, 0, 0), 3: (1, 1, 0), 4: (2, 1, 0), 5: (2, 2, 1), 6: (2, 2, 0)}
+"""Stride, padding and output padding of an up-convolution after the first, by its kernel."""
+MOST_STAGES = 11
+"""Up-convolutions of a network whose images are 4,096 pixels wide, if each doubles."""
+
+
+def _plan(tensors: Tensors, _: Facts, options: Options) -> Plan:
+    last = max((index for index in numbered(tensors, r"main\.(\d+)\.weight$") if index % 3 == 0), default=12)
+    ups = range(0, last + 1, 3)
+    sources: dict[str, Source] = {}
+    for number, up in enumerate(ups[:-1], start=1):
+        sources |= norm_sources(tensors, f"main.{up}", f"main.{up + 1}", f"layer{number}")
+    bias = f"main.{last}.bias"
+    sources["output.0.weight"] = colour(f"main.{last}.weight", axis=1)
+    sources["output.0.bias"] = colour(bias) if bias in tensors else made(lambda: torch.zeros(3))
+    counts = [f"main.{up + 1}.num_batches_tracked" for up in ups[:-1]]
+
+    def settings() -> dict[str, Any]:
+        return _settings([shape_of(tensors, f"main.{up}.weight", 4) for up in ups], options)
+
+    if _is_standard(tensors, ups, options):
+        return Plan(DCGAN, lambda: _short(settings()), sources, counts)
+    return Plan(Stack, settings, sources, counts, assumed=lambda: "" if options else _assumed(settings()["stages"]))
+
+
+def norm_sources(tensors: Tensors, up: str, norm: str, layer: str, eps: float = 1e-5) -> dict[str, Source]:
+    """Return the sources of an up-convolution and the batch norm after it.
+
+    An offset of the convolution is taken off the mean, and a number other than torch's that is added to the variance
+    is added to it here.
+
+    Args:
+        tensors: The file's.
+        up: Name of the convolution in the file.
+        norm: Name of the batch norm in the file.
+        layer: Name of the layer here.
+        eps: What is added to variances there.
+    """
+    bias, mean = f"{up}.bias", f"{norm}.running_mean"
+    return {
+        f"{layer}.0.weight": copied(f"{up}.weight"),
+        f"{layer}.1.weight": copied(f"{norm}.weight"),
+        f"{layer}.1.bias": copied(f"{norm}.bias"),
+        f"{layer}.1.running_mean": Source((mean, bias), torch.sub) if bias in tensors else copied(mean),
+        f"{layer}.1.running_var": variance(f"{norm}.running_var", eps),
+        f"{layer}.1.num_batches_tracked": made(lambda: torch.tensor(0)),
+    }
+
+
+def variance(name: str, eps: float) -> Source:
+    """Return the source of a variance to which ``eps`` is added there, and 1e-5 here."""
+    return copied(name) if eps == 1e-5 else Source((name,), lambda x: x + (eps - 1e-5))
+
+
+def _settings(shapes: Sequence[tuple[int, ...]], options: Options) -> dict[str, Any]:
+    """Return the settings of a `Stack` for the weights ``[in, out, h, w]`` of up-convolutions.
+
+    Raises:
+        ValueError: If strides and paddings are not known, or there are more up-convolutions than images have sides for.
+    """
+    if len(shapes) > MOST_STAGES:
+        raise ValueError(f"a DCGAN has {MOST_STAGES} up-convolutions at most; got {len(shapes)}")
+    stages = []
+    for shape, geometry in zip(shapes, _geometry([shape[2:] for shape in shapes], options), strict=True):
+        units = 3 if len(stages) == len(shapes) - 1 else shape[1]
+        stages.append({"units": units, "kernel": list(shape[2:])} | geometry)
+    return {"z_dim": shapes[0][0], "stages": stages}
+
+
+def _geometry(kernels: Sequence[tuple[int, ...]], options: Options) -> list[dict[str, Size]]:
+    """Return stride, padding and output padding of each up-convolution."""
+    if options:
+        given = {"output_paddings": [0] * len(kernels)} | options
+        if missing := [name for name in GEOMETRY if name not in given]:
+            raise ValueError(f"strides and paddings go together; {missing[0]} are not given")
+        rows = list(zip(*(_checked(name, given[name], len(kernels)) for name in GEOMETRY), strict=True))
+    else:
+        rows = [(1, 0, 0), *(_usual(*kernel) for kernel in kernels[1:])]
+    return [dict(zip(("stride", "padding", "output_padding"), row, strict=True)) for row in rows]
+
+
+def _usual(height: int, width: int) -> tuple[int, int, int]:
+    if height != width or height not in USUAL:
+        raise ValueError(f"the stride of a kernel {height} x {width} is not known: give strides and paddings")
+    return USUAL[height]
+
+
+def _assumed(stages: Sequence[dict[str, Any]]) -> str:
+    """Say which strides and paddings were guessed, as they would be given in their place."""
+    if all(stage["kernel"] == [4, 4] for stage in stages):
+        return ""
+    guessed = {name: [stage[name.removesuffix("s")] for stage in stages] for name in GEOMETRY}
+    return f"strides and paddings are not in the file; assumed are the usual ones: {json.dumps(guessed)}"
+
+
+def _checked(name: str, sizes: Any, count: int) -> list[Size]:
+    """Return what an option holds.
+
+    Raises:
+        ValueError: If it is not one number or pair for each up-convolution.
+    """
+    if not isinstance(sizes, list) or len(sizes) != count or not all(map(_is_size, sizes)):
+        raise ValueError(f"{name} are a list of {count} numbers or pairs, one an up-convolution; got {sizes!r}")
+    return sizes
+
+
+def _is_size(value: Any) -> bool:
+    pair = value if isinstance(value, list) and len(value) == 2 else [value]
+    return all(isinstance(each, int) and not isinstance(each, bool) and 0 <= each <= 64 for each in pair)
+
+
+def _is_standard(tensors: Tensors, ups: Sequence[int], options: Options) -> bool:
+    """Say whether this is a `DCGAN`: kernels of 4 and units that halve from layer to layer."""
+    shapes = [tuple(tensors[f"main.{up}.weight"].shape) for up in ups if f"main.{up}.weight" in tensors]
+    if options or len(shapes) < len(ups) or any(shape[2:] != (4, 4) for shape in shapes):
+        return False
+    units = [shape[1] for shape in shapes[:-1]]
+    return 4 * 2 ** len(units) in SIZES and all(a == 2 * b for a, b in pairwise(units))
+
+
+def _short(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of the `DCGAN` that a stack is."""
+    *layers, _ = settings["stages"]
+    return {"size": 4 * 2 ** len(layers), "width": layers[-1]["units"], "z_dim": settings["z_dim"]}
+
+
+LAYOUTS = (layout_of("pytorch/examples DCGAN", _plan, GEOMETRY),)

@@ -1,0 +1,56 @@
+"""Weights under spectral normalisation, as eval mode has them.
+
+torch's hook, which StudioGAN and mimicry use, divides by ``u^T W v`` with the u and v of the file; a layer of
+mimicry's own by the ``sn_sigma`` of the file.
+
+Source: Miyato et al. 2018, arXiv 1802.05957, Sec. 2.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..layouts import Tensors
+from ..plans import Source, copied, shape_of
+
+
+def weight_shape(tensors: Tensors, name: str, axes: int = 4) -> tuple[int, ...]:
+    """Return the shape of a layer's weight.
+
+    Raises:
+        ValueError: If it has another number of axes, or no numbers.
+    """
+    normal = f"{name}.weight_orig" in tensors
+    return shape_of(tensors, f"{name}.weight_orig" if normal else f"{name}.weight", axes)
+
+
+def weight_of(tensors: Tensors, name: str, rows: Callable[[Tensor], Tensor] = lambda x: x) -> Source:
+    """Return the source of a weight, divided by its largest singular value as the file has it.
+
+    Args:
+        tensors: The file's.
+        name: The layer.
+        rows: Puts the axis of what comes out first.
+    """
+
+    def divided(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        return weight / torch.dot(u, rows(weight).flatten(1) @ v)
+
+    if f"{name}.weight_orig" in tensors:
+        return Source((f"{name}.weight_orig", f"{name}.weight_u", f"{name}.weight_v"), divided)
+    if f"{name}.sn_sigma" in tensors:
+        return Source((f"{name}.weight", f"{name}.sn_sigma"), lambda weight, sigma: weight / sigma.reshape(()))
+    return copied(f"{name}.weight")
+
+
+def map_sources(tensors: Tensors, theirs: str, own: str) -> dict[str, Source]:
+    """Return the sources of a linear layer or a convolution with an offset."""
+    return {f"{own}.weight": weight_of(tensors, theirs), f"{own}.bias": copied(f"{theirs}.bias")}
+
+
+def by_output(weight: Tensor) -> Tensor:
+    """Return the weight of an up-convolution with its outputs first."""
+    return weight.transpose(0, 1)

@@ -1,0 +1,233 @@
+"""Generators of StudioGAN (``deep_conv``, ``resnet``) and of mimicry (residual).
+
+Spectral normalisation is folded into the weights (see `spectral`), and of a network that makes images of classes one
+is chosen (see `conditional`). StudioGAN adds 1e-4 to the variances of its batch norms. StudioGAN repeats pixels;
+mimicry makes those between by bilinear interpolation. Where self-attention comes is in StudioGAN's names; in mimicry's
+it is not, and known for its networks of 32 and 128 pixels.
+
+Source: Miyato et al. 2018, arXiv 1802.05957, Appendix B.4; Zhang et al. 2019, arXiv 1805.08318, Sec. 3; the names:
+github.com/POSTECH-CVLab/PyTorch-StudioGAN and github.com/kwotsin/mimicry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ...architectures.resnet import ResNet
+from ...architectures.stack import Stack
+from ..layouts import Facts, Options, Tensors
+from ..plans import Plan, Source, colour, layout_of, numbered
+from .class_conditions import OPTION
+from .conditional_norms import Norms
+from .dcgan import norm_sources
+from .spectral_norm import by_output, map_sources, weight_of, weight_shape
+
+STUDIOGAN_EPS, MIMICRY_EPS = 1e-4, 1e-5
+BLOCKS = 4
+"""Blocks of a file that has none, to say what is missing."""
+ATTENTIVE = {3: 3, 5: 4}
+"""The layer of mimicry's SAGAN that ends with self-attention, by its number of blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The residual blocks of a file.
+
+    Args:
+        names: Of each.
+        attention: What self-attention is called, by the number of the layer here that it ends.
+    """
+
+    names: list[str]
+    attention: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a layout of residual generators calls things.
+
+    Args:
+        linear: The first layer.
+        blocks: Returns the blocks of a file.
+        norm: Returns the name of the last norm, for so many blocks.
+        image: Returns the name of the last convolution, for so many blocks.
+        parts: What norm1, norm2, conv1, conv2 and skip of a block are called.
+        attention: What query, key, value, mix and strength of self-attention are called.
+        eps: What is added to variances.
+        doubling: How the grid is doubled.
+    """
+
+    linear: str
+    blocks: Callable[[Tensors], Blocks]
+    norm: Callable[[int], str]
+    image: Callable[[int], str]
+    parts: Mapping[str, str]
+    attention: Mapping[str, str]
+    eps: float
+    doubling: str
+
+
+def _resnet(tensors: Tensors, _: Facts, options: Options, *, names: Names) -> Plan:
+    blocks, norms = names.blocks(tensors), Norms(tensors, names.eps, options.get(OPTION))
+    number = len(blocks.names)
+    sources = map_sources(tensors, names.linear, "layer1.1") | norms.sources(names.norm(number), "output.0")
+    sources |= _image(tensors, names.image(number), "output.2")
+    for layer, block in enumerate(blocks.names, start=2):
+        part = {own: f"{block}.{theirs}" for own, theirs in names.parts.items()}
+        sources |= norms.sources(part["norm1"], f"layer{layer}.residual.0")
+        sources |= norms.sources(part["norm2"], f"layer{layer}.residual.4")
+        for theirs, place in (("conv1", "residual.3"), ("conv2", "residual.6"), ("skip", "skip.1")):
+            sources |= map_sources(tensors, part[theirs], f"layer{layer}.{place}")
+    for layer, block in blocks.attention.items():
+        sources |= _attention(tensors, block, f"layer{layer}.attention", names)
+
+    def settings() -> dict[str, Any]:
+        shapes = [weight_shape(tensors, f"{block}.{names.parts['conv1']}") for block in blocks.names]
+        units = [shapes[0][1], *(shape[0] for shape in shapes)]
+        z_dim, side = _first_grid(tensors, names.linear, units[0])
+        _check_no_biggan(tensors, names.linear)
+        attention = {"attention": sorted(blocks.attention)} if blocks.attention else {}
+        return {"z_dim": z_dim, "units": units, "side": side, "doubling": names.doubling} | attention
+
+    def check() -> None:
+        _check_no_biggan(tensors, names.linear)
+        norms.check()
+
+    return Plan(ResNet, settings, sources, _ignored(tensors), check)
+
+
+def _attention(tensors: Tensors, theirs: str, own: str, names: Names) -> dict[str, Source]:
+    parts = {part: f"{theirs}.{name}" for part, name in names.attention.items()}
+    maps = {f"{own}.{part}.weight": weight_of(tensors, name) for part, name in parts.items() if part != "strength"}
+    return maps | {f"{own}.strength": Source((parts["strength"],), lambda x: x.reshape(()))}
+
+
+def _deep_conv(tensors: Tensors, _: Facts, options: Options) -> Plan:
+    blocks, norms = _studiogan_blocks(tensors), Norms(tensors, STUDIOGAN_EPS, options.get(OPTION))
+    sources = map_sources(tensors, "linear0", "layer1.0.1")
+    for layer, block in enumerate(blocks.names, start=2):
+        up, norm, own = f"{block}.deconv0", f"{block}.bn0", f"layer{layer}"
+        sources |= norm_sources(tensors, up, norms.statistics(norm), own, STUDIOGAN_EPS)
+        sources |= norms.affine(norm, f"{own}.1") | {f"{own}.0.weight": weight_of(tensors, up, by_output)}
+    last = _image(tensors, "conv4", "output.0")
+    weight = last["output.0.weight"]  # a convolution is an up-convolution by 1 with the kernel turned round
+    sources |= last | {"output.0.weight": Source(weight.names, lambda *x: weight.make(*x).transpose(0, 1).flip(2, 3))}
+
+    def settings() -> dict[str, Any]:
+        _check_no_attention(blocks)
+        shapes = [weight_shape(tensors, f"{block}.deconv0") for block in blocks.names]
+        z_dim, side = _first_grid(tensors, "linear0", shapes[0][0])
+        first = {"units": shapes[0][0], "kernel": side, "linear": True}
+        ups = [{"units": shape[1], "kernel": list(shape[2:]), "stride": 2, "padding": 1} for shape in shapes]
+        return {"z_dim": z_dim, "stages": [first, *ups, {"units": 3, "kernel": 3, "padding": 1}]}
+
+    def check() -> None:
+        _check_no_attention(blocks)
+        norms.check()
+
+    attention = [name for name in tensors if name.startswith(tuple(f"{each}." for each in blocks.attention.values()))]
+    return Plan(Stack, settings, sources, [*_ignored(tensors), *attention], check)
+
+
+def _check_no_attention(blocks: Blocks) -> None:
+    """Check that there is no self-attention.
+
+    Raises:
+        ValueError: If there is.
+    """
+    if blocks.attention:
+        raise ValueError("self-attention between up-convolutions is not read; in StudioGAN's resnet it is")
+
+
+def _check_no_biggan(tensors: Tensors, linear: str) -> None:
+    """Check that norms are given classes, and no parts of z.
+
+    Raises:
+        ValueError: If classes are embedded once for all norms, or norms are given as many numbers as the first layer.
+    """
+    if any(name.startswith("shared.") for name in tensors):
+        raise ValueError("it is a BigGAN, whose norms are given parts of z with the class (shared); that is not read")
+    z_dim = weight_shape(tensors, linear, axes=2)[1]
+    gains = [name for name in tensors if name.endswith((".gain.weight", ".gain.weight_orig"))]
+    if any(tensors[name].shape[1:] == (z_dim,) for name in gains):
+        raise ValueError(
+            f"its norms and its first layer are given {z_dim} numbers each: parts of z, as in a BigGAN, or as many "
+            "classes as z is long; neither is read"
+        )
+
+
+def _first_grid(tensors: Tensors, linear: str, units: int) -> tuple[int, int]:
+    """Return the length of z, and the side of the grid that a linear layer makes of it."""
+    rows, z_dim = weight_shape(tensors, linear, axes=2)
+    side = math.isqrt(rows // units)
+    if units * side**2 != rows:
+        raise ValueError(f"{linear} makes {rows} numbers, no square grid of {units} units")
+    return z_dim, side
+
+
+def _ignored(tensors: Tensors) -> list[str]:
+    return [name for name in tensors if name.endswith((".num_batches_tracked", ".sn_u")) or name.startswith("shared.")]
+
+
+def _image(tensors: Tensors, theirs: str, own: str) -> dict[str, Source]:
+    """Return the sources of the convolution that makes the image, in colours."""
+    weight, bias = weight_of(tensors, theirs), f"{theirs}.bias"
+    coloured = Source(weight.names, lambda *x: colour(*weight.names).make(weight.make(*x)))
+    return {f"{own}.weight": coloured, f"{own}.bias": colour(bias)}
+
+
+def _studiogan_blocks(tensors: Tensors) -> Blocks:
+    last = max(numbered(tensors, r"blocks\.(\d+)\.0\."), default=BLOCKS - 1)
+    attentive = set(numbered(tensors, r"blocks\.(\d+)\.0\.conv1x1_"))
+    found = Blocks([])
+    for index in range(last + 1):
+        name = f"blocks.{index}.0"
+        if index in attentive:
+            found.attention[len(found.names) + 1] = name
+        else:
+            found.names.append(name)
+    return found
+
+
+def _mimicry_blocks(tensors: Tensors) -> Blocks:
+    count = max(max(numbered(tensors, r"block(\d+)\."), default=BLOCKS + 1) - 1, 1)
+    attentive = count in ATTENTIVE and any(name.startswith("attn_block.") for name in tensors)
+    attention = {ATTENTIVE[count]: "attn_block"} if attentive else {}
+    return Blocks([f"block{index + 2}" for index in range(count)], attention)
+
+
+STUDIOGAN = Names(
+    linear="linear0",
+    blocks=_studiogan_blocks,
+    norm=lambda _: "bn4",
+    image=lambda _: "conv2d5",
+    parts={"norm1": "bn1", "norm2": "bn2", "conv1": "conv2d1", "conv2": "conv2d2", "skip": "conv2d0"},
+    attention={
+        "query": "conv1x1_theta",
+        "key": "conv1x1_phi",
+        "value": "conv1x1_g",
+        "mix": "conv1x1_attn",
+        "strength": "sigma",
+    },
+    eps=STUDIOGAN_EPS,
+    doubling="nearest",
+)
+MIMICRY = Names(
+    linear="l1",
+    blocks=_mimicry_blocks,
+    norm=lambda count: f"b{count + 2}",
+    image=lambda count: f"c{count + 2}",
+    parts={"norm1": "b1", "norm2": "b2", "conv1": "c1", "conv2": "c2", "skip": "c_sc"},
+    attention={"query": "theta", "key": "phi", "value": "g", "mix": "o", "strength": "gamma"},
+    eps=MIMICRY_EPS,
+    doubling="bilinear",
+)
+LAYOUTS = (
+    layout_of("StudioGAN DCGAN", _deep_conv, [OPTION]),
+    layout_of("StudioGAN ResNet", partial(_resnet, names=STUDIOGAN), [OPTION]),
+    layout_of("mimicry ResNet", partial(_resnet, names=MIMICRY), [OPTION]),
+)

@@ -1,0 +1,223 @@
+"""StyleGAN2 as NVlabs (stylegan2-ada-pytorch, stylegan3), rosinality and genforce have it.
+
+All keep weights as drawn from N(0, 1), and give mapping layers their gain after the offset. NVlabs divides by the norm
+of a kernel without He's constant, so that the 1e-8 beneath the root counts for less there; it counts for nothing unless
+weights are far smaller than drawn. genforce keeps the kernels that double a grid turned round, and styles less 1, as
+TensorFlow does.
+
+Source: Karras et al. 2020, arXiv 1912.04958; the names: github.com/NVlabs/stylegan2-ada-pytorch,
+github.com/rosinality/stylegan2-pytorch and github.com/genforce/genforce.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from ...architectures.blocks import SQRT2, width_of
+from ...architectures.stylegan2 import StyleGAN2
+from ..layouts import Facts, Options, Tensors
+from ..plans import Plan, Source, colour, copied, layout_of, made, numbered
+from .class_conditions import OPTION, Classes
+from .style_parts import (
+    RATE,
+    average_w,
+    check_filters,
+    filters,
+    mapping_settings,
+    mapping_sources,
+    noise_sources,
+    reshaped,
+)
+from .stylegan2_settings import check_activation, clamp_of, mean_w, rate_of
+
+DEPTH = 4
+"""How often the grid is doubled in a file that has no layers, to say what is missing."""
+FILTER = (1.0, 3.0, 3.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a layout calls things.
+
+    Args:
+        dense: Mapping layers, up to their number.
+        first: The number of the first of these.
+        mean_w: The mean w.
+        constant: The learned constant.
+        layer: Returns the name of a layer, counted from 1.
+        image: Returns the name of what makes the image of a grid, counted from 4 x 4.
+        noise: Returns the name of a layer's noise.
+        parts: What weight, affine, bias and noise_strength of a layer are called.
+        filters: Pattern of the names of filters.
+        depth: Returns how often the grid is doubled, from names.
+        as_tensorflow: Whether kernels that double a grid are turned round, and the offsets of styles less 1.
+    """
+
+    dense: str
+    first: int
+    mean_w: str
+    constant: str
+    layer: Callable[[int], str]
+    image: Callable[[int], str]
+    noise: Callable[[int], str]
+    parts: Mapping[str, str]
+    filters: str
+    depth: Callable[[Tensors], int]
+    as_tensorflow: bool = False
+
+
+def _plan(tensors: Tensors, facts: Facts, options: Options, *, names: Names) -> Plan:
+    levels = range(names.depth(tensors) + 1)
+    last = max(numbered(tensors, rf"{names.dense}(\d+)\."), default=names.first + 7)
+    dense = [f"{names.dense}{index}" for index in range(names.first, last + 1)]
+    classes = Classes(tensors, dense[0], options.get(OPTION))
+    stored = filters(tensors, names.filters)
+    known_w = mean_w(tensors, facts, names.mean_w)
+    sources = _synthesis_sources(tensors, names, levels)
+    sources |= _mapping_sources(rate_of(facts, dense[0]), dense, classes)
+    sources["mapping.w_avg"] = known_w or Source((f"{dense[-1]}.bias",), torch.zeros_like)
+
+    def settings() -> dict[str, Any]:
+        clamp = clamp_of(facts)
+        extra = {} if clamp is None else {"clamp": clamp}
+        return _sizes(tensors, names, levels) | mapping_settings(tensors, dense) | classes.settings() | extra
+
+    def check() -> None:
+        classes.check()
+        check_filters(tensors, stored, FILTER)
+        check_activation(facts)
+
+    return Plan(StyleGAN2, settings, sources, stored, check, (lambda _: None) if known_w else average_w)
+
+
+def _mapping_sources(rate: float, dense: list[str], classes: Classes) -> dict[str, Source]:
+    factor = rate / RATE
+    own = mapping_sources(dense, lambda x: x if factor == 1 else x * factor, lambda x: x * (SQRT2 * factor))
+    return own | classes.folded(rate)
+
+
+def _synthesis_sources(tensors: Tensors, names: Names, levels: range) -> dict[str, Source]:
+    layers = range(1, 2 * len(levels))
+    noisy = any(_part(names, index, "noise_strength") in tensors for index in layers)
+    sources = {"constant": reshaped(names.constant, 4)}
+    sources |= noise_sources(tensors, [names.noise(i) for i in layers], [4 * 2 ** (i // 2) for i in layers])
+    for index in layers:
+        strength = reshaped(_part(names, index, "noise_strength"), 0)
+        sources |= {
+            f"layer{index}.weight": _kernel(names, index),
+            f"layer{index}.bias": copied(_part(names, index, "bias")),
+            f"layer{index}.noise_strength": strength if noisy else made(lambda: torch.zeros(())),
+            **_affine(f"layer{index}.affine", _part(names, index, "affine"), names),
+        }
+    for level in levels:
+        own = "output" if level == levels[-1] else f"to_rgb.{4 * 2**level}"
+        sources |= _image_sources(own, names.image(level), names)
+    return sources
+
+
+def _part(names: Names, index: int, part: str) -> str:
+    return f"{names.layer(index)}.{names.parts[part]}"
+
+
+def _kernel(names: Names, index: int) -> Source:
+    whole = reshaped(_part(names, index, "weight"), 4)
+    turned = names.as_tensorflow and index % 2 == 0
+    return Source(whole.names, lambda x: whole.make(x).flip(2, 3)) if turned else whole
+
+
+def _image_sources(own: str, theirs: str, names: Names) -> dict[str, Source]:
+    weight, bias = reshaped(f"{theirs}.{names.parts['weight']}", 4), f"{theirs}.bias"
+    return {
+        f"{own}.weight": Source(weight.names, lambda x: colour(*weight.names).make(weight.make(x))),
+        f"{own}.bias": Source((bias,), lambda x: colour(bias).make(x.flatten())),
+        **_affine(f"{own}.affine", f"{theirs}.{names.parts['affine']}", names),
+    }
+
+
+def _affine(own: str, theirs: str, names: Names) -> dict[str, Source]:
+    bias = Source((f"{theirs}.bias",), lambda x: x + 1) if names.as_tensorflow else copied(f"{theirs}.bias")
+    return {f"{own}.weight": copied(f"{theirs}.weight"), f"{own}.bias": bias}
+
+
+def _sizes(tensors: Tensors, names: Names, levels: range) -> dict[str, Any]:
+    constant = tensors[names.constant].shape
+    if len(constant) < 3:
+        raise ValueError(f"{names.constant} is units x 4 x 4; got the shape {list(constant)}")
+    units = [constant[-3]]
+    for level in levels[1:]:
+        weight = tensors[_part(names, 2 * level + 1, "weight")].shape
+        units.append(weight[-4] if len(weight) >= 4 else 0)
+    return {"size": 4 * 2 ** levels[-1]} | width_of(units)
+
+
+def _nvlabs_layer(index: int) -> str:
+    return f"synthesis.b{4 * 2 ** (index // 2)}.conv{index % 2}"
+
+
+def _nvlabs_depth(tensors: Tensors) -> int:
+    sides = numbered(tensors, r"synthesis\.b(\d+)\.")
+    return max(sides[-1].bit_length() - 3, 0) if sides else DEPTH
+
+
+def _rosinality_depth(tensors: Tensors) -> int:
+    convolutions = numbered(tensors, r"convs\.(\d+)\.conv\.weight")
+    return (convolutions[-1] + 2) // 2 if convolutions else DEPTH
+
+
+def _genforce_depth(tensors: Tensors) -> int:
+    layers = numbered(tensors, r"synthesis\.layer(\d+)\.")
+    return (layers[-1] + 1) // 2 if layers else DEPTH
+
+
+NVLABS = Names(
+    dense="mapping.fc",
+    first=0,
+    mean_w="mapping.w_avg",
+    constant="synthesis.b4.const",
+    layer=_nvlabs_layer,
+    image=lambda level: f"synthesis.b{4 * 2**level}.torgb",
+    noise=lambda index: f"{_nvlabs_layer(index)}.noise_const",
+    parts={"weight": "weight", "affine": "affine", "bias": "bias", "noise_strength": "noise_strength"},
+    filters=r"\.resample_filter$",
+    depth=_nvlabs_depth,
+)
+ROSINALITY = Names(
+    dense="style.",
+    first=1,
+    mean_w="latent_avg",
+    constant="input.input",
+    layer=lambda index: "conv1" if index == 1 else f"convs.{index - 2}",
+    image=lambda level: f"to_rgbs.{level - 1}" if level else "to_rgb1",
+    noise=lambda index: f"noises.noise_{index - 1}",
+    parts={
+        "weight": "conv.weight",
+        "affine": "conv.modulation",
+        "bias": "activate.bias",
+        "noise_strength": "noise.weight",
+    },
+    filters=r"\.kernel$",
+    depth=_rosinality_depth,
+)
+GENFORCE = Names(
+    dense="mapping.dense",
+    first=0,
+    mean_w="truncation.w_avg",
+    constant="synthesis.early_layer.const",
+    layer=lambda index: f"synthesis.layer{index - 1}",
+    image="synthesis.output{}".format,
+    noise=lambda index: f"synthesis.layer{index - 1}.noise",
+    parts={"weight": "weight", "affine": "style", "bias": "bias", "noise_strength": "noise_strength"},
+    filters=r"\.kernel$",
+    depth=_genforce_depth,
+    as_tensorflow=True,
+)
+LAYOUTS = (
+    layout_of("NVlabs StyleGAN2", partial(_plan, names=NVLABS), [OPTION]),
+    layout_of("rosinality StyleGAN2", partial(_plan, names=ROSINALITY)),
+    layout_of("genforce StyleGAN2", partial(_plan, names=GENFORCE)),
+)

@@ -1,0 +1,150 @@
+"""StyleGAN3, configurations T and R, as NVlabs stylegan3 has it.
+
+``synthesis.L{index}_{side of the canvas}_{units}`` names a layer; the last makes the image. How much finer the grid of
+its leaky ReLU is follows from the length of the filters, which are six samples of the coarser grid long, or
+``filter_size``. Filters are taken as they are. That of both axes at once, in R, is told by its shape.
+
+Source: Karras et al. 2021, arXiv 2106.12423, Sec. 3.2, Appendix C and F; the names: github.com/NVlabs/stylegan3.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...architectures.blocks import SQRT2
+from ...architectures.stylegan3 import BRIGHTNESS, LIMIT, StyleGAN3
+from ..layouts import Facts, Options, Tensors
+from ..plans import Plan, Source, colour, copied, layout_of, numbered, shape_of
+from .class_conditions import OPTION, Classes
+from .style_parts import RATE, mapping_settings, mapping_sources
+from .stylegan2_settings import rate_of
+
+TAPS = 6
+"""Length of a filter in samples of the coarser of its grids."""
+
+LAYER = re.compile(r"synthesis\.(L(\d{1,4})_(\d{1,5})_(\d{1,5}))\.")
+TRANSFORM = "synthesis.input.transform"
+WAVES = {"weight": "weight", "transform": "transform", "frequencies": "freqs", "phases": "phases"}
+SHARED = {"weight": "weight", "bias": "bias", "magnitude": "magnitude_ema"}
+AFFINE = {"affine.weight": "affine.weight", "affine.bias": "affine.bias"}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A layer of the file.
+
+    Args:
+        name: What its tensors are called, up to the last dot.
+        side: Height and width of its canvas.
+        units: Channels that it returns.
+    """
+
+    name: str
+    side: int
+    units: int
+
+
+def _plan(tensors: Tensors, facts: Facts, options: Options) -> Plan:
+    layers = _layers(tensors)
+    dense = [f"mapping.fc{index}" for index in numbered(tensors, r"mapping\.fc(\d+)\.") or (0, 1)]
+    classes, factor = Classes(tensors, dense[0], options.get(OPTION)), rate_of(facts, dense[0]) / RATE
+    sources = mapping_sources(dense, lambda x: x * factor, lambda x: x * (SQRT2 * factor))
+    sources |= classes.folded(factor * RATE) | {"mapping.w_avg": copied("mapping.w_avg")}
+    sources |= {f"layer1.{own}": copied(f"synthesis.input.{theirs}") for own, theirs in (WAVES | AFFINE).items()}
+    for number, layer in enumerate(layers[:-1], start=2):
+        sources |= {f"layer{number}.{own}": copied(f"{layer.name}.{part}") for own, part in (SHARED | AFFINE).items()}
+        for own in ("up_filter", "down_filter"):
+            if f"{layer.name}.{own}" in tensors:
+                sources[f"layer{number}.{own}"] = copied(f"{layer.name}.{own}")
+    sources |= _picture(layers[-1].name, facts)
+
+    def settings() -> dict[str, Any]:
+        own = [_filtering(tensors, layer, _said(facts, "filter_size", TAPS)) for layer in layers[:-1]]
+        waves = shape_of(tensors, "synthesis.input.freqs", 2)[0]
+        sizes = {"size": layers[-1].side, "waves": waves, "side": layers[0].side, "filterings": own}
+        return sizes | mapping_settings(tensors, dense) | classes.settings()
+
+    def check() -> None:
+        classes.check()
+        _check(tensors, layers, facts)
+
+    return Plan(StyleGAN3, settings, sources, check=check)
+
+
+def _layers(tensors: Tensors) -> list[Named]:
+    """Return the layers that names tell of, in order; two where they tell of none, to say what is missing."""
+    found = {match[1]: match for match in map(LAYER.match, tensors) if match}
+    named = [(int(match[2]), Named(f"synthesis.{name}", int(match[3]), int(match[4]))) for name, match in found.items()]
+    layers = [layer for _, layer in sorted(named, key=lambda each: each[0])]
+    return layers if len(layers) > 1 else [Named("synthesis.L0_36_512", 36, 512), Named("synthesis.L14_256_3", 256, 3)]
+
+
+def _picture(name: str, facts: Facts) -> dict[str, Source]:
+    """Return the sources of what makes the image; ``output_scale`` is what it is multiplied by at the end."""
+    factor = _said(facts, "output_scale", BRIGHTNESS) / BRIGHTNESS
+    weight, bias = colour(f"{name}.weight"), colour(f"{name}.bias")
+    return {
+        "output.weight": Source(weight.names, lambda x: weight.make(x) * factor),
+        "output.bias": Source(bias.names, lambda x: bias.make(x) * factor),
+        "output.magnitude": copied(f"{name}.magnitude_ema"),
+        **{f"output.{part}": copied(f"{name}.{part}") for part in AFFINE},
+    }
+
+
+def _filtering(tensors: Tensors, layer: Named, taps: int) -> dict[str, Any]:
+    """Return the arguments of a layer's `Filtering`.
+
+    Raises:
+        ValueError: If its weights or its filters have other shapes than such a layer's.
+    """
+    units, _, kernel, _ = shape_of(tensors, f"{layer.name}.weight", 4)
+    lengths, axes = [], 1
+    for part in ("up_filter", "down_filter"):
+        shape = tuple(tensors[f"{layer.name}.{part}"].shape) if f"{layer.name}.{part}" in tensors else (1,)
+        if len(shape) not in (1, 2) or len(set(shape)) > 1 or (shape[0] > 1 and shape[0] % taps):
+            raise ValueError(f"{layer.name}.{part} is a row or a square of {taps}, {2 * taps}, ...; got {list(shape)}")
+        lengths.append(shape[0])
+        axes = len(shape)
+    up, down = (length // taps or 1 for length in lengths)
+    factors = {"up": up, "up_taps": lengths[0], "down": down, "down_taps": lengths[1], "radial": axes == 2}
+    return {"units": units, "side": layer.side, "kernel": kernel} | factors
+
+
+def _check(tensors: Tensors, layers: list[Named], facts: Facts) -> None:
+    """Check what would make it another network.
+
+    Raises:
+        ValueError: If a filter is lopsided, the input is deformed, or activations have another bound.
+    """
+    for layer in layers[:-1]:
+        for part in ("up_filter", "down_filter"):
+            row = tensors.get(f"{layer.name}.{part}")
+            if row is not None and not torch.allclose(row, row.flip(tuple(range(row.ndim))), atol=1e-6):
+                raise ValueError(f"{layer.name}.{part} is not symmetric; only such filters are read")
+    if shape_of(tensors, TRANSFORM, 2) != (3, 3) or not _is_rigid(tensors[TRANSFORM]):
+        raise ValueError(f"{TRANSFORM} does more than turn and move; reset it to the identity")
+    if (limit := _said(facts, "conv_clamp", LIMIT)) != LIMIT:
+        raise ValueError(f"activations are bounded by {limit} in this file, and only {LIMIT:g} is read")
+
+
+def _is_rigid(transform: Tensor) -> bool:
+    turn = transform.float()[:2, :2]
+    last = transform.new_tensor([0.0, 0.0, 1.0])
+    return torch.allclose(turn @ turn.T, torch.eye(2), atol=1e-4) and torch.equal(transform[2], last)
+
+
+def _said(facts: Facts, name: str, usual: float) -> Any:
+    """Return what the file says that it was made with, or else what is usual."""
+    given = facts.get("init_kwargs")
+    given = given if isinstance(given, dict) else {}
+    inner = given.get("synthesis_kwargs")
+    value = {**given, **(inner if isinstance(inner, dict) else {})}.get(name, usual)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else usual
+
+
+LAYOUTS = (layout_of("NVlabs StyleGAN3", _plan, [OPTION]),)

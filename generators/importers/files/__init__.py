@@ -1,0 +1,1 @@
+"""Reading the containers that checkpoints come in, with nothing executed."""

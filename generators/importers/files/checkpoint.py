@@ -1,0 +1,158 @@
+"""Reading a checkpoint of any of the known containers as plain values; what is in it is never executed.
+
+Memory stays below seven times the size of the file and 500 MB; what a file may cost besides is in `values`.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import safetensors
+import safetensors.torch
+
+from gandissect.storage.files import MAX_HEADER_BYTES, read_bytes
+
+from .containers import ZIP_START, check_stored, is_legacy, open_archive, read_archive, read_legacy
+from .pickle_globals import NETWORKS
+from .pickles import Machine, plain
+from .values import MOST_TENSORS, Budget, Record, printable
+
+OTHERS = {
+    b"\x89HDF": "HDF5, as Keras writes it",
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x08\x03\x12": "ONNX",
+    b"\x08\x07\x12": "ONNX",
+    b"\x08\x08\x12": "ONNX",
+    b"7z\xbc\xaf": "a 7z archive; unpack it first",
+    b"<!DO": "a web page; the download was none of a checkpoint",
+    b"<htm": "a web page; the download was none of a checkpoint",
+    b"version https://git-lfs": "a pointer of git-lfs; fetch the file itself with git lfs pull",
+}
+"""How files begin that are often taken for checkpoints, and what they are."""
+
+Read = tuple[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a file holds.
+
+    Args:
+        path: The file.
+        kind: ``torch``, ``nvlabs pickle``, ``tensorflow pickle``, ``pickle``, ``safetensors``,
+            ``torchscript`` or ``torch export``.
+        tree: Nested dicts and lists of tensors, numbers, texts and `Record`; empty for the last two kinds, which are
+            programs.
+    """
+
+    path: str
+    kind: str
+    tree: Any
+
+
+def read_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a checkpoint, whatever it is called, as plain values; nothing in it is executed.
+
+    Args:
+        path: The file: of torch (both containers), a pickle of NVlabs or of a TensorFlow network, or safetensors.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, of no known kind, too large, or names a class that is not read; the message
+            names the file and, if so, the class.
+    """
+    try:
+        data = read_bytes(path)
+    except MemoryError as error:
+        raise ValueError(f"{path} is larger than memory") from error
+    try:
+        kind, tree = _read(data)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
+    except (RuntimeError, OverflowError, MemoryError, AssertionError) as error:
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {printable(str(error))}") from error
+    return Checkpoint(str(path), kind, tree)
+
+
+def is_own(path: Path | str) -> bool:
+    """Whether a file begins as one that this project writes, whole or damaged: safetensors with its header."""
+    with Path(path).open("rb") as file:
+        start = file.read(9)
+        header = file.read(min(int.from_bytes(start[:8], "little"), MAX_HEADER_BYTES))
+    return start[8:] == b"{" and b'"__metadata__":{"header":' in header
+
+
+def program_kind(path: Path | str) -> str | None:
+    """Return which program a file is, ``torchscript`` or ``torch export``, from the names in it; None if it is none.
+
+    Raises:
+        ValueError: If it is a damaged archive; the message names the file.
+    """
+    data = read_bytes(path)
+    try:
+        return _program(open_archive(data)) if data.startswith(ZIP_START) else None
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
+
+
+def _read(data: bytes) -> Read:
+    budget = Budget(len(data))
+    if data.startswith(ZIP_START):
+        return _read_zip(data, budget)
+    if is_legacy(data):
+        return "torch", plain(read_legacy(data, budget), budget)
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data):
+        return _read_safetensors(data)
+    for start, what in OTHERS.items():
+        if data.startswith(start):
+            raise ValueError(f"it is {what}")
+    if not data or data[:1] not in b"\x80(c}]":
+        raise ValueError("it is no checkpoint: neither of torch, nor a pickle, nor safetensors")
+    return _read_pickle(data, budget)
+
+
+def _read_zip(data: bytes, budget: Budget) -> Read:
+    archive = open_archive(data)
+    if kind := _program(archive):
+        return kind, {}
+    check_stored(archive, len(data))
+    return "torch", plain(read_archive(archive, budget), budget)
+
+
+def _program(archive: ZipFile) -> str | None:
+    parts = {name.partition("/")[2] for name in archive.namelist()}
+    if any(part.startswith("code/") for part in parts) or "constants.pkl" in parts:
+        return "torchscript"
+    exported = "archive_format" in parts or any(name.endswith("exported_program.json") for name in archive.namelist())
+    return "torch export" if exported else None
+
+
+def _read_safetensors(data: bytes) -> Read:
+    length = int.from_bytes(data[:8], "little")
+    if length > MAX_HEADER_BYTES or data.count(b"{", 8, 8 + length) > MOST_TENSORS + 2:  # one for each tensor
+        raise ValueError(f"it has more than {MOST_TENSORS:,} tensors, or a header that is too long")
+    try:
+        tensors = safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"it is no whole safetensors file: {error}") from error
+    return "safetensors", tensors
+
+
+def _read_pickle(data: bytes, budget: Budget) -> Read:
+    """Read a bare pickle; the storages in it are pickled within it, each as a file of torch before 1.6."""
+    machine = Machine(io.BytesIO(data), budget, load_bytes=lambda nested: read_legacy(nested, budget))
+    tree = plain(machine.run(), budget)
+    return _kind(tree), tree
+
+
+def _kind(tree: Any) -> str:
+    values = list(tree.values()) if isinstance(tree, dict) else tree if isinstance(tree, list) else [tree]
+    records = [value for value in values if isinstance(value, Record)]
+    if any(record.name in NETWORKS for record in records):
+        return "tensorflow pickle"
+    return "nvlabs pickle" if any(record.source_hash for record in records) else "pickle"

@@ -1,0 +1,268 @@
+"""Pickles, read by a machine that knows no class and imports nothing.
+
+A pickle is a program. Python's own machine runs it with every function that can be imported; this one steps through
+the same opcodes (`pickletools` tells them apart) on plain values, and calls nothing but the functions of the closed
+table in `stand_ins`. Whatever else a pickle asks for is a ValueError.
+
+Source: PEP 307, PEP 3154 and the comments of Python's ``pickletools`` (the opcodes).
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from .pickle_globals import NAMESPACES, call, construct, named, set_state
+from .values import MAX_TEXT, Array, Budget, Instance, Kind, Named, Record, Storage, checked_key
+
+LoadOutside = Callable[[Any], Any]
+LoadBytes = Callable[[bytes], Any]
+MARK = object()
+MAX_INTEGER = 2**128
+
+PUSHES = frozenset(
+    opcode.name
+    for opcode in pickletools.opcodes
+    if opcode.arg is not None
+    and opcode.stack_before == []
+    and len(opcode.stack_after) == 1
+    and not opcode.name.endswith(("GET", "PERSID", "GLOBAL", "BUFFER"))
+    and not opcode.name.startswith("EXT")
+)
+"""Opcodes that push what stands beside them."""
+
+MAKES: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_LIST": list,
+    "EMPTY_DICT": dict,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_SET": set,
+    "MARK": lambda: MARK,
+}
+"""Opcodes that push something new."""
+
+
+class Machine:
+    """Reads one pickle.
+
+    Args:
+        stream: Where it begins; left behind its end.
+        budget: What it may cost.
+        load_outside: Makes what a persistent id stands for; None where there are none.
+        load_bytes: Reads a nested file of torch; None where there is none.
+    """
+
+    def __init__(
+        self,
+        stream: io.BytesIO,
+        budget: Budget,
+        load_outside: LoadOutside | None = None,
+        load_bytes: LoadBytes | None = None,
+    ) -> None:
+        self._stream, self._budget = stream, budget
+        self._load_outside, self._load_bytes = load_outside, load_bytes
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def run(self) -> Any:
+        """Return what the pickle makes.
+
+        Raises:
+            ValueError: If it is damaged, asks for a global that is not in the table, or costs too much.
+        """
+        for opcode, argument, _ in pickletools.genops(self._stream):
+            self._budget.step()
+            if opcode.name in PUSHES:
+                self._stack.append(_checked(argument))
+            elif opcode.name in MAKES:
+                self._stack.append(MAKES[opcode.name]())
+            elif opcode.name == "STOP":
+                return self._pop()
+            elif opcode.name not in {"PROTO", "FRAME"}:
+                self._step(opcode.name, argument)
+        raise ValueError("the pickle has no end")
+
+    def _step(self, name: str, argument: Any) -> None:
+        match name:
+            case "GET" | "BINGET" | "LONG_BINGET":
+                if argument not in self._memo:
+                    raise ValueError(f"the pickle refers to value {argument}, which is not there")
+                self._stack.append(self._memo[argument])
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self._memo[argument] = self._top()
+            case "MEMOIZE":
+                self._memo[len(self._memo)] = self._top()
+            case "POP":
+                del self._stack[-1:]
+            case "POP_MARK":
+                self._marked()
+            case "DUP":
+                self._stack.append(self._top())
+            case _:
+                self._collect(name, argument)
+
+    def _collect(self, name: str, argument: Any) -> None:
+        match name:
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                items = [self._pop() for _ in range(int(name[-1]))]
+                self._stack.append(tuple(reversed(items)))
+            case "TUPLE":
+                self._stack.append(tuple(self._marked()))
+            case "LIST":
+                self._stack.append(self._marked())
+            case "DICT":
+                items = self._marked()
+                self._stack.append(_extended({}, items))
+            case "FROZENSET":
+                self._stack.append(_united(set(), self._marked()))
+            case "APPEND":
+                item = self._pop()
+                self._of(list).append(item)
+            case "APPENDS":
+                items = self._marked()
+                self._of(list).extend(items)
+            case "SETITEM":
+                value, key = self._pop(), self._pop()
+                _extended(self._of(dict), [key, value])
+            case "SETITEMS":
+                items = self._marked()
+                _extended(self._of(dict), items)
+            case "ADDITEMS":
+                items = self._marked()
+                _united(self._of(set), items)
+            case _:
+                self._build(name, argument)
+
+    def _build(self, name: str, argument: Any) -> None:
+        match name:
+            case "GLOBAL":
+                module, _, attribute = argument.partition(" ")
+                self._stack.append(named(module, attribute))
+            case "STACK_GLOBAL":
+                attribute, module = self._pop(), self._pop()
+                self._stack.append(named(module, attribute))
+            case "REDUCE":
+                arguments, function = self._pop(), self._pop()
+                self._stack.append(call(_global(function), _tuple(arguments), self._budget, self._load_bytes))
+            case "NEWOBJ":
+                arguments, kind = self._pop(), self._pop()
+                self._stack.append(construct(_global(kind), _tuple(arguments)))
+            case "BUILD":
+                state = self._pop()
+                set_state(self._top(), state, self._budget)
+            case "BINPERSID" if self._load_outside is not None:
+                self._stack.append(self._load_outside(self._pop()))
+            case _:
+                raise ValueError(f"the pickle has a step {name}, which is not taken here")
+
+    def _pop(self) -> Any:
+        value = self._top()
+        self._stack.pop()
+        return value
+
+    def _top(self) -> Any:
+        if not self._stack or self._stack[-1] is MARK:
+            raise ValueError("the pickle takes more than it has made")
+        return self._stack[-1]
+
+    def _of(self, kind: type) -> Any:
+        if type(self._top()) is not kind:
+            raise ValueError(f"the pickle puts items into {_said(self._top())}, not into a {kind.__name__}")
+        return self._stack[-1]
+
+    def _marked(self) -> list[Any]:
+        """Return what was pushed since the last mark."""
+        items = []
+        while self._stack:
+            if (item := self._stack.pop()) is MARK:
+                return items[::-1]
+            items.append(item)
+        raise ValueError("the pickle collects items without a mark")
+
+
+def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
+    """Return a value as nested dicts and lists of tensors, numbers, texts and `Record`.
+
+    Args:
+        value: What a machine returned.
+        budget: What it may cost: values that are referred to twice are counted twice.
+        depth: How deep it lies.
+
+    Raises:
+        ValueError: If it is too large or too deep, or holds itself.
+    """
+    budget.node(depth)
+    match value:
+        case dict():
+            return {_named(key): plain(item, budget, depth + 1) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item, budget, depth + 1) for item in value]
+        case set():
+            budget.node(depth, len(value))
+            return sorted(map(_named, value), key=str)
+        case Instance():
+            state = plain(value.state, budget, depth + 1)
+            return state if value.name in NAMESPACES else Record(value.name, state, value.source_hash)
+        case Array():
+            if value.tensor is None:
+                raise ValueError("an array has no numbers")
+            return value.tensor
+        case Storage():
+            return value.numbers
+        case Named():
+            return _named(value)
+        case Kind():
+            return value.order + value.code
+        case str() | bytes():
+            if isinstance(value, str) and len(value) > MAX_TEXT:
+                raise ValueError(f"a text has {len(value):,} characters; at most {MAX_TEXT:,} are read")
+            budget.spend(len(value))
+            return value
+        case None | bool() | int() | float() | Tensor():
+            return value
+    raise ValueError(f"the pickle leaves {_said(value)} behind")
+
+
+def _named(key: Any) -> Any:
+    return key.name if isinstance(key, Named) else key
+
+
+def _checked(argument: Any) -> Any:
+    if isinstance(argument, int) and abs(argument) >= MAX_INTEGER:
+        raise ValueError("a whole number has more than 128 bits")
+    return bytes(argument) if isinstance(argument, bytearray) else argument
+
+
+def _extended(target: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
+    if len(items) % 2:
+        raise ValueError("the pickle has a key without a value")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        target[checked_key(key)] = value
+    return target
+
+
+def _united(target: set[Any], items: list[Any]) -> set[Any]:
+    target.update(map(checked_key, items))
+    return target
+
+
+def _global(function: Any) -> str:
+    if not isinstance(function, Named):
+        raise ValueError(f"the pickle calls {_said(function)}")
+    return function.name
+
+
+def _tuple(arguments: Any) -> tuple[Any, ...]:
+    if not isinstance(arguments, tuple):
+        raise ValueError(f"the pickle calls with {_said(arguments)}")
+    return arguments
+
+
+def _said(value: Any) -> str:
+    return f"a value of type {type(value).__name__}"

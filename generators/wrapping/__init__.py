@@ -1,0 +1,1 @@
+"""Any torch module, TorchScript file or exported program as a generator."""

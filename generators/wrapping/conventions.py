@@ -1,0 +1,152 @@
+"""What generators that others wrote take beside ``z``, and what they return."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import re
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .layers import describe
+
+logger = logging.getLogger(__name__)
+
+Range = tuple[float, float]
+"""What black and white are in images."""
+
+OURS: Range = (-1.0, 1.0)
+UNIT: Range = (0.0, 1.0)
+BYTES: Range = (0.0, 255.0)
+REMEDY = "put a module around it whose forward returns them so"
+FAR = 8.0
+"""Images without negative numbers whose highest is beyond this are in 0 to 255."""
+WILD = 32.0
+"""Images with negative numbers that go beyond this, to either side, are in no range that is guessed."""
+
+
+def image_of(output: Any, batch: int, name: str) -> Tensor:
+    """Return the images that a module has put out, alone or as the first of several things.
+
+    Args:
+        output: What it put out.
+        batch: How many there should be.
+        name: What to call it in a message.
+
+    Raises:
+        TypeError: If they are no floats ``[batch, 3 or 1, H, W]``.
+    """
+    image = output[0] if isinstance(output, tuple | list) and output else output
+    if not isinstance(image, Tensor) or not image.is_floating_point() or image.ndim != 4:
+        raise TypeError(f"{name} should return float images [batch, 3, H, W]; got {describe(output)}; {REMEDY}")
+    if len(image) != batch or image.shape[1] not in (1, 3):
+        raise TypeError(f"{name} should return images [{batch}, 3 or 1, H, W]; got {list(image.shape)}; {REMEDY}")
+    return image
+
+
+def seen(images: Tensor, value_range: Range) -> Tensor:
+    """Return images, of one channel or three, as float32 of three in [-1, 1]."""
+    black, white = value_range
+    images = images.float()
+    if value_range != OURS:
+        images = (images - black) * (2 / (white - black)) - 1
+    return images if images.shape[1] == 3 else images.expand(-1, 3, -1, -1)
+
+
+def condition(c: int | Tensor | None) -> Tensor | None:
+    """Return what one image is given beside its ``z``.
+
+    Raises:
+        TypeError: If it is neither a whole number nor a tensor.
+        ValueError: If it is no number and no vector.
+    """
+    if c is None:
+        return None
+    if isinstance(c, bool) or not isinstance(c, int | Tensor):
+        raise TypeError(f"c is the number of a class or a tensor [length]; got {type(c).__name__}")
+    given = torch.as_tensor(c).detach().clone()
+    if given.ndim > 1:
+        raise ValueError(f"c is that of one image, a number or [length], and all get it; got {list(given.shape)}")
+    return given
+
+
+def check_arguments(module: nn.Module, conditional: bool, name: str) -> None:
+    """Check that a module takes ``z``, or ``z`` and ``c``, as far as it says what it takes.
+
+    Args:
+        module: The module.
+        conditional: Whether it is to be given ``c``.
+        name: What to call it in a message.
+
+    Raises:
+        ValueError: If it wants more, or less.
+    """
+    wanted, most = _arguments(module)
+    if len(wanted) > min(2, most):
+        raise ValueError(f"{name} takes {', '.join(wanted)}: put a module around it that takes z, or z and c")
+    if len(wanted) == 2 and not conditional:
+        raise ValueError(
+            f"{name} takes {wanted[0]} and {wanted[1]}, so it seems to be conditional: "
+            "say with c= what it is given beside z, the number of a class or a vector"
+        )
+    if conditional and most < 2:
+        raise ValueError(f"{name} takes {' and '.join(wanted) or 'nothing'} only: leave c out")
+
+
+def _arguments(module: Any) -> tuple[list[str], float]:
+    """Return the names of what a module has to be given, and how much it can be given."""
+    if isinstance(module, torch.jit.ScriptModule) and module._c._has_method("forward"):
+        arguments = module._c._get_method("forward").schema.arguments[1:]
+        return [each.name for each in arguments if not each.has_default_value()], len(arguments)
+    if hasattr(module, "input_placeholders"):  # of torch.export.unflatten
+        names = [str(each.name) for each in module.input_placeholders]
+        return names, len(names)
+    wanted, most = [], 0.0
+    for each in inspect.signature(module.forward).parameters.values():
+        if each.kind is each.VAR_POSITIONAL:
+            most = math.inf
+        elif each.kind is not each.VAR_KEYWORD:
+            most += each.kind is not each.KEYWORD_ONLY
+            wanted += [each.name] * (each.default is each.empty)
+    return wanted, most
+
+
+def checked_range(value_range: Range) -> Range:
+    """Return a range of images, black before white.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        black, white = map(float, value_range)
+    except (TypeError, ValueError):
+        black = white = math.nan
+    if not (math.isfinite(black) and math.isfinite(white) and black < white):
+        raise ValueError(f"value_range is what black and white are, such as (-1, 1); got {value_range!r}")
+    return black, white
+
+
+def range_of(images: Tensor, name: str) -> Range:
+    """Return the range that images seem to be in.
+
+    Raises:
+        ValueError: If it is none that is known.
+    """
+    lowest, highest = float(images.min()), float(images.max())
+    if (lowest < 0 and max(-lowest, highest) > WILD) or highest > 2 * BYTES[1]:
+        raise ValueError(
+            f"{name} gives images from {lowest:.3g} to {highest:.3g}, in no range that is known: say with value_range= "
+            "what black and white are"
+        )
+    found = OURS if lowest < 0 or 1 < highest <= FAR else UNIT if highest <= 1 else BYTES
+    logger.info("%s gives images from %.3g to %.3g, taken as in %s", name, lowest, highest, list(found))
+    return found
+
+
+def brief(error: Exception) -> str:
+    """Return the line of an error's message that says what was wrong; those of scripts come with their source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if re.match(r"[\w.]*Error: ", line)), lines[0])

@@ -1,0 +1,216 @@
+"""A scripted network, run statement by statement, so that its modules show.
+
+TorchScript runs a network in a machine of its own, in which no hook sees its modules. Here their calls are made from
+Python: each module goes through the graph of its ``forward``, calls the modules in it, and has TorchScript run every
+other statement. Modules that are called under conditions or in loops run as a part of these, and do not show; nor do
+those inside a module that changes lists, of which statements run apart would each see a copy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..architectures.forced import Standing
+
+CHANGES = re.compile(r"aten::(append|extend|insert|pop|remove|clear|reverse|sort|_set_item|__setitem__|Delete)\(")
+"""Statements that change a list or a dict."""
+
+CALLS = re.compile(r"forward\d*")
+"""Methods that are what a module does when it is called; of one that was traced twice, the second has a number."""
+
+Values = dict[str, Any]
+"""What the names in a graph stand for; modules are `Scripted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a graph.
+
+    Args:
+        inputs: Names of what it is given.
+        outputs: Names of what it makes, one or several, or none.
+        run: Makes it.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    run: Callable[..., Any]
+
+    def __call__(self, values: Values) -> None:
+        """Run it on values, and put what it makes there."""
+        made = self.run(*(values[name] for name in self.inputs))
+        values.update(
+            zip(self.outputs, made if len(self.outputs) != 1 else (made,), strict=True) if self.outputs else ()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A method of a scripted module.
+
+    Args:
+        inputs: Names of what it is given, the module first.
+        statements: What it does; None if it can be run as a whole only.
+        output: Name of what it returns.
+        defaults: What it is given last if it is not said.
+    """
+
+    inputs: tuple[str, ...]
+    statements: tuple[Statement, ...] | None
+    output: str
+    defaults: tuple[Any, ...]
+
+
+class Scripted(nn.Module):
+    """A scripted module whose modules are called from Python; its parameters are those of the script.
+
+    Args:
+        script: What ``torch.jit.load``, ``script`` or ``trace`` return.
+    """
+
+    script: torch.jit.ScriptModule
+
+    def __init__(self, script: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        object.__setattr__(self, "script", script)  # not as a module inside this one
+        self._programs: dict[str, Program] = {}
+        for name, child in script.named_children():
+            self.add_module(name, Scripted(child))
+        self.training = False
+        self._collect()
+
+    def forward(self, *given: Any, method: str = "forward") -> Any:
+        """Return what the script returns, or another of its methods."""
+        return self.call(method, *given)
+
+    def call(self, method: str, *given: Any) -> Any:
+        """Return what a method of the script returns."""
+        program = self._programs.get(method) or self._programs.setdefault(method, _program(self.script, method))
+        if program.statements is None:
+            return getattr(self.script, method)(*map(_plain, given))
+        missing = len(program.inputs) - 1 - len(given)
+        defaults = program.defaults[len(program.defaults) - missing :] if missing > 0 else ()
+        values = dict(zip(program.inputs, (self, *given, *defaults), strict=True))
+        for statement in program.statements:
+            statement(values)
+        return values[program.output]
+
+    def _collect(self) -> None:
+        self._parameters.update(self.script.named_parameters(recurse=False))
+        self._buffers.update(self.script.named_buffers(recurse=False))
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Scripted:
+        """Move the script, whose parameters these are; what stands around modules moves on its own."""
+        self.script._apply(fn, recurse)
+        for part in self.modules():
+            if isinstance(part, Scripted):
+                part._collect()
+            elif isinstance(part, Standing):
+                part.forced, part.values = fn(part.forced), fn(part.values)
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Scripted:
+        copy = Scripted(deepcopy(self.script, memo))
+        _stand_alike(self, copy)
+        return copy
+
+
+def _stand_alike(old: nn.Module, new: nn.Module) -> None:
+    """Put what forces units in one network into its copy."""
+    for name, child in old._modules.items():
+        inner, own = (child.stage if isinstance(child, Standing) else child), new._modules[name]
+        if inner is None or own is None:
+            continue
+        _stand_alike(inner, own)
+        if isinstance(child, Standing):
+            standing = Standing(own, len(child.forced)).eval()
+            standing.forced, standing.values = child.forced.clone(), child.values.clone()
+            new._modules[name] = standing
+
+
+def _program(script: Any, method: str) -> Program:
+    compiled = script._c._get_method(method)
+    graph, arguments = compiled.graph, compiled.schema.arguments
+    defaults = tuple(each.default_value for each in arguments if each.has_default_value())
+    inputs = tuple(value.debugName() for value in graph.inputs())
+    (output,) = (value.debugName() for value in graph.outputs())
+    whole = CHANGES.search(str(graph)) is not None
+    return Program(inputs, None if whole else tuple(_statements(graph)), output, defaults)
+
+
+def _statements(graph: Any) -> list[Statement]:
+    statements = []
+    for node in graph.nodes():
+        inputs = tuple(value.debugName() for value in node.inputs())
+        outputs = tuple(value.debugName() for value in node.outputs())
+        if node.kind() == "prim::GetAttr":
+            statements.append(Statement(inputs, outputs, partial(_attribute, node.s("name"))))
+        elif node.kind() == "prim::CallMethod":
+            statements.append(Statement(inputs, outputs, partial(_call, node.s("name"))))
+        elif _is_tensor(node):
+            statements.append(Statement((), outputs, partial(_constant, node.output())))
+        elif not _is_function(node):
+            taken, run = _apart(node)
+            statements.append(Statement(taken, outputs, run))
+    return statements
+
+
+def _attribute(name: str, owner: Any) -> Any:
+    child = owner._modules.get(name) if isinstance(owner, Scripted) else None
+    return getattr(_plain(owner), name) if child is None else child
+
+
+def _call(method: str, owner: Any, *given: Any) -> Any:
+    if isinstance(owner, nn.Module) and CALLS.fullmatch(method):
+        return owner(*given) if method == "forward" else owner(*given, method=method)
+    return owner.call(method, *given) if isinstance(owner, Scripted) else getattr(owner, method)(*map(_plain, given))
+
+
+def _apart(node: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
+    """Return what one statement takes, and a function that runs it, with what is inside and the constants it uses."""
+    graph, names, taken = torch._C.Graph(), {}, []
+
+    def place(value: Any) -> Any:
+        name = value.debugName()
+        if name not in names and value.node().kind() == "prim::Constant":
+            names[name] = graph.appendNode(graph.createClone(value.node(), place)).output()
+        if name not in names:
+            names[name] = graph.addInput()
+            tensor = value.type().kind() == "TensorType"  # of any shape, whatever a trace has seen
+            names[name].setType(torch._C.TensorType.get() if tensor else value.type())
+            taken.append(name)
+        return names[name]
+
+    made = list(graph.appendNode(graph.createClone(node, place)).outputs())
+    if len(made) != 1:  # a function returns one thing
+        several = graph.appendNode(graph.create("prim::TupleConstruct", made, 1)).output()
+        several.setType(torch._C.TupleType([value.type() for value in made]))
+        made = [several]
+    graph.registerOutput(made[0])
+    function = torch._C._create_function_from_graph("statement", graph)
+    return tuple(taken), lambda *given: function(*map(_plain, given))
+
+
+def _is_function(node: Any) -> bool:
+    return node.kind() == "prim::Constant" and node.output().type().kind() == "FunctionType"
+
+
+def _is_tensor(node: Any) -> bool:
+    return node.kind() == "prim::Constant" and node.output().type().kind() == "TensorType"
+
+
+def _constant(output: Any) -> torch.Tensor:
+    """Return a constant that a trace has as a tensor, where Python would be given its number."""
+    return torch.as_tensor(output.toIValue(), dtype=output.type().dtype())
+
+
+def _plain(value: Any) -> Any:
+    return value.script if isinstance(value, Scripted) else value

@@ -1,0 +1,1 @@
+"""The renderer of outdoor scenes with exact labels."""

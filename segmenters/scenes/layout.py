@@ -1,0 +1,52 @@
+"""Decide what a picture shows: its light, its kind of place, and what stands there.
+
+The rules that every scene keeps: doors stand at the foot of a wall, windows in walls, roofs on buildings, clouds and
+sun in the sky, mountains at the horizon, cars on roads, people on grass or pavement, trees and flowers on grass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .country import coast, country, lake, wild
+from .light import Dice, Light, Mood, roll_light
+from .objects import Camera, Ground, Scene
+from .sample_objects import Season, roll_clouds, roll_season
+from .sample_sites import Place
+from .towns import city, lane, street
+
+PLACES: dict[Callable[[Dice, Season], Place], float] = {
+    street: 0.25,
+    lane: 0.23,
+    country: 0.20,
+    lake: 0.12,
+    coast: 0.08,
+    city: 0.07,
+    wild: 0.05,
+}
+"""How likely each kind of place is."""
+
+
+def lay_out(seed: int) -> Scene:
+    """Return the scene that a seed stands for."""
+    dice = Dice(seed)
+    light, mood = roll_light(dice)
+    season = roll_season(dice)
+    kind = dice.weighted(PLACES)
+    place = kind(dice, season)
+    ground = Ground(season.grass, season.far_grass, dice.offset())
+    sun = _roll_sun(dice, light, mood, place.camera, kind in (street, city))
+    clouds = roll_clouds(dice, mood, place.camera.horizon)
+    standing = tuple(sorted(place.standing, key=lambda thing: thing.foot))
+    return Scene(light, place.camera, sun, clouds, place.backdrop, ground, place.ways, standing)
+
+
+def _roll_sun(dice: Dice, light: Light, mood: Mood, camera: Camera, town: bool) -> tuple[float, float, float] | None:
+    """Draw where the sun stands and how large it is (x, y, radius), high above the roofs of a town; None unseen."""
+    if not dice.chance(mood.sun_chance):
+        return None
+    radius = dice.uniform(0.06, 0.09)
+    away = dice.uniform(0.12, 0.34)
+    x = 0.5 + (0.5 - away) * (1 if light.side > 0 else -1)
+    height = dice.uniform(0.6, 0.95) if town else light.height
+    return x, camera.horizon - radius - max(0.04, height * (camera.horizon - 2 * radius)), radius

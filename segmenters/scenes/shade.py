@@ -1,0 +1,40 @@
+"""What every painter of solid things needs: the colour of a lit face, and the shadow that a thing throws."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .canvas import Canvas, Patch, Point
+from .light import Light, rgb
+from .noise import Array
+from .objects import GROUND, Label
+
+GLASS = rgb((50, 70, 102))
+LAMP = rgb((255, 212, 112))
+SHADOW = rgb((58, 62, 104))
+IS_GROUND = np.isin(np.arange(len(Label)), GROUND)
+
+
+def lit(color: Array, shade: Array | float, tone: Array, light: Light, distance: float) -> Array:
+    """Return a surface's colour in the light that falls on it, as seen through the air."""
+    fog = np.float32(light.fog(distance))
+    return (color * tone * (1 - fog)) * shade + light.horizon * fog
+
+
+def line(patch: Patch, away: Array, half: Array | float) -> Array:
+    """Return how much of each pixel lies within half of a line, however thin, given the distance to its middle."""
+    size = patch.canvas.size
+    return np.clip((half - away) * size + 0.5, 0, 1) * np.minimum(half * (2 * size), 1)
+
+
+def cast_shadow(canvas: Canvas, light: Light, spot: Point, half: float, height: float, flat: float = 0.0) -> None:
+    """Darken the ground around a spot and away from the sun, softly and nowhere but on the ground."""
+    x, y = spot
+    reach = half + 0.35 * height * light.shadow
+    x = x - np.sign(light.side) * (reach - half)
+    flat = flat or 0.16 * half + 0.014
+    patch = canvas.patch(x - reach, y - flat * 1.4, x + reach, y + flat * 1.4)
+    if patch is not None:
+        across, down = (patch.x - x) / reach, (patch.y - y) / flat
+        alpha = np.clip(1.5 - 1.3 * np.sqrt(across * across + down * down), 0, 1) * IS_GROUND[patch.labels]
+        patch.darken(alpha * np.float32(0.25 + light.shadow), SHADOW + (1 - SHADOW) * 0.35)
