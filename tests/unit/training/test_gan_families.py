@@ -116,7 +116,7 @@ def test_those_that_grow_do_so_while_these_tests_look(architecture: str) -> None
 
 
 SCRIPT = """
-import sys; sys.path[:0] = [{root!r}, {here!r}]
+import sys; sys.path[:0] = {paths!r}
 import torch; torch.set_num_threads(1)
 from test_gan_families import long_run
 long_run({architecture!r}, {folder!r})
@@ -145,7 +145,8 @@ def test_a_process_killed_at_random_moments_ends_bit_equal(architecture: str, tm
     """Three times kill -9 and once Ctrl-C, each a random while after a checkpoint; then it may end."""
     long_run(architecture, tmp_path / "whole")
     here, run = Path(__file__).parent, tmp_path / "killed"
-    script = SCRIPT.format(root=str(here.parents[1]), here=str(here), architecture=architecture, folder=str(run))
+    paths = [str(here.parents[2]), str(here.parents[1] / "support"), str(here)]
+    script = SCRIPT.format(paths=paths, architecture=architecture, folder=str(run))
     moments, reached = random.Random(architecture), [0]
     for blow in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGKILL):
         process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)

@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from tiny_generators import FAMILIES, make_generator
 from torch import Tensor, nn
 
 from gandissect import Ablation, Insertion, Scaling, UnitSet, generate, intervene
 from gandissect.interventions.edits import Edit
-from generators import DCGAN, LayeredGenerator
-from generators.architectures.planted import PlantedGenerator
-from generators.architectures.progan import ProGAN
-from generators.architectures.stylegan import StyleGAN
-from generators.architectures.stylegan2 import StyleGAN2
-from generators.architectures.stylegan3 import StyleGAN3
-
-FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
-    "dcgan": lambda: DCGAN(size=16, width=6, z_dim=5),
-    "planted": lambda: PlantedGenerator(size=16, cells=8),
-    "progan": lambda: ProGAN(size=16, width=4, max_width=8, z_dim=5),
-    "stylegan": lambda: StyleGAN(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
-    "stylegan2": lambda: StyleGAN2(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
-    "stylegan3": lambda: StyleGAN3(
-        16,
-        waves=6,
-        side=12,
-        filterings=[dict(units=5, side=24, up=4, up_taps=24), dict(units=4, side=16)],
-        z_dim=5,
-        w_dim=5,
-    ),
-}
-
-
-def _made(family: str) -> LayeredGenerator:
-    torch.manual_seed(0)
-    return FAMILIES[family]().eval().requires_grad_(False)
 
 
 def _by_hand(activation: Tensor, edits: list[Edit], size: tuple[int, int]) -> Tensor:
@@ -83,7 +56,7 @@ def _some_edits(layer: str, grid: tuple[int, int], draw: torch.Generator) -> lis
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_edits_follow_the_formula_in_order(family: str) -> None:
-    generator, draw = _made(family), torch.Generator().manual_seed(1)
+    generator, draw = make_generator(family), torch.Generator().manual_seed(1)
     z = generator.sample_z(3, seed=2)
     for layer, info in generator.layers.items():
         edits = _some_edits(layer, (info.height, info.width), draw)
@@ -101,7 +74,7 @@ def test_edits_follow_the_formula_in_order(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_edits_of_several_layers_are_made_one_after_the_other(family: str) -> None:
-    generator = _made(family)
+    generator = make_generator(family)
     z = generator.sample_z(2, seed=2)
     first, *_, last = generator.layers
     edits = [Insertion(UnitSet(last, (1,)), 2.0), Ablation(UnitSet(first, (0, 2))), Scaling(UnitSet(last, (0,)), 3.0)]
@@ -118,7 +91,7 @@ def test_edits_of_several_layers_are_made_one_after_the_other(family: str) -> No
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_nothing_changes_where_nothing_is_edited(family: str) -> None:
-    generator = _made(family)
+    generator = make_generator(family)
     z = generator.sample_z(3, seed=1)
     images = generator(z)
     for layer, info in generator.layers.items():
@@ -137,7 +110,7 @@ def test_nothing_changes_where_nothing_is_edited(family: str) -> None:
 
 
 def test_a_soft_region_of_one_is_the_plain_edit() -> None:
-    generator = _made("dcgan")
+    generator = make_generator("dcgan")
     z, units = generator.sample_z(3), UnitSet("layer1", (1, 4))
     info = generator.layers["layer1"]
     for region in (torch.ones(info.height, info.width), torch.ones(3, 16, 16)):
@@ -184,7 +157,7 @@ def test_an_edit_keeps_what_it_was_given() -> None:
 
 
 def test_thirty_two_threads_get_what_one_gets() -> None:
-    generator = _made("stylegan2")
+    generator = make_generator("stylegan2")
     names = list(generator.layers)
     z = generator.sample_z(2, seed=5)
     edits = [
@@ -241,7 +214,7 @@ def test_nothing_is_left_after_a_call_a_bad_argument_or_a_model_that_raises() ->
 def test_blocks_add_up_and_an_inner_trace_sees_the_edits() -> None:
     from gandissect import trace
 
-    generator = _made("dcgan")
+    generator = make_generator("dcgan")
     z = generator.sample_z(2)
     with intervene(generator, [Insertion(UnitSet("layer2", (0,)), 5.0)]):
         with intervene(generator, [Scaling(UnitSet("layer2", (0,)), 2.0)]), trace(generator, "layer2") as record:
@@ -253,7 +226,7 @@ def test_blocks_add_up_and_an_inner_trace_sees_the_edits() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    generator = _made("dcgan")
+    generator = make_generator("dcgan")
     z, units = generator.sample_z(2), UnitSet("layer1", (0, 1))
     for edit, error, message in (
         (Ablation(UnitSet("layer9", (0,))), KeyError, "did you mean"),

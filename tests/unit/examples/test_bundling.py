@@ -21,7 +21,7 @@ from apps.commands.fidelity import Options as FidelityOptions
 from gandissect.storage.cards import read_cards
 from generators import DCGAN
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OTHER = """[other]
 file = "other.safetensors"
 summary = "[tiny-noise16] is another; # no comment"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_interventions import FAMILIES, _made
+from tiny_generators import FAMILIES, make_generator
 
 import generators
 from gandissect import Ablation, Insertion, Scaling, UnitSet, dissect, generate, intervene, repair, trace
@@ -22,7 +22,7 @@ from generators import LayeredGenerator
 
 def _rounded(family: str) -> LayeredGenerator:
     """A generator whose weights are numbers that half precision holds."""
-    return _made(family).half().float()
+    return make_generator(family).half().float()
 
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -30,7 +30,7 @@ every_family = pytest.mark.parametrize("family", FAMILIES)
 
 @every_family
 def test_a_repaired_generator_draws_what_the_edit_draws(family: str) -> None:
-    generator = _made(family)
+    generator = make_generator(family)
     z = generator.sample_z(3, seed=2)
     before, images = generator.fingerprint, generator(z)
     for layer, info in generator.layers.items():
@@ -55,7 +55,7 @@ def test_a_repaired_generator_draws_what_the_edit_draws(family: str) -> None:
 
 @every_family
 def test_units_at_their_mean_are_at_the_mean_of_all_places_and_images(family: str) -> None:
-    generator = _made(family)
+    generator = make_generator(family)
     z = generator.sample_z(2, seed=2)
     layer = list(generator.layers)[-1]
     units = UnitSet(layer, (1, 3))
@@ -95,7 +95,7 @@ def test_means_are_kept_as_they_are(tmp_path: Path) -> None:
 
 @every_family
 def test_a_repair_of_a_repaired_one_adds_to_it(family: str) -> None:
-    generator = _made(family)
+    generator = make_generator(family)
     z = generator.sample_z(2)
     first, second = list(generator.layers)[:2]
     one, two, three = UnitSet(second, (0, 2)), UnitSet(first, (1,)), UnitSet(second, (3,))
@@ -111,7 +111,7 @@ def test_a_repair_of_a_repaired_one_adds_to_it(family: str) -> None:
 
 @every_family
 def test_edits_come_after_what_stands(family: str) -> None:
-    generator = _made(family)
+    generator = make_generator(family)
     z = generator.sample_z(2)
     layer = list(generator.layers)[1]
     held = generator.forcing(UnitSet(layer, (0, 1)), [2.0, 3.0])
@@ -134,7 +134,7 @@ class _Halves:
 
 @every_family
 def test_it_can_be_dissected(family: str) -> None:
-    generator = _made(family)
+    generator = make_generator(family)
     layer = list(generator.layers)[-1]
     fixed = repair(generator, UnitSet(layer, (1,)))
     found = dissect(fixed, _Halves(), layers=[layer], num_samples=16, progress=False)
@@ -143,14 +143,14 @@ def test_it_can_be_dissected(family: str) -> None:
 
 
 def test_no_units_give_a_plain_copy() -> None:
-    generator = _made("dcgan")
+    generator = make_generator("dcgan")
     copy = repair(generator, UnitSet("layer1", ()))
     assert copy is not generator and copy.fingerprint == generator.fingerprint and copy.name == generator.name
 
 
 def test_a_generator_in_use_can_be_repaired() -> None:
     """What others do with its layers stays with it."""
-    generator = _made("stylegan2")
+    generator = make_generator("stylegan2")
     z, units = generator.sample_z(2), UnitSet("layer2", (0,))
     with tapped(generator, {"layer2": lambda x: x * 0}):
         fixed = repair(generator, units)
@@ -163,7 +163,7 @@ class _Foreign:
 
 
 def test_mistakes_are_named() -> None:
-    generator = _made("dcgan")
+    generator = make_generator("dcgan")
     for make, error, message in (
         (lambda: repair(generator, UnitSet("layer9", (0,))), KeyError, "did you mean"),
         (lambda: repair(generator, UnitSet("layer1", (0, 99))), ValueError, "got 99"),
@@ -192,7 +192,7 @@ def test_mistakes_are_named() -> None:
 )
 def test_a_file_with_impossible_standing_units_is_refused(key: str, value: torch.Tensor | None, tmp_path: Path) -> None:
     path = tmp_path / "fixed.safetensors"
-    fixed = repair(_made("dcgan"), UnitSet("layer1", (0,)))
+    fixed = repair(make_generator("dcgan"), UnitSet("layer1", (0,)))
     generators.save(fixed, path)
     tensors, header = load_tensors(path, "gandissect-generator", 1)
     assert len(tensors["layer1.forced"]) == 12

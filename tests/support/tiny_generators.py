@@ -1,0 +1,31 @@
+"""A small generator of every family, on random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from generators import DCGAN, LayeredGenerator, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2, StyleGAN3
+
+FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
+    "dcgan": lambda: DCGAN(size=16, width=6, z_dim=5),
+    "planted": lambda: PlantedGenerator(size=16, cells=8),
+    "progan": lambda: ProGAN(size=16, width=4, max_width=8, z_dim=5),
+    "stylegan": lambda: StyleGAN(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
+    "stylegan2": lambda: StyleGAN2(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
+    "stylegan3": lambda: StyleGAN3(
+        16,
+        waves=6,
+        side=12,
+        filterings=[dict(units=5, side=24, up=4, up_taps=24), dict(units=4, side=16)],
+        z_dim=5,
+        w_dim=5,
+    ),
+}
+
+
+def make_generator(family: str) -> LayeredGenerator:
+    """Return a small generator of a family, in eval mode."""
+    torch.manual_seed(0)
+    return FAMILIES[family]().eval().requires_grad_(False)
