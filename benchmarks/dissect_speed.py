@@ -28,7 +28,7 @@ import segmenters
 from gandissect import Concept, Generator, Segmenter, dissect
 from gandissect.core.environment import resolve_device
 from gandissect.core.sampling import blocks
-from gandissect.dissection import dissect as dissection
+from gandissect.dissection.counting import passes
 from gandissect.dissection.counting.layer_counts import LayerCount
 from gandissect.dissection.counting.top_images import Pictures, TopSamples
 from segmenters.unet import Architecture, UNetSegmenter, build_network
@@ -105,7 +105,7 @@ def stages(device: torch.device) -> Iterator[Counter[str]]:
         return call
 
     parts = {
-        "pilot": (dissection, "guess"),
+        "pilot": (passes, "guess"),
         "counting": (LayerCount, "update"),
         "top samples": (TopSamples, "update"),
         "thumbnails": (Pictures, "update"),

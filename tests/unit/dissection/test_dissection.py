@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-import generators
 from gandissect import Concept, Dissection, LayerDissection, LayerInfo, dissect
-from gandissect.dissection.counting import layer_counts as counting, pilot as thresholds
+from gandissect.dissection.counting import layer_counts, pilot
 from gandissect.inference.batches import Source
 from gandissect.inference.upsampling import upsample
 from generators import DCGAN, PlantedGenerator
+from generators.architectures.planted import PLANTED
 
 CONCEPTS = tuple(Concept(i, name, (i, 2 * i, 3 * i)) for i, name in enumerate(["dark", "middle", "bright"]))
 
@@ -160,8 +160,8 @@ def test_a_bad_guess_costs_work_only(trick: dict[str, Any], num_bins: int, monke
     segment = Brightness.__call__
     monkeypatch.setattr(Brightness, "__call__", lambda self, images: seen.append(len(images)) or segment(self, images))
     for name, value in trick.items():
-        monkeypatch.setattr(thresholds, name, value)
-    monkeypatch.setattr(counting, "NUM_BINS", num_bins)
+        monkeypatch.setattr(pilot, name, value)
+    monkeypatch.setattr(layer_counts, "NUM_BINS", num_bins)
     found = _dissect(generator)
     assert sum(seen) == 1 + 20
     for layer in found:
@@ -359,7 +359,7 @@ def test_the_planted_generator_is_found_out() -> None:
     generator = PlantedGenerator(size=32, cells=8)
     dissection = dissect(generator, _palette(generator), num_samples=64, progress=False)
     layer = dissection["layer2"]
-    names = [concept.name for concept in generators.planted.PLANTED]
+    names = [concept.name for concept in PLANTED]
     assert [match.concept for match in layer.matches] == [*names, names[0], None]
     assert [match.iou for match in layer.matches] == [1.0] * 5 + [0.0]
     assert layer.info == LayerInfo(6, 32, 32)

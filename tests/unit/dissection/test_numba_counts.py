@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from gandissect import Concept, LayerInfo
-from gandissect.dissection.counting import layer_counts as counting, numba_counts as compiled
+from gandissect.dissection.counting import layer_counts, numba_counts
 from gandissect.dissection.counting.layer_counts import LayerCount
 from gandissect.dissection.counting.plan import Plan
 from gandissect.inference.batches import Activation
@@ -71,7 +71,7 @@ def test_compiled_and_plain_counts_are_the_same(
     if tied:
         activation = (activation * 2).round() / 2 * torch.tensor([1.0, 0.0, -0.0, 1e30, 1e-40])[:, None, None]
     labels = torch.randint(0, 5, (2, 3, *size), generator=rng)
-    marks = (labels[0] + labels[1] * compiled.PARTNER).int()
+    marks = (labels[0] + labels[1] * numba_counts.PARTNER).int()
     group = torch.randint(0, 3, (3,), generator=rng)
     open_ = torch.rand(5, generator=rng) > 0.2
     before = torch.get_num_threads()
@@ -79,7 +79,7 @@ def test_compiled_and_plain_counts_are_the_same(
         torch.set_num_threads(threads)
         fast = _counts(activation, marks, group, open_, padding)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(counting, "count_bins", lambda *_: False)
+            patch.setattr(layer_counts, "count_bins", lambda *_: False)
             plain = _counts(activation, marks, group, open_, padding)
     finally:
         torch.set_num_threads(before)
@@ -89,10 +89,10 @@ def test_compiled_and_plain_counts_are_the_same(
 
 
 def test_without_numba_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "_kernel", lambda: None)
+    monkeypatch.setattr(numba_counts, "_kernel", lambda: None)
     nothing = torch.empty(0)
     pair = (nothing, nothing)
-    assert not compiled.count_bins(torch.zeros(1, 1, 1, 1), nothing, nothing, pair, nothing, nothing, pair)
+    assert not numba_counts.count_bins(torch.zeros(1, 1, 1, 1), nothing, nothing, pair, nothing, nothing, pair)
 
 
 def test_edges_tell_apart_what_keys_do() -> None:

@@ -12,8 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gandissect import Dissection, dissect, dissect_shard, merge_shards
-from gandissect.dissection import dissect as dissection
-from gandissect.dissection.counting import tally
+from gandissect.dissection.counting import passes, tally
 from gandissect.dissection.counting.label_cache import LabelSpool
 from gandissect.dissection.counting.layer_counts import LayerCount
 from gandissect.dissection.counting.tally import TALLY, VERSION, Tally
@@ -78,7 +77,7 @@ class Failing:
 def test_what_was_counted_is_taken_up_again(
     after: int, whole: Dissection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dissection, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(passes, "SAVE_SECONDS", 0.0)
     with pytest.raises(ArithmeticError):
         dissect(GENERATOR, Failing(after), folder=tmp_path, **WANTED)
     assert (tmp_path / TALLY).exists() == (after > 4)
@@ -140,7 +139,7 @@ def test_shards_that_are_not_the_whole_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_shard_that_is_not_finished_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dissection, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(passes, "SAVE_SECONDS", 0.0)
     dissect_shard(GENERATOR, SEGMENTER, tmp_path / "1", (1, 2), **WANTED)
     with pytest.raises(ArithmeticError):
         dissect_shard(GENERATOR, Failing(10), tmp_path / "2", (2, 2), **WANTED)
@@ -235,11 +234,11 @@ def test_counts_that_cannot_be_are_refused_each_by_itself(
 def test_units_whose_threshold_was_missed_get_the_nearest_and_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from gandissect.dissection.counting import pilot as thresholds
+    from gandissect.dissection.counting import pilot
 
-    monkeypatch.setattr(thresholds, "MOST_SPREAD", 1.0)
-    monkeypatch.setattr(thresholds, "LEAST_SPREAD", 1.0)
-    monkeypatch.setattr(thresholds, "PILOT_SAMPLES", (1, 1))
+    monkeypatch.setattr(pilot, "MOST_SPREAD", 1.0)
+    monkeypatch.setattr(pilot, "LEAST_SPREAD", 1.0)
+    monkeypatch.setattr(pilot, "PILOT_SAMPLES", (1, 1))
     from test_dissection import Brightness, _generator
 
     generator, wanted = _generator(), {**WANTED, "num_samples": 40}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import grid_sample, interpolate
 
-from gandissect.inference import upsampling as matching
+from gandissect.inference import upsampling
 from gandissect.inference.upsampling import Padding, frame, pixels_above, upsample
 
 SHAPES = [((1, 1), (8, 8)), ((4, 4), (64, 64)), ((3, 5), (17, 8)), ((7, 2), (7, 2)), ((9, 8), (4, 3)), ((2, 2), (1, 5))]
@@ -64,7 +64,7 @@ def test_a_step_skips_rows_and_columns_only() -> None:
 def test_pixels_above_a_level_are_those_of_the_dense_mask(
     shape: tuple[int, int], size: tuple[int, int], padding: Padding, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(matching.CHUNK_PIXELS, "cpu", chunk)
+    monkeypatch.setitem(upsampling.CHUNK_PIXELS, "cpu", chunk)
     maps = _maps(shape, batch=6, units=5)
     marks = torch.arange(6 * size[0] * size[1]).reshape(6, *size)
     maps[:, 4] = 0.25
