@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from .background.resources import plain
-from .picker import go, pick_picture
-from .sidebar import choose_model
-from .views import artifacts, compare, latent, paint, units
-from .visit import Visit, settings
+from apps.explorer.background.resources import plain
+from apps.explorer.picker import go, pick_picture
+from apps.explorer.sidebar import choose_model
+from apps.explorer.views import artifacts, compare, latent, paint, units
+from apps.explorer.visit import Visit, settings
 
 STYLE = """<style>
 .stMainBlockContainer {padding: 3.75rem clamp(1rem, 3vw, 3rem) 2rem}
