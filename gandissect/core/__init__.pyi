@@ -1,9 +1,13 @@
 from .environment import installed_versions as installed_versions, resolve_device as resolve_device
 from .hooks import Tap as Tap, Trace as Trace, tapped as tapped, trace as trace
-from .lookup import lookup as lookup, unknown as unknown
+from .images import from_uint8 as from_uint8, to_uint8 as to_uint8
+from .lookup import check_choice as check_choice, lookup as lookup, unknown as unknown
+from .network_id import NetworkId as NetworkId
 from .protocols import (
     Features as Features,
     Generator as Generator,
+    PictureBatch as PictureBatch,
+    PictureSource as PictureSource,
     Segmenter as Segmenter,
     check_mode as check_mode,
     check_protocols as check_protocols,
@@ -16,5 +20,6 @@ from .types import (
     UnitSet as UnitSet,
     categories as categories,
     check_concepts as check_concepts,
+    concept_index as concept_index,
     natural_key as natural_key,
 )

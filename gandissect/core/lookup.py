@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 T = TypeVar("T")
 
@@ -32,3 +32,17 @@ def lookup(mapping: Mapping[str, T], name: str, what: str) -> T:
     if name not in mapping:
         raise KeyError(unknown(what, name, mapping))
     return mapping[name]
+
+
+def check_choice(value: str, choices: object, what: str) -> None:
+    """Check that a value is one of a ``Literal`` type.
+
+    Args:
+        value: The value.
+        choices: The type, e.g. ``Literal["edge", "zeros"]``.
+        what: What is chosen, e.g. ``"padding"``.
+
+    Raises:
+        KeyError: Naming the nearest match and every choice.
+    """
+    lookup(dict.fromkeys(get_args(choices)), value, what)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from .types import Concept, LayerInfo, check_concepts
@@ -77,6 +78,38 @@ class Segmenter(Protocol):
         Returns:
             int64 ``[batch, H, W]``, -1 where nothing is named; or, where a pixel may belong to several concepts,
             ``[batch, channel, H, W]``.
+        """
+
+
+class PictureBatch(Protocol):
+    """Real pictures as a `PictureSource` gives them."""
+
+    @property
+    def images(self) -> UInt8[Tensor, "batch 3 H W"]:
+        """uint8 ``[batch, 3, H, W]``, red green blue."""
+
+
+class PictureSource(Protocol):
+    """Real pictures by index, square and of one size; every dataset of ``segmenters`` is one."""
+
+    @property
+    def name(self) -> str:
+        """What to call them in a report."""
+
+    @property
+    def size(self) -> int:
+        """Height and width of every picture in pixels."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> PictureBatch:
+        """Return the pictures of some indices.
+
+        Args:
+            indices: Which pictures, each from 0 to ``len(self) - 1``.
+            rng: Where random crops and flips are drawn from, as for training; without it the pictures depend on their
+                indices alone.
         """
 
 

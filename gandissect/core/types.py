@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .lookup import lookup
+
 UNLABELLED = -1
 """The label of a pixel that belongs to no concept."""
 
@@ -62,6 +64,19 @@ def check_concepts(concepts: Sequence[Concept]) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two concepts are called {twice!r}; a name stands for one")
+
+
+def concept_index(concepts: Sequence[Concept], name: str) -> int:
+    """Return the index of a concept, which is its row in tables and its value in label maps.
+
+    Args:
+        concepts: What a segmenter names.
+        name: The concept's name.
+
+    Raises:
+        KeyError: If no concept has that name, with the nearest match.
+    """
+    return lookup({concept.name: concept.index for concept in concepts}, name, "concept")
 
 
 def categories(concepts: Sequence[Concept]) -> tuple[str, ...]:

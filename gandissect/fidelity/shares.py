@@ -16,14 +16,13 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ..core.environment import installed_versions
-from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
 from ..core.sampling import blocks, make_rng
 from ..inference.batches import check_images, check_pixels, checked_labels, concept_areas
 from ..stats.streaming import AreaMoments
@@ -36,24 +35,10 @@ NUM_GROUPS = 10
 """Groups of images, each left out once to see how far the distance depends on it."""
 
 
-class RealPictures(Protocol):
-    """Real images by index, as every dataset of ``segmenters`` gives them."""
-
-    @property
-    def name(self) -> str:
-        """What to call them."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def batch(self, indices: Sequence[int]) -> Any:
-        """Return an object whose ``images`` are uint8 ``[batch, 3, H, W]``."""
-
-
 def concept_shares(
     generator: Generator,
     segmenter: Segmenter,
-    real: RealPictures,
+    real: PictureSource,
     num_samples: int = 1_000,
     seed: int = 0,
     *,
@@ -154,7 +139,7 @@ class _Batches:
             check_pixels(images, samples)
             yield images.clamp(-1, 1)
 
-    def real(self, pictures: RealPictures, indices: Sequence[int]) -> Iterator[Tensor]:
+    def real(self, pictures: PictureSource, indices: Sequence[int]) -> Iterator[Tensor]:
         """Yield real images of these indices."""
         for part in blocks(len(indices), self.batch_size):
             images = pictures.batch(indices[part.start : part.stop]).images

@@ -7,18 +7,19 @@ uninterrupted one on CPU.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
 from gandissect.core.environment import resolve_device
+from gandissect.core.protocols import PictureSource
 from gandissect.core.sampling import make_rng
 from gandissect.storage.files import atomic_path
 from gandissect.storage.runs import ema_decay, ema_update, train
@@ -37,19 +38,6 @@ from .recipes import GANSettings
 Evaluate = Callable[[LayeredGenerator], Mapping[str, float]]
 
 
-class Pictures(Protocol):
-    """Real pictures to learn from; every dataset of ``segmenters`` is one."""
-
-    name: str
-    size: int
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Any:
-        """Return an object whose ``images`` are uint8 ``[batch, 3, size, size]``, randomly cropped and flipped."""
-
-
 class GANTask:
     """A generator, a discriminator and their optimizers.
 
@@ -58,7 +46,7 @@ class GANTask:
         source: Real pictures of the settings' resolution.
         evaluate: Called with the averaged generator at each snapshot of full size; its figures are logged, and the
             snapshot with the least ``distance`` is kept as ``best.safetensors``.
-        held_out: Pictures that are never learned from; how much less real the discriminator finds them is logged.
+        held_out: PictureSource that are never learned from; how much less real the discriminator finds them is logged.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
@@ -68,9 +56,9 @@ class GANTask:
     def __init__(
         self,
         settings: GANSettings,
-        source: Pictures,
+        source: PictureSource,
         evaluate: Evaluate | None = None,
-        held_out: Pictures | None = None,
+        held_out: PictureSource | None = None,
         device: str = "auto",
     ) -> None:
         _check_pictures(settings, source)
@@ -213,7 +201,7 @@ class GANTask:
             images = self.source.batch(order, self._rng("crop", index)).images[self.rows].to(self.device)
         return _as_float(images)
 
-    def _overfitting(self, held_out: Pictures, growth: Growth) -> dict[str, float]:
+    def _overfitting(self, held_out: PictureSource, growth: Growth) -> dict[str, float]:
         """Return how real the discriminator finds pictures that it learned from, and held-out ones."""
         discriminator = deepcopy(self.discriminator)  # batch norm would learn from what it sees
         batch = min(self.settings.batch_size, len(held_out), len(self.source))
@@ -273,7 +261,7 @@ def _judged(discriminator: nn.Module, images: Tensor, growth: Growth) -> Tensor:
     return logits
 
 
-def views(source: Pictures, limit: int | None = None) -> Tensor:
+def views(source: PictureSource, limit: int | None = None) -> Tensor:
     """Return the evaluation views of all pictures, or of at most ``limit`` evenly spaced ones, uint8 on the CPU."""
     step = 1 if limit is None else max(1, -(-len(source) // limit))
     indices = range(0, len(source), step)
@@ -284,7 +272,7 @@ def _as_float(images: Tensor) -> Tensor:
     return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
-def _check_pictures(settings: GANSettings, source: Pictures) -> None:
+def _check_pictures(settings: GANSettings, source: PictureSource) -> None:
     if source.size != settings.resolution:
         raise ValueError(
             f"the pictures of {source.name!r} are {source.size} px; the GAN makes {settings.resolution} px"
@@ -330,11 +318,11 @@ def calibrate_batch_norm(generator: LayeredGenerator, seed: int, num_batches: in
 
 def train_generator(
     settings: GANSettings,
-    source: Pictures,
+    source: PictureSource,
     folder: Path | str,
     *,
     evaluate: Evaluate | None = None,
-    held_out: Pictures | None = None,
+    held_out: PictureSource | None = None,
     snapshot_images: int = 50_000,
     checkpoint_images: int = 25_000,
     resume: bool = True,
@@ -348,7 +336,7 @@ def train_generator(
         folder: The run: checkpoint, metrics, each snapshot's samples and generator, ``generator.safetensors`` (the last
             of them), and with ``evaluate`` ``best.safetensors``, the one with the least distance.
         evaluate: Called with the averaged generator at each snapshot of full size; its figures are logged.
-        held_out: Pictures that are never learned from; how much less real the discriminator finds them is logged.
+        held_out: PictureSource that are never learned from; how much less real the discriminator finds them is logged.
         snapshot_images: Images between snapshots.
         checkpoint_images: Images between checkpoints.
         resume: Continue from the folder's checkpoint, if it has one; otherwise a folder that has one is refused.

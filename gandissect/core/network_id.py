@@ -1,0 +1,55 @@
+"""Which network a result was made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Identified(Protocol):
+    """A network with a name for people and a fingerprint for machines."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of architecture and weights, hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkId:
+    """The identity of a generator or a segmenter; two are equal if name and fingerprint are.
+
+    Args:
+        name: What to call the network, e.g. ``dcgan-scenes64``.
+        fingerprint: SHA-256 of its architecture and weights, hexadecimal.
+    """
+
+    name: str
+    fingerprint: str
+
+    @staticmethod
+    def of(network: Identified) -> NetworkId:
+        """Return the identity of a network; its fingerprint is computed from all of its weights."""
+        return NetworkId(network.name, network.fingerprint)
+
+    def check(self, network: Identified, subject: str) -> None:
+        """Check that a network is the one of this identity, whatever its name.
+
+        Args:
+            network: The network at hand.
+            subject: What belongs to this identity, at the beginning of the message, e.g. ``"the recipe"``.
+
+        Raises:
+            ValueError: If the fingerprint differs, naming both networks.
+        """
+        if network.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"{subject} belongs to {self.name} with fingerprint {self.fingerprint[:8]}, and {network.name} has "
+                f"fingerprint {network.fingerprint[:8]}; load {self.name} as it was then"
+            )
+
+    def __str__(self) -> str:
+        return self.name
