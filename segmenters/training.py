@@ -204,7 +204,7 @@ class SegmenterTraining:
         logits = resize(self._forward(images), (labels.shape[-2], labels.shape[-1]))
         cross_entropy, dice = segmentation_loss(logits, labels, groups_of(source), self._weights, settings.dice_weight)
         self._optimizer.zero_grad(set_to_none=True)
-        (cross_entropy + dice).backward()
+        torch.autograd.backward(cross_entropy + dice)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self._optimizer.step()
         decay = runs.ema_decay(settings.ema_half_life, settings.batch_size)
@@ -228,8 +228,11 @@ class SegmenterTraining:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
-        parts = {"network": self.network, "average": self.average, "optimizer": self._optimizer}
-        return {name: part.state_dict() for name, part in parts.items()}
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""

@@ -158,7 +158,7 @@ class UNetSegmenter:
 
         Gradients flow to the images, so that features can be matched.
         """
-        features: Sequence[Tensor] = self._network.encoder(self._prepared(images))
+        features: Sequence[Tensor] = self._network.get_submodule("encoder")(self._prepared(images))
         return [feature.float() for feature in features[1:]]
 
     def to(self, device: str) -> UNetSegmenter:

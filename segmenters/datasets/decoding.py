@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,7 +31,7 @@ SENT_FORMATS = tuple(["JPEG", "PNG", *(["WEBP"] if features.check("webp") else [
 
 @contextmanager
 def _opened(
-    file: Path | io.BytesIO, name: object, most: int, formats: Sequence[str] | None = None
+    file: Path | io.BytesIO, name: object, most: int, formats: tuple[str, ...] | None = None
 ) -> Iterator[Image.Image]:
     """Open a picture by its header; what goes wrong here or where it is used is a ValueError with its name."""
     try:

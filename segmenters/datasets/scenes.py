@@ -169,7 +169,8 @@ class Scenes:
         if not 0 <= index < self._num_images:
             raise ValueError(f"this source holds pictures 0 to {self._num_images - 1}; got index {index}")
         if index < len(self._kept) and self._rendered[index]:
-            return self._kept[index]
+            planes: NDArray[np.uint8] = self._kept[index]
+            return planes
         image, labels = render(self.seed, index, self.size)
         planes = np.concatenate([image.transpose(2, 0, 1), labels[None]])
         if index < len(self._kept):

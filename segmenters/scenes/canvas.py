@@ -97,21 +97,23 @@ class Patch:
     def slab(self, low: float, high: float, along: Array) -> Array:
         """Return how much of each pixel lies between two parallel lines, exact however thin."""
         size = self.canvas.size
-        return np.maximum(np.clip((along - low) * size + 0.5, 0, 1) + np.clip((high - along) * size + 0.5, 0, 1) - 1, 0)
+        over, under = np.clip((along - low) * size + 0.5, 0, 1), np.clip((high - along) * size + 0.5, 0, 1)
+        share: Array = np.maximum(over + under - 1, 0)
+        return share
 
 
 def box(patch: Patch, left: float, top: float, right: float, bottom: float) -> Array:
     """Return the signed distance of an upright rectangle."""
-    return np.minimum(
-        np.minimum(patch.x - left, right - patch.x),
-        np.minimum(patch.y - top, bottom - patch.y),
-    )
+    across: Array = np.minimum(patch.x - left, right - patch.x)
+    down: Array = np.minimum(patch.y - top, bottom - patch.y)
+    return np.minimum(across, down)
 
 
 def ellipse(patch: Patch, x: float, y: float, half_width: float, half_height: float) -> Array:
     """Return the signed distance of an ellipse, near its rim."""
     across, down = (patch.x - x) / half_width, (patch.y - y) / half_height
-    return (1 - np.sqrt(across * across + down * down)) * min(half_width, half_height)
+    inside: Array = (1 - np.sqrt(across * across + down * down)) * min(half_width, half_height)
+    return inside
 
 
 def convex(patch: Patch, corners: Sequence[Point]) -> Array:

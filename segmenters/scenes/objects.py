@@ -14,6 +14,9 @@ from .canvas import Point
 from .light import Light
 from .noise import Array
 
+Puff = tuple[float, float, float]
+"""A round part of a cloud or a crown: x, y, radius."""
+
 
 class Label(IntEnum):
     """The concepts, each with its index in a label map."""
@@ -87,7 +90,7 @@ class Cloud:
     """A cumulus: round puffs (x, y, radius) on a flat base."""
 
     base: float
-    puffs: tuple[tuple[float, float, float], ...]
+    puffs: tuple[Puff, ...]
     offset: Point
 
 
@@ -232,7 +235,7 @@ class Tree:
     height: float
     crown: float
     kind: str
-    puffs: tuple[tuple[float, float, float], ...]
+    puffs: tuple[Puff, ...]
     color: Array
     bark: Array
     fruit: Array | None

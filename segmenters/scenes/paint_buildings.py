@@ -87,7 +87,8 @@ def _paint_front(canvas: Canvas, house: House, light: Light) -> None:
 def _under_gable(patch: Patch, house: House) -> Array:
     middle, half = (house.left + house.right) / 2, (house.right - house.left) / 2
     slope = (house.eaves - house.ridge) / half
-    return (patch.y - house.ridge - slope * np.abs(patch.x - middle)) / (1 + slope * slope) ** 0.5
+    inside: Array = (patch.y - house.ridge - slope * np.abs(patch.x - middle)) / (1 + slope * slope) ** 0.5
+    return inside
 
 
 def _under_gambrel(patch: Patch, house: House) -> Array:

@@ -34,10 +34,10 @@ def paint_sky(canvas: Canvas, scene: Scene) -> None:
         x, y, radius = scene.sun
         away = (patch.x - x) ** 2 + (patch.y - y) ** 2
         patch.tint(0.55 / (1 + away / (3.2 * radius * radius)), light.sun)
-        patch = canvas.patch(x - radius, y - radius, x + radius, y + radius)
-        if patch is not None:
-            disc = ellipse(patch, x, y, radius, radius)
-            patch.paint(disc, blend(light.sun, SNOW, np.clip(disc / radius, 0, 1)), Label.SUN)
+        around = canvas.patch(x - radius, y - radius, x + radius, y + radius)
+        if around is not None:
+            disc = ellipse(around, x, y, radius, radius)
+            around.paint(disc, blend(light.sun, SNOW, np.clip(disc / radius, 0, 1)), Label.SUN)
 
 
 def whole(canvas: Canvas, top: float = 0.0) -> Patch:
@@ -86,10 +86,10 @@ def paint_range(canvas: Canvas, mountains: Range, light: Light) -> None:
     below = patch.y - top
     flank = (patch.x - across[owner, 0][None]) * np.sign(light.side) + below * (0.35 * rough - 0.1) + 0.012 * fine
     lit = np.clip(0.5 + flank * 22, 0, 1)
-    stone = mountains.color * (1 + 0.12 * (rough + fine))
+    stone: Array = mountains.color * (1 + 0.12 * (rough + fine))
     if mountains.snow > 0:
-        line = mountains.base - highest * mountains.snow + (0.35 * highest) * (0.5 * rough + 0.3 * fine)
-        stone = blend(stone, SNOW, np.clip((line - patch.y) * 60, 0, 1) * 0.92)
+        snow_line = mountains.base - highest * mountains.snow + (0.35 * highest) * (0.5 * rough + 0.3 * fine)
+        stone = blend(stone, SNOW, np.clip((snow_line - patch.y) * 60, 0, 1) * 0.92)
     shade = light.ambient * 0.85 + light.key * lit
     haze = np.clip(light.fog(mountains.distance) + 0.22 * np.clip(below / highest, 0, 1), 0, 0.86)
     patch.paint(below * 0.8, blend(stone * shade, blend(light.horizon, light.zenith, 0.12), haze), Label.MOUNTAIN)
@@ -108,9 +108,8 @@ def paint_hill(canvas: Canvas, hill: Hill, light: Light) -> None:
         inside = np.where(stand > 0.15, inside, -1.0)
         relief = leaf - patch.noise("leaf", (hill.offset[0] - 0.02 * light.side, hill.offset[1] - 0.02))
         crowns = hill.wood_color * (0.85 + 0.2 * leaf - 0.25 * relief) * tone
-        crowns = light.through_air(crowns, hill.distance)
         below = edge + 0.012 - patch.y
-        patch.paint(np.minimum(inside, below), crowns, Label.TREE)
+        patch.paint(np.minimum(inside, below), light.through_air(crowns, hill.distance), Label.TREE)
     shade = 1 + 0.10 * patch.noise("streak", hill.offset) + 0.10 * patch.noise("broad", hill.offset)
     grass = hill.color * (shade - 0.5 * np.clip(patch.y - edge, 0, 0.3)) * tone
     patch.paint(patch.y - edge, light.through_air(grass, hill.distance), Label.GRASS)
