@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .unet import resize
+from .images import reduce_and_enlarge, resize
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def shrink(images: Tensor, share: float, min_size: int, rng: torch.Generator) ->
     parts = []
     for image, choice, part in zip(images[:, None].unbind(), chosen, amount, strict=True):
         size = round(min_size * (full / min_size) ** part)
-        parts.append(resize(resize(image, (size, size)), (full, full)) if choice < share else image)
+        parts.append(reduce_and_enlarge(image, size) if choice < share else image)
     return torch.cat(parts)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gandissect.core.images import from_uint8
 from gandissect.core.lookup import lookup
 from gandissect.core.protocols import Segmenter
 from gandissect.core.sampling import blocks
@@ -16,7 +17,7 @@ from gandissect.core.types import UNLABELLED
 
 from .datasets.combining import groups_of
 from .datasets.source import ImageSource
-from .unet import resize
+from .images import reduce_and_enlarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +152,10 @@ def evaluate(
         batch = source.batch(block)
         if batch.labels is None:
             raise ValueError(f"{source.name} has no labels to compare with")
-        predicted = segmenter(reduced_again(as_float(batch.images), reduced_to)).cpu()
+        images = from_uint8(batch.images)
+        predicted = segmenter(images if reduced_to is None else reduce_and_enlarge(images, reduced_to)).cpu()
         confusion += confusion_matrix(_settled(batch.labels, predicted, source), predicted, len(names))
     return Evaluation(tuple(names), confusion, count, source.name)
-
-
-def as_float(images: Tensor) -> Tensor:
-    """Turn uint8 pictures into what a generator paints: float32 in [-1, 1]."""
-    return images.float() / 127.5 - 1
-
-
-def reduced_again(images: Tensor, size: int | None) -> Tensor:
-    """Reduce square images to ``size`` pixels a side and enlarge them again; None leaves them."""
-    if size is None:
-        return images
-    small = resize(images, (size, size))
-    return resize(small, (images.shape[-2], images.shape[-1]))
 
 
 def _settled(truth: Tensor, predicted: Tensor, source: ImageSource) -> Tensor:

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gandissect.core.images import from_uint8
 from gandissect.core.protocols import Segmenter
 from gandissect.core.types import Concept
 from gandissect.storage.files import atomic_path
 
 from .datasets.source import ImageSource
-from .evaluation import as_float
 
 _UNNAMED = (255, 255, 255)
 
@@ -45,7 +45,7 @@ def save_grid(path: Path | str, segmenter: Segmenter, source: ImageSource, num_i
     """
     count = min(num_images, len(source))
     batch = source.batch([index * len(source) // count for index in range(count)])
-    rows = [batch.images, paint(segmenter(as_float(batch.images)).cpu(), source.concepts)]
+    rows = [batch.images, paint(segmenter(from_uint8(batch.images)).cpu(), source.concepts)]
     if batch.labels is not None:
         rows.insert(1, paint(batch.labels, source.concepts))
     joined = torch.cat([torch.cat(list(row), 2) for row in rows], 1)

@@ -15,7 +15,7 @@ from gandissect.core.types import Concept
 from gandissect.storage.files import hash_tensors
 
 from .colors import index_color
-from .unet import check_images, resize
+from .images import check_images, image_size, resize
 
 PREFIX = "torchvision:"
 
@@ -74,7 +74,7 @@ class TorchvisionSegmenter:
         check_images(images)
         unit = (images.to(self.device, torch.float32) + 1).div(2).clamp(0, 1)
         scores: Tensor = self._network(self._transforms(unit))["out"].float()
-        return resize(scores, (images.shape[-2], images.shape[-1]))
+        return resize(scores, image_size(images))
 
 
 def load_torchvision(name: str, device: str = "auto") -> TorchvisionSegmenter:

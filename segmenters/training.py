@@ -15,22 +15,27 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from gandissect.core.environment import resolve_device
+from gandissect.core.images import from_uint8
+from gandissect.core.lookup import check_choice
 from gandissect.core.sampling import derive_seed, make_rng
 from gandissect.storage import runs
 
 from .augmentation import Augmentation, augment
 from .datasets.combining import groups_of
 from .datasets.source import ImageSource
-from .evaluation import as_float, evaluate
+from .evaluation import evaluate
+from .images import image_size, resize
 from .pictures import save_grid
-from .unet import Architecture, UNetSegmenter, build_network, network_size, resize
+from .unet import Architecture, UNetSegmenter, build_network, network_size
+
+Precision = Literal["bfloat16", "float32"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class SegmenterSettings:
     dice_weight: float = 0.5
     balance: float = 0.3
     ema_half_life: float = 4000.0
-    precision: str = "bfloat16"
+    precision: Precision = "bfloat16"
     architecture: Architecture = field(default_factory=Architecture)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -72,8 +77,7 @@ class SegmenterSettings:
             raise ValueError("warmup is a share below 1; learning_rate and ema_half_life are above 0")
         if min(self.weight_decay, self.dice_weight, self.balance) < 0:
             raise ValueError("weight_decay, dice_weight and balance are 0 or more")
-        if self.precision not in ("bfloat16", "float32"):
-            raise ValueError(f"precision is 'bfloat16' or 'float32'; got {self.precision!r}")
+        check_choice(self.precision, Precision, "precision")
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values that `from_json` reads."""
@@ -201,7 +205,7 @@ class SegmenterTraining:
             group["lr"] = learning_rate(settings, index)
         source = self.sources[index % len(self.sources)]
         images, labels = self._batch(source, index)
-        logits = resize(self._forward(images), (labels.shape[-2], labels.shape[-1]))
+        logits = resize(self._forward(images), image_size(labels))
         cross_entropy, dice = segmentation_loss(logits, labels, groups_of(source), self._weights, settings.dice_weight)
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(cross_entropy + dice)
@@ -250,11 +254,11 @@ class SegmenterTraining:
             raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
         size = min(source.size, self.settings.architecture.input_size or source.size)
         rng = make_rng(self.settings.seed, "augment", index)
-        images, labels = augment(as_float(batch.images), batch.labels, size, self.settings.augmentation, rng)
+        images, labels = augment(from_uint8(batch.images), batch.labels, size, self.settings.augmentation, rng)
         return images.to(self.device), labels.to(self.device)
 
     def _forward(self, images: Tensor) -> Tensor:
-        size = network_size((images.shape[-2], images.shape[-1]), self.settings.architecture)
+        size = network_size(image_size(images), self.settings.architecture)
         ready = resize(images, size).contiguous(memory_format=torch.channels_last)
         mixed = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gandissect.core.environment import resolve_device
 from gandissect.core.types import Concept, check_concepts
 from gandissect.storage.files import hash_tensors, load_tensors, save_tensors
+
+from .images import check_images, image_size, resize
 
 FORMAT, VERSION = "gandissect-segmenter", 1
 
@@ -79,29 +80,6 @@ def build_network(architecture: Architecture, num_concepts: int) -> nn.Module:
     return network
 
 
-def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize ``[batch, channel, H, W]`` bilinearly, with an antialiasing filter where it shrinks."""
-    if images.shape[-2:] == size:
-        return images
-    shrinks = size[0] < images.shape[-2] or size[1] < images.shape[-1]
-    return functional.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=shrinks)
-
-
-def check_images(images: Tensor) -> None:
-    """Refuse what is not a batch of images.
-
-    Raises:
-        ValueError: If it is not floating point ``[batch, 3, H, W]``, or not finite.
-    """
-    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point() or 0 in images.shape:
-        raise ValueError(
-            f"images are floating point [batch, 3, H, W] in [-1, 1]; got {images.dtype} {list(images.shape)}"
-        )
-    if not images.isfinite().all():
-        first = int((~images.isfinite()).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"image {first} of the batch has pixels that are not finite numbers")
-
-
 class UNetSegmenter:
     """Label images with a trained U-Net; always in eval mode, without gradients unless asked for `logits`.
 
@@ -151,7 +129,7 @@ class UNetSegmenter:
 
         Gradients flow to the images, so that a score can be optimised.
         """
-        return resize(self._network(self._prepared(images)).float(), _size(images))
+        return resize(self._network(self._prepared(images)).float(), image_size(images))
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Return the encoder's features from fine to coarse, each float32 ``[batch, unit, h, w]``.
@@ -204,7 +182,7 @@ class UNetSegmenter:
 
     def _prepared(self, images: Tensor) -> Tensor:
         check_images(images)
-        size = network_size(_size(images), self.architecture)
+        size = network_size(image_size(images), self.architecture)
         ready = resize(images.to(self.device, torch.float32), size)
         return ready.contiguous(memory_format=torch.channels_last)
 
@@ -215,10 +193,6 @@ def network_size(size: tuple[int, int], architecture: Architecture) -> tuple[int
     stride = architecture.stride
     height, width = (max(stride, round(side * scale / stride) * stride) for side in size)
     return height, width
-
-
-def _size(images: Tensor) -> tuple[int, int]:
-    return int(images.shape[-2]), int(images.shape[-1])
 
 
 def _stored(network: nn.Module) -> dict[str, Tensor]:

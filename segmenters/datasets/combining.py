@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from gandissect.core.lookup import unknown
-from gandissect.core.types import UNLABELLED, Concept
+from gandissect.core.types import UNLABELLED, Concept, concept_index
 
 from .source import Batch, ImageSource
 
@@ -113,16 +112,12 @@ class Remapped:
     ) -> None:
         self._source = source
         self.name, self.size, self.concepts = source.name, source.size, tuple(concepts)
-        indices = {concept.name: concept.index for concept in concepts}
         self.groups: tuple[tuple[int, ...], ...] = ()
         self._table = torch.full((len(source.concepts) + 1,), UNLABELLED)  # its last entry serves the index -1
-        own = {concept.name: concept.index for concept in source.concepts}
-        for given, wanted in mapping.items():
-            names = (wanted,) if isinstance(wanted, str) else wanted
-            for name, known in ((given, own), *((name, indices) for name in names)):
-                if name not in known:
-                    raise KeyError(unknown("concept", name, known))
-            self._table[own[given]] = self._value(tuple(indices[name] for name in names))
+        for name, targets in mapping.items():
+            names = (targets,) if isinstance(targets, str) else targets
+            row = concept_index(source.concepts, name)
+            self._table[row] = self._value(tuple(concept_index(concepts, target) for target in names))
 
     def _value(self, targets: tuple[int, ...]) -> int:
         if len(targets) == 1:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 
+from gandissect.core.protocols import PictureSource
 from gandissect.core.types import Concept
 
 
@@ -26,23 +27,12 @@ class Batch:
     labels: torch.Tensor | None
 
 
-class ImageSource(Protocol):
-    """Give square pictures of one size by index; the concepts are empty where there are no labels."""
-
-    @property
-    def name(self) -> str:
-        """Name the source, for cards and reports."""
-
-    @property
-    def size(self) -> int:
-        """Give the height and width of every picture in pixels."""
+class ImageSource(PictureSource, Protocol):
+    """Give square pictures of one size by index, and their labels; without labels the concepts are empty."""
 
     @property
     def concepts(self) -> tuple[Concept, ...]:
         """Give the concepts that labels index into."""
-
-    def __len__(self) -> int:
-        """Count the pictures."""
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
         """Give the pictures of these indices.

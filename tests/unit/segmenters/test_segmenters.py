@@ -10,12 +10,12 @@ from torch import nn
 
 import segmenters
 from gandissect.core.environment import resolve_device
+from gandissect.core.images import from_uint8
 from gandissect.core.protocols import Segmenter
 from gandissect.core.types import Concept
 from gandissect.storage.cards import Shelf
 from gandissect.storage.files import load_tensors, save_tensors
 from segmenters import hub, torchvision
-from segmenters.evaluation import as_float
 from segmenters.palette import BASIC_CONCEPTS, PaletteSegmenter
 from segmenters.unet import FORMAT, Architecture, UNetSegmenter, build_network, network_size
 
@@ -53,8 +53,8 @@ def test_palette_is_the_nearest_colour_of_every_pixel():
 
 def test_palette_reads_what_is_painted_in_its_colours():
     truth = torch.arange(64).view(1, 8, 8) % len(BASIC_CONCEPTS)
-    colors = torch.tensor([concept.color for concept in BASIC_CONCEPTS])
-    images = as_float(colors[truth].permute(0, 3, 1, 2))
+    colors = torch.tensor([concept.color for concept in BASIC_CONCEPTS], dtype=torch.uint8)
+    images = from_uint8(colors[truth].permute(0, 3, 1, 2))
     assert torch.equal(PaletteSegmenter(BASIC_CONCEPTS)(images), truth)
     assert torch.equal(PaletteSegmenter(BASIC_CONCEPTS, max_distance=0)(images), truth)
 
