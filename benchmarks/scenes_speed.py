@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segmenters.datasets.scenes import render
+from segmenters.scenes.rendering import render
 
 RUNS, WARM_UP = 7, 10
 PICTURES = {64: 150, 128: 80, 256: 30}

@@ -94,7 +94,7 @@ class Patch:
         """Multiply by a colour [3, 1, 1] where the weights [h, w] are 1, leaving the labels alone."""
         self.image[...] *= 1 + alpha * (color - 1)
 
-    def slab(self, low: float, high: float, along: Array) -> Array:
+    def slab_coverage(self, low: float, high: float, along: Array) -> Array:
         """Return how much of each pixel lies between two parallel lines, exact however thin."""
         size = self.canvas.size
         over, under = np.clip((along - low) * size + 0.5, 0, 1), np.clip((high - along) * size + 0.5, 0, 1)
@@ -102,21 +102,21 @@ class Patch:
         return share
 
 
-def box(patch: Patch, left: float, top: float, right: float, bottom: float) -> Array:
+def box_distance(patch: Patch, left: float, top: float, right: float, bottom: float) -> Array:
     """Return the signed distance of an upright rectangle."""
     across: Array = np.minimum(patch.x - left, right - patch.x)
     down: Array = np.minimum(patch.y - top, bottom - patch.y)
     return np.minimum(across, down)
 
 
-def ellipse(patch: Patch, x: float, y: float, half_width: float, half_height: float) -> Array:
+def ellipse_distance(patch: Patch, x: float, y: float, half_width: float, half_height: float) -> Array:
     """Return the signed distance of an ellipse, near its rim."""
     across, down = (patch.x - x) / half_width, (patch.y - y) / half_height
     inside: Array = (1 - np.sqrt(across * across + down * down)) * min(half_width, half_height)
     return inside
 
 
-def convex(patch: Patch, corners: Sequence[Point]) -> Array:
+def polygon_distance(patch: Patch, corners: Sequence[Point]) -> Array:
     """Return the signed distance of a convex polygon, its corners in clockwise order as seen."""
     inside: Array | None = None
     for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], corners[0]], strict=True):
@@ -141,7 +141,7 @@ def paint_convex(canvas: Canvas, corners: Sequence[Point], color: Array, concept
     """Paint a convex polygon, its corners clockwise as seen, in one colour."""
     patch = canvas.patch(*bounds(corners))
     if patch is not None:
-        patch.paint(convex(patch, corners), color, concept)
+        patch.paint(polygon_distance(patch, corners), color, concept)
     return patch
 
 
@@ -149,11 +149,11 @@ def paint_ellipse(canvas: Canvas, centre: Point, half: Point, color: Array, conc
     """Paint an upright ellipse in one colour."""
     patch = canvas.patch(centre[0] - half[0], centre[1] - half[1], centre[0] + half[0], centre[1] + half[1])
     if patch is not None:
-        patch.paint(ellipse(patch, *centre, *half), color, concept)
+        patch.paint(ellipse_distance(patch, *centre, *half), color, concept)
 
 
 def paint_box(canvas: Canvas, low: Point, high: Point, color: Array, concept: int | None = None) -> None:
     """Paint an upright rectangle in one colour, from its top left corner to its bottom right one."""
     patch = canvas.patch(*low, *high)
     if patch is not None:
-        patch.paint(box(patch, *low, *high), color, concept)
+        patch.paint(box_distance(patch, *low, *high), color, concept)

@@ -41,7 +41,7 @@ class Dice:
         """Return one of the items, each as likely."""
         return items[self.whole(0, len(items) - 1)]
 
-    def weighted(self, items: dict[T, float]) -> T:
+    def weighted_choice(self, items: dict[T, float]) -> T:
         """Return one of the items, as likely as its weight."""
         mark = self.uniform(0, sum(items.values()))
         for item, weight in items.items():
@@ -269,7 +269,7 @@ class Light:
 
 def roll_light(dice: Dice) -> tuple[Light, Mood]:
     """Draw the light and weather of a picture."""
-    name = dice.weighted({name: weight for name, (weight, _) in MOODS.items()})
+    name = dice.weighted_choice({name: weight for name, (weight, _) in MOODS.items()})
     mood = MOODS[name][1]
     warm = dice.uniform(-0.05, 0.05)
     exposure = dice.uniform(0.92, 1.08)

@@ -59,7 +59,7 @@ def value_noise(size: int, name: str, cells: tuple[int, int], octaves: int, gain
     return noise
 
 
-def _pattern(size: int, pattern: Pattern) -> Array:
+def _average_pattern(size: int, pattern: Pattern) -> Array:
     """Return the mean of pattern(u [1, n], v [n, 1]) over each pixel, [size, size]."""
     positions, per_pixel = _positions(size)
     fine = pattern(positions[None, :], positions[:, None])
@@ -143,7 +143,7 @@ _PATTERNS: dict[str, Pattern] = {
 @lru_cache(maxsize=64)
 def texture(name: str, size: int) -> Array:
     """Return a tile repeated twice each way, float32 [2 size, 2 size], so that any window of it is one slice."""
-    tile = value_noise(size, name, *_NOISE[name]) if name in _NOISE else _pattern(size, _PATTERNS[name])
+    tile = value_noise(size, name, *_NOISE[name]) if name in _NOISE else _average_pattern(size, _PATTERNS[name])
     tiled = np.tile(tile.astype(np.float32), (2, 2))
     tiled.setflags(write=False)
     return tiled

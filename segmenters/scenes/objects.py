@@ -159,7 +159,7 @@ class Street:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class Footpath:
     """A paved way from a door down to y = end."""
 
     x: float
@@ -196,14 +196,14 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A building: a front wall, perhaps a side wall (seen = -1 left, 1 right), windows in a grid, a roof."""
+    """A building: a front wall, perhaps a side wall (visible_side = -1 left, 1 right), windows in a grid, a roof."""
 
     left: float
     right: float
     foot: float
     eaves: float
     ridge: float
-    seen: int
+    visible_side: int
     depth: float
     distance: float
     roof: str
@@ -303,7 +303,7 @@ class Flowers:
     distance: float
 
 
-Standing = House | Tree | Car | Person | Fence | Flowers | Water
+SceneObject = House | Tree | Car | Person | Fence | Flowers | Water
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,5 +316,5 @@ class Scene:
     clouds: tuple[Cloud, ...]
     backdrop: tuple[Range | Hill, ...]
     ground: Ground
-    ways: tuple[Lane | Street | Path, ...]
-    standing: tuple[Standing, ...]
+    ways: tuple[Lane | Street | Footpath, ...]
+    standing: tuple[SceneObject, ...]

@@ -52,7 +52,7 @@ class Season:
 
 def roll_season(dice: Dice) -> Season:
     """Draw a season, mostly summer."""
-    name = dice.weighted({"summer": 0.6, "spring": 0.2, "autumn": 0.2})
+    name = dice.weighted_choice({"summer": 0.6, "spring": 0.2, "autumn": 0.2})
     if name == "autumn":
         return Season(
             (*AUTUMN, *AUTUMN, *LEAVES[:2]), vary(dice, (150, 152, 66), 0.03), vary(dice, (176, 164, 88), 0.03)
@@ -117,7 +117,7 @@ def roll_hills(dice: Dice, season: Season, horizon: float, rows: int) -> tuple[H
 def roll_tree(dice: Dice, season: Season, camera: Camera, spot: Point, tall: float = 1.0, *, bed: bool = False) -> Tree:
     """Draw a tree whose trunk stands at a spot, in a bed of turf where that is paved."""
     x, foot = spot
-    kind = dice.weighted({"round": 0.6, "fir": 0.25, "poplar": 0.15})
+    kind = dice.weighted_choice({"round": 0.6, "fir": 0.25, "poplar": 0.15})
     height = max(0.14, min(camera.scale(foot), 0.1) * dice.uniform(5.0, 8.0) * tall)
     bark = vary(dice, dice.choice(((104, 74, 52), (88, 66, 54), (128, 96, 66))))
     fruit = vary(dice, (214, 40, 40)) if kind == "round" and dice.chance(0.15) else None
