@@ -31,7 +31,7 @@ from gandissect.core.sampling import blocks
 from gandissect.dissection.counting import passes
 from gandissect.dissection.counting.layer_counts import LayerCount
 from gandissect.dissection.counting.top_images import Pictures, TopSamples
-from segmenters.unet import Architecture, UNetSegmenter, build_network
+from segmenters.unet import UNetArchitecture, UNetSegmenter, build_network
 
 UNTRAINED = {"untrained dcgan64": (64, "layer2"), "untrained dcgan128": (128, "layer2")}
 BUNDLED = {"unet-scenes": "-scenes", "unet-streets": "-streets"}
@@ -66,7 +66,7 @@ def pair(name: str, device: str) -> tuple[Generator, Segmenter, str]:
         torch.manual_seed(0)
         generator = generators.DCGAN(size=size, width=64).eval().requires_grad_(False)
         concepts = [Concept(index, f"concept {index}", (index, index, index)) for index in range(7)]
-        shape = Architecture("resnet18", (256, 128, 64, 32, 16), input_size=None)
+        shape = UNetArchitecture("resnet18", (256, 128, 64, 32, 16), input_size=None)
         network = build_network(shape, len(concepts))
         return generator.to(resolve_device(device)), UNetSegmenter(network, shape, concepts, device=device), layer
     segmenter = next(each for each, ending in BUNDLED.items() if ending in name)

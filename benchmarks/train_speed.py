@@ -30,8 +30,7 @@ from generators.training.draws import Draws
 from generators.training.growth import Growth
 from generators.training.losses import LOSSES, r1_penalty
 from generators.training.networks import build
-from segmenters.datasets import Scenes
-from segmenters.datasets.source import ImageSource
+from segmenters.datasets import ImageSource, Scenes
 
 NUM_PICTURES, WARM_UP = 512, 3
 

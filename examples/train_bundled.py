@@ -39,7 +39,7 @@ from gandissect.storage.files import atomic_path, load_tensors, read_json, sha25
 from generators.hub import FORMAT, VERSION
 from generators.training.networks import FAMILIES
 from generators.training.recipes import GANSettings
-from segmenters.datasets.open import pictures
+from segmenters.datasets import open_pictures
 
 ROOT = Path(__file__).parents[1]
 MAX_BYTES = 16 * 10**6
@@ -278,7 +278,7 @@ def measured(run: train_generator.Options, snapshot: Snapshot) -> Fidelity:
     generator, size = generators.load(snapshot.path, run.device), run.settings.resolution
     if generator.image_size[0] != size:
         raise ValueError(f"{snapshot.path} has grown to {generator.image_size[0]} px only, not to {size} px; train on")
-    train, held_out = pictures(run.data, size, run.hold_out)
+    train, held_out = open_pictures(run.data, size, run.hold_out)
     return yardstick(segmenters.load(run.segmenter, run.device), train, held_out).measure(generator)
 
 

@@ -65,7 +65,7 @@ class Evaluation:
         """The share of labelled pixels that are labelled rightly."""
         return int(self.confusion.diagonal().sum()) / max(1, int(self.confusion.sum()))
 
-    def merged(self, names: Sequence[str]) -> Evaluation:
+    def merge_concepts(self, names: Sequence[str]) -> Evaluation:
         """Return the evaluation as if some concepts were one, called as the first of them.
 
         Args:
@@ -154,11 +154,11 @@ def evaluate(
             raise ValueError(f"{source.name} has no labels to compare with")
         images = from_uint8(batch.images)
         predicted = segmenter(images if reduced_to is None else reduce_and_enlarge(images, reduced_to)).cpu()
-        confusion += confusion_matrix(_settled(batch.labels, predicted, source), predicted, len(names))
+        confusion += confusion_matrix(_settle(batch.labels, predicted, source), predicted, len(names))
     return Evaluation(tuple(names), confusion, count, source.name)
 
 
-def _settled(truth: Tensor, predicted: Tensor, source: ImageSource) -> Tensor:
+def _settle(truth: Tensor, predicted: Tensor, source: ImageSource) -> Tensor:
     for number, group in enumerate(groups_of(source)):
         undecided = truth == len(source.concepts) + number
         among = torch.isin(predicted, torch.tensor(group))

@@ -19,7 +19,7 @@ from .datasets.source import ImageSource
 _UNNAMED = (255, 255, 255)
 
 
-def paint(labels: Tensor, concepts: Sequence[Concept]) -> Tensor:
+def color_labels(labels: Tensor, concepts: Sequence[Concept]) -> Tensor:
     """Return label maps in their concepts' colours; what is no concept is white.
 
     Args:
@@ -45,9 +45,9 @@ def save_grid(path: Path | str, segmenter: Segmenter, source: ImageSource, num_i
     """
     count = min(num_images, len(source))
     batch = source.batch([index * len(source) // count for index in range(count)])
-    rows = [batch.images, paint(segmenter(from_uint8(batch.images)).cpu(), source.concepts)]
+    rows = [batch.images, color_labels(segmenter(from_uint8(batch.images)).cpu(), source.concepts)]
     if batch.labels is not None:
-        rows.insert(1, paint(batch.labels, source.concepts))
+        rows.insert(1, color_labels(batch.labels, source.concepts))
     joined = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
     with atomic_path(path) as temporary:
         Image.fromarray(joined.permute(1, 2, 0).numpy()).save(temporary, "PNG")

@@ -29,11 +29,11 @@ from gandissect.storage import runs
 
 from .augmentation import Augmentation, augment
 from .datasets.combining import groups_of
-from .datasets.source import ImageSource
+from .datasets.source import ImageSource, LabeledPictures
 from .evaluation import evaluate
 from .images import image_size, resize
 from .pictures import save_grid
-from .unet import Architecture, UNetSegmenter, build_network, network_size
+from .unet import UNetArchitecture, UNetSegmenter, build_network, network_size
 
 Precision = Literal["bfloat16", "float32"]
 
@@ -67,7 +67,7 @@ class SegmenterSettings:
     balance: float = 0.3
     ema_half_life: float = 4000.0
     precision: Precision = "bfloat16"
-    architecture: Architecture = field(default_factory=Architecture)
+    architecture: UNetArchitecture = field(default_factory=UNetArchitecture)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -95,7 +95,7 @@ class SegmenterSettings:
         try:
             shape = dict(values["architecture"])
             shape["decoder_channels"] = tuple(shape["decoder_channels"])
-            parts = {"architecture": Architecture(**shape), "augmentation": Augmentation(**values["augmentation"])}
+            parts = {"architecture": UNetArchitecture(**shape), "augmentation": Augmentation(**values["augmentation"])}
             return cls(**{**values, **parts})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the settings of a segmenter's training: {error}") from error
@@ -159,9 +159,7 @@ def concept_weights(sources: Sequence[ImageSource], balance: float, max_images: 
     for source in sources:
         step = max(1, len(source) // max_images)
         for index in range(0, len(source), step):
-            labels = source.batch([index]).labels
-            if labels is None:
-                raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
+            labels = _require_labels(source, source.batch([index]))
             counts += torch.bincount(labels[(labels >= 0) & (labels < num_concepts)], minlength=num_concepts)
     share = (counts / counts.sum().clamp(min=1)).clamp(min=1e-4)  # a concept that is never seen weighs finitely
     share = share / share.sum()
@@ -224,11 +222,11 @@ class SegmenterTraining:
     def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
         """Write ``segmenter.safetensors`` and a grid of held-out pictures, truths and predictions; evaluate."""
         segmenter = self.segmenter(folder.name)
-        found = evaluate(segmenter, self.held_out, max_images=256)
-        training = {"settings": self.settings.to_json(), "images_seen": images_seen, "held_out": found.record()}
+        evaluation = evaluate(segmenter, self.held_out, max_images=256)
+        training = {"settings": self.settings.to_json(), "images_seen": images_seen, "held_out": evaluation.record()}
         segmenter.save(folder / "segmenter.safetensors", training)
         save_grid(folder / f"grid-{images_seen:09d}.png", segmenter, self.held_out)
-        return {"mean_iou": found.mean_iou, "accuracy": found.accuracy}
+        return {"mean_iou": evaluation.mean_iou, "accuracy": evaluation.accuracy}
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
@@ -250,11 +248,10 @@ class SegmenterTraining:
             sample_order(len(source), turn * self.images_per_step, self.images_per_step, self.settings.seed),
             make_rng(self.settings.seed, "view", index),
         )
-        if batch.labels is None:
-            raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
+        labels = _require_labels(source, batch)
         size = min(source.size, self.settings.architecture.input_size or source.size)
         rng = make_rng(self.settings.seed, "augment", index)
-        images, labels = augment(from_uint8(batch.images), batch.labels, size, self.settings.augmentation, rng)
+        images, labels = augment(from_uint8(batch.images), labels, size, self.settings.augmentation, rng)
         return images.to(self.device), labels.to(self.device)
 
     def _forward(self, images: Tensor) -> Tensor:
@@ -328,6 +325,12 @@ def _check_sources(sources: Sequence[ImageSource], held_out: ImageSource) -> Non
             raise ValueError(
                 f"{source.name} and {held_out.name} need the same concepts, at least one; remap one of them"
             )
+
+
+def _require_labels(source: ImageSource, batch: LabeledPictures) -> Tensor:
+    if batch.labels is None:
+        raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
+    return batch.labels
 
 
 def _parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ FORMAT, VERSION = "gandissect-segmenter", 1
 
 
 @dataclass(frozen=True, slots=True)
-class Architecture:
+class UNetArchitecture:
     """The shape of a U-Net.
 
     Args:
@@ -53,7 +53,7 @@ class Architecture:
         return int(2 ** len(self.decoder_channels))
 
 
-def build_network(architecture: Architecture, num_concepts: int) -> nn.Module:
+def build_network(architecture: UNetArchitecture, num_concepts: int) -> nn.Module:
     """Build the network with random weights (from torch's global state; fork it to keep that).
 
     Raises:
@@ -97,7 +97,7 @@ class UNetSegmenter:
     def __init__(
         self,
         network: nn.Module,
-        architecture: Architecture,
+        architecture: UNetArchitecture,
         concepts: Sequence[Concept],
         name: str = "unet",
         device: str = "cpu",
@@ -105,7 +105,7 @@ class UNetSegmenter:
         self.name, self.architecture, self.concepts = name, architecture, tuple(concepts)
         self.device = resolve_device(device)
         self._network = network.eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
-        self.fingerprint = hash_tensors(_stored(network), self._header())
+        self.fingerprint = hash_tensors(_collect_weights(network), self._header())
 
     @property
     def input_size(self) -> int | None:
@@ -129,14 +129,14 @@ class UNetSegmenter:
 
         Gradients flow to the images, so that a score can be optimised.
         """
-        return resize(self._network(self._prepared(images)).float(), image_size(images))
+        return resize(self._network(self._prepare(images)).float(), image_size(images))
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Return the encoder's features from fine to coarse, each float32 ``[batch, unit, h, w]``.
 
         Gradients flow to the images, so that features can be matched.
         """
-        features: Sequence[Tensor] = self._network.get_submodule("encoder")(self._prepared(images))
+        features: Sequence[Tensor] = self._network.get_submodule("encoder")(self._prepare(images))
         return [feature.float() for feature in features[1:]]
 
     def to(self, device: str) -> UNetSegmenter:
@@ -151,7 +151,7 @@ class UNetSegmenter:
             training: JSON values to keep with it: settings, figures.
         """
         header = self._header() | {"format": FORMAT, "version": VERSION, "training": dict(training or {})}
-        save_tensors(path, _stored(self._network), header)
+        save_tensors(path, _collect_weights(self._network), header)
 
     @classmethod
     def load(cls, path: Path | str, device: str = "auto", name: str | None = None) -> UNetSegmenter:
@@ -168,7 +168,7 @@ class UNetSegmenter:
         """
         tensors, header = load_tensors(path, FORMAT, VERSION)
         try:
-            architecture = _architecture(header["architecture"])
+            architecture = _read_architecture(header["architecture"])
             concepts = [Concept(entry["index"], entry["name"], tuple(entry["color"])) for entry in header["concepts"]]
             check_concepts(concepts)
             network = build_network(architecture, len(concepts))
@@ -180,14 +180,14 @@ class UNetSegmenter:
     def _header(self) -> dict[str, Any]:
         return {"architecture": asdict(self.architecture), "concepts": [asdict(concept) for concept in self.concepts]}
 
-    def _prepared(self, images: Tensor) -> Tensor:
+    def _prepare(self, images: Tensor) -> Tensor:
         check_images(images)
         size = network_size(image_size(images), self.architecture)
         ready = resize(images.to(self.device, torch.float32), size)
         return ready.contiguous(memory_format=torch.channels_last)
 
 
-def network_size(size: tuple[int, int], architecture: Architecture) -> tuple[int, int]:
+def network_size(size: tuple[int, int], architecture: UNetArchitecture) -> tuple[int, int]:
     """Return height and width at which the network sees an image of that height and width."""
     scale = 1.0 if architecture.input_size is None else architecture.input_size / min(size)
     stride = architecture.stride
@@ -195,21 +195,22 @@ def network_size(size: tuple[int, int], architecture: Architecture) -> tuple[int
     return height, width
 
 
-def _stored(network: nn.Module) -> dict[str, Tensor]:
+def _collect_weights(network: nn.Module) -> dict[str, Tensor]:
     """Convolutions in half precision; vectors (norms, biases) stay float32, they are small and reach far."""
     kept = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
     return {name: (value.half() if value.ndim > 1 else value.float()).cpu() for name, value in kept.items()}
 
 
 def _load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    wanted = {name: value.shape for name, value in network.state_dict().items() if value.is_floating_point()}
-    if (found := {name: value.shape for name, value in tensors.items()}) != wanted:
-        wrong = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+    expected = {name: value.shape for name, value in network.state_dict().items() if value.is_floating_point()}
+    shapes = {name: value.shape for name, value in tensors.items()}
+    if shapes != expected:
+        wrong = sorted(name for name in {*shapes, *expected} if shapes.get(name) != expected.get(name))
         raise ValueError(f"{len(wrong)} weights are missing, unknown or of another shape, e.g. {wrong[0]!r}")
     if any(not value.isfinite().all() for value in tensors.values()):
         raise ValueError("some weights are not finite")
     network.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False)
 
 
-def _architecture(entry: Mapping[str, Any]) -> Architecture:
-    return Architecture(**{**entry, "decoder_channels": tuple(entry["decoder_channels"])})
+def _read_architecture(entry: Mapping[str, Any]) -> UNetArchitecture:
+    return UNetArchitecture(**{**entry, "decoder_channels": tuple(entry["decoder_channels"])})

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import Scenes
-from .combining import WithoutLabels, concat
+from .combining import UnlabeledSource, concat
 from .photos import Photos
+from .scenes import Scenes
 from .source import ImageSource
 
 NUM_SCENES, NUM_HELD_OUT_SCENES = 50_000, 1_000
@@ -43,7 +43,7 @@ def open_source(spec: str, size: int, *, held_out: bool = False) -> Scenes | Pho
     return Photos(folder, size, split)
 
 
-def pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
+def open_pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
     """Return pictures to learn from and pictures to judge by (None if nothing is held out), without labels.
 
     Of a folder without split the share ``hold_out`` is set aside, by a hash of the files' names; a folder with a split
@@ -75,19 +75,19 @@ def _open_parts(spec: str, size: int, hold_out: float) -> tuple[ImageSource, Ima
     return source, None
 
 
-def evenly_spaced(source: ImageSource, limit: int) -> range:
+def pick_evenly(source: ImageSource, limit: int) -> range:
     """Return the indices of evenly spaced pictures, at most ``limit``."""
     return range(0, len(source), max(1, -(-len(source) // limit)))
 
 
-def as_tensor(source: ImageSource, limit: int) -> Tensor:
+def load_pictures(source: ImageSource, limit: int) -> Tensor:
     """Return the evaluation views of evenly spaced pictures, uint8 ``[at most limit, 3, H, W]``."""
-    indices = evenly_spaced(source, limit)
+    indices = pick_evenly(source, limit)
     return torch.cat([source.batch(indices[start : start + 64]).images for start in range(0, len(indices), 64)])
 
 
 def _join(sources: Sequence[ImageSource]) -> ImageSource:
-    return concat([WithoutLabels(source) for source in sources])
+    return concat([UnlabeledSource(source) for source in sources])
 
 
 def _split_spec(spec: str) -> tuple[Path, str | None]:

@@ -17,7 +17,7 @@ from gandissect.core.types import Concept
 
 from ..scenes.objects import CONCEPTS
 from ..scenes.rendering import check_scene_size, render
-from .source import Batch
+from .source import LabeledPictures
 
 RESIDENT_BYTES = 2 << 30
 """How much memory the pictures of one source may take up; those beyond it are rendered anew each time."""
@@ -53,7 +53,7 @@ class Scenes:
     def __len__(self) -> int:
         return self._num_images
 
-    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Return pictures and labels of some indices; with rng each is mirrored with probability one half.
 
         Raises ValueError for no index or one outside 0 to len - 1, TypeError for one that is no integer.
@@ -64,7 +64,7 @@ class Scenes:
         if rng is not None:
             mirrored = torch.rand(len(planes), generator=rng) < 0.5
             planes[mirrored] = planes[mirrored].flip(-1)
-        return Batch(planes[:, :3].contiguous(), planes[:, 3].long())
+        return LabeledPictures(planes[:, :3].contiguous(), planes[:, 3].long())
 
     def _planes(self, index: int) -> NDArray[np.uint8]:
         """Return red, green, blue and label of one picture, uint8 [4, size, size]."""

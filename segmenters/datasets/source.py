@@ -16,7 +16,7 @@ from gandissect.core.types import Concept
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class LabeledPictures:
     """Hold some pictures and, where the source has them, their labels.
 
     images: uint8 [batch, 3, S, S], red green blue.
@@ -34,7 +34,7 @@ class ImageSource(PictureSource, Protocol):
     def concepts(self) -> tuple[Concept, ...]:
         """Give the concepts that labels index into."""
 
-    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Give the pictures of these indices.
 
         With rng the training view (random crop where there is room, random flip); without it the evaluation view

@@ -8,7 +8,7 @@ from PIL import Image
 
 from apps.yardsticks import yardstick
 from segmenters import UNetSegmenter
-from segmenters.datasets.open import as_tensor, open_source, pictures
+from segmenters.datasets.open import load_pictures, open_pictures, open_source
 
 
 def _folder(path: Path, count: int) -> Path:
@@ -20,19 +20,19 @@ def _folder(path: Path, count: int) -> Path:
 
 
 def test_scenes_to_judge_by_are_not_those_to_learn_from() -> None:
-    train, held_out = pictures(["scenes:20"], 32, 0.05)
+    train, held_out = open_pictures(["scenes:20"], 32, 0.05)
     assert (len(train), len(held_out)) == (20, 1000)
-    assert not (as_tensor(train, 5) == held_out.batch(range(5)).images).all()
+    assert not (load_pictures(train, 5) == held_out.batch(range(5)).images).all()
 
 
 def test_a_folder_is_parted_and_a_split_is_taken_whole(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "a@b", 40)
     (folder / "some.txt").write_text("1\n2\n3\n")
-    train, held_out = pictures([str(folder)], 16, 0.3)
+    train, held_out = open_pictures([str(folder)], 16, 0.3)
     assert len(train) + len(held_out) == 40
-    seen = {int(image[0, 0, 0]) for source in (train, held_out) for image in as_tensor(source, 100)}
+    seen = {int(image[0, 0, 0]) for source in (train, held_out) for image in load_pictures(source, 100)}
     assert len(seen) == 40
-    train, held_out = pictures([f"{folder}@some"], 16, 0.3)
+    train, held_out = open_pictures([f"{folder}@some"], 16, 0.3)
     assert (len(train), held_out) == (3, None)
 
 
@@ -46,22 +46,22 @@ class _NoFeatures(UNetSegmenter):
 def test_too_few_pictures_to_judge_by_are_refused_with_the_remedy(tmp_path: Path) -> None:
     folder = str(_folder(tmp_path / "a", 40))
     with pytest.raises(ValueError, match=r"20 and 1000; .* scenes:N with N above 1000"):
-        yardstick(_NoFeatures(), *pictures(["scenes:20"], 32, 0.05))
-    train, held_out = pictures([folder], 16, 0.1)
+        yardstick(_NoFeatures(), *open_pictures(["scenes:20"], 32, 0.05))
+    train, held_out = open_pictures([folder], 16, 0.1)
     assert 0 < len(held_out) < 8
     with pytest.raises(
         ValueError, match=rf"^{len(held_out)} pictures are held out .* 8 are needed; give a larger --hold"
     ):
         yardstick(_NoFeatures(), train, held_out)
-    train, held_out = pictures([folder], 16, 0.9)
+    train, held_out = open_pictures([folder], 16, 0.9)
     with pytest.raises(ValueError, match=rf"got {len(train)} and {len(held_out)}; .* a smaller --hold-out"):
         yardstick(_NoFeatures(), train, held_out)
     with pytest.raises(ValueError, match=r"leaves a part empty; give more pictures, or another share \(--hold-out\)"):
-        pictures([folder], 16, 1e-9)
+        open_pictures([folder], 16, 1e-9)
 
 
 def test_what_is_no_source_is_named() -> None:
     with pytest.raises(ValueError, match="number of scenes"):
         open_source("scenes:many", 16)
     with pytest.raises(ValueError, match="name pictures"):
-        pictures([], 16, 0.05)
+        open_pictures([], 16, 0.05)

@@ -15,7 +15,7 @@ from apps import yardsticks
 from apps.commands.fidelity import Options
 from apps.yardsticks import yardstick
 from gandissect.fidelity.inception import Inception
-from segmenters.datasets.open import as_tensor, pictures
+from segmenters.datasets.open import load_pictures, open_pictures
 
 EXTRACTOR = "torch_fidelity.feature_extractor_inceptionv3"
 
@@ -56,9 +56,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_inception_is_given_the_pixels_and_its_features_are_left_as_they_are(weights: Path, folder: Path) -> None:
-    train, held_out = pictures([str(folder)], 16, 0.4)
+    train, held_out = open_pictures([str(folder)], 16, 0.4)
     found = yardstick(Inception(weights, "cpu"), train, held_out)
-    pixels = as_tensor(held_out, 1000).double().mean(dim=(2, 3))
+    pixels = load_pictures(held_out, 1000).double().mean(dim=(2, 3))
     assert torch.allclose(found.held_out, pixels * torch.tensor([1, 10, 100]), rtol=1e-6)
     assert found.train.shape == (len(train), 3)
 

@@ -17,9 +17,9 @@ from gandissect.storage.cards import Shelf
 from gandissect.storage.files import load_tensors, save_tensors
 from segmenters import hub, torchvision
 from segmenters.palette import BASIC_CONCEPTS, PaletteSegmenter
-from segmenters.unet import FORMAT, Architecture, UNetSegmenter, build_network, network_size
+from segmenters.unet import FORMAT, UNetArchitecture, UNetSegmenter, build_network, network_size
 
-SMALL = Architecture("resnet18", (16, 8, 8), 32)
+SMALL = UNetArchitecture("resnet18", (16, 8, 8), 32)
 CONCEPTS = (Concept(0, "sky", (0, 0, 255)), Concept(1, "road", (90, 90, 90)), Concept(2, "tree", (0, 99, 0)))
 
 
@@ -114,7 +114,7 @@ def test_images_are_resized_to_the_input_and_logits_back(unet):
     ],
 )
 def test_network_sees_multiples_of_its_stride(size, input_size, seen):
-    assert network_size(size, Architecture("resnet18", (8, 8, 8), input_size)) == seen
+    assert network_size(size, UNetArchitecture("resnet18", (8, 8, 8), input_size)) == seen
 
 
 def test_gradients_reach_the_images_through_logits_only(unet):
@@ -160,7 +160,7 @@ def test_unused_stages_of_a_shallow_encoder_are_not_kept():
 
 
 def test_default_segmenter_fits_sixteen_megabytes(tmp_path):
-    architecture = Architecture()
+    architecture = UNetArchitecture()
     UNetSegmenter(build_network(architecture, 20), architecture, BASIC_CONCEPTS).save(tmp_path / "x.safetensors")
     assert (tmp_path / "x.safetensors").stat().st_size <= 16e6
 
@@ -187,12 +187,12 @@ def test_what_is_no_image_is_refused(unet, images, message):
 )
 def test_architecture_is_checked(arguments):
     with pytest.raises(ValueError, match=r"decoder_channels|input_size"):
-        Architecture(**arguments)
+        UNetArchitecture(**arguments)
 
 
 def test_unknown_encoder_is_named():
     with pytest.raises(ValueError, match="no encoder 'resnet19'"):
-        build_network(Architecture("resnet19"), 3)
+        build_network(UNetArchitecture("resnet19"), 3)
 
 
 # --- files
