@@ -5,9 +5,9 @@ from __future__ import annotations
 from gandissect.core.protocols import Segmenter
 from gandissect.fidelity.inception import Inception
 from gandissect.fidelity.yardstick import MIN_HELD_OUT, Yardstick
+from segmenters import encoder_features
 from segmenters.datasets import ImageSource
 from segmenters.datasets.open import NUM_HELD_OUT_SCENES, load_pictures, pick_evenly
-from segmenters.features import encoder_features
 
 MAX_TRAIN, MAX_HELD_OUT = 10_000, 1_000
 """Pictures that generated ones are compared with, at most; copies of training pictures beyond these go unseen."""

@@ -17,7 +17,6 @@ import torch
 import tyro
 
 import segmenters
-from apps.data import fitting_segmenter
 from gandissect import CausalEffect, Repair, RepairCurve
 from gandissect.latent import Direction, DirectionEffect, Inversion
 
@@ -112,7 +111,7 @@ def inversion_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
         besides = ["features"] * found.with_features + ["noise"] * bool(found.noise)
         besides += [] if found.layer is None else [f"residual of {found.layer}"]
         spread = [f"{float(each):.1f}" for each in found.psnr.quantile(torch.tensor([0, 0.5, 1]).double())]
-        lost = found.lost_concepts(segmenters.load(fitting_segmenter(found.generator))).records()[:MOST_LOST]
+        lost = found.lost_concepts(segmenters.load(segmenters.find_for(found.generator))).records()[:MOST_LOST]
         shares = [
             f"{record['concept']} {100 * record['picture']:.1f} to {100 * record['reconstruction']:.1f}"
             for record in lost

@@ -14,7 +14,7 @@ import generators
 import segmenters
 from gandissect.latent import Walk, mix_styles, slerp, swap_activations, truncated_z
 from gandissect.latent.interpolation import path_length
-from segmenters.features import encoder_features
+from segmenters import encoder_features
 
 
 @pytest.fixture(scope="module")

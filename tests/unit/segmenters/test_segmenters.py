@@ -270,6 +270,24 @@ def test_unknown_device_is_a_value_error(unet, tmp_path):
         segmenters.load(tmp_path / "tiny.safetensors", device="gpu")
 
 
+@pytest.mark.parametrize(
+    ("generator", "fit"),
+    [
+        ("dcgan-scenes64", ("unet-scenes",)),
+        ("progan-streets128", ("unet-streets",)),
+        ("generator", ()),
+        ("planted", ()),
+    ],
+)
+def test_scenes_go_with_scenes_and_streets_with_streets(generator: str, fit: tuple[str, ...]) -> None:
+    assert segmenters.names_for(generator) == fit
+    if fit:
+        assert segmenters.find_for(generator) == fit[0]
+    else:
+        with pytest.raises(ValueError, match=f"no bundled segmenter is known to fit '{generator}'"):
+            segmenters.find_for(generator)
+
+
 @pytest.mark.parametrize("name", segmenters.names())
 def test_bundled_segmenters_load_and_are_what_their_cards_say(name):
     card = segmenters.card(name)

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apps.yardsticks import yardstick
-from segmenters import UNetSegmenter
 from segmenters.datasets.open import load_pictures, open_pictures, open_source
 
 
@@ -34,30 +32,6 @@ def test_a_folder_is_parted_and_a_split_is_taken_whole(tmp_path: Path) -> None:
     assert len(seen) == 40
     train, held_out = open_pictures([f"{folder}@some"], 16, 0.3)
     assert (len(train), held_out) == (3, None)
-
-
-class _NoFeatures(UNetSegmenter):
-    """What has too few pictures is refused before features are asked for."""
-
-    def __init__(self) -> None:
-        self.name = "none"
-
-
-def test_too_few_pictures_to_judge_by_are_refused_with_the_remedy(tmp_path: Path) -> None:
-    folder = str(_folder(tmp_path / "a", 40))
-    with pytest.raises(ValueError, match=r"20 and 1000; .* scenes:N with N above 1000"):
-        yardstick(_NoFeatures(), *open_pictures(["scenes:20"], 32, 0.05))
-    train, held_out = open_pictures([folder], 16, 0.1)
-    assert 0 < len(held_out) < 8
-    with pytest.raises(
-        ValueError, match=rf"^{len(held_out)} pictures are held out .* 8 are needed; give a larger --hold"
-    ):
-        yardstick(_NoFeatures(), train, held_out)
-    train, held_out = open_pictures([folder], 16, 0.9)
-    with pytest.raises(ValueError, match=rf"got {len(train)} and {len(held_out)}; .* a smaller --hold-out"):
-        yardstick(_NoFeatures(), train, held_out)
-    with pytest.raises(ValueError, match=r"leaves a part empty; give more pictures, or another share \(--hold-out\)"):
-        open_pictures([folder], 16, 1e-9)
 
 
 def test_what_is_no_source_is_named() -> None:
