@@ -1,12 +1,4 @@
-"""Train a segmenter: cross-entropy plus Dice over labelled pixels, every draw a function of (seed, step).
-
-    L = mean_p w(c_p) (-log P_p) + d (1 - mean_c D_c),
-    D_c = (2 sum_p P_pc y_pc + 1) / (sum_p P_pc + sum_p y_pc + 1)
-
-over the labelled pixels p with true concept c_p; ``w(c)`` is a power of the inverse frequency of the concept. Where
-the truth only says "one of these", ``P_p`` is the sum of their probabilities and the pixel takes no part in Dice
-(Source of Dice as a loss: Milletari et al. 2016, Sec. 3).
-"""
+"""Train a segmenter: every draw is a function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -19,7 +11,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gandissect.core.environment import resolve_device
 from gandissect.core.images import from_uint8
@@ -32,6 +23,7 @@ from .datasets.combining import groups_of
 from .datasets.source import ImageSource, LabeledPictures
 from .evaluation import evaluate
 from .images import image_size, resize
+from .losses import segmentation_loss
 from .pictures import save_grid
 from .unet import UNetArchitecture, UNetSegmenter, build_network, network_size
 
@@ -110,42 +102,6 @@ def learning_rate(settings: SegmenterSettings, step: int) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
-def segmentation_loss(
-    logits: Tensor, labels: Tensor, groups: Sequence[Sequence[int]], weights: Tensor, dice_weight: float
-) -> tuple[Tensor, Tensor]:
-    """Return cross-entropy and the weighted Dice term, as the module says.
-
-    Args:
-        logits: float32 ``[batch, concept, H, W]``.
-        labels: int64 ``[batch, H, W]``: a concept, -1, or number of concepts + index of a group.
-        groups: The concepts of each group.
-        weights: float32 ``[concept]``, weight of each concept's pixels.
-        dice_weight: The ``d``.
-    """
-    num_concepts = logits.shape[1]
-    log_p = functional.log_softmax(logits, 1)
-    chosen = log_p.gather(1, labels.clamp(0, num_concepts - 1)[:, None])[:, 0]
-    weight = weights[labels.clamp(0, num_concepts - 1)] * (labels >= 0)
-    for number, group in enumerate(groups):
-        inside = labels == num_concepts + number
-        chosen = torch.where(inside, torch.logsumexp(log_p[:, list(group)], 1), chosen)
-        weight = torch.where(inside, weights[group[0]], weight)
-    cross_entropy = -(chosen * weight).sum() / weight.sum().clamp(min=1)
-    return cross_entropy, dice_weight * dice_loss(log_p.exp(), labels)
-
-
-def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Return ``1 - mean_c D_c`` over the concepts that the batch's truth has."""
-    num_concepts = probabilities.shape[1]
-    counted = (labels >= 0) & (labels < num_concepts)
-    truth = functional.one_hot(torch.where(counted, labels, 0), num_concepts).permute(0, 3, 1, 2) * counted[:, None]
-    own = (probabilities * truth).sum((0, 2, 3))
-    area = truth.sum((0, 2, 3))
-    dice = (2 * own + 1) / ((probabilities * counted[:, None]).sum((0, 2, 3)) + area + 1)
-    present = area > 0
-    return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
-
-
 def concept_weights(sources: Sequence[ImageSource], balance: float, max_images: int = 400) -> Tensor:
     """Return a weight for each concept's pixels, ``frequency ** -balance``, 1 in the mean over pixels.
 
@@ -213,7 +169,7 @@ class SegmenterTraining:
         runs.ema_update(self.average, self.network, min(decay, (1 + index) / (10 + index)))
         return {"cross_entropy": cross_entropy.item(), "dice": dice.item(), "gradient_norm": norm.item()}
 
-    def segmenter(self, name: str = "unet") -> UNetSegmenter:
+    def build_segmenter(self, name: str = "unet") -> UNetSegmenter:
         """Return the segmenter of the averaged weights; a copy."""
         return UNetSegmenter(
             copy.deepcopy(self.average), self.settings.architecture, self.held_out.concepts, name, str(self.device)
@@ -221,7 +177,7 @@ class SegmenterTraining:
 
     def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
         """Write ``segmenter.safetensors`` and a grid of held-out pictures, truths and predictions; evaluate."""
-        segmenter = self.segmenter(folder.name)
+        segmenter = self.build_segmenter(folder.name)
         evaluation = evaluate(segmenter, self.held_out, max_images=256)
         training = {"settings": self.settings.to_json(), "images_seen": images_seen, "held_out": evaluation.record()}
         segmenter.save(folder / "segmenter.safetensors", training)

@@ -22,6 +22,7 @@ from segmenters.datasets import LabeledPictures
 from segmenters.datasets.combining import groups_of
 from segmenters.evaluation import Evaluation, confusion_matrix, evaluate
 from segmenters.images import reduce_and_enlarge
+from segmenters.losses import segmentation_loss
 from segmenters.palette import PaletteSegmenter
 from segmenters.training import (
     SegmenterSettings,
@@ -29,7 +30,6 @@ from segmenters.training import (
     concept_weights,
     learning_rate,
     sample_order,
-    segmentation_loss,
     train_segmenter,
 )
 from segmenters.unet import UNetArchitecture
