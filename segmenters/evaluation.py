@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from gandissect.core.images import from_uint8
@@ -32,7 +33,7 @@ class Evaluation:
     """
 
     concepts: tuple[str, ...]
-    confusion: Tensor
+    confusion: Int64[Tensor, "concept concept+1"]
     num_images: int
     source: str
 
@@ -98,7 +99,9 @@ class Evaluation:
         }
 
 
-def confusion_matrix(truth: Tensor, predicted: Tensor, num_concepts: int) -> Tensor:
+def confusion_matrix(
+    truth: Int64[Tensor, "*pixels"], predicted: Int64[Tensor, "*pixels"], num_concepts: int
+) -> Int64[Tensor, "concept concept+1"]:
     """Count the pixels of each pair of true and predicted concept.
 
     Args:
@@ -158,7 +161,9 @@ def evaluate(
     return Evaluation(tuple(names), confusion, count, source.name)
 
 
-def _settle(truth: Tensor, predicted: Tensor, source: ImageSource) -> Tensor:
+def _settle(
+    truth: Int64[Tensor, "batch H W"], predicted: Int64[Tensor, "batch H W"], source: ImageSource
+) -> Int64[Tensor, "batch H W"]:
     for number, group in enumerate(groups_of(source)):
         undecided = truth == len(source.concepts) + number
         among = torch.isin(predicted, torch.tensor(group))

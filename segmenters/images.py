@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional
 
 
-def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(images: Float[Tensor, "batch channel H W"], size: tuple[int, int]) -> Float[Tensor, "batch channel h w"]:
     """Resize ``[batch, channel, H, W]`` bilinearly, with an antialiasing filter where it shrinks."""
     if images.shape[-2:] == size:
         return images
@@ -29,11 +30,11 @@ def check_images(images: Tensor) -> None:
         raise ValueError(f"image {first} of the batch has pixels that are not finite numbers")
 
 
-def image_size(images: Tensor) -> tuple[int, int]:
-    """Return height and width of images ``[batch, channel, H, W]``."""
+def image_size(images: Shaped[Tensor, "*batch H W"]) -> tuple[int, int]:
+    """Return height and width of images or label maps ``[..., H, W]``."""
     return images.shape[-2], images.shape[-1]
 
 
-def reduce_and_enlarge(images: Tensor, size: int) -> Tensor:
+def reduce_and_enlarge(images: Float[Tensor, "batch channel H W"], size: int) -> Float[Tensor, "batch channel H W"]:
     """Reduce images to ``size`` pixels a side, then enlarge them to what they were: their fine detail is lost."""
     return resize(resize(images, (size, size)), image_size(images))

@@ -13,13 +13,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
 from torch.nn import functional
 
 
 def segmentation_loss(
-    logits: Tensor, labels: Tensor, groups: Sequence[Sequence[int]], weights: Tensor, dice_weight: float
-) -> tuple[Tensor, Tensor]:
+    logits: Float32[Tensor, "batch concept H W"],
+    labels: Int64[Tensor, "batch H W"],
+    groups: Sequence[Sequence[int]],
+    weights: Float32[Tensor, " concept"],
+    dice_weight: float,
+) -> tuple[Float32[Tensor, ""], Float32[Tensor, ""]]:
     """Return cross-entropy and the weighted Dice term, as the module says.
 
     Args:
@@ -41,7 +46,9 @@ def segmentation_loss(
     return cross_entropy, dice_weight * dice_loss(log_p.exp(), labels)
 
 
-def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
+def dice_loss(
+    probabilities: Float32[Tensor, "batch concept H W"], labels: Int64[Tensor, "batch H W"]
+) -> Float32[Tensor, ""]:
     """Return ``1 - mean_c D_c`` over the concepts that the batch's truth has."""
     num_concepts = probabilities.shape[1]
     counted = (labels >= 0) & (labels < num_concepts)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gandissect.core.types import UNLABELLED, Concept, check_concepts
@@ -56,7 +57,7 @@ class PaletteSegmenter:
         about = {"concepts": [asdict(concept) for concept in concepts], "max_distance": max_distance}
         self.fingerprint = hash_tensors({}, {"palette": about})
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Int64[Tensor, "batch H W"]:
         """Label images.
 
         Args:

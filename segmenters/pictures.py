@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from .datasets.source import ImageSource
 _UNNAMED = (255, 255, 255)
 
 
-def color_labels(labels: Tensor, concepts: Sequence[Concept]) -> Tensor:
+def color_labels(labels: Int64[Tensor, "batch H W"], concepts: Sequence[Concept]) -> UInt8[Tensor, "batch 3 H W"]:
     """Return label maps in their concepts' colours; what is no concept is white.
 
     Args:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from gandissect.core.environment import resolve_device
@@ -102,7 +103,9 @@ def learning_rate(settings: SegmenterSettings, step: int) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
-def concept_weights(sources: Sequence[ImageSource], balance: float, max_images: int = 400) -> Tensor:
+def concept_weights(
+    sources: Sequence[ImageSource], balance: float, max_images: int = 400
+) -> Float32[Tensor, " concept"]:
     """Return a weight for each concept's pixels, ``frequency ** -balance``, 1 in the mean over pixels.
 
     Frequencies are counted over the evaluation views of the first ``max_images`` pictures, evenly spaced.
@@ -198,7 +201,9 @@ class SegmenterTraining:
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _batch(self, source: ImageSource, index: int) -> tuple[Tensor, Tensor]:
+    def _batch(
+        self, source: ImageSource, index: int
+    ) -> tuple[Float32[Tensor, "batch 3 H W"], Int64[Tensor, "batch H W"]]:
         turn = index // len(self.sources)
         batch = source.batch(
             sample_order(len(source), turn * self.images_per_step, self.images_per_step, self.settings.seed),
@@ -210,7 +215,7 @@ class SegmenterTraining:
         images, labels = augment(from_uint8(batch.images), labels, size, self.settings.augmentation, rng)
         return images.to(self.device), labels.to(self.device)
 
-    def _forward(self, images: Tensor) -> Tensor:
+    def _forward(self, images: Float32[Tensor, "batch 3 H W"]) -> Float32[Tensor, "batch concept h w"]:
         size = network_size(image_size(images), self.settings.architecture)
         ready = resize(images, size).contiguous(memory_format=torch.channels_last)
         mixed = self.settings.precision == "bfloat16"
@@ -283,7 +288,7 @@ def _check_sources(sources: Sequence[ImageSource], held_out: ImageSource) -> Non
             )
 
 
-def _require_labels(source: ImageSource, batch: LabeledPictures) -> Tensor:
+def _require_labels(source: ImageSource, batch: LabeledPictures) -> Int64[Tensor, "batch H W"]:
     if batch.labels is None:
         raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
     return batch.labels

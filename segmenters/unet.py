@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from gandissect.core.environment import resolve_device
@@ -112,7 +113,7 @@ class UNetSegmenter:
         """Pixels of an image's short side as the network sees it; None: as it comes."""
         return self.architecture.input_size
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Int64[Tensor, "batch H W"]:
         """Label images.
 
         Args:
@@ -124,14 +125,14 @@ class UNetSegmenter:
         with torch.no_grad():
             return self.logits(images).argmax(1).to(images.device)
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Float[Tensor, "batch 3 H W"]) -> Float32[Tensor, "batch concept H W"]:
         """Return the score of each concept at each pixel, float32 ``[batch, concept, H, W]`` on this device.
 
         Gradients flow to the images, so that a score can be optimised.
         """
         return resize(self._network(self._prepare(images)).float(), image_size(images))
 
-    def encode(self, images: Tensor) -> list[Tensor]:
+    def encode(self, images: Float[Tensor, "batch 3 H W"]) -> list[Float32[Tensor, "batch _unit _h _w"]]:
         """Return the encoder's features from fine to coarse, each float32 ``[batch, unit, h, w]``.
 
         Gradients flow to the images, so that features can be matched.
@@ -180,7 +181,7 @@ class UNetSegmenter:
     def _header(self) -> dict[str, Any]:
         return {"architecture": asdict(self.architecture), "concepts": [asdict(concept) for concept in self.concepts]}
 
-    def _prepare(self, images: Tensor) -> Tensor:
+    def _prepare(self, images: Float[Tensor, "batch 3 H W"]) -> Float32[Tensor, "batch 3 h w"]:
         check_images(images)
         size = network_size(image_size(images), self.architecture)
         ready = resize(images.to(self.device, torch.float32), size)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int32, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 MAX_PIXELS = 100_000_000
@@ -67,7 +67,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         return (picture.height, picture.width) if turned else picture.size
 
 
-def read_picture(path: Path, short_side: int) -> NDArray[np.uint8]:
+def read_picture(path: Path, short_side: int) -> UInt8[np.ndarray, "H W 3"]:
     """Decode a picture, turn it upright and resize it so that its short side has ``short_side`` pixels.
 
     Grey and 16-bit pictures become 8-bit RGB; what is transparent is laid on white; CMYK is converted; the EXIF
@@ -87,7 +87,7 @@ def read_picture(path: Path, short_side: int) -> NDArray[np.uint8]:
         return _decode(picture, path, short_side)
 
 
-def read_sent_picture(data: bytes, short_side: int, name: str = "the file") -> NDArray[np.uint8]:
+def read_sent_picture(data: bytes, short_side: int, name: str = "the file") -> UInt8[np.ndarray, "H W 3"]:
     """Decode a picture that a visitor of a web page has sent, as `read_picture` does; only `SENT_FORMATS` are read.
 
     Of a JPEG with several pictures in it, as telephones write them, the first is taken; films are refused.
@@ -110,7 +110,7 @@ def read_sent_picture(data: bytes, short_side: int, name: str = "the file") -> N
         return _decode(picture, name, short_side)
 
 
-def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> NDArray[np.int32]:
+def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> Int32[np.ndarray, "H W"]:
     """Decode a label map (an index PNG, with or without a palette) and resize it by nearest neighbour.
 
     Args:
@@ -152,7 +152,7 @@ def scale_short_side(size: tuple[int, int], short_side: int, path: object) -> tu
     return width, height
 
 
-def _decode(picture: Image.Image, name: object, short_side: int) -> NDArray[np.uint8]:
+def _decode(picture: Image.Image, name: object, short_side: int) -> UInt8[np.ndarray, "H W 3"]:
     """Return a picture upright and resized, uint8 ``[H, W, 3]``."""
     if picture.format == "JPEG":
         picture.draft(picture.mode, (2 * short_side, 2 * short_side))

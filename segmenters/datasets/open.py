@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from .combining import UnlabeledSource, concat
@@ -80,7 +81,7 @@ def pick_evenly(source: ImageSource, limit: int) -> range:
     return range(0, len(source), max(1, -(-len(source) // limit)))
 
 
-def load_pictures(source: ImageSource, limit: int) -> Tensor:
+def load_pictures(source: ImageSource, limit: int) -> UInt8[Tensor, "batch 3 H W"]:
     """Return the evaluation views of evenly spaced pictures, uint8 ``[at most limit, 3, H, W]``."""
     indices = pick_evenly(source, limit)
     return torch.cat([source.batch(indices[start : start + 64]).images for start in range(0, len(indices), 64)])

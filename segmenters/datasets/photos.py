@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int16, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
@@ -24,6 +25,9 @@ from ..colors import index_color
 from .combining import Subset, check_indices, check_size
 from .decoding import EXTENSIONS, picture_size, read_labels, read_picture, scale_short_side
 from .source import LabeledPictures
+
+Decoded = tuple[UInt8[Tensor, "3 H W"], Int16[Tensor, "H W"] | None]
+"""A picture, and its labels where it has any."""
 
 MAX_RESIDENT_BYTES = 8 * 2**30
 """Pictures stay decoded in memory while they need no more than this."""
@@ -76,7 +80,7 @@ class Photos:
         bytes_a_pixel = 4 if self._labelled else 3
         need = sum(bytes_a_pixel * w * h for w, h in (scale_short_side(s, self._short, self._folder) for s in sizes))
         self._sizes = sizes
-        self._resident: list[tuple[Tensor, Tensor | None]] | None = None
+        self._resident: list[Decoded] | None = None
         if need <= max_resident_bytes:
             progress = tqdm(range(len(sizes)), desc=f"decoding {self.name}", unit="picture", leave=False, delay=2)
             self._resident = [self._read(index) for index in progress]
@@ -148,7 +152,7 @@ class Photos:
             )
         return Subset(self, parts[0], "trained on"), Subset(self, parts[1], "held out")
 
-    def _cut_view(self, index: int, down: float, across: float, flip: float) -> tuple[Tensor, Tensor | None]:
+    def _cut_view(self, index: int, down: float, across: float, flip: float) -> Decoded:
         image, labels = self._read(index) if self._resident is None else self._resident[index]
         top = min(int(down * (image.shape[1] - self._size + 1)), image.shape[1] - self._size)
         left = min(int(across * (image.shape[2] - self._size + 1)), image.shape[2] - self._size)
@@ -156,7 +160,7 @@ class Photos:
         crop = [part[area].flip(-1) if flip > 0.5 else part[area] for part in (image, labels) if part is not None]
         return crop[0], crop[1] if labels is not None else None
 
-    def _read(self, index: int) -> tuple[Tensor, Tensor | None]:
+    def _read(self, index: int) -> Decoded:
         image = torch.from_numpy(read_picture(self._files[index], self._short)).permute(2, 0, 1).contiguous()
         if not self._labelled:
             return image, None
@@ -170,7 +174,9 @@ class Photos:
             raise ValueError(f"{path} has the class index {stored[~known][0]}, which classes.json does not have")
         return image, torch.from_numpy(self._table[stored])
 
-    def _read_concepts(self, unlabelled: tuple[str, ...] | None) -> tuple[tuple[Concept, ...], np.ndarray]:
+    def _read_concepts(
+        self, unlabelled: tuple[str, ...] | None
+    ) -> tuple[tuple[Concept, ...], Int16[np.ndarray, " index"]]:
         if not self._labelled:
             if unlabelled:
                 raise ValueError(f"{self._folder} has no classes.json, so no class {unlabelled[0]!r} to leave out")

@@ -11,7 +11,7 @@ from operator import index as as_integer
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 
 from gandissect.core.types import Concept
 
@@ -66,12 +66,12 @@ class Scenes:
             planes[mirrored] = planes[mirrored].flip(-1)
         return LabeledPictures(planes[:, :3].contiguous(), planes[:, 3].long())
 
-    def _planes(self, index: int) -> NDArray[np.uint8]:
+    def _planes(self, index: int) -> UInt8[np.ndarray, "4 size size"]:
         """Return red, green, blue and label of one picture, uint8 [4, size, size]."""
         if not 0 <= index < self._num_images:
             raise ValueError(f"this source holds pictures 0 to {self._num_images - 1}; got index {index}")
         if index < len(self._kept) and self._rendered[index]:
-            planes: NDArray[np.uint8] = self._kept[index]
+            planes: UInt8[np.ndarray, "4 size size"] = self._kept[index]
             return planes
         image, labels = render(self.seed, index, self.size)
         planes = np.concatenate([image.transpose(2, 0, 1), labels[None]])

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
 
 from gandissect.core.protocols import PictureSource
 from gandissect.core.types import Concept
@@ -19,12 +21,12 @@ from gandissect.core.types import Concept
 class LabeledPictures:
     """Hold some pictures and, where the source has them, their labels.
 
-    images: uint8 [batch, 3, S, S], red green blue.
-    labels: int64 [batch, S, S], index of the concept or UNLABELLED (-1); None where the source has no labels.
+    images: uint8 [batch, 3, H, W], red green blue.
+    labels: int64 [batch, H, W], index of the concept or UNLABELLED (-1); None where the source has no labels.
     """
 
-    images: torch.Tensor
-    labels: torch.Tensor | None
+    images: UInt8[Tensor, "batch 3 H W"]
+    labels: Int64[Tensor, "batch H W"] | None
 
 
 class ImageSource(PictureSource, Protocol):

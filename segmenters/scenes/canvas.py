@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, UInt8
 
 from .noise import Array, texture
 
@@ -23,9 +23,9 @@ class Canvas:
     """Hold colours float32 [3, size, size] in 0..1 and labels uint8 [size, size]."""
 
     size: int
-    image: Array
-    labels: NDArray[np.uint8]
-    centres: Array
+    image: Float32[np.ndarray, "3 size size"]
+    labels: UInt8[np.ndarray, "size size"]
+    centres: Float32[np.ndarray, " size"]
 
     @classmethod
     def blank(cls, size: int) -> Canvas:
@@ -50,20 +50,20 @@ class Patch:
     canvas: Canvas
     rows: slice
     cols: slice
-    x: Array
-    y: Array
+    x: Float32[np.ndarray, "1 w"]
+    y: Float32[np.ndarray, "h 1"]
 
     @property
-    def image(self) -> Array:
+    def image(self) -> Float32[np.ndarray, "3 h w"]:
         """The colours under the window, [3, h, w]; writing to it paints."""
         return self.canvas.image[:, self.rows, self.cols]
 
     @property
-    def labels(self) -> NDArray[np.uint8]:
+    def labels(self) -> UInt8[np.ndarray, "h w"]:
         """The labels under the window, [h, w]; writing to it labels."""
         return self.canvas.labels[self.rows, self.cols]
 
-    def noise(self, name: str, offset: Point = (0.0, 0.0)) -> Array:
+    def noise(self, name: str, offset: Point = (0.0, 0.0)) -> Float32[np.ndarray, "h w"]:
         """Return a texture over the window [h, w], shifted right and down by an offset in picture widths."""
         size = self.canvas.size
         row = (self.rows.start + round(offset[1] * size)) % size
@@ -71,7 +71,7 @@ class Patch:
         height, width = self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
         return texture(name, size)[row : row + height, col : col + width]
 
-    def profile(self, name: str, row: float, offset: float) -> Array:
+    def profile(self, name: str, row: float, offset: float) -> Float32[np.ndarray, "1 w"]:
         """Return one line of a texture along x, [1, w]."""
         size = self.canvas.size
         col = (self.cols.start + round(offset * size)) % size

@@ -12,10 +12,14 @@ from functools import lru_cache
 from zlib import crc32
 
 import numpy as np
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 """Colours, distances, shares: float32 on the canvas, now and then float64 on the way there."""
+
+Color = Float32[np.ndarray, "3 1 1"]
+"""Red, green, blue, each 0 to 1."""
 
 Pattern = Callable[[Array, Array], Array]
 """A function of the place (u to the right, v down, in periods of the unit square)."""
@@ -45,7 +49,9 @@ def _interpolation(size: int, cells: int) -> Array:
     return means
 
 
-def value_noise(size: int, name: str, cells: tuple[int, int], octaves: int, gain: float) -> Array:
+def value_noise(
+    size: int, name: str, cells: tuple[int, int], octaves: int, gain: float
+) -> Float64[np.ndarray, "size size"]:
     """Return periodic fractal noise [size, size], mean about 0, mostly within -1..1; cells down and across."""
     rng = np.random.default_rng(crc32(name.encode()))
     total, norm = np.zeros((size, size)), 0.0
@@ -141,7 +147,7 @@ _PATTERNS: dict[str, Pattern] = {
 
 
 @lru_cache(maxsize=64)
-def texture(name: str, size: int) -> Array:
+def texture(name: str, size: int) -> Float32[np.ndarray, "side side"]:
     """Return a tile repeated twice each way, float32 [2 size, 2 size], so that any window of it is one slice."""
     tile = value_noise(size, name, *_NOISE[name]) if name in _NOISE else _average_pattern(size, _PATTERNS[name])
     tiled = np.tile(tile.astype(np.float32), (2, 2))

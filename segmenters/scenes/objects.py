@@ -12,7 +12,7 @@ from gandissect.core.types import Concept
 
 from .canvas import Point
 from .light import Light
-from .noise import Array
+from .noise import Color
 
 Puff = tuple[float, float, float]
 """A round part of a cloud or a crown: x, y, radius."""
@@ -100,7 +100,7 @@ class Range:
 
     base: float
     peaks: tuple[tuple[float, float, float], ...]
-    color: Array
+    color: Color
     snow: float
     distance: float
     offset: Point
@@ -112,19 +112,19 @@ class Hill:
 
     base: float
     rise: float
-    color: Array
+    color: Color
     distance: float
     offset: Point
     wood: float
-    wood_color: Array
+    wood_color: Color
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
     """The meadow that everything stands on."""
 
-    color: Array
-    far_color: Array
+    color: Color
+    far_color: Color
     offset: Point
 
 
@@ -137,7 +137,7 @@ class Lane:
     half: float
     bend: float
     pavement: float
-    color: Array
+    color: Color
     stripes: bool
     end: float
 
@@ -154,7 +154,7 @@ class Street:
     top: float
     bottom: float
     front: float
-    color: Array
+    color: Color
     stripes: bool
 
 
@@ -176,7 +176,7 @@ class Water:
 
     foot: float
     bottom: float
-    color: Array
+    color: Color
     swing: float
     offset: Point
     sea: bool = False
@@ -189,8 +189,8 @@ class Door:
     x: float
     half: float
     height: float
-    color: Array
-    frame: Array
+    color: Color
+    frame: Color
     style: str
 
 
@@ -207,11 +207,11 @@ class House:
     depth: float
     distance: float
     roof: str
-    wall: Array
+    wall: Color
     wall_texture: str
-    roof_color: Array
+    roof_color: Color
     roof_texture: str
-    trim: Array
+    trim: Color
     columns: tuple[float, ...]
     floors: tuple[float, ...]
     skip: tuple[int, ...]
@@ -236,9 +236,9 @@ class Tree:
     crown: float
     kind: str
     puffs: tuple[Puff, ...]
-    color: Array
-    bark: Array
-    fruit: Array | None
+    color: Color
+    bark: Color
+    fruit: Color | None
     distance: float
     offset: Point
     bed: bool = False
@@ -255,7 +255,7 @@ class Car:
     facing: int
     ahead: bool
     kind: str
-    color: Array
+    color: Color
     distance: float
 
 
@@ -268,10 +268,10 @@ class Person:
     height: float
     skirt: bool
     stride: float
-    shirt: Array
-    trousers: Array
-    skin: Array
-    hair: Array
+    shirt: Color
+    trousers: Color
+    skin: Color
+    hair: Color
     distance: float
 
 
@@ -285,7 +285,7 @@ class Fence:
     height: float
     board: float
     pointed: bool
-    color: Array
+    color: Color
     distance: float
 
 
@@ -297,8 +297,8 @@ class Flowers:
     foot: float
     half: float
     height: float
-    blossom: Array
-    leaf: Array
+    blossom: Color
+    leaf: Color
     offset: Point
     distance: float
 

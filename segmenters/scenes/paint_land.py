@@ -198,7 +198,7 @@ def paint_water(canvas: Canvas, water: Water, light: Light) -> None:
     depth = np.maximum(patch.y - shore, 0)
     ripple = patch.noise("ripple", water.offset)
     col = np.arange(size)[None]
-    mirror = np.zeros((3, 1, 1), np.float32)
+    mirror: Array = np.zeros((3, 1, 1), np.float32)
     for spread in (0.045, 0.13):
         rows = 2 * shore - patch.y + ripple * (0.006 + depth * spread)
         row = np.clip(rows * size, 0, size - 1).astype(np.intp)

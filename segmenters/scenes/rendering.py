@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 
 from gandissect.core.sampling import derive_seed
 
@@ -40,7 +40,7 @@ from .paint_objects import paint_car, paint_fence, paint_flowers, paint_person, 
 MIN_SIZE, MAX_SIZE = 16, 1024
 
 
-def render(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def render(seed: int, index: int, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size"]]:
     """Render picture index of a seed: colours uint8 [size, size, 3] and labels uint8 [size, size].
 
     Raises ValueError unless index is 0 or more and size is 16 to 1024 pixels.
@@ -62,7 +62,7 @@ def check_scene_size(size: int) -> None:
         raise ValueError(f"a scene is {MIN_SIZE} to {MAX_SIZE} pixels wide; got size={size}")
 
 
-def _quantize(canvas: Canvas) -> NDArray[np.uint8]:
+def _quantize(canvas: Canvas) -> UInt8[np.ndarray, "size size 3"]:
     """Return the colours of a canvas, uint8 [size, size, 3]."""
     image = np.clip(canvas.image, 0, 1) * np.float32(255) + np.float32(0.5)
     return np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0))

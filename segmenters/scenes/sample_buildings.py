@@ -8,7 +8,7 @@ import numpy as np
 
 from .canvas import Point
 from .light import Dice, Triple, rgb, vary
-from .noise import Array
+from .noise import Color
 from .objects import Camera, Door, House
 
 Triples = tuple[Triple, ...]
@@ -178,7 +178,7 @@ def _roll_chimney(dice: Dice, kind: str, roof: str, x: float, half: float) -> fl
     return x + half * dice.uniform(0.2, 0.6) * dice.choice((-1, 1))
 
 
-def _roll_contrasting(dice: Dice, choices: Triples, other: Array, least: float) -> Array:
+def _roll_contrasting(dice: Dice, choices: Triples, other: Color, least: float) -> Color:
     """Draw one of some colours, then take the first of them that stands out against another."""
     color = vary(dice, dice.choice(choices))
     for choice in choices:
@@ -188,7 +188,7 @@ def _roll_contrasting(dice: Dice, choices: Triples, other: Array, least: float) 
     return color
 
 
-def _roll_wall(dice: Dice, kind: str) -> tuple[Array, str]:
+def _roll_wall(dice: Dice, kind: str) -> tuple[Color, str]:
     """Draw the colour and the texture of a wall."""
     if kind == "tower":
         return vary(dice, dice.choice(TOWERS)), dice.choice(("planks", "grain"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from .canvas import Point
 from .light import Dice, Mood, Triple, vary
-from .noise import Array
+from .noise import Color
 from .objects import Camera, Car, Cloud, Fence, Flowers, Hill, Person, Puff, Range, Tree
 
 LEAVES = ((66, 128, 50), (82, 148, 54), (52, 108, 58), (104, 150, 60), (60, 136, 76))
@@ -46,8 +46,8 @@ class Season:
     """What grows: the colours of leaves and of grass."""
 
     leaves: tuple[Triple, ...]
-    grass: Array
-    far_grass: Array
+    grass: Color
+    far_grass: Color
 
 
 def roll_season(dice: Dice) -> Season:

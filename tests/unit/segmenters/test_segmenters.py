@@ -165,6 +165,7 @@ def test_default_segmenter_fits_sixteen_megabytes(tmp_path):
     assert (tmp_path / "x.safetensors").stat().st_size <= 16e6
 
 
+@pytest.mark.wrong_shape
 @pytest.mark.parametrize(
     ("images", "message"),
     [
