@@ -66,7 +66,7 @@ def main(options: Options) -> None:
     print(
         "| concept | as generated | drawn by effect | by IoU | removed by effect | by IoU |\n|---|---|---|---|---|---|"
     )
-    for concept in sorted({*brushes[0], *brushes[1]}, key=lambda each: each.index):
+    for concept in sorted({*brushes[0], *brushes[1]}, key=lambda concept: concept.index):
         cells = [f"{share(concept.index):.1f}"]
         for level in (brush.DEFAULT_LEVEL, 0.0):
             for ranked in brushes:
