@@ -17,6 +17,8 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from .datasets.source import ImageSource, LabeledPictures
+
 
 def segmentation_loss(
     logits: Float32[Tensor, "batch concept H W"],
@@ -58,3 +60,37 @@ def dice_loss(
     dice = (2 * own + 1) / ((probabilities * counted[:, None]).sum((0, 2, 3)) + area + 1)
     present = area > 0
     return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+
+
+def concept_weights(
+    sources: Sequence[ImageSource], balance: float, max_images: int = 400
+) -> Float32[Tensor, " concept"]:
+    """Return a weight for each concept's pixels, ``frequency ** -balance``, 1 in the mean over pixels.
+
+    Frequencies are counted over the evaluation views of the first ``max_images`` pictures, evenly spaced.
+
+    Raises:
+        ValueError: If a source has no labels.
+    """
+    num_concepts = len(sources[0].concepts)
+    counts = torch.zeros(num_concepts)
+    for source in sources:
+        step = max(1, len(source) // max_images)
+        for index in range(0, len(source), step):
+            labels = require_labels(source, source.batch([index]))
+            counts += torch.bincount(labels[(labels >= 0) & (labels < num_concepts)], minlength=num_concepts)
+    share = (counts / counts.sum().clamp(min=1)).clamp(min=1e-4)  # a concept that is never seen weighs finitely
+    share = share / share.sum()
+    weights = share**-balance
+    return weights / (weights * share).sum()
+
+
+def require_labels(source: ImageSource, batch: LabeledPictures) -> Int64[Tensor, "batch H W"]:
+    """Return the labels of some pictures.
+
+    Raises:
+        ValueError: If the source has none.
+    """
+    if batch.labels is None:
+        raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
+    return batch.labels

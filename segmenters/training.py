@@ -21,12 +21,12 @@ from gandissect.storage import runs
 
 from .augmentation import Augmentation, augment
 from .datasets.combining import groups_of
-from .datasets.source import ImageSource, LabeledPictures
+from .datasets.source import ImageSource
 from .evaluation import evaluate
 from .images import image_size, resize
-from .losses import segmentation_loss
+from .losses import concept_weights, require_labels, segmentation_loss
 from .pictures import save_grid
-from .unet import UNetArchitecture, UNetSegmenter, build_network, network_size
+from .unet import UNetArchitecture, UNetSegmenter, build_network, network_size, read_architecture
 
 Precision = Literal["bfloat16", "float32"]
 
@@ -86,10 +86,10 @@ class SegmenterSettings:
             ValueError: If an entry is unknown or out of range.
         """
         try:
-            shape = dict(values["architecture"])
-            shape["decoder_channels"] = tuple(shape["decoder_channels"])
-            parts = {"architecture": UNetArchitecture(**shape), "augmentation": Augmentation(**values["augmentation"])}
-            return cls(**{**values, **parts})
+            architecture = read_architecture(values["architecture"])
+            return cls(
+                **{**values, "architecture": architecture, "augmentation": Augmentation(**values["augmentation"])}
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the settings of a segmenter's training: {error}") from error
 
@@ -101,29 +101,6 @@ def learning_rate(settings: SegmenterSettings, step: int) -> float:
         return settings.learning_rate * (step + 1) / rising
     share = (step - rising) / max(1, settings.num_steps - rising)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-
-
-def concept_weights(
-    sources: Sequence[ImageSource], balance: float, max_images: int = 400
-) -> Float32[Tensor, " concept"]:
-    """Return a weight for each concept's pixels, ``frequency ** -balance``, 1 in the mean over pixels.
-
-    Frequencies are counted over the evaluation views of the first ``max_images`` pictures, evenly spaced.
-
-    Raises:
-        ValueError: If a source has no labels.
-    """
-    num_concepts = len(sources[0].concepts)
-    counts = torch.zeros(num_concepts)
-    for source in sources:
-        step = max(1, len(source) // max_images)
-        for index in range(0, len(source), step):
-            labels = _require_labels(source, source.batch([index]))
-            counts += torch.bincount(labels[(labels >= 0) & (labels < num_concepts)], minlength=num_concepts)
-    share = (counts / counts.sum().clamp(min=1)).clamp(min=1e-4)  # a concept that is never seen weighs finitely
-    share = share / share.sum()
-    weights = share**-balance
-    return weights / (weights * share).sum()
 
 
 class SegmenterTraining:
@@ -209,7 +186,7 @@ class SegmenterTraining:
             sample_order(len(source), turn * self.images_per_step, self.images_per_step, self.settings.seed),
             make_rng(self.settings.seed, "view", index),
         )
-        labels = _require_labels(source, batch)
+        labels = require_labels(source, batch)
         size = min(source.size, self.settings.architecture.input_size or source.size)
         rng = make_rng(self.settings.seed, "augment", index)
         images, labels = augment(from_uint8(batch.images), labels, size, self.settings.augmentation, rng)
@@ -286,12 +263,6 @@ def _check_sources(sources: Sequence[ImageSource], held_out: ImageSource) -> Non
             raise ValueError(
                 f"{source.name} and {held_out.name} need the same concepts, at least one; remap one of them"
             )
-
-
-def _require_labels(source: ImageSource, batch: LabeledPictures) -> Int64[Tensor, "batch H W"]:
-    if batch.labels is None:
-        raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
-    return batch.labels
 
 
 def _parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -169,7 +169,7 @@ class UNetSegmenter:
         """
         tensors, header = load_tensors(path, FORMAT, VERSION)
         try:
-            architecture = _read_architecture(header["architecture"])
+            architecture = read_architecture(header["architecture"])
             concepts = [Concept(entry["index"], entry["name"], tuple(entry["color"])) for entry in header["concepts"]]
             check_concepts(concepts)
             network = build_network(architecture, len(concepts))
@@ -213,5 +213,12 @@ def _load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     network.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False)
 
 
-def _read_architecture(entry: Mapping[str, Any]) -> UNetArchitecture:
+def read_architecture(entry: Mapping[str, Any]) -> UNetArchitecture:
+    """Return the architecture whose fields JSON values give.
+
+    Raises:
+        KeyError: If ``decoder_channels`` is missing.
+        TypeError: If another field is unknown, or one is of the wrong type.
+        ValueError: If one is out of range.
+    """
     return UNetArchitecture(**{**entry, "decoder_channels": tuple(entry["decoder_channels"])})

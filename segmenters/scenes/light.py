@@ -82,10 +82,10 @@ class Mood:
     sun: Triple
     shadow: float
     haze: float
-    lamps: float = 0.0
-    num_clouds: tuple[int, int] = (1, 4)
-    sun_chance: float = 0.5
-    sun_height: tuple[float, float] = (0.15, 0.5)
+    lamps: float
+    num_clouds: tuple[int, int]
+    sun_chance: float
+    sun_height: tuple[float, float]
 
 
 MOODS: dict[str, tuple[float, Mood]] = {

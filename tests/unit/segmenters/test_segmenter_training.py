@@ -22,12 +22,11 @@ from segmenters.datasets import LabeledPictures
 from segmenters.datasets.combining import groups_of
 from segmenters.evaluation import Evaluation, confusion_matrix, evaluate
 from segmenters.images import reduce_and_enlarge
-from segmenters.losses import segmentation_loss
+from segmenters.losses import concept_weights, segmentation_loss
 from segmenters.palette import PaletteSegmenter
 from segmenters.training import (
     SegmenterSettings,
     SegmenterTraining,
-    concept_weights,
     learning_rate,
     sample_order,
     train_segmenter,
