@@ -62,7 +62,7 @@ def list_effects(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
             kinds = [_format_points(record, kind) for kind in ("insertion", "ablation", "ace", "control_ace")]
             units = effect.effect.units
             share = f"{100 * record['share']:.2f}"
-            yield (effect.generator, effect.concept, share, units.layer, str(len(units)), *kinds)
+            yield (effect.generator.name, effect.concept, share, units.layer, str(len(units)), *kinds)
 
 
 def list_repairs(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
@@ -78,7 +78,7 @@ def list_repairs(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
         before_after = f"{distance['before']:.2f}, {distance['after']:.2f}"
         real = f"{distance['real']:.2f}"
         yield (
-            repair.generator,
+            repair.generator.name,
             units,
             before_after,
             str(change),
@@ -100,7 +100,7 @@ def list_directions(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
             most = max(effect.records(), key=lambda record: abs(record["control_slope"]))
             beside = f"{most['concept']} {_format_points(most, 'control_slope')}"
             score = "" if direction.score is None else f"{direction.score:.2f}"
-            yield direction.generator, direction.name, score, ", ".join(does) or "none", beside
+            yield direction.generator.name, direction.name, score, ", ".join(does) or "none", beside
 
 
 def list_inversions(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
@@ -110,14 +110,15 @@ def list_inversions(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
         besides = ["features"] * inversion.with_features + ["noise"] * bool(inversion.noise)
         besides += [] if inversion.layer is None else [f"residual of {inversion.layer}"]
         spread = [f"{float(psnr):.1f}" for psnr in inversion.psnr.quantile(torch.tensor([0, 0.5, 1]).double())]
-        lost = inversion.lost_concepts(segmenters.load(segmenters.find_for(inversion.generator))).records()[:MOST_LOST]
+        segmenter = segmenters.load(segmenters.find_for(inversion.generator.name))
+        lost = inversion.lost_concepts(segmenter).records()[:MOST_LOST]
         shares = [
             f"{record['concept']} {100 * record['picture']:.1f} to {100 * record['reconstruction']:.1f}"
             for record in lost
             if record["change"] < 0
         ]
         yield (
-            inversion.generator,
+            inversion.generator.name,
             inversion.space,
             ", ".join(besides) or "nothing",
             ", ".join(spread),
