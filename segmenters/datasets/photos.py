@@ -26,7 +26,7 @@ from .combining import Subset, check_indices, check_size
 from .decoding import EXTENSIONS, picture_size, read_labels, read_picture, scale_short_side
 from .source import LabeledPictures
 
-Decoded = tuple[UInt8[Tensor, "3 H W"], Int16[Tensor, "H W"] | None]
+PictureAndLabels = tuple[UInt8[Tensor, "3 H W"], Int16[Tensor, "H W"] | None]
 """A picture, and its labels where it has any."""
 
 MAX_RESIDENT_BYTES = 8 * 2**30
@@ -80,7 +80,7 @@ class Photos:
         bytes_a_pixel = 4 if self._labelled else 3
         need = sum(bytes_a_pixel * w * h for w, h in (scale_short_side(s, self._short, self._folder) for s in sizes))
         self._sizes = sizes
-        self._resident: list[Decoded] | None = None
+        self._resident: list[PictureAndLabels] | None = None
         if need <= max_resident_bytes:
             progress = tqdm(range(len(sizes)), desc=f"decoding {self.name}", unit="picture", leave=False, delay=2)
             self._resident = [self._read(index) for index in progress]
@@ -152,7 +152,7 @@ class Photos:
             )
         return Subset(self, parts[0], "trained on"), Subset(self, parts[1], "held out")
 
-    def _cut_view(self, index: int, down: float, across: float, flip: float) -> Decoded:
+    def _cut_view(self, index: int, down: float, across: float, flip: float) -> PictureAndLabels:
         image, labels = self._read(index) if self._resident is None else self._resident[index]
         top = min(int(down * (image.shape[1] - self._size + 1)), image.shape[1] - self._size)
         left = min(int(across * (image.shape[2] - self._size + 1)), image.shape[2] - self._size)
@@ -160,7 +160,7 @@ class Photos:
         crop = [part[area].flip(-1) if flip > 0.5 else part[area] for part in (image, labels) if part is not None]
         return crop[0], crop[1] if labels is not None else None
 
-    def _read(self, index: int) -> Decoded:
+    def _read(self, index: int) -> PictureAndLabels:
         image = torch.from_numpy(read_picture(self._files[index], self._short)).permute(2, 0, 1).contiguous()
         if not self._labelled:
             return image, None
