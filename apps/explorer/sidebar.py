@@ -9,7 +9,6 @@ import streamlit as st
 import generators
 from gandissect import Generator
 
-from ..data import fitting
 from .background.resources import load_generator, plain, short
 from .visit import first_layer
 
@@ -54,5 +53,5 @@ def segmenter_options(generator: str, given: argparse.Namespace) -> list[str]:
     import segmenters
 
     asked = [given.segmenter] if given.segmenter and given.generator in (None, generator) else []
-    fit = fitting(generator, segmenters.names()) or (*segmenters.names(), "palette")
+    fit = segmenters.names_for(generator) or (*segmenters.names(), "palette")
     return list(dict.fromkeys([*asked, *fit]))

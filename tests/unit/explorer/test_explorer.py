@@ -12,7 +12,6 @@ from torch.nn.functional import interpolate
 
 import generators
 from apps.commands import explore
-from apps.data import fitting
 from apps.explorer.background.dissector import Dissector
 from apps.explorer.display import images as model
 from gandissect import Ablation, Concept, UnitSet, dissect
@@ -135,19 +134,6 @@ def test_concepts_are_painted_in_their_colours_and_the_rest_is_grey() -> None:
     pixels = model.draw_concepts(torch.full((3, 2, 2), -1.0), torch.tensor([[0, 1], [-1, 0]]), concepts)
     assert pixels[0, 0].tolist() == [7, 14, 140] and pixels[0, -1].tolist() == [175, 140, 0]
     assert pixels[-1, 0].tolist() == [0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("generator", "fit"),
-    [
-        ("dcgan-scenes64", ("unet-scenes",)),
-        ("progan-streets128", ("unet-streets",)),
-        ("generator", ()),
-        ("planted", ()),
-    ],
-)
-def test_scenes_go_with_scenes_and_streets_with_streets(generator: str, fit: tuple[str, ...]) -> None:
-    assert fitting(generator, ("unet-scenes", "unet-streets")) == fit
 
 
 def test_tables_say_what_the_dissection_and_the_labels_say() -> None:
