@@ -64,7 +64,7 @@ def effect_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
             kinds = [_points(record, kind) for kind in ("insertion", "ablation", "ace", "control_ace")]
             units = effect.effect.units
             share = f"{100 * record['share']:.2f}"
-            yield (effect.generator, effect.concept, share, units.layer, str(len(units)), *kinds)
+            yield (effect.generator.name, effect.concept, share, units.layer, str(len(units)), *kinds)
 
 
 def repair_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
@@ -80,7 +80,7 @@ def repair_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
         before_after = f"{distance['before']:.2f}, {distance['after']:.2f}"
         real = f"{distance['real']:.2f}"
         yield (
-            found.generator,
+            found.generator.name,
             units,
             before_after,
             str(change),
@@ -102,7 +102,7 @@ def direction_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
             most = max(effect.records(), key=lambda record: abs(record["control_slope"]))
             beside = f"{most['concept']} {_points(most, 'control_slope')}"
             score = "" if direction.score is None else f"{direction.score:.2f}"
-            yield direction.generator, direction.name, score, ", ".join(does) or "none", beside
+            yield direction.generator.name, direction.name, score, ", ".join(does) or "none", beside
 
 
 def inversion_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
@@ -112,13 +112,13 @@ def inversion_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
         besides = ["features"] * found.with_features + ["noise"] * bool(found.noise)
         besides += [] if found.layer is None else [f"residual of {found.layer}"]
         spread = [f"{float(each):.1f}" for each in found.psnr.quantile(torch.tensor([0, 0.5, 1]).double())]
-        lost = found.lost_concepts(segmenters.load(fitting_segmenter(found.generator))).records()[:MOST_LOST]
+        lost = found.lost_concepts(segmenters.load(fitting_segmenter(found.generator.name))).records()[:MOST_LOST]
         shares = [
             f"{record['concept']} {100 * record['picture']:.1f} to {100 * record['reconstruction']:.1f}"
             for record in lost
             if record["change"] < 0
         ]
-        yield found.generator, found.space, ", ".join(besides) or "nothing", ", ".join(spread), ", ".join(shares)
+        yield found.generator.name, found.space, ", ".join(besides) or "nothing", ", ".join(spread), ", ".join(shares)
 
 
 def _points(record: dict[str, float], kind: str) -> str:

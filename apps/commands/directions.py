@@ -184,7 +184,7 @@ def _stem(name: str) -> str:
 
 def _facts(direction: Direction, effect: DirectionEffect) -> dict[str, Any]:
     """Return everything but the vector as plain values."""
-    about = {"segmenter": effect.segmenter, "steps": effect.steps, "label_samples": effect.num_samples}
+    about = {"segmenter": effect.segmenter.name, "steps": effect.steps, "label_samples": effect.num_samples}
     return direction.facts() | about | {"concepts": effect.records()}
 
 

@@ -172,8 +172,7 @@ class Options:
         if self.dissection is None:
             return dissect(generator, segmenter, self.layer, 500, self._choice_seed, top_images=0)
         found = Dissection.load(self.dissection)
-        if found.provenance.generator_fingerprint != generator.fingerprint:
-            raise ValueError(f"{self.dissection} is a dissection of {found.provenance.generator} with other weights")
+        found.provenance.generator.check(generator, f"the dissection {self.dissection}")
         if found.provenance.seed == self.seed:
             raise ValueError(f"{self.dissection} was made on seed {self.seed} too; judge on another with --seed")
         return found
@@ -203,8 +202,8 @@ def _layers(chosen: Mapping[str, UnitSet]) -> tuple[str, ...]:
 def _facts(effect: CausalEffect) -> dict[str, object]:
     """Return everything as plain values."""
     return {
-        "generator": effect.generator,
-        "segmenter": effect.segmenter,
+        "generator": effect.generator.name,
+        "segmenter": effect.segmenter.name,
         "concept": effect.concept,
         "layer": effect.effect.units.layer,
         "units": effect.effect.units.units,

@@ -20,11 +20,11 @@ from gandissect.latent import (
     capabilities,
     corner_grid,
     on_shell,
+    path_length,
     pixel_distance,
     truncated_w,
     truncated_z,
 )
-from gandissect.latent.interpolation import path_length
 from gandissect.latent.spaces import check_space
 from gandissect.storage.files import atomic_path
 from generators import LayeredGenerator

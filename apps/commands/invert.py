@@ -142,7 +142,8 @@ def _facts(found: Inversion, names: Sequence[str], lost: LostConcepts | None) ->
         {"name": name, "psnr": psnr if math.isfinite(psnr) else None, "loss_start": start, "loss_end": end}
         for name, psnr, start, end in rows
     ]
-    settings = ("generator", "generator_fingerprint", "space", "layer", "with_features")
-    settings += ("num_candidates", "num_starts", "num_steps", "seed")
-    told = {name: getattr(found, name) for name in settings} | {"noise": bool(found.noise), "pictures": figures}
-    return told if lost is None else told | {"segmenter": lost.segmenter, "concepts": lost.records()}
+    settings = ("space", "layer", "with_features", "num_candidates", "num_starts", "num_steps", "seed")
+    entries: dict[str, Any] = {name: getattr(found, name) for name in settings}
+    entries |= {"generator": found.generator.name, "generator_fingerprint": found.generator.fingerprint}
+    entries |= {"noise": bool(found.noise), "pictures": figures}
+    return entries if lost is None else entries | {"segmenter": lost.segmenter.name, "concepts": lost.records()}

@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..core.lookup import lookup
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.sampling import blocks, derive_seed, make_rng
 from ..core.types import UnitSet
@@ -98,8 +99,7 @@ def choose_num_units(
     start = torch.tensor(plain, dtype=torch.float64).expand(1 + num_controls, 1, -1)
     table = torch.cat([start, table], dim=1)
     return RepairCurve(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
+        generator=NetworkId.of(generator),
         network=yardstick.network,
         ranked=units,
         to=to,
@@ -163,8 +163,7 @@ def measure_repair(
     before, after, *control = (torch.stack([each[0] for each in sets]) for sets in found)
     realisms = [torch.cat([each[1] for each in sets]) for sets in found[:2]]
     return Repair(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
+        generator=NetworkId.of(generator),
         network=yardstick.network,
         units=units,
         to=to,
@@ -233,8 +232,7 @@ class _Bench:
                 moment.update(areas)
         before, change, *control = map(shares_of, moments)
         return ConceptChanges(
-            segmenter=segmenter.name,
-            segmenter_fingerprint=segmenter.fingerprint,
+            segmenter=NetworkId.of(segmenter),
             concepts=tuple(segmenter.concepts),
             num_images=num_images,
             before=before,

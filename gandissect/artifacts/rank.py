@@ -31,6 +31,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..core.lookup import lookup
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator
 from ..core.sampling import blocks, derive_seed, make_rng
 from ..core.types import UnitSet
@@ -162,8 +163,7 @@ def rank_artifact_layers(
         varies = peaks[layer].amax(dim=0) > peaks[layer].amin(dim=0)
         effects = _effects(generator, layer, yardstick, num_effect, seed, progress) if method == "effect" else None
         ranking = ArtifactRanking(
-            generator=generator.name,
-            generator_fingerprint=generator.fingerprint,
+            generator=NetworkId.of(generator),
             layer=layer,
             network=yardstick.network,
             method=method,

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..core.lookup import lookup
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.sampling import make_rng
 from ..core.types import LayerInfo, UnitSet
@@ -96,10 +97,8 @@ def average_causal_effect(
         counts.update(areas, places, index)
     effect, other = (counts.effect(number, side) for number, side in enumerate(sides))
     return CausalEffect(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
-        segmenter=segmenter.name,
-        segmenter_fingerprint=segmenter.fingerprint,
+        generator=NetworkId.of(generator),
+        segmenter=NetworkId.of(segmenter),
         concepts=tuple(segmenter.concepts),
         concept=concept,
         num_samples=num_samples,

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 import torch
 
 from ..core.lookup import lookup
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.sampling import make_rng
 from ..core.types import UnitSet
@@ -254,10 +255,8 @@ def effect_curves(
             moment.update(base - left)
     found = list(map(shares_of, moments))
     return EffectCurves(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
-        segmenter=segmenter.name,
-        segmenter_fingerprint=segmenter.fingerprint,
+        generator=NetworkId.of(generator),
+        segmenter=NetworkId.of(segmenter),
         layer=first.layer,
         concept=first.concept,
         share=float(shares_of(share).mean),

@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..core.environment import installed_versions
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
 from ..core.sampling import blocks, make_rng
 from ..inference.batches import check_images, check_pixels, checked_labels, concept_areas
@@ -82,10 +83,8 @@ def concept_shares(
     duration = time.monotonic() - started
     logger.info("compared %s with %s: %d samples, %.1f s", generator.name, real.name, num_samples, duration)
     provenance = SharesProvenance(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
-        segmenter=segmenter.name,
-        segmenter_fingerprint=segmenter.fingerprint,
+        generator=NetworkId.of(generator),
+        segmenter=NetworkId.of(segmenter),
         real=real.name,
         seed=seed,
         num_samples=num_samples,

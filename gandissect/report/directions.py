@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..latent.directions.direction import Direction
 from ..latent.directions.moves import Moved
-from ..stats.intervals import student_quantile
+from ..stats.intervals import half_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ def _lines(direction: Direction) -> list[tuple[str, dict[str, Any]]]:
     name: dict[str, Any] = {"fontsize": 8.5, "fontweight": "bold"}
     found = [(line, name) for line in textwrap.wrap(direction.name, NAME_WIDTH)]
     for label in direction.labels:
-        reach = 100 * student_quantile(0.975, label.num_samples - 1) * label.stderr
+        reach = 100 * half_width(label.stderr, label.num_samples - 1)
         found.append((f"{label.concept} {100 * label.slope:+.2f} ± {reach:.2f} %", {"fontsize": 8}))
     return found if direction.labels else [*found, ("no concept beyond chance", {"fontsize": 8, "color": "#666666"})]
 

@@ -128,7 +128,7 @@ BAD = {
     "an empty space": (("DCGAN", "PHOTO", "--space", ""), "unknown latent space ''"),
     "no layer": (("DCGAN", "PHOTO", "--layer", "layer9"), "did you mean 'layer"),
     "no steps": (("DCGAN", "PHOTO", "--num-steps", "-1"), "0 steps or more"),
-    "another generator": (("StyleGAN", "PHOTO", "--recipe", "RECIPE"), "load the one that it was made with"),
+    "another generator": (("StyleGAN", "PHOTO", "--recipe", "RECIPE"), "the recipe belongs to"),
     "no segmenter": (("DCGAN", "PHOTO", "--segmenter", "unet-scene"), "unet-scenes"),
 }
 

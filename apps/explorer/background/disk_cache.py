@@ -19,8 +19,7 @@ from safetensors import SafetensorError
 
 from gandissect import Dissection, Generator, Segmenter
 from gandissect.causal.results import UnitEffects
-from gandissect.dissection.results import Provenance
-from gandissect.storage.saved import Kept, check_tensor
+from gandissect.storage.saved import SavedResult, check_tensor
 
 from ..display import images as model
 
@@ -36,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KeptEffects(Kept):
+class KeptEffects(SavedResult):
     """The effects of a layer's units, with the networks that they are of.
 
     Args:
@@ -93,7 +92,8 @@ def find_effects(
     bundled = BUNDLED / "effects" / f"{Path(generator.name).stem}.safetensors"
     for path in filter(None, (_effects_path(generator, segmenter, layer, num_samples, seed), bundled)):
         found = _read(path, KeptEffects.load)
-        if found is None or _networks_of(found) != _networks(generator, segmenter):
+        kept_for = None if found is None else (found.generator_fingerprint, found.segmenter_fingerprint)
+        if found is None or kept_for != _networks(generator, segmenter):
             continue
         made = found.effects
         same = (made.layer, len(made.mean), made.seed) == (layer, generator.layers[layer].units, seed)
@@ -115,15 +115,12 @@ def effects_of(generator: Generator, segmenter: Segmenter, found: UnitEffects) -
 
 def serves(found: Dissection, generator: Generator, segmenter: Segmenter) -> bool:
     """Tell whether a dissection is of these networks."""
-    return _networks_of(found.provenance) == _networks(generator, segmenter)
+    made = found.provenance
+    return (made.generator.fingerprint, made.segmenter.fingerprint) == _networks(generator, segmenter)
 
 
 def _networks(generator: Generator, segmenter: Segmenter) -> tuple[str, str]:
     return model.fingerprint(generator), model.fingerprint(segmenter)
-
-
-def _networks_of(made: KeptEffects | Provenance) -> tuple[str, str]:
-    return made.generator_fingerprint, made.segmenter_fingerprint
 
 
 def _places(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Iterator[Path]:

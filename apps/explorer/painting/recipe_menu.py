@@ -7,6 +7,7 @@ from torch import Tensor
 
 import generators
 from gandissect import Recipe
+from gandissect.core import NetworkId
 
 from ..background.resources import load_generator, plain
 from ..display import images as model
@@ -50,7 +51,7 @@ def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
         with st.popover("Python", icon=":material/code:", help="Copy as Python"):
             st.code(exchange.as_python(recipe), "python", height=320)
         with st.popover("Shell", icon=":material/terminal:", help="Copy as command line"):
-            bundled = recipe.generator in generators.names()
+            bundled = recipe.generator.name in generators.names()
             st.code(exchange.as_command(recipe, bundled=bundled), "bash", height=320)
 
 
@@ -70,7 +71,7 @@ def open_recipe() -> None:
         return
     try:
         recipe = exchange.read_recipe(file.getvalue())
-        name = recipe.generator if recipe.generator in generators.names() else st.session_state["generator"]
+        name = recipe.generator.name if recipe.generator.name in generators.names() else st.session_state["generator"]
         generator = load_generator(name, settings().device)
         exchange.check_fits(recipe, generator)
         if max(recipe.seed, recipe.start) > MAX_NUMBER or recipe.seed < 0:
@@ -93,4 +94,4 @@ def open_recipe() -> None:
 def recipe_of(visit: Visit, painting: Painting) -> Recipe:
     """Return the recipe of what is painted on a visit's picture."""
     edits = tuple(stroke.edit for stroke in painting.history.now if stroke.on)
-    return Recipe(visit.generator.name, painting.fingerprint, visit.seed, visit.number, 1, edits)
+    return Recipe(NetworkId(visit.generator.name, painting.fingerprint), visit.seed, visit.number, 1, edits)

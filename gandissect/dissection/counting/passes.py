@@ -12,10 +12,9 @@ from torch import Tensor
 
 from ...core.protocols import Segmenter
 from ...inference.batches import Activation, Source
-from ...inference.upsampling import check_padding
 from .label_cache import LabelSpool
 from .pilot import guess, guess_levels
-from .plan import Plan
+from .plan import DissectionPlan
 from .tally import TALLY, Tally, marked
 
 logger = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ MAX_PASSES = 40
 def _count(
     source: Source,
     segmenter: Segmenter,
-    plan: Plan,
+    plan: DissectionPlan,
     samples: range,
     folder: Path | str | None,
     spool: LabelSpool | None = None,
@@ -51,8 +50,8 @@ def _count(
             raise ValueError(f"{path}: {error}; remove it, or name another folder") from error
         logger.info("going on at sample %d of %s", tally.samples.start + tally.seen, path)
     else:
-        padding = check_padding(plan.padding)
-        levels = guess_levels(source, plan.target, padding) if plan.curves else {}
+        padding = plan.settings.padding
+        levels = guess_levels(source, plan.target, padding) if plan.settings.curves else {}
         tally = Tally(plan, guess(source, plan.target, padding), samples, levels)
         if path is not None:
             tally.check_size()
@@ -87,7 +86,7 @@ def _settle(tally: Tally, source: Source, segmenter: Segmenter, spool: LabelSpoo
             logger.debug("%d units of %r are counted again", int(layer.open.sum()), name)
             layer.begin()
         for samples, activations, labels in _again(replace(source, layers=tuple(wanted)), segmenter, tally, spool):
-            group, marks = marked(samples, labels, plan.num_samples)
+            group, marks = marked(samples, labels, plan.settings.num_samples)
             for name, layer in wanted.items():
                 layer.update(activations[name], group, marks)
     raise ValueError(f"{plan.generator} gives other activations each time; it must not draw at random")

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ...core.lookup import lookup, unknown
+from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import derive_seed
 from ..spaces import capabilities, styled
@@ -105,8 +106,7 @@ def invert(
         with torch.no_grad():
             made = remade(generator, latents, maps, residual_edits(layer, residual))
     return Inversion(
-        generator.name,
-        generator.fingerprint,
+        NetworkId.of(generator),
         space,
         latents.cpu(),
         tuple(each.cpu().contiguous() for each in maps),

@@ -177,7 +177,7 @@ def test_a_dissection_is_made_once_for_all_and_never_mixed_up() -> None:
     assert dissector.job(generators.PlantedGenerator(), PLANTED_SEGMENTER, "layer2") is job, "the same weights"
     other = dissector.job(large, PLANTED_SEGMENTER, "layer2")
     for each, generator in ((job, small), (other, large)):
-        assert each.result.result(60).provenance.generator_fingerprint == generator.fingerprint
+        assert each.result.result(60).provenance.generator.fingerprint == generator.fingerprint
     assert job.total == 16 and job.share == 1
 
 

@@ -128,7 +128,7 @@ def test_counts_of_groups_that_cannot_be_are_refused_each_by_itself(wrong: dict[
 
 def test_counts_of_a_shard_are_no_dissection(dissection: Dissection, tmp_path: Path) -> None:
     (tmp_path / "tally.safetensors").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=r"holds the counts of a shard.*gandissect merge.*go on"):
+    with pytest.raises(FileNotFoundError, match=r"holds the counts of a shard.*gandissect merge.*finish a stopped one"):
         Dissection.load(tmp_path)
     dissection.save(tmp_path)
     assert Dissection.load(tmp_path).records() == dissection.records()
