@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from apps.explorer.background.resources import plain
-from apps.explorer.picker import go, pick_picture
+from apps.explorer.background.resources import escape
+from apps.explorer.picker import apply_go_to, pick_picture
 from apps.explorer.sidebar import choose_model
 from apps.explorer.views import artifacts, compare, latent, paint, units
-from apps.explorer.visit import Visit, settings
+from apps.explorer.visit import Visit, parse_settings
 
 STYLE = """<style>
 .stMainBlockContainer {padding: 3.75rem clamp(1rem, 3vw, 3rem) 2rem}
@@ -35,7 +35,7 @@ PAGES = {
 }
 
 
-def shell() -> None:
+def draw_shell() -> None:
     """Draw what all pages share, the pictures before anything slow, and then the page."""
     st.set_page_config("gandissect explorer", "🔬", layout="wide")
     st.html(STYLE)
@@ -48,14 +48,14 @@ def shell() -> None:
     page, told = st.navigation([*options, start], position="top"), st.query_params.to_dict()
     if page is start:
         page.run()
-    given = settings()
-    go()
+    given = parse_settings()
+    apply_go_to()
     try:
         generator, segmenter, layer = choose_model(given)
         visit = Visit(given, generator, segmenter, layer, *pick_picture(generator))
         page.run()  # it reads what visit is by now
     except (KeyError, ValueError, OSError) as error:
-        st.error(plain(str(error.args[0] if error.args else error)))
+        st.error(escape(str(error.args[0] if error.args else error)))
 
 
-shell()
+draw_shell()

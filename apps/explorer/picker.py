@@ -9,8 +9,9 @@ import streamlit as st
 
 from gandissect import Generator
 
-from .background.resources import memory
-from .display import images as model
+from .background.resources import visitor_memory
+from .display.images import draw_native, encode_jpeg
+from .networks import fingerprint_of, make_images
 
 STRIP = 12
 FIRST_SEED, MAX_NUMBER = 1, 10**9
@@ -80,15 +81,15 @@ def pick_picture(generator: Generator) -> tuple[int, int]:
         seed = st.number_input("seed", 0, MAX_NUMBER, key="seed", bind="query-params", width=110)
         number = st.number_input("picture", 0, MAX_NUMBER, key="picture", bind="query-params", width=110)
     first = number // STRIP * STRIP
-    key = (model.fingerprint(generator), "strip", seed, first)
-    pictures = memory().get(key, lambda: _pictures(generator, seed, first))
+    key = (fingerprint_of(generator), "strip", seed, first)
+    pictures = visitor_memory().get(key, lambda: _pictures(generator, seed, first))
     data = {"pictures": pictures, "first": first, "number": number, "seed": seed, "largest": MAX_NUMBER}
     _STRIP(key="strip", data=data, on_picked_change=pick)
     return seed, number
 
 
-def neighbours(number: int, count: int) -> list[int]:
-    """Return a picture's number and those that follow; there where these are too large, those before."""
+def neighboring_numbers(number: int, count: int) -> list[int]:
+    """Return a picture's number and those that show_progress; there where these are too large, those before."""
     return [each if each <= MAX_NUMBER else number - (each - MAX_NUMBER) for each in range(number, number + count)]
 
 
@@ -102,7 +103,7 @@ def forget_nonsense() -> None:
         st.rerun()
 
 
-def go() -> None:
+def apply_go_to() -> None:
     """Show the picture that was asked for, before the widgets that say which one it is are drawn."""
     for key, value in st.session_state.pop(GO_TO, {}).items():
         st.session_state[key] = value
@@ -118,5 +119,5 @@ def pick() -> None:
 
 def _pictures(generator: Generator, seed: int, first: int) -> list[str]:
     """Return the strip's pictures as addresses that hold them."""
-    images = model.generated(generator, generator.sample_z(STRIP, seed, first))
-    return ["data:image/jpeg;base64," + base64.b64encode(model.jpeg(model.native(image))).decode() for image in images]
+    images = make_images(generator, generator.sample_z(STRIP, seed, first))
+    return ["data:image/jpeg;base64," + base64.b64encode(encode_jpeg(draw_native(image))).decode() for image in images]

@@ -10,7 +10,7 @@ import generators
 from gandissect import Generator
 
 from ..data import fitting
-from .background.resources import load_generator, plain, short
+from .background.resources import escape, load_generator, shorten
 from .visit import first_layer
 
 
@@ -22,13 +22,13 @@ def choose_model(given: argparse.Namespace) -> tuple[Generator, str, str]:
     """
     names = generator_names(given)
     if (told := st.query_params.get("generator")) not in (None, *names):
-        st.toast(f"There is no generator {plain(told)} here; start with --generator FILE.", icon=":material/warning:")
+        st.toast(f"There is no generator {escape(told)} here; start with --generator FILE.", icon=":material/warning:")
     with st.sidebar:
         st.markdown("### gandissect\nSee what a GAN's units draw, and use them.")
-        name = st.selectbox("generator", names, format_func=short, key="generator", bind="query-params")
+        name = st.selectbox("generator", names, format_func=shorten, key="generator", bind="query-params")
         generator = load_generator(name, given.device)
         options = segmenter_options(name, given)
-        segmenter = st.selectbox("segmenter", options, format_func=short, key="segmenter", bind="query-params")
+        segmenter = st.selectbox("segmenter", options, format_func=shorten, key="segmenter", bind="query-params")
         layers = list(generator.layers)
         first = layers.index(first_layer(generator))
         layer = st.selectbox("layer", layers, first, key="layer", bind="query-params")

@@ -43,7 +43,7 @@ def first_layer(generator: Generator) -> str:
     return layers[len(layers) // 2]
 
 
-def settings() -> argparse.Namespace:
+def parse_settings() -> argparse.Namespace:
     """Return what `gandissect explore` passed on."""
     parser = argparse.ArgumentParser()
     for name in ("generator", "segmenter", "dissection"):

@@ -6,7 +6,7 @@ import argparse
 import gc
 
 from .background.resources import load_dissector, load_generator, load_levels, load_segmenter
-from .display import images as model
+from .networks import fingerprint_of, label_image, make_images
 from .picker import FIRST_SEED
 from .sidebar import generator_names, segmenter_options
 from .visit import first_layer
@@ -25,8 +25,8 @@ def warm_up(given: argparse.Namespace) -> None:
     generator = load_generator(name, given.device)
     segmenter = load_segmenter(segmenter_options(name, given)[0], given.device)
     layer = first_layer(generator)
-    load_dissector(given.num_samples, given.dissection).job(generator, segmenter, layer)
-    load_levels(generator, model.fingerprint(generator), layer)
-    model.label(segmenter, model.generated(generator, generator.sample_z(1, FIRST_SEED))[0])
+    load_dissector(given.num_samples, given.dissection).begin(generator, segmenter, layer)
+    load_levels(generator, fingerprint_of(generator), layer)
+    label_image(segmenter, make_images(generator, generator.sample_z(1, FIRST_SEED))[0])
     gc.collect()
     gc.freeze()

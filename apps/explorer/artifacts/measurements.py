@@ -81,7 +81,7 @@ class Sizes:
         return shown + min(512, self.held_out * self.sets) * (2 + self.controls)
 
 
-def real_specs(generator: str, given: Sequence[str]) -> tuple[str, ...]:
+def find_real_specs(generator: str, given: Sequence[str]) -> tuple[str, ...]:
     """Return where the pictures are that a generator learned from.
 
     Args:
@@ -187,7 +187,7 @@ class Report:
     file: bytes
 
 
-def write_report(
+def make_report(
     generator: Generator,
     curve: RepairCurve,
     units: UnitSet,

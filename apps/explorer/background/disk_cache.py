@@ -22,7 +22,7 @@ from gandissect.causal.results import UnitEffects
 from gandissect.dissection.results import Provenance
 from gandissect.storage.saved import Kept, check_tensor
 
-from ..display import images as model
+from ..networks import fingerprint_of
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
 MAX_FILES = 200
@@ -72,7 +72,7 @@ def cache_folder(kind: str) -> Path | None:
         return None
 
 
-def find(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Dissection | None:
+def find_dissection(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Dissection | None:
     """Return a dissection of these networks and this layer by so many samples or more; None if there is none."""
     for path in _places(generator, segmenter, layer, num_samples):
         found = _read(path, Dissection.load)
@@ -81,7 +81,9 @@ def find(generator: Generator, segmenter: Segmenter, layer: str, num_samples: in
     return None
 
 
-def keep(found: Dissection, generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> None:
+def save_dissection(
+    found: Dissection, generator: Generator, segmenter: Segmenter, layer: str, num_samples: int
+) -> None:
     """Write a dissection for the next time; where that is not possible it goes without."""
     _write(_dissection_path(generator, segmenter, layer, num_samples), found)
 
@@ -102,7 +104,7 @@ def find_effects(
     return None
 
 
-def keep_effects(found: UnitEffects, generator: Generator, segmenter: Segmenter) -> None:
+def save_effects(found: UnitEffects, generator: Generator, segmenter: Segmenter) -> None:
     """Write the effects of units for the next time; where that is not possible it goes without."""
     path = _effects_path(generator, segmenter, found.layer, found.num_samples, found.seed)
     _write(path, effects_of(generator, segmenter, found))
@@ -119,7 +121,7 @@ def serves(found: Dissection, generator: Generator, segmenter: Segmenter) -> boo
 
 
 def _networks(generator: Generator, segmenter: Segmenter) -> tuple[str, str]:
-    return model.fingerprint(generator), model.fingerprint(segmenter)
+    return fingerprint_of(generator), fingerprint_of(segmenter)
 
 
 def _networks_of(made: KeptEffects | Provenance) -> tuple[str, str]:

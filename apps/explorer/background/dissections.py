@@ -7,18 +7,18 @@ import streamlit as st
 from gandissect import LayerDissection, Segmenter
 
 from ..visit import Visit
-from .progress import outcome
-from .resources import load_dissector, plain
+from .progress import follow_task
+from .resources import escape, load_dissector
 
 
-def dissected(visit: Visit, segmenter: Segmenter) -> LayerDissection | None:
+def follow_dissection(visit: Visit, segmenter: Segmenter) -> LayerDissection | None:
     """Return the dissection of a visit's layer; None, with a progress bar on the page, while it is not done."""
     dissector = load_dissector(visit.given.num_samples, visit.given.dissection)
     if dissector.saved and not dissector.serves(visit.generator, segmenter):
-        folder = plain(visit.given.dissection)
-        st.info(f"The dissection in {folder} is of other networks; this layer is dissected anew.")
-    key = dissector.job(visit.generator, segmenter, visit.layer).key
-    found = outcome(key, f"dissecting {visit.layer}", shared=dissector.tasks)
+        folder = escape(visit.given.dissection)
+        st.info(f"The dissection in {folder} is of other networks; this layer is follow_dissection anew.")
+    key = dissector.begin(visit.generator, segmenter, visit.layer).key
+    found = follow_task(key, f"dissecting {visit.layer}", shared=dissector.tasks)
     if found is None:
         return None
     made = found.provenance

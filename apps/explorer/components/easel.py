@@ -22,7 +22,7 @@ _EASEL = st.components.v2.component(
 )
 
 
-def _nothing() -> None:
+def _ignore() -> None:
     """Stand for the callback that a component's state must have."""
 
 
@@ -37,8 +37,8 @@ def show_easel(
     seen: str | None = None,
     *,
     labels: bool = False,
-    on_strokes: Callable[[], None] = _nothing,
-    on_drawn: Callable[[], None] = _nothing,
+    on_strokes: Callable[[], None] = _ignore,
+    on_drawn: Callable[[], None] = _ignore,
 ) -> None:
     """Show a picture, with a wipe to another one if they differ.
 
@@ -70,7 +70,7 @@ def show_easel(
 
 
 @dataclass(frozen=True, slots=True)
-class Painted:
+class EaselStroke:
     """What a visitor has painted.
 
     Args:
@@ -86,12 +86,12 @@ class Painted:
     unsure: bool
 
 
-def painted_strokes(key: str, seen: str | None) -> list[Painted]:
+def read_strokes(key: str, seen: str | None) -> list[EaselStroke]:
     """Return what was painted on an easel since the stroke that was dealt with last, in order."""
     state = st.session_state.get(key)
     strokes = state.get("strokes") if isinstance(state, Mapping) else None
     found = [
-        Painted(str(each.get("id"))[:64], str(each.get("scope")), each["cells"], bool(each.get("unsure")))
+        EaselStroke(str(each.get("id"))[:64], str(each.get("scope")), each["cells"], bool(each.get("unsure")))
         for each in (strokes if isinstance(strokes, list) else [])
         if isinstance(each, Mapping) and isinstance(each.get("cells"), list)
     ]

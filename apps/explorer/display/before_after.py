@@ -8,8 +8,9 @@ from torch import Tensor
 from gandissect import UNLABELLED, Segmenter
 
 from ..components.easel import show_easel
-from . import images as model, tables
-from .images import inside_and_outside
+from . import tables
+from .changes import measure_change, split_change
+from .images import FULL_SCALE, draw_change, draw_native_concepts, encode_png
 
 
 def show_change(
@@ -32,16 +33,16 @@ def show_change(
     """
     size = (int(after.shape[1]), int(after.shape[2]))
     first, second = (
-        model.png(model.native_concepts(image, each, segmenter.concepts))
+        encode_png(draw_native_concepts(image, each, segmenter.concepts))
         for image, each in zip((before, after), labels, strict=True)
     )
     named = [segmenter.concepts[index].name for index in labels[1].unique().tolist() if index != UNLABELLED]
     one, two = st.columns(2, wrap=False)
     with one:
         show_easel(key, first, second, size, f"Segmentation: {', '.join(named) or 'nothing'}", labels=True)
-    change = model.changed(before, after)
-    two.image(model.draw_change(change, where), width="stretch", alt="Where the picture changed")
-    two.caption(f"change: **{change.mean():.1%}**" if where is None else _said(change, where))
+    change = measure_change(before, after)
+    two.image(draw_change(change, where), width="stretch", alt="Where the picture changed")
+    two.caption(f"change: **{change.mean():.1%}**" if where is None else _describe_change(change, where))
 
 
 def show_shares(segmenter: Segmenter, labelled: dict[str, Tensor]) -> None:
@@ -56,13 +57,13 @@ def show_shares(segmenter: Segmenter, labelled: dict[str, Tensor]) -> None:
     st.dataframe(tables.with_colors(frame, segmenter.concepts), width="stretch", hide_index=True, column_config=columns)
     st.caption(
         "Percent of the pixels of this one picture; ± in percentage points. Change: mean over red, green and blue, "
-        f"100 % from black to white, brightest in the map from {model.FULL_SCALE:.0%} on."
+        f"100 % from black to white, brightest in the map from {FULL_SCALE:.0%} on."
     )
 
 
-def _said(change: Tensor, where: Tensor) -> str:
+def _describe_change(change: Tensor, where: Tensor) -> str:
     """Return how much changed inside and outside of a painted region, in words."""
-    inside, outside = inside_and_outside(change, where)
+    inside, outside = split_change(change, where)
     numbers = [
         f"{word} the strokes **{share:.1%}**"
         for word, share in (("inside", inside), ("outside", outside))

@@ -14,7 +14,7 @@ WIDTH = 96
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class StripImage:
     """One picture of a strip.
 
     Args:
@@ -32,7 +32,7 @@ class Shown:
     help: str | None = None
 
 
-def show_strip(key: str, pictures: Sequence[Shown], width: int = WIDTH) -> None:
+def show_strip(key: str, pictures: Sequence[StripImage], width: int = WIDTH) -> None:
     """Show pictures beside each other.
 
     Args:

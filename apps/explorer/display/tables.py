@@ -12,7 +12,7 @@ from torch import Tensor
 from gandissect import Concept, LayerDissection
 from gandissect.dissection.comparison import ComparedLayer
 
-from .images import shares
+from .changes import measure_shares
 
 
 def unit_table(found: LayerDissection, units: Sequence[int], concept: str | None = None) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def share_table(concepts: Sequence[Concept], labelled: Mapping[str, Tensor]) -> 
         the index is the concept's own, or the number of concepts for pixels that are not labelled. Concepts of
         none of the maps are left out.
     """
-    percent = {name: 100 * shares(labels, len(concepts)) for name, labels in labelled.items()}
+    percent = {name: 100 * measure_shares(labels, len(concepts)) for name, labels in labelled.items()}
     first, *others = percent
     frame = pd.DataFrame({"concept": [*(each.name for each in concepts), "not labelled"], first: percent[first]})
     for name in others:

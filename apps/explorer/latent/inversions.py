@@ -34,7 +34,7 @@ _ONE_AT_A_TIME = threading.Lock()  # a large picture takes hundreds of megabytes
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Upload:
     """A picture as a visitor has sent it.
 
     Args:
@@ -46,7 +46,7 @@ class Sent:
     digest: str
 
 
-def received(data: bytes) -> Sent:
+def receive(data: bytes) -> Upload:
     """Return what a visitor has sent.
 
     Raises:
@@ -54,10 +54,10 @@ def received(data: bytes) -> Sent:
     """
     if len(data) > MAX_MEGABYTES * 2**20:
         raise ValueError(f"the file has {len(data) / 2**20:.1f} MB; at most {MAX_MEGABYTES} are read: reduce it")
-    return Sent(data, hashlib.sha256(data).hexdigest())
+    return Upload(data, hashlib.sha256(data).hexdigest())
 
 
-def looked_at(sent: Sent, size: int) -> Tensor | str:
+def decode_upload(sent: Upload, size: int) -> Tensor | str:
     """Return a visitor's picture as a generator takes it, ``[3, size, size]``, or in words why that cannot be."""
     with _ONE_AT_A_TIME:
         try:
@@ -92,7 +92,7 @@ def has_gradients(generator: Generator) -> bool:
         return generator(z).requires_grad
 
 
-def find(generator: Generator, segmenter: Segmenter, image: Tensor, space: str, num_steps: int) -> Inversion:
+def find_inversion(generator: Generator, segmenter: Segmenter, image: Tensor, space: str, num_steps: int) -> Inversion:
     """Find the latents whose image is most like a picture, counted.
 
     Args:
@@ -118,7 +118,7 @@ def find(generator: Generator, segmenter: Segmenter, image: Tensor, space: str, 
 
 
 def num_images(num_steps: int) -> int:
-    """Return how many images `find` makes, about."""
+    """Return how many images `find_inversion` makes, about."""
     if not num_steps:
         return NUM_WITHOUT_GRADIENTS
     return NUM_CANDIDATES + NUM_STARTS * (num_steps // 4) + num_steps

@@ -7,9 +7,11 @@ from torch import Tensor
 
 from gandissect.latent import capabilities, style_groups
 
-from ..background.resources import count, plain
-from ..display import images as model
-from ..picker import MAX_NUMBER, neighbours
+from ..background.resources import escape, pluralize
+from ..display.changes import measure_change
+from ..display.images import draw_picture
+from ..networks import fingerprint_of, make_images
+from ..picker import MAX_NUMBER, neighboring_numbers
 from ..visit import Visit
 from . import walks
 
@@ -17,7 +19,7 @@ from . import walks
 def draw_mixing(visit: Visit) -> None:
     """Let the visitor take styles, or activations inside a region, from another picture."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        following = neighbours(visit.number, 2)[1]
+        following = neighboring_numbers(visit.number, 2)[1]
         other = st.number_input("from picture", 0, MAX_NUMBER, following, key=f"other {visit.number}", width=140)
         ways = ["styles", "activations"] if capabilities(visit.generator).has_w else ["activations"]
         way = st.segmented_control("mix", ways, default=ways[0], required=True, key=f"mix {len(ways)}")
@@ -26,7 +28,7 @@ def draw_mixing(visit: Visit) -> None:
         image, what = mix_by_styles(visit, z_b)
     else:
         image, what = mix_by_activations(visit, z_b)
-    one, two = (model.generated(visit.generator, z)[0] for z in (visit.z, z_b))
+    one, two = (make_images(visit.generator, z)[0] for z in (visit.z, z_b))
     cells = st.columns(3, gap="medium")
     for cell, each, caption in zip(
         cells,
@@ -34,8 +36,8 @@ def draw_mixing(visit: Visit) -> None:
         (f"picture {visit.number}", f"picture {other}", f"picture {visit.number} with {what} of picture {other}"),
         strict=True,
     ):
-        cell.image(model.draw_picture(each), caption, "stretch", alt=caption[0].upper() + caption[1:])
-    ours, theirs = (float(model.changed(image, each).mean()) for each in (one, two))
+        cell.image(draw_picture(each), caption, "stretch", alt=caption[0].upper() + caption[1:])
+    ours, theirs = (float(measure_change(image, each).mean()) for each in (one, two))
     st.caption(
         f"The mixture differs from picture {visit.number} by {ours:.1%} and from picture {other} by {theirs:.1%} of "
         "the range from black to white, on average over pixels."
@@ -55,7 +57,7 @@ def mix_by_styles(visit: Visit, z_b: Tensor) -> tuple[Tensor, str]:
     )
     if group in groups:
         styles = groups[group]
-        st.caption(f"The {group} styles are those of {plain(', '.join(names[style] for style in styles))}.")
+        st.caption(f"The {group} styles are those of {escape(', '.join(names[style] for style in styles))}.")
     else:
         styles = st.pills(
             "layers",
@@ -63,19 +65,19 @@ def mix_by_styles(visit: Visit, z_b: Tensor) -> tuple[Tensor, str]:
             selection_mode="multi",
             default=[0],
             format_func=names.get,
-            key=f"styles {model.fingerprint(visit.generator)}",
+            key=f"styles {fingerprint_of(visit.generator)}",
         )
-    what = f"the {group} styles" if group in groups else count(len(styles), "style")
-    return walks.mixed(visit.generator, visit.z, z_b, sorted(styles))[0], what
+    what = f"the {group} styles" if group in groups else pluralize(len(styles), "style")
+    return walks.mix_images(visit.generator, visit.z, z_b, sorted(styles))[0], what
 
 
 def mix_by_activations(visit: Visit, z_b: Tensor) -> tuple[Tensor, str]:
     """Let the visitor choose a region of the sidebar's layer; return the mixture and what was taken."""
-    st.caption(f"Activations of {plain(visit.layer)}, chosen in the sidebar, are swapped inside a region.")
+    st.caption(f"Activations of {escape(visit.layer)}, chosen in the sidebar, are swapped inside a region.")
     left, right = st.columns(2)
     columns = left.slider("from left to right", 0, 100, (50, 100), 5, format="%d %%", key="region columns")
     rows = right.slider("from top to bottom", 0, 100, (0, 100), 5, format="%d %%", key="region rows")
     if columns[0] == columns[1] or rows[0] == rows[1]:
         st.warning("The region is empty; draw its ends apart.")
-    region = walks.rectangle(visit.generator.image_size, rows, columns)
-    return walks.swapped(visit.generator, visit.z, z_b, visit.layer, region)[0], "a region"
+    region = walks.make_rectangle(visit.generator.image_size, rows, columns)
+    return walks.swap_region(visit.generator, visit.z, z_b, visit.layer, region)[0], "a region"

@@ -11,11 +11,13 @@ from torch import Tensor
 from gandissect import Segmenter
 from gandissect.latent import Direction, capabilities, style_groups
 
-from ..background.progress import say_failed
-from ..background.resources import count, load_segmenter, plain
+from ..background.progress import show_failure
+from ..background.resources import escape, load_segmenter, pluralize
 from ..background.tasks import Tasks
-from ..display import images as model
-from ..display.strip import Shown, show_strip
+from ..display.changes import measure_change
+from ..display.images import draw_change, draw_picture
+from ..display.strip import StripImage, show_strip
+from ..networks import fingerprint_of, make_images
 from ..visit import Visit
 from . import walks
 
@@ -33,9 +35,9 @@ def draw_steering(visit: Visit) -> None:
     """Let the visitor go along directions that were found in closed form, each with what it does."""
     styles = choose_styles(visit)
     try:
-        found = walks.directions_of(visit.generator, NUM_DIRECTIONS, styles)
+        found = walks.find_directions(visit.generator, NUM_DIRECTIONS, styles)
     except TypeError as error:
-        st.info(plain(str(error)))
+        st.info(escape(str(error)))
         return
     segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
     tasks = {each.name: label_task(visit, segmenter, each) for each in found}
@@ -43,9 +45,9 @@ def draw_steering(visit: Visit) -> None:
     with left:
         steps = choose_steps(visit, found, tasks)
     with right:
-        before = model.generated(visit.generator, visit.z)[0]
-        after = walks.stepped(visit.generator, visit.z, found, steps)
-        show_change(visit, before, after)
+        before = make_images(visit.generator, visit.z)[0]
+        after = walks.step_along(visit.generator, visit.z, found, steps)
+        show_step(visit, before, after)
     if st.toggle("pictures along each direction", key="sweep"):
         show_sweeps(visit, found)
 
@@ -62,10 +64,10 @@ def choose_styles(visit: Visit) -> Sequence[int] | None:
 def choose_steps(visit: Visit, found: Sequence[Direction], keys: dict[str, Hashable]) -> dict[str, float]:
     """Let the visitor choose a step along each direction; say below what a direction does once that is known."""
     steps, known = {}, 0
-    scope = f"{model.fingerprint(visit.generator)} {found[0].ws}"
+    scope = f"{fingerprint_of(visit.generator)} {found[0].ws}"
     names = [f"step {each.name} {scope}" for each in found]
     for name, each in zip(names, found, strict=True):
-        label = f"{plain(each.name)}: {each.score:.0%} of the squared weights"
+        label = f"{escape(each.name)}: {each.score:.0%} of the squared weights"
         steps[each.name] = st.slider(label, -REACH, REACH, 0.0, 0.25, format="%.2f sigma", key=name)
         known += say_label(keys[each.name])
     if known < len(found):
@@ -85,9 +87,9 @@ def say_label(key: Hashable) -> bool:
         st.caption("for one sigma: being found out")
         return False
     if (error := task.result.exception()) is not None:
-        say_failed(key, "not labelled", error, label_tasks())
+        show_failure(key, "not labelled", error, label_tasks())
     else:
-        st.caption(f"for one sigma: {plain(walks.said(task.found))}")
+        st.caption(f"for one sigma: {escape(walks.describe_effect(task.found))}")
     return True
 
 
@@ -103,36 +105,36 @@ def wait_for_labels(keys: Sequence[Hashable], num_known: int) -> None:
 
 def label_task(visit: Visit, segmenter: Segmenter, direction: Direction) -> Hashable:
     """Return the key of the task that labels a direction, begun if it was not yet."""
-    key = (model.fingerprint(visit.generator), model.fingerprint(segmenter), direction.name, direction.ws)
+    key = (fingerprint_of(visit.generator), fingerprint_of(segmenter), direction.name, direction.ws)
     if label_tasks().get(key) is None:
         work = walks.labelling(visit.generator, segmenter, direction)
         label_tasks().begin(key, walks.LABEL_PICTURES, work)
     return key
 
 
-def show_change(visit: Visit, before: Tensor, after: Tensor) -> None:
+def show_step(visit: Visit, before: Tensor, after: Tensor) -> None:
     """Draw the picture before and after, and where it changed."""
-    change = model.changed(before, after)
+    change = measure_change(before, after)
     left, right = st.columns(2)
-    left.image(model.draw_picture(before), "as generated", "stretch", alt=f"Generated picture {visit.number}")
-    right.image(model.draw_picture(after), "moved", "stretch", alt="The picture moved along the directions")
-    left.image(model.draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed")
+    left.image(draw_picture(before), "as generated", "stretch", alt=f"Generated picture {visit.number}")
+    right.image(draw_picture(after), "moved", "stretch", alt="The picture moved along the directions")
+    left.image(draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed")
 
 
 def show_sweeps(visit: Visit, found: Sequence[Direction]) -> None:
     """Draw the picture at several steps along each direction alone."""
     for each in found:
-        st.markdown(f"**{plain(each.name)}**")
+        st.markdown(f"**{escape(each.name)}**")
         shown = [
-            Shown(
-                model.draw_picture(walks.stepped(visit.generator, visit.z, found, {each.name: step})),
+            StripImage(
+                draw_picture(walks.step_along(visit.generator, visit.z, found, {each.name: step})),
                 f"The picture moved by {step:g} sigma along {each.name}",
                 f"{step:+g} sigma",
             )
             for step in SWEEP
         ]
         show_strip(f"sweep {each.name}", shown)
-    st.caption(f"{count(len(SWEEP), 'step')} along each direction alone, of the same picture.")
+    st.caption(f"{pluralize(len(SWEEP), 'step')} along each direction alone, of the same picture.")
 
 
 def _rest(names: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ from gandissect.latent.directions.direction import ws_shape
 
 from ...pictures import save_gif
 from ..background.tasks import CountedSegmenter
-from ..display import images as model
+from ..networks import FORWARD_SLOTS
 
 MOST_KEYS, LARGEST = 8, 10**9
 """Pictures that a way leads through, at most, and the largest number of one."""
@@ -59,16 +59,16 @@ def walk_through(generator: Generator, seed: int, numbers: Sequence[int], space:
     return Walk(generator, z, space, closed=closed)
 
 
-def images_along(walk: Walk, positions: Tensor) -> Tensor:
+def render_walk(walk: Walk, positions: Tensor) -> Tensor:
     """Return the pictures at some positions of a way, ``[n, 3, H, W]`` on CPU."""
-    with model.ROOM:
+    with FORWARD_SLOTS:
         return walk.images(positions)
 
 
-def film(walk: Walk) -> bytes:
+def make_film(walk: Walk) -> bytes:
     """Return a way as a GIF that begins again when it ends, with as many frames from each picture to the next."""
     steps = round(walk.end) * FRAMES_A_STEP
-    images = images_along(walk, walk.positions(steps if walk.path.closed else steps + 1))
+    images = render_walk(walk, walk.positions(steps if walk.path.closed else steps + 1))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "walk.gif"
         save_gif(images, path, FPS)
@@ -76,21 +76,21 @@ def film(walk: Walk) -> bytes:
 
 
 @torch.no_grad()
-def mixed(generator: Generator, z_a: Tensor, z_b: Tensor, styles: Sequence[int]) -> Tensor:
+def mix_images(generator: Generator, z_a: Tensor, z_b: Tensor, styles: Sequence[int]) -> Tensor:
     """Return the picture of ``z_a`` with some styles of ``z_b``, ``[1, 3, H, W]`` on CPU."""
     pair = (as_w(generator, z.to(generator.device)) for z in (z_a, z_b))
-    with model.ROOM:
+    with FORWARD_SLOTS:
         return generator(mix_styles(generator, *pair, styles)).cpu()
 
 
 @torch.no_grad()
-def swapped(generator: Generator, z_a: Tensor, z_b: Tensor, layer: str, region: Tensor) -> Tensor:
+def swap_region(generator: Generator, z_a: Tensor, z_b: Tensor, layer: str, region: Tensor) -> Tensor:
     """Return the picture of ``z_a`` with a layer's activations of ``z_b`` in a region, ``[1, 3, H, W]`` on CPU."""
-    with model.ROOM:
+    with FORWARD_SLOTS:
         return swap_activations(generator, z_a.to(generator.device), z_b.to(generator.device), layer, region).cpu()
 
 
-def rectangle(size: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+def make_rectangle(size: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
     """Return a region as a mask on the image.
 
     Args:
@@ -107,7 +107,7 @@ def rectangle(size: tuple[int, int], rows: tuple[int, int], columns: tuple[int, 
     return mask
 
 
-def stepped(generator: Generator, z: Tensor, directions: Sequence[Direction], steps: Mapping[str, float]) -> Tensor:
+def step_along(generator: Generator, z: Tensor, directions: Sequence[Direction], steps: Mapping[str, float]) -> Tensor:
     """Return a picture after steps along several directions of one space, ``[3, H, W]`` on CPU.
 
     Args:
@@ -117,7 +117,7 @@ def stepped(generator: Generator, z: Tensor, directions: Sequence[Direction], st
         steps: By the name of a direction, in standard deviations; 0 where there is none.
     """
     latents = z
-    with model.ROOM:
+    with FORWARD_SLOTS:
         for direction in directions:
             if step := steps.get(direction.name, 0.0):
                 latents = move(generator, latents, direction, [step]).latents[0]
@@ -125,7 +125,7 @@ def stepped(generator: Generator, z: Tensor, directions: Sequence[Direction], st
             return generator(latents.to(generator.device))[0].cpu()
 
 
-def directions_of(generator: Generator, count: int, styles: Sequence[int] | None) -> tuple[Direction, ...]:
+def find_directions(generator: Generator, count: int, styles: Sequence[int] | None) -> tuple[Direction, ...]:
     """Return directions in closed form.
 
     Args:
@@ -148,7 +148,7 @@ def labelling(generator: Generator, segmenter: Segmenter, direction: Direction) 
     )
 
 
-def said(effect: DirectionEffect) -> str:
+def describe_effect(effect: DirectionEffect) -> str:
     """Return what a step of one standard deviation does, in words."""
     changes = [f"{label.concept} {100 * label.slope:+.1f}" for label in effect.labels]
     return ", ".join(changes) or "no concept beyond chance"

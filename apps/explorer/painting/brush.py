@@ -12,7 +12,7 @@ from gandissect import Concept, LayerDissection, UnitSet
 from gandissect.causal.results import UnitEffects
 
 from ..levels import LEVELS
-from ..units import activity as pixel_units
+from ..units.activity import add_effects
 
 MIN_IOU, MAX_UNITS, DEFAULT_UNITS, DEFAULT_LEVEL = 0.04, 40, 20, 0.99
 DRAW, REMOVE = "draw", "remove"
@@ -45,7 +45,7 @@ class Brush:
         return f"{self.action} {self.concept}"
 
 
-def said(level: float) -> str:
+def describe_level(level: float) -> str:
     """Return a level in words."""
     return {0.0: "off", 1.0: "max"}.get(level, f"{100 * level:g} %")
 
@@ -75,7 +75,7 @@ def choose_brush(
             on_change=on_change,
             help="what a concept loses without the unit alone, or how well the unit's activity agrees with it",
         )
-    ranked = units_by_effect(effects, found.concepts) if effects and by == EFFECT else units_by_iou(found)
+    ranked = rank_units_by_effect(effects, found.concepts) if effects and by == EFFECT else rank_units_by_iou(found)
     if not ranked:
         what = "has an effect on" if by == EFFECT else f"agrees (IoU >= {MIN_IOU}) with"
         st.info(f"No unit of this layer {what} a concept; choose another layer on the left.")
@@ -102,7 +102,7 @@ def choose_brush(
                 "strength",
                 LEVELS[1:],
                 DEFAULT_LEVEL,
-                said,
+                describe_level,
                 key="level",
                 on_change=on_change,
                 help="The quantile of its own activations to which each unit is set, over many pictures",
@@ -126,13 +126,13 @@ def choose_brush(
     return Brush(name, concept.hex, action, units, levels)
 
 
-def units_by_iou(found: LayerDissection) -> dict[Concept, UnitSet]:
+def rank_units_by_iou(found: LayerDissection) -> dict[Concept, UnitSet]:
     """Return the units that agree with each concept, best first; concepts with most units first."""
     ranked = {each: found.units_for(each.name, MIN_IOU, MAX_UNITS) for each in found.concepts}
     return {each: units for each, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
 
 
-def units_by_effect(effects: UnitEffects, concepts: Sequence[Concept]) -> dict[Concept, UnitSet]:
+def rank_units_by_effect(effects: UnitEffects, concepts: Sequence[Concept]) -> dict[Concept, UnitSet]:
     """Return the units without which each concept loses, beyond doubt, most first; concepts that lose most first."""
     lost: dict[Concept, float] = {}
     ranked: dict[Concept, UnitSet] = {}
@@ -156,14 +156,14 @@ def _table(found: LayerDissection, effects: UnitEffects | None, units: UnitSet, 
             "best at": [found.matches[unit].concept or "none" for unit in units.units],
         }
     )
-    return frame if effects is None else pixel_units.with_effects(frame, found, effects, concept)
+    return frame if effects is None else add_effects(frame, found, effects, concept)
 
 
 def _adjust(
     units: UnitSet, frame: pd.DataFrame, concept: str, level: float, key: str, on_change: Callable[[], None]
 ) -> tuple[UnitSet, tuple[float, ...]]:
     """Show the units; return those that are left in, and their levels."""
-    frame = frame.assign(use=True, **{"set to": said(level)})
+    frame = frame.assign(use=True, **{"set to": describe_level(level)})
     columns = {
         "use": st.column_config.CheckboxColumn(" ", width=35, help="whether the brush uses the unit"),
         "unit": st.column_config.NumberColumn(width=40),
@@ -174,7 +174,9 @@ def _adjust(
             format="%+.2f", width=50, help=f"percent of the pixels that {concept} loses without the unit"
         ),
         "best at": st.column_config.TextColumn(width=70, help="the concept that the unit agrees with best"),
-        "set to": st.column_config.SelectboxColumn(options=[said(each) for each in LEVELS], required=True, width=70),
+        "set to": st.column_config.SelectboxColumn(
+            options=[describe_level(each) for each in LEVELS], required=True, width=70
+        ),
     }
     edited = st.data_editor(
         frame,
@@ -186,7 +188,7 @@ def _adjust(
         height=min(38 + 35 * len(frame), 213),
         on_change=on_change,
     )
-    by_words = {said(each): each for each in LEVELS}
+    by_words = {describe_level(each): each for each in LEVELS}
     rows = [row for row in edited.to_dict("records") if row["use"]]
     return UnitSet(units.layer, tuple(int(row["unit"]) for row in rows)), tuple(by_words[row["set to"]] for row in rows)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import streamlit as st
 
 from ..background.resources import load_levels
-from ..components.easel import painted_strokes
-from ..display import images as model
+from ..components.easel import read_strokes
+from ..networks import fingerprint_of
 from ..visit import Visit
 from .brush import Brush
 from .session import Painting
-from .strokes import edit_of, region_of
+from .strokes import make_edit, make_region
 
 EASEL = "easel"
 _SEEN, _LAID_OUT, _WRONG = "seen", "laid out", "stroke error"
@@ -22,7 +22,7 @@ _SEEN, _LAID_OUT, _WRONG = "seen", "laid out", "stroke error"
 
 def scope_of(visit: Visit) -> str:
     """Return on what one paints: strokes that were on another picture or layer come too late."""
-    return f"{model.fingerprint(visit.generator)} {visit.layer} {visit.seed} {visit.number}"
+    return f"{fingerprint_of(visit.generator)} {visit.layer} {visit.seed} {visit.number}"
 
 
 def lay_out(visit: Visit, brush: Brush | None) -> None:
@@ -46,7 +46,7 @@ def take_over(*, sure: bool = False) -> None:
         sure: Leave those, and what came after them, for which another brush may have been chosen that is not laid out.
     """
     visit, brush = st.session_state.get(_LAID_OUT, (None, None))
-    for stroke in painted_strokes(EASEL, seen()) if visit else []:
+    for stroke in read_strokes(EASEL, last_stroke_taken()) if visit else []:
         if sure and stroke.unsure:
             break
         st.session_state[_SEEN] = stroke.id
@@ -54,22 +54,22 @@ def take_over(*, sure: bool = False) -> None:
             try_to_add(visit, brush, stroke.cells)
 
 
-def seen() -> str | None:
+def last_stroke_taken() -> str | None:
     """Return the stroke that was taken over last."""
     return st.session_state.get(_SEEN)
 
 
 def try_to_add(visit: Visit, brush: Brush, cells: list[int]) -> None:
-    """Add a stroke of the brush over cells of the layer's grid; where it does not fit, `what_is_wrong` says why."""
+    """Add a stroke of the brush over cells of the layer's grid; where it does not fit, `pop_stroke_error` says why."""
     painting = Painting.of(visit)
     try:
-        region = region_of(cells, visit.generator.layers[visit.layer])
+        region = make_region(cells, visit.generator.layers[visit.layer])
         table = load_levels(visit.generator, painting.fingerprint, visit.layer)
-        painting.add(brush.name, edit_of(brush.units, brush.levels, table, region), brush.levels)
+        painting.add(brush.name, make_edit(brush.units, brush.levels, table, region), brush.levels)
     except ValueError as error:
         st.session_state[_WRONG] = str(error)
 
 
-def what_is_wrong() -> str | None:
+def pop_stroke_error() -> str | None:
     """Return why the last stroke was not added, once."""
     return st.session_state.pop(_WRONG, None)

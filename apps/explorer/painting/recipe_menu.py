@@ -8,12 +8,12 @@ from torch import Tensor
 import generators
 from gandissect import Recipe
 
-from ..background.resources import load_generator, plain
-from ..display import images as model
+from ..background.resources import escape, load_generator
+from ..networks import fingerprint_of
 from ..picker import GO_TO, MAX_NUMBER
-from ..visit import Visit, settings
-from . import recipe_files as exchange
+from ..visit import Visit, parse_settings
 from .pending import take_over
+from .recipe_files import check_fits, format_command, format_python, make_sheet, read_recipe
 from .session import Painting
 from .strokes import Stroke
 
@@ -39,7 +39,7 @@ def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
         )
         st.download_button(
             "PNG",
-            exchange.sheet(before, after),
+            make_sheet(before, after),
             "edited.png",
             "image/png",
             key="save png",
@@ -48,10 +48,10 @@ def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
             help="Before and after, as gandissect edit makes it of the recipe",
         )
         with st.popover("Python", icon=":material/code:", help="Copy as Python"):
-            st.code(exchange.as_python(recipe), "python", height=320)
+            st.code(format_python(recipe), "python", height=320)
         with st.popover("Shell", icon=":material/terminal:", help="Copy as command line"):
             bundled = recipe.generator in generators.names()
-            st.code(exchange.as_command(recipe, bundled=bundled), "bash", height=320)
+            st.code(format_command(recipe, bundled=bundled), "bash", height=320)
 
 
 def show_opening() -> None:
@@ -59,7 +59,7 @@ def show_opening() -> None:
     with st.popover("Open", icon=":material/upload_file:", help="open a recipe"):
         st.file_uploader("a recipe", "json", key="recipe", on_change=open_recipe, max_upload_size=1)
     if wrong := st.session_state.get("recipe error"):
-        st.error(plain(wrong))
+        st.error(escape(wrong))
 
 
 def open_recipe() -> None:
@@ -69,10 +69,10 @@ def open_recipe() -> None:
     if file is None:
         return
     try:
-        recipe = exchange.read_recipe(file.getvalue())
+        recipe = read_recipe(file.getvalue())
         name = recipe.generator if recipe.generator in generators.names() else st.session_state["generator"]
-        generator = load_generator(name, settings().device)
-        exchange.check_fits(recipe, generator)
+        generator = load_generator(name, parse_settings().device)
+        check_fits(recipe, generator)
         if max(recipe.seed, recipe.start) > MAX_NUMBER or recipe.seed < 0:
             raise ValueError(f"seed and start are 0 to {MAX_NUMBER} here; got {recipe.seed} and {recipe.start}")
     except (KeyError, ValueError, OSError) as error:
@@ -80,7 +80,7 @@ def open_recipe() -> None:
         return
     st.session_state[GO_TO] = {"generator": name, "seed": recipe.seed, "picture": recipe.start}
     take_over()  # what was painted before the recipe was opened
-    painting = Painting(model.fingerprint(generator), recipe.seed, recipe.start)
+    painting = Painting(fingerprint_of(generator), recipe.seed, recipe.start)
     first = painting.history.next_number
     painting.change(
         tuple(

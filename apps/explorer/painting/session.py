@@ -8,7 +8,7 @@ import streamlit as st
 
 from gandissect.interventions.edits import Edit
 
-from ..display import images as model
+from ..networks import fingerprint_of
 from ..visit import Visit
 from .strokes import History, Stroke, Strokes
 
@@ -32,7 +32,7 @@ class Painting:
     @staticmethod
     def of(visit: Visit) -> Painting:
         """Return the painting on a visit's picture."""
-        return Painting(model.fingerprint(visit.generator), visit.seed, visit.number)
+        return Painting(fingerprint_of(visit.generator), visit.seed, visit.number)
 
     @property
     def history(self) -> History:

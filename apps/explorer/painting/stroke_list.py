@@ -9,13 +9,12 @@ from typing import Any
 import streamlit as st
 from torch import Tensor
 
-from ..background.resources import count, plain
+from ..background.resources import escape, pluralize
 from ..levels import LEVELS
-from . import strokes as change
-from .brush import said
+from .brush import describe_level
 from .fragments import then_redraw
 from .session import Painting
-from .strokes import Stroke, Strokes
+from .strokes import Stroke, Strokes, delete_stroke, move_stroke, set_stroke_level, switch_stroke
 
 
 def show_history(painting: Painting) -> None:
@@ -54,9 +53,9 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                 help="switch off or on",
                 type="tertiary",
                 on_click=mine,
-                args=(change.switched,),
+                args=(switch_stroke,),
             )
-            name = plain(stroke.name) if stroke.on else f"~~{plain(stroke.name)}~~"
+            name = escape(stroke.name) if stroke.on else f"~~{escape(stroke.name)}~~"
             st.markdown(f"{place + 1} · {name}  \n:small[:gray[{_details(stroke)}]]", width="stretch")
             if units.layer == layer:
                 with st.popover(_strength(stroke), type="tertiary", key=f"strength{stroke.number}"):
@@ -68,7 +67,7 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                 type="tertiary",
                 disabled=place == 0,
                 on_click=mine,
-                args=(change.moved, -1),
+                args=(move_stroke, -1),
             )
             st.button(
                 ":material/arrow_downward:",
@@ -77,7 +76,7 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                 type="tertiary",
                 disabled=place == len(strokes) - 1,
                 on_click=mine,
-                args=(change.moved, 1),
+                args=(move_stroke, 1),
             )
             st.button(
                 ":material/close:",
@@ -85,7 +84,7 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                 help="delete",
                 type="tertiary",
                 on_click=mine,
-                args=(change.without,),
+                args=(delete_stroke,),
             )
 
 
@@ -100,9 +99,9 @@ def _choose_strength(painting: Painting, stroke: Stroke, table: Tensor) -> None:
     key = f"level{stroke.number} {stroke.levels}"
 
     def choose() -> None:
-        _change(painting, stroke.number, change.set_to, st.session_state[key], table)
+        _change(painting, stroke.number, set_stroke_level, st.session_state[key], table)
 
-    st.select_slider("strength of this stroke", LEVELS, level, said, key=key, on_change=then_redraw(choose))
+    st.select_slider("strength of this stroke", LEVELS, level, describe_level, key=key, on_change=then_redraw(choose))
     st.caption("All of its units are set to this quantile of their activations; off is 0.")
 
 
@@ -110,10 +109,10 @@ def _strength(stroke: Stroke) -> str:
     if stroke.levels is None:
         return "as given"
     levels = set(stroke.levels)
-    return said(levels.pop()) if len(levels) == 1 else "mixed"
+    return describe_level(levels.pop()) if len(levels) == 1 else "mixed"
 
 
 def _details(stroke: Stroke) -> str:
     edit = stroke.edit
-    where = "everywhere" if edit.region is None else count(int((edit.region > 0).sum()), "cell")
-    return f"{count(len(edit.units), 'unit')} of {plain(edit.units.layer)} · {where}"
+    where = "everywhere" if edit.region is None else pluralize(int((edit.region > 0).sum()), "cell")
+    return f"{pluralize(len(edit.units), 'unit')} of {escape(edit.units.layer)} · {where}"

@@ -18,13 +18,14 @@ from gandissect.inference.upsampling import upsample
 from gandissect.interventions.edits import Edit
 from gandissect.report.regions import highlight
 
-from ..display import images as model
+from ..display.images import Pixels, draw_picture
+from ..networks import make_images, run_head
 
 BATCH = 32
 SMALL = 1e-6
 
 
-def edits_of(layer: str, factors: Mapping[int, float]) -> list[Edit]:
+def make_factor_edits(layer: str, factors: Mapping[int, float]) -> list[Edit]:
     """Return what multiplies units of a layer by their factors.
 
     Args:
@@ -44,7 +45,7 @@ def edits_of(layer: str, factors: Mapping[int, float]) -> list[Edit]:
     ]
 
 
-def active_at(activation: Tensor, thresholds: Tensor, row: int, column: int) -> pd.DataFrame:
+def find_active_units(activation: Tensor, thresholds: Tensor, row: int, column: int) -> pd.DataFrame:
     """Return the units that are on at a cell, the one most above its threshold first.
 
     Args:
@@ -66,7 +67,7 @@ def active_at(activation: Tensor, thresholds: Tensor, row: int, column: int) -> 
 
 
 @torch.inference_mode()
-def peaks(generator: Generator, layer: str, seed: int, num_samples: int) -> Tensor:
+def measure_peaks(generator: Generator, layer: str, seed: int, num_samples: int) -> Tensor:
     """Return the largest activation of each unit in each of the first pictures of a seed.
 
     Args:
@@ -81,12 +82,12 @@ def peaks(generator: Generator, layer: str, seed: int, num_samples: int) -> Tens
     rows = []
     for start in range(0, num_samples, BATCH):
         z = generator.sample_z(min(BATCH, num_samples - start), seed, start)
-        rows.append(model.head(generator, z, layer).float().amax((2, 3)).cpu())
+        rows.append(run_head(generator, z, layer).float().amax((2, 3)).cpu())
     return torch.cat(rows)
 
 
 @torch.inference_mode()
-def outlined(generator: Generator, seed: int, number: int, unit: int, layer: str, threshold: float) -> model.Pixels:
+def draw_outline(generator: Generator, seed: int, number: int, unit: int, layer: str, threshold: float) -> Pixels:
     """Draw a picture with the regions where a unit is on outlined in yellow, and all else darkened.
 
     Args:
@@ -98,14 +99,14 @@ def outlined(generator: Generator, seed: int, number: int, unit: int, layer: str
         threshold: Above which it is on.
     """
     z = generator.sample_z(1, seed, number)
-    pixels = torch.from_numpy(np.ascontiguousarray(model.draw_picture(model.generated(generator, z)[0])))
-    activation = model.head(generator, z, layer)[:, [unit]].float().cpu()
+    pixels = torch.from_numpy(np.ascontiguousarray(draw_picture(make_images(generator, z)[0])))
+    activation = run_head(generator, z, layer)[:, [unit]].float().cpu()
     on = upsample(activation, (pixels.shape[0], pixels.shape[1]))[0] > threshold
     width = max(1, pixels.shape[0] // 100)
     return highlight(pixels.permute(2, 0, 1)[None], on, width)[0].permute(1, 2, 0).numpy()
 
 
-def with_chance(frame: pd.DataFrame, found: LayerDissection, concept: str | None = None) -> pd.DataFrame:
+def add_chance(frame: pd.DataFrame, found: LayerDissection, concept: str | None = None) -> pd.DataFrame:
     """Add to a table of units what an IoU is worth: its 95 % interval, and what luck would give.
 
     Args:
@@ -126,7 +127,7 @@ def with_chance(frame: pd.DataFrame, found: LayerDissection, concept: str | None
     return frame.assign(**{"95 %": interval, "chance": chance.null_iou[rows, units].tolist()})
 
 
-def with_effects(
+def add_effects(
     frame: pd.DataFrame, found: LayerDissection, effects: UnitEffects, concept: str | None = None
 ) -> pd.DataFrame:
     """Add to a table of units what ablating each alone takes away of the concept, in percentage points of the pixels.

@@ -17,14 +17,15 @@ from gandissect.artifacts.results import RepairCurve
 from gandissect.fidelity.yardstick import Yardstick
 from gandissect.report.comparison import COLORS
 
-from ..artifacts import measurements as artifact_work
-from ..background.progress import outcome, own_tasks
-from ..background.resources import count, load_segmenter, plain
-from ..display import images as model
-from ..display.strip import Shown, show_strip
+from ..artifacts import measurements
+from ..background.progress import follow_task, visitor_tasks
+from ..background.resources import escape, load_segmenter, pluralize
+from ..display.images import draw_picture
+from ..display.strip import StripImage, show_strip
+from ..networks import edit_images, fingerprint_of, make_images
 from ..visit import Visit
 
-SIZES = artifact_work.Sizes()
+SIZES = measurements.Sizes()
 WORST = 8
 MANY_UNITS = 128
 """From so many units on, the quick way to rank them is the default."""
@@ -38,7 +39,7 @@ METHODS = {
 def draw(visit: Visit) -> None:
     """Draw the page as far as it is known."""
     st.markdown("#### Units behind artifacts")
-    specs = artifact_work.real_specs(visit.generator.name, visit.given.data)
+    specs = measurements.find_real_specs(visit.generator.name, visit.given.data)
     units = visit.generator.layers[visit.layer].units
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.segmented_control(
@@ -49,10 +50,10 @@ def draw(visit: Visit) -> None:
             format_func=METHODS.get,
             key=f"method {units > MANY_UNITS}",
         )
-        wanted = f"artifacts {model.fingerprint(visit.generator)} {visit.layer} {method}"
+        wanted = f"artifacts {fingerprint_of(visit.generator)} {visit.layer} {method}"
         if not st.session_state.get(wanted):
             st.button(
-                f"Look for artifacts in {plain(visit.layer)}",
+                f"Look for artifacts in {escape(visit.layer)}",
                 type="primary",
                 icon=":material/search:",
                 key="look",
@@ -61,7 +62,7 @@ def draw(visit: Visit) -> None:
             )
     looked = SIZES.for_ranking(method, units)
     st.caption(
-        f"In the background {plain(visit.generator.name)} is compared with {count(SIZES.real, 'picture')} that it "
+        f"In the background {escape(visit.generator.name)} is compared with {pluralize(SIZES.real, 'picture')} that it "
         f"learned from, by features of the segmenter; its {units} units are ranked over {looked} generated pictures. "
         "What each unit alone does tells causes; which pictures it is on in is quicker, and tells what goes together."
     )
@@ -74,28 +75,28 @@ def investigate(visit: Visit, specs: tuple[str, ...], method: str, wanted: str) 
     segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
     generator = visit.generator
     size = generator.image_size[0]
-    of = (model.fingerprint(segmenter), specs, size)
+    of = (fingerprint_of(segmenter), specs, size)
 
     def step(name: str, key: tuple[Hashable, ...], what: str, total: int, work: Callable[[], Any]) -> Any:
-        own_tasks().begin((name, *key), total, work)
-        return outcome((name, *key), what, wanted)
+        visitor_tasks().begin((name, *key), total, work)
+        return follow_task((name, *key), what, wanted)
 
     real = step(
         "real",
         of,
         "reading real pictures",
         2 * (SIZES.real + SIZES.held_out),
-        lambda: artifact_work.make_yardstick(segmenter, specs, size, SIZES),
+        lambda: measurements.make_yardstick(segmenter, specs, size, SIZES),
     )
     if real is None:
         return
-    own = (*of, model.fingerprint(generator))
+    own = (*of, fingerprint_of(generator))
     scores = step(
         "score",
         (*own, visit.seed),
         "scoring pictures",
         SIZES.scored,
-        lambda: artifact_work.score(generator, real, visit.seed, SIZES.scored),
+        lambda: measurements.score(generator, real, visit.seed, SIZES.scored),
     )
     if scores is None:
         return
@@ -106,7 +107,7 @@ def investigate(visit: Visit, specs: tuple[str, ...], method: str, wanted: str) 
         (*own, visit.layer, method),
         f"ranking the units of {visit.layer}",
         SIZES.for_ranking(method, generator.layers[visit.layer].units),
-        _on_copy(visit, lambda own_generator: artifact_work.rank(own_generator, visit.layer, real, method, SIZES)),
+        _on_copy(visit, lambda own_generator: measurements.rank(own_generator, visit.layer, real, method, SIZES)),
     )
     with place:
         show_worst(visit, worst, scores)
@@ -143,23 +144,25 @@ def find_distances(
 
     def measured(counts: tuple[int, ...]) -> RepairCurve | None:
         sizes = replace(SIZES, counts=counts)
-        work = _on_copy(visit, lambda own: artifact_work.measure(own, ranking, real, sizes))
-        own_tasks().begin(("curve", *of, counts), sizes.for_curve(len(ranking.distance)), work)
-        what = "measuring distances" if len(counts) > 1 else f"measuring distances with {count(*counts, 'unit')} off"
-        return outcome(("curve", *of, counts), what, wanted)
+        work = _on_copy(visit, lambda own: measurements.measure(own, ranking, real, sizes))
+        visitor_tasks().begin(("curve", *of, counts), sizes.for_curve(len(ranking.distance)), work)
+        what = "measuring distances"
+        if len(counts) == 1:
+            what += f" with {pluralize(counts[0], 'unit')} off"
+        return follow_task(("curve", *of, counts), what, wanted)
 
-    if own_tasks().get(("curve", *of, SIZES.counts)) is None and measured((num_units,)) is None:
+    if visitor_tasks().get(("curve", *of, SIZES.counts)) is None and measured((num_units,)) is None:
         return None
-    first = own_tasks().get(("curve", *of, (num_units,)))
+    first = visitor_tasks().get(("curve", *of, (num_units,)))
     return measured(SIZES.counts) or (first and first.found)
 
 
 def show_worst(visit: Visit, worst: list[int], scores: Tensor) -> None:
     """Draw the pictures of the seed that are least like real ones."""
-    images = [model.generated(visit.generator, visit.generator.sample_z(1, visit.seed, each))[0] for each in worst]
+    images = [make_images(visit.generator, visit.generator.sample_z(1, visit.seed, each))[0] for each in worst]
     shown = [
-        Shown(
-            model.draw_picture(image),
+        StripImage(
+            draw_picture(image),
             f"Picture {number}, of realism {scores[number]:.2f}",
             f"{scores[number]:.2f}",
             number,
@@ -176,20 +179,20 @@ def show_worst_without(visit: Visit, worst: list[int], off: UnitSet) -> None:
     shown = []
     for number in worst:
         z = visit.generator.sample_z(1, visit.seed, number)
-        image = model.edited(visit.generator, z, [Ablation(off)])[0]
-        shown.append(Shown(model.draw_picture(image), f"Picture {number} with {count(len(off), 'unit')} off"))
-    st.markdown(f"**The same pictures with {count(len(off), 'unit')} of {plain(visit.layer)} off**")
+        image = edit_images(visit.generator, z, [Ablation(off)])[0]
+        shown.append(StripImage(draw_picture(image), f"Picture {number} with {pluralize(len(off), 'unit')} off"))
+    st.markdown(f"**The same pictures with {pluralize(len(off), 'unit')} of {escape(visit.layer)} off**")
     show_strip("without", shown)
 
 
 def show_curve(curve: RepairCurve, num_units: int) -> None:
     """Show the distance before and after, beside random units and the floor."""
-    frame = artifact_work.curve_table(curve)
+    frame = measurements.curve_table(curve)
     row = frame[frame["units"] == num_units].iloc[0]
     before, after = frame["distance"][0], row["distance"]
     with st.container(horizontal=True, gap="large"):
         st.metric("before", f"{before:.1f}", width="content")
-        now = f"{count(num_units, 'unit')} off"
+        now = f"{pluralize(num_units, 'unit')} off"
         st.metric(now, f"{after:.1f}", f"{after - before:+.1f}", delta_color="inverse", width="content")
         st.metric("random units off", f"{row['random low']:.1f} to {row['random high']:.1f}", width="content")
     axis = alt.X("units:Q", title="units switched off", axis=alt.Axis(values=frame["units"].tolist()))
@@ -207,9 +210,9 @@ def show_curve(curve: RepairCurve, num_units: int) -> None:
     )
     st.altair_chart((random + spread + ranked).properties(height=240), alt=f"Distance from real pictures: {words}")
     st.caption(
-        f"Frechet distance over {plain(curve.network)}, {curve.distance.shape[1]} sets of {curve.num_images} pictures "
+        f"Frechet distance over {escape(curve.network)}, {curve.distance.shape[1]} sets of {curve.num_images} pictures "
         f"each; bars from the least set to the largest, grey as many random units; real pictures among themselves "
-        f"{curve.floor.mean:.1f}. {plain(str(curve)[:1].upper() + str(curve)[1:])}."
+        f"{curve.floor.mean:.1f}. {escape(str(curve)[:1].upper() + str(curve)[1:])}."
     )
 
 
@@ -238,10 +241,10 @@ def offer_report(
     visit: Visit, segmenter: Segmenter, real: Yardstick, ranking: ArtifactRanking, curve: RepairCurve, off: UnitSet
 ) -> None:
     """Offer the repair report of the units that are off: to write, how far it is, or to download."""
-    key = ("report", model.fingerprint(visit.generator), model.fingerprint(segmenter), ranking.method, off)
-    report = outcome(key, "writing the repair report")
+    key = ("report", fingerprint_of(visit.generator), fingerprint_of(segmenter), ranking.method, off)
+    report = follow_task(key, "writing the repair report")
     if report is not None:
-        (st.success if report.repair.helps else st.info)(f"{plain(str(report.repair))}.")
+        (st.success if report.repair.helps else st.info)(f"{escape(str(report.repair))}.")
         st.download_button(
             "Download the repair report",
             report.file,
@@ -252,16 +255,16 @@ def offer_report(
             on_click="ignore",
             help="report.html, report.pdf, repair.json, recipe.json",
         )
-    elif own_tasks().get(key) is None:
+    elif visitor_tasks().get(key) is None:
         work = _on_copy(
             visit,
-            lambda own: artifact_work.write_report(own, curve, off, real, ranking, segmenter, SIZES),
+            lambda own: measurements.make_report(own, curve, off, real, ranking, segmenter, SIZES),
         )
         st.button(
-            f"Write the repair report for {count(len(off), 'unit')}",
+            f"Write the repair report for {pluralize(len(off), 'unit')}",
             icon=":material/description:",
             key="report",
-            on_click=own_tasks().begin,
+            on_click=visitor_tasks().begin,
             args=(key, SIZES.for_report(), work),
             help="measured on pictures that nothing was chosen with; it takes a minute or more",
         )

@@ -12,9 +12,11 @@ from gandissect import Comparison, Dissection, Generator, Segmenter, compare
 from gandissect.dissection.comparison import ComparedLayer
 from gandissect.report.comparison import COLORS
 
-from ..background.progress import outcome
-from ..background.resources import load_dissector, load_generator, load_segmenter, plain, short
-from ..display import images as model, tables
+from ..background.progress import follow_task
+from ..background.resources import escape, load_dissector, load_generator, load_segmenter, shorten
+from ..display import tables
+from ..display.images import draw_picture
+from ..networks import fingerprint_of, make_images
 from ..visit import Visit
 
 MIN_IOU = 0.04
@@ -37,7 +39,7 @@ class Side:
     @property
     def label(self) -> str:
         """What to call it."""
-        return f"{short(self.name)}, {self.layer}"
+        return f"{shorten(self.name)}, {self.layer}"
 
 
 def draw(visit: Visit) -> None:
@@ -45,7 +47,7 @@ def draw(visit: Visit) -> None:
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
     first = Side(visit.generator, st.session_state.get("generator") or visit.generator.name, visit.layer)
     with left:
-        st.markdown(f"#### {plain(first.label)}")
+        st.markdown(f"#### {escape(first.label)}")
         st.caption("chosen in the sidebar")
         show_pictures(visit, first)
     with right:
@@ -68,20 +70,20 @@ def choose_other(visit: Visit) -> Side:
     """Let the visitor choose what the sidebar's layer is compared with."""
     names = list(dict.fromkeys([st.session_state.get("generator") or visit.generator.name, *generators.names()]))
     cells = st.container(key="place").columns([3, 2])
-    name = cells[0].selectbox("compared with", names, format_func=short, key="other generator")
+    name = cells[0].selectbox("compared with", names, format_func=shorten, key="other generator")
     generator = visit.generator if name == names[0] else load_generator(name, visit.given.device)
     layers = list(generator.layers)
     here = layers.index(visit.layer) if visit.layer in layers else len(layers) // 2
     start = (here + 1) % len(layers) if name == names[0] else here
-    layer = cells[1].selectbox("layer ", layers, start, key=f"other layer {model.fingerprint(generator)} {start}")
+    layer = cells[1].selectbox("layer ", layers, start, key=f"other layer {fingerprint_of(generator)} {start}")
     return Side(generator, name, layer)
 
 
 def show_pictures(visit: Visit, side: Side) -> None:
     """Draw the first pictures of the seed from the picked one on."""
-    images = model.generated(side.generator, side.generator.sample_z(4, visit.seed, visit.number))
+    images = make_images(side.generator, side.generator.sample_z(4, visit.seed, visit.number))
     for cell, (number, image) in zip(st.columns(4, wrap=False), enumerate(images, visit.number), strict=True):
-        cell.image(model.draw_picture(image), str(number), "stretch", alt=f"Picture {number} of {short(side.name)}")
+        cell.image(draw_picture(image), str(number), "stretch", alt=f"Picture {number} of {shorten(side.name)}")
 
 
 def dissections_of(visit: Visit, sides: tuple[Side, Side], segmenter: Segmenter, most: int) -> list[Dissection]:
@@ -89,14 +91,14 @@ def dissections_of(visit: Visit, sides: tuple[Side, Side], segmenter: Segmenter,
 
     Args:
         visit: What `gandissect explore` passed on.
-        sides: Both; of two that are the same, one is dissected.
+        sides: Both; of two that are the same, one is follow_dissection.
         segmenter: Labels the pictures.
         most: How many pictures.
     """
     dissector = load_dissector(most, visit.given.dissection)
-    keys = [dissector.job(side.generator, segmenter, side.layer).key for side in sides]
+    keys = [dissector.begin(side.generator, segmenter, side.layer).key for side in sides]
     found = {
-        key: outcome(key, f"dissecting {side.label}", shared=dissector.tasks)
+        key: follow_task(key, f"dissecting {side.label}", shared=dissector.tasks)
         for key, side in dict(zip(keys, sides, strict=True)).items()
     }
     return [found[key] for key in keys if found[key]]
@@ -108,7 +110,7 @@ def show_comparison(sides: tuple[Side, Side], found: list[Dissection]) -> None:
     try:
         comparison = compare(found, least, ("left", "right"))
     except ValueError as error:
-        st.error(plain(str(error)))
+        st.error(escape(str(error)))
         return
     layers = [
         next(each for each in comparison.layers_of(model_) if each.layer == side.layer)
@@ -116,28 +118,28 @@ def show_comparison(sides: tuple[Side, Side], found: list[Dissection]) -> None:
     ]
     for place, side, layer in zip(st.columns(2, gap="medium"), sides, layers, strict=True):
         with place:
-            show_share(side, layer)
-    show_concepts(sides, layers, comparison)
+            show_interpretable_share(side, layer)
+    show_concept_counts(sides, layers, comparison)
     made = comparison.provenance[0]
     st.caption(
-        f"IoU from {made.num_samples} pictures of each, labelled by {plain(made.segmenter)}; the intervals are "
+        f"IoU from {made.num_samples} pictures of each, labelled by {escape(made.segmenter)}; the intervals are "
         "Wilson's, over units, and take their IoU as given."
     )
     for note in comparison.notes:
-        st.caption(plain(note))
+        st.caption(escape(note))
 
 
-def show_share(side: Side, layer: ComparedLayer) -> None:
+def show_interpretable_share(side: Side, layer: ComparedLayer) -> None:
     """Show the interpretable share of a side."""
     low, high = layer.interval
     st.metric(f"{side.layer}: interpretable", f"{layer.share:.0%}")
     st.caption(
-        f"{plain(side.label)}: {layer.interpretable} of {layer.units} units, 95 % interval {low:.0%} to {high:.0%}; "
+        f"{escape(side.label)}: {layer.interpretable} of {layer.units} units, 95 % interval {low:.0%} to {high:.0%}; "
         f"{layer.num_concepts} different concepts; grid {layer.grid[0]} x {layer.grid[1]}"
     )
 
 
-def show_concepts(sides: tuple[Side, Side], layers: list[ComparedLayer], comparison: Comparison) -> None:
+def show_concept_counts(sides: tuple[Side, Side], layers: list[ComparedLayer], comparison: Comparison) -> None:
     """Draw the number of units of each concept, both sides beside each other, and show the numbers."""
     labels = [side.label for side in sides]
     if labels[0].partition(",")[0] == labels[1].partition(",")[0]:
