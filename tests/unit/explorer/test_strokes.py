@@ -244,8 +244,11 @@ def test_the_command_line_makes_the_same_png_as_the_page(
     assert (tmp_path / "edited.png").read_bytes() == page
 
 
-def test_the_copied_python_makes_the_same_images(recipe: tuple[Recipe, generators.LayeredGenerator]) -> None:
+def test_the_copied_python_makes_the_same_images(
+    recipe: tuple[Recipe, generators.LayeredGenerator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made, generator = recipe
+    monkeypatch.chdir(tmp_path)  # it writes a PNG
     names: dict = {}
     exec(format_python(made).replace("generators.load(", "generators.load(device='cpu', name="), names)
     assert torch.equal(names["images"], made.generate(generator))
