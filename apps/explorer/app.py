@@ -6,6 +6,8 @@ and in the URL.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from apps.explorer.background.resources import escape
@@ -40,20 +42,28 @@ def draw_shell() -> None:
     st.set_page_config("gandissect explorer", "🔬", layout="wide")
     st.html(STYLE)
     visit: Visit | None = None
+
+    def page_of(draw: Callable[[Visit], None]) -> Callable[[], None]:
+        def draw_page() -> None:
+            if visit is not None:  # by the time that the page runs
+                draw(visit)
+
+        return draw_page
+
     options = [
-        st.Page(lambda draw=draw: draw(visit), title=title, icon=f":material/{icon}:", url_path=path)
+        st.Page(page_of(draw), title=title, icon=f":material/{icon}:", url_path=path)
         for title, (draw, icon, path) in PAGES.items()
     ]
-    start = st.Page(lambda: st.switch_page(options[0], query_params=told), url_path="paint", visibility="hidden")
-    page, told = st.navigation([*options, start], position="top"), st.query_params.to_dict()
+    start = st.Page(lambda: st.switch_page(options[0], query_params=query), url_path="paint", visibility="hidden")
+    page, query = st.navigation([*options, start], position="top"), st.query_params.to_dict()
     if page is start:
         page.run()
-    given = parse_settings()
+    settings = parse_settings()
     apply_go_to()
     try:
-        generator, segmenter, layer = choose_model(given)
-        visit = Visit(given, generator, segmenter, layer, *pick_picture(generator))
-        page.run()  # it reads what visit is by now
+        generator, segmenter, layer = choose_model(settings)
+        visit = Visit(settings, generator, segmenter, layer, *pick_picture(generator))
+        page.run()
     except (KeyError, ValueError, OSError) as error:
         st.error(escape(str(error.args[0] if error.args else error)))
 

@@ -1,4 +1,4 @@
-"""The page of units: every number of its table and every picture show_progress what is chosen."""
+"""The page of units: every number of its table and every picture follow what is chosen."""
 
 from __future__ import annotations
 

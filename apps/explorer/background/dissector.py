@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 from gandissect import Dissection, Generator, Segmenter, dissect
 
 from ..networks import fingerprint_of
@@ -24,7 +22,7 @@ class Dissector:
         self.num_samples, self.saved, self.tasks = num_samples, saved, Tasks(capacity)
 
     def begin(self, generator: Generator, segmenter: Segmenter, layer: str) -> Task:
-        """Return the dissection of a layer, begun if it was not yet; at once if it lies here."""
+        """Return the dissection of a layer, begun if it was not yet; it is done at once if it was kept."""
 
         def look_up() -> Dissection | None:
             saved = self.saved if self.serves(generator, segmenter) else None
@@ -33,11 +31,10 @@ class Dissector:
             return disk_cache.find_dissection(generator, segmenter, layer, self.num_samples)
 
         def work() -> Dissection:
-            own = copy.deepcopy(generator)  # dissecting traces layers with hooks, and visitors share the generator
             counted = CountedSegmenter(segmenter)
-            found = dissect(own, counted, layer, self.num_samples, top_images=0, progress=False)
-            disk_cache.save_dissection(found, generator, segmenter, layer, self.num_samples)
-            return found
+            dissection = dissect(generator, counted, layer, self.num_samples, top_images=0, progress=False)
+            disk_cache.save_dissection(dissection, generator, segmenter, layer, self.num_samples)
+            return dissection
 
         key = (fingerprint_of(generator), fingerprint_of(segmenter), layer)
         return self.tasks.begin(key, self.num_samples, work, look_up)

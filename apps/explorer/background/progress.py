@@ -1,4 +1,4 @@
-"""A visitor's long work on a page: how far it is, a button to call it off, and what it found."""
+"""A visitor's long work on a page: how far it is, a button to call it off, and its result."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def visitor_tasks() -> Tasks:
     return Tasks()
 
 
-def follow_task(key: Hashable, what: str, wanted: str | None = None, shared: Tasks | None = None) -> Any:
-    """Return what a task found; None, with its progress or its error on the page, if there is nothing yet.
+def follow_task(key: Hashable, title: str, wanted: str | None = None, shared: Tasks | None = None) -> Any:
+    """Return the value of a task; None, with its progress or its error on the page, if there is none yet.
 
     Args:
         key: The task's key.
-        what: What is being done, plain words.
+        title: What is being done, plain words.
         wanted: The entry of the session for which it is done; it goes when the task is called off.
         shared: The tasks of all visitors among which it is, which none of them calls off; else it is this visitor's.
     """
@@ -31,32 +31,33 @@ def follow_task(key: Hashable, what: str, wanted: str | None = None, shared: Tas
     if task is None:
         return None
     if not task.result.done():
-        show_progress(key, what, wanted, shared)
+        show_progress(key, title, wanted, shared)
     elif (error := task.result.exception()) is not None:
-        show_failure(key, what, error, tasks)
-    return task.found
+        show_failure(key, title, error, tasks)
+    return task.value
 
 
-def show_failure(key: Hashable, what: str, error: BaseException, tasks: Tasks) -> None:
+def show_failure(key: Hashable, title: str, error: BaseException, tasks: Tasks) -> None:
     """Say what went wrong with a task, and offer to begin it again."""
-    st.error(f"{escape(what)}: {escape(str(error) or type(error).__name__)}")
+    st.error(f"{escape(title)}: {escape(str(error) or type(error).__name__)}")
     st.button("Try again", key=f"again {key}", on_click=tasks.stop, args=(key,), icon=":material/refresh:")
 
 
 @st.fragment(run_every=0.7)
-def show_progress(key: Hashable, what: str, wanted: str | None, shared: Tasks | None) -> None:
+def show_progress(key: Hashable, title: str, wanted: str | None, shared: Tasks | None) -> None:
     """Show how far a task is; draw the page anew when it is over."""
     task = (visitor_tasks() if shared is None else shared).get(key)
     if task is None or task.result.done():
         st.rerun(scope="app")
     beginning = "beginning" if task.begun else "waiting for its turn"
-    seen = f"{min(task.done, task.total)} of about {task.total} pictures" if task.done else beginning
+    status = f"{min(task.done, task.total)} of about {task.total} pictures" if task.done else beginning
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.progress(task.share, f"{escape(what)}: {seen}")
+        st.progress(task.share, f"{escape(title)}: {status}")
         if shared is None:
             st.button("Cancel", key=f"cancel {key}", on_click=_stop, args=(key, wanted), icon=":material/close:")
 
 
 def _stop(key: Hashable, wanted: str | None) -> None:
     visitor_tasks().stop(key)
-    st.session_state.pop(wanted, None)
+    if wanted is not None:
+        st.session_state.pop(wanted, None)

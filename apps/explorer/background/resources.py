@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import streamlit as st
+from jaxtyping import Float32
 from torch import Tensor
 
 import generators
@@ -14,6 +15,7 @@ from gandissect.causal.values import quantile_table
 
 from ..levels import LEVELS
 from ..networks import FORWARD_SLOTS
+from ..state import MEMORY
 from .dissector import Dissector
 from .memory import Memory
 
@@ -44,16 +46,16 @@ def load_dissector(num_samples: int, folder: str | None) -> Dissector:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def load_levels(_generator: Generator, fingerprint: str, layer: str) -> Tensor:  # noqa: ARG001  # the cache's key
+def load_levels(_generator: Generator, fingerprint: str, layer: str) -> Float32[Tensor, "unit level"]:  # noqa: ARG001  # the cache's key
     """Return the values of a layer's units at `LEVELS` but the first, float32 ``[unit, level]``."""
     units = UnitSet(layer, tuple(range(_generator.layers[layer].units)))
     with FORWARD_SLOTS:
         return quantile_table(_generator, units, LEVELS[1:])
 
 
-def pluralize(number: int, what: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Return how many there are, in words."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def shorten(name: str) -> str:
@@ -74,4 +76,5 @@ def escape(text: str) -> str:
 
 def visitor_memory() -> Memory:
     """Return what was worked out lately for this visitor."""
-    return st.session_state.setdefault("memory", Memory())
+    memory: Memory = st.session_state.setdefault(MEMORY, Memory())
+    return memory

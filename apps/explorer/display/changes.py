@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from gandissect import UNLABELLED
+from gandissect import UNLABELLED, Concept
 
 
 def measure_shares(labels: Int64[Tensor, "H W"], num_concepts: int) -> Float64[Tensor, " concept"]:
     """Return the share of pixels of each concept, the unlabelled ones last: float64 ``[concept + 1]``, of sum 1."""
     labels = torch.where(labels == UNLABELLED, num_concepts, labels)
     return torch.bincount(labels.flatten(), minlength=num_concepts + 1).double() / labels.numel()
+
+
+def list_concepts(labels: Int64[Tensor, "H W"], concepts: Sequence[Concept]) -> str:
+    """Return the names of the concepts in a label map, separated by commas; ``nothing`` if there is none."""
+    shares = measure_shares(labels, len(concepts)).tolist()
+    return ", ".join(concept.name for concept in concepts if shares[concept.index]) or "nothing"
 
 
 def measure_change(before: Float[Tensor, "3 H W"], after: Float[Tensor, "3 H W"]) -> Float[Tensor, "H W"]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gandissect.latent import capabilities, style_groups
+from gandissect.latent.directions.direction import ws_shape
 
 from ..background.resources import escape, pluralize
 from ..display.changes import measure_change
@@ -25,36 +29,37 @@ def draw_mixing(visit: Visit) -> None:
         way = st.segmented_control("mix", ways, default=ways[0], required=True, key=f"mix {len(ways)}")
     z_b = visit.generator.sample_z(1, visit.seed, other)
     if way == "styles":
-        image, what = mix_by_styles(visit, z_b)
+        image, taken = mix_by_styles(visit, z_b)
     else:
-        image, what = mix_by_activations(visit, z_b)
-    one, two = (make_images(visit.generator, z)[0] for z in (visit.z, z_b))
+        image, taken = mix_by_activations(visit, z_b)
+    first, second = (make_images(visit.generator, z)[0] for z in (visit.z, z_b))
     cells = st.columns(3, gap="medium")
-    for cell, each, caption in zip(
+    for cell, picture, caption in zip(
         cells,
-        (one, two, image),
-        (f"picture {visit.number}", f"picture {other}", f"picture {visit.number} with {what} of picture {other}"),
+        (first, second, image),
+        (f"picture {visit.number}", f"picture {other}", f"picture {visit.number} with {taken} of picture {other}"),
         strict=True,
     ):
-        cell.image(draw_picture(each), caption, "stretch", alt=caption[0].upper() + caption[1:])
-    ours, theirs = (float(measure_change(image, each).mean()) for each in (one, two))
+        cell.image(draw_picture(picture), caption, "stretch", alt=caption[0].upper() + caption[1:])
+    from_first, from_second = (float(measure_change(image, picture).mean()) for picture in (first, second))
     st.caption(
-        f"The mixture differs from picture {visit.number} by {ours:.1%} and from picture {other} by {theirs:.1%} of "
-        "the range from black to white, on average over pixels."
+        f"The mixture differs from picture {visit.number} by {from_first:.1%} and from picture {other} by "
+        f"{from_second:.1%} of the range from black to white, on average over pixels."
     )
 
 
-def mix_by_styles(visit: Visit, z_b: Tensor) -> tuple[Tensor, str]:
+def mix_by_styles(visit: Visit, z_b: Float32[Tensor, "1 z"]) -> tuple[Float[Tensor, "3 H W"], str]:
     """Let the visitor choose styles; return the mixture and what was taken."""
     groups = style_groups(visit.generator)
     layers = dict(enumerate(visit.generator.layers.items()))
     names = {
         style: f"{layers[style][0]} ({layers[style][1].height} px)" if style in layers else "image"
-        for style in range(visit.generator.mapping.num_ws)
+        for style in range(ws_shape(visit.generator)[0])
     }
     group = st.segmented_control(
         "styles of", [*groups, "single layers"], default=next(iter(groups)), required=True, key="group"
     )
+    styles: Sequence[int]
     if group in groups:
         styles = groups[group]
         st.caption(f"The {group} styles are those of {escape(', '.join(names[style] for style in styles))}.")
@@ -64,14 +69,14 @@ def mix_by_styles(visit: Visit, z_b: Tensor) -> tuple[Tensor, str]:
             list(names),
             selection_mode="multi",
             default=[0],
-            format_func=names.get,
+            format_func=names.__getitem__,
             key=f"styles {fingerprint_of(visit.generator)}",
         )
-    what = f"the {group} styles" if group in groups else pluralize(len(styles), "style")
-    return walks.mix_images(visit.generator, visit.z, z_b, sorted(styles))[0], what
+    taken = f"the {group} styles" if group in groups else pluralize(len(styles), "style")
+    return walks.mix_images(visit.generator, visit.z, z_b, sorted(styles))[0], taken
 
 
-def mix_by_activations(visit: Visit, z_b: Tensor) -> tuple[Tensor, str]:
+def mix_by_activations(visit: Visit, z_b: Float32[Tensor, "1 z"]) -> tuple[Float[Tensor, "3 H W"], str]:
     """Let the visitor choose a region of the sidebar's layer; return the mixture and what was taken."""
     st.caption(f"Activations of {escape(visit.layer)}, chosen in the sidebar, are swapped inside a region.")
     left, right = st.columns(2)

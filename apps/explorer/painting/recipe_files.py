@@ -9,6 +9,7 @@ import shlex
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from gandissect import Generator, Recipe
@@ -96,7 +97,7 @@ save_image(images, "edited.png", normalize=True, value_range=(-1, 1))
 """
 
 
-def make_sheet(unchanged: Tensor, edited: Tensor) -> bytes:
+def make_sheet(unchanged: Float[Tensor, "batch 3 H W"], edited: Float[Tensor, "batch 3 H W"]) -> bytes:
     """Return the PNG that ``gandissect edit`` makes of images ``[batch, 3, H, W]``."""
     file = io.BytesIO()
     write_pairs(unchanged, edited, file)
@@ -114,11 +115,11 @@ def _region_size(edit: Any) -> int:
 
 def _format_edit(edit: Edit) -> str:
     """Return an edit as a Python expression."""
-    name = next(name for cls, name in KINDS.values() if isinstance(edit, cls))
-    told = [f"UnitSet({edit.units.layer!r}, {edit.units.units!r})", f"{name}={getattr(edit, name)!r}"]
+    value = next(value for cls, value in KINDS.values() if isinstance(edit, cls))
+    arguments = [f"UnitSet({edit.units.layer!r}, {edit.units.units!r})", f"{value}={getattr(edit, value)!r}"]
     if edit.region is not None:
-        told.append(f"region={_format_region(edit.region)}")
-    return f"{type(edit).__name__}({', '.join(told)})"
+        arguments.append(f"region={_format_region(edit.region)}")
+    return f"{type(edit).__name__}({', '.join(arguments)})"
 
 
 def _format_region(region: Tensor) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from jaxtyping import Float
 from torch import Tensor
 
 import generators
@@ -10,7 +11,8 @@ from gandissect import Recipe
 
 from ..background.resources import escape, load_generator
 from ..networks import fingerprint_of
-from ..picker import GO_TO, MAX_NUMBER
+from ..picker import MAX_NUMBER
+from ..state import GENERATOR, GO_TO, PICTURE, RECIPE_ERROR, RECIPE_FILE, SEED
 from ..visit import Visit, parse_settings
 from .pending import take_over
 from .recipe_files import check_fits, format_command, format_python, make_sheet, read_recipe
@@ -18,7 +20,7 @@ from .session import Painting
 from .strokes import Stroke
 
 
-def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
+def show_menu(recipe: Recipe, before: Float[Tensor, "1 3 H W"], after: Float[Tensor, "1 3 H W"]) -> None:
     """Draw the buttons that save and copy.
 
     Args:
@@ -57,28 +59,28 @@ def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
 def show_opening() -> None:
     """Draw the button that opens a recipe."""
     with st.popover("Open", icon=":material/upload_file:", help="open a recipe"):
-        st.file_uploader("a recipe", "json", key="recipe", on_change=open_recipe, max_upload_size=1)
-    if wrong := st.session_state.get("recipe error"):
-        st.error(escape(wrong))
+        st.file_uploader("a recipe", "json", key=RECIPE_FILE, on_change=open_recipe, max_upload_size=1)
+    if error := st.session_state.get(RECIPE_ERROR):
+        st.error(escape(error))
 
 
 def open_recipe() -> None:
     """Go to the picture with which the uploaded recipe begins, and take over its strokes; or keep what is wrong."""
-    st.session_state.pop("recipe error", None)
-    file = st.session_state["recipe"]
+    st.session_state.pop(RECIPE_ERROR, None)
+    file = st.session_state[RECIPE_FILE]
     if file is None:
         return
     try:
         recipe = read_recipe(file.getvalue())
-        name = recipe.generator if recipe.generator in generators.names() else st.session_state["generator"]
+        name = recipe.generator if recipe.generator in generators.names() else st.session_state[GENERATOR]
         generator = load_generator(name, parse_settings().device)
         check_fits(recipe, generator)
         if max(recipe.seed, recipe.start) > MAX_NUMBER or recipe.seed < 0:
             raise ValueError(f"seed and start are 0 to {MAX_NUMBER} here; got {recipe.seed} and {recipe.start}")
     except (KeyError, ValueError, OSError) as error:
-        st.session_state["recipe error"] = str(error.args[0] if error.args else error)
+        st.session_state[RECIPE_ERROR] = str(error.args[0] if error.args else error)
         return
-    st.session_state[GO_TO] = {"generator": name, "seed": recipe.seed, "picture": recipe.start}
+    st.session_state[GO_TO] = {GENERATOR: name, SEED: recipe.seed, PICTURE: recipe.start}
     take_over()  # what was painted before the recipe was opened
     painting = Painting(fingerprint_of(generator), recipe.seed, recipe.start)
     first = painting.history.next_number

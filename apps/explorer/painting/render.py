@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor
 
 from gandissect.interventions.edits import Edit
@@ -13,7 +14,7 @@ from ..networks import edit_images, fingerprint_of, run_head, run_tail
 from ..visit import Visit
 
 
-def render(visit: Visit, edits: Sequence[Edit], memory: Memory) -> Tensor:
+def render(visit: Visit, edits: Sequence[Edit], memory: Memory) -> Float[Tensor, "3 H W"]:
     """Return a visit's picture with edits, float32 ``[3, H, W]``; only what comes after the first edited layer runs.
 
     Args:

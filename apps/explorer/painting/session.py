@@ -9,6 +9,7 @@ import streamlit as st
 from gandissect.interventions.edits import Edit
 
 from ..networks import fingerprint_of
+from ..state import PAINTINGS
 from ..visit import Visit
 from .strokes import History, Stroke, Strokes
 
@@ -58,12 +59,13 @@ class Painting:
         self._keep(self.history.redo())
 
     def _keep(self, history: History) -> None:
-        kept = _paintings()
-        kept.pop(self, None)
-        kept[self] = history
-        while len(kept) > MAX_PICTURES:
-            del kept[next(iter(kept))]
+        paintings = _paintings()
+        paintings.pop(self, None)
+        paintings[self] = history
+        while len(paintings) > MAX_PICTURES:
+            del paintings[next(iter(paintings))]
 
 
 def _paintings() -> dict[Painting, History]:
-    return st.session_state.setdefault("paintings", {})
+    paintings: dict[Painting, History] = st.session_state.setdefault(PAINTINGS, {})
+    return paintings

@@ -7,10 +7,12 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
+from jaxtyping import Float32
 from torch import Tensor
 
 from ..background.resources import escape, pluralize
 from ..levels import LEVELS
+from ..state import stroke_level_key
 from .brush import describe_level
 from .fragments import then_redraw
 from .session import Painting
@@ -33,7 +35,7 @@ def show_history(painting: Painting) -> None:
     )
 
 
-def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
+def show_strokes(painting: Painting, table: Float32[Tensor, "unit level"], layer: str) -> None:
     """Draw the strokes in the order in which they act.
 
     Args:
@@ -44,7 +46,7 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
     strokes = painting.history.now
     for place, stroke in enumerate(strokes):
         units = stroke.edit.units
-        mine = then_redraw(partial(_change, painting, stroke.number))
+        change_this = then_redraw(partial(_change, painting, stroke.number))
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=f"stroke{stroke.number}"):
             icon = "visibility" if stroke.on else "visibility_off"
             st.button(
@@ -52,7 +54,7 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                 key=f"switch{stroke.number}",
                 help="switch off or on",
                 type="tertiary",
-                on_click=mine,
+                on_click=change_this,
                 args=(switch_stroke,),
             )
             name = escape(stroke.name) if stroke.on else f"~~{escape(stroke.name)}~~"
@@ -66,7 +68,7 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                 help="earlier",
                 type="tertiary",
                 disabled=place == 0,
-                on_click=mine,
+                on_click=change_this,
                 args=(move_stroke, -1),
             )
             st.button(
@@ -75,7 +77,7 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                 help="later",
                 type="tertiary",
                 disabled=place == len(strokes) - 1,
-                on_click=mine,
+                on_click=change_this,
                 args=(move_stroke, 1),
             )
             st.button(
@@ -83,20 +85,20 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                 key=f"delete{stroke.number}",
                 help="delete",
                 type="tertiary",
-                on_click=mine,
+                on_click=change_this,
                 args=(delete_stroke,),
             )
 
 
-def _change(painting: Painting, number: int, how: Callable[..., Strokes], *values: Any) -> None:
-    painting.change(how(painting.history.now, number, *values))
+def _change(painting: Painting, number: int, edit_strokes: Callable[..., Strokes], *values: Any) -> None:
+    painting.change(edit_strokes(painting.history.now, number, *values))
 
 
-def _choose_strength(painting: Painting, stroke: Stroke, table: Tensor) -> None:
+def _choose_strength(painting: Painting, stroke: Stroke, table: Float32[Tensor, "unit level"]) -> None:
     """Draw the slider of a stroke's strength."""
     levels = set(stroke.levels or ())
     level = levels.pop() if len(levels) == 1 else LEVELS[-3]
-    key = f"level{stroke.number} {stroke.levels}"
+    key = stroke_level_key(stroke.number, stroke.levels)
 
     def choose() -> None:
         _change(painting, stroke.number, set_stroke_level, st.session_state[key], table)

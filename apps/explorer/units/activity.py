@@ -1,6 +1,6 @@
 """Units of one layer as one looks closely: which are on at a cell, where one is seen best, what is done to them.
 
-Pure functions, as those of `model`.
+Pure functions, as those of `networks`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gandissect import Ablation, Generator, LayerDissection, Scaling, UnitSet
 from gandissect.causal.results import UnitEffects
+from gandissect.core import concept_index
 from gandissect.inference.upsampling import upsample
 from gandissect.interventions.edits import Edit
 from gandissect.report.regions import highlight
@@ -45,7 +47,9 @@ def make_factor_edits(layer: str, factors: Mapping[int, float]) -> list[Edit]:
     ]
 
 
-def find_active_units(activation: Tensor, thresholds: Tensor, row: int, column: int) -> pd.DataFrame:
+def find_active_units(
+    activation: Float[Tensor, "unit h w"], thresholds: Float[Tensor, " unit"], row: int, column: int
+) -> pd.DataFrame:
     """Return the units that are on at a cell, the one most above its threshold first.
 
     Args:
@@ -67,7 +71,7 @@ def find_active_units(activation: Tensor, thresholds: Tensor, row: int, column: 
 
 
 @torch.inference_mode()
-def measure_peaks(generator: Generator, layer: str, seed: int, num_samples: int) -> Tensor:
+def measure_peaks(generator: Generator, layer: str, seed: int, num_samples: int) -> Float32[Tensor, "picture unit"]:
     """Return the largest activation of each unit in each of the first pictures of a seed.
 
     Args:
@@ -106,20 +110,20 @@ def draw_outline(generator: Generator, seed: int, number: int, unit: int, layer:
     return highlight(pixels.permute(2, 0, 1)[None], on, width)[0].permute(1, 2, 0).numpy()
 
 
-def add_chance(frame: pd.DataFrame, found: LayerDissection, concept: str | None = None) -> pd.DataFrame:
+def add_chance(frame: pd.DataFrame, dissection: LayerDissection, concept: str | None = None) -> pd.DataFrame:
     """Add to a table of units what an IoU is worth: its 95 % interval, and what luck would give.
 
     Args:
         frame: A table with the column ``unit``.
-        found: The layer's dissection.
+        dissection: The layer's dissection.
         concept: The concept whose IoU it is; that of each unit's best concept if None.
 
     Returns:
         The table with columns ``95 %``, the interval as text, and ``chance``, empty where there are too few samples.
     """
     units = frame["unit"].tolist()
-    rows = _rows(found, units, concept)
-    estimate, chance = found.estimate, found.chance
+    rows = _rows(dissection, units, concept)
+    estimate, chance = dissection.estimate, dissection.chance
     if estimate is None or chance is None:
         return frame.assign(**{"95 %": None, "chance": None})
     ends = zip(estimate.low[rows, units].tolist(), estimate.high[rows, units].tolist(), strict=True)
@@ -128,13 +132,13 @@ def add_chance(frame: pd.DataFrame, found: LayerDissection, concept: str | None 
 
 
 def add_effects(
-    frame: pd.DataFrame, found: LayerDissection, effects: UnitEffects, concept: str | None = None
+    frame: pd.DataFrame, dissection: LayerDissection, effects: UnitEffects, concept: str | None = None
 ) -> pd.DataFrame:
     """Add to a table of units what ablating each alone takes away of the concept, in percentage points of the pixels.
 
     Args:
         frame: A table with the column ``unit``.
-        found: The layer's dissection.
+        dissection: The layer's dissection.
         effects: What was measured of the same layer.
         concept: The concept; each unit's best one if None.
 
@@ -142,14 +146,14 @@ def add_effects(
         The table with columns ``effect`` and ``±``, the reach of its 95 % interval.
     """
     units = frame["unit"].tolist()
-    rows = _rows(found, units, concept)
+    rows = _rows(dissection, units, concept)
     mean, stderr = (100 * table[units, rows] for table in (effects.mean, effects.stderr))
     return frame.assign(effect=mean.tolist(), **{"±": (1.96 * stderr).tolist()})
 
 
-def _rows(found: LayerDissection, units: Sequence[int], concept: str | None) -> list[int]:
+def _rows(dissection: LayerDissection, units: Sequence[int], concept: str | None) -> list[int]:
     """Return the row of each unit's concept."""
     if concept is not None:
-        return [found.concept_index(concept)] * len(units)
-    names = {each.name: each.index for each in found.concepts}
-    return [names.get(found.matches[unit].concept or "", 0) for unit in units]
+        return [concept_index(dissection.concepts, concept)] * len(units)
+    best = [dissection.matches[unit].concept for unit in units]
+    return [0 if name is None else concept_index(dissection.concepts, name) for name in best]

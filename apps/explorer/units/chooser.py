@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable
 from typing import Any
 
@@ -26,53 +25,53 @@ MIN_IOU = 0.04
 EFFECT_SAMPLES, EFFECT_SEED = 24, 5
 
 
-def choose_units(visit: Visit, segmenter: Segmenter, found: LayerDissection) -> tuple[UnitSet, str]:
+def choose_units(visit: Visit, segmenter: Segmenter, dissection: LayerDissection) -> tuple[UnitSet, str]:
     """Let the visitor choose units, and show the table of them; return them and what to call them."""
-    scope = f"{fingerprint_of(visit.generator)} {found.name}"
-    ranked = {each.name: found.units_for(each.name, MIN_IOU) for each in found.concepts}
-    ranked = {name: units for name, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
+    scope = f"{fingerprint_of(visit.generator)} {dissection.name}"
+    by_name = {concept.name: dissection.units_for(concept.name, MIN_IOU) for concept in dissection.concepts}
+    ranked = {name: units for name, units in sorted(by_name.items(), key=lambda item: -len(item[1])) if len(units)}
     ways = [*(["best for a concept"] if ranked else []), "picked in the table"]
     way = st.segmented_control("units", ways, default=ways[0], required=True, label_visibility="collapsed", key="way")
     effects = find_measured_effects(visit, segmenter)
     if way == ways[-1] or not ranked:
-        units, what = pick_rows(found, scope, effects)
+        units, title = pick_rows(dissection, scope, effects)
     else:
-        concept = st.selectbox("concept", ranked, key="concept", bind="query-params")
+        concept = st.selectbox("concept", list(ranked), key="concept", bind="query-params")
         units = ranked[concept]
         if len(units) > 1:
-            ask = f"how many of the {len(units)} units with IoU >= {MIN_IOU}, best first"
-            units = units.top(st.slider(ask, 1, len(units), min(20, len(units)), key=f"top {concept} {scope}"))
-        show_units(tables.unit_table(found, units.units, concept), found, effects, concept)
-        what = f"{pluralize(len(units), 'best unit')} for {escape(concept)}"
+            question = f"how many of the {len(units)} units with IoU >= {MIN_IOU}, best first"
+            units = units.top(st.slider(question, 1, len(units), min(20, len(units)), key=f"top {concept} {scope}"))
+        show_units(tables.unit_table(dissection, units.units, concept), dissection, effects, concept)
+        title = f"{pluralize(len(units), 'best unit')} for {escape(concept)}"
     offer_effects(visit, segmenter, effects)
-    return units, what
+    return units, title
 
 
-def pick_rows(found: LayerDissection, scope: str, effects: UnitEffects | None) -> tuple[UnitSet, str]:
+def pick_rows(dissection: LayerDissection, scope: str, effects: UnitEffects | None) -> tuple[UnitSet, str]:
     """Show all units of a layer, best first; return those whose rows are selected, and what to call them."""
-    order = found.iou.amax(0).argsort(descending=True, stable=True).tolist()
+    order = dissection.iou.amax(0).argsort(descending=True, stable=True).tolist()
     start = {"selection": {"rows": [0]}}
-    frame = tables.unit_table(found, order)
-    event = show_units(frame, found, effects, on_select="rerun", selection_default=start, key=f"rows {scope}")
+    frame = tables.unit_table(dissection, order)
+    event = show_units(frame, dissection, effects, on_select="rerun", selection_default=start, key=f"rows {scope}")
     rows = [row for row in event["selection"]["rows"] if row < len(order)]
     if not rows:
         st.info("Select rows of the table to switch their units off; a click on a column's head sorts by it.")
-    units = UnitSet(found.name, tuple(order[row] for row in rows))
+    units = UnitSet(dissection.name, tuple(order[row] for row in rows))
     return units, pluralize(len(units), "chosen unit")
 
 
 def show_units(
     frame: pd.DataFrame,
-    found: LayerDissection,
+    dissection: LayerDissection,
     effects: UnitEffects | None,
     concept: str | None = None,
     **selection: Any,
 ) -> Any:
     """Show a table of units, with what their IoU is worth; return what is selected in it."""
-    frame = add_chance(frame, found, concept)
+    frame = add_chance(frame, dissection, concept)
     if effects is not None:
-        frame = add_effects(frame, found, effects, concept)
-    top = max(0.2, float(found.iou.max()))
+        frame = add_effects(frame, dissection, effects, concept)
+    top = max(0.2, float(dissection.iou.max()))
     number = st.column_config.NumberColumn
     columns = {
         "unit": number(width=45),
@@ -107,7 +106,7 @@ def find_measured_effects(visit: Visit, segmenter: Segmenter) -> UnitEffects | N
         effects = disk_cache.find_effects(generator, segmenter, visit.layer, EFFECT_SAMPLES, EFFECT_SEED)
         if effects is not None:
             task = visitor_tasks().begin(key, 0, lambda: effects, lambda: effects)
-    return None if task is None else task.found
+    return None if task is None else task.value
 
 
 def offer_effects(visit: Visit, segmenter: Segmenter, effects: UnitEffects | None) -> None:
@@ -133,13 +132,13 @@ def offer_effects(visit: Visit, segmenter: Segmenter, effects: UnitEffects | Non
 
 def begin_effects(visit: Visit, segmenter: Segmenter) -> None:
     """Begin to measure the effects of a layer's units in the background."""
-    generator, counted = copy.deepcopy(visit.generator), CountedSegmenter(segmenter)
+    counted = CountedSegmenter(segmenter)
 
     def work() -> UnitEffects:
         facts = visit.layer, EFFECT_SAMPLES, EFFECT_SEED
-        found = unit_effects(generator, counted, *facts, batch_size=8, progress=False)
-        disk_cache.save_effects(found, visit.generator, segmenter)
-        return found
+        effects = unit_effects(visit.generator, counted, *facts, batch_size=8, progress=False)
+        disk_cache.save_effects(effects, visit.generator, segmenter)
+        return effects
 
     total = EFFECT_SAMPLES * (visit.generator.layers[visit.layer].units + 1)
     visitor_tasks().begin(_key(visit, segmenter), total, work)

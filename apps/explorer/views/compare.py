@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import altair as alt
@@ -17,6 +18,7 @@ from ..background.resources import escape, load_dissector, load_generator, load_
 from ..display import tables
 from ..display.images import draw_picture
 from ..networks import fingerprint_of, make_images
+from ..state import GENERATOR
 from ..visit import Visit
 
 MIN_IOU = 0.04
@@ -45,7 +47,7 @@ class Side:
 def draw(visit: Visit) -> None:
     """Draw both sides, the pictures before anything slow."""
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
-    first = Side(visit.generator, st.session_state.get("generator") or visit.generator.name, visit.layer)
+    first = Side(visit.generator, st.session_state.get(GENERATOR) or visit.generator.name, visit.layer)
     with left:
         st.markdown(f"#### {escape(first.label)}")
         st.caption("chosen in the sidebar")
@@ -55,26 +57,27 @@ def draw(visit: Visit) -> None:
         show_pictures(visit, second)
     if second.label == first.label:
         st.info("Both sides are the same; choose another generator or layer on the right.")
-    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
+    segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
     sides = first, second
-    found = dissections_of(visit, sides, segmenter, visit.given.num_samples)
-    if len(found) == len(sides):
-        most = max(each.provenance.num_samples for each in found)
-        if any(each.provenance.num_samples < most for each in found):  # one was there already, of more pictures
-            found = dissections_of(visit, sides, segmenter, most)
-    if len(found) == len(sides):
-        show_comparison(sides, found)
+    dissections = follow_dissections(visit, sides, segmenter, visit.settings.num_samples)
+    if len(dissections) == len(sides):
+        num_samples = max(dissection.provenance.num_samples for dissection in dissections)
+        # one was there already, of more pictures
+        if any(dissection.provenance.num_samples < num_samples for dissection in dissections):
+            dissections = follow_dissections(visit, sides, segmenter, num_samples)
+    if len(dissections) == len(sides):
+        show_comparison(sides, dissections)
 
 
 def choose_other(visit: Visit) -> Side:
     """Let the visitor choose what the sidebar's layer is compared with."""
-    names = list(dict.fromkeys([st.session_state.get("generator") or visit.generator.name, *generators.names()]))
+    names = list(dict.fromkeys([st.session_state.get(GENERATOR) or visit.generator.name, *generators.names()]))
     cells = st.container(key="place").columns([3, 2])
     name = cells[0].selectbox("compared with", names, format_func=shorten, key="other generator")
-    generator = visit.generator if name == names[0] else load_generator(name, visit.given.device)
+    generator = visit.generator if name == names[0] else load_generator(name, visit.settings.device)
     layers = list(generator.layers)
-    here = layers.index(visit.layer) if visit.layer in layers else len(layers) // 2
-    start = (here + 1) % len(layers) if name == names[0] else here
+    same_place = layers.index(visit.layer) if visit.layer in layers else len(layers) // 2
+    start = (same_place + 1) % len(layers) if name == names[0] else same_place
     layer = cells[1].selectbox("layer ", layers, start, key=f"other layer {fingerprint_of(generator)} {start}")
     return Side(generator, name, layer)
 
@@ -86,44 +89,46 @@ def show_pictures(visit: Visit, side: Side) -> None:
         cell.image(draw_picture(image), str(number), "stretch", alt=f"Picture {number} of {shorten(side.name)}")
 
 
-def dissections_of(visit: Visit, sides: tuple[Side, Side], segmenter: Segmenter, most: int) -> list[Dissection]:
+def follow_dissections(
+    visit: Visit, sides: tuple[Side, Side], segmenter: Segmenter, num_samples: int
+) -> list[Dissection]:
     """Return a dissection for each side that has its layer; fewer, with progress bars on the page, until all are done.
 
     Args:
         visit: What `gandissect explore` passed on.
-        sides: Both; of two that are the same, one is follow_dissection.
+        sides: Both; of two that are the same, one is dissected.
         segmenter: Labels the pictures.
-        most: How many pictures.
+        num_samples: How many pictures.
     """
-    dissector = load_dissector(most, visit.given.dissection)
+    dissector = load_dissector(num_samples, visit.settings.dissection)
     keys = [dissector.begin(side.generator, segmenter, side.layer).key for side in sides]
-    found = {
+    by_key: dict[Hashable, Dissection | None] = {
         key: follow_task(key, f"dissecting {side.label}", shared=dissector.tasks)
         for key, side in dict(zip(keys, sides, strict=True)).items()
     }
-    return [found[key] for key in keys if found[key]]
+    return [dissection for key in keys if (dissection := by_key[key])]
 
 
-def show_comparison(sides: tuple[Side, Side], found: list[Dissection]) -> None:
+def show_comparison(sides: tuple[Side, Side], dissections: list[Dissection]) -> None:
     """Show how many units of both are interpretable, and as what."""
-    least = st.slider("a unit is interpretable from this IoU on", 0.0, 0.3, MIN_IOU, 0.01, key="least")
+    min_iou = st.slider("a unit is interpretable from this IoU on", 0.0, 0.3, MIN_IOU, 0.01, key="least")
     try:
-        comparison = compare(found, least, ("left", "right"))
+        comparison = compare(dissections, min_iou, ("left", "right"))
     except ValueError as error:
         st.error(escape(str(error)))
         return
     layers = [
-        next(each for each in comparison.layers_of(model_) if each.layer == side.layer)
-        for model_, side in zip(comparison.models, sides, strict=True)
+        next(compared for compared in comparison.layers_of(name) if compared.layer == side.layer)
+        for name, side in zip(comparison.models, sides, strict=True)
     ]
     for place, side, layer in zip(st.columns(2, gap="medium"), sides, layers, strict=True):
         with place:
             show_interpretable_share(side, layer)
     show_concept_counts(sides, layers, comparison)
-    made = comparison.provenance[0]
+    provenance = comparison.provenance[0]
     st.caption(
-        f"IoU from {made.num_samples} pictures of each, labelled by {escape(made.segmenter)}; the intervals are "
-        "Wilson's, over units, and take their IoU as given."
+        f"IoU from {provenance.num_samples} pictures of each, labelled by {escape(provenance.segmenter)}; the "
+        "intervals are Wilson's, over units, and take their IoU as given."
     )
     for note in comparison.notes:
         st.caption(escape(note))
@@ -152,9 +157,9 @@ def show_concept_counts(sides: tuple[Side, Side], layers: list[ComparedLayer], c
         st.info("No unit of either side reaches this IoU beyond chance; move the slider to the left.")
         return
     left, right = st.container(key="results").columns([3, 2], gap="medium")
-    long = frame.melt("concept", var_name="side", value_name="units")
+    long_frame = frame.melt("concept", var_name="side", value_name="units")
     chart = (
-        alt.Chart(long)
+        alt.Chart(long_frame)
         .mark_bar()
         .encode(
             y=alt.Y("concept:N", sort=frame["concept"].tolist(), title=None),

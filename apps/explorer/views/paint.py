@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
+from jaxtyping import Float
 from torch import Tensor
 
 from gandissect import Segmenter
@@ -30,12 +31,13 @@ from ..painting.fragments import (
     redraw_results,
     then_redraw,
 )
-from ..painting.pending import EASEL, last_stroke_taken, lay_out, pop_stroke_error, scope_of, try_to_add
+from ..painting.pending import last_stroke_taken, lay_out, pop_stroke_error, scope_of, try_to_add
 from ..painting.recipe_menu import recipe_of, show_menu, show_opening
 from ..painting.render import render
 from ..painting.session import Painting
 from ..painting.stroke_list import show_history, show_strokes
 from ..painting.strokes import active_edits, find_painted_region, make_control_edits
+from ..state import BRUSH as BRUSH_KEY, EASEL
 from ..units.chooser import find_measured_effects
 from ..visit import Visit
 
@@ -44,7 +46,7 @@ TOOLS = "tools"
 
 def draw(visit: Visit) -> None:
     """Draw the page; a change on it draws those parts only that show it."""
-    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
+    segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
     left, right = st.container(key="studio").columns([11, 9], gap="medium")
     with left:
         tools, picture, menu = st.container(), st.container(), st.container()
@@ -65,11 +67,13 @@ def draw(visit: Visit) -> None:
 @st.fragment(key=BRUSH)
 def draw_brush(visit: Visit, segmenter: Segmenter) -> None:
     """Draw the brush, and what paints by rows and columns."""
-    found, scope = follow_dissection(visit, segmenter), _scope(visit)
-    chosen = choose_brush(found, find_measured_effects(visit, segmenter), scope, redraw_brush) if found else None
-    st.session_state["brush"] = {scope: chosen}
-    if chosen:
-        choose_region(visit, chosen)
+    dissection, scope = follow_dissection(visit, segmenter), _scope(visit)
+    brush = (
+        choose_brush(dissection, find_measured_effects(visit, segmenter), scope, redraw_brush) if dissection else None
+    )
+    st.session_state[BRUSH_KEY] = {scope: brush}
+    if brush:
+        choose_region(visit, brush)
 
 
 @st.fragment(key=CANVAS)
@@ -78,10 +82,10 @@ def draw_canvas(visit: Visit) -> None:
 
     A stroke draws this only; the rest is drawn once no other stroke comes, so that the picture waits for nothing else.
     """
-    painting, chosen = Painting.of(visit), _current_brush(visit)
-    lay_out(visit, chosen)
-    if wrong := pop_stroke_error():
-        st.error(escape(wrong))
+    painting, brush = Painting.of(visit), _current_brush(visit)
+    lay_out(visit, brush)
+    if error := pop_stroke_error():
+        st.error(escape(error))
     before, after = render_pictures(visit, painting)
     show_easel(
         EASEL,
@@ -89,7 +93,7 @@ def draw_canvas(visit: Visit) -> None:
         encode_png(draw_native(after)),
         visit.generator.image_size,
         f"Picture {visit.number} of seed {visit.seed} with the strokes; paint here",
-        describe_brush(visit, chosen) if chosen and chosen.units.units else None,
+        describe_brush(visit, brush) if brush and brush.units.units else None,
         scope_of(visit),
         last_stroke_taken(),
         on_strokes=redraw_canvas,
@@ -127,22 +131,22 @@ def draw_strokes(visit: Visit) -> None:
 def draw_results(visit: Visit, segmenter: Segmenter) -> None:
     """Draw the concepts before and after, where the picture changed, and a control."""
     painting = Painting.of(visit)
-    made = active_edits(painting.history.now)
+    edits = active_edits(painting.history.now)
     before, after = render_pictures(visit, painting)
     labels = visitor_memory().get((painting, segmenter.name), lambda: label_image(segmenter, before))
     labelled = {"before": labels}
-    if made:
+    if edits:
         labelled["after"] = label_image(segmenter, after)
-    where = find_painted_region(made, visit.generator.image_size)
-    one, two = st.container(key="results").columns([11, 9], gap="medium")
-    with one:
-        show_change("segmentation", segmenter, before, after, (labels, labelled.get("after", labels)), where)
-        ask = "the same number of random units in the same region"
-        if made and st.toggle(ask, key="control", on_change=redraw_results):
+    region = find_painted_region(edits, visit.generator.image_size)
+    left, right = st.container(key="results").columns([11, 9], gap="medium")
+    with left:
+        show_change("segmentation", segmenter, before, after, (labels, labelled.get("after", labels)), region)
+        question = "the same number of random units in the same region"
+        if edits and st.toggle(question, key="control", on_change=redraw_results):
             random = render(visit, control_edits(visit, painting), visitor_memory())
             labelled["random"] = label_image(segmenter, random)
-            show_change("random segmentation", segmenter, before, random, (labels, labelled["random"]), where)
-    with two:
+            show_change("random segmentation", segmenter, before, random, (labels, labelled["random"]), region)
+    with right:
         show_shares(segmenter, labelled)
 
 
@@ -152,7 +156,8 @@ def _scope(visit: Visit) -> str:
 
 def _current_brush(visit: Visit) -> Brush | None:
     """Return the brush that was chosen for the visit's layer, if there is one."""
-    return st.session_state.get("brush", {}).get(_scope(visit))
+    brush: Brush | None = st.session_state.get(BRUSH_KEY, {}).get(_scope(visit))
+    return brush
 
 
 def describe_brush(visit: Visit, brush: Brush) -> dict[str, Any]:
@@ -162,7 +167,7 @@ def describe_brush(visit: Visit, brush: Brush) -> dict[str, Any]:
     return {"grid": grid, "color": brush.color, "id": str(hash(brush)), "tools": f".st-key-{TOOLS}"}
 
 
-def render_pictures(visit: Visit, painting: Painting) -> tuple[Tensor, Tensor]:
+def render_pictures(visit: Visit, painting: Painting) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "3 H W"]]:
     """Return the picture before and after the strokes, ``[3, H, W]`` each."""
     strokes, memory = painting.history.now, visitor_memory()
     key = (painting, visit.layer, "pictures", strokes)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 
 import streamlit as st
+from jaxtyping import Float, Int64
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from gandissect import UNLABELLED, Recipe, Segmenter, UnitSet
+from gandissect import Recipe, Segmenter, UnitSet
 from gandissect.interventions.edits import control_units
 
 from ..background.dissections import follow_dissection
 from ..background.resources import escape, load_segmenter, pluralize
 from ..display import tables
-from ..display.changes import measure_change
+from ..display.changes import list_concepts, measure_change
 from ..display.images import FULL_SCALE, draw_change, draw_concepts, draw_heat, draw_picture
 from ..networks import edit_images, label_image, make_images, measure_heat
 from ..units.activity import make_factor_edits
@@ -23,6 +25,9 @@ from ..visit import Visit
 
 MOST, MOST_SLIDERS = 4.0, 8
 """Of what an activation is multiplied by, and sliders for units of their own."""
+
+FORMAT = "%.2f x"
+"""Of a slider's value."""
 
 
 def draw(visit: Visit) -> None:
@@ -36,51 +41,55 @@ def draw(visit: Visit) -> None:
     cells[0].image(
         draw_picture(image), "picture", "stretch", alt=f"Generated picture {visit.number} of seed {visit.seed}"
     )
-    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
+    segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
     labels = label_image(segmenter, image)
     show_segmentation(cells[1], image, labels, segmenter)
-    units, what, factors = UnitSet(layer, ()), "", {}
+    units, title, factors = UnitSet(layer, ()), "", {}
     with right:
         st.markdown(f"#### Units of {escape(layer)}")
-        found = follow_dissection(visit, segmenter)
-        if found:
-            units, what = choose_units(visit, segmenter, found)
+        dissection = follow_dissection(visit, segmenter)
+        if dissection:
+            units, title = choose_units(visit, segmenter, dissection)
             factors = choose_factors(units)
     labelled = {"as generated": labels}
     with left:
-        if found and units.units:
-            heat = draw_heat(image, measure_heat(generator, visit.z, units, found.thresholds))
+        if dissection and units.units:
+            heat = draw_heat(image, measure_heat(generator, visit.z, units, dissection.thresholds))
             cells[2].image(heat, "the units' activity", "stretch", alt="Where the units are active")
-            labelled |= show_edited(visit, segmenter, image, units, factors, what)
+            labelled |= show_edited(visit, segmenter, image, units, factors, title)
         show_concept_shares(segmenter, labelled)
-    if found:
+    if dissection:
         st.markdown("#### Pictures in which a unit is seen best")
-        show_best_pictures(visit, found, units)
+        show_best_pictures(visit, dissection, units)
         st.markdown("#### Units at a place")
-        show_cell(visit, found, image)
+        show_cell(visit, dissection, image)
 
 
 def choose_factors(units: UnitSet) -> dict[int, float]:
     """Let the visitor say how much is left of the chosen units; return it unit by unit."""
     if not units.units:
         return {}
-    ask = {"min_value": 0.0, "max_value": MOST, "step": 0.25, "format": "%.2f x"}
-    every = st.slider(
-        "activation of these units: 0 is off, 1 as it is, above 1 a boost", value=0.0, key="factor", **ask
-    )
-    factors = dict.fromkeys(units.units, every)
+    question = "activation of these units: 0 is off, 1 as it is, above 1 a boost"
+    factor_of_all = st.slider(question, 0.0, MOST, 0.0, 0.25, FORMAT, key="factor")
+    factors = dict.fromkeys(units.units, factor_of_all)
     if len(units) > 1 and st.toggle("each unit by itself", key="singly"):
-        scope = f"{units.layer} {every}"  # a new value of all is one of each
-        for place, unit in zip(itertools.cycle(st.columns(2, wrap=False)), units.units[:MOST_SLIDERS], strict=False):
-            factors[unit] = place.slider(f"unit {unit}", value=every, key=f"factor {unit} {scope}", **ask)
+        scope = f"{units.layer} {factor_of_all}"  # a new value of all is one of each
+        for column, unit in zip(itertools.cycle(st.columns(2, wrap=False)), units.units[:MOST_SLIDERS], strict=False):
+            key = f"factor {unit} {scope}"
+            factors[unit] = column.slider(f"unit {unit}", 0.0, MOST, factor_of_all, 0.25, FORMAT, key=key)
         if len(units) > MOST_SLIDERS:
-            st.caption(f"The first {MOST_SLIDERS} units; the others stay at {every:g}.")
+            st.caption(f"The first {MOST_SLIDERS} units; the others stay at {factor_of_all:g}.")
     return factors
 
 
 def show_edited(
-    visit: Visit, segmenter: Segmenter, image: Tensor, units: UnitSet, factors: dict[int, float], what: str
-) -> dict[str, Tensor]:
+    visit: Visit,
+    segmenter: Segmenter,
+    image: Float[Tensor, "3 H W"],
+    units: UnitSet,
+    factors: dict[int, float],
+    title: str,
+) -> dict[str, Int64[Tensor, "H W"]]:
     """Draw the picture with units damped or boosted, and with random ones if asked; return the labels of both."""
     edits = make_factor_edits(visit.layer, factors)
     if not edits:
@@ -92,14 +101,14 @@ def show_edited(
     )
     short = "off" if how == "switched off" else "changed"
     after = edit_images(visit.generator, visit.z, edits)[0]
-    labelled = {short: show_after(segmenter, image, after, f"{what[0].upper() + what[1:]} {how}")}
+    labelled = {short: show_after(segmenter, image, after, f"{title[0].upper() + title[1:]} {how}")}
     save_recipe(Recipe.of(visit.generator, edits, visit.seed, visit.number, 1))
     if st.toggle("the same number of random units as control", key="control"):
         others = control_units(units, visit.generator.layers[visit.layer].units)
         same = make_factor_edits(visit.layer, dict(zip(others.units, factors.values(), strict=True)))
-        title = f"{pluralize(len(others), 'random unit')} of {escape(visit.layer)} {how}"
+        control_title = f"{pluralize(len(others), 'random unit')} of {escape(visit.layer)} {how}"
         control = edit_images(visit.generator, visit.z, same)[0]
-        labelled[f"random {short}"] = show_after(segmenter, image, control, title)
+        labelled[f"random {short}"] = show_after(segmenter, image, control, control_title)
     return labelled
 
 
@@ -116,7 +125,9 @@ def save_recipe(recipe: Recipe) -> None:
     )
 
 
-def show_after(segmenter: Segmenter, image: Tensor, after: Tensor, title: str) -> Tensor:
+def show_after(
+    segmenter: Segmenter, image: Float[Tensor, "3 H W"], after: Float[Tensor, "3 H W"], title: str
+) -> Int64[Tensor, "H W"]:
     """Draw an edited picture, its concepts and what changed; return its labels."""
     labels, change = label_image(segmenter, after), measure_change(image, after)
     st.markdown(f"#### {title}")
@@ -128,15 +139,14 @@ def show_after(segmenter: Segmenter, image: Tensor, after: Tensor, title: str) -
 
 
 def show_segmentation(
-    cell: st.delta_generator.DeltaGenerator, image: Tensor, labels: Tensor, segmenter: Segmenter
+    cell: DeltaGenerator, image: Float[Tensor, "3 H W"], labels: Int64[Tensor, "H W"], segmenter: Segmenter
 ) -> None:
     """Draw the segmentation over a picture."""
-    named = [segmenter.concepts[index].name for index in labels.unique().tolist() if index != UNLABELLED]
     pixels = draw_concepts(image, labels, segmenter.concepts)
-    cell.image(pixels, "concepts", "stretch", alt=f"Segmentation: {', '.join(named) or 'nothing'}")
+    cell.image(pixels, "concepts", "stretch", alt=f"Segmentation: {list_concepts(labels, segmenter.concepts)}")
 
 
-def show_concept_shares(segmenter: Segmenter, labelled: dict[str, Tensor]) -> None:
+def show_concept_shares(segmenter: Segmenter, labelled: dict[str, Int64[Tensor, "H W"]]) -> None:
     """Show the share of pixels of each concept, with its colour, and how it changes."""
     st.markdown("#### Concepts in the picture")
     frame = tables.share_table(segmenter.concepts, labelled).round(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -97,13 +98,13 @@ def test_steps_in_w_move_the_chosen_styles_only(stylegan: generators.StyleGAN) -
     torch.testing.assert_close(found, stylegan(by_hand)[0], atol=1e-5, rtol=0)
 
 
-def test_labels_are_found_on_a_copy_and_counted(dcgan: generators.DCGAN) -> None:
+def test_labels_are_found_on_the_shared_generator_and_counted(dcgan: generators.DCGAN) -> None:
     (direction,) = walks.find_directions(dcgan, 1, None)
     before = dcgan(dcgan.sample_z(2))
-    task = Tasks().begin("a", walks.LABEL_PICTURES, walks.labelling(dcgan, SEGMENTER, direction))
-    found = task.result.result(30)
+    task = Tasks().begin("a", walks.LABEL_PICTURES, partial(walks.find_label, dcgan, SEGMENTER, direction))
+    effect = task.result.result(30)
     plain = label_direction(dcgan, SEGMENTER, direction, (-2.0, 2.0), 24, 7, progress=False)
-    assert torch.equal(found.effect.slope.mean, plain.effect.slope.mean)
+    assert torch.equal(effect.effect.slope.mean, plain.effect.slope.mean)
     assert task.done == walks.LABEL_PICTURES + 1, "and one to see the labels' size"
     assert torch.equal(dcgan(dcgan.sample_z(2)), before)
 
