@@ -110,9 +110,9 @@ def test_the_number_that_is_looked_at_is_measured_first_and_the_rest_while_one_l
 
 
 def test_a_report_is_written_and_downloaded(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    finish(page.button(key="look").click().run())
     written, write = [], measurements.make_report
     monkeypatch.setattr(measurements, "make_report", lambda *a: written.append(write(*a)) or written[-1])
+    finish(page.button(key="look").click().run())
     finish(page.button(key="report").click().run())
     assert (
         len(page.get("download_button")) == 1
