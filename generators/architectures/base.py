@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -25,6 +25,8 @@ from gandissect.core.types import LayerInfo, UnitSet
 from gandissect.storage.files import hash_tensors
 
 from .forced import Standing, check_forced, said
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class LayeredGenerator(nn.Module):
@@ -84,7 +86,9 @@ class LayeredGenerator(nn.Module):
     @cached_property
     def _shapes(self) -> dict[str, LayerInfo]:
         """What each stage returns for one sample, found by running a copy, so that this one stays as it is."""
-        unhooked = {id(module._forward_hooks): OrderedDict() for module in self.modules()}  # by whomever
+        unhooked: dict[int, Any] = {
+            id(module._forward_hooks): OrderedDict() for module in self.modules()
+        }  # by whomever
         chain = deepcopy(self, unhooked).eval()
         z = torch.zeros(1, self.z_dim, device=self.device)
         shapes = {}
@@ -228,6 +232,24 @@ class LayeredGenerator(nn.Module):
         """
         stage = lookup(dict(self._stages), layer, "stage")
         return stage.stage if isinstance(stage, Standing) else stage
+
+    def find_part(self, layer: str, name: str, kind: type[M]) -> M:
+        """Return a module inside the stage of a layer, whether or not the stage forces units now.
+
+        Args:
+            layer: One of `layers`.
+            name: Dotted name of the module inside the stage, as the architecture made it.
+            kind: The class that it must have.
+
+        Raises:
+            KeyError: If there is no such layer.
+            AttributeError: If the stage has no such module.
+            TypeError: If the module is of another class.
+        """
+        part = self.bare(layer).get_submodule(name)
+        if not isinstance(part, kind):
+            raise TypeError(f"{layer}.{name} must be a {kind.__name__}; got a {type(part).__name__}")
+        return part
 
     def _position(self, layer: str) -> int:
         return lookup({name: index for index, (name, _) in enumerate(self._stages[:-1])}, layer, "layer")

@@ -79,7 +79,7 @@ class ResNet(LayeredGenerator):
 
     def latent_maps(self) -> tuple[Tensor]:
         """Return the matrix of the linear map that ``z`` meets first, ``[units * side * side, z_dim]``."""
-        return (self.bare("layer1").get_submodule("1").weight.detach(),)
+        return (self.find_part("layer1", "1", nn.Linear).weight.detach(),)
 
 
 class Doubling(nn.Module):

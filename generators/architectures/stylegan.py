@@ -157,7 +157,7 @@ class StyleGenerator(LayeredGenerator):
 
     def affines(self, index: int) -> list[EqualizedLinear]:
         """Return what makes styles of ``ws[:, index]``."""
-        return [self.bare(self._stages[index][0]).get_submodule("affine")]
+        return [self.find_part(self._stages[index][0], "affine", EqualizedLinear)]
 
     def own_noise(self) -> list[Tensor]:
         """Return the fixed noise of every layer, ``[1, 1, h, w]``."""

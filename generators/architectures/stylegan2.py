@@ -65,8 +65,8 @@ class StyleGAN2(StyleGenerator):
         mapping_depth: int = 8,
         clamp: float | None = None,
     ) -> None:
-        settings = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim, "w_dim": w_dim}
-        settings |= {"mapping_depth": mapping_depth} | ({} if clamp is None else {"clamp": clamp})
+        settings: dict[str, Any] = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim}
+        settings |= {"w_dim": w_dim, "mapping_depth": mapping_depth} | ({} if clamp is None else {"clamp": clamp})
         super().__init__(z_dim, settings)
         if clamp is not None and not clamp > 0:
             raise ValueError(f"clamp is more than 0, or None; got {clamp}")
@@ -105,8 +105,8 @@ class StyleGAN2(StyleGenerator):
     def affines(self, index: int) -> list[EqualizedLinear]:
         """Return what makes styles of ``ws[:, index]``: of a layer, and of the image of the grid before."""
         side = self.layers[self._stages[index - 1][0]].height if index % 2 else 0
-        images = [self.to_rgb[str(side)].affine] if str(side) in self.to_rgb else []
-        return [*super().affines(index), *images]
+        images = [module for key, module in self.to_rgb.items() if key == str(side)]
+        return [*super().affines(index), *(image.affine for image in images if isinstance(image, ToRGB))]
 
     def _add_image(self, index: int, x: Tensor, context: Styles) -> None:
         context.image = self.to_rgb[str(x.shape[3])](x, context.ws[:, index], context.image)
@@ -196,7 +196,8 @@ class ToRGB(nn.Module):
         if image is None:
             return own
         with torch.autocast(x.device.type, enabled=False):  # a sum in bfloat16 would show steps
-            return own + self.blur(double(image))
+            total: Tensor = own + self.blur(double(image))
+            return total
 
 
 class ResidualDiscriminator(nn.Module):

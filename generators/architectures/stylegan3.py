@@ -113,7 +113,8 @@ class StyleGAN3(StyleGenerator):
         """
         if noise is not None or ws.ndim != 3:
             raise ValueError(f"{self.name} takes ws [batch, num_ws, w_dim], and adds no noise; got {list(ws.shape)}")
-        return self(ws)
+        images: Tensor = self(ws)
+        return images
 
     def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Tensor]:
         """Refuse to draw noise, which no layer adds.

@@ -16,20 +16,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .stylegan import Styles
+
 MAX_SIDE, MAX_TAPS = 4096, 256
 """A file could ask for any canvas, and for any filter."""
 
 
 @dataclass(slots=True)
-class Canvas:
-    """What layers are given besides the part of the canvas that the image shows.
+class Canvas(Styles):
+    """What layers are given besides the part of the canvas that the image shows; no layer adds noise.
 
     Args:
-        ws: Latent vectors of the layers, ``[batch, num_ws, w_dim]``.
         whole: The activations before on all of the canvas, without edits; None where they have no margin.
     """
 
-    ws: Tensor
     whole: Tensor | None = None
 
     def filled(self, shown: Tensor) -> Tensor:

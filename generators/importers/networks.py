@@ -202,7 +202,7 @@ def flat_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], di
 
 def _of_module(record: Record, way: tuple[str, ...], beside: Mapping[str, Any]) -> Network:
     tensors, attributes = flat_module(record)
-    facts = {"class": record.name, "source_hash": record.source_hash, "attributes": attributes}
+    facts: dict[str, Any] = {"class": record.name, "source_hash": record.source_hash, "attributes": attributes}
     facts |= {name: record.state.get(f"_{name}") for name in ("init_args", "init_kwargs")}
     return Network(".".join(way), _role(way, tensors), tensors, {**beside, **facts})
 

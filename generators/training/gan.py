@@ -31,8 +31,8 @@ from .augmentation import diff_augment
 from .draws import Draws
 from .growth import Growth, growth_at, shrink
 from .losses import LOSSES, drift, gradient_penalty, r1_penalty
-from .networks import TrainedGenerator, build, sizes_of
-from .processes import Processes
+from .networks import build, sizes_of
+from .processes import N, Processes
 from .recipes import GANSettings
 
 Evaluate = Callable[[LayeredGenerator], Mapping[str, float]]
@@ -70,9 +70,9 @@ class GANTask:
         self.loss = LOSSES[settings.loss]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(make_rng(settings.seed, "weights").initial_seed())
-            generator, discriminator = (self.processes.synchronised(network) for network in build(settings))
+            generator, discriminator = build(settings)
         self.sizes = sizes_of(settings)
-        self.network: TrainedGenerator = self._place(generator)
+        self.network = self._place(generator)
         self.discriminator = self._place(discriminator)
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         adam = partial(
@@ -212,7 +212,7 @@ class GANTask:
             with torch.no_grad():
                 judged = [
                     _judged(discriminator, shrink(_as_float(part.to(self.device)), growth), growth)
-                    for part in pictures[:count].split(batch)
+                    for part in torch.split(pictures[:count], batch)
                 ]
             means.append(torch.cat(judged).mean().item())
         return {"logit_learned": means[0], "logit_held_out": means[1]}
@@ -243,12 +243,13 @@ class GANTask:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16)
 
-    def _place(self, network: nn.Module) -> Any:
-        return network.to(self.device, memory_format=torch.channels_last).train()
+    def _place(self, network: N) -> N:
+        network = self.processes.synchronised(network)
+        return network.to(self.device).to(memory_format=torch.channels_last).train()
 
     def _descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         if self.settings.clip_gradient:
             weights = [weight for group in optimizer.param_groups for weight in group["params"]]
             nn.utils.clip_grad_norm_(weights, self.settings.clip_gradient)

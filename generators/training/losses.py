@@ -90,7 +90,8 @@ def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor, d
     weight = draws.uniform(1, 1, 1).to(real.device)
     between = torch.lerp(real.detach(), fake.detach(), weight).requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    length: Tensor = gradient.flatten(1).norm(dim=1)
+    return (length - 1).square().mean()
 
 
 @dataclass(frozen=True, slots=True)

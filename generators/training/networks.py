@@ -38,7 +38,9 @@ class TrainedGenerator(nn.Module):
         self.generator, self.mixing = generator, mixing
         self._stages_of = {side: _stages_up_to(generator, side) for side in sizes}
         units = {info.height: info.units for info in generator.layers.values()}
-        self.heads = nn.ModuleDict({str(side): generator.to_rgb(units[side]) for side in sizes[:-1]})  # type: ignore[operator]
+        self.heads = nn.ModuleDict()
+        if isinstance(generator, ProGAN | StyleGAN):
+            self.heads.update({str(side): generator.to_rgb(units[side]) for side in sizes[:-1]})
 
     def forward(self, z: Tensor, growth: Growth, draws: Draws) -> Tensor:
         """Return images as large as the networks have grown, ``[batch, 3, size, size]``.

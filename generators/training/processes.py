@@ -8,13 +8,15 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 NUM_PROCESSES, NUM_LOCAL = "WORLD_SIZE", "LOCAL_WORLD_SIZE"
 """Variables of the environment that the launchers set."""
+
+N = TypeVar("N", bound=nn.Module)
 
 
 class Processes:
@@ -46,7 +48,7 @@ class Processes:
             )
         return slice(self.rank * share, (self.rank + 1) * share)
 
-    def synchronised(self, network: nn.Module) -> nn.Module:
+    def synchronised(self, network: N) -> N:
         """Return a network whose batch norms measure the batch of all processes.
 
         Raises:
@@ -58,7 +60,7 @@ class Processes:
             raise ValueError(
                 "batch norm over several processes needs CUDA; train this architecture in one process, or another"
             )
-        whole: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        whole: N = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # torch gives no types here
         return whole
 
     def connected(self, network: nn.Module) -> nn.Module:
@@ -90,12 +92,17 @@ def _connect(accelerator: str, count: int) -> Any:
     atexit.register(_disconnect)
     try:
         from lightning_fabric import Fabric
-        from lightning_fabric.strategies import DDPStrategy
+        from lightning_fabric.strategies.ddp import DDPStrategy
     except ImportError as error:
         raise ValueError("several processes need Lightning Fabric: pip install 'gandissect[train]'") from error
     local = int(os.environ.get(NUM_LOCAL, str(count)))
     strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)  # while growing, not all take part
-    wanted = {"accelerator": accelerator, "devices": local, "num_nodes": count // local, "strategy": strategy}
+    wanted: dict[str, Any] = {
+        "accelerator": accelerator,
+        "devices": local,
+        "num_nodes": count // local,
+        "strategy": strategy,
+    }
     if "LT_CLI_USED" not in os.environ:
         fabric = Fabric(**wanted)
         fabric.launch()

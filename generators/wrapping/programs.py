@@ -66,7 +66,7 @@ def load_program(path: Path | str) -> nn.Module:
 
 
 def _scripted(path: Path | str) -> nn.Module:
-    script: nn.Module = torch.jit.load(str(path), map_location="cpu")
+    script: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]  # torch gives no types here
     return script
 
 

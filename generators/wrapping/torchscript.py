@@ -83,7 +83,8 @@ class Scripted(nn.Module):
         object.__setattr__(self, "script", script)  # not as a module inside this one
         self._programs: dict[str, Program] = {}
         for name, child in script.named_children():
-            self.add_module(name, Scripted(child))
+            if isinstance(child, torch.jit.ScriptModule):  # as they all are
+                self.add_module(name, Scripted(child))
         self.training = False
         self._collect()
 
@@ -109,7 +110,7 @@ class Scripted(nn.Module):
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Scripted:
         """Move the script, whose parameters these are; what stands around modules moves on its own."""
-        self.script._apply(fn, recurse)
+        self.script._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch gives no types here
         for part in self.modules():
             if isinstance(part, Scripted):
                 part._collect()
@@ -155,9 +156,9 @@ def _statements(graph: Any) -> list[Statement]:
             statements.append(Statement(inputs, outputs, partial(_attribute, node.s("name"))))
         elif node.kind() == "prim::CallMethod":
             statements.append(Statement(inputs, outputs, partial(_call, node.s("name"))))
-        elif _is_tensor(node):
+        elif _is_constant(node, "TensorType"):
             statements.append(Statement((), outputs, partial(_constant, node.output())))
-        elif not _is_function(node):
+        elif not _is_constant(node, "FunctionType"):
             taken, run = _apart(node)
             statements.append(Statement(taken, outputs, run))
     return statements
@@ -176,7 +177,9 @@ def _call(method: str, owner: Any, *given: Any) -> Any:
 
 def _apart(node: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
     """Return what one statement takes, and a function that runs it, with what is inside and the constants it uses."""
-    graph, names, taken = torch._C.Graph(), {}, []
+    graph: Any = torch._C.Graph()  # of which torch's types know only a part
+    names: dict[str, Any] = {}
+    taken: list[str] = []
 
     def place(value: Any) -> Any:
         name = value.debugName()
@@ -199,12 +202,9 @@ def _apart(node: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
     return tuple(taken), lambda *given: function(*map(_plain, given))
 
 
-def _is_function(node: Any) -> bool:
-    return node.kind() == "prim::Constant" and node.output().type().kind() == "FunctionType"
-
-
-def _is_tensor(node: Any) -> bool:
-    return node.kind() == "prim::Constant" and node.output().type().kind() == "TensorType"
+def _is_constant(node: Any, kind: str) -> bool:
+    """Return whether a node is a constant of a type."""
+    return bool(node.kind() == "prim::Constant" and node.output().type().kind() == kind)
 
 
 def _constant(output: Any) -> torch.Tensor:

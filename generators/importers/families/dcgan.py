@@ -85,7 +85,7 @@ def _settings(shapes: Sequence[tuple[int, ...]], options: Options) -> dict[str, 
     """
     if len(shapes) > MOST_STAGES:
         raise ValueError(f"a DCGAN has {MOST_STAGES} up-convolutions at most; got {len(shapes)}")
-    stages = []
+    stages: list[dict[str, Any]] = []
     for shape, geometry in zip(shapes, _geometry([shape[2:] for shape in shapes], options), strict=True):
         units = 3 if len(stages) == len(shapes) - 1 else shape[1]
         stages.append({"units": units, "kernel": list(shape[2:])} | geometry)
@@ -95,7 +95,7 @@ def _settings(shapes: Sequence[tuple[int, ...]], options: Options) -> dict[str, 
 def _geometry(kernels: Sequence[tuple[int, ...]], options: Options) -> list[dict[str, Size]]:
     """Return stride, padding and output padding of each up-convolution."""
     if options:
-        given = {"output_paddings": [0] * len(kernels)} | options
+        given: dict[str, Any] = {"output_paddings": [0] * len(kernels), **options}
         if missing := [name for name in GEOMETRY if name not in given]:
             raise ValueError(f"strides and paddings go together; {missing[0]} are not given")
         rows = list(zip(*(_checked(name, given[name], len(kernels)) for name in GEOMETRY), strict=True))

@@ -178,7 +178,7 @@ class Machine:
 
     def _marked(self) -> list[Any]:
         """Return what was pushed since the last mark."""
-        items = []
+        items: list[Any] = []
         while self._stack:
             if (item := self._stack.pop()) is MARK:
                 return items[::-1]

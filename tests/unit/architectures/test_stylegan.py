@@ -213,6 +213,7 @@ def test_wrong_shapes_say_what_is_allowed(generator: StyleGAN) -> None:
         StyleGAN(size=24)
 
 
+@pytest.mark.wrong_shape
 @pytest.mark.parametrize("shape", [(2, 6), (10, 6), (6,)])
 def test_what_is_no_ws_is_not_taken_for_z(shape: tuple[int, ...]) -> None:
     generator = StyleGAN(size=16, width=3, max_width=8, z_dim=6)

@@ -30,10 +30,9 @@ from gandissect import (
 )
 from gandissect.core.protocols import Generator
 from gandissect.core.types import LayerInfo
-from generators import DCGAN, WrappedGenerator
+from generators import DCGAN, WrappedGenerator, wrap
 from generators.architectures.planted import PlantedGenerator
 from generators.architectures.stylegan2 import StyleGAN2
-from generators.wrapping import wrap
 from segmenters.palette import PaletteSegmenter
 
 
