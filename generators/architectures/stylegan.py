@@ -145,10 +145,10 @@ class StyleGenerator(LayeredGenerator):
                 f"ws are [batch, {self.mapping.num_ws}, {len(self.mapping.w_avg)}], as mapping returns them; "
                 f"got {list(ws.shape)}"
             )
-        latent = self._checked(ws)
+        latent = self._prepare_z(ws)
         if noise is not None:
             self._check_noise(noise, len(latent))
-        placed = None if noise is None else [None if each is None else self._placed(each) for each in noise]
+        placed = None if noise is None else [None if each is None else self._place(each) for each in noise]
         return self.run(self.input(latent), Styles(self.context(latent).ws, placed), 0, len(self._stages))
 
     def latent_maps(self) -> tuple[Tensor, ...]:
@@ -175,7 +175,7 @@ class StyleGenerator(LayeredGenerator):
         self._check_noise(noise, max((len(each) for each in noise), default=1))
         copy = deepcopy(self)
         for (name, _), each in zip(copy._stages, noise, strict=False):
-            copy.bare(name).noise = self._placed(each)
+            copy.bare(name).noise = self._place(each)
         return copy
 
     def _check_noise(self, noise: Sequence[Tensor | None], batch: int) -> None:
@@ -208,15 +208,15 @@ class StyleGenerator(LayeredGenerator):
         sides = [info.height for info in self.layers.values()]
         return [torch.randn(num_samples, 1, side, side, generator=rng) for side in sides]
 
-    def _checked(self, z: Tensor) -> Tensor:
+    def _prepare_z(self, z: Tensor) -> Tensor:
         if z.ndim == 3:
             wanted = (self.mapping.num_ws, len(self.mapping.w_avg))
             if tuple(z.shape[1:]) != wanted:
                 raise ValueError(
                     f"{self.name} takes ws of shape [batch, {wanted[0]}, {wanted[1]}]; got {list(z.shape)}"
                 )
-            return self._placed(z)
-        return super()._checked(z)
+            return self._place(z)
+        return super()._prepare_z(z)
 
 
 class StyleGAN(StyleGenerator):

@@ -15,12 +15,10 @@ from .files.values import printable
 from .layouts import Options
 from .match import Match, matches
 from .networks import Network, find_networks
-from .plans import is_discriminator
+from .plans import is_discriminator, list_names
 
 _LOG = logging.getLogger(__name__)
 
-SHOWN = 6
-"""Names in an error at most."""
 SIZELESS = frozenset({"rosinality StyleGAN"})
 """Layouts whose files do not say how large the images are."""
 PROGRAMS = frozenset({"torchscript", "torch export"})
@@ -152,19 +150,13 @@ def _unknown(match: Match) -> str:
         )
     if match.taken <= len(network.tensors) / 4:
         return (
-            f"{where} of no known layout: {len(network.tensors)} tensors such as {listed(list(network.tensors))}. "
+            f"{where} of no known layout: {len(network.tensors)} tensors such as {list_names(list(network.tensors))}. "
             "The network itself, loaded in Python, can be given to generators.wrap"
         )
-    parts = [f"missing {listed(fit.missing)}"] * bool(fit.missing)
-    parts += [f"unexpected {listed(fit.unexpected)}"] * bool(fit.unexpected)
+    parts = [f"missing {list_names(fit.missing)}"] * bool(fit.missing)
+    parts += [f"unexpected {list_names(fit.unexpected)}"] * bool(fit.unexpected)
     return (
         f"{where} of no known layout; nearest is {match.layout.name}, of which {match.taken} of "
         f"{len(network.tensors)} tensors are: {'; '.join(parts)}. "
         "A network of your own, loaded in Python, can be given to generators.wrap"
     )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return some names, and how many there are besides."""
-    rest = len(names) - SHOWN
-    return ", ".join(name[:100] for name in names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ LARGEST = 1024
 """The largest number in a name that means something: the height of images."""
 WIDEST = 4_096
 """Height and width of images and layers at most: a small file can ask for far more than memory holds."""
-SHOWN = 5
+SHOWN = 6
 """Names in an error at most."""
 
 NUMBERS = frozenset(
@@ -149,6 +149,12 @@ def shape_of(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:
     return shape
 
 
+def list_names(names: Sequence[str]) -> str:
+    """Return some names, and how many there are besides."""
+    rest = len(names) - SHOWN
+    return ", ".join(name[:100] for name in names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def is_discriminator(tensors: Tensors) -> bool:
     """Say whether names are those of a discriminator."""
     halving = "main.2.weight" in tensors and "main.1.weight" not in tensors  # DCGAN's: no norm after the first
@@ -175,7 +181,8 @@ def _build(name: str, tensors: Tensors, plan: Plan) -> LayeredGenerator:
     if missing and is_discriminator(tensors):
         raise ValueError(f"no generator of {name}: the names are a discriminator's, such as {next(iter(tensors))}")
     if missing or unexpected:
-        parts = [f"{_said(missing)} missing"] * bool(missing) + [f"{_said(unexpected)} unexpected"] * bool(unexpected)
+        parts = [f"{list_names(missing)} missing"] * bool(missing)
+        parts += [f"{list_names(unexpected)} unexpected"] * bool(unexpected)
         raise ValueError(f"no generator of {name}: {'; '.join(parts)}")
     plan.check()
     generator = _assemble(plan, tensors).eval().requires_grad_(False)
@@ -255,8 +262,3 @@ def _single(x: Tensor) -> Tensor:
 
 def _described(generator: LayeredGenerator) -> str:
     return f"a {generator.architecture} with {', '.join(f'{key} {value}' for key, value in generator.settings.items())}"
-
-
-def _said(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torchvision.utils import save_image
 
 from gandissect.core.environment import resolve_device
+from gandissect.core.images import from_uint8
 from gandissect.core.protocols import PictureSource
 from gandissect.core.sampling import make_rng
 from gandissect.storage.files import atomic_path
@@ -270,7 +271,7 @@ def views(source: PictureSource, limit: int | None = None) -> Tensor:
 
 
 def _as_float(images: Tensor) -> Tensor:
-    return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+    return from_uint8(images).contiguous(memory_format=torch.channels_last)
 
 
 def _check_pictures(settings: GANSettings, source: PictureSource) -> None:

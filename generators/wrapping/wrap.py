@@ -9,9 +9,9 @@ and replaced by the one hook of `gandissect.core.hooks`, which belongs to a thre
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
 from types import MappingProxyType
+from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from gandissect.core.hooks import tapped
 from gandissect.core.lookup import lookup
-from gandissect.core.sampling import sample_z
-from gandissect.core.types import LayerInfo, UnitSet
+from gandissect.core.types import LayerInfo
 from gandissect.storage.files import hash_tensors
 
-from ..architectures.forced import Standing, check_forced, said
+from ..architectures.forced import Standing
+from ..architectures.generator_base import GeneratorBase
 from .conventions import Range, brief, check_arguments, checked_range, condition, image_of, range_of, seen
 from .layers import find_layers
 from .programs import load_program
@@ -31,6 +31,8 @@ from .torchscript import Scripted
 
 PROBES = 4
 """Samples from which the range of images is guessed."""
+SCRIPT = "generators.scripted.Scripted"
+"""What fingerprints of scripts name the class, wherever it is: they must stay as they are."""
 
 
 def wrap(
@@ -100,7 +102,7 @@ def _check_runs(module: nn.Module, name: str) -> None:
         raise ValueError(f"{name} is compiled, so that its parts do not show; give it as it was before, its _orig_mod")
 
 
-class WrappedGenerator(nn.Module):
+class WrappedGenerator(GeneratorBase):
     """A torch module as a generator, made by `wrap`.
 
     Attributes:
@@ -148,31 +150,13 @@ class WrappedGenerator(nn.Module):
         return MappingProxyType(self._layers)
 
     @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        tensors = (*self.module.parameters(), *self.module.buffers())
-        return tensors[0].device if tensors else torch.device("cpu")
-
-    @property
     def fingerprint(self) -> str:
         """SHA-256 of the module's class and weights, and of what it is given and gives, hexadecimal."""
         state = {key: value for key, value in self.state_dict().items() if isinstance(value, Tensor)}
         given = None if self.c is None else self.c.tolist()
-        kind = f"{type(self.module).__module__}.{type(self.module).__qualname__}"
+        own = f"{type(self.module).__module__}.{type(self.module).__qualname__}"
+        kind = SCRIPT if isinstance(self.module, Scripted) else own
         return hash_tensors(state, {"class": kind, "z_dim": self.z_dim, "c": given, "range": self.value_range})
-
-    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Float[Tensor, "batch z"]:
-        """Draw standard normal latent vectors.
-
-        Args:
-            num_samples: How many, 0 or more.
-            seed: Which sequence.
-            start: Index of the first; row ``i`` depends on ``(seed, start + i)`` only.
-
-        Returns:
-            float32 ``[num_samples, z_dim]`` on CPU.
-        """
-        return sample_z(num_samples, self.z_dim, seed, start)
 
     def forward(self, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of ``z``, float32 ``[batch, 3, H, W]``, nominally in [-1, 1].
@@ -183,7 +167,7 @@ class WrappedGenerator(nn.Module):
         Raises:
             ValueError: If ``z`` has another shape or holds no floating-point numbers.
         """
-        return seen(self._raw(self._checked(z)), self.value_range)
+        return seen(self._raw(self._prepare_z(z)), self.value_range)
 
     def head(self, z: Tensor, layer: str) -> Float[Tensor, "batch unit h w"]:
         """Return the activations of a layer; nothing behind it runs.
@@ -197,7 +181,7 @@ class WrappedGenerator(nn.Module):
             ValueError: If ``z`` has another shape.
         """
         lookup(self._layers, layer, "layer")
-        latent, reached = self._checked(z), _ReachedError()
+        latent, reached = self._prepare_z(z), _ReachedError()
 
         def stop(output: Tensor) -> Tensor:
             reached.activation = output
@@ -226,42 +210,27 @@ class WrappedGenerator(nn.Module):
             KeyError: If there is no such layer.
             ValueError: If the shapes do not fit.
         """
-        info = lookup(self._layers, layer, "layer")
-        expected = (len(z), info.units, info.height, info.width)
-        if tuple(activation.shape) != expected:
-            raise ValueError(f"{layer!r} has activations {expected} for {len(z)} z; got {tuple(activation.shape)}")
+        self._check_activation(activation, layer, len(z))
 
         def replace(output: Tensor) -> Tensor:
             return activation.to(output).clone()  # the module may write into it
 
         with tapped(self, {layer: replace}):
-            return seen(self._raw(self._checked(z)), self.value_range)
+            return seen(self._raw(self._prepare_z(z)), self.value_range)
 
-    def forcing(self, units: UnitSet, values: Sequence[float]) -> WrappedGenerator:
-        """Return a copy, of the module too, in which some units of a layer always have given values.
-
-        Args:
-            units: Which units of which layer.
-            values: One finite number for each, in their order; all zeros switch them off.
+    def _copy(self) -> Self:
+        """Return a copy, of the module too.
 
         Raises:
-            KeyError: If there is no such layer.
             TypeError: If torch cannot copy the module.
-            ValueError: If the layer has no such unit, or the values do not fit.
         """
-        info = lookup(self._layers, units.layer, "layer")
-        check_forced(units, values, info.units)
         try:
-            copy = deepcopy(self)
+            return super()._copy()
         except (RuntimeError, TypeError) as error:  # as of what torch.export.unflatten gives
             raise TypeError(
                 f"{self.name} cannot be copied ({brief(error)}); edit its images instead, by "
                 "generate(generator, z, [Ablation(units)])"
             ) from error
-        if len(units):
-            copy._stand(units.layer, info.units).force(units.units, values)
-            copy.name = f"{self.name} {said(units, values)}"
-        return copy
 
     def named_modules(
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -273,7 +242,7 @@ class WrappedGenerator(nn.Module):
                 met.add(part)
                 yield f"{prefix}.{name}" if prefix and name else prefix or name, part
 
-    def _stand(self, layer: str, num_units: int) -> Standing:
+    def stand(self, layer: str, num_units: int) -> Standing:
         """Return the module of a layer as one that can force units, which it is from now on."""
         wanted = dict(_parts(self.module))[layer]
         if isinstance(wanted, Standing):
@@ -291,12 +260,9 @@ class WrappedGenerator(nn.Module):
         beside = () if self.c is None else (self.c.expand(len(z), *self.c.shape),)
         return image_of(self.module(given, *beside), len(z), self.name)
 
-    def _checked(self, z: Tensor) -> Tensor:
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise ValueError(f"{self.name} takes z of shape [batch, {self.z_dim}]; got {list(z.shape)}")
-        if not z.is_floating_point():
-            raise ValueError(f"{self.name} takes float32 numbers; got {z.dtype}")
-        return z.to(self.device, torch.float32)
+    def _place(self, x: Tensor) -> Tensor:
+        """Return a tensor on the module's device, in float32."""
+        return super()._place(x).float()
 
     def _probe(self, count: int, start: int = 0) -> Tensor:
         return self.sample_z(count, start=start).to(self.device)

@@ -60,11 +60,7 @@ class Classes:
         Raises:
             ValueError: If not, or where there are none, or if there is no such class.
         """
-        if not self.known:
-            if self.given is not None:
-                raise ValueError(f"the network knows no classes; got {OPTION} = {self.given!r}")
-            return
-        check_class(self.given, shape_of(self.tensors, f"{EMBED}.weight", 2)[1])
+        check_class(self.given, shape_of(self.tensors, f"{EMBED}.weight", 2)[1] if self.known else 0)
 
     def folded(self, rate: float) -> dict[str, Source]:
         """Return the sources of the first mapping layer.
@@ -95,11 +91,15 @@ class Classes:
 
 
 def check_class(given: Any, count: int) -> None:
-    """Check that a class is one of so many, or a number for each of them.
+    """Check that a class is one of so many, or a number for each of them; of none, that none is chosen.
 
     Raises:
         ValueError: If it is neither.
     """
+    if not count and given is not None:
+        raise ValueError(f"the network knows no classes; got {OPTION} = {given!r}")
+    if not count:
+        return
     if isinstance(given, list):
         fits = len(given) == count and all(isinstance(each, int | float) and abs(each) <= LARGEST for each in given)
     else:

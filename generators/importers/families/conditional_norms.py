@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..layouts import Tensors
 from ..plans import Source, copied, made
-from .class_conditions import OPTION, check_class, vector_of
+from .class_conditions import check_class, vector_of
 from .dcgan import variance
 from .spectral_norm import weight_of, weight_shape
 
@@ -49,11 +49,8 @@ class Norms:
         names = [name.rpartition(".")[0] for name in self.tensors if name.endswith((".weight", ".weight_orig"))]
         kinds = [(name, name.rpartition(".")[2]) for name in names]
         known = [(name, kind) for name, kind in kinds if kind in {MATRIX, EMBEDDING, BOTH}]
-        if known:
-            name, kind = known[0]
-            check_class(self.given, weight_shape(self.tensors, name, 2)[kind == MATRIX])
-        elif self.given is not None:
-            raise ValueError(f"the network knows no classes; got {OPTION} = {self.given!r}")
+        counts = [weight_shape(self.tensors, name, 2)[kind == MATRIX] for name, kind in known[:1]]
+        check_class(self.given, *(counts or [0]))
 
     def sources(self, theirs: str, own: str) -> dict[str, Source]:
         """Return the sources of a norm."""

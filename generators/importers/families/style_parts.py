@@ -12,8 +12,8 @@ from torch import Tensor
 from gandissect.core.sampling import make_rng
 
 from ...architectures.stylegan import StyleGenerator
-from ..layouts import Tensors
-from ..plans import Source, made, shape_of
+from ..layouts import Facts, Tensors
+from ..plans import Source, copied, made, shape_of
 
 RATE = 0.01
 """Factor on the weights of mapping networks here, and there unless the file says otherwise."""
@@ -26,9 +26,15 @@ LARGEST_FILTER = 2**18
 LONGEST = 4_096
 """Numbers of z and of w at most."""
 
+Finish = Callable[[StyleGenerator], None]
+"""What completes a network, once it has its tensors."""
+
 
 def mapping_sources(
-    names: Sequence[str], weight: Callable[[Tensor], Tensor], bias: Callable[[Tensor], Tensor]
+    names: Sequence[str],
+    weight: Callable[[Tensor], Tensor],
+    bias: Callable[[Tensor], Tensor],
+    leaf: str = "weight",
 ) -> dict[str, Source]:
     """Return the sources of a mapping network's layers.
 
@@ -36,24 +42,51 @@ def mapping_sources(
         names: What the layers are called in the file.
         weight: Makes our weight of theirs.
         bias: Makes our offset of theirs.
+        leaf: What the weight of a layer is called in the file.
     """
     sources = {}
     for index, name in enumerate(names, start=1):
-        sources[f"mapping.network.{index}.0.weight"] = Source((f"{name}.weight",), weight)
+        sources[f"mapping.network.{index}.0.weight"] = Source((f"{name}.{leaf}",), weight)
         sources[f"mapping.network.{index}.0.bias"] = Source((f"{name}.bias",), bias)
     return sources
 
 
-def mapping_settings(tensors: Tensors, names: Sequence[str]) -> dict[str, int]:
+def mapping_settings(tensors: Tensors, names: Sequence[str], leaf: str = "weight") -> dict[str, int]:
     """Return the settings of a mapping network with layers of these names.
+
+    Args:
+        tensors: The file's.
+        names: What the layers are called in the file.
+        leaf: What the weight of a layer is called in the file.
 
     Raises:
         ValueError: If z or w are longer than any that is used.
     """
-    lengths = [shape_of(tensors, f"{name}.weight", 2) for name in names]
+    lengths = [shape_of(tensors, f"{name}.{leaf}", 2) for name in names]
     if max(map(max, lengths)) > LONGEST:
         raise ValueError(f"z and w have {LONGEST:,} numbers at most; got layers {[list(each) for each in lengths]}")
     return {"z_dim": lengths[0][1], "w_dim": lengths[-1][0], "mapping_depth": len(names)}
+
+
+def mean_w_source(tensors: Tensors, facts: Facts, name: str, dense: Sequence[str]) -> tuple[Source, Finish]:
+    """Return the source of the mean w, and what completes a network whose file does not hold it.
+
+    Args:
+        tensors: The file's.
+        facts: The file's.
+        name: What the mean w is called in the network, or beside it.
+        dense: What the mapping layers are called in the file.
+    """
+    if name in tensors:
+        return copied(name), _leave
+    beside = facts.get(name)
+    if isinstance(beside, Tensor):
+        return made(lambda: beside.detach().float().flatten()), _leave
+    return Source((f"{dense[-1]}.bias",), torch.zeros_like), average_w
+
+
+def _leave(_: StyleGenerator) -> None:
+    """Do nothing to a network that is complete."""
 
 
 def average_w(generator: StyleGenerator) -> None:

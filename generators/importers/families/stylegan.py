@@ -33,10 +33,10 @@ from .style_parts import (
     filters,
     mapping_settings,
     mapping_sources,
+    mean_w_source,
     noise_sources,
     reshaped,
 )
-from .stylegan2_settings import mean_w
 
 DEPTH = 4
 """How often the grid is doubled in a file that has no layers, to say what is missing."""
@@ -52,9 +52,9 @@ def _genforce(tensors: Tensors, facts: Facts, _: Options) -> Plan:
     names = [f"synthesis.layer{index}" for index in range(2 * depth + 2)]
     last = max(numbered(tensors, r"mapping\.dense(\d+)\."), default=7)
     dense = [f"mapping.dense{index}" for index in range(last + 1)]
-    output, w_avg = f"synthesis.output{depth}", mean_w(tensors, facts, "truncation.w_avg")
+    output = f"synthesis.output{depth}"
     sources = mapping_sources(dense, lambda x: x, lambda x: x)
-    sources["mapping.w_avg"] = w_avg or Source((f"{dense[-1]}.bias",), torch.zeros_like)
+    sources["mapping.w_avg"], finish = mean_w_source(tensors, facts, "truncation.w_avg", dense)
     sources |= noise_sources(tensors, [f"{name}.apply_noise.noise" for name in names], _sides(depth))
     sources |= {"constant": reshaped("synthesis.layer0.const", 4)}
     sources |= {f"output.{leaf}": colour(f"{output}.{leaf}") for leaf in ("weight", "bias")}
@@ -82,7 +82,7 @@ def _genforce(tensors: Tensors, facts: Facts, _: Options) -> Plan:
 
     smaller = [f"synthesis.output{level}.{leaf}" for level in range(depth) for leaf in ("weight", "bias")]
     ignored = ["synthesis.lod", *stored, *smaller]
-    return Plan(StyleGAN, settings, sources, ignored, check, (lambda _: None) if w_avg else average_w)
+    return Plan(StyleGAN, settings, sources, ignored, check, finish)
 
 
 def _rosinality(tensors: Tensors, _: Facts, options: Options) -> Plan:
@@ -90,12 +90,7 @@ def _rosinality(tensors: Tensors, _: Facts, options: Options) -> Plan:
     last = max(numbered(tensors, r"style\.(\d+)\.linear\."), default=15)
     dense = [f"style.{index}.linear" for index in range(1, last + 1, 2)]
     sources: dict[str, Source] = {"constant": reshaped("generator.progression.0.conv1.input", 4)}
-    for index, name in enumerate(dense, start=1):
-        own = f"mapping.network.{index}.0"
-        sources |= {
-            f"{own}.weight": copied(f"{name}.weight_orig", 1 / RATE),
-            f"{own}.bias": copied(f"{name}.bias", 1 / RATE),
-        }
+    sources |= mapping_sources(dense, lambda x: x * (1 / RATE), lambda x: x * (1 / RATE), "weight_orig")
     sources["mapping.w_avg"] = Source((f"{dense[-1]}.bias",), torch.zeros_like)
     for level in range(depth + 1):
         sources |= _rosinality_block(level)
@@ -107,8 +102,7 @@ def _rosinality(tensors: Tensors, _: Facts, options: Options) -> Plan:
     def settings() -> dict[str, Any]:
         blocks = [f"generator.progression.{level}.conv2.conv.weight_orig" for level in range(depth + 1)]
         units = [shape_of(tensors, block, 4)[0] for block in blocks]
-        lengths = [shape_of(tensors, f"{name}.weight_orig", 2) for name in dense]
-        mapping = {"z_dim": lengths[0][1], "w_dim": lengths[-1][0], "mapping_depth": len(dense)}
+        mapping = mapping_settings(tensors, dense, "weight_orig")
         flags = {"bias_before_blur": True, "norm_eps": ROSINALITY_EPS}
         return {"size": 4 * 2**depth} | width_of(units) | mapping | flags
 

@@ -25,15 +25,15 @@ from ..plans import Plan, Source, colour, copied, layout_of, made, numbered
 from .class_conditions import OPTION, Classes
 from .style_parts import (
     RATE,
-    average_w,
     check_filters,
     filters,
     mapping_settings,
     mapping_sources,
+    mean_w_source,
     noise_sources,
     reshaped,
 )
-from .stylegan2_settings import check_activation, clamp_of, mean_w, rate_of
+from .stylegan2_settings import check_activation, clamp_of, rate_of
 
 DEPTH = 4
 """How often the grid is doubled in a file that has no layers, to say what is missing."""
@@ -77,10 +77,9 @@ def _plan(tensors: Tensors, facts: Facts, options: Options, *, names: Names) -> 
     dense = [f"{names.dense}{index}" for index in range(names.first, last + 1)]
     classes = Classes(tensors, dense[0], options.get(OPTION))
     stored = filters(tensors, names.filters)
-    known_w = mean_w(tensors, facts, names.mean_w)
     sources = _synthesis_sources(tensors, names, levels)
     sources |= _mapping_sources(rate_of(facts, dense[0]), dense, classes)
-    sources["mapping.w_avg"] = known_w or Source((f"{dense[-1]}.bias",), torch.zeros_like)
+    sources["mapping.w_avg"], finish = mean_w_source(tensors, facts, names.mean_w, dense)
 
     def settings() -> dict[str, Any]:
         clamp = clamp_of(facts)
@@ -92,7 +91,7 @@ def _plan(tensors: Tensors, facts: Facts, options: Options, *, names: Names) -> 
         check_filters(tensors, stored, FILTER)
         check_activation(facts)
 
-    return Plan(StyleGAN2, settings, sources, stored, check, (lambda _: None) if known_w else average_w)
+    return Plan(StyleGAN2, settings, sources, stored, check, finish)
 
 
 def _mapping_sources(rate: float, dense: list[str], classes: Classes) -> dict[str, Source]:

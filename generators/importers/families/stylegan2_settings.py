@@ -1,4 +1,4 @@
-"""What files of StyleGAN2 say beside the tensors: settings of their modules, and the mean w."""
+"""What files of StyleGAN2 say beside the tensors: settings of their modules."""
 
 from __future__ import annotations
 
@@ -6,25 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from ..layouts import Facts, Tensors
-from ..plans import Source, copied, made
 from .style_parts import RATE
-
-
-def mean_w(tensors: Tensors, facts: Facts, name: str) -> Source | None:
-    """Return the source of the mean w, whether it is in the network or beside it; None if it is in neither.
-
-    Args:
-        tensors: The file's.
-        facts: The file's.
-        name: What it is called.
-    """
-    if name in tensors:
-        return copied(name)
-    beside = facts.get(name)
-    return made(lambda: beside.detach().float().flatten()) if isinstance(beside, Tensor) else None
 
 
 def rate_of(facts: Facts, layer: str) -> float:
