@@ -11,7 +11,7 @@ import tyro
 
 from gandissect.storage.files import read_json
 from generators import hub
-from generators.importers import Imported, explain, import_network
+from generators.importers import ImportResult, explain, import_network
 from generators.importers.files.values import printable
 
 
@@ -65,7 +65,7 @@ class Options:
         return options | ({} if self.size is None else {"size": self.size})
 
 
-def _record(imported: Imported) -> dict[str, Any]:
+def _record(imported: ImportResult) -> dict[str, Any]:
     generator = imported.generator
     height, width = generator.image_size
     layers = {name: [info.units, info.height, info.width] for name, info in generator.layers.items()}

@@ -23,7 +23,7 @@ from gandissect.core.lookup import lookup
 from gandissect.core.types import LayerInfo
 from gandissect.storage.files import hash_tensors
 
-from .forced import Standing
+from .forced import ForcedUnits
 from .generator_base import GeneratorBase
 
 M = TypeVar("M", bound=nn.Module)
@@ -166,15 +166,15 @@ class LayeredGenerator(GeneratorBase):
             x = self.stage(index, x, context)
         return x
 
-    def stand(self, layer: str, num_units: int) -> Standing:
+    def add_forced_units(self, layer: str, num_units: int) -> ForcedUnits:
         """Return the stage of a layer as one that can force units, which it is from now on.
 
         Raises:
             KeyError: If there is no such layer.
         """
         module = self._stages[self._position(layer)][1]
-        if not isinstance(module, Standing):
-            module = Standing(module, num_units).to(self.device).train(self.training)
+        if not isinstance(module, ForcedUnits):
+            module = ForcedUnits(module, num_units).to(self.device).train(self.training)
             setattr(self, layer, module)
         return module
 
@@ -182,14 +182,14 @@ class LayeredGenerator(GeneratorBase):
     def _stages(self) -> list[tuple[str, nn.Module]]:
         return [(name, child) for name, child in self.named_children() if name not in self.beside]
 
-    def bare(self, layer: str) -> nn.Module:
+    def find_stage(self, layer: str) -> nn.Module:
         """Return the stage of that name as the architecture made it, whether or not it forces units now.
 
         Raises:
             KeyError: If there is none.
         """
         stage = lookup(dict(self._stages), layer, "stage")
-        return stage.stage if isinstance(stage, Standing) else stage
+        return stage.stage if isinstance(stage, ForcedUnits) else stage
 
     def find_part(self, layer: str, name: str, kind: type[M]) -> M:
         """Return a module inside the stage of a layer, whether or not the stage forces units now.
@@ -204,7 +204,7 @@ class LayeredGenerator(GeneratorBase):
             AttributeError: If the stage has no such module.
             TypeError: If the module is of another class.
         """
-        part = self.bare(layer).get_submodule(name)
+        part = self.find_stage(layer).get_submodule(name)
         if not isinstance(part, kind):
             raise TypeError(f"{layer}.{name} must be a {kind.__name__}; got a {type(part).__name__}")
         return part

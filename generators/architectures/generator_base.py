@@ -16,7 +16,7 @@ from gandissect.core.lookup import lookup
 from gandissect.core.sampling import sample_z
 from gandissect.core.types import LayerInfo, UnitSet
 
-from .forced import Standing, check_forced, said
+from .forced import ForcedUnits, check_forced, describe_forced
 
 
 class GeneratorBase(nn.Module):
@@ -36,7 +36,7 @@ class GeneratorBase(nn.Module):
         """The layers in order from input to output."""
 
     @abstractmethod
-    def stand(self, layer: str, num_units: int) -> Standing:
+    def add_forced_units(self, layer: str, num_units: int) -> ForcedUnits:
         """Return the module of a layer as one that can force units, which it is from now on.
 
         Raises:
@@ -80,8 +80,8 @@ class GeneratorBase(nn.Module):
         check_forced(units, values, num_units)
         copy = self._copy()
         if len(units):
-            copy.stand(units.layer, num_units).force(units.units, values)
-            copy.name = f"{self.name} {said(units, values)}"
+            copy.add_forced_units(units.layer, num_units).force(units.units, values)
+            copy.name = f"{self.name} {describe_forced(units, values)}"
         return copy
 
     def _copy(self) -> Self:

@@ -58,8 +58,8 @@ class Stack(LayeredGenerator):
     architecture = "stack"
 
     def __init__(self, z_dim: int, stages: Sequence[Mapping[str, Any]]) -> None:
-        super().__init__(z_dim, {"z_dim": z_dim, "stages": [dict(each) for each in stages]})
-        parts = [Stage(**each) for each in stages]
+        super().__init__(z_dim, {"z_dim": z_dim, "stages": [dict(arguments) for arguments in stages]})
+        parts = [Stage(**arguments) for arguments in stages]
         if len(parts) < 2 or parts[-1].units != 3 or any(part.linear for part in parts[1:]):
             raise ValueError(
                 f"a stack has two stages or more, the last of 3 units, none but the first linear: {stages}"

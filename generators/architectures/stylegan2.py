@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, depth_of, double, draw_normal, units_of
-from .stylegan import Mapping, StyleGenerator, Styles
+from .stylegan import MappingNetwork, StyleGenerator, Styles
 
 
 class StyleGAN2(StyleGenerator):
@@ -71,7 +71,7 @@ class StyleGAN2(StyleGenerator):
         if clamp is not None and not clamp > 0:
             raise ValueError(f"clamp is more than 0, or None; got {clamp}")
         units = units_of(size, width, max_width)
-        self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
+        self.mapping = MappingNetwork(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
         self.constant = nn.Parameter(draw_normal(1, units[0], 4, 4))
         self.layer1 = ModulatedLayer(units[0], units[0], 4, w_dim, clamp=clamp)
         for level in range(1, len(units)):

@@ -4,9 +4,10 @@
 
 Layer 1 mixes waves ``sin(2 pi (f . p + phase))`` of fixed frequencies f at the places p, turned and moved as
 ``ws[:, 0]`` says. Layer ``i`` is a convolution with the style of ``ws[:, i - 1]``, divided by the size that its input
-has on average, offset, and a leaky ReLU between two resamplings (`resampling.between`).
+has on average, offset, and a leaky ReLU between two resamplings (`stylegan3_filters.apply_on_finer_grid`).
 
-A layer's grid, what `head` returns and edits change, is the part of its canvas that the image shows (`canvas`).
+A layer's grid, what `head` returns and edits change, is the part of its canvas that the image shows
+(`stylegan3_canvas`).
 
 Source: Karras et al. 2021, arXiv 2106.12423, Sec. 3, Appendix F.
 """
@@ -14,7 +15,7 @@ Source: Karras et al. 2021, arXiv 2106.12423, Sec. 3, Appendix F.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping as Table, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .blocks import SQRT2, EqualizedLinear
-from .stylegan import Mapping, StyleGenerator
+from .stylegan import MappingNetwork, StyleGenerator
 from .stylegan3_canvas import Canvas, Filtering, check_canvases, rates_of
-from .stylegan3_filters import between, lowpass
+from .stylegan3_filters import apply_on_finer_grid, lowpass
 
 LIMIT = 256.0
 """No activation is larger: the bound that networks trained in half precision were given."""
@@ -61,24 +62,29 @@ class StyleGAN3(StyleGenerator):
         size: int,
         waves: int,
         side: int,
-        filterings: Sequence[Table[str, Any]],
+        filterings: Sequence[Mapping[str, Any]],
         z_dim: int = 512,
         w_dim: int = 512,
         mapping_depth: int = 2,
     ) -> None:
-        settings = {"size": size, "waves": waves, "side": side, "filterings": [dict(each) for each in filterings]}
+        settings = {
+            "size": size,
+            "waves": waves,
+            "side": side,
+            "filterings": [dict(filtering) for filtering in filterings],
+        }
         super().__init__(z_dim, settings | {"z_dim": z_dim, "w_dim": w_dim, "mapping_depth": mapping_depth})
-        filters = [Filtering(**each) for each in filterings]
-        rates, sides = rates_of(size, filters), [side, *(each.side for each in filters)]
+        parts = [Filtering(**filtering) for filtering in filterings]
+        rates, sides = rates_of(size, parts), [side, *(filtering.side for filtering in parts)]
         check_canvases(size, rates, sides)
         self.side, self.rate = side, rates[0]
         self._wide = [canvas > rate for canvas, rate in zip(sides, rates, strict=True)]
-        self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=len(filters) + 2)
+        self.mapping = MappingNetwork(z_dim, w_dim, mapping_depth, num_ws=len(parts) + 2)
         self.layer1 = Waves(waves, rates[0], w_dim)
-        units = [waves, *(each.units for each in filters)]
-        for index, each in enumerate(filters):
-            self.add_module(f"layer{index + 2}", FilteredLayer(units[index], each, rates[index + 1], w_dim))
-        self.output = Picture(units[-1], w_dim)
+        units = [waves, *(filtering.units for filtering in parts)]
+        for index, filtering in enumerate(parts):
+            self.add_module(f"layer{index + 2}", FilteredLayer(units[index], filtering, rates[index + 1], w_dim))
+        self.output = ImageLayer(units[-1], w_dim)
 
     def input(self, z: Tensor) -> Float[Tensor, "batch 2 h w"]:
         """Return the places on the canvas, x and y of each sample; the image is from -0.5 to 0.5."""
@@ -223,16 +229,16 @@ class FilteredLayer(nn.Module):
             canvas: Gives the margin and takes the next one.
         """
         style, kernel = self.affine(w), self.filtering.kernel
-        x = functional.conv2d(canvas.filled(x) * style[:, :, None, None], self.weight, padding=kernel - 1)
+        x = functional.conv2d(canvas.fill_margin(x) * style[:, :, None, None], self.weight, padding=kernel - 1)
         energy = functional.linear(style.square(), self.weight.square().sum(dim=(2, 3)))
         scale = ((energy + 1e-8) * self.magnitude).rsqrt()
         x = x * scale[:, :, None, None] + self.bias[:, None, None]
         up, down = (self.filtering.up, self.up_filter), (self.filtering.down, self.down_filter)
-        x = between(x, _bounded_relu, up, down, self.filtering.side)
+        x = apply_on_finer_grid(x, _bounded_relu, up, down, self.filtering.side)
         return canvas.show(x, self.rate)
 
 
-class Picture(nn.Module):
+class ImageLayer(nn.Module):
     """An image of the last layer's activations: a modulated 1 x 1 convolution.
 
     Args:
@@ -255,7 +261,7 @@ class Picture(nn.Module):
     def forward(self, x: Tensor, w: Tensor, canvas: Canvas) -> Float[Tensor, "batch 3 H W"]:
         """Return images; arguments as for the layers."""
         style = self.affine(w) * (self.scale * self.magnitude.rsqrt())
-        x = functional.conv2d(canvas.filled(x) * style[:, :, None, None], self.weight, self.bias)
+        x = functional.conv2d(canvas.fill_margin(x) * style[:, :, None, None], self.weight, self.bias)
         return (x.clamp(-LIMIT, LIMIT) * BRIGHTNESS).float()
 
 

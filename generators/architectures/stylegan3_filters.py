@@ -35,7 +35,7 @@ def lowpass(taps: int, factor: int) -> Float[Tensor, " tap"]:
     return (row / row.sum()).float()
 
 
-def between(
+def apply_on_finer_grid(
     x: Float[Tensor, "batch unit n n"],
     function: Callable[[Tensor], Tensor],
     up: tuple[int, Tensor | None],

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from .files.checkpoint import Checkpoint, read_checkpoint
 from .files.values import Record, printable
-from .importing import choose, found
+from .importing import choose, match_networks
 from .match import Match
 from .networks import Network
 
 MAX_LENGTH = 100
 """Characters of a text that are shown."""
-MAX_SAID = 4_000
+MAX_FACT = 4_000
 """Characters of a fact that is short enough to be told."""
 
 
@@ -66,7 +66,7 @@ def explain(path: Path | str) -> Explanation:
     """
     checkpoint = read_checkpoint(path)
     try:
-        nearest = found(checkpoint)
+        nearest = match_networks(checkpoint)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
     try:
@@ -87,7 +87,7 @@ def _record(match: Match) -> dict[str, Any]:
         "facts": _facts(network),
         "layout": match.layout.name,
         "fits": fit.whole,
-        "found": fit.found,
+        "found": fit.settings,
         "missing": fit.missing,
         "unexpected": fit.unexpected,
         "assumed": fit.assumed,
@@ -105,7 +105,7 @@ def _lines(match: Match) -> Iterator[str]:
     if network.role == "optimizer":
         return
     if fit.whole:
-        yield f"  is {match.layout.name}: " + ", ".join(f"{key} {value}" for key, value in fit.found.items())
+        yield f"  is {match.layout.name}: " + ", ".join(f"{key} {value}" for key, value in fit.settings.items())
         if fit.assumed:
             yield f"    {fit.assumed}; --arch FILE.json says others"
         return
@@ -124,19 +124,19 @@ def _facts(network: Network) -> dict[str, Any]:
 def _is_short(value: Any) -> bool:
     items = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
     plain = all(isinstance(item, str | int | float | None) for item in items)
-    return len(items) <= 64 and plain and sum(len(item) for item in items if isinstance(item, str)) <= MAX_SAID
+    return len(items) <= 64 and plain and sum(len(item) for item in items if isinstance(item, str)) <= MAX_FACT
 
 
 def _outline(value: Any, depth: int = 0) -> Iterator[str]:
     """Yield what a tree holds, two levels deep."""
     items = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
     for key, item in items[:20]:
-        yield f"{'  ' * depth}{str(key)[:MAX_LENGTH]}: {_said(item)}"
+        yield f"{'  ' * depth}{str(key)[:MAX_LENGTH]}: {_describe(item)}"
         if depth < 1:
             yield from _outline(item, depth + 1)
 
 
-def _said(value: Any) -> str:
+def _describe(value: Any) -> str:
     match value:
         case Tensor():
             return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"

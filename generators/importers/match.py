@@ -8,8 +8,8 @@ from .families import dcgan, progan, studiogan, stylegan, stylegan2, stylegan3
 from .layouts import Fit, Layout
 from .networks import Network
 
-FAMILIES = (dcgan, progan, stylegan, stylegan2, stylegan3, studiogan)
-LAYOUTS: tuple[Layout, ...] = tuple(layout for family in FAMILIES for layout in family.LAYOUTS)
+FAMILY_MODULES = (dcgan, progan, stylegan, stylegan2, stylegan3, studiogan)
+LAYOUTS: tuple[Layout, ...] = tuple(layout for family in FAMILY_MODULES for layout in family.LAYOUTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Match:
         return (0 if self.fit.whole else 1 if self.is_near else 2), wrong - self.taken
 
 
-def matches(network: Network) -> list[Match]:
+def rank_layouts(network: Network) -> list[Match]:
     """Return how far a network is of each layout, nearest first."""
-    found = [Match(network, layout, layout.fit(network.tensors, network.facts)) for layout in LAYOUTS]
-    return sorted(found, key=lambda match: match.distance)
+    matches = [Match(network, layout, layout.fit(network.tensors, network.facts)) for layout in LAYOUTS]
+    return sorted(matches, key=lambda match: match.distance)

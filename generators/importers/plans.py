@@ -82,8 +82,8 @@ class Plan:
 
     def unexpected(self, tensors: Tensors) -> list[str]:
         """Return the names that are there and not known."""
-        known = {*self.names, *self.ignored}
-        return [name for name in tensors if name not in known]
+        known_names = {*self.names, *self.ignored}
+        return [name for name in tensors if name not in known_names]
 
 
 Planner = Callable[[Tensors, Facts, Options], Plan]
@@ -99,25 +99,25 @@ def layout_of(name: str, planner: Planner, options: Iterable[str] = ()) -> Layou
     """
     allowed = sorted(options)
 
-    def build(tensors: Tensors, facts: Facts, given: Options) -> LayeredGenerator:
-        if wrong := sorted(set(given) - set(allowed)):
+    def build(tensors: Tensors, facts: Facts, options: Options) -> LayeredGenerator:
+        if wrong := sorted(set(options) - set(allowed)):
             raise ValueError(f"{name} takes {' and '.join(allowed) or 'no options'}; got {', '.join(wrong)}")
-        return _build(name, tensors, planner(tensors, facts, given))
+        return _build(name, tensors, planner(tensors, facts, options))
 
     return Layout(name, lambda tensors, facts: _fit(tensors, planner(tensors, facts, {})), build)
 
 
-def copied(name: str, factor: float = 1.0) -> Source:
+def copy_tensor(name: str, factor: float = 1.0) -> Source:
     """Return the source of a tensor that is one of the file, perhaps times a number."""
     return Source((name,), lambda x: x if factor == 1 else x * factor)
 
 
-def made(make: Callable[[], Tensor]) -> Source:
+def fill_tensor(make: Callable[[], Tensor]) -> Source:
     """Return the source of a tensor that the file says nothing of."""
     return Source((), make)
 
 
-def colour(*names: str, axis: int = 0) -> Source:
+def spread_gray(*names: str, axis: int = 0) -> Source:
     """Return the source of what makes colours of units: of grey, in a file of grey images, it makes three times grey.
 
     Args:
@@ -127,13 +127,13 @@ def colour(*names: str, axis: int = 0) -> Source:
     return Source(names, lambda x: x.repeat_interleave(3, dim=axis) if x.shape[axis] == 1 else x)
 
 
-def numbered(tensors: Tensors, pattern: str) -> list[int]:
+def find_numbers(tensors: Tensors, pattern: str) -> list[int]:
     """Return the numbers, ascending, for which names match a pattern with one group.
 
     Numbers above `LARGEST` are none: they would ask for as many layers.
     """
-    found = (re.match(pattern, name) for name in tensors)
-    numbers = {int(match[1]) for match in found if match and len(match[1]) <= len(str(LARGEST))}
+    matches = (re.match(pattern, name) for name in tensors)
+    numbers = {int(match[1]) for match in matches if match and len(match[1]) <= len(str(LARGEST))}
     return sorted(number for number in numbers if number <= LARGEST)
 
 
@@ -171,9 +171,9 @@ def _fit(tensors: Tensors, plan: Plan) -> Fit:
         return Fit({}, [], [*unexpected, f"({error})"])
     size = generator.settings.get("size")
     height, width = (size, size) if size else generator.image_size
-    found = {"architecture": generator.architecture, "height": height, "width": width, "z_dim": generator.z_dim}
+    settings = {"architecture": generator.architecture, "height": height, "width": width, "z_dim": generator.z_dim}
     layers = sum(name.startswith("layer") for name, _ in generator.named_children())
-    return Fit(found | {"layers": layers}, [], unexpected, plan.assumed())
+    return Fit(settings | {"layers": layers}, [], unexpected, plan.assumed())
 
 
 def _build(name: str, tensors: Tensors, plan: Plan) -> LayeredGenerator:
@@ -224,8 +224,8 @@ def _assemble(plan: Plan, tensors: Tensors, drawn: bool = True) -> LayeredGenera
         raise ValueError(f"the shapes do not make a network: {error}") from error
     _check_sides(generator)
     wanted = generator.state_dict()
-    made = [name for name in wanted if drawn or plan.sources[name].names]
-    state = wanted | {name: _made(plan.sources[name], tensors, name, wanted[name], generator) for name in made}
+    names = [name for name in wanted if drawn or plan.sources[name].names]
+    state = wanted | {name: _make_tensor(plan.sources[name], tensors, name, wanted[name], generator) for name in names}
     generator.load_state_dict(state, assign=True)
     return generator
 
@@ -242,23 +242,23 @@ def _check_sides(generator: LayeredGenerator) -> None:
         raise ValueError(f"it would make layers or images of more than {WIDEST:,} pixels a side, which is not read")
 
 
-def _made(source: Source, tensors: Tensors, name: str, wanted: Tensor, generator: LayeredGenerator) -> Tensor:
+def _make_tensor(source: Source, tensors: Tensors, name: str, wanted: Tensor, generator: LayeredGenerator) -> Tensor:
     """Return what a source makes, of the shape that is wanted and with a memory of its own."""
-    came = ", ".join(f"{each} {list(tensors[each].shape)}" for each in source.names)
+    origin = ", ".join(f"{source_name} {list(tensors[source_name].shape)}" for source_name in source.names)
     try:
-        value = source.make(*(_single(tensors[each]) for each in source.names))
+        value = source.make(*(_to_single(tensors[source_name]) for source_name in source.names))
     except (RuntimeError, IndexError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"{came} cannot be made {name} {list(wanted.shape)}: {error}") from error
+        raise ValueError(f"{origin} cannot be made {name} {list(wanted.shape)}: {error}") from error
     if value.shape != wanted.shape:
-        raise ValueError(f"{came}: in {_described(generator)} {name} would be {list(wanted.shape)}")
+        raise ValueError(f"{origin}: in {_describe(generator)} {name} would be {list(wanted.shape)}")
     if not value.isfinite().all():
-        raise ValueError(f"{came}: of these, {name} would hold numbers that are not finite")
+        raise ValueError(f"{origin}: of these, {name} would hold numbers that are not finite")
     return value.to(wanted.dtype).clone(memory_format=torch.contiguous_format)
 
 
-def _single(x: Tensor) -> Tensor:
+def _to_single(x: Tensor) -> Tensor:
     return x.detach().float() if x.is_floating_point() else x.detach()
 
 
-def _described(generator: LayeredGenerator) -> str:
+def _describe(generator: LayeredGenerator) -> str:
     return f"a {generator.architecture} with {', '.join(f'{key} {value}' for key, value in generator.settings.items())}"

@@ -46,8 +46,8 @@ def built(layout: Layout, tensors: Mapping[str, Tensor], facts: Any = None, opti
     fit = layout.fit(tensors, facts or {})
     assert fit.whole, fit
     generator = layout.build(tensors, facts or {}, options or {})
-    assert fit.found["architecture"] == generator.architecture
-    assert fit.found["z_dim"] == generator.z_dim
+    assert fit.settings["architecture"] == generator.architecture
+    assert fit.settings["z_dim"] == generator.z_dim
     return generator
 
 

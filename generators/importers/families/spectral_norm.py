@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..layouts import Tensors
-from ..plans import Source, copied, shape_of
+from ..plans import Source, copy_tensor, shape_of
 
 
 def weight_shape(tensors: Tensors, name: str, axes: int = 4) -> tuple[int, ...]:
@@ -43,12 +43,12 @@ def weight_of(tensors: Tensors, name: str, rows: Callable[[Tensor], Tensor] = la
         return Source((f"{name}.weight_orig", f"{name}.weight_u", f"{name}.weight_v"), divided)
     if f"{name}.sn_sigma" in tensors:
         return Source((f"{name}.weight", f"{name}.sn_sigma"), lambda weight, sigma: weight / sigma.reshape(()))
-    return copied(f"{name}.weight")
+    return copy_tensor(f"{name}.weight")
 
 
 def map_sources(tensors: Tensors, theirs: str, own: str) -> dict[str, Source]:
     """Return the sources of a linear layer or a convolution with an offset."""
-    return {f"{own}.weight": weight_of(tensors, theirs), f"{own}.bias": copied(f"{theirs}.bias")}
+    return {f"{own}.weight": weight_of(tensors, theirs), f"{own}.bias": copy_tensor(f"{theirs}.bias")}
 
 
 def by_output(weight: Tensor) -> Tensor:

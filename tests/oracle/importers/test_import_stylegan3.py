@@ -247,7 +247,7 @@ def test_what_is_found_is_said_and_grey_is_three_times_grey() -> None:
     tensors = _tensors(_file(colours=1))
     fit = LAYOUT.fit(tensors, {})
     assert fit.whole
-    assert fit.found == {"architecture": "stylegan3", "height": 32, "width": 32, "z_dim": 6, "layers": 5}
+    assert fit.settings == {"architecture": "stylegan3", "height": 32, "width": 32, "z_dim": 6, "layers": 5}
     generator = LAYOUT.build(tensors, {}, {})
     assert [(info.units, info.height) for info in generator.layers.values()] == [
         (6, 16),
