@@ -127,10 +127,10 @@ def _convert_tensors(tensors: Mapping[str, Tensor], generator: LayeredGenerator)
     """
     converted = {}
     for name, value in tensors.items():
-        wanted = generator.state_dict().get(name)
-        if wanted is not None and value.is_floating_point() != wanted.is_floating_point():
-            raise ValueError(f"{name!r} holds {value.dtype} where {wanted.dtype} is wanted")
-        converted[name] = value if wanted is None else value.to(wanted.dtype)
+        expected = generator.state_dict().get(name)
+        if expected is not None and value.is_floating_point() != expected.is_floating_point():
+            raise ValueError(f"{name!r} holds {value.dtype} where {expected.dtype} is wanted")
+        converted[name] = value if expected is None else value.to(expected.dtype)
         if not converted[name].isfinite().all():
             raise ValueError(f"{name!r} holds numbers that are not finite")
     return converted

@@ -52,8 +52,8 @@ class PlantedGenerator(LayeredGenerator):
     def __init__(self, size: int = 64, cells: int = 16) -> None:
         super().__init__(2 * len(PLANTED), {"size": size, "cells": cells})
         if cells < len(PLANTED) or not cells <= size <= 4096 or size % cells:
-            wanted = f"need cells >= {len(PLANTED)} and size a multiple of cells up to 4096"
-            raise ValueError(f"{wanted}; got {size=}, {cells=}")
+            requirement = f"need cells >= {len(PLANTED)} and size a multiple of cells up to 4096"
+            raise ValueError(f"{requirement}; got {size=}, {cells=}")
         self.layer1 = _CellLayer(cells)
         self.layer2 = nn.Upsample(scale_factor=size // cells, mode="nearest")
         self.output = _make_paint()

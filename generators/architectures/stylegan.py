@@ -211,10 +211,10 @@ class StyleGenerator(LayeredGenerator):
 
     def _prepare_z(self, z: Tensor) -> Tensor:
         if z.ndim == 3:
-            wanted = (self.mapping.num_ws, len(self.mapping.w_avg))
-            if tuple(z.shape[1:]) != wanted:
+            expected = (self.mapping.num_ws, len(self.mapping.w_avg))
+            if tuple(z.shape[1:]) != expected:
                 raise ValueError(
-                    f"{self.name} takes ws of shape [batch, {wanted[0]}, {wanted[1]}]; got {list(z.shape)}"
+                    f"{self.name} takes ws of shape [batch, {expected[0]}, {expected[1]}]; got {list(z.shape)}"
                 )
             return self._place(z)
         return super()._prepare_z(z)

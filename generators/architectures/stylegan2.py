@@ -161,7 +161,7 @@ class ModulatedLayer(nn.Module):
         scale, strength, bias = SQRT2 * demodulation(weight, style), SQRT2 * self.noise_strength, SQRT2 * self.bias
         noise = self.noise if noise is None else noise
         shift = noise.to(x.dtype) * strength.to(x.dtype) + _channels(bias[None], x)
-        return _within(functional.leaky_relu(torch.addcmul(shift, x, _channels(scale, x)), 0.2), self.clamp)
+        return _clamp(functional.leaky_relu(torch.addcmul(shift, x, _channels(scale, x)), 0.2), self.clamp)
 
 
 class ToRGB(nn.Module):
@@ -192,7 +192,7 @@ class ToRGB(nn.Module):
             image: The sum so far; None is none.
         """
         x = x * _channels(self.affine(w), x)
-        own = _within(functional.conv2d(x, self.weight * self.scale, self.bias).float(), self.clamp)
+        own = _clamp(functional.conv2d(x, self.weight * self.scale, self.bias).float(), self.clamp)
         if image is None:
             return own
         with torch.autocast(x.device.type, enabled=False):  # a sum in bfloat16 would show steps
@@ -302,7 +302,7 @@ class _LowPass(torch.autograd.Function):
         return _LowPass.apply(gradient, 3 - context.padding), None
 
 
-def _within(x: Tensor, bound: float | None) -> Tensor:
+def _clamp(x: Tensor, bound: float | None) -> Tensor:
     return x if bound is None else x.clamp(-bound, bound)
 
 

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from .blocks import SQRT2, EqualizedLinear
 from .stylegan import MappingNetwork, StyleGenerator
-from .stylegan3_canvas import Canvas, Filtering, check_canvases, rates_of
+from .stylegan3_canvas import Filtering, LayerCanvas, check_canvases, rates_of
 from .stylegan3_filters import apply_on_finer_grid, lowpass
 
 LIMIT = 256.0
@@ -91,16 +91,16 @@ class StyleGAN3(StyleGenerator):
         line = (torch.arange(self.side, device=z.device, dtype=torch.float32) + 0.5 - self.side / 2) / self.rate
         return torch.stack(torch.meshgrid(line, line, indexing="xy")).expand(len(z), -1, -1, -1)
 
-    def context(self, z: Tensor) -> Canvas:
+    def context(self, z: Tensor) -> LayerCanvas:
         """Return the latent vectors of the layers."""
-        return Canvas(self.mapping(z) if z.ndim == 2 else z)
+        return LayerCanvas(self.mapping(z) if z.ndim == 2 else z)
 
-    def stage(self, index: int, x: Tensor, context: Canvas) -> Tensor:
+    def stage(self, index: int, x: Tensor, context: LayerCanvas) -> Tensor:
         """Return the output of one stage for the output of the one before."""
         output: Tensor = self._stages[index][1](x, context.ws[:, index], context)
         return output
 
-    def context_after(self, z: Tensor, position: int) -> Canvas:
+    def context_after(self, z: Tensor, position: int) -> LayerCanvas:
         """Return the context with the canvas of the stage of that position, which runs again if it has a margin."""
         context = self.context(z)
         if self._wide[position]:
@@ -166,7 +166,7 @@ class Waves(nn.Module):
             self.affine.weight.zero_()
             self.affine.bias[0] = 1
 
-    def forward(self, places: Tensor, w: Tensor, canvas: Canvas) -> Tensor:
+    def forward(self, places: Tensor, w: Tensor, canvas: LayerCanvas) -> Tensor:
         """Return the layer's activations.
 
         A place ``p`` is first put through ``transform``, the user's; then moved by ``-t``, then turned by ``r``, both
@@ -220,7 +220,7 @@ class FilteredLayer(nn.Module):
         self.register_buffer("up_filter", rise if filtering.up_taps > 1 else None)
         self.register_buffer("down_filter", fall if filtering.down_taps > 1 else None)
 
-    def forward(self, x: Tensor, w: Tensor, canvas: Canvas) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, canvas: LayerCanvas) -> Tensor:
         """Return the layer's activations.
 
         Args:
@@ -258,7 +258,7 @@ class ImageLayer(nn.Module):
         self.register_buffer("magnitude", torch.ones(()))
         self.scale = 1 / math.sqrt(units)
 
-    def forward(self, x: Tensor, w: Tensor, canvas: Canvas) -> Float[Tensor, "batch 3 H W"]:
+    def forward(self, x: Tensor, w: Tensor, canvas: LayerCanvas) -> Float[Tensor, "batch 3 H W"]:
         """Return images; arguments as for the layers."""
         style = self.affine(w) * (self.scale * self.magnitude.rsqrt())
         x = functional.conv2d(canvas.fill_margin(x) * style[:, :, None, None], self.weight, self.bias)

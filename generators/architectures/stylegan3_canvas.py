@@ -23,7 +23,7 @@ MAX_SIDE, MAX_TAPS = 4096, 256
 
 
 @dataclass(slots=True)
-class Canvas(Styles):
+class LayerCanvas(Styles):
     """What layers are given besides the part of the canvas that the image shows; no layer adds noise.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from .files.checkpoint import Checkpoint, read_checkpoint
-from .files.values import Record, printable
+from .files.values import Record, make_printable
 from .importing import choose, match_networks
 from .match import Match
 from .networks import Network
@@ -46,7 +46,7 @@ class Explanation:
 
     def lines(self) -> Iterator[str]:
         """Yield it as lines of text."""
-        yield from map(printable, self._lines())
+        yield from map(make_printable, self._lines())
 
     def _lines(self) -> Iterator[str]:
         yield f"{self.checkpoint.path}: {self.checkpoint.kind}"
@@ -68,11 +68,11 @@ def explain(path: Path | str) -> Explanation:
     try:
         nearest = match_networks(checkpoint)
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
+        raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
     try:
         match = choose(checkpoint, nearest)
         verdict = f"recognised: {match.layout.name}" + (f", of {match.network.where}" if match.network.where else "")
-        verdict += "" if match.fit.whole else f"; but {'; '.join(match.fit.unexpected)}"
+        verdict += "" if match.fit.is_whole else f"; but {'; '.join(match.fit.unexpected)}"
     except ValueError as error:
         verdict = f"not recognised: {error}"
     return Explanation(checkpoint, nearest, verdict)
@@ -86,7 +86,7 @@ def _record(match: Match) -> dict[str, Any]:
         "tensors": {name: [str(tensor.dtype), *tensor.shape] for name, tensor in network.tensors.items()},
         "facts": _facts(network),
         "layout": match.layout.name,
-        "fits": fit.whole,
+        "fits": fit.is_whole,
         "found": fit.settings,
         "missing": fit.missing,
         "unexpected": fit.unexpected,
@@ -104,13 +104,13 @@ def _lines(match: Match) -> Iterator[str]:
         yield f"  {name[:MAX_LENGTH]}  {dtype} {list(tensor.shape)}"
     if network.role == "optimizer":
         return
-    if fit.whole:
+    if fit.is_whole:
         yield f"  is {match.layout.name}: " + ", ".join(f"{key} {value}" for key, value in fit.settings.items())
         if fit.assumed:
             yield f"    {fit.assumed}; --arch FILE.json says others"
         return
-    if match.taken:
-        yield f"  nearest: {match.layout.name}, which takes {match.taken} of these tensors"
+    if match.num_taken:
+        yield f"  nearest: {match.layout.name}, which takes {match.num_taken} of these tensors"
         yield from (f"    missing: {name[:MAX_LENGTH]}" for name in fit.missing)
         yield from (f"    unexpected: {name[:MAX_LENGTH]}" for name in fit.unexpected)
 

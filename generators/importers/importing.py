@@ -11,8 +11,8 @@ from pathlib import Path
 from ..architectures.base import LayeredGenerator
 from .families.stylegan2_settings import find_other_architecture
 from .files.checkpoint import Checkpoint, read_checkpoint
-from .files.values import printable
-from .layouts import Options
+from .files.values import make_printable
+from .layouts import ImportOptions
 from .match import Match, rank_layouts
 from .networks import Network, find_networks
 from .plans import is_discriminator, list_names
@@ -44,7 +44,7 @@ class ImportResult:
     assumed: str = ""
 
 
-def import_checkpoint(path: Path | str, options: Options | None = None) -> LayeredGenerator:
+def import_checkpoint(path: Path | str, options: ImportOptions | None = None) -> LayeredGenerator:
     """Make a generator of a checkpoint that others have trained; nothing in the file is executed.
 
     Args:
@@ -65,20 +65,20 @@ def import_checkpoint(path: Path | str, options: Options | None = None) -> Layer
     return imported.generator
 
 
-def import_network(path: Path | str, options: Options | None = None) -> ImportResult:
+def import_network(path: Path | str, options: ImportOptions | None = None) -> ImportResult:
     """Do what `import_checkpoint` does, and say what was found."""
     checkpoint = read_checkpoint(path)
     try:
         match = choose(checkpoint, match_networks(checkpoint))
         generator = match.layout.build(match.network.tensors, match.network.facts, _check_options(match, options or {}))
     except ValueError as error:
-        raise ValueError(f"{path} cannot be imported: {printable(str(error))}") from error
+        raise ValueError(f"{path} cannot be imported: {make_printable(str(error))}") from error
     generator.name = str(path)
     assumed = "" if options else match.fit.assumed
     return ImportResult(generator, match.layout.name, match.network.where, checkpoint.kind, assumed)
 
 
-def _check_options(match: Match, options: Options) -> Options:
+def _check_options(match: Match, options: ImportOptions) -> ImportOptions:
     """Return the options that a layout is to be built with: a size that the file says itself is no option.
 
     Raises:
@@ -119,15 +119,15 @@ def choose(checkpoint: Checkpoint, nearest: Sequence[Match]) -> Match:
             f"it is a program ({checkpoint.kind}), which is run and not read; if you trust it, this runs it in Python: "
             f"generators.wrap({checkpoint.path!r}, z_dim=...)"
         )
-    wanted = [match for match in nearest if match.network.role not in {"optimizer", "discriminator"}]
-    if not wanted:
+    candidates = [match for match in nearest if match.network.role not in {"optimizer", "discriminator"}]
+    if not candidates:
         raise ValueError(_describe_networks([match.network for match in nearest]))
-    for match in wanted:
+    for match in candidates:
         if match.is_near:
             if reason := match.network.facts.get("refused"):
                 raise ValueError(reason)
             return match
-    raise ValueError(_describe_misfit(min(wanted, key=lambda match: match.distance)))
+    raise ValueError(_describe_misfit(min(candidates, key=lambda match: match.distance)))
 
 
 def _describe_networks(networks: Sequence[Network]) -> str:
@@ -149,7 +149,7 @@ def _describe_misfit(match: Match) -> str:
             f"{where} a StyleGAN2 of the architecture {other!r}; only 'skip' is read, in which the images of all grids "
             "add up. The network itself, loaded in Python, can be given to generators.wrap"
         )
-    if match.taken <= len(network.tensors) / 4:
+    if match.num_taken <= len(network.tensors) / 4:
         return (
             f"{where} of no known layout: {len(network.tensors)} tensors such as {list_names(list(network.tensors))}. "
             "The network itself, loaded in Python, can be given to generators.wrap"
@@ -157,7 +157,7 @@ def _describe_misfit(match: Match) -> str:
     parts = [f"missing {list_names(fit.missing)}"] * bool(fit.missing)
     parts += [f"unexpected {list_names(fit.unexpected)}"] * bool(fit.unexpected)
     return (
-        f"{where} of no known layout; nearest is {match.layout.name}, of which {match.taken} of "
+        f"{where} of no known layout; nearest is {match.layout.name}, of which {match.num_taken} of "
         f"{len(network.tensors)} tensors are: {'; '.join(parts)}. "
         "A network of your own, loaded in Python, can be given to generators.wrap"
     )

@@ -20,7 +20,7 @@ Tensors = Mapping[str, Tensor]
 Facts = Mapping[str, Any]
 """What the file says besides: see `networks.Network`."""
 
-Options = Mapping[str, Any]
+ImportOptions = Mapping[str, Any]
 """What the caller says that the file does not: ``size``, and what ``--arch`` holds, by name."""
 
 
@@ -42,7 +42,7 @@ class Fit:
     assumed: str = ""
 
     @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         """Whether nothing is missing and nothing is left over."""
         return bool(self.settings) and not self.missing and not self.unexpected
 
@@ -60,4 +60,4 @@ class Layout:
 
     name: str
     fit: Callable[[Tensors, Facts], Fit]
-    build: Callable[[Tensors, Facts, Options], LayeredGenerator]
+    build: Callable[[Tensors, Facts, ImportOptions], LayeredGenerator]

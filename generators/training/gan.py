@@ -221,8 +221,8 @@ class GANTask:
     def _choose_pictures(self, index: int) -> list[int]:
         """Return which pictures step ``index`` sees: each epoch is a permutation of its own."""
         size, count = self.settings.batch_size, len(self.source)
-        wanted = range(index * size, (index + 1) * size)
-        return [_shuffle(self.settings.seed, i // count, count)[i % count] for i in wanted]
+        indices = range(index * size, (index + 1) * size)
+        return [_shuffle(self.settings.seed, i // count, count)[i % count] for i in indices]
 
     def _make_draws(self, stream: str, index: int, device: torch.device | str = "cpu") -> Draws:
         return Draws(self._make_rng(stream, index, device), self.settings.batch_size, self.rows)

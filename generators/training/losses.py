@@ -95,7 +95,7 @@ def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor, d
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class GANLoss:
     """A pair of losses and the weights of the penalties that belong to them: gradient penalty and drift."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
@@ -105,8 +105,8 @@ class Loss:
 
 
 LOSSES = {
-    "logistic": Loss(logistic_discriminator, logistic_generator),
-    "hinge": Loss(hinge_discriminator, mean_generator),
-    "wgan-gp": Loss(wasserstein_discriminator, mean_generator, penalty_weight=10.0, drift_weight=1e-3),
+    "logistic": GANLoss(logistic_discriminator, logistic_generator),
+    "hinge": GANLoss(hinge_discriminator, mean_generator),
+    "wgan-gp": GANLoss(wasserstein_discriminator, mean_generator, penalty_weight=10.0, drift_weight=1e-3),
 }
 """The losses by name."""

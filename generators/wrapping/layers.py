@@ -92,7 +92,7 @@ def watch(network: nn.Module, forward: Callable[[], Tensor]) -> dict[str, Module
     return log.end(image)
 
 
-def find_layers(network: nn.Module, forward: Forward, wanted: Sequence[str] | None = None) -> dict[str, LayerInfo]:
+def find_layers(network: nn.Module, forward: Forward, selected: Sequence[str] | None = None) -> dict[str, LayerInfo]:
     """Return the layers of a network, from input to output.
 
     Of a module and its last part, which put out the same tensor, the module is listed, unless both are wanted.
@@ -100,7 +100,7 @@ def find_layers(network: nn.Module, forward: Forward, wanted: Sequence[str] | No
     Args:
         network: A torch module.
         forward: Runs it on so many samples.
-        wanted: Names of its modules; None is every one that can be dissected.
+        selected: Names of its modules; None is every one that can be dissected.
 
     Raises:
         ValueError: If one of those wanted is no layer, saying why, and naming those that are.
@@ -108,10 +108,10 @@ def find_layers(network: nn.Module, forward: Forward, wanted: Sequence[str] | No
     two, three = (watch(network, partial(forward, count)) for count in (2, 3))
     refusals = {name: _explain_refusal(run, three.get(name, ModuleRun())) for name, run in two.items()}
     layers = [name for name, refusal in refusals.items() if not refusal and not two[name].is_repeated]
-    for name in wanted or ():
+    for name in selected or ():
         if refusal := refusals.get(name, "does not run"):
             raise ValueError(f"{name!r} {refusal}; the layers that can be dissected: {', '.join(layers) or 'none'}")
-    chosen = layers if wanted is None else [name for name in two if name in wanted]
+    chosen = layers if selected is None else [name for name in two if name in selected]
     return {name: _layer_info(two[name]) for name in chosen}
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from gandissect.storage.files import check_file
 
 from ..importers.files.checkpoint import program_kind
-from ..importers.files.values import printable
+from ..importers.files.values import make_printable
 
 DAMAGES = (
     RuntimeError,
@@ -58,7 +58,7 @@ def load_program(path: Path | str) -> nn.Module:
     try:
         network = _load_script(path) if kind == "torchscript" else _load_export(path)
     except DAMAGES as error:
-        reason = printable(str(error), 300)
+        reason = make_printable(str(error), 300)
         raise ValueError(f"{path} cannot be loaded as {kind}: {type(error).__name__}: {reason}") from error
     for parameter in network.parameters():
         parameter.requires_grad_(False)

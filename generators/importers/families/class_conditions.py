@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...architectures.blocks import SQRT2
 from ..layouts import Tensors
-from ..plans import Source, shape_of
+from ..plans import TensorSource, shape_of
 from .style_parts import RATE
 
 EMBED = "mapping.embed"
@@ -62,7 +62,7 @@ class Classes:
         """
         check_class(self.choice, shape_of(self.tensors, f"{EMBED}.weight", 2)[1] if self.has_classes else 0)
 
-    def fold_class(self, rate: float) -> dict[str, Source]:
+    def fold_class(self, rate: float) -> dict[str, TensorSource]:
         """Return the sources of the first mapping layer.
 
         Args:
@@ -85,8 +85,8 @@ class Classes:
 
         first = "mapping.network.1.0"
         return {
-            f"{first}.weight": Source((weight, embed[0]), matrix),
-            f"{first}.bias": Source((weight, bias, *embed), offset),
+            f"{first}.weight": TensorSource((weight, embed[0]), matrix),
+            f"{first}.bias": TensorSource((weight, bias, *embed), offset),
         }
 
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from ..layouts import Tensors
-from ..plans import Source, copy_tensor, fill_tensor
+from ..plans import TensorSource, copy_tensor, fill_tensor
 from .class_conditions import check_class, make_class_vector
-from .dcgan import variance
+from .dcgan import variance_source
 from .spectral_norm import weight_of, weight_shape
 
 MATRIX, EMBEDDING, BOTH = "gain", "embed0", "embed"
@@ -52,13 +52,13 @@ class Norms:
         counts = [weight_shape(self.tensors, name, 2)[kind == MATRIX] for name, kind in conditional[:1]]
         check_class(self.choice, *(counts or [0]))
 
-    def sources(self, theirs: str, own: str) -> dict[str, Source]:
+    def sources(self, theirs: str, own: str) -> dict[str, TensorSource]:
         """Return the sources of a norm."""
         statistics = self.statistics(theirs)
         return {
             **self.affine(theirs, own),
             f"{own}.running_mean": copy_tensor(f"{statistics}.running_mean"),
-            f"{own}.running_var": variance(f"{statistics}.running_var", self.eps),
+            f"{own}.running_var": variance_source(f"{statistics}.running_var", self.eps),
             f"{own}.num_batches_tracked": fill_tensor(lambda: torch.tensor(0)),
         }
 
@@ -66,7 +66,7 @@ class Norms:
         """Return the name under which a norm's mean and variance are."""
         return f"{theirs}.bn" if f"{theirs}.bn.running_mean" in self.tensors else theirs
 
-    def affine(self, theirs: str, own: str) -> dict[str, Source]:
+    def affine(self, theirs: str, own: str) -> dict[str, TensorSource]:
         """Return the sources of a norm's scale and offset."""
         leaves = (f"{own}.weight", f"{own}.bias")
         if self._has(f"{theirs}.{MATRIX}"):
@@ -88,7 +88,9 @@ class Norms:
     def _has(self, name: str) -> bool:
         return f"{name}.weight" in self.tensors or f"{name}.weight_orig" in self.tensors
 
-    def _class_source(self, name: str, make: Callable[[Tensor], Tensor] = lambda x: x, turned: bool = False) -> Source:
+    def _class_source(
+        self, name: str, make: Callable[[Tensor], Tensor] = lambda x: x, turned: bool = False
+    ) -> TensorSource:
         """Return the source of what a matrix says of the class.
 
         Args:
@@ -102,7 +104,7 @@ class Norms:
             matrix = weight.make(*x).transpose(0, 1) if turned else weight.make(*x)
             return make(matrix @ make_class_vector(self.choice, matrix))
 
-        return Source(weight.names, make_for_class)
+        return TensorSource(weight.names, make_for_class)
 
 
 def _first(both: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ import torch
 
 from ...architectures.dcgan import DCGAN, SIZES
 from ...architectures.stack import Size, Stack
-from ..layouts import Facts, Options, Tensors
-from ..plans import Plan, Source, copy_tensor, fill_tensor, find_numbers, layout_of, shape_of, spread_gray
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, copy_tensor, fill_tensor, find_numbers, layout_of, shape_of, spread_gray
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 GEOMETRY = ("strides", "paddings", "output_paddings")
@@ -29,10 +29,10 @@ MAX_STAGES = 11
 """Up-convolutions of a network whose images are 4,096 pixels wide, if each doubles."""
 
 
-def _plan(tensors: Tensors, _: Facts, options: Options) -> Plan:
+def _plan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
     last = max((index for index in find_numbers(tensors, r"main\.(\d+)\.weight$") if index % 3 == 0), default=12)
     ups = range(0, last + 1, 3)
-    sources: dict[str, Source] = {}
+    sources: dict[str, TensorSource] = {}
     for number, up in enumerate(ups[:-1], start=1):
         sources |= norm_sources(tensors, f"main.{up}", f"main.{up + 1}", f"layer{number}")
     bias = f"main.{last}.bias"
@@ -44,13 +44,13 @@ def _plan(tensors: Tensors, _: Facts, options: Options) -> Plan:
         return _make_settings([shape_of(tensors, f"main.{up}.weight", 4) for up in ups], options)
 
     if _is_standard(tensors, ups, options):
-        return Plan(DCGAN, lambda: _shorten_settings(settings()), sources, counts)
-    return Plan(
+        return ImportPlan(DCGAN, lambda: _shorten_settings(settings()), sources, counts)
+    return ImportPlan(
         Stack, settings, sources, counts, assumed=lambda: "" if options else _describe_guess(settings()["stages"])
     )
 
 
-def norm_sources(tensors: Tensors, up: str, norm: str, layer: str, eps: float = 1e-5) -> dict[str, Source]:
+def norm_sources(tensors: Tensors, up: str, norm: str, layer: str, eps: float = 1e-5) -> dict[str, TensorSource]:
     """Return the sources of an up-convolution and the batch norm after it.
 
     An offset of the convolution is taken off the mean, and a number other than torch's that is added to the variance
@@ -68,18 +68,18 @@ def norm_sources(tensors: Tensors, up: str, norm: str, layer: str, eps: float = 
         f"{layer}.0.weight": copy_tensor(f"{up}.weight"),
         f"{layer}.1.weight": copy_tensor(f"{norm}.weight"),
         f"{layer}.1.bias": copy_tensor(f"{norm}.bias"),
-        f"{layer}.1.running_mean": Source((mean, bias), torch.sub) if bias in tensors else copy_tensor(mean),
-        f"{layer}.1.running_var": variance(f"{norm}.running_var", eps),
+        f"{layer}.1.running_mean": TensorSource((mean, bias), torch.sub) if bias in tensors else copy_tensor(mean),
+        f"{layer}.1.running_var": variance_source(f"{norm}.running_var", eps),
         f"{layer}.1.num_batches_tracked": fill_tensor(lambda: torch.tensor(0)),
     }
 
 
-def variance(name: str, eps: float) -> Source:
+def variance_source(name: str, eps: float) -> TensorSource:
     """Return the source of a variance to which ``eps`` is added there, and 1e-5 here."""
-    return copy_tensor(name) if eps == 1e-5 else Source((name,), lambda x: x + (eps - 1e-5))
+    return copy_tensor(name) if eps == 1e-5 else TensorSource((name,), lambda x: x + (eps - 1e-5))
 
 
-def _make_settings(shapes: Sequence[tuple[int, ...]], options: Options) -> dict[str, Any]:
+def _make_settings(shapes: Sequence[tuple[int, ...]], options: ImportOptions) -> dict[str, Any]:
     """Return the settings of a `Stack` for the weights ``[in, out, h, w]`` of up-convolutions.
 
     Raises:
@@ -94,7 +94,7 @@ def _make_settings(shapes: Sequence[tuple[int, ...]], options: Options) -> dict[
     return {"z_dim": shapes[0][0], "stages": stages}
 
 
-def _find_geometry(kernels: Sequence[tuple[int, ...]], options: Options) -> list[dict[str, Size]]:
+def _find_geometry(kernels: Sequence[tuple[int, ...]], options: ImportOptions) -> list[dict[str, Size]]:
     """Return stride, padding and output padding of each up-convolution."""
     if options:
         geometry: dict[str, Any] = {"output_paddings": [0] * len(kernels), **options}
@@ -136,7 +136,7 @@ def _is_size(value: Any) -> bool:
     return all(isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 64 for number in pair)
 
 
-def _is_standard(tensors: Tensors, ups: Sequence[int], options: Options) -> bool:
+def _is_standard(tensors: Tensors, ups: Sequence[int], options: ImportOptions) -> bool:
     """Say whether this is a `DCGAN`: kernels of 4 and units that halve from layer to layer."""
     shapes = [tuple(tensors[f"main.{up}.weight"].shape) for up in ups if f"main.{up}.weight" in tensors]
     if options or len(shapes) < len(ups) or any(shape[2:] != (4, 4) for shape in shapes):

@@ -14,8 +14,8 @@ from typing import Any
 
 from ...architectures.blocks import width_of
 from ...architectures.progan import ProGAN
-from ..layouts import Facts, Options, Tensors
-from ..plans import Plan, Source, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
 
 LAST = 10
 """Layers of a file that has none, to say what is missing."""
@@ -24,14 +24,14 @@ LAST = 10
 def _plan(
     tensors: Tensors,
     _: Facts,
-    __: Options,
+    __: ImportOptions,
     *,
     layer: str,
     first: int,
     output: Callable[[int], str],
     weight: str,
     bias: str,
-) -> Plan:
+) -> ImportPlan:
     """Return the plan for one way of naming.
 
     Args:
@@ -44,7 +44,7 @@ def _plan(
     """
     count = max(find_numbers(tensors, rf"{layer}(\d+)\."), default=LAST + first - 1) - first + 1
     count += count % 2
-    sources: dict[str, Source] = {}
+    sources: dict[str, TensorSource] = {}
     for index in range(count):
         own, theirs = f"layer{index + 1}.1", f"{layer}{index + first}"
         sources[f"{own}.weight"] = copy_tensor(theirs + weight, 1 if index else 4)
@@ -59,7 +59,7 @@ def _plan(
         return {"size": 2 ** (grids + 1), "z_dim": shapes[0][1]} | width_of(units)
 
     smaller = [output(grid) + end for grid in range(grids - 1) for end in (weight, bias)]
-    return Plan(ProGAN, settings, sources, ["lod", *smaller], check=partial(check_grown, tensors, "lod"))
+    return ImportPlan(ProGAN, settings, sources, ["lod", *smaller], check=partial(check_grown, tensors, "lod"))
 
 
 def check_grown(tensors: Tensors, name: str) -> None:

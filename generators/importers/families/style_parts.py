@@ -13,7 +13,7 @@ from gandissect.core.sampling import make_rng
 
 from ...architectures.stylegan import StyleGenerator
 from ..layouts import Facts, Tensors
-from ..plans import Source, copy_tensor, fill_tensor, shape_of
+from ..plans import TensorSource, copy_tensor, fill_tensor, shape_of
 
 RATE = 0.01
 """Factor on the weights of mapping networks here, and there unless the file says otherwise."""
@@ -35,7 +35,7 @@ def mapping_sources(
     weight: Callable[[Tensor], Tensor],
     bias: Callable[[Tensor], Tensor],
     leaf: str = "weight",
-) -> dict[str, Source]:
+) -> dict[str, TensorSource]:
     """Return the sources of a mapping network's layers.
 
     Args:
@@ -46,8 +46,8 @@ def mapping_sources(
     """
     sources = {}
     for index, name in enumerate(names, start=1):
-        sources[f"mapping.network.{index}.0.weight"] = Source((f"{name}.{leaf}",), weight)
-        sources[f"mapping.network.{index}.0.bias"] = Source((f"{name}.bias",), bias)
+        sources[f"mapping.network.{index}.0.weight"] = TensorSource((f"{name}.{leaf}",), weight)
+        sources[f"mapping.network.{index}.0.bias"] = TensorSource((f"{name}.bias",), bias)
     return sources
 
 
@@ -70,7 +70,7 @@ def mapping_settings(tensors: Tensors, names: Sequence[str], leaf: str = "weight
     return {"z_dim": lengths[0][1], "w_dim": lengths[-1][0], "mapping_depth": len(names)}
 
 
-def mean_w_source(tensors: Tensors, facts: Facts, name: str, dense: Sequence[str]) -> tuple[Source, Finish]:
+def mean_w_source(tensors: Tensors, facts: Facts, name: str, dense: Sequence[str]) -> tuple[TensorSource, Finish]:
     """Return the source of the mean w, and what completes a network whose file does not hold it.
 
     Args:
@@ -84,7 +84,7 @@ def mean_w_source(tensors: Tensors, facts: Facts, name: str, dense: Sequence[str
     beside = facts.get(name)
     if isinstance(beside, Tensor):
         return fill_tensor(lambda: beside.detach().float().flatten()), _leave
-    return Source((f"{dense[-1]}.bias",), torch.zeros_like), average_w
+    return TensorSource((f"{dense[-1]}.bias",), torch.zeros_like), average_w
 
 
 def _leave(_: StyleGenerator) -> None:
@@ -105,7 +105,7 @@ def average_w(generator: StyleGenerator) -> None:
         raise ValueError("the mapping network makes numbers that are not finite")
 
 
-def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) -> dict[str, Source]:
+def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) -> dict[str, TensorSource]:
     """Return the sources of the layers' fixed noise; where the file has none at all, it is drawn.
 
     Args:
@@ -118,7 +118,7 @@ def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) 
     return {f"layer{index}.noise": draw_noise(index, side) for index, side in enumerate(sides, start=1)}
 
 
-def draw_noise(number: int, side: int) -> Source:
+def draw_noise(number: int, side: int) -> TensorSource:
     """Return the source of noise that is drawn: the same one for the same number and side."""
     return fill_tensor(partial(_draw, number, side))
 
@@ -127,14 +127,14 @@ def _draw(number: int, side: int) -> Tensor:
     return torch.randn(1, 1, side, side, generator=make_rng(0, "noise of imported layers", number))
 
 
-def reshape_tensor(name: str, axes: int) -> Source:
+def reshape_tensor(name: str, axes: int) -> TensorSource:
     """Return the source of a tensor that has more axes in the file, or fewer: the first ones, of one place each."""
 
     def make(x: Tensor) -> Tensor:
         more = x.ndim - axes
         return x.reshape(x.shape[more:]) if more >= 0 else x.reshape(*[1] * -more, *x.shape)
 
-    return Source((name,), make)
+    return TensorSource((name,), make)
 
 
 def find_filters(tensors: Tensors, pattern: str) -> list[str]:

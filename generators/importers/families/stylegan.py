@@ -22,8 +22,8 @@ from torch import Tensor
 
 from ...architectures.blocks import SQRT2, width_of
 from ...architectures.stylegan import StyleGAN
-from ..layouts import Facts, Options, Tensors
-from ..plans import Plan, Source, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
 from .progan import check_grown
 from .style_parts import (
     RATE,
@@ -46,7 +46,7 @@ FUSED_FROM = 128
 ROSINALITY_EPS = 1e-5
 
 
-def _plan_genforce(tensors: Tensors, facts: Facts, _: Options) -> Plan:
+def _plan_genforce(tensors: Tensors, facts: Facts, _: ImportOptions) -> ImportPlan:
     numbers = find_numbers(tensors, r"synthesis\.layer(\d+)\.")
     depth = numbers[-1] // 2 if numbers else DEPTH
     names = [f"synthesis.layer{index}" for index in range(2 * depth + 2)]
@@ -61,7 +61,9 @@ def _plan_genforce(tensors: Tensors, facts: Facts, _: Options) -> Plan:
     for index, name in enumerate(names):
         if index:
             turned = index % 2 == 0 and 4 * 2 ** (index // 2) >= FUSED_FROM
-            weight = Source((f"{name}.weight",), lambda x: x.flip(2, 3)) if turned else copy_tensor(f"{name}.weight")
+            weight = (
+                TensorSource((f"{name}.weight",), lambda x: x.flip(2, 3)) if turned else copy_tensor(f"{name}.weight")
+            )
             sources[_convolution(index)] = weight
         sources |= {
             f"layer{index + 1}.bias": copy_tensor(f"{name}.bias"),
@@ -82,21 +84,21 @@ def _plan_genforce(tensors: Tensors, facts: Facts, _: Options) -> Plan:
 
     smaller = [f"synthesis.output{level}.{leaf}" for level in range(depth) for leaf in ("weight", "bias")]
     ignored = ["synthesis.lod", *stored, *smaller]
-    return Plan(StyleGAN, settings, sources, ignored, check, finish)
+    return ImportPlan(StyleGAN, settings, sources, ignored, check, finish)
 
 
-def _plan_rosinality(tensors: Tensors, _: Facts, options: Options) -> Plan:
+def _plan_rosinality(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
     depth = _rosinality_depth(tensors, options)
     last = max(find_numbers(tensors, r"style\.(\d+)\.linear\."), default=15)
     dense = [f"style.{index}.linear" for index in range(1, last + 1, 2)]
-    sources: dict[str, Source] = {"constant": reshape_tensor("generator.progression.0.conv1.input", 4)}
+    sources: dict[str, TensorSource] = {"constant": reshape_tensor("generator.progression.0.conv1.input", 4)}
     sources |= mapping_sources(dense, lambda x: x * (1 / RATE), lambda x: x * (1 / RATE), "weight_orig")
-    sources["mapping.w_avg"] = Source((f"{dense[-1]}.bias",), torch.zeros_like)
+    sources["mapping.w_avg"] = TensorSource((f"{dense[-1]}.bias",), torch.zeros_like)
     for level in range(depth + 1):
         sources |= _rosinality_block(level)
     image = f"generator.to_rgb.{depth}.conv"
     gray = spread_gray("")
-    sources["output.weight"] = Source((f"{image}.weight_orig",), lambda x: gray.make(x) * SQRT2)
+    sources["output.weight"] = TensorSource((f"{image}.weight_orig",), lambda x: gray.make(x) * SQRT2)
     sources["output.bias"] = spread_gray(f"{image}.bias")
 
     def settings() -> dict[str, Any]:
@@ -111,10 +113,10 @@ def _plan_rosinality(tensors: Tensors, _: Facts, options: Options) -> Plan:
     stored = [name for name in stored if f"{name.removesuffix('_flip')}_flip" in tensors]
     smaller = [f"generator.to_rgb.{level}.conv.{leaf}" for level in range(depth) for leaf in ("weight_orig", "bias")]
     check = partial(_check_rosinality, tensors, options, depth, stored)
-    return Plan(StyleGAN, settings, sources, [*larger, *stored, *smaller], check, average_w)
+    return ImportPlan(StyleGAN, settings, sources, [*larger, *stored, *smaller], check, average_w)
 
 
-def _rosinality_block(level: int) -> dict[str, Source]:
+def _rosinality_block(level: int) -> dict[str, TensorSource]:
     """Return the sources of the two layers of a grid."""
     block, sources = f"generator.progression.{level}", {}
     if level:
@@ -123,18 +125,18 @@ def _rosinality_block(level: int) -> dict[str, Source]:
             sources[f"{own}.weight"] = copy_tensor(f"{first}.1.conv.weight_orig")
             sources[f"{own}.bias"] = copy_tensor(f"{first}.1.conv.bias")
         else:  # [in, out, 3, 3], turned round; the sum of four shifted copies is divided by 4 there
-            sources[f"{own}.weight"] = Source((f"{first}.0.weight",), lambda x: x.transpose(0, 1).flip(2, 3) / 4)
+            sources[f"{own}.weight"] = TensorSource((f"{first}.0.weight",), lambda x: x.transpose(0, 1).flip(2, 3) / 4)
             sources[f"{own}.bias"] = copy_tensor(f"{first}.0.bias")
     sources[_convolution(2 * level + 1)] = copy_tensor(f"{block}.conv2.conv.weight_orig")
     for part in (1, 2):
         own, affine = f"layer{2 * level + part}", f"{block}.adain{part}.style.linear"
         noise = f"{block}.noise{part}.weight_orig"
         sources |= {
-            f"{own}.bias": copy_tensor(f"{block}.conv2.conv.bias") if part == 2 else Source((noise,), _no_bias),
-            f"{own}.noise_strength": Source((noise,), lambda x: x.flatten() * (2 / x.numel()) ** 0.5),
+            f"{own}.bias": copy_tensor(f"{block}.conv2.conv.bias") if part == 2 else TensorSource((noise,), _no_bias),
+            f"{own}.noise_strength": TensorSource((noise,), lambda x: x.flatten() * (2 / x.numel()) ** 0.5),
             f"{own}.noise": draw_noise(2 * level + 1, 4 * 2**level),
             f"{own}.affine.weight": copy_tensor(f"{affine}.weight_orig", SQRT2),
-            f"{own}.affine.bias": Source((f"{affine}.bias",), _less_one),
+            f"{own}.affine.bias": TensorSource((f"{affine}.bias",), _less_one),
         }
     return sources
 
@@ -149,7 +151,7 @@ def _less_one(bias: Tensor) -> Tensor:
     return torch.cat([factor - 1, offset])
 
 
-def _rosinality_depth(tensors: Tensors, options: Options) -> int:
+def _rosinality_depth(tensors: Tensors, options: ImportOptions) -> int:
     """Return how often the grid is doubled: to the given size, or the largest whose image was trained."""
     levels = find_numbers(tensors, r"generator\.progression\.(\d+)\.")
     last = min(levels[-1], 8) if levels else 8
@@ -161,7 +163,7 @@ def _rosinality_depth(tensors: Tensors, options: Options) -> int:
     return moved[-1] if moved else last
 
 
-def _check_rosinality(tensors: Tensors, options: Options, depth: int, stored: list[str]) -> None:
+def _check_rosinality(tensors: Tensors, options: ImportOptions, depth: int, stored: list[str]) -> None:
     check_filters(tensors, stored, FILTER)
     levels = find_numbers(tensors, r"generator\.progression\.(\d+)\.")
     sizes = [4 * 2**level for level in levels if level]

@@ -20,8 +20,8 @@ import torch
 
 from ...architectures.blocks import SQRT2, width_of
 from ...architectures.stylegan2 import StyleGAN2
-from ..layouts import Facts, Options, Tensors
-from ..plans import Plan, Source, copy_tensor, fill_tensor, find_numbers, layout_of, spread_gray
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, copy_tensor, fill_tensor, find_numbers, layout_of, spread_gray
 from .class_conditions import OPTION, Classes
 from .style_parts import (
     RATE,
@@ -71,7 +71,7 @@ class StyleGAN2Names:
     as_tensorflow: bool = False
 
 
-def _plan(tensors: Tensors, facts: Facts, options: Options, *, names: StyleGAN2Names) -> Plan:
+def _plan(tensors: Tensors, facts: Facts, options: ImportOptions, *, names: StyleGAN2Names) -> ImportPlan:
     levels = range(names.depth(tensors) + 1)
     last = max(find_numbers(tensors, rf"{names.dense}(\d+)\."), default=names.first + 7)
     dense = [f"{names.dense}{index}" for index in range(names.first, last + 1)]
@@ -91,16 +91,16 @@ def _plan(tensors: Tensors, facts: Facts, options: Options, *, names: StyleGAN2N
         check_filters(tensors, stored, FILTER)
         check_activation(facts)
 
-    return Plan(StyleGAN2, settings, sources, stored, check, finish)
+    return ImportPlan(StyleGAN2, settings, sources, stored, check, finish)
 
 
-def _mapping_sources(rate: float, dense: list[str], classes: Classes) -> dict[str, Source]:
+def _mapping_sources(rate: float, dense: list[str], classes: Classes) -> dict[str, TensorSource]:
     factor = rate / RATE
     own = mapping_sources(dense, lambda x: x if factor == 1 else x * factor, lambda x: x * (SQRT2 * factor))
     return own | classes.fold_class(rate)
 
 
-def _synthesis_sources(tensors: Tensors, names: StyleGAN2Names, levels: range) -> dict[str, Source]:
+def _synthesis_sources(tensors: Tensors, names: StyleGAN2Names, levels: range) -> dict[str, TensorSource]:
     layers = range(1, 2 * len(levels))
     has_noise = any(_part(names, index, "noise_strength") in tensors for index in layers)
     sources = {"constant": reshape_tensor(names.constant, 4)}
@@ -123,23 +123,23 @@ def _part(names: StyleGAN2Names, index: int, part: str) -> str:
     return f"{names.layer(index)}.{names.parts[part]}"
 
 
-def _kernel(names: StyleGAN2Names, index: int) -> Source:
+def _kernel(names: StyleGAN2Names, index: int) -> TensorSource:
     whole = reshape_tensor(_part(names, index, "weight"), 4)
     turned = names.as_tensorflow and index % 2 == 0
-    return Source(whole.names, lambda x: whole.make(x).flip(2, 3)) if turned else whole
+    return TensorSource(whole.names, lambda x: whole.make(x).flip(2, 3)) if turned else whole
 
 
-def _image_sources(own: str, theirs: str, names: StyleGAN2Names) -> dict[str, Source]:
+def _image_sources(own: str, theirs: str, names: StyleGAN2Names) -> dict[str, TensorSource]:
     weight, bias = reshape_tensor(f"{theirs}.{names.parts['weight']}", 4), f"{theirs}.bias"
     return {
-        f"{own}.weight": Source(weight.names, lambda x: spread_gray(*weight.names).make(weight.make(x))),
-        f"{own}.bias": Source((bias,), lambda x: spread_gray(bias).make(x.flatten())),
+        f"{own}.weight": TensorSource(weight.names, lambda x: spread_gray(*weight.names).make(weight.make(x))),
+        f"{own}.bias": TensorSource((bias,), lambda x: spread_gray(bias).make(x.flatten())),
         **_affine(f"{own}.affine", f"{theirs}.{names.parts['affine']}", names),
     }
 
 
-def _affine(own: str, theirs: str, names: StyleGAN2Names) -> dict[str, Source]:
-    bias = Source((f"{theirs}.bias",), lambda x: x + 1) if names.as_tensorflow else copy_tensor(f"{theirs}.bias")
+def _affine(own: str, theirs: str, names: StyleGAN2Names) -> dict[str, TensorSource]:
+    bias = TensorSource((f"{theirs}.bias",), lambda x: x + 1) if names.as_tensorflow else copy_tensor(f"{theirs}.bias")
     return {f"{own}.weight": copy_tensor(f"{theirs}.weight"), f"{own}.bias": bias}
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ...architectures.blocks import SQRT2
 from ...architectures.stylegan3 import BRIGHTNESS, LIMIT, StyleGAN3
-from ..layouts import Facts, Options, Tensors
-from ..plans import Plan, Source, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
 from .class_conditions import OPTION, Classes
 from .style_parts import RATE, mapping_settings, mapping_sources
 from .stylegan2_settings import rate_of
@@ -49,7 +49,7 @@ class LayerName:
     units: int
 
 
-def _plan(tensors: Tensors, facts: Facts, options: Options) -> Plan:
+def _plan(tensors: Tensors, facts: Facts, options: ImportOptions) -> ImportPlan:
     layers = _find_layers(tensors)
     dense = [f"mapping.fc{index}" for index in find_numbers(tensors, r"mapping\.fc(\d+)\.") or (0, 1)]
     classes, factor = Classes(tensors, dense[0], options.get(OPTION)), rate_of(facts, dense[0]) / RATE
@@ -75,7 +75,7 @@ def _plan(tensors: Tensors, facts: Facts, options: Options) -> Plan:
         classes.check()
         _check_values(tensors, layers, facts)
 
-    return Plan(StyleGAN3, settings, sources, check=check)
+    return ImportPlan(StyleGAN3, settings, sources, check=check)
 
 
 def _find_layers(tensors: Tensors) -> list[LayerName]:
@@ -92,13 +92,13 @@ def _find_layers(tensors: Tensors) -> list[LayerName]:
     )
 
 
-def _image_sources(name: str, facts: Facts) -> dict[str, Source]:
+def _image_sources(name: str, facts: Facts) -> dict[str, TensorSource]:
     """Return the sources of what makes the image; ``output_scale`` is what it is multiplied by at the end."""
     factor = _read_setting(facts, "output_scale", BRIGHTNESS) / BRIGHTNESS
     weight, bias = spread_gray(f"{name}.weight"), spread_gray(f"{name}.bias")
     return {
-        "output.weight": Source(weight.names, lambda x: weight.make(x) * factor),
-        "output.bias": Source(bias.names, lambda x: bias.make(x) * factor),
+        "output.weight": TensorSource(weight.names, lambda x: weight.make(x) * factor),
+        "output.bias": TensorSource(bias.names, lambda x: bias.make(x) * factor),
         "output.magnitude": copy_tensor(f"{name}.magnitude_ema"),
         **{f"output.{part}": copy_tensor(f"{name}.{part}") for part in AFFINE},
     }

@@ -19,7 +19,7 @@ from gandissect.storage.files import MAX_HEADER_BYTES, MAX_TENSORS, read_bytes
 from .containers import ZIP_START, check_stored, is_legacy, open_archive, read_archive, read_legacy
 from .pickle_globals import NETWORKS
 from .pickles import Machine, to_plain
-from .values import Budget, Record, printable
+from .values import Budget, Record, make_printable
 
 OTHERS = {
     b"\x89HDF": "HDF5, as Keras writes it",
@@ -73,9 +73,9 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     try:
         kind, tree = _read(data)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
+        raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
     except (RuntimeError, OverflowError, MemoryError, AssertionError) as error:
-        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {printable(str(error))}") from error
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {make_printable(str(error))}") from error
     return Checkpoint(str(path), kind, tree)
 
 
@@ -97,7 +97,7 @@ def program_kind(path: Path | str) -> str | None:
     try:
         return _program_kind(open_archive(data)) if data.startswith(ZIP_START) else None
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
+        raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
 
 
 def _read(data: bytes) -> KindAndTree:

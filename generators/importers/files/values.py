@@ -144,6 +144,6 @@ def check_key(key: Any) -> Any:
     return key
 
 
-def printable(text: str, limit: int = 1000) -> str:
+def make_printable(text: str, limit: int = 1000) -> str:
     """Return a text of a file as it may be shown: one line without the codes by which a terminal is told things."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])

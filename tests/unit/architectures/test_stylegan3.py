@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gandissect import latent
 from generators.architectures.stylegan3 import StyleGAN3, Waves
-from generators.architectures.stylegan3_canvas import Canvas, Filtering
+from generators.architectures.stylegan3_canvas import Filtering, LayerCanvas
 from generators.architectures.stylegan3_filters import apply_on_finer_grid, lowpass
 
 
@@ -72,7 +72,7 @@ def test_waves_are_those_of_their_formula() -> None:
     torch.manual_seed(0)
     waves = Waves(3, rate=4, w_dim=2)
     places = torch.rand(1, 2, 6, 6) - 0.5
-    canvas = Canvas(torch.zeros(1, 1, 2))
+    canvas = LayerCanvas(torch.zeros(1, 1, 2))
     shown = waves(places, torch.zeros(1, 2), canvas).detach().double().numpy()
     x, y = places[0].double().numpy()
     each = [
