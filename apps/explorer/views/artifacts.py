@@ -11,7 +11,7 @@ import streamlit as st
 from torch import Tensor
 
 from gandissect import ArtifactRanking, Segmenter, UnitSet
-from gandissect.artifacts.results import Method, RepairCurve
+from gandissect.artifacts.results import RankingMethod, RepairCurve
 from gandissect.fidelity.yardstick import Yardstick
 
 from ..artifacts import measurements
@@ -27,7 +27,7 @@ NUM_WORST = 8
 MANY_UNITS = 128
 """From so many units on, the quick way to rank them is the default."""
 
-METHODS: dict[Method, str] = {
+METHODS: dict[RankingMethod, str] = {
     "effect": "what each unit alone does",
     "distance": "which pictures it is on in",
 }
@@ -38,7 +38,7 @@ def draw(visit: Visit) -> None:
     st.markdown("#### Units behind artifacts")
     specs = measurements.find_real_specs(visit.generator.name, visit.settings.data)
     units = visit.generator.layers[visit.layer].units
-    quick: Method = "distance" if units > MANY_UNITS else "effect"
+    quick: RankingMethod = "distance" if units > MANY_UNITS else "effect"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.segmented_control(
             "rank units by",
@@ -68,7 +68,7 @@ def draw(visit: Visit) -> None:
         investigate(visit, specs, method, wanted)
 
 
-def investigate(visit: Visit, specs: tuple[str, ...], method: Method, wanted: str) -> None:
+def investigate(visit: Visit, specs: tuple[str, ...], method: RankingMethod, wanted: str) -> None:
     """Show what is known, and go on with what is not."""
     segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
     key: tuple[Hashable, ...] = (fingerprint_of(segmenter), specs, visit.generator.image_size[0])
@@ -138,7 +138,7 @@ def follow_scores(visit: Visit, yardstick: Yardstick, key: tuple[Hashable, ...],
 
 
 def follow_ranking(
-    visit: Visit, yardstick: Yardstick, method: Method, key: tuple[Hashable, ...], wanted: str
+    visit: Visit, yardstick: Yardstick, method: RankingMethod, key: tuple[Hashable, ...], wanted: str
 ) -> ArtifactRanking | None:
     """Return the ranking of the layer's units, once there is one."""
     work = partial(measurements.rank, visit.generator, visit.layer, yardstick, method, SIZES)
