@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from ..core.lookup import lookup
+from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
 from ..core.types import Concept, UnitSet, check_concepts
 from ..fidelity.results import Scores
@@ -56,7 +56,7 @@ class RepairCurve(SavedResult):
     sample_seed: int
 
     def __post_init__(self) -> None:
-        lookup({name: name for name in get_args(To)}, self.to, "way")
+        check_choice(self.to, To, "way")
         check_tensor("distance", self.distance, torch.float64, (len(self.counts), None))
         check_tensor("control", self.control, torch.float64, (None, *self.distance.shape))
         if self.counts[:1] != (0,) or list(self.counts) != sorted(set(self.counts)):
@@ -187,7 +187,7 @@ class Repair(SavedResult):
     concepts: ConceptChanges | None
 
     def __post_init__(self) -> None:
-        lookup({name: name for name in get_args(To)}, self.to, "way")
+        check_choice(self.to, To, "way")
         num_sets = len(self.before)
         if num_sets < 2 or not len(self.control):
             raise ValueError("a repair is measured on 2 sets or more, with a control or more")
@@ -320,7 +320,7 @@ class ArtifactRanking(SavedResult):
     num_effect: int = 0
 
     def __post_init__(self) -> None:
-        lookup({name: name for name in get_args(Method)}, self.method, "method")
+        check_choice(self.method, Method, "method")
         units = len(self.distance)
         check_tensor("distance", self.distance, torch.float64, (None,))
         check_tensor("realism", self.realism, torch.float64, (units,))

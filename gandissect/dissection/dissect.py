@@ -15,7 +15,7 @@ import torch
 from ..core.lookup import unknown
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
-from ..inference.batches import Source
+from ..inference.batches import LayerSampler
 from ..inference.upsampling import Padding
 from .conclude import conclude
 from .counting.label_cache import LabelSpool
@@ -186,13 +186,13 @@ def _source(
     settings: DissectSettings,
     *,
     progress: bool,
-) -> Source:
+) -> LayerSampler:
     """Return where samples come from, checked."""
     check_protocols(generator, segmenter)
-    return Source(generator, _chosen_layers(generator, layers), settings.seed, settings.batch_size, progress)
+    return LayerSampler(generator, _chosen_layers(generator, layers), settings.seed, settings.batch_size, progress)
 
 
-def _plan(source: Source, segmenter: Segmenter, settings: DissectSettings) -> DissectionPlan:
+def _plan(source: LayerSampler, segmenter: Segmenter, settings: DissectSettings) -> DissectionPlan:
     """Return what is dissected, checked."""
     generator = source.generator
     with torch.inference_mode():

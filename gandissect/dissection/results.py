@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
-from ..core.types import Concept, LayerInfo, UnitSet, check_concepts
+from ..core.types import Concept, LayerInfo, UnitSet, check_concepts, concept_index
 from ..inference.upsampling import Padding
 from ..stats.significance import FALSE_DISCOVERY_RATE, benjamini_hochberg
 from ..storage.saved import SavedResult, check_tensor
@@ -141,7 +141,7 @@ class LayerDissection:
         Raises:
             KeyError: If the segmenter does not name it.
         """
-        return lookup({each.name: each.index for each in self.concepts}, concept, "concept")
+        return concept_index(self.concepts, concept)
 
     def units_for(self, concept: str, min_iou: float = MIN_IOU, top: int | None = None) -> UnitSet:
         """Return the units that agree with a concept, whether or not it is their best one, or beyond chance.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from ..core.images import to_uint8
 from ..latent.directions.direction import Direction
 from ..latent.directions.moves import Moved
 from ..stats.intervals import half_width
@@ -79,6 +80,6 @@ def _lines(direction: Direction) -> list[tuple[str, dict[str, Any]]]:
 
 def _grid(images: Tensor) -> Any:
     """Return images ``[step, row, 3, H, W]`` side by side, with white lines between them, uint8 ``[.., .., 3]``."""
-    shown = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 0, 3, 4, 2).numpy()
+    shown = to_uint8(images).permute(1, 0, 3, 4, 2).numpy()
     framed = np.pad(shown, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
     return np.concatenate(np.concatenate(list(framed.swapaxes(0, 1)), axis=2), axis=0)

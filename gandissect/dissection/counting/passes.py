@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ...core.protocols import Segmenter
-from ...inference.batches import Activation, Source
+from ...inference.batches import Activation, LayerSampler
 from .label_cache import LabelSpool
 from .pilot import guess, guess_levels
 from .plan import DissectionPlan
@@ -29,7 +29,7 @@ MAX_PASSES = 40
 
 
 def _count(
-    source: Source,
+    source: LayerSampler,
     segmenter: Segmenter,
     plan: DissectionPlan,
     samples: range,
@@ -56,7 +56,7 @@ def _count(
         if path is not None:
             tally.check_size()
     began, saved = time.monotonic() - tally.seconds, time.monotonic()
-    for batch in source.labelled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
+    for batch in source.labeled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
         tally.update(batch)
         if spool is not None:
             spool.add(batch.samples, batch.labels)
@@ -69,7 +69,7 @@ def _count(
     return tally
 
 
-def _settle(tally: Tally, source: Source, segmenter: Segmenter, spool: LabelSpool | None = None) -> None:
+def _settle(tally: Tally, source: LayerSampler, segmenter: Segmenter, spool: LabelSpool | None = None) -> None:
     """Find the thresholds, and count units again whose threshold lies elsewhere.
 
     Raises:
@@ -93,7 +93,7 @@ def _settle(tally: Tally, source: Source, segmenter: Segmenter, spool: LabelSpoo
 
 
 def _again(
-    source: Source, segmenter: Segmenter, tally: Tally, spool: LabelSpool | None
+    source: LayerSampler, segmenter: Segmenter, tally: Tally, spool: LabelSpool | None
 ) -> Iterator[tuple[range, dict[str, Activation], Tensor]]:
     """Yield samples once more, with their activations and labels; nothing is segmented that the spool holds."""
     title = "some units again"
@@ -101,7 +101,7 @@ def _again(
         for batch in source.activations(tally.samples, title):
             yield batch.samples, batch.activations, spool.labels(batch.samples).to(tally.device)
     else:
-        for labelled in source.labelled(tally.samples, segmenter, tally.plan.label_shape, title):
+        for labelled in source.labeled(tally.samples, segmenter, tally.plan.label_shape, title):
             yield labelled.samples, labelled.activations, labelled.labels
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...inference.batches import LabelledBatch
+from ...inference.batches import LabeledBatch
 from ...stats.quantiles import Brackets
 from ...storage.files import MAX_FILE_BYTES
 from ...storage.saved import check_tensor, load_result, plain_entries, save_result
@@ -67,7 +67,7 @@ class Tally:
         """The samples that are still to be seen."""
         return self.samples[self.seen :]
 
-    def update(self, batch: LabelledBatch) -> None:
+    def update(self, batch: LabeledBatch) -> None:
         """Take in the next samples."""
         group, marks = marked(batch.samples, batch.labels, self.plan.settings.num_samples)
         for name, layer in self.layers.items():

@@ -20,12 +20,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ...core.lookup import lookup
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, Segmenter, check_protocols
 from ...core.sampling import make_rng
-from ...core.types import Concept, check_concepts
-from ...inference.areas import Viewer, samples
+from ...core.types import Concept, check_concepts, concept_index
+from ...inference.areas import ConceptAreas
+from ...inference.batches import check_counts, sample_blocks
 from ...stats.intervals import Shares, half_width, shares_of
 from ...stats.significance import student_t_quantile
 from ...stats.streaming import AreaMoments
@@ -124,7 +124,7 @@ class DirectionEffect(SavedResult):
         Raises:
             KeyError: If there is no such concept.
         """
-        row = lookup({each.name: each.index for each in self.concepts}, concept, "concept")
+        row = concept_index(self.concepts, concept)
         mean, stderr = float(self.effect.slope.mean[row]), float(self.effect.slope.stderr[row])
         reach = half_width(stderr, self.num_samples - 1)
         return mean - reach, mean + reach
@@ -176,11 +176,13 @@ def label_direction(
     check_protocols(generator, segmenter)
     check_labelling(steps, num_samples)
     movers = [Mover.of(generator, direction), Mover(generator, random_direction(direction, seed))]
-    viewer = Viewer.of(generator, segmenter)
-    counts = _Counts(tuple(map(float, steps)), viewer)
-    for block, z in samples(generator, num_samples, seed, batch_size, f"moving along {direction.name}", progress):
-        base = viewer.areas(generator(z), block)
-        counts.update(base, [_areas_along(mover, viewer, z, block, steps, base) for mover in movers])
+    check_counts(num_samples, batch_size)
+    areas = ConceptAreas.of(generator, segmenter)
+    counts = _Counts(tuple(map(float, steps)), areas)
+    title = f"moving along {direction.name}"
+    for block, z in sample_blocks(generator, [range(num_samples)], seed, batch_size, title, progress=progress):
+        base = areas.count(generator(z), block)
+        counts.update(base, [_areas_along(mover, areas, z, block, steps, base) for mover in movers])
     return DirectionEffect(
         direction=direction.name,
         generator=NetworkId.of(generator),
@@ -233,11 +235,11 @@ def random_direction(direction: Direction, seed: int) -> Direction:
 class _Counts:
     """Sums over images of differences of areas."""
 
-    def __init__(self, steps: tuple[float, ...], viewer: Viewer) -> None:
-        self.steps, self.num_pixels = steps, viewer.num_pixels
+    def __init__(self, steps: tuple[float, ...], areas: ConceptAreas) -> None:
+        self.steps = steps
 
         def fresh() -> AreaMoments:
-            return AreaMoments(len(viewer.segmenter.concepts), viewer.num_pixels)
+            return AreaMoments(areas.num_concepts, areas.num_pixels)
 
         self.base = fresh()
         self.changes = [[fresh() for _ in steps] for _ in range(2)]
@@ -262,8 +264,8 @@ class _Counts:
 
 
 def _areas_along(
-    mover: Mover, viewer: Viewer, z: Tensor, block: range, steps: Sequence[float], base: Tensor
+    mover: Mover, areas: ConceptAreas, z: Tensor, block: range, steps: Sequence[float], base: Tensor
 ) -> list[Tensor]:
     """Return the areas at each step."""
     origin = mover.origin(z)
-    return [viewer.areas(mover.images(mover.at(origin, step), z), block) if step else base for step in steps]
+    return [areas.count(mover.images(mover.at(origin, step), z), block) if step else base for step in steps]

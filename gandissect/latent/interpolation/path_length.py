@@ -17,9 +17,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ...core.network_id import NetworkId
+from ...core.progress import progress_bar
 from ...core.protocols import Features, Generator, check_mode
 from ...core.sampling import blocks, make_rng
 from ...stats.intervals import Z_95
@@ -136,7 +136,7 @@ def path_length(
     if num_samples - 2 * each_side < MIN_KEPT:
         raise ValueError(f"{MIN_KEPT} values or more must be left to average; got {num_samples} samples, {clip=}")
     parts = []
-    with torch.inference_mode(), tqdm(total=num_samples, unit="pair", disable=not progress) as bar:
+    with torch.inference_mode(), progress_bar(num_samples, "path length", show=progress, unit="pair") as bar:
         for part in blocks(num_samples, BATCH):
             where = torch.zeros(len(part)) if at_ends else _uniform(seed, part)
             found = _changes(generator, features, *_steps(generator, space, seed, part, where, epsilon))

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ...core.images import from_uint8
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, Segmenter
 from ...core.types import Concept, UnitSet, check_concepts
@@ -261,7 +262,7 @@ def _shares(segmenter: Segmenter, pixels: Tensor) -> Tensor:
     """Return the share of each image's pixels that each concept has, float64 ``[picture, concept]``."""
     count, found = len(segmenter.concepts), []
     for part in torch.split(pixels, BATCH):
-        labels = segmenter(part.float() / 127.5 - 1)
+        labels = segmenter(from_uint8(part))
         channels = labels.shape[1] if isinstance(labels, Tensor) and labels.ndim == 4 else 1
         found.append(concept_areas(checked_labels(labels, (len(part), channels, *part.shape[2:]), count), count))
     return torch.cat(found).double() / math.prod(pixels.shape[2:])

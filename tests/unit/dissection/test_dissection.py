@@ -14,7 +14,7 @@ from torch import nn
 from gandissect import Concept, Dissection, LayerDissection, LayerInfo, dissect
 from gandissect.core import NetworkId
 from gandissect.dissection.counting import layer_counts, pilot
-from gandissect.inference.batches import Source
+from gandissect.inference.batches import LayerSampler
 from gandissect.inference.upsampling import upsample
 from generators import DCGAN, PlantedGenerator
 from generators.architectures.planted import PLANTED
@@ -222,7 +222,7 @@ def test_nothing_behind_the_last_layer_runs_while_thresholds_are_sought() -> Non
     generator, calls = _generator(), []
     assert generator.layers  # may run the generator
     generator.output.register_forward_pre_hook(lambda *_: calls.append(1))
-    list(Source(generator, ("layer1",), 0, 8, False).activations(range(16), ""))
+    list(LayerSampler(generator, ("layer1",), 0, 8, False).activations(range(16), ""))
     assert not calls
 
 
