@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from apps import yardsticks
 from apps.commands.fidelity import Options
 from apps.yardsticks import yardstick
+from gandissect.fidelity import inception
 from gandissect.fidelity.inception import Inception
 from segmenters.datasets.open import as_tensor, pictures
 
@@ -66,7 +66,7 @@ def test_inception_is_given_the_pixels_and_its_features_are_left_as_they_are(wei
 def test_only_the_published_weights_make_it_the_network_of_fid(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert Inception(weights, "cpu").name == f"inception-v3 with weights {sha256[:8]}"
-    monkeypatch.setattr(yardsticks, "FID_WEIGHTS", sha256)
+    monkeypatch.setattr(inception, "FID_WEIGHTS", sha256)
     assert Inception(weights, "cpu").name == "inception-v3"
 
 
