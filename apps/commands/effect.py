@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tyro
 
+import segmenters
 from gandissect import (
     Ablation,
     CausalEffect,
@@ -34,7 +35,6 @@ from gandissect.causal.optimise import SoftSegmenter
 from gandissect.core.lookup import lookup
 from gandissect.storage.files import atomic_path
 
-from ..data import fitting_segmenter
 from ..networks import load_generator, load_segmenter
 
 FIGURE_NAME, CURVES_NAME = "effects.png", "curves.png"
@@ -86,7 +86,7 @@ class Options:
     def run(self) -> None:
         """Choose units, measure, save where asked to, and print a line a concept."""
         generator = load_generator(self.generator, self.device)
-        segmenter = load_segmenter(self.segmenter or fitting_segmenter(generator.name), self.device)
+        segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         known = {each.name: each for each in segmenter.concepts}
         for concept in self.concept:
             lookup(known, concept, "concept")

@@ -12,9 +12,8 @@ from gandissect import ConceptShares, concept_shares
 from gandissect.fidelity.share_results import ConceptShare
 from gandissect.stats import Z_95
 from gandissect.storage.files import atomic_path
-from segmenters.datasets.combining import WithoutLabels, concat
-from segmenters.datasets.open import open_source, pictures
-from segmenters.datasets.source import ImageSource
+from segmenters.datasets import ImageSource, open_pictures, open_source
+from segmenters.datasets.combining import UnlabeledSource, concat
 
 from ..networks import load_generator, load_segmenter
 
@@ -76,8 +75,8 @@ class Options:
             ValueError: If none is named or held out.
         """
         if self.hold_out == 0:
-            return concat([WithoutLabels(open_source(spec, size)) for spec in self.data])
-        held_out = pictures(self.data, size, self.hold_out)[1]
+            return concat([UnlabeledSource(open_source(spec, size)) for spec in self.data])
+        held_out = open_pictures(self.data, size, self.hold_out)[1]
         if held_out is None:
             raise ValueError("nothing is held out; name a folder without @SPLIT, or scenes, or take --hold-out 0")
         return held_out

@@ -348,7 +348,7 @@ def checked_labels(
     return labels if shape[1] == 1 else _each_once(labels)
 
 
-def concept_areas(labels: Int64[Tensor, " batch *map"], num_concepts: int) -> Int64[Tensor, "batch concept"]:
+def concept_areas(labels: Int64[Tensor, "batch ..."], num_concepts: int) -> Int64[Tensor, "batch concept"]:
     """Return how many pixels of each image belong to each concept.
 
     Args:

@@ -13,8 +13,7 @@ from PIL import Image
 import generators
 from gandissect import Ablation, Recipe, UnitSet
 from gandissect.latent import Inversion
-from segmenters.datasets.open import open_source
-from segmenters.datasets.photos import Photos
+from segmenters.datasets import Photos, open_source
 
 QUICK = ("--num-candidates", 50, "--num-starts", 2, "--num-steps", 10, "--device", "cpu")
 

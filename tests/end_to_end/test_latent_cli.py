@@ -13,7 +13,7 @@ from PIL import Image
 import generators
 import segmenters
 from gandissect.latent import Walk, mix_styles, path_length, slerp, swap_activations, truncated_z
-from segmenters.features import encoder_features
+from segmenters import encoder_features
 
 
 @pytest.fixture(scope="module")
