@@ -15,7 +15,7 @@ from generators.training import RECIPES, GANSettings, train_generator
 from generators.training.networks import check_settings
 from generators.training.processes import is_first
 from generators.training.recipes import Architecture
-from segmenters.datasets.open import pictures
+from segmenters.datasets import open_pictures
 
 from ..networks import load_segmenter
 from ..yardsticks import yardstick
@@ -74,7 +74,7 @@ class Options:
     def run(self) -> None:
         """Train, and print the path of the generator."""
         check_settings(self.settings)  # before pictures are decoded
-        source, held_out = pictures(self.data, self.settings.resolution, self.hold_out)
+        source, held_out = open_pictures(self.data, self.settings.resolution, self.hold_out)
         evaluate = None
         if self.segmenter is not None:
             measure = yardstick(load_segmenter(self.segmenter, self.device), source, held_out)
