@@ -12,7 +12,7 @@ from gandissect import Generator
 from .background.resources import visitor_memory
 from .display.images import draw_native, encode_jpeg
 from .networks import fingerprint_of, make_images
-from .state import GO_TO, PICTURE, SEED, STRIP
+from .state import PICTURE, SEED, STRIP, go_to
 
 NUM_PICTURES = 12
 FIRST_SEED, MAX_NUMBER = 1, 10**9
@@ -103,17 +103,11 @@ def forget_nonsense() -> None:
         st.rerun()
 
 
-def apply_go_to() -> None:
-    """Show the picture that was asked for, before the widgets that say which one it is are drawn."""
-    for key, value in st.session_state.pop(GO_TO, {}).items():
-        st.session_state[key] = value
-
-
 def pick() -> None:
     """Make the picture that was clicked the picked one."""
     number = st.session_state[STRIP]["picked"]
     if type(number) is int and 0 <= number <= MAX_NUMBER:
-        st.session_state[PICTURE] = number
+        go_to({PICTURE: number})
         st.rerun()  # of the whole page: if a stroke came at the same moment, only the part of it would be drawn
 
 
