@@ -5,9 +5,9 @@ from __future__ import annotations
 from gandissect.core.protocols import Segmenter
 from gandissect.fidelity.inception import Inception
 from gandissect.fidelity.yardstick import MIN_HELD_OUT, Yardstick
-from segmenters.datasets.open import NUM_HELD_OUT_SCENES, as_tensor, evenly_spaced
-from segmenters.datasets.source import ImageSource
-from segmenters.features import encoder_features
+from segmenters import encoder_features
+from segmenters.datasets import ImageSource
+from segmenters.datasets.open import NUM_HELD_OUT_SCENES, load_pictures, pick_evenly
 
 MAX_TRAIN, MAX_HELD_OUT = 10_000, 1_000
 """Pictures that generated ones are compared with, at most; copies of training pictures beyond these go unseen."""
@@ -30,8 +30,8 @@ def yardstick(network: Segmenter | Inception, train: ImageSource, held_out: Imag
     features = network if isinstance(network, Inception) else encoder_features(network)
     if held_out is None:
         raise ValueError("nothing is held out to judge by; name at least one folder without @SPLIT, or scenes")
-    _check_numbers(len(evenly_spaced(train, MAX_TRAIN)), len(evenly_spaced(held_out, MAX_HELD_OUT)))
-    real = as_tensor(train, MAX_TRAIN), as_tensor(held_out, MAX_HELD_OUT)
+    _check_numbers(len(pick_evenly(train, MAX_TRAIN)), len(pick_evenly(held_out, MAX_HELD_OUT)))
+    real = load_pictures(train, MAX_TRAIN), load_pictures(held_out, MAX_HELD_OUT)
 
     if isinstance(network, Inception):
         return Yardstick(network.name, features, *real, num_dims=None)

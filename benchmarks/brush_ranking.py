@@ -14,7 +14,6 @@ from torch.nn.functional import interpolate
 
 import generators
 import segmenters
-from apps.data import fitting_segmenter
 from apps.explorer.background import disk_cache
 from apps.explorer.bundle import NUM_EFFECT_SAMPLES, NUM_SAMPLES
 from apps.explorer.levels import LEVELS
@@ -46,7 +45,7 @@ class Options:
 def main(options: Options) -> None:
     """Paint."""
     generator = generators.load(options.generator)
-    segmenter = segmenters.load(fitting_segmenter(options.generator))
+    segmenter = segmenters.load(segmenters.find_for(options.generator))
     layer = first_layer(generator)
     info = generator.layers[layer]
     dissection = disk_cache.find_dissection(generator, segmenter, layer, NUM_SAMPLES)
@@ -67,7 +66,7 @@ def main(options: Options) -> None:
     print(
         "| concept | as generated | drawn by effect | by IoU | removed by effect | by IoU |\n|---|---|---|---|---|---|"
     )
-    for concept in sorted({*brushes[0], *brushes[1]}, key=lambda each: each.index):
+    for concept in sorted({*brushes[0], *brushes[1]}, key=lambda concept: concept.index):
         cells = [f"{share(concept.index):.1f}"]
         for level in (brush.DEFAULT_LEVEL, 0.0):
             for ranked in brushes:

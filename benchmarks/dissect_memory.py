@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 import tyro
-from scenes_speed import processor
+from scenes_speed import name_processor
 
 import generators
 import segmenters
@@ -36,7 +36,7 @@ class Options:
     one: int | None = None
 
 
-def peak() -> float:
+def read_peak() -> float:
     """Return the highest resident memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -45,12 +45,13 @@ def main(options: Options) -> None:
     """Print a row for each number of samples, as Markdown."""
     if options.one is not None:
         networks = (generators.load(options.generator, "cpu"), segmenters.load(options.segmenter, "cpu"))
-        before = peak()
+        before = read_peak()
         dissect(*networks, num_samples=options.one, progress=False)
-        print(f"{before:.0f} {peak():.0f}")
+        print(f"{before:.0f} {read_peak():.0f}")
         return
     print(
-        f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {options.generator}, all layers"
+        f"{name_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}; "
+        f"{options.generator}, all layers"
     )
     print("| samples | MiB before | at most |\n|---|---|---|")
     for count in options.num_samples:

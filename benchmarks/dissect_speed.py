@@ -21,7 +21,7 @@ from unittest import mock
 
 import torch
 import tyro
-from scenes_speed import processor
+from scenes_speed import name_processor
 
 import generators
 import segmenters
@@ -31,7 +31,7 @@ from gandissect.core.sampling import blocks
 from gandissect.dissection.counting import passes
 from gandissect.dissection.counting.layer_counts import LayerCount
 from gandissect.dissection.counting.top_images import Pictures, TopSamples
-from segmenters.unet import Architecture, UNetSegmenter, build_network
+from segmenters.unet import UNetArchitecture, UNetSegmenter, build_network
 
 UNTRAINED = {"untrained dcgan64": (64, "layer2"), "untrained dcgan128": (128, "layer2")}
 BUNDLED = {"unet-scenes": "-scenes", "unet-streets": "-streets"}
@@ -59,17 +59,17 @@ class Options:
     threads: int | None = None
 
 
-def pair(name: str, device: str) -> tuple[Generator, Segmenter, str]:
+def load_pair(name: str, device: str) -> tuple[Generator, Segmenter, str]:
     """Return a generator, the segmenter for its images, and the one layer to dissect: the second of all."""
     if name in UNTRAINED:
         size, layer = UNTRAINED[name]
         torch.manual_seed(0)
         generator = generators.DCGAN(size=size, width=64).eval().requires_grad_(False)
         concepts = [Concept(index, f"concept {index}", (index, index, index)) for index in range(7)]
-        shape = Architecture("resnet18", (256, 128, 64, 32, 16), input_size=None)
+        shape = UNetArchitecture("resnet18", (256, 128, 64, 32, 16), input_size=None)
         network = build_network(shape, len(concepts))
         return generator.to(resolve_device(device)), UNetSegmenter(network, shape, concepts, device=device), layer
-    segmenter = next(each for each, ending in BUNDLED.items() if ending in name)
+    segmenter = next(segmenter for segmenter, ending in BUNDLED.items() if ending in name)
     generator = generators.load(name, device)
     return generator, segmenters.load(segmenter, device), list(generator.layers)[1]
 
@@ -82,7 +82,7 @@ def run_floor(generator: Generator, segmenter: Segmenter, options: Options) -> N
             segmenter(generator(z))
 
 
-def seconds(call: Callable[[], Any], device: torch.device) -> float:
+def measure_seconds(call: Callable[[], Any], device: torch.device) -> float:
     """Return how long a call takes, until the device has finished."""
     start = time.perf_counter()
     call()
@@ -92,14 +92,14 @@ def seconds(call: Callable[[], Any], device: torch.device) -> float:
 
 
 @contextmanager
-def stages(device: torch.device) -> Iterator[Counter[str]]:
+def measure_stages(device: torch.device) -> Iterator[Counter[str]]:
     """Measure what the parts of a dissection take while this is open."""
     spent: Counter[str] = Counter()
 
     def timed(title: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
             results: list[Any] = []
-            spent[title] += seconds(lambda: results.append(function(*arguments, **named)), device)  # type: ignore[call-overload]
+            spent[title] += measure_seconds(lambda: results.append(function(*arguments, **named)), device)  # type: ignore[call-overload]
             return results[0]
 
         return call
@@ -125,28 +125,28 @@ def stages(device: torch.device) -> Iterator[Counter[str]]:
 
 def measure(name: str, options: Options) -> str:
     """Return a row of the table."""
-    generator, segmenter, layer = pair(name, options.device)
+    generator, segmenter, layer = load_pair(name, options.device)
     device = generator.device
 
-    def dissected(layers: str | None, num_samples: int = options.num_samples) -> Callable[[], Any]:
+    def bind_dissection(layers: str | None, num_samples: int = options.num_samples) -> Callable[[], Any]:
         return lambda: dissect(generator, segmenter, layers, num_samples, batch_size=options.batch_size, progress=False)
 
     def floor() -> None:
         run_floor(generator, segmenter, options)
 
-    for warm_up in (dissected(layer, WARM_UP), dissected(None, WARM_UP)):
+    for warm_up in (bind_dissection(layer, WARM_UP), bind_dissection(None, WARM_UP)):
         warm_up()
-    calls = {"floor": floor, "one": dissected(layer), "all": dissected(None)}
+    calls = {"floor": floor, "one": bind_dissection(layer), "all": bind_dissection(None)}
     times: dict[str, list[float]] = {title: [] for title in calls}
     for _ in range(options.repeats):
         for title, call in calls.items():
-            times[title].append(seconds(call, device))
-    middle = {title: statistics.median(each) for title, each in times.items()}
-    with stages(device) as spent:
-        dissected(None)()
+            times[title].append(measure_seconds(call, device))
+    middle = {title: statistics.median(values) for title, values in times.items()}
+    with measure_stages(device) as spent:
+        bind_dissection(None)()
     parts = ", ".join(f"{title} {1000 * spent[title] / options.num_samples:.2f}" for title in sorted(spent))
     info = generator.layers[layer]
-    units = sum(each.units for each in generator.layers.values())
+    units = sum(layer_info.units for layer_info in generator.layers.values())
     return (
         f"| {name} | {len(segmenter.concepts)} | {1000 * middle['floor'] / options.num_samples:.1f} | "
         f"{layer}: {info.units} x {info.height} x {info.width} | {middle['one'] / middle['floor']:.2f} | "
@@ -159,7 +159,7 @@ def main(options: Options) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     device = resolve_device(options.device)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else name_processor()
     print(
         f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}; n = {options.num_samples} samples, "
         f"batches of {options.batch_size}, median of {options.repeats}"
@@ -168,7 +168,7 @@ def main(options: Options) -> None:
         "| generator | concepts | floor, ms a sample | one layer | times the floor | all layers: units | times the "
         "floor | of which, ms a sample |\n|---|---|---|---|---|---|---|---|"
     )
-    known = [*UNTRAINED, *(name for name in generators.names() if any(each in name for each in BUNDLED.values()))]
+    known = [*UNTRAINED, *(name for name in generators.names() if any(ending in name for ending in BUNDLED.values()))]
     for name in options.models or known:
         print(measure(name, options), flush=True)
 

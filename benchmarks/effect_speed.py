@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 import tyro
-from dissect_speed import pair, seconds
-from scenes_speed import processor
+from dissect_speed import load_pair, measure_seconds
+from scenes_speed import name_processor
 
 from gandissect import Generator, Segmenter, unit_effects
 from gandissect.core.environment import resolve_device
@@ -57,7 +57,7 @@ def main(options: Options) -> None:
     """Print the ratio."""
     if options.threads:
         torch.set_num_threads(options.threads)
-    generator, segmenter, layer = pair(options.model, options.device)
+    generator, segmenter, layer = load_pair(options.model, options.device)
     layer = options.layer or layer
     info, device = generator.layers[layer], resolve_device(options.device)
 
@@ -68,9 +68,9 @@ def main(options: Options) -> None:
     times: dict[str, list[float]] = {title: [] for title in calls}
     for _ in range(options.repeats):
         for title, call in calls.items():
-            times[title].append(seconds(call, device))
+            times[title].append(measure_seconds(call, device))
     floor, whole = (statistics.median(times[title]) for title in calls)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else name_processor()
     print(
         f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}: {options.model}, {layer}, "
         f"{info.units} units, {options.num_samples} images, batches of {options.batch_size}, "

@@ -18,7 +18,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "end_to_end"))
 from browser import Page, browsing, find_browser, serving
 
-CANVAS = """[...document.querySelectorAll(".st-key-easel *")].map((each) => each.shadowRoot?.querySelector("canvas"))
+CANVAS = """[...document.querySelectorAll(".st-key-easel *")].map((node) => node.shadowRoot?.querySelector("canvas"))
   .find(Boolean)"""
 EASEL = f"""(() => {{
   const canvas = {CANVAS}, box = canvas?.getBoundingClientRect();

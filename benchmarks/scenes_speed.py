@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from segmenters.datasets.scenes import render
+from segmenters.scenes.rendering import render
 
 RUNS, WARM_UP = 7, 10
 PICTURES = {64: 150, 128: 80, 256: 30}
 
 
-def pictures_per_second(size: int, count: int, run: int) -> float:
+def measure_render_rate(size: int, count: int, run: int) -> float:
     """Return the rate at which count pictures, others in each run, are rendered by one process."""
     start = time.process_time()
     for index in range(count):
@@ -27,7 +27,7 @@ def pictures_per_second(size: int, count: int, run: int) -> float:
     return count / (time.process_time() - start)
 
 
-def processor() -> str:
+def name_processor() -> str:
     """Return the processor's name where the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
@@ -37,11 +37,11 @@ def processor() -> str:
 
 def main() -> None:
     """Print the median rate of each size."""
-    print(f"{processor()}, Python {platform.python_version()}, numpy {np.__version__}, one process")
+    print(f"{name_processor()}, Python {platform.python_version()}, numpy {np.__version__}, one process")
     for size, count in PICTURES.items():
         for index in range(WARM_UP):
             render(-1, index, size)
-        rates = [pictures_per_second(size, count, run) for run in range(RUNS)]
+        rates = [measure_render_rate(size, count, run) for run in range(RUNS)]
         print(
             f"{size:4d} px: median {statistics.median(rates):6.0f} pictures/s, "
             f"{min(rates):.0f} to {max(rates):.0f} over {RUNS} runs of n={count}"

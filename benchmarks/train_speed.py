@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 
 import torch
 import tyro
-from scenes_speed import processor
+from scenes_speed import name_processor
 from torch import Tensor
 
 from gandissect.core.environment import resolve_device
+from gandissect.core.images import from_uint8
 from gandissect.core.sampling import make_rng
 from gandissect.storage.runs import ema_decay, ema_update
 from generators.training import RECIPES, GANSettings, GANTask
@@ -29,9 +30,8 @@ from generators.training.augmentation import diff_augment
 from generators.training.draws import Draws
 from generators.training.growth import Growth
 from generators.training.losses import LOSSES, r1_penalty
-from generators.training.networks import build
-from segmenters.datasets import Scenes
-from segmenters.datasets.source import ImageSource
+from generators.training.networks import build_networks
+from segmenters.datasets import ImageSource, Scenes
 
 NUM_PICTURES, WARM_UP = 512, 3
 
@@ -72,7 +72,7 @@ class PlainTask:
         self.settings, self.source, self.device = settings, source, device
         self.growth, self.loss = Growth(settings.resolution, 1.0), LOSSES[settings.loss]
         torch.manual_seed(make_rng(settings.seed, "weights").initial_seed())  # the weights that GANTask begins with
-        self.generator, self.discriminator = (network.to(device).train() for network in build(settings))
+        self.generator, self.discriminator = (network.to(device).train() for network in build_networks(settings))
         self.average = deepcopy(self.generator).requires_grad_(False)
         betas = (settings.beta1, settings.beta2)
         self.generator_adam = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, betas)
@@ -81,9 +81,9 @@ class PlainTask:
     def step(self, index: int) -> dict[str, float]:
         """Train the discriminator, then the generator, on one batch; return their losses."""
         settings = self.settings
-        real = self._augmented(self._real(index), "real", index)
+        real = self._augment(self._real(index), "real", index)
         with torch.no_grad():
-            fake = self._augmented(self._generated("discriminator", index), "fake", index)
+            fake = self._augment(self._generate("discriminator", index), "fake", index)
         real_logits, fake_logits = self.discriminator(real), self.discriminator(fake)
         discriminator_loss = self.loss.discriminator(real_logits, fake_logits)
         if settings.r1_gamma and index % settings.r1_every == 0:
@@ -92,7 +92,7 @@ class PlainTask:
         _descend(self.discriminator_adam, discriminator_loss)
 
         self.discriminator.requires_grad_(False)
-        fake = self._augmented(self._generated("generator", index), "generator", index)
+        fake = self._augment(self._generate("generator", index), "generator", index)
         generator_loss = self.loss.generator(self.discriminator(fake))
         _descend(self.generator_adam, generator_loss)
         self.discriminator.requires_grad_(True)
@@ -102,10 +102,10 @@ class PlainTask:
 
     def _real(self, index: int) -> Tensor:
         chosen = torch.randint(len(self.source), (self.settings.batch_size,), generator=self._rng("order", index))
-        images: Tensor = self.source.batch(chosen.tolist(), self._rng("crop", index)).images
-        return images.to(self.device).float() / 127.5 - 1
+        images = self.source.batch(chosen.tolist(), self._rng("crop", index)).images
+        return from_uint8(images.to(self.device))
 
-    def _generated(self, stream: str, index: int) -> Tensor:
+    def _generate(self, stream: str, index: int) -> Tensor:
         styles = Draws(self._rng(f"styles-{stream}", index, self.device), self.settings.batch_size)
         images: Tensor = self.generator(self._z(stream, index), self.growth, styles)
         return images
@@ -113,7 +113,7 @@ class PlainTask:
     def _z(self, stream: str, index: int) -> Tensor:
         return self._draws(f"z-{stream}", index).normal(self.settings.z_dim).to(self.device)
 
-    def _augmented(self, images: Tensor, stream: str, index: int) -> Tensor:
+    def _augment(self, images: Tensor, stream: str, index: int) -> Tensor:
         return diff_augment(images, self.settings.augmentation, self._draws(f"augment-{stream}", index))
 
     def _draws(self, stream: str, index: int) -> Draws:
@@ -129,7 +129,7 @@ def _descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
     adam.step()
 
 
-def settings_of(architecture: str, size: int, options: Options) -> GANSettings:
+def build_settings(architecture: str, size: int, options: Options) -> GANSettings:
     """Return a recipe at one size from the first step on, with all pictures on the device."""
     recipe = RECIPES[architecture]
     if options.full_width and architecture != "dcgan":
@@ -144,14 +144,14 @@ def settings_of(architecture: str, size: int, options: Options) -> GANSettings:
     )
 
 
-def rate(step: Callable[[int], object], first: int, count: int, batch_size: int, device: torch.device) -> float:
+def measure_rate(step: Callable[[int], object], first: int, count: int, batch_size: int, device: torch.device) -> float:
     """Return the images a second of ``count`` steps, the first of them of a given index."""
     _finish(device)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for index in range(first, first + count):
         step(index)
     _finish(device)
-    return count * batch_size / (time.perf_counter() - begun)
+    return count * batch_size / (time.perf_counter() - start)
 
 
 def _finish(device: torch.device) -> None:
@@ -159,20 +159,20 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def row(architecture: str, source: ImageSource, options: Options, device: torch.device) -> str:
+def format_row(architecture: str, source: ImageSource, options: Options, device: torch.device) -> str:
     """Return the line of the table for one architecture at the size of the pictures."""
-    settings = settings_of(architecture, source.size, options)
+    settings = build_settings(architecture, source.size, options)
     tasks = [GANTask(settings, source, device=str(device)), PlainTask(settings, source, device)]
     for task in tasks:
         for index in range(WARM_UP):
             task.step(index)
     rates = [
-        [rate(task.step, turn * options.steps, options.steps, settings.batch_size, device) for task in tasks]
+        [measure_rate(task.step, turn * options.steps, options.steps, settings.batch_size, device) for task in tasks]
         for turn in range(options.repeats)
     ]
     ours, plain = (statistics.median(column) for column in zip(*rates, strict=True))
     ratios = [one / other for one, other in rates]
-    weights = [sum(weight.numel() for weight in network.parameters()) / 1e6 for network in build(settings)]
+    weights = [sum(weight.numel() for weight in network.parameters()) / 1e6 for network in build_networks(settings)]
     return (
         f"| {architecture} | {source.size} | {settings.batch_size} | {weights[0]:.1f} + {weights[1]:.1f} | {ours:.0f} "
         f"| {plain:.0f} | {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
@@ -186,7 +186,7 @@ def main(options: Options) -> None:
         torch.set_num_threads(options.threads)
     gpu = f"{torch.cuda.get_device_name(device)}, " if device.type == "cuda" else ""
     print(
-        f"{gpu}{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"{gpu}{name_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"Python {platform.python_version()}; device {device.type}; medians of {options.repeats} repetitions of "
         f"{options.steps} steps, the ratio with its range\n"
     )
@@ -196,7 +196,7 @@ def main(options: Options) -> None:
         source = Scenes(size, NUM_PICTURES)
         source.batch(range(NUM_PICTURES))  # they stay rendered
         for architecture in RECIPES:
-            print(row(architecture, source, options, device), flush=True)
+            print(format_row(architecture, source, options, device), flush=True)
 
 
 if __name__ == "__main__":

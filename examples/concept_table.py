@@ -9,7 +9,7 @@ from gandissect import Dissection
 from gandissect.dissection.results import MIN_IOU
 
 
-def table(dissection: Dissection, min_iou: float = MIN_IOU) -> str:
+def format_table(dissection: Dissection, min_iou: float = MIN_IOU) -> str:
     """Return a row a concept and a column a layer, each cell ``units (largest IoU)``.
 
     Args:
@@ -34,4 +34,4 @@ def table(dissection: Dissection, min_iou: float = MIN_IOU) -> str:
 
 
 if __name__ == "__main__":
-    print(table(Dissection.load(Path(sys.argv[1]))))
+    print(format_table(Dissection.load(Path(sys.argv[1]))))

@@ -15,7 +15,7 @@ PAPER, INK = (250, 248, 243), (40, 40, 48)
 LEGEND = 64
 
 
-def sheet() -> Image.Image:
+def draw_sheet() -> Image.Image:
     """Return scenes 0 to 63 of a seed, each with its labels beside it, and a legend of the concepts below."""
     source = Scenes(SIZE, COLUMNS * ROWS, SEED)
     colors = np.array([concept.color for concept in source.concepts], np.uint8)
@@ -47,7 +47,7 @@ def _draw_legend(page: Image.Image, source: Scenes) -> None:
 def main(target: Path) -> None:
     """Write the sheet as a PNG."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    sheet().save(target, optimize=True)
+    draw_sheet().save(target, optimize=True)
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB")
 
 

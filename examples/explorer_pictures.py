@@ -21,7 +21,7 @@ from browser import Page, browsing, find_browser, serving
 
 WIDTH = 1280
 QUIET = "!document.querySelector('[data-testid=stStatusWidget], [data-testid=stSpinner], [data-testid=stProgress]')"
-CANVAS = """[...document.querySelectorAll(".st-key-easel *")].map((each) => each.shadowRoot?.querySelector("canvas"))
+CANVAS = """[...document.querySelectorAll(".st-key-easel *")].map((node) => node.shadowRoot?.querySelector("canvas"))
   .find(Boolean)"""
 SETTLE = 3.0
 """Seconds after which a page that is quiet has drawn what it was sent."""
@@ -54,16 +54,16 @@ def main(options: Options) -> None:
             address, height, use = PAGES[name]
             page.resize(WIDTH, height)
             page.call("Page.navigate", url=f"{url}/{address}")
-            settled(page)
+            wait_until_quiet(page)
             use(page)
-            settled(page)
+            wait_until_quiet(page)
             page.screenshot(Path(folder) / "seen.png")
             image = Image.open(io.BytesIO((Path(folder) / "seen.png").read_bytes())).convert("RGB")
             image.save(options.out / f"{name}.jpg", quality=88, optimize=True)
             print(options.out / f"{name}.jpg")
 
 
-def settled(page: Page) -> None:
+def wait_until_quiet(page: Page) -> None:
     """Wait until nothing is under way."""
     page.wait("!!document.querySelector('.st-key-strip')", 120)
     quiet = 0.0
@@ -73,9 +73,9 @@ def settled(page: Page) -> None:
 
 
 def click(page: Page, label: str, kind: str = "button") -> None:
-    """Click on what bears a label."""
-    found = f"[...document.querySelectorAll({kind!r})].find((each) => each.textContent.includes({label!r}))"
-    page.wait(f"({found}?.click(), !!{found})")
+    """Click on the element with a label."""
+    element = f"[...document.querySelectorAll({kind!r})].find((node) => node.textContent.includes({label!r}))"
+    page.wait(f"({element}?.click(), !!{element})")
 
 
 def stroke(page: Page, *points: tuple[float, float]) -> None:
@@ -86,7 +86,7 @@ def stroke(page: Page, *points: tuple[float, float]) -> None:
     )
     page.drag(*[(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points])
     page.call("Input.dispatchMouseEvent", type="mouseMoved", x=5, y=5)
-    settled(page)
+    wait_until_quiet(page)
 
 
 def paint(page: Page) -> None:
@@ -94,24 +94,24 @@ def paint(page: Page) -> None:
     click(page, "behind the brush", "summary")
     click(page, "building")
     click(page, "remove")
-    settled(page)
+    wait_until_quiet(page)
     stroke(page, *[(0.08 + 0.04 * step, 0.55) for step in range(6)])
     click(page, "tree")
     click(page, "draw")
-    settled(page)
+    wait_until_quiet(page)
     stroke(page, *[(0.72 + 0.05 * step, 0.42) for step in range(5)])
 
 
-def nothing(_: Page) -> None:
+def leave(_: Page) -> None:
     """Leave a page as it is."""
 
 
 PAGES: dict[str, tuple[str, int, Callable[[Page], None]]] = {
     "paint": ("?picture=7", 1450, paint),
-    "units": ("units?picture=1&concept=building", 1600, nothing),
+    "units": ("units?picture=1&concept=building", 1600, leave),
     "artifacts": ("artifacts", 1300, lambda page: click(page, "Look for artifacts")),
-    "latent": ("latent?picture=4&part=directions", 1100, nothing),
-    "compare": ("compare?layer=layer2", 1250, nothing),
+    "latent": ("latent?picture=4&part=directions", 1100, leave),
+    "compare": ("compare?layer=layer2", 1250, leave),
 }
 
 

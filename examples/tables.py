@@ -17,7 +17,6 @@ import torch
 import tyro
 
 import segmenters
-from apps.data import fitting_segmenter
 from gandissect import CausalEffect, Repair, RepairCurve
 from gandissect.latent import Direction, DirectionEffect, Inversion
 
@@ -43,55 +42,54 @@ class Options:
 
 def main(options: Options) -> None:
     """Print the table."""
-    heads, find = {
-        "effects": (EFFECT_HEADS, effect_rows),
-        "repairs": (REPAIR_HEADS, repair_rows),
-        "directions": (DIRECTION_HEADS, direction_rows),
-        "inversions": (INVERSION_HEADS, inversion_rows),
+    heads, list_rows = {
+        "effects": (EFFECT_HEADS, list_effects),
+        "repairs": (REPAIR_HEADS, list_repairs),
+        "directions": (DIRECTION_HEADS, list_directions),
+        "inversions": (INVERSION_HEADS, list_inversions),
     }[options.kind]
-    rows = find(options.folders)
+    rows = list_rows(options.folders)
     for cells in (heads, ["---"] * len(heads), *rows):
         print(f"| {' | '.join(cells)} |")
 
 
-def effect_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
+def list_effects(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
     """Yield the rows of causal effects, in percentage points with 95 % intervals."""
     for folder in folders:
-        effects = [path for path in sorted(folder.glob("*.safetensors")) if not path.stem.endswith("-curves")]
-        found = sorted(map(CausalEffect.load, effects), key=lambda effect: -effect.ace)
-        for effect in found:
-            record = next(each for each in effect.records() if each["concept"] == effect.concept)
-            kinds = [_points(record, kind) for kind in ("insertion", "ablation", "ace", "control_ace")]
+        paths = [path for path in sorted(folder.glob("*.safetensors")) if not path.stem.endswith("-curves")]
+        for effect in sorted(map(CausalEffect.load, paths), key=lambda effect: -effect.ace):
+            record = next(record for record in effect.records() if record["concept"] == effect.concept)
+            kinds = [_format_points(record, kind) for kind in ("insertion", "ablation", "ace", "control_ace")]
             units = effect.effect.units
             share = f"{100 * record['share']:.2f}"
-            yield (effect.generator, effect.concept, share, units.layer, str(len(units)), *kinds)
+            yield (effect.generator.name, effect.concept, share, units.layer, str(len(units)), *kinds)
 
 
-def repair_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
+def list_repairs(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
     """Yield the rows of repairs: means over sets of held-out images."""
     for folder in folders:
-        found = Repair.load(folder)
-        records = {record["figure"]: record for record in found.records()}
-        distance, change = records["distance"], found.change("distance")
+        repair = Repair.load(folder)
+        records = {record["figure"]: record for record in repair.records()}
+        distance, change = records["distance"], repair.change("distance")
         control = f"{distance['control_change_min']:+.2f} to {distance['control_change_max']:+.2f}"
         shares = [f"{records[name]['before']:.2f}, {records[name]['after']:.2f}" for name in ("precision", "recall")]
-        units = f"{len(found.units)} of {found.units.layer}"
+        units = f"{len(repair.units)} of {repair.units.layer}"
         units = units if RepairCurve.load(folder).num_units else f"none chosen; {units} measured"
         before_after = f"{distance['before']:.2f}, {distance['after']:.2f}"
         real = f"{distance['real']:.2f}"
         yield (
-            found.generator,
+            repair.generator.name,
             units,
             before_after,
             str(change),
             control,
             real,
             *shares,
-            "yes" if found.helps else "no",
+            "yes" if repair.helps else "no",
         )
 
 
-def direction_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
+def list_directions(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
     """Yield the rows of directions: what their labels say, and the largest slope along a random direction."""
     for folder in folders:
         effects = {path: path.with_name(f"{path.stem}-effect.safetensors") for path in folder.glob("*.safetensors")}
@@ -100,28 +98,35 @@ def direction_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
             low_high = {label.concept: effect.interval(label.concept) for label in direction.labels}
             does = [f"{name} {50 * (a + b):+.2f} ± {50 * (b - a):.2f}" for name, (a, b) in low_high.items()]
             most = max(effect.records(), key=lambda record: abs(record["control_slope"]))
-            beside = f"{most['concept']} {_points(most, 'control_slope')}"
+            beside = f"{most['concept']} {_format_points(most, 'control_slope')}"
             score = "" if direction.score is None else f"{direction.score:.2f}"
-            yield direction.generator, direction.name, score, ", ".join(does) or "none", beside
+            yield direction.generator.name, direction.name, score, ", ".join(does) or "none", beside
 
 
-def inversion_rows(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
+def list_inversions(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
     """Yield the rows of inversions: PSNR, and the concepts that the reconstructions have less of."""
     for folder in folders:
-        found = Inversion.load(folder)
-        besides = ["features"] * found.with_features + ["noise"] * bool(found.noise)
-        besides += [] if found.layer is None else [f"residual of {found.layer}"]
-        spread = [f"{float(each):.1f}" for each in found.psnr.quantile(torch.tensor([0, 0.5, 1]).double())]
-        lost = found.lost_concepts(segmenters.load(fitting_segmenter(found.generator))).records()[:MOST_LOST]
+        inversion = Inversion.load(folder)
+        besides = ["features"] * inversion.with_features + ["noise"] * bool(inversion.noise)
+        besides += [] if inversion.layer is None else [f"residual of {inversion.layer}"]
+        spread = [f"{float(psnr):.1f}" for psnr in inversion.psnr.quantile(torch.tensor([0, 0.5, 1]).double())]
+        segmenter = segmenters.load(segmenters.find_for(inversion.generator.name))
+        lost = inversion.lost_concepts(segmenter).records()[:MOST_LOST]
         shares = [
             f"{record['concept']} {100 * record['picture']:.1f} to {100 * record['reconstruction']:.1f}"
             for record in lost
             if record["change"] < 0
         ]
-        yield found.generator, found.space, ", ".join(besides) or "nothing", ", ".join(spread), ", ".join(shares)
+        yield (
+            inversion.generator.name,
+            inversion.space,
+            ", ".join(besides) or "nothing",
+            ", ".join(spread),
+            ", ".join(shares),
+        )
 
 
-def _points(record: dict[str, float], kind: str) -> str:
+def _format_points(record: dict[str, float], kind: str) -> str:
     return f"{100 * record[kind]:+.2f} ± {196 * record[f'{kind}_stderr']:.2f}"
 
 

@@ -39,7 +39,7 @@ from gandissect.storage.files import atomic_path, load_tensors, read_json, sha25
 from generators.hub import FORMAT, VERSION
 from generators.training.networks import FAMILIES
 from generators.training.recipes import GANSettings
-from segmenters.datasets.open import pictures
+from segmenters.datasets import open_pictures
 
 ROOT = Path(__file__).parents[1]
 MAX_BYTES = 16 * 10**6
@@ -50,7 +50,7 @@ TITLES = {"dcgan": "DCGAN", "progan": "ProGAN", "stylegan": "StyleGAN"}
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class TrainingPictures:
     """What models learn from: the words after ``--data``, the segmenter that measures, and what cards say of them."""
 
     data: str
@@ -66,20 +66,20 @@ class Model:
     """A model that ships: its architecture, what it learns from, and the options of its training."""
 
     architecture: str
-    pictures: Pictures
+    pictures: TrainingPictures
     options: str
     snapshots: str
 
     def arguments(self, name: str) -> str:
         """Return the arguments of ``gandissect train generator``, with DATA for the folder of the photographs."""
-        seen = self.pictures
+        pictures = self.pictures
         return (
-            f"{self.architecture} --data {seen.data} --out runs/{name} {self.options} "
-            f"--segmenter {seen.segmenter} {self.snapshots}{seen.more}"
+            f"{self.architecture} --data {pictures.data} --out runs/{name} {self.options} "
+            f"--segmenter {pictures.segmenter} {self.snapshots}{pictures.more}"
         )
 
 
-SCENES = Pictures(
+SCENES = TrainingPictures(
     data="scenes:30000",
     segmenter="unet-scenes",
     shows="rendered outdoor scenes",
@@ -87,7 +87,7 @@ SCENES = Pictures(
     licence="MIT, as the toolkit: trained on rendered pictures only",
     more=" --augmentation",  # none: there are as many scenes as one likes
 )
-STREETS = Pictures(
+STREETS = TrainingPictures(
     data="DATA/outdoor/buildings DATA/outdoor/street DATA/labelmefacade@train",
     segmenter="unet-streets",
     shows="streets and facades",
@@ -178,27 +178,32 @@ def bundle(name: str, model: Model, options: Options, root: Path = ROOT) -> None
         ValueError: If the weights are too large to ship, the run is of other settings or has not grown up, or what
             ``gandissect train generator`` raises.
     """
-    run = training(model.arguments(name), options, root)
-    check_fits(name, half_precision_bytes(run.settings))
+    run = parse_training(model.arguments(name), options, root)
+    check_fits(name, count_half_precision_bytes(run.settings))
     if not (options.only_card or is_finished(run)):
         run.run()
     check_settings(run)
-    snapshot = choose(run.out)
-    found = measured(run, snapshot)
+    snapshot = choose_snapshot(run.out)
+    fidelity = measure_fidelity(run, snapshot)
     weights, cards = root / f"generators/weights/{name}.safetensors", root / "generators/cards.toml"
     check_fits(name, snapshot.path.stat().st_size)
     with atomic_path(weights) as temporary:
         shutil.copyfile(snapshot.path, temporary)
     sample.Options(str(weights), root / f"docs/{name}.png", device=run.device).run()
     entries = {"file": weights.name, "sha256": sha256_file(weights)}
-    entries |= card(name, model, run, snapshot, options.hardware or machine(run.device))
-    figures = quality(found) | beside(name, cards) | history(run, snapshot) | {"samples": f"docs/{name}.png"}
-    tables = table(name, entries) + "\n" + table(f"{name}.quality", figures)
-    write_text(cards, with_card(cards.read_text(encoding="utf-8"), name, tables))
-    print(f"{name}, {weights.stat().st_size / 1e6:.1f} MB\n{found}")
+    entries |= describe_training(name, model, run, snapshot, options.hardware or name_machine(run.device))
+    figures = (
+        describe_fidelity(fidelity)
+        | describe_dcgan(name, cards)
+        | describe_choice(run, snapshot)
+        | {"samples": f"docs/{name}.png"}
+    )
+    tables = format_table(name, entries) + "\n" + format_table(f"{name}.quality", figures)
+    write_text(cards, replace_card(cards.read_text(encoding="utf-8"), name, tables))
+    print(f"{name}, {weights.stat().st_size / 1e6:.1f} MB\n{fidelity}")
 
 
-def training(arguments: str, options: Options, root: Path) -> train_generator.Options:
+def parse_training(arguments: str, options: Options, root: Path) -> train_generator.Options:
     """Return a training as ``gandissect train generator`` understands these arguments."""
     data_root = str(options.data_root)
     words = [data_root + word.removeprefix("DATA") if word.startswith("DATA/") else word for word in arguments.split()]
@@ -206,7 +211,7 @@ def training(arguments: str, options: Options, root: Path) -> train_generator.Op
     return replace(run, out=root / run.out, device=options.device, resume=True)
 
 
-def half_precision_bytes(settings: GANSettings) -> int:
+def count_half_precision_bytes(settings: GANSettings) -> int:
     """Return how much the weights of a generator take."""
     with torch.device("meta"):
         generator = FAMILIES[settings.architecture].generator(settings)
@@ -228,7 +233,7 @@ def check_fits(name: str, num_bytes: int) -> None:
 
 def is_finished(run: train_generator.Options) -> bool:
     """Return whether a run has come to the last step of its settings, and has been measured there."""
-    lines = metrics(run.out) if (run.out / METRICS).exists() else []
+    lines = read_metrics(run.out) if (run.out / METRICS).exists() else []
     return any("distance" in line and line["step"] >= run.settings.num_steps for line in lines)
 
 
@@ -240,36 +245,37 @@ def check_settings(run: train_generator.Options) -> None:
         ValueError: If it has other settings.
     """
     wanted = json.loads(json.dumps(asdict(run.settings)))
-    found = read_json(run.out / "settings.json")
-    other = sorted(key for key, value in wanted.items() if found.get(key) != value)
+    saved = read_json(run.out / "settings.json")
+    other = sorted(key for key, value in wanted.items() if saved.get(key) != value)
     if other:
         raise ValueError(f"{run.out} was trained with another {', '.join(other)}; mend the table, or move the run away")
 
 
-def metrics(run: Path) -> list[dict[str, Any]]:
+def read_metrics(run: Path) -> list[dict[str, Any]]:
     """Return the lines of a run's ``metrics.jsonl``, but for one that was torn when the run was killed."""
     lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def choose(run: Path) -> Snapshot:
+def choose_snapshot(run: Path) -> Snapshot:
     """Return the snapshot of a run with the least distance from held-out pictures, by default the last.
 
     Raises:
         FileNotFoundError: If the run has not made any.
         ValueError: If a file is damaged.
     """
-    lines = metrics(run)
-    found = []
+    lines = read_metrics(run)
+    num_measured = sum("distance" in line for line in lines)
+    snapshots: list[Snapshot] = []
     for path in (run / "generator.safetensors", run / "best.safetensors"):
-        if path.exists() or not found:
-            seen = load_tensors(path, FORMAT, VERSION)[1]["facts"]["images_seen"]
-            figures = {key: value for line in lines if line["images"] == seen for key, value in line.items()}
-            found.append(Snapshot(path, seen, figures, sum("distance" in line for line in lines), lines[-1]["seconds"]))
-    return min(found, key=lambda snapshot: snapshot.distance)
+        if path.exists() or not snapshots:
+            images_seen = load_tensors(path, FORMAT, VERSION)[1]["facts"]["images_seen"]
+            figures = {key: value for line in lines if line["images"] == images_seen for key, value in line.items()}
+            snapshots.append(Snapshot(path, images_seen, figures, num_measured, lines[-1]["seconds"]))
+    return min(snapshots, key=lambda snapshot: snapshot.distance)
 
 
-def measured(run: train_generator.Options, snapshot: Snapshot) -> Fidelity:
+def measure_fidelity(run: train_generator.Options, snapshot: Snapshot) -> Fidelity:
     """Return what ``gandissect fidelity`` finds.
 
     Raises:
@@ -278,62 +284,65 @@ def measured(run: train_generator.Options, snapshot: Snapshot) -> Fidelity:
     generator, size = generators.load(snapshot.path, run.device), run.settings.resolution
     if generator.image_size[0] != size:
         raise ValueError(f"{snapshot.path} has grown to {generator.image_size[0]} px only, not to {size} px; train on")
-    train, held_out = pictures(run.data, size, run.hold_out)
+    train, held_out = open_pictures(run.data, size, run.hold_out)
     return yardstick(segmenters.load(run.segmenter, run.device), train, held_out).measure(generator)
 
 
-def card(
+def describe_training(
     name: str, model: Model, run: train_generator.Options, snapshot: Snapshot, hardware: str
 ) -> dict[str, str | int]:
     """Return what a card says of how a model was made."""
-    settings, seen, seconds = run.settings, model.pictures, snapshot.seconds
+    settings, pictures, seconds = run.settings, model.pictures, snapshot.seconds
     units = f"{settings.width} units in the last layer"
     return {
-        "summary": f"Draws {seen.shows}, {settings.resolution} px: {TITLES[model.architecture]}, {units}.",
-        "dataset": seen.dataset,
+        "summary": f"Draws {pictures.shows}, {settings.resolution} px: {TITLES[model.architecture]}, {units}.",
+        "dataset": pictures.dataset,
         "command": f"gandissect train generator {model.arguments(name)}",
         "seed": settings.seed,
         "images_seen": snapshot.images_seen,
         "hardware": hardware,
         "duration": f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds",
-        "licence": seen.licence,
+        "licence": pictures.licence,
     }
 
 
-def quality(found: Fidelity) -> dict[str, Any]:
+def describe_fidelity(fidelity: Fidelity) -> dict[str, Any]:
     """Return what a card says of fidelity: each figure beside that of training pictures in place of generated ones."""
     return {
-        "frechet_distance": round(found.distance, 2),
-        "frechet_distance_std": round(found.distance_std, 2),
-        "real_against_real": round(found.floor, 2),
-        "real_against_real_std": round(found.floor_std, 2),
-        **{share: _with_real(getattr(found.generated, share), getattr(found.real, share)) for share in SHARES},
-        "features": f"encoder of {found.network}, coarsest grid averaged, {found.num_dims} random dimensions; "
+        "frechet_distance": round(fidelity.distance, 2),
+        "frechet_distance_std": round(fidelity.distance_std, 2),
+        "real_against_real": round(fidelity.floor, 2),
+        "real_against_real_std": round(fidelity.floor_std, 2),
+        **{
+            share: _compare_with_real(getattr(fidelity.generated, share), getattr(fidelity.real, share))
+            for share in SHARES
+        },
+        "features": f"encoder of {fidelity.network}, coarsest grid averaged, {fidelity.num_dims} random dimensions; "
         "not comparable with FID",
-        "num_images": found.num_images,
-        "num_sets": found.num_sets,
-        "num_train": found.num_train,
-        "seed": found.seed,
+        "num_images": fidelity.num_images,
+        "num_sets": fidelity.num_sets,
+        "num_train": fidelity.num_train,
+        "seed": fidelity.seed,
     }
 
 
-def beside(name: str, cards: Path) -> dict[str, str]:
+def describe_dcgan(name: str, cards: Path) -> dict[str, str]:
     """Return what a card says of the DCGAN that learned from the same pictures."""
     with cards.open("rb") as file:
         known = tomllib.load(file)
     other = "dcgan-" + name.partition("-")[2]
     if other == name or other not in known:
         return {}
-    found = known[other]["quality"]
-    return {"beside": f"{other}: {found['frechet_distance']} ± {found['frechet_distance_std']}"}
+    figures = known[other]["quality"]
+    return {"beside": f"{other}: {figures['frechet_distance']} ± {figures['frechet_distance_std']}"}
 
 
-def _with_real(made: Estimate, real: Estimate) -> dict[str, float]:
-    figures = {"mean": made.mean, "std": made.std, "real": real.mean, "real_std": real.std}
+def _compare_with_real(generated: Estimate, real: Estimate) -> dict[str, float]:
+    figures = {"mean": generated.mean, "std": generated.std, "real": real.mean, "real_std": real.std}
     return {key: round(value, 3) for key, value in figures.items()}
 
 
-def history(run: train_generator.Options, snapshot: Snapshot) -> dict[str, Any]:
+def describe_choice(run: train_generator.Options, snapshot: Snapshot) -> dict[str, Any]:
     """Return what a card says of overfitting, and of how the snapshot was chosen."""
     logits = {key: round(snapshot.figures[key], 3) for key in LOGITS if key in snapshot.figures}
     seen, images = snapshot.images_seen, run.settings.images
@@ -341,35 +350,35 @@ def history(run: train_generator.Options, snapshot: Snapshot) -> dict[str, Any]:
     return {**logits, "snapshot": chosen}
 
 
-def machine(device: str) -> str:
+def name_machine(device: str) -> str:
     """Return the name of the GPU, or of the CPU with its threads."""
     if (resolved := resolve_device(device)).type == "cuda":
         return torch.cuda.get_device_name(resolved)
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
-    found = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
-    return f"{torch.get_num_threads()} threads of {found[1] if found else platform.machine()}, no GPU"
+    model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    return f"{torch.get_num_threads()} threads of {model[1] if model else platform.machine()}, no GPU"
 
 
-def table(name: str, entries: Mapping[str, Any]) -> str:
+def format_table(name: str, entries: Mapping[str, Any]) -> str:
     """Return a table of TOML."""
-    return "".join([f"[{name}]\n", *(f"{key} = {_toml(value)}\n" for key, value in entries.items())])
+    return "".join([f"[{name}]\n", *(f"{key} = {_format_value(value)}\n" for key, value in entries.items())])
 
 
-def _toml(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {_format_value(entry)}" for key, entry in value.items()) + " }"
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def with_card(text: str, name: str, tables: str) -> str:
+def replace_card(text: str, name: str, tables: str) -> str:
     """Return ``cards.toml`` with the tables of one card replaced where they stand, or added at the end."""
     start = rf"^\[{re.escape(name)}[.\]]"
     own = re.compile(rf"{start}.*?(?=^\[(?!{re.escape(name)}[.\]])|\Z)", re.DOTALL | re.MULTILINE)
-    if not (found := own.search(text)):
+    if not (match := own.search(text)):
         return f"{text.rstrip()}\n\n{tables}"
-    after = text[found.end() :]
-    return text[: found.start()] + tables + ("\n" + after if after else "")
+    after = text[match.end() :]
+    return text[: match.start()] + tables + ("\n" + after if after else "")
 
 
 def main(options: Options) -> int:

@@ -38,6 +38,7 @@ from .core import (
 from .dissection import (
     Comparison as Comparison,
     Dissection as Dissection,
+    DissectSettings as DissectSettings,
     LayerDissection as LayerDissection,
     Provenance as Provenance,
     QualityMatch as QualityMatch,

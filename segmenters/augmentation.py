@@ -10,10 +10,11 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from .unet import resize
+from .images import reduce_and_enlarge, resize
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,12 @@ NO_AUGMENTATION = Augmentation(1.0, 1.0, 0.0, 0.0, 0.0, 1, 0.0, 0.0, 0.0)
 
 
 def augment(
-    images: Tensor, labels: Tensor, size: int, settings: Augmentation, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
+    images: Float32[Tensor, "batch 3 H W"],
+    labels: Int64[Tensor, "batch H W"],
+    size: int,
+    settings: Augmentation,
+    rng: torch.Generator,
+) -> tuple[Float32[Tensor, "batch 3 size size"], Int64[Tensor, "batch size size"]]:
     """Change a batch at random, pictures and labels alike.
 
     Args:
@@ -77,8 +82,12 @@ def augment(
 
 
 def warp(
-    images: Tensor, labels: Tensor, size: int, settings: Augmentation, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
+    images: Float32[Tensor, "batch 3 H W"],
+    labels: Int64[Tensor, "batch H W"],
+    size: int,
+    settings: Augmentation,
+    rng: torch.Generator,
+) -> tuple[Float32[Tensor, "batch 3 size size"], Int64[Tensor, "batch size size"]]:
     """Cut a random crop out of each picture, stretched and turned, and resize it (bilinearly; labels by nearest)."""
     if settings.min_crop == 1 and settings.max_aspect == 1 and settings.max_degrees == 0:
         small = functional.interpolate(labels[:, None].float(), size=(size, size), mode="nearest-exact")
@@ -99,7 +108,9 @@ def warp(
     return warped, moved[:, 0].round().long() - 1
 
 
-def recolor(images: Tensor, strength: float, rng: torch.Generator) -> Tensor:
+def recolor(
+    images: Float32[Tensor, "batch 3 H W"], strength: float, rng: torch.Generator
+) -> Float32[Tensor, "batch 3 H W"]:
     """Change brightness, contrast, saturation and tint of each picture."""
     if strength == 0:
         return images
@@ -112,7 +123,9 @@ def recolor(images: Tensor, strength: float, rng: torch.Generator) -> Tensor:
     return (images + 0.8 * brightness + 0.3 * tint).clamp(-1, 1)
 
 
-def blur(images: Tensor, share: float, max_sigma: float, rng: torch.Generator) -> Tensor:
+def blur(
+    images: Float32[Tensor, "batch 3 H W"], share: float, max_sigma: float, rng: torch.Generator
+) -> Float32[Tensor, "batch 3 H W"]:
     """Blur a share of the pictures with a Gaussian of random width."""
     if share == 0 or max_sigma == 0:
         return images
@@ -129,7 +142,9 @@ def blur(images: Tensor, share: float, max_sigma: float, rng: torch.Generator) -
     return functional.conv2d(flat, kernels[:, None, None, :], groups=len(kernels)).view_as(images)
 
 
-def shrink(images: Tensor, share: float, min_size: int, rng: torch.Generator) -> Tensor:
+def shrink(
+    images: Float32[Tensor, "batch 3 size size"], share: float, min_size: int, rng: torch.Generator
+) -> Float32[Tensor, "batch 3 size size"]:
     """Reduce a share of the square pictures to a random size and enlarge them again."""
     full = images.shape[-1]
     if share == 0 or min_size >= full:
@@ -138,11 +153,13 @@ def shrink(images: Tensor, share: float, min_size: int, rng: torch.Generator) ->
     parts = []
     for image, choice, part in zip(images[:, None].unbind(), chosen, amount, strict=True):
         size = round(min_size * (full / min_size) ** part)
-        parts.append(resize(resize(image, (size, size)), (full, full)) if choice < share else image)
+        parts.append(reduce_and_enlarge(image, size) if choice < share else image)
     return torch.cat(parts)
 
 
-def add_noise(images: Tensor, max_noise: float, rng: torch.Generator) -> Tensor:
+def add_noise(
+    images: Float32[Tensor, "batch 3 H W"], max_noise: float, rng: torch.Generator
+) -> Float32[Tensor, "batch 3 H W"]:
     """Add Gaussian noise of a random strength to each picture."""
     if max_noise == 0:
         return images

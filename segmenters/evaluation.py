@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
+from gandissect.core.images import from_uint8
 from gandissect.core.lookup import lookup
 from gandissect.core.protocols import Segmenter
 from gandissect.core.sampling import blocks
@@ -16,7 +18,7 @@ from gandissect.core.types import UNLABELLED
 
 from .datasets.combining import groups_of
 from .datasets.source import ImageSource
-from .unet import resize
+from .images import reduce_and_enlarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Evaluation:
     """
 
     concepts: tuple[str, ...]
-    confusion: Tensor
+    confusion: Int64[Tensor, "concept concept+1"]
     num_images: int
     source: str
 
@@ -64,7 +66,7 @@ class Evaluation:
         """The share of labelled pixels that are labelled rightly."""
         return int(self.confusion.diagonal().sum()) / max(1, int(self.confusion.sum()))
 
-    def merged(self, names: Sequence[str]) -> Evaluation:
+    def merge_concepts(self, names: Sequence[str]) -> Evaluation:
         """Return the evaluation as if some concepts were one, called as the first of them.
 
         Args:
@@ -97,7 +99,9 @@ class Evaluation:
         }
 
 
-def confusion_matrix(truth: Tensor, predicted: Tensor, num_concepts: int) -> Tensor:
+def confusion_matrix(
+    truth: Int64[Tensor, "*pixels"], predicted: Int64[Tensor, "*pixels"], num_concepts: int
+) -> Int64[Tensor, "concept concept+1"]:
     """Count the pixels of each pair of true and predicted concept.
 
     Args:
@@ -151,25 +155,15 @@ def evaluate(
         batch = source.batch(block)
         if batch.labels is None:
             raise ValueError(f"{source.name} has no labels to compare with")
-        predicted = segmenter(reduced_again(as_float(batch.images), reduced_to)).cpu()
-        confusion += confusion_matrix(_settled(batch.labels, predicted, source), predicted, len(names))
+        images = from_uint8(batch.images)
+        predicted = segmenter(images if reduced_to is None else reduce_and_enlarge(images, reduced_to)).cpu()
+        confusion += confusion_matrix(_settle(batch.labels, predicted, source), predicted, len(names))
     return Evaluation(tuple(names), confusion, count, source.name)
 
 
-def as_float(images: Tensor) -> Tensor:
-    """Turn uint8 pictures into what a generator paints: float32 in [-1, 1]."""
-    return images.float() / 127.5 - 1
-
-
-def reduced_again(images: Tensor, size: int | None) -> Tensor:
-    """Reduce square images to ``size`` pixels a side and enlarge them again; None leaves them."""
-    if size is None:
-        return images
-    small = resize(images, (size, size))
-    return resize(small, (images.shape[-2], images.shape[-1]))
-
-
-def _settled(truth: Tensor, predicted: Tensor, source: ImageSource) -> Tensor:
+def _settle(
+    truth: Int64[Tensor, "batch H W"], predicted: Int64[Tensor, "batch H W"], source: ImageSource
+) -> Int64[Tensor, "batch H W"]:
     for number, group in enumerate(groups_of(source)):
         undecided = truth == len(source.concepts) + number
         among = torch.isin(predicted, torch.tensor(group))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gandissect.core.protocols import Features, Segmenter
 
-from . import UNetSegmenter
+from .unet import UNetSegmenter
 
 
 def encoder_features(network: Segmenter) -> Features:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from gandissect.core.protocols import Segmenter
@@ -41,3 +42,28 @@ def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
         return UNetSegmenter.load(card(name).verified_path(), device, name)
     path = SHELF.path(name_or_path, (LAST,), ("palette", *(PREFIX + network for network in NETWORKS)))
     return UNetSegmenter.load(path, device, str(path))
+
+
+def names_for(generator: str) -> tuple[str, ...]:
+    """Return the bundled segmenters made for a generator's images, e.g. ``unet-scenes`` for ``dcgan-scenes64``.
+
+    Args:
+        generator: The generator's name.
+    """
+    ending = re.search(r"-([a-z]+)\d*$", generator)
+    return tuple(name for name in names() if ending and name.rpartition("-")[2] == ending[1])
+
+
+def find_for(generator: str) -> str:
+    """Return the bundled segmenter made for a generator's images.
+
+    Args:
+        generator: The generator's name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    fitting = names_for(generator)
+    if not fitting:
+        raise ValueError(f"no bundled segmenter is known to fit {generator!r}; name one with --segmenter")
+    return fitting[0]

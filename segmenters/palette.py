@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from gandissect.core.types import UNLABELLED, Concept
+from gandissect.core.types import UNLABELLED, Concept, check_concepts
 from gandissect.storage.files import hash_tensors
 
-from .unet import check_images
+from .images import check_images
 
 BASIC_CONCEPTS = tuple(
     Concept(index, name, color)
@@ -47,8 +48,7 @@ class PaletteSegmenter:
     """
 
     def __init__(self, concepts: Sequence[Concept], max_distance: float | None = None, name: str = "palette") -> None:
-        if not concepts or [concept.index for concept in concepts] != list(range(len(concepts))):
-            raise ValueError(f"concepts are numbered 0, 1, 2, ... in order; got {[c.index for c in concepts]}")
+        check_concepts(concepts)
         if len({concept.color for concept in concepts}) < len(concepts):
             raise ValueError("two concepts have one color, so pixels cannot tell them apart")
         if max_distance is not None and not max_distance >= 0:
@@ -57,7 +57,7 @@ class PaletteSegmenter:
         about = {"concepts": [asdict(concept) for concept in concepts], "max_distance": max_distance}
         self.fingerprint = hash_tensors({}, {"palette": about})
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Int64[Tensor, "batch H W"]:
         """Label images.
 
         Args:

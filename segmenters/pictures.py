@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
+from gandissect.core.images import from_uint8
 from gandissect.core.protocols import Segmenter
 from gandissect.core.types import Concept
 from gandissect.storage.files import atomic_path
 
 from .datasets.source import ImageSource
-from .evaluation import as_float
 
 _UNNAMED = (255, 255, 255)
 
 
-def paint(labels: Tensor, concepts: Sequence[Concept]) -> Tensor:
+def color_labels(labels: Int64[Tensor, "batch H W"], concepts: Sequence[Concept]) -> UInt8[Tensor, "batch 3 H W"]:
     """Return label maps in their concepts' colours; what is no concept is white.
 
     Args:
@@ -45,9 +46,9 @@ def save_grid(path: Path | str, segmenter: Segmenter, source: ImageSource, num_i
     """
     count = min(num_images, len(source))
     batch = source.batch([index * len(source) // count for index in range(count)])
-    rows = [batch.images, paint(segmenter(as_float(batch.images)).cpu(), source.concepts)]
+    rows = [batch.images, color_labels(segmenter(from_uint8(batch.images)).cpu(), source.concepts)]
     if batch.labels is not None:
-        rows.insert(1, paint(batch.labels, source.concepts))
+        rows.insert(1, color_labels(batch.labels, source.concepts))
     joined = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
     with atomic_path(path) as temporary:
         Image.fromarray(joined.permute(1, 2, 0).numpy()).save(temporary, "PNG")

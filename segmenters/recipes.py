@@ -22,7 +22,7 @@ CAMVID_AS_STREETS: Mapping[str, str | tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class TrainingRecipe:
     """All that a training needs.
 
     Args:
@@ -36,7 +36,7 @@ class Recipe:
     held_out: ImageSource
 
 
-def streets(data: Path | str, num_steps: int = 3000, seed: int = 1) -> Recipe:
+def streets(data: Path | str, num_steps: int = 3000, seed: int = 1) -> TrainingRecipe:
     """Return the recipe of ``unet-streets``.
 
     Args:
@@ -52,7 +52,7 @@ def streets(data: Path | str, num_steps: int = 3000, seed: int = 1) -> Recipe:
     held_out = labelmefacade(data, "val")
     learned = concat([labelmefacade(data, "train"), camvid(data, "train", held_out)])
     settings = SegmenterSettings(num_steps=num_steps, seed=seed, augmentation=Augmentation(color=0.4))
-    return Recipe(settings, (learned,), held_out)
+    return TrainingRecipe(settings, (learned,), held_out)
 
 
 def labelmefacade(data: Path | str, split: str, size: int = 160) -> ImageSource:
@@ -71,7 +71,7 @@ def camvid(data: Path | str, split: str, like: ImageSource, size: int = 160) -> 
     return remap(photos, like.concepts, CAMVID_AS_STREETS)
 
 
-def scenes(num_steps: int = 3000, seed: int = 2) -> Recipe:
+def scenes(num_steps: int = 3000, seed: int = 2) -> TrainingRecipe:
     """Return the recipe of ``unet-scenes``: rendered scenes of 64 and 128 pixels by turns, judged by another seed's.
 
     Rendered pictures need little augmentation; blur and noise imitate a generator's samples.
@@ -85,4 +85,4 @@ def scenes(num_steps: int = 3000, seed: int = 2) -> Recipe:
     pictures = tuple(Scenes(size, num_images=10_000, seed=1) for size in (64, 128))
     soft = Augmentation(1.0, 1.0, 0.0, color=0.2, small=0.2, min_small=32, blur=0.2, max_sigma=0.8, max_noise=0.05)
     settings = SegmenterSettings(num_steps, seed=seed, dice_weight=1.0, ema_half_life=2000.0, augmentation=soft)
-    return Recipe(settings, pictures, Scenes(64, num_images=600, seed=2))
+    return TrainingRecipe(settings, pictures, Scenes(64, num_images=600, seed=2))

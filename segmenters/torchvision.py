@@ -7,6 +7,7 @@ from typing import Any
 from urllib.error import URLError
 
 import torch
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from gandissect.core.environment import resolve_device
@@ -15,7 +16,7 @@ from gandissect.core.types import Concept
 from gandissect.storage.files import hash_tensors
 
 from .colors import index_color
-from .unet import check_images, resize
+from .images import check_images, image_size, resize
 
 PREFIX = "torchvision:"
 
@@ -57,7 +58,7 @@ class TorchvisionSegmenter:
         self._transforms = transforms
         self.fingerprint = hash_tensors(network.state_dict(), {"torchvision": name, "categories": categories})
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Int64[Tensor, "batch H W"]:
         """Label images.
 
         Args:
@@ -69,12 +70,12 @@ class TorchvisionSegmenter:
         with torch.no_grad():
             return (self.logits(images).argmax(1) - 1).to(images.device)
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Float[Tensor, "batch 3 H W"]) -> Float32[Tensor, "batch category H W"]:
         """Return the score of each class, background first, float32 ``[batch, 1 + concept, H, W]``."""
         check_images(images)
         unit = (images.to(self.device, torch.float32) + 1).div(2).clamp(0, 1)
         scores: Tensor = self._network(self._transforms(unit))["out"].float()
-        return resize(scores, (images.shape[-2], images.shape[-1]))
+        return resize(scores, image_size(images))
 
 
 def load_torchvision(name: str, device: str = "auto") -> TorchvisionSegmenter:

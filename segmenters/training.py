@@ -1,12 +1,4 @@
-"""Train a segmenter: cross-entropy plus Dice over labelled pixels, every draw a function of (seed, step).
-
-    L = mean_p w(c_p) (-log P_p) + d (1 - mean_c D_c),
-    D_c = (2 sum_p P_pc y_pc + 1) / (sum_p P_pc + sum_p y_pc + 1)
-
-over the labelled pixels p with true concept c_p; ``w(c)`` is a power of the inverse frequency of the concept. Where
-the truth only says "one of these", ``P_p`` is the sum of their probabilities and the pixel takes no part in Dice
-(Source of Dice as a loss: Milletari et al. 2016, Sec. 3).
-"""
+"""Train a segmenter: every draw is a function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -15,22 +7,28 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
-from torch.nn import functional
 
 from gandissect.core.environment import resolve_device
+from gandissect.core.images import from_uint8
+from gandissect.core.lookup import check_choice
 from gandissect.core.sampling import derive_seed, make_rng
 from gandissect.storage import runs
 
 from .augmentation import Augmentation, augment
 from .datasets.combining import groups_of
 from .datasets.source import ImageSource
-from .evaluation import as_float, evaluate
+from .evaluation import evaluate
+from .images import image_size, resize
+from .losses import concept_weights, require_labels, segmentation_loss
 from .pictures import save_grid
-from .unet import Architecture, UNetSegmenter, build_network, network_size, resize
+from .unet import UNetArchitecture, UNetSegmenter, build_network, network_size, read_architecture
+
+Precision = Literal["bfloat16", "float32"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +59,8 @@ class SegmenterSettings:
     dice_weight: float = 0.5
     balance: float = 0.3
     ema_half_life: float = 4000.0
-    precision: str = "bfloat16"
-    architecture: Architecture = field(default_factory=Architecture)
+    precision: Precision = "bfloat16"
+    architecture: UNetArchitecture = field(default_factory=UNetArchitecture)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -72,8 +70,7 @@ class SegmenterSettings:
             raise ValueError("warmup is a share below 1; learning_rate and ema_half_life are above 0")
         if min(self.weight_decay, self.dice_weight, self.balance) < 0:
             raise ValueError("weight_decay, dice_weight and balance are 0 or more")
-        if self.precision not in ("bfloat16", "float32"):
-            raise ValueError(f"precision is 'bfloat16' or 'float32'; got {self.precision!r}")
+        check_choice(self.precision, Precision, "precision")
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values that `from_json` reads."""
@@ -89,10 +86,10 @@ class SegmenterSettings:
             ValueError: If an entry is unknown or out of range.
         """
         try:
-            shape = dict(values["architecture"])
-            shape["decoder_channels"] = tuple(shape["decoder_channels"])
-            parts = {"architecture": Architecture(**shape), "augmentation": Augmentation(**values["augmentation"])}
-            return cls(**{**values, **parts})
+            architecture = read_architecture(values["architecture"])
+            return cls(
+                **{**values, "architecture": architecture, "augmentation": Augmentation(**values["augmentation"])}
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the settings of a segmenter's training: {error}") from error
 
@@ -104,65 +101,6 @@ def learning_rate(settings: SegmenterSettings, step: int) -> float:
         return settings.learning_rate * (step + 1) / rising
     share = (step - rising) / max(1, settings.num_steps - rising)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-
-
-def segmentation_loss(
-    logits: Tensor, labels: Tensor, groups: Sequence[Sequence[int]], weights: Tensor, dice_weight: float
-) -> tuple[Tensor, Tensor]:
-    """Return cross-entropy and the weighted Dice term, as the module says.
-
-    Args:
-        logits: float32 ``[batch, concept, H, W]``.
-        labels: int64 ``[batch, H, W]``: a concept, -1, or number of concepts + index of a group.
-        groups: The concepts of each group.
-        weights: float32 ``[concept]``, weight of each concept's pixels.
-        dice_weight: The ``d``.
-    """
-    num_concepts = logits.shape[1]
-    log_p = functional.log_softmax(logits, 1)
-    chosen = log_p.gather(1, labels.clamp(0, num_concepts - 1)[:, None])[:, 0]
-    weight = weights[labels.clamp(0, num_concepts - 1)] * (labels >= 0)
-    for number, group in enumerate(groups):
-        inside = labels == num_concepts + number
-        chosen = torch.where(inside, torch.logsumexp(log_p[:, list(group)], 1), chosen)
-        weight = torch.where(inside, weights[group[0]], weight)
-    cross_entropy = -(chosen * weight).sum() / weight.sum().clamp(min=1)
-    return cross_entropy, dice_weight * dice_loss(log_p.exp(), labels)
-
-
-def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Return ``1 - mean_c D_c`` over the concepts that the batch's truth has."""
-    num_concepts = probabilities.shape[1]
-    counted = (labels >= 0) & (labels < num_concepts)
-    truth = functional.one_hot(torch.where(counted, labels, 0), num_concepts).permute(0, 3, 1, 2) * counted[:, None]
-    own = (probabilities * truth).sum((0, 2, 3))
-    area = truth.sum((0, 2, 3))
-    dice = (2 * own + 1) / ((probabilities * counted[:, None]).sum((0, 2, 3)) + area + 1)
-    present = area > 0
-    return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
-
-
-def concept_weights(sources: Sequence[ImageSource], balance: float, max_images: int = 400) -> Tensor:
-    """Return a weight for each concept's pixels, ``frequency ** -balance``, 1 in the mean over pixels.
-
-    Frequencies are counted over the evaluation views of the first ``max_images`` pictures, evenly spaced.
-
-    Raises:
-        ValueError: If a source has no labels.
-    """
-    num_concepts = len(sources[0].concepts)
-    counts = torch.zeros(num_concepts)
-    for source in sources:
-        step = max(1, len(source) // max_images)
-        for index in range(0, len(source), step):
-            labels = source.batch([index]).labels
-            if labels is None:
-                raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
-            counts += torch.bincount(labels[(labels >= 0) & (labels < num_concepts)], minlength=num_concepts)
-    share = (counts / counts.sum().clamp(min=1)).clamp(min=1e-4)  # a concept that is never seen weighs finitely
-    share = share / share.sum()
-    weights = share**-balance
-    return weights / (weights * share).sum()
 
 
 class SegmenterTraining:
@@ -201,17 +139,17 @@ class SegmenterTraining:
             group["lr"] = learning_rate(settings, index)
         source = self.sources[index % len(self.sources)]
         images, labels = self._batch(source, index)
-        logits = resize(self._forward(images), (labels.shape[-2], labels.shape[-1]))
+        logits = resize(self._forward(images), image_size(labels))
         cross_entropy, dice = segmentation_loss(logits, labels, groups_of(source), self._weights, settings.dice_weight)
         self._optimizer.zero_grad(set_to_none=True)
-        (cross_entropy + dice).backward()
+        torch.autograd.backward(cross_entropy + dice)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self._optimizer.step()
         decay = runs.ema_decay(settings.ema_half_life, settings.batch_size)
         runs.ema_update(self.average, self.network, min(decay, (1 + index) / (10 + index)))
         return {"cross_entropy": cross_entropy.item(), "dice": dice.item(), "gradient_norm": norm.item()}
 
-    def segmenter(self, name: str = "unet") -> UNetSegmenter:
+    def build_segmenter(self, name: str = "unet") -> UNetSegmenter:
         """Return the segmenter of the averaged weights; a copy."""
         return UNetSegmenter(
             copy.deepcopy(self.average), self.settings.architecture, self.held_out.concepts, name, str(self.device)
@@ -219,17 +157,20 @@ class SegmenterTraining:
 
     def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
         """Write ``segmenter.safetensors`` and a grid of held-out pictures, truths and predictions; evaluate."""
-        segmenter = self.segmenter(folder.name)
-        found = evaluate(segmenter, self.held_out, max_images=256)
-        training = {"settings": self.settings.to_json(), "images_seen": images_seen, "held_out": found.record()}
+        segmenter = self.build_segmenter(folder.name)
+        evaluation = evaluate(segmenter, self.held_out, max_images=256)
+        training = {"settings": self.settings.to_json(), "images_seen": images_seen, "held_out": evaluation.record()}
         segmenter.save(folder / "segmenter.safetensors", training)
         save_grid(folder / f"grid-{images_seen:09d}.png", segmenter, self.held_out)
-        return {"mean_iou": found.mean_iou, "accuracy": found.accuracy}
+        return {"mean_iou": evaluation.mean_iou, "accuracy": evaluation.accuracy}
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
-        parts = {"network": self.network, "average": self.average, "optimizer": self._optimizer}
-        return {name: part.state_dict() for name, part in parts.items()}
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
@@ -237,21 +178,22 @@ class SegmenterTraining:
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _batch(self, source: ImageSource, index: int) -> tuple[Tensor, Tensor]:
+    def _batch(
+        self, source: ImageSource, index: int
+    ) -> tuple[Float32[Tensor, "batch 3 H W"], Int64[Tensor, "batch H W"]]:
         turn = index // len(self.sources)
         batch = source.batch(
             sample_order(len(source), turn * self.images_per_step, self.images_per_step, self.settings.seed),
             make_rng(self.settings.seed, "view", index),
         )
-        if batch.labels is None:
-            raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
+        labels = require_labels(source, batch)
         size = min(source.size, self.settings.architecture.input_size or source.size)
         rng = make_rng(self.settings.seed, "augment", index)
-        images, labels = augment(as_float(batch.images), batch.labels, size, self.settings.augmentation, rng)
+        images, labels = augment(from_uint8(batch.images), labels, size, self.settings.augmentation, rng)
         return images.to(self.device), labels.to(self.device)
 
-    def _forward(self, images: Tensor) -> Tensor:
-        size = network_size((images.shape[-2], images.shape[-1]), self.settings.architecture)
+    def _forward(self, images: Float32[Tensor, "batch 3 H W"]) -> Float32[Tensor, "batch concept h w"]:
+        size = network_size(image_size(images), self.settings.architecture)
         ready = resize(images, size).contiguous(memory_format=torch.channels_last)
         mixed = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):

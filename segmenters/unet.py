@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gandissect.core.environment import resolve_device
 from gandissect.core.types import Concept, check_concepts
 from gandissect.storage.files import hash_tensors, load_tensors, save_tensors
 
+from .images import check_images, image_size, resize
+
 FORMAT, VERSION = "gandissect-segmenter", 1
 
 
 @dataclass(frozen=True, slots=True)
-class Architecture:
+class UNetArchitecture:
     """The shape of a U-Net.
 
     Args:
@@ -52,7 +54,7 @@ class Architecture:
         return int(2 ** len(self.decoder_channels))
 
 
-def build_network(architecture: Architecture, num_concepts: int) -> nn.Module:
+def build_network(architecture: UNetArchitecture, num_concepts: int) -> nn.Module:
     """Build the network with random weights (from torch's global state; fork it to keep that).
 
     Raises:
@@ -79,29 +81,6 @@ def build_network(architecture: Architecture, num_concepts: int) -> nn.Module:
     return network
 
 
-def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize ``[batch, channel, H, W]`` bilinearly, with an antialiasing filter where it shrinks."""
-    if images.shape[-2:] == size:
-        return images
-    shrinks = size[0] < images.shape[-2] or size[1] < images.shape[-1]
-    return functional.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=shrinks)
-
-
-def check_images(images: Tensor) -> None:
-    """Refuse what is not a batch of images.
-
-    Raises:
-        ValueError: If it is not floating point ``[batch, 3, H, W]``, or not finite.
-    """
-    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point() or 0 in images.shape:
-        raise ValueError(
-            f"images are floating point [batch, 3, H, W] in [-1, 1]; got {images.dtype} {list(images.shape)}"
-        )
-    if not images.isfinite().all():
-        first = int((~images.isfinite()).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"image {first} of the batch has pixels that are not finite numbers")
-
-
 class UNetSegmenter:
     """Label images with a trained U-Net; always in eval mode, without gradients unless asked for `logits`.
 
@@ -119,7 +98,7 @@ class UNetSegmenter:
     def __init__(
         self,
         network: nn.Module,
-        architecture: Architecture,
+        architecture: UNetArchitecture,
         concepts: Sequence[Concept],
         name: str = "unet",
         device: str = "cpu",
@@ -127,14 +106,14 @@ class UNetSegmenter:
         self.name, self.architecture, self.concepts = name, architecture, tuple(concepts)
         self.device = resolve_device(device)
         self._network = network.eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
-        self.fingerprint = hash_tensors(_stored(network), self._header())
+        self.fingerprint = hash_tensors(_collect_weights(network), self._header())
 
     @property
     def input_size(self) -> int | None:
         """Pixels of an image's short side as the network sees it; None: as it comes."""
         return self.architecture.input_size
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Int64[Tensor, "batch H W"]:
         """Label images.
 
         Args:
@@ -146,19 +125,19 @@ class UNetSegmenter:
         with torch.no_grad():
             return self.logits(images).argmax(1).to(images.device)
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Float[Tensor, "batch 3 H W"]) -> Float32[Tensor, "batch concept H W"]:
         """Return the score of each concept at each pixel, float32 ``[batch, concept, H, W]`` on this device.
 
         Gradients flow to the images, so that a score can be optimised.
         """
-        return resize(self._network(self._prepared(images)).float(), _size(images))
+        return resize(self._network(self._prepare(images)).float(), image_size(images))
 
-    def encode(self, images: Tensor) -> list[Tensor]:
+    def encode(self, images: Float[Tensor, "batch 3 H W"]) -> list[Float32[Tensor, "batch _unit _h _w"]]:
         """Return the encoder's features from fine to coarse, each float32 ``[batch, unit, h, w]``.
 
         Gradients flow to the images, so that features can be matched.
         """
-        features: Sequence[Tensor] = self._network.encoder(self._prepared(images))
+        features: Sequence[Tensor] = self._network.get_submodule("encoder")(self._prepare(images))
         return [feature.float() for feature in features[1:]]
 
     def to(self, device: str) -> UNetSegmenter:
@@ -173,7 +152,7 @@ class UNetSegmenter:
             training: JSON values to keep with it: settings, figures.
         """
         header = self._header() | {"format": FORMAT, "version": VERSION, "training": dict(training or {})}
-        save_tensors(path, _stored(self._network), header)
+        save_tensors(path, _collect_weights(self._network), header)
 
     @classmethod
     def load(cls, path: Path | str, device: str = "auto", name: str | None = None) -> UNetSegmenter:
@@ -190,7 +169,7 @@ class UNetSegmenter:
         """
         tensors, header = load_tensors(path, FORMAT, VERSION)
         try:
-            architecture = _architecture(header["architecture"])
+            architecture = read_architecture(header["architecture"])
             concepts = [Concept(entry["index"], entry["name"], tuple(entry["color"])) for entry in header["concepts"]]
             check_concepts(concepts)
             network = build_network(architecture, len(concepts))
@@ -202,14 +181,14 @@ class UNetSegmenter:
     def _header(self) -> dict[str, Any]:
         return {"architecture": asdict(self.architecture), "concepts": [asdict(concept) for concept in self.concepts]}
 
-    def _prepared(self, images: Tensor) -> Tensor:
+    def _prepare(self, images: Float[Tensor, "batch 3 H W"]) -> Float32[Tensor, "batch 3 h w"]:
         check_images(images)
-        size = network_size(_size(images), self.architecture)
+        size = network_size(image_size(images), self.architecture)
         ready = resize(images.to(self.device, torch.float32), size)
         return ready.contiguous(memory_format=torch.channels_last)
 
 
-def network_size(size: tuple[int, int], architecture: Architecture) -> tuple[int, int]:
+def network_size(size: tuple[int, int], architecture: UNetArchitecture) -> tuple[int, int]:
     """Return height and width at which the network sees an image of that height and width."""
     scale = 1.0 if architecture.input_size is None else architecture.input_size / min(size)
     stride = architecture.stride
@@ -217,25 +196,29 @@ def network_size(size: tuple[int, int], architecture: Architecture) -> tuple[int
     return height, width
 
 
-def _size(images: Tensor) -> tuple[int, int]:
-    return int(images.shape[-2]), int(images.shape[-1])
-
-
-def _stored(network: nn.Module) -> dict[str, Tensor]:
+def _collect_weights(network: nn.Module) -> dict[str, Tensor]:
     """Convolutions in half precision; vectors (norms, biases) stay float32, they are small and reach far."""
     kept = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
     return {name: (value.half() if value.ndim > 1 else value.float()).cpu() for name, value in kept.items()}
 
 
 def _load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    wanted = {name: value.shape for name, value in network.state_dict().items() if value.is_floating_point()}
-    if (found := {name: value.shape for name, value in tensors.items()}) != wanted:
-        wrong = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+    expected = {name: value.shape for name, value in network.state_dict().items() if value.is_floating_point()}
+    shapes = {name: value.shape for name, value in tensors.items()}
+    if shapes != expected:
+        wrong = sorted(name for name in {*shapes, *expected} if shapes.get(name) != expected.get(name))
         raise ValueError(f"{len(wrong)} weights are missing, unknown or of another shape, e.g. {wrong[0]!r}")
     if any(not value.isfinite().all() for value in tensors.values()):
         raise ValueError("some weights are not finite")
     network.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False)
 
 
-def _architecture(entry: Mapping[str, Any]) -> Architecture:
-    return Architecture(**{**entry, "decoder_channels": tuple(entry["decoder_channels"])})
+def read_architecture(entry: Mapping[str, Any]) -> UNetArchitecture:
+    """Return the architecture whose fields JSON values give.
+
+    Raises:
+        KeyError: If ``decoder_channels`` is missing.
+        TypeError: If another field is unknown, or one is of the wrong type.
+        ValueError: If one is out of range.
+    """
+    return UNetArchitecture(**{**entry, "decoder_channels": tuple(entry["decoder_channels"])})

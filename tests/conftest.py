@@ -9,21 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import config as shape_checks, install_import_hook
+from jaxtyping import config as jaxtyping_config
+from shape_checks import install_shape_checks
 
 ROOT = Path(__file__).parents[1]
 COMPILED = {"gandissect.dissection.counting.numba_counts"}
 """Numba compiles functions of these modules, which must be plain."""
-install_import_hook(
-    sorted(
-        {
-            ".".join(path.relative_to(ROOT).with_suffix("").parts)
-            for package in ("gandissect", "generators", "segmenters", "apps")
-            for path in (ROOT / package).rglob("[a-z]*.py")
-        }
-        - COMPILED
-    ),
-    "shape_checks.check_shapes",
+install_shape_checks(
+    {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for package in ("gandissect", "generators", "segmenters", "apps")
+        for path in (ROOT / package).rglob("[a-z]*.py")
+    }
+    - COMPILED
 )
 
 settings.register_profile("default", deadline=None, max_examples=40, derandomize=True)
@@ -33,9 +31,9 @@ settings.load_profile("default")
 @pytest.fixture(autouse=True)
 def _shapes_are_checked(request: pytest.FixtureRequest) -> Iterator[None]:
     """Signatures are checked, except in tests of what a function itself says about a wrong shape."""
-    shape_checks.update("jaxtyping_disable", request.node.get_closest_marker("wrong_shape") is not None)
+    jaxtyping_config.update("jaxtyping_disable", request.node.get_closest_marker("wrong_shape") is not None)
     yield
-    shape_checks.update("jaxtyping_disable", False)
+    jaxtyping_config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True)

@@ -48,7 +48,7 @@ class Options:
         if kind not in FORMATS:
             raise ValueError(f"{self.out}: a figure's name ends in .{', .'.join(FORMATS)}")
         found = [Dissection.load(path) for path in self.dissections]
-        names = {(each.provenance.generator, each.provenance.seed) for each in found}
+        names = {(each.provenance.generator.name, each.provenance.seed) for each in found}
         folders = tuple(map(str, self.dissections)) if len(names) < len(found) else None
         comparison = compare(found, self.min_iou, self.labels or folders)
         if self.out:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import tyro
 
+import segmenters
 from gandissect import Segmenter
 from gandissect.latent import (
     Boundary,
@@ -30,7 +31,6 @@ from gandissect.report.directions import draw_directions
 from gandissect.storage.files import atomic_path, check_folder
 from generators import LayeredGenerator
 
-from ..data import fitting_segmenter
 from ..networks import load_generator, load_segmenter
 
 FIGURE_NAME = "directions.png"
@@ -90,7 +90,7 @@ class Options:
         """Find, label, write where asked to, and print a line a direction."""
         self._check()
         generator = load_generator(self.generator, self.device)
-        segmenter = load_segmenter(self.segmenter or fitting_segmenter(generator.name), self.device)
+        segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         boundaries = self._boundaries(generator, segmenter)
         found = [each.direction for each in boundaries.values()] if boundaries else self._found(generator)
         if self.keep:
@@ -184,7 +184,7 @@ def _stem(name: str) -> str:
 
 def _facts(direction: Direction, effect: DirectionEffect) -> dict[str, Any]:
     """Return everything but the vector as plain values."""
-    about = {"segmenter": effect.segmenter, "steps": effect.steps, "label_samples": effect.num_samples}
+    about = {"segmenter": effect.segmenter.name, "steps": effect.steps, "label_samples": effect.num_samples}
     return direction.facts() | about | {"concepts": effect.records()}
 
 

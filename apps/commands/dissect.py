@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gandissect import Dissection, Generator, Segmenter, dissect, dissect_shard, merge_shards, write_report
+from gandissect import (
+    Dissection,
+    DissectSettings,
+    Generator,
+    Segmenter,
+    dissect,
+    dissect_shard,
+    merge_shards,
+    write_report,
+)
 from gandissect.core.environment import resolve_device
 from gandissect.dissection.counting.tally import TALLY
-from gandissect.dissection.results import FILE_NAME
 from gandissect.inference.upsampling import Padding
 from gandissect.storage.files import check_folder
 from generators.training.processes import Processes
@@ -65,23 +73,17 @@ class Options:
         processes = Processes(resolve_device(self.device))
         device = str(processes.device)
         networks = (load_generator(self.generator, device), load_segmenter(self.segmenter, device))
-        wanted: dict[str, Any] = {
-            "layers": self.layers or None,
-            "num_samples": self.num_samples,
-            "seed": self.seed,
-            "quantile": self.quantile,
-            "padding": self.padding,
-            "curves": self.curves,
-        }
+        settings = DissectSettings(self.num_samples, self.seed, self.quantile, padding=self.padding, curves=self.curves)
+        layers = self.layers or None
         self._check_earlier(*networks)
         if shard is not None:
-            print(dissect_shard(*networks, self.out, shard, **wanted))
+            print(dissect_shard(*networks, self.out, shard, layers, settings))
             return
         if processes.count == 1:
-            self._finish(dissect(*networks, **wanted, folder=self.out), [self.out])
+            self._finish(dissect(*networks, layers, **asdict(settings), folder=self.out), [self.out])
             return
         shards = [self.out / f"shard-{number}" for number in range(1, processes.count + 1)]
-        dissect_shard(*networks, shards[processes.rank], (processes.rank + 1, processes.count), **wanted)
+        dissect_shard(*networks, shards[processes.rank], (processes.rank + 1, processes.count), layers, settings)
         processes.wait()
         if processes.rank == 0:
             self._finish(merge_shards(shards, networks), shards)
@@ -99,7 +101,7 @@ class Options:
 
     def _finish(self, dissection: Dissection, folders: list[Path]) -> None:
         """Save the result, write its report, and remove what was counted on the way there."""
-        dissection.save(self.out / FILE_NAME)
+        dissection.save(self.out / Dissection.FILE_NAME)
         report = write_report(self.out, dissection, min_iou=self.min_iou)
         for folder in folders:
             (folder / TALLY).unlink(missing_ok=True)
@@ -110,13 +112,13 @@ class Options:
     def _check_earlier(self, generator: Generator, segmenter: Segmenter) -> None:
         """Raise ValueError if the folder holds the result of another dissection, which would be lost."""
         try:
-            found = Dissection.load(self.out / FILE_NAME)
+            found = Dissection.load(self.out / Dissection.FILE_NAME)
         except (FileNotFoundError, ValueError):  # none, or one that cannot be read any more
             return
         made = found.provenance
         pairs: dict[str, tuple[Any, Any]] = {
-            "generator": (made.generator_fingerprint, generator.fingerprint),
-            "segmenter": (made.segmenter_fingerprint, segmenter.fingerprint),
+            "generator": (made.generator.fingerprint, generator.fingerprint),
+            "segmenter": (made.segmenter.fingerprint, segmenter.fingerprint),
             "layers": ({layer.name for layer in found}, set(self.layers or generator.layers)),
         }
         pairs |= {name: (getattr(made, name), getattr(self, name)) for name in ("num_samples", "seed", "quantile")}
@@ -124,5 +126,6 @@ class Options:
         for name, (old, new) in pairs.items():
             if old != new:
                 raise ValueError(
-                    f"{self.out} holds a dissection with other {name}; remove {FILE_NAME} there, or name another folder"
+                    f"{self.out} holds a dissection with other {name}; remove {Dissection.FILE_NAME} there, or name "
+                    "another folder"
                 )

@@ -47,11 +47,11 @@ class Options:
             raise ValueError(
                 f"need 1 column or more and at most {MAX_SAMPLES} samples; got {self.columns} and {recipe.num_samples}"
             )
-        generator = load_generator(self.generator or recipe.generator, self.device)
+        generator = load_generator(self.generator or recipe.generator.name, self.device)
         with torch.inference_mode():
             edited = recipe.generate(generator).cpu()
             unchanged = generator(recipe.latents(generator)).cpu()
         with atomic_path(self.out) as temporary:
             write_pairs(unchanged, edited, temporary, self.columns)
-        facts = {"out": str(self.out), "generator": recipe.generator, "num_samples": recipe.num_samples}
+        facts = {"out": str(self.out), "generator": recipe.generator.name, "num_samples": recipe.num_samples}
         print(json.dumps(facts | {"num_edits": len(recipe.edits)}) if self.json else self.out)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tyro
 
+import segmenters
 from gandissect import (
     Ablation,
     CausalEffect,
@@ -34,7 +35,6 @@ from gandissect.causal.optimise import SoftSegmenter
 from gandissect.core.lookup import lookup
 from gandissect.storage.files import atomic_path
 
-from ..data import fitting_segmenter
 from ..networks import load_generator, load_segmenter
 
 FIGURE_NAME, CURVES_NAME = "effects.png", "curves.png"
@@ -86,7 +86,7 @@ class Options:
     def run(self) -> None:
         """Choose units, measure, save where asked to, and print a line a concept."""
         generator = load_generator(self.generator, self.device)
-        segmenter = load_segmenter(self.segmenter or fitting_segmenter(generator.name), self.device)
+        segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         known = {each.name: each for each in segmenter.concepts}
         for concept in self.concept:
             lookup(known, concept, "concept")
@@ -172,8 +172,7 @@ class Options:
         if self.dissection is None:
             return dissect(generator, segmenter, self.layer, 500, self._choice_seed, top_images=0)
         found = Dissection.load(self.dissection)
-        if found.provenance.generator_fingerprint != generator.fingerprint:
-            raise ValueError(f"{self.dissection} is a dissection of {found.provenance.generator} with other weights")
+        found.provenance.generator.check(generator, f"the dissection {self.dissection}")
         if found.provenance.seed == self.seed:
             raise ValueError(f"{self.dissection} was made on seed {self.seed} too; judge on another with --seed")
         return found
@@ -203,8 +202,8 @@ def _layers(chosen: Mapping[str, UnitSet]) -> tuple[str, ...]:
 def _facts(effect: CausalEffect) -> dict[str, object]:
     """Return everything as plain values."""
     return {
-        "generator": effect.generator,
-        "segmenter": effect.segmenter,
+        "generator": effect.generator.name,
+        "segmenter": effect.segmenter.name,
         "concept": effect.concept,
         "layer": effect.effect.units.layer,
         "units": effect.effect.units.units,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gandissect.core.protocols import Segmenter
 from gandissect.fidelity.inception import Inception
-from segmenters.datasets.open import pictures
+from segmenters.datasets import open_pictures
 
 from ..networks import load_generator, load_segmenter
 from ..yardsticks import yardstick
@@ -51,7 +51,7 @@ class Options:
         """Print each figure and its real-against-real value."""
         generator = load_generator(self.generator, self.device)
         network = self._network()
-        train, held_out = pictures(self.data, generator.image_size[0], self.hold_out)
+        train, held_out = open_pictures(self.data, generator.image_size[0], self.hold_out)
         found = yardstick(network, train, held_out).measure(generator, self.seed, self.num_sets)
         print(json.dumps(asdict(found)) if self.json else found)
 

@@ -12,6 +12,7 @@ import tyro
 from torch import Tensor
 from torchvision.utils import save_image
 
+import segmenters
 from gandissect.core.protocols import Features
 from gandissect.inference.batches import check_finite
 from gandissect.latent import (
@@ -20,17 +21,15 @@ from gandissect.latent import (
     capabilities,
     corner_grid,
     on_shell,
+    path_length,
     pixel_distance,
     truncated_w,
     truncated_z,
 )
-from gandissect.latent.interpolation import path_length
 from gandissect.latent.spaces import check_space
 from gandissect.storage.files import atomic_path
 from generators import LayeredGenerator
-from segmenters.features import encoder_features
 
-from ..data import fitting_segmenter
 from ..networks import load_generator, load_segmenter
 from ..pictures import save_gif
 
@@ -193,8 +192,8 @@ class Options:
             ValueError: If there is none, or no path length in that space.
         """
         check_space(generator, space)
-        segmenter = load_segmenter(self.segmenter or fitting_segmenter(generator.name), self.device)
-        return segmenter.name, encoder_features(segmenter)
+        segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
+        return segmenter.name, segmenters.encoder_features(segmenter)
 
     def _steps(self, images: Tensor) -> dict[str, float]:
         """Return how far neighbouring frames are apart; in a film, the first comes after the last."""

@@ -14,10 +14,12 @@ import tyro
 from torch import Tensor
 
 from gandissect import Recipe, Segmenter
+from gandissect.core import from_uint8
 from gandissect.latent import Inversion, LostConcepts, invert
 from gandissect.storage.files import check_folder
 from generators import LayeredGenerator
-from segmenters.datasets.open import as_tensor, evenly_spaced, pictures
+from segmenters.datasets import open_pictures
+from segmenters.datasets.open import load_pictures, pick_evenly
 
 from ..inversions import draw_inversion, features_of, read_middle, spaces_of
 from ..networks import load_generator, load_segmenter
@@ -103,11 +105,11 @@ class Options:
         if not self.data:
             images = torch.stack([read_middle(path, size) for path in self.pictures])
             return [str(path) for path in self.pictures], images
-        _, held_out = pictures(self.data, size, self.hold_out)
+        _, held_out = open_pictures(self.data, size, self.hold_out)
         if held_out is None:
             raise ValueError(f"nothing is held out of {', '.join(self.data)}; name a folder without @SPLIT, or files")
-        chosen = evenly_spaced(held_out, self.num_pictures)
-        return [f"held-out picture {index}" for index in chosen], as_tensor(held_out, self.num_pictures) / 127.5 - 1
+        chosen = pick_evenly(held_out, self.num_pictures)
+        return [f"held-out picture {index}" for index in chosen], from_uint8(load_pictures(held_out, self.num_pictures))
 
     def _invert(self, generator: LayeredGenerator, images: Tensor, segmenter: Segmenter | None) -> Inversion:
         return invert(
@@ -142,7 +144,8 @@ def _facts(found: Inversion, names: Sequence[str], lost: LostConcepts | None) ->
         {"name": name, "psnr": psnr if math.isfinite(psnr) else None, "loss_start": start, "loss_end": end}
         for name, psnr, start, end in rows
     ]
-    settings = ("generator", "generator_fingerprint", "space", "layer", "with_features")
-    settings += ("num_candidates", "num_starts", "num_steps", "seed")
-    told = {name: getattr(found, name) for name in settings} | {"noise": bool(found.noise), "pictures": figures}
-    return told if lost is None else told | {"segmenter": lost.segmenter, "concepts": lost.records()}
+    settings = ("space", "layer", "with_features", "num_candidates", "num_starts", "num_steps", "seed")
+    entries: dict[str, Any] = {name: getattr(found, name) for name in settings}
+    entries |= {"generator": found.generator.name, "generator_fingerprint": found.generator.fingerprint}
+    entries |= {"noise": bool(found.noise), "pictures": figures}
+    return entries if lost is None else entries | {"segmenter": lost.segmenter.name, "concepts": lost.records()}

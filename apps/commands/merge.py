@@ -7,8 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from gandissect import merge_shards, write_report
-from gandissect.dissection.results import FILE_NAME
+from gandissect import Dissection, merge_shards, write_report
 
 from ..summaries import print_dissection
 
@@ -34,6 +33,6 @@ class Options:
         if not 0 <= self.min_iou <= 1:
             raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
         dissection = merge_shards(self.shards)
-        dissection.save(self.out / FILE_NAME)
+        dissection.save(self.out / Dissection.FILE_NAME)
         report = write_report(self.out, dissection, min_iou=self.min_iou)
         print_dissection(dissection, report, self.min_iou, as_json=self.json)

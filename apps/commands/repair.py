@@ -11,6 +11,7 @@ import torch
 import tyro
 
 import generators
+import segmenters
 from gandissect import (
     ArtifactRanking,
     Generator,
@@ -27,9 +28,8 @@ from gandissect.artifacts.results import Method, Repair, RepairCurve, To
 from gandissect.core.lookup import lookup
 from gandissect.fidelity.yardstick import Yardstick
 from gandissect.interventions.edits import Edit
-from segmenters.datasets.open import pictures
+from segmenters.datasets import open_pictures
 
-from ..data import fitting_segmenter
 from ..networks import load_generator, load_segmenter
 from ..yardsticks import yardstick
 
@@ -86,9 +86,9 @@ class Options:
         """Rank, choose, measure, write the report, and print the verdict and where everything lies."""
         generator = load_generator(self.generator, self.device)
         given = self._given(generator)
-        segmenter = load_segmenter(self.segmenter or fitting_segmenter(generator.name), self.device)
+        segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done
-        measure = yardstick(segmenter, *pictures(self.data, generator.image_size[0], self.hold_out))
+        measure = yardstick(segmenter, *open_pictures(self.data, generator.image_size[0], self.hold_out))
         ranking = None if given else self._ranking(generator, measure)
         curve = self._curve(generator, given or ranking.top(MOST), measure)
         found = measure_repair(

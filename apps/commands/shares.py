@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gandissect import ConceptShares, concept_shares
-from gandissect.fidelity.share_results import CONFIDENCE_Z, ConceptShare
+from gandissect.fidelity.share_results import ConceptShare
+from gandissect.stats import Z_95
 from gandissect.storage.files import atomic_path
-from segmenters.datasets.combining import WithoutLabels, concat
-from segmenters.datasets.open import open_source, pictures
-from segmenters.datasets.source import ImageSource
+from segmenters.datasets import ImageSource, open_pictures, open_source
+from segmenters.datasets.combining import UnlabeledSource, concat
 
 from ..networks import load_generator, load_segmenter
 
@@ -75,8 +75,8 @@ class Options:
             ValueError: If none is named or held out.
         """
         if self.hold_out == 0:
-            return concat([WithoutLabels(open_source(spec, size)) for spec in self.data])
-        held_out = pictures(self.data, size, self.hold_out)[1]
+            return concat([UnlabeledSource(open_source(spec, size)) for spec in self.data])
+        held_out = open_pictures(self.data, size, self.hold_out)[1]
         if held_out is None:
             raise ValueError("nothing is held out; name a folder without @SPLIT, or scenes, or take --hold-out 0")
         return held_out
@@ -124,7 +124,7 @@ def _draw_shares(axes: Any, shown: Sequence[ConceptShare]) -> None:
     rows = range(len(shown))
     for name, color, offset in (("real", REAL, -0.2), ("generated", GENERATED, 0.2)):
         means = [100 * getattr(share, name) for share in shown]
-        reaches = [100 * CONFIDENCE_Z * getattr(share, f"{name}_stderr") for share in shown]
+        reaches = [100 * Z_95 * getattr(share, f"{name}_stderr") for share in shown]
         places = [row + offset for row in rows]
         axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": "#222222"})
     least = min((mean for share in shown for mean in (share.real, share.generated) if mean > 0), default=1)
@@ -154,8 +154,8 @@ def _facts(shares: ConceptShares, written: Sequence[Path]) -> dict[str, Any]:
     """Return everything as plain values."""
     about = shares.provenance
     return {
-        "generator": about.generator,
-        "segmenter": about.segmenter,
+        "generator": about.generator.name,
+        "segmenter": about.segmenter.name,
         "real": about.real,
         "num_samples": about.num_samples,
         "num_real": shares.real.num_images,

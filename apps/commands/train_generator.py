@@ -12,10 +12,10 @@ import tyro
 
 from generators import LayeredGenerator
 from generators.training import RECIPES, GANSettings, train_generator
-from generators.training.networks import check
+from generators.training.networks import check_settings
 from generators.training.processes import is_first
 from generators.training.recipes import Architecture
-from segmenters.datasets.open import pictures
+from segmenters.datasets import open_pictures
 
 from ..networks import load_segmenter
 from ..yardsticks import yardstick
@@ -73,8 +73,8 @@ class Options:
 
     def run(self) -> None:
         """Train, and print the path of the generator."""
-        check(self.settings)  # before pictures are decoded
-        source, held_out = pictures(self.data, self.settings.resolution, self.hold_out)
+        check_settings(self.settings)  # before pictures are decoded
+        source, held_out = open_pictures(self.data, self.settings.resolution, self.hold_out)
         evaluate = None
         if self.segmenter is not None:
             measure = yardstick(load_segmenter(self.segmenter, self.device), source, held_out)

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from segmenters import SegmenterSettings, train_segmenter
-from segmenters.datasets.open import open_source
+from segmenters.datasets import open_source
 
 
 @dataclass(frozen=True)

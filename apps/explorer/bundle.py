@@ -11,7 +11,6 @@ import segmenters
 from gandissect import dissect
 from gandissect.causal.units import unit_effects
 
-from ..data import fitting_segmenter
 from .background.disk_cache import BUNDLED, effects_of
 from .units.chooser import EFFECT_SEED
 from .visit import first_layer
@@ -22,7 +21,7 @@ NUM_SAMPLES, NUM_EFFECT_SAMPLES = 300, 50
 def make_bundle() -> None:
     """Write a dissection and the effects of units for each bundled generator."""
     for name in generators.names():
-        generator, segmenter = generators.load(name), segmenters.load(fitting_segmenter(name))
+        generator, segmenter = generators.load(name), segmenters.load(segmenters.find_for(name))
         layer = first_layer(generator)
         found = dissect(generator, segmenter, layer, NUM_SAMPLES, top_images=0)
         print(found.save(BUNDLED / f"{name}.safetensors"))

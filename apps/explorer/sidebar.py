@@ -9,7 +9,6 @@ import streamlit as st
 import generators
 from gandissect import Generator
 
-from ..data import fitting
 from .background.resources import escape, load_generator, shorten
 from .state import GENERATOR, LAYER, SEGMENTER
 from .visit import first_layer
@@ -57,5 +56,5 @@ def segmenter_options(generator: str, settings: argparse.Namespace) -> list[str]
     import segmenters
 
     chosen = [settings.segmenter] if settings.segmenter and settings.generator in (None, generator) else []
-    fit = fitting(generator, segmenters.names()) or (*segmenters.names(), "palette")
+    fit = segmenters.names_for(generator) or (*segmenters.names(), "palette")
     return list(dict.fromkeys([*chosen, *fit]))

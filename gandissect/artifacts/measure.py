@@ -16,20 +16,21 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..core.lookup import lookup
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
-from ..core.sampling import blocks, derive_seed, make_rng
+from ..core.sampling import derive_seed, make_rng
 from ..core.types import UnitSet
 from ..fidelity.distances import Normal
 from ..fidelity.neighbours import realism
 from ..fidelity.yardstick import Yardstick
+from ..inference.areas import ConceptAreas
 from ..inference.bench import Bench
 from ..interventions.edits import Edit, Insertion, check_units, control_units
 from ..stats.intervals import shares_of
 from ..stats.streaming import AreaMoments
-from .rank import BATCH, features_of, floor_of
+from .rank import BATCH, feature_reader, floor_of
 from .repair import forced_values
 from .results import FIGURES, ConceptChanges, Repair, RepairCurve, To
 
@@ -86,7 +87,7 @@ def choose_num_units(
     firsts = [units.top(size) for size in sizes[1:]]
     controls = [_controls(generator, each, seed, num_controls) for each in firsts]
     sample_seed, real = derive_seed(seed, "number of units"), Normal.of(yardstick.train)
-    bench = _Bench(generator, yardstick, units.layer, to, sample_seed)
+    bench = _RepairBench(generator, yardstick, units.layer, to, sample_seed)
 
     def distance(features: Tensor, _: int) -> float:
         return real.distance(features)
@@ -98,8 +99,7 @@ def choose_num_units(
     start = torch.tensor(plain, dtype=torch.float64).expand(1 + num_controls, 1, -1)
     table = torch.cat([start, table], dim=1)
     return RepairCurve(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
+        generator=NetworkId.of(generator),
         network=yardstick.network,
         ranked=units,
         to=to,
@@ -156,15 +156,14 @@ def measure_repair(
         check_protocols(generator, segmenter)
     others = _controls(generator, units, seed, num_controls)
     sample_seed = derive_seed(seed, "repair")
-    bench = _Bench(generator, yardstick, units.layer, to, sample_seed)
+    bench = _RepairBench(generator, yardstick, units.layer, to, sample_seed)
     judge = _Judge(yardstick, seed)
     edits, num_labelled = bench.edits([units, *others]), min(NUM_LABELLED, count * num_sets)
     found = bench.figures(edits, count, num_sets, judge.judge, "repair", progress=progress)
     before, after, *control = (torch.stack([each[0] for each in sets]) for sets in found)
     realisms = [torch.cat([each[1] for each in sets]) for sets in found[:2]]
     return Repair(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
+        generator=NetworkId.of(generator),
         network=yardstick.network,
         units=units,
         to=to,
@@ -183,8 +182,8 @@ def measure_repair(
 
 
 @dataclass(frozen=True, slots=True)
-class _Bench:
-    """A generator that is run up to a layer once, and from there on for each set of units."""
+class _RepairBench:
+    """Figures and concepts of images before and after units are forced."""
 
     generator: Generator
     yardstick: Yardstick
@@ -212,29 +211,35 @@ class _Bench:
             title: What the progress bar says.
             progress: Show one.
         """
-        found: list[list[T]] = [[] for _ in range(1 + len(edits))]
-        with tqdm(total=count * num_sets, desc=title, unit="img", disable=None if progress else True) as bar:
-            for index in range(num_sets):
-                parts = [self._features(block, edits, bar) for block in blocks(count, BATCH, index * count)]
-                for figures, features in zip(found, zip(*parts, strict=True), strict=True):
-                    figures.append(figure(torch.cat(features), index))
-        return found
+        bench = Bench(self.generator, self.layer, feature_reader(self.yardstick, self.generator), progress)
+        sets = [range(index * count, (index + 1) * count) for index in range(num_sets)]
+        figures: list[list[T]] = [[] for _ in range(1 + len(edits))]
+        features: list[list[Tensor]] = [[] for _ in figures]
+        for block, z, activation in bench.heads(sets, self.seed, BATCH, title):
+            features[0].append(bench.measure_edited(block, z, activation))
+            for rows, edit in zip(features[1:], edits, strict=True):
+                rows.append(bench.measure_edited(block, z, activation, edit))
+            if block.stop % count == 0:  # the set is complete
+                for row, parts in zip(figures, features, strict=True):
+                    row.append(figure(torch.cat(parts), block.start // count))
+                    parts.clear()
+        return figures
 
     def concepts(
         self, segmenter: Segmenter, edits: Sequence[Edit], num_images: int, *, progress: bool
     ) -> ConceptChanges:
         """Return what each edit changes of concepts; those behind the first are controls."""
-        bench = Bench.of(self.generator, segmenter, self.layer, progress=progress)
-        moments = [AreaMoments(len(segmenter.concepts), bench.num_pixels) for _ in range(1 + len(edits))]
-        for block, z, activation in bench.heads(num_images, self.seed, BATCH, "concepts"):
-            base = bench.areas(block, z, activation, [])
-            changes = (bench.areas(block, z, activation, [edit]) - base for edit in edits)
-            for moment, areas in zip(moments, (base, *changes), strict=True):
-                moment.update(areas)
+        areas = ConceptAreas.of(self.generator, segmenter)
+        bench = Bench(self.generator, self.layer, areas.count, progress)
+        moments = [AreaMoments(areas.num_concepts, areas.num_pixels) for _ in range(1 + len(edits))]
+        for block, z, activation in bench.heads([range(num_images)], self.seed, BATCH, "concepts"):
+            base = bench.measure_edited(block, z, activation)
+            changes = (bench.measure_edited(block, z, activation, edit) - base for edit in edits)
+            for moment, counts in zip(moments, (base, *changes), strict=True):
+                moment.update(counts)
         before, change, *control = map(shares_of, moments)
         return ConceptChanges(
-            segmenter=segmenter.name,
-            segmenter_fingerprint=segmenter.fingerprint,
+            segmenter=NetworkId.of(segmenter),
             concepts=tuple(segmenter.concepts),
             num_images=num_images,
             before=before,
@@ -245,15 +250,6 @@ class _Bench:
     def edits(self, forced: Sequence[UnitSet]) -> list[Edit]:
         """Return an edit for each set of units."""
         return [Insertion(units, forced_values(self.generator, units, self.to)) for units in forced]
-
-    def _features(self, samples: range, edits: Sequence[Edit], bar: tqdm[None]) -> list[Tensor]:
-        """Return the features of a block of images, unchanged and after each edit alone."""
-        z = self.generator.sample_z(len(samples), self.seed, samples.start).to(self.generator.device)
-        plain = self.generator.head(z, self.layer)
-        activations = (plain, *(edit.apply(plain) for edit in edits))
-        found = [features_of(self.generator, self.layer, self.yardstick, each, z, samples) for each in activations]
-        bar.update(len(samples))
-        return found
 
 
 @dataclass(frozen=True, slots=True)

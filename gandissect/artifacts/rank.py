@@ -23,21 +23,21 @@ Source: Bau et al. 2019, Sec. 4.3, who rank by the FID of each unit's top images
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from ..core.lookup import lookup
+from ..core.lookup import check_choice, lookup
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator
-from ..core.sampling import blocks, derive_seed, make_rng
+from ..core.sampling import derive_seed, make_rng
 from ..core.types import UnitSet
 from ..fidelity.distances import Normal
 from ..fidelity.neighbours import realism
 from ..fidelity.yardstick import Yardstick
-from ..inference.batches import Source, check_images, check_pixels
+from ..inference.batches import LayerSampler, check_images, check_pixels
+from ..inference.bench import Bench
 from ..interventions.edits import Ablation
 from ..stats.intervals import Estimate
 from .results import ArtifactRanking, Method
@@ -145,12 +145,12 @@ def rank_artifact_layers(
     """
     for layer in layers:
         lookup(generator.layers, layer, "layer")
-    lookup({name: name for name in get_args(Method)}, method, "method")
+    check_choice(method, Method, "method")
     if num_effect < 2 * NUM_GROUPS:
         raise ValueError(f"num_effect is {2 * NUM_GROUPS} or more; got {num_effect}")
     num_top = _num_top(num_samples, top_share, yardstick.train.shape[1])
     sample_seed, in_order = derive_seed(seed, "artifact ranking"), [each for each in generator.layers if each in layers]
-    source = Source(generator, tuple(in_order), sample_seed, BATCH, progress=progress)
+    source = LayerSampler(generator, tuple(in_order), sample_seed, BATCH, progress=progress)
     features, peaks = _pass(source, yardstick, num_samples)
     real, realistic = Normal.of(yardstick.train), realism(yardstick.train, features)
     random = [real.distance(features[_some(num_samples, num_top, seed, draw)]) for draw in range(NUM_DRAWS)]
@@ -162,8 +162,7 @@ def rank_artifact_layers(
         varies = peaks[layer].amax(dim=0) > peaks[layer].amin(dim=0)
         effects = _effects(generator, layer, yardstick, num_effect, seed, progress) if method == "effect" else None
         ranking = ArtifactRanking(
-            generator=generator.name,
-            generator_fingerprint=generator.fingerprint,
+            generator=NetworkId.of(generator),
             layer=layer,
             network=yardstick.network,
             method=method,
@@ -244,7 +243,7 @@ def _some(num_samples: int, count: int, seed: int, draw: int) -> Tensor:
     return torch.randperm(num_samples, generator=make_rng(seed, "random images", draw))[:count]
 
 
-def _pass(source: Source, yardstick: Yardstick, num_samples: int) -> tuple[Tensor, dict[str, Tensor]]:
+def _pass(source: LayerSampler, yardstick: Yardstick, num_samples: int) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the images' features, float64 ``[n, d]``, and layers' largest activations, float32 ``[n, unit]``."""
     infos = source.generator.layers
     features = torch.empty(num_samples, yardstick.train.shape[1], dtype=torch.float64)
@@ -261,23 +260,19 @@ def _effects(
     generator: Generator, layer: str, yardstick: Yardstick, num_samples: int, seed: int, progress: bool
 ) -> tuple[Tensor, Tensor]:
     """Return how much less the distance is without each unit, and its standard error by the jackknife."""
-    real, sample_seed = Normal.of(yardstick.train), derive_seed(seed, "artifact effects")
     units = [UnitSet(layer, (unit,)) for unit in range(generator.layers[layer].units)]
+    bench = Bench(generator, layer, feature_reader(yardstick, generator), progress)
     parts = []
-    total, quiet = num_samples * len(units), None if progress else True
-    with tqdm(total=total, desc=f"effects, {layer}", unit="img", disable=quiet) as bar:
-        for block in blocks(num_samples, BATCH):
-            z = generator.sample_z(len(block), sample_seed, block.start).to(generator.device)
-            activation = generator.head(z, layer)
-            plain = features_of(generator, layer, yardstick, activation, z, block)
-            rows = [plain]
-            for unit in units:
-                edited = Ablation(unit).apply(activation)
-                same = torch.equal(edited, activation)
-                rows.append(plain if same else features_of(generator, layer, yardstick, edited, z, block))
-                bar.update(len(block))
-            parts.append(torch.stack(rows).float())
-    return _gains(torch.cat(parts, dim=1), real)
+    heads = bench.heads([range(num_samples)], derive_seed(seed, "artifact effects"), BATCH, f"effects, {layer}")
+    for block, z, activation in heads:
+        plain = bench.measure_edited(block, z, activation)
+        inactive = (activation == 0).transpose(0, 1).flatten(1).all(1).tolist()
+        without = (
+            plain if inactive[unit] else bench.measure_edited(block, z, activation, Ablation(units[unit]))
+            for unit in range(len(units))
+        )
+        parts.append(torch.stack([plain, *without]).float())
+    return _gains(torch.cat(parts, dim=1), Normal.of(yardstick.train))
 
 
 def _gains(features: Tensor, real: Normal) -> tuple[Tensor, Tensor]:
@@ -294,15 +289,12 @@ def _gains(features: Tensor, real: Normal) -> tuple[Tensor, Tensor]:
     return gain[:, 0].clone(), variance.sqrt()
 
 
-def features_of(
-    generator: Generator, layer: str, yardstick: Yardstick, activation: Tensor, z: Tensor, samples: range
-) -> Tensor:
-    """Return the features of the images that a layer's activations lead to, ``[batch, d]`` on CPU.
+def feature_reader(yardstick: Yardstick, generator: Generator) -> Callable[[Tensor, range], Tensor]:
+    """Return what reads a yardstick's features ``[batch, d]`` of a generator's images, and checks the images."""
 
-    Raises:
-        ValueError: If the images are not what the protocol promises, naming the sample.
-    """
-    images = generator.tail(activation, layer, z)
-    check_images(images, len(z), generator.image_size)
-    check_pixels(images, samples)
-    return yardstick.features(images)
+    def read_features(images: Tensor, samples: range) -> Tensor:
+        check_images(images, len(samples), generator.image_size)
+        check_pixels(images, samples)
+        return yardstick.features(images)
+
+    return read_features

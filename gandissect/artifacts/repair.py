@@ -6,15 +6,15 @@ Source: Bau et al. 2019, Sec. 4.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, get_args, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 
-from ..core.lookup import lookup
+from ..core.lookup import check_choice, lookup
 from ..core.protocols import Generator, check_mode
 from ..core.sampling import derive_seed
 from ..core.types import UnitSet
-from ..inference.batches import Source
+from ..inference.batches import LayerSampler
 from ..interventions.edits import check_units
 from .results import To
 
@@ -70,11 +70,11 @@ def forced_values(generator: Generator, units: UnitSet, to: To = "zero") -> tupl
         ValueError: If the layer has no such unit, an activation is not finite, or the generator is in training mode.
     """
     check_mode(generator)
-    lookup({name: name for name in get_args(To)}, to, "way")
+    check_choice(to, To, "way")
     check_units(units, lookup(generator.layers, units.layer, "layer").units)
     if to == "zero" or not len(units):
         return (0.0,) * len(units)
-    source = Source(generator, (units.layer,), derive_seed(0, "means"), BATCH, progress=False)
+    source = LayerSampler(generator, (units.layer,), derive_seed(0, "means"), BATCH, progress=False)
     total, index = torch.zeros(len(units), dtype=torch.float64), list(units.units)
     for batch in source.activations(range(MEAN_SAMPLES), "means"):
         total += batch.activations[units.layer].maps[:, index].double().mean(dim=(2, 3)).sum(dim=0).cpu()

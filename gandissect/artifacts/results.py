@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from ..core.lookup import lookup
+from ..core.lookup import check_choice, lookup
+from ..core.network_id import NetworkId
 from ..core.types import Concept, UnitSet, check_concepts
 from ..fidelity.results import Scores
-from ..stats.intervals import CONFIDENCE_Z, Change, Estimate, Shares
-from ..storage.saved import Kept, check_tensor
+from ..stats.intervals import Z_95, Change, Estimate, Shares
+from ..storage.saved import SavedResult, check_tensor
 
 To = Literal["zero", "mean"]
 
@@ -22,12 +23,11 @@ FIGURES = (*(field.name for field in fields(Scores)), "worst_realism")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RepairCurve(Kept):
+class RepairCurve(SavedResult):
     """The distance from real pictures against the number of units forced.
 
     Args:
-        generator: The generator's name.
-        generator_fingerprint: SHA-256 of its architecture and weights.
+        generator: The generator's name and fingerprint.
         network: The feature network's name.
         ranked: The units, in the order in which they are forced.
         to: What to.
@@ -43,8 +43,7 @@ class RepairCurve(Kept):
     FILE_NAME: ClassVar[str] = "repair_curve.safetensors"
     VERSION: ClassVar[int] = 1
 
-    generator: str
-    generator_fingerprint: str
+    generator: NetworkId
     network: str
     ranked: UnitSet
     to: str
@@ -57,7 +56,7 @@ class RepairCurve(Kept):
     sample_seed: int
 
     def __post_init__(self) -> None:
-        lookup({name: name for name in get_args(To)}, self.to, "way")
+        check_choice(self.to, To, "way")
         check_tensor("distance", self.distance, torch.float64, (len(self.counts), None))
         check_tensor("control", self.control, torch.float64, (None, *self.distance.shape))
         if self.counts[:1] != (0,) or list(self.counts) != sorted(set(self.counts)):
@@ -108,8 +107,7 @@ class ConceptChanges:
     """What forcing some units changes of the share of the pixels that each concept has.
 
     Args:
-        segmenter: The segmenter's name.
-        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        segmenter: The segmenter's name and fingerprint.
         concepts: What it names.
         num_images: Images, the first of the measurement.
         before: Shares of the images as they are.
@@ -117,8 +115,7 @@ class ConceptChanges:
         control: The same with as many random units, in several draws.
     """
 
-    segmenter: str
-    segmenter_fingerprint: str
+    segmenter: NetworkId
     concepts: tuple[Concept, ...]
     num_images: int
     before: Shares
@@ -138,7 +135,7 @@ class ConceptChanges:
 
     def _record(self, concept: Concept) -> dict[str, Any]:
         row = concept.index
-        change, reach = float(self.change.mean[row]), CONFIDENCE_Z * float(self.change.stderr[row])
+        change, reach = float(self.change.mean[row]), Z_95 * float(self.change.stderr[row])
         others = [float(table.mean[row]) for table in self.control]
         found = {"concept": concept.name, "before": float(self.before.mean[row]), "change": change}
         found |= {"change_low": change - reach, "change_high": change + reach}
@@ -146,15 +143,14 @@ class ConceptChanges:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Repair(Kept):
+class Repair(SavedResult):
     """What forcing some units changes, on images and against real pictures that they were not chosen with.
 
     The columns of the tables are `FIGURES`. The held-out pictures are the same in all sets, so the chance in which they
     are is not in the intervals.
 
     Args:
-        generator: The generator's name.
-        generator_fingerprint: SHA-256 of its architecture and weights.
+        generator: The generator's name and fingerprint.
         network: The feature network's name.
         units: Which units were forced.
         to: What to.
@@ -174,8 +170,7 @@ class Repair(Kept):
     FILE_NAME: ClassVar[str] = "repair.safetensors"
     VERSION: ClassVar[int] = 2
 
-    generator: str
-    generator_fingerprint: str
+    generator: NetworkId
     network: str
     units: UnitSet
     to: str
@@ -192,7 +187,7 @@ class Repair(Kept):
     concepts: ConceptChanges | None
 
     def __post_init__(self) -> None:
-        lookup({name: name for name in get_args(To)}, self.to, "way")
+        check_choice(self.to, To, "way")
         num_sets = len(self.before)
         if num_sets < 2 or not len(self.control):
             raise ValueError("a repair is measured on 2 sets or more, with a control or more")
@@ -273,15 +268,14 @@ Method = Literal["distance", "realism", "effect"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ArtifactRanking(Kept):
+class ArtifactRanking(SavedResult):
     """Units of a layer by how much they have to do with what is unrealistic.
 
     A unit that is the same in all images says nothing: it has the random images' distance, no correlation, and the last
     place.
 
     Args:
-        generator: The generator's name.
-        generator_fingerprint: SHA-256 of its architecture and weights.
+        generator: The generator's name and fingerprint.
         layer: The layer.
         network: The feature network's name.
         method: What `top` goes by.
@@ -305,8 +299,7 @@ class ArtifactRanking(Kept):
     FILE_NAME: ClassVar[str] = "artifact_ranking.safetensors"
     VERSION: ClassVar[int] = 1
 
-    generator: str
-    generator_fingerprint: str
+    generator: NetworkId
     layer: str
     network: str
     method: str
@@ -327,7 +320,7 @@ class ArtifactRanking(Kept):
     num_effect: int = 0
 
     def __post_init__(self) -> None:
-        lookup({name: name for name in get_args(Method)}, self.method, "method")
+        check_choice(self.method, Method, "method")
         units = len(self.distance)
         check_tensor("distance", self.distance, torch.float64, (None,))
         check_tensor("realism", self.realism, torch.float64, (units,))

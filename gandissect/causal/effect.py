@@ -22,9 +22,12 @@ import torch
 from torch import Tensor
 
 from ..core.lookup import lookup
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.sampling import make_rng
-from ..core.types import LayerInfo, UnitSet
+from ..core.types import LayerInfo, UnitSet, concept_index
+from ..inference.areas import ConceptAreas
+from ..inference.batches import check_counts
 from ..inference.bench import Bench
 from ..interventions.edits import Ablation, Insertion, check_units, control_units
 from ..stats.intervals import shares_of
@@ -76,30 +79,28 @@ def average_causal_effect(
     check_protocols(generator, segmenter)
     info = lookup(generator.layers, units.layer, "layer")
     check_units(units, info.units)
-    lookup({each.name: each for each in segmenter.concepts}, concept, "concept")
+    index = concept_index(segmenter.concepts, concept)
     if not len(units):
         raise ValueError(f"no unit of {units.layer!r} is given; if units_for() found none, ask it for a lower min_iou")
-    if num_samples < 2 or batch_size < 1:
-        raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
+    check_counts(num_samples, batch_size)
     control = control_units(units, info.units, seed)
     values = quantile_values(generator, units, seed=seed) if values is None else values
     on = Insertion(units, values)  # which checks them
     sides = (on, Insertion(control, quantile_values(generator, control, seed=seed)))
     grid = Patches.of(info, patch, seed)
-    bench = Bench.of(generator, segmenter, units.layer, progress=progress)
-    counts = _Counts(len(segmenter.concepts), bench.num_pixels, grid.shape)
-    index = next(each.index for each in segmenter.concepts if each.name == concept)
-    for block, z, activation in bench.heads(num_samples, seed, batch_size, "causal effect"):
+    areas = ConceptAreas.of(generator, segmenter)
+    bench = Bench(generator, units.layer, areas.count, progress)
+    counts = _Counts(areas.num_concepts, areas.num_pixels, grid.shape)
+    for block, z, activation in bench.heads([range(num_samples)], seed, batch_size, "causal effect"):
         region, places = grid.draw(block)
         edits = [edit for side in sides for edit in (Insertion(side.units, side.values, region), Ablation(side.units))]
-        areas = [bench.areas(block, z, activation, each) for each in ([], *([edit] for edit in edits))]
-        counts.update(areas, places, index)
+        base = bench.measure_edited(block, z, activation)
+        edited = [bench.measure_edited(block, z, activation, edit) for edit in edits]
+        counts.update(base, edited, places, index)
     effect, other = (counts.effect(number, side) for number, side in enumerate(sides))
     return CausalEffect(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
-        segmenter=segmenter.name,
-        segmenter_fingerprint=segmenter.fingerprint,
+        generator=NetworkId.of(generator),
+        segmenter=NetworkId.of(segmenter),
         concepts=tuple(segmenter.concepts),
         concept=concept,
         num_samples=num_samples,
@@ -164,9 +165,8 @@ class _Counts:
         self.shape = shape
         self.sums = torch.zeros(3, math.prod(shape), dtype=torch.int64)
 
-    def update(self, areas: Sequence[Tensor], places: Tensor, concept: int) -> None:
-        """Take in areas, int64 ``[image, concept]``: unchanged, then on and off of the units and of the control."""
-        base, *forced = areas
+    def update(self, base: Tensor, forced: Sequence[Tensor], places: Tensor, concept: int) -> None:
+        """Take in areas, int64 ``[image, concept]``: unchanged, and on and off of the units and of the control."""
         self.base.update(base)
         for side, on, off in zip(self.sides, forced[::2], forced[1::2], strict=True):
             for kind, difference in zip(KINDS, (on - base, base - off, on - off), strict=True):

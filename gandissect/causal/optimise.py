@@ -23,8 +23,8 @@ from torch.nn.functional import adaptive_max_pool2d, interpolate
 from ..core.lookup import lookup
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.sampling import derive_seed
-from ..core.types import UnitSet
-from ..inference.bench import Bench
+from ..core.types import UnitSet, concept_index
+from ..inference.batches import sample_blocks
 from .effect import Patches
 from .results import UnitRanking
 from .values import present_values
@@ -82,7 +82,7 @@ def optimise_units(
     if num_samples < BATCH or not weight >= 0:
         raise ValueError(f"need {BATCH} samples or more and a weight of 0 or more; got {num_samples} and {weight}")
     info = lookup(generator.layers, layer, "layer")
-    index = lookup({each.name: each.index for each in segmenter.concepts}, concept, "concept")
+    index = concept_index(segmenter.concepts, concept)
     every = UnitSet(layer, tuple(range(info.units)))
     if values is None:
         values = present_values(generator, segmenter, every, concept, seed=seed)
@@ -92,9 +92,10 @@ def optimise_units(
     alpha = torch.full((info.units, 1, 1), 0.5, device=generator.device, requires_grad=True)
     adam = torch.optim.Adam([alpha], LEARNING_RATE)
     patches = Patches.of(info, None, derive_seed(seed, "optimisation"))
-    bench = Bench.of(generator, segmenter, layer, progress=progress)
     probability = _Probability(generator, segmenter, layer, index)
-    for block, z, activation in bench.heads(num_samples, seed, BATCH, f"causes of {concept}"):
+    batches = sample_blocks(generator, [range(num_samples)], seed, BATCH, f"causes of {concept}", progress=progress)
+    for block, z in batches:
+        activation = generator.head(z, layer)
         present, places = probability.present(z, activation), patches.draw(block)[0].to(generator.device)
         loss = weight * alpha.square().sum()
         if bool(present.any()):

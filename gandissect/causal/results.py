@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ..core.lookup import lookup
+from ..core.network_id import NetworkId
 from ..core.types import Concept, UnitSet, check_concepts
-from ..stats.intervals import CONFIDENCE_Z, Shares
-from ..storage.saved import Kept, check_tensor
+from ..stats.intervals import Z_95, Shares
+from ..storage.saved import SavedResult, check_tensor
 
 KINDS = ("insertion", "ablation", "ace")
 """What is measured of some units."""
@@ -64,14 +65,12 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CausalEffect(Kept):
+class CausalEffect(SavedResult):
     """What some units cause, beside what random units of their layer cause.
 
     Args:
-        generator: The generator's name.
-        generator_fingerprint: SHA-256 of its architecture and weights.
-        segmenter: The segmenter's name.
-        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        generator: The generator's name and fingerprint.
+        segmenter: The segmenter's name and fingerprint.
         concepts: What it names.
         concept: The concept that was asked for.
         num_samples: Images.
@@ -87,10 +86,8 @@ class CausalEffect(Kept):
     FILE_NAME: ClassVar[str] = "effect.safetensors"
     VERSION: ClassVar[int] = 1
 
-    generator: str
-    generator_fingerprint: str
-    segmenter: str
-    segmenter_fingerprint: str
+    generator: NetworkId
+    segmenter: NetworkId
     concepts: tuple[Concept, ...]
     concept: str
     num_samples: int
@@ -123,7 +120,7 @@ class CausalEffect(Kept):
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of `ace`."""
-        reach = CONFIDENCE_Z * self.stderr
+        reach = Z_95 * self.stderr
         return self.ace - reach, self.ace + reach
 
     @property
@@ -164,7 +161,7 @@ class CausalEffect(Kept):
 
 
 def _percent(table: Shares, row: int) -> str:
-    return f"{100 * float(table.mean[row]):+.2f} ± {100 * CONFIDENCE_Z * float(table.stderr[row]):.2f} %"
+    return f"{100 * float(table.mean[row]):+.2f} ± {100 * Z_95 * float(table.stderr[row]):.2f} %"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,14 +227,12 @@ class UnitEffects:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EffectCurves(Kept):
+class EffectCurves(SavedResult):
     """What ablating the first few units of rankings takes away of a concept, beside as many random units.
 
     Args:
-        generator: The generator's name.
-        generator_fingerprint: SHA-256 of its architecture and weights.
-        segmenter: The segmenter's name.
-        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        generator: The generator's name and fingerprint.
+        segmenter: The segmenter's name and fingerprint.
         layer: The layer.
         concept: The concept's name.
         share: The concept's share of the pixels of unchanged images.
@@ -251,10 +246,8 @@ class EffectCurves(Kept):
     FILE_NAME: ClassVar[str] = "effect_curves.safetensors"
     VERSION: ClassVar[int] = 1
 
-    generator: str
-    generator_fingerprint: str
-    segmenter: str
-    segmenter_fingerprint: str
+    generator: NetworkId
+    segmenter: NetworkId
     layer: str
     concept: str
     share: float

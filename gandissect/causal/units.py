@@ -9,21 +9,27 @@ Source: Bau et al. 2019, Sec. 3.2.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
-from ..core.lookup import lookup
+from ..core.lookup import check_choice, lookup
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.sampling import make_rng
-from ..core.types import UnitSet
+from ..core.types import UnitSet, concept_index
 from ..dissection.results import Dissection
+from ..inference.areas import ConceptAreas
+from ..inference.batches import check_counts
 from ..inference.bench import Bench
 from ..interventions.edits import Ablation
 from ..stats.intervals import shares_of
 from ..stats.streaming import AreaMoments
 from .optimise import SoftSegmenter, optimise_units
 from .results import EffectCurves, UnitEffects, UnitRanking
+
+BATCH = 32
+"""Images at once."""
 
 Method = Literal["optimisation", "effect"]
 
@@ -69,7 +75,7 @@ def find_causal_units(
     if num_units < 1:
         raise ValueError(f"num_units is 1 or more; got {num_units}")
     chosen = method or ("optimisation" if isinstance(segmenter, SoftSegmenter) else "effect")
-    lookup({name: name for name in get_args(Method)}, chosen, "method")
+    check_choice(chosen, Method, "method")
     if chosen == "effect":
         count = 100 if num_samples is None else num_samples
         effects = unit_effects(generator, segmenter, layer, count, seed, progress=progress)
@@ -114,19 +120,19 @@ def unit_effects(
     Source: Bau et al. 2019, Sec. 3.2.
     """
     check_protocols(generator, segmenter)
-    if num_samples < 2 or batch_size < 1:
-        raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
+    check_counts(num_samples, batch_size)
     units = lookup(generator.layers, layer, "layer").units
-    bench = Bench.of(generator, segmenter, layer, progress=progress)
-    moments = [AreaMoments(len(segmenter.concepts), bench.num_pixels) for _ in range(units)]
-    for block, z, activation in bench.heads(num_samples, seed, batch_size, f"units of {layer}"):
-        base = bench.areas(block, z, activation, [])
+    areas = ConceptAreas.of(generator, segmenter)
+    bench = Bench(generator, layer, areas.count, progress)
+    moments = [AreaMoments(areas.num_concepts, areas.num_pixels) for _ in range(units)]
+    for block, z, activation in bench.heads([range(num_samples)], seed, batch_size, f"units of {layer}"):
+        base = bench.measure_edited(block, z, activation)
         active = (activation != 0).any(3).any(2).any(0).tolist()
         for unit, moment in enumerate(moments):
             if not active[unit]:
                 moment.update(torch.zeros_like(base))
                 continue
-            moment.update(base - bench.areas(block, z, activation, [Ablation(UnitSet(layer, (unit,)))]))
+            moment.update(base - bench.measure_edited(block, z, activation, Ablation(UnitSet(layer, (unit,)))))
     tables = [shares_of(moment) for moment in moments]
     return UnitEffects(
         layer=layer,
@@ -179,15 +185,18 @@ def best_units(
     """
     if num_units < 1 or num_samples < 2:
         raise ValueError(f"need 1 unit and 2 samples or more; got {num_units} and {num_samples}")
-    column = lookup({each.name: each.index for each in segmenter.concepts}, concept, "concept")
+    column = concept_index(segmenter.concepts, concept)
+    areas = ConceptAreas.of(generator, segmenter)
     best, most = None, -1.0
     for layer in dissection:
         units = iou_ranking(dissection, layer.name, concept).top(min(num_units, max(1, layer.info.units // 2)))
-        bench = Bench.of(generator, segmenter, layer.name, progress=progress)
-        taken = AreaMoments(1, bench.num_pixels)
-        for block, z, activation in bench.heads(num_samples, seed, 32, f"{concept}, {layer.name}"):
-            pair = (bench.areas(block, z, activation, edits)[:, [column]] for edits in ([], [Ablation(units)]))
-            taken.update(next(pair) - next(pair))
+        bench = Bench(generator, layer.name, areas.count, progress)
+        taken = AreaMoments(1, areas.num_pixels)
+        for block, z, activation in bench.heads([range(num_samples)], seed, BATCH, f"{concept}, {layer.name}"):
+            change = bench.measure_edited(block, z, activation) - bench.measure_edited(
+                block, z, activation, Ablation(units)
+            )
+            taken.update(change[:, [column]])
         effect = float(shares_of(taken).mean)
         if best is None or effect > most:
             best, most = units, effect
@@ -238,26 +247,25 @@ def effect_curves(
         raise ValueError(
             f"need 2 samples, 1 control and 1 to {num_units} units; got {num_samples}, {num_controls}, {list(counts)}"
         )
-    index = lookup({each.name: each.index for each in segmenter.concepts}, first.concept, "concept")
+    index = concept_index(segmenter.concepts, first.concept)
     orders = [each.top(sizes[-1]).units for each in rankings.values()]
     for draw in range(num_controls):
         rng = make_rng(seed, "random units", first.layer, draw)
         orders.append(tuple(torch.randperm(num_units, generator=rng).tolist()))
-    bench = Bench.of(generator, segmenter, first.layer, progress=progress)
-    share, moments = AreaMoments(1, bench.num_pixels), [AreaMoments(len(sizes), bench.num_pixels) for _ in orders]
-    for block, z, activation in bench.heads(num_samples, seed, 32, "curves"):
-        base = bench.areas(block, z, activation, [])[:, [index]]
+    areas = ConceptAreas.of(generator, segmenter)
+    bench = Bench(generator, first.layer, areas.count, progress)
+    share, moments = AreaMoments(1, areas.num_pixels), [AreaMoments(len(sizes), areas.num_pixels) for _ in orders]
+    for block, z, activation in bench.heads([range(num_samples)], seed, BATCH, "curves"):
+        base = bench.measure_edited(block, z, activation)[:, [index]]
         share.update(base)
         for order, moment in zip(orders, moments, strict=True):
             edits = [Ablation(UnitSet(first.layer, order[:size])) for size in sizes]
-            left = torch.cat([bench.areas(block, z, activation, [edit])[:, [index]] for edit in edits], 1)
+            left = torch.cat([bench.measure_edited(block, z, activation, edit)[:, [index]] for edit in edits], 1)
             moment.update(base - left)
     found = list(map(shares_of, moments))
     return EffectCurves(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
-        segmenter=segmenter.name,
-        segmenter_fingerprint=segmenter.fingerprint,
+        generator=NetworkId.of(generator),
+        segmenter=NetworkId.of(segmenter),
         layer=first.layer,
         concept=first.concept,
         share=float(shares_of(share).mean),

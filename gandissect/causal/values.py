@@ -11,8 +11,8 @@ from torch import Tensor
 from ..core.lookup import lookup
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.sampling import derive_seed
-from ..core.types import UnitSet
-from ..inference.batches import Source
+from ..core.types import UnitSet, concept_index
+from ..inference.batches import LayerSampler
 from ..inference.upsampling import upsample
 from ..interventions.edits import check_units
 
@@ -106,11 +106,11 @@ def present_values(
     Source: Bau et al. 2019, Sec. 3.2.
     """
     check_protocols(generator, segmenter)
-    wanted = lookup({each.name: each.index for each in segmenter.concepts}, concept, "concept")
+    wanted = concept_index(segmenter.concepts, concept)
     source = _source(generator, units, num_samples, seed)
     shape = source.label_shape(segmenter)
     total, pixels = torch.zeros(len(units), dtype=torch.float64), 0
-    for batch in source.labelled(range(num_samples), segmenter, shape, "values"):
+    for batch in source.labeled(range(num_samples), segmenter, shape, "values"):
         there = (batch.labels == wanted).any(1)
         maps = upsample(batch.activations[units.layer].maps[:, list(units.units)], (shape[1], shape[2]))
         total += torch.einsum("buhw,bhw->u", maps.double(), there.double()).cpu()
@@ -120,9 +120,9 @@ def present_values(
     return tuple((total / pixels).tolist())
 
 
-def _source(generator: Generator, units: UnitSet, num_samples: int, seed: int) -> Source:
+def _source(generator: Generator, units: UnitSet, num_samples: int, seed: int) -> LayerSampler:
     """Return where the samples come from, checked."""
     check_units(units, lookup(generator.layers, units.layer, "layer").units)
     if num_samples < 1:
         raise ValueError(f"num_samples is 1 or more; got {num_samples}")
-    return Source(generator, (units.layer,), derive_seed(seed, "values"), BATCH, progress=False)
+    return LayerSampler(generator, (units.layer,), derive_seed(seed, "values"), BATCH, progress=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 class Identified(Protocol):
@@ -26,6 +27,9 @@ class NetworkId:
         name: What to call the network, e.g. ``dcgan-scenes64``.
         fingerprint: SHA-256 of its architecture and weights, hexadecimal.
     """
+
+    SAVED_AS: ClassVar[Mapping[str, str]] = {"name": "{}", "fingerprint": "{}_fingerprint"}
+    """How files name the fields of an identity that a result holds as ``{}``."""
 
     name: str
     fingerprint: str

@@ -1,4 +1,5 @@
 from .comparison import Comparison as Comparison, compare as compare
+from .counting.plan import DissectSettings as DissectSettings
 from .counting.top_images import Thumbnails as Thumbnails, TopImages as TopImages
 from .curves import QualityMatch as QualityMatch, UnitCurves as UnitCurves
 from .dissect import dissect as dissect, dissect_shard as dissect_shard, merge_shards as merge_shards

@@ -29,10 +29,11 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from ..stats.significance import _MAX_GROUPS, _t_quantiles, student_t_tail
+from ..stats.intervals import CONFIDENCE
+from ..stats.significance import MAX_DEGREES, student_t_critical_values, student_t_tail
 
-LEVEL = 0.95
-"""How often an interval holds the IoU over new images."""
+MAX_GROUPS = MAX_DEGREES + 1
+"""Groups of samples at most: one more than the degrees of freedom that Student's t is computed for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -78,7 +79,7 @@ def jackknife_iou(
     intersection: Int64[Tensor, "group concept unit"],
     unit_area: Int64[Tensor, "group unit"],
     concept_area: Int64[Tensor, "group concept"],
-    level: float = LEVEL,
+    level: float = CONFIDENCE,
 ) -> IouEstimate:
     """Estimate the IoU over new images of the same generator, at the same thresholds.
 
@@ -111,7 +112,7 @@ def jackknife_iou(
     tail, groups = (1 - level) / 2, len(intersection)
     iou = _iou(intersection.sum(0), area.sum(0))
     stderr, freedom = _jackknife(_iou(*(_leave_one_out(counts) for counts in (intersection, area))))
-    critical = _t_quantiles(tail, groups - 1).to(iou.device)[freedom - 1]
+    critical = student_t_critical_values(tail, groups - 1).to(iou.device)[freedom - 1]
     half = critical * stderr / (iou * (1 - iou))
     low, high = (torch.sigmoid(torch.logit(iou) + sign * half) for sign in (-1, 1))
     unseen = 1 - tail ** (1 / groups)
@@ -188,8 +189,8 @@ def _areas(intersection: Tensor, unit_area: Tensor, concept_area: Tensor) -> Ten
         raise ValueError(f"need {wanted}; got {intersection.dtype}, {unit_area.dtype} and {concept_area.dtype}")
     if len(shapes[0]) != 3 or shapes[1] != shapes[0][::2] or shapes[2] != shapes[0][:2]:
         raise ValueError(f"need {wanted}; got {shapes}")
-    if not 2 <= shapes[0][0] <= _MAX_GROUPS:
-        raise ValueError(f"need counts in 2 to {_MAX_GROUPS} groups of samples; got {shapes[0][0]}; see `group_of`")
+    if not 2 <= shapes[0][0] <= MAX_GROUPS:
+        raise ValueError(f"need counts in 2 to {MAX_GROUPS} groups of samples; got {shapes[0][0]}; see `group_of`")
     smaller = torch.minimum(unit_area[:, None, :], concept_area[:, :, None])
     if not bool(((intersection >= 0) & (intersection <= smaller)).all()):
         raise ValueError("counts contradict each other: an intersection is negative or larger than an area")

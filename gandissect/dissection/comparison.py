@@ -1,7 +1,7 @@
 """Comparing dissections: how many units of each layer are interpretable, in which concepts, in each model.
 
 A unit is interpretable if its best concept has IoU >= min_iou and that is beyond chance. Of the n units of a layer k
-are; the share p = k / n has the 95 % interval of Wilson, with z = 1.96, which holds near 0 and 1 too:
+are; the share p = k / n has the 95 % interval of Wilson, with the normal quantile z, which holds near 0 and 1 too:
 
     (p + z^2 / 2n  +-  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n).
 
@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 
 from ..core.lookup import lookup
+from ..core.network_id import NetworkId
 from ..core.types import Concept
 from ..stats.intervals import wilson_interval
 from .results import MIN_IOU, Dissection, LayerDissection, Provenance, units_by_concept
 
-COMPARABLE = {"segmenter": "segmenter_fingerprint", "quantile": "quantile", "num_samples": "num_samples"}
+COMPARABLE = ("segmenter", "quantile", "num_samples")
 """What must be the same in all dissections, and where it stands in their provenance."""
 
 
@@ -166,7 +167,7 @@ def _record(layer: ComparedLayer, made: Provenance, concepts: Sequence[Concept])
     low, high = layer.interval
     return {
         "model": layer.model,
-        "generator": made.generator,
+        "generator": made.generator.name,
         "num_samples": made.num_samples,
         "seed": made.seed,
         "layer": layer.layer,
@@ -208,26 +209,31 @@ def _check_settings(labels: Sequence[str], provenance: Sequence[Provenance]) -> 
     first = provenance[0]
     for label, made in zip(labels, provenance, strict=True):
         differ = [
-            f"{name} is {_shown(made, setting)}, not {_shown(first, setting)}"
-            for name, setting in COMPARABLE.items()
-            if getattr(made, setting) != getattr(first, setting)
+            f"{setting} is {_describe(made, setting)}, not {_describe(first, setting)}"
+            for setting in COMPARABLE
+            if _value(made, setting) != _value(first, setting)
         ]
         if differ:
             wrong = f"{label!r} cannot be compared with {labels[0]!r}: {'; '.join(differ)}"
             raise ValueError(f"{wrong}; dissect one of them again with the other's settings")
 
 
-def _shown(made: Provenance, setting: str) -> str:
+def _value(made: Provenance, setting: str) -> object:
+    """Return a setting's value; a segmenter is known by its weights, whatever it is called."""
+    value = getattr(made, setting)
+    return value.fingerprint if isinstance(value, NetworkId) else value
+
+
+def _describe(made: Provenance, setting: str) -> str:
     """Return a setting's value as text; of a segmenter the name too."""
-    if setting == "segmenter_fingerprint":
-        return f"{made.segmenter!r} ({made.segmenter_fingerprint[:8]})"
-    return repr(getattr(made, setting))
+    value = getattr(made, setting)
+    return f"{value.name!r} ({value.fingerprint[:8]})" if isinstance(value, NetworkId) else repr(value)
 
 
 def _default_labels(dissections: Sequence[Dissection]) -> tuple[str, ...]:
     """Return the generators' names, with the seed where they repeat, and the place in the list where that does."""
     made = [dissection.provenance for dissection in dissections]
-    names = [each.generator for each in made]
+    names = [each.generator.name for each in made]
     seeded = [f"{each.generator}, seed {each.seed}" for each in made]
     labels = [full if names.count(name) > 1 else name for name, full in zip(names, seeded, strict=True)]
     places = [f"{label} ({place})" for place, label in enumerate(labels, start=1)]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ..core.environment import installed_versions
-from ..inference.upsampling import check_padding, upsample
+from ..inference.upsampling import upsample
 from .counting.binned_counts import LevelCounts
 from .counting.layer_counts import LayerCount
-from .counting.plan import Plan
+from .counting.plan import DissectionPlan
 from .counting.tally import Tally
 from .counting.top_images import TopImages, pack_masks
 from .curves import UnitCurves
@@ -24,21 +24,19 @@ logger = logging.getLogger(__name__)
 
 def conclude(tally: Tally) -> Dissection:
     """Return the result of counts whose thresholds are known, on CPU."""
-    plan, thumbnails = tally.plan, tally.thumbnails()
+    plan, settings, thumbnails = tally.plan, tally.plan.settings, tally.thumbnails()
     labels = {name: _kept(counts) for name, counts in tally.labels.compute().items()}
     layers = tuple(_layer_result(name, layer, plan, labels, thumbnails.size) for name, layer in tally.layers.items())
-    logger.info("dissected %s: %d layers, %d samples", plan.generator, len(layers), plan.num_samples)
+    logger.info("dissected %s: %d layers, %d samples", plan.generator, len(layers), settings.num_samples)
     provenance = Provenance(
         generator=plan.generator,
-        generator_fingerprint=plan.generator_fingerprint,
         segmenter=plan.segmenter,
-        segmenter_fingerprint=plan.segmenter_fingerprint,
-        seed=plan.seed,
-        num_samples=plan.num_samples,
-        quantile=plan.quantile,
-        batch_size=plan.batch_size,
+        seed=settings.seed,
+        num_samples=settings.num_samples,
+        quantile=settings.quantile,
+        batch_size=settings.batch_size,
         label_size=plan.label_size,
-        padding=plan.padding,
+        padding=settings.padding,
         device=str(tally.device),
         versions=installed_versions(),
         duration=tally.seconds,
@@ -47,12 +45,12 @@ def conclude(tally: Tally) -> Dissection:
 
 
 def _layer_result(
-    name: str, layer: LayerCount, plan: Plan, labels: Mapping[str, Tensor], size: tuple[int, int]
+    name: str, layer: LayerCount, plan: DissectionPlan, labels: Mapping[str, Tensor], size: tuple[int, int]
 ) -> LayerDissection:
     """Return one layer's result, on CPU."""
     top = layer.top.compute()
     packed = [
-        pack_masks(upsample(maps, size, padding=check_padding(plan.padding)) > level[:, None, None, None]).cpu()
+        pack_masks(upsample(maps, size, padding=plan.settings.padding) > level[:, None, None, None]).cpu()
         for maps, level in zip(torch.split(top["maps"], 64), torch.split(layer.thresholds, 64), strict=True)
     ]
     counts = GroupCounts(

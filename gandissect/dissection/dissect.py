@@ -6,23 +6,23 @@ among processes, machines or days: each part is counted apart, and parts are mer
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ..core.lookup import unknown
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
-from ..inference.batches import Source
-from ..inference.upsampling import Padding, check_padding
-from ..stats.quantiles import rank_of
+from ..inference.batches import LayerSampler
+from ..inference.upsampling import Padding
 from .conclude import conclude
 from .counting.label_cache import LabelSpool
 from .counting.passes import _count, _settle, _settle_as_counted
-from .counting.plan import Plan
+from .counting.plan import DissectionPlan, DissectSettings
 from .counting.tally import TALLY, Tally
-from .results import FILE_NAME, Dissection
+from .results import Dissection
 
 
 def dissect(
@@ -80,11 +80,11 @@ def dissect(
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
-    num_samples, top_images = _whole("num_samples", num_samples, 1), _whole("top_images", top_images, 0)
-    source = _source(generator, segmenter, layers, seed, batch_size, progress=progress)
-    plan = _plan(source, segmenter, num_samples, quantile, top_images, padding, curves=curves)
+    settings = _in_pairs(DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves))
+    source = _source(generator, segmenter, layers, settings, progress=progress)
+    plan = _plan(source, segmenter, settings)
     with torch.inference_mode(), LabelSpool(plan.label_shape, len(plan.concepts)) as spool:
-        tally = _count(source, segmenter, plan, range(num_samples), folder, spool)
+        tally = _count(source, segmenter, plan, range(settings.num_samples), folder, spool)
         _settle(tally, source, segmenter, spool)
     return conclude(tally)
 
@@ -95,14 +95,8 @@ def dissect_shard(
     folder: Path | str,
     shard: tuple[int, int],
     layers: Sequence[str] | str | None = None,
-    num_samples: int = 1_000,
-    seed: int = 0,
+    settings: DissectSettings | None = None,
     *,
-    quantile: float = 0.01,
-    batch_size: int = 32,
-    top_images: int = 5,
-    padding: Padding = "edge",
-    curves: bool = False,
     progress: bool = True,
 ) -> Path:
     """Count one part of the samples of a dissection, for `merge_shards`.
@@ -113,13 +107,7 @@ def dissect_shard(
         folder: Where the counts are kept; if it has some of this shard already, it is gone on from there.
         shard: Which part, from 1, and of how many: ``(1, 4)`` to ``(4, 4)``.
         layers: As for `dissect`.
-        num_samples: Of the whole dissection.
-        seed: As for `dissect`.
-        quantile: As for `dissect`.
-        batch_size: As for `dissect`.
-        top_images: As for `dissect`.
-        padding: As for `dissect`.
-        curves: As for `dissect`.
+        settings: Settings of the whole dissection; `DissectSettings()` if None.
         progress: Show progress bars.
 
     Returns:
@@ -133,9 +121,9 @@ def dissect_shard(
     index, count = shard
     if not 1 <= index <= count:
         raise ValueError(f"a shard is 1/4, 2/4 and so on; got {index}/{count}")
-    num_samples, top_images = _whole("num_samples", num_samples, 1), _whole("top_images", top_images, 0)
-    source = _source(generator, segmenter, layers, seed, batch_size, progress=progress)
-    plan = _plan(source, segmenter, num_samples, quantile, top_images, padding, curves=curves)
+    settings = _in_pairs(DissectSettings() if settings is None else settings)
+    source = _source(generator, segmenter, layers, settings, progress=progress)
+    plan = _plan(source, segmenter, settings)
     with torch.inference_mode():
         _count(source, segmenter, plan, plan.part(index - 1, count), folder)
     return Path(folder) / TALLY
@@ -171,68 +159,54 @@ def merge_shards(
         )
         for other in others:
             first.merge(other)
-        if first.samples != range(first.plan.num_samples) or first.to_come:
+        if first.samples != range(first.plan.settings.num_samples) or first.to_come:
             missing = f"{first.samples.start} to {first.samples.start + first.seen - 1}"
-            raise ValueError(f"these are samples {missing} of {first.plan.num_samples}; give all shards, finished")
+            raise ValueError(
+                f"these are samples {missing} of {first.plan.settings.num_samples}; give all shards, finished"
+            )
         if networks is None:
             _settle_as_counted(first)
         else:
             plan = first.plan
-            source = _source(*networks, tuple(plan.layers), plan.seed, plan.batch_size, progress=progress)
+            source = _source(*networks, tuple(plan.layers), plan.settings, progress=progress)
             _check_networks(plan, *networks)
             _settle(first, source, networks[1])
     return conclude(first)
+
+
+def _in_pairs(settings: DissectSettings) -> DissectSettings:
+    """Return settings with an even batch size, so that a sample and its partner are in one batch."""
+    return replace(settings, batch_size=settings.batch_size + settings.batch_size % 2)
 
 
 def _source(
     generator: Generator,
     segmenter: Segmenter,
     layers: Sequence[str] | str | None,
-    seed: int,
-    batch_size: int,
+    settings: DissectSettings,
     *,
     progress: bool,
-) -> Source:
+) -> LayerSampler:
     """Return where samples come from, checked."""
     check_protocols(generator, segmenter)
-    batch_size = _whole("batch_size", batch_size, 1)
-    paired = batch_size + batch_size % 2  # a sample and the one that it exchanges label maps with are in one batch
-    return Source(generator, _chosen_layers(generator, layers), int(seed), paired, progress)
+    return LayerSampler(generator, _chosen_layers(generator, layers), settings.seed, settings.batch_size, progress)
 
 
-def _plan(
-    source: Source,
-    segmenter: Segmenter,
-    num_samples: int,
-    quantile: float,
-    top_images: int,
-    padding: str,
-    *,
-    curves: bool,
-) -> Plan:
+def _plan(source: LayerSampler, segmenter: Segmenter, settings: DissectSettings) -> DissectionPlan:
     """Return what is dissected, checked."""
-    rank_of(quantile, 1)
     generator = source.generator
     with torch.inference_mode():
         channels, *label_size = source.label_shape(segmenter)
     height, width = generator.image_size
-    return Plan(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
+    return DissectionPlan(
+        generator=NetworkId.of(generator),
         image_size=(int(height), int(width)),
-        segmenter=segmenter.name,
-        segmenter_fingerprint=segmenter.fingerprint,
+        segmenter=NetworkId.of(segmenter),
         concepts=tuple(segmenter.concepts),
         layers={name: generator.layers[name] for name in source.layers},
         label_size=(label_size[0], label_size[1]),
         label_channels=channels,
-        seed=source.seed,
-        num_samples=num_samples,
-        quantile=float(quantile),
-        batch_size=source.batch_size,
-        top_images=top_images,
-        padding=check_padding(padding),
-        curves=bool(curves),
+        settings=settings,
     )
 
 
@@ -248,35 +222,20 @@ def _check_shards(folders: Sequence[Path]) -> None:
     for folder in folders:
         if (folder / TALLY).exists():
             continue
-        if (folder / FILE_NAME).exists():
+        if (folder / Dissection.FILE_NAME).exists():
             raise FileNotFoundError(
-                f"{folder} holds a finished dissection ({FILE_NAME}), and nothing is to be merged; write its report "
-                "with gandissect report (Dissection.load, write_report)"
+                f"{folder} holds a finished dissection ({Dissection.FILE_NAME}); there is nothing to merge; write its "
+                "report with gandissect report (Dissection.load, write_report)"
             )
         raise FileNotFoundError(
             f"no {TALLY} in {folder}; name the folders that gandissect dissect --shard (dissect_shard) wrote"
         )
 
 
-def _check_networks(plan: Plan, generator: Generator, segmenter: Segmenter) -> None:
+def _check_networks(plan: DissectionPlan, generator: Generator, segmenter: Segmenter) -> None:
     """Raise ValueError if the counts are of other networks."""
-    for kind, network, wanted in (
-        ("generator", generator, plan.generator_fingerprint),
-        ("segmenter", segmenter, plan.segmenter_fingerprint),
-    ):
-        if network.fingerprint != wanted:
-            raise ValueError(f"these counts are of another {kind} than {network.name}: {wanted[:8]} is its fingerprint")
-
-
-def _whole(name: str, value: int, least: int) -> int:
-    """Return a number as Python's own.
-
-    Raises:
-        ValueError: If it is no whole number, or too small.
-    """
-    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
-        raise ValueError(f"{name} is a whole number, {least} or more; got {value!r}")
-    return operator.index(value)
+    plan.generator.check(generator, "the shards' generator")
+    plan.segmenter.check(segmenter, "the shards' segmenter")
 
 
 def _chosen_layers(generator: Generator, layers: Sequence[str] | str | None) -> tuple[str, ...]:

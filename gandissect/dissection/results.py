@@ -16,16 +16,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from ..core.lookup import lookup
-from ..core.types import Concept, LayerInfo, UnitSet, check_concepts
-from ..inference.upsampling import check_padding
+from ..core.lookup import check_choice, lookup
+from ..core.network_id import NetworkId
+from ..core.types import Concept, LayerInfo, UnitSet, check_concepts, concept_index
+from ..inference.upsampling import Padding
 from ..stats.significance import FALSE_DISCOVERY_RATE, benjamini_hochberg
-from ..storage.saved import check_tensor, load_result, result_path, save_result
+from ..storage.saved import SavedResult, check_tensor
 from .chance import Chance, IouEstimate, compare_with_chance, jackknife_iou
 from .counting.tally import TALLY
 from .counting.top_images import Thumbnails, TopImages
@@ -34,13 +35,6 @@ from .iou import GroupCounts, intersection_over_union
 
 MIN_IOU = 0.04
 """The IoU from which a unit counts as matching a concept. Source: Bau et al. 2017 (arXiv 1704.05796), Sec. 2."""
-
-FILE_NAME = "dissection.safetensors"
-"""The file that a saved dissection's folder holds."""
-
-
-VERSION = 3
-"""Of the saved form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +141,7 @@ class LayerDissection:
         Raises:
             KeyError: If the segmenter does not name it.
         """
-        return lookup({each.name: each.index for each in self.concepts}, concept, "concept")
+        return concept_index(self.concepts, concept)
 
     def units_for(self, concept: str, min_iou: float = MIN_IOU, top: int | None = None) -> UnitSet:
         """Return the units that agree with a concept, whether or not it is their best one, or beyond chance.
@@ -225,10 +219,8 @@ class Provenance:
     """What produced a result.
 
     Args:
-        generator: The generator's name.
-        generator_fingerprint: SHA-256 of its architecture and weights.
-        segmenter: The segmenter's name.
-        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        generator: The generator's name and fingerprint.
+        segmenter: The segmenter's name and fingerprint.
         seed: Of the latent vectors.
         num_samples: Latent vectors, from index 0.
         quantile: Share of all pixels on which a unit is on, at most; 0 to 1.
@@ -240,16 +232,14 @@ class Provenance:
         duration: Seconds that it took.
     """
 
-    generator: str
-    generator_fingerprint: str
-    segmenter: str
-    segmenter_fingerprint: str
+    generator: NetworkId
+    segmenter: NetworkId
     seed: int
     num_samples: int
     quantile: float
     batch_size: int
     label_size: tuple[int, int]
-    padding: str
+    padding: Padding
     device: str
     versions: Mapping[str, str]
     duration: float
@@ -258,7 +248,7 @@ class Provenance:
         counts = (self.num_samples, self.batch_size, *self.label_size)
         if not (0 < self.quantile < 1 and 0 <= self.duration < math.inf and min(counts) > 0):
             raise ValueError(f"provenance has a number out of range: {self}")
-        check_padding(self.padding)
+        check_choice(self.padding, Padding, "padding")
 
     @property
     def num_pixels(self) -> int:
@@ -267,7 +257,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Dissection:
+class Dissection(SavedResult):
     """How the units of a generator's layers agree with a segmenter's concepts.
 
     ``D["layer4"]`` is the `LayerDissection` of that name, ``for layer in D`` goes through all of them in the
@@ -279,6 +269,9 @@ class Dissection:
         thumbnails: Pictures of the samples that the layers' `TopImages` name.
         provenance: What produced it.
     """
+
+    FILE_NAME: ClassVar[str] = "dissection.safetensors"
+    VERSION: ClassVar[int] = 3
 
     layers: tuple[LayerDissection, ...]
     concepts: tuple[Concept, ...]
@@ -332,37 +325,25 @@ class Dissection:
         """
         return [record for layer in self.layers for record in _records(layer)]
 
-    def save(self, folder: Path | str) -> Path:
-        """Write everything, and return the file's path.
-
-        Args:
-            folder: The folder, in which it becomes ``dissection.safetensors``, or a file's name, ``*.safetensors``.
-        """
-        path = result_path(folder, FILE_NAME)
-        save_result(path, self, VERSION)
-        return path
-
-    @staticmethod
-    def load(folder: Path | str) -> Dissection:
+    @classmethod
+    def load(cls, place: Path | str) -> Self:
         """Read what `save` wrote.
 
         Args:
-            folder: The folder, or the file in it.
+            place: The folder, or the file in it.
 
         Raises:
-            FileNotFoundError: If there is none.
+            FileNotFoundError: If there is none; of a folder that holds counts only, with what to do.
             ValueError: If it is damaged, naming the file and what is wrong.
         """
-        path = Path(folder)
-        if path.is_dir():
-            if not (path / FILE_NAME).exists() and (path / TALLY).exists():
-                raise FileNotFoundError(
-                    f"{path} holds the counts of a shard, or of a dissection that was stopped ({TALLY}), and no "
-                    "finished dissection; put shards together with gandissect merge (merge_shards), or go on with a "
-                    "stopped one by the command that began it"
-                )
-            path = path / FILE_NAME
-        return load_result(path, Dissection, VERSION)
+        path = Path(place)
+        if path.is_dir() and not (path / cls.FILE_NAME).exists() and (path / TALLY).exists():
+            raise FileNotFoundError(
+                f"{path} holds the counts of a shard, or of a dissection that was stopped ({TALLY}), and no finished "
+                "dissection; merge shards with gandissect merge (merge_shards), or finish a stopped one with the "
+                "command that began it"
+            )
+        return super(Dissection, cls).load(path)
 
 
 def _records(layer: LayerDissection) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core.environment import resolve_device
+from ..core.images import to_uint8
 from ..storage.files import check_file, sha256_file
 from .results import INCEPTION, INCEPTION_DIMS
 
@@ -39,7 +40,8 @@ class Inception:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the features of float images ``[batch, 3, H, W]`` in [-1, 1], float32 ``[batch, 2048]``."""
-        pixels = (images.to(self._device) * 127.5 + 127.5).round().to(torch.uint8)
+        pixels = to_uint8(images.to(self._device))
+        features: Tensor
         (features,) = self._network(pixels)
         return features
 
@@ -56,9 +58,12 @@ def _load_inception(weights: Path) -> torch.nn.Module:
         torch.save(state, copy)
         layers = [str(INCEPTION_DIMS)]
         try:
-            return FeatureExtractorInceptionV3(INCEPTION, layers, feature_extractor_weights_path=str(copy))
+            network: torch.nn.Module = FeatureExtractorInceptionV3(
+                INCEPTION, layers, feature_extractor_weights_path=str(copy)
+            )
         except RuntimeError as error:
             raise ValueError(f"{weights} has no weights of torch-fidelity's Inception: {error}") from error
+    return network
 
 
 def _read_weights(path: Path) -> dict[str, Any]:

@@ -11,27 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ..core.lookup import lookup
+from ..core.network_id import NetworkId
 from ..core.types import Concept, check_concepts
-from ..storage.saved import check_tensor, load_result, result_path, save_result
-
-FILE_NAME = "shares.safetensors"
-"""The file that the folder of saved shares holds."""
-
-VERSION = 1
-"""Of the saved form."""
+from ..stats.intervals import Z_95
+from ..storage.saved import SavedResult, check_tensor
 
 MIN_SAMPLES = 20
 """Fewer images give neither a covariance nor an interval to rely on."""
-
-CONFIDENCE_Z = 1.959964
-"""Standard errors to either side of an estimate that make an interval of 95 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +57,7 @@ class ConceptShare:
     @property
     def interval(self) -> tuple[float, float]:
         """Interval of the difference, 95 %; of 20 concepts one is expected outside its own by chance."""
-        reach = CONFIDENCE_Z * self.difference_stderr
+        reach = Z_95 * self.difference_stderr
         return self.difference - reach, self.difference + reach
 
     @property
@@ -132,10 +124,8 @@ class SharesProvenance:
     """What produced the shares.
 
     Args:
-        generator: The generator's name.
-        generator_fingerprint: SHA-256 of its architecture and weights.
-        segmenter: The segmenter's name.
-        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        generator: The generator's name and fingerprint.
+        segmenter: The segmenter's name and fingerprint.
         real: The name of the real images.
         seed: Of the latent vectors and of the choice of real images.
         num_samples: Latent vectors, from index 0; twice as many real images were drawn.
@@ -147,10 +137,8 @@ class SharesProvenance:
         duration: Seconds that it took.
     """
 
-    generator: str
-    generator_fingerprint: str
-    segmenter: str
-    segmenter_fingerprint: str
+    generator: NetworkId
+    segmenter: NetworkId
     real: str
     seed: int
     num_samples: int
@@ -167,7 +155,7 @@ class SharesProvenance:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ConceptShares:
+class ConceptShares(SavedResult):
     """How much of the image each concept takes up, in generated and in real images.
 
     ``shares["tree"]`` is the `ConceptShare` of that name, ``for share in shares`` goes through all of them.
@@ -180,6 +168,9 @@ class ConceptShares:
         floor: Of the second half of the real images from the first, at the same n.
         provenance: What produced it.
     """
+
+    FILE_NAME: ClassVar[str] = "shares.safetensors"
+    VERSION: ClassVar[int] = 1
 
     concepts: tuple[Concept, ...]
     generated: ShareMoments
@@ -221,30 +212,6 @@ class ConceptShares:
         log2_ratio``.
         """
         return [_record(share) for share in self]
-
-    def save(self, folder: Path | str) -> Path:
-        """Write everything, and return the file's path.
-
-        Args:
-            folder: The folder, in which it becomes ``shares.safetensors``, or a file's name, ``*.safetensors``.
-        """
-        path = result_path(folder, FILE_NAME)
-        save_result(path, self, VERSION)
-        return path
-
-    @staticmethod
-    def load(folder: Path | str) -> ConceptShares:
-        """Read what `save` wrote.
-
-        Args:
-            folder: The folder, or the file in it.
-
-        Raises:
-            FileNotFoundError: If there is none.
-            ValueError: If it is damaged, naming the file and what is wrong.
-        """
-        path = Path(folder)
-        return load_result(path / FILE_NAME if path.is_dir() else path, ConceptShares, VERSION)
 
 
 def _record(share: ConceptShare) -> dict[str, Any]:

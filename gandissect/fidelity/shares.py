@@ -19,12 +19,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..core.environment import installed_versions
+from ..core.images import from_uint8
+from ..core.network_id import NetworkId
+from ..core.progress import progress_bar
 from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
 from ..core.sampling import blocks, make_rng
-from ..inference.batches import check_images, check_pixels, checked_labels, concept_areas
+from ..inference.batches import check_images, check_pixels, checked_labels, concept_areas, sample_blocks
 from ..stats.streaming import AreaMoments
 from .distances import frechet_distance_of_moments
 from .share_results import MIN_SAMPLES, ConceptShares, SegmentationDistance, ShareMoments, SharesProvenance
@@ -82,10 +84,8 @@ def concept_shares(
     duration = time.monotonic() - started
     logger.info("compared %s with %s: %d samples, %.1f s", generator.name, real.name, num_samples, duration)
     provenance = SharesProvenance(
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
-        segmenter=segmenter.name,
-        segmenter_fingerprint=segmenter.fingerprint,
+        generator=NetworkId.of(generator),
+        segmenter=NetworkId.of(segmenter),
         real=real.name,
         seed=seed,
         num_samples=num_samples,
@@ -132,8 +132,8 @@ class _Batches:
 
     def generated(self, num_samples: int, seed: int) -> Iterator[Tensor]:
         """Yield generated images, as they are seen."""
-        for samples in blocks(num_samples, self.batch_size):
-            z = self.generator.sample_z(len(samples), seed, samples.start).to(self.generator.device)
+        sets = [range(num_samples)]
+        for samples, z in sample_blocks(self.generator, sets, seed, self.batch_size, "samples", progress=False):
             images = self.generator(z)
             check_images(images, len(samples), self.generator.image_size)
             check_pixels(images, samples)
@@ -147,7 +147,7 @@ class _Batches:
             if images.dtype != torch.uint8 or tuple(images.shape) != expected:
                 wanted = f"uint8 images {list(expected)}, as large as the generator's"
                 raise ValueError(f"{pictures.name} should give {wanted}; got {images.dtype} {list(images.shape)}")
-            yield images.to(self.generator.device).float() / 127.5 - 1
+            yield from_uint8(images.to(self.generator.device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class _Labeller:
         num_concepts = len(self.segmenter.concepts)
         groups = [AreaMoments(num_concepts, math.prod(self.image_size)) for _ in range(NUM_GROUPS)]
         seen = 0
-        with tqdm(total=num_images, desc=title, unit="img", disable=None if self.progress else True) as bar:
+        with progress_bar(num_images, title, show=self.progress) as bar:
             for images in batches:
                 labels = self.segmenter(images)
                 channels = labels.shape[1] if isinstance(labels, Tensor) and labels.ndim == 4 else 1

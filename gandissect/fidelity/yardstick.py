@@ -1,13 +1,9 @@
 """How far generated pictures are from real ones, over the features of a network that the caller names.
 
-The distance is the Frechet distance of two normal distributions fitted to features,
-
-    d(x, y) = |mu_x - mu_y|^2 + Tr(S_x + S_y - 2 (S_x S_y)^(1/2)),
-
-which is only "FID" for one particular network; the name of the network belongs to every figure. Beside it stand
-the distance of `kernels`, which is not larger for fewer pictures, and the figures of `neighbours`, which tell pictures
-that are wrong from pictures that are missing, and copies from inventions. Each has the same figure of training
-pictures, in the place of generated ones, beside it: the floor of a distance, the ceiling of a share.
+The distances are those of `distances`, the Frechet distance and the kernel distance, which is not larger for fewer
+pictures. Beside them stand the figures of `neighbours`, which tell pictures that are wrong from pictures that are
+missing, and copies from inventions. Each has the same figure of training pictures, in the place of generated ones,
+beside it: the floor of a distance, the ceiling of a share. The name of the network belongs to every figure.
 
 Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. 3.
 """
@@ -19,8 +15,10 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from ..core.images import from_uint8
 from ..core.protocols import Features, Generator
-from ..core.sampling import blocks, make_rng
+from ..core.sampling import make_rng
+from ..inference.batches import sample_blocks
 from .distances import frechet_distance, kernel_distance
 from .neighbours import density_coverage, nearest_ratio, precision_recall
 from .results import Fidelity, Scores, SetScores
@@ -141,8 +139,9 @@ class Yardstick:
         return self.train[order[:count]], self.train[order[count:]]
 
     def _generated(self, generator: Generator, seed: int, count: int, start: int) -> Tensor:
-        parts = blocks(count, BATCH, start)
-        return self._project(self._raw(generator(generator.sample_z(len(part), seed, part.start)) for part in parts))
+        sets = [range(start, start + count)]
+        images = (generator(z) for _, z in sample_blocks(generator, sets, seed, BATCH, "samples", progress=False))
+        return self._project(self._raw(images))
 
     @torch.inference_mode()
     def _raw(self, batches: Iterable[Tensor]) -> Tensor:
@@ -169,4 +168,4 @@ class _Projection:
 
 def _scaled(pictures: Tensor) -> Iterator[Tensor]:
     """Yield uint8 pictures in batches, as float32 in [-1, 1]."""
-    return (part.float() / 127.5 - 1 for part in torch.split(pictures, BATCH))
+    return map(from_uint8, torch.split(pictures, BATCH))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..core.hooks import trace
 from ..core.lookup import lookup
+from ..core.progress import progress_bar
 from ..core.protocols import Generator, Segmenter
 from ..core.sampling import blocks
 from ..core.types import LayerInfo
@@ -34,17 +35,17 @@ class Activation:
         highest: float32 ``[batch, unit]``, the highest one.
     """
 
-    maps: Tensor
-    lowest: Tensor
-    highest: Tensor
+    maps: Float32[Tensor, "batch unit h w"]
+    lowest: Float32[Tensor, "batch unit"]
+    highest: Float32[Tensor, "batch unit"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """What a block of samples gives.
+class ActivationBatch:
+    """The activations of a block of samples.
 
     Args:
-        samples: Their indices.
+        samples: The samples' indices.
         activations: What each layer gives, by name.
     """
 
@@ -53,39 +54,29 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ImageBatch:
-    """What a block of samples gives, with its images.
+class ImageBatch(ActivationBatch):
+    """The activations and images of a block of samples.
 
     Args:
-        samples: Their indices.
-        activations: What each layer gives, by name.
-        images: ``[batch, 3, H, W]`` in [-1, 1].
+        images: ``[batch, 3, H, W]`` in [-1, 1], on the generator's device.
     """
 
-    samples: range
-    activations: dict[str, Activation]
-    images: Tensor
+    images: Float[Tensor, "batch 3 H W"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LabelledBatch:
-    """What a block of samples gives, with its images and their labels.
+class LabeledBatch(ImageBatch):
+    """The activations, images and labels of a block of samples.
 
     Args:
-        samples: Their indices.
-        activations: What each layer gives, by name.
-        images: ``[batch, 3, H, W]`` in [-1, 1].
-        labels: int64 ``[batch, channel, H, W]``, -1 where nothing is labelled.
+        labels: int64 ``[batch, channel, rows, columns]``, -1 where nothing is labeled, on the generator's device.
     """
 
-    samples: range
-    activations: dict[str, Activation]
-    images: Tensor
-    labels: Tensor
+    labels: Int64[Tensor, "batch channel rows columns"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class LayerSampler:
     """A generator's samples and the layers to look at.
 
     Args:
@@ -108,7 +99,7 @@ class Source:
     def __post_init__(self) -> None:
         check_sampling(self.generator, self.seed)
 
-    def activations(self, samples: range, title: str) -> Iterator[Batch]:
+    def activations(self, samples: range, title: str) -> Iterator[ActivationBatch]:
         """Yield the samples' activations; nothing behind the last layer runs.
 
         Args:
@@ -119,7 +110,7 @@ class Source:
             ValueError: If an activation has another shape than the layer or is not finite.
         """
         for block, z in self._latents(samples, title):
-            yield Batch(block, self._checked(self._heads(z), block))
+            yield ActivationBatch(block, self._checked(self._heads(z), block))
 
     def images(self, samples: range, title: str) -> Iterator[ImageBatch]:
         """Yield the samples' activations and images.
@@ -137,9 +128,9 @@ class Source:
             check_pixels(images, block)
             yield ImageBatch(block, self._checked(heads, block), images.clamp(-1, 1))  # as they are seen
 
-    def labelled(
+    def labeled(
         self, samples: range, segmenter: Segmenter, shape: tuple[int, int, int], title: str
-    ) -> Iterator[LabelledBatch]:
+    ) -> Iterator[LabeledBatch]:
         """Yield the samples' activations, images and labels.
 
         Args:
@@ -155,7 +146,7 @@ class Source:
         for batch in self.images(samples, title):
             images = batch.images
             labels = checked_labels(segmenter(images), (len(images), *shape), num_concepts)
-            yield LabelledBatch(batch.samples, batch.activations, images, labels.to(images.device))
+            yield LabeledBatch(batch.samples, batch.activations, images, labels.to(images.device))
 
     def label_shape(self, segmenter: Segmenter) -> tuple[int, int, int]:
         """Return channels, rows and columns of a segmenter's label map, from one sample.
@@ -174,12 +165,8 @@ class Source:
         return int(channels), int(height), int(width)
 
     def _latents(self, samples: range, title: str) -> Iterator[tuple[range, Tensor]]:
-        """Yield each block's indices and latent vectors, and count them on the progress bar."""
-        with tqdm(total=len(samples), desc=title, unit="img", disable=None if self.progress else True) as bar:
-            for block in blocks(len(samples), self.batch_size, samples.start):
-                z = self.generator.sample_z(len(block), self.seed, block.start)
-                yield block, z.to(self.generator.device)
-                bar.update(len(block))
+        """Yield each block's indices and latent vectors."""
+        yield from sample_blocks(self.generator, [samples], self.seed, self.batch_size, title, progress=self.progress)
 
     def _forward(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the images and the layers' activations, from one pass where the generator is a module."""
@@ -214,6 +201,37 @@ class Source:
             layer: checked_activation(lookup(activations, layer, "layer"), layer, infos[layer], samples)
             for layer in self.layers
         }
+
+
+def sample_blocks(
+    generator: Generator, sets: Sequence[range], seed: int, batch_size: int, title: str, *, progress: bool
+) -> Iterator[tuple[range, Float32[Tensor, "batch z"]]]:
+    """Yield blocks of samples, their indices and latent vectors on the generator's device, with one progress bar.
+
+    Args:
+        generator: The generator that draws the latent vectors.
+        sets: The samples' indices, in sets; no block holds samples of two. Blocks are aligned to multiples of
+            ``batch_size``.
+        seed: Seed of the latent vectors.
+        batch_size: Samples at once, 1 or more.
+        title: What the progress bar says.
+        progress: Whether it is shown, if there is a terminal to show it on.
+    """
+    with progress_bar(sum(map(len, sets)), title, show=progress) as bar:
+        for samples in sets:
+            for block in blocks(len(samples), batch_size, samples.start):
+                yield block, generator.sample_z(len(block), seed, block.start).to(generator.device)
+                bar.update(len(block))
+
+
+def check_counts(num_samples: int, batch_size: int) -> None:
+    """Check that there are samples enough for a standard error.
+
+    Raises:
+        ValueError: If there are fewer than 2, or none at once.
+    """
+    if num_samples < 2 or batch_size < 1:
+        raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
 
 
 def checked_activation(activation: Tensor, layer: str, info: LayerInfo, samples: range) -> Activation:
@@ -269,7 +287,7 @@ def check_images(images: Tensor, batch: int, size: tuple[int, int]) -> None:
         raise ValueError(f"the generator should give float images {[batch, 3, *size]}; got {_what(images)}")
 
 
-def check_pixels(images: Tensor, samples: range) -> None:
+def check_pixels(images: Float[Tensor, "batch 3 H W"], samples: range) -> None:
     """Refuse pixels that are not finite, and images of which more than half lies far from [-1, 1].
 
     Raises:
@@ -284,7 +302,7 @@ def check_pixels(images: Tensor, samples: range) -> None:
         )
 
 
-def check_finite(images: Tensor, samples: range) -> None:
+def check_finite(images: Float[Tensor, "batch 3 H W"], samples: range) -> None:
     """Refuse pixels that are not finite.
 
     Raises:
@@ -295,7 +313,9 @@ def check_finite(images: Tensor, samples: range) -> None:
         raise ValueError(f"the generator gave a NaN or infinite pixel in sample {samples[int((~finite).nonzero()[0])]}")
 
 
-def checked_labels(labels: Tensor, shape: tuple[int, int, int, int], num_concepts: int) -> Tensor:
+def checked_labels(
+    labels: Tensor, shape: tuple[int, int, int, int], num_concepts: int
+) -> Int64[Tensor, "batch channel rows columns"]:
     """Return label maps as int64 ``[batch, channel, H, W]``, with known concepts or -1, no pixel's concept twice.
 
     Args:
@@ -328,11 +348,11 @@ def checked_labels(labels: Tensor, shape: tuple[int, int, int, int], num_concept
     return labels if shape[1] == 1 else _each_once(labels)
 
 
-def concept_areas(labels: Tensor, num_concepts: int) -> Tensor:
+def concept_areas(labels: Int64[Tensor, "batch ..."], num_concepts: int) -> Int64[Tensor, "batch concept"]:
     """Return how many pixels of each image belong to each concept.
 
     Args:
-        labels: int64 ``[batch, channel, H, W]``, -1 where nothing is labelled.
+        labels: int64 ``[batch, channel, H, W]`` or ``[batch, H, W]``, -1 where nothing is labelled.
         num_concepts: Concepts; labels are below it.
 
     Returns:

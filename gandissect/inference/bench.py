@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor
 
-from ..core.protocols import Generator, Segmenter
+from ..core.protocols import Generator
 from ..interventions.edits import Edit
-from .areas import Viewer, samples
+from .batches import sample_blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,37 +19,39 @@ class Bench:
 
     Args:
         generator: The generator.
-        layer: Where it is cut.
-        viewer: Labels its images.
-        progress: Show a progress bar.
+        layer: Name of the layer where it is cut.
+        measure: What is measured of images, one row for each: from images ``[batch, 3, H, W]`` and the indices of their
+            samples; it checks the images.
+        progress: Whether a progress bar is shown.
     """
 
     generator: Generator
     layer: str
-    viewer: Viewer
+    measure: Callable[[Tensor, range], Tensor]
     progress: bool
 
-    @staticmethod
-    def of(generator: Generator, segmenter: Segmenter, layer: str, *, progress: bool) -> Bench:
-        """Return the bench of two networks."""
-        return Bench(generator, layer, Viewer.of(generator, segmenter), progress)
+    def heads(
+        self, sets: Sequence[range], seed: int, batch_size: int, title: str
+    ) -> Iterator[tuple[range, Tensor, Tensor]]:
+        """Yield blocks of samples: their indices, their latent vectors and the layer's activations.
 
-    @property
-    def num_pixels(self) -> int:
-        """Of a label map."""
-        return self.viewer.num_pixels
-
-    def heads(self, num_samples: int, seed: int, batch_size: int, title: str) -> Iterator[tuple[range, Tensor, Tensor]]:
-        """Yield blocks of samples: their indices, latent vectors and the layer's activations."""
-        for block, z in samples(self.generator, num_samples, seed, batch_size, title, self.progress):
+        Args:
+            sets: The samples' indices, in sets; no block holds samples of two.
+            seed: Seed of the latent vectors.
+            batch_size: Samples at once, 1 or more.
+            title: What the progress bar says.
+        """
+        for block, z in sample_blocks(self.generator, sets, seed, batch_size, title, progress=self.progress):
             yield block, z, self.generator.head(z, self.layer)
 
-    def areas(self, block: range, z: Tensor, activation: Tensor, edits: Sequence[Edit]) -> Tensor:
-        """Return how many pixels of each edited image belong to each concept, int64 ``[batch, concept]`` on CPU.
+    def measure_edited(
+        self, block: range, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"], *edits: Edit
+    ) -> Tensor:
+        """Return what is measured of the images of a block, after edits of the layer's activations.
 
         Raises:
-            ValueError: If images or labels are not what the protocols promise.
+            ValueError: If the images are not what the protocol promises.
         """
         for edit in edits:
             activation = edit.apply(activation, self.generator.image_size)
-        return self.viewer.areas(self.generator.tail(activation, self.layer, z), block)
+        return self.measure(self.generator.tail(activation, self.layer, z), block)

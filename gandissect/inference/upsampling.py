@@ -19,14 +19,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Float32, Int
 from torch import Tensor
 from torch.nn.functional import pad
-
-from ..core.lookup import lookup
 
 Padding = Literal["edge", "zeros"]
 
@@ -53,16 +51,6 @@ class Pixels:
     unit: Tensor
     value: Tensor
     mark: Tensor
-
-
-def check_padding(padding: str) -> Padding:
-    """Return a padding's name.
-
-    Raises:
-        KeyError: If there is none of that name.
-    """
-    names: dict[str, Padding] = {name: name for name in get_args(Padding)}
-    return lookup(names, padding, "padding")
 
 
 def upsample(

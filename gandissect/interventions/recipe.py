@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..core.lookup import lookup
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator
 from ..core.types import UnitSet
 from ..storage.files import read_bytes, write_text
@@ -39,16 +40,14 @@ class Recipe:
     """Images of one generator, with edits.
 
     Args:
-        generator: Its name.
-        fingerprint: SHA-256 of its architecture and weights.
+        generator: The generator's name and fingerprint.
         seed: Of the latent vectors.
         start: Index of the first of them.
         num_samples: How many, 1 or more.
         edits: What to change, in order.
     """
 
-    generator: str
-    fingerprint: str
+    generator: NetworkId
     seed: int
     start: int
     num_samples: int
@@ -63,7 +62,7 @@ class Recipe:
     @staticmethod
     def of(generator: Generator, edits: Sequence[Edit], seed: int = 0, start: int = 0, num_samples: int = 16) -> Recipe:
         """Return the recipe of edits to a generator."""
-        return Recipe(generator.name, generator.fingerprint, seed, start, num_samples, tuple(edits))
+        return Recipe(NetworkId.of(generator), seed, start, num_samples, tuple(edits))
 
     def generate(self, generator: Generator) -> Tensor:
         """Return the edited images, float32 ``[num_samples, 3, H, W]``.
@@ -88,17 +87,14 @@ class Recipe:
         Raises:
             ValueError: If its weights are others.
         """
-        if generator.fingerprint != self.fingerprint:
-            raise ValueError(
-                f"this recipe is of {self.generator} with fingerprint {self.fingerprint[:8]}, and {generator.name} has "
-                f"{generator.fingerprint[:8]}; load the one that it was made with"
-            )
+        self.generator.check(generator, "the recipe")
 
     def to_json(self) -> str:
         """Return the text of the JSON file."""
-        facts = {"format": FORMAT, "version": VERSION, "generator": self.generator, "fingerprint": self.fingerprint}
+        facts = {"format": FORMAT, "version": VERSION}
+        network = {"generator": self.generator.name, "fingerprint": self.generator.fingerprint}
         samples = {"seed": self.seed, "start": self.start, "num_samples": self.num_samples}
-        entries = facts | samples | {"edits": [_encoded(edit) for edit in self.edits]}
+        entries = facts | network | samples | {"edits": [_encoded(edit) for edit in self.edits]}
         return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @staticmethod
@@ -135,8 +131,7 @@ def _parsed(text: str) -> Recipe:
         if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
             raise ValueError(f"its format should be {FORMAT!r}, version {VERSION}")
         return Recipe(
-            generator=_text(found["generator"], "generator"),
-            fingerprint=_text(found["fingerprint"], "fingerprint"),
+            generator=NetworkId(_text(found["generator"], "generator"), _text(found["fingerprint"], "fingerprint")),
             seed=_whole(found["seed"], "seed"),
             start=_whole(found["start"], "start"),
             num_samples=_whole(found["num_samples"], "num_samples"),

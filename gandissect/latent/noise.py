@@ -11,14 +11,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..core.network_id import NetworkId
 from ..core.protocols import Generator, check_mode
 from ..core.sampling import make_rng
-from ..storage.saved import Kept, check_all_finite, check_tensor
+from ..storage.saved import SavedResult, check_all_finite, check_tensor
 from .spaces import as_w, capabilities
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NoiseEffects(Kept):
+class NoiseEffects(SavedResult):
     """How much pixels vary with the noise of each layer, all other noise being the generator's own.
 
     Args:
@@ -28,8 +29,7 @@ class NoiseEffects(Kept):
         num_images: Images.
         num_draws: Draws of the noise, for each.
         seed: Of the noise.
-        generator: The generator's name.
-        generator_fingerprint: And its fingerprint.
+        generator: The generator's name and fingerprint.
     """
 
     FILE_NAME: ClassVar[str] = "noise_effects.safetensors"
@@ -40,8 +40,7 @@ class NoiseEffects(Kept):
     num_images: int
     num_draws: int
     seed: int
-    generator: str
-    generator_fingerprint: str
+    generator: NetworkId
 
     def __post_init__(self) -> None:
         check_tensor("stds", self.stds, torch.float32, (len(self.layers), None, None))
@@ -102,7 +101,7 @@ def noise_effects(generator: Generator, latents: Tensor, num_draws: int = 16, se
     if num_draws < 2 or not len(w):
         raise ValueError(f"need 2 draws or more of 1 image or more; got {num_draws} of {len(w)}")
     stds = [_std(noisy, w, layer, num_draws, seed) for layer in generator.layers]
-    shown = (len(w), num_draws, seed, generator.name, generator.fingerprint)
+    shown = (len(w), num_draws, seed, NetworkId.of(generator))
     return NoiseEffects(tuple(generator.layers), torch.stack(stds).float(), *shown)
 
 

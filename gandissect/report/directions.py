@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from ..core.images import to_uint8
 from ..latent.directions.direction import Direction
 from ..latent.directions.moves import Moved
-from ..stats.intervals import student_quantile
+from ..stats.intervals import half_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,13 +73,13 @@ def _lines(direction: Direction) -> list[tuple[str, dict[str, Any]]]:
     name: dict[str, Any] = {"fontsize": 8.5, "fontweight": "bold"}
     found = [(line, name) for line in textwrap.wrap(direction.name, NAME_WIDTH)]
     for label in direction.labels:
-        reach = 100 * student_quantile(0.975, label.num_samples - 1) * label.stderr
+        reach = 100 * half_width(label.stderr, label.num_samples - 1)
         found.append((f"{label.concept} {100 * label.slope:+.2f} ± {reach:.2f} %", {"fontsize": 8}))
     return found if direction.labels else [*found, ("no concept beyond chance", {"fontsize": 8, "color": "#666666"})]
 
 
 def _grid(images: Tensor) -> Any:
     """Return images ``[step, row, 3, H, W]`` side by side, with white lines between them, uint8 ``[.., .., 3]``."""
-    shown = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 0, 3, 4, 2).numpy()
+    shown = to_uint8(images).permute(1, 0, 3, 4, 2).numpy()
     framed = np.pad(shown, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
     return np.concatenate(np.concatenate(list(framed.swapaxes(0, 1)), axis=2), axis=0)

@@ -7,7 +7,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from ..causal.results import KINDS, CausalEffect, EffectCurves
-from ..stats.intervals import CONFIDENCE_Z
+from ..stats.intervals import Z_95
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +84,7 @@ def _draw_curves(axes: Any, curves: EffectCurves) -> None:
     ends = [[100 * end(float(table.mean[place]) for table in curves.control) for place in places] for end in (min, max)]
     axes.fill_between(places, *ends, color=CONTROL, alpha=0.35, lw=0, label="random units")
     for (name, table), color in zip(curves.taken.items(), cycle(RANKINGS)):
-        means, reaches = ((100 * each).tolist() for each in (table.mean, CONFIDENCE_Z * table.stderr))
+        means, reaches = ((100 * each).tolist() for each in (table.mean, Z_95 * table.stderr))
         axes.errorbar(places, means, yerr=reaches, fmt="o-", color=color, ms=3.5, lw=1.4, label=name)
     axes.axhline(100 * curves.share, color="#222222", lw=0.8, ls=":")
     axes.axhline(0, color="#222222", lw=0.8)
@@ -113,7 +113,7 @@ def _draw_effect(axes: Any, effect: CausalEffect) -> None:
     ):
         tables = [getattr(side, kind) for kind in KINDS]
         means = [100 * float(table.mean[row]) for table in tables]
-        reaches = [100 * CONFIDENCE_Z * float(table.stderr[row]) for table in tables]
+        reaches = [100 * Z_95 * float(table.stderr[row]) for table in tables]
         places = [place + offset for place in range(len(KINDS))]
         axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": "#222222"})
     axes.axvline(0, color="#222222", lw=0.8)
@@ -132,7 +132,7 @@ def _draw_side_effects(axes: Any, effect: CausalEffect) -> None:
     others = [each for each in effect.concepts if each.name != effect.concept]
     shown = sorted(others, key=lambda each: -abs(float(table.mean[each.index])))[:MOST_SIDE_EFFECTS]
     means = [-100 * float(table.mean[each.index]) for each in shown]
-    reaches = [100 * CONFIDENCE_Z * float(table.stderr[each.index]) for each in shown]
+    reaches = [100 * Z_95 * float(table.stderr[each.index]) for each in shown]
     axes.barh(
         range(len(shown)),
         means,

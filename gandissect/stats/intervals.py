@@ -14,17 +14,14 @@ import torch
 from torch import Tensor
 
 from ..storage.saved import check_tensor, own
+from .significance import student_t_quantile
 from .streaming import AreaMoments
 
+CONFIDENCE = 0.95
+"""How often a stated interval holds the true value."""
 
-def shares_of(moments: AreaMoments) -> Shares:
-    """Return means with their standard errors."""
-    found = moments.compute()
-    return Shares(found["mean"], (found["covariance"].diagonal() / int(moments.num_images)).clamp(min=0).sqrt())
-
-
-CONFIDENCE_Z = 1.96
-"""Standard errors from the mean to the end of a 95 % interval."""
+Z_95 = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+"""Standard errors from an estimate to either end of its 95 % interval, if its error is normal: 1.96."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +45,20 @@ class Shares:
             object.__setattr__(self, name, own(getattr(self, name)))
 
 
-CONFIDENCE = 0.95
+def shares_of(moments: AreaMoments) -> Shares:
+    """Return means with their standard errors."""
+    values = moments.compute()
+    return Shares(values["mean"], (values["covariance"].diagonal() / int(moments.num_images)).clamp(min=0).sqrt())
+
+
+def half_width(stderr: float, degrees: int) -> float:
+    """Return the distance from a mean to either end of its 95 % interval, by Student's t.
+
+    Args:
+        stderr: Standard error of the mean.
+        degrees: Degrees of freedom of that error, 1 or more.
+    """
+    return student_t_quantile((1 + CONFIDENCE) / 2, degrees) * stderr
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
@@ -60,7 +70,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
     Source: Wilson 1927, JASA 22(158), pp. 209-212.
     """
-    share, z2 = successes / trials, NormalDist().inv_cdf((1 + CONFIDENCE) / 2) ** 2
+    share, z2 = successes / trials, Z_95**2
     middle = share + z2 / (2 * trials)
     reach = (z2 * (share * (1 - share) / trials + z2 / (4 * trials**2))) ** 0.5
     low, high = ((middle + side) / (1 + z2 / trials) for side in (-reach, reach))
@@ -93,60 +103,6 @@ class Estimate:
         return f"{self.mean:.{digits}f} ± {self.std:.{digits}f}"
 
 
-def student_quantile(probability: float, degrees: int) -> float:
-    """Return the quantile of Student's t; of 9 degrees of freedom or more, to 1 % for probabilities up to 0.9999.
-
-    Args:
-        probability: Above 0 and below 1.
-        degrees: Of freedom, 1 or more.
-
-    Source: Abramowitz and Stegun 1964, 26.7.5.
-    """
-    x = NormalDist().inv_cdf(probability)
-    terms = (
-        (x**3 + x) / 4,
-        (5 * x**5 + 16 * x**3 + 3 * x) / 96,
-        (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
-        (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92_160,
-    )
-    found: float = x + sum(term / degrees**power for power, term in enumerate(terms, 1))
-    return found
-
-
-STUDENT = (
-    12.706,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-    2.228,
-    2.201,
-    2.179,
-    2.160,
-    2.145,
-    2.131,
-    2.120,
-    2.110,
-    2.101,
-    2.093,
-    2.086,
-    2.080,
-    2.074,
-    2.069,
-    2.064,
-    2.060,
-    2.056,
-    2.052,
-    2.048,
-    2.045,
-)
-"""Standard errors from the mean to the end of a 95 % interval, over 2 to 30 sets: Student's t."""
-
-
 @dataclass(frozen=True, slots=True)
 class Change:
     """A mean difference over sets of images, each before and after.
@@ -165,7 +121,7 @@ class Change:
     def of(differences: Tensor) -> Change:
         """Return the mean of two or more differences, with Student's interval."""
         mean, num_sets = float(differences.mean()), len(differences)
-        reach = STUDENT[min(num_sets - 2, len(STUDENT) - 1)] * float(differences.std()) / math.sqrt(num_sets)
+        reach = half_width(float(differences.std()) / math.sqrt(num_sets), num_sets - 1)
         return Change(mean, mean - reach, mean + reach)
 
     def __str__(self) -> str:

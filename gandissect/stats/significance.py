@@ -10,16 +10,21 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 FALSE_DISCOVERY_RATE = 0.01
 """Expected share, at most, of agreements called real that are luck."""
 
 
-_MAX_GROUPS = 256  # as many as the quadrature of `student_t_tail` has nodes for
+MAX_DEGREES = 255
+"""Degrees of freedom up to which the quadrature of `student_t_tail` is exact but for rounding."""
+
+LARGE_DEGREES = 10_000
+"""Degrees of freedom from which Student's t is as good as normal."""
 
 
-def benjamini_hochberg(p: Tensor, rate: float = FALSE_DISCOVERY_RATE) -> Tensor:
+def benjamini_hochberg(p: Float[Tensor, "*family"], rate: float = FALSE_DISCOVERY_RATE) -> Bool[Tensor, "*family"]:
     """Say which of all p-values are discoveries, so that at most ``rate`` of these are false on average.
 
     With the m values in rising order, the first k are discoveries, k the largest with ``p_k <= k rate / m``; equal
@@ -40,7 +45,7 @@ def benjamini_hochberg(p: Tensor, rate: float = FALSE_DISCOVERY_RATE) -> Tensor:
     if not 0 < rate < 1:
         raise ValueError(f"rate is the share of discoveries that may be false, above 0 and below 1; got {rate}")
     if not bool(((p >= 0) & (p <= 1)).all()):
-        raise ValueError("p-values lie between 0 and 1; got others, or NaN")
+        raise ValueError("p-values must be between 0 and 1; got others, or NaN")
     values = p.double()
     rising = values.flatten().sort().values
     rank = torch.arange(1, len(rising) + 1, dtype=torch.float64, device=p.device)
@@ -48,7 +53,7 @@ def benjamini_hochberg(p: Tensor, rate: float = FALSE_DISCOVERY_RATE) -> Tensor:
     return values <= passed[-1] if len(passed) else torch.zeros_like(values, dtype=torch.bool)
 
 
-def student_t_tail(t: Tensor, freedom: Tensor | int) -> Tensor:
+def student_t_tail(t: Float[Tensor, "*table"], freedom: Int[Tensor, "*#table"] | int) -> Float64[Tensor, "*table"]:
     """Return the probability that Student's t exceeds a value, with the same relative accuracy in the far tail.
 
     With t = sqrt(n) cot a, it is the integral of ``sin^(n - 1)`` from 0 to a by that from 0 to pi. All terms of the
@@ -65,23 +70,68 @@ def student_t_tail(t: Tensor, freedom: Tensor | int) -> Tensor:
     return _angle_share(torch.atan2(degrees.sqrt(), t.double()), degrees)
 
 
+@lru_cache(maxsize=1)
+def _gauss_legendre() -> list[tuple[float, float]]:
+    """Return the nodes and weights of the quadrature."""
+    nodes, weights = np.polynomial.legendre.leggauss((MAX_DEGREES + 1) // 2)
+    return list(zip(nodes.tolist(), weights.tolist(), strict=True))
+
+
 def _angle_share(angle: Tensor, freedom: Tensor) -> Tensor:
     """Return the integral of ``sin^(n - 1)`` from 0 to an angle, by that from 0 to pi."""
     total = torch.zeros_like(angle)
-    for node, weight in zip(*np.polynomial.legendre.leggauss(_MAX_GROUPS // 2), strict=True):
+    for node, weight in _gauss_legendre():
         total += weight * torch.sin(angle * ((1 + node) / 2)) ** (freedom - 1)
     scale = torch.exp(torch.lgamma((freedom + 1) / 2) - torch.lgamma(freedom / 2)) / math.sqrt(math.pi)
     return (total * angle / 2 * scale).clamp(0, 1)
 
 
 @lru_cache(maxsize=16)
-def _t_quantiles(tail: float, most: int) -> Tensor:
-    """Return the values that Student's t exceeds with a probability, for 1 to ``most`` degrees of freedom."""
+def student_t_critical_values(tail: float, max_degrees: int) -> Float64[Tensor, " degrees"]:
+    """Return the values that Student's t exceeds with a probability, for 1 to ``max_degrees`` degrees of freedom.
+
+    Args:
+        tail: The probability, above 0 and below 1.
+        max_degrees: The largest number of degrees of freedom, 1 to `MAX_DEGREES`.
+
+    Returns:
+        float64 ``[degrees]``; read only, since later calls return the same tensor.
+    """
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
-        freedom = torch.arange(1, most + 1, dtype=torch.float64)
-        low, high = torch.zeros_like(freedom), torch.full_like(freedom, math.pi)
+        degrees = torch.arange(1, max_degrees + 1, dtype=torch.float64)
+        low, high = torch.zeros_like(degrees), torch.full_like(degrees, math.pi)
         for _ in range(52):
             middle = (low + high) / 2
-            above = _angle_share(middle, freedom) > tail
+            above = _angle_share(middle, degrees) > tail
             low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-        return freedom.sqrt() / torch.tan(low)
+        return degrees.sqrt() / torch.tan(low)
+
+
+@lru_cache(maxsize=256)
+def student_t_quantile(probability: float, degrees: int) -> float:
+    """Return the value that Student's t stays below with a probability.
+
+    Args:
+        probability: Above 0 and below 1.
+        degrees: Degrees of freedom, 1 or more.
+
+    Returns:
+        The quantile, to a relative accuracy of 1e-9; for more than `LARGE_DEGREES` it is that of so many, which is less
+        than 4 in 10,000 larger.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    Source: Student 1908.
+    """
+    if not 0 < probability < 1 or degrees < 1:
+        raise ValueError(f"probability must be in (0, 1) and degrees 1 or more; got {probability} and {degrees}")
+    if probability < 0.5:  # the integrand of the upper tail peaks where nodes are dense
+        return -student_t_quantile(1 - probability, degrees)
+    freedom = torch.tensor(min(degrees, LARGE_DEGREES), dtype=torch.float64)
+    low, high = 0.0, math.pi / 2
+    for _ in range(52):
+        middle = (low + high) / 2
+        above = float(_angle_share(torch.tensor(middle, dtype=torch.float64), freedom)) > 1 - probability
+        low, high = (low, middle) if above else (middle, high)
+    return math.sqrt(freedom) / math.tan((low + high) / 2)

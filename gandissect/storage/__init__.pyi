@@ -13,4 +13,9 @@ from .files import (
     write_text as write_text,
 )
 from .runs import Trainable as Trainable, ema_decay as ema_decay, ema_update as ema_update, train as train
-from .saved import Kept as Kept, load_result as load_result, result_path as result_path, save_result as save_result
+from .saved import (
+    SavedResult as SavedResult,
+    load_result as load_result,
+    result_path as result_path,
+    save_result as save_result,
+)

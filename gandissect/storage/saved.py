@@ -3,6 +3,8 @@
 A result is one safetensors file: its tensors under dotted names, everything else as JSON in the header. What
 is read is checked against the class's type hints and then by the class itself, so a damaged or hostile file
 cannot become a result.
+
+A dataclass with ``SAVED_AS`` is kept among the entries of the one that holds it, under the names that it gives there.
 """
 
 from __future__ import annotations
@@ -15,17 +17,19 @@ import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
+from jaxtyping import AbstractArray
 from torch import Tensor
 
+from ..core.lookup import check_choice
 from .files import load_tensors, save_tensors
 
 T = TypeVar("T")
 
 
-class Kept:
+class SavedResult:
     """A result that has a file of its own: what a dataclass inherits to be saved and loaded.
 
     Attributes:
@@ -110,6 +114,18 @@ def load_result(path: Path | str, kind: type[T], version: int) -> T:
     return result
 
 
+def plain_entries(result: Any) -> dict[str, Any]:
+    """Return a result's fields as plain values, under the names that they have in its file; None for tensors.
+
+    Args:
+        result: A dataclass as `save_result` takes it.
+
+    Raises:
+        TypeError: If it holds something that cannot be kept.
+    """
+    return _encode_dataclass(result, "", {})
+
+
 @contextmanager
 def _named(what: str) -> Iterator[None]:
     """Turn what may go wrong in decoding into a ValueError that says of what."""
@@ -143,9 +159,30 @@ def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _encode(item, _join(path, key), tensors) for key, item in value.items()}
     if dataclasses.is_dataclass(value):
-        fields = [field.name for field in dataclasses.fields(value) if field.init]
-        return {name: _encode(getattr(value, name), _join(path, name), tensors) for name in fields}
+        return _encode_dataclass(value, path, tensors)
     raise TypeError(f"cannot keep {path or 'a'}: {type(value).__name__}; use numbers, texts, tensors and dataclasses")
+
+
+def _encode_dataclass(value: Any, path: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Return a dataclass as JSON, with the entries of those parts that are kept among its own."""
+    entries: dict[str, Any] = {}
+    for name in _field_names(type(value)):
+        part = getattr(value, name)
+        for inner_name, entry in _saved_as(type(part), name).items():
+            entries[entry] = _encode(getattr(part, inner_name), _join(path, entry), tensors)
+        if not _saved_as(type(part), name):
+            entries[name] = _encode(part, _join(path, name), tensors)
+    return entries
+
+
+def _field_names(kind: Any) -> list[str]:
+    """Return the names of the fields that a dataclass is made from."""
+    return [field.name for field in dataclasses.fields(kind) if field.init]
+
+
+def _saved_as(kind: Any, name: str) -> dict[str, str]:
+    """Return under which names a part's fields are kept among the entries of what holds it; empty if they are not."""
+    return {inner_name: entry.format(name) for inner_name, entry in getattr(kind, "SAVED_AS", {}).items()}
 
 
 def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
@@ -153,12 +190,14 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return _decode_optional(hint, data, path, tensors)
+    if origin is Literal:
+        return _decode_choice(hint, data, path)
     if origin is tuple:
         return _decode_tuple(typing.get_args(hint), data, path, tensors)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         item = typing.get_args(hint)[1]
         return {key: _decode(item, each, _join(path, key), tensors) for key, each in _expect(dict, data, path).items()}
-    if hint is Tensor:
+    if is_tensor(hint):
         if path not in tensors:
             raise ValueError(f"tensor {path!r} is missing")
         return tensors.pop(path)
@@ -169,11 +208,22 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     return _expect(hint, data, path)
 
 
+def is_tensor(hint: Any) -> bool:
+    """Return whether a type hint is a tensor: torch's, or jaxtyping's with a dtype and axes."""
+    return isinstance(hint, type) and issubclass(hint, Tensor | AbstractArray)
+
+
 def _decode_optional(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Decode ``X | None``; a tensor that is not there is ``None``."""
     inner = next(each for each in typing.get_args(hint) if each is not type(None))
-    missing = path not in tensors if inner is Tensor else data is None
+    missing = path not in tensors if is_tensor(inner) else data is None
     return None if missing else _decode(inner, data, path, tensors)
+
+
+def _decode_choice(hint: Any, data: Any, path: str) -> Any:
+    """Decode one of a few texts."""
+    check_choice(_expect(str, data, path), hint, path)
+    return data
 
 
 def _decode_tuple(items: tuple[Any, ...], data: Any, path: str, tensors: dict[str, Tensor]) -> tuple[Any, ...]:
@@ -188,13 +238,17 @@ def _decode_tuple(items: tuple[Any, ...], data: Any, path: str, tensors: dict[st
 
 def _decode_dataclass(kind: type, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Decode a dataclass; its own checks run when it is made."""
-    values = _expect(dict, data, path or kind.__name__)
+    entries = dict(_expect(dict, data, path or kind.__name__))
     hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind) if field.init]
-    if set(values) != set(names):
-        differ = sorted(set(values) ^ set(names))
+    names = _field_names(kind)
+    outside = {entry for name in names for entry in _saved_as(hints[name], name).values() or [name]}
+    if set(entries) != outside:
+        differ = sorted(set(entries) ^ outside)
         raise ValueError(f"{path or kind.__name__} has missing or unknown entries: {', '.join(differ)}")
-    return kind(**{name: _decode(hints[name], values[name], _join(path, name), tensors) for name in names})
+    for name in names:
+        if inside := _saved_as(hints[name], name):
+            entries[name] = {inner_name: entries.pop(entry) for inner_name, entry in inside.items()}
+    return kind(**{name: _decode(hints[name], entries[name], _join(path, name), tensors) for name in names})
 
 
 def _expect(kind: Any, data: Any, path: str) -> Any:

@@ -1,4 +1,4 @@
-from .open import open_source as open_source
+from .open import open_pictures as open_pictures, open_source as open_source
 from .photos import Photos as Photos
 from .scenes import Scenes as Scenes
-from .source import Batch as Batch, ImageSource as ImageSource
+from .source import ImageSource as ImageSource, LabeledPictures as LabeledPictures

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from gandissect.core.lookup import unknown
-from gandissect.core.types import UNLABELLED, Concept
+from gandissect.core.types import UNLABELLED, Concept, concept_index
 
-from .source import Batch, ImageSource
+from .source import ImageSource, LabeledPictures
 
 
 def check_size(size: int) -> None:
@@ -51,7 +50,7 @@ class Subset:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Return pictures by their index in the subset."""
         check_indices(indices, len(self))
         return self._source.batch([self._indices[index] for index in indices], rng)
@@ -69,24 +68,24 @@ class Concatenation:
     def __len__(self) -> int:
         return sum(len(source) for source in self._sources)
 
-    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Return pictures by their index in the row."""
         check_indices(indices, len(self))
         parts = [self._locate(index) for index in indices]
-        batches = [self._sources[which].batch([index], rng) for which, index in parts]
+        batches = [self._sources[number].batch([index], rng) for number, index in parts]
         labels = [batch.labels for batch in batches if batch.labels is not None]
         images = torch.cat([batch.images for batch in batches])
-        return Batch(images, torch.cat(labels) if labels else None)
+        return LabeledPictures(images, torch.cat(labels) if labels else None)
 
     def _locate(self, index: int) -> tuple[int, int]:
-        for which, source in enumerate(self._sources):
+        for number, source in enumerate(self._sources):
             if index < len(source):
-                return which, index
+                return number, index
             index -= len(source)
         raise IndexError(index)
 
 
-class WithoutLabels:
+class UnlabeledSource:
     """The pictures of a source alone, for trainings that need no labels.
 
     Args:
@@ -100,12 +99,12 @@ class WithoutLabels:
     def __len__(self) -> int:
         return len(self._source)
 
-    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Return the source's pictures without their labels."""
-        return Batch(self._source.batch(indices, rng).images, None)
+        return LabeledPictures(self._source.batch(indices, rng).images, None)
 
 
-class Remapped:
+class RemappedSource:
     """A source under other concepts; see `remap`."""
 
     def __init__(
@@ -113,18 +112,14 @@ class Remapped:
     ) -> None:
         self._source = source
         self.name, self.size, self.concepts = source.name, source.size, tuple(concepts)
-        indices = {concept.name: concept.index for concept in concepts}
         self.groups: tuple[tuple[int, ...], ...] = ()
         self._table = torch.full((len(source.concepts) + 1,), UNLABELLED)  # its last entry serves the index -1
-        own = {concept.name: concept.index for concept in source.concepts}
-        for given, wanted in mapping.items():
-            names = (wanted,) if isinstance(wanted, str) else wanted
-            for name, known in ((given, own), *((name, indices) for name in names)):
-                if name not in known:
-                    raise KeyError(unknown("concept", name, known))
-            self._table[own[given]] = self._value(tuple(indices[name] for name in names))
+        for name, targets in mapping.items():
+            names = (targets,) if isinstance(targets, str) else targets
+            row = concept_index(source.concepts, name)
+            self._table[row] = self._assign_label(tuple(concept_index(concepts, target) for target in names))
 
-    def _value(self, targets: tuple[int, ...]) -> int:
+    def _assign_label(self, targets: tuple[int, ...]) -> int:
         if len(targets) == 1:
             return targets[0]
         if targets not in self.groups:
@@ -134,10 +129,10 @@ class Remapped:
     def __len__(self) -> int:
         return len(self._source)
 
-    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Return the source's pictures with their labels renumbered."""
         batch = self._source.batch(indices, rng)
-        return Batch(batch.images, None if batch.labels is None else self._table[batch.labels])
+        return LabeledPictures(batch.images, None if batch.labels is None else self._table[batch.labels])
 
 
 def groups_of(source: ImageSource) -> tuple[tuple[int, ...], ...]:
@@ -155,9 +150,9 @@ def concat(sources: Sequence[ImageSource]) -> ImageSource:
     if not sources:
         raise ValueError("no sources to put in a row")
     for source in sources[1:]:
-        for what in ("size", "concepts"):
-            if getattr(source, what) != getattr(sources[0], what):
-                raise ValueError(f"{sources[0].name} and {source.name} differ in {what}; remap or resize one")
+        for key in ("size", "concepts"):
+            if getattr(source, key) != getattr(sources[0], key):
+                raise ValueError(f"{sources[0].name} and {source.name} differ in {key}; remap or resize one")
     if len({groups for source in sources if (groups := groups_of(source))}) > 1:
         raise ValueError("the sources have different groups of concepts; remap them alike")
     return Concatenation(sources)
@@ -181,4 +176,4 @@ def remap(
     """
     if not source.concepts:
         raise ValueError(f"{source.name} has no labels to remap")
-    return Remapped(source, concepts, mapping)
+    return RemappedSource(source, concepts, mapping)

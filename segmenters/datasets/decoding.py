@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int32, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 MAX_PIXELS = 100_000_000
@@ -30,15 +30,15 @@ SENT_FORMATS = tuple(["JPEG", "PNG", *(["WEBP"] if features.check("webp") else [
 
 
 @contextmanager
-def _opened(
-    file: Path | io.BytesIO, name: object, most: int, formats: Sequence[str] | None = None
+def _open_picture(
+    file: Path | io.BytesIO, name: object, max_pixels: int, formats: tuple[str, ...] | None = None
 ) -> Iterator[Image.Image]:
     """Open a picture by its header; what goes wrong here or where it is used is a ValueError with its name."""
     try:
         with Image.open(file, formats=formats) as picture:
-            if picture.width * picture.height > most:
+            if picture.width * picture.height > max_pixels:
                 raise ValueError(
-                    f"{name} has {picture.width} x {picture.height} pixels; at most {most:,} are read: reduce it"
+                    f"{name} has {picture.width} x {picture.height} pixels; at most {max_pixels:,} are read: reduce it"
                 )
             yield picture
     except FileNotFoundError:
@@ -47,7 +47,7 @@ def _opened(
         length = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
         raise ValueError(f"{name} is not a picture that can be read ({length} bytes)") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{name} is too large; at most {most:,} pixels are read: reduce it ({error})") from error
+        raise ValueError(f"{name} is too large; at most {max_pixels:,} pixels are read: reduce it ({error})") from error
     except (OSError, SyntaxError, EOFError, OverflowError, TypeError, struct.error) as error:
         raise ValueError(f"{name} is broken or truncated: {error}") from error
     except ValueError as error:
@@ -62,12 +62,12 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         ValueError: If it is no picture or too large, naming it.
     """
-    with _opened(path, path, MAX_PIXELS) as picture:
+    with _open_picture(path, path, MAX_PIXELS) as picture:
         turned = picture.getexif().get(_ORIENTATION) in _TURNED
         return (picture.height, picture.width) if turned else picture.size
 
 
-def read_picture(path: Path, short_side: int) -> NDArray[np.uint8]:
+def read_picture(path: Path, short_side: int) -> UInt8[np.ndarray, "H W 3"]:
     """Decode a picture, turn it upright and resize it so that its short side has ``short_side`` pixels.
 
     Grey and 16-bit pictures become 8-bit RGB; what is transparent is laid on white; CMYK is converted; the EXIF
@@ -83,11 +83,11 @@ def read_picture(path: Path, short_side: int) -> NDArray[np.uint8]:
     Raises:
         ValueError: If it is broken, truncated or too large, naming the file and what is wrong.
     """
-    with _opened(path, path, MAX_PIXELS) as picture:
-        return _decoded(picture, path, short_side)
+    with _open_picture(path, path, MAX_PIXELS) as picture:
+        return _decode(picture, path, short_side)
 
 
-def read_sent_picture(data: bytes, short_side: int, name: str = "the file") -> NDArray[np.uint8]:
+def read_sent_picture(data: bytes, short_side: int, name: str = "the file") -> UInt8[np.ndarray, "H W 3"]:
     """Decode a picture that a visitor of a web page has sent, as `read_picture` does; only `SENT_FORMATS` are read.
 
     Of a JPEG with several pictures in it, as telephones write them, the first is taken; films are refused.
@@ -103,14 +103,14 @@ def read_sent_picture(data: bytes, short_side: int, name: str = "the file") -> N
     Raises:
         ValueError: If it is no such picture, broken, truncated, a film, or too large, saying what is wrong.
     """
-    with _opened(io.BytesIO(data), name, MAX_SENT_PIXELS, SENT_FORMATS) as picture:
+    with _open_picture(io.BytesIO(data), name, MAX_SENT_PIXELS, SENT_FORMATS) as picture:
         frames = getattr(picture, "n_frames", 1)
         if frames > 1 and picture.format != "MPO":
             raise ValueError(f"{name} is a film of {frames} pictures; send one of them")
-        return _decoded(picture, name, short_side)
+        return _decode(picture, name, short_side)
 
 
-def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> NDArray[np.int32]:
+def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> Int32[np.ndarray, "H W"]:
     """Decode a label map (an index PNG, with or without a palette) and resize it by nearest neighbour.
 
     Args:
@@ -124,7 +124,7 @@ def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> NDArra
     Raises:
         ValueError: If it is broken, not an index map, or not of the picture's size, naming it.
     """
-    with _opened(path, path, MAX_PIXELS) as labels:
+    with _open_picture(path, path, MAX_PIXELS) as labels:
         if labels.mode not in ("L", "P", "1", "I", "I;16"):
             raise ValueError(
                 f"{path} is {labels.mode}; labels are one index a pixel (8-bit grey or palette), not colours"
@@ -135,11 +135,11 @@ def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> NDArra
             raise ValueError(
                 f"{path} is {labels.width} x {labels.height}, its picture {picture[0]} x {picture[1]}{hint}"
             )
-        size = resized(picture, short_side, path)
+        size = scale_short_side(picture, short_side, path)
         return np.asarray(labels.resize(size, Image.Resampling.NEAREST)).astype(np.int32)
 
 
-def resized(size: tuple[int, int], short_side: int, path: object) -> tuple[int, int]:
+def scale_short_side(size: tuple[int, int], short_side: int, path: object) -> tuple[int, int]:
     """Return width and height once the short side has ``short_side`` pixels.
 
     Raises:
@@ -152,17 +152,17 @@ def resized(size: tuple[int, int], short_side: int, path: object) -> tuple[int, 
     return width, height
 
 
-def _decoded(picture: Image.Image, name: object, short_side: int) -> NDArray[np.uint8]:
+def _decode(picture: Image.Image, name: object, short_side: int) -> UInt8[np.ndarray, "H W 3"]:
     """Return a picture upright and resized, uint8 ``[H, W, 3]``."""
     if picture.format == "JPEG":
         picture.draft(picture.mode, (2 * short_side, 2 * short_side))
-    upright = _as_rgb(ImageOps.exif_transpose(picture), name)
-    return np.array(upright.resize(resized(upright.size, short_side, name), Image.Resampling.LANCZOS))
+    upright = _convert_to_rgb(ImageOps.exif_transpose(picture), name)
+    return np.array(upright.resize(scale_short_side(upright.size, short_side, name), Image.Resampling.LANCZOS))
 
 
-def _as_rgb(picture: Image.Image, path: object) -> Image.Image:
+def _convert_to_rgb(picture: Image.Image, path: object) -> Image.Image:
     if picture.mode.startswith("I"):
-        return _from_16_bit(picture, path)
+        return _convert_16_bit(picture, path)
     if picture.mode == "F":
         raise ValueError(f"{path} has floating-point pixels of unknown range; save it with 8 or 16 bits")
     if picture.mode in ("LA", "PA", "La", "RGBa") or "transparency" in picture.info:
@@ -173,7 +173,7 @@ def _as_rgb(picture: Image.Image, path: object) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _from_16_bit(picture: Image.Image, path: object) -> Image.Image:
+def _convert_16_bit(picture: Image.Image, path: object) -> Image.Image:
     values = np.asarray(picture).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError(f"{path} has pixels from {values.min()} to {values.max()}; 16 bits hold 0 to 65535")

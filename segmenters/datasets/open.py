@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
-from . import Scenes
-from .combining import WithoutLabels, concat
+from .combining import UnlabeledSource, concat
 from .photos import Photos
+from .scenes import Scenes
 from .source import ImageSource
 
 NUM_SCENES, NUM_HELD_OUT_SCENES = 50_000, 1_000
@@ -24,7 +25,7 @@ SCENES_SEED, HELD_OUT_SCENES_SEED = 0, 2
 """Scenes to learn from and scenes to judge by have different seeds."""
 
 
-def open_source(spec: str, size: int, *, held_out: bool = False) -> ImageSource:
+def open_source(spec: str, size: int, *, held_out: bool = False) -> Scenes | Photos:
     """Return the pictures that a specification names, with their labels.
 
     Args:
@@ -37,13 +38,13 @@ def open_source(spec: str, size: int, *, held_out: bool = False) -> ImageSource:
         FileNotFoundError: If there is no such folder or split.
     """
     if spec.partition(":")[0] == "scenes":
-        count = _count(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
+        count = _read_count(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
         return Scenes(size, count, HELD_OUT_SCENES_SEED if held_out else SCENES_SEED)
-    folder, split = _folder_and_split(spec)
+    folder, split = _split_spec(spec)
     return Photos(folder, size, split)
 
 
-def pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
+def open_pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
     """Return pictures to learn from and pictures to judge by (None if nothing is held out), without labels.
 
     Of a folder without split the share ``hold_out`` is set aside, by a hash of the files' names; a folder with a split
@@ -58,37 +59,39 @@ def pictures(specs: Sequence[str], size: int, hold_out: float) -> tuple[ImageSou
         ValueError: If a specification or a file is wrong, or none is given.
         FileNotFoundError: If there is no such folder or split.
     """
-    learned: list[ImageSource] = []
-    held_out: list[ImageSource] = []
-    for spec in specs:
-        source = open_source(spec, size)
-        if isinstance(source, Scenes):
-            held_out.append(open_source("scenes", size, held_out=True))
-        elif _folder_and_split(spec)[1] is None:
-            source, judged = source.hold_out(hold_out)
-            held_out.append(judged)
-        learned.append(source)
-    if not learned:
+    parts = [_open_parts(spec, size, hold_out) for spec in specs]
+    if not parts:
         raise ValueError("name pictures to learn from: scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT")
-    return _joined(learned), _joined(held_out) if held_out else None
+    held_out = [source for _, source in parts if source is not None]
+    return _join([source for source, _ in parts]), _join(held_out) if held_out else None
 
 
-def evenly_spaced(source: ImageSource, limit: int) -> range:
+def _open_parts(spec: str, size: int, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
+    """Return the pictures of one specification to learn from, and those to judge by."""
+    source = open_source(spec, size)
+    if isinstance(source, Scenes):
+        return source, open_source("scenes", size, held_out=True)
+    if _split_spec(spec)[1] is None:
+        return source.hold_out(hold_out)
+    return source, None
+
+
+def pick_evenly(source: ImageSource, limit: int) -> range:
     """Return the indices of evenly spaced pictures, at most ``limit``."""
     return range(0, len(source), max(1, -(-len(source) // limit)))
 
 
-def as_tensor(source: ImageSource, limit: int) -> Tensor:
+def load_pictures(source: ImageSource, limit: int) -> UInt8[Tensor, "batch 3 H W"]:
     """Return the evaluation views of evenly spaced pictures, uint8 ``[at most limit, 3, H, W]``."""
-    indices = evenly_spaced(source, limit)
+    indices = pick_evenly(source, limit)
     return torch.cat([source.batch(indices[start : start + 64]).images for start in range(0, len(indices), 64)])
 
 
-def _joined(sources: Sequence[ImageSource]) -> ImageSource:
-    return concat([WithoutLabels(source) for source in sources])
+def _join(sources: Sequence[ImageSource]) -> ImageSource:
+    return concat([UnlabeledSource(source) for source in sources])
 
 
-def _folder_and_split(spec: str) -> tuple[Path, str | None]:
+def _split_spec(spec: str) -> tuple[Path, str | None]:
     """Take ``FOLDER@SPLIT`` apart; a folder that is really called so is itself."""
     folder, at, split = spec.rpartition("@")
     if not at or Path(spec).expanduser().is_dir():
@@ -96,7 +99,7 @@ def _folder_and_split(spec: str) -> tuple[Path, str | None]:
     return Path(folder).expanduser(), split
 
 
-def _count(spec: str, default: int) -> int:
+def _read_count(spec: str, default: int) -> int:
     _, colon, count = spec.partition(":")
     if colon and not (count.isdecimal() and int(count) > 0):
         raise ValueError(f"{spec!r}: after 'scenes:' comes a number of scenes, 1 or more")

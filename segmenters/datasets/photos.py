@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int16, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,8 +23,11 @@ from gandissect.storage.files import read_bytes, read_json
 
 from ..colors import index_color
 from .combining import Subset, check_indices, check_size
-from .decoding import EXTENSIONS, picture_size, read_labels, read_picture, resized
-from .source import Batch
+from .decoding import EXTENSIONS, picture_size, read_labels, read_picture, scale_short_side
+from .source import LabeledPictures
+
+PictureAndLabels = tuple[UInt8[Tensor, "3 H W"], Int16[Tensor, "H W"] | None]
+"""A picture, and its labels where it has any."""
 
 MAX_RESIDENT_BYTES = 8 * 2**30
 """Pictures stay decoded in memory while they need no more than this."""
@@ -70,13 +74,13 @@ class Photos:
         self._folder, self._size, self._split = Path(folder), size, split
         self._short = round(size * margin)
         self._labelled = (self._folder / "classes.json").exists()
-        self._files = _files(self._folder, split, self._labelled)
-        self._concepts, self._table = self._classes(None if unlabelled is None else tuple(unlabelled))
+        self._files = _list_pictures(self._folder, split, self._labelled)
+        self._concepts, self._table = self._read_concepts(None if unlabelled is None else tuple(unlabelled))
         sizes = [picture_size(file) for file in self._files]
         bytes_a_pixel = 4 if self._labelled else 3
-        need = sum(bytes_a_pixel * w * h for w, h in (resized(s, self._short, self._folder) for s in sizes))
+        need = sum(bytes_a_pixel * w * h for w, h in (scale_short_side(s, self._short, self._folder) for s in sizes))
         self._sizes = sizes
-        self._resident: list[tuple[Tensor, Tensor | None]] | None = None
+        self._resident: list[PictureAndLabels] | None = None
         if need <= max_resident_bytes:
             progress = tqdm(range(len(sizes)), desc=f"decoding {self.name}", unit="picture", leave=False, delay=2)
             self._resident = [self._read(index) for index in progress]
@@ -109,7 +113,7 @@ class Photos:
     def __len__(self) -> int:
         return len(self._files)
 
-    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Return the pictures of these indices, as `ImageSource` says.
 
         Args:
@@ -121,9 +125,9 @@ class Photos:
         """
         check_indices(indices, len(self))
         draws = torch.full((len(indices), 3), 0.5) if rng is None else torch.rand(len(indices), 3, generator=rng)
-        views = [self._view(index, *draw) for index, draw in zip(indices, draws.tolist(), strict=True)]
+        views = [self._cut_view(index, *draw) for index, draw in zip(indices, draws.tolist(), strict=True)]
         labels = torch.stack([view[1] for view in views if view[1] is not None]).long() if self._labelled else None
-        return Batch(torch.stack([view[0] for view in views]), labels)
+        return LabeledPictures(torch.stack([view[0] for view in views]), labels)
 
     def hold_out(self, fraction: float, seed: int = 0) -> tuple[Subset, Subset]:
         """Split into pictures to train on and pictures to judge by.
@@ -148,7 +152,7 @@ class Photos:
             )
         return Subset(self, parts[0], "trained on"), Subset(self, parts[1], "held out")
 
-    def _view(self, index: int, down: float, across: float, flip: float) -> tuple[Tensor, Tensor | None]:
+    def _cut_view(self, index: int, down: float, across: float, flip: float) -> PictureAndLabels:
         image, labels = self._read(index) if self._resident is None else self._resident[index]
         top = min(int(down * (image.shape[1] - self._size + 1)), image.shape[1] - self._size)
         left = min(int(across * (image.shape[2] - self._size + 1)), image.shape[2] - self._size)
@@ -156,7 +160,7 @@ class Photos:
         crop = [part[area].flip(-1) if flip > 0.5 else part[area] for part in (image, labels) if part is not None]
         return crop[0], crop[1] if labels is not None else None
 
-    def _read(self, index: int) -> tuple[Tensor, Tensor | None]:
+    def _read(self, index: int) -> PictureAndLabels:
         image = torch.from_numpy(read_picture(self._files[index], self._short)).permute(2, 0, 1).contiguous()
         if not self._labelled:
             return image, None
@@ -170,7 +174,9 @@ class Photos:
             raise ValueError(f"{path} has the class index {stored[~known][0]}, which classes.json does not have")
         return image, torch.from_numpy(self._table[stored])
 
-    def _classes(self, unlabelled: tuple[str, ...] | None) -> tuple[tuple[Concept, ...], np.ndarray]:
+    def _read_concepts(
+        self, unlabelled: tuple[str, ...] | None
+    ) -> tuple[tuple[Concept, ...], Int16[np.ndarray, " index"]]:
         if not self._labelled:
             if unlabelled:
                 raise ValueError(f"{self._folder} has no classes.json, so no class {unlabelled[0]!r} to leave out")
@@ -192,34 +198,34 @@ class Photos:
 _NO_CLASS = -2
 
 
-def _files(folder: Path, split: str | None, labelled: bool) -> list[Path]:
+def _list_pictures(folder: Path, split: str | None, labelled: bool) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}")
     root = folder / "images" if labelled else folder
-    files = (file for file in root.rglob("*") if not file.name.startswith("._"))  # what macOS puts beside pictures
-    found = sorted(file for file in files if file.suffix.lower() in EXTENSIONS and file.is_file())
-    if not found:
+    candidates = (file for file in root.rglob("*") if not file.name.startswith("._"))  # what macOS puts beside pictures
+    files = sorted(file for file in candidates if file.suffix.lower() in EXTENSIONS and file.is_file())
+    if not files:
         raise ValueError(f"{root} holds no pictures ({', '.join(EXTENSIONS)})")
     if labelled:
-        _refuse_twins(found)
-    return found if split is None else _chosen(found, folder, split)
+        _refuse_twins(files)
+    return files if split is None else _select_split(files, folder, split)
 
 
 def _refuse_twins(files: Sequence[Path]) -> None:
-    seen: dict[str, Path] = {}
+    by_stem: dict[str, Path] = {}
     for file in files:
-        if file.stem in seen:
-            raise ValueError(f"{seen[file.stem]} and {file} share one name, so one label map; rename one")
-        seen[file.stem] = file
+        if file.stem in by_stem:
+            raise ValueError(f"{by_stem[file.stem]} and {file} share one name, so one label map; rename one")
+        by_stem[file.stem] = file
 
 
-def _chosen(found: Sequence[Path], folder: Path, split: str) -> list[Path]:
+def _select_split(files: Sequence[Path], folder: Path, split: str) -> list[Path]:
     path = folder / f"{split}.txt"
     if not path.exists():
         raise FileNotFoundError(
             f"{folder}: {unknown('split', split, sorted(file.stem for file in folder.glob('*.txt')))}"
         )
-    by_name = {key: file for file in found for key in (file.stem, file.name)}
+    by_name = {key: file for file in files for key in (file.stem, file.name)}
     try:
         lines = [line.strip() for line in read_bytes(path).decode("utf-8-sig").splitlines()]  # Windows writes a mark
     except UnicodeDecodeError as error:
@@ -230,29 +236,29 @@ def _chosen(found: Sequence[Path], folder: Path, split: str) -> list[Path]:
         raise FileNotFoundError(
             f"{path} names {missing[0]!r}, of which there is no picture ({len(missing)} such names)"
         )
-    files = [by_name[name] for name in wanted]
-    if not files or len(set(files)) != len(files):
-        raise ValueError(f"{path} {'names a picture twice' if files else 'is empty'}")
-    return files
+    chosen = [by_name[name] for name in wanted]
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise ValueError(f"{path} {'names a picture twice' if chosen else 'is empty'}")
+    return chosen
 
 
 def _read_classes(path: Path) -> list[Concept]:
     entries = read_json(path)
     try:
-        classes = [Concept(entry["index"], entry["name"], _color(entry)) for entry in entries]
+        classes = [Concept(entry["index"], entry["name"], _read_color(entry)) for entry in entries]
     except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is a list of entries with index, name and perhaps color; wrong is {error}") from error
-    for what in ("index", "name"):
-        if not classes or len({getattr(concept, what) for concept in classes}) != len(classes):
-            raise ValueError(f"{path} {f'gives one {what} twice' if classes else 'lists no class'}")
+    for key in ("index", "name"):
+        if not classes or len({getattr(concept, key) for concept in classes}) != len(classes):
+            raise ValueError(f"{path} {f'gives one {key} twice' if classes else 'lists no class'}")
     if max(concept.index for concept in classes) > 65535:
         raise ValueError(f"{path} has an index above 65535, which no label map can hold")
     return sorted(classes, key=lambda concept: concept.index)
 
 
-def _color(entry: dict[str, object]) -> tuple[int, int, int]:
-    given = entry.get("color")
-    if isinstance(given, (list, tuple)):
-        red, green, blue = (int(value) for value in given)
+def _read_color(entry: dict[str, object]) -> tuple[int, int, int]:
+    color = entry.get("color")
+    if isinstance(color, (list, tuple)):
+        red, green, blue = (int(value) for value in color)
         return red, green, blue
     return index_color(int(str(entry["index"])))

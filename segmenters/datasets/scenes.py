@@ -11,114 +11,16 @@ from operator import index as as_integer
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 
-from gandissect.core.sampling import derive_seed
 from gandissect.core.types import Concept
 
-from ..scenes.canvas import Canvas
-from ..scenes.layout import lay_out
-from ..scenes.objects import (
-    CONCEPTS,
-    Car,
-    Fence,
-    Flowers,
-    House,
-    Lane,
-    Person,
-    Range,
-    Scene,
-    Standing,
-    Street,
-    Tree,
-    Water,
-)
-from ..scenes.paint_buildings import paint_house
-from ..scenes.paint_land import (
-    paint_cloud,
-    paint_ground,
-    paint_hill,
-    paint_lane,
-    paint_path,
-    paint_range,
-    paint_sky,
-    paint_street,
-    paint_water,
-)
-from ..scenes.paint_objects import paint_car, paint_fence, paint_flowers, paint_person, paint_tree
-from .source import Batch
+from ..scenes.objects import CONCEPTS
+from ..scenes.rendering import check_scene_size, render
+from .source import LabeledPictures
 
-MIN_SIZE, MAX_SIZE = 16, 1024
 RESIDENT_BYTES = 2 << 30
 """How much memory the pictures of one source may take up; those beyond it are rendered anew each time."""
-
-
-def render(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Render picture index of a seed: colours uint8 [size, size, 3] and labels uint8 [size, size].
-
-    Raises ValueError unless index is 0 or more and size is 16 to 1024 pixels.
-    """
-    _check_size(size)
-    if index < 0:
-        raise ValueError(f"pictures are counted from 0; got index={index}")
-    canvas = paint(lay_out(derive_seed(seed, "scenes", index)), size)
-    return to_bytes(canvas), canvas.labels
-
-
-def _check_size(size: int) -> None:
-    if not MIN_SIZE <= size <= MAX_SIZE:
-        raise ValueError(f"a scene is {MIN_SIZE} to {MAX_SIZE} pixels wide; got size={size}")
-
-
-def to_bytes(canvas: Canvas) -> NDArray[np.uint8]:
-    """Return the colours of a canvas, uint8 [size, size, 3]."""
-    image = np.clip(canvas.image, 0, 1) * np.float32(255) + np.float32(0.5)
-    return np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0))
-
-
-def paint(scene: Scene, size: int) -> Canvas:
-    """Paint a scene from far to near on a sheet of size x size pixels."""
-    canvas = Canvas.blank(size)
-    light, camera = scene.light, scene.camera
-    paint_sky(canvas, scene)
-    for cloud in scene.clouds:
-        paint_cloud(canvas, cloud, light)
-    for row in scene.backdrop:
-        if isinstance(row, Range):
-            paint_range(canvas, row, light)
-    paint_ground(canvas, scene.ground, camera, light)
-    for row in scene.backdrop:
-        if not isinstance(row, Range):
-            paint_hill(canvas, row, light)
-    for way in scene.ways:
-        if isinstance(way, Lane):
-            paint_lane(canvas, way, camera, light)
-        elif isinstance(way, Street):
-            paint_street(canvas, way, light)
-        else:
-            paint_path(canvas, way, light)
-    for thing in scene.standing:
-        _paint_standing(canvas, thing, scene)
-    return canvas
-
-
-def _paint_standing(canvas: Canvas, thing: Standing, scene: Scene) -> None:
-    light = scene.light
-    match thing:
-        case House():
-            paint_house(canvas, thing, scene.camera, light)
-        case Water():
-            paint_water(canvas, thing, light)
-        case Tree():
-            paint_tree(canvas, thing, light)
-        case Car():
-            paint_car(canvas, thing, light)
-        case Person():
-            paint_person(canvas, thing, light)
-        case Fence():
-            paint_fence(canvas, thing, light)
-        case Flowers():
-            paint_flowers(canvas, thing, light)
 
 
 class Scenes:
@@ -138,7 +40,7 @@ class Scenes:
     concepts: tuple[Concept, ...] = CONCEPTS
 
     def __init__(self, size: int, num_images: int, seed: int = 0, resident_bytes: int = RESIDENT_BYTES) -> None:
-        _check_size(size)
+        check_scene_size(size)
         if num_images < 1:
             raise ValueError(f"a source holds at least one picture; got num_images={num_images}")
         if resident_bytes < 0:
@@ -151,7 +53,7 @@ class Scenes:
     def __len__(self) -> int:
         return self._num_images
 
-    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Return pictures and labels of some indices; with rng each is mirrored with probability one half.
 
         Raises ValueError for no index or one outside 0 to len - 1, TypeError for one that is no integer.
@@ -162,14 +64,15 @@ class Scenes:
         if rng is not None:
             mirrored = torch.rand(len(planes), generator=rng) < 0.5
             planes[mirrored] = planes[mirrored].flip(-1)
-        return Batch(planes[:, :3].contiguous(), planes[:, 3].long())
+        return LabeledPictures(planes[:, :3].contiguous(), planes[:, 3].long())
 
-    def _planes(self, index: int) -> NDArray[np.uint8]:
+    def _planes(self, index: int) -> UInt8[np.ndarray, "4 size size"]:
         """Return red, green, blue and label of one picture, uint8 [4, size, size]."""
         if not 0 <= index < self._num_images:
             raise ValueError(f"this source holds pictures 0 to {self._num_images - 1}; got index {index}")
         if index < len(self._kept) and self._rendered[index]:
-            return self._kept[index]
+            planes: UInt8[np.ndarray, "4 size size"] = self._kept[index]
+            return planes
         image, labels = render(self.seed, index, self.size)
         planes = np.concatenate([image.transpose(2, 0, 1), labels[None]])
         if index < len(self._kept):

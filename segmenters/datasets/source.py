@@ -10,41 +10,33 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
 
+from gandissect.core.protocols import PictureSource
 from gandissect.core.types import Concept
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class LabeledPictures:
     """Hold some pictures and, where the source has them, their labels.
 
-    images: uint8 [batch, 3, S, S], red green blue.
-    labels: int64 [batch, S, S], index of the concept or UNLABELLED (-1); None where the source has no labels.
+    images: uint8 [batch, 3, H, W], red green blue.
+    labels: int64 [batch, H, W], index of the concept or UNLABELLED (-1); None where the source has no labels.
     """
 
-    images: torch.Tensor
-    labels: torch.Tensor | None
+    images: UInt8[Tensor, "batch 3 H W"]
+    labels: Int64[Tensor, "batch H W"] | None
 
 
-class ImageSource(Protocol):
-    """Give square pictures of one size by index; the concepts are empty where there are no labels."""
-
-    @property
-    def name(self) -> str:
-        """Name the source, for cards and reports."""
-
-    @property
-    def size(self) -> int:
-        """Give the height and width of every picture in pixels."""
+class ImageSource(PictureSource, Protocol):
+    """Give square pictures of one size by index, and their labels; without labels the concepts are empty."""
 
     @property
     def concepts(self) -> tuple[Concept, ...]:
         """Give the concepts that labels index into."""
 
-    def __len__(self) -> int:
-        """Count the pictures."""
-
-    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Give the pictures of these indices.
 
         With rng the training view (random crop where there is room, random flip); without it the evaluation view

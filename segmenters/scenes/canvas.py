@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, UInt8
 
 from .noise import Array, texture
 
@@ -23,9 +23,9 @@ class Canvas:
     """Hold colours float32 [3, size, size] in 0..1 and labels uint8 [size, size]."""
 
     size: int
-    image: Array
-    labels: NDArray[np.uint8]
-    centres: Array
+    image: Float32[np.ndarray, "3 size size"]
+    labels: UInt8[np.ndarray, "size size"]
+    centres: Float32[np.ndarray, " size"]
 
     @classmethod
     def blank(cls, size: int) -> Canvas:
@@ -50,20 +50,20 @@ class Patch:
     canvas: Canvas
     rows: slice
     cols: slice
-    x: Array
-    y: Array
+    x: Float32[np.ndarray, "1 w"]
+    y: Float32[np.ndarray, "h 1"]
 
     @property
-    def image(self) -> Array:
+    def image(self) -> Float32[np.ndarray, "3 h w"]:
         """The colours under the window, [3, h, w]; writing to it paints."""
         return self.canvas.image[:, self.rows, self.cols]
 
     @property
-    def labels(self) -> NDArray[np.uint8]:
+    def labels(self) -> UInt8[np.ndarray, "h w"]:
         """The labels under the window, [h, w]; writing to it labels."""
         return self.canvas.labels[self.rows, self.cols]
 
-    def noise(self, name: str, offset: Point = (0.0, 0.0)) -> Array:
+    def noise(self, name: str, offset: Point = (0.0, 0.0)) -> Float32[np.ndarray, "h w"]:
         """Return a texture over the window [h, w], shifted right and down by an offset in picture widths."""
         size = self.canvas.size
         row = (self.rows.start + round(offset[1] * size)) % size
@@ -71,7 +71,7 @@ class Patch:
         height, width = self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
         return texture(name, size)[row : row + height, col : col + width]
 
-    def profile(self, name: str, row: float, offset: float) -> Array:
+    def profile(self, name: str, row: float, offset: float) -> Float32[np.ndarray, "1 w"]:
         """Return one line of a texture along x, [1, w]."""
         size = self.canvas.size
         col = (self.cols.start + round(offset * size)) % size
@@ -94,27 +94,29 @@ class Patch:
         """Multiply by a colour [3, 1, 1] where the weights [h, w] are 1, leaving the labels alone."""
         self.image[...] *= 1 + alpha * (color - 1)
 
-    def slab(self, low: float, high: float, along: Array) -> Array:
+    def slab_coverage(self, low: float, high: float, along: Array) -> Array:
         """Return how much of each pixel lies between two parallel lines, exact however thin."""
         size = self.canvas.size
-        return np.maximum(np.clip((along - low) * size + 0.5, 0, 1) + np.clip((high - along) * size + 0.5, 0, 1) - 1, 0)
+        over, under = np.clip((along - low) * size + 0.5, 0, 1), np.clip((high - along) * size + 0.5, 0, 1)
+        share: Array = np.maximum(over + under - 1, 0)
+        return share
 
 
-def box(patch: Patch, left: float, top: float, right: float, bottom: float) -> Array:
+def box_distance(patch: Patch, left: float, top: float, right: float, bottom: float) -> Array:
     """Return the signed distance of an upright rectangle."""
-    return np.minimum(
-        np.minimum(patch.x - left, right - patch.x),
-        np.minimum(patch.y - top, bottom - patch.y),
-    )
+    across: Array = np.minimum(patch.x - left, right - patch.x)
+    down: Array = np.minimum(patch.y - top, bottom - patch.y)
+    return np.minimum(across, down)
 
 
-def ellipse(patch: Patch, x: float, y: float, half_width: float, half_height: float) -> Array:
+def ellipse_distance(patch: Patch, x: float, y: float, half_width: float, half_height: float) -> Array:
     """Return the signed distance of an ellipse, near its rim."""
     across, down = (patch.x - x) / half_width, (patch.y - y) / half_height
-    return (1 - np.sqrt(across * across + down * down)) * min(half_width, half_height)
+    inside: Array = (1 - np.sqrt(across * across + down * down)) * min(half_width, half_height)
+    return inside
 
 
-def convex(patch: Patch, corners: Sequence[Point]) -> Array:
+def polygon_distance(patch: Patch, corners: Sequence[Point]) -> Array:
     """Return the signed distance of a convex polygon, its corners in clockwise order as seen."""
     inside: Array | None = None
     for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], corners[0]], strict=True):
@@ -139,7 +141,7 @@ def paint_convex(canvas: Canvas, corners: Sequence[Point], color: Array, concept
     """Paint a convex polygon, its corners clockwise as seen, in one colour."""
     patch = canvas.patch(*bounds(corners))
     if patch is not None:
-        patch.paint(convex(patch, corners), color, concept)
+        patch.paint(polygon_distance(patch, corners), color, concept)
     return patch
 
 
@@ -147,11 +149,11 @@ def paint_ellipse(canvas: Canvas, centre: Point, half: Point, color: Array, conc
     """Paint an upright ellipse in one colour."""
     patch = canvas.patch(centre[0] - half[0], centre[1] - half[1], centre[0] + half[0], centre[1] + half[1])
     if patch is not None:
-        patch.paint(ellipse(patch, *centre, *half), color, concept)
+        patch.paint(ellipse_distance(patch, *centre, *half), color, concept)
 
 
 def paint_box(canvas: Canvas, low: Point, high: Point, color: Array, concept: int | None = None) -> None:
     """Paint an upright rectangle in one colour, from its top left corner to its bottom right one."""
     patch = canvas.patch(*low, *high)
     if patch is not None:
-        patch.paint(box(patch, *low, *high), color, concept)
+        patch.paint(box_distance(patch, *low, *high), color, concept)

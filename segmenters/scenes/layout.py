@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .country import coast, country, lake, wild
+from .country import roll_coast, roll_country, roll_lake, roll_wild
 from .light import Dice, Light, Mood, roll_light
 from .objects import Camera, Ground, Scene
 from .sample_objects import Season, roll_clouds, roll_season
-from .sample_sites import Place
-from .towns import city, lane, street
+from .sample_sites import Site
+from .towns import roll_city, roll_lane, roll_street
 
-PLACES: dict[Callable[[Dice, Season], Place], float] = {
-    street: 0.25,
-    lane: 0.23,
-    country: 0.20,
-    lake: 0.12,
-    coast: 0.08,
-    city: 0.07,
-    wild: 0.05,
+SITES: dict[Callable[[Dice, Season], Site], float] = {
+    roll_street: 0.25,
+    roll_lane: 0.23,
+    roll_country: 0.20,
+    roll_lake: 0.12,
+    roll_coast: 0.08,
+    roll_city: 0.07,
+    roll_wild: 0.05,
 }
 """How likely each kind of place is."""
 
@@ -32,13 +32,13 @@ def lay_out(seed: int) -> Scene:
     dice = Dice(seed)
     light, mood = roll_light(dice)
     season = roll_season(dice)
-    kind = dice.weighted(PLACES)
-    place = kind(dice, season)
+    kind = dice.weighted_choice(SITES)
+    site = kind(dice, season)
     ground = Ground(season.grass, season.far_grass, dice.offset())
-    sun = _roll_sun(dice, light, mood, place.camera, kind in (street, city))
-    clouds = roll_clouds(dice, mood, place.camera.horizon)
-    standing = tuple(sorted(place.standing, key=lambda thing: thing.foot))
-    return Scene(light, place.camera, sun, clouds, place.backdrop, ground, place.ways, standing)
+    sun = _roll_sun(dice, light, mood, site.camera, kind in (roll_street, roll_city))
+    clouds = roll_clouds(dice, mood, site.camera.horizon)
+    standing = tuple(sorted(site.standing, key=lambda thing: thing.foot))
+    return Scene(light, site.camera, sun, clouds, site.backdrop, ground, site.ways, standing)
 
 
 def _roll_sun(dice: Dice, light: Light, mood: Mood, camera: Camera, town: bool) -> tuple[float, float, float] | None:

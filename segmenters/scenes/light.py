@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from .noise import Array
+from .noise import Array, Color
 
 T = TypeVar("T")
 Triple = tuple[float, float, float]
@@ -41,7 +41,7 @@ class Dice:
         """Return one of the items, each as likely."""
         return items[self.whole(0, len(items) - 1)]
 
-    def weighted(self, items: dict[T, float]) -> T:
+    def weighted_choice(self, items: dict[T, float]) -> T:
         """Return one of the items, as likely as its weight."""
         mark = self.uniform(0, sum(items.values()))
         for item, weight in items.items():
@@ -55,12 +55,12 @@ class Dice:
         return self.whole(0, 63) / 64, self.whole(0, 63) / 64
 
 
-def rgb(color: Triple) -> Array:
+def rgb(color: Triple) -> Color:
     """Return a colour given in 0..255 as float32 [3, 1, 1] in 0..1."""
     return (np.array(color, np.float32) / 255).reshape(3, 1, 1)
 
 
-def vary(dice: Dice, color: Triple, hue: float = 0.02, tone: float = 0.1) -> Array:
+def vary(dice: Dice, color: Triple, hue: float = 0.02, tone: float = 0.1) -> Color:
     """Return a colour [3, 1, 1] near the one given, hue and lightness each moved a little."""
     h, s, v = colorsys.rgb_to_hsv(*(c / 255 for c in color))
     h, s, v = h + dice.uniform(-hue, hue), s * dice.uniform(1 - tone, 1 + tone), v * dice.uniform(1 - tone, 1 + tone)
@@ -82,10 +82,10 @@ class Mood:
     sun: Triple
     shadow: float
     haze: float
-    lamps: float = 0.0
-    num_clouds: tuple[int, int] = (1, 4)
-    sun_chance: float = 0.5
-    sun_height: tuple[float, float] = (0.15, 0.5)
+    lamps: float
+    num_clouds: tuple[int, int]
+    sun_chance: float
+    sun_height: tuple[float, float]
 
 
 MOODS: dict[str, tuple[float, Mood]] = {
@@ -234,21 +234,21 @@ class Light:
     """
 
     mood: str
-    zenith: Array
-    middle: Array
-    horizon: Array
-    key: Array
-    ambient: Array
-    cloud: Array
-    cloud_shade: Array
-    sun: Array
+    zenith: Color
+    middle: Color
+    horizon: Color
+    key: Color
+    ambient: Color
+    cloud: Color
+    cloud_shade: Color
+    sun: Color
     side: float
     height: float
     shadow: float
     haze: float
     lamps: float
 
-    def face(self, towards: str) -> Array:
+    def face(self, towards: str) -> Color:
         """Return how much light falls on a face that looks to the front, left, right or top."""
         share = {
             "front": 0.55 + 0.15 * (1 - abs(self.side)),
@@ -269,7 +269,7 @@ class Light:
 
 def roll_light(dice: Dice) -> tuple[Light, Mood]:
     """Draw the light and weather of a picture."""
-    name = dice.weighted({name: weight for name, (weight, _) in MOODS.items()})
+    name = dice.weighted_choice({name: weight for name, (weight, _) in MOODS.items()})
     mood = MOODS[name][1]
     warm = dice.uniform(-0.05, 0.05)
     exposure = dice.uniform(0.92, 1.08)

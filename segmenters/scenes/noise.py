@@ -12,21 +12,29 @@ from functools import lru_cache
 from zlib import crc32
 
 import numpy as np
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
+"""Colours, distances, shares: float32 on the canvas, now and then float64 on the way there."""
+
+Color = Float32[np.ndarray, "3 1 1"]
+"""Red, green, blue, each 0 to 1."""
+
+Pattern = Callable[[Array, Array], Array]
+"""A function of the place (u to the right, v down, in periods of the unit square)."""
 
 FINEST = 1024
 """Samples along one side of the unit square from which the means are taken."""
 
 
-def _positions(size: int) -> tuple[NDArray[np.float64], int]:
+def _positions(size: int) -> tuple[Array, int]:
     """Return sample positions along the unit interval and how many of them fall into one pixel."""
     per_pixel = max(2, FINEST // size)
     return (np.arange(size * per_pixel) + 0.5) / (size * per_pixel), per_pixel
 
 
-def _interpolation(size: int, cells: int) -> NDArray[np.float64]:
+def _interpolation(size: int, cells: int) -> Array:
     """Return the weights [size, cells] that turn periodic grid values into the mean of each pixel."""
     positions, per_pixel = _positions(size)
     cell = positions * cells
@@ -37,10 +45,13 @@ def _interpolation(size: int, cells: int) -> NDArray[np.float64]:
     rows = np.arange(len(positions))
     np.add.at(weights, (rows, left % cells), 1 - blend)
     np.add.at(weights, (rows, (left + 1) % cells), blend)
-    return weights.reshape(size, per_pixel, cells).mean(axis=1)
+    means: Array = weights.reshape(size, per_pixel, cells).mean(axis=1)
+    return means
 
 
-def value_noise(size: int, name: str, cells: tuple[int, int], octaves: int, gain: float) -> NDArray[np.float64]:
+def value_noise(
+    size: int, name: str, cells: tuple[int, int], octaves: int, gain: float
+) -> Float64[np.ndarray, "size size"]:
     """Return periodic fractal noise [size, size], mean about 0, mostly within -1..1; cells down and across."""
     rng = np.random.default_rng(crc32(name.encode()))
     total, norm = np.zeros((size, size)), 0.0
@@ -50,21 +61,23 @@ def value_noise(size: int, name: str, cells: tuple[int, int], octaves: int, gain
         weight = gain**octave
         total += weight * (_interpolation(size, down) @ grid @ _interpolation(size, across).T)
         norm += weight * weight
-    return total * (1.6 / norm**0.5)
+    noise: Array = total * (1.6 / norm**0.5)
+    return noise
 
 
-def _pattern(size: int, function: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray]) -> NDArray:
-    """Return the mean of function(u [n, 1], v [1, n]) over each pixel, [size, size]."""
+def _average_pattern(size: int, pattern: Pattern) -> Array:
+    """Return the mean of pattern(u [1, n], v [n, 1]) over each pixel, [size, size]."""
     positions, per_pixel = _positions(size)
-    fine = function(positions[None, :], positions[:, None])
-    return fine.reshape(size, per_pixel, size, per_pixel).mean(axis=(1, 3))
+    fine = pattern(positions[None, :], positions[:, None])
+    means: Array = fine.reshape(size, per_pixel, size, per_pixel).mean(axis=(1, 3))
+    return means
 
 
-def _bricks(rows: int) -> Callable[[NDArray, NDArray], NDArray]:
+def _bricks(rows: int) -> Pattern:
     """Return running-bond masonry: each stone has its own tone, joints are dark."""
     tones = np.random.default_rng(rows).uniform(-0.5, 0.7, (rows, rows // 2))
 
-    def tone(u: NDArray, v: NDArray) -> NDArray:
+    def tone(u: Array, v: Array) -> Array:
         row = np.floor(v * rows).astype(int)
         along = u * (rows // 2) + 0.5 * (row % 2)
         stone = np.floor(along).astype(int) % (rows // 2)
@@ -74,38 +87,41 @@ def _bricks(rows: int) -> Callable[[NDArray, NDArray], NDArray]:
     return tone
 
 
-def _planks(count: int, across: bool) -> Callable[[NDArray, NDArray], NDArray]:
+def _planks(count: int, across: bool) -> Pattern:
     """Return boards with dark gaps, lying across or standing upright."""
     tones = np.random.default_rng(count).uniform(-0.5, 0.6, count)
 
-    def tone(u: NDArray, v: NDArray) -> NDArray:
+    def tone(u: Array, v: Array) -> Array:
         along = (v if across else u) * count
-        line = np.where(np.mod(along, 1) < 0.18, -1.1, tones[np.floor(along).astype(int) % count])
+        line: Array = np.where(np.mod(along, 1) < 0.18, -1.1, tones[np.floor(along).astype(int) % count])
         return line + 0 * (u + v)
 
     return tone
 
 
-def _shingles(rows: int) -> Callable[[NDArray, NDArray], NDArray]:
+def _shingles(rows: int) -> Pattern:
     """Return overlapping roof tiles: each row darkens towards its lower edge."""
     tones = np.random.default_rng(rows + 7).uniform(-0.4, 0.4, (rows, rows))
 
-    def tone(u: NDArray, v: NDArray) -> NDArray:
+    def tone(u: Array, v: Array) -> Array:
         row = np.floor(v * rows).astype(int) % rows
         along = u * rows * 0.5 + 0.5 * (row % 2)
-        return tones[row, np.floor(along).astype(int) % rows] + 0.7 - 1.4 * np.mod(v * rows, 1) ** 2
+        tile = tones[row, np.floor(along).astype(int) % rows]
+        shade: Array = tile + 0.7 - 1.4 * np.mod(v * rows, 1) ** 2
+        return shade
 
     return tone
 
 
-def _dots(count: int) -> Callable[[NDArray, NDArray], NDArray]:
+def _dots(count: int) -> Pattern:
     """Return round blossoms, one in each cell of a jittered grid: 1 at a centre, 0 at and beyond the rim."""
     shift = np.random.default_rng(count).uniform(0.3, 0.7, (2, count, count))
 
-    def height(u: NDArray, v: NDArray) -> NDArray:
+    def height(u: Array, v: Array) -> Array:
         col, row = np.floor(u * count).astype(int) % count, np.floor(v * count).astype(int) % count
         du, dv = u * count - col - shift[0][row, col], v * count - row - shift[1][row, col]
-        return np.clip(1.6 - 4.0 * np.sqrt(du * du + dv * dv), 0, 1)
+        blossom: Array = np.clip(1.6 - 4.0 * np.sqrt(du * du + dv * dv), 0, 1)
+        return blossom
 
     return height
 
@@ -119,7 +135,7 @@ _NOISE: dict[str, tuple[tuple[int, int], int, float]] = {
     "ripple": ((48, 7), 2, 0.7),
     "blade": ((18, 60), 2, 0.8),
 }
-_PATTERNS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
+_PATTERNS: dict[str, Pattern] = {
     "brick": _bricks(40),
     "stone": _bricks(22),
     "planks": _planks(34, across=True),
@@ -131,9 +147,9 @@ _PATTERNS: dict[str, Callable[[NDArray, NDArray], NDArray]] = {
 
 
 @lru_cache(maxsize=64)
-def texture(name: str, size: int) -> Array:
+def texture(name: str, size: int) -> Float32[np.ndarray, "side side"]:
     """Return a tile repeated twice each way, float32 [2 size, 2 size], so that any window of it is one slice."""
-    tile = value_noise(size, name, *_NOISE[name]) if name in _NOISE else _pattern(size, _PATTERNS[name])
+    tile = value_noise(size, name, *_NOISE[name]) if name in _NOISE else _average_pattern(size, _PATTERNS[name])
     tiled = np.tile(tile.astype(np.float32), (2, 2))
     tiled.setflags(write=False)
     return tiled

@@ -12,7 +12,10 @@ from gandissect.core.types import Concept
 
 from .canvas import Point
 from .light import Light
-from .noise import Array
+from .noise import Color
+
+Puff = tuple[float, float, float]
+"""A round part of a cloud or a crown: x, y, radius."""
 
 
 class Label(IntEnum):
@@ -87,7 +90,7 @@ class Cloud:
     """A cumulus: round puffs (x, y, radius) on a flat base."""
 
     base: float
-    puffs: tuple[tuple[float, float, float], ...]
+    puffs: tuple[Puff, ...]
     offset: Point
 
 
@@ -97,7 +100,7 @@ class Range:
 
     base: float
     peaks: tuple[tuple[float, float, float], ...]
-    color: Array
+    color: Color
     snow: float
     distance: float
     offset: Point
@@ -109,19 +112,19 @@ class Hill:
 
     base: float
     rise: float
-    color: Array
+    color: Color
     distance: float
     offset: Point
     wood: float
-    wood_color: Array
+    wood_color: Color
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
     """The meadow that everything stands on."""
 
-    color: Array
-    far_color: Array
+    color: Color
+    far_color: Color
     offset: Point
 
 
@@ -134,7 +137,7 @@ class Lane:
     half: float
     bend: float
     pavement: float
-    color: Array
+    color: Color
     stripes: bool
     end: float
 
@@ -151,12 +154,12 @@ class Street:
     top: float
     bottom: float
     front: float
-    color: Array
+    color: Color
     stripes: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class Footpath:
     """A paved way from a door down to y = end."""
 
     x: float
@@ -173,7 +176,7 @@ class Water:
 
     foot: float
     bottom: float
-    color: Array
+    color: Color
     swing: float
     offset: Point
     sea: bool = False
@@ -186,29 +189,29 @@ class Door:
     x: float
     half: float
     height: float
-    color: Array
-    frame: Array
+    color: Color
+    frame: Color
     style: str
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A building: a front wall, perhaps a side wall (seen = -1 left, 1 right), windows in a grid, a roof."""
+    """A building: a front wall, perhaps a side wall (visible_side = -1 left, 1 right), windows in a grid, a roof."""
 
     left: float
     right: float
     foot: float
     eaves: float
     ridge: float
-    seen: int
+    visible_side: int
     depth: float
     distance: float
     roof: str
-    wall: Array
+    wall: Color
     wall_texture: str
-    roof_color: Array
+    roof_color: Color
     roof_texture: str
-    trim: Array
+    trim: Color
     columns: tuple[float, ...]
     floors: tuple[float, ...]
     skip: tuple[int, ...]
@@ -232,10 +235,10 @@ class Tree:
     height: float
     crown: float
     kind: str
-    puffs: tuple[tuple[float, float, float], ...]
-    color: Array
-    bark: Array
-    fruit: Array | None
+    puffs: tuple[Puff, ...]
+    color: Color
+    bark: Color
+    fruit: Color | None
     distance: float
     offset: Point
     bed: bool = False
@@ -252,7 +255,7 @@ class Car:
     facing: int
     ahead: bool
     kind: str
-    color: Array
+    color: Color
     distance: float
 
 
@@ -265,10 +268,10 @@ class Person:
     height: float
     skirt: bool
     stride: float
-    shirt: Array
-    trousers: Array
-    skin: Array
-    hair: Array
+    shirt: Color
+    trousers: Color
+    skin: Color
+    hair: Color
     distance: float
 
 
@@ -282,7 +285,7 @@ class Fence:
     height: float
     board: float
     pointed: bool
-    color: Array
+    color: Color
     distance: float
 
 
@@ -294,13 +297,13 @@ class Flowers:
     foot: float
     half: float
     height: float
-    blossom: Array
-    leaf: Array
+    blossom: Color
+    leaf: Color
     offset: Point
     distance: float
 
 
-Standing = House | Tree | Car | Person | Fence | Flowers | Water
+SceneObject = House | Tree | Car | Person | Fence | Flowers | Water
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,5 +316,5 @@ class Scene:
     clouds: tuple[Cloud, ...]
     backdrop: tuple[Range | Hill, ...]
     ground: Ground
-    ways: tuple[Lane | Street | Path, ...]
-    standing: tuple[Standing, ...]
+    ways: tuple[Lane | Street | Footpath, ...]
+    standing: tuple[SceneObject, ...]

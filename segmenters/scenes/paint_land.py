@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Canvas, Patch, convex, ellipse
+from .canvas import Canvas, Patch, ellipse_distance, polygon_distance
 from .light import Light, rgb
 from .noise import Array
-from .objects import Camera, Cloud, Ground, Hill, Label, Lane, Path, Range, Scene, Street, Water
-from .shade import line
+from .objects import Camera, Cloud, Footpath, Ground, Hill, Label, Lane, Range, Scene, Street, Water
+from .shade import line_coverage
 
 STRIPE = rgb((240, 236, 220))
 PAVING = rgb((196, 182, 164))
@@ -29,18 +29,18 @@ def paint_sky(canvas: Canvas, scene: Scene) -> None:
     lower = np.clip((fall - 0.45) / 0.6, 0, 1)
     rows = blend(blend(light.zenith, light.middle, upper), light.horizon, lower * lower * (3 - 2 * lower))
     canvas.image[...] = rows
-    patch = whole(canvas)
+    patch = patch_below(canvas)
     if scene.sun is not None:
         x, y, radius = scene.sun
         away = (patch.x - x) ** 2 + (patch.y - y) ** 2
         patch.tint(0.55 / (1 + away / (3.2 * radius * radius)), light.sun)
-        patch = canvas.patch(x - radius, y - radius, x + radius, y + radius)
-        if patch is not None:
-            disc = ellipse(patch, x, y, radius, radius)
-            patch.paint(disc, blend(light.sun, SNOW, np.clip(disc / radius, 0, 1)), Label.SUN)
+        around = canvas.patch(x - radius, y - radius, x + radius, y + radius)
+        if around is not None:
+            disc = ellipse_distance(around, x, y, radius, radius)
+            around.paint(disc, blend(light.sun, SNOW, np.clip(disc / radius, 0, 1)), Label.SUN)
 
 
-def whole(canvas: Canvas, top: float = 0.0) -> Patch:
+def patch_below(canvas: Canvas, top: float = 0.0) -> Patch:
     """Return the window over everything from y = top down."""
     patch = canvas.patch(0, min(max(top, 0), 0.999), 1, 1)
     if patch is None:
@@ -85,19 +85,19 @@ def paint_range(canvas: Canvas, mountains: Range, light: Light) -> None:
     rough, fine = patch.noise("broad", mountains.offset), patch.noise("leaf", mountains.offset)
     below = patch.y - top
     flank = (patch.x - across[owner, 0][None]) * np.sign(light.side) + below * (0.35 * rough - 0.1) + 0.012 * fine
-    lit = np.clip(0.5 + flank * 22, 0, 1)
-    stone = mountains.color * (1 + 0.12 * (rough + fine))
+    sunlit = np.clip(0.5 + flank * 22, 0, 1)
+    stone: Array = mountains.color * (1 + 0.12 * (rough + fine))
     if mountains.snow > 0:
-        line = mountains.base - highest * mountains.snow + (0.35 * highest) * (0.5 * rough + 0.3 * fine)
-        stone = blend(stone, SNOW, np.clip((line - patch.y) * 60, 0, 1) * 0.92)
-    shade = light.ambient * 0.85 + light.key * lit
+        snow_line = mountains.base - highest * mountains.snow + (0.35 * highest) * (0.5 * rough + 0.3 * fine)
+        stone = blend(stone, SNOW, np.clip((snow_line - patch.y) * 60, 0, 1) * 0.92)
+    shade = light.ambient * 0.85 + light.key * sunlit
     haze = np.clip(light.fog(mountains.distance) + 0.22 * np.clip(below / highest, 0, 1), 0, 0.86)
     patch.paint(below * 0.8, blend(stone * shade, blend(light.horizon, light.zenith, 0.12), haze), Label.MOUNTAIN)
 
 
 def paint_hill(canvas: Canvas, hill: Hill, light: Light) -> None:
     """Paint a rise of meadow and, where there is one, the wood along its edge."""
-    patch = whole(canvas, hill.base - hill.rise * 1.2 - hill.wood * 1.6 - 0.02)
+    patch = patch_below(canvas, hill.base - hill.rise * 1.2 - hill.wood * 1.6 - 0.02)
     edge = hill.base - hill.rise * (0.5 + 0.5 * patch.profile("broad", hill.offset[1], hill.offset[0]))
     tone = light.face("top")
     if hill.wood > 0:
@@ -108,9 +108,8 @@ def paint_hill(canvas: Canvas, hill: Hill, light: Light) -> None:
         inside = np.where(stand > 0.15, inside, -1.0)
         relief = leaf - patch.noise("leaf", (hill.offset[0] - 0.02 * light.side, hill.offset[1] - 0.02))
         crowns = hill.wood_color * (0.85 + 0.2 * leaf - 0.25 * relief) * tone
-        crowns = light.through_air(crowns, hill.distance)
         below = edge + 0.012 - patch.y
-        patch.paint(np.minimum(inside, below), crowns, Label.TREE)
+        patch.paint(np.minimum(inside, below), light.through_air(crowns, hill.distance), Label.TREE)
     shade = 1 + 0.10 * patch.noise("streak", hill.offset) + 0.10 * patch.noise("broad", hill.offset)
     grass = hill.color * (shade - 0.5 * np.clip(patch.y - edge, 0, 0.3)) * tone
     patch.paint(patch.y - edge, light.through_air(grass, hill.distance), Label.GRASS)
@@ -118,7 +117,7 @@ def paint_hill(canvas: Canvas, hill: Hill, light: Light) -> None:
 
 def paint_ground(canvas: Canvas, ground: Ground, camera: Camera, light: Light) -> None:
     """Paint the meadow: hazy and smooth far away, with tufts and blades near by."""
-    patch = whole(canvas, camera.horizon)
+    patch = patch_below(canvas, camera.horizon)
     near = np.clip((patch.y - camera.horizon) / (1 - camera.horizon), 0, 1)
     far_noise = patch.noise("streak", ground.offset)
     near_noise = patch.noise("blade", ground.offset)
@@ -131,7 +130,7 @@ def paint_ground(canvas: Canvas, ground: Ground, camera: Camera, light: Light) -
 
 def paint_lane(canvas: Canvas, lane: Lane, camera: Camera, light: Light) -> None:
     """Paint a road that runs to the horizon, with pavements and a dashed line that shrink as it goes."""
-    patch = whole(canvas, lane.end)
+    patch = patch_below(canvas, lane.end)
     share = np.clip((patch.y - camera.horizon) / (1 - camera.horizon), 1e-3, 1)
     centre = lane.far + (lane.near - lane.far) * share + lane.bend * share * (1 - share)
     away = np.abs(patch.x - centre)
@@ -149,13 +148,13 @@ def paint_lane(canvas: Canvas, lane: Lane, camera: Camera, light: Light) -> None
     patch.paint(inside, blend(lane.color * grain * tone, light.horizon, fog), Label.ROAD)
     if lane.stripes:
         dash = np.clip(np.sin(1.9 / share) * 4 * np.minimum(share * 3, 1) + 0.5, 0, 1)
-        dashes = line(patch, away, 0.028 * lane.half * 2 * share) * dash * (begun > 0)
+        dashes = line_coverage(patch, away, 0.028 * lane.half * 2 * share) * dash * (begun > 0)
         patch.tint(dashes * (1 - fog), STRIPE * tone)
 
 
 def paint_street(canvas: Canvas, street: Street, light: Light) -> None:
     """Paint a road across the picture, kerbs, and slabs of pavement on both sides."""
-    patch = whole(canvas, street.behind)
+    patch = patch_below(canvas, street.behind)
     tone = light.face("top")
     grain = 1 + 0.06 * patch.noise("grain") + 0.05 * patch.noise("broad", (0.4, 0.2))
     slabs = 1 - 0.12 * np.clip(np.cos((patch.x - 0.5) / (patch.y - street.behind + 0.25) * 40) * 6 - 5, 0, 1)
@@ -166,13 +165,13 @@ def paint_street(canvas: Canvas, street: Street, light: Light) -> None:
     if street.stripes:
         middle = 0.46 * street.top + 0.54 * min(street.bottom, 1.06)
         dash = np.clip(np.sin(patch.x * 36) * 6 + 1, 0, 1)
-        patch.tint(patch.slab(middle - 0.007, middle + 0.007, patch.y) * dash, STRIPE * tone)
+        patch.tint(patch.slab_coverage(middle - 0.007, middle + 0.007, patch.y) * dash, STRIPE * tone)
     if street.front < 1:
         shade = 1 + 0.2 * patch.noise("blade", (0.2, 0.7))
         patch.paint(patch.y - street.front + 0 * patch.x, rgb((96, 150, 62)) * shade * tone, Label.GRASS)
 
 
-def paint_path(canvas: Canvas, path: Path, light: Light) -> None:
+def paint_footpath(canvas: Canvas, path: Footpath, light: Light) -> None:
     """Paint a paved way that widens from a door towards the viewer."""
     corners = [
         (path.x - path.half, path.foot),
@@ -183,12 +182,12 @@ def paint_path(canvas: Canvas, path: Path, light: Light) -> None:
     patch = canvas.patch(min(x for x, _ in corners), path.foot, max(x for x, _ in corners), path.end)
     if patch is not None:
         color = PAVING * (1 + 0.10 * patch.noise("stone")) * light.face("top")
-        patch.paint(convex(patch, corners), color, Label.PAVEMENT)
+        patch.paint(polygon_distance(patch, corners), color, Label.PAVEMENT)
 
 
 def paint_water(canvas: Canvas, water: Water, light: Light) -> None:
     """Paint water that mirrors what stands behind it, rippled and darker towards the viewer."""
-    patch = whole(canvas, water.foot - water.swing - 0.03)
+    patch = patch_below(canvas, water.foot - water.swing - 0.03)
     wave = patch.profile("broad", water.offset[0], water.offset[1])
     shore = water.foot + (0.0 if water.sea else water.swing * 0.5) * wave
     beach = water.bottom + 1.6 * water.swing * patch.profile("broad", water.offset[1], water.offset[0])
@@ -199,7 +198,7 @@ def paint_water(canvas: Canvas, water: Water, light: Light) -> None:
     depth = np.maximum(patch.y - shore, 0)
     ripple = patch.noise("ripple", water.offset)
     col = np.arange(size)[None]
-    mirror = np.zeros((3, 1, 1), np.float32)
+    mirror: Array = np.zeros((3, 1, 1), np.float32)
     for spread in (0.045, 0.13):
         rows = 2 * shore - patch.y + ripple * (0.006 + depth * spread)
         row = np.clip(rows * size, 0, size - 1).astype(np.intp)

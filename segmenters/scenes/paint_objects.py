@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Canvas, Patch, Point, box, convex, ellipse, paint_box, paint_convex, paint_ellipse
+from .canvas import (
+    Canvas,
+    Patch,
+    Point,
+    box_distance,
+    ellipse_distance,
+    paint_box,
+    paint_convex,
+    paint_ellipse,
+    polygon_distance,
+)
 from .light import Light, rgb
 from .noise import Array
 from .objects import Car, Fence, Flowers, Label, Person, Tree
-from .shade import GLASS, LAMP, cast_shadow, line, lit
+from .shade import GLASS, LAMP, cast_shadow, illuminate, line_coverage
 
 TYRE = rgb((30, 30, 34))
 HUB = rgb((176, 178, 184))
@@ -30,7 +40,7 @@ def paint_tree(canvas: Canvas, tree: Tree, light: Light) -> None:
         flare = half * (0.75 + 0.5 * np.clip((patch.y - tree.foot) / (0.2 * tree.height) + 1, 0, 1))
         trunk = np.minimum(flare - np.abs(patch.x - tree.x), np.minimum(tree.foot - patch.y, patch.y - middle))
         shade = 0.85 + 0.35 * light.side * (patch.x - tree.x) / half + 0.15 * patch.noise("boards", tree.offset)
-        patch.paint(trunk, lit(tree.bark, shade, light.face("front"), light, tree.distance), Label.TREE)
+        patch.paint(trunk, illuminate(tree.bark, shade, light.face("front"), light, tree.distance), Label.TREE)
     (_paint_fir if tree.kind == "fir" else _paint_crown)(canvas, tree, light)
 
 
@@ -91,9 +101,11 @@ def paint_car(canvas: Canvas, car: Car, light: Light) -> None:
     (_paint_car_side if car.facing else _paint_car_end)(canvas, car, light)
 
 
-def _body(patch: Patch, car: Car, light: Light, inside: Array, label: Label | None = Label.CAR) -> None:
+def _paint_body(patch: Patch, car: Car, light: Light, inside: Array, label: Label | None = Label.CAR) -> None:
     shade = 1.12 - 0.42 * np.clip((patch.y - car.foot + car.height) / car.height, 0, 1)
-    patch.paint(inside, lit(car.color, shade + 0 * patch.x, light.face("front") * 1.05, light, car.distance), label)
+    patch.paint(
+        inside, illuminate(car.color, shade + 0 * patch.x, light.face("front") * 1.05, light, car.distance), label
+    )
 
 
 def _paint_car_side(canvas: Canvas, car: Car, light: Light) -> None:
@@ -112,20 +124,22 @@ def _paint_car_side(canvas: Canvas, car: Car, light: Light) -> None:
     patch = canvas.patch(left, car.foot - height, right, car.foot)
     if patch is None:
         return
-    _body(patch, car, light, convex(patch, roof))
-    hull = box(patch, left, waist, right, car.foot - height * 0.13)
-    round_ends = ellipse(patch, car.x, car.foot - height * 0.30, length * 0.515, height * 0.46)
-    _body(patch, car, light, np.minimum(hull, round_ends))
+    _paint_body(patch, car, light, polygon_distance(patch, roof))
+    hull = box_distance(patch, left, waist, right, car.foot - height * 0.13)
+    round_ends = ellipse_distance(patch, car.x, car.foot - height * 0.30, length * 0.515, height * 0.46)
+    _paint_body(patch, car, light, np.minimum(hull, round_ends))
     middle = sum(x for x, _ in roof) / 4
     glass = [(middle + (x - middle) * 0.84, waist + (y - waist) * 0.80 - 0.001) for x, y in roof]
-    patch.paint(convex(patch, glass), light.middle * 0.35 + lit(GLASS, 0.62, front, light, car.distance))
-    post = patch.slab(middle - 0.006, middle + 0.006, patch.x) * (patch.y < waist)
-    patch.tint(post * (patch.y > car.foot - height), lit(car.color, 0.9, front, light, car.distance))
+    patch.paint(
+        polygon_distance(patch, glass), light.middle * 0.35 + illuminate(GLASS, 0.62, front, light, car.distance)
+    )
+    post = patch.slab_coverage(middle - 0.006, middle + 0.006, patch.x) * (patch.y < waist)
+    patch.tint(post * (patch.y > car.foot - height), illuminate(car.color, 0.9, front, light, car.distance))
     wheel = height * 0.24
     for place in (-0.29, 0.29):
         centre = (car.x + place * length, car.foot - wheel)
         paint_ellipse(canvas, centre, (wheel, wheel), TYRE, Label.CAR)
-        paint_ellipse(canvas, centre, (wheel * 0.5, wheel * 0.5), lit(HUB, 1, front, light, car.distance))
+        paint_ellipse(canvas, centre, (wheel * 0.5, wheel * 0.5), illuminate(HUB, 1, front, light, car.distance))
     lamp = car.x + face * length * 0.46
     paint_ellipse(canvas, (lamp, waist + height * 0.12), (0.014, 0.011), LAMP if light.lamps > 0.2 else HUB * 1.3)
     tail = car.x - face * length * 0.47
@@ -148,14 +162,16 @@ def _paint_car_end(canvas: Canvas, car: Car, light: Light) -> None:
         (car.x + half * 0.68, top),
         (car.x + half * 0.92, waist + 0.01),
     ]
-    _body(patch, car, light, convex(patch, cabin))
+    _paint_body(patch, car, light, polygon_distance(patch, cabin))
     hull = np.minimum(
-        box(patch, car.x - half, waist, car.x + half, car.foot - height * 0.1),
-        ellipse(patch, car.x, car.foot - height * 0.34, half * 1.16, height * 0.52),
+        box_distance(patch, car.x - half, waist, car.x + half, car.foot - height * 0.1),
+        ellipse_distance(patch, car.x, car.foot - height * 0.34, half * 1.16, height * 0.52),
     )
-    _body(patch, car, light, hull)
+    _paint_body(patch, car, light, hull)
     glass = [(car.x + (x - car.x) * 0.84, waist + (y - waist) * 0.82 - 0.004) for x, y in cabin]
-    patch.paint(convex(patch, glass), light.middle * 0.35 + lit(GLASS, 0.62, front, light, car.distance))
+    patch.paint(
+        polygon_distance(patch, glass), light.middle * 0.35 + illuminate(GLASS, 0.62, front, light, car.distance)
+    )
     lamp = (LAMP if light.lamps > 0.2 else rgb((250, 246, 226))) if car.ahead else rgb((214, 24, 24))
     for place in (-0.72, 0.72):
         paint_ellipse(canvas, (car.x + half * place, waist + height * 0.13), (half * 0.18, height * 0.075), lamp)
@@ -171,7 +187,7 @@ def paint_person(canvas: Canvas, person: Person, light: Light) -> None:
 
     def part(corners: list[Point], color: Array, shade: float = 1.0) -> None:
         points = [(x + across * tall, foot - up * tall) for across, up in corners]
-        paint_convex(canvas, points, lit(color, shade, front, light, person.distance), Label.PERSON)
+        paint_convex(canvas, points, illuminate(color, shade, front, light, person.distance), Label.PERSON)
 
     for side in (-1, 1):
         step, turn = side * (0.075 + 0.05 * person.stride), side * light.side
@@ -186,7 +202,7 @@ def paint_person(canvas: Canvas, person: Person, light: Light) -> None:
     part([(-0.16, NECK), (0.16, NECK), (flare, low), (-flare, low)], person.shirt)
     if person.skirt:
         part([(-0.15, HIP + 0.06), (0.15, HIP + 0.06), (flare, low), (-flare, low)], person.trousers)
-    hair, skin = (lit(color, 1.0, front, light, person.distance) for color in (person.hair, person.skin))
+    hair, skin = (illuminate(color, 1.0, front, light, person.distance) for color in (person.hair, person.skin))
     paint_ellipse(canvas, (x, foot - 0.903 * tall), (0.118 * tall, 0.125 * tall), hair, Label.PERSON)
     paint_ellipse(canvas, (x + 0.01 * tall, foot - 0.863 * tall), (0.092 * tall, 0.092 * tall), skin, Label.PERSON)
 
@@ -200,10 +216,10 @@ def paint_fence(canvas: Canvas, fence: Fence, light: Light) -> None:
     top = fence.foot - fence.height + (fence.board * 0.8 * along if fence.pointed else 0.0)
     across = np.minimum(patch.x - fence.left, fence.right - patch.x)
     inside = np.minimum(across, np.minimum(fence.foot - patch.y, patch.y - top))
-    gap = line(patch, (0.5 - along) * fence.board, 0.005)
+    gap = line_coverage(patch, (0.5 - along) * fence.board, 0.005)
     rail = np.clip(0.010 - np.abs(patch.y - fence.foot + fence.height * 0.55), 0, 0.006) * 30
     shade = 1.0 - 0.5 * gap + rail + 0.08 * patch.noise("boards")
-    patch.paint(inside, lit(fence.color, shade, light.face("front"), light, fence.distance), Label.FENCE)
+    patch.paint(inside, illuminate(fence.color, shade, light.face("front"), light, fence.distance), Label.FENCE)
 
 
 def paint_flowers(canvas: Canvas, flowers: Flowers, light: Light) -> None:
@@ -214,10 +230,12 @@ def paint_flowers(canvas: Canvas, flowers: Flowers, light: Light) -> None:
     if patch is None:
         return
     leaf = patch.noise("leaf", flowers.offset)
-    bush = ellipse(patch, flowers.x, flowers.foot, flowers.half, flowers.height) + 0.009 * leaf
+    bush = ellipse_distance(patch, flowers.x, flowers.foot, flowers.half, flowers.height) + 0.009 * leaf
     bush = np.minimum(bush, flowers.foot - patch.y + 0.004 * leaf)
     up, across = (flowers.foot - patch.y) / flowers.height, (patch.x - flowers.x) / flowers.half
     shade = np.clip(0.6 + 0.55 * up + 0.3 * across * light.side, 0.3, 1.2)
     dots = np.clip(patch.noise("blossoms", flowers.offset) * 2.4, 0, 1)
     color = flowers.leaf + (flowers.blossom - flowers.leaf) * (0.25 + 0.75 * dots)
-    patch.paint(bush, lit(color, shade * (1 + 0.12 * leaf), light.face("top"), light, flowers.distance), Label.FLOWER)
+    patch.paint(
+        bush, illuminate(color, shade * (1 + 0.12 * leaf), light.face("top"), light, flowers.distance), Label.FLOWER
+    )

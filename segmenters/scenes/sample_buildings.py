@@ -8,7 +8,7 @@ import numpy as np
 
 from .canvas import Point
 from .light import Dice, Triple, rgb, vary
-from .noise import Array
+from .noise import Color
 from .objects import Camera, Door, House
 
 Triples = tuple[Triple, ...]
@@ -70,13 +70,13 @@ ROOF_KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class HousePlan:
     """What to build: the kind, where its front stands, which side wall is seen, how many windows across and up."""
 
     kind: str
     x: float
     foot: float
-    seen: int
+    visible_side: int
     columns: int
     floors: int
 
@@ -93,7 +93,7 @@ class _Sizes:
     storey: float
 
 
-def roll_house(dice: Dice, camera: Camera, plan: Plan) -> House:
+def roll_house(dice: Dice, camera: Camera, plan: HousePlan) -> House:
     """Draw a building that follows a plan."""
     kind, x, foot, columns = plan.kind, plan.x, plan.foot, plan.columns
     scale = camera.scale(foot)
@@ -101,15 +101,15 @@ def roll_house(dice: Dice, camera: Camera, plan: Plan) -> House:
     half = columns * sizes.pitch / 2 + 0.01
     left, right = x - half, x + half
     eaves = foot - sizes.ground - (plan.floors - 1) * sizes.storey - 0.012
-    roof = dice.weighted(ROOF_KINDS[kind])
+    roof = dice.weighted_choice(ROOF_KINDS[kind])
     ridge = _roll_ridge(dice, roof, eaves, half, scale)
     places = tuple(left + (k + 0.5) * (right - left) / columns for k in range(columns))
     wall, wall_texture = _roll_wall(dice, kind)
-    roof_color = _unlike(dice, ROOFS, wall, 0.25)
+    roof_color = _roll_contrasting(dice, ROOFS, wall, 0.25)
     at = columns // 2 if kind in ("barn", "chapel", "steeple") else dice.whole(0, columns - 1)
-    style = "barn" if kind == "barn" else dice.weighted({"plain": 0.4, "glazed": 0.35, "arch": 0.25})
+    style = "barn" if kind == "barn" else dice.weighted_choice({"plain": 0.4, "glazed": 0.35, "arch": 0.25})
     trim = vary(dice, (246, 244, 238), 0.01, 0.04)
-    leaf = _unlike(dice, DOORS, wall, 0.30)
+    leaf = _roll_contrasting(dice, DOORS, wall, 0.30)
     frame = trim if dice.chance(0.7) else wall * 0.6
     return House(
         left=left,
@@ -117,8 +117,8 @@ def roll_house(dice: Dice, camera: Camera, plan: Plan) -> House:
         foot=foot,
         eaves=eaves,
         ridge=ridge,
-        seen=plan.seen,
-        depth=2 * half * dice.uniform(0.35, 0.6) if plan.seen else 0.0,
+        visible_side=plan.visible_side,
+        depth=2 * half * dice.uniform(0.35, 0.6) if plan.visible_side else 0.0,
         distance=camera.distance(foot),
         roof=roof,
         wall=wall,
@@ -138,7 +138,7 @@ def roll_house(dice: Dice, camera: Camera, plan: Plan) -> House:
     )
 
 
-def without_door(house: House) -> House:
+def remove_door(house: House) -> House:
     """Return a house with a window in the door's place."""
     return replace(house, door=None, skip=())
 
@@ -178,7 +178,7 @@ def _roll_chimney(dice: Dice, kind: str, roof: str, x: float, half: float) -> fl
     return x + half * dice.uniform(0.2, 0.6) * dice.choice((-1, 1))
 
 
-def _unlike(dice: Dice, choices: Triples, other: Array, least: float) -> Array:
+def _roll_contrasting(dice: Dice, choices: Triples, other: Color, least: float) -> Color:
     """Draw one of some colours, then take the first of them that stands out against another."""
     color = vary(dice, dice.choice(choices))
     for choice in choices:
@@ -188,7 +188,7 @@ def _unlike(dice: Dice, choices: Triples, other: Array, least: float) -> Array:
     return color
 
 
-def _roll_wall(dice: Dice, kind: str) -> tuple[Array, str]:
+def _roll_wall(dice: Dice, kind: str) -> tuple[Color, str]:
     """Draw the colour and the texture of a wall."""
     if kind == "tower":
         return vary(dice, dice.choice(TOWERS)), dice.choice(("planks", "grain"))
@@ -196,5 +196,5 @@ def _roll_wall(dice: Dice, kind: str) -> tuple[Array, str]:
         return vary(dice, dice.choice(BARNS)), "boards"
     if kind in ("chapel", "steeple"):
         return vary(dice, dice.choice(((240, 236, 226), *STONES))), dice.choice(("grain", "stone"))
-    colors, texture = LOOKS[dice.weighted({"plaster": 0.5, "brick": 0.25, "wood": 0.15, "stone": 0.1})]
+    colors, texture = LOOKS[dice.weighted_choice({"plaster": 0.5, "brick": 0.25, "wood": 0.15, "stone": 0.1})]
     return vary(dice, dice.choice(colors)), texture

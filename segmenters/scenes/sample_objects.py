@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .canvas import Point
-from .light import Dice, Mood, vary
-from .noise import Array
-from .objects import Camera, Car, Cloud, Fence, Flowers, Hill, Person, Range, Tree
+from .light import Dice, Mood, Triple, vary
+from .noise import Color
+from .objects import Camera, Car, Cloud, Fence, Flowers, Hill, Person, Puff, Range, Tree
 
 LEAVES = ((66, 128, 50), (82, 148, 54), (52, 108, 58), (104, 150, 60), (60, 136, 76))
 AUTUMN = ((206, 128, 40), (196, 84, 40), (212, 164, 56), (168, 120, 50))
@@ -45,20 +45,22 @@ BLOSSOMS = ((236, 40, 90), (250, 210, 60), (250, 130, 180), (255, 250, 250), (18
 class Season:
     """What grows: the colours of leaves and of grass."""
 
-    leaves: tuple[tuple[float, float, float], ...]
-    grass: Array
-    far_grass: Array
+    leaves: tuple[Triple, ...]
+    grass: Color
+    far_grass: Color
 
 
 def roll_season(dice: Dice) -> Season:
     """Draw a season, mostly summer."""
-    name = dice.weighted({"summer": 0.6, "spring": 0.2, "autumn": 0.2})
+    name = dice.weighted_choice({"summer": 0.6, "spring": 0.2, "autumn": 0.2})
     if name == "autumn":
-        leaves = (*AUTUMN, *AUTUMN, *LEAVES[:2])
-        return Season(leaves, vary(dice, (150, 152, 66), 0.03), vary(dice, (176, 164, 88), 0.03))
+        return Season(
+            (*AUTUMN, *AUTUMN, *LEAVES[:2]), vary(dice, (150, 152, 66), 0.03), vary(dice, (176, 164, 88), 0.03)
+        )
     if name == "spring":
-        leaves = (*LEAVES, (140, 186, 70), CHERRY)
-        return Season(leaves, vary(dice, (116, 182, 66), 0.03), vary(dice, (158, 200, 96), 0.03))
+        return Season(
+            (*LEAVES, (140, 186, 70), CHERRY), vary(dice, (116, 182, 66), 0.03), vary(dice, (158, 200, 96), 0.03)
+        )
     return Season(LEAVES, vary(dice, (96, 158, 62), 0.035), vary(dice, (148, 178, 92), 0.035))
 
 
@@ -115,14 +117,15 @@ def roll_hills(dice: Dice, season: Season, horizon: float, rows: int) -> tuple[H
 def roll_tree(dice: Dice, season: Season, camera: Camera, spot: Point, tall: float = 1.0, *, bed: bool = False) -> Tree:
     """Draw a tree whose trunk stands at a spot, in a bed of turf where that is paved."""
     x, foot = spot
-    kind = dice.weighted({"round": 0.6, "fir": 0.25, "poplar": 0.15})
+    kind = dice.weighted_choice({"round": 0.6, "fir": 0.25, "poplar": 0.15})
     height = max(0.14, min(camera.scale(foot), 0.1) * dice.uniform(5.0, 8.0) * tall)
     bark = vary(dice, dice.choice(((104, 74, 52), (88, 66, 54), (128, 96, 66))))
     fruit = vary(dice, (214, 40, 40)) if kind == "round" and dice.chance(0.15) else None
     offset, distance = dice.offset(), camera.distance(foot)
+    puffs: tuple[Puff, ...] = ()
     color = vary(dice, dice.choice(FIRS), 0.03) if kind == "fir" else vary(dice, dice.choice(season.leaves), 0.02)
     if kind == "fir":
-        crown, stretch, puffs = height * dice.uniform(0.24, 0.32), 1.1, ()
+        crown, stretch = height * dice.uniform(0.24, 0.32), 1.1
     elif kind == "poplar":
         crown, stretch = height * dice.uniform(0.13, 0.17), 1.15
         middle = foot - height * 0.62
@@ -133,7 +136,7 @@ def roll_tree(dice: Dice, season: Season, camera: Camera, spot: Point, tall: flo
     return Tree(x, foot, height * stretch, crown, kind, puffs, color, bark, fruit, distance, offset, bed)
 
 
-def _roll_puffs(dice: Dice, middle: Point, crown: float) -> tuple[tuple[float, float, float], ...]:
+def _roll_puffs(dice: Dice, middle: Point, crown: float) -> tuple[Puff, ...]:
     """Draw the puffs (x, y, radius) of a round crown: one on top, one on each side, one to fill the middle."""
     x, y = middle
     puffs = [(x, y - 0.28 * crown, crown * 0.72)]
@@ -158,8 +161,9 @@ def roll_car(dice: Dice, camera: Camera, x: float, foot: float, sideways: bool) 
 def roll_person(dice: Dice, camera: Camera, x: float, foot: float) -> Person:
     """Draw someone who stands at (x, foot)."""
     height = min(0.40, max(dice.uniform(0.20, 0.23), camera.scale(foot) * dice.uniform(1.75, 2.0)))
-    colors = (vary(dice, dice.choice(choices), 0.01) for choices in (SHIRTS, TROUSERS, SKINS, HAIRS))
-    return Person(x, foot, height, dice.chance(0.35), dice.uniform(), *colors, distance=camera.distance(foot))
+    skirt, stride = dice.chance(0.35), dice.uniform()
+    shirt, trousers, skin, hair = (vary(dice, dice.choice(colors), 0.01) for colors in (SHIRTS, TROUSERS, SKINS, HAIRS))
+    return Person(x, foot, height, skirt, stride, shirt, trousers, skin, hair, camera.distance(foot))
 
 
 def roll_fence(dice: Dice, camera: Camera, left: float, right: float, foot: float) -> Fence:

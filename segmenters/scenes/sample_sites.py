@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .light import Dice, Triple
-from .objects import Camera, Hill, House, Lane, Path, Range, Standing, Street
+from .objects import Camera, Footpath, Hill, House, Lane, Range, SceneObject, Street
 from .sample_objects import Season, roll_fence, roll_hills, roll_mountains, roll_tree
 
 Span = tuple[float, float]
@@ -13,16 +13,16 @@ EARTH: Triple = (164, 138, 106)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Site:
     """A place: where it is seen from, what lies behind, which ways cross it, what stands there in any order."""
 
     camera: Camera
     backdrop: tuple[Range | Hill, ...]
-    ways: tuple[Lane | Street | Path, ...]
-    standing: list[Standing]
+    ways: tuple[Lane | Street | Footpath, ...]
+    standing: list[SceneObject]
 
 
-def camera_at(horizon: float, foot: float, scale: float) -> Camera:
+def place_camera(horizon: float, foot: float, scale: float) -> Camera:
     """Return the camera for which a metre at y = foot is scale wide."""
     return Camera(horizon, scale / (foot - horizon))
 
@@ -40,17 +40,19 @@ def roll_backdrop(dice: Dice, season: Season, horizon: float, mountains: float, 
     return rows + roll_hills(dice, season, horizon, dice.whole(0 if rows else 1, hills))
 
 
-def towards_middle(dice: Dice, x: float, probability: float) -> int:
+def roll_visible_side(dice: Dice, x: float, probability: float) -> int:
     """Return which side wall of a house at x is seen, the one towards the middle, or 0 for none."""
     return (1 if x < 0.5 else -1) if dice.chance(probability) else 0
 
 
-def span(house: House) -> Span:
+def house_span(house: House) -> Span:
     """Return the x that a house takes up, side wall included."""
-    return house.left - max(0, -house.seen) * house.depth, house.right + max(0, house.seen) * house.depth
+    return house.left - max(0, -house.visible_side) * house.depth, house.right + max(
+        0, house.visible_side
+    ) * house.depth
 
 
-def moved(house: House, x: float) -> House:
+def move_house(house: House, x: float) -> House:
     """Return a house drawn around x = 0, moved to stand around x."""
     return replace(
         house,
@@ -62,41 +64,41 @@ def moved(house: House, x: float) -> House:
     )
 
 
-def clear(x: float, taken: list[Span], room: float) -> bool:
+def is_clear(x: float, taken: list[Span], room: float) -> bool:
     """Tell whether x keeps its distance from everything that is taken."""
     return all(not left - room < x < right + room for left, right in taken)
 
 
 def scatter_trees(
     dice: Dice, season: Season, camera: Camera, count: int, feet: Span, taken: list[Span]
-) -> list[Standing]:
+) -> list[SceneObject]:
     """Draw up to count trees on the meadow between two heights, clear of what is taken."""
-    out: list[Standing] = []
+    out: list[SceneObject] = []
     for _ in range(count):
         foot, x = dice.uniform(*feet), dice.uniform(0.02, 0.98)
-        if clear(x, taken, 0.04):
+        if is_clear(x, taken, 0.04):
             out.append(roll_tree(dice, season, camera, (x, foot)))
     return out
 
 
-def verge_trees(dice: Dice, season: Season, camera: Camera, way: Lane, taken: list[Span]) -> list[Standing]:
+def roll_verge_trees(dice: Dice, season: Season, camera: Camera, way: Lane, taken: list[Span]) -> list[SceneObject]:
     """Draw trees beside a lane, clear of the road and of what is taken."""
-    out: list[Standing] = []
+    out: list[SceneObject] = []
     for _ in range(dice.whole(2, 5)):
         foot = dice.uniform(camera.horizon + 0.05, camera.horizon + 0.30)
         share = camera.nearness(foot)
         side = dice.choice((-1, 1))
         x = way.centre(share) + side * ((way.half + way.pavement) * share + dice.uniform(0.05, 0.4))
-        if 0 < x < 1 and clear(x, taken, 0.03):
+        if 0 < x < 1 and is_clear(x, taken, 0.03):
             out.append(roll_tree(dice, season, camera, (x, foot)))
     return out
 
 
-def roll_garden(dice: Dice, camera: Camera, house: House, fenced: float) -> list[Standing]:
+def roll_garden(dice: Dice, camera: Camera, house: House, fenced: float) -> list[SceneObject]:
     """Draw, with a probability, a fence on one or both sides of a house, clear of its door."""
     if not dice.chance(fenced):
         return []
-    left, right = span(house)
+    left, right = house_span(house)
     foot = house.foot + dice.uniform(0.02, 0.09)
     door = house.door.x if house.door is not None else (left + right) / 2
     ends = min(door - 0.10, left + dice.uniform(0.0, 0.10)), max(door + 0.10, right - dice.uniform(0.0, 0.10))

@@ -15,13 +15,13 @@ SHADOW = rgb((58, 62, 104))
 IS_GROUND = np.isin(np.arange(len(Label)), GROUND)
 
 
-def lit(color: Array, shade: Array | float, tone: Array, light: Light, distance: float) -> Array:
+def illuminate(color: Array, shade: Array | float, tone: Array, light: Light, distance: float) -> Array:
     """Return a surface's colour in the light that falls on it, as seen through the air."""
     fog = np.float32(light.fog(distance))
     return (color * tone * (1 - fog)) * shade + light.horizon * fog
 
 
-def line(patch: Patch, away: Array, half: Array | float) -> Array:
+def line_coverage(patch: Patch, away: Array, half: Array | float) -> Array:
     """Return how much of each pixel lies within half of a line, however thin, given the distance to its middle."""
     size = patch.canvas.size
     return np.clip((half - away) * size + 0.5, 0, 1) * np.minimum(half * (2 * size), 1)

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import generators
 from apps.cli import main
+from gandissect import Concept
+from segmenters.unet import Architecture, UNetSegmenter, build_network
 
 
 @pytest.fixture
@@ -18,6 +21,19 @@ def planted(tmp_path: Path) -> Path:
     """A saved planted generator."""
     path = tmp_path / "planted.safetensors"
     generators.save(generators.PlantedGenerator(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_unet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved segmenter with features that was never trained, where only its speed matters."""
+    architecture = Architecture("resnet18", (16, 8, 8), 32)
+    concepts = (Concept(0, "dark", (0, 0, 0)), Concept(1, "bright", (255, 255, 255)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_network(architecture, len(concepts))
+    path = tmp_path_factory.mktemp("segmenters") / "unet.safetensors"
+    UNetSegmenter(network, architecture, concepts).save(path)
     return path
 
 

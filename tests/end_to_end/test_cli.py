@@ -248,7 +248,7 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(
     assert (tmp_path / "taken").read_text() == "mine"
 
 
-@pytest.mark.parametrize("arguments", [["models", "--json"], ["--help"], ["sample", "--help"]])
+@pytest.mark.parametrize("arguments", [["models", "--json"], ["--help"], ["models", "--help"]])
 def test_a_reader_that_goes_away_gets_no_complaint(arguments: list[str]) -> None:
     code = f"import time; time.sleep(0.2)\nfrom apps.cli import main\nmain({arguments})"
     pipe = subprocess.PIPE
@@ -377,7 +377,9 @@ def test_mistakes_about_effects_are_named(gandissect, planted: Path, arguments: 
     assert len(error.splitlines()) == 1
 
 
-def test_a_generator_is_repaired_and_reported_in_one_command(gandissect, planted: Path, tmp_path: Path) -> None:
+def test_a_generator_is_repaired_and_reported_in_one_command(
+    gandissect, planted: Path, tiny_unet: Path, tmp_path: Path
+) -> None:
     draw, out = np.random.default_rng(0), tmp_path / "repair"
     for number in range(30):
         pixels = draw.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
@@ -391,7 +393,7 @@ def test_a_generator_is_repaired_and_reported_in_one_command(gandissect, planted
         "--hold-out",
         0.4,
         "--segmenter",
-        "unet-scenes",
+        tiny_unet,
         "--layer",
         "layer2",
         "--num-samples",
@@ -423,7 +425,7 @@ def test_a_generator_is_repaired_and_reported_in_one_command(gandissect, planted
         "--hold-out",
         0.4,
         "--segmenter",
-        "unet-scenes",
+        tiny_unet,
         "--recipe",
         tmp_path / "mine.json",
         "--num-images",

@@ -297,7 +297,7 @@ def test_a_recipe_opens_with_its_picture_and_a_bad_one_is_refused_with_the_reaso
     assert shares(page, "before")["green"] > 0 and shares(page)["green"] == 0
     entries = json.loads(good.to_json())
     bad = {
-        "load the one that it was made with": replace(good, fingerprint="0" * 64).to_json(),
+        "the recipe belongs to": replace(good, generator=replace(good.generator, fingerprint="0" * 64)).to_json(),
         "its format should be": "{}",
         "has the units 0 to 5": replace(good, edits=(Insertion(UnitSet("layer1", (6,)), 1.0),)).to_json(),
         "layer7": replace(good, edits=(Ablation(UnitSet("layer7", (1,))),)).to_json(),

@@ -13,8 +13,7 @@ from PIL import Image
 import generators
 from gandissect import Ablation, Recipe, UnitSet
 from gandissect.latent import Inversion
-from segmenters.datasets.open import open_source
-from segmenters.datasets.photos import Photos
+from segmenters.datasets import Photos, open_source
 
 QUICK = ("--num-candidates", 50, "--num-starts", 2, "--num-steps", 10, "--device", "cpu")
 
@@ -128,7 +127,7 @@ BAD = {
     "an empty space": (("DCGAN", "PHOTO", "--space", ""), "unknown latent space ''"),
     "no layer": (("DCGAN", "PHOTO", "--layer", "layer9"), "did you mean 'layer"),
     "no steps": (("DCGAN", "PHOTO", "--num-steps", "-1"), "0 steps or more"),
-    "another generator": (("StyleGAN", "PHOTO", "--recipe", "RECIPE"), "load the one that it was made with"),
+    "another generator": (("StyleGAN", "PHOTO", "--recipe", "RECIPE"), "the recipe belongs to"),
     "no segmenter": (("DCGAN", "PHOTO", "--segmenter", "unet-scene"), "unet-scenes"),
 }
 

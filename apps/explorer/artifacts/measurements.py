@@ -30,8 +30,8 @@ from gandissect import (
 from gandissect.artifacts.results import Method, Repair, RepairCurve
 from gandissect.fidelity.neighbours import realism
 from gandissect.fidelity.yardstick import Yardstick
-from segmenters.datasets.open import evenly_spaced, pictures
-from segmenters.datasets.source import ImageSource
+from segmenters.datasets import ImageSource
+from segmenters.datasets.open import open_pictures, pick_evenly
 from segmenters.features import encoder_features
 
 from ..background.tasks import CountedSegmenter, advance
@@ -110,7 +110,7 @@ def make_yardstick(segmenter: Segmenter, specs: tuple[str, ...], size: int, size
         FileNotFoundError: If there is no such folder.
     """
     features = encoder_features(segmenter)
-    train, held_out = pictures(specs, size, HOLD_OUT)
+    train, held_out = open_pictures(specs, size, HOLD_OUT)
     if held_out is None:
         raise ValueError("nothing is held out to judge by; name a folder without @SPLIT")
 
@@ -123,7 +123,7 @@ def make_yardstick(segmenter: Segmenter, specs: tuple[str, ...], size: int, size
 
 def read(source: ImageSource, limit: int) -> UInt8[Tensor, "picture 3 H W"]:
     """Return evenly spaced pictures, uint8 ``[at most limit, 3, H, W]``, counted."""
-    indices, parts = evenly_spaced(source, limit), []
+    indices, parts = pick_evenly(source, limit), []
     for start in range(0, len(indices), BATCH):
         parts.append(source.batch(indices[start : start + BATCH]).images)
         advance(len(parts[-1]))

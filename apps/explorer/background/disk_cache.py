@@ -19,8 +19,7 @@ from safetensors import SafetensorError
 
 from gandissect import Dissection, Generator, Segmenter
 from gandissect.causal.results import UnitEffects
-from gandissect.dissection.results import Provenance
-from gandissect.storage.saved import Kept, check_tensor
+from gandissect.storage.saved import SavedResult, check_tensor
 
 from ..networks import fingerprint_of
 
@@ -36,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KeptEffects(Kept):
+class KeptEffects(SavedResult):
     """The effects of a layer's units, with the networks that they are of.
 
     Args:
@@ -97,7 +96,8 @@ def find_effects(
     bundled = BUNDLED / "effects" / f"{Path(generator.name).stem}.safetensors"
     for path in filter(None, (_effects_path(generator, segmenter, layer, num_samples, seed), bundled)):
         cached = _read(path, KeptEffects.load)
-        if cached is None or _recorded_fingerprints(cached) != _fingerprints(generator, segmenter):
+        saved_for = None if cached is None else (cached.generator_fingerprint, cached.segmenter_fingerprint)
+        if cached is None or saved_for != _fingerprints(generator, segmenter):
             continue
         effects = cached.effects
         same = (effects.layer, len(effects.mean), effects.seed) == (layer, generator.layers[layer].units, seed)
@@ -119,15 +119,12 @@ def effects_of(generator: Generator, segmenter: Segmenter, effects: UnitEffects)
 
 def serves(dissection: Dissection, generator: Generator, segmenter: Segmenter) -> bool:
     """Tell whether a dissection is of these networks."""
-    return _recorded_fingerprints(dissection.provenance) == _fingerprints(generator, segmenter)
+    networks = dissection.provenance.generator, dissection.provenance.segmenter
+    return tuple(network.fingerprint for network in networks) == _fingerprints(generator, segmenter)
 
 
 def _fingerprints(generator: Generator, segmenter: Segmenter) -> tuple[str, str]:
     return fingerprint_of(generator), fingerprint_of(segmenter)
-
-
-def _recorded_fingerprints(provenance: KeptEffects | Provenance) -> tuple[str, str]:
-    return provenance.generator_fingerprint, provenance.segmenter_fingerprint
 
 
 def _candidate_paths(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Iterator[Path]:

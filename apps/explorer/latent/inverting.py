@@ -186,7 +186,7 @@ def show_inversion(segmenter: Segmenter, inversion: Inversion, key: tuple[Hashab
         )
         right_image.image(
             draw_picture(reconstruction),
-            f"as {escape(inversion.generator)} makes it",
+            f"as {escape(inversion.generator.name)} makes it",
             "stretch",
             alt="What the generator makes of your picture",
         )

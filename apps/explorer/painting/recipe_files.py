@@ -70,7 +70,7 @@ def format_command(recipe: Recipe, *, bundled: bool) -> str:
         recipe: The recipe.
         bundled: Whether the generator's name is enough to find it.
     """
-    where = "" if bundled else f" --generator {shlex.quote(recipe.generator)}"
+    where = "" if bundled else f" --generator {shlex.quote(recipe.generator.name)}"
     return f"cat > recipe.json <<'END'\n{recipe.to_json()}END\ngandissect edit recipe.json --out edited.png{where}"
 
 
@@ -87,7 +87,7 @@ def cells(rows, columns, chosen):
     region[chosen] = 1
     return region.view(rows, columns)
 
-G = generators.load({recipe.generator!r})
+G = generators.load({recipe.generator.name!r})
 z = G.sample_z({recipe.num_samples}, seed={recipe.seed}, start={recipe.start})
 edits = [
 {lines}]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 import generators
 from gandissect import Recipe
+from gandissect.core import NetworkId
 
 from ..background.resources import escape, load_generator
 from ..networks import fingerprint_of
@@ -52,7 +53,7 @@ def show_menu(recipe: Recipe, before: Float[Tensor, "1 3 H W"], after: Float[Ten
         with st.popover("Python", icon=":material/code:", help="Copy as Python"):
             st.code(format_python(recipe), "python", height=320)
         with st.popover("Shell", icon=":material/terminal:", help="Copy as command line"):
-            bundled = recipe.generator in generators.names()
+            bundled = recipe.generator.name in generators.names()
             st.code(format_command(recipe, bundled=bundled), "bash", height=320)
 
 
@@ -72,7 +73,7 @@ def open_recipe() -> None:
         return
     try:
         recipe = read_recipe(file.getvalue())
-        name = recipe.generator if recipe.generator in generators.names() else st.session_state[GENERATOR]
+        name = recipe.generator.name if recipe.generator.name in generators.names() else st.session_state[GENERATOR]
         generator = load_generator(name, parse_settings().device)
         check_fits(recipe, generator)
         if max(recipe.seed, recipe.start) > MAX_NUMBER or recipe.seed < 0:
@@ -95,4 +96,4 @@ def open_recipe() -> None:
 def recipe_of(visit: Visit, painting: Painting) -> Recipe:
     """Return the recipe of what is painted on a visit's picture."""
     edits = tuple(stroke.edit for stroke in painting.history.now if stroke.on)
-    return Recipe(visit.generator.name, painting.fingerprint, visit.seed, visit.number, 1, edits)
+    return Recipe(NetworkId(visit.generator.name, painting.fingerprint), visit.seed, visit.number, 1, edits)

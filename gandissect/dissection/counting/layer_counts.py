@@ -15,12 +15,12 @@ from torch import Tensor
 
 from ...core.types import LayerInfo
 from ...inference.batches import Activation
-from ...inference.upsampling import check_padding, few_pixels, frame, pixels_above, step_for
+from ...inference.upsampling import few_pixels, frame, pixels_above, step_for
 from ...stats.quantiles import Brackets, values_below
 from .binned_counts import BinnedCounts, LevelCounts
 from .numba_counts import PARTNER, count_bins
 from .pilot import CURVE_PIXELS, Target
-from .plan import Plan
+from .plan import DissectionPlan
 from .top_images import TopSamples
 
 NUM_BINS = 64
@@ -37,17 +37,17 @@ class LayerCount:
         levels: float32 ``[unit, level]``, above which pixels are counted for curves; None for no curves.
     """
 
-    def __init__(self, info: LayerInfo, brackets: Brackets, plan: Plan, levels: Tensor | None = None) -> None:
+    def __init__(self, info: LayerInfo, brackets: Brackets, plan: DissectionPlan, levels: Tensor | None = None) -> None:
         device = brackets.low.device
         shape = (plan.num_groups, len(plan.concepts), info.units)
-        self.top = TopSamples(info.units, (info.height, info.width), plan.top_images, device)
+        self.top = TopSamples(info.units, (info.height, info.width), plan.settings.top_images, device)
         curve = None if levels is None else LevelCounts(levels, len(plan.concepts), plan.label_channels)
         self.curve = curve
         self.open = torch.ones(info.units, dtype=torch.bool, device=device)
         self.unit_area = torch.zeros(plan.num_groups, info.units, dtype=torch.int64, device=device)
         self.intersection = torch.zeros(shape, dtype=torch.int64, device=device)
         self.exchanged = torch.zeros_like(self.intersection)
-        self._brackets, self._plan, self._padding = brackets, plan, check_padding(plan.padding)
+        self._brackets, self._plan, self._padding = brackets, plan, plan.settings.padding
         self.begin()
 
     @property

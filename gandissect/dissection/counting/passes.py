@@ -11,11 +11,10 @@ from pathlib import Path
 from torch import Tensor
 
 from ...core.protocols import Segmenter
-from ...inference.batches import Activation, Source
-from ...inference.upsampling import check_padding
+from ...inference.batches import Activation, LayerSampler
 from .label_cache import LabelSpool
 from .pilot import guess, guess_levels
-from .plan import Plan
+from .plan import DissectionPlan
 from .tally import TALLY, Tally, marked
 
 logger = logging.getLogger(__name__)
@@ -30,9 +29,9 @@ MAX_PASSES = 40
 
 
 def _count(
-    source: Source,
+    source: LayerSampler,
     segmenter: Segmenter,
-    plan: Plan,
+    plan: DissectionPlan,
     samples: range,
     folder: Path | str | None,
     spool: LabelSpool | None = None,
@@ -51,13 +50,13 @@ def _count(
             raise ValueError(f"{path}: {error}; remove it, or name another folder") from error
         logger.info("going on at sample %d of %s", tally.samples.start + tally.seen, path)
     else:
-        padding = check_padding(plan.padding)
-        levels = guess_levels(source, plan.target, padding) if plan.curves else {}
+        padding = plan.settings.padding
+        levels = guess_levels(source, plan.target, padding) if plan.settings.curves else {}
         tally = Tally(plan, guess(source, plan.target, padding), samples, levels)
         if path is not None:
             tally.check_size()
     began, saved = time.monotonic() - tally.seconds, time.monotonic()
-    for batch in source.labelled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
+    for batch in source.labeled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
         tally.update(batch)
         if spool is not None:
             spool.add(batch.samples, batch.labels)
@@ -70,7 +69,7 @@ def _count(
     return tally
 
 
-def _settle(tally: Tally, source: Source, segmenter: Segmenter, spool: LabelSpool | None = None) -> None:
+def _settle(tally: Tally, source: LayerSampler, segmenter: Segmenter, spool: LabelSpool | None = None) -> None:
     """Find the thresholds, and count units again whose threshold lies elsewhere.
 
     Raises:
@@ -87,14 +86,14 @@ def _settle(tally: Tally, source: Source, segmenter: Segmenter, spool: LabelSpoo
             logger.debug("%d units of %r are counted again", int(layer.open.sum()), name)
             layer.begin()
         for samples, activations, labels in _again(replace(source, layers=tuple(wanted)), segmenter, tally, spool):
-            group, marks = marked(samples, labels, plan.num_samples)
+            group, marks = marked(samples, labels, plan.settings.num_samples)
             for name, layer in wanted.items():
                 layer.update(activations[name], group, marks)
     raise ValueError(f"{plan.generator} gives other activations each time; it must not draw at random")
 
 
 def _again(
-    source: Source, segmenter: Segmenter, tally: Tally, spool: LabelSpool | None
+    source: LayerSampler, segmenter: Segmenter, tally: Tally, spool: LabelSpool | None
 ) -> Iterator[tuple[range, dict[str, Activation], Tensor]]:
     """Yield samples once more, with their activations and labels; nothing is segmented that the spool holds."""
     title = "some units again"
@@ -102,7 +101,7 @@ def _again(
         for batch in source.activations(tally.samples, title):
             yield batch.samples, batch.activations, spool.labels(batch.samples).to(tally.device)
     else:
-        for labelled in source.labelled(tally.samples, segmenter, tally.plan.label_shape, title):
+        for labelled in source.labeled(tally.samples, segmenter, tally.plan.label_shape, title):
             yield labelled.samples, labelled.activations, labelled.labels
 
 

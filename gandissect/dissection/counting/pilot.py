@@ -12,7 +12,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from ...inference.batches import Source
+from ...inference.batches import LayerSampler
 from ...inference.upsampling import Padding, few_pixels, step_for
 from ...stats.quantiles import Brackets, guess_brackets, rank_of
 
@@ -82,7 +82,7 @@ class Target:
         return math.floor(min(RANK_ERROR * self.num_values, Fraction(self.rank, 10)))
 
 
-def guess(source: Source, target: Target, padding: Padding = "edge") -> dict[str, Brackets]:
+def guess(source: LayerSampler, target: Target, padding: Padding = "edge") -> dict[str, Brackets]:
     """Return a bracket for each unit's threshold, by layer, from every few pixels of the first samples.
 
     It is the wider, the more the unit's share of the image varies from sample to sample.
@@ -99,7 +99,7 @@ def guess(source: Source, target: Target, padding: Padding = "edge") -> dict[str
     return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}
 
 
-def guess_levels(source: Source, target: Target, padding: Padding = "edge") -> dict[str, Tensor]:
+def guess_levels(source: LayerSampler, target: Target, padding: Padding = "edge") -> dict[str, Tensor]:
     """Return values that shares of each unit's exceed, about `LEVEL_SHARES`, float32 ``[unit, level]``, by layer.
 
     Args:

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ...inference.batches import LabelledBatch
+from ...inference.batches import LabeledBatch
 from ...stats.quantiles import Brackets
 from ...storage.files import MAX_FILE_BYTES
-from ...storage.saved import check_tensor, load_result, save_result
+from ...storage.saved import check_tensor, load_result, plain_entries, save_result
 from .binned_counts import LabelCounts
 from .groups import group_of, partner_of
 from .layer_counts import NUM_BINS, LayerCount
 from .numba_counts import PARTNER
 from .pilot import LEVEL_SHARES
-from .plan import Plan
+from .plan import DissectionPlan
 from .top_images import Pictures, Thumbnails, TopSamples, thumbnail_size
 
 VERSION = 3
@@ -42,7 +42,7 @@ class Tally:
     """
 
     def __init__(
-        self, plan: Plan, brackets: Mapping[str, Brackets], samples: range, levels: Mapping[str, Tensor]
+        self, plan: DissectionPlan, brackets: Mapping[str, Brackets], samples: range, levels: Mapping[str, Tensor]
     ) -> None:
         self.plan, self.samples, self.seen, self.seconds = plan, samples, 0, 0.0
         self.layers = {
@@ -50,8 +50,8 @@ class Tally:
         }
         device = next(each.low.device for each in brackets.values())
         self.labels = LabelCounts(plan.num_groups, len(plan.concepts), plan.label_channels, device)
-        favourites = plan.top_images * sum(info.units for info in plan.layers.values())
-        self.pictures = Pictures(plan.image_size, min(favourites, plan.num_samples))
+        favourites = plan.settings.top_images * sum(info.units for info in plan.layers.values())
+        self.pictures = Pictures(plan.image_size, min(favourites, plan.settings.num_samples))
 
     @property
     def device(self) -> torch.device:
@@ -67,9 +67,9 @@ class Tally:
         """The samples that are still to be seen."""
         return self.samples[self.seen :]
 
-    def update(self, batch: LabelledBatch) -> None:
+    def update(self, batch: LabeledBatch) -> None:
         """Take in the next samples."""
-        group, marks = marked(batch.samples, batch.labels, self.plan.num_samples)
+        group, marks = marked(batch.samples, batch.labels, self.plan.settings.num_samples)
         for name, layer in self.layers.items():
             layer.update(batch.activations[name], group, marks)
             layer.look(batch.samples, batch.activations[name], group, marks)
@@ -108,16 +108,16 @@ class Tally:
         for name, layer in self.layers.items():
             layer.check_counts(name)
 
-    def check_same(self, plan: Plan, samples: range | None = None) -> None:
+    def check_same(self, plan: DissectionPlan, samples: range | None = None) -> None:
         """Refuse another dissection, or other samples of it.
 
         Raises:
             ValueError: Naming what differs.
         """
-        for each in fields(Plan):
-            mine, theirs = getattr(self.plan, each.name), getattr(plan, each.name)
-            if mine != theirs:
-                raise ValueError(f"these counts are of another dissection: {each.name} is {mine!r}, not {theirs!r}")
+        own, other = plain_entries(self.plan), plain_entries(plan)
+        for name, value in own.items():
+            if value != other[name]:
+                raise ValueError(f"these counts are of another dissection: {name} is {value!r}, not {other[name]!r}")
         if samples not in (None, self.samples):
             raise ValueError(f"these counts are of samples {_name(self.samples)}, not {_name(samples)}")
 
@@ -160,7 +160,11 @@ class Tally:
         state = load_result(path, SavedTally, VERSION)
         try:
             brackets = {name: _brackets(tensors, device) for name, tensors in state.layers.items()}
-            named = {name: tensors["levels"].to(device) for name, tensors in state.layers.items() if state.plan.curves}
+            named = {
+                name: tensors["levels"].to(device)
+                for name, tensors in state.layers.items()
+                if state.plan.settings.curves
+            }
             tally = Tally(state.plan, brackets, range(*state.part), named)
             for name, layer in tally.layers.items():
                 layer.load_state(dict(state.layers[name]))
@@ -177,7 +181,7 @@ class Tally:
 class SavedTally:
     """A tally as it is written down."""
 
-    plan: Plan
+    plan: DissectionPlan
     part: tuple[int, int]
     seen: int
     seconds: float
@@ -187,14 +191,14 @@ class SavedTally:
 
     def __post_init__(self) -> None:
         start, stop = self.part
-        if not (0 <= start <= stop <= self.plan.num_samples and 0 <= self.seen <= stop - start):
+        if not (0 <= start <= stop <= self.plan.settings.num_samples and 0 <= self.seen <= stop - start):
             raise ValueError(f"samples {start} to {stop}, {self.seen} of them seen, are none of the dissection")
         if set(self.layers) != set(self.plan.layers):
             raise ValueError("layers are missing or unknown")
         for name, info in self.plan.layers.items():  # before anything is made that large
             shape = (self.plan.num_groups, info.units, NUM_BINS + 1, len(self.plan.concepts) + 1)
             check_tensor(f"counts of {name!r}", self.layers[name]["own"], self.plan.count_type, shape)
-            if self.plan.curves:
+            if self.plan.settings.curves:
                 levels = (info.units, len(LEVEL_SHARES))
                 check_tensor(f"levels of {name!r}", self.layers[name]["levels"], torch.float32, levels)
         if self.thumbnails.size != thumbnail_size(self.plan.image_size):

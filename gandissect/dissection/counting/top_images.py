@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ...core.images import to_uint8
 from ...stats.streaming import _same, _Tensors
 from ...storage.saved import check_tensor
 
@@ -123,7 +124,7 @@ class Pictures:
         wanted = [sample for sample in favourites if sample in samples]
         if wanted:
             small = _shrink(images[[sample - samples.start for sample in wanted]].float(), self._size)
-            pixels = ((small + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+            pixels = to_uint8(small).cpu()
             self._keep(wanted, pixels, favourites)
 
     def merge(self, other: Thumbnails, tops: Sequence[TopSamples]) -> None:

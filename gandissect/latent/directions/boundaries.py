@@ -18,16 +18,20 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ...core.lookup import lookup
 from ...core.protocols import Generator, Segmenter, check_protocols
 from ...core.sampling import derive_seed
-from ...inference.areas import Viewer, samples
+from ...core.types import concept_index
+from ...inference.areas import ConceptAreas
+from ...inference.batches import check_counts, sample_blocks
 from ...stats.intervals import Shares, shares_of
 from ...stats.streaming import AreaMoments
 from ..spaces import as_w, capabilities, check_space
 from .direction import UNIT, Direction, spread
 from .moves import Mover
 from .regression import fit, judge
+
+BATCH = 32
+"""Images at once."""
 
 MIN_SIDE = 10
 """Images with and without the concept, at least."""
@@ -138,8 +142,7 @@ def find_boundaries(
     check_protocols(generator, segmenter)
     space = capabilities(generator).spaces[-1] if space is None else space
     check_space(generator, space)
-    rows = {each.name: each.index for each in segmenter.concepts}
-    columns = {concept: lookup(rows, concept, "concept") for concept in concepts}
+    columns = {concept: concept_index(segmenter.concepts, concept) for concept in concepts}
     if num_samples < 30 or (min_share is not None and not 0 < min_share <= 1):
         raise ValueError(f"need 30 samples or more, and a share above 0, at most 1; got {num_samples} and {min_share}")
     x, share = _seen(generator, segmenter, space, num_samples + num_samples // 2, seed, progress)
@@ -290,15 +293,16 @@ def rescore_layers(
     check_protocols(generator, segmenter)
     if direction.space != "w" or not step or not math.isfinite(step):
         raise ValueError(f"layers are told apart in w, by a step that is not 0; got {direction.space} and {step}")
-    column = lookup({each.name: each.index for each in segmenter.concepts}, concept, "concept")
+    column = concept_index(segmenter.concepts, concept)
     direction.check_generator(generator)
     movers = [Mover(generator, replace(direction, ws=(index,))) for index in direction.ws]
-    viewer = Viewer.of(generator, segmenter)
-    changes, gains = (AreaMoments(len(movers), viewer.num_pixels) for _ in range(2))
-    for block, z in samples(generator, num_samples, seed, 32, "layers", progress):
+    check_counts(num_samples, BATCH)
+    areas = ConceptAreas.of(generator, segmenter)
+    changes, gains = (AreaMoments(len(movers), areas.num_pixels) for _ in range(2))
+    for block, z in sample_blocks(generator, [range(num_samples)], seed, BATCH, "layers", progress=progress):
         ws = as_w(generator, z)
-        base = viewer.areas(generator(ws), block)[:, column]
-        moved = [viewer.areas(mover.images(mover.at(ws, step), ws), block)[:, column] - base for mover in movers]
+        base = areas.count(generator(ws), block)[:, column]
+        moved = [areas.count(mover.images(mover.at(ws, step), ws), block)[:, column] - base for mover in movers]
         changes.update(torch.stack(moved, 1))
         gains.update(torch.stack(moved, 1).clamp(min=0))
     return LayerScores(direction, concept, step, shares_of(changes), shares_of(gains), num_samples, seed)
@@ -308,13 +312,14 @@ def _seen(
     generator: Generator, segmenter: Segmenter, space: str, num_samples: int, seed: int, progress: bool
 ) -> tuple[Tensor, Tensor]:
     """Return latent vectors, and the share of each concept in their images."""
-    viewer, x, areas = Viewer.of(generator, segmenter), [], []
-    own = derive_seed(seed, "boundary")
-    for block, z in samples(generator, num_samples, own, 32, "boundary", progress):
+    areas = ConceptAreas.of(generator, segmenter)
+    x, counts = [], []
+    own_seed = derive_seed(seed, "boundary")
+    for block, z in sample_blocks(generator, [range(num_samples)], own_seed, BATCH, "boundary", progress=progress):
         latents = as_w(generator, z) if space == "w" else z
-        areas.append(viewer.areas(generator(latents), block))
+        counts.append(areas.count(generator(latents), block))
         x.append((latents[:, 0] if space == "w" else latents).cpu().double())
-    return torch.cat(x), torch.cat(areas).double() / viewer.num_pixels
+    return torch.cat(x), torch.cat(counts).double() / areas.num_pixels
 
 
 def _target(share: Tensor, min_share: float | None, concept: str) -> Tensor:

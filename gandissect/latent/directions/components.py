@@ -24,7 +24,7 @@ from torch import Tensor
 from ...core.lookup import lookup
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import derive_seed
-from ...inference.areas import samples
+from ...inference.batches import sample_blocks
 from ..spaces import as_w
 from .direction import ROUNDING, Direction, signed, ws_shape
 
@@ -251,7 +251,8 @@ class _Stream:
 
     def rows(self, title: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield latent vectors and their rows."""
-        for _, z in samples(self.generator, self.num_samples, self.seed, BATCH, title, self.progress):
+        samples = [range(self.num_samples)]
+        for _, z in sample_blocks(self.generator, samples, self.seed, BATCH, title, progress=self.progress):
             found = as_w(self.generator, z)[:, 0] if self.layer is None else self.generator.head(z, self.layer)
             yield z, found.flatten(1)
 

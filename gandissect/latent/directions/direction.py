@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from ...core.lookup import lookup, unknown
+from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import blocks, derive_seed
 from ...storage.files import write_json
-from ...storage.saved import Kept, own
+from ...storage.saved import SavedResult, own, plain_entries
 from ..spaces import as_w
 
 SPACES = ("z", "w", "activation")
@@ -57,13 +58,12 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Direction(Kept):
+class Direction(SavedResult):
     """A direction of the latent space of one generator.
 
     Args:
         name: What to call it.
-        generator: The generator's name.
-        generator_fingerprint: SHA-256 of its architecture and weights.
+        generator: The generator's name and fingerprint.
         space: ``z``, ``w`` or ``activation``.
         ws: In w, which entries of ``ws`` it moves, rising; else none.
         layer: The layer whose activations it moves; None in z and w.
@@ -84,8 +84,7 @@ class Direction(Kept):
     VERSION: ClassVar[int] = 1
 
     name: str
-    generator: str
-    generator_fingerprint: str
+    generator: NetworkId
     space: str
     ws: tuple[int, ...]
     layer: str | None
@@ -163,7 +162,7 @@ class Direction(Kept):
             raise ValueError(f"a direction is a finite vector that is not 0; got one of length {length:g}")
         if space == "w" and not ws:
             ws = range(ws_shape(generator)[0])
-        facts = (name, generator.name, generator.fingerprint, space, tuple(sorted(ws)), layer, vector / length)
+        facts = (name, NetworkId.of(generator), space, tuple(sorted(ws)), layer, vector / length)
         found = Direction(*facts, 1.0 if sigma is None else sigma, method, score, num_samples, seed)
         check_space(generator, found)
         return replace(found, sigma=spread(generator, found, seed)) if sigma is None else found
@@ -173,15 +172,15 @@ class Direction(Kept):
 
         What people may want to read stands in a ``.json`` beside it; it is not read again.
         """
-        path = Kept.save(self, place)
+        path = SavedResult.save(self, place)
         write_json(path.with_suffix(".json"), Direction.load(path).facts())  # whose numbers are plain
         return path
 
     def facts(self) -> dict[str, Any]:
         """Return everything but the vector as plain values."""
-        names = [field.name for field in fields(self) if field.name not in {"vector", "labels"}]
-        found = {name: getattr(self, name) for name in names}
-        return found | {"shape": list(self.vector.shape), "labels": [asdict(label) for label in self.labels]}
+        entries = plain_entries(self)
+        del entries["vector"]
+        return entries | {"shape": list(self.vector.shape)}
 
     def check_generator(self, generator: Generator) -> None:
         """Refuse a generator that the direction is not of.
@@ -190,11 +189,7 @@ class Direction(Kept):
             KeyError: If it has no such layer.
             ValueError: If its weights are others, or its space has another size.
         """
-        if generator.fingerprint != self.generator_fingerprint:
-            raise ValueError(
-                f"direction {self.name!r} is of {self.generator} with fingerprint {self.generator_fingerprint[:8]}, "
-                f"and {generator.name} has {generator.fingerprint[:8]}; load the one that it was found in"
-            )
+        self.generator.check(generator, f"direction {self.name!r}")
         check_space(generator, self)
 
     def __str__(self) -> str:

@@ -20,14 +20,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ...core.lookup import lookup
+from ...core.network_id import NetworkId
 from ...core.protocols import Generator, Segmenter, check_protocols
 from ...core.sampling import make_rng
-from ...core.types import Concept, check_concepts
-from ...inference.areas import Viewer, samples
-from ...stats.intervals import Shares, shares_of, student_quantile
+from ...core.types import Concept, check_concepts, concept_index
+from ...inference.areas import ConceptAreas
+from ...inference.batches import check_counts, sample_blocks
+from ...stats.intervals import Shares, half_width, shares_of
+from ...stats.significance import student_t_quantile
 from ...stats.streaming import AreaMoments
-from ...storage.saved import Kept, check_all_finite
+from ...storage.saved import SavedResult, check_all_finite
 from .direction import Direction, Label
 from .moves import Mover, check_steps
 
@@ -54,15 +56,13 @@ class SideEffect:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DirectionEffect(Kept):
+class DirectionEffect(SavedResult):
     """What moving along a direction does, beside what moving along a random one does.
 
     Args:
         direction: The direction's name.
-        generator: The generator's name.
-        generator_fingerprint: SHA-256 of its architecture and weights.
-        segmenter: The segmenter's name.
-        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        generator: The generator's name and fingerprint.
+        segmenter: The segmenter's name and fingerprint.
         concepts: What it names.
         steps: In standard deviations.
         num_samples: Images.
@@ -76,10 +76,8 @@ class DirectionEffect(Kept):
     VERSION: ClassVar[int] = 1
 
     direction: str
-    generator: str
-    generator_fingerprint: str
-    segmenter: str
-    segmenter_fingerprint: str
+    generator: NetworkId
+    segmenter: NetworkId
     concepts: tuple[Concept, ...]
     steps: tuple[float, ...]
     num_samples: int
@@ -113,12 +111,12 @@ class DirectionEffect(Kept):
         if self.num_samples < MIN_IMAGES:
             return ()
         slope = self.effect.slope
-        limit = student_quantile(1 - CHANCE / (2 * len(self.concepts)), self.num_samples - 1)
+        limit = student_t_quantile(1 - CHANCE / (2 * len(self.concepts)), self.num_samples - 1)
         beyond = slope.mean.abs() > limit * slope.stderr
         order = slope.mean.abs().argsort(descending=True, stable=True).tolist()
         rows = [row for row in order if bool(beyond[row])][:MOST_LABELS]
         numbers = [(self.concepts[row].name, float(slope.mean[row]), float(slope.stderr[row])) for row in rows]
-        return tuple(Label(*each, self.segmenter, self.num_samples) for each in numbers)
+        return tuple(Label(*each, self.segmenter.name, self.num_samples) for each in numbers)
 
     def interval(self, concept: str) -> tuple[float, float]:
         """Return the 95 % interval of a concept's slope, shares of all pixels, by Student's t.
@@ -126,9 +124,9 @@ class DirectionEffect(Kept):
         Raises:
             KeyError: If there is no such concept.
         """
-        row = lookup({each.name: each.index for each in self.concepts}, concept, "concept")
+        row = concept_index(self.concepts, concept)
         mean, stderr = float(self.effect.slope.mean[row]), float(self.effect.slope.stderr[row])
-        reach = student_quantile(0.975, self.num_samples - 1) * stderr
+        reach = half_width(stderr, self.num_samples - 1)
         return mean - reach, mean + reach
 
     def records(self) -> list[dict[str, Any]]:
@@ -178,17 +176,17 @@ def label_direction(
     check_protocols(generator, segmenter)
     check_labelling(steps, num_samples)
     movers = [Mover.of(generator, direction), Mover(generator, random_direction(direction, seed))]
-    viewer = Viewer.of(generator, segmenter)
-    counts = _Counts(tuple(map(float, steps)), viewer)
-    for block, z in samples(generator, num_samples, seed, batch_size, f"moving along {direction.name}", progress):
-        base = viewer.areas(generator(z), block)
-        counts.update(base, [_areas_along(mover, viewer, z, block, steps, base) for mover in movers])
+    check_counts(num_samples, batch_size)
+    areas = ConceptAreas.of(generator, segmenter)
+    counts = _Counts(tuple(map(float, steps)), areas)
+    title = f"moving along {direction.name}"
+    for block, z in sample_blocks(generator, [range(num_samples)], seed, batch_size, title, progress=progress):
+        base = areas.count(generator(z), block)
+        counts.update(base, [_areas_along(mover, areas, z, block, steps, base) for mover in movers])
     return DirectionEffect(
         direction=direction.name,
-        generator=generator.name,
-        generator_fingerprint=generator.fingerprint,
-        segmenter=segmenter.name,
-        segmenter_fingerprint=segmenter.fingerprint,
+        generator=NetworkId.of(generator),
+        segmenter=NetworkId.of(segmenter),
         concepts=tuple(segmenter.concepts),
         steps=counts.steps,
         num_samples=num_samples,
@@ -218,11 +216,11 @@ def labelled(direction: Direction, effect: DirectionEffect) -> Direction:
     Raises:
         ValueError: If they were found for another one.
     """
-    given, of = (direction.name, direction.generator_fingerprint), (effect.direction, effect.generator_fingerprint)
-    if given != of:
+    networks = direction.generator.fingerprint, effect.generator.fingerprint
+    if direction.name != effect.direction or len(set(networks)) > 1:
         raise ValueError(
-            f"this is the effect of {effect.direction!r} of {effect.generator} ({of[1][:8]}), and the direction is "
-            f"{direction.name!r} of {direction.generator} ({given[1][:8]}); give its own"
+            f"this is the effect of {effect.direction!r} of {effect.generator} ({networks[1][:8]}), and the direction "
+            f"is {direction.name!r} of {direction.generator} ({networks[0][:8]}); give its own"
         )
     return replace(direction, labels=effect.labels)
 
@@ -237,11 +235,11 @@ def random_direction(direction: Direction, seed: int) -> Direction:
 class _Counts:
     """Sums over images of differences of areas."""
 
-    def __init__(self, steps: tuple[float, ...], viewer: Viewer) -> None:
-        self.steps, self.num_pixels = steps, viewer.num_pixels
+    def __init__(self, steps: tuple[float, ...], areas: ConceptAreas) -> None:
+        self.steps = steps
 
         def fresh() -> AreaMoments:
-            return AreaMoments(len(viewer.segmenter.concepts), viewer.num_pixels)
+            return AreaMoments(areas.num_concepts, areas.num_pixels)
 
         self.base = fresh()
         self.changes = [[fresh() for _ in steps] for _ in range(2)]
@@ -266,8 +264,8 @@ class _Counts:
 
 
 def _areas_along(
-    mover: Mover, viewer: Viewer, z: Tensor, block: range, steps: Sequence[float], base: Tensor
+    mover: Mover, areas: ConceptAreas, z: Tensor, block: range, steps: Sequence[float], base: Tensor
 ) -> list[Tensor]:
     """Return the areas at each step."""
     origin = mover.origin(z)
-    return [viewer.areas(mover.images(mover.at(origin, step), z), block) if step else base for step in steps]
+    return [areas.count(mover.images(mover.at(origin, step), z), block) if step else base for step in steps]

@@ -17,12 +17,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from ...core.network_id import NetworkId
+from ...core.progress import progress_bar
 from ...core.protocols import Features, Generator, check_mode
 from ...core.sampling import blocks, make_rng
-from ...stats.intervals import CONFIDENCE_Z
-from ...storage.saved import Kept
+from ...stats.intervals import Z_95
+from ...storage.saved import SavedResult
 from ..spaces import SPACES, as_w, capabilities, check_space, on_shell
 from .paths import lerp, slerp
 
@@ -37,7 +38,7 @@ MIN_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class PathLength(Kept):
+class PathLength(SavedResult):
     """A perceptual path length.
 
     Args:
@@ -51,8 +52,7 @@ class PathLength(Kept):
         clip: Share that was left out of the smallest values, and as much of the largest.
         at_ends: Whether t is 0 instead of uniform in [0, 1].
         seed: Of the latent vectors.
-        generator: The generator's name.
-        generator_fingerprint: And its fingerprint.
+        generator: The generator's name and fingerprint.
     """
 
     FILE_NAME: ClassVar[str] = "path_length.safetensors"
@@ -68,8 +68,7 @@ class PathLength(Kept):
     clip: float
     at_ends: bool
     seed: int
-    generator: str
-    generator_fingerprint: str
+    generator: NetworkId
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.mean) and self.mean >= 0 and math.isfinite(self.stderr) and self.stderr >= 0):
@@ -82,12 +81,12 @@ class PathLength(Kept):
     @property
     def low(self) -> float:
         """Lower end of the 95 % interval."""
-        return max(0.0, self.mean - CONFIDENCE_Z * self.stderr)
+        return max(0.0, self.mean - Z_95 * self.stderr)
 
     @property
     def high(self) -> float:
         """Upper end of the 95 % interval."""
-        return self.mean + CONFIDENCE_Z * self.stderr
+        return self.mean + Z_95 * self.stderr
 
     def __str__(self) -> str:
         where = f"{self.space}, ends" if self.at_ends else self.space
@@ -137,7 +136,7 @@ def path_length(
     if num_samples - 2 * each_side < MIN_KEPT:
         raise ValueError(f"{MIN_KEPT} values or more must be left to average; got {num_samples} samples, {clip=}")
     parts = []
-    with torch.inference_mode(), tqdm(total=num_samples, unit="pair", disable=not progress) as bar:
+    with torch.inference_mode(), progress_bar(num_samples, "path length", show=progress, unit="pair") as bar:
         for part in blocks(num_samples, BATCH):
             where = torch.zeros(len(part)) if at_ends else _uniform(seed, part)
             found = _changes(generator, features, *_steps(generator, space, seed, part, where, epsilon))
@@ -148,7 +147,7 @@ def path_length(
             bar.update(len(part))
     mean, stderr = clipped_mean(torch.cat(parts), each_side)
     settings = (network, space, num_samples, 2 * each_side, epsilon, clip, at_ends, seed)
-    return PathLength(mean, stderr, *settings, generator.name, generator.fingerprint)
+    return PathLength(mean, stderr, *settings, NetworkId.of(generator))
 
 
 def _check_settings(epsilon: float, clip: float) -> None:

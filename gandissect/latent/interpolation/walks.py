@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ...core.lookup import lookup
+from ...core.progress import track
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import blocks
 from ..spaces import as_w, capabilities, check_z, on_shell
@@ -84,7 +84,7 @@ class Walk:
         if not len(positions):
             raise ValueError("name one position or more")
         parts = [positions[part.start : part.stop] for part in blocks(len(positions), BATCH)]
-        return torch.cat([self._made(part) for part in tqdm(parts, unit="batch", disable=not progress)])
+        return torch.cat([self._made(part) for part in track(parts, "walk", show=progress)])
 
     def positions(self, num_frames: int) -> Tensor:
         """Return positions at equal distances from each other.
@@ -138,7 +138,7 @@ class Walk:
         """Return the distance of each image from the next, float64 on CPU; few images are kept at a time."""
         parts = [positions[part.start : part.stop + 1] for part in blocks(len(positions) - 1, BATCH)]
         found = []
-        for part in tqdm(parts, unit="batch", disable=not progress):
+        for part in track(parts, "walk", show=progress):
             images = self._made(part)
             found.append(distance(images[:-1], images[1:]).double().cpu())
         return torch.cat(found)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from ...core.progress import track
 from ...core.protocols import Generator
 from ...core.sampling import blocks
 from ...inference.batches import check_finite, check_images
@@ -118,7 +118,7 @@ def search(
         candidates = torch.cat([place.free(place.middle), candidates])
     gaps = []
     total, squares = torch.zeros_like(wanted[0]).double(), torch.zeros_like(wanted[0]).double()
-    for part in tqdm(list(blocks(len(candidates), BATCH)), desc="samples", unit="batch", disable=quiet):
+    for part in track(list(blocks(len(candidates), BATCH)), "samples", show=not quiet):
         free = candidates[part.start : part.stop]
         images = place.images(generator, free)
         check_images(images, len(part), generator.image_size)
@@ -163,7 +163,7 @@ def descend(
     adam = torch.optim.Adam([free], LEARNING_RATE)
     best, losses = start.clone(), []
     lowest = torch.full((len(start),), torch.inf, device=start.device)
-    for step in tqdm(range(num_steps + 1), desc=title, unit="step", disable=quiet):
+    for step in track(range(num_steps + 1), title, show=not quiet, unit="step"):
         each = loss(free)
         losses.append(_checked_loss(each.detach(), step))
         better = losses[-1] < lowest

@@ -22,7 +22,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...core.images import to_uint8
 from ...core.lookup import lookup, unknown
+from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import derive_seed
 from ..spaces import capabilities, styled
@@ -105,8 +107,7 @@ def invert(
         with torch.no_grad():
             made = remade(generator, latents, maps, residual_edits(layer, residual))
     return Inversion(
-        generator.name,
-        generator.fingerprint,
+        NetworkId.of(generator),
         space,
         latents.cpu(),
         tuple(each.cpu().contiguous() for each in maps),
@@ -236,4 +237,4 @@ def _check_gradients(generator: Generator, place: Place, start: Tensor, features
 
 def _pixels(images: Tensor) -> Tensor:
     """Return images in [-1, 1] as uint8, on CPU."""
-    return ((images.detach() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8)
+    return to_uint8(images.detach()).cpu()

@@ -13,12 +13,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ...core.images import from_uint8
+from ...core.network_id import NetworkId
 from ...core.protocols import Generator, Segmenter
 from ...core.types import Concept, UnitSet, check_concepts
 from ...inference.batches import checked_labels, concept_areas
 from ...interventions.apply import generate
 from ...interventions.edits import Edit, Size
-from ...storage.saved import Kept, check_all_finite, check_tensor, own
+from ...storage.saved import SavedResult, check_all_finite, check_tensor, own
 
 SPACES = ("z", "w", "ws")
 Maps = tuple[Tensor, ...]
@@ -63,15 +65,13 @@ class LostConcepts:
     """Shares of the pixels of each concept in pictures and in their reconstructions, as a segmenter sees both.
 
     Args:
-        segmenter: Its name.
-        segmenter_fingerprint: SHA-256 of its architecture and weights.
+        segmenter: The segmenter's name and fingerprint.
         concepts: What it names.
         pictures: float64 ``[picture, concept]``.
         reconstructions: float64 ``[picture, concept]``.
     """
 
-    segmenter: str
-    segmenter_fingerprint: str
+    segmenter: NetworkId
     concepts: tuple[Concept, ...]
     pictures: Tensor
     reconstructions: Tensor
@@ -110,12 +110,11 @@ class LostConcepts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Inversion(Kept):
+class Inversion(SavedResult):
     """Pictures in the latent space of a generator.
 
     Args:
-        generator: The generator's name.
-        generator_fingerprint: SHA-256 of its architecture and weights.
+        generator: The generator's name and fingerprint.
         space: ``z``, ``w``, or ``ws`` (one w a layer).
         latents: float32, z ``[picture, z_dim]`` or ws ``[picture, num_ws, w_dim]``.
         noise: float32 ``[picture, 1, h, w]``, one map a layer, or none where it is the generator's own.
@@ -138,8 +137,7 @@ class Inversion(Kept):
     FILE_NAME: ClassVar[str] = "inversion.safetensors"
     VERSION: ClassVar[int] = 2
 
-    generator: str
-    generator_fingerprint: str
+    generator: NetworkId
     space: str
     latents: Tensor
     noise: tuple[Tensor, ...]
@@ -219,11 +217,7 @@ class Inversion(Kept):
         Raises:
             ValueError: If its weights are others.
         """
-        if generator.fingerprint != self.generator_fingerprint:
-            raise ValueError(
-                f"these pictures were inverted in {self.generator} with fingerprint {self.generator_fingerprint[:8]}, "
-                f"and {generator.name} has {generator.fingerprint[:8]}; load that one"
-            )
+        self.generator.check(generator, "the inversion")
 
     def lost_concepts(self, segmenter: Segmenter) -> LostConcepts:
         """Compare the shares of concepts in the pictures and in the reconstructions: what the GAN cannot draw.
@@ -237,7 +231,7 @@ class Inversion(Kept):
         Source: Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
         """
         shares = [_shares(segmenter, pixels) for pixels in (self.pictures, self.reconstructions)]
-        return LostConcepts(segmenter.name, segmenter.fingerprint, segmenter.concepts, *shares)
+        return LostConcepts(NetworkId.of(segmenter), segmenter.concepts, *shares)
 
     def _differences(self) -> Tensor:
         return self.pictures.double() - self.reconstructions.double()
@@ -268,7 +262,7 @@ def _shares(segmenter: Segmenter, pixels: Tensor) -> Tensor:
     """Return the share of each image's pixels that each concept has, float64 ``[picture, concept]``."""
     count, found = len(segmenter.concepts), []
     for part in torch.split(pixels, BATCH):
-        labels = segmenter(part.float() / 127.5 - 1)
+        labels = segmenter(from_uint8(part))
         channels = labels.shape[1] if isinstance(labels, Tensor) and labels.ndim == 4 else 1
         found.append(concept_areas(checked_labels(labels, (len(part), channels, *part.shape[2:]), count), count))
     return torch.cat(found).double() / math.prod(pixels.shape[2:])

@@ -31,7 +31,15 @@ def python_call(dissection: Dissection, min_iou: float) -> str:
 def command_line(dissection: Dissection, min_iou: float) -> str:
     """Return the call for a shell."""
     made = dissection.provenance
-    words = ["gandissect", "dissect", "--generator", made.generator, "--segmenter", made.segmenter, "--layers"]
+    words = [
+        "gandissect",
+        "dissect",
+        "--generator",
+        made.generator.name,
+        "--segmenter",
+        made.segmenter.name,
+        "--layers",
+    ]
     words += [layer.name for layer in dissection]
     words += [
         "--padding",

@@ -46,7 +46,7 @@ def write_report(
     if not len(dissection):
         raise ValueError("the dissection has no layers; there is nothing to report")
     texts = {
-        PAGE: _page(dissection, min_iou, title or f"Dissection of {short(dissection.provenance.generator)}"),
+        PAGE: _page(dissection, min_iou, title or f"Dissection of {short(dissection.provenance.generator.name)}"),
         TABLE: as_csv(dissection),
         NUMBERS: as_json(dissection, min_iou),
     }

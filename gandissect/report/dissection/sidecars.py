@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from ...dissection.results import Dissection, units_by_concept
+from ...storage.saved import plain_entries
 
 FORMAT = "gandissect.report"
 VERSION = 1
@@ -21,9 +22,7 @@ def as_json(dissection: Dissection, min_iou: float) -> str:
     Raises:
         ValueError: If a number is not finite, naming the layer and unit.
     """
-    provenance = {
-        field.name: getattr(dissection.provenance, field.name) for field in dataclasses.fields(dissection.provenance)
-    }
+    provenance = plain_entries(dissection.provenance)
     provenance["versions"] = dict(dissection.provenance.versions)
     value = {
         "format": FORMAT,

@@ -89,11 +89,7 @@ def _check(generator: Generator, curve: RepairCurve, repair: Repair, ranking: Ar
     """Raise ValueError if the results do not belong together."""
     results: list[ArtifactRanking | Repair | RepairCurve] = [curve, repair]
     for result in results if ranking is None else [*results, ranking]:
-        if result.generator_fingerprint != generator.fingerprint:
-            name = type(result).__name__
-            raise ValueError(
-                f"the {name} is of {result.generator} with other weights than {generator.name}; measure again"
-            )
+        result.generator.check(generator, f"the {type(result).__name__}")
     layers = {repair.units.layer, curve.ranked.layer} | ({ranking.layer} if ranking else set())
     if len(layers) > 1 or not set(repair.units.units) <= set(curve.ranked.units):
         raise ValueError("the units measured are not among those of the curve; measure those that it ranks")
@@ -106,8 +102,8 @@ def _numbers(
     return {
         "format": "gandissect.repair",
         "version": 1,
-        "generator": repair.generator,
-        "generator_fingerprint": repair.generator_fingerprint,
+        "generator": repair.generator.name,
+        "generator_fingerprint": repair.generator.fingerprint,
         "network": repair.network,
         "layer": repair.units.layer,
         "units": list(repair.units.units),

@@ -92,7 +92,7 @@ class Document:
         for text in (
             limits(self.repair, self.ranking),
             f"Units of {self.repair.units.layer}, forced to {forced}: {numbers}.",
-            f"{self.repair.generator}, {self.repair.generator_fingerprint}; seed {self.repair.seed}.",
+            f"{self.repair.generator}, {self.repair.generator.fingerprint}; seed {self.repair.seed}.",
         ):
             lines = textwrap.wrap(text, 118)
             page.text(LEFT, top, "\n".join(lines), fontsize=8, va="top")

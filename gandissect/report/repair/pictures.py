@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ...artifacts.results import ArtifactRanking, Repair
+from ...core.images import to_uint8
 from ...core.protocols import Generator
 from ...inference.upsampling import upsample
 from ...interventions.apply import generate
@@ -132,7 +133,7 @@ class Shown:
 
 
 def _bytes(images: Tensor) -> Tensor:
-    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
+    return to_uint8(images.float()).cpu()
 
 
 def grid(rows: Sequence[Tensor], gap: int = 2) -> Tensor:

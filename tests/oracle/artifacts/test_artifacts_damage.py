@@ -16,7 +16,7 @@ from gandissect.core.sampling import make_rng
 from gandissect.fidelity.yardstick import Yardstick
 from gandissect.stats.intervals import Change
 from generators import LayeredGenerator
-from segmenters.datasets.open import open_source
+from segmenters.datasets import open_source
 
 LAYER, NEXT, NUM_DAMAGED, NOISE = "layer1", "layer2", 8, 24.0
 

@@ -252,6 +252,7 @@ def test_what_one_image_shows_is_not_called_certain() -> None:
     assert estimate.high.item() / estimate.low.item() > 10
 
 
+@pytest.mark.wrong_shape
 def test_counts_that_do_not_fit_are_refused() -> None:
     good = random_counts()
     inter, unit, concept = good.intersection, good.unit_area, good.concept_area

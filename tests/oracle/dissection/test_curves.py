@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from naive_dissection import _at, bilinear
 from test_dissection_oracle import CONCEPTS, Drawn, Striped, Twofold
 
-from gandissect import dissect
+from gandissect import DissectSettings, dissect
 from gandissect.dissection.curves import UnitCurves
 from gandissect.dissection.dissect import _plan, _source
 from gandissect.dissection.iou import information_quality_ratio
@@ -177,11 +177,12 @@ def test_one_sample_has_no_other_half() -> None:
 
 def test_counts_are_as_wide_as_they_must_be() -> None:
     generator = Drawn({"a": (2, 4, 4)}, (8, 8), exact=True)
-    source = _source(generator, Twofold(), None, 0, 2, progress=False)
-    plan = _plan(source, Twofold(), 10, 0.01, 0, "edge", curves=False)
+    settings = DissectSettings(num_samples=10, batch_size=2, top_images=0)
+    source = _source(generator, Twofold(), None, settings, progress=False)
     most = (2**31 - 1) // (2 * 64)  # samples that one group may hold, two channels of 64 pixels each
-    assert replace(plan, num_samples=32 * (most - 4)).count_type == torch.int32
-    assert replace(plan, num_samples=32 * (most + 4)).count_type == torch.int64
+    for num_samples, count_type in ((32 * (most - 4), torch.int32), (32 * (most + 4), torch.int64)):
+        plan = _plan(source, Twofold(), replace(settings, num_samples=num_samples))
+        assert plan.count_type == count_type
 
 
 IMPOSSIBLE = {

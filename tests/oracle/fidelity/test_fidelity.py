@@ -116,6 +116,8 @@ def test_too_few_pictures_or_sets_are_refused() -> None:
 class _Clouds:
     """Smooth pictures, no two alike: each z is a map of 2 x 2 colours."""
 
+    device = torch.device("cpu")
+
     def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> torch.Tensor:
         return sample_z(num_samples, 12, seed, start)
 

@@ -341,7 +341,7 @@ def test_an_inversion_comes_back_from_its_file(tmp_path: Path) -> None:
             assert torch.equal(one, other) if isinstance(one, Tensor) else one == other, name
         again_made = (again.generate(generator).clamp(-1, 1) + 1) * 127.5
         assert torch.equal(again_made.round().to(torch.uint8), again.reconstructions)
-    with pytest.raises(ValueError, match="were inverted in dcgan with fingerprint"):
+    with pytest.raises(ValueError, match="the inversion belongs to dcgan with fingerprint"):
         again.generate(_progan())
     with pytest.raises(ValueError, match="latents must be"):
         replace(found, latents=found.latents[:1])

@@ -13,8 +13,7 @@ from hypothesis import given, strategies as st
 from torch import Tensor
 
 import generators
-from gandissect.latent import Path, PathLength, Walk, as_w, corner_grid, lerp, on_shell, slerp
-from gandissect.latent.interpolation import path_length
+from gandissect.latent import Path, PathLength, Walk, as_w, corner_grid, lerp, on_shell, path_length, slerp
 from gandissect.latent.interpolation.path_length import clipped_mean
 from gandissect.latent.spaces import check_space, truncated_w, truncated_z
 

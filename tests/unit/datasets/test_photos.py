@@ -14,9 +14,8 @@ from PIL import Image
 
 from gandissect.core.sampling import make_rng
 from gandissect.core.types import Concept
-from segmenters.datasets import decoding
+from segmenters.datasets import Photos, decoding
 from segmenters.datasets.combining import concat, groups_of, remap
-from segmenters.datasets.photos import Photos
 
 CLASSES = [{"index": 0, "name": "rest"}, {"index": 2, "name": "sky", "color": [1, 2, 3]}, {"index": 7, "name": "road"}]
 

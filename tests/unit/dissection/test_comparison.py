@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 import generators
 from apps.cli import main
+from gandissect.core import NetworkId
 from gandissect.core.types import Concept, LayerInfo
 from gandissect.dissection.comparison import Comparison, compare
 from gandissect.dissection.counting.top_images import Thumbnails, TopImages
@@ -31,7 +32,9 @@ CONCEPTS = tuple(
     Concept(index, name, (40 * index, 10, 200 - 30 * index))
     for index, name in enumerate(["sky", "tree", "door", "car", "sea"])
 )
-MADE = Provenance("gan", "0" * 64, "net", "1" * 64, 0, 100, 0.01, 32, (16, 16), "edge", "cpu", {}, 1.0)
+MADE = Provenance(
+    NetworkId("gan", "0" * 64), NetworkId("net", "1" * 64), 0, 100, 0.01, 32, (16, 16), "edge", "cpu", {}, 1.0
+)
 
 
 def _layer(name: str, intersection: np.ndarray, concepts: Sequence[Concept], num_pixels: int) -> LayerDissection:
@@ -135,8 +138,10 @@ def test_the_interval_agrees_with_published_ones(successes: int, trials: int, lo
 
 
 def test_generators_seeds_layers_and_devices_may_differ() -> None:
-    other = {"generator": "other", "generator_fingerprint": "2" * 64, "device": "cuda:0", "batch_size": 8}
-    found = compare([_random(1, {"a": 5}), _random(2, {"b": 5}, **other, segmenter="net by another name")])
+    other = {"generator": NetworkId("other", "2" * 64), "device": "cuda:0", "batch_size": 8}
+    found = compare(
+        [_random(1, {"a": 5}), _random(2, {"b": 5}, **other, segmenter=NetworkId("net by another name", "1" * 64))]
+    )
     assert found.notes == ()
     assert found.models == ("gan", "other")
     assert [made.seed for made in found.provenance] == [1, 2]
@@ -146,7 +151,7 @@ def test_generators_seeds_layers_and_devices_may_differ() -> None:
     ("change", "hint"),
     [
         (
-            {"segmenter_fingerprint": "abcdef01" * 8, "segmenter": "web"},
+            {"segmenter": NetworkId("web", "abcdef01" * 8)},
             r"segmenter is 'web' \(abcdef01\), not 'net' \(11111111\);",
         ),
         ({"quantile": 0.005}, "quantile is 0.005, not 0.01;"),
@@ -179,7 +184,10 @@ def test_what_is_no_comparison_is_refused() -> None:
 
 
 def test_labels_tell_seeds_and_twins_apart() -> None:
-    dissections = [_random(seed, {"a": 3}, generator=name) for seed, name in [(1, "x"), (2, "x"), (1, "y"), (2, "x")]]
+    dissections = [
+        _random(seed, {"a": 3}, generator=NetworkId(name, "0" * 64))
+        for seed, name in [(1, "x"), (2, "x"), (1, "y"), (2, "x")]
+    ]
     assert compare(dissections).models == ("x, seed 1", "x, seed 2 (2)", "y", "x, seed 2 (4)")
 
 

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from gandissect import Concept, Dissection, LayerDissection, LayerInfo, dissect
+from gandissect.core import NetworkId
 from gandissect.dissection.counting import layer_counts, pilot
-from gandissect.inference.batches import Source
+from gandissect.inference.batches import LayerSampler
 from gandissect.inference.upsampling import upsample
 from generators import DCGAN, PlantedGenerator
 from generators.architectures.planted import PLANTED
@@ -93,7 +94,7 @@ def test_the_result_is_complete() -> None:
     assert layer.top.samples.shape == (layer.info.units, 3)
     assert any(match.concept for match in layer.matches)
     about = dissection.provenance
-    assert (about.generator, about.generator_fingerprint) == (generator.name, generator.fingerprint)
+    assert about.generator == NetworkId.of(generator)
     assert (about.num_samples, about.seed, about.quantile, about.label_size) == (20, 0, 0.05, (16, 16))
     assert about.versions["torch"] == torch.__version__.split("+")[0]
 
@@ -221,7 +222,7 @@ def test_nothing_behind_the_last_layer_runs_while_thresholds_are_sought() -> Non
     generator, calls = _generator(), []
     assert generator.layers  # may run the generator
     generator.output.register_forward_pre_hook(lambda *_: calls.append(1))
-    list(Source(generator, ("layer1",), 0, 8, False).activations(range(16), ""))
+    list(LayerSampler(generator, ("layer1",), 0, 8, False).activations(range(16), ""))
     assert not calls
 
 
@@ -306,10 +307,10 @@ def test_labels_that_are_none_are_refused(change: Callable[[torch.Tensor], Any],
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"num_samples": 0}, ValueError, "num_samples is a whole number, 1 or more; got 0"),
+        ({"num_samples": 0}, ValueError, "num_samples must be a whole number, 1 or more; got 0"),
         ({"num_samples": -3}, ValueError, "num_samples"),
-        ({"num_samples": 20.0}, ValueError, "num_samples is a whole number, 1 or more; got 20.0"),
-        ({"num_samples": True}, ValueError, "num_samples is a whole number"),
+        ({"num_samples": 20.0}, ValueError, "num_samples must be a whole number, 1 or more; got 20.0"),
+        ({"num_samples": True}, ValueError, "num_samples must be a whole number"),
         ({"batch_size": 0}, ValueError, "batch_size"),
         ({"top_images": -1}, ValueError, "top_images"),
         ({"quantile": 0.0}, ValueError, "above 0 and below 1; got 0.0"),

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from gandissect import Concept, LayerInfo
+from gandissect.core import NetworkId
 from gandissect.dissection.counting import layer_counts, numba_counts
 from gandissect.dissection.counting.layer_counts import LayerCount
-from gandissect.dissection.counting.plan import Plan
+from gandissect.dissection.counting.plan import DissectionPlan, DissectSettings
 from gandissect.inference.batches import Activation
 from gandissect.stats.quantiles import guess_brackets, to_keys, values_below
 
@@ -28,23 +29,17 @@ def _counts(
     low = torch.full((units,), min(3, falling.shape[1]))
     brackets = guess_brackets(falling, low, torch.ones_like(low))
     info = LayerInfo(*activation.shape[1:])
-    plan = Plan(
-        generator="drawn",
-        generator_fingerprint="",
+    plan = DissectionPlan(
+        generator=NetworkId("drawn", ""),
         image_size=(8, 8),
-        segmenter="drawn",
-        segmenter_fingerprint="",
+        segmenter=NetworkId("drawn", ""),
         concepts=tuple(Concept(index, str(index), (0, 0, 0)) for index in range(4)),
         layers={"only": info},
         label_size=(int(marks.shape[2]), int(marks.shape[3])),
         label_channels=marks.shape[1],
-        seed=0,
-        num_samples=6,
-        quantile=0.01,
-        batch_size=2,
-        top_images=0,
-        padding=padding,
-        curves=False,
+        settings=DissectSettings(
+            seed=0, num_samples=6, quantile=0.01, batch_size=2, top_images=0, padding=padding, curves=False
+        ),
     )
     layer = LayerCount(info, brackets, plan)
     layer.open = open_

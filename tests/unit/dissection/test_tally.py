@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from gandissect import Dissection, dissect, dissect_shard, merge_shards
+from gandissect import Dissection, DissectSettings, dissect, dissect_shard, merge_shards
 from gandissect.dissection.counting import passes, tally
 from gandissect.dissection.counting.label_cache import LabelSpool
 from gandissect.dissection.counting.layer_counts import LayerCount
@@ -25,6 +25,19 @@ GENERATOR = PlantedGenerator(size=16, cells=8)
 SEGMENTER = PaletteSegmenter(GENERATOR.concepts)
 WANTED: dict[str, Any] = {"num_samples": 45, "batch_size": 4, "quantile": 0.05, "top_images": 3, "progress": False}
 WANTED["curves"] = True
+
+
+def _count_shard(
+    generator: Any,
+    segmenter: Any,
+    folder: Path,
+    shard: tuple[int, int],
+    *,
+    layers: Any = None,
+    progress: bool,
+    **wanted: Any,
+) -> Path:
+    return dissect_shard(generator, segmenter, folder, shard, layers, DissectSettings(**wanted), progress=progress)
 
 
 def _same(one: Dissection, two: Dissection) -> None:
@@ -53,7 +66,7 @@ def test_any_number_of_shards_in_any_order_gives_the_whole(
 ) -> None:
     folders = [tmp_path / f"{count}-{index}" for index in range(1, count + 1)]
     for index, folder in enumerate(folders, 1):
-        assert dissect_shard(GENERATOR, SEGMENTER, folder, (index, count), **WANTED) == folder / TALLY
+        assert _count_shard(GENERATOR, SEGMENTER, folder, (index, count), **WANTED) == folder / TALLY
     order.shuffle(folders)
     _same(merge_shards(folders), whole)
 
@@ -103,18 +116,18 @@ OTHERS: dict[str, Callable[[], tuple[Any, Any, dict[str, Any]]]] = {
 @pytest.mark.parametrize("message", OTHERS)
 def test_parts_of_different_dissections_are_refused(message: str, tmp_path: Path) -> None:
     generator, segmenter, changed = OTHERS[message]()
-    dissect_shard(GENERATOR, SEGMENTER, tmp_path / "1", (1, 2), **WANTED)
-    dissect_shard(generator, segmenter, tmp_path / "2", (2, 2), **{**WANTED, **changed})
+    _count_shard(GENERATOR, SEGMENTER, tmp_path / "1", (1, 2), **WANTED)
+    _count_shard(generator, segmenter, tmp_path / "2", (2, 2), **{**WANTED, **changed})
     with pytest.raises(ValueError, match=f"of another dissection: .*{message}"):
         merge_shards([tmp_path / "1", tmp_path / "2"])
     with pytest.raises(ValueError, match=f"{TALLY}: these counts are of another .*; remove it, or name another folder"):
-        dissect_shard(generator, segmenter, tmp_path / "1", (1, 2), **{**WANTED, **changed})
+        _count_shard(generator, segmenter, tmp_path / "1", (1, 2), **{**WANTED, **changed})
 
 
 def test_shards_that_are_not_the_whole_are_refused(tmp_path: Path) -> None:
     folders = [tmp_path / str(index) for index in (1, 2, 3)]
     for index, folder in enumerate(folders, 1):
-        dissect_shard(GENERATOR, SEGMENTER, folder, (index, 3), **WANTED)
+        _count_shard(GENERATOR, SEGMENTER, folder, (index, 3), **WANTED)
     for chosen, message in (
         ([0, 2], "samples 32 to 44 do not follow on 0 to 15; give each shard, and once"),
         ([0, 1], "these are samples 0 to 31 of 45"),
@@ -132,17 +145,17 @@ def test_shards_that_are_not_the_whole_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"done holds a finished dissection .* gandissect report"):
         merge_shards([folders[0], tmp_path / "done"])
     with pytest.raises(ValueError, match="are of samples 0 to 15, not 0 to 23"):
-        dissect_shard(GENERATOR, SEGMENTER, folders[0], (1, 2), **WANTED)
+        _count_shard(GENERATOR, SEGMENTER, folders[0], (1, 2), **WANTED)
     for shard in ((0, 2), (3, 2), (1, 0)):
         with pytest.raises(ValueError, match="a shard is 1/4"):
-            dissect_shard(GENERATOR, SEGMENTER, folders[0], shard, **WANTED)
+            _count_shard(GENERATOR, SEGMENTER, folders[0], shard, **WANTED)
 
 
 def test_a_shard_that_is_not_finished_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "SAVE_SECONDS", 0.0)
-    dissect_shard(GENERATOR, SEGMENTER, tmp_path / "1", (1, 2), **WANTED)
+    _count_shard(GENERATOR, SEGMENTER, tmp_path / "1", (1, 2), **WANTED)
     with pytest.raises(ArithmeticError):
-        dissect_shard(GENERATOR, Failing(10), tmp_path / "2", (2, 2), **WANTED)
+        _count_shard(GENERATOR, Failing(10), tmp_path / "2", (2, 2), **WANTED)
     with pytest.raises(ValueError, match="samples 32 to 44 are still to be counted; let that shard be finished"):
         merge_shards([tmp_path / "1", tmp_path / "2"])
 
@@ -155,7 +168,7 @@ def test_counts_that_no_file_may_hold_are_refused_at_the_start(tmp_path: Path, m
 
 
 def test_damaged_counts_are_refused(tmp_path: Path) -> None:
-    path = dissect_shard(GENERATOR, SEGMENTER, tmp_path, (1, 1), **WANTED)
+    path = _count_shard(GENERATOR, SEGMENTER, tmp_path, (1, 1), **WANTED)
     good = path.read_bytes()
     header_end = 8 + int.from_bytes(good[:8], "little")
     for length in (0, 8, header_end, len(good) - 1):
@@ -217,7 +230,7 @@ WRONG: dict[str, tuple[Callable[[Tally, LayerCount], object], str]] = {
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return dissect_shard(GENERATOR, SEGMENTER, tmp_path_factory.mktemp("counted"), (1, 1), **WANTED)
+    return _count_shard(GENERATOR, SEGMENTER, tmp_path_factory.mktemp("counted"), (1, 1), **WANTED)
 
 
 @pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG.keys())
@@ -242,12 +255,12 @@ def test_units_whose_threshold_was_missed_get_the_nearest_and_are_named(
     from test_dissection import Brightness, _generator
 
     generator, wanted = _generator(), {**WANTED, "num_samples": 40}
-    dissect_shard(generator, Brightness(), tmp_path, (1, 1), **wanted)
+    _count_shard(generator, Brightness(), tmp_path, (1, 1), **wanted)
     merged = merge_shards([tmp_path])
     assert "are the nearest that was counted" in caplog.text
     exact = dissect(generator, Brightness(), **wanted)
     _same(merge_shards([tmp_path], (generator, Brightness()), progress=False), exact)
-    with pytest.raises(ValueError, match="these counts are of another generator than"):
+    with pytest.raises(ValueError, match="the shards' generator belongs to"):
         merge_shards([tmp_path], (PlantedGenerator(size=16, cells=8), Brightness()))
     z = generator.sample_z(40)
     for layer, right in zip(merged, exact, strict=True):

@@ -41,7 +41,7 @@ def _script():
 
 
 script = _script()
-NOISE = script.Pictures(
+NOISE = script.TrainingPictures(
     data="DATA/noise", segmenter="unet-scenes", shows="noise", dataset="40 pictures of noise", licence='MIT, "free"'
 )
 TINY = script.Model(
@@ -130,7 +130,7 @@ def test_what_is_done_is_not_trained_again_and_ends_the_same(made, monkeypatch) 
     root, options = made
     files = [root / "generators/cards.toml", root / "generators/weights/tiny-noise16.safetensors"]
     before = [file.read_bytes() for file in files]
-    run = script.training(TINY.arguments("tiny-noise16"), options, root)
+    run = script.parse_training(TINY.arguments("tiny-noise16"), options, root)
     assert script.is_finished(run)
     monkeypatch.setattr(train_generator.Options, "run", lambda _self: pytest.fail("trained again"))
     script.bundle("tiny-noise16", TINY, options, root)
@@ -149,7 +149,7 @@ def test_what_is_done_is_not_trained_again_and_ends_the_same(made, monkeypatch) 
 )
 def test_what_was_interrupted_goes_on(made, tmp_path: Path, left: str) -> None:
     _, options = made
-    run = script.training(TINY.arguments("tiny-noise16"), options, tmp_path)
+    run = script.parse_training(TINY.arguments("tiny-noise16"), options, tmp_path)
     assert not script.is_finished(run)
     run.out.mkdir(parents=True)
     (run.out / "metrics.jsonl").write_text(left)
@@ -177,8 +177,8 @@ def test_the_size_told_beforehand_is_that_of_the_tensors_in_the_file(made, tmp_p
     root, options = made
     data = (root / "generators/weights/tiny-noise16.safetensors").read_bytes()
     header = 8 + int.from_bytes(data[:8], "little")
-    run = script.training(TINY.arguments("tiny-noise16"), options, tmp_path)
-    assert script.half_precision_bytes(run.settings) == len(data) - header
+    run = script.parse_training(TINY.arguments("tiny-noise16"), options, tmp_path)
+    assert script.count_half_precision_bytes(run.settings) == len(data) - header
 
 
 def _run(folder: Path, distances: dict[int, float], *, best: int | None, size: int = 16) -> Path:
@@ -202,7 +202,7 @@ def _run(folder: Path, distances: dict[int, float], *, best: int | None, size: i
     ],
 )
 def test_the_best_snapshot_ships_if_it_is_better_than_the_last(tmp_path: Path, distances, best, chosen) -> None:
-    snapshot = script.choose(_run(tmp_path, distances, best=best))
+    snapshot = script.choose_snapshot(_run(tmp_path, distances, best=best))
     assert snapshot.path == tmp_path / f"{chosen}.safetensors"
     assert snapshot.distance == min(distances.values())
     assert snapshot.seconds == max(distances) / 10
@@ -210,10 +210,10 @@ def test_the_best_snapshot_ships_if_it_is_better_than_the_last(tmp_path: Path, d
 
 def test_a_network_that_has_not_grown_up_gets_no_card(tmp_path: Path, made) -> None:
     _, options = made
-    run = script.training(TINY.arguments("small"), options, tmp_path)
-    snapshot = script.choose(_run(tmp_path, {8: 1.0}, best=None, size=32))
+    run = script.parse_training(TINY.arguments("small"), options, tmp_path)
+    snapshot = script.choose_snapshot(_run(tmp_path, {8: 1.0}, best=None, size=32))
     with pytest.raises(ValueError, match=r"has grown to 32 px only, not to 16 px; train on"):
-        script.measured(run, snapshot)
+        script.measure_fidelity(run, snapshot)
 
 
 @pytest.mark.parametrize("before", ["", OTHER])
@@ -221,8 +221,12 @@ def test_a_network_that_has_not_grown_up_gets_no_card(tmp_path: Path, made) -> N
 def test_a_card_is_replaced_where_it_stands(before: str, after: str) -> None:
     old = '[mine]\nfile = "a"\n\n[mine.quality]\nx = 1\n' + ("\n" if after else "")
     near = '[mine-too]\nfile = "b"\n\n'
-    new = script.table("mine", {"file": "c", "n": 3}) + "\n" + script.table("mine.quality", {"y": {"mean": 0.5}})
-    text = script.with_card(near + before + old + after, "mine", new)
+    new = (
+        script.format_table("mine", {"file": "c", "n": 3})
+        + "\n"
+        + script.format_table("mine.quality", {"y": {"mean": 0.5}})
+    )
+    text = script.replace_card(near + before + old + after, "mine", new)
     assert text == near + before + new + ("\n" if after else "") + after
     assert tomllib.loads(text)["mine"] == {"file": "c", "n": 3, "quality": {"y": {"mean": 0.5}}}
 
@@ -235,7 +239,7 @@ def test_every_model_of_the_tables_can_be_trained_and_fits(models) -> None:
         subject = "scenes" if run.data == ("scenes:30000",) else "streets"
         assert name == f"{run.settings.architecture}-{subject}{run.settings.resolution}"
         assert run.segmenter == f"unet-{subject}"
-        script.check_fits(name, script.half_precision_bytes(run.settings))
+        script.check_fits(name, script.count_half_precision_bytes(run.settings))
         assert run.settings.images > _grown_after(run.settings), "it is to see images of full size"
 
 
@@ -271,6 +275,6 @@ def test_the_dcgan_of_the_same_pictures_stands_beside(tmp_path: Path) -> None:
     cards.write_text(
         "[dcgan-streets64.quality]\nfrechet_distance = 6.31\nfrechet_distance_std = 0.14\n", encoding="utf-8"
     )
-    assert script.beside("progan-streets64", cards) == {"beside": "dcgan-streets64: 6.31 ± 0.14"}
-    assert script.beside("progan-scenes64", cards) == {}
-    assert script.beside("dcgan-streets64", cards) == {}
+    assert script.describe_dcgan("progan-streets64", cards) == {"beside": "dcgan-streets64: 6.31 ± 0.14"}
+    assert script.describe_dcgan("progan-scenes64", cards) == {}
+    assert script.describe_dcgan("dcgan-streets64", cards) == {}

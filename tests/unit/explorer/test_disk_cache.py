@@ -109,10 +109,9 @@ def test_old_dissections_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", generators.names())
 def test_every_bundled_generator_comes_with_the_dissection_of_its_first_layer(name: str) -> None:
     import segmenters
-    from apps.data import fitting_segmenter
     from apps.explorer.bundle import NUM_SAMPLES
 
-    generator, segmenter = generators.load(name, "cpu"), segmenters.load(fitting_segmenter(name), "cpu")
+    generator, segmenter = generators.load(name, "cpu"), segmenters.load(segmenters.find_for(name), "cpu")
     assert disk_cache.find_dissection(generator, segmenter, first_layer(generator), NUM_SAMPLES) is not None
     assert (disk_cache.BUNDLED / f"{name}.safetensors").stat().st_size <= 10**6
 

@@ -12,7 +12,6 @@ from torch.nn.functional import interpolate
 
 import generators
 from apps.commands import explore
-from apps.data import fitting
 from apps.explorer.background.dissector import Dissector
 from apps.explorer.display.changes import measure_change, measure_shares
 from apps.explorer.display.images import draw_change, draw_concepts, draw_heat, draw_picture
@@ -139,19 +138,6 @@ def test_concepts_are_painted_in_their_colours_and_the_rest_is_grey() -> None:
     assert pixels[-1, 0].tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    ("generator", "fit"),
-    [
-        ("dcgan-scenes64", ("unet-scenes",)),
-        ("progan-streets128", ("unet-streets",)),
-        ("generator", ()),
-        ("planted", ()),
-    ],
-)
-def test_scenes_go_with_scenes_and_streets_with_streets(generator: str, fit: tuple[str, ...]) -> None:
-    assert fitting(generator, ("unet-scenes", "unet-streets")) == fit
-
-
 def test_tables_say_what_the_dissection_and_the_labels_say() -> None:
     pytest.importorskip("pandas", reason="comes with Streamlit")
     from apps.explorer.display import tables
@@ -179,7 +165,7 @@ def test_a_dissection_is_made_once_for_all_and_never_mixed_up() -> None:
     assert dissector.begin(generators.PlantedGenerator(), PLANTED_SEGMENTER, "layer2") is job, "the same weights"
     other = dissector.begin(large, PLANTED_SEGMENTER, "layer2")
     for each, generator in ((job, small), (other, large)):
-        assert each.result.result(60).provenance.generator_fingerprint == generator.fingerprint
+        assert each.result.result(60).provenance.generator.fingerprint == generator.fingerprint
     assert job.total == 16 and job.share == 1
 
 

@@ -35,6 +35,7 @@ from apps.explorer.painting.strokes import History, Stroke
 from apps.explorer.visit import Visit, first_layer
 from gandissect import Ablation, Insertion, LayerInfo, Recipe, Scaling, UnitSet, generate, quantile_values
 from gandissect.causal.values import quantile_table
+from gandissect.core import NetworkId
 from segmenters.palette import PaletteSegmenter
 
 GAP = 2
@@ -279,5 +280,5 @@ def test_recipes_from_visitors_are_checked(recipe: tuple[Recipe, generators.Laye
     ):
         with pytest.raises((KeyError, ValueError), match=said):
             check_fits(replace(made, edits=(edit,)), generator)
-    with pytest.raises(ValueError, match="load the one"):
-        check_fits(replace(made, fingerprint="0"), generator)
+    with pytest.raises(ValueError, match="the recipe belongs to"):
+        check_fits(replace(made, generator=NetworkId("other", "0")), generator)

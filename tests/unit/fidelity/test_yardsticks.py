@@ -15,7 +15,8 @@ from apps import yardsticks
 from apps.commands.fidelity import Options
 from apps.yardsticks import yardstick
 from gandissect.fidelity.inception import Inception
-from segmenters.datasets.open import as_tensor, pictures
+from segmenters import UNetSegmenter
+from segmenters.datasets.open import load_pictures, open_pictures
 
 EXTRACTOR = "torch_fidelity.feature_extractor_inceptionv3"
 
@@ -56,9 +57,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_inception_is_given_the_pixels_and_its_features_are_left_as_they_are(weights: Path, folder: Path) -> None:
-    train, held_out = pictures([str(folder)], 16, 0.4)
+    train, held_out = open_pictures([str(folder)], 16, 0.4)
     found = yardstick(Inception(weights, "cpu"), train, held_out)
-    pixels = as_tensor(held_out, 1000).double().mean(dim=(2, 3))
+    pixels = load_pictures(held_out, 1000).double().mean(dim=(2, 3))
     assert torch.allclose(found.held_out, pixels * torch.tensor([1, 10, 100]), rtol=1e-6)
     assert found.train.shape == (len(train), 3)
 
@@ -118,3 +119,26 @@ def test_the_command_takes_one_network(
         Options(**options).run()
     with pytest.raises(ValueError, match="either --segmenter or --inception-weights; got both"):
         Options(**options, segmenter="unet-scenes", inception_weights=weights).run()
+
+
+class _NoFeatures(UNetSegmenter):
+    """What has too few pictures is refused before features are asked for."""
+
+    def __init__(self) -> None:
+        self.name = "none"
+
+
+def test_too_few_pictures_to_judge_by_are_refused_with_the_remedy(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"20 and 1000; .* scenes:N with N above 1000"):
+        yardstick(_NoFeatures(), *open_pictures(["scenes:20"], 32, 0.05))
+    train, held_out = open_pictures([str(folder)], 16, 0.1)
+    assert 0 < len(held_out) < 8
+    with pytest.raises(
+        ValueError, match=rf"^{len(held_out)} pictures are held out .* 8 are needed; give a larger --hold"
+    ):
+        yardstick(_NoFeatures(), train, held_out)
+    train, held_out = open_pictures([str(folder)], 16, 0.9)
+    with pytest.raises(ValueError, match=rf"got {len(train)} and {len(held_out)}; .* a smaller --hold-out"):
+        yardstick(_NoFeatures(), train, held_out)
+    with pytest.raises(ValueError, match=r"leaves a part empty; give more pictures, or another share \(--hold-out\)"):
+        open_pictures([str(folder)], 16, 1e-9)

@@ -32,6 +32,7 @@ from gandissect import (
     dissect,
     write_report,
 )
+from gandissect.core import NetworkId
 from gandissect.dissection.counting.top_images import pack_masks
 from gandissect.dissection.iou import GroupCounts
 from gandissect.report.dissection import views
@@ -81,10 +82,8 @@ def _dissection(names: tuple[str, ...] = NAMES, layers: tuple[str, ...] = ("laye
     pixels = torch.randint(0, 256, (12, 3, 16, 24), generator=rng, dtype=torch.uint8)
     found = tuple(_layer(name, 24 - 8 * i, concepts, samples, rng) for i, name in enumerate(layers))
     provenance = Provenance(
-        generator="dcgan-scenes64",
-        generator_fingerprint="a3" * 32,
-        segmenter="unet-scenes",
-        segmenter_fingerprint="b4" * 32,
+        generator=NetworkId("dcgan-scenes64", "a3" * 32),
+        segmenter=NetworkId("unet-scenes", "b4" * 32),
         seed=11,
         num_samples=1000,
         quantile=0.01,
@@ -246,7 +245,7 @@ def test_csv_and_json_hold_the_records(plain: tuple[Dissection, Path]) -> None:
     records = dissection.records()
     value = json.loads((path.parent / "dissection.json").read_text(encoding="utf-8"))
     assert value["units"] == records
-    assert value["provenance"]["generator_fingerprint"] == dissection.provenance.generator_fingerprint
+    assert value["provenance"]["generator_fingerprint"] == dissection.provenance.generator.fingerprint
     assert value["min_iou"] == MIN_IOU
     counts = Counter(each["concept"] for each in _matching(dissection) if each["layer"] == "layer2")
     assert value["layers"][1]["units_by_concept"] == dict(counts)
@@ -263,7 +262,8 @@ def test_csv_and_json_hold_the_records(plain: tuple[Dissection, Path]) -> None:
 
 @pytest.mark.parametrize("names", [NAMES, HOSTILE])
 def test_the_page_is_alone_and_runs_only_its_own_script(tmp_path: Path, names: tuple[str, ...]) -> None:
-    made = {} if names is NAMES else {"generator": HOSTILE[1], "segmenter": HOSTILE[0], "versions": {HOSTILE[2]: "1"}}
+    identities = {"generator": NetworkId(HOSTILE[1], "a3"), "segmenter": NetworkId(HOSTILE[0], "b4")}
+    made = {} if names is NAMES else {**identities, "versions": {HOSTILE[2]: "1"}}
     layers = ("layer1", "layer2") if names is NAMES else (HOSTILE[2], HOSTILE[3])
     page = _read(write_report(tmp_path, _dissection(names, layers, **made)))
     ids = [node.attrs["id"] for node in page.all() if "id" in node.attrs]
@@ -287,7 +287,7 @@ def test_the_page_is_alone_and_runs_only_its_own_script(tmp_path: Path, names: t
 
 
 def test_hostile_names_are_shown_as_they_are(tmp_path: Path) -> None:
-    dissection = _dissection(HOSTILE, (HOSTILE[2], HOSTILE[3]), generator=HOSTILE[1])
+    dissection = _dissection(HOSTILE, (HOSTILE[2], HOSTILE[3]), generator=NetworkId(HOSTILE[1], "a3"))
     page = _read(write_report(tmp_path, dissection))
     assert page.all("title")[0].text == f"Dissection of {HOSTILE[1]}"
     kinds = {each["concept"] for each in _matching(dissection)}
@@ -297,10 +297,10 @@ def test_hostile_names_are_shown_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_calls_can_be_read_back(tmp_path: Path) -> None:
-    dissection = _dissection(layers=("layer 1", "it's"), generator="my $(nets)/a'b.safetensors")
+    dissection = _dissection(layers=("layer 1", "it's"), generator=NetworkId("my $(nets)/a'b.safetensors", "a3"))
     command, python = (node.text for node in _read(write_report(tmp_path, dissection, min_iou=0.1)).all("pre"))
     words = shlex.split(command)
-    assert words[words.index("--generator") + 1] == dissection.provenance.generator
+    assert words[words.index("--generator") + 1] == dissection.provenance.generator.name
     start = words.index("--layers") + 1
     assert words[start : start + 2] == ["layer 1", "it's"]
     calls = {
@@ -468,7 +468,11 @@ def test_one_category_is_not_worth_mentioning(plain: tuple[Dissection, Path]) ->
 
 def test_a_path_is_short_in_the_title_and_whole_in_the_settings(tmp_path: Path) -> None:
     path = "/data/runs/mine/best.safetensors"
-    page = _read(write_report(tmp_path, _dissection(generator=path, segmenter="nets/s.safetensors")))
+    page = _read(
+        write_report(
+            tmp_path, _dissection(generator=NetworkId(path, "a3"), segmenter=NetworkId("nets/s.safetensors", "b4"))
+        )
+    )
     assert page.all("h1")[0].text == page.all("title")[0].text == "Dissection of mine/best.safetensors"
     assert "of mine/best.safetensors match" in page.all("p", "headline")[0].text
     assert "that nets/s.safetensors names" in page.all("p", "headline")[0].text

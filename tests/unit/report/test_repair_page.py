@@ -132,7 +132,7 @@ def test_units_by_hand_need_no_ranking_and_the_verdict_follows_the_figures(made:
 def test_results_that_do_not_belong_together_are_refused(made: tuple, tmp_path: Path) -> None:
     generator, curve, repair, ranking = made
     other: Generator = DCGAN(size=16, width=8, z_dim=5).eval()
-    with pytest.raises(ValueError, match="other weights"):
+    with pytest.raises(ValueError, match="the RepairCurve belongs to"):
         write_repair_report(tmp_path / "no", other, curve, repair, ranking)
     strangers = tuple(unit for unit in range(16) if unit not in curve.ranked.units)[:5]
     with pytest.raises(ValueError, match="not among those of the curve"):

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from segmenters.datasets import Scenes
-from segmenters.datasets.scenes import render
 from segmenters.scenes.canvas import Canvas, paint_convex, paint_ellipse
 from segmenters.scenes.light import rgb
 from segmenters.scenes.noise import texture
 from segmenters.scenes.objects import CONCEPTS, Label
+from segmenters.scenes.rendering import render
 
 SIZE = 64
 OCCLUDERS = {Label.TREE, Label.FENCE, Label.FLOWER, Label.CAR, Label.PERSON}

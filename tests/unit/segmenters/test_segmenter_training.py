@@ -12,25 +12,26 @@ import pytest
 import torch
 from PIL import Image
 
+from gandissect.core.images import from_uint8
 from gandissect.core.sampling import make_rng
 from gandissect.core.types import Concept
 from gandissect.storage import runs
 from segmenters import recipes
 from segmenters.augmentation import NO_AUGMENTATION, Augmentation, add_noise, augment, blur, recolor, shrink, warp
+from segmenters.datasets import LabeledPictures
 from segmenters.datasets.combining import groups_of
-from segmenters.datasets.source import Batch
-from segmenters.evaluation import Evaluation, as_float, confusion_matrix, evaluate, reduced_again
+from segmenters.evaluation import Evaluation, confusion_matrix, evaluate
+from segmenters.images import reduce_and_enlarge
+from segmenters.losses import concept_weights, segmentation_loss
 from segmenters.palette import PaletteSegmenter
 from segmenters.training import (
     SegmenterSettings,
     SegmenterTraining,
-    concept_weights,
     learning_rate,
     sample_order,
-    segmentation_loss,
     train_segmenter,
 )
-from segmenters.unet import Architecture
+from segmenters.unet import UNetArchitecture
 
 CONCEPTS = (Concept(0, "sky", (0, 0, 255)), Concept(1, "road", (90, 90, 90)), Concept(2, "tree", (0, 160, 0)))
 
@@ -46,7 +47,7 @@ class Stripes:
     def __len__(self) -> int:
         return self.count
 
-    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> Batch:
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         rows = [torch.randint(len(self.shown), (4,), generator=make_rng(0, "stripes", index)) for index in indices]
         labels = torch.stack(
             [torch.tensor(self.shown)[row].repeat_interleave(8)[:, None].repeat(1, 32) for row in rows]
@@ -54,11 +55,11 @@ class Stripes:
         colors = torch.tensor([concept.color for concept in CONCEPTS], dtype=torch.uint8)
         images = colors[labels].permute(0, 3, 1, 2)
         labels[:, :, 0] = -1
-        return Batch(images, labels)
+        return LabeledPictures(images, labels)
 
 
 def settings(num_steps: int = 6, **changes: object) -> SegmenterSettings:
-    small = {"batch_size": 4, "architecture": Architecture("resnet18", (8, 8, 8), 32), "seed": 3}
+    small = {"batch_size": 4, "architecture": UNetArchitecture("resnet18", (8, 8, 8), 32), "seed": 3}
     return SegmenterSettings(num_steps=num_steps, **{**small, **changes})
 
 
@@ -77,7 +78,7 @@ def test_settings_survive_json():
     [{"num_steps": 0}, {"batch_size": 1}, {"warmup": 1.0}, {"learning_rate": 0}, {"balance": -1}, {"precision": "fp8"}],
 )
 def test_settings_are_checked(changes):
-    with pytest.raises(ValueError):
+    with pytest.raises((ValueError, KeyError)):
         SegmenterSettings(**changes)
 
 
@@ -186,7 +187,7 @@ def test_labels_move_with_their_pixels():
     """A picture painted in its labels' colours still is, wherever it was not interpolated between two concepts."""
     batch = Stripes().batch(range(12))
     assert batch.labels is not None
-    images, labels = warp(as_float(batch.images), batch.labels, 32, Augmentation(), make_rng(0, "w"))
+    images, labels = warp(from_uint8(batch.images), batch.labels, 32, Augmentation(), make_rng(0, "w"))
     read = PaletteSegmenter(CONCEPTS, max_distance=3)(images)
     sure = (read >= 0) & (labels >= 0)
     assert sure.float().mean() > 0.5
@@ -204,7 +205,7 @@ def test_blur_keeps_constants_and_smooths_noise():
 
 def test_shrinking_is_what_a_small_generator_does_to_a_picture():
     images, _ = pictures(1)
-    assert torch.allclose(shrink(images, 1.0, 31, make_rng(0)), reduced_again(images, 31), atol=0.2)
+    assert torch.allclose(shrink(images, 1.0, 31, make_rng(0)), reduce_and_enlarge(images, 31), atol=0.2)
     small = shrink(images, 1.0, 8, make_rng(0))
     assert small.shape == images.shape and small.var() < images.var()
     assert torch.equal(shrink(images, 1e-9, 8, make_rng(0)), images)
@@ -243,15 +244,15 @@ def test_merging_concepts_is_relabelling_both_sides():
     truth, predicted = torch.randint(-1, 4, (900,), generator=rng), torch.randint(-1, 4, (900,), generator=rng)
     whole = Evaluation(tuple("abcd"), confusion_matrix(truth, predicted, 4), 1, "random")
     table = torch.tensor([0, 1, 2, 1, -1])  # b and d become b
-    found = whole.merged(["b", "d"])
+    found = whole.merge_concepts(["b", "d"])
     assert found.concepts == ("a", "b", "c")
     assert torch.equal(found.confusion, confusion_matrix(table[truth], table[predicted], 3))
-    first = whole.merged(["d", "a"])
+    first = whole.merge_concepts(["d", "a"])
     table = torch.tensor([2, 0, 1, 2, -1])
     assert first.concepts == ("b", "c", "d")
     assert torch.equal(first.confusion, confusion_matrix(table[truth], table[predicted], 3))
     with pytest.raises(KeyError, match="unknown concept 'e'"):
-        whole.merged(["a", "e"])
+        whole.merge_concepts(["a", "e"])
 
 
 def test_an_absent_concept_is_left_out_of_the_mean_and_said():
@@ -276,7 +277,7 @@ def test_a_pixel_of_a_group_is_right_if_the_prediction_is_in_it():
 
         def batch(self, indices, rng=None):
             batch = super().batch(indices)
-            return Batch(batch.images, torch.where(batch.labels > 0, 3, batch.labels))
+            return LabeledPictures(batch.images, torch.where(batch.labels > 0, 3, batch.labels))
 
     found = evaluate(PaletteSegmenter(CONCEPTS), Grouped())
     assert found.accuracy == 1.0 and set(found.iou) == {"sky", "road", "tree"}

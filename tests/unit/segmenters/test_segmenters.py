@@ -10,16 +10,16 @@ from torch import nn
 
 import segmenters
 from gandissect.core.environment import resolve_device
+from gandissect.core.images import from_uint8
 from gandissect.core.protocols import Segmenter
 from gandissect.core.types import Concept
 from gandissect.storage.cards import Shelf
 from gandissect.storage.files import load_tensors, save_tensors
 from segmenters import hub, torchvision
-from segmenters.evaluation import as_float
 from segmenters.palette import BASIC_CONCEPTS, PaletteSegmenter
-from segmenters.unet import FORMAT, Architecture, UNetSegmenter, build_network, network_size
+from segmenters.unet import FORMAT, UNetArchitecture, UNetSegmenter, build_network, network_size
 
-SMALL = Architecture("resnet18", (16, 8, 8), 32)
+SMALL = UNetArchitecture("resnet18", (16, 8, 8), 32)
 CONCEPTS = (Concept(0, "sky", (0, 0, 255)), Concept(1, "road", (90, 90, 90)), Concept(2, "tree", (0, 99, 0)))
 
 
@@ -53,8 +53,8 @@ def test_palette_is_the_nearest_colour_of_every_pixel():
 
 def test_palette_reads_what_is_painted_in_its_colours():
     truth = torch.arange(64).view(1, 8, 8) % len(BASIC_CONCEPTS)
-    colors = torch.tensor([concept.color for concept in BASIC_CONCEPTS])
-    images = as_float(colors[truth].permute(0, 3, 1, 2))
+    colors = torch.tensor([concept.color for concept in BASIC_CONCEPTS], dtype=torch.uint8)
+    images = from_uint8(colors[truth].permute(0, 3, 1, 2))
     assert torch.equal(PaletteSegmenter(BASIC_CONCEPTS)(images), truth)
     assert torch.equal(PaletteSegmenter(BASIC_CONCEPTS, max_distance=0)(images), truth)
 
@@ -114,7 +114,7 @@ def test_images_are_resized_to_the_input_and_logits_back(unet):
     ],
 )
 def test_network_sees_multiples_of_its_stride(size, input_size, seen):
-    assert network_size(size, Architecture("resnet18", (8, 8, 8), input_size)) == seen
+    assert network_size(size, UNetArchitecture("resnet18", (8, 8, 8), input_size)) == seen
 
 
 def test_gradients_reach_the_images_through_logits_only(unet):
@@ -160,11 +160,12 @@ def test_unused_stages_of_a_shallow_encoder_are_not_kept():
 
 
 def test_default_segmenter_fits_sixteen_megabytes(tmp_path):
-    architecture = Architecture()
+    architecture = UNetArchitecture()
     UNetSegmenter(build_network(architecture, 20), architecture, BASIC_CONCEPTS).save(tmp_path / "x.safetensors")
     assert (tmp_path / "x.safetensors").stat().st_size <= 16e6
 
 
+@pytest.mark.wrong_shape
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -187,12 +188,12 @@ def test_what_is_no_image_is_refused(unet, images, message):
 )
 def test_architecture_is_checked(arguments):
     with pytest.raises(ValueError, match=r"decoder_channels|input_size"):
-        Architecture(**arguments)
+        UNetArchitecture(**arguments)
 
 
 def test_unknown_encoder_is_named():
     with pytest.raises(ValueError, match="no encoder 'resnet19'"):
-        build_network(Architecture("resnet19"), 3)
+        build_network(UNetArchitecture("resnet19"), 3)
 
 
 # --- files
@@ -268,6 +269,24 @@ def test_unknown_device_is_a_value_error(unet, tmp_path):
     unet.save(tmp_path / "tiny.safetensors")
     with pytest.raises(ValueError, match="device 'gpu' cannot be used"):
         segmenters.load(tmp_path / "tiny.safetensors", device="gpu")
+
+
+@pytest.mark.parametrize(
+    ("generator", "fit"),
+    [
+        ("dcgan-scenes64", ("unet-scenes",)),
+        ("progan-streets128", ("unet-streets",)),
+        ("generator", ()),
+        ("planted", ()),
+    ],
+)
+def test_scenes_go_with_scenes_and_streets_with_streets(generator: str, fit: tuple[str, ...]) -> None:
+    assert segmenters.names_for(generator) == fit
+    if fit:
+        assert segmenters.find_for(generator) == fit[0]
+    else:
+        with pytest.raises(ValueError, match=f"no bundled segmenter is known to fit '{generator}'"):
+            segmenters.find_for(generator)
 
 
 @pytest.mark.parametrize("name", segmenters.names())

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from gandissect import Concept, Dissection, dissect
@@ -76,6 +77,25 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     assert [type(each) for each in (found.count, found.share, *found.shares)] == [int, float, float, float]
 
 
+@dataclass(frozen=True)
+class Maps:
+    plain: Tensor
+    labels: Int64[Tensor, "batch H W"]
+    noise: tuple[Float32[Tensor, " h"], ...]
+    residual: Float32[Tensor, " h"] | None = None
+    region: Float32[Tensor, " h"] | None = None
+
+
+def test_tensors_with_axes_are_tensors(tmp_path: Path) -> None:
+    maps = Maps(torch.ones(2), torch.zeros(1, 2, 2).long(), (torch.zeros(1), torch.ones(1)), torch.ones(3))
+    save_result(tmp_path / "x.safetensors", maps, 1)
+    loaded = load_result(tmp_path / "x.safetensors", Maps, 1)
+    assert loaded.region is None
+    for name in ("plain", "labels", "residual"):
+        assert torch.equal(getattr(loaded, name), getattr(maps, name))
+    assert [noise.tolist() for noise in loaded.noise] == [[0.0], [1.0]]
+
+
 @pytest.mark.parametrize("wrong", [{"count": 1.7}, {"count": True}, {"share": "0.5"}, {"shares": (None,)}])
 def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path, wrong: dict) -> None:
     with pytest.raises(ValueError, match=f"this Numbers cannot be kept: {next(iter(wrong))}"):
@@ -128,7 +148,7 @@ def test_counts_of_groups_that_cannot_be_are_refused_each_by_itself(wrong: dict[
 
 def test_counts_of_a_shard_are_no_dissection(dissection: Dissection, tmp_path: Path) -> None:
     (tmp_path / "tally.safetensors").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=r"holds the counts of a shard.*gandissect merge.*go on"):
+    with pytest.raises(FileNotFoundError, match=r"holds the counts of a shard.*gandissect merge.*finish a stopped one"):
         Dissection.load(tmp_path)
     dissection.save(tmp_path)
     assert Dissection.load(tmp_path).records() == dissection.records()

@@ -1,0 +1,113 @@
+"""Render a scene: colours and labels of one picture, which depend on its seed, its index and its size alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import UInt8
+
+from gandissect.core.sampling import derive_seed
+
+from .canvas import Canvas
+from .layout import lay_out
+from .objects import (
+    Car,
+    Fence,
+    Flowers,
+    House,
+    Lane,
+    Person,
+    Range,
+    Scene,
+    SceneObject,
+    Street,
+    Tree,
+    Water,
+)
+from .paint_buildings import paint_house
+from .paint_land import (
+    paint_cloud,
+    paint_footpath,
+    paint_ground,
+    paint_hill,
+    paint_lane,
+    paint_range,
+    paint_sky,
+    paint_street,
+    paint_water,
+)
+from .paint_objects import paint_car, paint_fence, paint_flowers, paint_person, paint_tree
+
+MIN_SIZE, MAX_SIZE = 16, 1024
+
+
+def render(seed: int, index: int, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size"]]:
+    """Render picture index of a seed: colours uint8 [size, size, 3] and labels uint8 [size, size].
+
+    Raises ValueError unless index is 0 or more and size is 16 to 1024 pixels.
+    """
+    check_scene_size(size)
+    if index < 0:
+        raise ValueError(f"pictures are counted from 0; got index={index}")
+    canvas = paint_scene(lay_out(derive_seed(seed, "scenes", index)), size)
+    return _quantize(canvas), canvas.labels
+
+
+def check_scene_size(size: int) -> None:
+    """Refuse a size at which scenes are not rendered.
+
+    Raises:
+        ValueError: If it is not from 16 to 1024.
+    """
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise ValueError(f"a scene is {MIN_SIZE} to {MAX_SIZE} pixels wide; got size={size}")
+
+
+def _quantize(canvas: Canvas) -> UInt8[np.ndarray, "size size 3"]:
+    """Return the colours of a canvas, uint8 [size, size, 3]."""
+    image = np.clip(canvas.image, 0, 1) * np.float32(255) + np.float32(0.5)
+    return np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0))
+
+
+def paint_scene(scene: Scene, size: int) -> Canvas:
+    """Paint a scene from far to near on a sheet of size x size pixels."""
+    canvas = Canvas.blank(size)
+    light, camera = scene.light, scene.camera
+    paint_sky(canvas, scene)
+    for cloud in scene.clouds:
+        paint_cloud(canvas, cloud, light)
+    for row in scene.backdrop:
+        if isinstance(row, Range):
+            paint_range(canvas, row, light)
+    paint_ground(canvas, scene.ground, camera, light)
+    for row in scene.backdrop:
+        if not isinstance(row, Range):
+            paint_hill(canvas, row, light)
+    for way in scene.ways:
+        if isinstance(way, Lane):
+            paint_lane(canvas, way, camera, light)
+        elif isinstance(way, Street):
+            paint_street(canvas, way, light)
+        else:
+            paint_footpath(canvas, way, light)
+    for thing in scene.standing:
+        _paint_object(canvas, thing, scene)
+    return canvas
+
+
+def _paint_object(canvas: Canvas, thing: SceneObject, scene: Scene) -> None:
+    light = scene.light
+    match thing:
+        case House():
+            paint_house(canvas, thing, scene.camera, light)
+        case Water():
+            paint_water(canvas, thing, light)
+        case Tree():
+            paint_tree(canvas, thing, light)
+        case Car():
+            paint_car(canvas, thing, light)
+        case Person():
+            paint_person(canvas, thing, light)
+        case Fence():
+            paint_fence(canvas, thing, light)
+        case Flowers():
+            paint_flowers(canvas, thing, light)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmenters.datasets.open import load_pictures, open_pictures, open_source
+
+
+def _folder(path: Path, count: int) -> Path:
+    path.mkdir()
+    for index in range(count):
+        pixels = np.full((20, 20, 3), index * 5, dtype=np.uint8)
+        Image.fromarray(pixels).save(path / f"{index}.png")
+    return path
+
+
+def test_scenes_to_judge_by_are_not_those_to_learn_from() -> None:
+    train, held_out = open_pictures(["scenes:20"], 32, 0.05)
+    assert (len(train), len(held_out)) == (20, 1000)
+    assert not (load_pictures(train, 5) == held_out.batch(range(5)).images).all()
+
+
+def test_a_folder_is_parted_and_a_split_is_taken_whole(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "a@b", 40)
+    (folder / "some.txt").write_text("1\n2\n3\n")
+    train, held_out = open_pictures([str(folder)], 16, 0.3)
+    assert len(train) + len(held_out) == 40
+    seen = {int(image[0, 0, 0]) for source in (train, held_out) for image in load_pictures(source, 100)}
+    assert len(seen) == 40
+    train, held_out = open_pictures([f"{folder}@some"], 16, 0.3)
+    assert (len(train), held_out) == (3, None)
+
+
+def test_what_is_no_source_is_named() -> None:
+    with pytest.raises(ValueError, match="number of scenes"):
+        open_source("scenes:many", 16)
+    with pytest.raises(ValueError, match="name pictures"):
+        open_pictures([], 16, 0.05)
