@@ -36,29 +36,29 @@ _JS = """
 export default function ({ parentElement: root, data, setTriggerValue }) {
   const strip = root.querySelector("nav");
   const button = (number, label) => {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.title = label;
-    made.disabled = number < 0 || number > data.largest;
-    made.onclick = () => setTriggerValue("picked", number);
-    return made;
+    const element = document.createElement("button");
+    element.type = "button";
+    element.title = label;
+    element.disabled = number < 0 || number > data.largest;
+    element.onclick = () => setTriggerValue("picked", number);
+    return element;
   };
   const arrow = (sign, number, label) => {
-    const made = button(number, label);
-    made.className = "arrow";
-    made.textContent = sign;
-    made.setAttribute("aria-label", label);
-    return made;
+    const element = button(number, label);
+    element.className = "arrow";
+    element.textContent = sign;
+    element.setAttribute("aria-label", label);
+    return element;
   };
   const pictures = data.pictures.map((picture, index) => {
-    const number = data.first + index, made = button(number, `picture ${number}`);
+    const number = data.first + index, element = button(number, `picture ${number}`);
     const image = document.createElement("img");
     image.src = picture;
     image.alt = `Generated picture ${number} of seed ${data.seed}`;
-    made.dataset.number = number;
-    made.setAttribute("aria-pressed", number === data.number);
-    made.append(image);
-    return made;
+    element.dataset.number = number;
+    element.setAttribute("aria-pressed", number === data.number);
+    element.append(image);
+    return element;
   });
   const step = data.pictures.length;
   const grid = document.createElement("div");
