@@ -28,7 +28,7 @@ EASEL = "easel"
 LAST_STROKE, LAID_OUT, STROKE_ERROR = "seen", "laid out", "stroke error"
 """The stroke that was taken over last, what the easel shows, and why a stroke was refused."""
 
-BRUSH, PAINTINGS = "brush", "paintings"
+CURRENT_BRUSH, PAINTINGS = "brush", "paintings"
 """The brush by what it belongs to, and the strokes by picture."""
 
 RECIPE_FILE, RECIPE_ERROR = "recipe", "recipe error"

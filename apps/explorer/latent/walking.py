@@ -141,7 +141,11 @@ def truncate_picture(visit: Visit, limit: float) -> Float32[Tensor, "1 z"]:
 
 
 def show_truncated(
-    visit: Visit, value: float, others: tuple[float, ...], name: str, truncate: Callable[[float], Tensor]
+    visit: Visit,
+    value: float,
+    others: tuple[float, ...],
+    name: str,
+    truncate: Callable[[float], Float32[Tensor, "1 *num_ws z"]],
 ) -> None:
     """Draw the picture as it is and truncated, and beside them at some other values."""
     with torch.no_grad():

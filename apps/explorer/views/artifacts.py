@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
+from jaxtyping import Float64
 from torch import Tensor
 
 from gandissect import ArtifactRanking, Segmenter, UnitSet
@@ -130,7 +131,9 @@ def follow_yardstick(
     return yardstick
 
 
-def follow_scores(visit: Visit, yardstick: Yardstick, key: tuple[Hashable, ...], entry: str) -> Tensor | None:
+def follow_scores(
+    visit: Visit, yardstick: Yardstick, key: tuple[Hashable, ...], entry: str
+) -> Float64[Tensor, " picture"] | None:
     """Return how realistic the first pictures of the seed are, once they are scored."""
     work = partial(measurements.score, visit.generator, yardstick, visit.seed, SIZES.scored)
     scores: Tensor | None = _follow(("score", *key, visit.seed), "scoring pictures", SIZES.scored, work, entry)
