@@ -38,7 +38,10 @@ def show_best_pictures(visit: Visit, dissection: LayerDissection, units: UnitSet
     if not titles:
         st.info("Choose units above to see their pictures.")
         return
-    unit = st.selectbox("of unit", titles, format_func=titles.__getitem__, key=f"best {visit.layer}", width=280)
+    # a unit that was chosen before may be none of these by now
+    unit = st.selectbox(
+        "of unit", titles, format_func=lambda unit: titles.get(unit, str(unit)), key=f"best {visit.layer}", width=280
+    )
     peaks = find_layer_peaks(visit)[:, unit]
     order = peaks.argsort(descending=True, stable=True)[:NUM_SHOWN].tolist()
     level = float(dissection.thresholds[unit])
