@@ -78,8 +78,8 @@ class Sizes:
 
     def for_report(self) -> int:
         """Return how many pictures a report looks at."""
-        shown = self.held_out * self.sets * (2 + self.controls)
-        return shown + min(512, self.held_out * self.sets) * (2 + self.controls)
+        num_measured = self.held_out * self.sets * (2 + self.controls)
+        return num_measured + min(512, self.held_out * self.sets) * (2 + self.controls)
 
 
 def find_real_specs(generator: str, specs: Sequence[str]) -> tuple[str, ...]:
