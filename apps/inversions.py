@@ -11,7 +11,7 @@ from torch import Tensor
 from gandissect import Generator, Segmenter
 from gandissect.core import from_uint8
 from gandissect.latent import Inversion, capabilities
-from gandissect.latent.inversion.descent import Features
+from gandissect.latent.inversion.descent import FeatureExtractor
 from segmenters.datasets.decoding import read_picture, read_sent_picture
 
 from .pictures import draw_columns
@@ -43,7 +43,7 @@ def spaces_of(generator: Generator) -> tuple[str, ...]:
     return ("z", "w", "ws") if capabilities(generator).has_w else ("z",)
 
 
-def features_of(segmenter: Segmenter | None) -> Features | None:
+def features_of(segmenter: Segmenter | None) -> FeatureExtractor | None:
     """Return what a segmenter compares pictures by besides pixels; None if it has no encoder."""
     from segmenters import UNetSegmenter
 

@@ -23,8 +23,8 @@ from gandissect.latent import (
     find_boundaries,
     keep_unchanged,
     label_direction,
-    labelled,
     move,
+    with_labels,
 )
 from gandissect.latent.directions.labels import STEPS, check_labelling
 from gandissect.report.directions import draw_directions
@@ -99,7 +99,7 @@ class Options:
         measured = [
             label_direction(generator, segmenter, each, self.steps, self.num_samples, self.seed) for each in found
         ]
-        directions = [labelled(each, effect) for each, effect in zip(found, measured, strict=True)]
+        directions = [with_labels(each, effect) for each, effect in zip(found, measured, strict=True)]
         written = [] if self.out is None else self._write(self.out, generator, directions, measured)
         if self.json:
             facts = {"directions": [_facts(*each) for each in zip(directions, measured, strict=True)]}

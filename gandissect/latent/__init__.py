@@ -2,4 +2,9 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from ..core.renamed import with_renamed
+
+_RENAMED = {"Moved": "DirectionSweep", "Path": "LatentPath", "labelled": "with_labels"}
+
+_getattr, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = with_renamed(__name__, _getattr, _RENAMED)
