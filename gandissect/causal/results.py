@@ -44,7 +44,7 @@ class UnitEffect:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Places:
+class EffectsByPlace:
     """What insertion adds of the concept by where it is made.
 
     Args:
@@ -97,7 +97,7 @@ class CausalEffect(SavedResult):
     effect: UnitEffect
     control: UnitEffect
     advantage: Shares
-    by_place: Places
+    by_place: EffectsByPlace
 
     def __post_init__(self) -> None:
         check_concepts(self.concepts)

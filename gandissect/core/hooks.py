@@ -26,7 +26,7 @@ _TAPS: ContextVar[tuple[Mapping[nn.Module, Sequence[Tap]], ...]] = ContextVar("g
 
 
 @contextmanager
-def tapped(network: nn.Module, taps: Mapping[str, Tap]) -> Iterator[None]:
+def tap_outputs(network: nn.Module, taps: Mapping[str, Tap]) -> Iterator[None]:
     """Put the outputs of some modules through functions while a network runs.
 
     Where blocks are nested, the outer one's comes first.
@@ -132,7 +132,7 @@ def trace(network: nn.Module, layers: str | Sequence[str], stop: bool = False) -
         return output
 
     try:
-        with tapped(network, {name: partial(keep, name) for name in names}):
+        with tap_outputs(network, {name: partial(keep, name) for name in names}):
             yield record
     except _StopForwardError as caught:
         if caught is not finished:

@@ -9,7 +9,7 @@ from typing import TypeVar, get_args
 T = TypeVar("T")
 
 
-def unknown(what: str, given: str, known: Iterable[str]) -> str:
+def unknown_name_message(what: str, given: str, known: Iterable[str]) -> str:
     """Say that a name is unknown, which one was perhaps meant, and which exist.
 
     Args:
@@ -30,7 +30,7 @@ def lookup(mapping: Mapping[str, T], name: str, what: str) -> T:
         KeyError: Naming the nearest match and every known name.
     """
     if name not in mapping:
-        raise KeyError(unknown(what, name, mapping))
+        raise KeyError(unknown_name_message(what, name, mapping))
     return mapping[name]
 
 

@@ -1,7 +1,8 @@
 """How a unit's agreement with a concept depends on the threshold, and the threshold that tells most about the concept.
 
 The levels of each unit are set beforehand, from a pilot; how many pixels lie above each of them is counted, so that a
-curve is right for its levels. To save time only every few pixels of each sample are looked at (`matching.few_pixels`).
+curve is right for its levels. To save time only every few pixels of each sample are looked at
+(`upsampling.sample_pixels`).
 
 The threshold that maximises the information quality ratio, and the concept, are chosen on one half of the samples and
 scored on the other one: the best of many is flattered where it was chosen.

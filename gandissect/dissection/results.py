@@ -27,7 +27,7 @@ from ..core.types import Concept, LayerInfo, UnitSet, check_concepts, concept_in
 from ..inference.upsampling import Padding
 from ..stats.significance import FALSE_DISCOVERY_RATE, benjamini_hochberg
 from ..storage.saved import SavedResult, check_tensor
-from .chance import Chance, IouEstimate, compare_with_chance, jackknife_iou
+from .chance import ChanceComparison, IouEstimate, compare_with_chance, jackknife_iou
 from .counting.tally import TALLY
 from .counting.top_images import Thumbnails, TopImages
 from .curves import QualityMatch, UnitCurves
@@ -101,7 +101,7 @@ class LayerDissection:
     concept_area: Tensor = field(init=False, repr=False)
     iou: Tensor = field(init=False, repr=False)
     estimate: IouEstimate | None = field(init=False, repr=False)
-    chance: Chance | None = field(init=False, repr=False)
+    chance: ChanceComparison | None = field(init=False, repr=False)
     matches: tuple[UnitMatch, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -145,7 +145,7 @@ class LayerSampler:
         num_concepts = len(segmenter.concepts)
         for batch in self.images(samples, title):
             images = batch.images
-            labels = checked_labels(segmenter(images), (len(images), *shape), num_concepts)
+            labels = check_labels(segmenter(images), (len(images), *shape), num_concepts)
             yield LabeledBatch(batch.samples, batch.activations, images, labels.to(images.device))
 
     def label_shape(self, segmenter: Segmenter) -> tuple[int, int, int]:
@@ -159,7 +159,7 @@ class LayerSampler:
         check_pixels(images, range(1))
         labels = segmenter(images.clamp(-1, 1))
         if not isinstance(labels, Tensor) or labels.ndim not in {3, 4}:
-            raise ValueError(f"the segmenter should give int64 labels [batch, H, W]; got {_what(labels)}")
+            raise ValueError(f"the segmenter should give int64 labels [batch, H, W]; got {_describe(labels)}")
         channels, height, width = labels.shape[1:] if labels.ndim == 4 else (1, *labels.shape[1:])
         _check_proportions((height, width), self.generator.image_size)
         return int(channels), int(height), int(width)
@@ -198,7 +198,7 @@ class LayerSampler:
         """Return float32 activations, each checked."""
         infos = self.generator.layers
         return {
-            layer: checked_activation(lookup(activations, layer, "layer"), layer, infos[layer], samples)
+            layer: check_activation(lookup(activations, layer, "layer"), layer, infos[layer], samples)
             for layer in self.layers
         }
 
@@ -234,7 +234,7 @@ def check_counts(num_samples: int, batch_size: int) -> None:
         raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
 
 
-def checked_activation(activation: Tensor, layer: str, info: LayerInfo, samples: range) -> Activation:
+def check_activation(activation: Tensor, layer: str, info: LayerInfo, samples: range) -> Activation:
     """Return a layer's activations as contiguous float32.
 
     Raises:
@@ -264,7 +264,9 @@ def check_sampling(generator: Generator, seed: int) -> None:
     both, again, second = (generator.sample_z(*call) for call in ((2, seed, 0), (2, seed, 0), (1, seed, 1)))
     for z, count in ((both, 2), (second, 1)):
         if not isinstance(z, Tensor) or tuple(z.shape) != (count, generator.z_dim):
-            raise ValueError(f"sample_z({count}, seed, start) should give {[count, generator.z_dim]}; got {_what(z)}")
+            raise ValueError(
+                f"sample_z({count}, seed, start) should give {[count, generator.z_dim]}; got {_describe(z)}"
+            )
     if not torch.equal(both, again):
         wrong = f"sample_z(2, {seed}, 0) of {generator.name} gave other latent vectors when it was called again"
     elif not torch.equal(both[1:], second):
@@ -284,7 +286,7 @@ def check_images(images: Tensor, batch: int, size: tuple[int, int]) -> None:
         ValueError: If they are not.
     """
     if not isinstance(images, Tensor) or tuple(images.shape) != (batch, 3, *size) or not images.is_floating_point():
-        raise ValueError(f"the generator should give float images {[batch, 3, *size]}; got {_what(images)}")
+        raise ValueError(f"the generator should give float images {[batch, 3, *size]}; got {_describe(images)}")
 
 
 def check_pixels(images: Float[Tensor, "batch 3 H W"], samples: range) -> None:
@@ -313,7 +315,7 @@ def check_finite(images: Float[Tensor, "batch 3 H W"], samples: range) -> None:
         raise ValueError(f"the generator gave a NaN or infinite pixel in sample {samples[int((~finite).nonzero()[0])]}")
 
 
-def checked_labels(
+def check_labels(
     labels: Tensor, shape: tuple[int, int, int, int], num_concepts: int
 ) -> Int64[Tensor, "batch channel rows columns"]:
     """Return label maps as int64 ``[batch, channel, H, W]``, with known concepts or -1, no pixel's concept twice.
@@ -331,7 +333,7 @@ def checked_labels(
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or list(labels.shape) not in (wanted, list(shape)):
         raise ValueError(
             f"the segmenter should give int64 labels {wanted}, one map of always the same size for each image; "
-            f"got {_what(labels)}"
+            f"got {_describe(labels)}"
         )
     if shape[1] >= max(2, num_concepts):
         raise ValueError(
@@ -382,5 +384,5 @@ def _check_proportions(labels: tuple[int, int], images: tuple[int, int]) -> None
         )
 
 
-def _what(value: object) -> str:
+def _describe(value: object) -> str:
     return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

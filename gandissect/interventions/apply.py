@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..core.hooks import tapped
+from ..core.hooks import tap_outputs
 from ..core.lookup import lookup
 from ..core.protocols import Generator, check_mode
 from .edits import Edit, Size, check_units
@@ -75,7 +75,7 @@ def intervene(network: nn.Module | Generator, edits: Sequence[Edit]) -> Iterator
     size = getattr(network, "image_size", None)
     size = tuple(size) if isinstance(size, tuple | list) else None  # some networks have a number there
     taps = {layer: partial(_applied, each, size) for layer, each in _by_layer(edits).items()}
-    with tapped(network, taps):  # type: ignore[arg-type]  # which says so if it is no module
+    with tap_outputs(network, taps):  # type: ignore[arg-type]  # which says so if it is no module
         yield
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..core.lookup import lookup
 from ..core.protocols import Generator, check_mode
-from ..interventions.edits import checked_region, region_mask
+from ..interventions.edits import check_region, region_mask
 from .spaces import as_w, check_latents, styled
 
 GROUPS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}
@@ -141,7 +141,7 @@ def swap_activations(
     theirs = generator.head(z_b, layer)
     if region is not None:
         own = generator.head(z_a, layer)
-        theirs = torch.lerp(own, theirs, region_mask(checked_region(region), layer, own, generator.image_size).to(own))
+        theirs = torch.lerp(own, theirs, region_mask(check_region(region), layer, own, generator.image_size).to(own))
     return generator.tail(theirs, layer, z_a)
 
 

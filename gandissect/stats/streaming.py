@@ -27,7 +27,7 @@ class Statistic(Protocol):
         """Replace what was seen by what `state` returned."""
 
 
-class _Tensors:
+class TensorState:
     """A statistic whose state is a few tensors of fixed shape."""
 
     _names: tuple[str, ...]
@@ -50,7 +50,7 @@ class _Tensors:
             setattr(self, name, given.to(mine.device).clone())
 
 
-class AreaMoments(_Tensors):
+class AreaMoments(TensorState):
     """Mean and covariance of the shares of an image that the concepts take up.
 
     With a_c(x) the pixels of image x that belong to concept c, out of P pixels, over n images,
@@ -89,7 +89,7 @@ class AreaMoments(_Tensors):
         """
         if other.num_pixels != self.num_pixels:
             raise ValueError(f"areas of {self.num_pixels} and of {other.num_pixels} pixels cannot be merged")
-        self._add(other.num_images, _same(self.areas, other.areas), _same(self.products, other.products))
+        self._add(other.num_images, align(self.areas, other.areas), align(self.products, other.products))
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``mean`` ``[concept]`` and the unbiased ``covariance`` ``[concept, concept]``, float64.
@@ -116,7 +116,7 @@ class AreaMoments(_Tensors):
         self.num_images, self.areas, self.products = total, self.areas + areas, self.products + products
 
 
-def _same(mine: Tensor, other: Tensor) -> Tensor:
+def align(mine: Tensor, other: Tensor) -> Tensor:
     """Return ``other`` on the device of ``mine``.
 
     Raises:

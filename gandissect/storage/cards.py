@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..core.lookup import lookup, unknown
+from ..core.lookup import lookup, unknown_name_message
 from .files import sha256_file
 
 
@@ -60,7 +60,7 @@ class Card:
         return self.path
 
 
-class Shelf:
+class CardIndex:
     """The bundled networks of a package; its cards are read when first asked for.
 
     Args:
@@ -109,7 +109,7 @@ class Shelf:
             raise ValueError(f"{path} holds no {kind}; {remedy}")
         if len(path.parts) > 1 or path.suffix:
             raise FileNotFoundError(f"no file or folder {path}; {remedy}")
-        raise KeyError(f"{unknown(kind, str(name), (*self.names(), *others))}; {remedy}")
+        raise KeyError(f"{unknown_name_message(kind, str(name), (*self.names(), *others))}; {remedy}")
 
     @cached_property
     def _cards(self) -> dict[str, Card]:

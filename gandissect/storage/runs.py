@@ -107,7 +107,7 @@ def train(
     run.begin(resume)
     total = num_steps * task.images_per_step
     bar = tqdm(total=total, initial=run.images, unit="image", unit_scale=True, smoothing=0.05, disable=not writes)
-    with bar, _deferred_interrupt() as interrupted:
+    with bar, _defer_interrupt() as interrupted:
         while run.steps_done < num_steps:
             run.advance()
             bar.update(task.images_per_step)
@@ -252,7 +252,7 @@ def _tensorboard(folder: Path) -> Any:
 
 
 @contextmanager
-def _deferred_interrupt() -> Iterator[threading.Event]:
+def _defer_interrupt() -> Iterator[threading.Event]:
     """Turn Ctrl-C into a flag, so that a step is never torn; a second Ctrl-C ends the program at once."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -75,7 +75,7 @@ def save_result(path: Path | str, result: Any, version: int) -> None:
     tensors: dict[str, Tensor] = {}
     value = _encode(result, "", tensors)
     kind = type(result)
-    with _named(f"this {kind.__name__} cannot be kept"):
+    with _explain_errors(f"this {kind.__name__} cannot be kept"):
         _decode(kind, value, "", dict(tensors))
     save_tensors(path, tensors, {"format": _format(type(result)), "version": version, "value": value})
 
@@ -106,7 +106,7 @@ def load_result(path: Path | str, kind: type[T], version: int) -> T:
     tensors, header = load_tensors(path, _format(kind), version)
     if header["version"] != version:
         raise ValueError(f"{path} was written by an older gandissect, which kept less; make the {kind.__name__} again")
-    with _named(f"{path} is not a whole {kind.__name__}"):
+    with _explain_errors(f"{path} is not a whole {kind.__name__}"):
         result: T = _decode(kind, header.get("value"), "", tensors)
         if tensors:
             raise ValueError(f"it holds more than it should: {', '.join(sorted(tensors)[:3])}")
@@ -126,7 +126,7 @@ def plain_entries(result: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _named(what: str) -> Iterator[None]:
+def _explain_errors(what: str) -> Iterator[None]:
     """Turn what may go wrong in decoding into a ValueError that says of what."""
     try:
         yield
@@ -252,7 +252,7 @@ def _expect(kind: Any, data: Any, path: str) -> Any:
     return data
 
 
-def own(tensor: Tensor) -> Tensor:
+def detached_copy(tensor: Tensor) -> Tensor:
     """Return a copy that nobody else writes to and that may meet autograd, wherever the tensor was made."""
     with torch.inference_mode(False):
         return tensor.detach().clone()

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gandissect.core.hooks import tapped
+from gandissect.core.hooks import tap_outputs
 from gandissect.core.types import LayerInfo
 
 Forward = Callable[[int], Tensor]
@@ -87,7 +87,7 @@ def watch(network: nn.Module, forward: Callable[[], Tensor]) -> dict[str, Ran]:
     with (
         torch.inference_mode(False),  # under which tensors have versions
         torch.no_grad(),
-        tapped(network, {name: partial(seen.note, name) for name in names}),
+        tap_outputs(network, {name: partial(seen.note, name) for name in names}),
     ):
         image = forward()
     return seen.end(image)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gandissect.core.hooks import tapped
+from gandissect.core.hooks import tap_outputs
 from gandissect.core.lookup import lookup
 from gandissect.core.sampling import sample_z
 from gandissect.core.types import LayerInfo, UnitSet
@@ -204,7 +204,7 @@ class WrappedGenerator(nn.Module):
             raise reached
 
         try:
-            with tapped(self, {layer: stop}):
+            with tap_outputs(self, {layer: stop}):
                 self._raw(latent)
         except _ReachedError as caught:
             if caught is not reached:
@@ -234,7 +234,7 @@ class WrappedGenerator(nn.Module):
         def replace(output: Tensor) -> Tensor:
             return activation.to(output).clone()  # the module may write into it
 
-        with tapped(self, {layer: replace}):
+        with tap_outputs(self, {layer: replace}):
             return seen(self._raw(self._checked(z)), self.value_range)
 
     def forcing(self, units: UnitSet, values: Sequence[float]) -> WrappedGenerator:

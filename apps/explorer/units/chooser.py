@@ -11,7 +11,7 @@ import streamlit as st
 
 from gandissect import LayerDissection, Segmenter, UnitSet
 from gandissect.causal.results import UnitEffects
-from gandissect.causal.units import unit_effects
+from gandissect.causal.units import measure_unit_effects
 
 from ..background import disk_cache as kept
 from ..background.progress import outcome, own_tasks
@@ -134,7 +134,7 @@ def begin_effects(visit: Visit, segmenter: Segmenter) -> None:
 
     def work() -> UnitEffects:
         facts = visit.layer, EFFECT_SAMPLES, EFFECT_SEED
-        found = unit_effects(generator, counted, *facts, batch_size=8, progress=False)
+        found = measure_unit_effects(generator, counted, *facts, batch_size=8, progress=False)
         kept.keep_effects(found, visit.generator, segmenter)
         return found
 

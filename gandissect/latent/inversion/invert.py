@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ...core.images import to_uint8
-from ...core.lookup import lookup, unknown
+from ...core.lookup import lookup, unknown_name_message
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import derive_seed
@@ -192,7 +192,7 @@ def _check(generator: Generator, images: Tensor, space: str, layer: str | None, 
     """
     check_mode(generator)
     if space not in SPACES:
-        raise ValueError(unknown("latent space", space, SPACES))
+        raise ValueError(unknown_name_message("latent space", space, SPACES))
     if space != "z":
         styled(generator)
     if noise and (space == "z" or not capabilities(generator).has_noise):

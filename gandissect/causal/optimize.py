@@ -41,7 +41,7 @@ class SoftSegmenter(Segmenter, Protocol):
         """Return scores ``[batch, concept, H, W]`` whose softmax are probabilities; gradients flow to the images."""
 
 
-def optimise_units(
+def optimize_units(
     generator: Generator,
     segmenter: Segmenter,
     layer: str,
