@@ -143,10 +143,10 @@ class Patches:
     def draw(self, block: range) -> tuple[Tensor, Tensor]:
         """Return a square for each sample, as a mask ``[batch, h, w]`` and as its number ``[batch]``."""
         most = math.prod(self.shape)
-        numbers = [int(torch.randint(most, (), generator=make_rng(self.seed, "place", each))) for each in block]
+        numbers = [int(torch.randint(most, (), generator=make_rng(self.seed, "place", sample))) for sample in block]
         region = torch.zeros(len(block), self.info.height, self.info.width)
         for mask, number in zip(region, numbers, strict=True):
-            row, column = (each * self.patch for each in divmod(number, self.shape[1]))
+            row, column = (index * self.patch for index in divmod(number, self.shape[1]))
             mask[row : row + self.patch, column : column + self.patch] = 1
         return region, torch.tensor(numbers)
 
@@ -179,7 +179,7 @@ class _Counts:
         """Return one side's effect."""
         values = tuple(float(value) for value in edit.values)  # type: ignore[union-attr]  # made a tuple of floats
         return UnitEffect(
-            edit.units, values, **{kind: summarize_shares(each) for kind, each in self.sides[number].items()}
+            edit.units, values, **{kind: summarize_shares(moments) for kind, moments in self.sides[number].items()}
         )
 
     def places(self) -> EffectsByPlace:

@@ -150,9 +150,9 @@ def rank_units_by_iou(dissection: Dissection, layer: str, concept: str) -> UnitR
     Raises:
         KeyError: If there is no such layer or concept.
     """
-    found, facts = dissection[layer], dissection.provenance
-    scores = found.iou[found.concept_index(concept)].clone()
-    return UnitRanking(layer, concept, "iou", scores, facts.num_samples, facts.seed)
+    dissected, provenance = dissection[layer], dissection.provenance
+    scores = dissected.iou[dissected.concept_index(concept)].clone()
+    return UnitRanking(layer, concept, "iou", scores, provenance.num_samples, provenance.seed)
 
 
 @torch.inference_mode()
@@ -236,9 +236,9 @@ def measure_effect_curves(
     Source: Bau et al. 2019, Sec. 4.2.
     """
     check_protocols(generator, segmenter)
-    if len({(each.layer, each.concept) for each in rankings.values()}) != 1:
+    if len({(ranking.layer, ranking.concept) for ranking in rankings.values()}) != 1:
         raise ValueError("rankings are of one layer and one concept")
-    if any(each.seed == seed for each in rankings.values()):
+    if any(ranking.seed == seed for ranking in rankings.values()):
         raise ValueError(f"rankings were found on seed {seed}; judge them on another")
     first = next(iter(rankings.values()))
     num_units = lookup(generator.layers, first.layer, "layer").units
@@ -248,7 +248,7 @@ def measure_effect_curves(
             f"need 2 samples, 1 control and 1 to {num_units} units; got {num_samples}, {num_controls}, {list(counts)}"
         )
     index = concept_index(segmenter.concepts, first.concept)
-    orders = [each.top(sizes[-1]).units for each in rankings.values()]
+    orders = [ranking.top(sizes[-1]).units for ranking in rankings.values()]
     for draw in range(num_controls):
         rng = make_rng(seed, "random units", first.layer, draw)
         orders.append(tuple(torch.randperm(num_units, generator=rng).tolist()))
@@ -262,7 +262,7 @@ def measure_effect_curves(
             edits = [Ablation(UnitSet(first.layer, order[:size])) for size in sizes]
             left = torch.cat([bench.measure_edited(block, z, activation, edit)[:, [index]] for edit in edits], 1)
             moment.update(base - left)
-    found = list(map(summarize_shares, moments))
+    tables = list(map(summarize_shares, moments))
     return EffectCurves(
         generator=NetworkId.of(generator),
         segmenter=NetworkId.of(segmenter),
@@ -270,8 +270,8 @@ def measure_effect_curves(
         concept=first.concept,
         share=float(summarize_shares(share).mean),
         counts=tuple(sizes),
-        taken=dict(zip(rankings, found, strict=False)),
-        control=tuple(found[len(rankings) :]),
+        taken=dict(zip(rankings, tables, strict=False)),
+        control=tuple(tables[len(rankings) :]),
         num_samples=num_samples,
         seed=seed,
     )

@@ -106,15 +106,15 @@ def present_values(
     Source: Bau et al. 2019, Sec. 3.2.
     """
     check_protocols(generator, segmenter)
-    wanted = concept_index(segmenter.concepts, concept)
+    index = concept_index(segmenter.concepts, concept)
     sampler = _make_sampler(generator, units, num_samples, seed)
     shape = sampler.label_shape(segmenter)
     total, pixels = torch.zeros(len(units), dtype=torch.float64), 0
     for batch in sampler.labeled(range(num_samples), segmenter, shape, "values"):
-        there = (batch.labels == wanted).any(1)
+        present = (batch.labels == index).any(1)
         maps = upsample(batch.activations[units.layer].maps[:, list(units.units)], (shape[1], shape[2]))
-        total += torch.einsum("buhw,bhw->u", maps.double(), there.double()).cpu()
-        pixels += int(there.sum())
+        total += torch.einsum("buhw,bhw->u", maps.double(), present.double()).cpu()
+        pixels += int(present.sum())
     if not pixels:
         raise ValueError(f"{segmenter.name} finds no {concept!r} in {num_samples} samples; take more, or give numbers")
     return tuple((total / pixels).tolist())

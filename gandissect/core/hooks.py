@@ -39,10 +39,10 @@ def tap_outputs(network: nn.Module, taps: Mapping[str, Tap]) -> Iterator[None]:
         TypeError: If the network is not a module.
         KeyError: If it has no such module, naming the nearest match.
     """
-    found: dict[nn.Module, list[Tap]] = {}
+    taps_by_module: dict[nn.Module, list[Tap]] = {}
     for name, module in _find(network, tuple(taps)).items():
-        found.setdefault(module, []).append(taps[name])  # one module may go by two names
-    token = _TAPS.set((*_TAPS.get(), found))
+        taps_by_module.setdefault(module, []).append(taps[name])  # one module may go by two names
+    token = _TAPS.set((*_TAPS.get(), taps_by_module))
     try:
         yield
     finally:

@@ -74,7 +74,7 @@ def _layer_result(
 def _curves(counts: LevelCounts) -> UnitCurves:
     """Return a layer's curves, on CPU."""
     return UnitCurves(
-        _copy_to_cpu(counts.levels), **{name: _copy_to_cpu(each) for name, each in counts.compute().items()}
+        _copy_to_cpu(counts.levels), **{name: _copy_to_cpu(count) for name, count in counts.compute().items()}
     )
 
 

@@ -129,10 +129,10 @@ class UnitCurves:
         best = iqr[0].amax(2).argmax(0)
         iou = _iou(self.intersection[1], self.unit_area[1], self.concept_area[1])
         null_iou = _iou(self.exchanged[1], self.unit_area[1], self.exchanged_area[1])
-        found = []
+        matches = []
         for unit, row in enumerate(best.tolist()):
             at = (row, unit, int(levels[row, unit]))
-            found.append(
+            matches.append(
                 QualityMatch(
                     layer=layer,
                     unit=unit,
@@ -144,7 +144,7 @@ class UnitCurves:
                     null_iou=float(null_iou[at]),
                 )
             )
-        return tuple(found)
+        return tuple(matches)
 
 
 def _iou(intersection: Tensor, unit_area: Tensor, concept_area: Tensor) -> Tensor:

@@ -155,7 +155,7 @@ def merge_shards(
         device = "cpu" if networks is None else networks[0].device
         first, *others = sorted(
             (Tally.load(Path(folder) / TALLY, device) for folder in folders),
-            key=lambda each: (each.samples.start, each.samples.stop),
+            key=lambda shard: (shard.samples.start, shard.samples.stop),
         )
         for other in others:
             first.merge(other)
@@ -248,7 +248,7 @@ def _select_layers(generator: Generator, layers: Sequence[str] | str | None) -> 
     """
     known = generator.layers
     chosen = set([layers] if isinstance(layers, str) else known if layers is None else layers)
-    if wrong := [each for each in chosen if not isinstance(each, str)]:
+    if wrong := [name for name in chosen if not isinstance(name, str)]:
         raise TypeError(f"layers are named by texts, such as {next(iter(known))!r}; got {wrong[0]!r}")
     for name in sorted(chosen - set(known)):
         raise KeyError(unknown_name_message("layer", name, known))

@@ -242,16 +242,16 @@ def check_activation(activation: Tensor, layer: str, info: LayerInfo, samples: r
     """
     expected = (len(samples), info.units, info.height, info.width)
     if not isinstance(activation, Tensor) or tuple(activation.shape) != expected:
-        got = list(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
-        raise ValueError(f"layer {layer!r} should give activations {list(expected)} [batch, unit, h, w]; got {got}")
+        actual = list(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
+        raise ValueError(f"layer {layer!r} should give activations {list(expected)} [batch, unit, h, w]; got {actual}")
     maps = activation.float().contiguous()
     lowest, highest = maps.flatten(2).amin(2), maps.flatten(2).amax(2)
     fits = torch.maximum(highest, -lowest) < MAX_ACTIVATION  # not so for NaN
     if not bool(fits.all()):
         row, unit = (int(index) for index in (~fits).nonzero()[0])
         finite = bool(torch.isfinite(maps[row, unit]).all())
-        what = "activation too large to interpolate" if finite else "NaN or infinite activation"
-        raise ValueError(f"layer {layer!r}, unit {unit}: {what} in sample {samples[row]}")
+        problem = "activation too large to interpolate" if finite else "NaN or infinite activation"
+        raise ValueError(f"layer {layer!r}, unit {unit}: {problem} in sample {samples[row]}")
     return Activation(maps, lowest, highest)
 
 
@@ -261,15 +261,15 @@ def check_sampling(generator: Generator, seed: int) -> None:
     Raises:
         ValueError: If two calls give different ones, or a sample differs with those it is drawn with.
     """
-    both, again, second = (generator.sample_z(*call) for call in ((2, seed, 0), (2, seed, 0), (1, seed, 1)))
-    for z, count in ((both, 2), (second, 1)):
+    pair, repeated, second = (generator.sample_z(*call) for call in ((2, seed, 0), (2, seed, 0), (1, seed, 1)))
+    for z, count in ((pair, 2), (second, 1)):
         if not isinstance(z, Tensor) or tuple(z.shape) != (count, generator.z_dim):
             raise ValueError(
                 f"sample_z({count}, seed, start) should give {[count, generator.z_dim]}; got {_describe(z)}"
             )
-    if not torch.equal(both, again):
+    if not torch.equal(pair, repeated):
         wrong = f"sample_z(2, {seed}, 0) of {generator.name} gave other latent vectors when it was called again"
-    elif not torch.equal(both[1:], second):
+    elif not torch.equal(pair[1:], second):
         wrong = f"sample_z(2, {seed}, 0)[1] of {generator.name} is not sample_z(1, {seed}, 1)[0]"
     else:
         return
@@ -329,10 +329,14 @@ def check_labels(
         ValueError: If they are not such maps.
     """
     single = [shape[0], *shape[2:]]
-    wanted = single if shape[1] == 1 else list(shape)
-    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or list(labels.shape) not in (wanted, list(shape)):
+    expected = single if shape[1] == 1 else list(shape)
+    if (
+        not isinstance(labels, Tensor)
+        or labels.dtype != torch.int64
+        or list(labels.shape) not in (expected, list(shape))
+    ):
         raise ValueError(
-            f"the segmenter should give int64 labels {wanted}, one map of always the same size for each image; "
+            f"the segmenter should give int64 labels {expected}, one map of always the same size for each image; "
             f"got {_describe(labels)}"
         )
     if shape[1] >= max(2, num_concepts):
@@ -367,11 +371,11 @@ def concept_areas(labels: Int64[Tensor, "batch ..."], num_concepts: int) -> Int6
 
 def _each_once(labels: Tensor) -> Tensor:
     """Return labels with -1 where an earlier channel says the same."""
-    kept: list[Tensor] = []
+    distinct: list[Tensor] = []
     for label in labels.unbind(1):
-        again = [label == earlier for earlier in kept]
-        kept.append(label.masked_fill(torch.stack(again).any(0), -1) if again else label)
-    return torch.stack(kept, 1)
+        repeated = [label == earlier for earlier in distinct]
+        distinct.append(label.masked_fill(torch.stack(repeated).any(0), -1) if repeated else label)
+    return torch.stack(distinct, 1)
 
 
 def _check_proportions(labels: tuple[int, int], images: tuple[int, int]) -> None:

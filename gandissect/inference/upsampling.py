@@ -164,10 +164,10 @@ def find_pixels_above(
         values = _inside(corners, cells, place, cells.corner[place] + index * (rows * pitch), pitch)
         above = values > level[unit]
         pixel = torch.repeat_interleave(torch.count_nonzero(above, dim=1))
-        found = _true_positions(above)
-        column = found - pixel * len(place)
+        position = _true_positions(above)
+        column = position - pixel * len(place)
         mark = (sample * per_map + place)[column] + pixel * (batch * per_map)
-        yield Pixels(sample[column], unit[column], values.reshape(-1)[found], marks[mark])
+        yield Pixels(sample[column], unit[column], values.reshape(-1)[position], marks[mark])
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +260,7 @@ def _stretch(maps: Tensor, size: tuple[int, int], step: int, start: tuple[int, i
         low, weight = _neighbours(maps.shape[axis] - 2, range(first, length, step), length, maps.device)
         below = maps.index_select(axis, low)
         rise = maps.index_select(axis, low + 1).sub_(below)
-        maps = rise.mul_(weight.reshape([-1 if each == axis else 1 for each in range(3)])).add_(below)
+        maps = rise.mul_(weight.reshape([-1 if dim == axis else 1 for dim in range(3)])).add_(below)
     return maps
 
 

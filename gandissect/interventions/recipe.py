@@ -127,15 +127,15 @@ class Recipe:
 
 def _parse(text: str) -> Recipe:
     try:
-        found = json.loads(text)
-        if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
+        entries = json.loads(text)
+        if not isinstance(entries, dict) or (entries.get("format"), entries.get("version")) != (FORMAT, VERSION):
             raise ValueError(f"its format should be {FORMAT!r}, version {VERSION}")
         return Recipe(
-            generator=NetworkId(_text(found["generator"], "generator"), _text(found["fingerprint"], "fingerprint")),
-            seed=_whole(found["seed"], "seed"),
-            start=_whole(found["start"], "start"),
-            num_samples=_whole(found["num_samples"], "num_samples"),
-            edits=tuple(_decode_edit(edit) for edit in found["edits"]),
+            generator=NetworkId(_text(entries["generator"], "generator"), _text(entries["fingerprint"], "fingerprint")),
+            seed=_whole(entries["seed"], "seed"),
+            start=_whole(entries["start"], "start"),
+            num_samples=_whole(entries["num_samples"], "num_samples"),
+            edits=tuple(_decode_edit(edit) for edit in entries["edits"]),
         )
     except KeyError as error:
         raise ValueError(
@@ -180,8 +180,8 @@ def _decode_edit(entry: Any) -> Edit:
         )
     units = UnitSet(_text(entry["layer"], "layer"), tuple(_whole(unit, "a unit") for unit in entry["units"]))
     region = None if entry.get("region") is None else _unpack_region(entry["region"])
-    given = {name: _numbers(entry[name], name)} if name in entry else {}
-    edit: Edit = cls(units, region=region, **given)
+    settings = {name: _numbers(entry[name], name)} if name in entry else {}
+    edit: Edit = cls(units, region=region, **settings)
     return edit
 
 
@@ -214,7 +214,7 @@ def _text(value: Any, name: str) -> str:
 def _numbers(value: Any, name: str) -> float | tuple[float, ...]:
     """Return a number, or several."""
     if isinstance(value, list):
-        return tuple(float(_number(each, name)) for each in value)
+        return tuple(float(_number(item, name)) for item in value)
     return float(_number(value, name))
 
 

@@ -43,11 +43,11 @@ class TensorState:
             ValueError: If they do not fit.
         """
         for name in self._names:
-            mine, given = getattr(self, name), state.get(name)
-            if given is None or given.shape != mine.shape or given.dtype != mine.dtype:
-                got = "none" if given is None else f"{given.dtype} {list(given.shape)}"
-                raise ValueError(f"state {name!r} should be {mine.dtype} {list(mine.shape)}; got {got}")
-            setattr(self, name, given.to(mine.device).clone())
+            mine, tensor = getattr(self, name), state.get(name)
+            if tensor is None or tensor.shape != mine.shape or tensor.dtype != mine.dtype:
+                actual = "none" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
+                raise ValueError(f"state {name!r} should be {mine.dtype} {list(mine.shape)}; got {actual}")
+            setattr(self, name, tensor.to(mine.device).clone())
 
 
 class AreaMoments(TensorState):
@@ -104,8 +104,8 @@ class AreaMoments(TensorState):
         mean = areas / (count * pixels)
         covariance = (count * products - areas[:, None] * areas) / (count * (count - 1) * pixels**2)
         return {
-            name: torch.tensor(each.tolist(), dtype=torch.float64)
-            for name, each in (("mean", mean), ("covariance", covariance))
+            name: torch.tensor(table.tolist(), dtype=torch.float64)
+            for name, table in (("mean", mean), ("covariance", covariance))
         }
 
     def _add(self, num_images: Tensor, areas: Tensor, products: Tensor) -> None:

@@ -126,12 +126,12 @@ def plain_entries(result: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _explain_errors(what: str) -> Iterator[None]:
+def _explain_errors(subject: str) -> Iterator[None]:
     """Turn what may go wrong in decoding into a ValueError that says of what."""
     try:
         yield
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{what}: {error.args[0] if error.args else error}") from error
+        raise ValueError(f"{subject}: {error.args[0] if error.args else error}") from error
 
 
 def _format(kind: type) -> str:
@@ -195,7 +195,8 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         return _decode_tuple(typing.get_args(hint), data, path, tensors)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         item = typing.get_args(hint)[1]
-        return {key: _decode(item, each, _join(path, key), tensors) for key, each in _expect(dict, data, path).items()}
+        entries = _expect(dict, data, path)
+        return {key: _decode(item, entry, _join(path, key), tensors) for key, entry in entries.items()}
     if hint is Tensor:
         if path not in tensors:
             raise ValueError(f"tensor {path!r} is missing")
@@ -209,7 +210,7 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
 
 def _decode_optional(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Decode ``X | None``; a tensor that is not there is ``None``."""
-    inner = next(each for each in typing.get_args(hint) if each is not type(None))
+    inner = next(option for option in typing.get_args(hint) if option is not type(None))
     missing = path not in tensors if inner is Tensor else data is None
     return None if missing else _decode(inner, data, path, tensors)
 
@@ -280,7 +281,9 @@ def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int
     Raises:
         ValueError: If it is another.
     """
-    fits = tensor.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, tensor.shape, strict=True))
+    fits = tensor.ndim == len(shape) and all(
+        expected in (None, length) for expected, length in zip(shape, tensor.shape, strict=True)
+    )
     if tensor.dtype != dtype or not fits:
-        wanted = ", ".join("any" if length is None else str(length) for length in shape)
-        raise ValueError(f"{name} must be {dtype} [{wanted}]; got {tensor.dtype} {list(tensor.shape)}")
+        sizes = ", ".join("any" if length is None else str(length) for length in shape)
+        raise ValueError(f"{name} must be {dtype} [{sizes}]; got {tensor.dtype} {list(tensor.shape)}")

@@ -112,9 +112,9 @@ class BinnedCounts(TensorState):
         first, last = (int(end) for end in torch.aminmax(group))
         place = bin_of(self.scale, bins - 1, unit, to_keys(value))
         cell = ((((group - first) * units + unit) * bins) + place) * labels + 1
-        for counts, there in zip(self.counts, (label, other), strict=True):
+        for counts, pixel_label in zip(self.counts, (label, other), strict=True):
             part = counts[first : last + 1]
-            part += torch.bincount(cell + there, minlength=part.numel()).view_as(part)
+            part += torch.bincount(cell + pixel_label, minlength=part.numel()).view_as(part)
 
     def merge(self, other: BinnedCounts) -> None:
         """Add another one's counts.

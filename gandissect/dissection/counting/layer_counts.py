@@ -58,11 +58,11 @@ class LayerCount:
     @property
     def num_bytes(self) -> int:
         """Of the counts, about."""
-        kept = [
+        counts = [
             *self._binned.counts,
             *([] if self.curve is None else [self.curve.level_own, self.curve.level_exchanged]),
         ]
-        return sum(each.nbytes for each in kept)
+        return sum(count.nbytes for count in counts)
 
     def begin(self) -> None:
         """Begin to count over the present brackets."""

@@ -55,13 +55,13 @@ def count_bins(
         locate_in_gaps(length - 2, target) for length, target in zip(framed.shape[2:], marks.shape[1:], strict=True)
     ]
     bins = (scale.by_value, scale.origin, scale.scale)
-    maps = [each.numpy() for each in (framed, highest, level, *bins, marks, group)]
+    maps = [tensor.numpy() for tensor in (framed, highest, level, *bins, marks, group)]
     tables = [table.numpy() for axis in axes for table in axis]
     share = -(-units // threads)
     parts = [(first, min(first + share, units)) for first in range(0, units, share)]
 
     def run(part: tuple[int, int]) -> None:
-        kernel(*part, *maps, *tables, *(each.numpy() for each in counts))
+        kernel(*part, *maps, *tables, *(count.numpy() for count in counts))
 
     if len(parts) == 1:
         run(parts[0])
@@ -115,8 +115,8 @@ def _count_units(
         for sample in range(batch):
             if not highest[sample, unit] > lowest:
                 continue
-            counts, others = own[group[sample], unit], exchanged[group[sample], unit]
-            grid, here = framed[sample, unit], marks[sample]
+            counts, exchanged_counts = own[group[sample], unit], exchanged[group[sample], unit]
+            grid, marks_of_sample = framed[sample, unit], marks[sample]
             for cell_row in range(rows - 1):
                 if row_start[cell_row] == row_start[cell_row + 1]:
                     continue
@@ -144,7 +144,7 @@ def _count_units(
                                 bits = np.float32(value + np.float32(0)).view(np.int32)
                                 point = np.float64(bits ^ flip if bits < 0 else bits)
                             place = int(min(np.ceil((point - begin) * share), last_bin))  # as `quantiles.bin_of`
-                            mark = here[y, x]
+                            mark = marks_of_sample[y, x]
                             counts[place, mark & low_bits] += 1
-                            others[place, mark >> PARTNER_BIT] += 1
+                            exchanged_counts[place, mark >> PARTNER_BIT] += 1
                             x += step

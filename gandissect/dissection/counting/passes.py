@@ -77,21 +77,21 @@ def settle_thresholds(
     Raises:
         ValueError: If the activations change from pass to pass.
     """
-    plan, wanted = tally.plan, tally.layers
+    plan, unsettled = tally.plan, tally.layers
     for _ in range(MAX_PASSES):
-        for layer in wanted.values():
+        for layer in unsettled.values():
             layer.settle(plan.target)
-        wanted = {name: layer for name, layer in wanted.items() if bool(layer.open.any())}
-        if not wanted:
+        unsettled = {name: layer for name, layer in unsettled.items() if bool(layer.open.any())}
+        if not unsettled:
             return
-        for name, layer in wanted.items():
+        for name, layer in unsettled.items():
             logger.debug("%d units of %r are counted again", int(layer.open.sum()), name)
             layer.begin()
         for samples, activations, labels in _repeat_samples(
-            replace(sampler, layers=tuple(wanted)), segmenter, tally, label_cache
+            replace(sampler, layers=tuple(unsettled)), segmenter, tally, label_cache
         ):
             group, marks = mark_pixels(samples, labels, plan.settings.num_samples)
-            for name, layer in wanted.items():
+            for name, layer in unsettled.items():
                 layer.update(activations[name], group, marks)
     raise ValueError(f"{plan.generator} gives other activations each time; it must not draw at random")
 

@@ -107,15 +107,15 @@ def pilot_levels(sampler: LayerSampler, target: Target, padding: Padding = "edge
         target: How many there are, and how large an upsampled map is.
         padding: What is beyond a map's border.
     """
-    seen: dict[str, list[Tensor]] = {}
+    parts: dict[str, list[Tensor]] = {}
     size = target.size
     for batch in sampler.activations(range(min(LEVEL_SAMPLES, target.num_samples)), "levels"):
         for name, activation in batch.activations.items():
             values, _ = sample_pixels(
                 activation.maps, batch.samples.start, size, choose_step(size, CURVE_PIXELS), padding
             )
-            seen.setdefault(name, []).append(values)
-    return {name: _find_levels(torch.cat(values, 1)) for name, values in seen.items()}
+            parts.setdefault(name, []).append(values)
+    return {name: _find_levels(torch.cat(values, 1)) for name, values in parts.items()}
 
 
 def _find_levels(values: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class Tally:
         self.layers = {
             name: LayerCount(info, brackets[name], plan, levels.get(name)) for name, info in plan.layers.items()
         }
-        device = next(each.low.device for each in brackets.values())
+        device = next(bracket.low.device for bracket in brackets.values())
         self.labels = LabelCounts(plan.num_groups, len(plan.concepts), plan.label_channels, device)
         favourites = plan.settings.top_images * sum(info.units for info in plan.layers.values())
         self.collector = ThumbnailCollector(plan.image_size, min(favourites, plan.settings.num_samples))
@@ -114,8 +114,8 @@ class Tally:
         Raises:
             ValueError: Naming what differs.
         """
-        own, other = plain_entries(self.plan), plain_entries(plan)
-        for name, value in own.items():
+        mine, other = plain_entries(self.plan), plain_entries(plan)
+        for name, value in mine.items():
             if value != other[name]:
                 raise ValueError(f"these counts are of another dissection: {name} is {value!r}, not {other[name]!r}")
         if samples not in (None, self.samples):

@@ -242,8 +242,8 @@ class TopSamples(TensorState):
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``samples`` int64 and ``peaks`` float32 ``[unit, rank]``, and ``maps`` ``[unit, rank, h, w]``."""
-        seen = int((self.samples[:1] < 2**62).sum())
-        return {name: getattr(self, name)[:, :seen] for name in self._names}
+        num_kept = int((self.samples[:1] < 2**62).sum())
+        return {name: getattr(self, name)[:, :num_kept] for name in self._names}
 
     def _take_in(self, units: Tensor, samples: Tensor, peaks: Tensor, maps: Tensor) -> None:
         """Keep the best of what is kept of some units and what is given."""
