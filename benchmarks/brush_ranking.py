@@ -14,11 +14,11 @@ from torch.nn.functional import interpolate
 
 import generators
 import segmenters
-from apps.explorer.background import disk_cache as kept
+from apps.explorer.background import disk_cache
 from apps.explorer.bundle import NUM_EFFECT_SAMPLES, NUM_SAMPLES
 from apps.explorer.levels import LEVELS
 from apps.explorer.painting import brush
-from apps.explorer.painting.strokes import edit_of
+from apps.explorer.painting.strokes import make_edit
 from apps.explorer.units.chooser import EFFECT_SEED
 from apps.explorer.visit import first_layer
 from gandissect import UnitSet, generate
@@ -48,11 +48,11 @@ def main(options: Options) -> None:
     segmenter = segmenters.load(segmenters.find_for(options.generator))
     layer = first_layer(generator)
     info = generator.layers[layer]
-    dissection = kept.find(generator, segmenter, layer, NUM_SAMPLES)
-    effects = kept.find_effects(generator, segmenter, layer, NUM_EFFECT_SAMPLES, EFFECT_SEED)
+    dissection = disk_cache.find_dissection(generator, segmenter, layer, NUM_SAMPLES)
+    effects = disk_cache.find_effects(generator, segmenter, layer, NUM_EFFECT_SAMPLES, EFFECT_SEED)
     if dissection is None or effects is None:
         raise SystemExit("what the explorer begins with is missing: python -m apps.explorer.bundle")
-    brushes = (brush.units_by_effect(effects, segmenter.concepts), brush.units_by_iou(dissection[layer]))
+    brushes = (brush.rank_units_by_effect(effects, segmenter.concepts), brush.rank_units_by_iou(dissection[layer]))
     table = quantile_table(generator, UnitSet(layer, tuple(range(info.units))), LEVELS[1:])
     region = torch.zeros(info.height, info.width)
     region[info.height // 4 : 3 * info.height // 4, info.width // 4 : 3 * info.width // 4] = 1
@@ -71,7 +71,7 @@ def main(options: Options) -> None:
         for level in (brush.DEFAULT_LEVEL, 0.0):
             for ranked in brushes:
                 units = ranked[concept].top(brush.DEFAULT_UNITS) if concept in ranked else None
-                edits = [edit_of(units, [level] * len(units), table, region)] if units else []
+                edits = [make_edit(units, [level] * len(units), table, region)] if units else []
                 cells.append(f"{share(concept.index, *edits):.1f} ({len(units)})" if units else "no unit")
         print(f"| {concept.name} | {' | '.join(cells)} |", flush=True)
     print(f"\n{options.generator}, {layer}, {options.num_samples} pictures; in brackets the number of units")

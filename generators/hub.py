@@ -86,12 +86,12 @@ def save(
         raise TypeError(
             f"a generator of this package can be saved; got a {type(generator).__name__}: save its module instead"
         )
-    kept = {
+    tensors = {
         key: value.half() if half and value.is_floating_point() and not key.endswith(VALUES) else value
         for key, value in generator.state_dict().items()
     }
     header = {"format": FORMAT, "version": VERSION, "architecture": generator.architecture}
-    save_tensors(path, kept, header | {"settings": generator.settings, "facts": dict(facts or {})})
+    save_tensors(path, tensors, header | {"settings": generator.settings, "facts": dict(facts or {})})
 
 
 def read(path: Path | str) -> LayeredGenerator:
@@ -108,29 +108,29 @@ def read(path: Path | str) -> LayeredGenerator:
     try:
         with torch.device("meta"):  # takes no memory, however large the settings, and draws no random numbers
             generator = lookup(ARCHITECTURES, header["architecture"], "architecture")(**header["settings"])
-            standing = {name.removesuffix(SUFFIX): each for name, each in tensors.items() if name.endswith(SUFFIX)}
-            for layer, forced in standing.items():
-                generator.stand(layer, forced.numel())
-        generator.load_state_dict(_fitting(tensors, generator), assign=True)
-        if any(generator.layers[layer].units != forced.numel() for layer, forced in standing.items()):
+            forced_units = {name.removesuffix(SUFFIX): mask for name, mask in tensors.items() if name.endswith(SUFFIX)}
+            for layer, mask in forced_units.items():
+                generator.add_forced_units(layer, mask.numel())
+        generator.load_state_dict(_convert_tensors(tensors, generator), assign=True)
+        if any(generator.layers[layer].units != mask.numel() for layer, mask in forced_units.items()):
             raise ValueError("a layer has not as many units as are forced or not")
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} does not describe a generator of this version: {error}") from error
     return generator.eval().requires_grad_(False)
 
 
-def _fitting(tensors: Mapping[str, Tensor], generator: LayeredGenerator) -> dict[str, Tensor]:
+def _convert_tensors(tensors: Mapping[str, Tensor], generator: LayeredGenerator) -> dict[str, Tensor]:
     """Return a file's tensors in full precision.
 
     Raises:
         ValueError: If one is of another kind than the generator's, or not finite.
     """
-    whole = {}
+    converted = {}
     for name, value in tensors.items():
-        wanted = generator.state_dict().get(name)
-        if wanted is not None and value.is_floating_point() != wanted.is_floating_point():
-            raise ValueError(f"{name!r} holds {value.dtype} where {wanted.dtype} is wanted")
-        whole[name] = value if wanted is None else value.to(wanted.dtype)
-        if not whole[name].isfinite().all():
+        expected = generator.state_dict().get(name)
+        if expected is not None and value.is_floating_point() != expected.is_floating_point():
+            raise ValueError(f"{name!r} holds {value.dtype} where {expected.dtype} is wanted")
+        converted[name] = value if expected is None else value.to(expected.dtype)
+        if not converted[name].isfinite().all():
             raise ValueError(f"{name!r} holds numbers that are not finite")
-    return whole
+    return converted

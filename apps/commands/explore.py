@@ -87,10 +87,10 @@ class Options:
         from streamlit.logger import set_log_level
 
         set_log_level("ERROR")  # it warns that there is no visitor yet
-        from ..explorer.visit import settings
+        from ..explorer.visit import parse_settings
         from ..explorer.warm_up import warm_up
 
-        warm_up(settings())
+        warm_up(parse_settings())
         set_log_level("INFO")  # as it was
 
     def _check(self) -> None:

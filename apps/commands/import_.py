@@ -11,8 +11,8 @@ import tyro
 
 from gandissect.storage.files import read_json
 from generators import hub
-from generators.importers import Imported, explain, import_network
-from generators.importers.files.values import printable
+from generators.importers import ImportResult, explain, import_network
+from generators.importers.files.values import make_printable
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Options:
         return options | ({} if self.size is None else {"size": self.size})
 
 
-def _record(imported: Imported) -> dict[str, Any]:
+def _record(imported: ImportResult) -> dict[str, Any]:
     generator = imported.generator
     height, width = generator.image_size
     layers = {name: [info.units, info.height, info.width] for name, info in generator.layers.items()}
@@ -83,7 +83,7 @@ def _record(imported: Imported) -> dict[str, Any]:
 
 
 def _lines(record: dict[str, Any]) -> list[str]:
-    of = printable(f", {record['network']}" if record["network"] else "")
+    of = make_printable(f", {record['network']}" if record["network"] else "")
     sizes = f"{record['width']} x {record['height']} px, z of {record['z_dim']}"
     layers = [f"  {name}: {units} units of {h} x {w}" for name, (units, h, w) in record["layers"].items()]
     return [

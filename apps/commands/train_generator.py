@@ -12,7 +12,7 @@ import tyro
 
 from generators import LayeredGenerator
 from generators.training import RECIPES, GANSettings, train_generator
-from generators.training.networks import check
+from generators.training.networks import check_settings
 from generators.training.processes import is_first
 from generators.training.recipes import Architecture
 from segmenters.datasets import open_pictures
@@ -73,7 +73,7 @@ class Options:
 
     def run(self) -> None:
         """Train, and print the path of the generator."""
-        check(self.settings)  # before pictures are decoded
+        check_settings(self.settings)  # before pictures are decoded
         source, held_out = open_pictures(self.data, self.settings.resolution, self.hold_out)
         evaluate = None
         if self.segmenter is not None:

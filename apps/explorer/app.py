@@ -6,13 +6,15 @@ and in the URL.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
-from apps.explorer.background.resources import plain
-from apps.explorer.picker import go, pick_picture
+from apps.explorer.background.resources import escape
+from apps.explorer.picker import apply_go_to, pick_picture
 from apps.explorer.sidebar import choose_model
 from apps.explorer.views import artifacts, compare, latent, paint, units
-from apps.explorer.visit import Visit, settings
+from apps.explorer.visit import Visit, parse_settings
 
 STYLE = """<style>
 .stMainBlockContainer {padding: 3.75rem clamp(1rem, 3vw, 3rem) 2rem}
@@ -35,27 +37,35 @@ PAGES = {
 }
 
 
-def shell() -> None:
+def draw_shell() -> None:
     """Draw what all pages share, the pictures before anything slow, and then the page."""
     st.set_page_config("gandissect explorer", "🔬", layout="wide")
     st.html(STYLE)
     visit: Visit | None = None
+
+    def page_of(draw: Callable[[Visit], None]) -> Callable[[], None]:
+        def draw_page() -> None:
+            if visit is not None:  # by the time that the page runs
+                draw(visit)
+
+        return draw_page
+
     options = [
-        st.Page(lambda draw=draw: draw(visit), title=title, icon=f":material/{icon}:", url_path=path)
+        st.Page(page_of(draw), title=title, icon=f":material/{icon}:", url_path=path)
         for title, (draw, icon, path) in PAGES.items()
     ]
-    start = st.Page(lambda: st.switch_page(options[0], query_params=told), url_path="paint", visibility="hidden")
-    page, told = st.navigation([*options, start], position="top"), st.query_params.to_dict()
+    start = st.Page(lambda: st.switch_page(options[0], query_params=query), url_path="paint", visibility="hidden")
+    page, query = st.navigation([*options, start], position="top"), st.query_params.to_dict()
     if page is start:
         page.run()
-    given = settings()
-    go()
+    settings = parse_settings()
+    apply_go_to()
     try:
-        generator, segmenter, layer = choose_model(given)
-        visit = Visit(given, generator, segmenter, layer, *pick_picture(generator))
-        page.run()  # it reads what visit is by now
+        generator, segmenter, layer = choose_model(settings)
+        visit = Visit(settings, generator, segmenter, layer, *pick_picture(generator))
+        page.run()
     except (KeyError, ValueError, OSError) as error:
-        st.error(plain(str(error.args[0] if error.args else error)))
+        st.error(escape(str(error.args[0] if error.args else error)))
 
 
-shell()
+draw_shell()

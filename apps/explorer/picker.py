@@ -9,13 +9,13 @@ import streamlit as st
 
 from gandissect import Generator
 
-from .background.resources import memory
-from .display import images as model
+from .background.resources import visitor_memory
+from .display.images import draw_native, encode_jpeg
+from .networks import fingerprint_of, make_images
+from .state import GO_TO, PICTURE, SEED, STRIP
 
-STRIP = 12
+NUM_PICTURES = 12
 FIRST_SEED, MAX_NUMBER = 1, 10**9
-GO_TO = "go to"
-"""Where in the session it says which generator, seed and picture to show from the next run on."""
 
 _CSS = """
 :host { display: block; }
@@ -68,41 +68,42 @@ export default function ({ parentElement: root, data, setTriggerValue }) {
   strip.replaceChildren(back, grid, arrow("\\u203a", data.first + step, "later pictures"));
 }
 """
-_STRIP = st.components.v2.component("gandissect_strip", html="<nav></nav>\n", css=_CSS, js=_JS)
+_COMPONENT = st.components.v2.component("gandissect_strip", html="<nav></nav>\n", css=_CSS, js=_JS)
 
 
 def pick_picture(generator: Generator) -> tuple[int, int]:
     """Draw the strip, and seed and number in the sidebar; return those of the picked picture."""
     forget_nonsense()
-    if "seed" not in st.query_params:
-        st.session_state.setdefault("seed", FIRST_SEED)  # not as the widget's value: a recipe sets it too
+    if SEED not in st.query_params:
+        st.session_state.setdefault(SEED, FIRST_SEED)  # not as the widget's value: a recipe sets it too
     with st.sidebar, st.container(horizontal=True):
-        seed = st.number_input("seed", 0, MAX_NUMBER, key="seed", bind="query-params", width=110)
-        number = st.number_input("picture", 0, MAX_NUMBER, key="picture", bind="query-params", width=110)
-    first = number // STRIP * STRIP
-    key = (model.fingerprint(generator), "strip", seed, first)
-    pictures = memory().get(key, lambda: _pictures(generator, seed, first))
+        seed = st.number_input("seed", 0, MAX_NUMBER, key=SEED, bind="query-params", width=110)
+        number = st.number_input("picture", 0, MAX_NUMBER, key=PICTURE, bind="query-params", width=110)
+    first = number // NUM_PICTURES * NUM_PICTURES
+    key = (fingerprint_of(generator), "strip of pictures", seed, first)
+    pictures = visitor_memory().get(key, lambda: _draw_strip(generator, seed, first))
     data = {"pictures": pictures, "first": first, "number": number, "seed": seed, "largest": MAX_NUMBER}
-    _STRIP(key="strip", data=data, on_picked_change=pick)
+    _COMPONENT(key=STRIP, data=data, on_picked_change=pick)
     return seed, number
 
 
-def neighbours(number: int, count: int) -> list[int]:
+def neighboring_numbers(number: int, count: int) -> list[int]:
     """Return a picture's number and those that follow; there where these are too large, those before."""
-    return [each if each <= MAX_NUMBER else number - (each - MAX_NUMBER) for each in range(number, number + count)]
+    following = range(number, number + count)
+    return [other if other <= MAX_NUMBER else number - (other - MAX_NUMBER) for other in following]
 
 
 def forget_nonsense() -> None:
     """Take what is no number of a picture, or no seed, out of the URL: a widget would stumble over an infinite one."""
-    said = {name: st.query_params[name] for name in ("seed", "picture") if name in st.query_params}
-    wrong = [name for name, text in said.items() if not re.fullmatch("[0-9]{1,10}", text) or int(text) > MAX_NUMBER]
+    texts = {name: st.query_params[name] for name in (SEED, PICTURE) if name in st.query_params}
+    wrong = [name for name, text in texts.items() if not re.fullmatch("[0-9]{1,10}", text) or int(text) > MAX_NUMBER]
     for name in wrong:
         del st.query_params[name]
     if wrong:
         st.rerun()
 
 
-def go() -> None:
+def apply_go_to() -> None:
     """Show the picture that was asked for, before the widgets that say which one it is are drawn."""
     for key, value in st.session_state.pop(GO_TO, {}).items():
         st.session_state[key] = value
@@ -110,13 +111,13 @@ def go() -> None:
 
 def pick() -> None:
     """Make the picture that was clicked the picked one."""
-    number = st.session_state["strip"]["picked"]
+    number = st.session_state[STRIP]["picked"]
     if type(number) is int and 0 <= number <= MAX_NUMBER:
-        st.session_state["picture"] = number
+        st.session_state[PICTURE] = number
         st.rerun()  # of the whole page: if a stroke came at the same moment, only the part of it would be drawn
 
 
-def _pictures(generator: Generator, seed: int, first: int) -> list[str]:
+def _draw_strip(generator: Generator, seed: int, first: int) -> list[str]:
     """Return the strip's pictures as addresses that hold them."""
-    images = model.generated(generator, generator.sample_z(STRIP, seed, first))
-    return ["data:image/jpeg;base64," + base64.b64encode(model.jpeg(model.native(image))).decode() for image in images]
+    images = make_images(generator, generator.sample_z(NUM_PICTURES, seed, first))
+    return ["data:image/jpeg;base64," + base64.b64encode(encode_jpeg(draw_native(image))).decode() for image in images]

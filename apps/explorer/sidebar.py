@@ -9,49 +9,52 @@ import streamlit as st
 import generators
 from gandissect import Generator
 
-from .background.resources import load_generator, plain, short
+from .background.resources import escape, load_generator, shorten
+from .state import GENERATOR, LAYER, SEGMENTER
 from .visit import first_layer
 
 
-def choose_model(given: argparse.Namespace) -> tuple[Generator, str, str]:
+def choose_model(settings: argparse.Namespace) -> tuple[Generator, str, str]:
     """Let the visitor choose generator, segmenter and layer.
 
     Raises:
         ValueError: If there is no generator to choose.
     """
-    names = generator_names(given)
-    if (told := st.query_params.get("generator")) not in (None, *names):
-        st.toast(f"There is no generator {plain(told)} here; start with --generator FILE.", icon=":material/warning:")
+    names = generator_names(settings)
+    name_in_url = st.query_params.get(GENERATOR)
+    if name_in_url is not None and name_in_url not in names:
+        message = f"There is no generator {escape(name_in_url)} here; start with --generator FILE."
+        st.toast(message, icon=":material/warning:")
     with st.sidebar:
         st.markdown("### gandissect\nSee what a GAN's units draw, and use them.")
-        name = st.selectbox("generator", names, format_func=short, key="generator", bind="query-params")
-        generator = load_generator(name, given.device)
-        options = segmenter_options(name, given)
-        segmenter = st.selectbox("segmenter", options, format_func=short, key="segmenter", bind="query-params")
+        name = st.selectbox("generator", names, format_func=shorten, key=GENERATOR, bind="query-params")
+        generator = load_generator(name, settings.device)
+        options = segmenter_options(name, settings)
+        segmenter = st.selectbox("segmenter", options, format_func=shorten, key=SEGMENTER, bind="query-params")
         layers = list(generator.layers)
         first = layers.index(first_layer(generator))
-        layer = st.selectbox("layer", layers, first, key="layer", bind="query-params")
+        layer = st.selectbox("layer", layers, first, key=LAYER, bind="query-params")
         info = generator.layers[layer]
         st.caption(f"{info.units} units on a grid of {info.height} x {info.width}")
     return generator, segmenter, layer
 
 
-def generator_names(given: argparse.Namespace) -> list[str]:
+def generator_names(settings: argparse.Namespace) -> list[str]:
     """Return the generators to offer: the one asked for, and the bundled ones.
 
     Raises:
         ValueError: If there is none.
     """
-    names = list(dict.fromkeys([*filter(None, [given.generator]), *generators.names()]))
+    names = list(dict.fromkeys([*filter(None, [settings.generator]), *generators.names()]))
     if not names:
         raise ValueError("no generator is bundled here; start with: gandissect explore --generator FILE.safetensors")
     return names
 
 
-def segmenter_options(generator: str, given: argparse.Namespace) -> list[str]:
+def segmenter_options(generator: str, settings: argparse.Namespace) -> list[str]:
     """Return the segmenters to offer: the one asked for, and those that fit the generator, or all if none does."""
     import segmenters
 
-    asked = [given.segmenter] if given.segmenter and given.generator in (None, generator) else []
+    chosen = [settings.segmenter] if settings.segmenter and settings.generator in (None, generator) else []
     fit = segmenters.names_for(generator) or (*segmenters.names(), "palette")
-    return list(dict.fromkeys([*asked, *fit]))
+    return list(dict.fromkeys([*chosen, *fit]))

@@ -6,6 +6,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 
+from jaxtyping import Float32
 from torch import Tensor
 
 from gandissect import Generator
@@ -16,15 +17,15 @@ class Visit:
     """What the sidebar, the picker and the URL say.
 
     Args:
-        given: What `gandissect explore` passed on.
+        settings: What `gandissect explore` passed on.
         generator: Shared with all other visitors: for reading only.
-        segmenter_name: A bundled name or a path; `cached.load_segmenter` loads it.
+        segmenter_name: A bundled name or a path; `load_segmenter` loads it.
         layer: A layer of the generator.
         seed: Of the pictures.
         number: Which picture of the seed.
     """
 
-    given: argparse.Namespace
+    settings: argparse.Namespace
     generator: Generator
     segmenter_name: str
     layer: str
@@ -32,7 +33,7 @@ class Visit:
     number: int
 
     @property
-    def z(self) -> Tensor:
+    def z(self) -> Float32[Tensor, "1 z"]:
         """The picture's latent vector, ``[1, z_dim]``."""
         return self.generator.sample_z(1, self.seed, self.number)
 
@@ -43,7 +44,7 @@ def first_layer(generator: Generator) -> str:
     return layers[len(layers) // 2]
 
 
-def settings() -> argparse.Namespace:
+def parse_settings() -> argparse.Namespace:
     """Return what `gandissect explore` passed on."""
     parser = argparse.ArgumentParser()
     for name in ("generator", "segmenter", "dissection"):

@@ -6,27 +6,27 @@ import argparse
 import gc
 
 from .background.resources import load_dissector, load_generator, load_levels, load_segmenter
-from .display import images as model
+from .networks import fingerprint_of, label_image, make_images
 from .picker import FIRST_SEED
 from .sidebar import generator_names, segmenter_options
 from .visit import first_layer
 
 
-def warm_up(given: argparse.Namespace) -> None:
+def warm_up(settings: argparse.Namespace) -> None:
     """Fill the caches that all visitors share with what the first page shows.
 
     After each run of the page Streamlit has Python look for garbage among all objects there are. Those that are here to
     stay are taken out of that: it would hold up every picture by a third of a second.
 
     Args:
-        given: What `gandissect explore` passed on.
+        settings: What `gandissect explore` passed on.
     """
-    name = generator_names(given)[0]
-    generator = load_generator(name, given.device)
-    segmenter = load_segmenter(segmenter_options(name, given)[0], given.device)
+    name = generator_names(settings)[0]
+    generator = load_generator(name, settings.device)
+    segmenter = load_segmenter(segmenter_options(name, settings)[0], settings.device)
     layer = first_layer(generator)
-    load_dissector(given.num_samples, given.dissection).job(generator, segmenter, layer)
-    load_levels(generator, model.fingerprint(generator), layer)
-    model.label(segmenter, model.generated(generator, generator.sample_z(1, FIRST_SEED))[0])
+    load_dissector(settings.num_samples, settings.dissection).begin(generator, segmenter, layer)
+    load_levels(generator, fingerprint_of(generator), layer)
+    label_image(segmenter, make_images(generator, generator.sample_z(1, FIRST_SEED))[0])
     gc.collect()
     gc.freeze()

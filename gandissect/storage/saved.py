@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
+from jaxtyping import AbstractArray
 from torch import Tensor
 
 from ..core.lookup import check_choice
@@ -197,7 +198,7 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         item = typing.get_args(hint)[1]
         entries = _expect(dict, data, path)
         return {key: _decode(item, entry, _join(path, key), tensors) for key, entry in entries.items()}
-    if hint is Tensor:
+    if is_tensor(hint):
         if path not in tensors:
             raise ValueError(f"tensor {path!r} is missing")
         return tensors.pop(path)
@@ -208,10 +209,15 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     return _expect(hint, data, path)
 
 
+def is_tensor(hint: Any) -> bool:
+    """Return whether a type hint is a tensor: torch's, or jaxtyping's with a dtype and axes."""
+    return isinstance(hint, type) and issubclass(hint, Tensor | AbstractArray)
+
+
 def _decode_optional(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Decode ``X | None``; a tensor that is not there is ``None``."""
     inner = next(option for option in typing.get_args(hint) if option is not type(None))
-    missing = path not in tensors if inner is Tensor else data is None
+    missing = path not in tensors if is_tensor(inner) else data is None
     return None if missing else _decode(inner, data, path, tensors)
 
 

@@ -9,25 +9,27 @@ before, such as styles, is their *context*; it is made of the latent vectors ane
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gandissect.core.lookup import lookup
-from gandissect.core.sampling import sample_z
-from gandissect.core.types import LayerInfo, UnitSet
+from gandissect.core.types import LayerInfo
 from gandissect.storage.files import hash_tensors
 
-from .forced import Standing, check_forced, said
+from .forced import ForcedUnits
+from .generator_base import GeneratorBase
+
+M = TypeVar("M", bound=nn.Module)
 
 
-class LayeredGenerator(nn.Module):
+class LayeredGenerator(GeneratorBase):
     """A generator that runs its child modules one after the other.
 
     A subclass registers its stages as children, in order, and says what the first of them is given
@@ -84,7 +86,9 @@ class LayeredGenerator(nn.Module):
     @cached_property
     def _shapes(self) -> dict[str, LayerInfo]:
         """What each stage returns for one sample, found by running a copy, so that this one stays as it is."""
-        unhooked = {id(module._forward_hooks): OrderedDict() for module in self.modules()}  # by whomever
+        unhooked: dict[int, Any] = {
+            id(module._forward_hooks): OrderedDict() for module in self.modules()
+        }  # by whomever
         chain = deepcopy(self, unhooked).eval()
         z = torch.zeros(1, self.z_dim, device=self.device)
         shapes = {}
@@ -96,27 +100,9 @@ class LayeredGenerator(nn.Module):
         return shapes
 
     @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return next(self.parameters()).device
-
-    @property
     def fingerprint(self) -> str:
         """SHA-256 of architecture, settings and weights, hexadecimal."""
         return hash_tensors(self.state_dict(), {"architecture": self.architecture, "settings": self.settings})
-
-    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Float[Tensor, "batch z"]:
-        """Draw standard normal latent vectors.
-
-        Args:
-            num_samples: How many, 0 or more.
-            seed: Which sequence.
-            start: Index of the first; row ``i`` depends on ``(seed, start + i)`` only.
-
-        Returns:
-            float32 ``[num_samples, z_dim]`` on CPU.
-        """
-        return sample_z(num_samples, self.z_dim, seed, start)
 
     def forward(self, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of ``z``.
@@ -130,7 +116,7 @@ class LayeredGenerator(nn.Module):
         Raises:
             ValueError: If ``z`` has another shape or holds no floating-point numbers.
         """
-        latent = self._checked(z)
+        latent = self._prepare_z(z)
         return self.run(self.input(latent), self.context(latent), 0, len(self._stages))
 
     def head(self, z: Tensor, layer: str) -> Float[Tensor, "batch unit h w"]:
@@ -147,7 +133,7 @@ class LayeredGenerator(nn.Module):
             KeyError: If there is no such layer.
             ValueError: If ``z`` has another shape.
         """
-        stop, latent = self._position(layer) + 1, self._checked(z)
+        stop, latent = self._position(layer) + 1, self._prepare_z(z)
         return self.run(self.input(latent), self.context(latent), 0, stop)
 
     def tail(self, activation: Tensor, layer: str, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
@@ -165,13 +151,10 @@ class LayeredGenerator(nn.Module):
             KeyError: If there is no such layer.
             ValueError: If the shapes do not fit.
         """
+        self._check_activation(activation, layer, len(z))
         position = self._position(layer)
-        info = self.layers[layer]
-        expected = (len(z), info.units, info.height, info.width)
-        if tuple(activation.shape) != expected:
-            raise ValueError(f"{layer!r} has activations {expected} for {len(z)} z; got {tuple(activation.shape)}")
-        context = self.context_after(self._checked(z), position)
-        return self.run(self._placed(activation), context, position + 1, len(self._stages))
+        context = self.context_after(self._prepare_z(z), position)
+        return self.run(self._place(activation), context, position + 1, len(self._stages))
 
     def context_after(self, z: Tensor, position: int) -> Any:  # noqa: ARG002
         """Return the context as it is after the stage of that position; here the same everywhere."""
@@ -183,36 +166,15 @@ class LayeredGenerator(nn.Module):
             x = self.stage(index, x, context)
         return x
 
-    def forcing(self, units: UnitSet, values: Sequence[float]) -> LayeredGenerator:
-        """Return a copy of this generator in which some units of a layer always have given values.
-
-        It is saved and loaded as any other. Where units are forced again, the last values hold.
-
-        Args:
-            units: Which units of which layer.
-            values: One finite number for each, in their order; all zeros switch them off.
-
-        Raises:
-            KeyError: If there is no such layer.
-            ValueError: If the layer has no such unit, or the values do not fit.
-        """
-        info = lookup(self.layers, units.layer, "layer")
-        check_forced(units, values, info.units)
-        copy = deepcopy(self)
-        if len(units):
-            copy.stand(units.layer, info.units).force(units.units, values)
-            copy.name = f"{self.name} {said(units, values)}"
-        return copy
-
-    def stand(self, layer: str, num_units: int) -> Standing:
+    def add_forced_units(self, layer: str, num_units: int) -> ForcedUnits:
         """Return the stage of a layer as one that can force units, which it is from now on.
 
         Raises:
             KeyError: If there is no such layer.
         """
         module = self._stages[self._position(layer)][1]
-        if not isinstance(module, Standing):
-            module = Standing(module, num_units).to(self.device).train(self.training)
+        if not isinstance(module, ForcedUnits):
+            module = ForcedUnits(module, num_units).to(self.device).train(self.training)
             setattr(self, layer, module)
         return module
 
@@ -220,26 +182,32 @@ class LayeredGenerator(nn.Module):
     def _stages(self) -> list[tuple[str, nn.Module]]:
         return [(name, child) for name, child in self.named_children() if name not in self.beside]
 
-    def bare(self, layer: str) -> nn.Module:
+    def find_stage(self, layer: str) -> nn.Module:
         """Return the stage of that name as the architecture made it, whether or not it forces units now.
 
         Raises:
             KeyError: If there is none.
         """
         stage = lookup(dict(self._stages), layer, "stage")
-        return stage.stage if isinstance(stage, Standing) else stage
+        return stage.stage if isinstance(stage, ForcedUnits) else stage
+
+    def find_part(self, layer: str, name: str, kind: type[M]) -> M:
+        """Return a module inside the stage of a layer, whether or not the stage forces units now.
+
+        Args:
+            layer: One of `layers`.
+            name: Dotted name of the module inside the stage, as the architecture made it.
+            kind: The class that it must have.
+
+        Raises:
+            KeyError: If there is no such layer.
+            AttributeError: If the stage has no such module.
+            TypeError: If the module is of another class.
+        """
+        part = self.find_stage(layer).get_submodule(name)
+        if not isinstance(part, kind):
+            raise TypeError(f"{layer}.{name} must be a {kind.__name__}; got a {type(part).__name__}")
+        return part
 
     def _position(self, layer: str) -> int:
         return lookup({name: index for index, (name, _) in enumerate(self._stages[:-1])}, layer, "layer")
-
-    def _checked(self, z: Tensor) -> Tensor:
-        """Return latent vectors on the generator's device."""
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise ValueError(f"{self.name} takes z of shape [batch, {self.z_dim}]; got {list(z.shape)}")
-        return self._placed(z)
-
-    def _placed(self, x: Tensor) -> Tensor:
-        """Return a tensor on the generator's device; float64, which numpy makes, becomes float32."""
-        if not x.is_floating_point():
-            raise ValueError(f"{self.name} takes float32 numbers; got {x.dtype}")
-        return x.to(self.device, torch.float32 if x.dtype == torch.float64 else x.dtype)

@@ -131,7 +131,9 @@ class MinibatchStd(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch _ h w"]:
         """Append the mean, over units and pixels, of the standard deviation over the images of a group."""
-        spread = [self._spread(group).expand(len(group), 1, *x.shape[2:]) for group in x.float().split(self.GROUP)]
+        spread = [
+            self._spread(group).expand(len(group), 1, *x.shape[2:]) for group in torch.split(x.float(), self.GROUP)
+        ]
         return torch.cat([x, torch.cat(spread).to(x.dtype)], dim=1)
 
     @staticmethod

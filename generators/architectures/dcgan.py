@@ -43,7 +43,7 @@ class DCGAN(LayeredGenerator):
 
     def latent_maps(self) -> tuple[Tensor]:
         """Return the matrix of the linear map that ``z`` meets first, ``[units * 4 * 4, z_dim]``."""
-        weight: Tensor = self.bare("layer1").get_submodule("0").weight.detach()
+        weight = self.find_part("layer1", "0", nn.ConvTranspose2d).weight.detach()
         return (weight.flatten(1).T,)
 
 

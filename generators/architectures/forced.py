@@ -18,7 +18,7 @@ VALUES = ".values"
 """The end of the name of what their units are forced to."""
 
 
-class Standing(nn.Module):
+class ForcedUnits(nn.Module):
     """A stage of a generator, some of whose units always have the same value.
 
     It takes the stage's place under its name, so that whoever reads or changes the layer's output sees the forced one.
@@ -47,9 +47,9 @@ class Standing(nn.Module):
         self.forced[index] = True
         self.values[index] = torch.tensor(values, dtype=self.values.dtype, device=self.values.device)
 
-    def forward(self, *given: Any) -> Tensor:
+    def forward(self, *arguments: Any) -> Tensor:
         """Return the stage's activations with the forced units at their values."""
-        x: Tensor = self.stage(*given)
+        x: Tensor = self.stage(*arguments)
         return torch.where(self.forced[:, None, None], self.values[:, None, None].to(x.dtype), x)
 
 
@@ -65,7 +65,7 @@ def check_forced(units: UnitSet, values: Sequence[float], num_units: int) -> Non
         raise ValueError(f"values are finite, one for each of the {len(units)} units; got {list(values)}")
 
 
-def said(units: UnitSet, values: Sequence[float]) -> str:
+def describe_forced(units: UnitSet, values: Sequence[float]) -> str:
     """Return what was done to units, for a generator's name."""
     which = f"{len(units)} unit{'s' if len(units) > 1 else ''} of {units.layer}"
     return f"with {which} held" if any(values) else f"less {which}"

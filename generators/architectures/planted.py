@@ -52,15 +52,15 @@ class PlantedGenerator(LayeredGenerator):
     def __init__(self, size: int = 64, cells: int = 16) -> None:
         super().__init__(2 * len(PLANTED), {"size": size, "cells": cells})
         if cells < len(PLANTED) or not cells <= size <= 4096 or size % cells:
-            wanted = f"need cells >= {len(PLANTED)} and size a multiple of cells up to 4096"
-            raise ValueError(f"{wanted}; got {size=}, {cells=}")
-        self.layer1 = _Place(cells)
+            requirement = f"need cells >= {len(PLANTED)} and size a multiple of cells up to 4096"
+            raise ValueError(f"{requirement}; got {size=}, {cells=}")
+        self.layer1 = _CellLayer(cells)
         self.layer2 = nn.Upsample(scale_factor=size // cells, mode="nearest")
-        self.output = _paint()
+        self.output = _make_paint()
         self.eval().requires_grad_(False)
 
 
-class _Place(nn.Module):
+class _CellLayer(nn.Module):
     """From latent vectors ``[batch, 2n, 1, 1]`` to activations ``[batch, n + 2, cells, cells]``."""
 
     def __init__(self, cells: int) -> None:
@@ -68,17 +68,17 @@ class _Place(nn.Module):
         self.cells = cells
 
     def forward(self, z: Tensor) -> Tensor:
-        there, position = z[:, 0::2, 0, 0] > 0, torch.special.ndtr(z[:, 1::2, 0, 0])
+        present, position = z[:, 0::2, 0, 0] > 0, torch.special.ndtr(z[:, 1::2, 0, 0])
         column = (position * self.cells).long().clamp(max=self.cells - 1)
         units = len(PLANTED)
         activation = z.new_zeros(len(z), units + 2, self.cells, self.cells)
         sample, unit = torch.arange(len(z), device=z.device)[:, None], torch.arange(units, device=z.device)[None]
-        activation[sample, unit, unit, column] = there.to(z.dtype)
+        activation[sample, unit, unit, column] = present.to(z.dtype)
         activation[:, units] = activation[:, 0]
         return activation
 
 
-def _paint() -> nn.Conv2d:
+def _make_paint() -> nn.Conv2d:
     """Return the 1x1 convolution that adds each concept's color, relative to the ground's."""
     units = len(PLANTED)
     paint = nn.Conv2d(units + 2, 3, 1)

@@ -53,7 +53,7 @@ class ProGAN(LayeredGenerator):
 
     def latent_maps(self) -> tuple[Tensor]:
         """Return the matrix of the linear map that ``z``, once normalised, meets first, ``[units * 4 * 4, z_dim]``."""
-        first = self.bare("layer1").get_submodule("1")
+        first = self.find_part("layer1", "1", EqualizedConv2d)
         weight = first.weight.detach() * first.scale  # [units, z_dim, 4, 4]; the pixel meets each place once
         return (weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2),)
 

@@ -79,7 +79,7 @@ class ResNet(LayeredGenerator):
 
     def latent_maps(self) -> tuple[Tensor]:
         """Return the matrix of the linear map that ``z`` meets first, ``[units * side * side, z_dim]``."""
-        return (self.bare("layer1").get_submodule("1").weight.detach(),)
+        return (self.find_part("layer1", "1", nn.Linear).weight.detach(),)
 
 
 class Doubling(nn.Module):
@@ -137,7 +137,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return activations of the same shape, ``[batch, unit, h, w]``, h and w even."""
         query = self.query(x).flatten(2).transpose(1, 2)
-        key, value = (functional.max_pool2d(each(x), 2).flatten(2) for each in (self.key, self.value))
+        key, value = (functional.max_pool2d(convolution(x), 2).flatten(2) for convolution in (self.key, self.value))
         share = (query @ key).softmax(dim=2)  # [batch, h * w, h * w / 4]
         mean = (value @ share.transpose(1, 2)).unflatten(2, x.shape[2:])
         attended: Tensor = x + self.strength * self.mix(mean)

@@ -58,13 +58,13 @@ class Stack(LayeredGenerator):
     architecture = "stack"
 
     def __init__(self, z_dim: int, stages: Sequence[Mapping[str, Any]]) -> None:
-        super().__init__(z_dim, {"z_dim": z_dim, "stages": [dict(each) for each in stages]})
-        parts = [Stage(**each) for each in stages]
+        super().__init__(z_dim, {"z_dim": z_dim, "stages": [dict(arguments) for arguments in stages]})
+        parts = [Stage(**arguments) for arguments in stages]
         if len(parts) < 2 or parts[-1].units != 3 or any(part.linear for part in parts[1:]):
             raise ValueError(
                 f"a stack has two stages or more, the last of 3 units, none but the first linear: {stages}"
             )
-        self.sides = _sides(parts)
+        self.sides, self.first = _sides(parts), parts[0]
         before = z_dim
         for index, part in enumerate(parts[:-1], start=1):
             up = _project(before, part) if part.linear else _up(before, part, bias=False)
@@ -80,10 +80,10 @@ class Stack(LayeredGenerator):
 
     def latent_maps(self) -> tuple[Tensor]:
         """Return the matrix of the linear map that ``z`` meets first, ``[units * h * w, z_dim]``."""
-        first = self.bare("layer1").get_submodule("0")
-        if isinstance(first, nn.Sequential):
-            return (first.get_submodule("1").weight.detach(),)
-        (height, width), (top, left) = self.sides[0], first.padding
+        if self.first.linear:
+            return (self.find_part("layer1", "0.1", nn.Linear).weight.detach(),)
+        first = self.find_part("layer1", "0", nn.ConvTranspose2d)
+        (height, width), (top, left) = self.sides[0], _pair(self.first.padding)
         weight = first.weight.detach()[:, :, top : top + height, left : left + width]
         return (weight.flatten(1).T,)
 

@@ -58,7 +58,7 @@ class Styles:
         return self.ws[:, index], None if self.noise is None else self.noise[index]
 
 
-class Mapping(nn.Module):
+class MappingNetwork(nn.Module):
     """The network from ``z`` to ``w``.
 
     Args:
@@ -116,7 +116,7 @@ class StyleGenerator(LayeredGenerator):
 
     beside = frozenset({"mapping", "constant"})
     has_w = has_noise = normalises_z = True
-    mapping: Mapping
+    mapping: MappingNetwork
     constant: nn.Parameter
 
     def input(self, z: Tensor) -> Tensor:
@@ -145,23 +145,24 @@ class StyleGenerator(LayeredGenerator):
                 f"ws are [batch, {self.mapping.num_ws}, {len(self.mapping.w_avg)}], as mapping returns them; "
                 f"got {list(ws.shape)}"
             )
-        latent = self._checked(ws)
+        latent = self._prepare_z(ws)
         if noise is not None:
             self._check_noise(noise, len(latent))
-        placed = None if noise is None else [None if each is None else self._placed(each) for each in noise]
+        placed = None if noise is None else [None if tensor is None else self._place(tensor) for tensor in noise]
         return self.run(self.input(latent), Styles(self.context(latent).ws, placed), 0, len(self._stages))
 
     def latent_maps(self) -> tuple[Tensor, ...]:
         """Return the matrices of the linear maps that the entries of ``ws`` meet, ``[output, w_dim]`` each."""
-        return tuple(torch.cat([each.matrix.detach() for each in self.affines(i)]) for i in range(self.mapping.num_ws))
+        groups = [self.affines(index) for index in range(self.mapping.num_ws)]
+        return tuple(torch.cat([affine.matrix.detach() for affine in group]) for group in groups)
 
     def affines(self, index: int) -> list[EqualizedLinear]:
         """Return what makes styles of ``ws[:, index]``."""
-        return [self.bare(self._stages[index][0]).get_submodule("affine")]
+        return [self.find_part(self._stages[index][0], "affine", EqualizedLinear)]
 
     def own_noise(self) -> list[Tensor]:
         """Return the fixed noise of every layer, ``[1, 1, h, w]``."""
-        return [self.bare(name).get_buffer("noise") for name, _ in self._stages[:-1]]
+        return [self.find_stage(name).get_buffer("noise") for name, _ in self._stages[:-1]]
 
     def with_noise(self, noise: Sequence[Tensor]) -> StyleGenerator:
         """Return a copy of this generator with other fixed noise, for as many images at once as there is noise for.
@@ -172,22 +173,22 @@ class StyleGenerator(LayeredGenerator):
         Raises:
             ValueError: If a shape does not fit.
         """
-        self._check_noise(noise, max((len(each) for each in noise), default=1))
+        self._check_noise(noise, max((len(tensor) for tensor in noise), default=1))
         copy = deepcopy(self)
-        for (name, _), each in zip(copy._stages, noise, strict=False):
-            copy.bare(name).noise = self._placed(each)
+        for (name, _), tensor in zip(copy._stages, noise, strict=False):
+            copy.find_stage(name).noise = self._place(tensor)
         return copy
 
     def _check_noise(self, noise: Sequence[Tensor | None], batch: int) -> None:
         sides = [info.height for info in self.layers.values()]
         fits = [
-            each is None or (each.shape[1:] == (1, side, side) and len(each) in {1, batch})
-            for each, side in zip(noise, sides, strict=False)
+            tensor is None or (tensor.shape[1:] == (1, side, side) and len(tensor) in {1, batch})
+            for tensor, side in zip(noise, sides, strict=False)
         ]
         if len(noise) != len(sides) or not all(fits):
             raise ValueError(
                 f"noise is one tensor [{batch} or 1, 1, side, side] a layer, of sides {sides}; "
-                f"got {[None if each is None else list(each.shape) for each in noise]}"
+                f"got {[None if tensor is None else list(tensor.shape) for tensor in noise]}"
             )
 
     def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Tensor]:
@@ -208,15 +209,15 @@ class StyleGenerator(LayeredGenerator):
         sides = [info.height for info in self.layers.values()]
         return [torch.randn(num_samples, 1, side, side, generator=rng) for side in sides]
 
-    def _checked(self, z: Tensor) -> Tensor:
+    def _prepare_z(self, z: Tensor) -> Tensor:
         if z.ndim == 3:
-            wanted = (self.mapping.num_ws, len(self.mapping.w_avg))
-            if tuple(z.shape[1:]) != wanted:
+            expected = (self.mapping.num_ws, len(self.mapping.w_avg))
+            if tuple(z.shape[1:]) != expected:
                 raise ValueError(
-                    f"{self.name} takes ws of shape [batch, {wanted[0]}, {wanted[1]}]; got {list(z.shape)}"
+                    f"{self.name} takes ws of shape [batch, {expected[0]}, {expected[1]}]; got {list(z.shape)}"
                 )
-            return self._placed(z)
-        return super()._checked(z)
+            return self._place(z)
+        return super()._prepare_z(z)
 
 
 class StyleGAN(StyleGenerator):
@@ -260,7 +261,7 @@ class StyleGAN(StyleGenerator):
         if not norm_eps > 0:
             raise ValueError(f"norm_eps is more than 0; got {norm_eps}")
         units = units_of(size, width, max_width)
-        self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
+        self.mapping = MappingNetwork(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
         self.constant = nn.Parameter(draw_normal(1, units[0], 4, 4))  # equal numbers would have no variance
         self.layer1 = StyleLayer(None, units[0], 4, w_dim, norm_eps)
         same = EqualizedConv2d(units[0], units[0], 3, 1, bias=False)

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, depth_of, double, draw_normal, units_of
-from .stylegan import Mapping, StyleGenerator, Styles
+from .stylegan import MappingNetwork, StyleGenerator, Styles
 
 
 class StyleGAN2(StyleGenerator):
@@ -65,13 +65,13 @@ class StyleGAN2(StyleGenerator):
         mapping_depth: int = 8,
         clamp: float | None = None,
     ) -> None:
-        settings = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim, "w_dim": w_dim}
-        settings |= {"mapping_depth": mapping_depth} | ({} if clamp is None else {"clamp": clamp})
+        settings: dict[str, Any] = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim}
+        settings |= {"w_dim": w_dim, "mapping_depth": mapping_depth} | ({} if clamp is None else {"clamp": clamp})
         super().__init__(z_dim, settings)
         if clamp is not None and not clamp > 0:
             raise ValueError(f"clamp is more than 0, or None; got {clamp}")
         units = units_of(size, width, max_width)
-        self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
+        self.mapping = MappingNetwork(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
         self.constant = nn.Parameter(draw_normal(1, units[0], 4, 4))
         self.layer1 = ModulatedLayer(units[0], units[0], 4, w_dim, clamp=clamp)
         for level in range(1, len(units)):
@@ -105,8 +105,8 @@ class StyleGAN2(StyleGenerator):
     def affines(self, index: int) -> list[EqualizedLinear]:
         """Return what makes styles of ``ws[:, index]``: of a layer, and of the image of the grid before."""
         side = self.layers[self._stages[index - 1][0]].height if index % 2 else 0
-        images = [self.to_rgb[str(side)].affine] if str(side) in self.to_rgb else []
-        return [*super().affines(index), *images]
+        images = [module for key, module in self.to_rgb.items() if key == str(side)]
+        return [*super().affines(index), *(image.affine for image in images if isinstance(image, ToRGB))]
 
     def _add_image(self, index: int, x: Tensor, context: Styles) -> None:
         context.image = self.to_rgb[str(x.shape[3])](x, context.ws[:, index], context.image)
@@ -161,7 +161,7 @@ class ModulatedLayer(nn.Module):
         scale, strength, bias = SQRT2 * demodulation(weight, style), SQRT2 * self.noise_strength, SQRT2 * self.bias
         noise = self.noise if noise is None else noise
         shift = noise.to(x.dtype) * strength.to(x.dtype) + _channels(bias[None], x)
-        return _within(functional.leaky_relu(torch.addcmul(shift, x, _channels(scale, x)), 0.2), self.clamp)
+        return _clamp(functional.leaky_relu(torch.addcmul(shift, x, _channels(scale, x)), 0.2), self.clamp)
 
 
 class ToRGB(nn.Module):
@@ -192,11 +192,12 @@ class ToRGB(nn.Module):
             image: The sum so far; None is none.
         """
         x = x * _channels(self.affine(w), x)
-        own = _within(functional.conv2d(x, self.weight * self.scale, self.bias).float(), self.clamp)
+        own = _clamp(functional.conv2d(x, self.weight * self.scale, self.bias).float(), self.clamp)
         if image is None:
             return own
         with torch.autocast(x.device.type, enabled=False):  # a sum in bfloat16 would show steps
-            return own + self.blur(double(image))
+            total: Tensor = own + self.blur(double(image))
+            return total
 
 
 class ResidualDiscriminator(nn.Module):
@@ -301,7 +302,7 @@ class _LowPass(torch.autograd.Function):
         return _LowPass.apply(gradient, 3 - context.padding), None
 
 
-def _within(x: Tensor, bound: float | None) -> Tensor:
+def _clamp(x: Tensor, bound: float | None) -> Tensor:
     return x if bound is None else x.clamp(-bound, bound)
 
 

@@ -4,9 +4,10 @@
 
 Layer 1 mixes waves ``sin(2 pi (f . p + phase))`` of fixed frequencies f at the places p, turned and moved as
 ``ws[:, 0]`` says. Layer ``i`` is a convolution with the style of ``ws[:, i - 1]``, divided by the size that its input
-has on average, offset, and a leaky ReLU between two resamplings (`resampling.between`).
+has on average, offset, and a leaky ReLU between two resamplings (`stylegan3_filters.apply_on_finer_grid`).
 
-A layer's grid, what `head` returns and edits change, is the part of its canvas that the image shows (`canvas`).
+A layer's grid, what `head` returns and edits change, is the part of its canvas that the image shows
+(`stylegan3_canvas`).
 
 Source: Karras et al. 2021, arXiv 2106.12423, Sec. 3, Appendix F.
 """
@@ -14,7 +15,7 @@ Source: Karras et al. 2021, arXiv 2106.12423, Sec. 3, Appendix F.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping as Table, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .blocks import SQRT2, EqualizedLinear
-from .stylegan import Mapping, StyleGenerator
-from .stylegan3_canvas import Canvas, Filtering, check_canvases, rates_of
-from .stylegan3_filters import between, lowpass
+from .stylegan import MappingNetwork, StyleGenerator
+from .stylegan3_canvas import Filtering, LayerCanvas, check_canvases, rates_of
+from .stylegan3_filters import apply_on_finer_grid, lowpass
 
 LIMIT = 256.0
 """No activation is larger: the bound that networks trained in half precision were given."""
@@ -61,40 +62,45 @@ class StyleGAN3(StyleGenerator):
         size: int,
         waves: int,
         side: int,
-        filterings: Sequence[Table[str, Any]],
+        filterings: Sequence[Mapping[str, Any]],
         z_dim: int = 512,
         w_dim: int = 512,
         mapping_depth: int = 2,
     ) -> None:
-        settings = {"size": size, "waves": waves, "side": side, "filterings": [dict(each) for each in filterings]}
+        settings = {
+            "size": size,
+            "waves": waves,
+            "side": side,
+            "filterings": [dict(filtering) for filtering in filterings],
+        }
         super().__init__(z_dim, settings | {"z_dim": z_dim, "w_dim": w_dim, "mapping_depth": mapping_depth})
-        filters = [Filtering(**each) for each in filterings]
-        rates, sides = rates_of(size, filters), [side, *(each.side for each in filters)]
+        parts = [Filtering(**filtering) for filtering in filterings]
+        rates, sides = rates_of(size, parts), [side, *(filtering.side for filtering in parts)]
         check_canvases(size, rates, sides)
         self.side, self.rate = side, rates[0]
         self._wide = [canvas > rate for canvas, rate in zip(sides, rates, strict=True)]
-        self.mapping = Mapping(z_dim, w_dim, mapping_depth, num_ws=len(filters) + 2)
+        self.mapping = MappingNetwork(z_dim, w_dim, mapping_depth, num_ws=len(parts) + 2)
         self.layer1 = Waves(waves, rates[0], w_dim)
-        units = [waves, *(each.units for each in filters)]
-        for index, each in enumerate(filters):
-            self.add_module(f"layer{index + 2}", FilteredLayer(units[index], each, rates[index + 1], w_dim))
-        self.output = Picture(units[-1], w_dim)
+        units = [waves, *(filtering.units for filtering in parts)]
+        for index, filtering in enumerate(parts):
+            self.add_module(f"layer{index + 2}", FilteredLayer(units[index], filtering, rates[index + 1], w_dim))
+        self.output = ImageLayer(units[-1], w_dim)
 
     def input(self, z: Tensor) -> Float[Tensor, "batch 2 h w"]:
         """Return the places on the canvas, x and y of each sample; the image is from -0.5 to 0.5."""
         line = (torch.arange(self.side, device=z.device, dtype=torch.float32) + 0.5 - self.side / 2) / self.rate
         return torch.stack(torch.meshgrid(line, line, indexing="xy")).expand(len(z), -1, -1, -1)
 
-    def context(self, z: Tensor) -> Canvas:
+    def context(self, z: Tensor) -> LayerCanvas:
         """Return the latent vectors of the layers."""
-        return Canvas(self.mapping(z) if z.ndim == 2 else z)
+        return LayerCanvas(self.mapping(z) if z.ndim == 2 else z)
 
-    def stage(self, index: int, x: Tensor, context: Canvas) -> Tensor:
+    def stage(self, index: int, x: Tensor, context: LayerCanvas) -> Tensor:
         """Return the output of one stage for the output of the one before."""
         output: Tensor = self._stages[index][1](x, context.ws[:, index], context)
         return output
 
-    def context_after(self, z: Tensor, position: int) -> Canvas:
+    def context_after(self, z: Tensor, position: int) -> LayerCanvas:
         """Return the context with the canvas of the stage of that position, which runs again if it has a margin."""
         context = self.context(z)
         if self._wide[position]:
@@ -113,7 +119,8 @@ class StyleGAN3(StyleGenerator):
         """
         if noise is not None or ws.ndim != 3:
             raise ValueError(f"{self.name} takes ws [batch, num_ws, w_dim], and adds no noise; got {list(ws.shape)}")
-        return self(ws)
+        images: Tensor = self(ws)
+        return images
 
     def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Tensor]:
         """Refuse to draw noise, which no layer adds.
@@ -159,7 +166,7 @@ class Waves(nn.Module):
             self.affine.weight.zero_()
             self.affine.bias[0] = 1
 
-    def forward(self, places: Tensor, w: Tensor, canvas: Canvas) -> Tensor:
+    def forward(self, places: Tensor, w: Tensor, canvas: LayerCanvas) -> Tensor:
         """Return the layer's activations.
 
         A place ``p`` is first put through ``transform``, the user's; then moved by ``-t``, then turned by ``r``, both
@@ -213,7 +220,7 @@ class FilteredLayer(nn.Module):
         self.register_buffer("up_filter", rise if filtering.up_taps > 1 else None)
         self.register_buffer("down_filter", fall if filtering.down_taps > 1 else None)
 
-    def forward(self, x: Tensor, w: Tensor, canvas: Canvas) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, canvas: LayerCanvas) -> Tensor:
         """Return the layer's activations.
 
         Args:
@@ -222,16 +229,16 @@ class FilteredLayer(nn.Module):
             canvas: Gives the margin and takes the next one.
         """
         style, kernel = self.affine(w), self.filtering.kernel
-        x = functional.conv2d(canvas.filled(x) * style[:, :, None, None], self.weight, padding=kernel - 1)
+        x = functional.conv2d(canvas.fill_margin(x) * style[:, :, None, None], self.weight, padding=kernel - 1)
         energy = functional.linear(style.square(), self.weight.square().sum(dim=(2, 3)))
         scale = ((energy + 1e-8) * self.magnitude).rsqrt()
         x = x * scale[:, :, None, None] + self.bias[:, None, None]
         up, down = (self.filtering.up, self.up_filter), (self.filtering.down, self.down_filter)
-        x = between(x, _bounded_relu, up, down, self.filtering.side)
+        x = apply_on_finer_grid(x, _bounded_relu, up, down, self.filtering.side)
         return canvas.show(x, self.rate)
 
 
-class Picture(nn.Module):
+class ImageLayer(nn.Module):
     """An image of the last layer's activations: a modulated 1 x 1 convolution.
 
     Args:
@@ -251,10 +258,10 @@ class Picture(nn.Module):
         self.register_buffer("magnitude", torch.ones(()))
         self.scale = 1 / math.sqrt(units)
 
-    def forward(self, x: Tensor, w: Tensor, canvas: Canvas) -> Float[Tensor, "batch 3 H W"]:
+    def forward(self, x: Tensor, w: Tensor, canvas: LayerCanvas) -> Float[Tensor, "batch 3 H W"]:
         """Return images; arguments as for the layers."""
         style = self.affine(w) * (self.scale * self.magnitude.rsqrt())
-        x = functional.conv2d(canvas.filled(x) * style[:, :, None, None], self.weight, self.bias)
+        x = functional.conv2d(canvas.fill_margin(x) * style[:, :, None, None], self.weight, self.bias)
         return (x.clamp(-LIMIT, LIMIT) * BRIGHTNESS).float()
 
 

@@ -16,27 +16,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .stylegan import Styles
+
 MAX_SIDE, MAX_TAPS = 4096, 256
 """A file could ask for any canvas, and for any filter."""
 
 
 @dataclass(slots=True)
-class Canvas:
-    """What layers are given besides the part of the canvas that the image shows.
+class LayerCanvas(Styles):
+    """What layers are given besides the part of the canvas that the image shows; no layer adds noise.
 
     Args:
-        ws: Latent vectors of the layers, ``[batch, num_ws, w_dim]``.
         whole: The activations before on all of the canvas, without edits; None where they have no margin.
     """
 
-    ws: Tensor
     whole: Tensor | None = None
 
-    def filled(self, shown: Tensor) -> Tensor:
+    def fill_margin(self, shown: Tensor) -> Tensor:
         """Return what is given to a layer: what the image shows, perhaps edited, with its margin."""
         if self.whole is None:
             return shown
-        before = inside(self.whole, shown.shape[3])
+        before = crop_middle(self.whole, shown.shape[3])
         first = shown[:, :, :1, :1]
         flat = (shown == first).all(dim=3, keepdim=True).all(dim=2, keepdim=True)
         changed = (shown != before).any(dim=3, keepdim=True).any(dim=2, keepdim=True)
@@ -48,10 +48,10 @@ class Canvas:
     def show(self, whole: Tensor, side: int) -> Tensor:
         """Keep a layer's activations for the next one, and return those that the image shows."""
         self.whole = None if whole.shape[3] == side else whole
-        return inside(whole, side)
+        return crop_middle(whole, side)
 
 
-def inside(whole: Tensor, side: int) -> Tensor:
+def crop_middle(whole: Tensor, side: int) -> Tensor:
     """Return the middle of a canvas."""
     margin = (whole.shape[3] - side) // 2
     return whole[:, :, margin : margin + side, margin : margin + side].contiguous() if margin else whole
@@ -102,12 +102,11 @@ def rates_of(size: int, filterings: Sequence[Filtering]) -> list[int]:
         ValueError: If one is no whole number.
     """
     rates = [size]
-    for each in reversed(filterings):
-        before, rest = divmod(rates[0] * each.down, each.up)
+    for filtering in reversed(filterings):
+        before, rest = divmod(rates[0] * filtering.down, filtering.up)
         if rest or not before:
-            raise ValueError(
-                f"what leads to {rates[0]} samples, {each}, would be given {rates[0] * each.down}/{each.up}"
-            )
+            fraction = f"{rates[0] * filtering.down}/{filtering.up}"
+            raise ValueError(f"what leads to {rates[0]} samples, {filtering}, would be given {fraction}")
         rates.insert(0, before)
     return rates
 

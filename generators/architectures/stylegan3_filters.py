@@ -35,7 +35,7 @@ def lowpass(taps: int, factor: int) -> Float[Tensor, " tap"]:
     return (row / row.sum()).float()
 
 
-def between(
+def apply_on_finer_grid(
     x: Float[Tensor, "batch unit n n"],
     function: Callable[[Tensor], Tensor],
     up: tuple[int, Tensor | None],
@@ -56,8 +56,8 @@ def between(
     """
     (finer, rise), (coarser, fall) = up, down
     rise_taps, fall_taps = 1 if rise is None else len(rise), 1 if fall is None else len(fall)
-    x = function(_cut(_finer(x, finer, rise), _span(x.shape[3], finer, rise_taps, coarser, fall_taps, side)))
-    return _coarser(x, coarser, fall)
+    x = function(_cut(_upsample(x, finer, rise), _span(x.shape[3], finer, rise_taps, coarser, fall_taps, side)))
+    return _downsample(x, coarser, fall)
 
 
 def _span(n: int, up: int, up_taps: int, down: int, down_taps: int, side: int) -> tuple[int, int]:
@@ -78,18 +78,18 @@ def _cut(x: Tensor, span: tuple[int, int]) -> Tensor:
     return functional.pad(x, sides + sides)
 
 
-def _finer(x: Tensor, factor: int, row: Tensor | None) -> Tensor:
+def _upsample(x: Tensor, factor: int, row: Tensor | None) -> Tensor:
     """Put zeros between samples and filter them, as bright as before."""
     if row is None:
         return x
     kernel = (row * factor).to(x.dtype)
     for axis in (2, 3):
         strides = (factor, 1) if axis == 2 else (1, factor)
-        x = functional.conv_transpose2d(x, _along(kernel, axis, x.shape[1]), stride=strides, groups=x.shape[1])
+        x = functional.conv_transpose2d(x, _orient(kernel, axis, x.shape[1]), stride=strides, groups=x.shape[1])
     return x
 
 
-def _coarser(x: Tensor, factor: int, kernel: Tensor | None) -> Tensor:
+def _downsample(x: Tensor, factor: int, kernel: Tensor | None) -> Tensor:
     """Filter and take each ``factor``-th sample."""
     if kernel is None:
         return x[:, :, ::factor, ::factor]
@@ -98,11 +98,11 @@ def _coarser(x: Tensor, factor: int, kernel: Tensor | None) -> Tensor:
         return functional.conv2d(x, kernel.expand(units, 1, -1, -1).contiguous(), stride=factor, groups=units)
     for axis in (2, 3):
         strides = (factor, 1) if axis == 2 else (1, factor)
-        x = functional.conv2d(x, _along(kernel, axis, units), stride=strides, groups=units)
+        x = functional.conv2d(x, _orient(kernel, axis, units), stride=strides, groups=units)
     return x
 
 
-def _along(row: Tensor, axis: int, units: int) -> Tensor:
+def _orient(row: Tensor, axis: int, units: int) -> Tensor:
     """Return a filter along rows or columns as the kernels of a convolution of each unit."""
     shape = (1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)
     return row.view(shape).expand(units, *[-1] * 3).contiguous()

@@ -10,14 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from .files.checkpoint import Checkpoint, read_checkpoint
-from .files.values import Record, printable
-from .importing import choose, found
+from .files.values import Record, make_printable
+from .importing import choose, match_networks
 from .match import Match
 from .networks import Network
 
 MAX_LENGTH = 100
 """Characters of a text that are shown."""
-MAX_SAID = 4_000
+MAX_FACT = 4_000
 """Characters of a fact that is short enough to be told."""
 
 
@@ -46,7 +46,7 @@ class Explanation:
 
     def lines(self) -> Iterator[str]:
         """Yield it as lines of text."""
-        yield from map(printable, self._lines())
+        yield from map(make_printable, self._lines())
 
     def _lines(self) -> Iterator[str]:
         yield f"{self.checkpoint.path}: {self.checkpoint.kind}"
@@ -66,13 +66,13 @@ def explain(path: Path | str) -> Explanation:
     """
     checkpoint = read_checkpoint(path)
     try:
-        nearest = found(checkpoint)
+        nearest = match_networks(checkpoint)
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
+        raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
     try:
         match = choose(checkpoint, nearest)
         verdict = f"recognised: {match.layout.name}" + (f", of {match.network.where}" if match.network.where else "")
-        verdict += "" if match.fit.whole else f"; but {'; '.join(match.fit.unexpected)}"
+        verdict += "" if match.fit.is_whole else f"; but {'; '.join(match.fit.unexpected)}"
     except ValueError as error:
         verdict = f"not recognised: {error}"
     return Explanation(checkpoint, nearest, verdict)
@@ -86,8 +86,8 @@ def _record(match: Match) -> dict[str, Any]:
         "tensors": {name: [str(tensor.dtype), *tensor.shape] for name, tensor in network.tensors.items()},
         "facts": _facts(network),
         "layout": match.layout.name,
-        "fits": fit.whole,
-        "found": fit.found,
+        "fits": fit.is_whole,
+        "found": fit.settings,
         "missing": fit.missing,
         "unexpected": fit.unexpected,
         "assumed": fit.assumed,
@@ -104,13 +104,13 @@ def _lines(match: Match) -> Iterator[str]:
         yield f"  {name[:MAX_LENGTH]}  {dtype} {list(tensor.shape)}"
     if network.role == "optimizer":
         return
-    if fit.whole:
-        yield f"  is {match.layout.name}: " + ", ".join(f"{key} {value}" for key, value in fit.found.items())
+    if fit.is_whole:
+        yield f"  is {match.layout.name}: " + ", ".join(f"{key} {value}" for key, value in fit.settings.items())
         if fit.assumed:
             yield f"    {fit.assumed}; --arch FILE.json says others"
         return
-    if match.taken:
-        yield f"  nearest: {match.layout.name}, which takes {match.taken} of these tensors"
+    if match.num_taken:
+        yield f"  nearest: {match.layout.name}, which takes {match.num_taken} of these tensors"
         yield from (f"    missing: {name[:MAX_LENGTH]}" for name in fit.missing)
         yield from (f"    unexpected: {name[:MAX_LENGTH]}" for name in fit.unexpected)
 
@@ -124,19 +124,19 @@ def _facts(network: Network) -> dict[str, Any]:
 def _is_short(value: Any) -> bool:
     items = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
     plain = all(isinstance(item, str | int | float | None) for item in items)
-    return len(items) <= 64 and plain and sum(len(item) for item in items if isinstance(item, str)) <= MAX_SAID
+    return len(items) <= 64 and plain and sum(len(item) for item in items if isinstance(item, str)) <= MAX_FACT
 
 
 def _outline(value: Any, depth: int = 0) -> Iterator[str]:
     """Yield what a tree holds, two levels deep."""
     items = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
     for key, item in items[:20]:
-        yield f"{'  ' * depth}{str(key)[:MAX_LENGTH]}: {_said(item)}"
+        yield f"{'  ' * depth}{str(key)[:MAX_LENGTH]}: {_describe(item)}"
         if depth < 1:
             yield from _outline(item, depth + 1)
 
 
-def _said(value: Any) -> str:
+def _describe(value: Any) -> str:
     match value:
         case Tensor():
             return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"

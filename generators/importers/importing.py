@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..architectures.base import LayeredGenerator
-from .families.stylegan2_settings import other_architecture
+from .families.stylegan2_settings import find_other_architecture
 from .files.checkpoint import Checkpoint, read_checkpoint
-from .files.values import printable
-from .layouts import Options
-from .match import Match, matches
+from .files.values import make_printable
+from .layouts import ImportOptions
+from .match import Match, rank_layouts
 from .networks import Network, find_networks
-from .plans import is_discriminator
+from .plans import is_discriminator, list_names
 
 _LOG = logging.getLogger(__name__)
 
-SHOWN = 6
-"""Names in an error at most."""
 SIZELESS = frozenset({"rosinality StyleGAN"})
 """Layouts whose files do not say how large the images are."""
 PROGRAMS = frozenset({"torchscript", "torch export"})
@@ -28,14 +26,14 @@ PROGRAMS = frozenset({"torchscript", "torch export"})
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     """A generator and what it was made of.
 
     Args:
         generator: The generator, in eval mode, on the CPU, without gradients.
         layout: The layout that the file has, such as ``"rosinality StyleGAN2"``.
         where: The network in the file that was taken, such as ``g_ema``; empty where there is one only.
-        kind: Of the file, see `reading.Checkpoint`.
+        kind: Of the file, see `checkpoint.Checkpoint`.
         assumed: What the file does not say and was guessed; empty if nothing was, or options were given.
     """
 
@@ -46,7 +44,7 @@ class Imported:
     assumed: str = ""
 
 
-def import_checkpoint(path: Path | str, options: Options | None = None) -> LayeredGenerator:
+def import_checkpoint(path: Path | str, options: ImportOptions | None = None) -> LayeredGenerator:
     """Make a generator of a checkpoint that others have trained; nothing in the file is executed.
 
     Args:
@@ -67,42 +65,43 @@ def import_checkpoint(path: Path | str, options: Options | None = None) -> Layer
     return imported.generator
 
 
-def import_network(path: Path | str, options: Options | None = None) -> Imported:
+def import_network(path: Path | str, options: ImportOptions | None = None) -> ImportResult:
     """Do what `import_checkpoint` does, and say what was found."""
     checkpoint = read_checkpoint(path)
     try:
-        match = choose(checkpoint, found(checkpoint))
-        generator = match.layout.build(match.network.tensors, match.network.facts, _checked(match, options or {}))
+        match = choose(checkpoint, match_networks(checkpoint))
+        generator = match.layout.build(match.network.tensors, match.network.facts, _check_options(match, options or {}))
     except ValueError as error:
-        raise ValueError(f"{path} cannot be imported: {printable(str(error))}") from error
+        raise ValueError(f"{path} cannot be imported: {make_printable(str(error))}") from error
     generator.name = str(path)
     assumed = "" if options else match.fit.assumed
-    return Imported(generator, match.layout.name, match.network.where, checkpoint.kind, assumed)
+    return ImportResult(generator, match.layout.name, match.network.where, checkpoint.kind, assumed)
 
 
-def _checked(match: Match, options: Options) -> Options:
+def _check_options(match: Match, options: ImportOptions) -> ImportOptions:
     """Return the options that a layout is to be built with: a size that the file says itself is no option.
 
     Raises:
         ValueError: If the file says another.
     """
-    said = match.fit.found.get("height")
-    if "size" not in options or said is None or match.layout.name in SIZELESS:
+    size = match.fit.settings.get("height")
+    if "size" not in options or size is None or match.layout.name in SIZELESS:
         return options
-    if options["size"] != said:
+    if options["size"] != size:
         raise ValueError(
-            f"it makes images of {said} x {match.fit.found['width']} pixels; size says {options['size']!r}"
+            f"it makes images of {size} x {match.fit.settings['width']} pixels; size says {options['size']!r}"
         )
     return {name: value for name, value in options.items() if name != "size"}
 
 
-def found(checkpoint: Checkpoint) -> list[Match]:
+def match_networks(checkpoint: Checkpoint) -> list[Match]:
     """Return the networks of a file, averaged generators first, each with the layout that it fits best.
 
     Raises:
         ValueError: If there are too many, or they are too large.
     """
-    return [matches(network)[0] for network in find_networks(checkpoint)] if checkpoint.kind not in PROGRAMS else []
+    networks = [] if checkpoint.kind in PROGRAMS else find_networks(checkpoint)
+    return [rank_layouts(network)[0] for network in networks]
 
 
 def choose(checkpoint: Checkpoint, nearest: Sequence[Match]) -> Match:
@@ -110,7 +109,7 @@ def choose(checkpoint: Checkpoint, nearest: Sequence[Match]) -> Match:
 
     Args:
         checkpoint: The file.
-        nearest: What `found` says of it.
+        nearest: What `match_networks` says of it.
 
     Raises:
         ValueError: If there is none, saying what there is instead.
@@ -120,51 +119,45 @@ def choose(checkpoint: Checkpoint, nearest: Sequence[Match]) -> Match:
             f"it is a program ({checkpoint.kind}), which is run and not read; if you trust it, this runs it in Python: "
             f"generators.wrap({checkpoint.path!r}, z_dim=...)"
         )
-    wanted = [match for match in nearest if match.network.role not in {"optimizer", "discriminator"}]
-    if not wanted:
-        raise ValueError(_without([match.network for match in nearest]))
-    for match in wanted:
+    candidates = [match for match in nearest if match.network.role not in {"optimizer", "discriminator"}]
+    if not candidates:
+        raise ValueError(_describe_networks([match.network for match in nearest]))
+    for match in candidates:
         if match.is_near:
-            if said := match.network.facts.get("refused"):
-                raise ValueError(said)
+            if reason := match.network.facts.get("refused"):
+                raise ValueError(reason)
             return match
-    raise ValueError(_unknown(min(wanted, key=lambda match: match.distance)))
+    raise ValueError(_describe_misfit(min(candidates, key=lambda match: match.distance)))
 
 
-def _without(networks: Sequence[Network]) -> str:
+def _describe_networks(networks: Sequence[Network]) -> str:
     """Say what a file holds that holds no generator."""
     roles = {network.role for network in networks}
     if not roles:
         return "it holds no tensors by name"
-    what = " and ".join(f"{role}s" for role in sorted(roles))
-    return f"it holds {what} only, no generator; save the generator's state_dict() too"
+    kinds = " and ".join(f"{role}s" for role in sorted(roles))
+    return f"it holds {kinds} only, no generator; save the generator's state_dict() too"
 
 
-def _unknown(match: Match) -> str:
+def _describe_misfit(match: Match) -> str:
     network, fit = match.network, match.fit
     where = f"{network.where!r} is" if network.where else "it is"
     if is_discriminator(network.tensors) or re.search(r"discriminator|critic", network.facts.get("class", ""), re.I):
         return f"{where} a discriminator's tensors, such as {next(iter(network.tensors))}; give the generator's"
-    if other := other_architecture(network.tensors, network.facts):
+    if other := find_other_architecture(network.tensors, network.facts):
         return (
             f"{where} a StyleGAN2 of the architecture {other!r}; only 'skip' is read, in which the images of all grids "
             "add up. The network itself, loaded in Python, can be given to generators.wrap"
         )
-    if match.taken <= len(network.tensors) / 4:
+    if match.num_taken <= len(network.tensors) / 4:
         return (
-            f"{where} of no known layout: {len(network.tensors)} tensors such as {listed(list(network.tensors))}. "
+            f"{where} of no known layout: {len(network.tensors)} tensors such as {list_names(list(network.tensors))}. "
             "The network itself, loaded in Python, can be given to generators.wrap"
         )
-    parts = [f"missing {listed(fit.missing)}"] * bool(fit.missing)
-    parts += [f"unexpected {listed(fit.unexpected)}"] * bool(fit.unexpected)
+    parts = [f"missing {list_names(fit.missing)}"] * bool(fit.missing)
+    parts += [f"unexpected {list_names(fit.unexpected)}"] * bool(fit.unexpected)
     return (
-        f"{where} of no known layout; nearest is {match.layout.name}, of which {match.taken} of "
+        f"{where} of no known layout; nearest is {match.layout.name}, of which {match.num_taken} of "
         f"{len(network.tensors)} tensors are: {'; '.join(parts)}. "
         "A network of your own, loaded in Python, can be given to generators.wrap"
     )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return some names, and how many there are besides."""
-    rest = len(names) - SHOWN
-    return ", ".join(name[:100] for name in names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

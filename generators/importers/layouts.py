@@ -1,7 +1,7 @@
 """What a layout is: how far tensors are those of one known kind of checkpoint, and the generator they make.
 
 A layout is recognised from the names and shapes of its tensors, never from the name of a file. Each family has a
-module that exports its layouts; `known.LAYOUTS` holds them all.
+module that exports its layouts; `match.LAYOUTS` holds them all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Tensors = Mapping[str, Tensor]
 Facts = Mapping[str, Any]
 """What the file says besides: see `networks.Network`."""
 
-Options = Mapping[str, Any]
+ImportOptions = Mapping[str, Any]
 """What the caller says that the file does not: ``size``, and what ``--arch`` holds, by name."""
 
 
@@ -29,22 +29,22 @@ class Fit:
     """How far tensors are of a layout.
 
     Args:
-        found: What they say of the network, such as ``{"architecture": "stylegan2", "size": 256, "z_dim": 512}``.
+        settings: What they say of the network, such as ``{"architecture": "stylegan2", "size": 256, "z_dim": 512}``.
         missing: Names that the layout needs and that are not there.
         unexpected: Names that are there and that the layout does not have; what it leaves out on purpose, such as
             buffers of filters, is not among them.
         assumed: What the file does not say and was guessed, and how to say otherwise; empty if nothing was.
     """
 
-    found: dict[str, str | int] = field(default_factory=dict)
+    settings: dict[str, str | int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     assumed: str = ""
 
     @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         """Whether nothing is missing and nothing is left over."""
-        return bool(self.found) and not self.missing and not self.unexpected
+        return bool(self.settings) and not self.missing and not self.unexpected
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +60,4 @@ class Layout:
 
     name: str
     fit: Callable[[Tensors, Facts], Fit]
-    build: Callable[[Tensors, Facts, Options], LayeredGenerator]
+    build: Callable[[Tensors, Facts, ImportOptions], LayeredGenerator]

@@ -8,10 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
+from gandissect.storage.files import MAX_TENSORS
+
 from .files.checkpoint import Checkpoint
 from .files.pickle_globals import NETWORKS
-from .files.tensorflow import renamed, variables
-from .files.values import MAX_NAME, MOST_TENSORS, Record
+from .files.tensorflow import read_variables, rename_variables
+from .files.values import MAX_NAME, Record
 
 AVERAGED = frozenset({"g_ema", "G_ema", "generator_smooth", "generator_ema", "g_running", "netG_ema", "Gs", "ema"})
 GENERATORS = frozenset({"g", "G", "generator", "netG", "net_G", "gen", "Gen"})
@@ -21,19 +23,19 @@ OPTIMIZERS = ("optim", "opt_", "_opt")
 PREFIXES = ("module.", "_orig_mod.", "_forward_module.")
 MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"})
 """What optimizers keep of each parameter."""
-COUNTED = "n_averaged"
+AVERAGE_COUNT = "n_averaged"
 """What torch's ``AveragedModel`` has beside the network that it averages, whose names it puts ``module.`` before."""
 STATE = "_state_dict"
 """What may come after the name of a network where its tensors are, as in ``G_state_dict``."""
 RESERVED = frozenset({"kind", "class", "source_hash", "attributes", "refused"})
 """Facts that are found out here; what lies beside a network in a file under such a name is none."""
-MOST_NETWORKS, MOST_FACTS = 12, 1_000
+MAX_NETWORKS, MAX_FACTS = 12, 1_000
 """Of a file, and beside a network; more are none that is read here, and would take long."""
-MOST_SAID = 10**7
+MAX_FACTS_READ = 10**7
 """Facts beside networks that are looked at, in each dict that may hold one."""
-DEEPEST = 16
+MAX_DEPTH = 16
 """In how many dicts and lists a network may lie."""
-MOST_WRAPPERS = 8
+MAX_WRAPPERS = 8
 """How often what wrappers put before names is taken away."""
 
 
@@ -59,7 +61,7 @@ class Network:
     facts: dict[str, Any]
 
 
-RANKS = ("averaged generator", "generator", "network", "discriminator", "optimizer")
+ROLES = ("averaged generator", "generator", "network", "discriminator", "optimizer")
 
 
 def find_networks(checkpoint: Checkpoint) -> list[Network]:
@@ -68,26 +70,26 @@ def find_networks(checkpoint: Checkpoint) -> list[Network]:
     Raises:
         ValueError: If there are too many, or they are too large.
     """
-    found: list[Network] = []
-    for network in _Search().of(checkpoint.tree, (), {"kind": checkpoint.kind}):
-        if len(network.tensors) + sum(len(each.tensors) for each in found) > MOST_TENSORS:
-            raise ValueError(f"its networks have more than {MOST_TENSORS:,} tensors")
+    networks: list[Network] = []
+    for network in _Search().find(checkpoint.tree, (), {"kind": checkpoint.kind}):
+        if len(network.tensors) + sum(len(earlier.tensors) for earlier in networks) > MAX_TENSORS:
+            raise ValueError(f"its networks have more than {MAX_TENSORS:,} tensors")
         if network.role != "optimizer":
-            found.append(network)
-        elif not any(each.role == "optimizer" for each in found):
-            found.append(network)  # one says it all
-        if len(found) > MOST_NETWORKS:
-            raise ValueError(f"it holds more than {MOST_NETWORKS} networks; save the generator's state_dict() alone")
-    return sorted(found, key=lambda network: RANKS.index(network.role))
+            networks.append(network)
+        elif not any(earlier.role == "optimizer" for earlier in networks):
+            networks.append(network)  # one says it all
+        if len(networks) > MAX_NETWORKS:
+            raise ValueError(f"it holds more than {MAX_NETWORKS} networks; save the generator's state_dict() alone")
+    return sorted(networks, key=lambda network: ROLES.index(network.role))
 
 
 class _Search:
     """Goes through what a file holds."""
 
     def __init__(self) -> None:
-        self._left = MOST_SAID
+        self._left = MAX_FACTS_READ
 
-    def of(self, value: Any, way: tuple[str, ...], beside: Mapping[str, Any]) -> Iterator[Network]:
+    def find(self, value: Any, way: tuple[str, ...], beside: Mapping[str, Any]) -> Iterator[Network]:
         """Yield the networks in a value.
 
         Args:
@@ -95,38 +97,38 @@ class _Search:
             way: To it.
             beside: What is said beside it and beside what it lies in.
         """
-        if len(way) > DEEPEST:
+        if len(way) > MAX_DEPTH:
             return
         match value:
             case Record() if value.name in NETWORKS:
-                yield _of_tensorflow(value, way, beside)
+                yield _read_tensorflow(value, way, beside)
             case Record() if isinstance(value.state.get("_modules"), dict):
-                yield _of_module(value, way, beside)
+                yield _read_module(value, way, beside)
             case dict() if not _is_state(value):
-                inner = self._said(value, beside)
+                inner = self._collect_facts(value, beside)
                 for key, item in value.items():
                     if isinstance(item, dict | list | Record) and item:
-                        yield from self.of(item, (*way, str(key)), inner)
+                        yield from self.find(item, (*way, str(key)), inner)
             case list() if not all(isinstance(item, Tensor) for item in value):
                 names = ("G", "D", "Gs") if _is_triple(value) else map(str, range(len(value)))
                 for name, item in zip(names, value, strict=False):
                     if isinstance(item, dict | list | Record) and item:
-                        yield from self.of(item, (*way, name), beside)
+                        yield from self.find(item, (*way, name), beside)
             case dict() | list():
                 items = value if isinstance(value, dict) else dict(enumerate(value))
-                tensors = bare_names({str(key): item for key, item in items.items() if isinstance(item, Tensor)})
-                for name, part in _split(tensors):
+                tensors = strip_wrappers({str(key): item for key, item in items.items() if isinstance(item, Tensor)})
+                for name, part in _split_networks(tensors):
                     self._count(beside)
                     inside = (*way, name) if name else way
-                    yield Network(".".join(inside), _role(inside, part), part, dict(beside))
+                    yield Network(".".join(inside), _find_role(inside, part), part, dict(beside))
 
-    def _said(self, value: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+    def _collect_facts(self, value: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is said beside the things in a dict."""
         self._count(beside)
-        said = {key: item for key, item in value.items() if isinstance(key, str) and _is_said(item)}
-        inner = {**beside, **{key: item for key, item in said.items() if key not in RESERVED}}
-        if len(inner) > MOST_FACTS:
-            raise ValueError(f"it says more than {MOST_FACTS:,} things beside its networks")
+        facts = {key: item for key, item in value.items() if isinstance(key, str) and _is_fact(item)}
+        inner = {**beside, **{key: item for key, item in facts.items() if key not in RESERVED}}
+        if len(inner) > MAX_FACTS:
+            raise ValueError(f"it says more than {MAX_FACTS:,} things beside its networks")
         return inner
 
     def _count(self, beside: Mapping[str, Any]) -> None:
@@ -135,22 +137,22 @@ class _Search:
             raise ValueError("it says the same things beside too many dicts; save the generator's state_dict() alone")
 
 
-def bare_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def strip_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors by the names that they have in the network itself, without what wrappers put before them."""
-    found = dict(tensors)
-    if COUNTED in found and all(name == COUNTED or name.startswith("module.") for name in found):
-        del found[COUNTED]
-    for _ in range(MOST_WRAPPERS):
+    bare = dict(tensors)
+    if AVERAGE_COUNT in bare and all(name == AVERAGE_COUNT or name.startswith("module.") for name in bare):
+        del bare[AVERAGE_COUNT]
+    for _ in range(MAX_WRAPPERS):
         for prefix in PREFIXES:
-            if found and all(name.startswith(prefix) for name in found):
-                found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+            if bare and all(name.startswith(prefix) for name in bare):
+                bare = {name.removeprefix(prefix): tensor for name, tensor in bare.items()}
                 break
         else:
             break
-    return found
+    return bare
 
 
-def _split(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _split_networks(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Yield the networks whose tensors lie in one dict, as a module that trains both has them, by their names.
 
     That is so if each name begins with that of a generator or a discriminator, or some with one and some with the
@@ -162,11 +164,11 @@ def _split(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tenso
         yield from [("", dict(tensors))] * bool(tensors)
         return
     for head in sorted(makes | judges):
-        part = {name.partition(".")[2]: each for name, each in tensors.items() if name.startswith(f"{head}.")}
-        yield head, bare_names(part)
+        part = {name.partition(".")[2]: tensor for name, tensor in tensors.items() if name.startswith(f"{head}.")}
+        yield head, strip_wrappers(part)
 
 
-def flat_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+def flatten_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
     """Return the state of a pickled module as `torch.nn.Module.state_dict` would, and its plain attributes.
 
     Args:
@@ -183,8 +185,8 @@ def flat_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], di
     if len(prefix) > MAX_NAME:
         raise ValueError(f"a tensor's name has more than {MAX_NAME} characters, {prefix[:100]!r}...")
     state = record.state
-    left_out = {name for name in _items(state, "_non_persistent_buffers_set", list) if isinstance(name, str)}
-    own = {**_items(state, "_parameters", dict), **_items(state, "_buffers", dict)}
+    left_out = {name for name in _get_items(state, "_non_persistent_buffers_set", list) if isinstance(name, str)}
+    own = {**_get_items(state, "_parameters", dict), **_get_items(state, "_buffers", dict)}
     tensors = {
         prefix + str(name): tensor
         for name, tensor in own.items()
@@ -192,34 +194,35 @@ def flat_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], di
     }
     plain = {name: value for name, value in state.items() if not str(name).startswith("_") and _is_plain(value)}
     attributes = {prefix.removesuffix("."): {"class": record.name, **plain}}
-    for name, child in _items(state, "_modules", dict).items():
+    for name, child in _get_items(state, "_modules", dict).items():
         if isinstance(child, Record):
-            more, theirs = flat_module(child, f"{prefix}{name}.")
-            tensors |= more
-            attributes |= theirs
+            inner, inner_attributes = flatten_module(child, f"{prefix}{name}.")
+            tensors |= inner
+            attributes |= inner_attributes
     return tensors, attributes
 
 
-def _of_module(record: Record, way: tuple[str, ...], beside: Mapping[str, Any]) -> Network:
-    tensors, attributes = flat_module(record)
-    facts = {"class": record.name, "source_hash": record.source_hash, "attributes": attributes}
+def _read_module(record: Record, way: tuple[str, ...], beside: Mapping[str, Any]) -> Network:
+    tensors, attributes = flatten_module(record)
+    facts: dict[str, Any] = {"class": record.name, "source_hash": record.source_hash, "attributes": attributes}
     facts |= {name: record.state.get(f"_{name}") for name in ("init_args", "init_kwargs")}
-    return Network(".".join(way), _role(way, tensors), tensors, {**beside, **facts})
+    return Network(".".join(way), _find_role(way, tensors), tensors, {**beside, **facts})
 
 
-def _of_tensorflow(record: Record, way: tuple[str, ...], beside: Mapping[str, Any]) -> Network:
-    found = variables(record)
+def _read_tensorflow(record: Record, way: tuple[str, ...], beside: Mapping[str, Any]) -> Network:
+    variables = read_variables(record)
     facts = {"init_kwargs": record.state.get("static_kwargs"), "build_func_name": record.state.get("build_func_name")}
-    tensors, more = renamed(found, facts["init_kwargs"] if isinstance(facts["init_kwargs"], dict) else {})
-    return Network(".".join(way), _role(way, tensors), tensors, {**beside, **facts, **more})
+    settings = facts["init_kwargs"] if isinstance(facts["init_kwargs"], dict) else {}
+    tensors, more_facts = rename_variables(variables, settings)
+    return Network(".".join(way), _find_role(way, tensors), tensors, {**beside, **facts, **more_facts})
 
 
-def _role(way: tuple[str, ...], tensors: Mapping[str, Tensor]) -> str:
+def _find_role(way: tuple[str, ...], tensors: Mapping[str, Tensor]) -> str:
     words = [word.removesuffix(STATE) for word in way if word not in WRAPPERS]
     last = words[-1] if words else ""
     if any(mark in word.lower() for word in way for mark in OPTIMIZERS) or MOMENTS.issuperset(tensors):
         return "optimizer"
-    for role, names in zip(RANKS, (AVERAGED, GENERATORS), strict=False):
+    for role, names in zip(ROLES, (AVERAGED, GENERATORS), strict=False):
         if last in names:
             return role
     return "discriminator" if last in DISCRIMINATORS else "network"
@@ -235,7 +238,7 @@ def _is_triple(value: list[Any]) -> bool:
     return len(value) == 3 and all(isinstance(item, Record) and item.name in NETWORKS for item in value)
 
 
-def _is_said(value: Any) -> bool:
+def _is_fact(value: Any) -> bool:
     """Whether a value beside networks may say something about them."""
     plain_dict = isinstance(value, dict) and all(_is_plain(item) for item in value.values())
     return plain_dict or isinstance(value, Tensor) or _is_plain(value)
@@ -246,6 +249,6 @@ def _is_plain(value: Any) -> bool:
     return all(isinstance(item, int | float | str | None) for item in items)
 
 
-def _items(state: Mapping[str, Any], name: str, kind: type) -> Any:
+def _get_items(state: Mapping[str, Any], name: str, kind: type) -> Any:
     value = state.get(name)
     return value if isinstance(value, kind) else kind()

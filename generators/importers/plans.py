@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from ..architectures.base import LayeredGenerator
-from .layouts import Facts, Fit, Layout, Options, Tensors
+from .layouts import Facts, Fit, ImportOptions, Layout, Tensors
 
 LARGEST = 1024
 """The largest number in a name that means something: the height of images."""
 WIDEST = 4_096
 """Height and width of images and layers at most: a small file can ask for far more than memory holds."""
-SHOWN = 5
+SHOWN = 6
 """Names in an error at most."""
 
 NUMBERS = frozenset(
@@ -37,7 +37,7 @@ DISCRIMINATORS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TensorSource:
     """Where a tensor comes from.
 
     Args:
@@ -50,7 +50,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ImportPlan:
     """What the names in a file come to.
 
     Args:
@@ -65,7 +65,7 @@ class Plan:
 
     architecture: type[LayeredGenerator]
     settings: Callable[[], Mapping[str, Any]]
-    sources: Mapping[str, Source]
+    sources: Mapping[str, TensorSource]
     ignored: Iterable[str] = ()
     check: Callable[[], None] = lambda: None
     finish: Callable[[Any], None] = lambda _: None
@@ -76,17 +76,17 @@ class Plan:
         names = dict.fromkeys(name for source in self.sources.values() for name in source.names)
         object.__setattr__(self, "names", list(names))
 
-    def missing(self, tensors: Tensors) -> list[str]:
+    def find_missing(self, tensors: Tensors) -> list[str]:
         """Return the names that are wanted and not there."""
         return [name for name in self.names if name not in tensors]
 
-    def unexpected(self, tensors: Tensors) -> list[str]:
+    def find_unexpected(self, tensors: Tensors) -> list[str]:
         """Return the names that are there and not known."""
-        known = {*self.names, *self.ignored}
-        return [name for name in tensors if name not in known]
+        known_names = {*self.names, *self.ignored}
+        return [name for name in tensors if name not in known_names]
 
 
-Planner = Callable[[Tensors, Facts, Options], Plan]
+Planner = Callable[[Tensors, Facts, ImportOptions], ImportPlan]
 
 
 def layout_of(name: str, planner: Planner, options: Iterable[str] = ()) -> Layout:
@@ -99,41 +99,41 @@ def layout_of(name: str, planner: Planner, options: Iterable[str] = ()) -> Layou
     """
     allowed = sorted(options)
 
-    def build(tensors: Tensors, facts: Facts, given: Options) -> LayeredGenerator:
-        if wrong := sorted(set(given) - set(allowed)):
+    def build(tensors: Tensors, facts: Facts, options: ImportOptions) -> LayeredGenerator:
+        if wrong := sorted(set(options) - set(allowed)):
             raise ValueError(f"{name} takes {' and '.join(allowed) or 'no options'}; got {', '.join(wrong)}")
-        return _build(name, tensors, planner(tensors, facts, given))
+        return _build(name, tensors, planner(tensors, facts, options))
 
     return Layout(name, lambda tensors, facts: _fit(tensors, planner(tensors, facts, {})), build)
 
 
-def copied(name: str, factor: float = 1.0) -> Source:
+def copy_tensor(name: str, factor: float = 1.0) -> TensorSource:
     """Return the source of a tensor that is one of the file, perhaps times a number."""
-    return Source((name,), lambda x: x if factor == 1 else x * factor)
+    return TensorSource((name,), lambda x: x if factor == 1 else x * factor)
 
 
-def made(make: Callable[[], Tensor]) -> Source:
+def fill_tensor(make: Callable[[], Tensor]) -> TensorSource:
     """Return the source of a tensor that the file says nothing of."""
-    return Source((), make)
+    return TensorSource((), make)
 
 
-def colour(*names: str, axis: int = 0) -> Source:
+def spread_gray(*names: str, axis: int = 0) -> TensorSource:
     """Return the source of what makes colours of units: of grey, in a file of grey images, it makes three times grey.
 
     Args:
         names: The tensor.
         axis: Where its colours are.
     """
-    return Source(names, lambda x: x.repeat_interleave(3, dim=axis) if x.shape[axis] == 1 else x)
+    return TensorSource(names, lambda x: x.repeat_interleave(3, dim=axis) if x.shape[axis] == 1 else x)
 
 
-def numbered(tensors: Tensors, pattern: str) -> list[int]:
+def find_numbers(tensors: Tensors, pattern: str) -> list[int]:
     """Return the numbers, ascending, for which names match a pattern with one group.
 
     Numbers above `LARGEST` are none: they would ask for as many layers.
     """
-    found = (re.match(pattern, name) for name in tensors)
-    numbers = {int(match[1]) for match in found if match and len(match[1]) <= len(str(LARGEST))}
+    matches = (re.match(pattern, name) for name in tensors)
+    numbers = {int(match[1]) for match in matches if match and len(match[1]) <= len(str(LARGEST))}
     return sorted(number for number in numbers if number <= LARGEST)
 
 
@@ -149,14 +149,20 @@ def shape_of(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:
     return shape
 
 
+def list_names(names: Sequence[str]) -> str:
+    """Return some names, and how many there are besides."""
+    rest = len(names) - SHOWN
+    return ", ".join(name[:100] for name in names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def is_discriminator(tensors: Tensors) -> bool:
     """Say whether names are those of a discriminator."""
     halving = "main.2.weight" in tensors and "main.1.weight" not in tensors  # DCGAN's: no norm after the first
     return halving or any(re.search(rf"(^|\.){pattern}", name) for name in tensors for pattern in DISCRIMINATORS)
 
 
-def _fit(tensors: Tensors, plan: Plan) -> Fit:
-    missing, unexpected = plan.missing(tensors), plan.unexpected(tensors)
+def _fit(tensors: Tensors, plan: ImportPlan) -> Fit:
+    missing, unexpected = plan.find_missing(tensors), plan.find_unexpected(tensors)
     if missing:
         return Fit({}, missing, unexpected)
     try:
@@ -165,17 +171,18 @@ def _fit(tensors: Tensors, plan: Plan) -> Fit:
         return Fit({}, [], [*unexpected, f"({error})"])
     size = generator.settings.get("size")
     height, width = (size, size) if size else generator.image_size
-    found = {"architecture": generator.architecture, "height": height, "width": width, "z_dim": generator.z_dim}
+    settings = {"architecture": generator.architecture, "height": height, "width": width, "z_dim": generator.z_dim}
     layers = sum(name.startswith("layer") for name, _ in generator.named_children())
-    return Fit(found | {"layers": layers}, [], unexpected, plan.assumed())
+    return Fit(settings | {"layers": layers}, [], unexpected, plan.assumed())
 
 
-def _build(name: str, tensors: Tensors, plan: Plan) -> LayeredGenerator:
-    missing, unexpected = plan.missing(tensors), plan.unexpected(tensors)
+def _build(name: str, tensors: Tensors, plan: ImportPlan) -> LayeredGenerator:
+    missing, unexpected = plan.find_missing(tensors), plan.find_unexpected(tensors)
     if missing and is_discriminator(tensors):
         raise ValueError(f"no generator of {name}: the names are a discriminator's, such as {next(iter(tensors))}")
     if missing or unexpected:
-        parts = [f"{_said(missing)} missing"] * bool(missing) + [f"{_said(unexpected)} unexpected"] * bool(unexpected)
+        parts = [f"{list_names(missing)} missing"] * bool(missing)
+        parts += [f"{list_names(unexpected)} unexpected"] * bool(unexpected)
         raise ValueError(f"no generator of {name}: {'; '.join(parts)}")
     plan.check()
     generator = _assemble(plan, tensors).eval().requires_grad_(False)
@@ -183,7 +190,7 @@ def _build(name: str, tensors: Tensors, plan: Plan) -> LayeredGenerator:
     return generator
 
 
-def _check_numbers(plan: Plan, tensors: Tensors) -> None:
+def _check_numbers(plan: ImportPlan, tensors: Tensors) -> None:
     """Check that the tensors that are wanted hold plain numbers.
 
     Raises:
@@ -198,7 +205,7 @@ def _check_numbers(plan: Plan, tensors: Tensors) -> None:
             raise ValueError(f"{name} holds numbers that are not finite")
 
 
-def _assemble(plan: Plan, tensors: Tensors, drawn: bool = True) -> LayeredGenerator:
+def _assemble(plan: ImportPlan, tensors: Tensors, drawn: bool = True) -> LayeredGenerator:
     """Return the network with its tensors.
 
     Args:
@@ -216,9 +223,9 @@ def _assemble(plan: Plan, tensors: Tensors, drawn: bool = True) -> LayeredGenera
     except (RuntimeError, TypeError, IndexError, ArithmeticError) as error:
         raise ValueError(f"the shapes do not make a network: {error}") from error
     _check_sides(generator)
-    wanted = generator.state_dict()
-    made = [name for name in wanted if drawn or plan.sources[name].names]
-    state = wanted | {name: _made(plan.sources[name], tensors, name, wanted[name], generator) for name in made}
+    blank = generator.state_dict()
+    names = [name for name in blank if drawn or plan.sources[name].names]
+    state = blank | {name: _make_tensor(plan.sources[name], tensors, name, blank[name], generator) for name in names}
     generator.load_state_dict(state, assign=True)
     return generator
 
@@ -235,28 +242,25 @@ def _check_sides(generator: LayeredGenerator) -> None:
         raise ValueError(f"it would make layers or images of more than {WIDEST:,} pixels a side, which is not read")
 
 
-def _made(source: Source, tensors: Tensors, name: str, wanted: Tensor, generator: LayeredGenerator) -> Tensor:
+def _make_tensor(
+    source: TensorSource, tensors: Tensors, name: str, expected: Tensor, generator: LayeredGenerator
+) -> Tensor:
     """Return what a source makes, of the shape that is wanted and with a memory of its own."""
-    came = ", ".join(f"{each} {list(tensors[each].shape)}" for each in source.names)
+    origin = ", ".join(f"{source_name} {list(tensors[source_name].shape)}" for source_name in source.names)
     try:
-        value = source.make(*(_single(tensors[each]) for each in source.names))
+        value = source.make(*(_to_single(tensors[source_name]) for source_name in source.names))
     except (RuntimeError, IndexError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"{came} cannot be made {name} {list(wanted.shape)}: {error}") from error
-    if value.shape != wanted.shape:
-        raise ValueError(f"{came}: in {_described(generator)} {name} would be {list(wanted.shape)}")
+        raise ValueError(f"{origin} cannot be made {name} {list(expected.shape)}: {error}") from error
+    if value.shape != expected.shape:
+        raise ValueError(f"{origin}: in {_describe(generator)} {name} would be {list(expected.shape)}")
     if not value.isfinite().all():
-        raise ValueError(f"{came}: of these, {name} would hold numbers that are not finite")
-    return value.to(wanted.dtype).clone(memory_format=torch.contiguous_format)
+        raise ValueError(f"{origin}: of these, {name} would hold numbers that are not finite")
+    return value.to(expected.dtype).clone(memory_format=torch.contiguous_format)
 
 
-def _single(x: Tensor) -> Tensor:
+def _to_single(x: Tensor) -> Tensor:
     return x.detach().float() if x.is_floating_point() else x.detach()
 
 
-def _described(generator: LayeredGenerator) -> str:
+def _describe(generator: LayeredGenerator) -> str:
     return f"a {generator.architecture} with {', '.join(f'{key} {value}' for key, value in generator.settings.items())}"
-
-
-def _said(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torchvision.utils import save_image
 
 from gandissect.core.environment import resolve_device
+from gandissect.core.images import from_uint8
 from gandissect.core.protocols import PictureSource
 from gandissect.core.sampling import make_rng
 from gandissect.storage.files import atomic_path
@@ -31,8 +32,8 @@ from .augmentation import diff_augment
 from .draws import Draws
 from .growth import Growth, growth_at, shrink
 from .losses import LOSSES, drift, gradient_penalty, r1_penalty
-from .networks import TrainedGenerator, build, sizes_of
-from .processes import Processes
+from .networks import build_networks, sizes_of
+from .processes import N, Processes
 from .recipes import GANSettings
 
 Evaluate = Callable[[LayeredGenerator], Mapping[str, float]]
@@ -70,9 +71,9 @@ class GANTask:
         self.loss = LOSSES[settings.loss]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(make_rng(settings.seed, "weights").initial_seed())
-            generator, discriminator = (self.processes.synchronised(network) for network in build(settings))
+            generator, discriminator = build_networks(settings)
         self.sizes = sizes_of(settings)
-        self.network: TrainedGenerator = self._place(generator)
+        self.network = self._place(generator)
         self.discriminator = self._place(discriminator)
         self.average = deepcopy(self.network).eval().requires_grad_(False)
         adam = partial(
@@ -83,8 +84,8 @@ class GANTask:
         )
         self.generator_optimizer = adam(self.network.parameters())
         self.discriminator_optimizer = adam(self.discriminator.parameters())
-        self._generate = self.processes.connected(self.network)
-        self._discriminate = self.processes.connected(self.discriminator)
+        self._generate = self.processes.connect(self.network)
+        self._discriminate = self.processes.connect(self.discriminator)
         self.best = math.inf
         self._resident: Tensor | None = None
 
@@ -101,7 +102,7 @@ class GANTask:
         """Train the discriminator, then the generator, on one batch; return their losses and mean logits."""
         growth = self.growth(index * self.settings.batch_size)
         self._schedule(index, growth)
-        figures = self.processes.means(self._discriminator_step(index, growth) | self._generator_step(index, growth))
+        figures = self.processes.average(self._discriminator_step(index, growth) | self._generator_step(index, growth))
         half_life = min(self.settings.ema_half_life, 0.05 * (index + 1) * self.settings.batch_size)
         ema_update(self.average, self.network, ema_decay(half_life, self.settings.batch_size))
         return figures
@@ -123,7 +124,7 @@ class GANTask:
         While a resolution is faded in, what is written still makes images of the one before.
         """
         growth = self.growth(images_seen)
-        generator = self.average.grown(growth.size if growth.alpha == 1 else growth.size // 2)
+        generator = self.average.export(growth.size if growth.alpha == 1 else growth.size // 2)
         calibrate_batch_norm(generator, self.settings.seed)
         facts = {"images_seen": images_seen, "data": self.source.name, "settings": asdict(self.settings)}
         for name in (LAST, f"generator-{images_seen:08d}.safetensors"):
@@ -131,7 +132,7 @@ class GANTask:
         with atomic_path(folder / f"samples-{images_seen:08d}.png") as temporary, torch.inference_mode():
             images = generator(generator.sample_z(64, seed=1))
             save_image(images, temporary, nrow=8, normalize=True, value_range=(-1, 1), format="png")
-        figures = {} if self.held_out is None else self._overfitting(self.held_out, growth)
+        figures = {} if self.held_out is None else self._measure_overfitting(self.held_out, growth)
         if self.evaluate is not None and growth == Growth(self.settings.resolution, 1.0):
             figures |= self.evaluate(generator)
         if (distance := figures.get("distance", math.inf)) < self.best:
@@ -151,17 +152,17 @@ class GANTask:
 
     def _discriminator_step(self, index: int, growth: Growth) -> dict[str, Tensor]:
         settings = self.settings
-        real = shrink(self._real(index), growth)
+        real = shrink(self._load_real(index), growth)
         with torch.no_grad():
-            fake = self._fake(self.network, index, growth, "discriminator")
-        real = diff_augment(real, settings.augmentation, self._draws("augment-real", index))
-        fake = diff_augment(fake, settings.augmentation, self._draws("augment-fake", index))
-        judge = partial(_judged, self._discriminate, growth=growth)
+            fake = self._generate_images(self.network, index, growth, "discriminator")
+        real = diff_augment(real, settings.augmentation, self._make_draws("augment-real", index))
+        fake = diff_augment(fake, settings.augmentation, self._make_draws("augment-fake", index))
+        judge = partial(_judge, self._discriminate, growth=growth)
         with self._autocast():
             real_logits, fake_logits = judge(real).float(), judge(fake).float()
         loss = self.loss.discriminator(real_logits, fake_logits)
         if self.loss.penalty_weight:
-            penalty = gradient_penalty(judge, real, fake, self._draws("penalty", index))
+            penalty = gradient_penalty(judge, real, fake, self._make_draws("penalty", index))
             loss = loss + self.loss.penalty_weight * penalty + self.loss.drift_weight * drift(real_logits)
         if settings.r1_gamma and index % settings.r1_every == 0:
             gamma = settings.r1_gamma * (growth.size / settings.resolution) ** 2  # it sums over pixels
@@ -171,105 +172,106 @@ class GANTask:
 
     def _generator_step(self, index: int, growth: Growth) -> dict[str, Tensor]:
         self.discriminator.requires_grad_(False)
-        fake = self._fake(self._generate, index, growth, "generator")
-        fake = diff_augment(fake, self.settings.augmentation, self._draws("augment-generator", index))
+        fake = self._generate_images(self._generate, index, growth, "generator")
+        fake = diff_augment(fake, self.settings.augmentation, self._make_draws("augment-generator", index))
         with self._autocast():
-            logits = _judged(self.discriminator, fake, growth).float()
+            logits = _judge(self.discriminator, fake, growth).float()
         loss = self.loss.generator(logits)
         self._descend(self.generator_optimizer, loss)
         self.discriminator.requires_grad_(True)
-        everyone = Draws(self._rng("z-generator", index), self.settings.batch_size)
+        everyone = Draws(self._make_rng("z-generator", index), self.settings.batch_size)
         self.network.observe(everyone.normal(self.settings.z_dim).to(self.device))
         return {"loss_generator": loss}
 
-    def _fake(self, network: nn.Module, index: int, growth: Growth, stream: str) -> Tensor:
+    def _generate_images(self, network: nn.Module, index: int, growth: Growth, stream: str) -> Tensor:
         """Return generated images; those that only the discriminator learns from need no averaged gradients."""
-        z = self._draws(f"z-{stream}", index).normal(self.settings.z_dim).to(self.device)
+        z = self._make_draws(f"z-{stream}", index).normal(self.settings.z_dim).to(self.device)
         with self._autocast():
-            images: Tensor = network(z, growth, self._draws(f"styles-{stream}", index, self.device))
+            images: Tensor = network(z, growth, self._make_draws(f"styles-{stream}", index, self.device))
         return images.float()
 
-    def _real(self, index: int) -> Tensor:
-        order = self._order(index)
+    def _load_real(self, index: int) -> Tensor:
+        order = self._choose_pictures(index)
         if self.settings.resident:
             if self._resident is None:
-                self._resident = views(self.source).to(self.device, memory_format=torch.channels_last)
+                self._resident = load_pictures(self.source).to(self.device, memory_format=torch.channels_last)
             images = self._resident[order[self.rows]]
-            flipped = (self._draws("crop", index).uniform(1, 1, 1) < 0.5).to(self.device)
+            flipped = (self._make_draws("crop", index).uniform(1, 1, 1) < 0.5).to(self.device)
             images = torch.where(flipped, images.flip(3), images)
         else:
-            images = self.source.batch(order, self._rng("crop", index)).images[self.rows].to(self.device)
-        return _as_float(images)
+            images = self.source.batch(order, self._make_rng("crop", index)).images[self.rows].to(self.device)
+        return _to_images(images)
 
-    def _overfitting(self, held_out: PictureSource, growth: Growth) -> dict[str, float]:
+    def _measure_overfitting(self, held_out: PictureSource, growth: Growth) -> dict[str, float]:
         """Return how real the discriminator finds pictures that it learned from, and held-out ones."""
         discriminator = deepcopy(self.discriminator)  # batch norm would learn from what it sees
         batch = min(self.settings.batch_size, len(held_out), len(self.source))
         means = []
         for source in (self.source, held_out):
-            pictures = views(source, limit=512)
+            pictures = load_pictures(source, limit=512)
             count = len(pictures) // batch * batch
             with torch.no_grad():
-                judged = [
-                    _judged(discriminator, shrink(_as_float(part.to(self.device)), growth), growth)
-                    for part in pictures[:count].split(batch)
+                logits = [
+                    _judge(discriminator, shrink(_to_images(part.to(self.device)), growth), growth)
+                    for part in torch.split(pictures[:count], batch)
                 ]
-            means.append(torch.cat(judged).mean().item())
+            means.append(torch.cat(logits).mean().item())
         return {"logit_learned": means[0], "logit_held_out": means[1]}
 
-    def _order(self, index: int) -> list[int]:
+    def _choose_pictures(self, index: int) -> list[int]:
         """Return which pictures step ``index`` sees: each epoch is a permutation of its own."""
         size, count = self.settings.batch_size, len(self.source)
-        wanted = range(index * size, (index + 1) * size)
-        return [_permutation(self.settings.seed, i // count, count)[i % count] for i in wanted]
+        indices = range(index * size, (index + 1) * size)
+        return [_shuffle(self.settings.seed, i // count, count)[i % count] for i in indices]
 
-    def _draws(self, stream: str, index: int, device: torch.device | str = "cpu") -> Draws:
-        return Draws(self._rng(stream, index, device), self.settings.batch_size, self.rows)
+    def _make_draws(self, stream: str, index: int, device: torch.device | str = "cpu") -> Draws:
+        return Draws(self._make_rng(stream, index, device), self.settings.batch_size, self.rows)
 
-    def _rng(self, stream: str, index: int, device: torch.device | str = "cpu") -> torch.Generator:
+    def _make_rng(self, stream: str, index: int, device: torch.device | str = "cpu") -> torch.Generator:
         return make_rng(self.settings.seed, stream, index, device=device)
 
     def _schedule(self, index: int, growth: Growth) -> None:
         """Set the learning rate, a pure function of the step; forget the optimizers' moments when networks grow."""
         left = 1 - index / self.settings.num_steps
         share = min(1.0, left / max(1 - self.settings.decay_from, 1 / self.settings.num_steps))
-        grown = index > 0 and growth.size != self.growth((index - 1) * self.settings.batch_size).size
+        has_grown = index > 0 and growth.size != self.growth((index - 1) * self.settings.batch_size).size
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * share
-            if grown:
+            if has_grown:
                 optimizer.state.clear()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16)
 
-    def _place(self, network: nn.Module) -> Any:
-        return network.to(self.device, memory_format=torch.channels_last).train()
+    def _place(self, network: N) -> N:
+        network = self.processes.synchronize_norms(network)
+        return network.to(self.device).to(memory_format=torch.channels_last).train()
 
     def _descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         if self.settings.clip_gradient:
             weights = [weight for group in optimizer.param_groups for weight in group["params"]]
             nn.utils.clip_grad_norm_(weights, self.settings.clip_gradient)
         optimizer.step()
 
 
-def _judged(discriminator: nn.Module, images: Tensor, growth: Growth) -> Tensor:
+def _judge(discriminator: nn.Module, images: Tensor, growth: Growth) -> Tensor:
     """Return logits; only networks that grow know of ``alpha``."""
     logits: Tensor = discriminator(images, growth.alpha) if growth.alpha < 1 else discriminator(images)
     return logits
 
 
-def views(source: PictureSource, limit: int | None = None) -> Tensor:
+def load_pictures(source: PictureSource, limit: int | None = None) -> Tensor:
     """Return the evaluation views of all pictures, or of at most ``limit`` evenly spaced ones, uint8 on the CPU."""
     step = 1 if limit is None else max(1, -(-len(source) // limit))
     indices = range(0, len(source), step)
     return torch.cat([source.batch(indices[start : start + 64]).images for start in range(0, len(indices), 64)])
 
 
-def _as_float(images: Tensor) -> Tensor:
-    return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+def _to_images(images: Tensor) -> Tensor:
+    return from_uint8(images).contiguous(memory_format=torch.channels_last)
 
 
 def _check_pictures(settings: GANSettings, source: PictureSource) -> None:
@@ -285,7 +287,7 @@ def _check_pictures(settings: GANSettings, source: PictureSource) -> None:
 
 
 @lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, count: int) -> list[int]:
+def _shuffle(seed: int, epoch: int, count: int) -> list[int]:
     return torch.randperm(count, generator=make_rng(seed, "order", epoch)).tolist()
 
 
@@ -352,7 +354,7 @@ def train_generator(
     task = GANTask(settings, source, evaluate, held_out, device)
     policies = list(settings.augmentation)
     identity = asdict(settings) | {"augmentation": policies, "data": source.name, "pictures": len(source)}
-    steps = partial(_steps, settings.batch_size)
+    steps = partial(_count_steps, settings.batch_size)
     train(
         task,
         folder,
@@ -366,7 +368,7 @@ def train_generator(
     return Path(folder) / LAST
 
 
-def _steps(batch_size: int, images: int) -> int:
+def _count_steps(batch_size: int, images: int) -> int:
     if images < 1:
         raise ValueError(f"snapshot_images and checkpoint_images are 1 or more; got {images}")
     return max(1, images // batch_size)

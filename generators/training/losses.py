@@ -90,11 +90,12 @@ def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor, d
     weight = draws.uniform(1, 1, 1).to(real.device)
     between = torch.lerp(real.detach(), fake.detach(), weight).requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    length: Tensor = gradient.flatten(1).norm(dim=1)
+    return (length - 1).square().mean()
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class GANLoss:
     """A pair of losses and the weights of the penalties that belong to them: gradient penalty and drift."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
@@ -104,8 +105,8 @@ class Loss:
 
 
 LOSSES = {
-    "logistic": Loss(logistic_discriminator, logistic_generator),
-    "hinge": Loss(hinge_discriminator, mean_generator),
-    "wgan-gp": Loss(wasserstein_discriminator, mean_generator, penalty_weight=10.0, drift_weight=1e-3),
+    "logistic": GANLoss(logistic_discriminator, logistic_generator),
+    "hinge": GANLoss(hinge_discriminator, mean_generator),
+    "wgan-gp": GANLoss(wasserstein_discriminator, mean_generator, penalty_weight=10.0, drift_weight=1e-3),
 }
 """The losses by name."""

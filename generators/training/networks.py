@@ -36,9 +36,11 @@ class TrainedGenerator(nn.Module):
     def __init__(self, generator: LayeredGenerator, sizes: tuple[int, ...], mixing: float = 0.0) -> None:
         super().__init__()
         self.generator, self.mixing = generator, mixing
-        self._stages_of = {side: _stages_up_to(generator, side) for side in sizes}
+        self._stages_of = {side: _count_stages(generator, side) for side in sizes}
         units = {info.height: info.units for info in generator.layers.values()}
-        self.heads = nn.ModuleDict({str(side): generator.to_rgb(units[side]) for side in sizes[:-1]})  # type: ignore[operator]
+        self.heads = nn.ModuleDict()
+        if isinstance(generator, ProGAN | StyleGAN):
+            self.heads.update({str(side): generator.to_rgb(units[side]) for side in sizes[:-1]})
 
     def forward(self, z: Tensor, growth: Growth, draws: Draws) -> Tensor:
         """Return images as large as the networks have grown, ``[batch, 3, size, size]``.
@@ -49,13 +51,13 @@ class TrainedGenerator(nn.Module):
             draws: Draws noise and which latent vectors are mixed, on the generator's device.
         """
         generator, stop = self.generator, self._stages_of[growth.size]
-        x, context = generator.input(z), self._context(z, stop, draws)
+        x, context = generator.input(z), self._make_context(z, stop, draws)
         if growth.alpha == 1:
-            return self._image(generator.run(x, context, 0, stop), context, growth.size)
+            return self._make_image(generator.run(x, context, 0, stop), context, growth.size)
         half = self._stages_of[growth.size // 2]
         x = generator.run(x, context, 0, half)
-        small = double(self._image(x, context, growth.size // 2))
-        large = self._image(generator.run(x, context, half, stop), context, growth.size)
+        small = double(self._make_image(x, context, growth.size // 2))
+        large = self._make_image(generator.run(x, context, half, stop), context, growth.size)
         return torch.lerp(small, large, growth.alpha)
 
     @torch.no_grad()
@@ -65,7 +67,7 @@ class TrainedGenerator(nn.Module):
             mapping = self.generator.mapping
             mapping.w_avg.lerp_(mapping.network(z).mean(dim=0), 1 - W_AVG_DECAY)
 
-    def grown(self, size: int) -> LayeredGenerator:
+    def export(self, size: int) -> LayeredGenerator:
         """Return a copy of the generator as it is for images of a size."""
         weights, settings = self.generator.state_dict(), self.generator.settings
         if size != settings["size"]:
@@ -78,13 +80,13 @@ class TrainedGenerator(nn.Module):
         copy.load_state_dict({name: weights[name].clone() for name in copy.state_dict()}, assign=True)
         return copy.eval().requires_grad_(False)
 
-    def _image(self, x: Tensor, context: Any, side: int) -> Tensor:
+    def _make_image(self, x: Tensor, context: Any, side: int) -> Tensor:
         if str(side) not in self.heads:
             return self.generator.stage(len(self.generator.layers), x, context)
         image: Tensor = self.heads[str(side)](x)
         return image
 
-    def _context(self, z: Tensor, stop: int, draws: Draws) -> Any:
+    def _make_context(self, z: Tensor, stop: int, draws: Draws) -> Any:
         """Return the context of the stages; with styles, some mixed, and with fresh noise."""
         if not isinstance(self.generator, StyleGenerator):
             return self.generator.context(z)
@@ -97,7 +99,7 @@ class TrainedGenerator(nn.Module):
         return Styles(torch.where(first, ws, other), noise)
 
 
-def _stages_up_to(generator: LayeredGenerator, side: int) -> int:
+def _count_stages(generator: LayeredGenerator, side: int) -> int:
     return sum(info.height <= side for info in generator.layers.values())
 
 
@@ -109,44 +111,44 @@ class Family:
     discriminator: Callable[[GANSettings], nn.Module]
 
 
-def _dcgan(settings: GANSettings) -> LayeredGenerator:
+def _build_dcgan(settings: GANSettings) -> LayeredGenerator:
     return DCGAN(settings.resolution, settings.width, settings.z_dim)
 
 
-def _progan(settings: GANSettings) -> LayeredGenerator:
+def _build_progan(settings: GANSettings) -> LayeredGenerator:
     return ProGAN(settings.resolution, settings.width, settings.max_width, settings.z_dim)
 
 
-def _stylegan(settings: GANSettings) -> LayeredGenerator:
+def _build_stylegan(settings: GANSettings) -> LayeredGenerator:
     sizes = (settings.resolution, settings.width, settings.max_width)
     return StyleGAN(*sizes, settings.z_dim, settings.z_dim, settings.mapping_depth)
 
 
-def _stylegan2(settings: GANSettings) -> LayeredGenerator:
+def _build_stylegan2(settings: GANSettings) -> LayeredGenerator:
     sizes = (settings.resolution, settings.width, settings.max_width)
     return StyleGAN2(*sizes, settings.z_dim, settings.z_dim, settings.mapping_depth)
 
 
-def _growing(settings: GANSettings, *, blurred: bool) -> nn.Module:
+def _build_growing(settings: GANSettings, *, blurred: bool) -> nn.Module:
     return GrowingDiscriminator(settings.resolution, settings.width, settings.max_width, blurred)
 
 
-def _residual(settings: GANSettings) -> nn.Module:
+def _build_residual(settings: GANSettings) -> nn.Module:
     return ResidualDiscriminator(settings.resolution, settings.width, settings.max_width)
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
-        "dcgan": Family(_dcgan, lambda settings: DCGANDiscriminator(settings.resolution, settings.width)),
-        "progan": Family(_progan, lambda settings: _growing(settings, blurred=False)),
-        "stylegan": Family(_stylegan, lambda settings: _growing(settings, blurred=True)),
-        "stylegan2": Family(_stylegan2, _residual),
+        "dcgan": Family(_build_dcgan, lambda settings: DCGANDiscriminator(settings.resolution, settings.width)),
+        "progan": Family(_build_progan, lambda settings: _build_growing(settings, blurred=False)),
+        "stylegan": Family(_build_stylegan, lambda settings: _build_growing(settings, blurred=True)),
+        "stylegan2": Family(_build_stylegan2, _build_residual),
     }
 )
 """The architectures that can be trained."""
 
 
-def build(settings: GANSettings) -> tuple[TrainedGenerator, nn.Module]:
+def build_networks(settings: GANSettings) -> tuple[TrainedGenerator, nn.Module]:
     """Return the generator and the discriminator of a training, with fresh weights.
 
     Raises:
@@ -157,7 +159,7 @@ def build(settings: GANSettings) -> tuple[TrainedGenerator, nn.Module]:
     return generator, family.discriminator(settings)
 
 
-def check(settings: GANSettings) -> None:
+def check_settings(settings: GANSettings) -> None:
     """Check that there are networks of these settings, without the memory that they take.
 
     Raises:

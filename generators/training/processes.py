@@ -8,13 +8,15 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 NUM_PROCESSES, NUM_LOCAL = "WORLD_SIZE", "LOCAL_WORLD_SIZE"
 """Variables of the environment that the launchers set."""
+
+N = TypeVar("N", bound=nn.Module)
 
 
 class Processes:
@@ -46,7 +48,7 @@ class Processes:
             )
         return slice(self.rank * share, (self.rank + 1) * share)
 
-    def synchronised(self, network: nn.Module) -> nn.Module:
+    def synchronize_norms(self, network: N) -> N:
         """Return a network whose batch norms measure the batch of all processes.
 
         Raises:
@@ -58,22 +60,22 @@ class Processes:
             raise ValueError(
                 "batch norm over several processes needs CUDA; train this architecture in one process, or another"
             )
-        whole: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return whole
+        synchronized: N = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # torch gives no types here
+        return synchronized
 
-    def connected(self, network: nn.Module) -> nn.Module:
+    def connect(self, network: nn.Module) -> nn.Module:
         """Return a network whose gradients are averaged over the processes in each backward pass."""
         if self._fabric is None:
             return network
-        wrapped: nn.Module = self._fabric.setup_module(network)
-        return wrapped
+        connected: nn.Module = self._fabric.setup_module(network)
+        return connected
 
-    def means(self, figures: Mapping[str, Tensor]) -> dict[str, float]:
+    def average(self, figures: Mapping[str, Tensor]) -> dict[str, float]:
         """Return figures, scalar tensors, averaged over the processes."""
-        together = torch.stack([figure.detach().float() for figure in figures.values()])
+        values = torch.stack([figure.detach().float() for figure in figures.values()])
         if self._fabric is not None:
-            together = self._fabric.all_reduce(together, reduce_op="mean")
-        return dict(zip(figures, together.tolist(), strict=True))
+            values = self._fabric.all_reduce(values, reduce_op="mean")
+        return dict(zip(figures, values.tolist(), strict=True))
 
     def wait(self) -> None:
         """Go on when all have come here."""
@@ -90,18 +92,23 @@ def _connect(accelerator: str, count: int) -> Any:
     atexit.register(_disconnect)
     try:
         from lightning_fabric import Fabric
-        from lightning_fabric.strategies import DDPStrategy
+        from lightning_fabric.strategies.ddp import DDPStrategy
     except ImportError as error:
         raise ValueError("several processes need Lightning Fabric: pip install 'gandissect[train]'") from error
     local = int(os.environ.get(NUM_LOCAL, str(count)))
     strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)  # while growing, not all take part
-    wanted = {"accelerator": accelerator, "devices": local, "num_nodes": count // local, "strategy": strategy}
+    options: dict[str, Any] = {
+        "accelerator": accelerator,
+        "devices": local,
+        "num_nodes": count // local,
+        "strategy": strategy,
+    }
     if "LT_CLI_USED" not in os.environ:
-        fabric = Fabric(**wanted)
+        fabric = Fabric(**options)
         fabric.launch()
         return fabric
-    given = {name: value for name, value in wanted.items() if f"LT_{name.upper()}" not in os.environ}
-    return Fabric(**given)  # `fabric run` has set the others and connected the processes
+    remaining = {name: value for name, value in options.items() if f"LT_{name.upper()}" not in os.environ}
+    return Fabric(**remaining)  # `fabric run` has set the others and connected the processes
 
 
 def _disconnect() -> None:

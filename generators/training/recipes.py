@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal
 
-from gandissect.core.lookup import lookup
+from gandissect.core.lookup import check_choice, lookup
 
 from ..architectures.blocks import SIZES
 from ..architectures.dcgan import SIZES as DCGAN_SIZES
@@ -82,7 +82,7 @@ class GANSettings:
     bf16: bool = True
 
     def __post_init__(self) -> None:
-        lookup(dict.fromkeys(get_args(Architecture)), self.architecture, "architecture")
+        check_choice(self.architecture, Architecture, "architecture")
         lookup(LOSSES, self.loss, "loss")
         for policy in self.augmentation:
             lookup(POLICIES, policy, "augmentation")

@@ -15,12 +15,12 @@ from .layers import describe
 
 logger = logging.getLogger(__name__)
 
-Range = tuple[float, float]
+ValueRange = tuple[float, float]
 """What black and white are in images."""
 
-OURS: Range = (-1.0, 1.0)
-UNIT: Range = (0.0, 1.0)
-BYTES: Range = (0.0, 255.0)
+SIGNED_RANGE: ValueRange = (-1.0, 1.0)
+UNIT_RANGE: ValueRange = (0.0, 1.0)
+BYTE_RANGE: ValueRange = (0.0, 255.0)
 REMEDY = "put a module around it whose forward returns them so"
 FAR = 8.0
 """Images without negative numbers whose highest is beyond this are in 0 to 255."""
@@ -28,7 +28,7 @@ WILD = 32.0
 """Images with negative numbers that go beyond this, to either side, are in no range that is guessed."""
 
 
-def image_of(output: Any, batch: int, name: str) -> Tensor:
+def extract_images(output: Any, batch: int, name: str) -> Tensor:
     """Return the images that a module has put out, alone or as the first of several things.
 
     Args:
@@ -47,16 +47,16 @@ def image_of(output: Any, batch: int, name: str) -> Tensor:
     return image
 
 
-def seen(images: Tensor, value_range: Range) -> Tensor:
+def normalize_images(images: Tensor, value_range: ValueRange) -> Tensor:
     """Return images, of one channel or three, as float32 of three in [-1, 1]."""
     black, white = value_range
     images = images.float()
-    if value_range != OURS:
+    if value_range != SIGNED_RANGE:
         images = (images - black) * (2 / (white - black)) - 1
     return images if images.shape[1] == 3 else images.expand(-1, 3, -1, -1)
 
 
-def condition(c: int | Tensor | None) -> Tensor | None:
+def parse_condition(c: int | Tensor | None) -> Tensor | None:
     """Return what one image is given beside its ``z``.
 
     Raises:
@@ -67,10 +67,10 @@ def condition(c: int | Tensor | None) -> Tensor | None:
         return None
     if isinstance(c, bool) or not isinstance(c, int | Tensor):
         raise TypeError(f"c is the number of a class or a tensor [length]; got {type(c).__name__}")
-    given = torch.as_tensor(c).detach().clone()
-    if given.ndim > 1:
-        raise ValueError(f"c is that of one image, a number or [length], and all get it; got {list(given.shape)}")
-    return given
+    tensor = torch.as_tensor(c).detach().clone()
+    if tensor.ndim > 1:
+        raise ValueError(f"c is that of one image, a number or [length], and all get it; got {list(tensor.shape)}")
+    return tensor
 
 
 def check_arguments(module: nn.Module, conditional: bool, name: str) -> None:
@@ -84,37 +84,37 @@ def check_arguments(module: nn.Module, conditional: bool, name: str) -> None:
     Raises:
         ValueError: If it wants more, or less.
     """
-    wanted, most = _arguments(module)
-    if len(wanted) > min(2, most):
-        raise ValueError(f"{name} takes {', '.join(wanted)}: put a module around it that takes z, or z and c")
-    if len(wanted) == 2 and not conditional:
+    names, max_arguments = _read_arguments(module)
+    if len(names) > min(2, max_arguments):
+        raise ValueError(f"{name} takes {', '.join(names)}: put a module around it that takes z, or z and c")
+    if len(names) == 2 and not conditional:
         raise ValueError(
-            f"{name} takes {wanted[0]} and {wanted[1]}, so it seems to be conditional: "
+            f"{name} takes {names[0]} and {names[1]}, so it seems to be conditional: "
             "say with c= what it is given beside z, the number of a class or a vector"
         )
-    if conditional and most < 2:
-        raise ValueError(f"{name} takes {' and '.join(wanted) or 'nothing'} only: leave c out")
+    if conditional and max_arguments < 2:
+        raise ValueError(f"{name} takes {' and '.join(names) or 'nothing'} only: leave c out")
 
 
-def _arguments(module: Any) -> tuple[list[str], float]:
+def _read_arguments(module: Any) -> tuple[list[str], float]:
     """Return the names of what a module has to be given, and how much it can be given."""
     if isinstance(module, torch.jit.ScriptModule) and module._c._has_method("forward"):
         arguments = module._c._get_method("forward").schema.arguments[1:]
-        return [each.name for each in arguments if not each.has_default_value()], len(arguments)
+        return [parameter.name for parameter in arguments if not parameter.has_default_value()], len(arguments)
     if hasattr(module, "input_placeholders"):  # of torch.export.unflatten
-        names = [str(each.name) for each in module.input_placeholders]
+        names = [str(parameter.name) for parameter in module.input_placeholders]
         return names, len(names)
-    wanted, most = [], 0.0
-    for each in inspect.signature(module.forward).parameters.values():
-        if each.kind is each.VAR_POSITIONAL:
-            most = math.inf
-        elif each.kind is not each.VAR_KEYWORD:
-            most += each.kind is not each.KEYWORD_ONLY
-            wanted += [each.name] * (each.default is each.empty)
-    return wanted, most
+    names, max_arguments = [], 0.0
+    for parameter in inspect.signature(module.forward).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            max_arguments = math.inf
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            max_arguments += parameter.kind is not parameter.KEYWORD_ONLY
+            names += [parameter.name] * (parameter.default is parameter.empty)
+    return names, max_arguments
 
 
-def checked_range(value_range: Range) -> Range:
+def check_range(value_range: ValueRange) -> ValueRange:
     """Return a range of images, black before white.
 
     Raises:
@@ -129,24 +129,24 @@ def checked_range(value_range: Range) -> Range:
     return black, white
 
 
-def range_of(images: Tensor, name: str) -> Range:
+def guess_range(images: Tensor, name: str) -> ValueRange:
     """Return the range that images seem to be in.
 
     Raises:
         ValueError: If it is none that is known.
     """
     lowest, highest = float(images.min()), float(images.max())
-    if (lowest < 0 and max(-lowest, highest) > WILD) or highest > 2 * BYTES[1]:
+    if (lowest < 0 and max(-lowest, highest) > WILD) or highest > 2 * BYTE_RANGE[1]:
         raise ValueError(
             f"{name} gives images from {lowest:.3g} to {highest:.3g}, in no range that is known: say with value_range= "
             "what black and white are"
         )
-    found = OURS if lowest < 0 or 1 < highest <= FAR else UNIT if highest <= 1 else BYTES
-    logger.info("%s gives images from %.3g to %.3g, taken as in %s", name, lowest, highest, list(found))
-    return found
+    value_range = SIGNED_RANGE if lowest < 0 or 1 < highest <= FAR else UNIT_RANGE if highest <= 1 else BYTE_RANGE
+    logger.info("%s gives images from %.3g to %.3g, taken as in %s", name, lowest, highest, list(value_range))
+    return value_range
 
 
-def brief(error: Exception) -> str:
+def summarize_error(error: Exception) -> str:
     """Return the line of an error's message that says what was wrong; those of scripts come with their source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return next((line for line in lines if re.match(r"[\w.]*Error: ", line)), lines[0])

@@ -23,51 +23,50 @@ Forward = Callable[[int], Tensor]
 
 
 @dataclass(slots=True)
-class Ran:
+class ModuleRun:
     """What a module did in one forward pass.
 
     Args:
         calls: How often it ran.
-        what: What it put out at last, in words.
+        output: What it put out at last, in words.
         shape: Of that, if it is a tensor of floating-point numbers.
-        again: Whether a module that it is a part of put out the same tensor.
-        image: Whether it was the image.
+        is_repeated: Whether a module that it is a part of put out the same tensor.
+        is_image: Whether it was the image.
     """
 
     calls: int = 0
-    what: str = "nothing"
+    output: str = "nothing"
     shape: tuple[int, ...] | None = None
-    again: bool = False
-    image: bool = False
+    is_repeated: bool = False
+    is_image: bool = False
 
 
-class _Watch:
+class _RunLog:
     """Notes what modules put out, in the order in which they end, and keeps none of it alive."""
 
     def __init__(self) -> None:
-        self.ran: dict[str, Ran] = {}
-        self._seen: dict[str, tuple[weakref.ref[Tensor], int]] = {}
+        self.runs: dict[str, ModuleRun] = {}
+        self._outputs: dict[str, tuple[weakref.ref[Tensor], int]] = {}
 
     def note(self, name: str, output: Any) -> Any:
-        each = self.ran.setdefault(name, Ran())
-        each.calls, each.what, each.shape = each.calls + 1, describe(output), None
+        run = self.runs.setdefault(name, ModuleRun())
+        run.calls, run.output, run.shape = run.calls + 1, describe(output), None
         if isinstance(output, Tensor):
-            each.shape = tuple(output.shape) if output.is_floating_point() else None
-            for part in self._holding(output):
-                self.ran[part].again |= part.startswith(f"{name}.")
-            self._seen[name] = weakref.ref(output), _version(output)
+            run.shape = tuple(output.shape) if output.is_floating_point() else None
+            for part in self._modules_with(output):
+                self.runs[part].is_repeated |= part.startswith(f"{name}.")
+            self._outputs[name] = weakref.ref(output), _version(output)
         return output
 
-    def _holding(self, output: Tensor) -> list[str]:
+    def _modules_with(self, output: Tensor) -> list[str]:
         """Return the modules that put out this very tensor, and nothing has been written into it since."""
-        return [
-            name for name, (seen, version) in self._seen.items() if seen() is output and version == _version(output)
-        ]
+        current, outputs = _version(output), self._outputs.items()
+        return [name for name, (reference, version) in outputs if reference() is output and version == current]
 
-    def end(self, image: Tensor) -> dict[str, Ran]:
-        for name in self._holding(image):
-            self.ran[name].image = True
-        return self.ran
+    def end(self, image: Tensor) -> dict[str, ModuleRun]:
+        for name in self._modules_with(image):
+            self.runs[name].is_image = True
+        return self.runs
 
 
 def _version(output: Tensor) -> int:
@@ -75,25 +74,25 @@ def _version(output: Tensor) -> int:
     return 0 if output.is_inference() else output._version
 
 
-def watch(network: nn.Module, forward: Callable[[], Tensor]) -> dict[str, Ran]:
+def watch(network: nn.Module, forward: Callable[[], Tensor]) -> dict[str, ModuleRun]:
     """Return what the modules of a network do in one forward pass, in the order in which they end.
 
     Args:
         network: Whose modules.
         forward: Runs it and returns the images.
     """
-    seen = _Watch()
+    log = _RunLog()
     names = [name for name, _ in network.named_modules() if name]
     with (
         torch.inference_mode(False),  # under which tensors have versions
         torch.no_grad(),
-        tap_outputs(network, {name: partial(seen.note, name) for name in names}),
+        tap_outputs(network, {name: partial(log.note, name) for name in names}),
     ):
         image = forward()
-    return seen.end(image)
+    return log.end(image)
 
 
-def find_layers(network: nn.Module, forward: Forward, wanted: Sequence[str] | None = None) -> dict[str, LayerInfo]:
+def find_layers(network: nn.Module, forward: Forward, selected: Sequence[str] | None = None) -> dict[str, LayerInfo]:
     """Return the layers of a network, from input to output.
 
     Of a module and its last part, which put out the same tensor, the module is listed, unless both are wanted.
@@ -101,19 +100,19 @@ def find_layers(network: nn.Module, forward: Forward, wanted: Sequence[str] | No
     Args:
         network: A torch module.
         forward: Runs it on so many samples.
-        wanted: Names of its modules; None is every one that can be dissected.
+        selected: Names of its modules; None is every one that can be dissected.
 
     Raises:
         ValueError: If one of those wanted is no layer, saying why, and naming those that are.
     """
     two, three = (watch(network, partial(forward, count)) for count in (2, 3))
-    refusals = {name: _refusal(each, three.get(name, Ran())) for name, each in two.items()}
-    fitting = [name for name, refusal in refusals.items() if not refusal and not two[name].again]
-    for name in wanted or ():
+    refusals = {name: _explain_refusal(run, three.get(name, ModuleRun())) for name, run in two.items()}
+    layers = [name for name, refusal in refusals.items() if not refusal and not two[name].is_repeated]
+    for name in selected or ():
         if refusal := refusals.get(name, "does not run"):
-            raise ValueError(f"{name!r} {refusal}; the layers that can be dissected: {', '.join(fitting) or 'none'}")
-    chosen = fitting if wanted is None else [name for name in two if name in wanted]
-    return {name: _info(two[name]) for name in chosen}
+            raise ValueError(f"{name!r} {refusal}; the layers that can be dissected: {', '.join(layers) or 'none'}")
+    chosen = layers if selected is None else [name for name in two if name in selected]
+    return {name: _layer_info(two[name]) for name in chosen}
 
 
 def describe(output: Any) -> str:
@@ -121,17 +120,17 @@ def describe(output: Any) -> str:
     return f"{output.dtype} {list(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
 
 
-def _refusal(two: Ran, three: Ran) -> str | None:
+def _explain_refusal(two: ModuleRun, three: ModuleRun) -> str | None:
     """Return why a module is no layer, from what it did with two samples and with three; None if it is one."""
     if two.calls != 1 or three.calls != 1:
         return f"runs {two.calls} times in a forward pass, and a layer runs once" if two.calls else "does not run"
-    if two.image:
+    if two.is_image:
         return "puts out the image itself"
     if two.shape is None or len(two.shape) != 4 or three.shape != (3, *two.shape[1:]) or two.shape[0] != 2:
-        return f"puts out {two.what} for 2 samples, and a layer [batch, unit, h, w]"
+        return f"puts out {two.output} for 2 samples, and a layer [batch, unit, h, w]"
     return None
 
 
-def _info(ran: Ran) -> LayerInfo:
-    _, units, height, width = ran.shape or ()
+def _layer_info(run: ModuleRun) -> LayerInfo:
+    _, units, height, width = run.shape or ()
     return LayerInfo(units, height, width)

@@ -16,7 +16,7 @@ from torch import nn
 from gandissect.storage.files import check_file
 
 from ..importers.files.checkpoint import program_kind
-from ..importers.files.values import printable
+from ..importers.files.values import make_printable
 
 DAMAGES = (
     RuntimeError,
@@ -56,21 +56,21 @@ def load_program(path: Path | str) -> nn.Module:
             f"a checkpoint is read with generators.load({str(path)!r})"
         )
     try:
-        network = _scripted(path) if kind == "torchscript" else _exported(path)
+        network = _load_script(path) if kind == "torchscript" else _load_export(path)
     except DAMAGES as error:
-        said = printable(str(error), 300)
-        raise ValueError(f"{path} cannot be loaded as {kind}: {type(error).__name__}: {said}") from error
+        reason = make_printable(str(error), 300)
+        raise ValueError(f"{path} cannot be loaded as {kind}: {type(error).__name__}: {reason}") from error
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     return network.eval()
 
 
-def _scripted(path: Path | str) -> nn.Module:
-    script: nn.Module = torch.jit.load(str(path), map_location="cpu")
+def _load_script(path: Path | str) -> nn.Module:
+    script: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]  # torch gives no types here
     return script
 
 
-def _exported(path: Path | str) -> nn.Module:
+def _load_export(path: Path | str) -> nn.Module:
     with Path(path).open("rb") as file:  # of a path torch wants that it ends in .pt2
         network: nn.Module = torch.export.unflatten(torch.export.load(file))
     return network

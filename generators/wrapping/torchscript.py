@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..architectures.forced import Standing
+from ..architectures.forced import ForcedUnits
 
 CHANGES = re.compile(r"aten::(append|extend|insert|pop|remove|clear|reverse|sort|_set_item|__setitem__|Delete)\(")
 """Statements that change a list or a dict."""
@@ -27,7 +27,7 @@ CALLS = re.compile(r"forward\d*")
 """Methods that are what a module does when it is called; of one that was traced twice, the second has a number."""
 
 Values = dict[str, Any]
-"""What the names in a graph stand for; modules are `Scripted`."""
+"""What the names in a graph stand for; modules are `ScriptedModule`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Statement:
 
     def __call__(self, values: Values) -> None:
         """Run it on values, and put what it makes there."""
-        made = self.run(*(values[name] for name in self.inputs))
+        results = self.run(*(values[name] for name in self.inputs))
         values.update(
-            zip(self.outputs, made if len(self.outputs) != 1 else (made,), strict=True) if self.outputs else ()
+            zip(self.outputs, results if len(self.outputs) != 1 else (results,), strict=True) if self.outputs else ()
         )
 
 
@@ -69,7 +69,7 @@ class Program:
     defaults: tuple[Any, ...]
 
 
-class Scripted(nn.Module):
+class ScriptedModule(nn.Module):
     """A scripted module whose modules are called from Python; its parameters are those of the script.
 
     Args:
@@ -83,22 +83,23 @@ class Scripted(nn.Module):
         object.__setattr__(self, "script", script)  # not as a module inside this one
         self._programs: dict[str, Program] = {}
         for name, child in script.named_children():
-            self.add_module(name, Scripted(child))
+            if isinstance(child, torch.jit.ScriptModule):  # as they all are
+                self.add_module(name, ScriptedModule(child))
         self.training = False
         self._collect()
 
-    def forward(self, *given: Any, method: str = "forward") -> Any:
+    def forward(self, *arguments: Any, method: str = "forward") -> Any:
         """Return what the script returns, or another of its methods."""
-        return self.call(method, *given)
+        return self.call(method, *arguments)
 
-    def call(self, method: str, *given: Any) -> Any:
+    def call(self, method: str, *arguments: Any) -> Any:
         """Return what a method of the script returns."""
-        program = self._programs.get(method) or self._programs.setdefault(method, _program(self.script, method))
+        program = self._programs.get(method) or self._programs.setdefault(method, _read_program(self.script, method))
         if program.statements is None:
-            return getattr(self.script, method)(*map(_plain, given))
-        missing = len(program.inputs) - 1 - len(given)
+            return getattr(self.script, method)(*map(_unwrap, arguments))
+        missing = len(program.inputs) - 1 - len(arguments)
         defaults = program.defaults[len(program.defaults) - missing :] if missing > 0 else ()
-        values = dict(zip(program.inputs, (self, *given, *defaults), strict=True))
+        values = dict(zip(program.inputs, (self, *arguments, *defaults), strict=True))
         for statement in program.statements:
             statement(values)
         return values[program.output]
@@ -107,76 +108,80 @@ class Scripted(nn.Module):
         self._parameters.update(self.script.named_parameters(recurse=False))
         self._buffers.update(self.script.named_buffers(recurse=False))
 
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Scripted:
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> ScriptedModule:
         """Move the script, whose parameters these are; what stands around modules moves on its own."""
-        self.script._apply(fn, recurse)
+        self.script._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch gives no types here
         for part in self.modules():
-            if isinstance(part, Scripted):
+            if isinstance(part, ScriptedModule):
                 part._collect()
-            elif isinstance(part, Standing):
+            elif isinstance(part, ForcedUnits):
                 part.forced, part.values = fn(part.forced), fn(part.values)
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Scripted:
-        copy = Scripted(deepcopy(self.script, memo))
-        _stand_alike(self, copy)
+    def __deepcopy__(self, memo: dict[int, Any]) -> ScriptedModule:
+        copy = ScriptedModule(deepcopy(self.script, memo))
+        _copy_forced_units(self, copy)
         return copy
 
 
-def _stand_alike(old: nn.Module, new: nn.Module) -> None:
+def _copy_forced_units(old: nn.Module, new: nn.Module) -> None:
     """Put what forces units in one network into its copy."""
     for name, child in old._modules.items():
-        inner, own = (child.stage if isinstance(child, Standing) else child), new._modules[name]
+        inner, own = (child.stage if isinstance(child, ForcedUnits) else child), new._modules[name]
         if inner is None or own is None:
             continue
-        _stand_alike(inner, own)
-        if isinstance(child, Standing):
-            standing = Standing(own, len(child.forced)).eval()
-            standing.forced, standing.values = child.forced.clone(), child.values.clone()
-            new._modules[name] = standing
+        _copy_forced_units(inner, own)
+        if isinstance(child, ForcedUnits):
+            forced_units = ForcedUnits(own, len(child.forced)).eval()
+            forced_units.forced, forced_units.values = child.forced.clone(), child.values.clone()
+            new._modules[name] = forced_units
 
 
-def _program(script: Any, method: str) -> Program:
+def _read_program(script: Any, method: str) -> Program:
     compiled = script._c._get_method(method)
     graph, arguments = compiled.graph, compiled.schema.arguments
-    defaults = tuple(each.default_value for each in arguments if each.has_default_value())
+    defaults = tuple(argument.default_value for argument in arguments if argument.has_default_value())
     inputs = tuple(value.debugName() for value in graph.inputs())
     (output,) = (value.debugName() for value in graph.outputs())
     whole = CHANGES.search(str(graph)) is not None
-    return Program(inputs, None if whole else tuple(_statements(graph)), output, defaults)
+    return Program(inputs, None if whole else tuple(_read_statements(graph)), output, defaults)
 
 
-def _statements(graph: Any) -> list[Statement]:
+def _read_statements(graph: Any) -> list[Statement]:
     statements = []
     for node in graph.nodes():
         inputs = tuple(value.debugName() for value in node.inputs())
         outputs = tuple(value.debugName() for value in node.outputs())
         if node.kind() == "prim::GetAttr":
-            statements.append(Statement(inputs, outputs, partial(_attribute, node.s("name"))))
+            statements.append(Statement(inputs, outputs, partial(_read_attribute, node.s("name"))))
         elif node.kind() == "prim::CallMethod":
             statements.append(Statement(inputs, outputs, partial(_call, node.s("name"))))
-        elif _is_tensor(node):
-            statements.append(Statement((), outputs, partial(_constant, node.output())))
-        elif not _is_function(node):
-            taken, run = _apart(node)
+        elif _is_constant(node, "TensorType"):
+            statements.append(Statement((), outputs, partial(_read_constant, node.output())))
+        elif not _is_constant(node, "FunctionType"):
+            taken, run = _isolate(node)
             statements.append(Statement(taken, outputs, run))
     return statements
 
 
-def _attribute(name: str, owner: Any) -> Any:
-    child = owner._modules.get(name) if isinstance(owner, Scripted) else None
-    return getattr(_plain(owner), name) if child is None else child
+def _read_attribute(name: str, owner: Any) -> Any:
+    child = owner._modules.get(name) if isinstance(owner, ScriptedModule) else None
+    return getattr(_unwrap(owner), name) if child is None else child
 
 
-def _call(method: str, owner: Any, *given: Any) -> Any:
+def _call(method: str, owner: Any, *arguments: Any) -> Any:
     if isinstance(owner, nn.Module) and CALLS.fullmatch(method):
-        return owner(*given) if method == "forward" else owner(*given, method=method)
-    return owner.call(method, *given) if isinstance(owner, Scripted) else getattr(owner, method)(*map(_plain, given))
+        return owner(*arguments) if method == "forward" else owner(*arguments, method=method)
+    if isinstance(owner, ScriptedModule):
+        return owner.call(method, *arguments)
+    return getattr(owner, method)(*map(_unwrap, arguments))
 
 
-def _apart(node: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
+def _isolate(node: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
     """Return what one statement takes, and a function that runs it, with what is inside and the constants it uses."""
-    graph, names, taken = torch._C.Graph(), {}, []
+    graph: Any = torch._C.Graph()  # of which torch's types know only a part
+    names: dict[str, Any] = {}
+    taken: list[str] = []
 
     def place(value: Any) -> Any:
         name = value.debugName()
@@ -189,28 +194,25 @@ def _apart(node: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
             taken.append(name)
         return names[name]
 
-    made = list(graph.appendNode(graph.createClone(node, place)).outputs())
-    if len(made) != 1:  # a function returns one thing
-        several = graph.appendNode(graph.create("prim::TupleConstruct", made, 1)).output()
-        several.setType(torch._C.TupleType([value.type() for value in made]))
-        made = [several]
-    graph.registerOutput(made[0])
+    outputs = list(graph.appendNode(graph.createClone(node, place)).outputs())
+    if len(outputs) != 1:  # a function returns one thing
+        together = graph.appendNode(graph.create("prim::TupleConstruct", outputs, 1)).output()
+        together.setType(torch._C.TupleType([value.type() for value in outputs]))
+        outputs = [together]
+    graph.registerOutput(outputs[0])
     function = torch._C._create_function_from_graph("statement", graph)
-    return tuple(taken), lambda *given: function(*map(_plain, given))
+    return tuple(taken), lambda *arguments: function(*map(_unwrap, arguments))
 
 
-def _is_function(node: Any) -> bool:
-    return node.kind() == "prim::Constant" and node.output().type().kind() == "FunctionType"
+def _is_constant(node: Any, kind: str) -> bool:
+    """Return whether a node is a constant of a type."""
+    return bool(node.kind() == "prim::Constant" and node.output().type().kind() == kind)
 
 
-def _is_tensor(node: Any) -> bool:
-    return node.kind() == "prim::Constant" and node.output().type().kind() == "TensorType"
-
-
-def _constant(output: Any) -> torch.Tensor:
+def _read_constant(output: Any) -> torch.Tensor:
     """Return a constant that a trace has as a tensor, where Python would be given its number."""
     return torch.as_tensor(output.toIValue(), dtype=output.type().dtype())
 
 
-def _plain(value: Any) -> Any:
-    return value.script if isinstance(value, Scripted) else value
+def _unwrap(value: Any) -> Any:
+    return value.script if isinstance(value, ScriptedModule) else value

@@ -9,9 +9,9 @@ and replaced by the one hook of `gandissect.core.hooks`, which belongs to a thre
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
 from types import MappingProxyType
+from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -19,18 +19,29 @@ from torch import Tensor, nn
 
 from gandissect.core.hooks import tap_outputs
 from gandissect.core.lookup import lookup
-from gandissect.core.sampling import sample_z
-from gandissect.core.types import LayerInfo, UnitSet
+from gandissect.core.types import LayerInfo
 from gandissect.storage.files import hash_tensors
 
-from ..architectures.forced import Standing, check_forced, said
-from .conventions import Range, brief, check_arguments, checked_range, condition, image_of, range_of, seen
+from ..architectures.forced import ForcedUnits
+from ..architectures.generator_base import GeneratorBase
+from .conventions import (
+    ValueRange,
+    check_arguments,
+    check_range,
+    extract_images,
+    guess_range,
+    normalize_images,
+    parse_condition,
+    summarize_error,
+)
 from .layers import find_layers
 from .programs import load_program
-from .torchscript import Scripted
+from .torchscript import ScriptedModule
 
 PROBES = 4
 """Samples from which the range of images is guessed."""
+SCRIPT = "generators.scripted.Scripted"
+"""What fingerprints of scripts name the class, wherever it is: they must stay as they are."""
 
 
 def wrap(
@@ -39,7 +50,7 @@ def wrap(
     layers: Sequence[str] | None = None,
     *,
     c: int | Tensor | None = None,
-    value_range: Range | None = None,
+    value_range: ValueRange | None = None,
     name: str | None = None,
 ) -> WrappedGenerator:
     """Make a generator of any torch module that makes images of latent vectors.
@@ -81,10 +92,10 @@ def wrap(
     if z_dim < 1:
         raise ValueError(f"z_dim is 1 or more; got {z_dim}")
     _check_runs(module, name or kind)
-    shown = Scripted(module) if isinstance(module, torch.jit.ScriptModule) else module
-    given = condition(c)
-    check_arguments(module, given is not None, name or kind)
-    return WrappedGenerator(shown, z_dim, layers, given, value_range, name or kind)
+    network = ScriptedModule(module) if isinstance(module, torch.jit.ScriptModule) else module
+    condition = parse_condition(c)
+    check_arguments(module, condition is not None, name or kind)
+    return WrappedGenerator(network, z_dim, layers, condition, value_range, name or kind)
 
 
 def _check_runs(module: nn.Module, name: str) -> None:
@@ -96,11 +107,11 @@ def _check_runs(module: nn.Module, name: str) -> None:
     if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
         raise ValueError(f"{name} has no numbers: it is on the meta device; load its state_dict() onto another first")
     compiled = ("_orig_mod", "_compiled_call_impl")  # of torch.compile(module), and of module.compile()
-    if any(getattr(part, each, None) is not None for part in module.modules() for each in compiled):
+    if any(getattr(part, attribute, None) is not None for part in module.modules() for attribute in compiled):
         raise ValueError(f"{name} is compiled, so that its parts do not show; give it as it was before, its _orig_mod")
 
 
-class WrappedGenerator(nn.Module):
+class WrappedGenerator(GeneratorBase):
     """A torch module as a generator, made by `wrap`.
 
     Attributes:
@@ -118,28 +129,28 @@ class WrappedGenerator(nn.Module):
         z_dim: int,
         layers: Sequence[str] | None,
         c: Tensor | None,
-        value_range: Range | None,
+        value_range: ValueRange | None,
         name: str,
     ) -> None:
         super().__init__()
         self.module, self.z_dim, self.name = module, z_dim, name
         self.register_buffer("c", c, persistent=False)
         self.training = False
-        known = dict(self.named_modules(remove_duplicate=False))
+        modules = {key: module for key, module in self.named_modules(remove_duplicate=False) if key}
         for layer in layers or ():
-            lookup({key: None for key in known if key}, layer, "layer")
+            lookup(modules, layer, "layer")
         with torch.no_grad():
-            self._grid = self._takes_grids()
+            self._grid = self._find_z_shape()
             self._check_images()
-            self._layers = find_layers(self, lambda count: self._raw(self._probe(count)), layers)
+            self._layers = find_layers(self, lambda count: self._run_module(self._sample_probe(count)), layers)
             if not self._layers:
                 raise ValueError(
                     f"{name} has no layer that can be dissected: no module of it runs once and puts out activations "
                     "[batch, unit, h, w], as far as PyTorch shows (the parts of a compiled or frozen one do not show)"
                 )
-            images = self._raw(self._probe(PROBES))
+            images = self._run_module(self._sample_probe(PROBES))
             self.image_size = (images.shape[2], images.shape[3])
-            self.value_range = checked_range(value_range) if value_range is not None else range_of(images, name)
+            self.value_range = check_range(value_range) if value_range is not None else guess_range(images, name)
             self.normalises_z = self._ignores_length(images)
 
     @property
@@ -148,31 +159,13 @@ class WrappedGenerator(nn.Module):
         return MappingProxyType(self._layers)
 
     @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        tensors = (*self.module.parameters(), *self.module.buffers())
-        return tensors[0].device if tensors else torch.device("cpu")
-
-    @property
     def fingerprint(self) -> str:
         """SHA-256 of the module's class and weights, and of what it is given and gives, hexadecimal."""
         state = {key: value for key, value in self.state_dict().items() if isinstance(value, Tensor)}
-        given = None if self.c is None else self.c.tolist()
-        kind = f"{type(self.module).__module__}.{type(self.module).__qualname__}"
-        return hash_tensors(state, {"class": kind, "z_dim": self.z_dim, "c": given, "range": self.value_range})
-
-    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Float[Tensor, "batch z"]:
-        """Draw standard normal latent vectors.
-
-        Args:
-            num_samples: How many, 0 or more.
-            seed: Which sequence.
-            start: Index of the first; row ``i`` depends on ``(seed, start + i)`` only.
-
-        Returns:
-            float32 ``[num_samples, z_dim]`` on CPU.
-        """
-        return sample_z(num_samples, self.z_dim, seed, start)
+        condition = None if self.c is None else self.c.tolist()
+        module_class = f"{type(self.module).__module__}.{type(self.module).__qualname__}"
+        kind = SCRIPT if isinstance(self.module, ScriptedModule) else module_class
+        return hash_tensors(state, {"class": kind, "z_dim": self.z_dim, "c": condition, "range": self.value_range})
 
     def forward(self, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of ``z``, float32 ``[batch, 3, H, W]``, nominally in [-1, 1].
@@ -183,7 +176,7 @@ class WrappedGenerator(nn.Module):
         Raises:
             ValueError: If ``z`` has another shape or holds no floating-point numbers.
         """
-        return seen(self._raw(self._checked(z)), self.value_range)
+        return normalize_images(self._run_module(self._prepare_z(z)), self.value_range)
 
     def head(self, z: Tensor, layer: str) -> Float[Tensor, "batch unit h w"]:
         """Return the activations of a layer; nothing behind it runs.
@@ -197,7 +190,7 @@ class WrappedGenerator(nn.Module):
             ValueError: If ``z`` has another shape.
         """
         lookup(self._layers, layer, "layer")
-        latent, reached = self._checked(z), _ReachedError()
+        latent, reached = self._prepare_z(z), _ReachedError()
 
         def stop(output: Tensor) -> Tensor:
             reached.activation = output
@@ -205,7 +198,7 @@ class WrappedGenerator(nn.Module):
 
         try:
             with tap_outputs(self, {layer: stop}):
-                self._raw(latent)
+                self._run_module(latent)
         except _ReachedError as caught:
             if caught is not reached:
                 raise
@@ -226,104 +219,88 @@ class WrappedGenerator(nn.Module):
             KeyError: If there is no such layer.
             ValueError: If the shapes do not fit.
         """
-        info = lookup(self._layers, layer, "layer")
-        expected = (len(z), info.units, info.height, info.width)
-        if tuple(activation.shape) != expected:
-            raise ValueError(f"{layer!r} has activations {expected} for {len(z)} z; got {tuple(activation.shape)}")
+        self._check_activation(activation, layer, len(z))
 
         def replace(output: Tensor) -> Tensor:
             return activation.to(output).clone()  # the module may write into it
 
         with tap_outputs(self, {layer: replace}):
-            return seen(self._raw(self._checked(z)), self.value_range)
+            return normalize_images(self._run_module(self._prepare_z(z)), self.value_range)
 
-    def forcing(self, units: UnitSet, values: Sequence[float]) -> WrappedGenerator:
-        """Return a copy, of the module too, in which some units of a layer always have given values.
-
-        Args:
-            units: Which units of which layer.
-            values: One finite number for each, in their order; all zeros switch them off.
+    def _copy(self) -> Self:
+        """Return a copy, of the module too.
 
         Raises:
-            KeyError: If there is no such layer.
             TypeError: If torch cannot copy the module.
-            ValueError: If the layer has no such unit, or the values do not fit.
         """
-        info = lookup(self._layers, units.layer, "layer")
-        check_forced(units, values, info.units)
         try:
-            copy = deepcopy(self)
+            return super()._copy()
         except (RuntimeError, TypeError) as error:  # as of what torch.export.unflatten gives
             raise TypeError(
-                f"{self.name} cannot be copied ({brief(error)}); edit its images instead, by "
+                f"{self.name} cannot be copied ({summarize_error(error)}); edit its images instead, by "
                 "generate(generator, z, [Ablation(units)])"
             ) from error
-        if len(units):
-            copy._stand(units.layer, info.units).force(units.units, values)
-            copy.name = f"{self.name} {said(units, values)}"
-        return copy
 
     def named_modules(
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Module]]:
         """Yield the modules by the names that they have in the wrapped one, and this one by none."""
-        met: set[nn.Module] = set() if memo is None else memo
-        for name, part in (("", self), ("module", self.module), *_parts(self.module)):
-            if not (remove_duplicate and part in met):
-                met.add(part)
+        seen_modules: set[nn.Module] = set() if memo is None else memo
+        for name, part in (("", self), ("module", self.module), *_iterate_parts(self.module)):
+            if not (remove_duplicate and part in seen_modules):
+                seen_modules.add(part)
                 yield f"{prefix}.{name}" if prefix and name else prefix or name, part
 
-    def _stand(self, layer: str, num_units: int) -> Standing:
+    def add_forced_units(self, layer: str, num_units: int) -> ForcedUnits:
         """Return the module of a layer as one that can force units, which it is from now on."""
-        wanted = dict(_parts(self.module))[layer]
-        if isinstance(wanted, Standing):
-            return wanted
-        standing = Standing(wanted, num_units).to(self.device).eval()
-        for parent in (self.module, *(part for _, part in _parts(self.module))):
+        module = dict(_iterate_parts(self.module))[layer]
+        if isinstance(module, ForcedUnits):
+            return module
+        forced_units = ForcedUnits(module, num_units).to(self.device).eval()
+        for parent in (self.module, *(part for _, part in _iterate_parts(self.module))):
             for key, child in parent._modules.items():
-                if child is wanted:
-                    parent._modules[key] = standing
-        return standing
+                if child is module:
+                    parent._modules[key] = forced_units
+        return forced_units
 
-    def _raw(self, z: Tensor) -> Tensor:
+    def _run_module(self, z: Tensor) -> Tensor:
         """Return the module's own images."""
-        given = z[:, :, None, None] if self._grid else z
-        beside = () if self.c is None else (self.c.expand(len(z), *self.c.shape),)
-        return image_of(self.module(given, *beside), len(z), self.name)
+        latent = z[:, :, None, None] if self._grid else z
+        conditions = () if self.c is None else (self.c.expand(len(z), *self.c.shape),)
+        return extract_images(self.module(latent, *conditions), len(z), self.name)
 
-    def _checked(self, z: Tensor) -> Tensor:
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise ValueError(f"{self.name} takes z of shape [batch, {self.z_dim}]; got {list(z.shape)}")
-        if not z.is_floating_point():
-            raise ValueError(f"{self.name} takes float32 numbers; got {z.dtype}")
-        return z.to(self.device, torch.float32)
+    def _place(self, x: Tensor) -> Tensor:
+        """Return a tensor on the module's device, in float32."""
+        return super()._place(x).float()
 
-    def _probe(self, count: int, start: int = 0) -> Tensor:
+    def _sample_probe(self, count: int, start: int = 0) -> Tensor:
         return self.sample_z(count, start=start).to(self.device)
 
-    def _takes_grids(self) -> bool:
+    def _find_z_shape(self) -> bool:
         """Return whether ``z`` is to have a height and a width, by trying both."""
         errors: list[Exception] = []
         for self._grid in (False, True):
-            if (error := self._error(2)) is None:
+            if (error := self._try_batch(2)) is None:
                 self._check_batches()
                 return self._grid
             errors.append(error)
         for self._grid in (False, True):
-            if self._error(1) is None:
+            if self._try_batch(1) is None:
                 self._check_batches()
-        shapes = f"[2, {self.z_dim}] ({brief(errors[0])}) and [2, {self.z_dim}, 1, 1] ({brief(errors[1])})"
-        beside = "" if self.c is None else f", with c = {str(self.c.tolist())[:100]}"
-        odd = {each.dtype for each in self.module.parameters() if each.is_floating_point()} - {torch.float32}
+        plain, grid = map(summarize_error, errors)
+        shapes = f"[2, {self.z_dim}] ({plain}) and [2, {self.z_dim}, 1, 1] ({grid})"
+        condition = "" if self.c is None else f", with c = {str(self.c.tolist())[:100]}"
+        dtypes = {parameter.dtype for parameter in self.module.parameters() if parameter.is_floating_point()}
+        odd = dtypes - {torch.float32}
         remedy = (
             f"; it is of {', '.join(sorted(map(str, odd)))}, and z of torch.float32: call .float() first" if odd else ""
         )
-        raise ValueError(f"{self.name} takes neither z of shape {shapes}{beside}{remedy}") from errors[0]
+        raise ValueError(f"{self.name} takes neither z of shape {shapes}{condition}{remedy}") from errors[0]
 
-    def _error(self, count: int) -> Exception | None:
+    def _try_batch(self, count: int) -> Exception | None:
         """Return what a forward pass over so many samples raises, if it does."""
         try:
-            self._raw(self._probe(count))
+            self._run_module(self._sample_probe(count))
         except (RuntimeError, ValueError, IndexError, AssertionError) as error:
             return error
         return None
@@ -331,17 +308,18 @@ class WrappedGenerator(nn.Module):
     def _check_batches(self) -> None:
         """Refuse a module that takes batches of one size only."""
         for count in (2, 3):
-            if (error := self._error(count)) is not None:
+            if (error := self._try_batch(count)) is not None:
                 raise ValueError(
-                    f"{self.name} does not take batches of {count} ({brief(error)}), though of others: trace or export "
-                    "it so that the number of samples is free, such as torch.export.export(..., dynamic_shapes=...)"
+                    f"{self.name} does not take batches of {count} ({summarize_error(error)}), though of others: trace "
+                    "or export it so that the number of samples is free, such as "
+                    "torch.export.export(..., dynamic_shapes=...)"
                 ) from error
 
     def _check_images(self) -> None:
         """Refuse a module whose images are no functions of their own ``z``."""
-        z = self._probe(3)
+        z = self._sample_probe(3)
         before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
-        one, again, other = (self._raw(each)[0] for each in (z[:2], z[:2], z[[0, 2]]))
+        one, again, other = (self._run_module(latent)[0] for latent in (z[:2], z[:2], z[[0, 2]]))
         for name, buffer in self.module.named_buffers():
             if name in before and not torch.equal(buffer.nan_to_num(), before[name].nan_to_num()):
                 raise ValueError(
@@ -358,7 +336,7 @@ class WrappedGenerator(nn.Module):
             raise ValueError(f"{self.name} makes other images of a z beside other z; its layers are to be in eval mode")
 
     def _ignores_length(self, images: Tensor) -> bool:
-        differs = (self._raw(3 * self._probe(PROBES)) - images).abs().max()
+        differs = (self._run_module(3 * self._sample_probe(PROBES)) - images).abs().max()
         return bool(differs < 1e-3 * (images[0] - images[1]).abs().max())
 
 
@@ -368,13 +346,13 @@ class _ReachedError(Exception):
     activation: Tensor
 
 
-def _parts(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+def _iterate_parts(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yield the modules inside one by name; what stands around one that forces units is not in the names."""
     for key, child in module._modules.items():
         if child is not None:
             yield f"{prefix}{key}", child
             inner = child
-            if isinstance(child, Standing):
+            if isinstance(child, ForcedUnits):
                 inner = child.stage
                 yield f"{prefix}{key}.stage", inner
-            yield from _parts(inner, f"{prefix}{key}.")
+            yield from _iterate_parts(inner, f"{prefix}{key}.")

@@ -25,10 +25,10 @@ def open_page(name: str, arguments: Sequence[object] = (), query: Mapping[str, s
     page = AppTest.from_file(str(PAGE), default_timeout=60)
     for key, value in query.items():
         page.query_params[key] = value
-    return turned_to(page, name)
+    return turn_to(page, name)
 
 
-def turned_to(page: AppTest, name: str) -> AppTest:
+def turn_to(page: AppTest, name: str) -> AppTest:
     """Go on to another page: AppTest.switch_page knows pages that are files only."""
     page._page_hash = calc_hash(app_path(name))
     page.run()
@@ -41,7 +41,7 @@ def app_path(name: str) -> str:
     return "start" if name == "paint" else name
 
 
-def settled(page: AppTest, seconds: float = 60) -> AppTest:
+def settle(page: AppTest, seconds: float = 60) -> AppTest:
     """Run a page until nothing is under way."""
     deadline = time.monotonic() + seconds
     while page.get("progress") and time.monotonic() < deadline:
@@ -51,12 +51,12 @@ def settled(page: AppTest, seconds: float = 60) -> AppTest:
     return page
 
 
-def pictures(page: AppTest) -> dict[str, str]:
+def read_pictures(page: AppTest) -> dict[str, str]:
     """The addresses of all pictures by their alternative text; an address holds a hash of the picture."""
     return {each.alt: each.url for image in page.image for each in image.proto.imgs}
 
 
-def said(page: AppTest) -> str:
+def read_texts(page: AppTest) -> str:
     """All errors, warnings, notes, captions and Markdown, without the signs that keep them plain."""
     kinds = (page.error, page.warning, page.info, page.caption, page.markdown)
     return "\n".join(each.value for kind in kinds for each in kind).replace("\\", "")

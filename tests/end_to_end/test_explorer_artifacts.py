@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from explorer_visitor import AppTest, Open, pictures, said, settled
+from explorer_visitor import AppTest, Open, read_pictures, read_texts, settle
 from torch import Tensor
 
 import generators
-from apps.explorer.artifacts import measurements as artifact_work
+from apps.explorer.artifacts import measurements
 from apps.explorer.background.tasks import Tasks
 from apps.explorer.views import artifacts
 from gandissect import UnitSet, choose_num_units
 from gandissect.fidelity.neighbours import realism
 
-TINY = artifact_work.Sizes(
+TINY = measurements.Sizes(
     real=48, held_out=16, scored=40, ranked=40, effect=16, images=16, sets=2, controls=2, counts=(1, 2, 4)
 )
 
@@ -36,7 +36,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
     generators.save(generators.DCGAN(size=64, width=4, z_dim=5).eval(), path)
-    monkeypatch.setattr(artifact_work, "encoder_features", mean_colours)
+    monkeypatch.setattr(measurements, "encoder_features", mean_colours)
     monkeypatch.setattr(artifacts, "SIZES", TINY)
     return path
 
@@ -48,24 +48,24 @@ def page(visit_page: Open, tiny: Path) -> AppTest:
     )
 
 
-def finished(page: AppTest) -> AppTest:
-    settled(page)
+def finish(page: AppTest) -> AppTest:
+    settle(page)
     while page.get("progress"):  # one piece of work follows the other
-        settled(page)
+        settle(page)
     return page
 
 
 def test_nothing_begins_before_it_is_asked_for_and_then_all_is_there(page: AppTest, tiny: Path) -> None:
     assert not page.get("progress") and not page.dataframe
-    finished(page.button(key="look").click().run())
+    finish(page.button(key="look").click().run())
     generator = generators.load(tiny)
-    yardstick = artifact_work.make_yardstick(_Named(), ("scenes:100",), 64, TINY)
+    yardstick = measurements.make_yardstick(_Named(), ("scenes:100",), 64, TINY)
     with torch.inference_mode():
         features = torch.cat([yardstick.features(generator(generator.sample_z(1, 1, n))) for n in range(40)])
     order = realism(yardstick.train, features).argsort()[:8].tolist()
     shown = [int(each.key.split()[1]) for each in page.button if (each.key or "").startswith("worst ")]
     assert shown == order
-    ranking = artifact_work.rank(generator, "layer3", yardstick, "effect", TINY)
+    ranking = measurements.rank(generator, "layer3", yardstick, "effect", TINY)
     assert page.dataframe[0].value["unit"].tolist() == list(ranking.top(99).units)
     before, after, random = (each.value for each in page.metric)
     curve = choose_num_units(
@@ -79,12 +79,12 @@ def test_nothing_begins_before_it_is_asked_for_and_then_all_is_there(page: AppTe
 
 
 def test_the_slider_switches_units_off_in_the_worst_pictures(page: AppTest) -> None:
-    finished(page.button(key="look").click().run())
+    finish(page.button(key="look").click().run())
     slider = page.select_slider(key="off 4")
     assert slider.options == ["0", "1", "2", "4"]
-    first = next(url for alt, url in pictures(page).items() if alt.endswith("with 1 unit off"))
+    first = next(url for alt, url in read_pictures(page).items() if alt.endswith("with 1 unit off"))
     slider.set_value(4).run()
-    four = {alt: url for alt, url in pictures(page).items() if alt.endswith("with 4 units off")}
+    four = {alt: url for alt, url in read_pictures(page).items() if alt.endswith("with 4 units off")}
     assert len(four) == 8 and first not in four.values()
     assert page.dataframe[0].value["off"].sum() == 4
     slider.set_value(0).run()
@@ -94,8 +94,8 @@ def test_the_slider_switches_units_off_in_the_worst_pictures(page: AppTest) -> N
 def test_the_number_that_is_looked_at_is_measured_first_and_the_rest_while_one_looks(
     page: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, measure = threading.Event(), artifact_work.measure
-    monkeypatch.setattr(artifact_work, "measure", lambda *a: (len(a[-1].counts) == 1 or gate.wait(60)) and measure(*a))
+    gate, measure = threading.Event(), measurements.measure
+    monkeypatch.setattr(measurements, "measure", lambda *a: (len(a[-1].counts) == 1 or gate.wait(60)) and measure(*a))
     page.button(key="look").click().run()
     deadline = time.monotonic() + 60
     while not page.metric and time.monotonic() < deadline:
@@ -105,15 +105,15 @@ def test_the_number_that_is_looked_at_is_measured_first_and_the_rest_while_one_l
     assert len(first) == 3 and len(page.get("progress")) == 1, "the other numbers are under way"
     assert not [each for each in page.button if each.key == "report"], "a report has the whole curve"
     gate.set()
-    finished(page)
+    finish(page)
     assert [each.value for each in page.metric] == first and page.button(key="report")
 
 
 def test_a_report_is_written_and_downloaded(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    finished(page.button(key="look").click().run())
-    written, write = [], artifact_work.write_report
-    monkeypatch.setattr(artifact_work, "write_report", lambda *a: written.append(write(*a)) or written[-1])
-    finished(page.button(key="report").click().run())
+    written, write = [], measurements.make_report
+    monkeypatch.setattr(measurements, "make_report", lambda *a: written.append(write(*a)) or written[-1])
+    finish(page.button(key="look").click().run())
+    finish(page.button(key="report").click().run())
     assert (
         len(page.get("download_button")) == 1
         and "switching 1 unit of layer3 off" in (*page.success, *page.info)[0].value
@@ -124,46 +124,46 @@ def test_a_report_is_written_and_downloaded(page: AppTest, monkeypatch: pytest.M
 
 
 def test_work_can_be_called_off_and_begun_again(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, real = threading.Event(), artifact_work.make_yardstick
-    monkeypatch.setattr(artifact_work, "make_yardstick", lambda *a: gate.wait(30) and real(*a))
+    gate, real = threading.Event(), measurements.make_yardstick
+    monkeypatch.setattr(measurements, "make_yardstick", lambda *a: gate.wait(30) and real(*a))
     page.button(key="look").click().run()
     assert len(page.get("progress")) == 1
     next(each for each in page.button if each.label == "Cancel").click().run()
     assert not page.get("progress") and page.button(key="look"), "it is offered again"
     gate.set()
-    finished(page.button(key="look").click().run())
+    finish(page.button(key="look").click().run())
     assert len(page.metric) == 3
 
 
 def test_what_is_missing_is_said_with_the_remedy(visit_page: Open, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = visit_page("artifacts", "--generator", tiny, "--segmenter", "palette")
-    assert "gandissect explore --data FOLDER" in said(page)
+    assert "gandissect explore --data FOLDER" in read_texts(page)
     page = visit_page("artifacts", "--generator", tiny, "--segmenter", "palette", "--data", tiny.parent / "<b>none")
-    settled(page.button(key="look").click().run())
-    assert "<b>none" in said(page) and "\\<b\\>" in page.error[0].value
+    settle(page.button(key="look").click().run())
+    assert "<b>none" in read_texts(page) and "\\<b\\>" in page.error[0].value
     assert any(each.label == "Try again" for each in page.button)
     monkeypatch.undo()
     page = visit_page("artifacts", "--generator", tiny, "--segmenter", "palette", "--data", "scenes:100")
-    settled(page.button(key="look").click().run())
-    assert "has no encoder to take features from" in said(page)
+    settle(page.button(key="look").click().run())
+    assert "has no encoder to take features from" in read_texts(page)
 
 
 def test_the_pictures_announced_are_about_those_looked_at(tiny: Path) -> None:
     generator, tasks, units = generators.load(tiny), Tasks(), 16
-    real = tasks.begin("real", 128, lambda: artifact_work.make_yardstick(_Named(), ("scenes:48",), 64, TINY))
+    real = tasks.begin("real", 128, lambda: measurements.make_yardstick(_Named(), ("scenes:48",), 64, TINY))
     yardstick = real.result.result(60)
     assert real.done == 2 * (len(yardstick.train) + len(yardstick.held_out)) > 90, "read, and looked at"
-    ranked = tasks.begin("rank", 0, lambda: artifact_work.rank(generator, "layer2", yardstick, "effect", TINY))
+    ranked = tasks.begin("rank", 0, lambda: measurements.rank(generator, "layer2", yardstick, "effect", TINY))
     ranking = ranked.result.result(60)
     assert 0.8 * ranked.done <= TINY.for_ranking("effect", units) <= 1.3 * ranked.done
-    curve = tasks.begin("curve", 0, lambda: artifact_work.measure(generator, ranking, yardstick, TINY))
+    curve = tasks.begin("curve", 0, lambda: measurements.measure(generator, ranking, yardstick, TINY))
     curve.result.result(60)
     assert 0.8 * curve.done <= TINY.for_curve(units) <= 1.3 * curve.done
 
 
 def test_random_units_and_spread_are_in_the_table_of_the_curve(tiny: Path) -> None:
     generator = generators.load(tiny)
-    yardstick = artifact_work.make_yardstick(_Named(), ("scenes:100",), 64, TINY)
+    yardstick = measurements.make_yardstick(_Named(), ("scenes:100",), 64, TINY)
     curve = choose_num_units(
         generator,
         UnitSet("layer3", (1, 0)),
@@ -174,7 +174,7 @@ def test_random_units_and_spread_are_in_the_table_of_the_curve(tiny: Path) -> No
         num_controls=2,
         progress=False,
     )
-    frame = artifact_work.curve_table(curve)
+    frame = measurements.curve_table(curve)
     assert frame["units"].tolist() == [0, 1, 2]
     for row in range(3):
         sets = [float(value) for value in curve.distance[row]]

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import generators
-from apps.explorer.display import images as model
+from apps.explorer.display.images import draw_native
 from gandissect import Ablation, UnitSet, generate
 
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
@@ -93,7 +93,7 @@ def made(*edits: Ablation) -> torch.Tensor:
     """The same picture by `generate` alone."""
     generator = generators.PlantedGenerator()
     image = generate(generator, generator.sample_z(1, 1, number_with_two()), list(edits))[0]
-    return torch.from_numpy(model.native(image)).permute(2, 0, 1)
+    return torch.from_numpy(draw_native(image)).permute(2, 0, 1)
 
 
 def everywhere(page: Page) -> list[tuple[float, float]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from explorer_visitor import AppTest, Open, pictures, said, settled
+from explorer_visitor import AppTest, Open, read_pictures, read_texts, settle
 
 import generators
 import segmenters
@@ -26,19 +26,19 @@ def other_layer(page: AppTest):
 
 
 def test_the_units_of_each_concept_are_counted_on_both_sides(visit_page: Open, planted: Path) -> None:
-    page = settled(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
+    page = settle(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
     assert other_layer(page).value == "layer1", "the other one at first"
     other_layer(page).set_value("layer2").run()
-    assert "Both sides are the same" in said(page)
+    assert "Both sides are the same" in read_texts(page)
     frame = counts(page)
     assert frame.iloc[:, 0].to_dict() == {"red": 2, "green": 1, "blue": 1, "yellow": 1}, "red has a twin"
     assert (frame.iloc[:, 0] == frame.iloc[:, 1]).all()
     shown = [each.value for each in page.metric]
-    assert shown == ["83%", "83%"] and "5 of 6 units" in said(page)
+    assert shown == ["83%", "83%"] and "5 of 6 units" in read_texts(page)
 
 
 def test_a_higher_bar_leaves_fewer_units(visit_page: Open, planted: Path) -> None:
-    page = settled(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
+    page = settle(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
     before = counts(page).iloc[:, 1].sum()
     page.slider(key="least").set_value(0.3).run()
     coarse = counts(page).iloc[:, 1].sum()
@@ -49,12 +49,12 @@ def test_another_generator_is_dissected_too(visit_page: Open, planted: Path, mon
     wide = planted.with_name("wide.safetensors")
     generators.save(generators.PlantedGenerator(cells=32), wide)
     monkeypatch.setattr(generators, "names", lambda: (str(wide),))
-    page = settled(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
+    page = settle(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
     page.selectbox(key="other generator").set_value(str(wide)).run()
-    settled(page)
+    settle(page)
     assert other_layer(page).value == "layer2" and counts(page).iloc[:, 1].tolist() == [2, 1, 1, 1]
     assert "wide.safetensors" in " ".join(counts(page).columns)
-    left, right = (pictures(page)[f"Picture 0 of {short(path)}"] for path in (planted, wide))
+    left, right = (read_pictures(page)[f"Picture 0 of {short(path)}"] for path in (planted, wide))
     assert left != right
 
 
@@ -71,14 +71,14 @@ def test_what_is_there_of_more_pictures_is_compared_with_as_many_and_other_setti
     monkeypatch.setattr(generators, "names", lambda: (str(wide),))
     palette = segmenters.load("palette")
     dissect(generators.load(planted), palette, None, 60, quantile=quantile, progress=False).save(folder)
-    page = settled(visit_page("compare", "--generator", planted, *SMALL, "--dissection", folder, layer="layer2"))
+    page = settle(visit_page("compare", "--generator", planted, *SMALL, "--dissection", folder, layer="layer2"))
     assert not page.error
     page.selectbox(key="other generator").set_value(str(wide)).run()
-    settled(page)
+    settle(page)
     if quantile == 0.01:
-        assert "IoU from 60 pictures of each" in said(page) and len(page.metric) == 2
+        assert "IoU from 60 pictures of each" in read_texts(page) and len(page.metric) == 2
     else:
-        assert "quantile is 0.01, not 0.02" in said(page) and not page.metric
+        assert "quantile is 0.01, not 0.02" in read_texts(page) and not page.metric
 
 
 def test_the_table_of_concepts_has_those_that_are_met_most_first() -> None:
@@ -95,5 +95,5 @@ def test_bundled_models_have_their_page(visit_page: Open) -> None:
     page = visit_page(
         "compare", "--num-samples", 12, "--segmenter", "palette", generator="dcgan-scenes64", layer="layer4"
     )
-    settled(page)
+    settle(page)
     assert len(page.metric) == 2 and not page.error

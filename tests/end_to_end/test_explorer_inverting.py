@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from explorer_visitor import AppTest, Open, pictures, said, settled
+from explorer_visitor import AppTest, Open, read_pictures, read_texts, settle
 from PIL import Image
 
 import generators
-from apps.explorer.latent import inversions as inverting
+from apps.explorer.latent import inversions
 from apps.inversions import read_middle
 from gandissect.core.sampling import derive_seed
 from gandissect.latent import Inversion
@@ -29,7 +29,7 @@ GIVEN, MADE = "Your picture, cropped and resized", "What the generator makes of 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small untrained generator, and fewer samples to look through."""
-    monkeypatch.setattr(inverting, "NUM_CANDIDATES", 100)
+    monkeypatch.setattr(inversions, "NUM_CANDIDATES", 100)
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
     generators.save(generators.DCGAN(size=16, width=8, z_dim=4).eval(), path)
@@ -68,42 +68,42 @@ def own_picture(path: Path, seed: int, number: int) -> Image.Image:
 @pytest.fixture
 def inverted(monkeypatch: pytest.MonkeyPatch) -> list[Inversion]:
     """What pages have found, in order."""
-    found, find = [], inverting.find
-    monkeypatch.setattr(inverting, "find", lambda *arguments: found.append(find(*arguments)) or found[-1])
+    found, find = [], inversions.find_inversion
+    monkeypatch.setattr(inversions, "find_inversion", lambda *arguments: found.append(find(*arguments)) or found[-1])
     return found
 
 
 def test_a_picture_of_the_generators_own_comes_back(visit_page: Open, tiny: Path, inverted: list[Inversion]) -> None:
     page = open_part(visit_page, tiny)
     assert not page.get("progress") and not page.metric
-    settled(upload(page, encoded(own_picture(tiny, 9, 2))))
+    settle(upload(page, encoded(own_picture(tiny, 9, 2))))
     (found,), generator = inverted, generators.load(tiny)
     wanted = generator(generator.sample_z(1, 9, 2)).detach().clamp(-1, 1)
     assert (found.pictures - (wanted + 1) * 127.5).abs().max() <= 0.51, "resized by nothing, and the border cut off"
     assert float(found.psnr) > 30
     assert page.metric[0].value == f"{float(found.psnr):.1f} dB"
-    assert {GIVEN, MADE} <= set(pictures(page)) and len(page.get("download_button")) == 2
+    assert {GIVEN, MADE} <= set(read_pictures(page)) and len(page.get("download_button")) == 2
     shares = page.dataframe[0].value
     assert shares["given"].sum() == pytest.approx(100, abs=0.5)
     off = (found.pictures.double() - found.reconstructions).abs().mean() / 255
-    assert f"change: **{off:.1%}**" in said(page)
+    assert f"change: **{off:.1%}**" in read_texts(page)
 
 
 def test_the_files_to_take_home_go_on_in_python(tiny: Path, tmp_path: Path) -> None:
     generator = generators.load(tiny)
     image = read_middle(encoded(own_picture(tiny, 9, 2)), 16)
-    found = inverting.find(generator, _Named(), image, "z", 4)
-    (tmp_path / "mine.safetensors").write_bytes(inverting.as_file(found))
+    found = inversions.find_inversion(generator, _Named(), image, "z", 4)
+    (tmp_path / "mine.safetensors").write_bytes(inversions.as_file(found))
     again = Inversion.load(tmp_path / "mine.safetensors")
     made = (again.generate(generator).clamp(-1, 1) + 1) * 127.5
     assert (made - found.reconstructions).abs().max() <= 0.51
-    assert Image.open(io.BytesIO(inverting.as_sheet(found))).format == "PNG"
+    assert Image.open(io.BytesIO(inversions.as_sheet(found))).format == "PNG"
 
 
 def test_a_generator_without_gradients_is_searched_by_samples(visit_page: Open, planted: Path) -> None:
     page = open_part(visit_page, planted)
-    assert "No gradients flow through" in said(page) and "steps" not in [each.label for each in page.selectbox]
-    settled(upload(page, encoded(own_picture(planted, derive_seed(0, "invert"), 77))))
+    assert "No gradients flow through" in read_texts(page) and "steps" not in [each.label for each in page.selectbox]
+    settle(upload(page, encoded(own_picture(planted, derive_seed(0, "invert"), 77))))
     assert page.metric[0].value == "exactly the same", "it is one of the samples"
     shares = page.dataframe[0].value
     assert (shares["± found"] == 0).all()
@@ -119,9 +119,9 @@ def test_every_space_of_the_generator_can_be_chosen(
     page.selectbox(key="own steps").set_value(50).run()
     where = page.selectbox(key=f"look in {generators.load(path).fingerprint}")
     assert (where.options, where.value) == (["z", "w", "ws"], "ws")
-    settled(upload(page, encoded(own_picture(path, 9, 2))))
+    settle(upload(page, encoded(own_picture(path, 9, 2))))
     page.selectbox(key=where.key).set_value("z").run()
-    settled(page)
+    settle(page)
     assert [(each.space, each.num_steps) for each in inverted] == [("ws", 50), ("z", 50)]
     page = open_part(visit_page, tiny)
     assert page.selectbox(key=f"look in {generators.load(tiny).fingerprint}").options == ["z"]
@@ -130,50 +130,50 @@ def test_every_space_of_the_generator_can_be_chosen(
 def test_it_can_be_called_off_begun_again_and_forgotten(
     visit_page: Open, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, invert = threading.Event(), inverting.invert
-    monkeypatch.setattr(inverting, "invert", lambda *a, **k: gate.wait(30) and invert(*a, **k))
+    gate, invert = threading.Event(), inversions.invert
+    monkeypatch.setattr(inversions, "invert", lambda *a, **k: gate.wait(30) and invert(*a, **k))
     page = upload(open_part(visit_page, tiny), encoded(own_picture(tiny, 9, 2)))
-    assert len(page.get("progress")) == 1 and GIVEN in pictures(page), "what is looked for is seen at once"
+    assert len(page.get("progress")) == 1 and GIVEN in read_pictures(page), "what is looked for is seen at once"
     next(each for each in page.button if each.label == "Cancel").click().run()
     assert not page.get("progress") and not page.metric
     gate.set()
-    settled(page.button(key="look for it").click().run())
+    settle(page.button(key="look for it").click().run())
     assert len(page.metric) == 1
     page.file_uploader[0].set_value(None).run()
-    assert not page.metric and GIVEN not in pictures(page)
-    settled(upload(page, encoded(own_picture(tiny, 9, 2))))
+    assert not page.metric and GIVEN not in read_pictures(page)
+    settle(upload(page, encoded(own_picture(tiny, 9, 2))))
     page.button(key="forget picture").click().run()
-    assert not page.metric and not {GIVEN, MADE} & set(pictures(page)) and page.file_uploader[0].value is None
+    assert not page.metric and not {GIVEN, MADE} & set(read_pictures(page)) and page.file_uploader[0].value is None
 
 
 def test_another_picture_or_generator_begins_anew(visit_page: Open, tiny: Path, inverted: list[Inversion]) -> None:
     page = open_part(visit_page, tiny)
     page.selectbox(key="own steps").set_value(50).run()
-    settled(upload(page, encoded(own_picture(tiny, 9, 2))))
-    seen = pictures(page)
-    settled(upload(page, encoded(own_picture(tiny, 9, 3))))
-    assert not torch.equal(inverted[0].pictures, inverted[1].pictures) and pictures(page)[MADE] != seen[MADE]
+    settle(upload(page, encoded(own_picture(tiny, 9, 2))))
+    seen = read_pictures(page)
+    settle(upload(page, encoded(own_picture(tiny, 9, 3))))
+    assert not torch.equal(inverted[0].pictures, inverted[1].pictures) and read_pictures(page)[MADE] != seen[MADE]
     other = "dcgan-scenes64"
     page.selectbox(key="generator").set_value(other).run()
-    assert not page.metric and MADE not in pictures(page), "what another generator made is not shown as this one's"
+    assert not page.metric and MADE not in read_pictures(page), "what another generator made is not shown as this one's"
     next(each for each in page.button if each.label == "Cancel").click().run()
     page.selectbox(key="generator").set_value(str(tiny)).run()
     page.selectbox(key="segmenter").set_value("palette").run()
-    assert len(page.metric) == 1 and pictures(page)[MADE] != seen[MADE], "it was kept"
-    settled(upload(page, encoded(own_picture(tiny, 9, 2))))
-    assert pictures(page)[MADE] == seen[MADE] and len(inverted) == 2
+    assert len(page.metric) == 1 and read_pictures(page)[MADE] != seen[MADE], "it was kept"
+    settle(upload(page, encoded(own_picture(tiny, 9, 2))))
+    assert read_pictures(page)[MADE] == seen[MADE] and len(inverted) == 2
 
 
 def test_the_picture_stays_when_the_visitor_looks_elsewhere_and_is_nobody_elses(visit_page: Open, tiny: Path) -> None:
     page = open_part(visit_page, tiny)
     page.selectbox(key="own steps").set_value(50).run()
-    settled(upload(page, encoded(own_picture(tiny, 9, 2))))
+    settle(upload(page, encoded(own_picture(tiny, 9, 2))))
     page.get("button_group")[0].set_value("walk").run()
     page.get("button_group")[0].set_value("your picture").run()
-    settled(page)
-    assert {GIVEN, MADE} <= set(pictures(page))
+    settle(page)
+    assert {GIVEN, MADE} <= set(read_pictures(page))
     other = open_part(visit_page, tiny)
-    assert not {GIVEN, MADE} & set(pictures(other)) and not other.metric and other.file_uploader[0].value is None
+    assert not {GIVEN, MADE} & set(read_pictures(other)) and not other.metric and other.file_uploader[0].value is None
 
 
 def png(width: int, height: int, *chunks: tuple[bytes, bytes], rows: bytes = b"") -> bytes:
@@ -219,10 +219,10 @@ def test_what_cannot_be_read_is_refused_in_one_sentence(
     visit_page: Open, planted: Path, data: bytes, reason: str
 ) -> None:
     page = upload(open_part(visit_page, planted), data, "<b>x</b>.png")
-    assert len(page.error) == 1 and reason in said(page)
+    assert len(page.error) == 1 and reason in read_texts(page)
     assert not page.get("progress") and not page.metric
     assert "<b>" not in "".join(each.value for each in (*page.error, *page.caption, *page.markdown))
-    settled(upload(page, encoded(noise())))
+    settle(upload(page, encoded(noise())))
     assert not page.error and len(page.metric) == 1, "the next one is taken"
 
 
@@ -269,7 +269,7 @@ GOOD = {
 @pytest.mark.parametrize(("data", "plain", "far"), GOOD.values(), ids=GOOD.keys())
 def test_every_kind_of_photograph_is_read_as_it_is_looked_at(data: bytes, plain: Image.Image, far: int) -> None:
     """``far``: how many of 255 steps a lossy or printer's format may be off."""
-    seen = inverting.looked_at(inverting.received(data), 16)
+    seen = inversions.decode_upload(inversions.receive(data), 16)
     assert not isinstance(seen, str), seen
     assert (seen - read_middle(encoded(plain), 16)).abs().max() <= far / 127.5 + 1e-6
 

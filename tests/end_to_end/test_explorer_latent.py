@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from explorer_visitor import AppTest, Open, pictures, said, settled
+from explorer_visitor import AppTest, Open, read_pictures, read_texts, settle
 from PIL import Image, ImageSequence
 
 import generators
@@ -43,12 +43,12 @@ def test_the_way_leads_from_picture_to_picture_in_every_space(visit_page: Open, 
     for space in ("z", layers[0]):
         page.selectbox(key=spaces.key).set_value(space).run()
         page.slider(key="place 3").set_value(0.0).run()
-        at_start = pictures(page)["Generated picture at 0.00 of the way through pictures 3, 4, 5"]
+        at_start = read_pictures(page)["Generated picture at 0.00 of the way through pictures 3, 4, 5"]
         page.slider(key="place 3").set_value(1.5).run()
         assert "50% of the way from 4 to 5" in [c for image in page.image for c in image.captions]
-        assert at_start != pictures(page)["Generated picture at 1.50 of the way through pictures 3, 4, 5"]
+        assert at_start != read_pictures(page)["Generated picture at 1.50 of the way through pictures 3, 4, 5"]
         page.slider(key="place 3").set_value(3.0).run()
-        assert pictures(page)["Generated picture at 3.00 of the way through pictures 3, 4, 5"] == at_start, (
+        assert read_pictures(page)["Generated picture at 3.00 of the way through pictures 3, 4, 5"] == at_start, (
             "it is closed"
         )
 
@@ -57,7 +57,7 @@ def test_the_way_leads_from_picture_to_picture_in_every_space(visit_page: Open, 
 def test_wrong_pictures_are_said_and_right_ones_go_on(visit_page: Open, planted: Path, text: str, error: str) -> None:
     page = open_part(visit_page, planted, "walk")
     page.text_input(key="keys 3").set_value(text).run()
-    assert len(page.error) == 1 and error in said(page) and not page.exception
+    assert len(page.error) == 1 and error in read_texts(page) and not page.exception
     assert "<" not in page.error[0].value.replace("\\<", ""), "no HTML of the visitor's"
     page.text_input(key="keys 3").set_value("1 2").run()
     assert not page.error and page.slider(key="place 2")
@@ -75,7 +75,7 @@ def test_a_film_is_made_on_demand_and_is_a_gif(visit_page: Open, planted: Path) 
     page = open_part(visit_page, planted, "walk")
     assert not page.get("download_button")
     page.button(key="make film").click().run()
-    assert len(page.get("download_button")) == 1 and "16 frames from each picture to the next" in said(page)
+    assert len(page.get("download_button")) == 1 and "16 frames from each picture to the next" in read_texts(page)
     frames = ImageSequence.Iterator(Image.open(io.BytesIO(page.session_state["film"][1])))
     assert sum(frame.info["duration"] for frame in frames) == 48 * 50, "ms; a GIF keeps equal frames once"
     page.toggle(key="closed").set_value(False).run()
@@ -86,18 +86,18 @@ def test_truncation_is_offered_where_it_does_something(visit_page: Open, tiny: t
     kind, path = tiny
     page = open_part(visit_page, path, "truncation")
     if kind == "progan":
-        assert "nothing to truncate" in said(page) and not page.slider
+        assert "nothing to truncate" in read_texts(page) and not page.slider
         return
     key, name, full = ("psi", "psi", 1.0) if kind == "stylegan" else ("limit", "limit", 4.0)
     page.slider(key=key).set_value(0.5).run()
-    half = pictures(page)[f"The picture truncated, {name} 0.5"]
-    assert half != pictures(page)["Generated picture 3"]
+    half = read_pictures(page)[f"The picture truncated, {name} 0.5"]
+    assert half != read_pictures(page)["Generated picture 3"]
     page.slider(key=key).set_value(full).run()
     if kind == "stylegan":
-        assert "At psi 1 the pixels change by 0.0%" in said(page)
+        assert "At psi 1 the pixels change by 0.0%" in read_texts(page)
         page.slider(key=key).set_value(0.0)
         page.slider(key=f"cutoff {generators.load(path).mapping.num_ws}").set_value(0).run()
-        assert "At psi 0 the pixels change by 0.0%" in said(page), "no style is truncated"
+        assert "At psi 0 the pixels change by 0.0%" in read_texts(page), "no style is truncated"
 
 
 def test_styles_are_mixed_where_there_are_styles_and_activations_everywhere(
@@ -107,18 +107,18 @@ def test_styles_are_mixed_where_there_are_styles_and_activations_everywhere(
     page = open_part(visit_page, path, "mixing")
     assert page.number_input(key="other 3").value == 4
     if kind == "stylegan":
-        coarse = pictures(page)["Picture 3 with the coarse styles of picture 4"]
+        coarse = read_pictures(page)["Picture 3 with the coarse styles of picture 4"]
         page.get("button_group")[-1].set_value("single layers").run()
-        one = pictures(page)["Picture 3 with 1 style of picture 4"]
-        assert len({coarse, one, pictures(page)["Picture 3"], pictures(page)["Picture 4"]}) == 4
+        one = read_pictures(page)["Picture 3 with 1 style of picture 4"]
+        assert len({coarse, one, read_pictures(page)["Picture 3"], read_pictures(page)["Picture 4"]}) == 4
         page.get("button_group")[-1].set_value([]).run()
-        assert pictures(page)["Picture 3 with 0 styles of picture 4"] == pictures(page)["Picture 3"]
+        assert read_pictures(page)["Picture 3 with 0 styles of picture 4"] == read_pictures(page)["Picture 3"]
         page.get("button_group")[1].set_value("activations").run()
-    mixture = pictures(page)["Picture 3 with a region of picture 4"]
-    assert mixture not in (pictures(page)["Picture 3"], pictures(page)["Picture 4"])
+    mixture = read_pictures(page)["Picture 3 with a region of picture 4"]
+    assert mixture not in (read_pictures(page)["Picture 3"], read_pictures(page)["Picture 4"])
     page.slider(key="region columns").set_value((50, 50)).run()
-    assert "The region is empty" in said(page)
-    assert pictures(page)["Picture 3 with a region of picture 4"] == pictures(page)["Picture 3"]
+    assert "The region is empty" in read_texts(page)
+    assert read_pictures(page)["Picture 3 with a region of picture 4"] == read_pictures(page)["Picture 3"]
 
 
 def test_directions_move_the_picture_and_are_labelled_in_the_background(
@@ -126,27 +126,27 @@ def test_directions_move_the_picture_and_are_labelled_in_the_background(
 ) -> None:
     _, path = tiny
     monkeypatch.setattr(walks, "LABEL_SAMPLES", 10)
-    page = settled(open_part(visit_page, path, "directions"))
-    assert said(page).count("for one sigma: ") == 5 and "being found out" not in said(page)
-    plain = pictures(page)["Generated picture 3"]
-    assert pictures(page)["The picture moved along the directions"] == plain
+    page = settle(open_part(visit_page, path, "directions"))
+    assert read_texts(page).count("for one sigma: ") == 5 and "being found out" not in read_texts(page)
+    plain = read_pictures(page)["Generated picture 3"]
+    assert read_pictures(page)["The picture moved along the directions"] == plain
     page.slider[1].set_value(3.0).run()
-    moved = pictures(page)["The picture moved along the directions"]
+    moved = read_pictures(page)["The picture moved along the directions"]
     assert moved != plain
     page.toggle(key="sweep").set_value(True).run()
-    still = [pictures(page)[f"The picture moved by 0 sigma along sefa-{n}"] for n in range(1, 6)]
-    away = [pictures(page)[f"The picture moved by 3 sigma along sefa-{n}"] for n in range(1, 6)]
+    still = [read_pictures(page)[f"The picture moved by 0 sigma along sefa-{n}"] for n in range(1, 6)]
+    away = [read_pictures(page)[f"The picture moved by 3 sigma along sefa-{n}"] for n in range(1, 6)]
     assert len(set(still)) == 1 and len({*still, *away}) == 6
     page.button(key="rest").click().run()
-    assert pictures(page)["The picture moved along the directions"] == plain
+    assert read_pictures(page)["The picture moved along the directions"] == plain
 
 
 def test_a_generator_without_maps_says_so(visit_page: Open, planted: Path) -> None:
     page = open_part(visit_page, planted, "directions")
-    assert "does not tell which linear maps" in said(page) and not page.slider
+    assert "does not tell which linear maps" in read_texts(page) and not page.slider
 
 
 @pytest.mark.parametrize("part", ["walk", "truncation", "mixing"])
 def test_a_bundled_model_has_its_page(visit_page: Open, part: str) -> None:
     page = visit_page("latent", *SMALL, generator="stylegan-scenes64", part=part)
-    assert not page.error and len(pictures(page)) > 2
+    assert not page.error and len(read_pictures(page)) > 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from explorer_visitor import Open, said, settled, turned_to
+from explorer_visitor import Open, read_texts, settle, turn_to
 
 import generators
 from apps.explorer.background.resources import load_dissector
@@ -23,15 +23,15 @@ def test_every_page_is_there_and_one_can_paint(visit_page: Open, name: str) -> N
     stroke = {"id": "one", "scope": f"{networks} 1 2", "cells": list(range(info.height * info.width))}
     page.session_state["easel"] = {"strokes": [stroke]}
     page.run()
-    assert not page.exception and not page.error and "inside the strokes" in said(page)
+    assert not page.exception and not page.error and "inside the strokes" in read_texts(page)
     shares = next(each.value for each in page.dataframe if "± after" in each.value)
     assert shares["± after"].abs().max() > 1, "a whole picture of it is seen to change"
     for other in ("units", "artifacts", "latent"):
-        settled(turned_to(page, other))
+        settle(turn_to(page, other))
         assert page.selectbox(key="generator").value == name
         asks = other == "artifacts" and "streets" in name  # no photographs come with it
         assert ["--data" in each.value.replace("\\", "") for each in page.error] == [True] * asks, other
-    turned_to(page, "compare")
+    turn_to(page, "compare")
     assert not page.error and page.selectbox(key="other generator").value == name
     tasks = load_dissector(300, None).tasks
     under_way = list(tasks._tasks.values())  # of the other layer; what comparisons say is tested elsewhere

@@ -12,12 +12,12 @@ import pytest
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
 import streamlit as st
 from browser import serving
-from explorer_visitor import AppTest, Open, number_with, settled, turned_to
+from explorer_visitor import AppTest, Open, number_with, settle, turn_to
 
 import generators
 import segmenters
 from apps.commands.explore import PAGE
-from apps.explorer.background import dissector as jobs
+from apps.explorer.background import dissector
 from gandissect import dissect
 
 SMALL = ("--segmenter", "palette", "--num-samples", 40)
@@ -37,20 +37,20 @@ def test_the_first_picture_does_not_wait_for_the_dissection(
     visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(jobs, "dissect", lambda *a, **k: gate.wait(60) and dissect(*a, **k))
+    monkeypatch.setattr(dissector, "dissect", lambda *a, **k: gate.wait(60) and dissect(*a, **k))
     page = visit_page("units", "--generator", planted, *SMALL)
     assert "Picture 0 as generated" in headings(page) and "switched off" not in " ".join(headings(page))
     assert len(page.get("progress")) == 1 and shares(page)["black"]["as generated"] > 90
     page.number_input(key="picture").set_value(5).run()
     assert "Picture 5 as generated" in headings(page), "one can look around meanwhile"
     gate.set()
-    assert "switched off" in " ".join(headings(settled(page)))
+    assert "switched off" in " ".join(headings(settle(page)))
 
 
 def test_units_of_a_concept_take_it_away_and_random_ones_do_not(visit_page: Open, planted: Path) -> None:
     number = number_with(0, 1)
     page = visit_page("units", "--generator", planted, *SMALL, picture=str(number), layer="layer2")
-    settled(page)
+    settle(page)
     assert page.number_input(key="picture").value == number and page.selectbox(key="layer").value == "layer2"
     page.selectbox(key="concept").select("green").run()
     assert "1 best unit for green switched off" in headings(page)
@@ -71,10 +71,10 @@ def test_the_url_says_the_picture_and_all_pages_share_it(visit_page: Open, plant
     page.number_input(key="picture").set_value(16).run()
     page.selectbox(key="layer").set_value("layer1").run()
     for name in ("paint", "latent", "units"):
-        turned_to(page, name)
+        turn_to(page, name)
         assert page.number_input(key="picture").value == 16 and page.selectbox(key="layer").value == "layer1"
         assert page.number_input(key="seed").value == 4
-    settled(page)
+    settle(page)
 
 
 @pytest.mark.parametrize("name", ["paint", "units", "compare"])
@@ -84,14 +84,14 @@ def test_a_dissection_that_failed_is_said_where_it_was_wanted_and_can_be_tried_a
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("out of <memory>" + "!" * 700_000)
 
-    monkeypatch.setattr(jobs, "dissect", fails)
-    page = settled(visit_page(name, "--generator", planted, *SMALL))
+    monkeypatch.setattr(dissector, "dissect", fails)
+    page = settle(visit_page(name, "--generator", planted, *SMALL))
     errors = [each.value for each in page.error]
     assert errors and all("dissecting" in each and "out of \\<memory\\>" in each for each in errors)
     assert all(len(each) < 2_000 for each in errors) and "more characters" in errors[0]
-    monkeypatch.setattr(jobs, "dissect", dissect)
+    monkeypatch.setattr(dissector, "dissect", dissect)
     while again := [each for each in page.button if each.label == "Try again"]:
-        settled(again[0].click().run())
+        settle(again[0].click().run())
     assert not page.error
 
 
@@ -123,7 +123,7 @@ def test_what_the_url_says_is_the_largest_or_nonsense(
 def test_the_script_says_nothing_by_itself() -> None:
     """Streamlit shows the value of any expression that stands alone in the script, a docstring of a variable, too."""
     alone = [each.value for each in ast.parse(PAGE.read_text()).body[1:] if isinstance(each, ast.Expr)]
-    assert [ast.unparse(each) for each in alone] == ["shell()"]
+    assert [ast.unparse(each) for each in alone] == ["draw_shell()"]
 
 
 def test_another_generator_brings_its_own_layers_segmenter_and_units(
@@ -133,16 +133,16 @@ def test_another_generator_brings_its_own_layers_segmenter_and_units(
     generators.save(generators.DCGAN(size=64, width=8, z_dim=8), wide)
     monkeypatch.setattr(generators, "names", lambda: (str(wide),))
     page = visit_page("units", "--generator", planted, "--segmenter", "palette", "--num-samples", 20, layer="layer1")
-    settled(page)
+    settle(page)
     page.selectbox(key="generator").set_value(str(wide)).run()
-    settled(page)
+    settle(page)
     assert page.selectbox(key="layer").options == list(generators.load(wide).layers)
     assert page.selectbox(key="segmenter").options[-1] == "palette"
     page.selectbox(key="layer").set_value("layer4").run()
-    settled(page)
+    settle(page)
     page.selectbox(key="generator").set_value(str(planted)).run()
     assert page.selectbox(key="layer").value in ("layer1", "layer2") and not page.exception
-    settled(page)
+    settle(page)
 
 
 def test_a_saved_dissection_is_there_at_once_and_a_foreign_one_is_refused(visit_page: Open, planted: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_saved_dissection_is_there_at_once_and_a_foreign_one_is_refused(visit_
         "units", "--generator", planted, "--segmenter", "palette", "--dissection", folder, "--num-samples", 20
     )
     assert "of other networks" in page.info[0].value
-    settled(page)
+    settle(page)
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "no model"])

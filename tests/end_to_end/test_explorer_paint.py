@@ -14,14 +14,14 @@ import torch
 
 import generators
 import segmenters
-from apps.explorer.painting import fragments as redrawing
+from apps.explorer.painting import fragments
 from apps.explorer.painting.strokes import MAX_STROKES
-from apps.explorer.visit import settings
+from apps.explorer.visit import parse_settings
 from apps.explorer.warm_up import warm_up
 from gandissect import Ablation, Insertion, Recipe, UnitSet
 
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
-from explorer_visitor import Open, said, settled
+from explorer_visitor import Open, read_texts, settle
 from streamlit.errors import StreamlitAPIException
 from streamlit.testing.v1 import AppTest
 
@@ -45,7 +45,7 @@ def page(visit_page: Open, planted: Path) -> AppTest:
         layer="layer2",
         picture=str(number),
     )
-    return settled(opened)
+    return settle(opened)
 
 
 def choose(page: AppTest, concept: str, action: str) -> None:
@@ -96,7 +96,7 @@ def test_a_stroke_draws_a_concept_and_undo_takes_it_back(page: AppTest) -> None:
     paint(page, EVERYWHERE)
     drawn = shares(page)
     assert drawn["green"] > 90, "everywhere"
-    assert listed(page) == ["1 · draw green"] and "inside the strokes" in said(page)
+    assert listed(page) == ["1 · draw green"] and "inside the strokes" in read_texts(page)
     page.button(key="undo").click().run()
     assert shares(page) == untouched and not listed(page) and page.button(key="undo").disabled
     page.button(key="redo").click().run()
@@ -160,7 +160,7 @@ def test_a_region_can_be_painted_by_rows_and_columns(page: AppTest) -> None:
     rows = next(each for each in page.slider if each.label == "rows")
     rows.set_range(1, GRID.height).run()
     page.button(key="paint region").click().run()
-    assert not page.exception and shares(page)["green"] > 0 and f"{len(EVERYWHERE)} cells" in said(page)
+    assert not page.exception and shares(page)["green"] > 0 and f"{len(EVERYWHERE)} cells" in read_texts(page)
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ def test_too_many_strokes_are_refused_where_one_paints(page: AppTest) -> None:
     page.run()
     assert len(listed(page)) == MAX_STROKES and not page.error
     paint(page, [1])
-    assert "64 strokes at most" in said(page) and len(listed(page)) == MAX_STROKES
+    assert "64 strokes at most" in read_texts(page) and len(listed(page)) == MAX_STROKES
     page.button(key="paint region").click().run()
-    assert not page.exception and "64 strokes at most" in said(page)
+    assert not page.exception and "64 strokes at most" in read_texts(page)
 
 
 @pytest.mark.parametrize(("unsure", "name"), [(False, "draw green"), (True, "draw red")])
@@ -247,7 +247,7 @@ def test_another_layer_that_came_with_an_undo_is_shown(page: AppTest) -> None:
     page.button(key="undo").click().run()
     assert not page.exception and not listed(page)
     layer = generators.PlantedGenerator().layers["layer1"]
-    assert f"{layer.units} units on a grid of {layer.height} x {layer.width}" in said(page)
+    assert f"{layer.units} units on a grid of {layer.height} x {layer.width}" in read_texts(page)
 
 
 def test_a_stroke_that_was_undone_and_moved_at_once_is_gone_and_can_come_back(page: AppTest) -> None:
@@ -267,9 +267,9 @@ def test_parts_of_a_page_that_was_left_are_not_asked_for(monkeypatch: pytest.Mon
         raise StreamlitAPIException(f"No fragment found for target {parts}")
 
     run = SimpleNamespace(fragment_ids_this_run=["one that was left"])
-    monkeypatch.setattr(redrawing, "get_script_run_ctx", lambda: run)
-    monkeypatch.setattr(redrawing.st, "rerun", gone)
-    redrawing.redraw_rest()
+    monkeypatch.setattr(fragments, "get_script_run_ctx", lambda: run)
+    monkeypatch.setattr(fragments.st, "rerun", gone)
+    fragments.redraw_rest()
 
 
 def test_each_picture_has_its_own_strokes(page: AppTest) -> None:
@@ -307,7 +307,7 @@ def test_a_recipe_opens_with_its_picture_and_a_bad_one_is_refused_with_the_reaso
     }
     for reason, text in bad.items():
         page.file_uploader(key="recipe").upload("bad.json", text.encode(), "application/json").run()
-        assert not page.exception and reason in said(page), reason
+        assert not page.exception and reason in read_texts(page), reason
         assert listed(page) == ["1 · ablation"], "what was there stays"
 
 
@@ -316,8 +316,8 @@ def test_a_layer_whose_units_agree_with_nothing_says_so(visit_page: Open, tmp_pa
     path = tmp_path / "noise.safetensors"
     generators.save(generators.DCGAN(size=64, width=8, z_dim=8), path)
     page = visit_page("paint", "--generator", path, "--segmenter", "palette", "--num-samples", 4, layer="layer1")
-    settled(page)
-    assert "choose another layer" in said(page) or page.get("button_group")
+    settle(page)
+    assert "choose another layer" in read_texts(page) or page.get("button_group")
 
 
 def test_the_first_page_loads_nothing_that_was_not_loaded_before_the_server_was_up(
@@ -327,7 +327,7 @@ def test_the_first_page_loads_nothing_that_was_not_loaded_before_the_server_was_
 ) -> None:
     arguments = ["--generator", str(planted), "--segmenter", "palette", "--num-samples", "40"]
     monkeypatch.setattr(sys, "argv", ["explore", *arguments])
-    warm_up(settings())
+    warm_up(parse_settings())
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
     with monkeypatch.context() as patch:

@@ -44,10 +44,10 @@ def doubles(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def built(layout: Layout, tensors: Mapping[str, Tensor], facts: Any = None, options: Any = None) -> Any:
     """The generator, after the layout has said that the tensors are its own."""
     fit = layout.fit(tensors, facts or {})
-    assert fit.whole, fit
+    assert fit.is_whole, fit
     generator = layout.build(tensors, facts or {}, options or {})
-    assert fit.found["architecture"] == generator.architecture
-    assert fit.found["z_dim"] == generator.z_dim
+    assert fit.settings["architecture"] == generator.architecture
+    assert fit.settings["z_dim"] == generator.z_dim
     return generator
 
 
@@ -77,7 +77,7 @@ def assert_contract(generator: Any, tmp_path: Path) -> None:
 def assert_says(layout: Layout, tensors: Mapping[str, Tensor], words: Iterable[str], **options: Any) -> None:
     """It is refused in these words, by build; fit does not call it whole and does not raise."""
     if not options:
-        assert not layout.fit(tensors, {}).whole
+        assert not layout.fit(tensors, {}).is_whole
     with pytest.raises(ValueError) as caught:
         layout.build(tensors, {}, options)
     for word in words:
@@ -89,12 +89,12 @@ def assert_every_name_counts(layout: Layout, tensors: Mapping[str, Tensor], opti
     for name in tensors:
         less = {other: value for other, value in tensors.items() if other != name}
         if name in set(optional):
-            assert layout.fit(less, {}).whole, name
+            assert layout.fit(less, {}).is_whole, name
             continue
-        assert not layout.fit(less, {}).whole, name
+        assert not layout.fit(less, {}).is_whole, name
         with pytest.raises(ValueError):
             layout.build(less, {}, {})
-        assert not layout.fit({**tensors, name: torch.zeros(0, 3)}, {}).whole, name
-        assert not layout.fit({**tensors, name: torch.zeros(2, 3, 5, 7, 11, 13)}, {}).whole, name
+        assert not layout.fit({**tensors, name: torch.zeros(0, 3)}, {}).is_whole, name
+        assert not layout.fit({**tensors, name: torch.zeros(2, 3, 5, 7, 11, 13)}, {}).is_whole, name
     assert layout.fit({**tensors, "one.more": torch.zeros(1)}, {}).unexpected == ["one.more"]
     assert_says(layout, {**tensors, "one.more": torch.zeros(1)}, ["one.more", "unexpected"])

@@ -12,7 +12,7 @@ from torch import nn
 
 from generators.training import RECIPES, GANSettings
 from generators.training.draws import Draws
-from generators.training.networks import TrainedGenerator, build
+from generators.training.networks import TrainedGenerator, build_networks
 from generators.training.recipes import GROWING
 
 
@@ -72,7 +72,7 @@ def networks(settings: GANSettings, seed: int = 0) -> tuple[TrainedGenerator, nn
     """Return both networks of a training, alive, in eval mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator, discriminator = build(settings)
+        generator, discriminator = build_networks(settings)
     return enliven(generator).eval(), enliven(discriminator).eval()
 
 

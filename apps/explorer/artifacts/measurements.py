@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import torch
+from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from gandissect import (
@@ -81,18 +82,18 @@ class Sizes:
         return shown + min(512, self.held_out * self.sets) * (2 + self.controls)
 
 
-def real_specs(generator: str, given: Sequence[str]) -> tuple[str, ...]:
+def find_real_specs(generator: str, specs: Sequence[str]) -> tuple[str, ...]:
     """Return where the pictures are that a generator learned from.
 
     Args:
         generator: The generator's name.
-        given: What the explorer was started with, if anything.
+        specs: What the explorer was started with, if anything.
 
     Raises:
         ValueError: If they are not known.
     """
-    if given:
-        return tuple(given)
+    if specs:
+        return tuple(specs)
     if "-scenes" in generator:
         return ("scenes",)
     raise ValueError(
@@ -113,14 +114,14 @@ def make_yardstick(segmenter: Segmenter, specs: tuple[str, ...], size: int, size
     if held_out is None:
         raise ValueError("nothing is held out to judge by; name a folder without @SPLIT")
 
-    def counted(images: Tensor) -> Tensor:
+    def extract_features(images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch feature"]:
         advance(len(images))
         return features(images)
 
-    return Yardstick(segmenter.name, counted, read(train, sizes.real), read(held_out, sizes.held_out))
+    return Yardstick(segmenter.name, extract_features, read(train, sizes.real), read(held_out, sizes.held_out))
 
 
-def read(source: ImageSource, limit: int) -> Tensor:
+def read(source: ImageSource, limit: int) -> UInt8[Tensor, "picture 3 H W"]:
     """Return evenly spaced pictures, uint8 ``[at most limit, 3, H, W]``, counted."""
     indices, parts = pick_evenly(source, limit), []
     for start in range(0, len(indices), BATCH):
@@ -130,7 +131,7 @@ def read(source: ImageSource, limit: int) -> Tensor:
 
 
 @torch.inference_mode()
-def score(generator: Generator, yardstick: Yardstick, seed: int, count: int) -> Tensor:
+def score(generator: Generator, yardstick: Yardstick, seed: int, count: int) -> Float64[Tensor, " picture"]:
     """Return how realistic the first pictures of a seed are, float64 ``[count]``; 1 or more is like a real one.
 
     Source: Kynkaanniemi et al. 2019, Sec. 5.
@@ -187,7 +188,7 @@ class Report:
     file: bytes
 
 
-def write_report(
+def make_report(
     generator: Generator,
     curve: RepairCurve,
     units: UnitSet,
@@ -197,7 +198,7 @@ def write_report(
     sizes: Sizes,
 ) -> Report:
     """Measure a repair on pictures that nothing was chosen with, and write the report."""
-    found = measure_repair(
+    repair = measure_repair(
         generator,
         units,
         yardstick,
@@ -209,10 +210,10 @@ def write_report(
     )
     file = io.BytesIO()
     with TemporaryDirectory() as folder, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        write_repair_report(folder, generator, curve, found, ranking)
+        write_repair_report(folder, generator, curve, repair, ranking)
         for path in sorted(Path(folder).iterdir()):
             archive.write(path, path.name)
-    return Report(found, file.getvalue())
+    return Report(repair, file.getvalue())
 
 
 def curve_table(curve: RepairCurve) -> pd.DataFrame:

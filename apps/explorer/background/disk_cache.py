@@ -21,7 +21,7 @@ from gandissect import Dissection, Generator, Segmenter
 from gandissect.causal.results import UnitEffects
 from gandissect.storage.saved import SavedResult, check_tensor
 
-from ..display import images as model
+from ..networks import fingerprint_of
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
 MAX_FILES = 200
@@ -62,8 +62,8 @@ def cache_folder(kind: str) -> Path | None:
 
     None if there is no such folder, since the user has no home.
     """
-    if given := os.environ.get("GANDISSECT_CACHE"):
-        return Path(given) / kind
+    if folder := os.environ.get("GANDISSECT_CACHE"):
+        return Path(folder) / kind
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gandissect" / kind
     except RuntimeError as error:
@@ -71,18 +71,22 @@ def cache_folder(kind: str) -> Path | None:
         return None
 
 
-def find(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Dissection | None:
+def find_dissection(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Dissection | None:
     """Return a dissection of these networks and this layer by so many samples or more; None if there is none."""
-    for path in _places(generator, segmenter, layer, num_samples):
-        found = _read(path, Dissection.load)
-        if found and serves(found, generator, segmenter) and layer in found and _is_usual(found, num_samples):
-            return found
+    for path in _candidate_paths(generator, segmenter, layer, num_samples):
+        dissection = _read(path, Dissection.load)
+        if dissection is None or layer not in dissection:
+            continue
+        if serves(dissection, generator, segmenter) and _is_usual(dissection, num_samples):
+            return dissection
     return None
 
 
-def keep(found: Dissection, generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> None:
+def save_dissection(
+    dissection: Dissection, generator: Generator, segmenter: Segmenter, layer: str, num_samples: int
+) -> None:
     """Write a dissection for the next time; where that is not possible it goes without."""
-    _write(_dissection_path(generator, segmenter, layer, num_samples), found)
+    _write(_dissection_path(generator, segmenter, layer, num_samples), dissection)
 
 
 def find_effects(
@@ -91,50 +95,50 @@ def find_effects(
     """Return the effects of a layer's units in so many pictures of a seed or more; None if there are none."""
     bundled = BUNDLED / "effects" / f"{Path(generator.name).stem}.safetensors"
     for path in filter(None, (_effects_path(generator, segmenter, layer, num_samples, seed), bundled)):
-        found = _read(path, KeptEffects.load)
-        kept_for = None if found is None else (found.generator_fingerprint, found.segmenter_fingerprint)
-        if found is None or kept_for != _networks(generator, segmenter):
+        cached = _read(path, KeptEffects.load)
+        saved_for = None if cached is None else (cached.generator_fingerprint, cached.segmenter_fingerprint)
+        if cached is None or saved_for != _fingerprints(generator, segmenter):
             continue
-        made = found.effects
-        same = (made.layer, len(made.mean), made.seed) == (layer, generator.layers[layer].units, seed)
-        if same and made.num_samples >= num_samples:
-            return made
+        effects = cached.effects
+        same = (effects.layer, len(effects.mean), effects.seed) == (layer, generator.layers[layer].units, seed)
+        if same and effects.num_samples >= num_samples:
+            return effects
     return None
 
 
-def keep_effects(found: UnitEffects, generator: Generator, segmenter: Segmenter) -> None:
+def save_effects(effects: UnitEffects, generator: Generator, segmenter: Segmenter) -> None:
     """Write the effects of units for the next time; where that is not possible it goes without."""
-    path = _effects_path(generator, segmenter, found.layer, found.num_samples, found.seed)
-    _write(path, effects_of(generator, segmenter, found))
+    path = _effects_path(generator, segmenter, effects.layer, effects.num_samples, effects.seed)
+    _write(path, effects_of(generator, segmenter, effects))
 
 
-def effects_of(generator: Generator, segmenter: Segmenter, found: UnitEffects) -> KeptEffects:
+def effects_of(generator: Generator, segmenter: Segmenter, effects: UnitEffects) -> KeptEffects:
     """Return effects with the networks that they are of."""
-    return KeptEffects(*_networks(generator, segmenter), found)
+    return KeptEffects(*_fingerprints(generator, segmenter), effects)
 
 
-def serves(found: Dissection, generator: Generator, segmenter: Segmenter) -> bool:
+def serves(dissection: Dissection, generator: Generator, segmenter: Segmenter) -> bool:
     """Tell whether a dissection is of these networks."""
-    made = found.provenance
-    return (made.generator.fingerprint, made.segmenter.fingerprint) == _networks(generator, segmenter)
+    networks = dissection.provenance.generator, dissection.provenance.segmenter
+    return tuple(network.fingerprint for network in networks) == _fingerprints(generator, segmenter)
 
 
-def _networks(generator: Generator, segmenter: Segmenter) -> tuple[str, str]:
-    return model.fingerprint(generator), model.fingerprint(segmenter)
+def _fingerprints(generator: Generator, segmenter: Segmenter) -> tuple[str, str]:
+    return fingerprint_of(generator), fingerprint_of(segmenter)
 
 
-def _places(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Iterator[Path]:
+def _candidate_paths(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Iterator[Path]:
     if path := _dissection_path(generator, segmenter, layer, num_samples):
         yield path
     yield from (path for path in BUNDLED.glob("*.safetensors") if path.stem == generator.name)
 
 
 def _dissection_path(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Path | None:
-    return _path("dissections", *_networks(generator, segmenter), layer, num_samples, SEED, QUANTILE, PADDING)
+    return _path("dissections", *_fingerprints(generator, segmenter), layer, num_samples, SEED, QUANTILE, PADDING)
 
 
 def _effects_path(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int, seed: int) -> Path | None:
-    return _path("effects", *_networks(generator, segmenter), layer, num_samples, seed)
+    return _path("effects", *_fingerprints(generator, segmenter), layer, num_samples, seed)
 
 
 def _path(kind: str, *facts: str | float) -> Path | None:
@@ -152,19 +156,19 @@ def _read(path: Path, load: Callable[[Path], T]) -> T | None:
         return None
 
 
-def _write(path: Path | None, found: Dissection | KeptEffects) -> None:
+def _write(path: Path | None, result: Dissection | KeptEffects) -> None:
     if path is None:
         return
     try:
-        found.save(path)
-        oldest = sorted(path.parent.glob("*.safetensors"), key=lambda each: each.stat().st_mtime)
-        for each in oldest[:-MAX_FILES]:
-            each.unlink(missing_ok=True)
+        result.save(path)
+        oldest = sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
+        for file in oldest[:-MAX_FILES]:
+            file.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:  # the latter where the disk is full
         _LOG.warning("this is not kept for the next time: %s", error)
 
 
-def _is_usual(found: Dissection, num_samples: int) -> bool:
-    made = found.provenance
-    usual = (made.seed, made.quantile, made.padding) == (SEED, QUANTILE, PADDING)
-    return usual and made.num_samples >= num_samples
+def _is_usual(dissection: Dissection, num_samples: int) -> bool:
+    provenance = dissection.provenance
+    usual = (provenance.seed, provenance.quantile, provenance.padding) == (SEED, QUANTILE, PADDING)
+    return usual and provenance.num_samples >= num_samples

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 from gandissect import Dissection, Generator, Segmenter, dissect
 
-from ..display import images as model
-from . import disk_cache as kept
+from ..networks import fingerprint_of
+from . import disk_cache
 from .tasks import CountedSegmenter, Task, Tasks
 
 
@@ -23,23 +21,24 @@ class Dissector:
     def __init__(self, num_samples: int, saved: Dissection | None = None, capacity: int = 32) -> None:
         self.num_samples, self.saved, self.tasks = num_samples, saved, Tasks(capacity)
 
-    def job(self, generator: Generator, segmenter: Segmenter, layer: str) -> Task:
-        """Return the dissection of a layer, begun if it was not yet; at once if it lies here."""
+    def begin(self, generator: Generator, segmenter: Segmenter, layer: str) -> Task:
+        """Return the dissection of a layer, begun if it was not yet; it is done at once if it was kept."""
 
-        def known() -> Dissection | None:
-            given = self.saved if self.serves(generator, segmenter) else None
-            return given if given and layer in given else kept.find(generator, segmenter, layer, self.num_samples)
+        def look_up() -> Dissection | None:
+            saved = self.saved if self.serves(generator, segmenter) else None
+            if saved is not None and layer in saved:
+                return saved
+            return disk_cache.find_dissection(generator, segmenter, layer, self.num_samples)
 
         def work() -> Dissection:
-            own = copy.deepcopy(generator)  # dissecting traces layers with hooks, and visitors share the generator
             counted = CountedSegmenter(segmenter)
-            found = dissect(own, counted, layer, self.num_samples, top_images=0, progress=False)
-            kept.keep(found, generator, segmenter, layer, self.num_samples)
-            return found
+            dissection = dissect(generator, counted, layer, self.num_samples, top_images=0, progress=False)
+            disk_cache.save_dissection(dissection, generator, segmenter, layer, self.num_samples)
+            return dissection
 
-        key = (model.fingerprint(generator), model.fingerprint(segmenter), layer)
-        return self.tasks.begin(key, self.num_samples, work, known)
+        key = (fingerprint_of(generator), fingerprint_of(segmenter), layer)
+        return self.tasks.begin(key, self.num_samples, work, look_up)
 
     def serves(self, generator: Generator, segmenter: Segmenter) -> bool:
         """Tell whether the saved dissection is of these networks."""
-        return self.saved is not None and kept.serves(self.saved, generator, segmenter)
+        return self.saved is not None and disk_cache.serves(self.saved, generator, segmenter)

@@ -1,4 +1,4 @@
-"""A visitor's long work on a page: how far it is, a button to call it off, and what it found."""
+"""A visitor's long work on a page: how far it is, a button to call it off, and its result."""
 
 from __future__ import annotations
 
@@ -7,56 +7,57 @@ from typing import Any
 
 import streamlit as st
 
-from .resources import plain
+from .resources import escape
 from .tasks import Tasks
 
 
 @st.cache_resource(scope="session", on_release=Tasks.stop_all, show_spinner=False)
-def own_tasks() -> Tasks:
+def visitor_tasks() -> Tasks:
     """Return the tasks of this visitor; they are called off when he leaves, since others wait for their turn."""
     return Tasks()
 
 
-def outcome(key: Hashable, what: str, wanted: str | None = None, shared: Tasks | None = None) -> Any:
-    """Return what a task found; None, with its progress or its error on the page, if there is nothing yet.
+def follow_task(key: Hashable, title: str, wanted: str | None = None, shared: Tasks | None = None) -> Any:
+    """Return the value of a task; None, with its progress or its error on the page, if there is none yet.
 
     Args:
         key: The task's key.
-        what: What is being done, plain words.
+        title: What is being done, plain words.
         wanted: The entry of the session for which it is done; it goes when the task is called off.
         shared: The tasks of all visitors among which it is, which none of them calls off; else it is this visitor's.
     """
-    tasks = own_tasks() if shared is None else shared
+    tasks = visitor_tasks() if shared is None else shared
     task = tasks.get(key)
     if task is None:
         return None
     if not task.result.done():
-        follow(key, what, wanted, shared)
+        show_progress(key, title, wanted, shared)
     elif (error := task.result.exception()) is not None:
-        say_failed(key, what, error, tasks)
-    return task.found
+        show_failure(key, title, error, tasks)
+    return task.value
 
 
-def say_failed(key: Hashable, what: str, error: BaseException, tasks: Tasks) -> None:
+def show_failure(key: Hashable, title: str, error: BaseException, tasks: Tasks) -> None:
     """Say what went wrong with a task, and offer to begin it again."""
-    st.error(f"{plain(what)}: {plain(str(error) or type(error).__name__)}")
+    st.error(f"{escape(title)}: {escape(str(error) or type(error).__name__)}")
     st.button("Try again", key=f"again {key}", on_click=tasks.stop, args=(key,), icon=":material/refresh:")
 
 
 @st.fragment(run_every=0.7)
-def follow(key: Hashable, what: str, wanted: str | None, shared: Tasks | None) -> None:
+def show_progress(key: Hashable, title: str, wanted: str | None, shared: Tasks | None) -> None:
     """Show how far a task is; draw the page anew when it is over."""
-    task = (own_tasks() if shared is None else shared).get(key)
+    task = (visitor_tasks() if shared is None else shared).get(key)
     if task is None or task.result.done():
         st.rerun(scope="app")
     beginning = "beginning" if task.begun else "waiting for its turn"
-    seen = f"{min(task.done, task.total)} of about {task.total} pictures" if task.done else beginning
+    status = f"{min(task.done, task.total)} of about {task.total} pictures" if task.done else beginning
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.progress(task.share, f"{plain(what)}: {seen}")
+        st.progress(task.share, f"{escape(title)}: {status}")
         if shared is None:
             st.button("Cancel", key=f"cancel {key}", on_click=_stop, args=(key, wanted), icon=":material/close:")
 
 
 def _stop(key: Hashable, wanted: str | None) -> None:
-    own_tasks().stop(key)
-    st.session_state.pop(wanted, None)
+    visitor_tasks().stop(key)
+    if wanted is not None:
+        st.session_state.pop(wanted, None)

@@ -6,15 +6,18 @@ import re
 from pathlib import Path
 
 import streamlit as st
+from jaxtyping import Float32
 from torch import Tensor
 
 import generators
 from gandissect import Dissection, Generator, Segmenter, UnitSet
 from gandissect.causal.values import quantile_table
 
-from ..display import images as model
 from ..levels import LEVELS
+from ..networks import FORWARD_SLOTS
+from ..state import MEMORY
 from .dissector import Dissector
+from .memory import Memory
 
 LONGEST = 800
 """Characters of a text of a file's or a visitor's that are shown."""
@@ -43,25 +46,25 @@ def load_dissector(num_samples: int, folder: str | None) -> Dissector:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def load_levels(_generator: Generator, fingerprint: str, layer: str) -> Tensor:  # noqa: ARG001  # the cache's key
+def load_levels(_generator: Generator, fingerprint: str, layer: str) -> Float32[Tensor, "unit level"]:  # noqa: ARG001  # the cache's key
     """Return the values of a layer's units at `LEVELS` but the first, float32 ``[unit, level]``."""
     units = UnitSet(layer, tuple(range(_generator.layers[layer].units)))
-    with model.ROOM:
+    with FORWARD_SLOTS:
         return quantile_table(_generator, units, LEVELS[1:])
 
 
-def count(number: int, what: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Return how many there are, in words."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def short(name: str) -> str:
+def shorten(name: str) -> str:
     """Return a bundled name, or the end of a path."""
     path = Path(name)
     return "/".join(path.parts[-2:]) if path.suffix else name
 
 
-def plain(text: str) -> str:
+def escape(text: str) -> str:
     """Return a text so that Markdown leaves it as it is, what is no character as a question mark.
 
     Of a text that is too long to read, as an error may be that repeats what a file says, the middle is left out.
@@ -71,6 +74,7 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|$:<>~-])", r"\\\1", text.encode("utf-8", "replace").decode())
 
 
-def memory() -> model.Memory:
+def visitor_memory() -> Memory:
     """Return what was worked out lately for this visitor."""
-    return st.session_state.setdefault("memory", model.Memory())
+    memory: Memory = st.session_state.setdefault(MEMORY, Memory())
+    return memory

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gandissect import Segmenter
@@ -31,7 +32,7 @@ class Task:
         key: What it is about.
         total: How many pictures it looks at, about.
         done: How many it has looked at.
-        result: What it found, or what went wrong.
+        result: The value of the work, or what went wrong.
         begun: Whether it has had its turn.
         stopped: Set when it is called off.
     """
@@ -49,8 +50,8 @@ class Task:
         return min(1.0, self.done / max(1, self.total))
 
     @property
-    def found(self) -> Any:
-        """What it found; None while it is under way, or if it failed or was called off."""
+    def value(self) -> Any:
+        """The result's value; None while the task is under way, or if it failed or was called off."""
         over = self.result.done() and self.result.exception() is None
         return self.result.result() if over else None
 
@@ -89,7 +90,7 @@ class Tasks:
         return None if task is None or task.stopped.is_set() else task
 
     def begin(
-        self, key: Hashable, total: int, work: Callable[[], Any], known: Callable[[], Any] = lambda: None
+        self, key: Hashable, total: int, work: Callable[[], Any], look_up: Callable[[], Any] = lambda: None
     ) -> Task:
         """Return the task of a key, begun if there is none.
 
@@ -97,14 +98,14 @@ class Tasks:
             key: What it is about.
             total: How many pictures it will count, about.
             work: What to do; it is called in a thread of its own, on nothing that others change.
-            known: Returns what it would find, at once, or None; then the work is not done.
+            look_up: Returns the work's value at once if it is known, and the work is not done; else None.
         """
         with self._guard:
             task = self.get(key)
             if task is None:
-                found, task = known(), Task(key, total)
-                if found is not None:
-                    task.result.set_result(found)
+                value, task = look_up(), Task(key, total)
+                if value is not None:
+                    task.result.set_result(value)
                 else:  # a daemon: Ctrl-C ends the server at once
                     threading.Thread(target=_run, args=(task, work), daemon=True).start()
                 self._tasks[key] = task
@@ -135,7 +136,7 @@ class CountedSegmenter:
         self.name, self.fingerprint, self.concepts = segmenter.name, segmenter.fingerprint, segmenter.concepts
         self._segmenter = segmenter
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Int64[Tensor, "batch *channel rows columns"]:
         """Return the labels."""
         advance(len(images))
         return self._segmenter(images)

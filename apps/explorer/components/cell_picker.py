@@ -10,6 +10,10 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from ..state import axis_key, cell_key
+
+AXES = ("row", "column")
+
 HTML = """<div class="frame" tabindex="0" role="application"><img alt=""><div class="cell"></div></div>"""
 
 CSS = """
@@ -66,37 +70,37 @@ export default function ({ parentElement: root, data, setStateValue }) {
 _PICKER = st.components.v2.component("gandissect_cell_picker", html=HTML, css=CSS, js=JS)
 
 
-def pick_cell(key: str, picture: bytes, grid: tuple[int, int], alt: str) -> tuple[int, int]:
+def pick_cell(scope: str, picture: bytes, grid: tuple[int, int], alt: str) -> tuple[int, int]:
     """Let the visitor choose a cell by a click, by arrow keys or by two numbers; return its row and column.
 
     Args:
-        key: What the choice belongs to, as a part of the widgets' keys.
+        scope: What the choice belongs to, as a part of the widgets' keys.
         picture: A PNG.
         grid: Rows and columns.
         alt: What is seen, for who cannot see it.
     """
-    names = [f"{what} {key}" for what in ("row", "column")]
-    for name, size in zip(names, grid, strict=True):
-        st.session_state.setdefault(name, size // 2)
-    chosen = [min(max(0, st.session_state[name]), size - 1) for name, size in zip(names, grid, strict=True)]
+    keys = [axis_key(axis, scope) for axis in AXES]
+    for key, size in zip(keys, grid, strict=True):
+        st.session_state.setdefault(key, size // 2)
+    cell = [min(max(0, st.session_state[key]), size - 1) for key, size in zip(keys, grid, strict=True)]
     url = "data:image/png;base64," + base64.b64encode(picture).decode()
     _PICKER(
-        key=f"cell {key}",
-        data={"picture": url, "grid": list(grid), "cell": chosen, "alt": alt},
+        key=cell_key(scope),
+        data={"picture": url, "grid": list(grid), "cell": cell, "alt": alt},
         default={"cell": None},
-        on_cell_change=lambda: _take(f"cell {key}", names, grid),
+        on_cell_change=lambda: _take(cell_key(scope), keys, grid),
     )
-    for place, name, size in zip(st.columns(2, wrap=False), names, grid, strict=True):
-        place.number_input(name.split()[0], 0, size - 1, key=name)
-    return chosen[0], chosen[1]
+    for column, axis, key, size in zip(st.columns(2, wrap=False), AXES, keys, grid, strict=True):
+        column.number_input(axis, 0, size - 1, key=key)
+    return cell[0], cell[1]
 
 
-def _take(key: str, names: list[str], grid: tuple[int, int]) -> None:
+def _take(key: str, axis_keys: list[str], grid: tuple[int, int]) -> None:
     """Bring what was clicked to the two numbers, if it is a cell."""
     state = st.session_state.get(key)
     cell = state.get("cell") if isinstance(state, Mapping) else None
     if not isinstance(cell, list) or len(cell) != len(grid):
         return
-    if all(isinstance(at, int | float) and 0 <= at < size for at, size in zip(cell, grid, strict=True)):
-        for name, at in zip(names, cell, strict=True):
-            st.session_state[name] = int(at)
+    if all(isinstance(index, int | float) and 0 <= index < size for index, size in zip(cell, grid, strict=True)):
+        for axis, index in zip(axis_keys, cell, strict=True):
+            st.session_state[axis] = int(index)

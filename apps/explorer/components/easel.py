@@ -18,11 +18,13 @@ import streamlit as st
 _HERE = Path(__file__).parent
 _EASEL = st.components.v2.component(
     "gandissect_easel",
-    **{kind: (_HERE / f"easel.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")},
+    html=(_HERE / "easel.html").read_text(encoding="utf-8"),
+    css=(_HERE / "easel.css").read_text(encoding="utf-8"),
+    js=(_HERE / "easel.js").read_text(encoding="utf-8"),
 )
 
 
-def _nothing() -> None:
+def _ignore() -> None:
     """Stand for the callback that a component's state must have."""
 
 
@@ -37,8 +39,8 @@ def show_easel(
     seen: str | None = None,
     *,
     labels: bool = False,
-    on_strokes: Callable[[], None] = _nothing,
-    on_drawn: Callable[[], None] = _nothing,
+    on_strokes: Callable[[], None] = _ignore,
+    on_drawn: Callable[[], None] = _ignore,
 ) -> None:
     """Show a picture, with a wipe to another one if they differ.
 
@@ -70,7 +72,7 @@ def show_easel(
 
 
 @dataclass(frozen=True, slots=True)
-class Painted:
+class EaselStroke:
     """What a visitor has painted.
 
     Args:
@@ -86,17 +88,17 @@ class Painted:
     unsure: bool
 
 
-def painted_strokes(key: str, seen: str | None) -> list[Painted]:
+def read_strokes(key: str, seen: str | None) -> list[EaselStroke]:
     """Return what was painted on an easel since the stroke that was dealt with last, in order."""
     state = st.session_state.get(key)
     strokes = state.get("strokes") if isinstance(state, Mapping) else None
-    found = [
-        Painted(str(each.get("id"))[:64], str(each.get("scope")), each["cells"], bool(each.get("unsure")))
-        for each in (strokes if isinstance(strokes, list) else [])
-        if isinstance(each, Mapping) and isinstance(each.get("cells"), list)
+    painted = [
+        EaselStroke(str(entry.get("id"))[:64], str(entry.get("scope")), entry["cells"], bool(entry.get("unsure")))
+        for entry in (strokes if isinstance(strokes, list) else [])
+        if isinstance(entry, Mapping) and isinstance(entry.get("cells"), list)
     ]
-    places = [place for place, each in enumerate(found, 1) if each.id == seen]
-    return found[places[-1] if places else 0 :]
+    ends = [index for index, stroke in enumerate(painted, 1) if stroke.id == seen]
+    return painted[ends[-1] if ends else 0 :]
 
 
 def _url(png: bytes) -> str:

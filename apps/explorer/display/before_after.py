@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from gandissect import UNLABELLED, Segmenter
+from gandissect import Segmenter
 
 from ..components.easel import show_easel
-from . import images as model, tables
-from .images import inside_and_outside
+from . import tables
+from .changes import list_concepts, measure_change, split_change
+from .images import FULL_SCALE, draw_change, draw_native_concepts, encode_png
 
 
 def show_change(
     key: str,
     segmenter: Segmenter,
-    before: Tensor,
-    after: Tensor,
-    labels: tuple[Tensor, Tensor],
-    where: Tensor | None = None,
+    before: Float[Tensor, "3 H W"],
+    after: Float[Tensor, "3 H W"],
+    labels: tuple[Int64[Tensor, "H W"], Int64[Tensor, "H W"]],
+    region: Bool[Tensor, "H W"] | None = None,
 ) -> None:
     """Draw the segmentation of two pictures with a wipe, and where they differ.
 
@@ -28,23 +32,23 @@ def show_change(
         before: A picture ``[3, H, W]``.
         after: Another one.
         labels: Their label maps.
-        where: The painted region, bool ``[H, W]``; None if nothing was painted.
+        region: The painted region, bool ``[H, W]``; None if nothing was painted.
     """
     size = (int(after.shape[1]), int(after.shape[2]))
     first, second = (
-        model.png(model.native_concepts(image, each, segmenter.concepts))
-        for image, each in zip((before, after), labels, strict=True)
+        encode_png(draw_native_concepts(image, label_map, segmenter.concepts))
+        for image, label_map in zip((before, after), labels, strict=True)
     )
-    named = [segmenter.concepts[index].name for index in labels[1].unique().tolist() if index != UNLABELLED]
-    one, two = st.columns(2, wrap=False)
-    with one:
-        show_easel(key, first, second, size, f"Segmentation: {', '.join(named) or 'nothing'}", labels=True)
-    change = model.changed(before, after)
-    two.image(model.draw_change(change, where), width="stretch", alt="Where the picture changed")
-    two.caption(f"change: **{change.mean():.1%}**" if where is None else _said(change, where))
+    left, right = st.columns(2, wrap=False)
+    with left:
+        concepts = list_concepts(labels[1], segmenter.concepts)
+        show_easel(key, first, second, size, f"Segmentation: {concepts}", labels=True)
+    change = measure_change(before, after)
+    right.image(draw_change(change, region), width="stretch", alt="Where the picture changed")
+    right.caption(f"change: **{change.mean():.1%}**" if region is None else _describe_change(change, region))
 
 
-def show_shares(segmenter: Segmenter, labelled: dict[str, Tensor]) -> None:
+def show_shares(segmenter: Segmenter, labelled: Mapping[str, Int64[Tensor, "H W"]]) -> None:
     """Show the share of pixels of each concept, with its colour, and how it changes."""
     frame = tables.share_table(segmenter.concepts, labelled).round(1)
     frame[frame == 0] = 0.0  # no "-0.0"
@@ -56,16 +60,16 @@ def show_shares(segmenter: Segmenter, labelled: dict[str, Tensor]) -> None:
     st.dataframe(tables.with_colors(frame, segmenter.concepts), width="stretch", hide_index=True, column_config=columns)
     st.caption(
         "Percent of the pixels of this one picture; ± in percentage points. Change: mean over red, green and blue, "
-        f"100 % from black to white, brightest in the map from {model.FULL_SCALE:.0%} on."
+        f"100 % from black to white, brightest in the map from {FULL_SCALE:.0%} on."
     )
 
 
-def _said(change: Tensor, where: Tensor) -> str:
+def _describe_change(change: Tensor, region: Tensor) -> str:
     """Return how much changed inside and outside of a painted region, in words."""
-    inside, outside = inside_and_outside(change, where)
+    inside, outside = split_change(change, region)
     numbers = [
         f"{word} the strokes **{share:.1%}**"
         for word, share in (("inside", inside), ("outside", outside))
-        if share is not None and where.any()
+        if share is not None and region.any()
     ]
     return f"change: {', '.join(numbers) or '0.0%'}"

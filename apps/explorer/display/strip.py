@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from ..state import PICTURE
 from .images import Pixels
 
 WIDTH = 96
@@ -14,7 +15,7 @@ WIDTH = 96
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class StripImage:
     """One picture of a strip.
 
     Args:
@@ -32,7 +33,7 @@ class Shown:
     help: str | None = None
 
 
-def show_strip(key: str, pictures: Sequence[Shown], width: int = WIDTH) -> None:
+def show_strip(key: str, pictures: Sequence[StripImage], width: int = WIDTH) -> None:
     """Show pictures beside each other.
 
     Args:
@@ -41,20 +42,20 @@ def show_strip(key: str, pictures: Sequence[Shown], width: int = WIDTH) -> None:
         width: Of each, in pixels.
     """
     with st.container(horizontal=True, gap="small"):
-        for each in pictures:
+        for picture in pictures:
             with st.container(width=width, gap="xxsmall"):
-                st.image(each.pixels, each.caption or None, width=width, alt=each.alt)
-                if each.number is not None:
+                st.image(picture.pixels, picture.caption or None, width=width, alt=picture.alt)
+                if picture.number is not None:
                     st.button(
-                        str(each.number),
-                        key=f"{key} {each.number}",
-                        help=each.help,
+                        str(picture.number),
+                        key=f"{key} {picture.number}",
+                        help=picture.help,
                         width="stretch",
                         on_click=go_to,
-                        args=(each.number,),
+                        args=(picture.number,),
                     )
 
 
 def go_to(number: int) -> None:
     """Make a picture the picked one of all pages."""
-    st.session_state["picture"] = number
+    st.session_state[PICTURE] = number

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import io
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gandissect import Generator, Segmenter
@@ -34,7 +34,7 @@ _ONE_AT_A_TIME = threading.Lock()  # a large picture takes hundreds of megabytes
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Upload:
     """A picture as a visitor has sent it.
 
     Args:
@@ -46,7 +46,7 @@ class Sent:
     digest: str
 
 
-def received(data: bytes) -> Sent:
+def receive(data: bytes) -> Upload:
     """Return what a visitor has sent.
 
     Raises:
@@ -54,14 +54,14 @@ def received(data: bytes) -> Sent:
     """
     if len(data) > MAX_MEGABYTES * 2**20:
         raise ValueError(f"the file has {len(data) / 2**20:.1f} MB; at most {MAX_MEGABYTES} are read: reduce it")
-    return Sent(data, hashlib.sha256(data).hexdigest())
+    return Upload(data, hashlib.sha256(data).hexdigest())
 
 
-def looked_at(sent: Sent, size: int) -> Tensor | str:
+def decode_upload(upload: Upload, size: int) -> Float32[Tensor, "3 size size"] | str:
     """Return a visitor's picture as a generator takes it, ``[3, size, size]``, or in words why that cannot be."""
     with _ONE_AT_A_TIME:
         try:
-            return read_middle(sent.data, size)
+            return read_middle(upload.data, size)
         except ValueError as error:
             return str(error)
 
@@ -76,7 +76,7 @@ class CountedGenerator:
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
 
-    def __call__(self, latents: Tensor) -> Tensor:
+    def __call__(self, latents: Float[Tensor, "batch *num_ws z"]) -> Float[Tensor, "batch 3 H W"]:
         """Return the images."""
         advance(len(latents))
         return self._generator(latents)
@@ -92,11 +92,13 @@ def has_gradients(generator: Generator) -> bool:
         return generator(z).requires_grad
 
 
-def find(generator: Generator, segmenter: Segmenter, image: Tensor, space: str, num_steps: int) -> Inversion:
+def find_inversion(
+    generator: Generator, segmenter: Segmenter, image: Float32[Tensor, "3 H W"], space: str, num_steps: int
+) -> Inversion:
     """Find the latents whose image is most like a picture, counted.
 
     Args:
-        generator: A generator; what is run is a copy of it.
+        generator: A generator; it stays as it is.
         segmenter: Its features are compared besides pixels, if it has an encoder.
         image: The picture, ``[3, H, W]`` in [-1, 1].
         space: ``z``, ``w`` or ``ws``.
@@ -106,7 +108,7 @@ def find(generator: Generator, segmenter: Segmenter, image: Tensor, space: str, 
         ValueError: If that cannot be, saying why.
     """
     return invert(
-        CountedGenerator(copy.deepcopy(generator)),
+        cast("Generator", CountedGenerator(generator)),  # what it lacks it asks the generator
         image[None],
         space,
         features=features_of(segmenter),
@@ -118,20 +120,20 @@ def find(generator: Generator, segmenter: Segmenter, image: Tensor, space: str, 
 
 
 def num_images(num_steps: int) -> int:
-    """Return how many images `find` makes, about."""
+    """Return how many images `find_inversion` makes, about."""
     if not num_steps:
         return NUM_WITHOUT_GRADIENTS
     return NUM_CANDIDATES + NUM_STARTS * (num_steps // 4) + num_steps
 
 
-def as_file(found: Inversion) -> bytes:
+def as_file(inversion: Inversion) -> bytes:
     """Return an inversion as the file that `Inversion.load` reads."""
     with TemporaryDirectory() as folder:
-        return found.save(Path(folder)).read_bytes()
+        return inversion.save(Path(folder)).read_bytes()
 
 
-def as_sheet(found: Inversion) -> bytes:
+def as_sheet(inversion: Inversion) -> bytes:
     """Return the PNG that ``gandissect invert`` makes of an inversion."""
     file = io.BytesIO()
-    draw_inversion(found).save(file, "png")
+    draw_inversion(inversion).save(file, "png")
     return file.getvalue()

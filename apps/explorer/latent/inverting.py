@@ -7,91 +7,95 @@ from collections.abc import Hashable
 from functools import partial
 
 import streamlit as st
+from jaxtyping import Float32
 from torch import Tensor
 
 from gandissect import Segmenter
+from gandissect.core import from_uint8
 from gandissect.latent import Inversion
 from segmenters.datasets.decoding import MAX_SENT_PIXELS, SENT_FORMATS
 
-from ...inversions import as_images, spaces_of
-from ..background.progress import outcome, own_tasks
-from ..background.resources import load_segmenter, memory, plain
-from ..display import images as model
+from ...inversions import spaces_of
+from ..background.progress import follow_task, visitor_tasks
+from ..background.resources import escape, load_segmenter, visitor_memory
 from ..display.before_after import show_change, show_shares
+from ..display.images import draw_picture
+from ..networks import fingerprint_of, label_image
+from ..state import NUM_UPLOADS, UPLOAD, UPLOAD_ERROR, UPLOAD_TASK, UPLOAD_WANTED, upload_key
 from ..visit import Visit
-from . import inversions as inverting
+from . import inversions
 
-OWN, WRONG, WANTED, UNDER_WAY, UPLOADS = "own picture", "own error", "own wanted", "own task", "own uploads"
-"""Entries of the session: the picture, why it was refused, whether it is to be found, its task, uploads forgotten."""
 ENDINGS = {"JPEG": ("jpg", "jpeg"), "PNG": ("png",), "WEBP": ("webp",)}
 
 
 def draw_inverting(visit: Visit) -> None:
     """Let the visitor give a picture, have it found in the latent space, and show how near that came."""
     generator = visit.generator
-    able = memory().get((model.fingerprint(generator), "gradients"), lambda: inverting.has_gradients(generator))
+    has_gradients = visitor_memory().get(
+        (fingerprint_of(generator), "gradients"), lambda: inversions.has_gradients(generator)
+    )
     size = generator.image_size[0]
-    space, num_steps = choose(visit, able)
-    explain(visit, able, size)
-    if wrong := st.session_state.get(WRONG):
-        st.error(plain(wrong))
-    sent = st.session_state.get(OWN)
-    if sent is None:
+    space, num_steps = choose_search(visit, has_gradients)
+    explain_search(visit, has_gradients, size)
+    if error := st.session_state.get(UPLOAD_ERROR):
+        st.error(escape(error))
+    upload = st.session_state.get(UPLOAD)
+    if upload is None:
         return
-    image = memory().get((OWN, sent.digest, size), lambda: inverting.looked_at(sent, size))
+    image = visitor_memory().get((UPLOAD, upload.digest, size), lambda: inversions.decode_upload(upload, size))
     if isinstance(image, str):
-        st.error(plain(image))
+        st.error(escape(image))
         return
-    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
-    found = look_for(visit, segmenter, sent, image, space, num_steps)
-    if found is None:
-        st.image(model.draw_picture(image), "as the generator takes it", 256, alt="Your picture, cropped and resized")
+    segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
+    inversion = look_for(visit, segmenter, upload, image, space, num_steps)
+    if inversion is None:
+        st.image(draw_picture(image), "as the generator takes it", 256, alt="Your picture, cropped and resized")
     else:
-        show(segmenter, found, (OWN, sent.digest, model.fingerprint(visit.generator), space, num_steps))
+        show_inversion(segmenter, inversion, (UPLOAD, upload.digest, fingerprint_of(visit.generator), space, num_steps))
 
 
-def choose(visit: Visit, able: bool) -> tuple[str, int]:
+def choose_search(visit: Visit, has_gradients: bool) -> tuple[str, int]:
     """Let the visitor give a picture, and choose where and how long to look for it; return the space and the steps."""
     endings = [ending for kind in SENT_FORMATS for ending in ENDINGS[kind]]
-    key = f"photograph {st.session_state.get(UPLOADS, 0)}"
+    key = upload_key(st.session_state.get(NUM_UPLOADS, 0))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.file_uploader(
             "a picture of yours",
             endings,
             key=key,
-            on_change=take,
+            on_change=take_upload,
             args=(key,),
             width=420,
-            max_upload_size=inverting.MAX_MEGABYTES,
+            max_upload_size=inversions.MAX_MEGABYTES,
         )
         spaces = spaces_of(visit.generator)
         space = st.selectbox(
             "look for it in",
             spaces,
             len(spaces) - 1,
-            key=f"look in {model.fingerprint(visit.generator)}",
+            key=f"look in {fingerprint_of(visit.generator)}",
             width=130,
             help="ws, one w a layer, comes nearer to pictures that the generator would not make; z and w stay closer "
             "to those that it would"
             if len(spaces) > 1
             else "this generator has z only",
         )
-        num_steps = st.selectbox("steps", inverting.STEPS, 1, key="own steps", width=110) if able else 0
-        if OWN in st.session_state:
+        num_steps = st.selectbox("steps", inversions.STEPS, 1, key="own steps", width=110) if has_gradients else 0
+        if UPLOAD in st.session_state:
             st.button("Forget it", key="forget picture", icon=":material/delete:", on_click=forget_upload)
     return space, num_steps
 
 
-def explain(visit: Visit, able: bool, size: int) -> None:
+def explain_search(visit: Visit, has_gradients: bool, size: int) -> None:
     """Say what is done with a picture, and what to expect of it."""
     kinds = f"{', '.join(SENT_FORMATS[:-1])} or {SENT_FORMATS[-1]}".replace("WEBP", "WebP")
-    if able:
-        begin = f"from the {inverting.NUM_STARTS} nearest of {inverting.NUM_CANDIDATES} samples"
-        how = f"It goes down {begin} with Adam; {inverting.STEPS[1]} steps take about 20 seconds on two cores."
+    if has_gradients:
+        begin = f"from the {inversions.NUM_STARTS} nearest of {inversions.NUM_CANDIDATES} samples"
+        how = f"It goes down {begin} with Adam; {inversions.STEPS[1]} steps take about 20 seconds on two cores."
     else:
-        samples = f"the nearest of {inverting.NUM_WITHOUT_GRADIENTS} samples"
-        how = f"No gradients flow through {plain(visit.generator.name)}: it is {samples}, no more."
-    limits = f"at most {inverting.MAX_MEGABYTES} MB and {MAX_SENT_PIXELS // 10**6} megapixels"
+        samples = f"the nearest of {inversions.NUM_WITHOUT_GRADIENTS} samples"
+        how = f"No gradients flow through {escape(visit.generator.name)}: it is {samples}, no more."
+    limits = f"at most {inversions.MAX_MEGABYTES} MB and {MAX_SENT_PIXELS // 10**6} megapixels"
     st.caption(
         f"{kinds}, {limits}. It is turned upright and resized, and of its middle {size} x {size} pixels are taken, as "
         f"`gandissect invert` does. {how}"
@@ -104,95 +108,102 @@ def explain(visit: Visit, able: bool, size: int) -> None:
     )
 
 
-def take(key: str) -> None:
+def take_upload(key: str) -> None:
     """Take over the picture that was uploaded, to be looked for at once; or keep why it is refused."""
     file = st.session_state[key]
     forget()
     if file is None:
         return
     try:
-        st.session_state[OWN] = inverting.received(file.getvalue())
-        st.session_state[WANTED] = True
+        st.session_state[UPLOAD] = inversions.receive(file.getvalue())
+        st.session_state[UPLOAD_WANTED] = True
     except ValueError as error:
-        st.session_state[WRONG] = str(error)
+        st.session_state[UPLOAD_ERROR] = str(error)
 
 
 def forget() -> None:
     """Forget the picture, and call off what is done with it."""
-    call_off(st.session_state.pop(UNDER_WAY, None))
-    for name in (OWN, WRONG, WANTED):
+    call_off(st.session_state.pop(UPLOAD_TASK, None))
+    for name in (UPLOAD, UPLOAD_ERROR, UPLOAD_WANTED):
         st.session_state.pop(name, None)
 
 
 def forget_upload() -> None:
     """Forget the picture, and empty the field that it was uploaded by."""
     forget()
-    st.session_state[UPLOADS] = st.session_state.get(UPLOADS, 0) + 1
+    st.session_state[NUM_UPLOADS] = st.session_state.get(NUM_UPLOADS, 0) + 1
 
 
 def call_off(key: Hashable) -> None:
     """Call a task off if it is under way; what was found stays."""
-    task = own_tasks().get(key)
+    task = visitor_tasks().get(key)
     if task is not None and not task.result.done():
-        own_tasks().stop(key)
+        visitor_tasks().stop(key)
 
 
 def look_for(
-    visit: Visit, segmenter: Segmenter, sent: inverting.Sent, image: Tensor, space: str, num_steps: int
+    visit: Visit,
+    segmenter: Segmenter,
+    upload: inversions.Upload,
+    image: Float32[Tensor, "3 H W"],
+    space: str,
+    num_steps: int,
 ) -> Inversion | None:
     """Return what the generator makes of a picture; None while that is being found out, with how far it is."""
-    networks = model.fingerprint(visit.generator), model.fingerprint(segmenter)
-    key = ("invert", sent.digest, *networks, space, num_steps)
-    if st.session_state.get(UNDER_WAY) != key:
-        call_off(st.session_state.get(UNDER_WAY))  # of another picture or generator: nobody waits for it
-        st.session_state[UNDER_WAY] = key
-    if st.session_state.get(WANTED):
-        work = partial(inverting.find, visit.generator, segmenter, image, space, num_steps)
-        own_tasks().begin(key, inverting.num_images(num_steps), work)
-    elif own_tasks().get(key) is None:
+    networks = fingerprint_of(visit.generator), fingerprint_of(segmenter)
+    key = ("invert", upload.digest, *networks, space, num_steps)
+    if st.session_state.get(UPLOAD_TASK) != key:
+        call_off(st.session_state.get(UPLOAD_TASK))  # of another picture or generator: nobody waits for it
+        st.session_state[UPLOAD_TASK] = key
+    if st.session_state.get(UPLOAD_WANTED):
+        work = partial(inversions.find_inversion, visit.generator, segmenter, image, space, num_steps)
+        visitor_tasks().begin(key, inversions.num_images(num_steps), work)
+    elif visitor_tasks().get(key) is None:
         st.button(
             f"Look for it in {space}",
             type="primary",
             icon=":material/search:",
             key="look for it",
             on_click=st.session_state.__setitem__,
-            args=(WANTED, True),
+            args=(UPLOAD_WANTED, True),
         )
-    return outcome(key, f"looking for it in {space}", WANTED)
+    inversion: Inversion | None = follow_task(key, f"looking for it in {space}", UPLOAD_WANTED)
+    return inversion
 
 
-def show(segmenter: Segmenter, found: Inversion, key: tuple[Hashable, ...]) -> None:
+def show_inversion(segmenter: Segmenter, inversion: Inversion, key: tuple[Hashable, ...]) -> None:
     """Show a picture and what was found, what the segmenter sees in both, and let the visitor take them home."""
-    given, made = as_images(found.pictures)[0], as_images(found.reconstructions)[0]
-    labels = memory().get(
-        (*key, model.fingerprint(segmenter)), lambda: (model.label(segmenter, given), model.label(segmenter, made))
+    picture, reconstruction = from_uint8(inversion.pictures)[0], from_uint8(inversion.reconstructions)[0]
+    labels = visitor_memory().get(
+        (*key, fingerprint_of(segmenter)),
+        lambda: (label_image(segmenter, picture), label_image(segmenter, reconstruction)),
     )
     left, right = st.container(key="results").columns([11, 9], gap="medium")
     with left:
-        one, two = st.columns(2, wrap=False)
-        one.image(
-            model.draw_picture(given), "as the generator takes it", "stretch", alt="Your picture, cropped and resized"
+        left_image, right_image = st.columns(2, wrap=False)
+        left_image.image(
+            draw_picture(picture), "as the generator takes it", "stretch", alt="Your picture, cropped and resized"
         )
-        two.image(
-            model.draw_picture(made),
-            f"as {plain(found.generator)} makes it",
+        right_image.image(
+            draw_picture(reconstruction),
+            f"as {escape(inversion.generator.name)} makes it",
             "stretch",
             alt="What the generator makes of your picture",
         )
-        show_change("inverted segmentation", segmenter, given, made, labels)
+        show_change("inverted segmentation", segmenter, picture, reconstruction, labels)
     with right:
-        psnr = float(found.psnr)
+        psnr = float(inversion.psnr)
         st.metric("PSNR", f"{psnr:.1f} dB" if math.isfinite(psnr) else "exactly the same", width="content")
         show_shares(segmenter, {"given": labels[0], "found": labels[1]})
-        offer(found)
+        offer_downloads(inversion)
 
 
-def offer(found: Inversion) -> None:
+def offer_downloads(inversion: Inversion) -> None:
     """Let the visitor download what was found."""
     with st.container(horizontal=True, gap="xsmall"):
         st.download_button(
             "PNG",
-            inverting.as_sheet(found),
+            inversions.as_sheet(inversion),
             "inversion.png",
             "image/png",
             icon=":material/image:",
@@ -202,8 +213,8 @@ def offer(found: Inversion) -> None:
         )
         st.download_button(
             "Inversion",
-            inverting.as_file(found),
-            found.FILE_NAME,
+            inversions.as_file(inversion),
+            inversion.FILE_NAME,
             "application/octet-stream",
             icon=":material/download:",
             on_click="ignore",

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gandissect.latent import capabilities, style_groups
+from gandissect.latent.directions.direction import ws_shape
 
-from ..background.resources import count, plain
-from ..display import images as model
-from ..picker import MAX_NUMBER, neighbours
+from ..background.resources import escape, pluralize
+from ..display.changes import measure_change
+from ..display.images import draw_picture
+from ..networks import fingerprint_of, make_images
+from ..picker import MAX_NUMBER, neighboring_numbers
 from ..visit import Visit
 from . import walks
 
@@ -17,65 +23,66 @@ from . import walks
 def draw_mixing(visit: Visit) -> None:
     """Let the visitor take styles, or activations inside a region, from another picture."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        following = neighbours(visit.number, 2)[1]
+        following = neighboring_numbers(visit.number, 2)[1]
         other = st.number_input("from picture", 0, MAX_NUMBER, following, key=f"other {visit.number}", width=140)
         ways = ["styles", "activations"] if capabilities(visit.generator).has_w else ["activations"]
         way = st.segmented_control("mix", ways, default=ways[0], required=True, key=f"mix {len(ways)}")
     z_b = visit.generator.sample_z(1, visit.seed, other)
     if way == "styles":
-        image, what = mix_by_styles(visit, z_b)
+        image, taken = mix_by_styles(visit, z_b)
     else:
-        image, what = mix_by_activations(visit, z_b)
-    one, two = (model.generated(visit.generator, z)[0] for z in (visit.z, z_b))
+        image, taken = mix_by_activations(visit, z_b)
+    first, second = (make_images(visit.generator, z)[0] for z in (visit.z, z_b))
     cells = st.columns(3, gap="medium")
-    for cell, each, caption in zip(
+    for cell, picture, caption in zip(
         cells,
-        (one, two, image),
-        (f"picture {visit.number}", f"picture {other}", f"picture {visit.number} with {what} of picture {other}"),
+        (first, second, image),
+        (f"picture {visit.number}", f"picture {other}", f"picture {visit.number} with {taken} of picture {other}"),
         strict=True,
     ):
-        cell.image(model.draw_picture(each), caption, "stretch", alt=caption[0].upper() + caption[1:])
-    ours, theirs = (float(model.changed(image, each).mean()) for each in (one, two))
+        cell.image(draw_picture(picture), caption, "stretch", alt=caption[0].upper() + caption[1:])
+    from_first, from_second = (float(measure_change(image, picture).mean()) for picture in (first, second))
     st.caption(
-        f"The mixture differs from picture {visit.number} by {ours:.1%} and from picture {other} by {theirs:.1%} of "
-        "the range from black to white, on average over pixels."
+        f"The mixture differs from picture {visit.number} by {from_first:.1%} and from picture {other} by "
+        f"{from_second:.1%} of the range from black to white, on average over pixels."
     )
 
 
-def mix_by_styles(visit: Visit, z_b: Tensor) -> tuple[Tensor, str]:
+def mix_by_styles(visit: Visit, z_b: Float32[Tensor, "1 z"]) -> tuple[Float[Tensor, "3 H W"], str]:
     """Let the visitor choose styles; return the mixture and what was taken."""
     groups = style_groups(visit.generator)
     layers = dict(enumerate(visit.generator.layers.items()))
     names = {
         style: f"{layers[style][0]} ({layers[style][1].height} px)" if style in layers else "image"
-        for style in range(visit.generator.mapping.num_ws)
+        for style in range(ws_shape(visit.generator)[0])
     }
     group = st.segmented_control(
         "styles of", [*groups, "single layers"], default=next(iter(groups)), required=True, key="group"
     )
+    styles: Sequence[int]
     if group in groups:
         styles = groups[group]
-        st.caption(f"The {group} styles are those of {plain(', '.join(names[style] for style in styles))}.")
+        st.caption(f"The {group} styles are those of {escape(', '.join(names[style] for style in styles))}.")
     else:
         styles = st.pills(
             "layers",
             list(names),
             selection_mode="multi",
             default=[0],
-            format_func=names.get,
-            key=f"styles {model.fingerprint(visit.generator)}",
+            format_func=names.__getitem__,
+            key=f"styles {fingerprint_of(visit.generator)}",
         )
-    what = f"the {group} styles" if group in groups else count(len(styles), "style")
-    return walks.mixed(visit.generator, visit.z, z_b, sorted(styles))[0], what
+    taken = f"the {group} styles" if group in groups else pluralize(len(styles), "style")
+    return walks.mix_images(visit.generator, visit.z, z_b, sorted(styles))[0], taken
 
 
-def mix_by_activations(visit: Visit, z_b: Tensor) -> tuple[Tensor, str]:
+def mix_by_activations(visit: Visit, z_b: Float32[Tensor, "1 z"]) -> tuple[Float[Tensor, "3 H W"], str]:
     """Let the visitor choose a region of the sidebar's layer; return the mixture and what was taken."""
-    st.caption(f"Activations of {plain(visit.layer)}, chosen in the sidebar, are swapped inside a region.")
+    st.caption(f"Activations of {escape(visit.layer)}, chosen in the sidebar, are swapped inside a region.")
     left, right = st.columns(2)
     columns = left.slider("from left to right", 0, 100, (50, 100), 5, format="%d %%", key="region columns")
     rows = right.slider("from top to bottom", 0, 100, (0, 100), 5, format="%d %%", key="region rows")
     if columns[0] == columns[1] or rows[0] == rows[1]:
         st.warning("The region is empty; draw its ends apart.")
-    region = walks.rectangle(visit.generator.image_size, rows, columns)
-    return walks.swapped(visit.generator, visit.z, z_b, visit.layer, region)[0], "a region"
+    region = walks.make_rectangle(visit.generator.image_size, rows, columns)
+    return walks.swap_region(visit.generator, visit.z, z_b, visit.layer, region)[0], "a region"

@@ -6,16 +6,20 @@ from collections.abc import Hashable, Sequence
 from functools import partial
 
 import streamlit as st
+from jaxtyping import Float
 from torch import Tensor
 
 from gandissect import Segmenter
 from gandissect.latent import Direction, capabilities, style_groups
 
-from ..background.progress import say_failed
-from ..background.resources import count, load_segmenter, plain
+from ..background.progress import show_failure
+from ..background.resources import escape, load_segmenter, pluralize
 from ..background.tasks import Tasks
-from ..display import images as model
-from ..display.strip import Shown, show_strip
+from ..display.changes import measure_change
+from ..display.images import draw_change, draw_picture
+from ..display.strip import StripImage, show_strip
+from ..networks import fingerprint_of, make_images
+from ..state import step_key
 from ..visit import Visit
 from . import walks
 
@@ -33,21 +37,21 @@ def draw_steering(visit: Visit) -> None:
     """Let the visitor go along directions that were found in closed form, each with what it does."""
     styles = choose_styles(visit)
     try:
-        found = walks.directions_of(visit.generator, NUM_DIRECTIONS, styles)
+        directions = walks.find_directions(visit.generator, NUM_DIRECTIONS, styles)
     except TypeError as error:
-        st.info(plain(str(error)))
+        st.info(escape(str(error)))
         return
-    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
-    tasks = {each.name: label_task(visit, segmenter, each) for each in found}
+    segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
+    tasks = {direction.name: label_task(visit, segmenter, direction) for direction in directions}
     left, right = st.container(key="results").columns(2, gap="medium")
     with left:
-        steps = choose_steps(visit, found, tasks)
+        steps = choose_steps(visit, directions, tasks)
     with right:
-        before = model.generated(visit.generator, visit.z)[0]
-        after = walks.stepped(visit.generator, visit.z, found, steps)
-        show_change(visit, before, after)
+        before = make_images(visit.generator, visit.z)[0]
+        after = walks.step_along(visit.generator, visit.z, directions, steps)
+        show_step(visit, before, after)
     if st.toggle("pictures along each direction", key="sweep"):
-        show_sweeps(visit, found)
+        show_sweeps(visit, directions)
 
 
 def choose_styles(visit: Visit) -> Sequence[int] | None:
@@ -59,18 +63,18 @@ def choose_styles(visit: Visit) -> Sequence[int] | None:
     return groups[chosen]
 
 
-def choose_steps(visit: Visit, found: Sequence[Direction], keys: dict[str, Hashable]) -> dict[str, float]:
+def choose_steps(visit: Visit, directions: Sequence[Direction], keys: dict[str, Hashable]) -> dict[str, float]:
     """Let the visitor choose a step along each direction; say below what a direction does once that is known."""
-    steps, known = {}, 0
-    scope = f"{model.fingerprint(visit.generator)} {found[0].ws}"
-    names = [f"step {each.name} {scope}" for each in found]
-    for name, each in zip(names, found, strict=True):
-        label = f"{plain(each.name)}: {each.score:.0%} of the squared weights"
-        steps[each.name] = st.slider(label, -REACH, REACH, 0.0, 0.25, format="%.2f sigma", key=name)
-        known += say_label(keys[each.name])
-    if known < len(found):
-        wait_for_labels(tuple(keys.values()), known)
-    st.button("All to 0", key="rest", icon=":material/restart_alt:", on_click=partial(_rest, names))
+    steps, num_known = {}, 0
+    scope = f"{fingerprint_of(visit.generator)} {directions[0].ws}"
+    slider_keys = [step_key(direction.name, scope) for direction in directions]
+    for slider_key, direction in zip(slider_keys, directions, strict=True):
+        label = f"{escape(direction.name)}: {direction.score:.0%} of the squared weights"
+        steps[direction.name] = st.slider(label, -REACH, REACH, 0.0, 0.25, format="%.2f sigma", key=slider_key)
+        num_known += say_label(keys[direction.name])
+    if num_known < len(directions):
+        wait_for_labels(tuple(keys.values()), num_known)
+    st.button("All to 0", key="rest", icon=":material/restart_alt:", on_click=partial(_reset_steps, slider_keys))
     st.caption(
         f"Below each: percentage points of the pixels that a concept gains for one sigma, where that is beyond chance, "
         f"over {walks.LABEL_SAMPLES} pictures; closed form: Shen and Zhou 2021."
@@ -85,9 +89,9 @@ def say_label(key: Hashable) -> bool:
         st.caption("for one sigma: being found out")
         return False
     if (error := task.result.exception()) is not None:
-        say_failed(key, "not labelled", error, label_tasks())
+        show_failure(key, "not labelled", error, label_tasks())
     else:
-        st.caption(f"for one sigma: {plain(walks.said(task.found))}")
+        st.caption(f"for one sigma: {escape(walks.describe_effect(task.value))}")
     return True
 
 
@@ -97,44 +101,44 @@ def wait_for_labels(keys: Sequence[Hashable], num_known: int) -> None:
     tasks = [label_tasks().get(key) for key in keys]
     if sum(task is None or task.result.done() for task in tasks) > num_known:
         st.rerun(scope="app")
-    share = sum(task.share for task in tasks) / len(tasks)
+    share = sum(task.share for task in tasks if task is not None) / len(tasks)
     st.progress(share, f"finding out what directions do: {num_known} of {len(keys)}")
 
 
 def label_task(visit: Visit, segmenter: Segmenter, direction: Direction) -> Hashable:
     """Return the key of the task that labels a direction, begun if it was not yet."""
-    key = (model.fingerprint(visit.generator), model.fingerprint(segmenter), direction.name, direction.ws)
+    key = (fingerprint_of(visit.generator), fingerprint_of(segmenter), direction.name, direction.ws)
     if label_tasks().get(key) is None:
-        work = walks.labelling(visit.generator, segmenter, direction)
+        work = partial(walks.find_label, visit.generator, segmenter, direction)
         label_tasks().begin(key, walks.LABEL_PICTURES, work)
     return key
 
 
-def show_change(visit: Visit, before: Tensor, after: Tensor) -> None:
+def show_step(visit: Visit, before: Float[Tensor, "3 H W"], after: Float[Tensor, "3 H W"]) -> None:
     """Draw the picture before and after, and where it changed."""
-    change = model.changed(before, after)
+    change = measure_change(before, after)
     left, right = st.columns(2)
-    left.image(model.draw_picture(before), "as generated", "stretch", alt=f"Generated picture {visit.number}")
-    right.image(model.draw_picture(after), "moved", "stretch", alt="The picture moved along the directions")
-    left.image(model.draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed")
+    left.image(draw_picture(before), "as generated", "stretch", alt=f"Generated picture {visit.number}")
+    right.image(draw_picture(after), "moved", "stretch", alt="The picture moved along the directions")
+    left.image(draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed")
 
 
-def show_sweeps(visit: Visit, found: Sequence[Direction]) -> None:
+def show_sweeps(visit: Visit, directions: Sequence[Direction]) -> None:
     """Draw the picture at several steps along each direction alone."""
-    for each in found:
-        st.markdown(f"**{plain(each.name)}**")
-        shown = [
-            Shown(
-                model.draw_picture(walks.stepped(visit.generator, visit.z, found, {each.name: step})),
-                f"The picture moved by {step:g} sigma along {each.name}",
+    for direction in directions:
+        st.markdown(f"**{escape(direction.name)}**")
+        pictures = [
+            StripImage(
+                draw_picture(walks.step_along(visit.generator, visit.z, directions, {direction.name: step})),
+                f"The picture moved by {step:g} sigma along {direction.name}",
                 f"{step:+g} sigma",
             )
             for step in SWEEP
         ]
-        show_strip(f"sweep {each.name}", shown)
-    st.caption(f"{count(len(SWEEP), 'step')} along each direction alone, of the same picture.")
+        show_strip(f"sweep {direction.name}", pictures)
+    st.caption(f"{pluralize(len(SWEEP), 'step')} along each direction alone, of the same picture.")
 
 
-def _rest(names: Sequence[str]) -> None:
-    for name in names:
-        st.session_state[name] = 0.0
+def _reset_steps(slider_keys: Sequence[str]) -> None:
+    for slider_key in slider_keys:
+        st.session_state[slider_key] = 0.0

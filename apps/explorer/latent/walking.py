@@ -7,14 +7,19 @@ from functools import partial
 
 import streamlit as st
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 from gandissect.latent import Walk, capabilities, truncated_w, truncated_z
+from gandissect.latent.directions.direction import ws_shape
 
-from ..background.resources import plain
-from ..display import images as model
-from ..display.strip import Shown, show_strip
-from ..picker import neighbours
+from ..background.resources import escape
+from ..display.changes import measure_change
+from ..display.images import draw_picture
+from ..display.strip import StripImage, show_strip
+from ..networks import fingerprint_of, make_images
+from ..picker import neighboring_numbers
+from ..state import FILM
 from ..visit import Visit
 from . import walks
 
@@ -28,7 +33,7 @@ def draw_walk(visit: Visit) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
             "through the pictures",
-            ", ".join(map(str, neighbours(first, 3))),
+            ", ".join(map(str, neighboring_numbers(first, 3))),
             key=f"keys {first}",
             width=260,
             max_chars=80,
@@ -40,7 +45,7 @@ def draw_walk(visit: Visit) -> None:
             "in",
             spaces,
             best,
-            key=f"space {model.fingerprint(visit.generator)}",
+            key=f"space {fingerprint_of(visit.generator)}",
             width=180,
             help="z goes along great circles, w and the activations of a layer straight",
         )
@@ -49,48 +54,48 @@ def draw_walk(visit: Visit) -> None:
         numbers = walks.parse_numbers(text)
         walk = walks.walk_through(visit.generator, visit.seed, numbers, space, closed=closed)
     except ValueError as error:
-        st.error(plain(str(error)))
+        st.error(escape(str(error)))
         return
     show_place(visit, walk, numbers)
-    offer_film(visit, walk, (model.fingerprint(visit.generator), visit.seed, numbers, space, closed))
+    offer_film(visit, walk, (fingerprint_of(visit.generator), visit.seed, numbers, space, closed))
 
 
 def show_place(visit: Visit, walk: Walk, numbers: tuple[int, ...]) -> None:
     """Draw the picture at the place of a slider, and some along the whole way."""
-    place = st.slider(
+    position = st.slider(
         "place on the way; whole numbers are the pictures", 0.0, float(walk.end), 0.5, 0.05, key=f"place {walk.end:g}"
     )
     strip = torch.linspace(0, walk.end, STRIP, dtype=torch.float64)
-    here, *along = walks.images_along(walk, torch.cat([torch.tensor([place], dtype=torch.float64), strip]))
-    start = int(min(place, walk.end - 1))
+    picture, *along = walks.render_walk(walk, torch.cat([torch.tensor([position], dtype=torch.float64), strip]))
+    start = int(min(position, walk.end - 1))
     between = numbers[start], numbers[(start + 1) % len(numbers)]
     left, right = st.container(key="place").columns([1, 2], gap="medium")
     left.image(
-        model.draw_picture(here),
-        f"{place - start:.0%} of the way from {between[0]} to {between[1]}",
+        draw_picture(picture),
+        f"{position - start:.0%} of the way from {between[0]} to {between[1]}",
         "stretch",
-        alt=f"Generated picture at {place:.2f} of the way through pictures {', '.join(map(str, numbers))}",
+        alt=f"Generated picture at {position:.2f} of the way through pictures {', '.join(map(str, numbers))}",
     )
     with right:
-        shown = [
-            Shown(model.draw_picture(image), f"Generated picture at {at:.2f} of the way", f"{at:.2f}")
-            for at, image in zip(strip.tolist(), along, strict=True)
+        pictures = [
+            StripImage(draw_picture(image), f"Generated picture at {position:.2f} of the way", f"{position:.2f}")
+            for position, image in zip(strip.tolist(), along, strict=True)
         ]
-        show_strip("along", shown)
+        show_strip("along", pictures)
         st.caption(f"Pictures of seed {visit.seed} at equal steps along the way.")
 
 
 def offer_film(visit: Visit, walk: Walk, facts: tuple[object, ...]) -> None:
     """Let the visitor make a film of the way, and download it."""
-    made = st.session_state.get("film")
-    if not isinstance(made, tuple) or made[0] != facts:
+    film = st.session_state.get(FILM)
+    if not isinstance(film, tuple) or film[0] != facts:
         place = st.empty()
         if not place.button("Make a film", icon=":material/movie:", key="make film"):
             return
         place.empty()
         with st.spinner("making the film"):
-            made = st.session_state["film"] = facts, walks.film(walk)
-    gif = made[1]
+            film = st.session_state[FILM] = facts, walks.make_film(walk)
+    gif = film[1]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.image(gif, width=192, alt="A film of the way, in a loop")
         st.download_button(
@@ -105,7 +110,7 @@ def offer_film(visit: Visit, walk: Walk, facts: tuple[object, ...]) -> None:
         ends = "and begins again" if walk.path.closed else "and jumps back to its first picture"
         st.caption(
             f"{walks.FRAMES_A_STEP} frames from each picture to the next, {walks.FPS} a second, "
-            f"{len(gif) / 1e6:.1f} MB; it ends {ends}. Of {plain(visit.generator.name)}."
+            f"{len(gif) / 1e6:.1f} MB; it ends {ends}. Of {escape(visit.generator.name)}."
         )
 
 
@@ -113,50 +118,48 @@ def draw_truncation(visit: Visit) -> None:
     """Let the visitor draw pictures towards the middle of the latent space, where the generator allows it."""
     allowed = capabilities(visit.generator)
     if allowed.has_w:
-        num_ws = visit.generator.mapping.num_ws
+        num_ws, _ = ws_shape(visit.generator)
         psi = st.slider("truncation psi: 1 changes nothing, 0 is the mean of w", -1.0, 1.5, 0.7, 0.05, key="psi")
-        ask = f"of the first so many of {num_ws} styles"
-        cutoff = st.slider(ask, 0, num_ws, num_ws, key=f"cutoff {num_ws}")
+        label = f"of the first so many of {num_ws} styles"
+        cutoff = st.slider(label, 0, num_ws, num_ws, key=f"cutoff {num_ws}")
         z = visit.z.to(visit.generator.device)
         show_truncated(visit, psi, PSIS, "psi", lambda value: truncated_w(visit.generator, z, value, cutoff))
     elif allowed.normalises_z:
         st.info(
-            f"{plain(visit.generator.name)} divides z by its length and has no w, so that there is nothing to "
+            f"{escape(visit.generator.name)} divides z by its length and has no w, so that there is nothing to "
             "truncate: a smaller z gives the same picture. Choose a StyleGAN (psi) or a DCGAN (limit) in the sidebar."
         )
     else:
-        ask = "limit: no entry of z is larger; a high one changes nothing"
-        limit = st.slider(ask, 0.1, 4.0, 1.0, 0.1, key="limit")
-        show_truncated(visit, limit, LIMITS, "limit", partial(limited, visit))
+        label = "limit: no entry of z is larger; a high one changes nothing"
+        limit = st.slider(label, 0.1, 4.0, 1.0, 0.1, key="limit")
+        show_truncated(visit, limit, LIMITS, "limit", partial(truncate_picture, visit))
 
 
-def limited(visit: Visit, limit: float) -> Tensor:
+def truncate_picture(visit: Visit, limit: float) -> Float32[Tensor, "1 z"]:
     """Return z of the visit's picture, cut off at a limit."""
     return truncated_z(visit.generator, 1, visit.seed, limit, start=visit.number)
 
 
 def show_truncated(
-    visit: Visit, value: float, others: tuple[float, ...], name: str, truncated: Callable[[float], Tensor]
+    visit: Visit, value: float, others: tuple[float, ...], name: str, truncate: Callable[[float], Tensor]
 ) -> None:
     """Draw the picture as it is and truncated, and beside them at some other values."""
     with torch.no_grad():
-        latents = torch.cat([truncated(each) for each in (value, *others)])
-    chosen, *strip = model.generated(visit.generator, latents.to(visit.generator.device))
-    plain_image = model.generated(visit.generator, visit.z)[0]
+        latents = torch.cat([truncate(other) for other in (value, *others)])
+    chosen, *strip = make_images(visit.generator, latents.to(visit.generator.device))
+    plain_image = make_images(visit.generator, visit.z)[0]
     left, right = st.container(key="results").columns([2, 3], gap="medium")
     with left:
         cells = st.columns(2, wrap=False)
-        cells[0].image(
-            model.draw_picture(plain_image), "as generated", "stretch", alt=f"Generated picture {visit.number}"
-        )
+        cells[0].image(draw_picture(plain_image), "as generated", "stretch", alt=f"Generated picture {visit.number}")
         cells[1].image(
-            model.draw_picture(chosen), f"{name} {value:g}", "stretch", alt=f"The picture truncated, {name} {value:g}"
+            draw_picture(chosen), f"{name} {value:g}", "stretch", alt=f"The picture truncated, {name} {value:g}"
         )
     with right:
-        shown = [
-            Shown(model.draw_picture(image), f"The picture at {name} {each:g}", f"{name} {each:g}")
-            for each, image in zip(others, strip, strict=True)
+        pictures = [
+            StripImage(draw_picture(image), f"The picture at {name} {other:g}", f"{name} {other:g}")
+            for other, image in zip(others, strip, strict=True)
         ]
-        show_strip("truncated", shown)
-        change = float(model.changed(plain_image, chosen).mean())
+        show_strip("truncated", pictures)
+        change = float(measure_change(plain_image, chosen).mean())
         st.caption(f"At {name} {value:g} the pixels change by {change:.1%} of the range from black to white.")

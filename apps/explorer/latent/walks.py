@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from gandissect import Generator, Segmenter
@@ -28,7 +28,7 @@ from gandissect.latent.directions.direction import ws_shape
 
 from ...pictures import save_gif
 from ..background.tasks import CountedSegmenter
-from ..display import images as model
+from ..networks import FORWARD_SLOTS
 
 MOST_KEYS, LARGEST = 8, 10**9
 """Pictures that a way leads through, at most, and the largest number of one."""
@@ -48,8 +48,8 @@ def parse_numbers(text: str) -> tuple[int, ...]:
     words = [word for word in re.split(r"[,;\s]+", text.strip()) if word]
     wrong = [word for word in words if not re.fullmatch(r"[0-9]{1,10}", word) or int(word) > LARGEST]
     if wrong or not 2 <= len(words) <= MOST_KEYS:
-        got = repr(wrong[0][:20]) if wrong else f"{len(words)} numbers"
-        raise ValueError(f"name 2 to {MOST_KEYS} pictures by number, as 0, 1, 5; got {got}")
+        problem = repr(wrong[0][:20]) if wrong else f"{len(words)} numbers"
+        raise ValueError(f"name 2 to {MOST_KEYS} pictures by number, as 0, 1, 5; got {problem}")
     return tuple(map(int, words))
 
 
@@ -59,16 +59,16 @@ def walk_through(generator: Generator, seed: int, numbers: Sequence[int], space:
     return Walk(generator, z, space, closed=closed)
 
 
-def images_along(walk: Walk, positions: Tensor) -> Tensor:
+def render_walk(walk: Walk, positions: Float64[Tensor, " n"]) -> Float[Tensor, "n 3 H W"]:
     """Return the pictures at some positions of a way, ``[n, 3, H, W]`` on CPU."""
-    with model.ROOM:
+    with FORWARD_SLOTS:
         return walk.images(positions)
 
 
-def film(walk: Walk) -> bytes:
+def make_film(walk: Walk) -> bytes:
     """Return a way as a GIF that begins again when it ends, with as many frames from each picture to the next."""
     steps = round(walk.end) * FRAMES_A_STEP
-    images = images_along(walk, walk.positions(steps if walk.path.closed else steps + 1))
+    images = render_walk(walk, walk.positions(steps if walk.path.closed else steps + 1))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "walk.gif"
         save_gif(images, path, FPS)
@@ -76,21 +76,29 @@ def film(walk: Walk) -> bytes:
 
 
 @torch.no_grad()
-def mixed(generator: Generator, z_a: Tensor, z_b: Tensor, styles: Sequence[int]) -> Tensor:
+def mix_images(
+    generator: Generator, z_a: Float32[Tensor, "1 z"], z_b: Float32[Tensor, "1 z"], styles: Sequence[int]
+) -> Float[Tensor, "1 3 H W"]:
     """Return the picture of ``z_a`` with some styles of ``z_b``, ``[1, 3, H, W]`` on CPU."""
-    pair = (as_w(generator, z.to(generator.device)) for z in (z_a, z_b))
-    with model.ROOM:
-        return generator(mix_styles(generator, *pair, styles)).cpu()
+    w_a, w_b = (as_w(generator, z.to(generator.device)) for z in (z_a, z_b))
+    with FORWARD_SLOTS:
+        return generator(mix_styles(generator, w_a, w_b, styles)).cpu()
 
 
 @torch.no_grad()
-def swapped(generator: Generator, z_a: Tensor, z_b: Tensor, layer: str, region: Tensor) -> Tensor:
+def swap_region(
+    generator: Generator,
+    z_a: Float32[Tensor, "1 z"],
+    z_b: Float32[Tensor, "1 z"],
+    layer: str,
+    region: Float32[Tensor, "H W"],
+) -> Float[Tensor, "1 3 H W"]:
     """Return the picture of ``z_a`` with a layer's activations of ``z_b`` in a region, ``[1, 3, H, W]`` on CPU."""
-    with model.ROOM:
+    with FORWARD_SLOTS:
         return swap_activations(generator, z_a.to(generator.device), z_b.to(generator.device), layer, region).cpu()
 
 
-def rectangle(size: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+def make_rectangle(size: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]) -> Float32[Tensor, "H W"]:
     """Return a region as a mask on the image.
 
     Args:
@@ -107,7 +115,9 @@ def rectangle(size: tuple[int, int], rows: tuple[int, int], columns: tuple[int, 
     return mask
 
 
-def stepped(generator: Generator, z: Tensor, directions: Sequence[Direction], steps: Mapping[str, float]) -> Tensor:
+def step_along(
+    generator: Generator, z: Float32[Tensor, "1 z"], directions: Sequence[Direction], steps: Mapping[str, float]
+) -> Float[Tensor, "3 H W"]:
     """Return a picture after steps along several directions of one space, ``[3, H, W]`` on CPU.
 
     Args:
@@ -115,17 +125,23 @@ def stepped(generator: Generator, z: Tensor, directions: Sequence[Direction], st
         z: float32 ``[1, z_dim]``.
         directions: In z or w.
         steps: By the name of a direction, in standard deviations; 0 where there is none.
+
+    Raises:
+        ValueError: If a direction is one of activations.
     """
-    latents = z
-    with model.ROOM:
+    latents: Tensor = z
+    with FORWARD_SLOTS:
         for direction in directions:
             if step := steps.get(direction.name, 0.0):
-                latents = move(generator, latents, direction, [step]).latents[0]
+                moved = move(generator, latents, direction, [step]).latents
+                if moved is None:
+                    raise ValueError(f"{direction.name} moves activations; steps add up in z and w only")
+                latents = moved[0]
         with torch.no_grad():
             return generator(latents.to(generator.device))[0].cpu()
 
 
-def directions_of(generator: Generator, count: int, styles: Sequence[int] | None) -> tuple[Direction, ...]:
+def find_directions(generator: Generator, count: int, styles: Sequence[int] | None) -> tuple[Direction, ...]:
     """Return directions in closed form.
 
     Args:
@@ -140,15 +156,21 @@ def directions_of(generator: Generator, count: int, styles: Sequence[int] | None
     return closed_form_directions(generator, min(count, length), styles)
 
 
-def labelling(generator: Generator, segmenter: Segmenter, direction: Direction) -> Callable[[], DirectionEffect]:
-    """Return the work of finding what a direction does, on few pictures, to be done on a copy of the generator."""
-    own, counted = copy.deepcopy(generator), CountedSegmenter(segmenter)
-    return lambda: label_direction(
-        own, counted, direction, LABEL_STEPS, LABEL_SAMPLES, LABEL_SEED, batch_size=8, progress=False
+def find_label(generator: Generator, segmenter: Segmenter, direction: Direction) -> DirectionEffect:
+    """Find what a direction does, on few pictures, which are counted."""
+    return label_direction(
+        generator,
+        CountedSegmenter(segmenter),
+        direction,
+        LABEL_STEPS,
+        LABEL_SAMPLES,
+        LABEL_SEED,
+        batch_size=8,
+        progress=False,
     )
 
 
-def said(effect: DirectionEffect) -> str:
+def describe_effect(effect: DirectionEffect) -> str:
     """Return what a step of one standard deviation does, in words."""
     changes = [f"{label.concept} {100 * label.slope:+.1f}" for label in effect.labels]
     return ", ".join(changes) or "no concept beyond chance"

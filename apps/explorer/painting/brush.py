@@ -12,7 +12,7 @@ from gandissect import Concept, LayerDissection, UnitSet
 from gandissect.causal.results import UnitEffects
 
 from ..levels import LEVELS
-from ..units import activity as pixel_units
+from ..units.activity import add_effects
 
 MIN_IOU, MAX_UNITS, DEFAULT_UNITS, DEFAULT_LEVEL = 0.04, 40, 20, 0.99
 DRAW, REMOVE = "draw", "remove"
@@ -45,13 +45,13 @@ class Brush:
         return f"{self.action} {self.concept}"
 
 
-def said(level: float) -> str:
+def describe_level(level: float) -> str:
     """Return a level in words."""
     return {0.0: "off", 1.0: "max"}.get(level, f"{100 * level:g} %")
 
 
 def choose_brush(
-    found: LayerDissection, effects: UnitEffects | None, scope: str, on_change: Callable[[], None]
+    dissection: LayerDissection, effects: UnitEffects | None, scope: str, on_change: Callable[[], None]
 ) -> Brush | None:
     """Let the visitor choose a brush; None, and why, if no unit of the layer will do.
 
@@ -59,80 +59,88 @@ def choose_brush(
     with it are asked for: they remove more of it, and some draw it where the others do not.
 
     Args:
-        found: The layer's dissection.
+        dissection: The layer's dissection.
         effects: What each of its units causes alone, if that was measured.
         scope: What the choice belongs to, as a part of the widgets' keys.
         on_change: Called when the choice changes.
     """
-    by = AGREEMENT
-    if effects is not None:
-        by = st.segmented_control(
-            "units by",
-            [EFFECT, AGREEMENT],
-            default=EFFECT,
-            required=True,
-            key="by",
-            on_change=on_change,
-            help="what a concept loses without the unit alone, or how well the unit's activity agrees with it",
-        )
-    ranked = units_by_effect(effects, found.concepts) if effects and by == EFFECT else units_by_iou(found)
+    method = _choose_method(on_change) if effects is not None else AGREEMENT
+    if effects is not None and method == EFFECT:
+        ranked = rank_units_by_effect(effects, dissection.concepts)
+    else:
+        ranked = rank_units_by_iou(dissection)
     if not ranked:
-        what = "has an effect on" if by == EFFECT else f"agrees (IoU >= {MIN_IOU}) with"
-        st.info(f"No unit of this layer {what} a concept; choose another layer on the left.")
+        lack = "has an effect on" if method == EFFECT else f"agrees (IoU >= {MIN_IOU}) with"
+        st.info(f"No unit of this layer {lack} a concept; choose another layer on the left.")
         return None
-    by_name = {each.name: each for each in ranked}
-    _color_pills([each.hex for each in ranked])
+    concept = _choose_concept(tuple(ranked), f"concept {method} {scope}", on_change)
+    action, level = _choose_action(on_change)
+    units = _choose_best(ranked[concept], f"count {concept.name} {method} {scope}", on_change)
+    title = f"the {len(units)} units behind the brush" if len(units) > 1 else "the unit behind the brush"
+    with st.expander(title, key="behind"):  # with a key it stays open when they change
+        key = f"units {method} {concept.name} {action} {level} {len(units)} {scope}"
+        frame = _table(dissection, effects, units, concept.name)
+        units, levels = _adjust(units, frame, concept.name, level, key, on_change)
+    return Brush(concept.name, concept.hex, action, units, levels)
+
+
+def _choose_method(on_change: Callable[[], None]) -> str:
+    """Let the visitor choose by what units are ranked."""
+    return st.segmented_control(
+        "units by",
+        [EFFECT, AGREEMENT],
+        default=EFFECT,
+        required=True,
+        key="by",
+        on_change=on_change,
+        help="what a concept loses without the unit alone, or how well the unit's activity agrees with it",
+    )
+
+
+def _choose_concept(concepts: Sequence[Concept], key: str, on_change: Callable[[], None]) -> Concept:
+    """Let the visitor choose one of the concepts that have units."""
+    names = [concept.name for concept in concepts]
+    _color_pills([concept.hex for concept in concepts])
     with st.container(key="concepts"):
-        name = st.pills(
-            "concept",
-            by_name,
-            default=next(iter(by_name)),
-            required=True,
-            key=f"concept {by} {scope}",
-            on_change=on_change,
-        )
-    concept = by_name[name]
+        name = st.pills("concept", names, default=names[0], required=True, key=key, on_change=on_change)
+    return concepts[names.index(name)]
+
+
+def _choose_action(on_change: Callable[[], None]) -> tuple[str, float]:
+    """Let the visitor choose whether to draw or to remove, and to what quantile units are set."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         action = st.segmented_control(
             "action", [DRAW, REMOVE], default=DRAW, required=True, key="action", on_change=on_change
         )
-        level = 0.0
-        if action == DRAW:
-            level = st.select_slider(
-                "strength",
-                LEVELS[1:],
-                DEFAULT_LEVEL,
-                said,
-                key="level",
-                on_change=on_change,
-                help="The quantile of its own activations to which each unit is set, over many pictures",
-            )
-    units = ranked[concept]
-    if len(units) > 1:
-        units = units.top(
-            st.slider(
-                "units, best first",
-                1,
-                len(units),
-                min(DEFAULT_UNITS, len(units)),
-                key=f"count {name} {by} {scope}",
-                on_change=on_change,
-            )
+        if action == REMOVE:
+            return action, 0.0
+        level = st.select_slider(
+            "strength",
+            LEVELS[1:],
+            DEFAULT_LEVEL,
+            describe_level,
+            key="level",
+            on_change=on_change,
+            help="The quantile of its own activations to which each unit is set, over many pictures",
         )
-    what = f"the {len(units)} units behind the brush" if len(units) > 1 else "the unit behind the brush"
-    with st.expander(what, key="behind"):  # with a key it stays open when they change
-        key = f"units {by} {name} {action} {level} {len(units)} {scope}"
-        units, levels = _adjust(units, _table(found, effects, units, name), name, level, key, on_change)
-    return Brush(name, concept.hex, action, units, levels)
+    return action, level
 
 
-def units_by_iou(found: LayerDissection) -> dict[Concept, UnitSet]:
+def _choose_best(units: UnitSet, key: str, on_change: Callable[[], None]) -> UnitSet:
+    """Let the visitor choose how many of the units, best first."""
+    if len(units) == 1:
+        return units
+    start = min(DEFAULT_UNITS, len(units))
+    return units.top(st.slider("units, best first", 1, len(units), start, key=key, on_change=on_change))
+
+
+def rank_units_by_iou(dissection: LayerDissection) -> dict[Concept, UnitSet]:
     """Return the units that agree with each concept, best first; concepts with most units first."""
-    ranked = {each: found.units_for(each.name, MIN_IOU, MAX_UNITS) for each in found.concepts}
-    return {each: units for each, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
+    ranked = {concept: dissection.units_for(concept.name, MIN_IOU, MAX_UNITS) for concept in dissection.concepts}
+    return {concept: units for concept, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
 
 
-def units_by_effect(effects: UnitEffects, concepts: Sequence[Concept]) -> dict[Concept, UnitSet]:
+def rank_units_by_effect(effects: UnitEffects, concepts: Sequence[Concept]) -> dict[Concept, UnitSet]:
     """Return the units without which each concept loses, beyond doubt, most first; concepts that lose most first."""
     lost: dict[Concept, float] = {}
     ranked: dict[Concept, UnitSet] = {}
@@ -143,27 +151,27 @@ def units_by_effect(effects: UnitEffects, concepts: Sequence[Concept]) -> dict[C
         units = [unit for unit in order if mean[unit] > CERTAIN * stderr[unit]][:MAX_UNITS]
         if units:
             ranked[concept], lost[concept] = UnitSet(effects.layer, tuple(units)), float(mean[units].sum())
-    return {concept: ranked[concept] for concept in sorted(lost, key=lambda each: -lost[each])}
+    return {concept: ranked[concept] for concept in sorted(lost, key=lambda concept: -lost[concept])}
 
 
-def _table(found: LayerDissection, effects: UnitEffects | None, units: UnitSet, concept: str) -> pd.DataFrame:
+def _table(dissection: LayerDissection, effects: UnitEffects | None, units: UnitSet, concept: str) -> pd.DataFrame:
     """Return a row for each unit."""
-    iou = found.iou[found.concept_index(concept)]
+    iou = dissection.iou[dissection.concept_index(concept)]
     frame = pd.DataFrame(
         {
             "unit": list(units.units),
             "IoU": iou[list(units.units)].tolist(),
-            "best at": [found.matches[unit].concept or "none" for unit in units.units],
+            "best at": [dissection.matches[unit].concept or "none" for unit in units.units],
         }
     )
-    return frame if effects is None else pixel_units.with_effects(frame, found, effects, concept)
+    return frame if effects is None else add_effects(frame, dissection, effects, concept)
 
 
 def _adjust(
     units: UnitSet, frame: pd.DataFrame, concept: str, level: float, key: str, on_change: Callable[[], None]
 ) -> tuple[UnitSet, tuple[float, ...]]:
     """Show the units; return those that are left in, and their levels."""
-    frame = frame.assign(use=True, **{"set to": said(level)})
+    frame = frame.assign(use=True, **{"set to": describe_level(level)})
     columns = {
         "use": st.column_config.CheckboxColumn(" ", width=35, help="whether the brush uses the unit"),
         "unit": st.column_config.NumberColumn(width=40),
@@ -174,7 +182,9 @@ def _adjust(
             format="%+.2f", width=50, help=f"percent of the pixels that {concept} loses without the unit"
         ),
         "best at": st.column_config.TextColumn(width=70, help="the concept that the unit agrees with best"),
-        "set to": st.column_config.SelectboxColumn(options=[said(each) for each in LEVELS], required=True, width=70),
+        "set to": st.column_config.SelectboxColumn(
+            options=[describe_level(choice) for choice in LEVELS], required=True, width=70
+        ),
     }
     edited = st.data_editor(
         frame,
@@ -186,7 +196,7 @@ def _adjust(
         height=min(38 + 35 * len(frame), 213),
         on_change=on_change,
     )
-    by_words = {said(each): each for each in LEVELS}
+    by_words = {describe_level(choice): choice for choice in LEVELS}
     rows = [row for row in edited.to_dict("records") if row["use"]]
     return UnitSet(units.layer, tuple(int(row["unit"]) for row in rows)), tuple(by_words[row["set to"]] for row in rows)
 

@@ -29,12 +29,12 @@ def redraw() -> None:
 def then_redraw(change: Callable[..., None]) -> Callable[..., None]:
     """Return a callback that makes a change of the strokes, of all that were painted before, and has them drawn."""
 
-    def changed(*values: Any) -> None:
+    def change_and_redraw(*values: Any) -> None:
         take_over()
         change(*values)
         redraw()
 
-    return changed
+    return change_and_redraw
 
 
 def redraw_rest() -> None:

@@ -9,6 +9,7 @@ import shlex
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from gandissect import Generator, Recipe
@@ -62,7 +63,7 @@ def check_fits(recipe: Recipe, generator: Generator) -> None:
             region_mask(edit.region, edit.units.layer, torch.empty(1, 1, info.height, info.width), generator.image_size)
 
 
-def as_command(recipe: Recipe, *, bundled: bool) -> str:
+def format_command(recipe: Recipe, *, bundled: bool) -> str:
     """Return what to paste into a shell to make the recipe's PNG.
 
     Args:
@@ -73,9 +74,9 @@ def as_command(recipe: Recipe, *, bundled: bool) -> str:
     return f"cat > recipe.json <<'END'\n{recipe.to_json()}END\ngandissect edit recipe.json --out edited.png{where}"
 
 
-def as_python(recipe: Recipe) -> str:
+def format_python(recipe: Recipe) -> str:
     """Return a Python program that makes the recipe's images."""
-    lines = "".join(f"    {_call(edit)},\n" for edit in recipe.edits)
+    lines = "".join(f"    {_format_edit(edit)},\n" for edit in recipe.edits)
     return f"""import torch
 from torchvision.utils import save_image
 import generators
@@ -96,7 +97,7 @@ save_image(images, "edited.png", normalize=True, value_range=(-1, 1))
 """
 
 
-def sheet(unchanged: Tensor, edited: Tensor) -> bytes:
+def make_sheet(unchanged: Float[Tensor, "batch 3 H W"], edited: Float[Tensor, "batch 3 H W"]) -> bytes:
     """Return the PNG that ``gandissect edit`` makes of images ``[batch, 3, H, W]``."""
     file = io.BytesIO()
     write_pairs(unchanged, edited, file)
@@ -112,16 +113,16 @@ def _region_size(edit: Any) -> int:
     return math.prod(map(abs, shape))
 
 
-def _call(edit: Edit) -> str:
+def _format_edit(edit: Edit) -> str:
     """Return an edit as a Python expression."""
-    name = next(name for cls, name in KINDS.values() if isinstance(edit, cls))
-    told = [f"UnitSet({edit.units.layer!r}, {edit.units.units!r})", f"{name}={getattr(edit, name)!r}"]
+    value = next(value for cls, value in KINDS.values() if isinstance(edit, cls))
+    arguments = [f"UnitSet({edit.units.layer!r}, {edit.units.units!r})", f"{value}={getattr(edit, value)!r}"]
     if edit.region is not None:
-        told.append(f"region={_region(edit.region)}")
-    return f"{type(edit).__name__}({', '.join(told)})"
+        arguments.append(f"region={_format_region(edit.region)}")
+    return f"{type(edit).__name__}({', '.join(arguments)})"
 
 
-def _region(region: Tensor) -> str:
+def _format_region(region: Tensor) -> str:
     if region.ndim == 2 and bool(((region == 0) | (region == 1)).all()):
         return f"cells({region.shape[0]}, {region.shape[1]}, {region.flatten().nonzero().flatten().tolist()})"
     return f"torch.tensor({region.tolist()!r})"

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import streamlit as st
+from jaxtyping import Float
 from torch import Tensor
 
 import generators
 from gandissect import Recipe
 from gandissect.core import NetworkId
 
-from ..background.resources import load_generator, plain
-from ..display import images as model
-from ..picker import GO_TO, MAX_NUMBER
-from ..visit import Visit, settings
-from . import recipe_files as exchange
+from ..background.resources import escape, load_generator
+from ..networks import fingerprint_of
+from ..picker import MAX_NUMBER
+from ..state import GENERATOR, GO_TO, PICTURE, RECIPE_ERROR, RECIPE_FILE, SEED
+from ..visit import Visit, parse_settings
 from .pending import take_over
+from .recipe_files import check_fits, format_command, format_python, make_sheet, read_recipe
 from .session import Painting
 from .strokes import Stroke
 
 
-def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
+def show_menu(recipe: Recipe, before: Float[Tensor, "1 3 H W"], after: Float[Tensor, "1 3 H W"]) -> None:
     """Draw the buttons that save and copy.
 
     Args:
@@ -40,7 +42,7 @@ def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
         )
         st.download_button(
             "PNG",
-            exchange.sheet(before, after),
+            make_sheet(before, after),
             "edited.png",
             "image/png",
             key="save png",
@@ -49,39 +51,39 @@ def show_menu(recipe: Recipe, before: Tensor, after: Tensor) -> None:
             help="Before and after, as gandissect edit makes it of the recipe",
         )
         with st.popover("Python", icon=":material/code:", help="Copy as Python"):
-            st.code(exchange.as_python(recipe), "python", height=320)
+            st.code(format_python(recipe), "python", height=320)
         with st.popover("Shell", icon=":material/terminal:", help="Copy as command line"):
             bundled = recipe.generator.name in generators.names()
-            st.code(exchange.as_command(recipe, bundled=bundled), "bash", height=320)
+            st.code(format_command(recipe, bundled=bundled), "bash", height=320)
 
 
 def show_opening() -> None:
     """Draw the button that opens a recipe."""
     with st.popover("Open", icon=":material/upload_file:", help="open a recipe"):
-        st.file_uploader("a recipe", "json", key="recipe", on_change=open_recipe, max_upload_size=1)
-    if wrong := st.session_state.get("recipe error"):
-        st.error(plain(wrong))
+        st.file_uploader("a recipe", "json", key=RECIPE_FILE, on_change=open_recipe, max_upload_size=1)
+    if error := st.session_state.get(RECIPE_ERROR):
+        st.error(escape(error))
 
 
 def open_recipe() -> None:
     """Go to the picture with which the uploaded recipe begins, and take over its strokes; or keep what is wrong."""
-    st.session_state.pop("recipe error", None)
-    file = st.session_state["recipe"]
+    st.session_state.pop(RECIPE_ERROR, None)
+    file = st.session_state[RECIPE_FILE]
     if file is None:
         return
     try:
-        recipe = exchange.read_recipe(file.getvalue())
-        name = recipe.generator.name if recipe.generator.name in generators.names() else st.session_state["generator"]
-        generator = load_generator(name, settings().device)
-        exchange.check_fits(recipe, generator)
+        recipe = read_recipe(file.getvalue())
+        name = recipe.generator.name if recipe.generator.name in generators.names() else st.session_state[GENERATOR]
+        generator = load_generator(name, parse_settings().device)
+        check_fits(recipe, generator)
         if max(recipe.seed, recipe.start) > MAX_NUMBER or recipe.seed < 0:
             raise ValueError(f"seed and start are 0 to {MAX_NUMBER} here; got {recipe.seed} and {recipe.start}")
     except (KeyError, ValueError, OSError) as error:
-        st.session_state["recipe error"] = str(error.args[0] if error.args else error)
+        st.session_state[RECIPE_ERROR] = str(error.args[0] if error.args else error)
         return
-    st.session_state[GO_TO] = {"generator": name, "seed": recipe.seed, "picture": recipe.start}
+    st.session_state[GO_TO] = {GENERATOR: name, SEED: recipe.seed, PICTURE: recipe.start}
     take_over()  # what was painted before the recipe was opened
-    painting = Painting(model.fingerprint(generator), recipe.seed, recipe.start)
+    painting = Painting(fingerprint_of(generator), recipe.seed, recipe.start)
     first = painting.history.next_number
     painting.change(
         tuple(

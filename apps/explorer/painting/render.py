@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor
 
 from gandissect.interventions.edits import Edit
 
-from ..display import images as model
+from ..background.memory import Memory
+from ..networks import edit_images, fingerprint_of, run_head, run_tail
 from ..visit import Visit
 
 
-def render(visit: Visit, edits: Sequence[Edit], memory: model.Memory) -> Tensor:
+def render(visit: Visit, edits: Sequence[Edit], memory: Memory) -> Float[Tensor, "3 H W"]:
     """Return a visit's picture with edits, float32 ``[3, H, W]``; only what comes after the first edited layer runs.
 
     Args:
@@ -27,8 +29,8 @@ def render(visit: Visit, edits: Sequence[Edit], memory: model.Memory) -> Tensor:
     generator = visit.generator
     layers = {edit.units.layer for edit in edits}
     first = next((layer for layer in generator.layers if layer in layers), visit.layer)
-    key = (model.fingerprint(generator), visit.seed, visit.number, first)
-    activation = memory.get(key, lambda: model.head(generator, visit.z, first))
+    key = (fingerprint_of(generator), visit.seed, visit.number, first)
+    activation = memory.get(key, lambda: run_head(generator, visit.z, first))
     if not edits:
-        return model.finished(generator, visit.z, first, activation)[0]
-    return model.edited(generator, visit.z, edits, activation)[0]
+        return run_tail(generator, visit.z, first, activation)[0]
+    return edit_images(generator, visit.z, edits, activation)[0]

@@ -8,7 +8,8 @@ import streamlit as st
 
 from gandissect.interventions.edits import Edit
 
-from ..display import images as model
+from ..networks import fingerprint_of
+from ..state import PAINTINGS
 from ..visit import Visit
 from .strokes import History, Stroke, Strokes
 
@@ -32,7 +33,7 @@ class Painting:
     @staticmethod
     def of(visit: Visit) -> Painting:
         """Return the painting on a visit's picture."""
-        return Painting(model.fingerprint(visit.generator), visit.seed, visit.number)
+        return Painting(fingerprint_of(visit.generator), visit.seed, visit.number)
 
     @property
     def history(self) -> History:
@@ -58,12 +59,13 @@ class Painting:
         self._keep(self.history.redo())
 
     def _keep(self, history: History) -> None:
-        kept = _paintings()
-        kept.pop(self, None)
-        kept[self] = history
-        while len(kept) > MAX_PICTURES:
-            del kept[next(iter(kept))]
+        paintings = _paintings()
+        paintings.pop(self, None)
+        paintings[self] = history
+        while len(paintings) > MAX_PICTURES:
+            del paintings[next(iter(paintings))]
 
 
 def _paintings() -> dict[Painting, History]:
-    return st.session_state.setdefault("paintings", {})
+    paintings: dict[Painting, History] = st.session_state.setdefault(PAINTINGS, {})
+    return paintings

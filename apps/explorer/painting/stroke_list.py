@@ -7,15 +7,16 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
+from jaxtyping import Float32
 from torch import Tensor
 
-from ..background.resources import count, plain
+from ..background.resources import escape, pluralize
 from ..levels import LEVELS
-from . import strokes as change
-from .brush import said
+from ..state import stroke_level_key
+from .brush import describe_level
 from .fragments import then_redraw
 from .session import Painting
-from .strokes import Stroke, Strokes
+from .strokes import Stroke, Strokes, delete_stroke, move_stroke, set_stroke_level, switch_stroke
 
 
 def show_history(painting: Painting) -> None:
@@ -34,7 +35,7 @@ def show_history(painting: Painting) -> None:
     )
 
 
-def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
+def show_strokes(painting: Painting, table: Float32[Tensor, "unit level"], layer: str) -> None:
     """Draw the strokes in the order in which they act.
 
     Args:
@@ -45,7 +46,7 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
     strokes = painting.history.now
     for place, stroke in enumerate(strokes):
         units = stroke.edit.units
-        mine = then_redraw(partial(_change, painting, stroke.number))
+        change_this = then_redraw(partial(_change, painting, stroke.number))
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=f"stroke{stroke.number}"):
             icon = "visibility" if stroke.on else "visibility_off"
             st.button(
@@ -53,10 +54,10 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                 key=f"switch{stroke.number}",
                 help="switch off or on",
                 type="tertiary",
-                on_click=mine,
-                args=(change.switched,),
+                on_click=change_this,
+                args=(switch_stroke,),
             )
-            name = plain(stroke.name) if stroke.on else f"~~{plain(stroke.name)}~~"
+            name = escape(stroke.name) if stroke.on else f"~~{escape(stroke.name)}~~"
             st.markdown(f"{place + 1} · {name}  \n:small[:gray[{_details(stroke)}]]", width="stretch")
             if units.layer == layer:
                 with st.popover(_strength(stroke), type="tertiary", key=f"strength{stroke.number}"):
@@ -67,8 +68,8 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                 help="earlier",
                 type="tertiary",
                 disabled=place == 0,
-                on_click=mine,
-                args=(change.moved, -1),
+                on_click=change_this,
+                args=(move_stroke, -1),
             )
             st.button(
                 ":material/arrow_downward:",
@@ -76,33 +77,33 @@ def show_strokes(painting: Painting, table: Tensor, layer: str) -> None:
                 help="later",
                 type="tertiary",
                 disabled=place == len(strokes) - 1,
-                on_click=mine,
-                args=(change.moved, 1),
+                on_click=change_this,
+                args=(move_stroke, 1),
             )
             st.button(
                 ":material/close:",
                 key=f"delete{stroke.number}",
                 help="delete",
                 type="tertiary",
-                on_click=mine,
-                args=(change.without,),
+                on_click=change_this,
+                args=(delete_stroke,),
             )
 
 
-def _change(painting: Painting, number: int, how: Callable[..., Strokes], *values: Any) -> None:
-    painting.change(how(painting.history.now, number, *values))
+def _change(painting: Painting, number: int, edit_strokes: Callable[..., Strokes], *values: Any) -> None:
+    painting.change(edit_strokes(painting.history.now, number, *values))
 
 
-def _choose_strength(painting: Painting, stroke: Stroke, table: Tensor) -> None:
+def _choose_strength(painting: Painting, stroke: Stroke, table: Float32[Tensor, "unit level"]) -> None:
     """Draw the slider of a stroke's strength."""
     levels = set(stroke.levels or ())
     level = levels.pop() if len(levels) == 1 else LEVELS[-3]
-    key = f"level{stroke.number} {stroke.levels}"
+    key = stroke_level_key(stroke.number, stroke.levels)
 
     def choose() -> None:
-        _change(painting, stroke.number, change.set_to, st.session_state[key], table)
+        _change(painting, stroke.number, set_stroke_level, st.session_state[key], table)
 
-    st.select_slider("strength of this stroke", LEVELS, level, said, key=key, on_change=then_redraw(choose))
+    st.select_slider("strength of this stroke", LEVELS, level, describe_level, key=key, on_change=then_redraw(choose))
     st.caption("All of its units are set to this quantile of their activations; off is 0.")
 
 
@@ -110,10 +111,10 @@ def _strength(stroke: Stroke) -> str:
     if stroke.levels is None:
         return "as given"
     levels = set(stroke.levels)
-    return said(levels.pop()) if len(levels) == 1 else "mixed"
+    return describe_level(levels.pop()) if len(levels) == 1 else "mixed"
 
 
 def _details(stroke: Stroke) -> str:
     edit = stroke.edit
-    where = "everywhere" if edit.region is None else count(int((edit.region > 0).sum()), "cell")
-    return f"{count(len(edit.units), 'unit')} of {plain(edit.units.layer)} · {where}"
+    where = "everywhere" if edit.region is None else pluralize(int((edit.region > 0).sum()), "cell")
+    return f"{pluralize(len(edit.units), 'unit')} of {escape(edit.units.layer)} · {where}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -72,7 +73,12 @@ class History:
         return 1 + max((stroke.number for strokes in every for stroke in strokes), default=0)
 
 
-def edit_of(units: UnitSet, levels: Sequence[float], table: Tensor, region: Tensor | None) -> Edit:
+def make_edit(
+    units: UnitSet,
+    levels: Sequence[float],
+    table: Float32[Tensor, "unit level"],
+    region: Float[Tensor, "*edit rows columns"] | None,
+) -> Edit:
     """Return the edit that sets units to quantiles of their activations.
 
     Args:
@@ -89,7 +95,7 @@ def edit_of(units: UnitSet, levels: Sequence[float], table: Tensor, region: Tens
     return Insertion(units, values, region)
 
 
-def region_of(cells: Sequence[int], info: LayerInfo) -> Tensor:
+def make_region(cells: Sequence[int], info: LayerInfo) -> Float32[Tensor, "h w"]:
     """Return a region ``[h, w]`` on a layer's grid.
 
     Args:
@@ -107,17 +113,17 @@ def region_of(cells: Sequence[int], info: LayerInfo) -> Tensor:
     return region.view(info.height, info.width)
 
 
-def edits(strokes: Strokes) -> list[Edit]:
+def active_edits(strokes: Strokes) -> list[Edit]:
     """Return what the strokes do that are on, in order."""
     return [stroke.edit for stroke in strokes if stroke.on]
 
 
-def switched(strokes: Strokes, number: int) -> Strokes:
+def switch_stroke(strokes: Strokes, number: int) -> Strokes:
     """Return the strokes with one switched off, or on again."""
     return tuple(replace(stroke, on=not stroke.on) if stroke.number == number else stroke for stroke in strokes)
 
 
-def moved(strokes: Strokes, number: int, by: int) -> Strokes:
+def move_stroke(strokes: Strokes, number: int, by: int) -> Strokes:
     """Return the strokes with one moved by so many places, as far as there are; one that has gone does not move."""
     rest = [stroke for stroke in strokes if stroke.number != number]
     place = next((index for index, stroke in enumerate(strokes) if stroke.number == number), None)
@@ -127,48 +133,50 @@ def moved(strokes: Strokes, number: int, by: int) -> Strokes:
     return (*rest[:to], strokes[place], *rest[to:])
 
 
-def without(strokes: Strokes, number: int) -> Strokes:
+def delete_stroke(strokes: Strokes, number: int) -> Strokes:
     """Return the strokes less one."""
     return tuple(stroke for stroke in strokes if stroke.number != number)
 
 
-def set_to(strokes: Strokes, number: int, level: float, table: Tensor) -> Strokes:
+def set_stroke_level(strokes: Strokes, number: int, level: float, table: Float32[Tensor, "unit level"]) -> Strokes:
     """Return the strokes with all units of one set to a quantile."""
 
-    def changed(stroke: Stroke) -> Stroke:
+    def set_level(stroke: Stroke) -> Stroke:
         units = stroke.edit.units
         levels = (level,) * len(units)
-        return replace(stroke, edit=edit_of(units, levels, table, stroke.edit.region), levels=levels)
+        return replace(stroke, edit=make_edit(units, levels, table, stroke.edit.region), levels=levels)
 
-    return tuple(changed(stroke) if stroke.number == number else stroke for stroke in strokes)
+    return tuple(set_level(stroke) if stroke.number == number else stroke for stroke in strokes)
 
 
-def control(strokes: Strokes, num_units: int, table: Tensor, layer: str) -> list[Edit]:
+def make_control_edits(
+    strokes: Strokes, num_units: int, table: Float32[Tensor, "unit level"], layer: str
+) -> list[Edit]:
     """Return the same on as many random units of a layer: same regions, same quantiles.
 
     Args:
         strokes: Those of other layers are left out, and those that came with values of their own keep them.
         num_units: How many units the layer has.
-        table: As for `edit_of`.
+        table: As for `make_edit`.
         layer: The layer.
     """
-    found: list[Edit] = []
+    edits: list[Edit] = []
     for stroke in strokes:
         if stroke.on and stroke.edit.units.layer == layer:
             others = control_units(stroke.edit.units, num_units)
             if stroke.levels is None:
-                found.append(replace(stroke.edit, units=others))
+                edits.append(replace(stroke.edit, units=others))  # type: ignore[type-var]  # all edits are dataclasses
             else:
-                found.append(edit_of(others, stroke.levels, table, stroke.edit.region))
-    return found
+                edits.append(make_edit(others, stroke.levels, table, stroke.edit.region))
+    return edits
 
 
-def painted(made: Sequence[Edit], image_size: tuple[int, int]) -> Tensor:
+def find_painted_region(edits: Sequence[Edit], image_size: tuple[int, int]) -> Bool[Tensor, "H W"]:
     """Return where edits act on an image, bool ``[H, W]``; an edit without region acts everywhere."""
-    where = torch.zeros(image_size, dtype=torch.bool)
-    for edit in made:
+    region = torch.zeros(image_size, dtype=torch.bool)
+    for edit in edits:
         if edit.region is None:
             return torch.ones(image_size, dtype=torch.bool)
-        region = edit.region.reshape(-1, *edit.region.shape[-2:]).amax(0)
-        where |= interpolate(region[None, None], image_size, mode="nearest-exact")[0, 0] > 0
-    return where
+        edit_region = edit.region.reshape(-1, *edit.region.shape[-2:]).amax(0)
+        region |= interpolate(edit_region[None, None], image_size, mode="nearest-exact")[0, 0] > 0
+    return region

@@ -1,6 +1,6 @@
 """Units of one layer as one looks closely: which are on at a cell, where one is seen best, what is done to them.
 
-Pure functions, as those of `model`.
+Pure functions, as those of `networks`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gandissect import Ablation, Generator, LayerDissection, Scaling, UnitSet
 from gandissect.causal.results import UnitEffects
+from gandissect.core import concept_index
 from gandissect.inference.upsampling import upsample
 from gandissect.interventions.edits import Edit
 from gandissect.report.regions import highlight
 
-from ..display import images as model
+from ..display.images import Pixels, draw_picture
+from ..networks import make_images, run_head
 
 BATCH = 32
 SMALL = 1e-6
 
 
-def edits_of(layer: str, factors: Mapping[int, float]) -> list[Edit]:
+def make_factor_edits(layer: str, factors: Mapping[int, float]) -> list[Edit]:
     """Return what multiplies units of a layer by their factors.
 
     Args:
@@ -44,7 +47,9 @@ def edits_of(layer: str, factors: Mapping[int, float]) -> list[Edit]:
     ]
 
 
-def active_at(activation: Tensor, thresholds: Tensor, row: int, column: int) -> pd.DataFrame:
+def find_active_units(
+    activation: Float[Tensor, "unit h w"], thresholds: Float[Tensor, " unit"], row: int, column: int
+) -> pd.DataFrame:
     """Return the units that are on at a cell, the one most above its threshold first.
 
     Args:
@@ -66,7 +71,7 @@ def active_at(activation: Tensor, thresholds: Tensor, row: int, column: int) -> 
 
 
 @torch.inference_mode()
-def peaks(generator: Generator, layer: str, seed: int, num_samples: int) -> Tensor:
+def measure_peaks(generator: Generator, layer: str, seed: int, num_samples: int) -> Float32[Tensor, "picture unit"]:
     """Return the largest activation of each unit in each of the first pictures of a seed.
 
     Args:
@@ -81,12 +86,12 @@ def peaks(generator: Generator, layer: str, seed: int, num_samples: int) -> Tens
     rows = []
     for start in range(0, num_samples, BATCH):
         z = generator.sample_z(min(BATCH, num_samples - start), seed, start)
-        rows.append(model.head(generator, z, layer).float().amax((2, 3)).cpu())
+        rows.append(run_head(generator, z, layer).float().amax((2, 3)).cpu())
     return torch.cat(rows)
 
 
 @torch.inference_mode()
-def outlined(generator: Generator, seed: int, number: int, unit: int, layer: str, threshold: float) -> model.Pixels:
+def draw_outline(generator: Generator, seed: int, number: int, unit: int, layer: str, threshold: float) -> Pixels:
     """Draw a picture with the regions where a unit is on outlined in yellow, and all else darkened.
 
     Args:
@@ -98,27 +103,27 @@ def outlined(generator: Generator, seed: int, number: int, unit: int, layer: str
         threshold: Above which it is on.
     """
     z = generator.sample_z(1, seed, number)
-    pixels = torch.from_numpy(np.ascontiguousarray(model.draw_picture(model.generated(generator, z)[0])))
-    activation = model.head(generator, z, layer)[:, [unit]].float().cpu()
+    pixels = torch.from_numpy(np.ascontiguousarray(draw_picture(make_images(generator, z)[0])))
+    activation = run_head(generator, z, layer)[:, [unit]].float().cpu()
     on = upsample(activation, (pixels.shape[0], pixels.shape[1]))[0] > threshold
     width = max(1, pixels.shape[0] // 100)
     return highlight(pixels.permute(2, 0, 1)[None], on, width)[0].permute(1, 2, 0).numpy()
 
 
-def with_chance(frame: pd.DataFrame, found: LayerDissection, concept: str | None = None) -> pd.DataFrame:
+def add_chance(frame: pd.DataFrame, dissection: LayerDissection, concept: str | None = None) -> pd.DataFrame:
     """Add to a table of units what an IoU is worth: its 95 % interval, and what luck would give.
 
     Args:
         frame: A table with the column ``unit``.
-        found: The layer's dissection.
+        dissection: The layer's dissection.
         concept: The concept whose IoU it is; that of each unit's best concept if None.
 
     Returns:
         The table with columns ``95 %``, the interval as text, and ``chance``, empty where there are too few samples.
     """
     units = frame["unit"].tolist()
-    rows = _rows(found, units, concept)
-    estimate, chance = found.estimate, found.chance
+    rows = _rows(dissection, units, concept)
+    estimate, chance = dissection.estimate, dissection.chance
     if estimate is None or chance is None:
         return frame.assign(**{"95 %": None, "chance": None})
     ends = zip(estimate.low[rows, units].tolist(), estimate.high[rows, units].tolist(), strict=True)
@@ -126,14 +131,14 @@ def with_chance(frame: pd.DataFrame, found: LayerDissection, concept: str | None
     return frame.assign(**{"95 %": interval, "chance": chance.null_iou[rows, units].tolist()})
 
 
-def with_effects(
-    frame: pd.DataFrame, found: LayerDissection, effects: UnitEffects, concept: str | None = None
+def add_effects(
+    frame: pd.DataFrame, dissection: LayerDissection, effects: UnitEffects, concept: str | None = None
 ) -> pd.DataFrame:
     """Add to a table of units what ablating each alone takes away of the concept, in percentage points of the pixels.
 
     Args:
         frame: A table with the column ``unit``.
-        found: The layer's dissection.
+        dissection: The layer's dissection.
         effects: What was measured of the same layer.
         concept: The concept; each unit's best one if None.
 
@@ -141,14 +146,14 @@ def with_effects(
         The table with columns ``effect`` and ``±``, the reach of its 95 % interval.
     """
     units = frame["unit"].tolist()
-    rows = _rows(found, units, concept)
+    rows = _rows(dissection, units, concept)
     mean, stderr = (100 * table[units, rows] for table in (effects.mean, effects.stderr))
     return frame.assign(effect=mean.tolist(), **{"±": (1.96 * stderr).tolist()})
 
 
-def _rows(found: LayerDissection, units: Sequence[int], concept: str | None) -> list[int]:
+def _rows(dissection: LayerDissection, units: Sequence[int], concept: str | None) -> list[int]:
     """Return the row of each unit's concept."""
     if concept is not None:
-        return [found.concept_index(concept)] * len(units)
-    names = {each.name: each.index for each in found.concepts}
-    return [names.get(found.matches[unit].concept or "", 0) for unit in units]
+        return [concept_index(dissection.concepts, concept)] * len(units)
+    best = [dissection.matches[unit].concept for unit in units]
+    return [0 if name is None else concept_index(dissection.concepts, name) for name in best]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable
 from typing import Any
 
@@ -13,65 +12,66 @@ from gandissect import LayerDissection, Segmenter, UnitSet
 from gandissect.causal.results import UnitEffects
 from gandissect.causal.units import measure_unit_effects
 
-from ..background import disk_cache as kept
-from ..background.progress import outcome, own_tasks
-from ..background.resources import count, plain
+from ..background import disk_cache
+from ..background.progress import follow_task, visitor_tasks
+from ..background.resources import escape, pluralize
 from ..background.tasks import CountedSegmenter
-from ..display import images as model, tables
+from ..display import tables
+from ..networks import fingerprint_of
 from ..visit import Visit
-from . import activity as pixel_units
+from .activity import add_chance, add_effects
 
 MIN_IOU = 0.04
 EFFECT_SAMPLES, EFFECT_SEED = 24, 5
 
 
-def choose_units(visit: Visit, segmenter: Segmenter, found: LayerDissection) -> tuple[UnitSet, str]:
+def choose_units(visit: Visit, segmenter: Segmenter, dissection: LayerDissection) -> tuple[UnitSet, str]:
     """Let the visitor choose units, and show the table of them; return them and what to call them."""
-    scope = f"{model.fingerprint(visit.generator)} {found.name}"
-    ranked = {each.name: found.units_for(each.name, MIN_IOU) for each in found.concepts}
-    ranked = {name: units for name, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
+    scope = f"{fingerprint_of(visit.generator)} {dissection.name}"
+    by_name = {concept.name: dissection.units_for(concept.name, MIN_IOU) for concept in dissection.concepts}
+    ranked = {name: units for name, units in sorted(by_name.items(), key=lambda item: -len(item[1])) if len(units)}
     ways = [*(["best for a concept"] if ranked else []), "picked in the table"]
     way = st.segmented_control("units", ways, default=ways[0], required=True, label_visibility="collapsed", key="way")
-    effects = measured(visit, segmenter)
+    effects = find_measured_effects(visit, segmenter)
     if way == ways[-1] or not ranked:
-        units, what = pick_rows(found, scope, effects)
+        units, title = pick_rows(dissection, scope, effects)
     else:
-        concept = st.selectbox("concept", ranked, key="concept", bind="query-params")
+        concept = st.selectbox("concept", list(ranked), key="concept", bind="query-params")
         units = ranked[concept]
         if len(units) > 1:
-            ask = f"how many of the {len(units)} units with IoU >= {MIN_IOU}, best first"
-            units = units.top(st.slider(ask, 1, len(units), min(20, len(units)), key=f"top {concept} {scope}"))
-        show_units(tables.unit_table(found, units.units, concept), found, effects, concept)
-        what = f"{count(len(units), 'best unit')} for {plain(concept)}"
+            question = f"how many of the {len(units)} units with IoU >= {MIN_IOU}, best first"
+            units = units.top(st.slider(question, 1, len(units), min(20, len(units)), key=f"top {concept} {scope}"))
+        show_units(tables.unit_table(dissection, units.units, concept), dissection, effects, concept)
+        title = f"{pluralize(len(units), 'best unit')} for {escape(concept)}"
     offer_effects(visit, segmenter, effects)
-    return units, what
+    return units, title
 
 
-def pick_rows(found: LayerDissection, scope: str, effects: UnitEffects | None) -> tuple[UnitSet, str]:
+def pick_rows(dissection: LayerDissection, scope: str, effects: UnitEffects | None) -> tuple[UnitSet, str]:
     """Show all units of a layer, best first; return those whose rows are selected, and what to call them."""
-    order = found.iou.amax(0).argsort(descending=True, stable=True).tolist()
+    order = dissection.iou.amax(0).argsort(descending=True, stable=True).tolist()
     start = {"selection": {"rows": [0]}}
-    frame = tables.unit_table(found, order)
-    event = show_units(frame, found, effects, on_select="rerun", selection_default=start, key=f"rows {scope}")
+    frame = tables.unit_table(dissection, order)
+    event = show_units(frame, dissection, effects, on_select="rerun", selection_default=start, key=f"rows {scope}")
     rows = [row for row in event["selection"]["rows"] if row < len(order)]
     if not rows:
         st.info("Select rows of the table to switch their units off; a click on a column's head sorts by it.")
-    units = UnitSet(found.name, tuple(order[row] for row in rows))
-    return units, count(len(units), "chosen unit")
+    units = UnitSet(dissection.name, tuple(order[row] for row in rows))
+    return units, pluralize(len(units), "chosen unit")
 
 
 def show_units(
     frame: pd.DataFrame,
-    found: LayerDissection,
+    dissection: LayerDissection,
     effects: UnitEffects | None,
     concept: str | None = None,
     **selection: Any,
 ) -> Any:
     """Show a table of units, with what their IoU is worth; return what is selected in it."""
-    frame = pixel_units.with_chance(frame, found, concept)
+    frame = add_chance(frame, dissection, concept)
     if effects is not None:
-        frame = pixel_units.with_effects(frame, found, effects, concept)
-    top = max(0.2, float(found.iou.max()))
+        frame = add_effects(frame, dissection, effects, concept)
+    top = max(0.2, float(dissection.iou.max()))
     number = st.column_config.NumberColumn
     columns = {
         "unit": number(width=45),
@@ -98,13 +98,15 @@ def show_units(
     )
 
 
-def measured(visit: Visit, segmenter: Segmenter) -> UnitEffects | None:
+def find_measured_effects(visit: Visit, segmenter: Segmenter) -> UnitEffects | None:
     """Return the effects of the layer's units, if they were measured, now or before."""
     key, generator = _key(visit, segmenter), visit.generator
-    task = own_tasks().get(key)
-    if task is None and (found := kept.find_effects(generator, segmenter, visit.layer, EFFECT_SAMPLES, EFFECT_SEED)):
-        task = own_tasks().begin(key, 0, lambda: found, lambda: found)
-    return None if task is None else task.found
+    task = visitor_tasks().get(key)
+    if task is None:
+        effects = disk_cache.find_effects(generator, segmenter, visit.layer, EFFECT_SAMPLES, EFFECT_SEED)
+        if effects is not None:
+            task = visitor_tasks().begin(key, 0, lambda: effects, lambda: effects)
+    return None if task is None else task.value
 
 
 def offer_effects(visit: Visit, segmenter: Segmenter, effects: UnitEffects | None) -> None:
@@ -116,8 +118,8 @@ def offer_effects(visit: Visit, segmenter: Segmenter, effects: UnitEffects | Non
         )
         return
     key = _key(visit, segmenter)
-    outcome(key, f"switching off each unit of {visit.layer} alone")
-    if own_tasks().get(key) is None:
+    follow_task(key, f"switching off each unit of {visit.layer} alone")
+    if visitor_tasks().get(key) is None:
         st.button(
             "Measure the effect of each unit",
             key="effects",
@@ -130,17 +132,17 @@ def offer_effects(visit: Visit, segmenter: Segmenter, effects: UnitEffects | Non
 
 def begin_effects(visit: Visit, segmenter: Segmenter) -> None:
     """Begin to measure the effects of a layer's units in the background."""
-    generator, counted = copy.deepcopy(visit.generator), CountedSegmenter(segmenter)
+    counted = CountedSegmenter(segmenter)
 
     def work() -> UnitEffects:
         facts = visit.layer, EFFECT_SAMPLES, EFFECT_SEED
-        found = measure_unit_effects(generator, counted, *facts, batch_size=8, progress=False)
-        kept.keep_effects(found, visit.generator, segmenter)
-        return found
+        effects = measure_unit_effects(visit.generator, counted, *facts, batch_size=8, progress=False)
+        disk_cache.save_effects(effects, visit.generator, segmenter)
+        return effects
 
     total = EFFECT_SAMPLES * (visit.generator.layers[visit.layer].units + 1)
-    own_tasks().begin(_key(visit, segmenter), total, work)
+    visitor_tasks().begin(_key(visit, segmenter), total, work)
 
 
 def _key(visit: Visit, segmenter: Segmenter) -> Hashable:
-    return "effects", model.fingerprint(visit.generator), model.fingerprint(segmenter), visit.layer
+    return "effects", fingerprint_of(visit.generator), fingerprint_of(segmenter), visit.layer

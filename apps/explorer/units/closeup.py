@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gandissect import LayerDissection, UnitSet
 
-from ..background.resources import plain
+from ..background.resources import escape
 from ..components.cell_picker import pick_cell
-from ..display import images as model
-from ..display.strip import Shown, show_strip
+from ..display.images import draw_picture, encode_png
+from ..display.strip import StripImage, show_strip
+from ..networks import fingerprint_of, run_head
 from ..visit import Visit
-from . import activity as pixel_units
+from .activity import draw_outline, find_active_units, measure_peaks
 
 NUM_PICTURES, NUM_SHOWN = 256, 8
 MOST = 12
@@ -21,28 +23,28 @@ MOST = 12
 
 
 def _facts(visit: Visit) -> tuple[str, str, int]:
-    return model.fingerprint(visit.generator), visit.layer, visit.seed
+    return fingerprint_of(visit.generator), visit.layer, visit.seed
 
 
 @st.cache_data(max_entries=64, show_spinner="looking for a layer's best pictures", hash_funcs={Visit: _facts})
-def layer_peaks(visit: Visit) -> Tensor:
-    """Return `pixel_units.peaks` of the first pictures of a visit's seed, worked out once for all visitors."""
-    return pixel_units.peaks(visit.generator, visit.layer, visit.seed, NUM_PICTURES)
+def find_layer_peaks(visit: Visit) -> Float32[Tensor, "picture unit"]:
+    """Return `measure_peaks` of the first pictures of a visit's seed, worked out once for all visitors."""
+    return measure_peaks(visit.generator, visit.layer, visit.seed, NUM_PICTURES)
 
 
-def show_best_pictures(visit: Visit, found: LayerDissection, units: UnitSet) -> None:
+def show_best_pictures(visit: Visit, dissection: LayerDissection, units: UnitSet) -> None:
     """Show the pictures of the seed in which a chosen unit is seen best; a click on one's number picks it."""
-    names = {unit: f"unit {unit}, {found.matches[unit].concept or 'no concept'}" for unit in units.units}
-    if not names:
+    titles = {unit: f"unit {unit}, {dissection.matches[unit].concept or 'no concept'}" for unit in units.units}
+    if not titles:
         st.info("Choose units above to see their pictures.")
         return
-    unit = st.selectbox("of unit", names, format_func=names.get, key=f"best {visit.layer}", width=280)
-    peaks = layer_peaks(visit)[:, unit]
+    unit = st.selectbox("of unit", titles, format_func=titles.__getitem__, key=f"best {visit.layer}", width=280)
+    peaks = find_layer_peaks(visit)[:, unit]
     order = peaks.argsort(descending=True, stable=True)[:NUM_SHOWN].tolist()
-    level = float(found.thresholds[unit])
+    level = float(dissection.thresholds[unit])
     shown = [
-        Shown(
-            pixel_units.outlined(visit.generator, visit.seed, number, unit, visit.layer, level),
+        StripImage(
+            draw_outline(visit.generator, visit.seed, number, unit, visit.layer, level),
             f"Picture {number}, with the regions where unit {unit} is on outlined",
             number=number,
             help=f"largest activation {float(peaks[number]):.2f}; threshold {level:.2f}",
@@ -56,27 +58,27 @@ def show_best_pictures(visit: Visit, found: LayerDissection, units: UnitSet) -> 
     )
 
 
-def show_cell(visit: Visit, found: LayerDissection, image: Tensor) -> None:
+def show_cell(visit: Visit, dissection: LayerDissection, image: Float[Tensor, "3 H W"]) -> None:
     """Let the visitor pick a cell of the picture, and show which units are on there."""
-    activation = model.head(visit.generator, visit.z, visit.layer)[0].float().cpu()
-    grid = found.info.height, found.info.width
+    activation = run_head(visit.generator, visit.z, visit.layer)[0].float().cpu()
+    grid = dissection.info.height, dissection.info.width
     left, right = st.container(key="place").columns([2, 3], gap="medium")
     with left:
         alt = f"Picture {visit.number}, {grid[0]} by {grid[1]} cells."
-        row, column = pick_cell(f"{visit.layer} {grid}", model.png(model.draw_picture(image)), grid, alt)
+        row, column = pick_cell(f"{visit.layer} {grid}", encode_png(draw_picture(image)), grid, alt)
     with right:
-        on = pixel_units.active_at(activation, found.thresholds, row, column)
-        st.markdown(f"**{len(on)} of {found.info.units} units on** in row {row}, column {column}")
+        on = find_active_units(activation, dissection.thresholds, row, column)
+        st.markdown(f"**{len(on)} of {dissection.info.units} units on** in row {row}, column {column}")
         if not len(on):
             st.info("No unit is above its threshold here. Click elsewhere on the picture.")
             return
-        show_active(on, found)
+        show_active(on, dissection)
 
 
-def show_active(on: pd.DataFrame, found: LayerDissection) -> None:
+def show_active(on: pd.DataFrame, dissection: LayerDissection) -> None:
     """Show the units that are on at a cell, with the concept of each."""
-    matches = [found.matches[unit] for unit in on["unit"]]
-    on = on.assign(concept=[each.concept or "none" for each in matches], IoU=[each.iou for each in matches])
+    matches = [dissection.matches[unit] for unit in on["unit"]]
+    on = on.assign(concept=[match.concept or "none" for match in matches], IoU=[match.iou for match in matches])
     number = st.column_config.NumberColumn
     columns = {
         "unit": number(width=50),
@@ -94,4 +96,4 @@ def show_active(on: pd.DataFrame, found: LayerDissection) -> None:
         alt="Units that are on at the cell",
     )
     if len(on) > MOST:
-        st.caption(f"The {MOST} most above their threshold of {plain(str(len(on)))}.")
+        st.caption(f"The {MOST} most above their threshold of {escape(str(len(on)))}.")

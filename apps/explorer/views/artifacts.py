@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 from torch import Tensor
 
-from gandissect import Ablation, ArtifactRanking, Segmenter, UnitSet
-from gandissect.artifacts.results import RepairCurve
+from gandissect import ArtifactRanking, Segmenter, UnitSet
+from gandissect.artifacts.results import Method, RepairCurve
 from gandissect.fidelity.yardstick import Yardstick
-from gandissect.report.comparison import COLORS
 
-from ..artifacts import measurements as artifact_work
-from ..background.progress import outcome, own_tasks
-from ..background.resources import count, load_segmenter, plain
-from ..display import images as model
-from ..display.strip import Shown, show_strip
+from ..artifacts import measurements
+from ..artifacts.panels import show_curve, show_ranking, show_worst, show_worst_without
+from ..background.progress import follow_task, visitor_tasks
+from ..background.resources import escape, load_segmenter, pluralize
+from ..networks import fingerprint_of
+from ..state import artifacts_key
 from ..visit import Visit
 
-SIZES = artifact_work.Sizes()
-WORST = 8
+SIZES = measurements.Sizes()
+NUM_WORST = 8
 MANY_UNITS = 128
 """From so many units on, the quick way to rank them is the default."""
 
-METHODS = {
+METHODS: dict[Method, str] = {
     "effect": "what each unit alone does",
     "distance": "which pictures it is on in",
 }
@@ -38,81 +36,69 @@ METHODS = {
 def draw(visit: Visit) -> None:
     """Draw the page as far as it is known."""
     st.markdown("#### Units behind artifacts")
-    specs = artifact_work.real_specs(visit.generator.name, visit.given.data)
+    specs = measurements.find_real_specs(visit.generator.name, visit.settings.data)
     units = visit.generator.layers[visit.layer].units
+    quick: Method = "distance" if units > MANY_UNITS else "effect"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.segmented_control(
             "rank units by",
             METHODS,
-            default="distance" if units > MANY_UNITS else "effect",
+            default=quick,
             required=True,
-            format_func=METHODS.get,
+            format_func=METHODS.__getitem__,
             key=f"method {units > MANY_UNITS}",
         )
-        wanted = f"artifacts {model.fingerprint(visit.generator)} {visit.layer} {method}"
+        wanted = artifacts_key(fingerprint_of(visit.generator), visit.layer, method)
         if not st.session_state.get(wanted):
             st.button(
-                f"Look for artifacts in {plain(visit.layer)}",
+                f"Look for artifacts in {escape(visit.layer)}",
                 type="primary",
                 icon=":material/search:",
                 key="look",
                 on_click=st.session_state.__setitem__,
                 args=(wanted, True),
             )
-    looked = SIZES.for_ranking(method, units)
     st.caption(
-        f"In the background {plain(visit.generator.name)} is compared with {count(SIZES.real, 'picture')} that it "
-        f"learned from, by features of the segmenter; its {units} units are ranked over {looked} generated pictures. "
+        f"In the background {escape(visit.generator.name)} is compared with {pluralize(SIZES.real, 'picture')} that it "
+        f"learned from, by features of the segmenter; its {units} units are ranked over "
+        f"{SIZES.for_ranking(method, units)} generated pictures. "
         "What each unit alone does tells causes; which pictures it is on in is quicker, and tells what goes together."
     )
     if st.session_state.get(wanted):
         investigate(visit, specs, method, wanted)
 
 
-def investigate(visit: Visit, specs: tuple[str, ...], method: str, wanted: str) -> None:
+def investigate(visit: Visit, specs: tuple[str, ...], method: Method, wanted: str) -> None:
     """Show what is known, and go on with what is not."""
-    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
-    generator = visit.generator
-    size = generator.image_size[0]
-    of = (model.fingerprint(segmenter), specs, size)
-
-    def step(name: str, key: tuple[Hashable, ...], what: str, total: int, work: Callable[[], Any]) -> Any:
-        own_tasks().begin((name, *key), total, work)
-        return outcome((name, *key), what, wanted)
-
-    real = step(
-        "real",
-        of,
-        "reading real pictures",
-        2 * (SIZES.real + SIZES.held_out),
-        lambda: artifact_work.make_yardstick(segmenter, specs, size, SIZES),
-    )
-    if real is None:
+    segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
+    key: tuple[Hashable, ...] = (fingerprint_of(segmenter), specs, visit.generator.image_size[0])
+    yardstick = follow_yardstick(visit, segmenter, specs, key, wanted)
+    if yardstick is None:
         return
-    own = (*of, model.fingerprint(generator))
-    scores = step(
-        "score",
-        (*own, visit.seed),
-        "scoring pictures",
-        SIZES.scored,
-        lambda: artifact_work.score(generator, real, visit.seed, SIZES.scored),
-    )
+    key = (*key, fingerprint_of(visit.generator))
+    scores = follow_scores(visit, yardstick, key, wanted)
     if scores is None:
         return
-    worst = scores.argsort()[:WORST].tolist()
-    place = st.container()
-    ranking = step(
-        "rank",
-        (*own, visit.layer, method),
-        f"ranking the units of {visit.layer}",
-        SIZES.for_ranking(method, generator.layers[visit.layer].units),
-        _on_copy(visit, lambda own_generator: artifact_work.rank(own_generator, visit.layer, real, method, SIZES)),
-    )
+    worst = scores.argsort()[:NUM_WORST].tolist()
+    key, place = (*key, visit.layer, method), st.container()
+    ranking = follow_ranking(visit, yardstick, method, key, wanted)
     with place:
         show_worst(visit, worst, scores)
-    if ranking is None:
-        return
-    counts = [each for each in (0, *SIZES.counts) if each <= len(ranking.distance)]
+    if ranking is not None:
+        show_repair(visit, segmenter, yardstick, ranking, worst, key, wanted)
+
+
+def show_repair(
+    visit: Visit,
+    segmenter: Segmenter,
+    yardstick: Yardstick,
+    ranking: ArtifactRanking,
+    worst: list[int],
+    key: tuple[Hashable, ...],
+    wanted: str,
+) -> None:
+    """Let the visitor switch the units off that are behind the worst pictures, and show what that brings."""
+    counts = [count for count in (0, *SIZES.counts) if count <= len(ranking.distance)]
     num_units = st.select_slider(
         f"units of {visit.layer} switched off, worst first", counts, counts[1], key=f"off {len(counts)}"
     )
@@ -122,7 +108,7 @@ def investigate(visit: Visit, specs: tuple[str, ...], method: str, wanted: str) 
     with left:
         st.markdown("#### Distance from real pictures")
         place = st.container()
-        curve = find_distances(visit, (*own, visit.layer, method), ranking, real, num_units or counts[1], wanted)
+        curve = find_distances(visit, key, ranking, yardstick, num_units or counts[1], wanted)
         if curve is not None:
             with place:
                 show_curve(curve, num_units)
@@ -130,118 +116,83 @@ def investigate(visit: Visit, specs: tuple[str, ...], method: str, wanted: str) 
         st.markdown("#### Units, worst first")
         show_ranking(ranking, off)
     if curve is not None and num_units and list(curve.counts) == counts:
-        offer_report(visit, segmenter, real, ranking, curve, off)
+        offer_report(visit, segmenter, yardstick, ranking, curve, off)
+
+
+def follow_yardstick(
+    visit: Visit, segmenter: Segmenter, specs: tuple[str, ...], key: tuple[Hashable, ...], wanted: str
+) -> Yardstick | None:
+    """Return real pictures to compare with, once they are read."""
+    size = visit.generator.image_size[0]
+    work = partial(measurements.make_yardstick, segmenter, specs, size, SIZES)
+    total = 2 * (SIZES.real + SIZES.held_out)
+    yardstick: Yardstick | None = _follow(("real", *key), "reading real pictures", total, work, wanted)
+    return yardstick
+
+
+def follow_scores(visit: Visit, yardstick: Yardstick, key: tuple[Hashable, ...], wanted: str) -> Tensor | None:
+    """Return how realistic the first pictures of the seed are, once they are scored."""
+    work = partial(measurements.score, visit.generator, yardstick, visit.seed, SIZES.scored)
+    scores: Tensor | None = _follow(("score", *key, visit.seed), "scoring pictures", SIZES.scored, work, wanted)
+    return scores
+
+
+def follow_ranking(
+    visit: Visit, yardstick: Yardstick, method: Method, key: tuple[Hashable, ...], wanted: str
+) -> ArtifactRanking | None:
+    """Return the ranking of the layer's units, once there is one."""
+    work = partial(measurements.rank, visit.generator, visit.layer, yardstick, method, SIZES)
+    total = SIZES.for_ranking(method, visit.generator.layers[visit.layer].units)
+    title = f"ranking the units of {visit.layer}"
+    ranking: ArtifactRanking | None = _follow(("rank", *key), title, total, work, wanted)
+    return ranking
 
 
 def find_distances(
-    visit: Visit, of: tuple[Hashable, ...], ranking: ArtifactRanking, real: Yardstick, num_units: int, wanted: str
+    visit: Visit,
+    key: tuple[Hashable, ...],
+    ranking: ArtifactRanking,
+    yardstick: Yardstick,
+    num_units: int,
+    wanted: str,
 ) -> RepairCurve | None:
     """Return the distances for all numbers of units; until they are measured, those for the number that is looked at.
 
     That number comes first, since the whole curve takes several times as long.
     """
 
-    def measured(counts: tuple[int, ...]) -> RepairCurve | None:
+    def follow_curve(counts: tuple[int, ...]) -> RepairCurve | None:
         sizes = replace(SIZES, counts=counts)
-        work = _on_copy(visit, lambda own: artifact_work.measure(own, ranking, real, sizes))
-        own_tasks().begin(("curve", *of, counts), sizes.for_curve(len(ranking.distance)), work)
-        what = "measuring distances" if len(counts) > 1 else f"measuring distances with {count(*counts, 'unit')} off"
-        return outcome(("curve", *of, counts), what, wanted)
+        work = partial(measurements.measure, visit.generator, ranking, yardstick, sizes)
+        total = sizes.for_curve(len(ranking.distance))
+        title = "measuring distances"
+        if len(counts) == 1:
+            title += f" with {pluralize(counts[0], 'unit')} off"
+        curve: RepairCurve | None = _follow(("curve", *key, counts), title, total, work, wanted)
+        return curve
 
-    if own_tasks().get(("curve", *of, SIZES.counts)) is None and measured((num_units,)) is None:
+    if visitor_tasks().get(("curve", *key, SIZES.counts)) is None and follow_curve((num_units,)) is None:
         return None
-    first = own_tasks().get(("curve", *of, (num_units,)))
-    return measured(SIZES.counts) or (first and first.found)
-
-
-def show_worst(visit: Visit, worst: list[int], scores: Tensor) -> None:
-    """Draw the pictures of the seed that are least like real ones."""
-    images = [model.generated(visit.generator, visit.generator.sample_z(1, visit.seed, each))[0] for each in worst]
-    shown = [
-        Shown(
-            model.draw_picture(image),
-            f"Picture {number}, of realism {scores[number]:.2f}",
-            f"{scores[number]:.2f}",
-            number,
-            "pick this picture",
-        )
-        for number, image in zip(worst, images, strict=True)
-    ]
-    st.markdown(f"**The worst of the first {len(scores)} pictures of seed {visit.seed}**, by realism")
-    show_strip("worst", shown)
-
-
-def show_worst_without(visit: Visit, worst: list[int], off: UnitSet) -> None:
-    """Draw the same pictures with some units off."""
-    shown = []
-    for number in worst:
-        z = visit.generator.sample_z(1, visit.seed, number)
-        image = model.edited(visit.generator, z, [Ablation(off)])[0]
-        shown.append(Shown(model.draw_picture(image), f"Picture {number} with {count(len(off), 'unit')} off"))
-    st.markdown(f"**The same pictures with {count(len(off), 'unit')} of {plain(visit.layer)} off**")
-    show_strip("without", shown)
-
-
-def show_curve(curve: RepairCurve, num_units: int) -> None:
-    """Show the distance before and after, beside random units and the floor."""
-    frame = artifact_work.curve_table(curve)
-    row = frame[frame["units"] == num_units].iloc[0]
-    before, after = frame["distance"][0], row["distance"]
-    with st.container(horizontal=True, gap="large"):
-        st.metric("before", f"{before:.1f}", width="content")
-        now = f"{count(num_units, 'unit')} off"
-        st.metric(now, f"{after:.1f}", f"{after - before:+.1f}", delta_color="inverse", width="content")
-        st.metric("random units off", f"{row['random low']:.1f} to {row['random high']:.1f}", width="content")
-    axis = alt.X("units:Q", title="units switched off", axis=alt.Axis(values=frame["units"].tolist()))
-    base = alt.Chart(frame).encode(x=axis)
-    scale = alt.Scale(zero=False)
-    random = base.mark_area(opacity=0.35, color="#999999").encode(
-        y=alt.Y("random low:Q", scale=scale, title="distance"), y2="random high:Q"
-    )
-    ranked = base.mark_line(point=alt.OverlayMarkDef(color=COLORS[1]), color=COLORS[1]).encode(
-        y=alt.Y("distance:Q", scale=scale)
-    )
-    spread = base.mark_rule(color=COLORS[1]).encode(y="low:Q", y2="high:Q")
-    words = "; ".join(
-        f"{units} units {value:.1f}" for units, value in zip(frame["units"], frame["distance"], strict=True)
-    )
-    st.altair_chart((random + spread + ranked).properties(height=240), alt=f"Distance from real pictures: {words}")
-    st.caption(
-        f"Frechet distance over {plain(curve.network)}, {curve.distance.shape[1]} sets of {curve.num_images} pictures "
-        f"each; bars from the least set to the largest, grey as many random units; real pictures among themselves "
-        f"{curve.floor.mean:.1f}. {plain(str(curve)[:1].upper() + str(curve)[1:])}."
-    )
-
-
-def show_ranking(ranking: ArtifactRanking, off: UnitSet) -> None:
-    """Show the units, those that are off marked."""
-    records = pd.DataFrame(ranking.records()).drop(columns=["varies", "distance"])
-    records.insert(1, "off", records["unit"].isin(off.units))
-    number = st.column_config.NumberColumn
-    columns = {
-        "unit": number(width=50),
-        "off": st.column_config.CheckboxColumn(width=45),
-        "effect": number(format="%+.2f", width=70, help="how much less the distance is without the unit alone"),
-        "effect_stderr": number("±", format="%.2f", width=55, help="standard error of the effect"),
-        "excess": number(
-            format="%+.2f", width=70, help="how much farther from real pictures those are in which it is highest"
-        ),
-        "realism_correlation": number("realism", format="%+.2f", width=70, help="rank correlation with realism"),
-    }
-    order = [name for name in columns if name in records]
-    st.dataframe(
-        records, hide_index=True, height=330, column_config=columns, column_order=order, alt="Units, worst first"
-    )
+    first = visitor_tasks().get(("curve", *key, (num_units,)))
+    curve = follow_curve(SIZES.counts)
+    if curve is None and first is not None:
+        curve = first.value
+    return curve
 
 
 def offer_report(
-    visit: Visit, segmenter: Segmenter, real: Yardstick, ranking: ArtifactRanking, curve: RepairCurve, off: UnitSet
+    visit: Visit,
+    segmenter: Segmenter,
+    yardstick: Yardstick,
+    ranking: ArtifactRanking,
+    curve: RepairCurve,
+    off: UnitSet,
 ) -> None:
     """Offer the repair report of the units that are off: to write, how far it is, or to download."""
-    key = ("report", model.fingerprint(visit.generator), model.fingerprint(segmenter), ranking.method, off)
-    report = outcome(key, "writing the repair report")
+    key = ("report", fingerprint_of(visit.generator), fingerprint_of(segmenter), ranking.method, off)
+    report: measurements.Report | None = follow_task(key, "writing the repair report")
     if report is not None:
-        (st.success if report.repair.helps else st.info)(f"{plain(str(report.repair))}.")
+        (st.success if report.repair.helps else st.info)(f"{escape(str(report.repair))}.")
         st.download_button(
             "Download the repair report",
             report.file,
@@ -252,16 +203,13 @@ def offer_report(
             on_click="ignore",
             help="report.html, report.pdf, repair.json, recipe.json",
         )
-    elif own_tasks().get(key) is None:
-        work = _on_copy(
-            visit,
-            lambda own: artifact_work.write_report(own, curve, off, real, ranking, segmenter, SIZES),
-        )
+    elif visitor_tasks().get(key) is None:
+        work = partial(measurements.make_report, visit.generator, curve, off, yardstick, ranking, segmenter, SIZES)
         st.button(
-            f"Write the repair report for {count(len(off), 'unit')}",
+            f"Write the repair report for {pluralize(len(off), 'unit')}",
             icon=":material/description:",
             key="report",
-            on_click=own_tasks().begin,
+            on_click=_begin,
             args=(key, SIZES.for_report(), work),
             help="measured on pictures that nothing was chosen with; it takes a minute or more",
         )
@@ -271,6 +219,11 @@ def offer_report(
         )
 
 
-def _on_copy(visit: Visit, work: Callable[[Any], Any]) -> Callable[[], Any]:
-    """Return work on a copy of the generator: ranking traces layers with hooks, and visitors share the generator."""
-    return lambda: work(copy.deepcopy(visit.generator))
+def _begin(key: Hashable, total: int, work: Callable[[], Any]) -> None:
+    visitor_tasks().begin(key, total, work)
+
+
+def _follow(key: Hashable, title: str, total: int, work: Callable[[], Any], wanted: str) -> Any:
+    """Return the value of some work, begun if it was not yet; None, with its progress on the page, while it lasts."""
+    _begin(key, total, work)
+    return follow_task(key, title, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import altair as alt
@@ -12,9 +13,12 @@ from gandissect import Comparison, Dissection, Generator, Segmenter, compare
 from gandissect.dissection.comparison import ComparedLayer
 from gandissect.report.comparison import COLORS
 
-from ..background.progress import outcome
-from ..background.resources import load_dissector, load_generator, load_segmenter, plain, short
-from ..display import images as model, tables
+from ..background.progress import follow_task
+from ..background.resources import escape, load_dissector, load_generator, load_segmenter, shorten
+from ..display import tables
+from ..display.images import draw_picture
+from ..networks import fingerprint_of, make_images
+from ..state import GENERATOR
 from ..visit import Visit
 
 MIN_IOU = 0.04
@@ -37,15 +41,15 @@ class Side:
     @property
     def label(self) -> str:
         """What to call it."""
-        return f"{short(self.name)}, {self.layer}"
+        return f"{shorten(self.name)}, {self.layer}"
 
 
 def draw(visit: Visit) -> None:
     """Draw both sides, the pictures before anything slow."""
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
-    first = Side(visit.generator, st.session_state.get("generator") or visit.generator.name, visit.layer)
+    first = Side(visit.generator, st.session_state.get(GENERATOR) or visit.generator.name, visit.layer)
     with left:
-        st.markdown(f"#### {plain(first.label)}")
+        st.markdown(f"#### {escape(first.label)}")
         st.caption("chosen in the sidebar")
         show_pictures(visit, first)
     with right:
@@ -53,91 +57,94 @@ def draw(visit: Visit) -> None:
         show_pictures(visit, second)
     if second.label == first.label:
         st.info("Both sides are the same; choose another generator or layer on the right.")
-    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
+    segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
     sides = first, second
-    found = dissections_of(visit, sides, segmenter, visit.given.num_samples)
-    if len(found) == len(sides):
-        most = max(each.provenance.num_samples for each in found)
-        if any(each.provenance.num_samples < most for each in found):  # one was there already, of more pictures
-            found = dissections_of(visit, sides, segmenter, most)
-    if len(found) == len(sides):
-        show_comparison(sides, found)
+    dissections = follow_dissections(visit, sides, segmenter, visit.settings.num_samples)
+    if len(dissections) == len(sides):
+        num_samples = max(dissection.provenance.num_samples for dissection in dissections)
+        # one was there already, of more pictures
+        if any(dissection.provenance.num_samples < num_samples for dissection in dissections):
+            dissections = follow_dissections(visit, sides, segmenter, num_samples)
+    if len(dissections) == len(sides):
+        show_comparison(sides, dissections)
 
 
 def choose_other(visit: Visit) -> Side:
     """Let the visitor choose what the sidebar's layer is compared with."""
-    names = list(dict.fromkeys([st.session_state.get("generator") or visit.generator.name, *generators.names()]))
+    names = list(dict.fromkeys([st.session_state.get(GENERATOR) or visit.generator.name, *generators.names()]))
     cells = st.container(key="place").columns([3, 2])
-    name = cells[0].selectbox("compared with", names, format_func=short, key="other generator")
-    generator = visit.generator if name == names[0] else load_generator(name, visit.given.device)
+    name = cells[0].selectbox("compared with", names, format_func=shorten, key="other generator")
+    generator = visit.generator if name == names[0] else load_generator(name, visit.settings.device)
     layers = list(generator.layers)
-    here = layers.index(visit.layer) if visit.layer in layers else len(layers) // 2
-    start = (here + 1) % len(layers) if name == names[0] else here
-    layer = cells[1].selectbox("layer ", layers, start, key=f"other layer {model.fingerprint(generator)} {start}")
+    same_place = layers.index(visit.layer) if visit.layer in layers else len(layers) // 2
+    start = (same_place + 1) % len(layers) if name == names[0] else same_place
+    layer = cells[1].selectbox("layer ", layers, start, key=f"other layer {fingerprint_of(generator)} {start}")
     return Side(generator, name, layer)
 
 
 def show_pictures(visit: Visit, side: Side) -> None:
     """Draw the first pictures of the seed from the picked one on."""
-    images = model.generated(side.generator, side.generator.sample_z(4, visit.seed, visit.number))
+    images = make_images(side.generator, side.generator.sample_z(4, visit.seed, visit.number))
     for cell, (number, image) in zip(st.columns(4, wrap=False), enumerate(images, visit.number), strict=True):
-        cell.image(model.draw_picture(image), str(number), "stretch", alt=f"Picture {number} of {short(side.name)}")
+        cell.image(draw_picture(image), str(number), "stretch", alt=f"Picture {number} of {shorten(side.name)}")
 
 
-def dissections_of(visit: Visit, sides: tuple[Side, Side], segmenter: Segmenter, most: int) -> list[Dissection]:
+def follow_dissections(
+    visit: Visit, sides: tuple[Side, Side], segmenter: Segmenter, num_samples: int
+) -> list[Dissection]:
     """Return a dissection for each side that has its layer; fewer, with progress bars on the page, until all are done.
 
     Args:
         visit: What `gandissect explore` passed on.
         sides: Both; of two that are the same, one is dissected.
         segmenter: Labels the pictures.
-        most: How many pictures.
+        num_samples: How many pictures.
     """
-    dissector = load_dissector(most, visit.given.dissection)
-    keys = [dissector.job(side.generator, segmenter, side.layer).key for side in sides]
-    found = {
-        key: outcome(key, f"dissecting {side.label}", shared=dissector.tasks)
+    dissector = load_dissector(num_samples, visit.settings.dissection)
+    keys = [dissector.begin(side.generator, segmenter, side.layer).key for side in sides]
+    by_key: dict[Hashable, Dissection | None] = {
+        key: follow_task(key, f"dissecting {side.label}", shared=dissector.tasks)
         for key, side in dict(zip(keys, sides, strict=True)).items()
     }
-    return [found[key] for key in keys if found[key]]
+    return [dissection for key in keys if (dissection := by_key[key])]
 
 
-def show_comparison(sides: tuple[Side, Side], found: list[Dissection]) -> None:
+def show_comparison(sides: tuple[Side, Side], dissections: list[Dissection]) -> None:
     """Show how many units of both are interpretable, and as what."""
-    least = st.slider("a unit is interpretable from this IoU on", 0.0, 0.3, MIN_IOU, 0.01, key="least")
+    min_iou = st.slider("a unit is interpretable from this IoU on", 0.0, 0.3, MIN_IOU, 0.01, key="least")
     try:
-        comparison = compare(found, least, ("left", "right"))
+        comparison = compare(dissections, min_iou, ("left", "right"))
     except ValueError as error:
-        st.error(plain(str(error)))
+        st.error(escape(str(error)))
         return
     layers = [
-        next(each for each in comparison.layers_of(model_) if each.layer == side.layer)
-        for model_, side in zip(comparison.models, sides, strict=True)
+        next(compared for compared in comparison.layers_of(name) if compared.layer == side.layer)
+        for name, side in zip(comparison.models, sides, strict=True)
     ]
     for place, side, layer in zip(st.columns(2, gap="medium"), sides, layers, strict=True):
         with place:
-            show_share(side, layer)
-    show_concepts(sides, layers, comparison)
-    made = comparison.provenance[0]
+            show_interpretable_share(side, layer)
+    show_concept_counts(sides, layers, comparison)
+    provenance = comparison.provenance[0]
     st.caption(
-        f"IoU from {made.num_samples} pictures of each, labelled by {plain(made.segmenter)}; the intervals are "
-        "Wilson's, over units, and take their IoU as given."
+        f"IoU from {provenance.num_samples} pictures of each, labelled by {escape(provenance.segmenter.name)}; the "
+        "intervals are Wilson's, over units, and take their IoU as given."
     )
     for note in comparison.notes:
-        st.caption(plain(note))
+        st.caption(escape(note))
 
 
-def show_share(side: Side, layer: ComparedLayer) -> None:
+def show_interpretable_share(side: Side, layer: ComparedLayer) -> None:
     """Show the interpretable share of a side."""
     low, high = layer.interval
     st.metric(f"{side.layer}: interpretable", f"{layer.share:.0%}")
     st.caption(
-        f"{plain(side.label)}: {layer.interpretable} of {layer.units} units, 95 % interval {low:.0%} to {high:.0%}; "
+        f"{escape(side.label)}: {layer.interpretable} of {layer.units} units, 95 % interval {low:.0%} to {high:.0%}; "
         f"{layer.num_concepts} different concepts; grid {layer.grid[0]} x {layer.grid[1]}"
     )
 
 
-def show_concepts(sides: tuple[Side, Side], layers: list[ComparedLayer], comparison: Comparison) -> None:
+def show_concept_counts(sides: tuple[Side, Side], layers: list[ComparedLayer], comparison: Comparison) -> None:
     """Draw the number of units of each concept, both sides beside each other, and show the numbers."""
     labels = [side.label for side in sides]
     if labels[0].partition(",")[0] == labels[1].partition(",")[0]:
@@ -150,9 +157,9 @@ def show_concepts(sides: tuple[Side, Side], layers: list[ComparedLayer], compari
         st.info("No unit of either side reaches this IoU beyond chance; move the slider to the left.")
         return
     left, right = st.container(key="results").columns([3, 2], gap="medium")
-    long = frame.melt("concept", var_name="side", value_name="units")
+    long_frame = frame.melt("concept", var_name="side", value_name="units")
     chart = (
-        alt.Chart(long)
+        alt.Chart(long_frame)
         .mark_bar()
         .encode(
             y=alt.Y("concept:N", sort=frame["concept"].tolist(), title=None),

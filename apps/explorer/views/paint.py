@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
+from jaxtyping import Float
 from torch import Tensor
 
 from gandissect import Segmenter
 from gandissect.interventions.edits import Edit
 
-from ..background.dissections import dissected
-from ..background.resources import load_levels, load_segmenter, memory, plain
+from ..background.dissections import follow_dissection
+from ..background.resources import escape, load_levels, load_segmenter, visitor_memory
 from ..components.easel import show_easel
-from ..display import images as model
 from ..display.before_after import show_change, show_shares
+from ..display.images import draw_native, encode_png
+from ..networks import fingerprint_of, label_image
 from ..painting.brush import Brush, choose_brush
 from ..painting.fragments import (
     BRUSH,
@@ -29,13 +31,14 @@ from ..painting.fragments import (
     redraw_results,
     then_redraw,
 )
-from ..painting.pending import EASEL, lay_out, scope_of, seen, try_to_add, what_is_wrong
+from ..painting.pending import last_stroke_taken, lay_out, pop_stroke_error, scope_of, try_to_add
 from ..painting.recipe_menu import recipe_of, show_menu, show_opening
 from ..painting.render import render
 from ..painting.session import Painting
 from ..painting.stroke_list import show_history, show_strokes
-from ..painting.strokes import control, edits, painted
-from ..units.chooser import measured
+from ..painting.strokes import active_edits, find_painted_region, make_control_edits
+from ..state import BRUSH as BRUSH_KEY, EASEL
+from ..units.chooser import find_measured_effects
 from ..visit import Visit
 
 TOOLS = "tools"
@@ -43,61 +46,63 @@ TOOLS = "tools"
 
 def draw(visit: Visit) -> None:
     """Draw the page; a change on it draws those parts only that show it."""
-    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
+    segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
     left, right = st.container(key="studio").columns([11, 9], gap="medium")
     with left:
         tools, picture, menu = st.container(), st.container(), st.container()
     with right, st.container(key=TOOLS):
-        brush(visit, segmenter)
+        draw_brush(visit, segmenter)
     with picture:
-        canvas(visit)  # strokes are taken over here: before they are shown anywhere
+        draw_canvas(visit)  # strokes are taken over here: before they are shown anywhere
     with tools:
-        history(visit)
+        draw_history(visit)
     with right:
-        strokes(visit)
+        draw_strokes(visit)
     with menu:
-        recipe(visit)
-    results(visit, segmenter)
-    load_levels(visit.generator, model.fingerprint(visit.generator), visit.layer)  # now: the first stroke wants them
+        draw_recipe(visit)
+    draw_results(visit, segmenter)
+    load_levels(visit.generator, fingerprint_of(visit.generator), visit.layer)  # now: the first stroke wants them
 
 
 @st.fragment(key=BRUSH)
-def brush(visit: Visit, segmenter: Segmenter) -> None:
+def draw_brush(visit: Visit, segmenter: Segmenter) -> None:
     """Draw the brush, and what paints by rows and columns."""
-    found, scope = dissected(visit, segmenter), _scope(visit)
-    chosen = choose_brush(found, measured(visit, segmenter), scope, redraw_brush) if found else None
-    st.session_state["brush"] = {scope: chosen}
-    if chosen:
-        choose_region(visit, chosen)
+    dissection, scope = follow_dissection(visit, segmenter), _scope(visit)
+    brush = (
+        choose_brush(dissection, find_measured_effects(visit, segmenter), scope, redraw_brush) if dissection else None
+    )
+    st.session_state[BRUSH_KEY] = {scope: brush}
+    if brush:
+        choose_region(visit, brush)
 
 
 @st.fragment(key=CANVAS)
-def canvas(visit: Visit) -> None:
+def draw_canvas(visit: Visit) -> None:
     """Take over what was painted, and draw the easel.
 
     A stroke draws this only; the rest is drawn once no other stroke comes, so that the picture waits for nothing else.
     """
-    painting, chosen = Painting.of(visit), _chosen(visit)
-    lay_out(visit, chosen)
-    if wrong := what_is_wrong():
-        st.error(plain(wrong))
-    before, after = pictures(visit, painting)
+    painting, brush = Painting.of(visit), _current_brush(visit)
+    lay_out(visit, brush)
+    if error := pop_stroke_error():
+        st.error(escape(error))
+    before, after = render_pictures(visit, painting)
     show_easel(
         EASEL,
-        model.png(model.native(before)),
-        model.png(model.native(after)),
+        encode_png(draw_native(before)),
+        encode_png(draw_native(after)),
         visit.generator.image_size,
         f"Picture {visit.number} of seed {visit.seed} with the strokes; paint here",
-        told(visit, chosen) if chosen and chosen.units.units else None,
+        describe_brush(visit, brush) if brush and brush.units.units else None,
         scope_of(visit),
-        seen(),
+        last_stroke_taken(),
         on_strokes=redraw_canvas,
         on_drawn=redraw_rest,
     )
 
 
 @st.fragment(key=HISTORY)
-def history(visit: Visit) -> None:
+def draw_history(visit: Visit) -> None:
     """Draw the buttons above the picture."""
     with st.container(horizontal=True, gap="xsmall"):
         show_history(Painting.of(visit))
@@ -105,66 +110,68 @@ def history(visit: Visit) -> None:
 
 
 @st.fragment(key=RECIPE)
-def recipe(visit: Visit) -> None:
+def draw_recipe(visit: Visit) -> None:
     """Draw the buttons below the picture."""
     painting = Painting.of(visit)
-    before, after = pictures(visit, painting)
+    before, after = render_pictures(visit, painting)
     show_menu(recipe_of(visit, painting), before[None], after[None])
 
 
 @st.fragment(key=STROKES)
-def strokes(visit: Visit) -> None:
+def draw_strokes(visit: Visit) -> None:
     """Draw the list of strokes."""
     painting = Painting.of(visit)
     if painting.history.now:
         show_strokes(painting, load_levels(visit.generator, painting.fingerprint, visit.layer), visit.layer)
-    elif _chosen(visit):
+    elif _current_brush(visit):
         st.caption("Paint on the picture: each stroke is listed here.")
 
 
 @st.fragment(key=RESULTS)
-def results(visit: Visit, segmenter: Segmenter) -> None:
+def draw_results(visit: Visit, segmenter: Segmenter) -> None:
     """Draw the concepts before and after, where the picture changed, and a control."""
     painting = Painting.of(visit)
-    made = edits(painting.history.now)
-    before, after = pictures(visit, painting)
-    labels = memory().get((painting, segmenter.name), lambda: model.label(segmenter, before))
+    edits = active_edits(painting.history.now)
+    before, after = render_pictures(visit, painting)
+    labels = visitor_memory().get((painting, segmenter.name), lambda: label_image(segmenter, before))
     labelled = {"before": labels}
-    if made:
-        labelled["after"] = model.label(segmenter, after)
-    where = painted(made, visit.generator.image_size)
-    one, two = st.container(key="results").columns([11, 9], gap="medium")
-    with one:
-        show_change("segmentation", segmenter, before, after, (labels, labelled.get("after", labels)), where)
-        ask = "the same number of random units in the same region"
-        if made and st.toggle(ask, key="control", on_change=redraw_results):
-            random = render(visit, control_edits(visit, painting), memory())
-            labelled["random"] = model.label(segmenter, random)
-            show_change("random segmentation", segmenter, before, random, (labels, labelled["random"]), where)
-    with two:
+    if edits:
+        labelled["after"] = label_image(segmenter, after)
+    region = find_painted_region(edits, visit.generator.image_size)
+    left, right = st.container(key="results").columns([11, 9], gap="medium")
+    with left:
+        show_change("segmentation", segmenter, before, after, (labels, labelled.get("after", labels)), region)
+        question = "the same number of random units in the same region"
+        if edits and st.toggle(question, key="control", on_change=redraw_results):
+            random = render(visit, control_edits(visit, painting), visitor_memory())
+            labelled["random"] = label_image(segmenter, random)
+            show_change("random segmentation", segmenter, before, random, (labels, labelled["random"]), region)
+    with right:
         show_shares(segmenter, labelled)
 
 
 def _scope(visit: Visit) -> str:
-    return f"{model.fingerprint(visit.generator)} {visit.layer}"
+    return f"{fingerprint_of(visit.generator)} {visit.layer}"
 
 
-def _chosen(visit: Visit) -> Brush | None:
+def _current_brush(visit: Visit) -> Brush | None:
     """Return the brush that was chosen for the visit's layer, if there is one."""
-    return st.session_state.get("brush", {}).get(_scope(visit))
+    brush: Brush | None = st.session_state.get(BRUSH_KEY, {}).get(_scope(visit))
+    return brush
 
 
-def told(visit: Visit, brush: Brush) -> dict[str, Any]:
+def describe_brush(visit: Visit, brush: Brush) -> dict[str, Any]:
     """Return what the easel is told of a brush."""
     info = visit.generator.layers[visit.layer]
     grid = [info.height, info.width]
     return {"grid": grid, "color": brush.color, "id": str(hash(brush)), "tools": f".st-key-{TOOLS}"}
 
 
-def pictures(visit: Visit, painting: Painting) -> tuple[Tensor, Tensor]:
+def render_pictures(visit: Visit, painting: Painting) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "3 H W"]]:
     """Return the picture before and after the strokes, ``[3, H, W]`` each."""
-    key, made = (painting, visit.layer, "pictures", painting.history.now), edits(painting.history.now)
-    return memory().get(key, lambda: (render(visit, [], memory()), render(visit, made, memory())))
+    strokes, memory = painting.history.now, visitor_memory()
+    key = (painting, visit.layer, "pictures", strokes)
+    return memory.get(key, lambda: (render(visit, [], memory), render(visit, active_edits(strokes), memory)))
 
 
 def choose_region(visit: Visit, brush: Brush) -> None:
@@ -194,4 +201,4 @@ def choose_region(visit: Visit, brush: Brush) -> None:
 def control_edits(visit: Visit, painting: Painting) -> list[Edit]:
     """Return the strokes of the layer on random units."""
     table = load_levels(visit.generator, painting.fingerprint, visit.layer)
-    return control(painting.history.now, visit.generator.layers[visit.layer].units, table, visit.layer)
+    return make_control_edits(painting.history.now, visit.generator.layers[visit.layer].units, table, visit.layer)

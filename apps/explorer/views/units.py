@@ -5,15 +5,20 @@ from __future__ import annotations
 import itertools
 
 import streamlit as st
+from jaxtyping import Float, Int64
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from gandissect import UNLABELLED, Recipe, Segmenter, UnitSet
+from gandissect import Recipe, Segmenter, UnitSet
 from gandissect.interventions.edits import control_units
 
-from ..background.dissections import dissected
-from ..background.resources import count, load_segmenter, plain
-from ..display import images as model, tables
-from ..units.activity import edits_of
+from ..background.dissections import follow_dissection
+from ..background.resources import escape, load_segmenter, pluralize
+from ..display import tables
+from ..display.changes import list_concepts, measure_change
+from ..display.images import FULL_SCALE, draw_change, draw_concepts, draw_heat, draw_picture
+from ..networks import edit_images, label_image, make_images, measure_heat
+from ..units.activity import make_factor_edits
 from ..units.chooser import choose_units
 from ..units.closeup import show_best_pictures, show_cell
 from ..visit import Visit
@@ -21,65 +26,72 @@ from ..visit import Visit
 MOST, MOST_SLIDERS = 4.0, 8
 """Of what an activation is multiplied by, and sliders for units of their own."""
 
+FORMAT = "%.2f x"
+"""Of a slider's value."""
+
 
 def draw(visit: Visit) -> None:
     """Draw the page, the picture before anything slow."""
     generator, layer = visit.generator, visit.layer
-    image = model.generated(generator, visit.z)[0]
+    image = make_images(generator, visit.z)[0]
     left, right = st.container(key="results").columns([9, 11], gap="medium")
     with left:
         st.markdown(f"#### Picture {visit.number} as generated")
         cells = st.columns(3, wrap=False)
     cells[0].image(
-        model.draw_picture(image), "picture", "stretch", alt=f"Generated picture {visit.number} of seed {visit.seed}"
+        draw_picture(image), "picture", "stretch", alt=f"Generated picture {visit.number} of seed {visit.seed}"
     )
-    segmenter = load_segmenter(visit.segmenter_name, visit.given.device)
-    labels = model.label(segmenter, image)
-    show_concepts(cells[1], image, labels, segmenter)
-    units, what, factors = UnitSet(layer, ()), "", {}
+    segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
+    labels = label_image(segmenter, image)
+    show_segmentation(cells[1], image, labels, segmenter)
+    units, title, factors = UnitSet(layer, ()), "", {}
     with right:
-        st.markdown(f"#### Units of {plain(layer)}")
-        found = dissected(visit, segmenter)
-        if found:
-            units, what = choose_units(visit, segmenter, found)
+        st.markdown(f"#### Units of {escape(layer)}")
+        dissection = follow_dissection(visit, segmenter)
+        if dissection:
+            units, title = choose_units(visit, segmenter, dissection)
             factors = choose_factors(units)
     labelled = {"as generated": labels}
     with left:
-        if found and units.units:
-            heat = model.draw_heat(image, model.heat(generator, visit.z, units, found.thresholds))
+        if dissection and units.units:
+            heat = draw_heat(image, measure_heat(generator, visit.z, units, dissection.thresholds))
             cells[2].image(heat, "the units' activity", "stretch", alt="Where the units are active")
-            labelled |= show_changed(visit, segmenter, image, units, factors, what)
-        show_shares(segmenter, labelled)
-    if found:
+            labelled |= show_edited(visit, segmenter, image, units, factors, title)
+        show_concept_shares(segmenter, labelled)
+    if dissection:
         st.markdown("#### Pictures in which a unit is seen best")
-        show_best_pictures(visit, found, units)
+        show_best_pictures(visit, dissection, units)
         st.markdown("#### Units at a place")
-        show_cell(visit, found, image)
+        show_cell(visit, dissection, image)
 
 
 def choose_factors(units: UnitSet) -> dict[int, float]:
     """Let the visitor say how much is left of the chosen units; return it unit by unit."""
     if not units.units:
         return {}
-    ask = {"min_value": 0.0, "max_value": MOST, "step": 0.25, "format": "%.2f x"}
-    every = st.slider(
-        "activation of these units: 0 is off, 1 as it is, above 1 a boost", value=0.0, key="factor", **ask
-    )
-    factors = dict.fromkeys(units.units, every)
+    question = "activation of these units: 0 is off, 1 as it is, above 1 a boost"
+    factor_of_all = st.slider(question, 0.0, MOST, 0.0, 0.25, FORMAT, key="factor")
+    factors = dict.fromkeys(units.units, factor_of_all)
     if len(units) > 1 and st.toggle("each unit by itself", key="singly"):
-        scope = f"{units.layer} {every}"  # a new value of all is one of each
-        for place, unit in zip(itertools.cycle(st.columns(2, wrap=False)), units.units[:MOST_SLIDERS], strict=False):
-            factors[unit] = place.slider(f"unit {unit}", value=every, key=f"factor {unit} {scope}", **ask)
+        scope = f"{units.layer} {factor_of_all}"  # a new value of all is one of each
+        for column, unit in zip(itertools.cycle(st.columns(2, wrap=False)), units.units[:MOST_SLIDERS], strict=False):
+            key = f"factor {unit} {scope}"
+            factors[unit] = column.slider(f"unit {unit}", 0.0, MOST, factor_of_all, 0.25, FORMAT, key=key)
         if len(units) > MOST_SLIDERS:
-            st.caption(f"The first {MOST_SLIDERS} units; the others stay at {every:g}.")
+            st.caption(f"The first {MOST_SLIDERS} units; the others stay at {factor_of_all:g}.")
     return factors
 
 
-def show_changed(
-    visit: Visit, segmenter: Segmenter, image: Tensor, units: UnitSet, factors: dict[int, float], what: str
-) -> dict[str, Tensor]:
+def show_edited(
+    visit: Visit,
+    segmenter: Segmenter,
+    image: Float[Tensor, "3 H W"],
+    units: UnitSet,
+    factors: dict[int, float],
+    title: str,
+) -> dict[str, Int64[Tensor, "H W"]]:
     """Draw the picture with units damped or boosted, and with random ones if asked; return the labels of both."""
-    edits = edits_of(visit.layer, factors)
+    edits = make_factor_edits(visit.layer, factors)
     if not edits:
         st.info("At 1 the units are as they are; move a slider.")
         return {}
@@ -88,15 +100,15 @@ def show_changed(
         "with other activations" if len(values) > 1 else "switched off" if values == {0.0} else f"at {values.pop():g} x"
     )
     short = "off" if how == "switched off" else "changed"
-    after = model.edited(visit.generator, visit.z, edits)[0]
-    labelled = {short: show_after(segmenter, image, after, f"{what[0].upper() + what[1:]} {how}")}
+    after = edit_images(visit.generator, visit.z, edits)[0]
+    labelled = {short: show_after(segmenter, image, after, f"{title[0].upper() + title[1:]} {how}")}
     save_recipe(Recipe.of(visit.generator, edits, visit.seed, visit.number, 1))
     if st.toggle("the same number of random units as control", key="control"):
         others = control_units(units, visit.generator.layers[visit.layer].units)
-        same = edits_of(visit.layer, dict(zip(others.units, factors.values(), strict=True)))
-        title = f"{count(len(others), 'random unit')} of {plain(visit.layer)} {how}"
-        control = model.edited(visit.generator, visit.z, same)[0]
-        labelled[f"random {short}"] = show_after(segmenter, image, control, title)
+        same = make_factor_edits(visit.layer, dict(zip(others.units, factors.values(), strict=True)))
+        control_title = f"{pluralize(len(others), 'random unit')} of {escape(visit.layer)} {how}"
+        control = edit_images(visit.generator, visit.z, same)[0]
+        labelled[f"random {short}"] = show_after(segmenter, image, control, control_title)
     return labelled
 
 
@@ -113,27 +125,28 @@ def save_recipe(recipe: Recipe) -> None:
     )
 
 
-def show_after(segmenter: Segmenter, image: Tensor, after: Tensor, title: str) -> Tensor:
+def show_after(
+    segmenter: Segmenter, image: Float[Tensor, "3 H W"], after: Float[Tensor, "3 H W"], title: str
+) -> Int64[Tensor, "H W"]:
     """Draw an edited picture, its concepts and what changed; return its labels."""
-    labels, change = model.label(segmenter, after), model.changed(image, after)
+    labels, change = label_image(segmenter, after), measure_change(image, after)
     st.markdown(f"#### {title}")
     cells = st.columns(3, wrap=False)
-    cells[0].image(model.draw_picture(after), "picture", "stretch", alt=f"The picture: {title}")
-    show_concepts(cells[1], after, labels, segmenter)
-    cells[2].image(
-        model.draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed"
-    )
+    cells[0].image(draw_picture(after), "picture", "stretch", alt=f"The picture: {title}")
+    show_segmentation(cells[1], after, labels, segmenter)
+    cells[2].image(draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed")
     return labels
 
 
-def show_concepts(cell: st.delta_generator.DeltaGenerator, image: Tensor, labels: Tensor, segmenter: Segmenter) -> None:
+def show_segmentation(
+    cell: DeltaGenerator, image: Float[Tensor, "3 H W"], labels: Int64[Tensor, "H W"], segmenter: Segmenter
+) -> None:
     """Draw the segmentation over a picture."""
-    named = [segmenter.concepts[index].name for index in labels.unique().tolist() if index != UNLABELLED]
-    pixels = model.draw_concepts(image, labels, segmenter.concepts)
-    cell.image(pixels, "concepts", "stretch", alt=f"Segmentation: {', '.join(named) or 'nothing'}")
+    pixels = draw_concepts(image, labels, segmenter.concepts)
+    cell.image(pixels, "concepts", "stretch", alt=f"Segmentation: {list_concepts(labels, segmenter.concepts)}")
 
 
-def show_shares(segmenter: Segmenter, labelled: dict[str, Tensor]) -> None:
+def show_concept_shares(segmenter: Segmenter, labelled: dict[str, Int64[Tensor, "H W"]]) -> None:
     """Show the share of pixels of each concept, with its colour, and how it changes."""
     st.markdown("#### Concepts in the picture")
     frame = tables.share_table(segmenter.concepts, labelled).round(1)
@@ -147,5 +160,5 @@ def show_shares(segmenter: Segmenter, labelled: dict[str, Tensor]) -> None:
     st.dataframe(colored, width="content", hide_index=True, column_config=columns)
     st.caption(
         "Percent of the pixels of this one picture, not an average over pictures; ± in percentage points. "
-        f"A change is brightest from {model.FULL_SCALE:.0%} of the range between black and white."
+        f"A change is brightest from {FULL_SCALE:.0%} of the range between black and white."
     )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...architectures.blocks import SQRT2
 from ..layouts import Tensors
-from ..plans import Source, shape_of
+from ..plans import TensorSource, shape_of
 from .style_parts import RATE
 
 EMBED = "mapping.embed"
@@ -32,21 +32,21 @@ class Classes:
     Args:
         tensors: The file's.
         first: Name of the first mapping layer.
-        given: The class, 0 or more, or the numbers in its place; None if none was chosen.
+        choice: The class, 0 or more, or the numbers in its place; None if none was chosen.
     """
 
     tensors: Tensors
     first: str
-    given: Any = None
+    choice: Any = None
 
     @property
-    def known(self) -> bool:
+    def has_classes(self) -> bool:
         """Whether there are classes."""
         return any(name.startswith(f"{EMBED}.") for name in self.tensors)
 
     def settings(self) -> dict[str, int]:
         """Return the length of ``z`` without the class."""
-        if not self.known:
+        if not self.has_classes:
             return {}
         before, embedded = (
             shape_of(self.tensors, f"{self.first}.weight", 2)[1],
@@ -60,19 +60,15 @@ class Classes:
         Raises:
             ValueError: If not, or where there are none, or if there is no such class.
         """
-        if not self.known:
-            if self.given is not None:
-                raise ValueError(f"the network knows no classes; got {OPTION} = {self.given!r}")
-            return
-        check_class(self.given, shape_of(self.tensors, f"{EMBED}.weight", 2)[1])
+        check_class(self.choice, shape_of(self.tensors, f"{EMBED}.weight", 2)[1] if self.has_classes else 0)
 
-    def folded(self, rate: float) -> dict[str, Source]:
+    def fold_class(self, rate: float) -> dict[str, TensorSource]:
         """Return the sources of the first mapping layer.
 
         Args:
             rate: Factor on the weights of mapping layers there.
         """
-        if not self.known:
+        if not self.has_classes:
             return {}
         weight, bias = f"{self.first}.weight", f"{self.first}.bias"
         embed = (f"{EMBED}.weight", f"{EMBED}.bias")
@@ -82,39 +78,45 @@ class Classes:
             return whole[:, :length] * (math.sqrt(length / whole.shape[1]) * rate / RATE)
 
         def offset(whole: Tensor, own: Tensor, embedding: Tensor, more: Tensor) -> Tensor:
-            y = embedding @ vector_of(self.given, embedding) / math.sqrt(embedding.shape[1]) + more
+            y = embedding @ make_class_vector(self.choice, embedding) / math.sqrt(embedding.shape[1]) + more
             y = y * (y.square().mean() + 1e-8).rsqrt()
             share = whole[:, whole.shape[1] - len(y) :] @ y / math.sqrt(whole.shape[1])
             return (own + share) * (SQRT2 * rate / RATE)
 
         first = "mapping.network.1.0"
         return {
-            f"{first}.weight": Source((weight, embed[0]), matrix),
-            f"{first}.bias": Source((weight, bias, *embed), offset),
+            f"{first}.weight": TensorSource((weight, embed[0]), matrix),
+            f"{first}.bias": TensorSource((weight, bias, *embed), offset),
         }
 
 
-def check_class(given: Any, count: int) -> None:
-    """Check that a class is one of so many, or a number for each of them.
+def check_class(choice: Any, count: int) -> None:
+    """Check that a class is one of so many, or a number for each of them; of none, that none is chosen.
 
     Raises:
         ValueError: If it is neither.
     """
-    if isinstance(given, list):
-        fits = len(given) == count and all(isinstance(each, int | float) and abs(each) <= LARGEST for each in given)
+    if not count and choice is not None:
+        raise ValueError(f"the network knows no classes; got {OPTION} = {choice!r}")
+    if not count:
+        return
+    if isinstance(choice, list):
+        fits = len(choice) == count and all(
+            isinstance(number, int | float) and abs(number) <= LARGEST for number in choice
+        )
     else:
-        fits = isinstance(given, int) and not isinstance(given, bool) and 0 <= given < count
+        fits = isinstance(choice, int) and not isinstance(choice, bool) and 0 <= choice < count
     if not fits:
         raise ValueError(
             f"the network makes images of {count} classes: choose one with the option {OPTION}, 0 to {count - 1}, "
-            f"or a list of {count} finite numbers, such as a 1 among zeros; got {given!r}"
+            f"or a list of {count} finite numbers, such as a 1 among zeros; got {choice!r}"
         )
 
 
-def vector_of(given: Any, matrix: Tensor) -> Tensor:
+def make_class_vector(choice: Any, matrix: Tensor) -> Tensor:
     """Return a class as a vector for a matrix ``[units, classes]``; the first class if none was chosen."""
-    if isinstance(given, list):
-        return torch.tensor(given, dtype=matrix.dtype)
+    if isinstance(choice, list):
+        return torch.tensor(choice, dtype=matrix.dtype)
     vector = torch.zeros(matrix.shape[1])
-    vector[given or 0] = 1
+    vector[choice or 0] = 1
     return vector

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from ..layouts import Tensors
-from ..plans import Source, copied, made
-from .class_conditions import OPTION, check_class, vector_of
-from .dcgan import variance
+from ..plans import TensorSource, copy_tensor, fill_tensor
+from .class_conditions import check_class, make_class_vector
+from .dcgan import variance_source
 from .spectral_norm import weight_of, weight_shape
 
 MATRIX, EMBEDDING, BOTH = "gain", "embed0", "embed"
@@ -33,12 +33,12 @@ class Norms:
     Args:
         tensors: The file's.
         eps: What is added to variances there.
-        given: The class, 0 or more, or a number for each class; None if none was chosen.
+        choice: The class, 0 or more, or a number for each class; None if none was chosen.
     """
 
     tensors: Tensors
     eps: float
-    given: Any = None
+    choice: Any = None
 
     def check(self) -> None:
         """Check that a class is chosen if there are any.
@@ -48,44 +48,49 @@ class Norms:
         """
         names = [name.rpartition(".")[0] for name in self.tensors if name.endswith((".weight", ".weight_orig"))]
         kinds = [(name, name.rpartition(".")[2]) for name in names]
-        known = [(name, kind) for name, kind in kinds if kind in {MATRIX, EMBEDDING, BOTH}]
-        if known:
-            name, kind = known[0]
-            check_class(self.given, weight_shape(self.tensors, name, 2)[kind == MATRIX])
-        elif self.given is not None:
-            raise ValueError(f"the network knows no classes; got {OPTION} = {self.given!r}")
+        conditional = [(name, kind) for name, kind in kinds if kind in {MATRIX, EMBEDDING, BOTH}]
+        counts = [weight_shape(self.tensors, name, 2)[kind == MATRIX] for name, kind in conditional[:1]]
+        check_class(self.choice, *(counts or [0]))
 
-    def sources(self, theirs: str, own: str) -> dict[str, Source]:
+    def sources(self, theirs: str, own: str) -> dict[str, TensorSource]:
         """Return the sources of a norm."""
         statistics = self.statistics(theirs)
         return {
             **self.affine(theirs, own),
-            f"{own}.running_mean": copied(f"{statistics}.running_mean"),
-            f"{own}.running_var": variance(f"{statistics}.running_var", self.eps),
-            f"{own}.num_batches_tracked": made(lambda: torch.tensor(0)),
+            f"{own}.running_mean": copy_tensor(f"{statistics}.running_mean"),
+            f"{own}.running_var": variance_source(f"{statistics}.running_var", self.eps),
+            f"{own}.num_batches_tracked": fill_tensor(lambda: torch.tensor(0)),
         }
 
     def statistics(self, theirs: str) -> str:
         """Return the name under which a norm's mean and variance are."""
         return f"{theirs}.bn" if f"{theirs}.bn.running_mean" in self.tensors else theirs
 
-    def affine(self, theirs: str, own: str) -> dict[str, Source]:
+    def affine(self, theirs: str, own: str) -> dict[str, TensorSource]:
         """Return the sources of a norm's scale and offset."""
         leaves = (f"{own}.weight", f"{own}.bias")
         if self._has(f"{theirs}.{MATRIX}"):
-            parts = [self._said(f"{theirs}.{MATRIX}", lambda x: x + 1), self._said(f"{theirs}.bias")]
+            parts = [self._class_source(f"{theirs}.{MATRIX}", lambda x: x + 1), self._class_source(f"{theirs}.bias")]
         elif self._has(f"{theirs}.{EMBEDDING}"):
-            parts = [self._said(f"{theirs}.embed0", lambda x: x + 1, True), self._said(f"{theirs}.embed1", turned=True)]
+            parts = [
+                self._class_source(f"{theirs}.embed0", lambda x: x + 1, True),
+                self._class_source(f"{theirs}.embed1", turned=True),
+            ]
         elif self._has(f"{theirs}.{BOTH}"):
-            parts = [self._said(f"{theirs}.{BOTH}", _first, True), self._said(f"{theirs}.{BOTH}", _second, True)]
+            parts = [
+                self._class_source(f"{theirs}.{BOTH}", _first, True),
+                self._class_source(f"{theirs}.{BOTH}", _second, True),
+            ]
         else:
-            parts = [copied(f"{theirs}.weight"), copied(f"{theirs}.bias")]
+            parts = [copy_tensor(f"{theirs}.weight"), copy_tensor(f"{theirs}.bias")]
         return dict(zip(leaves, parts, strict=True))
 
     def _has(self, name: str) -> bool:
         return f"{name}.weight" in self.tensors or f"{name}.weight_orig" in self.tensors
 
-    def _said(self, name: str, make: Callable[[Tensor], Tensor] = lambda x: x, turned: bool = False) -> Source:
+    def _class_source(
+        self, name: str, make: Callable[[Tensor], Tensor] = lambda x: x, turned: bool = False
+    ) -> TensorSource:
         """Return the source of what a matrix says of the class.
 
         Args:
@@ -95,11 +100,11 @@ class Norms:
         """
         weight = weight_of(self.tensors, name)
 
-        def said(*x: Tensor) -> Tensor:
+        def make_for_class(*x: Tensor) -> Tensor:
             matrix = weight.make(*x).transpose(0, 1) if turned else weight.make(*x)
-            return make(matrix @ vector_of(self.given, matrix))
+            return make(matrix @ make_class_vector(self.choice, matrix))
 
-        return Source(weight.names, said)
+        return TensorSource(weight.names, make_for_class)
 
 
 def _first(both: Tensor) -> Tensor:

@@ -17,38 +17,40 @@ import torch
 
 from ...architectures.dcgan import DCGAN, SIZES
 from ...architectures.stack import Size, Stack
-from ..layouts import Facts, Options, Tensors
-from ..plans import Plan, Source, colour, copied, layout_of, made, numbered, shape_of
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, copy_tensor, fill_tensor, find_numbers, layout_of, shape_of, spread_gray
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 GEOMETRY = ("strides", "paddings", "output_paddings")
 """Options: one number or pair for each up-convolution."""
 USUAL = {1: (1, 0, 0), 2: (2, 0, 0), 3: (1, 1, 0), 4: (2, 1, 0), 5: (2, 2, 1), 6: (2, 2, 0)}
 """Stride, padding and output padding of an up-convolution after the first, by its kernel."""
-MOST_STAGES = 11
+MAX_STAGES = 11
 """Up-convolutions of a network whose images are 4,096 pixels wide, if each doubles."""
 
 
-def _plan(tensors: Tensors, _: Facts, options: Options) -> Plan:
-    last = max((index for index in numbered(tensors, r"main\.(\d+)\.weight$") if index % 3 == 0), default=12)
+def _plan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
+    last = max((index for index in find_numbers(tensors, r"main\.(\d+)\.weight$") if index % 3 == 0), default=12)
     ups = range(0, last + 1, 3)
-    sources: dict[str, Source] = {}
+    sources: dict[str, TensorSource] = {}
     for number, up in enumerate(ups[:-1], start=1):
         sources |= norm_sources(tensors, f"main.{up}", f"main.{up + 1}", f"layer{number}")
     bias = f"main.{last}.bias"
-    sources["output.0.weight"] = colour(f"main.{last}.weight", axis=1)
-    sources["output.0.bias"] = colour(bias) if bias in tensors else made(lambda: torch.zeros(3))
+    sources["output.0.weight"] = spread_gray(f"main.{last}.weight", axis=1)
+    sources["output.0.bias"] = spread_gray(bias) if bias in tensors else fill_tensor(lambda: torch.zeros(3))
     counts = [f"main.{up + 1}.num_batches_tracked" for up in ups[:-1]]
 
     def settings() -> dict[str, Any]:
-        return _settings([shape_of(tensors, f"main.{up}.weight", 4) for up in ups], options)
+        return _make_settings([shape_of(tensors, f"main.{up}.weight", 4) for up in ups], options)
 
     if _is_standard(tensors, ups, options):
-        return Plan(DCGAN, lambda: _short(settings()), sources, counts)
-    return Plan(Stack, settings, sources, counts, assumed=lambda: "" if options else _assumed(settings()["stages"]))
+        return ImportPlan(DCGAN, lambda: _shorten_settings(settings()), sources, counts)
+    return ImportPlan(
+        Stack, settings, sources, counts, assumed=lambda: "" if options else _describe_guess(settings()["stages"])
+    )
 
 
-def norm_sources(tensors: Tensors, up: str, norm: str, layer: str, eps: float = 1e-5) -> dict[str, Source]:
+def norm_sources(tensors: Tensors, up: str, norm: str, layer: str, eps: float = 1e-5) -> dict[str, TensorSource]:
     """Return the sources of an up-convolution and the batch norm after it.
 
     An offset of the convolution is taken off the mean, and a number other than torch's that is added to the variance
@@ -63,54 +65,54 @@ def norm_sources(tensors: Tensors, up: str, norm: str, layer: str, eps: float = 
     """
     bias, mean = f"{up}.bias", f"{norm}.running_mean"
     return {
-        f"{layer}.0.weight": copied(f"{up}.weight"),
-        f"{layer}.1.weight": copied(f"{norm}.weight"),
-        f"{layer}.1.bias": copied(f"{norm}.bias"),
-        f"{layer}.1.running_mean": Source((mean, bias), torch.sub) if bias in tensors else copied(mean),
-        f"{layer}.1.running_var": variance(f"{norm}.running_var", eps),
-        f"{layer}.1.num_batches_tracked": made(lambda: torch.tensor(0)),
+        f"{layer}.0.weight": copy_tensor(f"{up}.weight"),
+        f"{layer}.1.weight": copy_tensor(f"{norm}.weight"),
+        f"{layer}.1.bias": copy_tensor(f"{norm}.bias"),
+        f"{layer}.1.running_mean": TensorSource((mean, bias), torch.sub) if bias in tensors else copy_tensor(mean),
+        f"{layer}.1.running_var": variance_source(f"{norm}.running_var", eps),
+        f"{layer}.1.num_batches_tracked": fill_tensor(lambda: torch.tensor(0)),
     }
 
 
-def variance(name: str, eps: float) -> Source:
+def variance_source(name: str, eps: float) -> TensorSource:
     """Return the source of a variance to which ``eps`` is added there, and 1e-5 here."""
-    return copied(name) if eps == 1e-5 else Source((name,), lambda x: x + (eps - 1e-5))
+    return copy_tensor(name) if eps == 1e-5 else TensorSource((name,), lambda x: x + (eps - 1e-5))
 
 
-def _settings(shapes: Sequence[tuple[int, ...]], options: Options) -> dict[str, Any]:
+def _make_settings(shapes: Sequence[tuple[int, ...]], options: ImportOptions) -> dict[str, Any]:
     """Return the settings of a `Stack` for the weights ``[in, out, h, w]`` of up-convolutions.
 
     Raises:
         ValueError: If strides and paddings are not known, or there are more up-convolutions than images have sides for.
     """
-    if len(shapes) > MOST_STAGES:
-        raise ValueError(f"a DCGAN has {MOST_STAGES} up-convolutions at most; got {len(shapes)}")
-    stages = []
-    for shape, geometry in zip(shapes, _geometry([shape[2:] for shape in shapes], options), strict=True):
+    if len(shapes) > MAX_STAGES:
+        raise ValueError(f"a DCGAN has {MAX_STAGES} up-convolutions at most; got {len(shapes)}")
+    stages: list[dict[str, Any]] = []
+    for shape, geometry in zip(shapes, _find_geometry([shape[2:] for shape in shapes], options), strict=True):
         units = 3 if len(stages) == len(shapes) - 1 else shape[1]
         stages.append({"units": units, "kernel": list(shape[2:])} | geometry)
     return {"z_dim": shapes[0][0], "stages": stages}
 
 
-def _geometry(kernels: Sequence[tuple[int, ...]], options: Options) -> list[dict[str, Size]]:
+def _find_geometry(kernels: Sequence[tuple[int, ...]], options: ImportOptions) -> list[dict[str, Size]]:
     """Return stride, padding and output padding of each up-convolution."""
     if options:
-        given = {"output_paddings": [0] * len(kernels)} | options
-        if missing := [name for name in GEOMETRY if name not in given]:
+        geometry: dict[str, Any] = {"output_paddings": [0] * len(kernels), **options}
+        if missing := [name for name in GEOMETRY if name not in geometry]:
             raise ValueError(f"strides and paddings go together; {missing[0]} are not given")
-        rows = list(zip(*(_checked(name, given[name], len(kernels)) for name in GEOMETRY), strict=True))
+        rows = list(zip(*(_check_sizes(name, geometry[name], len(kernels)) for name in GEOMETRY), strict=True))
     else:
-        rows = [(1, 0, 0), *(_usual(*kernel) for kernel in kernels[1:])]
+        rows = [(1, 0, 0), *(_guess_geometry(*kernel) for kernel in kernels[1:])]
     return [dict(zip(("stride", "padding", "output_padding"), row, strict=True)) for row in rows]
 
 
-def _usual(height: int, width: int) -> tuple[int, int, int]:
+def _guess_geometry(height: int, width: int) -> tuple[int, int, int]:
     if height != width or height not in USUAL:
         raise ValueError(f"the stride of a kernel {height} x {width} is not known: give strides and paddings")
     return USUAL[height]
 
 
-def _assumed(stages: Sequence[dict[str, Any]]) -> str:
+def _describe_guess(stages: Sequence[dict[str, Any]]) -> str:
     """Say which strides and paddings were guessed, as they would be given in their place."""
     if all(stage["kernel"] == [4, 4] for stage in stages):
         return ""
@@ -118,7 +120,7 @@ def _assumed(stages: Sequence[dict[str, Any]]) -> str:
     return f"strides and paddings are not in the file; assumed are the usual ones: {json.dumps(guessed)}"
 
 
-def _checked(name: str, sizes: Any, count: int) -> list[Size]:
+def _check_sizes(name: str, sizes: Any, count: int) -> list[Size]:
     """Return what an option holds.
 
     Raises:
@@ -131,10 +133,10 @@ def _checked(name: str, sizes: Any, count: int) -> list[Size]:
 
 def _is_size(value: Any) -> bool:
     pair = value if isinstance(value, list) and len(value) == 2 else [value]
-    return all(isinstance(each, int) and not isinstance(each, bool) and 0 <= each <= 64 for each in pair)
+    return all(isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 64 for number in pair)
 
 
-def _is_standard(tensors: Tensors, ups: Sequence[int], options: Options) -> bool:
+def _is_standard(tensors: Tensors, ups: Sequence[int], options: ImportOptions) -> bool:
     """Say whether this is a `DCGAN`: kernels of 4 and units that halve from layer to layer."""
     shapes = [tuple(tensors[f"main.{up}.weight"].shape) for up in ups if f"main.{up}.weight" in tensors]
     if options or len(shapes) < len(ups) or any(shape[2:] != (4, 4) for shape in shapes):
@@ -143,7 +145,7 @@ def _is_standard(tensors: Tensors, ups: Sequence[int], options: Options) -> bool
     return 4 * 2 ** len(units) in SIZES and all(a == 2 * b for a, b in pairwise(units))
 
 
-def _short(settings: dict[str, Any]) -> dict[str, Any]:
+def _shorten_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of the `DCGAN` that a stack is."""
     *layers, _ = settings["stages"]
     return {"size": 4 * 2 ** len(layers), "width": layers[-1]["units"], "z_dim": settings["z_dim"]}

@@ -14,8 +14,8 @@ from typing import Any
 
 from ...architectures.blocks import width_of
 from ...architectures.progan import ProGAN
-from ..layouts import Facts, Options, Tensors
-from ..plans import Plan, Source, colour, copied, layout_of, numbered, shape_of
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
 
 LAST = 10
 """Layers of a file that has none, to say what is missing."""
@@ -24,14 +24,14 @@ LAST = 10
 def _plan(
     tensors: Tensors,
     _: Facts,
-    __: Options,
+    __: ImportOptions,
     *,
     layer: str,
     first: int,
     output: Callable[[int], str],
     weight: str,
     bias: str,
-) -> Plan:
+) -> ImportPlan:
     """Return the plan for one way of naming.
 
     Args:
@@ -42,16 +42,16 @@ def _plan(
         weight: What comes after, for a weight.
         bias: What comes after, for an offset.
     """
-    count = max(numbered(tensors, rf"{layer}(\d+)\."), default=LAST + first - 1) - first + 1
+    count = max(find_numbers(tensors, rf"{layer}(\d+)\."), default=LAST + first - 1) - first + 1
     count += count % 2
-    sources: dict[str, Source] = {}
+    sources: dict[str, TensorSource] = {}
     for index in range(count):
         own, theirs = f"layer{index + 1}.1", f"{layer}{index + first}"
-        sources[f"{own}.weight"] = copied(theirs + weight, 1 if index else 4)
-        sources[f"{own}.bias"] = copied(theirs + bias)
+        sources[f"{own}.weight"] = copy_tensor(theirs + weight, 1 if index else 4)
+        sources[f"{own}.bias"] = copy_tensor(theirs + bias)
     grids = count // 2
     image = output(grids - 1)
-    sources |= {"output.1.weight": colour(image + weight), "output.1.bias": colour(image + bias)}
+    sources |= {"output.1.weight": spread_gray(image + weight), "output.1.bias": spread_gray(image + bias)}
 
     def settings() -> dict[str, Any]:
         shapes = [shape_of(tensors, f"{layer}{2 * grid + first}{weight}", 4) for grid in range(grids)]
@@ -59,7 +59,7 @@ def _plan(
         return {"size": 2 ** (grids + 1), "z_dim": shapes[0][1]} | width_of(units)
 
     smaller = [output(grid) + end for grid in range(grids - 1) for end in (weight, bias)]
-    return Plan(ProGAN, settings, sources, ["lod", *smaller], check=partial(check_grown, tensors, "lod"))
+    return ImportPlan(ProGAN, settings, sources, ["lod", *smaller], check=partial(check_grown, tensors, "lod"))
 
 
 def check_grown(tensors: Tensors, name: str) -> None:

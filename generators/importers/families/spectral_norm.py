@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..layouts import Tensors
-from ..plans import Source, copied, shape_of
+from ..plans import TensorSource, copy_tensor, shape_of
 
 
 def weight_shape(tensors: Tensors, name: str, axes: int = 4) -> tuple[int, ...]:
@@ -27,7 +27,7 @@ def weight_shape(tensors: Tensors, name: str, axes: int = 4) -> tuple[int, ...]:
     return shape_of(tensors, f"{name}.weight_orig" if normal else f"{name}.weight", axes)
 
 
-def weight_of(tensors: Tensors, name: str, rows: Callable[[Tensor], Tensor] = lambda x: x) -> Source:
+def weight_of(tensors: Tensors, name: str, rows: Callable[[Tensor], Tensor] = lambda x: x) -> TensorSource:
     """Return the source of a weight, divided by its largest singular value as the file has it.
 
     Args:
@@ -36,21 +36,21 @@ def weight_of(tensors: Tensors, name: str, rows: Callable[[Tensor], Tensor] = la
         rows: Puts the axis of what comes out first.
     """
 
-    def divided(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    def divide(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
         return weight / torch.dot(u, rows(weight).flatten(1) @ v)
 
     if f"{name}.weight_orig" in tensors:
-        return Source((f"{name}.weight_orig", f"{name}.weight_u", f"{name}.weight_v"), divided)
+        return TensorSource((f"{name}.weight_orig", f"{name}.weight_u", f"{name}.weight_v"), divide)
     if f"{name}.sn_sigma" in tensors:
-        return Source((f"{name}.weight", f"{name}.sn_sigma"), lambda weight, sigma: weight / sigma.reshape(()))
-    return copied(f"{name}.weight")
+        return TensorSource((f"{name}.weight", f"{name}.sn_sigma"), lambda weight, sigma: weight / sigma.reshape(()))
+    return copy_tensor(f"{name}.weight")
 
 
-def map_sources(tensors: Tensors, theirs: str, own: str) -> dict[str, Source]:
+def map_sources(tensors: Tensors, theirs: str, own: str) -> dict[str, TensorSource]:
     """Return the sources of a linear layer or a convolution with an offset."""
-    return {f"{own}.weight": weight_of(tensors, theirs), f"{own}.bias": copied(f"{theirs}.bias")}
+    return {f"{own}.weight": weight_of(tensors, theirs), f"{own}.bias": copy_tensor(f"{theirs}.bias")}
 
 
-def by_output(weight: Tensor) -> Tensor:
+def put_outputs_first(weight: Tensor) -> Tensor:
     """Return the weight of an up-convolution with its outputs first."""
     return weight.transpose(0, 1)

@@ -1,9 +1,9 @@
 """Generators of StudioGAN (``deep_conv``, ``resnet``) and of mimicry (residual).
 
-Spectral normalisation is folded into the weights (see `spectral`), and of a network that makes images of classes one
-is chosen (see `conditional`). StudioGAN adds 1e-4 to the variances of its batch norms. StudioGAN repeats pixels;
-mimicry makes those between by bilinear interpolation. Where self-attention comes is in StudioGAN's names; in mimicry's
-it is not, and known for its networks of 32 and 128 pixels.
+Spectral normalisation is folded into the weights (see `spectral_norm`), and of a network that makes images of classes
+one is chosen (see `conditional_norms`). StudioGAN adds 1e-4 to the variances of its batch norms. StudioGAN repeats
+pixels; mimicry makes those between by bilinear interpolation. Where self-attention comes is in StudioGAN's names; in
+mimicry's it is not, and known for its networks of 32 and 128 pixels.
 
 Source: Miyato et al. 2018, arXiv 1802.05957, Appendix B.4; Zhang et al. 2019, arXiv 1805.08318, Sec. 3; the names:
 github.com/POSTECH-CVLab/PyTorch-StudioGAN and github.com/kwotsin/mimicry.
@@ -19,12 +19,12 @@ from typing import Any
 
 from ...architectures.resnet import ResNet
 from ...architectures.stack import Stack
-from ..layouts import Facts, Options, Tensors
-from ..plans import Plan, Source, colour, layout_of, numbered
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, find_numbers, layout_of, spread_gray
 from .class_conditions import OPTION
 from .conditional_norms import Norms
 from .dcgan import norm_sources
-from .spectral_norm import by_output, map_sources, weight_of, weight_shape
+from .spectral_norm import map_sources, put_outputs_first, weight_of, weight_shape
 
 STUDIOGAN_EPS, MIMICRY_EPS = 1e-4, 1e-5
 BLOCKS = 4
@@ -47,7 +47,7 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ResNetNames:
     """What a layout of residual generators calls things.
 
     Args:
@@ -71,7 +71,7 @@ class Names:
     doubling: str
 
 
-def _resnet(tensors: Tensors, _: Facts, options: Options, *, names: Names) -> Plan:
+def _plan_resnet(tensors: Tensors, _: Facts, options: ImportOptions, *, names: ResNetNames) -> ImportPlan:
     blocks, norms = names.blocks(tensors), Norms(tensors, names.eps, options.get(OPTION))
     number = len(blocks.names)
     sources = map_sources(tensors, names.linear, "layer1.1") | norms.sources(names.norm(number), "output.0")
@@ -97,25 +97,27 @@ def _resnet(tensors: Tensors, _: Facts, options: Options, *, names: Names) -> Pl
         _check_no_biggan(tensors, names.linear)
         norms.check()
 
-    return Plan(ResNet, settings, sources, _ignored(tensors), check)
+    return ImportPlan(ResNet, settings, sources, _find_ignored(tensors), check)
 
 
-def _attention(tensors: Tensors, theirs: str, own: str, names: Names) -> dict[str, Source]:
+def _attention(tensors: Tensors, theirs: str, own: str, names: ResNetNames) -> dict[str, TensorSource]:
     parts = {part: f"{theirs}.{name}" for part, name in names.attention.items()}
     maps = {f"{own}.{part}.weight": weight_of(tensors, name) for part, name in parts.items() if part != "strength"}
-    return maps | {f"{own}.strength": Source((parts["strength"],), lambda x: x.reshape(()))}
+    return maps | {f"{own}.strength": TensorSource((parts["strength"],), lambda x: x.reshape(()))}
 
 
-def _deep_conv(tensors: Tensors, _: Facts, options: Options) -> Plan:
+def _plan_deep_conv(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
     blocks, norms = _studiogan_blocks(tensors), Norms(tensors, STUDIOGAN_EPS, options.get(OPTION))
     sources = map_sources(tensors, "linear0", "layer1.0.1")
     for layer, block in enumerate(blocks.names, start=2):
         up, norm, own = f"{block}.deconv0", f"{block}.bn0", f"layer{layer}"
         sources |= norm_sources(tensors, up, norms.statistics(norm), own, STUDIOGAN_EPS)
-        sources |= norms.affine(norm, f"{own}.1") | {f"{own}.0.weight": weight_of(tensors, up, by_output)}
+        sources |= norms.affine(norm, f"{own}.1") | {f"{own}.0.weight": weight_of(tensors, up, put_outputs_first)}
     last = _image(tensors, "conv4", "output.0")
     weight = last["output.0.weight"]  # a convolution is an up-convolution by 1 with the kernel turned round
-    sources |= last | {"output.0.weight": Source(weight.names, lambda *x: weight.make(*x).transpose(0, 1).flip(2, 3))}
+    sources |= last | {
+        "output.0.weight": TensorSource(weight.names, lambda *x: weight.make(*x).transpose(0, 1).flip(2, 3))
+    }
 
     def settings() -> dict[str, Any]:
         _check_no_attention(blocks)
@@ -129,8 +131,8 @@ def _deep_conv(tensors: Tensors, _: Facts, options: Options) -> Plan:
         _check_no_attention(blocks)
         norms.check()
 
-    attention = [name for name in tensors if name.startswith(tuple(f"{each}." for each in blocks.attention.values()))]
-    return Plan(Stack, settings, sources, [*_ignored(tensors), *attention], check)
+    attention = [name for name in tensors if name.startswith(tuple(f"{block}." for block in blocks.attention.values()))]
+    return ImportPlan(Stack, settings, sources, [*_find_ignored(tensors), *attention], check)
 
 
 def _check_no_attention(blocks: Blocks) -> None:
@@ -169,38 +171,38 @@ def _first_grid(tensors: Tensors, linear: str, units: int) -> tuple[int, int]:
     return z_dim, side
 
 
-def _ignored(tensors: Tensors) -> list[str]:
+def _find_ignored(tensors: Tensors) -> list[str]:
     return [name for name in tensors if name.endswith((".num_batches_tracked", ".sn_u")) or name.startswith("shared.")]
 
 
-def _image(tensors: Tensors, theirs: str, own: str) -> dict[str, Source]:
+def _image(tensors: Tensors, theirs: str, own: str) -> dict[str, TensorSource]:
     """Return the sources of the convolution that makes the image, in colours."""
     weight, bias = weight_of(tensors, theirs), f"{theirs}.bias"
-    coloured = Source(weight.names, lambda *x: colour(*weight.names).make(weight.make(*x)))
-    return {f"{own}.weight": coloured, f"{own}.bias": colour(bias)}
+    colored = TensorSource(weight.names, lambda *x: spread_gray(*weight.names).make(weight.make(*x)))
+    return {f"{own}.weight": colored, f"{own}.bias": spread_gray(bias)}
 
 
 def _studiogan_blocks(tensors: Tensors) -> Blocks:
-    last = max(numbered(tensors, r"blocks\.(\d+)\.0\."), default=BLOCKS - 1)
-    attentive = set(numbered(tensors, r"blocks\.(\d+)\.0\.conv1x1_"))
-    found = Blocks([])
+    last = max(find_numbers(tensors, r"blocks\.(\d+)\.0\."), default=BLOCKS - 1)
+    attentive = set(find_numbers(tensors, r"blocks\.(\d+)\.0\.conv1x1_"))
+    blocks = Blocks([])
     for index in range(last + 1):
         name = f"blocks.{index}.0"
         if index in attentive:
-            found.attention[len(found.names) + 1] = name
+            blocks.attention[len(blocks.names) + 1] = name
         else:
-            found.names.append(name)
-    return found
+            blocks.names.append(name)
+    return blocks
 
 
 def _mimicry_blocks(tensors: Tensors) -> Blocks:
-    count = max(max(numbered(tensors, r"block(\d+)\."), default=BLOCKS + 1) - 1, 1)
+    count = max(max(find_numbers(tensors, r"block(\d+)\."), default=BLOCKS + 1) - 1, 1)
     attentive = count in ATTENTIVE and any(name.startswith("attn_block.") for name in tensors)
     attention = {ATTENTIVE[count]: "attn_block"} if attentive else {}
     return Blocks([f"block{index + 2}" for index in range(count)], attention)
 
 
-STUDIOGAN = Names(
+STUDIOGAN = ResNetNames(
     linear="linear0",
     blocks=_studiogan_blocks,
     norm=lambda _: "bn4",
@@ -216,7 +218,7 @@ STUDIOGAN = Names(
     eps=STUDIOGAN_EPS,
     doubling="nearest",
 )
-MIMICRY = Names(
+MIMICRY = ResNetNames(
     linear="l1",
     blocks=_mimicry_blocks,
     norm=lambda count: f"b{count + 2}",
@@ -227,7 +229,7 @@ MIMICRY = Names(
     doubling="bilinear",
 )
 LAYOUTS = (
-    layout_of("StudioGAN DCGAN", _deep_conv, [OPTION]),
-    layout_of("StudioGAN ResNet", partial(_resnet, names=STUDIOGAN), [OPTION]),
-    layout_of("mimicry ResNet", partial(_resnet, names=MIMICRY), [OPTION]),
+    layout_of("StudioGAN DCGAN", _plan_deep_conv, [OPTION]),
+    layout_of("StudioGAN ResNet", partial(_plan_resnet, names=STUDIOGAN), [OPTION]),
+    layout_of("mimicry ResNet", partial(_plan_resnet, names=MIMICRY), [OPTION]),
 )

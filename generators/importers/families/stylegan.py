@@ -22,21 +22,21 @@ from torch import Tensor
 
 from ...architectures.blocks import SQRT2, width_of
 from ...architectures.stylegan import StyleGAN
-from ..layouts import Facts, Options, Tensors
-from ..plans import Plan, Source, colour, copied, layout_of, numbered, shape_of
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
 from .progan import check_grown
 from .style_parts import (
     RATE,
     average_w,
     check_filters,
-    drawn_noise,
-    filters,
+    draw_noise,
+    find_filters,
     mapping_settings,
     mapping_sources,
+    mean_w_source,
     noise_sources,
-    reshaped,
+    reshape_tensor,
 )
-from .stylegan2_settings import mean_w
 
 DEPTH = 4
 """How often the grid is doubled in a file that has no layers, to say what is missing."""
@@ -46,35 +46,37 @@ FUSED_FROM = 128
 ROSINALITY_EPS = 1e-5
 
 
-def _genforce(tensors: Tensors, facts: Facts, _: Options) -> Plan:
-    numbers = numbered(tensors, r"synthesis\.layer(\d+)\.")
+def _plan_genforce(tensors: Tensors, facts: Facts, _: ImportOptions) -> ImportPlan:
+    numbers = find_numbers(tensors, r"synthesis\.layer(\d+)\.")
     depth = numbers[-1] // 2 if numbers else DEPTH
     names = [f"synthesis.layer{index}" for index in range(2 * depth + 2)]
-    last = max(numbered(tensors, r"mapping\.dense(\d+)\."), default=7)
+    last = max(find_numbers(tensors, r"mapping\.dense(\d+)\."), default=7)
     dense = [f"mapping.dense{index}" for index in range(last + 1)]
-    output, w_avg = f"synthesis.output{depth}", mean_w(tensors, facts, "truncation.w_avg")
+    output = f"synthesis.output{depth}"
     sources = mapping_sources(dense, lambda x: x, lambda x: x)
-    sources["mapping.w_avg"] = w_avg or Source((f"{dense[-1]}.bias",), torch.zeros_like)
+    sources["mapping.w_avg"], finish = mean_w_source(tensors, facts, "truncation.w_avg", dense)
     sources |= noise_sources(tensors, [f"{name}.apply_noise.noise" for name in names], _sides(depth))
-    sources |= {"constant": reshaped("synthesis.layer0.const", 4)}
-    sources |= {f"output.{leaf}": colour(f"{output}.{leaf}") for leaf in ("weight", "bias")}
+    sources |= {"constant": reshape_tensor("synthesis.layer0.const", 4)}
+    sources |= {f"output.{leaf}": spread_gray(f"{output}.{leaf}") for leaf in ("weight", "bias")}
     for index, name in enumerate(names):
         if index:
             turned = index % 2 == 0 and 4 * 2 ** (index // 2) >= FUSED_FROM
-            weight = Source((f"{name}.weight",), lambda x: x.flip(2, 3)) if turned else copied(f"{name}.weight")
+            weight = (
+                TensorSource((f"{name}.weight",), lambda x: x.flip(2, 3)) if turned else copy_tensor(f"{name}.weight")
+            )
             sources[_convolution(index)] = weight
         sources |= {
-            f"layer{index + 1}.bias": copied(f"{name}.bias"),
-            f"layer{index + 1}.noise_strength": copied(f"{name}.apply_noise.weight"),
-            f"layer{index + 1}.affine.weight": copied(f"{name}.style.weight"),
-            f"layer{index + 1}.affine.bias": copied(f"{name}.style.bias"),
+            f"layer{index + 1}.bias": copy_tensor(f"{name}.bias"),
+            f"layer{index + 1}.noise_strength": copy_tensor(f"{name}.apply_noise.weight"),
+            f"layer{index + 1}.affine.weight": copy_tensor(f"{name}.style.weight"),
+            f"layer{index + 1}.affine.bias": copy_tensor(f"{name}.style.bias"),
         }
 
     def settings() -> dict[str, Any]:
         units = [shape_of(tensors, f"synthesis.layer{2 * level + 1}.weight", 4)[0] for level in range(depth + 1)]
         return {"size": 4 * 2**depth} | width_of(units) | mapping_settings(tensors, dense)
 
-    stored = filters(tensors, r"\.kernel$")
+    stored = find_filters(tensors, r"\.kernel$")
 
     def check() -> None:
         check_filters(tensors, stored, FILTER)
@@ -82,65 +84,59 @@ def _genforce(tensors: Tensors, facts: Facts, _: Options) -> Plan:
 
     smaller = [f"synthesis.output{level}.{leaf}" for level in range(depth) for leaf in ("weight", "bias")]
     ignored = ["synthesis.lod", *stored, *smaller]
-    return Plan(StyleGAN, settings, sources, ignored, check, (lambda _: None) if w_avg else average_w)
+    return ImportPlan(StyleGAN, settings, sources, ignored, check, finish)
 
 
-def _rosinality(tensors: Tensors, _: Facts, options: Options) -> Plan:
+def _plan_rosinality(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
     depth = _rosinality_depth(tensors, options)
-    last = max(numbered(tensors, r"style\.(\d+)\.linear\."), default=15)
+    last = max(find_numbers(tensors, r"style\.(\d+)\.linear\."), default=15)
     dense = [f"style.{index}.linear" for index in range(1, last + 1, 2)]
-    sources: dict[str, Source] = {"constant": reshaped("generator.progression.0.conv1.input", 4)}
-    for index, name in enumerate(dense, start=1):
-        own = f"mapping.network.{index}.0"
-        sources |= {
-            f"{own}.weight": copied(f"{name}.weight_orig", 1 / RATE),
-            f"{own}.bias": copied(f"{name}.bias", 1 / RATE),
-        }
-    sources["mapping.w_avg"] = Source((f"{dense[-1]}.bias",), torch.zeros_like)
+    sources: dict[str, TensorSource] = {"constant": reshape_tensor("generator.progression.0.conv1.input", 4)}
+    sources |= mapping_sources(dense, lambda x: x * (1 / RATE), lambda x: x * (1 / RATE), "weight_orig")
+    sources["mapping.w_avg"] = TensorSource((f"{dense[-1]}.bias",), torch.zeros_like)
     for level in range(depth + 1):
         sources |= _rosinality_block(level)
     image = f"generator.to_rgb.{depth}.conv"
-    grey = colour("")
-    sources["output.weight"] = Source((f"{image}.weight_orig",), lambda x: grey.make(x) * SQRT2)
-    sources["output.bias"] = colour(f"{image}.bias")
+    gray = spread_gray("")
+    sources["output.weight"] = TensorSource((f"{image}.weight_orig",), lambda x: gray.make(x) * SQRT2)
+    sources["output.bias"] = spread_gray(f"{image}.bias")
 
     def settings() -> dict[str, Any]:
         blocks = [f"generator.progression.{level}.conv2.conv.weight_orig" for level in range(depth + 1)]
         units = [shape_of(tensors, block, 4)[0] for block in blocks]
-        lengths = [shape_of(tensors, f"{name}.weight_orig", 2) for name in dense]
-        mapping = {"z_dim": lengths[0][1], "w_dim": lengths[-1][0], "mapping_depth": len(dense)}
+        mapping = mapping_settings(tensors, dense, "weight_orig")
         flags = {"bias_before_blur": True, "norm_eps": ROSINALITY_EPS}
         return {"size": 4 * 2**depth} | width_of(units) | mapping | flags
 
     larger = [name for name in tensors if _level_of(name) > depth]
-    stored = filters(tensors, r"progression\.\d+\.conv1\.[12]\.weight(_flip)?$")
+    stored = find_filters(tensors, r"progression\.\d+\.conv1\.[12]\.weight(_flip)?$")
     stored = [name for name in stored if f"{name.removesuffix('_flip')}_flip" in tensors]
     smaller = [f"generator.to_rgb.{level}.conv.{leaf}" for level in range(depth) for leaf in ("weight_orig", "bias")]
     check = partial(_check_rosinality, tensors, options, depth, stored)
-    return Plan(StyleGAN, settings, sources, [*larger, *stored, *smaller], check, average_w)
+    return ImportPlan(StyleGAN, settings, sources, [*larger, *stored, *smaller], check, average_w)
 
 
-def _rosinality_block(level: int) -> dict[str, Source]:
+def _rosinality_block(level: int) -> dict[str, TensorSource]:
     """Return the sources of the two layers of a grid."""
     block, sources = f"generator.progression.{level}", {}
     if level:
         first, own = f"{block}.conv1", f"layer{2 * level + 1}.convolution.0"
         if 4 * 2**level < FUSED_FROM:
-            sources[f"{own}.weight"] = copied(f"{first}.1.conv.weight_orig")
-            sources[f"{own}.bias"] = copied(f"{first}.1.conv.bias")
+            sources[f"{own}.weight"] = copy_tensor(f"{first}.1.conv.weight_orig")
+            sources[f"{own}.bias"] = copy_tensor(f"{first}.1.conv.bias")
         else:  # [in, out, 3, 3], turned round; the sum of four shifted copies is divided by 4 there
-            sources[f"{own}.weight"] = Source((f"{first}.0.weight",), lambda x: x.transpose(0, 1).flip(2, 3) / 4)
-            sources[f"{own}.bias"] = copied(f"{first}.0.bias")
-    sources[_convolution(2 * level + 1)] = copied(f"{block}.conv2.conv.weight_orig")
+            sources[f"{own}.weight"] = TensorSource((f"{first}.0.weight",), lambda x: x.transpose(0, 1).flip(2, 3) / 4)
+            sources[f"{own}.bias"] = copy_tensor(f"{first}.0.bias")
+    sources[_convolution(2 * level + 1)] = copy_tensor(f"{block}.conv2.conv.weight_orig")
     for part in (1, 2):
         own, affine = f"layer{2 * level + part}", f"{block}.adain{part}.style.linear"
         noise = f"{block}.noise{part}.weight_orig"
         sources |= {
-            f"{own}.bias": copied(f"{block}.conv2.conv.bias") if part == 2 else Source((noise,), _no_bias),
-            f"{own}.noise_strength": Source((noise,), lambda x: x.flatten() * (2 / x.numel()) ** 0.5),
-            f"{own}.noise": drawn_noise(2 * level + 1, 4 * 2**level),
-            f"{own}.affine.weight": copied(f"{affine}.weight_orig", SQRT2),
-            f"{own}.affine.bias": Source((f"{affine}.bias",), _less_one),
+            f"{own}.bias": copy_tensor(f"{block}.conv2.conv.bias") if part == 2 else TensorSource((noise,), _no_bias),
+            f"{own}.noise_strength": TensorSource((noise,), lambda x: x.flatten() * (2 / x.numel()) ** 0.5),
+            f"{own}.noise": draw_noise(2 * level + 1, 4 * 2**level),
+            f"{own}.affine.weight": copy_tensor(f"{affine}.weight_orig", SQRT2),
+            f"{own}.affine.bias": TensorSource((f"{affine}.bias",), _less_one),
         }
     return sources
 
@@ -155,9 +151,9 @@ def _less_one(bias: Tensor) -> Tensor:
     return torch.cat([factor - 1, offset])
 
 
-def _rosinality_depth(tensors: Tensors, options: Options) -> int:
+def _rosinality_depth(tensors: Tensors, options: ImportOptions) -> int:
     """Return how often the grid is doubled: to the given size, or the largest whose image was trained."""
-    levels = numbered(tensors, r"generator\.progression\.(\d+)\.")
+    levels = find_numbers(tensors, r"generator\.progression\.(\d+)\.")
     last = min(levels[-1], 8) if levels else 8
     size = options.get("size")
     if isinstance(size, int) and not isinstance(size, bool):
@@ -167,9 +163,9 @@ def _rosinality_depth(tensors: Tensors, options: Options) -> int:
     return moved[-1] if moved else last
 
 
-def _check_rosinality(tensors: Tensors, options: Options, depth: int, stored: list[str]) -> None:
+def _check_rosinality(tensors: Tensors, options: ImportOptions, depth: int, stored: list[str]) -> None:
     check_filters(tensors, stored, FILTER)
-    levels = numbered(tensors, r"generator\.progression\.(\d+)\.")
+    levels = find_numbers(tensors, r"generator\.progression\.(\d+)\.")
     sizes = [4 * 2**level for level in levels if level]
     if "size" in options and options["size"] not in sizes:
         raise ValueError(f"size is one of {', '.join(map(str, sizes))}; got {options['size']!r}")
@@ -191,4 +187,4 @@ def _sides(depth: int) -> list[int]:
     return [4 * 2 ** (index // 2) for index in range(2 * depth + 2)]
 
 
-LAYOUTS = (layout_of("genforce StyleGAN", _genforce), layout_of("rosinality StyleGAN", _rosinality, ["size"]))
+LAYOUTS = (layout_of("genforce StyleGAN", _plan_genforce), layout_of("rosinality StyleGAN", _plan_rosinality, ["size"]))

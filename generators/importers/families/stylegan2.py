@@ -20,20 +20,20 @@ import torch
 
 from ...architectures.blocks import SQRT2, width_of
 from ...architectures.stylegan2 import StyleGAN2
-from ..layouts import Facts, Options, Tensors
-from ..plans import Plan, Source, colour, copied, layout_of, made, numbered
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, copy_tensor, fill_tensor, find_numbers, layout_of, spread_gray
 from .class_conditions import OPTION, Classes
 from .style_parts import (
     RATE,
-    average_w,
     check_filters,
-    filters,
+    find_filters,
     mapping_settings,
     mapping_sources,
+    mean_w_source,
     noise_sources,
-    reshaped,
+    reshape_tensor,
 )
-from .stylegan2_settings import check_activation, clamp_of, mean_w, rate_of
+from .stylegan2_settings import check_activation, clamp_of, rate_of
 
 DEPTH = 4
 """How often the grid is doubled in a file that has no layers, to say what is missing."""
@@ -41,7 +41,7 @@ FILTER = (1.0, 3.0, 3.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class StyleGAN2Names:
     """What a layout calls things.
 
     Args:
@@ -71,16 +71,15 @@ class Names:
     as_tensorflow: bool = False
 
 
-def _plan(tensors: Tensors, facts: Facts, options: Options, *, names: Names) -> Plan:
+def _plan(tensors: Tensors, facts: Facts, options: ImportOptions, *, names: StyleGAN2Names) -> ImportPlan:
     levels = range(names.depth(tensors) + 1)
-    last = max(numbered(tensors, rf"{names.dense}(\d+)\."), default=names.first + 7)
+    last = max(find_numbers(tensors, rf"{names.dense}(\d+)\."), default=names.first + 7)
     dense = [f"{names.dense}{index}" for index in range(names.first, last + 1)]
     classes = Classes(tensors, dense[0], options.get(OPTION))
-    stored = filters(tensors, names.filters)
-    known_w = mean_w(tensors, facts, names.mean_w)
+    stored = find_filters(tensors, names.filters)
     sources = _synthesis_sources(tensors, names, levels)
     sources |= _mapping_sources(rate_of(facts, dense[0]), dense, classes)
-    sources["mapping.w_avg"] = known_w or Source((f"{dense[-1]}.bias",), torch.zeros_like)
+    sources["mapping.w_avg"], finish = mean_w_source(tensors, facts, names.mean_w, dense)
 
     def settings() -> dict[str, Any]:
         clamp = clamp_of(facts)
@@ -92,26 +91,26 @@ def _plan(tensors: Tensors, facts: Facts, options: Options, *, names: Names) -> 
         check_filters(tensors, stored, FILTER)
         check_activation(facts)
 
-    return Plan(StyleGAN2, settings, sources, stored, check, (lambda _: None) if known_w else average_w)
+    return ImportPlan(StyleGAN2, settings, sources, stored, check, finish)
 
 
-def _mapping_sources(rate: float, dense: list[str], classes: Classes) -> dict[str, Source]:
+def _mapping_sources(rate: float, dense: list[str], classes: Classes) -> dict[str, TensorSource]:
     factor = rate / RATE
     own = mapping_sources(dense, lambda x: x if factor == 1 else x * factor, lambda x: x * (SQRT2 * factor))
-    return own | classes.folded(rate)
+    return own | classes.fold_class(rate)
 
 
-def _synthesis_sources(tensors: Tensors, names: Names, levels: range) -> dict[str, Source]:
+def _synthesis_sources(tensors: Tensors, names: StyleGAN2Names, levels: range) -> dict[str, TensorSource]:
     layers = range(1, 2 * len(levels))
-    noisy = any(_part(names, index, "noise_strength") in tensors for index in layers)
-    sources = {"constant": reshaped(names.constant, 4)}
+    has_noise = any(_part(names, index, "noise_strength") in tensors for index in layers)
+    sources = {"constant": reshape_tensor(names.constant, 4)}
     sources |= noise_sources(tensors, [names.noise(i) for i in layers], [4 * 2 ** (i // 2) for i in layers])
     for index in layers:
-        strength = reshaped(_part(names, index, "noise_strength"), 0)
+        strength = reshape_tensor(_part(names, index, "noise_strength"), 0)
         sources |= {
             f"layer{index}.weight": _kernel(names, index),
-            f"layer{index}.bias": copied(_part(names, index, "bias")),
-            f"layer{index}.noise_strength": strength if noisy else made(lambda: torch.zeros(())),
+            f"layer{index}.bias": copy_tensor(_part(names, index, "bias")),
+            f"layer{index}.noise_strength": strength if has_noise else fill_tensor(lambda: torch.zeros(())),
             **_affine(f"layer{index}.affine", _part(names, index, "affine"), names),
         }
     for level in levels:
@@ -120,31 +119,31 @@ def _synthesis_sources(tensors: Tensors, names: Names, levels: range) -> dict[st
     return sources
 
 
-def _part(names: Names, index: int, part: str) -> str:
+def _part(names: StyleGAN2Names, index: int, part: str) -> str:
     return f"{names.layer(index)}.{names.parts[part]}"
 
 
-def _kernel(names: Names, index: int) -> Source:
-    whole = reshaped(_part(names, index, "weight"), 4)
+def _kernel(names: StyleGAN2Names, index: int) -> TensorSource:
+    whole = reshape_tensor(_part(names, index, "weight"), 4)
     turned = names.as_tensorflow and index % 2 == 0
-    return Source(whole.names, lambda x: whole.make(x).flip(2, 3)) if turned else whole
+    return TensorSource(whole.names, lambda x: whole.make(x).flip(2, 3)) if turned else whole
 
 
-def _image_sources(own: str, theirs: str, names: Names) -> dict[str, Source]:
-    weight, bias = reshaped(f"{theirs}.{names.parts['weight']}", 4), f"{theirs}.bias"
+def _image_sources(own: str, theirs: str, names: StyleGAN2Names) -> dict[str, TensorSource]:
+    weight, bias = reshape_tensor(f"{theirs}.{names.parts['weight']}", 4), f"{theirs}.bias"
     return {
-        f"{own}.weight": Source(weight.names, lambda x: colour(*weight.names).make(weight.make(x))),
-        f"{own}.bias": Source((bias,), lambda x: colour(bias).make(x.flatten())),
+        f"{own}.weight": TensorSource(weight.names, lambda x: spread_gray(*weight.names).make(weight.make(x))),
+        f"{own}.bias": TensorSource((bias,), lambda x: spread_gray(bias).make(x.flatten())),
         **_affine(f"{own}.affine", f"{theirs}.{names.parts['affine']}", names),
     }
 
 
-def _affine(own: str, theirs: str, names: Names) -> dict[str, Source]:
-    bias = Source((f"{theirs}.bias",), lambda x: x + 1) if names.as_tensorflow else copied(f"{theirs}.bias")
-    return {f"{own}.weight": copied(f"{theirs}.weight"), f"{own}.bias": bias}
+def _affine(own: str, theirs: str, names: StyleGAN2Names) -> dict[str, TensorSource]:
+    bias = TensorSource((f"{theirs}.bias",), lambda x: x + 1) if names.as_tensorflow else copy_tensor(f"{theirs}.bias")
+    return {f"{own}.weight": copy_tensor(f"{theirs}.weight"), f"{own}.bias": bias}
 
 
-def _sizes(tensors: Tensors, names: Names, levels: range) -> dict[str, Any]:
+def _sizes(tensors: Tensors, names: StyleGAN2Names, levels: range) -> dict[str, Any]:
     constant = tensors[names.constant].shape
     if len(constant) < 3:
         raise ValueError(f"{names.constant} is units x 4 x 4; got the shape {list(constant)}")
@@ -160,21 +159,21 @@ def _nvlabs_layer(index: int) -> str:
 
 
 def _nvlabs_depth(tensors: Tensors) -> int:
-    sides = numbered(tensors, r"synthesis\.b(\d+)\.")
+    sides = find_numbers(tensors, r"synthesis\.b(\d+)\.")
     return max(sides[-1].bit_length() - 3, 0) if sides else DEPTH
 
 
 def _rosinality_depth(tensors: Tensors) -> int:
-    convolutions = numbered(tensors, r"convs\.(\d+)\.conv\.weight")
+    convolutions = find_numbers(tensors, r"convs\.(\d+)\.conv\.weight")
     return (convolutions[-1] + 2) // 2 if convolutions else DEPTH
 
 
 def _genforce_depth(tensors: Tensors) -> int:
-    layers = numbered(tensors, r"synthesis\.layer(\d+)\.")
+    layers = find_numbers(tensors, r"synthesis\.layer(\d+)\.")
     return (layers[-1] + 1) // 2 if layers else DEPTH
 
 
-NVLABS = Names(
+NVLABS = StyleGAN2Names(
     dense="mapping.fc",
     first=0,
     mean_w="mapping.w_avg",
@@ -186,7 +185,7 @@ NVLABS = Names(
     filters=r"\.resample_filter$",
     depth=_nvlabs_depth,
 )
-ROSINALITY = Names(
+ROSINALITY = StyleGAN2Names(
     dense="style.",
     first=1,
     mean_w="latent_avg",
@@ -203,7 +202,7 @@ ROSINALITY = Names(
     filters=r"\.kernel$",
     depth=_rosinality_depth,
 )
-GENFORCE = Names(
+GENFORCE = StyleGAN2Names(
     dense="mapping.dense",
     first=0,
     mean_w="truncation.w_avg",

@@ -1,4 +1,4 @@
-"""What files of StyleGAN2 say beside the tensors: settings of their modules, and the mean w."""
+"""What files of StyleGAN2 say beside the tensors: settings of their modules."""
 
 from __future__ import annotations
 
@@ -6,25 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from ..layouts import Facts, Tensors
-from ..plans import Source, copied, made
 from .style_parts import RATE
-
-
-def mean_w(tensors: Tensors, facts: Facts, name: str) -> Source | None:
-    """Return the source of the mean w, whether it is in the network or beside it; None if it is in neither.
-
-    Args:
-        tensors: The file's.
-        facts: The file's.
-        name: What it is called.
-    """
-    if name in tensors:
-        return copied(name)
-    beside = facts.get(name)
-    return made(lambda: beside.detach().float().flatten()) if isinstance(beside, Tensor) else None
 
 
 def rate_of(facts: Facts, layer: str) -> float:
@@ -34,8 +17,8 @@ def rate_of(facts: Facts, layer: str) -> float:
         facts: The file's.
         layer: Name of the first mapping layer.
     """
-    mapping = _dict(_dict(facts, "init_kwargs"), "mapping_kwargs")
-    rate = _dict(_dict(facts, "attributes"), layer).get("bias_gain", mapping.get("lr_multiplier", RATE))
+    mapping = _get_dict(_get_dict(facts, "init_kwargs"), "mapping_kwargs")
+    rate = _get_dict(_get_dict(facts, "attributes"), layer).get("bias_gain", mapping.get("lr_multiplier", RATE))
     return float(rate) if _is_number(rate) else RATE
 
 
@@ -45,14 +28,14 @@ def clamp_of(facts: Facts) -> float | None:
     Raises:
         ValueError: If layers have different ones.
     """
-    modules = _dict(facts, "attributes")
-    said = [_dict(modules, name)["conv_clamp"] for name in modules if "conv_clamp" in _dict(modules, name)]
-    if not said:
-        keywords = _dict(facts, "init_kwargs")
-        said = [_dict(keywords, "synthesis_kwargs").get("conv_clamp", keywords.get("conv_clamp"))]
-    if len(set(map(str, said))) > 1 or not (said[0] is None or _is_number(said[0])):
-        raise ValueError(f"conv_clamp is one number for all layers, or None; got {sorted(set(map(str, said)))}")
-    return None if said[0] is None else float(said[0])
+    modules = _get_dict(facts, "attributes")
+    clamps = [_get_dict(modules, name)["conv_clamp"] for name in modules if "conv_clamp" in _get_dict(modules, name)]
+    if not clamps:
+        keywords = _get_dict(facts, "init_kwargs")
+        clamps = [_get_dict(keywords, "synthesis_kwargs").get("conv_clamp", keywords.get("conv_clamp"))]
+    if len(set(map(str, clamps))) > 1 or not (clamps[0] is None or _is_number(clamps[0])):
+        raise ValueError(f"conv_clamp is one number for all layers, or None; got {sorted(set(map(str, clamps)))}")
+    return None if clamps[0] is None else float(clamps[0])
 
 
 def check_activation(facts: Facts) -> None:
@@ -61,27 +44,29 @@ def check_activation(facts: Facts) -> None:
     Raises:
         ValueError: If one has another than leaky ReLU.
     """
-    for name, module in _dict(facts, "attributes").items():
-        activation = _dict({name: module}, name).get("activation", "lrelu")
+    for name, module in _get_dict(facts, "attributes").items():
+        activation = _get_dict({name: module}, name).get("activation", "lrelu")
         if activation not in {"lrelu", "linear"}:
             raise ValueError(f"{name} has the activation {activation!r}; only leaky ReLU (lrelu) is read")
 
 
-def other_architecture(tensors: Tensors, facts: Facts) -> str | None:
+def find_other_architecture(tensors: Tensors, facts: Facts) -> str | None:
     """Return the architecture of a StyleGAN2 of NVlabs if it is not ``skip``, in which the images of all grids add up.
 
     Args:
         tensors: The file's.
         facts: The file's.
     """
-    modules = _dict(facts, "attributes")
-    said = [_dict(modules, name).get("architecture") for name in modules if re.match(r"synthesis\.b\d+$", name)]
+    modules = _get_dict(facts, "attributes")
+    architectures = [
+        _get_dict(modules, name).get("architecture") for name in modules if re.match(r"synthesis\.b\d+$", name)
+    ]
     if any(re.match(r"synthesis\.b\d+\.skip\.weight$", name) for name in tensors):
-        said.append("resnet")  # 1 x 1 convolutions around its blocks
-    return next((each for each in said if each in {"resnet", "orig"}), None)
+        architectures.append("resnet")  # 1 x 1 convolutions around its blocks
+    return next((architecture for architecture in architectures if architecture in {"resnet", "orig"}), None)
 
 
-def _dict(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _get_dict(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = facts.get(name)
     return value if isinstance(value, Mapping) else {}
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ...architectures.blocks import SQRT2
 from ...architectures.stylegan3 import BRIGHTNESS, LIMIT, StyleGAN3
-from ..layouts import Facts, Options, Tensors
-from ..plans import Plan, Source, colour, copied, layout_of, numbered, shape_of
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
 from .class_conditions import OPTION, Classes
 from .style_parts import RATE, mapping_settings, mapping_sources
 from .stylegan2_settings import rate_of
@@ -35,7 +35,7 @@ AFFINE = {"affine.weight": "affine.weight", "affine.bias": "affine.bias"}
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class LayerName:
     """A layer of the file.
 
     Args:
@@ -49,54 +49,62 @@ class Named:
     units: int
 
 
-def _plan(tensors: Tensors, facts: Facts, options: Options) -> Plan:
-    layers = _layers(tensors)
-    dense = [f"mapping.fc{index}" for index in numbered(tensors, r"mapping\.fc(\d+)\.") or (0, 1)]
+def _plan(tensors: Tensors, facts: Facts, options: ImportOptions) -> ImportPlan:
+    layers = _find_layers(tensors)
+    dense = [f"mapping.fc{index}" for index in find_numbers(tensors, r"mapping\.fc(\d+)\.") or (0, 1)]
     classes, factor = Classes(tensors, dense[0], options.get(OPTION)), rate_of(facts, dense[0]) / RATE
     sources = mapping_sources(dense, lambda x: x * factor, lambda x: x * (SQRT2 * factor))
-    sources |= classes.folded(factor * RATE) | {"mapping.w_avg": copied("mapping.w_avg")}
-    sources |= {f"layer1.{own}": copied(f"synthesis.input.{theirs}") for own, theirs in (WAVES | AFFINE).items()}
+    sources |= classes.fold_class(factor * RATE) | {"mapping.w_avg": copy_tensor("mapping.w_avg")}
+    sources |= {f"layer1.{own}": copy_tensor(f"synthesis.input.{theirs}") for own, theirs in (WAVES | AFFINE).items()}
     for number, layer in enumerate(layers[:-1], start=2):
-        sources |= {f"layer{number}.{own}": copied(f"{layer.name}.{part}") for own, part in (SHARED | AFFINE).items()}
+        sources |= {
+            f"layer{number}.{own}": copy_tensor(f"{layer.name}.{part}") for own, part in (SHARED | AFFINE).items()
+        }
         for own in ("up_filter", "down_filter"):
             if f"{layer.name}.{own}" in tensors:
-                sources[f"layer{number}.{own}"] = copied(f"{layer.name}.{own}")
-    sources |= _picture(layers[-1].name, facts)
+                sources[f"layer{number}.{own}"] = copy_tensor(f"{layer.name}.{own}")
+    sources |= _image_sources(layers[-1].name, facts)
 
     def settings() -> dict[str, Any]:
-        own = [_filtering(tensors, layer, _said(facts, "filter_size", TAPS)) for layer in layers[:-1]]
+        own = [_make_filtering(tensors, layer, _read_setting(facts, "filter_size", TAPS)) for layer in layers[:-1]]
         waves = shape_of(tensors, "synthesis.input.freqs", 2)[0]
         sizes = {"size": layers[-1].side, "waves": waves, "side": layers[0].side, "filterings": own}
         return sizes | mapping_settings(tensors, dense) | classes.settings()
 
     def check() -> None:
         classes.check()
-        _check(tensors, layers, facts)
+        _check_values(tensors, layers, facts)
 
-    return Plan(StyleGAN3, settings, sources, check=check)
+    return ImportPlan(StyleGAN3, settings, sources, check=check)
 
 
-def _layers(tensors: Tensors) -> list[Named]:
+def _find_layers(tensors: Tensors) -> list[LayerName]:
     """Return the layers that names tell of, in order; two where they tell of none, to say what is missing."""
-    found = {match[1]: match for match in map(LAYER.match, tensors) if match}
-    named = [(int(match[2]), Named(f"synthesis.{name}", int(match[3]), int(match[4]))) for name, match in found.items()]
-    layers = [layer for _, layer in sorted(named, key=lambda each: each[0])]
-    return layers if len(layers) > 1 else [Named("synthesis.L0_36_512", 36, 512), Named("synthesis.L14_256_3", 256, 3)]
+    by_name = {match[1]: match for match in map(LAYER.match, tensors) if match}
+    numbered = [
+        (int(match[2]), LayerName(f"synthesis.{name}", int(match[3]), int(match[4]))) for name, match in by_name.items()
+    ]
+    layers = [layer for _, layer in sorted(numbered, key=lambda pair: pair[0])]
+    return (
+        layers
+        if len(layers) > 1
+        else [LayerName("synthesis.L0_36_512", 36, 512), LayerName("synthesis.L14_256_3", 256, 3)]
+    )
 
 
-def _picture(name: str, facts: Facts) -> dict[str, Source]:
+def _image_sources(name: str, facts: Facts) -> dict[str, TensorSource]:
     """Return the sources of what makes the image; ``output_scale`` is what it is multiplied by at the end."""
-    factor = _said(facts, "output_scale", BRIGHTNESS) / BRIGHTNESS
-    weight, bias = colour(f"{name}.weight"), colour(f"{name}.bias")
+    factor = _read_setting(facts, "output_scale", BRIGHTNESS) / BRIGHTNESS
+    weight, bias = spread_gray(f"{name}.weight"), spread_gray(f"{name}.bias")
     return {
-        "output.weight": Source(weight.names, lambda x: weight.make(x) * factor),
-        "output.bias": Source(bias.names, lambda x: bias.make(x) * factor),
-        "output.magnitude": copied(f"{name}.magnitude_ema"),
-        **{f"output.{part}": copied(f"{name}.{part}") for part in AFFINE},
+        "output.weight": TensorSource(weight.names, lambda x: weight.make(x) * factor),
+        "output.bias": TensorSource(bias.names, lambda x: bias.make(x) * factor),
+        "output.magnitude": copy_tensor(f"{name}.magnitude_ema"),
+        **{f"output.{part}": copy_tensor(f"{name}.{part}") for part in AFFINE},
     }
 
 
-def _filtering(tensors: Tensors, layer: Named, taps: int) -> dict[str, Any]:
+def _make_filtering(tensors: Tensors, layer: LayerName, taps: int) -> dict[str, Any]:
     """Return the arguments of a layer's `Filtering`.
 
     Raises:
@@ -115,7 +123,7 @@ def _filtering(tensors: Tensors, layer: Named, taps: int) -> dict[str, Any]:
     return {"units": units, "side": layer.side, "kernel": kernel} | factors
 
 
-def _check(tensors: Tensors, layers: list[Named], facts: Facts) -> None:
+def _check_values(tensors: Tensors, layers: list[LayerName], facts: Facts) -> None:
     """Check what would make it another network.
 
     Raises:
@@ -128,7 +136,7 @@ def _check(tensors: Tensors, layers: list[Named], facts: Facts) -> None:
                 raise ValueError(f"{layer.name}.{part} is not symmetric; only such filters are read")
     if shape_of(tensors, TRANSFORM, 2) != (3, 3) or not _is_rigid(tensors[TRANSFORM]):
         raise ValueError(f"{TRANSFORM} does more than turn and move; reset it to the identity")
-    if (limit := _said(facts, "conv_clamp", LIMIT)) != LIMIT:
+    if (limit := _read_setting(facts, "conv_clamp", LIMIT)) != LIMIT:
         raise ValueError(f"activations are bounded by {limit} in this file, and only {LIMIT:g} is read")
 
 
@@ -138,12 +146,12 @@ def _is_rigid(transform: Tensor) -> bool:
     return torch.allclose(turn @ turn.T, torch.eye(2), atol=1e-4) and torch.equal(transform[2], last)
 
 
-def _said(facts: Facts, name: str, usual: float) -> Any:
+def _read_setting(facts: Facts, name: str, usual: float) -> Any:
     """Return what the file says that it was made with, or else what is usual."""
-    given = facts.get("init_kwargs")
-    given = given if isinstance(given, dict) else {}
-    inner = given.get("synthesis_kwargs")
-    value = {**given, **(inner if isinstance(inner, dict) else {})}.get(name, usual)
+    keywords = facts.get("init_kwargs")
+    keywords = keywords if isinstance(keywords, dict) else {}
+    inner = keywords.get("synthesis_kwargs")
+    value = {**keywords, **(inner if isinstance(inner, dict) else {})}.get(name, usual)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else usual
 
 

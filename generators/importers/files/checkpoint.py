@@ -14,12 +14,12 @@ from zipfile import ZipFile
 import safetensors
 import safetensors.torch
 
-from gandissect.storage.files import MAX_HEADER_BYTES, read_bytes
+from gandissect.storage.files import MAX_HEADER_BYTES, MAX_TENSORS, read_bytes
 
 from .containers import ZIP_START, check_stored, is_legacy, open_archive, read_archive, read_legacy
 from .pickle_globals import NETWORKS
-from .pickles import Machine, plain
-from .values import MOST_TENSORS, Budget, Record, printable
+from .pickles import Machine, to_plain
+from .values import Budget, Record, make_printable
 
 OTHERS = {
     b"\x89HDF": "HDF5, as Keras writes it",
@@ -35,7 +35,7 @@ OTHERS = {
 }
 """How files begin that are often taken for checkpoints, and what they are."""
 
-Read = tuple[str, Any]
+KindAndTree = tuple[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,9 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     try:
         kind, tree = _read(data)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
+        raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
     except (RuntimeError, OverflowError, MemoryError, AssertionError) as error:
-        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {printable(str(error))}") from error
+        raise ValueError(f"{path} cannot be read: {type(error).__name__}: {make_printable(str(error))}") from error
     return Checkpoint(str(path), kind, tree)
 
 
@@ -95,36 +95,36 @@ def program_kind(path: Path | str) -> str | None:
     """
     data = read_bytes(path)
     try:
-        return _program(open_archive(data)) if data.startswith(ZIP_START) else None
+        return _program_kind(open_archive(data)) if data.startswith(ZIP_START) else None
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {printable(str(error))}") from error
+        raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
 
 
-def _read(data: bytes) -> Read:
+def _read(data: bytes) -> KindAndTree:
     budget = Budget(len(data))
     if data.startswith(ZIP_START):
         return _read_zip(data, budget)
     if is_legacy(data):
-        return "torch", plain(read_legacy(data, budget), budget)
+        return "torch", to_plain(read_legacy(data, budget), budget)
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data):
         return _read_safetensors(data)
-    for start, what in OTHERS.items():
+    for start, meaning in OTHERS.items():
         if data.startswith(start):
-            raise ValueError(f"it is {what}")
+            raise ValueError(f"it is {meaning}")
     if not data or data[:1] not in b"\x80(c}]":
         raise ValueError("it is no checkpoint: neither of torch, nor a pickle, nor safetensors")
     return _read_pickle(data, budget)
 
 
-def _read_zip(data: bytes, budget: Budget) -> Read:
+def _read_zip(data: bytes, budget: Budget) -> KindAndTree:
     archive = open_archive(data)
-    if kind := _program(archive):
+    if kind := _program_kind(archive):
         return kind, {}
     check_stored(archive, len(data))
-    return "torch", plain(read_archive(archive, budget), budget)
+    return "torch", to_plain(read_archive(archive, budget), budget)
 
 
-def _program(archive: ZipFile) -> str | None:
+def _program_kind(archive: ZipFile) -> str | None:
     parts = {name.partition("/")[2] for name in archive.namelist()}
     if any(part.startswith("code/") for part in parts) or "constants.pkl" in parts:
         return "torchscript"
@@ -132,10 +132,10 @@ def _program(archive: ZipFile) -> str | None:
     return "torch export" if exported else None
 
 
-def _read_safetensors(data: bytes) -> Read:
+def _read_safetensors(data: bytes) -> KindAndTree:
     length = int.from_bytes(data[:8], "little")
-    if length > MAX_HEADER_BYTES or data.count(b"{", 8, 8 + length) > MOST_TENSORS + 2:  # one for each tensor
-        raise ValueError(f"it has more than {MOST_TENSORS:,} tensors, or a header that is too long")
+    if length > MAX_HEADER_BYTES or data.count(b"{", 8, 8 + length) > MAX_TENSORS + 2:  # one for each tensor
+        raise ValueError(f"it has more than {MAX_TENSORS:,} tensors, or a header that is too long")
     try:
         tensors = safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
@@ -143,14 +143,14 @@ def _read_safetensors(data: bytes) -> Read:
     return "safetensors", tensors
 
 
-def _read_pickle(data: bytes, budget: Budget) -> Read:
+def _read_pickle(data: bytes, budget: Budget) -> KindAndTree:
     """Read a bare pickle; the storages in it are pickled within it, each as a file of torch before 1.6."""
     machine = Machine(io.BytesIO(data), budget, load_bytes=lambda nested: read_legacy(nested, budget))
-    tree = plain(machine.run(), budget)
-    return _kind(tree), tree
+    tree = to_plain(machine.run(), budget)
+    return _pickle_kind(tree), tree
 
 
-def _kind(tree: Any) -> str:
+def _pickle_kind(tree: Any) -> str:
     values = list(tree.values()) if isinstance(tree, dict) else tree if isinstance(tree, list) else [tree]
     records = [value for value in values if isinstance(value, Record)]
     if any(record.name in NETWORKS for record in records):

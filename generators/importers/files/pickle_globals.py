@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .values import MAX_NAME, Array, Budget, Instance, Kind, Named, Storage, checked_key
+from .values import MAX_NAME, Array, Budget, DtypeCode, GlobalName, Instance, Storage, check_key
 
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 NETWORKS = frozenset({"tfutil.Network", "dnnlib.tflib.network.Network"})
@@ -73,7 +73,7 @@ _VALUES = re.compile(
 _ALIASES = (("__builtin__.", "builtins."), ("numpy._core.", "numpy.core."), ("copy_reg.", "copyreg."))
 
 
-def named(module: Any, attribute: Any) -> Named:
+def find_global(module: Any, attribute: Any) -> GlobalName:
     """Return a global of the table.
 
     Raises:
@@ -95,13 +95,13 @@ def named(module: Any, attribute: Any) -> Named:
             f"it names the global {name[:200]!r}, which is not among the few that are read; nothing was executed. "
             + remedy
         )
-    return Named(name)
+    return GlobalName(name)
 
 
 def is_class(name: str) -> bool:
     """Whether a global is a class whose objects are read as records or dicts."""
-    known = name in NETWORKS or name in NAMESPACES or name in _EASY_DICTS or name in _DICTS
-    return known or _MODULES.fullmatch(name) is not None
+    is_known = name in NETWORKS or name in NAMESPACES or name in _EASY_DICTS or name in _DICTS
+    return is_known or _MODULES.fullmatch(name) is not None
 
 
 def construct(name: str, arguments: tuple[Any, ...]) -> Any:
@@ -148,7 +148,7 @@ def set_state(target: Any, state: Any, budget: Budget) -> None:
     """
     if isinstance(target, Array):
         _fill(target, state, budget)
-    elif isinstance(target, Kind):
+    elif isinstance(target, DtypeCode):
         _set_order(target, state)
     elif isinstance(target, Instance) and isinstance(state, dict):
         target.state = state
@@ -183,7 +183,7 @@ def storage_dtype(kind: Any) -> torch.dtype:
     Raises:
         ValueError: If it is none.
     """
-    name = kind.name.rpartition(".")[2] if isinstance(kind, Named) else ""
+    name = kind.name.rpartition(".")[2] if isinstance(kind, GlobalName) else ""
     if name not in STORAGES:
         raise ValueError(f"storages of {name or 'that'} kind are not read; allowed are {', '.join(STORAGES)}")
     return STORAGES[name]
@@ -194,7 +194,7 @@ def _rebuild_tensor(budget: Budget, storage: Any, offset: Any, size: Any, stride
     numbers = storage.numbers
     if len(more) > 2 and more[2]:  # of {"neg": True}: its numbers are those of the storage with the other sign
         raise ValueError("a tensor is kept as its negative or conjugate; save what .resolve_neg().resolve_conj() gives")
-    if not (_whole(size) and _whole(stride) and _whole((offset,)) and len(size) == len(stride)):
+    if not (_are_counts(size) and _are_counts(stride) and _are_counts((offset,)) and len(size) == len(stride)):
         raise ValueError("a tensor has a shape that is none")
     count = math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
@@ -205,7 +205,7 @@ def _rebuild_tensor(budget: Budget, storage: Any, offset: Any, size: Any, stride
     return view
 
 
-def _whole(numbers: Any) -> bool:
+def _are_counts(numbers: Any) -> bool:
     return (
         isinstance(numbers, tuple | list)
         and len(numbers) <= 16
@@ -213,18 +213,18 @@ def _whole(numbers: Any) -> bool:
     )
 
 
-def _parameter(_: Budget, data: Any, *__: Any) -> Tensor:
+def _make_parameter(_: Budget, data: Any, *__: Any) -> Tensor:
     if not isinstance(data, Tensor):
         raise TypeError("a parameter is a tensor")
     return data
 
 
-def _persistent(budget: Budget, meta: Any) -> Instance:
+def _make_persistent(budget: Budget, meta: Any) -> Instance:
     """Return the record of an object that came with its source text, which nobody runs."""
     kind, version = meta["type"], meta["version"]
     if kind != "class" or version != PERSISTENCE_VERSION:
-        said = version if isinstance(version, int) else "?"
-        raise ValueError(f"a persistent object is of version {said}; known are classes of {PERSISTENCE_VERSION}")
+        shown = version if isinstance(version, int) else "?"
+        raise ValueError(f"a persistent object is of version {shown}; known are classes of {PERSISTENCE_VERSION}")
     name, state, source = meta["class_name"], meta["state"], meta["module_src"]
     if not isinstance(name, str) or not isinstance(state, dict):
         raise TypeError("a persistent object has a name and a state")
@@ -233,36 +233,36 @@ def _persistent(budget: Budget, meta: Any) -> Instance:
     return Instance(name, state, budget.hashes[id(source)][1])
 
 
-def _dict(budget: Budget, items: Any = (), *_: Any) -> dict[Any, Any]:
-    if isinstance(items, Named):  # what a defaultdict makes
+def _make_dict(budget: Budget, items: Any = (), *_: Any) -> dict[Any, Any]:
+    if isinstance(items, GlobalName):  # what a defaultdict makes
         return {}
     budget.step(len(items))
     pairs = list(items.items()) if isinstance(items, dict) else list(items)
     if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
         raise TypeError("a dict is made of pairs")
-    return {checked_key(key): value for key, value in pairs}
+    return {check_key(key): value for key, value in pairs}
 
 
-def _set(budget: Budget, items: Any = ()) -> set[Any]:
+def _make_set(budget: Budget, items: Any = ()) -> set[Any]:
     budget.step(len(items))
-    return {checked_key(item) for item in items}
+    return {check_key(item) for item in items}
 
 
-def _size(_: Budget, size: Any) -> Any:
+def _check_size(_: Budget, size: Any) -> Any:
     if not isinstance(size, tuple | list):
         raise TypeError("a size is a tuple")
     return size
 
 
-def _device(_: Budget, *words: Any) -> str:
-    if not all(isinstance(checked_key(word), str | int) for word in words[:2]):
+def _make_device(_: Budget, *words: Any) -> str:
+    if not all(isinstance(check_key(word), str | int) for word in words[:2]):
         raise TypeError("a device is a word and a number")
     return ":".join(map(str, words[:2]))
 
 
-def _path(budget: Budget, *parts: Any) -> str:
+def _make_path(budget: Budget, *parts: Any) -> str:
     """Return a path, of settings, as a text."""
-    if not all(isinstance(checked_key(part), str) for part in parts):
+    if not all(isinstance(check_key(part), str) for part in parts):
         raise TypeError("a path is made of texts")
     budget.step(len(parts))
     budget.spend(sum(map(len, parts)))
@@ -277,12 +277,12 @@ def _encode(budget: Budget, text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
-def _scalar(budget: Budget, kind: Any, data: Any = b"") -> float | int | bool:
-    number: float | int | bool = np.frombuffer(_bytes(data, budget), _dtype(kind), count=1).item()
+def _make_scalar(budget: Budget, kind: Any, data: Any = b"") -> float | int | bool:
+    number: float | int | bool = np.frombuffer(_to_bytes(data, budget), _find_dtype(kind), count=1).item()
     return number
 
 
-def _array_of_buffer(budget: Budget, data: Any, kind: Any, shape: Any, order: Any) -> Array:
+def _make_array(budget: Budget, data: Any, kind: Any, shape: Any, order: Any) -> Array:
     array = Array()
     _fill(array, (1, shape, kind, order == "F", data), budget)
     return array
@@ -290,10 +290,10 @@ def _array_of_buffer(budget: Budget, data: Any, kind: Any, shape: Any, order: An
 
 def _fill(array: Array, state: Any, budget: Budget) -> None:
     """Give an array its numbers: ``(version, shape, dtype, Fortran order, bytes)``."""
-    if not isinstance(state, tuple) or len(state) != 5 or not _whole(state[1]):
+    if not isinstance(state, tuple) or len(state) != 5 or not _are_counts(state[1]):
         raise ValueError("an array has a state that is none")
     _, shape, kind, fortran, data = state
-    dtype, raw = _dtype(kind), _bytes(data, budget)
+    dtype, raw = _find_dtype(kind), _to_bytes(data, budget)
     if len(raw) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"an array of shape {list(shape)} and {dtype} has {len(raw)} bytes")
     budget.spend(math.prod(shape) * max(dtype.itemsize, SINGLE))
@@ -301,7 +301,7 @@ def _fill(array: Array, state: Any, budget: Budget) -> None:
     array.tensor = torch.from_numpy(numbers.astype(dtype.newbyteorder("="), order="C"))
 
 
-def _bytes(data: Any, budget: Budget) -> bytes:
+def _to_bytes(data: Any, budget: Budget) -> bytes:
     """Return bytes; Python 2 wrote them as text."""
     if not isinstance(data, bytes | str):
         raise ValueError("the numbers of an array are bytes")
@@ -311,51 +311,51 @@ def _bytes(data: Any, budget: Budget) -> bytes:
     return data.encode("latin1")
 
 
-def _dtype(kind: Any) -> np.dtype[Any]:
-    if not isinstance(kind, Kind) or kind.code not in NUMBERS:
-        code = kind.code if isinstance(kind, Kind) else "?"
+def _find_dtype(kind: Any) -> np.dtype[Any]:
+    if not isinstance(kind, DtypeCode) or kind.code not in NUMBERS:
+        code = kind.code if isinstance(kind, DtypeCode) else "?"
         raise ValueError(f"arrays of {code[:20]!r} are not read; allowed are {', '.join(NUMBERS)}")
     return np.dtype(kind.order + kind.code)
 
 
-def _kind(_: Budget, code: Any, *__: Any) -> Kind:
+def _make_dtype_code(_: Budget, code: Any, *__: Any) -> DtypeCode:
     if not isinstance(code, str) or len(code) > MAX_NAME:
         raise TypeError("a dtype has a code")
-    return Kind(code)
+    return DtypeCode(code)
 
 
-def _set_order(kind: Kind, state: Any) -> None:
+def _set_order(kind: DtypeCode, state: Any) -> None:
     if not isinstance(state, tuple) or len(state) < 2 or not isinstance(state[1], str) or state[1] not in "<>|=":
         raise ValueError("a dtype has a state that is none")
     kind.order = state[1] or "<"
 
 
-def _reconstructor(_: Budget, kind: Any, base: Any, state: Any) -> Any:
-    if not isinstance(kind, Named) or base != Named("builtins.object") or state is not None:
+def _reconstruct(_: Budget, kind: Any, base: Any, state: Any) -> Any:
+    if not isinstance(kind, GlobalName) or base != GlobalName("builtins.object") or state is not None:
         raise TypeError("only plain objects are made so")
     return construct(kind.name, ())
 
 
 CALLS: dict[str, Callable[..., Any]] = {
-    PERSISTENT: _persistent,
+    PERSISTENT: _make_persistent,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._utils._rebuild_parameter": _make_parameter,
+    "torch._utils._rebuild_parameter_with_state": _make_parameter,
     "torch.storage._load_from_bytes": lambda *_: None,  # `call` has it
-    "torch.Size": _size,
-    "torch.device": _device,
+    "torch.Size": _check_size,
+    "torch.device": _make_device,
     "torch.serialization._get_layout": lambda _, name: name,
-    PATH: _path,
-    "collections.OrderedDict": _dict,
-    "collections.defaultdict": _dict,
-    "collections.Counter": _dict,
-    "builtins.set": _set,
-    "copyreg._reconstructor": _reconstructor,
+    PATH: _make_path,
+    "collections.OrderedDict": _make_dict,
+    "collections.defaultdict": _make_dict,
+    "collections.Counter": _make_dict,
+    "builtins.set": _make_set,
+    "copyreg._reconstructor": _reconstruct,
     "_codecs.encode": _encode,
-    "numpy.dtype": _kind,
+    "numpy.dtype": _make_dtype_code,
     "numpy.core.multiarray._reconstruct": lambda *_: Array(),
-    "numpy.core.multiarray.scalar": _scalar,
-    "numpy.core.numeric._frombuffer": _array_of_buffer,
+    "numpy.core.multiarray.scalar": _make_scalar,
+    "numpy.core.numeric._frombuffer": _make_array,
 }
 """The functions that a pickle may call; each is given the budget first."""

@@ -2,7 +2,7 @@
 
 A pickle is a program. Python's own machine runs it with every function that can be imported; this one steps through
 the same opcodes (`pickletools` tells them apart) on plain values, and calls nothing but the functions of the closed
-table in `stand_ins`. Whatever else a pickle asks for is a ValueError.
+table in `pickle_globals`. Whatever else a pickle asks for is a ValueError.
 
 Source: PEP 307, PEP 3154 and the comments of Python's ``pickletools`` (the opcodes).
 """
@@ -16,8 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .pickle_globals import NAMESPACES, call, construct, named, set_state
-from .values import MAX_TEXT, Array, Budget, Instance, Kind, Named, Record, Storage, checked_key
+from .pickle_globals import NAMESPACES, call, construct, find_global, set_state
+from .values import MAX_TEXT, Array, Budget, DtypeCode, GlobalName, Instance, Record, Storage, check_key
 
 LoadOutside = Callable[[Any], Any]
 LoadBytes = Callable[[bytes], Any]
@@ -79,7 +79,7 @@ class Machine:
         for opcode, argument, _ in pickletools.genops(self._stream):
             self._budget.step()
             if opcode.name in PUSHES:
-                self._stack.append(_checked(argument))
+                self._stack.append(_check_argument(argument))
             elif opcode.name in MAKES:
                 self._stack.append(MAKES[opcode.name]())
             elif opcode.name == "STOP":
@@ -101,7 +101,7 @@ class Machine:
             case "POP":
                 del self._stack[-1:]
             case "POP_MARK":
-                self._marked()
+                self._pop_to_mark()
             case "DUP":
                 self._stack.append(self._top())
             case _:
@@ -113,29 +113,29 @@ class Machine:
                 items = [self._pop() for _ in range(int(name[-1]))]
                 self._stack.append(tuple(reversed(items)))
             case "TUPLE":
-                self._stack.append(tuple(self._marked()))
+                self._stack.append(tuple(self._pop_to_mark()))
             case "LIST":
-                self._stack.append(self._marked())
+                self._stack.append(self._pop_to_mark())
             case "DICT":
-                items = self._marked()
-                self._stack.append(_extended({}, items))
+                items = self._pop_to_mark()
+                self._stack.append(_extend({}, items))
             case "FROZENSET":
-                self._stack.append(_united(set(), self._marked()))
+                self._stack.append(_unite(set(), self._pop_to_mark()))
             case "APPEND":
                 item = self._pop()
-                self._of(list).append(item)
+                self._top_of(list).append(item)
             case "APPENDS":
-                items = self._marked()
-                self._of(list).extend(items)
+                items = self._pop_to_mark()
+                self._top_of(list).extend(items)
             case "SETITEM":
                 value, key = self._pop(), self._pop()
-                _extended(self._of(dict), [key, value])
+                _extend(self._top_of(dict), [key, value])
             case "SETITEMS":
-                items = self._marked()
-                _extended(self._of(dict), items)
+                items = self._pop_to_mark()
+                _extend(self._top_of(dict), items)
             case "ADDITEMS":
-                items = self._marked()
-                _united(self._of(set), items)
+                items = self._pop_to_mark()
+                _unite(self._top_of(set), items)
             case _:
                 self._build(name, argument)
 
@@ -143,16 +143,18 @@ class Machine:
         match name:
             case "GLOBAL":
                 module, _, attribute = argument.partition(" ")
-                self._stack.append(named(module, attribute))
+                self._stack.append(find_global(module, attribute))
             case "STACK_GLOBAL":
                 attribute, module = self._pop(), self._pop()
-                self._stack.append(named(module, attribute))
+                self._stack.append(find_global(module, attribute))
             case "REDUCE":
                 arguments, function = self._pop(), self._pop()
-                self._stack.append(call(_global(function), _tuple(arguments), self._budget, self._load_bytes))
+                self._stack.append(
+                    call(_function_name(function), _check_tuple(arguments), self._budget, self._load_bytes)
+                )
             case "NEWOBJ":
                 arguments, kind = self._pop(), self._pop()
-                self._stack.append(construct(_global(kind), _tuple(arguments)))
+                self._stack.append(construct(_function_name(kind), _check_tuple(arguments)))
             case "BUILD":
                 state = self._pop()
                 set_state(self._top(), state, self._budget)
@@ -171,14 +173,14 @@ class Machine:
             raise ValueError("the pickle takes more than it has made")
         return self._stack[-1]
 
-    def _of(self, kind: type) -> Any:
+    def _top_of(self, kind: type) -> Any:
         if type(self._top()) is not kind:
-            raise ValueError(f"the pickle puts items into {_said(self._top())}, not into a {kind.__name__}")
+            raise ValueError(f"the pickle puts items into {_describe(self._top())}, not into a {kind.__name__}")
         return self._stack[-1]
 
-    def _marked(self) -> list[Any]:
+    def _pop_to_mark(self) -> list[Any]:
         """Return what was pushed since the last mark."""
-        items = []
+        items: list[Any] = []
         while self._stack:
             if (item := self._stack.pop()) is MARK:
                 return items[::-1]
@@ -186,7 +188,7 @@ class Machine:
         raise ValueError("the pickle collects items without a mark")
 
 
-def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
+def to_plain(value: Any, budget: Budget, depth: int = 0) -> Any:
     """Return a value as nested dicts and lists of tensors, numbers, texts and `Record`.
 
     Args:
@@ -200,14 +202,14 @@ def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
     budget.node(depth)
     match value:
         case dict():
-            return {_named(key): plain(item, budget, depth + 1) for key, item in value.items()}
+            return {_strip_name(key): to_plain(item, budget, depth + 1) for key, item in value.items()}
         case list() | tuple():
-            return [plain(item, budget, depth + 1) for item in value]
+            return [to_plain(item, budget, depth + 1) for item in value]
         case set():
             budget.node(depth, len(value))
-            return sorted(map(_named, value), key=str)
+            return sorted(map(_strip_name, value), key=str)
         case Instance():
-            state = plain(value.state, budget, depth + 1)
+            state = to_plain(value.state, budget, depth + 1)
             return state if value.name in NAMESPACES else Record(value.name, state, value.source_hash)
         case Array():
             if value.tensor is None:
@@ -215,9 +217,9 @@ def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
             return value.tensor
         case Storage():
             return value.numbers
-        case Named():
-            return _named(value)
-        case Kind():
+        case GlobalName():
+            return _strip_name(value)
+        case DtypeCode():
             return value.order + value.code
         case str() | bytes():
             if isinstance(value, str) and len(value) > MAX_TEXT:
@@ -226,43 +228,43 @@ def plain(value: Any, budget: Budget, depth: int = 0) -> Any:
             return value
         case None | bool() | int() | float() | Tensor():
             return value
-    raise ValueError(f"the pickle leaves {_said(value)} behind")
+    raise ValueError(f"the pickle leaves {_describe(value)} behind")
 
 
-def _named(key: Any) -> Any:
-    return key.name if isinstance(key, Named) else key
+def _strip_name(key: Any) -> Any:
+    return key.name if isinstance(key, GlobalName) else key
 
 
-def _checked(argument: Any) -> Any:
+def _check_argument(argument: Any) -> Any:
     if isinstance(argument, int) and abs(argument) >= MAX_INTEGER:
         raise ValueError("a whole number has more than 128 bits")
     return bytes(argument) if isinstance(argument, bytearray) else argument
 
 
-def _extended(target: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
+def _extend(target: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
     if len(items) % 2:
         raise ValueError("the pickle has a key without a value")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        target[checked_key(key)] = value
+        target[check_key(key)] = value
     return target
 
 
-def _united(target: set[Any], items: list[Any]) -> set[Any]:
-    target.update(map(checked_key, items))
+def _unite(target: set[Any], items: list[Any]) -> set[Any]:
+    target.update(map(check_key, items))
     return target
 
 
-def _global(function: Any) -> str:
-    if not isinstance(function, Named):
-        raise ValueError(f"the pickle calls {_said(function)}")
+def _function_name(function: Any) -> str:
+    if not isinstance(function, GlobalName):
+        raise ValueError(f"the pickle calls {_describe(function)}")
     return function.name
 
 
-def _tuple(arguments: Any) -> tuple[Any, ...]:
+def _check_tuple(arguments: Any) -> tuple[Any, ...]:
     if not isinstance(arguments, tuple):
-        raise ValueError(f"the pickle calls with {_said(arguments)}")
+        raise ValueError(f"the pickle calls with {_describe(arguments)}")
     return arguments
 
 
-def _said(value: Any) -> str:
+def _describe(value: Any) -> str:
     return f"a value of type {type(value).__name__}"

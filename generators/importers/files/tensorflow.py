@@ -19,12 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .values import MAX_NAME, MOST_TENSORS, Record
+from gandissect.storage.files import MAX_TENSORS
+
+from .values import MAX_NAME, Record
 
 Variables = Mapping[str, Tensor]
 FUSED_FROM = 128
 """Grid from which StyleGAN doubles in one step, unless the file says otherwise."""
-DEEPEST = 4
+MAX_DEPTH = 4
 """In how many networks a component may lie; those of StyleGAN lie in one."""
 USUAL: dict[str, Any] = {
     "architecture": "skip",
@@ -46,7 +48,7 @@ USUAL: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class NetworkTraits:
     """What names and settings say of a whole network.
 
     Args:
@@ -58,10 +60,10 @@ class Said:
     fused: bool | None
 
 
-Rename = Callable[[re.Match[str], Tensor, Said], tuple[str, Tensor]]
+Rename = Callable[[re.Match[str], Tensor, NetworkTraits], tuple[str, Tensor]]
 
 
-def variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
+def read_variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
     """Return the variables of a network and, after its name and a slash, of each of its components.
 
     Args:
@@ -74,44 +76,44 @@ def variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
     own = record.state.get("variables")
     if not isinstance(own, list):
         version = record.state.get("version")
-        said = version if isinstance(version, int) else "?"
-        raise ValueError(f"a network of TensorFlow of version {said} keeps no variables")
-    found = {}
+        shown = version if isinstance(version, int) else "?"
+        raise ValueError(f"a network of TensorFlow of version {shown} keeps no variables")
+    tensors = {}
     for pair in own:
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str) or len(pair[0]) > MAX_NAME:
             raise ValueError("the variables of a network of TensorFlow are pairs of name and numbers")
         number = isinstance(pair[1], int | float)
-        found[pair[0]] = torch.tensor(pair[1]) if number else pair[1]
+        tensors[pair[0]] = torch.tensor(pair[1]) if number else pair[1]
     components = record.state.get("components")
     for name, component in components.items() if isinstance(components, dict) else ():
         if isinstance(component, Record):
-            found |= {f"{name}/{inner}": value for inner, value in variables(component, depth + 1).items()}
-    if len(found) > MOST_TENSORS or depth > DEEPEST:
-        raise ValueError(f"a network has more than {MOST_TENSORS:,} variables, or components more than {DEEPEST} deep")
-    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+            tensors |= {f"{name}/{inner}": value for inner, value in read_variables(component, depth + 1).items()}
+    if len(tensors) > MAX_TENSORS or depth > MAX_DEPTH:
+        raise ValueError(f"a network has more than {MAX_TENSORS:,} variables, or components more than {MAX_DEPTH} deep")
+    return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
 
 
-def renamed(found: Variables, settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def rename_variables(variables: Variables, settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return variables by the names, and with the axes, that they have in PyTorch.
 
     Args:
-        found: The variables; those of an unknown network stay as they are.
+        variables: The variables; those of an unknown network stay as they are.
         settings: The keyword arguments of the network that the file holds.
 
     Returns:
         The tensors, and facts: ``refused`` if the network is between two resolutions, or another than the usual one.
     """
-    rules = _rules(found)
-    sides = [int(match[1]) for name in found if (match := re.search(r"(?:^|/)(\d{1,4})x\1/", name))]
+    rules = _choose_rules(variables)
+    sides = [int(match[1]) for name in variables if (match := re.search(r"(?:^|/)(\d{1,4})x\1/", name))]
     fused = settings.get("fused_scale")
-    said = Said(max(sides, default=4), fused if isinstance(fused, bool) else None)
+    traits = NetworkTraits(max(sides, default=4), fused if isinstance(fused, bool) else None)
     try:
-        tensors = dict(_renamed(name, value, rules, said) for name, value in found.items())
-        lods = [float(value) for name, value in found.items() if name.endswith("lod") and value.numel() == 1]
+        tensors = dict(_rename(name, value, rules, traits) for name, value in variables.items())
+        lods = [float(value) for name, value in variables.items() if name.endswith("lod") and value.numel() == 1]
     except (RuntimeError, IndexError) as error:
         raise ValueError(f"a variable has a shape, or numbers, that are none of its kind: {error}") from error
     tensors.pop("", None)
-    odd = [f"{name} = {_brief(settings[name])}" for name, usual in USUAL.items() if _is_odd(settings, name, usual)]
+    odd = [f"{name} = {_shorten(settings[name])}" for name, usual in USUAL.items() if _is_odd(settings, name, usual)]
     if any(lods):
         return tensors, {"refused": f"it is between two resolutions (lod {max(lods)}); take a later one"}
     return tensors, {"refused": f"it is another network than the usual one: {', '.join(odd)}"} if odd else {}
@@ -123,26 +125,26 @@ def _is_odd(settings: Mapping[str, Any], name: str, usual: Any) -> bool:
     return not all(isinstance(item, int | float | str | None) for item in items) or value != usual
 
 
-def _brief(value: Any) -> str:
+def _shorten(value: Any) -> str:
     return repr(value[:50])[:50] if isinstance(value, str | list) else repr(value)[:50]
 
 
-def _renamed(name: str, value: Tensor, rules: Mapping[str, Rename], said: Said) -> tuple[str, Tensor]:
+def _rename(name: str, value: Tensor, rules: Mapping[str, Rename], traits: NetworkTraits) -> tuple[str, Tensor]:
     for pattern, rename in rules.items():
         if match := re.fullmatch(pattern, name):
-            return rename(match, value, said)
+            return rename(match, value, traits)
     return name, value
 
 
-def _rules(found: Variables) -> dict[str, Rename]:
-    if "4x4/Dense/weight" in found:
+def _choose_rules(variables: Variables) -> dict[str, Rename]:
+    if "4x4/Dense/weight" in variables:
         return PROGAN
-    if any(name.endswith("StyleMod/weight") for name in found):
+    if any(name.endswith("StyleMod/weight") for name in variables):
         return STYLEGAN
-    return STYLEGAN2 if any(name.endswith("/mod_weight") for name in found) else {}
+    return STYLEGAN2 if any(name.endswith("/mod_weight") for name in variables) else {}
 
 
-def _drop(_: re.Match[str], value: Tensor, __: Said) -> tuple[str, Tensor]:
+def _drop(_: re.Match[str], value: Tensor, __: NetworkTraits) -> tuple[str, Tensor]:
     return "", value
 
 
@@ -155,7 +157,7 @@ def _kernel(value: Tensor) -> Tensor:
     return value.permute(3, 2, 0, 1)
 
 
-def _progan_layer(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+def _progan_layer(match: re.Match[str], value: Tensor, _: NetworkTraits) -> tuple[str, Tensor]:
     part, leaf = match["part"], match["leaf"]
     name = f"layer{2 * _level(match) + (1 if part in {'Dense', 'Conv0', 'Conv0_up'} else 2)}"
     if leaf == "bias":
@@ -169,22 +171,22 @@ def _progan_layer(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Te
     return f"{name}.conv.weight", value
 
 
-def _progan_image(match: re.Match[str], value: Tensor, said: Said) -> tuple[str, Tensor]:
-    name = f"output_{said.size}x{said.size}"
+def _progan_image(match: re.Match[str], value: Tensor, traits: NetworkTraits) -> tuple[str, Tensor]:
+    name = f"output_{traits.size}x{traits.size}"
     return (f"{name}.conv.weight", _kernel(value)) if match["leaf"] == "weight" else (f"{name}.wscale.b", value)
 
 
-def _mapping(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+def _mapping_layer(match: re.Match[str], value: Tensor, _: NetworkTraits) -> tuple[str, Tensor]:
     return f"mapping.dense{match['index']}.{match['leaf']}", value.T if match["leaf"] == "weight" else value
 
 
-def _stylegan_layer(match: re.Match[str], value: Tensor, said: Said) -> tuple[str, Tensor]:
+def _stylegan_layer(match: re.Match[str], value: Tensor, traits: NetworkTraits) -> tuple[str, Tensor]:
     name = f"synthesis.layer{2 * _level(match) + (0 if match['part'] in {'Const', 'Conv0_up'} else 1)}"
     leaf = match["leaf"]
     if leaf == "weight":
         value = _kernel(value)
         usual = int(match["side"]) >= FUSED_FROM
-        if match["part"] == "Conv0_up" and said.fused is not None and said.fused != usual:
+        if match["part"] == "Conv0_up" and traits.fused is not None and traits.fused != usual:
             value = value.flip(2, 3)  # the layout has it as the usual way wants it
     elif leaf == "StyleMod/weight":
         value = value.T
@@ -192,20 +194,20 @@ def _stylegan_layer(match: re.Match[str], value: Tensor, said: Said) -> tuple[st
     return f"{name}.{leaves.get(leaf, leaf)}", value
 
 
-def _stylegan_noise(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+def _stylegan_noise(match: re.Match[str], value: Tensor, _: NetworkTraits) -> tuple[str, Tensor]:
     return f"synthesis.layer{match['index']}.apply_noise.noise", value
 
 
-def _stylegan_image(match: re.Match[str], value: Tensor, said: Said) -> tuple[str, Tensor]:
-    name = f"synthesis.output{said.size.bit_length() - 3}.{match['leaf']}"
+def _stylegan_image(match: re.Match[str], value: Tensor, traits: NetworkTraits) -> tuple[str, Tensor]:
+    name = f"synthesis.output{traits.size.bit_length() - 3}.{match['leaf']}"
     return name, _kernel(value) if match["leaf"] == "weight" else value
 
 
-def _fc(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+def _stylegan2_mapping(match: re.Match[str], value: Tensor, _: NetworkTraits) -> tuple[str, Tensor]:
     return f"mapping.fc{match['index']}.{match['leaf']}", value.T if match["leaf"] == "weight" else value
 
 
-def _stylegan2_layer(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+def _stylegan2_layer(match: re.Match[str], value: Tensor, _: NetworkTraits) -> tuple[str, Tensor]:
     block, leaf = f"synthesis.b{match['side']}", match["leaf"]
     if match["part"] == "Const":
         return f"{block}.const", value.squeeze(0)
@@ -221,7 +223,7 @@ def _stylegan2_layer(match: re.Match[str], value: Tensor, _: Said) -> tuple[str,
     return f"{block}.{part}.{leaves.get(leaf, leaf)}", value
 
 
-def _stylegan2_noise(match: re.Match[str], value: Tensor, _: Said) -> tuple[str, Tensor]:
+def _stylegan2_noise(match: re.Match[str], value: Tensor, _: NetworkTraits) -> tuple[str, Tensor]:
     index = int(match["index"])
     side, part = 4 * 2 ** ((index + 1) // 2), "conv0" if index % 2 else "conv1"
     return f"synthesis.b{side}.{part}.noise_const", value.squeeze(0).squeeze(0)
@@ -234,7 +236,7 @@ PROGAN: dict[str, Rename] = {
     r"ToRGB_lod\d+/(weight|bias)|lod": _drop,
 }
 STYLEGAN: dict[str, Rename] = {
-    r"(mapping/|G_mapping/)Dense(?P<index>\d{1,2})/(?P<leaf>weight|bias)": _mapping,
+    r"(mapping/|G_mapping/)Dense(?P<index>\d{1,2})/(?P<leaf>weight|bias)": _mapping_layer,
     r"dlatent_avg": lambda _, value, __: ("truncation.w_avg", value),
     rf"(synthesis/|G_synthesis/){SIDE}/(?P<part>Const|Conv|Conv0_up|Conv1)/"
     r"(?P<leaf>const|weight|bias|Noise/weight|StyleMod/weight|StyleMod/bias)": _stylegan_layer,
@@ -243,7 +245,7 @@ STYLEGAN: dict[str, Rename] = {
     r"(synthesis/|G_synthesis/)?(ToRGB_lod\d+/(weight|bias)|lod)": _drop,
 }
 STYLEGAN2: dict[str, Rename] = {
-    r"(mapping/|G_mapping/)Dense(?P<index>\d{1,2})/(?P<leaf>weight|bias)": _fc,
+    r"(mapping/|G_mapping/)Dense(?P<index>\d{1,2})/(?P<leaf>weight|bias)": _stylegan2_mapping,
     r"dlatent_avg": lambda _, value, __: ("mapping.w_avg", value),
     rf"(synthesis/|G_synthesis/){SIDE}/(?P<part>Const|Conv|Conv0_up|Conv1|ToRGB)/"
     r"(?P<leaf>const|weight|bias|mod_weight|mod_bias|noise_strength)": _stylegan2_layer,

@@ -12,15 +12,13 @@ from typing import Any
 
 from torch import Tensor
 
-from gandissect.storage.files import MAX_TENSORS
-
 MAX_OPCODES = 300_000
 """Steps of all pickles of a file together, and values in it; the largest known checkpoints take a third."""
 
 MAX_DEPTH = 100
 """How deep the values of a file may be nested."""
 
-COPIES = 4
+MAX_COPIES = 4
 """The tensors and texts of a file may take so many times its bytes, where several share memory."""
 
 MAX_NAME = 500
@@ -31,9 +29,6 @@ MAX_TEXT = 2**20
 
 MAX_KEY = 2**60
 """Bound of whole numbers that are keys; of larger ones, any number can have the same hash."""
-
-MOST_TENSORS = MAX_TENSORS
-"""Tensors of all networks of a file together; names that many are matched with every layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class GlobalName:
     """A global that a pickle names; it is looked up in a closed table and nowhere else."""
 
     name: str
@@ -75,7 +70,7 @@ class Array:
 
 
 @dataclass(slots=True, eq=False)
-class Kind:
+class DtypeCode:
     """A NumPy dtype while it is read, such as ``<f4``."""
 
     code: str
@@ -97,7 +92,7 @@ class Budget:
     """
 
     def __init__(self, num_bytes: int) -> None:
-        self.opcodes, self.bytes, self.nodes = MAX_OPCODES, COPIES * num_bytes + 2**20, MAX_OPCODES
+        self.opcodes, self.bytes, self.nodes = MAX_OPCODES, MAX_COPIES * num_bytes + 2**20, MAX_OPCODES
         self.hashes: dict[int, tuple[str, str]] = {}
 
     def step(self, count: int = 1) -> None:
@@ -130,18 +125,18 @@ class Budget:
         """
         self.bytes -= num_bytes
         if num_bytes < 0 or self.bytes < 0:
-            raise ValueError(f"its tensors and texts take more than {COPIES} times the bytes of the file")
+            raise ValueError(f"its tensors and texts take more than {MAX_COPIES} times the bytes of the file")
 
 
-def checked_key(key: Any) -> Any:
+def check_key(key: Any) -> Any:
     """Return what a pickle has for a key, if it takes no time to hash it and to compare it with others.
 
     Raises:
         ValueError: If it is no number and no text, or too long.
     """
-    if not isinstance(key, str | int | float | bytes | None | Named):
-        said = f"a value of type {type(key).__name__}"
-        raise ValueError(f"the pickle has {said} for a key; keys are numbers and texts")
+    if not isinstance(key, str | int | float | bytes | None | GlobalName):
+        kind = f"a value of type {type(key).__name__}"
+        raise ValueError(f"the pickle has {kind} for a key; keys are numbers and texts")
     if isinstance(key, str | bytes) and len(key) > MAX_NAME:
         raise ValueError(f"the pickle has a text of {len(key)} characters for a key; at most {MAX_NAME} are read")
     if isinstance(key, int) and abs(key) >= MAX_KEY:
@@ -149,6 +144,6 @@ def checked_key(key: Any) -> Any:
     return key
 
 
-def printable(text: str, limit: int = 1000) -> str:
+def make_printable(text: str, limit: int = 1000) -> str:
     """Return a text of a file as it may be shown: one line without the codes by which a terminal is told things."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])

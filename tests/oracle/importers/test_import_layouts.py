@@ -41,7 +41,7 @@ def test_every_layout_has_a_file_here() -> None:
 @every_file
 def test_a_file_is_of_its_own_layout_and_of_no_other(name: str) -> None:
     tensors = FILES[name]()
-    assert [other for other, layout in LAYOUTS.items() if layout.fit(tensors, {}).whole] == [name]
+    assert [other for other, layout in LAYOUTS.items() if layout.fit(tensors, {}).is_whole] == [name]
     assert not is_discriminator(tensors)
 
 
@@ -70,7 +70,7 @@ def test_damage_leads_to_a_valueerror_or_to_a_network_that_runs(name: str) -> No
         except ValueError:
             refused += 1
         else:
-            assert fit.whole
+            assert fit.is_whole
             assert generator(generator.sample_z(1)).shape == (1, 3, *generator.image_size)
     assert refused > 20
 

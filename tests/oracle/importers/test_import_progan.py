@@ -125,6 +125,6 @@ def test_what_is_wrong_is_said() -> None:
         GENFORCE.build({**_genforce(tensors), "lod": torch.tensor(1.5)}, {}, {})
     assert_says(GENFORCE, {"input0.weight": torch.ones(4, 3, 1, 1), "layer0.weight": torch.ones(1)}, ["discriminator"])
     assert_says(GANDISSECT, tensors, ["no options", "size"], size=64)
-    assert not GANDISSECT.fit(_genforce(tensors), {}).whole
-    assert not GENFORCE.fit(tensors, {}).whole
+    assert not GANDISSECT.fit(_genforce(tensors), {}).is_whole
+    assert not GENFORCE.fit(tensors, {}).is_whole
     assert_says(GANDISSECT, _gandissect([4]), ["size", "got 4"])

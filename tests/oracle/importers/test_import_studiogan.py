@@ -310,7 +310,7 @@ def test_a_class_that_is_none_is_refused(given) -> None:
         (RESNET, _spectral(_conditional(_resnet([6, 4]), "embed0"))[0]),
         (MIMICRY, _mimicry(_conditional(_resnet([6, 4]), "embed"))),
     ):
-        assert layout.fit(t, {}).whole
+        assert layout.fit(t, {}).is_whole
         with pytest.raises(ValueError, match=r"images of 5 classes: choose one with the option c, 0 to 4, or a list"):
             layout.build(t, {}, options)
     with pytest.raises(ValueError, match="knows no classes; got c = 1"):
@@ -356,7 +356,7 @@ def test_what_is_attended_to_elsewhere_and_a_biggan_is_refused_by_name() -> None
     narrow = _resnet([6, 4, 4], attended=1)
     assert_says(RESNET, narrow, ["attention has numbers of layers, 2 to 3, of 8 units or more"])
     first = {name.replace("blocks.1.", "blocks.0."): value for name, value in _resnet([8, 8], attended=0).items()}
-    assert not RESNET.fit(first, {}).whole
+    assert not RESNET.fit(first, {}).is_whole
     elsewhere = _mimicry(_resnet([8, 8, 8], attended=1))
     assert_says(MIMICRY, elsewhere, ["attn_block.theta.weight", "unexpected"])
 
@@ -395,8 +395,8 @@ def test_what_is_wrong_is_said() -> None:
     assert_says(RESNET, studiogan_d, ["discriminator"])
     mimicry_d = {"block1.c1.weight": torch.ones(4, 3, 3, 3), "l5.weight": torch.ones(1, 4)}
     assert_says(MIMICRY, mimicry_d, ["discriminator"])
-    assert not RESNET.fit(_deep_conv([6, 5]), {}).whole
-    assert not DEEP_CONV.fit(t, {}).whole
+    assert not RESNET.fit(_deep_conv([6, 5]), {}).is_whole
+    assert not DEEP_CONV.fit(t, {}).is_whole
     with pytest.raises(ValueError, match=r"doubling is one of nearest, bilinear; got 'cubic'"):
         ResNet(4, [4, 4], doubling="cubic")
     with pytest.raises(ValueError, match="two numbers or more"):

@@ -81,7 +81,7 @@ def test_every_number_of_the_synthesis_is_in_the_network_bit_for_bit() -> None:
 
 def test_a_class_is_chosen_at_import(tmp_path) -> None:
     t = nvlabs([4, 3], c_dim=3)
-    assert NVLABS.fit(t, {}).whole
+    assert NVLABS.fit(t, {}).is_whole
     chosen = [NVLABS.build(t, {}, {"c": c}) for c in (0, 2, [0.25, 0.0, 0.75])]
     for generator, c in zip(chosen, ([1, 0, 0], [0, 0, 1], [0.25, 0, 0.75]), strict=True):
         assert generator.z_dim == 6
@@ -180,6 +180,6 @@ def test_what_is_wrong_is_said() -> None:
     )
     rosinality_d = {"convs.0.0.weight": torch.ones(4, 3, 1, 1), "final_conv.0.weight": torch.ones(4, 5, 3, 3)}
     assert_says(ROSINALITY, rosinality_d, ["discriminator"])
-    assert not NVLABS.fit(genforce(t), {}).whole
-    assert not GENFORCE.fit(t, {}).whole
-    assert not ROSINALITY.fit(t, {}).whole
+    assert not NVLABS.fit(genforce(t), {}).is_whole
+    assert not GENFORCE.fit(t, {}).is_whole
+    assert not ROSINALITY.fit(t, {}).is_whole

@@ -246,8 +246,8 @@ def test_a_class_is_chosen_at_import() -> None:
 def test_what_is_found_is_said_and_grey_is_three_times_grey() -> None:
     tensors = _tensors(_file(colours=1))
     fit = LAYOUT.fit(tensors, {})
-    assert fit.whole
-    assert fit.found == {"architecture": "stylegan3", "height": 32, "width": 32, "z_dim": 6, "layers": 5}
+    assert fit.is_whole
+    assert fit.settings == {"architecture": "stylegan3", "height": 32, "width": 32, "z_dim": 6, "layers": 5}
     generator = LAYOUT.build(tensors, {}, {})
     assert [(info.units, info.height) for info in generator.layers.values()] == [
         (6, 16),
@@ -297,7 +297,7 @@ def test_what_does_not_fit_is_named(name: str, change: Any, message: str) -> Non
 
 def test_nothing_fits_a_file_of_something_else() -> None:
     fit = LAYOUT.fit({"main.0.weight": torch.zeros(3, 3)}, {})
-    assert not fit.whole
+    assert not fit.is_whole
     assert "synthesis.input.freqs" in fit.missing
     assert fit.unexpected == ["main.0.weight"]
 

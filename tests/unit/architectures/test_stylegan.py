@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gandissect.core.types import LayerInfo
 from generators.architectures.blocks import Blur, EqualizedConv2d
 from generators.architectures.progan import ProGAN
-from generators.architectures.stylegan import Mapping, StyleGAN, StyleLayer
+from generators.architectures.stylegan import MappingNetwork, StyleGAN, StyleLayer
 
 
 def _rng(seed: int) -> torch.Generator:
@@ -46,7 +46,7 @@ def test_the_layers_are_those_of_the_papers() -> None:
 
 def test_the_mapping_is_a_network_with_a_hundredth_of_the_learning_rate() -> None:
     """Pixel norm of z; then, layer by layer, ``leaky(sqrt(2 / fan_in) / 100 W x + b / 100)`` with W of scale 100."""
-    mapping = enliven(Mapping(z_dim=6, w_dim=5, depth=3, num_ws=4))
+    mapping = enliven(MappingNetwork(z_dim=6, w_dim=5, depth=3, num_ws=4))
     z = torch.randn(7, 6, generator=_rng(0))
     x = z.double().numpy()
     x = x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-8)
@@ -213,6 +213,7 @@ def test_wrong_shapes_say_what_is_allowed(generator: StyleGAN) -> None:
         StyleGAN(size=24)
 
 
+@pytest.mark.wrong_shape
 @pytest.mark.parametrize("shape", [(2, 6), (10, 6), (6,)])
 def test_what_is_no_ws_is_not_taken_for_z(shape: tuple[int, ...]) -> None:
     generator = StyleGAN(size=16, width=3, max_width=8, z_dim=6)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gandissect import latent
 from generators.architectures.stylegan3 import StyleGAN3, Waves
-from generators.architectures.stylegan3_canvas import Canvas, Filtering
-from generators.architectures.stylegan3_filters import between, lowpass
+from generators.architectures.stylegan3_canvas import Filtering, LayerCanvas
+from generators.architectures.stylegan3_filters import apply_on_finer_grid, lowpass
 
 
 def _generator(rotation: bool = False) -> StyleGAN3:
@@ -37,7 +37,7 @@ def test_a_slow_wave_is_the_same_wave_on_another_grid(up: int, down: int, square
     n, side, rate = 38, 16 * up // down, 16
     rise, fall = lowpass(8 * up, up), lowpass(8 * down, down)
     fall = torch.outer(fall, fall) if square else fall
-    result = between(_cosine(n, rate), lambda x: x, (up, rise), (down, fall if down > 1 else None), side)
+    result = apply_on_finer_grid(_cosine(n, rate), lambda x: x, (up, rise), (down, fall if down > 1 else None), side)
     wanted = _cosine(side, rate * up / down)
     assert (result - wanted).abs().max() < 0.02
 
@@ -72,7 +72,7 @@ def test_waves_are_those_of_their_formula() -> None:
     torch.manual_seed(0)
     waves = Waves(3, rate=4, w_dim=2)
     places = torch.rand(1, 2, 6, 6) - 0.5
-    canvas = Canvas(torch.zeros(1, 1, 2))
+    canvas = LayerCanvas(torch.zeros(1, 1, 2))
     shown = waves(places, torch.zeros(1, 2), canvas).detach().double().numpy()
     x, y = places[0].double().numpy()
     each = [

@@ -7,8 +7,17 @@ import pytest
 import torch
 
 import generators
-from apps.explorer.display import images as model, tables
-from apps.explorer.units import activity as pixel_units
+from apps.explorer.display import tables
+from apps.explorer.display.images import draw_picture
+from apps.explorer.networks import edit_images
+from apps.explorer.units.activity import (
+    add_chance,
+    add_effects,
+    draw_outline,
+    find_active_units,
+    make_factor_edits,
+    measure_peaks,
+)
 from gandissect import Ablation, Scaling, dissect
 from gandissect.causal.units import measure_unit_effects
 from generators.architectures.planted import PLANTED
@@ -24,14 +33,14 @@ def dcgan() -> generators.DCGAN:
 
 
 def test_factors_become_ablations_and_scalings_and_one_becomes_nothing(dcgan: generators.DCGAN) -> None:
-    edits = pixel_units.edits_of("layer1", {3: 0.0, 1: 2.0, 2: 1.0, 0: 0.0})
+    edits = make_factor_edits("layer1", {3: 0.0, 1: 2.0, 2: 1.0, 0: 0.0})
     assert [(type(each), each.units.units) for each in edits] == [(Ablation, (3, 0)), (Scaling, (1,))]
     z = dcgan.sample_z(2, seed=1)
     by_hand = dcgan.head(z, "layer1").clone()
     by_hand[:, [0, 3]] = 0
     by_hand[:, 1] *= 2
-    assert torch.equal(model.edited(dcgan, z, edits), dcgan.tail(by_hand, "layer1", z))
-    assert pixel_units.edits_of("layer1", {0: 1.0}) == []
+    assert torch.equal(edit_images(dcgan, z, edits), dcgan.tail(by_hand, "layer1", z))
+    assert make_factor_edits("layer1", {0: 1.0}) == []
 
 
 def test_the_units_on_at_a_cell_are_those_above_their_threshold() -> None:
@@ -44,10 +53,10 @@ def test_the_units_on_at_a_cell_are_those_above_their_threshold() -> None:
                 for u in range(12)
                 if activation[u, row, column] > thresholds[u]
             }
-            found = pixel_units.active_at(torch.tensor(activation), torch.tensor(thresholds), row, column)
+            found = find_active_units(torch.tensor(activation), torch.tensor(thresholds), row, column)
             assert found["unit"].tolist() == sorted(on, key=lambda u: -on[u])
             assert found["activation"].tolist() == pytest.approx([activation[u, row, column] for u in found["unit"]])
-    below = pixel_units.active_at(torch.tensor([[[-1.0]], [[-3.0]]]), torch.tensor([-2.0, -2.0]), 0, 0)
+    below = find_active_units(torch.tensor([[[-1.0]], [[-3.0]]]), torch.tensor([-2.0, -2.0]), 0, 0)
     assert below["unit"].tolist() == [0], "thresholds may be below 0"
 
 
@@ -57,12 +66,12 @@ def test_planted_units_are_on_in_their_cell_and_nowhere_else() -> None:
     activation, present = planted.head(z, "layer1")[0], [k for k in range(4) if z[0, 2 * k] > 0]
     for k in range(4):
         column = int(16 * torch.special.ndtr(z[0, 2 * k + 1]))
-        on = pixel_units.active_at(activation, torch.full((6,), 0.5), k, column)["unit"].tolist()
+        on = find_active_units(activation, torch.full((6,), 0.5), k, column)["unit"].tolist()
         assert on == ([k, 4] if k == 0 else [k]) * (k in present)
 
 
 def test_peaks_are_the_largest_activations_of_the_seed(dcgan: generators.DCGAN) -> None:
-    found = pixel_units.peaks(dcgan, "layer2", 7, 40)
+    found = measure_peaks(dcgan, "layer2", 7, 40)
     assert found.shape == (40, dcgan.layers["layer2"].units)
     for number in (0, 31, 32, 39):
         alone = dcgan.head(dcgan.sample_z(1, 7, number), "layer2")[0].flatten(1).max(1).values
@@ -73,8 +82,8 @@ def test_the_outline_is_around_the_planted_cell() -> None:
     planted = generators.PlantedGenerator()
     number = next(n for n in range(50) if planted.sample_z(1, 1, n)[0, 2] > 0)
     column = int(16 * torch.special.ndtr(planted.sample_z(1, 1, number)[0, 3]))
-    drawn = pixel_units.outlined(planted, 1, number, 1, "layer2", 0.5).astype(int)
-    plain = model.draw_picture(planted(planted.sample_z(1, 1, number))[0]).astype(int)
+    drawn = draw_outline(planted, 1, number, 1, "layer2", 0.5).astype(int)
+    plain = draw_picture(planted(planted.sample_z(1, 1, number))[0]).astype(int)
     cell = slice(16 + 4, 32 - 4), slice(16 * column + 4, 16 * column + 12)
     assert (drawn[cell] == plain[cell]).all(), "where the unit is on the picture is itself"
     assert np.abs(drawn[200:] - plain[200:] / 2).max() <= 1, "all else is half as bright"
@@ -85,14 +94,14 @@ def test_the_outline_is_around_the_planted_cell() -> None:
 def test_interval_chance_and_effect_of_planted_units_are_in_the_table() -> None:
     planted = generators.PlantedGenerator()
     found = dissect(planted, PLANTED_SEGMENTER, "layer2", 64, top_images=0, progress=False)["layer2"]
-    frame = pixel_units.with_chance(tables.unit_table(found, [1, 4, 5]), found)
+    frame = add_chance(tables.unit_table(found, [1, 4, 5]), found)
     for row in (0, 1):
         assert frame["95 %"][row].endswith(" to 1.000") and frame["chance"][row] < 0.2
     assert frame["IoU"][2] == 0, "the dead unit"
-    green = pixel_units.with_chance(tables.unit_table(found, [0, 1], "green"), found, "green")
+    green = add_chance(tables.unit_table(found, [0, 1], "green"), found, "green")
     assert green["IoU"].tolist() == [0, 1] and green["95 %"][0].startswith("0.000 to ")
     effects = measure_unit_effects(planted, PLANTED_SEGMENTER, "layer2", 64, 5, progress=False)
-    effect = pixel_units.with_effects(frame, found, effects)
+    effect = add_effects(frame, found, effects)
     z = planted.sample_z(64, 5)
     assert effect["effect"][0] == pytest.approx(100 * float((z[:, 2] > 0).double().mean()) / 256), (
         "all the green there is"

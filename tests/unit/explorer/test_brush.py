@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from apps.explorer.painting.brush import units_by_effect
+from apps.explorer.painting.brush import rank_units_by_effect
 from gandissect import Concept
 from gandissect.causal.results import UnitEffects
 
@@ -15,7 +15,7 @@ def test_units_without_which_a_concept_surely_loses_are_behind_it_most_first() -
     mean = torch.tensor([[0.02, 0.10, 0.0], [0.05, 0.00, 0.0], [0.01, 0.20, 0.0], [-0.5, 0.001, 0.0]]).double()
     stderr = torch.tensor([[0.01, 0.01, 0.0], [0.01, 0.00, 0.0], [0.00, 0.01, 0.0], [0.01, 0.001, 0.0]]).double()
     effects = UnitEffects("layer2", ("sea", "sky", "sun"), mean, stderr, 50, 5)
-    found = units_by_effect(effects, CONCEPTS)
+    found = rank_units_by_effect(effects, CONCEPTS)
     assert {concept.name: units.units for concept, units in found.items()} == {"sky": (2, 0), "sea": (1, 2)}
     assert [concept.name for concept in found] == ["sky", "sea"], "what loses most comes first"
     assert all(units.layer == "layer2" for units in found.values())

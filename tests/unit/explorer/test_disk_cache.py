@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 import generators
-from apps.explorer.background import disk_cache as kept, dissector as jobs
+from apps.explorer.background import disk_cache, dissector
 from apps.explorer.visit import first_layer
 from gandissect import dissect
 from gandissect.causal.units import measure_unit_effects
@@ -22,25 +22,29 @@ SEGMENTER = PaletteSegmenter(generators.PlantedGenerator.concepts)
 
 def test_a_dissection_is_kept_for_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
     planted = generators.PlantedGenerator()
-    first = jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60)
+    first = dissector.Dissector(24).begin(planted, SEGMENTER, "layer2").result.result(60)
     (path,) = _kept_files()
-    monkeypatch.setattr(jobs, "dissect", lambda *_, **__: pytest.fail("dissected again"))
-    again = jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60)
+    monkeypatch.setattr(dissector, "dissect", lambda *_, **__: pytest.fail("dissected again"))
+    again = dissector.Dissector(24).begin(planted, SEGMENTER, "layer2").result.result(60)
     assert torch.equal(again["layer2"].iou, first["layer2"].iou)
-    monkeypatch.setattr(jobs, "dissect", dissect)
-    assert kept.find(planted, SEGMENTER, "layer1", 24) is None, "of another layer"
-    assert kept.find(planted, SEGMENTER, "layer2", 48) is None, "of fewer pictures"
-    assert kept.find(generators.PlantedGenerator(cells=8), SEGMENTER, "layer2", 24) is None, "of another generator"
+    monkeypatch.setattr(dissector, "dissect", dissect)
+    assert disk_cache.find_dissection(planted, SEGMENTER, "layer1", 24) is None, "of another layer"
+    assert disk_cache.find_dissection(planted, SEGMENTER, "layer2", 48) is None, "of fewer pictures"
+    assert disk_cache.find_dissection(generators.PlantedGenerator(cells=8), SEGMENTER, "layer2", 24) is None, (
+        "of another generator"
+    )
     other = PaletteSegmenter(generators.PlantedGenerator.concepts[: len(PLANTED)])
-    assert kept.find(planted, other, "layer2", 24) is None, "of another segmenter"
+    assert disk_cache.find_dissection(planted, other, "layer2", 24) is None, "of another segmenter"
     path.write_bytes(path.read_bytes()[:-9])
-    assert jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60).provenance.num_samples == 24
+    assert dissector.Dissector(24).begin(planted, SEGMENTER, "layer2").result.result(60).provenance.num_samples == 24
 
 
 def test_a_kept_dissection_under_a_wrong_name_does_not_serve() -> None:
     planted, other = generators.PlantedGenerator(), generators.PlantedGenerator(cells=8)
-    kept.keep(dissect(other, SEGMENTER, "layer2", 24, progress=False), planted, SEGMENTER, "layer2", 24)
-    assert _kept_files() and kept.find(planted, SEGMENTER, "layer2", 24) is None
+    disk_cache.save_dissection(
+        dissect(other, SEGMENTER, "layer2", 24, progress=False), planted, SEGMENTER, "layer2", 24
+    )
+    assert _kept_files() and disk_cache.find_dissection(planted, SEGMENTER, "layer2", 24) is None
 
 
 @pytest.mark.parametrize("trouble", ["a file in the way", "no home", "nothing may be written", "the disk is full"])
@@ -60,22 +64,22 @@ def test_where_nothing_can_be_kept_the_explorer_goes_without(
         for name in ("GANDISSECT_CACHE", "XDG_CACHE_HOME", "HOME"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(Path, "home", fails(RuntimeError("Could not determine home directory.")))
-        assert kept.cache_folder("dissections") is None
+        assert disk_cache.cache_folder("dissections") is None
     else:
         error = PermissionError("read-only") if trouble == "nothing may be written" else SafetensorError("disk full")
         monkeypatch.setattr("gandissect.storage.files.save_file", fails(error))
     planted = generators.PlantedGenerator()
-    assert jobs.Dissector(24).job(planted, SEGMENTER, "layer2").result.result(60)["layer2"].info.units == 6
-    kept.keep_effects(measure_unit_effects(planted, SEGMENTER, "layer2", 2, progress=False), planted, SEGMENTER)
-    assert kept.find_effects(planted, SEGMENTER, "layer2", 2, 0) is None
+    assert dissector.Dissector(24).begin(planted, SEGMENTER, "layer2").result.result(60)["layer2"].info.units == 6
+    disk_cache.save_effects(measure_unit_effects(planted, SEGMENTER, "layer2", 2, progress=False), planted, SEGMENTER)
+    assert disk_cache.find_effects(planted, SEGMENTER, "layer2", 2, 0) is None
     assert "kept" in caplog.text
 
 
 def test_effects_are_kept_with_the_networks_that_they_are_of() -> None:
     planted, small = generators.PlantedGenerator(), generators.PlantedGenerator(cells=8)
     found = measure_unit_effects(planted, SEGMENTER, "layer2", 4, 3, progress=False)
-    kept.keep_effects(found, planted, SEGMENTER)
-    again = kept.find_effects(planted, SEGMENTER, "layer2", 4, 3)
+    disk_cache.save_effects(found, planted, SEGMENTER)
+    again = disk_cache.find_effects(planted, SEGMENTER, "layer2", 4, 3)
     assert torch.equal(again.mean, found.mean) and torch.equal(again.stderr, found.stderr)
     assert again.concepts == found.concepts and (again.num_samples, again.seed) == (4, 3)
     for facts in (
@@ -83,22 +87,22 @@ def test_effects_are_kept_with_the_networks_that_they_are_of() -> None:
         (planted, SEGMENTER, "layer2", 5, 3),
         (small, SEGMENTER, "layer2", 4, 3),
     ):
-        assert kept.find_effects(*facts) is None
-    (path,) = kept.cache_folder("effects").glob("*.safetensors")
-    kept.keep_effects(found, small, SEGMENTER)
+        assert disk_cache.find_effects(*facts) is None
+    (path,) = disk_cache.cache_folder("effects").glob("*.safetensors")
+    disk_cache.save_effects(found, small, SEGMENTER)
     (wrong,) = set(path.parent.glob("*.safetensors")) - {path}
     path.write_bytes(wrong.read_bytes())
-    assert kept.find_effects(planted, SEGMENTER, "layer2", 4, 3) is None, "what stands in the file counts"
+    assert disk_cache.find_effects(planted, SEGMENTER, "layer2", 4, 3) is None, "what stands in the file counts"
     path.write_bytes(b"damaged")
-    assert kept.find_effects(planted, SEGMENTER, "layer2", 4, 3) is None
+    assert disk_cache.find_effects(planted, SEGMENTER, "layer2", 4, 3) is None
 
 
 def test_old_dissections_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MAX_FILES", 2)
+    monkeypatch.setattr(disk_cache, "MAX_FILES", 2)
     planted = generators.PlantedGenerator()
     found = dissect(planted, SEGMENTER, "layer2", 24, progress=False)
     for num_samples in (21, 22, 23, 24):
-        kept.keep(found, planted, SEGMENTER, "layer2", num_samples)
+        disk_cache.save_dissection(found, planted, SEGMENTER, "layer2", num_samples)
     assert len(_kept_files()) == 2
 
 
@@ -108,9 +112,9 @@ def test_every_bundled_generator_comes_with_the_dissection_of_its_first_layer(na
     from apps.explorer.bundle import NUM_SAMPLES
 
     generator, segmenter = generators.load(name, "cpu"), segmenters.load(segmenters.find_for(name), "cpu")
-    assert kept.find(generator, segmenter, first_layer(generator), NUM_SAMPLES) is not None
-    assert (kept.BUNDLED / f"{name}.safetensors").stat().st_size <= 10**6
+    assert disk_cache.find_dissection(generator, segmenter, first_layer(generator), NUM_SAMPLES) is not None
+    assert (disk_cache.BUNDLED / f"{name}.safetensors").stat().st_size <= 10**6
 
 
 def _kept_files() -> list[Path]:
-    return list(kept.cache_folder("dissections").glob("*.safetensors"))
+    return list(disk_cache.cache_folder("dissections").glob("*.safetensors"))

@@ -13,7 +13,9 @@ from torch.nn.functional import interpolate
 import generators
 from apps.commands import explore
 from apps.explorer.background.dissector import Dissector
-from apps.explorer.display import images as model
+from apps.explorer.display.changes import measure_change, measure_shares
+from apps.explorer.display.images import draw_change, draw_concepts, draw_heat, draw_picture
+from apps.explorer.networks import edit_images, make_images, measure_heat
 from gandissect import Ablation, Concept, UnitSet, dissect
 from gandissect.interventions.edits import control_units
 from generators.architectures.planted import PLANTED
@@ -50,34 +52,34 @@ def test_switching_off_a_planted_unit_removes_its_concept_and_nothing_else(layer
     for unit in off:
         if unit < len(PLANTED):
             expected[labels == PLANTED[unit].index] = 0
-    after = model.edited(planted, z, [Ablation(UnitSet(layer, off))])
+    after = edit_images(planted, z, [Ablation(UnitSet(layer, off))])
     torch.testing.assert_close(PLANTED_SEGMENTER(after), expected, rtol=0, atol=0)
 
 
 def test_switching_off_nothing_is_the_picture_itself(dcgan: generators.DCGAN) -> None:
     z = dcgan.sample_z(2, seed=1)
     for layer in dcgan.layers:
-        assert torch.equal(model.edited(dcgan, z, [Ablation(UnitSet(layer, ()))]), model.generated(dcgan, z))
+        assert torch.equal(edit_images(dcgan, z, [Ablation(UnitSet(layer, ()))]), make_images(dcgan, z))
 
 
 def test_a_unit_that_the_layer_does_not_have_is_refused(dcgan: generators.DCGAN) -> None:
     with pytest.raises(ValueError, match="units 0 to"):
-        model.edited(dcgan, dcgan.sample_z(1), [Ablation(UnitSet("layer1", (10_000,)))])
+        edit_images(dcgan, dcgan.sample_z(1), [Ablation(UnitSet("layer1", (10_000,)))])
 
 
 def test_visitors_at_once_get_what_one_alone_gets_and_leave_nothing_behind(dcgan: generators.DCGAN) -> None:
     """Law 1, on the page's terms: edits, plain pictures and a dissection, all at once on one shared model."""
     z, layer = dcgan.sample_z(1, seed=5), "layer2"
     edits = [UnitSet(layer, tuple(range(first, first + 4))) for first in range(8)]
-    alone = [model.edited(dcgan, z, [Ablation(units)]) for units in edits]
-    plain, before = model.generated(dcgan, z), everything(dcgan)
+    alone = [edit_images(dcgan, z, [Ablation(units)]) for units in edits]
+    plain, before = make_images(dcgan, z), everything(dcgan)
     assert not any(torch.equal(each, plain) for each in alone)
     segmenter = PaletteSegmenter([Concept(0, "dark", (0, 0, 0)), Concept(1, "light", (255, 255, 255))])
-    job = Dissector(num_samples=64).job(dcgan, segmenter, layer)
+    job = Dissector(num_samples=64).begin(dcgan, segmenter, layer)
     with ThreadPoolExecutor(8) as pool:
         for _ in range(4):
-            edited = pool.map(lambda units: model.edited(dcgan, z, [Ablation(units)]), edits)
-            unedited = pool.map(lambda _: model.generated(dcgan, z), edits)
+            edited = pool.map(lambda units: edit_images(dcgan, z, [Ablation(units)]), edits)
+            unedited = pool.map(lambda _: make_images(dcgan, z), edits)
             assert all(torch.equal(got, want) for got, want in zip(edited, alone, strict=True))
             assert all(torch.equal(got, plain) for got in unedited)
     found = job.result.result(timeout=60)
@@ -102,36 +104,36 @@ def test_heat_is_the_mean_of_capped_activations_over_thresholds() -> None:
     units, thresholds = UnitSet("layer1", (0, 1, 5)), torch.tensor([2.0, 0.5, 1, 1, 1, 0])
     slow = interpolate(planted.head(z, "layer1"), (64, 64), mode="bilinear")[0]
     want = ((slow[0] / 2).clamp(0, 1) + (slow[1] / 0.5).clamp(0, 1)) / 3
-    torch.testing.assert_close(model.heat(planted, z, units, thresholds), want)
+    torch.testing.assert_close(measure_heat(planted, z, units, thresholds), want)
 
 
 def test_shares_add_up_and_count_what_is_not_labelled() -> None:
     labels = torch.tensor([[0, 0, 2], [-1, 2, 2]])
-    assert model.shares(labels, 4).tolist() == pytest.approx([2 / 6, 0, 3 / 6, 0, 1 / 6])
+    assert measure_shares(labels, 4).tolist() == pytest.approx([2 / 6, 0, 3 / 6, 0, 1 / 6])
 
 
 def test_change_runs_from_0_to_1() -> None:
     black, white = torch.full((3, 2, 2), -1.0), torch.full((3, 2, 2), 1.0)
-    assert model.changed(black, black).max() == 0
-    assert model.changed(black, white * 5).tolist() == [[1, 1], [1, 1]], "what is beyond white is white"
+    assert measure_change(black, black).max() == 0
+    assert measure_change(black, white * 5).tolist() == [[1, 1], [1, 1]], "what is beyond white is white"
     red = black.clone()
     red[0] = 1
-    assert model.changed(black, red).flatten()[0] == pytest.approx(1 / 3)
+    assert measure_change(black, red).flatten()[0] == pytest.approx(1 / 3)
 
 
 def test_pictures_are_enlarged_by_whole_factors_and_keep_their_colours() -> None:
-    assert model.draw_picture(torch.zeros(3, 64, 48)).shape == (256, 192, 3)
-    assert model.draw_picture(torch.zeros(3, 300, 300)).shape == (300, 300, 3)
-    assert (model.draw_picture(torch.full((3, 8, 8), 3.0)) == 255).all()
-    assert (model.draw_change(torch.zeros(8, 8)) == 0).all()
-    assert (model.draw_change(torch.ones(8, 8)) == (255, 250, 200)).all()
-    cold = model.draw_heat(torch.ones(3, 8, 8), torch.zeros(8, 8))
+    assert draw_picture(torch.zeros(3, 64, 48)).shape == (256, 192, 3)
+    assert draw_picture(torch.zeros(3, 300, 300)).shape == (300, 300, 3)
+    assert (draw_picture(torch.full((3, 8, 8), 3.0)) == 255).all()
+    assert (draw_change(torch.zeros(8, 8)) == 0).all()
+    assert (draw_change(torch.ones(8, 8)) == (255, 250, 200)).all()
+    cold = draw_heat(torch.ones(3, 8, 8), torch.zeros(8, 8))
     assert (cold == 153).all(), "nothing glows where nothing is active"
 
 
 def test_concepts_are_painted_in_their_colours_and_the_rest_is_grey() -> None:
     concepts = (Concept(0, "sky", (10, 20, 200)), Concept(1, "sun", (250, 200, 0)))
-    pixels = model.draw_concepts(torch.full((3, 2, 2), -1.0), torch.tensor([[0, 1], [-1, 0]]), concepts)
+    pixels = draw_concepts(torch.full((3, 2, 2), -1.0), torch.tensor([[0, 1], [-1, 0]]), concepts)
     assert pixels[0, 0].tolist() == [7, 14, 140] and pixels[0, -1].tolist() == [175, 140, 0]
     assert pixels[-1, 0].tolist() == [0, 0, 0]
 
@@ -159,9 +161,9 @@ def test_tables_say_what_the_dissection_and_the_labels_say() -> None:
 def test_a_dissection_is_made_once_for_all_and_never_mixed_up() -> None:
     small, large = generators.PlantedGenerator(), generators.PlantedGenerator(cells=32)
     dissector = Dissector(num_samples=16)
-    job = dissector.job(small, PLANTED_SEGMENTER, "layer2")
-    assert dissector.job(generators.PlantedGenerator(), PLANTED_SEGMENTER, "layer2") is job, "the same weights"
-    other = dissector.job(large, PLANTED_SEGMENTER, "layer2")
+    job = dissector.begin(small, PLANTED_SEGMENTER, "layer2")
+    assert dissector.begin(generators.PlantedGenerator(), PLANTED_SEGMENTER, "layer2") is job, "the same weights"
+    other = dissector.begin(large, PLANTED_SEGMENTER, "layer2")
     for each, generator in ((job, small), (other, large)):
         assert each.result.result(60).provenance.generator.fingerprint == generator.fingerprint
     assert job.total == 16 and job.share == 1
@@ -171,8 +173,8 @@ def test_a_saved_dissection_serves_its_own_networks_only() -> None:
     planted = generators.PlantedGenerator()
     saved = dissect(planted, PLANTED_SEGMENTER, "layer2", 32, progress=False)
     dissector = Dissector(16, saved)
-    assert dissector.job(planted, PLANTED_SEGMENTER, "layer2").result.result(0) is saved
-    assert dissector.job(planted, PLANTED_SEGMENTER, "layer1").result.result(60) is not saved, "it lacks the layer"
+    assert dissector.begin(planted, PLANTED_SEGMENTER, "layer2").result.result(0) is saved
+    assert dissector.begin(planted, PLANTED_SEGMENTER, "layer1").result.result(60) is not saved, "it lacks the layer"
     other = generators.PlantedGenerator(cells=32)
     assert dissector.serves(planted, PLANTED_SEGMENTER) and not dissector.serves(other, PLANTED_SEGMENTER)
 
@@ -180,21 +182,21 @@ def test_a_saved_dissection_serves_its_own_networks_only() -> None:
 def test_the_oldest_dissection_is_forgotten_and_a_failure_is_kept_for_the_page() -> None:
     planted = generators.PlantedGenerator()
     dissector = Dissector(num_samples=0, capacity=1)
-    first = dissector.job(planted, PLANTED_SEGMENTER, "layer1")
+    first = dissector.begin(planted, PLANTED_SEGMENTER, "layer1")
     with pytest.raises(ValueError, match="num_samples"):
         first.result.result(60)
-    others = [dissector.job(planted, PLANTED_SEGMENTER, layer) for layer in ("layer2", "layer1")]
+    others = [dissector.begin(planted, PLANTED_SEGMENTER, layer) for layer in ("layer2", "layer1")]
     assert others[1] is not first
     assert all(other.result.exception(60) for other in others)
 
 
 def test_a_text_of_a_file_is_shown_as_it_is_and_if_it_is_long_without_its_middle() -> None:
     pytest.importorskip("streamlit", reason="the extra 'app' is not installed")
-    from apps.explorer.background.resources import LONGEST, plain
+    from apps.explorer.background.resources import LONGEST, escape
 
-    assert plain("a<b>*c*") == "a\\<b\\>\\*c\\*" and plain("x" * LONGEST) == "x" * LONGEST
-    assert plain("\ud800") == "?", "half a character"
-    long = plain("begin" + "*" * 700_000 + "end")
+    assert escape("a<b>*c*") == "a\\<b\\>\\*c\\*" and escape("x" * LONGEST) == "x" * LONGEST
+    assert escape("\ud800") == "?", "half a character"
+    long = escape("begin" + "*" * 700_000 + "end")
     assert len(long) < 3 * LONGEST and long.startswith("begin") and long.endswith("end")
     assert f"({700_008 - LONGEST} more characters)".replace("(", "\\(").replace(")", "\\)") in long
 

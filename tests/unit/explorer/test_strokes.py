@@ -18,9 +18,18 @@ from PIL import Image
 
 import generators
 from apps.cli import main
-from apps.explorer.display.images import Memory
+from apps.explorer.background.memory import Memory
+from apps.explorer.display.changes import split_change
 from apps.explorer.levels import LEVELS
-from apps.explorer.painting import recipe_files as exchange, strokes
+from apps.explorer.painting import strokes
+from apps.explorer.painting.recipe_files import (
+    MAX_BYTES,
+    check_fits,
+    format_command,
+    format_python,
+    make_sheet,
+    read_recipe,
+)
 from apps.explorer.painting.render import render
 from apps.explorer.painting.strokes import History, Stroke
 from apps.explorer.visit import Visit, first_layer
@@ -81,12 +90,16 @@ def test_undo_is_bounded_and_so_are_strokes() -> None:
 
 def test_strokes_are_switched_moved_and_deleted_by_number() -> None:
     three = drawn(5, 7, 6)
-    assert [stroke.on for stroke in strokes.switched(three, 7)] == [True, False, True]
-    assert len(strokes.edits(strokes.switched(three, 7))) == 2
-    assert strokes.switched(strokes.switched(three, 7), 7)[1].on
-    assert numbers(strokes.moved(three, 6, -1)) == [5, 6, 7] and numbers(strokes.moved(three, 5, 1)) == [7, 5, 6]
-    assert numbers(strokes.moved(three, 5, -1)) == numbers(strokes.moved(three, 6, 1)) == [5, 7, 6]
-    assert numbers(strokes.without(three, 7)) == [5, 6]
+    assert [stroke.on for stroke in strokes.switch_stroke(three, 7)] == [True, False, True]
+    assert len(strokes.active_edits(strokes.switch_stroke(three, 7))) == 2
+    assert strokes.switch_stroke(strokes.switch_stroke(three, 7), 7)[1].on
+    assert numbers(strokes.move_stroke(three, 6, -1)) == [5, 6, 7] and numbers(strokes.move_stroke(three, 5, 1)) == [
+        7,
+        5,
+        6,
+    ]
+    assert numbers(strokes.move_stroke(three, 5, -1)) == numbers(strokes.move_stroke(three, 6, 1)) == [5, 7, 6]
+    assert numbers(strokes.delete_stroke(three, 7)) == [5, 6]
 
 
 def test_levels_are_quantiles_of_the_unit_and_0_is_off(dcgan: generators.DCGAN) -> None:
@@ -100,10 +113,10 @@ def test_levels_are_quantiles_of_the_unit_and_0_is_off(dcgan: generators.DCGAN) 
         rank = max(1, math.ceil(quantile * values.shape[1]))
         torch.testing.assert_close(table[:, index], values[:, rank - 1], rtol=1e-6, atol=1e-7)
         assert quantile_values(dcgan, units, quantile, 20) == tuple(table[list(units.units), index].tolist())
-    edit = strokes.edit_of(units, (0.99, 0, 1), table, None)
+    edit = strokes.make_edit(units, (0.99, 0, 1), table, None)
     assert isinstance(edit, Insertion)
     assert edit.values == (float(table[3, LEVELS.index(0.99) - 1]), 0, float(table[2, -1]))
-    assert isinstance(strokes.edit_of(units, (0, 0, 0), table, None), Ablation)
+    assert isinstance(strokes.make_edit(units, (0, 0, 0), table, None), Ablation)
 
 
 def _values_seed() -> int:
@@ -114,34 +127,34 @@ def _values_seed() -> int:
 
 def test_cells_make_a_region_and_others_are_refused() -> None:
     info = LayerInfo(4, 3, 5)
-    assert strokes.region_of([0, 7, 7, 14], info).nonzero().tolist() == [[0, 0], [1, 2], [2, 4]]
+    assert strokes.make_region([0, 7, 7, 14], info).nonzero().tolist() == [[0, 0], [1, 2], [2, 4]]
     for wrong in ([], [15], [-1], [True], ["1"], [1.0], [None], [[1]]):
         with pytest.raises(ValueError, match="cells 0 to 14"):
-            strokes.region_of(wrong, info)
+            strokes.make_region(wrong, info)
 
 
 def test_change_is_split_where_the_strokes_are() -> None:
-    edits = [Ablation(UnitSet("a", (0,)), strokes.region_of([1, 4], LayerInfo(1, 2, 3)))]
-    where = strokes.painted(edits, (4, 6))
+    edits = [Ablation(UnitSet("a", (0,)), strokes.make_region([1, 4], LayerInfo(1, 2, 3)))]
+    where = strokes.find_painted_region(edits, (4, 6))
     slow = [[(row // 2) * 3 + column // 2 in (1, 4) for column in range(6)] for row in range(4)]
     assert where.tolist() == slow
     change = torch.where(where, 0.5, 0.125)
-    assert strokes.inside_and_outside(change, where) == (0.5, 0.125)
-    assert strokes.painted([*edits, Ablation(UnitSet("a", (0,)))], (4, 6)).all()
-    assert strokes.inside_and_outside(change, torch.zeros(4, 6, dtype=torch.bool))[0] is None
+    assert split_change(change, where) == (0.5, 0.125)
+    assert strokes.find_painted_region([*edits, Ablation(UnitSet("a", (0,)))], (4, 6)).all()
+    assert split_change(change, torch.zeros(4, 6, dtype=torch.bool))[0] is None
 
 
 def test_the_control_has_other_units_and_the_same_regions_and_quantiles(dcgan: generators.DCGAN) -> None:
     table = quantile_table(dcgan, UnitSet("layer2", tuple(range(32))), LEVELS[1:], num_samples=4)
-    units, region = UnitSet("layer2", (1, 2, 3)), strokes.region_of([5], dcgan.layers["layer2"])
+    units, region = UnitSet("layer2", (1, 2, 3)), strokes.make_region([5], dcgan.layers["layer2"])
     levels = (0.5, 0.99, 0.0)
     mine = (
-        Stroke(1, "a", strokes.edit_of(units, levels, table, region), levels),
+        Stroke(1, "a", strokes.make_edit(units, levels, table, region), levels),
         Stroke(2, "off", Ablation(units), (0.0,) * 3, on=False),
         Stroke(3, "loaded", Insertion(units, 2.0)),
         Stroke(4, "elsewhere", Ablation(UnitSet("layer1", (0,)))),
     )
-    first, second = strokes.control(mine, 32, table, "layer2")
+    first, second = strokes.make_control_edits(mine, 32, table, "layer2")
     assert not set(first.units.units) & set(units.units) and torch.equal(first.region, region)
     assert first.values == tuple(
         level and float(table[unit, LEVELS.index(level) - 1])
@@ -160,7 +173,7 @@ def test_16_visitors_at_once_each_get_what_one_alone_gets(dcgan: generators.DCGA
             Insertion(
                 UnitSet(layer, (index % 5, 6)),
                 3.0 + index,
-                strokes.region_of([index % 9, 3], dcgan.layers[layer]),
+                strokes.make_region([index % 9, 3], dcgan.layers[layer]),
             )
             for layer in dict.fromkeys(chosen)
         ]
@@ -204,7 +217,7 @@ def recipe(tmp_path: Path) -> tuple[Recipe, generators.LayeredGenerator]:
     generator = generators.load(path, "cpu")
     grid = generator.layers["layer2"]
     edits = [
-        Insertion(UnitSet("layer2", (1, 2)), (0.1, 7.25), strokes.region_of([1, 9, 10], grid)),
+        Insertion(UnitSet("layer2", (1, 2)), (0.1, 7.25), strokes.make_region([1, 9, 10], grid)),
         Ablation(UnitSet("layer1", (0, 5)), torch.full((4, 4), 0.3), 0.5),
         Scaling(UnitSet("layer2", (4,)), 1.5),
     ]
@@ -216,11 +229,11 @@ def test_the_command_line_makes_the_same_png_as_the_page(
 ) -> None:
     made, generator = recipe
     mine = replace(visit(generator, 2), seed=3)
-    page = exchange.sheet(render(mine, [], Memory())[None], render(mine, made.edits, Memory())[None])
+    page = make_sheet(render(mine, [], Memory())[None], render(mine, made.edits, Memory())[None])
     height, width = generator.image_size
     size = (width + 2 * GAP, 2 * height + 3 * GAP)
     assert Image.open(io.BytesIO(page)).size == size, "the picture before and after, and no empty ones beside"
-    command = exchange.as_command(made, bundled=False)
+    command = format_command(made, bundled=False)
     script = command.replace("gandissect edit", "printf '%s\\n' edit")
     words = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     arguments = words.stdout.splitlines()
@@ -232,21 +245,24 @@ def test_the_command_line_makes_the_same_png_as_the_page(
     assert (tmp_path / "edited.png").read_bytes() == page
 
 
-def test_the_copied_python_makes_the_same_images(recipe: tuple[Recipe, generators.LayeredGenerator]) -> None:
+def test_the_copied_python_makes_the_same_images(
+    recipe: tuple[Recipe, generators.LayeredGenerator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made, generator = recipe
+    monkeypatch.chdir(tmp_path)  # it writes a PNG
     names: dict = {}
-    exec(exchange.as_python(made).replace("generators.load(", "generators.load(device='cpu', name="), names)
+    exec(format_python(made).replace("generators.load(", "generators.load(device='cpu', name="), names)
     assert torch.equal(names["images"], made.generate(generator))
 
 
 def test_recipes_from_visitors_are_checked(recipe: tuple[Recipe, generators.LayeredGenerator]) -> None:
     made, generator = recipe
-    assert exchange.read_recipe(made.to_json().encode()).to_json() == made.to_json()
+    assert read_recipe(made.to_json().encode()).to_json() == made.to_json()
     entries = json.loads(made.to_json())
     bomb = {"shape": [2**13, 2**12], "data": "eJwDAAAAAAE="}
     beside = [entries["edits"][0] | {"region": other} for other in (bomb, {"shape": [-(2**13), 2**12]}, "x")]
     for data, said in (
-        (b" " * (exchange.MAX_BYTES + 1), "bytes at most"),
+        (b" " * (MAX_BYTES + 1), "bytes at most"),
         (b"\xff\xfe\x00", "."),
         (b"[]", "format"),
         (b"[" * 100_000, "."),
@@ -255,14 +271,14 @@ def test_recipes_from_visitors_are_checked(recipe: tuple[Recipe, generators.Laye
         (json.dumps(entries | {"edits": entries["edits"] * 40}).encode(), "strokes at most"),
     ):
         with pytest.raises(ValueError, match=said):
-            exchange.read_recipe(data)
-    exchange.check_fits(made, generator)
+            read_recipe(data)
+    check_fits(made, generator)
     for edit, said in (
         (Ablation(UnitSet("layer9", (0,))), "layer9"),
         (Ablation(UnitSet("layer1", (10_000,))), "has the units"),
         (Ablation(UnitSet("layer1", (0,)), torch.ones(5, 5)), "on the grid of"),
     ):
         with pytest.raises((KeyError, ValueError), match=said):
-            exchange.check_fits(replace(made, edits=(edit,)), generator)
+            check_fits(replace(made, edits=(edit,)), generator)
     with pytest.raises(ValueError, match="the recipe belongs to"):
-        exchange.check_fits(replace(made, generator=NetworkId("other", "0")), generator)
+        check_fits(replace(made, generator=NetworkId("other", "0")), generator)

@@ -24,7 +24,7 @@ def test_work_is_done_once_for_a_key_and_counted() -> None:
         return "done"
 
     task = tasks.begin("a", 10, work)
-    assert task.result.result(10) == "done" == task.found
+    assert task.result.result(10) == "done" == task.value
     assert tasks.begin("a", 10, work) is task is tasks.get("a") and len(calls) == 1
     assert task.done == 7 and task.share == 0.7
 
@@ -44,7 +44,7 @@ def test_a_task_called_off_ends_where_it_counts_next_and_can_begin_again() -> No
     go.set()
     with pytest.raises(CancelledError):
         task.result.result(10)
-    assert task.done == 0 and task.found is None and tasks.get("a") is None
+    assert task.done == 0 and task.value is None and tasks.get("a") is None
     assert tasks.begin("a", 1, work).result.result(10) == 5
 
 
@@ -69,7 +69,7 @@ def test_what_goes_wrong_is_the_result() -> None:
     task = tasks.begin("a", 1, work)
     with pytest.raises(ValueError, match="too few pictures"):
         task.result.result(10)
-    assert task.found is None
+    assert task.value is None
     assert tasks.begin("b", 1, lambda: 1).result.result(10) == 1, "the turn passes on"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +14,8 @@ from PIL import Image
 
 import generators
 from apps.explorer.background.tasks import Tasks
-from apps.explorer.display import images as model
 from apps.explorer.latent import walks
+from apps.explorer.networks import make_images
 from gandissect import Concept
 from gandissect.latent import label_direction
 from gandissect.latent.directions.direction import Label
@@ -49,7 +50,7 @@ def test_what_is_no_list_of_pictures_is_refused_with_what_is_allowed(text: str) 
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_film_has_a_frame_for_each_step_and_goes_through_its_pictures(dcgan: generators.DCGAN, closed: bool) -> None:
     walk = walks.walk_through(dcgan, 3, (5, 2, 9), "z", closed=closed)
-    gif = Image.open(io.BytesIO(walks.film(walk)))
+    gif = Image.open(io.BytesIO(walks.make_film(walk)))
     assert gif.n_frames == (48 if closed else 33) and gif.info["loop"] == 0
     for key, number in enumerate((5, 2, 9)):
         gif.seek(16 * key)
@@ -61,64 +62,64 @@ def test_a_film_has_a_frame_for_each_step_and_goes_through_its_pictures(dcgan: g
 def test_mixing_all_styles_gives_the_other_and_none_the_one(stylegan: generators.StyleGAN) -> None:
     a, b = stylegan.sample_z(1, 1, 0), stylegan.sample_z(1, 1, 1)
     count = stylegan.mapping.num_ws
-    assert torch.equal(walks.mixed(stylegan, a, b, []), stylegan(a))
-    assert torch.equal(walks.mixed(stylegan, a, b, range(count)), stylegan(b))
+    assert torch.equal(walks.mix_images(stylegan, a, b, []), stylegan(a))
+    assert torch.equal(walks.mix_images(stylegan, a, b, range(count)), stylegan(b))
     w = stylegan.mapping(a)
     w[:, 1] = stylegan.mapping(b)[:, 1]
-    assert torch.equal(walks.mixed(stylegan, a, b, [1]), stylegan(w))
+    assert torch.equal(walks.mix_images(stylegan, a, b, [1]), stylegan(w))
 
 
 def test_swapping_in_a_region_swaps_there_only() -> None:
     planted = generators.PlantedGenerator()
     a, b = planted.sample_z(1, 1, 3), planted.sample_z(1, 1, 4)
-    half = walks.rectangle((64, 64), (0, 100), (50, 100))
+    half = walks.make_rectangle((64, 64), (0, 100), (50, 100))
     assert half.sum() == 64 * 32 and half[:, 32:].min() == 1
     expected = planted(a).clone()
     expected[..., 32:] = planted(b)[..., 32:]
-    assert torch.equal(walks.swapped(planted, a, b, "layer2", half), expected)
+    assert torch.equal(walks.swap_region(planted, a, b, "layer2", half), expected)
 
 
 def test_steps_along_directions_add_up_in_z(dcgan: generators.DCGAN) -> None:
     z = dcgan.sample_z(1, seed=4)
-    found = walks.directions_of(dcgan, 3, None)
-    assert torch.equal(walks.stepped(dcgan, z, found, {}), dcgan(z)[0])
+    found = walks.find_directions(dcgan, 3, None)
+    assert torch.equal(walks.step_along(dcgan, z, found, {}), dcgan(z)[0])
     by_hand = z.double() + 2 * found[0].sigma * found[0].vector - 1.5 * found[2].sigma * found[2].vector
     steps = {found[0].name: 2.0, found[2].name: -1.5}
-    torch.testing.assert_close(walks.stepped(dcgan, z, found, steps), dcgan(by_hand.float())[0], atol=1e-5, rtol=0)
-    assert len(walks.directions_of(dcgan, 9, None)) == 5, "no more than z has entries"
+    torch.testing.assert_close(walks.step_along(dcgan, z, found, steps), dcgan(by_hand.float())[0], atol=1e-5, rtol=0)
+    assert len(walks.find_directions(dcgan, 9, None)) == 5, "no more than z has entries"
 
 
 def test_steps_in_w_move_the_chosen_styles_only(stylegan: generators.StyleGAN) -> None:
     z = stylegan.sample_z(1, seed=4)
-    (first,) = walks.directions_of(stylegan, 1, (0, 2))
+    (first,) = walks.find_directions(stylegan, 1, (0, 2))
     by_hand = stylegan.mapping(z).clone()
     by_hand[:, [0, 2]] += (3 * first.sigma * first.vector).float()
-    found = walks.stepped(stylegan, z, (first,), {first.name: 3.0})
+    found = walks.step_along(stylegan, z, (first,), {first.name: 3.0})
     torch.testing.assert_close(found, stylegan(by_hand)[0], atol=1e-5, rtol=0)
 
 
-def test_labels_are_found_on_a_copy_and_counted(dcgan: generators.DCGAN) -> None:
-    (direction,) = walks.directions_of(dcgan, 1, None)
+def test_labels_are_found_on_the_shared_generator_and_counted(dcgan: generators.DCGAN) -> None:
+    (direction,) = walks.find_directions(dcgan, 1, None)
     before = dcgan(dcgan.sample_z(2))
-    task = Tasks().begin("a", walks.LABEL_PICTURES, walks.labelling(dcgan, SEGMENTER, direction))
-    found = task.result.result(30)
+    task = Tasks().begin("a", walks.LABEL_PICTURES, partial(walks.find_label, dcgan, SEGMENTER, direction))
+    effect = task.result.result(30)
     plain = label_direction(dcgan, SEGMENTER, direction, (-2.0, 2.0), 24, 7, progress=False)
-    assert torch.equal(found.effect.slope.mean, plain.effect.slope.mean)
+    assert torch.equal(effect.effect.slope.mean, plain.effect.slope.mean)
     assert task.done == walks.LABEL_PICTURES + 1, "and one to see the labels' size"
     assert torch.equal(dcgan(dcgan.sample_z(2)), before)
 
 
 def test_a_label_says_percent_of_the_pixels_for_one_sigma() -> None:
     labels = (Label("sky", 0.0213, 0.001, "s", 24), Label("tree", -0.107, 0.01, "s", 24))
-    assert walks.said(SimpleNamespace(labels=labels)) == "sky +2.1, tree -10.7"
-    assert walks.said(SimpleNamespace(labels=())) == "no concept beyond chance"
+    assert walks.describe_effect(SimpleNamespace(labels=labels)) == "sky +2.1, tree -10.7"
+    assert walks.describe_effect(SimpleNamespace(labels=())) == "no concept beyond chance"
 
 
 def test_visitors_along_one_way_at_once_get_what_one_alone_gets(dcgan: generators.DCGAN) -> None:
     walk = walks.walk_through(dcgan, 3, (5, 2), "layer1", closed=False)
     positions = walk.positions(5)
-    alone, plain = walks.images_along(walk, positions), model.generated(dcgan, dcgan.sample_z(1))
+    alone, plain = walks.render_walk(walk, positions), make_images(dcgan, dcgan.sample_z(1))
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(lambda _: walks.images_along(walk, positions), range(8)):
+        for found in pool.map(lambda _: walks.render_walk(walk, positions), range(8)):
             assert torch.equal(found, alone)
-    assert torch.equal(model.generated(dcgan, dcgan.sample_z(1)), plain)
+    assert torch.equal(make_images(dcgan, dcgan.sample_z(1)), plain)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from gandissect import Concept, Dissection, dissect
@@ -74,6 +75,25 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     found = load_result(tmp_path / "x.safetensors", Numbers, 1)
     assert found == Numbers(3, 0.5, (0.25, 2.0))
     assert [type(each) for each in (found.count, found.share, *found.shares)] == [int, float, float, float]
+
+
+@dataclass(frozen=True)
+class Maps:
+    plain: Tensor
+    labels: Int64[Tensor, "batch H W"]
+    noise: tuple[Float32[Tensor, " h"], ...]
+    residual: Float32[Tensor, " h"] | None = None
+    region: Float32[Tensor, " h"] | None = None
+
+
+def test_tensors_with_axes_are_tensors(tmp_path: Path) -> None:
+    maps = Maps(torch.ones(2), torch.zeros(1, 2, 2).long(), (torch.zeros(1), torch.ones(1)), torch.ones(3))
+    save_result(tmp_path / "x.safetensors", maps, 1)
+    loaded = load_result(tmp_path / "x.safetensors", Maps, 1)
+    assert loaded.region is None
+    for name in ("plain", "labels", "residual"):
+        assert torch.equal(getattr(loaded, name), getattr(maps, name))
+    assert [noise.tolist() for noise in loaded.noise] == [[0.0], [1.0]]
 
 
 @pytest.mark.parametrize("wrong", [{"count": 1.7}, {"count": True}, {"share": "0.5"}, {"shares": (None,)}])

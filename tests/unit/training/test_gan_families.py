@@ -18,7 +18,7 @@ from torch import Tensor
 
 import generators
 from generators.training import RECIPES, GANSettings, GANTask, train_generator
-from generators.training.networks import FAMILIES, build
+from generators.training.networks import FAMILIES, build_networks
 from generators.training.recipes import GROWING
 
 every_family = pytest.mark.parametrize("architecture", FAMILIES)
@@ -191,7 +191,7 @@ def test_a_process_killed_at_random_moments_ends_bit_equal(architecture: str, tm
 )
 def test_settings_that_cannot_be_say_what_is_allowed(change: dict, message: str) -> None:
     with pytest.raises((ValueError, KeyError), match=message):
-        build(replace(tiny("stylegan"), **change))
+        build_networks(replace(tiny("stylegan"), **change))
 
 
 def test_pictures_fewer_than_a_batch_are_refused() -> None:

@@ -91,7 +91,7 @@ def test_no_two_uses_of_a_step_share_their_random_numbers(monkeypatch: pytest.Mo
         return sampling.make_rng(seed, *stream, **where)
 
     monkeypatch.setattr(gan, "make_rng", remember)
-    gan._permutation.cache_clear()
+    gan._shuffle.cache_clear()
     for step in range(2):
         task.step(step)
     assert len(streams) > 12

@@ -136,7 +136,7 @@ def test_a_generator_cut_out_of_the_training_makes_the_same_images(architecture:
     z = torch.randn(5, 6, generator=torch.Generator().manual_seed(2))
     before = {name: value.clone() for name, value in trained.state_dict().items()}
     for size in sizes_of(settings):
-        grown = trained.grown(size)
+        grown = trained.export(size)
         assert grown.image_size == (size, size)
         assert grown.settings["size"] == size
         torch.testing.assert_close(grown(z), trained(z, Growth(size, 1.0), draws(5)), rtol=1e-6, atol=1e-6)
@@ -150,7 +150,7 @@ def test_a_stylegan_cut_out_makes_the_same_images_of_the_same_noise() -> None:
     z = torch.randn(5, 6, generator=torch.Generator().manual_seed(2))
     random = draws(5)
     random.normal(6), random.integers(1, 2, 1), random.uniform(1)  # the other latent vectors, and who takes them
-    grown = trained.grown(8)
+    grown = trained.export(8)
     assert isinstance(grown, StyleGAN)
     noise = [random.normal(1, side, side) for side in (4, 4, 8, 8)]
     image = grown.synthesis(grown.mapping(z), noise)

@@ -11,9 +11,9 @@ from gandissect.core.sampling import make_rng
 from generators.architectures.stylegan import StyleGenerator, Styles
 from generators.training import GANTask
 from generators.training.growth import Growth
-from generators.training.networks import FAMILIES, TrainedGenerator, build
+from generators.training.networks import FAMILIES, TrainedGenerator, build_networks
 
-STYLED = [name for name in FAMILIES if isinstance(build(tiny(name))[0].generator, StyleGenerator)]
+STYLED = [name for name in FAMILIES if isinstance(build_networks(tiny(name))[0].generator, StyleGenerator)]
 styled = pytest.mark.parametrize("architecture", STYLED)
 GROWN = Growth(16, 1.0)
 

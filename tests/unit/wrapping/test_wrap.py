@@ -30,10 +30,10 @@ from gandissect import (
 )
 from gandissect.core.protocols import Generator
 from gandissect.core.types import LayerInfo
-from generators import DCGAN, WrappedGenerator
+from gandissect.storage.files import hash_tensors
+from generators import DCGAN, WrappedGenerator, wrap
 from generators.architectures.planted import PlantedGenerator
 from generators.architectures.stylegan2 import StyleGAN2
-from generators.wrapping import wrap
 from segmenters.palette import PaletteSegmenter
 
 
@@ -581,6 +581,14 @@ def test_a_script_is_moved_with_its_parameters() -> None:
     assert {each.dtype for each in generator.parameters()} == {torch.float32}
     other = wrap(torch.jit.script(_made(_sequential)), z_dim=5)
     assert generator.fingerprint == other.fingerprint != wrap(_made(_sequential), z_dim=5).fingerprint
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_the_fingerprint_of_a_script_names_the_class_as_saved_results_do() -> None:
+    generator = wrap(torch.jit.script(_made(_sequential)), z_dim=5)
+    kind = "generators.scripted.Scripted"  # where the class was when the first results were saved
+    facts = {"class": kind, "z_dim": 5, "c": None, "range": generator.value_range}
+    assert generator.fingerprint == hash_tensors(generator.state_dict(), facts)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")

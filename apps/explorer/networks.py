@@ -1,0 +1,111 @@
+"""Forward passes of the networks that all visitors share, and their fingerprints; without Streamlit.
+
+One process shares its networks between all visitors, so nothing here registers or changes anything on them: an
+intervention is a split forward pass, `head`, edit, `tail`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from gandissect import Generator, Segmenter, UnitSet, generate
+from gandissect.inference.upsampling import upsample
+from gandissect.interventions.edits import Edit
+
+FORWARD_SLOTS = threading.BoundedSemaphore(4)
+"""Forward passes at once, for memory only: nothing of a visitor's is on the networks."""
+
+_FINGERPRINTS: WeakKeyDictionary[Generator | Segmenter, str] = WeakKeyDictionary()
+
+
+def fingerprint_of(network: Generator | Segmenter) -> str:
+    """Return a network's fingerprint, worked out once: it hashes all of the weights."""
+    if network not in _FINGERPRINTS:
+        _FINGERPRINTS[network] = network.fingerprint
+    return _FINGERPRINTS[network]
+
+
+@torch.inference_mode()
+def make_images(generator: Generator, z: Float[Tensor, "batch *num_ws z"]) -> Float[Tensor, "batch 3 H W"]:
+    """Return the pictures of ``z``, ``[batch, 3, H, W]`` on CPU."""
+    with FORWARD_SLOTS:
+        return generator(z).cpu()
+
+
+@torch.inference_mode()
+def edit_images(
+    generator: Generator,
+    z: Float[Tensor, "batch z"],
+    edits: Sequence[Edit],
+    activation: Float[Tensor, "batch unit h w"] | None = None,
+) -> Float[Tensor, "batch 3 H W"]:
+    """Return the pictures of ``z`` with some edits.
+
+    Args:
+        generator: The generator; it stays as it is.
+        z: float32 ``[batch, z_dim]``.
+        edits: What to change, in order.
+        activation: That of the first edited layer, if it is known.
+
+    Returns:
+        float32 ``[batch, 3, H, W]`` on CPU.
+
+    Raises:
+        KeyError: If there is no such layer.
+        ValueError: If an edit does not fit.
+
+    Source: Bau et al. 2019, Sec. 3.2.
+    """
+    with FORWARD_SLOTS:
+        return generate(generator, z, edits, activation=activation).cpu()
+
+
+@torch.inference_mode()
+def measure_heat(
+    generator: Generator, z: Float[Tensor, "1 z"], units: UnitSet, thresholds: Float[Tensor, " unit"]
+) -> Float32[Tensor, "H W"]:
+    """Return where units are active: the mean over them of ``clamp(a_u / t_u, 0, 1)``, upsampled to the picture.
+
+    Args:
+        generator: The generator.
+        z: float32 ``[1, z_dim]``.
+        units: Which units, one or more.
+        thresholds: float32 ``[unit]``, the threshold ``t_u`` of every unit of the layer; from 0 down, any activity
+            counts as 1.
+
+    Returns:
+        float32 ``[H, W]`` in [0, 1] on CPU.
+    """
+    with FORWARD_SLOTS:
+        activation = generator.head(z, units.layer).float().cpu()[:, list(units.units)].clamp(min=0)
+    level = thresholds[list(units.units)].clamp(min=1e-6)[:, None, None]
+    return (upsample(activation, generator.image_size)[0] / level).clamp(max=1).mean(0)
+
+
+@torch.inference_mode()
+def label_image(segmenter: Segmenter, image: Float[Tensor, "3 H W"]) -> Int64[Tensor, "rows columns"]:
+    """Return the labels of one picture, int64 ``[H, W]`` on CPU."""
+    with FORWARD_SLOTS:
+        return segmenter(image[None]).cpu()[0]
+
+
+@torch.inference_mode()
+def run_head(generator: Generator, z: Float[Tensor, "batch z"], layer: str) -> Float[Tensor, "batch unit h w"]:
+    """Return a layer's activations, to go on from with `edit_images`."""
+    with FORWARD_SLOTS:
+        return generator.head(z, layer)
+
+
+@torch.inference_mode()
+def run_tail(
+    generator: Generator, z: Float[Tensor, "batch z"], layer: str, activation: Float[Tensor, "batch unit h w"]
+) -> Float[Tensor, "batch 3 H W"]:
+    """Return the pictures that a layer's activations lead to, on CPU: those of ``z`` if `run_head` gave them."""
+    with FORWARD_SLOTS:
+        return generator.tail(activation, layer, z).cpu()

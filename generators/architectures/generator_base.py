@@ -1,0 +1,116 @@
+"""What all generators share, whether this package defines their layers or wraps a module that others wrote."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from itertools import chain
+from typing import Self
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from gandissect.core.lookup import lookup
+from gandissect.core.sampling import sample_z
+from gandissect.core.types import LayerInfo, UnitSet
+
+from .forced import ForcedUnits, check_forced, describe_forced
+
+
+class GeneratorBase(nn.Module):
+    """Latent vectors, their checks, and units that are forced to values, for any generator with named layers.
+
+    Attributes:
+        z_dim: Length of a latent vector.
+        name: What to call the generator.
+    """
+
+    z_dim: int
+    name: str
+
+    @property
+    @abstractmethod
+    def layers(self) -> Mapping[str, LayerInfo]:
+        """The layers in order from input to output."""
+
+    @abstractmethod
+    def add_forced_units(self, layer: str, num_units: int) -> ForcedUnits:
+        """Return the module of a layer as one that can force units, which it is from now on.
+
+        Raises:
+            KeyError: If there is no such layer.
+        """
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        tensors = (tensor for child in self.children() for tensor in chain(child.parameters(), child.buffers()))
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Float32[Tensor, "batch z"]:
+        """Draw standard normal latent vectors.
+
+        Args:
+            num_samples: How many, 0 or more.
+            seed: Which sequence.
+            start: Index of the first; row ``i`` depends on ``(seed, start + i)`` only.
+
+        Returns:
+            float32 ``[num_samples, z_dim]`` on CPU.
+        """
+        return sample_z(num_samples, self.z_dim, seed, start)
+
+    def forcing(self, units: UnitSet, values: Sequence[float]) -> Self:
+        """Return a copy of this generator in which some units of a layer always have given values.
+
+        It is saved and loaded as any other. Where units are forced again, the last values hold.
+
+        Args:
+            units: Which units of which layer.
+            values: One finite number for each, in their order; all zeros switch them off.
+
+        Raises:
+            KeyError: If there is no such layer.
+            TypeError: If torch cannot copy the generator.
+            ValueError: If the layer has no such unit, or the values do not fit.
+        """
+        num_units = lookup(self.layers, units.layer, "layer").units
+        check_forced(units, values, num_units)
+        copy = self._copy()
+        if len(units):
+            copy.add_forced_units(units.layer, num_units).force(units.units, values)
+            copy.name = f"{self.name} {describe_forced(units, values)}"
+        return copy
+
+    def _copy(self) -> Self:
+        return deepcopy(self)
+
+    def _prepare_z(self, z: Tensor) -> Tensor:
+        """Return latent vectors on the generator's device.
+
+        Raises:
+            ValueError: If they have another shape, or hold no floating-point numbers.
+        """
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"{self.name} takes z of shape [batch, {self.z_dim}]; got {list(z.shape)}")
+        return self._place(z)
+
+    def _check_activation(self, activation: Tensor, layer: str, batch: int) -> None:
+        """Check that an activation is that of a layer for so many latent vectors.
+
+        Raises:
+            KeyError: If there is no such layer.
+            ValueError: If it has another shape.
+        """
+        info = lookup(self.layers, layer, "layer")
+        expected = (batch, info.units, info.height, info.width)
+        if tuple(activation.shape) != expected:
+            raise ValueError(f"{layer!r} has activations {expected} for {batch} z; got {tuple(activation.shape)}")
+
+    def _place(self, x: Tensor) -> Tensor:
+        """Return a tensor on the generator's device; float64, which NumPy makes, becomes float32."""
+        if not x.is_floating_point():
+            raise ValueError(f"{self.name} takes float32 numbers; got {x.dtype}")
+        return x.to(self.device, torch.float32 if x.dtype == torch.float64 else x.dtype)
