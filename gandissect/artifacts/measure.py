@@ -28,7 +28,7 @@ from ..fidelity.yardstick import Yardstick
 from ..inference.areas import ConceptAreas
 from ..inference.bench import Bench
 from ..interventions.edits import Edit, Insertion, check_units, control_units
-from ..stats.intervals import shares_of
+from ..stats.intervals import summarize_shares
 from ..stats.streaming import AreaMoments
 from .rank import BATCH, feature_reader, floor_of
 from .repair import forced_values
@@ -237,7 +237,7 @@ class _RepairBench:
             changes = (bench.measure_edited(block, z, activation, edit) - base for edit in edits)
             for moment, counts in zip(moments, (base, *changes), strict=True):
                 moment.update(counts)
-        before, change, *control = map(shares_of, moments)
+        before, change, *control = map(summarize_shares, moments)
         return ConceptChanges(
             segmenter=NetworkId.of(segmenter),
             concepts=tuple(segmenter.concepts),

@@ -77,7 +77,7 @@ def save_result(path: Path | str, result: Any, version: int) -> None:
     tensors: dict[str, Tensor] = {}
     value = _encode(result, "", tensors)
     kind = type(result)
-    with _named(f"this {kind.__name__} cannot be kept"):
+    with _explain_errors(f"this {kind.__name__} cannot be kept"):
         _decode(kind, value, "", dict(tensors))
     save_tensors(path, tensors, {"format": _format(type(result)), "version": version, "value": value})
 
@@ -108,7 +108,7 @@ def load_result(path: Path | str, kind: type[T], version: int) -> T:
     tensors, header = load_tensors(path, _format(kind), version)
     if header["version"] != version:
         raise ValueError(f"{path} was written by an older gandissect, which kept less; make the {kind.__name__} again")
-    with _named(f"{path} is not a whole {kind.__name__}"):
+    with _explain_errors(f"{path} is not a whole {kind.__name__}"):
         result: T = _decode(kind, header.get("value"), "", tensors)
         if tensors:
             raise ValueError(f"it holds more than it should: {', '.join(sorted(tensors)[:3])}")
@@ -128,12 +128,12 @@ def plain_entries(result: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _named(what: str) -> Iterator[None]:
+def _explain_errors(subject: str) -> Iterator[None]:
     """Turn what may go wrong in decoding into a ValueError that says of what."""
     try:
         yield
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{what}: {error.args[0] if error.args else error}") from error
+        raise ValueError(f"{subject}: {error.args[0] if error.args else error}") from error
 
 
 def _format(kind: type) -> str:
@@ -198,7 +198,8 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         return _decode_tuple(typing.get_args(hint), data, path, tensors)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         item = typing.get_args(hint)[1]
-        return {key: _decode(item, each, _join(path, key), tensors) for key, each in _expect(dict, data, path).items()}
+        entries = _expect(dict, data, path)
+        return {key: _decode(item, entry, _join(path, key), tensors) for key, entry in entries.items()}
     if is_tensor(hint):
         if path not in tensors:
             raise ValueError(f"tensor {path!r} is missing")
@@ -217,7 +218,7 @@ def is_tensor(hint: Any) -> bool:
 
 def _decode_optional(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Decode ``X | None``; a tensor that is not there is ``None``."""
-    inner = next(each for each in typing.get_args(hint) if each is not type(None))
+    inner = next(option for option in typing.get_args(hint) if option is not type(None))
     missing = path not in tensors if is_tensor(inner) else data is None
     return None if missing else _decode(inner, data, path, tensors)
 
@@ -261,7 +262,7 @@ def _expect(kind: Any, data: Any, path: str) -> Any:
     return data
 
 
-def own(tensor: Tensor) -> Tensor:
+def detached_copy(tensor: Tensor) -> Tensor:
     """Return a copy that nobody else writes to and that may meet autograd, wherever the tensor was made."""
     with torch.inference_mode(False):
         return tensor.detach().clone()
@@ -289,7 +290,9 @@ def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int
     Raises:
         ValueError: If it is another.
     """
-    fits = tensor.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, tensor.shape, strict=True))
+    fits = tensor.ndim == len(shape) and all(
+        expected in (None, length) for expected, length in zip(shape, tensor.shape, strict=True)
+    )
     if tensor.dtype != dtype or not fits:
-        wanted = ", ".join("any" if length is None else str(length) for length in shape)
-        raise ValueError(f"{name} must be {dtype} [{wanted}]; got {tensor.dtype} {list(tensor.shape)}")
+        sizes = ", ".join("any" if length is None else str(length) for length in shape)
+        raise ValueError(f"{name} must be {dtype} [{sizes}]; got {tensor.dtype} {list(tensor.shape)}")

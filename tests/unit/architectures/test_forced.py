@@ -12,7 +12,7 @@ from tiny_generators import FAMILIES, make_generator
 import generators
 from gandissect import Ablation, Insertion, Scaling, UnitSet, dissect, generate, intervene, repair, trace
 from gandissect.artifacts.repair import forced_values
-from gandissect.core.hooks import tapped
+from gandissect.core.hooks import tap_outputs
 from gandissect.core.protocols import Generator
 from gandissect.core.sampling import derive_seed
 from gandissect.core.types import Concept
@@ -152,7 +152,7 @@ def test_a_generator_in_use_can_be_repaired() -> None:
     """What others do with its layers stays with it."""
     generator = make_generator("stylegan2")
     z, units = generator.sample_z(2), UnitSet("layer2", (0,))
-    with tapped(generator, {"layer2": lambda x: x * 0}):
+    with tap_outputs(generator, {"layer2": lambda x: x * 0}):
         fixed = repair(generator, units)
         assert torch.equal(fixed(z), fixed.tail(fixed.head(z, "layer2"), "layer2", z))
     assert torch.equal(fixed(z), generate(generator, z, [Ablation(units)]))

@@ -13,10 +13,10 @@ import torch
 
 from gandissect import Dissection, DissectSettings, dissect, dissect_shard, merge_shards
 from gandissect.dissection.counting import passes, tally
-from gandissect.dissection.counting.label_cache import LabelSpool
+from gandissect.dissection.counting.label_cache import LabelMapCache
 from gandissect.dissection.counting.layer_counts import LayerCount
 from gandissect.dissection.counting.tally import TALLY, VERSION, Tally
-from gandissect.dissection.counting.top_images import Pictures, TopSamples
+from gandissect.dissection.counting.top_images import ThumbnailCollector, TopSamples
 from gandissect.storage.files import load_tensors, save_tensors
 from generators import PlantedGenerator
 from segmenters.palette import PaletteSegmenter
@@ -275,7 +275,7 @@ def test_a_spool_gives_back_the_label_maps_in_any_order(num_concepts: int) -> No
     draw = torch.Generator().manual_seed(0)
     blocks = {range(4): 4, range(8, 12): 4, range(4, 8): 4, range(12, 13): 1}
     maps = {block: torch.randint(-1, num_concepts, (n, 2, 5, 3), generator=draw) for block, n in blocks.items()}
-    with LabelSpool((2, 5, 3), num_concepts) as spool:
+    with LabelMapCache((2, 5, 3), num_concepts) as spool:
         for block, labels in maps.items():
             assert not spool.holds(range(13))
             spool.add(block, labels)
@@ -290,7 +290,7 @@ def test_a_spool_gives_back_the_label_maps_in_any_order(num_concepts: int) -> No
 def test_thumbnails_are_those_of_the_best_samples_however_often_they_are_read(seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     peaks, images = torch.rand(60, 4, generator=draw), torch.rand(60, 3, 2, 2, generator=draw) * 2 - 1
-    top, pictures = TopSamples(4, (1, 1), 3), Pictures((2, 2), 12)
+    top, pictures = TopSamples(4, (1, 1), 3), ThumbnailCollector((2, 2), 12)
     for start in torch.randperm(12, generator=draw).tolist():
         block = range(5 * start, 5 * start + 5)
         top.update(block, peaks[block.start : block.stop, :, None, None], peaks[block.start : block.stop])
