@@ -19,7 +19,7 @@ from itertools import takewhile
 from types import ModuleType
 from typing import Any, Protocol
 
-from gandissect.core.lookup import unknown
+from gandissect.core.lookup import unknown_name_message
 
 from .usage import sentence
 
@@ -81,7 +81,7 @@ def _status(arguments: list[str]) -> int:
     name, rest = _split(arguments)
     if name is None:
         given = " ".join(arguments[:2] if arguments[0] == "train" else arguments[:1])
-        return _refuse(unknown("command", given, COMMANDS))
+        return _refuse(unknown_name_message("command", given, COMMANDS))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     command = None
     try:
@@ -143,7 +143,7 @@ def _check_first(module: ModuleType, arguments: list[str]) -> None:
     if known and given is None and not set(known) & set(arguments):
         raise ValueError(f"name the {what} first: {', '.join(known)}")
     if known and given is not None and given not in known:
-        raise ValueError(unknown(what, given, known))
+        raise ValueError(unknown_name_message(what, given, known))
 
 
 def _one_line(error: Exception) -> str:

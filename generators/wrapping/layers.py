@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gandissect.core.hooks import tapped
+from gandissect.core.hooks import tap_outputs
 from gandissect.core.types import LayerInfo
 
 Forward = Callable[[int], Float[Tensor, "batch channel H W"]]
@@ -87,7 +87,7 @@ def watch(network: nn.Module, forward: Callable[[], Float[Tensor, "batch channel
     with (
         torch.inference_mode(False),  # under which tensors have versions
         torch.no_grad(),
-        tapped(network, {name: partial(log.note, name) for name in names}),
+        tap_outputs(network, {name: partial(log.note, name) for name in names}),
     ):
         image = forward()
     return log.end(image)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from gandissect.core.hooks import tapped
+from gandissect.core.hooks import tap_outputs
 from gandissect.core.lookup import lookup
 from gandissect.core.types import LayerInfo
 from gandissect.storage.files import hash_tensors
@@ -198,7 +198,7 @@ class WrappedGenerator(GeneratorBase):
             raise reached
 
         try:
-            with tapped(self, {layer: stop}):
+            with tap_outputs(self, {layer: stop}):
                 self._run_module(latent)
         except _ReachedError as caught:
             if caught is not reached:
@@ -227,7 +227,7 @@ class WrappedGenerator(GeneratorBase):
         def replace(output: Tensor) -> Tensor:
             return activation.to(output).clone()  # the module may write into it
 
-        with tapped(self, {layer: replace}):
+        with tap_outputs(self, {layer: replace}):
             return normalize_images(self._run_module(self._prepare_z(z)), self.value_range)
 
     def _copy(self) -> Self:
