@@ -190,3 +190,8 @@ def test_fixed_seeds_give_the_figures_that_they_gave(tmp_path: Path) -> None:
 
 def _means(images: torch.Tensor) -> torch.Tensor:
     return images.unfold(2, 4, 4).unfold(3, 4, 4).mean((4, 5)).flatten(1)
+
+
+def test_a_wrapped_generator_of_ours_has_the_fingerprint_that_it_had() -> None:
+    wrapped = generators.wrap(generators.load(FILES / "dcgan.safetensors", device="cpu"), 5)
+    assert wrapped.fingerprint == "35395590a4ab47c82dd95a72b2f8e061408b0dee30e72ccd54b7aea3e95cc9db"  # by c6a8478
