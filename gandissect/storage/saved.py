@@ -188,6 +188,10 @@ def _saved_as(kind: Any, name: str) -> dict[str, str]:
 def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Return what ``data`` stands for as ``hint``; take its tensors out of ``tensors``."""
     origin = typing.get_origin(hint)
+    if is_tensor(hint):
+        if path not in tensors:
+            raise ValueError(f"tensor {path!r} is missing")
+        return tensors.pop(path)
     if origin in (typing.Union, types.UnionType):
         return _decode_optional(hint, data, path, tensors)
     if origin is Literal:
@@ -197,10 +201,6 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         item = typing.get_args(hint)[1]
         return {key: _decode(item, each, _join(path, key), tensors) for key, each in _expect(dict, data, path).items()}
-    if is_tensor(hint):
-        if path not in tensors:
-            raise ValueError(f"tensor {path!r} is missing")
-        return tensors.pop(path)
     if dataclasses.is_dataclass(hint):
         return _decode_dataclass(typing.cast(type, hint), data, path, tensors)
     if hint is float:
@@ -209,13 +209,15 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def is_tensor(hint: Any) -> bool:
-    """Return whether a type hint is a tensor: torch's, or jaxtyping's with a dtype and axes."""
+    """Return whether a type hint is a tensor: torch's, jaxtyping's with a dtype and axes, or one of several such."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return all(map(is_tensor, typing.get_args(hint)))
     return isinstance(hint, type) and issubclass(hint, Tensor | AbstractArray)
 
 
 def _decode_optional(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Decode ``X | None``; a tensor that is not there is ``None``."""
-    inner = next(each for each in typing.get_args(hint) if each is not type(None))
+    inner = next(option for option in typing.get_args(hint) if option is not type(None))
     missing = path not in tensors if is_tensor(inner) else data is None
     return None if missing else _decode(inner, data, path, tensors)
 

@@ -345,10 +345,15 @@ def test_an_inversion_comes_back_from_its_file(tmp_path: Path) -> None:
         assert torch.equal(again_made.round().to(torch.uint8), again.reconstructions)
     with pytest.raises(ValueError, match="the inversion belongs to dcgan with fingerprint"):
         again.generate(_progan())
-    with pytest.raises(ValueError, match="latents must be"):
-        replace(found, latents=found.latents[:1])
     with pytest.raises(ValueError, match="give both or neither"):
         replace(found, layer=None)
+
+
+@pytest.mark.wrong_shape
+def test_latents_of_fewer_pictures_make_no_inversion() -> None:
+    inversion = invert(_dcgan(), _foreign(2), **QUICK)
+    with pytest.raises(ValueError, match="latents must be"):
+        replace(inversion, latents=inversion.latents[:1])
 
 
 def test_values_that_cannot_be_make_no_inversion() -> None:
@@ -426,6 +431,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.wrong_shape
 @pytest.mark.parametrize(("make", "given", "kind", "hint"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_mistakes_are_named(make, given: dict[str, object], kind: type[Exception], hint: str) -> None:
     with pytest.raises(kind, match=hint):
