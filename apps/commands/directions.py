@@ -17,7 +17,7 @@ from gandissect.latent import (
     Boundary,
     Direction,
     DirectionEffect,
-    Moved,
+    DirectionSweep,
     closed_form_directions,
     component_directions,
     find_boundaries,
@@ -172,7 +172,7 @@ class Options:
             draw_directions(directions, moved).savefig(path, format="png")
         return [*written, out / FIGURE_NAME]
 
-    def _moved(self, generator: LayeredGenerator, direction: Direction) -> Moved:
+    def _moved(self, generator: LayeredGenerator, direction: Direction) -> DirectionSweep:
         """Return the images of the figure."""
         return move(generator, generator.sample_z(self.pictures, self.seed), direction, sorted(self.steps))
 

@@ -30,7 +30,9 @@ TINY = 1e-15
 """Unit vectors that differ by less, up to their sign, do not say in which direction to go."""
 
 
-def lerp(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"], t: float | Float[Tensor, ...]) -> Float[Tensor, ...]:
+def lerp(
+    a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"], t: float | Float[Tensor, " ..."]
+) -> Float[Tensor, " ..."]:
     """Return ``(1 - t) a + t b``, exactly a at 0 and b at 1.
 
     Args:
@@ -46,7 +48,7 @@ def lerp(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"], t: float | Floa
 
 
 def slerp(
-    a: Float[Tensor, "*shape d"], b: Float[Tensor, "*shape d"], t: float | Float[Tensor, ...]
+    a: Float[Tensor, "*shape d"], b: Float[Tensor, "*shape d"], t: float | Float[Tensor, " ..."]
 ) -> Float[Tensor, "... d"]:
     """Go from a to b on a great circle, the length from that of a to that of b; exactly a at 0 and b at 1.
 
