@@ -19,9 +19,9 @@ from itertools import takewhile
 from types import ModuleType
 from typing import Any, Protocol
 
-from gandissect.core.lookup import unknown
+from gandissect.core.lookup import unknown_name_message
 
-from .usage import sentence
+from .usage import put_model_first, sentence
 
 PROGRAM = "gandissect"
 COMMANDS = {
@@ -81,7 +81,7 @@ def _status(arguments: list[str]) -> int:
     name, rest = _split(arguments)
     if name is None:
         given = " ".join(arguments[:2] if arguments[0] == "train" else arguments[:1])
-        return _refuse(unknown("command", given, COMMANDS))
+        return _refuse(unknown_name_message("command", given, COMMANDS))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     command = None
     try:
@@ -131,7 +131,7 @@ def _parse(name: str, arguments: list[str]) -> Any:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            return tyro.cli(module.Options, args=arguments, prog=f"{PROGRAM} {name}")
+            return tyro.cli(module.Options, args=put_model_first(module.Options, arguments), prog=f"{PROGRAM} {name}")
     except SystemExit as stop:
         raise ValueError(sentence(said.getvalue())) from stop
 
@@ -143,7 +143,7 @@ def _check_first(module: ModuleType, arguments: list[str]) -> None:
     if known and given is None and not set(known) & set(arguments):
         raise ValueError(f"name the {what} first: {', '.join(known)}")
     if known and given is not None and given not in known:
-        raise ValueError(unknown(what, given, known))
+        raise ValueError(unknown_name_message(what, given, known))
 
 
 def _one_line(error: Exception) -> str:

@@ -30,7 +30,7 @@ from gandissect.core.environment import resolve_device
 from gandissect.core.sampling import blocks
 from gandissect.dissection.counting import passes
 from gandissect.dissection.counting.layer_counts import LayerCount
-from gandissect.dissection.counting.top_images import Pictures, TopSamples
+from gandissect.dissection.counting.top_images import ThumbnailCollector, TopSamples
 from segmenters.unet import UNetArchitecture, UNetSegmenter, build_network
 
 UNTRAINED = {"untrained dcgan64": (64, "layer2"), "untrained dcgan128": (128, "layer2")}
@@ -108,7 +108,7 @@ def measure_stages(device: torch.device) -> Iterator[Counter[str]]:
         "pilot": (passes, "guess"),
         "counting": (LayerCount, "update"),
         "top samples": (TopSamples, "update"),
-        "thumbnails": (Pictures, "update"),
+        "thumbnails": (ThumbnailCollector, "update"),
         "thresholds": (LayerCount, "settle"),
     }
     patches = [

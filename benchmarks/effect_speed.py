@@ -1,8 +1,8 @@
 """What do single-unit effects cost beside the networks they run? ``python benchmarks/effect_speed.py``.
 
 The floor is what must be paid in any case: one head a batch and, for each unit and for the unchanged images, one tail
-and one segmentation, in the same batches, without autograd. Floor and `unit_effects` take turns; the medians are
-divided.
+and one segmentation, in the same batches, without autograd. Floor and `measure_unit_effects` take turns; the medians
+are divided.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tyro
 from dissect_speed import load_pair, measure_seconds
 from scenes_speed import name_processor
 
-from gandissect import Generator, Segmenter, unit_effects
+from gandissect import Generator, Segmenter, measure_unit_effects
 from gandissect.core.environment import resolve_device
 from gandissect.core.sampling import blocks
 
@@ -62,7 +62,9 @@ def main(options: Options) -> None:
     info, device = generator.layers[layer], resolve_device(options.device)
 
     def effects() -> None:
-        unit_effects(generator, segmenter, layer, options.num_samples, batch_size=options.batch_size, progress=False)
+        measure_unit_effects(
+            generator, segmenter, layer, options.num_samples, batch_size=options.batch_size, progress=False
+        )
 
     calls = {"floor": lambda: run_floor(generator, segmenter, layer, options), "effects": effects}
     times: dict[str, list[float]] = {title: [] for title in calls}

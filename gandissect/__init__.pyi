@@ -15,14 +15,14 @@ from .causal import (
     UnitEffects as UnitEffects,
     UnitRanking as UnitRanking,
     average_causal_effect as average_causal_effect,
-    best_units as best_units,
-    effect_curves as effect_curves,
     find_causal_units as find_causal_units,
-    iou_ranking as iou_ranking,
-    optimise_units as optimise_units,
+    measure_effect_curves as measure_effect_curves,
+    measure_unit_effects as measure_unit_effects,
+    optimize_units as optimize_units,
     present_values as present_values,
     quantile_values as quantile_values,
-    unit_effects as unit_effects,
+    rank_units_by_iou as rank_units_by_iou,
+    select_units_by_ablation as select_units_by_ablation,
 )
 from .core import (
     UNLABELLED as UNLABELLED,
@@ -69,3 +69,12 @@ from .report import (
 )
 
 __version__: str
+from .artifacts import FoundRepair as FoundRepair, find_repair as find_repair
+from .fidelity import (
+    Fidelity as Fidelity,
+    Inception as Inception,
+    Yardstick as Yardstick,
+    encoder_features as encoder_features,
+)
+
+OLD_NAMES: dict[str, str]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gandissect.core.environment import resolve_device
 from gandissect.core.lookup import lookup
-from gandissect.storage.cards import Shelf
+from gandissect.storage.cards import CardIndex
 from gandissect.storage.files import load_tensors, save_tensors
 
 from .architectures.base import LayeredGenerator
@@ -34,8 +34,8 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
 LAST, BEST = "generator.safetensors", "best.safetensors"
 """What a training writes into its folder: the last snapshot and, if they are measured, the one of least distance."""
 
-SHELF = Shelf(Path(__file__).parent, "generator")
-names, card = SHELF.names, SHELF.card
+CARD_INDEX = CardIndex(Path(__file__).parent, "generator")
+names, card = CARD_INDEX.names, CARD_INDEX.card
 
 
 def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
@@ -62,7 +62,7 @@ def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
     elif Path(name).is_file() and not is_own(name):
         generator = import_checkpoint(name)
     else:
-        path = SHELF.path(name, (BEST, LAST))
+        path = CARD_INDEX.path(name, (BEST, LAST))
         generator = read(path)
         generator.name = str(path)
     return generator.to(target)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from gandissect.core.protocols import Segmenter
-from gandissect.storage.cards import Shelf
+from gandissect.storage.cards import CardIndex
 
 from .palette import BASIC_CONCEPTS, PaletteSegmenter
 from .torchvision import NETWORKS, PREFIX, load_torchvision
@@ -15,8 +15,8 @@ from .unet import UNetSegmenter
 LAST = "segmenter.safetensors"
 """What a training writes into its folder."""
 
-SHELF = Shelf(Path(__file__).parent, "segmenter")
-names, card = SHELF.names, SHELF.card
+CARD_INDEX = CardIndex(Path(__file__).parent, "segmenter")
+names, card = CARD_INDEX.names, CARD_INDEX.card
 
 
 def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
@@ -40,7 +40,7 @@ def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
         return load_torchvision(name.removeprefix(PREFIX), device)
     if name in names():
         return UNetSegmenter.load(card(name).verified_path(), device, name)
-    path = SHELF.path(name_or_path, (LAST,), ("palette", *(PREFIX + network for network in NETWORKS)))
+    path = CARD_INDEX.path(name_or_path, (LAST,), ("palette", *(PREFIX + network for network in NETWORKS)))
     return UNetSegmenter.load(path, device, str(path))
 
 

@@ -21,17 +21,17 @@ from gandissect import (
     Segmenter,
     UnitSet,
     average_causal_effect,
-    best_units,
     dissect,
     draw_effect_curves,
     draw_effects,
-    effect_curves,
     find_causal_units,
-    iou_ranking,
-    optimise_units,
-    unit_effects,
+    measure_effect_curves,
+    measure_unit_effects,
+    optimize_units,
+    rank_units_by_iou,
+    select_units_by_ablation,
 )
-from gandissect.causal.optimise import SoftSegmenter
+from gandissect.causal.optimize import SoftSegmenter
 from gandissect.core.lookup import lookup
 from gandissect.storage.files import atomic_path
 
@@ -131,7 +131,7 @@ class Options:
             layer = dissection[self.layer]
             return {concept: layer.units_for(concept, 0.0, self.num_units) for concept in self.concept}
         return {
-            concept: best_units(generator, segmenter, dissection, concept, self.num_units, seed=seed)
+            concept: select_units_by_ablation(generator, segmenter, dissection, concept, self.num_units, seed=seed)
             for concept in self.concept
         }
 
@@ -145,15 +145,15 @@ class Options:
     ) -> list[Path]:
         """Measure and draw what more and more units take away, and return the paths."""
         seed, found = self._choice_seed, []
-        alone = {layer: unit_effects(generator, segmenter, layer, seed=seed) for layer in _layers(chosen)}
+        alone = {layer: measure_unit_effects(generator, segmenter, layer, seed=seed) for layer in _layers(chosen)}
         for concept, units in chosen.items():
             rankings = {
-                "by IoU": iou_ranking(dissection, units.layer, concept),
+                "by IoU": rank_units_by_iou(dissection, units.layer, concept),
                 "by effect alone": alone[units.layer].ranking(concept),
             }
             if isinstance(segmenter, SoftSegmenter):
-                rankings["by optimisation"] = optimise_units(generator, segmenter, units.layer, concept, seed=seed)
-            found.append(effect_curves(generator, segmenter, rankings, seed=self.seed))
+                rankings["by optimisation"] = optimize_units(generator, segmenter, units.layer, concept, seed=seed)
+            found.append(measure_effect_curves(generator, segmenter, rankings, seed=self.seed))
         written = [each.save(out / f"{_file_name(each.concept)}-curves.safetensors") for each in found]
         with atomic_path(out / CURVES_NAME) as path:
             draw_effect_curves(found).savefig(path, format="png")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import generators
 import segmenters
 from gandissect import dissect
-from gandissect.causal.units import unit_effects
+from gandissect.causal.units import measure_unit_effects
 
 from .background.disk_cache import BUNDLED, effects_of
 from .units.chooser import EFFECT_SEED
@@ -23,9 +23,9 @@ def make_bundle() -> None:
     for name in generators.names():
         generator, segmenter = generators.load(name), segmenters.load(segmenters.find_for(name))
         layer = first_layer(generator)
-        found = dissect(generator, segmenter, layer, NUM_SAMPLES, top_images=0)
-        print(found.save(BUNDLED / f"{name}.safetensors"))
-        effects = unit_effects(generator, segmenter, layer, NUM_EFFECT_SAMPLES, EFFECT_SEED)
+        dissection = dissect(generator, segmenter, layer, NUM_SAMPLES, top_images=0)
+        print(dissection.save(BUNDLED / f"{name}.safetensors"))
+        effects = measure_unit_effects(generator, segmenter, layer, NUM_EFFECT_SAMPLES, EFFECT_SEED)
         print(effects_of(generator, segmenter, effects).save(BUNDLED / "effects" / f"{name}.safetensors"))
 
 

@@ -1,5 +1,5 @@
 from .effect import average_causal_effect as average_causal_effect
-from .optimise import SoftSegmenter as SoftSegmenter, optimise_units as optimise_units
+from .optimize import SoftSegmenter as SoftSegmenter, optimize_units as optimize_units
 from .results import (
     CausalEffect as CausalEffect,
     EffectCurves as EffectCurves,
@@ -8,11 +8,11 @@ from .results import (
     UnitRanking as UnitRanking,
 )
 from .units import (
-    best_units as best_units,
-    effect_curves as effect_curves,
     find_causal_units as find_causal_units,
-    iou_ranking as iou_ranking,
-    unit_effects as unit_effects,
+    measure_effect_curves as measure_effect_curves,
+    measure_unit_effects as measure_unit_effects,
+    rank_units_by_iou as rank_units_by_iou,
+    select_units_by_ablation as select_units_by_ablation,
 )
 from .values import (
     present_values as present_values,

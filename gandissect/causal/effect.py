@@ -30,9 +30,9 @@ from ..inference.areas import ConceptAreas
 from ..inference.batches import check_counts
 from ..inference.bench import Bench
 from ..interventions.edits import Ablation, Insertion, check_units, control_units
-from ..stats.intervals import shares_of
+from ..stats.intervals import summarize_shares
 from ..stats.streaming import AreaMoments
-from .results import KINDS, CausalEffect, Places, UnitEffect
+from .results import KINDS, CausalEffect, EffectsByPlace, UnitEffect
 from .values import quantile_values
 
 PLACES = 8
@@ -106,10 +106,10 @@ def average_causal_effect(
         num_samples=num_samples,
         seed=seed,
         patch=grid.patch,
-        base=shares_of(counts.base),
+        base=summarize_shares(counts.base),
         effect=effect,
         control=other,
-        advantage=shares_of(counts.advantage),
+        advantage=summarize_shares(counts.advantage),
         by_place=counts.places(),
     )
 
@@ -143,10 +143,10 @@ class Patches:
     def draw(self, block: range) -> tuple[Tensor, Tensor]:
         """Return a square for each sample, as a mask ``[batch, h, w]`` and as its number ``[batch]``."""
         most = math.prod(self.shape)
-        numbers = [int(torch.randint(most, (), generator=make_rng(self.seed, "place", each))) for each in block]
+        numbers = [int(torch.randint(most, (), generator=make_rng(self.seed, "place", sample))) for sample in block]
         region = torch.zeros(len(block), self.info.height, self.info.width)
         for mask, number in zip(region, numbers, strict=True):
-            row, column = (each * self.patch for each in divmod(number, self.shape[1]))
+            row, column = (index * self.patch for index in divmod(number, self.shape[1]))
             mask[row : row + self.patch, column : column + self.patch] = 1
         return region, torch.tensor(numbers)
 
@@ -178,13 +178,15 @@ class _Counts:
     def effect(self, number: int, edit: Insertion) -> UnitEffect:
         """Return one side's effect."""
         values = tuple(float(value) for value in edit.values)  # type: ignore[union-attr]  # made a tuple of floats
-        return UnitEffect(edit.units, values, **{kind: shares_of(each) for kind, each in self.sides[number].items()})
+        return UnitEffect(
+            edit.units, values, **{kind: summarize_shares(moments) for kind, moments in self.sides[number].items()}
+        )
 
-    def places(self) -> Places:
+    def places(self) -> EffectsByPlace:
         """Return what was added place by place."""
         count, total, squares = self.sums.double()
         mean = total / count
         variance = ((squares - total * mean) / (count - 1)).clamp(min=0)
         stderr = torch.where(count > 1, (variance / count).sqrt(), torch.nan)
         tables = [(table / self.num_pixels).reshape(self.shape) for table in (mean, stderr)]
-        return Places(tables[0], tables[1], self.sums[0].reshape(self.shape).clone())
+        return EffectsByPlace(tables[0], tables[1], self.sums[0].reshape(self.shape).clone())

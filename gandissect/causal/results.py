@@ -44,7 +44,7 @@ class UnitEffect:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Places:
+class EffectsByPlace:
     """What insertion adds of the concept by where it is made.
 
     Args:
@@ -97,11 +97,11 @@ class CausalEffect(SavedResult):
     effect: UnitEffect
     control: UnitEffect
     advantage: Shares
-    by_place: Places
+    by_place: EffectsByPlace
 
     def __post_init__(self) -> None:
         check_concepts(self.concepts)
-        lookup({each.name: each for each in self.concepts}, self.concept, "concept")
+        lookup({concept.name: concept for concept in self.concepts}, self.concept, "concept")
         tables = [self.base, self.advantage]
         tables += [getattr(side, kind) for side in (self.effect, self.control) for kind in KINDS]
         if any(len(table.mean) != len(self.concepts) for table in tables):
@@ -131,7 +131,7 @@ class CausalEffect(SavedResult):
 
     @property
     def _index(self) -> int:
-        return next(each.index for each in self.concepts if each.name == self.concept)
+        return next(concept.index for concept in self.concepts if concept.name == self.concept)
 
     def __str__(self) -> str:
         """Say in a sentence what was found."""
@@ -150,14 +150,14 @@ class CausalEffect(SavedResult):
 
     def _record(self, concept: Concept) -> dict[str, Any]:
         row = concept.index
-        found: dict[str, Any] = {"concept": concept.name, "share": float(self.base.mean[row])}
+        record: dict[str, Any] = {"concept": concept.name, "share": float(self.base.mean[row])}
         for prefix, side in (("", self.effect), ("control_", self.control)):
             for kind in KINDS:
                 table: Shares = getattr(side, kind)
-                found[f"{prefix}{kind}"] = float(table.mean[row])
-                found[f"{prefix}{kind}_stderr"] = float(table.stderr[row])
+                record[f"{prefix}{kind}"] = float(table.mean[row])
+                record[f"{prefix}{kind}_stderr"] = float(table.stderr[row])
         advantage, stderr = float(self.advantage.mean[row]), float(self.advantage.stderr[row])
-        return found | {"advantage": advantage, "advantage_stderr": stderr}
+        return record | {"advantage": advantage, "advantage_stderr": stderr}
 
 
 def _percent(table: Shares, row: int) -> str:

@@ -1,7 +1,7 @@
 """Which units of a layer cause a concept.
 
 Three rankings: by IoU, which a `Dissection` has; by single effects, what ablating one unit alone takes away of the
-concept; and by optimisation (`causal_optimisation`), which alone finds units that only work together.
+concept; and by optimisation (`optimize`), which alone finds units that only work together.
 
 Source: Bau et al. 2019, Sec. 3.2.
 """
@@ -23,15 +23,15 @@ from ..inference.areas import ConceptAreas
 from ..inference.batches import check_counts
 from ..inference.bench import Bench
 from ..interventions.edits import Ablation
-from ..stats.intervals import shares_of
+from ..stats.intervals import summarize_shares
 from ..stats.streaming import AreaMoments
-from .optimise import SoftSegmenter, optimise_units
+from .optimize import SoftSegmenter, optimize_units
 from .results import EffectCurves, UnitEffects, UnitRanking
 
 BATCH = 32
 """Images at once."""
 
-Method = Literal["optimisation", "effect"]
+CausalMethod = Literal["optimisation", "effect"]
 
 MIN_ALPHA = 0.5
 """A unit counts as chosen by the optimisation from here on."""
@@ -45,7 +45,7 @@ def find_causal_units(
     num_units: int = 20,
     seed: int = 0,
     *,
-    method: Method | None = None,
+    method: CausalMethod | None = None,
     num_samples: int | None = None,
     progress: bool = True,
 ) -> UnitSet:
@@ -75,21 +75,21 @@ def find_causal_units(
     if num_units < 1:
         raise ValueError(f"num_units is 1 or more; got {num_units}")
     chosen = method or ("optimisation" if isinstance(segmenter, SoftSegmenter) else "effect")
-    check_choice(chosen, Method, "method")
+    check_choice(chosen, CausalMethod, "method")
     if chosen == "effect":
         count = 100 if num_samples is None else num_samples
-        effects = unit_effects(generator, segmenter, layer, count, seed, progress=progress)
+        effects = measure_unit_effects(generator, segmenter, layer, count, seed, progress=progress)
         by_effect = effects.ranking(concept)
         if not bool(by_effect.scores.any()):
             raise ValueError(f"no unit of {layer!r} alone changes {concept!r} in {count} images; take more of them")
         return by_effect.top(num_units)
     count = 1_600 if num_samples is None else num_samples
-    ranking = optimise_units(generator, segmenter, layer, concept, count, seed, progress=progress)
+    ranking = optimize_units(generator, segmenter, layer, concept, count, seed, progress=progress)
     return ranking.top(min(num_units, int((ranking.scores >= MIN_ALPHA).sum())))
 
 
 @torch.inference_mode()
-def unit_effects(
+def measure_unit_effects(
     generator: Generator,
     segmenter: Segmenter,
     layer: str,
@@ -133,7 +133,7 @@ def unit_effects(
                 moment.update(torch.zeros_like(base))
                 continue
             moment.update(base - bench.measure_edited(block, z, activation, Ablation(UnitSet(layer, (unit,)))))
-    tables = [shares_of(moment) for moment in moments]
+    tables = [summarize_shares(moment) for moment in moments]
     return UnitEffects(
         layer=layer,
         concepts=tuple(concept.name for concept in segmenter.concepts),
@@ -144,19 +144,19 @@ def unit_effects(
     )
 
 
-def iou_ranking(dissection: Dissection, layer: str, concept: str) -> UnitRanking:
+def rank_units_by_iou(dissection: Dissection, layer: str, concept: str) -> UnitRanking:
     """Return the units of a layer by their IoU with a concept.
 
     Raises:
         KeyError: If there is no such layer or concept.
     """
-    found, facts = dissection[layer], dissection.provenance
-    scores = found.iou[found.concept_index(concept)].clone()
-    return UnitRanking(layer, concept, "iou", scores, facts.num_samples, facts.seed)
+    dissected, provenance = dissection[layer], dissection.provenance
+    scores = dissected.iou[dissected.concept_index(concept)].clone()
+    return UnitRanking(layer, concept, "iou", scores, provenance.num_samples, provenance.seed)
 
 
 @torch.inference_mode()
-def best_units(
+def select_units_by_ablation(
     generator: Generator,
     segmenter: Segmenter,
     dissection: Dissection,
@@ -189,7 +189,7 @@ def best_units(
     areas = ConceptAreas.of(generator, segmenter)
     best, most = None, -1.0
     for layer in dissection:
-        units = iou_ranking(dissection, layer.name, concept).top(min(num_units, max(1, layer.info.units // 2)))
+        units = rank_units_by_iou(dissection, layer.name, concept).top(min(num_units, max(1, layer.info.units // 2)))
         bench = Bench(generator, layer.name, areas.count, progress)
         taken = AreaMoments(1, areas.num_pixels)
         for block, z, activation in bench.heads([range(num_samples)], seed, BATCH, f"{concept}, {layer.name}"):
@@ -197,7 +197,7 @@ def best_units(
                 block, z, activation, Ablation(units)
             )
             taken.update(change[:, [column]])
-        effect = float(shares_of(taken).mean)
+        effect = float(summarize_shares(taken).mean)
         if best is None or effect > most:
             best, most = units, effect
     if best is None:
@@ -206,7 +206,7 @@ def best_units(
 
 
 @torch.inference_mode()
-def effect_curves(
+def measure_effect_curves(
     generator: Generator,
     segmenter: Segmenter,
     rankings: Mapping[str, UnitRanking],
@@ -236,9 +236,9 @@ def effect_curves(
     Source: Bau et al. 2019, Sec. 4.2.
     """
     check_protocols(generator, segmenter)
-    if len({(each.layer, each.concept) for each in rankings.values()}) != 1:
+    if len({(ranking.layer, ranking.concept) for ranking in rankings.values()}) != 1:
         raise ValueError("rankings are of one layer and one concept")
-    if any(each.seed == seed for each in rankings.values()):
+    if any(ranking.seed == seed for ranking in rankings.values()):
         raise ValueError(f"rankings were found on seed {seed}; judge them on another")
     first = next(iter(rankings.values()))
     num_units = lookup(generator.layers, first.layer, "layer").units
@@ -248,7 +248,7 @@ def effect_curves(
             f"need 2 samples, 1 control and 1 to {num_units} units; got {num_samples}, {num_controls}, {list(counts)}"
         )
     index = concept_index(segmenter.concepts, first.concept)
-    orders = [each.top(sizes[-1]).units for each in rankings.values()]
+    orders = [ranking.top(sizes[-1]).units for ranking in rankings.values()]
     for draw in range(num_controls):
         rng = make_rng(seed, "random units", first.layer, draw)
         orders.append(tuple(torch.randperm(num_units, generator=rng).tolist()))
@@ -262,16 +262,16 @@ def effect_curves(
             edits = [Ablation(UnitSet(first.layer, order[:size])) for size in sizes]
             left = torch.cat([bench.measure_edited(block, z, activation, edit)[:, [index]] for edit in edits], 1)
             moment.update(base - left)
-    found = list(map(shares_of, moments))
+    tables = list(map(summarize_shares, moments))
     return EffectCurves(
         generator=NetworkId.of(generator),
         segmenter=NetworkId.of(segmenter),
         layer=first.layer,
         concept=first.concept,
-        share=float(shares_of(share).mean),
+        share=float(summarize_shares(share).mean),
         counts=tuple(sizes),
-        taken=dict(zip(rankings, found, strict=False)),
-        control=tuple(found[len(rankings) :]),
+        taken=dict(zip(rankings, tables, strict=False)),
+        control=tuple(tables[len(rankings) :]),
         num_samples=num_samples,
         seed=seed,
     )

@@ -70,11 +70,11 @@ def quantile_table(
     """
     if wrong := [quantile for quantile in quantiles if not 0 < quantile <= 1]:
         raise ValueError(f"quantile is a share, above 0 and at most 1; got {', '.join(map(str, wrong))}")
-    source = _source(generator, units, num_samples, seed)
+    sampler = _make_sampler(generator, units, num_samples, seed)
     index = list(units.units)
     parts = [
         batch.activations[units.layer].maps[:, index].transpose(0, 1).flatten(1).cpu()
-        for batch in source.activations(range(num_samples), "values")
+        for batch in sampler.activations(range(num_samples), "values")
     ]
     values = torch.cat(parts, 1)
     ranks = [max(1, math.ceil(quantile * values.shape[1])) for quantile in quantiles]
@@ -106,21 +106,21 @@ def present_values(
     Source: Bau et al. 2019, Sec. 3.2.
     """
     check_protocols(generator, segmenter)
-    wanted = concept_index(segmenter.concepts, concept)
-    source = _source(generator, units, num_samples, seed)
-    shape = source.label_shape(segmenter)
+    index = concept_index(segmenter.concepts, concept)
+    sampler = _make_sampler(generator, units, num_samples, seed)
+    shape = sampler.label_shape(segmenter)
     total, pixels = torch.zeros(len(units), dtype=torch.float64), 0
-    for batch in source.labeled(range(num_samples), segmenter, shape, "values"):
-        there = (batch.labels == wanted).any(1)
+    for batch in sampler.labeled(range(num_samples), segmenter, shape, "values"):
+        present = (batch.labels == index).any(1)
         maps = upsample(batch.activations[units.layer].maps[:, list(units.units)], (shape[1], shape[2]))
-        total += torch.einsum("buhw,bhw->u", maps.double(), there.double()).cpu()
-        pixels += int(there.sum())
+        total += torch.einsum("buhw,bhw->u", maps.double(), present.double()).cpu()
+        pixels += int(present.sum())
     if not pixels:
         raise ValueError(f"{segmenter.name} finds no {concept!r} in {num_samples} samples; take more, or give numbers")
     return tuple((total / pixels).tolist())
 
 
-def _source(generator: Generator, units: UnitSet, num_samples: int, seed: int) -> LayerSampler:
+def _make_sampler(generator: Generator, units: UnitSet, num_samples: int, seed: int) -> LayerSampler:
     """Return where the samples come from, checked."""
     check_units(units, lookup(generator.layers, units.layer, "layer").units)
     if num_samples < 1:

@@ -1,8 +1,10 @@
 from .environment import installed_versions as installed_versions, resolve_device as resolve_device
-from .hooks import Tap as Tap, Trace as Trace, tapped as tapped, trace as trace
+from .hooks import Tap as Tap, Trace as Trace, tap_outputs as tap_outputs, trace as trace
 from .images import from_uint8 as from_uint8, to_uint8 as to_uint8
-from .lookup import check_choice as check_choice, lookup as lookup, unknown as unknown
+from .lookup import check_choice as check_choice, lookup as lookup, unknown_name_message as unknown_name_message
 from .network_id import NetworkId as NetworkId
+from .pictures import load_pictures as load_pictures, pick_evenly as pick_evenly
+from .progress import progress_bar as progress_bar, track as track
 from .protocols import (
     Features as Features,
     Generator as Generator,

@@ -18,7 +18,7 @@ def resolve_device(device: str) -> torch.device:
     """
     if device == "auto":
         accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        device = next((name for name, there in accelerators.items() if there), "cpu")
+        device = next((name for name, available in accelerators.items() if available), "cpu")
     try:
         if torch.device(device).type == "meta":
             raise RuntimeError("it computes nothing")

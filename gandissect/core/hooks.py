@@ -26,7 +26,7 @@ _TAPS: ContextVar[tuple[Mapping[nn.Module, Sequence[Tap]], ...]] = ContextVar("g
 
 
 @contextmanager
-def tapped(network: nn.Module, taps: Mapping[str, Tap]) -> Iterator[None]:
+def tap_outputs(network: nn.Module, taps: Mapping[str, Tap]) -> Iterator[None]:
     """Put the outputs of some modules through functions while a network runs.
 
     Where blocks are nested, the outer one's comes first.
@@ -39,10 +39,10 @@ def tapped(network: nn.Module, taps: Mapping[str, Tap]) -> Iterator[None]:
         TypeError: If the network is not a module.
         KeyError: If it has no such module, naming the nearest match.
     """
-    found: dict[nn.Module, list[Tap]] = {}
+    taps_by_module: dict[nn.Module, list[Tap]] = {}
     for name, module in _find(network, tuple(taps)).items():
-        found.setdefault(module, []).append(taps[name])  # one module may go by two names
-    token = _TAPS.set((*_TAPS.get(), found))
+        taps_by_module.setdefault(module, []).append(taps[name])  # one module may go by two names
+    token = _TAPS.set((*_TAPS.get(), taps_by_module))
     try:
         yield
     finally:
@@ -132,7 +132,7 @@ def trace(network: nn.Module, layers: str | Sequence[str], stop: bool = False) -
         return output
 
     try:
-        with tapped(network, {name: partial(keep, name) for name in names}):
+        with tap_outputs(network, {name: partial(keep, name) for name in names}):
             yield record
     except _StopForwardError as caught:
         if caught is not finished:

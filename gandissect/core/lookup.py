@@ -9,40 +9,40 @@ from typing import TypeVar, get_args
 T = TypeVar("T")
 
 
-def unknown(what: str, given: str, known: Iterable[str]) -> str:
+def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
     """Say that a name is unknown, which one was perhaps meant, and which exist.
 
     Args:
-        what: The kind of thing, e.g. ``"layer"``.
-        given: The name that was given.
+        kind: The kind of thing, e.g. ``"layer"``.
+        name: The name that was given.
         known: The names that exist.
     """
     names = list(known)
-    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"unknown {what} {given!r}; {hint}known: {', '.join(names) or 'none'}"
+    return f"unknown {kind} {name!r}; {hint}known: {', '.join(names) or 'none'}"
 
 
-def lookup(mapping: Mapping[str, T], name: str, what: str) -> T:
+def lookup(mapping: Mapping[str, T], name: str, kind: str) -> T:
     """Return ``mapping[name]``.
 
     Raises:
         KeyError: Naming the nearest match and every known name.
     """
     if name not in mapping:
-        raise KeyError(unknown(what, name, mapping))
+        raise KeyError(unknown_name_message(kind, name, mapping))
     return mapping[name]
 
 
-def check_choice(value: str, choices: object, what: str) -> None:
+def check_choice(value: str, choices: object, kind: str) -> None:
     """Check that a value is one of a ``Literal`` type.
 
     Args:
         value: The value.
         choices: The type, e.g. ``Literal["edge", "zeros"]``.
-        what: What is chosen, e.g. ``"padding"``.
+        kind: What is chosen, e.g. ``"padding"``.
 
     Raises:
         KeyError: Naming the nearest match and every choice.
     """
-    lookup(dict.fromkeys(get_args(choices)), value, what)
+    lookup(dict.fromkeys(get_args(choices)), value, kind)

@@ -89,6 +89,7 @@ class PictureBatch(Protocol):
         """uint8 ``[batch, 3, H, W]``, red green blue."""
 
 
+@runtime_checkable
 class PictureSource(Protocol):
     """Real pictures by index, square and of one size; every dataset of ``segmenters`` is one."""
 
@@ -121,8 +122,8 @@ def check_protocols(generator: Generator, segmenter: Segmenter) -> None:
         ValueError: If the generator is in training mode, or the concepts are none.
     """
     for thing, protocol in ((generator, Generator), (segmenter, Segmenter)):
-        wanted = [name for name in vars(protocol) if not name.startswith("_")] + ["__call__"]
-        missing = [name for name in wanted if not hasattr(thing, name)]
+        required = [name for name in vars(protocol) if not name.startswith("_")] + ["__call__"]
+        missing = [name for name in required if not hasattr(thing, name)]
         if missing:
             kind = protocol.__name__
             raise TypeError(

@@ -1,4 +1,4 @@
-"""Old names of public objects, which still work for one release and warn."""
+"""Names of before: an attribute of a package that has a new name works under the old one, with a warning."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def with_renamed(module: str, get_attribute: Callable[[str], Any], renamed: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a ``__getattr__`` of a module that also knows the names of the previous release.
+def with_old_names(
+    package: str, get_attribute: Callable[[str], Any], new_names: Mapping[str, str]
+) -> Callable[[str], Any]:
+    """Return a package's ``__getattr__`` that also knows the old names of what was renamed.
 
     Args:
-        module: The module's name.
-        get_attribute: Its ``__getattr__`` for the names of today.
-        renamed: New names by old name.
+        package: Name of the package, for the warning.
+        get_attribute: ``__getattr__`` of the package, which knows the new names.
+        new_names: New names by old name.
     """
 
-    def get_attribute_or_renamed(name: str) -> Any:
-        if name not in renamed:
+    def get_renamed(name: str) -> Any:
+        if name not in new_names:
             return get_attribute(name)
-        new_name = renamed[name]
-        message = f"{module}.{name} is called {new_name} now; the old name goes in the next release"
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        new_name = new_names[name]
+        warnings.warn(f"{package}.{name} is now {package}.{new_name}", DeprecationWarning, stacklevel=2)
         return get_attribute(new_name)
 
-    return get_attribute_or_renamed
+    return get_renamed

@@ -57,7 +57,7 @@ class IouEstimate:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Chance:
+class ChanceComparison:
     """How far the agreement of each unit with each concept is above chance.
 
     Args:
@@ -72,7 +72,7 @@ class Chance:
     p: Tensor
 
     def __repr__(self) -> str:
-        return f"Chance({self.p.shape[0]} concepts, {self.p.shape[1]} units)"
+        return f"ChanceComparison({self.p.shape[0]} concepts, {self.p.shape[1]} units)"
 
 
 def jackknife_iou(
@@ -127,7 +127,7 @@ def compare_with_chance(
     permuted: Int64[Tensor, "group concept unit"],
     unit_area: Int64[Tensor, "group unit"],
     concept_area: Int64[Tensor, "group concept"],
-) -> Chance:
+) -> ChanceComparison:
     """Compare the IoU with that of the same activations and the label maps of other samples.
 
     z is the difference by its jackknife standard error, where observed and permuted counts of a group are left out
@@ -154,7 +154,7 @@ def compare_with_chance(
     z = torch.where(difference == 0, 0.0, difference / stderr)
     groups = len(intersection)
     p = student_t_tail(z, groups - 1).clamp(min=0.5**groups)
-    return Chance(null_iou, z, p)
+    return ChanceComparison(null_iou, z, p)
 
 
 def _jackknife(others: Tensor) -> tuple[Tensor, Tensor]:

@@ -100,7 +100,8 @@ class Comparison:
         Raises:
             KeyError: If no model is called so, naming the nearest match.
         """
-        return lookup({each: tuple(x for x in self.layers if x.model == each) for each in self.models}, model, "model")
+        lookup(dict.fromkeys(self.models), model, "model")
+        return tuple(layer for layer in self.layers if layer.model == model)
 
     def records(self) -> list[dict[str, Any]]:
         """Return one plain dictionary a layer of a model, ready for JSON or a table.
@@ -108,8 +109,8 @@ class Comparison:
         Keys: ``model generator num_samples seed layer units interpretable share share_low share_high num_concepts
         units_by_concept``; the last has the concepts that some unit matches, most units first.
         """
-        made = dict(zip(self.models, self.provenance, strict=True))
-        return [_record(layer, made[layer.model], self.concepts) for layer in self.layers]
+        provenance = dict(zip(self.models, self.provenance, strict=True))
+        return [_record(layer, provenance[layer.model], self.concepts) for layer in self.layers]
 
 
 def compare(
@@ -157,19 +158,19 @@ def compare(
 
 def _count(layer: LayerDissection, concepts: Sequence[Concept], min_iou: float) -> tuple[int, ...]:
     """Return how many units match each concept."""
-    found = units_by_concept(layer.matches, min_iou)
-    return tuple(found.get(concept.name, 0) for concept in concepts)
+    num_units = units_by_concept(layer.matches, min_iou)
+    return tuple(num_units.get(concept.name, 0) for concept in concepts)
 
 
-def _record(layer: ComparedLayer, made: Provenance, concepts: Sequence[Concept]) -> dict[str, Any]:
+def _record(layer: ComparedLayer, provenance: Provenance, concepts: Sequence[Concept]) -> dict[str, Any]:
     """Return one layer as plain values."""
-    pairs = [(each.name, count) for each, count in zip(concepts, layer.units_by_concept, strict=True) if count]
+    pairs = [(concept.name, count) for concept, count in zip(concepts, layer.units_by_concept, strict=True) if count]
     low, high = layer.interval
     return {
         "model": layer.model,
-        "generator": made.generator.name,
-        "num_samples": made.num_samples,
-        "seed": made.seed,
+        "generator": provenance.generator.name,
+        "num_samples": provenance.num_samples,
+        "seed": provenance.seed,
         "layer": layer.layer,
         "units": layer.units,
         "interpretable": layer.interpretable,
@@ -183,14 +184,16 @@ def _record(layer: ComparedLayer, made: Provenance, concepts: Sequence[Concept])
 
 def _check(dissections: Sequence[Dissection], min_iou: float) -> None:
     """Raise TypeError or ValueError unless there is something to compare."""
-    for each in dissections:
-        if not isinstance(each, Dissection):
-            raise TypeError(f"compare takes a list of dissections, compare([D1, D2]); it holds a {type(each).__name__}")
+    for dissection in dissections:
+        if not isinstance(dissection, Dissection):
+            raise TypeError(
+                f"compare takes a list of dissections, compare([D1, D2]); it holds a {type(dissection).__name__}"
+            )
     if not dissections:
         raise ValueError("name at least one dissection to compare")
     if not 0 <= min_iou <= 1:
         raise ValueError(f"min_iou is between 0 and 1; got {min_iou}")
-    if any(not len(each) for each in dissections):
+    if any(not len(dissection) for dissection in dissections):
         raise ValueError("a dissection has no layers; there is nothing to compare")
 
 
@@ -207,34 +210,34 @@ def _check_labels(labels: Sequence[str], count: int) -> None:
 def _check_settings(labels: Sequence[str], provenance: Sequence[Provenance]) -> None:
     """Raise ValueError if settings differ without which numbers cannot be compared, naming them."""
     first = provenance[0]
-    for label, made in zip(labels, provenance, strict=True):
+    for label, other in zip(labels, provenance, strict=True):
         differ = [
-            f"{setting} is {_describe(made, setting)}, not {_describe(first, setting)}"
+            f"{setting} is {_describe(other, setting)}, not {_describe(first, setting)}"
             for setting in COMPARABLE
-            if _value(made, setting) != _value(first, setting)
+            if _value(other, setting) != _value(first, setting)
         ]
         if differ:
             wrong = f"{label!r} cannot be compared with {labels[0]!r}: {'; '.join(differ)}"
             raise ValueError(f"{wrong}; dissect one of them again with the other's settings")
 
 
-def _value(made: Provenance, setting: str) -> object:
+def _value(provenance: Provenance, setting: str) -> object:
     """Return a setting's value; a segmenter is known by its weights, whatever it is called."""
-    value = getattr(made, setting)
+    value = getattr(provenance, setting)
     return value.fingerprint if isinstance(value, NetworkId) else value
 
 
-def _describe(made: Provenance, setting: str) -> str:
+def _describe(provenance: Provenance, setting: str) -> str:
     """Return a setting's value as text; of a segmenter the name too."""
-    value = getattr(made, setting)
+    value = getattr(provenance, setting)
     return f"{value.name!r} ({value.fingerprint[:8]})" if isinstance(value, NetworkId) else repr(value)
 
 
 def _default_labels(dissections: Sequence[Dissection]) -> tuple[str, ...]:
     """Return the generators' names, with the seed where they repeat, and the place in the list where that does."""
-    made = [dissection.provenance for dissection in dissections]
-    names = [each.generator.name for each in made]
-    seeded = [f"{each.generator}, seed {each.seed}" for each in made]
+    sources = [dissection.provenance for dissection in dissections]
+    names = [source.generator.name for source in sources]
+    seeded = [f"{source.generator}, seed {source.seed}" for source in sources]
     labels = [full if names.count(name) > 1 else name for name, full in zip(names, seeded, strict=True)]
     places = [f"{label} ({place})" for place, label in enumerate(labels, start=1)]
     return tuple(full if labels.count(label) > 1 else label for label, full in zip(labels, places, strict=True))
@@ -242,22 +245,22 @@ def _default_labels(dissections: Sequence[Dissection]) -> tuple[str, ...]:
 
 def _joined_concepts(dissections: Sequence[Dissection]) -> tuple[Concept, ...]:
     """Return all concepts, each name once, as and in the order in which they are first met."""
-    found: dict[str, Concept] = {}
+    by_name: dict[str, Concept] = {}
     for concept in (concept for dissection in dissections for concept in dissection.concepts):
-        found.setdefault(concept.name, replace(concept, index=len(found)))
-    return tuple(found.values())
+        by_name.setdefault(concept.name, replace(concept, index=len(by_name)))
+    return tuple(by_name.values())
 
 
 def _notes(models: Sequence[str], dissections: Sequence[Dissection], concepts: Sequence[Concept]) -> Iterator[str]:
     """Yield what differs between dissections that are compared all the same."""
-    first, wanted = dissections[0].provenance.label_size, [concept.name for concept in concepts]
+    first, all_names = dissections[0].provenance.label_size, [concept.name for concept in concepts]
     for model, dissection in zip(models, dissections, strict=True):
         size, names = dissection.provenance.label_size, [concept.name for concept in dissection.concepts]
-        missing = ", ".join(name for name in wanted if name not in names)
+        missing = ", ".join(name for name in all_names if name not in names)
         if size != first:
             sizes = f"{size[1]} x {size[0]} pixels, {models[0]!r} at {first[1]} x {first[0]}"
             yield f"{model!r} was labelled at {sizes}; IoU depends on it"
         if missing:
             yield f"concepts are aligned by name: {model!r} does not know {missing}, which count 0 there"
-        elif names != wanted:
+        elif names != all_names:
             yield f"concepts are aligned by name: {model!r} has them in another order"

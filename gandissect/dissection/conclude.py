@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 def conclude(tally: Tally) -> Dissection:
     """Return the result of counts whose thresholds are known, on CPU."""
     plan, settings, thumbnails = tally.plan, tally.plan.settings, tally.thumbnails()
-    labels = {name: _kept(counts) for name, counts in tally.labels.compute().items()}
+    labels = {name: _copy_to_cpu(counts) for name, counts in tally.labels.compute().items()}
     layers = tuple(_layer_result(name, layer, plan, labels, thumbnails.size) for name, layer in tally.layers.items())
     logger.info("dissected %s: %d layers, %d samples", plan.generator, len(layers), settings.num_samples)
     provenance = Provenance(
@@ -54,28 +54,30 @@ def _layer_result(
         for maps, level in zip(torch.split(top["maps"], 64), torch.split(layer.thresholds, 64), strict=True)
     ]
     counts = GroupCounts(
-        intersection=_kept(layer.intersection),
-        exchanged=_kept(layer.exchanged),
-        unit_area=_kept(layer.unit_area),
+        intersection=_copy_to_cpu(layer.intersection),
+        exchanged=_copy_to_cpu(layer.exchanged),
+        unit_area=_copy_to_cpu(layer.unit_area),
         concept_area=labels["concept_area"],
     )
     return LayerDissection(
         name=name,
         info=plan.layers[name],
         concepts=plan.concepts,
-        thresholds=_kept(layer.thresholds),
+        thresholds=_copy_to_cpu(layer.thresholds),
         groups=counts,
         num_pixels=int(labels["num_pixels"]),
-        top=TopImages(_kept(top["samples"]), _kept(top["peaks"]), size, torch.cat(packed).clone()),
+        top=TopImages(_copy_to_cpu(top["samples"]), _copy_to_cpu(top["peaks"]), size, torch.cat(packed).clone()),
         curves=None if layer.curve is None else _curves(layer.curve),
     )
 
 
 def _curves(counts: LevelCounts) -> UnitCurves:
     """Return a layer's curves, on CPU."""
-    return UnitCurves(_kept(counts.levels), **{name: _kept(each) for name, each in counts.compute().items()})
+    return UnitCurves(
+        _copy_to_cpu(counts.levels), **{name: _copy_to_cpu(count) for name, count in counts.compute().items()}
+    )
 
 
-def _kept(tensor: Tensor) -> Tensor:
+def _copy_to_cpu(tensor: Tensor) -> Tensor:
     """Return a copy on CPU that autograd may use."""
     return tensor.cpu().contiguous().clone()

@@ -1,7 +1,8 @@
 """How a unit's agreement with a concept depends on the threshold, and the threshold that tells most about the concept.
 
 The levels of each unit are set beforehand, from a pilot; how many pixels lie above each of them is counted, so that a
-curve is right for its levels. To save time only every few pixels of each sample are looked at (`matching.few_pixels`).
+curve is right for its levels. To save time only every few pixels of each sample are looked at
+(`upsampling.sample_pixels`).
 
 The threshold that maximises the information quality ratio, and the concept, are chosen on one half of the samples and
 scored on the other one: the best of many is flattered where it was chosen.
@@ -128,10 +129,10 @@ class UnitCurves:
         best = iqr[0].amax(2).argmax(0)
         iou = _iou(self.intersection[1], self.unit_area[1], self.concept_area[1])
         null_iou = _iou(self.exchanged[1], self.unit_area[1], self.exchanged_area[1])
-        found = []
+        matches = []
         for unit, row in enumerate(best.tolist()):
             at = (row, unit, int(levels[row, unit]))
-            found.append(
+            matches.append(
                 QualityMatch(
                     layer=layer,
                     unit=unit,
@@ -143,7 +144,7 @@ class UnitCurves:
                     null_iou=float(null_iou[at]),
                 )
             )
-        return tuple(found)
+        return tuple(matches)
 
 
 def _iou(intersection: Tensor, unit_area: Tensor, concept_area: Tensor) -> Tensor:

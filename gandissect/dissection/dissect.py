@@ -12,14 +12,14 @@ from pathlib import Path
 
 import torch
 
-from ..core.lookup import unknown
+from ..core.lookup import unknown_name_message
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..inference.batches import LayerSampler
 from ..inference.upsampling import Padding
 from .conclude import conclude
-from .counting.label_cache import LabelSpool
-from .counting.passes import _count, _settle, _settle_as_counted
+from .counting.label_cache import LabelMapCache
+from .counting.passes import count_samples, settle_nearest_thresholds, settle_thresholds
 from .counting.plan import DissectionPlan, DissectSettings
 from .counting.tally import TALLY, Tally
 from .results import Dissection
@@ -81,11 +81,11 @@ def dissect(
     Source: Bau et al. 2019, Sec. 3.1.
     """
     settings = _in_pairs(DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves))
-    source = _source(generator, segmenter, layers, settings, progress=progress)
-    plan = _plan(source, segmenter, settings)
-    with torch.inference_mode(), LabelSpool(plan.label_shape, len(plan.concepts)) as spool:
-        tally = _count(source, segmenter, plan, range(settings.num_samples), folder, spool)
-        _settle(tally, source, segmenter, spool)
+    sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
+    plan = make_plan(sampler, segmenter, settings)
+    with torch.inference_mode(), LabelMapCache(plan.label_shape, len(plan.concepts)) as label_cache:
+        tally = count_samples(sampler, segmenter, plan, range(settings.num_samples), folder, label_cache)
+        settle_thresholds(tally, sampler, segmenter, label_cache)
     return conclude(tally)
 
 
@@ -122,10 +122,10 @@ def dissect_shard(
     if not 1 <= index <= count:
         raise ValueError(f"a shard is 1/4, 2/4 and so on; got {index}/{count}")
     settings = _in_pairs(DissectSettings() if settings is None else settings)
-    source = _source(generator, segmenter, layers, settings, progress=progress)
-    plan = _plan(source, segmenter, settings)
+    sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
+    plan = make_plan(sampler, segmenter, settings)
     with torch.inference_mode():
-        _count(source, segmenter, plan, plan.part(index - 1, count), folder)
+        count_samples(sampler, segmenter, plan, plan.part(index - 1, count), folder)
     return Path(folder) / TALLY
 
 
@@ -155,7 +155,7 @@ def merge_shards(
         device = "cpu" if networks is None else networks[0].device
         first, *others = sorted(
             (Tally.load(Path(folder) / TALLY, device) for folder in folders),
-            key=lambda each: (each.samples.start, each.samples.stop),
+            key=lambda shard: (shard.samples.start, shard.samples.stop),
         )
         for other in others:
             first.merge(other)
@@ -165,12 +165,12 @@ def merge_shards(
                 f"these are samples {missing} of {first.plan.settings.num_samples}; give all shards, finished"
             )
         if networks is None:
-            _settle_as_counted(first)
+            settle_nearest_thresholds(first)
         else:
             plan = first.plan
-            source = _source(*networks, tuple(plan.layers), plan.settings, progress=progress)
+            sampler = make_sampler(*networks, tuple(plan.layers), plan.settings, progress=progress)
             _check_networks(plan, *networks)
-            _settle(first, source, networks[1])
+            settle_thresholds(first, sampler, networks[1])
     return conclude(first)
 
 
@@ -179,7 +179,7 @@ def _in_pairs(settings: DissectSettings) -> DissectSettings:
     return replace(settings, batch_size=settings.batch_size + settings.batch_size % 2)
 
 
-def _source(
+def make_sampler(
     generator: Generator,
     segmenter: Segmenter,
     layers: Sequence[str] | str | None,
@@ -189,21 +189,21 @@ def _source(
 ) -> LayerSampler:
     """Return where samples come from, checked."""
     check_protocols(generator, segmenter)
-    return LayerSampler(generator, _chosen_layers(generator, layers), settings.seed, settings.batch_size, progress)
+    return LayerSampler(generator, _select_layers(generator, layers), settings.seed, settings.batch_size, progress)
 
 
-def _plan(source: LayerSampler, segmenter: Segmenter, settings: DissectSettings) -> DissectionPlan:
+def make_plan(sampler: LayerSampler, segmenter: Segmenter, settings: DissectSettings) -> DissectionPlan:
     """Return what is dissected, checked."""
-    generator = source.generator
+    generator = sampler.generator
     with torch.inference_mode():
-        channels, *label_size = source.label_shape(segmenter)
+        channels, *label_size = sampler.label_shape(segmenter)
     height, width = generator.image_size
     return DissectionPlan(
         generator=NetworkId.of(generator),
         image_size=(int(height), int(width)),
         segmenter=NetworkId.of(segmenter),
         concepts=tuple(segmenter.concepts),
-        layers={name: generator.layers[name] for name in source.layers},
+        layers={name: generator.layers[name] for name in sampler.layers},
         label_size=(label_size[0], label_size[1]),
         label_channels=channels,
         settings=settings,
@@ -238,7 +238,7 @@ def _check_networks(plan: DissectionPlan, generator: Generator, segmenter: Segme
     plan.segmenter.check(segmenter, "the shards' segmenter")
 
 
-def _chosen_layers(generator: Generator, layers: Sequence[str] | str | None) -> tuple[str, ...]:
+def _select_layers(generator: Generator, layers: Sequence[str] | str | None) -> tuple[str, ...]:
     """Return the layers' names in the generator's order.
 
     Raises:
@@ -248,10 +248,10 @@ def _chosen_layers(generator: Generator, layers: Sequence[str] | str | None) -> 
     """
     known = generator.layers
     chosen = set([layers] if isinstance(layers, str) else known if layers is None else layers)
-    if wrong := [each for each in chosen if not isinstance(each, str)]:
+    if wrong := [name for name in chosen if not isinstance(name, str)]:
         raise TypeError(f"layers are named by texts, such as {next(iter(known))!r}; got {wrong[0]!r}")
     for name in sorted(chosen - set(known)):
-        raise KeyError(unknown("layer", name, known))
+        raise KeyError(unknown_name_message("layer", name, known))
     if not chosen:
         raise ValueError(f"name at least one layer, or none for all: {', '.join(known)}")
     return tuple(name for name in known if name in chosen)

@@ -27,7 +27,7 @@ from ..core.types import Concept, LayerInfo, UnitSet, check_concepts, concept_in
 from ..inference.upsampling import Padding
 from ..stats.significance import FALSE_DISCOVERY_RATE, benjamini_hochberg
 from ..storage.saved import SavedResult, check_tensor
-from .chance import Chance, IouEstimate, compare_with_chance, jackknife_iou
+from .chance import ChanceComparison, IouEstimate, compare_with_chance, jackknife_iou
 from .counting.tally import TALLY
 from .counting.top_images import Thumbnails, TopImages
 from .curves import QualityMatch, UnitCurves
@@ -101,7 +101,7 @@ class LayerDissection:
     concept_area: Tensor = field(init=False, repr=False)
     iou: Tensor = field(init=False, repr=False)
     estimate: IouEstimate | None = field(init=False, repr=False)
-    chance: Chance | None = field(init=False, repr=False)
+    chance: ChanceComparison | None = field(init=False, repr=False)
     matches: tuple[UnitMatch, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -115,12 +115,12 @@ class LayerDissection:
             raise ValueError(f"curves of {self.name!r} are of other concepts or units")
         sums = {name: getattr(counts, name).sum(0) for name in ("intersection", "unit_area", "concept_area")}
         enough, areas = len(counts.unit_area) >= 2, (counts.unit_area, counts.concept_area)
-        found = sums | {
+        derived = sums | {
             "iou": intersection_over_union(**sums),
             "estimate": jackknife_iou(counts.intersection, *areas) if enough else None,
             "chance": compare_with_chance(counts.intersection, counts.exchanged, *areas) if enough else None,
         }
-        for name, value in found.items():
+        for name, value in derived.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "matches", tuple(_best_matches(self)))
 
@@ -182,16 +182,17 @@ class LayerDissection:
         return benjamini_hochberg(p, rate)
 
     def __repr__(self) -> str:
-        info, found = self.info, sum(match.is_interpretable() for match in self.matches)
+        info, num_interpretable = self.info, sum(match.is_interpretable() for match in self.matches)
         return (
-            f"LayerDissection({self.name!r}: {info.units} units, {info.height} x {info.width}, {found} interpretable)"
+            f"LayerDissection({self.name!r}: {info.units} units, {info.height} x {info.width}, "
+            f"{num_interpretable} interpretable)"
         )
 
 
 def units_by_concept(matches: Iterable[UnitMatch], min_iou: float = MIN_IOU) -> dict[str, int]:
     """Return how many interpretable units each concept has, most first; ties by name."""
-    found = Counter(match.concept for match in matches if match.concept and match.is_interpretable(min_iou))
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+    counts = Counter(match.concept for match in matches if match.concept and match.is_interpretable(min_iou))
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
@@ -297,8 +298,9 @@ class Dissection(SavedResult):
                 raise ValueError(f"top images of {layer.name!r} have no thumbnails that fit")
 
     def __repr__(self) -> str:
-        made, names = self.provenance, ", ".join(layer.name for layer in self.layers) or "none"
-        return f"Dissection({made.generator} by {made.segmenter}: {made.num_samples} samples, layers {names})"
+        networks = f"{self.provenance.generator} by {self.provenance.segmenter}"
+        names = ", ".join(layer.name for layer in self.layers) or "none"
+        return f"Dissection({networks}: {self.provenance.num_samples} samples, layers {names})"
 
     def __getitem__(self, layer: str) -> LayerDissection:
         """Return one layer.
@@ -306,7 +308,7 @@ class Dissection(SavedResult):
         Raises:
             KeyError: If it was not dissected, naming the nearest match.
         """
-        return lookup({each.name: each for each in self.layers}, layer, "layer")
+        return lookup({dissected.name: dissected for dissected in self.layers}, layer, "layer")
 
     def __iter__(self) -> Iterator[LayerDissection]:
         return iter(self.layers)
@@ -315,7 +317,7 @@ class Dissection(SavedResult):
         return len(self.layers)
 
     def __contains__(self, layer: object) -> bool:
-        return any(each.name == layer for each in self.layers)
+        return any(dissected.name == layer for dissected in self.layers)
 
     def records(self) -> list[dict[str, Any]]:
         """Return one plain dictionary a unit, layer by layer, ready for JSON or a table.

@@ -26,7 +26,7 @@ from ..core.network_id import NetworkId
 from ..core.progress import progress_bar
 from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
 from ..core.sampling import blocks, make_rng
-from ..inference.batches import check_images, check_pixels, checked_labels, concept_areas, sample_blocks
+from ..inference.batches import check_images, check_labels, check_pixels, concept_areas, sample_blocks
 from ..stats.streaming import AreaMoments
 from .distances import frechet_distance_of_moments
 from .share_results import MIN_SAMPLES, ConceptShares, SegmentationDistance, ShareMoments, SharesProvenance
@@ -168,7 +168,7 @@ class _Labeller:
                 labels = self.segmenter(images)
                 channels = labels.shape[1] if isinstance(labels, Tensor) and labels.ndim == 4 else 1
                 shape = (len(images), channels, *self.image_size)
-                areas = concept_areas(checked_labels(labels, shape, num_concepts), num_concepts)
+                areas = concept_areas(check_labels(labels, shape, num_concepts), num_concepts)
                 for number, group in enumerate(groups):
                     group.update(areas[(number - seen) % NUM_GROUPS :: NUM_GROUPS])
                 seen += len(images)

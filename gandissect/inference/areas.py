@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..core.protocols import Generator, Segmenter
-from .batches import LayerSampler, check_finite, check_images, checked_labels, concept_areas
+from .batches import LayerSampler, check_finite, check_images, check_labels, concept_areas
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +59,5 @@ class ConceptAreas:
         check_images(images, len(samples), self.image_size)
         check_finite(images, samples)
         labels = self.segmenter(images.clamp(-1, 1))
-        labels = checked_labels(labels, (len(samples), *self.label_shape), self.num_concepts)
+        labels = check_labels(labels, (len(samples), *self.label_shape), self.num_concepts)
         return concept_areas(labels, self.num_concepts)

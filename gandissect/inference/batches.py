@@ -145,7 +145,7 @@ class LayerSampler:
         num_concepts = len(segmenter.concepts)
         for batch in self.images(samples, title):
             images = batch.images
-            labels = checked_labels(segmenter(images), (len(images), *shape), num_concepts)
+            labels = check_labels(segmenter(images), (len(images), *shape), num_concepts)
             yield LabeledBatch(batch.samples, batch.activations, images, labels.to(images.device))
 
     def label_shape(self, segmenter: Segmenter) -> tuple[int, int, int]:
@@ -159,7 +159,7 @@ class LayerSampler:
         check_pixels(images, range(1))
         labels = segmenter(images.clamp(-1, 1))
         if not isinstance(labels, Tensor) or labels.ndim not in {3, 4}:
-            raise ValueError(f"the segmenter should give int64 labels [batch, H, W]; got {_what(labels)}")
+            raise ValueError(f"the segmenter should give int64 labels [batch, H, W]; got {_describe(labels)}")
         channels, height, width = labels.shape[1:] if labels.ndim == 4 else (1, *labels.shape[1:])
         _check_proportions((height, width), self.generator.image_size)
         return int(channels), int(height), int(width)
@@ -198,7 +198,7 @@ class LayerSampler:
         """Return float32 activations, each checked."""
         infos = self.generator.layers
         return {
-            layer: checked_activation(lookup(activations, layer, "layer"), layer, infos[layer], samples)
+            layer: check_activation(lookup(activations, layer, "layer"), layer, infos[layer], samples)
             for layer in self.layers
         }
 
@@ -234,7 +234,7 @@ def check_counts(num_samples: int, batch_size: int) -> None:
         raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
 
 
-def checked_activation(activation: Tensor, layer: str, info: LayerInfo, samples: range) -> Activation:
+def check_activation(activation: Tensor, layer: str, info: LayerInfo, samples: range) -> Activation:
     """Return a layer's activations as contiguous float32.
 
     Raises:
@@ -242,16 +242,16 @@ def checked_activation(activation: Tensor, layer: str, info: LayerInfo, samples:
     """
     expected = (len(samples), info.units, info.height, info.width)
     if not isinstance(activation, Tensor) or tuple(activation.shape) != expected:
-        got = list(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
-        raise ValueError(f"layer {layer!r} should give activations {list(expected)} [batch, unit, h, w]; got {got}")
+        actual = list(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
+        raise ValueError(f"layer {layer!r} should give activations {list(expected)} [batch, unit, h, w]; got {actual}")
     maps = activation.float().contiguous()
     lowest, highest = maps.flatten(2).amin(2), maps.flatten(2).amax(2)
     fits = torch.maximum(highest, -lowest) < MAX_ACTIVATION  # not so for NaN
     if not bool(fits.all()):
         row, unit = (int(index) for index in (~fits).nonzero()[0])
         finite = bool(torch.isfinite(maps[row, unit]).all())
-        what = "activation too large to interpolate" if finite else "NaN or infinite activation"
-        raise ValueError(f"layer {layer!r}, unit {unit}: {what} in sample {samples[row]}")
+        problem = "activation too large to interpolate" if finite else "NaN or infinite activation"
+        raise ValueError(f"layer {layer!r}, unit {unit}: {problem} in sample {samples[row]}")
     return Activation(maps, lowest, highest)
 
 
@@ -261,13 +261,15 @@ def check_sampling(generator: Generator, seed: int) -> None:
     Raises:
         ValueError: If two calls give different ones, or a sample differs with those it is drawn with.
     """
-    both, again, second = (generator.sample_z(*call) for call in ((2, seed, 0), (2, seed, 0), (1, seed, 1)))
-    for z, count in ((both, 2), (second, 1)):
+    pair, repeated, second = (generator.sample_z(*call) for call in ((2, seed, 0), (2, seed, 0), (1, seed, 1)))
+    for z, count in ((pair, 2), (second, 1)):
         if not isinstance(z, Tensor) or tuple(z.shape) != (count, generator.z_dim):
-            raise ValueError(f"sample_z({count}, seed, start) should give {[count, generator.z_dim]}; got {_what(z)}")
-    if not torch.equal(both, again):
+            raise ValueError(
+                f"sample_z({count}, seed, start) should give {[count, generator.z_dim]}; got {_describe(z)}"
+            )
+    if not torch.equal(pair, repeated):
         wrong = f"sample_z(2, {seed}, 0) of {generator.name} gave other latent vectors when it was called again"
-    elif not torch.equal(both[1:], second):
+    elif not torch.equal(pair[1:], second):
         wrong = f"sample_z(2, {seed}, 0)[1] of {generator.name} is not sample_z(1, {seed}, 1)[0]"
     else:
         return
@@ -284,7 +286,7 @@ def check_images(images: Tensor, batch: int, size: tuple[int, int]) -> None:
         ValueError: If they are not.
     """
     if not isinstance(images, Tensor) or tuple(images.shape) != (batch, 3, *size) or not images.is_floating_point():
-        raise ValueError(f"the generator should give float images {[batch, 3, *size]}; got {_what(images)}")
+        raise ValueError(f"the generator should give float images {[batch, 3, *size]}; got {_describe(images)}")
 
 
 def check_pixels(images: Float[Tensor, "batch 3 H W"], samples: range) -> None:
@@ -313,7 +315,7 @@ def check_finite(images: Float[Tensor, "batch 3 H W"], samples: range) -> None:
         raise ValueError(f"the generator gave a NaN or infinite pixel in sample {samples[int((~finite).nonzero()[0])]}")
 
 
-def checked_labels(
+def check_labels(
     labels: Tensor, shape: tuple[int, int, int, int], num_concepts: int
 ) -> Int64[Tensor, "batch channel rows columns"]:
     """Return label maps as int64 ``[batch, channel, H, W]``, with known concepts or -1, no pixel's concept twice.
@@ -327,11 +329,15 @@ def checked_labels(
         ValueError: If they are not such maps.
     """
     single = [shape[0], *shape[2:]]
-    wanted = single if shape[1] == 1 else list(shape)
-    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or list(labels.shape) not in (wanted, list(shape)):
+    expected = single if shape[1] == 1 else list(shape)
+    if (
+        not isinstance(labels, Tensor)
+        or labels.dtype != torch.int64
+        or list(labels.shape) not in (expected, list(shape))
+    ):
         raise ValueError(
-            f"the segmenter should give int64 labels {wanted}, one map of always the same size for each image; "
-            f"got {_what(labels)}"
+            f"the segmenter should give int64 labels {expected}, one map of always the same size for each image; "
+            f"got {_describe(labels)}"
         )
     if shape[1] >= max(2, num_concepts):
         raise ValueError(
@@ -365,11 +371,11 @@ def concept_areas(labels: Int64[Tensor, "batch ..."], num_concepts: int) -> Int6
 
 def _each_once(labels: Tensor) -> Tensor:
     """Return labels with -1 where an earlier channel says the same."""
-    kept: list[Tensor] = []
+    distinct: list[Tensor] = []
     for label in labels.unbind(1):
-        again = [label == earlier for earlier in kept]
-        kept.append(label.masked_fill(torch.stack(again).any(0), -1) if again else label)
-    return torch.stack(kept, 1)
+        repeated = [label == earlier for earlier in distinct]
+        distinct.append(label.masked_fill(torch.stack(repeated).any(0), -1) if repeated else label)
+    return torch.stack(distinct, 1)
 
 
 def _check_proportions(labels: tuple[int, int], images: tuple[int, int]) -> None:
@@ -382,5 +388,5 @@ def _check_proportions(labels: tuple[int, int], images: tuple[int, int]) -> None
         )
 
 
-def _what(value: object) -> str:
+def _describe(value: object) -> str:
     return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -76,13 +76,13 @@ def upsample(
     """
     batch, units, height, width = activation.shape
     per_chunk = _chunk(size[0] * size[1], activation.device)
-    chunks = torch.split(frame(activation, padding).flatten(2).flatten(0, 1), per_chunk)
+    chunks = torch.split(frame_maps(activation, padding).flatten(2).flatten(0, 1), per_chunk)
     parts = [_stretch(maps.T.reshape(height + 2, width + 2, -1), size, step, start).permute(2, 0, 1) for maps in chunks]
     stretched = torch.cat(parts) if len(parts) > 1 else parts[0]
     return stretched.reshape(batch, units, *stretched.shape[1:])
 
 
-def few_pixels(
+def sample_pixels(
     activation: Float32[Tensor, "batch unit h w"],
     first: int,
     size: tuple[int, int],
@@ -116,19 +116,21 @@ def few_pixels(
     return torch.cat(values, 1), torch.cat(places)
 
 
-def step_for(size: tuple[int, int], num_pixels: int) -> int:
-    """Return the step at which `few_pixels` looks at about so many of each sample."""
+def choose_step(size: tuple[int, int], num_pixels: int) -> int:
+    """Return the step at which `sample_pixels` looks at about so many of each sample."""
     return max(1, round(math.sqrt(size[0] * size[1] / num_pixels))) | 1
 
 
-def frame(activation: Float32[Tensor, "batch unit h w"], padding: Padding) -> Float32[Tensor, "batch unit h+2 w+2"]:
+def frame_maps(
+    activation: Float32[Tensor, "batch unit h w"], padding: Padding
+) -> Float32[Tensor, "batch unit h+2 w+2"]:
     """Return maps with one more point on each side: the nearest one, or zero."""
     maps = activation.flatten(0, 1)[:, None]
     framed = pad(maps, (1, 1, 1, 1), mode="constant" if padding == "zeros" else "replicate")
     return framed.reshape(*activation.shape[:2], *framed.shape[2:])
 
 
-def pixels_above(
+def find_pixels_above(
     framed: Float32[Tensor, "batch unit framed_h framed_w"],
     level: Float32[Tensor, " unit"],
     marks: Int[Tensor, "batch H W"],
@@ -136,7 +138,7 @@ def pixels_above(
     """Find the pixels of the upsampled maps that lie strictly above each unit's level.
 
     Args:
-        framed: float32 ``[batch, unit, h + 2, w + 2]``, finite; from `frame`.
+        framed: float32 ``[batch, unit, h + 2, w + 2]``, finite; from `frame_maps`.
         level: float32 ``[unit]``.
         marks: Whole numbers ``[batch, H, W]``, of any integer type; what is wanted to be known of each pixel.
 
@@ -162,10 +164,10 @@ def pixels_above(
         values = _inside(corners, cells, place, cells.corner[place] + index * (rows * pitch), pitch)
         above = values > level[unit]
         pixel = torch.repeat_interleave(torch.count_nonzero(above, dim=1))
-        found = _true_positions(above)
-        column = found - pixel * len(place)
+        position = _true_positions(above)
+        column = position - pixel * len(place)
         mark = (sample * per_map + place)[column] + pixel * (batch * per_map)
-        yield Pixels(sample[column], unit[column], values.reshape(-1)[found], marks[mark])
+        yield Pixels(sample[column], unit[column], values.reshape(-1)[position], marks[mark])
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ def _cells(shape: tuple[int, int], size: tuple[int, int], device: torch.device) 
 
 def _slots(length: int, target: int) -> tuple[Tensor, Tensor]:
     """Return which points lie in each of the ``length + 1`` gaps along an axis, ``[slot, gap]``, and how far in."""
-    start, weight = gaps(length, target)
+    start, weight = locate_in_gaps(length, target)
     count = start.diff()
     gap = torch.repeat_interleave(count)
     slot = torch.arange(target) - start[gap]
@@ -217,7 +219,7 @@ def _slots(length: int, target: int) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=64)
-def gaps(length: int, target: int) -> tuple[Int[Tensor, " gap_end"], Float32[Tensor, " target"]]:
+def locate_in_gaps(length: int, target: int) -> tuple[Int[Tensor, " gap_end"], Float32[Tensor, " target"]]:
     """Return which of ``target`` points lie between which entries of a framed axis, and how far in.
 
     Gap 0 is before the first of ``length`` entries, gap ``length`` behind the last.
@@ -258,7 +260,7 @@ def _stretch(maps: Tensor, size: tuple[int, int], step: int, start: tuple[int, i
         low, weight = _neighbours(maps.shape[axis] - 2, range(first, length, step), length, maps.device)
         below = maps.index_select(axis, low)
         rise = maps.index_select(axis, low + 1).sub_(below)
-        maps = rise.mul_(weight.reshape([-1 if each == axis else 1 for each in range(3)])).add_(below)
+        maps = rise.mul_(weight.reshape([-1 if dim == axis else 1 for dim in range(3)])).add_(below)
     return maps
 
 

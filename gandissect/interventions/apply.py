@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..core.hooks import tapped
+from ..core.hooks import tap_outputs
 from ..core.lookup import lookup
 from ..core.protocols import Generator, check_mode
 from .edits import Edit, Size, check_units
@@ -41,15 +41,15 @@ def generate(
     """
     check_mode(generator)
     by_layer = _by_layer(edits)
-    for layer, each in by_layer.items():
+    for layer, layer_edits in by_layer.items():
         info = lookup(generator.layers, layer, "layer")
-        for edit in each:
+        for edit in layer_edits:
             check_units(edit.units, info.units)
     if not by_layer:
         return generator(z)
     first, *later = [layer for layer in generator.layers if layer in by_layer]
     activation = generator.head(z, first) if activation is None else activation
-    edited = _applied(by_layer[first], generator.image_size, activation)
+    edited = _apply_edits(by_layer[first], generator.image_size, activation)
     if not later:
         return generator.tail(edited, first, z)
     with intervene(generator, [edit for layer in later for edit in by_layer[layer]]):
@@ -74,8 +74,8 @@ def intervene(network: nn.Module | Generator, edits: Sequence[Edit]) -> Iterator
     """
     size = getattr(network, "image_size", None)
     size = tuple(size) if isinstance(size, tuple | list) else None  # some networks have a number there
-    taps = {layer: partial(_applied, each, size) for layer, each in _by_layer(edits).items()}
-    with tapped(network, taps):  # type: ignore[arg-type]  # which says so if it is no module
+    taps = {layer: partial(_apply_edits, layer_edits, size) for layer, layer_edits in _by_layer(edits).items()}
+    with tap_outputs(network, taps):  # type: ignore[arg-type]  # which says so if it is no module
         yield
 
 
@@ -83,19 +83,19 @@ def _by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
     """Return the edits of each layer, in order."""
     if isinstance(edits, Edit):
         raise TypeError("edits are a list; write [edit] for one")
-    found: dict[str, list[Edit]] = {}
+    by_layer: dict[str, list[Edit]] = {}
     for edit in edits:
         if not isinstance(edit, Edit):
             raise TypeError(f"an edit is an Ablation, an Insertion or a Scaling; got {type(edit).__name__}")
-        found.setdefault(edit.units.layer, []).append(edit)
-    return found
+        by_layer.setdefault(edit.units.layer, []).append(edit)
+    return by_layer
 
 
-def _applied(edits: Sequence[Edit], image_size: Size | None, activation: Any) -> Tensor:
+def _apply_edits(edits: Sequence[Edit], image_size: Size | None, activation: Any) -> Tensor:
     """Return a layer's activations after all of its edits."""
     if not isinstance(activation, Tensor) or activation.ndim != 4:
-        got = f"a tensor {list(activation.shape)}" if isinstance(activation, Tensor) else type(activation).__name__
-        raise TypeError(f"{edits[0].units.layer!r} gives {got}; edits need activations [batch, unit, h, w]")
+        actual = f"a tensor {list(activation.shape)}" if isinstance(activation, Tensor) else type(activation).__name__
+        raise TypeError(f"{edits[0].units.layer!r} gives {actual}; edits need activations [batch, unit, h, w]")
     edited: Tensor = activation
     for edit in edits:
         edited = edit.apply(edited, image_size)

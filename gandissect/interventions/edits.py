@@ -42,7 +42,7 @@ class Edit:
         if not isinstance(self.units, UnitSet):
             raise TypeError(f"an edit is of a UnitSet(layer, units); got {type(self.units).__name__}")
         if self.region is not None:
-            object.__setattr__(self, "region", checked_region(self.region))
+            object.__setattr__(self, "region", check_region(self.region))
 
     def target(self, chosen: Tensor) -> Tensor:
         """Return what activations ``[batch, unit, h, w]`` of the units are forced to."""
@@ -170,7 +170,7 @@ def check_units(units: UnitSet, num_units: int) -> None:
         raise ValueError(f"{units.layer!r} has the units 0 to {num_units - 1}; got {', '.join(map(str, wrong))}")
 
 
-def checked_region(region: Tensor) -> Tensor:
+def check_region(region: Tensor) -> Tensor:
     """Return a copy of a region as float32, so that nobody can change it later.
 
     Raises:
@@ -189,7 +189,7 @@ def region_mask(region: Tensor, layer: str, activation: Tensor, image_size: Size
     """Return a region on a layer's grid.
 
     Args:
-        region: What `checked_region` returned.
+        region: What `check_region` returned.
         layer: What to call the layer in a message.
         activation: Its activations, ``[batch, unit, h, w]``.
         image_size: Height and width of the images, if the region may be on them.

@@ -94,7 +94,7 @@ class Recipe:
         facts = {"format": FORMAT, "version": VERSION}
         network = {"generator": self.generator.name, "fingerprint": self.generator.fingerprint}
         samples = {"seed": self.seed, "start": self.start, "num_samples": self.num_samples}
-        entries = facts | network | samples | {"edits": [_encoded(edit) for edit in self.edits]}
+        entries = facts | network | samples | {"edits": [_encode_edit(edit) for edit in self.edits]}
         return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @staticmethod
@@ -104,7 +104,7 @@ class Recipe:
         Raises:
             ValueError: If it is none, saying what is wrong.
         """
-        return _parsed(text)
+        return _parse(text)
 
     def save(self, path: Path | str) -> Path:
         """Write the JSON file and return its path."""
@@ -125,17 +125,17 @@ class Recipe:
             raise ValueError(f"{path} is no recipe: {error}") from error
 
 
-def _parsed(text: str) -> Recipe:
+def _parse(text: str) -> Recipe:
     try:
-        found = json.loads(text)
-        if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (FORMAT, VERSION):
+        entries = json.loads(text)
+        if not isinstance(entries, dict) or (entries.get("format"), entries.get("version")) != (FORMAT, VERSION):
             raise ValueError(f"its format should be {FORMAT!r}, version {VERSION}")
         return Recipe(
-            generator=NetworkId(_text(found["generator"], "generator"), _text(found["fingerprint"], "fingerprint")),
-            seed=_whole(found["seed"], "seed"),
-            start=_whole(found["start"], "start"),
-            num_samples=_whole(found["num_samples"], "num_samples"),
-            edits=tuple(_decoded(edit) for edit in found["edits"]),
+            generator=NetworkId(_text(entries["generator"], "generator"), _text(entries["fingerprint"], "fingerprint")),
+            seed=_whole(entries["seed"], "seed"),
+            start=_whole(entries["start"], "start"),
+            num_samples=_whole(entries["num_samples"], "num_samples"),
+            edits=tuple(_decode_edit(edit) for edit in entries["edits"]),
         )
     except KeyError as error:
         raise ValueError(
@@ -160,7 +160,7 @@ _ENTRIES = {
 }
 
 
-def _encoded(edit: Edit) -> dict[str, Any]:
+def _encode_edit(edit: Edit) -> dict[str, Any]:
     """Return an edit as JSON values."""
     kind, name = next((kind, name) for kind, (cls, name) in KINDS.items() if isinstance(edit, cls))
     entry = {"kind": kind, "layer": edit.units.layer, "units": list(edit.units.units), name: getattr(edit, name)}
@@ -170,7 +170,7 @@ def _encoded(edit: Edit) -> dict[str, Any]:
     return entry
 
 
-def _decoded(entry: Any) -> Edit:
+def _decode_edit(entry: Any) -> Edit:
     """Return the edit that JSON values stand for."""
     cls, name = lookup(KINDS, _text(entry["kind"], "kind"), "kind of edit")
     allowed = {"kind", "layer", "units", "region", name}
@@ -179,13 +179,13 @@ def _decoded(entry: Any) -> Edit:
             f"an edit of kind {entry['kind']!r} has {', '.join(sorted(allowed))}; not {', '.join(sorted(extra))}"
         )
     units = UnitSet(_text(entry["layer"], "layer"), tuple(_whole(unit, "a unit") for unit in entry["units"]))
-    region = None if entry.get("region") is None else _region(entry["region"])
-    given = {name: _numbers(entry[name], name)} if name in entry else {}
-    edit: Edit = cls(units, region=region, **given)
+    region = None if entry.get("region") is None else _unpack_region(entry["region"])
+    settings = {name: _numbers(entry[name], name)} if name in entry else {}
+    edit: Edit = cls(units, region=region, **settings)
     return edit
 
 
-def _region(entry: Any) -> Tensor:
+def _unpack_region(entry: Any) -> Tensor:
     """Return the mask that was packed."""
     shape = [_whole(length, "a region's length") for length in entry["shape"]]
     size = math.prod(shape)
@@ -214,7 +214,7 @@ def _text(value: Any, name: str) -> str:
 def _numbers(value: Any, name: str) -> float | tuple[float, ...]:
     """Return a number, or several."""
     if isinstance(value, list):
-        return tuple(float(_number(each, name)) for each in value)
+        return tuple(float(_number(item, name)) for item in value)
     return float(_number(value, name))
 
 

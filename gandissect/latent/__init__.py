@@ -2,9 +2,10 @@
 
 import lazy_loader
 
-from ..core.renamed import with_renamed
+from ..core.renamed import with_old_names
 
-_RENAMED = {"Moved": "DirectionSweep", "Path": "LatentPath", "labelled": "with_labels"}
+OLD_NAMES = {"Moved": "DirectionSweep", "Path": "LatentPath", "labelled": "with_labels"}
+"""Names of before that still work, with a warning, and the names of now."""
 
-_getattr, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__getattr__ = with_renamed(__name__, _getattr, _RENAMED)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = with_old_names(__name__, __getattr__, OLD_NAMES)

@@ -36,3 +36,5 @@ from .spaces import (
     truncated_w as truncated_w,
     truncated_z as truncated_z,
 )
+
+OLD_NAMES: dict[str, str]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core.lookup import lookup
 from ..core.protocols import Generator, check_mode
-from ..interventions.edits import checked_region, region_mask
+from ..interventions.edits import check_region, region_mask
 from .spaces import Latents, as_w, check_latents, require_w
 
 Region = Shaped[Tensor, "rows columns"] | Shaped[Tensor, "image rows columns"]
@@ -160,7 +160,7 @@ def swap_activations(
     activation = generator.head(z_b, layer)
     if region is not None:
         original = generator.head(z_a, layer)
-        mask = region_mask(checked_region(region), layer, original, generator.image_size)
+        mask = region_mask(check_region(region), layer, original, generator.image_size)
         activation = torch.lerp(original, activation, mask.to(original))
     return generator.tail(activation, layer, z_a)
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from ..core.lookup import unknown
+from ..core.lookup import unknown_name_message
 from ..core.protocols import Generator, check_mode
 
 SPACES = ("z", "w")
@@ -58,7 +58,7 @@ def check_space(generator: Generator, space: str) -> None:
     if space == "w":
         require_w(generator)
     elif space != "z":
-        raise ValueError(unknown("latent space", space, capabilities(generator).spaces))
+        raise ValueError(unknown_name_message("latent space", space, capabilities(generator).spaces))
 
 
 def require_w(generator: Generator) -> Any:

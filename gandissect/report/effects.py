@@ -55,7 +55,7 @@ def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
     """Draw what ablating more and more units takes away of a concept, a panel each, with the range of random units.
 
     Args:
-        curves: What `effect_curves` returned, one or more.
+        curves: What `measure_effect_curves` returned, one or more.
 
     Returns:
         A figure of no window and no global state. Bars are 95 % intervals, the dotted line is all there is.

@@ -4,7 +4,7 @@ from .intervals import (
     Estimate as Estimate,
     Shares as Shares,
     half_width as half_width,
-    shares_of as shares_of,
+    summarize_shares as summarize_shares,
     wilson_interval as wilson_interval,
 )
 from .quantiles import rank_of as rank_of

@@ -13,7 +13,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from ..storage.saved import check_tensor, own
+from ..storage.saved import check_tensor, detached_copy
 from .significance import student_t_quantile
 from .streaming import AreaMoments
 
@@ -42,10 +42,10 @@ class Shares:
         if not bool(self.mean.isfinite().all() & (self.stderr >= 0).all()):
             raise ValueError("means are finite, and their standard errors 0 or more")
         for name in ("mean", "stderr"):
-            object.__setattr__(self, name, own(getattr(self, name)))
+            object.__setattr__(self, name, detached_copy(getattr(self, name)))
 
 
-def shares_of(moments: AreaMoments) -> Shares:
+def summarize_shares(moments: AreaMoments) -> Shares:
     """Return means with their standard errors."""
     values = moments.compute()
     return Shares(values["mean"], (values["covariance"].diagonal() / int(moments.num_images)).clamp(min=0).sqrt())

@@ -27,7 +27,7 @@ class Statistic(Protocol):
         """Replace what was seen by what `state` returned."""
 
 
-class _Tensors:
+class TensorState:
     """A statistic whose state is a few tensors of fixed shape."""
 
     _names: tuple[str, ...]
@@ -43,14 +43,14 @@ class _Tensors:
             ValueError: If they do not fit.
         """
         for name in self._names:
-            mine, given = getattr(self, name), state.get(name)
-            if given is None or given.shape != mine.shape or given.dtype != mine.dtype:
-                got = "none" if given is None else f"{given.dtype} {list(given.shape)}"
-                raise ValueError(f"state {name!r} should be {mine.dtype} {list(mine.shape)}; got {got}")
-            setattr(self, name, given.to(mine.device).clone())
+            mine, tensor = getattr(self, name), state.get(name)
+            if tensor is None or tensor.shape != mine.shape or tensor.dtype != mine.dtype:
+                actual = "none" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
+                raise ValueError(f"state {name!r} should be {mine.dtype} {list(mine.shape)}; got {actual}")
+            setattr(self, name, tensor.to(mine.device).clone())
 
 
-class AreaMoments(_Tensors):
+class AreaMoments(TensorState):
     """Mean and covariance of the shares of an image that the concepts take up.
 
     With a_c(x) the pixels of image x that belong to concept c, out of P pixels, over n images,
@@ -89,7 +89,7 @@ class AreaMoments(_Tensors):
         """
         if other.num_pixels != self.num_pixels:
             raise ValueError(f"areas of {self.num_pixels} and of {other.num_pixels} pixels cannot be merged")
-        self._add(other.num_images, _same(self.areas, other.areas), _same(self.products, other.products))
+        self._add(other.num_images, align(self.areas, other.areas), align(self.products, other.products))
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``mean`` ``[concept]`` and the unbiased ``covariance`` ``[concept, concept]``, float64.
@@ -104,8 +104,8 @@ class AreaMoments(_Tensors):
         mean = areas / (count * pixels)
         covariance = (count * products - areas[:, None] * areas) / (count * (count - 1) * pixels**2)
         return {
-            name: torch.tensor(each.tolist(), dtype=torch.float64)
-            for name, each in (("mean", mean), ("covariance", covariance))
+            name: torch.tensor(table.tolist(), dtype=torch.float64)
+            for name, table in (("mean", mean), ("covariance", covariance))
         }
 
     def _add(self, num_images: Tensor, areas: Tensor, products: Tensor) -> None:
@@ -116,7 +116,7 @@ class AreaMoments(_Tensors):
         self.num_images, self.areas, self.products = total, self.areas + areas, self.products + products
 
 
-def _same(mine: Tensor, other: Tensor) -> Tensor:
+def align(mine: Tensor, other: Tensor) -> Tensor:
     """Return ``other`` on the device of ``mine``.
 
     Raises:

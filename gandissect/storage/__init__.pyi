@@ -1,4 +1,4 @@
-from .cards import Card as Card, Shelf as Shelf, read_cards as read_cards
+from .cards import Card as Card, CardIndex as CardIndex, read_cards as read_cards
 from .files import (
     atomic_path as atomic_path,
     check_file as check_file,

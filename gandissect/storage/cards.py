@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..core.lookup import lookup, unknown
+from ..core.lookup import lookup, unknown_name_message
 from .files import sha256_file
 
 
@@ -52,15 +52,15 @@ class Card:
             FileNotFoundError: If the file is missing.
             ValueError: If it is not the file that the card describes.
         """
-        found = sha256_file(self.path)
-        if found != self.sha256:
+        sha256 = sha256_file(self.path)
+        if sha256 != self.sha256:
             raise ValueError(
-                f"{self.path} has SHA-256 {found}; its card says {self.sha256}: reinstall, or mend the card"
+                f"{self.path} has SHA-256 {sha256}; its card says {self.sha256}: reinstall, or mend the card"
             )
         return self.path
 
 
-class Shelf:
+class CardIndex:
     """The bundled networks of a package; its cards are read when first asked for.
 
     Args:
@@ -83,12 +83,12 @@ class Shelf:
         """
         return lookup(self._cards, name, f"bundled {self._kind}")
 
-    def path(self, name: str | Path, made: Sequence[str], others: Sequence[str] = ()) -> Path:
+    def path(self, name: str | Path, file_names: Sequence[str], others: Sequence[str] = ()) -> Path:
         """Return the file that is meant by what is no bundled name: itself, or what a training has written.
 
         Args:
             name: A ``.safetensors`` file, or the folder of a training.
-            made: What a training writes into its folder; the first that is there is taken.
+            file_names: What a training writes into its folder; the first that is there is taken.
             others: Names, besides the bundled ones, that might have been meant.
 
         Raises:
@@ -98,10 +98,11 @@ class Shelf:
         """
         path, kind = Path(name), self._kind
         if path.is_dir():
-            found = [path / each for each in made if (path / each).is_file()]
-            if not found:
-                raise FileNotFoundError(f"{path} is no folder of a {kind}'s training: it holds no {' or '.join(made)}")
-            return found[0]
+            files = [path / file_name for file_name in file_names if (path / file_name).is_file()]
+            if not files:
+                missing = " or ".join(file_names)
+                raise FileNotFoundError(f"{path} is no folder of a {kind}'s training: it holds no {missing}")
+            return files[0]
         if isinstance(name, Path) or path.suffix == ".safetensors":
             return path
         remedy = f"give a bundled name, the path of a .safetensors file or the folder of a {kind}'s training"
@@ -109,7 +110,7 @@ class Shelf:
             raise ValueError(f"{path} holds no {kind}; {remedy}")
         if len(path.parts) > 1 or path.suffix:
             raise FileNotFoundError(f"no file or folder {path}; {remedy}")
-        raise KeyError(f"{unknown(kind, str(name), (*self.names(), *others))}; {remedy}")
+        raise KeyError(f"{unknown_name_message(kind, str(name), (*self.names(), *others))}; {remedy}")
 
     @cached_property
     def _cards(self) -> dict[str, Card]:
@@ -128,12 +129,12 @@ def read_cards(folder: Path | str) -> dict[str, Card]:
     """
     path = Path(folder) / "cards.toml"
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    wanted = {entry.name for entry in fields(Card)} - {"name", "path"} | {"file"}
+    required = {entry.name for entry in fields(Card)} - {"name", "path"} | {"file"}
     cards = {}
     for name, table in tables.items():
-        if set(table) != wanted:
-            missing, odd = sorted(wanted - set(table)), sorted(set(table) - wanted)
+        if set(table) != required:
+            missing, odd = sorted(required - set(table)), sorted(set(table) - required)
             raise ValueError(f"{path}: card {name!r} lacks {missing} and has the unknown {odd}")
-        rest = {key: value for key, value in table.items() if key != "file"}
-        cards[name] = Card(name=name, path=Path(folder) / "weights" / table["file"], **rest)
+        entries = {key: value for key, value in table.items() if key != "file"}
+        cards[name] = Card(name=name, path=Path(folder) / "weights" / table["file"], **entries)
     return cards

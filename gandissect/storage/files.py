@@ -111,7 +111,7 @@ def check_folder(path: Path | str) -> None:
     Raises:
         ValueError: If it, or what it would lie in, is a file or cannot be written to.
     """
-    nearest = next(each for each in (Path(path), *Path(path).absolute().parents) if each.exists())
+    nearest = next(folder for folder in (Path(path), *Path(path).absolute().parents) if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         why = "cannot be written to" if nearest.is_dir() else "is a file"
         raise ValueError(f"{nearest} {why}; name another folder for the result")
@@ -140,13 +140,13 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mappin
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors of which no two share memory; only those that do are copied."""
-    seen: set[int] = set()
-    found = {}
+    storages: set[int] = set()
+    separate = {}
     for name, tensor in tensors.items():
         storage = tensor.untyped_storage().data_ptr()
-        found[name] = tensor.clone() if storage in seen else tensor
-        seen.add(storage)
-    return found
+        separate[name] = tensor.clone() if storage in storages else tensor
+        storages.add(storage)
+    return separate
 
 
 def load_tensors(path: Path | str, format: str, version: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -166,11 +166,11 @@ def load_tensors(path: Path | str, format: str, version: int) -> tuple[dict[str,
     """
     header = _read_header(path, format)
     if not isinstance(header, dict) or header.get("format") != format:
-        found = header.get("format") if isinstance(header, dict) else None
-        raise ValueError(f"{path} holds {found!r}; expected {format!r}")
+        value = header.get("format") if isinstance(header, dict) else None
+        raise ValueError(f"{path} holds {value!r}; expected {format!r}")
     if not isinstance(header.get("version"), int) or not 1 <= header["version"] <= version:
-        found = header.get("version")
-        raise ValueError(f"{path} is {format} version {found!r}; versions 1 to {version} are understood")
+        value = header.get("version")
+        raise ValueError(f"{path} is {format} version {value!r}; versions 1 to {version} are understood")
     try:
         return load(read_bytes(path)), header
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -107,7 +107,7 @@ def train(
     run.begin(resume)
     total = num_steps * task.images_per_step
     bar = tqdm(total=total, initial=run.images, unit="image", unit_scale=True, smoothing=0.05, disable=not writes)
-    with bar, _deferred_interrupt() as interrupted:
+    with bar, _defer_interrupt() as interrupted:
         while run.steps_done < num_steps:
             run.advance()
             bar.update(task.images_per_step)
@@ -145,9 +145,9 @@ class _Run:
 
     def begin(self, resume: bool) -> None:
         known = self.folder / "settings.json"
-        if known.exists() and (found := read_json(known)) != self.settings:
+        if known.exists() and (saved := read_json(known)) != self.settings:
             raise ValueError(
-                f"{self.folder} holds a run with other settings ({_difference(found, self.settings)}); "
+                f"{self.folder} holds a run with other settings ({_difference(saved, self.settings)}); "
                 "give another folder, or the settings of that run to resume it"
             )
         if self._checkpoint.exists() and not resume:
@@ -236,11 +236,11 @@ _STATE = {"task": dict, "steps_done": int, "seconds": float, "sums": dict, "summ
 """What a checkpoint holds."""
 
 
-def _difference(found: object, given: Mapping[str, Any]) -> str:
-    if not isinstance(found, dict):
+def _difference(saved: object, settings: Mapping[str, Any]) -> str:
+    if not isinstance(saved, dict):
         return "unreadable"
-    names = sorted(name for name in {*found, *given} if found.get(name) != given.get(name))
-    return ", ".join(f"{name}: {found.get(name)!r} there, {given.get(name)!r} given" for name in names)
+    names = sorted(name for name in {*saved, *settings} if saved.get(name) != settings.get(name))
+    return ", ".join(f"{name}: {saved.get(name)!r} there, {settings.get(name)!r} given" for name in names)
 
 
 def _tensorboard(folder: Path) -> Any:
@@ -252,7 +252,7 @@ def _tensorboard(folder: Path) -> Any:
 
 
 @contextmanager
-def _deferred_interrupt() -> Iterator[threading.Event]:
+def _defer_interrupt() -> Iterator[threading.Event]:
     """Turn Ctrl-C into a flag, so that a step is never torn; a second Ctrl-C ends the program at once."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():

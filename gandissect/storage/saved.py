@@ -4,7 +4,8 @@ A result is one safetensors file: its tensors under dotted names, everything els
 is read is checked against the class's type hints and then by the class itself, so a damaged or hostile file
 cannot become a result.
 
-A dataclass with ``SAVED_AS`` is kept among the entries of the one that holds it, under the names that it gives there.
+A dataclass with ``SAVED_AS`` is kept among the entries of the one that holds it, under the names that it gives there;
+a field with ``saved_as`` in its metadata is kept under that name.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def save_result(path: Path | str, result: Any, version: int) -> None:
     tensors: dict[str, Tensor] = {}
     value = _encode(result, "", tensors)
     kind = type(result)
-    with _named(f"this {kind.__name__} cannot be kept"):
+    with _explain_errors(f"this {kind.__name__} cannot be kept"):
         _decode(kind, value, "", dict(tensors))
     save_tensors(path, tensors, {"format": _format(type(result)), "version": version, "value": value})
 
@@ -107,7 +108,7 @@ def load_result(path: Path | str, kind: type[T], version: int) -> T:
     tensors, header = load_tensors(path, _format(kind), version)
     if header["version"] != version:
         raise ValueError(f"{path} was written by an older gandissect, which kept less; make the {kind.__name__} again")
-    with _named(f"{path} is not a whole {kind.__name__}"):
+    with _explain_errors(f"{path} is not a whole {kind.__name__}"):
         result: T = _decode(kind, header.get("value"), "", tensors)
         if tensors:
             raise ValueError(f"it holds more than it should: {', '.join(sorted(tensors)[:3])}")
@@ -127,12 +128,12 @@ def plain_entries(result: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _named(what: str) -> Iterator[None]:
+def _explain_errors(subject: str) -> Iterator[None]:
     """Turn what may go wrong in decoding into a ValueError that says of what."""
     try:
         yield
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{what}: {error.args[0] if error.args else error}") from error
+        raise ValueError(f"{subject}: {error.args[0] if error.args else error}") from error
 
 
 def _format(kind: type) -> str:
@@ -166,32 +167,33 @@ def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
 def _encode_dataclass(value: Any, path: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Return a dataclass as JSON, with the entries of those parts that are kept among its own."""
     entries: dict[str, Any] = {}
-    for name in _field_names(type(value)):
+    for name, entry in _entries(type(value)).items():
         part = getattr(value, name)
-        for inner_name, entry in _saved_as(type(part), name).items():
-            entries[entry] = _encode(getattr(part, inner_name), _join(path, entry), tensors)
-        if not _saved_as(type(part), name):
-            entries[name] = _encode(part, _join(path, name), tensors)
+        inline = _inline_entries(type(part), entry)
+        for inner_name, inner_entry in inline.items():
+            entries[inner_entry] = _encode(getattr(part, inner_name), _join(path, inner_entry), tensors)
+        if not inline:
+            entries[entry] = _encode(part, _join(path, entry), tensors)
     return entries
 
 
-def _field_names(kind: Any) -> list[str]:
-    """Return the names of the fields that a dataclass is made from."""
-    return [field.name for field in dataclasses.fields(kind) if field.init]
+def _entries(kind: Any) -> dict[str, str]:
+    """Return under which name each field of a dataclass is kept: its own, or ``saved_as`` of its metadata."""
+    return {field.name: field.metadata.get("saved_as", field.name) for field in dataclasses.fields(kind) if field.init}
 
 
-def _saved_as(kind: Any, name: str) -> dict[str, str]:
+def _inline_entries(kind: Any, entry: str) -> dict[str, str]:
     """Return under which names a part's fields are kept among the entries of what holds it; empty if they are not."""
-    return {inner_name: entry.format(name) for inner_name, entry in getattr(kind, "SAVED_AS", {}).items()}
+    return {name: pattern.format(entry) for name, pattern in getattr(kind, "SAVED_AS", {}).items()}
 
 
 def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Return what ``data`` stands for as ``hint``; take its tensors out of ``tensors``."""
-    origin = typing.get_origin(hint)
     if is_tensor(hint):
         if path not in tensors:
             raise ValueError(f"tensor {path!r} is missing")
         return tensors.pop(path)
+    origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return _decode_optional(hint, data, path, tensors)
     if origin is Literal:
@@ -200,7 +202,8 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         return _decode_tuple(typing.get_args(hint), data, path, tensors)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         item = typing.get_args(hint)[1]
-        return {key: _decode(item, each, _join(path, key), tensors) for key, each in _expect(dict, data, path).items()}
+        entries = _expect(dict, data, path)
+        return {key: _decode(item, entry, _join(path, key), tensors) for key, entry in entries.items()}
     if dataclasses.is_dataclass(hint):
         return _decode_dataclass(typing.cast(type, hint), data, path, tensors)
     if hint is float:
@@ -242,15 +245,16 @@ def _decode_dataclass(kind: type, data: Any, path: str, tensors: dict[str, Tenso
     """Decode a dataclass; its own checks run when it is made."""
     entries = dict(_expect(dict, data, path or kind.__name__))
     hints = typing.get_type_hints(kind)
-    names = _field_names(kind)
-    outside = {entry for name in names for entry in _saved_as(hints[name], name).values() or [name]}
-    if set(entries) != outside:
-        differ = sorted(set(entries) ^ outside)
+    inline = {name: _inline_entries(hints[name], entry) for name, entry in _entries(kind).items()}
+    expected = {inner for name, entry in _entries(kind).items() for inner in inline[name].values() or [entry]}
+    if set(entries) != expected:
+        differ = sorted(set(entries) ^ expected)
         raise ValueError(f"{path or kind.__name__} has missing or unknown entries: {', '.join(differ)}")
-    for name in names:
-        if inside := _saved_as(hints[name], name):
-            entries[name] = {inner_name: entries.pop(entry) for inner_name, entry in inside.items()}
-    return kind(**{name: _decode(hints[name], entries[name], _join(path, name), tensors) for name in names})
+    values = {}
+    for name, entry in _entries(kind).items():
+        inside = {inner_name: entries[inner] for inner_name, inner in inline[name].items()}
+        values[name] = _decode(hints[name], inside or entries[entry], _join(path, entry), tensors)
+    return kind(**values)
 
 
 def _expect(kind: Any, data: Any, path: str) -> Any:
@@ -260,7 +264,7 @@ def _expect(kind: Any, data: Any, path: str) -> Any:
     return data
 
 
-def own(tensor: Tensor) -> Tensor:
+def detached_copy(tensor: Tensor) -> Tensor:
     """Return a copy that nobody else writes to and that may meet autograd, wherever the tensor was made."""
     with torch.inference_mode(False):
         return tensor.detach().clone()
@@ -288,7 +292,9 @@ def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int
     Raises:
         ValueError: If it is another.
     """
-    fits = tensor.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, tensor.shape, strict=True))
+    fits = tensor.ndim == len(shape) and all(
+        expected in (None, length) for expected, length in zip(shape, tensor.shape, strict=True)
+    )
     if tensor.dtype != dtype or not fits:
-        wanted = ", ".join("any" if length is None else str(length) for length in shape)
-        raise ValueError(f"{name} must be {dtype} [{wanted}]; got {tensor.dtype} {list(tensor.shape)}")
+        sizes = ", ".join("any" if length is None else str(length) for length in shape)
+        raise ValueError(f"{name} must be {dtype} [{sizes}]; got {tensor.dtype} {list(tensor.shape)}")

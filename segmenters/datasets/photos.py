@@ -16,7 +16,7 @@ from jaxtyping import Int16, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from gandissect.core.lookup import unknown
+from gandissect.core.lookup import unknown_name_message
 from gandissect.core.sampling import derive_seed
 from gandissect.core.types import UNLABELLED, Concept
 from gandissect.storage.files import read_bytes, read_json
@@ -186,7 +186,7 @@ class Photos:
             unlabelled = tuple({concept.name for concept in classes} & set(CUSTOMARY_UNLABELLED))
         for name in unlabelled:
             if name not in {concept.name for concept in classes}:
-                raise ValueError(unknown("class", name, [concept.name for concept in classes]))
+                raise ValueError(unknown_name_message("class", name, [concept.name for concept in classes]))
         table = np.full(max(concept.index for concept in classes) + 1, _NO_CLASS, np.int16)
         kept = [concept for concept in classes if concept.name not in unlabelled]
         table[[concept.index for concept in classes]] = UNLABELLED
@@ -223,7 +223,7 @@ def _select_split(files: Sequence[Path], folder: Path, split: str) -> list[Path]
     path = folder / f"{split}.txt"
     if not path.exists():
         raise FileNotFoundError(
-            f"{folder}: {unknown('split', split, sorted(file.stem for file in folder.glob('*.txt')))}"
+            f"{folder}: {unknown_name_message('split', split, sorted(file.stem for file in folder.glob('*.txt')))}"
         )
     by_name = {key: file for file in files for key in (file.stem, file.name)}
     try:

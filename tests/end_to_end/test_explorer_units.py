@@ -49,7 +49,7 @@ def test_effects_are_there_at_the_next_visit_and_of_other_networks_they_are_not(
 
     settle(page.button(key="effects").click().run())
     first = table(page)
-    monkeypatch.setattr(chooser, "unit_effects", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(chooser, "measure_unit_effects", lambda *_, **__: pytest.fail("measured again"))
     again = settle(visit_page("units", "--generator", planted, *SMALL, layer="layer2"))
     pd.testing.assert_frame_equal(table(again), first)
     painting = settle(visit_page("paint", "--generator", planted, *SMALL, layer="layer2"))
@@ -113,7 +113,7 @@ def test_a_long_measurement_can_be_called_off(page: AppTest, monkeypatch: pytest
     from apps.explorer.units import chooser
 
     gate = threading.Event()
-    monkeypatch.setattr(chooser, "unit_effects", lambda *a, **k: (gate.wait(30), advance(1)))
+    monkeypatch.setattr(chooser, "measure_unit_effects", lambda *a, **k: (gate.wait(30), advance(1)))
     page.button(key="effects").click().run()
     assert len(page.get("progress")) == 1
     next(each for each in page.button if each.label == "Cancel").click().run()
@@ -129,7 +129,7 @@ def test_what_goes_wrong_in_the_background_is_said_where_it_was_asked_for(
     def fails(*a: object, **k: object) -> None:
         raise ValueError("the segmenter ran <b>out</b> of paint")
 
-    monkeypatch.setattr(chooser, "unit_effects", fails)
+    monkeypatch.setattr(chooser, "measure_unit_effects", fails)
     settle(page.button(key="effects").click().run())
     assert "ran <b>out</b> of paint" in read_texts(page) and "\\<b\\>" in page.error[0].value, "as plain text"
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from gandissect import LayerDissection, Segmenter, UnitSet
 from gandissect.causal.results import UnitEffects
-from gandissect.causal.units import unit_effects
+from gandissect.causal.units import measure_unit_effects
 
 from ..background import disk_cache
 from ..background.progress import follow_task, visitor_tasks
@@ -136,7 +136,7 @@ def begin_effects(visit: Visit, segmenter: Segmenter) -> None:
 
     def work() -> UnitEffects:
         facts = visit.layer, EFFECT_SAMPLES, EFFECT_SEED
-        effects = unit_effects(visit.generator, counted, *facts, batch_size=8, progress=False)
+        effects = measure_unit_effects(visit.generator, counted, *facts, batch_size=8, progress=False)
         disk_cache.save_effects(effects, visit.generator, segmenter)
         return effects
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ...stats.quantiles import Brackets, bin_edges, bin_of, bin_scale, narrow, to_keys, values_below
-from ...stats.streaming import _same, _Tensors
+from ...stats.streaming import TensorState, align
 
 
-class LabelCounts(_Tensors):
+class LabelCounts(TensorState):
     """How often each concept is there, in each group of samples.
 
     Args:
@@ -39,14 +39,14 @@ class LabelCounts(_Tensors):
 
     def merge(self, other: LabelCounts) -> None:
         """Add another one's counts."""
-        self.labels = self.labels + _same(self.labels, other.labels)
+        self.labels = self.labels + align(self.labels, other.labels)
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``concept_area`` ``[group, concept]`` and ``num_pixels``, int64."""
         return {"concept_area": self.labels[:, 1:], "num_pixels": self.labels.sum() // self.num_channels}
 
 
-class BinnedCounts(_Tensors):
+class BinnedCounts(TensorState):
     """How many pixels of each unit have a value in each bin of its bracket or above, by group of samples and concept.
 
     Once the unit's threshold is known to be an edge of a bin, this is where the unit is on, together with each concept.
@@ -112,9 +112,9 @@ class BinnedCounts(_Tensors):
         first, last = (int(end) for end in torch.aminmax(group))
         place = bin_of(self.scale, bins - 1, unit, to_keys(value))
         cell = ((((group - first) * units + unit) * bins) + place) * labels + 1
-        for counts, there in zip(self.counts, (label, other), strict=True):
+        for counts, pixel_label in zip(self.counts, (label, other), strict=True):
             part = counts[first : last + 1]
-            part += torch.bincount(cell + there, minlength=part.numel()).view_as(part)
+            part += torch.bincount(cell + pixel_label, minlength=part.numel()).view_as(part)
 
     def merge(self, other: BinnedCounts) -> None:
         """Add another one's counts.
@@ -125,8 +125,8 @@ class BinnedCounts(_Tensors):
         mine, theirs = self.brackets, other.brackets
         if not (torch.equal(mine.low, theirs.low) and torch.equal(mine.high, theirs.high)):
             raise ValueError("counts over different brackets cannot be merged")
-        self.own = self.own + _same(self.own, other.own)
-        self.exchanged = self.exchanged + _same(self.exchanged, other.exchanged)
+        self.own = self.own + align(self.own, other.own)
+        self.exchanged = self.exchanged + align(self.exchanged, other.exchanged)
         self.lowest = torch.minimum(self.lowest, other.lowest)
         self.highest = torch.maximum(self.highest, other.highest)
 
@@ -165,7 +165,7 @@ class BinnedCounts(_Tensors):
         return {"unit_area": own.sum(2) // self.num_channels, **concepts}
 
 
-class LevelCounts(_Tensors):
+class LevelCounts(TensorState):
     """How many pixels of each unit lie between each two of its levels, by half of the samples and concept.
 
     Args:
@@ -207,8 +207,8 @@ class LevelCounts(_Tensors):
         """
         if not torch.equal(self.levels, other.levels.to(self.levels.device)):
             raise ValueError("counts over different levels cannot be merged")
-        self.level_own = self.level_own + _same(self.level_own, other.level_own)
-        self.level_exchanged = self.level_exchanged + _same(self.level_exchanged, other.level_exchanged)
+        self.level_own = self.level_own + align(self.level_own, other.level_own)
+        self.level_exchanged = self.level_exchanged + align(self.level_exchanged, other.level_exchanged)
 
     def compute(self) -> dict[str, Tensor]:
         """Return int64 counts of the pixels above each level.

@@ -14,7 +14,7 @@ FEW_CONCEPTS = 127
 """So many have indices that fit in a byte; there are never more than fit in two."""
 
 
-class LabelSpool:
+class LabelMapCache:
     """Label maps of blocks of samples, compressed, in a temporary file; a context at whose end it is gone.
 
     Memory hardly grows with their number, and the disk holds some hundred bytes a sample where the maps are smooth.

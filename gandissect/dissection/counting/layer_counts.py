@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...core.types import LayerInfo
 from ...inference.batches import Activation
-from ...inference.upsampling import few_pixels, frame, pixels_above, step_for
+from ...inference.upsampling import choose_step, find_pixels_above, frame_maps, sample_pixels
 from ...stats.quantiles import Brackets, values_below
 from .binned_counts import BinnedCounts, LevelCounts
 from .numba_counts import PARTNER, count_bins
@@ -58,11 +58,11 @@ class LayerCount:
     @property
     def num_bytes(self) -> int:
         """Of the counts, about."""
-        kept = [
+        counts = [
             *self._binned.counts,
             *([] if self.curve is None else [self.curve.level_own, self.curve.level_exchanged]),
         ]
-        return sum(each.nbytes for each in kept)
+        return sum(count.nbytes for count in counts)
 
     def begin(self) -> None:
         """Begin to count over the present brackets."""
@@ -80,7 +80,7 @@ class LayerCount:
             group: int64 ``[batch]``, of each sample.
             marks: int32 ``[batch, channel, H, W]``.
         """
-        framed = frame(activation.maps, self._padding)
+        framed = frame_maps(activation.maps, self._padding)
         lowest, highest = activation.lowest, activation.highest
         if self._padding == "zeros":
             lowest, highest = lowest.clamp(max=0), highest.clamp(min=0)
@@ -88,7 +88,7 @@ class LayerCount:
         for channel in marks.unbind(1):
             if count_bins(framed, highest, self._level, self._binned.scale, channel, group, self._binned.counts):
                 continue
-            for pixels in pixels_above(framed, self._level, channel):
+            for pixels in find_pixels_above(framed, self._level, channel):
                 label, other = pixels.mark & (PARTNER - 1), pixels.mark // PARTNER
                 self._binned.update(group[pixels.sample], pixels.unit, pixels.value, label - 1, other - 1)
 
@@ -105,7 +105,9 @@ class LayerCount:
         if self.curve is None:
             return
         size = (marks.shape[2], marks.shape[3])
-        values, place = few_pixels(activation.maps, samples.start, size, step_for(size, CURVE_PIXELS), self._padding)
+        values, place = sample_pixels(
+            activation.maps, samples.start, size, choose_step(size, CURVE_PIXELS), self._padding
+        )
         mark = marks.transpose(0, 1).flatten(1)[:, place]
         half = group[place // (size[0] * size[1])] % 2
         self.curve.update(half, values, (mark & (PARTNER - 1)) - 1, mark // PARTNER - 1)

@@ -1,7 +1,7 @@
 """Counting pixels above a level on the CPU in one go, compiled by Numba where that is installed.
 
-It finds the pixels that `matching.pixels_above` finds, by the same operations in the same order, each rounded on its
-own, and counts them as `stats.BinnedCounts.update` does: bit for bit the same, without the arrays in between.
+It finds the pixels that `upsampling.find_pixels_above` finds, by the same operations in the same order, each rounded
+on its own, and counts them as `BinnedCounts.update` does: bit for bit the same, without the arrays in between.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...inference.upsampling import gaps
+from ...inference.upsampling import locate_in_gaps
 from ...stats.quantiles import BinScale
 
 PARTNER_BIT = 15
@@ -35,7 +35,7 @@ def count_bins(
     """Count the pixels above each unit's level, by bin, if they are on the CPU and Numba is there.
 
     Args:
-        framed: float32 ``[batch, unit, h + 2, w + 2]``, finite; from `matching.frame`.
+        framed: float32 ``[batch, unit, h + 2, w + 2]``, finite; from `upsampling.frame_maps`.
         highest: float32 ``[batch, unit]``, the highest value of each map.
         level: float32 ``[unit]``.
         scale: How a value's bin is found.
@@ -51,15 +51,17 @@ def count_bins(
     if kernel is None:
         return False
     units, threads = framed.shape[1], torch.get_num_threads()
-    axes = [gaps(length - 2, target) for length, target in zip(framed.shape[2:], marks.shape[1:], strict=True)]
+    axes = [
+        locate_in_gaps(length - 2, target) for length, target in zip(framed.shape[2:], marks.shape[1:], strict=True)
+    ]
     bins = (scale.by_value, scale.origin, scale.scale)
-    maps = [each.numpy() for each in (framed, highest, level, *bins, marks, group)]
+    maps = [tensor.numpy() for tensor in (framed, highest, level, *bins, marks, group)]
     tables = [table.numpy() for axis in axes for table in axis]
     share = -(-units // threads)
     parts = [(first, min(first + share, units)) for first in range(0, units, share)]
 
     def run(part: tuple[int, int]) -> None:
-        kernel(*part, *maps, *tables, *(each.numpy() for each in counts))
+        kernel(*part, *maps, *tables, *(count.numpy() for count in counts))
 
     if len(parts) == 1:
         run(parts[0])
@@ -105,7 +107,7 @@ def _count_units(
     own: Any,
     exchanged: Any,
 ) -> None:
-    """Count the pixels of units ``first`` to ``last - 1``; cells and their corners are those of `matching`."""
+    """Count the pixels of units ``first`` to ``last - 1``; cells and their corners are those of `upsampling`."""
     batch, _, rows, columns = framed.shape
     last_bin, low_bits, flip = own.shape[2] - 1, np.int32(PARTNER - 1), np.int32(0x7FFFFFFF)
     for unit in range(first, last):
@@ -113,8 +115,8 @@ def _count_units(
         for sample in range(batch):
             if not highest[sample, unit] > lowest:
                 continue
-            counts, others = own[group[sample], unit], exchanged[group[sample], unit]
-            grid, here = framed[sample, unit], marks[sample]
+            counts, exchanged_counts = own[group[sample], unit], exchanged[group[sample], unit]
+            grid, marks_of_sample = framed[sample, unit], marks[sample]
             for cell_row in range(rows - 1):
                 if row_start[cell_row] == row_start[cell_row + 1]:
                     continue
@@ -142,7 +144,7 @@ def _count_units(
                                 bits = np.float32(value + np.float32(0)).view(np.int32)
                                 point = np.float64(bits ^ flip if bits < 0 else bits)
                             place = int(min(np.ceil((point - begin) * share), last_bin))  # as `quantiles.bin_of`
-                            mark = here[y, x]
+                            mark = marks_of_sample[y, x]
                             counts[place, mark & low_bits] += 1
-                            others[place, mark >> PARTNER_BIT] += 1
+                            exchanged_counts[place, mark >> PARTNER_BIT] += 1
                             x += step

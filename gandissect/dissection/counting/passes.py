@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ...core.protocols import Segmenter
 from ...inference.batches import Activation, LayerSampler
-from .label_cache import LabelSpool
-from .pilot import guess, guess_levels
+from .label_cache import LabelMapCache
+from .pilot import pilot_brackets, pilot_levels
 from .plan import DissectionPlan
-from .tally import TALLY, Tally, marked
+from .tally import TALLY, Tally, mark_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -28,20 +28,20 @@ MAX_PASSES = 40
 """More are never needed unless the activations change between passes."""
 
 
-def _count(
-    source: LayerSampler,
+def count_samples(
+    sampler: LayerSampler,
     segmenter: Segmenter,
     plan: DissectionPlan,
     samples: range,
     folder: Path | str | None,
-    spool: LabelSpool | None = None,
+    label_cache: LabelMapCache | None = None,
 ) -> Tally:
     """Return the counts of some samples, from where the folder stands if it holds some of them.
 
-    The label maps of those that are counted now are put into the spool.
+    The label maps of those that are counted now are put into the cache.
     """
     path = None if folder is None else Path(folder) / TALLY
-    device = source.generator.device
+    device = sampler.generator.device
     if path is not None and path.exists():
         tally = Tally.load(path, device)
         try:
@@ -51,15 +51,15 @@ def _count(
         logger.info("going on at sample %d of %s", tally.samples.start + tally.seen, path)
     else:
         padding = plan.settings.padding
-        levels = guess_levels(source, plan.target, padding) if plan.settings.curves else {}
-        tally = Tally(plan, guess(source, plan.target, padding), samples, levels)
+        levels = pilot_levels(sampler, plan.target, padding) if plan.settings.curves else {}
+        tally = Tally(plan, pilot_brackets(sampler, plan.target, padding), samples, levels)
         if path is not None:
             tally.check_size()
     began, saved = time.monotonic() - tally.seconds, time.monotonic()
-    for batch in source.labeled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
+    for batch in sampler.labeled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
         tally.update(batch)
-        if spool is not None:
-            spool.add(batch.samples, batch.labels)
+        if label_cache is not None:
+            label_cache.add(batch.samples, batch.labels)
         tally.seconds = time.monotonic() - began
         if path is not None and (not tally.to_come or time.monotonic() - saved >= SAVE_SECONDS):
             tally.save(path)
@@ -69,43 +69,47 @@ def _count(
     return tally
 
 
-def _settle(tally: Tally, source: LayerSampler, segmenter: Segmenter, spool: LabelSpool | None = None) -> None:
+def settle_thresholds(
+    tally: Tally, sampler: LayerSampler, segmenter: Segmenter, label_cache: LabelMapCache | None = None
+) -> None:
     """Find the thresholds, and count units again whose threshold lies elsewhere.
 
     Raises:
         ValueError: If the activations change from pass to pass.
     """
-    plan, wanted = tally.plan, tally.layers
+    plan, unsettled = tally.plan, tally.layers
     for _ in range(MAX_PASSES):
-        for layer in wanted.values():
+        for layer in unsettled.values():
             layer.settle(plan.target)
-        wanted = {name: layer for name, layer in wanted.items() if bool(layer.open.any())}
-        if not wanted:
+        unsettled = {name: layer for name, layer in unsettled.items() if bool(layer.open.any())}
+        if not unsettled:
             return
-        for name, layer in wanted.items():
+        for name, layer in unsettled.items():
             logger.debug("%d units of %r are counted again", int(layer.open.sum()), name)
             layer.begin()
-        for samples, activations, labels in _again(replace(source, layers=tuple(wanted)), segmenter, tally, spool):
-            group, marks = marked(samples, labels, plan.settings.num_samples)
-            for name, layer in wanted.items():
+        for samples, activations, labels in _repeat_samples(
+            replace(sampler, layers=tuple(unsettled)), segmenter, tally, label_cache
+        ):
+            group, marks = mark_pixels(samples, labels, plan.settings.num_samples)
+            for name, layer in unsettled.items():
                 layer.update(activations[name], group, marks)
     raise ValueError(f"{plan.generator} gives other activations each time; it must not draw at random")
 
 
-def _again(
-    source: LayerSampler, segmenter: Segmenter, tally: Tally, spool: LabelSpool | None
+def _repeat_samples(
+    sampler: LayerSampler, segmenter: Segmenter, tally: Tally, label_cache: LabelMapCache | None
 ) -> Iterator[tuple[range, dict[str, Activation], Tensor]]:
-    """Yield samples once more, with their activations and labels; nothing is segmented that the spool holds."""
+    """Yield samples once more, with their activations and labels; nothing is segmented that the cache holds."""
     title = "some units again"
-    if spool is not None and spool.holds(tally.samples):
-        for batch in source.activations(tally.samples, title):
-            yield batch.samples, batch.activations, spool.labels(batch.samples).to(tally.device)
+    if label_cache is not None and label_cache.holds(tally.samples):
+        for batch in sampler.activations(tally.samples, title):
+            yield batch.samples, batch.activations, label_cache.labels(batch.samples).to(tally.device)
     else:
-        for labelled in source.labeled(tally.samples, segmenter, tally.plan.label_shape, title):
+        for labelled in sampler.labeled(tally.samples, segmenter, tally.plan.label_shape, title):
             yield labelled.samples, labelled.activations, labelled.labels
 
 
-def _settle_as_counted(tally: Tally) -> None:
+def settle_nearest_thresholds(tally: Tally) -> None:
     """Find the thresholds, or the nearest that were counted."""
     for name, layer in tally.layers.items():
         layer.settle(tally.plan.target)

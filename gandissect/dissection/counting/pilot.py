@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...inference.batches import LayerSampler
-from ...inference.upsampling import Padding, few_pixels, step_for
+from ...inference.upsampling import Padding, choose_step, sample_pixels
 from ...stats.quantiles import Brackets, guess_brackets, rank_of
 
 PILOT_SAMPLES = (128, 1024)
@@ -82,41 +82,43 @@ class Target:
         return math.floor(min(RANK_ERROR * self.num_values, Fraction(self.rank, 10)))
 
 
-def guess(source: LayerSampler, target: Target, padding: Padding = "edge") -> dict[str, Brackets]:
+def pilot_brackets(sampler: LayerSampler, target: Target, padding: Padding = "edge") -> dict[str, Brackets]:
     """Return a bracket for each unit's threshold, by layer, from every few pixels of the first samples.
 
     It is the wider, the more the unit's share of the image varies from sample to sample.
     """
     least, most = PILOT_SAMPLES
     num_samples = min(target.num_samples, most, max(least, target.num_samples // PILOT_SHARE))
-    step, area = step_for(target.size, PILOT_PIXELS), target.size[0] * target.size[1]
+    step, area = choose_step(target.size, PILOT_PIXELS), target.size[0] * target.size[1]
     keep = math.ceil(target.share * num_samples * area / step**2 * MOST_SPREAD) + 1
     pilots: dict[str, _Pilot] = {}
-    for batch in source.activations(range(num_samples), "pilot"):
+    for batch in sampler.activations(range(num_samples), "pilot"):
         for name, activation in batch.activations.items():
-            values, place = few_pixels(activation.maps, batch.samples.start, target.size, step, padding)
+            values, place = sample_pixels(activation.maps, batch.samples.start, target.size, step, padding)
             pilots.setdefault(name, _Pilot(keep, num_samples)).update(values, batch.samples.start + place // area)
     return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}
 
 
-def guess_levels(source: LayerSampler, target: Target, padding: Padding = "edge") -> dict[str, Tensor]:
+def pilot_levels(sampler: LayerSampler, target: Target, padding: Padding = "edge") -> dict[str, Tensor]:
     """Return values that shares of each unit's exceed, about `LEVEL_SHARES`, float32 ``[unit, level]``, by layer.
 
     Args:
-        source: Where samples come from.
+        sampler: Where samples come from.
         target: How many there are, and how large an upsampled map is.
         padding: What is beyond a map's border.
     """
-    seen: dict[str, list[Tensor]] = {}
+    parts: dict[str, list[Tensor]] = {}
     size = target.size
-    for batch in source.activations(range(min(LEVEL_SAMPLES, target.num_samples)), "levels"):
+    for batch in sampler.activations(range(min(LEVEL_SAMPLES, target.num_samples)), "levels"):
         for name, activation in batch.activations.items():
-            values, _ = few_pixels(activation.maps, batch.samples.start, size, step_for(size, CURVE_PIXELS), padding)
-            seen.setdefault(name, []).append(values)
-    return {name: _at_shares(torch.cat(values, 1)) for name, values in seen.items()}
+            values, _ = sample_pixels(
+                activation.maps, batch.samples.start, size, choose_step(size, CURVE_PIXELS), padding
+            )
+            parts.setdefault(name, []).append(values)
+    return {name: _find_levels(torch.cat(values, 1)) for name, values in parts.items()}
 
 
-def _at_shares(values: Tensor) -> Tensor:
+def _find_levels(values: Tensor) -> Tensor:
     """Return the values that shares of each unit's exceed, float32 ``[unit, level]``, rising."""
     falling = values.sort(dim=1, descending=True).values
     ranks = [min(math.floor(share * values.shape[1]), values.shape[1] - 1) for share in LEVEL_SHARES]

@@ -25,7 +25,7 @@ from .layer_counts import NUM_BINS, LayerCount
 from .numba_counts import PARTNER
 from .pilot import LEVEL_SHARES
 from .plan import DissectionPlan
-from .top_images import Pictures, Thumbnails, TopSamples, thumbnail_size
+from .top_images import ThumbnailCollector, Thumbnails, TopSamples, thumbnail_size
 
 VERSION = 3
 """Of the saved form."""
@@ -48,10 +48,10 @@ class Tally:
         self.layers = {
             name: LayerCount(info, brackets[name], plan, levels.get(name)) for name, info in plan.layers.items()
         }
-        device = next(each.low.device for each in brackets.values())
+        device = next(bracket.low.device for bracket in brackets.values())
         self.labels = LabelCounts(plan.num_groups, len(plan.concepts), plan.label_channels, device)
         favourites = plan.settings.top_images * sum(info.units for info in plan.layers.values())
-        self.pictures = Pictures(plan.image_size, min(favourites, plan.settings.num_samples))
+        self.collector = ThumbnailCollector(plan.image_size, min(favourites, plan.settings.num_samples))
 
     @property
     def device(self) -> torch.device:
@@ -69,17 +69,17 @@ class Tally:
 
     def update(self, batch: LabeledBatch) -> None:
         """Take in the next samples."""
-        group, marks = marked(batch.samples, batch.labels, self.plan.settings.num_samples)
+        group, marks = mark_pixels(batch.samples, batch.labels, self.plan.settings.num_samples)
         for name, layer in self.layers.items():
             layer.update(batch.activations[name], group, marks)
             layer.look(batch.samples, batch.activations[name], group, marks)
         self.labels.update(group, batch.labels)
-        self.pictures.update(batch.samples, batch.images, self._tops)
+        self.collector.update(batch.samples, batch.images, self._tops)
         self.seen += len(batch.samples)
 
     def thumbnails(self) -> Thumbnails:
         """Return pictures of the samples that some unit likes best."""
-        return self.pictures.compute(self._tops)
+        return self.collector.compute(self._tops)
 
     def check_size(self) -> None:
         """Refuse counts that could be written but not read again.
@@ -114,8 +114,8 @@ class Tally:
         Raises:
             ValueError: Naming what differs.
         """
-        own, other = plain_entries(self.plan), plain_entries(plan)
-        for name, value in own.items():
+        mine, other = plain_entries(self.plan), plain_entries(plan)
+        for name, value in mine.items():
             if value != other[name]:
                 raise ValueError(f"these counts are of another dissection: {name} is {value!r}, not {other[name]!r}")
         if samples not in (None, self.samples):
@@ -138,7 +138,7 @@ class Tally:
         for name, layer in self.layers.items():
             layer.merge(other.layers[name])
         self.labels.merge(other.labels)
-        self.pictures.merge(other.thumbnails(), self._tops)
+        self.collector.merge(other.thumbnails(), self._tops)
         self.samples = range(self.samples.start, other.samples.stop)
         self.seen, self.seconds = len(self.samples), self.seconds + other.seconds
 
@@ -173,7 +173,7 @@ class Tally:
             tally.check_counts()
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise ValueError(f"{path} is not a whole tally: {error}") from error
-        tally.pictures.merge(state.thumbnails, tally._tops)
+        tally.collector.merge(state.thumbnails, tally._tops)
         return tally
 
 
@@ -217,7 +217,7 @@ def _brackets(tensors: Mapping[str, Tensor], device: torch.device | str) -> Brac
     return Brackets(low, high, zeros, zeros, guessed=True)  # no others are counted over for long enough to be saved
 
 
-def marked(samples: range, labels: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
+def mark_pixels(samples: range, labels: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
     """Return each sample's group, int64 ``[batch]``, and each pixel's marks, int32 ``[batch, channel, H, W]``."""
     index = torch.arange(samples.start, samples.stop, device=labels.device)
     counted = (labels + 1).to(torch.int32)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ...core.images import to_uint8
-from ...stats.streaming import _same, _Tensors
+from ...stats.streaming import TensorState, align
 from ...storage.saved import check_tensor
 
 THUMBNAIL_SIZE = 128
@@ -95,7 +95,7 @@ class Thumbnails:
         return self.pixels[position]
 
 
-class Pictures:
+class ThumbnailCollector:
     """Collects the thumbnails of the samples that some unit likes best, while these are still being found.
 
     They lie in one block of memory, as large from the beginning as it can become, and are sorted in place: there never
@@ -195,7 +195,7 @@ def _shrink(images: Tensor, size: tuple[int, int]) -> Tensor:
     return interpolate(images, size, mode="bilinear", antialias=True)
 
 
-class TopSamples(_Tensors):
+class TopSamples(TensorState):
     """The samples in which each unit's activation is highest, with the unit's map there.
 
     Ties go to the earlier sample.
@@ -237,13 +237,13 @@ class TopSamples(_Tensors):
     def merge(self, other: TopSamples) -> None:
         """Take in what another one keeps."""
         units = torch.arange(len(self.samples), device=self.samples.device)
-        peaks, maps = other.peaks.to(units.device), _same(self.maps, other.maps)
-        self._take_in(units, _same(self.samples, other.samples), peaks, maps)
+        peaks, maps = other.peaks.to(units.device), align(self.maps, other.maps)
+        self._take_in(units, align(self.samples, other.samples), peaks, maps)
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``samples`` int64 and ``peaks`` float32 ``[unit, rank]``, and ``maps`` ``[unit, rank, h, w]``."""
-        seen = int((self.samples[:1] < 2**62).sum())
-        return {name: getattr(self, name)[:, :seen] for name in self._names}
+        num_kept = int((self.samples[:1] < 2**62).sum())
+        return {name: getattr(self, name)[:, :num_kept] for name in self._names}
 
     def _take_in(self, units: Tensor, samples: Tensor, peaks: Tensor, maps: Tensor) -> None:
         """Keep the best of what is kept of some units and what is given."""

@@ -23,7 +23,7 @@ from ...core.sampling import derive_seed
 from ...core.types import concept_index
 from ...inference.areas import ConceptAreas
 from ...inference.batches import check_counts, sample_blocks
-from ...stats.intervals import Shares, shares_of
+from ...stats.intervals import Shares, summarize_shares
 from ...stats.streaming import AreaMoments
 from ..spaces import as_w, capabilities, check_space
 from .direction import UNIT, Direction, measure_spread
@@ -306,7 +306,7 @@ def rescore_layers(
         area_changes = [areas.count(mover.images(mover.at(ws, step), ws), block)[:, column] - base for mover in movers]
         changes.update(torch.stack(area_changes, 1))
         gains.update(torch.stack(area_changes, 1).clamp(min=0))
-    return LayerScores(direction, concept, step, shares_of(changes), shares_of(gains), num_samples, seed)
+    return LayerScores(direction, concept, step, summarize_shares(changes), summarize_shares(gains), num_samples, seed)
 
 
 def _sample_shares(

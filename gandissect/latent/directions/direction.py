@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ...core.lookup import lookup, unknown
+from ...core.lookup import lookup, unknown_name_message
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import blocks, derive_seed
 from ...storage.files import write_json
-from ...storage.saved import SavedResult, own, plain_entries
+from ...storage.saved import SavedResult, detached_copy, plain_entries
 from ..spaces import as_w
 
 DIRECTION_SPACES = ("z", "w", "activation")
@@ -99,7 +99,7 @@ class Direction(SavedResult):
 
     def __post_init__(self) -> None:
         if self.space not in DIRECTION_SPACES:
-            raise ValueError(unknown("space", self.space, DIRECTION_SPACES))
+            raise ValueError(unknown_name_message("space", self.space, DIRECTION_SPACES))
         if not self.name:
             raise ValueError("a direction has a name")
         dims = 3 if self.space == "activation" else 1
@@ -122,7 +122,7 @@ class Direction(SavedResult):
             )
         if list(self.ws) != sorted({index for index in self.ws if index >= 0}):
             raise ValueError(f"ws are indices from 0, rising; got {list(self.ws)}")
-        object.__setattr__(self, "vector", own(self.vector))
+        object.__setattr__(self, "vector", detached_copy(self.vector))
 
     @staticmethod
     def of(

@@ -26,7 +26,7 @@ from ...core.sampling import make_rng
 from ...core.types import Concept, check_concepts, concept_index
 from ...inference.areas import ConceptAreas
 from ...inference.batches import check_counts, sample_blocks
-from ...stats.intervals import Shares, half_width, shares_of
+from ...stats.intervals import Shares, half_width, summarize_shares
 from ...stats.significance import student_t_quantile
 from ...stats.streaming import AreaMoments
 from ...storage.saved import SavedResult, check_all_finite
@@ -191,7 +191,7 @@ def label_direction(
         steps=counts.steps,
         num_samples=num_samples,
         seed=seed,
-        base=shares_of(counts.base),
+        base=summarize_shares(counts.base),
         effect=counts.side(0),
         control=counts.side(1),
     )
@@ -257,9 +257,9 @@ class _AreaSums:
     def side(self, number: int) -> SideEffect:
         """Return what was found on one side."""
         length = max(*self.steps, 0.0) - min(*self.steps, 0.0)
-        span = shares_of(self.spans[number])
+        span = summarize_shares(self.spans[number])
         return SideEffect(
-            tuple(shares_of(moments) for moments in self.changes[number]),
+            tuple(summarize_shares(moments) for moments in self.changes[number]),
             Shares(span.mean / length, span.stderr / length),
         )
 

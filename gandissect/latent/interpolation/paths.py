@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float, Real
 from torch import Tensor
 
-from ...storage.saved import own
+from ...storage.saved import detached_copy
 
 TINY = 1e-15
 """Unit vectors that differ by less, up to their sign, do not say in which direction to go."""
@@ -124,7 +124,7 @@ class LatentPath:
             )
         if self.curved and self.keys.ndim != 2:
             raise ValueError(f"a curved path is of vectors [key, d]; got {list(self.keys.shape)}")
-        object.__setattr__(self, "keys", own(self.keys))
+        object.__setattr__(self, "keys", detached_copy(self.keys))
         with torch.inference_mode(False):
             parts = _circle_parts(self.keys, self.closed) if self.curved else _spline_parts(self.keys, self.closed)
         object.__setattr__(self, "_parts", parts)

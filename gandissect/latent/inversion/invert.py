@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...core.images import to_uint8
-from ...core.lookup import lookup, unknown
+from ...core.lookup import lookup, unknown_name_message
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import derive_seed
@@ -201,7 +201,7 @@ def _check_request(generator: Generator, images: Tensor, space: str, layer: str 
     """
     check_mode(generator)
     if space not in INVERSION_SPACES:
-        raise ValueError(unknown("latent space", space, INVERSION_SPACES))
+        raise ValueError(unknown_name_message("latent space", space, INVERSION_SPACES))
     if space != "z":
         require_w(generator)
     if noise and (space == "z" or not capabilities(generator).has_noise):

@@ -18,10 +18,10 @@ from ...core.images import from_uint8
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, Segmenter
 from ...core.types import Concept, UnitSet, check_concepts
-from ...inference.batches import checked_labels, concept_areas
+from ...inference.batches import check_labels, concept_areas
 from ...interventions.apply import generate
 from ...interventions.edits import Edit, Size
-from ...storage.saved import SavedResult, check_all_finite, check_tensor, own
+from ...storage.saved import SavedResult, check_all_finite, check_tensor, detached_copy
 from ..spaces import Latents
 from .coordinates import NoiseMaps
 
@@ -85,7 +85,7 @@ class LostConcepts:
         check_tensor("pictures", self.pictures, torch.float64, (None, len(self.concepts)))
         check_tensor("reconstructions", self.reconstructions, torch.float64, tuple(self.pictures.shape))
         for name in ("pictures", "reconstructions"):
-            object.__setattr__(self, name, own(getattr(self, name)))
+            object.__setattr__(self, name, detached_copy(getattr(self, name)))
 
     @property
     def change(self) -> Float64[Tensor, "picture concept"]:
@@ -270,5 +270,5 @@ def _concept_shares(segmenter: Segmenter, pixels: Tensor) -> Tensor:
     for part in torch.split(pixels, BATCH):
         labels = segmenter(from_uint8(part))
         channels = labels.shape[1] if isinstance(labels, Tensor) and labels.ndim == 4 else 1
-        areas.append(concept_areas(checked_labels(labels, (len(part), channels, *part.shape[2:]), count), count))
+        areas.append(concept_areas(check_labels(labels, (len(part), channels, *part.shape[2:]), count), count))
     return torch.cat(areas).double() / math.prod(pixels.shape[2:])

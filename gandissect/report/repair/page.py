@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ...artifacts.repair import forced_values
-from ...artifacts.results import ArtifactRanking, Repair, RepairCurve, To
+from ...artifacts.results import ArtifactRanking, Repair, RepairCurve
 from ...core.protocols import Generator
 from ...interventions.edits import Insertion
 from ...interventions.recipe import Recipe
@@ -52,7 +52,7 @@ def write_repair_report(
     """
     folder = Path(folder)
     _check_results(generator, curve, repair, ranking)
-    values = forced_values(generator, repair.units, cast(To, repair.to))
+    values = forced_values(generator, repair.units, repair.force_to)
     edit = Insertion(repair.units, values)
     pictures = RepairPictures(generator, edit, repair, ranking)
     heading = title or f"Repair of {shorten_name(generator.name)}"

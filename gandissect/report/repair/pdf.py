@@ -97,7 +97,7 @@ class Document:
             below = _put(page, strip, f"unit {unit}: {words}", LEFT + column * (half + 0.04), top, half)
             top = below if column or index == len(self.units) - 1 else top
         numbers = ", ".join(map(str, self.repair.units.units))
-        forced = "0" if self.repair.to == "zero" else "their means"
+        forced = "0" if self.repair.force_to == "zero" else "their means"
         for text in (
             limits(self.repair, self.ranking),
             f"Units of {self.repair.units.layer}, forced to {forced}: {numbers}.",

@@ -60,7 +60,7 @@ def verdict(repair: Repair) -> str:
     change, others = repair.change("distance"), repair.control_changes("distance")
     before, after = (float(table[:, 0].mean()) for table in (repair.before, repair.after))
     count = len(repair.units)
-    action = "switched off" if repair.to == "zero" else "held at their means"
+    action = "switched off" if repair.force_to == "zero" else "held at their means"
     units = f"{count} unit{'s' * (count != 1)} of {repair.units.layer} {action}"
     figures = (
         f"the Frechet distance to held-out pictures goes from {before:.2f} to {after:.2f} "

@@ -13,11 +13,11 @@ from gandissect import (
     EffectCurves,
     UnitSet,
     dissect,
-    effect_curves,
     find_causal_units,
-    iou_ranking,
-    optimise_units,
-    unit_effects,
+    measure_effect_curves,
+    measure_unit_effects,
+    optimize_units,
+    rank_units_by_iou,
 )
 from gandissect.causal.effect import Patches
 from gandissect.causal.units import UnitRanking
@@ -91,7 +91,7 @@ def test_the_optimisation_finds_exactly_the_planted_units_among_64(concept: int)
 
 
 def test_single_effects_are_those_of_one_ablation_after_the_other() -> None:
-    found = unit_effects(GENERATOR, SEGMENTER, "layer2", 20, seed=2, batch_size=8, progress=False)
+    found = measure_unit_effects(GENERATOR, SEGMENTER, "layer2", 20, seed=2, batch_size=8, progress=False)
     z = GENERATOR.sample_z(20, seed=2)
     base = SEGMENTER(GENERATOR(z))
     for unit in range(UNITS):
@@ -126,7 +126,7 @@ def test_the_optimisation_goes_down_its_formula() -> None:
     generator = DCGAN(size=16, width=4, z_dim=5).double().eval().requires_grad_(False)
     values, z = [1.0 + unit for unit in range(8)], generator.sample_z(8, seed=0)
     single = copy.deepcopy(generator).float()
-    found = optimise_units(single, SEGMENTER, "layer1", "ground", 8, 0, weight=0.001, values=values, progress=False)
+    found = optimize_units(single, SEGMENTER, "layer1", "ground", 8, 0, weight=0.001, values=values, progress=False)
     r, on = single.head(z, "layer1").double(), torch.tensor(values).double()[:, None, None]
     places, _ = Patches.of(LayerInfo(8, 4, 4), None, derive_seed(0, "optimisation")).draw(range(8))
     enlarged = places.repeat_interleave(4, 1).repeat_interleave(4, 2) > 0
@@ -159,11 +159,13 @@ def test_the_optimisation_goes_down_its_formula() -> None:
 def test_curves_are_of_other_samples_than_the_rankings(tmp_path: Path) -> None:
     dissection = dissect(GENERATOR, SEGMENTER, ["layer2"], 64, 5, quantile=0.02, progress=False)
     rankings = {
-        "IoU": iou_ranking(dissection, "layer2", "red"),
-        "single effects": unit_effects(GENERATOR, SEGMENTER, "layer2", 50, seed=2, progress=False).ranking("red"),
-        "optimisation": optimise_units(GENERATOR, SEGMENTER, "layer2", "red", 800, seed=3, progress=False),
+        "IoU": rank_units_by_iou(dissection, "layer2", "red"),
+        "single effects": measure_unit_effects(GENERATOR, SEGMENTER, "layer2", 50, seed=2, progress=False).ranking(
+            "red"
+        ),
+        "optimisation": optimize_units(GENERATOR, SEGMENTER, "layer2", "red", 800, seed=3, progress=False),
     }
-    curves = effect_curves(GENERATOR, SEGMENTER, rankings, (1, 3, 10, 100), 50, seed=9, progress=False)
+    curves = measure_effect_curves(GENERATOR, SEGMENTER, rankings, (1, 3, 10, 100), 50, seed=9, progress=False)
     assert list(curves.taken) == ["IoU", "single effects", "optimisation"]
     assert curves.counts == (1, 3, 10)
     z = GENERATOR.sample_z(50, seed=9)
@@ -190,7 +192,7 @@ def test_curves_are_of_other_samples_than_the_rankings(tmp_path: Path) -> None:
     assert records[7]["control_max"] == max(float(each.mean[1]) for each in curves.control)
     assert EffectCurves.load(curves.save(tmp_path)).records() == records
     with pytest.raises(ValueError, match="seed 3; judge them on another"):
-        effect_curves(GENERATOR, SEGMENTER, rankings, seed=3)
+        measure_effect_curves(GENERATOR, SEGMENTER, rankings, seed=3)
     for change, message in (
         ({"rankings": {}}, "one layer and one concept"),
         ({"counts": (65,)}, "1 to 64 units; got 50, 3, "),
@@ -198,7 +200,9 @@ def test_curves_are_of_other_samples_than_the_rankings(tmp_path: Path) -> None:
         ({"num_controls": 0}, "1 control"),
     ):
         with pytest.raises(ValueError, match=message):
-            effect_curves(GENERATOR, SEGMENTER, **{"rankings": rankings, "num_samples": 50, "seed": 9, **change})
+            measure_effect_curves(
+                GENERATOR, SEGMENTER, **{"rankings": rankings, "num_samples": 50, "seed": 9, **change}
+            )
 
 
 def test_mistakes_are_named() -> None:
@@ -217,7 +221,7 @@ def test_mistakes_are_named() -> None:
         with pytest.raises(error, match=message):
             find_causal_units(**{**find, **change})
     with pytest.raises(ValueError, match="each of the 64 units; got 2"):
-        optimise_units(GENERATOR, SEGMENTER, "layer2", "red", values=[1.0, 2.0])
+        optimize_units(GENERATOR, SEGMENTER, "layer2", "red", values=[1.0, 2.0])
     assert UnitRanking("l", "c", "effect", torch.tensor([1.0, 3.0, 3.0, 2.0]).double(), 2, 0).top(3) == UnitSet(
         "l", (1, 2, 3)
     )

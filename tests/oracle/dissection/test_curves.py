@@ -15,9 +15,9 @@ from test_dissection_oracle import CONCEPTS, Drawn, Striped, Twofold
 
 from gandissect import DissectSettings, dissect
 from gandissect.dissection.curves import UnitCurves
-from gandissect.dissection.dissect import _plan, _source
+from gandissect.dissection.dissect import make_plan, make_sampler
 from gandissect.dissection.iou import information_quality_ratio
-from gandissect.inference.upsampling import few_pixels, step_for, upsample
+from gandissect.inference.upsampling import choose_step, sample_pixels, upsample
 
 
 def _ratio(on: list[bool], there: list[bool]) -> float:
@@ -60,7 +60,7 @@ def _stretched(grid: np.ndarray, padding: str) -> np.ndarray:
 @pytest.mark.parametrize("segmenter", [Striped(), Twofold()])
 def test_curves_equal_counts_pixel_by_pixel(segmenter: Striped, padding: str) -> None:
     generator, num_samples = Eighths({"a": (4, 4, 4), "b": (3, 1, 2)}, (8, 8), exact=True), 10
-    assert step_for((8, 8), 128) == 1  # every pixel is looked at
+    assert choose_step((8, 8), 128) == 1  # every pixel is looked at
     wanted = {"quantile": 0.2, "curves": True, "padding": padding, "progress": False}
     found = dissect(generator, segmenter, num_samples=num_samples, **wanted)
     z = generator.sample_z(num_samples)
@@ -110,7 +110,7 @@ def test_few_pixels_are_those_of_the_whole_map_and_favour_no_place(batch: int) -
     size, seen = (12, 17), torch.zeros(12 * 17, dtype=torch.int64)
     whole = upsample(activation, size, padding="zeros").transpose(0, 1).flatten(1)
     for first in range(0, 288, batch):  # twice 16 x 3 x 3
-        values, place = few_pixels(activation, first, size, step=3, padding="zeros")
+        values, place = sample_pixels(activation, first, size, step=3, padding="zeros")
         assert torch.equal(values, whole[:, place])
         assert len(set(place.tolist())) == len(place)
         seen += torch.bincount(place % (12 * 17), minlength=12 * 17)
@@ -178,10 +178,10 @@ def test_one_sample_has_no_other_half() -> None:
 def test_counts_are_as_wide_as_they_must_be() -> None:
     generator = Drawn({"a": (2, 4, 4)}, (8, 8), exact=True)
     settings = DissectSettings(num_samples=10, batch_size=2, top_images=0)
-    source = _source(generator, Twofold(), None, settings, progress=False)
+    source = make_sampler(generator, Twofold(), None, settings, progress=False)
     most = (2**31 - 1) // (2 * 64)  # samples that one group may hold, two channels of 64 pixels each
     for num_samples, count_type in ((32 * (most - 4), torch.int32), (32 * (most + 4), torch.int64)):
-        plan = _plan(source, Twofold(), replace(settings, num_samples=num_samples))
+        plan = make_plan(source, Twofold(), replace(settings, num_samples=num_samples))
         assert plan.count_type == count_type
 
 

@@ -21,7 +21,7 @@ from gandissect.latent.directions.direction import Direction, Label
 from gandissect.latent.directions.labels import DirectionEffect, SideEffect, label_direction, with_labels
 from gandissect.latent.directions.moves import move
 from gandissect.latent.directions.regression import fit, fit_logistic, fit_ridge
-from gandissect.stats.intervals import shares_of
+from gandissect.stats.intervals import summarize_shares
 from gandissect.stats.streaming import AreaMoments
 from generators.architectures.base import LayeredGenerator
 from segmenters.palette import PaletteSegmenter
@@ -467,7 +467,7 @@ def _effect(concepts: tuple[Concept, ...], changes: Tensor, num_pixels: int) -> 
     """What was found of changes of areas, int64 [image, concept], from a step of 0 to one of 1."""
     moments = AreaMoments(len(concepts), num_pixels)
     moments.update(changes)
-    shares = shares_of(moments)
+    shares = summarize_shares(moments)
     side = SideEffect((shares,), shares)
     facts = ("d", NetworkId("g", "0" * 64), NetworkId("s", "0" * 64), concepts, (1.0,), len(changes), 0)
     return DirectionEffect(*facts, shares, side, side)

@@ -17,7 +17,7 @@ import gandissect
 from gandissect.dissection.counting.binned_counts import BinnedCounts, LabelCounts, LevelCounts
 from gandissect.dissection.counting.top_images import TopSamples
 from gandissect.stats.quantiles import guess_brackets
-from gandissect.stats.streaming import AreaMoments, Statistic, _Tensors
+from gandissect.stats.streaming import AreaMoments, Statistic, TensorState
 
 UNITS, SAMPLES = 3, 12
 
@@ -110,7 +110,7 @@ def _agree(one: Statistic, two: Statistic) -> bool:
 def test_every_statistic_has_a_case() -> None:
     for module in pkgutil.walk_packages(gandissect.__path__, "gandissect."):
         importlib.import_module(module.name)
-    assert {kind.__name__ for kind in _Tensors.__subclasses__()} == set(CASES)
+    assert {kind.__name__ for kind in TensorState.__subclasses__()} == set(CASES)
 
 
 @every_statistic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gandissect import Dissection, DissectSettings, dissect, dissect_shard, merge_shards
 from gandissect.dissection.counting import passes, tally
-from gandissect.dissection.counting.label_cache import LabelSpool
+from gandissect.dissection.counting.label_cache import LabelMapCache
 from gandissect.dissection.counting.layer_counts import LayerCount
 from gandissect.dissection.counting.tally import TALLY, VERSION, Tally
-from gandissect.dissection.counting.top_images import Pictures, TopSamples
+from gandissect.dissection.counting.top_images import ThumbnailCollector, TopSamples
 from gandissect.storage.files import load_tensors, save_tensors
 from generators import PlantedGenerator
 from segmenters.palette import PaletteSegmenter
@@ -59,16 +59,15 @@ def whole() -> Dissection:
     return dissect(GENERATOR, SEGMENTER, **WANTED)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(count=st.integers(1, 14), order=st.randoms(use_true_random=False))
-def test_any_number_of_shards_in_any_order_gives_the_whole(
-    count: int, order: Any, whole: Dissection, tmp_path: Path
-) -> None:
-    folders = [tmp_path / f"{count}-{index}" for index in range(1, count + 1)]
+@pytest.mark.parametrize("count", [1, 2, 5, 12, 14])
+def test_any_number_of_shards_in_any_order_gives_the_whole(count: int, whole: Dissection, tmp_path: Path) -> None:
+    """There are 12 batches: shards may hold all of them, parts that are not equal, one each, and none."""
+    folders = [tmp_path / str(index) for index in range(1, count + 1)]
     for index, folder in enumerate(folders, 1):
         assert _count_shard(GENERATOR, SEGMENTER, folder, (index, count), **WANTED) == folder / TALLY
-    order.shuffle(folders)
-    _same(merge_shards(folders), whole)
+    for seed in range(2):
+        random.Random(seed).shuffle(folders)
+        _same(merge_shards(folders), whole)
 
 
 class Failing:
@@ -276,7 +275,7 @@ def test_a_spool_gives_back_the_label_maps_in_any_order(num_concepts: int) -> No
     draw = torch.Generator().manual_seed(0)
     blocks = {range(4): 4, range(8, 12): 4, range(4, 8): 4, range(12, 13): 1}
     maps = {block: torch.randint(-1, num_concepts, (n, 2, 5, 3), generator=draw) for block, n in blocks.items()}
-    with LabelSpool((2, 5, 3), num_concepts) as spool:
+    with LabelMapCache((2, 5, 3), num_concepts) as spool:
         for block, labels in maps.items():
             assert not spool.holds(range(13))
             spool.add(block, labels)
@@ -291,7 +290,7 @@ def test_a_spool_gives_back_the_label_maps_in_any_order(num_concepts: int) -> No
 def test_thumbnails_are_those_of_the_best_samples_however_often_they_are_read(seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     peaks, images = torch.rand(60, 4, generator=draw), torch.rand(60, 3, 2, 2, generator=draw) * 2 - 1
-    top, pictures = TopSamples(4, (1, 1), 3), Pictures((2, 2), 12)
+    top, pictures = TopSamples(4, (1, 1), 3), ThumbnailCollector((2, 2), 12)
     for start in torch.randperm(12, generator=draw).tolist():
         block = range(5 * start, 5 * start + 5)
         top.update(block, peaks[block.start : block.stop, :, None, None], peaks[block.start : block.stop])

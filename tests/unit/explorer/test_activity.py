@@ -19,7 +19,7 @@ from apps.explorer.units.activity import (
     measure_peaks,
 )
 from gandissect import Ablation, Scaling, dissect
-from gandissect.causal.units import unit_effects
+from gandissect.causal.units import measure_unit_effects
 from generators.architectures.planted import PLANTED
 from segmenters.palette import PaletteSegmenter
 
@@ -100,7 +100,7 @@ def test_interval_chance_and_effect_of_planted_units_are_in_the_table() -> None:
     assert frame["IoU"][2] == 0, "the dead unit"
     green = add_chance(tables.unit_table(found, [0, 1], "green"), found, "green")
     assert green["IoU"].tolist() == [0, 1] and green["95 %"][0].startswith("0.000 to ")
-    effects = unit_effects(planted, PLANTED_SEGMENTER, "layer2", 64, 5, progress=False)
+    effects = measure_unit_effects(planted, PLANTED_SEGMENTER, "layer2", 64, 5, progress=False)
     effect = add_effects(frame, found, effects)
     z = planted.sample_z(64, 5)
     assert effect["effect"][0] == pytest.approx(100 * float((z[:, 2] > 0).double().mean()) / 256), (

@@ -13,7 +13,7 @@ import generators
 from apps.explorer.background import disk_cache, dissector
 from apps.explorer.visit import first_layer
 from gandissect import dissect
-from gandissect.causal.units import unit_effects
+from gandissect.causal.units import measure_unit_effects
 from generators.architectures.planted import PLANTED
 from segmenters.palette import PaletteSegmenter
 
@@ -70,14 +70,14 @@ def test_where_nothing_can_be_kept_the_explorer_goes_without(
         monkeypatch.setattr("gandissect.storage.files.save_file", fails(error))
     planted = generators.PlantedGenerator()
     assert dissector.Dissector(24).begin(planted, SEGMENTER, "layer2").result.result(60)["layer2"].info.units == 6
-    disk_cache.save_effects(unit_effects(planted, SEGMENTER, "layer2", 2, progress=False), planted, SEGMENTER)
+    disk_cache.save_effects(measure_unit_effects(planted, SEGMENTER, "layer2", 2, progress=False), planted, SEGMENTER)
     assert disk_cache.find_effects(planted, SEGMENTER, "layer2", 2, 0) is None
     assert "kept" in caplog.text
 
 
 def test_effects_are_kept_with_the_networks_that_they_are_of() -> None:
     planted, small = generators.PlantedGenerator(), generators.PlantedGenerator(cells=8)
-    found = unit_effects(planted, SEGMENTER, "layer2", 4, 3, progress=False)
+    found = measure_unit_effects(planted, SEGMENTER, "layer2", 4, 3, progress=False)
     disk_cache.save_effects(found, planted, SEGMENTER)
     again = disk_cache.find_effects(planted, SEGMENTER, "layer2", 4, 3)
     assert torch.equal(again.mean, found.mean) and torch.equal(again.stderr, found.stderr)

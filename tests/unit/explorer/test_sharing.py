@@ -19,7 +19,7 @@ from apps.explorer.background.tasks import CountedSegmenter, Tasks
 from apps.explorer.latent import inversions, walks
 from apps.explorer.networks import edit_images, make_images
 from gandissect import Ablation, Concept, Generator, UnitSet, dissect
-from gandissect.causal.units import unit_effects
+from gandissect.causal.units import measure_unit_effects
 from gandissect.fidelity.yardstick import Yardstick
 from segmenters.palette import PaletteSegmenter
 
@@ -64,7 +64,7 @@ def make_work(generator: Generator) -> dict[str, Callable[[], Any]]:
     num_steps = 8 if inversions.has_gradients(generator) else 0
     work: dict[str, Callable[[], Any]] = {
         "dissection": lambda: dissect(generator, counted, layer, 24, top_images=0, progress=False)[layer].iou,
-        "effects": lambda: unit_effects(generator, counted, layer, 8, 5, batch_size=8, progress=False).mean,
+        "effects": lambda: measure_unit_effects(generator, counted, layer, 8, 5, batch_size=8, progress=False).mean,
         "ranking": lambda: measurements.rank(generator, layer, yardstick, "effect", SIZES).effect,
         "inversion": lambda: inversions.find_inversion(generator, SEGMENTER, target, "z", num_steps).latents,
     }

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import grid_sample, interpolate
 
 from gandissect.inference import upsampling
-from gandissect.inference.upsampling import Padding, frame, pixels_above, upsample
+from gandissect.inference.upsampling import Padding, find_pixels_above, frame_maps, upsample
 
 SHAPES = [((1, 1), (8, 8)), ((4, 4), (64, 64)), ((3, 5), (17, 8)), ((7, 2), (7, 2)), ((9, 8), (4, 3)), ((2, 2), (1, 5))]
 
@@ -71,7 +71,7 @@ def test_pixels_above_a_level_are_those_of_the_dense_mask(
     level = torch.tensor([0.5, -9.0, 99.0, 1.5, 0.25])  # some, all, none, few, all equal to the level
     dense = upsample(maps, size, padding=padding)
     mask, seen = dense > level[:, None, None], torch.zeros_like(dense, dtype=torch.int64)
-    for pixels in pixels_above(frame(maps, padding), level, marks):
+    for pixels in find_pixels_above(frame_maps(maps, padding), level, marks):
         place = pixels.mark % (size[0] * size[1])
         assert torch.equal(pixels.mark // (size[0] * size[1]), pixels.sample)
         where = (pixels.sample, pixels.unit, place // size[1], place % size[1])
@@ -84,6 +84,6 @@ def test_pixels_above_a_level_are_those_of_the_dense_mask(
 
 def test_a_pixel_that_equals_the_level_is_not_above_it() -> None:
     maps = torch.tensor([[[[0.0, 1.0, 2.0, 1.0]]]])
-    (pixels,) = pixels_above(frame(maps, "edge"), torch.tensor([1.0]), torch.tensor([[[5, 6, 7, 8]]]))
+    (pixels,) = find_pixels_above(frame_maps(maps, "edge"), torch.tensor([1.0]), torch.tensor([[[5, 6, 7, 8]]]))
     assert pixels.mark.tolist() == [7]
     assert pixels.value.tolist() == [2.0]

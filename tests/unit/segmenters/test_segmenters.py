@@ -13,7 +13,7 @@ from gandissect.core.environment import resolve_device
 from gandissect.core.images import from_uint8
 from gandissect.core.protocols import Segmenter
 from gandissect.core.types import Concept
-from gandissect.storage.cards import Shelf
+from gandissect.storage.cards import CardIndex
 from gandissect.storage.files import load_tensors, save_tensors
 from segmenters import hub, torchvision
 from segmenters.palette import BASIC_CONCEPTS, PaletteSegmenter
@@ -306,7 +306,7 @@ def test_bundled_weights_that_are_not_the_cards_are_refused(monkeypatch, tmp_pat
     keys = ("summary", "dataset", "command", "hardware", "duration", "licence")
     lines = ["[fake]", 'file = "a.safetensors"', f'sha256 = "{"0" * 64}"', "seed = 0", "images_seen = 1"]
     (tmp_path / "cards.toml").write_text("\n".join([*lines, *(f'{key} = "x"' for key in keys), "quality = {}"]))
-    shelf = Shelf(tmp_path, "segmenter")
+    shelf = CardIndex(tmp_path, "segmenter")
     monkeypatch.setattr(hub, "names", shelf.names)
     monkeypatch.setattr(hub, "card", shelf.card)
     with pytest.raises(ValueError, match="its card says 0000"):

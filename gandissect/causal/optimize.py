@@ -41,7 +41,7 @@ class SoftSegmenter(Segmenter, Protocol):
         """Return scores ``[batch, concept, H, W]`` whose softmax are probabilities; gradients flow to the images."""
 
 
-def optimise_units(
+def optimize_units(
     generator: Generator,
     segmenter: Segmenter,
     layer: str,
@@ -101,8 +101,8 @@ def optimise_units(
         if bool(present.any()):
             cells = adaptive_max_pool2d(present.float(), (info.height, info.width))[:, None]
             loss = loss + probability(torch.lerp(activation, activation * (1 - alpha), cells), z, present)
-        there = interpolate(places[:, None], generator.image_size)[:, 0] > 0
-        loss = loss - probability(torch.lerp(activation, torch.lerp(activation, on, alpha), places[:, None]), z, there)
+        inside = interpolate(places[:, None], generator.image_size)[:, 0] > 0
+        loss = loss - probability(torch.lerp(activation, torch.lerp(activation, on, alpha), places[:, None]), z, inside)
         adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
