@@ -57,7 +57,7 @@ class Coordinates:
 
     @classmethod
     def of(cls, generator: Generator, space: str, z: Float[Tensor, "sample z"], noise: bool) -> Coordinates:
-        """Return the place, measured on samples ``[sample, z_dim]``.
+        """Return the coordinates, measured on samples ``[sample, z_dim]``.
 
         Raises:
             ValueError: If w is the same for all of them.

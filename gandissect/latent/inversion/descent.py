@@ -88,7 +88,7 @@ class StartingPoints:
     """Where to begin.
 
     Args:
-        place: The latent space.
+        coordinates: The latent space.
         start: For each picture, ``[picture, start, ...]``, the nearest first.
         samples: Some samples as the generator takes them.
         images: Theirs.
