@@ -223,7 +223,7 @@ def test_mistakes_are_named() -> None:
         with pytest.raises(error, match=message):
             call()
     with pytest.raises(TypeError, match=r"_NotForcible has no forcing\(units, values\)"):
-        find_repair(_NotForcible(), YARDSTICK, units=BLUE_UNIT, **SMALL)  # type: ignore[type-var]
+        find_repair(_NotForcible(), YARDSTICK, units=BLUE_UNIT, **SMALL)
 
 
 def test_a_layer_that_is_not_there_is_refused_before_a_picture_is_read() -> None:
