@@ -10,8 +10,7 @@ from typing import Any
 
 import tyro
 
-from gandissect import ConceptShares, concept_shares
-from gandissect.fidelity.share_results import ConceptShare
+from gandissect import ConceptShare, ConceptShares, measure_concept_shares
 from gandissect.stats import Z_95
 from gandissect.storage.files import atomic_path
 from segmenters.datasets import ImageSource, open_pictures, open_source
@@ -63,7 +62,7 @@ class Options:
         real = self._real(generator.image_size[0])
         if self.out is not None:
             self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done
-        shares = concept_shares(generator, segmenter, real, self.num_samples, self.seed)
+        shares = measure_concept_shares(generator, segmenter, real, self.num_samples, self.seed)
         written = [] if self.out is None else [shares.save(self.out), draw(self.out / FIGURE_NAME, shares)]
         if self.json:
             print(json.dumps(_facts(shares, written), allow_nan=False))
