@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from ..core.lookup import lookup
@@ -53,9 +54,9 @@ class EffectsByPlace:
         count: int64 ``[row, column]``, insertions.
     """
 
-    mean: Tensor
-    stderr: Tensor
-    count: Tensor
+    mean: Float64[Tensor, "row column"]
+    stderr: Float64[Tensor, "row column"]
+    count: Int64[Tensor, "row column"]
 
     def __post_init__(self) -> None:
         shape = tuple(self.count.shape)
@@ -180,7 +181,7 @@ class UnitRanking:
     layer: str
     concept: str
     method: str
-    scores: Tensor
+    scores: Float64[Tensor, " unit"]
     num_samples: int
     seed: int
 
@@ -210,8 +211,8 @@ class UnitEffects:
 
     layer: str
     concepts: tuple[str, ...]
-    mean: Tensor
-    stderr: Tensor
+    mean: Float64[Tensor, "unit concept"]
+    stderr: Float64[Tensor, "unit concept"]
     num_samples: int
     seed: int
 

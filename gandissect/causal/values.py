@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 from ..core.lookup import lookup
@@ -49,7 +50,7 @@ def quantile_values(
 @torch.inference_mode()
 def quantile_table(
     generator: Generator, units: UnitSet, quantiles: Sequence[float], num_samples: int = 256, seed: int = 0
-) -> Tensor:
+) -> Float32[Tensor, "unit quantile"]:
     """Return what `quantile_values` returns for several quantiles, of one pass over the samples.
 
     Args:

@@ -26,7 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from ..stats.intervals import CONFIDENCE
@@ -47,10 +47,10 @@ class IouEstimate:
         high: float64 ``[concept, unit]``, upper end of the interval, ``iou`` to 1.
     """
 
-    iou: Tensor
-    stderr: Tensor
-    low: Tensor
-    high: Tensor
+    iou: Float64[Tensor, "concept unit"]
+    stderr: Float64[Tensor, "concept unit"]
+    low: Float64[Tensor, "concept unit"]
+    high: Float64[Tensor, "concept unit"]
 
     def __repr__(self) -> str:
         return f"IouEstimate({self.iou.shape[0]} concepts, {self.iou.shape[1]} units)"
@@ -67,9 +67,9 @@ class ChanceComparison:
         p: float64 ``[concept, unit]``, how probable such a ``z`` or a higher one is by luck, 0 to 1.
     """
 
-    null_iou: Tensor
-    z: Tensor
-    p: Tensor
+    null_iou: Float64[Tensor, "concept unit"]
+    z: Float64[Tensor, "concept unit"]
+    p: Float64[Tensor, "concept unit"]
 
     def __repr__(self) -> str:
         return f"ChanceComparison({self.p.shape[0]} concepts, {self.p.shape[1]} units)"

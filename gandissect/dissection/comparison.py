@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from ..core.lookup import lookup
@@ -90,7 +91,7 @@ class Comparison:
     notes: tuple[str, ...]
 
     @property
-    def counts(self) -> Tensor:
+    def counts(self) -> Int64[Tensor, "layer concept"]:
         """Units by concept, int64 ``[layer, concept]``, in the order of ``layers`` and ``concepts``."""
         return torch.tensor([layer.units_by_concept for layer in self.layers], dtype=torch.int64)
 

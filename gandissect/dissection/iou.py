@@ -22,10 +22,10 @@ class GroupCounts:
         concept_area: int64 ``[group, concept]``, where the concept is.
     """
 
-    intersection: Tensor
-    exchanged: Tensor
-    unit_area: Tensor
-    concept_area: Tensor
+    intersection: Int64[Tensor, "group concept unit"]
+    exchanged: Int64[Tensor, "group concept unit"]
+    unit_area: Int64[Tensor, "group unit"]
+    concept_area: Int64[Tensor, "group concept"]
 
     def check(self, layer: str, num_concepts: int, units: int, num_pixels: int) -> None:
         """Raise ValueError unless these can be the counts of some pixels.

@@ -164,11 +164,11 @@ class LayerSampler:
         _check_proportions((height, width), self.generator.image_size)
         return int(channels), int(height), int(width)
 
-    def _latents(self, samples: range, title: str) -> Iterator[tuple[range, Tensor]]:
+    def _latents(self, samples: range, title: str) -> Iterator[tuple[range, Float32[Tensor, "batch z"]]]:
         """Yield each block's indices and latent vectors."""
         yield from sample_blocks(self.generator, [samples], self.seed, self.batch_size, title, progress=self.progress)
 
-    def _forward(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _forward(self, z: Float32[Tensor, "batch z"]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the images and the layers' activations, from one pass where the generator is a module."""
         network = self._network
         if network is None:
@@ -177,7 +177,7 @@ class LayerSampler:
             images = self.generator(z)
         return images, dict(record)
 
-    def _heads(self, z: Tensor) -> dict[str, Tensor]:
+    def _heads(self, z: Float32[Tensor, "batch z"]) -> dict[str, Tensor]:
         """Return the layers' activations."""
         network = self._network
         if network is None:

@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Literal
 
 import torch
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Int, Int64
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -47,10 +47,10 @@ class Pixels:
         mark: Of the marks' type ``[pixel]``, what the sample's map of marks says there.
     """
 
-    sample: Tensor
-    unit: Tensor
-    value: Tensor
-    mark: Tensor
+    sample: Int64[Tensor, " pixel"]
+    unit: Int64[Tensor, " pixel"]
+    value: Float32[Tensor, " pixel"]
+    mark: Int[Tensor, " pixel"]
 
 
 def upsample(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from ..core.lookup import lookup
@@ -64,7 +65,7 @@ class Recipe:
         """Return the recipe of edits to a generator."""
         return Recipe(NetworkId.of(generator), seed, start, num_samples, tuple(edits))
 
-    def generate(self, generator: Generator) -> Tensor:
+    def generate(self, generator: Generator) -> Float[Tensor, "batch 3 H W"]:
         """Return the edited images, float32 ``[num_samples, 3, H, W]``.
 
         Args:
@@ -77,7 +78,7 @@ class Recipe:
         self.check_generator(generator)
         return generate(generator, self.latents(generator), self.edits)
 
-    def latents(self, generator: Generator) -> Tensor:
+    def latents(self, generator: Generator) -> Float32[Tensor, "batch z"]:
         """Return the latent vectors, on the generator's device."""
         return generator.sample_z(self.num_samples, self.seed, self.start).to(generator.device)
 
@@ -185,7 +186,7 @@ def _decode_edit(entry: Any) -> Edit:
     return edit
 
 
-def _unpack_region(entry: Any) -> Tensor:
+def _unpack_region(entry: Any) -> Float32[Tensor, "*batch rows columns"]:
     """Return the mask that was packed."""
     shape = [_whole(length, "a region's length") for length in entry["shape"]]
     size = math.prod(shape)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
 
 from ...inference.batches import LabeledBatch
@@ -42,7 +43,11 @@ class Tally:
     """
 
     def __init__(
-        self, plan: DissectionPlan, brackets: Mapping[str, Brackets], samples: range, levels: Mapping[str, Tensor]
+        self,
+        plan: DissectionPlan,
+        brackets: Mapping[str, Brackets],
+        samples: range,
+        levels: Mapping[str, Float32[Tensor, "unit level"]],
     ) -> None:
         self.plan, self.samples, self.seen, self.seconds = plan, samples, 0, 0.0
         self.layers = {
@@ -186,7 +191,7 @@ class SavedTally:
     seen: int
     seconds: float
     layers: Mapping[str, Mapping[str, Tensor]]
-    labels: Tensor
+    labels: Int64[Tensor, "group label"]
     thumbnails: Thumbnails
 
     def __post_init__(self) -> None:
@@ -217,7 +222,9 @@ def _brackets(tensors: Mapping[str, Tensor], device: torch.device | str) -> Brac
     return Brackets(low, high, zeros, zeros, guessed=True)  # no others are counted over for long enough to be saved
 
 
-def mark_pixels(samples: range, labels: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
+def mark_pixels(
+    samples: range, labels: Int64[Tensor, "batch channel H W"], num_samples: int
+) -> tuple[Int64[Tensor, " batch"], Int32[Tensor, "batch channel H W"]]:
     """Return each sample's group, int64 ``[batch]``, and each pixel's marks, int32 ``[batch, channel, H, W]``."""
     index = torch.arange(samples.start, samples.stop, device=labels.device)
     counted = (labels + 1).to(torch.int32)
