@@ -15,10 +15,10 @@ demo: $(VENV)/.installed  ## dissect the bundled generator and print where the r
 	$(BIN)/gandissect dissect --generator dcgan-scenes64 --segmenter unet-scenes --num-samples 1000 --out $(OUT)
 
 test: $(VENV)/.installed  ## the default tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/.installed  ## all tests, the long ones too
-	$(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow or not slow'
 
 check: $(VENV)/.installed  ## lint and types
 	$(BIN)/ruff check .

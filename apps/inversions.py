@@ -9,8 +9,9 @@ from PIL import Image
 from torch import Tensor
 
 from gandissect import Generator, Segmenter
+from gandissect.core import from_uint8
 from gandissect.latent import Inversion, capabilities
-from gandissect.latent.inversion.descent import Features
+from gandissect.latent.inversion.descent import FeatureExtractor
 from segmenters.datasets.decoding import read_picture, read_sent_picture
 
 from .pictures import draw_columns
@@ -34,7 +35,7 @@ def read_middle(file: Path | bytes, size: int) -> Tensor:
     read = read_sent_picture if isinstance(file, bytes) else read_picture
     pixels = torch.from_numpy(read(file, round(size * MARGIN)))  # type: ignore[arg-type]
     top, left = ((side - size + 1) // 2 for side in pixels.shape[:2])
-    return pixels[top : top + size, left : left + size].permute(2, 0, 1).float() / 127.5 - 1
+    return from_uint8(pixels[top : top + size, left : left + size].permute(2, 0, 1))
 
 
 def spaces_of(generator: Generator) -> tuple[str, ...]:
@@ -42,7 +43,7 @@ def spaces_of(generator: Generator) -> tuple[str, ...]:
     return ("z", "w", "ws") if capabilities(generator).has_w else ("z",)
 
 
-def features_of(segmenter: Segmenter | None) -> Features | None:
+def features_of(segmenter: Segmenter | None) -> FeatureExtractor | None:
     """Return what a segmenter compares pictures by besides pixels; None if it has no encoder."""
     from segmenters import UNetSegmenter
 
@@ -52,14 +53,9 @@ def features_of(segmenter: Segmenter | None) -> Features | None:
 def draw_inversion(found: Inversion, edited: Tensor | None = None) -> Image.Image:
     """Draw a row for each picture: as it was given, as it was found, where that is off, and edited if it was."""
     errors = (found.error_maps / WHITE).clamp(max=1) * 2 - 1
-    columns = {"picture": as_images(found.pictures), "inverted": as_images(found.reconstructions)}
+    columns = {"picture": from_uint8(found.pictures), "inverted": from_uint8(found.reconstructions)}
     columns["error"] = errors[:, None].expand(-1, 3, -1, -1)
     if edited is not None:
         columns["edited"] = edited
     notes = [f"{psnr:.1f} dB" for psnr in found.psnr.tolist()]
     return draw_columns(list(columns), torch.stack(list(columns.values()), dim=1), notes)
-
-
-def as_images(pixels: Tensor) -> Tensor:
-    """Return pixels from 0 to 255 in [-1, 1]."""
-    return pixels.float() / 127.5 - 1

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import save_image
 
+from gandissect.core import to_uint8
 from gandissect.storage.files import atomic_path
 
 GAP, BAND, NOTE, FONT_SIZE = 2, 18, 56, 12
@@ -20,7 +21,7 @@ INK = (40, 40, 40)
 
 def to_pixels(images: Tensor) -> Tensor:
     """Return images ``[..., 3, H, W]`` in [-1, 1] as uint8 ``[..., H, W, 3]``."""
-    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1)
+    return to_uint8(images).movedim(-3, -1)
 
 
 COLUMNS = 8
@@ -41,7 +42,7 @@ def write_pairs(unchanged: Tensor, edited: Tensor, file: Path | BinaryIO, column
     def filled(row: Tensor) -> Tensor:
         return torch.cat([row, row.new_ones(columns - len(row), *row.shape[1:])])
 
-    rows = zip(unchanged.split(columns), edited.split(columns), strict=True)
+    rows = zip(torch.split(unchanged, columns), torch.split(edited, columns), strict=True)
     grid = torch.cat([filled(row) for pair in rows for row in pair])
     save_image(grid, file, nrow=columns, normalize=True, value_range=(-1, 1), format="png")
 

@@ -30,7 +30,7 @@ import tyro
 import generators
 import segmenters
 from apps.commands import sample, train_generator
-from apps.yardsticks import yardstick
+from gandissect import Yardstick
 from gandissect.core.environment import resolve_device
 from gandissect.core.lookup import lookup
 from gandissect.fidelity.results import Fidelity
@@ -285,7 +285,7 @@ def measure_fidelity(run: train_generator.Options, snapshot: Snapshot) -> Fideli
     if generator.image_size[0] != size:
         raise ValueError(f"{snapshot.path} has grown to {generator.image_size[0]} px only, not to {size} px; train on")
     train, held_out = open_pictures(run.data, size, run.hold_out)
-    return yardstick(segmenters.load(run.segmenter, run.device), train, held_out).measure(generator)
+    return Yardstick.of(segmenters.load(run.segmenter, run.device), train, held_out).measure(generator)
 
 
 def describe_training(

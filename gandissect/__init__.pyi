@@ -69,4 +69,12 @@ from .report import (
 )
 
 __version__: str
+from .artifacts import FoundRepair as FoundRepair, find_repair as find_repair
+from .fidelity import (
+    Fidelity as Fidelity,
+    Inception as Inception,
+    Yardstick as Yardstick,
+    encoder_features as encoder_features,
+)
+
 OLD_NAMES: dict[str, str]

@@ -1,5 +1,4 @@
 from .evaluation import Evaluation as Evaluation, evaluate as evaluate
-from .features import encoder_features as encoder_features
 from .hub import card as card, find_for as find_for, load as load, names as names, names_for as names_for
 from .palette import PaletteSegmenter as PaletteSegmenter
 from .training import SegmenterSettings as SegmenterSettings, train_segmenter as train_segmenter

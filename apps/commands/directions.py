@@ -17,14 +17,14 @@ from gandissect.latent import (
     Boundary,
     Direction,
     DirectionEffect,
-    Moved,
+    DirectionSweep,
     closed_form_directions,
     component_directions,
     find_boundaries,
     keep_unchanged,
     label_direction,
-    labelled,
     move,
+    with_labels,
 )
 from gandissect.latent.directions.labels import STEPS, check_labelling
 from gandissect.report.directions import draw_directions
@@ -99,7 +99,7 @@ class Options:
         measured = [
             label_direction(generator, segmenter, each, self.steps, self.num_samples, self.seed) for each in found
         ]
-        directions = [labelled(each, effect) for each, effect in zip(found, measured, strict=True)]
+        directions = [with_labels(each, effect) for each, effect in zip(found, measured, strict=True)]
         written = [] if self.out is None else self._write(self.out, generator, directions, measured)
         if self.json:
             facts = {"directions": [_facts(*each) for each in zip(directions, measured, strict=True)]}
@@ -172,7 +172,7 @@ class Options:
             draw_directions(directions, moved).savefig(path, format="png")
         return [*written, out / FIGURE_NAME]
 
-    def _moved(self, generator: LayeredGenerator, direction: Direction) -> Moved:
+    def _moved(self, generator: LayeredGenerator, direction: Direction) -> DirectionSweep:
         """Return the images of the figure."""
         return move(generator, generator.sample_z(self.pictures, self.seed), direction, sorted(self.steps))
 

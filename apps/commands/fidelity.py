@@ -6,12 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gandissect.core.protocols import Segmenter
-from gandissect.fidelity.inception import Inception
-from segmenters.datasets import open_pictures
+from gandissect import Inception, Segmenter, Yardstick
 
 from ..networks import load_generator, load_segmenter
-from ..yardsticks import yardstick
+from ..real_pictures import open_with_held_out
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,9 @@ class Options:
         """Print each figure and its real-against-real value."""
         generator = load_generator(self.generator, self.device)
         network = self._network()
-        train, held_out = open_pictures(self.data, generator.image_size[0], self.hold_out)
-        found = yardstick(network, train, held_out).measure(generator, self.seed, self.num_sets)
-        print(json.dumps(asdict(found)) if self.json else found)
+        train, held_out = open_with_held_out(self.data, generator.image_size[0], self.hold_out)
+        fidelity = Yardstick.of(network, train, held_out).measure(generator, self.seed, self.num_sets)
+        print(json.dumps(asdict(fidelity)) if self.json else fidelity)
 
     def _network(self) -> Segmenter | Inception:
         if self.segmenter is not None and self.inception_weights is None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.utils import save_image
 
 import segmenters
+from gandissect import encoder_features
 from gandissect.core.protocols import Features
 from gandissect.inference.batches import check_finite
 from gandissect.latent import (
@@ -183,7 +184,7 @@ class Options:
         elif curved and capabilities(generator).normalises_z:
             latents = on_shell(latents)
         points = corner_grid(latents, self._count, self._count, curved=curved).flatten(0, 1)
-        return torch.cat([generator(part).cpu() for part in points.split(64)])
+        return torch.cat([generator(part).cpu() for part in torch.split(points, 64)])
 
     def _encoder(self, generator: LayeredGenerator, space: str) -> tuple[str, Features]:
         """Return the network that the path length is measured over, and its features, before anything is drawn.
@@ -193,7 +194,7 @@ class Options:
         """
         check_space(generator, space)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
-        return segmenter.name, segmenters.encoder_features(segmenter)
+        return segmenter.name, encoder_features(segmenter)
 
     def _steps(self, images: Tensor) -> dict[str, float]:
         """Return how far neighbouring frames are apart; in a film, the first comes after the last."""

@@ -14,12 +14,11 @@ import tyro
 from torch import Tensor
 
 from gandissect import Recipe, Segmenter
-from gandissect.core import from_uint8
+from gandissect.core import from_uint8, load_pictures, pick_evenly
 from gandissect.latent import Inversion, LostConcepts, invert
 from gandissect.storage.files import check_folder
 from generators import LayeredGenerator
 from segmenters.datasets import open_pictures
-from segmenters.datasets.open import load_pictures, pick_evenly
 
 from ..inversions import draw_inversion, features_of, read_middle, spaces_of
 from ..networks import load_generator, load_segmenter

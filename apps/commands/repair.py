@@ -5,37 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import tyro
 
 import generators
 import segmenters
-from gandissect import (
-    ArtifactRanking,
-    Generator,
-    Recipe,
-    UnitSet,
-    choose_num_units,
-    measure_repair,
-    rank_artifact_layers,
-    repair,
-    write_repair_report,
-)
-from gandissect.artifacts.measure import COUNTS
-from gandissect.artifacts.results import Method, Repair, RepairCurve, To
-from gandissect.core.lookup import lookup
-from gandissect.fidelity.yardstick import Yardstick
-from gandissect.interventions.edits import Edit
-from segmenters.datasets import open_pictures
+from gandissect import FoundRepair, Generator, Recipe, UnitSet, find_repair, write_repair_report
+from gandissect.artifacts import ForcedTo, RankingMethod
+from gandissect.core import lookup
+from gandissect.interventions import Edit
+from generators import LayeredGenerator
 
 from ..networks import load_generator, load_segmenter
-from ..yardsticks import yardstick
+from ..real_pictures import open_with_held_out
 
 REPAIRED = "repaired.safetensors"
-TRIED, MOST = 10, 40
-"""Units with which layers are compared, and at most so many are switched off."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +58,8 @@ class Options:
     layer: str | None = None
     units: tuple[int, ...] = ()
     recipe: Path | None = None
-    to: To = "zero"
-    method: Method = "effect"
+    to: ForcedTo = "zero"
+    method: RankingMethod = "effect"
     hold_out: float = 0.05
     num_samples: int = 3_000
     num_images: int = 256
@@ -83,32 +68,33 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Rank, choose, measure, write the report, and print the verdict and where everything lies."""
+        """Find the repair, write the report, and print the verdict and where everything is."""
         generator = load_generator(self.generator, self.device)
-        given = self._given(generator)
+        units = self._units(generator)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done
-        measure = yardstick(segmenter, *open_pictures(self.data, generator.image_size[0], self.hold_out))
-        ranking = None if given else self._ranking(generator, measure)
-        curve = self._curve(generator, given or ranking.top(MOST), measure)
-        found = measure_repair(
+        train, held_out = open_with_held_out(self.data, generator.image_size[0], self.hold_out)
+        found = find_repair(
             generator,
-            self._measured(curve),
-            measure,
-            self.seed,
-            to=self.to,
-            num_sets=5,
-            num_controls=3,
-            segmenter=segmenter,
+            train,
+            segmenter,
+            held_out=held_out,
+            layers=self.layer,
+            units=units,
+            force_to=self.to,
+            method=self.method,
+            num_samples=self.num_samples,
+            num_images=self.num_images,
+            seed=self.seed,
         )
-        report = write_repair_report(self.out, generator, curve, found, ranking)
-        fixed = repair(generator, found.units, self.to)
-        generators.save(fixed, self.out / REPAIRED, {"repaired": generator.name, "units": list(found.units.units)})
-        for result in (curve, found, *([] if ranking is None else [ranking])):
+        report = write_repair_report(self.out, generator, found.curve, found.repair, found.ranking)
+        facts = {"repaired": generator.name, "units": list(found.units.units)}
+        generators.save(found.generator, self.out / REPAIRED, facts)
+        for result in filter(None, (found.curve, found.repair, found.ranking)):
             result.save(self.out)
         self._print(found, report)
 
-    def _given(self, generator: Generator) -> UnitSet | None:
+    def _units(self, generator: Generator) -> UnitSet | None:
         """Return the units that were picked by hand, if any were.
 
         Raises:
@@ -125,44 +111,9 @@ class Options:
             lookup(generator.layers, self.layer, "layer")
         return UnitSet(str(self.layer), self.units) if self.units else None
 
-    def _ranking(self, generator: Generator, measure: Yardstick) -> ArtifactRanking:
-        """Return the ranking of the layer, or of the one whose worst units help most when they are switched off."""
-        layers = [self.layer] if self.layer else list(generator.layers)
-        rankings = rank_artifact_layers(generator, layers, measure, self.num_samples, self.seed, method=self.method)
-        if len(rankings) == 1:
-            return rankings[0]
-
-        def change(ranking: ArtifactRanking) -> float:
-            few = ranking.top(min(TRIED, max(1, generator.layers[ranking.layer].units // 4)))
-            curve = choose_num_units(
-                generator,
-                few,
-                measure,
-                (len(few),),
-                self.seed,
-                to=self.to,
-                num_images=self.num_images,
-                num_sets=2,
-                num_controls=1,
-            )
-            return curve.change(1).mean
-
-        return min(rankings, key=change)
-
-    def _curve(self, generator: Generator, units: UnitSet, measure: Yardstick) -> RepairCurve:
-        settings: dict[str, Any] = {"num_images": self.num_images, "num_sets": 4, "num_controls": 2}
-        return choose_num_units(generator, units, measure, (*COUNTS, len(units)), self.seed, to=self.to, **settings)
-
-    def _measured(self, curve: RepairCurve) -> UnitSet:
-        """Return the units chosen; where none is, the number with the least distance, to show what it does."""
-        if curve.num_units:
-            return curve.units
-        means = curve.distance[1:].mean(dim=1)
-        return curve.ranked.top(curve.counts[1 + int(means.argmin())])
-
-    def _print(self, found: Repair, report: Path) -> None:
+    def _print(self, found: FoundRepair[LayeredGenerator], report: Path) -> None:
         if self.json:
-            print(json.dumps({"helps": found.helps, "figures": found.records(), "report": str(report)}))
+            print(json.dumps({"helps": found.helps, "figures": found.repair.records(), "report": str(report)}))
         else:
             print(f"{found}\nreport: {report}\nrepaired generator: {self.out / REPAIRED}")
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from gandissect import Yardstick
 from generators import LayeredGenerator
 from generators.training import RECIPES, GANSettings, train_generator
 from generators.training.networks import check_settings
@@ -18,7 +19,7 @@ from generators.training.recipes import Architecture
 from segmenters.datasets import open_pictures
 
 from ..networks import load_segmenter
-from ..yardsticks import yardstick
+from ..real_pictures import open_with_held_out
 
 FIRST = ("architecture", tuple(RECIPES))
 """What the command begins with."""
@@ -31,11 +32,14 @@ class _Settings(GANSettings):
     architecture: tyro.conf.Suppress[tyro.conf.Fixed[Architecture]] = "dcgan"
 
 
-Settings = tyro.extras.subcommand_type_from_defaults(
-    {name: _Settings(**asdict(recipe)) for name, recipe in RECIPES.items()},
-    descriptions={name: f"Train a {name}." for name in RECIPES},
-    prefix_names=False,
-)
+if TYPE_CHECKING:
+    Settings = GANSettings
+else:
+    Settings = tyro.extras.subcommand_type_from_defaults(
+        {name: _Settings(**asdict(recipe)) for name, recipe in RECIPES.items()},
+        descriptions={name: f"Train a {name}." for name in RECIPES},
+        prefix_names=False,
+    )
 
 
 @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
@@ -77,7 +81,8 @@ class Options:
         source, held_out = open_pictures(self.data, self.settings.resolution, self.hold_out)
         evaluate = None
         if self.segmenter is not None:
-            measure = yardstick(load_segmenter(self.segmenter, self.device), source, held_out)
+            source, held_out = open_with_held_out(self.data, self.settings.resolution, self.hold_out)
+            measure = Yardstick.of(load_segmenter(self.segmenter, self.device), source, held_out)
 
             def evaluate(generator: LayeredGenerator) -> Mapping[str, float]:
                 found = measure.measure(generator)

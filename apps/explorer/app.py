@@ -11,8 +11,9 @@ from collections.abc import Callable
 import streamlit as st
 
 from apps.explorer.background.resources import escape
-from apps.explorer.picker import apply_go_to, pick_picture
+from apps.explorer.picker import pick_picture
 from apps.explorer.sidebar import choose_model
+from apps.explorer.state import apply_go_to
 from apps.explorer.views import artifacts, compare, latent, paint, units
 from apps.explorer.visit import Visit, parse_settings
 

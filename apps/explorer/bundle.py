@@ -23,8 +23,8 @@ def make_bundle() -> None:
     for name in generators.names():
         generator, segmenter = generators.load(name), segmenters.load(segmenters.find_for(name))
         layer = first_layer(generator)
-        found = dissect(generator, segmenter, layer, NUM_SAMPLES, top_images=0)
-        print(found.save(BUNDLED / f"{name}.safetensors"))
+        dissection = dissect(generator, segmenter, layer, NUM_SAMPLES, top_images=0)
+        print(dissection.save(BUNDLED / f"{name}.safetensors"))
         effects = measure_unit_effects(generator, segmenter, layer, NUM_EFFECT_SAMPLES, EFFECT_SEED)
         print(effects_of(generator, segmenter, effects).save(BUNDLED / "effects" / f"{name}.safetensors"))
 

@@ -12,7 +12,7 @@ from gandissect import Generator
 from .background.resources import visitor_memory
 from .display.images import draw_native, encode_jpeg
 from .networks import fingerprint_of, make_images
-from .state import GO_TO, PICTURE, SEED, STRIP
+from .state import PICTURE, SEED, STRIP, go_to
 
 NUM_PICTURES = 12
 FIRST_SEED, MAX_NUMBER = 1, 10**9
@@ -36,29 +36,29 @@ _JS = """
 export default function ({ parentElement: root, data, setTriggerValue }) {
   const strip = root.querySelector("nav");
   const button = (number, label) => {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.title = label;
-    made.disabled = number < 0 || number > data.largest;
-    made.onclick = () => setTriggerValue("picked", number);
-    return made;
+    const element = document.createElement("button");
+    element.type = "button";
+    element.title = label;
+    element.disabled = number < 0 || number > data.largest;
+    element.onclick = () => setTriggerValue("picked", number);
+    return element;
   };
   const arrow = (sign, number, label) => {
-    const made = button(number, label);
-    made.className = "arrow";
-    made.textContent = sign;
-    made.setAttribute("aria-label", label);
-    return made;
+    const element = button(number, label);
+    element.className = "arrow";
+    element.textContent = sign;
+    element.setAttribute("aria-label", label);
+    return element;
   };
   const pictures = data.pictures.map((picture, index) => {
-    const number = data.first + index, made = button(number, `picture ${number}`);
+    const number = data.first + index, element = button(number, `picture ${number}`);
     const image = document.createElement("img");
     image.src = picture;
     image.alt = `Generated picture ${number} of seed ${data.seed}`;
-    made.dataset.number = number;
-    made.setAttribute("aria-pressed", number === data.number);
-    made.append(image);
-    return made;
+    element.dataset.number = number;
+    element.setAttribute("aria-pressed", number === data.number);
+    element.append(image);
+    return element;
   });
   const step = data.pictures.length;
   const grid = document.createElement("div");
@@ -103,17 +103,11 @@ def forget_nonsense() -> None:
         st.rerun()
 
 
-def apply_go_to() -> None:
-    """Show the picture that was asked for, before the widgets that say which one it is are drawn."""
-    for key, value in st.session_state.pop(GO_TO, {}).items():
-        st.session_state[key] = value
-
-
 def pick() -> None:
     """Make the picture that was clicked the picked one."""
     number = st.session_state[STRIP]["picked"]
     if type(number) is int and 0 <= number <= MAX_NUMBER:
-        st.session_state[PICTURE] = number
+        go_to({PICTURE: number})
         st.rerun()  # of the whole page: if a stroke came at the same moment, only the part of it would be drawn
 
 

@@ -55,6 +55,6 @@ def segmenter_options(generator: str, settings: argparse.Namespace) -> list[str]
     """Return the segmenters to offer: the one asked for, and those that fit the generator, or all if none does."""
     import segmenters
 
-    chosen = [settings.segmenter] if settings.segmenter and settings.generator in (None, generator) else []
+    requested = [settings.segmenter] if settings.segmenter and settings.generator in (None, generator) else []
     fit = segmenters.names_for(generator) or (*segmenters.names(), "palette")
-    return list(dict.fromkeys([*chosen, *fit]))
+    return list(dict.fromkeys([*requested, *fit]))

@@ -6,6 +6,10 @@ used in more than one place is here, and a test sees to it that no other file sp
 
 from __future__ import annotations
 
+from typing import Any
+
+import streamlit as st
+
 GENERATOR, SEGMENTER, LAYER, SEED, PICTURE = "generator", "segmenter", "layer", "seed", "picture"
 """The widgets beside every page, which are also the parameters of the URL."""
 
@@ -13,7 +17,7 @@ STRIP = "strip"
 """The strip of pictures, whose trigger ``picked`` is the number of the picture that was clicked."""
 
 GO_TO = "go to"
-"""Which generator, seed and picture to show from the next run on."""
+"""The values that the widgets beside the page take in the next run."""
 
 MEMORY = "memory"
 """What was worked out lately, a `Memory`."""
@@ -24,7 +28,7 @@ EASEL = "easel"
 LAST_STROKE, LAID_OUT, STROKE_ERROR = "seen", "laid out", "stroke error"
 """The stroke that was taken over last, what the easel shows, and why a stroke was refused."""
 
-BRUSH, PAINTINGS = "brush", "paintings"
+CURRENT_BRUSH, PAINTINGS = "brush", "paintings"
 """The brush by what it belongs to, and the strokes by picture."""
 
 RECIPE_FILE, RECIPE_ERROR = "recipe", "recipe error"
@@ -41,6 +45,22 @@ UPLOAD, UPLOAD_ERROR, UPLOAD_WANTED, UPLOAD_TASK, NUM_UPLOADS = (
     "own uploads",
 )
 """The visitor's own picture, why it was refused, whether to look for it, its task, and how many were forgotten."""
+
+
+def go_to(values: dict[str, Any]) -> None:
+    """Ask for other values of the widgets beside the page; callbacks do so, and the next run of the page applies it.
+
+    A callback cannot set such a widget itself. If the same interaction also asks for a part of the page, Streamlit
+    (1.67) carries the triggers over to another run, counts what callbacks have set as old, and takes the widget's value
+    from the URL again.
+    """
+    st.session_state[GO_TO] = {**st.session_state.get(GO_TO, {}), **values}
+
+
+def apply_go_to() -> None:
+    """Set the widgets beside the page to what was asked for; to be called before they are drawn."""
+    for key, value in st.session_state.pop(GO_TO, {}).items():
+        st.session_state[key] = value
 
 
 def upload_key(number: int) -> str:

@@ -32,7 +32,7 @@ from ..stats.intervals import summarize_shares
 from ..stats.streaming import AreaMoments
 from .rank import BATCH, feature_reader, floor_of
 from .repair import forced_values
-from .results import FIGURES, ConceptChanges, Repair, RepairCurve, To
+from .results import FIGURES, ConceptChanges, ForcedTo, Repair, RepairCurve
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def choose_num_units(
     counts: Sequence[int] = COUNTS,
     seed: int = 0,
     *,
-    to: To = "zero",
+    force_to: ForcedTo = "zero",
     num_images: int = 512,
     num_sets: int = 4,
     num_controls: int = 3,
@@ -68,7 +68,7 @@ def choose_num_units(
         yardstick: Real pictures as features; its held-out pictures are not looked at.
         counts: Numbers of units to try; 0 is always tried, those above ``len(units)`` are not.
         seed: Of the latent vectors, which are others than the ranking's and the measurement's, and of the control.
-        to: What the units are forced to, as for `repair`.
+        force_to: What the units are forced to, as for `repair`.
         num_images: Images in a set, 2 or more.
         num_sets: Sets, 2 or more.
         num_controls: Orders of random units, 1 or more.
@@ -87,7 +87,7 @@ def choose_num_units(
     firsts = [units.top(size) for size in sizes[1:]]
     controls = [_controls(generator, each, seed, num_controls) for each in firsts]
     sample_seed, real = derive_seed(seed, "number of units"), Normal.of(yardstick.train)
-    bench = _RepairBench(generator, yardstick, units.layer, to, sample_seed)
+    bench = _RepairBench(generator, yardstick, units.layer, force_to, sample_seed)
 
     def distance(features: Tensor, _: int) -> float:
         return real.distance(features)
@@ -102,7 +102,7 @@ def choose_num_units(
         generator=NetworkId.of(generator),
         network=yardstick.network,
         ranked=units,
-        to=to,
+        force_to=force_to,
         counts=tuple(sizes),
         distance=table[0].clone(),
         control=table[1:].clone(),
@@ -120,7 +120,7 @@ def measure_repair(
     yardstick: Yardstick,
     seed: int = 0,
     *,
-    to: To = "zero",
+    force_to: ForcedTo = "zero",
     num_sets: int = 5,
     num_controls: int = 3,
     segmenter: Segmenter | None = None,
@@ -135,7 +135,7 @@ def measure_repair(
         units: Which units, one or more: ``curve.units``, ``ranking.top(20)``, or a list of one's own.
         yardstick: Real pictures as features.
         seed: Of the latent vectors, which are others than the ranking's and the choice's, and of the control.
-        to: What the units are forced to, as for `repair`.
+        force_to: What the units are forced to, as for `repair`.
         num_sets: Sets of images, 2 or more.
         num_controls: Draws of as many random units, 1 or more.
         segmenter: Says what becomes of concepts, on the first 512 images; None to leave that out.
@@ -156,7 +156,7 @@ def measure_repair(
         check_protocols(generator, segmenter)
     others = _controls(generator, units, seed, num_controls)
     sample_seed = derive_seed(seed, "repair")
-    bench = _RepairBench(generator, yardstick, units.layer, to, sample_seed)
+    bench = _RepairBench(generator, yardstick, units.layer, force_to, sample_seed)
     judge = _Judge(yardstick, seed)
     edits, num_labelled = bench.edits([units, *others]), min(NUM_LABELLED, count * num_sets)
     found = bench.figures(edits, count, num_sets, judge.judge, "repair", progress=progress)
@@ -166,7 +166,7 @@ def measure_repair(
         generator=NetworkId.of(generator),
         network=yardstick.network,
         units=units,
-        to=to,
+        force_to=force_to,
         before=before,
         after=after,
         control=torch.stack(control),
@@ -188,7 +188,7 @@ class _RepairBench:
     generator: Generator
     yardstick: Yardstick
     layer: str
-    to: To
+    force_to: ForcedTo
     seed: int
 
     def figures(
@@ -249,7 +249,7 @@ class _RepairBench:
 
     def edits(self, forced: Sequence[UnitSet]) -> list[Edit]:
         """Return an edit for each set of units."""
-        return [Insertion(units, forced_values(self.generator, units, self.to)) for units in forced]
+        return [Insertion(units, forced_values(self.generator, units, self.force_to)) for units in forced]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from ..inference.batches import LayerSampler, check_images, check_pixels
 from ..inference.bench import Bench
 from ..interventions.edits import Ablation
 from ..stats.intervals import Estimate
-from .results import ArtifactRanking, Method
+from .results import ArtifactRanking, RankingMethod
 
 BATCH = 64
 
@@ -65,7 +65,7 @@ def rank_artifact_units(
     seed: int = 0,
     *,
     top_share: float = 0.1,
-    method: Method = "distance",
+    method: RankingMethod = "distance",
     num_effect: int = 64,
     progress: bool = True,
 ) -> ArtifactRanking:
@@ -119,7 +119,7 @@ def rank_artifact_layers(
     seed: int = 0,
     *,
     top_share: float = 0.1,
-    method: Method = "distance",
+    method: RankingMethod = "distance",
     num_effect: int = 64,
     progress: bool = True,
 ) -> tuple[ArtifactRanking, ...]:
@@ -145,7 +145,7 @@ def rank_artifact_layers(
     """
     for layer in layers:
         lookup(generator.layers, layer, "layer")
-    check_choice(method, Method, "method")
+    check_choice(method, RankingMethod, "method")
     if num_effect < 2 * NUM_GROUPS:
         raise ValueError(f"num_effect is {2 * NUM_GROUPS} or more; got {num_effect}")
     num_top = _num_top(num_samples, top_share, yardstick.train.shape[1])

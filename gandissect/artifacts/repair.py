@@ -6,7 +6,7 @@ Source: Bau et al. 2019, Sec. 4.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 
@@ -16,7 +16,9 @@ from ..core.sampling import derive_seed
 from ..core.types import UnitSet
 from ..inference.batches import LayerSampler
 from ..interventions.edits import check_units
-from .results import To
+from .results import ForcedTo
+
+G = TypeVar("G", bound=Generator)
 
 BATCH, MEAN_SAMPLES = 64, 512
 """Images at once, and images over which a unit's mean is taken."""
@@ -26,11 +28,11 @@ BATCH, MEAN_SAMPLES = 64, 512
 class Forcible(Generator, Protocol):
     """A generator that can give a copy of itself some of whose units always have given values."""
 
-    def forcing(self, units: UnitSet, values: Sequence[float]) -> Generator:
-        """Return the copy."""
+    def forcing(self, units: UnitSet, values: Sequence[float]) -> Any:
+        """Return the copy, a generator of the same kind."""
 
 
-def repair(generator: Generator, units: UnitSet, to: To = "zero") -> Generator:
+def repair(generator: G, units: UnitSet, force_to: ForcedTo = "zero") -> G:
     """Return a copy of a generator in which some units are switched off for good.
 
     ``repair(G, units)(z)`` equals ``generate(G, z, [Ablation(units)])`` bit for bit. A generator of ``generators`` is
@@ -39,7 +41,7 @@ def repair(generator: Generator, units: UnitSet, to: To = "zero") -> Generator:
     Args:
         generator: A `Generator` that has ``forcing(units, values)``.
         units: Which units; none gives a plain copy.
-        to: What they are forced to: ``zero``, or each unit's ``mean`` over images and places, which is measured.
+        force_to: What they are forced to: ``zero``, or each unit's ``mean`` over images and places, which is measured.
 
     Raises:
         KeyError: If there is no such layer or way.
@@ -53,26 +55,27 @@ def repair(generator: Generator, units: UnitSet, to: To = "zero") -> Generator:
             f"{type(generator).__name__} has no forcing(units, values) that gives a copy; edit its images instead, by "
             "generate(generator, z, [Ablation(units)])"
         )
-    return generator.forcing(units, forced_values(generator, units, to))
+    repaired: G = generator.forcing(units, forced_values(generator, units, force_to))
+    return repaired
 
 
 @torch.inference_mode()
-def forced_values(generator: Generator, units: UnitSet, to: To = "zero") -> tuple[float, ...]:
+def forced_values(generator: Generator, units: UnitSet, force_to: ForcedTo = "zero") -> tuple[float, ...]:
     """Return what a repair forces units to, one number for each.
 
     Args:
         generator: A `Generator`.
         units: Which units.
-        to: ``zero``, or each unit's ``mean`` over 512 images, always the same ones, and all places.
+        force_to: ``zero``, or each unit's ``mean`` over 512 images, always the same ones, and all places.
 
     Raises:
         KeyError: If there is no such layer or way.
         ValueError: If the layer has no such unit, an activation is not finite, or the generator is in training mode.
     """
     check_mode(generator)
-    check_choice(to, To, "way")
+    check_choice(force_to, ForcedTo, "way")
     check_units(units, lookup(generator.layers, units.layer, "layer").units)
-    if to == "zero" or not len(units):
+    if force_to == "zero" or not len(units):
         return (0.0,) * len(units)
     source = LayerSampler(generator, (units.layer,), derive_seed(0, "means"), BATCH, progress=False)
     total, index = torch.zeros(len(units), dtype=torch.float64), list(units.units)

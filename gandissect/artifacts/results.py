@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -16,7 +16,7 @@ from ..fidelity.results import Scores
 from ..stats.intervals import Z_95, Change, Estimate, Shares
 from ..storage.saved import SavedResult, check_tensor
 
-To = Literal["zero", "mean"]
+ForcedTo = Literal["zero", "mean"]
 
 FIGURES = (*(field.name for field in fields(Scores)), "worst_realism")
 """What a repair is measured by: the figures of `Scores`, and the realism that 5 % of the images do not exceed."""
@@ -30,7 +30,7 @@ class RepairCurve(SavedResult):
         generator: The generator's name and fingerprint.
         network: The feature network's name.
         ranked: The units, in the order in which they are forced.
-        to: What to.
+        force_to: What the units were forced to, ``zero`` or their ``mean``.
         counts: Numbers of units, rising; the first is 0.
         distance: float64 ``[count, set]``, Frechet distance.
         control: float64 ``[draw, count, set]``, the same for random units, in several orders.
@@ -46,7 +46,7 @@ class RepairCurve(SavedResult):
     generator: NetworkId
     network: str
     ranked: UnitSet
-    to: str
+    force_to: ForcedTo = field(metadata={"saved_as": "to"})
     counts: tuple[int, ...]
     distance: Tensor
     control: Tensor
@@ -56,7 +56,7 @@ class RepairCurve(SavedResult):
     sample_seed: int
 
     def __post_init__(self) -> None:
-        check_choice(self.to, To, "way")
+        check_choice(self.force_to, ForcedTo, "way")
         check_tensor("distance", self.distance, torch.float64, (len(self.counts), None))
         check_tensor("control", self.control, torch.float64, (None, *self.distance.shape))
         if self.counts[:1] != (0,) or list(self.counts) != sorted(set(self.counts)):
@@ -91,6 +91,13 @@ class RepairCurve(SavedResult):
     def units(self) -> UnitSet:
         """So many of the ranked units."""
         return self.ranked.top(self.num_units)
+
+    @property
+    def units_to_measure(self) -> UnitSet:
+        """The units chosen; where none is, as many as have the least distance, to show what they do."""
+        if self.num_units:
+            return self.units
+        return self.ranked.top(self.counts[1 + int(self.distance[1:].mean(dim=1).argmin())])
 
     def __str__(self) -> str:
         """Say in a sentence what was chosen."""
@@ -153,7 +160,7 @@ class Repair(SavedResult):
         generator: The generator's name and fingerprint.
         network: The feature network's name.
         units: Which units were forced.
-        to: What to.
+        force_to: What the units were forced to, ``zero`` or their ``mean``.
         before: float64 ``[set, figure]``, of the generator as it is.
         after: float64 ``[set, figure]``, of the same latent vectors.
         control: float64 ``[draw, set, figure]``, with as many random units forced, in several draws.
@@ -173,7 +180,7 @@ class Repair(SavedResult):
     generator: NetworkId
     network: str
     units: UnitSet
-    to: str
+    force_to: ForcedTo = field(metadata={"saved_as": "to"})
     before: Tensor
     after: Tensor
     control: Tensor
@@ -187,7 +194,7 @@ class Repair(SavedResult):
     concepts: ConceptChanges | None
 
     def __post_init__(self) -> None:
-        check_choice(self.to, To, "way")
+        check_choice(self.force_to, ForcedTo, "way")
         num_sets = len(self.before)
         if num_sets < 2 or not len(self.control):
             raise ValueError("a repair is measured on 2 sets or more, with a control or more")
@@ -228,7 +235,7 @@ class Repair(SavedResult):
         before, after, real = (_estimate(table, "distance") for table in (self.before, self.after, self.real))
         worse = "helps no more than random units" if distance.high < 0 else "does not help"
         verdict = "helps" if self.helps else worse
-        way = "off" if self.to == "zero" else "to their mean"
+        way = "off" if self.force_to == "zero" else "to their mean"
         setting = f"{self.network}, {self.num_dims} dims, n = {len(self.before)} x {self.num_images}"
         return (
             f"switching {_said(self.units)} {way} {verdict}: distance {before} before, "
@@ -263,7 +270,7 @@ def _estimate(table: Tensor, figure: str) -> Estimate:
     return Estimate.of(table[:, _column(figure)].tolist())
 
 
-Method = Literal["distance", "realism", "effect"]
+RankingMethod = Literal["distance", "realism", "effect"]
 """What a ranking goes by: the excess of distance, the correlation with realism, or the effect of ablation."""
 
 
@@ -320,7 +327,7 @@ class ArtifactRanking(SavedResult):
     num_effect: int = 0
 
     def __post_init__(self) -> None:
-        check_choice(self.method, Method, "method")
+        check_choice(self.method, RankingMethod, "method")
         units = len(self.distance)
         check_tensor("distance", self.distance, torch.float64, (None,))
         check_tensor("realism", self.realism, torch.float64, (units,))

@@ -91,6 +91,7 @@ class PictureBatch(Protocol):
         """uint8 ``[batch, 3, H, W]``, red green blue."""
 
 
+@runtime_checkable
 class PictureSource(Protocol):
     """Real pictures by index, square and of one size; every dataset of ``segmenters`` is one."""
 

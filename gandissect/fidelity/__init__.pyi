@@ -1,4 +1,5 @@
 from .distances import frechet_distance as frechet_distance, kernel_distance as kernel_distance
+from .features import Encoder as Encoder, encoder_features as encoder_features
 from .inception import Inception as Inception
 from .neighbours import (
     density_coverage as density_coverage,

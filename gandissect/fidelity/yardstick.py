@@ -13,17 +13,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from ..core.images import from_uint8
-from ..core.protocols import Features, Generator
+from ..core.pictures import load_pictures, pick_evenly
+from ..core.protocols import Features, Generator, PictureSource, Segmenter
 from ..core.sampling import make_rng
 from ..inference.batches import sample_blocks
 from .distances import frechet_distance, kernel_distance
+from .features import Encoder, encoder_features
+from .inception import Inception
 from .neighbours import density_coverage, nearest_ratio, precision_recall
 from .results import Fidelity, Scores, SetScores
 
 BATCH = 64
+
+MAX_TRAIN, MAX_HELD_OUT = 10_000, 1_000
+"""Real pictures that are looked at, at most."""
+
+NUM_DIMS = 64
+"""Dimensions of a segmenter's features that are kept."""
 
 MIN_HELD_OUT = 8
 """Held-out pictures at least, with which two dimensions of the features are kept."""
@@ -52,18 +62,41 @@ class Yardstick:
     """
 
     def __init__(
-        self, network: str, features: Features, train: Tensor, held_out: Tensor, num_dims: int | None = 64
+        self, network: str, features: Features, train: Tensor, held_out: Tensor, num_dims: int | None = NUM_DIMS
     ) -> None:
-        if len(held_out) < MIN_HELD_OUT or len(train) <= len(held_out):
-            raise ValueError(
-                f"need {MIN_HELD_OUT} held-out pictures and more to train on; got {len(held_out)} and {len(train)}"
-            )
+        _check_counts(len(train), len(held_out))
         self.network, self._network = network, features
         raw = self._raw(_scaled(held_out))
         self._projection = None if num_dims is None else _Projection(raw, num_dims)
         self.held_out, self.train = self._project(raw), self._project(self._raw(_scaled(train)))
         # The kernel is not the same from every origin: far from the pictures it would see little but their mean.
         self._origin = 0 if num_dims is None else self.held_out.mean(dim=0)
+
+    @classmethod
+    def of(
+        cls,
+        network: Segmenter | Encoder | Inception,
+        train: PictureSource | UInt8[Tensor, "train 3 H W"],
+        held_out: PictureSource | UInt8[Tensor, "held_out 3 H W"],
+    ) -> Yardstick:
+        """Return real pictures as features of a segmenter's encoder, or of Inception.
+
+        Of a segmenter the coarsest features of its encoder are taken, averaged over the picture, and 64 random
+        dimensions of them are kept. The features of Inception are left as they are.
+
+        Args:
+            network: A segmenter with an encoder, such as ``segmenters.load("unet-scenes")``, or an `Inception`.
+            train: Pictures that the generator was trained on; 10,000 evenly spaced ones at most are looked at, and
+                copies of any others go unseen.
+            held_out: Pictures that it was not trained on, `MIN_HELD_OUT` or more; 1,000 at most are looked at.
+
+        Raises:
+            ValueError: If the segmenter has no encoder, or there are too few pictures.
+        """
+        features = network if isinstance(network, Inception) else encoder_features(network)
+        _check_counts(len(pick_evenly(train, MAX_TRAIN)), len(pick_evenly(held_out, MAX_HELD_OUT)))
+        real = load_pictures(train, MAX_TRAIN), load_pictures(held_out, MAX_HELD_OUT)
+        return cls(network.name, features, *real, num_dims=None if isinstance(network, Inception) else NUM_DIMS)
 
     def features(self, images: Tensor) -> Tensor:
         """Return what stands for images in `compare`: their features, projected and scaled.
@@ -164,6 +197,20 @@ class _Projection:
     def __call__(self, raw: Tensor) -> Tensor:
         projected: Tensor = (raw @ self._rotation) / self._scale
         return projected
+
+
+def _check_counts(num_train: int, num_held_out: int) -> None:
+    """Raise ValueError with the remedy if there are too few pictures, before anything is computed."""
+    if num_held_out < MIN_HELD_OUT:
+        raise ValueError(
+            f"{num_held_out} pictures are held out to judge by, and {MIN_HELD_OUT} are needed; give more pictures, or "
+            "hold out a larger share (--hold-out)"
+        )
+    if num_train <= num_held_out:
+        raise ValueError(
+            f"more pictures to train on are needed than are held out; got {num_train} and {num_held_out}; give more "
+            "pictures to train on, or hold out a smaller share (--hold-out)"
+        )
 
 
 def _scaled(pictures: Tensor) -> Iterator[Tensor]:

@@ -11,11 +11,11 @@ from .directions.direction import Direction as Direction
 from .directions.labels import (
     DirectionEffect as DirectionEffect,
     label_direction as label_direction,
-    labelled as labelled,
+    with_labels as with_labels,
 )
-from .directions.moves import Moved as Moved, move as move
+from .directions.moves import DirectionSweep as DirectionSweep, move as move
 from .interpolation.path_length import PathLength as PathLength, path_length as path_length
-from .interpolation.paths import Path as Path, corner_grid as corner_grid, lerp as lerp, slerp as slerp
+from .interpolation.paths import LatentPath as LatentPath, corner_grid as corner_grid, lerp as lerp, slerp as slerp
 from .interpolation.walks import Walk as Walk, pixel_distance as pixel_distance
 from .inversion.invert import invert as invert
 from .inversion.results import Inversion as Inversion, LostConcepts as LostConcepts
@@ -36,3 +36,5 @@ from .spaces import (
     truncated_w as truncated_w,
     truncated_z as truncated_z,
 )
+
+OLD_NAMES: dict[str, str]

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core.lookup import lookup
 from ..core.protocols import Generator, check_mode
 from ..interventions.edits import check_region, region_mask
-from .spaces import as_w, check_latents, styled
+from .spaces import as_w, check_latents, require_w
 
 GROUPS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}
 """Least and greatest side of the grids of the layers in each group of styles (Karras et al. 2019, Fig. 3)."""
@@ -35,9 +35,9 @@ def mix_styles(generator: Generator, w_a: Tensor, w_b: Tensor, layers: Sequence[
 
     Source: Karras et al. 2019, Sec. 3.1.
     """
-    w_a, w_b = _pair_of_w(generator, w_a, w_b)
+    w_a, w_b = _as_w_pair(generator, w_a, w_b)
     mixed = w_a.clone()
-    chosen = [_style(generator, layer) for layer in layers]
+    chosen = [_style_index(generator, layer) for layer in layers]
     mixed[:, chosen] = w_b[:, chosen].to(mixed)
     return mixed
 
@@ -57,8 +57,8 @@ def cross_over(generator: Generator, w_a: Tensor, w_b: Tensor, layer: int | str)
 
     Source: Karras et al. 2019, Sec. 3.1.
     """
-    num_ws = styled(generator).mapping.num_ws
-    return mix_styles(generator, w_a, w_b, range(_style(generator, layer), num_ws))
+    num_ws = require_w(generator).mapping.num_ws
+    return mix_styles(generator, w_a, w_b, range(_style_index(generator, layer), num_ws))
 
 
 def style_groups(generator: Generator) -> dict[str, tuple[int, ...]]:
@@ -72,14 +72,14 @@ def style_groups(generator: Generator) -> dict[str, tuple[int, ...]]:
 
     Source: Karras et al. 2019, Fig. 3.
     """
-    num_ws = styled(generator).mapping.num_ws
+    num_ws = require_w(generator).mapping.num_ws
     sides = [info.height for info in generator.layers.values()]
     sides += sides[-1:] * (num_ws - len(sides))
-    found = {
+    groups = {
         name: tuple(index for index, side in enumerate(sides) if low <= side <= high)
         for name, (low, high) in GROUPS.items()
     }
-    return {name: styles for name, styles in found.items() if styles}
+    return {name: styles for name, styles in groups.items() if styles}
 
 
 @torch.no_grad()
@@ -136,13 +136,14 @@ def swap_activations(
     lookup(generator.layers, layer, "layer")
     if z_a.shape != z_b.shape:
         raise ValueError(f"swap activations of as many z; got {list(z_a.shape)} and {list(z_b.shape)}")
-    for each in (z_a, z_b):
-        check_latents(generator, each)
-    theirs = generator.head(z_b, layer)
+    for z in (z_a, z_b):
+        check_latents(generator, z)
+    activation = generator.head(z_b, layer)
     if region is not None:
-        own = generator.head(z_a, layer)
-        theirs = torch.lerp(own, theirs, region_mask(check_region(region), layer, own, generator.image_size).to(own))
-    return generator.tail(theirs, layer, z_a)
+        original = generator.head(z_a, layer)
+        mask = region_mask(check_region(region), layer, original, generator.image_size)
+        activation = torch.lerp(original, activation, mask.to(original))
+    return generator.tail(activation, layer, z_a)
 
 
 @torch.no_grad()
@@ -169,7 +170,7 @@ def swapping_table(
     return torch.stack([swap_activations(generator, row, z_columns, layer, region).cpu() for row in rows])
 
 
-def _pair_of_w(generator: Generator, w_a: Tensor, w_b: Tensor) -> tuple[Tensor, Tensor]:
+def _as_w_pair(generator: Generator, w_a: Tensor, w_b: Tensor) -> tuple[Tensor, Tensor]:
     """Return both w if they are w, as many.
 
     Raises:
@@ -183,7 +184,7 @@ def _pair_of_w(generator: Generator, w_a: Tensor, w_b: Tensor) -> tuple[Tensor, 
     return as_w(generator, w_a), as_w(generator, w_b)
 
 
-def _style(generator: Generator, layer: int | str) -> int:
+def _style_index(generator: Generator, layer: int | str) -> int:
     """Return the number of a layer's style.
 
     Raises:
@@ -192,7 +193,7 @@ def _style(generator: Generator, layer: int | str) -> int:
     """
     if isinstance(layer, str):
         return lookup({name: index for index, name in enumerate(generator.layers)}, layer, "layer")
-    num_ws = styled(generator).mapping.num_ws
+    num_ws = require_w(generator).mapping.num_ws
     if isinstance(layer, bool) or not hasattr(layer, "__index__") or not 0 <= index(layer) < num_ws:
         raise ValueError(f"{generator.name} has the styles 0 to {num_ws - 1}; got {layer}")
     return index(layer)

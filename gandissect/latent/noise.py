@@ -72,13 +72,13 @@ def images_with_noise(generator: Generator, latents: Tensor, seed: int | None, *
     Raises:
         ValueError: If the generator has no noise, or the latent vectors are none of it.
     """
-    noisy, w = _noisy(generator), as_w(generator, latents)
+    model, w = _require_noise(generator), as_w(generator, latents)
     if seed is None:
         noise = [torch.zeros(1, 1, info.height, info.width) for info in generator.layers.values()]
     else:
-        drawn = [noisy.random_noise(1, make_rng(seed, "noise", start + index)) for index in range(len(w))]
-        noise = [torch.cat(layer) for layer in zip(*drawn, strict=True)]
-    images: Tensor = noisy.synthesis(w, noise)
+        draws = [model.random_noise(1, make_rng(seed, "noise", start + index)) for index in range(len(w))]
+        noise = [torch.cat(layer) for layer in zip(*draws, strict=True)]
+    images: Tensor = model.synthesis(w, noise)
     return images
 
 
@@ -97,12 +97,12 @@ def noise_effects(generator: Generator, latents: Tensor, num_draws: int = 16, se
 
     Source: Karras et al. 2019, Fig. 4c and 5.
     """
-    noisy, w = _noisy(generator), as_w(generator, latents)
+    model, w = _require_noise(generator), as_w(generator, latents)
     if num_draws < 2 or not len(w):
         raise ValueError(f"need 2 draws or more of 1 image or more; got {num_draws} of {len(w)}")
-    stds = [_std(noisy, w, layer, num_draws, seed) for layer in generator.layers]
-    shown = (len(w), num_draws, seed, NetworkId.of(generator))
-    return NoiseEffects(tuple(generator.layers), torch.stack(stds).float(), *shown)
+    stds = [_std(model, w, layer, num_draws, seed) for layer in generator.layers]
+    settings = (len(w), num_draws, seed, NetworkId.of(generator))
+    return NoiseEffects(tuple(generator.layers), torch.stack(stds).float(), *settings)
 
 
 def _std(generator: Any, w: Tensor, layer: str, num_draws: int, seed: int) -> Tensor:
@@ -112,8 +112,8 @@ def _std(generator: Any, w: Tensor, layer: str, num_draws: int, seed: int) -> Te
     total, squares = torch.zeros_like(plain), torch.zeros_like(plain)
     for index in range(num_draws):
         rng = make_rng(seed, "noise of a layer", layer, index)
-        drawn = torch.randn(1, 1, info.height, info.width, generator=rng)
-        noise = [drawn if name == layer else None for name in generator.layers]
+        noise_map = torch.randn(1, 1, info.height, info.width, generator=rng)
+        noise = [noise_map if name == layer else None for name in generator.layers]
         change = generator.synthesis(w, noise).cpu().double() - plain  # small, so that squares do not cancel
         total += change
         squares += change.square()
@@ -121,7 +121,7 @@ def _std(generator: Any, w: Tensor, layer: str, num_draws: int, seed: int) -> Te
     return variance.clamp(min=0).mean(dim=(0, 1)).sqrt()
 
 
-def _noisy(generator: Generator) -> Any:
+def _require_noise(generator: Generator) -> Any:
     """Return a generator that has noise.
 
     Raises:

@@ -52,12 +52,12 @@ def check_space(generator: Generator, space: str) -> None:
         ValueError: Naming those that it has.
     """
     if space == "w":
-        styled(generator)
+        require_w(generator)
     elif space != "z":
         raise ValueError(unknown_name_message("latent space", space, capabilities(generator).spaces))
 
 
-def styled(generator: Generator) -> Any:
+def require_w(generator: Generator) -> Any:
     """Return a generator that has w, whose ``mapping`` and ``synthesis`` may be called.
 
     Raises:
@@ -126,8 +126,8 @@ def truncated_w(generator: Generator, z: Tensor, psi: float = 0.7, cutoff: int |
     if not math.isfinite(psi):
         raise ValueError(f"truncation_psi is a number, by custom from 0 to 1; got {psi}")
     check_z(generator, z)
-    found: Tensor = styled(generator).mapping(z, psi, cutoff)
-    return found
+    w: Tensor = require_w(generator).mapping(z, psi, cutoff)
+    return w
 
 
 def as_w(generator: Generator, latents: Tensor) -> Tensor:
@@ -136,11 +136,11 @@ def as_w(generator: Generator, latents: Tensor) -> Tensor:
     Raises:
         ValueError: If the generator has no w, or they are neither, or not finite.
     """
-    mapping = styled(generator).mapping
+    mapping = require_w(generator).mapping
     if latents.ndim == 2:
         check_z(generator, latents)
-        found: Tensor = mapping(latents)
-        return found
+        w: Tensor = mapping(latents)
+        return w
     wanted = (mapping.num_ws, len(mapping.w_avg))
     if tuple(latents.shape[1:]) != wanted or not latents.is_floating_point():
         got = f"{latents.dtype} {list(latents.shape)}"

@@ -59,7 +59,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     _draw_shares(shares, comparison.models, models, page.width)
     _draw_tables(tables, comparison, models, page)
     if comparison.notes:
-        figure.supxlabel(_text("; ".join(comparison.notes), int(13 * page.width)), fontsize=8)
+        figure.supxlabel(_wrap_text("; ".join(comparison.notes), int(13 * page.width)), fontsize=8)
     return figure
 
 
@@ -99,10 +99,10 @@ def _page(comparison: Comparison, models: Sequence[Sequence[ComparedLayer]]) -> 
     width = max(MIN_WIDTH, beside + num_columns * table)
     column = ((width - beside) / num_columns - GAP) / length
     below = _inches([layer.layer for layer in comparison.layers])
-    titles = max(_text(model, _letters(column * length)).count("\n") for model in comparison.models)
+    titles = max(_wrap_text(model, _letters(column * length)).count("\n") for model in comparison.models)
     lower = ROW * len(rows) + (below if below > column else 0.2) + 0.6 + LINE * titles
     lower = lower * math.ceil(len(models) / num_columns) if rows else 0.4
-    upper = 2.8 + max(below, _inches(comparison.models) if _are_alike(models) and len(models) > 2 else 0)
+    upper = 2.8 + max(below, _inches(comparison.models) if _have_same_layers(models) and len(models) > 2 else 0)
     return _Page(rows, num_columns, width, upper, lower, column)
 
 
@@ -113,7 +113,7 @@ def _rows(concepts: Sequence[Concept]) -> tuple[Concept | str, ...]:
         return tuple(concepts)
     rows: list[Concept | str] = []
     for kind in kinds:
-        rows += [kind, *(each for each in concepts if each.category == kind)]
+        rows += [kind, *(concept for concept in concepts if concept.category == kind)]
     return tuple(rows)
 
 
@@ -121,7 +121,7 @@ def _name(row: Concept | str) -> str:
     return row if isinstance(row, str) else row.name
 
 
-def _are_alike(models: Sequence[Sequence[ComparedLayer]]) -> bool:
+def _have_same_layers(models: Sequence[Sequence[ComparedLayer]]) -> bool:
     """Tell whether all models have the same layers."""
     return len({tuple(layer.layer for layer in layers) for layers in models}) == 1
 
@@ -130,7 +130,7 @@ def _draw_shares(
     part: SubFigure, labels: Sequence[str], models: Sequence[Sequence[ComparedLayer]], width: float
 ) -> None:
     """Draw the shares over the layers and, where all models have the same, over the models."""
-    over_models = _are_alike(models) and len(models) > 2
+    over_models = _have_same_layers(models) and len(models) > 2
     axes = part.subplots(1, 1 + over_models, sharey=True, squeeze=False)[0]
     width = (width - 0.8) / len(axes) - 1.8
     ticks, places = _places(models)
@@ -149,15 +149,15 @@ def _draw_shares(
 def _places(models: Sequence[Sequence[ComparedLayer]]) -> tuple[list[str], list[list[float]]]:
     """Return the names below the axis, at 0, 1, ..., and where each model's layers stand on it."""
     longest = max(models, key=len)
-    whole = {layer.layer: (index, layer.grid) for index, layer in enumerate(longest)}
-    fit = all(whole.get(layer.layer, (0, None))[1] == layer.grid for layers in models for layer in layers)
-    if fit or _are_alike(models):
-        return list(whole), [[whole[layer.layer][0] for layer in layers] for layers in models]
+    longest_layers = {layer.layer: (index, layer.grid) for index, layer in enumerate(longest)}
+    fit = all(longest_layers.get(layer.layer, (0, None))[1] == layer.grid for layers in models for layer in layers)
+    if fit or _have_same_layers(models):
+        return list(longest_layers), [[longest_layers[layer.layer][0] for layer in layers] for layers in models]
     grids = sorted({layer.grid for layers in models for layer in layers})
-    return [f"{height} x {width}" for height, width in grids], [_by_grid(layers, grids) for layers in models]
+    return [f"{height} x {width}" for height, width in grids], [_grid_positions(layers, grids) for layers in models]
 
 
-def _by_grid(layers: Sequence[ComparedLayer], grids: Sequence[tuple[int, int]]) -> list[float]:
+def _grid_positions(layers: Sequence[ComparedLayer], grids: Sequence[tuple[int, int]]) -> list[float]:
     """Return where layers stand by the size of their grid, those of one grid within 0.6 around its place."""
     counts, places = Counter(layer.grid for layer in layers), []
     met: Counter[tuple[int, int]] = Counter()
@@ -180,7 +180,7 @@ def _draw_lines(axis: Axes, lines: Sequence[_Line], colors: Sequence[str]) -> No
     axis.grid(axis="y", color="#dddddd")
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-    labels = [_text(line.label, LONGEST) for line in lines]
+    labels = [_wrap_text(line.label, LONGEST) for line in lines]
     axis.legend(handles, labels, loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
 
 
@@ -196,7 +196,7 @@ def _draw_tables(
     most = int(comparison.counts.max())
     for label, layers, axis in zip(comparison.models, models, axes, strict=False):
         _draw_table(axis, layers, page.rows, most)
-        axis.set_title(_text(label, _letters(page.column * length)), fontsize=9, loc="left")
+        axis.set_title(_wrap_text(label, _letters(page.column * length)), fontsize=9, loc="left")
         axis.set_xlim(0, length)
         places = [column + 0.5 for column in range(len(layers))]
         _name_ticks(axis, places, [layer.layer for layer in layers], page.column)
@@ -231,10 +231,10 @@ def _draw_swatches(axis: Axes, rows: Sequence[Concept | str]) -> None:
             continue
         (square,) = axis.plot(0, row + 0.5, "s", color=concept.hex, markersize=7, transform=beside)
         square.set(markeredgecolor="#666666", clip_on=False)
-    axis.set_yticks([row + 0.5 for row in range(len(rows))], [_short(_name(row)) for row in rows], fontsize=9)
+    axis.set_yticks([row + 0.5 for row in range(len(rows))], [_shorten(_name(row)) for row in rows], fontsize=9)
     axis.tick_params(axis="y", pad=14)
-    for each, tick in zip(rows, axis.yaxis.get_major_ticks(), strict=True):
-        if isinstance(each, str):
+    for name, tick in zip(rows, axis.yaxis.get_major_ticks(), strict=True):
+        if isinstance(name, str):
             tick.label1.set(style="italic", color="#555555")
     axis.tick_params(length=0)
     axis.set_ylim(len(rows), 0)
@@ -243,8 +243,8 @@ def _draw_swatches(axis: Axes, rows: Sequence[Concept | str]) -> None:
 
 def _name_ticks(axis: Axes, places: Sequence[float], names: Sequence[str], room: float) -> None:
     """Write names below an axis, upright where one is longer than the room for it in inches."""
-    turned = _inches(names) > room
-    axis.set_xticks(places, [_short(name) for name in names], fontsize=9, rotation=90 if turned else 0)
+    is_upright = _inches(names) > room
+    axis.set_xticks(places, [_shorten(name) for name in names], fontsize=9, rotation=90 if is_upright else 0)
 
 
 def _inches(names: Sequence[str]) -> float:
@@ -267,20 +267,20 @@ def _shades(count: int) -> list[str]:
 
 def _title(comparison: Comparison) -> str:
     """Return what the figure shows and on what it rests."""
-    made = comparison.provenance[0]
-    best = f"Units whose best IoU with a concept of {made.segmenter} is at least {comparison.min_iou:g}"
-    seeds = ", ".join(map(str, sorted({each.seed for each in comparison.provenance})))
-    made_of = f"beyond chance; {made.num_samples:,} samples a model, seed {seeds}"
-    return f"{_text(best, 90)}\n{made_of}; bars are 95 % Wilson intervals"
+    provenance = comparison.provenance[0]
+    best = f"Units whose best IoU with a concept of {provenance.segmenter} is at least {comparison.min_iou:g}"
+    seeds = ", ".join(map(str, sorted({source.seed for source in comparison.provenance})))
+    basis = f"beyond chance; {provenance.num_samples:,} samples a model, seed {seeds}"
+    return f"{_wrap_text(best, 90)}\n{basis}; bars are 95 % Wilson intervals"
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     """Return a name for one line, without its middle if it is too long, in which a dollar is no formula."""
     half = LONGEST // 2
-    return _text(name if len(name) <= LONGEST else f"{name[: half - 1]}…{name[-half:]}", LONGEST)
+    return _wrap_text(name if len(name) <= LONGEST else f"{name[: half - 1]}…{name[-half:]}", LONGEST)
 
 
-def _text(text: str, width: int) -> str:
+def _wrap_text(text: str, width: int) -> str:
     """Return text in lines of a width, in which a dollar is no formula."""
     lines = textwrap.wrap(text, width, break_long_words=False)
     return "\n".join(part for line in lines for part in _cut(line, width)).replace("$", r"\$")
@@ -289,7 +289,7 @@ def _text(text: str, width: int) -> str:
 def _cut(word: str, width: int) -> Iterator[str]:
     """Yield a word in parts of a width at most: of a path its parts, if they are not longer themselves."""
     while len(word) > width:
-        ends = [found.end() for found in re.finditer(SEPARATOR, word[:width])]
+        ends = [match.end() for match in re.finditer(SEPARATOR, word[:width])]
         end = ends[-1] if ends else width
         yield word[:end]
         word = word[end:]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.images import to_uint8
 from ..latent.directions.direction import Direction
-from ..latent.directions.moves import Moved
+from ..latent.directions.moves import DirectionSweep
 from ..stats.intervals import half_width
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ NAME_WIDTH = 26
 """Characters of a name in a line."""
 
 
-def draw_directions(directions: Sequence[Direction], moved: Sequence[Moved]) -> Figure:
+def draw_directions(directions: Sequence[Direction], sweeps: Sequence[DirectionSweep]) -> Figure:
     """Draw directions one below the other: what a step does at the left, images at each step at the right.
 
     Args:
         directions: One or more, with labels.
-        moved: The same images moved along each, all by the same steps.
+        sweeps: The same images moved along each, all by the same steps.
 
     Returns:
         A figure of no window and no global state; its ``savefig`` writes it.
@@ -40,10 +40,10 @@ def draw_directions(directions: Sequence[Direction], moved: Sequence[Moved]) -> 
     """
     from matplotlib.figure import Figure
 
-    if not directions or len(directions) != len(moved) or len({each.steps for each in moved}) > 1:
+    if not directions or len(directions) != len(sweeps) or len({sweep.steps for sweep in sweeps}) > 1:
         raise ValueError(f"give one direction or more, and its images at the same steps; got {len(directions)}")
-    steps, rows = moved[0].steps, moved[0].images.shape[1]
-    row = max(INCH * rows, *(LINE_INCHES * len(_lines(each)) for each in directions)) + 0.12
+    steps, rows = sweeps[0].steps, sweeps[0].images.shape[1]
+    row = max(INCH * rows, *(LINE_INCHES * len(_lines(direction)) for direction in directions)) + 0.12
     size = (LABEL_INCHES + INCH * len(steps), 0.6 + len(directions) * row)
     figure = Figure(figsize=size, dpi=130)
     top, left = 1 - 0.6 / size[1], LABEL_INCHES / size[0]
@@ -51,11 +51,11 @@ def draw_directions(directions: Sequence[Direction], moved: Sequence[Moved]) -> 
     for column, step in enumerate(steps):
         place = left + (column + 0.5) * INCH / size[0]
         figure.text(place, top + 0.05 / size[1], f"{step:+g} sd" if step else "unmoved", ha="center", fontsize=8)
-    for number, (direction, each) in enumerate(zip(directions, moved, strict=True)):
+    for number, (direction, sweep) in enumerate(zip(directions, sweeps, strict=True)):
         ceiling = top - number * row / size[1]
         height = INCH * rows / size[1]
         axes = figure.add_axes((left, ceiling - height, INCH * len(steps) / size[0], height))
-        axes.imshow(_grid(each.images), interpolation="nearest", aspect="auto")
+        axes.imshow(_tile_steps(sweep.images), interpolation="nearest", aspect="auto")
         axes.set_axis_off()
         for line, (text, style) in enumerate(_lines(direction)):
             figure.text(0.1 / size[0], ceiling - LINE_INCHES * line / size[1], text, va="top", **style)
@@ -63,23 +63,23 @@ def draw_directions(directions: Sequence[Direction], moved: Sequence[Moved]) -> 
 
 
 def _title(directions: Sequence[Direction]) -> str:
-    told = next((label for direction in directions for label in direction.labels), None)
-    by = f"; what a step of 1 sd adds, {told.num_samples:,} images, {told.segmenter}" if told else ""
+    label = next((label for direction in directions for label in direction.labels), None)
+    by = f"; what a step of 1 sd adds, {label.num_samples:,} images, {label.segmenter}" if label else ""
     return f"{directions[0].generator}{by}"
 
 
 def _lines(direction: Direction) -> list[tuple[str, dict[str, Any]]]:
     """Return a direction's name and labels, each line with how it is written."""
     name: dict[str, Any] = {"fontsize": 8.5, "fontweight": "bold"}
-    found = [(line, name) for line in textwrap.wrap(direction.name, NAME_WIDTH)]
+    lines = [(line, name) for line in textwrap.wrap(direction.name, NAME_WIDTH)]
     for label in direction.labels:
         reach = 100 * half_width(label.stderr, label.num_samples - 1)
-        found.append((f"{label.concept} {100 * label.slope:+.2f} ± {reach:.2f} %", {"fontsize": 8}))
-    return found if direction.labels else [*found, ("no concept beyond chance", {"fontsize": 8, "color": "#666666"})]
+        lines.append((f"{label.concept} {100 * label.slope:+.2f} ± {reach:.2f} %", {"fontsize": 8}))
+    return lines if direction.labels else [*lines, ("no concept beyond chance", {"fontsize": 8, "color": "#666666"})]
 
 
-def _grid(images: Tensor) -> Any:
+def _tile_steps(images: Tensor) -> Any:
     """Return images ``[step, row, 3, H, W]`` side by side, with white lines between them, uint8 ``[.., .., 3]``."""
-    shown = to_uint8(images).permute(1, 0, 3, 4, 2).numpy()
-    framed = np.pad(shown, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    pixels = to_uint8(images).permute(1, 0, 3, 4, 2).numpy()
+    framed = np.pad(pixels, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
     return np.concatenate(np.concatenate(list(framed.swapaxes(0, 1)), axis=2), axis=0)

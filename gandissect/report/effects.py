@@ -17,7 +17,7 @@ RANKINGS = ("#c2571a", "#2563a8", "#2e7d4f", "#7b4ea3")
 PANELS = 3
 """Panels of curves side by side, at most."""
 
-MOST_SIDE_EFFECTS = 6
+MAX_SIDE_EFFECTS = 6
 """Other concepts in the figure, at most: those that change most."""
 
 
@@ -72,8 +72,8 @@ def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(0.6 + 4.2 * columns, 0.3 + 3.3 * rows), dpi=110, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes, each in zip(panels, curves, strict=False):
-        _draw_curves(axes, each)
+    for axes, concept_curves in zip(panels, curves, strict=False):
+        _draw_curves(axes, concept_curves)
     for axes in panels[len(curves) :]:
         axes.set_axis_off()
     return figure
@@ -84,7 +84,7 @@ def _draw_curves(axes: Any, curves: EffectCurves) -> None:
     ends = [[100 * end(float(table.mean[place]) for table in curves.control) for place in places] for end in (min, max)]
     axes.fill_between(places, *ends, color=CONTROL, alpha=0.35, lw=0, label="random units")
     for (name, table), color in zip(curves.taken.items(), cycle(RANKINGS)):
-        means, reaches = ((100 * each).tolist() for each in (table.mean, Z_95 * table.stderr))
+        means, reaches = ((100 * values).tolist() for values in (table.mean, Z_95 * table.stderr))
         axes.errorbar(places, means, yerr=reaches, fmt="o-", color=color, ms=3.5, lw=1.4, label=name)
     axes.axhline(100 * curves.share, color="#222222", lw=0.8, ls=":")
     axes.axhline(0, color="#222222", lw=0.8)
@@ -106,7 +106,7 @@ def _title(effect: CausalEffect) -> str:
 
 def _draw_effect(axes: Any, effect: CausalEffect) -> None:
     """Draw insertion, ablation and their sum, of the units and of the random ones."""
-    row = next(each.index for each in effect.concepts if each.name == effect.concept)
+    row = next(concept.index for concept in effect.concepts if concept.name == effect.concept)
     for side, name, color, offset in (
         (effect.effect, "units", UNITS, -0.2),
         (effect.control, "as many random units", CONTROL, 0.2),
@@ -129,23 +129,23 @@ def _draw_effect(axes: Any, effect: CausalEffect) -> None:
 def _draw_side_effects(axes: Any, effect: CausalEffect) -> None:
     """Draw what ablation does to the other concepts."""
     table = effect.effect.ablation
-    others = [each for each in effect.concepts if each.name != effect.concept]
-    shown = sorted(others, key=lambda each: -abs(float(table.mean[each.index])))[:MOST_SIDE_EFFECTS]
-    means = [-100 * float(table.mean[each.index]) for each in shown]
-    reaches = [100 * Z_95 * float(table.stderr[each.index]) for each in shown]
+    others = [concept for concept in effect.concepts if concept.name != effect.concept]
+    largest = sorted(others, key=lambda concept: -abs(float(table.mean[concept.index])))[:MAX_SIDE_EFFECTS]
+    means = [-100 * float(table.mean[concept.index]) for concept in largest]
+    reaches = [100 * Z_95 * float(table.stderr[concept.index]) for concept in largest]
     axes.barh(
-        range(len(shown)),
+        range(len(largest)),
         means,
         0.6,
-        color=[each.hex for each in shown],
+        color=[concept.hex for concept in largest],
         edgecolor="#444444",
         linewidth=0.6,
         xerr=reaches,
         error_kw={"lw": 1, "ecolor": "#222222"},
     )
     axes.axvline(0, color="#222222", lw=0.8)
-    axes.set_yticks(range(len(shown)), [each.name for each in shown])
-    axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
+    axes.set_yticks(range(len(largest)), [concept.name for concept in largest])
+    axes.set_ylim(max(len(largest), 1) - 0.4, -0.6)
     axes.locator_params(axis="x", nbins=6)
     axes.set_xlabel("what becomes of the others when the units are ablated, percentage points", fontsize="small")
     axes.grid(axis="x", alpha=0.3)
@@ -157,8 +157,8 @@ def _draw_places(axes: Any, effect: CausalEffect, part: Any) -> None:
     places = effect.by_place
     share = 100 * places.mean * places.count.numel()  # of the pixels of one square
     most = max(float(share.nan_to_num().abs().max()), 1e-9)
-    shown = axes.imshow(share.numpy(), cmap="PuOr_r", vmin=-most, vmax=most)  # white is no effect
+    image = axes.imshow(share.numpy(), cmap="PuOr_r", vmin=-most, vmax=most)  # white is no effect
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel(f"{effect.concept} added, % of the square\nin which units are forced on", fontsize="small")
-    part.colorbar(shown, ax=axes, fraction=0.05)
+    part.colorbar(image, ax=axes, fraction=0.05)

@@ -33,50 +33,56 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        count=_count, plural=_plural, percent=_percent, figure=_figure, iou=_iou, duration=_duration, short=short
+        count=_format_count,
+        plural=_format_plural,
+        percent=_format_percent,
+        figure=_format_figure,
+        iou=_format_iou,
+        duration=_format_duration,
+        short=shorten_name,
     )
     return environment
 
 
-def short(name: str) -> str:
+def shorten_name(name: str) -> str:
     """Return a network's name for a title: of a file's path the last two parts."""
     parts = PurePath(name).parts
     return "/".join(parts[-2:]) if name.endswith(".safetensors") and len(parts) > 2 else name
 
 
-def _count(number: int) -> str:
+def _format_count(number: int) -> str:
     """Return a whole number with a comma between thousands."""
     return f"{number:,}"
 
 
-def _plural(number: int, singular: str, plural: str = "") -> str:
+def _format_plural(number: int, singular: str, plural: str = "") -> str:
     """Return the number and its noun."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     """Return a share as a percentage of two digits or so."""
     value = 100 * share
     digits = 0 if value >= 9.95 or value == 0 else 1 if value >= 0.995 else 2
     return f"{value:.{digits}f}\N{NARROW NO-BREAK SPACE}%"
 
 
-def _figure(number: float, digits: int = 3) -> str:
+def _format_figure(number: float, digits: int = 3) -> str:
     """Return a number with so many digits at least, with a true minus sign."""
     fixed = digits == 3 and 0.1 <= abs(number) < 100
     text = f"{number:.2f}" if fixed else f"{number:.{digits}g}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def _iou(value: float) -> str:
+def _format_iou(value: float) -> str:
     """Return an IoU with three digits."""
     return "0" if value == 0 else "<0.0001" if value < 0.0001 else f"{value:#.3g}"
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     """Return a time in words."""
     if seconds < 60:
         return f"{seconds:.1f} s"
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, rest = divmod(rest, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    hours, remainder = divmod(round(seconds), 3600)
+    minutes, remainder = divmod(remainder, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {remainder} s"

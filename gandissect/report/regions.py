@@ -57,7 +57,7 @@ def highlight(images: Tensor, masks: Tensor, width: int = 1) -> Tensor:
     return torch.where(border(masks, width)[:, None], yellow, result)
 
 
-def strip(thumbnails: Thumbnails, top: TopImages, unit: int, count: int, height: int) -> Tensor:
+def unit_strip(thumbnails: Thumbnails, top: TopImages, unit: int, count: int, height: int) -> Tensor:
     """Return a unit's top images side by side, uint8 ``[4, height, width]``, transparent between them.
 
     Args:
@@ -70,13 +70,13 @@ def strip(thumbnails: Thumbnails, top: TopImages, unit: int, count: int, height:
     samples = top.samples[unit, :count].tolist()
     images = torch.stack([thumbnails[sample] for sample in samples])
     masks = torch.stack([top.mask(unit, rank) for rank in range(len(samples))])
-    marked = highlight(*_resized(images, masks, height), max(1, round(BORDER * height / 128)))
+    marked = highlight(*_resize(images, masks, height), max(1, round(BORDER * height / 128)))
     opaque = torch.full_like(marked[:, :1], 255)
     gap = max(1, round(GAP * height / 128))
     return torch.cat(list(pad(torch.cat([marked, opaque], 1), (0, gap))), dim=2)[..., :-gap]
 
 
-def _resized(images: Tensor, masks: Tensor, height: int) -> tuple[Tensor, Tensor]:
+def _resize(images: Tensor, masks: Tensor, height: int) -> tuple[Tensor, Tensor]:
     """Return images and regions with so many rows."""
     width = round(height * images.shape[3] / images.shape[2])
     size = (height, min(max(1, width), MAX_PROPORTION * height))

@@ -4,7 +4,8 @@ A result is one safetensors file: its tensors under dotted names, everything els
 is read is checked against the class's type hints and then by the class itself, so a damaged or hostile file
 cannot become a result.
 
-A dataclass with ``SAVED_AS`` is kept among the entries of the one that holds it, under the names that it gives there.
+A dataclass with ``SAVED_AS`` is kept among the entries of the one that holds it, under the names that it gives there;
+a field with ``saved_as`` in its metadata is kept under that name.
 """
 
 from __future__ import annotations
@@ -166,23 +167,24 @@ def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
 def _encode_dataclass(value: Any, path: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Return a dataclass as JSON, with the entries of those parts that are kept among its own."""
     entries: dict[str, Any] = {}
-    for name in _field_names(type(value)):
+    for name, entry in _entries(type(value)).items():
         part = getattr(value, name)
-        for inner_name, entry in _saved_as(type(part), name).items():
-            entries[entry] = _encode(getattr(part, inner_name), _join(path, entry), tensors)
-        if not _saved_as(type(part), name):
-            entries[name] = _encode(part, _join(path, name), tensors)
+        inline = _inline_entries(type(part), entry)
+        for inner_name, inner_entry in inline.items():
+            entries[inner_entry] = _encode(getattr(part, inner_name), _join(path, inner_entry), tensors)
+        if not inline:
+            entries[entry] = _encode(part, _join(path, entry), tensors)
     return entries
 
 
-def _field_names(kind: Any) -> list[str]:
-    """Return the names of the fields that a dataclass is made from."""
-    return [field.name for field in dataclasses.fields(kind) if field.init]
+def _entries(kind: Any) -> dict[str, str]:
+    """Return under which name each field of a dataclass is kept: its own, or ``saved_as`` of its metadata."""
+    return {field.name: field.metadata.get("saved_as", field.name) for field in dataclasses.fields(kind) if field.init}
 
 
-def _saved_as(kind: Any, name: str) -> dict[str, str]:
+def _inline_entries(kind: Any, entry: str) -> dict[str, str]:
     """Return under which names a part's fields are kept among the entries of what holds it; empty if they are not."""
-    return {inner_name: entry.format(name) for inner_name, entry in getattr(kind, "SAVED_AS", {}).items()}
+    return {name: pattern.format(entry) for name, pattern in getattr(kind, "SAVED_AS", {}).items()}
 
 
 def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
@@ -241,15 +243,16 @@ def _decode_dataclass(kind: type, data: Any, path: str, tensors: dict[str, Tenso
     """Decode a dataclass; its own checks run when it is made."""
     entries = dict(_expect(dict, data, path or kind.__name__))
     hints = typing.get_type_hints(kind)
-    names = _field_names(kind)
-    outside = {entry for name in names for entry in _saved_as(hints[name], name).values() or [name]}
-    if set(entries) != outside:
-        differ = sorted(set(entries) ^ outside)
+    inline = {name: _inline_entries(hints[name], entry) for name, entry in _entries(kind).items()}
+    expected = {inner for name, entry in _entries(kind).items() for inner in inline[name].values() or [entry]}
+    if set(entries) != expected:
+        differ = sorted(set(entries) ^ expected)
         raise ValueError(f"{path or kind.__name__} has missing or unknown entries: {', '.join(differ)}")
-    for name in names:
-        if inside := _saved_as(hints[name], name):
-            entries[name] = {inner_name: entries.pop(entry) for inner_name, entry in inside.items()}
-    return kind(**{name: _decode(hints[name], entries[name], _join(path, name), tensors) for name in names})
+    values = {}
+    for name, entry in _entries(kind).items():
+        inside = {inner_name: entries[inner] for inner_name, inner in inline[name].items()}
+        values[name] = _decode(hints[name], inside or entries[entry], _join(path, entry), tensors)
+    return kind(**values)
 
 
 def _expect(kind: Any, data: Any, path: str) -> Any:

@@ -24,7 +24,7 @@ from gandissect.core.types import LayerInfo
 from gandissect.storage.files import hash_tensors
 
 from .forced import ForcedUnits
-from .generator_base import GeneratorBase
+from .generator_base import GeneratorBase, Latent
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -59,15 +59,15 @@ class LayeredGenerator(GeneratorBase):
         self.settings = dict(settings)
         self.name = self.architecture
 
-    def input(self, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch unit h w"]:
+    def input(self, z: Latent) -> Float[Tensor, "batch unit h w"]:
         """Return what the first stage is given for latent vectors ``[batch, z_dim]``."""
         return z[:, :, None, None]
 
-    def context(self, z: Float[Tensor, "batch z"]) -> Any:  # noqa: ARG002
+    def context(self, z: Latent) -> Any:  # noqa: ARG002
         """Return what every stage is given besides the output of the one before; here nothing."""
         return None
 
-    def stage(self, index: int, x: Tensor, context: Any) -> Tensor:  # noqa: ARG002
+    def stage(self, index: int, x: Float[Tensor, "batch before _ _"], context: Any) -> Float[Tensor, "batch unit h w"]:  # noqa: ARG002
         """Return the output of one stage for the output of the one before."""
         output: Tensor = self._stages[index][1](x)
         return output
@@ -104,7 +104,7 @@ class LayeredGenerator(GeneratorBase):
         """SHA-256 of architecture, settings and weights, hexadecimal."""
         return hash_tensors(self.state_dict(), {"architecture": self.architecture, "settings": self.settings})
 
-    def forward(self, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
+    def forward(self, z: Latent) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of ``z``.
 
         Args:
@@ -119,7 +119,7 @@ class LayeredGenerator(GeneratorBase):
         latent = self._prepare_z(z)
         return self.run(self.input(latent), self.context(latent), 0, len(self._stages))
 
-    def head(self, z: Tensor, layer: str) -> Float[Tensor, "batch unit h w"]:
+    def head(self, z: Latent, layer: str) -> Float[Tensor, "batch unit h w"]:
         """Return the activations of a layer.
 
         Args:
@@ -136,7 +136,7 @@ class LayeredGenerator(GeneratorBase):
         stop, latent = self._position(layer) + 1, self._prepare_z(z)
         return self.run(self.input(latent), self.context(latent), 0, stop)
 
-    def tail(self, activation: Tensor, layer: str, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
+    def tail(self, activation: Float[Tensor, "batch unit h w"], layer: str, z: Latent) -> Float[Tensor, "batch 3 H W"]:
         """Return the images that a layer's activations lead to.
 
         Args:
@@ -156,11 +156,13 @@ class LayeredGenerator(GeneratorBase):
         context = self.context_after(self._prepare_z(z), position)
         return self.run(self._place(activation), context, position + 1, len(self._stages))
 
-    def context_after(self, z: Tensor, position: int) -> Any:  # noqa: ARG002
+    def context_after(self, z: Latent, position: int) -> Any:  # noqa: ARG002
         """Return the context as it is after the stage of that position; here the same everywhere."""
         return self.context(z)
 
-    def run(self, x: Tensor, context: Any, start: int, stop: int) -> Tensor:
+    def run(
+        self, x: Float[Tensor, "batch before _ _"], context: Any, start: int, stop: int
+    ) -> Float[Tensor, "batch unit h w"]:
         """Return the output of stage ``stop - 1`` when stage ``start`` is given ``x``."""
         for index in range(start, stop):
             x = self.stage(index, x, context)

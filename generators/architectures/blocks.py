@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -184,7 +184,7 @@ def adaptive_instance_norm(
     return normal.reshape(x.shape).to(x.dtype)
 
 
-def draw_normal(*shape: int, rate: float = 1.0) -> Tensor:
+def draw_normal(*shape: int, rate: float = 1.0) -> Float32[Tensor, "*shape"]:
     """Return numbers from N(0, 1) divided by ``rate``; on the device ``meta``, which has no numbers, of that shape.
 
     Torch could do without the second case, but imports a thousand modules to find out the shape of what it draws.

@@ -8,6 +8,7 @@ Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from .base import LayeredGenerator
@@ -41,7 +42,7 @@ class DCGAN(LayeredGenerator):
         self.output = nn.Sequential(nn.ConvTranspose2d(units[-1], 3, 4, 2, 1), nn.Tanh())
         self.apply(_initialise)
 
-    def latent_maps(self) -> tuple[Tensor]:
+    def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
         """Return the matrix of the linear map that ``z`` meets first, ``[units * 4 * 4, z_dim]``."""
         weight = self.find_part("layer1", "0", nn.ConvTranspose2d).weight.detach()
         return (weight.flatten(1).T,)
@@ -68,7 +69,7 @@ class DCGANDiscriminator(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.apply(_initialise)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, " batch"]:
         """Return logits, float ``[batch]``: positive for images that look real."""
         logits: Tensor = self.stages(images)
         return logits.flatten(1).squeeze(1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gandissect.core.types import UnitSet
@@ -32,8 +33,8 @@ class ForcedUnits(nn.Module):
         values: ``[unit]``, what they are forced to; 0 for the others.
     """
 
-    forced: Tensor
-    values: Tensor
+    forced: Bool[Tensor, " unit"]
+    values: Float[Tensor, " unit"]
 
     def __init__(self, stage: nn.Module, num_units: int) -> None:
         super().__init__()
@@ -47,7 +48,7 @@ class ForcedUnits(nn.Module):
         self.forced[index] = True
         self.values[index] = torch.tensor(values, dtype=self.values.dtype, device=self.values.device)
 
-    def forward(self, *arguments: Any) -> Tensor:
+    def forward(self, *arguments: Any) -> Float[Tensor, "batch unit h w"]:
         """Return the stage's activations with the forced units at their values."""
         x: Tensor = self.stage(*arguments)
         return torch.where(self.forced[:, None, None], self.values[:, None, None].to(x.dtype), x)

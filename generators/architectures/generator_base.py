@@ -6,10 +6,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import chain
-from typing import Self
+from typing import Self, TypeAlias
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from gandissect.core.lookup import lookup
@@ -17,6 +17,9 @@ from gandissect.core.sampling import sample_z
 from gandissect.core.types import LayerInfo, UnitSet
 
 from .forced import ForcedUnits, check_forced, describe_forced
+
+Latent: TypeAlias = Float[Tensor, "batch z"] | Float[Tensor, "batch num_ws w_dim"]
+"""Latent vectors ``z``; or, where a generator has them, those of its layers in the place of ``z``."""
 
 
 class GeneratorBase(nn.Module):

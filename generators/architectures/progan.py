@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,7 +52,7 @@ class ProGAN(LayeredGenerator):
             self.add_module(f"layer{2 * level + 2}", _Layer(EqualizedConv2d(after, after, 3, 1)))
         self.output = self.to_rgb(units[-1])
 
-    def latent_maps(self) -> tuple[Tensor]:
+    def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
         """Return the matrix of the linear map that ``z``, once normalised, meets first, ``[units * 4 * 4, z_dim]``."""
         first = self.find_part("layer1", "1", EqualizedConv2d)
         weight = first.weight.detach() * first.scale  # [units, z_dim, 4, 4]; the pixel meets each place once
@@ -100,7 +101,7 @@ class GrowingDiscriminator(nn.Module):
             EqualizedLinear(units[0], 1, gain=1),
         )
 
-    def forward(self, images: Tensor, alpha: float = 1.0) -> Tensor:
+    def forward(self, images: Float[Tensor, "batch 3 H W"], alpha: float = 1.0) -> Float[Tensor, " batch"]:
         """Return logits, float ``[batch]``: positive for images that look real.
 
         Args:

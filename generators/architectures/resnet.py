@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -77,7 +78,7 @@ class ResNet(LayeredGenerator):
         side: int = self.settings["side"] * 2 ** (len(self.settings["units"]) - 1)
         return side, side
 
-    def latent_maps(self) -> tuple[Tensor]:
+    def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
         """Return the matrix of the linear map that ``z`` meets first, ``[units * side * side, z_dim]``."""
         return (self.find_part("layer1", "1", nn.Linear).weight.detach(),)
 
@@ -108,7 +109,7 @@ class Doubling(nn.Module):
         self.skip = nn.Sequential(nn.Upsample(scale_factor=2, mode=doubling), nn.Conv2d(before, after, 1))
         self.attention = Attention(after) if attention else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch before _ _"]) -> Float[Tensor, "batch unit h w"]:
         """Return the sum of both ways, attended to."""
         total: Tensor = self.attention(self.residual(x) + self.skip(x))
         return total
@@ -134,7 +135,7 @@ class Attention(nn.Module):
         self.mix = nn.Conv2d(units // VALUES, units, 1, bias=False)
         self.strength = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
         """Return activations of the same shape, ``[batch, unit, h, w]``, h and w even."""
         query = self.query(x).flatten(2).transpose(1, 2)
         key, value = (functional.max_pool2d(convolution(x), 2).flatten(2) for convolution in (self.key, self.value))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from operator import ge
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from .base import LayeredGenerator
@@ -78,7 +79,7 @@ class Stack(LayeredGenerator):
         """Height and width of an image."""
         return self.sides[-1]
 
-    def latent_maps(self) -> tuple[Tensor]:
+    def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
         """Return the matrix of the linear map that ``z`` meets first, ``[units * h * w, z_dim]``."""
         if self.first.linear:
             return (self.find_part("layer1", "0.1", nn.Linear).weight.detach(),)

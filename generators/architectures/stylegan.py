@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,9 +34,13 @@ from .blocks import (
     draw_normal,
     units_of,
 )
+from .generator_base import Latent
 
 MAX_DEPTH = 64
 """Layers of a mapping network at most; a file could ask for any number."""
+
+Noise: TypeAlias = Sequence[Float[Tensor, "#batch 1 _ _"] | None]
+"""One tensor a layer; None is the layer's own fixed noise."""
 
 
 @dataclass(slots=True)
@@ -49,11 +53,11 @@ class Styles:
         image: The image so far, where the layers add up to one; None before the first has added to it.
     """
 
-    ws: Tensor
-    noise: Sequence[Tensor | None] | None = None
-    image: Tensor | None = None
+    ws: Float[Tensor, "batch num_ws w_dim"]
+    noise: Noise | None = None
+    image: Float[Tensor, "batch 3 H W"] | None = None
 
-    def of(self, index: int) -> tuple[Tensor, Tensor | None]:
+    def of(self, index: int) -> tuple[Float[Tensor, "batch w_dim"], Float[Tensor, "#batch 1 _ _"] | None]:
         """Return the latent vectors and the noise of a layer."""
         return self.ws[:, index], None if self.noise is None else self.noise[index]
 
@@ -70,7 +74,7 @@ class MappingNetwork(nn.Module):
     Source: Karras et al. 2019, Sec. 2; truncation: Appendix B.
     """
 
-    w_avg: Tensor
+    w_avg: Float[Tensor, " w_dim"]
 
     def __init__(self, z_dim: int, w_dim: int, depth: int, num_ws: int) -> None:
         super().__init__()
@@ -87,7 +91,7 @@ class MappingNetwork(nn.Module):
 
     def forward(
         self, z: Float[Tensor, "batch z"], truncation_psi: float = 1.0, truncation_cutoff: int | None = None
-    ) -> Float[Tensor, "batch num_ws w"]:
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
         """Return the latent vectors of every layer, ``w_avg + psi (w - w_avg)``.
 
         Args:
@@ -119,16 +123,18 @@ class StyleGenerator(LayeredGenerator):
     mapping: MappingNetwork
     constant: nn.Parameter
 
-    def input(self, z: Tensor) -> Tensor:
+    def input(self, z: Latent) -> Float[Tensor, "batch unit h w"]:
         """Return the learned constant, once an image."""
         return self.constant.expand(len(z), -1, -1, -1)
 
-    def context(self, z: Tensor) -> Styles:
+    def context(self, z: Latent) -> Styles:
         """Return the styles of ``z``, or of ``ws``."""
         return Styles(self.mapping(z) if z.ndim == 2 else z)
 
     def synthesis(
-        self, ws: Float[Tensor, "batch num_ws w"], noise: Sequence[Tensor | None] | None = None
+        self,
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        noise: Noise | None = None,
     ) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of layer-wise latent vectors.
 
@@ -151,7 +157,7 @@ class StyleGenerator(LayeredGenerator):
         placed = None if noise is None else [None if tensor is None else self._place(tensor) for tensor in noise]
         return self.run(self.input(latent), Styles(self.context(latent).ws, placed), 0, len(self._stages))
 
-    def latent_maps(self) -> tuple[Tensor, ...]:
+    def latent_maps(self) -> tuple[Float[Tensor, "_ w_dim"], ...]:
         """Return the matrices of the linear maps that the entries of ``ws`` meet, ``[output, w_dim]`` each."""
         groups = [self.affines(index) for index in range(self.mapping.num_ws)]
         return tuple(torch.cat([affine.matrix.detach() for affine in group]) for group in groups)
@@ -160,11 +166,11 @@ class StyleGenerator(LayeredGenerator):
         """Return what makes styles of ``ws[:, index]``."""
         return [self.find_part(self._stages[index][0], "affine", EqualizedLinear)]
 
-    def own_noise(self) -> list[Tensor]:
+    def own_noise(self) -> list[Float[Tensor, "_ 1 _ _"]]:
         """Return the fixed noise of every layer, ``[1, 1, h, w]``."""
         return [self.find_stage(name).get_buffer("noise") for name, _ in self._stages[:-1]]
 
-    def with_noise(self, noise: Sequence[Tensor]) -> StyleGenerator:
+    def with_noise(self, noise: Sequence[Float[Tensor, "_ 1 _ _"]]) -> StyleGenerator:
         """Return a copy of this generator with other fixed noise, for as many images at once as there is noise for.
 
         Args:
@@ -191,7 +197,7 @@ class StyleGenerator(LayeredGenerator):
                 f"got {[None if tensor is None else list(tensor.shape) for tensor in noise]}"
             )
 
-    def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Tensor]:
+    def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Float32[Tensor, "batch 1 _ _"]]:
         """Draw noise of every layer for `synthesis`, standard normal.
 
         Args:
@@ -280,7 +286,9 @@ class StyleGAN(StyleGenerator):
         """Return what makes an image of a layer's activations."""
         return EqualizedConv2d(units, 3, 1, gain=1)
 
-    def stage(self, index: int, x: Tensor, context: Styles) -> Tensor:
+    def stage(
+        self, index: int, x: Float[Tensor, "batch before _ _"], context: Styles
+    ) -> Float[Tensor, "batch unit h w"]:
         """Return the output of one stage for the output of the one before."""
         name, module = self._stages[index]
         output: Tensor = module(x) if name == "output" else module(x, *context.of(index))
@@ -300,7 +308,7 @@ class StyleLayer(nn.Module):
     Source: Karras et al. 2019, Fig. 1b; AdaIN: Eq. 1.
     """
 
-    noise: Tensor
+    noise: Float[Tensor, "_ 1 side side"]
 
     def __init__(
         self, convolution: nn.Module | None, units: int, side: int, w_dim: int, norm_eps: float = NORM_EPS
@@ -313,7 +321,12 @@ class StyleLayer(nn.Module):
         self.affine = EqualizedLinear(w_dim, 2 * units, gain=1)
         self.norm_eps = norm_eps
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        x: Float[Tensor, "batch before _ _"],
+        w: Float[Tensor, "batch w_dim"],
+        noise: Float[Tensor, "#batch 1 _ _"] | None,
+    ) -> Float[Tensor, "batch unit h w"]:
         """Return the layer's activations.
 
         Args:

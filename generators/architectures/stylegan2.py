@@ -25,11 +25,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, depth_of, double, draw_normal, units_of
+from .generator_base import Latent
 from .stylegan import MappingNetwork, StyleGenerator, Styles
 
 
@@ -83,7 +84,9 @@ class StyleGAN2(StyleGenerator):
             {str(4 * 2**level): ToRGB(units[level], w_dim, clamp) for level in range(len(units) - 1)}
         )
 
-    def stage(self, index: int, x: Tensor, context: Styles) -> Tensor:
+    def stage(
+        self, index: int, x: Float[Tensor, "batch before _ _"], context: Styles
+    ) -> Float[Tensor, "batch unit h w"]:
         """Return the output of one stage; one that is given the last layer of a grid adds its image first."""
         name, module = self._stages[index]
         if name == "output":
@@ -94,7 +97,7 @@ class StyleGAN2(StyleGenerator):
         output: Tensor = module(x, *context.of(index))
         return output
 
-    def context_after(self, z: Tensor, position: int) -> Styles:
+    def context_after(self, z: Latent, position: int) -> Styles:
         """Return the context with the sum of the images that the stages up to that position have added."""
         context = self.context(z)
         last = position - (position + 1) % 2
@@ -129,7 +132,7 @@ class ModulatedLayer(nn.Module):
     Source: Karras et al. 2020, Fig. 2d, Sec. 2.2.
     """
 
-    noise: Tensor
+    noise: Float[Tensor, "_ 1 side side"]
 
     def __init__(
         self, before: int, after: int, side: int, w_dim: int, *, up: bool = False, clamp: float | None = None
@@ -143,7 +146,12 @@ class ModulatedLayer(nn.Module):
         self.scale, self.up = 1 / math.sqrt(9 * before), up
         self.clamp = None if clamp is None else SQRT2 * clamp
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        x: Float[Tensor, "batch before _ _"],
+        w: Float[Tensor, "batch w_dim"],
+        noise: Float[Tensor, "#batch 1 _ _"] | None,
+    ) -> Float[Tensor, "batch unit h w"]:
         """Return the layer's activations.
 
         Args:
@@ -183,7 +191,12 @@ class ToRGB(nn.Module):
         self.blur = Blur()
         self.scale, self.clamp = 1 / math.sqrt(units), clamp
 
-    def forward(self, x: Tensor, w: Tensor, image: Tensor | None) -> Float[Tensor, "batch 3 h w"]:
+    def forward(
+        self,
+        x: Float[Tensor, "batch unit h w"],
+        w: Float[Tensor, "batch w_dim"],
+        image: Float[Tensor, "batch 3 _ _"] | None,
+    ) -> Float[Tensor, "batch 3 h w"]:
         """Return the image of ``x``, plus ``image``, of half the size, enlarged with the filter [1, 3, 3, 1].
 
         Args:
@@ -270,7 +283,9 @@ class ResidualBlock(nn.Module):
         return total
 
 
-def demodulation(weight: Float[Tensor, "after before k k"], style: Float[Tensor, "batch before"]) -> Tensor:
+def demodulation(
+    weight: Float[Tensor, "after before k k"], style: Float[Tensor, "batch before"]
+) -> Float32[Tensor, "batch after"]:
     """Return ``1 / sqrt(sum_i s_i^2 sum_k w_jik^2 + 1e-8)``, float32 ``[batch, after]``.
 
     Args:

@@ -19,12 +19,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .blocks import SQRT2, EqualizedLinear
-from .stylegan import MappingNetwork, StyleGenerator
+from .generator_base import Latent
+from .stylegan import MappingNetwork, Noise, StyleGenerator
 from .stylegan3_canvas import Filtering, LayerCanvas, check_canvases, rates_of
 from .stylegan3_filters import apply_on_finer_grid, lowpass
 
@@ -86,28 +87,34 @@ class StyleGAN3(StyleGenerator):
             self.add_module(f"layer{index + 2}", FilteredLayer(units[index], filtering, rates[index + 1], w_dim))
         self.output = ImageLayer(units[-1], w_dim)
 
-    def input(self, z: Tensor) -> Float[Tensor, "batch 2 h w"]:
+    def input(self, z: Latent) -> Float[Tensor, "batch 2 h w"]:
         """Return the places on the canvas, x and y of each sample; the image is from -0.5 to 0.5."""
         line = (torch.arange(self.side, device=z.device, dtype=torch.float32) + 0.5 - self.side / 2) / self.rate
         return torch.stack(torch.meshgrid(line, line, indexing="xy")).expand(len(z), -1, -1, -1)
 
-    def context(self, z: Tensor) -> LayerCanvas:
+    def context(self, z: Latent) -> LayerCanvas:
         """Return the latent vectors of the layers."""
         return LayerCanvas(self.mapping(z) if z.ndim == 2 else z)
 
-    def stage(self, index: int, x: Tensor, context: LayerCanvas) -> Tensor:
+    def stage(
+        self, index: int, x: Float[Tensor, "batch before _ _"], context: LayerCanvas
+    ) -> Float[Tensor, "batch unit h w"]:
         """Return the output of one stage for the output of the one before."""
         output: Tensor = self._stages[index][1](x, context.ws[:, index], context)
         return output
 
-    def context_after(self, z: Tensor, position: int) -> LayerCanvas:
+    def context_after(self, z: Latent, position: int) -> LayerCanvas:
         """Return the context with the canvas of the stage of that position, which runs again if it has a margin."""
         context = self.context(z)
         if self._wide[position]:
             self.run(self.input(z), context, 0, position + 1)
         return context
 
-    def synthesis(self, ws: Tensor, noise: Sequence[Tensor | None] | None = None) -> Float[Tensor, "batch 3 H W"]:
+    def synthesis(
+        self,
+        ws: Float[Tensor, "batch num_ws w_dim"],
+        noise: Noise | None = None,
+    ) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of layer-wise latent vectors.
 
         Args:
@@ -122,7 +129,7 @@ class StyleGAN3(StyleGenerator):
         images: Tensor = self(ws)
         return images
 
-    def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Tensor]:
+    def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Float32[Tensor, "batch 1 _ _"]]:
         """Refuse to draw noise, which no layer adds.
 
         Args:
@@ -148,9 +155,9 @@ class Waves(nn.Module):
     Source: Karras et al. 2021, Sec. 3.1 (Fourier features), Sec. 3.2 and Appendix F (the transformation).
     """
 
-    frequencies: Tensor
-    phases: Tensor
-    transform: Tensor
+    frequencies: Float[Tensor, "unit 2"]
+    phases: Float[Tensor, " unit"]
+    transform: Float[Tensor, "3 3"]
 
     def __init__(self, units: int, rate: int, w_dim: int) -> None:
         super().__init__()
@@ -166,7 +173,9 @@ class Waves(nn.Module):
             self.affine.weight.zero_()
             self.affine.bias[0] = 1
 
-    def forward(self, places: Tensor, w: Tensor, canvas: LayerCanvas) -> Tensor:
+    def forward(
+        self, places: Float[Tensor, "batch 2 _ _"], w: Float[Tensor, "batch w_dim"], canvas: LayerCanvas
+    ) -> Float[Tensor, "batch unit h w"]:
         """Return the layer's activations.
 
         A place ``p`` is first put through ``transform``, the user's; then moved by ``-t``, then turned by ``r``, both
@@ -204,9 +213,9 @@ class FilteredLayer(nn.Module):
     Source: Karras et al. 2021, Sec. 3.1, Fig. 4a and 4b; demodulation: Karras et al. 2020, Eq. 1-3.
     """
 
-    magnitude: Tensor
-    up_filter: Tensor | None
-    down_filter: Tensor | None
+    magnitude: Float[Tensor, ""]
+    up_filter: Float[Tensor, " tap"] | None
+    down_filter: Float[Tensor, " tap"] | Float[Tensor, "tap tap"] | None
 
     def __init__(self, before: int, filtering: Filtering, rate: int, w_dim: int) -> None:
         super().__init__()
@@ -220,7 +229,9 @@ class FilteredLayer(nn.Module):
         self.register_buffer("up_filter", rise if filtering.up_taps > 1 else None)
         self.register_buffer("down_filter", fall if filtering.down_taps > 1 else None)
 
-    def forward(self, x: Tensor, w: Tensor, canvas: LayerCanvas) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch before _ _"], w: Float[Tensor, "batch w_dim"], canvas: LayerCanvas
+    ) -> Float[Tensor, "batch unit h w"]:
         """Return the layer's activations.
 
         Args:
@@ -248,7 +259,7 @@ class ImageLayer(nn.Module):
     Source: Karras et al. 2021, Fig. 4b (ToRGB).
     """
 
-    magnitude: Tensor
+    magnitude: Float[Tensor, ""]
 
     def __init__(self, units: int, w_dim: int) -> None:
         super().__init__()
@@ -258,7 +269,9 @@ class ImageLayer(nn.Module):
         self.register_buffer("magnitude", torch.ones(()))
         self.scale = 1 / math.sqrt(units)
 
-    def forward(self, x: Tensor, w: Tensor, canvas: LayerCanvas) -> Float[Tensor, "batch 3 H W"]:
+    def forward(
+        self, x: Float[Tensor, "batch unit h w"], w: Float[Tensor, "batch w_dim"], canvas: LayerCanvas
+    ) -> Float[Tensor, "batch 3 H W"]:
         """Return images; arguments as for the layers."""
         style = self.affine(w) * (self.scale * self.magnitude.rsqrt())
         x = functional.conv2d(canvas.fill_margin(x) * style[:, :, None, None], self.weight, self.bias)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,9 +31,9 @@ class LayerCanvas(Styles):
         whole: The activations before on all of the canvas, without edits; None where they have no margin.
     """
 
-    whole: Tensor | None = None
+    whole: Float[Tensor, "batch unit side side"] | None = None
 
-    def fill_margin(self, shown: Tensor) -> Tensor:
+    def fill_margin(self, shown: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit side side"]:
         """Return what is given to a layer: what the image shows, perhaps edited, with its margin."""
         if self.whole is None:
             return shown
@@ -45,13 +46,13 @@ class LayerCanvas(Styles):
         around = torch.where(flat & changed, first, self.whole)
         return torch.where(within, functional.pad(shown, [margin] * 4), around)
 
-    def show(self, whole: Tensor, side: int) -> Tensor:
+    def show(self, whole: Float[Tensor, "batch unit n n"], side: int) -> Float[Tensor, "batch unit h w"]:
         """Keep a layer's activations for the next one, and return those that the image shows."""
         self.whole = None if whole.shape[3] == side else whole
         return crop_middle(whole, side)
 
 
-def crop_middle(whole: Tensor, side: int) -> Tensor:
+def crop_middle(whole: Float[Tensor, "batch unit n n"], side: int) -> Float[Tensor, "batch unit h w"]:
     """Return the middle of a canvas."""
     margin = (whole.shape[3] - side) // 2
     return whole[:, :, margin : margin + side, margin : margin + side].contiguous() if margin else whole

@@ -38,8 +38,8 @@ def lowpass(taps: int, factor: int) -> Float[Tensor, " tap"]:
 def apply_on_finer_grid(
     x: Float[Tensor, "batch unit n n"],
     function: Callable[[Tensor], Tensor],
-    up: tuple[int, Tensor | None],
-    down: tuple[int, Tensor | None],
+    up: tuple[int, Float[Tensor, " up_tap"] | None],
+    down: tuple[int, Float[Tensor, " down_tap"] | Float[Tensor, "down_tap down_tap"] | None],
     side: int,
 ) -> Float[Tensor, "batch unit side side"]:
     """Apply a function to a signal on a finer grid, about the same middle.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,7 +19,7 @@ from gandissect.core.lookup import lookup
 from .draws import Draws
 
 
-def color(images: Tensor, draws: Draws) -> Tensor:
+def color(images: Float[Tensor, "batch 3 H W"], draws: Draws) -> Float[Tensor, "batch 3 H W"]:
     """Shift brightness by up to 0.5, scale saturation by up to 2 and contrast by 0.5 to 1.5."""
     shift = _uniform(images, draws) - 0.5
     images = images + shift
@@ -28,7 +29,7 @@ def color(images: Tensor, draws: Draws) -> Tensor:
     return torch.lerp(middle, images, _uniform(images, draws) + 0.5)
 
 
-def translation(images: Tensor, draws: Draws) -> Tensor:
+def translation(images: Float[Tensor, "batch 3 H W"], draws: Draws) -> Float[Tensor, "batch 3 H W"]:
     """Move each image by up to an eighth of its size; zeros come in at the border."""
     height, width = images.shape[2:]
     reach_y, reach_x = height // 8, width // 8
@@ -41,7 +42,7 @@ def translation(images: Tensor, draws: Draws) -> Tensor:
     return padded.gather(3, columns.expand(-1, images.shape[1], height, -1))
 
 
-def cutout(images: Tensor, draws: Draws) -> Tensor:
+def cutout(images: Float[Tensor, "batch 3 H W"], draws: Draws) -> Float[Tensor, "batch 3 H W"]:
     """Set a square of half the image's size to zero, anywhere, also partly outside."""
     height, width = images.shape[2:]
     top = draws.integers(-(height // 4), height - height // 4 + 1, 1, 1)
@@ -61,7 +62,9 @@ POLICIES: dict[str, Callable[[Tensor, Draws], Tensor]] = {
 """The policies by name."""
 
 
-def diff_augment(images: Tensor, policies: Sequence[str], draws: Draws) -> Tensor:
+def diff_augment(
+    images: Float[Tensor, "batch 3 H W"], policies: Sequence[str], draws: Draws
+) -> Float[Tensor, "batch 3 H W"]:
     """Apply policies one after the other.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 
@@ -20,15 +21,15 @@ class Draws:
     def __init__(self, rng: torch.Generator, total: int, rows: slice = slice(None)) -> None:
         self._rng, self._total, self._rows = rng, total, rows
 
-    def uniform(self, *shape: int) -> Tensor:
+    def uniform(self, *shape: int) -> Float32[Tensor, "batch ..."]:
         """Return float32 ``[rows, *shape]`` from 0 to 1."""
         return torch.rand(self._total, *shape, generator=self._rng, device=self._rng.device)[self._rows]
 
-    def normal(self, *shape: int) -> Tensor:
+    def normal(self, *shape: int) -> Float32[Tensor, "batch ..."]:
         """Return standard normal float32 ``[rows, *shape]``."""
         return torch.randn(self._total, *shape, generator=self._rng, device=self._rng.device)[self._rows]
 
-    def integers(self, low: int, high: int, *shape: int) -> Tensor:
+    def integers(self, low: int, high: int, *shape: int) -> Int64[Tensor, "batch ..."]:
         """Return int64 ``[rows, *shape]`` from ``low`` to ``high - 1``."""
         size = (self._total, *shape)
         return torch.randint(low, high, size, generator=self._rng, device=self._rng.device)[self._rows]

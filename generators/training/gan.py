@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
@@ -263,7 +264,7 @@ def _judge(discriminator: nn.Module, images: Tensor, growth: Growth) -> Tensor:
     return logits
 
 
-def load_pictures(source: PictureSource, limit: int | None = None) -> Tensor:
+def load_pictures(source: PictureSource, limit: int | None = None) -> UInt8[Tensor, "batch 3 H W"]:
     """Return the evaluation views of all pictures, or of at most ``limit`` evenly spaced ones, uint8 on the CPU."""
     step = 1 if limit is None else max(1, -(-len(source) // limit))
     indices = range(0, len(source), step)

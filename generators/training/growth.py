@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -47,7 +48,7 @@ def growth_at(images_seen: int, sizes: tuple[int, ...], hold: int, fade: int) ->
     return Growth(sizes[phase + 1], min(1.0, into / fade))
 
 
-def shrink(images: Tensor, growth: Growth) -> Tensor:
+def shrink(images: Float[Tensor, "batch 3 H W"], growth: Growth) -> Float[Tensor, "batch 3 _ _"]:
     """Return full-size real images as they look to networks that have grown so far.
 
     Args:

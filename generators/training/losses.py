@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 from .draws import Draws
 
-Discriminator = Callable[[Tensor], Tensor]
+Logits: TypeAlias = Float[Tensor, " batch"]
+Scalar: TypeAlias = Float[Tensor, ""]
+Discriminator = Callable[[Float[Tensor, "batch 3 H W"]], Logits]
 
 
-def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+def logistic_discriminator(real: Logits, fake: Logits) -> Scalar:
     """Return ``E[softplus(-real)] + E[softplus(fake)]``.
 
     Source: Goodfellow et al. 2014, Eq. 1.
@@ -25,7 +29,7 @@ def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return functional.softplus(-real).mean() + functional.softplus(fake).mean()
 
 
-def logistic_generator(fake: Tensor) -> Tensor:
+def logistic_generator(fake: Logits) -> Scalar:
     """Return ``E[softplus(-fake)]``, the non-saturating loss.
 
     Source: Goodfellow et al. 2014, Sec. 3.
@@ -33,7 +37,7 @@ def logistic_generator(fake: Tensor) -> Tensor:
     return functional.softplus(-fake).mean()
 
 
-def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+def hinge_discriminator(real: Logits, fake: Logits) -> Scalar:
     """Return ``E[max(0, 1 - real)] + E[max(0, 1 + fake)]``.
 
     Source: Miyato et al. 2018, Eq. 16.
@@ -41,7 +45,7 @@ def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
 
 
-def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+def wasserstein_discriminator(real: Logits, fake: Logits) -> Scalar:
     """Return ``E[fake] - E[real]``; it wants `gradient_penalty`.
 
     Source: Arjovsky et al. 2017, Eq. 2.
@@ -49,12 +53,12 @@ def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return fake.mean() - real.mean()
 
 
-def mean_generator(fake: Tensor) -> Tensor:
+def mean_generator(fake: Logits) -> Scalar:
     """Return ``-E[fake]``, the generator's part of the hinge and the Wasserstein loss."""
     return -fake.mean()
 
 
-def r1_penalty(discriminator: Discriminator, real: Tensor) -> Tensor:
+def r1_penalty(discriminator: Discriminator, real: Float[Tensor, "batch 3 H W"]) -> Scalar:
     """Return ``E[|grad D(real)|^2] / 2``; multiply by gamma.
 
     Args:
@@ -68,7 +72,7 @@ def r1_penalty(discriminator: Discriminator, real: Tensor) -> Tensor:
     return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
 
 
-def drift(real: Tensor) -> Tensor:
+def drift(real: Logits) -> Scalar:
     """Return ``E[real^2]``, which keeps the logits of the Wasserstein loss from drifting away.
 
     Source: Karras et al. 2018, Appendix A.1.
@@ -76,7 +80,9 @@ def drift(real: Tensor) -> Tensor:
     return real.square().mean()
 
 
-def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
+def gradient_penalty(
+    discriminator: Discriminator, real: Float[Tensor, "batch 3 H W"], fake: Float[Tensor, "batch 3 H W"], draws: Draws
+) -> Scalar:
     """Return ``E[(|grad D(x)| - 1)^2]`` at points x between real and fake images; multiply by lambda.
 
     Args:
@@ -98,8 +104,8 @@ def gradient_penalty(discriminator: Discriminator, real: Tensor, fake: Tensor, d
 class GANLoss:
     """A pair of losses and the weights of the penalties that belong to them: gradient penalty and drift."""
 
-    discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    discriminator: Callable[[Logits, Logits], Scalar]
+    generator: Callable[[Logits], Scalar]
     penalty_weight: float = 0.0
     drift_weight: float = 0.0
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..architectures.base import LayeredGenerator
@@ -42,7 +43,7 @@ class TrainedGenerator(nn.Module):
         if isinstance(generator, ProGAN | StyleGAN):
             self.heads.update({str(side): generator.to_rgb(units[side]) for side in sizes[:-1]})
 
-    def forward(self, z: Tensor, growth: Growth, draws: Draws) -> Tensor:
+    def forward(self, z: Float[Tensor, "batch z"], growth: Growth, draws: Draws) -> Float[Tensor, "batch 3 H W"]:
         """Return images as large as the networks have grown, ``[batch, 3, size, size]``.
 
         Args:
@@ -61,7 +62,7 @@ class TrainedGenerator(nn.Module):
         return torch.lerp(small, large, growth.alpha)
 
     @torch.no_grad()
-    def observe(self, z: Tensor) -> None:
+    def observe(self, z: Float[Tensor, "batch z"]) -> None:
         """Move the average of w towards that of these latent vectors, where there is one."""
         if isinstance(self.generator, StyleGenerator):
             mapping = self.generator.mapping

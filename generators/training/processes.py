@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 NUM_PROCESSES, NUM_LOCAL = "WORLD_SIZE", "LOCAL_WORLD_SIZE"
@@ -70,7 +71,7 @@ class Processes:
         connected: nn.Module = self._fabric.setup_module(network)
         return connected
 
-    def average(self, figures: Mapping[str, Tensor]) -> dict[str, float]:
+    def average(self, figures: Mapping[str, Float[Tensor, ""]]) -> dict[str, float]:
         """Return figures, scalar tensors, averaged over the processes."""
         values = torch.stack([figure.detach().float() for figure in figures.values()])
         if self._fabric is not None:

@@ -6,9 +6,10 @@ import inspect
 import logging
 import math
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
+from jaxtyping import Float, Float32, Shaped
 from torch import Tensor, nn
 
 from .layers import describe
@@ -17,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 ValueRange = tuple[float, float]
 """What black and white are in images."""
+
+Condition: TypeAlias = Shaped[Tensor, ""] | Shaped[Tensor, " length"]
+"""What one image is given beside its ``z``: the number of a class, or a vector."""
 
 SIGNED_RANGE: ValueRange = (-1.0, 1.0)
 UNIT_RANGE: ValueRange = (0.0, 1.0)
@@ -28,7 +32,7 @@ WILD = 32.0
 """Images with negative numbers that go beyond this, to either side, are in no range that is guessed."""
 
 
-def extract_images(output: Any, batch: int, name: str) -> Tensor:
+def extract_images(output: Any, batch: int, name: str) -> Float[Tensor, "batch channel H W"]:
     """Return the images that a module has put out, alone or as the first of several things.
 
     Args:
@@ -47,7 +51,9 @@ def extract_images(output: Any, batch: int, name: str) -> Tensor:
     return image
 
 
-def normalize_images(images: Tensor, value_range: ValueRange) -> Tensor:
+def normalize_images(
+    images: Float[Tensor, "batch channel H W"], value_range: ValueRange
+) -> Float32[Tensor, "batch 3 H W"]:
     """Return images, of one channel or three, as float32 of three in [-1, 1]."""
     black, white = value_range
     images = images.float()
@@ -56,7 +62,7 @@ def normalize_images(images: Tensor, value_range: ValueRange) -> Tensor:
     return images if images.shape[1] == 3 else images.expand(-1, 3, -1, -1)
 
 
-def parse_condition(c: int | Tensor | None) -> Tensor | None:
+def parse_condition(c: int | Condition | None) -> Condition | None:
     """Return what one image is given beside its ``z``.
 
     Raises:
@@ -129,7 +135,7 @@ def check_range(value_range: ValueRange) -> ValueRange:
     return black, white
 
 
-def guess_range(images: Tensor, name: str) -> ValueRange:
+def guess_range(images: Float[Tensor, "batch channel H W"], name: str) -> ValueRange:
     """Return the range that images seem to be in.
 
     Raises:

@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from gandissect.core.hooks import tap_outputs
 from gandissect.core.types import LayerInfo
 
-Forward = Callable[[int], Tensor]
+Forward = Callable[[int], Float[Tensor, "batch channel H W"]]
 """A forward pass over so many samples, which returns their images."""
 
 
@@ -74,7 +75,7 @@ def _version(output: Tensor) -> int:
     return 0 if output.is_inference() else output._version
 
 
-def watch(network: nn.Module, forward: Callable[[], Tensor]) -> dict[str, ModuleRun]:
+def watch(network: nn.Module, forward: Callable[[], Float[Tensor, "batch channel H W"]]) -> dict[str, ModuleRun]:
     """Return what the modules of a network do in one forward pass, in the order in which they end.
 
     Args:

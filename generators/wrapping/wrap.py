@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from gandissect.core.hooks import tap_outputs
@@ -25,6 +25,7 @@ from gandissect.storage.files import hash_tensors
 from ..architectures.forced import ForcedUnits
 from ..architectures.generator_base import GeneratorBase
 from .conventions import (
+    Condition,
     ValueRange,
     check_arguments,
     check_range,
@@ -49,7 +50,7 @@ def wrap(
     z_dim: int,
     layers: Sequence[str] | None = None,
     *,
-    c: int | Tensor | None = None,
+    c: int | Condition | None = None,
     value_range: ValueRange | None = None,
     name: str | None = None,
 ) -> WrappedGenerator:
@@ -121,14 +122,14 @@ class WrappedGenerator(GeneratorBase):
         normalises_z: Whether the length of ``z`` was found to make no difference.
     """
 
-    c: Tensor | None
+    c: Condition | None
 
     def __init__(
         self,
         module: nn.Module,
         z_dim: int,
         layers: Sequence[str] | None,
-        c: Tensor | None,
+        c: Condition | None,
         value_range: ValueRange | None,
         name: str,
     ) -> None:
@@ -167,7 +168,7 @@ class WrappedGenerator(GeneratorBase):
         kind = SCRIPT if isinstance(self.module, ScriptedModule) else module_class
         return hash_tensors(state, {"class": kind, "z_dim": self.z_dim, "c": condition, "range": self.value_range})
 
-    def forward(self, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
+    def forward(self, z: Float[Tensor, "batch z"]) -> Float32[Tensor, "batch 3 H W"]:
         """Return the images of ``z``, float32 ``[batch, 3, H, W]``, nominally in [-1, 1].
 
         Args:
@@ -178,7 +179,7 @@ class WrappedGenerator(GeneratorBase):
         """
         return normalize_images(self._run_module(self._prepare_z(z)), self.value_range)
 
-    def head(self, z: Tensor, layer: str) -> Float[Tensor, "batch unit h w"]:
+    def head(self, z: Float[Tensor, "batch z"], layer: str) -> Float[Tensor, "batch unit h w"]:
         """Return the activations of a layer; nothing behind it runs.
 
         Args:
@@ -204,7 +205,9 @@ class WrappedGenerator(GeneratorBase):
                 raise
         return reached.activation.clone()  # a module may put out what it keeps
 
-    def tail(self, activation: Tensor, layer: str, z: Tensor) -> Float[Tensor, "batch 3 H W"]:
+    def tail(
+        self, activation: Float[Tensor, "batch unit h w"], layer: str, z: Float[Tensor, "batch z"]
+    ) -> Float32[Tensor, "batch 3 H W"]:
         """Return the images that a layer's activations lead to, at the cost of a whole forward pass.
 
         Args:

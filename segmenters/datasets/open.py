@@ -9,10 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from jaxtyping import UInt8
-from torch import Tensor
-
 from .combining import UnlabeledSource, concat
 from .photos import Photos
 from .scenes import Scenes
@@ -74,17 +70,6 @@ def _open_parts(spec: str, size: int, hold_out: float) -> tuple[ImageSource, Ima
     if _split_spec(spec)[1] is None:
         return source.hold_out(hold_out)
     return source, None
-
-
-def pick_evenly(source: ImageSource, limit: int) -> range:
-    """Return the indices of evenly spaced pictures, at most ``limit``."""
-    return range(0, len(source), max(1, -(-len(source) // limit)))
-
-
-def load_pictures(source: ImageSource, limit: int) -> UInt8[Tensor, "batch 3 H W"]:
-    """Return the evaluation views of evenly spaced pictures, uint8 ``[at most limit, 3, H, W]``."""
-    indices = pick_evenly(source, limit)
-    return torch.cat([source.batch(indices[start : start + 64]).images for start in range(0, len(indices), 64)])
 
 
 def _join(sources: Sequence[ImageSource]) -> ImageSource:

@@ -57,10 +57,10 @@ class Page:
 
     def run(self, script: str) -> Any:
         """Return the value of a JavaScript expression; promises are waited for."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        if "exceptionDetails" in found:
-            raise RuntimeError(found["exceptionDetails"])
-        return found["result"].get("value")
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(answer["exceptionDetails"])
+        return answer["result"].get("value")
 
     def wait(self, script: str, seconds: float = 60) -> Any:
         """Return the value of an expression as soon as it is true."""
@@ -101,29 +101,61 @@ class Page:
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **pressed)
 
 
-@contextmanager
-def browsing(url: str, folder: Path) -> Iterator[Page]:
-    """Open a page in a browser of its own, which is closed afterwards.
+class Browser:
+    """A running browser, whose pages know nothing of each other.
 
     Args:
-        url: What to open.
+        address: Of its debugging port, ``127.0.0.1:PORT``.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    @contextmanager
+    def open(self, url: str) -> Iterator[Page]:
+        """Open a page as a visitor of its own, and close it afterwards."""
+        version = json.loads(urllib.request.urlopen(f"http://{self._address}/json/version", timeout=30).read())
+        with connect(version["webSocketDebuggerUrl"]) as socket:
+            browser = Page(socket)
+            visitor = browser.call("Target.createBrowserContext")["browserContextId"]
+            target = browser.call("Target.createTarget", url="about:blank", browserContextId=visitor)["targetId"]
+            try:
+                with connect(f"ws://{self._address}/devtools/page/{target}", max_size=2**28) as page_socket:
+                    page = Page(page_socket)
+                    page.call("Page.enable")
+                    page.resize(1280, 900)
+                    page.call("Page.navigate", url=url)
+                    yield page
+            finally:
+                browser.call("Target.disposeBrowserContext", browserContextId=visitor)
+
+
+@contextmanager
+def starting_browser(folder: Path) -> Iterator[Browser]:
+    """Start a browser, which is closed afterwards.
+
+    Args:
         folder: Where the browser may write.
     """
     command = [find_browser() or "", *FLAGS, f"--user-data-dir={folder}", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        port = _written(folder / "DevToolsActivePort", process)
-        tabs = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=30).read())
-        address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
-        with connect(address, max_size=2**28) as opened:
-            page = Page(opened)
-            page.call("Page.enable")
-            page.resize(1280, 900)
-            page.call("Page.navigate", url=url)
-            yield page
+        yield Browser(f"127.0.0.1:{_read_port(folder / 'DevToolsActivePort', process)}")
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def browsing(url: str, folder: Path) -> Iterator[Page]:
+    """Open a page in a browser that is started for it, and closed afterwards.
+
+    Args:
+        url: What to open.
+        folder: Where the browser may write.
+    """
+    with starting_browser(folder) as browser, browser.open(url) as page:
+        yield page
 
 
 @contextmanager
@@ -136,8 +168,8 @@ def serving(**options: Any) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    given = ", ".join(f"{key}={value!r}" for key, value in (options | {"port": port, "headless": True}).items())
-    code = f"from apps.commands.explore import Options; Options({given}).run()"
+    arguments = ", ".join(f"{key}={value!r}" for key, value in (options | {"port": port, "headless": True}).items())
+    code = f"from apps.commands.explore import Options; Options({arguments}).run()"
     server = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         end = time.monotonic() + 90
@@ -148,12 +180,12 @@ def serving(**options: Any) -> Iterator[str]:
         yield f"http://localhost:{port}"
     finally:
         server.terminate()
-        said = server.communicate(timeout=30)[0].decode()
-    if "Traceback" in said:
-        raise RuntimeError(said)
+        output = server.communicate(timeout=30)[0].decode()
+    if "Traceback" in output:
+        raise RuntimeError(output)
 
 
-def _written(path: Path, process: subprocess.Popen) -> str:
+def _read_port(path: Path, process: subprocess.Popen[bytes]) -> str:
     end = time.monotonic() + 60
     while not (path.is_file() and path.read_text()):
         if process.poll() is not None or time.monotonic() > end:

@@ -13,7 +13,7 @@ import torch
 import generators
 from apps.cli import main
 from gandissect import Concept
-from segmenters.unet import Architecture, UNetSegmenter, build_network
+from segmenters.unet import UNetArchitecture, UNetSegmenter, build_network
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def planted(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_unet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved segmenter with features that was never trained, where only its speed matters."""
-    architecture = Architecture("resnet18", (16, 8, 8), 32)
+    architecture = UNetArchitecture("resnet18", (16, 8, 8), 32)
     concepts = (Concept(0, "dark", (0, 0, 0)), Concept(1, "bright", (255, 255, 255)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -53,13 +53,13 @@ def settle(page: AppTest, seconds: float = 60) -> AppTest:
 
 def read_pictures(page: AppTest) -> dict[str, str]:
     """The addresses of all pictures by their alternative text; an address holds a hash of the picture."""
-    return {each.alt: each.url for image in page.image for each in image.proto.imgs}
+    return {picture.alt: picture.url for image in page.image for picture in image.proto.imgs}
 
 
 def read_texts(page: AppTest) -> str:
     """All errors, warnings, notes, captions and Markdown, without the signs that keep them plain."""
     kinds = (page.error, page.warning, page.info, page.caption, page.markdown)
-    return "\n".join(each.value for kind in kinds for each in kind).replace("\\", "")
+    return "\n".join(element.value for kind in kinds for element in kind).replace("\\", "")
 
 
 def number_with(*present: int, absent: tuple[int, ...] = ()) -> int:

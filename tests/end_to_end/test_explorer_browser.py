@@ -19,13 +19,13 @@ from gandissect import Ablation, UnitSet, generate
 
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
 pytest.importorskip("websockets", reason="websockets, which comes with Streamlit, is not installed")
-from browser import Page, browsing, find_browser, serving
+from browser import Browser, Page, find_browser, serving, starting_browser
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed: apt-get install chromium")
 
 EASEL = """(() => {
-  const roots = [...document.querySelectorAll(".st-key-easel *")].map((each) => each.shadowRoot);
-  const root = roots.find((each) => each?.querySelector("canvas"));
+  const roots = [...document.querySelectorAll(".st-key-easel *")].map((part) => part.shadowRoot);
+  const root = roots.find((part) => part?.querySelector("canvas"));
   const canvas = root?.querySelector("canvas"), box = canvas?.getBoundingClientRect();
   return canvas?.dataset.shown && {
     x: box.x, y: box.y, width: box.width, height: box.height, paints: canvas.className === "paints",
@@ -33,9 +33,10 @@ EASEL = """(() => {
   };
 })()"""
 
-CANVAS = """[...document.querySelectorAll(".st-key-easel *")].map((each) => each.shadowRoot?.querySelector("canvas"))
+CANVAS = """[...document.querySelectorAll(".st-key-easel *")].map((part) => part.shadowRoot?.querySelector("canvas"))
   .find(Boolean)"""
-STRIP = """[...document.querySelectorAll(".st-key-strip *")].map((each) => each.shadowRoot).find(Boolean)"""
+STRIP = """[...document.querySelectorAll(".st-key-strip *")].map((part) => part.shadowRoot).find(Boolean)"""
+PADDING = "getComputedStyle(document.querySelector('.stMainBlockContainer')).paddingTop"
 ROWS = "document.querySelectorAll('[class*=st-key-switch]').length"
 
 
@@ -45,8 +46,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANDISSECT_CACHE", str(folder / "cache"))
         generators.save(generators.PlantedGenerator(), folder / "planted.safetensors")
-        given = {"generator": str(folder / "planted.safetensors"), "segmenter": "palette", "num_samples": 40}
-        with serving(**given, device="cpu") as url:
+        options = {"generator": str(folder / "planted.safetensors"), "segmenter": "palette", "num_samples": 40}
+        with serving(**options, device="cpu") as url:
             yield url
 
 
@@ -56,24 +57,31 @@ def number_with_two() -> int:
     return next(index for index, row in enumerate(z) if row[0] > 0 and row[4] > 0)
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with starting_browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
 @contextmanager
-def painting_at(address: str, folder: Path) -> Iterator[Page]:
-    """Open the page on which one paints, ready for a stroke."""
-    with browsing(f"{address}?picture={number_with_two()}&layer=layer1", folder) as opened:
-        opened.wait(f"({EASEL} || {{}}).paints", 300)
-        opened.wait("!document.querySelector('[data-testid=stStatusWidget]')", 120)
-        yield opened
+def painting_at(address: str, browser: Browser) -> Iterator[Page]:
+    """Open the page on which one paints as a visitor of its own, ready for a stroke."""
+    with browser.open(f"{address}?picture={number_with_two()}&layer=layer1") as page:
+        page.wait(f"({EASEL} || {{}}).paints", 300)
+        page.wait("!document.querySelector('[data-testid=stStatusWidget]')", 120)
+        page.wait(f"{PADDING} === '60px'")  # the page's style has come: the picture stays where it is
+        yield page
 
 
 @pytest.fixture
-def page(address: str, tmp_path: Path) -> Iterator[Page]:
-    with painting_at(address, tmp_path / "browser") as opened:
-        yield opened
+def page(address: str, browser: Browser) -> Iterator[Page]:
+    with painting_at(address, browser) as page:
+        yield page
 
 
 def click(page: Page, label: str) -> None:
     """Choose a concept or an action by its name."""
-    script = f"""[...document.querySelectorAll("button")].find((each) => each.textContent.trim() === {label!r})"""
+    script = f"""[...document.querySelectorAll("button")].find((button) => button.textContent.trim() === {label!r})"""
     marked = "[aria-checked=true], [aria-pressed=true], [kind*=Active], [data-selected]"
     page.wait(f"{script}?.matches({marked!r}) || ({script}?.click(), false)")
 
@@ -83,13 +91,13 @@ def remove(page: Page) -> None:
     click(page, "remove")
 
 
-def shown(page: Page) -> torch.Tensor:
+def read_picture(page: Page) -> torch.Tensor:
     """The picture on the easel, as the page was sent it: uint8 ``[3, H, W]``."""
-    sent = base64.b64decode(page.run(EASEL)["picture"].partition(",")[2])
-    return torch.from_numpy(np.array(Image.open(io.BytesIO(sent)).convert("RGB"))).permute(2, 0, 1)
+    png = base64.b64decode(page.run(EASEL)["picture"].partition(",")[2])
+    return torch.from_numpy(np.array(Image.open(io.BytesIO(png)).convert("RGB"))).permute(2, 0, 1)
 
 
-def made(*edits: Ablation) -> torch.Tensor:
+def make_picture(*edits: Ablation) -> torch.Tensor:
     """The same picture by `generate` alone."""
     generator = generators.PlantedGenerator()
     image = generate(generator, generator.sample_z(1, 1, number_with_two()), list(edits))[0]
@@ -143,8 +151,8 @@ def test_a_second_finger_does_not_paint(page: Page) -> None:
     remove(page)
     box = page.run(EASEL)
     one, two, moved = (
-        {"id": index, "x": box["x"] + place * box["width"], "y": box["y"] + place * box["height"]}
-        for index, place in ((0, 0.1), (1, 0.9), (1, 0.4))
+        {"id": finger, "x": box["x"] + share * box["width"], "y": box["y"] + share * box["height"]}
+        for finger, share in ((0, 0.1), (1, 0.9), (1, 0.4))
     )
     page.touch((one["x"], one["y"]))
     page.wait(f"{ROWS} === 1")
@@ -152,15 +160,15 @@ def test_a_second_finger_does_not_paint(page: Page) -> None:
     for kind, fingers in (*taps, ("touchEnd", [])):
         page.call("Input.dispatchTouchEvent", type=kind, touchPoints=fingers)
     page.wait(f"{ROWS} === 2")
-    told = page.run("[...document.querySelectorAll('[class*=st-key-stroke] p')].map((each) => each.textContent)")
-    cells = [text.rpartition("·")[2] for text in told if "cell" in text]
-    assert len(cells) == 2 and cells[0] == cells[1], told
+    texts = page.run("[...document.querySelectorAll('[class*=st-key-stroke] p')].map((line) => line.textContent)")
+    cells = [text.rpartition("·")[2] for text in texts if "cell" in text]
+    assert len(cells) == 2 and cells[0] == cells[1], texts
 
 
 def test_a_stroke_that_was_begun_on_another_picture_is_dropped_and_no_finished_one_is_lost(page: Page) -> None:
     remove(page)
     box, points = page.run(EASEL), everywhere(page)
-    numbers = page.run(f"[...{STRIP}.querySelectorAll('button[data-number]')].map((each) => each.dataset.number)")
+    numbers = page.run(f"[...{STRIP}.querySelectorAll('button[data-number]')].map((button) => button.dataset.number)")
     here = str(number_with_two())
     other = numbers[-1]  # not 0, which the URL leaves out
     for start in (0, 2, 4):
@@ -205,55 +213,60 @@ def test_a_click_on_the_strip_picks_a_picture_and_pages_keep_it(page: Page) -> N
     }})()""")
     page.wait(f"{EASEL}.picture !== {first!r}")
     page.wait(f"new URLSearchParams(location.search).get('picture') === {other!r}")
-    page.run("""[...document.querySelectorAll("a")].find((each) => each.textContent.includes("Units")).click()""")
+    page.run("""[...document.querySelectorAll("a")].find((button) => button.textContent.includes("Units")).click()""")
     page.wait("location.pathname.endsWith('/units')")
     page.wait(f"document.querySelector('.st-key-picture input')?.value === {other!r}")
-    told = page.run("Object.fromEntries(new URLSearchParams(location.search))")
-    assert told["picture"] == other and told["layer"] == "layer1"
+    query = page.run("Object.fromEntries(new URLSearchParams(location.search))")
+    assert query["picture"] == other and query["layer"] == "layer1"
 
 
-def test_two_visitors_at_once_see_each_his_own_strokes_only(address: str, page: Page, tmp_path: Path) -> None:
-    gone = {"red": made(Ablation(UnitSet("layer1", (0, 4)))), "blue": made(Ablation(UnitSet("layer1", (2,))))}
-    untouched = made()
+def test_two_visitors_at_once_see_each_his_own_strokes_only(address: str, page: Page, browser: Browser) -> None:
+    gone = {
+        "red": make_picture(Ablation(UnitSet("layer1", (0, 4)))),
+        "blue": make_picture(Ablation(UnitSet("layer1", (2,)))),
+    }
+    untouched = make_picture()
     assert not torch.equal(gone["red"], gone["blue"]) and not torch.equal(gone["red"], untouched)
-    with painting_at(f"{address}/paint", tmp_path / "other") as other:
+    with painting_at(f"{address}/paint", browser) as other:
         visitors = {"red": page, "blue": other}
-        for concept, each in visitors.items():
-            assert torch.equal(shown(each), untouched)
-            click(each, concept)
-            remove(each)
+        for concept, visitor in visitors.items():
+            assert torch.equal(read_picture(visitor), untouched)
+            click(visitor, concept)
+            remove(visitor)
         first = page.run(EASEL)["picture"]
-        for each in visitors.values():  # the second begins before the first has his answer
-            each.drag(*everywhere(each))
-        for each in visitors.values():
-            each.wait(f"{EASEL}.picture !== {first!r}")
-        for concept, each in visitors.items():
-            assert torch.equal(shown(each), gone[concept]), concept
+        for visitor in visitors.values():  # the second begins before the first has his answer
+            visitor.drag(*everywhere(visitor))
+        for visitor in visitors.values():
+            visitor.wait(f"{EASEL}.picture !== {first!r}")
+        for concept, visitor in visitors.items():
+            assert torch.equal(read_picture(visitor), gone[concept]), concept
         page.wait("!document.querySelector('.st-key-undo button').disabled")
         page.run("document.querySelector('.st-key-undo button').click()")
         page.wait(f"{EASEL}.picture === {first!r}")
-        assert torch.equal(shown(page), untouched) and torch.equal(shown(other), gone["blue"])
+        assert torch.equal(read_picture(page), untouched) and torch.equal(read_picture(other), gone["blue"])
 
 
-def test_an_uploaded_picture_is_looked_for_and_seen_by_its_visitor_only(address: str, tmp_path: Path) -> None:
+def test_an_uploaded_picture_is_looked_for_and_seen_by_its_visitor_only(
+    address: str, browser: Browser, tmp_path: Path
+) -> None:
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "<b>mine.png")
-    place, field, found = f"{address}/latent?part=your+picture", "input[type=file]", "[data-testid=stMetric]"
-    with browsing(place, tmp_path / "browser") as page, browsing(place, tmp_path / "other") as other:
-        for each in (page, other):
-            each.wait(f"!!document.querySelector('{field}')", 120)
+    place, field, metric = f"{address}/latent?part=your+picture", "input[type=file]", "[data-testid=stMetric]"
+    with browser.open(place) as page, browser.open(place) as other:
+        for visitor in (page, other):
+            visitor.wait(f"!!document.querySelector('{field}')", 120)
         root = page.call("DOM.getDocument")["root"]["nodeId"]
         node = page.call("DOM.querySelector", nodeId=root, selector=field)["nodeId"]
         page.call("DOM.setFileInputFiles", nodeId=node, files=[str(tmp_path / "<b>mine.png")])
-        page.wait(f"document.querySelector('{found}')?.textContent.includes('dB')", 120)
+        page.wait(f"document.querySelector('{metric}')?.textContent.includes('dB')", 120)
         assert page.run("document.querySelectorAll('img[alt^=\"What the generator\"]').length") == 1
         other.call("Page.reload")
         other.wait(f"!!document.querySelector('{field}')", 120)
         other.wait("!document.querySelector('[data-testid=stStatusWidget]')", 120)
-        assert not other.run(f"document.querySelector('{found}, [alt^=\"Your picture\"]')")
+        assert not other.run(f"document.querySelector('{metric}, [alt^=\"Your picture\"]')")
 
 
-def test_paint_has_an_address_of_its_own_and_nonsense_leaves_the_url(address: str, tmp_path: Path) -> None:
-    with browsing(f"{address}/paint?picture=5&seed=1e400", tmp_path / "browser") as page:
+def test_paint_has_an_address_of_its_own_and_nonsense_leaves_the_url(address: str, browser: Browser) -> None:
+    with browser.open(f"{address}/paint?picture=5&seed=1e400") as page:
         page.wait("document.querySelector('.st-key-picture input')?.value === '5'", 120)
         page.wait("location.pathname === '/' && location.search === '?picture=5'")
         page.wait("document.querySelector('.st-key-seed input')?.value === '1'")

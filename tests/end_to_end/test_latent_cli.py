@@ -12,8 +12,8 @@ from PIL import Image
 
 import generators
 import segmenters
+from gandissect import encoder_features
 from gandissect.latent import Walk, mix_styles, path_length, slerp, swap_activations, truncated_z
-from segmenters import encoder_features
 
 
 @pytest.fixture(scope="module")

@@ -145,7 +145,7 @@ def test_fewer_pictures_than_a_batch_are_refused(train, pictures: Path, tmp_path
 def test_settings_that_cannot_be_are_refused_before_pictures_are_decoded(
     train, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], hint: str
 ) -> None:
-    monkeypatch.setattr(command, "pictures", lambda *_: pytest.fail("the pictures were decoded first"))
+    monkeypatch.setattr(command, "open_pictures", lambda *_: pytest.fail("the pictures were decoded first"))
     error = _refusal(train(arguments[0], "--data", pictures, "--out", tmp_path / "run", *arguments[1:]))
     assert hint in error
     assert not (tmp_path / "run").exists()

@@ -47,6 +47,8 @@ def _check_if_shaped(target: Any = None, **options: Any) -> Any:
     """Do what ``jaxtyping.jaxtyped`` does, for functions and dataclasses whose annotations give a shape."""
     if target is None:
         return functools.partial(_check_if_shaped, **options)
+    if isinstance(target, type) and not dataclasses.is_dataclass(target):
+        return target  # jaxtyping checks the fields of dataclasses only
     function = target.__init__ if dataclasses.is_dataclass(target) else target
     annotations = getattr(function, "__annotations__", {}).values()
     shaped = any(_may_give_shape(hint, getattr(function, "__globals__", {})) for hint in annotations)

@@ -27,12 +27,12 @@ from gandissect import (
     rank_artifact_units,
     write_repair_report,
 )
-from gandissect.artifacts.results import Method, Repair, RepairCurve
+from gandissect.artifacts.results import RankingMethod, Repair, RepairCurve
+from gandissect.core import pick_evenly
+from gandissect.fidelity import encoder_features
 from gandissect.fidelity.neighbours import realism
 from gandissect.fidelity.yardstick import Yardstick
-from segmenters.datasets import ImageSource
-from segmenters.datasets.open import open_pictures, pick_evenly
-from segmenters.features import encoder_features
+from segmenters.datasets import ImageSource, open_pictures
 
 from ..background.tasks import CountedSegmenter, advance
 
@@ -67,7 +67,7 @@ class Sizes:
     controls: int = 2
     counts: tuple[int, ...] = (1, 2, 5, 10, 20)
 
-    def for_ranking(self, method: Method, units: int) -> int:
+    def for_ranking(self, method: RankingMethod, units: int) -> int:
         """Return how many pictures a ranking looks at."""
         return self.ranked + (self.effect * (units + 1) if method == "effect" else 0)
 
@@ -78,8 +78,8 @@ class Sizes:
 
     def for_report(self) -> int:
         """Return how many pictures a report looks at."""
-        shown = self.held_out * self.sets * (2 + self.controls)
-        return shown + min(512, self.held_out * self.sets) * (2 + self.controls)
+        num_measured = self.held_out * self.sets * (2 + self.controls)
+        return num_measured + min(512, self.held_out * self.sets) * (2 + self.controls)
 
 
 def find_real_specs(generator: str, specs: Sequence[str]) -> tuple[str, ...]:
@@ -143,7 +143,9 @@ def score(generator: Generator, yardstick: Yardstick, seed: int, count: int) -> 
     return realism(yardstick.train, torch.cat(parts))
 
 
-def rank(generator: Generator, layer: str, yardstick: Yardstick, method: Method, sizes: Sizes) -> ArtifactRanking:
+def rank(
+    generator: Generator, layer: str, yardstick: Yardstick, method: RankingMethod, sizes: Sizes
+) -> ArtifactRanking:
     """Return the units of a layer by what they have to do with unrealistic pictures."""
     least = 2 * yardstick.train.shape[1] / sizes.ranked
     return rank_artifact_units(

@@ -17,13 +17,13 @@ def visitor_tasks() -> Tasks:
     return Tasks()
 
 
-def follow_task(key: Hashable, title: str, wanted: str | None = None, shared: Tasks | None = None) -> Any:
+def follow_task(key: Hashable, title: str, entry: str | None = None, shared: Tasks | None = None) -> Any:
     """Return the value of a task; None, with its progress or its error on the page, if there is none yet.
 
     Args:
         key: The task's key.
         title: What is being done, plain words.
-        wanted: The entry of the session for which it is done; it goes when the task is called off.
+        entry: The entry of the session for which it is done; it goes when the task is called off.
         shared: The tasks of all visitors among which it is, which none of them calls off; else it is this visitor's.
     """
     tasks = visitor_tasks() if shared is None else shared
@@ -31,7 +31,7 @@ def follow_task(key: Hashable, title: str, wanted: str | None = None, shared: Ta
     if task is None:
         return None
     if not task.result.done():
-        show_progress(key, title, wanted, shared)
+        show_progress(key, title, entry, shared)
     elif (error := task.result.exception()) is not None:
         show_failure(key, title, error, tasks)
     return task.value
@@ -44,7 +44,7 @@ def show_failure(key: Hashable, title: str, error: BaseException, tasks: Tasks) 
 
 
 @st.fragment(run_every=0.7)
-def show_progress(key: Hashable, title: str, wanted: str | None, shared: Tasks | None) -> None:
+def show_progress(key: Hashable, title: str, entry: str | None, shared: Tasks | None) -> None:
     """Show how far a task is; draw the page anew when it is over."""
     task = (visitor_tasks() if shared is None else shared).get(key)
     if task is None or task.result.done():
@@ -54,10 +54,10 @@ def show_progress(key: Hashable, title: str, wanted: str | None, shared: Tasks |
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.progress(task.share, f"{escape(title)}: {status}")
         if shared is None:
-            st.button("Cancel", key=f"cancel {key}", on_click=_stop, args=(key, wanted), icon=":material/close:")
+            st.button("Cancel", key=f"cancel {key}", on_click=_stop, args=(key, entry), icon=":material/close:")
 
 
-def _stop(key: Hashable, wanted: str | None) -> None:
+def _stop(key: Hashable, entry: str | None) -> None:
     visitor_tasks().stop(key)
-    if wanted is not None:
-        st.session_state.pop(wanted, None)
+    if entry is not None:
+        st.session_state.pop(entry, None)

@@ -12,7 +12,7 @@ const REST = 350; // milliseconds without a stroke after which the rest of the p
 
 function makeEasel(root) {
   const find = (what) => root.querySelector(what);
-  const canvas = find("canvas"), pen = canvas.getContext("2d"), kept = find("img.after");
+  const canvas = find("canvas"), pen = canvas.getContext("2d"), copy = find("img.after");
   const size = find(".brush input"), wipe = find(".wipe input");
   const pictures = {};
   let data = null, stroke = null, sent = [], hover = null, original = false, strokes = 0, timer = null;
@@ -56,7 +56,7 @@ function makeEasel(root) {
       for (const cell of chosen) pen.fillRect((cell % columns) * wide, Math.floor(cell / columns) * high, wide, high);
       pen.globalAlpha = 1;
     };
-    for (const each of sent) fill(each.cells, 0.6, each.color);
+    for (const { cells, color } of sent) fill(cells, 0.6, color);
     if (stroke) fill(stroke.cells, 0.6);
     else if (hover) fill(around(hover), 0.4);
     if (hover && columns <= 32) {
@@ -68,14 +68,14 @@ function makeEasel(root) {
 
   // The cells whose middle is within the brush, and always the one below the pointer.
   function around([x, y]) {
-    const [rows, columns] = data.brush.grid, reach = size.value / 2, found = [];
+    const [rows, columns] = data.brush.grid, reach = size.value / 2, cells = [];
     for (let row = 0; row < rows; row++)
       for (let column = 0; column < columns; column++)
         if (
           Math.hypot(column + 0.5 - x, row + 0.5 - y) <= reach ||
           (column === Math.floor(x) && row === Math.floor(y))
-        ) found.push(row * columns + column);
-    return found;
+        ) cells.push(row * columns + column);
+    return cells;
   }
 
   function place(event) {
@@ -84,8 +84,8 @@ function makeEasel(root) {
   }
 
   function paint(event) {
-    for (const each of event.getCoalescedEvents?.().length ? event.getCoalescedEvents() : [event]) {
-      const now = place(each), from = stroke.last ?? now;
+    for (const part of event.getCoalescedEvents?.().length ? event.getCoalescedEvents() : [event]) {
+      const now = place(part), from = stroke.last ?? now;
       const steps = Math.max(1, Math.ceil(2 * Math.hypot(now[0] - from[0], now[1] - from[1])));
       for (let step = 1; step <= steps; step++) {
         const share = step / steps;
@@ -117,7 +117,7 @@ function makeEasel(root) {
     sent.push({ id, scope, color, unsure, cells: [...cells].sort((a, b) => a - b) });
     canvas.dataset.sent = id;
     canvas.dataset.released = performance.now();
-    root.easel.send(sent.map(({ color, ...told }) => told)); // those that may not have arrived, too
+    root.easel.send(sent.map(({ color, ...message }) => message)); // those that may not have arrived, too
   });
   for (const lost of ["pointercancel", "lostpointercapture"])
     canvas.addEventListener(lost, (event) => {
@@ -170,19 +170,19 @@ function makeEasel(root) {
 
   new ResizeObserver(() => data && fit()).observe(canvas);
 
-  async function update(given) {
-    const first = data === null, grid = given.brush?.grid.join();
+  async function update(next) {
+    const first = data === null, grid = next.brush?.grid.join();
     if (grid && grid !== data?.brush?.grid.join()) {
-      const longest = Math.max(...given.brush.grid);
+      const longest = Math.max(...next.brush.grid);
       size.max = Math.max(2, Math.ceil(longest / 2));
       size.value = Math.max(1, Math.round(longest / 6));
       label();
     }
-    if (given.brush?.id !== data?.brush?.id) touched = false;
-    const tools = given.brush && document.querySelector(given.brush.tools);
+    if (next.brush?.id !== data?.brush?.id) touched = false;
+    const tools = next.brush && document.querySelector(next.brush.tools);
     if (tools) tools.onpointerdown = tools.onkeydown = tools.onclick = () => (touched = true);
-    if (stroke && stroke.scope !== given.scope) stroke = null; // it was begun on another picture
-    data = given;
+    if (stroke && stroke.scope !== next.scope) stroke = null; // it was begun on another picture
+    data = next;
     canvas.className = data.brush ? "paints" : "";
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", data.alt);
@@ -190,13 +190,13 @@ function makeEasel(root) {
     find(".wipe").hidden = data.before === data.after;
     if (data.before === data.after) wipe.value = 100;
     const [before, after] = await Promise.all([load("before", data.before), load("after", data.after)]);
-    if (data !== given) return; // something newer has come meanwhile
+    if (data !== next) return; // something newer has come meanwhile
     Object.assign(pictures, { before, after });
-    kept.src = data.after;
-    kept.alt = data.alt;
+    copy.src = data.after;
+    copy.alt = data.alt;
     const waited = sent.length;
-    sent = sent.slice(1 + sent.findIndex((each) => each.id === data.seen)); // what is in the picture by now
-    sent = sent.filter((each) => each.scope === data.scope);
+    sent = sent.slice(1 + sent.findIndex((entry) => entry.id === data.seen)); // what is in the picture by now
+    sent = sent.filter((entry) => entry.scope === data.scope);
     fit();
     canvas.dataset.shown = performance.now();
     if (sent.length < waited) {

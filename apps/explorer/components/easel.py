@@ -36,7 +36,7 @@ def show_easel(
     alt: str,
     brush: Mapping[str, Any] | None = None,
     scope: str = "",
-    seen: str | None = None,
+    last_taken: str | None = None,
     *,
     labels: bool = False,
     on_strokes: Callable[[], None] = _ignore,
@@ -53,7 +53,7 @@ def show_easel(
         brush: ``grid``, rows and columns, ``color``, ``#rrggbb``, ``id``, what tells it from others, and ``tools``,
             the CSS selector of where it is chosen; None if one may not paint.
         scope: On what one paints; strokes that were on something else are forgotten.
-        seen: The last stroke that was dealt with.
+        last_taken: The last stroke that was dealt with.
         labels: The pictures have areas of one color each, which are not to be smoothed.
         on_strokes: Called when something was painted.
         on_drawn: Called when the easel has drawn the picture that followed a stroke, and no other stroke came.
@@ -65,7 +65,7 @@ def show_easel(
         "alt": alt,
         "brush": dict(brush) if brush else None,
         "scope": scope,
-        "seen": seen,
+        "seen": last_taken,
         "labels": labels,
     }
     _EASEL(key=key, data=data, default={"strokes": []}, on_strokes_change=on_strokes, on_drawn_change=on_drawn)
@@ -88,7 +88,7 @@ class EaselStroke:
     unsure: bool
 
 
-def read_strokes(key: str, seen: str | None) -> list[EaselStroke]:
+def read_strokes(key: str, last_taken: str | None) -> list[EaselStroke]:
     """Return what was painted on an easel since the stroke that was dealt with last, in order."""
     state = st.session_state.get(key)
     strokes = state.get("strokes") if isinstance(state, Mapping) else None
@@ -97,7 +97,7 @@ def read_strokes(key: str, seen: str | None) -> list[EaselStroke]:
         for entry in (strokes if isinstance(strokes, list) else [])
         if isinstance(entry, Mapping) and isinstance(entry.get("cells"), list)
     ]
-    ends = [index for index, stroke in enumerate(painted, 1) if stroke.id == seen]
+    ends = [index for index, stroke in enumerate(painted, 1) if stroke.id == last_taken]
     return painted[ends[-1] if ends else 0 :]
 
 

@@ -79,9 +79,9 @@ def draw_change(change: Float[Tensor, "H W"], region: Bool[Tensor, "H W"] | None
         change: From 0 to 1.
         region: A region to lift a little from the black, bool ``[H, W]``.
     """
-    place = (change / FULL_SCALE).clamp(0, 1) * (len(_HOT) - 1)
-    low = place.long().clamp(max=len(_HOT) - 2)
-    hot = torch.lerp(_HOT[low], _HOT[low + 1], (place - low)[..., None])
+    position = (change / FULL_SCALE).clamp(0, 1) * (len(_HOT) - 1)
+    low = position.long().clamp(max=len(_HOT) - 2)
+    hot = torch.lerp(_HOT[low], _HOT[low + 1], (position - low)[..., None])
     if region is not None:
         hot = hot + _LIFT * region[..., None]
     return _enlarge(hot.permute(2, 0, 1), "bicubic")

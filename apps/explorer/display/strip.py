@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from ..state import PICTURE
+from ..state import PICTURE, go_to
 from .images import Pixels
 
 WIDTH = 96
@@ -52,10 +52,5 @@ def show_strip(key: str, pictures: Sequence[StripImage], width: int = WIDTH) -> 
                         help=picture.help,
                         width="stretch",
                         on_click=go_to,
-                        args=(picture.number,),
+                        args=({PICTURE: picture.number},),
                     )
-
-
-def go_to(number: int) -> None:
-    """Make a picture the picked one of all pages."""
-    st.session_state[PICTURE] = number

@@ -91,14 +91,14 @@ def explain_search(visit: Visit, has_gradients: bool, size: int) -> None:
     kinds = f"{', '.join(SENT_FORMATS[:-1])} or {SENT_FORMATS[-1]}".replace("WEBP", "WebP")
     if has_gradients:
         begin = f"from the {inversions.NUM_STARTS} nearest of {inversions.NUM_CANDIDATES} samples"
-        how = f"It goes down {begin} with Adam; {inversions.STEPS[1]} steps take about 20 seconds on two cores."
+        method = f"It goes down {begin} with Adam; {inversions.STEPS[1]} steps take about 20 seconds on two cores."
     else:
         samples = f"the nearest of {inversions.NUM_WITHOUT_GRADIENTS} samples"
-        how = f"No gradients flow through {escape(visit.generator.name)}: it is {samples}, no more."
+        method = f"No gradients flow through {escape(visit.generator.name)}: it is {samples}, no more."
     limits = f"at most {inversions.MAX_MEGABYTES} MB and {MAX_SENT_PIXELS // 10**6} megapixels"
     st.caption(
         f"{kinds}, {limits}. It is turned upright and resized, and of its middle {size} x {size} pixels are taken, as "
-        f"`gandissect invert` does. {how}"
+        f"`gandissect invert` does. {method}"
     )
     st.caption(
         "Pictures that the generator could have made come back almost as they were; photographs unlike those that it "

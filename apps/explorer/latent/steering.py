@@ -59,8 +59,8 @@ def choose_styles(visit: Visit) -> Sequence[int] | None:
     if not capabilities(visit.generator).has_w:
         return None
     groups = {"all": None, **style_groups(visit.generator)}
-    chosen = st.segmented_control("directions of the styles", groups, default="all", required=True, key="moved")
-    return groups[chosen]
+    name = st.segmented_control("directions of the styles", groups, default="all", required=True, key="moved")
+    return groups[name]
 
 
 def choose_steps(visit: Visit, directions: Sequence[Direction], keys: dict[str, Hashable]) -> dict[str, float]:

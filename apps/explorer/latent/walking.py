@@ -89,10 +89,10 @@ def offer_film(visit: Visit, walk: Walk, facts: tuple[object, ...]) -> None:
     """Let the visitor make a film of the way, and download it."""
     film = st.session_state.get(FILM)
     if not isinstance(film, tuple) or film[0] != facts:
-        place = st.empty()
-        if not place.button("Make a film", icon=":material/movie:", key="make film"):
+        button_slot = st.empty()
+        if not button_slot.button("Make a film", icon=":material/movie:", key="make film"):
             return
-        place.empty()
+        button_slot.empty()
         with st.spinner("making the film"):
             film = st.session_state[FILM] = facts, walks.make_film(walk)
     gif = film[1]
@@ -141,25 +141,29 @@ def truncate_picture(visit: Visit, limit: float) -> Float32[Tensor, "1 z"]:
 
 
 def show_truncated(
-    visit: Visit, value: float, others: tuple[float, ...], name: str, truncate: Callable[[float], Tensor]
+    visit: Visit,
+    value: float,
+    others: tuple[float, ...],
+    name: str,
+    truncate: Callable[[float], Float32[Tensor, "1 *num_ws z"]],
 ) -> None:
     """Draw the picture as it is and truncated, and beside them at some other values."""
     with torch.no_grad():
         latents = torch.cat([truncate(other) for other in (value, *others)])
-    chosen, *strip = make_images(visit.generator, latents.to(visit.generator.device))
+    image, *strip = make_images(visit.generator, latents.to(visit.generator.device))
     plain_image = make_images(visit.generator, visit.z)[0]
     left, right = st.container(key="results").columns([2, 3], gap="medium")
     with left:
         cells = st.columns(2, wrap=False)
         cells[0].image(draw_picture(plain_image), "as generated", "stretch", alt=f"Generated picture {visit.number}")
         cells[1].image(
-            draw_picture(chosen), f"{name} {value:g}", "stretch", alt=f"The picture truncated, {name} {value:g}"
+            draw_picture(image), f"{name} {value:g}", "stretch", alt=f"The picture truncated, {name} {value:g}"
         )
     with right:
         pictures = [
-            StripImage(draw_picture(image), f"The picture at {name} {other:g}", f"{name} {other:g}")
-            for other, image in zip(others, strip, strict=True)
+            StripImage(draw_picture(other_image), f"The picture at {name} {other:g}", f"{name} {other:g}")
+            for other, other_image in zip(others, strip, strict=True)
         ]
         show_strip("truncated", pictures)
-        change = float(measure_change(plain_image, chosen).mean())
+        change = float(measure_change(plain_image, image).mean())
         st.caption(f"At {name} {value:g} the pixels change by {change:.1%} of the range from black to white.")

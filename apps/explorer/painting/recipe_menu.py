@@ -13,7 +13,7 @@ from gandissect.core import NetworkId
 from ..background.resources import escape, load_generator
 from ..networks import fingerprint_of
 from ..picker import MAX_NUMBER
-from ..state import GENERATOR, GO_TO, PICTURE, RECIPE_ERROR, RECIPE_FILE, SEED
+from ..state import GENERATOR, PICTURE, RECIPE_ERROR, RECIPE_FILE, SEED, go_to
 from ..visit import Visit, parse_settings
 from .pending import take_over
 from .recipe_files import check_fits, format_command, format_python, make_sheet, read_recipe
@@ -81,7 +81,7 @@ def open_recipe() -> None:
     except (KeyError, ValueError, OSError) as error:
         st.session_state[RECIPE_ERROR] = str(error.args[0] if error.args else error)
         return
-    st.session_state[GO_TO] = {GENERATOR: name, SEED: recipe.seed, PICTURE: recipe.start}
+    go_to({GENERATOR: name, SEED: recipe.seed, PICTURE: recipe.start})
     take_over()  # what was painted before the recipe was opened
     painting = Painting(fingerprint_of(generator), recipe.seed, recipe.start)
     first = painting.history.next_number

@@ -44,7 +44,7 @@ def show_strokes(painting: Painting, table: Float32[Tensor, "unit level"], layer
         layer: The layer that it is of.
     """
     strokes = painting.history.now
-    for place, stroke in enumerate(strokes):
+    for index, stroke in enumerate(strokes):
         units = stroke.edit.units
         change_this = then_redraw(partial(_change, painting, stroke.number))
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=f"stroke{stroke.number}"):
@@ -58,7 +58,7 @@ def show_strokes(painting: Painting, table: Float32[Tensor, "unit level"], layer
                 args=(switch_stroke,),
             )
             name = escape(stroke.name) if stroke.on else f"~~{escape(stroke.name)}~~"
-            st.markdown(f"{place + 1} · {name}  \n:small[:gray[{_details(stroke)}]]", width="stretch")
+            st.markdown(f"{index + 1} · {name}  \n:small[:gray[{_details(stroke)}]]", width="stretch")
             if units.layer == layer:
                 with st.popover(_strength(stroke), type="tertiary", key=f"strength{stroke.number}"):
                     _choose_strength(painting, stroke, table)
@@ -67,7 +67,7 @@ def show_strokes(painting: Painting, table: Float32[Tensor, "unit level"], layer
                 key=f"up{stroke.number}",
                 help="earlier",
                 type="tertiary",
-                disabled=place == 0,
+                disabled=index == 0,
                 on_click=change_this,
                 args=(move_stroke, -1),
             )
@@ -76,7 +76,7 @@ def show_strokes(painting: Painting, table: Float32[Tensor, "unit level"], layer
                 key=f"down{stroke.number}",
                 help="later",
                 type="tertiary",
-                disabled=place == len(strokes) - 1,
+                disabled=index == len(strokes) - 1,
                 on_click=change_this,
                 args=(move_stroke, 1),
             )

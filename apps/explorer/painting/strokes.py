@@ -126,11 +126,11 @@ def switch_stroke(strokes: Strokes, number: int) -> Strokes:
 def move_stroke(strokes: Strokes, number: int, by: int) -> Strokes:
     """Return the strokes with one moved by so many places, as far as there are; one that has gone does not move."""
     rest = [stroke for stroke in strokes if stroke.number != number]
-    place = next((index for index, stroke in enumerate(strokes) if stroke.number == number), None)
-    if place is None:
+    position = next((index for index, stroke in enumerate(strokes) if stroke.number == number), None)
+    if position is None:
         return strokes
-    to = min(max(place + by, 0), len(rest))
-    return (*rest[:to], strokes[place], *rest[to:])
+    target = min(max(position + by, 0), len(rest))
+    return (*rest[:target], strokes[position], *rest[target:])
 
 
 def delete_stroke(strokes: Strokes, number: int) -> Strokes:

@@ -38,11 +38,14 @@ def show_best_pictures(visit: Visit, dissection: LayerDissection, units: UnitSet
     if not titles:
         st.info("Choose units above to see their pictures.")
         return
-    unit = st.selectbox("of unit", titles, format_func=titles.__getitem__, key=f"best {visit.layer}", width=280)
+    # a unit that was chosen before may be none of these by now
+    unit = st.selectbox(
+        "of unit", titles, format_func=lambda unit: titles.get(unit, str(unit)), key=f"best {visit.layer}", width=280
+    )
     peaks = find_layer_peaks(visit)[:, unit]
     order = peaks.argsort(descending=True, stable=True)[:NUM_SHOWN].tolist()
     level = float(dissection.thresholds[unit])
-    shown = [
+    pictures = [
         StripImage(
             draw_outline(visit.generator, visit.seed, number, unit, visit.layer, level),
             f"Picture {number}, with the regions where unit {unit} is on outlined",
@@ -51,7 +54,7 @@ def show_best_pictures(visit: Visit, dissection: LayerDissection, units: UnitSet
         )
         for number in order
     ]
-    show_strip("best", shown)
+    show_strip("best", pictures)
     st.caption(
         f"The {NUM_SHOWN} of the first {NUM_PICTURES} pictures of seed {visit.seed} in which it is highest somewhere; "
         "outlined where it is above its threshold."

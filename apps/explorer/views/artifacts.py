@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
+from jaxtyping import Float64
 from torch import Tensor
 
 from gandissect import ArtifactRanking, Segmenter, UnitSet
-from gandissect.artifacts.results import Method, RepairCurve
+from gandissect.artifacts.results import RankingMethod, RepairCurve
 from gandissect.fidelity.yardstick import Yardstick
 
 from ..artifacts import measurements
@@ -27,7 +28,7 @@ NUM_WORST = 8
 MANY_UNITS = 128
 """From so many units on, the quick way to rank them is the default."""
 
-METHODS: dict[Method, str] = {
+METHODS: dict[RankingMethod, str] = {
     "effect": "what each unit alone does",
     "distance": "which pictures it is on in",
 }
@@ -38,7 +39,7 @@ def draw(visit: Visit) -> None:
     st.markdown("#### Units behind artifacts")
     specs = measurements.find_real_specs(visit.generator.name, visit.settings.data)
     units = visit.generator.layers[visit.layer].units
-    quick: Method = "distance" if units > MANY_UNITS else "effect"
+    quick: RankingMethod = "distance" if units > MANY_UNITS else "effect"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.segmented_control(
             "rank units by",
@@ -48,15 +49,15 @@ def draw(visit: Visit) -> None:
             format_func=METHODS.__getitem__,
             key=f"method {units > MANY_UNITS}",
         )
-        wanted = artifacts_key(fingerprint_of(visit.generator), visit.layer, method)
-        if not st.session_state.get(wanted):
+        entry = artifacts_key(fingerprint_of(visit.generator), visit.layer, method)
+        if not st.session_state.get(entry):
             st.button(
                 f"Look for artifacts in {escape(visit.layer)}",
                 type="primary",
                 icon=":material/search:",
                 key="look",
                 on_click=st.session_state.__setitem__,
-                args=(wanted, True),
+                args=(entry, True),
             )
     st.caption(
         f"In the background {escape(visit.generator.name)} is compared with {pluralize(SIZES.real, 'picture')} that it "
@@ -64,28 +65,28 @@ def draw(visit: Visit) -> None:
         f"{SIZES.for_ranking(method, units)} generated pictures. "
         "What each unit alone does tells causes; which pictures it is on in is quicker, and tells what goes together."
     )
-    if st.session_state.get(wanted):
-        investigate(visit, specs, method, wanted)
+    if st.session_state.get(entry):
+        investigate(visit, specs, method, entry)
 
 
-def investigate(visit: Visit, specs: tuple[str, ...], method: Method, wanted: str) -> None:
+def investigate(visit: Visit, specs: tuple[str, ...], method: RankingMethod, entry: str) -> None:
     """Show what is known, and go on with what is not."""
     segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
     key: tuple[Hashable, ...] = (fingerprint_of(segmenter), specs, visit.generator.image_size[0])
-    yardstick = follow_yardstick(visit, segmenter, specs, key, wanted)
+    yardstick = follow_yardstick(visit, segmenter, specs, key, entry)
     if yardstick is None:
         return
     key = (*key, fingerprint_of(visit.generator))
-    scores = follow_scores(visit, yardstick, key, wanted)
+    scores = follow_scores(visit, yardstick, key, entry)
     if scores is None:
         return
     worst = scores.argsort()[:NUM_WORST].tolist()
-    key, place = (*key, visit.layer, method), st.container()
-    ranking = follow_ranking(visit, yardstick, method, key, wanted)
-    with place:
+    key, worst_pictures = (*key, visit.layer, method), st.container()
+    ranking = follow_ranking(visit, yardstick, method, key, entry)
+    with worst_pictures:
         show_worst(visit, worst, scores)
     if ranking is not None:
-        show_repair(visit, segmenter, yardstick, ranking, worst, key, wanted)
+        show_repair(visit, segmenter, yardstick, ranking, worst, key, entry)
 
 
 def show_repair(
@@ -95,7 +96,7 @@ def show_repair(
     ranking: ArtifactRanking,
     worst: list[int],
     key: tuple[Hashable, ...],
-    wanted: str,
+    entry: str,
 ) -> None:
     """Let the visitor switch the units off that are behind the worst pictures, and show what that brings."""
     counts = [count for count in (0, *SIZES.counts) if count <= len(ranking.distance)]
@@ -107,10 +108,10 @@ def show_repair(
     left, right = st.container(key="results").columns(2, gap="medium")
     with left:
         st.markdown("#### Distance from real pictures")
-        place = st.container()
-        curve = find_distances(visit, key, ranking, yardstick, num_units or counts[1], wanted)
+        curve_container = st.container()
+        curve = find_distances(visit, key, ranking, yardstick, num_units or counts[1], entry)
         if curve is not None:
-            with place:
+            with curve_container:
                 show_curve(curve, num_units)
     with right:
         st.markdown("#### Units, worst first")
@@ -120,31 +121,33 @@ def show_repair(
 
 
 def follow_yardstick(
-    visit: Visit, segmenter: Segmenter, specs: tuple[str, ...], key: tuple[Hashable, ...], wanted: str
+    visit: Visit, segmenter: Segmenter, specs: tuple[str, ...], key: tuple[Hashable, ...], entry: str
 ) -> Yardstick | None:
     """Return real pictures to compare with, once they are read."""
     size = visit.generator.image_size[0]
     work = partial(measurements.make_yardstick, segmenter, specs, size, SIZES)
     total = 2 * (SIZES.real + SIZES.held_out)
-    yardstick: Yardstick | None = _follow(("real", *key), "reading real pictures", total, work, wanted)
+    yardstick: Yardstick | None = _follow(("real", *key), "reading real pictures", total, work, entry)
     return yardstick
 
 
-def follow_scores(visit: Visit, yardstick: Yardstick, key: tuple[Hashable, ...], wanted: str) -> Tensor | None:
+def follow_scores(
+    visit: Visit, yardstick: Yardstick, key: tuple[Hashable, ...], entry: str
+) -> Float64[Tensor, " picture"] | None:
     """Return how realistic the first pictures of the seed are, once they are scored."""
     work = partial(measurements.score, visit.generator, yardstick, visit.seed, SIZES.scored)
-    scores: Tensor | None = _follow(("score", *key, visit.seed), "scoring pictures", SIZES.scored, work, wanted)
+    scores: Tensor | None = _follow(("score", *key, visit.seed), "scoring pictures", SIZES.scored, work, entry)
     return scores
 
 
 def follow_ranking(
-    visit: Visit, yardstick: Yardstick, method: Method, key: tuple[Hashable, ...], wanted: str
+    visit: Visit, yardstick: Yardstick, method: RankingMethod, key: tuple[Hashable, ...], entry: str
 ) -> ArtifactRanking | None:
     """Return the ranking of the layer's units, once there is one."""
     work = partial(measurements.rank, visit.generator, visit.layer, yardstick, method, SIZES)
     total = SIZES.for_ranking(method, visit.generator.layers[visit.layer].units)
     title = f"ranking the units of {visit.layer}"
-    ranking: ArtifactRanking | None = _follow(("rank", *key), title, total, work, wanted)
+    ranking: ArtifactRanking | None = _follow(("rank", *key), title, total, work, entry)
     return ranking
 
 
@@ -154,7 +157,7 @@ def find_distances(
     ranking: ArtifactRanking,
     yardstick: Yardstick,
     num_units: int,
-    wanted: str,
+    entry: str,
 ) -> RepairCurve | None:
     """Return the distances for all numbers of units; until they are measured, those for the number that is looked at.
 
@@ -168,7 +171,7 @@ def find_distances(
         title = "measuring distances"
         if len(counts) == 1:
             title += f" with {pluralize(counts[0], 'unit')} off"
-        curve: RepairCurve | None = _follow(("curve", *key, counts), title, total, work, wanted)
+        curve: RepairCurve | None = _follow(("curve", *key, counts), title, total, work, entry)
         return curve
 
     if visitor_tasks().get(("curve", *key, SIZES.counts)) is None and follow_curve((num_units,)) is None:
@@ -223,7 +226,7 @@ def _begin(key: Hashable, total: int, work: Callable[[], Any]) -> None:
     visitor_tasks().begin(key, total, work)
 
 
-def _follow(key: Hashable, title: str, total: int, work: Callable[[], Any], wanted: str) -> Any:
+def _follow(key: Hashable, title: str, total: int, work: Callable[[], Any], entry: str) -> Any:
     """Return the value of some work, begun if it was not yet; None, with its progress on the page, while it lasts."""
     _begin(key, total, work)
-    return follow_task(key, title, wanted)
+    return follow_task(key, title, entry)

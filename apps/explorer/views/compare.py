@@ -121,8 +121,8 @@ def show_comparison(sides: tuple[Side, Side], dissections: list[Dissection]) -> 
         next(compared for compared in comparison.layers_of(name) if compared.layer == side.layer)
         for name, side in zip(comparison.models, sides, strict=True)
     ]
-    for place, side, layer in zip(st.columns(2, gap="medium"), sides, layers, strict=True):
-        with place:
+    for column, side, layer in zip(st.columns(2, gap="medium"), sides, layers, strict=True):
+        with column:
             show_interpretable_share(side, layer)
     show_concept_counts(sides, layers, comparison)
     provenance = comparison.provenance[0]

@@ -37,7 +37,7 @@ from ..painting.render import render
 from ..painting.session import Painting
 from ..painting.stroke_list import show_history, show_strokes
 from ..painting.strokes import active_edits, find_painted_region, make_control_edits
-from ..state import BRUSH as BRUSH_KEY, EASEL
+from ..state import CURRENT_BRUSH, EASEL
 from ..units.chooser import find_measured_effects
 from ..visit import Visit
 
@@ -71,7 +71,7 @@ def draw_brush(visit: Visit, segmenter: Segmenter) -> None:
     brush = (
         choose_brush(dissection, find_measured_effects(visit, segmenter), scope, redraw_brush) if dissection else None
     )
-    st.session_state[BRUSH_KEY] = {scope: brush}
+    st.session_state[CURRENT_BRUSH] = {scope: brush}
     if brush:
         choose_region(visit, brush)
 
@@ -156,7 +156,7 @@ def _scope(visit: Visit) -> str:
 
 def _current_brush(visit: Visit) -> Brush | None:
     """Return the brush that was chosen for the visit's layer, if there is one."""
-    brush: Brush | None = st.session_state.get(BRUSH_KEY, {}).get(_scope(visit))
+    brush: Brush | None = st.session_state.get(CURRENT_BRUSH, {}).get(_scope(visit))
     return brush
 
 

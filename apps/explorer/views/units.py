@@ -96,17 +96,17 @@ def show_edited(
         st.info("At 1 the units are as they are; move a slider.")
         return {}
     values = set(factors.values())
-    how = (
+    effect = (
         "with other activations" if len(values) > 1 else "switched off" if values == {0.0} else f"at {values.pop():g} x"
     )
-    short = "off" if how == "switched off" else "changed"
+    short = "off" if effect == "switched off" else "changed"
     after = edit_images(visit.generator, visit.z, edits)[0]
-    labelled = {short: show_after(segmenter, image, after, f"{title[0].upper() + title[1:]} {how}")}
+    labelled = {short: show_after(segmenter, image, after, f"{title[0].upper() + title[1:]} {effect}")}
     save_recipe(Recipe.of(visit.generator, edits, visit.seed, visit.number, 1))
     if st.toggle("the same number of random units as control", key="control"):
         others = control_units(units, visit.generator.layers[visit.layer].units)
         same = make_factor_edits(visit.layer, dict(zip(others.units, factors.values(), strict=True)))
-        control_title = f"{pluralize(len(others), 'random unit')} of {escape(visit.layer)} {how}"
+        control_title = f"{pluralize(len(others), 'random unit')} of {escape(visit.layer)} {effect}"
         control = edit_images(visit.generator, visit.z, same)[0]
         labelled[f"random {short}"] = show_after(segmenter, image, control, control_title)
     return labelled

@@ -26,7 +26,7 @@ from ...inference.batches import check_counts, sample_blocks
 from ...stats.intervals import Shares, summarize_shares
 from ...stats.streaming import AreaMoments
 from ..spaces import as_w, capabilities, check_space
-from .direction import UNIT, Direction, spread
+from .direction import UNIT, Direction, measure_spread
 from .moves import Mover
 from .regression import fit, judge
 
@@ -101,10 +101,10 @@ def find_boundary(
 
     Source: Shen et al. 2020 (arXiv 2005.09635).
     """
-    given = (num_samples, seed)
-    return find_boundaries(
-        generator, segmenter, (concept,), *given, space=space, min_share=min_share, progress=progress
-    )[concept]
+    boundaries = find_boundaries(
+        generator, segmenter, (concept,), num_samples, seed, space=space, min_share=min_share, progress=progress
+    )
+    return boundaries[concept]
 
 
 @torch.inference_mode()
@@ -145,14 +145,15 @@ def find_boundaries(
     columns = {concept: concept_index(segmenter.concepts, concept) for concept in concepts}
     if num_samples < 30 or (min_share is not None and not 0 < min_share <= 1):
         raise ValueError(f"need 30 samples or more, and a share above 0, at most 1; got {num_samples} and {min_share}")
-    x, share = _seen(generator, segmenter, space, num_samples + num_samples // 2, seed, progress)
-    judged = partial(_judged, generator, space, x, num_samples, min_share, seed)
+    x, share = _sample_shares(generator, segmenter, space, num_samples + num_samples // 2, seed, progress)
+    fit_boundary = partial(_fit_boundary, generator, space, x, num_samples, min_share, seed)
     return {
-        concept: judged(concept, _target(share[:, column], min_share, concept)) for concept, column in columns.items()
+        concept: fit_boundary(concept, _target(share[:, column], min_share, concept))
+        for concept, column in columns.items()
     }
 
 
-def _judged(
+def _fit_boundary(
     generator: Generator,
     space: str,
     x: Tensor,
@@ -194,15 +195,15 @@ def keep_unchanged(generator: Generator, direction: Direction, others: Sequence[
 
     Source: Shen et al. 2020 (arXiv 2005.09635), for any number of conditions.
     """
-    for each in (direction, *others):
-        each.check_generator(generator)
-        if (each.space, each.ws, each.layer) != (direction.space, direction.ws, direction.layer):
+    for other in (direction, *others):
+        other.check_generator(generator)
+        if (other.space, other.ws, other.layer) != (direction.space, direction.ws, direction.layer):
             raise ValueError(
-                f"{each.name!r} and {direction.name!r} are of different spaces or layers; project like on like"
+                f"{other.name!r} and {direction.name!r} are of different spaces or layers; project like on like"
             )
     if not others:
         raise ValueError("name one direction or more that is to be left alone")
-    rows = torch.stack([each.vector.flatten() for each in others])
+    rows = torch.stack([other.vector.flatten() for other in others])
     _, strengths, basis = torch.linalg.svd(rows, full_matrices=False)
     basis = basis[strengths > UNIT * strengths[0]]
     flat = direction.vector.flatten()
@@ -210,13 +211,13 @@ def keep_unchanged(generator: Generator, direction: Direction, others: Sequence[
         flat = flat - basis.T @ (basis @ flat)
     if float(flat.norm()) < UNIT:
         raise ValueError(
-            f"nothing of {direction.name!r} is at right angles to {', '.join(each.name for each in others)}"
+            f"nothing of {direction.name!r} is at right angles to {', '.join(other.name for other in others)}"
         )
-    names = "-".join(each.name.removeprefix("boundary-") for each in others)
+    names = "-".join(other.name.removeprefix("boundary-") for other in others)
     vector = (flat / flat.norm()).view_as(direction.vector)
     name = f"{direction.name}-keeping-{names}"
-    found = replace(direction, name=name, vector=vector, score=None, labels=())
-    return replace(found, sigma=spread(generator, found, direction.seed))
+    remainder = replace(direction, name=name, vector=vector, score=None, labels=())
+    return replace(remainder, sigma=measure_spread(generator, remainder, direction.seed))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,9 +255,9 @@ class LayerScores:
         if not 1 <= count <= len(ws):
             raise ValueError(f"{self.direction.name!r} moves {len(ws)} entries of ws; got {count}")
         order = self.gains.mean.argsort(descending=True, stable=True)[:count].tolist()
-        best = tuple(sorted(ws[place] for place in order))
-        name = f"{self.direction.name}-in-ws-{'-'.join(map(str, best))}"
-        return replace(self.direction, name=name, ws=best, score=None, labels=())
+        chosen = tuple(sorted(ws[position] for position in order))
+        name = f"{self.direction.name}-in-ws-{'-'.join(map(str, chosen))}"
+        return replace(self.direction, name=name, ws=chosen, score=None, labels=())
 
 
 @torch.inference_mode()
@@ -302,13 +303,13 @@ def rescore_layers(
     for block, z in sample_blocks(generator, [range(num_samples)], seed, BATCH, "layers", progress=progress):
         ws = as_w(generator, z)
         base = areas.count(generator(ws), block)[:, column]
-        moved = [areas.count(mover.images(mover.at(ws, step), ws), block)[:, column] - base for mover in movers]
-        changes.update(torch.stack(moved, 1))
-        gains.update(torch.stack(moved, 1).clamp(min=0))
+        area_changes = [areas.count(mover.images(mover.at(ws, step), ws), block)[:, column] - base for mover in movers]
+        changes.update(torch.stack(area_changes, 1))
+        gains.update(torch.stack(area_changes, 1).clamp(min=0))
     return LayerScores(direction, concept, step, summarize_shares(changes), summarize_shares(gains), num_samples, seed)
 
 
-def _seen(
+def _sample_shares(
     generator: Generator, segmenter: Segmenter, space: str, num_samples: int, seed: int, progress: bool
 ) -> tuple[Tensor, Tensor]:
     """Return latent vectors, and the share of each concept in their images."""
@@ -332,11 +333,11 @@ def _target(share: Tensor, min_share: float | None, concept: str) -> Tensor:
         if float(share.max()) == float(share.min()):
             raise ValueError(f"{concept!r} has the same share of all {len(share)} images; nothing can be learned")
         return share
-    found = (share >= min_share).double()
-    there = int(found.sum())
-    if not MIN_SIDE <= there <= len(found) - MIN_SIDE:
+    has_concept = (share >= min_share).double()
+    num_with = int(has_concept.sum())
+    if not MIN_SIDE <= num_with <= len(has_concept) - MIN_SIDE:
         raise ValueError(
-            f"{there} of {len(found)} images have {concept!r} on {100 * min_share:g} % of the pixels, and {MIN_SIDE} "
-            "with and without are needed; give another min_share, or take more samples"
+            f"{num_with} of {len(has_concept)} images have {concept!r} on {100 * min_share:g} % of the pixels, and "
+            f"{MIN_SIDE} with and without are needed; give another min_share, or take more samples"
         )
-    return found
+    return has_concept

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...core.protocols import Generator
 from ..spaces import capabilities
-from .direction import Direction, signed, ws_shape
+from .direction import Direction, fix_signs, ws_shape
 
 
 @runtime_checkable
@@ -55,19 +55,19 @@ def closed_form_directions(
         )
     has_w = capabilities(generator).has_w
     maps = generator.latent_maps()
-    chosen = _chosen(generator, ws, has_w)
-    vectors, values = strongest(torch.cat([maps[index] for index in chosen]))
+    chosen = _choose_ws(generator, ws, has_w)
+    vectors, values = strongest_directions(torch.cat([maps[index] for index in chosen]))
     if not 1 <= num_directions <= len(vectors):
         raise ValueError(f"there are 1 to {len(vectors)} directions; got {num_directions}")
     shares = values / values.sum()
-    space, moved = ("w", chosen) if has_w else ("z", ())
+    space, moved_ws = ("w", chosen) if has_w else ("z", ())
     return tuple(
         Direction.of(
             generator,
             f"sefa-{number + 1}",
             vectors[number],
             space=space,
-            ws=moved,
+            ws=moved_ws,
             method="sefa",
             score=float(shares[number]),
             seed=seed,
@@ -76,7 +76,7 @@ def closed_form_directions(
     )
 
 
-def strongest(matrix: Tensor) -> tuple[Tensor, Tensor]:
+def strongest_directions(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Return the eigenvectors of ``A^T A`` as rows, and their eigenvalues, by falling eigenvalue, float64 on CPU.
 
     Args:
@@ -94,10 +94,10 @@ def strongest(matrix: Tensor) -> tuple[Tensor, Tensor]:
     if not bool(matrix.isfinite().all()) or not bool(matrix.any()):
         raise ValueError("the maps that latents meet first hold a number that is not finite, or none but 0")
     values, vectors = torch.linalg.eigh(matrix.T @ matrix)
-    return signed(vectors.T.flip(0)), values.flip(0).clamp(min=0)
+    return fix_signs(vectors.T.flip(0)), values.flip(0).clamp(min=0)
 
 
-def _chosen(generator: Generator, ws: Sequence[int] | None, has_w: bool) -> tuple[int, ...]:
+def _choose_ws(generator: Generator, ws: Sequence[int] | None, has_w: bool) -> tuple[int, ...]:
     """Return the maps that count.
 
     Raises:

@@ -26,14 +26,14 @@ from ...core.protocols import Generator, check_mode
 from ...core.sampling import derive_seed
 from ...inference.batches import sample_blocks
 from ..spaces import as_w
-from .direction import ROUNDING, Direction, signed, ws_shape
+from .direction import ROUNDING, Direction, fix_signs, ws_shape
 
 MAX_EXACT = 1_024
 """Of so many numbers or fewer all components are kept."""
-KEPT = 256
+MAX_KEPT = 256
 """Components of longer vectors that are kept while samples stream by."""
 BATCH = 64
-MOST_BYTES = 4 * 2**30
+MAX_BYTES = 4 * 2**30
 """Of rows that are kept while samples stream by."""
 NEGLIGIBLE = 1e-6
 """A component this much weaker than the first is rounding."""
@@ -70,11 +70,11 @@ class StreamingComponents:
     """
 
     def __init__(self, length: int, rank: int | None = None) -> None:
-        self.rank = (length if length <= MAX_EXACT else KEPT) if rank is None else rank
-        if (wanted := 8 * length * (2 * self.rank + BATCH + 1)) > MOST_BYTES:
+        self.rank = (length if length <= MAX_EXACT else MAX_KEPT) if rank is None else rank
+        if (wanted := 8 * length * (2 * self.rank + BATCH + 1)) > MAX_BYTES:
             raise ValueError(
                 f"{self.rank} components of {length:,} numbers take {wanted / 2**30:.1f} GiB while samples stream by, "
-                f"and {MOST_BYTES // 2**30} GiB are the most; take a layer with fewer or smaller maps"
+                f"and {MAX_BYTES // 2**30} GiB are the most; take a layer with fewer or smaller maps"
             )
         self.count = torch.zeros((), dtype=torch.int64)
         self.mean = torch.zeros(length, dtype=torch.float64)
@@ -118,13 +118,13 @@ class StreamingComponents:
             raise ValueError(f"components need 2 samples or more; got {int(self.count)}")
         _, lengths, vectors = torch.linalg.svd(self.rows, full_matrices=False)
         size = float(self.mean.norm()) * math.sqrt(int(self.count))  # of whose rounding a component may be
-        there = (lengths > NEGLIGIBLE * lengths[0]) & (lengths > ROUNDING * size)
-        lengths, vectors = lengths[there][: self.rank], vectors[there][: self.rank]
+        significant = (lengths > NEGLIGIBLE * lengths[0]) & (lengths > ROUNDING * size)
+        lengths, vectors = lengths[significant][: self.rank], vectors[significant][: self.rank]
         if not len(lengths):
             raise ValueError("all samples are the same and have no components")
         shares = lengths.square() / self.squares
         stdevs = lengths / math.sqrt(int(self.count) - 1)
-        return Components(self.mean.clone(), signed(vectors), stdevs, shares, max(0.0, 1 - float(shares.sum())))
+        return Components(self.mean.clone(), fix_signs(vectors), stdevs, shares, max(0.0, 1 - float(shares.sum())))
 
     def state(self) -> dict[str, Tensor]:
         """Return everything seen so far."""
@@ -145,10 +145,10 @@ class StreamingComponents:
         self.mean = self.mean + shift * (int(count) / int(total))
         self.count = total
         if len(self.rows) > 2 * self.rank:
-            self.rows = _reduced(self.rows, self.rank)
+            self.rows = _reduce_rank(self.rows, self.rank)
 
 
-def _reduced(rows: Tensor, rank: int) -> Tensor:
+def _reduce_rank(rows: Tensor, rank: int) -> Tensor:
     """Return at most so many rows with nearly the same ``F^T F``: singular vectors, times their lengths.
 
     Of rows that are fewer than their numbers, eigenvectors U of ``F F^T`` give these as ``U^T F``, much faster.
@@ -198,14 +198,14 @@ def component_directions(
         raise ValueError(f"num_directions is 1 or more; got {num_directions}")
     if layer is None and in_z:
         raise ValueError("components of activations are mapped back to z, not those of w; name a layer")
-    stream = _Stream(generator, layer, num_samples, derive_seed(seed, "components"), progress)
+    stream = _RowStream(generator, layer, num_samples, derive_seed(seed, "components"), progress)
     statistic = StreamingComponents(stream.length)
     for _, rows in stream.rows("components"):
         statistic.update(rows)
-    found = statistic.compute()
-    if num_directions > len(found.stdevs):
-        raise ValueError(f"{len(found.stdevs)} components vary; got num_directions {num_directions}")
-    vectors = _mapped_to_z(stream, found, num_directions) if in_z else found.vectors[:num_directions]
+    components = statistic.compute()
+    if num_directions > len(components.stdevs):
+        raise ValueError(f"{len(components.stdevs)} components vary; got num_directions {num_directions}")
+    vectors = _map_to_z(stream, components, num_directions) if in_z else components.vectors[:num_directions]
     return tuple(
         Direction.of(
             generator,
@@ -213,9 +213,9 @@ def component_directions(
             vectors[number].view(stream.shape) if not in_z else vectors[number],
             space="z" if in_z else stream.space,
             layer=None if in_z else layer,
-            sigma=1.0 if in_z else float(found.stdevs[number]),
+            sigma=1.0 if in_z else float(components.stdevs[number]),
             method="components",
-            score=min(1.0, float(found.shares[number])),  # rounding
+            score=min(1.0, float(components.shares[number])),  # rounding
             num_samples=num_samples,
             seed=seed,
         )
@@ -224,7 +224,7 @@ def component_directions(
 
 
 @dataclass(frozen=True, slots=True)
-class _Stream:
+class _RowStream:
     """The rows whose components are sought."""
 
     generator: Generator
@@ -253,16 +253,16 @@ class _Stream:
         """Yield latent vectors and their rows."""
         samples = [range(self.num_samples)]
         for _, z in sample_blocks(self.generator, samples, self.seed, BATCH, title, progress=self.progress):
-            found = as_w(self.generator, z)[:, 0] if self.layer is None else self.generator.head(z, self.layer)
-            yield z, found.flatten(1)
+            values = as_w(self.generator, z)[:, 0] if self.layer is None else self.generator.head(z, self.layer)
+            yield z, values.flatten(1)
 
 
-def _mapped_to_z(stream: _Stream, found: Components, count: int) -> Tensor:
+def _map_to_z(stream: _RowStream, components: Components, count: int) -> Tensor:
     """Return the directions of z that go with the first components, ``[component, z_dim]``."""
     squares = torch.zeros(count, count, dtype=torch.float64)
     products = torch.zeros(count, stream.generator.z_dim, dtype=torch.float64)
     for z, rows in stream.rows("back to z"):
-        x = (rows.cpu().double() - found.mean) @ found.vectors[:count].T / found.stdevs[:count]
+        x = (rows.cpu().double() - components.mean) @ components.vectors[:count].T / components.stdevs[:count]
         squares += x.T @ x
         products += x.T @ z.cpu().double()
     directions: Tensor = torch.linalg.solve(squares, products)

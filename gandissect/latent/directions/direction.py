@@ -23,7 +23,7 @@ from ...storage.files import write_json
 from ...storage.saved import SavedResult, detached_copy, plain_entries
 from ..spaces import as_w
 
-SPACES = ("z", "w", "activation")
+DIRECTION_SPACES = ("z", "w", "activation")
 SPREAD_SAMPLES = 1_000
 """Latent vectors that a standard deviation in w is measured on."""
 BATCH = 64
@@ -97,8 +97,8 @@ class Direction(SavedResult):
     labels: tuple[Label, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.space not in SPACES:
-            raise ValueError(unknown_name_message("space", self.space, SPACES))
+        if self.space not in DIRECTION_SPACES:
+            raise ValueError(unknown_name_message("space", self.space, DIRECTION_SPACES))
         if not self.name:
             raise ValueError("a direction has a name")
         dims = 3 if self.space == "activation" else 1
@@ -114,9 +114,10 @@ class Direction(SavedResult):
         if self.num_samples < 0:
             raise ValueError(f"a direction is found on 0 samples or more; got {self.num_samples}")
         if (self.space == "w") != bool(self.ws) or (self.space == "activation") != (self.layer is not None):
-            given = f"ws {list(self.ws)} and layer {self.layer!r}"
+            details = f"ws {list(self.ws)} and layer {self.layer!r}"
             raise ValueError(
-                f"in w a direction names entries of ws, in activation a layer, in z neither; got {self.space}, {given}"
+                "in w a direction names entries of ws, in activation a layer, in z neither; "
+                f"got {self.space}, {details}"
             )
         if list(self.ws) != sorted({index for index in self.ws if index >= 0}):
             raise ValueError(f"ws are indices from 0, rising; got {list(self.ws)}")
@@ -163,9 +164,9 @@ class Direction(SavedResult):
         if space == "w" and not ws:
             ws = range(ws_shape(generator)[0])
         facts = (name, NetworkId.of(generator), space, tuple(sorted(ws)), layer, vector / length)
-        found = Direction(*facts, 1.0 if sigma is None else sigma, method, score, num_samples, seed)
-        check_space(generator, found)
-        return replace(found, sigma=spread(generator, found, seed)) if sigma is None else found
+        direction = Direction(*facts, 1.0 if sigma is None else sigma, method, score, num_samples, seed)
+        check_direction(generator, direction)
+        return replace(direction, sigma=measure_spread(generator, direction, seed)) if sigma is None else direction
 
     def save(self, place: Path | str) -> Path:
         """Write ``direction.safetensors`` into a folder, or the file of that name if it ends in ``.safetensors``.
@@ -190,16 +191,16 @@ class Direction(SavedResult):
             ValueError: If its weights are others, or its space has another size.
         """
         self.generator.check(generator, f"direction {self.name!r}")
-        check_space(generator, self)
+        check_direction(generator, self)
 
     def __str__(self) -> str:
         """Say what a step does."""
-        where = {"z": "z", "w": f"w {_ranges(self.ws)}", "activation": f"the activations of {self.layer}"}[self.space]
+        places = {"z": "z", "w": f"w {_format_ranges(self.ws)}", "activation": f"the activations of {self.layer}"}
         does = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
-        return f"{self.name} (in {where}): {does or 'no label'}"
+        return f"{self.name} (in {places[self.space]}): {does or 'no label'}"
 
 
-def check_space(generator: Generator, direction: Direction) -> None:
+def check_direction(generator: Generator, direction: Direction) -> None:
     """Refuse a direction that is none of the generator's space, whatever its weights.
 
     Raises:
@@ -242,7 +243,7 @@ def ws_shape(generator: Generator) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def spread(generator: Generator, direction: Direction, seed: int = 0) -> float:
+def measure_spread(generator: Generator, direction: Direction, seed: int = 0) -> float:
     """Return the standard deviation of a direction's space along its vector, measured where it is not known.
 
     Args:
@@ -255,15 +256,15 @@ def spread(generator: Generator, direction: Direction, seed: int = 0) -> float:
     """
     if direction.space == "z":
         return 1.0
-    own = derive_seed(seed, "spread")
+    own_seed = derive_seed(seed, "spread")
     parts, size = [], 0.0
     for block in blocks(SPREAD_SAMPLES, BATCH):
-        z = generator.sample_z(len(block), own, block.start).to(generator.device)
+        z = generator.sample_z(len(block), own_seed, block.start).to(generator.device)
         if direction.space == "w":
-            found = as_w(generator, z)[:, direction.ws[0]]
+            values = as_w(generator, z)[:, direction.ws[0]]
         else:
-            found = generator.head(z, str(direction.layer))
-        rows = found.flatten(1).cpu().double()
+            values = generator.head(z, str(direction.layer))
+        rows = values.flatten(1).cpu().double()
         size = max(size, float(rows.norm(dim=1).max()))
         parts.append(rows @ direction.vector.flatten())
     sigma = float(torch.cat(parts).std())
@@ -272,13 +273,13 @@ def spread(generator: Generator, direction: Direction, seed: int = 0) -> float:
     return sigma
 
 
-def signed(vectors: Tensor) -> Tensor:
+def fix_signs(vectors: Tensor) -> Tensor:
     """Return rows whose entry of largest absolute value is positive; a vector and its opposite come out the same."""
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     return torch.where(largest < 0, -vectors, vectors)
 
 
-def _ranges(indices: Sequence[int]) -> str:
+def _format_ranges(indices: Sequence[int]) -> str:
     """Say ``0-3, 5`` for 0, 1, 2, 3, 5."""
     runs: list[list[int]] = []
     for index in indices:

@@ -36,7 +36,7 @@ from .moves import Mover, check_steps
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 CHANCE = 0.05
 """Of naming any concept in the label of a direction that changes none."""
-MOST_LABELS = 3
+MAX_LABELS = 3
 """Concepts that a label names."""
 MIN_IMAGES = 10
 """That a label is given on."""
@@ -114,9 +114,9 @@ class DirectionEffect(SavedResult):
         limit = student_t_quantile(1 - CHANCE / (2 * len(self.concepts)), self.num_samples - 1)
         beyond = slope.mean.abs() > limit * slope.stderr
         order = slope.mean.abs().argsort(descending=True, stable=True).tolist()
-        rows = [row for row in order if bool(beyond[row])][:MOST_LABELS]
-        numbers = [(self.concepts[row].name, float(slope.mean[row]), float(slope.stderr[row])) for row in rows]
-        return tuple(Label(*each, self.segmenter.name, self.num_samples) for each in numbers)
+        rows = [row for row in order if bool(beyond[row])][:MAX_LABELS]
+        entries = [(self.concepts[row].name, float(slope.mean[row]), float(slope.stderr[row])) for row in rows]
+        return tuple(Label(*entry, self.segmenter.name, self.num_samples) for entry in entries)
 
     def interval(self, concept: str) -> tuple[float, float]:
         """Return the 95 % interval of a concept's slope, shares of all pixels, by Student's t.
@@ -135,11 +135,11 @@ class DirectionEffect(SavedResult):
 
     def _record(self, concept: Concept) -> dict[str, Any]:
         row = concept.index
-        found: dict[str, Any] = {"concept": concept.name, "share": float(self.base.mean[row])}
+        record: dict[str, Any] = {"concept": concept.name, "share": float(self.base.mean[row])}
         for name, side in (("slope", self.effect), ("control_slope", self.control)):
-            found[name], found[f"{name}_stderr"] = float(side.slope.mean[row]), float(side.slope.stderr[row])
-        found["changes"] = [float(table.mean[row]) for table in self.effect.changes]
-        return found | {"changes_stderr": [float(table.stderr[row]) for table in self.effect.changes]}
+            record[name], record[f"{name}_stderr"] = float(side.slope.mean[row]), float(side.slope.stderr[row])
+        record["changes"] = [float(table.mean[row]) for table in self.effect.changes]
+        return record | {"changes_stderr": [float(table.stderr[row]) for table in self.effect.changes]}
 
 
 @torch.inference_mode()
@@ -159,7 +159,7 @@ def label_direction(
     Args:
         generator: The one that the direction is of.
         segmenter: A `Segmenter` for its images.
-        direction: Which; `labelled` returns it with what was found.
+        direction: Which; `with_labels` returns it with what was found.
         steps: In standard deviations, one or more that are not 0.
         num_samples: Latent vectors, 10 or more.
         seed: Of these.
@@ -178,11 +178,11 @@ def label_direction(
     movers = [Mover.of(generator, direction), Mover(generator, random_direction(direction, seed))]
     check_counts(num_samples, batch_size)
     areas = ConceptAreas.of(generator, segmenter)
-    counts = _Counts(tuple(map(float, steps)), areas)
+    counts = _AreaSums(tuple(map(float, steps)), areas)
     title = f"moving along {direction.name}"
     for block, z in sample_blocks(generator, [range(num_samples)], seed, batch_size, title, progress=progress):
         base = areas.count(generator(z), block)
-        counts.update(base, [_areas_along(mover, areas, z, block, steps, base) for mover in movers])
+        counts.update(base, [_count_areas_along(mover, areas, z, block, steps, base) for mover in movers])
     return DirectionEffect(
         direction=direction.name,
         generator=NetworkId.of(generator),
@@ -210,7 +210,7 @@ def check_labelling(steps: Sequence[float], num_samples: int) -> None:
         raise ValueError(f"a direction is labelled on {MIN_IMAGES} images or more; got {num_samples}")
 
 
-def labelled(direction: Direction, effect: DirectionEffect) -> Direction:
+def with_labels(direction: Direction, effect: DirectionEffect) -> Direction:
     """Return a direction with the labels that were found for it.
 
     Raises:
@@ -232,25 +232,25 @@ def random_direction(direction: Direction, seed: int) -> Direction:
     return replace(direction, name=f"beside {direction.name}", vector=vector / vector.norm(), labels=())
 
 
-class _Counts:
+class _AreaSums:
     """Sums over images of differences of areas."""
 
     def __init__(self, steps: tuple[float, ...], areas: ConceptAreas) -> None:
         self.steps = steps
 
-        def fresh() -> AreaMoments:
+        def new_moments() -> AreaMoments:
             return AreaMoments(areas.num_concepts, areas.num_pixels)
 
-        self.base = fresh()
-        self.changes = [[fresh() for _ in steps] for _ in range(2)]
-        self.spans = [fresh() for _ in range(2)]
+        self.base = new_moments()
+        self.changes = [[new_moments() for _ in steps] for _ in range(2)]
+        self.spans = [new_moments() for _ in range(2)]
 
     def update(self, base: Tensor, sides: Sequence[Sequence[Tensor]]) -> None:
         """Take in areas, int64 ``[image, concept]``: of images that were not moved, and of both sides step by step."""
         self.base.update(base)
         for changes, span, areas in zip(self.changes, self.spans, sides, strict=True):
-            for change, moved in zip(changes, areas, strict=True):
-                change.update(moved - base)
+            for change, moved_areas in zip(changes, areas, strict=True):
+                change.update(moved_areas - base)
             by_step = {**dict(zip(self.steps, areas, strict=True)), 0.0: base}
             span.update(by_step[max(by_step)] - by_step[min(by_step)])
 
@@ -259,12 +259,12 @@ class _Counts:
         length = max(*self.steps, 0.0) - min(*self.steps, 0.0)
         span = summarize_shares(self.spans[number])
         return SideEffect(
-            tuple(summarize_shares(each) for each in self.changes[number]),
+            tuple(summarize_shares(moments) for moments in self.changes[number]),
             Shares(span.mean / length, span.stderr / length),
         )
 
 
-def _areas_along(
+def _count_areas_along(
     mover: Mover, areas: ConceptAreas, z: Tensor, block: range, steps: Sequence[float], base: Tensor
 ) -> list[Tensor]:
     """Return the areas at each step."""

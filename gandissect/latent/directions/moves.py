@@ -26,7 +26,7 @@ from .direction import Direction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moved:
+class DirectionSweep:
     """Latent vectors moved along a direction, on CPU.
 
     Args:
@@ -43,7 +43,7 @@ class Moved:
 
 
 @torch.no_grad()
-def move(generator: Generator, latents: Tensor, direction: Direction, steps: Sequence[float]) -> Moved:
+def move(generator: Generator, latents: Tensor, direction: Direction, steps: Sequence[float]) -> DirectionSweep:
     """Move along a direction; a step of 0 changes nothing.
 
     Args:
@@ -65,12 +65,12 @@ def move(generator: Generator, latents: Tensor, direction: Direction, steps: Seq
     points = [mover.at(origin, step) for step in steps]
     images = torch.stack([mover.images(point, latents).cpu() for point in points])
     in_latents = direction.space != "activation"
-    turned = in_latents and mover.normalises
-    return Moved(
+    has_angles = in_latents and mover.normalises
+    return DirectionSweep(
         tuple(map(float, steps)),
         torch.stack(points).cpu() if in_latents else None,
         images,
-        torch.stack([angles_between(origin, point) for point in points]) if turned else None,
+        torch.stack([angles_between(origin, point) for point in points]) if has_angles else None,
     )
 
 
@@ -123,12 +123,12 @@ class Mover:
         """Return what is moved, after a step."""
         shift = (step * self.direction.sigma * self.direction.vector).to(origin.dtype).to(origin.device)
         if self.direction.space == "w":
-            moved = origin.clone()
-            moved[:, list(self.direction.ws)] += shift
-            return moved
-        moved = origin + shift
+            point = origin.clone()
+            point[:, list(self.direction.ws)] += shift
+            return point
+        point = origin + shift
         return (
-            moved * (origin.norm(dim=1, keepdim=True) / moved.norm(dim=1, keepdim=True)) if self.normalises else moved
+            point * (origin.norm(dim=1, keepdim=True) / point.norm(dim=1, keepdim=True)) if self.normalises else point
         )
 
     def images(self, point: Tensor, latents: Tensor) -> Tensor:
@@ -153,5 +153,5 @@ def angles_between(x: Tensor, y: Tensor) -> Tensor:
 
     Source: Kahan 2006, "How futile are mindless assessments of roundoff".
     """
-    x, y = (each.cpu().double() / each.cpu().double().norm(dim=1, keepdim=True) for each in (x, y))
+    x, y = (rows.cpu().double() / rows.cpu().double().norm(dim=1, keepdim=True) for rows in (x, y))
     return torch.rad2deg(2 * torch.atan2((x - y).norm(dim=1), (x + y).norm(dim=1)))

@@ -26,12 +26,12 @@ VALIDATION = 3
 """One in so many of the samples to learn from chooses the penalty."""
 RESAMPLES = 1_000
 NEWTON_STEPS = 50
-LEAST_STEP = 1e-6
+MIN_STEP = 1e-6
 """Of Newton's: no shorter one is tried."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Linear:
+class LinearFunction:
     """A linear function ``a + b x``.
 
     Args:
@@ -47,7 +47,7 @@ class Linear:
         return x.double() @ self.weight + self.bias
 
 
-def fit(x: Tensor, y: Tensor, *, logistic: bool) -> Linear:
+def fit(x: Tensor, y: Tensor, *, logistic: bool) -> LinearFunction:
     """Return the linear function that predicts best, with the penalty that does so on every third sample.
 
     Args:
@@ -56,19 +56,20 @@ def fit(x: Tensor, y: Tensor, *, logistic: bool) -> Linear:
         logistic: Logistic regression instead of ridge regression.
     """
     x = x.double()
-    method: Callable[[Tensor, Tensor, float], Linear] = fit_logistic if logistic else fit_ridge
+    method: Callable[[Tensor, Tensor, float], LinearFunction] = fit_logistic if logistic else fit_ridge
     scale = float(x.var(0).mean())
-    held = torch.arange(len(x)) % VALIDATION == 0
+    held_out = torch.arange(len(x)) % VALIDATION == 0
 
     def loss(penalty: float) -> float:
-        found = method(x[~held], y[~held], penalty * scale * int((~held).sum()))(x[held])
-        each = softplus(-(2 * y[held] - 1) * found) if logistic else (found - y[held]).square()
-        return float(each.mean())
+        prediction = method(x[~held_out], y[~held_out], penalty * scale * int((~held_out).sum()))(x[held_out])
+        residual = prediction - y[held_out]
+        losses = softplus(-(2 * y[held_out] - 1) * prediction) if logistic else residual.square()
+        return float(losses.mean())
 
     return method(x, y, min(PENALTIES, key=loss) * scale * len(x))
 
 
-def fit_ridge(x: Tensor, y: Tensor, penalty: float) -> Linear:
+def fit_ridge(x: Tensor, y: Tensor, penalty: float) -> LinearFunction:
     """Return the linear function of least squares with a penalty on its weights, which the bias does not pay.
 
     Source: Hoerl and Kennard 1970.
@@ -77,10 +78,10 @@ def fit_ridge(x: Tensor, y: Tensor, penalty: float) -> Linear:
     centred = x - mean
     gram = centred.T @ centred + penalty * torch.eye(x.shape[1], dtype=x.dtype)
     weight = torch.linalg.solve(gram, centred.T @ (y - centre))
-    return Linear(weight, float(centre - mean @ weight))
+    return LinearFunction(weight, float(centre - mean @ weight))
 
 
-def fit_logistic(x: Tensor, y: Tensor, penalty: float) -> Linear:
+def fit_logistic(x: Tensor, y: Tensor, penalty: float) -> LinearFunction:
     """Return the logistic regression with a penalty on its weights, by Newton's method with halved steps.
 
     Source: Hastie et al. 2009, Sec. 4.4.1.
@@ -88,27 +89,28 @@ def fit_logistic(x: Tensor, y: Tensor, penalty: float) -> Linear:
     ones = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
     ridge = torch.full((ones.shape[1],), penalty, dtype=x.dtype)
     ridge[-1] = 0
-    both = torch.zeros(ones.shape[1], dtype=x.dtype)
+    parameters = torch.zeros(ones.shape[1], dtype=x.dtype)
 
     def loss(b: Tensor) -> float:
         return float(softplus(-(2 * y - 1) * (ones @ b)).sum() + 0.5 * (ridge * b * b).sum())
 
     for _ in range(NEWTON_STEPS):
-        chance = torch.sigmoid(ones @ both)
-        gradient = ones.T @ (chance - y) + ridge * both
+        chance = torch.sigmoid(ones @ parameters)
+        gradient = ones.T @ (chance - y) + ridge * parameters
         curvature = ones.T @ (ones * (chance * (1 - chance))[:, None]) + ridge.diag()
-        step = torch.linalg.solve(curvature + 1e-10 * curvature.diagonal().mean() * torch.eye(len(both)), gradient)
+        jitter = 1e-10 * curvature.diagonal().mean() * torch.eye(len(parameters))
+        step = torch.linalg.solve(curvature + jitter, gradient)
         length = 1.0
-        while length > LEAST_STEP and loss(both - length * step) > loss(both):
+        while length > MIN_STEP and loss(parameters - length * step) > loss(parameters):
             length /= 2
-        both = both - length * step
-        if float(step.abs().max()) <= 1e-10 * max(1.0, float(both.abs().max())):
+        parameters = parameters - length * step
+        if float(step.abs().max()) <= 1e-10 * max(1.0, float(parameters.abs().max())):
             break
-    return Linear(both[:-1], float(both[-1]))
+    return LinearFunction(parameters[:-1], float(parameters[-1]))
 
 
 def judge(
-    linear: Linear, x: Tensor, y: Tensor, seed: int, *, logistic: bool
+    linear: LinearFunction, x: Tensor, y: Tensor, seed: int, *, logistic: bool
 ) -> tuple[float, tuple[float, float], float]:
     """Return the score on samples, its 95 % interval, and the score of predicting the same for all.
 
@@ -130,10 +132,10 @@ def judge(
     if float(y.max()) == float(y.min()):
         raise ValueError("all held-out samples are alike, and nothing can be scored; take more samples")
     if logistic:
-        right, most = int(((linear(x) > 0) == (y > 0.5)).sum()), float(y.mean())
-        return right / len(y), wilson_interval(right, len(y)), max(most, 1 - most)
-    rest = (y - linear(x)).square()
-    drawn = torch.randint(len(y), (RESAMPLES, len(y)), generator=make_rng(seed, "judge"))
-    scores = 1 - rest[drawn].sum(1) / (y[drawn] - y[drawn].mean(1, keepdim=True)).square().sum(1)
+        num_correct, positive_share = int(((linear(x) > 0) == (y > 0.5)).sum()), float(y.mean())
+        return num_correct / len(y), wilson_interval(num_correct, len(y)), max(positive_share, 1 - positive_share)
+    squared_errors = (y - linear(x)).square()
+    resamples = torch.randint(len(y), (RESAMPLES, len(y)), generator=make_rng(seed, "judge"))
+    scores = 1 - squared_errors[resamples].sum(1) / (y[resamples] - y[resamples].mean(1, keepdim=True)).square().sum(1)
     ends = scores.nan_to_num(neginf=0.0).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return float(1 - rest.sum() / (y - y.mean()).square().sum()), (float(ends[0]), float(ends[1])), 0.0
+    return float(1 - squared_errors.sum() / (y - y.mean()).square().sum()), (float(ends[0]), float(ends[1])), 0.0

@@ -132,21 +132,21 @@ def path_length(
     check_mode(generator)
     check_space(generator, space)
     _check_settings(epsilon, clip)
-    each_side = int(num_samples * clip)
-    if num_samples - 2 * each_side < MIN_KEPT:
+    num_per_side = int(num_samples * clip)
+    if num_samples - 2 * num_per_side < MIN_KEPT:
         raise ValueError(f"{MIN_KEPT} values or more must be left to average; got {num_samples} samples, {clip=}")
     parts = []
     with torch.inference_mode(), progress_bar(num_samples, "path length", show=progress, unit="pair") as bar:
         for part in blocks(num_samples, BATCH):
-            where = torch.zeros(len(part)) if at_ends else _uniform(seed, part)
-            found = _changes(generator, features, *_steps(generator, space, seed, part, where, epsilon))
-            if not bool(found.isfinite().all()):
-                wrong = part[int((~found.isfinite()).nonzero()[0])]
+            t = torch.zeros(len(part)) if at_ends else _draw_positions(seed, part)
+            changes = _squared_changes(generator, features, *_point_pairs(generator, space, seed, part, t, epsilon))
+            if not bool(changes.isfinite().all()):
+                wrong = part[int((~changes.isfinite()).nonzero()[0])]
                 raise ValueError(f"{network} gave a feature that is not finite for pair {wrong} of {generator.name}")
-            parts.append(found / epsilon**2)
+            parts.append(changes / epsilon**2)
             bar.update(len(part))
-    mean, stderr = clipped_mean(torch.cat(parts), each_side)
-    settings = (network, space, num_samples, 2 * each_side, epsilon, clip, at_ends, seed)
+    mean, stderr = clipped_mean(torch.cat(parts), num_per_side)
+    settings = (network, space, num_samples, 2 * num_per_side, epsilon, clip, at_ends, seed)
     return PathLength(mean, stderr, *settings, NetworkId.of(generator))
 
 
@@ -159,7 +159,7 @@ def _check_settings(epsilon: float, clip: float) -> None:
         )
 
 
-def clipped_mean(values: Tensor, each_side: int) -> tuple[float, float]:
+def clipped_mean(values: Tensor, num_per_side: int) -> tuple[float, float]:
     """Return the mean of values without so many of the smallest and of the largest, and its standard error.
 
     The error is ``s_w / ((1 - 2 g) sqrt(n))``, with g the share that is left out on either side and s_w the standard
@@ -167,35 +167,35 @@ def clipped_mean(values: Tensor, each_side: int) -> tuple[float, float]:
 
     Args:
         values: ``[n]``.
-        each_side: How many to leave out on either side; 2 or more are left.
+        num_per_side: How many to leave out on either side; 2 or more are left.
 
     Source: Tukey and McLaughlin 1963.
     """
-    kept = values.double().sort().values[each_side : len(values) - each_side]
-    nearest = torch.cat([kept[:1].expand(each_side), kept, kept[-1:].expand(each_side)])
+    kept = values.double().sort().values[num_per_side : len(values) - num_per_side]
+    nearest = torch.cat([kept[:1].expand(num_per_side), kept, kept[-1:].expand(num_per_side)])
     return float(kept.mean()), float(nearest.std()) * math.sqrt(len(values)) / len(kept)
 
 
-def _uniform(seed: int, part: range) -> Tensor:
+def _draw_positions(seed: int, part: range) -> Tensor:
     return torch.cat([torch.rand(1, generator=make_rng(seed, "path length", index)) for index in part])
 
 
-def _steps(
-    generator: Generator, space: str, seed: int, part: range, where: Tensor, epsilon: float
+def _point_pairs(
+    generator: Generator, space: str, seed: int, part: range, t: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor]:
     """Return latent vectors on the way between those of even and those of odd index, and a step on."""
     z = generator.sample_z(2 * len(part), seed, 2 * part.start)
-    places = [each.double()[:, None] for each in (where, where.double() + epsilon)]
+    positions = [position.double()[:, None] for position in (t, t.double() + epsilon)]
     if space == "z":
         z = on_shell(z) if capabilities(generator).normalises_z else z
-        here, there = (slerp(z[0::2], z[1::2], each) for each in places)
+        here, there = (slerp(z[0::2], z[1::2], position) for position in positions)
     else:
         w = as_w(generator, z)
-        here, there = (lerp(w[0::2], w[1::2], each[:, None]) for each in places)
+        here, there = (lerp(w[0::2], w[1::2], position[:, None]) for position in positions)
     return here, there
 
 
-def _changes(generator: Generator, features: Features, here: Tensor, there: Tensor) -> Tensor:
+def _squared_changes(generator: Generator, features: Features, here: Tensor, there: Tensor) -> Tensor:
     """Return the squared distances of features, float64 ``[batch]`` on CPU."""
-    found = features(generator(torch.cat([here, there]))).double().cpu()
-    return (found[len(here) :] - found[: len(here)]).square().flatten(1).sum(dim=1)
+    values = features(generator(torch.cat([here, there]))).double().cpu()
+    return (values[len(here) :] - values[: len(here)]).square().flatten(1).sum(dim=1)

@@ -41,7 +41,7 @@ def lerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
         ValueError: If the shapes differ, the tensors are no floats, or t is not finite.
     """
     _check_pair(a, b)
-    return torch.lerp(a, b, _finite(t).to(a))
+    return torch.lerp(a, b, _to_positions(t).to(a))
 
 
 def slerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
@@ -60,11 +60,11 @@ def slerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
     Source: Shoemake 1985, Sec. 3.3.
     """
     _check_pair(a, b)
-    where = _finite(t)
-    (start, length_a), (stop, length_b) = _polar(a), _polar(b)
-    found = _slerp(start, stop, where) * torch.lerp(length_a, length_b, where)
+    where = _to_positions(t)
+    (start, length_a), (stop, length_b) = _to_polar(a), _to_polar(b)
+    points = _slerp(start, stop, where) * torch.lerp(length_a, length_b, where)
     at_start, at_stop = (where == 0).to(a.device), (where == 1).to(a.device)
-    return torch.where(at_start, a, torch.where(at_stop, b, found.to(a)))
+    return torch.where(at_start, a, torch.where(at_stop, b, points.to(a)))
 
 
 def corner_grid(corners: Tensor, rows: int, columns: int, *, curved: bool = False) -> Tensor:
@@ -84,16 +84,16 @@ def corner_grid(corners: Tensor, rows: int, columns: int, *, curved: bool = Fals
     """
     if len(corners) != 4 or rows < 2 or columns < 2:
         raise ValueError(f"need 4 corners, 2 rows or more and 2 columns or more; got {len(corners)}, {rows}, {columns}")
-    join, rest = slerp if curved else lerp, (1,) * (corners.ndim - 1)
-    across = torch.linspace(0, 1, columns, dtype=torch.float64, device="cpu").view(columns, *rest)
-    down = torch.linspace(0, 1, rows, dtype=torch.float64, device="cpu").view(rows, 1, *rest)
-    upper_left, upper_right, lower_left, lower_right = (each.expand(columns, *each.shape) for each in corners)
+    join, trailing = slerp if curved else lerp, (1,) * (corners.ndim - 1)
+    across = torch.linspace(0, 1, columns, dtype=torch.float64, device="cpu").view(columns, *trailing)
+    down = torch.linspace(0, 1, rows, dtype=torch.float64, device="cpu").view(rows, 1, *trailing)
+    upper_left, upper_right, lower_left, lower_right = (corner.expand(columns, *corner.shape) for corner in corners)
     upper, lower = join(upper_left, upper_right, across), join(lower_left, lower_right, across)
     return join(upper.expand(rows, *upper.shape), lower.expand(rows, *lower.shape), down)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Path:
+class LatentPath:
     """A smooth way through keyframes.
 
     Args:
@@ -119,7 +119,7 @@ class Path:
             raise ValueError(f"a curved path is of vectors [key, d]; got {list(self.keys.shape)}")
         object.__setattr__(self, "keys", detached_copy(self.keys))
         with torch.inference_mode(False):
-            parts = _curved(self.keys, self.closed) if self.curved else _straight(self.keys, self.closed)
+            parts = _circle_parts(self.keys, self.closed) if self.curved else _spline_parts(self.keys, self.closed)
         object.__setattr__(self, "_parts", parts)
 
     @property
@@ -144,29 +144,29 @@ class Path:
             raise ValueError(f"positions are [n], from 0 to {self.end}; got {where.tolist()}")
         index = where.long().clamp(max=self.end - 1)
         t = (where - index)[:, None]
-        found = _on_circles(self._parts, index, t) if self.curved else _on_lines(self._parts, index, t)
-        found = found.reshape(len(where), *self.keys.shape[1:]).to(self.keys)
+        points = _points_on_circles(self._parts, index, t) if self.curved else _points_on_lines(self._parts, index, t)
+        points = points.reshape(len(where), *self.keys.shape[1:]).to(self.keys)
         is_key = (where == where.floor()).view(-1, *(1,) * (self.keys.ndim - 1)).to(self.keys.device)
         key = (where.long() % len(self.keys)).to(self.keys.device)
-        return torch.where(is_key, self.keys[key], found)
+        return torch.where(is_key, self.keys[key], points)
 
 
-def _straight(keys: Tensor, closed: bool) -> tuple[Tensor, Tensor]:
+def _spline_parts(keys: Tensor, closed: bool) -> tuple[Tensor, Tensor]:
     """Return keyframes ``[key, d]`` and the derivatives of the cubic spline through them, natural or periodic."""
     values = keys.detach().cpu().double().flatten(1)
     count = len(values)
     system = 4 * torch.eye(count, dtype=values.dtype)
     for shift in (1, -1):
         system += torch.eye(count, dtype=values.dtype).roll(shift, 0)
-    wanted = 3 * (values.roll(-1, 0) - values.roll(1, 0))
+    differences = 3 * (values.roll(-1, 0) - values.roll(1, 0))
     if not closed:
         system[0], system[-1] = 0, 0
         system[0, :2], system[-1, -2:] = torch.tensor([2.0, 1.0]), torch.tensor([1.0, 2.0])
-        wanted[0], wanted[-1] = 3 * (values[1] - values[0]), 3 * (values[-1] - values[-2])
-    return values, torch.linalg.solve(system, wanted)
+        differences[0], differences[-1] = 3 * (values[1] - values[0]), 3 * (values[-1] - values[-2])
+    return values, torch.linalg.solve(system, differences)
 
 
-def _on_lines(parts: tuple[Tensor, ...], index: Tensor, t: Tensor) -> Tensor:
+def _points_on_lines(parts: tuple[Tensor, ...], index: Tensor, t: Tensor) -> Tensor:
     values, slopes = parts
     return _hermite(values, slopes, index, t)
 
@@ -183,20 +183,21 @@ def _hermite(values: Tensor, slopes: Tensor, index: Tensor, t: Tensor) -> Tensor
     )
 
 
-def _curved(keys: Tensor, closed: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _circle_parts(keys: Tensor, closed: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return directions, control points after and before each, lengths, and the slopes of the lengths."""
-    directions, lengths = _polar(keys.detach())
-    after, before = _toward(directions, directions.roll(-1, 0)), _toward(directions, directions.roll(1, 0))
-    risen, rising = lengths - lengths.roll(1, 0), lengths.roll(-1, 0) - lengths
+    directions, lengths = _to_polar(keys.detach())
+    after, before = _steps_toward(directions, directions.roll(-1, 0)), _steps_toward(directions, directions.roll(1, 0))
+    rise_before, rise_after = lengths - lengths.roll(1, 0), lengths.roll(-1, 0) - lengths
     if not closed:
         before[0], after[-1] = -after[0], -before[-1]
-        risen[0], rising[-1] = rising[0], risen[-1]
-    velocity, same = (after - before) / 2, risen * rising > 0
-    slopes = torch.where(same, 2 * risen * rising / torch.where(same, risen + rising, 1), 0)  # which keeps it between
-    return directions, _moved(directions, velocity / 3), _moved(directions, -velocity / 3), lengths, slopes
+        rise_before[0], rise_after[-1] = rise_after[0], rise_before[-1]
+    velocity, same_sign = (after - before) / 2, rise_before * rise_after > 0
+    sums = torch.where(same_sign, rise_before + rise_after, 1)
+    slopes = torch.where(same_sign, 2 * rise_before * rise_after / sums, 0)  # which keeps it between
+    return directions, _move_along(directions, velocity / 3), _move_along(directions, -velocity / 3), lengths, slopes
 
 
-def _on_circles(parts: tuple[Tensor, ...], index: Tensor, t: Tensor) -> Tensor:
+def _points_on_circles(parts: tuple[Tensor, ...], index: Tensor, t: Tensor) -> Tensor:
     """Return the points of the Bezier curves made of great circles (de Casteljau's construction)."""
     directions, leaving, arriving, lengths, slopes = parts
     after = (index + 1) % len(directions)
@@ -208,43 +209,43 @@ def _on_circles(parts: tuple[Tensor, ...], index: Tensor, t: Tensor) -> Tensor:
 
 def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Return the great circle from unit vectors to others, float64."""
-    return _moved(a, t * _toward(a, b))
+    return _move_along(a, t * _steps_toward(a, b))
 
 
-def _moved(a: Tensor, step: Tensor) -> Tensor:
+def _move_along(a: Tensor, step: Tensor) -> Tensor:
     """Return unit vectors moved by steps at right angles to them, along great circles."""
     angle = _length(step)
     return a * angle.cos() + step * torch.sinc(angle / torch.pi)
 
 
-def _toward(a: Tensor, b: Tensor) -> Tensor:
+def _steps_toward(a: Tensor, b: Tensor) -> Tensor:
     """Return the steps that `_moved` needs to go from unit vectors a to b: as long as the angle between them."""
     angle = 2 * torch.atan2(_length(a - b), _length(a + b))  # accurate near 0 and pi, which acos is not
-    side = _beside(a, b)
+    side = _orthogonal_part(a, b)
     length = _length(side)
-    side = torch.where(length > TINY, side / length.clamp(min=TINY), _any_side(a))
-    side = _beside(a, side)  # what rounding left along a
+    side = torch.where(length > TINY, side / length.clamp(min=TINY), _any_orthogonal(a))
+    side = _orthogonal_part(a, side)  # what rounding left along a
     return angle * side / _length(side)
 
 
-def _beside(a: Tensor, b: Tensor) -> Tensor:
+def _orthogonal_part(a: Tensor, b: Tensor) -> Tensor:
     """Return the part of b at right angles to unit vectors a."""
     return b - (a * b).sum(dim=-1, keepdim=True) * a
 
 
-def _any_side(a: Tensor) -> Tensor:
+def _any_orthogonal(a: Tensor) -> Tensor:
     """Return a unit vector at right angles to each unit vector: of the axis from which it is farthest."""
     axis = torch.zeros_like(a).scatter(-1, a.abs().argmin(dim=-1, keepdim=True), 1.0)
-    side = _beside(a, axis)
+    side = _orthogonal_part(a, axis)
     return side / _length(side)
 
 
 def _length(vectors: Tensor) -> Tensor:
-    found: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    return found
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return lengths
 
 
-def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
+def _to_polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Return directions and lengths, float64 on CPU.
 
     Raises:
@@ -260,7 +261,7 @@ def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
     return exact / length, length
 
 
-def _finite(t: float | Tensor) -> Tensor:
+def _to_positions(t: float | Tensor) -> Tensor:
     """Return how far to go, float64 on CPU.
 
     Raises:

@@ -13,12 +13,12 @@ from ...core.progress import track
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import blocks
 from ..spaces import as_w, capabilities, check_z, on_shell
-from .paths import Path
+from .paths import LatentPath
 
 BATCH = 32
 """Images at a time."""
 
-Distance = Callable[[Tensor, Tensor], Tensor]
+ImageDistance = Callable[[Tensor, Tensor], Tensor]
 """From images ``[batch, 3, H, W]`` and as many others to distances ``[batch]``."""
 
 
@@ -51,16 +51,16 @@ class Walk:
 
     def __init__(self, generator: Generator, latents: Tensor, space: str = "z", *, closed: bool = False) -> None:
         check_mode(generator)
-        self.generator, self._layer, self._beside = generator, None, None
+        self.generator, self._layer, self._latent_path = generator, None, None
         if space == "z":
-            self.path = _through_z(generator, latents, closed)
+            self.path = _path_through_z(generator, latents, closed)
         elif space == "w":
-            self.path = Path(as_w(generator, latents), closed)
+            self.path = LatentPath(as_w(generator, latents), closed)
         else:
             spaces = dict.fromkeys(capabilities(generator).spaces)
             lookup({**spaces, **generator.layers}, space, "latent space or layer")
             self._layer = space
-            self.path, self._beside = _through_layer(generator, latents, space, closed)
+            self.path, self._latent_path = _paths_through_layer(generator, latents, space, closed)
 
     @property
     def end(self) -> int:
@@ -84,7 +84,7 @@ class Walk:
         if not len(positions):
             raise ValueError("name one position or more")
         parts = [positions[part.start : part.stop] for part in blocks(len(positions), BATCH)]
-        return torch.cat([self._made(part) for part in track(parts, "walk", show=progress)])
+        return torch.cat([self._make_images(part) for part in track(parts, "walk", show=progress)])
 
     def positions(self, num_frames: int) -> Tensor:
         """Return positions at equal distances from each other.
@@ -103,7 +103,7 @@ class Walk:
         return torch.linspace(0, self.end, steps + 1, dtype=torch.float64)[:num_frames]
 
     def even_positions(
-        self, num_frames: int, distance: Distance = pixel_distance, *, fineness: int = 8, progress: bool = False
+        self, num_frames: int, distance: ImageDistance = pixel_distance, *, fineness: int = 8, progress: bool = False
     ) -> Tensor:
         """Return positions whose images are at equal distances from each other along the path.
 
@@ -124,31 +124,31 @@ class Walk:
         steps = self._num_steps(num_frames)
         if fineness < 1:
             raise ValueError(f"fineness is 1 or more; got {fineness}")
-        fine = torch.linspace(0, self.end, steps * fineness + 1, dtype=torch.float64)
-        lengths = np.concatenate([[0.0], self._distances(fine, distance, progress).cumsum(0).numpy()])
+        fine_positions = torch.linspace(0, self.end, steps * fineness + 1, dtype=torch.float64)
+        lengths = np.concatenate([[0.0], self._distances(fine_positions, distance, progress).cumsum(0).numpy()])
         if not np.isfinite(lengths[-1]):
             raise ValueError(f"the distances of images on the path add up to {lengths[-1]}; they are to be finite")
         if lengths[-1] == 0:
             return self.positions(num_frames)
-        wanted = np.linspace(0, lengths[-1], steps + 1)[:num_frames]
-        return torch.from_numpy(np.interp(wanted, lengths, fine.numpy()))
+        wanted_lengths = np.linspace(0, lengths[-1], steps + 1)[:num_frames]
+        return torch.from_numpy(np.interp(wanted_lengths, lengths, fine_positions.numpy()))
 
     @torch.no_grad()
-    def _distances(self, positions: Tensor, distance: Distance, progress: bool) -> Tensor:
+    def _distances(self, positions: Tensor, distance: ImageDistance, progress: bool) -> Tensor:
         """Return the distance of each image from the next, float64 on CPU; few images are kept at a time."""
         parts = [positions[part.start : part.stop + 1] for part in blocks(len(positions) - 1, BATCH)]
-        found = []
+        distances = []
         for part in track(parts, "walk", show=progress):
-            images = self._made(part)
-            found.append(distance(images[:-1], images[1:]).double().cpu())
-        return torch.cat(found)
+            images = self._make_images(part)
+            distances.append(distance(images[:-1], images[1:]).double().cpu())
+        return torch.cat(distances)
 
-    def _made(self, positions: Tensor) -> Tensor:
+    def _make_images(self, positions: Tensor) -> Tensor:
         check_mode(self.generator)
         points = self.path.at(positions)
-        if self._layer is None or self._beside is None:
+        if self._layer is None or self._latent_path is None:
             return self.generator(points).cpu()
-        return self.generator.tail(points, self._layer, self._beside.at(positions)).cpu()
+        return self.generator.tail(points, self._layer, self._latent_path.at(positions)).cpu()
 
     def _num_steps(self, num_frames: int) -> int:
         if num_frames < 2:
@@ -156,17 +156,19 @@ class Walk:
         return num_frames if self.path.closed else num_frames - 1
 
 
-def _through_z(generator: Generator, z: Tensor, closed: bool) -> Path:
+def _path_through_z(generator: Generator, z: Tensor, closed: bool) -> LatentPath:
     check_z(generator, z)
-    return Path(on_shell(z) if capabilities(generator).normalises_z else z, closed, curved=True)
+    return LatentPath(on_shell(z) if capabilities(generator).normalises_z else z, closed, curved=True)
 
 
 @torch.no_grad()
-def _through_layer(generator: Generator, latents: Tensor, layer: str, closed: bool) -> tuple[Path, Path]:
+def _paths_through_layer(
+    generator: Generator, latents: Tensor, layer: str, closed: bool
+) -> tuple[LatentPath, LatentPath]:
     """Return the path through activations, and that of what the later layers are given besides."""
     if capabilities(generator).has_w:
         latents = as_w(generator, latents)
-        beside = Path(latents, closed)
+        latent_path = LatentPath(latents, closed)
     else:
-        beside = _through_z(generator, latents, closed)
-    return Path(generator.head(latents, layer), closed), beside
+        latent_path = _path_through_z(generator, latents, closed)
+    return LatentPath(generator.head(latents, layer), closed), latent_path

@@ -29,7 +29,7 @@ SMALLEST = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Coordinates:
     """A latent space in which the numbers that are optimised have about the standard deviation 1.
 
     Args:
@@ -49,7 +49,7 @@ class Place:
     noise: tuple[Tensor, ...] = ()
 
     @classmethod
-    def of(cls, generator: Generator, space: str, z: Tensor, noise: bool) -> Place:
+    def of(cls, generator: Generator, space: str, z: Tensor, noise: bool) -> Coordinates:
         """Return the place, measured on samples ``[sample, z_dim]``.
 
         Raises:
@@ -86,9 +86,9 @@ class Place:
         """Return the noise of the layers, ``[picture, 1, h, w]`` each; none where it is not optimised."""
         if not self.noise:
             return ()
-        sizes = [each.numel() for each in self.noise]
+        sizes = [own_map.numel() for own_map in self.noise]
         parts = torch.split(free[:, -sum(sizes) :], sizes, dim=1)
-        return tuple(part.reshape(-1, *each.shape[1:]) for part, each in zip(parts, self.noise, strict=True))
+        return tuple(part.reshape(-1, *own_map.shape[1:]) for part, own_map in zip(parts, self.noise, strict=True))
 
     def free(self, samples: Tensor) -> Tensor:
         """Return the numbers that stand for samples z or ``[sample, num_ws, w_dim]``, with the generator's noise."""
@@ -98,7 +98,8 @@ class Place:
         styles = ws if self.space == "ws" else ws[:, 0]
         if not self.noise:
             return styles
-        return torch.cat([styles.flatten(1), *(each.flatten(1).expand(len(ws), -1) for each in self.noise)], dim=1)
+        maps = [own_map.flatten(1).expand(len(ws), -1) for own_map in self.noise]
+        return torch.cat([styles.flatten(1), *maps], dim=1)
 
     def prior(self, free: Tensor) -> Tensor:
         """Return how far each picture's latents and noise are from where samples lie, ``[picture]``."""
@@ -110,15 +111,15 @@ class Place:
         """Put z back on the shell where only its direction counts, and noise to mean 0 and standard deviation 1."""
         if self.normalises:
             free.copy_(on_shell(free))
-        for each in self.maps(free):
-            each.sub_(each.mean((2, 3), keepdim=True))
-            each.div_(each.square().mean((2, 3), keepdim=True).sqrt().clamp(min=1e-8))
+        for noise_map in self.maps(free):
+            noise_map.sub_(noise_map.mean((2, 3), keepdim=True))
+            noise_map.div_(noise_map.square().mean((2, 3), keepdim=True).sqrt().clamp(min=1e-8))
 
     def _styles(self, free: Tensor) -> Tensor:
         """Return the numbers of the latents alone."""
         if not self.noise:
             return free
-        styles = free[:, : -sum(each.numel() for each in self.noise)]
+        styles = free[:, : -sum(own_map.numel() for own_map in self.noise)]
         return styles.reshape(-1, self.num_ws, len(self.mean)) if self.space == "ws" else styles
 
 
@@ -128,8 +129,8 @@ def dependence(maps: tuple[Tensor, ...]) -> Tensor:
     Source: the formula at the top.
     """
     terms = []
-    for each in maps:
-        for scaled in _halvings(each):
+    for noise_map in maps:
+        for scaled in _halvings(noise_map):
             number = math.prod(scaled.shape[2:])
             for axis in (2, 3):
                 correlation = (scaled * scaled.roll(1, axis)).mean((1, 2, 3))

@@ -14,7 +14,7 @@ from ...core.protocols import Generator
 from ...core.sampling import blocks
 from ...inference.batches import check_finite, check_images
 from ..spaces import as_w
-from .coordinates import Place
+from .coordinates import Coordinates
 
 FEATURE_WEIGHT = 0.2
 LEARNING_RATE = 0.1
@@ -24,12 +24,12 @@ WARM_UP, RAMP_DOWN = 0.05, 0.5
 BATCH = 64
 """Samples made at once."""
 
-Features = Callable[[Tensor], Tensor | Sequence[Tensor]]
+FeatureExtractor = Callable[[Tensor], Tensor | Sequence[Tensor]]
 Loss = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Distance:
+class PictureDistance:
     """How far images are from the pictures, in variances of the generator's own images.
 
     Args:
@@ -45,22 +45,24 @@ class Distance:
     lowest: Tensor
     highest: Tensor
     variance: float
-    features: Features | None
+    features: FeatureExtractor | None
     parts: Sequence[tuple[Tensor, float]]
 
     @classmethod
-    def of(cls, wanted: Tensor, own: Tensor, variance: float, features: Features | None) -> Distance:
-        """Return the distance from pictures; ``own`` are images that the generator made."""
+    def of(
+        cls, wanted: Tensor, own_images: Tensor, variance: float, features: FeatureExtractor | None
+    ) -> PictureDistance:
+        """Return the distance from pictures; ``own_images`` are images that the generator made."""
         free = torch.full_like(wanted, torch.inf)
         lowest, highest = torch.where(wanted <= -1, -1, -free), torch.where(wanted >= 1, 1, free)
         parts = []
         if features is not None:
             with torch.no_grad():
-                samples, given = listed(features(own.clamp(-1, 1))), listed(features(wanted))
-            variances = [float(each.double().var(0).mean()) for each in samples]
-            parts = [(part.detach(), each) for part, each in zip(given, variances, strict=True) if each > 0]
-            if len(parts) < len(given):
+                own_features, wanted_features = as_list(features(own_images.clamp(-1, 1))), as_list(features(wanted))
+            variances = [float(part.double().var(0).mean()) for part in own_features]
+            if not all(part_variance > 0 for part_variance in variances):
                 raise ValueError("features are the same for all of the generator's images; give others, or none")
+            parts = list(zip([part.detach() for part in wanted_features], variances, strict=True))
         return cls(wanted, lowest, highest, variance, features, parts)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -68,13 +70,13 @@ class Distance:
         pixels = mean_square(images.clamp(self.lowest, self.highest) - self.wanted) / self.variance
         if self.features is None:
             return pixels
-        pairs = zip(listed(self.features(images.clamp(-1, 1))), self.parts, strict=True)
-        parts = [mean_square(found - given) / variance for found, (given, variance) in pairs]
+        pairs = zip(as_list(self.features(images.clamp(-1, 1))), self.parts, strict=True)
+        parts = [mean_square(image_part - picture_part) / variance for image_part, (picture_part, variance) in pairs]
         return pixels + FEATURE_WEIGHT * torch.stack([part.to(pixels.device) for part in parts]).mean(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StartingPoints:
     """Where to begin.
 
     Args:
@@ -85,7 +87,7 @@ class Found:
         variance: Of the pixels of all samples.
     """
 
-    place: Place
+    coordinates: Coordinates
     start: Tensor
     samples: Tensor
     images: Tensor
@@ -95,7 +97,7 @@ class Found:
 @torch.no_grad()
 def search(
     generator: Generator, wanted: Tensor, space: str, noise: bool, counts: tuple[int, int], seed: int, quiet: bool
-) -> Found:
+) -> StartingPoints:
     """Look for the samples nearest to each picture; in w, the mean is one of them.
 
     Args:
@@ -112,15 +114,15 @@ def search(
     """
     count, num_starts = counts
     z = generator.sample_z(count, seed).to(generator.device)
-    place = Place.of(generator, space, z, noise)
-    candidates = place.free(z if space == "z" else as_w(generator, z))
+    coordinates = Coordinates.of(generator, space, z, noise)
+    candidates = coordinates.free(z if space == "z" else as_w(generator, z))
     if space != "z":
-        candidates = torch.cat([place.free(place.middle), candidates])
+        candidates = torch.cat([coordinates.free(coordinates.middle), candidates])
     gaps = []
     total, squares = torch.zeros_like(wanted[0]).double(), torch.zeros_like(wanted[0]).double()
     for part in track(list(blocks(len(candidates), BATCH)), "samples", show=not quiet):
         free = candidates[part.start : part.stop]
-        images = place.images(generator, free)
+        images = coordinates.images(generator, free)
         check_images(images, len(part), generator.image_size)
         check_finite(images, part)
         total, squares = total + images.double().sum(0), squares + images.double().square().sum(0)
@@ -131,7 +133,8 @@ def search(
         raise ValueError(f"all images of {generator.name} are the same; there is nothing to find")
     nearest = torch.cat(gaps, 1).argsort(dim=1, stable=True)[:, :num_starts]
     samples = candidates[:BATCH]
-    return Found(place, candidates[nearest], place.latents(samples), place.images(generator, samples), variance)
+    latents, images = coordinates.latents(samples), coordinates.images(generator, samples)
+    return StartingPoints(coordinates, candidates[nearest], latents, images, variance)
 
 
 def _gaps(wanted: Tensor, images: Tensor) -> Tensor:
@@ -141,7 +144,7 @@ def _gaps(wanted: Tensor, images: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
+class DescentResult:
     """The best of a descent, and each picture's loss there and at its beginning, float64 on CPU."""
 
     free: Tensor
@@ -151,7 +154,7 @@ class Best:
 
 def descend(
     loss: Loss, start: Tensor, num_steps: int, title: str, quiet: bool, settle: Callable[[Tensor], None] | None = None
-) -> Best:
+) -> DescentResult:
     """Minimise each picture's loss with Adam, whose steps in one number depend on no other number.
 
     Raises:
@@ -161,21 +164,22 @@ def descend(
     """
     free = start.clone().requires_grad_(num_steps > 0)
     adam = torch.optim.Adam([free], LEARNING_RATE)
-    best, losses = start.clone(), []
+    best_free, losses = start.clone(), []
     lowest = torch.full((len(start),), torch.inf, device=start.device)
     for step in track(range(num_steps + 1), title, show=not quiet, unit="step"):
-        each = loss(free)
-        losses.append(_checked_loss(each.detach(), step))
+        picture_losses = loss(free)
+        _check_loss(picture_losses, step)
+        losses.append(picture_losses.detach())
         better = losses[-1] < lowest
-        lowest[better], best[better] = losses[-1][better], free.detach()[better]
+        lowest[better], best_free[better] = losses[-1][better], free.detach()[better]
         if step < num_steps:
             adam.param_groups[0]["lr"] = LEARNING_RATE * _rate(step / num_steps)
-            (free.grad,) = torch.autograd.grad(each.sum(), free)
+            (free.grad,) = torch.autograd.grad(picture_losses.sum(), free)
             adam.step()
             if settle is not None:
                 with torch.no_grad():
                     settle(free)
-    return Best(best, losses[0].double().cpu(), lowest.double().cpu())
+    return DescentResult(best_free, losses[0].double().cpu(), lowest.double().cpu())
 
 
 def _rate(t: float) -> float:
@@ -184,14 +188,13 @@ def _rate(t: float) -> float:
     return min(1.0, (t + 1e-3) / WARM_UP) * (0.5 - 0.5 * math.cos(math.pi * fall))
 
 
-def _checked_loss(loss: Tensor, step: int) -> Tensor:
+def _check_loss(loss: Tensor, step: int) -> None:
     if not bool(loss.isfinite().all()):
         picture = int((~loss.isfinite()).nonzero()[0])
         raise ValueError(f"the loss of picture {picture} is not finite at step {step}")
-    return loss
 
 
-def listed(features: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+def as_list(features: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
     """Return features as several, whether or not they are."""
     return [features] if isinstance(features, Tensor) else features
 

@@ -8,8 +8,8 @@ first in a quarter of the steps from each of them, then in all steps from the be
 and over entries; V is the variance of the generator's own images, V_i that of their features. In z the prior is
 ``(|z|^2 / d - 1)^2``, which keeps z on the shell of normal vectors; where a generator normalises z, it is put back on
 it after every step. In w, with u = (w - mean) / standard deviation, the same holds of what lies outside only; noise
-has the prior of `places`. A layer's residual r, in its standard deviations, is found after that in the same way, with
-``0.01 |r|^2``.
+has the prior of `coordinates`. A layer's residual r, in its standard deviations, is found after that in the same way,
+with ``0.01 |r|^2``.
 
 Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1; in w: Karras et al. 2020 (arXiv 1912.04958), Appendix D; residual:
 Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
@@ -27,10 +27,10 @@ from ...core.lookup import lookup, unknown_name_message
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import derive_seed
-from ..spaces import capabilities, styled
-from .coordinates import Place
-from .descent import Distance, Features, descend, listed, mean_square, search
-from .results import SPACES, Inversion, Maps, noisy, remade, residual_edits
+from ..spaces import capabilities, require_w
+from .coordinates import Coordinates
+from .descent import FeatureExtractor, PictureDistance, as_list, descend, mean_square, search
+from .results import INVERSION_SPACES, Inversion, NoiseMaps, reconstruct, residual_edits, with_noise_maps
 
 PRIOR_WEIGHT = 0.01
 
@@ -40,7 +40,7 @@ def invert(
     images: Tensor,
     space: str = "z",
     *,
-    features: Features | None = None,
+    features: FeatureExtractor | None = None,
     layer: str | None = None,
     noise: bool = False,
     num_candidates: int = 1_000,
@@ -81,42 +81,43 @@ def invert(
 
     Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1.
     """
-    _check(generator, images, space, layer, noise)
+    _check_request(generator, images, space, layer, noise)
     _check_counts(num_candidates, num_starts, num_steps, layer)
     quiet = not progress
     with torch.inference_mode(False), torch.enable_grad():
         wanted = images.detach().clone().to(generator.device, torch.float32)
         counts = (num_candidates, num_starts)
-        found = search(generator, wanted, space, noise, counts, derive_seed(seed, "invert"), quiet)
+        points = search(generator, wanted, space, noise, counts, derive_seed(seed, "invert"), quiet)
+        coordinates, start = points.coordinates, points.start[:, 0]
         if num_steps:
-            _check_gradients(generator, found.place, found.start[0, :1], features)
-        distance = Distance.of(wanted, found.images, found.variance, features)
-        whole = _Whole(generator, distance, found.place)
-        start = found.start[:, 0]
+            _check_gradients(generator, coordinates, start[:1], features)
+        distance = PictureDistance.of(wanted, points.images, points.variance, features)
+        latent_loss = _LatentLoss(generator, distance, coordinates)
+        with torch.no_grad():
+            loss_start = latent_loss(start).double().cpu()
         if num_steps and num_starts > 1:
-            start = _best_start(whole, found.start, num_steps // 4, quiet)
-        with torch.no_grad():
-            begin = whole(found.start[:, 0]).double().cpu()
-        best = descend(whole, start, num_steps, "inverting", quiet, found.place.settle)
-        latents, maps = found.place.latents(best.free).contiguous(), found.place.maps(best.free)
-        residual, end = None, best.loss_end
+            start = _best_start(latent_loss, points.start, num_steps // 4, quiet)
+        optimum = descend(latent_loss, start, num_steps, "inverting", quiet, coordinates.settle)
+        latents, maps = coordinates.latents(optimum.free).contiguous(), coordinates.maps(optimum.free)
+        residual, loss_end = None, optimum.loss_end
         if layer is not None:
-            rest = _Rest.of(generator, distance, latents, maps, layer, found.samples)
-            more = descend(rest, torch.zeros_like(rest.activation), num_steps, f"residual of {layer}", quiet)
-            residual, end = rest.scale * more.free, more.loss_end
+            residual_loss = _ResidualLoss.of(generator, distance, latents, maps, layer, points.samples)
+            zeros = torch.zeros_like(residual_loss.activation)
+            optimum = descend(residual_loss, zeros, num_steps, f"residual of {layer}", quiet)
+            residual, loss_end = residual_loss.scale * optimum.free, optimum.loss_end
         with torch.no_grad():
-            made = remade(generator, latents, maps, residual_edits(layer, residual))
+            reconstructions = reconstruct(generator, latents, maps, residual_edits(layer, residual))
     return Inversion(
         NetworkId.of(generator),
         space,
         latents.cpu(),
-        tuple(each.cpu().contiguous() for each in maps),
+        tuple(noise_map.cpu().contiguous() for noise_map in maps),
         layer,
         None if residual is None else residual.cpu(),
-        _pixels(wanted),
-        _pixels(made),
-        begin,
-        end,
+        _to_pixels(wanted),
+        _to_pixels(reconstructions),
+        loss_start,
+        loss_end,
         features is not None,
         num_candidates,
         num_starts,
@@ -126,32 +127,33 @@ def invert(
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
+class _LatentLoss:
     """The loss of latents."""
 
     generator: Generator
-    distance: Distance
-    place: Place
+    distance: PictureDistance
+    coordinates: Coordinates
 
     def __call__(self, free: Tensor) -> Tensor:
-        return self.distance(self.place.images(self.generator, free)) + PRIOR_WEIGHT * self.place.prior(free)
+        images = self.coordinates.images(self.generator, free)
+        return self.distance(images) + PRIOR_WEIGHT * self.coordinates.prior(free)
 
 
-def _best_start(whole: _Whole, starts: Tensor, num_steps: int, quiet: bool) -> Tensor:
+def _best_start(latent_loss: _LatentLoss, starts: Tensor, num_steps: int, quiet: bool) -> Tensor:
     """Return for each picture where some steps lead from the best of its starts, ``[picture, start, ...]``."""
-    ends = []
+    results = []
     for number, start in enumerate(starts.unbind(1), 1):  # one after the other, for all at once take much memory
-        ends.append(descend(whole, start, num_steps, f"start {number}", quiet, whole.place.settle))
-    best = torch.stack([each.loss_end for each in ends]).argmin(0).to(starts.device)
-    return torch.stack([each.free for each in ends])[best, torch.arange(len(starts), device=starts.device)]
+        results.append(descend(latent_loss, start, num_steps, f"start {number}", quiet, latent_loss.coordinates.settle))
+    best_start = torch.stack([result.loss_end for result in results]).argmin(0).to(starts.device)
+    return torch.stack([result.free for result in results])[best_start, torch.arange(len(starts), device=starts.device)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Rest:
+class _ResidualLoss:
     """The loss of what is added to a layer's activations, given in their standard deviations."""
 
     generator: Generator
-    distance: Distance
+    distance: PictureDistance
     latents: Tensor
     activation: Tensor
     layer: str
@@ -160,12 +162,18 @@ class _Rest:
     @classmethod
     @torch.no_grad()
     def of(
-        cls, generator: Generator, distance: Distance, latents: Tensor, maps: Maps, layer: str, samples: Tensor
-    ) -> _Rest:
+        cls,
+        generator: Generator,
+        distance: PictureDistance,
+        latents: Tensor,
+        maps: NoiseMaps,
+        layer: str,
+        samples: Tensor,
+    ) -> _ResidualLoss:
         """Return the loss of a layer; its standard deviation is measured on samples."""
         scale = float(generator.head(samples, layer).std())
-        own = noisy(generator, maps)
-        return cls(own, distance, latents, own.head(latents, layer), layer, scale)
+        noisy_generator = with_noise_maps(generator, maps)
+        return cls(noisy_generator, distance, latents, noisy_generator.head(latents, layer), layer, scale)
 
     def __call__(self, free: Tensor) -> Tensor:
         images = self.generator.tail(self.activation + self.scale * free, self.layer, self.latents)
@@ -183,7 +191,7 @@ def _check_counts(num_candidates: int, num_starts: int, num_steps: int, layer: s
         raise ValueError("a residual is found in steps; give num_steps of 1 or more, or no layer")
 
 
-def _check(generator: Generator, images: Tensor, space: str, layer: str | None, noise: bool) -> None:
+def _check_request(generator: Generator, images: Tensor, space: str, layer: str | None, noise: bool) -> None:
     """Refuse what cannot be inverted, or not so.
 
     Raises:
@@ -191,10 +199,10 @@ def _check(generator: Generator, images: Tensor, space: str, layer: str | None, 
         ValueError: Saying what and why.
     """
     check_mode(generator)
-    if space not in SPACES:
-        raise ValueError(unknown_name_message("latent space", space, SPACES))
+    if space not in INVERSION_SPACES:
+        raise ValueError(unknown_name_message("latent space", space, INVERSION_SPACES))
     if space != "z":
-        styled(generator)
+        require_w(generator)
     if noise and (space == "z" or not capabilities(generator).has_noise):
         raise ValueError(f"noise is found in w or ws of a generator that has noise; got {space} of {generator.name}")
     if layer is not None:
@@ -214,7 +222,9 @@ def _check(generator: Generator, images: Tensor, space: str, layer: str | None, 
         )
 
 
-def _check_gradients(generator: Generator, place: Place, start: Tensor, features: Features | None) -> None:
+def _check_gradients(
+    generator: Generator, coordinates: Coordinates, start: Tensor, features: FeatureExtractor | None
+) -> None:
     """Refuse what lets no gradients through.
 
     Raises:
@@ -222,7 +232,7 @@ def _check_gradients(generator: Generator, place: Place, start: Tensor, features
     """
     free = start.clone().requires_grad_()
     try:
-        images = place.images(generator, free)
+        images = coordinates.images(generator, free)
         (slope,) = torch.autograd.grad(images.sum(), free)
     except RuntimeError as error:
         raise ValueError(
@@ -231,10 +241,10 @@ def _check_gradients(generator: Generator, place: Place, start: Tensor, features
         ) from error
     if not bool(slope.isfinite().all()):
         raise ValueError(f"the gradients of {generator.name} are not finite")
-    if features is not None and not all(each.requires_grad for each in listed(features(images.clamp(-1, 1)))):
+    if features is not None and not all(part.requires_grad for part in as_list(features(images.clamp(-1, 1)))):
         raise ValueError("no gradients flow through the features; compute them without no_grad, or give none")
 
 
-def _pixels(images: Tensor) -> Tensor:
+def _to_pixels(images: Tensor) -> Tensor:
     """Return images in [-1, 1] as uint8, on CPU."""
     return to_uint8(images.detach()).cpu()

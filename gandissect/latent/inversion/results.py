@@ -22,8 +22,8 @@ from ...interventions.apply import generate
 from ...interventions.edits import Edit, Size
 from ...storage.saved import SavedResult, check_all_finite, check_tensor, detached_copy
 
-SPACES = ("z", "w", "ws")
-Maps = tuple[Tensor, ...]
+INVERSION_SPACES = ("z", "w", "ws")
+NoiseMaps = tuple[Tensor, ...]
 BATCH = 64
 """Pictures that are labelled at once."""
 
@@ -95,7 +95,7 @@ class LostConcepts:
         """
         mean, number = self.change.mean(0), len(self.pictures)
         stderr = self.change.std(0) / math.sqrt(number) if number > 1 else None
-        found = (self.pictures + self.reconstructions).sum(0) > 0
+        is_present = (self.pictures + self.reconstructions).sum(0) > 0
         return [
             {
                 "concept": self.concepts[row].name,
@@ -105,7 +105,7 @@ class LostConcepts:
                 "stderr": None if stderr is None else float(stderr[row]),
             }
             for row in mean.argsort(stable=True).tolist()
-            if bool(found[row])
+            if bool(is_present[row])
         ]
 
 
@@ -154,24 +154,24 @@ class Inversion(SavedResult):
     seed: int
 
     def __post_init__(self) -> None:
-        if self.space not in SPACES:
-            raise ValueError(f"a picture is inverted in {', '.join(SPACES)}; got {self.space!r}")
+        if self.space not in INVERSION_SPACES:
+            raise ValueError(f"a picture is inverted in {', '.join(INVERSION_SPACES)}; got {self.space!r}")
         check_tensor("pictures", self.pictures, torch.uint8, (None, 3, None, None))
         number = len(self.pictures)
         check_tensor("reconstructions", self.reconstructions, torch.uint8, tuple(self.pictures.shape))
         check_tensor("latents", self.latents, torch.float32, (number, None, None)[: 2 if self.space == "z" else 3])
         check_tensor("loss_start", self.loss_start, torch.float64, (number,))
         check_tensor("loss_end", self.loss_end, torch.float64, (number,))
-        for each in self.noise:
-            check_tensor("noise", each, torch.float32, (number, 1, None, None))
+        for tensor in self.noise:
+            check_tensor("noise", tensor, torch.float32, (number, 1, None, None))
         if (self.layer is None) != (self.residual is None):
             raise ValueError("a residual is of a layer; give both or neither")
         if self.residual is not None:
             check_tensor("residual", self.residual, torch.float32, (number, None, None, None))
         named = {"latents": [self.latents], "noise": self.noise, "losses": [self.loss_start, self.loss_end]}
         for name, tensors in (named | {"residual": [] if self.residual is None else [self.residual]}).items():
-            for each in tensors:
-                check_all_finite(name, each)
+            for tensor in tensors:
+                check_all_finite(name, tensor)
         if not self.pictures.numel() or min(self.num_candidates, self.num_starts, self.num_steps) < 0:
             got = f"{list(self.pictures.shape)}; {self.num_candidates}, {self.num_starts} and {self.num_steps}"
             raise ValueError(f"an inversion is of 1 picture or more, and its counts are 0 or more; got {got}")
@@ -209,7 +209,7 @@ class Inversion(SavedResult):
             ValueError: If it is another generator, or an edit does not fit.
         """
         self.check_generator(generator)
-        return remade(generator, self.latents, self.noise, [*residual_edits(self.layer, self.residual), *edits])
+        return reconstruct(generator, self.latents, self.noise, [*residual_edits(self.layer, self.residual), *edits])
 
     def check_generator(self, generator: Generator) -> None:
         """Refuse another generator than that of the inversion.
@@ -230,24 +230,24 @@ class Inversion(SavedResult):
 
         Source: Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
         """
-        shares = [_shares(segmenter, pixels) for pixels in (self.pictures, self.reconstructions)]
+        shares = [_concept_shares(segmenter, pixels) for pixels in (self.pictures, self.reconstructions)]
         return LostConcepts(NetworkId.of(segmenter), segmenter.concepts, *shares)
 
     def _differences(self) -> Tensor:
         return self.pictures.double() - self.reconstructions.double()
 
 
-def noisy(generator: Generator, noise: Maps) -> Generator:
+def with_noise_maps(generator: Generator, noise: NoiseMaps) -> Generator:
     """Return a generator whose layers add given noise, ``[picture, 1, h, w]`` each; itself if none is given."""
     if not noise:
         return generator
-    made: Generator = generator.with_noise(noise)  # type: ignore[attr-defined]
-    return made
+    noisy_generator: Generator = generator.with_noise(noise)  # type: ignore[attr-defined]
+    return noisy_generator
 
 
-def remade(generator: Generator, latents: Tensor, noise: Maps, edits: Sequence[Edit]) -> Tensor:
+def reconstruct(generator: Generator, latents: Tensor, noise: NoiseMaps, edits: Sequence[Edit]) -> Tensor:
     """Return the images of latents, with noise of their own and edits."""
-    return generate(noisy(generator, noise), latents.to(generator.device), edits)
+    return generate(with_noise_maps(generator, noise), latents.to(generator.device), edits)
 
 
 def residual_edits(layer: str | None, residual: Tensor | None) -> list[Edit]:
@@ -258,11 +258,11 @@ def residual_edits(layer: str | None, residual: Tensor | None) -> list[Edit]:
 
 
 @torch.inference_mode()
-def _shares(segmenter: Segmenter, pixels: Tensor) -> Tensor:
+def _concept_shares(segmenter: Segmenter, pixels: Tensor) -> Tensor:
     """Return the share of each image's pixels that each concept has, float64 ``[picture, concept]``."""
-    count, found = len(segmenter.concepts), []
+    count, areas = len(segmenter.concepts), []
     for part in torch.split(pixels, BATCH):
         labels = segmenter(from_uint8(part))
         channels = labels.shape[1] if isinstance(labels, Tensor) and labels.ndim == 4 else 1
-        found.append(concept_areas(check_labels(labels, (len(part), channels, *part.shape[2:]), count), count))
-    return torch.cat(found).double() / math.prod(pixels.shape[2:])
+        areas.append(concept_areas(check_labels(labels, (len(part), channels, *part.shape[2:]), count), count))
+    return torch.cat(areas).double() / math.prod(pixels.shape[2:])

@@ -9,19 +9,20 @@ from ...dissection.results import Dissection
 
 def python_call(dissection: Dissection, min_iou: float) -> str:
     """Return the call in Python."""
-    made = dissection.provenance
+    provenance = dissection.provenance
     layers = ", ".join(repr(layer.name) for layer in dissection)
+    batches = f"batch_size={provenance.batch_size}, padding={provenance.padding!r}"
     curves = ", curves=True" if _has_curves(dissection) else ""
     return "\n".join(
         [
             "import generators, segmenters",
             "from gandissect import dissect, write_report",
             "",
-            f"G = generators.load({made.generator!r}, device={made.device!r})",
-            f"S = segmenters.load({made.segmenter!r}, device={made.device!r})",
+            f"G = generators.load({provenance.generator!r}, device={provenance.device!r})",
+            f"S = segmenters.load({provenance.segmenter!r}, device={provenance.device!r})",
             "D = dissect(",
-            f"    G, S, layers=[{layers}], num_samples={made.num_samples}, seed={made.seed},",
-            f"    quantile={made.quantile!r}, batch_size={made.batch_size}, padding={made.padding!r}{curves},",
+            f"    G, S, layers=[{layers}], num_samples={provenance.num_samples}, seed={provenance.seed},",
+            f"    quantile={provenance.quantile!r}, {batches}{curves},",
             ")",
             f'write_report("report", D, min_iou={min_iou!r})',
         ]
@@ -30,26 +31,26 @@ def python_call(dissection: Dissection, min_iou: float) -> str:
 
 def command_line(dissection: Dissection, min_iou: float) -> str:
     """Return the call for a shell."""
-    made = dissection.provenance
+    provenance = dissection.provenance
     words = [
         "gandissect",
         "dissect",
         "--generator",
-        made.generator.name,
+        provenance.generator.name,
         "--segmenter",
-        made.segmenter.name,
+        provenance.segmenter.name,
         "--layers",
     ]
     words += [layer.name for layer in dissection]
     words += [
         "--padding",
-        made.padding,
+        provenance.padding,
         "--num-samples",
-        str(made.num_samples),
+        str(provenance.num_samples),
         "--seed",
-        str(made.seed),
+        str(provenance.seed),
         "--quantile",
-        f"{made.quantile!r}",
+        f"{provenance.quantile!r}",
     ]
     if _has_curves(dissection):
         words.append("--curves")

@@ -110,21 +110,21 @@ def curve_figure(share: Tensor, iou: Tensor, null_iou: Tensor, mark: float) -> C
         heights = 30 - 29 * values[some] / highest
         return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), heights.tolist(), strict=True))
 
-    return CurveFigure(points(iou), points(null_iou), _along(mark), highest)
+    return CurveFigure(points(iou), points(null_iou), _axis_position(mark), highest)
 
 
 def curve_ticks() -> tuple[tuple[str, float], ...]:
     """Return the labels below a curve's figure, in per cent of all pixels, and where on its x axis they stand."""
-    return tuple((f"{100 * share:g}", _along(share)) for share in TICKS)
+    return tuple((f"{100 * share:g}", _axis_position(share)) for share in TICKS)
 
 
-def _along(share: float) -> float:
+def _axis_position(share: float) -> float:
     """Return where a share of pixels lies on the logarithmic axis, 0 to 100."""
     least, most = SHARES
     return 100 * math.log(min(max(share, least), most) / least) / math.log(most / least)
 
 
-def by_category(counts: Mapping[str, int], concepts: Sequence[Concept]) -> dict[str, int]:
+def group_by_category(counts: Mapping[str, int], concepts: Sequence[Concept]) -> dict[str, int]:
     """Return counts by concept with those of one category together, else in the order given."""
     order, kinds = categories(concepts), {concept.name: concept.category for concept in concepts}
     return dict(sorted(counts.items(), key=lambda item: order.index(kinds[item[0]])))
@@ -140,7 +140,7 @@ def _bar(concept: Concept, units: int, start: float, width: float) -> Bar:
     return Bar(concept.name, concept.category, concept.hex, units, start, width)
 
 
-def stacked(
+def stack_bars(
     counts: Mapping[str, int], order: Sequence[str], concepts: Mapping[str, Concept], full: int
 ) -> tuple[Bar, ...]:
     """Return the concepts one after the other, in an order that all stacks share.
@@ -160,14 +160,14 @@ def stacked(
     return tuple(pieces)
 
 
-def by_iou(matches: Sequence[UnitMatch]) -> list[UnitMatch]:
+def sort_by_iou(matches: Sequence[UnitMatch]) -> list[UnitMatch]:
     """Return the units with the highest IoU first; ties in the order of the units."""
     return sorted(matches, key=lambda match: (-match.iou, match.unit))
 
 
 def profile(layer: LayerDissection, min_iou: float, concepts: Mapping[str, Concept]) -> Profile:
     """Return the IoU of each unit of a layer, highest first."""
-    ranked = by_iou(layer.matches)
+    ranked = sort_by_iou(layer.matches)
     top = 1.1 * max(ranked[0].iou, min_iou, 0.01)
     width = 100 / len(ranked)
     columns = tuple(

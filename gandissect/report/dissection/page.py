@@ -8,9 +8,9 @@ from pathlib import Path
 from ...core.types import categories
 from ...dissection.results import MIN_IOU, Dissection, units_by_concept
 from ...storage.files import atomic_path
-from ..pages import render, short
+from ..pages import render, shorten_name
 from .calls import command_line, python_call
-from .charts import by_category, curve_ticks
+from .charts import curve_ticks, group_by_category
 from .sidecars import as_csv, as_json
 from .views import concept_rows, layer_parts
 
@@ -45,21 +45,22 @@ def write_report(
         raise ValueError(f"{folder} is a file; name a folder for the report")
     if not len(dissection):
         raise ValueError("the dissection has no layers; there is nothing to report")
+    name = shorten_name(dissection.provenance.generator.name)
     texts = {
-        PAGE: _page(dissection, min_iou, title or f"Dissection of {short(dissection.provenance.generator.name)}"),
+        PAGE: _page(dissection, min_iou, title or f"Dissection of {name}"),
         TABLE: as_csv(dissection),
         NUMBERS: as_json(dissection, min_iou),
     }
     with ExitStack() as files:
-        for name, text in texts.items():
-            files.enter_context(atomic_path(folder / name)).write_text(text, encoding="utf-8")
+        for file_name, text in texts.items():
+            files.enter_context(atomic_path(folder / file_name)).write_text(text, encoding="utf-8")
     return folder / PAGE
 
 
 def _page(dissection: Dissection, min_iou: float, title: str) -> str:
     """Return the page."""
     matches = [match for layer in dissection for match in layer.matches]
-    totals = by_category(units_by_concept(matches, min_iou), dissection.concepts)
+    totals = group_by_category(units_by_concept(matches, min_iou), dissection.concepts)
     layers = layer_parts(dissection, min_iou, list(totals))
     return render(
         "dissection",

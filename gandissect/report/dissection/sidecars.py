@@ -31,7 +31,7 @@ def as_json(dissection: Dissection, min_iou: float) -> str:
         "provenance": provenance,
         "concepts": [dataclasses.asdict(concept) for concept in dissection.concepts],
         "layers": summaries(dissection, min_iou),
-        "units": checked_records(dissection),
+        "units": finite_records(dissection),
     }
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -58,7 +58,7 @@ def summaries(dissection: Dissection, min_iou: float) -> list[dict[str, Any]]:
 
 def as_csv(dissection: Dissection) -> str:
     """Return one line a unit, with the keys of `Dissection.records` as the header; lists with blanks between."""
-    records = checked_records(dissection)
+    records = finite_records(dissection)
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, list(records[0]) if records else ["layer", "unit"], lineterminator="\n")
     writer.writeheader()
@@ -67,7 +67,7 @@ def as_csv(dissection: Dissection) -> str:
     return buffer.getvalue()
 
 
-def checked_records(dissection: Dissection) -> list[dict[str, Any]]:
+def finite_records(dissection: Dissection) -> list[dict[str, Any]]:
     """Return the records of the units.
 
     Raises:

@@ -9,8 +9,19 @@ from ...core.types import Concept, LayerInfo
 from ...dissection.counting.top_images import Thumbnails
 from ...dissection.curves import QualityMatch
 from ...dissection.results import Dissection, LayerDissection, UnitMatch, units_by_concept
-from ..regions import data_uri, strip
-from .charts import NO_COLOR, Bar, CurveFigure, Profile, bars, by_category, by_iou, curve_figure, profile, stacked
+from ..regions import data_uri, unit_strip
+from .charts import (
+    NO_COLOR,
+    Bar,
+    CurveFigure,
+    Profile,
+    bars,
+    curve_figure,
+    group_by_category,
+    profile,
+    sort_by_iou,
+    stack_bars,
+)
 
 NUM_PICTURES = 5
 """Pictures in a unit's strip, at most."""
@@ -122,15 +133,15 @@ def layer_parts(dissection: Dissection, min_iou: float, order: Sequence[str]) ->
         order: The concepts in the order in which they are stacked.
     """
     look = _look(dissection, min_iou)
-    counts = [by_category(units_by_concept(layer.matches, min_iou), dissection.concepts) for layer in dissection]
-    full = max(1, *(sum(each.values()) for each in counts))
+    counts = [group_by_category(units_by_concept(layer.matches, min_iou), dissection.concepts) for layer in dissection]
+    full = max(1, *(sum(count.values()) for count in counts))
     return tuple(
         LayerPart(
             name=layer.name,
             anchor=anchor(index),
             info=layer.info,
             num_matches=sum(count.values()),
-            stack=stacked(count, order, look.concepts, full),
+            stack=stack_bars(count, order, look.concepts, full),
             bars=bars(count, look.concepts),
             profile=profile(layer, min_iou, look.concepts),
             cards=_cards(layer, look),
@@ -152,8 +163,8 @@ def concept_rows(dissection: Dissection, totals: Mapping[str, int], min_iou: flo
     first = dissection.layers[0]
     rows = []
     for name, number in totals.items():
-        real = [match for match in matches if match.concept == name and match.is_interpretable(min_iou)]
-        best = max(real, key=lambda match: match.iou)
+        interpretable = [match for match in matches if match.concept == name and match.is_interpretable(min_iou)]
+        best = max(interpretable, key=lambda match: match.iou)
         concept = dissection.concepts[first.concept_index(name)]
         share = int(first.concept_area[concept.index]) / max(1, first.num_pixels)
         place = anchor(places[best.layer], best.unit)
@@ -168,7 +179,7 @@ def anchor(layer: int, unit: int | None = None) -> str:
 
 def _look(dissection: Dissection, min_iou: float) -> _Look:
     scores = sorted((match.iou for layer in dissection for match in layer.matches), reverse=True)
-    height, room = next((each for each in HEIGHTS if len(scores) <= each[1]), HEIGHTS[-1])
+    height, room = next((option for option in HEIGHTS if len(scores) <= option[1]), HEIGHTS[-1])
     return _Look(
         min_iou=min_iou,
         concepts={concept.name: concept for concept in dissection.concepts},
@@ -181,9 +192,10 @@ def _look(dissection: Dissection, min_iou: float) -> _Look:
 
 def _cards(layer: LayerDissection, look: _Look) -> tuple[Card, ...]:
     """Return the units of a layer, highest IoU first."""
-    told = None if layer.curves is None else layer.quality_matches
+    quality_matches = None if layer.curves is None else layer.quality_matches
     return tuple(
-        _card(layer, match, look, None if told is None else told[match.unit]) for match in by_iou(layer.matches)
+        _card(layer, match, look, None if quality_matches is None else quality_matches[match.unit])
+        for match in sort_by_iou(layer.matches)
     )
 
 
@@ -191,7 +203,7 @@ def _card(layer: LayerDissection, match: UnitMatch, look: _Look, quality: Qualit
     samples = tuple(layer.top.samples[match.unit, :NUM_PICTURES].tolist())
     picture, size = "", (0, 0)
     if samples and match.iou > look.least_pictured:
-        image = strip(look.thumbnails, layer.top, match.unit, NUM_PICTURES, look.height)
+        image = unit_strip(look.thumbnails, layer.top, match.unit, NUM_PICTURES, look.height)
         picture, size = data_uri(image), (int(image.shape[2]), int(image.shape[1]))
     area = int(layer.unit_area[match.unit]) / max(1, layer.num_pixels)
     concept = look.concepts[match.concept] if match.concept else None

@@ -6,18 +6,18 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ...artifacts.repair import forced_values
-from ...artifacts.results import ArtifactRanking, Repair, RepairCurve, To
+from ...artifacts.results import ArtifactRanking, Repair, RepairCurve
 from ...core.protocols import Generator
 from ...interventions.edits import Insertion
 from ...interventions.recipe import Recipe
 from ...storage.files import atomic_path
-from ..pages import render, short
+from ..pages import render, shorten_name
 from .pdf import Document
-from .pictures import NUM_RANDOM, Shown
-from .tables import concept_rows, draw_curve, limits, png, rows, verdict
+from .pictures import NUM_RANDOM, RepairPictures
+from .tables import draw_curve, figure_rows, limits, png, share_rows, verdict
 
 PAGE, DOCUMENT, NUMBERS, RECIPE = "report.html", "report.pdf", "repair.json", "recipe.json"
 
@@ -51,12 +51,12 @@ def write_repair_report(
         ValueError: If the results are of another generator, or of different units.
     """
     folder = Path(folder)
-    _check(generator, curve, repair, ranking)
-    values = forced_values(generator, repair.units, cast(To, repair.to))
+    _check_results(generator, curve, repair, ranking)
+    values = forced_values(generator, repair.units, repair.force_to)
     edit = Insertion(repair.units, values)
-    shown = Shown(generator, edit, repair, ranking)
-    heading = title or f"Repair of {short(generator.name)}"
-    strips, units = shown.strips(), shown.units()
+    pictures = RepairPictures(generator, edit, repair, ranking)
+    heading = title or f"Repair of {shorten_name(generator.name)}"
+    strips, units = pictures.strips(), pictures.units()
     figure = draw_curve(curve, len(repair.units))
     numbers = _numbers(curve, repair, ranking, values)
     page = render(
@@ -66,8 +66,8 @@ def write_repair_report(
         helps=repair.helps,
         choice=str(curve),
         limits=limits(repair, ranking),
-        rows=rows(repair),
-        concept_rows=concept_rows(repair),
+        rows=figure_rows(repair),
+        concept_rows=share_rows(repair),
         strips=strips,
         units=units,
         curve=png(figure),
@@ -85,7 +85,7 @@ def write_repair_report(
     return folder / PAGE
 
 
-def _check(generator: Generator, curve: RepairCurve, repair: Repair, ranking: ArtifactRanking | None) -> None:
+def _check_results(generator: Generator, curve: RepairCurve, repair: Repair, ranking: ArtifactRanking | None) -> None:
     """Raise ValueError if the results do not belong together."""
     results: list[ArtifactRanking | Repair | RepairCurve] = [curve, repair]
     for result in results if ranking is None else [*results, ranking]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...artifacts.results import ArtifactRanking, Repair, RepairCurve
 from .pictures import Strip
-from .tables import concept_rows, draw_curve, limits, rows, verdict
+from .tables import draw_curve, figure_rows, limits, share_rows, verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ A4 = (8.27, 11.69)
 LEFT, WIDTH = 0.08, 0.84
 """Where everything begins, and how wide it is, as shares of the page."""
 
-MOST_CONCEPTS = 8
+MAX_CONCEPTS = 8
 """Concepts in the table, at most: those that change most."""
 
 
@@ -60,16 +60,25 @@ class Document:
         page.text(LEFT, 0.925, textwrap.fill(verdict(self.repair), 100), fontsize=10, va="top")
         heads = ["", "before", "after", "change (95 %)", "random units", "real"]
         cells = [
-            [row.title, _number(row.before), _number(row.after), _change(row), _range(row), _number(row.real)]
-            for row in rows(self.repair)
+            [
+                row.title,
+                _format_number(row.before),
+                _format_number(row.after),
+                _format_change(row),
+                _format_range(row),
+                _format_number(row.real),
+            ]
+            for row in figure_rows(self.repair)
         ]
-        _table(page, (0.64, 0.23), heads, cells, (0.26, 0.1, 0.1, 0.27, 0.19, 0.08))
-        changed = concept_rows(self.repair)[:MOST_CONCEPTS]
+        _draw_table(page, (0.64, 0.23), heads, cells, (0.26, 0.1, 0.1, 0.27, 0.19, 0.08))
+        changed = share_rows(self.repair)[:MAX_CONCEPTS]
         if changed:
             heads = ["share of pixels, %", "before", "change (95 %)", "random units"]
-            cells = [[row.title, _number(row.before), _change(row), _range(row)] for row in changed]
-            _table(page, (0.44, 0.22), heads, cells, (0.26, 0.1, 0.27, 0.19))
-        _image(page, (0.06, 0.36), _pixels(draw_curve(self.curve, len(self.repair.units))))
+            cells = [
+                [row.title, _format_number(row.before), _format_change(row), _format_range(row)] for row in changed
+            ]
+            _draw_table(page, (0.44, 0.22), heads, cells, (0.26, 0.1, 0.27, 0.19))
+        _draw_image(page, (0.06, 0.36), _render_pixels(draw_curve(self.curve, len(self.repair.units))))
         return page
 
     def pictures(self) -> Figure:
@@ -88,7 +97,7 @@ class Document:
             below = _put(page, strip, f"unit {unit}: {words}", LEFT + column * (half + 0.04), top, half)
             top = below if column or index == len(self.units) - 1 else top
         numbers = ", ".join(map(str, self.repair.units.units))
-        forced = "0" if self.repair.to == "zero" else "their means"
+        forced = "0" if self.repair.force_to == "zero" else "their means"
         for text in (
             limits(self.repair, self.ranking),
             f"Units of {self.repair.units.layer}, forced to {forced}: {numbers}.",
@@ -118,7 +127,7 @@ def _put(page: Figure, strip: Strip, title: str, left: float, top: float, width:
     return top - height - 0.032
 
 
-def _table(
+def _draw_table(
     page: Figure, place: tuple[float, float], heads: list[str], cells: list[list[str]], widths: tuple[float, ...]
 ) -> None:
     axes = page.add_axes((LEFT, place[0], WIDTH, place[1]))
@@ -132,29 +141,29 @@ def _table(
     table.scale(1, 1.35)
 
 
-def _image(page: Figure, place: tuple[float, float], pixels: Any) -> None:
+def _draw_image(page: Figure, place: tuple[float, float], pixels: Any) -> None:
     axes = page.add_axes((LEFT, place[0], WIDTH, place[1]))
     axes.set_axis_off()
     axes.imshow(pixels)
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _signed(value: float) -> str:
+def _format_signed(value: float) -> str:
     return f"{value:+.2f}" if abs(value) >= 0.1 else f"{value:+.2g}"
 
 
-def _change(row: Any) -> str:
-    return f"{_signed(row.change)} ({_signed(row.low)} to {_signed(row.high)})"
+def _format_change(row: Any) -> str:
+    return f"{_format_signed(row.change)} ({_format_signed(row.low)} to {_format_signed(row.high)})"
 
 
-def _range(row: Any) -> str:
-    return f"{_signed(row.control_low)} to {_signed(row.control_high)}"
+def _format_range(row: Any) -> str:
+    return f"{_format_signed(row.control_low)} to {_format_signed(row.control_high)}"
 
 
-def _pixels(figure: Figure) -> Any:
+def _render_pixels(figure: Figure) -> Any:
     """Return a figure as pixels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -57,7 +57,7 @@ class Strip:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class RepairPictures:
     """The pictures of a report."""
 
     generator: Generator
@@ -70,7 +70,7 @@ class Shown:
         """Return images of some samples before and after, uint8 ``[image, 3, H, W]``."""
         z = self._latents(samples, seed)
         before, after = self.generator(z), generate(self.generator, z, [self.edit])
-        return _bytes(before), _bytes(after)
+        return _to_pixels(before), _to_pixels(after)
 
     def random(self) -> tuple[Tensor, Tensor]:
         """Return the first images of the measurement."""
@@ -91,18 +91,18 @@ class Shown:
         before, after = self.random()
         difference = (after.int() - before.int()).abs().mul(2).clamp(max=255).byte()
         blocks = [slice(start, start + COLUMNS) for start in range(0, NUM_RANDOM, COLUMNS)]
-        lines = [each[block] for block in blocks for each in (before, after, difference)]
+        lines = [images[block] for block in blocks for images in (before, after, difference)]
         first = f"The first {NUM_RANDOM} images of the held-out seed, not chosen"
-        found = [Strip(f"{first}: before, after, and the difference, twice as bright", grid(lines))]
+        strips = [Strip(f"{first}: before, after, and the difference, twice as bright", tile_images(lines))]
         for name, worst in (("lowest", True), ("highest", False)):
             title = f"The {NUM_EXTREME} images of {name} realism before the repair: before, after"
-            found.append(Strip(title, grid(self.extremes(worst=worst))))
+            strips.append(Strip(title, tile_images(self.extremes(worst=worst))))
         heat = self.changes()
         share = heat / heat.max().clamp(min=1e-9)
         picture = (share * 255).byte().expand(1, 3, -1, -1)
         title = f"Where pixels change: mean over {NUM_CHANGED} images, brightest {float(heat.max()):.1f} of 255"
-        found.append(Strip(title, grid([picture])))
-        return found
+        strips.append(Strip(title, tile_images([picture])))
+        return strips
 
     @torch.inference_mode()
     def units(self) -> list[tuple[int, str, Strip]]:
@@ -110,33 +110,33 @@ class Shown:
         if self.ranking is None:
             return []
         records = {record["unit"]: record for record in self.ranking.records()}
-        found = []
+        units = []
         for unit in self.repair.units.units[:NUM_UNITS]:
             record = records[unit]
             words = f"distance {record['excess']:+.2f}, realism {record['realism_correlation']:+.2f}"
             if "effect" in record:
                 words = f"effect {record['effect']:+.2f}, {words}"
-            pictures = grid([self._drawn(self.ranking, unit)])
-            found.append((unit, words, Strip(f"Unit {unit}: the images that activate it most", pictures)))
-        return found
+            pictures = tile_images([self._highlight_unit(self.ranking, unit)])
+            units.append((unit, words, Strip(f"Unit {unit}: the images that activate it most", pictures)))
+        return units
 
-    def _drawn(self, ranking: ArtifactRanking, unit: int) -> Tensor:
+    def _highlight_unit(self, ranking: ArtifactRanking, unit: int) -> Tensor:
         """Return a unit's top images, with what is above the middle of its range in each outlined."""
         samples = ranking.top_samples[unit, :NUM_CROPS].tolist()
         z = self._latents(samples, ranking.sample_seed)
         maps = upsample(self.generator.head(z, ranking.layer)[:, [unit]].float(), self.generator.image_size)[:, 0]
         middle = (maps.amax(dim=(1, 2), keepdim=True) + maps.amin(dim=(1, 2), keepdim=True)) / 2
-        return highlight(_bytes(self.generator(z)), (maps > middle).cpu())
+        return highlight(_to_pixels(self.generator(z)), (maps > middle).cpu())
 
     def _latents(self, samples: Sequence[int], seed: int) -> Tensor:
-        return torch.cat([self.generator.sample_z(1, seed, each) for each in samples]).to(self.generator.device)
+        return torch.cat([self.generator.sample_z(1, seed, sample) for sample in samples]).to(self.generator.device)
 
 
-def _bytes(images: Tensor) -> Tensor:
+def _to_pixels(images: Tensor) -> Tensor:
     return to_uint8(images.float()).cpu()
 
 
-def grid(rows: Sequence[Tensor], gap: int = 2) -> Tensor:
+def tile_images(rows: Sequence[Tensor], gap: int = 2) -> Tensor:
     """Return rows of images, uint8 ``[image, 3, H, W]`` each, as one picture ``[4, height, width]``."""
     lines = []
     for row in rows:

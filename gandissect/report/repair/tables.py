@@ -26,7 +26,7 @@ TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FigureRow:
     """A figure before and after, as the table shows it."""
 
     title: str
@@ -42,7 +42,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class ConceptRow:
+class ShareRow:
     """A concept's share in percent and its change in percentage points, as the table shows them."""
 
     title: str
@@ -59,8 +59,8 @@ def verdict(repair: Repair) -> str:
     change, others = repair.change("distance"), repair.control_changes("distance")
     before, after = (float(table[:, 0].mean()) for table in (repair.before, repair.after))
     count = len(repair.units)
-    what = "switched off" if repair.to == "zero" else "held at their means"
-    units = f"{count} unit{'s' * (count != 1)} of {repair.units.layer} {what}"
+    action = "switched off" if repair.force_to == "zero" else "held at their means"
+    units = f"{count} unit{'s' * (count != 1)} of {repair.units.layer} {action}"
     figures = (
         f"the Frechet distance to held-out pictures goes from {before:.2f} to {after:.2f} "
         f"(change {change.mean:+.2f}, 95 % interval {change.low:+.2f} to {change.high:+.2f}); "
@@ -75,7 +75,7 @@ def verdict(repair: Repair) -> str:
 
 def limits(repair: Repair, ranking: ArtifactRanking | None) -> str:
     """Say what the figures do not."""
-    found = (
+    caveat = (
         "The units were ranked without labels: an image may be far from real ones for reasons that no one would call "
         "an artifact."
     )
@@ -84,33 +84,33 @@ def limits(repair: Repair, ranking: ArtifactRanking | None) -> str:
         "the FID of any paper. They depend on the number of pictures. The held-out pictures are the same for all "
         "sets, so the chance in which they are is not in the intervals. A smaller distance can be bought with less "
         "variety: look at recall and coverage beside it. "
-        f"{found if ranking else 'The units were given by hand.'}"
+        f"{caveat if ranking else 'The units were given by hand.'}"
     )
 
 
-def rows(repair: Repair) -> list[Row]:
+def figure_rows(repair: Repair) -> list[FigureRow]:
     """Return the table of figures."""
-    found = []
+    table_rows = []
     for name, record in zip(FIGURES, repair.records(), strict=True):
         title, hint = TITLES[name]
         ends = (record["control_change_min"], record["control_change_max"])
         change = (record["change"], record["change_low"], record["change_high"])
-        found.append(Row(title, hint, record["before"], record["after"], *change, *ends, record["real"]))
-    return found
+        table_rows.append(FigureRow(title, hint, record["before"], record["after"], *change, *ends, record["real"]))
+    return table_rows
 
 
-def concept_rows(repair: Repair) -> list[ConceptRow]:
+def share_rows(repair: Repair) -> list[ShareRow]:
     """Return the table of concepts, those that change most first; without those that are nowhere."""
     if repair.concepts is None:
         return []
     records = zip(repair.concepts.concepts, repair.concepts.records(), strict=True)
     keys = ("before", "change", "change_low", "change_high", "control_change_min", "control_change_max")
-    found = [
-        ConceptRow(concept.name, *(100 * record[key] for key in keys))
+    table_rows = [
+        ShareRow(concept.name, *(100 * record[key] for key in keys))
         for concept, record in records
         if record["before"] or record["change"]
     ]
-    return sorted(found, key=lambda row: -abs(row.change))
+    return sorted(table_rows, key=lambda row: -abs(row.change))
 
 
 def draw_curve(curve: RepairCurve, marked: int) -> Figure:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 from ...architectures.blocks import SQRT2
@@ -78,7 +79,7 @@ class Classes:
             return whole[:, :length] * (math.sqrt(length / whole.shape[1]) * rate / RATE)
 
         def offset(whole: Tensor, own: Tensor, embedding: Tensor, more: Tensor) -> Tensor:
-            y = embedding @ make_class_vector(self.choice, embedding) / math.sqrt(embedding.shape[1]) + more
+            y = embedding @ make_class_vector(self.choice, embedding.shape[1]) / math.sqrt(embedding.shape[1]) + more
             y = y * (y.square().mean() + 1e-8).rsqrt()
             share = whole[:, whole.shape[1] - len(y) :] @ y / math.sqrt(whole.shape[1])
             return (own + share) * (SQRT2 * rate / RATE)
@@ -113,10 +114,10 @@ def check_class(choice: Any, count: int) -> None:
         )
 
 
-def make_class_vector(choice: Any, matrix: Tensor) -> Tensor:
-    """Return a class as a vector for a matrix ``[units, classes]``; the first class if none was chosen."""
+def make_class_vector(choice: Any, count: int) -> Float32[Tensor, " class"]:
+    """Return one of so many classes as a vector; the first class if none was chosen."""
     if isinstance(choice, list):
-        return torch.tensor(choice, dtype=matrix.dtype)
-    vector = torch.zeros(matrix.shape[1])
+        return torch.tensor(choice, dtype=torch.float32)
+    vector = torch.zeros(count)
     vector[choice or 0] = 1
     return vector

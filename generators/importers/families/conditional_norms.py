@@ -102,7 +102,7 @@ class Norms:
 
         def make_for_class(*x: Tensor) -> Tensor:
             matrix = weight.make(*x).transpose(0, 1) if turned else weight.make(*x)
-            return make(matrix @ make_class_vector(self.choice, matrix))
+            return make(matrix @ make_class_vector(self.choice, matrix.shape[1]))
 
         return TensorSource(weight.names, make_for_class)
 

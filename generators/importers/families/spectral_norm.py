@@ -49,8 +49,3 @@ def weight_of(tensors: Tensors, name: str, rows: Callable[[Tensor], Tensor] = la
 def map_sources(tensors: Tensors, theirs: str, own: str) -> dict[str, TensorSource]:
     """Return the sources of a linear layer or a convolution with an offset."""
     return {f"{own}.weight": weight_of(tensors, theirs), f"{own}.bias": copy_tensor(f"{theirs}.bias")}
-
-
-def put_outputs_first(weight: Tensor) -> Tensor:
-    """Return the weight of an up-convolution with its outputs first."""
-    return weight.transpose(0, 1)

@@ -24,7 +24,7 @@ from ..plans import ImportPlan, TensorSource, find_numbers, layout_of, spread_gr
 from .class_conditions import OPTION
 from .conditional_norms import Norms
 from .dcgan import norm_sources
-from .spectral_norm import map_sources, put_outputs_first, weight_of, weight_shape
+from .spectral_norm import map_sources, weight_of, weight_shape
 
 STUDIOGAN_EPS, MIMICRY_EPS = 1e-4, 1e-5
 BLOCKS = 4
@@ -112,7 +112,9 @@ def _plan_deep_conv(tensors: Tensors, _: Facts, options: ImportOptions) -> Impor
     for layer, block in enumerate(blocks.names, start=2):
         up, norm, own = f"{block}.deconv0", f"{block}.bn0", f"layer{layer}"
         sources |= norm_sources(tensors, up, norms.statistics(norm), own, STUDIOGAN_EPS)
-        sources |= norms.affine(norm, f"{own}.1") | {f"{own}.0.weight": weight_of(tensors, up, put_outputs_first)}
+        sources |= norms.affine(norm, f"{own}.1") | {
+            f"{own}.0.weight": weight_of(tensors, up, lambda x: x.transpose(0, 1))
+        }
     last = _image(tensors, "conv4", "output.0")
     weight = last["output.0.weight"]  # a convolution is an up-convolution by 1 with the kernel turned round
     sources |= last | {

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxtyping import Shaped
 from torch import Tensor
 
 MAX_OPCODES = 300_000
@@ -81,7 +82,7 @@ class DtypeCode:
 class Storage:
     """The numbers that tensors are views of, ``[n]``."""
 
-    numbers: Tensor
+    numbers: Shaped[Tensor, " n"]
 
 
 class Budget:

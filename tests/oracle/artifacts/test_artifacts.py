@@ -257,7 +257,7 @@ def test_results_are_saved_and_loaded(tmp_path) -> None:
     for found in (
         _ranking(),
         _ranking(method="effect", num_effect=16),
-        choose_num_units(GENERATOR, units, WITHOUT_BLUE, num_images=20, num_sets=2, to="mean", progress=False),
+        choose_num_units(GENERATOR, units, WITHOUT_BLUE, num_images=20, num_sets=2, force_to="mean", progress=False),
         measure_repair(GENERATOR, units, WITHOUT_BLUE, num_sets=2, progress=False),
     ):
         path = found.save(tmp_path)
@@ -294,7 +294,7 @@ def test_mistakes_are_named() -> None:
         (lambda: choose_num_units(GENERATOR, one, WITH_BLUE, num_sets=1), ValueError, "2 sets"),
         (lambda: measure_repair(GENERATOR, none, WITH_BLUE), ValueError, "no units"),
         (lambda: measure_repair(GENERATOR, wrong, WITH_BLUE), ValueError, "got 9"),
-        (lambda: measure_repair(GENERATOR, one, WITH_BLUE, to="men", **quiet), KeyError, "did you mean 'mean'"),
+        (lambda: measure_repair(GENERATOR, one, WITH_BLUE, force_to="men", **quiet), KeyError, "did you mean 'mean'"),
         (lambda: measure_repair(GENERATOR, one, WITH_BLUE, num_controls=0), ValueError, "1 control"),
         (lambda: _measured().change("distanc"), KeyError, "did you mean 'distance'"),
     ):

@@ -10,7 +10,6 @@ from torch import Tensor
 
 import generators
 import segmenters
-from apps.yardsticks import yardstick
 from gandissect import UnitSet, choose_num_units, measure_repair, rank_artifact_units, repair
 from gandissect.core.sampling import make_rng
 from gandissect.fidelity.yardstick import Yardstick
@@ -49,7 +48,7 @@ def _distances(generator: LayeredGenerator, measure: Yardstick, seed: int) -> Te
 def test_damaged_units_are_on_top_and_without_them_the_generator_is_as_before() -> None:
     generator = generators.load("dcgan-scenes64", device="cpu")
     segmenter = segmenters.load("unet-scenes", device="cpu")
-    measure = yardstick(segmenter, open_source("scenes:400", 64), open_source("scenes:256", 64, held_out=True))
+    measure = Yardstick.of(segmenter, open_source("scenes:400", 64), open_source("scenes:256", 64, held_out=True))
     planted = _least_used(generator, NUM_DAMAGED)
     damaged = _damaged(generator, planted)
     settings = {"num_samples": 640, "top_share": 0.2, "num_effect": 16, "progress": False}

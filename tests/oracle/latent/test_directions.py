@@ -15,10 +15,10 @@ import generators
 from gandissect.core import NetworkId
 from gandissect.core.types import Concept, UnitSet
 from gandissect.latent.directions.boundaries import find_boundaries, find_boundary, keep_unchanged, rescore_layers
-from gandissect.latent.directions.closed_form import closed_form_directions, strongest
+from gandissect.latent.directions.closed_form import closed_form_directions, strongest_directions
 from gandissect.latent.directions.components import StreamingComponents, component_directions
 from gandissect.latent.directions.direction import Direction, Label
-from gandissect.latent.directions.labels import DirectionEffect, SideEffect, label_direction, labelled
+from gandissect.latent.directions.labels import DirectionEffect, SideEffect, label_direction, with_labels
 from gandissect.latent.directions.moves import move
 from gandissect.latent.directions.regression import fit, fit_logistic, fit_ridge
 from gandissect.stats.intervals import summarize_shares
@@ -91,7 +91,7 @@ def test_a_map_of_known_singular_vectors_gives_them_in_order_and_with_their_sign
     left, _ = np.linalg.qr(rng.normal(size=(9, 4)))
     right, _ = np.linalg.qr(rng.normal(size=(4, 4)))
     values = np.array([0.5, 3.0, 1.0, 2.0])
-    vectors, eigenvalues = strongest(torch.from_numpy(left @ np.diag(values) @ right.T))
+    vectors, eigenvalues = strongest_directions(torch.from_numpy(left @ np.diag(values) @ right.T))
     for row, place in enumerate([1, 3, 2, 0]):
         wanted = right[:, place] * np.sign(right[np.abs(right[:, place]).argmax(), place])
         assert np.allclose(vectors[row].numpy(), wanted, atol=1e-12)
@@ -223,9 +223,9 @@ def test_components_refuse_what_has_none_or_takes_too_much_memory() -> None:
     with pytest.raises(ValueError, match=r"4.3 GiB.*take a layer with fewer or smaller maps"):
         StreamingComponents(10**6)
     with pytest.raises(ValueError, match="not finite, or none but 0"):
-        strongest(torch.full((3, 4), torch.nan))
+        strongest_directions(torch.full((3, 4), torch.nan))
     with pytest.raises(ValueError, match="not finite, or none but 0"):
-        strongest(torch.zeros(3, 4))
+        strongest_directions(torch.zeros(3, 4))
 
 
 def test_components_of_w_are_those_of_its_samples() -> None:
@@ -418,7 +418,7 @@ def test_a_direction_that_changes_nothing_is_given_no_label() -> None:
     generator = Horizon()
     effect = label_direction(generator, SEGMENTER, _axis(generator, 4), (-3, 3), 20, progress=False)
     assert effect.labels == ()
-    assert "no label" in str(labelled(_axis(generator, 4), effect))
+    assert "no label" in str(with_labels(_axis(generator, 4), effect))
 
 
 def test_labels_of_another_direction_or_generator_are_refused() -> None:
@@ -426,7 +426,7 @@ def test_labels_of_another_direction_or_generator_are_refused() -> None:
     effect = label_direction(generator, SEGMENTER, _axis(generator, 4), (-3, 3), 10, progress=False)
     for direction in (_axis(generator, 3), _axis(other, 4)):
         with pytest.raises(ValueError, match="is the effect of 'axis 4' of horizon"):
-            labelled(direction, effect)
+            with_labels(direction, effect)
 
 
 def test_labels_are_of_images_that_were_moved_one_by_one() -> None:
@@ -530,7 +530,7 @@ def test_activations_are_moved_and_a_step_of_0_changes_nothing() -> None:
 
 def test_a_saved_direction_comes_back_the_same(tmp_path: Path) -> None:
     generator = Horizon()
-    direction = labelled(
+    direction = with_labels(
         _axis(generator, 2), label_direction(generator, SEGMENTER, _axis(generator, 2), (1,), 10, progress=False)
     )
     effect = label_direction(generator, SEGMENTER, direction, (1,), 10, progress=False)

@@ -18,8 +18,8 @@ from gandissect.core.sampling import derive_seed
 from gandissect.core.types import Concept
 from gandissect.latent import Inversion, images_with_noise, invert
 from gandissect.latent.inversion.coordinates import dependence
-from gandissect.latent.inversion.descent import Distance, descend, search
-from gandissect.latent.inversion.invert import _best_start, _Whole
+from gandissect.latent.inversion.descent import PictureDistance, descend, search
+from gandissect.latent.inversion.invert import _best_start, _LatentLoss
 from generators import DCGAN, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2
 from segmenters import PaletteSegmenter
 
@@ -97,11 +97,13 @@ def test_the_best_start_is_that_of_starts_and_pictures_tried_alone(with_features
     generator, pictures = _stylegan(), _foreign(3)
     features = (lambda x: [x.mean(1), x[:, :, ::2]]) if with_features else None
     found = search(generator, pictures, "w", False, (40, 4), 1, True)
-    whole = _Whole(generator, Distance.of(pictures, found.images, found.variance, features), found.place)
+    whole = _LatentLoss(
+        generator, PictureDistance.of(pictures, found.images, found.variance, features), found.coordinates
+    )
     made, first = _best_start(whole, found.start, 6, quiet=True), []
     for index in range(3):
-        distance = Distance.of(pictures[index : index + 1], found.images, found.variance, features)
-        alone = _Whole(generator, distance, found.place)
+        distance = PictureDistance.of(pictures[index : index + 1], found.images, found.variance, features)
+        alone = _LatentLoss(generator, distance, found.coordinates)
         ends = [descend(alone, start[None], 6, "", quiet=True) for start in found.start[index]]
         best = min(ends, key=lambda each: float(each.loss_end))
         assert torch.allclose(made[index], best.free[0], atol=1e-3)

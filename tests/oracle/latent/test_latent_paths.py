@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from torch import Tensor
 
 import generators
-from gandissect.latent import Path, PathLength, Walk, as_w, corner_grid, lerp, on_shell, path_length, slerp
+from gandissect.latent import LatentPath, PathLength, Walk, as_w, corner_grid, lerp, on_shell, path_length, slerp
 from gandissect.latent.interpolation.path_length import clipped_mean
 from gandissect.latent.spaces import check_space, truncated_w, truncated_z
 
@@ -106,7 +106,7 @@ def test_slerp_refuses_what_has_no_direction() -> None:
 @pytest.mark.parametrize("count", [2, 3, 6])
 def test_a_path_is_exact_at_its_keyframes_and_has_one_derivative(count: int, curved: bool, closed: bool) -> None:
     keys = _normal(count, 5, seed=count)
-    path = Path(keys, closed, curved)
+    path = LatentPath(keys, closed, curved)
     assert path.end == (count if closed else count - 1)
     found = path.at(torch.arange(path.end + 1))
     assert torch.equal(found[:count], keys)
@@ -124,7 +124,7 @@ def test_a_path_is_exact_at_its_keyframes_and_has_one_derivative(count: int, cur
 def test_a_straight_path_is_the_spline_whose_second_derivative_is_continuous_and_ends_at_zero() -> None:
     keys = _normal(5, 3, seed=8)
     for closed in (False, True):
-        path = Path(keys, closed)
+        path = LatentPath(keys, closed)
         cubics = []
         for index in range(path.end):  # four points give the cubic of each stretch
             t = np.array([0.1, 0.4, 0.7, 0.9])
@@ -138,10 +138,10 @@ def test_a_straight_path_is_the_spline_whose_second_derivative_is_continuous_and
 
 def test_two_keyframes_give_lerp_or_slerp() -> None:
     keys, t = _normal(2, 9, seed=2), torch.linspace(0, 1, 7, dtype=torch.float64)
-    torch.testing.assert_close(Path(keys).at(t), lerp(keys[0], keys[1], t[:, None]))
-    torch.testing.assert_close(Path(keys, curved=True).at(t), slerp(keys[0], keys[1], t[:, None]))
+    torch.testing.assert_close(LatentPath(keys).at(t), lerp(keys[0], keys[1], t[:, None]))
+    torch.testing.assert_close(LatentPath(keys, curved=True).at(t), slerp(keys[0], keys[1], t[:, None]))
     opposite = torch.stack([keys[0], -keys[0]])
-    torch.testing.assert_close(Path(opposite, curved=True).at(t), slerp(keys[0], -keys[0], t[:, None]))
+    torch.testing.assert_close(LatentPath(opposite, curved=True).at(t), slerp(keys[0], -keys[0], t[:, None]))
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=2, max_size=6), st.booleans(), st.integers(0, 1000))
@@ -150,7 +150,7 @@ def test_lengths_on_a_curved_path_stay_between_those_of_the_keyframes(
 ) -> None:
     keys = _normal(len(lengths), 4, seed=seed)
     keys = keys / keys.norm(dim=1, keepdim=True) * torch.tensor(lengths, dtype=torch.float64)[:, None]
-    path = Path(keys, closed, curved=True)
+    path = LatentPath(keys, closed, curved=True)
     for index in range(path.end):
         pair = sorted([lengths[index], lengths[(index + 1) % len(lengths)]])
         found = path.at(index + torch.linspace(0, 1, 9, dtype=torch.float64)).norm(dim=1)
@@ -160,18 +160,18 @@ def test_lengths_on_a_curved_path_stay_between_those_of_the_keyframes(
 
 def test_a_path_refuses_what_is_none() -> None:
     with pytest.raises(ValueError, match="2 keyframes or more"):
-        Path(torch.ones(1, 3))
+        LatentPath(torch.ones(1, 3))
     with pytest.raises(ValueError, match=r"vectors \[key, d\]"):
-        Path(torch.ones(2, 3, 3), curved=True)
+        LatentPath(torch.ones(2, 3, 3), curved=True)
     with pytest.raises(ValueError, match="from 0 to 1"):
-        Path(torch.eye(2)).at([1.5])
+        LatentPath(torch.eye(2)).at([1.5])
 
 
 @pytest.mark.parametrize("curved", [False, True])
 def test_a_path_is_its_own_and_may_meet_autograd(curved: bool) -> None:
     with torch.inference_mode():
         keys = _normal(3, 4)
-        path = Path(keys, curved=curved)
+        path = LatentPath(keys, curved=curved)
         before = path.at([0.0, 0.5, 1.0]).clone()
         keys.mul_(10)
     found = path.at([0.0, 0.5, 1.0])

@@ -62,7 +62,7 @@ def test_units_at_their_mean_are_at_the_mean_of_all_places_and_images(family: st
     many = generator.head(generator.sample_z(512, derive_seed(0, "means")), layer).double().numpy()
     means = [float(many[:, unit].mean()) for unit in units.units]
     assert forced_values(generator, units, "mean") == pytest.approx(means, rel=1e-4, abs=1e-6)
-    fixed = repair(generator, units, to="mean")
+    fixed = repair(generator, units, force_to="mean")
     wanted = generate(generator, z, [Insertion(units, forced_values(generator, units, "mean"))])
     assert torch.equal(fixed(z), wanted)
     assert fixed.name == f"{generator.name} with 2 units of {layer} held"
@@ -139,7 +139,7 @@ def test_it_can_be_dissected(family: str) -> None:
     fixed = repair(generator, UnitSet(layer, (1,)))
     found = dissect(fixed, _Halves(), layers=[layer], num_samples=16, progress=False)
     assert float(found[layer].iou[:, 1].max()) == 0, "a unit that is off is nowhere"
-    assert found.provenance.generator == fixed.name
+    assert found.provenance.generator.name == fixed.name
 
 
 def test_no_units_give_a_plain_copy() -> None:
@@ -167,7 +167,7 @@ def test_mistakes_are_named() -> None:
     for make, error, message in (
         (lambda: repair(generator, UnitSet("layer9", (0,))), KeyError, "did you mean"),
         (lambda: repair(generator, UnitSet("layer1", (0, 99))), ValueError, "got 99"),
-        (lambda: repair(generator, UnitSet("layer1", (0,)), to="men"), KeyError, "did you mean 'mean'"),
+        (lambda: repair(generator, UnitSet("layer1", (0,)), force_to="men"), KeyError, "did you mean 'mean'"),
         (lambda: repair(_Foreign(), UnitSet("layer1", (0,))), TypeError, "_Foreign has no forcing"),
         (lambda: generator.forcing(UnitSet("layer9", (0,)), [0.0]), KeyError, "did you mean"),
         (lambda: generator.forcing(UnitSet("layer1", (99,)), [0.0]), ValueError, r"got \[99\]"),

@@ -288,6 +288,7 @@ def test_layers_can_be_asked_for_while_a_trace_is_open() -> None:
     assert len(seen.output) == 5, "what was traced is not the run that measured the layers"
 
 
+@pytest.mark.wrong_shape
 @every_generator
 def test_float64_is_taken_and_whole_numbers_are_refused(make) -> None:
     generator = make()

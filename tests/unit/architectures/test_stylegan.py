@@ -185,6 +185,7 @@ def test_layerwise_latent_vectors_are_taken_wherever_z_is(generator: StyleGAN) -
     assert not torch.allclose(generator.tail(generator.head(ws, "layer2"), "layer2", one), image, atol=0.01)
 
 
+@pytest.mark.wrong_shape
 def test_wrong_shapes_say_what_is_allowed(generator: StyleGAN) -> None:
     z = generator.sample_z(2)
     ws = generator.mapping(z)

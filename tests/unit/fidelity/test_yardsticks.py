@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from apps import yardsticks
 from apps.commands.fidelity import Options
-from apps.yardsticks import yardstick
+from gandissect import Yardstick
+from gandissect.core import load_pictures
+from gandissect.fidelity import inception
 from gandissect.fidelity.inception import Inception
 from segmenters import UNetSegmenter
-from segmenters.datasets.open import load_pictures, open_pictures
+from segmenters.datasets import open_pictures
 
 EXTRACTOR = "torch_fidelity.feature_extractor_inceptionv3"
 
@@ -58,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_inception_is_given_the_pixels_and_its_features_are_left_as_they_are(weights: Path, folder: Path) -> None:
     train, held_out = open_pictures([str(folder)], 16, 0.4)
-    found = yardstick(Inception(weights, "cpu"), train, held_out)
+    found = Yardstick.of(Inception(weights, "cpu"), train, held_out)
     pixels = load_pictures(held_out, 1000).double().mean(dim=(2, 3))
     assert torch.allclose(found.held_out, pixels * torch.tensor([1, 10, 100]), rtol=1e-6)
     assert found.train.shape == (len(train), 3)
@@ -67,7 +68,7 @@ def test_inception_is_given_the_pixels_and_its_features_are_left_as_they_are(wei
 def test_only_the_published_weights_make_it_the_network_of_fid(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert Inception(weights, "cpu").name == f"inception-v3 with weights {sha256[:8]}"
-    monkeypatch.setattr(yardsticks, "FID_WEIGHTS", sha256)
+    monkeypatch.setattr(inception, "FID_WEIGHTS", sha256)
     assert Inception(weights, "cpu").name == "inception-v3"
 
 
@@ -129,16 +130,14 @@ class _NoFeatures(UNetSegmenter):
 
 
 def test_too_few_pictures_to_judge_by_are_refused_with_the_remedy(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"20 and 1000; .* scenes:N with N above 1000"):
-        yardstick(_NoFeatures(), *open_pictures(["scenes:20"], 32, 0.05))
+    with pytest.raises(ValueError, match=r"got 20 and 1000; give more pictures to train on"):
+        Yardstick.of(_NoFeatures(), *open_pictures(["scenes:20"], 32, 0.05))
     train, held_out = open_pictures([str(folder)], 16, 0.1)
     assert 0 < len(held_out) < 8
-    with pytest.raises(
-        ValueError, match=rf"^{len(held_out)} pictures are held out .* 8 are needed; give a larger --hold"
-    ):
-        yardstick(_NoFeatures(), train, held_out)
+    with pytest.raises(ValueError, match=rf"^{len(held_out)} pictures are held out .* 8 are needed; .* a larger share"):
+        Yardstick.of(_NoFeatures(), train, held_out)
     train, held_out = open_pictures([str(folder)], 16, 0.9)
-    with pytest.raises(ValueError, match=rf"got {len(train)} and {len(held_out)}; .* a smaller --hold-out"):
-        yardstick(_NoFeatures(), train, held_out)
+    with pytest.raises(ValueError, match=rf"got {len(train)} and {len(held_out)}; .* a smaller share"):
+        Yardstick.of(_NoFeatures(), train, held_out)
     with pytest.raises(ValueError, match=r"leaves a part empty; give more pictures, or another share \(--hold-out\)"):
         open_pictures([str(folder)], 16, 1e-9)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, strategies as st
 
 from gandissect.dissection.counting.top_images import Thumbnails, TopImages, pack_masks
-from gandissect.report.regions import YELLOW, border, highlight, strip
+from gandissect.report.regions import YELLOW, border, highlight, unit_strip
 
 
 def _naive_border(mask: np.ndarray, width: int) -> np.ndarray:
@@ -45,4 +45,4 @@ def test_a_picture_of_absurd_proportions_takes_little_room() -> None:
     thumbnails = Thumbnails(torch.tensor([3]), torch.zeros(1, 3, 1, 20_000, dtype=torch.uint8))
     masks = pack_masks(torch.ones(1, 1, 1, 20_000, dtype=torch.bool))
     top = TopImages(torch.tensor([[3]]), torch.ones(1, 1), (1, 20_000), masks)
-    assert strip(thumbnails, top, unit=0, count=5, height=128).shape == (4, 128, 16 * 128)
+    assert unit_strip(thumbnails, top, unit=0, count=5, height=128).shape == (4, 128, 16 * 128)

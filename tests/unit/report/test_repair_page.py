@@ -24,7 +24,7 @@ from gandissect import (
     write_repair_report,
 )
 from gandissect.fidelity.yardstick import Yardstick
-from gandissect.report.repair.pictures import NUM_RANDOM, Shown
+from gandissect.report.repair.pictures import NUM_RANDOM, RepairPictures
 from gandissect.report.repair.tables import verdict
 from generators import DCGAN
 from segmenters.palette import PaletteSegmenter
@@ -102,7 +102,7 @@ def test_the_recipe_makes_the_images_of_the_report(made: tuple, tmp_path: Path) 
     z = generator.sample_z(NUM_RANDOM, repair.sample_seed)
     wanted = generate(generator, z, [Ablation(repair.units)])
     assert torch.equal(recipe.generate(generator), wanted)
-    before, after = Shown(generator, recipe.edits[0], repair, ranking).random()
+    before, after = RepairPictures(generator, recipe.edits[0], repair, ranking).random()
     for found, images in ((before, generator(z)), (after, wanted)):
         assert (found.float() / 127.5 - 1 - images.clamp(-1, 1)).abs().max() <= 0.51 / 127.5
 
@@ -110,7 +110,7 @@ def test_the_recipe_makes_the_images_of_the_report(made: tuple, tmp_path: Path) 
 def test_the_worst_images_are_those_of_least_realism(made: tuple) -> None:
     generator, _, repair, ranking = made
     edit = Recipe.of(generator, [Ablation(repair.units)]).edits[0]
-    worst, _ = Shown(generator, edit, repair, ranking).extremes(worst=True)
+    worst, _ = RepairPictures(generator, edit, repair, ranking).extremes(worst=True)
     index = int(repair.realism_before.argmin())
     image = generator(generator.sample_z(1, repair.sample_seed, index))
     assert (worst[0].float() / 127.5 - 1 - image[0].clamp(-1, 1)).abs().max() <= 0.51 / 127.5

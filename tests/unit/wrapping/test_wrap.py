@@ -399,6 +399,7 @@ def _compiled_in_place() -> nn.Module:
     return network
 
 
+@pytest.mark.wrong_shape
 @pytest.mark.parametrize(
     ("make", "arguments", "error", "message"),
     [
@@ -447,6 +448,7 @@ def test_what_cannot_be_a_generator_is_refused_with_the_reason(
         wrap(network, **({"z_dim": 16} | arguments))
 
 
+@pytest.mark.wrong_shape
 def test_training_mode_and_other_things_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Sequential is in training mode; call \.eval\(\) first"):
         wrap(_sequential(), z_dim=5)

@@ -1,0 +1,199 @@
+"""Finding a repair: ranking units, choosing how many of them to switch off, and measuring what that does.
+
+Source: Bau et al. 2019, Sec. 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from ..core.lookup import lookup
+from ..core.pictures import split_off
+from ..core.protocols import Generator, PictureSource, Segmenter
+from ..core.types import UnitSet
+from ..fidelity.inception import Inception
+from ..fidelity.yardstick import Yardstick
+from .measure import COUNTS, choose_num_units, measure_repair
+from .rank import rank_artifact_layers
+from .repair import G, repair
+from .results import ArtifactRanking, ForcedTo, RankingMethod, Repair, RepairCurve
+
+MAX_UNITS = 40
+"""Units that are switched off at most."""
+
+HELD_OUT_EVERY = 20
+"""Of real pictures without held-out ones, every so many are set aside."""
+
+UNITS_TO_COMPARE_LAYERS = 10
+"""Units of each layer that are switched off to choose the layer; of a layer with fewer than 40 units, a quarter."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundRepair(Generic[G]):
+    """A repair of a generator, with everything that led to it.
+
+    Args:
+        ranking: The ranking of the layer's units; None if the units were given.
+        curve: The distance from real pictures against the number of units.
+        repair: What the repair changes, on images and real pictures that nothing was chosen with.
+        generator: The repaired generator.
+    """
+
+    ranking: ArtifactRanking | None
+    curve: RepairCurve
+    repair: Repair
+    generator: G
+
+    @property
+    def units(self) -> UnitSet:
+        """The units that are switched off; where none helps, those of the least distance, to show what they do."""
+        return self.repair.units
+
+    @property
+    def helps(self) -> bool:
+        """Whether the repair brings the images nearer to real pictures, beyond what random units do."""
+        return self.repair.helps
+
+    def __str__(self) -> str:
+        return str(self.repair)
+
+
+def find_repair(
+    generator: G,
+    real: PictureSource | UInt8[Tensor, "real 3 H W"] | Yardstick,
+    segmenter: Segmenter | None = None,
+    *,
+    held_out: PictureSource | UInt8[Tensor, "held_out 3 H W"] | None = None,
+    features: Segmenter | Inception | None = None,
+    layers: Sequence[str] | str | None = None,
+    units: UnitSet | None = None,
+    force_to: ForcedTo = "zero",
+    method: RankingMethod = "effect",
+    num_samples: int = 3_000,
+    num_images: int = 256,
+    seed: int = 0,
+    progress: bool = True,
+) -> FoundRepair[G]:
+    """Find the units behind unrealistic images, choose how many to switch off, and measure what that changes.
+
+    Units are ranked (`rank_artifact_layers`), the layer is the one of which the worst units help most, their number is
+    chosen (`choose_num_units`), and the repair is measured (`measure_repair`); each step looks at other images, and the
+    last one at held-out pictures. `write_repair_report` makes a page of the result.
+
+    Args:
+        generator: A `Generator` that has ``forcing(units, values)``, as those of ``generators`` and wrapped modules do.
+        real: Pictures that the generator was trained on: a source such as ``segmenters.datasets.Photos``, uint8
+            ``[n, 3, H, W]``, or a `Yardstick`, which has its held-out pictures and features already.
+        segmenter: The segmenter that says what becomes of concepts; its encoder gives the features in which images are
+            compared unless ``features`` does. It may be None if ``real`` is a yardstick.
+        held_out: Pictures that the generator was not trained on; None sets every 20th of ``real`` aside, which keeps
+            choosing and measuring apart, though not training.
+        features: A segmenter with an encoder, or an `Inception`, in whose features images are compared.
+        layers: Names of the layers to look at, or one name; all if None.
+        units: Units to try, worst first, if they are known; then nothing is ranked.
+        force_to: What the units are forced to: ``"zero"``, or each unit's ``"mean"``.
+        method: What units are ranked by: ``"effect"``, what ablating each unit alone changes of the distance, which
+            takes minutes; ``"distance"`` or ``"realism"``, which are quick, and tell what goes along with bad images.
+        num_samples: Images to rank units with.
+        num_images: Images in each of 4 sets to choose the number of units with.
+        seed: Seed of all images.
+        progress: Whether progress bars are shown.
+
+    Returns:
+        The ranking, the curve, the measurement and the repaired generator.
+
+    Raises:
+        KeyError: If there is no such layer or method.
+        TypeError: If the generator cannot be copied with units forced.
+        ValueError: If there are too few pictures, nothing says what to compare, or a number is out of range.
+
+    Source: Bau et al. 2019, Sec. 4.3.
+    """
+    names = [layers] if isinstance(layers, str) else list(generator.layers if layers is None else layers)
+    for name in names:
+        lookup(generator.layers, name, "layer")
+    yardstick = _yardstick(real, held_out, features or segmenter)
+    ranking = None
+    if units is None:
+        rankings = rank_artifact_layers(
+            generator, names, yardstick, num_samples, seed, method=method, progress=progress
+        )
+        ranking = _pick_layer(generator, yardstick, rankings, force_to, num_images, seed, progress)
+        units = ranking.top(MAX_UNITS)
+    curve = choose_num_units(
+        generator,
+        units,
+        yardstick,
+        (*COUNTS, len(units)),
+        seed,
+        force_to=force_to,
+        num_images=num_images,
+        num_sets=4,
+        num_controls=2,
+        progress=progress,
+    )
+    measured = measure_repair(
+        generator, curve.units_to_measure, yardstick, seed, force_to=force_to, segmenter=segmenter, progress=progress
+    )
+    return FoundRepair(ranking, curve, measured, repair(generator, measured.units, force_to))
+
+
+def _yardstick(
+    real: PictureSource | Tensor | Yardstick,
+    held_out: PictureSource | Tensor | None,
+    features: Segmenter | Inception | None,
+) -> Yardstick:
+    """Return what images are measured with.
+
+    Raises:
+        ValueError: If nothing gives features, or the yardstick has its own pictures and features.
+    """
+    if isinstance(real, Yardstick):
+        if held_out is not None:
+            raise ValueError("a yardstick has its own held-out pictures; leave held_out away")
+        return real
+    if features is None:
+        raise ValueError(
+            "nothing says in which features to compare images; give a segmenter with an encoder, or features="
+        )
+    if held_out is None:
+        real, held_out = split_off(real, HELD_OUT_EVERY)
+    return Yardstick.of(features, real, held_out)
+
+
+def _pick_layer(
+    generator: Generator,
+    yardstick: Yardstick,
+    rankings: Sequence[ArtifactRanking],
+    force_to: ForcedTo,
+    num_images: int,
+    seed: int,
+    progress: bool,
+) -> ArtifactRanking:
+    """Return the ranking of the layer of which the worst units help most when they are switched off."""
+    if len(rankings) == 1:
+        return rankings[0]
+
+    def change(ranking: ArtifactRanking) -> float:
+        num_units = generator.layers[ranking.layer].units
+        worst = ranking.top(min(UNITS_TO_COMPARE_LAYERS, max(1, num_units // 4)))
+        curve = choose_num_units(
+            generator,
+            worst,
+            yardstick,
+            (len(worst),),
+            seed,
+            force_to=force_to,
+            num_images=num_images,
+            num_sets=2,
+            num_controls=1,
+            progress=progress,
+        )
+        return curve.change(1).mean
+
+    return min(rankings, key=change)

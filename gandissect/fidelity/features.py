@@ -1,0 +1,35 @@
+"""Features of a segmenter's encoder, over which sets of pictures are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ..core.protocols import Features, Segmenter
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A segmenter that gives the features of its encoder, as the U-Nets of ``segmenters`` do."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in a report."""
+
+    def encode(self, images: Float[Tensor, "batch 3 H W"]) -> Sequence[Float[Tensor, "batch feature rows columns"]]:
+        """Return the features of images ``[batch, 3, H, W]`` in [-1, 1] at every stage, the coarsest last."""
+
+
+def encoder_features(segmenter: Segmenter | Encoder) -> Features:
+    """Return the coarsest features of a segmenter's encoder, averaged over the picture.
+
+    Raises:
+        ValueError: If it has no encoder.
+    """
+    if not isinstance(segmenter, Encoder):
+        raise ValueError(f"{segmenter.name!r} has no encoder to take features from; name a U-Net, e.g. 'unet-scenes'")
+    encoder = segmenter
+    return lambda images: encoder.encode(images)[-1].mean(dim=(2, 3))
