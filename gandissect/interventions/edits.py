@@ -37,7 +37,7 @@ class Edit:
 
     __slots__ = ()
     units: UnitSet
-    region: Float32[Tensor, "*batch rows columns"] | None
+    region: Shaped[Tensor, "*batch rows columns"] | None
 
     def __post_init__(self) -> None:
         if not isinstance(self.units, UnitSet):
@@ -90,7 +90,7 @@ class Ablation(Edit):
     """
 
     units: UnitSet
-    region: Float32[Tensor, "*batch rows columns"] | None = None
+    region: Shaped[Tensor, "*batch rows columns"] | None = None
     strength: float = 1.0
 
     def __post_init__(self) -> None:
@@ -119,7 +119,7 @@ class Insertion(Edit):
 
     units: UnitSet
     values: float | Sequence[float] | Shaped[Tensor, "*unit"]
-    region: Float32[Tensor, "*batch rows columns"] | None = None
+    region: Shaped[Tensor, "*batch rows columns"] | None = None
 
     def __post_init__(self) -> None:
         Edit.__post_init__(self)
@@ -151,7 +151,7 @@ class Scaling(Edit):
 
     units: UnitSet
     factor: float
-    region: Float32[Tensor, "*batch rows columns"] | None = None
+    region: Shaped[Tensor, "*batch rows columns"] | None = None
 
     def __post_init__(self) -> None:
         Edit.__post_init__(self)
