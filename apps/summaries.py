@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gandissect import Dissection
-from gandissect.dissection.results import units_by_concept
+from gandissect.dissection import units_by_concept
 
 ENOUGH = 500
 """Samples with which a middling agreement can be told from chance."""

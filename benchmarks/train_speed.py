@@ -21,10 +21,8 @@ import tyro
 from scenes_speed import name_processor
 from torch import Tensor
 
-from gandissect.core.environment import resolve_device
-from gandissect.core.images import from_uint8
-from gandissect.core.sampling import make_rng
-from gandissect.storage.runs import ema_decay, ema_update
+from gandissect.core import from_uint8, make_rng, resolve_device
+from gandissect.storage import ema_decay, ema_update
 from generators.training import RECIPES, GANSettings, GANTask
 from generators.training.augmentation import diff_augment
 from generators.training.draws import Draws

@@ -33,7 +33,7 @@ from ..inference.bench import Bench
 from ..interventions.edits import Ablation, Insertion, check_units, control_units
 from ..stats.intervals import summarize_shares
 from ..stats.streaming import AreaMoments
-from .results import KINDS, CausalEffect, EffectsByPlace, UnitEffect
+from .results import EFFECT_KINDS, CausalEffect, EffectsByPlace, UnitEffect
 from .values import quantile_values
 
 PLACES = 8
@@ -162,7 +162,7 @@ class _Counts:
             return AreaMoments(num_concepts, num_pixels)
 
         self.base, self.advantage = fresh(), fresh()
-        self.sides = [{kind: fresh() for kind in KINDS} for _ in range(2)]
+        self.sides = [{kind: fresh() for kind in EFFECT_KINDS} for _ in range(2)]
         self.shape = shape
         self.sums = torch.zeros(3, math.prod(shape), dtype=torch.int64)
 
@@ -176,7 +176,7 @@ class _Counts:
         """Take in areas, int64 ``[image, concept]``: unchanged, and on and off of the units and of the control."""
         self.base.update(base)
         for side, on, off in zip(self.sides, forced[::2], forced[1::2], strict=True):
-            for kind, difference in zip(KINDS, (on - base, base - off, on - off), strict=True):
+            for kind, difference in zip(EFFECT_KINDS, (on - base, base - off, on - off), strict=True):
                 side[kind].update(difference)
         self.advantage.update((forced[0] - forced[1]) - (forced[2] - forced[3]))
         gain = (forced[0] - base)[:, concept]

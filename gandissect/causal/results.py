@@ -17,7 +17,7 @@ from ..core.types import Concept, UnitSet, check_concepts
 from ..stats.intervals import Z_95, Shares
 from ..storage.saved import SavedResult, check_tensor
 
-KINDS = ("insertion", "ablation", "ace")
+EFFECT_KINDS = ("insertion", "ablation", "ace")
 """What is measured of some units."""
 
 
@@ -104,7 +104,7 @@ class CausalEffect(SavedResult):
         check_concepts(self.concepts)
         lookup({concept.name: concept for concept in self.concepts}, self.concept, "concept")
         tables = [self.base, self.advantage]
-        tables += [getattr(side, kind) for side in (self.effect, self.control) for kind in KINDS]
+        tables += [getattr(side, kind) for side in (self.effect, self.control) for kind in EFFECT_KINDS]
         if any(len(table.mean) != len(self.concepts) for table in tables):
             raise ValueError(f"each table has {len(self.concepts)} concepts")
 
@@ -153,7 +153,7 @@ class CausalEffect(SavedResult):
         row = concept.index
         record: dict[str, Any] = {"concept": concept.name, "share": float(self.base.mean[row])}
         for prefix, side in (("", self.effect), ("control_", self.control)):
-            for kind in KINDS:
+            for kind in EFFECT_KINDS:
                 table: Shares = getattr(side, kind)
                 record[f"{prefix}{kind}"] = float(table.mean[row])
                 record[f"{prefix}{kind}_stderr"] = float(table.stderr[row])

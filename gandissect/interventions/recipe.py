@@ -28,7 +28,7 @@ FORMAT, VERSION = "gandissect-recipe", 1
 MAX_REGION = 2**26
 """Numbers in a region at most; a file could ask for any."""
 
-KINDS: Mapping[str, tuple[type[Any], str]] = {
+EDIT_KINDS: Mapping[str, tuple[type[Any], str]] = {
     "ablation": (Ablation, "strength"),
     "insertion": (Insertion, "values"),
     "scaling": (Scaling, "factor"),
@@ -163,7 +163,7 @@ _ENTRIES = {
 
 def _encode_edit(edit: Edit) -> dict[str, Any]:
     """Return an edit as JSON values."""
-    kind, name = next((kind, name) for kind, (cls, name) in KINDS.items() if isinstance(edit, cls))
+    kind, name = next((kind, name) for kind, (cls, name) in EDIT_KINDS.items() if isinstance(edit, cls))
     entry = {"kind": kind, "layer": edit.units.layer, "units": list(edit.units.units), name: getattr(edit, name)}
     if edit.region is not None:
         data = base64.b64encode(zlib.compress(edit.region.numpy().astype("<f4").tobytes())).decode()
@@ -173,7 +173,7 @@ def _encode_edit(edit: Edit) -> dict[str, Any]:
 
 def _decode_edit(entry: Any) -> Edit:
     """Return the edit that JSON values stand for."""
-    cls, name = lookup(KINDS, _text(entry["kind"], "kind"), "kind of edit")
+    cls, name = lookup(EDIT_KINDS, _text(entry["kind"], "kind"), "kind of edit")
     allowed = {"kind", "layer", "units", "region", name}
     if extra := set(entry) - allowed:
         raise ValueError(

@@ -95,7 +95,7 @@ class Brackets:
 def guess_brackets(
     pilot: Float32[Tensor, "unit rank"], low_rank: Int64[Tensor, " unit"], high_rank: Int64[Tensor, " unit"]
 ) -> Brackets:
-    """Return brackets from the largest values of a part of the data; they may prove wrong, and then `narrow` moves on.
+    """Return brackets from the largest values of a part of the data; `narrow_brackets` moves on if they prove wrong.
 
     Args:
         pilot: float32 ``[unit, rank]``, the largest values, falling.
@@ -110,7 +110,7 @@ def guess_brackets(
     return Brackets(low, high, torch.zeros_like(low), torch.zeros_like(low), guessed=True)
 
 
-def narrow(
+def narrow_brackets(
     edges: Int64[Tensor, "unit edge"],
     counts: Int64[Tensor, "unit edge"],
     extent: tuple[Int64[Tensor, " unit"], Int64[Tensor, " unit"]],

@@ -90,7 +90,9 @@ class AreaMoments(TensorState):
         """
         if other.num_pixels != self.num_pixels:
             raise ValueError(f"areas of {self.num_pixels} and of {other.num_pixels} pixels cannot be merged")
-        self._add(other.num_images, align(self.areas, other.areas), align(self.products, other.products))
+        self._add(
+            other.num_images, prepare_merge(self.areas, other.areas), prepare_merge(self.products, other.products)
+        )
 
     def compute(self) -> dict[str, Float64[Tensor, "*_"]]:
         """Return ``mean`` ``[concept]`` and the unbiased ``covariance`` ``[concept, concept]``, float64.
@@ -122,7 +124,7 @@ class AreaMoments(TensorState):
         self.num_images, self.areas, self.products = total, self.areas + areas, self.products + products
 
 
-def align(mine: Tensor, other: Tensor) -> Tensor:
+def prepare_merge(mine: Tensor, other: Tensor) -> Tensor:
     """Return ``other`` on the device of ``mine``.
 
     Raises:

@@ -1,5 +1,8 @@
-from .cards import Card as Card, CardIndex as CardIndex, read_cards as read_cards
+from .cards import Card as Card, CardIndex as CardIndex
 from .files import (
+    MAX_FILE_BYTES as MAX_FILE_BYTES,
+    MAX_HEADER_BYTES as MAX_HEADER_BYTES,
+    MAX_TENSORS as MAX_TENSORS,
     atomic_path as atomic_path,
     check_file as check_file,
     check_folder as check_folder,
@@ -15,7 +18,10 @@ from .files import (
 from .runs import Trainable as Trainable, ema_decay as ema_decay, ema_update as ema_update, train as train
 from .saved import (
     SavedResult as SavedResult,
+    check_all_finite as check_all_finite,
+    check_tensor as check_tensor,
+    detached_copy as detached_copy,
     load_result as load_result,
-    result_path as result_path,
+    plain_entries as plain_entries,
     save_result as save_result,
 )

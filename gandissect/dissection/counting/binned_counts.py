@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float32, Int, Int64
 from torch import Tensor
 
-from ...stats.quantiles import Brackets, bin_edges, bin_of, bin_scale, narrow, to_keys, values_below
-from ...stats.streaming import TensorState, align
+from ...stats.quantiles import Brackets, bin_edges, bin_of, bin_scale, narrow_brackets, to_keys, values_below
+from ...stats.streaming import TensorState, prepare_merge
 
 
 class LabelCounts(TensorState):
@@ -40,7 +40,7 @@ class LabelCounts(TensorState):
 
     def merge(self, other: LabelCounts) -> None:
         """Add another one's counts."""
-        self.labels = self.labels + align(self.labels, other.labels)
+        self.labels = self.labels + prepare_merge(self.labels, other.labels)
 
     def compute(self) -> dict[str, Int64[Tensor, "*_"]]:
         """Return ``concept_area`` ``[group, concept]`` and ``num_pixels``, int64."""
@@ -133,8 +133,8 @@ class BinnedCounts(TensorState):
         mine, theirs = self.brackets, other.brackets
         if not (torch.equal(mine.low, theirs.low) and torch.equal(mine.high, theirs.high)):
             raise ValueError("counts over different brackets cannot be merged")
-        self.own = self.own + align(self.own, other.own)
-        self.exchanged = self.exchanged + align(self.exchanged, other.exchanged)
+        self.own = self.own + prepare_merge(self.own, other.own)
+        self.exchanged = self.exchanged + prepare_merge(self.exchanged, other.exchanged)
         self.lowest = torch.minimum(self.lowest, other.lowest)
         self.highest = torch.maximum(self.highest, other.highest)
 
@@ -155,7 +155,7 @@ class BinnedCounts(TensorState):
 
     def narrow(self, rank: int, num_values: int) -> Brackets:
         """Return smaller brackets around the value of a descending rank, of ``num_values`` each unit has."""
-        return narrow(self.edges, self.compute(), (self.lowest, self.highest), rank, num_values)
+        return narrow_brackets(self.edges, self.compute(), (self.lowest, self.highest), rank, num_values)
 
     def above(self, edge: Int64[Tensor, " unit"]) -> dict[str, Int64[Tensor, "*_"]]:
         """Count the pixels whose key is above an edge of a bin, or above everything.
@@ -221,8 +221,8 @@ class LevelCounts(TensorState):
         """
         if not torch.equal(self.levels, other.levels.to(self.levels.device)):
             raise ValueError("counts over different levels cannot be merged")
-        self.level_own = self.level_own + align(self.level_own, other.level_own)
-        self.level_exchanged = self.level_exchanged + align(self.level_exchanged, other.level_exchanged)
+        self.level_own = self.level_own + prepare_merge(self.level_own, other.level_own)
+        self.level_exchanged = self.level_exchanged + prepare_merge(self.level_exchanged, other.level_exchanged)
 
     def compute(self) -> dict[str, Int64[Tensor, "*_"]]:
         """Return int64 counts of the pixels above each level.

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ...core.images import to_uint8
-from ...stats.streaming import TensorState, align
+from ...stats.streaming import TensorState, prepare_merge
 from ...storage.saved import check_tensor
 
 THUMBNAIL_SIZE = 128
@@ -240,8 +240,8 @@ class TopSamples(TensorState):
     def merge(self, other: TopSamples) -> None:
         """Take in what another one keeps."""
         units = torch.arange(len(self.samples), device=self.samples.device)
-        peaks, maps = other.peaks.to(units.device), align(self.maps, other.maps)
-        self._take_in(units, align(self.samples, other.samples), peaks, maps)
+        peaks, maps = other.peaks.to(units.device), prepare_merge(self.maps, other.maps)
+        self._take_in(units, prepare_merge(self.samples, other.samples), peaks, maps)
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``samples`` int64 and ``peaks`` float32 ``[unit, rank]``, and ``maps`` ``[unit, rank, h, w]``."""
