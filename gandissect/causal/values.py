@@ -111,7 +111,7 @@ def present_values(
     sampler = _make_sampler(generator, units, num_samples, seed)
     shape = sampler.label_shape(segmenter)
     total, pixels = torch.zeros(len(units), dtype=torch.float64), 0
-    for batch in sampler.labeled(range(num_samples), segmenter, shape, "values"):
+    for batch in sampler.labeled_images(range(num_samples), segmenter, shape, "values"):
         present = (batch.labels == index).any(1)
         maps = upsample(batch.activations[units.layer].maps[:, list(units.units)], (shape[1], shape[2]))
         total += torch.einsum("buhw,bhw->u", maps.double(), present.double()).cpu()

@@ -10,5 +10,4 @@ from .results import (
     LayerDissection as LayerDissection,
     Provenance as Provenance,
     UnitMatch as UnitMatch,
-    units_by_concept as units_by_concept,
 )

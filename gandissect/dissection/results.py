@@ -123,7 +123,7 @@ class LayerDissection:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "matches", tuple(_best_matches(self)))
+        object.__setattr__(self, "matches", tuple(_find_best_matches(self)))
 
     @property
     def quality_matches(self) -> tuple[QualityMatch, ...]:
@@ -190,13 +190,13 @@ class LayerDissection:
         )
 
 
-def units_by_concept(matches: Iterable[UnitMatch], min_iou: float = MIN_IOU) -> dict[str, int]:
+def count_units_by_concept(matches: Iterable[UnitMatch], min_iou: float = MIN_IOU) -> dict[str, int]:
     """Return how many interpretable units each concept has, most first; ties by name."""
     counts = Counter(match.concept for match in matches if match.concept and match.is_interpretable(min_iou))
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
+def _find_best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
     """Yield each unit's best concept; argmax takes the first of equals."""
     best, concept = layer.iou.max(0)
     concept = (layer.iou == best).int().argmax(0)

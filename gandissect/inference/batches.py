@@ -110,7 +110,7 @@ class LayerSampler:
             ValueError: If an activation has another shape than the layer or is not finite.
         """
         for block, z in self._latents(samples, title):
-            yield ActivationBatch(block, self._checked(self._heads(z), block))
+            yield ActivationBatch(block, self._check_activations(self._heads(z), block))
 
     def images(self, samples: range, title: str) -> Iterator[ImageBatch]:
         """Yield the samples' activations and images.
@@ -126,9 +126,9 @@ class LayerSampler:
             images, heads = self._forward(z)
             check_images(images, len(z), self.generator.image_size)
             check_pixels(images, block)
-            yield ImageBatch(block, self._checked(heads, block), images.clamp(-1, 1))  # as they are seen
+            yield ImageBatch(block, self._check_activations(heads, block), images.clamp(-1, 1))  # as they are seen
 
-    def labeled(
+    def labeled_images(
         self, samples: range, segmenter: Segmenter, shape: tuple[int, int, int], title: str
     ) -> Iterator[LabeledBatch]:
         """Yield the samples' activations, images and labels.
@@ -194,7 +194,7 @@ class LayerSampler:
         modules = {name for name, _ in self.generator.named_modules()}
         return self.generator if set(self.layers) <= modules else None
 
-    def _checked(self, activations: dict[str, Tensor], samples: range) -> dict[str, Activation]:
+    def _check_activations(self, activations: dict[str, Tensor], samples: range) -> dict[str, Activation]:
         """Return float32 activations, each checked."""
         infos = self.generator.layers
         return {

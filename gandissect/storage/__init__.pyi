@@ -15,7 +15,7 @@ from .files import (
     write_json as write_json,
     write_text as write_text,
 )
-from .runs import Trainable as Trainable, ema_decay as ema_decay, ema_update as ema_update, train as train
+from .runs import Trainable as Trainable, ema_decay as ema_decay, train as train, update_ema as update_ema
 from .saved import (
     SavedResult as SavedResult,
     check_all_finite as check_all_finite,

@@ -101,7 +101,7 @@ class LayerCount:
                 label, other = pixels.mark & (PARTNER - 1), pixels.mark // PARTNER
                 self._binned.update(group[pixels.sample], pixels.unit, pixels.value, label - 1, other - 1)
 
-    def look(
+    def update_samples(
         self,
         samples: range,
         activation: Activation,

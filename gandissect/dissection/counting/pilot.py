@@ -97,7 +97,7 @@ def pilot_brackets(sampler: LayerSampler, target: Target, padding: Padding = "ed
         for name, activation in batch.activations.items():
             values, place = sample_pixels(activation.maps, batch.samples.start, target.size, step, padding)
             pilots.setdefault(name, _Pilot(keep, num_samples)).update(values, batch.samples.start + place // area)
-    return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}
+    return {name: _make_brackets(pilot, target.share) for name, pilot in pilots.items()}
 
 
 def pilot_levels(
@@ -145,7 +145,7 @@ class _Pilot:
         self.samples = whose.gather(1, order)
 
 
-def _bracket(pilot: _Pilot, share: float) -> Brackets:
+def _make_brackets(pilot: _Pilot, share: float) -> Brackets:
     """Return brackets around the value that a share of the pilot's exceeds."""
     rank, num_samples, num_values = share * pilot.num_values, pilot.num_samples, pilot.num_values
     middle = max(1, math.floor(rank))

@@ -121,7 +121,7 @@ class ThumbnailCollector:
             images: float ``[batch, 3, H, W]`` in [-1, 1].
             tops: Which samples each layer's units like best so far.
         """
-        favourites = _favourites(tops)
+        favourites = _find_favourites(tops)
         wanted = [sample for sample in favourites if sample in samples]
         if wanted:
             small = _shrink(images[[sample - samples.start for sample in wanted]].float(), self._size)
@@ -130,14 +130,14 @@ class ThumbnailCollector:
 
     def merge(self, other: Thumbnails, tops: Sequence[TopSamples]) -> None:
         """Take in the thumbnails that were collected elsewhere and are wanted."""
-        favourites = _favourites(tops)
+        favourites = _find_favourites(tops)
         known = set(favourites)
         rows = [row for row, sample in enumerate(other.samples.tolist()) if sample in known]
         self._keep(other.samples[rows].tolist(), other.pixels[rows], favourites)
 
     def compute(self, tops: Sequence[TopSamples]) -> Thumbnails:
         """Return those that are wanted in the end; they are overwritten when more images are taken in."""
-        self._forget(_favourites(tops))
+        self._forget(_find_favourites(tops))
         self._sort()
         count = len(self._rows)
         return Thumbnails(torch.tensor(list(self._rows), dtype=torch.int64), self._pixels[:count])
@@ -176,7 +176,7 @@ class ThumbnailCollector:
         self._rows = dict(sorted(self._rows.items()))
 
 
-def _favourites(tops: Sequence[TopSamples]) -> list[int]:
+def _find_favourites(tops: Sequence[TopSamples]) -> list[int]:
     """Return the samples that some unit likes best, rising."""
     samples: list[int] = torch.unique(torch.cat([top.compute()["samples"].flatten() for top in tops])).tolist()
     return samples
