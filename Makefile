@@ -12,7 +12,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 demo: $(VENV)/.installed  ## dissect the bundled generator and print where the report lies
-	$(BIN)/gandissect dissect --generator dcgan-scenes64 --segmenter unet-scenes --num-samples 1000 --out $(OUT)
+	$(BIN)/gandissect dissect dcgan-scenes64 --segmenter unet-scenes --num-samples 1000 --out $(OUT)
 
 test: $(VENV)/.installed  ## the default tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from gandissect.core import unknown_name_message
 
-from .usage import sentence
+from .usage import put_model_first, sentence
 
 PROGRAM = "gandissect"
 COMMANDS = {
@@ -131,7 +131,7 @@ def _parse(name: str, arguments: list[str]) -> Any:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            return tyro.cli(module.Options, args=arguments, prog=f"{PROGRAM} {name}")
+            return tyro.cli(module.Options, args=put_model_first(module.Options, arguments), prog=f"{PROGRAM} {name}")
     except SystemExit as stop:
         raise ValueError(sentence(said.getvalue())) from stop
 

@@ -1,9 +1,28 @@
-"""Usage errors in one sentence, of what tyro writes into a box of several sections."""
+"""The model's place on the command line, and usage errors in one sentence, of what tyro writes into a box."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
+
+
+def put_model_first(options: type, arguments: Sequence[str]) -> list[str]:
+    """Return arguments with the model in the first place, where ``--generator NAME`` names it too.
+
+    Args:
+        options: The dataclass of the command's options; only one that begins with ``generator`` takes the model first.
+        arguments: The command's arguments.
+    """
+    words = list(arguments)
+    if next(iter(dataclasses.fields(options))).name != "generator":
+        return words
+    for place, word in enumerate(words):
+        if word == "--generator" and place + 1 < len(words):
+            return [words[place + 1], *words[:place], *words[place + 2 :]]
+        if word.startswith("--generator="):
+            return [word.partition("=")[2], *words[:place], *words[place + 1 :]]
+    return words
 
 
 def sentence(box: str) -> str:

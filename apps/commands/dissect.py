@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import tyro
+
+import segmenters
 from gandissect import (
     Dissection,
     DissectSettings,
@@ -36,7 +39,8 @@ class Options:
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
             if it is there, else generator.safetensors).
-        segmenter: A bundled name, the path of a .safetensors file, or the folder of a training.
+        segmenter: A bundled name, the path of a .safetensors file, or the folder of a training; by default the one made
+            for such pictures.
         out: Folder for the result (dissection.safetensors) and its report (report.html, units.csv, dissection.json).
         layers: Which layers; all when none is given.
         num_samples: How many pictures are generated.
@@ -50,9 +54,9 @@ class Options:
         json: Print the summary as JSON.
     """
 
-    generator: str
-    segmenter: str
+    generator: tyro.conf.Positional[str]
     out: Path
+    segmenter: str | None = None
     layers: tuple[str, ...] = ()
     num_samples: int = 1_000
     seed: int = 0
@@ -72,7 +76,8 @@ class Options:
         check_folder(self.out)
         processes = Processes(resolve_device(self.device))
         device = str(processes.device)
-        networks = (load_generator(self.generator, device), load_segmenter(self.segmenter, device))
+        generator = load_generator(self.generator, device)
+        networks = generator, load_segmenter(self.segmenter or segmenters.find_for(generator.name), device)
         settings = DissectSettings(self.num_samples, self.seed, self.quantile, padding=self.padding, curves=self.curves)
         layers = self.layers or None
         self._check_earlier(*networks)

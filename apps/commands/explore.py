@@ -12,6 +12,8 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
+import tyro
+
 from gandissect import Dissection
 
 PAGE = Path(__file__).parents[1] / "explorer" / "app.py"
@@ -35,7 +37,7 @@ class Options:
         headless: Open no browser.
     """
 
-    generator: str | None = None
+    generator: tyro.conf.Positional[str | None] = None
     segmenter: str | None = None
     dissection: Path | None = None
     data: tuple[str, ...] = ()
@@ -109,7 +111,7 @@ class Options:
             bundled = package.names()
             if given is None and not bundled:
                 kind = package.__name__.removesuffix("s")
-                raise ValueError(f"no {kind} is bundled here; name a file: --{kind} FILE.safetensors")
+                raise ValueError(f"no {kind} is bundled here; name a file of one")
             load(given or bundled[0], self.device)
 
 

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import tyro
+
 from gandissect import Inception, Segmenter, Yardstick
 
 from ..networks import load_generator, load_segmenter
@@ -35,7 +37,7 @@ class Options:
         json: Print the figures as JSON.
     """
 
-    generator: str
+    generator: tyro.conf.Positional[str]
     data: tuple[str, ...]
     segmenter: str | None = None
     inception_weights: Path | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import tyro
 from torch import Tensor
 from torchvision.utils import save_image
 
@@ -37,7 +38,7 @@ class Options:
         json: Print what was done as JSON.
     """
 
-    generator: str
+    generator: tyro.conf.Positional[str]
     out: Path = Path("samples.png")
     num_samples: int = 64
     seed: int = 1

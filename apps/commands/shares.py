@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import tyro
+
 from gandissect import ConceptShares, concept_shares
 from gandissect.fidelity.share_results import ConceptShare
 from gandissect.stats import Z_95
@@ -44,7 +46,7 @@ class Options:
         json: Print the figures as JSON.
     """
 
-    generator: str
+    generator: tyro.conf.Positional[str]
     segmenter: str
     data: tuple[str, ...]
     hold_out: float = 0.0

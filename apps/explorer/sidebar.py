@@ -23,7 +23,7 @@ def choose_model(settings: argparse.Namespace) -> tuple[Generator, str, str]:
     names = generator_names(settings)
     name_in_url = st.query_params.get(GENERATOR)
     if name_in_url is not None and name_in_url not in names:
-        message = f"There is no generator {escape(name_in_url)} here; start with --generator FILE."
+        message = f"There is no generator {escape(name_in_url)} here; start with gandissect explore FILE."
         st.toast(message, icon=":material/warning:")
     with st.sidebar:
         st.markdown("### gandissect\nSee what a GAN's units draw, and use them.")
@@ -47,7 +47,7 @@ def generator_names(settings: argparse.Namespace) -> list[str]:
     """
     names = list(dict.fromkeys([*filter(None, [settings.generator]), *generators.names()]))
     if not names:
-        raise ValueError("no generator is bundled here; start with: gandissect explore --generator FILE.safetensors")
+        raise ValueError("no generator is bundled here; start with: gandissect explore FILE.safetensors")
     return names
 
 

@@ -48,7 +48,7 @@ class GANTask:
         source: Real pictures of the settings' resolution.
         evaluate: Called with the averaged generator at each snapshot of full size; its figures are logged, and the
             snapshot with the least ``distance`` is kept as ``best.safetensors``.
-        held_out: PictureSource that are never learned from; how much less real the discriminator finds them is logged.
+        held_out: Pictures that are never learned from; how much less real the discriminator finds them is logged.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
@@ -339,7 +339,7 @@ def train_generator(
         folder: The run: checkpoint, metrics, each snapshot's samples and generator, ``generator.safetensors`` (the last
             of them), and with ``evaluate`` ``best.safetensors``, the one with the least distance.
         evaluate: Called with the averaged generator at each snapshot of full size; its figures are logged.
-        held_out: PictureSource that are never learned from; how much less real the discriminator finds them is logged.
+        held_out: Pictures that are never learned from; how much less real the discriminator finds them is logged.
         snapshot_images: Images between snapshots.
         checkpoint_images: Images between checkpoints.
         resume: Continue from the folder's checkpoint, if it has one; otherwise a folder that has one is refused.

@@ -155,7 +155,7 @@ BAD = {
     "no command": ((), ""),
     "unknown command": (("disect",), "did you mean 'dissect'"),
     "unknown option": (("models", "--jsn"), "--json"),
-    "missing option": (("dissect", "--generator", "PLANTED"), "--segmenter"),
+    "missing option": (("dissect", "--generator", "PLANTED"), "--out"),
     "not a number": (("sample", "--generator", "PLANTED", "--seed", "x"), "--seed"),
     "unknown generator": (("sample", "--generator", "dcgan-scene64"), "did you mean 'dcgan-scenes64'"),
     "unknown segmenter": (
@@ -263,7 +263,7 @@ USAGE = {
         "dissect",
         "--bogus",
         "3",
-    ): "dissect needs --generator, --segmenter, --out; not understood: --bogus 3; see gandissect dissect --help",
+    ): "missing value for argument 'generator'; expected 1 values; see gandissect dissect --help",
     ("models", "--jsn"): "not understood: --jsn; perhaps you meant --json; see gandissect models --help",
     ("train", "generator"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
     ("train", "generator", "--out", "x"): "name the architecture first: dcgan, progan, stylegan, stylegan2",

@@ -170,7 +170,7 @@ def test_a_model_that_cannot_be_read_is_said_on_the_page(
         planted.write_bytes(planted.read_bytes()[:-5])
     page = visit_page("units", *(() if damage == "no model" else ("--generator", planted)))
     assert len(page.error) == 1
-    assert ("--generator" if damage == "no model" else "planted") in page.error[0].value.replace("\\", "")
+    assert ("gandissect explore" if damage == "no model" else "planted") in page.error[0].value.replace("\\", "")
 
 
 def test_the_server_answers(planted: Path) -> None:

@@ -35,7 +35,6 @@ def command_line(dissection: Dissection, min_iou: float) -> str:
     words = [
         "gandissect",
         "dissect",
-        "--generator",
         provenance.generator.name,
         "--segmenter",
         provenance.segmenter.name,

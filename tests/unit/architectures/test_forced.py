@@ -137,9 +137,9 @@ def test_it_can_be_dissected(family: str) -> None:
     generator = make_generator(family)
     layer = list(generator.layers)[-1]
     fixed = repair(generator, UnitSet(layer, (1,)))
-    found = dissect(fixed, _Halves(), layers=[layer], num_samples=16, progress=False)
-    assert float(found[layer].iou[:, 1].max()) == 0, "a unit that is off is nowhere"
-    assert found.provenance.generator.name == fixed.name
+    dissection = dissect(fixed, _Halves(), layers=[layer], num_samples=16, progress=False)
+    assert float(dissection[layer].iou[:, 1].max()) == 0, "a unit that is off is nowhere"
+    assert dissection.provenance.generator.name == fixed.name
 
 
 def test_no_units_give_a_plain_copy() -> None:
