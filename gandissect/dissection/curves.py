@@ -54,7 +54,7 @@ class UnitCurves:
     Args:
         levels: float32 ``[unit, level]``, rising.
         intersection: int64 ``[half, concept, unit, level]``, pixels above the level where the concept is.
-        exchanged: int64 ``[half, concept, unit, level]``, the same with the label maps of `chance.partner_of`.
+        exchanged: int64 ``[half, concept, unit, level]``, the same with the label maps of `groups.partner_of`.
         unit_area: int64 ``[half, unit, level]``, pixels above the level.
         concept_area: int64 ``[half, concept]``, pixels where the concept is.
         exchanged_area: int64 ``[half, concept]``, pixels where it is in those label maps.

@@ -13,11 +13,11 @@ from ..storage.saved import check_tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupCounts:
-    """Pixels in each group of samples; which sample is in which group, `chance.group_of` says.
+    """Pixels in each group of samples; which sample is in which group, `groups.group_of` says.
 
     Args:
         intersection: int64 ``[group, concept, unit]``, where the unit is on and the concept is there.
-        exchanged: int64 ``[group, concept, unit]``, the same with the label maps of `chance.partner_of`.
+        exchanged: int64 ``[group, concept, unit]``, the same with the label maps of `groups.partner_of`.
         unit_area: int64 ``[group, unit]``, where the unit is on.
         concept_area: int64 ``[group, concept]``, where the concept is.
     """
