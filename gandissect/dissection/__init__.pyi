@@ -10,4 +10,5 @@ from .results import (
     LayerDissection as LayerDissection,
     Provenance as Provenance,
     UnitMatch as UnitMatch,
+    count_units_by_concept as count_units_by_concept,
 )
