@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.utils import save_image
 
 from gandissect.core import to_uint8
-from gandissect.storage.files import atomic_path
+from gandissect.storage import atomic_path
 
 GAP, BAND, NOTE, FONT_SIZE = 2, 18, 56, 12
 INK = (40, 40, 40)

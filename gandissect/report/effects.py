@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from ..causal.results import KINDS, CausalEffect, EffectCurves
+from ..causal.results import EFFECT_KINDS, CausalEffect, EffectCurves
 from ..stats.intervals import Z_95
 from .style import CONTROL, INK, UNITS, draw_control_band
 
@@ -112,14 +112,14 @@ def _draw_effect(axes: Axes, effect: CausalEffect) -> None:
         (effect.effect, "units", UNITS, -0.2),
         (effect.control, "as many random units", CONTROL, 0.2),
     ):
-        tables = [getattr(side, kind) for kind in KINDS]
+        tables = [getattr(side, kind) for kind in EFFECT_KINDS]
         means = [100 * float(table.mean[row]) for table in tables]
         reaches = [100 * Z_95 * float(table.stderr[row]) for table in tables]
-        places = [place + offset for place in range(len(KINDS))]
+        places = [place + offset for place in range(len(EFFECT_KINDS))]
         axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": INK})
     axes.axvline(0, color=INK, lw=0.8)
-    axes.set_yticks(range(len(KINDS)), ["insertion adds", "ablation takes", "ACE (sum)"])
-    axes.set_ylim(len(KINDS) - 0.5, -1.0)
+    axes.set_yticks(range(len(EFFECT_KINDS)), ["insertion adds", "ablation takes", "ACE (sum)"])
+    axes.set_ylim(len(EFFECT_KINDS) - 0.5, -1.0)
     share = 100 * float(effect.base.mean[row])
     axes.set_xlabel(f"percentage points of {effect.concept} ({share:.2f} % of unchanged images)", fontsize="small")
     axes.legend(loc="upper left", ncols=2, fontsize="small", frameon=False)

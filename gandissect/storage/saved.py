@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
-from jaxtyping import AbstractArray
+from jaxtyping import AbstractArray, Shaped
 from torch import Tensor
 
 from ..core.lookup import check_choice
@@ -264,7 +264,7 @@ def _expect(kind: Any, data: Any, path: str) -> Any:
     return data
 
 
-def detached_copy(tensor: Tensor) -> Tensor:
+def detached_copy(tensor: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
     """Return a copy that nobody else writes to and that may meet autograd, wherever the tensor was made."""
     with torch.inference_mode(False):
         return tensor.detach().clone()

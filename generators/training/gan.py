@@ -24,7 +24,7 @@ from gandissect.core.pictures import load_pictures
 from gandissect.core.protocols import PictureSource
 from gandissect.core.sampling import make_rng
 from gandissect.storage.files import atomic_path
-from gandissect.storage.runs import ema_decay, ema_update, train
+from gandissect.storage.runs import ema_decay, train, update_ema
 
 from ..architectures.base import LayeredGenerator
 from ..architectures.blocks import MinibatchStd
@@ -105,7 +105,7 @@ class GANTask:
         self._schedule(index, growth)
         figures = self.processes.average(self._discriminator_step(index, growth) | self._generator_step(index, growth))
         half_life = min(self.settings.ema_half_life, 0.05 * (index + 1) * self.settings.batch_size)
-        ema_update(self.average, self.network, ema_decay(half_life, self.settings.batch_size))
+        update_ema(self.average, self.network, ema_decay(half_life, self.settings.batch_size))
         return figures
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...core.types import Concept, LayerInfo
 from ...dissection.counting.top_images import Thumbnails
 from ...dissection.curves import QualityMatch
-from ...dissection.results import Dissection, LayerDissection, UnitMatch, units_by_concept
+from ...dissection.results import Dissection, LayerDissection, UnitMatch, count_units_by_concept
 from ..regions import data_uri, unit_strip
 from .charts import (
     NO_COLOR,
@@ -133,7 +133,9 @@ def layer_parts(dissection: Dissection, min_iou: float, order: Sequence[str]) ->
         order: The concepts in the order in which they are stacked.
     """
     look = _look(dissection, min_iou)
-    counts = [group_by_category(units_by_concept(layer.matches, min_iou), dissection.concepts) for layer in dissection]
+    counts = [
+        group_by_category(count_units_by_concept(layer.matches, min_iou), dissection.concepts) for layer in dissection
+    ]
     full = max(1, *(sum(count.values()) for count in counts))
     return tuple(
         LayerPart(

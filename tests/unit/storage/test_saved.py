@@ -227,6 +227,7 @@ TAMPERED = {
 }
 
 
+@pytest.mark.wrong_shape
 @pytest.mark.parametrize(("change", "message"), TAMPERED.values(), ids=TAMPERED.keys())
 def test_tampered_files_are_refused(dissection: Dissection, tmp_path: Path, change, message: str) -> None:
     path = dissection.save(tmp_path)
