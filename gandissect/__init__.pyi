@@ -66,6 +66,7 @@ from .report import (
     draw_comparison as draw_comparison,
     draw_effect_curves as draw_effect_curves,
     draw_effects as draw_effects,
+    draw_shares as draw_shares,
     write_repair_report as write_repair_report,
     write_report as write_report,
 )

@@ -126,10 +126,10 @@ def find_directions(
         label_direction(generator, segmenter, direction, steps, num_samples, seed, progress=progress)
         for direction in directions
     ]
-    changed = [boundaries[concept] for concept in dict.fromkeys(concepts)] or [None] * len(directions)
+    changed: list[Boundary | None] = [boundaries[concept] for concept in dict.fromkeys(concepts)]
     return tuple(
         FoundDirection(with_labels(direction, effect), effect, boundary, kept)
-        for direction, effect, boundary in zip(directions, effects, changed, strict=True)
+        for direction, effect, boundary in zip(directions, effects, changed or [None] * len(effects), strict=True)
     )
 
 
