@@ -11,11 +11,13 @@ from .artifacts import (
 )
 from .causal import (
     CausalEffect as CausalEffect,
+    ConceptEffects as ConceptEffects,
     EffectCurves as EffectCurves,
     UnitEffects as UnitEffects,
     UnitRanking as UnitRanking,
     average_causal_effect as average_causal_effect,
     find_causal_units as find_causal_units,
+    measure_concept_effects as measure_concept_effects,
     measure_effect_curves as measure_effect_curves,
     measure_unit_effects as measure_unit_effects,
     optimize_units as optimize_units,
@@ -68,6 +70,7 @@ from .report import (
     draw_comparison as draw_comparison,
     draw_effect_curves as draw_effect_curves,
     draw_effects as draw_effects,
+    draw_shares as draw_shares,
     write_repair_report as write_repair_report,
     write_report as write_report,
 )

@@ -43,6 +43,11 @@ class Capabilities:
         """The latent spaces there are."""
         return SPACES if self.has_w else ("z",)
 
+    @property
+    def inversion_spaces(self) -> tuple[str, ...]:
+        """The spaces in which pictures can be found, the one that comes nearest to them last."""
+        return (*SPACES, "ws") if self.has_w else ("z",)
+
 
 def capabilities(generator: Generator) -> Capabilities:
     """Return what a generator says that it can do; what it does not say, it cannot."""
