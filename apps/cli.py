@@ -19,7 +19,7 @@ from itertools import takewhile
 from types import ModuleType
 from typing import Any, Protocol
 
-from gandissect.core.lookup import unknown_name_message
+from gandissect.core import unknown_name_message
 
 from .usage import put_model_first, summarize_box
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gandissect import Dissection
-from gandissect.dissection.results import units_by_concept
+from gandissect.dissection import count_units_by_concept
 
 ENOUGH = 500
 """Samples with which a middling agreement can be told from chance."""
@@ -47,7 +47,7 @@ def _describe_matches(layer: dict[str, Any]) -> str:
 
 def _summarize_layer(dissection: Dissection, name: str, min_iou: float) -> dict[str, Any]:
     layer = dissection[name]
-    counts = units_by_concept(layer.matches, min_iou)
+    counts = count_units_by_concept(layer.matches, min_iou)
     return {
         "layer": name,
         "units": layer.info.units,

@@ -22,8 +22,8 @@ from apps.explorer.painting.strokes import make_edit
 from apps.explorer.units.chooser import EFFECT_SEED
 from apps.explorer.visit import first_layer
 from gandissect import UnitSet, generate
-from gandissect.causal.values import quantile_table
-from gandissect.interventions.edits import Edit
+from gandissect.causal import quantile_table
+from gandissect.interventions import Edit
 
 
 @dataclass(frozen=True)

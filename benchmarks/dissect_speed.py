@@ -26,8 +26,7 @@ from scenes_speed import name_processor
 import generators
 import segmenters
 from gandissect import Concept, Generator, Segmenter, dissect
-from gandissect.core.environment import resolve_device
-from gandissect.core.sampling import blocks
+from gandissect.core import blocks, resolve_device
 from gandissect.dissection.counting import passes
 from gandissect.dissection.counting.layer_counts import LayerCount
 from gandissect.dissection.counting.top_images import ThumbnailCollector, TopSamples

@@ -16,8 +16,7 @@ from dissect_speed import load_pair, measure_seconds
 from scenes_speed import name_processor
 
 from gandissect import Generator, Segmenter, measure_unit_effects
-from gandissect.core.environment import resolve_device
-from gandissect.core.sampling import blocks
+from gandissect.core import blocks, resolve_device
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,8 @@ import tyro
 from scenes_speed import name_processor
 from torch import Tensor
 
-from gandissect.core.environment import resolve_device
-from gandissect.core.images import from_uint8
-from gandissect.core.sampling import make_rng
-from gandissect.storage.runs import ema_decay, ema_update
+from gandissect.core import from_uint8, make_rng, resolve_device
+from gandissect.storage import ema_decay, update_ema
 from generators.training import RECIPES, GANSettings, GANTask
 from generators.training.augmentation import diff_augment
 from generators.training.draws import Draws
@@ -97,7 +95,7 @@ class PlainTask:
         _descend(self.generator_adam, generator_loss)
         self.discriminator.requires_grad_(True)
         self.generator.observe(self._z("generator", index))
-        ema_update(self.average, self.generator, ema_decay(settings.ema_half_life, settings.batch_size))
+        update_ema(self.average, self.generator, ema_decay(settings.ema_half_life, settings.batch_size))
         return {"loss_discriminator": discriminator_loss.item(), "loss_generator": generator_loss.item()}
 
     def _real(self, index: int) -> Tensor:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from gandissect import Dissection
-from gandissect.dissection.results import MIN_IOU
+from gandissect.dissection import MIN_IOU
 
 
 def format_table(dissection: Dissection, min_iou: float = MIN_IOU) -> str:

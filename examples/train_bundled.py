@@ -31,11 +31,10 @@ import generators
 import segmenters
 from apps.commands import sample, train_generator
 from gandissect import Yardstick
-from gandissect.core.environment import resolve_device
-from gandissect.core.lookup import lookup
+from gandissect.core import lookup, resolve_device
 from gandissect.fidelity.results import Fidelity
-from gandissect.stats.intervals import Estimate
-from gandissect.storage.files import atomic_path, load_tensors, read_json, sha256_file, write_text
+from gandissect.stats import Estimate
+from gandissect.storage import atomic_path, load_tensors, read_json, sha256_file, write_text
 from generators.hub import FORMAT, VERSION
 from generators.training.networks import FAMILIES
 from generators.training.recipes import GANSettings

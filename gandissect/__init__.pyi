@@ -53,7 +53,11 @@ from .dissection import (
     dissect_shard as dissect_shard,
     merge_shards as merge_shards,
 )
-from .fidelity import ConceptShare as ConceptShare, ConceptShares as ConceptShares, concept_shares as concept_shares
+from .fidelity import (
+    ConceptShare as ConceptShare,
+    ConceptShares as ConceptShares,
+    measure_concept_shares as measure_concept_shares,
+)
 from .interventions import (
     Ablation as Ablation,
     Insertion as Insertion,

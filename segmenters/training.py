@@ -146,7 +146,7 @@ class SegmenterTraining:
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self._optimizer.step()
         decay = runs.ema_decay(settings.ema_half_life, settings.batch_size)
-        runs.ema_update(self.average, self.network, min(decay, (1 + index) / (10 + index)))
+        runs.update_ema(self.average, self.network, min(decay, (1 + index) / (10 + index)))
         return {"cross_entropy": cross_entropy.item(), "dice": dice.item(), "gradient_norm": norm.item()}
 
     def build_segmenter(self, name: str = "unet") -> UNetSegmenter:

@@ -10,7 +10,7 @@ from typing import Any
 
 import tyro
 
-from gandissect import ConceptShares, concept_shares, draw_shares
+from gandissect import ConceptShares, draw_shares, measure_concept_shares
 from gandissect.storage.files import check_folder
 from segmenters.datasets import ImageSource, open_pictures, open_source
 from segmenters.datasets.combining import UnlabeledSource, concat
@@ -59,7 +59,7 @@ class Options:
         real = self._open_real(generator.image_size[0])
         if self.out is not None:
             check_folder(self.out)
-        shares = concept_shares(generator, segmenter, real, self.num_samples, self.seed)
+        shares = measure_concept_shares(generator, segmenter, real, self.num_samples, self.seed)
         written = []
         if self.out is not None:
             written = [shares.save(self.out), save_figure(draw_shares(shares), self.out / FIGURE_NAME)]

@@ -2,6 +2,7 @@ from .concept_effects import ConceptEffects as ConceptEffects, measure_concept_e
 from .effect import average_causal_effect as average_causal_effect
 from .optimize import SoftSegmenter as SoftSegmenter, optimize_units as optimize_units
 from .results import (
+    EFFECT_KINDS as EFFECT_KINDS,
     CausalEffect as CausalEffect,
     EffectCurves as EffectCurves,
     UnitEffect as UnitEffect,

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from ..core.lookup import lookup
@@ -32,7 +33,7 @@ from ..inference.bench import Bench
 from ..interventions.edits import Ablation, Insertion, check_units, control_units
 from ..stats.intervals import summarize_shares
 from ..stats.streaming import AreaMoments
-from .results import KINDS, CausalEffect, EffectsByPlace, UnitEffect
+from .results import EFFECT_KINDS, CausalEffect, EffectsByPlace, UnitEffect
 from .values import quantile_values
 
 PLACES = 8
@@ -140,7 +141,7 @@ class Patches:
         """Rows and columns of squares; those at the far ends may be cut off."""
         return -(-self.info.height // self.patch), -(-self.info.width // self.patch)
 
-    def draw(self, block: range) -> tuple[Tensor, Tensor]:
+    def draw(self, block: range) -> tuple[Float32[Tensor, "batch h w"], Int64[Tensor, " batch"]]:
         """Return a square for each sample, as a mask ``[batch, h, w]`` and as its number ``[batch]``."""
         most = math.prod(self.shape)
         numbers = [int(torch.randint(most, (), generator=make_rng(self.seed, "place", sample))) for sample in block]
@@ -161,15 +162,21 @@ class _Counts:
             return AreaMoments(num_concepts, num_pixels)
 
         self.base, self.advantage = fresh(), fresh()
-        self.sides = [{kind: fresh() for kind in KINDS} for _ in range(2)]
+        self.sides = [{kind: fresh() for kind in EFFECT_KINDS} for _ in range(2)]
         self.shape = shape
         self.sums = torch.zeros(3, math.prod(shape), dtype=torch.int64)
 
-    def update(self, base: Tensor, forced: Sequence[Tensor], places: Tensor, concept: int) -> None:
+    def update(
+        self,
+        base: Int64[Tensor, "batch concept"],
+        forced: Sequence[Int64[Tensor, "batch concept"]],
+        places: Int64[Tensor, " batch"],
+        concept: int,
+    ) -> None:
         """Take in areas, int64 ``[image, concept]``: unchanged, and on and off of the units and of the control."""
         self.base.update(base)
         for side, on, off in zip(self.sides, forced[::2], forced[1::2], strict=True):
-            for kind, difference in zip(KINDS, (on - base, base - off, on - off), strict=True):
+            for kind, difference in zip(EFFECT_KINDS, (on - base, base - off, on - off), strict=True):
                 side[kind].update(difference)
         self.advantage.update((forced[0] - forced[1]) - (forced[2] - forced[3]))
         gain = (forced[0] - base)[:, concept]

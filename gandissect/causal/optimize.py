@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, interpolate
 
@@ -37,7 +38,7 @@ LEARNING_RATE, BATCH = 0.02, 8
 class SoftSegmenter(Segmenter, Protocol):
     """A segmenter whose answer can be differentiated."""
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch concept H W"]:
         """Return scores ``[batch, concept, H, W]`` whose softmax are probabilities; gradients flow to the images."""
 
 
@@ -121,13 +122,17 @@ class _Probability:
     layer: str
     concept: int
 
-    def __call__(self, activation: Tensor, z: Tensor, where: Tensor) -> Tensor:
+    def __call__(
+        self, activation: Float[Tensor, "batch unit h w"], z: Float[Tensor, "batch z"], where: Bool[Tensor, "batch H W"]
+    ) -> Float[Tensor, ""]:
         """Return the mean probability over some pixels, bool ``[batch, H, W]``."""
         images = self.generator.tail(activation, self.layer, z).clamp(-1, 1)
         return self.segmenter.logits(images).softmax(1)[:, self.concept][where].mean()
 
     @torch.no_grad()
-    def present(self, z: Tensor, activation: Tensor) -> Tensor:
+    def present(
+        self, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"]
+    ) -> Bool[Tensor, "batch H W"]:
         """Return where the concept is, bool ``[batch, H, W]``."""
         labels = self.segmenter(self.generator.tail(activation, self.layer, z).clamp(-1, 1))
         return labels == self.concept

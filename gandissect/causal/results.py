@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from ..core.lookup import lookup
@@ -16,7 +17,7 @@ from ..core.types import Concept, UnitSet, check_concepts
 from ..stats.intervals import Z_95, Shares
 from ..storage.saved import SavedResult, check_tensor
 
-KINDS = ("insertion", "ablation", "ace")
+EFFECT_KINDS = ("insertion", "ablation", "ace")
 """What is measured of some units."""
 
 
@@ -53,9 +54,9 @@ class EffectsByPlace:
         count: int64 ``[row, column]``, insertions.
     """
 
-    mean: Tensor
-    stderr: Tensor
-    count: Tensor
+    mean: Float64[Tensor, "row column"]
+    stderr: Float64[Tensor, "row column"]
+    count: Int64[Tensor, "row column"]
 
     def __post_init__(self) -> None:
         shape = tuple(self.count.shape)
@@ -103,7 +104,7 @@ class CausalEffect(SavedResult):
         check_concepts(self.concepts)
         lookup({concept.name: concept for concept in self.concepts}, self.concept, "concept")
         tables = [self.base, self.advantage]
-        tables += [getattr(side, kind) for side in (self.effect, self.control) for kind in KINDS]
+        tables += [getattr(side, kind) for side in (self.effect, self.control) for kind in EFFECT_KINDS]
         if any(len(table.mean) != len(self.concepts) for table in tables):
             raise ValueError(f"each table has {len(self.concepts)} concepts")
 
@@ -152,7 +153,7 @@ class CausalEffect(SavedResult):
         row = concept.index
         record: dict[str, Any] = {"concept": concept.name, "share": float(self.base.mean[row])}
         for prefix, side in (("", self.effect), ("control_", self.control)):
-            for kind in KINDS:
+            for kind in EFFECT_KINDS:
                 table: Shares = getattr(side, kind)
                 record[f"{prefix}{kind}"] = float(table.mean[row])
                 record[f"{prefix}{kind}_stderr"] = float(table.stderr[row])
@@ -180,7 +181,7 @@ class UnitRanking:
     layer: str
     concept: str
     method: str
-    scores: Tensor
+    scores: Float64[Tensor, " unit"]
     num_samples: int
     seed: int
 
@@ -210,8 +211,8 @@ class UnitEffects:
 
     layer: str
     concepts: tuple[str, ...]
-    mean: Tensor
-    stderr: Tensor
+    mean: Float64[Tensor, "unit concept"]
+    stderr: Float64[Tensor, "unit concept"]
     num_samples: int
     seed: int
 

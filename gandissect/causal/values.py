@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 from ..core.lookup import lookup
@@ -49,7 +50,7 @@ def quantile_values(
 @torch.inference_mode()
 def quantile_table(
     generator: Generator, units: UnitSet, quantiles: Sequence[float], num_samples: int = 256, seed: int = 0
-) -> Tensor:
+) -> Float32[Tensor, "unit quantile"]:
     """Return what `quantile_values` returns for several quantiles, of one pass over the samples.
 
     Args:
@@ -110,7 +111,7 @@ def present_values(
     sampler = _make_sampler(generator, units, num_samples, seed)
     shape = sampler.label_shape(segmenter)
     total, pixels = torch.zeros(len(units), dtype=torch.float64), 0
-    for batch in sampler.labeled(range(num_samples), segmenter, shape, "values"):
+    for batch in sampler.labeled_images(range(num_samples), segmenter, shape, "values"):
         present = (batch.labels == index).any(1)
         maps = upsample(batch.activations[units.layer].maps[:, list(units.units)], (shape[1], shape[2]))
         total += torch.einsum("buhw,bhw->u", maps.double(), present.double()).cpu()

@@ -3,7 +3,7 @@ from .hooks import Tap as Tap, Trace as Trace, tap_outputs as tap_outputs, trace
 from .images import from_uint8 as from_uint8, to_uint8 as to_uint8
 from .lookup import check_choice as check_choice, lookup as lookup, unknown_name_message as unknown_name_message
 from .network_id import NetworkId as NetworkId
-from .pictures import load_pictures as load_pictures, pick_evenly as pick_evenly
+from .pictures import load_pictures as load_pictures, pick_evenly as pick_evenly, split_off as split_off
 from .progress import progress_bar as progress_bar, track as track
 from .protocols import (
     Features as Features,
@@ -14,6 +14,7 @@ from .protocols import (
     check_mode as check_mode,
     check_protocols as check_protocols,
 )
+from .renamed import with_old_names as with_old_names
 from .sampling import blocks as blocks, derive_seed as derive_seed, make_rng as make_rng, sample_z as sample_z
 from .types import (
     UNLABELLED as UNLABELLED,
@@ -23,5 +24,4 @@ from .types import (
     categories as categories,
     check_concepts as check_concepts,
     concept_index as concept_index,
-    natural_key as natural_key,
 )

@@ -40,7 +40,7 @@ def tap_outputs(network: nn.Module, taps: Mapping[str, Tap]) -> Iterator[None]:
         KeyError: If it has no such module, naming the nearest match.
     """
     taps_by_module: dict[nn.Module, list[Tap]] = {}
-    for name, module in _find(network, tuple(taps)).items():
+    for name, module in _find_modules(network, tuple(taps)).items():
         taps_by_module.setdefault(module, []).append(taps[name])  # one module may go by two names
     token = _TAPS.set((*_TAPS.get(), taps_by_module))
     try:
@@ -139,7 +139,7 @@ def trace(network: nn.Module, layers: str | Sequence[str], stop: bool = False) -
             raise
 
 
-def _find(network: nn.Module, names: tuple[str, ...]) -> dict[str, nn.Module]:
+def _find_modules(network: nn.Module, names: tuple[str, ...]) -> dict[str, nn.Module]:
     """Return the modules of those names."""
     if not isinstance(network, nn.Module):
         raise TypeError(f"only the modules of a torch module can be tapped; got {type(network).__name__}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 
 from .types import Concept, LayerInfo, check_concepts
@@ -43,16 +43,18 @@ class Generator(Protocol):
     def device(self) -> torch.device:
         """Where it computes."""
 
-    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Tensor:
+    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Float32[Tensor, "batch z"]:
         """Return float32 ``[num_samples, z_dim]`` on CPU; row ``i`` depends on ``(seed, start + i)`` only."""
 
-    def __call__(self, z: Tensor) -> Tensor:
+    def __call__(self, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of ``z``, float32 ``[batch, 3, H, W]``, nominally in [-1, 1]."""
 
-    def head(self, z: Tensor, layer: str) -> Tensor:
+    def head(self, z: Float[Tensor, "batch z"], layer: str) -> Float[Tensor, "batch unit h w"]:
         """Return the activations of a layer, ``[batch, unit, h, w]``."""
 
-    def tail(self, activation: Tensor, layer: str, z: Tensor) -> Tensor:
+    def tail(
+        self, activation: Float[Tensor, "batch unit h w"], layer: str, z: Float[Tensor, "batch z"]
+    ) -> Float[Tensor, "batch 3 H W"]:
         """Return the images that a layer's activations lead to; ``tail(head(z))`` is ``G(z)`` bit for bit."""
 
 
@@ -72,7 +74,7 @@ class Segmenter(Protocol):
     def concepts(self) -> tuple[Concept, ...]:
         """What it can name; ``concepts[i].index == i``."""
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Int64[Tensor, "batch *channel rows columns"]:
         """Label images, float ``[batch, 3, H, W]`` in [-1, 1].
 
         Returns:
@@ -145,5 +147,5 @@ def check_mode(generator: Generator) -> None:
         raise ValueError(f"{generator.name} is in training mode, where images depend on each other; call .eval() first")
 
 
-Features = Callable[[Tensor], Tensor]
+Features = Callable[[Float[Tensor, "batch 3 H W"]], Float[Tensor, "batch feature"]]
 """From images ``[batch, 3, H, W]`` in [-1, 1] to features ``[batch, d]``."""

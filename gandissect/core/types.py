@@ -7,7 +7,6 @@ Axis names used everywhere: ``batch unit h w`` (a layer's grid), ``batch 3 H W``
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -138,8 +137,3 @@ class UnitSet:
     def top(self, count: int) -> UnitSet:
         """Return the first ``count`` units."""
         return UnitSet(self.layer, self.units[:count])
-
-
-def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort ``layer10`` after ``layer9``."""
-    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part)

@@ -1,12 +1,14 @@
-from .comparison import Comparison as Comparison, compare as compare
+from .comparison import ComparedLayer as ComparedLayer, Comparison as Comparison, compare as compare
 from .counting.plan import DissectSettings as DissectSettings
+from .counting.tally import TALLY as TALLY
 from .counting.top_images import Thumbnails as Thumbnails, TopImages as TopImages
 from .curves import QualityMatch as QualityMatch, UnitCurves as UnitCurves
 from .dissect import dissect as dissect, dissect_shard as dissect_shard, merge_shards as merge_shards
 from .results import (
+    MIN_IOU as MIN_IOU,
     Dissection as Dissection,
     LayerDissection as LayerDissection,
     Provenance as Provenance,
     UnitMatch as UnitMatch,
-    units_by_concept as units_by_concept,
+    count_units_by_concept as count_units_by_concept,
 )

@@ -26,7 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from ..stats.intervals import CONFIDENCE
@@ -47,10 +47,10 @@ class IouEstimate:
         high: float64 ``[concept, unit]``, upper end of the interval, ``iou`` to 1.
     """
 
-    iou: Tensor
-    stderr: Tensor
-    low: Tensor
-    high: Tensor
+    iou: Float64[Tensor, "concept unit"]
+    stderr: Float64[Tensor, "concept unit"]
+    low: Float64[Tensor, "concept unit"]
+    high: Float64[Tensor, "concept unit"]
 
     def __repr__(self) -> str:
         return f"IouEstimate({self.iou.shape[0]} concepts, {self.iou.shape[1]} units)"
@@ -67,9 +67,9 @@ class ChanceComparison:
         p: float64 ``[concept, unit]``, how probable such a ``z`` or a higher one is by luck, 0 to 1.
     """
 
-    null_iou: Tensor
-    z: Tensor
-    p: Tensor
+    null_iou: Float64[Tensor, "concept unit"]
+    z: Float64[Tensor, "concept unit"]
+    p: Float64[Tensor, "concept unit"]
 
     def __repr__(self) -> str:
         return f"ChanceComparison({self.p.shape[0]} concepts, {self.p.shape[1]} units)"
@@ -108,7 +108,7 @@ def jackknife_iou(
     """
     if not 0 < level < 1:
         raise ValueError(f"level is the share of intervals that hold the value, above 0 and below 1; got {level}")
-    area = _areas(intersection, unit_area, concept_area)
+    area = _sum_areas(intersection, unit_area, concept_area)
     tail, groups = (1 - level) / 2, len(intersection)
     iou = _iou(intersection.sum(0), area.sum(0))
     stderr, freedom = _jackknife(_iou(*(_leave_one_out(counts) for counts in (intersection, area))))
@@ -145,8 +145,8 @@ def compare_with_chance(
 
     Source: Efron and Tibshirani 1993, Sec. 11.2 (the jackknife) and Ch. 15 (permutations).
     """
-    area = _areas(intersection, unit_area, concept_area)
-    _areas(permuted, unit_area, concept_area)
+    area = _sum_areas(intersection, unit_area, concept_area)
+    _sum_areas(permuted, unit_area, concept_area)
     null_iou = _iou(permuted.sum(0), area.sum(0))
     difference = _iou(intersection.sum(0), area.sum(0)) - null_iou
     others, permuted_others, area_others = (_leave_one_out(counts) for counts in (intersection, permuted, area))
@@ -177,7 +177,7 @@ def _iou(intersection: Tensor, area: Tensor) -> Tensor:
     return intersection.double() / (area - intersection).clamp(min=1).double()
 
 
-def _areas(intersection: Tensor, unit_area: Tensor, concept_area: Tensor) -> Tensor:
+def _sum_areas(intersection: Tensor, unit_area: Tensor, concept_area: Tensor) -> Tensor:
     """Return the unit's plus the concept's area, int64 ``[group, concept, unit]``.
 
     Raises:

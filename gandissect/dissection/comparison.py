@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
 from ..core.types import Concept
 from ..stats.intervals import wilson_interval
-from .results import MIN_IOU, Dissection, LayerDissection, Provenance, units_by_concept
+from .results import MIN_IOU, Dissection, LayerDissection, Provenance, count_units_by_concept
 
 COMPARABLE = ("segmenter", "quantile", "num_samples")
 """What must be the same in all dissections, and where it stands in their provenance."""
@@ -90,7 +91,7 @@ class Comparison:
     notes: tuple[str, ...]
 
     @property
-    def counts(self) -> Tensor:
+    def counts(self) -> Int64[Tensor, "layer concept"]:
         """Units by concept, int64 ``[layer, concept]``, in the order of ``layers`` and ``concepts``."""
         return torch.tensor([layer.units_by_concept for layer in self.layers], dtype=torch.int64)
 
@@ -140,14 +141,14 @@ def compare(
     _check_labels(models, len(dissections))
     provenance = tuple(dissection.provenance for dissection in dissections)
     _check_settings(models, provenance)
-    concepts = _joined_concepts(dissections)
+    concepts = _join_concepts(dissections)
     layers = [
         ComparedLayer(
             model,
             layer.name,
             layer.info.units,
             (layer.info.height, layer.info.width),
-            _count(layer, concepts, min_iou),
+            _count_units(layer, concepts, min_iou),
         )
         for model, dissection in zip(models, dissections, strict=True)
         for layer in dissection
@@ -156,9 +157,9 @@ def compare(
     return Comparison(models, tuple(layers), concepts, min_iou, provenance, notes)
 
 
-def _count(layer: LayerDissection, concepts: Sequence[Concept], min_iou: float) -> tuple[int, ...]:
+def _count_units(layer: LayerDissection, concepts: Sequence[Concept], min_iou: float) -> tuple[int, ...]:
     """Return how many units match each concept."""
-    num_units = units_by_concept(layer.matches, min_iou)
+    num_units = count_units_by_concept(layer.matches, min_iou)
     return tuple(num_units.get(concept.name, 0) for concept in concepts)
 
 
@@ -243,7 +244,7 @@ def _default_labels(dissections: Sequence[Dissection]) -> tuple[str, ...]:
     return tuple(full if labels.count(label) > 1 else label for label, full in zip(labels, places, strict=True))
 
 
-def _joined_concepts(dissections: Sequence[Dissection]) -> tuple[Concept, ...]:
+def _join_concepts(dissections: Sequence[Dissection]) -> tuple[Concept, ...]:
     """Return all concepts, each name once, as and in the order in which they are first met."""
     by_name: dict[str, Concept] = {}
     for concept in (concept for dissection in dissections for concept in dissection.concepts):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ..core.environment import installed_versions
@@ -78,6 +79,6 @@ def _curves(counts: LevelCounts) -> UnitCurves:
     )
 
 
-def _copy_to_cpu(tensor: Tensor) -> Tensor:
+def _copy_to_cpu(tensor: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
     """Return a copy on CPU that autograd may use."""
     return tensor.cpu().contiguous().clone()

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from ..storage.saved import check_tensor
@@ -53,7 +54,7 @@ class UnitCurves:
     Args:
         levels: float32 ``[unit, level]``, rising.
         intersection: int64 ``[half, concept, unit, level]``, pixels above the level where the concept is.
-        exchanged: int64 ``[half, concept, unit, level]``, the same with the label maps of `chance.partner_of`.
+        exchanged: int64 ``[half, concept, unit, level]``, the same with the label maps of `groups.partner_of`.
         unit_area: int64 ``[half, unit, level]``, pixels above the level.
         concept_area: int64 ``[half, concept]``, pixels where the concept is.
         exchanged_area: int64 ``[half, concept]``, pixels where it is in those label maps.
@@ -63,16 +64,16 @@ class UnitCurves:
         null_iou: float64 ``[concept, unit, level]``, with the label maps of other samples.
     """
 
-    levels: Tensor
-    intersection: Tensor
-    exchanged: Tensor
-    unit_area: Tensor
-    concept_area: Tensor
-    exchanged_area: Tensor
-    num_pixels: Tensor
-    share: Tensor = field(init=False, repr=False)
-    iou: Tensor = field(init=False, repr=False)
-    null_iou: Tensor = field(init=False, repr=False)
+    levels: Float32[Tensor, "unit level"]
+    intersection: Int64[Tensor, "half concept unit level"]
+    exchanged: Int64[Tensor, "half concept unit level"]
+    unit_area: Int64[Tensor, "half unit level"]
+    concept_area: Int64[Tensor, "half concept"]
+    exchanged_area: Int64[Tensor, "half concept"]
+    num_pixels: Int64[Tensor, " half"]
+    share: Float64[Tensor, "unit level"] = field(init=False, repr=False)
+    iou: Float64[Tensor, "concept unit level"] = field(init=False, repr=False)
+    null_iou: Float64[Tensor, "concept unit level"] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         units, num_levels = self.unit_area.shape[1:] if self.unit_area.ndim == 3 else (-1, -1)
@@ -107,7 +108,7 @@ class UnitCurves:
             raise ValueError("levels of curves are not finite numbers that rise")
 
     @property
-    def iqr(self) -> Tensor:
+    def iqr(self) -> Float64[Tensor, "half concept unit level"]:
         """Information quality ratio of each half, float64 ``[half, concept, unit, level]``, 0 to 1.
 
         It is 0 where the concept is no more frequent above the level than elsewhere.
@@ -147,7 +148,11 @@ class UnitCurves:
         return tuple(matches)
 
 
-def _iou(intersection: Tensor, unit_area: Tensor, concept_area: Tensor) -> Tensor:
+def _iou(
+    intersection: Int64[Tensor, "concept unit level"],
+    unit_area: Int64[Tensor, "unit level"],
+    concept_area: Int64[Tensor, " concept"],
+) -> Float64[Tensor, "concept unit level"]:
     """Return the IoU at every level, float64 ``[concept, unit, level]``."""
     flat = intersection_over_union(intersection.flatten(1), unit_area.flatten(), concept_area)
     return flat.reshape(intersection.shape)

@@ -80,7 +80,7 @@ def dissect(
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
-    settings = _in_pairs(DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves))
+    settings = _pair_samples(DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves))
     sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
     plan = make_plan(sampler, segmenter, settings)
     with torch.inference_mode(), LabelMapCache(plan.label_shape, len(plan.concepts)) as label_cache:
@@ -121,7 +121,7 @@ def dissect_shard(
     index, count = shard
     if not 1 <= index <= count:
         raise ValueError(f"a shard is 1/4, 2/4 and so on; got {index}/{count}")
-    settings = _in_pairs(DissectSettings() if settings is None else settings)
+    settings = _pair_samples(DissectSettings() if settings is None else settings)
     sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
     plan = make_plan(sampler, segmenter, settings)
     with torch.inference_mode():
@@ -174,7 +174,7 @@ def merge_shards(
     return conclude(first)
 
 
-def _in_pairs(settings: DissectSettings) -> DissectSettings:
+def _pair_samples(settings: DissectSettings) -> DissectSettings:
     """Return settings with an even batch size, so that a sample and its partner are in one batch."""
     return replace(settings, batch_size=settings.batch_size + settings.batch_size % 2)
 

@@ -13,19 +13,19 @@ from ..storage.saved import check_tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupCounts:
-    """Pixels in each group of samples; which sample is in which group, `chance.group_of` says.
+    """Pixels in each group of samples; which sample is in which group, `groups.group_of` says.
 
     Args:
         intersection: int64 ``[group, concept, unit]``, where the unit is on and the concept is there.
-        exchanged: int64 ``[group, concept, unit]``, the same with the label maps of `chance.partner_of`.
+        exchanged: int64 ``[group, concept, unit]``, the same with the label maps of `groups.partner_of`.
         unit_area: int64 ``[group, unit]``, where the unit is on.
         concept_area: int64 ``[group, concept]``, where the concept is.
     """
 
-    intersection: Tensor
-    exchanged: Tensor
-    unit_area: Tensor
-    concept_area: Tensor
+    intersection: Int64[Tensor, "group concept unit"]
+    exchanged: Int64[Tensor, "group concept unit"]
+    unit_area: Int64[Tensor, "group unit"]
+    concept_area: Int64[Tensor, "group concept"]
 
     def check(self, layer: str, num_concepts: int, units: int, num_pixels: int) -> None:
         """Raise ValueError unless these can be the counts of some pixels.

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
+from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from ..core.lookup import check_choice, lookup
@@ -91,15 +92,15 @@ class LayerDissection:
     name: str
     info: LayerInfo
     concepts: tuple[Concept, ...]
-    thresholds: Tensor
+    thresholds: Float32[Tensor, " unit"]
     groups: GroupCounts
     num_pixels: int
     top: TopImages
     curves: UnitCurves | None = None
-    intersection: Tensor = field(init=False, repr=False)
-    unit_area: Tensor = field(init=False, repr=False)
-    concept_area: Tensor = field(init=False, repr=False)
-    iou: Tensor = field(init=False, repr=False)
+    intersection: Int64[Tensor, "concept unit"] = field(init=False, repr=False)
+    unit_area: Int64[Tensor, " unit"] = field(init=False, repr=False)
+    concept_area: Int64[Tensor, " concept"] = field(init=False, repr=False)
+    iou: Float64[Tensor, "concept unit"] = field(init=False, repr=False)
     estimate: IouEstimate | None = field(init=False, repr=False)
     chance: ChanceComparison | None = field(init=False, repr=False)
     matches: tuple[UnitMatch, ...] = field(init=False, repr=False)
@@ -122,7 +123,7 @@ class LayerDissection:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "matches", tuple(_best_matches(self)))
+        object.__setattr__(self, "matches", tuple(_find_best_matches(self)))
 
     @property
     def quality_matches(self) -> tuple[QualityMatch, ...]:
@@ -167,7 +168,7 @@ class LayerDissection:
         units = [unit for unit in order if scores[unit] >= min_iou and scores[unit] > 0]
         return UnitSet(self.name, tuple(units[:top]))
 
-    def beyond_chance(self, rate: float = FALSE_DISCOVERY_RATE) -> Tensor:
+    def beyond_chance(self, rate: float = FALSE_DISCOVERY_RATE) -> Bool[Tensor, "concept unit"]:
         """Say which agreements are more than luck, bool ``[concept, unit]``; none if there are too few samples to say.
 
         Args:
@@ -189,13 +190,13 @@ class LayerDissection:
         )
 
 
-def units_by_concept(matches: Iterable[UnitMatch], min_iou: float = MIN_IOU) -> dict[str, int]:
+def count_units_by_concept(matches: Iterable[UnitMatch], min_iou: float = MIN_IOU) -> dict[str, int]:
     """Return how many interpretable units each concept has, most first; ties by name."""
     counts = Counter(match.concept for match in matches if match.concept and match.is_interpretable(min_iou))
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
+def _find_best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
     """Yield each unit's best concept; argmax takes the first of equals."""
     best, concept = layer.iou.max(0)
     concept = (layer.iou == best).int().argmax(0)

@@ -1,2 +1,23 @@
+from .areas import ConceptAreas as ConceptAreas
+from .batches import (
+    Activation as Activation,
+    LabeledBatch as LabeledBatch,
+    LayerSampler as LayerSampler,
+    check_counts as check_counts,
+    check_finite as check_finite,
+    check_images as check_images,
+    check_labels as check_labels,
+    check_pixels as check_pixels,
+    concept_areas as concept_areas,
+    sample_blocks as sample_blocks,
+)
 from .bench import Bench as Bench
-from .upsampling import upsample as upsample
+from .upsampling import (
+    Padding as Padding,
+    choose_step as choose_step,
+    find_pixels_above as find_pixels_above,
+    frame_maps as frame_maps,
+    locate_in_gaps as locate_in_gaps,
+    sample_pixels as sample_pixels,
+    upsample as upsample,
+)

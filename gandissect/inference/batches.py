@@ -110,7 +110,7 @@ class LayerSampler:
             ValueError: If an activation has another shape than the layer or is not finite.
         """
         for block, z in self._latents(samples, title):
-            yield ActivationBatch(block, self._checked(self._heads(z), block))
+            yield ActivationBatch(block, self._check_activations(self._heads(z), block))
 
     def images(self, samples: range, title: str) -> Iterator[ImageBatch]:
         """Yield the samples' activations and images.
@@ -126,9 +126,9 @@ class LayerSampler:
             images, heads = self._forward(z)
             check_images(images, len(z), self.generator.image_size)
             check_pixels(images, block)
-            yield ImageBatch(block, self._checked(heads, block), images.clamp(-1, 1))  # as they are seen
+            yield ImageBatch(block, self._check_activations(heads, block), images.clamp(-1, 1))  # as they are seen
 
-    def labeled(
+    def labeled_images(
         self, samples: range, segmenter: Segmenter, shape: tuple[int, int, int], title: str
     ) -> Iterator[LabeledBatch]:
         """Yield the samples' activations, images and labels.
@@ -164,11 +164,11 @@ class LayerSampler:
         _check_proportions((height, width), self.generator.image_size)
         return int(channels), int(height), int(width)
 
-    def _latents(self, samples: range, title: str) -> Iterator[tuple[range, Tensor]]:
+    def _latents(self, samples: range, title: str) -> Iterator[tuple[range, Float32[Tensor, "batch z"]]]:
         """Yield each block's indices and latent vectors."""
         yield from sample_blocks(self.generator, [samples], self.seed, self.batch_size, title, progress=self.progress)
 
-    def _forward(self, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _forward(self, z: Float32[Tensor, "batch z"]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the images and the layers' activations, from one pass where the generator is a module."""
         network = self._network
         if network is None:
@@ -177,7 +177,7 @@ class LayerSampler:
             images = self.generator(z)
         return images, dict(record)
 
-    def _heads(self, z: Tensor) -> dict[str, Tensor]:
+    def _heads(self, z: Float32[Tensor, "batch z"]) -> dict[str, Tensor]:
         """Return the layers' activations."""
         network = self._network
         if network is None:
@@ -194,7 +194,7 @@ class LayerSampler:
         modules = {name for name, _ in self.generator.named_modules()}
         return self.generator if set(self.layers) <= modules else None
 
-    def _checked(self, activations: dict[str, Tensor], samples: range) -> dict[str, Activation]:
+    def _check_activations(self, activations: dict[str, Tensor], samples: range) -> dict[str, Activation]:
         """Return float32 activations, each checked."""
         infos = self.generator.layers
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
 from ..core.protocols import Generator
@@ -27,12 +27,12 @@ class Bench:
 
     generator: Generator
     layer: str
-    measure: Callable[[Tensor, range], Tensor]
+    measure: Callable[[Float[Tensor, "batch 3 H W"], range], Shaped[Tensor, "batch ..."]]
     progress: bool
 
     def heads(
         self, sets: Sequence[range], seed: int, batch_size: int, title: str
-    ) -> Iterator[tuple[range, Tensor, Tensor]]:
+    ) -> Iterator[tuple[range, Float32[Tensor, "batch z"], Float[Tensor, "batch unit h w"]]]:
         """Yield blocks of samples: their indices, their latent vectors and the layer's activations.
 
         Args:
@@ -46,7 +46,7 @@ class Bench:
 
     def measure_edited(
         self, block: range, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"], *edits: Edit
-    ) -> Tensor:
+    ) -> Shaped[Tensor, "batch ..."]:
         """Return what is measured of the images of a block, after edits of the layer's activations.
 
         Raises:

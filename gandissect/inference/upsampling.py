@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Literal
 
 import torch
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Int, Int64
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -47,10 +47,10 @@ class Pixels:
         mark: Of the marks' type ``[pixel]``, what the sample's map of marks says there.
     """
 
-    sample: Tensor
-    unit: Tensor
-    value: Tensor
-    mark: Tensor
+    sample: Int64[Tensor, " pixel"]
+    unit: Int64[Tensor, " pixel"]
+    value: Float32[Tensor, " pixel"]
+    mark: Int[Tensor, " pixel"]
 
 
 def upsample(
@@ -75,7 +75,7 @@ def upsample(
     Source: Bau et al. 2019, Sec. 3.1.
     """
     batch, units, height, width = activation.shape
-    per_chunk = _chunk(size[0] * size[1], activation.device)
+    per_chunk = _chunk_size(size[0] * size[1], activation.device)
     chunks = torch.split(frame_maps(activation, padding).flatten(2).flatten(0, 1), per_chunk)
     parts = [_stretch(maps.T.reshape(height + 2, width + 2, -1), size, step, start).permute(2, 0, 1) for maps in chunks]
     stretched = torch.cat(parts) if len(parts) > 1 else parts[0]
@@ -148,7 +148,7 @@ def find_pixels_above(
     Source: Bau et al. 2019, Sec. 3.1.
     """
     batch, units, rows, pitch = framed.shape
-    cells = _cells((rows - 2, pitch - 2), (marks.shape[1], marks.shape[2]), framed.device)
+    cells = _make_cells((rows - 2, pitch - 2), (marks.shape[1], marks.shape[2]), framed.device)
     per_map, per_cell = len(cells.row), len(cells.pixel)
     highest = torch.maximum(framed[:, :, :-1], framed[:, :, 1:])
     highest = torch.maximum(highest[..., :-1], highest[..., 1:])
@@ -157,11 +157,11 @@ def find_pixels_above(
     cell = _true_positions(reached) - map_ * per_map
     corners = framed.reshape(-1)
     marks = marks.reshape(batch, -1)[:, cells.pixel].permute(1, 0, 2).reshape(-1)  # by pixel of a cell, sample, cell
-    chunk = _chunk(per_cell, framed.device)
+    chunk = _chunk_size(per_cell, framed.device)
     for index, place in zip(torch.split(map_, chunk), torch.split(cell, chunk), strict=True):
         sample = index // units
         unit = index - sample * units
-        values = _inside(corners, cells, place, cells.corner[place] + index * (rows * pitch), pitch)
+        values = _interpolate_cells(corners, cells, place, cells.corner[place] + index * (rows * pitch), pitch)
         above = values > level[unit]
         pixel = torch.repeat_interleave(torch.count_nonzero(above, dim=1))
         position = _true_positions(above)
@@ -194,10 +194,10 @@ class _Cells:
 
 
 @lru_cache(maxsize=64)
-def _cells(shape: tuple[int, int], size: tuple[int, int], device: torch.device) -> _Cells:
+def _make_cells(shape: tuple[int, int], size: tuple[int, int], device: torch.device) -> _Cells:
     """Return the cells of maps of a shape that are stretched to a size."""
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
-        (y, down), (x, right) = (_slots(length, target) for length, target in zip(shape, size, strict=True))
+        (y, down), (x, right) = (_make_slots(length, target) for length, target in zip(shape, size, strict=True))
         row = torch.arange(shape[0] + 1).repeat_interleave(shape[1] + 1)
         column = torch.arange(shape[1] + 1).repeat(shape[0] + 1)
         pixel = (y[:, None, row] * size[1] + x[None, :, column]).flatten(0, 1)
@@ -206,7 +206,7 @@ def _cells(shape: tuple[int, int], size: tuple[int, int], device: torch.device) 
         return _Cells(*(part.contiguous().to(device) for part in parts))
 
 
-def _slots(length: int, target: int) -> tuple[Tensor, Tensor]:
+def _make_slots(length: int, target: int) -> tuple[Tensor, Tensor]:
     """Return which points lie in each of the ``length + 1`` gaps along an axis, ``[slot, gap]``, and how far in."""
     start, weight = locate_in_gaps(length, target)
     count = start.diff()
@@ -228,11 +228,11 @@ def locate_in_gaps(length: int, target: int) -> tuple[Int[Tensor, " gap_end"], F
         int64 ``[length + 2]``, the first point of each gap, and the number of points; float32 ``[target]``.
     """
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
-        gap, weight = _neighbours(length, range(target), target, torch.device("cpu"))
+        gap, weight = _find_neighbours(length, range(target), target, torch.device("cpu"))
         return torch.searchsorted(gap, torch.arange(length + 2)), weight
 
 
-def _inside(corners: Tensor, cells: _Cells, cell: Tensor, first: Tensor, pitch: int) -> Tensor:
+def _interpolate_cells(corners: Tensor, cells: _Cells, cell: Tensor, first: Tensor, pitch: int) -> Tensor:
     """Interpolate within cells, to ``[pixel, cell]``, in the order in which `_stretch` does: down, then right.
 
     Args:
@@ -249,7 +249,7 @@ def _inside(corners: Tensor, cells: _Cells, cell: Tensor, first: Tensor, pitch: 
     return (rise[:, None] * across).add_(start[:, None]).flatten(0, 1)
 
 
-def _chunk(num_pixels: int, device: torch.device) -> int:
+def _chunk_size(num_pixels: int, device: torch.device) -> int:
     """Return how many maps or cells of so many pixels to interpolate at once."""
     return max(1, CHUNK_PIXELS.get(device.type, 2**22) // num_pixels)
 
@@ -257,7 +257,7 @@ def _chunk(num_pixels: int, device: torch.device) -> int:
 def _stretch(maps: Tensor, size: tuple[int, int], step: int, start: tuple[int, int]) -> Tensor:
     """Interpolate framed ``[h + 2, w + 2, map]`` to ``[H, W, map]``; maps come last for the sake of speed."""
     for axis, (length, first) in enumerate(zip(size, start, strict=True)):
-        low, weight = _neighbours(maps.shape[axis] - 2, range(first, length, step), length, maps.device)
+        low, weight = _find_neighbours(maps.shape[axis] - 2, range(first, length, step), length, maps.device)
         below = maps.index_select(axis, low)
         rise = maps.index_select(axis, low + 1).sub_(below)
         maps = rise.mul_(weight.reshape([-1 if dim == axis else 1 for dim in range(3)])).add_(below)
@@ -265,7 +265,7 @@ def _stretch(maps: Tensor, size: tuple[int, int], step: int, start: tuple[int, i
 
 
 @lru_cache(maxsize=64)
-def _neighbours(length: int, points: range, target: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _find_neighbours(length: int, points: range, target: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return, for some of ``target`` points, the entry of a framed axis before each, and how far it lies behind."""
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
         place = (torch.tensor(points, dtype=torch.float64) + 0.5) * length / target + 0.5

@@ -4,7 +4,10 @@ from .edits import (
     Edit as Edit,
     Insertion as Insertion,
     Scaling as Scaling,
+    Size as Size,
+    check_region as check_region,
     check_units as check_units,
     control_units as control_units,
+    region_mask as region_mask,
 )
-from .recipe import Recipe as Recipe
+from .recipe import EDIT_KINDS as EDIT_KINDS, Recipe as Recipe

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.hooks import tap_outputs
@@ -16,8 +17,12 @@ from .edits import Edit, Size, check_units
 
 
 def generate(
-    generator: Generator, z: Tensor, edits: Sequence[Edit] = (), *, activation: Tensor | None = None
-) -> Tensor:
+    generator: Generator,
+    z: Float[Tensor, "batch z"],
+    edits: Sequence[Edit] = (),
+    *,
+    activation: Float[Tensor, "batch unit h w"] | None = None,
+) -> Float[Tensor, "batch 3 H W"]:
     """Return the images of ``z`` with edits made on the way; the generator stays as it is.
 
     Edits of one layer are made in the order given; what is edited in one layer has its effect on the next.
@@ -91,7 +96,7 @@ def _by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
     return by_layer
 
 
-def _apply_edits(edits: Sequence[Edit], image_size: Size | None, activation: Any) -> Tensor:
+def _apply_edits(edits: Sequence[Edit], image_size: Size | None, activation: Any) -> Float[Tensor, "batch unit h w"]:
     """Return a layer's activations after all of its edits."""
     if not isinstance(activation, Tensor) or activation.ndim != 4:
         actual = f"a tensor {list(activation.shape)}" if isinstance(activation, Tensor) else type(activation).__name__

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
@@ -36,7 +37,7 @@ class Edit:
 
     __slots__ = ()
     units: UnitSet
-    region: Tensor | None
+    region: Shaped[Tensor, "*batch rows columns"] | None
 
     def __post_init__(self) -> None:
         if not isinstance(self.units, UnitSet):
@@ -44,11 +45,13 @@ class Edit:
         if self.region is not None:
             object.__setattr__(self, "region", check_region(self.region))
 
-    def target(self, chosen: Tensor) -> Tensor:
+    def target(self, chosen: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "... unit #h #w"]:
         """Return what activations ``[batch, unit, h, w]`` of the units are forced to."""
         raise NotImplementedError
 
-    def apply(self, activation: Tensor, image_size: Size | None = None) -> Tensor:
+    def apply(
+        self, activation: Float[Tensor, "batch unit h w"], image_size: Size | None = None
+    ) -> Float[Tensor, "batch unit h w"]:
         """Return a layer's edited activations; those given stay as they are.
 
         Args:
@@ -87,7 +90,7 @@ class Ablation(Edit):
     """
 
     units: UnitSet
-    region: Tensor | None = None
+    region: Shaped[Tensor, "*batch rows columns"] | None = None
     strength: float = 1.0
 
     def __post_init__(self) -> None:
@@ -95,7 +98,7 @@ class Ablation(Edit):
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength is 0 to 1; got {self.strength}")
 
-    def target(self, chosen: Tensor) -> Tensor:
+    def target(self, chosen: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
         """Return the damped activations."""
         return torch.zeros_like(chosen) if self.strength == 1 else chosen * (1 - self.strength)
 
@@ -115,8 +118,8 @@ class Insertion(Edit):
     """
 
     units: UnitSet
-    values: float | Sequence[float] | Tensor
-    region: Tensor | None = None
+    values: float | Sequence[float] | Shaped[Tensor, "*unit"]
+    region: Shaped[Tensor, "*batch rows columns"] | None = None
 
     def __post_init__(self) -> None:
         Edit.__post_init__(self)
@@ -127,7 +130,7 @@ class Insertion(Edit):
             )
         object.__setattr__(self, "values", tuple(values.reshape(-1).expand(len(self.units)).tolist()))
 
-    def target(self, chosen: Tensor) -> Tensor:
+    def target(self, chosen: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "unit 1 1"]:
         """Return the values."""
         return torch.tensor(self.values, dtype=chosen.dtype, device=chosen.device)[:, None, None]
 
@@ -148,14 +151,14 @@ class Scaling(Edit):
 
     units: UnitSet
     factor: float
-    region: Tensor | None = None
+    region: Shaped[Tensor, "*batch rows columns"] | None = None
 
     def __post_init__(self) -> None:
         Edit.__post_init__(self)
         if not math.isfinite(self.factor):
             raise ValueError(f"factor is a finite number; got {self.factor}")
 
-    def target(self, chosen: Tensor) -> Tensor:
+    def target(self, chosen: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
         """Return the multiplied activations."""
         return chosen * self.factor
 
@@ -170,7 +173,7 @@ def check_units(units: UnitSet, num_units: int) -> None:
         raise ValueError(f"{units.layer!r} has the units 0 to {num_units - 1}; got {', '.join(map(str, wrong))}")
 
 
-def check_region(region: Tensor) -> Tensor:
+def check_region(region: Tensor) -> Float32[Tensor, "*batch rows columns"]:
     """Return a copy of a region as float32, so that nobody can change it later.
 
     Raises:
@@ -185,7 +188,12 @@ def check_region(region: Tensor) -> Tensor:
     return mask
 
 
-def region_mask(region: Tensor, layer: str, activation: Tensor, image_size: Size | None) -> Tensor:
+def region_mask(
+    region: Float32[Tensor, "*batch rows columns"],
+    layer: str,
+    activation: Float[Tensor, "batch unit h w"],
+    image_size: Size | None,
+) -> Float32[Tensor, "#batch 1 h w"]:
     """Return a region on a layer's grid.
 
     Args:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from ..core.lookup import lookup
@@ -27,7 +28,7 @@ FORMAT, VERSION = "gandissect-recipe", 1
 MAX_REGION = 2**26
 """Numbers in a region at most; a file could ask for any."""
 
-KINDS: Mapping[str, tuple[type[Any], str]] = {
+EDIT_KINDS: Mapping[str, tuple[type[Any], str]] = {
     "ablation": (Ablation, "strength"),
     "insertion": (Insertion, "values"),
     "scaling": (Scaling, "factor"),
@@ -64,7 +65,7 @@ class Recipe:
         """Return the recipe of edits to a generator."""
         return Recipe(NetworkId.of(generator), seed, start, num_samples, tuple(edits))
 
-    def generate(self, generator: Generator) -> Tensor:
+    def generate(self, generator: Generator) -> Float[Tensor, "batch 3 H W"]:
         """Return the edited images, float32 ``[num_samples, 3, H, W]``.
 
         Args:
@@ -77,7 +78,7 @@ class Recipe:
         self.check_generator(generator)
         return generate(generator, self.latents(generator), self.edits)
 
-    def latents(self, generator: Generator) -> Tensor:
+    def latents(self, generator: Generator) -> Float32[Tensor, "batch z"]:
         """Return the latent vectors, on the generator's device."""
         return generator.sample_z(self.num_samples, self.seed, self.start).to(generator.device)
 
@@ -131,10 +132,12 @@ def _parse(text: str) -> Recipe:
         if not isinstance(entries, dict) or (entries.get("format"), entries.get("version")) != (FORMAT, VERSION):
             raise ValueError(f"its format should be {FORMAT!r}, version {VERSION}")
         return Recipe(
-            generator=NetworkId(_text(entries["generator"], "generator"), _text(entries["fingerprint"], "fingerprint")),
-            seed=_whole(entries["seed"], "seed"),
-            start=_whole(entries["start"], "start"),
-            num_samples=_whole(entries["num_samples"], "num_samples"),
+            generator=NetworkId(
+                _check_text(entries["generator"], "generator"), _check_text(entries["fingerprint"], "fingerprint")
+            ),
+            seed=_check_whole_number(entries["seed"], "seed"),
+            start=_check_whole_number(entries["start"], "start"),
+            num_samples=_check_whole_number(entries["num_samples"], "num_samples"),
             edits=tuple(_decode_edit(edit) for edit in entries["edits"]),
         )
     except KeyError as error:
@@ -162,7 +165,7 @@ _ENTRIES = {
 
 def _encode_edit(edit: Edit) -> dict[str, Any]:
     """Return an edit as JSON values."""
-    kind, name = next((kind, name) for kind, (cls, name) in KINDS.items() if isinstance(edit, cls))
+    kind, name = next((kind, name) for kind, (cls, name) in EDIT_KINDS.items() if isinstance(edit, cls))
     entry = {"kind": kind, "layer": edit.units.layer, "units": list(edit.units.units), name: getattr(edit, name)}
     if edit.region is not None:
         data = base64.b64encode(zlib.compress(edit.region.numpy().astype("<f4").tobytes())).decode()
@@ -172,53 +175,55 @@ def _encode_edit(edit: Edit) -> dict[str, Any]:
 
 def _decode_edit(entry: Any) -> Edit:
     """Return the edit that JSON values stand for."""
-    cls, name = lookup(KINDS, _text(entry["kind"], "kind"), "kind of edit")
+    cls, name = lookup(EDIT_KINDS, _check_text(entry["kind"], "kind"), "kind of edit")
     allowed = {"kind", "layer", "units", "region", name}
     if extra := set(entry) - allowed:
         raise ValueError(
             f"an edit of kind {entry['kind']!r} has {', '.join(sorted(allowed))}; not {', '.join(sorted(extra))}"
         )
-    units = UnitSet(_text(entry["layer"], "layer"), tuple(_whole(unit, "a unit") for unit in entry["units"]))
+    units = UnitSet(
+        _check_text(entry["layer"], "layer"), tuple(_check_whole_number(unit, "a unit") for unit in entry["units"])
+    )
     region = None if entry.get("region") is None else _unpack_region(entry["region"])
-    settings = {name: _numbers(entry[name], name)} if name in entry else {}
+    settings = {name: _parse_numbers(entry[name], name)} if name in entry else {}
     edit: Edit = cls(units, region=region, **settings)
     return edit
 
 
-def _unpack_region(entry: Any) -> Tensor:
+def _unpack_region(entry: Any) -> Float32[Tensor, "*batch rows columns"]:
     """Return the mask that was packed."""
-    shape = [_whole(length, "a region's length") for length in entry["shape"]]
+    shape = [_check_whole_number(length, "a region's length") for length in entry["shape"]]
     size = math.prod(shape)
     if not 0 < size <= MAX_REGION or min(shape) < 1:
         raise ValueError(f"a region has 1 to {MAX_REGION} numbers; got {shape}")
     unpacked = zlib.decompressobj().decompress(
-        base64.b64decode(_text(entry["data"], "data"), validate=True), 4 * size + 1
+        base64.b64decode(_check_text(entry["data"], "data"), validate=True), 4 * size + 1
     )
     if len(unpacked) != 4 * size:
         raise ValueError(f"a region {shape} has {4 * size} bytes; got {len(unpacked)} or more")
     return torch.from_numpy(np.frombuffer(unpacked, "<f4").astype(np.float32).reshape(shape))
 
 
-def _whole(value: Any, name: str) -> int:
+def _check_whole_number(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{name} is a whole number; got {value!r}")
     return value
 
 
-def _text(value: Any, name: str) -> str:
+def _check_text(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} is a text; got {value!r}")
     return value
 
 
-def _numbers(value: Any, name: str) -> float | tuple[float, ...]:
+def _parse_numbers(value: Any, name: str) -> float | tuple[float, ...]:
     """Return a number, or several."""
     if isinstance(value, list):
-        return tuple(float(_number(item, name)) for item in value)
-    return float(_number(value, name))
+        return tuple(float(_check_number(item, name)) for item in value)
+    return float(_check_number(value, name))
 
 
-def _number(value: Any, name: str) -> float:
+def _check_number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name} is a number, or a list of numbers; got {value!r}")
     return value

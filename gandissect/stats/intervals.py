@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ..storage.saved import check_tensor, detached_copy
@@ -33,8 +34,8 @@ class Shares:
         stderr: float64 ``[concept]``, its standard error.
     """
 
-    mean: Tensor
-    stderr: Tensor
+    mean: Float64[Tensor, " concept"]
+    stderr: Float64[Tensor, " concept"]
 
     def __post_init__(self) -> None:
         check_tensor("mean", self.mean, torch.float64, (None,))
@@ -118,7 +119,7 @@ class Change:
     high: float
 
     @staticmethod
-    def of(differences: Tensor) -> Change:
+    def of(differences: Float[Tensor, " pair"]) -> Change:
         """Return the mean of two or more differences, with Student's interval."""
         mean, num_sets = float(differences.mean()), len(differences)
         reach = half_width(float(differences.std()) / math.sqrt(num_sets), num_sets - 1)

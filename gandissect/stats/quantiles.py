@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
+from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 _FLIP = 0x7FFFFFFF
@@ -42,19 +43,19 @@ def rank_of(quantile: float, num_values: int) -> int:
     return math.floor(Fraction(repr(float(quantile))) * num_values) + 1
 
 
-def to_keys(values: Tensor) -> Tensor:
+def to_keys(values: Float32[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
     """Return int64 keys that are ordered, and equal, as the float32 values are; -0.0 is 0.0."""
     bits = (values + 0.0).view(torch.int32)
     return torch.where(bits < 0, bits ^ _FLIP, bits).long()
 
 
-def from_keys(keys: Tensor) -> Tensor:
+def from_keys(keys: Int64[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
     """Return the float32 values of keys; the inverse of `to_keys`."""
     bits = keys.to(torch.int32)
     return torch.where(bits < 0, bits ^ _FLIP, bits).view(torch.float32)
 
 
-def values_below(keys: Tensor) -> Tensor:
+def values_below(keys: Int64[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
     """Return float32 values that a value exceeds if, and only if, its key exceeds the key given."""
     return from_keys(torch.where(keys == -1, -2, keys))  # -1 would be -0.0, which 0.0 does not exceed
 
@@ -71,18 +72,18 @@ class Brackets:
         guessed: Whether they are of a part of the data, and have not been narrowed.
     """
 
-    low: Tensor
-    high: Tensor
-    above: Tensor
-    inside: Tensor
+    low: Int64[Tensor, " unit"]
+    high: Int64[Tensor, " unit"]
+    above: Int64[Tensor, " unit"]
+    inside: Int64[Tensor, " unit"]
     guessed: bool = False
 
     @property
-    def exact(self) -> Tensor:
+    def exact(self) -> Bool[Tensor, " unit"]:
         """Whether one key is left, bool ``[unit]``."""
         return self.high - self.low == 1
 
-    def where(self, chosen: Tensor, other: Brackets) -> Brackets:
+    def where(self, chosen: Bool[Tensor, " unit"], other: Brackets) -> Brackets:
         """Return these brackets for the chosen units, bool ``[unit]``, and the other ones for the rest."""
         low, high, above, inside = (
             torch.where(chosen, getattr(self, name), getattr(other, name))
@@ -91,8 +92,10 @@ class Brackets:
         return Brackets(low, high, above, inside)
 
 
-def guess_brackets(pilot: Tensor, low_rank: Tensor, high_rank: Tensor) -> Brackets:
-    """Return brackets from the largest values of a part of the data; they may prove wrong, and then `narrow` moves on.
+def guess_brackets(
+    pilot: Float32[Tensor, "unit rank"], low_rank: Int64[Tensor, " unit"], high_rank: Int64[Tensor, " unit"]
+) -> Brackets:
+    """Return brackets from the largest values of a part of the data; `narrow_brackets` moves on if they prove wrong.
 
     Args:
         pilot: float32 ``[unit, rank]``, the largest values, falling.
@@ -107,7 +110,13 @@ def guess_brackets(pilot: Tensor, low_rank: Tensor, high_rank: Tensor) -> Bracke
     return Brackets(low, high, torch.zeros_like(low), torch.zeros_like(low), guessed=True)
 
 
-def narrow(edges: Tensor, counts: Tensor, extent: tuple[Tensor, Tensor], rank: int, num_values: int) -> Brackets:
+def narrow_brackets(
+    edges: Int64[Tensor, "unit edge"],
+    counts: Int64[Tensor, "unit edge"],
+    extent: tuple[Int64[Tensor, " unit"], Int64[Tensor, " unit"]],
+    rank: int,
+    num_values: int,
+) -> Brackets:
     """Return smaller brackets, from a histogram.
 
     Args:
@@ -143,9 +152,9 @@ class BinScale:
         scale: float64 ``[unit]``, bins per place.
     """
 
-    by_value: Tensor
-    origin: Tensor
-    scale: Tensor
+    by_value: Bool[Tensor, " unit"]
+    origin: Float64[Tensor, " unit"]
+    scale: Float64[Tensor, " unit"]
 
 
 def bin_scale(brackets: Brackets, num_bins: int) -> BinScale:
@@ -163,7 +172,9 @@ def bin_scale(brackets: Brackets, num_bins: int) -> BinScale:
     return BinScale(by_value, torch.where(by_value, ends[0], first.double()), per_place)
 
 
-def bin_of(scale: BinScale, num_bins: int, unit: Tensor, key: Tensor) -> Tensor:
+def bin_of(
+    scale: BinScale, num_bins: int, unit: Int64[Tensor, "*value"], key: Int64[Tensor, "*value"]
+) -> Int64[Tensor, "*value"]:
     """Return the bin of each value, ``num_bins`` for those above the last edge.
 
     Args:
@@ -176,7 +187,7 @@ def bin_of(scale: BinScale, num_bins: int, unit: Tensor, key: Tensor) -> Tensor:
     return place.sub_(scale.origin[unit]).mul_(scale.scale[unit]).ceil_().clamp_(max=num_bins).long()
 
 
-def bin_edges(brackets: Brackets, num_bins: int) -> Tensor:
+def bin_edges(brackets: Brackets, num_bins: int) -> Int64[Tensor, "unit edge"]:
     """Return int64 ``[unit, bin + 1]``: bin ``b`` holds the keys above edge ``b`` up to edge ``b + 1``.
 
     They are sought by halving, from `bin_of` itself, so that the two cannot disagree by a rounding.

@@ -77,7 +77,7 @@ def _gauss_legendre() -> list[tuple[float, float]]:
     return list(zip(nodes.tolist(), weights.tolist(), strict=True))
 
 
-def _angle_share(angle: Tensor, freedom: Tensor) -> Tensor:
+def _angle_share(angle: Float64[Tensor, "*#table"], freedom: Float64[Tensor, "*#table"]) -> Float64[Tensor, "*table"]:
     """Return the integral of ``sin^(n - 1)`` from 0 to an angle, by that from 0 to pi."""
     total = torch.zeros_like(angle)
     for node, weight in _gauss_legendre():

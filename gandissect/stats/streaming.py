@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol, Self
 
 import torch
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 
@@ -72,7 +73,7 @@ class AreaMoments(TensorState):
         self.areas = torch.zeros(num_concepts, dtype=torch.int64)
         self.products = torch.zeros(num_concepts, num_concepts, dtype=torch.int64)
 
-    def update(self, areas: Tensor) -> None:
+    def update(self, areas: Int64[Tensor, "image concept"]) -> None:
         """Take in some images' areas, int64 ``[image, concept]``, in pixels.
 
         Raises:
@@ -89,9 +90,11 @@ class AreaMoments(TensorState):
         """
         if other.num_pixels != self.num_pixels:
             raise ValueError(f"areas of {self.num_pixels} and of {other.num_pixels} pixels cannot be merged")
-        self._add(other.num_images, align(self.areas, other.areas), align(self.products, other.products))
+        self._add(
+            other.num_images, prepare_merge(self.areas, other.areas), prepare_merge(self.products, other.products)
+        )
 
-    def compute(self) -> dict[str, Tensor]:
+    def compute(self) -> dict[str, Float64[Tensor, "*_"]]:
         """Return ``mean`` ``[concept]`` and the unbiased ``covariance`` ``[concept, concept]``, float64.
 
         Raises:
@@ -108,7 +111,12 @@ class AreaMoments(TensorState):
             for name, table in (("mean", mean), ("covariance", covariance))
         }
 
-    def _add(self, num_images: Tensor, areas: Tensor, products: Tensor) -> None:
+    def _add(
+        self,
+        num_images: Int64[Tensor, ""],
+        areas: Int64[Tensor, " concept"],
+        products: Int64[Tensor, "concept concept"],
+    ) -> None:
         """Add sums over other images."""
         total = self.num_images + num_images
         if int(total) * self.num_pixels**2 >= 2**63:
@@ -116,7 +124,7 @@ class AreaMoments(TensorState):
         self.num_images, self.areas, self.products = total, self.areas + areas, self.products + products
 
 
-def align(mine: Tensor, other: Tensor) -> Tensor:
+def prepare_merge(mine: Tensor, other: Tensor) -> Tensor:
     """Return ``other`` on the device of ``mine``.
 
     Raises:

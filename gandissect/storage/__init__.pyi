@@ -1,5 +1,8 @@
-from .cards import Card as Card, CardIndex as CardIndex, read_cards as read_cards
+from .cards import Card as Card, CardIndex as CardIndex
 from .files import (
+    MAX_FILE_BYTES as MAX_FILE_BYTES,
+    MAX_HEADER_BYTES as MAX_HEADER_BYTES,
+    MAX_TENSORS as MAX_TENSORS,
     atomic_path as atomic_path,
     check_file as check_file,
     check_folder as check_folder,
@@ -12,10 +15,13 @@ from .files import (
     write_json as write_json,
     write_text as write_text,
 )
-from .runs import Trainable as Trainable, ema_decay as ema_decay, ema_update as ema_update, train as train
+from .runs import Trainable as Trainable, ema_decay as ema_decay, train as train, update_ema as update_ema
 from .saved import (
     SavedResult as SavedResult,
+    check_all_finite as check_all_finite,
+    check_tensor as check_tensor,
+    detached_copy as detached_copy,
     load_result as load_result,
-    result_path as result_path,
+    plain_entries as plain_entries,
     save_result as save_result,
 )

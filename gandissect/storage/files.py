@@ -130,7 +130,7 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mappin
     """
     if not isinstance(header.get("format"), str) or not isinstance(header.get("version"), int):
         raise ValueError(f"a header names its format and version; got {sorted(header)}")
-    ready = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    ready = _separate_memory({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     with atomic_path(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode  # as for any other file; save_file lets only the owner read
@@ -138,7 +138,7 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mappin
         temporary.chmod(mode)
 
 
-def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _separate_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors of which no two share memory; only those that do are copied."""
     storages: set[int] = set()
     separate = {}

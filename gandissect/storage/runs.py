@@ -56,7 +56,7 @@ def ema_decay(half_life_images: float, batch_size: int) -> float:
 
 
 @torch.no_grad()
-def ema_update(average: nn.Module, model: nn.Module, decay: float) -> None:
+def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Move an average of weights towards a model: ``average = decay * average + (1 - decay) * model``.
 
     Floating-point buffers move likewise (batch-norm statistics belong to the weights they were measured

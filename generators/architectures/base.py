@@ -86,9 +86,8 @@ class LayeredGenerator(GeneratorBase):
     @cached_property
     def _shapes(self) -> dict[str, LayerInfo]:
         """What each stage returns for one sample, found by running a copy, so that this one stays as it is."""
-        unhooked: dict[int, Any] = {
-            id(module._forward_hooks): OrderedDict() for module in self.modules()
-        }  # by whomever
+        hooks = [module._forward_hooks for module in self.modules()]  # whoever registered them
+        unhooked: dict[int, Any] = {id(registered): OrderedDict() for registered in hooks}
         chain = deepcopy(self, unhooked).eval()
         z = torch.zeros(1, self.z_dim, device=self.device)
         shapes = {}

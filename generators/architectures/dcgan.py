@@ -40,7 +40,7 @@ class DCGAN(LayeredGenerator):
         for i in range(1, depth):
             self.add_module(f"layer{i + 1}", _up(units[i - 1], units[i], stride=2, padding=1))
         self.output = nn.Sequential(nn.ConvTranspose2d(units[-1], 3, 4, 2, 1), nn.Tanh())
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
         """Return the matrix of the linear map that ``z`` meets first, ``[units * 4 * 4, z_dim]``."""
@@ -67,7 +67,7 @@ class DCGANDiscriminator(nn.Module):
             stages += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
         stages.append(nn.Conv2d(width * 2 ** (depth - 1), 1, 4, 1, 0))
         self.stages = nn.Sequential(*stages)
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, " batch"]:
         """Return logits, float ``[batch]``: positive for images that look real."""
@@ -90,7 +90,7 @@ def _up(before: int, after: int, stride: int, padding: int) -> nn.Sequential:
 
 
 @torch.no_grad()
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     """Draw weights from N(0, 0.02), batch-norm scales from N(1, 0.02), as the paper does."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         _draw(module.weight, 0.0)

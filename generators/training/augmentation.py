@@ -23,8 +23,8 @@ def color(images: Float[Tensor, "batch 3 H W"], draws: Draws) -> Float[Tensor, "
     """Shift brightness by up to 0.5, scale saturation by up to 2 and contrast by 0.5 to 1.5."""
     shift = _uniform(images, draws) - 0.5
     images = images + shift
-    grey = images.mean(dim=1, keepdim=True)
-    images = torch.lerp(grey, images, 2 * _uniform(images, draws))
+    gray = images.mean(dim=1, keepdim=True)
+    images = torch.lerp(gray, images, 2 * _uniform(images, draws))
     middle = images.mean(dim=(1, 2, 3), keepdim=True)
     return torch.lerp(middle, images, _uniform(images, draws) + 0.5)
 

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import UInt8
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
 from gandissect.core.environment import resolve_device
 from gandissect.core.images import from_uint8
+from gandissect.core.pictures import load_pictures
 from gandissect.core.protocols import PictureSource
 from gandissect.core.sampling import make_rng
 from gandissect.storage.files import atomic_path
-from gandissect.storage.runs import ema_decay, ema_update, train
+from gandissect.storage.runs import ema_decay, train, update_ema
 
 from ..architectures.base import LayeredGenerator
 from ..architectures.blocks import MinibatchStd
@@ -48,7 +48,7 @@ class GANTask:
         source: Real pictures of the settings' resolution.
         evaluate: Called with the averaged generator at each snapshot of full size; its figures are logged, and the
             snapshot with the least ``distance`` is kept as ``best.safetensors``.
-        held_out: PictureSource that are never learned from; how much less real the discriminator finds them is logged.
+        held_out: Pictures that are never learned from; how much less real the discriminator finds them is logged.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
@@ -105,7 +105,7 @@ class GANTask:
         self._schedule(index, growth)
         figures = self.processes.average(self._discriminator_step(index, growth) | self._generator_step(index, growth))
         half_life = min(self.settings.ema_half_life, 0.05 * (index + 1) * self.settings.batch_size)
-        ema_update(self.average, self.network, ema_decay(half_life, self.settings.batch_size))
+        update_ema(self.average, self.network, ema_decay(half_life, self.settings.batch_size))
         return figures
 
     def state_dict(self) -> dict[str, Any]:
@@ -195,7 +195,9 @@ class GANTask:
         order = self._choose_pictures(index)
         if self.settings.resident:
             if self._resident is None:
-                self._resident = load_pictures(self.source).to(self.device, memory_format=torch.channels_last)
+                self._resident = load_pictures(self.source, len(self.source)).to(
+                    self.device, memory_format=torch.channels_last
+                )
             images = self._resident[order[self.rows]]
             flipped = (self._make_draws("crop", index).uniform(1, 1, 1) < 0.5).to(self.device)
             images = torch.where(flipped, images.flip(3), images)
@@ -262,13 +264,6 @@ def _judge(discriminator: nn.Module, images: Tensor, growth: Growth) -> Tensor:
     """Return logits; only networks that grow know of ``alpha``."""
     logits: Tensor = discriminator(images, growth.alpha) if growth.alpha < 1 else discriminator(images)
     return logits
-
-
-def load_pictures(source: PictureSource, limit: int | None = None) -> UInt8[Tensor, "batch 3 H W"]:
-    """Return the evaluation views of all pictures, or of at most ``limit`` evenly spaced ones, uint8 on the CPU."""
-    step = 1 if limit is None else max(1, -(-len(source) // limit))
-    indices = range(0, len(source), step)
-    return torch.cat([source.batch(indices[start : start + 64]).images for start in range(0, len(indices), 64)])
 
 
 def _to_images(images: Tensor) -> Tensor:
@@ -339,7 +334,7 @@ def train_generator(
         folder: The run: checkpoint, metrics, each snapshot's samples and generator, ``generator.safetensors`` (the last
             of them), and with ``evaluate`` ``best.safetensors``, the one with the least distance.
         evaluate: Called with the averaged generator at each snapshot of full size; its figures are logged.
-        held_out: PictureSource that are never learned from; how much less real the discriminator finds them is logged.
+        held_out: Pictures that are never learned from; how much less real the discriminator finds them is logged.
         snapshot_images: Images between snapshots.
         checkpoint_images: Images between checkpoints.
         resume: Continue from the folder's checkpoint, if it has one; otherwise a folder that has one is refused.

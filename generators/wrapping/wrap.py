@@ -164,7 +164,8 @@ class WrappedGenerator(GeneratorBase):
         """SHA-256 of the module's class and weights, and of what it is given and gives, hexadecimal."""
         state = {key: value for key, value in self.state_dict().items() if isinstance(value, Tensor)}
         condition = None if self.c is None else self.c.tolist()
-        module_class = f"{type(self.module).__module__}.{type(self.module).__qualname__}"
+        home = type(self.module).__module__.replace("generators.architectures.", "generators.")  # where ours stood once
+        module_class = f"{home}.{type(self.module).__qualname__}"
         kind = SCRIPT if isinstance(self.module, ScriptedModule) else module_class
         return hash_tensors(state, {"class": kind, "z_dim": self.z_dim, "c": condition, "range": self.value_range})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,3 +52,34 @@ def _imported_names(path: Path, root: Path) -> Iterator[str]:
             base = package[: len(package) - node.level + 1] if node.level else ()
             stem = ".".join([*base, *([node.module] if node.module else [])])
             yield from (f"{stem}.{alias.name}" for alias in node.names)
+
+
+def draw_table(arrows: Counter[tuple[str, str]], order: list[str]) -> str:
+    """Return how many imports lead from each room, a line each, to each other one, a column each."""
+    columns = [room for room in order if any(target == room for _, target in arrows)]
+    width = max(map(len, order)) + 2
+    lines = [" " * width + "".join(f"{room:>15}" for room in columns)]
+    for room in reversed(order):
+        counts = "".join(f"{arrows[room, target] or '.':>15}" for target in columns)
+        lines.append(f"{room:<{width}}{counts}".rstrip())
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    rooms = [
+        "core",
+        "storage",
+        "interventions",
+        "stats",
+        "inference",
+        "dissection",
+        "fidelity",
+        "latent",
+        "causal",
+        "artifacts",
+        "report",
+    ]
+    found = room_arrows(Path(__file__).parents[2], "gandissect")
+    inside = {arrow: count for arrow, count in found.items() if "__init__" not in arrow}
+    total = f"{len(inside)} arrows between {len(rooms)} rooms, {sum(inside.values())} imports"
+    sys.stdout.write(f"{draw_table(found, rooms)}\n\n{total}\n")

@@ -120,7 +120,7 @@ def mapped(t: Mapping[str, Tensor], z: Tensor, c: Tensor | None = None, rate: fl
 
 def images(t: Mapping[str, Tensor], w: Tensor, clamp: float = torch.inf, noisy: bool = True) -> Tensor:
     """The images of w, in float64, one by one."""
-    return torch.cat([_image(doubles(t), each, clamp, noisy) for each in w])
+    return torch.cat([_image(doubles(t), vector, clamp, noisy) for vector in w])
 
 
 def _image(t: dict[str, Tensor], w: Tensor, clamp: float, noisy: bool) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from gandissect import Generator, Recipe
 from gandissect.core.lookup import lookup
 from gandissect.interventions.edits import Edit, check_units, region_mask
-from gandissect.interventions.recipe import KINDS
+from gandissect.interventions.recipe import EDIT_KINDS
 from gandissect.report import write_pairs
 
 from .strokes import MAX_STROKES
@@ -115,7 +115,7 @@ def _region_size(edit: Any) -> int:
 
 def _format_edit(edit: Edit) -> str:
     """Return an edit as a Python expression."""
-    value = next(value for cls, value in KINDS.values() if isinstance(edit, cls))
+    value = next(value for cls, value in EDIT_KINDS.values() if isinstance(edit, cls))
     arguments = [f"UnitSet({edit.units.layer!r}, {edit.units.units!r})", f"{value}={getattr(edit, value)!r}"]
     if edit.region is not None:
         arguments.append(f"region={_format_region(edit.region)}")

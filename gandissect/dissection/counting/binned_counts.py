@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float32, Int, Int64
 from torch import Tensor
 
-from ...stats.quantiles import Brackets, bin_edges, bin_of, bin_scale, narrow, to_keys, values_below
-from ...stats.streaming import TensorState, align
+from ...stats.quantiles import Brackets, bin_edges, bin_of, bin_scale, narrow_brackets, to_keys, values_below
+from ...stats.streaming import TensorState, prepare_merge
 
 
 class LabelCounts(TensorState):
@@ -27,7 +28,7 @@ class LabelCounts(TensorState):
         self.num_channels = num_channels
         self.labels = torch.zeros(num_groups, num_concepts + 1, dtype=torch.int64, device=device)
 
-    def update(self, group: Tensor, labels: Tensor) -> None:
+    def update(self, group: Int64[Tensor, " sample"], labels: Int64[Tensor, "sample channel H W"]) -> None:
         """Count the pixels of label maps.
 
         Args:
@@ -39,9 +40,9 @@ class LabelCounts(TensorState):
 
     def merge(self, other: LabelCounts) -> None:
         """Add another one's counts."""
-        self.labels = self.labels + align(self.labels, other.labels)
+        self.labels = self.labels + prepare_merge(self.labels, other.labels)
 
-    def compute(self) -> dict[str, Tensor]:
+    def compute(self) -> dict[str, Int64[Tensor, "*_"]]:
         """Return ``concept_area`` ``[group, concept]`` and ``num_pixels``, int64."""
         return {"concept_area": self.labels[:, 1:], "num_pixels": self.labels.sum() // self.num_channels}
 
@@ -82,21 +83,28 @@ class BinnedCounts(TensorState):
         self.highest = torch.full_like(brackets.low, -(2**31))
 
     @property
-    def counts(self) -> tuple[Tensor, Tensor]:
+    def counts(self) -> tuple[Int[Tensor, "group unit bin label"], Int[Tensor, "group unit bin label"]]:
         """The counts by the pixels' own concepts, and by those of the samples exchanged with."""
         return self.own, self.exchanged
 
     @property
-    def level(self) -> Tensor:
+    def level(self) -> Float32[Tensor, " unit"]:
         """What the pixels that are counted exceed, float32 ``[unit]``."""
         return values_below(self.brackets.low)
 
-    def update_extent(self, lowest: Tensor, highest: Tensor) -> None:
+    def update_extent(self, lowest: Float32[Tensor, "map unit"], highest: Float32[Tensor, "map unit"]) -> None:
         """Note between which values maps lie, float32 ``[map, unit]`` each; upsampling does not lead out of them."""
         self.lowest = torch.minimum(self.lowest, to_keys(lowest.amin(0)))
         self.highest = torch.maximum(self.highest, to_keys(highest.amax(0)))
 
-    def update(self, group: Tensor, unit: Tensor, value: Tensor, label: Tensor, other: Tensor) -> None:
+    def update(
+        self,
+        group: Int64[Tensor, " pixel"],
+        unit: Int64[Tensor, " pixel"],
+        value: Float32[Tensor, " pixel"],
+        label: Int[Tensor, " pixel"],
+        other: Int[Tensor, " pixel"],
+    ) -> None:
         """Count pixels above the lower end of their unit's bracket.
 
         Args:
@@ -125,8 +133,8 @@ class BinnedCounts(TensorState):
         mine, theirs = self.brackets, other.brackets
         if not (torch.equal(mine.low, theirs.low) and torch.equal(mine.high, theirs.high)):
             raise ValueError("counts over different brackets cannot be merged")
-        self.own = self.own + align(self.own, other.own)
-        self.exchanged = self.exchanged + align(self.exchanged, other.exchanged)
+        self.own = self.own + prepare_merge(self.own, other.own)
+        self.exchanged = self.exchanged + prepare_merge(self.exchanged, other.exchanged)
         self.lowest = torch.minimum(self.lowest, other.lowest)
         self.highest = torch.maximum(self.highest, other.highest)
 
@@ -141,15 +149,15 @@ class BinnedCounts(TensorState):
         if not torch.equal(self.edges, edges):
             raise ValueError("counted in other bins than this version's; count again")
 
-    def compute(self) -> Tensor:
+    def compute(self) -> Int64[Tensor, "unit bin"]:
         """Return int64 ``[unit, bin + 1]``: values in each bin; the last column holds what lies above all."""
         return self.own.sum((0, 3)) // self.num_channels
 
     def narrow(self, rank: int, num_values: int) -> Brackets:
         """Return smaller brackets around the value of a descending rank, of ``num_values`` each unit has."""
-        return narrow(self.edges, self.compute(), (self.lowest, self.highest), rank, num_values)
+        return narrow_brackets(self.edges, self.compute(), (self.lowest, self.highest), rank, num_values)
 
-    def above(self, edge: Tensor) -> dict[str, Tensor]:
+    def above(self, edge: Int64[Tensor, " unit"]) -> dict[str, Int64[Tensor, "*_"]]:
         """Count the pixels whose key is above an edge of a bin, or above everything.
 
         Args:
@@ -176,14 +184,20 @@ class LevelCounts(TensorState):
 
     _names = ("levels", "level_own", "level_exchanged")
 
-    def __init__(self, levels: Tensor, num_concepts: int, num_channels: int = 1) -> None:
+    def __init__(self, levels: Float32[Tensor, "unit level"], num_concepts: int, num_channels: int = 1) -> None:
         units, num_levels = levels.shape
         self.num_channels, self.levels = num_channels, levels.contiguous()
         shape = (2, units, num_levels + 1, num_concepts + 1)
         self.level_own = torch.zeros(shape, dtype=torch.int64, device=levels.device)
         self.level_exchanged = torch.zeros_like(self.level_own)
 
-    def update(self, half: Tensor, values: Tensor, labels: Tensor, others: Tensor) -> None:
+    def update(
+        self,
+        half: Int64[Tensor, " pixel"],
+        values: Float32[Tensor, "unit pixel"],
+        labels: Int[Tensor, "channel pixel"],
+        others: Int[Tensor, "channel pixel"],
+    ) -> None:
         """Count pixels.
 
         Args:
@@ -207,10 +221,10 @@ class LevelCounts(TensorState):
         """
         if not torch.equal(self.levels, other.levels.to(self.levels.device)):
             raise ValueError("counts over different levels cannot be merged")
-        self.level_own = self.level_own + align(self.level_own, other.level_own)
-        self.level_exchanged = self.level_exchanged + align(self.level_exchanged, other.level_exchanged)
+        self.level_own = self.level_own + prepare_merge(self.level_own, other.level_own)
+        self.level_exchanged = self.level_exchanged + prepare_merge(self.level_exchanged, other.level_exchanged)
 
-    def compute(self) -> dict[str, Tensor]:
+    def compute(self) -> dict[str, Int64[Tensor, "*_"]]:
         """Return int64 counts of the pixels above each level.
 
         ``intersection`` and ``exchanged`` ``[half, concept, unit, level]``, ``unit_area`` ``[half, unit, level]``,

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 FEW_CONCEPTS = 127
@@ -35,7 +36,7 @@ class LabelMapCache:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, samples: range, labels: Tensor) -> None:
+    def add(self, samples: range, labels: Int64[Tensor, "batch channel H W"]) -> None:
         """Keep a block's label maps, int64 ``[batch, channel, H, W]``."""
         packed = zlib.compress(labels.cpu().numpy().astype(self.dtype).tobytes(), level=1)
         self._places[samples] = (self._file.seek(0, 2), len(packed))
@@ -45,7 +46,7 @@ class LabelMapCache:
         """Tell whether label maps of all of some samples are kept."""
         return sum(len(block) for block in self._places) == len(samples)
 
-    def labels(self, samples: range) -> Tensor:
+    def labels(self, samples: range) -> Int64[Tensor, "batch channel H W"]:
         """Return the label maps of a block that was added, int64 ``[batch, channel, H, W]``, on CPU.
 
         Raises:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
 
 from ...core.types import LayerInfo
@@ -37,7 +38,13 @@ class LayerCount:
         levels: float32 ``[unit, level]``, above which pixels are counted for curves; None for no curves.
     """
 
-    def __init__(self, info: LayerInfo, brackets: Brackets, plan: DissectionPlan, levels: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        info: LayerInfo,
+        brackets: Brackets,
+        plan: DissectionPlan,
+        levels: Float32[Tensor, "unit level"] | None = None,
+    ) -> None:
         device = brackets.low.device
         shape = (plan.num_groups, len(plan.concepts), info.units)
         self.top = TopSamples(info.units, (info.height, info.width), plan.settings.top_images, device)
@@ -51,7 +58,7 @@ class LayerCount:
         self.begin()
 
     @property
-    def thresholds(self) -> Tensor:
+    def thresholds(self) -> Float32[Tensor, " unit"]:
         """Of each unit, float32 ``[unit]``, once none is open."""
         return values_below(self._brackets.high)
 
@@ -72,7 +79,9 @@ class LayerCount:
         )
         self._level = self._binned.level.where(self.open, torch.tensor(torch.inf, device=self.open.device))
 
-    def update(self, activation: Activation, group: Tensor, marks: Tensor) -> None:
+    def update(
+        self, activation: Activation, group: Int64[Tensor, " batch"], marks: Int32[Tensor, "batch channel H W"]
+    ) -> None:
         """Count the pixels of a batch.
 
         Args:
@@ -92,7 +101,13 @@ class LayerCount:
                 label, other = pixels.mark & (PARTNER - 1), pixels.mark // PARTNER
                 self._binned.update(group[pixels.sample], pixels.unit, pixels.value, label - 1, other - 1)
 
-    def look(self, samples: range, activation: Activation, group: Tensor, marks: Tensor) -> None:
+    def update_samples(
+        self,
+        samples: range,
+        activation: Activation,
+        group: Int64[Tensor, " batch"],
+        marks: Int32[Tensor, "batch channel H W"],
+    ) -> None:
         """Take in what does not depend on thresholds: the best samples, and curves.
 
         Args:

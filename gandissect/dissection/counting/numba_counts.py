@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float32, Int, Int32, Int64
 from torch import Tensor
 
 from ...inference.upsampling import locate_in_gaps
@@ -24,13 +25,13 @@ PARTNER = 1 << PARTNER_BIT
 
 
 def count_bins(
-    framed: Tensor,
-    highest: Tensor,
-    level: Tensor,
+    framed: Float32[Tensor, "batch unit framed_h framed_w"],
+    highest: Float32[Tensor, "batch unit"],
+    level: Float32[Tensor, " unit"],
     scale: BinScale,
-    marks: Tensor,
-    group: Tensor,
-    counts: tuple[Tensor, Tensor],
+    marks: Int32[Tensor, "batch H W"],
+    group: Int64[Tensor, " batch"],
+    counts: tuple[Int[Tensor, "group unit bin label"], Int[Tensor, "group unit bin label"]],
 ) -> bool:
     """Count the pixels above each unit's level, by bin, if they are on the CPU and Numba is there.
 

@@ -56,7 +56,7 @@ def count_samples(
         if path is not None:
             tally.check_size()
     began, saved = time.monotonic() - tally.seconds, time.monotonic()
-    for batch in sampler.labeled(tally.to_come, segmenter, plan.label_shape, "dissecting"):
+    for batch in sampler.labeled_images(tally.to_come, segmenter, plan.label_shape, "dissecting"):
         tally.update(batch)
         if label_cache is not None:
             label_cache.add(batch.samples, batch.labels)
@@ -105,7 +105,7 @@ def _repeat_samples(
         for batch in sampler.activations(tally.samples, title):
             yield batch.samples, batch.activations, label_cache.labels(batch.samples).to(tally.device)
     else:
-        for labelled in sampler.labeled(tally.samples, segmenter, tally.plan.label_shape, title):
+        for labelled in sampler.labeled_images(tally.samples, segmenter, tally.plan.label_shape, title):
             yield labelled.samples, labelled.activations, labelled.labels
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from ...inference.batches import LayerSampler
@@ -96,10 +97,12 @@ def pilot_brackets(sampler: LayerSampler, target: Target, padding: Padding = "ed
         for name, activation in batch.activations.items():
             values, place = sample_pixels(activation.maps, batch.samples.start, target.size, step, padding)
             pilots.setdefault(name, _Pilot(keep, num_samples)).update(values, batch.samples.start + place // area)
-    return {name: _bracket(pilot, target.share) for name, pilot in pilots.items()}
+    return {name: _make_brackets(pilot, target.share) for name, pilot in pilots.items()}
 
 
-def pilot_levels(sampler: LayerSampler, target: Target, padding: Padding = "edge") -> dict[str, Tensor]:
+def pilot_levels(
+    sampler: LayerSampler, target: Target, padding: Padding = "edge"
+) -> dict[str, Float32[Tensor, "unit level"]]:
     """Return values that shares of each unit's exceed, about `LEVEL_SHARES`, float32 ``[unit, level]``, by layer.
 
     Args:
@@ -118,7 +121,7 @@ def pilot_levels(sampler: LayerSampler, target: Target, padding: Padding = "edge
     return {name: _find_levels(torch.cat(values, 1)) for name, values in parts.items()}
 
 
-def _find_levels(values: Tensor) -> Tensor:
+def _find_levels(values: Float32[Tensor, "unit pixel"]) -> Float32[Tensor, "unit level"]:
     """Return the values that shares of each unit's exceed, float32 ``[unit, level]``, rising."""
     falling = values.sort(dim=1, descending=True).values
     ranks = [min(math.floor(share * values.shape[1]), values.shape[1] - 1) for share in LEVEL_SHARES]
@@ -132,7 +135,7 @@ class _Pilot:
         self.keep, self.num_samples, self.num_values = keep, num_samples, 0
         self.values, self.samples = torch.empty(0), torch.empty(0, dtype=torch.int64)
 
-    def update(self, values: Tensor, samples: Tensor) -> None:
+    def update(self, values: Float32[Tensor, "unit pixel"], samples: Int64[Tensor, " pixel"]) -> None:
         """Take in pixels, float32 ``[unit, pixel]``, and the sample of each, int64 ``[pixel]``."""
         self.num_values += values.shape[1]
         whose = samples.expand(len(values), -1)
@@ -142,7 +145,7 @@ class _Pilot:
         self.samples = whose.gather(1, order)
 
 
-def _bracket(pilot: _Pilot, share: float) -> Brackets:
+def _make_brackets(pilot: _Pilot, share: float) -> Brackets:
     """Return brackets around the value that a share of the pilot's exceeds."""
     rank, num_samples, num_values = share * pilot.num_values, pilot.num_samples, pilot.num_values
     middle = max(1, math.floor(rank))

@@ -55,18 +55,18 @@ class DissectSettings:
         check_choice(self.padding, Padding, "padding")
         rank_of(self.quantile, 1)
         plain = {
-            "num_samples": whole_number("num_samples", self.num_samples, 1),
+            "num_samples": check_whole_number("num_samples", self.num_samples, 1),
             "seed": int(self.seed),
             "quantile": float(self.quantile),
-            "batch_size": whole_number("batch_size", self.batch_size, 1),
-            "top_images": whole_number("top_images", self.top_images, 0),
+            "batch_size": check_whole_number("batch_size", self.batch_size, 1),
+            "top_images": check_whole_number("top_images", self.top_images, 0),
             "curves": bool(self.curves),
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 
 
-def whole_number(name: str, value: int, least: int) -> int:
+def check_whole_number(name: str, value: int, least: int) -> int:
     """Return a number as Python's own.
 
     Raises:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
 
 from ...inference.batches import LabeledBatch
@@ -42,7 +43,11 @@ class Tally:
     """
 
     def __init__(
-        self, plan: DissectionPlan, brackets: Mapping[str, Brackets], samples: range, levels: Mapping[str, Tensor]
+        self,
+        plan: DissectionPlan,
+        brackets: Mapping[str, Brackets],
+        samples: range,
+        levels: Mapping[str, Float32[Tensor, "unit level"]],
     ) -> None:
         self.plan, self.samples, self.seen, self.seconds = plan, samples, 0, 0.0
         self.layers = {
@@ -72,7 +77,7 @@ class Tally:
         group, marks = mark_pixels(batch.samples, batch.labels, self.plan.settings.num_samples)
         for name, layer in self.layers.items():
             layer.update(batch.activations[name], group, marks)
-            layer.look(batch.samples, batch.activations[name], group, marks)
+            layer.update_samples(batch.samples, batch.activations[name], group, marks)
         self.labels.update(group, batch.labels)
         self.collector.update(batch.samples, batch.images, self._tops)
         self.seen += len(batch.samples)
@@ -119,7 +124,7 @@ class Tally:
             if value != other[name]:
                 raise ValueError(f"these counts are of another dissection: {name} is {value!r}, not {other[name]!r}")
         if samples not in (None, self.samples):
-            raise ValueError(f"these counts are of samples {_name(self.samples)}, not {_name(samples)}")
+            raise ValueError(f"these counts are of samples {_span(self.samples)}, not {_span(samples)}")
 
     def merge(self, other: Tally) -> None:
         """Add the part that follows on this one.
@@ -129,11 +134,11 @@ class Tally:
         """
         self.check_same(other.plan)
         if self.to_come or other.to_come:
-            unseen = _name(self.to_come or other.to_come)
+            unseen = _span(self.to_come or other.to_come)
             raise ValueError(f"samples {unseen} are still to be counted; let that shard be finished first")
         if other.samples.start != self.samples.stop:
             raise ValueError(
-                f"samples {_name(other.samples)} do not follow on {_name(self.samples)}; give each shard, and once"
+                f"samples {_span(other.samples)} do not follow on {_span(self.samples)}; give each shard, and once"
             )
         for name, layer in self.layers.items():
             layer.merge(other.layers[name])
@@ -159,7 +164,7 @@ class Tally:
         """
         state = load_result(path, SavedTally, VERSION)
         try:
-            brackets = {name: _brackets(tensors, device) for name, tensors in state.layers.items()}
+            brackets = {name: _load_brackets(tensors, device) for name, tensors in state.layers.items()}
             named = {
                 name: tensors["levels"].to(device)
                 for name, tensors in state.layers.items()
@@ -186,7 +191,7 @@ class SavedTally:
     seen: int
     seconds: float
     layers: Mapping[str, Mapping[str, Tensor]]
-    labels: Tensor
+    labels: Int64[Tensor, "group label"]
     thumbnails: Thumbnails
 
     def __post_init__(self) -> None:
@@ -205,11 +210,11 @@ class SavedTally:
             raise ValueError("thumbnails have another size")
 
 
-def _name(samples: range | None) -> str:
+def _span(samples: range | None) -> str:
     return "none" if not samples else f"{samples.start} to {samples.stop - 1}"
 
 
-def _brackets(tensors: Mapping[str, Tensor], device: torch.device | str) -> Brackets:
+def _load_brackets(tensors: Mapping[str, Tensor], device: torch.device | str) -> Brackets:
     low, high = (tensors[name].to(device) for name in ("low", "high"))
     for end in (low, high):
         check_tensor("a bracket", end, torch.int64, (len(low),))
@@ -217,7 +222,9 @@ def _brackets(tensors: Mapping[str, Tensor], device: torch.device | str) -> Brac
     return Brackets(low, high, zeros, zeros, guessed=True)  # no others are counted over for long enough to be saved
 
 
-def mark_pixels(samples: range, labels: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
+def mark_pixels(
+    samples: range, labels: Int64[Tensor, "batch channel H W"], num_samples: int
+) -> tuple[Int64[Tensor, " batch"], Int32[Tensor, "batch channel H W"]]:
     """Return each sample's group, int64 ``[batch]``, and each pixel's marks, int32 ``[batch, channel, H, W]``."""
     index = torch.arange(samples.start, samples.stop, device=labels.device)
     counted = (labels + 1).to(torch.int32)

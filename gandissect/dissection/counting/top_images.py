@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ...core.images import to_uint8
-from ...stats.streaming import TensorState, align
+from ...stats.streaming import TensorState, prepare_merge
 from ...storage.saved import check_tensor
 
 THUMBNAIL_SIZE = 128
@@ -32,10 +33,10 @@ class TopImages:
             byte, lowest bit first. Read them with `mask`.
     """
 
-    samples: Tensor
-    peaks: Tensor
+    samples: Int64[Tensor, "unit rank"]
+    peaks: Float32[Tensor, "unit rank"]
     size: tuple[int, int]
-    packed_masks: Tensor
+    packed_masks: UInt8[Tensor, "unit rank byte"]
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
@@ -45,14 +46,14 @@ class TopImages:
         num_bytes = (self.size[0] * self.size[1] + 7) // 8
         check_tensor("top masks", self.packed_masks, torch.uint8, (*self.samples.shape, num_bytes))
 
-    def mask(self, unit: int, rank: int) -> Tensor:
+    def mask(self, unit: int, rank: int) -> Bool[Tensor, "h w"]:
         """Return where a unit is on in its ``rank``-th image, bool ``[h, w]`` at the thumbnail's size."""
         bits = self.packed_masks[unit, rank][:, None] >> torch.arange(8, dtype=torch.uint8) & 1
         height, width = self.size
         return bits.flatten()[: height * width].bool().reshape(height, width)
 
 
-def pack_masks(masks: Tensor) -> Tensor:
+def pack_masks(masks: Bool[Tensor, "*batch h w"]) -> UInt8[Tensor, "*batch byte"]:
     """Pack bool ``[..., h, w]`` into uint8 ``[..., byte]``, lowest bit first, as `TopImages` keeps them."""
     flat = masks.flatten(-2).to(torch.uint8)
     flat = torch.nn.functional.pad(flat, (0, -flat.shape[-1] % 8))
@@ -69,8 +70,8 @@ class Thumbnails:
         pixels: uint8 ``[image, 3, h, w]``.
     """
 
-    samples: Tensor
-    pixels: Tensor
+    samples: Int64[Tensor, " image"]
+    pixels: UInt8[Tensor, "image 3 h w"]
 
     def __post_init__(self) -> None:
         check_tensor("thumbnail samples", self.samples, torch.int64, (None,))
@@ -83,7 +84,7 @@ class Thumbnails:
         """Height and width."""
         return int(self.pixels.shape[2]), int(self.pixels.shape[3])
 
-    def __getitem__(self, sample: int) -> Tensor:
+    def __getitem__(self, sample: int) -> UInt8[Tensor, "3 h w"]:
         """Return the picture of a sample, uint8 ``[3, h, w]``.
 
         Raises:
@@ -112,7 +113,7 @@ class ThumbnailCollector:
             self._pixels = torch.empty(most, 3, *self._size, dtype=torch.uint8)
         self._rows: dict[int, int] = {}
 
-    def update(self, samples: range, images: Tensor, tops: Sequence[TopSamples]) -> None:
+    def update(self, samples: range, images: Float[Tensor, "batch 3 H W"], tops: Sequence[TopSamples]) -> None:
         """Keep the wanted images of a batch.
 
         Args:
@@ -120,7 +121,7 @@ class ThumbnailCollector:
             images: float ``[batch, 3, H, W]`` in [-1, 1].
             tops: Which samples each layer's units like best so far.
         """
-        favourites = _favourites(tops)
+        favourites = _find_favourites(tops)
         wanted = [sample for sample in favourites if sample in samples]
         if wanted:
             small = _shrink(images[[sample - samples.start for sample in wanted]].float(), self._size)
@@ -129,19 +130,19 @@ class ThumbnailCollector:
 
     def merge(self, other: Thumbnails, tops: Sequence[TopSamples]) -> None:
         """Take in the thumbnails that were collected elsewhere and are wanted."""
-        favourites = _favourites(tops)
+        favourites = _find_favourites(tops)
         known = set(favourites)
         rows = [row for row, sample in enumerate(other.samples.tolist()) if sample in known]
         self._keep(other.samples[rows].tolist(), other.pixels[rows], favourites)
 
     def compute(self, tops: Sequence[TopSamples]) -> Thumbnails:
         """Return those that are wanted in the end; they are overwritten when more images are taken in."""
-        self._forget(_favourites(tops))
+        self._forget(_find_favourites(tops))
         self._sort()
         count = len(self._rows)
         return Thumbnails(torch.tensor(list(self._rows), dtype=torch.int64), self._pixels[:count])
 
-    def _keep(self, samples: Sequence[int], pixels: Tensor, favourites: Sequence[int]) -> None:
+    def _keep(self, samples: Sequence[int], pixels: UInt8[Tensor, "image 3 h w"], favourites: Sequence[int]) -> None:
         """Put thumbnails where there is room."""
         new = [index for index, sample in enumerate(samples) if sample not in self._rows]
         if len(self._rows) + len(new) > len(self._pixels):
@@ -175,7 +176,7 @@ class ThumbnailCollector:
         self._rows = dict(sorted(self._rows.items()))
 
 
-def _favourites(tops: Sequence[TopSamples]) -> list[int]:
+def _find_favourites(tops: Sequence[TopSamples]) -> list[int]:
     """Return the samples that some unit likes best, rising."""
     samples: list[int] = torch.unique(torch.cat([top.compute()["samples"].flatten() for top in tops])).tolist()
     return samples
@@ -188,7 +189,7 @@ def thumbnail_size(image_size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _shrink(images: Tensor, size: tuple[int, int]) -> Tensor:
+def _shrink(images: Float32[Tensor, "batch 3 H W"], size: tuple[int, int]) -> Float32[Tensor, "batch 3 h w"]:
     """Return images at the thumbnail's size."""
     if size == tuple(images.shape[2:]):
         return images
@@ -214,7 +215,9 @@ class TopSamples(TensorState):
         self.peaks = torch.full((units, count), -torch.inf, dtype=torch.float32, device=device)
         self.maps = torch.zeros(units, count, *size, dtype=torch.float32, device=device)
 
-    def update(self, samples: range, activation: Tensor, highest: Tensor) -> None:
+    def update(
+        self, samples: range, activation: Float32[Tensor, "batch unit h w"], highest: Float32[Tensor, "batch unit"]
+    ) -> None:
         """Take in some samples' activations.
 
         Args:
@@ -237,8 +240,8 @@ class TopSamples(TensorState):
     def merge(self, other: TopSamples) -> None:
         """Take in what another one keeps."""
         units = torch.arange(len(self.samples), device=self.samples.device)
-        peaks, maps = other.peaks.to(units.device), align(self.maps, other.maps)
-        self._take_in(units, align(self.samples, other.samples), peaks, maps)
+        peaks, maps = other.peaks.to(units.device), prepare_merge(self.maps, other.maps)
+        self._take_in(units, prepare_merge(self.samples, other.samples), peaks, maps)
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``samples`` int64 and ``peaks`` float32 ``[unit, rank]``, and ``maps`` ``[unit, rank, h, w]``."""

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ...core.types import categories
-from ...dissection.results import MIN_IOU, Dissection, units_by_concept
+from ...dissection.results import MIN_IOU, Dissection, count_units_by_concept
 from ...storage.files import atomic_path
 from ..pages import render, shorten_name
 from .calls import command_line, python_call
@@ -60,7 +60,7 @@ def write_report(
 def _page(dissection: Dissection, min_iou: float, title: str) -> str:
     """Return the page."""
     matches = [match for layer in dissection for match in layer.matches]
-    totals = group_by_category(units_by_concept(matches, min_iou), dissection.concepts)
+    totals = group_by_category(count_units_by_concept(matches, min_iou), dissection.concepts)
     layers = layer_parts(dissection, min_iou, list(totals))
     return render(
         "dissection",

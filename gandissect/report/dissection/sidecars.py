@@ -9,7 +9,7 @@ import json
 import math
 from typing import Any
 
-from ...dissection.results import Dissection, units_by_concept
+from ...dissection.results import Dissection, count_units_by_concept
 from ...storage.saved import plain_entries
 
 FORMAT = "gandissect.report"
@@ -40,7 +40,7 @@ def summaries(dissection: Dissection, min_iou: float) -> list[dict[str, Any]]:
     """Return the counts of each layer as plain values."""
     result = []
     for layer in dissection:
-        counts = units_by_concept(layer.matches, min_iou)
+        counts = count_units_by_concept(layer.matches, min_iou)
         result.append(
             {
                 "layer": layer.name,

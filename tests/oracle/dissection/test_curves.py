@@ -216,6 +216,7 @@ def test_levels_that_are_none_or_do_not_rise_are_refused(levels: list[float]) ->
         replace(good, levels=torch.tensor([levels]), unit_area=counts[:, None], **tables)
 
 
+@pytest.mark.wrong_shape
 def test_curves_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="levels of curves must be"):
         _curves(torch.tensor([[30, 30, 5], [30, 12, 5]]), torch.zeros(2, 2))

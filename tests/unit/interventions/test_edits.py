@@ -225,6 +225,12 @@ def test_blocks_add_up_and_an_inner_trace_sees_the_edits() -> None:
     assert torch.equal(images, generate(generator, z, [Insertion(UnitSet("layer2", (0,)), 10.0)]))
 
 
+@pytest.mark.wrong_shape
+def test_a_region_without_rows_and_columns_is_refused() -> None:
+    with pytest.raises(ValueError, match="mask"):
+        Ablation(UnitSet("layer1", (0, 1)), torch.ones(4))
+
+
 def test_mistakes_are_named() -> None:
     generator = make_generator("dcgan")
     z, units = generator.sample_z(2), UnitSet("layer1", (0, 1))
@@ -243,7 +249,6 @@ def test_mistakes_are_named() -> None:
         (lambda: Scaling(units, float("inf")), ValueError, "finite"),
         (lambda: Ablation(units, torch.full((4, 4), 2.0)), ValueError, r"\[0, 1\]; got 2 to 2"),
         (lambda: Ablation(units, torch.full((4, 4), torch.nan)), ValueError, r"\[0, 1\]"),
-        (lambda: Ablation(units, torch.ones(4)), ValueError, "mask"),
         (lambda: Ablation((0, 1)), TypeError, "UnitSet"),
         (lambda: generate(generator, z, Ablation(units)), TypeError, "list"),
         (lambda: generate(generator, z, [units]), TypeError, "got UnitSet"),

@@ -113,7 +113,7 @@ def _found_at_edges(brackets: Brackets, num_bins: int) -> None:
 @pytest.mark.parametrize("num_bins", [3, 16, 64])
 def test_bins_cover_the_bracket_with_one_key_first(num_bins: int) -> None:
     low, high = torch.tensor([-5, 10, 7, -(2**30)]), torch.tensor([10**9, 11, 9, 2**30])
-    brackets = Brackets(low, high, torch.zeros(4), torch.zeros(4))
+    brackets = Brackets(low, high, torch.zeros_like(low), torch.zeros_like(low))
     edges = bin_edges(brackets, num_bins)
     assert torch.equal(edges[:, 1], low + 1)
     assert (edges[:, -1] >= high).all()

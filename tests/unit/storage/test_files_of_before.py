@@ -21,13 +21,21 @@ from apps.explorer.background.disk_cache import KeptEffects
 from gandissect import (
     ArtifactRanking,
     CausalEffect,
+    Concept,
     ConceptShares,
     Dissection,
     EffectCurves,
     Recipe,
     Repair,
     RepairCurve,
+    UnitSet,
+    Yardstick,
+    average_causal_effect,
+    choose_num_units,
+    dissect,
+    measure_repair,
     merge_shards,
+    rank_artifact_units,
 )
 from gandissect.dissection.counting.tally import TALLY, Tally
 from gandissect.latent import Direction, DirectionEffect, Inversion, NoiseEffects, PathLength
@@ -142,3 +150,48 @@ def test_a_training_that_was_stopped_is_resumed(architecture: str, tmp_path: Pat
     assert weights.keys() == old.keys()
     for name, tensor in weights.items():
         assert torch.allclose(tensor.float(), old[name].float(), atol=2e-3), name
+
+
+@pytest.mark.slow
+def test_fixed_seeds_give_the_figures_that_they_gave(tmp_path: Path) -> None:
+    """Bit for bit on the closed-form generator; of a network but for the rounding of another processor's products."""
+    planted = generators.load(FILES / "planted.safetensors", device="cpu")
+    palette = segmenters.PaletteSegmenter(planted.concepts)
+    quiet = {"progress": False}
+    results = {
+        "dissection": dissect(planted, palette, num_samples=24, top_images=2, curves=True, **quiet),
+        "effect": average_causal_effect(
+            planted, palette, UnitSet("layer1", (0, 1)), "red", num_samples=32, seed=1, **quiet
+        ),
+    }
+    dcgan = generators.load(FILES / "dcgan.safetensors", device="cpu")
+    draw = torch.Generator().manual_seed(1)
+    train, held_out = (torch.randint(0, 256, (n, 3, 16, 16), dtype=torch.uint8, generator=draw) for n in (80, 24))
+    yardstick = Yardstick("means", _means, train, held_out)
+    ranking = rank_artifact_units(dcgan, "layer1", yardstick, 120, 0, top_share=0.3, **quiet)
+    results["artifact_ranking"] = ranking
+    results["repair_curve"] = choose_num_units(
+        dcgan, ranking.top(8), yardstick, (0, 2, 5), 0, num_images=40, num_sets=2, num_controls=2, **quiet
+    )
+    gray = segmenters.PaletteSegmenter((Concept(0, "dark", (120, 120, 120)), Concept(1, "light", (135, 135, 135))))
+    results["repair"] = measure_repair(
+        dcgan, ranking.top(5), yardstick, 0, num_sets=2, num_controls=2, segmenter=gray, **quiet
+    )
+    for name, result in results.items():
+        _, tensors = _contents(result.save(tmp_path / f"{name}.safetensors"))
+        _, old_tensors = _contents(FILES / f"{name}.safetensors")
+        assert tensors.keys() == old_tensors.keys()
+        tolerance = 0 if name in {"dissection", "effect"} else 1e-4
+        for key, tensor in tensors.items():
+            torch.testing.assert_close(
+                tensor, old_tensors[key], rtol=tolerance, atol=tolerance, equal_nan=True, msg=f"{name} {key}"
+            )
+
+
+def _means(images: torch.Tensor) -> torch.Tensor:
+    return images.unfold(2, 4, 4).unfold(3, 4, 4).mean((4, 5)).flatten(1)
+
+
+def test_a_wrapped_generator_of_ours_has_the_fingerprint_that_it_had() -> None:
+    wrapped = generators.wrap(generators.load(FILES / "dcgan.safetensors", device="cpu"), 5)
+    assert wrapped.fingerprint == "35395590a4ab47c82dd95a72b2f8e061408b0dee30e72ccd54b7aea3e95cc9db"  # by c6a8478

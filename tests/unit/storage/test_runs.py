@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from gandissect.storage.runs import ema_decay, ema_update, train
+from gandissect.storage.runs import ema_decay, train, update_ema
 
 
 class Counter:
@@ -89,7 +89,7 @@ def test_an_average_has_forgotten_half_after_its_half_life() -> None:
         model.running_mean.fill_(8)
         model.num_batches_tracked.fill_(7)
     for _ in range(25):
-        ema_update(average, model, ema_decay(100, batch_size=4))
+        update_ema(average, model, ema_decay(100, batch_size=4))
     assert torch.allclose(average.weight, torch.full((2,), 2.0))
     assert torch.allclose(average.running_mean, torch.full((2,), 4.0))
     assert average.num_batches_tracked == 7
