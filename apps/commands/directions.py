@@ -12,14 +12,7 @@ from typing import Any
 import tyro
 
 import segmenters
-from gandissect.latent import (
-    Boundary,
-    Direction,
-    DirectionEffect,
-    FoundDirection,
-    find_directions,
-    move,
-)
+from gandissect.latent import Boundary, Direction, DirectionEffect, FoundDirection, find_directions, move
 from gandissect.latent.directions.find import DirectionMethod
 from gandissect.latent.directions.labels import STEPS
 from gandissect.report import draw_directions

@@ -15,7 +15,7 @@ from torch import Tensor
 import segmenters
 from gandissect import encoder_features
 from gandissect.core.protocols import Features
-from gandissect.inference.batches import check_finite
+from gandissect.inference.checks import check_finite
 from gandissect.latent import (
     PathLength,
     Walk,

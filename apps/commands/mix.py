@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from gandissect.core.lookup import lookup
-from gandissect.inference.batches import check_finite
+from gandissect.inference.checks import check_finite
 from gandissect.latent import (
     capabilities,
     images_with_noise,

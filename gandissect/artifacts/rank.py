@@ -37,8 +37,9 @@ from ..core.types import UnitSet
 from ..fidelity.distances import Normal
 from ..fidelity.neighbours import realism
 from ..fidelity.yardstick import Yardstick
-from ..inference.batches import LayerSampler, check_images, check_pixels
+from ..inference.batches import LayerSampler
 from ..inference.bench import Bench
+from ..inference.checks import check_images, check_pixels
 from ..interventions.edits import Ablation
 from ..stats.intervals import Estimate
 from .results import ArtifactRanking, RankingMethod

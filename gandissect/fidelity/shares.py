@@ -26,7 +26,9 @@ from ..core.network_id import NetworkId
 from ..core.progress import progress_bar
 from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
 from ..core.sampling import blocks, make_rng
-from ..inference.batches import check_images, check_labels, check_pixels, concept_areas, sample_blocks
+from ..inference.areas import concept_areas
+from ..inference.batches import sample_blocks
+from ..inference.checks import check_images, check_labels, check_pixels
 from ..stats.streaming import AreaMoments
 from .distances import frechet_distance_of_moments
 from .results import MIN_SAMPLES, ConceptShares, SegmentationDistance, ShareMoments, SharesProvenance

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..core.protocols import Generator, Segmenter
-from .batches import LayerSampler, check_finite, check_images, check_labels, concept_areas
+from .batches import LayerSampler
+from .checks import check_finite, check_images, check_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +63,18 @@ class ConceptAreas:
         labels = self.segmenter(images.clamp(-1, 1))
         labels = check_labels(labels, (len(samples), *self.label_shape), self.num_concepts)
         return concept_areas(labels, self.num_concepts)
+
+
+def concept_areas(labels: Int64[Tensor, "batch ..."], num_concepts: int) -> Int64[Tensor, "batch concept"]:
+    """Return how many pixels of each image belong to each concept.
+
+    Args:
+        labels: int64 ``[batch, channel, H, W]`` or ``[batch, H, W]``, -1 where nothing is labelled.
+        num_concepts: Concepts; labels are below it.
+
+    Returns:
+        int64 ``[batch, concept]``, on CPU.
+    """
+    width = num_concepts + 1  # the first column is that of unlabelled pixels
+    cell = torch.arange(len(labels), device=labels.device)[:, None] * width + labels.flatten(1) + 1
+    return torch.bincount(cell.flatten(), minlength=len(labels) * width).view(-1, width)[:, 1:].cpu()

@@ -9,20 +9,7 @@ from gandissect.core.sampling import derive_seed
 
 from .canvas import Canvas
 from .layout import lay_out
-from .objects import (
-    Car,
-    Fence,
-    Flowers,
-    House,
-    Lane,
-    Person,
-    Range,
-    Scene,
-    SceneObject,
-    Street,
-    Tree,
-    Water,
-)
+from .objects import Car, Fence, Flowers, House, Lane, Person, Range, Scene, SceneObject, Street, Tree, Water
 from .paint_buildings import paint_house
 from .paint_land import (
     paint_cloud,

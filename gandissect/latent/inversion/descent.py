@@ -13,7 +13,7 @@ from torch import Tensor
 from ...core.progress import track
 from ...core.protocols import Generator
 from ...core.sampling import blocks
-from ...inference.batches import check_finite, check_images
+from ...inference.checks import check_finite, check_images
 from ..spaces import as_w
 from .coordinates import Coordinates, FreeNumbers
 

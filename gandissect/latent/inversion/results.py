@@ -18,7 +18,8 @@ from ...core.images import from_uint8
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, Segmenter
 from ...core.types import Concept, UnitSet, check_concepts
-from ...inference.batches import check_labels, concept_areas
+from ...inference.areas import concept_areas
+from ...inference.checks import check_labels
 from ...interventions.apply import generate
 from ...interventions.edits import Edit, Size
 from ...storage.saved import SavedResult, check_all_finite, check_tensor, detached_copy

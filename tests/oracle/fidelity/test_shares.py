@@ -20,7 +20,7 @@ from gandissect import ConceptShares, draw_shares, measure_concept_shares
 from gandissect.core.types import Concept
 from gandissect.fidelity.distances import frechet_distance, frechet_distance_of_moments
 from gandissect.fidelity.shares import NUM_GROUPS, segmentation_distance
-from gandissect.inference.batches import concept_areas
+from gandissect.inference.areas import concept_areas
 from gandissect.stats.streaming import AreaMoments
 from generators import PlantedGenerator
 from segmenters import PaletteSegmenter

@@ -24,13 +24,7 @@ from segmenters.evaluation import Evaluation, confusion_matrix, evaluate
 from segmenters.images import reduce_and_enlarge
 from segmenters.losses import concept_weights, segmentation_loss
 from segmenters.palette import PaletteSegmenter
-from segmenters.training import (
-    SegmenterSettings,
-    SegmenterTraining,
-    learning_rate,
-    sample_order,
-    train_segmenter,
-)
+from segmenters.training import SegmenterSettings, SegmenterTraining, learning_rate, sample_order, train_segmenter
 from segmenters.unet import UNetArchitecture
 
 CONCEPTS = (Concept(0, "sky", (0, 0, 255)), Concept(1, "road", (90, 90, 90)), Concept(2, "tree", (0, 160, 0)))
