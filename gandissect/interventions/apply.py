@@ -18,7 +18,7 @@ from .edits import Edit, Size, check_units
 
 def generate(
     generator: Generator,
-    z: Float[Tensor, "batch z"],
+    z: Float[Tensor, "batch z"] | Float[Tensor, "batch num_ws w"],
     edits: Sequence[Edit] = (),
     *,
     activation: Float[Tensor, "batch unit h w"] | None = None,
