@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 OLD_NAMES = {
     "best_units": "select_units_by_ablation",
+    "concept_shares": "measure_concept_shares",
     "effect_curves": "measure_effect_curves",
     "iou_ranking": "rank_units_by_iou",
     "optimise_units": "optimize_units",

@@ -11,11 +11,13 @@ from .artifacts import (
 )
 from .causal import (
     CausalEffect as CausalEffect,
+    ConceptEffects as ConceptEffects,
     EffectCurves as EffectCurves,
     UnitEffects as UnitEffects,
     UnitRanking as UnitRanking,
     average_causal_effect as average_causal_effect,
     find_causal_units as find_causal_units,
+    measure_concept_effects as measure_concept_effects,
     measure_effect_curves as measure_effect_curves,
     measure_unit_effects as measure_unit_effects,
     optimize_units as optimize_units,
@@ -51,7 +53,11 @@ from .dissection import (
     dissect_shard as dissect_shard,
     merge_shards as merge_shards,
 )
-from .fidelity import ConceptShare as ConceptShare, ConceptShares as ConceptShares, concept_shares as concept_shares
+from .fidelity import (
+    ConceptShare as ConceptShare,
+    ConceptShares as ConceptShares,
+    measure_concept_shares as measure_concept_shares,
+)
 from .interventions import (
     Ablation as Ablation,
     Insertion as Insertion,
@@ -64,6 +70,7 @@ from .report import (
     draw_comparison as draw_comparison,
     draw_effect_curves as draw_effect_curves,
     draw_effects as draw_effects,
+    draw_shares as draw_shares,
     write_repair_report as write_repair_report,
     write_report as write_report,
 )

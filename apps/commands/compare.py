@@ -12,7 +12,8 @@ import tyro
 
 from gandissect import Comparison, Dissection, compare, draw_comparison
 from gandissect.core.types import Concept, categories
-from gandissect.storage.files import atomic_path
+
+from ..figures import save_figure
 
 FORMATS = ("png", "pdf", "svg")
 HEADS = ("model", "layer", "units", "interpretable", "share", "95 % interval", "concepts", "most units")
@@ -47,14 +48,12 @@ class Options:
         kind = self.out.suffix[1:].lower() if self.out else FORMATS[0]
         if kind not in FORMATS:
             raise ValueError(f"{self.out}: a figure's name ends in .{', .'.join(FORMATS)}")
-        found = [Dissection.load(path) for path in self.dissections]
-        names = {(each.provenance.generator.name, each.provenance.seed) for each in found}
-        folders = tuple(map(str, self.dissections)) if len(names) < len(found) else None
-        comparison = compare(found, self.min_iou, self.labels or folders)
+        dissections = [Dissection.load(path) for path in self.dissections]
+        names = {(dissection.provenance.generator.name, dissection.provenance.seed) for dissection in dissections}
+        folders = tuple(map(str, self.dissections)) if len(names) < len(dissections) else None
+        comparison = compare(dissections, self.min_iou, self.labels or folders)
         if self.out:
-            figure = draw_comparison(comparison)
-            with atomic_path(self.out) as path:
-                figure.savefig(path, format=kind, dpi=150)
+            save_figure(draw_comparison(comparison), self.out, dpi=150)
         if self.json:
             figures = {"min_iou": self.min_iou, "notes": comparison.notes, "layers": comparison.records()}
             print(json.dumps(figures | {"figure": str(self.out) if self.out else None}))

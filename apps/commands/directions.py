@@ -7,34 +7,29 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
 import segmenters
-from gandissect import Segmenter
 from gandissect.latent import (
     Boundary,
     Direction,
     DirectionEffect,
-    DirectionSweep,
-    closed_form_directions,
-    component_directions,
-    find_boundaries,
-    keep_unchanged,
-    label_direction,
+    FoundDirection,
+    find_directions,
     move,
-    with_labels,
 )
-from gandissect.latent.directions.labels import STEPS, check_labelling
-from gandissect.report.directions import draw_directions
-from gandissect.storage.files import atomic_path, check_folder
+from gandissect.latent.directions.find import DirectionMethod
+from gandissect.latent.directions.labels import STEPS
+from gandissect.report import draw_directions
+from gandissect.storage.files import check_folder
 from generators import LayeredGenerator
 
+from ..figures import save_figure
 from ..networks import load_generator, load_segmenter
 
 FIGURE_NAME = "directions.png"
-SAMPLES = {"components": 5_000, "boundary": 2_000}
 MAX_PICTURES = 16
 
 
@@ -68,7 +63,7 @@ class Options:
     """
 
     generator: tyro.conf.Positional[str]
-    method: Literal["sefa", "components", "boundary"] = "sefa"
+    method: DirectionMethod = "sefa"
     segmenter: str | None = None
     num_directions: int = 5
     concept: tuple[str, ...] = ()
@@ -88,93 +83,60 @@ class Options:
 
     def run(self) -> None:
         """Find, label, write where asked to, and print a line a direction."""
-        self._check()
+        self._check_files()
         generator = load_generator(self.generator, self.device)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
-        boundaries = self._boundaries(generator, segmenter)
-        found = [each.direction for each in boundaries.values()] if boundaries else self._found(generator)
-        if self.keep:
-            others = [boundaries[concept].direction for concept in self.keep]
-            found = [keep_unchanged(generator, boundaries[concept].direction, others) for concept in self.concept]
-        measured = [
-            label_direction(generator, segmenter, each, self.steps, self.num_samples, self.seed) for each in found
-        ]
-        directions = [with_labels(each, effect) for each, effect in zip(found, measured, strict=True)]
-        written = [] if self.out is None else self._write(self.out, generator, directions, measured)
+        directions = find_directions(
+            generator,
+            segmenter,
+            self.method,
+            num_directions=self.num_directions,
+            ws=self.ws or None,
+            layer=self.layer,
+            in_z=self.in_z,
+            concepts=self.concept,
+            keep=self.keep,
+            min_share=self.min_share,
+            find_samples=self.find_samples,
+            steps=self.steps,
+            num_samples=self.num_samples,
+            seed=self.seed,
+        )
+        written = [] if self.out is None else self._write(self.out, generator, directions)
+        boundaries = [found.boundary for found in directions if found.boundary is not None]
+        boundaries += directions[0].kept
         if self.json:
-            facts = {"directions": [_facts(*each) for each in zip(directions, measured, strict=True)]}
-            scores = {"boundaries": [_score(each) for each in boundaries.values()]}
+            facts = {"directions": [_facts(found.direction, found.effect) for found in directions]}
+            scores = {"boundaries": [_score(boundary) for boundary in boundaries]}
             print(json.dumps(facts | scores | {"written": list(map(str, written))}, allow_nan=False))
         else:
-            print("\n".join(map(str, [*boundaries.values(), *directions, *written])))
+            print("\n".join(map(str, [*boundaries, *directions, *written])))
 
-    def _check(self) -> None:
-        """Refuse options of another method than the one asked for.
+    def _check_files(self) -> None:
+        """Check what is about the folder and the figure, before anything is loaded.
 
         Raises:
-            ValueError: Naming them.
+            ValueError: Saying what is wrong.
         """
-        of = {
-            "sefa": ("ws",),
-            "components": ("layer", "in_z", "find_samples"),
-            "boundary": ("concept", "keep", "min_share", "find_samples"),
-        }
-        others = {name for names in of.values() for name in names} - set(of[self.method])
-        if wrong := sorted(name for name in others if getattr(self, name) not in (None, (), False)):
-            raise ValueError(f"--{wrong[0].replace('_', '-')} is not an option of the method {self.method}")
-        if self.method == "boundary" and not self.concept:
-            raise ValueError("a boundary is of a concept; name one or more with --concept")
-        if both := set(self.concept) & set(self.keep):
-            raise ValueError(f"{sorted(both)[0]!r} cannot be changed and kept")
         if not 1 <= self.pictures <= MAX_PICTURES:
             raise ValueError(f"pictures is 1 to {MAX_PICTURES}; got {self.pictures}")
-        check_labelling(self.steps, self.num_samples)
         if self.out is not None:
             check_folder(self.out)
             stems = [_stem(concept) for concept in self.concept]
             if twice := [concept for concept in self.concept if stems.count(_stem(concept)) > 1]:
                 raise ValueError(f"files of {' and '.join(map(repr, twice))} would have one name; find them one by one")
 
-    def _found(self, generator: LayeredGenerator) -> list[Direction]:
-        """Return the directions of sefa or of the components."""
-        if self.method == "sefa":
-            return list(closed_form_directions(generator, self.num_directions, self.ws or None, self.seed))
-        samples = self._num_find
-        count = self.num_directions
-        return list(component_directions(generator, count, self.layer, samples, self.seed, in_z=self.in_z))
-
-    def _boundaries(self, generator: LayeredGenerator, segmenter: Segmenter) -> dict[str, Boundary]:
-        """Return the boundaries of all concepts named; none for another method."""
-        if self.method != "boundary":
-            return {}
-        names = tuple(dict.fromkeys((*self.concept, *self.keep)))
-        return find_boundaries(generator, segmenter, names, self._num_find, self.seed, min_share=self.min_share)
-
-    @property
-    def _num_find(self) -> int:
-        return SAMPLES[self.method] if self.find_samples is None else self.find_samples
-
-    def _write(
-        self,
-        out: Path,
-        generator: LayeredGenerator,
-        directions: Sequence[Direction],
-        effects: Sequence[DirectionEffect],
-    ) -> list[Path]:
+    def _write(self, out: Path, generator: LayeredGenerator, directions: Sequence[FoundDirection]) -> list[Path]:
         """Write everything and return the paths."""
         written = []
-        for direction, effect in zip(directions, effects, strict=True):
-            stem = _stem(direction.name)
-            written.append(direction.save(out / f"{stem}.safetensors"))
-            written.append(effect.save(out / f"{stem}-effect.safetensors"))
-        with atomic_path(out / FIGURE_NAME) as path:
-            moved = [self._moved(generator, each) for each in directions]
-            draw_directions(directions, moved).savefig(path, format="png")
-        return [*written, out / FIGURE_NAME]
-
-    def _moved(self, generator: LayeredGenerator, direction: Direction) -> DirectionSweep:
-        """Return the images of the figure."""
-        return move(generator, generator.sample_z(self.pictures, self.seed), direction, sorted(self.steps))
+        for found in directions:
+            stem = _stem(found.direction.name)
+            written.append(found.direction.save(out / f"{stem}.safetensors"))
+            written.append(found.effect.save(out / f"{stem}-effect.safetensors"))
+        z, steps = generator.sample_z(self.pictures, self.seed), sorted(self.steps)
+        sweeps = [move(generator, z, found.direction, steps) for found in directions]
+        figure = draw_directions([found.direction for found in directions], sweeps)
+        return [*written, save_figure(figure, out / FIGURE_NAME)]
 
 
 def _stem(name: str) -> str:

@@ -10,10 +10,10 @@ import torch
 import tyro
 
 from gandissect import Recipe
-from gandissect.storage.files import atomic_path
+from gandissect.report import write_pairs
+from gandissect.report.sheets import COLUMNS
 
 from ..networks import load_generator
-from ..pictures import COLUMNS, write_pairs
 
 MAX_SAMPLES = 1024
 
@@ -51,7 +51,6 @@ class Options:
         with torch.inference_mode():
             edited = recipe.generate(generator).cpu()
             unchanged = generator(recipe.latents(generator)).cpu()
-        with atomic_path(self.out) as temporary:
-            write_pairs(unchanged, edited, temporary, self.columns)
+        write_pairs(unchanged, edited, self.out, self.columns)
         facts = {"out": str(self.out), "generator": recipe.generator.name, "num_samples": recipe.num_samples}
         print(json.dumps(facts | {"num_edits": len(recipe.edits)}) if self.json else self.out)

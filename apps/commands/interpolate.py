@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 import tyro
 from torch import Tensor
-from torchvision.utils import save_image
 
 import segmenters
 from gandissect import encoder_features
@@ -28,11 +27,10 @@ from gandissect.latent import (
     truncated_z,
 )
 from gandissect.latent.spaces import check_space
-from gandissect.storage.files import atomic_path
+from gandissect.report import save_gif, write_grid
 from generators import LayeredGenerator
 
 from ..networks import load_generator, load_segmenter
-from ..pictures import save_gif
 
 CORNERS = 4
 FILM_STEPS, STRIP_STEPS, GRID_SIDE = 24, 4, 7
@@ -96,9 +94,7 @@ class Options:
         if self._film:
             save_gif(images, self.out, self.fps or FPS)
         else:
-            columns = self._count if self.grid else len(images)
-            with atomic_path(self.out) as temporary:
-                save_image(images, temporary, nrow=columns, normalize=True, value_range=(-1, 1), format="png")
+            write_grid(images, self.out, self._count if self.grid else len(images))
         facts = {"out": str(self.out), "generator": generator.name, "space": space, "seed": self.seed}
         facts |= {"pictures": self.pictures, "num_frames": len(images), "truncation_psi": self.truncation_psi}
         facts |= {"truncation_limit": self.truncation_limit, "steps": None if self.grid else self._steps(images)}

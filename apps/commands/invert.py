@@ -15,14 +15,14 @@ from torch import Tensor
 
 from gandissect import Recipe, Segmenter
 from gandissect.core import from_uint8, load_pictures, pick_evenly
-from gandissect.latent import Inversion, LostConcepts, invert
+from gandissect.fidelity import Encoder
+from gandissect.latent import Inversion, LostConcepts, capabilities, invert
+from gandissect.report import draw_inversion, save_png
 from gandissect.storage.files import check_folder
 from generators import LayeredGenerator
-from segmenters.datasets import open_pictures
+from segmenters.datasets import open_pictures, read_image
 
-from ..inversions import draw_inversion, features_of, read_middle, spaces_of
 from ..networks import load_generator, load_segmenter
-from ..pictures import save_png
 
 MOST_PICTURES = 64
 
@@ -102,7 +102,7 @@ class Options:
             ValueError: If nothing of the data is held out.
         """
         if not self.data:
-            images = torch.stack([read_middle(path, size) for path in self.pictures])
+            images = torch.stack([read_image(path, size) for path in self.pictures])
             return [str(path) for path in self.pictures], images
         _, held_out = open_pictures(self.data, size, self.hold_out)
         if held_out is None:
@@ -114,8 +114,8 @@ class Options:
         return invert(
             generator,
             images,
-            spaces_of(generator)[-1] if self.space is None else self.space,
-            features=features_of(segmenter),
+            capabilities(generator).inversion_spaces[-1] if self.space is None else self.space,
+            features=segmenter.encode if isinstance(segmenter, Encoder) else None,
             layer=self.layer,
             noise=self.noise,
             num_candidates=self.num_candidates,

@@ -25,10 +25,10 @@ from gandissect.latent import (
     swapping_table,
     truncated_w,
 )
+from gandissect.report import draw_columns, draw_table, save_png, stack_images
 from generators import LayeredGenerator
 
 from ..networks import load_generator
-from ..pictures import draw_columns, draw_table, save_png, stack
 
 MOST_PICTURES = 64
 COLUMNS = (3, 4, 5, 6, 7)
@@ -155,7 +155,9 @@ class Options:
         shown = [generator(rows), images_with_noise(generator, rows, None)]
         shown += [images_with_noise(generator, rows, self.seed + more) for more in range(2)]
         pictures = torch.stack([each.cpu() for each in shown], dim=1)
-        save_png(stack([draw_columns(["own noise", "none", "other", "other"], pictures), *_maps(effects)]), self.out)
+        save_png(
+            stack_images([draw_columns(["own noise", "none", "other", "other"], pictures), *_maps(effects)]), self.out
+        )
         return {"num_draws": effects.num_draws, "noise": effects.of_layers}
 
 

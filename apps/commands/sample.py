@@ -9,11 +9,10 @@ from pathlib import Path
 import torch
 import tyro
 from torch import Tensor
-from torchvision.utils import save_image
 
 from gandissect.core.sampling import blocks
 from gandissect.latent import capabilities, truncated_w, truncated_z
-from gandissect.storage.files import atomic_path
+from gandissect.report import write_grid
 from generators import LayeredGenerator
 
 from ..networks import load_generator
@@ -66,9 +65,7 @@ class Options:
             parts = [
                 generator(self._latent(generator, block)).cpu() for block in blocks(self.num_samples, 64, self.start)
             ]
-        with atomic_path(self.out) as temporary:
-            grid = torch.cat(parts)
-            save_image(grid, temporary, nrow=self.columns, normalize=True, value_range=(-1, 1), format="png")
+        write_grid(torch.cat(parts), self.out, self.columns)
         facts = {"out": str(self.out), "generator": generator.name, "num_samples": self.num_samples, "seed": self.seed}
         names = ("truncation_psi", "truncation_cutoff", "truncation_limit")
         print(json.dumps(facts | {name: getattr(self, name) for name in names}) if self.json else self.out)

@@ -10,19 +10,15 @@ from typing import Any
 
 import tyro
 
-from gandissect import ConceptShares, concept_shares
-from gandissect.fidelity.share_results import ConceptShare
-from gandissect.stats import Z_95
-from gandissect.storage.files import atomic_path
+from gandissect import ConceptShares, draw_shares, measure_concept_shares
+from gandissect.storage.files import check_folder
 from segmenters.datasets import ImageSource, open_pictures, open_source
 from segmenters.datasets.combining import UnlabeledSource, concat
 
+from ..figures import save_figure
 from ..networks import load_generator, load_segmenter
 
 FIGURE_NAME = "shares.png"
-GENERATED, REAL = "#c2571a", "#8a93a0"
-MAX_CONCEPTS = 40
-"""Concepts in the figure, at most: those that real images show most of."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +58,15 @@ class Options:
         segmenter = load_segmenter(self.segmenter, self.device)
         real = self._real(generator.image_size[0])
         if self.out is not None:
-            self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done
-        shares = concept_shares(generator, segmenter, real, self.num_samples, self.seed)
-        written = [] if self.out is None else [shares.save(self.out), draw(self.out / FIGURE_NAME, shares)]
+            check_folder(self.out)
+        shares = measure_concept_shares(generator, segmenter, real, self.num_samples, self.seed)
+        written = []
+        if self.out is not None:
+            written = [shares.save(self.out), save_figure(draw_shares(shares), self.out / FIGURE_NAME)]
         if self.json:
             print(json.dumps(_facts(shares, written), allow_nan=False))
         else:
-            print("\n".join([*table(shares), "", str(shares), *map(str, written)]))
+            print("\n".join([*format_table(shares), "", str(shares), *map(str, written)]))
 
     def _real(self, size: int) -> ImageSource:
         """Return the real pictures.
@@ -84,7 +82,7 @@ class Options:
         return held_out
 
 
-def table(shares: ConceptShares) -> list[str]:
+def format_table(shares: ConceptShares) -> list[str]:
     """Return lines of text, a concept each, what is left out most first; shares in per cent of the pixels."""
     width = max(len(concept.name) for concept in shares.concepts)
     lines = [f"{'%':<{width}}  generated    real  difference (95 %)              z  log2 ratio"]
@@ -95,57 +93,6 @@ def table(shares: ConceptShares) -> list[str]:
         scores = f"{_signed(share.z_score, 6)}  {_signed(share.log2_ratio, 10)}"
         lines.append(f"{share.concept:<{width}}  {means}  {difference} {scores}")
     return lines
-
-
-def draw(path: Path, shares: ConceptShares) -> Path:
-    """Draw the shares as a PNG, the commonest real concept first, and return its path.
-
-    Args:
-        path: The file.
-        shares: What to draw.
-    """
-    from matplotlib.figure import Figure
-
-    shown = sorted(shares, key=lambda share: (share.real, share.generated), reverse=True)
-    shown = [share for share in shown if max(share.real, share.generated) > 0][:MAX_CONCEPTS]
-    figure = Figure(figsize=(10, 1.6 + 0.34 * len(shown)), dpi=120, layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    _draw_shares(left, shown)
-    _draw_differences(right, shown)
-    left.set_yticks(range(len(shown)), [share.concept for share in shown])
-    left.set_ylim(len(shown) - 0.4, -0.6)
-    about = shares.provenance
-    figure.suptitle(f"{about.generator}: what it leaves out, as {about.segmenter} sees it\n{shares}", fontsize="medium")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
-    return path
-
-
-def _draw_shares(axes: Any, shown: Sequence[ConceptShare]) -> None:
-    """Draw pairs of bars, on a logarithmic axis so that rare concepts can be seen, too."""
-    rows = range(len(shown))
-    for name, color, offset in (("real", REAL, -0.2), ("generated", GENERATED, 0.2)):
-        means = [100 * getattr(share, name) for share in shown]
-        reaches = [100 * Z_95 * getattr(share, f"{name}_stderr") for share in shown]
-        places = [row + offset for row in rows]
-        axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": "#222222"})
-    least = min((mean for share in shown for mean in (share.real, share.generated) if mean > 0), default=1)
-    axes.set_xscale("log")
-    axes.set_xlim(max(100 * least / 3, 1e-4), 100)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel("share of the pixels, %, with intervals of 95 %")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
-    axes.grid(axis="x", alpha=0.3)
-
-
-def _draw_differences(axes: Any, shown: Sequence[ConceptShare]) -> None:
-    """Draw the differences with their intervals."""
-    rows = range(len(shown))
-    ends = [100 * (share.interval[1] - share.difference) for share in shown]
-    axes.axvline(0, color="#222222", lw=1)
-    axes.errorbar([100 * share.difference for share in shown], rows, xerr=ends, fmt="o", ms=4, color=GENERATED)
-    axes.set_xlabel("generated less real, percentage points")
-    axes.grid(axis="x", alpha=0.3)
 
 
 def _signed(value: float | None, width: int) -> str:

@@ -1,7 +1,7 @@
 from .find import FoundRepair as FoundRepair, find_repair as find_repair
 from .measure import choose_num_units as choose_num_units, measure_repair as measure_repair
 from .rank import rank_artifact_layers as rank_artifact_layers, rank_artifact_units as rank_artifact_units
-from .repair import forced_values as forced_values, repair as repair
+from .repair import compute_forced_values as compute_forced_values, repair as repair
 from .results import (
     ArtifactRanking as ArtifactRanking,
     ForcedTo as ForcedTo,

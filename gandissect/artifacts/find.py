@@ -117,7 +117,7 @@ def find_repair(
     names = [layers] if isinstance(layers, str) else list(generator.layers if layers is None else layers)
     for name in names:
         lookup(generator.layers, name, "layer")
-    yardstick = _yardstick(real, held_out, features or segmenter)
+    yardstick = _make_yardstick(real, held_out, features or segmenter)
     ranking = None
     if units is None:
         rankings = rank_artifact_layers(
@@ -137,15 +137,15 @@ def find_repair(
         num_controls=2,
         progress=progress,
     )
-    measured = measure_repair(
+    measurement = measure_repair(
         generator, curve.units_to_measure, yardstick, seed, force_to=force_to, segmenter=segmenter, progress=progress
     )
-    return FoundRepair(ranking, curve, measured, repair(generator, measured.units, force_to))
+    return FoundRepair(ranking, curve, measurement, repair(generator, measurement.units, force_to))
 
 
-def _yardstick(
-    real: PictureSource | Tensor | Yardstick,
-    held_out: PictureSource | Tensor | None,
+def _make_yardstick(
+    real: PictureSource | UInt8[Tensor, "real 3 H W"] | Yardstick,
+    held_out: PictureSource | UInt8[Tensor, "held_out 3 H W"] | None,
     features: Segmenter | Inception | None,
 ) -> Yardstick:
     """Return what images are measured with.
@@ -179,7 +179,7 @@ def _pick_layer(
     if len(rankings) == 1:
         return rankings[0]
 
-    def change(ranking: ArtifactRanking) -> float:
+    def measure_change(ranking: ArtifactRanking) -> float:
         num_units = generator.layers[ranking.layer].units
         worst = ranking.top(min(UNITS_TO_COMPARE_LAYERS, max(1, num_units // 4)))
         curve = choose_num_units(
@@ -196,4 +196,4 @@ def _pick_layer(
         )
         return curve.change(1).mean
 
-    return min(rankings, key=change)
+    return min(rankings, key=measure_change)

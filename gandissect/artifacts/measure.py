@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from ..core.lookup import lookup
@@ -30,8 +31,8 @@ from ..inference.bench import Bench
 from ..interventions.edits import Edit, Insertion, check_units, control_units
 from ..stats.intervals import summarize_shares
 from ..stats.streaming import AreaMoments
-from .rank import BATCH, feature_reader, floor_of
-from .repair import forced_values
+from .rank import BATCH, make_feature_reader, measure_floor
+from .repair import compute_forced_values
 from .results import FIGURES, ConceptChanges, ForcedTo, Repair, RepairCurve
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ COUNTS = (0, 1, 2, 5, 10, 20, 40)
 WORST = 0.05
 """Share of the images that count as the worst."""
 
-NUM_LABELLED = 512
+NUM_LABELED = 512
 """Images whose concepts are compared, at most."""
 
 
@@ -84,18 +85,19 @@ def choose_num_units(
     sizes = sorted({0, *(count for count in counts if count <= len(units))})
     if sizes[0] < 0:
         raise ValueError(f"counts are 0 or more; got {list(counts)}")
-    firsts = [units.top(size) for size in sizes[1:]]
-    controls = [_controls(generator, each, seed, num_controls) for each in firsts]
+    ranked = [units.top(size) for size in sizes[1:]]
+    controls = [_draw_controls(generator, unit_set, seed, num_controls) for unit_set in ranked]
     sample_seed, real = derive_seed(seed, "number of units"), Normal.of(yardstick.train)
     bench = _RepairBench(generator, yardstick, units.layer, force_to, sample_seed)
 
-    def distance(features: Tensor, _: int) -> float:
+    def measure_distance(features: Tensor, _: int) -> float:
         return real.distance(features)
 
-    every = [*firsts, *(each[draw] for draw in range(num_controls) for each in controls)]
-    edits = bench.edits(every)
-    plain, *forced = bench.figures(edits, num_images, num_sets, distance, "number of units", progress=progress)
-    table = torch.tensor(forced, dtype=torch.float64).reshape(1 + num_controls, len(firsts), num_sets)
+    edits = bench.make_edits([*ranked, *(draws[index] for index in range(num_controls) for draws in controls)])
+    plain, *forced = bench.measure_figures(
+        edits, num_images, num_sets, measure_distance, "number of units", progress=progress
+    )
+    table = torch.tensor(forced, dtype=torch.float64).reshape(1 + num_controls, len(ranked), num_sets)
     start = torch.tensor(plain, dtype=torch.float64).expand(1 + num_controls, 1, -1)
     table = torch.cat([start, table], dim=1)
     return RepairCurve(
@@ -106,7 +108,7 @@ def choose_num_units(
         counts=tuple(sizes),
         distance=table[0].clone(),
         control=table[1:].clone(),
-        floor=floor_of(yardstick.train, num_images, seed),
+        floor=measure_floor(yardstick.train, num_images, seed),
         num_images=num_images,
         seed=seed,
         sample_seed=sample_seed,
@@ -154,14 +156,14 @@ def measure_repair(
         raise ValueError("no units are given, so that there is nothing to measure")
     if segmenter is not None:
         check_protocols(generator, segmenter)
-    others = _controls(generator, units, seed, num_controls)
+    control_sets = _draw_controls(generator, units, seed, num_controls)
     sample_seed = derive_seed(seed, "repair")
     bench = _RepairBench(generator, yardstick, units.layer, force_to, sample_seed)
     judge = _Judge(yardstick, seed)
-    edits, num_labelled = bench.edits([units, *others]), min(NUM_LABELLED, count * num_sets)
-    found = bench.figures(edits, count, num_sets, judge.judge, "repair", progress=progress)
-    before, after, *control = (torch.stack([each[0] for each in sets]) for sets in found)
-    realisms = [torch.cat([each[1] for each in sets]) for sets in found[:2]]
+    edits, num_labeled = bench.make_edits([units, *control_sets]), min(NUM_LABELED, count * num_sets)
+    verdicts = bench.measure_figures(edits, count, num_sets, judge.judge, "repair", progress=progress)
+    before, after, *control = (torch.stack([figures for figures, _ in sets]) for sets in verdicts)
+    realism_before, realism_after = (torch.cat([scores for _, scores in sets]) for sets in verdicts[:2])
     return Repair(
         generator=NetworkId.of(generator),
         network=yardstick.network,
@@ -170,14 +172,14 @@ def measure_repair(
         before=before,
         after=after,
         control=torch.stack(control),
-        real=torch.stack([judge.real(index)[0] for index in range(num_sets)]),
-        realism_before=realisms[0],
-        realism_after=realisms[1],
+        real=torch.stack([judge.judge_real(index)[0] for index in range(num_sets)]),
+        realism_before=realism_before,
+        realism_after=realism_after,
         num_images=count,
         num_dims=yardstick.held_out.shape[1],
         seed=seed,
         sample_seed=sample_seed,
-        concepts=bench.concepts(segmenter, edits, num_labelled, progress=progress) if segmenter else None,
+        concepts=bench.measure_concepts(segmenter, edits, num_labeled, progress=progress) if segmenter else None,
     )
 
 
@@ -191,12 +193,12 @@ class _RepairBench:
     force_to: ForcedTo
     seed: int
 
-    def figures(
+    def measure_figures(
         self,
         edits: Sequence[Edit],
         count: int,
         num_sets: int,
-        figure: Callable[[Tensor, int], T],
+        measure: Callable[[Tensor, int], T],
         title: str,
         *,
         progress: bool,
@@ -207,11 +209,11 @@ class _RepairBench:
             edits: The edits.
             count: Images in a set.
             num_sets: Sets of images.
-            figure: From features ``[count, d]`` and the number of their set.
+            measure: From features ``[count, d]`` and the number of their set.
             title: What the progress bar says.
             progress: Show one.
         """
-        bench = Bench(self.generator, self.layer, feature_reader(self.yardstick, self.generator), progress)
+        bench = Bench(self.generator, self.layer, make_feature_reader(self.yardstick, self.generator), progress)
         sets = [range(index * count, (index + 1) * count) for index in range(num_sets)]
         figures: list[list[T]] = [[] for _ in range(1 + len(edits))]
         features: list[list[Tensor]] = [[] for _ in figures]
@@ -221,11 +223,11 @@ class _RepairBench:
                 rows.append(bench.measure_edited(block, z, activation, edit))
             if block.stop % count == 0:  # the set is complete
                 for row, parts in zip(figures, features, strict=True):
-                    row.append(figure(torch.cat(parts), block.start // count))
+                    row.append(measure(torch.cat(parts), block.start // count))
                     parts.clear()
         return figures
 
-    def concepts(
+    def measure_concepts(
         self, segmenter: Segmenter, edits: Sequence[Edit], num_images: int, *, progress: bool
     ) -> ConceptChanges:
         """Return what each edit changes of concepts; those behind the first are controls."""
@@ -247,9 +249,9 @@ class _RepairBench:
             control=tuple(control),
         )
 
-    def edits(self, forced: Sequence[UnitSet]) -> list[Edit]:
+    def make_edits(self, unit_sets: Sequence[UnitSet]) -> list[Edit]:
         """Return an edit for each set of units."""
-        return [Insertion(units, forced_values(self.generator, units, self.force_to)) for units in forced]
+        return [Insertion(units, compute_forced_values(self.generator, units, self.force_to)) for units in unit_sets]
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,27 +261,31 @@ class _Judge:
     yardstick: Yardstick
     seed: int
 
-    def judge(self, features: Tensor, index: int) -> tuple[Tensor, Tensor]:
+    def judge(
+        self, features: Float64[Tensor, "image feature"], index: int
+    ) -> tuple[Float64[Tensor, " figure"], Float64[Tensor, " image"]]:
         """Return the `FIGURES` of a set of images, float64 ``[figure]``, and the realism of each."""
-        return self._scored(features, self._divided(index)[1])
+        return self._score(features, self._split_train(index)[1])
 
-    def real(self, index: int) -> tuple[Tensor, Tensor]:
+    def judge_real(self, index: int) -> tuple[Float64[Tensor, " figure"], Float64[Tensor, " image"]]:
         """Return the same of training pictures in the place of generated ones."""
-        return self._scored(*self._divided(index))
+        return self._score(*self._split_train(index))
 
-    def _scored(self, features: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-        scores, each = self.yardstick.compare(features, train), realism(self.yardstick.held_out, features)
-        worst = float(each.kthvalue(math.ceil(WORST * len(each))).values)
-        return torch.tensor([*(getattr(scores, name) for name in FIGURES[:-1]), worst], dtype=torch.float64), each
+    def _score(self, features: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+        scores = self.yardstick.compare(features, train)
+        realisms = realism(self.yardstick.held_out, features)
+        worst = float(realisms.kthvalue(math.ceil(WORST * len(realisms))).values)
+        figures = [*(getattr(scores, name) for name in FIGURES[:-1]), worst]
+        return torch.tensor(figures, dtype=torch.float64), realisms
 
-    def _divided(self, index: int) -> tuple[Tensor, Tensor]:
+    def _split_train(self, index: int) -> tuple[Tensor, Tensor]:
         """Return as many training pictures as are held out, and all others."""
         train, count = self.yardstick.train, len(self.yardstick.held_out)
         order = torch.randperm(len(train), generator=make_rng(self.seed, "repair floor", index))
         return train[order[:count]], train[order[count:]]
 
 
-def _controls(generator: Generator, units: UnitSet, seed: int, count: int) -> list[UnitSet]:
+def _draw_controls(generator: Generator, units: UnitSet, seed: int, count: int) -> list[UnitSet]:
     """Return several draws of as many random units."""
     num_units = lookup(generator.layers, units.layer, "layer").units
     check_units(units, num_units)

@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ..core.lookup import check_choice, lookup
@@ -96,7 +97,7 @@ def rank_artifact_units(
 
     Source: Bau et al. 2019, Sec. 4.3; realism: Kynkaanniemi et al. 2019, Sec. 5.
     """
-    (found,) = rank_artifact_layers(
+    (ranking,) = rank_artifact_layers(
         generator,
         (layer,),
         yardstick,
@@ -107,7 +108,7 @@ def rank_artifact_units(
         num_effect=num_effect,
         progress=progress,
     )
-    return found
+    return ranking
 
 
 @torch.inference_mode()
@@ -148,19 +149,21 @@ def rank_artifact_layers(
     check_choice(method, RankingMethod, "method")
     if num_effect < 2 * NUM_GROUPS:
         raise ValueError(f"num_effect is {2 * NUM_GROUPS} or more; got {num_effect}")
-    num_top = _num_top(num_samples, top_share, yardstick.train.shape[1])
-    sample_seed, in_order = derive_seed(seed, "artifact ranking"), [each for each in generator.layers if each in layers]
+    num_top = _count_top(num_samples, top_share, yardstick.train.shape[1])
+    sample_seed, in_order = derive_seed(seed, "artifact ranking"), [name for name in generator.layers if name in layers]
     source = LayerSampler(generator, tuple(in_order), sample_seed, BATCH, progress=progress)
-    features, peaks = _pass(source, yardstick, num_samples)
+    features, peaks = _read_images(source, yardstick, num_samples)
     real, realistic = Normal.of(yardstick.train), realism(yardstick.train, features)
-    random = [real.distance(features[_some(num_samples, num_top, seed, draw)]) for draw in range(NUM_DRAWS)]
-    base, floor = Estimate.of(random), floor_of(yardstick.train, num_top, seed)
-    found = []
+    random = [real.distance(features[_pick_random(num_samples, num_top, seed, draw)]) for draw in range(NUM_DRAWS)]
+    base, floor = Estimate.of(random), measure_floor(yardstick.train, num_top, seed)
+    rankings = []
     for layer in layers:
         order = peaks[layer].argsort(dim=0, descending=True, stable=True)[:num_top]
         distance = [real.distance(features[rows]) for rows in order.unbind(1)]
         varies = peaks[layer].amax(dim=0) > peaks[layer].amin(dim=0)
-        effects = _effects(generator, layer, yardstick, num_effect, seed, progress) if method == "effect" else None
+        effects = (
+            _measure_effects(generator, layer, yardstick, num_effect, seed, progress) if method == "effect" else None
+        )
         ranking = ArtifactRanking(
             generator=NetworkId.of(generator),
             layer=layer,
@@ -182,11 +185,11 @@ def rank_artifact_layers(
             effect_stderr=effects and effects[1],
             num_effect=num_effect if effects else 0,
         )
-        found.append(ranking)
-    return tuple(found)
+        rankings.append(ranking)
+    return tuple(rankings)
 
 
-def floor_of(real: Tensor, count: int, seed: int) -> Estimate:
+def measure_floor(real: Float64[Tensor, "real feature"], count: int, seed: int) -> Estimate:
     """Return the Frechet distance of ``count`` real pictures, half of them at most, from the others.
 
     Args:
@@ -194,14 +197,16 @@ def floor_of(real: Tensor, count: int, seed: int) -> Estimate:
         count: How many stand for generated ones.
         seed: Of the choice.
     """
-    count, found = min(count, len(real) // 2), []
+    count, distances = min(count, len(real) // 2), []
     for draw in range(NUM_DRAWS):
         order = torch.randperm(len(real), generator=make_rng(seed, "artifact floor", draw))
-        found.append(Normal.of(real[order[count:]]).distance(real[order[:count]]))
-    return Estimate.of(found)
+        distances.append(Normal.of(real[order[count:]]).distance(real[order[:count]]))
+    return Estimate.of(distances)
 
 
-def rank_correlation(table: Tensor, values: Tensor) -> Tensor:
+def rank_correlation(
+    table: Float[Tensor, "sample column"], values: Float[Tensor, " sample"]
+) -> Float64[Tensor, " column"]:
     """Return Spearman's correlation of each column with values, 0 where either never changes.
 
     Args:
@@ -211,57 +216,57 @@ def rank_correlation(table: Tensor, values: Tensor) -> Tensor:
     Returns:
         float64 ``[k]``, -1 to 1.
     """
-    against = _ranks(values)
-    columns = torch.stack([_ranks(column) for column in table.unbind(1)], dim=1)
+    against = _rank(values)
+    columns = torch.stack([_rank(column) for column in table.unbind(1)], dim=1)
     columns, against = columns - columns.mean(dim=0), against - against.mean()
     scale = columns.square().sum(dim=0).sqrt() * against.square().sum().sqrt()
     return torch.where(scale > 0, (columns * against[:, None]).sum(dim=0) / scale.clamp(min=1e-300), 0)
 
 
-def _ranks(values: Tensor) -> Tensor:
+def _rank(values: Tensor) -> Tensor:
     """Return rising ranks, float64 ``[n]``; equal values share the mean of theirs."""
     _, place, counts = torch.unique(values, return_inverse=True, return_counts=True)
     ranks: Tensor = counts.cumsum(0).double() - (counts - 1) / 2
     return ranks[place]
 
 
-def _num_top(num_samples: int, top_share: float, num_dims: int) -> int:
+def _count_top(num_samples: int, top_share: float, num_dims: int) -> int:
     """Return how many images are a unit's top images."""
     if not 0 < top_share < 1:
         raise ValueError(f"top_share is above 0 and below 1; got {top_share}")
-    found = round(top_share * num_samples)
-    if found < TOP_PER_DIM * num_dims:
+    num_top = round(top_share * num_samples)
+    if num_top < TOP_PER_DIM * num_dims:
         raise ValueError(
-            f"the top {top_share:g} of {num_samples} images are {found}, and features of {num_dims} dimensions need "
+            f"the top {top_share:g} of {num_samples} images are {num_top}, and features of {num_dims} dimensions need "
             f"{TOP_PER_DIM * num_dims}: take more samples, a larger share, or a yardstick of fewer dimensions"
         )
-    return found
+    return num_top
 
 
-def _some(num_samples: int, count: int, seed: int, draw: int) -> Tensor:
+def _pick_random(num_samples: int, count: int, seed: int, draw: int) -> Tensor:
     """Return the indices of random images."""
     return torch.randperm(num_samples, generator=make_rng(seed, "random images", draw))[:count]
 
 
-def _pass(source: LayerSampler, yardstick: Yardstick, num_samples: int) -> tuple[Tensor, dict[str, Tensor]]:
+def _read_images(source: LayerSampler, yardstick: Yardstick, num_samples: int) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the images' features, float64 ``[n, d]``, and layers' largest activations, float32 ``[n, unit]``."""
     infos = source.generator.layers
     features = torch.empty(num_samples, yardstick.train.shape[1], dtype=torch.float64)
     peaks = {layer: torch.empty(num_samples, infos[layer].units) for layer in source.layers}
     for batch in source.images(range(num_samples), "artifacts"):
         rows = slice(batch.samples.start, batch.samples.stop)
-        features[rows] = yardstick.features(batch.images)
+        features[rows] = yardstick.extract_features(batch.images)
         for layer, activation in batch.activations.items():
             peaks[layer][rows] = activation.highest
     return features, peaks
 
 
-def _effects(
+def _measure_effects(
     generator: Generator, layer: str, yardstick: Yardstick, num_samples: int, seed: int, progress: bool
 ) -> tuple[Tensor, Tensor]:
     """Return how much less the distance is without each unit, and its standard error by the jackknife."""
     units = [UnitSet(layer, (unit,)) for unit in range(generator.layers[layer].units)]
-    bench = Bench(generator, layer, feature_reader(yardstick, generator), progress)
+    bench = Bench(generator, layer, make_feature_reader(yardstick, generator), progress)
     parts = []
     heads = bench.heads([range(num_samples)], derive_seed(seed, "artifact effects"), BATCH, f"effects, {layer}")
     for block, z, activation in heads:
@@ -272,29 +277,32 @@ def _effects(
             for unit in range(len(units))
         )
         parts.append(torch.stack([plain, *without]).float())
-    return _gains(torch.cat(parts, dim=1), Normal.of(yardstick.train))
+    return _measure_gains(torch.cat(parts, dim=1), Normal.of(yardstick.train))
 
 
-def _gains(features: Tensor, real: Normal) -> tuple[Tensor, Tensor]:
+def _measure_gains(features: Tensor, real: Normal) -> tuple[Tensor, Tensor]:
     """Return how much nearer than the first set of features ``[set, n, d]`` the others are, with standard errors."""
     plain, *without = features
     groups = torch.arange(len(plain)) % NUM_GROUPS
     kept = [groups >= 0, *(groups != group for group in range(NUM_GROUPS))]
     base = torch.tensor([real.distance(plain[rows]) for rows in kept], dtype=torch.float64)
     gain = torch.stack(
-        [base - torch.tensor([real.distance(each[rows]) for rows in kept], dtype=torch.float64) for each in without]
+        [
+            base - torch.tensor([real.distance(ablated[rows]) for rows in kept], dtype=torch.float64)
+            for ablated in without
+        ]
     )
     left_out = gain[:, 1:]
     variance = (left_out - left_out.mean(dim=1, keepdim=True)).square().mean(dim=1) * (NUM_GROUPS - 1)
     return gain[:, 0].clone(), variance.sqrt()
 
 
-def feature_reader(yardstick: Yardstick, generator: Generator) -> Callable[[Tensor, range], Tensor]:
+def make_feature_reader(yardstick: Yardstick, generator: Generator) -> Callable[[Tensor, range], Tensor]:
     """Return what reads a yardstick's features ``[batch, d]`` of a generator's images, and checks the images."""
 
     def read_features(images: Tensor, samples: range) -> Tensor:
         check_images(images, len(samples), generator.image_size)
         check_pixels(images, samples)
-        return yardstick.features(images)
+        return yardstick.extract_features(images)
 
     return read_features

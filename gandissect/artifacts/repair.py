@@ -55,12 +55,12 @@ def repair(generator: G, units: UnitSet, force_to: ForcedTo = "zero") -> G:
             f"{type(generator).__name__} has no forcing(units, values) that gives a copy; edit its images instead, by "
             "generate(generator, z, [Ablation(units)])"
         )
-    repaired: G = generator.forcing(units, forced_values(generator, units, force_to))
+    repaired: G = generator.forcing(units, compute_forced_values(generator, units, force_to))
     return repaired
 
 
 @torch.inference_mode()
-def forced_values(generator: Generator, units: UnitSet, force_to: ForcedTo = "zero") -> tuple[float, ...]:
+def compute_forced_values(generator: Generator, units: UnitSet, force_to: ForcedTo = "zero") -> tuple[float, ...]:
     """Return what a repair forces units to, one number for each.
 
     Args:

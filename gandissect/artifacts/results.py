@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 import torch
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from ..core.lookup import check_choice, lookup
@@ -48,8 +49,8 @@ class RepairCurve(SavedResult):
     ranked: UnitSet
     force_to: ForcedTo = field(metadata={"saved_as": "to"})
     counts: tuple[int, ...]
-    distance: Tensor
-    control: Tensor
+    distance: Float64[Tensor, "count set"]
+    control: Float64[Tensor, "draw count set"]
     floor: Estimate
     num_images: int
     seed: int
@@ -106,7 +107,7 @@ class RepairCurve(SavedResult):
         if not self.num_units:
             return f"no number of units up to {self.counts[-1]} brings the distance down for certain, {setting}"
         change = self.change(self.counts.index(self.num_units))
-        return f"{_said(self.units)} chosen, with which forced the distance changes by {change}, {setting}"
+        return f"{_describe_units(self.units)} chosen, with which forced the distance changes by {change}, {setting}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,15 +139,15 @@ class ConceptChanges:
 
     def records(self) -> list[dict[str, Any]]:
         """Return a plain dict for each concept: share before, change with its 95 % interval, and control."""
-        return [self._record(concept) for concept in self.concepts]
+        return [self._make_record(concept) for concept in self.concepts]
 
-    def _record(self, concept: Concept) -> dict[str, Any]:
+    def _make_record(self, concept: Concept) -> dict[str, Any]:
         row = concept.index
         change, reach = float(self.change.mean[row]), Z_95 * float(self.change.stderr[row])
-        others = [float(table.mean[row]) for table in self.control]
-        found = {"concept": concept.name, "before": float(self.before.mean[row]), "change": change}
-        found |= {"change_low": change - reach, "change_high": change + reach}
-        return found | {"control_change_min": min(others), "control_change_max": max(others)}
+        controls = [float(table.mean[row]) for table in self.control]
+        record = {"concept": concept.name, "before": float(self.before.mean[row]), "change": change}
+        record |= {"change_low": change - reach, "change_high": change + reach}
+        return record | {"control_change_min": min(controls), "control_change_max": max(controls)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,12 +182,12 @@ class Repair(SavedResult):
     network: str
     units: UnitSet
     force_to: ForcedTo = field(metadata={"saved_as": "to"})
-    before: Tensor
-    after: Tensor
-    control: Tensor
-    real: Tensor
-    realism_before: Tensor
-    realism_after: Tensor
+    before: Float64[Tensor, "set figure"]
+    after: Float64[Tensor, "set figure"]
+    control: Float64[Tensor, "draw set figure"]
+    real: Float64[Tensor, "set figure"]
+    realism_before: Float64[Tensor, " image"]
+    realism_after: Float64[Tensor, " image"]
     num_images: int
     num_dims: int
     seed: int
@@ -202,8 +203,8 @@ class Repair(SavedResult):
         for name, table in (("after", self.after), ("real", self.real)):
             check_tensor(name, table, torch.float64, (num_sets, len(FIGURES)))
         check_tensor("control", self.control, torch.float64, (None, num_sets, len(FIGURES)))
-        for name, each in (("realism before", self.realism_before), ("realism after", self.realism_after)):
-            check_tensor(name, each, torch.float64, (num_sets * self.num_images,))
+        for name, realism in (("realism before", self.realism_before), ("realism after", self.realism_after)):
+            check_tensor(name, realism, torch.float64, (num_sets * self.num_images,))
         if not all(bool(table.isfinite().all()) for table in (self.before, self.after, self.control, self.real)):
             raise ValueError("a figure is not finite: nearly all images are copies, or have the same features")
 
@@ -213,7 +214,7 @@ class Repair(SavedResult):
         Raises:
             KeyError: If there is no such figure.
         """
-        return Change.of((self.after - self.before)[:, _column(figure)])
+        return Change.of((self.after - self.before)[:, _find_column(figure)])
 
     def control_changes(self, figure: str) -> tuple[float, ...]:
         """Return the mean change by each draw of random units.
@@ -221,7 +222,7 @@ class Repair(SavedResult):
         Raises:
             KeyError: If there is no such figure.
         """
-        return tuple((self.control - self.before)[:, :, _column(figure)].mean(dim=1).tolist())
+        return tuple((self.control - self.before)[:, :, _find_column(figure)].mean(dim=1).tolist())
 
     @property
     def helps(self) -> bool:
@@ -231,43 +232,43 @@ class Repair(SavedResult):
 
     def __str__(self) -> str:
         """Say in a sentence whether it helps."""
-        distance, others = self.change("distance"), self.control_changes("distance")
+        distance, controls = self.change("distance"), self.control_changes("distance")
         before, after, real = (_estimate(table, "distance") for table in (self.before, self.after, self.real))
         worse = "helps no more than random units" if distance.high < 0 else "does not help"
         verdict = "helps" if self.helps else worse
         way = "off" if self.force_to == "zero" else "to their mean"
         setting = f"{self.network}, {self.num_dims} dims, n = {len(self.before)} x {self.num_images}"
         return (
-            f"switching {_said(self.units)} {way} {verdict}: distance {before} before, "
-            f"{after} after, {distance}; as many random units {min(others):+.2f} to {max(others):+.2f}; "
+            f"switching {_describe_units(self.units)} {way} {verdict}: distance {before} before, "
+            f"{after} after, {distance}; as many random units {min(controls):+.2f} to {max(controls):+.2f}; "
             f"floor {real} ({setting})"
         )
 
     def records(self) -> list[dict[str, Any]]:
         """Return a plain dict for each figure: before, after, change with interval, control and real pictures."""
-        return [self._record(figure) for figure in FIGURES]
+        return [self._make_record(figure) for figure in FIGURES]
 
-    def _record(self, figure: str) -> dict[str, Any]:
-        change, others = self.change(figure), self.control_changes(figure)
+    def _make_record(self, figure: str) -> dict[str, Any]:
+        change, controls = self.change(figure), self.control_changes(figure)
         sides = {"before": self.before, "after": self.after, "real": self.real}
-        found: dict[str, Any] = {"figure": figure}
+        record: dict[str, Any] = {"figure": figure}
         for name, table in sides.items():
             estimate = _estimate(table, figure)
-            found |= {name: estimate.mean, f"{name}_std": estimate.std}
-        found |= {"change": change.mean, "change_low": change.low, "change_high": change.high}
-        return found | {"control_change_min": min(others), "control_change_max": max(others)}
+            record |= {name: estimate.mean, f"{name}_std": estimate.std}
+        record |= {"change": change.mean, "change_low": change.low, "change_high": change.high}
+        return record | {"control_change_min": min(controls), "control_change_max": max(controls)}
 
 
-def _said(units: UnitSet) -> str:
+def _describe_units(units: UnitSet) -> str:
     return f"{len(units)} unit{'' if len(units) == 1 else 's'} of {units.layer}"
 
 
-def _column(figure: str) -> int:
+def _find_column(figure: str) -> int:
     return lookup({name: index for index, name in enumerate(FIGURES)}, figure, "figure")
 
 
 def _estimate(table: Tensor, figure: str) -> Estimate:
-    return Estimate.of(table[:, _column(figure)].tolist())
+    return Estimate.of(table[:, _find_column(figure)].tolist())
 
 
 RankingMethod = Literal["distance", "realism", "effect"]
@@ -316,14 +317,14 @@ class ArtifactRanking(SavedResult):
     num_dims: int
     seed: int
     sample_seed: int
-    distance: Tensor
-    realism: Tensor
-    varies: Tensor
-    top_samples: Tensor
+    distance: Float64[Tensor, " unit"]
+    realism: Float64[Tensor, " unit"]
+    varies: Bool[Tensor, " unit"]
+    top_samples: Int64[Tensor, "unit rank"]
     random: Estimate
     floor: Estimate
-    effect: Tensor | None = None
-    effect_stderr: Tensor | None = None
+    effect: Float64[Tensor, " unit"] | None = None
+    effect_stderr: Float64[Tensor, " unit"] | None = None
     num_effect: int = 0
 
     def __post_init__(self) -> None:
@@ -333,25 +334,25 @@ class ArtifactRanking(SavedResult):
         check_tensor("realism", self.realism, torch.float64, (units,))
         check_tensor("varies", self.varies, torch.bool, (units,))
         check_tensor("top samples", self.top_samples, torch.int64, (units, None))
-        effects = [each for each in (self.effect, self.effect_stderr) if each is not None]
-        for each in effects:
-            check_tensor("effect", each, torch.float64, (units,))
+        effects = [effect for effect in (self.effect, self.effect_stderr) if effect is not None]
+        for effect in effects:
+            check_tensor("effect", effect, torch.float64, (units,))
         if len(effects) == 1 or (self.method == "effect" and not effects):
             raise ValueError("an effect comes with its standard error, and a ranking by effect has both")
         if not bool((self.distance.isfinite() & (self.realism.abs() <= 1 + 1e-9)).all()):
             raise ValueError("distances are finite, and correlations -1 to 1")
 
     @property
-    def excess(self) -> Tensor:
+    def excess(self) -> Float64[Tensor, " unit"]:
         """How much farther each unit's top images are from real pictures than random images, float64 ``[unit]``."""
         return self.distance - self.random.mean
 
     def top(self, count: int) -> UnitSet:
         """Return the first units, worst first; of equals the first in the layer."""
-        scores, on = (self.excess if self.method == "distance" else -self.realism), self.varies
+        scores, is_active = (self.excess if self.method == "distance" else -self.realism), self.varies
         if self.method == "effect" and self.effect is not None:
-            scores, on = self.effect, on | (self.effect != 0)
-        order = scores.masked_fill(~on, -math.inf).argsort(descending=True, stable=True)[:count]
+            scores, is_active = self.effect, is_active | (self.effect != 0)
+        order = scores.masked_fill(~is_active, -math.inf).argsort(descending=True, stable=True)[:count]
         return UnitSet(self.layer, tuple(order.tolist()))
 
     def records(self) -> list[dict[str, Any]]:

@@ -1,3 +1,4 @@
+from .concept_effects import ConceptEffects as ConceptEffects, measure_concept_effects as measure_concept_effects
 from .effect import average_causal_effect as average_causal_effect
 from .optimize import SoftSegmenter as SoftSegmenter, optimize_units as optimize_units
 from .results import (

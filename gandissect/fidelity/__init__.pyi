@@ -7,7 +7,12 @@ from .neighbours import (
     precision_recall as precision_recall,
     realism as realism,
 )
-from .results import Fidelity as Fidelity, Scores as Scores, SetScores as SetScores
-from .share_results import ConceptShare as ConceptShare, ConceptShares as ConceptShares
-from .shares import concept_shares as concept_shares
+from .results import (
+    ConceptShare as ConceptShare,
+    ConceptShares as ConceptShares,
+    Fidelity as Fidelity,
+    Scores as Scores,
+    SetScores as SetScores,
+)
+from .shares import measure_concept_shares as measure_concept_shares
 from .yardstick import Yardstick as Yardstick

@@ -22,6 +22,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from .neighbours import ROWS, check_features
@@ -36,22 +37,22 @@ class Normal:
         covariance: float64 ``[d, d]``.
     """
 
-    mean: Tensor
-    covariance: Tensor
+    mean: Float64[Tensor, " feature"]
+    covariance: Float64[Tensor, "feature feature"]
 
     @staticmethod
-    def of(features: Tensor) -> Normal:
+    def of(features: Float[Tensor, "sample feature"]) -> Normal:
         """Return the one of features ``[n, d]``."""
-        whole = features.double()
-        return Normal(whole.mean(dim=0), torch.cov(whole.T).reshape(whole.shape[1], -1))
+        features = features.double()
+        return Normal(features.mean(dim=0), torch.cov(features.T).reshape(features.shape[1], -1))
 
-    def distance(self, features: Tensor) -> float:
+    def distance(self, features: Float[Tensor, "sample feature"]) -> float:
         """Return its Frechet distance from the one of other features ``[n, d]``."""
         other = Normal.of(features)
         return frechet_distance_of_moments(self.mean, self.covariance, other.mean, other.covariance)
 
 
-def frechet_distance(x: Tensor, y: Tensor) -> float:
+def frechet_distance(x: Float[Tensor, "n feature"], y: Float[Tensor, "m feature"]) -> float:
     """Return the Frechet distance of the normal distributions fitted to two sets of features.
 
     Args:
@@ -67,11 +68,16 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     Source: Dowson and Landau 1982.
     """
     x, y = check_features(x, y, min_count=2)
-    covariance_x, covariance_y = (torch.cov(each.T).reshape(x.shape[1], -1) for each in (x, y))
+    covariance_x, covariance_y = (torch.cov(features.T).reshape(x.shape[1], -1) for features in (x, y))
     return frechet_distance_of_moments(x.mean(dim=0), covariance_x, y.mean(dim=0), covariance_y)
 
 
-def frechet_distance_of_moments(mean_x: Tensor, covariance_x: Tensor, mean_y: Tensor, covariance_y: Tensor) -> float:
+def frechet_distance_of_moments(
+    mean_x: Float64[Tensor, " feature"],
+    covariance_x: Float64[Tensor, "feature feature"],
+    mean_y: Float64[Tensor, " feature"],
+    covariance_y: Float64[Tensor, "feature feature"],
+) -> float:
     """Return the Frechet distance of two normal distributions.
 
     ``Tr (S_x S_y)^(1/2)`` is taken as the trace of the root of the symmetric ``R S_y R`` with ``R R = S_x``,
@@ -91,17 +97,17 @@ def frechet_distance_of_moments(mean_x: Tensor, covariance_x: Tensor, mean_y: Te
 
     Source: Dowson and Landau 1982.
     """
-    shapes = [tuple(each.shape) for each in (mean_x, covariance_x, mean_y, covariance_y)]
+    shapes = [tuple(moment.shape) for moment in (mean_x, covariance_x, mean_y, covariance_y)]
     d = mean_x.numel()
     if shapes != [(d,), (d, d), (d,), (d, d)]:
         raise ValueError(f"need means [d] and covariances [d, d] with the same d; got {shapes}")
-    root = _square_root(covariance_x)
+    root = _take_square_root(covariance_x)
     shared = torch.linalg.eigvalsh(root @ covariance_y @ root).clamp(min=0).sqrt().sum()
     means = (mean_x - mean_y).square().sum()
     return max(0.0, float(means + covariance_x.trace() + covariance_y.trace() - 2 * shared))
 
 
-def _square_root(matrix: Tensor) -> Tensor:
+def _take_square_root(matrix: Tensor) -> Tensor:
     """Return the symmetric square root of a positive semi-definite matrix; rounding below zero is cut off."""
     values, vectors = torch.linalg.eigh(matrix)
     if not math.isfinite(float(values.sum())):
@@ -124,7 +130,7 @@ class KernelDistance:
     stderr: float
 
 
-def kernel_distance(x: Tensor, y: Tensor) -> KernelDistance:
+def kernel_distance(x: Float[Tensor, "n feature"], y: Float[Tensor, "m feature"]) -> KernelDistance:
     """Return the kernel distance of two sets of features, with its standard error.
 
     Args:
@@ -138,27 +144,27 @@ def kernel_distance(x: Tensor, y: Tensor) -> KernelDistance:
     """
     x, y = check_features(x, y, min_count=3)
     n, m = len(x), len(y)
-    within_x, within_y = _sums(x, x) - _kernel_with_itself(x), _sums(y, y) - _kernel_with_itself(y)
-    across_x, across_y = _sums(x, y) / m, _sums(y, x) / n
+    within_x, within_y = _sum_kernel(x, x) - _compute_self_kernel(x), _sum_kernel(y, y) - _compute_self_kernel(y)
+    across_x, across_y = _sum_kernel(x, y) / m, _sum_kernel(y, x) / n
     value = within_x.mean() / (n - 1) + within_y.mean() / (m - 1) - 2 * across_x.mean()
-    variance = _jackknife_variance(within_x, across_x) + _jackknife_variance(within_y, across_y)
+    variance = _estimate_set_variance(within_x, across_x) + _estimate_set_variance(within_y, across_y)
     return KernelDistance(float(value), math.sqrt(variance))
 
 
-def _sums(points: Tensor, others: Tensor) -> Tensor:
+def _sum_kernel(points: Tensor, others: Tensor) -> Tensor:
     """Return each point's kernel summed over all others, ``[n]``."""
-    return torch.cat([_cube(rows @ others.T, points.shape[1]).sum(dim=1) for rows in torch.split(points, ROWS)])
+    return torch.cat([_apply_kernel(rows @ others.T, points.shape[1]).sum(dim=1) for rows in torch.split(points, ROWS)])
 
 
-def _kernel_with_itself(points: Tensor) -> Tensor:
-    return _cube(points.square().sum(dim=1), points.shape[1])
+def _compute_self_kernel(points: Tensor) -> Tensor:
+    return _apply_kernel(points.square().sum(dim=1), points.shape[1])
 
 
-def _cube(products: Tensor, d: int) -> Tensor:
+def _apply_kernel(products: Tensor, d: int) -> Tensor:
     return (products / d + 1) ** 3
 
 
-def _jackknife_variance(within: Tensor, across: Tensor) -> float:
+def _estimate_set_variance(within: Tensor, across: Tensor) -> float:
     """Return how the distance varies with the points of one set.
 
     Args:

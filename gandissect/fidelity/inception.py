@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from ..core.environment import resolve_device
@@ -35,10 +36,10 @@ class Inception:
     def __init__(self, weights: Path, device: str = "auto") -> None:
         self._device = resolve_device(device)
         self._network = _load_inception(weights).to(self._device)
-        found = sha256_file(weights)
-        self.name = INCEPTION if found == FID_WEIGHTS else f"{INCEPTION} with weights {found[:8]}"
+        sha256 = sha256_file(weights)
+        self.name = INCEPTION if sha256 == FID_WEIGHTS else f"{INCEPTION} with weights {sha256[:8]}"
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Float32[Tensor, "batch feature"]:
         """Return the features of float images ``[batch, 3, H, W]`` in [-1, 1], float32 ``[batch, 2048]``."""
         pixels = to_uint8(images.to(self._device))
         features: Tensor

@@ -21,6 +21,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 MANIFOLD_K, BALL_K = 3, 5
@@ -57,7 +58,9 @@ class DensityCoverage:
     coverage: float
 
 
-def precision_recall(real: Tensor, fake: Tensor, k: int = MANIFOLD_K) -> PrecisionRecall:
+def precision_recall(
+    real: Float[Tensor, "real feature"], fake: Float[Tensor, "fake feature"], k: int = MANIFOLD_K
+) -> PrecisionRecall:
     """Return the shares of generated and of real features that lie in the other set's region.
 
     Args:
@@ -71,12 +74,14 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = MANIFOLD_K) -> Precisi
     Source: Kynkaanniemi et al. 2019, Sec. 2.
     """
     real, fake = check_features(real, fake)
-    fake_in_real, _ = _contents(real, _radii(real, k), fake)
-    real_in_fake, _ = _contents(fake, _radii(fake, k), real)
-    return PrecisionRecall(_share(fake_in_real), _share(real_in_fake))
+    fake_in_real, _ = _count_contents(real, _measure_radii(real, k), fake)
+    real_in_fake, _ = _count_contents(fake, _measure_radii(fake, k), real)
+    return PrecisionRecall(_compute_share(fake_in_real), _compute_share(real_in_fake))
 
 
-def density_coverage(real: Tensor, fake: Tensor, k: int = BALL_K) -> DensityCoverage:
+def density_coverage(
+    real: Float[Tensor, "real feature"], fake: Float[Tensor, "fake feature"], k: int = BALL_K
+) -> DensityCoverage:
     """Return how densely, and how completely, generated features fill the balls of real ones.
 
     Args:
@@ -90,11 +95,13 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = BALL_K) -> DensityCove
     Source: Naeem et al. 2020, Sec. 3.2.
     """
     real, fake = check_features(real, fake)
-    balls_around, points_within = _contents(real, _radii(real, k), fake)
-    return DensityCoverage(float(balls_around.double().mean()) / k, _share(points_within))
+    balls_around, points_within = _count_contents(real, _measure_radii(real, k), fake)
+    return DensityCoverage(float(balls_around.double().mean()) / k, _compute_share(points_within))
 
 
-def realism(real: Tensor, fake: Tensor, k: int = MANIFOLD_K) -> Tensor:
+def realism(
+    real: Float[Tensor, "real feature"], fake: Float[Tensor, "fake feature"], k: int = MANIFOLD_K
+) -> Float64[Tensor, " fake"]:
     """Return how realistic each generated picture is: how deep it lies in the ball of a real one.
 
     With ``r_i`` the radius of the ball around ``x_i``,
@@ -119,13 +126,17 @@ def realism(real: Tensor, fake: Tensor, k: int = MANIFOLD_K) -> Tensor:
     Source: Kynkaanniemi et al. 2019, Sec. 5.
     """
     real, fake = check_features(real, fake)
-    radii = _radii(real, k)
+    radii = _measure_radii(real, k)
     small = radii <= radii.median()  # of an even number the lower one, so half of them
     real, radii = real[small], radii[small]
-    return torch.cat([_deepest(_distances(rows, real), radii) for rows in torch.split(fake, ROWS)])
+    return torch.cat([_score_depth(_measure_distances(rows, real), radii) for rows in torch.split(fake, ROWS)])
 
 
-def nearest_ratio(fake: Tensor, train: Tensor, held_out: Tensor) -> float:
+def nearest_ratio(
+    fake: Float[Tensor, "fake feature"],
+    train: Float[Tensor, "train feature"],
+    held_out: Float[Tensor, "held_out feature"],
+) -> float:
     """Return how much nearer generated pictures are to training pictures than to held-out ones.
 
     The median distance of a generated picture to its nearest training picture, divided by the median distance to
@@ -149,61 +160,63 @@ def nearest_ratio(fake: Tensor, train: Tensor, held_out: Tensor) -> float:
     Source: the three samples of Meehan et al. 2020, compared by medians.
     """
     fake, train, held_out = check_features(fake, train, held_out)
-    to_train, to_held_out = (float(_nearest(fake, others).quantile(0.5)) for others in (train, held_out))
+    to_train, to_held_out = (float(_measure_nearest(fake, others).quantile(0.5)) for others in (train, held_out))
     if to_held_out == 0:
         return math.inf if to_train > 0 else 1.0
     return to_train / to_held_out
 
 
-def check_features(*features: Tensor, min_count: int = 1) -> list[Tensor]:
+def check_features(*sets: Tensor, min_count: int = 1) -> list[Float64[Tensor, "_ feature"]]:
     """Return sets of features as float64, if they can be compared.
 
     Args:
-        features: Each ``[n, d]``, with the same d.
+        sets: Each ``[n, d]``, with the same d.
         min_count: The least n.
 
     Raises:
         ValueError: If the shapes do not fit, or a feature is not finite.
     """
-    if any(each.ndim != 2 or len(each) < min_count or each.shape[1:] != features[0].shape[1:] for each in features):
-        shapes = ", ".join(str(list(each.shape)) for each in features)
+    if any(
+        features.ndim != 2 or len(features) < min_count or features.shape[1:] != sets[0].shape[1:] for features in sets
+    ):
+        shapes = ", ".join(str(list(features.shape)) for features in sets)
         raise ValueError(f"need features [n, d] with n at least {min_count} and the same d; got {shapes}")
-    if not all(each.isfinite().all() for each in features):
+    if not all(features.isfinite().all() for features in sets):
         raise ValueError("features are not finite; look at the images or the feature network")
-    return [each.double() for each in features]
+    return [features.double() for features in sets]
 
 
-def _radii(points: Tensor, k: int) -> Tensor:
+def _measure_radii(points: Tensor, k: int) -> Tensor:
     """Return each point's distance to its k-th nearest other point."""
     if not 1 <= k < len(points):
         raise ValueError(f"k is 1 or more and below the number of features, {len(points)}; got {k}")
     # The point itself is the nearest of all, hence k + 1.
-    return torch.cat([_distances(rows, points).kthvalue(k + 1).values for rows in torch.split(points, ROWS)])
+    return torch.cat([_measure_distances(rows, points).kthvalue(k + 1).values for rows in torch.split(points, ROWS)])
 
 
-def _contents(centres: Tensor, radii: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+def _count_contents(centres: Tensor, radii: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Return in how many balls each point lies, and how many points lie in each ball, int64."""
     per_point, per_ball = [], torch.zeros(len(centres), dtype=torch.int64)
     for rows in torch.split(points, ROWS):
-        within = _distances(rows, centres) <= radii
+        within = _measure_distances(rows, centres) <= radii
         per_point.append(within.sum(dim=1))
         per_ball += within.sum(dim=0)
     return torch.cat(per_point), per_ball
 
 
-def _deepest(distances: Tensor, radii: Tensor) -> Tensor:
+def _score_depth(distances: Tensor, radii: Tensor) -> Tensor:
     """Return the largest ratio of radius to distance in each row; a ball of radius 0 holds its own centre."""
     return (radii / distances).masked_fill(distances == 0, math.inf).amax(dim=1)
 
 
-def _nearest(points: Tensor, others: Tensor) -> Tensor:
-    return torch.cat([_distances(rows, others).amin(dim=1) for rows in torch.split(points, ROWS)])
+def _measure_nearest(points: Tensor, others: Tensor) -> Tensor:
+    return torch.cat([_measure_distances(rows, others).amin(dim=1) for rows in torch.split(points, ROWS)])
 
 
-def _distances(x: Tensor, y: Tensor) -> Tensor:
+def _measure_distances(x: Tensor, y: Tensor) -> Tensor:
     """Return Euclidean distances ``[n, m]``; by differences, so that equal points are at exactly 0."""
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _share(counts: Tensor) -> float:
+def _compute_share(counts: Tensor) -> float:
     return float((counts > 0).double().mean())

@@ -1,6 +1,6 @@
 """What a generator leaves out: how much of the image each concept takes up, in generated and in real images.
 
-Beside the shares of single concepts (`share_results`) stands the Frechet segmentation distance over all of them: that
+Beside the shares of single concepts (`ConceptShare`) stands the Frechet segmentation distance over all of them: that
 of the normal distributions fitted to the vectors ``100 s(x)`` of each side, in squared percentage points, where s_c(x)
 is the share of the pixels of image x that the segmenter gives to concept c. It is above 0 even between real images and
 real ones, the more so the fewer they are. Therefore twice as many real images as generated ones are labelled: the first
@@ -29,7 +29,7 @@ from ..core.sampling import blocks, make_rng
 from ..inference.batches import check_images, check_labels, check_pixels, concept_areas, sample_blocks
 from ..stats.streaming import AreaMoments
 from .distances import frechet_distance_of_moments
-from .share_results import MIN_SAMPLES, ConceptShares, SegmentationDistance, ShareMoments, SharesProvenance
+from .results import MIN_SAMPLES, ConceptShares, SegmentationDistance, ShareMoments, SharesProvenance
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ NUM_GROUPS = 10
 """Groups of images, each left out once to see how far the distance depends on it."""
 
 
-def concept_shares(
+def measure_concept_shares(
     generator: Generator,
     segmenter: Segmenter,
     real: PictureSource,
@@ -75,11 +75,11 @@ def concept_shares(
     seed = int(seed)
     drawn = torch.randperm(len(real), generator=make_rng(seed, "shares"))[: 2 * num_samples].tolist()
     batches = _Batches(generator, batch_size)
-    label = _Labeller(segmenter, generator.image_size, progress)
+    label = _Labeler(segmenter, generator.image_size, progress)
     with torch.inference_mode():
-        generated = label(batches.generated(num_samples, seed), num_samples, "generated")
-        reference = label(batches.real(real, drawn[:num_samples]), num_samples, "real")
-        stand_in = label(batches.real(real, drawn[num_samples:]), num_samples, "real again")
+        generated = label(batches.generate(num_samples, seed), num_samples, "generated")
+        reference = label(batches.read_real(real, drawn[:num_samples]), num_samples, "real")
+        stand_in = label(batches.read_real(real, drawn[num_samples:]), num_samples, "real again")
     distance, floor = segmentation_distance(generated, reference), segmentation_distance(stand_in, reference)
     duration = time.monotonic() - started
     logger.info("compared %s with %s: %d samples, %.1f s", generator.name, real.name, num_samples, duration)
@@ -96,7 +96,7 @@ def concept_shares(
         versions=installed_versions(),
         duration=duration,
     )
-    fake, both_halves = _moments(generated), _moments([*reference, *stand_in])
+    fake, both_halves = _summarize(generated), _summarize([*reference, *stand_in])
     return ConceptShares(tuple(segmenter.concepts), fake, both_halves, distance, floor, provenance)
 
 
@@ -115,12 +115,12 @@ def segmentation_distance(x: Sequence[AreaMoments], y: Sequence[AreaMoments]) ->
 
     Source: Efron and Tibshirani 1993, Ch. 11.
     """
-    whole_x, whole_y = _merged(x), _merged(y)
+    whole_x, whole_y = _merge(x), _merge(y)
     spreads = (
-        _jackknife_variance([_frechet(part, whole_y) for part in _left_out(x)]),
-        _jackknife_variance([_frechet(whole_x, part) for part in _left_out(y)]),
+        _estimate_jackknife_variance([_measure_distance(part, whole_y) for part in _leave_each_out(x)]),
+        _estimate_jackknife_variance([_measure_distance(whole_x, part) for part in _leave_each_out(y)]),
     )
-    return SegmentationDistance(_frechet(whole_x, whole_y), math.sqrt(sum(spreads)))
+    return SegmentationDistance(_measure_distance(whole_x, whole_y), math.sqrt(sum(spreads)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class _Batches:
     generator: Generator
     batch_size: int
 
-    def generated(self, num_samples: int, seed: int) -> Iterator[Tensor]:
+    def generate(self, num_samples: int, seed: int) -> Iterator[Tensor]:
         """Yield generated images, as they are seen."""
         sets = [range(num_samples)]
         for samples, z in sample_blocks(self.generator, sets, seed, self.batch_size, "samples", progress=False):
@@ -139,7 +139,7 @@ class _Batches:
             check_pixels(images, samples)
             yield images.clamp(-1, 1)
 
-    def real(self, pictures: PictureSource, indices: Sequence[int]) -> Iterator[Tensor]:
+    def read_real(self, pictures: PictureSource, indices: Sequence[int]) -> Iterator[Tensor]:
         """Yield real images of these indices."""
         for part in blocks(len(indices), self.batch_size):
             images = pictures.batch(indices[part.start : part.stop]).images
@@ -151,7 +151,7 @@ class _Batches:
 
 
 @dataclass(frozen=True, slots=True)
-class _Labeller:
+class _Labeler:
     """Labels images and counts the pixels of each concept."""
 
     segmenter: Segmenter
@@ -162,7 +162,7 @@ class _Labeller:
         """Return the moments of the images, in groups that take them in turn."""
         num_concepts = len(self.segmenter.concepts)
         groups = [AreaMoments(num_concepts, math.prod(self.image_size)) for _ in range(NUM_GROUPS)]
-        seen = 0
+        num_labeled = 0
         with progress_bar(num_images, title, show=self.progress) as bar:
             for images in batches:
                 labels = self.segmenter(images)
@@ -170,8 +170,8 @@ class _Labeller:
                 shape = (len(images), channels, *self.image_size)
                 areas = concept_areas(check_labels(labels, shape, num_concepts), num_concepts)
                 for number, group in enumerate(groups):
-                    group.update(areas[(number - seen) % NUM_GROUPS :: NUM_GROUPS])
-                seen += len(images)
+                    group.update(areas[(number - num_labeled) % NUM_GROUPS :: NUM_GROUPS])
+                num_labeled += len(images)
                 bar.update(len(images))
         return groups
 
@@ -188,7 +188,7 @@ def _check_numbers(num_samples: int, batch_size: int, num_real: int) -> None:
         raise ValueError(f"{num_samples} samples need {2 * num_samples} real images, {why}; {remedy}")
 
 
-def _merged(groups: Sequence[AreaMoments]) -> AreaMoments:
+def _merge(groups: Sequence[AreaMoments]) -> AreaMoments:
     """Return the moments of all groups together."""
     whole = AreaMoments(len(groups[0].areas), groups[0].num_pixels)
     for group in groups:
@@ -196,25 +196,26 @@ def _merged(groups: Sequence[AreaMoments]) -> AreaMoments:
     return whole
 
 
-def _left_out(groups: Sequence[AreaMoments]) -> Iterator[AreaMoments]:
+def _leave_each_out(groups: Sequence[AreaMoments]) -> Iterator[AreaMoments]:
     """Yield the moments without each group."""
     for number in range(len(groups)):
-        yield _merged([*groups[:number], *groups[number + 1 :]])
+        yield _merge([*groups[:number], *groups[number + 1 :]])
 
 
-def _frechet(x: AreaMoments, y: AreaMoments) -> float:
+def _measure_distance(x: AreaMoments, y: AreaMoments) -> float:
     """Return the distance in squared percentage points."""
-    one, other = x.compute(), y.compute()
-    shares = frechet_distance_of_moments(one["mean"], one["covariance"], other["mean"], other["covariance"])
-    return 100**2 * shares
+    moments_x, moments_y = x.compute(), y.compute()
+    return 100**2 * frechet_distance_of_moments(
+        moments_x["mean"], moments_x["covariance"], moments_y["mean"], moments_y["covariance"]
+    )
 
 
-def _jackknife_variance(values: Sequence[float]) -> float:
+def _estimate_jackknife_variance(values: Sequence[float]) -> float:
     """Return the variance of a figure from its values without each group."""
     mean = math.fsum(values) / len(values)
     return (len(values) - 1) / len(values) * math.fsum((value - mean) ** 2 for value in values)
 
 
-def _moments(groups: Sequence[AreaMoments]) -> ShareMoments:
-    whole = _merged(groups)
+def _summarize(groups: Sequence[AreaMoments]) -> ShareMoments:
+    whole = _merge(groups)
     return ShareMoments(**whole.compute(), num_images=int(whole.num_images))

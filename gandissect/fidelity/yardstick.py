@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from ..core.images import from_uint8
@@ -62,13 +62,18 @@ class Yardstick:
     """
 
     def __init__(
-        self, network: str, features: Features, train: Tensor, held_out: Tensor, num_dims: int | None = NUM_DIMS
+        self,
+        network: str,
+        features: Features,
+        train: UInt8[Tensor, "train 3 H W"],
+        held_out: UInt8[Tensor, "held_out 3 H W"],
+        num_dims: int | None = NUM_DIMS,
     ) -> None:
         _check_counts(len(train), len(held_out))
         self.network, self._network = network, features
-        raw = self._raw(_scaled(held_out))
+        raw = self._run_network(_scale_batches(held_out))
         self._projection = None if num_dims is None else _Projection(raw, num_dims)
-        self.held_out, self.train = self._project(raw), self._project(self._raw(_scaled(train)))
+        self.held_out, self.train = self._project(raw), self._project(self._run_network(_scale_batches(train)))
         # The kernel is not the same from every origin: far from the pictures it would see little but their mean.
         self._origin = 0 if num_dims is None else self.held_out.mean(dim=0)
 
@@ -98,7 +103,7 @@ class Yardstick:
         real = load_pictures(train, MAX_TRAIN), load_pictures(held_out, MAX_HELD_OUT)
         return cls(network.name, features, *real, num_dims=None if isinstance(network, Inception) else NUM_DIMS)
 
-    def features(self, images: Tensor) -> Tensor:
+    def extract_features(self, images: Float[Tensor, "batch 3 H W"]) -> Float64[Tensor, "batch feature"]:
         """Return what stands for images in `compare`: their features, projected and scaled.
 
         Args:
@@ -112,15 +117,17 @@ class Yardstick:
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(f"need float images [n, 3, H, W] in [-1, 1]; got {images.dtype} {list(images.shape)}")
-        return self._project(self._raw(torch.split(images, BATCH)))
+        return self._project(self._run_network(torch.split(images, BATCH)))
 
-    def compare(self, features: Tensor, train: Tensor | None = None) -> SetScores:
+    def compare(
+        self, features: Float[Tensor, "batch feature"], train: Float[Tensor, "train feature"] | None = None
+    ) -> SetScores:
         """Score a set of pictures against the held-out ones.
 
         The kernel distance has the mean of the held-out features as its origin, unless they are left as they are.
 
         Args:
-            features: What `features` makes of them, ``[n, d]``, n at least 4.
+            features: What `extract_features` makes of them, ``[n, d]``, n at least 4.
             train: Features of the training pictures among which the nearest is looked for, ``[m, d]``; by default all.
 
         Raises:
@@ -153,12 +160,12 @@ class Yardstick:
         if num_sets < 2:
             raise ValueError(f"num_sets is 2 or more; got {num_sets}")
         count = len(self.held_out)
-        fake = [self._generated(generator, seed, count, start=index * count) for index in range(num_sets)]
-        real, rest = zip(*(self._divided(seed, count, index) for index in range(num_sets)), strict=True)
+        fake = [self._generate_features(generator, seed, count, start=index * count) for index in range(num_sets)]
+        real, rest = zip(*(self._split_train(seed, count, index) for index in range(num_sets)), strict=True)
         return Fidelity(
             network=self.network,
-            generated=Scores.of([self.compare(*each) for each in zip(fake, rest, strict=True)]),
-            real=Scores.of([self.compare(*each) for each in zip(real, rest, strict=True)]),
+            generated=Scores.of(list(map(self.compare, fake, rest))),
+            real=Scores.of(list(map(self.compare, real, rest))),
             num_images=count,
             num_sets=num_sets,
             num_train=len(rest[0]),
@@ -166,18 +173,18 @@ class Yardstick:
             seed=seed,
         )
 
-    def _divided(self, seed: int, count: int, index: int) -> tuple[Tensor, Tensor]:
+    def _split_train(self, seed: int, count: int, index: int) -> tuple[Tensor, Tensor]:
         """Return ``count`` training pictures to stand for generated ones, and all the others."""
         order = torch.randperm(len(self.train), generator=make_rng(seed, "fidelity", index))
         return self.train[order[:count]], self.train[order[count:]]
 
-    def _generated(self, generator: Generator, seed: int, count: int, start: int) -> Tensor:
+    def _generate_features(self, generator: Generator, seed: int, count: int, start: int) -> Tensor:
         sets = [range(start, start + count)]
         images = (generator(z) for _, z in sample_blocks(generator, sets, seed, BATCH, "samples", progress=False))
-        return self._project(self._raw(images))
+        return self._project(self._run_network(images))
 
     @torch.inference_mode()
-    def _raw(self, batches: Iterable[Tensor]) -> Tensor:
+    def _run_network(self, batches: Iterable[Tensor]) -> Tensor:
         return torch.cat([self._network(images.clamp(-1, 1)).double().cpu() for images in batches])
 
     def _project(self, raw: Tensor) -> Tensor:
@@ -213,6 +220,6 @@ def _check_counts(num_train: int, num_held_out: int) -> None:
         )
 
 
-def _scaled(pictures: Tensor) -> Iterator[Tensor]:
+def _scale_batches(pictures: Tensor) -> Iterator[Tensor]:
     """Yield uint8 pictures in batches, as float32 in [-1, 1]."""
     return map(from_uint8, torch.split(pictures, BATCH))

@@ -8,6 +8,7 @@ from .directions.boundaries import (
 from .directions.closed_form import closed_form_directions as closed_form_directions
 from .directions.components import component_directions as component_directions
 from .directions.direction import Direction as Direction
+from .directions.find import FoundDirection as FoundDirection, find_directions as find_directions
 from .directions.labels import (
     DirectionEffect as DirectionEffect,
     label_direction as label_direction,

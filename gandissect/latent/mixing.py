@@ -9,18 +9,27 @@ from collections.abc import Sequence
 from operator import index
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ..core.lookup import lookup
 from ..core.protocols import Generator, check_mode
 from ..interventions.edits import check_region, region_mask
-from .spaces import as_w, check_latents, require_w
+from .spaces import Latents, as_w, check_latents, require_w
+
+Region = Shaped[Tensor, "rows columns"] | Shaped[Tensor, "image rows columns"]
+"""A mask as every `Edit` takes it."""
 
 GROUPS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}
 """Least and greatest side of the grids of the layers in each group of styles (Karras et al. 2019, Fig. 3)."""
 
 
-def mix_styles(generator: Generator, w_a: Tensor, w_b: Tensor, layers: Sequence[int | str]) -> Tensor:
+def mix_styles(
+    generator: Generator,
+    w_a: Float[Tensor, "batch num_ws w_dim"],
+    w_b: Float[Tensor, "batch num_ws w_dim"],
+    layers: Sequence[int | str],
+) -> Float[Tensor, "batch num_ws w_dim"]:
     """Return w_a with the styles of some layers from w_b.
 
     Args:
@@ -42,7 +51,12 @@ def mix_styles(generator: Generator, w_a: Tensor, w_b: Tensor, layers: Sequence[
     return mixed
 
 
-def cross_over(generator: Generator, w_a: Tensor, w_b: Tensor, layer: int | str) -> Tensor:
+def cross_over(
+    generator: Generator,
+    w_a: Float[Tensor, "batch num_ws w_dim"],
+    w_b: Float[Tensor, "batch num_ws w_dim"],
+    layer: int | str,
+) -> Float[Tensor, "batch num_ws w_dim"]:
     """Return w_a with the styles of a layer and of all after it from w_b.
 
     Args:
@@ -83,12 +97,17 @@ def style_groups(generator: Generator) -> dict[str, tuple[int, ...]]:
 
 
 @torch.no_grad()
-def mixing_table(generator: Generator, w_rows: Tensor, w_columns: Tensor, layers: Sequence[int | str]) -> Tensor:
+def mixing_table(
+    generator: Generator,
+    w_rows: Float[Tensor, "row z"] | Float[Tensor, "row num_ws w_dim"],
+    w_columns: Float[Tensor, "column num_ws w_dim"],
+    layers: Sequence[int | str],
+) -> Float[Tensor, "row column 3 H W"]:
     """Return a table of images: those of its rows, with the styles of some layers from those of its columns.
 
     Args:
         generator: One that has w.
-        w_rows: ``[row, num_ws, w_dim]``.
+        w_rows: ``[row, num_ws, w_dim]``, or z ``[row, z_dim]``.
         w_columns: ``[column, num_ws, w_dim]``.
         layers: Names of layers, or numbers of styles from 0.
 
@@ -109,8 +128,8 @@ def mixing_table(generator: Generator, w_rows: Tensor, w_columns: Tensor, layers
 
 
 def swap_activations(
-    generator: Generator, z_a: Tensor, z_b: Tensor, layer: str, region: Tensor | None = None
-) -> Tensor:
+    generator: Generator, z_a: Latents, z_b: Latents, layer: str, region: Region | None = None
+) -> Float[Tensor, "batch 3 H W"]:
     """Return images of z_a in which a layer's activations are those of z_b, in a region.
 
     What later layers are given besides activations (styles) is that of z_a.
@@ -148,8 +167,12 @@ def swap_activations(
 
 @torch.no_grad()
 def swapping_table(
-    generator: Generator, z_rows: Tensor, z_columns: Tensor, layer: str, region: Tensor | None = None
-) -> Tensor:
+    generator: Generator,
+    z_rows: Float[Tensor, "row z"] | Float[Tensor, "row num_ws w_dim"],
+    z_columns: Float[Tensor, "column z"] | Float[Tensor, "column num_ws w_dim"],
+    layer: str,
+    region: Region | None = None,
+) -> Float[Tensor, "row column 3 H W"]:
     """Return a table of images: those of its rows, with a layer's activations from those of its columns in a region.
 
     Args:

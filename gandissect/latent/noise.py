@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, check_mode
 from ..core.sampling import make_rng
 from ..storage.saved import SavedResult, check_all_finite, check_tensor
-from .spaces import as_w, capabilities
+from .spaces import Latents, as_w, capabilities
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +37,7 @@ class NoiseEffects(SavedResult):
     VERSION: ClassVar[int] = 1
 
     layers: tuple[str, ...]
-    stds: Tensor
+    stds: Float32[Tensor, "layer H W"]
     num_images: int
     num_draws: int
     seed: int
@@ -57,7 +58,9 @@ class NoiseEffects(SavedResult):
 
 
 @torch.no_grad()
-def images_with_noise(generator: Generator, latents: Tensor, seed: int | None, *, start: int = 0) -> Tensor:
+def images_with_noise(
+    generator: Generator, latents: Latents, seed: int | None, *, start: int = 0
+) -> Float[Tensor, "batch 3 H W"]:
     """Return images with other noise than the generator's own.
 
     Args:
@@ -83,7 +86,7 @@ def images_with_noise(generator: Generator, latents: Tensor, seed: int | None, *
 
 
 @torch.no_grad()
-def noise_effects(generator: Generator, latents: Tensor, num_draws: int = 16, seed: int = 0) -> NoiseEffects:
+def noise_effects(generator: Generator, latents: Latents, num_draws: int = 16, seed: int = 0) -> NoiseEffects:
     """Measure how much pixels vary with the noise of each layer.
 
     Args:

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from ..core.lookup import unknown_name_message
 from ..core.protocols import Generator, check_mode
 
 SPACES = ("z", "w")
+
+Latents = Float[Tensor, "batch z"] | Float[Tensor, "batch num_ws w_dim"]
+"""Latent vectors: z, or w."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,11 @@ class Capabilities:
     def spaces(self) -> tuple[str, ...]:
         """The latent spaces there are."""
         return SPACES if self.has_w else ("z",)
+
+    @property
+    def inversion_spaces(self) -> tuple[str, ...]:
+        """The spaces in which pictures can be found, the one that comes nearest to them last."""
+        return (*SPACES, "ws") if self.has_w else ("z",)
 
 
 def capabilities(generator: Generator) -> Capabilities:
@@ -69,7 +78,9 @@ def require_w(generator: Generator) -> Any:
     return generator
 
 
-def truncated_z(generator: Generator, num_samples: int, seed: int = 0, limit: float = 2.0, *, start: int = 0) -> Tensor:
+def truncated_z(
+    generator: Generator, num_samples: int, seed: int = 0, limit: float = 2.0, *, start: int = 0
+) -> Float32[Tensor, "batch z"]:
     """Draw latent vectors from a normal distribution that is cut off at a limit.
 
     A sample of the generator is moved to where as much of the cut-off distribution lies below each of its entries as
@@ -106,7 +117,9 @@ def truncated_z(generator: Generator, num_samples: int, seed: int = 0, limit: fl
     return (torch.erfinv(below) * math.sqrt(2)).clamp(-limit, limit).float()
 
 
-def truncated_w(generator: Generator, z: Tensor, psi: float = 0.7, cutoff: int | None = None) -> Tensor:
+def truncated_w(
+    generator: Generator, z: Float[Tensor, "batch z"], psi: float = 0.7, cutoff: int | None = None
+) -> Float[Tensor, "batch num_ws w_dim"]:
     """Return the w of latent vectors, drawn towards the mean w: ``w_avg + psi (w - w_avg)``.
 
     Args:
@@ -130,7 +143,7 @@ def truncated_w(generator: Generator, z: Tensor, psi: float = 0.7, cutoff: int |
     return w
 
 
-def as_w(generator: Generator, latents: Tensor) -> Tensor:
+def as_w(generator: Generator, latents: Latents) -> Float[Tensor, "batch num_ws w_dim"]:
     """Return latent vectors as w: z ``[batch, z_dim]`` is mapped, w ``[batch, num_ws, w_dim]`` stays.
 
     Raises:
@@ -149,7 +162,7 @@ def as_w(generator: Generator, latents: Tensor) -> Tensor:
     return latents
 
 
-def check_latents(generator: Generator, latents: Tensor) -> None:
+def check_latents(generator: Generator, latents: Latents) -> None:
     """Refuse what is neither z nor w of a generator.
 
     Raises:
@@ -161,7 +174,7 @@ def check_latents(generator: Generator, latents: Tensor) -> None:
         check_z(generator, latents)
 
 
-def check_z(generator: Generator, z: Tensor) -> None:
+def check_z(generator: Generator, z: Float[Tensor, "batch z"]) -> None:
     """Refuse what is no z of a generator.
 
     Raises:
@@ -185,7 +198,7 @@ def _check_finite(space: str, generator: Generator, latents: Tensor) -> None:
         raise ValueError(f"{space} of {generator.name} is finite; got a NaN or infinite number in row {int(wrong[0])}")
 
 
-def on_shell(z: Tensor) -> Tensor:
+def on_shell(z: Float[Tensor, "*batch z"]) -> Float[Tensor, "*batch z"]:
     """Return latent vectors at the length ``sqrt(z_dim)``, about that of normal ones.
 
     Args:

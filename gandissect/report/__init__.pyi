@@ -1,4 +1,16 @@
 from .comparison import draw_comparison as draw_comparison
+from .directions import draw_directions as draw_directions
 from .dissection.page import write_report as write_report
 from .effects import draw_effect_curves as draw_effect_curves, draw_effects as draw_effects
+from .inversion import draw_inversion as draw_inversion
 from .repair.page import write_repair_report as write_repair_report
+from .shares import draw_shares as draw_shares
+from .sheets import (
+    draw_columns as draw_columns,
+    draw_table as draw_table,
+    save_gif as save_gif,
+    save_png as save_png,
+    stack_images as stack_images,
+    write_grid as write_grid,
+    write_pairs as write_pairs,
+)

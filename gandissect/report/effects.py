@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..causal.results import EFFECT_KINDS, CausalEffect, EffectCurves
 from ..stats.intervals import Z_95
+from .style import CONTROL, INK, UNITS, draw_control_band
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
-UNITS, CONTROL = "#c2571a", "#8a93a0"
-RANKINGS = ("#c2571a", "#2563a8", "#2e7d4f", "#7b4ea3")
+RANKINGS = (UNITS, "#2563a8", "#2e7d4f", "#7b4ea3")
 PANELS = 3
 """Panels of curves side by side, at most."""
 
@@ -79,15 +80,15 @@ def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
     return figure
 
 
-def _draw_curves(axes: Any, curves: EffectCurves) -> None:
+def _draw_curves(axes: Axes, curves: EffectCurves) -> None:
     places = range(len(curves.counts))
-    ends = [[100 * end(float(table.mean[place]) for table in curves.control) for place in places] for end in (min, max)]
-    axes.fill_between(places, *ends, color=CONTROL, alpha=0.35, lw=0, label="random units")
+    shares = [[100 * float(table.mean[place]) for table in curves.control] for place in places]
+    draw_control_band(axes, [min(share) for share in shares], [max(share) for share in shares], "random units")
     for (name, table), color in zip(curves.taken.items(), cycle(RANKINGS)):
         means, reaches = ((100 * values).tolist() for values in (table.mean, Z_95 * table.stderr))
         axes.errorbar(places, means, yerr=reaches, fmt="o-", color=color, ms=3.5, lw=1.4, label=name)
-    axes.axhline(100 * curves.share, color="#222222", lw=0.8, ls=":")
-    axes.axhline(0, color="#222222", lw=0.8)
+    axes.axhline(100 * curves.share, color=INK, lw=0.8, ls=":")
+    axes.axhline(0, color=INK, lw=0.8)
     axes.set_xticks(places, [str(count) for count in curves.counts])
     axes.set_xlabel(f"units of {curves.layer} ablated", fontsize="small")
     axes.set_ylabel(f"{curves.concept} taken, percentage points", fontsize="small")
@@ -104,7 +105,7 @@ def _title(effect: CausalEffect) -> str:
     )
 
 
-def _draw_effect(axes: Any, effect: CausalEffect) -> None:
+def _draw_effect(axes: Axes, effect: CausalEffect) -> None:
     """Draw insertion, ablation and their sum, of the units and of the random ones."""
     row = next(concept.index for concept in effect.concepts if concept.name == effect.concept)
     for side, name, color, offset in (
@@ -115,8 +116,8 @@ def _draw_effect(axes: Any, effect: CausalEffect) -> None:
         means = [100 * float(table.mean[row]) for table in tables]
         reaches = [100 * Z_95 * float(table.stderr[row]) for table in tables]
         places = [place + offset for place in range(len(EFFECT_KINDS))]
-        axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": "#222222"})
-    axes.axvline(0, color="#222222", lw=0.8)
+        axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": INK})
+    axes.axvline(0, color=INK, lw=0.8)
     axes.set_yticks(range(len(EFFECT_KINDS)), ["insertion adds", "ablation takes", "ACE (sum)"])
     axes.set_ylim(len(EFFECT_KINDS) - 0.5, -1.0)
     share = 100 * float(effect.base.mean[row])
@@ -126,7 +127,7 @@ def _draw_effect(axes: Any, effect: CausalEffect) -> None:
     axes.set_axisbelow(True)
 
 
-def _draw_side_effects(axes: Any, effect: CausalEffect) -> None:
+def _draw_side_effects(axes: Axes, effect: CausalEffect) -> None:
     """Draw what ablation does to the other concepts."""
     table = effect.effect.ablation
     others = [concept for concept in effect.concepts if concept.name != effect.concept]
@@ -141,9 +142,9 @@ def _draw_side_effects(axes: Any, effect: CausalEffect) -> None:
         edgecolor="#444444",
         linewidth=0.6,
         xerr=reaches,
-        error_kw={"lw": 1, "ecolor": "#222222"},
+        error_kw={"lw": 1, "ecolor": INK},
     )
-    axes.axvline(0, color="#222222", lw=0.8)
+    axes.axvline(0, color=INK, lw=0.8)
     axes.set_yticks(range(len(largest)), [concept.name for concept in largest])
     axes.set_ylim(max(len(largest), 1) - 0.4, -0.6)
     axes.locator_params(axis="x", nbins=6)
@@ -152,7 +153,7 @@ def _draw_side_effects(axes: Any, effect: CausalEffect) -> None:
     axes.set_axisbelow(True)
 
 
-def _draw_places(axes: Any, effect: CausalEffect, part: Any) -> None:
+def _draw_places(axes: Axes, effect: CausalEffect, part: SubFigure) -> None:
     """Draw what insertion adds, place by place."""
     places = effect.by_place
     share = 100 * places.mean * places.count.numel()  # of the pixels of one square

@@ -10,6 +10,7 @@ import base64
 import io
 
 import torch
+from jaxtyping import Bool, UInt8
 from PIL import Image, features
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
@@ -27,7 +28,7 @@ BORDER, GAP = 2, 4
 """Width of an outline, and of the gap between two images, in pixels of a strip of 128 rows."""
 
 
-def border(mask: Tensor, width: int = 1) -> Tensor:
+def border(mask: Bool[Tensor, "*batch h w"], width: int = 1) -> Bool[Tensor, "*batch h w"]:
     """Return the pixels around a region, within ``width`` rows and columns of it.
 
     Args:
@@ -43,7 +44,9 @@ def border(mask: Tensor, width: int = 1) -> Tensor:
     return grown & ~mask
 
 
-def highlight(images: Tensor, masks: Tensor, width: int = 1) -> Tensor:
+def highlight(
+    images: UInt8[Tensor, "batch 3 h w"], masks: Bool[Tensor, "batch h w"], width: int = 1
+) -> UInt8[Tensor, "batch 3 h w"]:
     """Return images with their regions outlined and all else darkened.
 
     Args:
@@ -57,7 +60,9 @@ def highlight(images: Tensor, masks: Tensor, width: int = 1) -> Tensor:
     return torch.where(border(masks, width)[:, None], yellow, result)
 
 
-def unit_strip(thumbnails: Thumbnails, top: TopImages, unit: int, count: int, height: int) -> Tensor:
+def unit_strip(
+    thumbnails: Thumbnails, top: TopImages, unit: int, count: int, height: int
+) -> UInt8[Tensor, "4 height width"]:
     """Return a unit's top images side by side, uint8 ``[4, height, width]``, transparent between them.
 
     Args:
@@ -87,7 +92,7 @@ def _resize(images: Tensor, masks: Tensor, height: int) -> tuple[Tensor, Tensor]
     return fine, regions[:, 0] >= 0.5
 
 
-def data_uri(image: Tensor) -> str:
+def data_uri(image: UInt8[Tensor, "4 h w"]) -> str:
     """Return an image, uint8 ``[4, h, w]``, as a ``data:`` address: WebP, or JPEG on white if Pillow lacks that."""
     picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
     buffer = io.BytesIO()

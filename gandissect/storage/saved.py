@@ -189,6 +189,10 @@ def _inline_entries(kind: Any, entry: str) -> dict[str, str]:
 
 def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Return what ``data`` stands for as ``hint``; take its tensors out of ``tensors``."""
+    if is_tensor(hint):
+        if path not in tensors:
+            raise ValueError(f"tensor {path!r} is missing")
+        return tensors.pop(path)
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return _decode_optional(hint, data, path, tensors)
@@ -200,10 +204,6 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         item = typing.get_args(hint)[1]
         entries = _expect(dict, data, path)
         return {key: _decode(item, entry, _join(path, key), tensors) for key, entry in entries.items()}
-    if is_tensor(hint):
-        if path not in tensors:
-            raise ValueError(f"tensor {path!r} is missing")
-        return tensors.pop(path)
     if dataclasses.is_dataclass(hint):
         return _decode_dataclass(typing.cast(type, hint), data, path, tensors)
     if hint is float:
@@ -212,7 +212,9 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def is_tensor(hint: Any) -> bool:
-    """Return whether a type hint is a tensor: torch's, or jaxtyping's with a dtype and axes."""
+    """Return whether a type hint is a tensor: torch's, jaxtyping's with a dtype and axes, or one of several such."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return all(map(is_tensor, typing.get_args(hint)))
     return isinstance(hint, type) and issubclass(hint, Tensor | AbstractArray)
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import UInt8
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
 from gandissect.core.environment import resolve_device
 from gandissect.core.images import from_uint8
+from gandissect.core.pictures import load_pictures
 from gandissect.core.protocols import PictureSource
 from gandissect.core.sampling import make_rng
 from gandissect.storage.files import atomic_path
@@ -195,7 +195,9 @@ class GANTask:
         order = self._choose_pictures(index)
         if self.settings.resident:
             if self._resident is None:
-                self._resident = load_pictures(self.source).to(self.device, memory_format=torch.channels_last)
+                self._resident = load_pictures(self.source, len(self.source)).to(
+                    self.device, memory_format=torch.channels_last
+                )
             images = self._resident[order[self.rows]]
             flipped = (self._make_draws("crop", index).uniform(1, 1, 1) < 0.5).to(self.device)
             images = torch.where(flipped, images.flip(3), images)
@@ -262,13 +264,6 @@ def _judge(discriminator: nn.Module, images: Tensor, growth: Growth) -> Tensor:
     """Return logits; only networks that grow know of ``alpha``."""
     logits: Tensor = discriminator(images, growth.alpha) if growth.alpha < 1 else discriminator(images)
     return logits
-
-
-def load_pictures(source: PictureSource, limit: int | None = None) -> UInt8[Tensor, "batch 3 H W"]:
-    """Return the evaluation views of all pictures, or of at most ``limit`` evenly spaced ones, uint8 on the CPU."""
-    step = 1 if limit is None else max(1, -(-len(source) // limit))
-    indices = range(0, len(source), step)
-    return torch.cat([source.batch(indices[start : start + 64]).images for start in range(0, len(indices), 64)])
 
 
 def _to_images(images: Tensor) -> Tensor:

@@ -9,14 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+import torch
+from jaxtyping import Float32, Int32, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError, features
+from torch import Tensor
+
+from gandissect.core.images import from_uint8
 
 MAX_PIXELS = 100_000_000
 """A picture with more pixels than this is refused before it is decoded."""
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 """What is taken for a picture."""
+
+MARGIN = 1.125
+"""Short side of a picture over the side of its crop."""
 
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)
@@ -108,6 +115,26 @@ def read_sent_picture(data: bytes, short_side: int, name: str = "the file") -> U
         if frames > 1 and picture.format != "MPO":
             raise ValueError(f"{name} is a film of {frames} pictures; send one of them")
         return _decode(picture, name, short_side)
+
+
+def read_image(file: Path | bytes, size: int) -> Float32[Tensor, "3 size size"]:
+    """Read the middle of a picture, upright and resized, as a generator's image.
+
+    Args:
+        file: A file, or what a visitor of a web page has sent, which is read as `read_sent_picture` does.
+        size: Height and width of the image in pixels.
+
+    Returns:
+        float32 ``[3, size, size]`` in [-1, 1].
+
+    Raises:
+        ValueError: If it cannot be read, saying what is wrong.
+    """
+    short_side = round(size * MARGIN)
+    decoded = read_sent_picture(file, short_side) if isinstance(file, bytes) else read_picture(file, short_side)
+    pixels = torch.from_numpy(decoded)
+    top, left = ((side - size + 1) // 2 for side in pixels.shape[:2])
+    return from_uint8(pixels[top : top + size, left : left + size].permute(2, 0, 1))
 
 
 def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> Int32[np.ndarray, "H W"]:

@@ -23,7 +23,7 @@ from gandissect.storage.files import read_bytes, read_json
 
 from ..colors import index_color
 from .combining import Subset, check_indices, check_size
-from .decoding import EXTENSIONS, picture_size, read_labels, read_picture, scale_short_side
+from .decoding import EXTENSIONS, MARGIN, picture_size, read_labels, read_picture, scale_short_side
 from .source import LabeledPictures
 
 PictureAndLabels = tuple[UInt8[Tensor, "3 H W"], Int16[Tensor, "H W"] | None]
@@ -64,7 +64,7 @@ class Photos:
         size: int,
         split: str | None = None,
         *,
-        margin: float = 1.125,
+        margin: float = MARGIN,
         unlabelled: Iterable[str] | None = None,
         max_resident_bytes: int = MAX_RESIDENT_BYTES,
     ) -> None:

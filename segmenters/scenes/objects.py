@@ -18,7 +18,7 @@ Puff = tuple[float, float, float]
 """A round part of a cloud or a crown: x, y, radius."""
 
 
-class Label(IntEnum):
+class SceneLabel(IntEnum):
     """The concepts, each with its index in a label map."""
 
     SKY = 0
@@ -40,7 +40,7 @@ class Label(IntEnum):
     PERSON = 16
 
 
-GROUND = (Label.GRASS, Label.ROAD, Label.PAVEMENT)
+GROUND = (SceneLabel.GRASS, SceneLabel.ROAD, SceneLabel.PAVEMENT)
 """Where things stand and shadows fall."""
 
 _COLORS = (
@@ -62,7 +62,9 @@ _COLORS = (
     (250, 60, 40),
     (120, 20, 220),
 )
-CONCEPTS = tuple(Concept(label.value, label.name.lower(), color) for label, color in zip(Label, _COLORS, strict=True))
+CONCEPTS = tuple(
+    Concept(label.value, label.name.lower(), color) for label, color in zip(SceneLabel, _COLORS, strict=True)
+)
 
 
 @dataclass(frozen=True, slots=True)

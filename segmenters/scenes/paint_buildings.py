@@ -7,7 +7,7 @@ import numpy as np
 from .canvas import Canvas, Patch, Point, box_distance, ellipse_distance, paint_box, paint_convex
 from .light import Light, rgb
 from .noise import Array
-from .objects import Camera, Door, House, Label
+from .objects import Camera, Door, House, SceneLabel
 from .paint_roofs import ROOFS, cut_polygon, gambrel_corners, order_clockwise, recede
 from .shade import GLASS, LAMP, cast_shadow, illuminate, line_coverage
 
@@ -45,7 +45,7 @@ def _paint_side(canvas: Canvas, house: House, camera: Camera, light: Light) -> N
         if polygon is not None:
             patch, inside = polygon
             shade = 0.92 + _ROUGH[house.wall_texture] * patch.noise(house.wall_texture, house.offset)
-            patch.paint(inside, illuminate(house.wall, shade, tone, light, house.distance), Label.BUILDING)
+            patch.paint(inside, illuminate(house.wall, shade, tone, light, house.distance), SceneLabel.BUILDING)
     if house.depth > 0.115:
         for middle in house.floors:
             _paint_side_window(canvas, house, camera, light, (x, middle))
@@ -61,7 +61,7 @@ def _paint_side_window(canvas: Canvas, house: House, camera: Camera, light: Ligh
         ]
         glow = light.lamps * 0.6 if color is GLASS else 0.0
         color = illuminate(color, 0.95, light.face("front"), light, house.distance) * (1 - glow) + LAMP * glow
-        paint_convex(canvas, order_clockwise(points), color, Label.WINDOW)
+        paint_convex(canvas, order_clockwise(points), color, SceneLabel.WINDOW)
 
 
 def _paint_front(canvas: Canvas, house: House, light: Light) -> None:
@@ -81,7 +81,7 @@ def _paint_front(canvas: Canvas, house: House, light: Light) -> None:
     rough = _ROUGH[house.wall_texture] * patch.noise(house.wall_texture, house.offset)
     shade = shade + 0.06 * light.side * (2 * along - 1) + rough
     shade = shade + 0.03 * patch.noise("broad", house.offset)
-    patch.paint(inside, illuminate(house.wall, shade, light.face("front"), light, house.distance), Label.BUILDING)
+    patch.paint(inside, illuminate(house.wall, shade, light.face("front"), light, house.distance), SceneLabel.BUILDING)
 
 
 def _gable_distance(patch: Patch, house: House) -> Array:
@@ -130,7 +130,7 @@ def _paint_panes(canvas: Canvas, house: House, light: Light, ys: tuple[float, ..
     front = light.face("front")
     sill = np.minimum(half_x + 0.006 - near_x, half_y + 0.014 - near_y)
     patch.paint(sill, illuminate(house.wall, 0.72, front, light, house.distance))
-    patch.paint(inside, illuminate(house.trim, 1.0, front, light, house.distance), Label.WINDOW)
+    patch.paint(inside, illuminate(house.trim, 1.0, front, light, house.distance), SceneLabel.WINDOW)
     glow = np.array(house.glow, np.float32)
     pick = (row[:, None] * 3 + column[None] * 5 + int(ys[0] * 100)) % len(glow)
     lamp = glow[pick] * light.lamps
@@ -155,7 +155,7 @@ def _paint_door(canvas: Canvas, door: Door, house: House, light: Light) -> None:
     if door.style == "arch":
         arch = ellipse_distance(patch, door.x, top + door.half, door.half, door.half)
         inside = np.where(patch.y < top + door.half, arch, inside)
-    patch.paint(inside, illuminate(door.frame, 1.0, front, light, house.distance), Label.DOOR)
+    patch.paint(inside, illuminate(door.frame, 1.0, front, light, house.distance), SceneLabel.DOOR)
     frame = min(0.013, door.half * 0.28)
     leaf = inside - frame
     if door.style != "arch":
@@ -183,5 +183,7 @@ def _paint_chimney(canvas: Canvas, house: House, light: Light) -> None:
         return
     left, top, half = house.chimney, house.ridge - 0.25 * (house.eaves - house.ridge) - 0.015, 0.02
     color = illuminate(rgb((150, 84, 66)), 1.0, light.face("front"), light, house.distance)
-    paint_box(canvas, (left - half, top), (left + half, house.eaves), color, Label.ROOF)
-    paint_box(canvas, (left - half - 0.005, top - 0.01), (left + half + 0.005, top + 0.006), color * 0.75, Label.ROOF)
+    paint_box(canvas, (left - half, top), (left + half, house.eaves), color, SceneLabel.ROOF)
+    paint_box(
+        canvas, (left - half - 0.005, top - 0.01), (left + half + 0.005, top + 0.006), color * 0.75, SceneLabel.ROOF
+    )

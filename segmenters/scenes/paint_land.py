@@ -7,7 +7,7 @@ import numpy as np
 from .canvas import Canvas, Patch, ellipse_distance, polygon_distance
 from .light import Light, rgb
 from .noise import Array
-from .objects import Camera, Cloud, Footpath, Ground, Hill, Label, Lane, Range, Scene, Street, Water
+from .objects import Camera, Cloud, Footpath, Ground, Hill, Lane, Range, Scene, SceneLabel, Street, Water
 from .shade import line_coverage
 
 STRIPE = rgb((240, 236, 220))
@@ -37,7 +37,7 @@ def paint_sky(canvas: Canvas, scene: Scene) -> None:
         around = canvas.patch(x - radius, y - radius, x + radius, y + radius)
         if around is not None:
             disc = ellipse_distance(around, x, y, radius, radius)
-            around.paint(disc, blend(light.sun, SNOW, np.clip(disc / radius, 0, 1)), Label.SUN)
+            around.paint(disc, blend(light.sun, SNOW, np.clip(disc / radius, 0, 1)), SceneLabel.SUN)
 
 
 def patch_below(canvas: Canvas, top: float = 0.0) -> Patch:
@@ -66,7 +66,7 @@ def paint_cloud(canvas: Canvas, cloud: Cloud, light: Light) -> None:
     relief = noise - patch.noise("cloud", (cloud.offset[0] - light.side * 0.03, cloud.offset[1] - 0.03))
     rise = (cloud.base - patch.y) / max(cloud.base - top, 0.02)
     shade = np.clip(0.15 + 0.95 * rise - 0.28 * relief - 1.2 * inside, 0, 1)
-    patch.paint(inside, blend(light.cloud_shade, light.cloud, shade), Label.CLOUD, soft=0.028)
+    patch.paint(inside, blend(light.cloud_shade, light.cloud, shade), SceneLabel.CLOUD, soft=0.028)
 
 
 def paint_range(canvas: Canvas, mountains: Range, light: Light) -> None:
@@ -92,7 +92,7 @@ def paint_range(canvas: Canvas, mountains: Range, light: Light) -> None:
         stone = blend(stone, SNOW, np.clip((snow_line - patch.y) * 60, 0, 1) * 0.92)
     shade = light.ambient * 0.85 + light.key * sunlit
     haze = np.clip(light.fog(mountains.distance) + 0.22 * np.clip(below / highest, 0, 1), 0, 0.86)
-    patch.paint(below * 0.8, blend(stone * shade, blend(light.horizon, light.zenith, 0.12), haze), Label.MOUNTAIN)
+    patch.paint(below * 0.8, blend(stone * shade, blend(light.horizon, light.zenith, 0.12), haze), SceneLabel.MOUNTAIN)
 
 
 def paint_hill(canvas: Canvas, hill: Hill, light: Light) -> None:
@@ -109,10 +109,10 @@ def paint_hill(canvas: Canvas, hill: Hill, light: Light) -> None:
         relief = leaf - patch.noise("leaf", (hill.offset[0] - 0.02 * light.side, hill.offset[1] - 0.02))
         crowns = hill.wood_color * (0.85 + 0.2 * leaf - 0.25 * relief) * tone
         below = edge + 0.012 - patch.y
-        patch.paint(np.minimum(inside, below), light.through_air(crowns, hill.distance), Label.TREE)
+        patch.paint(np.minimum(inside, below), light.through_air(crowns, hill.distance), SceneLabel.TREE)
     shade = 1 + 0.10 * patch.noise("streak", hill.offset) + 0.10 * patch.noise("broad", hill.offset)
     grass = hill.color * (shade - 0.5 * np.clip(patch.y - edge, 0, 0.3)) * tone
-    patch.paint(patch.y - edge, light.through_air(grass, hill.distance), Label.GRASS)
+    patch.paint(patch.y - edge, light.through_air(grass, hill.distance), SceneLabel.GRASS)
 
 
 def paint_ground(canvas: Canvas, ground: Ground, camera: Camera, light: Light) -> None:
@@ -125,7 +125,7 @@ def paint_ground(canvas: Canvas, ground: Ground, camera: Camera, light: Light) -
     shade = 1 + 0.10 * far_noise * (1 - near) + 0.22 * near_noise * near + 0.11 * patches
     grass = blend(ground.far_color, ground.color, np.sqrt(near)) * shade * light.face("top")
     fog = 1 - np.exp(-light.haze * 0.12 / (near + 0.05))
-    patch.paint(patch.y - camera.horizon, blend(grass, light.horizon, fog), Label.GRASS)
+    patch.paint(patch.y - camera.horizon, blend(grass, light.horizon, fog), SceneLabel.GRASS)
 
 
 def paint_lane(canvas: Canvas, lane: Lane, camera: Camera, light: Light) -> None:
@@ -140,12 +140,12 @@ def paint_lane(canvas: Canvas, lane: Lane, camera: Camera, light: Light) -> None
     tone = light.face("top")
     if lane.pavement > 0:
         side = np.minimum((lane.half + lane.pavement) * share - away, begun)
-        patch.paint(side, blend(PAVING * grain * tone, light.horizon, fog), Label.PAVEMENT)
+        patch.paint(side, blend(PAVING * grain * tone, light.horizon, fog), SceneLabel.PAVEMENT)
         patch.paint(
             np.minimum((lane.half + 0.02) * share - away, begun), blend(PAVING * 1.12 * tone, light.horizon, fog)
         )
     inside = np.minimum(lane.half * share - away, begun)
-    patch.paint(inside, blend(lane.color * grain * tone, light.horizon, fog), Label.ROAD)
+    patch.paint(inside, blend(lane.color * grain * tone, light.horizon, fog), SceneLabel.ROAD)
     if lane.stripes:
         dash = np.clip(np.sin(1.9 / share) * 4 * np.minimum(share * 3, 1) + 0.5, 0, 1)
         dashes = line_coverage(patch, away, 0.028 * lane.half * 2 * share) * dash * (begun > 0)
@@ -158,17 +158,17 @@ def paint_street(canvas: Canvas, street: Street, light: Light) -> None:
     tone = light.face("top")
     grain = 1 + 0.06 * patch.noise("grain") + 0.05 * patch.noise("broad", (0.4, 0.2))
     slabs = 1 - 0.12 * np.clip(np.cos((patch.x - 0.5) / (patch.y - street.behind + 0.25) * 40) * 6 - 5, 0, 1)
-    patch.paint(patch.y - street.behind, PAVING * (grain * slabs) * tone, Label.PAVEMENT)
+    patch.paint(patch.y - street.behind, PAVING * (grain * slabs) * tone, SceneLabel.PAVEMENT)
     road = np.minimum(patch.y - street.top, street.bottom - patch.y)
     patch.paint(road + 0.012, PAVING * 1.18 * tone)
-    patch.paint(road + 0 * patch.x, street.color * grain * tone, Label.ROAD)
+    patch.paint(road + 0 * patch.x, street.color * grain * tone, SceneLabel.ROAD)
     if street.stripes:
         middle = 0.46 * street.top + 0.54 * min(street.bottom, 1.06)
         dash = np.clip(np.sin(patch.x * 36) * 6 + 1, 0, 1)
         patch.tint(patch.slab_coverage(middle - 0.007, middle + 0.007, patch.y) * dash, STRIPE * tone)
     if street.front < 1:
         shade = 1 + 0.2 * patch.noise("blade", (0.2, 0.7))
-        patch.paint(patch.y - street.front + 0 * patch.x, rgb((96, 150, 62)) * shade * tone, Label.GRASS)
+        patch.paint(patch.y - street.front + 0 * patch.x, rgb((96, 150, 62)) * shade * tone, SceneLabel.GRASS)
 
 
 def paint_footpath(canvas: Canvas, path: Footpath, light: Light) -> None:
@@ -182,7 +182,7 @@ def paint_footpath(canvas: Canvas, path: Footpath, light: Light) -> None:
     patch = canvas.patch(min(x for x, _ in corners), path.foot, max(x for x, _ in corners), path.end)
     if patch is not None:
         color = PAVING * (1 + 0.10 * patch.noise("stone")) * light.face("top")
-        patch.paint(polygon_distance(patch, corners), color, Label.PAVEMENT)
+        patch.paint(polygon_distance(patch, corners), color, SceneLabel.PAVEMENT)
 
 
 def paint_water(canvas: Canvas, water: Water, light: Light) -> None:
@@ -208,4 +208,4 @@ def paint_water(canvas: Canvas, water: Water, light: Light) -> None:
     color = blend(body, mirror, clear)
     glint = np.clip(patch.noise("ripple", (water.offset[1], water.offset[0])) * 3 - 2.2, 0, 1)
     color = blend(color, blend(light.sun, light.horizon, 0.4), glint * 0.5)
-    patch.paint(inside, color, Label.WATER)
+    patch.paint(inside, color, SceneLabel.WATER)

@@ -17,7 +17,7 @@ from .canvas import (
 )
 from .light import Light, rgb
 from .noise import Array
-from .objects import Car, Fence, Flowers, Label, Person, Tree
+from .objects import Car, Fence, Flowers, Person, SceneLabel, Tree
 from .shade import GLASS, LAMP, cast_shadow, illuminate, line_coverage
 
 TYRE = rgb((30, 30, 34))
@@ -31,7 +31,7 @@ def paint_tree(canvas: Canvas, tree: Tree, light: Light) -> None:
     """Paint a tree: trunk, then a leafy crown lit from the sun's side."""
     if tree.bed:
         turf = TURF * light.face("top")
-        paint_ellipse(canvas, (tree.x, tree.foot + 0.006), (max(0.05, 0.5 * tree.crown), 0.022), turf, Label.GRASS)
+        paint_ellipse(canvas, (tree.x, tree.foot + 0.006), (max(0.05, 0.5 * tree.crown), 0.022), turf, SceneLabel.GRASS)
     cast_shadow(canvas, light, (tree.x, tree.foot), tree.crown, tree.height)
     half = max(0.012, tree.height * 0.045)
     middle = tree.foot - tree.height * 0.45
@@ -40,7 +40,7 @@ def paint_tree(canvas: Canvas, tree: Tree, light: Light) -> None:
         flare = half * (0.75 + 0.5 * np.clip((patch.y - tree.foot) / (0.2 * tree.height) + 1, 0, 1))
         trunk = np.minimum(flare - np.abs(patch.x - tree.x), np.minimum(tree.foot - patch.y, patch.y - middle))
         shade = 0.85 + 0.35 * light.side * (patch.x - tree.x) / half + 0.15 * patch.noise("boards", tree.offset)
-        patch.paint(trunk, illuminate(tree.bark, shade, light.face("front"), light, tree.distance), Label.TREE)
+        patch.paint(trunk, illuminate(tree.bark, shade, light.face("front"), light, tree.distance), SceneLabel.TREE)
     (_paint_fir if tree.kind == "fir" else _paint_crown)(canvas, tree, light)
 
 
@@ -92,7 +92,7 @@ def _paint_leaves(patch: Patch, tree: Tree, light: Light, inside: Array, shade: 
     if tree.fruit is not None:
         dots = np.clip(patch.noise("blossoms", tree.offset) * 3 - 0.6, 0, 1) * (leaf > -0.1)
         color = color + (tree.fruit * tone * 1.1 - color) * dots
-    patch.paint(inside + 0.011 * leaf, color * (1 - fog) + light.horizon * fog, Label.TREE)
+    patch.paint(inside + 0.011 * leaf, color * (1 - fog) + light.horizon * fog, SceneLabel.TREE)
 
 
 def paint_car(canvas: Canvas, car: Car, light: Light) -> None:
@@ -101,7 +101,7 @@ def paint_car(canvas: Canvas, car: Car, light: Light) -> None:
     (_paint_car_side if car.facing else _paint_car_end)(canvas, car, light)
 
 
-def _paint_body(patch: Patch, car: Car, light: Light, inside: Array, label: Label | None = Label.CAR) -> None:
+def _paint_body(patch: Patch, car: Car, light: Light, inside: Array, label: SceneLabel | None = SceneLabel.CAR) -> None:
     shade = 1.12 - 0.42 * np.clip((patch.y - car.foot + car.height) / car.height, 0, 1)
     patch.paint(
         inside, illuminate(car.color, shade + 0 * patch.x, light.face("front") * 1.05, light, car.distance), label
@@ -138,7 +138,7 @@ def _paint_car_side(canvas: Canvas, car: Car, light: Light) -> None:
     wheel = height * 0.24
     for place in (-0.29, 0.29):
         centre = (car.x + place * length, car.foot - wheel)
-        paint_ellipse(canvas, centre, (wheel, wheel), TYRE, Label.CAR)
+        paint_ellipse(canvas, centre, (wheel, wheel), TYRE, SceneLabel.CAR)
         paint_ellipse(canvas, centre, (wheel * 0.5, wheel * 0.5), illuminate(HUB, 1, front, light, car.distance))
     lamp = car.x + face * length * 0.46
     paint_ellipse(canvas, (lamp, waist + height * 0.12), (0.014, 0.011), LAMP if light.lamps > 0.2 else HUB * 1.3)
@@ -154,7 +154,7 @@ def _paint_car_end(canvas: Canvas, car: Car, light: Light) -> None:
         return
     for place in (-0.66, 0.66):
         middle, tyre = car.x + half * place, half * 0.2
-        paint_box(canvas, (middle - tyre, car.foot - height * 0.22), (middle + tyre, car.foot), TYRE, Label.CAR)
+        paint_box(canvas, (middle - tyre, car.foot - height * 0.22), (middle + tyre, car.foot), TYRE, SceneLabel.CAR)
     top, waist = car.foot - height, car.foot - height * 0.52
     cabin = [
         (car.x - half * 0.92, waist + 0.01),
@@ -187,7 +187,7 @@ def paint_person(canvas: Canvas, person: Person, light: Light) -> None:
 
     def part(corners: list[Point], color: Array, shade: float = 1.0) -> None:
         points = [(x + across * tall, foot - up * tall) for across, up in corners]
-        paint_convex(canvas, points, illuminate(color, shade, front, light, person.distance), Label.PERSON)
+        paint_convex(canvas, points, illuminate(color, shade, front, light, person.distance), SceneLabel.PERSON)
 
     for side in (-1, 1):
         step, turn = side * (0.075 + 0.05 * person.stride), side * light.side
@@ -203,8 +203,8 @@ def paint_person(canvas: Canvas, person: Person, light: Light) -> None:
     if person.skirt:
         part([(-0.15, HIP + 0.06), (0.15, HIP + 0.06), (flare, low), (-flare, low)], person.trousers)
     hair, skin = (illuminate(color, 1.0, front, light, person.distance) for color in (person.hair, person.skin))
-    paint_ellipse(canvas, (x, foot - 0.903 * tall), (0.118 * tall, 0.125 * tall), hair, Label.PERSON)
-    paint_ellipse(canvas, (x + 0.01 * tall, foot - 0.863 * tall), (0.092 * tall, 0.092 * tall), skin, Label.PERSON)
+    paint_ellipse(canvas, (x, foot - 0.903 * tall), (0.118 * tall, 0.125 * tall), hair, SceneLabel.PERSON)
+    paint_ellipse(canvas, (x + 0.01 * tall, foot - 0.863 * tall), (0.092 * tall, 0.092 * tall), skin, SceneLabel.PERSON)
 
 
 def paint_fence(canvas: Canvas, fence: Fence, light: Light) -> None:
@@ -219,7 +219,7 @@ def paint_fence(canvas: Canvas, fence: Fence, light: Light) -> None:
     gap = line_coverage(patch, (0.5 - along) * fence.board, 0.005)
     rail = np.clip(0.010 - np.abs(patch.y - fence.foot + fence.height * 0.55), 0, 0.006) * 30
     shade = 1.0 - 0.5 * gap + rail + 0.08 * patch.noise("boards")
-    patch.paint(inside, illuminate(fence.color, shade, light.face("front"), light, fence.distance), Label.FENCE)
+    patch.paint(inside, illuminate(fence.color, shade, light.face("front"), light, fence.distance), SceneLabel.FENCE)
 
 
 def paint_flowers(canvas: Canvas, flowers: Flowers, light: Light) -> None:
@@ -237,5 +237,7 @@ def paint_flowers(canvas: Canvas, flowers: Flowers, light: Light) -> None:
     dots = np.clip(patch.noise("blossoms", flowers.offset) * 2.4, 0, 1)
     color = flowers.leaf + (flowers.blossom - flowers.leaf) * (0.25 + 0.75 * dots)
     patch.paint(
-        bush, illuminate(color, shade * (1 + 0.12 * leaf), light.face("top"), light, flowers.distance), Label.FLOWER
+        bush,
+        illuminate(color, shade * (1 + 0.12 * leaf), light.face("top"), light, flowers.distance),
+        SceneLabel.FLOWER,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .canvas import Canvas, Patch, Point, bounds, polygon_distance
 from .light import Light
 from .noise import Array
-from .objects import Camera, House, Label
+from .objects import Camera, House, SceneLabel
 from .shade import illuminate
 
 
@@ -52,7 +52,7 @@ def _paint_plane(
     shade = dim * (0.92 + 0.12 * rise + 0.20 * patch.noise(house.roof_texture, house.offset))
     shade = shade + 0.07 * patch.noise("broad", house.offset)
     tone = 0.5 * (light.face(towards) + light.face("top"))
-    patch.paint(inside, illuminate(house.roof_color, shade, tone, light, house.distance), Label.ROOF)
+    patch.paint(inside, illuminate(house.roof_color, shade, tone, light, house.distance), SceneLabel.ROOF)
 
 
 def _paint_eaves_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
@@ -71,7 +71,7 @@ def _paint_eaves_roof(canvas: Canvas, house: House, camera: Camera, light: Light
         if polygon is not None:
             color = illuminate(house.roof_color, 0.62, light.face("front"), light, house.distance)
             patch, inside = polygon
-            patch.paint(inside, color, Label.ROOF)
+            patch.paint(inside, color, SceneLabel.ROOF)
     else:
         inset = 0.05 * (house.right - house.left)
         top = [(house.left + inset, house.ridge), (house.right - inset, house.ridge)]

@@ -7,12 +7,12 @@ import numpy as np
 from .canvas import Canvas, Patch, Point
 from .light import Light, rgb
 from .noise import Array
-from .objects import GROUND, Label
+from .objects import GROUND, SceneLabel
 
 GLASS = rgb((50, 70, 102))
 LAMP = rgb((255, 212, 112))
 SHADOW = rgb((58, 62, 104))
-IS_GROUND = np.isin(np.arange(len(Label)), GROUND)
+IS_GROUND = np.isin(np.arange(len(SceneLabel)), GROUND)
 
 
 def illuminate(color: Array, shade: Array | float, tone: Array, light: Light, distance: float) -> Array:

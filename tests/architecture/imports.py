@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,8 +66,20 @@ def draw_table(arrows: Counter[tuple[str, str]], order: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    rooms = "core storage interventions stats inference dissection fidelity latent causal artifacts report".split()
+    rooms = [
+        "core",
+        "storage",
+        "interventions",
+        "stats",
+        "inference",
+        "dissection",
+        "fidelity",
+        "latent",
+        "causal",
+        "artifacts",
+        "report",
+    ]
     found = room_arrows(Path(__file__).parents[2], "gandissect")
-    print(draw_table(found, rooms))
     inside = {arrow: count for arrow, count in found.items() if "__init__" not in arrow}
-    print(f"\n{len(inside)} arrows between {len(rooms)} rooms, {sum(inside.values())} imports")
+    total = f"{len(inside)} arrows between {len(rooms)} rooms, {sum(inside.values())} imports"
+    sys.stdout.write(f"{draw_table(found, rooms)}\n\n{total}\n")

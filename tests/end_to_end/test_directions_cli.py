@@ -125,9 +125,9 @@ def test_a_file_is_no_folder_and_is_refused_before_the_work(directions, tmp_path
     [
         ((), "latent_maps()"),
         (("--method", "components"), "has no w"),
-        (("--method", "boundary"), "--concept"),
+        (("--method", "boundary"), "name one concept or more"),
         (("--method", "boundary", "--concept", "rad"), "did you mean 'red'"),
-        (("--concept", "red"), "--concept is not an option of the method sefa"),
+        (("--concept", "red"), "concepts is not an option of the method sefa"),
         (("--method", "boundary", "--concept", "red", "--keep", "red"), "'red' cannot be changed and kept"),
         (("--pictures", "0"), "pictures is 1 to 16"),
         (("--method", "boundary", "--concept", "rad", "--steps", "0"), "every step is 0"),

@@ -61,7 +61,7 @@ def test_nothing_begins_before_it_is_asked_for_and_then_all_is_there(page: AppTe
     generator = generators.load(tiny)
     yardstick = measurements.make_yardstick(_Named(), ("scenes:100",), 64, TINY)
     with torch.inference_mode():
-        features = torch.cat([yardstick.features(generator(generator.sample_z(1, 1, n))) for n in range(40)])
+        features = torch.cat([yardstick.extract_features(generator(generator.sample_z(1, 1, n))) for n in range(40)])
     order = realism(yardstick.train, features).argsort()[:8].tolist()
     shown = [int(each.key.split()[1]) for each in page.button if (each.key or "").startswith("worst ")]
     assert shown == order

@@ -18,9 +18,9 @@ from PIL import Image
 
 import generators
 from apps.explorer.latent import inversions
-from apps.inversions import read_middle
 from gandissect.core.sampling import derive_seed
 from gandissect.latent import Inversion
+from segmenters.datasets import read_image
 
 SMALL = ("--segmenter", "palette")
 GIVEN, MADE = "Your picture, cropped and resized", "What the generator makes of your picture"
@@ -91,7 +91,7 @@ def test_a_picture_of_the_generators_own_comes_back(visit_page: Open, tiny: Path
 
 def test_the_files_to_take_home_go_on_in_python(tiny: Path, tmp_path: Path) -> None:
     generator = generators.load(tiny)
-    image = read_middle(encoded(own_picture(tiny, 9, 2)), 16)
+    image = read_image(encoded(own_picture(tiny, 9, 2)), 16)
     found = inversions.find_inversion(generator, _Named(), image, "z", 4)
     (tmp_path / "mine.safetensors").write_bytes(inversions.as_file(found))
     again = Inversion.load(tmp_path / "mine.safetensors")
@@ -271,12 +271,12 @@ def test_every_kind_of_photograph_is_read_as_it_is_looked_at(data: bytes, plain:
     """``far``: how many of 255 steps a lossy or printer's format may be off."""
     seen = inversions.decode_upload(inversions.receive(data), 16)
     assert not isinstance(seen, str), seen
-    assert (seen - read_middle(encoded(plain), 16)).abs().max() <= far / 127.5 + 1e-6
+    assert (seen - read_image(encoded(plain), 16)).abs().max() <= far / 127.5 + 1e-6
 
 
 def test_the_command_reads_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encoded(noise((90, 70)), "jpeg"))
-    assert torch.equal(read_middle(tmp_path / "a.jpg", 16), read_middle((tmp_path / "a.jpg").read_bytes(), 16))
+    assert torch.equal(read_image(tmp_path / "a.jpg", 16), read_image((tmp_path / "a.jpg").read_bytes(), 16))
 
 
 def test_the_page_is_there_before_the_networks_that_label_are_imported() -> None:

@@ -15,7 +15,7 @@ import jaxtyping
 from beartype import BeartypeConf, BeartypeStrategy, beartype
 from jaxtyping import AbstractArray
 
-_beartype = beartype(conf=BeartypeConf(strategy=BeartypeStrategy.O1))
+_beartype = beartype(conf=BeartypeConf(strategy=BeartypeStrategy.O1, is_pep484_tower=True))
 _check_always = jaxtyping.jaxtyped
 
 
@@ -51,7 +51,7 @@ def _check_if_shaped(target: Any = None, **options: Any) -> Any:
         return target  # jaxtyping checks the fields of dataclasses only
     function = target.__init__ if dataclasses.is_dataclass(target) else target
     annotations = getattr(function, "__annotations__", {}).values()
-    shaped = any(_may_give_shape(hint, getattr(function, "__globals__", {})) for hint in annotations)
+    shaped = any([_may_give_shape(hint, getattr(function, "__globals__", {})) for hint in annotations])  # reads all
     return _check_always(target, **options) if shaped else target
 
 

@@ -139,7 +139,7 @@ def score(generator: Generator, yardstick: Yardstick, seed: int, count: int) -> 
     parts = []
     for start in range(0, count, BATCH):
         z = generator.sample_z(min(BATCH, count - start), seed, start).to(generator.device)
-        parts.append(yardstick.features(generator(z)))
+        parts.append(yardstick.extract_features(generator(z)))
     return realism(yardstick.train, torch.cat(parts))
 
 

@@ -15,9 +15,11 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gandissect import Generator, Segmenter
+from gandissect.fidelity import Encoder
 from gandissect.latent import Inversion, invert
+from gandissect.report import draw_inversion
+from segmenters.datasets import read_image
 
-from ...inversions import draw_inversion, features_of, read_middle
 from ..background.tasks import advance
 
 MAX_MEGABYTES = 20
@@ -61,7 +63,7 @@ def decode_upload(upload: Upload, size: int) -> Float32[Tensor, "3 size size"] |
     """Return a visitor's picture as a generator takes it, ``[3, size, size]``, or in words why that cannot be."""
     with _ONE_AT_A_TIME:
         try:
-            return read_middle(upload.data, size)
+            return read_image(upload.data, size)
         except ValueError as error:
             return str(error)
 
@@ -111,7 +113,7 @@ def find_inversion(
         cast("Generator", CountedGenerator(generator)),  # what it lacks it asks the generator
         image[None],
         space,
-        features=features_of(segmenter),
+        features=segmenter.encode if isinstance(segmenter, Encoder) else None,
         num_candidates=NUM_CANDIDATES if num_steps else NUM_WITHOUT_GRADIENTS,
         num_starts=NUM_STARTS,
         num_steps=num_steps,

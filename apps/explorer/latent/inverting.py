@@ -12,10 +12,9 @@ from torch import Tensor
 
 from gandissect import Segmenter
 from gandissect.core import from_uint8
-from gandissect.latent import Inversion
+from gandissect.latent import Inversion, capabilities
 from segmenters.datasets.decoding import MAX_SENT_PIXELS, SENT_FORMATS
 
-from ...inversions import spaces_of
 from ..background.progress import follow_task, visitor_tasks
 from ..background.resources import escape, load_segmenter, visitor_memory
 from ..display.before_after import show_change, show_shares
@@ -68,7 +67,7 @@ def choose_search(visit: Visit, has_gradients: bool) -> tuple[str, int]:
             width=420,
             max_upload_size=inversions.MAX_MEGABYTES,
         )
-        spaces = spaces_of(visit.generator)
+        spaces = capabilities(visit.generator).inversion_spaces
         space = st.selectbox(
             "look for it in",
             spaces,

@@ -25,8 +25,8 @@ from gandissect.latent import (
     swap_activations,
 )
 from gandissect.latent.directions.direction import ws_shape
+from gandissect.report import save_gif
 
-from ...pictures import save_gif
 from ..background.tasks import CountedSegmenter
 from ..networks import FORWARD_SLOTS
 

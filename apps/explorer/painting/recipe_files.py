@@ -16,8 +16,8 @@ from gandissect import Generator, Recipe
 from gandissect.core.lookup import lookup
 from gandissect.interventions.edits import Edit, check_units, region_mask
 from gandissect.interventions.recipe import EDIT_KINDS
+from gandissect.report import write_pairs
 
-from ...pictures import write_pairs
 from .strokes import MAX_STROKES
 
 MAX_BYTES = 2**20

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ...core.protocols import Generator
@@ -25,7 +26,7 @@ from .direction import Direction, fix_signs, ws_shape
 class LatentMaps(Protocol):
     """A generator that tells which linear maps its latents meet first."""
 
-    def latent_maps(self) -> tuple[Tensor, ...]:
+    def latent_maps(self) -> tuple[Float[Tensor, "_ length"], ...]:
         """Return matrices: one ``[output, z_dim]``, or with w one ``[output, w_dim]`` for each entry of ``ws``."""
 
 
@@ -76,7 +77,9 @@ def closed_form_directions(
     )
 
 
-def strongest_directions(matrix: Tensor) -> tuple[Tensor, Tensor]:
+def strongest_directions(
+    matrix: Float[Tensor, "output length"],
+) -> tuple[Float64[Tensor, "length length"], Float64[Tensor, " length"]]:
     """Return the eigenvectors of ``A^T A`` as rows, and their eigenvalues, by falling eigenvalue, float64 on CPU.
 
     Args:

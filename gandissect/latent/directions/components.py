@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ...core.lookup import lookup
@@ -51,10 +52,10 @@ class Components:
         lost: Share of the whole variance that was not kept and may be missing from `stdevs`.
     """
 
-    mean: Tensor
-    vectors: Tensor
-    stdevs: Tensor
-    shares: Tensor
+    mean: Float64[Tensor, " length"]
+    vectors: Float64[Tensor, "component length"]
+    stdevs: Float64[Tensor, " component"]
+    shares: Float64[Tensor, " component"]
     lost: float
 
 
@@ -81,7 +82,7 @@ class StreamingComponents:
         self.squares = torch.zeros((), dtype=torch.float64)
         self.rows = torch.zeros(0, length, dtype=torch.float64)
 
-    def update(self, rows: Tensor) -> None:
+    def update(self, rows: Float[Tensor, "batch length"]) -> None:
         """Take in rows, ``[batch, length]``.
 
         Raises:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ...core.lookup import lookup, unknown_name_message
@@ -88,7 +89,7 @@ class Direction(SavedResult):
     space: str
     ws: tuple[int, ...]
     layer: str | None
-    vector: Tensor
+    vector: Float64[Tensor, " length"] | Float64[Tensor, "unit h w"]
     sigma: float
     method: str
     score: float | None
@@ -127,7 +128,7 @@ class Direction(SavedResult):
     def of(
         generator: Generator,
         name: str,
-        vector: Tensor,
+        vector: Float[Tensor, " length"] | Float[Tensor, "unit h w"],
         *,
         space: str,
         ws: Sequence[int] = (),
@@ -273,7 +274,7 @@ def measure_spread(generator: Generator, direction: Direction, seed: int = 0) ->
     return sigma
 
 
-def fix_signs(vectors: Tensor) -> Tensor:
+def fix_signs(vectors: Float[Tensor, "row length"]) -> Float[Tensor, "row length"]:
     """Return rows whose entry of largest absolute value is positive; a vector and its opposite come out the same."""
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     return torch.where(largest < 0, -vectors, vectors)

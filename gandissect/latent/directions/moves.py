@@ -18,11 +18,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ...core.protocols import Generator
-from ..spaces import as_w, capabilities, check_latents, check_z
+from ..spaces import Latents, as_w, capabilities, check_latents, check_z
 from .direction import Direction
+
+Point = Latents | Float[Tensor, "batch unit h w"]
+"""What is moved: z, ws, or activations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,13 +41,13 @@ class DirectionSweep:
     """
 
     steps: tuple[float, ...]
-    latents: Tensor | None
-    images: Tensor
-    angles: Tensor | None
+    latents: Float[Tensor, "step batch z"] | Float[Tensor, "step batch num_ws w_dim"] | None
+    images: Float[Tensor, "step batch 3 H W"]
+    angles: Float64[Tensor, "step batch"] | None
 
 
 @torch.no_grad()
-def move(generator: Generator, latents: Tensor, direction: Direction, steps: Sequence[float]) -> DirectionSweep:
+def move(generator: Generator, latents: Latents, direction: Direction, steps: Sequence[float]) -> DirectionSweep:
     """Move along a direction; a step of 0 changes nothing.
 
     Args:
@@ -102,7 +106,7 @@ class Mover:
         """Whether only the angle of what is moved counts."""
         return self.direction.space == "z" and capabilities(self.generator).normalises_z
 
-    def origin(self, latents: Tensor) -> Tensor:
+    def origin(self, latents: Latents) -> Point:
         """Return what is moved, for latents on the generator's device: z, ws, or activations.
 
         Raises:
@@ -119,7 +123,7 @@ class Mover:
         check_z(self.generator, latents)
         return latents
 
-    def at(self, origin: Tensor, step: float) -> Tensor:
+    def at(self, origin: Point, step: float) -> Point:
         """Return what is moved, after a step."""
         shift = (step * self.direction.sigma * self.direction.vector).to(origin.dtype).to(origin.device)
         if self.direction.space == "w":
@@ -131,7 +135,7 @@ class Mover:
             point * (origin.norm(dim=1, keepdim=True) / point.norm(dim=1, keepdim=True)) if self.normalises else point
         )
 
-    def images(self, point: Tensor, latents: Tensor) -> Tensor:
+    def images(self, point: Point, latents: Latents) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of what was moved."""
         if self.direction.space == "activation":
             return self.generator.tail(point, str(self.direction.layer), latents)
@@ -148,7 +152,7 @@ def check_steps(steps: Sequence[float]) -> None:
         raise ValueError(f"steps are finite numbers, one or more; got {list(steps)}")
 
 
-def angles_between(x: Tensor, y: Tensor) -> Tensor:
+def angles_between(x: Float[Tensor, "batch z"], y: Float[Tensor, "batch z"]) -> Float64[Tensor, " batch"]:
     """Return the angles of rows in degrees, float64 ``[batch]`` on CPU, exact for small ones and near 180, too.
 
     Source: Kahan 2006, "How futile are mindless assessments of roundoff".

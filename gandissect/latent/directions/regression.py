@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -39,15 +40,15 @@ class LinearFunction:
         bias: a.
     """
 
-    weight: Tensor
+    weight: Float64[Tensor, " length"]
     bias: float
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Float[Tensor, "batch length"]) -> Float64[Tensor, " batch"]:
         """Return its values, float64 ``[batch]``."""
         return x.double() @ self.weight + self.bias
 
 
-def fit(x: Tensor, y: Tensor, *, logistic: bool) -> LinearFunction:
+def fit(x: Float[Tensor, "sample length"], y: Float64[Tensor, " sample"], *, logistic: bool) -> LinearFunction:
     """Return the linear function that predicts best, with the penalty that does so on every third sample.
 
     Args:
@@ -69,7 +70,7 @@ def fit(x: Tensor, y: Tensor, *, logistic: bool) -> LinearFunction:
     return method(x, y, min(PENALTIES, key=loss) * scale * len(x))
 
 
-def fit_ridge(x: Tensor, y: Tensor, penalty: float) -> LinearFunction:
+def fit_ridge(x: Float64[Tensor, "sample length"], y: Float64[Tensor, " sample"], penalty: float) -> LinearFunction:
     """Return the linear function of least squares with a penalty on its weights, which the bias does not pay.
 
     Source: Hoerl and Kennard 1970.
@@ -81,7 +82,7 @@ def fit_ridge(x: Tensor, y: Tensor, penalty: float) -> LinearFunction:
     return LinearFunction(weight, float(centre - mean @ weight))
 
 
-def fit_logistic(x: Tensor, y: Tensor, penalty: float) -> LinearFunction:
+def fit_logistic(x: Float64[Tensor, "sample length"], y: Float64[Tensor, " sample"], penalty: float) -> LinearFunction:
     """Return the logistic regression with a penalty on its weights, by Newton's method with halved steps.
 
     Source: Hastie et al. 2009, Sec. 4.4.1.
@@ -110,7 +111,12 @@ def fit_logistic(x: Tensor, y: Tensor, penalty: float) -> LinearFunction:
 
 
 def judge(
-    linear: LinearFunction, x: Tensor, y: Tensor, seed: int, *, logistic: bool
+    linear: LinearFunction,
+    x: Float[Tensor, "sample length"],
+    y: Float64[Tensor, " sample"],
+    seed: int,
+    *,
+    logistic: bool,
 ) -> tuple[float, tuple[float, float], float]:
     """Return the score on samples, its 95 % interval, and the score of predicting the same for all.
 

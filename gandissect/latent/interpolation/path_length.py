@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...core.network_id import NetworkId
@@ -159,7 +160,7 @@ def _check_settings(epsilon: float, clip: float) -> None:
         )
 
 
-def clipped_mean(values: Tensor, num_per_side: int) -> tuple[float, float]:
+def clipped_mean(values: Float[Tensor, " n"], num_per_side: int) -> tuple[float, float]:
     """Return the mean of values without so many of the smallest and of the largest, and its standard error.
 
     The error is ``s_w / ((1 - 2 g) sqrt(n))``, with g the share that is left out on either side and s_w the standard

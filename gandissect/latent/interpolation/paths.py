@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float, Real
 from torch import Tensor
 
 from ...storage.saved import detached_copy
@@ -29,7 +30,9 @@ TINY = 1e-15
 """Unit vectors that differ by less, up to their sign, do not say in which direction to go."""
 
 
-def lerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+def lerp(
+    a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"], t: float | Float[Tensor, " ..."]
+) -> Float[Tensor, " ..."]:
     """Return ``(1 - t) a + t b``, exactly a at 0 and b at 1.
 
     Args:
@@ -44,7 +47,9 @@ def lerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
     return torch.lerp(a, b, _to_positions(t).to(a))
 
 
-def slerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+def slerp(
+    a: Float[Tensor, "*shape d"], b: Float[Tensor, "*shape d"], t: float | Float[Tensor, " ..."]
+) -> Float[Tensor, "... d"]:
     """Go from a to b on a great circle, the length from that of a to that of b; exactly a at 0 and b at 1.
 
     Of vectors in opposite directions, between which all ways are as short, one is chosen, always the same.
@@ -67,7 +72,9 @@ def slerp(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
     return torch.where(at_start, a, torch.where(at_stop, b, points.to(a)))
 
 
-def corner_grid(corners: Tensor, rows: int, columns: int, *, curved: bool = False) -> Tensor:
+def corner_grid(
+    corners: Float[Tensor, "corner ..."], rows: int, columns: int, *, curved: bool = False
+) -> Float[Tensor, "row column ..."]:
     """Fill a grid between four corners: along its upper and lower edge, then from the one to the other.
 
     Args:
@@ -105,7 +112,7 @@ class LatentPath:
         ValueError: If there are fewer than two keyframes, or they are not such tensors.
     """
 
-    keys: Tensor
+    keys: Float[Tensor, "key ..."]
     closed: bool = False
     curved: bool = False
     _parts: tuple[Tensor, ...] = field(init=False, repr=False)
@@ -127,7 +134,7 @@ class LatentPath:
         """The position at which it ends: of the last keyframe, or, if it is closed, of the first once more."""
         return len(self.keys) - (not self.closed)
 
-    def at(self, positions: Tensor | Sequence[float]) -> Tensor:
+    def at(self, positions: Real[Tensor, " n"] | Sequence[float]) -> Float[Tensor, "n ..."]:
         """Return the points at some positions; keyframe i is at the position i, exactly.
 
         Args:

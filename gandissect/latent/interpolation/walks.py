@@ -6,23 +6,24 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float64, Real
 from torch import Tensor
 
 from ...core.lookup import lookup
 from ...core.progress import track
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import blocks
-from ..spaces import as_w, capabilities, check_z, on_shell
+from ..spaces import Latents, as_w, capabilities, check_z, on_shell
 from .paths import LatentPath
 
 BATCH = 32
 """Images at a time."""
 
-ImageDistance = Callable[[Tensor, Tensor], Tensor]
+ImageDistance = Callable[[Float[Tensor, "batch 3 H W"], Float[Tensor, "batch 3 H W"]], Float[Tensor, " batch"]]
 """From images ``[batch, 3, H, W]`` and as many others to distances ``[batch]``."""
 
 
-def pixel_distance(x: Tensor, y: Tensor) -> Tensor:
+def pixel_distance(x: Float[Tensor, "batch 3 H W"], y: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, " batch"]:
     """Return the root mean square of the differences of pixels, ``[batch]``."""
     return (x - y).square().flatten(1).mean(dim=1).sqrt()
 
@@ -49,7 +50,7 @@ class Walk:
         ValueError: If the generator has no w, or the latent vectors are none of it.
     """
 
-    def __init__(self, generator: Generator, latents: Tensor, space: str = "z", *, closed: bool = False) -> None:
+    def __init__(self, generator: Generator, latents: Latents, space: str = "z", *, closed: bool = False) -> None:
         check_mode(generator)
         self.generator, self._layer, self._latent_path = generator, None, None
         if space == "z":
@@ -68,7 +69,7 @@ class Walk:
         return self.path.end
 
     @torch.no_grad()
-    def images(self, positions: Tensor, *, progress: bool = False) -> Tensor:
+    def images(self, positions: Real[Tensor, " n"], *, progress: bool = False) -> Float[Tensor, "n 3 H W"]:
         """Return the images at some positions.
 
         Args:
@@ -86,7 +87,7 @@ class Walk:
         parts = [positions[part.start : part.stop] for part in blocks(len(positions), BATCH)]
         return torch.cat([self._make_images(part) for part in track(parts, "walk", show=progress)])
 
-    def positions(self, num_frames: int) -> Tensor:
+    def positions(self, num_frames: int) -> Float64[Tensor, " num_frames"]:
         """Return positions at equal distances from each other.
 
         Args:
@@ -104,7 +105,7 @@ class Walk:
 
     def even_positions(
         self, num_frames: int, distance: ImageDistance = pixel_distance, *, fineness: int = 8, progress: bool = False
-    ) -> Tensor:
+    ) -> Float64[Tensor, " num_frames"]:
         """Return positions whose images are at equal distances from each other along the path.
 
         The path's length is the sum of the distances of many images on it.

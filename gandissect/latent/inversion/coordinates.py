@@ -18,14 +18,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from ...core.protocols import Generator
-from ..spaces import as_w, capabilities, on_shell
+from ..spaces import Latents, as_w, capabilities, on_shell
 
 SMALLEST = 8
 """Maps of noise are halved until their sides are no longer."""
+
+FreeNumbers = Float[Tensor, "picture number"] | Float[Tensor, "picture num_ws w_dim"]
+"""The numbers that are optimised, of each picture."""
+
+NoiseMaps = tuple[Float[Tensor, "picture 1 _ _"], ...]
+"""The noise of each layer of a generator; none where it is the generator's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +50,14 @@ class Coordinates:
 
     space: str
     num_ws: int
-    mean: Tensor
+    mean: Float[Tensor, " w_dim"] | Float[Tensor, ""]
     scale: float
     normalises: bool
-    noise: tuple[Tensor, ...] = ()
+    noise: NoiseMaps = ()
 
     @classmethod
-    def of(cls, generator: Generator, space: str, z: Tensor, noise: bool) -> Coordinates:
-        """Return the place, measured on samples ``[sample, z_dim]``.
+    def of(cls, generator: Generator, space: str, z: Float[Tensor, "sample z"], noise: bool) -> Coordinates:
+        """Return the coordinates, measured on samples ``[sample, z_dim]``.
 
         Raises:
             ValueError: If w is the same for all of them.
@@ -65,24 +72,24 @@ class Coordinates:
         return cls(space, ws.shape[1], ws[:, 0].double().mean(0).float(), scale, normalises=False, noise=maps)
 
     @property
-    def middle(self) -> Tensor:
+    def middle(self) -> Float[Tensor, "1 num_ws w_dim"]:
         """The mean w, ``[1, num_ws, w_dim]``."""
         return self.mean.expand(1, self.num_ws, -1)
 
-    def images(self, generator: Generator, free: Tensor) -> Tensor:
+    def images(self, generator: Generator, free: FreeNumbers) -> Float[Tensor, "picture 3 H W"]:
         """Return the generator's images of the numbers that are optimised."""
         latents, noise = self.latents(free), self.maps(free)
         images: Tensor = generator.synthesis(latents, noise) if noise else generator(latents)  # type: ignore[attr-defined]
         return images
 
-    def latents(self, free: Tensor) -> Tensor:
+    def latents(self, free: FreeNumbers) -> Latents:
         """Return what the generator takes for the numbers that are optimised."""
         if self.space == "z":
             return free
         w = self.mean + self.scale * self._styles(free)
         return w if self.space == "ws" else w[:, None].expand(-1, self.num_ws, -1)
 
-    def maps(self, free: Tensor) -> tuple[Tensor, ...]:
+    def maps(self, free: FreeNumbers) -> NoiseMaps:
         """Return the noise of the layers, ``[picture, 1, h, w]`` each; none where it is not optimised."""
         if not self.noise:
             return ()
@@ -90,7 +97,7 @@ class Coordinates:
         parts = torch.split(free[:, -sum(sizes) :], sizes, dim=1)
         return tuple(part.reshape(-1, *own_map.shape[1:]) for part, own_map in zip(parts, self.noise, strict=True))
 
-    def free(self, samples: Tensor) -> Tensor:
+    def free(self, samples: Latents) -> FreeNumbers:
         """Return the numbers that stand for samples z or ``[sample, num_ws, w_dim]``, with the generator's noise."""
         if self.space == "z":
             return on_shell(samples) if self.normalises else samples
@@ -101,13 +108,13 @@ class Coordinates:
         maps = [own_map.flatten(1).expand(len(ws), -1) for own_map in self.noise]
         return torch.cat([styles.flatten(1), *maps], dim=1)
 
-    def prior(self, free: Tensor) -> Tensor:
+    def prior(self, free: FreeNumbers) -> Float[Tensor, " picture"]:
         """Return how far each picture's latents and noise are from where samples lie, ``[picture]``."""
         off = self._styles(free).square().flatten(1).mean(1) - 1
         far = (off if self.space == "z" else off.clamp(min=0)).square()
         return far + dependence(self.maps(free)) if self.noise else far
 
-    def settle(self, free: Tensor) -> None:
+    def settle(self, free: FreeNumbers) -> None:
         """Put z back on the shell where only its direction counts, and noise to mean 0 and standard deviation 1."""
         if self.normalises:
             free.copy_(on_shell(free))
@@ -123,7 +130,7 @@ class Coordinates:
         return styles.reshape(-1, self.num_ws, len(self.mean)) if self.space == "ws" else styles
 
 
-def dependence(maps: tuple[Tensor, ...]) -> Tensor:
+def dependence(maps: NoiseMaps) -> Float[Tensor, " picture"]:
     """Return how far the neighbours in maps ``[picture, 1, h, w]`` are from independent, ``[picture]``.
 
     Source: the formula at the top.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ...core.progress import track
@@ -14,7 +15,7 @@ from ...core.protocols import Generator
 from ...core.sampling import blocks
 from ...inference.batches import check_finite, check_images
 from ..spaces import as_w
-from .coordinates import Coordinates
+from .coordinates import Coordinates, FreeNumbers
 
 FEATURE_WEIGHT = 0.2
 LEARNING_RATE = 0.1
@@ -24,8 +25,11 @@ WARM_UP, RAMP_DOWN = 0.05, 0.5
 BATCH = 64
 """Samples made at once."""
 
-FeatureExtractor = Callable[[Tensor], Tensor | Sequence[Tensor]]
-Loss = Callable[[Tensor], Tensor]
+PictureFeatures = Float[Tensor, "picture ..."] | Sequence[Float[Tensor, "picture ..."]]
+FeatureExtractor = Callable[[Float[Tensor, "picture 3 H W"]], PictureFeatures]
+Unknowns = FreeNumbers | Float[Tensor, "picture unit h w"]
+"""What a descent looks for: latents and noise, or the residual of a layer."""
+Loss = Callable[[Unknowns], Float[Tensor, " picture"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +45,20 @@ class PictureDistance:
         parts: The pictures' features, each with the variance of its entries.
     """
 
-    wanted: Tensor
-    lowest: Tensor
-    highest: Tensor
+    wanted: Float[Tensor, "picture 3 H W"]
+    lowest: Float[Tensor, "picture 3 H W"]
+    highest: Float[Tensor, "picture 3 H W"]
     variance: float
     features: FeatureExtractor | None
-    parts: Sequence[tuple[Tensor, float]]
+    parts: Sequence[tuple[Float[Tensor, "picture ..."], float]]
 
     @classmethod
     def of(
-        cls, wanted: Tensor, own_images: Tensor, variance: float, features: FeatureExtractor | None
+        cls,
+        wanted: Float[Tensor, "picture 3 H W"],
+        own_images: Float[Tensor, "sample 3 H W"],
+        variance: float,
+        features: FeatureExtractor | None,
     ) -> PictureDistance:
         """Return the distance from pictures; ``own_images`` are images that the generator made."""
         free = torch.full_like(wanted, torch.inf)
@@ -65,7 +73,7 @@ class PictureDistance:
             parts = list(zip([part.detach() for part in wanted_features], variances, strict=True))
         return cls(wanted, lowest, highest, variance, features, parts)
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Float[Tensor, "picture 3 H W"]) -> Float[Tensor, " picture"]:
         """Return the distance of each image from its picture, ``[picture]``."""
         pixels = mean_square(images.clamp(self.lowest, self.highest) - self.wanted) / self.variance
         if self.features is None:
@@ -80,7 +88,7 @@ class StartingPoints:
     """Where to begin.
 
     Args:
-        place: The latent space.
+        coordinates: The latent space.
         start: For each picture, ``[picture, start, ...]``, the nearest first.
         samples: Some samples as the generator takes them.
         images: Theirs.
@@ -88,15 +96,21 @@ class StartingPoints:
     """
 
     coordinates: Coordinates
-    start: Tensor
-    samples: Tensor
-    images: Tensor
+    start: Float[Tensor, "picture start number"] | Float[Tensor, "picture start num_ws w_dim"]
+    samples: Float[Tensor, "sample z"] | Float[Tensor, "sample num_ws w_dim"]
+    images: Float[Tensor, "sample 3 H W"]
     variance: float
 
 
 @torch.no_grad()
 def search(
-    generator: Generator, wanted: Tensor, space: str, noise: bool, counts: tuple[int, int], seed: int, quiet: bool
+    generator: Generator,
+    wanted: Float[Tensor, "picture 3 H W"],
+    space: str,
+    noise: bool,
+    counts: tuple[int, int],
+    seed: int,
+    quiet: bool,
 ) -> StartingPoints:
     """Look for the samples nearest to each picture; in w, the mean is one of them.
 
@@ -147,13 +161,18 @@ def _gaps(wanted: Tensor, images: Tensor) -> Tensor:
 class DescentResult:
     """The best of a descent, and each picture's loss there and at its beginning, float64 on CPU."""
 
-    free: Tensor
-    loss_start: Tensor
-    loss_end: Tensor
+    free: Unknowns
+    loss_start: Float64[Tensor, " picture"]
+    loss_end: Float64[Tensor, " picture"]
 
 
 def descend(
-    loss: Loss, start: Tensor, num_steps: int, title: str, quiet: bool, settle: Callable[[Tensor], None] | None = None
+    loss: Loss,
+    start: Unknowns,
+    num_steps: int,
+    title: str,
+    quiet: bool,
+    settle: Callable[[FreeNumbers], None] | None = None,
 ) -> DescentResult:
     """Minimise each picture's loss with Adam, whose steps in one number depend on no other number.
 
@@ -194,11 +213,11 @@ def _check_loss(loss: Tensor, step: int) -> None:
         raise ValueError(f"the loss of picture {picture} is not finite at step {step}")
 
 
-def as_list(features: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+def as_list(features: PictureFeatures) -> Sequence[Float[Tensor, "picture ..."]]:
     """Return features as several, whether or not they are."""
     return [features] if isinstance(features, Tensor) else features
 
 
-def mean_square(x: Tensor) -> Tensor:
+def mean_square(x: Float[Tensor, "picture ..."]) -> Float[Tensor, " picture"]:
     """Return the mean over all but the first axis."""
     return x.square().flatten(1).mean(1)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...core.images import to_uint8
@@ -28,16 +29,16 @@ from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import derive_seed
 from ..spaces import capabilities, require_w
-from .coordinates import Coordinates
+from .coordinates import Coordinates, NoiseMaps
 from .descent import FeatureExtractor, PictureDistance, as_list, descend, mean_square, search
-from .results import INVERSION_SPACES, Inversion, NoiseMaps, reconstruct, residual_edits, with_noise_maps
+from .results import INVERSION_SPACES, Inversion, reconstruct, residual_edits, with_noise_maps
 
 PRIOR_WEIGHT = 0.01
 
 
 def invert(
     generator: Generator,
-    images: Tensor,
+    images: Float[Tensor, "picture 3 H W"],
     space: str = "z",
     *,
     features: FeatureExtractor | None = None,

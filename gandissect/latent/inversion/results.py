@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float, Float32, Float64, UInt8
 from torch import Tensor
 
 from ...core.images import from_uint8
@@ -21,9 +22,10 @@ from ...inference.batches import check_labels, concept_areas
 from ...interventions.apply import generate
 from ...interventions.edits import Edit, Size
 from ...storage.saved import SavedResult, check_all_finite, check_tensor, detached_copy
+from ..spaces import Latents
+from .coordinates import NoiseMaps
 
 INVERSION_SPACES = ("z", "w", "ws")
-NoiseMaps = tuple[Tensor, ...]
 BATCH = 64
 """Pictures that are labelled at once."""
 
@@ -39,14 +41,16 @@ class Residual(Edit):
     """
 
     units: UnitSet
-    values: Tensor
+    values: Float[Tensor, "batch unit h w"]
     region: Tensor | None = None
 
-    def target(self, chosen: Tensor) -> Tensor:
+    def target(self, chosen: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
         """Return the sum."""
         return chosen + self.values.to(chosen)
 
-    def apply(self, activation: Tensor, image_size: Size | None = None) -> Tensor:
+    def apply(
+        self, activation: Float[Tensor, "batch unit h w"], image_size: Size | None = None
+    ) -> Float[Tensor, "batch unit h w"]:
         """Return the sum, where the region is.
 
         Raises:
@@ -73,8 +77,8 @@ class LostConcepts:
 
     segmenter: NetworkId
     concepts: tuple[Concept, ...]
-    pictures: Tensor
-    reconstructions: Tensor
+    pictures: Float64[Tensor, "picture concept"]
+    reconstructions: Float64[Tensor, "picture concept"]
 
     def __post_init__(self) -> None:
         check_concepts(self.concepts)
@@ -84,7 +88,7 @@ class LostConcepts:
             object.__setattr__(self, name, detached_copy(getattr(self, name)))
 
     @property
-    def change(self) -> Tensor:
+    def change(self) -> Float64[Tensor, "picture concept"]:
         """Share of the pixels that each concept has gained, float64 ``[picture, concept]``; below 0 it was lost."""
         return self.reconstructions - self.pictures
 
@@ -139,14 +143,14 @@ class Inversion(SavedResult):
 
     generator: NetworkId
     space: str
-    latents: Tensor
-    noise: tuple[Tensor, ...]
+    latents: Float32[Tensor, "picture z"] | Float32[Tensor, "picture num_ws w_dim"]
+    noise: tuple[Float32[Tensor, "picture 1 _ _"], ...]
     layer: str | None
-    residual: Tensor | None
-    pictures: Tensor
-    reconstructions: Tensor
-    loss_start: Tensor
-    loss_end: Tensor
+    residual: Float32[Tensor, "picture unit h w"] | None
+    pictures: UInt8[Tensor, "picture 3 H W"]
+    reconstructions: UInt8[Tensor, "picture 3 H W"]
+    loss_start: Float64[Tensor, " picture"]
+    loss_end: Float64[Tensor, " picture"]
     with_features: bool
     num_candidates: int
     num_starts: int
@@ -180,7 +184,7 @@ class Inversion(SavedResult):
         return len(self.pictures)
 
     @property
-    def psnr(self) -> Tensor:
+    def psnr(self) -> Float64[Tensor, " picture"]:
         """Peak signal-to-noise ratio of each reconstruction in dB, float64 ``[picture]``; infinite if it is exact.
 
         ``10 log10(255^2 / mean (picture - reconstruction)^2)`` over all pixels and colors.
@@ -188,12 +192,12 @@ class Inversion(SavedResult):
         return 10 * torch.log10(255**2 / self._differences().square().flatten(1).mean(1))
 
     @property
-    def error_maps(self) -> Tensor:
+    def error_maps(self) -> Float32[Tensor, "picture H W"]:
         """How far each pixel is off, float32 ``[picture, H, W]``: mean over its colors, 1 from black to white."""
         return (self._differences().abs().mean(1) / 255).float()
 
     @torch.no_grad()
-    def generate(self, generator: Generator, edits: Sequence[Edit] = ()) -> Tensor:
+    def generate(self, generator: Generator, edits: Sequence[Edit] = ()) -> Float[Tensor, "picture 3 H W"]:
         """Make the reconstructions again, with edits of units on the way.
 
         Args:
@@ -245,12 +249,14 @@ def with_noise_maps(generator: Generator, noise: NoiseMaps) -> Generator:
     return noisy_generator
 
 
-def reconstruct(generator: Generator, latents: Tensor, noise: NoiseMaps, edits: Sequence[Edit]) -> Tensor:
+def reconstruct(
+    generator: Generator, latents: Latents, noise: NoiseMaps, edits: Sequence[Edit]
+) -> Float[Tensor, "batch 3 H W"]:
     """Return the images of latents, with noise of their own and edits."""
     return generate(with_noise_maps(generator, noise), latents.to(generator.device), edits)
 
 
-def residual_edits(layer: str | None, residual: Tensor | None) -> list[Edit]:
+def residual_edits(layer: str | None, residual: Float[Tensor, "picture unit h w"] | None) -> list[Edit]:
     """Return the edit that adds a residual, or none if there is none."""
     if layer is None or residual is None:
         return []

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from jaxtyping import Float64
 from torch import Tensor
 
 from ...core.types import Concept, categories
@@ -92,7 +93,9 @@ class CurveFigure:
     highest: float
 
 
-def curve_figure(share: Tensor, iou: Tensor, null_iou: Tensor, mark: float) -> CurveFigure:
+def curve_figure(
+    share: Float64[Tensor, " level"], iou: Float64[Tensor, " level"], null_iou: Float64[Tensor, " level"], mark: float
+) -> CurveFigure:
     """Return the figure of one unit and one concept.
 
     Args:

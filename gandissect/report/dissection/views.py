@@ -31,7 +31,7 @@ HEIGHTS = ((128, 1_500), (64, 3_600))
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class UnitCard:
     """A unit as the page shows it.
 
     Args:
@@ -83,7 +83,7 @@ class LayerPart:
     stack: tuple[Bar, ...]
     bars: tuple[Bar, ...]
     profile: Profile
-    cards: tuple[Card, ...]
+    cards: tuple[UnitCard, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def _look(dissection: Dissection, min_iou: float) -> _Look:
     )
 
 
-def _cards(layer: LayerDissection, look: _Look) -> tuple[Card, ...]:
+def _cards(layer: LayerDissection, look: _Look) -> tuple[UnitCard, ...]:
     """Return the units of a layer, highest IoU first."""
     quality_matches = None if layer.curves is None else layer.quality_matches
     return tuple(
@@ -201,7 +201,7 @@ def _cards(layer: LayerDissection, look: _Look) -> tuple[Card, ...]:
     )
 
 
-def _card(layer: LayerDissection, match: UnitMatch, look: _Look, quality: QualityMatch | None) -> Card:
+def _card(layer: LayerDissection, match: UnitMatch, look: _Look, quality: QualityMatch | None) -> UnitCard:
     samples = tuple(layer.top.samples[match.unit, :NUM_PICTURES].tolist())
     picture, size = "", (0, 0)
     if samples and match.iou > look.least_pictured:
@@ -209,7 +209,7 @@ def _card(layer: LayerDissection, match: UnitMatch, look: _Look, quality: Qualit
         picture, size = data_uri(image), (int(image.shape[2]), int(image.shape[1]))
     area = int(layer.unit_area[match.unit]) / max(1, layer.num_pixels)
     concept = look.concepts[match.concept] if match.concept else None
-    return Card(
+    return UnitCard(
         match=match,
         color=concept.hex if concept else NO_COLOR,
         category=concept.category if concept else "",

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ...artifacts.repair import forced_values
+from ...artifacts.repair import compute_forced_values
 from ...artifacts.results import ArtifactRanking, Repair, RepairCurve
 from ...core.protocols import Generator
 from ...interventions.edits import Insertion
@@ -52,7 +52,7 @@ def write_repair_report(
     """
     folder = Path(folder)
     _check_results(generator, curve, repair, ranking)
-    values = forced_values(generator, repair.units, repair.force_to)
+    values = compute_forced_values(generator, repair.units, repair.force_to)
     edit = Insertion(repair.units, values)
     pictures = RepairPictures(generator, edit, repair, ranking)
     heading = title or f"Repair of {shorten_name(generator.name)}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...artifacts.results import ArtifactRanking, Repair, RepairCurve
 from .pictures import Strip
-from .tables import draw_curve, figure_rows, limits, share_rows, verdict
+from .tables import FigureRow, ShareRow, draw_curve, figure_rows, limits, share_rows, verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,11 +155,11 @@ def _format_signed(value: float) -> str:
     return f"{value:+.2f}" if abs(value) >= 0.1 else f"{value:+.2g}"
 
 
-def _format_change(row: Any) -> str:
+def _format_change(row: FigureRow | ShareRow) -> str:
     return f"{_format_signed(row.change)} ({_format_signed(row.low)} to {_format_signed(row.high)})"
 
 
-def _format_range(row: Any) -> str:
+def _format_range(row: FigureRow | ShareRow) -> str:
     return f"{_format_signed(row.control_low)} to {_format_signed(row.control_high)}"
 
 

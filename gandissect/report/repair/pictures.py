@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -32,6 +33,9 @@ COLUMNS = 8
 SIDE = 128
 """Pixels of the longer side of a picture, at most, if it is enlarged."""
 
+ImagePairs = tuple[UInt8[Tensor, "image 3 H W"], UInt8[Tensor, "image 3 H W"]]
+"""Images before and after a repair."""
+
 
 @dataclass(frozen=True, slots=True)
 class Strip:
@@ -43,7 +47,7 @@ class Strip:
     """
 
     title: str
-    pixels: Tensor
+    pixels: UInt8[Tensor, "4 height width"]
 
     @property
     def picture(self) -> str:
@@ -66,22 +70,22 @@ class RepairPictures:
     ranking: ArtifactRanking | None
 
     @torch.inference_mode()
-    def pairs(self, samples: Sequence[int], seed: int) -> tuple[Tensor, Tensor]:
+    def pairs(self, samples: Sequence[int], seed: int) -> ImagePairs:
         """Return images of some samples before and after, uint8 ``[image, 3, H, W]``."""
         z = self._latents(samples, seed)
         before, after = self.generator(z), generate(self.generator, z, [self.edit])
         return _to_pixels(before), _to_pixels(after)
 
-    def random(self) -> tuple[Tensor, Tensor]:
+    def random(self) -> ImagePairs:
         """Return the first images of the measurement."""
         return self.pairs(range(NUM_RANDOM), self.repair.sample_seed)
 
-    def extremes(self, *, worst: bool) -> tuple[Tensor, Tensor]:
+    def extremes(self, *, worst: bool) -> ImagePairs:
         """Return the images of least or of most realism before."""
         order = self.repair.realism_before.argsort(descending=not worst, stable=True)[:NUM_EXTREME]
         return self.pairs(order.tolist(), self.repair.sample_seed)
 
-    def changes(self) -> Tensor:
+    def changes(self) -> Float[Tensor, "H W"]:
         """Return where pixels change: the mean difference over images, float ``[H, W]`` in steps of 1/255."""
         before, after = self.pairs(range(NUM_CHANGED), self.repair.sample_seed)
         return (after.float() - before.float()).abs().mean(dim=(0, 1))
@@ -136,7 +140,7 @@ def _to_pixels(images: Tensor) -> Tensor:
     return to_uint8(images.float()).cpu()
 
 
-def tile_images(rows: Sequence[Tensor], gap: int = 2) -> Tensor:
+def tile_images(rows: Sequence[UInt8[Tensor, "_ 3 _ _"]], gap: int = 2) -> UInt8[Tensor, "4 height width"]:
     """Return rows of images, uint8 ``[image, 3, H, W]`` each, as one picture ``[4, height, width]``."""
     lines = []
     for row in rows:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...artifacts.results import FIGURES, ArtifactRanking, Repair, RepairCurve
+from ..style import CONTROL, INK, UNITS, draw_control_band
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,23 +126,22 @@ def draw_curve(curve: RepairCurve, marked: int) -> Figure:
     figure = Figure(figsize=(6.4, 3.4), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     places, control = range(len(curve.counts)), curve.control.mean(dim=2)
-    band = (control.amin(dim=0).tolist(), control.amax(dim=0).tolist())
-    axes.fill_between(places, *band, color="#8a93a0", alpha=0.35, lw=0, label="as many random units")
-    axes.plot(places, control.mean(dim=0).tolist(), color="#8a93a0", lw=1)
-    ends = [[max(0.0, change.mean - change.low) for change in map(curve.change, places)]]
+    draw_control_band(axes, control.amin(dim=0).tolist(), control.amax(dim=0).tolist(), "as many random units")
+    axes.plot(places, control.mean(dim=0).tolist(), color=CONTROL, lw=1)
+    reaches = [max(0.0, change.mean - change.low) for change in map(curve.change, places)]
     axes.errorbar(
         places,
         curve.distance.mean(dim=1).tolist(),
-        yerr=ends[0],
+        yerr=reaches,
         fmt="o-",
-        color="#c2571a",
+        color=UNITS,
         ms=4,
         lw=1.5,
         label="ranked units (95 % of the change)",
     )
-    axes.axhline(curve.floor.mean, color="#222222", lw=0.8, ls=":", label="real against real")
+    axes.axhline(curve.floor.mean, color=INK, lw=0.8, ls=":", label="real against real")
     if marked in curve.counts:
-        axes.axvline(curve.counts.index(marked), color="#c2571a", lw=0.8, ls="--")
+        axes.axvline(curve.counts.index(marked), color=UNITS, lw=0.8, ls="--")
     axes.set_xticks(places, [str(count) for count in curve.counts])
     axes.set_xlabel(f"units of {curve.ranked.layer} forced, in the order of the ranking")
     axes.set_ylabel("Frechet distance")

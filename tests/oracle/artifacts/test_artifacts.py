@@ -76,7 +76,7 @@ def test_a_ranking_is_what_its_formula_says() -> None:
     found = _ranking(method="effect", num_effect=64)
     z = GENERATOR.sample_z(300, found.sample_seed)
     peaks = GENERATOR.head(z, "layer1").amax(dim=(2, 3)).numpy()
-    features, real = WITHOUT_BLUE.features(GENERATOR(z)).numpy(), WITHOUT_BLUE.train.numpy()
+    features, real = WITHOUT_BLUE.extract_features(GENERATOR(z)).numpy(), WITHOUT_BLUE.train.numpy()
     for unit in range(5):
         top = sorted(range(300), key=lambda index: (-peaks[index, unit], index))[:60]
         assert float(found.distance[unit]) == pytest.approx(_naive_distance(features[top], real), rel=1e-4)
@@ -93,7 +93,7 @@ def test_effects_are_what_single_ablations_take_off_the_distance() -> None:
     found = _ranking(method="effect", num_effect=64)
     z, real = GENERATOR.sample_z(64, derive_seed(0, "artifact effects")), WITHOUT_BLUE.train.numpy()
     images = [generate(GENERATOR, z, [Ablation(UnitSet("layer1", (unit,)))]) for unit in range(4)]
-    plain, *without = (WITHOUT_BLUE.features(each).numpy() for each in (GENERATOR(z), *images))
+    plain, *without = (WITHOUT_BLUE.extract_features(each).numpy() for each in (GENERATOR(z), *images))
 
     def gain(unit: int, kept: list[int]) -> float:
         return _naive_distance(plain[kept], real) - _naive_distance(without[unit][kept], real)
@@ -125,7 +125,8 @@ class _Blind:
     """A yardstick whose held-out pictures must not be looked at."""
 
     def __init__(self, yardstick: Yardstick) -> None:
-        self.network, self.train, self.features = yardstick.network, yardstick.train, yardstick.features
+        self.network, self.train = yardstick.network, yardstick.train
+        self.extract_features = yardstick.extract_features
 
 
 def test_held_out_pictures_are_not_looked_at_before_the_end() -> None:
@@ -160,7 +161,7 @@ def test_the_number_of_units_that_helps_is_chosen() -> None:
     assert float(curve.distance[1].mean()) == pytest.approx(curve.floor.mean, abs=4 * curve.floor.std)
     z = GENERATOR.sample_z(80, curve.sample_seed, 80)
     for index, each in enumerate(([], [Ablation(units.top(1))], [Ablation(units.top(2))])):
-        features = WITHOUT_BLUE.features(generate(GENERATOR, z, each)).numpy()
+        features = WITHOUT_BLUE.extract_features(generate(GENERATOR, z, each)).numpy()
         wanted = _naive_distance(features, WITHOUT_BLUE.train.numpy())
         assert float(curve.distance[index, 1]) == pytest.approx(wanted, rel=1e-4)
     assert "1 unit of layer1 chosen" in str(curve)
@@ -205,7 +206,7 @@ def test_a_repair_is_measured_on_images_and_pictures_of_its_own() -> None:
             (found.before, found.realism_before, GENERATOR),
             (found.after, found.realism_after, repair(GENERATOR, units)),
         ):
-            features = WITHOUT_BLUE.features(maker(z))
+            features = WITHOUT_BLUE.extract_features(maker(z))
             scores, each = WITHOUT_BLUE.compare(features), realism(WITHOUT_BLUE.held_out, features)
             for column, name in enumerate(FIGURES[:6]):
                 assert float(table[index, column]) == pytest.approx(getattr(scores, name), rel=1e-6), name

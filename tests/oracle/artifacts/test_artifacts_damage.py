@@ -40,7 +40,7 @@ def _distances(generator: LayeredGenerator, measure: Yardstick, seed: int) -> Te
     """Distances of 5 sets of images from held-out pictures."""
     count = len(measure.held_out)
     sets = [generator(generator.sample_z(count, seed, index * count)) for index in range(5)]
-    distances = [measure.compare(measure.features(each)).distance for each in sets]
+    distances = [measure.compare(measure.extract_features(each)).distance for each in sets]
     return torch.tensor(distances, dtype=torch.float64)
 
 

@@ -51,6 +51,7 @@ def test_a_shift_costs_its_square_and_nothing_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize("x", [torch.zeros(1, 3), torch.zeros(5), torch.full((4, 3), float("nan")), torch.zeros(4, 2)])
+@pytest.mark.wrong_shape
 def test_features_that_have_no_distance_are_refused(x: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="features"):
         frechet_distance(x, torch.zeros(5, 3))
@@ -106,8 +107,12 @@ def test_the_unit_of_the_features_does_not_matter() -> None:
 
 def test_too_few_pictures_or_sets_are_refused() -> None:
     pictures = _planted(8, 1, 20)
-    for train, held_out in ((pictures, pictures[:7]), (pictures[:9], pictures[:10]), (pictures[:9], pictures[:9])):
-        with pytest.raises(ValueError, match="8 held-out pictures"):
+    for train, held_out, message in (
+        (pictures, pictures[:7], "7 pictures are held out to judge by, and 8 are needed"),
+        (pictures[:9], pictures[:10], "more pictures to train on are needed than are held out; got 9 and 10"),
+        (pictures[:9], pictures[:9], "more pictures to train on are needed than are held out; got 9 and 9"),
+    ):
+        with pytest.raises(ValueError, match=message):
             Yardstick("x", _blocks, train, held_out)
     with pytest.raises(ValueError, match="num_sets is 2 or more; got 1"):
         Yardstick("x", _blocks, pictures, pictures[:10]).measure(PlantedGenerator(16, 8), num_sets=1)
@@ -202,7 +207,7 @@ def test_a_measure_is_that_of_its_sets_one_by_one() -> None:
     yardstick = Yardstick("x", _blocks, _Clouds().pictures(1, 200), _Clouds().pictures(2, 64))
     found = yardstick.measure(_Bright(), seed=3, num_sets=2)
     orders = [torch.randperm(200, generator=make_rng(3, "fidelity", index)) for index in range(2)]
-    sets = [yardstick.features(images) for images in _sets(_Bright(), 3, 64, 2)]
+    sets = [yardstick.extract_features(images) for images in _sets(_Bright(), 3, 64, 2)]
     each = [yardstick.compare(y, yardstick.train[order[64:]]) for y, order in zip(sets, orders, strict=True)]
     assert Scores.of(each) == found.generated
     real = [yardstick.compare(yardstick.train[order[:64]], yardstick.train[order[64:]]) for order in orders]
@@ -216,7 +221,7 @@ def test_a_measure_is_that_of_its_sets_one_by_one() -> None:
 def test_a_set_has_the_figures_of_the_functions() -> None:
     yardstick = Yardstick("x", _blocks, _Clouds().pictures(1, 200), _Clouds().pictures(2, 60))
     (images,) = _sets(_Bright(), 4, 30, 1)
-    y, held_out, train = yardstick.features(images), yardstick.held_out, yardstick.train
+    y, held_out, train = yardstick.extract_features(images), yardstick.held_out, yardstick.train
     found = yardstick.compare(y)
     centre = held_out.mean(dim=0)
     kernel = kernel_distance(y - centre, held_out - centre)
@@ -234,7 +239,7 @@ def test_a_set_has_the_figures_of_the_functions() -> None:
     assert yardstick.compare(y, y).nearest_ratio == 0
     assert found.kernel_distance > 5 * found.kernel_stderr
     (images,) = _sets(_Clouds(), 4, 30, 1)
-    honest = yardstick.compare(yardstick.features(images))
+    honest = yardstick.compare(yardstick.extract_features(images))
     assert abs(honest.kernel_distance) < 3 * honest.kernel_stderr
 
 
@@ -242,12 +247,12 @@ def test_features_are_scaled_by_the_held_out_pictures_and_do_not_depend_on_the_b
     pictures = _Clouds().pictures(2, 100)
     yardstick = Yardstick("x", _blocks, _Clouds().pictures(1, 130), pictures)
     images = pictures.float() / 127.5 - 1
-    found = yardstick.features(images)
+    found = yardstick.extract_features(images)
     assert torch.equal(found, yardstick.held_out)
     assert yardstick.train.shape == (130, found.shape[1])
     assert torch.allclose(found.std(dim=0), torch.ones(25, dtype=torch.float64))
-    assert torch.allclose(yardstick.features(images[70:73]), found[70:73], rtol=1e-5)
-    assert torch.equal(yardstick.features(images * 9), yardstick.features((images * 9).clamp(-1, 1)))
+    assert torch.allclose(yardstick.extract_features(images[70:73]), found[70:73], rtol=1e-5)
+    assert torch.equal(yardstick.extract_features(images * 9), yardstick.extract_features((images * 9).clamp(-1, 1)))
     found += 1  # what it hands out is the caller's
     assert not torch.equal(found, yardstick.held_out)
 
@@ -258,8 +263,8 @@ def test_features_left_as_they_are_give_the_distances_of_the_definitions() -> No
     (images,) = _sets(_Bright(), 4, 30, 1)
     x, y = (_blocks(each).double() for each in (held_out.float() / 127.5 - 1, images))
     assert torch.equal(raw.held_out, x)
-    assert torch.equal(raw.features(images), y)
-    found = raw.compare(raw.features(images))
+    assert torch.equal(raw.extract_features(images), y)
+    found = raw.compare(raw.extract_features(images))
     assert (found.distance, found.kernel_distance) == (frechet_distance(y, x), kernel_distance(y, x).value)
     assert raw.measure(_Bright(), num_sets=2).num_dims == 48
 
@@ -282,10 +287,11 @@ def test_only_all_features_of_inception_are_called_fid_and_kid() -> None:
 
 
 @pytest.mark.parametrize("images", [torch.zeros(2, 3, 16), torch.zeros(2, 1, 16, 16), torch.zeros(2, 3, 16, 16).byte()])
+@pytest.mark.wrong_shape
 def test_what_is_no_image_has_no_features(images: torch.Tensor) -> None:
     yardstick = Yardstick("x", _blocks, _planted(8, 1, 20), _planted(8, 2, 10))
     with pytest.raises(ValueError, match=r"need float images .* got torch"):
-        yardstick.features(images)
+        yardstick.extract_features(images)
 
 
 def test_scores_of_sets_have_every_figure_of_a_set() -> None:

@@ -90,6 +90,7 @@ def test_what_no_point_varies_has_no_error() -> None:
 
 
 @pytest.mark.parametrize("x", [torch.zeros(2, 3), torch.zeros(5), torch.full((4, 3), float("nan")), torch.zeros(4, 2)])
+@pytest.mark.wrong_shape
 def test_features_that_have_no_distance_are_refused(x: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="features"):
         kernel_distance(x, torch.zeros(5, 3))

@@ -13,7 +13,7 @@ from gandissect.fidelity.neighbours import density_coverage, nearest_ratio, prec
 
 
 def _column(*values: float) -> torch.Tensor:
-    return torch.tensor(values)[:, None]
+    return torch.tensor(values, dtype=torch.float64)[:, None]
 
 
 def _normal(stream: str, n: int, d: int) -> torch.Tensor:
@@ -157,6 +157,7 @@ def test_the_ratio_of_places_that_are_all_the_same_is_1_and_of_held_out_ones_inf
         (torch.full((9, 3), float("nan")), torch.zeros(9, 3), "not finite"),
     ],
 )
+@pytest.mark.wrong_shape
 def test_features_that_cannot_be_compared_are_refused(x: torch.Tensor, y: torch.Tensor, message: str) -> None:
     for compare in (precision_recall, density_coverage, lambda x, y: nearest_ratio(x, y, y)):
         with pytest.raises(ValueError, match=message):

@@ -617,6 +617,7 @@ def test_a_direction_that_does_not_fit_is_refused(vector: Tensor, place: dict, e
         Direction.of(_style(), "d", vector, **place)
 
 
+@pytest.mark.wrong_shape
 def test_what_cannot_be_done_is_said() -> None:
     plain, style = Horizon(), _style()
     with pytest.raises(ValueError, match="has no w"):

@@ -96,19 +96,19 @@ def test_several_starts_find_their_way_where_one_is_stuck() -> None:
 def test_the_best_start_is_that_of_starts_and_pictures_tried_alone(with_features: bool) -> None:
     generator, pictures = _stylegan(), _foreign(3)
     features = (lambda x: [x.mean(1), x[:, :, ::2]]) if with_features else None
-    found = search(generator, pictures, "w", False, (40, 4), 1, True)
-    whole = _LatentLoss(
-        generator, PictureDistance.of(pictures, found.images, found.variance, features), found.coordinates
+    points = search(generator, pictures, "w", False, (40, 4), 1, True)
+    loss_of_all = _LatentLoss(
+        generator, PictureDistance.of(pictures, points.images, points.variance, features), points.coordinates
     )
-    made, first = _best_start(whole, found.start, 6, quiet=True), []
+    starts, is_first = _best_start(loss_of_all, points.start, 6, quiet=True), []
     for index in range(3):
-        distance = PictureDistance.of(pictures[index : index + 1], found.images, found.variance, features)
-        alone = _LatentLoss(generator, distance, found.coordinates)
-        ends = [descend(alone, start[None], 6, "", quiet=True) for start in found.start[index]]
-        best = min(ends, key=lambda each: float(each.loss_end))
-        assert torch.allclose(made[index], best.free[0], atol=1e-3)
-        first.append(best is ends[0])
-    assert not all(first), "or the nearest sample would do"
+        distance = PictureDistance.of(pictures[index : index + 1], points.images, points.variance, features)
+        loss_of_one = _LatentLoss(generator, distance, points.coordinates)
+        ends = [descend(loss_of_one, start[None], 6, "", quiet=True) for start in points.start[index]]
+        best = min(ends, key=lambda end: float(end.loss_end))
+        assert torch.allclose(starts[index], best.free[0], atol=1e-3)
+        is_first.append(best is ends[0])
+    assert not all(is_first), "or the nearest sample would do"
 
 
 def test_memory_does_not_grow_with_the_number_of_starts() -> None:
@@ -345,10 +345,15 @@ def test_an_inversion_comes_back_from_its_file(tmp_path: Path) -> None:
         assert torch.equal(again_made.round().to(torch.uint8), again.reconstructions)
     with pytest.raises(ValueError, match="the inversion belongs to dcgan with fingerprint"):
         again.generate(_progan())
-    with pytest.raises(ValueError, match="latents must be"):
-        replace(found, latents=found.latents[:1])
     with pytest.raises(ValueError, match="give both or neither"):
         replace(found, layer=None)
+
+
+@pytest.mark.wrong_shape
+def test_latents_of_fewer_pictures_make_no_inversion() -> None:
+    inversion = invert(_dcgan(), _foreign(2), **QUICK)
+    with pytest.raises(ValueError, match="latents must be"):
+        replace(inversion, latents=inversion.latents[:1])
 
 
 def test_values_that_cannot_be_make_no_inversion() -> None:
@@ -426,6 +431,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.wrong_shape
 @pytest.mark.parametrize(("make", "given", "kind", "hint"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_mistakes_are_named(make, given: dict[str, object], kind: type[Exception], hint: str) -> None:
     with pytest.raises(kind, match=hint):

@@ -85,6 +85,7 @@ def test_a_table_is_its_cells_one_by_one(styled: torch.nn.Module) -> None:
     torch.testing.assert_close(table[1, 2], styled(cell)[0])
 
 
+@pytest.mark.wrong_shape
 def test_mixing_refuses_what_cannot_be(styled: torch.nn.Module) -> None:
     w = styled.mapping(styled.sample_z(2, seed=0))
     num_ws = w.shape[1]
@@ -136,6 +137,7 @@ def test_a_swap_in_a_region_is_cell_by_cell(plain: torch.nn.Module) -> None:
     torch.testing.assert_close(table[0, 1], found[0], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.wrong_shape
 def test_a_swap_refuses_what_cannot_be(plain: torch.nn.Module) -> None:
     z = plain.sample_z(2, seed=0)
     with pytest.raises(KeyError, match="unknown layer 'layer99'"):

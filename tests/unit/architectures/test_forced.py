@@ -11,7 +11,7 @@ from tiny_generators import FAMILIES, make_generator
 
 import generators
 from gandissect import Ablation, Insertion, Scaling, UnitSet, dissect, generate, intervene, repair, trace
-from gandissect.artifacts.repair import forced_values
+from gandissect.artifacts.repair import compute_forced_values
 from gandissect.core.hooks import tap_outputs
 from gandissect.core.protocols import Generator
 from gandissect.core.sampling import derive_seed
@@ -61,9 +61,9 @@ def test_units_at_their_mean_are_at_the_mean_of_all_places_and_images(family: st
     units = UnitSet(layer, (1, 3))
     many = generator.head(generator.sample_z(512, derive_seed(0, "means")), layer).double().numpy()
     means = [float(many[:, unit].mean()) for unit in units.units]
-    assert forced_values(generator, units, "mean") == pytest.approx(means, rel=1e-4, abs=1e-6)
+    assert compute_forced_values(generator, units, "mean") == pytest.approx(means, rel=1e-4, abs=1e-6)
     fixed = repair(generator, units, force_to="mean")
-    wanted = generate(generator, z, [Insertion(units, forced_values(generator, units, "mean"))])
+    wanted = generate(generator, z, [Insertion(units, compute_forced_values(generator, units, "mean"))])
     assert torch.equal(fixed(z), wanted)
     assert fixed.name == f"{generator.name} with 2 units of {layer} held"
 

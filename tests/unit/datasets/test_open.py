@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmenters.datasets.open import load_pictures, open_pictures, open_source
+from gandissect.core import load_pictures
+from segmenters.datasets.open import open_pictures, open_source
 
 
 def _folder(path: Path, count: int) -> Path:

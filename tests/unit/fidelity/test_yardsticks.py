@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from apps.commands.fidelity import Options
 from gandissect import Yardstick
 from gandissect.core import load_pictures
+from gandissect.core.images import from_uint8
 from gandissect.fidelity import inception
 from gandissect.fidelity.inception import Inception
 from segmenters import UNetSegmenter
@@ -141,3 +143,58 @@ def test_too_few_pictures_to_judge_by_are_refused_with_the_remedy(folder: Path) 
         Yardstick.of(_NoFeatures(), train, held_out)
     with pytest.raises(ValueError, match=r"leaves a part empty; give more pictures, or another share \(--hold-out\)"):
         open_pictures([str(folder)], 16, 1e-9)
+
+
+class _Corners:
+    """An encoder of two stages, of which the second is the coarsest."""
+
+    name = "corners"
+
+    def encode(self, images: Tensor) -> Sequence[Tensor]:
+        return [images, torch.cat([images[:, :, ::2, ::2], 2 * images[:, :, ::2, ::2] ** 2], dim=1)]
+
+
+def _noise(seed: int, count: int) -> Tensor:
+    return torch.randint(0, 256, (count, 3, 4, 4), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+
+
+def test_a_yardstick_of_an_encoder_averages_its_coarsest_features() -> None:
+    train, held_out = _noise(1, 120), _noise(2, 40)
+    yardstick = Yardstick.of(_Corners(), train, held_out)
+
+    def average(images: Tensor) -> Tensor:
+        return _Corners().encode(images)[1].mean(dim=(2, 3))
+
+    by_hand = Yardstick("corners", average, train, held_out)
+    assert yardstick.network == "corners" and yardstick.train.shape == (120, 6)
+    assert torch.equal(yardstick.train, by_hand.train) and torch.equal(yardstick.held_out, by_hand.held_out)
+    images = from_uint8(_noise(3, 9))
+    assert torch.equal(yardstick.extract_features(images), by_hand.extract_features(images))
+
+
+def test_a_yardstick_looks_at_evenly_spaced_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gandissect.fidelity.yardstick.MAX_TRAIN", 50)
+    monkeypatch.setattr("gandissect.fidelity.yardstick.MAX_HELD_OUT", 20)
+    train, held_out = _noise(1, 120), _noise(2, 40)
+    yardstick, expected = (Yardstick.of(_Corners(), *sets) for sets in ((train, held_out), (train[::3], held_out[::2])))
+    assert torch.equal(yardstick.train, expected.train) and torch.equal(yardstick.held_out, expected.held_out)
+
+
+class _Unread:
+    """Pictures that must not be read."""
+
+    name, size = "unread", 4
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> None:
+        raise AssertionError(indices)
+
+
+def test_too_few_pictures_are_refused_before_one_is_read() -> None:
+    with pytest.raises(ValueError, match="7 pictures are held out to judge by, and 8 are needed"):
+        Yardstick.of(_Corners(), _Unread(100), _Unread(7))

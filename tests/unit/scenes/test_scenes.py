@@ -13,13 +13,13 @@ from segmenters.datasets import Scenes
 from segmenters.scenes.canvas import Canvas, paint_convex, paint_ellipse
 from segmenters.scenes.light import rgb
 from segmenters.scenes.noise import texture
-from segmenters.scenes.objects import CONCEPTS, Label
+from segmenters.scenes.objects import CONCEPTS, SceneLabel
 from segmenters.scenes.rendering import render
 
 SIZE = 64
-OCCLUDERS = {Label.TREE, Label.FENCE, Label.FLOWER, Label.CAR, Label.PERSON}
-LYING = {Label.GRASS, Label.ROAD, Label.PAVEMENT, Label.WATER}
-WALLS = {Label.BUILDING, Label.ROOF, Label.WINDOW, Label.DOOR}
+OCCLUDERS = {SceneLabel.TREE, SceneLabel.FENCE, SceneLabel.FLOWER, SceneLabel.CAR, SceneLabel.PERSON}
+LYING = {SceneLabel.GRASS, SceneLabel.ROAD, SceneLabel.PAVEMENT, SceneLabel.WATER}
+WALLS = {SceneLabel.BUILDING, SceneLabel.ROOF, SceneLabel.WINDOW, SceneLabel.DOOR}
 
 
 @cache
@@ -27,7 +27,7 @@ def label_maps(count: int = 400, seed: int = 5) -> np.ndarray:
     return np.stack([render(seed, index, SIZE)[1] for index in range(count)])
 
 
-def neighbours(maps: np.ndarray, concept: Label, direction: str) -> dict[Label, int]:
+def neighbours(maps: np.ndarray, concept: SceneLabel, direction: str) -> dict[SceneLabel, int]:
     """Count what borders on a concept's pixels above, below, left or right of them."""
     here, there = {
         "below": (maps[:, :-1], maps[:, 1:]),
@@ -35,8 +35,8 @@ def neighbours(maps: np.ndarray, concept: Label, direction: str) -> dict[Label, 
         "right": (maps[:, :, :-1], maps[:, :, 1:]),
         "left": (maps[:, :, 1:], maps[:, :, :-1]),
     }[direction]
-    counts = np.bincount(there[(here == concept) & (there != concept)], minlength=len(Label))
-    return {Label(k): int(n) for k, n in enumerate(counts) if n}
+    counts = np.bincount(there[(here == concept) & (there != concept)], minlength=len(SceneLabel))
+    return {SceneLabel(k): int(n) for k, n in enumerate(counts) if n}
 
 
 def components(mask: np.ndarray) -> list[list[tuple[int, int]]]:
@@ -55,14 +55,14 @@ def components(mask: np.ndarray) -> list[list[tuple[int, int]]]:
     return parts
 
 
-def feet(maps: np.ndarray, concept: Label) -> list[Label]:
+def feet(maps: np.ndarray, concept: SceneLabel) -> list[SceneLabel]:
     """Return what lies under the lowest pixel of each part of a concept that ends above the picture's lower edge."""
     out = []
     for labels in maps:
         for part in components(labels == concept):
             row, col = max(part)
             if row + 1 < SIZE:
-                out.append(Label(labels[row + 1, col]))
+                out.append(SceneLabel(labels[row + 1, col]))
     return out
 
 
@@ -117,7 +117,7 @@ def test_the_same_scene_at_every_size(large: int) -> None:
     for index in range(12):
         small_image, small = render(8, index, SIZE)
         big_image, big = render(8, index, large)
-        votes = np.stack([(big == k).reshape(SIZE, times, SIZE, times).sum((1, 3)) for k in range(len(Label))])
+        votes = np.stack([(big == k).reshape(SIZE, times, SIZE, times).sum((1, 3)) for k in range(len(SceneLabel))])
         assert (votes.argmax(0) == small).mean() > 0.93
         shrunk = big_image.reshape(SIZE, times, SIZE, times, 3).mean((1, 3))
         assert np.abs(shrunk - small_image).mean() < 6
@@ -173,36 +173,51 @@ def test_bad_indices_are_refused() -> None:
 
 def test_concepts_are_common_enough_to_learn() -> None:
     maps = label_maps()
-    present = {k: (maps == k).reshape(len(maps), -1).sum(1) >= 6 for k in Label}
+    present = {k: (maps == k).reshape(len(maps), -1).sum(1) >= 6 for k in SceneLabel}
     assert min(part.mean() for part in present.values()) >= 0.10
-    for concept in (Label.SKY, Label.GRASS, Label.BUILDING, Label.TREE, Label.WINDOW, Label.DOOR, Label.CLOUD):
+    for concept in (
+        SceneLabel.SKY,
+        SceneLabel.GRASS,
+        SceneLabel.BUILDING,
+        SceneLabel.TREE,
+        SceneLabel.WINDOW,
+        SceneLabel.DOOR,
+        SceneLabel.CLOUD,
+    ):
         assert present[concept].mean() >= 0.70, concept.name
-    assert present[Label.ROAD].mean() >= 0.45
+    assert present[SceneLabel.ROAD].mean() >= 0.45
 
 
 def test_concepts_are_large_enough_to_segment() -> None:
     """The middle one of what is visible of a thing, hidden parts left out, is no smaller than the least agreed on."""
-    least = {Label.PERSON: 24, Label.DOOR: 24, Label.WINDOW: 9, Label.CAR: 45, Label.SUN: 20, Label.FLOWER: 25}
+    least = {
+        SceneLabel.PERSON: 24,
+        SceneLabel.DOOR: 24,
+        SceneLabel.WINDOW: 9,
+        SceneLabel.CAR: 45,
+        SceneLabel.SUN: 20,
+        SceneLabel.FLOWER: 25,
+    }
     for concept, pixels in least.items():
         sizes = [len(part) for labels in label_maps()[:150] for part in components(labels == concept)]
         assert np.median(sizes) >= pixels, concept.name
 
 
 def test_doors_stand_on_the_ground() -> None:
-    allowed = {Label.GRASS, Label.PAVEMENT, Label.ROAD} | OCCLUDERS
-    assert set(neighbours(label_maps(), Label.DOOR, "below")) <= allowed
+    allowed = {SceneLabel.GRASS, SceneLabel.PAVEMENT, SceneLabel.ROAD} | OCCLUDERS
+    assert set(neighbours(label_maps(), SceneLabel.DOOR, "below")) <= allowed
 
 
 def test_windows_lie_in_walls() -> None:
     for direction in ("above", "below", "left", "right"):
-        around = neighbours(label_maps(), Label.WINDOW, direction)
+        around = neighbours(label_maps(), SceneLabel.WINDOW, direction)
         outside = sum(n for k, n in around.items() if k not in WALLS | OCCLUDERS)
         assert outside <= 0.01 * sum(around.values()), (direction, around)
 
 
 def test_doors_and_roofs_belong_to_buildings() -> None:
     for labels in label_maps()[:200]:
-        for concept in (Label.DOOR, Label.ROOF):
+        for concept in (SceneLabel.DOOR, SceneLabel.ROOF):
             for part in components(labels == concept):
                 if len(part) < 6:
                     continue
@@ -212,45 +227,51 @@ def test_doors_and_roofs_belong_to_buildings() -> None:
                     for row, col in part
                     for down, right in ((0, 1), (2, 1), (1, 0), (1, 2))
                 }
-                assert around & ({Label.BUILDING, Label.WINDOW} | OCCLUDERS), (concept.name, around)
+                assert around & ({SceneLabel.BUILDING, SceneLabel.WINDOW} | OCCLUDERS), (concept.name, around)
 
 
 def test_clouds_and_sun_are_in_the_sky() -> None:
-    for concept in (Label.CLOUD, Label.SUN):
+    for concept in (SceneLabel.CLOUD, SceneLabel.SUN):
         above = neighbours(label_maps(), concept, "above")
-        assert not set(above) & (LYING | {Label.MOUNTAIN, Label.DOOR, Label.CAR, Label.FENCE}), above
+        assert not set(above) & (LYING | {SceneLabel.MOUNTAIN, SceneLabel.DOOR, SceneLabel.CAR, SceneLabel.FENCE}), (
+            above
+        )
         below = neighbours(label_maps(), concept, "below")
-        assert not set(below) & {Label.ROAD, Label.PAVEMENT, Label.DOOR, Label.CAR}, below
+        assert not set(below) & {SceneLabel.ROAD, SceneLabel.PAVEMENT, SceneLabel.DOOR, SceneLabel.CAR}, below
         rows = np.nonzero(label_maps() == concept)[1]
         assert rows.max() < 0.66 * SIZE
 
 
 def test_nothing_lying_is_above_a_mountain() -> None:
-    assert not set(neighbours(label_maps(), Label.MOUNTAIN, "above")) & LYING
+    assert not set(neighbours(label_maps(), SceneLabel.MOUNTAIN, "above")) & LYING
 
 
 def test_water_lies_low() -> None:
-    rows = np.nonzero(label_maps() == Label.WATER)[1]
+    rows = np.nonzero(label_maps() == SceneLabel.WATER)[1]
     assert rows.min() >= 0.35 * SIZE
-    assert not set(neighbours(label_maps(), Label.WATER, "below")) & {Label.SKY, Label.CLOUD, Label.SUN}
+    assert not set(neighbours(label_maps(), SceneLabel.WATER, "below")) & {
+        SceneLabel.SKY,
+        SceneLabel.CLOUD,
+        SceneLabel.SUN,
+    }
 
 
 def test_cars_stand_on_roads() -> None:
-    under = neighbours(label_maps(), Label.CAR, "below")
+    under = neighbours(label_maps(), SceneLabel.CAR, "below")
     on_ground = {k: n for k, n in under.items() if k not in OCCLUDERS}
-    assert on_ground[Label.ROAD] >= 0.95 * sum(on_ground.values()), under
+    assert on_ground[SceneLabel.ROAD] >= 0.95 * sum(on_ground.values()), under
 
 
 def test_people_stand_beside_the_road() -> None:
     """Someone's feet have grass or pavement under or next to them, or are hidden; at a kerb the road begins below."""
     beside = total = 0
     for labels in label_maps():
-        for part in components(labels == Label.PERSON):
+        for part in components(labels == SceneLabel.PERSON):
             row = max(part)[0]
             cols = [col for at, col in part if at == row]
             spots = [(row, min(cols) - 1), (row, max(cols) + 1), (row + 1, min(cols)), (row + 1, max(cols))]
-            under = {Label(labels[r, c]) for r, c in spots if r < SIZE and 0 <= c < SIZE}
-            beside += bool(under & (OCCLUDERS | {Label.GRASS, Label.PAVEMENT}) or row + 1 == SIZE)
+            under = {SceneLabel(labels[r, c]) for r, c in spots if r < SIZE and 0 <= c < SIZE}
+            beside += bool(under & (OCCLUDERS | {SceneLabel.GRASS, SceneLabel.PAVEMENT}) or row + 1 == SIZE)
             total += 1
     assert total > 100
     assert beside >= 0.95 * total
@@ -258,9 +279,9 @@ def test_people_stand_beside_the_road() -> None:
 
 def test_trees_are_rooted_in_grass() -> None:
     """A tree's lowest pixel stands on grass or is hidden by what stands in front of it."""
-    under = feet(label_maps()[:200], Label.TREE)
+    under = feet(label_maps()[:200], SceneLabel.TREE)
     in_front = OCCLUDERS | WALLS
-    good = sum(k is Label.GRASS or k in in_front for k in under)
+    good = sum(k is SceneLabel.GRASS or k in in_front for k in under)
     assert good >= 0.93 * len(under), {k.name: under.count(k) for k in set(under)}
 
 

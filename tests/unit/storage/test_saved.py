@@ -82,18 +82,30 @@ class Maps:
     plain: Tensor
     labels: Int64[Tensor, "batch H W"]
     noise: tuple[Float32[Tensor, " h"], ...]
+    latents: Float32[Tensor, "batch z"] | Float32[Tensor, "batch num_ws w_dim"]
     residual: Float32[Tensor, " h"] | None = None
-    region: Float32[Tensor, " h"] | None = None
+    region: Float32[Tensor, "h w"] | Float32[Tensor, "batch h w"] | None = None
 
 
 def test_tensors_with_axes_are_tensors(tmp_path: Path) -> None:
-    maps = Maps(torch.ones(2), torch.zeros(1, 2, 2).long(), (torch.zeros(1), torch.ones(1)), torch.ones(3))
+    noise = (torch.zeros(1), torch.ones(1))
+    maps = Maps(torch.ones(2), torch.zeros(1, 2, 2).long(), noise, torch.ones(1, 4, 5), torch.ones(3))
     save_result(tmp_path / "x.safetensors", maps, 1)
     loaded = load_result(tmp_path / "x.safetensors", Maps, 1)
     assert loaded.region is None
-    for name in ("plain", "labels", "residual"):
+    for name in ("plain", "labels", "latents", "residual"):
         assert torch.equal(getattr(loaded, name), getattr(maps, name))
-    assert [noise.tolist() for noise in loaded.noise] == [[0.0], [1.0]]
+    assert [noise_map.tolist() for noise_map in loaded.noise] == [[0.0], [1.0]]
+
+
+def test_a_tensor_of_one_of_two_shapes_must_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_result(path, Maps(torch.ones(2), torch.zeros(1, 2, 2).long(), (), torch.ones(1, 5)), 1)
+    tensors, header = load_tensors(path, "gandissect.Maps", 1)
+    del tensors["latents"]
+    save_tensors(path, tensors, header)
+    with pytest.raises(ValueError, match="tensor 'latents' is missing"):
+        load_result(path, Maps, 1)
 
 
 @pytest.mark.parametrize("wrong", [{"count": 1.7}, {"count": True}, {"share": "0.5"}, {"shares": (None,)}])

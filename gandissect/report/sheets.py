@@ -1,54 +1,71 @@
-"""Tables of pictures with headings, and films, as files."""
+"""Sheets of images with headings, and films, as files."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 import torch
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torchvision.utils import save_image
 
-from gandissect.core import to_uint8
-from gandissect.storage import atomic_path
+from ..core.images import to_uint8
+from ..storage.files import atomic_path
 
 GAP, BAND, NOTE, FONT_SIZE = 2, 18, 56, 12
 INK = (40, 40, 40)
 
-
-def to_pixels(images: Tensor) -> Tensor:
-    """Return images ``[..., 3, H, W]`` in [-1, 1] as uint8 ``[..., H, W, 3]``."""
-    return to_uint8(images).movedim(-3, -1)
-
-
 COLUMNS = 8
-"""Pictures a row."""
+"""Images in a row, by default."""
 
 
-def write_pairs(unchanged: Tensor, edited: Tensor, file: Path | BinaryIO, columns: int = COLUMNS) -> None:
+def write_grid(images: Float[Tensor, "batch 3 H W"], file: Path | BinaryIO, columns: int = COLUMNS) -> None:
+    """Write images as a PNG, row by row; a path is written whole or not at all.
+
+    Args:
+        images: ``[batch, 3, H, W]`` in [-1, 1].
+        file: Where to.
+        columns: Images in a row, 1 or more.
+    """
+    from torchvision.utils import save_image
+
+    with atomic_path(file) if isinstance(file, Path) else nullcontext(file) as target:
+        save_image(images, target, nrow=columns, normalize=True, value_range=(-1, 1), format="png")
+
+
+def write_pairs(
+    unchanged: Float[Tensor, "batch 3 H W"],
+    edited: Float[Tensor, "batch 3 H W"],
+    file: Path | BinaryIO,
+    columns: int = COLUMNS,
+) -> None:
     """Write images as a PNG in rows, each row of unchanged ones with the edited ones below it.
 
     Args:
         unchanged: ``[batch, 3, H, W]`` in [-1, 1].
         edited: ``[batch, 3, H, W]``.
-        file: Where to.
-        columns: Images a row at most, 1 or more.
+        file: Where to; a path is written whole or not at all.
+        columns: Images in a row at most, 1 or more.
     """
     columns = min(columns, len(unchanged))
 
-    def filled(row: Tensor) -> Tensor:
+    def fill(row: Tensor) -> Tensor:
         return torch.cat([row, row.new_ones(columns - len(row), *row.shape[1:])])
 
     rows = zip(torch.split(unchanged, columns), torch.split(edited, columns), strict=True)
-    grid = torch.cat([filled(row) for pair in rows for row in pair])
-    save_image(grid, file, nrow=columns, normalize=True, value_range=(-1, 1), format="png")
+    write_grid(torch.cat([fill(row) for pair in rows for row in pair]), file, columns)
 
 
-def draw_table(top: Tensor, side: Tensor, blocks: Mapping[str, Tensor]) -> Image.Image:
-    """Draw tables of pictures, one below the other, with the pictures of their columns above and of their rows beside.
+def draw_table(
+    top: Float[Tensor, "column 3 H W"],
+    side: Float[Tensor, "row 3 H W"],
+    blocks: Mapping[str, Float[Tensor, "row column 3 H W"]],
+) -> Image.Image:
+    """Draw tables of images, one below the other, with the images of their columns above and of their rows beside.
 
     Args:
         top: ``[column, 3, H, W]`` in [-1, 1].
@@ -56,9 +73,9 @@ def draw_table(top: Tensor, side: Tensor, blocks: Mapping[str, Tensor]) -> Image
         blocks: By heading, ``[row, column, 3, H, W]``.
     """
     height, width = top.shape[2] + GAP, top.shape[3] + GAP
-    around = 3 * GAP  # more room between pictures that are given and those made of them
+    around = 3 * GAP  # more room between the images of rows and columns and those made of them
     rows = len(side) * len(blocks)
-    words = max((_length(heading) for heading in blocks), default=0)
+    words = max((_measure_text(heading) for heading in blocks), default=0)
     across = GAP + width + around + max(width * len(top), words)
     size = (across, height + rows * height + len(blocks) * BAND + around)
     canvas = Image.new("RGB", size, "white")
@@ -67,15 +84,17 @@ def draw_table(top: Tensor, side: Tensor, blocks: Mapping[str, Tensor]) -> Image
     for heading, block in blocks.items():
         _write(canvas, heading, GAP + width + around, y)
         y += BAND
-        for given, made in zip(side, block, strict=True):
-            _paste(canvas, given[None], GAP, y, width)
-            _paste(canvas, made, GAP + width + around, y, width)
+        for row_image, mixed in zip(side, block, strict=True):
+            _paste(canvas, row_image[None], GAP, y, width)
+            _paste(canvas, mixed, GAP + width + around, y, width)
             y += height
     return canvas
 
 
-def draw_columns(headings: Sequence[str], rows: Tensor, notes: Sequence[str] = ()) -> Image.Image:
-    """Draw rows of pictures with a heading above each column.
+def draw_columns(
+    headings: Sequence[str], rows: Float[Tensor, "row column 3 H W"], notes: Sequence[str] = ()
+) -> Image.Image:
+    """Draw rows of images with a heading above each column.
 
     Args:
         headings: One for each column.
@@ -94,23 +113,23 @@ def draw_columns(headings: Sequence[str], rows: Tensor, notes: Sequence[str] = (
     return canvas
 
 
-def stack(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Return pictures one below the other, on white."""
-    canvas = Image.new("RGB", (max(each.width for each in pictures), sum(each.height for each in pictures)), "white")
+def stack_images(images: Sequence[Image.Image]) -> Image.Image:
+    """Return images one below the other, on white."""
+    canvas = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), "white")
     y = 0
-    for each in pictures:
-        canvas.paste(each, (0, y))
-        y += each.height
+    for image in images:
+        canvas.paste(image, (0, y))
+        y += image.height
     return canvas
 
 
-def save_png(picture: Image.Image, path: Path) -> None:
+def save_png(image: Image.Image, path: Path) -> None:
     """Write a PNG, whole or not at all."""
     with atomic_path(path) as temporary:
-        picture.save(temporary, format="png")
+        image.save(temporary, format="png")
 
 
-def save_gif(images: Tensor, path: Path, fps: int) -> None:
+def save_gif(images: Float[Tensor, "frame 3 H W"], path: Path, fps: int) -> None:
     """Write a film that begins again when it ends, whole or not at all.
 
     Args:
@@ -120,7 +139,7 @@ def save_gif(images: Tensor, path: Path, fps: int) -> None:
     """
     # Each frame has 256 colors of its own. Dithering would flicker from frame to frame.
     frames = [
-        Image.fromarray(pixels.numpy()).quantize(256, dither=Image.Dither.NONE) for pixels in to_pixels(images.cpu())
+        Image.fromarray(pixels.numpy()).quantize(256, dither=Image.Dither.NONE) for pixels in _to_pixels(images.cpu())
     ]
     with atomic_path(path) as temporary:
         frames[0].save(
@@ -128,12 +147,16 @@ def save_gif(images: Tensor, path: Path, fps: int) -> None:
         )
 
 
-def _paste(canvas: Image.Image, images: Tensor, x: int, y: int, width: int) -> None:
-    for index, pixels in enumerate(to_pixels(images)):
+def _to_pixels(images: Float[Tensor, "batch 3 H W"]) -> UInt8[Tensor, "batch H W 3"]:
+    return to_uint8(images).movedim(-3, -1)
+
+
+def _paste(canvas: Image.Image, images: Float[Tensor, "batch 3 H W"], x: int, y: int, width: int) -> None:
+    for index, pixels in enumerate(_to_pixels(images)):
         canvas.paste(Image.fromarray(pixels.contiguous().numpy()), (x + index * width, y))
 
 
-def _length(text: str) -> int:
+def _measure_text(text: str) -> int:
     return math.ceil(ImageFont.load_default(FONT_SIZE).getlength(text))
 
 

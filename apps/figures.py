@@ -1,0 +1,24 @@
+"""Figures as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gandissect.storage.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> Path:
+    """Write a figure, whole or not at all, and return its path.
+
+    Args:
+        figure: The figure.
+        path: The file; its ending says in which format.
+        dpi: Dots per inch; by default those of the figure.
+    """
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi="figure" if dpi is None else dpi)
+    return path

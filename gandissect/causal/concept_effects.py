@@ -1,0 +1,173 @@
+"""The units of each concept, chosen on some samples, and what they cause, measured on others.
+
+Source: Bau et al. 2019, Sec. 4.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from ..core.lookup import lookup
+from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.types import UnitSet, concept_index
+from ..dissection.dissect import dissect
+from ..dissection.results import Dissection
+from .effect import average_causal_effect
+from .optimize import SoftSegmenter, optimize_units
+from .results import CausalEffect, EffectCurves
+from .units import (
+    find_causal_units,
+    measure_effect_curves,
+    measure_unit_effects,
+    rank_units_by_iou,
+    select_units_by_ablation,
+)
+
+CHOICE_SEED = 1_000_003
+"""Units are chosen on samples of the seed plus this, and judged on those of the seed."""
+
+NUM_DISSECTED = 500
+"""Samples of the dissection that units are chosen by, where none is given."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConceptEffects:
+    """What the units of several concepts cause.
+
+    Args:
+        effects: The effect of each concept's units.
+        curves: For each concept, what ablating more and more units takes away; empty if curves were not asked for.
+    """
+
+    effects: tuple[CausalEffect, ...]
+    curves: tuple[EffectCurves, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.effects))
+
+
+def measure_concept_effects(
+    generator: Generator,
+    segmenter: Segmenter,
+    concepts: Sequence[str] | str,
+    *,
+    layer: str | None = None,
+    units: Sequence[int] = (),
+    num_units: int = 20,
+    optimize: bool = False,
+    dissection: Dissection | None = None,
+    num_samples: int = 1_000,
+    seed: int = 0,
+    curves: bool = False,
+    progress: bool = True,
+) -> ConceptEffects:
+    """Choose the units of each concept and measure what they cause, on other samples than they are chosen on.
+
+    By default the units are those of highest IoU in the layer where ablating them takes most of the concept away
+    (`select_units_by_ablation`). Each effect is what `average_causal_effect` measures; `draw_effects` and
+    `draw_effect_curves` draw the results.
+
+    Args:
+        generator: A `Generator`.
+        segmenter: A `Segmenter` for its images.
+        concepts: Names of concepts, or one name.
+        layer: Name of the layer; by default the layer of most effect, for each concept.
+        units: Numbers of the units, if they are known; they need ``layer``.
+        num_units: How many units to choose for each concept.
+        optimize: Choose the units by gradient descent (`optimize_units`) instead of by IoU; this needs ``layer``.
+        dissection: The dissection to choose by; by default the generator is dissected on 500 samples.
+        num_samples: Images to measure the effects on, 2 or more.
+        seed: Seed of these images. Units are chosen on images of ``seed + 1_000_003``.
+        curves: Measure too what ablating more and more units takes away, ranked by IoU, by the effect of each unit
+            alone, and, if the segmenter can be differentiated, by gradient descent: minutes for each concept.
+        progress: Whether progress bars are shown.
+
+    Returns:
+        The effects, and the curves if they were asked for, in the order of the concepts.
+
+    Raises:
+        KeyError: If there is no such layer or concept.
+        TypeError: If generator or segmenter lack something of their protocol.
+        ValueError: If arguments contradict each other, a number is out of range, or the dissection belongs to another
+            generator or looked at the images of ``seed``.
+
+    Source: Bau et al. 2019, Sec. 4.2.
+    """
+    names = (concepts,) if isinstance(concepts, str) else tuple(dict.fromkeys(concepts))
+    check_protocols(generator, segmenter)
+    for name in names:
+        concept_index(segmenter.concepts, name)
+    if layer is not None:
+        lookup(generator.layers, layer, "layer")
+    elif units or optimize:
+        raise ValueError("units that are given or optimized belong to one layer; name the layer")
+    if units and optimize:
+        raise ValueError("units are either given or optimized; leave out units or optimize")
+    if dissection is not None and (units or optimize) and not curves:
+        raise ValueError("a dissection is what units are chosen by; leave out the dissection, or units and optimize")
+    if num_samples < 2 or num_units < 1:
+        raise ValueError(f"need 2 samples and 1 unit or more; got {num_samples} and {num_units}")
+    if dissection is not None:
+        dissection.provenance.generator.check(generator, "the dissection")
+        if dissection.provenance.seed == seed:
+            raise ValueError(f"the dissection looked at the images of seed {seed} too; measure on another seed")
+    choice_seed = seed + CHOICE_SEED
+
+    @cache
+    def get_dissection() -> Dissection:
+        if dissection is not None:
+            return dissection
+        return dissect(generator, segmenter, layer, NUM_DISSECTED, choice_seed, top_images=0, progress=progress)
+
+    def choose_units(concept: str) -> UnitSet:
+        if layer is None:
+            return select_units_by_ablation(
+                generator, segmenter, get_dissection(), concept, num_units, seed=choice_seed, progress=progress
+            )
+        if units:
+            return UnitSet(layer, tuple(units))
+        if optimize:
+            return find_causal_units(
+                generator, segmenter, layer, concept, num_units, choice_seed, method="optimisation", progress=progress
+            )
+        return get_dissection()[layer].units_for(concept, 0.0, num_units)
+
+    chosen = {name: choose_units(name) for name in names}
+    effects = tuple(
+        average_causal_effect(generator, segmenter, chosen[name], name, num_samples, seed, progress=progress)
+        for name in names
+    )
+    if not curves:
+        return ConceptEffects(effects)
+    return ConceptEffects(effects, _measure_curves(generator, segmenter, get_dissection(), chosen, seed, progress))
+
+
+def _measure_curves(
+    generator: Generator,
+    segmenter: Segmenter,
+    dissection: Dissection,
+    chosen: Mapping[str, UnitSet],
+    seed: int,
+    progress: bool,
+) -> tuple[EffectCurves, ...]:
+    """Return, for each concept, what ablating more and more units of its layer takes away."""
+    choice_seed = seed + CHOICE_SEED
+    layers = dict.fromkeys(units.layer for units in chosen.values())
+    single = {
+        layer: measure_unit_effects(generator, segmenter, layer, seed=choice_seed, progress=progress)
+        for layer in layers
+    }
+    curves = []
+    for concept, units in chosen.items():
+        rankings = {
+            "by IoU": rank_units_by_iou(dissection, units.layer, concept),
+            "by effect alone": single[units.layer].ranking(concept),
+        }
+        if isinstance(segmenter, SoftSegmenter):
+            rankings["by optimisation"] = optimize_units(
+                generator, segmenter, units.layer, concept, seed=choice_seed, progress=progress
+            )
+        curves.append(measure_effect_curves(generator, segmenter, rankings, seed=seed, progress=progress))
+    return tuple(curves)

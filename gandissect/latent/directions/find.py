@@ -1,0 +1,160 @@
+"""Directions of a latent space, found by one of three methods and labeled on other samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ...core.lookup import check_choice
+from ...core.protocols import Generator, Segmenter
+from .boundaries import Boundary, find_boundaries, keep_unchanged
+from .closed_form import closed_form_directions
+from .components import component_directions
+from .direction import Direction
+from .labels import STEPS, DirectionEffect, check_labelling, label_direction, with_labels
+
+DirectionMethod = Literal["sefa", "components", "boundary"]
+
+METHOD_OPTIONS = {
+    "sefa": ("ws",),
+    "components": ("layer", "in_z", "find_samples"),
+    "boundary": ("concepts", "keep", "min_share", "find_samples"),
+}
+"""The options that belong to some methods only."""
+
+COMPONENT_SAMPLES, BOUNDARY_SAMPLES = 5_000, 2_000
+"""Latent vectors to find directions on, by default."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundDirection:
+    """A direction, and what moving along it does.
+
+    Args:
+        direction: The direction, with its labels.
+        effect: What moving along it does to every concept.
+        boundary: The boundary of the direction's concept; None for another method.
+        kept: Boundaries of the concepts that the direction leaves alone.
+    """
+
+    direction: Direction
+    effect: DirectionEffect
+    boundary: Boundary | None = None
+    kept: tuple[Boundary, ...] = ()
+
+    def __str__(self) -> str:
+        return str(self.direction)
+
+
+def find_directions(
+    generator: Generator,
+    segmenter: Segmenter,
+    method: DirectionMethod = "sefa",
+    *,
+    num_directions: int = 5,
+    ws: Sequence[int] | None = None,
+    layer: str | None = None,
+    in_z: bool = False,
+    concepts: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    min_share: float | None = None,
+    find_samples: int | None = None,
+    steps: Sequence[float] = STEPS,
+    num_samples: int = 200,
+    seed: int = 0,
+    progress: bool = True,
+) -> tuple[FoundDirection, ...]:
+    """Find directions, and measure what moving along each does to the share of every concept.
+
+    They are found by `closed_form_directions`, `component_directions` or `find_boundaries` with `keep_unchanged`, and
+    labeled by `label_direction` on other samples. `gandissect.report.draw_directions` draws them.
+
+    Args:
+        generator: A `Generator`; for ``"sefa"``, one with ``latent_maps()``.
+        segmenter: A `Segmenter` for its images.
+        method: ``"sefa"``, along which the first linear map of z, or the styles of w, stretch most; ``"components"``,
+            along which w, or the activations of a layer, vary most; ``"boundary"``, which predict the share of concepts
+            best.
+        num_directions: How many directions to find, for ``"sefa"`` and ``"components"``.
+        ws: For ``"sefa"``, the entries of ``ws`` that count and are moved; all by default.
+        layer: For ``"components"``, the layer whose activations are looked at; by default w.
+        in_z: For ``"components"`` of a layer, whether they are mapped back to z.
+        concepts: For ``"boundary"``, names of concepts, one direction each.
+        keep: For ``"boundary"``, names of concepts that these directions leave alone, as far as boundaries at right
+            angles do.
+        min_share: For ``"boundary"``, predict whether a concept has this share of the pixels; by default the share
+            itself.
+        find_samples: Latent vectors to find the directions on, by default 5,000 for ``"components"`` and 2,000 for
+            ``"boundary"``.
+        steps: How far to move, in standard deviations.
+        num_samples: Images to label a direction on, 10 or more.
+        seed: Seed of all samples.
+        progress: Whether progress bars are shown.
+
+    Returns:
+        The directions with their labels, effects and boundaries; for ``"boundary"`` in the order of the concepts.
+
+    Raises:
+        KeyError: If there is no such method, layer or concept.
+        TypeError: If generator or segmenter lack something of their protocol or of the method.
+        ValueError: If an option belongs to another method, no concept is named for a boundary, a concept is both
+            changed and kept, or a number is out of range.
+    """
+    check_choice(method, DirectionMethod, "method")
+    options = {"ws": ws, "layer": layer, "in_z": in_z or None, "min_share": min_share, "find_samples": find_samples}
+    _check_options(method, options | {"concepts": concepts or None, "keep": keep or None})
+    if method == "boundary":
+        _check_concepts(concepts, keep)
+    check_labelling(steps, num_samples)
+    boundaries: dict[str, Boundary] = {}
+    if method == "sefa":
+        directions = closed_form_directions(generator, num_directions, ws, seed)
+    elif method == "components":
+        count = COMPONENT_SAMPLES if find_samples is None else find_samples
+        directions = component_directions(generator, num_directions, layer, count, seed, in_z=in_z, progress=progress)
+    else:
+        count = BOUNDARY_SAMPLES if find_samples is None else find_samples
+        names = tuple(dict.fromkeys((*concepts, *keep)))
+        boundaries = find_boundaries(generator, segmenter, names, count, seed, min_share=min_share, progress=progress)
+        directions = tuple(boundaries[concept].direction for concept in dict.fromkeys(concepts))
+    kept = tuple(boundaries[concept] for concept in dict.fromkeys(keep))
+    if kept:
+        others = [boundary.direction for boundary in kept]
+        directions = tuple(keep_unchanged(generator, direction, others) for direction in directions)
+    effects = [
+        label_direction(generator, segmenter, direction, steps, num_samples, seed, progress=progress)
+        for direction in directions
+    ]
+    changed: list[Boundary | None] = [boundaries[concept] for concept in dict.fromkeys(concepts)]
+    return tuple(
+        FoundDirection(with_labels(direction, effect), effect, boundary, kept)
+        for direction, effect, boundary in zip(directions, effects, changed or [None] * len(effects), strict=True)
+    )
+
+
+def _check_options(method: DirectionMethod, options: Mapping[str, object]) -> None:
+    """Check that options belong to the method.
+
+    Args:
+        method: The method.
+        options: The options that belong to some methods only; None where they are not given.
+
+    Raises:
+        ValueError: Naming the first one that is wrong.
+    """
+    present = {name for name, value in options.items() if value is not None}
+    if foreign := sorted(present - set(METHOD_OPTIONS[method])):
+        raise ValueError(f"{foreign[0]} is not an option of the method {method}")
+
+
+def _check_concepts(concepts: Sequence[str], keep: Sequence[str]) -> None:
+    """Check that one concept or more is named, and none is both changed and kept.
+
+    Raises:
+        ValueError: If this is not so.
+    """
+    if not concepts:
+        raise ValueError("a boundary is of a concept; name one concept or more")
+    if both := set(concepts) & set(keep):
+        raise ValueError(f"{min(both)!r} cannot be changed and kept")

@@ -1,0 +1,68 @@
+"""Figures of the shares of concepts: what a generator leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..fidelity.share_results import ConceptShare, ConceptShares
+from ..stats.intervals import Z_95
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GENERATED, REAL = "#c2571a", "#8a93a0"
+MAX_CONCEPTS = 40
+"""Concepts in the figure, at most: those that real images show most of."""
+
+
+def draw_shares(shares: ConceptShares) -> Figure:
+    """Draw the shares of concepts in generated and in real images, the commonest real concept first.
+
+    Args:
+        shares: What `concept_shares` returned.
+
+    Returns:
+        A figure of no window and no global state; its ``savefig`` writes it. Bars have 95 % intervals.
+    """
+    from matplotlib.figure import Figure
+
+    shown = sorted(shares, key=lambda share: (share.real, share.generated), reverse=True)
+    shown = [share for share in shown if max(share.real, share.generated) > 0][:MAX_CONCEPTS]
+    figure = Figure(figsize=(10, 1.6 + 0.34 * len(shown)), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    _draw_shares(left, shown)
+    _draw_differences(right, shown)
+    left.set_yticks(range(len(shown)), [share.concept for share in shown])
+    left.set_ylim(len(shown) - 0.4, -0.6)
+    about = shares.provenance
+    figure.suptitle(f"{about.generator}: what it leaves out, as {about.segmenter} sees it\n{shares}", fontsize="medium")
+    return figure
+
+
+def _draw_shares(axes: Axes, shown: Sequence[ConceptShare]) -> None:
+    """Draw pairs of bars, on a logarithmic axis so that rare concepts can be seen, too."""
+    rows = range(len(shown))
+    for name, color, offset in (("real", REAL, -0.2), ("generated", GENERATED, 0.2)):
+        means = [100 * getattr(share, name) for share in shown]
+        reaches = [100 * Z_95 * getattr(share, f"{name}_stderr") for share in shown]
+        places = [row + offset for row in rows]
+        axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": "#222222"})
+    least = min((mean for share in shown for mean in (share.real, share.generated) if mean > 0), default=1)
+    axes.set_xscale("log")
+    axes.set_xlim(max(100 * least / 3, 1e-4), 100)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("share of the pixels, %, with intervals of 95 %")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _draw_differences(axes: Axes, shown: Sequence[ConceptShare]) -> None:
+    """Draw the differences with their intervals."""
+    rows = range(len(shown))
+    ends = [100 * (share.interval[1] - share.difference) for share in shown]
+    axes.axvline(0, color="#222222", lw=1)
+    axes.errorbar([100 * share.difference for share in shown], rows, xerr=ends, fmt="o", ms=4, color=GENERATED)
+    axes.set_xlabel("generated less real, percentage points")
+    axes.grid(axis="x", alpha=0.3)
