@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..fidelity.share_results import ConceptShare, ConceptShares
+from ..fidelity.results import ConceptShare, ConceptShares
 from ..stats.intervals import Z_95
 
 if TYPE_CHECKING:
