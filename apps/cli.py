@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from gandissect.core import unknown_name_message
 
-from .usage import put_model_first, sentence
+from .usage import put_model_first, summarize_box
 
 PROGRAM = "gandissect"
 COMMANDS = {
@@ -61,27 +61,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Without the program's name; by default those of the process.
     """
     try:
-        status = _status(list(sys.argv[1:] if arguments is None else arguments))
+        status = _run_command(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except BrokenPipeError:
-        status = _unheard()
+        status = _end_quietly()
     sys.exit(status)
 
 
-def _status(arguments: list[str]) -> int:
+def _run_command(arguments: list[str]) -> int:
     if not arguments or arguments[0] in {"-h", "--help"}:
-        print(_overview())
+        print(_format_overview())
         return 0 if arguments else 2
     if arguments[0] == "--version":
         print(importlib.import_module(PROGRAM).__version__)
         return 0
     if arguments[0] == "train" and set(arguments[1:]) <= {"-h", "--help"}:
-        print(_overview())
+        print(_format_overview())
         return 0 if len(arguments) > 1 else 2
-    name, rest = _split(arguments)
+    name, rest = _split_command(arguments)
     if name is None:
-        given = " ".join(arguments[:2] if arguments[0] == "train" else arguments[:1])
-        return _refuse(unknown_name_message("command", given, COMMANDS))
+        words = " ".join(arguments[:2] if arguments[0] == "train" else arguments[:1])
+        return _refuse(unknown_name_message("command", words, COMMANDS))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     command = None
     try:
@@ -92,7 +92,7 @@ def _status(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, KeyError, TypeError, OSError, FloatingPointError) as error:
-        return _refuse(_one_line(error))
+        return _refuse(_format_error(error))
     except KeyboardInterrupt:
         again = "; the same command with --resume takes it up again" if hasattr(command, "resume") else ""
         return _refuse(f"stopped{again}", status=130)
@@ -103,7 +103,7 @@ class _Help(Exception):
     """The help of a subcommand was asked for and printed."""
 
 
-def _split(arguments: list[str]) -> tuple[str | None, list[str]]:
+def _split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
     """Return the subcommand's name, of one word or two, and its options."""
     for words in (2, 1):
         name = " ".join(arguments[:words])
@@ -128,25 +128,25 @@ def _parse(name: str, arguments: list[str]) -> Any:
             tyro.cli(module.Options, args=[*words, "--help"], prog=f"{PROGRAM} {name}")
         raise _Help
     _check_first(module, arguments)
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
             return tyro.cli(module.Options, args=put_model_first(module.Options, arguments), prog=f"{PROGRAM} {name}")
     except SystemExit as stop:
-        raise ValueError(sentence(said.getvalue())) from stop
+        raise ValueError(summarize_box(output.getvalue())) from stop
 
 
 def _check_first(module: ModuleType, arguments: list[str]) -> None:
     """Raise ValueError unless a subcommand that begins with one of several words is given one of them."""
-    what, known = getattr(module, "FIRST", ("", ()))
-    given = arguments[0] if arguments and not arguments[0].startswith("-") else None
-    if known and given is None and not set(known) & set(arguments):
-        raise ValueError(f"name the {what} first: {', '.join(known)}")
-    if known and given is not None and given not in known:
-        raise ValueError(unknown_name_message(what, given, known))
+    kind, known = getattr(module, "FIRST", ("", ()))
+    word = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    if known and word is None and not set(known) & set(arguments):
+        raise ValueError(f"name the {kind} first: {', '.join(known)}")
+    if known and word is not None and word not in known:
+        raise ValueError(unknown_name_message(kind, word, known))
 
 
-def _one_line(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     """Return an error's message on one line; a KeyError would show its own in quotes."""
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
@@ -155,7 +155,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(text.split())
 
 
-def _unheard() -> int:
+def _end_quietly() -> int:
     """End quietly because whoever read the output has gone (``| head``); Python would complain when it flushes."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141  # 128 + SIGPIPE, as other programs do
@@ -166,7 +166,7 @@ def _refuse(message: str, status: int = 2) -> int:
     return status
 
 
-def _overview() -> str:
+def _format_overview() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
     return "\n".join(

@@ -23,7 +23,7 @@ def load_generator(name: str, device: str) -> LayeredGenerator:
         ValueError: If a file is damaged or holds something else.
     """
     if name in (*segmenters.names(), "palette"):
-        raise KeyError(_wanted(name, "segmenter", "generator", generators.names()))
+        raise KeyError(_wrong_kind_message(name, "segmenter", "generator", generators.names()))
     return generators.load(name, device)
 
 
@@ -40,9 +40,9 @@ def load_segmenter(name: str, device: str) -> Segmenter:
         ValueError: If a file is damaged or holds something else.
     """
     if name in generators.names():
-        raise KeyError(_wanted(name, "generator", "segmenter", segmenters.names()))
+        raise KeyError(_wrong_kind_message(name, "generator", "segmenter", segmenters.names()))
     return segmenters.load(name, device)
 
 
-def _wanted(name: str, given: str, wanted: str, names: Sequence[str]) -> str:
-    return f"{name!r} is a {given}, and a {wanted} is wanted: {', '.join(names)}, or a file or folder"
+def _wrong_kind_message(name: str, kind: str, wanted: str, names: Sequence[str]) -> str:
+    return f"{name!r} is a {kind}, and a {wanted} is wanted: {', '.join(names)}, or a file or folder"

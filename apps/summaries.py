@@ -22,27 +22,30 @@ def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as
         min_iou: The IoU from which a unit counts as matching a concept.
         as_json: Print one JSON object instead of lines.
     """
-    layers = [_layer(dissection, name, min_iou) for name in (layer.name for layer in dissection)]
+    layers = [_summarize_layer(dissection, name, min_iou) for name in (layer.name for layer in dissection)]
     if as_json:
         print(json.dumps({"report": str(report), "min_iou": min_iou, "layers": layers}))
         return
     beyond = ", beyond chance" if any(layer.chance is not None for layer in dissection) else ""
     for layer in layers:
         concepts = ", ".join(f"{name} {count}" for name, count in layer["concepts"].items())
-        print(f"{layer['layer']}: {_share(layer)} at IoU >= {min_iou}{beyond}" + (f": {concepts}" if concepts else ""))
+        print(
+            f"{layer['layer']}: {_describe_matches(layer)} at IoU >= {min_iou}{beyond}"
+            + (f": {concepts}" if concepts else "")
+        )
     if dissection.provenance.num_samples < ENOUGH:
         print(f"{dissection.provenance.num_samples} samples tell little from chance; take {ENOUGH} or more")
     print(f"report: {report}")
 
 
-def _share(layer: dict[str, Any]) -> str:
+def _describe_matches(layer: dict[str, Any]) -> str:
     """Say how many units match how many concepts."""
     matching, units, concepts = layer["matching"], layer["units"], len(layer["concepts"])
     verb, noun = "matches" if matching == 1 else "match", "concept" if concepts == 1 else "concepts"
     return f"{matching} of {units} units {verb} {concepts} {noun}"
 
 
-def _layer(dissection: Dissection, name: str, min_iou: float) -> dict[str, Any]:
+def _summarize_layer(dissection: Dissection, name: str, min_iou: float) -> dict[str, Any]:
     layer = dissection[name]
     counts = count_units_by_concept(layer.matches, min_iou)
     return {

@@ -25,18 +25,18 @@ def put_model_first(options: type, arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def sentence(box: str) -> str:
+def summarize_box(box: str) -> str:
     """Return what a box says as one line.
 
     Args:
         box: A title, and sections with a rule of hyphens before each, as tyro writes it where there is no terminal.
     """
-    title, *sections = _sections(box)
-    said = [_said(section) for section in sections] or [" ".join(line.strip() for line in title)]
-    return "; ".join(part for part in said if part)
+    title, *sections = _split_sections(box)
+    parts = [_format_section(section) for section in sections] or [" ".join(line.strip() for line in title)]
+    return "; ".join(part for part in parts if part)
 
 
-def _sections(box: str) -> Iterator[list[str]]:
+def _split_sections(box: str) -> Iterator[list[str]]:
     """Yield the lines between the rules."""
     lines: list[str] = []
     for line in box.splitlines():
@@ -48,15 +48,15 @@ def _sections(box: str) -> Iterator[list[str]]:
     yield lines
 
 
-def _said(lines: Sequence[str]) -> str:
+def _format_section(lines: Sequence[str]) -> str:
     """Return a section as part of a sentence; what its heading leads to stands below it, explained further inside."""
     text = " ".join(line.strip() for line in lines)
-    if found := re.match(r"Missing from (?:\S+ )?(.+?):", text):
-        return f"{found[1]} needs {', '.join(_names(lines[1:]))}"
+    if match := re.match(r"Missing from (?:\S+ )?(.+?):", text):
+        return f"{match[1]} needs {', '.join(_list_options(lines[1:]))}"
     if text.startswith("Perhaps you meant:"):
-        return f"perhaps you meant {' or '.join(_names(lines[1:]))}"
+        return f"perhaps you meant {' or '.join(_list_options(lines[1:]))}"
     if text.startswith("Arguments similar to"):
-        return f"{lines[0].strip().removeprefix('Arguments ')} {', '.join(_names(lines[1:]))}"
+        return f"{lines[0].strip().removeprefix('Arguments ')} {', '.join(_list_options(lines[1:]))}"
     if text.startswith("Unrecognized options:"):
         return text.replace("Unrecognized options:", "not understood:")
     if text.startswith("Argument helptext:"):
@@ -65,8 +65,8 @@ def _said(lines: Sequence[str]) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _names(lines: Sequence[str]) -> list[str]:
+def _list_options(lines: Sequence[str]) -> list[str]:
     """Return the options that are listed: the first words of the lines that are least indented."""
     indents = [len(line) - len(line.lstrip()) for line in lines]
-    named = [line.split()[0] for line, indent in zip(lines, indents, strict=True) if indent == min(indents)]
-    return list(dict.fromkeys(name.rstrip(",") for name in named))
+    names = [line.split()[0] for line, indent in zip(lines, indents, strict=True) if indent == min(indents)]
+    return list(dict.fromkeys(name.rstrip(",") for name in names))

@@ -58,14 +58,14 @@ class Options:
             figures = {"min_iou": self.min_iou, "notes": comparison.notes, "layers": comparison.records()}
             print(json.dumps(figures | {"figure": str(self.out) if self.out else None}))
         else:
-            print("\n".join([*_table(comparison), *(f"note: {note}" for note in comparison.notes)]))
+            print("\n".join([*_format_table(comparison), *(f"note: {note}" for note in comparison.notes)]))
             if self.out:
                 print(f"figure: {self.out}")
 
 
-def _table(comparison: Comparison) -> Iterator[str]:
+def _format_table(comparison: Comparison) -> Iterator[str]:
     """Yield the lines of the table, its columns as wide as they must be, numbers to the right."""
-    rows = [HEADS, *(_cells(record, comparison.concepts) for record in comparison.records())]
+    rows = [HEADS, *(_format_cells(record, comparison.concepts) for record in comparison.records())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
@@ -73,17 +73,17 @@ def _table(comparison: Comparison) -> Iterator[str]:
         yield "  ".join([*padded[:-1], row[-1]]).rstrip()
 
 
-def _cells(record: dict[str, Any], concepts: Sequence[Concept]) -> tuple[str, ...]:
+def _format_cells(record: dict[str, Any], concepts: Sequence[Concept]) -> tuple[str, ...]:
     """Return the line of one layer, the concepts that most units match category by category if there are several."""
     share, low, high = (f"{100 * record[key]:.1f}" for key in ("share", "share_low", "share_high"))
     numbers = (record["units"], record["interpretable"], f"{share} %", f"{low}-{high}", record["num_concepts"])
     kinds = {concept.name: concept.category for concept in concepts}
-    most = {kind: _named(record["units_by_concept"], kind, kinds) for kind in categories(concepts)}
+    most = {kind: _list_concepts(record["units_by_concept"], kind, kinds) for kind in categories(concepts)}
     named = "; ".join(f"{kind}: {text}" if len(most) > 1 else text for kind, text in most.items() if text)
     return (record["model"], record["layer"], *map(str, numbers), named)
 
 
-def _named(counts: Mapping[str, int], kind: str, kinds: Mapping[str, str]) -> str:
+def _list_concepts(counts: Mapping[str, int], kind: str, kinds: Mapping[str, str]) -> str:
     """Return the concepts of a category that most units match."""
     pairs = [(name, units) for name, units in counts.items() if kinds[name] == kind]
     return ", ".join(f"{name} {units}" for name, units in pairs[:MOST])

@@ -86,7 +86,7 @@ class Options:
         self._check_files()
         generator = load_generator(self.generator, self.device)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
-        directions = find_directions(
+        results = find_directions(
             generator,
             segmenter,
             self.method,
@@ -102,15 +102,15 @@ class Options:
             num_samples=self.num_samples,
             seed=self.seed,
         )
-        written = [] if self.out is None else self._write(self.out, generator, directions)
-        boundaries = [found.boundary for found in directions if found.boundary is not None]
-        boundaries += directions[0].kept
+        written = [] if self.out is None else self._write(self.out, generator, results)
+        boundaries = [result.boundary for result in results if result.boundary is not None]
+        boundaries += results[0].kept
         if self.json:
-            facts = {"directions": [_facts(found.direction, found.effect) for found in directions]}
+            facts = {"directions": [_facts(result.direction, result.effect) for result in results]}
             scores = {"boundaries": [_score(boundary) for boundary in boundaries]}
             print(json.dumps(facts | scores | {"written": list(map(str, written))}, allow_nan=False))
         else:
-            print("\n".join(map(str, [*boundaries, *directions, *written])))
+            print("\n".join(map(str, [*boundaries, *results, *written])))
 
     def _check_files(self) -> None:
         """Check what is about the folder and the figure, before anything is loaded.
@@ -126,16 +126,16 @@ class Options:
             if twice := [concept for concept in self.concept if stems.count(_stem(concept)) > 1]:
                 raise ValueError(f"files of {' and '.join(map(repr, twice))} would have one name; find them one by one")
 
-    def _write(self, out: Path, generator: LayeredGenerator, directions: Sequence[FoundDirection]) -> list[Path]:
+    def _write(self, out: Path, generator: LayeredGenerator, results: Sequence[FoundDirection]) -> list[Path]:
         """Write everything and return the paths."""
         written = []
-        for found in directions:
-            stem = _stem(found.direction.name)
-            written.append(found.direction.save(out / f"{stem}.safetensors"))
-            written.append(found.effect.save(out / f"{stem}-effect.safetensors"))
+        for result in results:
+            stem = _stem(result.direction.name)
+            written.append(result.direction.save(out / f"{stem}.safetensors"))
+            written.append(result.effect.save(out / f"{stem}-effect.safetensors"))
         z, steps = generator.sample_z(self.pictures, self.seed), sorted(self.steps)
-        sweeps = [move(generator, z, found.direction, steps) for found in directions]
-        figure = draw_directions([found.direction for found in directions], sweeps)
+        sweeps = [move(generator, z, result.direction, steps) for result in results]
+        figure = draw_directions([result.direction for result in results], sweeps)
         return [*written, save_figure(figure, out / FIGURE_NAME)]
 
 

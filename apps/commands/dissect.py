@@ -72,7 +72,7 @@ class Options:
         """Dissect, save, report, and print the counts and where the report lies."""
         if not 0 <= self.min_iou <= 1:
             raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
-        shard = None if self.shard is None else self._shard()
+        shard = None if self.shard is None else self._parse_shard()
         check_folder(self.out)
         processes = Processes(resolve_device(self.device))
         device = str(processes.device)
@@ -93,16 +93,16 @@ class Options:
         if processes.rank == 0:
             self._finish(merge_shards(shards, networks), shards)
 
-    def _shard(self) -> tuple[int, int]:
+    def _parse_shard(self) -> tuple[int, int]:
         """Return which part is asked for.
 
         Raises:
             ValueError: If it is none.
         """
-        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", self.shard or "")
-        if found is None:
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", self.shard or "")
+        if match is None:
             raise ValueError(f"a shard is 1/4, 2/4 and so on; got {self.shard!r}")
-        return int(found[1]), int(found[2])
+        return int(match[1]), int(match[2])
 
     def _finish(self, dissection: Dissection, folders: list[Path]) -> None:
         """Save the result, write its report, and remove what was counted on the way there."""
@@ -117,17 +117,22 @@ class Options:
     def _check_earlier(self, generator: Generator, segmenter: Segmenter) -> None:
         """Raise ValueError if the folder holds the result of another dissection, which would be lost."""
         try:
-            found = Dissection.load(self.out / Dissection.FILE_NAME)
+            earlier = Dissection.load(self.out / Dissection.FILE_NAME)
         except (FileNotFoundError, ValueError):  # none, or one that cannot be read any more
             return
-        made = found.provenance
+        provenance = earlier.provenance
         pairs: dict[str, tuple[Any, Any]] = {
-            "generator": (made.generator.fingerprint, generator.fingerprint),
-            "segmenter": (made.segmenter.fingerprint, segmenter.fingerprint),
-            "layers": ({layer.name for layer in found}, set(self.layers or generator.layers)),
+            "generator": (provenance.generator.fingerprint, generator.fingerprint),
+            "segmenter": (provenance.segmenter.fingerprint, segmenter.fingerprint),
+            "layers": ({layer.name for layer in earlier}, set(self.layers or generator.layers)),
         }
-        pairs |= {name: (getattr(made, name), getattr(self, name)) for name in ("num_samples", "seed", "quantile")}
-        pairs |= {"padding": (made.padding, self.padding), "curves": (found.layers[0].curves is not None, self.curves)}
+        pairs |= {
+            name: (getattr(provenance, name), getattr(self, name)) for name in ("num_samples", "seed", "quantile")
+        }
+        pairs |= {
+            "padding": (provenance.padding, self.padding),
+            "curves": (earlier.layers[0].curves is not None, self.curves),
+        }
         for name, (old, new) in pairs.items():
             if old != new:
                 raise ValueError(

@@ -74,14 +74,14 @@ class Options:
             "client.toolbarMode": "minimal",
             "runner.magicEnabled": "false",  # else texts in the page's program are shown on the page
         }
-        given = {
+        options = {
             "generator": self.generator,
             "segmenter": self.segmenter,
             "dissection": self.dissection,
             "num-samples": self.num_samples,
             "device": self.device,
         }
-        page = [f"--{name}={value}" for name, value in given.items() if value is not None]
+        page = [f"--{name}={value}" for name, value in options.items() if value is not None]
         page += [f"--data={spec}" for spec in self.data]
         return ["streamlit", "run", str(PAGE), *(f"--{key}={value}" for key, value in flags.items()), "--", *page]
 
@@ -107,12 +107,12 @@ class Options:
         if self.dissection is not None:
             Dissection.load(self.dissection)
         wanted = ((generators, load_generator, self.generator), (segmenters, load_segmenter, self.segmenter))
-        for package, load, given in wanted:
+        for package, load, name in wanted:
             bundled = package.names()
-            if given is None and not bundled:
+            if name is None and not bundled:
                 kind = package.__name__.removesuffix("s")
                 raise ValueError(f"no {kind} is bundled here; name a file of one")
-            load(given or bundled[0], self.device)
+            load(name or bundled[0], self.device)
 
 
 def _open_browser(port: int, patience: float = 60.0) -> None:

@@ -50,17 +50,17 @@ class Options:
     def run(self) -> None:
         """Print each figure and its real-against-real value."""
         generator = load_generator(self.generator, self.device)
-        network = self._network()
+        network = self._load_network()
         train, held_out = open_with_held_out(self.data, generator.image_size[0], self.hold_out)
         fidelity = Yardstick.of(network, train, held_out).measure(generator, self.seed, self.num_sets)
         print(json.dumps(asdict(fidelity)) if self.json else fidelity)
 
-    def _network(self) -> Segmenter | Inception:
+    def _load_network(self) -> Segmenter | Inception:
         if self.segmenter is not None and self.inception_weights is None:
             return load_segmenter(self.segmenter, self.device)
         if self.segmenter is None and self.inception_weights is not None:
             return Inception(self.inception_weights, self.device)
-        given = "neither" if self.segmenter is None else "both"
+        count = "neither" if self.segmenter is None else "both"
         raise ValueError(
-            f"name the network whose features are compared, either --segmenter or --inception-weights; got {given}"
+            f"name the network whose features are compared, either --segmenter or --inception-weights; got {count}"
         )

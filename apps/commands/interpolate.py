@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 import tyro
+from jaxtyping import Float32
 from torch import Tensor
 
 import segmenters
@@ -19,8 +20,7 @@ from gandissect.latent import (
     PathLength,
     Walk,
     capabilities,
-    corner_grid,
-    on_shell,
+    generate_grid,
     path_length,
     pixel_distance,
     truncated_w,
@@ -31,6 +31,9 @@ from gandissect.report import save_gif, write_grid
 from generators import LayeredGenerator
 
 from ..networks import load_generator, load_segmenter
+
+Latents = Float32[Tensor, "picture z"] | Float32[Tensor, "picture num_ws w_dim"]
+"""Latent vectors of pictures: z, or w."""
 
 CORNERS = 4
 FILM_STEPS, STRIP_STEPS, GRID_SIDE = 24, 4, 7
@@ -86,22 +89,29 @@ class Options:
         self._check()
         generator = load_generator(self.generator, self.device)
         space = capabilities(generator).spaces[-1] if self.space is None else self.space
-        measured = self._encoder(generator, space) if self.path_length else None
-        latents = self._latents(generator, space)
-        images = self._grid(generator, latents, space) if self.grid else self._frames(generator, latents, space)
+        encoder = self._load_encoder(generator, space) if self.path_length else None
+        latents = self._draw_latents(generator, space)
+        images = (
+            generate_grid(generator, latents, self._count, self._count, space)
+            if self.grid
+            else self._make_frames(generator, latents, space)
+        )
         check_finite(images, range(len(images)))
-        found = measured and path_length(generator, *measured, space, self.path_length, self.seed)
+        length = encoder and path_length(generator, *encoder, space, self.path_length, self.seed)
         if self._film:
             save_gif(images, self.out, self.fps or FPS)
         else:
             write_grid(images, self.out, self._count if self.grid else len(images))
         facts = {"out": str(self.out), "generator": generator.name, "space": space, "seed": self.seed}
         facts |= {"pictures": self.pictures, "num_frames": len(images), "truncation_psi": self.truncation_psi}
-        facts |= {"truncation_limit": self.truncation_limit, "steps": None if self.grid else self._steps(images)}
+        facts |= {
+            "truncation_limit": self.truncation_limit,
+            "steps": None if self.grid else self._measure_steps(images),
+        }
         if self.json:
-            print(json.dumps(facts | {"path_length": None if found is None else _facts(found)}, allow_nan=False))
+            print(json.dumps(facts | {"path_length": None if length is None else _facts(length)}, allow_nan=False))
         else:
-            print("\n".join(map(str, [self.out, *([] if found is None else [found])])))
+            print("\n".join(map(str, [self.out, *([] if length is None else [length])])))
 
     @property
     def _film(self) -> bool:
@@ -146,16 +156,18 @@ class Options:
         if self.path_length and (self.truncation_psi is not None or self.truncation_limit is not None):
             raise ValueError("a path length is of latent vectors as they come; leave it or the truncation out")
 
-    def _latents(self, generator: LayeredGenerator, space: str) -> Tensor:
+    def _draw_latents(self, generator: LayeredGenerator, space: str) -> Latents:
         """Return z, or w, of the pictures.
 
         Raises:
             ValueError: If they cannot be truncated so.
         """
         if self.truncation_limit is not None:
-            drawn = [truncated_z(generator, 1, self.seed, self.truncation_limit, start=each) for each in self.pictures]
+            drawn = [
+                truncated_z(generator, 1, self.seed, self.truncation_limit, start=index) for index in self.pictures
+            ]
         else:
-            drawn = [generator.sample_z(1, self.seed, each) for each in self.pictures]
+            drawn = [generator.sample_z(1, self.seed, index) for index in self.pictures]
         z = torch.cat(drawn)
         if self.truncation_psi is None:
             return z
@@ -163,26 +175,13 @@ class Options:
             raise ValueError("a way through z is not truncated in w; leave --truncation-psi or --space z out")
         return truncated_w(generator, z, self.truncation_psi)
 
-    def _frames(self, generator: LayeredGenerator, latents: Tensor, space: str) -> Tensor:
+    def _make_frames(self, generator: LayeredGenerator, latents: Latents, space: str) -> Float32[Tensor, "frame 3 H W"]:
         walk = Walk(generator, latents, space, closed=self._film)
         if self.even:
             return walk.images(walk.even_positions(self._count, progress=True), progress=True)
         return walk.images(walk.positions(self._count), progress=True)
 
-    @torch.inference_mode()
-    def _grid(self, generator: LayeredGenerator, latents: Tensor, space: str) -> Tensor:
-        if space not in capabilities(generator).spaces:
-            allowed = " or ".join(capabilities(generator).spaces)
-            raise ValueError(f"a grid of {generator.name} is in {allowed}; got {space!r}")
-        curved = space == "z"
-        if not curved and latents.ndim == 2:
-            latents = truncated_w(generator, latents, 1.0)
-        elif curved and capabilities(generator).normalises_z:
-            latents = on_shell(latents)
-        points = corner_grid(latents, self._count, self._count, curved=curved).flatten(0, 1)
-        return torch.cat([generator(part).cpu() for part in torch.split(points, 64)])
-
-    def _encoder(self, generator: LayeredGenerator, space: str) -> tuple[str, Features]:
+    def _load_encoder(self, generator: LayeredGenerator, space: str) -> tuple[str, Features]:
         """Return the network that the path length is measured over, and its features, before anything is drawn.
 
         Raises:
@@ -192,14 +191,14 @@ class Options:
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         return segmenter.name, encoder_features(segmenter)
 
-    def _steps(self, images: Tensor) -> dict[str, float]:
+    def _measure_steps(self, images: Float32[Tensor, "frame 3 H W"]) -> dict[str, float]:
         """Return how far neighbouring frames are apart; in a film, the first comes after the last."""
         after = images.roll(-1, 0) if self._film else images[1:]
         steps = pixel_distance(images[: len(after)], after)
         return {"mean": float(steps.mean()), "least": float(steps.min()), "most": float(steps.max())}
 
 
-def _facts(found: PathLength) -> dict[str, object]:
+def _facts(length: PathLength) -> dict[str, object]:
     """Return the path length and its interval as plain values."""
     names = ("mean", "stderr", "low", "high", "network", "space", "num_samples", "num_clipped", "epsilon", "clip")
-    return {name: getattr(found, name) for name in names}
+    return {name: getattr(length, name) for name in names}

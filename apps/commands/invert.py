@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import tyro
+from jaxtyping import Float32
 from torch import Tensor
 
 from gandissect import Recipe, Segmenter
@@ -87,15 +88,15 @@ class Options:
         recipe = None if self.recipe is None else Recipe.load(self.recipe)
         if recipe is not None:
             recipe.check_generator(generator)
-        names, images = self._read(generator.image_size[0])
-        found = self._invert(generator, images, segmenter)
-        found.save(self.out / Inversion.FILE_NAME)  # first, for it took long, and an edit may not fit
-        edited = None if recipe is None else found.generate(generator, recipe.edits).cpu()
-        lost = None if segmenter is None else found.lost_concepts(segmenter)
-        save_png(draw_inversion(found, edited), self.out / "inversion.png")
-        self._print(found, names, lost)
+        names, images = self._read_pictures(generator.image_size[0])
+        inversion = self._invert(generator, images, segmenter)
+        inversion.save(self.out / Inversion.FILE_NAME)  # first, for it took long, and an edit may not fit
+        edited = None if recipe is None else inversion.generate(generator, recipe.edits).cpu()
+        lost = None if segmenter is None else inversion.lost_concepts(segmenter)
+        save_png(draw_inversion(inversion, edited), self.out / "inversion.png")
+        self._print(inversion, names, lost)
 
-    def _read(self, size: int) -> tuple[list[str], Tensor]:
+    def _read_pictures(self, size: int) -> tuple[list[str], Float32[Tensor, "picture 3 size size"]]:
         """Return what to call the pictures, and the pictures, ``[batch, 3, size, size]`` in [-1, 1].
 
         Raises:
@@ -110,7 +111,9 @@ class Options:
         chosen = pick_evenly(held_out, self.num_pictures)
         return [f"held-out picture {index}" for index in chosen], from_uint8(load_pictures(held_out, self.num_pictures))
 
-    def _invert(self, generator: LayeredGenerator, images: Tensor, segmenter: Segmenter | None) -> Inversion:
+    def _invert(
+        self, generator: LayeredGenerator, images: Float32[Tensor, "picture 3 H W"], segmenter: Segmenter | None
+    ) -> Inversion:
         return invert(
             generator,
             images,
@@ -124,27 +127,27 @@ class Options:
             seed=self.seed,
         )
 
-    def _print(self, found: Inversion, names: Sequence[str], lost: LostConcepts | None) -> None:
+    def _print(self, inversion: Inversion, names: Sequence[str], lost: LostConcepts | None) -> None:
         if self.json:
-            print(json.dumps(_facts(found, names, lost) | {"out": str(self.out)}, allow_nan=False))
+            print(json.dumps(_facts(inversion, names, lost) | {"out": str(self.out)}, allow_nan=False))
             return
         print(self.out)
-        for name, psnr in zip(names, found.psnr.tolist(), strict=True):
+        for name, psnr in zip(names, inversion.psnr.tolist(), strict=True):
             print(f"{name}: {psnr:.1f} dB")
         for record in [] if lost is None else lost.records():
             shares = f"{100 * record['picture']:.1f} % of the pixels, {100 * record['reconstruction']:.1f} %"
             print(f"{record['concept']}: {shares} in the reconstructions")
 
 
-def _facts(found: Inversion, names: Sequence[str], lost: LostConcepts | None) -> dict[str, Any]:
+def _facts(inversion: Inversion, names: Sequence[str], lost: LostConcepts | None) -> dict[str, Any]:
     """Return the figures as JSON values; the PSNR of an exact reconstruction is null."""
-    rows = zip(names, found.psnr.tolist(), found.loss_start.tolist(), found.loss_end.tolist(), strict=True)
+    rows = zip(names, inversion.psnr.tolist(), inversion.loss_start.tolist(), inversion.loss_end.tolist(), strict=True)
     figures = [
         {"name": name, "psnr": psnr if math.isfinite(psnr) else None, "loss_start": start, "loss_end": end}
         for name, psnr, start, end in rows
     ]
     settings = ("space", "layer", "with_features", "num_candidates", "num_starts", "num_steps", "seed")
-    entries: dict[str, Any] = {name: getattr(found, name) for name in settings}
-    entries |= {"generator": found.generator.name, "generator_fingerprint": found.generator.fingerprint}
-    entries |= {"noise": bool(found.noise), "pictures": figures}
+    entries: dict[str, Any] = {name: getattr(inversion, name) for name in settings}
+    entries |= {"generator": inversion.generator.name, "generator_fingerprint": inversion.generator.fingerprint}
+    entries |= {"noise": bool(inversion.noise), "pictures": figures}
     return entries if lost is None else entries | {"segmenter": lost.segmenter.name, "concepts": lost.records()}

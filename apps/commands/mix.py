@@ -9,13 +9,12 @@ from pathlib import Path
 
 import torch
 import tyro
-from PIL import Image
+from jaxtyping import Float32
 from torch import Tensor
 
 from gandissect.core.lookup import lookup
 from gandissect.inference.batches import check_finite
 from gandissect.latent import (
-    NoiseEffects,
     capabilities,
     images_with_noise,
     mixing_table,
@@ -25,17 +24,21 @@ from gandissect.latent import (
     swapping_table,
     truncated_w,
 )
-from gandissect.report import draw_columns, draw_table, save_png, stack_images
+from gandissect.report import draw_columns, draw_noise_maps, draw_table, save_png, stack_images
 from generators import LayeredGenerator
 
 from ..networks import load_generator
+
+Latents = Float32[Tensor, "_picture z"] | Float32[Tensor, "_picture num_ws w_dim"]
+"""Latent vectors of pictures: z, or w."""
+
+Block = Float32[Tensor, "row column 3 H W"]
+"""A table of mixed images."""
 
 MOST_PICTURES = 64
 COLUMNS = (3, 4, 5, 6, 7)
 RIGHT_HALF = (0.5, 0.0, 1.0, 1.0)
 NUM_DRAWS = 16
-LAYERS_A_ROW = 6
-"""Maps of layers beside each other: as wide as a row of pictures with their noise."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,10 @@ class Options:
         self._check()
         generator = load_generator(self.generator, self.device)
         with torch.inference_mode():
-            rows, columns = self._latents(generator, self.rows), self._latents(generator, self._columns)
-            facts = self._noise(generator, rows) if self.noise else self._mix(generator, rows, columns)
-        said = {"out": str(self.out), "generator": generator.name, "seed": self.seed, "rows": self.rows} | facts
-        print(json.dumps(said, allow_nan=False) if self.json else self.out)
+            rows, columns = self._draw_latents(generator, self.rows), self._draw_latents(generator, self._columns)
+            facts = self._show_noise(generator, rows) if self.noise else self._mix(generator, rows, columns)
+        record = {"out": str(self.out), "generator": generator.name, "seed": self.seed, "rows": self.rows} | facts
+        print(json.dumps(record, allow_nan=False) if self.json else self.out)
 
     @property
     def _columns(self) -> tuple[int, ...]:
@@ -95,9 +98,9 @@ class Options:
         """
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
-        for name, given in (("rows", self.rows), ("columns", self._columns)):
-            if not 1 <= len(given) <= MOST_PICTURES or min(given) < 0:
-                raise ValueError(f"{name} are 1 to {MOST_PICTURES} pictures by index, 0 or more; got {list(given)}")
+        for name, indices in (("rows", self.rows), ("columns", self._columns)):
+            if not 1 <= len(indices) <= MOST_PICTURES or min(indices) < 0:
+                raise ValueError(f"{name} are 1 to {MOST_PICTURES} pictures by index, 0 or more; got {list(indices)}")
         left, top, right, bottom = self.region or RIGHT_HALF
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise ValueError(
@@ -106,73 +109,64 @@ class Options:
         if self.noise and (self.layers or self.region or self.columns is not None):
             raise ValueError("--noise shows all layers, everywhere; leave --layers, --region and --columns out")
 
-    def _latents(self, generator: LayeredGenerator, pictures: tuple[int, ...]) -> Tensor:
+    def _draw_latents(self, generator: LayeredGenerator, pictures: tuple[int, ...]) -> Latents:
         """Return w of pictures if there is one, else z.
 
         Raises:
             ValueError: If they cannot be truncated.
         """
-        z = torch.cat([generator.sample_z(1, self.seed, each) for each in pictures])
+        z = torch.cat([generator.sample_z(1, self.seed, index) for index in pictures])
         if self.truncation_psi is None and not capabilities(generator).has_w:
             return z
         return truncated_w(generator, z, 1.0 if self.truncation_psi is None else self.truncation_psi)
 
-    def _mix(self, generator: LayeredGenerator, rows: Tensor, columns: Tensor) -> dict[str, object]:
+    def _mix(self, generator: LayeredGenerator, rows: Latents, columns: Latents) -> dict[str, object]:
         """Write the table; return how much of its columns is in each of its blocks."""
-        top, side = (generator(each).cpu() for each in (columns, rows))
+        top, side = (generator(latents).cpu() for latents in (columns, rows))
         styles = capabilities(generator).has_w and self.region is None
-        blocks = self._styles(generator, rows, columns) if styles else self._swaps(generator, rows, columns)
+        blocks = (
+            self._mix_styles(generator, rows, columns) if styles else self._swap_activations(generator, rows, columns)
+        )
         for images in (top, side, *(block.flatten(0, 1) for block in blocks.values())):
             check_finite(images, range(len(images)))
         save_png(draw_table(top, side, blocks), self.out)
         kind = "styles" if styles else "activations"
-        tables = [{"heading": name, **_distances(block, side, top)} for name, block in blocks.items()]
+        tables = [{"heading": name, **_measure_distances(block, side, top)} for name, block in blocks.items()]
         return {"columns": self._columns, "mixed": kind, "tables": tables}
 
-    def _styles(self, generator: LayeredGenerator, rows: Tensor, columns: Tensor) -> dict[str, Tensor]:
+    def _mix_styles(self, generator: LayeredGenerator, rows: Latents, columns: Latents) -> dict[str, Block]:
         if self.layers:
             chosen: Mapping[str, tuple[int | str, ...]] = {f"styles of {', '.join(self.layers)}": self.layers}
         else:
             sides = [info.height for info in generator.layers.values()]
             chosen = {
-                f"{name} styles ({_span(sides, styles)})": styles for name, styles in style_groups(generator).items()
+                f"{name} styles ({_format_span(sides, styles)})": styles
+                for name, styles in style_groups(generator).items()
             }
         return {name: mixing_table(generator, rows, columns, layers) for name, layers in chosen.items()}
 
-    def _swaps(self, generator: LayeredGenerator, rows: Tensor, columns: Tensor) -> dict[str, Tensor]:
+    def _swap_activations(self, generator: LayeredGenerator, rows: Latents, columns: Latents) -> dict[str, Block]:
         last = {info.height: name for name, info in generator.layers.items()}
-        region = _mask(self.region or RIGHT_HALF, generator.image_size)
-        found = {}
+        region = _make_mask(self.region or RIGHT_HALF, generator.image_size)
+        blocks = {}
         for layer in self.layers or last.values():
             info = lookup(generator.layers, layer, "layer")
             heading = f"{layer} ({info.height} x {info.width} px)"
-            found[heading] = swapping_table(generator, rows, columns, layer, region)
-        return found
+            blocks[heading] = swapping_table(generator, rows, columns, layer, region)
+        return blocks
 
-    def _noise(self, generator: LayeredGenerator, rows: Tensor) -> dict[str, object]:
+    def _show_noise(self, generator: LayeredGenerator, rows: Latents) -> dict[str, object]:
         """Write the pictures with their noise, without and with another, and the map of each layer's effect."""
         effects = noise_effects(generator, rows, NUM_DRAWS, self.seed)
-        shown = [generator(rows), images_with_noise(generator, rows, None)]
-        shown += [images_with_noise(generator, rows, self.seed + more) for more in range(2)]
-        pictures = torch.stack([each.cpu() for each in shown], dim=1)
-        save_png(
-            stack_images([draw_columns(["own noise", "none", "other", "other"], pictures), *_maps(effects)]), self.out
-        )
+        columns = [generator(rows), images_with_noise(generator, rows, None)]
+        columns += [images_with_noise(generator, rows, self.seed + offset) for offset in range(2)]
+        pictures = torch.stack([images.cpu() for images in columns], dim=1)
+        examples = draw_columns(["own noise", "none", "other", "other"], pictures)
+        save_png(stack_images([examples, draw_noise_maps(effects)]), self.out)
         return {"num_draws": effects.num_draws, "noise": effects.of_layers}
 
 
-def _maps(effects: NoiseEffects) -> list[Image.Image]:
-    """Draw where the noise of each layer changes pixels: white where most over all layers, black where not at all."""
-    maps = effects.stds / effects.stds.max().clamp(min=1e-12) * 2 - 1
-    parts = zip(
-        torch.split(maps[:, None].expand(-1, 3, -1, -1), LAYERS_A_ROW),
-        [effects.layers[start : start + LAYERS_A_ROW] for start in range(0, len(maps), LAYERS_A_ROW)],
-        strict=True,
-    )
-    return [draw_columns(names, part[None]) for part, names in parts]
-
-
-def _mask(region: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
+def _make_mask(region: tuple[float, float, float, float], size: tuple[int, int]) -> Float32[Tensor, "H W"]:
     """Return a region as a mask on the image, at least a pixel."""
     (left, top, right, bottom), (height, width) = region, size
     mask = torch.zeros(size)
@@ -181,13 +175,15 @@ def _mask(region: tuple[float, float, float, float], size: tuple[int, int]) -> T
     return mask
 
 
-def _span(sides: list[int], styles: tuple[int, ...]) -> str:
+def _format_span(sides: list[int], styles: tuple[int, ...]) -> str:
     """Return the grids of styles' layers, e.g. ``4 to 8 px``."""
     own = [sides[min(style, len(sides) - 1)] for style in styles]
     return f"{own[0]} px" if own[0] == own[-1] else f"{own[0]} to {own[-1]} px"
 
 
-def _distances(block: Tensor, side: Tensor, top: Tensor) -> dict[str, float]:
+def _measure_distances(
+    block: Block, side: Float32[Tensor, "row 3 H W"], top: Float32[Tensor, "column 3 H W"]
+) -> dict[str, float]:
     """Return how far mixed pictures are from those of their row and of their column, on average."""
     from_row = pixel_distance(block.flatten(0, 1), side.repeat_interleave(len(top), 0))
     from_column = pixel_distance(block.flatten(0, 1), top.repeat(len(side), 1, 1, 1))

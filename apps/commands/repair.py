@@ -70,11 +70,11 @@ class Options:
     def run(self) -> None:
         """Find the repair, write the report, and print the verdict and where everything is."""
         generator = load_generator(self.generator, self.device)
-        units = self._units(generator)
+        units = self._pick_units(generator)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done
         train, held_out = open_with_held_out(self.data, generator.image_size[0], self.hold_out)
-        found = find_repair(
+        result = find_repair(
             generator,
             train,
             segmenter,
@@ -87,14 +87,14 @@ class Options:
             num_images=self.num_images,
             seed=self.seed,
         )
-        report = write_repair_report(self.out, generator, found.curve, found.repair, found.ranking)
-        facts = {"repaired": generator.name, "units": list(found.units.units)}
-        generators.save(found.generator, self.out / REPAIRED, facts)
-        for result in filter(None, (found.curve, found.repair, found.ranking)):
-            result.save(self.out)
-        self._print(found, report)
+        report = write_repair_report(self.out, generator, result.curve, result.repair, result.ranking)
+        facts = {"repaired": generator.name, "units": list(result.units.units)}
+        generators.save(result.generator, self.out / REPAIRED, facts)
+        for part in filter(None, (result.curve, result.repair, result.ranking)):
+            part.save(self.out)
+        self._print(result, report)
 
-    def _units(self, generator: Generator) -> UnitSet | None:
+    def _pick_units(self, generator: Generator) -> UnitSet | None:
         """Return the units that were picked by hand, if any were.
 
         Raises:
@@ -104,21 +104,21 @@ class Options:
         if self.recipe is not None:
             if self.units or self.layer is not None:
                 raise ValueError("a recipe has its own layer and units; give either --recipe, or --layer and --units")
-            return _ablated(Recipe.load(self.recipe), generator)
+            return _ablated_units(Recipe.load(self.recipe), generator)
         if self.units and self.layer is None:
             raise ValueError("units are of one layer; name it with --layer")
         if self.layer is not None:
             lookup(generator.layers, self.layer, "layer")
         return UnitSet(str(self.layer), self.units) if self.units else None
 
-    def _print(self, found: FoundRepair[LayeredGenerator], report: Path) -> None:
+    def _print(self, result: FoundRepair[LayeredGenerator], report: Path) -> None:
         if self.json:
-            print(json.dumps({"helps": found.helps, "figures": found.repair.records(), "report": str(report)}))
+            print(json.dumps({"helps": result.helps, "figures": result.repair.records(), "report": str(report)}))
         else:
-            print(f"{found}\nreport: {report}\nrepaired generator: {self.out / REPAIRED}")
+            print(f"{result}\nreport: {report}\nrepaired generator: {self.out / REPAIRED}")
 
 
-def _ablated(recipe: Recipe, generator: Generator) -> UnitSet:
+def _ablated_units(recipe: Recipe, generator: Generator) -> UnitSet:
     """Return the units that a recipe switches off."""
     recipe.check_generator(generator)
     layers = {edit.units.layer for edit in recipe.edits}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 import tyro
+from jaxtyping import Float32
 from torch import Tensor
 
 from gandissect.core.sampling import blocks
@@ -63,14 +64,17 @@ class Options:
         generator = load_generator(self.generator, self.device)
         with torch.inference_mode():
             parts = [
-                generator(self._latent(generator, block)).cpu() for block in blocks(self.num_samples, 64, self.start)
+                generator(self._draw_latents(generator, block)).cpu()
+                for block in blocks(self.num_samples, 64, self.start)
             ]
         write_grid(torch.cat(parts), self.out, self.columns)
         facts = {"out": str(self.out), "generator": generator.name, "num_samples": self.num_samples, "seed": self.seed}
         names = ("truncation_psi", "truncation_cutoff", "truncation_limit")
         print(json.dumps(facts | {name: getattr(self, name) for name in names}) if self.json else self.out)
 
-    def _latent(self, generator: LayeredGenerator, block: range) -> Tensor:
+    def _draw_latents(
+        self, generator: LayeredGenerator, block: range
+    ) -> Float32[Tensor, "batch z"] | Float32[Tensor, "batch num_ws w_dim"]:
         """Return what the pictures of a block are made of: z, or w where it is truncated.
 
         Raises:

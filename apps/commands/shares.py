@@ -56,7 +56,7 @@ class Options:
         """Compare, save where asked to, and print the shares with the largest omission first."""
         generator = load_generator(self.generator, self.device)
         segmenter = load_segmenter(self.segmenter, self.device)
-        real = self._real(generator.image_size[0])
+        real = self._open_real(generator.image_size[0])
         if self.out is not None:
             check_folder(self.out)
         shares = measure_concept_shares(generator, segmenter, real, self.num_samples, self.seed)
@@ -68,7 +68,7 @@ class Options:
         else:
             print("\n".join([*format_table(shares), "", str(shares), *map(str, written)]))
 
-    def _real(self, size: int) -> ImageSource:
+    def _open_real(self, size: int) -> ImageSource:
         """Return the real pictures.
 
         Raises:
@@ -90,12 +90,12 @@ def format_table(shares: ConceptShares) -> list[str]:
         low, high = (100 * end for end in share.interval)
         means = f"{100 * share.generated:9.2f} {100 * share.real:7.2f}"
         difference = f"{100 * share.difference:+8.2f} ({low:+7.2f} to {high:+7.2f})"
-        scores = f"{_signed(share.z_score, 6)}  {_signed(share.log2_ratio, 10)}"
+        scores = f"{_format_signed(share.z_score, 6)}  {_format_signed(share.log2_ratio, 10)}"
         lines.append(f"{share.concept:<{width}}  {means}  {difference} {scores}")
     return lines
 
 
-def _signed(value: float | None, width: int) -> str:
+def _format_signed(value: float | None, width: int) -> str:
     return f"{'-':>{width}}" if value is None else f"{value:+{width}.2f}"
 
 

@@ -82,15 +82,15 @@ class Options:
         evaluate = None
         if self.segmenter is not None:
             source, held_out = open_with_held_out(self.data, self.settings.resolution, self.hold_out)
-            measure = Yardstick.of(load_segmenter(self.segmenter, self.device), source, held_out)
+            yardstick = Yardstick.of(load_segmenter(self.segmenter, self.device), source, held_out)
 
             def evaluate(generator: LayeredGenerator) -> Mapping[str, float]:
-                found = measure.measure(generator)
+                fidelity = yardstick.measure(generator)
                 return {
-                    "distance": found.distance,
-                    "distance_floor": found.floor,
-                    "nearest_ratio": found.generated.nearest_ratio.mean,
-                    "nearest_ratio_real": found.real.nearest_ratio.mean,
+                    "distance": fidelity.distance,
+                    "distance_floor": fidelity.floor,
+                    "nearest_ratio": fidelity.generated.nearest_ratio.mean,
+                    "nearest_ratio_real": fidelity.real.nearest_ratio.mean,
                 }
 
         path = train_generator(

@@ -15,6 +15,7 @@ from .directions.labels import (
     with_labels as with_labels,
 )
 from .directions.moves import DirectionSweep as DirectionSweep, move as move
+from .interpolation.grids import generate_grid as generate_grid
 from .interpolation.path_length import PathLength as PathLength, path_length as path_length
 from .interpolation.paths import LatentPath as LatentPath, corner_grid as corner_grid, lerp as lerp, slerp as slerp
 from .interpolation.walks import Walk as Walk, pixel_distance as pixel_distance

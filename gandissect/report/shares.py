@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from ..fidelity.results import ConceptShare, ConceptShares
 from ..stats.intervals import Z_95
+from .style import CONTROL, INK, UNITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GENERATED, REAL = "#c2571a", "#8a93a0"
 MAX_CONCEPTS = 40
 """Concepts in the figure, at most: those that real images show most of."""
 
@@ -21,7 +21,7 @@ def draw_shares(shares: ConceptShares) -> Figure:
     """Draw the shares of concepts in generated and in real images, the commonest real concept first.
 
     Args:
-        shares: What `concept_shares` returned.
+        shares: What `measure_concept_shares` returned.
 
     Returns:
         A figure of no window and no global state; its ``savefig`` writes it. Bars have 95 % intervals.
@@ -44,11 +44,11 @@ def draw_shares(shares: ConceptShares) -> Figure:
 def _draw_shares(axes: Axes, shown: Sequence[ConceptShare]) -> None:
     """Draw pairs of bars, on a logarithmic axis so that rare concepts can be seen, too."""
     rows = range(len(shown))
-    for name, color, offset in (("real", REAL, -0.2), ("generated", GENERATED, 0.2)):
+    for name, color, offset in (("real", CONTROL, -0.2), ("generated", UNITS, 0.2)):
         means = [100 * getattr(share, name) for share in shown]
         reaches = [100 * Z_95 * getattr(share, f"{name}_stderr") for share in shown]
         places = [row + offset for row in rows]
-        axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": "#222222"})
+        axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": INK})
     least = min((mean for share in shown for mean in (share.real, share.generated) if mean > 0), default=1)
     axes.set_xscale("log")
     axes.set_xlim(max(100 * least / 3, 1e-4), 100)
@@ -62,7 +62,7 @@ def _draw_differences(axes: Axes, shown: Sequence[ConceptShare]) -> None:
     """Draw the differences with their intervals."""
     rows = range(len(shown))
     ends = [100 * (share.interval[1] - share.difference) for share in shown]
-    axes.axvline(0, color="#222222", lw=1)
-    axes.errorbar([100 * share.difference for share in shown], rows, xerr=ends, fmt="o", ms=4, color=GENERATED)
+    axes.axvline(0, color=INK, lw=1)
+    axes.errorbar([100 * share.difference for share in shown], rows, xerr=ends, fmt="o", ms=4, color=UNITS)
     axes.set_xlabel("generated less real, percentage points")
     axes.grid(axis="x", alpha=0.3)

@@ -19,6 +19,7 @@ from gandissect.core import concept_index
 from gandissect.inference.upsampling import upsample
 from gandissect.interventions.edits import Edit
 from gandissect.report.regions import highlight
+from gandissect.stats import Z_95
 
 from ..display.images import Pixels, draw_picture
 from ..networks import make_images, run_head
@@ -148,7 +149,7 @@ def add_effects(
     units = frame["unit"].tolist()
     rows = _rows(dissection, units, concept)
     mean, stderr = (100 * table[units, rows] for table in (effects.mean, effects.stderr))
-    return frame.assign(effect=mean.tolist(), **{"±": (1.96 * stderr).tolist()})
+    return frame.assign(effect=mean.tolist(), **{"±": (Z_95 * stderr).tolist()})
 
 
 def _rows(dissection: LayerDissection, units: Sequence[int], concept: str | None) -> list[int]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.summaries import _share
+from apps.summaries import _describe_matches
 
 
 @pytest.mark.parametrize(
@@ -14,4 +14,4 @@ from apps.summaries import _share
     ],
 )
 def test_one_is_no_plural(matching: int, units: int, concepts: list[str], said: str) -> None:
-    assert _share({"matching": matching, "units": units, "concepts": dict.fromkeys(concepts, 1)}) == said
+    assert _describe_matches({"matching": matching, "units": units, "concepts": dict.fromkeys(concepts, 1)}) == said

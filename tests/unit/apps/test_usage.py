@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.usage import sentence
+from apps.usage import summarize_box
 
 MISSING = """
  Required options
@@ -66,4 +66,4 @@ CHOICE = """
     ],
 )
 def test_a_box_becomes_a_sentence(box: str, said: str) -> None:
-    assert sentence(box) == said
+    assert summarize_box(box) == said
