@@ -18,7 +18,7 @@ from .edits import Edit, Size, check_units
 
 def generate(
     generator: Generator,
-    z: Float[Tensor, "batch z"],
+    z: Float[Tensor, "batch z"] | Float[Tensor, "batch num_ws w"],
     edits: Sequence[Edit] = (),
     *,
     activation: Float[Tensor, "batch unit h w"] | None = None,
@@ -29,7 +29,7 @@ def generate(
 
     Args:
         generator: A `Generator`; for edits of several layers, one that is a torch module with modules of their names.
-        z: float32 ``[batch, z_dim]``.
+        z: float32 ``[batch, z_dim]``; of a generator with styles also its w at every layer, ``[batch, num_ws, w_dim]``.
         edits: What to change.
         activation: ``generator.head(z, layer)`` of the first edited layer, if it is known; then only the rest of the
             network runs.
