@@ -97,7 +97,7 @@ def test_units_of_a_named_layer_come_from_the_dissection_that_is_given() -> None
 
 
 def test_units_can_be_given_or_found_by_gradient_descent() -> None:
-    given = measure_concept_effects(
+    by_hand = measure_concept_effects(
         GENERATOR,
         SEGMENTER,
         ["red"],
@@ -107,7 +107,7 @@ def test_units_can_be_given_or_found_by_gradient_descent() -> None:
         seed=SEED,
         progress=False,
     )
-    _check_effects(given.effects, {"red": UnitSet("layer1", (1, 4))})
+    _check_effects(by_hand.effects, {"red": UnitSet("layer1", (1, 4))})
     optimized = measure_concept_effects(
         GENERATOR,
         SOFT_SEGMENTER,
