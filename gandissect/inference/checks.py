@@ -133,4 +133,5 @@ def check_proportions(labels: tuple[int, int], images: tuple[int, int]) -> None:
 
 
 def describe(value: object) -> str:
+    """Return dtype and shape of a tensor, or the type of anything else, for a message."""
     return f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
