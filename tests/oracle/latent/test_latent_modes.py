@@ -51,6 +51,7 @@ def _direction(generator: nn.Module, space: str = "z") -> latent.Direction:
 
 ON = _made()
 Z, W = _z(ON), ON.mapping(_z(ON))
+CORNERS = _z(ON, 4)
 IN_Z, IN_W = _direction(ON), _direction(ON, "w")
 FOUND = latent.invert(ON, torch.zeros(1, 3, 8, 8), num_candidates=4, num_starts=1, num_steps=0, **QUIET)
 WALK = latent.Walk(ON, Z)
@@ -63,6 +64,8 @@ CALLS = {
     "component_directions": lambda g: latent.component_directions(g, 1, "layer1", 8, **QUIET),
     "cross_over": lambda g: latent.cross_over(g, W, W, 1),
     "find_boundaries": lambda g: latent.find_boundaries(g, SEGMENTER, ["dark"], 30, **QUIET),
+    "find_directions": lambda g: latent.find_directions(g, SEGMENTER, "sefa", num_samples=10, **QUIET),
+    "generate_grid": lambda g: latent.generate_grid(g, CORNERS, 2, 2),
     "find_boundary": lambda g: latent.find_boundary(g, SEGMENTER, "dark", 30, **QUIET),
     "images_with_noise": lambda g: latent.images_with_noise(g, Z, 1),
     "invert": lambda g: latent.invert(g, torch.zeros(1, 3, 8, 8), num_candidates=4, num_starts=1, **QUIET),
