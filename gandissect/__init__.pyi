@@ -1,9 +1,11 @@
 from . import latent as latent
 from .artifacts import (
     ArtifactRanking as ArtifactRanking,
+    FoundRepair as FoundRepair,
     Repair as Repair,
     RepairCurve as RepairCurve,
     choose_num_units as choose_num_units,
+    find_repair as find_repair,
     measure_repair as measure_repair,
     rank_artifact_layers as rank_artifact_layers,
     rank_artifact_units as rank_artifact_units,
@@ -56,6 +58,10 @@ from .dissection import (
 from .fidelity import (
     ConceptShare as ConceptShare,
     ConceptShares as ConceptShares,
+    Fidelity as Fidelity,
+    Inception as Inception,
+    Yardstick as Yardstick,
+    encoder_features as encoder_features,
     measure_concept_shares as measure_concept_shares,
 )
 from .interventions import (
@@ -76,12 +82,4 @@ from .report import (
 )
 
 __version__: str
-from .artifacts import FoundRepair as FoundRepair, find_repair as find_repair
-from .fidelity import (
-    Fidelity as Fidelity,
-    Inception as Inception,
-    Yardstick as Yardstick,
-    encoder_features as encoder_features,
-)
-
 OLD_NAMES: dict[str, str]
