@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from gandissect.core import unknown_name_message
 
-from .usage import put_model_first, summarize_box
+from .usage import put_subject_first, summarize_box
 
 PROGRAM = "gandissect"
 COMMANDS = {
@@ -131,7 +131,7 @@ def _parse(name: str, arguments: list[str]) -> Any:
     output = io.StringIO()
     try:
         with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
-            return tyro.cli(module.Options, args=put_model_first(module.Options, arguments), prog=f"{PROGRAM} {name}")
+            return tyro.cli(module.Options, args=put_subject_first(module.Options, arguments), prog=f"{PROGRAM} {name}")
     except SystemExit as stop:
         raise ValueError(summarize_box(output.getvalue())) from stop
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
 
 import generators
 import segmenters
 from gandissect import Segmenter
 from generators import LayeredGenerator
+
+Model = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+"""A generator, in the first place of a command; ``--generator MODEL`` says the same."""
 
 
 def load_generator(name: str, device: str) -> LayeredGenerator:

@@ -6,22 +6,35 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 
+SUBJECTS = ("generator", "dissection")
+"""What may stand first in a command, and be named by an option too."""
 
-def put_model_first(options: type, arguments: Sequence[str]) -> list[str]:
-    """Return arguments with the model in the first place, where ``--generator NAME`` names it too.
+
+def put_subject_first(options: type, arguments: Sequence[str]) -> list[str]:
+    """Return arguments with the command's subject in the first place, where an option of its name gives it.
+
+    ``dissect --generator NAME`` is ``dissect NAME``, and ``report --dissection FOLDER`` is ``report FOLDER``.
 
     Args:
-        options: The dataclass of the command's options; only one that begins with ``generator`` takes the model first.
+        options: The dataclass of the command's options.
         arguments: The command's arguments.
+
+    Raises:
+        ValueError: If the subject is named twice by the option.
     """
-    words = list(arguments)
-    if next(iter(dataclasses.fields(options))).name != "generator":
+    name = next(iter(dataclasses.fields(options))).name
+    flag, words = f"--{name}", list(arguments)
+    if name not in SUBJECTS:
         return words
-    for place, word in enumerate(words):
-        if word == "--generator" and place + 1 < len(words):
+    places = [place for place, word in enumerate(words) if word.split("=")[0] == flag]
+    if len(places) > 1:
+        raise ValueError(f"give the {name} once; got {flag} {len(places)} times")
+    for place in places:
+        _, joined, value = words[place].partition("=")
+        if joined:
+            return [value, *words[:place], *words[place + 1 :]]
+        if place + 1 < len(words):
             return [words[place + 1], *words[:place], *words[place + 2 :]]
-        if word.startswith("--generator="):
-            return [word.partition("=")[2], *words[:place], *words[place + 1 :]]
     return words
 
 

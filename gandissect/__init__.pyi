@@ -1,4 +1,16 @@
-from . import latent as latent
+from . import (
+    artifacts as artifacts,
+    causal as causal,
+    core as core,
+    dissection as dissection,
+    fidelity as fidelity,
+    inference as inference,
+    interventions as interventions,
+    latent as latent,
+    report as report,
+    stats as stats,
+    storage as storage,
+)
 from .artifacts import (
     ArtifactRanking as ArtifactRanking,
     FoundRepair as FoundRepair,

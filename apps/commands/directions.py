@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 import segmenters
 from gandissect.latent import Boundary, Direction, DirectionEffect, FoundDirection, find_directions, move
 from gandissect.latent.directions.find import DirectionMethod
@@ -20,7 +18,7 @@ from gandissect.storage.files import check_folder
 from generators import LayeredGenerator
 
 from ..figures import save_figure
-from ..networks import load_generator, load_segmenter
+from ..networks import Model, load_generator, load_segmenter
 
 FIGURE_NAME = "directions.png"
 MAX_PICTURES = 16
@@ -55,7 +53,7 @@ class Options:
         json: Print the figures as JSON.
     """
 
-    generator: tyro.conf.Positional[str]
+    generator: Model
     method: DirectionMethod = "sefa"
     segmenter: str | None = None
     num_directions: int = 5

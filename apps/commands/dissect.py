@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 import segmenters
 from gandissect import (
     Dissection,
@@ -26,7 +24,7 @@ from gandissect.inference.upsampling import Padding
 from gandissect.storage.files import check_folder
 from generators.training.processes import Processes
 
-from ..networks import load_generator, load_segmenter
+from ..networks import Model, load_generator, load_segmenter
 from ..summaries import print_dissection
 
 
@@ -54,7 +52,7 @@ class Options:
         json: Print the summary as JSON.
     """
 
-    generator: tyro.conf.Positional[str]
+    generator: Model
     out: Path
     segmenter: str | None = None
     layers: tuple[str, ...] = ()

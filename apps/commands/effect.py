@@ -18,6 +18,7 @@ from gandissect import (
     Dissection,
     Generator,
     Recipe,
+    UnitSet,
     draw_effect_curves,
     draw_effects,
     measure_concept_effects,
@@ -25,7 +26,7 @@ from gandissect import (
 from gandissect.storage.files import check_folder
 
 from ..figures import save_figure
-from ..networks import load_generator, load_segmenter
+from ..networks import Model, load_generator, load_segmenter
 
 FIGURE_NAME, CURVES_NAME = "effects.png", "curves.png"
 
@@ -56,7 +57,7 @@ class Options:
         json: Print the figures as JSON.
     """
 
-    generator: tyro.conf.Positional[str]
+    generator: Model
     concept: tuple[str, ...]
     segmenter: str | None = None
     layer: str | None = None
@@ -75,6 +76,8 @@ class Options:
         """Choose units, measure, save where asked to, and print a line a concept."""
         if self.curves and self.out is None:
             raise ValueError("curves are drawn into a folder; name it with --out")
+        if self.units and self.layer is None:
+            raise ValueError("units belong to one layer; name the layer with --layer")
         if self.out is not None:
             check_folder(self.out)
         generator = load_generator(self.generator, self.device)
@@ -84,7 +87,7 @@ class Options:
             segmenter,
             self.concept,
             layer=self.layer,
-            units=self.units,
+            units=UnitSet(str(self.layer), self.units) if self.units else None,
             num_units=self.num_units,
             optimize=self.optimize,
             dissection=None if self.dissection is None else Dissection.load(self.dissection),

@@ -6,11 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import tyro
-
 from gandissect import Inception, Segmenter, Yardstick
 
-from ..networks import load_generator, load_segmenter
+from ..networks import Model, load_generator, load_segmenter
 from ..real_pictures import open_with_held_out
 
 
@@ -37,7 +35,7 @@ class Options:
         json: Print the figures as JSON.
     """
 
-    generator: tyro.conf.Positional[str]
+    generator: Model
     data: tuple[str, ...]
     segmenter: str | None = None
     inception_weights: Path | None = None

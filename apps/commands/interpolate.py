@@ -8,7 +8,6 @@ from math import isqrt
 from pathlib import Path
 
 import torch
-import tyro
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -30,7 +29,7 @@ from gandissect.latent.spaces import check_space
 from gandissect.report import save_gif, write_grid
 from generators import LayeredGenerator
 
-from ..networks import load_generator, load_segmenter
+from ..networks import Model, load_generator, load_segmenter
 
 Latents = Float32[Tensor, "picture z"] | Float32[Tensor, "picture num_ws w_dim"]
 """Latent vectors of pictures: z, or w."""
@@ -68,7 +67,7 @@ class Options:
         json: Print the figures as JSON.
     """
 
-    generator: tyro.conf.Positional[str]
+    generator: Model
     pictures: tuple[int, ...] = (0, 1, 2, 3)
     out: Path = Path("interpolation.png")
     grid: bool = False

@@ -23,7 +23,7 @@ from gandissect.storage.files import check_folder
 from generators import LayeredGenerator
 from segmenters.datasets import open_pictures, read_image
 
-from ..networks import load_generator, load_segmenter
+from ..networks import Model, load_generator, load_segmenter
 
 MOST_PICTURES = 64
 
@@ -57,7 +57,7 @@ class Options:
         json: Print the figures as JSON.
     """
 
-    generator: tyro.conf.Positional[str]
+    generator: Model
     pictures: tyro.conf.Positional[tuple[Path, ...]] = ()
     data: tuple[str, ...] = ()
     num_pictures: int = 10

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -27,7 +26,7 @@ from gandissect.latent import (
 from gandissect.report import draw_columns, draw_noise_maps, draw_table, save_png, stack_images
 from generators import LayeredGenerator
 
-from ..networks import load_generator
+from ..networks import Model, load_generator
 
 Latents = Float32[Tensor, "_picture z"] | Float32[Tensor, "_picture num_ws w_dim"]
 """Latent vectors of pictures: z, or w."""
@@ -64,7 +63,7 @@ class Options:
         json: Print the figures as JSON.
     """
 
-    generator: tyro.conf.Positional[str]
+    generator: Model
     rows: tuple[int, ...] = (0, 1, 2)
     columns: tuple[int, ...] | None = None
     out: Path = Path("mixed.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
@@ -17,7 +18,7 @@ from gandissect.core import lookup
 from gandissect.interventions import Edit
 from generators import LayeredGenerator
 
-from ..networks import load_generator, load_segmenter
+from ..networks import Model, load_generator, load_segmenter
 from ..real_pictures import open_with_held_out
 
 REPAIRED = "repaired.safetensors"
@@ -39,7 +40,7 @@ class Options:
         layer: The layer; by default the one of which the 10 worst units help most when they are switched off.
         units: Their numbers, worst first, if they are known; then the layer must be named, and nothing is ranked.
         recipe: A recipe that switches units of one layer off everywhere: its units, instead of --layer and --units.
-        to: What the units are forced to, zero or mean.
+        force_to: What the units are forced to, zero or mean.
         method: What units are ranked by: effect (what ablating each unit alone changes of the distance; it takes
             minutes), distance (how far from real ones the images are that activate a unit most), or realism (of single
             images). The last two are quick, and tell what goes along with bad images, not what makes them.
@@ -51,14 +52,14 @@ class Options:
         json: Print the figures as JSON.
     """
 
-    generator: tyro.conf.Positional[str]
+    generator: Model
     data: tuple[str, ...]
     out: Path
     segmenter: str | None = None
     layer: str | None = None
     units: tuple[int, ...] = ()
     recipe: Path | None = None
-    to: ForcedTo = "zero"
+    force_to: Annotated[ForcedTo, tyro.conf.arg(aliases=["--to"])] = "zero"
     method: RankingMethod = "effect"
     hold_out: float = 0.05
     num_samples: int = 3_000
@@ -81,7 +82,7 @@ class Options:
             held_out=held_out,
             layers=self.layer,
             units=units,
-            force_to=self.to,
+            force_to=self.force_to,
             method=self.method,
             num_samples=self.num_samples,
             num_images=self.num_images,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import tyro
+
 from gandissect import Dissection, write_report
 
 from ..summaries import print_dissection
@@ -21,7 +23,7 @@ class Options:
         json: Print the summary as JSON.
     """
 
-    dissection: Path
+    dissection: tyro.conf.Positional[Path]
     out: Path | None = None
     min_iou: float = 0.04
     json: bool = False

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import tyro
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from gandissect.latent import capabilities, truncated_w, truncated_z
 from gandissect.report import write_grid
 from generators import LayeredGenerator
 
-from ..networks import load_generator
+from ..networks import Model, load_generator
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Options:
         json: Print what was done as JSON.
     """
 
-    generator: tyro.conf.Positional[str]
+    generator: Model
     out: Path = Path("samples.png")
     num_samples: int = 64
     seed: int = 1

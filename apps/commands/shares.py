@@ -8,15 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from gandissect import ConceptShares, draw_shares, measure_concept_shares
 from gandissect.storage.files import check_folder
 from segmenters.datasets import ImageSource, open_pictures, open_source
 from segmenters.datasets.combining import UnlabeledSource, concat
 
 from ..figures import save_figure
-from ..networks import load_generator, load_segmenter
+from ..networks import Model, load_generator, load_segmenter
 
 FIGURE_NAME = "shares.png"
 
@@ -42,7 +40,7 @@ class Options:
         json: Print the figures as JSON.
     """
 
-    generator: tyro.conf.Positional[str]
+    generator: Model
     segmenter: str
     data: tuple[str, ...]
     hold_out: float = 0.0

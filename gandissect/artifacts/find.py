@@ -33,7 +33,7 @@ UNITS_TO_COMPARE_LAYERS = 10
 """Units of each layer that are switched off to choose the layer; of a layer with fewer than 40 units, a quarter."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FoundRepair(Generic[G]):
     """A repair of a generator, with everything that led to it.
 
@@ -61,6 +61,10 @@ class FoundRepair(Generic[G]):
 
     def __str__(self) -> str:
         return str(self.repair)
+
+    def __repr__(self) -> str:
+        verdict = "helps" if self.helps else "does not help"
+        return f"FoundRepair({self.repair.generator.name}: {len(self.units)} units of {self.units.layer}, {verdict})"
 
 
 def find_repair(
@@ -98,8 +102,10 @@ def find_repair(
         units: Units to try, worst first, if they are known; then nothing is ranked.
         force_to: What the units are forced to: ``"zero"``, or each unit's ``"mean"``.
         method: What units are ranked by: ``"effect"``, what ablating each unit alone changes of the distance, which
-            takes minutes; ``"distance"`` or ``"realism"``, which are quick, and tell what goes along with bad images.
-        num_samples: Images to rank units with.
+            takes minutes; ``"distance"`` or ``"realism"``, which are quicker, and tell what goes along with bad images.
+            Choosing and measuring take minutes in any case.
+        num_samples: Images to rank units with. A tenth of them must be twice as many as the features have dimensions:
+            1,280 for the 64 dimensions that are kept if 256 pictures or more are held out.
         num_images: Images in each of 4 sets to choose the number of units with.
         seed: Seed of all images.
         progress: Whether progress bars are shown.

@@ -54,7 +54,7 @@ def measure_concept_effects(
     concepts: Sequence[str] | str,
     *,
     layer: str | None = None,
-    units: Sequence[int] = (),
+    units: UnitSet | None = None,
     num_units: int = 20,
     optimize: bool = False,
     dissection: Dissection | None = None,
@@ -74,7 +74,7 @@ def measure_concept_effects(
         segmenter: A `Segmenter` for its images.
         concepts: Names of concepts, or one name.
         layer: Name of the layer; by default the layer of most effect, for each concept.
-        units: Numbers of the units, if they are known; they need ``layer``.
+        units: The units, if they are known; nothing is chosen then.
         num_units: How many units to choose for each concept.
         optimize: Choose the units by gradient descent (`optimize_units`) instead of by IoU; this needs ``layer``.
         dissection: The dissection to choose by; by default the generator is dissected on 500 samples.
@@ -99,13 +99,17 @@ def measure_concept_effects(
     check_protocols(generator, segmenter)
     for name in names:
         concept_index(segmenter.concepts, name)
+    if units is not None and optimize:
+        raise ValueError("units are either given or optimized; leave out units or optimize")
+    if units is not None and layer not in {None, units.layer}:
+        raise ValueError(f"units of {units.layer!r} are given, and layer is {layer!r}; leave layer out")
+    if units is not None:
+        layer = units.layer
     if layer is not None:
         lookup(generator.layers, layer, "layer")
-    elif units or optimize:
-        raise ValueError("units that are given or optimized belong to one layer; name the layer")
-    if units and optimize:
-        raise ValueError("units are either given or optimized; leave out units or optimize")
-    if dissection is not None and (units or optimize) and not curves:
+    elif optimize:
+        raise ValueError("units are optimized in one layer; name the layer")
+    if dissection is not None and (units is not None or optimize) and not curves:
         raise ValueError("a dissection is what units are chosen by; leave out the dissection, or units and optimize")
     if num_samples < 2 or num_units < 1:
         raise ValueError(f"need 2 samples and 1 unit or more; got {num_samples} and {num_units}")
@@ -122,12 +126,12 @@ def measure_concept_effects(
         return dissect(generator, segmenter, layer, NUM_DISSECTED, choice_seed, top_images=0, progress=progress)
 
     def choose_units(concept: str) -> UnitSet:
+        if units is not None:
+            return units
         if layer is None:
             return select_units_by_ablation(
                 generator, segmenter, get_dissection(), concept, num_units, seed=choice_seed, progress=progress
             )
-        if units:
-            return UnitSet(layer, tuple(units))
         if optimize:
             return find_causal_units(
                 generator, segmenter, layer, concept, num_units, choice_seed, method="optimisation", progress=progress

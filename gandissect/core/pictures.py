@@ -29,11 +29,32 @@ def load_pictures(pictures: PictureSource | UInt8[Tensor, "all 3 H W"], limit: i
 
     Returns:
         uint8 ``[at most limit, 3, H, W]``.
+
+    Raises:
+        TypeError: If a tensor is not of uint8.
+        ValueError: If a tensor is not ``[all, 3, H, W]``.
     """
     indices = pick_evenly(pictures, limit)
     if isinstance(pictures, Tensor):
+        check_pixels(pictures)
         return pictures[:: indices.step]
     return torch.cat([pictures.batch(indices[start : start + BATCH]).images for start in range(0, len(indices), BATCH)])
+
+
+def check_pixels(pictures: Tensor) -> None:
+    """Check that a tensor holds real pictures as pixels.
+
+    Raises:
+        TypeError: If it is not of uint8.
+        ValueError: If it is not ``[all, 3, H, W]``.
+    """
+    if pictures.dtype != torch.uint8:
+        raise TypeError(
+            f"real pictures must be uint8, 0 to 255; got {pictures.dtype}; convert images in [-1, 1] with "
+            "gandissect.core.to_uint8"
+        )
+    if pictures.ndim != 4 or pictures.shape[1] != 3:
+        raise ValueError(f"real pictures must be uint8 [n, 3, H, W]; got {list(pictures.shape)}")
 
 
 @dataclass(frozen=True, slots=True)

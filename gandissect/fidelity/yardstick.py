@@ -17,7 +17,7 @@ from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from ..core.images import from_uint8
-from ..core.pictures import load_pictures, pick_evenly
+from ..core.pictures import check_pixels, load_pictures, pick_evenly
 from ..core.protocols import Features, Generator, PictureSource, Segmenter
 from ..core.sampling import make_rng
 from ..inference.batches import sample_blocks
@@ -69,6 +69,8 @@ class Yardstick:
         held_out: UInt8[Tensor, "held_out 3 H W"],
         num_dims: int | None = NUM_DIMS,
     ) -> None:
+        check_pixels(train)
+        check_pixels(held_out)
         _check_counts(len(train), len(held_out))
         self.network, self._network = network, features
         raw = self._run_network(_scale_batches(held_out))
@@ -87,7 +89,8 @@ class Yardstick:
         """Return real pictures as features of a segmenter's encoder, or of Inception.
 
         Of a segmenter the coarsest features of its encoder are taken, averaged over the picture, and 64 random
-        dimensions of them are kept. The features of Inception are left as they are.
+        dimensions of them are kept, or a quarter as many as there are held-out pictures if that is fewer: hold out 256
+        pictures or more. The features of Inception are left as they are.
 
         Args:
             network: A segmenter with an encoder, such as ``segmenters.load("unet-scenes")``, or an `Inception`.
@@ -216,7 +219,7 @@ def _check_counts(num_train: int, num_held_out: int) -> None:
     if num_train <= num_held_out:
         raise ValueError(
             f"more pictures to train on are needed than are held out; got {num_train} and {num_held_out}; give more "
-            "pictures to train on, or hold out a smaller share (--hold-out)"
+            "pictures to train on (of scenes, scenes:1001 or more), or hold out a smaller share of folders (--hold-out)"
         )
 
 

@@ -41,6 +41,9 @@ SOFT_SEGMENTER = SoftPalette(PlantedGenerator.concepts)
 SEED, CHOICE_SEED, NUM_SAMPLES = 3, 1_000_006, 20
 
 
+FIRST = UnitSet("layer1", (0,))
+
+
 def _check_effects(effects: Sequence[CausalEffect], units: dict[str, UnitSet]) -> None:
     """Check that effects are those of the given units, bit for bit."""
     assert [effect.concept for effect in effects] == list(units)
@@ -102,7 +105,7 @@ def test_units_can_be_given_or_found_by_gradient_descent() -> None:
         SEGMENTER,
         ["red"],
         layer="layer1",
-        units=[1, 4],
+        units=UnitSet("layer1", (1, 4)),
         num_samples=NUM_SAMPLES,
         seed=SEED,
         progress=False,
@@ -131,8 +134,7 @@ def test_curves_rank_units_on_other_samples_than_they_are_measured_on(segmenter:
         GENERATOR,
         segmenter,
         "red",
-        layer="layer2",
-        units=(0,),
+        units=UnitSet("layer2", (0,)),
         num_samples=NUM_SAMPLES,
         seed=SEED,
         curves=True,
@@ -155,10 +157,10 @@ def test_curves_rank_units_on_other_samples_than_they_are_measured_on(segmenter:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"units": [0]}, "name the layer"),
+        ({"units": FIRST, "layer": "layer2"}, "units of 'layer1' are given, and layer is 'layer2'; leave layer out"),
         ({"optimize": True}, "name the layer"),
-        ({"units": [0], "optimize": True, "layer": "layer1"}, "leave out units or optimize"),
-        ({"units": [0], "layer": "layer1", "with_dissection": 9}, "leave out the dissection"),
+        ({"units": FIRST, "optimize": True}, "leave out units or optimize"),
+        ({"units": FIRST, "with_dissection": 9}, "leave out the dissection"),
         ({"with_dissection": 3}, "images of seed 3 too"),
         ({"num_samples": 1}, "2 samples and 1 unit or more; got 1 and 20"),
         ({"num_units": 0}, "got 1000 and 0"),

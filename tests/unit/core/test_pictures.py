@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gandissect.core.pictures import PictureSubset, load_pictures, pick_evenly, split_off
+from gandissect import Yardstick
+from gandissect.core.pictures import PictureSubset, check_pixels, load_pictures, pick_evenly, split_off
 from gandissect.core.protocols import PictureSource
 
 
@@ -68,3 +69,17 @@ def test_a_subset_is_a_source_of_its_pictures() -> None:
     assert subset.batch([2, 0], rng).images[:, 0, 0, 0].tolist() == [5, 7]
     assert source.batches == [([5, 7], rng)], "chance is handed on"
     assert PictureSubset(subset, (1,)).batch([0]).images[:, 0, 0, 0].tolist() == [2]
+
+
+@pytest.mark.wrong_shape
+def test_pictures_in_other_units_are_refused_with_the_remedy() -> None:
+    images = torch.zeros(9, 3, 4, 4)
+    with pytest.raises(
+        TypeError, match=r"must be uint8, 0 to 255; got torch.float32; convert .* gandissect.core.to_uint8"
+    ):
+        check_pixels(images)
+    with pytest.raises(ValueError, match=r"uint8 \[n, 3, H, W\]; got \[9, 4, 4, 3\]"):
+        check_pixels(images.to(torch.uint8).permute(0, 2, 3, 1))
+    for wrong in (images, images.double()):
+        with pytest.raises(TypeError, match="must be uint8"):
+            Yardstick("means", lambda x: x.mean((2, 3)), wrong, images.to(torch.uint8))
