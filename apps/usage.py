@@ -20,7 +20,7 @@ def put_subject_first(options: type, arguments: Sequence[str]) -> list[str]:
         arguments: The command's arguments.
 
     Raises:
-        ValueError: If the subject is named twice by the option.
+        ValueError: If the subject is named twice, or not at all behind its option.
     """
     name = next(iter(dataclasses.fields(options))).name
     flag, words = f"--{name}", list(arguments)
@@ -31,10 +31,13 @@ def put_subject_first(options: type, arguments: Sequence[str]) -> list[str]:
         raise ValueError(f"give the {name} once; got {flag} {len(places)} times")
     for place in places:
         _, joined, value = words[place].partition("=")
-        if joined:
-            return [value, *words[:place], *words[place + 1 :]]
-        if place + 1 < len(words):
-            return [words[place + 1], *words[:place], *words[place + 2 :]]
+        rest = words[:place] + words[place + 1 + (not joined) :]
+        value = value if joined else "".join(words[place + 1 : place + 2])
+        if not value or (not joined and value.startswith("-")):
+            raise ValueError(f"{flag} needs a value")
+        if rest and not rest[0].startswith("-"):
+            raise ValueError(f"the {name} is named twice: {rest[0]} and {value}")
+        return [value, *rest]
     return words
 
 

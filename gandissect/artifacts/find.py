@@ -12,15 +12,15 @@ from typing import Generic
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ..core.lookup import lookup
+from ..core.lookup import check_choice, lookup
 from ..core.pictures import split_off
-from ..core.protocols import Generator, PictureSource, Segmenter
+from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
 from ..core.types import UnitSet
 from ..fidelity.inception import Inception
 from ..fidelity.yardstick import Yardstick
 from .measure import COUNTS, choose_num_units, measure_repair
 from .rank import rank_artifact_layers
-from .repair import G, repair
+from .repair import G, check_forcible, repair
 from .results import ArtifactRanking, ForcedTo, RankingMethod, Repair, RepairCurve
 
 MAX_UNITS = 40
@@ -120,10 +120,11 @@ def find_repair(
 
     Source: Bau et al. 2019, Sec. 4.3.
     """
+    _check_request(generator, segmenter, units, layers, force_to, method, num_images)
     names = [layers] if isinstance(layers, str) else list(generator.layers if layers is None else layers)
     for name in names:
         lookup(generator.layers, name, "layer")
-    yardstick = _make_yardstick(real, held_out, features or segmenter)
+    yardstick = _make_yardstick(real, held_out, features, segmenter)
     ranking = None
     if units is None:
         rankings = rank_artifact_layers(
@@ -149,10 +150,44 @@ def find_repair(
     return FoundRepair(ranking, curve, measurement, repair(generator, measurement.units, force_to))
 
 
+def _check_request(
+    generator: Generator,
+    segmenter: Segmenter | None,
+    units: UnitSet | None,
+    layers: Sequence[str] | str | None,
+    force_to: ForcedTo,
+    method: RankingMethod,
+    num_images: int,
+) -> None:
+    """Refuse what would fail, or be left aside, only after the work of minutes.
+
+    Raises:
+        KeyError: If there is no such way to force units, or method.
+        TypeError: If generator or segmenter lack something of their protocol, or units are no `UnitSet`.
+        ValueError: If there are no units, they belong to other layers, or there are too few images.
+    """
+    check_choice(force_to, ForcedTo, "force_to")
+    check_choice(method, RankingMethod, "method")
+    check_forcible(generator)
+    if segmenter is not None:
+        check_protocols(generator, segmenter)
+    if num_images < 2:
+        raise ValueError(f"num_images must be 2 or more; got {num_images}")
+    if units is None:
+        return
+    if not isinstance(units, UnitSet):
+        raise TypeError(f"units must be a UnitSet(layer, units); got {type(units).__name__}")
+    if not len(units):
+        raise ValueError(f"no unit of {units.layer!r} is given; leave units out to have them ranked")
+    if layers is not None and layers != units.layer and list(layers) != [units.layer]:
+        raise ValueError(f"units of {units.layer!r} are given, and layers is {layers!r}; leave layers out")
+
+
 def _make_yardstick(
     real: PictureSource | UInt8[Tensor, "real 3 H W"] | Yardstick,
     held_out: PictureSource | UInt8[Tensor, "held_out 3 H W"] | None,
     features: Segmenter | Inception | None,
+    segmenter: Segmenter | None,
 ) -> Yardstick:
     """Return what images are measured with.
 
@@ -162,7 +197,10 @@ def _make_yardstick(
     if isinstance(real, Yardstick):
         if held_out is not None:
             raise ValueError("a yardstick has its own held-out pictures; leave held_out away")
+        if features is not None:
+            raise ValueError("a yardstick has its own features; leave features away")
         return real
+    features = features or segmenter
     if features is None:
         raise ValueError(
             "nothing says in which features to compare images; give a segmenter with an encoder, or features="

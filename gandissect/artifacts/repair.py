@@ -50,13 +50,22 @@ def repair(generator: G, units: UnitSet, force_to: ForcedTo = "zero") -> G:
 
     Source: Bau et al. 2019, Sec. 4.3.
     """
+    repaired: G = check_forcible(generator).forcing(units, compute_forced_values(generator, units, force_to))
+    return repaired
+
+
+def check_forcible(generator: Generator) -> Forcible:
+    """Return a generator, checked to give copies of itself with units forced.
+
+    Raises:
+        TypeError: If it cannot, with what to do instead.
+    """
     if not isinstance(generator, Forcible):
         raise TypeError(
             f"{type(generator).__name__} has no forcing(units, values) that gives a copy; edit its images instead, by "
             "generate(generator, z, [Ablation(units)])"
         )
-    repaired: G = generator.forcing(units, compute_forced_values(generator, units, force_to))
-    return repaired
+    return generator
 
 
 @torch.inference_mode()

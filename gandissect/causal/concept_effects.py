@@ -77,7 +77,8 @@ def measure_concept_effects(
         units: The units, if they are known; nothing is chosen then.
         num_units: How many units to choose for each concept.
         optimize: Choose the units by gradient descent (`optimize_units`) instead of by IoU; this needs ``layer``.
-        dissection: The dissection to choose by; by default the generator is dissected on 500 samples.
+        dissection: The dissection to choose by, of any segmenter that names the concepts; by default the generator is
+            dissected on 500 samples.
         num_samples: Images to measure the effects on, 2 or more.
         seed: Seed of these images. Units are chosen on images of ``seed + 1_000_003``.
         curves: Measure too what ablating more and more units takes away, ranked by IoU, by the effect of each unit
@@ -97,6 +98,10 @@ def measure_concept_effects(
     """
     names = (concepts,) if isinstance(concepts, str) else tuple(dict.fromkeys(concepts))
     check_protocols(generator, segmenter)
+    if not names:
+        raise ValueError(f"name one concept or more: {', '.join(concept.name for concept in segmenter.concepts)}")
+    if units is not None and not isinstance(units, UnitSet):
+        raise TypeError(f"units must be a UnitSet(layer, units); got {type(units).__name__}")
     for name in names:
         concept_index(segmenter.concepts, name)
     if units is not None and optimize:

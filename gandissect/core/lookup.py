@@ -45,4 +45,7 @@ def check_choice(value: str, choices: object, kind: str) -> None:
     Raises:
         KeyError: Naming the nearest match and every choice.
     """
-    lookup(dict.fromkeys(get_args(choices)), value, kind)
+    known = get_args(choices)
+    if not isinstance(value, str):
+        raise KeyError(f"{kind} must be one of {', '.join(known)}; got {value!r}")
+    lookup(dict.fromkeys(known), value, kind)

@@ -57,3 +57,6 @@ class NetworkId:
 
     def __str__(self) -> str:
         return self.name
+
+    def __format__(self, form: str) -> str:
+        return format(self.name, form)

@@ -29,9 +29,11 @@ def room_arrows(root: Path, package: str) -> Counter[tuple[str, str]]:
         own_room = path.relative_to(root).with_suffix("").parts[depth]
         for name in imported_names(path, root):
             parts = name.split(".")
-            inside = parts[:depth] == package.split("/") and len(parts) > depth
-            if inside and (root / package / parts[depth]).exists() | (root / package / f"{parts[depth]}.py").exists():
-                arrows[own_room, parts[depth]] += parts[depth] != own_room
+            if parts[:depth] == package.split("/"):
+                room = (*parts[depth:], "__init__")[0]
+                is_room = (root / package / room).exists() or (root / package / f"{room}.py").exists()
+                target = room if is_room else "__init__"  # a name of the package itself
+                arrows[own_room, target] += target != own_room
     return +arrows
 
 

@@ -56,7 +56,7 @@ class DissectSettings:
         rank_of(self.quantile, 1)
         plain = {
             "num_samples": check_whole_number("num_samples", self.num_samples, 1),
-            "seed": int(self.seed),
+            "seed": check_seed(self.seed),
             "quantile": float(self.quantile),
             "batch_size": check_whole_number("batch_size", self.batch_size, 1),
             "top_images": check_whole_number("top_images", self.top_images, 0),
@@ -64,6 +64,17 @@ class DissectSettings:
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed as Python's own number.
+
+    Raises:
+        ValueError: If it is no whole number.
+    """
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise ValueError(f"seed must be a whole number; got {seed!r}")
+    return operator.index(seed)
 
 
 def check_whole_number(name: str, value: int, least: int) -> int:

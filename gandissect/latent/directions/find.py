@@ -56,8 +56,8 @@ def find_directions(
     ws: Sequence[int] | None = None,
     layer: str | None = None,
     in_z: bool = False,
-    concepts: Sequence[str] = (),
-    keep: Sequence[str] = (),
+    concepts: Sequence[str] | str = (),
+    keep: Sequence[str] | str = (),
     min_share: float | None = None,
     find_samples: int | None = None,
     steps: Sequence[float] = STEPS,
@@ -80,7 +80,7 @@ def find_directions(
         ws: For ``"sefa"``, the entries of ``ws`` that count and are moved; all by default.
         layer: For ``"components"``, the layer whose activations are looked at; by default w.
         in_z: For ``"components"`` of a layer, whether they are mapped back to z.
-        concepts: For ``"boundary"``, names of concepts, one direction each.
+        concepts: For ``"boundary"``, names of concepts, one direction each, or one name.
         keep: For ``"boundary"``, names of concepts that these directions leave alone, as far as boundaries at right
             angles do.
         min_share: For ``"boundary"``, predict whether a concept has this share of the pixels; by default the share
@@ -102,6 +102,7 @@ def find_directions(
             changed and kept, or a number is out of range.
     """
     check_choice(method, DirectionMethod, "method")
+    concepts, keep = ((names,) if isinstance(names, str) else tuple(names) for names in (concepts, keep))
     options = {"ws": ws, "layer": layer, "in_z": in_z or None, "min_share": min_share, "find_samples": find_samples}
     _check_options(method, options | {"concepts": concepts or None, "keep": keep or None})
     if method == "boundary":

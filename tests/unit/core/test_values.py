@@ -39,6 +39,9 @@ def test_choices_and_concepts_say_what_was_perhaps_meant() -> None:
     check_choice("pear", Fruit, "fruit")
     with pytest.raises(KeyError, match="unknown fruit 'paer'; did you mean 'pear'"):
         check_choice("paer", Fruit, "fruit")
+    for wrong in (None, ["pear"], 3):
+        with pytest.raises(KeyError, match="fruit must be one of apple, pear; got"):
+            check_choice(wrong, Fruit, "fruit")
     concepts = (Concept(0, "sky", (0, 0, 255)), Concept(1, "tree", (0, 255, 0)))
     assert concept_index(concepts, "tree") == 1
     with pytest.raises(KeyError, match="unknown concept 'trees'; did you mean 'tree'"):
