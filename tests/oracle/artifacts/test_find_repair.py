@@ -227,7 +227,6 @@ def test_mistakes_are_named() -> None:
         (lambda: _find(held_out=HELD_OUT[:7]), ValueError, "7 pictures are held out to judge by, and 8"),
         (lambda: _find(TRAIN[:100], held_out=None), ValueError, "5 pictures are held out to judge by, and 8"),
         (lambda: _find(TRAIN[:50]), ValueError, "got 50 and 60"),
-        (lambda: _find(num_images=1), ValueError, "need 2 images in a set"),
         (lambda: _find(units=UnitSet("layer1", (9,))), ValueError, "got 9"),
     ):
         with pytest.raises(error, match=message):
