@@ -90,7 +90,7 @@ class RepairCurve(SavedResult):
 
     @property
     def units(self) -> UnitSet:
-        """So many of the ranked units."""
+        """As many of the ranked units as were chosen."""
         return self.ranked.top(self.num_units)
 
     @property

@@ -98,30 +98,14 @@ def measure_concept_effects(
     """
     names = (concepts,) if isinstance(concepts, str) else tuple(dict.fromkeys(concepts))
     check_protocols(generator, segmenter)
-    if not names:
-        raise ValueError(f"name one concept or more: {', '.join(concept.name for concept in segmenter.concepts)}")
-    if units is not None and not isinstance(units, UnitSet):
-        raise TypeError(f"units must be a UnitSet(layer, units); got {type(units).__name__}")
-    for name in names:
-        concept_index(segmenter.concepts, name)
-    if units is not None and optimize:
-        raise ValueError("units are either given or optimized; leave out units or optimize")
-    if units is not None and layer not in {None, units.layer}:
-        raise ValueError(f"units of {units.layer!r} are given, and layer is {layer!r}; leave layer out")
-    if units is not None:
-        layer = units.layer
-    if layer is not None:
-        lookup(generator.layers, layer, "layer")
-    elif optimize:
-        raise ValueError("units are optimized in one layer; name the layer")
+    _check_concepts(segmenter, names)
+    layer = _check_units(generator, units, layer, optimize=optimize)
     if dissection is not None and (units is not None or optimize) and not curves:
         raise ValueError("a dissection is what units are chosen by; leave out the dissection, or units and optimize")
     if num_samples < 2 or num_units < 1:
         raise ValueError(f"need 2 samples and 1 unit or more; got {num_samples} and {num_units}")
     if dissection is not None:
-        dissection.provenance.generator.check(generator, "the dissection")
-        if dissection.provenance.seed == seed:
-            raise ValueError(f"the dissection looked at the images of seed {seed} too; measure on another seed")
+        _check_dissection(dissection, generator, seed)
     choice_seed = seed + CHOICE_SEED
 
     @cache
@@ -151,6 +135,43 @@ def measure_concept_effects(
     if not curves:
         return ConceptEffects(effects)
     return ConceptEffects(effects, _measure_curves(generator, segmenter, get_dissection(), chosen, seed, progress))
+
+
+def _check_concepts(segmenter: Segmenter, names: Sequence[str]) -> None:
+    """Raise ValueError if no concept is named, and KeyError if one is unknown."""
+    if not names:
+        raise ValueError(f"name one concept or more: {', '.join(concept.name for concept in segmenter.concepts)}")
+    for name in names:
+        concept_index(segmenter.concepts, name)
+
+
+def _check_units(generator: Generator, units: UnitSet | None, layer: str | None, *, optimize: bool) -> str | None:
+    """Return the layer that is named, itself or by its units.
+
+    Raises:
+        KeyError: If there is no such layer.
+        TypeError: If the units are no `UnitSet`.
+        ValueError: If units, layer and optimize contradict each other.
+    """
+    if units is not None and not isinstance(units, UnitSet):
+        raise TypeError(f"units must be a UnitSet(layer, units); got {type(units).__name__}")
+    if units is not None and optimize:
+        raise ValueError("units are either given or optimized; leave out units or optimize")
+    if units is not None and layer not in {None, units.layer}:
+        raise ValueError(f"units of {units.layer!r} are given, and layer is {layer!r}; leave layer out")
+    if layer is None and units is None and optimize:
+        raise ValueError("units are optimized in one layer; name the layer")
+    named = layer if units is None else units.layer
+    if named is not None:
+        lookup(generator.layers, named, "layer")
+    return named
+
+
+def _check_dissection(dissection: Dissection, generator: Generator, seed: int) -> None:
+    """Raise ValueError if a dissection is of another generator, or looked at the images to measure on."""
+    dissection.provenance.generator.check(generator, "the dissection")
+    if dissection.provenance.seed == seed:
+        raise ValueError(f"the dissection looked at the images of seed {seed} too; measure on another seed")
 
 
 def _measure_curves(

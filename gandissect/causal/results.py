@@ -206,7 +206,7 @@ class UnitEffects:
         mean: float64 ``[unit, concept]``, shares of all pixels.
         stderr: float64 ``[unit, concept]``, standard errors over images.
         num_samples: Images.
-        seed: Theirs.
+        seed: Seed of the latent vectors.
     """
 
     layer: str
@@ -241,7 +241,7 @@ class EffectCurves(SavedResult):
         taken: Share of all pixels by ranking; the entries of each are those of ``counts``.
         control: The same of several random orders of the layer's units.
         num_samples: Images.
-        seed: Theirs.
+        seed: Seed of the latent vectors.
     """
 
     FILE_NAME: ClassVar[str] = "effect_curves.safetensors"

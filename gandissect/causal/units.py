@@ -108,7 +108,7 @@ def measure_unit_effects(
         segmenter: A `Segmenter` for its images.
         layer: The layer's name.
         num_samples: Latent vectors, 2 or more.
-        seed: Theirs.
+        seed: Seed of the latent vectors.
         batch_size: Images at once, 1 or more.
         progress: Show a progress bar.
 

@@ -66,7 +66,7 @@ def dissect(
         curves: Count at many thresholds too, from every few pixels: `LayerDissection.curves`, and the thresholds
             that tell most of a concept.
         folder: Where to keep what has been counted, once a minute, as ``tally.safetensors``; if it is there already,
-            of the same dissection, it is taken up.
+            of the same dissection, it is continued.
         progress: Show progress bars.
 
     Returns:
@@ -104,7 +104,7 @@ def dissect_shard(
     Args:
         generator: As for `dissect`.
         segmenter: As for `dissect`.
-        folder: Where the counts are kept; if it has some of this shard already, it is gone on from there.
+        folder: Where the counts are kept; if it has some of this shard already, it is continued.
         shard: Which part, from 1, and of how many: ``(1, 4)`` to ``(4, 4)``.
         layers: As for `dissect`.
         settings: Settings of the whole dissection; `DissectSettings()` if None.

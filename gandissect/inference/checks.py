@@ -58,7 +58,7 @@ def check_pixels(images: Float[Tensor, "batch 3 H W"], samples: range) -> None:
     if 2 * int((images.abs() > FAR).sum()) > images.numel():
         lowest, highest = float(images.min()), float(images.max())
         raise ValueError(
-            f"the generator gave images from {lowest:.4g} to {highest:.4g}, and they are to be in [-1, 1]; "
+            f"the generator gave images from {lowest:.4g} to {highest:.4g}, and they must be in [-1, 1]; "
             "let it scale them (x / 127.5 - 1 if they are in 0 to 255)"
         )
 

@@ -20,7 +20,7 @@ from ..scenes.rendering import check_scene_size, render
 from .source import LabeledPictures
 
 RESIDENT_BYTES = 2 << 30
-"""How much memory the pictures of one source may take up; those beyond it are rendered anew each time."""
+"""How much memory the pictures of one source may take up; those beyond it are rendered again each time."""
 
 
 class Scenes:

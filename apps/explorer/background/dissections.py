@@ -16,7 +16,7 @@ def follow_dissection(visit: Visit, segmenter: Segmenter) -> LayerDissection | N
     dissector = load_dissector(visit.settings.num_samples, visit.settings.dissection)
     if dissector.saved and not dissector.serves(visit.generator, segmenter):
         folder = escape(visit.settings.dissection)
-        st.info(f"The dissection in {folder} is of other networks; this layer is dissected anew.")
+        st.info(f"The dissection in {folder} is of other networks; this layer is dissected again.")
     key = dissector.begin(visit.generator, segmenter, visit.layer).key
     dissection: Dissection | None = follow_task(key, f"dissecting {visit.layer}", shared=dissector.tasks)
     if dissection is None:

@@ -97,7 +97,7 @@ def say_label(key: Hashable) -> bool:
 
 @st.fragment(run_every=1.0)
 def wait_for_labels(keys: Sequence[Hashable], num_known: int) -> None:
-    """Show how far the labels are; draw the page anew when there is one more."""
+    """Show how far the labels are; draw the page again when there is one more."""
     tasks = [label_tasks().get(key) for key in keys]
     if sum(task is None or task.result.done() for task in tasks) > num_known:
         st.rerun(scope="app")

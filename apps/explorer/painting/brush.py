@@ -18,7 +18,7 @@ MIN_IOU, MAX_UNITS, DEFAULT_UNITS, DEFAULT_LEVEL = 0.04, 40, 20, 0.99
 DRAW, REMOVE = "draw", "remove"
 EFFECT, AGREEMENT = "effect", "IoU"
 CERTAIN = 3.0
-"""Standard errors by which a unit's effect is to be above 0."""
+"""Standard errors by which a unit's effect must be above 0."""
 
 
 @dataclass(frozen=True, slots=True)

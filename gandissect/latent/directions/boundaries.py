@@ -231,7 +231,7 @@ class LayerScores:
         changes: Mean change of the concept's share, by entry of the direction's ``ws``.
         gains: The same with losses counted as 0, HiGAN's score.
         num_samples: Images.
-        seed: Theirs.
+        seed: Seed of the latent vectors.
     """
 
     direction: Direction

@@ -74,7 +74,7 @@ class Direction(SavedResult):
         score: Share of what the method looks for that it has, 1 at most: of the squared weights (closed form), of the
             variance (components), or held-out R^2 or accuracy (boundaries); None if it was not measured.
         num_samples: Latent vectors that it was found on; 0 if on none.
-        seed: Theirs.
+        seed: Seed of the latent vectors.
         labels: What a step does, the concept that changes most first.
 
     Raises:
@@ -152,7 +152,7 @@ class Direction(SavedResult):
             method: How it was found.
             score: As in `Direction`.
             num_samples: Latent vectors that it was found on.
-            seed: Theirs.
+            seed: Seed of the latent vectors.
 
         Raises:
             KeyError: If there is no such layer.
