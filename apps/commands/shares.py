@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import segmenters
 from gandissect import ConceptShares, draw_shares, measure_concept_shares
 from gandissect.storage.files import check_folder
 from segmenters.datasets import ImageSource, open_pictures, open_source
@@ -29,7 +30,8 @@ class Options:
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
             if it is there, else generator.safetensors).
-        segmenter: A bundled name, the path of a .safetensors file, or the folder of a training.
+        segmenter: A bundled name, the path of a .safetensors file, or the folder of a training; by default the one made
+            for such pictures.
         data: The real pictures, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
             that FOLDER/SPLIT.txt names).
         hold_out: Look only at the pictures that a training with this share held out did not see; 0 for all.
@@ -41,8 +43,8 @@ class Options:
     """
 
     generator: Model
-    segmenter: str
     data: tuple[str, ...]
+    segmenter: str | None = None
     hold_out: float = 0.0
     num_samples: int = 1_000
     seed: int = 0
@@ -53,7 +55,7 @@ class Options:
     def run(self) -> None:
         """Compare, save where asked to, and print the shares with the largest omission first."""
         generator = load_generator(self.generator, self.device)
-        segmenter = load_segmenter(self.segmenter, self.device)
+        segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         real = self._open_real(generator.image_size[0])
         if self.out is not None:
             check_folder(self.out)

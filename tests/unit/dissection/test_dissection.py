@@ -450,9 +450,7 @@ def test_images_that_are_far_from_their_range_are_refused(low: float, high: floa
     if not refused:
         _dissect(table)
         return
-    with pytest.raises(
-        ValueError, match=f"images from {low} to {high}, and they must be in \\[-1, 1\\]; let it scale"
-    ):
+    with pytest.raises(ValueError, match=f"images from {low} to {high}, and they must be in \\[-1, 1\\]; let it scale"):
         _dissect(table)
 
 
