@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 
-from ..core.lookup import lookup
+from ..core.lookup import lookup, unique_names
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.types import UnitSet, concept_index
 from ..dissection.dissect import dissect
@@ -96,7 +96,7 @@ def measure_concept_effects(
 
     Source: Bau et al. 2019, Sec. 4.2.
     """
-    names = (concepts,) if isinstance(concepts, str) else tuple(dict.fromkeys(concepts))
+    names = unique_names(concepts)
     check_protocols(generator, segmenter)
     _check_concepts(segmenter, names)
     layer = _check_units(generator, units, layer, optimize=optimize)
@@ -106,35 +106,55 @@ def measure_concept_effects(
         raise ValueError(f"need 2 samples and 1 unit or more; got {num_samples} and {num_units}")
     if dissection is not None:
         _check_dissection(dissection, generator, seed)
-    choice_seed = seed + CHOICE_SEED
-
-    @cache
-    def get_dissection() -> Dissection:
-        if dissection is not None:
-            return dissection
-        return dissect(generator, segmenter, layer, NUM_DISSECTED, choice_seed, top_images=0, progress=progress)
-
-    def choose_units(concept: str) -> UnitSet:
-        if units is not None:
-            return units
-        if layer is None:
-            return select_units_by_ablation(
-                generator, segmenter, get_dissection(), concept, num_units, seed=choice_seed, progress=progress
-            )
-        if optimize:
-            return find_causal_units(
-                generator, segmenter, layer, concept, num_units, choice_seed, method="optimisation", progress=progress
-            )
-        return get_dissection()[layer].units_for(concept, 0.0, num_units)
-
-    chosen = {name: choose_units(name) for name in names}
+    choice = _UnitChoice(generator, segmenter, layer, num_units, optimize, dissection, seed + CHOICE_SEED, progress)
+    chosen = {name: choice.choose(name) if units is None else units for name in names}
     effects = tuple(
         average_causal_effect(generator, segmenter, chosen[name], name, num_samples, seed, progress=progress)
         for name in names
     )
     if not curves:
         return ConceptEffects(effects)
-    return ConceptEffects(effects, _measure_curves(generator, segmenter, get_dissection(), chosen, seed, progress))
+    return ConceptEffects(effects, _measure_curves(choice, chosen, seed))
+
+
+@dataclass(frozen=True, eq=False)
+class _UnitChoice:
+    """How the units of a concept are chosen; the generator is dissected once, and only where this is needed."""
+
+    generator: Generator
+    segmenter: Segmenter
+    layer: str | None
+    num_units: int
+    optimize: bool
+    known_dissection: Dissection | None
+    seed: int
+    progress: bool
+
+    @cached_property
+    def dissection(self) -> Dissection:
+        """The dissection to choose by."""
+        if self.known_dissection is not None:
+            return self.known_dissection
+        return dissect(
+            self.generator,
+            self.segmenter,
+            self.layer,
+            NUM_DISSECTED,
+            self.seed,
+            top_images=0,
+            progress=self.progress,
+        )
+
+    def choose(self, concept: str) -> UnitSet:
+        """Return the units of a concept."""
+        networks, count, seed, progress = (self.generator, self.segmenter), self.num_units, self.seed, self.progress
+        if self.layer is None:
+            return select_units_by_ablation(*networks, self.dissection, concept, count, seed=seed, progress=progress)
+        if self.optimize:
+            return find_causal_units(
+                *networks, self.layer, concept, count, seed, method="optimisation", progress=progress
+            )
+        return self.dissection[self.layer].units_for(concept, 0.0, count)
 
 
 def _check_concepts(segmenter: Segmenter, names: Sequence[str]) -> None:
@@ -174,30 +194,23 @@ def _check_dissection(dissection: Dissection, generator: Generator, seed: int) -
         raise ValueError(f"the dissection looked at the images of seed {seed} too; measure on another seed")
 
 
-def _measure_curves(
-    generator: Generator,
-    segmenter: Segmenter,
-    dissection: Dissection,
-    chosen: Mapping[str, UnitSet],
-    seed: int,
-    progress: bool,
-) -> tuple[EffectCurves, ...]:
+def _measure_curves(choice: _UnitChoice, chosen: Mapping[str, UnitSet], seed: int) -> tuple[EffectCurves, ...]:
     """Return, for each concept, what ablating more and more units of its layer takes away."""
-    choice_seed = seed + CHOICE_SEED
+    generator, segmenter, progress = choice.generator, choice.segmenter, choice.progress
     layers = dict.fromkeys(units.layer for units in chosen.values())
     single = {
-        layer: measure_unit_effects(generator, segmenter, layer, seed=choice_seed, progress=progress)
+        layer: measure_unit_effects(generator, segmenter, layer, seed=choice.seed, progress=progress)
         for layer in layers
     }
     curves = []
     for concept, units in chosen.items():
         rankings = {
-            "by IoU": rank_units_by_iou(dissection, units.layer, concept),
+            "by IoU": rank_units_by_iou(choice.dissection, units.layer, concept),
             "by effect alone": single[units.layer].ranking(concept),
         }
         if isinstance(segmenter, SoftSegmenter):
             rankings["by optimisation"] = optimize_units(
-                generator, segmenter, units.layer, concept, seed=choice_seed, progress=progress
+                generator, segmenter, units.layer, concept, seed=choice.seed, progress=progress
             )
         curves.append(measure_effect_curves(generator, segmenter, rankings, seed=seed, progress=progress))
     return tuple(curves)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar, get_args
 
 T = TypeVar("T")
@@ -32,6 +32,11 @@ def lookup(mapping: Mapping[str, T], name: str, kind: str) -> T:
     if name not in mapping:
         raise KeyError(unknown_name_message(kind, name, mapping))
     return mapping[name]
+
+
+def unique_names(names: Sequence[str] | str) -> tuple[str, ...]:
+    """Return names, of which one may be given by itself, each once and in their order."""
+    return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
 
 
 def check_choice(value: str, choices: object, kind: str) -> None:

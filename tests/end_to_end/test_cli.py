@@ -151,6 +151,8 @@ def test_a_folder_of_pictures_trains_a_generator(gandissect, tmp_path: Path) -> 
     assert "seed: 0 there, 1 given" in error
 
 
+DISSECT = ("dissect", "--generator", "PLANTED", "--out", "OUT")
+
 BAD = {
     "no command": ((), ""),
     "unknown command": (("disect",), "did you mean 'dissect'"),
@@ -158,32 +160,17 @@ BAD = {
     "missing option": (("dissect", "--generator", "PLANTED"), "--out"),
     "not a number": (("sample", "--generator", "PLANTED", "--seed", "x"), "--seed"),
     "unknown generator": (("sample", "--generator", "dcgan-scene64"), "did you mean 'dcgan-scenes64'"),
-    "unknown segmenter": (
-        ("dissect", "--generator", "PLANTED", "--segmenter", "unet-scene", "--out", "OUT"),
-        "did you mean",
-    ),
-    "unknown layer": (
-        ("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--layers", "layer3", "--out", "OUT"),
-        "did you mean 'layer",
-    ),
-    "zero samples": (
-        ("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--num-samples", "0", "--out", "OUT"),
-        "num_samples",
-    ),
-    "quantile": (
-        ("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--quantile", "1.5", "--out", "OUT"),
-        "quantile",
-    ),
-    "min iou": (
-        ("dissect", "--generator", "PLANTED", "--segmenter", "palette", "--min-iou", "4", "--out", "OUT"),
-        "min_iou",
-    ),
+    "unknown segmenter": ((*DISSECT, "--segmenter", "unet-scene"), "did you mean"),
+    "unknown layer": ((*DISSECT, "--segmenter", "palette", "--layers", "layer3"), "did you mean 'layer"),
+    "zero samples": ((*DISSECT, "--segmenter", "palette", "--num-samples", "0"), "num_samples"),
+    "quantile": ((*DISSECT, "--segmenter", "palette", "--quantile", "1.5"), "quantile"),
+    "min iou": ((*DISSECT, "--segmenter", "palette", "--min-iou", "4"), "min_iou"),
     "segmenter as generator": (
         ("sample", "--generator", "unet-scenes"),
         "'unet-scenes' is a segmenter, and a generator is wanted: dcgan-scenes64",
     ),
     "generator as segmenter": (
-        ("dissect", "--generator", "PLANTED", "--segmenter", "dcgan-scenes64", "--out", "OUT"),
+        (*DISSECT, "--segmenter", "dcgan-scenes64"),
         "is a generator, and a segmenter is wanted: unet-",
     ),
     "missing folder": (("sample", "--generator", "runs/absent"), "no file or folder runs/absent; give"),
@@ -385,25 +372,9 @@ def test_a_generator_is_repaired_and_reported_in_one_command(
         pixels = draw.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
         (tmp_path / "photos").mkdir(exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / f"photos/{number}.png")
-    status, output, error = gandissect(
-        "repair",
-        planted,
-        "--data",
-        tmp_path / "photos",
-        "--hold-out",
-        0.4,
-        "--segmenter",
-        tiny_unet,
-        "--layer",
-        "layer2",
-        "--num-samples",
-        60,
-        "--num-images",
-        8,
-        "--out",
-        out,
-        "--json",
-    )
+    pictures = ("--data", tmp_path / "photos", "--hold-out", 0.4, "--num-images", 8)
+    repair = ("repair", planted, *pictures, "--segmenter", tiny_unet)
+    status, output, error = gandissect(*repair, "--layer", "layer2", "--num-samples", 60, "--out", out, "--json")
     assert status == 0, error
     answer = json.loads(output)
     assert Path(answer["report"]) == out / "report.html"
@@ -416,23 +387,9 @@ def test_a_generator_is_repaired_and_reported_in_one_command(
     assert torch.equal(
         Recipe.load(out / "recipe.json").generate(generator)[:1], fixed(generator.sample_z(1, found.sample_seed))
     )
-    (tmp_path / "mine.json").write_text(Recipe.of(generator, [Ablation(UnitSet("layer1", (0, 1, 3)))]).to_json())
-    status, output, error = gandissect(
-        "repair",
-        planted,
-        "--data",
-        tmp_path / "photos",
-        "--hold-out",
-        0.4,
-        "--segmenter",
-        tiny_unet,
-        "--recipe",
-        tmp_path / "mine.json",
-        "--num-images",
-        8,
-        "--out",
-        tmp_path / "by-hand",
-    )
+    recipe = tmp_path / "mine.json"
+    recipe.write_text(Recipe.of(generator, [Ablation(UnitSet("layer1", (0, 1, 3)))]).to_json())
+    status, output, error = gandissect(*repair, "--recipe", recipe, "--out", tmp_path / "by-hand")
     assert status == 0, error
     by_hand = RepairCurve.load(tmp_path / "by-hand")
     assert by_hand.ranked == UnitSet("layer1", (0, 1, 3)) and by_hand.counts == (0, 1, 2, 3)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ...core.lookup import check_choice
+from ...core.lookup import check_choice, unique_names
 from ...core.protocols import Generator, Segmenter
 from .boundaries import Boundary, find_boundaries, keep_unchanged
 from .closed_form import closed_form_directions
@@ -23,8 +23,8 @@ METHOD_OPTIONS = {
 }
 """The options that belong to some methods only."""
 
-COMPONENT_SAMPLES, BOUNDARY_SAMPLES = 5_000, 2_000
-"""Latent vectors to find directions on, by default."""
+FIND_SAMPLES = {"sefa": 0, "components": 5_000, "boundary": 2_000}
+"""Latent vectors to find directions on, by default; the closed form needs none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,36 +102,43 @@ def find_directions(
             changed and kept, or a number is out of range.
     """
     check_choice(method, DirectionMethod, "method")
-    concepts, keep = ((names,) if isinstance(names, str) else tuple(names) for names in (concepts, keep))
+    concepts, keep = unique_names(concepts), unique_names(keep)
     options = {"ws": ws, "layer": layer, "in_z": in_z or None, "min_share": min_share, "find_samples": find_samples}
     _check_options(method, options | {"concepts": concepts or None, "keep": keep or None})
     if method == "boundary":
         _check_concepts(concepts, keep)
     check_labelling(steps, num_samples)
+    count = FIND_SAMPLES[method] if find_samples is None else find_samples
     boundaries: dict[str, Boundary] = {}
     if method == "sefa":
         directions = closed_form_directions(generator, num_directions, ws, seed)
     elif method == "components":
-        count = COMPONENT_SAMPLES if find_samples is None else find_samples
         directions = component_directions(generator, num_directions, layer, count, seed, in_z=in_z, progress=progress)
     else:
-        count = BOUNDARY_SAMPLES if find_samples is None else find_samples
-        names = tuple(dict.fromkeys((*concepts, *keep)))
+        names = (*concepts, *keep)
         boundaries = find_boundaries(generator, segmenter, names, count, seed, min_share=min_share, progress=progress)
-        directions = tuple(boundaries[concept].direction for concept in dict.fromkeys(concepts))
-    kept = tuple(boundaries[concept] for concept in dict.fromkeys(keep))
-    if kept:
-        others = [boundary.direction for boundary in kept]
-        directions = tuple(keep_unchanged(generator, direction, others) for direction in directions)
+        directions = _directions_across(generator, boundaries, concepts, keep)
     effects = [
         label_direction(generator, segmenter, direction, steps, num_samples, seed, progress=progress)
         for direction in directions
     ]
-    changed: list[Boundary | None] = [boundaries[concept] for concept in dict.fromkeys(concepts)]
+    kept = tuple(boundaries[concept] for concept in keep)
+    changed: list[Boundary | None] = [boundaries[concept] for concept in concepts]
     return tuple(
         FoundDirection(with_labels(direction, effect), effect, boundary, kept)
         for direction, effect, boundary in zip(directions, effects, changed or [None] * len(effects), strict=True)
     )
+
+
+def _directions_across(
+    generator: Generator, boundaries: Mapping[str, Boundary], concepts: Sequence[str], keep: Sequence[str]
+) -> tuple[Direction, ...]:
+    """Return the directions of some concepts that leave others alone."""
+    directions = tuple(boundaries[concept].direction for concept in concepts)
+    if not keep:
+        return directions
+    others = [boundaries[concept].direction for concept in keep]
+    return tuple(keep_unchanged(generator, direction, others) for direction in directions)
 
 
 def _check_options(method: DirectionMethod, options: Mapping[str, object]) -> None:

@@ -30,7 +30,7 @@ from ...core.protocols import Generator, check_mode
 from ...core.sampling import derive_seed
 from ..spaces import capabilities, require_w
 from .coordinates import Coordinates, NoiseMaps
-from .descent import FeatureExtractor, PictureDistance, as_list, descend, mean_square, search
+from .descent import DescentResult, FeatureExtractor, PictureDistance, as_list, descend, mean_square, search
 from .results import INVERSION_SPACES, Inversion, reconstruct, residual_edits, with_noise_maps
 
 PRIOR_WEIGHT = 0.01
@@ -52,8 +52,7 @@ def invert(
 ) -> Inversion:
     """Find the latents whose images are most like some pictures, as the module's formula says.
 
-    All pictures are optimised at once, and none depends on the others, but for rounding: another number of pictures
-    rounds otherwise.
+    All pictures are optimised at once, and none depends on the others, but for rounding.
 
     Args:
         generator: A `Generator` through which gradients flow, in eval mode.
@@ -89,25 +88,18 @@ def invert(
         wanted = images.detach().clone().to(generator.device, torch.float32)
         counts = (num_candidates, num_starts)
         points = search(generator, wanted, space, noise, counts, derive_seed(seed, "invert"), quiet)
-        coordinates, start = points.coordinates, points.start[:, 0]
         if num_steps:
-            _check_gradients(generator, coordinates, start[:1], features)
+            _check_gradients(generator, points.coordinates, points.start[:1, 0], features)
         distance = PictureDistance.of(wanted, points.images, points.variance, features)
-        latent_loss = _LatentLoss(generator, distance, coordinates)
-        with torch.no_grad():
-            loss_start = latent_loss(start).double().cpu()
-        if num_steps and num_starts > 1:
-            start = _best_start(latent_loss, points.start, num_steps // 4, quiet)
-        optimum = descend(latent_loss, start, num_steps, "inverting", quiet, coordinates.settle)
-        latents, maps = coordinates.latents(optimum.free).contiguous(), coordinates.maps(optimum.free)
+        latent_loss = _LatentLoss(generator, distance, points.coordinates)
+        loss_start = latent_loss.evaluate(points.start[:, 0])
+        optimum = _descend_from_best(latent_loss, points.start, num_steps, quiet)
+        latents, maps = latent_loss.unpack(optimum.free)
         residual, loss_end = None, optimum.loss_end
         if layer is not None:
             residual_loss = _ResidualLoss.of(generator, distance, latents, maps, layer, points.samples)
-            zeros = torch.zeros_like(residual_loss.activation)
-            optimum = descend(residual_loss, zeros, num_steps, f"residual of {layer}", quiet)
-            residual, loss_end = residual_loss.scale * optimum.free, optimum.loss_end
-        with torch.no_grad():
-            reconstructions = reconstruct(generator, latents, maps, residual_edits(layer, residual))
+            residual, loss_end = residual_loss.find_residual(num_steps, quiet)
+        reconstructions = _reconstruct_pixels(generator, latents, maps, layer, residual)
     return Inversion(
         NetworkId.of(generator),
         space,
@@ -116,7 +108,7 @@ def invert(
         layer,
         None if residual is None else residual.cpu(),
         _to_pixels(wanted),
-        _to_pixels(reconstructions),
+        reconstructions,
         loss_start,
         loss_end,
         features is not None,
@@ -138,6 +130,23 @@ class _LatentLoss:
     def __call__(self, free: Tensor) -> Tensor:
         images = self.coordinates.images(self.generator, free)
         return self.distance(images) + PRIOR_WEIGHT * self.coordinates.prior(free)
+
+    def unpack(self, free: Tensor) -> tuple[Tensor, NoiseMaps]:
+        """Return latents and noise."""
+        return self.coordinates.latents(free).contiguous(), self.coordinates.maps(free)
+
+    @torch.no_grad()
+    def evaluate(self, free: Tensor) -> Tensor:
+        """Return the loss as float64 ``[picture]`` on CPU, without gradients."""
+        return self(free).double().cpu()
+
+
+def _descend_from_best(latent_loss: _LatentLoss, starts: Tensor, num_steps: int, quiet: bool) -> DescentResult:
+    """Descend from the best of the starts, ``[picture, start, ...]``; without steps, from the first."""
+    start = starts[:, 0]
+    if num_steps and starts.shape[1] > 1:
+        start = _best_start(latent_loss, starts, num_steps // 4, quiet)
+    return descend(latent_loss, start, num_steps, "inverting", quiet, latent_loss.coordinates.settle)
 
 
 def _best_start(latent_loss: _LatentLoss, starts: Tensor, num_steps: int, quiet: bool) -> Tensor:
@@ -179,6 +188,11 @@ class _ResidualLoss:
     def __call__(self, free: Tensor) -> Tensor:
         images = self.generator.tail(self.activation + self.scale * free, self.layer, self.latents)
         return self.distance(images) + PRIOR_WEIGHT * mean_square(free)
+
+    def find_residual(self, num_steps: int, quiet: bool) -> tuple[Tensor, Tensor]:
+        """Return the residual of each picture, as it is added, and its loss."""
+        optimum = descend(self, torch.zeros_like(self.activation), num_steps, f"residual of {self.layer}", quiet)
+        return self.scale * optimum.free, optimum.loss_end
 
 
 def _check_counts(num_candidates: int, num_starts: int, num_steps: int, layer: str | None) -> None:
@@ -244,6 +258,14 @@ def _check_gradients(
         raise ValueError(f"the gradients of {generator.name} are not finite")
     if features is not None and not all(part.requires_grad for part in as_list(features(images.clamp(-1, 1)))):
         raise ValueError("no gradients flow through the features; compute them without no_grad, or give none")
+
+
+@torch.no_grad()
+def _reconstruct_pixels(
+    generator: Generator, latents: Tensor, maps: NoiseMaps, layer: str | None, residual: Tensor | None
+) -> Tensor:
+    """Return the images of what was found as uint8, on CPU."""
+    return _to_pixels(reconstruct(generator, latents, maps, residual_edits(layer, residual)))
 
 
 def _to_pixels(images: Tensor) -> Tensor:

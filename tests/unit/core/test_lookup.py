@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gandissect.core.lookup import lookup
+from gandissect.core.lookup import lookup, unique_names
 
 
 def test_an_unknown_name_is_told_the_nearest_and_all() -> None:
@@ -11,3 +11,9 @@ def test_an_unknown_name_is_told_the_nearest_and_all() -> None:
     with pytest.raises(KeyError, match="unknown concept 'zzz'; known: none"):
         lookup({}, "zzz", "concept")
     assert lookup({"sky": 1}, "sky", "concept") == 1
+
+
+def test_names_stand_once_and_in_their_order() -> None:
+    assert unique_names(["tree", "sky", "tree"]) == ("tree", "sky")
+    assert unique_names("tree") == ("tree",)
+    assert unique_names(()) == ()
