@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from itertools import takewhile
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from gandissect.core import unknown_name_message
 
@@ -45,13 +45,6 @@ COMMANDS = {
     "import": "read a checkpoint that others have made, without running its code, or say what is in it",
     "explore": "open a page on which units are looked at and switched off",
 }
-
-
-class Command(Protocol):
-    """A subcommand: a dataclass whose fields are its options."""
-
-    def run(self) -> None:
-        """Do it, and print what was asked for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -125,9 +125,9 @@ def _convert_tensors(tensors: Mapping[str, Tensor], generator: LayeredGenerator)
     Raises:
         ValueError: If one is of another kind than the generator's, or not finite.
     """
-    converted = {}
+    converted, own = {}, generator.state_dict()
     for name, value in tensors.items():
-        expected = generator.state_dict().get(name)
+        expected = own.get(name)
         if expected is not None and value.is_floating_point() != expected.is_floating_point():
             raise ValueError(f"{name!r} holds {value.dtype} where {expected.dtype} is wanted")
         converted[name] = value if expected is None else value.to(expected.dtype)

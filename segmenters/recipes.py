@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .augmentation import Augmentation
+from .datasets.combining import concat, remap
 from .datasets.source import ImageSource
 from .training import SegmenterSettings
 
@@ -47,8 +48,6 @@ def streets(data: Path | str, num_steps: int = 3000, seed: int = 1) -> TrainingR
     Raises:
         FileNotFoundError: If the folder lacks them.
     """
-    from .datasets.combining import concat
-
     held_out = labelmefacade(data, "val")
     learned = concat([labelmefacade(data, "train"), camvid(data, "train", held_out)])
     settings = SegmenterSettings(num_steps=num_steps, seed=seed, augmentation=Augmentation(color=0.4))
@@ -64,7 +63,6 @@ def labelmefacade(data: Path | str, split: str, size: int = 160) -> ImageSource:
 
 def camvid(data: Path | str, split: str, like: ImageSource, size: int = 160) -> ImageSource:
     """Return a split of camvid under the concepts of labelmefacade (``like``)."""
-    from .datasets.combining import remap
     from .datasets.photos import Photos
 
     photos = Photos(Path(data) / "camvid", size, split, margin=1.0, unlabelled=("unlabelled",))

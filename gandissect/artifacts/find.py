@@ -12,7 +12,7 @@ from typing import Generic
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ..core.lookup import check_choice, lookup
+from ..core.lookup import check_choice, lookup, unique_names
 from ..core.pictures import split_off
 from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
 from ..core.types import UnitSet
@@ -116,14 +116,13 @@ def find_repair(
     Raises:
         KeyError: If there is no such layer or method.
         TypeError: If the generator cannot be copied with units forced.
-        ValueError: If there are too few pictures, nothing says what to compare, or a number is out of range.
+        ValueError: If no layer is named, there are too few pictures, nothing says what to compare, or a number is out
+            of range.
 
     Source: Bau et al. 2019, Sec. 4.3.
     """
     _check_request(generator, segmenter, units, layers, force_to, method, num_images)
-    names = [layers] if isinstance(layers, str) else list(generator.layers if layers is None else layers)
-    for name in names:
-        lookup(generator.layers, name, "layer")
+    names = _check_layers(generator, layers)
     yardstick = _make_yardstick(real, held_out, features, segmenter)
     ranking = None
     if units is None:
@@ -181,6 +180,21 @@ def _check_request(
         raise ValueError(f"no unit of {units.layer!r} is given; leave units out to have them ranked")
     if layers is not None and layers != units.layer and list(layers) != [units.layer]:
         raise ValueError(f"units of {units.layer!r} are given, and layers is {layers!r}; leave layers out")
+
+
+def _check_layers(generator: Generator, layers: Sequence[str] | str | None) -> tuple[str, ...]:
+    """Return the layers' names, each once; all for None.
+
+    Raises:
+        KeyError: If one is unknown.
+        ValueError: If none is named.
+    """
+    names = unique_names(list(generator.layers) if layers is None else layers)
+    if not names:
+        raise ValueError(f"name at least one layer, or none for all: {', '.join(generator.layers)}")
+    for name in names:
+        lookup(generator.layers, name, "layer")
+    return names
 
 
 def _make_yardstick(

@@ -22,7 +22,7 @@ from gandissect.core.environment import resolve_device
 from gandissect.core.images import from_uint8
 from gandissect.core.pictures import load_pictures
 from gandissect.core.protocols import PictureSource
-from gandissect.core.sampling import make_rng
+from gandissect.core.sampling import derive_seed, make_rng
 from gandissect.storage.files import atomic_path
 from gandissect.storage.runs import ema_decay, train, update_ema
 
@@ -71,7 +71,7 @@ class GANTask:
         self.images_per_step = settings.batch_size
         self.loss = LOSSES[settings.loss]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(make_rng(settings.seed, "weights").initial_seed())
+            torch.manual_seed(derive_seed(settings.seed, "weights"))
             generator, discriminator = build_networks(settings)
         self.sizes = sizes_of(settings)
         self.network = self._place(generator)

@@ -263,13 +263,17 @@ def test_a_stroke_that_was_undone_and_moved_at_once_is_gone_and_can_come_back(pa
 
 
 def test_parts_of_a_page_that_was_left_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
     def gone(parts: list[str]) -> None:
+        asked.append(parts)
         raise StreamlitAPIException(f"No fragment found for target {parts}")
 
     run = SimpleNamespace(fragment_ids_this_run=["one that was left"])
     monkeypatch.setattr(fragments, "get_script_run_ctx", lambda: run)
     monkeypatch.setattr(fragments.st, "rerun", gone)
     fragments.redraw_rest()
+    assert asked == [fragments.REST]
 
 
 def test_each_picture_has_its_own_strokes(page: AppTest) -> None:

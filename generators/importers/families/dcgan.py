@@ -20,7 +20,6 @@ from ...architectures.stack import Size, Stack
 from ..layouts import Facts, ImportOptions, Tensors
 from ..plans import ImportPlan, TensorSource, copy_tensor, fill_tensor, find_numbers, layout_of, shape_of, spread_gray
 
-NORM = ("weight", "bias", "running_mean", "running_var")
 GEOMETRY = ("strides", "paddings", "output_paddings")
 """Options: one number or pair for each up-convolution."""
 USUAL = {1: (1, 0, 0), 2: (2, 0, 0), 3: (1, 1, 0), 4: (2, 1, 0), 5: (2, 2, 1), 6: (2, 2, 0)}

@@ -210,6 +210,7 @@ def test_mistakes_are_named() -> None:
     for call, error, message in (
         (lambda: _find(layers="layer11"), KeyError, "did you mean 'layer1'"),
         (lambda: _find(layers=["layer1", "layr2"]), KeyError, "did you mean 'layer2'"),
+        (lambda: _find(layers=[]), ValueError, "name at least one layer, or none for all: layer1"),
         (lambda: _find(method="efect"), KeyError, "did you mean 'effect'"),
         (lambda: _find(YARDSTICK), ValueError, "a yardstick has its own held-out pictures"),
         (lambda: find_repair(GENERATOR, YARDSTICK, features=FILTERS), ValueError, "a yardstick has its own features"),
