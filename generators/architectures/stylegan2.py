@@ -45,7 +45,7 @@ class StyleGAN2(StyleGenerator):
         z_dim: Length of ``z``.
         w_dim: Length of ``w``.
         mapping_depth: Layers of the mapping network.
-        clamp: Largest size of activations before their gain, and of numbers in a grid's image; None is no limit.
+        clamp: Largest size of activations, after their gain, and of numbers in a grid's image; None is no limit.
 
     Raises:
         ValueError: If a number is out of range.
@@ -127,7 +127,7 @@ class ModulatedLayer(nn.Module):
         side: Height and width of the grid that it returns.
         w_dim: Length of ``w``.
         up: Double the grid.
-        clamp: Largest size of an activation, times the gain.
+        clamp: Largest size of an activation, after the gain; None is no limit.
 
     Source: Karras et al. 2020, Fig. 2d, Sec. 2.2.
     """
@@ -143,8 +143,7 @@ class ModulatedLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(after))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise", draw_normal(1, 1, side, side))
-        self.scale, self.up = 1 / math.sqrt(9 * before), up
-        self.clamp = None if clamp is None else SQRT2 * clamp
+        self.scale, self.up, self.clamp = 1 / math.sqrt(9 * before), up, clamp
 
     def forward(
         self,

@@ -33,6 +33,8 @@ MAX_NETWORKS, MAX_FACTS = 12, 1_000
 """Of a file, and beside a network; more are none that is read here, and would take long."""
 MAX_FACTS_READ = 10**7
 """Facts beside networks that are looked at, in each dict that may hold one."""
+MAX_FACT_DEPTH = 3
+"""How deep dicts of settings beside a network may be nested: a network's, its parts', their layers'."""
 MAX_DEPTH = 16
 """In how many dicts and lists a network may lie."""
 MAX_WRAPPERS = 8
@@ -240,8 +242,16 @@ def _is_triple(value: list[Any]) -> bool:
 
 def _is_fact(value: Any) -> bool:
     """Whether a value beside networks may say something about them."""
-    plain_dict = isinstance(value, dict) and all(_is_plain(item) for item in value.values())
-    return plain_dict or isinstance(value, Tensor) or _is_plain(value)
+    return isinstance(value, Tensor) or _is_plain(value) or _is_plain_dict(value)
+
+
+def _is_plain_dict(value: Any, depth: int = MAX_FACT_DEPTH) -> bool:
+    """Whether a value is a dict of plain values, or of such dicts, as settings of networks within networks are."""
+    return (
+        depth > 0
+        and isinstance(value, dict)
+        and all(_is_plain(item) or _is_plain_dict(item, depth - 1) for item in value.values())
+    )
 
 
 def _is_plain(value: Any) -> bool:

@@ -133,7 +133,7 @@ def _image(t: dict[str, Tensor], w: Tensor, clamp: float, noisy: bool) -> Tensor
             x = _low_pass(_spread(x, weight), 1, 1) if conv == "conv0" else _convolve(x, weight)
             if noisy:
                 x = x + t[f"{name}.noise_const"] * t[f"{name}.noise_strength"]
-            x = (_leaky(x + t[f"{name}.bias"][:, None, None]) * SQRT2).clamp(-clamp * SQRT2, clamp * SQRT2)
+            x = (_leaky(x + t[f"{name}.bias"][:, None, None]) * SQRT2).clamp(-clamp, clamp)
         name = f"synthesis.b{side}.torgb"
         weight = t[f"{name}.weight"] * (_style(t, name, w) / x.shape[1] ** 0.5)[None, :, None, None]
         own = torch.einsum("oi,bihw->bohw", weight[:, :, 0, 0], x) + t[f"{name}.bias"][:, None, None]

@@ -23,7 +23,7 @@ def rate_of(facts: Facts, layer: str) -> float:
 
 
 def clamp_of(facts: Facts) -> float | None:
-    """Return the largest size of activations before their gain; None is no limit.
+    """Return the largest size of activations, after their gain; None is no limit.
 
     Raises:
         ValueError: If layers have different ones.

@@ -8,6 +8,7 @@ from foreign import assert_agree, assert_contract, assert_every_name_counts, ass
 from style_files import genforce, images, mapped, nvlabs, rosinality
 
 from generators.architectures.stylegan2 import StyleGAN2
+from generators.importers import import_checkpoint
 from generators.importers.families.stylegan2 import LAYOUTS
 
 NVLABS, ROSINALITY, GENFORCE = LAYOUTS
@@ -112,6 +113,15 @@ def test_activations_are_clamped_as_the_file_says(facts, tmp_path) -> None:
     assert (clamped - images(t, mapped(t, z))).abs().max() > 0.1
     assert_agree(generator(z), clamped)
     assert_contract(generator, tmp_path)
+
+
+def test_a_limit_that_lies_beside_the_network_in_a_file_is_read(tmp_path) -> None:
+    t = nvlabs([8, 4, 4])
+    file = {"G_ema": t, "init_kwargs": {"synthesis_kwargs": {"conv_clamp": 0.7}}}
+    torch.save(file, tmp_path / "theirs.pth")
+    generator = import_checkpoint(tmp_path / "theirs.pth")
+    z = generator.sample_z(2)
+    assert_agree(generator(z), images(t, mapped(t, z), clamp=0.7))
 
 
 def test_another_rate_of_the_mapping_is_read() -> None:

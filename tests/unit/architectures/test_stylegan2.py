@@ -337,3 +337,15 @@ def test_activations_are_limited_only_if_asked_for() -> None:
     for clamp in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="clamp is more than 0"):
             StyleGAN2(**sizes, clamp=clamp)
+
+
+def test_activations_are_limited_after_their_gain() -> None:
+    """What the layer returns without a limit, cut off at the limit itself and not at sqrt(2) times it."""
+    generator = _generator()
+    limited = StyleGAN2(**generator.settings, clamp=0.5).eval()
+    limited.load_state_dict(generator.state_dict())
+    z = generator.sample_z(2)
+    activation = generator.head(z, "layer1")
+    assert (activation.abs() > 0.6).any()
+    assert torch.equal(limited.head(z, "layer1"), activation.clamp(-0.5, 0.5))
+    assert all(limited.head(z, layer).detach().abs().max() == 0.5 for layer in limited.layers)
