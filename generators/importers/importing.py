@@ -16,6 +16,7 @@ from .layouts import ImportOptions
 from .match import Match, rank_layouts
 from .networks import Network, find_networks
 from .plans import is_discriminator, list_names
+from .unread import find_reason
 
 _LOG = logging.getLogger(__name__)
 
@@ -149,6 +150,8 @@ def _describe_misfit(match: Match) -> str:
             f"{where} a StyleGAN2 of the architecture {other!r}; only 'skip' is read, in which the images of all grids "
             "add up. The network itself, loaded in Python, can be given to generators.wrap"
         )
+    if reason := find_reason(network.tensors):
+        return f"{where} {reason}"
     if match.num_taken <= len(network.tensors) / 4:
         return (
             f"{where} of no known layout: {len(network.tensors)} tensors such as {list_names(list(network.tensors))}. "
