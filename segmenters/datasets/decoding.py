@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,8 +163,14 @@ def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> Int32[
             raise ValueError(
                 f"{path} is {labels.width} x {labels.height}, its picture {picture[0]} x {picture[1]}{hint}"
             )
-        size = scale_short_side(picture, short_side, path)
-        return np.asarray(labels.resize(size, Image.Resampling.NEAREST)).astype(np.int32)
+        size, step = scale_short_side(picture, short_side, path), _gray_step(labels)
+        return np.asarray(labels.resize(size, Image.Resampling.NEAREST)).astype(np.int32) // step
+
+
+def _gray_step(labels: Image.Image) -> int:
+    """Return what Pillow multiplies the values of a gray picture of 2 or 4 bits by, to fill 8: 85 or 17; else 1."""
+    stored = re.match(r"L;([24])", str(labels.tile[0][3])) if labels.mode == "L" and labels.tile else None
+    return 255 // (2 ** int(stored[1]) - 1) if stored else 1
 
 
 def scale_short_side(size: tuple[int, int], short_side: int, path: object) -> tuple[int, int]:
@@ -180,11 +187,17 @@ def scale_short_side(size: tuple[int, int], short_side: int, path: object) -> tu
 
 
 def _decode(picture: Image.Image, name: object, short_side: int) -> UInt8[np.ndarray, "H W 3"]:
-    """Return a picture upright and resized, uint8 ``[H, W, 3]``."""
-    if picture.format == "JPEG":
-        picture.draft(picture.mode, (2 * short_side, 2 * short_side))
-    upright = _convert_to_rgb(ImageOps.exif_transpose(picture), name)
-    return np.array(upright.resize(scale_short_side(upright.size, short_side, name), Image.Resampling.LANCZOS))
+    """Return a picture upright and resized, uint8 ``[H, W, 3]``.
+
+    A JPEG is decoded at a half, a quarter or an eighth of its size where that is enough. The decoder rounds the sides
+    of such a draft up; so that pixels stay beside their labels, the size of the result depends on the header alone, and
+    only the part of the draft that the picture covers is resized.
+    """
+    size, orientation = scale_short_side(picture.size, short_side, name), picture.getexif().get(_ORIENTATION, 1)
+    draft = picture.draft(picture.mode, (2 * short_side, 2 * short_side)) if picture.format == "JPEG" else None
+    resized = _convert_to_rgb(picture, name).resize(size, Image.Resampling.LANCZOS, draft and draft[1])
+    resized.getexif()[_ORIENTATION] = orientation
+    return np.array(ImageOps.exif_transpose(resized))
 
 
 def _convert_to_rgb(picture: Image.Image, path: object) -> Image.Image:

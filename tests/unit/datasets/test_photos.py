@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,33 @@ def test_a_label_palette_does_not_matter(tmp_path):
     coloured.save(folder / "labels" / "a.png")
     labels = Photos(folder, 12, margin=1.0).batch([0]).labels
     assert labels is not None and labels[0, 0].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_label_pngs_of_few_bits_hold_the_index_itself(tmp_path, mode, bits):
+    count = min(2**bits, 16)
+    folder = labelled(tmp_path / "d", ("a",), side=16)
+    (folder / "classes.json").write_text(json.dumps([{"index": index, "name": str(index)} for index in range(256)]))
+    indices = np.arange(256).reshape(16, 16) % count
+    (folder / "labels" / "a.png").write_bytes(png_of_indices(indices, bits, palette=mode == "P"))
+    labels = Photos(folder, 16, margin=1.0).batch([0]).labels
+    assert labels is not None and np.array_equal(labels[0].numpy(), indices)
+
+
+def png_of_indices(indices: np.ndarray, bits: int, palette: bool) -> bytes:
+    """A PNG as its specification says it: signature, IHDR, PLTE, IDAT (rows of packed values, filter 0), IEND."""
+    height, width = indices.shape
+    packed = ["".join(f"{value:0{bits}b}" for value in row) for row in indices]
+    rows = b"".join(b"\0" + int(row, 2).to_bytes(len(row) // 8, "big") for row in packed)
+    header = struct.pack(">IIBBBBB", width, height, bits, 3 if palette else 0, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    if palette:
+        parts.insert(1, (b"PLTE", bytes(range(2**bits)) * 3))
+    chunks = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def test_nearest_resizing_invents_no_label_and_lanczos_keeps_the_mean(tmp_path):
