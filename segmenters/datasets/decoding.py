@@ -169,7 +169,8 @@ def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> Int32[
 
 def _gray_step(labels: Image.Image) -> int:
     """Return what Pillow multiplies the values of a gray picture of 2 or 4 bits by, to fill 8: 85 or 17; else 1."""
-    stored = re.match(r"L;([24])", str(labels.tile[0][3])) if labels.mode == "L" and labels.tile else None
+    tiles = getattr(labels, "tile", None)
+    stored = re.match(r"L;([24])", str(tiles[0][3])) if labels.mode == "L" and tiles else None
     return 255 // (2 ** int(stored[1]) - 1) if stored else 1
 
 
