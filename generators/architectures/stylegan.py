@@ -51,11 +51,13 @@ class Styles:
         ws: Latent vectors of the layers, ``[batch, num_ws, w_dim]``.
         noise: One tensor a layer, ``[batch or 1, 1, h, w]``; None, of one or of all, is the layer's own fixed noise.
         image: The image so far, where the layers add up to one; None before the first has added to it.
+        residual: What leads past the two layers of a grid, to be added to the second; None where nothing does.
     """
 
     ws: Float[Tensor, "batch num_ws w_dim"]
     noise: Noise | None = None
     image: Float[Tensor, "batch 3 H W"] | None = None
+    residual: Float[Tensor, "batch unit h w"] | None = None
 
     def of(self, index: int) -> tuple[Float[Tensor, "batch w_dim"], Float[Tensor, "#batch 1 _ _"] | None]:
         """Return the latent vectors and the noise of a layer."""

@@ -5,7 +5,9 @@
 Layer ``i`` is a convolution with the style of ``ws[:, i - 1]``, noise, bias and leaky ReLU; the first of each grid
 but 4 x 4 doubles it. The last layer of each grid makes an image with the style of ``ws[:, i]``. That image is added
 to the enlarged sum of those before it by the stage that comes next, so an edited activation is seen in it; the last
-such stage is ``output``.
+such stage is ``output``. That is the structure ``skip``. In the two others only ``output`` makes an image. In ``orig``
+nothing leads past a layer, as in StyleGAN. In ``resnet`` a 1 x 1 convolution leads past the two layers of each grid,
+and the activation of the second layer is the sum of both ways, divided by sqrt(2).
 
 With ``w_jik`` a weight from unit i to unit j at place k, and ``s_i`` the style::
 
@@ -15,13 +17,14 @@ With ``w_jik`` a weight from unit i to unit j at place k, and ``s_i`` the style:
 ``conv(x, w'')_j = d_j conv(s x, w)_j`` with ``d_j = 1 / sqrt(sum_i s_i^2 sum_k w_jik^2 + eps)``, so all images share
 the weights of one convolution.
 
-Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2, Eq. 1-3; Sec. 4.1.
+Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2, Eq. 1-3; Sec. 4.1, Fig. 7.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -32,6 +35,9 @@ from torch.nn import functional
 from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, depth_of, double, draw_normal, units_of
 from .generator_base import Latent
 from .stylegan import MappingNetwork, StyleGenerator, Styles
+
+STRUCTURES = ("skip", "resnet", "orig")
+"""How grids lead to the image."""
 
 
 class StyleGAN2(StyleGenerator):
@@ -46,15 +52,16 @@ class StyleGAN2(StyleGenerator):
         w_dim: Length of ``w``.
         mapping_depth: Layers of the mapping network.
         clamp: Largest size of activations, after their gain, and of numbers in a grid's image; None is no limit.
+        structure: ``skip``: the images of all grids add up; ``resnet``: grids are residual; ``orig``: neither.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If a number is out of range, or there is no such structure.
 
-    Source: Karras et al. 2020, Fig. 2d and Fig. 7b (above the line).
+    Source: Karras et al. 2020, Fig. 2d and Fig. 7 (above the line).
     """
 
     architecture = "stylegan2"
-    beside = StyleGenerator.beside | {"to_rgb"}
+    beside = StyleGenerator.beside | {"to_rgb", "skips"}
 
     def __init__(
         self,
@@ -65,44 +72,54 @@ class StyleGAN2(StyleGenerator):
         w_dim: int = 128,
         mapping_depth: int = 8,
         clamp: float | None = None,
+        structure: str = "skip",
     ) -> None:
         settings: dict[str, Any] = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim}
         settings |= {"w_dim": w_dim, "mapping_depth": mapping_depth} | ({} if clamp is None else {"clamp": clamp})
-        super().__init__(z_dim, settings)
+        super().__init__(z_dim, settings | ({} if structure == "skip" else {"structure": structure}))
         if clamp is not None and not clamp > 0:
-            raise ValueError(f"clamp is more than 0, or None; got {clamp}")
+            raise ValueError(f"clamp must be more than 0, or None; got {clamp}")
+        if structure not in STRUCTURES:
+            raise ValueError(f"structure must be one of {', '.join(STRUCTURES)}; got {structure!r}")
+        self.structure = structure
         units = units_of(size, width, max_width)
+        sides = [4 * 2**level for level in range(len(units))]
+        residual = structure == "resnet"
         self.mapping = MappingNetwork(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
         self.constant = nn.Parameter(draw_normal(1, units[0], 4, 4))
         self.layer1 = ModulatedLayer(units[0], units[0], 4, w_dim, clamp=clamp)
-        for level in range(1, len(units)):
-            before, after, side = units[level - 1], units[level], 4 * 2**level
-            self.add_module(f"layer{2 * level}", ModulatedLayer(before, after, side, w_dim, up=True, clamp=clamp))
-            self.add_module(f"layer{2 * level + 1}", ModulatedLayer(after, after, side, w_dim, clamp=clamp))
+        for level, (before, after) in enumerate(pairwise(units), start=1):
+            first = ModulatedLayer(before, after, sides[level], w_dim, up=True, clamp=clamp)
+            second = ModulatedLayer(after, after, sides[level], w_dim, clamp=clamp, residual=residual)
+            self.add_module(f"layer{2 * level}", first)
+            self.add_module(f"layer{2 * level + 1}", second)
         self.output = ToRGB(units[-1], w_dim, clamp)
+        pictured = sides[:-1] if structure == "skip" else []
         self.to_rgb = nn.ModuleDict(
-            {str(4 * 2**level): ToRGB(units[level], w_dim, clamp) for level in range(len(units) - 1)}
+            {str(side): ToRGB(count, w_dim, clamp) for side, count in zip(pictured, units, strict=False)}
         )
+        bypassed = pairwise(units) if residual else []
+        self.skips = nn.ModuleDict({str(side): Bypass(*pair) for side, pair in zip(sides[:-1], bypassed, strict=False)})
 
     def stage(
         self, index: int, x: Float[Tensor, "batch before _ _"], context: Styles
     ) -> Float[Tensor, "batch unit h w"]:
-        """Return the output of one stage; one that is given the last layer of a grid adds its image first."""
+        """Return the output of one stage; one that is given the last layer of a grid leads past it first."""
         name, module = self._stages[index]
         if name == "output":
             image: Tensor = module(x, context.ws[:, index], context.image)
             return image
         if index % 2:
-            self._add_image(index, x, context)
+            self._lead_past(index, x, context)
         output: Tensor = module(x, *context.of(index))
-        return output
+        return output if index % 2 or context.residual is None else output + context.residual
 
     def context_after(self, z: Latent, position: int) -> Styles:
-        """Return the context with the sum of the images that the stages up to that position have added."""
+        """Return the context with what the stages up to that position have led past those that come next."""
         context = self.context(z)
         last = position - (position + 1) % 2
-        if last > 0:
-            self._add_image(last, self.run(self.input(z), context, 0, last), context)
+        if last > 0 and (self.structure == "skip" or (self.structure == "resnet" and last == position)):
+            self._lead_past(last, self.run(self.input(z), context, 0, last), context)
         return context
 
     def affines(self, index: int) -> list[EqualizedLinear]:
@@ -111,12 +128,17 @@ class StyleGAN2(StyleGenerator):
         images = [module for key, module in self.to_rgb.items() if key == str(side)]
         return [*super().affines(index), *(image.affine for image in images if isinstance(image, ToRGB))]
 
-    def _add_image(self, index: int, x: Tensor, context: Styles) -> None:
-        context.image = self.to_rgb[str(x.shape[3])](x, context.ws[:, index], context.image)
+    def _lead_past(self, index: int, x: Tensor, context: Styles) -> None:
+        """Add the image of a grid's last layer to the context, or the residual of the grid that comes next."""
+        side = str(x.shape[3])
+        if self.structure == "skip":
+            context.image = self.to_rgb[side](x, context.ws[:, index], context.image)
+        elif self.structure == "resnet":
+            context.residual = self.skips[side](x)
 
 
 class ModulatedLayer(nn.Module):
-    """Modulated and demodulated convolution, noise, bias, leaky ReLU with gain sqrt(2).
+    """Modulated and demodulated convolution, noise, bias, leaky ReLU with gain sqrt(2), or 1 in half a sum.
 
     One that doubles the grid is a transposed convolution with stride 2 and the filter [1, 3, 3, 1]: zeros between
     the pixels, convolution, and the low-pass filter of bilinear interpolation.
@@ -128,6 +150,7 @@ class ModulatedLayer(nn.Module):
         w_dim: Length of ``w``.
         up: Double the grid.
         clamp: Largest size of an activation, after the gain; None is no limit.
+        residual: Divide all by sqrt(2), as half of a residual sum.
 
     Source: Karras et al. 2020, Fig. 2d, Sec. 2.2.
     """
@@ -135,7 +158,15 @@ class ModulatedLayer(nn.Module):
     noise: Float[Tensor, "_ 1 side side"]
 
     def __init__(
-        self, before: int, after: int, side: int, w_dim: int, *, up: bool = False, clamp: float | None = None
+        self,
+        before: int,
+        after: int,
+        side: int,
+        w_dim: int,
+        *,
+        up: bool = False,
+        clamp: float | None = None,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(draw_normal(after, before, 3, 3))
@@ -143,7 +174,9 @@ class ModulatedLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(after))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise", draw_normal(1, 1, side, side))
-        self.scale, self.up, self.clamp = 1 / math.sqrt(9 * before), up, clamp
+        self.scale, self.up = 1 / math.sqrt(9 * before), up
+        share = 1 / SQRT2 if residual else 1.0
+        self.gain, self.clamp = SQRT2 * share, None if clamp is None else clamp * share
 
     def forward(
         self,
@@ -165,9 +198,9 @@ class ModulatedLayer(nn.Module):
         else:
             x = functional.conv2d(x, weight, padding=1)
         # Leaky ReLU commutes with positive factors: its gain, taken before it, costs no pass over the activations.
-        scale, strength, bias = SQRT2 * demodulation(weight, style), SQRT2 * self.noise_strength, SQRT2 * self.bias
+        scale, strength = self.gain * demodulation(weight, style), self.gain * self.noise_strength
         noise = self.noise if noise is None else noise
-        shift = noise.to(x.dtype) * strength.to(x.dtype) + _channels(bias[None], x)
+        shift = noise.to(x.dtype) * strength.to(x.dtype) + _channels(self.gain * self.bias[None], x)
         return _clamp(functional.leaky_relu(torch.addcmul(shift, x, _channels(scale, x)), 0.2), self.clamp)
 
 
@@ -210,6 +243,27 @@ class ToRGB(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # a sum in bfloat16 would show steps
             total: Tensor = own + self.blur(double(image))
             return total
+
+
+class Bypass(nn.Module):
+    """The way past the two layers of a grid: a 1 x 1 convolution, enlarged with the filter [1, 3, 3, 1], over sqrt(2).
+
+    Args:
+        before: Units that it is given.
+        after: Units that it returns.
+
+    Source: Karras et al. 2020, Fig. 7c (above the line), Sec. 4.1.
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.convolution = EqualizedConv2d(before, after, 1, gain=1 / SQRT2, bias=False)
+        self.blur = Blur()
+
+    def forward(self, x: Float[Tensor, "batch before _ _"]) -> Float[Tensor, "batch after h w"]:
+        """Double the grid."""
+        enlarged: Tensor = self.blur(double(self.convolution(x)))
+        return enlarged
 
 
 class ResidualDiscriminator(nn.Module):

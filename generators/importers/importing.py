@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..architectures.base import LayeredGenerator
-from .families.stylegan2_settings import find_other_architecture
 from .files.checkpoint import Checkpoint, read_checkpoint
 from .files.values import make_printable
 from .layouts import ImportOptions
@@ -145,11 +144,6 @@ def _describe_misfit(match: Match) -> str:
     where = f"{network.where!r} is" if network.where else "it is"
     if is_discriminator(network.tensors) or re.search(r"discriminator|critic", network.facts.get("class", ""), re.I):
         return f"{where} a discriminator's tensors, such as {next(iter(network.tensors))}; give the generator's"
-    if other := find_other_architecture(network.tensors, network.facts):
-        return (
-            f"{where} a StyleGAN2 of the architecture {other!r}; only 'skip' is read, in which the images of all grids "
-            "add up. The network itself, loaded in Python, can be given to generators.wrap"
-        )
     if reason := find_reason(network.tensors):
         return f"{where} {reason}"
     if match.num_taken <= len(network.tensors) / 4:

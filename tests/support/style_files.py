@@ -13,7 +13,14 @@ SQRT2 = 2**0.5
 
 
 def nvlabs(
-    units: list[int], z_dim: int = 6, w_dim: int = 5, depth: int = 2, c_dim: int = 0, colours: int = 3, seed: int = 0
+    units: list[int],
+    z_dim: int = 6,
+    w_dim: int = 5,
+    depth: int = 2,
+    c_dim: int = 0,
+    colours: int = 3,
+    seed: int = 0,
+    architecture: str = "skip",
 ) -> dict[str, Tensor]:
     """A `G_ema` of stylegan2-ada-pytorch with so many units at 4 x 4, 8 x 8, ..."""
     draw, t = Draw(seed), {}
@@ -36,7 +43,10 @@ def nvlabs(
             t[f"{block}.{conv}.noise_const"] = draw.normal(side, side)
             t[f"{block}.{conv}.noise_strength"] = draw.normal()
             t[f"{block}.{conv}.resample_filter"] = filter
-        t |= _modulated(draw, f"{block}.torgb", after, colours, w_dim, 1)
+        if architecture == "skip" or level == len(units) - 1:
+            t |= _modulated(draw, f"{block}.torgb", after, colours, w_dim, 1)
+        if architecture == "resnet" and level:
+            t |= {f"{block}.skip.weight": draw.normal(after, before, 1, 1), f"{block}.skip.resample_filter": filter}
     return t
 
 
@@ -124,8 +134,9 @@ def images(t: Mapping[str, Tensor], w: Tensor, clamp: float = torch.inf, noisy: 
 
 
 def _image(t: dict[str, Tensor], w: Tensor, clamp: float, noisy: bool) -> Tensor:
-    x, image, side = t["synthesis.b4.const"][None], 0.0, 4
-    while f"synthesis.b{side}.torgb.weight" in t:
+    x, image, side = t["synthesis.b4.const"][None], None, 4
+    while f"synthesis.b{side}.conv1.weight" in t:
+        before, skip = x, t.get(f"synthesis.b{side}.skip.weight")
         for conv in ("conv0", "conv1")[side == 4 :]:
             name = f"synthesis.b{side}.{conv}"
             weight = t[f"{name}.weight"] * _style(t, name, w)[None, :, None, None]
@@ -133,11 +144,16 @@ def _image(t: dict[str, Tensor], w: Tensor, clamp: float, noisy: bool) -> Tensor
             x = _low_pass(_spread(x, weight), 1, 1) if conv == "conv0" else _convolve(x, weight)
             if noisy:
                 x = x + t[f"{name}.noise_const"] * t[f"{name}.noise_strength"]
-            x = (_leaky(x + t[f"{name}.bias"][:, None, None]) * SQRT2).clamp(-clamp, clamp)
+            share = 0.5**0.5 if skip is not None and conv == "conv1" else 1.0  # of a sum of two
+            x = (_leaky(x + t[f"{name}.bias"][:, None, None]) * SQRT2 * share).clamp(-clamp * share, clamp * share)
+        if skip is not None:
+            beside = torch.einsum("oi,bihw->bohw", skip[:, :, 0, 0] / before.shape[1] ** 0.5, _stuffed(before))
+            x = x + _low_pass(beside, 2, 1) * 0.5**0.5
         name = f"synthesis.b{side}.torgb"
-        weight = t[f"{name}.weight"] * (_style(t, name, w) / x.shape[1] ** 0.5)[None, :, None, None]
-        own = torch.einsum("oi,bihw->bohw", weight[:, :, 0, 0], x) + t[f"{name}.bias"][:, None, None]
-        image = own.clamp(-clamp, clamp) + (_low_pass(_stuffed(image), 2, 1) if side > 4 else 0)
+        if f"{name}.weight" in t:
+            weight = t[f"{name}.weight"] * (_style(t, name, w) / x.shape[1] ** 0.5)[None, :, None, None]
+            own = torch.einsum("oi,bihw->bohw", weight[:, :, 0, 0], x) + t[f"{name}.bias"][:, None, None]
+            image = own.clamp(-clamp, clamp) + (0 if image is None else _low_pass(_stuffed(image), 2, 1))
         side *= 2
     return image
 

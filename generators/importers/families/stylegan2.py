@@ -56,6 +56,8 @@ class StyleGAN2Names:
         filters: Pattern of the names of filters.
         depth: Returns how often the grid is doubled, from names.
         as_tensorflow: Whether kernels that double a grid are turned round, and the offsets of styles less 1.
+        bypass: Returns the name of what leads past the layers of a residual grid, counted from 4 x 4; None where only
+            networks of the structure ``skip`` are read.
     """
 
     dense: str
@@ -69,21 +71,24 @@ class StyleGAN2Names:
     filters: str
     depth: Callable[[Tensors], int]
     as_tensorflow: bool = False
+    bypass: Callable[[int], str] | None = None
 
 
 def _plan(tensors: Tensors, facts: Facts, options: ImportOptions, *, names: StyleGAN2Names) -> ImportPlan:
     levels = range(names.depth(tensors) + 1)
+    structure = _find_structure(tensors, names, levels)
     last = max(find_numbers(tensors, rf"{names.dense}(\d+)\."), default=names.first + 7)
     dense = [f"{names.dense}{index}" for index in range(names.first, last + 1)]
     classes = Classes(tensors, dense[0], options.get(OPTION))
     stored = find_filters(tensors, names.filters)
-    sources = _synthesis_sources(tensors, names, levels)
+    sources = _synthesis_sources(tensors, names, levels, structure)
     sources |= _mapping_sources(rate_of(facts, dense[0]), dense, classes)
     sources["mapping.w_avg"], finish = mean_w_source(tensors, facts, names.mean_w, dense)
 
     def settings() -> dict[str, Any]:
         clamp = clamp_of(facts)
-        extra = {} if clamp is None else {"clamp": clamp}
+        extra: dict[str, Any] = {} if clamp is None else {"clamp": clamp}
+        extra |= {} if structure == "skip" else {"structure": structure}
         return _sizes(tensors, names, levels) | mapping_settings(tensors, dense) | classes.settings() | extra
 
     def check() -> None:
@@ -100,7 +105,19 @@ def _mapping_sources(rate: float, dense: list[str], classes: Classes) -> dict[st
     return own | classes.fold_class(rate)
 
 
-def _synthesis_sources(tensors: Tensors, names: StyleGAN2Names, levels: range) -> dict[str, TensorSource]:
+def _find_structure(tensors: Tensors, names: StyleGAN2Names, levels: range) -> str:
+    """Return how grids lead to the image: see `StyleGAN2`."""
+    if (bypass := names.bypass) is None:
+        return "skip"
+    if any(f"{bypass(level)}.weight" in tensors for level in levels[1:]):
+        return "resnet"
+    pictured = [level for level in levels if f"{names.image(level)}.bias" in tensors]
+    return "orig" if pictured == [levels[-1]] and len(levels) > 1 else "skip"
+
+
+def _synthesis_sources(
+    tensors: Tensors, names: StyleGAN2Names, levels: range, structure: str
+) -> dict[str, TensorSource]:
     layers = range(1, 2 * len(levels))
     has_noise = any(_part(names, index, "noise_strength") in tensors for index in layers)
     sources = {"constant": reshape_tensor(names.constant, 4)}
@@ -113,9 +130,11 @@ def _synthesis_sources(tensors: Tensors, names: StyleGAN2Names, levels: range) -
             f"layer{index}.noise_strength": strength if has_noise else fill_tensor(lambda: torch.zeros(())),
             **_affine(f"layer{index}.affine", _part(names, index, "affine"), names),
         }
-    for level in levels:
+    for level in levels if structure == "skip" else levels[-1:]:
         own = "output" if level == levels[-1] else f"to_rgb.{4 * 2**level}"
         sources |= _image_sources(own, names.image(level), names)
+    for level in levels[1:] if structure == "resnet" and names.bypass else ():
+        sources[f"skips.{2 * 2**level}.convolution.weight"] = copy_tensor(f"{names.bypass(level)}.weight")
     return sources
 
 
@@ -184,6 +203,7 @@ NVLABS = StyleGAN2Names(
     parts={"weight": "weight", "affine": "affine", "bias": "bias", "noise_strength": "noise_strength"},
     filters=r"\.resample_filter$",
     depth=_nvlabs_depth,
+    bypass=lambda level: f"synthesis.b{4 * 2**level}.skip",
 )
 ROSINALITY = StyleGAN2Names(
     dense="style.",

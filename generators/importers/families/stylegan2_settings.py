@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..layouts import Facts, Tensors
+from ..layouts import Facts
 from .style_parts import RATE
 
 
@@ -48,22 +47,6 @@ def check_activation(facts: Facts) -> None:
         activation = _get_dict({name: module}, name).get("activation", "lrelu")
         if activation not in {"lrelu", "linear"}:
             raise ValueError(f"{name} has the activation {activation!r}; only leaky ReLU (lrelu) is read")
-
-
-def find_other_architecture(tensors: Tensors, facts: Facts) -> str | None:
-    """Return the architecture of a StyleGAN2 of NVlabs if it is not ``skip``, in which the images of all grids add up.
-
-    Args:
-        tensors: The file's.
-        facts: The file's.
-    """
-    modules = _get_dict(facts, "attributes")
-    architectures = [
-        _get_dict(modules, name).get("architecture") for name in modules if re.match(r"synthesis\.b\d+$", name)
-    ]
-    if any(re.match(r"synthesis\.b\d+\.skip\.weight$", name) for name in tensors):
-        architectures.append("resnet")  # 1 x 1 convolutions around its blocks
-    return next((architecture for architecture in architectures if architecture in {"resnet", "orig"}), None)
 
 
 def _get_dict(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -29,7 +29,6 @@ FUSED_FROM = 128
 MAX_DEPTH = 4
 """In how many networks a component may lie; those of StyleGAN lie in one."""
 USUAL: dict[str, Any] = {
-    "architecture": "skip",
     "blur_filter": [1, 2, 1],
     "mapping_lrmul": 0.01,
     "mapping_nonlinearity": "lrelu",
@@ -211,7 +210,7 @@ def _stylegan2_layer(match: re.Match[str], value: Tensor, _: NetworkTraits) -> t
     block, leaf = f"synthesis.b{match['side']}", match["leaf"]
     if match["part"] == "Const":
         return f"{block}.const", value.squeeze(0)
-    part = {"Conv": "conv1", "Conv1": "conv1", "Conv0_up": "conv0", "ToRGB": "torgb"}[match["part"]]
+    part = {"Conv": "conv1", "Conv1": "conv1", "Conv0_up": "conv0", "ToRGB": "torgb", "Skip": "skip"}[match["part"]]
     if leaf == "weight":
         value = _kernel(value)
         value = value.flip(2, 3) if part == "conv0" else value
@@ -247,7 +246,7 @@ STYLEGAN: dict[str, Rename] = {
 STYLEGAN2: dict[str, Rename] = {
     r"(mapping/|G_mapping/)Dense(?P<index>\d{1,2})/(?P<leaf>weight|bias)": _stylegan2_mapping,
     r"dlatent_avg": lambda _, value, __: ("mapping.w_avg", value),
-    rf"(synthesis/|G_synthesis/){SIDE}/(?P<part>Const|Conv|Conv0_up|Conv1|ToRGB)/"
+    rf"(synthesis/|G_synthesis/){SIDE}/(?P<part>Const|Conv|Conv0_up|Conv1|ToRGB|Skip)/"
     r"(?P<leaf>const|weight|bias|mod_weight|mod_bias|noise_strength)": _stylegan2_layer,
     r"(synthesis/|G_synthesis/)noise(?P<index>\d{1,2})": _stylegan2_noise,
     r"(synthesis/|G_synthesis/)?lod": _drop,

@@ -27,6 +27,18 @@ def test_images_of_nvlabs_stylegan2_are_those_of_the_paper(units: list[int], tmp
     assert_contract(generator, tmp_path)
 
 
+@pytest.mark.parametrize("architecture", ["resnet", "orig"])
+@pytest.mark.parametrize("clamp", [torch.inf, 0.7])
+def test_images_of_the_other_architectures_are_those_of_the_paper(architecture: str, clamp: float, tmp_path) -> None:
+    t = nvlabs([8, 4, 3], architecture=architecture)
+    generator = built(NVLABS, t, {} if clamp == torch.inf else {"init_kwargs": {"conv_clamp": clamp}})
+    assert generator.settings["structure"] == architecture
+    z = generator.sample_z(3)
+    assert_agree(generator(z), images(t, mapped(t, z), clamp=clamp))
+    assert_contract(generator, tmp_path)
+    assert_every_name_counts(NVLABS, {name: t[name] for name in t if "filter" not in name}, ["mapping.w_avg"])
+
+
 def test_a_deep_mapping_and_its_mean_are_read() -> None:
     t = nvlabs([4, 3], depth=8)
     generator = built(NVLABS, t)
@@ -180,7 +192,7 @@ def test_what_is_wrong_is_said() -> None:
     with pytest.raises(ValueError, match="b has the activation 'relu'"):
         NVLABS.build(t, {"attributes": {"b": {"activation": "relu"}}}, {})
     residual = {**t, "synthesis.b8.skip.weight": torch.ones(4, 8, 1, 1)}
-    assert_says(NVLABS, residual, ["synthesis.b8.skip.weight", "unexpected"])
+    assert_says(NVLABS, residual, ["synthesis.b16.skip.weight missing", "synthesis.b4.torgb.weight", "unexpected"])
     assert_says(NVLABS, {**t, "mapping.fc0.weight": torch.ones(7, 6)}, ["mapping.fc0.weight [7, 6]", "[5, 6]"])
     assert_says(
         ROSINALITY, {**rosinality(t), "convs.1.conv.weight": torch.ones(2, 4, 4, 3, 3)}, ["convs.1.conv.weight"]

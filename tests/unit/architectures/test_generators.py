@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,12 +60,16 @@ GENERATORS = {
     "resnet": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 4, 4], side=3, doubling="bilinear")),
     "resnet attentive": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 9, 8], attention=[2, 3])),
     "stack": lambda: _seeded(lambda: Stack(z_dim=6, stages=STAGES)),
-    "stylegan2-32": lambda: _seeded(
-        lambda: StyleGAN2(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)
-    ),
+    "stylegan2-32": lambda: _seeded(_style_based),
+    "stylegan2-32 residual": lambda: _seeded(lambda: _style_based(structure="resnet", clamp=2.0)),
+    "stylegan2-32 original": lambda: _seeded(lambda: _style_based(structure="orig")),
     "stylegan3-32": lambda: _seeded(_alias_free),
     "stylegan32": lambda: _seeded(lambda: StyleGAN(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)),
 }
+
+
+def _style_based(**options: Any) -> StyleGAN2:
+    return StyleGAN2(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2, **options)
 
 
 def _alias_free() -> StyleGAN3:

@@ -335,7 +335,7 @@ def test_activations_are_limited_only_if_asked_for() -> None:
     assert StyleGAN2(**sizes).settings == sizes | {"mapping_depth": 8}
     assert StyleGAN2(**sizes, clamp=256.0).settings == sizes | {"mapping_depth": 8, "clamp": 256.0}
     for clamp in (0.0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match="clamp is more than 0"):
+        with pytest.raises(ValueError, match="clamp must be more than 0"):
             StyleGAN2(**sizes, clamp=clamp)
 
 
@@ -349,3 +349,8 @@ def test_activations_are_limited_after_their_gain() -> None:
     assert (activation.abs() > 0.6).any()
     assert torch.equal(limited.head(z, "layer1"), activation.clamp(-0.5, 0.5))
     assert all(limited.head(z, layer).detach().abs().max() == 0.5 for layer in limited.layers)
+
+
+def test_a_structure_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="structure must be one of skip, resnet, orig; got 'unet'"):
+        StyleGAN2(8, width=2, max_width=2, structure="unet")
