@@ -54,6 +54,7 @@ export default function ({ parentElement: root, data, setTriggerValue }) {
     const number = data.first + index, element = button(number, `picture ${number}`);
     const image = document.createElement("img");
     image.src = picture;
+    image.style.aspectRatio = data.shape; // the room is there before the picture is: nothing below moves
     image.alt = `Generated picture ${number} of seed ${data.seed}`;
     element.dataset.number = number;
     element.setAttribute("aria-pressed", number === data.number);
@@ -82,7 +83,15 @@ def pick_picture(generator: Generator) -> tuple[int, int]:
     first = number // NUM_PICTURES * NUM_PICTURES
     key = (fingerprint_of(generator), "strip of pictures", seed, first)
     pictures = visitor_memory().get(key, lambda: _draw_strip(generator, seed, first))
-    data = {"pictures": pictures, "first": first, "number": number, "seed": seed, "largest": MAX_NUMBER}
+    height, width = generator.image_size
+    data = {
+        "pictures": pictures,
+        "shape": f"{width} / {height}",
+        "first": first,
+        "number": number,
+        "seed": seed,
+        "largest": MAX_NUMBER,
+    }
     _COMPONENT(key=STRIP, data=data, on_picked_change=pick)
     return seed, number
 

@@ -69,7 +69,8 @@ def painting_at(address: str, browser: Browser) -> Iterator[Page]:
     with browser.open(f"{address}?picture={number_with_two()}&layer=layer1") as page:
         page.wait(f"({EASEL} || {{}}).paints", 300)
         page.wait("!document.querySelector('[data-testid=stStatusWidget]')", 120)
-        page.wait(f"{PADDING} === '60px'")  # the page's style has come: the picture stays where it is
+        page.wait(f"{PADDING} === '60px'")  # the page's style has come, and the strip above: the picture stays there
+        page.wait(f"!!{STRIP}?.querySelector('button[data-number]')")
         yield page
 
 
