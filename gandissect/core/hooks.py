@@ -1,19 +1,30 @@
 """Reading, and changing, what the modules of a network put out. No other file registers a torch hook.
 
-There is one hook, for all modules of the process. It is registered when this file is imported and never removed, and
-does nothing but look into a context variable, where each ``with`` block notes which modules it taps. So nothing is
-registered on a network, a block sees only what its own thread runs, and a network shared by threads gives each of them
-what it would give without.
+There is one hook for all modules of the process. It is registered when the first block opens, stays, and does nothing
+but look up the open blocks that tap a module. So nothing is registered on a network, and a network that several threads
+share gives each of them what it would give without the others.
+
+**Where a block is in effect.** A block belongs to the function that opened it, whichever helpers it went through
+(`contextlib.contextmanager`, `contextlib.ExitStack`, a pytest fixture). A block of an ordinary function or a coroutine
+is in effect in its own context (thread, task) until it ends, in whatever order blocks end. A block of a generator
+function is in effect only while the body of that function runs, and not between a ``yield`` and the next value, when
+whoever reads the values runs networks of their own.
 """
 
 from __future__ import annotations
 
+import inspect
+import itertools
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from threading import Lock
+from types import FrameType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
@@ -22,41 +33,150 @@ from .lookup import lookup
 Tap = Callable[[Any], Any]
 """From a module's output to what takes its place."""
 
-_TAPS: ContextVar[tuple[Mapping[nn.Module, Sequence[Tap]], ...]] = ContextVar("gandissect taps", default=())
+ENTERING = frozenset({"__enter__", "__aenter__", "enter_context", "enter_async_context", "call_fixture_func"})
+"""Functions that enter a block on behalf of their caller; the last one is pytest's, for a fixture that yields."""
+RECOMPUTING = (
+    "torch.utils.checkpoint",
+    "fairscale.nn.checkpoint.checkpoint_activations",
+    "deepspeed.runtime.activation_checkpointing.checkpointing",
+)
+"""Modules whose functions run a part of a network once more when gradients are computed."""
+
+
+class _Block:
+    """An open ``with`` block.
+
+    Args:
+        taps: Functions by module, in the order in which they act.
+        generator_frame: Frame of the generator function that opened the block; None if another function did.
+        only_reads: Whether the taps change nothing and pass no gradient on.
+    """
+
+    __slots__ = ("generator_frame", "is_open", "only_reads", "serial", "takes_gradients", "taps")
+    _serials = itertools.count()
+
+    def __init__(
+        self, taps: Mapping[nn.Module, Sequence[Tap]], generator_frame: FrameType | None, only_reads: bool
+    ) -> None:
+        self.taps, self.generator_frame, self.only_reads = taps, generator_frame, only_reads
+        self.takes_gradients = torch.is_grad_enabled()
+        self.serial, self.is_open = next(self._serials), True
+
+    def is_in_effect(self) -> bool:
+        """Return whether what runs now runs inside the block."""
+        if self.generator_frame is None:
+            return self.is_open
+        return self.is_open and any(frame is self.generator_frame for frame in _stack())
+
+    def apply(self, module: nn.Module, output: Any) -> Any:
+        """Return what takes the place of a module's output."""
+        if not self.only_reads and (self.takes_gradients or torch.is_grad_enabled()):
+            _refuse_recomputation()
+        for tap in self.taps[module]:
+            output = tap(output)
+        return output
+
+
+_BLOCKS: ContextVar[tuple[_Block, ...]] = ContextVar("gandissect blocks", default=())
+_LOCK = Lock()
+_GENERATOR_BLOCKS: tuple[_Block, ...] = ()
+"""Blocks of generator functions, of all threads: the next value may be asked for by another one."""
+_REGISTERED: list[Any] = globals().get("_REGISTERED", [])
+"""The one hook, once it is there; kept when this module is loaded again."""
 
 
 @contextmanager
-def tap_outputs(network: nn.Module, taps: Mapping[str, Tap]) -> Iterator[None]:
+def tap_outputs(network: nn.Module, taps: Mapping[str, Tap], *, only_reads: bool = False) -> Iterator[None]:
     """Put the outputs of some modules through functions while a network runs.
 
-    Where blocks are nested, the outer one's comes first.
+    Where blocks are nested, the outer one's functions come first.
 
     Args:
         network: Any module.
         taps: Functions by dotted module name, as in ``named_modules``. What one raises ends the forward pass.
+        only_reads: Whether the functions return the output as it is, and keep nothing that carries a gradient.
 
     Raises:
         TypeError: If the network is not a module.
         KeyError: If it has no such module, naming the nearest match.
+        RuntimeError: When a tapped module runs inside activation checkpointing while gradients are enabled.
     """
     taps_by_module: dict[nn.Module, list[Tap]] = {}
     for name, module in _find_modules(network, tuple(taps)).items():
         taps_by_module.setdefault(module, []).append(taps[name])  # one module may go by two names
-    token = _TAPS.set((*_TAPS.get(), taps_by_module))
+    block = _Block(taps_by_module, _find_generator_frame(sys._getframe()), only_reads)
+    _open(block)
     try:
         yield
     finally:
-        _TAPS.reset(token)
+        _close(block)
+
+
+def _open(block: _Block) -> None:
+    """Put a block into effect."""
+    global _GENERATOR_BLOCKS
+    with _LOCK:
+        if not _REGISTERED:
+            _REGISTERED.append(register_module_forward_hook(_tap))
+        if block.generator_frame is not None:
+            _GENERATOR_BLOCKS = (*_GENERATOR_BLOCKS, block)
+            return
+    _BLOCKS.set((*_BLOCKS.get(), block))
+
+
+def _close(block: _Block) -> None:
+    """End a block everywhere, and forget it here; contexts that were copied inside it forget it when they close one."""
+    global _GENERATOR_BLOCKS
+    block.is_open = False
+    with _LOCK:
+        _GENERATOR_BLOCKS = tuple(other for other in _GENERATOR_BLOCKS if other.is_open)
+    _BLOCKS.set(tuple(other for other in _BLOCKS.get() if other.is_open))
 
 
 def _tap(module: nn.Module, _arguments: Any, output: Any) -> Any:
-    for taps in _TAPS.get():
-        for tap in taps.get(module, ()):
-            output = tap(output)
+    """Put a module's output through the taps of all blocks that are in effect, in the order in which they opened."""
+    blocks = [block for block in (*_BLOCKS.get(), *_GENERATOR_BLOCKS) if module in block.taps and block.is_in_effect()]
+    for block in sorted(blocks, key=lambda block: block.serial):
+        output = block.apply(module, output)
     return output
 
 
-register_module_forward_hook(_tap)
+def _stack(frame: FrameType | None = None) -> Iterator[FrameType]:
+    """Yield the frames of the functions that run now, or the given frame and those around it, inside out."""
+    frame = frame or sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _find_generator_frame(frame: FrameType) -> FrameType | None:
+    """Return the frame of the generator function that opens a block; None if another function does.
+
+    Args:
+        frame: Where the block is opened.
+    """
+    callers = _stack(frame)
+    for current in callers:
+        is_generator = bool(current.f_code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR))
+        enters = current.f_code.co_name in ENTERING
+        is_entered = is_generator and current.f_back is not None and current.f_back.f_code.co_name in ENTERING
+        if not (enters or is_entered):
+            return current if is_generator else None
+    return None
+
+
+def _refuse_recomputation() -> None:
+    """Refuse to change an output inside a part of a network that runs once more when gradients are computed.
+
+    Raises:
+        RuntimeError: The second run is outside the block, and would give the gradients of the untouched network.
+    """
+    if module := next((name for frame in _stack() if (name := frame.f_globals.get("__name__")) in RECOMPUTING), None):
+        raise RuntimeError(
+            f"the network recomputes activations ({module}), which gives wrong gradients wherever a layer is edited or "
+            "replaced: turn activation checkpointing off for this network (it changes no image), or open the block "
+            "under torch.no_grad() if no gradient is needed"
+        )
 
 
 class Trace(Mapping[str, Any]):
@@ -132,7 +252,7 @@ def trace(network: nn.Module, layers: str | Sequence[str], stop: bool = False) -
         return output
 
     try:
-        with tap_outputs(network, {name: partial(keep, name) for name in names}):
+        with tap_outputs(network, {name: partial(keep, name) for name in names}, only_reads=True):
             yield record
     except _StopForwardError as caught:
         if caught is not finished:

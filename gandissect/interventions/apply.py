@@ -63,25 +63,43 @@ def generate(
 
 @contextmanager
 def intervene(network: nn.Module | Generator, edits: Sequence[Edit]) -> Iterator[None]:
-    """Make edits whenever this thread runs a network inside the ``with`` block.
+    """Edit activations whenever a network runs inside the ``with`` block.
 
-    ``with intervene(G, [Ablation(trees)]): x = G(z)``. A layer is a module by its dotted name, which puts out
-    activations ``[batch, unit, h, w]``. A region may be on the image if the network says its ``image_size``.
+    ``with intervene(G, [Ablation(trees)]): x = G(z)``. A layer is a module, named as in ``named_modules``, whose output
+    is ``[batch, unit, h, w]``. A region may be on the image if the network has an ``image_size``.
+
+    Edits are in effect in this thread (or asyncio task) and end with the block, whichever block ends first. In a
+    generator function they are in effect only while its body runs, so that ``yield`` hands out no edited network.
 
     Args:
         network: Any torch module.
-        edits: What to change.
+        edits: Edits to make, in order.
 
     Raises:
         KeyError: If there is no such module, naming the nearest match.
-        TypeError: If an edit is none, the network is no torch module, or a layer does not put out a tensor.
+        TypeError: If an edit is of another type, the network is not a torch module, or a layer's output is not a
+            tensor.
         ValueError: If the layer has no such unit, or a region does not fit.
+        RuntimeError: At the end of the block, if an edited layer never ran in it; and when an edited layer runs inside
+            activation checkpointing while gradients are enabled, which would make them wrong.
     """
     size = getattr(network, "image_size", None)
     size = tuple(size) if isinstance(size, tuple | list) else None  # some networks have a number there
-    taps = {layer: partial(_apply_edits, layer_edits, size) for layer, layer_edits in _by_layer(edits).items()}
-    with tap_outputs(network, taps):  # type: ignore[arg-type]  # which says so if it is no module
-        yield
+    by_layer, layers_run = _by_layer(edits), set[str]()
+
+    def apply(layer: str, activation: Any) -> Float[Tensor, "batch unit h w"]:
+        layers_run.add(layer)
+        return _apply_edits(by_layer[layer], size, activation)
+
+    with tap_outputs(network, {layer: partial(apply, layer) for layer in by_layer}):  # type: ignore[arg-type]
+        yield  # what is not a module is refused by tap_outputs
+    if missed := [layer for layer in by_layer if layer not in layers_run]:
+        names = ", ".join(map(repr, missed))
+        raise RuntimeError(
+            f"the edits of {names} changed nothing: no module of that name was called inside the block. Call the "
+            "network itself, and each layer as a module, layer(x) instead of layer.forward(x); a generator function "
+            "must call it in its own body"
+        )
 
 
 def _by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
