@@ -56,7 +56,7 @@ class StyleGAN2Names:
         filters: Pattern of the names of filters.
         depth: Returns how often the grid is doubled, from names.
         as_tensorflow: Whether kernels that double a grid are turned round, and the offsets of styles less 1.
-        bypass: Returns the name of what leads past the layers of a residual grid, counted from 4 x 4; None where only
+        bypass: Returns the name of what leads past the layers of a residual grid, counted from 4 x 4; empty where only
             networks of the structure ``skip`` are read.
     """
 
@@ -71,7 +71,7 @@ class StyleGAN2Names:
     filters: str
     depth: Callable[[Tensors], int]
     as_tensorflow: bool = False
-    bypass: Callable[[int], str] | None = None
+    bypass: Callable[[int], str] = lambda _: ""
 
 
 def _plan(tensors: Tensors, facts: Facts, options: ImportOptions, *, names: StyleGAN2Names) -> ImportPlan:
@@ -107,9 +107,9 @@ def _mapping_sources(rate: float, dense: list[str], classes: Classes) -> dict[st
 
 def _find_structure(tensors: Tensors, names: StyleGAN2Names, levels: range) -> str:
     """Return how grids lead to the image: see `StyleGAN2`."""
-    if (bypass := names.bypass) is None:
+    if not names.bypass(1):
         return "skip"
-    if any(f"{bypass(level)}.weight" in tensors for level in levels[1:]):
+    if any(f"{names.bypass(level)}.weight" in tensors for level in levels[1:]):
         return "resnet"
     pictured = [level for level in levels if f"{names.image(level)}.bias" in tensors]
     return "orig" if pictured == [levels[-1]] and len(levels) > 1 else "skip"
@@ -133,7 +133,7 @@ def _synthesis_sources(
     for level in levels if structure == "skip" else levels[-1:]:
         own = "output" if level == levels[-1] else f"to_rgb.{4 * 2**level}"
         sources |= _image_sources(own, names.image(level), names)
-    for level in levels[1:] if structure == "resnet" and names.bypass else ():
+    for level in levels[1:] if structure == "resnet" else ():
         sources[f"skips.{2 * 2**level}.convolution.weight"] = copy_tensor(f"{names.bypass(level)}.weight")
     return sources
 
