@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from itertools import takewhile
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 from gandissect.core import unknown_name_message
 
@@ -53,12 +53,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Without the program's name; by default those of the process.
     """
+    _replace_unprintable(sys.stdout)
     try:
         status = _run_command(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except BrokenPipeError:
         status = _end_quietly()
     sys.exit(status)
+
+
+def _replace_unprintable(stream: TextIO | None) -> None:
+    """Let a stream print a question mark for what its encoding lacks, so that finished work does not end in an error.
+
+    ``sys.stderr`` prints escape sequences for it anyway.
+    """
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -115,16 +125,19 @@ def _parse(name: str, arguments: list[str]) -> Any:
 
     stem = f"{name.replace(' ', '_')}{'_' if keyword.iskeyword(name) else ''}"
     module = importlib.import_module(f"apps.commands.{stem}")
+    prog = f"{PROGRAM} {name}"
+    config: list[Any] = [] if hasattr(module, "TAKES_NONE") else [tyro.conf.DisallowNone]
     if {"-h", "--help"} & set(arguments):
         with contextlib.suppress(SystemExit):
-            words = takewhile(lambda argument: not argument.startswith("-"), arguments)
-            tyro.cli(module.Options, args=[*words, "--help"], prog=f"{PROGRAM} {name}")
+            words = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
+            tyro.cli(module.Options, args=[*words, "--help"], prog=prog, config=config)
         raise _Help
     _check_first(module, arguments)
     output = io.StringIO()
     try:
         with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
-            return tyro.cli(module.Options, args=put_subject_first(module.Options, arguments), prog=f"{PROGRAM} {name}")
+            words = put_subject_first(module.Options, arguments)
+            return tyro.cli(module.Options, args=words, prog=prog, config=config)
     except SystemExit as stop:
         raise ValueError(summarize_box(output.getvalue())) from stop
 
@@ -143,6 +156,8 @@ def _format_error(error: Exception) -> str:
     """Return an error's message on one line; a KeyError would show its own in quotes."""
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    elif isinstance(error, UnicodeError):
+        text = str(error)  # its first argument is the encoding only
     else:
         text = str(error.args[0]) if error.args else type(error).__name__
     return " ".join(text.split())

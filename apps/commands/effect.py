@@ -23,6 +23,7 @@ from gandissect import (
     draw_effects,
     measure_concept_effects,
 )
+from gandissect.causal.concept_effects import EFFECT_SEED
 from gandissect.storage.files import check_folder
 
 from ..figures import save_figure
@@ -48,7 +49,7 @@ class Options:
         optimize: Choose the units of the layer by gradient descent instead of by IoU; then the layer must be named.
         dissection: The folder that dissect wrote, to choose by; by default the generator is dissected on 500 samples.
         num_samples: Images to judge the units on.
-        seed: Of these images.
+        seed: Seed of these images; a dissection must have looked at those of another seed.
         curves: Show too what ablating more and more units of the layer takes away, ranked by IoU, by the effect of each
             alone, and, if the segmenter can be differentiated, by gradient descent, beside random units (curves.png):
             minutes a concept. Needs --out.
@@ -66,7 +67,7 @@ class Options:
     optimize: Annotated[bool, tyro.conf.arg(aliases=["--optimise"])] = False
     dissection: Path | None = None
     num_samples: int = 1_000
-    seed: int = 0
+    seed: int = EFFECT_SEED
     curves: bool = False
     out: Path | None = None
     device: str = "auto"

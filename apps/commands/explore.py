@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 import runpy
 import socket
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 import tyro
 
 from gandissect import Dissection
+from gandissect.core import install_command
 
 PAGE = Path(__file__).parents[1] / "explorer" / "app.py"
 
@@ -55,8 +58,9 @@ class Options:
             FileNotFoundError: If a file is missing.
         """
         if importlib.util.find_spec("streamlit") is None:
-            raise ValueError("the explorer needs Streamlit; run: pip install 'gandissect[app]'")
+            raise ValueError(f"the explorer needs Streamlit; run: {install_command('app')}")
         self._check()
+        _check_port(self.port)
         if not self.headless:
             threading.Thread(target=_open_browser, args=(self.port,), daemon=True).start()
         sys.argv = self.arguments()
@@ -113,6 +117,20 @@ class Options:
                 kind = package.__name__.removesuffix("s")
                 raise ValueError(f"no {kind} is bundled here; name a file of one")
             load(name or bundled[0], self.device)
+
+
+def _check_port(port: int) -> None:
+    """Raise ValueError unless a page can be served there, at every address that ``localhost`` stands for."""
+    for family, kind, protocol, _, address in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM):
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            try:
+                probe.bind(address)
+            except OSError as error:
+                if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                    reason = "is in use" if error.errno == errno.EADDRINUSE else "needs the rights of an administrator"
+                    raise ValueError(f"port {port} {reason}; name another one with --port") from error
 
 
 def _open_browser(port: int, patience: float = 60.0) -> None:

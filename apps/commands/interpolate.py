@@ -27,6 +27,7 @@ from gandissect.latent import (
 )
 from gandissect.latent.spaces import check_space
 from gandissect.report import save_gif, write_grid
+from gandissect.report.sheets import MAX_FPS
 from generators import LayeredGenerator
 
 from ..networks import Model, load_generator, load_segmenter
@@ -146,8 +147,8 @@ class Options:
         if not 2 <= self._count <= most:
             wanted = f"2 to {most} {'pictures along each side' if self.grid else 'frames'}"
             raise ValueError(f"need {wanted}; got {self._count}")
-        if self.fps is not None and (not self._film or not 1 <= self.fps <= 50):
-            raise ValueError(f"--fps is 1 to 50 frames a second of a GIF; got {self.fps} for {self.out}")
+        if self.fps is not None and (not self._film or not 1 <= self.fps <= MAX_FPS):
+            raise ValueError(f"--fps is 1 to {MAX_FPS} frames a second of a GIF; got {self.fps} for {self.out}")
         if self.even and self.grid:
             raise ValueError("frames are made even along one way; a grid has many, so leave --even or --grid out")
         if self.path_length < 0 or self.path_length == 1:

@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import tyro
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -65,10 +67,10 @@ class Options:
 
     generator: Model
     rows: tuple[int, ...] = (0, 1, 2)
-    columns: tuple[int, ...] | None = None
+    columns: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT [INT ...]")] = None
     out: Path = Path("mixed.png")
     layers: tuple[str, ...] = ()
-    region: tuple[float, float, float, float] | None = None
+    region: Annotated[tuple[float, float, float, float] | None, tyro.conf.arg(metavar="LEFT TOP RIGHT BOTTOM")] = None
     noise: bool = False
     seed: int = 1
     truncation_psi: float | None = None

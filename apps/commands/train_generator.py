@@ -24,6 +24,9 @@ from ..real_pictures import open_with_held_out
 FIRST = ("architecture", tuple(RECIPES))
 """What the command begins with."""
 
+TAKES_NONE = True
+"""``--start-resolution None`` says something else than leaving the option out."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Settings(GANSettings):
@@ -68,7 +71,7 @@ class Options:
     out: Path
     settings: Annotated[Settings, tyro.conf.OmitArgPrefixes]
     hold_out: float = 0.05
-    segmenter: str | None = None
+    segmenter: tyro.conf.DisallowNone[str | None] = None
     snapshot_images: int = 50_000
     checkpoint_images: int = 25_000
     resume: bool = False

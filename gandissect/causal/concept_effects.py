@@ -28,6 +28,9 @@ from .units import (
 CHOICE_SEED = 1_000_003
 """Units are chosen on samples of the seed plus this, and judged on those of the seed."""
 
+EFFECT_SEED = 1
+"""The seed by default: another than that of a dissection by default, which may be the one that units are chosen by."""
+
 NUM_DISSECTED = 500
 """Samples of the dissection that units are chosen by, where none is given."""
 
@@ -59,7 +62,7 @@ def measure_concept_effects(
     optimize: bool = False,
     dissection: Dissection | None = None,
     num_samples: int = 1_000,
-    seed: int = 0,
+    seed: int = EFFECT_SEED,
     curves: bool = False,
     progress: bool = True,
 ) -> ConceptEffects:
@@ -191,7 +194,10 @@ def _check_dissection(dissection: Dissection, generator: Generator, seed: int) -
     """Raise ValueError if a dissection is of another generator, or looked at the images to measure on."""
     dissection.provenance.generator.check(generator, "the dissection")
     if dissection.provenance.seed == seed:
-        raise ValueError(f"the dissection looked at the images of seed {seed} too; measure on another seed")
+        raise ValueError(
+            f"the dissection looked at the images of seed {seed} too; measure on those of another one, such as "
+            f"seed={seed + 1} (--seed {seed + 1})"
+        )
 
 
 def _measure_curves(choice: _UnitChoice, chosen: Mapping[str, UnitSet], seed: int) -> tuple[EffectCurves, ...]:

@@ -1,4 +1,8 @@
-from .environment import installed_versions as installed_versions, resolve_device as resolve_device
+from .environment import (
+    install_command as install_command,
+    installed_versions as installed_versions,
+    resolve_device as resolve_device,
+)
 from .hooks import Tap as Tap, Trace as Trace, tap_outputs as tap_outputs, trace as trace
 from .images import from_uint8 as from_uint8, to_uint8 as to_uint8
 from .lookup import check_choice as check_choice, lookup as lookup, unknown_name_message as unknown_name_message

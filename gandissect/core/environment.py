@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from importlib import metadata
+from pathlib import Path
 
 import torch
+
+PACKAGE = "gandissect"
 
 
 def resolve_device(device: str) -> torch.device:
@@ -30,7 +35,7 @@ def resolve_device(device: str) -> torch.device:
 
 def installed_versions() -> dict[str, str]:
     """Return the versions of what results depend on, by package."""
-    return {name: _version(name) for name in ("gandissect", "torch")}
+    return {name: _version(name) for name in (PACKAGE, "torch")}
 
 
 def _version(package: str) -> str:
@@ -38,3 +43,29 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def install_command(extra: str) -> str:
+    """Return the shell command that installs an optional part of this package, from where the package came from.
+
+    Args:
+        extra: Name of the optional part, such as ``"fast"``.
+    """
+    checkout = Path(__file__).parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        return f"pip install --editable {shlex.quote(f'{checkout}[{extra}]')}"
+    address = _installed_from()
+    return f"pip install {shlex.quote(f'{PACKAGE}[{extra}] @ {address}' if address else f'{PACKAGE}[{extra}]')}"
+
+
+def _installed_from() -> str | None:
+    """Return the address that the package was installed from; None if it was a package index.
+
+    Source: PEP 610.
+    """
+    try:
+        source = json.loads(metadata.distribution(PACKAGE).read_text("direct_url.json") or "{}")
+    except metadata.PackageNotFoundError:
+        return None
+    version = source.get("vcs_info")
+    return f"{version['vcs']}+{source['url']}@{version['commit_id']}" if version else source.get("url")

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from ..core.environment import resolve_device
+from ..core.environment import install_command, resolve_device
 from ..core.images import to_uint8
 from ..storage.files import check_file, sha256_file
 from .results import INCEPTION, INCEPTION_DIMS
@@ -51,7 +51,7 @@ def _load_inception(weights: Path) -> torch.nn.Module:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:
-        raise ValueError("Inception features need torch-fidelity: pip install 'gandissect[metrics]'") from error
+        raise ValueError(f"Inception features need torch-fidelity; run: {install_command('metrics')}") from error
     state = _read_weights(weights)
     with TemporaryDirectory() as folder:
         # torch-fidelity runs whatever code is in the file that it is given, so it is given one that was written here.

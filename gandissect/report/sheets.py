@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,9 @@ INK = (40, 40, 40)
 
 COLUMNS = 8
 """Images in a row, by default."""
+
+MAX_FPS = 50
+"""Frames a second of a film at most; programs show frames of less than two hundredths of a second slowly."""
 
 
 def write_grid(images: Float[Tensor, "batch 3 H W"], file: Path | BinaryIO, columns: int = COLUMNS) -> None:
@@ -135,16 +139,22 @@ def save_gif(images: Float[Tensor, "frame 3 H W"], path: Path, fps: int) -> None
     Args:
         images: ``[frame, 3, H, W]`` in [-1, 1].
         path: The file.
-        fps: Frames a second; a GIF counts in hundredths of a second.
+        fps: Frames a second, 1 to `MAX_FPS`. A GIF counts in hundredths of a second, so that frames last unequally
+            long where a frame is no whole number of them; each ends within half a hundredth of its time.
+
+    Raises:
+        ValueError: If there is no frame, or fps is out of range.
     """
+    if not len(images) or not 1 <= fps <= MAX_FPS:
+        raise ValueError(f"a film needs 1 frame or more, and 1 to {MAX_FPS} frames a second; got {len(images)}, {fps}")
     # Each frame has 256 colors of its own. Dithering would flicker from frame to frame.
     frames = [
         Image.fromarray(pixels.numpy()).quantize(256, dither=Image.Dither.NONE) for pixels in _to_pixels(images.cpu())
     ]
+    ends = [round(100 * frame / fps) for frame in range(len(frames) + 1)]
+    durations = [10 * (end - start) for start, end in pairwise(ends)]
     with atomic_path(path) as temporary:
-        frames[0].save(
-            temporary, format="gif", save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0
-        )
+        frames[0].save(temporary, format="gif", save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
 def _to_pixels(images: Float[Tensor, "batch 3 H W"]) -> UInt8[Tensor, "batch H W 3"]:

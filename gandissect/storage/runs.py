@@ -106,7 +106,9 @@ def train(
     run = _Run(task, Path(folder), settings, writes)
     run.begin(resume)
     total = num_steps * task.images_per_step
-    bar = tqdm(total=total, initial=run.images, unit="image", unit_scale=True, smoothing=0.05, disable=not writes)
+    bar = tqdm(
+        total=total, initial=run.images, unit="image", unit_scale=True, smoothing=0.05, disable=None if writes else True
+    )
     with bar, _defer_interrupt() as interrupted:
         while run.steps_done < num_steps:
             run.advance()

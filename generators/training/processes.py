@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gandissect.core import install_command
+
 NUM_PROCESSES, NUM_LOCAL = "WORLD_SIZE", "LOCAL_WORLD_SIZE"
 """Variables of the environment that the launchers set."""
 
@@ -95,7 +97,7 @@ def _connect(accelerator: str, count: int) -> Any:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies.ddp import DDPStrategy
     except ImportError as error:
-        raise ValueError("several processes need Lightning Fabric: pip install 'gandissect[train]'") from error
+        raise ValueError(f"several processes need Lightning Fabric; run: {install_command('train')}") from error
     local = int(os.environ.get(NUM_LOCAL, str(count)))
     strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)  # while growing, not all take part
     options: dict[str, Any] = {

@@ -148,7 +148,7 @@ def concat(sources: Sequence[ImageSource]) -> ImageSource:
         ValueError: If there are none, or their sizes, concepts or groups differ.
     """
     if not sources:
-        raise ValueError("no sources to put in a row")
+        raise ValueError("name one source of pictures or more; got none")
     for source in sources[1:]:
         for key in ("size", "concepts"):
             if getattr(source, key) != getattr(sources[0], key):

@@ -82,7 +82,9 @@ class Photos:
         self._sizes = sizes
         self._resident: list[PictureAndLabels] | None = None
         if need <= max_resident_bytes:
-            progress = tqdm(range(len(sizes)), desc=f"decoding {self.name}", unit="picture", leave=False, delay=2)
+            progress = tqdm(
+                range(len(sizes)), desc=f"decoding {self.name}", unit="picture", leave=False, delay=2, disable=None
+            )
             self._resident = [self._read(index) for index in progress]
 
     @property

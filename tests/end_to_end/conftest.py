@@ -43,7 +43,7 @@ def visit_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     All of it is drawn each time, as where something is clicked that all of it shows; the browser tests have its parts.
     """
-    st = pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
+    st = pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install '.[app]'")
     from explorer_visitor import open_page
 
     monkeypatch.setattr(sys, "argv", sys.argv)

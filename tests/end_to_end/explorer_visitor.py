@@ -12,7 +12,7 @@ import pytest
 import generators
 from apps.commands.explore import PAGE
 
-pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
+pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install '.[app]'")
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 

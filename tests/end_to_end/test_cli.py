@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from PIL import Image
 
 import generators
 import segmenters
-from apps.cli import COMMANDS
+from apps.cli import COMMANDS, main
 from gandissect import (
     Ablation,
     ArtifactRanking,
@@ -49,6 +50,22 @@ def test_every_command_explains_each_of_its_options(gandissect, name: str) -> No
     status, output, _ = gandissect(*name.split(), "--help")
     assert status == 0
     assert "--json" in output or name == "explore"
+    assert "{None}" not in output, "what an option that is left out holds is nothing to type"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_stream_that_lacks_a_letter_gets_a_question_mark(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    def run(command: str, encoding: str) -> str:
+        output = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding=encoding, errors="strict"))
+        with pytest.raises(SystemExit) as stop:
+            main([command])
+        assert stop.value.code == 0
+        return output.getvalue().decode(encoding)
+
+    whole = run("models", "utf-8")
+    assert not whole.isascii(), "the cards have letters that ASCII lacks"
+    assert run("models", encoding) == whole.encode(encoding, errors="replace").decode(encoding)
 
 
 def test_a_dissection_from_the_shell_is_that_from_python(gandissect, planted: Path, tmp_path: Path) -> None:
@@ -344,9 +361,22 @@ def test_effects_from_the_shell_are_those_from_python(gandissect, planted: Path,
     assert np.abs(pixels[:, 2:34, 2:34].astype(int) - first.astype(int)).max() <= 1
 
 
+def test_effects_may_be_chosen_by_a_dissection_made_with_the_same_defaults(
+    gandissect, planted: Path, tmp_path: Path
+) -> None:
+    networks, folder = (planted, "--segmenter", "palette"), tmp_path / "run"
+    assert gandissect("dissect", *networks, "--num-samples", 40, "--out", folder)[0] == 0
+    effect = ("effect", *networks, "--concept", "red", "--dissection", folder, "--num-samples", 20, "--num-units", 1)
+    status, output, error = gandissect(*effect)
+    assert (status, "red" in output) == (0, True), error
+    status, _, error = gandissect(*effect, "--seed", 0)
+    assert (status, "such as seed=1 (--seed 1)" in error) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("--concept",), "name one concept or more: black"),
         (("--concept", "rod"), "did you mean 'red'"),
         (("--concept", "red", "--units", "0"), "name the layer"),
         (("--concept", "red", "--optimise"), "name the layer"),

@@ -17,7 +17,7 @@ import generators
 from apps.explorer.display.images import draw_native
 from gandissect import Ablation, UnitSet, generate
 
-pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
+pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install '.[app]'")
 pytest.importorskip("websockets", reason="websockets, which comes with Streamlit, is not installed")
 from browser import Browser, Page, find_browser, serving, starting_browser
 

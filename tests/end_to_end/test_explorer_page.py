@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
+pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install '.[app]'")
 import streamlit as st
 from browser import serving
 from explorer_visitor import AppTest, Open, number_with, settle, turn_to

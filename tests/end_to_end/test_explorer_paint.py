@@ -20,7 +20,7 @@ from apps.explorer.visit import parse_settings
 from apps.explorer.warm_up import warm_up
 from gandissect import Ablation, Insertion, Recipe, UnitSet
 
-pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install 'gandissect[app]'")
+pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install '.[app]'")
 from explorer_visitor import Open, read_texts, settle
 from streamlit.errors import StreamlitAPIException
 from streamlit.testing.v1 import AppTest

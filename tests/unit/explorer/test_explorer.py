@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -203,7 +204,7 @@ def test_a_text_of_a_file_is_shown_as_it_is_and_if_it_is_long_without_its_middle
 
 def test_without_streamlit_one_line_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "streamlit", None)
-    with pytest.raises(ValueError, match=r"pip install 'gandissect\[app\]'"):
+    with pytest.raises(ValueError, match=r"needs Streamlit; run: pip install .*\[app\]"):
         explore.Options().run()
 
 
@@ -220,6 +221,16 @@ def test_mistakes_show_before_a_server_starts(monkeypatch: pytest.MonkeyPatch, t
     for options, error in wrong:
         with pytest.raises(error):
             explore.Options(**options).run()
+
+
+def test_a_port_in_use_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("streamlit", reason="the extra 'app' is not installed")
+    monkeypatch.setattr(explore.runpy, "run_module", lambda *a, **k: pytest.fail("the server was started"))
+    monkeypatch.setattr(explore.Options, "_check", lambda options: None)
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(ValueError, match=f"port {port} is in use; name another one with --port"):
+            explore.Options(port=port, headless=True).run()
 
 
 def test_the_server_is_told_to_stay_local_and_silent() -> None:

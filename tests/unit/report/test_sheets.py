@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -59,6 +60,27 @@ def test_pairs_are_rows_of_unchanged_images_with_the_edited_ones_below(tmp_path:
     assert pixels.shape == (42, 22, 3)
     wanted = [[-1, -0.5], [0.25, 0.5], [0, 1], [0.75, 1]]
     assert np.abs(pixels[6::10, 6::10, 0] - (np.array(wanted) + 1) * 127.5).max() <= 1
+
+
+@pytest.mark.parametrize("fps", range(1, 51))
+def test_a_film_lasts_as_long_as_its_frames_a_second_say(tmp_path: Path, fps: int) -> None:
+    frames = 61
+    save_gif(torch.linspace(-1, 1, frames)[:, None, None, None].expand(-1, 3, 2, 2), tmp_path / "film.gif", fps)
+    durations = []
+    with Image.open(tmp_path / "film.gif") as film:
+        for frame in range(film.n_frames):
+            film.seek(frame)
+            durations.append(film.info["duration"])
+    assert len(durations) == frames and min(durations) >= 20, "shorter frames are shown slowly"
+    for count in range(1, frames + 1):
+        assert abs(sum(durations[:count]) - 1000 * count / fps) <= 5, "rounding errors do not add up"
+
+
+@pytest.mark.parametrize(("frames", "fps"), [(1, 0), (1, 51), (0, 10)])
+def test_a_film_that_cannot_be_is_refused(tmp_path: Path, frames: int, fps: int) -> None:
+    with pytest.raises(ValueError, match=f"1 to 50 frames a second; got {frames}, {fps}"):
+        save_gif(torch.zeros(frames, 3, 2, 2), tmp_path / "film.gif", fps)
+    assert not (tmp_path / "film.gif").exists()
 
 
 def test_a_film_has_its_frames_and_begins_again(tmp_path: Path) -> None:
