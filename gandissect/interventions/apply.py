@@ -87,7 +87,7 @@ def intervene(network: nn.Module | Generator, edits: Sequence[Edit]) -> Iterator
     size = tuple(size) if isinstance(size, tuple | list) else None  # some networks have a number there
     by_layer, layers_run = _by_layer(edits), set[str]()
 
-    def apply(layer: str, activation: Any) -> Float[Tensor, "batch unit h w"]:
+    def apply(layer: str, activation: Any) -> Float[Tensor, "batch unit *grid"]:
         layers_run.add(layer)
         return _apply_edits(by_layer[layer], size, activation)
 
@@ -114,12 +114,15 @@ def _by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
     return by_layer
 
 
-def _apply_edits(edits: Sequence[Edit], image_size: Size | None, activation: Any) -> Float[Tensor, "batch unit h w"]:
-    """Return a layer's activations after all of its edits."""
-    if not isinstance(activation, Tensor) or activation.ndim != 4:
+def _apply_edits(edits: Sequence[Edit], image_size: Size | None, activation: Any) -> Float[Tensor, "batch unit *grid"]:
+    """Return a layer's activations after all of its edits; hidden vectors are edited as grids of one cell."""
+    if not isinstance(activation, Tensor) or activation.ndim not in {2, 4}:
         actual = f"a tensor {list(activation.shape)}" if isinstance(activation, Tensor) else type(activation).__name__
-        raise TypeError(f"{edits[0].units.layer!r} gives {actual}; edits need activations [batch, unit, h, w]")
-    edited: Tensor = activation
+        raise TypeError(
+            f"the output of {edits[0].units.layer!r} must be activations [batch, unit, h, w] or [batch, unit] to be "
+            f"edited; got {actual}"
+        )
+    edited = activation if activation.ndim == 4 else activation[:, :, None, None]
     for edit in edits:
         edited = edit.apply(edited, image_size)
-    return edited
+    return edited.reshape(activation.shape)

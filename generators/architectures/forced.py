@@ -25,7 +25,7 @@ class ForcedUnits(nn.Module):
     It takes the stage's place under its name, so that whoever reads or changes the layer's output sees the forced one.
 
     Args:
-        stage: What gives activations ``[batch, unit, h, w]``.
+        stage: Module whose output is activations ``[batch, unit, h, w]``, or hidden vectors ``[batch, unit]``.
         num_units: How many units it has.
 
     Attributes:
@@ -48,10 +48,11 @@ class ForcedUnits(nn.Module):
         self.forced[index] = True
         self.values[index] = torch.tensor(values, dtype=self.values.dtype, device=self.values.device)
 
-    def forward(self, *arguments: Any) -> Float[Tensor, "batch unit h w"]:
+    def forward(self, *arguments: Any) -> Float[Tensor, "batch unit *grid"]:
         """Return the stage's activations with the forced units at their values."""
         x: Tensor = self.stage(*arguments)
-        return torch.where(self.forced[:, None, None], self.values[:, None, None].to(x.dtype), x)
+        shape = (-1, *[1] * (x.ndim - 2))
+        return torch.where(self.forced.view(shape), self.values.view(shape).to(x.dtype), x)
 
 
 def check_forced(units: UnitSet, values: Sequence[float], num_units: int) -> None:

@@ -6,6 +6,7 @@ import inspect
 import logging
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -96,7 +97,7 @@ def check_arguments(module: nn.Module, conditional: bool, name: str) -> None:
     if len(names) == 2 and not conditional:
         raise ValueError(
             f"{name} takes {names[0]} and {names[1]}, so it seems to be conditional: "
-            "say with c= what it is given beside z, the number of a class or a vector"
+            f"say with c= what it is given beside z, the number of a class or a vector{explain_classes(module)}"
         )
     if conditional and max_arguments < 2:
         raise ValueError(f"{name} takes {' and '.join(names) or 'nothing'} only: leave c out")
@@ -118,6 +119,59 @@ def _read_arguments(module: Any) -> tuple[list[str], float]:
             max_arguments += parameter.kind is not parameter.KEYWORD_ONLY
             names += [parameter.name] * (parameter.default is parameter.empty)
     return names, max_arguments
+
+
+def parse_z_shape(z_dim: int | None, z_shape: Sequence[int] | None) -> tuple[int, tuple[int, ...] | None]:
+    """Return the length of a latent vector, and the shape that a module takes it in, if that is known.
+
+    Raises:
+        TypeError: If a number is not a whole number, or neither is given.
+        ValueError: If a number is below 1, or the length is not the product of the shape.
+    """
+    if z_shape is None:
+        return _check_length(z_dim, "z_dim"), None
+    numbers = tuple(_check_length(number, "each number in z_shape") for number in z_shape)
+    if not numbers:
+        raise ValueError("z_shape must have at least one number; got none")
+    if z_dim not in (None, math.prod(numbers)):
+        raise ValueError(f"z_dim must be the product of z_shape {numbers}, {math.prod(numbers)}; got {z_dim}")
+    return math.prod(numbers), numbers
+
+
+def _check_length(number: int | None, name: str) -> int:
+    """Return a whole number of 1 or more."""
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{name} must be a whole number; got {number!r}")
+    if number < 1:
+        raise ValueError(f"{name} must be 1 or more; got {number}")
+    return number
+
+
+def explain_classes(module: nn.Module, c: Condition | None = None) -> str:
+    """Say which classes a module has an embedding of, to be put at the end of a message; nothing if it has none.
+
+    Args:
+        module: Module that could not be run.
+        c: What it was given beside ``z``, if anything.
+    """
+    names = [(name, part) for name, part in module.named_modules() if isinstance(part, nn.Embedding)]
+    if not names:
+        return ""
+    name, embedding = names[0]
+    wrong = "" if c is None or (c.ndim == 0 and 0 <= c < embedding.num_embeddings) else ", and c is none of them"
+    return f"; its embedding {name!r} knows classes: c must be a number from 0 to {embedding.num_embeddings - 1}{wrong}"
+
+
+def explain_input(module: nn.Module) -> str:
+    """Say that a module seems to take an image, to be put at the end of a message; nothing if it does not seem so."""
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
+    name, first = next(((name, part) for name, part in module.named_modules() if isinstance(part, kinds)), ("", None))
+    if not isinstance(first, nn.Conv2d) or first.in_channels not in (1, 2, 3, 4, 6) or first.kernel_size == (1, 1):
+        return ""
+    return (
+        f"; it seems to translate images: its first convolution {name!r} takes {first.in_channels} channels. Put a "
+        "module around it whose forward(z) gives it a picture, or give z_shape= if this is noise of that shape"
+    )
 
 
 def check_range(value_range: ValueRange) -> ValueRange:

@@ -1,7 +1,9 @@
 """Which modules of a network are layers that can be dissected, found by running it.
 
 A layer is a module that runs once in a forward pass and puts out one tensor ``[batch, unit, h, w]`` of floating-point
-numbers, of the same shape for each sample; the image itself is none.
+numbers, of the same shape for each sample; the image itself is not a layer. A hidden vector ``[batch, unit]`` is a
+layer with a grid of one cell: by itself in a network without other layers (a multilayer perceptron), elsewhere if it is
+named.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class ModuleRun:
         output: What it put out at last, in words.
         shape: Of that, if it is a tensor of floating-point numbers.
         is_repeated: Whether a module that it is a part of put out the same tensor.
-        is_image: Whether it was the image.
+        is_image: Whether it was the image, as such or flattened.
     """
 
     calls: int = 0
@@ -65,8 +67,9 @@ class _RunLog:
         return [name for name, (reference, version) in outputs if reference() is output and version == current]
 
     def end(self, image: Tensor) -> dict[str, ModuleRun]:
-        for name in self._modules_with(image):
-            self.runs[name].is_image = True
+        same = self._modules_with(image)
+        for name, run in self.runs.items():
+            run.is_image = name in same or run.shape == (len(image), image[0].numel())
         return self.runs
 
 
@@ -96,7 +99,8 @@ def watch(network: nn.Module, forward: Callable[[], Float[Tensor, "batch channel
 def find_layers(network: nn.Module, forward: Forward, selected: Sequence[str] | None = None) -> dict[str, LayerInfo]:
     """Return the layers of a network, from input to output.
 
-    Of a module and its last part, which put out the same tensor, the module is listed, unless both are wanted.
+    Of a module and its last part, which put out the same tensor, the module is listed, unless both are wanted. Hidden
+    vectors are listed where there is nothing else.
 
     Args:
         network: A torch module.
@@ -109,6 +113,7 @@ def find_layers(network: nn.Module, forward: Forward, selected: Sequence[str] | 
     two, three = (watch(network, partial(forward, count)) for count in (2, 3))
     refusals = {name: _explain_refusal(run, three.get(name, ModuleRun())) for name, run in two.items()}
     layers = [name for name, refusal in refusals.items() if not refusal and not two[name].is_repeated]
+    layers = [name for name in layers if len(two[name].shape or ()) == 4] or layers
     for name in selected or ():
         if refusal := refusals.get(name, "does not run"):
             raise ValueError(f"{name!r} {refusal}; the layers that can be dissected: {', '.join(layers) or 'none'}")
@@ -127,11 +132,11 @@ def _explain_refusal(two: ModuleRun, three: ModuleRun) -> str | None:
         return f"runs {two.calls} times in a forward pass, and a layer runs once" if two.calls else "does not run"
     if two.is_image:
         return "puts out the image itself"
-    if two.shape is None or len(two.shape) != 4 or three.shape != (3, *two.shape[1:]) or two.shape[0] != 2:
-        return f"puts out {two.output} for 2 samples, and a layer [batch, unit, h, w]"
+    if two.shape is None or len(two.shape) not in (2, 4) or three.shape != (3, *two.shape[1:]) or two.shape[0] != 2:
+        return f"puts out {two.output} for 2 samples, and a layer [batch, unit, h, w] or [batch, unit]"
     return None
 
 
 def _layer_info(run: ModuleRun) -> LayerInfo:
-    _, units, height, width = run.shape or ()
+    _, units, height, width = (*(run.shape or ()), 1, 1)[:4]
     return LayerInfo(units, height, width)

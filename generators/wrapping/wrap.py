@@ -29,10 +29,13 @@ from .conventions import (
     ValueRange,
     check_arguments,
     check_range,
+    explain_classes,
+    explain_input,
     extract_images,
     guess_range,
     normalize_images,
     parse_condition,
+    parse_z_shape,
     summarize_error,
 )
 from .layers import find_layers
@@ -47,9 +50,10 @@ SCRIPT = "generators.scripted.Scripted"
 
 def wrap(
     module: nn.Module | Path | str,
-    z_dim: int,
+    z_dim: int | None = None,
     layers: Sequence[str] | None = None,
     *,
+    z_shape: Sequence[int] | None = None,
     c: int | Condition | None = None,
     value_range: ValueRange | None = None,
     name: str | None = None,
@@ -66,9 +70,11 @@ def wrap(
             of ``torch.jit.save`` or ``torch.export.save``. It is called as
             ``module(z)``, or ``module(z, c)``, with ``z [batch, z_dim]`` or, if it does not take that,
             ``[batch, z_dim, 1, 1]``; it returns images ``[batch, 3 or 1, H, W]``, or a tuple that begins with them.
-            Grey ones get three equal channels.
-        z_dim: Length of a latent vector, 1 or more.
-        layers: Dotted names of its modules, as in ``named_modules``; all that can be dissected if None.
+            Gray ones get three equal channels.
+        z_dim: Length of a latent vector, 1 or more; the product of `z_shape` if None.
+        layers: Dotted names of its modules, as in ``named_modules``. If None, all that put out ``[batch, unit, h, w]``;
+            where none does, as in a multilayer perceptron, all hidden vectors ``[batch, unit]``, as grids of one cell.
+        z_shape: Shape of one latent if the module takes ``[batch, *z_shape]``, such as ``(64, 4, 4)`` for noise maps.
         c: What a conditional module is given for every image: the number of a class (it gets int64 ``[batch]``), or a
             vector (it gets ``[batch, length]``).
         value_range: What black and white are in its images; [-1, 1], [0, 1] or [0, 255], whichever fits, if None.
@@ -88,15 +94,12 @@ def wrap(
     kind = str(getattr(module, "original_name", type(module).__name__))  # a script has the name of what was scripted
     if any(getattr(part, "training", False) for part in module.modules()):
         raise ValueError(f"{kind} is in training mode; call .eval() first")
-    if isinstance(z_dim, bool) or not isinstance(z_dim, int):
-        raise TypeError(f"z_dim is a whole number; got {z_dim!r}")
-    if z_dim < 1:
-        raise ValueError(f"z_dim is 1 or more; got {z_dim}")
+    z_dim, z_shape = parse_z_shape(z_dim, z_shape)
     _check_runs(module, name or kind)
     network = ScriptedModule(module) if isinstance(module, torch.jit.ScriptModule) else module
     condition = parse_condition(c)
     check_arguments(module, condition is not None, name or kind)
-    return WrappedGenerator(network, z_dim, layers, condition, value_range, name or kind)
+    return WrappedGenerator(network, z_dim, layers, condition, value_range, name or kind, z_shape)
 
 
 def _check_runs(module: nn.Module, name: str) -> None:
@@ -132,6 +135,7 @@ class WrappedGenerator(GeneratorBase):
         c: Condition | None,
         value_range: ValueRange | None,
         name: str,
+        z_shape: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         self.module, self.z_dim, self.name = module, z_dim, name
@@ -141,7 +145,7 @@ class WrappedGenerator(GeneratorBase):
         for layer in layers or ():
             lookup(modules, layer, "layer")
         with torch.no_grad():
-            self._grid = self._find_z_shape()
+            self._z_shape = self._find_z_shape([(z_dim,), (z_dim, 1, 1)] if z_shape is None else [z_shape])
             self._check_images()
             self._layers = find_layers(self, lambda count: self._run_module(self._sample_probe(count)), layers)
             if not self._layers:
@@ -167,7 +171,9 @@ class WrappedGenerator(GeneratorBase):
         home = type(self.module).__module__.replace("generators.architectures.", "generators.")  # where ours stood once
         module_class = f"{home}.{type(self.module).__qualname__}"
         kind = SCRIPT if isinstance(self.module, ScriptedModule) else module_class
-        return hash_tensors(state, {"class": kind, "z_dim": self.z_dim, "c": condition, "range": self.value_range})
+        settings = {"class": kind, "z_dim": self.z_dim, "c": condition, "range": self.value_range}
+        is_usual = self._z_shape in ((self.z_dim,), (self.z_dim, 1, 1))
+        return hash_tensors(state, settings if is_usual else {**settings, "z_shape": self._z_shape})
 
     def forward(self, z: Float[Tensor, "batch z"]) -> Float32[Tensor, "batch 3 H W"]:
         """Return the images of ``z``, float32 ``[batch, 3, H, W]``, nominally in [-1, 1].
@@ -204,7 +210,8 @@ class WrappedGenerator(GeneratorBase):
         except _ReachedError as caught:
             if caught is not reached:
                 raise
-        return reached.activation.clone()  # a module may put out what it keeps
+        info = self._layers[layer]
+        return reached.activation.clone().reshape(len(z), info.units, info.height, info.width)  # a module may keep it
 
     def tail(
         self, activation: Float[Tensor, "batch unit h w"], layer: str, z: Float[Tensor, "batch z"]
@@ -226,7 +233,7 @@ class WrappedGenerator(GeneratorBase):
         self._check_activation(activation, layer, len(z))
 
         def replace(output: Tensor) -> Tensor:
-            return activation.to(output).clone()  # the module may write into it
+            return activation.to(output).reshape(output.shape).clone()  # the module may write into it
 
         with tap_outputs(self, {layer: replace}):
             return normalize_images(self._run_module(self._prepare_z(z)), self.value_range)
@@ -269,7 +276,7 @@ class WrappedGenerator(GeneratorBase):
 
     def _run_module(self, z: Tensor) -> Tensor:
         """Return the module's own images."""
-        latent = z[:, :, None, None] if self._grid else z
+        latent = z.reshape(len(z), *self._z_shape)
         conditions = () if self.c is None else (self.c.expand(len(z), *self.c.shape),)
         return extract_images(self.module(latent, *conditions), len(z), self.name)
 
@@ -280,26 +287,26 @@ class WrappedGenerator(GeneratorBase):
     def _sample_probe(self, count: int, start: int = 0) -> Tensor:
         return self.sample_z(count, start=start).to(self.device)
 
-    def _find_z_shape(self) -> bool:
-        """Return whether ``z`` is to have a height and a width, by trying both."""
+    def _find_z_shape(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """Return the shape of one latent that the module takes, by trying some."""
         errors: list[Exception] = []
-        for self._grid in (False, True):
+        for self._z_shape in shapes:
             if (error := self._try_batch(2)) is None:
                 self._check_batches()
-                return self._grid
+                return self._z_shape
             errors.append(error)
-        for self._grid in (False, True):
+        for self._z_shape in shapes:
             if self._try_batch(1) is None:
                 self._check_batches()
-        plain, grid = map(summarize_error, errors)
-        shapes = f"[2, {self.z_dim}] ({plain}) and [2, {self.z_dim}, 1, 1] ({grid})"
+        tried = " and ".join(
+            f"{[2, *shape]} ({summarize_error(error)})" for shape, error in zip(shapes, errors, strict=True)
+        )
         condition = "" if self.c is None else f", with c = {str(self.c.tolist())[:100]}"
         dtypes = {parameter.dtype for parameter in self.module.parameters() if parameter.is_floating_point()}
-        odd = dtypes - {torch.float32}
-        remedy = (
-            f"; it is of {', '.join(sorted(map(str, odd)))}, and z of torch.float32: call .float() first" if odd else ""
-        )
-        raise ValueError(f"{self.name} takes neither z of shape {shapes}{condition}{remedy}") from errors[0]
+        odd = ", ".join(sorted(map(str, dtypes - {torch.float32})))
+        remedy = f"; it is of {odd}, and z of torch.float32: call .float() first" if odd else ""
+        hint = remedy or explain_input(self.module) or explain_classes(self.module, self.c)
+        raise ValueError(f"{self.name} does not take z of shape {tried}{condition}{hint}") from errors[0]
 
     def _try_batch(self, count: int) -> Exception | None:
         """Return what a forward pass over so many samples raises, if it does."""

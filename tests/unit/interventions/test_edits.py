@@ -256,7 +256,10 @@ def test_mistakes_are_named() -> None:
         with pytest.raises(error, match=message):
             make()
     pair = nn.Sequential(nn.LSTM(3, 4))
-    with pytest.raises(TypeError, match="gives tuple"), intervene(pair, [Ablation(UnitSet("0", (0,)))]):
+    with (
+        pytest.raises(TypeError, match=r"output of .0. must be activations .*; got tuple"),
+        intervene(pair, [Ablation(UnitSet("0", (0,)))]),
+    ):
         pair(torch.randn(2, 3))
 
 

@@ -60,6 +60,13 @@ class Skips(nn.Module):
         return torch.sigmoid(image + self.rgb[1](x)), style
 
 
+class Spatial(nn.Sequential):
+    """Takes noise that has a height and a width."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(2, 5, 3, padding=1), nn.Tanh(), nn.Upsample(scale_factor=2), nn.Conv2d(5, 3, 1))
+
+
 class Vector(Skips):
     """Is given a vector of a class."""
 
@@ -99,6 +106,9 @@ MADE: dict[str, Callable[[], WrappedGenerator]] = {
     "vector": lambda: wrap(_made(Vector), z_dim=5, c=torch.tensor([0.0, 1.0, 0.0])),
     "inference": lambda: wrap(_made(Infers), z_dim=5, c=2),
     "stylegan2": lambda: wrap(_made(_stylegan2), z_dim=5),
+    "hidden vectors": lambda: wrap(_made(Perceptron), z_dim=5),
+    "named vector": lambda: wrap(_made(Skips), z_dim=5, layers=["style", "body.b"], c=1),
+    "spatial": lambda: wrap(_made(Spatial), z_shape=(2, 4, 4)),
 }
 every = pytest.mark.parametrize("make", MADE.values(), ids=MADE.keys())
 
@@ -124,7 +134,9 @@ def test_tail_of_head_is_the_image_bit_for_bit(make: Callable[[], WrappedGenerat
         assert torch.equal(generator.tail(activation.double(), layer, z), image)
     with trace(generator, list(generator.layers)) as record:
         generator(z)
-    assert all(torch.equal(record[layer], generator.head(z, layer)) for layer in generator.layers)
+    for layer in generator.layers:
+        activation = generator.head(z, layer)
+        assert torch.equal(record[layer].reshape(activation.shape), activation)
 
 
 @every
@@ -340,6 +352,30 @@ class Mates(Draws):
         return self.layer(z.reshape(-1, 1, 4, 4)) / z.std()
 
 
+class Translator(nn.Module):
+    """A network from pictures to pictures, which begins with padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, 4, 7), nn.ReLU(), nn.Conv2d(4, 3, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.body(image)
+
+
+class Perceptron(nn.Module):
+    """The generator of the first GAN in small: hidden vectors, and an image that is a reshaped vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 6), nn.ReLU(True), nn.Linear(6, 12), nn.Tanh()
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.model(z).view(len(z), 3, 2, 2)
+
+
 class Shuts(Draws):
     def forward(self, z: Tensor) -> Tensor:
         return torch.tanh(z.reshape(-1, 1, 4, 4).expand(-1, 3, -1, -1))
@@ -407,9 +443,9 @@ def _compiled_in_place() -> nn.Module:
         (Mates, {}, ValueError, "makes other images of a z beside other z"),
         (Shuts, {}, ValueError, "no layer that can be dissected"),
         (Returns, {}, TypeError, r"float images \[batch, 3, H, W\]; got a dict"),
-        (Draws, {"z_dim": 17}, ValueError, r"takes neither z of shape \[2, 17\] \(.*\) and \[2, 17, 1, 1\]"),
-        (Draws, {"z_dim": 0}, ValueError, "z_dim is 1 or more"),
-        (_sequential, {"z_dim": 5.0}, TypeError, "z_dim is a whole number; got 5.0"),
+        (Draws, {"z_dim": 17}, ValueError, r"does not take z of shape \[2, 17\] \(.*\) and \[2, 17, 1, 1\]"),
+        (Draws, {"z_dim": 0}, ValueError, "z_dim must be 1 or more; got 0"),
+        (_sequential, {"z_dim": 5.0}, TypeError, "z_dim must be a whole number; got 5.0"),
         (Noisy, {}, ValueError, "Noisy takes z, noise: put a module around it"),
         (Noisy, {"c": 1}, ValueError, "Noisy takes z, noise: put a module around it"),
         (Counts, {}, ValueError, "Counts changes 'calls' in a forward pass"),
@@ -431,7 +467,14 @@ def _compiled_in_place() -> nn.Module:
         (_sequential, {"z_dim": 5, "layers": ["layer1"]}, KeyError, "unknown layer 'layer1'"),
         (Skips, {"z_dim": 5, "c": 1, "layers": ["lrelu"]}, ValueError, "'lrelu' runs 2 times in a forward pass"),
         (Skips, {"z_dim": 5, "c": 1, "layers": ["unused"]}, ValueError, "'unused' does not run"),
-        (Skips, {"z_dim": 5, "c": 1, "layers": ["style"]}, ValueError, r"'style' puts out torch.float32 \[2, 6\]"),
+        (Skips, {"z_dim": 5, "c": 7}, ValueError, "embedding 'classes' knows classes: .* from 0 to 2, and c is none"),
+        (Skips, {"z_dim": 5}, ValueError, "embedding 'classes' knows classes: c must be a number from 0 to 2$"),
+        (Translator, {}, ValueError, "seems to translate images: its first convolution 'body.1' takes 3 channels"),
+        (_sequential, {"z_dim": None}, TypeError, "z_dim must be a whole number; got None"),
+        (_sequential, {"z_dim": 5, "z_shape": (2, 4)}, ValueError, r"product of z_shape \(2, 4\), 8; got 5"),
+        (_sequential, {"z_dim": None, "z_shape": ()}, ValueError, "z_shape must have at least one number"),
+        (_sequential, {"z_dim": None, "z_shape": (5, 1.0)}, TypeError, "each number in z_shape .* got 1.0"),
+        (_sequential, {"z_dim": None, "z_shape": (4, 1, 1)}, ValueError, r"does not take z of shape \[2, 4, 1, 1\]"),
         (Skips, {"z_dim": 5}, ValueError, "Skips takes z and label, so it seems to be conditional: say with c= what"),
         (_sequential, {"z_dim": 5, "c": 1}, ValueError, "Sequential takes input only: leave c out"),
         (Three, {"c": 1}, ValueError, "Three takes z, c, noise: put a module around it that takes z, or z and c"),
@@ -446,6 +489,62 @@ def test_what_cannot_be_a_generator_is_refused_with_the_reason(
     network = _made(make)
     with pytest.raises(error, match=message):
         wrap(network, **({"z_dim": 16} | arguments))
+
+
+def test_hidden_vectors_are_layers_of_one_cell_where_there_are_no_others() -> None:
+    network = _made(Perceptron)
+    generator = wrap(network, z_dim=5)
+    assert generator.layers == {
+        "model.0": LayerInfo(7, 1, 1),
+        "model.1": LayerInfo(7, 1, 1),
+        "model.2": LayerInfo(6, 1, 1),
+        "model.3": LayerInfo(6, 1, 1),
+    }
+    assert "style" not in MADE["class"]().layers
+    assert MADE["named vector"]().layers["style"] == LayerInfo(6, 1, 1)
+    z = generator.sample_z(3, seed=1)
+    hidden = network.model[:2](z)
+    assert torch.equal(generator.head(z, "model.1"), hidden[:, :, None, None])
+    hidden[:, 2] = 0
+    expected = network.model[2:](hidden).view(3, 3, 2, 2)
+    edit = Ablation(UnitSet("model.1", (2,)))
+    assert torch.equal(generate(generator, z, [edit]), expected)
+    with intervene(network, [edit]):
+        assert torch.equal(network(z), expected)
+    assert torch.equal(repair(generator, edit.units)(z), expected)
+
+
+def test_hidden_vectors_are_dissected_as_maps_of_one_value() -> None:
+    generator, segmenter = wrap(_made(Perceptron), z_dim=5), PaletteSegmenter(PlantedGenerator().concepts)
+    dissection = dissect(generator, segmenter, ["model.1"], num_samples=50, batch_size=7, seed=2)
+    z = generator.sample_z(50, seed=2)
+    vectors, labels = generator.head(z, "model.1")[:, :, 0, 0], segmenter(generator(z))
+    layer = dissection["model.1"]
+    on = vectors > layer.thresholds
+    for concept in range(len(segmenter.concepts)):
+        pixels = (labels == concept).flatten(1)
+        for unit in range(7):
+            active = on[:, unit, None].expand_as(pixels)
+            union = int((active | pixels).sum())
+            expected = int((active & pixels).sum()) / union if union else 0.0
+            assert float(layer.iou[concept, unit].nan_to_num()) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_shape_of_z_is_part_of_the_fingerprint() -> None:
+    class Reads(nn.Module):
+        """Reads its noise in any shape."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(2, 3, 1)
+
+        def forward(self, z: Tensor) -> Tensor:
+            return self.layer(z.reshape(len(z), 2, 4, 4)).tanh()
+
+    network = _made(Reads)
+    plain, same, other = wrap(network, 32), wrap(network, 32, z_shape=(32,)), wrap(network, z_shape=(2, 4, 4))
+    assert plain.fingerprint == same.fingerprint != other.fingerprint
+    assert other.z_dim == 32
 
 
 @pytest.mark.wrong_shape
