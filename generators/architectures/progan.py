@@ -30,6 +30,7 @@ class ProGAN(LayeredGenerator):
             8 x 8, ..., each.
         max_width: Units of a layer at most.
         z_dim: Length of a latent vector.
+        offset_by_place: Give each place of the first grid offsets of its own, as a dense first layer has them.
 
     Raises:
         ValueError: If a number is out of range.
@@ -40,11 +41,20 @@ class ProGAN(LayeredGenerator):
     architecture = "progan"
     normalises_z = True
 
-    def __init__(self, size: int = 64, width: int | Sequence[int] = 32, max_width: int = 512, z_dim: int = 128) -> None:
-        super().__init__(z_dim, {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim})
+    def __init__(
+        self,
+        size: int = 64,
+        width: int | Sequence[int] = 32,
+        max_width: int = 512,
+        z_dim: int = 128,
+        offset_by_place: bool = False,
+    ) -> None:
+        settings = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim}
+        super().__init__(z_dim, settings | ({"offset_by_place": True} if offset_by_place else {}))
         units = units_of(size, width, max_width)
-        first = EqualizedConv2d(z_dim, units[0], 4, padding=3, gain=SQRT2 / 4)  # the gain of the dense layer it is
-        self.layer1 = _Layer(first)
+        gain = SQRT2 / 4  # of the dense layer that the first convolution is
+        first = EqualizedConv2d(z_dim, units[0], 4, padding=3, gain=gain, bias=not offset_by_place)
+        self.layer1 = _Layer(first, *[PlaceOffset(units[0], 4)] * offset_by_place)
         self.layer2 = _Layer(EqualizedConv2d(units[0], units[0], 3, padding=1))
         for level in range(1, len(units)):
             before, after = units[level - 1], units[level]
@@ -67,8 +77,25 @@ class ProGAN(LayeredGenerator):
 class _Layer(nn.Sequential):
     """Pixel norm, convolution with bias, leaky ReLU."""
 
-    def __init__(self, convolution: EqualizedConv2d) -> None:
-        super().__init__(PixelNorm(), convolution, nn.LeakyReLU(0.2))
+    def __init__(self, convolution: EqualizedConv2d, *offsets: nn.Module) -> None:
+        super().__init__(PixelNorm(), convolution, *offsets, nn.LeakyReLU(0.2))
+
+
+class PlaceOffset(nn.Module):
+    """Offsets of every unit at every place of a grid.
+
+    Args:
+        units: Units that it is given.
+        side: Height and width of the grid.
+    """
+
+    def __init__(self, units: int, side: int) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.zeros(units, side, side))
+
+    def forward(self, x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
+        """Add them."""
+        return x + self.offset.to(x.dtype)
 
 
 class GrowingDiscriminator(nn.Module):

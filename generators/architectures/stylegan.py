@@ -241,6 +241,7 @@ class StyleGAN(StyleGenerator):
         mapping_depth: Layers of the mapping network.
         bias_before_blur: Add the bias of a layer that doubles the grid before its blur, which shows at the border.
         norm_eps: What adaptive instance normalisation adds to variances, more than 0.
+        blur: Filter what was doubled, as the paper does.
 
     Raises:
         ValueError: If a number is out of range.
@@ -261,10 +262,11 @@ class StyleGAN(StyleGenerator):
         *,
         bias_before_blur: bool = False,
         norm_eps: float = NORM_EPS,
+        blur: bool = True,
     ) -> None:
         settings: dict[str, Any] = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim}
         settings |= {"w_dim": w_dim, "mapping_depth": mapping_depth}
-        settings |= {"bias_before_blur": True} if bias_before_blur else {}
+        settings |= ({"bias_before_blur": True} if bias_before_blur else {}) | ({} if blur else {"blur": False})
         super().__init__(z_dim, settings | ({} if norm_eps == NORM_EPS else {"norm_eps": norm_eps}))
         if not norm_eps > 0:
             raise ValueError(f"norm_eps is more than 0; got {norm_eps}")
@@ -278,7 +280,7 @@ class StyleGAN(StyleGenerator):
             before, after, side = units[level - 1], units[level], 4 * 2**level
             up = EqualizedConv2d(before, after, 3, 1, resample="up", bias=bias_before_blur)
             same = EqualizedConv2d(after, after, 3, 1, bias=False)
-            first = StyleLayer(nn.Sequential(up, Blur()), after, side, w_dim, norm_eps)
+            first = StyleLayer(nn.Sequential(up, *[Blur()] * blur), after, side, w_dim, norm_eps)
             self.add_module(f"layer{2 * level + 1}", first)
             self.add_module(f"layer{2 * level + 2}", StyleLayer(same, after, side, w_dim, norm_eps))
         self.output = self.to_rgb(units[-1])

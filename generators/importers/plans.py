@@ -27,7 +27,8 @@ NUMBERS = frozenset(
 """What the tensors of a network may hold."""
 
 DISCRIMINATORS = (
-    r"(from_?rgb|input\d+)\b",
+    r"(from_?rgb|fromRGBLayers|input\d+)\b",
+    r"(decisionLayer|adv_layer|to_logits?)\b",
     r"(final_conv|final_linear|mbstd|minibatch_?std)\b",
     r"(block1\.c1|l[3-9]|linear1)\.(weight|weight_orig)$",
     r"b4\.(conv|fc|out)\.(weight|bias)$",

@@ -31,16 +31,28 @@ MAX_STAGES = 11
 def _plan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
     last = max((index for index in find_numbers(tensors, r"main\.(\d+)\.weight$") if index % 3 == 0), default=12)
     ups = range(0, last + 1, 3)
+    return plan_ups(tensors, [f"main.{up}" for up in ups], [f"main.{up + 1}" for up in ups[:-1]], options)
+
+
+def plan_ups(tensors: Tensors, ups: Sequence[str], norms: Sequence[str], options: ImportOptions) -> ImportPlan:
+    """Return the plan for up-convolutions of these names, with batch norms after all but the last.
+
+    Args:
+        tensors: The file's.
+        ups: Names of the up-convolutions.
+        norms: Names of the batch norms after them.
+        options: Strides and paddings, if the caller says them.
+    """
     sources: dict[str, TensorSource] = {}
-    for number, up in enumerate(ups[:-1], start=1):
-        sources |= norm_sources(tensors, f"main.{up}", f"main.{up + 1}", f"layer{number}")
-    bias = f"main.{last}.bias"
-    sources["output.0.weight"] = spread_gray(f"main.{last}.weight", axis=1)
+    for number, (up, norm) in enumerate(zip(ups[:-1], norms, strict=True), start=1):
+        sources |= norm_sources(tensors, up, norm, f"layer{number}")
+    bias = f"{ups[-1]}.bias"
+    sources["output.0.weight"] = spread_gray(f"{ups[-1]}.weight", axis=1)
     sources["output.0.bias"] = spread_gray(bias) if bias in tensors else fill_tensor(lambda: torch.zeros(3))
-    counts = [f"main.{up + 1}.num_batches_tracked" for up in ups[:-1]]
+    counts = [f"{norm}.num_batches_tracked" for norm in norms]
 
     def settings() -> dict[str, Any]:
-        return _make_settings([shape_of(tensors, f"main.{up}.weight", 4) for up in ups], options)
+        return _make_settings([shape_of(tensors, f"{up}.weight", 4) for up in ups], options)
 
     if _is_standard(tensors, ups, options):
         return ImportPlan(DCGAN, lambda: _shorten_settings(settings()), sources, counts)
@@ -135,9 +147,9 @@ def _is_size(value: Any) -> bool:
     return all(isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 64 for number in pair)
 
 
-def _is_standard(tensors: Tensors, ups: Sequence[int], options: ImportOptions) -> bool:
+def _is_standard(tensors: Tensors, ups: Sequence[str], options: ImportOptions) -> bool:
     """Say whether this is a `DCGAN`: kernels of 4 and units that halve from layer to layer."""
-    shapes = [tuple(tensors[f"main.{up}.weight"].shape) for up in ups if f"main.{up}.weight" in tensors]
+    shapes = [tuple(tensors[f"{up}.weight"].shape) for up in ups if f"{up}.weight" in tensors]
     if options or len(shapes) < len(ups) or any(shape[2:] != (4, 4) for shape in shapes):
         return False
     units = [shape[1] for shape in shapes[:-1]]

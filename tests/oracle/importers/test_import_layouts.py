@@ -8,15 +8,17 @@ import pytest
 import torch
 from style_files import genforce, nvlabs, rosinality
 from test_import_dcgan import _netg
+from test_import_gan_zoo import gan_zoo_dcgan, gan_zoo_progan, gan_zoo_stylegan
 from test_import_progan import _gandissect, _genforce as _genforce_progan, _old
 from test_import_studiogan import _deep_conv, _mimicry, _resnet, _spectral
 from test_import_stylegan import _genforce as _genforce_stylegan, _rosinality as _rosinality_stylegan
 from torch import Tensor
 
-from generators.importers.families import dcgan, progan, studiogan, stylegan, stylegan2
+from generators.importers.families import dcgan, gan_zoo, progan, studiogan, stylegan, stylegan2
 from generators.importers.plans import is_discriminator
 
-LAYOUTS = {each.name: each for family in (dcgan, progan, stylegan, stylegan2, studiogan) for each in family.LAYOUTS}
+FAMILIES = (dcgan, progan, stylegan, stylegan2, studiogan, gan_zoo)
+LAYOUTS = {each.name: each for family in FAMILIES for each in family.LAYOUTS}
 FILES = {
     "pytorch/examples DCGAN": lambda: _netg([5, 6, 4, 3], [4, 4, 4]),
     "gandissect ProGAN": lambda: _gandissect([4, 3]),
@@ -30,6 +32,9 @@ FILES = {
     "StudioGAN DCGAN": lambda: _spectral(_deep_conv([5, 4]))[0],
     "StudioGAN ResNet": lambda: _spectral(_resnet([5, 4]))[0],
     "mimicry ResNet": lambda: _mimicry(_resnet([5, 4])),
+    "pytorch_GAN_zoo PGAN": lambda: gan_zoo_progan([4, 3]),
+    "pytorch_GAN_zoo DCGAN": lambda: gan_zoo_dcgan([9, 3]),
+    "pytorch_GAN_zoo StyleGAN": lambda: gan_zoo_stylegan([4, 3]),
 }
 every_file = pytest.mark.parametrize("name", FILES)
 

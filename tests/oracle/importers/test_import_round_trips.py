@@ -25,6 +25,9 @@ COMPUTED = {
     "StudioGAN DCGAN": r"layer1\.0\.1\.weight|layer2\.0\.weight|.*\.running_(mean|var)|output\.0\.weight",
     "StudioGAN ResNet": r".*\.running_var|layer1\.1\.weight|layer2\.(residual\.[36]|skip\.1)\.weight|output\.2\.weight",
     "mimicry ResNet": r"",
+    "pytorch_GAN_zoo PGAN": r"layer1\.1\.weight|layer1\.2\.offset|.*\.bias|output\.1\.weight",
+    "pytorch_GAN_zoo DCGAN": r"output\.0\.bias",
+    "pytorch_GAN_zoo StyleGAN": r".*\.bias|.*\.(noise|noise_strength)|.*affine.*|output\.weight",
 }
 """Tensors that are scaled, shifted, drawn or divided by a spectral norm; all others only change their place."""
 

@@ -57,6 +57,7 @@ GENERATORS = {
     "planted": lambda: PlantedGenerator(size=32, cells=8),
     "progan8": lambda: _seeded(lambda: ProGAN(size=8, width=4, max_width=8, z_dim=6)),
     "progan32": lambda: _seeded(lambda: ProGAN(size=32, width=3, max_width=10, z_dim=6)),
+    "progan8 offsets": lambda: _seeded(lambda: ProGAN(size=8, width=4, max_width=8, z_dim=6, offset_by_place=True)),
     "resnet": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 4, 4], side=3, doubling="bilinear")),
     "resnet attentive": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 9, 8], attention=[2, 3])),
     "stack": lambda: _seeded(lambda: Stack(z_dim=6, stages=STAGES)),
@@ -64,6 +65,9 @@ GENERATORS = {
     "stylegan2-32 residual": lambda: _seeded(lambda: _style_based(structure="resnet", clamp=2.0)),
     "stylegan2-32 original": lambda: _seeded(lambda: _style_based(structure="orig")),
     "stylegan3-32": lambda: _seeded(_alias_free),
+    "stylegan8 unblurred": lambda: _seeded(
+        lambda: StyleGAN(size=8, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2, blur=False)
+    ),
     "stylegan32": lambda: _seeded(lambda: StyleGAN(size=32, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)),
 }
 

@@ -1,0 +1,152 @@
+"""ProGAN, DCGAN and StyleGAN as pytorch_GAN_zoo has them, which torch.hub loads.
+
+Its equalized layers multiply by He's constant what the layer returns, so offsets are multiplied too; that constant is
+``sqrt(2 / fan_in)`` in all layers, also where no leaky ReLU comes after. The dense first layer of its ProGAN has an
+offset for each place. Its StyleGAN repeats pixels and does not blur them, draws new noise each time, one strength for
+all units, and truncates by 0.5 unless told otherwise; here that is ``truncation_psi``.
+
+Source: Karras et al. 2018, arXiv 1710.10196; Karras et al. 2019, arXiv 1812.04948; Radford et al. 2016, arXiv
+1511.06434; the names: github.com/facebookresearch/pytorch_GAN_zoo.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...architectures.blocks import SQRT2, width_of
+from ...architectures.progan import ProGAN
+from ...architectures.stylegan import StyleGAN
+from ..layouts import Facts, ImportOptions, Tensors
+from ..plans import ImportPlan, TensorSource, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
+from .dcgan import GEOMETRY, plan_ups
+from .style_parts import draw_noise, mapping_settings, mapping_sources
+
+DEPTH = 4
+"""How often the grid is doubled in a file that has no layers, to say what is missing."""
+
+
+def _plan_progan(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
+    part = ".module" if any(name.startswith("formatLayer.module.") for name in tensors) else ""
+    depth = max(find_numbers(tensors, r"scaleLayers\.(\d+)\."), default=DEPTH - 1) + 1
+    layers = [f"scaleLayers.{level}.{index}{part}" for level in range(depth) for index in (0, 1)]
+    first, image = f"formatLayer{part}", f"toRGBLayers.{depth}{part}"
+    sources = {
+        "layer1.1.weight": TensorSource((f"{first}.weight",), _grid_weight),
+        "layer1.2.offset": TensorSource((f"{first}.weight", f"{first}.bias"), _grid_offset),
+    }
+    for number, layer in enumerate([f"groupScale0.0{part}", *layers], start=2):
+        sources |= {f"layer{number}.1.weight": copy_tensor(f"{layer}.weight"), f"layer{number}.1.bias": _offset(layer)}
+    sources |= _image_sources(image, "output.1")
+
+    def settings() -> dict[str, Any]:
+        bottom, z_dim = shape_of(tensors, f"{first}.weight", 2)
+        units = [bottom // 16, *(shape_of(tensors, f"{layer}.weight", 4)[0] for layer in layers[::2])]
+        return {"size": 4 * 2**depth, "z_dim": z_dim, "offset_by_place": True} | width_of(units)
+
+    smaller = [f"toRGBLayers.{level}{part}.{leaf}" for level in range(depth) for leaf in ("weight", "bias")]
+    return ImportPlan(ProGAN, settings, sources, smaller)
+
+
+def _grid_weight(matrix: Tensor) -> Tensor:
+    """Return the convolution that a dense layer to a 4 x 4 grid is: a pixel meets a kernel turned round."""
+    return matrix.reshape(-1, 4, 4, matrix.shape[1]).permute(0, 3, 1, 2).flip(2, 3) * 16
+
+
+def _grid_offset(matrix: Tensor, bias: Tensor) -> Tensor:
+    return bias.reshape(-1, 4, 4) * _he(matrix)
+
+
+def _he(weight: Tensor) -> float:
+    return math.sqrt(2 / weight[0].numel())
+
+
+def _offset(layer: str, factor: float = 1.0) -> TensorSource:
+    """Return the source of an offset that is added before the multiplication by He's constant there."""
+    return TensorSource((f"{layer}.weight", f"{layer}.bias"), lambda weight, bias: bias * (_he(weight) * factor))
+
+
+def _image_sources(theirs: str, own: str) -> dict[str, TensorSource]:
+    weight, bias, gray = copy_tensor(f"{theirs}.weight", SQRT2), _offset(theirs), spread_gray("")
+    return {
+        f"{own}.weight": TensorSource(weight.names, lambda x: gray.make(weight.make(x))),
+        f"{own}.bias": TensorSource(bias.names, lambda *x: gray.make(bias.make(*x))),
+    }
+
+
+def _plan_dcgan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
+    count = max(find_numbers(tensors, r"main\.convTranspose(\d+)\."), default=3)
+    ups = ["formatLayer", *(f"main.convTranspose{index}" for index in range(1, count + 1)), "main.outlayer"]
+    return plan_ups(tensors, ups, [f"main.batchNorm{index}" for index in range(count + 1)], options)
+
+
+def _plan_stylegan(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
+    depth = max(find_numbers(tensors, r"scaleLayers\.(\d+)\."), default=DEPTH - 1) + 1
+    last = max(find_numbers(tensors, r"mapping\.FC\.(\d+)\."), default=7)
+    dense = [f"mapping.FC.{index}.module" for index in range(last + 1)]
+    sources = mapping_sources(dense, lambda x: x, lambda x: x)
+    for number, name in enumerate(dense, start=1):
+        sources[f"mapping.network.{number}.0.bias"] = _offset(name)
+    sources["mapping.w_avg"] = TensorSource(("mean_w",), lambda x: x.flatten())
+    sources["constant"] = copy_tensor("baseScale0")
+    sources |= _style_layer(1, None, "noiseMod00", "adain00") | _style_layer(2, "conv0", "noiseMod01", "adain01")
+    for level in range(depth):
+        for index in (0, 1):
+            group, noise = f"scaleLayers.{level}", f"noiseModulators.{level}.{index}"
+            number = 2 * level + index + 3
+            sources |= _style_layer(number, f"{group}.{2 * index}", noise, f"{group}.{2 * index + 1}")
+    sources |= _image_sources(f"toRGBLayers.{depth - 1}.module", "output")
+
+    def settings() -> dict[str, Any]:
+        blocks = [f"scaleLayers.{level}.0.module.weight" for level in range(depth)]
+        units = [shape_of(tensors, "baseScale0", 4)[1], *(shape_of(tensors, block, 4)[0] for block in blocks)]
+        return {"size": 4 * 2**depth, "blur": False} | width_of(units) | mapping_settings(tensors, dense)
+
+    smaller = [f"toRGBLayers.{level}.module.{leaf}" for level in range(depth - 1) for leaf in ("weight", "bias")]
+    return ImportPlan(StyleGAN, settings, sources, smaller)
+
+
+def _style_layer(number: int, convolution: str | None, noise: str, norm: str) -> dict[str, TensorSource]:
+    """Return the sources of a layer.
+
+    Args:
+        number: Of the layer here, from 1.
+        convolution: What comes first in the file; None in the layer that starts from the constant.
+        noise: What multiplies the noise.
+        norm: What makes the style.
+    """
+    own, affine, side = f"layer{number}", f"{norm}.styleModulator.module", 4 * 2 ** ((number - 1) // 2)
+    style = (f"{affine}.weight", f"{affine}.bias")
+    sources = {
+        f"{own}.noise": draw_noise(number, side),
+        f"{own}.noise_strength": TensorSource((f"{noise}.module.weight", style[0]), _spread_strength),
+        f"{own}.affine.weight": copy_tensor(style[0], SQRT2),
+        f"{own}.affine.bias": TensorSource(style, _style_offset),
+    }
+    if convolution is None:
+        return sources | {f"{own}.bias": TensorSource((style[0],), lambda x: torch.zeros_like(x[: x.shape[0] // 2, 0]))}
+    place = "convolution.0.weight" if number % 2 else "convolution.weight"
+    return sources | {
+        f"{own}.{place}": copy_tensor(f"{convolution}.module.weight"),
+        f"{own}.bias": _offset(f"{convolution}.module"),
+    }
+
+
+def _spread_strength(strength: Tensor, affine: Tensor) -> Tensor:
+    return strength.reshape(1).expand(affine.shape[0] // 2)
+
+
+def _style_offset(weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the offset of a style whose factor is what the layer returns, where ours is added to 1."""
+    factor, offset = (bias * _he(weight)).chunk(2)
+    return torch.cat([factor - 1, offset])
+
+
+LAYOUTS = (
+    layout_of("pytorch_GAN_zoo PGAN", _plan_progan),
+    layout_of("pytorch_GAN_zoo DCGAN", _plan_dcgan, GEOMETRY),
+    layout_of("pytorch_GAN_zoo StyleGAN", _plan_stylegan),
+)
