@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..core.types import Concept, categories
 from ..dissection.comparison import ComparedLayer, Comparison
+from .text import finish_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +61,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     _draw_tables(tables, comparison, models, page)
     if comparison.notes:
         figure.supxlabel(_wrap_text("; ".join(comparison.notes), int(13 * page.width)), fontsize=8)
-    return figure
+    return finish_text(figure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,15 +276,15 @@ def _title(comparison: Comparison) -> str:
 
 
 def _shorten(name: str) -> str:
-    """Return a name for one line, without its middle if it is too long, in which a dollar is no formula."""
+    """Return a name for one line, without its middle if it is too long."""
     half = LONGEST // 2
     return _wrap_text(name if len(name) <= LONGEST else f"{name[: half - 1]}…{name[-half:]}", LONGEST)
 
 
 def _wrap_text(text: str, width: int) -> str:
-    """Return text in lines of a width, in which a dollar is no formula."""
+    """Return text in lines of a width."""
     lines = textwrap.wrap(text, width, break_long_words=False)
-    return "\n".join(part for line in lines for part in _cut(line, width)).replace("$", r"\$")
+    return "\n".join(part for line in lines for part in _cut(line, width))
 
 
 def _cut(word: str, width: int) -> Iterator[str]:

@@ -13,6 +13,7 @@ from ..core.images import to_uint8
 from ..latent.directions.direction import Direction
 from ..latent.directions.moves import DirectionSweep
 from ..stats.intervals import half_width
+from .text import finish_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +60,7 @@ def draw_directions(directions: Sequence[Direction], sweeps: Sequence[DirectionS
         axes.set_axis_off()
         for line, (text, style) in enumerate(_lines(direction)):
             figure.text(0.1 / size[0], ceiling - LINE_INCHES * line / size[1], text, va="top", **style)
-    return figure
+    return finish_text(figure)
 
 
 def _title(directions: Sequence[Direction]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..causal.results import EFFECT_KINDS, CausalEffect, EffectCurves
 from ..stats.intervals import Z_95
 from .style import CONTROL, INK, UNITS, draw_control_band
+from .text import finish_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
         _draw_effect(on, effect)
         _draw_side_effects(others, effect)
         _draw_places(places, effect, part)
-    return figure
+    return finish_text(figure)
 
 
 def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
@@ -77,7 +78,7 @@ def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
         _draw_curves(axes, concept_curves)
     for axes in panels[len(curves) :]:
         axes.set_axis_off()
-    return figure
+    return finish_text(figure)
 
 
 def _draw_curves(axes: Axes, curves: EffectCurves) -> None:

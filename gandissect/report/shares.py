@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..fidelity.results import ConceptShare, ConceptShares
 from ..stats.intervals import Z_95
 from .style import CONTROL, INK, UNITS
+from .text import finish_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ def draw_shares(shares: ConceptShares) -> Figure:
     left.set_ylim(len(shown) - 0.4, -0.6)
     about = shares.provenance
     figure.suptitle(f"{about.generator}: what it leaves out, as {about.segmenter} sees it\n{shares}", fontsize="medium")
-    return figure
+    return finish_text(figure)
 
 
 def _draw_shares(axes: Axes, shown: Sequence[ConceptShare]) -> None:
@@ -49,10 +50,13 @@ def _draw_shares(axes: Axes, shown: Sequence[ConceptShare]) -> None:
         reaches = [100 * Z_95 * getattr(share, f"{name}_stderr") for share in shown]
         places = [row + offset for row in rows]
         axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": INK})
+    from matplotlib.ticker import LogFormatter
+
     least = min((mean for share in shown for mean in (share.real, share.generated) if mean > 0), default=1)
     axes.set_xscale("log")
     axes.set_xlim(max(100 * least / 3, 1e-4), 100)
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(LogFormatter())  # matplotlib's own writes formulas
     axes.set_xlabel("share of the pixels, %, with intervals of 95 %")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     axes.grid(axis="x", alpha=0.3)

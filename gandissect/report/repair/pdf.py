@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...artifacts.results import ArtifactRanking, Repair, RepairCurve
+from ..text import finish_text
 from .pictures import Strip
 from .tables import FigureRow, ShareRow, draw_curve, figure_rows, limits, share_rows, verdict
 
@@ -51,7 +52,7 @@ class Document:
 
         with PdfPages(path, metadata={"Title": self.title, "Creator": "gandissect", "CreationDate": None}) as pages:
             for page in (self.figures(), self.pictures(), self.last()):
-                pages.savefig(page)
+                pages.savefig(finish_text(page))
 
     def figures(self) -> Figure:
         """Return the page of the verdict, the tables and the curve."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...artifacts.results import FIGURES, ArtifactRanking, Repair, RepairCurve
 from ..style import CONTROL, INK, UNITS, draw_control_band
+from ..text import finish_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,7 +149,7 @@ def draw_curve(curve: RepairCurve, marked: int) -> Figure:
     axes.set_ylim(bottom=0)
     axes.legend(fontsize="small", frameon=False)
     axes.grid(axis="y", alpha=0.3)
-    return figure
+    return finish_text(figure)
 
 
 def png(figure: Figure) -> str:

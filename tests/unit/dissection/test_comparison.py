@@ -397,7 +397,7 @@ def test_any_number_of_models_and_any_names_fit_the_page(models: int, layers: in
     dissections = [_random(seed, names, label_size=(16 + seed, 16)) for seed in range(models)]
     figure = draw_comparison(compare(dissections, labels=labels))
     _check_page(figure)
-    legend = [text.get_text().replace("\n", "").replace("\\$", "$") for text in figure.axes[0].get_legend().get_texts()]
+    legend = [text.get_text().replace("\n", "") for text in figure.axes[0].get_legend().get_texts()]
     assert legend == labels
     assert len({bars.lines[0].get_color() for bars in figure.axes[0].containers}) == models
 

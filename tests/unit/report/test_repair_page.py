@@ -36,7 +36,7 @@ SEGMENTER = PaletteSegmenter((Concept(0, "dark", (120, 120, 120)), Concept(1, "l
 def made() -> tuple:
     torch.manual_seed(0)
     generator = DCGAN(size=16, width=8, z_dim=5).eval().requires_grad_(False)
-    generator.name = "runs/<b>/generator.safetensors"
+    generator.name = "runs/<b>$\\frac$/generator.safetensors"
     draw = torch.Generator().manual_seed(1)
     train, held_out = (torch.randint(0, 256, (n, 3, 16, 16), dtype=torch.uint8, generator=draw) for n in (80, 24))
     yardstick = Yardstick(
@@ -75,7 +75,7 @@ def test_the_page_holds_the_figures_and_refers_to_nothing_outside(made: tuple, t
     reader.feed(text)
     said = " ".join(reader.words)
     assert verdict(repair) in said
-    assert "runs/<b>/generator.safetensors" in said
+    assert "runs/<b>$\\frac$/generator.safetensors" in said
     assert "b" not in reader.opened or "<b>/" not in text
     assert all(address.startswith(("data:", "#")) for address in reader.addresses)
     for record in repair.records():

@@ -1,0 +1,117 @@
+"""The text of figures: names are shown as they are, in fonts that have their letters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+logger = logging.getLogger(__name__)
+
+BOX = "\N{WHITE SQUARE}"
+"""What stands for a letter that no installed font has."""
+
+STANDARD = "sans-serif"
+"""The family of all text; matplotlib finds a font of it."""
+
+MAX_FONTS = 4
+"""Fonts that are tried at most beside the standard one, those with most of the missing letters first."""
+
+
+def finish_text(figure: Figure) -> Figure:
+    """Return a figure with its text as it is: no formula between dollars, and no letter that its fonts lack.
+
+    Letters that the standard font lacks come from other installed fonts. What no font has is shown as a box, and a
+    warning says so once.
+
+    Args:
+        figure: The figure, when everything is drawn in it.
+    """
+    from matplotlib.axes import Axes
+
+    texts = list(_list_texts(figure))
+    for text in texts:
+        text.set_parse_math(False)
+    families, missing = _choose_fonts(frozenset("".join(text.get_text() for text in texts)))
+    if missing:
+        _replace_letters(figure, str.maketrans(dict.fromkeys(missing, BOX)))
+    if len(families) > 1:
+        for text in texts:
+            text.set_fontfamily(families)
+        for axes in figure.findobj(Axes):
+            axes.tick_params(which="both", labelfontfamily=families)
+    return figure
+
+
+def _list_texts(figure: Figure) -> Iterable[Text]:
+    """Yield the texts of a figure, those in the cells of tables and beside the axes too."""
+    from matplotlib.table import Table
+    from matplotlib.text import Text
+
+    yield from figure.findobj(Text)
+    for table in figure.findobj(Table):
+        yield from (cell.get_text() for cell in table.get_celld().values())
+
+
+def _replace_letters(figure: Figure, boxes: dict[int, str]) -> None:
+    """Put boxes into the place of letters."""
+    from matplotlib.axis import Axis
+
+    for text in _list_texts(figure):
+        text.set_text(text.get_text().translate(boxes))
+    for axis in figure.findobj(Axis):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        changed = [label.translate(boxes) for label in labels]
+        if changed != labels:
+            axis.set_ticklabels(changed)
+
+
+@cache
+def _choose_fonts(letters: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return families of installed fonts that have some letters, the standard one first, and the letters none has."""
+    from matplotlib.font_manager import FontProperties, findfont
+
+    families, missing = [STANDARD], letters - {"\n"}
+    missing -= _read_letters(findfont(FontProperties(family=[STANDARD])))
+    for _ in range(MAX_FONTS):
+        family, found = max(_find_fonts(missing), key=lambda pair: len(pair[1]), default=("", frozenset()))
+        if not found:
+            break
+        families.append(family)
+        missing -= found
+    if missing:
+        logger.warning(
+            "no installed font has %s; figures show boxes in their place; install a font that has them, such as Noto "
+            "Sans CJK for Chinese, Japanese and Korean",
+            "".join(sorted(missing)),
+        )
+    return tuple(families), missing
+
+
+def _find_fonts(letters: frozenset[str]) -> Iterable[tuple[str, frozenset[str]]]:
+    """Yield the families of upright installed fonts of regular weight, in order, each with those letters it has."""
+    from matplotlib.font_manager import fontManager
+
+    if not letters:
+        return
+    entries = [font for font in fontManager.ttflist if font.style == "normal" and font.weight in (400, "normal")]
+    for font in sorted(entries, key=lambda font: (font.name, font.fname)):
+        if "lastresort" not in font.name.lower().replace(" ", ""):  # it has boxes for all letters
+            yield font.name, letters & _read_letters(font.fname)
+
+
+@cache
+def _read_letters(path: str) -> frozenset[str]:
+    """Return the letters that a font has; none if it cannot be read, or holds pixels of one size."""
+    from matplotlib.font_manager import get_font
+
+    try:
+        font = get_font(path)
+    except (OSError, RuntimeError):
+        return frozenset()
+    return frozenset(map(chr, font.get_charmap())) if font.scalable else frozenset()
