@@ -19,6 +19,7 @@ from .architectures.dcgan import DCGAN
 from .architectures.forced import SUFFIX, VALUES
 from .architectures.planted import PlantedGenerator
 from .architectures.progan import ProGAN
+from .architectures.resize import ResizeConv
 from .architectures.resnet import ResNet
 from .architectures.stack import Stack
 from .architectures.stylegan import StyleGAN
@@ -29,7 +30,8 @@ from .importers.files.checkpoint import is_own
 
 FORMAT, VERSION = "gandissect-generator", 1
 ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
-    cls.architecture: cls for cls in (DCGAN, PlantedGenerator, ProGAN, ResNet, Stack, StyleGAN, StyleGAN2, StyleGAN3)
+    cls.architecture: cls
+    for cls in (DCGAN, PlantedGenerator, ProGAN, ResizeConv, ResNet, Stack, StyleGAN, StyleGAN2, StyleGAN3)
 }
 LAST, BEST = "generator.safetensors", "best.safetensors"
 """What a training writes into its folder: the last snapshot and, if they are measured, the one of least distance."""

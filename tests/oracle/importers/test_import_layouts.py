@@ -10,14 +10,23 @@ from style_files import genforce, nvlabs, rosinality
 from test_import_dcgan import _netg
 from test_import_gan_zoo import gan_zoo_dcgan, gan_zoo_progan, gan_zoo_stylegan
 from test_import_progan import _gandissect, _genforce as _genforce_progan, _old
+from test_import_pytorch_gan import pytorch_gan
 from test_import_studiogan import _deep_conv, _mimicry, _resnet, _spectral
 from test_import_stylegan import _genforce as _genforce_stylegan, _rosinality as _rosinality_stylegan
 from torch import Tensor
 
-from generators.importers.families import dcgan, gan_zoo, progan, studiogan, stylegan, stylegan2
+from generators.importers.families import (
+    dcgan,
+    gan_zoo,
+    progan,
+    pytorch_gan as pytorch_gan_family,
+    studiogan,
+    stylegan,
+    stylegan2,
+)
 from generators.importers.plans import is_discriminator
 
-FAMILIES = (dcgan, progan, stylegan, stylegan2, studiogan, gan_zoo)
+FAMILIES = (dcgan, progan, stylegan, stylegan2, studiogan, gan_zoo, pytorch_gan_family)
 LAYOUTS = {each.name: each for family in FAMILIES for each in family.LAYOUTS}
 FILES = {
     "pytorch/examples DCGAN": lambda: _netg([5, 6, 4, 3], [4, 4, 4]),
@@ -35,7 +44,11 @@ FILES = {
     "pytorch_GAN_zoo PGAN": lambda: gan_zoo_progan([4, 3]),
     "pytorch_GAN_zoo DCGAN": lambda: gan_zoo_dcgan([9, 3]),
     "pytorch_GAN_zoo StyleGAN": lambda: gan_zoo_stylegan([4, 3]),
+    "PyTorch-GAN DCGAN": lambda: pytorch_gan([5, 4, 3]),
+    "PyTorch-GAN ACGAN": lambda: pytorch_gan([5, 4, 3], classes=3),
 }
+OPTIONS = {"PyTorch-GAN ACGAN": {"c": 1}}
+"""What a file does not say and its network cannot be made without."""
 every_file = pytest.mark.parametrize("name", FILES)
 
 
@@ -53,7 +66,7 @@ def test_a_file_is_of_its_own_layout_and_of_no_other(name: str) -> None:
 @every_file
 def test_a_generator_keeps_no_hold_of_the_file(name: str) -> None:
     tensors = FILES[name]()
-    generator = LAYOUTS[name].build(tensors, {}, {})
+    generator = LAYOUTS[name].build(tensors, {}, OPTIONS.get(name, {}))
     before = generator.fingerprint
     for value in tensors.values():
         if value.is_floating_point() and value.is_contiguous():
@@ -71,7 +84,7 @@ def test_damage_leads_to_a_valueerror_or_to_a_network_that_runs(name: str) -> No
         tensors = _damaged(whole, rng)
         fit = layout.fit(tensors, {})
         try:
-            generator = layout.build(tensors, {}, {})
+            generator = layout.build(tensors, {}, OPTIONS.get(name, {}))
         except ValueError:
             refused += 1
         else:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_import_layouts import FILES, LAYOUTS
+from test_import_layouts import FILES, LAYOUTS, OPTIONS
 from torch import Tensor
 
 import generators
@@ -27,6 +27,8 @@ COMPUTED = {
     "mimicry ResNet": r"",
     "pytorch_GAN_zoo PGAN": r"layer1\.1\.weight|layer1\.2\.offset|.*\.bias|output\.1\.weight",
     "pytorch_GAN_zoo DCGAN": r"output\.0\.bias",
+    "PyTorch-GAN DCGAN": r"layer[23]\.2\.running_var",
+    "PyTorch-GAN ACGAN": r"layer1\.1\.weight|layer[23]\.2\.running_var",
     "pytorch_GAN_zoo StyleGAN": r".*\.bias|.*\.(noise|noise_strength)|.*affine.*|output\.weight",
 }
 """Tensors that are scaled, shifted, drawn or divided by a spectral norm; all others only change their place."""
@@ -40,7 +42,7 @@ def _numbers(value: Tensor) -> tuple[float, ...]:
 def test_what_is_not_computed_holds_the_numbers_of_the_file_bit_for_bit(name: str) -> None:
     tensors = FILES[name]()
     there = {_numbers(value) for value in tensors.values()}
-    state = LAYOUTS[name].build(tensors, {}, {}).state_dict()
+    state = LAYOUTS[name].build(tensors, {}, OPTIONS.get(name, {})).state_dict()
     others = [key for key, value in state.items() if _numbers(value) not in there and "num_batches" not in key]
     assert [key for key in others if not re.fullmatch(COMPUTED.get(name, ""), key)] == []
 
@@ -48,7 +50,7 @@ def test_what_is_not_computed_holds_the_numbers_of_the_file_bit_for_bit(name: st
 @pytest.mark.parametrize("name", FILES)
 def test_an_imported_network_is_saved_and_loaded_bit_for_bit(name: str, tmp_path: Path) -> None:
     torch.save({"g_ema": FILES[name]()}, tmp_path / "theirs.pt")
-    options = {"size": 8} if name == "rosinality StyleGAN" else {}
+    options = {"size": 8} if name == "rosinality StyleGAN" else OPTIONS.get(name, {})
     generator = generators.import_checkpoint(tmp_path / "theirs.pt", options)
     generators.save(generator, tmp_path / "ours.safetensors", half=False)
     again = generators.load(tmp_path / "ours.safetensors", device="cpu")

@@ -18,6 +18,7 @@ from gandissect.storage.files import load_tensors, save_tensors
 from generators import DCGAN, LayeredGenerator, PlantedGenerator
 from generators.architectures.planted import GROUND, PLANTED
 from generators.architectures.progan import ProGAN
+from generators.architectures.resize import ResizeConv
 from generators.architectures.resnet import ResNet
 from generators.architectures.stack import Stack
 from generators.architectures.stylegan import StyleGAN
@@ -58,6 +59,7 @@ GENERATORS = {
     "progan8": lambda: _seeded(lambda: ProGAN(size=8, width=4, max_width=8, z_dim=6)),
     "progan32": lambda: _seeded(lambda: ProGAN(size=32, width=3, max_width=10, z_dim=6)),
     "progan8 offsets": lambda: _seeded(lambda: ProGAN(size=8, width=4, max_width=8, z_dim=6, offset_by_place=True)),
+    "resize": lambda: _seeded(lambda: ResizeConv(z_dim=6, units=[6, 5, 4], side=3)),
     "resnet": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 4, 4], side=3, doubling="bilinear")),
     "resnet attentive": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 9, 8], attention=[2, 3])),
     "stack": lambda: _seeded(lambda: Stack(z_dim=6, stages=STAGES)),
@@ -82,7 +84,7 @@ def _alias_free() -> StyleGAN3:
     return StyleGAN3(32, waves=6, side=24, filterings=filterings, z_dim=6, w_dim=5)
 
 
-BOUNDED = {"dcgan", "planted", "resnet", "stack"}
+BOUNDED = {"dcgan", "planted", "resize", "resnet", "stack"}
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 
