@@ -34,6 +34,7 @@ class Options:
         dissection: Folder of a saved dissection, used where it is of the same networks.
         data: The pictures that the generator learned from, each FOLDER or FOLDER@SPLIT, which the page of artifacts
             compares with; the generators of scenes need none.
+        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
         num_samples: Pictures that a layer is dissected with when no saved dissection serves.
         port: Where the page is served, on this machine only.
         device: auto, cpu, cuda or mps.
@@ -44,6 +45,7 @@ class Options:
     segmenter: str | None = None
     dissection: Path | None = None
     data: tuple[str, ...] = ()
+    skip_broken: bool = False
     num_samples: int = 300
     port: int = 8501
     device: str = "auto"
@@ -86,7 +88,7 @@ class Options:
             "device": self.device,
         }
         page = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        page += [f"--data={spec}" for spec in self.data]
+        page += [*(f"--data={spec}" for spec in self.data), *(["--skip-broken"] if self.skip_broken else [])]
         return ["streamlit", "run", str(PAGE), *(f"--{key}={value}" for key, value in flags.items()), "--", *page]
 
     def _warm_up(self) -> None:
@@ -103,20 +105,20 @@ class Options:
         """Load what was asked for: mistakes show here."""
         import generators
         import segmenters
+        from segmenters.datasets import check_specs
 
         from ..networks import load_generator, load_segmenter
 
         if self.num_samples < 1 or not 1 <= self.port <= 65535:
             raise ValueError(f"num_samples is 1 or more, port 1 to 65535; got {self.num_samples}, {self.port}")
+        check_specs(self.data)
         if self.dissection is not None:
             Dissection.load(self.dissection)
-        wanted = ((generators, load_generator, self.generator), (segmenters, load_segmenter, self.segmenter))
-        for package, load, name in wanted:
-            bundled = package.names()
-            if name is None and not bundled:
-                kind = package.__name__.removesuffix("s")
-                raise ValueError(f"no {kind} is bundled here; name a file of one")
-            load(name or bundled[0], self.device)
+        bundled = generators.names()
+        if self.generator is None and not bundled:
+            raise ValueError("no generator is bundled here; name a file of one")
+        generator = load_generator(self.generator or bundled[0], self.device)
+        load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
 
 
 def _check_port(port: int) -> None:

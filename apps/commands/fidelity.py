@@ -29,6 +29,7 @@ class Options:
             (torch-fidelity's weights-inception-2015-12-05-6726825d.pth; nothing is downloaded). The distances are FID
             and KID then.
         hold_out: Share of each folder without @SPLIT that was kept to judge by.
+        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
         seed: Seed of the generated pictures.
         num_sets: Sets of generated pictures, each as large as the held-out one.
         device: auto, cpu, cuda or mps.
@@ -40,6 +41,7 @@ class Options:
     segmenter: str | None = None
     inception_weights: Path | None = None
     hold_out: float = 0.05
+    skip_broken: bool = False
     seed: int = 0
     num_sets: int = 5
     device: str = "auto"
@@ -49,7 +51,9 @@ class Options:
         """Print each figure and its real-against-real value."""
         generator = load_generator(self.generator, self.device)
         network = self._load_network()
-        train, held_out = open_with_held_out(self.data, generator.image_size[0], self.hold_out)
+        train, held_out = open_with_held_out(
+            self.data, generator.image_size[0], self.hold_out, skip_broken=self.skip_broken
+        )
         fidelity = Yardstick.of(network, train, held_out).measure(generator, self.seed, self.num_sets)
         print(json.dumps(asdict(fidelity)) if self.json else fidelity)
 

@@ -21,7 +21,7 @@ from gandissect.latent import Inversion, LostConcepts, capabilities, invert
 from gandissect.report import draw_inversion, save_png
 from gandissect.storage.files import check_folder
 from generators import LayeredGenerator
-from segmenters.datasets import open_pictures, read_image
+from segmenters.datasets import check_output, open_pictures, read_image
 
 from ..networks import Model, load_generator, load_segmenter
 
@@ -42,6 +42,7 @@ class Options:
             FOLDER or FOLDER@SPLIT.
         num_pictures: How many of these, evenly spaced.
         hold_out: Share of each folder without @SPLIT that was kept to judge by.
+        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
         out: The folder to write.
         space: z, w, or ws (one w a layer); by default ws if there is w.
         noise: With w, find the noise of each picture's layers, too: nearer, but painted dot by dot.
@@ -62,6 +63,7 @@ class Options:
     data: tuple[str, ...] = ()
     num_pictures: int = 10
     hold_out: float = 0.05
+    skip_broken: bool = False
     out: Path = Path("runs/inversion")
     space: str | None = None
     noise: bool = False
@@ -83,6 +85,7 @@ class Options:
         if not 1 <= number <= MOST_PICTURES:
             raise ValueError(f"1 to {MOST_PICTURES} pictures can be inverted at once; got {number}")
         check_folder(self.out)
+        check_output(self.out, self.data)
         generator = load_generator(self.generator, self.device)
         segmenter = None if self.segmenter is None else load_segmenter(self.segmenter, self.device)
         recipe = None if self.recipe is None else Recipe.load(self.recipe)
@@ -105,7 +108,7 @@ class Options:
         if not self.data:
             images = torch.stack([read_image(path, size) for path in self.pictures])
             return [str(path) for path in self.pictures], images
-        _, held_out = open_pictures(self.data, size, self.hold_out)
+        _, held_out = open_pictures(self.data, size, self.hold_out, skip_broken=self.skip_broken)
         if held_out is None:
             raise ValueError(f"nothing is held out of {', '.join(self.data)}; name a folder without @SPLIT, or files")
         chosen = pick_evenly(held_out, self.num_pictures)

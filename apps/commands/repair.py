@@ -17,6 +17,7 @@ from gandissect.artifacts import ForcedTo, RankingMethod
 from gandissect.core import lookup
 from gandissect.interventions import Edit
 from generators import LayeredGenerator
+from segmenters.datasets import check_output
 
 from ..networks import Model, load_generator, load_segmenter
 from ..real_pictures import open_with_held_out
@@ -45,6 +46,7 @@ class Options:
             minutes), distance (how far from real ones the images are that activate a unit most), or realism (of single
             images). The last two are quick, and tell what goes along with bad images, not what makes them.
         hold_out: Share of each folder without @SPLIT that was kept to judge by.
+        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
         num_samples: Images to rank units with.
         num_images: Images in each of 4 sets, to choose the number of units with.
         seed: Of all images.
@@ -62,6 +64,7 @@ class Options:
     force_to: Annotated[ForcedTo, tyro.conf.arg(aliases=["--to"])] = "zero"
     method: RankingMethod = "effect"
     hold_out: float = 0.05
+    skip_broken: bool = False
     num_samples: int = 3_000
     num_images: int = 256
     seed: int = 0
@@ -70,11 +73,14 @@ class Options:
 
     def run(self) -> None:
         """Find the repair, write the report, and print the verdict and where everything is."""
+        check_output(self.out, self.data)
         generator = load_generator(self.generator, self.device)
         units = self._pick_units(generator)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done
-        train, held_out = open_with_held_out(self.data, generator.image_size[0], self.hold_out)
+        train, held_out = open_with_held_out(
+            self.data, generator.image_size[0], self.hold_out, skip_broken=self.skip_broken
+        )
         result = find_repair(
             generator,
             train,

@@ -11,7 +11,7 @@ from typing import Any
 import segmenters
 from gandissect import ConceptShares, draw_shares, measure_concept_shares
 from gandissect.storage.files import check_folder
-from segmenters.datasets import ImageSource, open_pictures, open_source
+from segmenters.datasets import ImageSource, check_output, open_pictures, open_sources
 from segmenters.datasets.combining import UnlabeledSource, concat
 
 from ..figures import save_figure
@@ -35,6 +35,7 @@ class Options:
         data: The real pictures, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
             that FOLDER/SPLIT.txt names).
         hold_out: Look only at the pictures that a training with this share held out did not see; 0 for all.
+        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
         num_samples: How many pictures are generated.
         seed: Seed of the generated pictures and of the choice of real ones.
         out: Folder for the result (shares.safetensors) and its figure (shares.png).
@@ -46,6 +47,7 @@ class Options:
     data: tuple[str, ...]
     segmenter: str | None = None
     hold_out: float = 0.0
+    skip_broken: bool = False
     num_samples: int = 1_000
     seed: int = 0
     out: Path | None = None
@@ -54,6 +56,8 @@ class Options:
 
     def run(self) -> None:
         """Compare, save where asked to, and print the shares with the largest omission first."""
+        if self.out is not None:
+            check_output(self.out, self.data)
         generator = load_generator(self.generator, self.device)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         real = self._open_real(generator.image_size[0])
@@ -75,8 +79,9 @@ class Options:
             ValueError: If none is named or held out.
         """
         if self.hold_out == 0:
-            return concat([UnlabeledSource(open_source(spec, size)) for spec in self.data])
-        held_out = open_pictures(self.data, size, self.hold_out)[1]
+            sources = open_sources(self.data, size, skip_broken=self.skip_broken)
+            return concat([UnlabeledSource(source) for source in sources])
+        held_out = open_pictures(self.data, size, self.hold_out, skip_broken=self.skip_broken)[1]
         if held_out is None:
             raise ValueError("nothing is held out; name a folder without @SPLIT, or scenes, or take --hold-out 0")
         return held_out

@@ -16,10 +16,10 @@ from generators.training import RECIPES, GANSettings, train_generator
 from generators.training.networks import check_settings
 from generators.training.processes import is_first
 from generators.training.recipes import Architecture
-from segmenters.datasets import open_pictures
+from segmenters.datasets import check_output, open_pictures
 
 from ..networks import load_segmenter
-from ..real_pictures import open_with_held_out
+from ..real_pictures import require_held_out
 
 FIRST = ("architecture", tuple(RECIPES))
 """What the command begins with."""
@@ -58,6 +58,7 @@ class Options:
         out: Folder of the run: checkpoint, metrics, sample grids, generator.safetensors.
         settings: How to train.
         hold_out: Share of each folder without @SPLIT that is kept to judge by.
+        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
         segmenter: Whose features measure the distance to held-out pictures at each snapshot: a bundled name, the path
             of a .safetensors file, or the folder of a training; none by default.
         snapshot_images: Images between snapshots.
@@ -71,6 +72,7 @@ class Options:
     out: Path
     settings: Annotated[Settings, tyro.conf.OmitArgPrefixes]
     hold_out: float = 0.05
+    skip_broken: bool = False
     segmenter: tyro.conf.DisallowNone[str | None] = None
     snapshot_images: int = 50_000
     checkpoint_images: int = 25_000
@@ -81,11 +83,13 @@ class Options:
     def run(self) -> None:
         """Train, and print the path of the generator."""
         check_settings(self.settings)  # before pictures are decoded
-        source, held_out = open_pictures(self.data, self.settings.resolution, self.hold_out)
+        check_output(self.out, self.data)
+        source, held_out = open_pictures(
+            self.data, self.settings.resolution, self.hold_out, skip_broken=self.skip_broken
+        )
         evaluate = None
         if self.segmenter is not None:
-            source, held_out = open_with_held_out(self.data, self.settings.resolution, self.hold_out)
-            yardstick = Yardstick.of(load_segmenter(self.segmenter, self.device), source, held_out)
+            yardstick = Yardstick.of(load_segmenter(self.segmenter, self.device), source, require_held_out(held_out))
 
             def evaluate(generator: LayeredGenerator) -> Mapping[str, float]:
                 fidelity = yardstick.measure(generator)

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from segmenters import SegmenterSettings, train_segmenter
-from segmenters.datasets import open_source
+from segmenters.datasets import check_output, open_labeled_pictures
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Options:
         out: Folder of the run: checkpoint, metrics, sample grids, segmenter.safetensors.
         settings: How to train.
         size: Height and width of the pictures it learns from.
+        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
         snapshot_every: Steps between evaluations.
         checkpoint_every: Steps between checkpoints.
         resume: Continue from the last checkpoint in the folder, if it has one.
@@ -38,6 +39,7 @@ class Options:
     out: Path
     settings: Annotated[SegmenterSettings, tyro.conf.OmitArgPrefixes] = field(default_factory=SegmenterSettings)
     size: int = 160
+    skip_broken: bool = False
     snapshot_every: int = 1000
     checkpoint_every: int = 250
     resume: bool = False
@@ -48,10 +50,12 @@ class Options:
         """Train, and print the path of the segmenter."""
         if self.held_out in self.data:
             raise ValueError(f"{self.held_out!r} is both learned from and judged by; name another split")
+        check_output(self.out, [*self.data, self.held_out])
+        sources, held_out = open_labeled_pictures(self.data, self.held_out, self.size, skip_broken=self.skip_broken)
         path = train_segmenter(
             self.settings,
-            [open_source(spec, self.size) for spec in self.data],
-            open_source(self.held_out, self.size, held_out=True),
+            sources,
+            held_out,
             self.out,
             device=self.device,
             snapshot_every=self.snapshot_every,

@@ -50,6 +50,7 @@ def parse_settings() -> argparse.Namespace:
     for name in ("generator", "segmenter", "dissection"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--data", action="append", default=[])
+    parser.add_argument("--skip-broken", action="store_true")
     parser.add_argument("--num-samples", type=int, default=300)
     parser.add_argument("--device", default="auto")
     return parser.parse_known_args(sys.argv[1:])[0]

@@ -195,6 +195,15 @@ def _read_header(path: Path | str, format: str) -> Any:
     return header
 
 
+def is_own_file(path: Path | str) -> bool:
+    """Say whether a file has the header that `save_tensors` writes, whatever its format."""
+    try:
+        _read_header(path, "")
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def sha256_file(path: Path | str) -> str:
     """Return the SHA-256 of a file, hexadecimal.
 

@@ -7,6 +7,7 @@ a line). Any other folder is taken as pictures without labels, sub-folders inclu
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -22,8 +23,10 @@ from gandissect.core.types import UNLABELLED, Concept
 from gandissect.storage.files import read_bytes, read_json
 
 from ..colors import index_color
+from .broken import report_problems, try_each
 from .combining import Subset, check_indices, check_size
-from .decoding import EXTENSIONS, MARGIN, picture_size, read_labels, read_picture, scale_short_side
+from .decoding import MARGIN, picture_size, read_labels, read_picture, scale_short_side
+from .folders import list_pictures, normalize_name
 from .source import LabeledPictures
 
 PictureAndLabels = tuple[UInt8[Tensor, "3 H W"], Int16[Tensor, "H W"] | None]
@@ -40,9 +43,9 @@ class Photos:
     """Square views of the photographs of a folder.
 
     Each picture is resized once so that its short side has ``size * margin`` pixels (Lanczos; labels by nearest
-    neighbour). The training view is a random crop with a random flip, the evaluation view the centre crop. While all
-    pictures fit into ``max_resident_bytes`` they are decoded here and stay in memory as uint8, so that a broken file
-    is found at once; else they are decoded whenever they are asked for, which is slow.
+    neighbour). The training view is a random crop with a random flip, the evaluation view the centre crop. Every
+    picture is decoded here once, so that broken ones are found before any work. While all fit into
+    ``max_resident_bytes`` they stay in memory as uint8; else they are decoded again for every batch, which is slow.
 
     Args:
         folder: The folder.
@@ -51,11 +54,13 @@ class Photos:
         margin: Short side over ``size``, 1 or more: the room that the random crop has.
         unlabelled: Names of classes whose pixels belong to no concept; None takes those of `CUSTOMARY_UNLABELLED`
             that there are.
-        max_resident_bytes: See above.
+        max_resident_bytes: Memory that decoded pictures may take.
+        skip_broken: Leave out the pictures that are broken, or whose labels are missing, broken or do not fit, with a
+            warning that names them; else they are refused, all at once.
 
     Raises:
-        FileNotFoundError: If the folder, its split file, a picture or a label map is missing.
-        ValueError: If a file is broken or does not fit the others, naming it.
+        FileNotFoundError: If the folder, its split file, or a picture that the split file names is missing.
+        ValueError: If pictures or label maps are missing or broken, naming all of them, or another file is.
     """
 
     def __init__(
@@ -67,25 +72,33 @@ class Photos:
         margin: float = MARGIN,
         unlabelled: Iterable[str] | None = None,
         max_resident_bytes: int = MAX_RESIDENT_BYTES,
+        skip_broken: bool = False,
     ) -> None:
         check_size(size)
         if not 1 <= margin <= 4:
             raise ValueError(f"margin is a factor from 1 to 4; got {margin}")
         self._folder, self._size, self._split = Path(folder), size, split
         self._short = round(size * margin)
-        self._labelled = (self._folder / "classes.json").exists()
-        self._files = _list_pictures(self._folder, split, self._labelled)
+        self._labelled = is_labelled(self._folder)
         self._concepts, self._table = self._read_concepts(None if unlabelled is None else tuple(unlabelled))
-        sizes = [picture_size(file) for file in self._files]
-        bytes_a_pixel = 4 if self._labelled else 3
-        need = sum(bytes_a_pixel * w * h for w, h in (scale_short_side(s, self._short, self._folder) for s in sizes))
-        self._sizes = sizes
-        self._resident: list[PictureAndLabels] | None = None
-        if need <= max_resident_bytes:
-            progress = tqdm(
-                range(len(sizes)), desc=f"decoding {self.name}", unit="picture", leave=False, delay=2, disable=None
-            )
-            self._resident = [self._read(index) for index in progress]
+        self._open(list_photos(self._folder, split), max_resident_bytes, skip_broken)
+
+    def _open(self, files: Sequence[Path], max_resident_bytes: int, skip_broken: bool) -> None:
+        """Decode each picture once, and keep them if they fit into memory."""
+        problems: dict[Path, str] = {}
+        self._sizes = try_each(files, self._measure, problems)
+        scaled = (scale_short_side(size, self._short, file) for file, size in self._sizes.items())
+        self._resident = sum((4 if self._labelled else 3) * w * h for w, h in scaled) <= max_resident_bytes
+        progress = tqdm(self._sizes, desc=f"decoding {self.name}", unit="picture", leave=False, delay=2, disable=None)
+        self._decoded = try_each(progress, self._read, problems, keep=self._resident)
+        report_problems(problems, len(files), self.name, skip=skip_broken)
+        self._files = [file for file in files if file not in problems]
+
+    def _measure(self, file: Path) -> tuple[int, int]:
+        """Return width and height of a picture that can be resized."""
+        size = picture_size(file)
+        scale_short_side(size, self._short, file)
+        return size
 
     @property
     def name(self) -> str:
@@ -110,7 +123,7 @@ class Photos:
     @property
     def resident(self) -> bool:
         """Whether the pictures lie decoded in memory."""
-        return self._resident is not None
+        return self._resident
 
     def __len__(self) -> int:
         return len(self._files)
@@ -134,7 +147,8 @@ class Photos:
     def hold_out(self, fraction: float, seed: int = 0) -> tuple[Subset, Subset]:
         """Split into pictures to train on and pictures to judge by.
 
-        A picture's side depends on its path inside the folder and the seed only, so that adding pictures moves none.
+        A picture's side depends on its path inside the folder and the seed only: adding pictures moves none, nor
+        does a system that spells the same characters in another way.
 
         Args:
             fraction: Expected share of the second part, between 0 and 1.
@@ -145,7 +159,7 @@ class Photos:
         """
         if not 0 < fraction < 1:
             raise ValueError(f"the fraction held out lies between 0 and 1; got {fraction}")
-        held = [derive_seed(seed, "hold out", name) < fraction * 2**63 for name in self.names]
+        held = [derive_seed(seed, "hold out", normalize_name(name)) < fraction * 2**63 for name in self.names]
         parts = [[index for index, out in enumerate(held) if out is side] for side in (False, True)]
         if not all(parts):
             raise ValueError(
@@ -155,26 +169,34 @@ class Photos:
         return Subset(self, parts[0], "trained on"), Subset(self, parts[1], "held out")
 
     def _cut_view(self, index: int, down: float, across: float, flip: float) -> PictureAndLabels:
-        image, labels = self._read(index) if self._resident is None else self._resident[index]
+        file = self._files[index]
+        image, labels = self._decoded[file] if self._resident else self._read(file)
         top = min(int(down * (image.shape[1] - self._size + 1)), image.shape[1] - self._size)
         left = min(int(across * (image.shape[2] - self._size + 1)), image.shape[2] - self._size)
         area = (..., slice(top, top + self._size), slice(left, left + self._size))
         crop = [part[area].flip(-1) if flip > 0.5 else part[area] for part in (image, labels) if part is not None]
         return crop[0], crop[1] if labels is not None else None
 
-    def _read(self, index: int) -> PictureAndLabels:
-        image = torch.from_numpy(read_picture(self._files[index], self._short)).permute(2, 0, 1).contiguous()
+    def _read(self, file: Path) -> PictureAndLabels:
+        image = torch.from_numpy(read_picture(file, self._short)).permute(2, 0, 1).contiguous()
         if not self._labelled:
             return image, None
-        path = self._folder / "labels" / f"{self._files[index].stem}.png"
-        if not path.exists():
-            raise FileNotFoundError(f"{self._files[index]} has no labels: {path} is missing")
-        stored = read_labels(path, self._sizes[index], self._short)
+        path = self._find_labels(file)
+        stored = read_labels(path, self._sizes[file], self._short)
         inside = (stored >= 0) & (stored < len(self._table))
         known = inside & (self._table[np.where(inside, stored, 0)] != _NO_CLASS)
         if not known.all():
             raise ValueError(f"{path} has the class index {stored[~known][0]}, which classes.json does not have")
         return image, torch.from_numpy(self._table[stored])
+
+    def _find_labels(self, file: Path) -> Path:
+        """Return the label map of a picture, which may spell the characters of its name in another way."""
+        stems = dict.fromkeys((file.stem, *(unicodedata.normalize(form, file.stem) for form in ("NFC", "NFD"))))
+        paths = [self._folder / "labels" / f"{stem}.png" for stem in stems]
+        existing = [path for path in paths if path.exists()]
+        if not existing:
+            raise FileNotFoundError(f"{file} has no labels: {paths[0]} is missing")
+        return existing[0]
 
     def _read_concepts(
         self, unlabelled: tuple[str, ...] | None
@@ -200,25 +222,36 @@ class Photos:
 _NO_CLASS = -2
 
 
-def _list_pictures(folder: Path, split: str | None, labelled: bool) -> list[Path]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}")
-    root = folder / "images" if labelled else folder
-    candidates = (file for file in root.rglob("*") if not file.name.startswith("._"))  # what macOS puts beside pictures
-    files = sorted(file for file in candidates if file.suffix.lower() in EXTENSIONS and file.is_file())
-    if not files:
-        raise ValueError(f"{root} holds no pictures ({', '.join(EXTENSIONS)})")
-    if labelled:
+def list_photos(folder: Path, split: str | None = None) -> list[Path]:
+    """Return the pictures that `Photos` would read, without opening any.
+
+    Raises:
+        FileNotFoundError: If the folder, its split file, or a picture that the split file names is missing.
+        ValueError: If there are no pictures, or two of a labelled folder share one name.
+    """
+    files = list_pictures(pictures_folder(folder))
+    if is_labelled(folder):
         _refuse_twins(files)
     return files if split is None else _select_split(files, folder, split)
+
+
+def is_labelled(folder: Path) -> bool:
+    """Say whether a folder is one of labelled pictures."""
+    return (folder / "classes.json").exists()
+
+
+def pictures_folder(folder: Path) -> Path:
+    """Return where the pictures of a folder are; there are labels beside them in a labelled one."""
+    return folder / "images" if is_labelled(folder) else folder
 
 
 def _refuse_twins(files: Sequence[Path]) -> None:
     by_stem: dict[str, Path] = {}
     for file in files:
-        if file.stem in by_stem:
-            raise ValueError(f"{by_stem[file.stem]} and {file} share one name, so one label map; rename one")
-        by_stem[file.stem] = file
+        stem = normalize_name(file.stem)
+        if stem in by_stem:
+            raise ValueError(f"{by_stem[stem]} and {file} share one name, so one label map; rename one")
+        by_stem[stem] = file
 
 
 def _select_split(files: Sequence[Path], folder: Path, split: str) -> list[Path]:
@@ -227,12 +260,12 @@ def _select_split(files: Sequence[Path], folder: Path, split: str) -> list[Path]
         raise FileNotFoundError(
             f"{folder}: {unknown_name_message('split', split, sorted(file.stem for file in folder.glob('*.txt')))}"
         )
-    by_name = {key: file for file in files for key in (file.stem, file.name)}
+    by_name = {normalize_name(key): file for file in files for key in (file.stem, file.name)}
     try:
         lines = [line.strip() for line in read_bytes(path).decode("utf-8-sig").splitlines()]  # Windows writes a mark
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
-    wanted = [line for line in lines if line]
+    wanted = [normalize_name(line) for line in lines if line]
     missing = [name for name in wanted if name not in by_name]
     if missing:
         raise FileNotFoundError(

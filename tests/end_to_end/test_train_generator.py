@@ -145,7 +145,7 @@ def test_fewer_pictures_than_a_batch_are_refused(train, pictures: Path, tmp_path
 def test_settings_that_cannot_be_are_refused_before_pictures_are_decoded(
     train, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], hint: str
 ) -> None:
-    monkeypatch.setattr(command, "open_pictures", lambda *_: pytest.fail("the pictures were decoded first"))
+    monkeypatch.setattr(command, "open_pictures", lambda *_, **__: pytest.fail("the pictures were decoded first"))
     error = _refusal(train(arguments[0], "--data", pictures, "--out", tmp_path / "run", *arguments[1:]))
     assert hint in error
     assert not (tmp_path / "run").exists()
@@ -217,3 +217,35 @@ def test_on_a_full_disk_the_last_checkpoint_is_kept_and_can_be_continued(
     assert error == "gandissect: No space left on device"
     assert _contents(stopped) == before, "no half-written file is left either"
     assert train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume")[0] == 0
+
+
+def test_a_run_inside_its_data_folder_learns_from_no_picture_of_its_own(train, pictures: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(pictures, tmp_path / "data")
+    inside = ["progan", "--data", data, "--out", data / "run", *QUICK, "--snapshot-images", 12]
+    assert train(*inside)[0] == 0
+    assert len(list((data / "run").glob("samples-*.png"))) == 2
+    status, _, error = train(*inside, "--resume")
+    assert status == 0, error
+    assert train("progan", "--data", data, "--out", tmp_path / "other", *QUICK)[0] == 0
+    counts = [json.loads((run / "settings.json").read_text())["pictures"] for run in (data / "run", tmp_path / "other")]
+    assert counts[0] == counts[1]
+    for out in (data, data / "." / "run" / ".."):
+        error = _refusal(train("progan", "--data", data, "--out", out, *QUICK))
+        assert "results must be in a folder without pictures" in error
+    assert not (data / "settings.json").exists()
+
+
+def test_broken_pictures_are_named_before_a_training_or_left_out(train, pictures: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(pictures, tmp_path / "data")
+    for name in ("broken 1.png", "broken 2.jpg"):
+        (data / name).write_bytes(b"\xff\xd8\xff")
+    arguments = ["progan", "--data", data, "--out", tmp_path / "run", *QUICK]
+    error = _refusal(train(*arguments))
+    assert "broken 1.png" in error and "broken 2.jpg" in error and "--skip-broken" in error
+    assert not (tmp_path / "run").exists()
+    status, _, error = train(*arguments, "--skip-broken")
+    assert status == 0, error
+    plain = tmp_path / "plain"
+    assert train("progan", "--data", pictures, "--out", plain, *QUICK)[0] == 0
+    tensors = [load_tensors(run / "generator.safetensors", FORMAT, VERSION)[0] for run in (tmp_path / "run", plain)]
+    assert all(torch.equal(tensors[1][name], value) for name, value in tensors[0].items())

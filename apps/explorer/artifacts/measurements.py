@@ -102,7 +102,9 @@ def find_real_specs(generator: str, specs: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def make_yardstick(segmenter: Segmenter, specs: tuple[str, ...], size: int, sizes: Sizes) -> Yardstick:
+def make_yardstick(
+    segmenter: Segmenter, specs: tuple[str, ...], size: int, sizes: Sizes, skip_broken: bool = False
+) -> Yardstick:
     """Return real pictures as features of the segmenter's encoder.
 
     Raises:
@@ -110,7 +112,7 @@ def make_yardstick(segmenter: Segmenter, specs: tuple[str, ...], size: int, size
         FileNotFoundError: If there is no such folder.
     """
     features = encoder_features(segmenter)
-    train, held_out = open_pictures(specs, size, HOLD_OUT)
+    train, held_out = open_pictures(specs, size, HOLD_OUT, skip_broken=skip_broken)
     if held_out is None:
         raise ValueError("nothing is held out to judge by; name a folder without @SPLIT")
 

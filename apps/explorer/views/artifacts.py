@@ -125,7 +125,7 @@ def follow_yardstick(
 ) -> Yardstick | None:
     """Return real pictures to compare with, once they are read."""
     size = visit.generator.image_size[0]
-    work = partial(measurements.make_yardstick, segmenter, specs, size, SIZES)
+    work = partial(measurements.make_yardstick, segmenter, specs, size, SIZES, visit.settings.skip_broken)
     total = 2 * (SIZES.real + SIZES.held_out)
     yardstick: Yardstick | None = _follow(("real", *key), "reading real pictures", total, work, entry)
     return yardstick
