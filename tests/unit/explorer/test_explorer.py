@@ -211,15 +211,25 @@ def test_without_streamlit_one_line_names_the_remedy(monkeypatch: pytest.MonkeyP
 def test_mistakes_show_before_a_server_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("streamlit", reason="the extra 'app' is not installed")
     monkeypatch.setattr(explore.runpy, "run_module", lambda *a, **k: pytest.fail("the server was started"))
+    planted = str(tmp_path / "planted.safetensors")
+    generators.save(generators.PlantedGenerator(), planted)
     wrong = [
         ({"generator": "nothing-like-it"}, KeyError),
+        ({"generator": planted}, ValueError, "no bundled segmenter is known to fit .*planted"),
+        (
+            {"generator": planted, "segmenter": "palette", "data": (str(tmp_path / "none"),)},
+            FileNotFoundError,
+            "no folder",
+        ),
+        ({"data": (f"{tmp_path}@train",)}, ValueError, "must be a folder of pictures; it holds results"),
+        ({"data": ("scenes:none",)}, ValueError, "comes a number of scenes"),
         ({"generator": str(tmp_path / "none.safetensors")}, FileNotFoundError),
         ({"num_samples": 0}, ValueError),
         ({"port": 70_000}, ValueError),
         ({"dissection": tmp_path}, FileNotFoundError),
     ]
-    for options, error in wrong:
-        with pytest.raises(error):
+    for options, error, *message in wrong:
+        with pytest.raises(error, match="".join(message) or None):
             explore.Options(**options).run()
 
 
