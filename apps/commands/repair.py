@@ -73,9 +73,9 @@ class Options:
 
     def run(self) -> None:
         """Find the repair, write the report, and print the verdict and where everything is."""
-        check_output(self.out, self.data)
         generator = load_generator(self.generator, self.device)
         units = self._pick_units(generator)
+        check_output(self.out, self.data)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done
         train, held_out = open_with_held_out(

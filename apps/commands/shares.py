@@ -56,13 +56,12 @@ class Options:
 
     def run(self) -> None:
         """Compare, save where asked to, and print the shares with the largest omission first."""
-        if self.out is not None:
-            check_output(self.out, self.data)
         generator = load_generator(self.generator, self.device)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
-        real = self._open_real(generator.image_size[0])
         if self.out is not None:
             check_folder(self.out)
+            check_output(self.out, self.data)
+        real = self._open_real(generator.image_size[0])
         shares = measure_concept_shares(generator, segmenter, real, self.num_samples, self.seed)
         written = []
         if self.out is not None:
