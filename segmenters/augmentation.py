@@ -92,7 +92,7 @@ def warp(
     if settings.min_crop == 1 and settings.max_aspect == 1 and settings.max_degrees == 0:
         small = functional.interpolate(labels[:, None].float(), size=(size, size), mode="nearest-exact")
         return resize(images, (size, size)), small[:, 0].long()
-    scale, aspect, angle, right, down = torch.rand(5, len(images), generator=rng)
+    scale, aspect, angle, right, down = torch.rand(5, len(images), generator=rng, dtype=torch.float32, device="cpu")
     scale = settings.min_crop + (1 - settings.min_crop) * scale
     aspect = torch.exp((2 * aspect - 1) * 0.5 * math.log(settings.max_aspect))
     angle = torch.deg2rad((2 * angle - 1) * settings.max_degrees)
@@ -114,7 +114,7 @@ def recolor(
     """Change brightness, contrast, saturation and tint of each picture."""
     if strength == 0:
         return images
-    draws = (2 * torch.rand(len(images), 6, 1, 1, generator=rng) - 1) * strength
+    draws = (2 * torch.rand(len(images), 6, 1, 1, generator=rng, dtype=torch.float32, device="cpu") - 1) * strength
     brightness, contrast, saturation, tint = draws[:, :1], draws[:, 1:2], draws[:, 2:3], draws[:, 3:]
     mean = images.mean((1, 2, 3), keepdim=True)
     images = (images - mean) * torch.exp(contrast) + mean
@@ -129,10 +129,10 @@ def blur(
     """Blur a share of the pictures with a Gaussian of random width."""
     if share == 0 or max_sigma == 0:
         return images
-    chosen, sigma = torch.rand(2, len(images), generator=rng)
+    chosen, sigma = torch.rand(2, len(images), generator=rng, dtype=torch.float32, device="cpu")
     sigma = torch.where(chosen < share, 0.05 + sigma * max_sigma, 0.05)  # 0.05 pixels: no blur
     reach = math.ceil(2 * max_sigma)
-    offsets = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    offsets = torch.arange(-reach, reach + 1, dtype=torch.float32, device="cpu")
     kernels = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
     kernels = (kernels / kernels.sum(1, keepdim=True)).repeat_interleave(3, 0)
     flat = functional.pad(images, (reach,) * 4, mode="replicate").reshape(
@@ -149,7 +149,7 @@ def shrink(
     full = images.shape[-1]
     if share == 0 or min_size >= full:
         return images
-    chosen, amount = torch.rand(2, len(images), generator=rng).tolist()
+    chosen, amount = torch.rand(2, len(images), generator=rng, dtype=torch.float32, device="cpu").tolist()
     parts = []
     for image, choice, part in zip(images[:, None].unbind(), chosen, amount, strict=True):
         size = round(min_size * (full / min_size) ** part)
@@ -163,5 +163,6 @@ def add_noise(
     """Add Gaussian noise of a random strength to each picture."""
     if max_noise == 0:
         return images
-    strength = torch.rand(len(images), 1, 1, 1, generator=rng) ** 2 * max_noise
-    return (images + strength * torch.randn(images.shape, generator=rng)).clamp(-1, 1)
+    strength = torch.rand(len(images), 1, 1, 1, generator=rng, dtype=torch.float32, device="cpu") ** 2 * max_noise
+    noise = torch.randn(images.shape, generator=rng, dtype=torch.float32, device="cpu")
+    return (images + strength * noise).clamp(-1, 1)

@@ -81,7 +81,7 @@ class Evaluation:
         target = {old: new for new, old in enumerate([*kept, len(self.concepts)])} | {
             member: kept.index(members[0]) for member in members
         }
-        joined = torch.zeros(len(kept), len(kept) + 1, dtype=torch.int64)
+        joined = torch.zeros(len(kept), len(kept) + 1, dtype=torch.int64, device="cpu")
         for truth, row in enumerate(self.confusion.tolist()):
             for predicted, count in enumerate(row):
                 joined[target[truth], target[predicted]] += count
@@ -150,7 +150,7 @@ def evaluate(
     count = len(source) if max_images is None else min(max_images, len(source))
     if count < 1:
         raise ValueError("an evaluation needs at least one picture")
-    confusion = torch.zeros(len(names), len(names) + 1, dtype=torch.int64)
+    confusion = torch.zeros(len(names), len(names) + 1, dtype=torch.int64, device="cpu")
     for block in blocks(count, batch_size):
         batch = source.batch(block)
         if batch.labels is None:
@@ -166,6 +166,6 @@ def _settle(
 ) -> Int64[Tensor, "batch H W"]:
     for number, group in enumerate(groups_of(source)):
         undecided = truth == len(source.concepts) + number
-        among = torch.isin(predicted, torch.tensor(group))
+        among = torch.isin(predicted, torch.tensor(group, dtype=torch.int64, device="cpu"))
         truth = torch.where(undecided, torch.where(among, predicted, group[0]), truth)
     return truth

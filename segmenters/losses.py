@@ -73,7 +73,7 @@ def concept_weights(
         ValueError: If a source has no labels.
     """
     num_concepts = len(sources[0].concepts)
-    counts = torch.zeros(num_concepts)
+    counts = torch.zeros(num_concepts, dtype=torch.float32, device="cpu")
     for source in sources:
         step = max(1, len(source) // max_images)
         for index in range(0, len(source), step):

@@ -68,7 +68,7 @@ class PaletteSegmenter:
         """
         check_images(images)
         rgb = (images.detach().double() + 1) * 127.5
-        labels = torch.full((images.shape[0], *images.shape[2:]), UNLABELLED, device=images.device)
+        labels = torch.full((images.shape[0], *images.shape[2:]), UNLABELLED, device=images.device, dtype=torch.int64)
         nearest = torch.full_like(labels, torch.inf, dtype=torch.float64)
         if self.max_distance is not None:
             nearest.fill_(self.max_distance**2).nextafter_(nearest.new_tensor(torch.inf))  # the limit itself is near

@@ -30,7 +30,7 @@ def color_labels(labels: Int64[Tensor, "batch H W"], concepts: Sequence[Concept]
     Returns:
         uint8 ``[batch, 3, H, W]``.
     """
-    colors = torch.tensor([*(concept.color for concept in concepts), _UNNAMED], dtype=torch.uint8)
+    colors = torch.tensor([*(concept.color for concept in concepts), _UNNAMED], dtype=torch.uint8, device="cpu")
     known = (labels >= 0) & (labels < len(concepts))
     return colors[torch.where(known, labels, len(concepts))].permute(0, 3, 1, 2)
 

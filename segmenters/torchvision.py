@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
+from gandissect.core.defaults import plain_defaults
 from gandissect.core.environment import resolve_device
 from gandissect.core.lookup import lookup
 from gandissect.core.types import Concept
@@ -94,7 +95,8 @@ def load_torchvision(name: str, device: str = "auto") -> TorchvisionSegmenter:
 
     weights: Any = next(iter(get_model_weights(name)))
     try:
-        network = get_model(name, weights=weights)
+        with plain_defaults():
+            network = get_model(name, weights=weights)
     except (URLError, OSError, RuntimeError) as error:
         raise FileNotFoundError(
             f"the weights of {PREFIX}{name} could not be fetched ({error}); put the file {weights.url} into "

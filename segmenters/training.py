@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from gandissect.core.defaults import plain_defaults
 from gandissect.core.environment import resolve_device
 from gandissect.core.images import from_uint8
 from gandissect.core.lookup import check_choice
@@ -124,7 +125,7 @@ class SegmenterTraining:
         self.settings, self.sources, self.held_out = settings, tuple(sources), held_out
         self.images_per_step = settings.batch_size
         self.device = resolve_device(device)
-        with torch.random.fork_rng(devices=[]):
+        with plain_defaults(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
             network = build_network(settings.architecture, len(held_out.concepts))
         self.network = network.to(self.device).to(memory_format=torch.channels_last).train()
@@ -205,7 +206,7 @@ def sample_order(length: int, start: int, count: int, seed: int) -> list[int]:
     """Return which pictures the draws ``start .. start + count - 1`` take: a new permutation each epoch."""
     order: list[int] = []
     for epoch in range(start // length, (start + count - 1) // length + 1):
-        permutation = torch.randperm(length, generator=make_rng(seed, "order", epoch)).tolist()
+        permutation = torch.randperm(length, generator=make_rng(seed, "order", epoch), device="cpu").tolist()
         first = max(0, start - epoch * length)
         order += permutation[first : start + count - epoch * length]
     return order

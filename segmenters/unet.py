@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
+from gandissect.core.defaults import plain_defaults
 from gandissect.core.environment import resolve_device
 from gandissect.core.types import Concept, check_concepts
 from gandissect.storage.files import hash_tensors, load_tensors, save_tensors
@@ -54,6 +55,7 @@ class UNetArchitecture:
         return int(2 ** len(self.decoder_channels))
 
 
+@plain_defaults()
 def build_network(architecture: UNetArchitecture, num_concepts: int) -> nn.Module:
     """Build the network with random weights (from torch's global state; fork it to keep that).
 

@@ -170,7 +170,7 @@ class Options:
 def _make_mask(region: tuple[float, float, float, float], size: tuple[int, int]) -> Float32[Tensor, "H W"]:
     """Return a region as a mask on the image, at least a pixel."""
     (left, top, right, bottom), (height, width) = region, size
-    mask = torch.zeros(size)
+    mask = torch.zeros(size, dtype=torch.float32, device="cpu")
     x, y = min(int(left * width), width - 1), min(int(top * height), height - 1)
     mask[y : max(y + 1, round(bottom * height)), x : max(x + 1, round(right * width))] = 1
     return mask

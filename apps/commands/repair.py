@@ -137,5 +137,5 @@ def _ablated_units(recipe: Recipe, generator: Generator) -> UnitSet:
 
 def _switches_off(edit: Edit) -> bool:
     """Say whether an edit puts its units at 0 everywhere."""
-    one = torch.ones(1, len(edit.units), 1, 1)
+    one = torch.ones(1, len(edit.units), 1, 1, dtype=torch.float32, device="cpu")
     return edit.region is None and not bool(edit.target(one).any())

@@ -97,8 +97,8 @@ def choose_num_units(
     plain, *forced = bench.measure_figures(
         edits, num_images, num_sets, measure_distance, "number of units", progress=progress
     )
-    table = torch.tensor(forced, dtype=torch.float64).reshape(1 + num_controls, len(ranked), num_sets)
-    start = torch.tensor(plain, dtype=torch.float64).expand(1 + num_controls, 1, -1)
+    table = torch.tensor(forced, dtype=torch.float64, device="cpu").reshape(1 + num_controls, len(ranked), num_sets)
+    start = torch.tensor(plain, dtype=torch.float64, device="cpu").expand(1 + num_controls, 1, -1)
     table = torch.cat([start, table], dim=1)
     return RepairCurve(
         generator=NetworkId.of(generator),
@@ -276,12 +276,12 @@ class _Judge:
         realisms = realism(self.yardstick.held_out, features)
         worst = float(realisms.kthvalue(math.ceil(WORST * len(realisms))).values)
         figures = [*(getattr(scores, name) for name in FIGURES[:-1]), worst]
-        return torch.tensor(figures, dtype=torch.float64), realisms
+        return torch.tensor(figures, dtype=torch.float64, device="cpu"), realisms
 
     def _split_train(self, index: int) -> tuple[Tensor, Tensor]:
         """Return as many training pictures as are held out, and all others."""
         train, count = self.yardstick.train, len(self.yardstick.held_out)
-        order = torch.randperm(len(train), generator=make_rng(self.seed, "repair floor", index))
+        order = torch.randperm(len(train), generator=make_rng(self.seed, "repair floor", index), device="cpu")
         return train[order[:count]], train[order[count:]]
 
 

@@ -176,7 +176,7 @@ def rank_artifact_layers(
             num_dims=yardstick.train.shape[1],
             seed=seed,
             sample_seed=sample_seed,
-            distance=torch.tensor(distance, dtype=torch.float64).masked_fill(~varies, base.mean),
+            distance=torch.tensor(distance, dtype=torch.float64, device="cpu").masked_fill(~varies, base.mean),
             realism=rank_correlation(peaks[layer], realistic),
             varies=varies,
             top_samples=order[:NUM_SHOWN].T.contiguous(),
@@ -200,7 +200,7 @@ def measure_floor(real: Float64[Tensor, "real feature"], count: int, seed: int) 
     """
     count, distances = min(count, len(real) // 2), []
     for draw in range(NUM_DRAWS):
-        order = torch.randperm(len(real), generator=make_rng(seed, "artifact floor", draw))
+        order = torch.randperm(len(real), generator=make_rng(seed, "artifact floor", draw), device="cpu")
         distances.append(Normal.of(real[order[count:]]).distance(real[order[:count]]))
     return Estimate.of(distances)
 
@@ -246,14 +246,17 @@ def _count_top(num_samples: int, top_share: float, num_dims: int) -> int:
 
 def _pick_random(num_samples: int, count: int, seed: int, draw: int) -> Tensor:
     """Return the indices of random images."""
-    return torch.randperm(num_samples, generator=make_rng(seed, "random images", draw))[:count]
+    return torch.randperm(num_samples, generator=make_rng(seed, "random images", draw), device="cpu")[:count]
 
 
 def _read_images(source: LayerSampler, yardstick: Yardstick, num_samples: int) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the images' features, float64 ``[n, d]``, and layers' largest activations, float32 ``[n, unit]``."""
     infos = source.generator.layers
-    features = torch.empty(num_samples, yardstick.train.shape[1], dtype=torch.float64)
-    peaks = {layer: torch.empty(num_samples, infos[layer].units) for layer in source.layers}
+    features = torch.empty(num_samples, yardstick.train.shape[1], dtype=torch.float64, device="cpu")
+    peaks = {
+        layer: torch.empty(num_samples, infos[layer].units, dtype=torch.float32, device="cpu")
+        for layer in source.layers
+    }
     for batch in source.images(range(num_samples), "artifacts"):
         rows = slice(batch.samples.start, batch.samples.stop)
         features[rows] = yardstick.extract_features(batch.images)
@@ -284,12 +287,12 @@ def _measure_effects(
 def _measure_gains(features: Tensor, real: Normal) -> tuple[Tensor, Tensor]:
     """Return how much nearer than the first set of features ``[set, n, d]`` the others are, with standard errors."""
     plain, *without = features
-    groups = torch.arange(len(plain)) % NUM_GROUPS
+    groups = torch.arange(len(plain), device="cpu") % NUM_GROUPS
     kept = [groups >= 0, *(groups != group for group in range(NUM_GROUPS))]
-    base = torch.tensor([real.distance(plain[rows]) for rows in kept], dtype=torch.float64)
+    base = torch.tensor([real.distance(plain[rows]) for rows in kept], dtype=torch.float64, device="cpu")
     gain = torch.stack(
         [
-            base - torch.tensor([real.distance(ablated[rows]) for rows in kept], dtype=torch.float64)
+            base - torch.tensor([real.distance(ablated[rows]) for rows in kept], dtype=torch.float64, device="cpu")
             for ablated in without
         ]
     )

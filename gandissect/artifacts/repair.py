@@ -87,7 +87,7 @@ def compute_forced_values(generator: Generator, units: UnitSet, force_to: Forced
     if force_to == "zero" or not len(units):
         return (0.0,) * len(units)
     source = LayerSampler(generator, (units.layer,), derive_seed(0, "means"), BATCH, progress=False)
-    total, index = torch.zeros(len(units), dtype=torch.float64), list(units.units)
+    total, index = torch.zeros(len(units), dtype=torch.float64, device="cpu"), list(units.units)
     for batch in source.activations(range(MEAN_SAMPLES), "means"):
         total += batch.activations[units.layer].maps[:, index].double().mean(dim=(2, 3)).sum(dim=0).cpu()
     return tuple((total / MEAN_SAMPLES).float().tolist())

@@ -81,7 +81,8 @@ class RepairCurve(SavedResult):
         change = self.distance - self.distance[0]
         mean = change.mean(dim=1)
         helps = mean < (self.control - self.distance[0]).mean(dim=2).amin(dim=0)
-        helps &= torch.tensor([self.change(index).high < 0 for index in range(len(self.counts))])
+        lowered = [self.change(index).high < 0 for index in range(len(self.counts))]
+        helps &= torch.tensor(lowered, dtype=torch.bool, device="cpu")
         if not bool(helps.any()):
             return 0
         best = int(mean.masked_fill(~helps, math.inf).argmin())

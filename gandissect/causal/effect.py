@@ -144,12 +144,13 @@ class Patches:
     def draw(self, block: range) -> tuple[Float32[Tensor, "batch h w"], Int64[Tensor, " batch"]]:
         """Return a square for each sample, as a mask ``[batch, h, w]`` and as its number ``[batch]``."""
         most = math.prod(self.shape)
-        numbers = [int(torch.randint(most, (), generator=make_rng(self.seed, "place", sample))) for sample in block]
-        region = torch.zeros(len(block), self.info.height, self.info.width)
+        rngs = (make_rng(self.seed, "place", sample) for sample in block)
+        numbers = [int(torch.randint(most, (), generator=rng, device="cpu")) for rng in rngs]
+        region = torch.zeros(len(block), self.info.height, self.info.width, dtype=torch.float32, device="cpu")
         for mask, number in zip(region, numbers, strict=True):
             row, column = (index * self.patch for index in divmod(number, self.shape[1]))
             mask[row : row + self.patch, column : column + self.patch] = 1
-        return region, torch.tensor(numbers)
+        return region, torch.tensor(numbers, dtype=torch.int64, device="cpu")
 
 
 class _Counts:
@@ -164,7 +165,7 @@ class _Counts:
         self.base, self.advantage = fresh(), fresh()
         self.sides = [{kind: fresh() for kind in EFFECT_KINDS} for _ in range(2)]
         self.shape = shape
-        self.sums = torch.zeros(3, math.prod(shape), dtype=torch.int64)
+        self.sums = torch.zeros(3, math.prod(shape), dtype=torch.int64, device="cpu")
 
     def update(
         self,

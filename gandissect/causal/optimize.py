@@ -90,7 +90,7 @@ def optimize_units(
     if len(values) != info.units:
         raise ValueError(f"values are one for each of the {info.units} units; got {len(values)}")
     on = torch.tensor(values, dtype=torch.float32, device=generator.device)[:, None, None]
-    alpha = torch.full((info.units, 1, 1), 0.5, device=generator.device, requires_grad=True)
+    alpha = torch.full((info.units, 1, 1), 0.5, device=generator.device, requires_grad=True, dtype=torch.float32)
     adam = torch.optim.Adam([alpha], LEARNING_RATE)
     patches = Patches.of(info, None, derive_seed(seed, "optimisation"))
     probability = _Probability(generator, segmenter, layer, index)

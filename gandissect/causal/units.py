@@ -251,7 +251,7 @@ def measure_effect_curves(
     orders = [ranking.top(sizes[-1]).units for ranking in rankings.values()]
     for draw in range(num_controls):
         rng = make_rng(seed, "random units", first.layer, draw)
-        orders.append(tuple(torch.randperm(num_units, generator=rng).tolist()))
+        orders.append(tuple(torch.randperm(num_units, generator=rng, device="cpu").tolist()))
     areas = ConceptAreas.of(generator, segmenter)
     bench = Bench(generator, first.layer, areas.count, progress)
     share, moments = AreaMoments(1, areas.num_pixels), [AreaMoments(len(sizes), areas.num_pixels) for _ in orders]

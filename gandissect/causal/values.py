@@ -80,7 +80,11 @@ def quantile_table(
     values = torch.cat(parts, 1)
     ranks = [max(1, math.ceil(quantile * values.shape[1])) for quantile in quantiles]
     columns = [values.kthvalue(rank, dim=1).values for rank in ranks] if index else []
-    return torch.stack(columns, 1).float() if columns else torch.zeros(len(index), len(ranks))
+    return (
+        torch.stack(columns, 1).float()
+        if columns
+        else torch.zeros(len(index), len(ranks), dtype=torch.float32, device="cpu")
+    )
 
 
 @torch.inference_mode()
@@ -110,7 +114,7 @@ def present_values(
     index = concept_index(segmenter.concepts, concept)
     sampler = _make_sampler(generator, units, num_samples, seed)
     shape = sampler.label_shape(segmenter)
-    total, pixels = torch.zeros(len(units), dtype=torch.float64), 0
+    total, pixels = torch.zeros(len(units), dtype=torch.float64, device="cpu"), 0
     for batch in sampler.labeled_images(range(num_samples), segmenter, shape, "values"):
         present = (batch.labels == index).any(1)
         maps = upsample(batch.activations[units.layer].maps[:, list(units.units)], (shape[1], shape[2]))

@@ -1,3 +1,4 @@
+from .defaults import float32_factories as float32_factories, plain_defaults as plain_defaults
 from .environment import (
     install_command as install_command,
     installed_versions as installed_versions,

@@ -27,7 +27,7 @@ def resolve_device(device: str) -> torch.device:
     try:
         if torch.device(device).type == "meta":
             raise RuntimeError("it computes nothing")
-        torch.empty(0, device=device)
+        torch.empty(0, dtype=torch.float32, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"device {device!r} cannot be used here; give 'auto' or 'cpu'") from error
     return torch.device(device)

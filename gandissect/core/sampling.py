@@ -53,7 +53,7 @@ def sample_z(num_samples: int, z_dim: int, seed: int = 0, start: int = 0) -> Flo
     """
     if num_samples < 0 or z_dim < 1 or start < 0:
         raise ValueError(f"need num_samples >= 0, z_dim >= 1, start >= 0; got {num_samples}, {z_dim}, {start}")
-    z = torch.empty(num_samples, z_dim)
+    z = torch.empty(num_samples, z_dim, dtype=torch.float32, device="cpu")
     for row in range(num_samples):
         z[row].normal_(generator=make_rng(seed, "z", start + row))
     return z

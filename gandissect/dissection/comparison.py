@@ -93,7 +93,7 @@ class Comparison:
     @property
     def counts(self) -> Int64[Tensor, "layer concept"]:
         """Units by concept, int64 ``[layer, concept]``, in the order of ``layers`` and ``concepts``."""
-        return torch.tensor([layer.units_by_concept for layer in self.layers], dtype=torch.int64)
+        return torch.tensor([layer.units_by_concept for layer in self.layers], dtype=torch.int64, device="cpu")
 
     def layers_of(self, model: str) -> tuple[ComparedLayer, ...]:
         """Return one model's layers, from input to output.

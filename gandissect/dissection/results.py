@@ -200,7 +200,7 @@ def _find_best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
     """Yield each unit's best concept; argmax takes the first of equals."""
     best, concept = layer.iou.max(0)
     concept = (layer.iou == best).int().argmax(0)
-    units = torch.arange(layer.info.units)
+    units = torch.arange(layer.info.units, device="cpu")
     estimate, chance = layer.estimate, layer.chance
     real = None if chance is None else layer.beyond_chance()[concept, units].tolist()
     for unit, row in enumerate(concept.tolist()):

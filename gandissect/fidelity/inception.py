@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from ..core.defaults import plain_defaults
 from ..core.environment import install_command, resolve_device
 from ..core.images import to_uint8
 from ..storage.files import check_file, sha256_file
@@ -47,6 +48,7 @@ class Inception:
         return features
 
 
+@plain_defaults()
 def _load_inception(weights: Path) -> torch.nn.Module:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3

@@ -196,7 +196,7 @@ def _measure_radii(points: Tensor, k: int) -> Tensor:
 
 def _count_contents(centres: Tensor, radii: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Return in how many balls each point lies, and how many points lie in each ball, int64."""
-    per_point, per_ball = [], torch.zeros(len(centres), dtype=torch.int64)
+    per_point, per_ball = [], torch.zeros(len(centres), dtype=torch.int64, device="cpu")
     for rows in torch.split(points, ROWS):
         within = _measure_distances(rows, centres) <= radii
         per_point.append(within.sum(dim=1))

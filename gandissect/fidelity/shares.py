@@ -75,7 +75,7 @@ def measure_concept_shares(
     check_protocols(generator, segmenter)
     _check_numbers(num_samples, batch_size, len(real))
     seed = int(seed)
-    drawn = torch.randperm(len(real), generator=make_rng(seed, "shares"))[: 2 * num_samples].tolist()
+    drawn = torch.randperm(len(real), generator=make_rng(seed, "shares"), device="cpu")[: 2 * num_samples].tolist()
     batches = _Batches(generator, batch_size)
     label = _Labeler(segmenter, generator.image_size, progress)
     with torch.inference_mode():

@@ -178,7 +178,7 @@ class Yardstick:
 
     def _split_train(self, seed: int, count: int, index: int) -> tuple[Tensor, Tensor]:
         """Return ``count`` training pictures to stand for generated ones, and all the others."""
-        order = torch.randperm(len(self.train), generator=make_rng(seed, "fidelity", index))
+        order = torch.randperm(len(self.train), generator=make_rng(seed, "fidelity", index), device="cpu")
         return self.train[order[:count]], self.train[order[count:]]
 
     def _generate_features(self, generator: Generator, seed: int, count: int, start: int) -> Tensor:
@@ -200,7 +200,9 @@ class _Projection:
 
     def __init__(self, raw: Tensor, num_dims: int) -> None:
         num_dims = min(num_dims, raw.shape[1], len(raw) // 4)
-        mixing = torch.randn(raw.shape[1], num_dims, generator=make_rng(0, "fidelity"), dtype=torch.float64)
+        mixing = torch.randn(
+            raw.shape[1], num_dims, generator=make_rng(0, "fidelity"), dtype=torch.float64, device="cpu"
+        )
         self._rotation = torch.linalg.qr(mixing).Q
         self._scale = (raw @ self._rotation).std(dim=0).clamp(min=1e-9)
 

@@ -198,8 +198,8 @@ def _make_cells(shape: tuple[int, int], size: tuple[int, int], device: torch.dev
     """Return the cells of maps of a shape that are stretched to a size."""
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
         (y, down), (x, right) = (_make_slots(length, target) for length, target in zip(shape, size, strict=True))
-        row = torch.arange(shape[0] + 1).repeat_interleave(shape[1] + 1)
-        column = torch.arange(shape[1] + 1).repeat(shape[0] + 1)
+        row = torch.arange(shape[0] + 1, device="cpu").repeat_interleave(shape[1] + 1)
+        column = torch.arange(shape[1] + 1, device="cpu").repeat(shape[0] + 1)
         pixel = (y[:, None, row] * size[1] + x[None, :, column]).flatten(0, 1)
         used = ~(down.isnan().all(0)[:, None] | right.isnan().all(0))
         parts = (row, column, row * (shape[1] + 2) + column, pixel, down, right, used)
@@ -211,10 +211,10 @@ def _make_slots(length: int, target: int) -> tuple[Tensor, Tensor]:
     start, weight = locate_in_gaps(length, target)
     count = start.diff()
     gap = torch.repeat_interleave(count)
-    slot = torch.arange(target) - start[gap]
-    point = torch.zeros(int(count.max()), length + 1, dtype=torch.int64)
-    distance = torch.full(point.shape, torch.nan, dtype=torch.float32)
-    point[slot, gap], distance[slot, gap] = torch.arange(target), weight
+    slot = torch.arange(target, device="cpu") - start[gap]
+    point = torch.zeros(int(count.max()), length + 1, dtype=torch.int64, device="cpu")
+    distance = torch.full(point.shape, torch.nan, dtype=torch.float32, device="cpu")
+    point[slot, gap], distance[slot, gap] = torch.arange(target, device="cpu"), weight
     return point, distance
 
 
@@ -229,7 +229,7 @@ def locate_in_gaps(length: int, target: int) -> tuple[Int[Tensor, " gap_end"], F
     """
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
         gap, weight = _find_neighbours(length, range(target), target, torch.device("cpu"))
-        return torch.searchsorted(gap, torch.arange(length + 2)), weight
+        return torch.searchsorted(gap, torch.arange(length + 2, device="cpu")), weight
 
 
 def _interpolate_cells(corners: Tensor, cells: _Cells, cell: Tensor, first: Tensor, pitch: int) -> Tensor:
@@ -268,7 +268,7 @@ def _stretch(maps: Tensor, size: tuple[int, int], step: int, start: tuple[int, i
 def _find_neighbours(length: int, points: range, target: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return, for some of ``target`` points, the entry of a framed axis before each, and how far it lies behind."""
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
-        place = (torch.tensor(points, dtype=torch.float64) + 0.5) * length / target + 0.5
+        place = (torch.tensor(points, dtype=torch.float64, device="cpu") + 0.5) * length / target + 0.5
         low = place.floor().clamp(max=length)
         return low.long().to(device), (place - low).float().to(device)
 

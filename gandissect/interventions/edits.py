@@ -64,7 +64,7 @@ class Edit:
         check_units(self.units, activation.shape[1])
         if not self.units.units:
             return activation
-        index = torch.tensor(self.units.units, device=activation.device)
+        index = torch.tensor(self.units.units, dtype=torch.int64, device=activation.device)
         chosen = activation[:, index]
         forced = self.target(chosen).to(chosen).expand_as(chosen)
         if self.region is not None:
@@ -123,7 +123,7 @@ class Insertion(Edit):
 
     def __post_init__(self) -> None:
         Edit.__post_init__(self)
-        values = torch.as_tensor(self.values, dtype=torch.float32)
+        values = torch.as_tensor(self.values, dtype=torch.float32, device="cpu")
         if values.ndim > 1 or values.numel() not in (1, len(self.units)) or not bool(values.isfinite().all()):
             raise ValueError(
                 f"values are finite: one number, or one for each of the {len(self.units)} units; got {self.values}"
@@ -179,7 +179,7 @@ def check_region(region: Tensor) -> Float32[Tensor, "*batch rows columns"]:
     Raises:
         ValueError: If it is no mask ``[h, w]`` or ``[batch, h, w]`` in [0, 1].
     """
-    mask = torch.as_tensor(region)
+    mask = torch.as_tensor(region, device="cpu")
     if mask.ndim not in {2, 3} or not mask.numel() or mask.is_complex():
         raise ValueError(f"a region is a mask [h, w] or [batch, h, w]; got {mask.dtype} {list(mask.shape)}")
     mask = mask.detach().to(torch.float32, copy=True)
@@ -227,6 +227,7 @@ def control_units(units: UnitSet, num_units: int, seed: int = 0) -> UnitSet:
         num_units: How many units the layer has.
         seed: Of the draw.
     """
-    order = torch.randperm(num_units, generator=make_rng(seed, "control", units.layer, len(units))).tolist()
+    rng = make_rng(seed, "control", units.layer, len(units))
+    order = torch.randperm(num_units, generator=rng, device="cpu").tolist()
     others = [unit for unit in order if unit not in set(units.units)]
     return UnitSet(units.layer, tuple([*others, *units.units][: len(units)]))

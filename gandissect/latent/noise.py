@@ -77,7 +77,8 @@ def images_with_noise(
     """
     model, w = _require_noise(generator), as_w(generator, latents)
     if seed is None:
-        noise = [torch.zeros(1, 1, info.height, info.width) for info in generator.layers.values()]
+        sides = [(info.height, info.width) for info in generator.layers.values()]
+        noise = [torch.zeros(1, 1, *side, dtype=torch.float32, device="cpu") for side in sides]
     else:
         draws = [model.random_noise(1, make_rng(seed, "noise", start + index)) for index in range(len(w))]
         noise = [torch.cat(layer) for layer in zip(*draws, strict=True)]
@@ -115,7 +116,7 @@ def _std(generator: Any, w: Tensor, layer: str, num_draws: int, seed: int) -> Te
     total, squares = torch.zeros_like(plain), torch.zeros_like(plain)
     for index in range(num_draws):
         rng = make_rng(seed, "noise of a layer", layer, index)
-        noise_map = torch.randn(1, 1, info.height, info.width, generator=rng)
+        noise_map = torch.randn(1, 1, info.height, info.width, generator=rng, dtype=torch.float32, device="cpu")
         noise = [noise_map if name == layer else None for name in generator.layers]
         change = generator.synthesis(w, noise).cpu().double() - plain  # small, so that squares do not cancel
         total += change

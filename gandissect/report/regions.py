@@ -56,7 +56,7 @@ def highlight(
     """
     dark = (images.float() * DIMMING).round().to(torch.uint8)
     result = torch.where(masks[:, None], images, dark)
-    yellow = torch.tensor(YELLOW, dtype=torch.uint8)[None, :, None, None]
+    yellow = torch.tensor(YELLOW, dtype=torch.uint8, device="cpu")[None, :, None, None]
     return torch.where(border(masks, width)[:, None], yellow, result)
 
 

@@ -93,7 +93,7 @@ class Estimate:
     @classmethod
     def of(cls, values: Sequence[float]) -> Estimate:
         """Return the mean and standard deviation of two or more values."""
-        figures = torch.tensor(values, dtype=torch.float64)
+        figures = torch.tensor(values, dtype=torch.float64, device="cpu")
         return cls(float(figures.mean()), float(figures.std()))
 
     def __str__(self) -> str:

@@ -98,7 +98,7 @@ def student_t_critical_values(tail: float, max_degrees: int) -> Float64[Tensor, 
         float64 ``[degrees]``; read only, since later calls return the same tensor.
     """
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
-        degrees = torch.arange(1, max_degrees + 1, dtype=torch.float64)
+        degrees = torch.arange(1, max_degrees + 1, dtype=torch.float64, device="cpu")
         low, high = torch.zeros_like(degrees), torch.full_like(degrees, math.pi)
         for _ in range(52):
             middle = (low + high) / 2
@@ -128,10 +128,10 @@ def student_t_quantile(probability: float, degrees: int) -> float:
         raise ValueError(f"probability must be in (0, 1) and degrees 1 or more; got {probability} and {degrees}")
     if probability < 0.5:  # the integrand of the upper tail peaks where nodes are dense
         return -student_t_quantile(1 - probability, degrees)
-    freedom = torch.tensor(min(degrees, LARGE_DEGREES), dtype=torch.float64)
+    freedom = torch.tensor(min(degrees, LARGE_DEGREES), dtype=torch.float64, device="cpu")
     low, high = 0.0, math.pi / 2
     for _ in range(52):
         middle = (low + high) / 2
-        above = float(_angle_share(torch.tensor(middle, dtype=torch.float64), freedom)) > 1 - probability
+        above = float(_angle_share(torch.tensor(middle, dtype=torch.float64, device="cpu"), freedom)) > 1 - probability
         low, high = (low, middle) if above else (middle, high)
     return math.sqrt(freedom) / math.tan((low + high) / 2)

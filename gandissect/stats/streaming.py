@@ -69,9 +69,9 @@ class AreaMoments(TensorState):
 
     def __init__(self, num_concepts: int, num_pixels: int) -> None:
         self.num_pixels = num_pixels
-        self.num_images = torch.zeros((), dtype=torch.int64)
-        self.areas = torch.zeros(num_concepts, dtype=torch.int64)
-        self.products = torch.zeros(num_concepts, num_concepts, dtype=torch.int64)
+        self.num_images = torch.zeros((), dtype=torch.int64, device="cpu")
+        self.areas = torch.zeros(num_concepts, dtype=torch.int64, device="cpu")
+        self.products = torch.zeros(num_concepts, num_concepts, dtype=torch.int64, device="cpu")
 
     def update(self, areas: Int64[Tensor, "image concept"]) -> None:
         """Take in some images' areas, int64 ``[image, concept]``, in pixels.
@@ -80,7 +80,7 @@ class AreaMoments(TensorState):
             ValueError: If there are more images than 64 bits can sum up.
         """
         areas = areas.cpu()  # where whole numbers can be multiplied as matrices
-        self._add(torch.tensor(len(areas)), areas.sum(0), areas.T @ areas)
+        self._add(torch.tensor(len(areas), dtype=torch.int64, device="cpu"), areas.sum(0), areas.T @ areas)
 
     def merge(self, other: AreaMoments) -> None:
         """Add another one's sums.
@@ -107,7 +107,7 @@ class AreaMoments(TensorState):
         mean = areas / (count * pixels)
         covariance = (count * products - areas[:, None] * areas) / (count * (count - 1) * pixels**2)
         return {
-            name: torch.tensor(table.tolist(), dtype=torch.float64)
+            name: torch.tensor(table.tolist(), dtype=torch.float64, device="cpu")
             for name, table in (("mean", mean), ("covariance", covariance))
         }
 

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gandissect.core.defaults import float32_factories
 from gandissect.core.lookup import lookup
 from gandissect.core.types import LayerInfo
 from gandissect.storage.files import hash_tensors
@@ -50,6 +51,11 @@ class LayeredGenerator(GeneratorBase):
     """Whether layers add noise, which may be given."""
     normalises_z: ClassVar[bool] = False
     """Whether the length of ``z`` makes no difference."""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "__init__" in vars(cls):
+            cls.__init__ = float32_factories()(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, z_dim: int, settings: Mapping[str, Any]) -> None:
         super().__init__()
@@ -89,7 +95,7 @@ class LayeredGenerator(GeneratorBase):
         hooks = [module._forward_hooks for module in self.modules()]  # whoever registered them
         unhooked: dict[int, Any] = {id(registered): OrderedDict() for registered in hooks}
         chain = deepcopy(self, unhooked).eval()
-        z = torch.zeros(1, self.z_dim, device=self.device)
+        z = torch.zeros(1, self.z_dim, dtype=torch.float32, device=self.device)
         shapes = {}
         with torch.no_grad():
             x, context = chain.input(z), chain.context(z)

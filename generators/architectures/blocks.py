@@ -93,7 +93,7 @@ class EqualizedLinear(nn.Module):
     def __init__(self, before: int, after: int, *, gain: float = SQRT2, rate: float = 1.0, bias: float = 0.0) -> None:
         super().__init__()
         self.weight = nn.Parameter(draw_normal(after, before, rate=rate))
-        self.bias = nn.Parameter(torch.full((after,), bias / rate))
+        self.bias = nn.Parameter(torch.full((after,), bias / rate, dtype=torch.float32))
         self.scale, self.rate = gain * rate / math.sqrt(before), rate
 
     @property
@@ -189,7 +189,7 @@ def draw_normal(*shape: int, rate: float = 1.0) -> Float32[Tensor, "*shape"]:
 
     Torch could do without the second case, but imports a thousand modules to find out the shape of what it draws.
     """
-    numbers = torch.empty(shape)
+    numbers = torch.empty(shape, dtype=torch.float32)
     return numbers if numbers.is_meta else numbers.normal_() / rate
 
 

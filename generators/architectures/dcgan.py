@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gandissect.core.defaults import float32_factories
+
 from .base import LayeredGenerator
 
 SIZES = (16, 32, 64, 128, 256)
@@ -58,6 +60,7 @@ class DCGANDiscriminator(nn.Module):
     Source: Radford et al. 2016, Sec. 3.
     """
 
+    @float32_factories()
     def __init__(self, size: int = 64, width: int = 64) -> None:
         super().__init__()
         depth = _depth(size, width)

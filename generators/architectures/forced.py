@@ -39,8 +39,8 @@ class ForcedUnits(nn.Module):
     def __init__(self, stage: nn.Module, num_units: int) -> None:
         super().__init__()
         self.stage = stage
-        self.register_buffer("forced", torch.zeros(num_units, dtype=torch.bool))
-        self.register_buffer("values", torch.zeros(num_units))
+        self.register_buffer("forced", torch.zeros(num_units, dtype=torch.bool, device="cpu"))
+        self.register_buffer("values", torch.zeros(num_units, dtype=torch.float32, device="cpu"))
 
     def force(self, units: Sequence[int], values: Sequence[float]) -> None:
         """Force some units to values from now on."""

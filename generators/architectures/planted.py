@@ -92,4 +92,4 @@ def _make_paint() -> nn.Conv2d:
 
 
 def _color(concept: Concept) -> Tensor:
-    return torch.tensor(concept.color) / 127.5 - 1
+    return torch.tensor(concept.color, dtype=torch.float32) / 127.5 - 1

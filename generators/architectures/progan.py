@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gandissect.core.defaults import float32_factories
+
 from .base import LayeredGenerator
 from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, PixelNorm, units_of
 
@@ -110,6 +112,7 @@ class GrowingDiscriminator(nn.Module):
     Source: Karras et al. 2018, Table 2; ``blurred``: Karras et al. 2019, Sec. 2.
     """
 
+    @float32_factories()
     def __init__(self, size: int = 64, width: int = 32, max_width: int = 512, blurred: bool = False) -> None:
         super().__init__()
         units = units_of(size, width, max_width)

@@ -215,7 +215,8 @@ class StyleGenerator(LayeredGenerator):
         if not isinstance(rng, torch.Generator):
             raise TypeError(f"rng is a torch.Generator, such as torch.Generator().manual_seed(0); got {rng!r}")
         sides = [info.height for info in self.layers.values()]
-        return [torch.randn(num_samples, 1, side, side, generator=rng) for side in sides]
+        shapes = [(num_samples, 1, side, side) for side in sides]
+        return [torch.randn(shape, generator=rng, dtype=torch.float32, device="cpu") for shape in shapes]
 
     def _prepare_z(self, z: Tensor) -> Tensor:
         if z.ndim == 3:

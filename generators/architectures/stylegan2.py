@@ -32,6 +32,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gandissect.core.defaults import float32_factories
+
 from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, depth_of, double, draw_normal, units_of
 from .generator_base import Latent
 from .stylegan import MappingNetwork, StyleGenerator, Styles
@@ -280,6 +282,7 @@ class ResidualDiscriminator(nn.Module):
     Source: Karras et al. 2020, Fig. 7c (below the line), Sec. 4.1.
     """
 
+    @float32_factories()
     def __init__(self, size: int = 64, width: int = 32, max_width: int = 512) -> None:
         super().__init__()
         units = units_of(size, width, max_width)[::-1]

@@ -29,10 +29,10 @@ def lowpass(taps: int, factor: int) -> Float[Tensor, " tap"]:
 
     Source: Karras et al. 2021, Appendix C.
     """
-    places = torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2
-    window = torch.kaiser_window(taps, periodic=False, beta=BETA, dtype=torch.float64)
+    places = torch.arange(taps, dtype=torch.float64, device="cpu") - (taps - 1) / 2
+    window = torch.kaiser_window(taps, periodic=False, beta=BETA, dtype=torch.float64, device="cpu")
     row = torch.sinc(places / factor) * window
-    return (row / row.sum()).float()
+    return torch.empty(taps, dtype=torch.float32).copy_(row / row.sum())  # where networks are built
 
 
 def apply_on_finer_grid(

@@ -35,8 +35,8 @@ def translation(images: Float[Tensor, "batch 3 H W"], draws: Draws) -> Float[Ten
     reach_y, reach_x = height // 8, width // 8
     dy = draws.integers(0, 2 * reach_y + 1, 1)
     dx = draws.integers(0, 2 * reach_x + 1, 1)
-    rows = (dy + torch.arange(height)).to(images.device)[:, None, :, None]
-    columns = (dx + torch.arange(width)).to(images.device)[:, None, None, :]
+    rows = (dy + torch.arange(height, device="cpu")).to(images.device)[:, None, :, None]
+    columns = (dx + torch.arange(width, device="cpu")).to(images.device)[:, None, None, :]
     padded = functional.pad(images, (reach_x, reach_x, reach_y, reach_y))
     padded = padded.gather(2, rows.expand(-1, images.shape[1], -1, padded.shape[3]))
     return padded.gather(3, columns.expand(-1, images.shape[1], height, -1))
@@ -47,7 +47,7 @@ def cutout(images: Float[Tensor, "batch 3 H W"], draws: Draws) -> Float[Tensor, 
     height, width = images.shape[2:]
     top = draws.integers(-(height // 4), height - height // 4 + 1, 1, 1)
     left = draws.integers(-(width // 4), width - width // 4 + 1, 1, 1)
-    rows, columns = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]
+    rows, columns = torch.arange(height, device="cpu")[None, :, None], torch.arange(width, device="cpu")[None, None, :]
     inside_rows = (rows >= top) & (rows < top + height // 2)
     inside_columns = (columns >= left) & (columns < left + width // 2)
     kept = ~(inside_rows & inside_columns)[:, None]

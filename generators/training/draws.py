@@ -23,11 +23,13 @@ class Draws:
 
     def uniform(self, *shape: int) -> Float32[Tensor, "batch ..."]:
         """Return float32 ``[rows, *shape]`` from 0 to 1."""
-        return torch.rand(self._total, *shape, generator=self._rng, device=self._rng.device)[self._rows]
+        size, rng = (self._total, *shape), self._rng
+        return torch.rand(size, generator=rng, dtype=torch.float32, device=rng.device)[self._rows]
 
     def normal(self, *shape: int) -> Float32[Tensor, "batch ..."]:
         """Return standard normal float32 ``[rows, *shape]``."""
-        return torch.randn(self._total, *shape, generator=self._rng, device=self._rng.device)[self._rows]
+        size, rng = (self._total, *shape), self._rng
+        return torch.randn(size, generator=rng, dtype=torch.float32, device=rng.device)[self._rows]
 
     def integers(self, low: int, high: int, *shape: int) -> Int64[Tensor, "batch ..."]:
         """Return int64 ``[rows, *shape]`` from ``low`` to ``high - 1``."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
+from gandissect.core.defaults import plain_defaults
 from gandissect.core.environment import resolve_device
 from gandissect.core.images import from_uint8
 from gandissect.core.pictures import load_pictures
@@ -70,7 +71,7 @@ class GANTask:
         self.rows = self.processes.rows(settings.batch_size, MinibatchStd.GROUP)
         self.images_per_step = settings.batch_size
         self.loss = LOSSES[settings.loss]
-        with torch.random.fork_rng(devices=[]):
+        with plain_defaults(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
             generator, discriminator = build_networks(settings)
         self.sizes = sizes_of(settings)
@@ -284,7 +285,7 @@ def _check_pictures(settings: GANSettings, source: PictureSource) -> None:
 
 @lru_cache(maxsize=2)
 def _shuffle(seed: int, epoch: int, count: int) -> list[int]:
-    return torch.randperm(count, generator=make_rng(seed, "order", epoch)).tolist()
+    return torch.randperm(count, generator=make_rng(seed, "order", epoch), device="cpu").tolist()
 
 
 @torch.no_grad()
@@ -308,7 +309,8 @@ def calibrate_batch_norm(generator: LayeredGenerator, seed: int, num_batches: in
         norm.momentum = None
     generator.train()
     for index in range(num_batches):
-        generator(torch.randn(batch_size, generator.z_dim, generator=make_rng(seed, "calibrate", index)))
+        shape, rng = (batch_size, generator.z_dim), make_rng(seed, "calibrate", index)
+        generator(torch.randn(shape, generator=rng, dtype=torch.float32, device="cpu"))
     generator.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -74,7 +74,7 @@ def parse_condition(c: int | Condition | None) -> Condition | None:
         return None
     if isinstance(c, bool) or not isinstance(c, int | Tensor):
         raise TypeError(f"c is the number of a class or a tensor [length]; got {type(c).__name__}")
-    tensor = torch.as_tensor(c).detach().clone()
+    tensor = c.detach().clone() if isinstance(c, Tensor) else torch.tensor(c, dtype=torch.int64, device="cpu")
     if tensor.ndim > 1:
         raise ValueError(f"c is that of one image, a number or [length], and all get it; got {list(tensor.shape)}")
     return tensor

@@ -211,7 +211,10 @@ def _is_constant(node: Any, kind: str) -> bool:
 
 def _read_constant(output: Any) -> torch.Tensor:
     """Return a constant that a trace has as a tensor, where Python would be given its number."""
-    return torch.as_tensor(output.toIValue(), dtype=output.type().dtype())
+    value = output.toIValue()
+    if isinstance(value, torch.Tensor):
+        return value.to(output.type().dtype())
+    return torch.tensor(value, dtype=output.type().dtype(), device="cpu")
 
 
 def _unwrap(value: Any) -> Any:

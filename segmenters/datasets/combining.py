@@ -113,7 +113,8 @@ class RemappedSource:
         self._source = source
         self.name, self.size, self.concepts = source.name, source.size, tuple(concepts)
         self.groups: tuple[tuple[int, ...], ...] = ()
-        self._table = torch.full((len(source.concepts) + 1,), UNLABELLED)  # its last entry serves the index -1
+        length = len(source.concepts) + 1  # the last entry serves the index -1
+        self._table = torch.full((length,), UNLABELLED, dtype=torch.int64, device="cpu")
         for name, targets in mapping.items():
             names = (targets,) if isinstance(targets, str) else targets
             row = concept_index(source.concepts, name)

@@ -139,7 +139,9 @@ class Photos:
             IndexError: If an index is out of range.
         """
         check_indices(indices, len(self))
-        draws = torch.full((len(indices), 3), 0.5) if rng is None else torch.rand(len(indices), 3, generator=rng)
+        draws = torch.full((len(indices), 3), 0.5, dtype=torch.float32, device="cpu")
+        if rng is not None:
+            draws.uniform_(generator=rng)
         views = [self._cut_view(index, *draw) for index, draw in zip(indices, draws.tolist(), strict=True)]
         labels = torch.stack([view[1] for view in views if view[1] is not None]).long() if self._labelled else None
         return LabeledPictures(torch.stack([view[0] for view in views]), labels)

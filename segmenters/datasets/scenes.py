@@ -62,7 +62,7 @@ class Scenes:
             raise ValueError("a batch holds at least one picture; got no indices")
         planes = torch.from_numpy(np.stack([self._planes(as_integer(index)) for index in indices]))
         if rng is not None:
-            mirrored = torch.rand(len(planes), generator=rng) < 0.5
+            mirrored = torch.rand(len(planes), generator=rng, dtype=torch.float32, device="cpu") < 0.5
             planes[mirrored] = planes[mirrored].flip(-1)
         return LabeledPictures(planes[:, :3].contiguous(), planes[:, 3].long())
 

@@ -25,9 +25,9 @@ MIN_PIXELS = 256
 FULL_SCALE = 0.25
 """The difference that is drawn in the brightest colour, as a share of the largest possible."""
 
-_HOT = torch.tensor([[0, 0, 0], [110, 30, 90], [240, 110, 20], [255, 250, 200]], dtype=torch.float32)
-_LIFT = torch.tensor([28.0, 32.0, 44.0])
-_GLOW = torch.tensor([255.0, 110.0, 0.0])
+_HOT = torch.tensor([[0, 0, 0], [110, 30, 90], [240, 110, 20], [255, 250, 200]], dtype=torch.float32, device="cpu")
+_LIFT = torch.tensor([28.0, 32.0, 44.0], dtype=torch.float32, device="cpu")
+_GLOW = torch.tensor([255.0, 110.0, 0.0], dtype=torch.float32, device="cpu")
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -89,7 +89,7 @@ def draw_change(change: Float[Tensor, "H W"], region: Bool[Tensor, "H W"] | None
 
 def _color_labels(image: Tensor, labels: Tensor, concepts: Sequence[Concept]) -> Tensor:
     grey = _to_rgb(image).mean(0, keepdim=True).expand(3, -1, -1)
-    colors = torch.tensor([*(concept.color for concept in concepts), (0, 0, 0)], dtype=torch.float32)
+    colors = torch.tensor([*(concept.color for concept in concepts), (0, 0, 0)], dtype=torch.float32, device="cpu")
     painted = colors[labels].permute(2, 0, 1)
     return torch.where(labels == UNLABELLED, grey, 0.3 * grey + 0.7 * painted)
 

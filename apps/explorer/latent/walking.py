@@ -65,8 +65,9 @@ def show_place(visit: Visit, walk: Walk, numbers: tuple[int, ...]) -> None:
     position = st.slider(
         "place on the way; whole numbers are the pictures", 0.0, float(walk.end), 0.5, 0.05, key=f"place {walk.end:g}"
     )
-    strip = torch.linspace(0, walk.end, STRIP, dtype=torch.float64)
-    picture, *along = walks.render_walk(walk, torch.cat([torch.tensor([position], dtype=torch.float64), strip]))
+    strip = torch.linspace(0, walk.end, STRIP, dtype=torch.float64, device="cpu")
+    here = torch.tensor([position], dtype=torch.float64, device="cpu")
+    picture, *along = walks.render_walk(walk, torch.cat([here, strip]))
     start = int(min(position, walk.end - 1))
     between = numbers[start], numbers[(start + 1) % len(numbers)]
     left, right = st.container(key="place").columns([1, 2], gap="medium")

@@ -106,7 +106,7 @@ def make_rectangle(size: tuple[int, int], rows: tuple[int, int], columns: tuple[
         rows: From where to where, in percent.
         columns: Likewise.
     """
-    mask = torch.zeros(size)
+    mask = torch.zeros(size, dtype=torch.float32, device="cpu")
     (top, bottom), (left, right) = (
         (round(length * low / 100), round(length * high / 100))
         for length, (low, high) in zip(size, (rows, columns), strict=True)

@@ -60,7 +60,8 @@ def check_fits(recipe: Recipe, generator: Generator) -> None:
         info = lookup(generator.layers, edit.units.layer, "layer")
         check_units(edit.units, info.units)
         if edit.region is not None:
-            region_mask(edit.region, edit.units.layer, torch.empty(1, 1, info.height, info.width), generator.image_size)
+            grid = torch.empty(1, 1, info.height, info.width, dtype=torch.float32, device="cpu")
+            region_mask(edit.region, edit.units.layer, grid, generator.image_size)
 
 
 def format_command(recipe: Recipe, *, bundled: bool) -> str:

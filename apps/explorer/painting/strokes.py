@@ -108,7 +108,7 @@ def make_region(cells: Sequence[int], info: LayerInfo) -> Float32[Tensor, "h w"]
     size = info.height * info.width
     if not cells or any(type(cell) is not int or not 0 <= cell < size for cell in cells):
         raise ValueError(f"a stroke covers cells 0 to {size - 1}, one or more; got {list(cells)[:5]}")
-    region = torch.zeros(size)
+    region = torch.zeros(size, dtype=torch.float32, device="cpu")
     region[list(set(cells))] = 1
     return region.view(info.height, info.width)
 
@@ -173,10 +173,10 @@ def make_control_edits(
 
 def find_painted_region(edits: Sequence[Edit], image_size: tuple[int, int]) -> Bool[Tensor, "H W"]:
     """Return where edits act on an image, bool ``[H, W]``; an edit without region acts everywhere."""
-    region = torch.zeros(image_size, dtype=torch.bool)
+    region = torch.zeros(image_size, dtype=torch.bool, device="cpu")
     for edit in edits:
         if edit.region is None:
-            return torch.ones(image_size, dtype=torch.bool)
+            return torch.ones(image_size, dtype=torch.bool, device="cpu")
         edit_region = edit.region.reshape(-1, *edit.region.shape[-2:]).amax(0)
         region |= interpolate(edit_region[None, None], image_size, mode="nearest-exact")[0, 0] > 0
     return region

@@ -77,7 +77,7 @@ class LayerCount:
         self._binned = BinnedCounts(
             self._brackets, NUM_BINS, plan.num_groups, len(plan.concepts), plan.label_channels, plan.count_type
         )
-        self._level = self._binned.level.where(self.open, torch.tensor(torch.inf, device=self.open.device))
+        self._level = self._binned.level.masked_fill(~self.open, torch.inf)
 
     def update(
         self, activation: Activation, group: Int64[Tensor, " batch"], marks: Int32[Tensor, "batch channel H W"]

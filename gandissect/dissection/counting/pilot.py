@@ -133,7 +133,8 @@ class _Pilot:
 
     def __init__(self, keep: int, num_samples: int) -> None:
         self.keep, self.num_samples, self.num_values = keep, num_samples, 0
-        self.values, self.samples = torch.empty(0), torch.empty(0, dtype=torch.int64)
+        self.values = torch.empty(0, dtype=torch.float32, device="cpu")
+        self.samples = torch.empty(0, dtype=torch.int64, device="cpu")
 
     def update(self, values: Float32[Tensor, "unit pixel"], samples: Int64[Tensor, " pixel"]) -> None:
         """Take in pixels, float32 ``[unit, pixel]``, and the sample of each, int64 ``[pixel]``."""

@@ -48,7 +48,7 @@ class TopImages:
 
     def mask(self, unit: int, rank: int) -> Bool[Tensor, "h w"]:
         """Return where a unit is on in its ``rank``-th image, bool ``[h, w]`` at the thumbnail's size."""
-        bits = self.packed_masks[unit, rank][:, None] >> torch.arange(8, dtype=torch.uint8) & 1
+        bits = self.packed_masks[unit, rank][:, None] >> torch.arange(8, dtype=torch.uint8, device="cpu") & 1
         height, width = self.size
         return bits.flatten()[: height * width].bool().reshape(height, width)
 
@@ -110,7 +110,7 @@ class ThumbnailCollector:
     def __init__(self, image_size: tuple[int, int], most: int) -> None:
         self._size = thumbnail_size(image_size)
         with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
-            self._pixels = torch.empty(most, 3, *self._size, dtype=torch.uint8)
+            self._pixels = torch.empty(most, 3, *self._size, dtype=torch.uint8, device="cpu")
         self._rows: dict[int, int] = {}
 
     def update(self, samples: range, images: Float[Tensor, "batch 3 H W"], tops: Sequence[TopSamples]) -> None:
@@ -140,7 +140,7 @@ class ThumbnailCollector:
         self._forget(_find_favourites(tops))
         self._sort()
         count = len(self._rows)
-        return Thumbnails(torch.tensor(list(self._rows), dtype=torch.int64), self._pixels[:count])
+        return Thumbnails(torch.tensor(list(self._rows), dtype=torch.int64, device="cpu"), self._pixels[:count])
 
     def _keep(self, samples: Sequence[int], pixels: UInt8[Tensor, "image 3 h w"], favourites: Sequence[int]) -> None:
         """Put thumbnails where there is room."""

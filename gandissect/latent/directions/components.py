@@ -77,10 +77,10 @@ class StreamingComponents:
                 f"{self.rank} components of {length:,} numbers take {wanted / 2**30:.1f} GiB while samples stream by, "
                 f"and {MAX_BYTES // 2**30} GiB are the most; take a layer with fewer or smaller maps"
             )
-        self.count = torch.zeros((), dtype=torch.int64)
-        self.mean = torch.zeros(length, dtype=torch.float64)
-        self.squares = torch.zeros((), dtype=torch.float64)
-        self.rows = torch.zeros(0, length, dtype=torch.float64)
+        self.count = torch.zeros((), dtype=torch.int64, device="cpu")
+        self.mean = torch.zeros(length, dtype=torch.float64, device="cpu")
+        self.squares = torch.zeros((), dtype=torch.float64, device="cpu")
+        self.rows = torch.zeros(0, length, dtype=torch.float64, device="cpu")
 
     def update(self, rows: Float[Tensor, "batch length"]) -> None:
         """Take in rows, ``[batch, length]``.
@@ -96,7 +96,8 @@ class StreamingComponents:
             raise ValueError(f"sample {int(self.count) + int(wrong[0])} has a NaN or infinite number")
         if len(rows):
             mean = rows.mean(0)
-            self._add(torch.tensor(len(rows)), mean, (rows - mean).square().sum(), rows - mean)
+            count = torch.tensor(len(rows), dtype=torch.int64, device="cpu")
+            self._add(count, mean, (rows - mean).square().sum(), rows - mean)
 
     def merge(self, other: StreamingComponents) -> None:
         """Add what another one has seen.
@@ -260,8 +261,8 @@ class _RowStream:
 
 def _map_to_z(stream: _RowStream, components: Components, count: int) -> Tensor:
     """Return the directions of z that go with the first components, ``[component, z_dim]``."""
-    squares = torch.zeros(count, count, dtype=torch.float64)
-    products = torch.zeros(count, stream.generator.z_dim, dtype=torch.float64)
+    squares = torch.zeros(count, count, dtype=torch.float64, device="cpu")
+    products = torch.zeros(count, stream.generator.z_dim, dtype=torch.float64, device="cpu")
     for z, rows in stream.rows("back to z"):
         x = (rows.cpu().double() - components.mean) @ components.vectors[:count].T / components.stdevs[:count]
         squares += x.T @ x

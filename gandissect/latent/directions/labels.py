@@ -228,7 +228,7 @@ def with_labels(direction: Direction, effect: DirectionEffect) -> Direction:
 def random_direction(direction: Direction, seed: int) -> Direction:
     """Return a random direction of the same place, with steps of the same length."""
     rng = make_rng(seed, "random direction", direction.name)
-    vector = torch.randn(direction.vector.shape, generator=rng, dtype=torch.float64)
+    vector = torch.randn(direction.vector.shape, generator=rng, dtype=torch.float64, device="cpu")
     return replace(direction, name=f"beside {direction.name}", vector=vector / vector.norm(), labels=())
 
 

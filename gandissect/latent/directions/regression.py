@@ -59,7 +59,7 @@ def fit(x: Float[Tensor, "sample length"], y: Float64[Tensor, " sample"], *, log
     x = x.double()
     method: Callable[[Tensor, Tensor, float], LinearFunction] = fit_logistic if logistic else fit_ridge
     scale = float(x.var(0).mean())
-    held_out = torch.arange(len(x)) % VALIDATION == 0
+    held_out = torch.arange(len(x), device="cpu") % VALIDATION == 0
 
     def loss(penalty: float) -> float:
         prediction = method(x[~held_out], y[~held_out], penalty * scale * int((~held_out).sum()))(x[held_out])
@@ -77,7 +77,7 @@ def fit_ridge(x: Float64[Tensor, "sample length"], y: Float64[Tensor, " sample"]
     """
     mean, centre = x.mean(0), y.mean()
     centred = x - mean
-    gram = centred.T @ centred + penalty * torch.eye(x.shape[1], dtype=x.dtype)
+    gram = centred.T @ centred + penalty * torch.eye(x.shape[1], dtype=x.dtype, device="cpu")
     weight = torch.linalg.solve(gram, centred.T @ (y - centre))
     return LinearFunction(weight, float(centre - mean @ weight))
 
@@ -87,10 +87,10 @@ def fit_logistic(x: Float64[Tensor, "sample length"], y: Float64[Tensor, " sampl
 
     Source: Hastie et al. 2009, Sec. 4.4.1.
     """
-    ones = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
-    ridge = torch.full((ones.shape[1],), penalty, dtype=x.dtype)
+    ones = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype, device="cpu")], 1)
+    ridge = torch.full((ones.shape[1],), penalty, dtype=x.dtype, device="cpu")
     ridge[-1] = 0
-    parameters = torch.zeros(ones.shape[1], dtype=x.dtype)
+    parameters = torch.zeros(ones.shape[1], dtype=x.dtype, device="cpu")
 
     def loss(b: Tensor) -> float:
         return float(softplus(-(2 * y - 1) * (ones @ b)).sum() + 0.5 * (ridge * b * b).sum())
@@ -99,7 +99,7 @@ def fit_logistic(x: Float64[Tensor, "sample length"], y: Float64[Tensor, " sampl
         chance = torch.sigmoid(ones @ parameters)
         gradient = ones.T @ (chance - y) + ridge * parameters
         curvature = ones.T @ (ones * (chance * (1 - chance))[:, None]) + ridge.diag()
-        jitter = 1e-10 * curvature.diagonal().mean() * torch.eye(len(parameters))
+        jitter = 1e-10 * curvature.diagonal().mean() * torch.eye(len(parameters), dtype=torch.float32, device="cpu")
         step = torch.linalg.solve(curvature + jitter, gradient)
         length = 1.0
         while length > MIN_STEP and loss(parameters - length * step) > loss(parameters):
@@ -141,7 +141,7 @@ def judge(
         num_correct, positive_share = int(((linear(x) > 0) == (y > 0.5)).sum()), float(y.mean())
         return num_correct / len(y), wilson_interval(num_correct, len(y)), max(positive_share, 1 - positive_share)
     squared_errors = (y - linear(x)).square()
-    resamples = torch.randint(len(y), (RESAMPLES, len(y)), generator=make_rng(seed, "judge"))
+    resamples = torch.randint(len(y), (RESAMPLES, len(y)), generator=make_rng(seed, "judge"), device="cpu")
     scores = 1 - squared_errors[resamples].sum(1) / (y[resamples] - y[resamples].mean(1, keepdim=True)).square().sum(1)
-    ends = scores.nan_to_num(neginf=0.0).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+    ends = scores.nan_to_num(neginf=0.0).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64, device="cpu"))
     return float(1 - squared_errors.sum() / (y - y.mean()).square().sum()), (float(ends[0]), float(ends[1])), 0.0

@@ -139,7 +139,7 @@ def path_length(
     parts = []
     with torch.inference_mode(), progress_bar(num_samples, "path length", show=progress, unit="pair") as bar:
         for part in blocks(num_samples, BATCH):
-            t = torch.zeros(len(part)) if at_ends else _draw_positions(seed, part)
+            t = torch.zeros(len(part), dtype=torch.float32, device="cpu") if at_ends else _draw_positions(seed, part)
             changes = _squared_changes(generator, features, *_point_pairs(generator, space, seed, part, t, epsilon))
             if not bool(changes.isfinite().all()):
                 wrong = part[int((~changes.isfinite()).nonzero()[0])]
@@ -178,7 +178,8 @@ def clipped_mean(values: Float[Tensor, " n"], num_per_side: int) -> tuple[float,
 
 
 def _draw_positions(seed: int, part: range) -> Tensor:
-    return torch.cat([torch.rand(1, generator=make_rng(seed, "path length", index)) for index in part])
+    rngs = (make_rng(seed, "path length", index) for index in part)
+    return torch.cat([torch.rand(1, generator=rng, dtype=torch.float32, device="cpu") for rng in rngs])
 
 
 def _point_pairs(

@@ -162,13 +162,13 @@ def _spline_parts(keys: Tensor, closed: bool) -> tuple[Tensor, Tensor]:
     """Return keyframes ``[key, d]`` and the derivatives of the cubic spline through them, natural or periodic."""
     values = keys.detach().cpu().double().flatten(1)
     count = len(values)
-    system = 4 * torch.eye(count, dtype=values.dtype)
+    system = 4 * torch.eye(count, dtype=values.dtype, device="cpu")
     for shift in (1, -1):
-        system += torch.eye(count, dtype=values.dtype).roll(shift, 0)
+        system += torch.eye(count, dtype=values.dtype, device="cpu").roll(shift, 0)
     differences = 3 * (values.roll(-1, 0) - values.roll(1, 0))
     if not closed:
         system[0], system[-1] = 0, 0
-        system[0, :2], system[-1, -2:] = torch.tensor([2.0, 1.0]), torch.tensor([1.0, 2.0])
+        system[0, :2], system[-1, -2:] = values.new_tensor([2.0, 1.0]), values.new_tensor([1.0, 2.0])
         differences[0], differences[-1] = 3 * (values[1] - values[0]), 3 * (values[-1] - values[-2])
     return values, torch.linalg.solve(system, differences)
 

@@ -101,7 +101,7 @@ class Walk:
             ValueError: If there are fewer than 2.
         """
         steps = self._num_steps(num_frames)
-        return torch.linspace(0, self.end, steps + 1, dtype=torch.float64)[:num_frames]
+        return torch.linspace(0, self.end, steps + 1, dtype=torch.float64, device="cpu")[:num_frames]
 
     def even_positions(
         self, num_frames: int, distance: ImageDistance = pixel_distance, *, fineness: int = 8, progress: bool = False
@@ -125,7 +125,7 @@ class Walk:
         steps = self._num_steps(num_frames)
         if fineness < 1:
             raise ValueError(f"fineness is 1 or more; got {fineness}")
-        fine_positions = torch.linspace(0, self.end, steps * fineness + 1, dtype=torch.float64)
+        fine_positions = torch.linspace(0, self.end, steps * fineness + 1, dtype=torch.float64, device="cpu")
         lengths = np.concatenate([[0.0], self._distances(fine_positions, distance, progress).cumsum(0).numpy()])
         if not np.isfinite(lengths[-1]):
             raise ValueError(f"the distances of images on the path add up to {lengths[-1]}; they are to be finite")

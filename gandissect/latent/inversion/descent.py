@@ -184,7 +184,7 @@ def descend(
     free = start.clone().requires_grad_(num_steps > 0)
     adam = torch.optim.Adam([free], LEARNING_RATE)
     best_free, losses = start.clone(), []
-    lowest = torch.full((len(start),), torch.inf, device=start.device)
+    lowest = torch.full((len(start),), torch.inf, device=start.device, dtype=torch.float32)
     for step in track(range(num_steps + 1), title, show=not quiet, unit="step"):
         picture_losses = loss(free)
         _check_loss(picture_losses, step)

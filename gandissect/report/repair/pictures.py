@@ -146,7 +146,7 @@ def tile_images(rows: Sequence[UInt8[Tensor, "_ 3 _ _"]], gap: int = 2) -> UInt8
     for row in rows:
         scale = max(1, SIDE // max(row.shape[2:]))
         large = interpolate(row.float(), scale_factor=scale, mode="nearest").byte()
-        framed = torch.zeros(len(large), 4, large.shape[2] + gap, large.shape[3] + gap, dtype=torch.uint8)
+        framed = torch.zeros(len(large), 4, large.shape[2] + gap, large.shape[3] + gap, dtype=torch.uint8, device="cpu")
         framed[:, :3, :-gap, :-gap], framed[:, 3, :-gap, :-gap] = large, 255
         lines.append(torch.cat(list(framed), dim=2))
     return torch.cat(lines, dim=1)

@@ -117,7 +117,7 @@ def check_class(choice: Any, count: int) -> None:
 def make_class_vector(choice: Any, count: int) -> Float32[Tensor, " class"]:
     """Return one of so many classes as a vector; the first class if none was chosen."""
     if isinstance(choice, list):
-        return torch.tensor(choice, dtype=torch.float32)
-    vector = torch.zeros(count)
+        return torch.tensor(choice, dtype=torch.float32, device="cpu")
+    vector = torch.zeros(count, dtype=torch.float32, device="cpu")
     vector[choice or 0] = 1
     return vector

@@ -59,7 +59,7 @@ class Norms:
             **self.affine(theirs, own),
             f"{own}.running_mean": copy_tensor(f"{statistics}.running_mean"),
             f"{own}.running_var": variance_source(f"{statistics}.running_var", self.eps),
-            f"{own}.num_batches_tracked": fill_tensor(lambda: torch.tensor(0)),
+            f"{own}.num_batches_tracked": fill_tensor(lambda: torch.tensor(0, dtype=torch.int64, device="cpu")),
         }
 
     def statistics(self, theirs: str) -> str:

@@ -48,7 +48,8 @@ def plan_ups(tensors: Tensors, ups: Sequence[str], norms: Sequence[str], options
         sources |= norm_sources(tensors, up, norm, f"layer{number}")
     bias = f"{ups[-1]}.bias"
     sources["output.0.weight"] = spread_gray(f"{ups[-1]}.weight", axis=1)
-    sources["output.0.bias"] = spread_gray(bias) if bias in tensors else fill_tensor(lambda: torch.zeros(3))
+    zeros = fill_tensor(lambda: torch.zeros(3, dtype=torch.float32, device="cpu"))
+    sources["output.0.bias"] = spread_gray(bias) if bias in tensors else zeros
     counts = [f"{norm}.num_batches_tracked" for norm in norms]
 
     def settings() -> dict[str, Any]:
@@ -81,7 +82,7 @@ def norm_sources(tensors: Tensors, up: str, norm: str, layer: str, eps: float = 
         f"{layer}.1.bias": copy_tensor(f"{norm}.bias"),
         f"{layer}.1.running_mean": TensorSource((mean, bias), torch.sub) if bias in tensors else copy_tensor(mean),
         f"{layer}.1.running_var": variance_source(f"{norm}.running_var", eps),
-        f"{layer}.1.num_batches_tracked": fill_tensor(lambda: torch.tensor(0)),
+        f"{layer}.1.num_batches_tracked": fill_tensor(lambda: torch.tensor(0, dtype=torch.int64, device="cpu")),
     }
 
 

@@ -98,7 +98,8 @@ def average_w(generator: StyleGenerator) -> None:
         ValueError: If it is not finite.
     """
     weights = sum(parameter.numel() for parameter in generator.mapping.network.parameters())
-    z = torch.randn(min(SAMPLES, MAX_PRODUCTS // weights), generator.z_dim, generator=make_rng(0, "z of the mean w"))
+    shape, rng = (min(SAMPLES, MAX_PRODUCTS // weights), generator.z_dim), make_rng(0, "z of the mean w")
+    z = torch.randn(shape, generator=rng, dtype=torch.float32, device="cpu")
     with torch.no_grad():
         generator.mapping.w_avg.copy_(generator.mapping.network(z).mean(dim=0))
     if not generator.mapping.w_avg.isfinite().all():
@@ -124,7 +125,8 @@ def draw_noise(number: int, side: int) -> TensorSource:
 
 
 def _draw(number: int, side: int) -> Tensor:
-    return torch.randn(1, 1, side, side, generator=make_rng(0, "noise of imported layers", number))
+    rng = make_rng(0, "noise of imported layers", number)
+    return torch.randn(1, 1, side, side, generator=rng, dtype=torch.float32, device="cpu")
 
 
 def reshape_tensor(name: str, axes: int) -> TensorSource:
@@ -153,10 +155,11 @@ def check_filters(tensors: Tensors, names: Sequence[str], row: Sequence[float]) 
     Raises:
         ValueError: If one is another.
     """
-    usual = torch.outer(torch.tensor(row), torch.tensor(row))
+    line = torch.tensor(row, dtype=torch.float32, device="cpu")
+    usual = torch.outer(line, line)
     for name in names:
         plain = tensors[name].is_floating_point() and tensors[name].numel() <= MAX_FILTER
-        filter = tensors[name].float() if plain else torch.empty(0)
+        filter = tensors[name].float() if plain else torch.empty(0, dtype=torch.float32, device="cpu")
         fits = filter.ndim > 1 and filter.shape[-2:] == usual.shape and filter.numel()
         kernels = filter.reshape(-1, *usual.shape) if fits else usual[None] - 1
         scaled = kernels * (usual.sum() / kernels.sum(dim=(1, 2), keepdim=True))

@@ -122,12 +122,13 @@ def _synthesis_sources(
     has_noise = any(_part(names, index, "noise_strength") in tensors for index in layers)
     sources = {"constant": reshape_tensor(names.constant, 4)}
     sources |= noise_sources(tensors, [names.noise(i) for i in layers], [4 * 2 ** (i // 2) for i in layers])
+    zero = fill_tensor(lambda: torch.zeros((), dtype=torch.float32, device="cpu"))
     for index in layers:
         strength = reshape_tensor(_part(names, index, "noise_strength"), 0)
         sources |= {
             f"layer{index}.weight": _kernel(names, index),
             f"layer{index}.bias": copy_tensor(_part(names, index, "bias")),
-            f"layer{index}.noise_strength": strength if has_noise else fill_tensor(lambda: torch.zeros(())),
+            f"layer{index}.noise_strength": strength if has_noise else zero,
             **_affine(f"layer{index}.affine", _part(names, index, "affine"), names),
         }
     for level in levels if structure == "skip" else levels[-1:]:

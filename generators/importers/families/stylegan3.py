@@ -143,7 +143,8 @@ def _check_values(tensors: Tensors, layers: list[LayerName], facts: Facts) -> No
 def _is_rigid(transform: Tensor) -> bool:
     turn = transform.float()[:2, :2]
     last = transform.new_tensor([0.0, 0.0, 1.0])
-    return torch.allclose(turn @ turn.T, torch.eye(2), atol=1e-4) and torch.equal(transform[2], last)
+    identity = torch.eye(2, dtype=torch.float32, device="cpu")
+    return torch.allclose(turn @ turn.T, identity, atol=1e-4) and torch.equal(transform[2], last)
 
 
 def _read_setting(facts: Facts, name: str, usual: float) -> Any:

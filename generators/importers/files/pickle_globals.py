@@ -174,7 +174,8 @@ def make_storage(kind: Any, data: bytes | memoryview, count: Any, budget: Budget
     if not isinstance(count, int) or len(data) != count * dtype.itemsize:
         raise ValueError(f"a storage has {len(data)} bytes where {count} numbers of {dtype} are said to be")
     budget.spend(len(data))
-    return Storage(torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype))
+    empty = torch.empty(0, dtype=dtype, device="cpu")
+    return Storage(torch.frombuffer(bytearray(data), dtype=dtype) if data else empty)
 
 
 def storage_dtype(kind: Any) -> torch.dtype:

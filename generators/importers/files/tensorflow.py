@@ -81,8 +81,9 @@ def read_variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
     for pair in own:
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str) or len(pair[0]) > MAX_NAME:
             raise ValueError("the variables of a network of TensorFlow are pairs of name and numbers")
+        kind = torch.float32 if isinstance(pair[1], float) else None
         number = isinstance(pair[1], int | float)
-        tensors[pair[0]] = torch.tensor(pair[1]) if number else pair[1]
+        tensors[pair[0]] = torch.tensor(pair[1], dtype=kind, device="cpu") if number else pair[1]
     components = record.state.get("components")
     for name, component in components.items() if isinstance(components, dict) else ():
         if isinstance(component, Record):
