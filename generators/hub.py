@@ -24,6 +24,7 @@ from .architectures.resnet import ResNet
 from .architectures.stack import Stack
 from .architectures.stylegan import StyleGAN
 from .architectures.stylegan2 import StyleGAN2
+from .architectures.stylegan2_bilinear import BilinearStyleGAN2
 from .architectures.stylegan3 import StyleGAN3
 from .importers import import_checkpoint
 from .importers.files.checkpoint import is_own
@@ -31,7 +32,18 @@ from .importers.files.checkpoint import is_own
 FORMAT, VERSION = "gandissect-generator", 1
 ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
     cls.architecture: cls
-    for cls in (DCGAN, PlantedGenerator, ProGAN, ResizeConv, ResNet, Stack, StyleGAN, StyleGAN2, StyleGAN3)
+    for cls in (
+        BilinearStyleGAN2,
+        DCGAN,
+        PlantedGenerator,
+        ProGAN,
+        ResizeConv,
+        ResNet,
+        Stack,
+        StyleGAN,
+        StyleGAN2,
+        StyleGAN3,
+    )
 }
 LAST, BEST = "generator.safetensors", "best.safetensors"
 """What a training writes into its folder: the last snapshot and, if they are measured, the one of least distance."""

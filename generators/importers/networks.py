@@ -14,8 +14,11 @@ from .files.checkpoint import Checkpoint
 from .files.pickle_globals import NETWORKS
 from .files.tensorflow import read_variables, rename_variables
 from .files.values import MAX_NAME, Record
+from .pairs import split_pairs
 
-AVERAGED = frozenset({"g_ema", "G_ema", "generator_smooth", "generator_ema", "g_running", "netG_ema", "Gs", "ema"})
+AVERAGED = frozenset(
+    {"g_ema", "G_ema", "generator_smooth", "generator_ema", "g_running", "netG_ema", "Gs", "GE", "ema"}
+)
 GENERATORS = frozenset({"g", "G", "generator", "netG", "net_G", "gen", "Gen"})
 DISCRIMINATORS = frozenset({"d", "D", "discriminator", "netD", "net_D", "dis", "Dis"})
 WRAPPERS = frozenset({"state_dict", "model_state_dict", "models", "model", "params", "weights", "network", "net"})
@@ -119,7 +122,7 @@ class _Search:
             case dict() | list():
                 items = value if isinstance(value, dict) else dict(enumerate(value))
                 tensors = strip_wrappers({str(key): item for key, item in items.items() if isinstance(item, Tensor)})
-                for name, part in _split_networks(tensors):
+                for name, part in split_pairs(tensors) or _split_networks(tensors):
                     self._count(beside)
                     inside = (*way, name) if name else way
                     yield Network(".".join(inside), _find_role(inside, part), part, dict(beside))

@@ -9,25 +9,19 @@ import torch
 from style_files import genforce, nvlabs, rosinality
 from test_import_dcgan import _netg
 from test_import_gan_zoo import gan_zoo_dcgan, gan_zoo_progan, gan_zoo_stylegan
+from test_import_lucidrains import lucidrains
 from test_import_progan import _gandissect, _genforce as _genforce_progan, _old
 from test_import_pytorch_gan import pytorch_gan
 from test_import_studiogan import _deep_conv, _mimicry, _resnet, _spectral
 from test_import_stylegan import _genforce as _genforce_stylegan, _rosinality as _rosinality_stylegan
 from torch import Tensor
 
-from generators.importers.families import (
-    dcgan,
-    gan_zoo,
-    progan,
-    pytorch_gan as pytorch_gan_family,
-    studiogan,
-    stylegan,
-    stylegan2,
-)
+from generators.importers import match
+from generators.importers.families import stylegan3
 from generators.importers.plans import is_discriminator
 
-FAMILIES = (dcgan, progan, stylegan, stylegan2, studiogan, gan_zoo, pytorch_gan_family)
-LAYOUTS = {each.name: each for family in FAMILIES for each in family.LAYOUTS}
+LAYOUTS = {layout.name: layout for layout in match.LAYOUTS if layout not in stylegan3.LAYOUTS}
+"""All but StyleGAN3's, which has a file of tests of its own."""
 FILES = {
     "pytorch/examples DCGAN": lambda: _netg([5, 6, 4, 3], [4, 4, 4]),
     "gandissect ProGAN": lambda: _gandissect([4, 3]),
@@ -45,6 +39,7 @@ FILES = {
     "pytorch_GAN_zoo DCGAN": lambda: gan_zoo_dcgan([9, 3]),
     "pytorch_GAN_zoo StyleGAN": lambda: gan_zoo_stylegan([4, 3]),
     "PyTorch-GAN DCGAN": lambda: pytorch_gan([5, 4, 3]),
+    "lucidrains StyleGAN2": lambda: lucidrains([4, 3]),
     "PyTorch-GAN ACGAN": lambda: pytorch_gan([5, 4, 3], classes=3),
 }
 OPTIONS = {"PyTorch-GAN ACGAN": {"c": 1}}

@@ -27,6 +27,7 @@ COMPUTED = {
     "mimicry ResNet": r"",
     "pytorch_GAN_zoo PGAN": r"layer1\.1\.weight|layer1\.2\.offset|.*\.bias|output\.1\.weight",
     "pytorch_GAN_zoo DCGAN": r"output\.0\.bias",
+    "lucidrains StyleGAN2": r"mapping\..*|constant|.*\.noise|.*affine.*|(to_rgb.4|output)\.(weight|bias)",
     "PyTorch-GAN DCGAN": r"layer[23]\.2\.running_var",
     "PyTorch-GAN ACGAN": r"layer1\.1\.weight|layer[23]\.2\.running_var",
     "pytorch_GAN_zoo StyleGAN": r".*\.bias|.*\.(noise|noise_strength)|.*affine.*|output\.weight",

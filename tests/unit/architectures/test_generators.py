@@ -23,6 +23,7 @@ from generators.architectures.resnet import ResNet
 from generators.architectures.stack import Stack
 from generators.architectures.stylegan import StyleGAN
 from generators.architectures.stylegan2 import StyleGAN2
+from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
 from generators.architectures.stylegan3 import StyleGAN3
 
 
@@ -66,6 +67,9 @@ GENERATORS = {
     "stylegan2-32": lambda: _seeded(_style_based),
     "stylegan2-32 residual": lambda: _seeded(lambda: _style_based(structure="resnet", clamp=2.0)),
     "stylegan2-32 original": lambda: _seeded(lambda: _style_based(structure="orig")),
+    "stylegan2-bilinear16": lambda: _seeded(
+        lambda: BilinearStyleGAN2(size=16, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2)
+    ),
     "stylegan3-32": lambda: _seeded(_alias_free),
     "stylegan8 unblurred": lambda: _seeded(
         lambda: StyleGAN(size=8, width=3, max_width=10, z_dim=6, w_dim=5, mapping_depth=2, blur=False)
