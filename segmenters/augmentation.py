@@ -14,6 +14,8 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from gandissect.core.ranges import Range, check_settings
+
 from .images import reduce_and_enlarge, resize
 
 
@@ -44,12 +46,20 @@ class Augmentation:
     max_noise: float = 0.08
 
     def __post_init__(self) -> None:
-        shares = (self.min_crop, self.color, self.small, self.blur)
-        if not all(0 <= share <= 1 for share in shares) or self.min_crop == 0:
-            raise ValueError(f"min_crop, color, small and blur are shares from 0 to 1 (min_crop above 0); got {shares}")
-        if self.max_aspect < 1 or self.min_small < 1 or min(self.max_degrees, self.max_sigma, self.max_noise) < 0:
-            raise ValueError(f"an augmentation is out of range: {self}")
+        check_settings(self, _RANGES)
 
+
+_RANGES = {
+    "min_crop": Range(0, 1, above=True),
+    "max_aspect": Range(1),
+    "max_degrees": Range(0, 180),
+    "color": Range(0, 1),
+    "small": Range(0, 1),
+    "min_small": Range(1, whole=True),
+    "blur": Range(0, 1),
+    "max_sigma": Range(0, 100),
+    "max_noise": Range(0),
+}
 
 NO_AUGMENTATION = Augmentation(1.0, 1.0, 0.0, 0.0, 0.0, 1, 0.0, 0.0, 0.0)
 

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from gandissect.core.defaults import plain_defaults
 from gandissect.core.environment import resolve_device
 from gandissect.core.images import from_uint8
 from gandissect.core.lookup import check_choice
+from gandissect.core.ranges import POSITIVE, Range, check_number, check_settings
 from gandissect.core.sampling import derive_seed, make_rng
 from gandissect.storage import runs
 
@@ -24,6 +26,7 @@ from .augmentation import Augmentation, augment
 from .datasets.combining import groups_of
 from .datasets.source import ImageSource
 from .evaluation import evaluate
+from .hub import LAST
 from .images import image_size, resize
 from .losses import concept_weights, require_labels, segmentation_loss
 from .pictures import save_grid
@@ -65,13 +68,11 @@ class SegmenterSettings:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        if self.num_steps < 1 or self.batch_size < 2:
-            raise ValueError(f"need num_steps >= 1 and batch_size >= 2; got {self.num_steps}, {self.batch_size}")
-        if not 0 <= self.warmup < 1 or self.learning_rate <= 0 or self.ema_half_life <= 0:
-            raise ValueError("warmup is a share below 1; learning_rate and ema_half_life are above 0")
-        if min(self.weight_decay, self.dice_weight, self.balance) < 0:
-            raise ValueError("weight_decay, dice_weight and balance are 0 or more")
-        check_choice(self.precision, Precision, "precision")
+        check_settings(self, _RANGES)
+        check_choice(self.precision, Precision, "precision (--precision)")
+        for name, kind in (("architecture", UNetArchitecture), ("augmentation", Augmentation)):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} must be of class {kind.__name__}; got {getattr(self, name)!r}")
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values that `from_json` reads."""
@@ -93,6 +94,19 @@ class SegmenterSettings:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the settings of a segmenter's training: {error}") from error
+
+
+_RANGES = {
+    "num_steps": POSITIVE,
+    "batch_size": Range(2, whole=True),
+    "seed": Range(whole=True),
+    "learning_rate": Range(0, 1, above=True),
+    "warmup": Range(0, 1, below=True),
+    "weight_decay": Range(0),
+    "dice_weight": Range(0),
+    "balance": Range(0),
+    "ema_half_life": Range(0, above=True),
+}
 
 
 def learning_rate(settings: SegmenterSettings, step: int) -> float:
@@ -160,10 +174,16 @@ class SegmenterTraining:
         """Write ``segmenter.safetensors`` and a grid of held-out pictures, truths and predictions; evaluate."""
         segmenter = self.build_segmenter(folder.name)
         evaluation = evaluate(segmenter, self.held_out, max_images=256)
-        training = {"settings": self.settings.to_json(), "images_seen": images_seen, "held_out": evaluation.record()}
-        segmenter.save(folder / "segmenter.safetensors", training)
+        segmenter.save(folder / LAST, self._describe(images_seen) | {"held_out": evaluation.record()})
         save_grid(folder / f"grid-{images_seen:09d}.png", segmenter, self.held_out)
         return {"mean_iou": evaluation.mean_iou, "accuracy": evaluation.accuracy}
+
+    def export(self, folder: Path, images_seen: int) -> None:
+        """Write ``segmenter.safetensors``."""
+        self.build_segmenter(folder.name).save(folder / LAST, self._describe(images_seen))
+
+    def _describe(self, images_seen: int) -> dict[str, Any]:
+        return {"settings": self.settings.to_json(), "images_seen": images_seen}
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
@@ -239,26 +259,76 @@ def train_segmenter(
         The path of the trained ``segmenter.safetensors``.
 
     Raises:
-        ValueError: If the sources do not fit each other, or the folder holds another run.
+        TypeError: If the sources or the settings are something else.
+        ValueError: If the sources do not fit each other, or the folder holds another run or one with other pictures.
         FloatingPointError: If the training diverges.
     """
+    _check_types(settings, sources, held_out)
+    check_number("snapshot_every (--snapshot-every)", snapshot_every, POSITIVE)
+    check_number("checkpoint_every (--checkpoint-every)", checkpoint_every, POSITIVE)
     task = SegmenterTraining(settings, sources, held_out, device)
-    about = {"settings": settings.to_json(), "sources": [s.name for s in sources], "held_out": held_out.name}
+    identity = _identify(settings, sources, held_out)
     run = runs.train(
         task,
         folder,
-        about,
+        identity,
         num_steps=settings.num_steps,
         snapshot_every=snapshot_every,
         checkpoint_every=checkpoint_every,
         resume=resume,
+        adopt=partial(_adopt, identity),
     )
-    return run / "segmenter.safetensors"
+    return run / LAST
+
+
+def _identify(settings: SegmenterSettings, sources: Sequence[ImageSource], held_out: ImageSource) -> dict[str, Any]:
+    """Return what makes a training the one that it is, JSON values."""
+    return {
+        "settings": settings.to_json(),
+        "sources": [source.name for source in sources],
+        "held_out": held_out.name,
+        "pictures": [len(source) for source in sources],
+        "sizes": [source.size for source in sources],
+        "held_out_pictures": len(held_out),
+        "concepts": [concept.name for concept in held_out.concepts],
+    }
+
+
+RECORDED_LATER = ("pictures", "sizes", "held_out_pictures", "concepts")
+"""What runs of version 0.1 did not record of their pictures."""
+
+
+def _adopt(identity: dict[str, Any], saved: dict[str, Any], _steps_done: int) -> dict[str, Any]:
+    """Return a run's settings with what was not recorded of it.
+
+    Raises:
+        ValueError: If it is the same training but for the number of steps.
+    """
+    saved = {name: identity[name] for name in RECORDED_LATER} | saved
+    old, new = saved.get("settings"), identity["settings"]
+    if isinstance(old, dict) and saved | {"settings": old | {"num_steps": new["num_steps"]}} == identity != saved:
+        raise ValueError(
+            f"a training of {old.get('num_steps')} steps cannot continue as one of {new['num_steps']}: its learning "
+            "rate falls along a cosine that spans num_steps (--num-steps); train in another folder (--out)"
+        )
+    return saved
+
+
+def _check_types(settings: object, sources: object, held_out: object) -> None:
+    if not isinstance(settings, SegmenterSettings):
+        raise TypeError(f"settings must be SegmenterSettings; got {settings!r}")
+    if not isinstance(sources, Sequence) or not all(isinstance(source, ImageSource) for source in sources):
+        raise TypeError(f"sources must be a list of {_LABELED}; got {sources!r}")
+    if not isinstance(held_out, ImageSource):
+        raise TypeError(f"held_out must be {_LABELED}; got {held_out!r}")
+
+
+_LABELED = "labeled pictures, such as segmenters.datasets.open_source(FOLDER, 160)"
 
 
 def _check_sources(sources: Sequence[ImageSource], held_out: ImageSource) -> None:
     if not sources:
-        raise ValueError("a training needs at least one source of labelled pictures")
+        raise ValueError("a training needs at least one source of labeled pictures")
     for source in sources:
         if source.concepts != held_out.concepts or not source.concepts:
             raise ValueError(

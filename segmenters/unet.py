@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gandissect.core.defaults import plain_defaults
 from gandissect.core.environment import resolve_device
+from gandissect.core.ranges import Range
 from gandissect.core.types import Concept, check_concepts
 from gandissect.storage.files import hash_tensors, load_tensors, save_tensors
 
@@ -41,18 +42,30 @@ class UNetArchitecture:
 
     def __post_init__(self) -> None:
         if not isinstance(self.encoder, str) or ":" in self.encoder or "/" in self.encoder:  # timm would fetch those
-            raise ValueError(f"encoder names one of segmentation-models-pytorch; got {self.encoder!r}")
-        if not 3 <= len(self.decoder_channels) <= 5 or min(self.decoder_channels) < 1:
-            raise ValueError(f"decoder_channels are three to five numbers, 1 or more; got {self.decoder_channels}")
-        if max(self.decoder_channels) > 1024:
-            raise ValueError(f"decoder_channels are 1024 at most; got {self.decoder_channels}")
-        if self.input_size is not None and (self.input_size % self.stride or not 0 < self.input_size <= 4096):
-            raise ValueError(f"input_size is a multiple of {self.stride} up to 4096, or None; got {self.input_size}")
+            raise ValueError(
+                f"encoder (--encoder) must name an encoder of segmentation-models-pytorch; got {self.encoder!r}"
+            )
+        channels = self.decoder_channels
+        if not isinstance(channels, Sequence) or not 3 <= len(channels) <= 5 or any(n not in _UNITS for n in channels):
+            raise ValueError(
+                "decoder_channels (--decoder-channels) must be three to five whole numbers in [1, 1024]; "
+                f"got {channels!r}"
+            )
+        if self.input_size is not None and (
+            self.input_size not in Range(1, 4096, whole=True) or self.input_size % self.stride
+        ):
+            raise ValueError(
+                f"input_size (--input-size) must be a multiple of {self.stride} up to 4096, or None; "
+                f"got {self.input_size!r}"
+            )
 
     @property
     def stride(self) -> int:
         """Pixels of the image to one of the coarsest grid."""
         return int(2 ** len(self.decoder_channels))
+
+
+_UNITS = Range(1, 1024, whole=True)
 
 
 @plain_defaults()

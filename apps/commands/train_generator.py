@@ -13,7 +13,6 @@ import tyro
 from gandissect import Yardstick
 from generators import LayeredGenerator
 from generators.training import RECIPES, GANSettings, train_generator
-from generators.training.networks import check_settings
 from generators.training.processes import is_first
 from generators.training.recipes import Architecture
 from segmenters.datasets import check_output, open_pictures
@@ -82,7 +81,6 @@ class Options:
 
     def run(self) -> None:
         """Train, and print the path of the generator."""
-        check_settings(self.settings)  # before pictures are decoded
         check_output(self.out, self.data)
         source, held_out = open_pictures(
             self.data, self.settings.resolution, self.hold_out, skip_broken=self.skip_broken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar, get_args
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
         known: The names that exist.
     """
     names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     return f"unknown {kind} {name!r}; {hint}known: {', '.join(names) or 'none'}"
 
@@ -32,6 +32,30 @@ def lookup(mapping: Mapping[str, T], name: str, kind: str) -> T:
     if name not in mapping:
         raise KeyError(unknown_name_message(kind, name, mapping))
     return mapping[name]
+
+
+class NamedChoices(Mapping[str, T]):
+    """A mapping whose KeyError names the nearest match and every known name.
+
+    Args:
+        kind: The kind of thing, e.g. ``"architecture"``.
+        choices: The things by name.
+    """
+
+    def __init__(self, kind: str, choices: Mapping[str, T]) -> None:
+        self._kind, self._choices = kind, dict(choices)
+
+    def __getitem__(self, name: str) -> T:
+        return lookup(self._choices, name, self._kind)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._choices)
+
+    def __len__(self) -> int:
+        return len(self._choices)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._kind!r}, {self._choices!r})"
 
 
 def unique_names(names: Sequence[str] | str) -> tuple[str, ...]:

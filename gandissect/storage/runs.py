@@ -3,6 +3,7 @@
 A run is a folder: ``settings.json``, ``checkpoint.pt`` (atomic), ``metrics.jsonl``, TensorBoard events
 where TensorBoard is installed, and the pictures of each snapshot. Step ``i`` of a task depends on the
 state and on ``i`` only, so a run that was interrupted and resumed ends like one that was not.
+Ctrl-C and SIGTERM wait for the end of a step, a checkpoint, and the weights as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,6 +25,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from ..core.ranges import POSITIVE, check_number
 from .files import atomic_path, read_bytes, read_json, write_json, write_text
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,13 @@ class Trainable(Protocol):
 
     def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
         """Write pictures and weights into the run's folder, evaluate, and return figures."""
+
+    def export(self, folder: Path, images_seen: int) -> None:
+        """Write the weights alone into the run's folder, so that a run that is stopped can be used."""
+
+
+Adopt = Callable[[dict[str, Any], int], Mapping[str, Any]]
+"""From the settings of a folder's run and its steps done to those settings with what may differ replaced."""
 
 
 def ema_decay(half_life_images: float, batch_size: int) -> float:
@@ -80,6 +89,7 @@ def train(
     checkpoint_every: int,
     resume: bool = True,
     writes: bool = True,
+    adopt: Adopt | None = None,
 ) -> Path:
     """Train a task to ``num_steps`` steps in all, from the folder's checkpoint if it has one.
 
@@ -89,37 +99,46 @@ def train(
         settings: JSON values that define the run; a folder with other settings is refused.
         num_steps: Steps in all, 1 or more; those already done count.
         snapshot_every: Steps between snapshots; one is always made at the end.
-        checkpoint_every: Steps between checkpoints; one is always written at the end and on Ctrl-C.
+        checkpoint_every: Steps between checkpoints; one is always written after a snapshot, and on Ctrl-C or SIGTERM.
         resume: Continue from the folder's checkpoint; otherwise a folder that has one is refused.
         writes: Whether this process writes the folder; of several that share a training only one does.
+        adopt: Called with the settings of the folder's run, where they differ, and with the number of its steps done;
+            returns those settings with what may differ replaced, or raises ValueError with the reason why not.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If the folder belongs to a run with other settings, or its checkpoint is damaged or not to be
-            continued.
+        ValueError: If the folder belongs to a run with other settings, its checkpoint is damaged or must not be
+            continued, or it holds networks without a checkpoint.
         FloatingPointError: If a figure of a step is not finite.
+        KeyboardInterrupt: If Ctrl-C was pressed; after SIGTERM, the process ends as it would have without the delay.
     """
-    if min(num_steps, snapshot_every, checkpoint_every) < 1:
-        raise ValueError("num_steps, snapshot_every and checkpoint_every are 1 or more")
+    check_number("num_steps", num_steps, POSITIVE)
+    check_number("snapshot_every", snapshot_every, POSITIVE)
+    check_number("checkpoint_every", checkpoint_every, POSITIVE)
     run = _Run(task, Path(folder), settings, writes)
-    run.begin(resume)
+    run.begin(resume, adopt)
     total = num_steps * task.images_per_step
     bar = tqdm(
         total=total, initial=run.images, unit="image", unit_scale=True, smoothing=0.05, disable=None if writes else True
     )
-    with bar, _defer_interrupt() as interrupted:
-        while run.steps_done < num_steps:
+    due = True
+    with bar, _defer_signals() as asked:
+        while run.steps_done < num_steps and not asked:
             run.advance()
             bar.update(task.images_per_step)
-            last = run.steps_done == num_steps
-            if writes and (last or run.steps_done % snapshot_every == 0):
+            due = run.steps_done == num_steps or run.steps_done % snapshot_every == 0
+            if writes and due:
                 run.snapshot()
-            if writes and (last or interrupted.is_set() or run.steps_done % checkpoint_every == 0):
+            if writes and (due or run.steps_done % checkpoint_every == 0):
                 run.save()
-            if interrupted.is_set():
-                raise KeyboardInterrupt
+        if writes and not due:
+            run.save()
+            task.export(run.folder, run.images)
+    if asked:
+        signal.raise_signal(asked[0])  # to whoever handles it
+        raise KeyboardInterrupt
     return run.folder
 
 
@@ -138,6 +157,10 @@ class _Run:
         return self.steps_done * self.task.images_per_step
 
     @property
+    def _known(self) -> Path:
+        return self.folder / "settings.json"
+
+    @property
     def _checkpoint(self) -> Path:
         return self.folder / "checkpoint.pt"
 
@@ -145,31 +168,52 @@ class _Run:
     def _metrics(self) -> Path:
         return self.folder / "metrics.jsonl"
 
-    def begin(self, resume: bool) -> None:
-        known = self.folder / "settings.json"
-        if known.exists() and (saved := read_json(known)) != self.settings:
-            raise ValueError(
-                f"{self.folder} holds a run with other settings ({_difference(saved, self.settings)}); "
-                "give another folder, or the settings of that run to resume it"
-            )
-        if self._checkpoint.exists() and not resume:
+    def begin(self, resume: bool, adopt: Adopt | None) -> None:
+        state = _load_checkpoint(self._checkpoint) if resume and self._checkpoint.exists() else None
+        self._check_settings(adopt, 0 if state is None else state["steps_done"])
+        if state is not None:
+            self._continue_from(state)
+        elif self._checkpoint.exists():
             raise ValueError(f"{self.folder} holds a run already; resume it (--resume), or give another folder")
-        if self._checkpoint.exists():
-            state = _load_checkpoint(self._checkpoint)
-            try:
-                self.task.load_state_dict(state["task"])
-            except (KeyError, TypeError, ValueError, RuntimeError) as error:
-                raise ValueError(f"{self._checkpoint} does not fit this training: {error}") from error
-            if not known.exists():
-                raise ValueError(f"{self._checkpoint} stands without settings.json, so nobody knows of which run it is")
-            self.steps_done, self.seconds = state["steps_done"], state["seconds"]
-            self._sums, self._summed = state["sums"], state["summed"]
-            logger.info("resumed %s at step %d", self.folder, self.steps_done)
+        elif networks := sorted(path.name for path in self.folder.glob("*.safetensors")):
+            raise ValueError(
+                f"{self.folder} holds {', '.join(networks[:3])} but no {self._checkpoint.name} to continue from; give "
+                "another folder (--out), or move those files away to train from the beginning"
+            )
         if not self._writes:
             return
-        write_json(known, self.settings)
+        write_json(self._known, self.settings)
         self._drop_metrics_after(self.steps_done)
-        self._writer = _tensorboard(self.folder)  # it writes into the folder, so not before that is known to be ours
+        # it writes into the folder, so not before that is known to be ours
+        self._writer = _open_tensorboard(self.folder, self.images + 1)
+
+    def _check_settings(self, adopt: Adopt | None, steps_done: int) -> None:
+        if not self._known.exists() or (saved := read_json(self._known)) == self.settings:
+            return
+        if adopt is not None and isinstance(saved, dict):
+            try:
+                saved = adopt(saved, steps_done)
+            except ValueError as error:
+                raise ValueError(f"{self.folder}: {error}") from error
+        if saved != self.settings:
+            raise ValueError(
+                f"{self.folder} holds a run with other settings ({_describe_difference(saved, self.settings)}); "
+                "give another folder, or the settings of that run to resume it"
+            )
+
+    def _continue_from(self, state: Mapping[str, Any]) -> None:
+        try:
+            self.task.load_state_dict(state["task"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{self._checkpoint} does not fit this training: {error}") from error
+        if not self._known.exists():
+            raise ValueError(
+                f"{self._checkpoint} has no {self._known.name} beside it, so its settings are unknown; restore that "
+                "file, or give another folder"
+            )
+        self.steps_done, self.seconds = state["steps_done"], state["seconds"]
+        self._sums, self._summed = state["sums"], state["summed"]
+        logger.info("resumed %s at step %d", self.folder, self.steps_done)
 
     def advance(self) -> None:
         begun = time.perf_counter()
@@ -228,7 +272,7 @@ def _load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle fails in any way; the kinds are not documented
-        raise ValueError(f"{path} is damaged; remove it to begin anew: {error}") from error
+        raise ValueError(f"{path} is damaged; remove it to train from the beginning: {error}") from error
     if not isinstance(state, dict) or any(not isinstance(state.get(name), kind) for name, kind in _STATE.items()):
         raise ValueError(f"{path} is not a checkpoint of a training run")
     return state
@@ -238,37 +282,41 @@ _STATE = {"task": dict, "steps_done": int, "seconds": float, "sums": dict, "summ
 """What a checkpoint holds."""
 
 
-def _difference(saved: object, settings: Mapping[str, Any]) -> str:
-    if not isinstance(saved, dict):
-        return "unreadable"
-    names = sorted(name for name in {*saved, *settings} if saved.get(name) != settings.get(name))
-    return ", ".join(f"{name}: {saved.get(name)!r} there, {settings.get(name)!r} given" for name in names)
+def _describe_difference(saved: object, settings: object, name: str = "") -> str:
+    """Return every setting that differs; of settings within settings, those that do."""
+    if isinstance(saved, dict) and isinstance(settings, dict):
+        names = sorted(key for key in {*saved, *settings} if saved.get(key) != settings.get(key))
+        begin = f"{name}." if name else ""
+        return ", ".join(_describe_difference(saved.get(key), settings.get(key), begin + key) for key in names)
+    return f"{name}: {saved!r} there, {settings!r} given" if name else "unreadable"
 
 
-def _tensorboard(folder: Path) -> Any:
+def _open_tensorboard(folder: Path, first_new: int) -> Any:
+    """Return a writer where TensorBoard is installed; what an earlier one wrote from ``first_new`` on is undone."""
     try:
         from torch.utils.tensorboard.writer import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=first_new)
 
 
 @contextmanager
-def _defer_interrupt() -> Iterator[threading.Event]:
-    """Turn Ctrl-C into a flag, so that a step is never torn; a second Ctrl-C ends the program at once."""
-    asked = threading.Event()
+def _defer_signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM in a list, so that no step is torn; a second signal ends the program at once."""
+    asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
 
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        if asked.is_set():
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if asked:
             raise KeyboardInterrupt
-        asked.set()
+        asked.append(number)
         logger.warning("stopping after this step; press Ctrl-C again to stop at once")
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from gandissect.core.environment import resolve_device
 from gandissect.core.images import from_uint8
 from gandissect.core.pictures import load_pictures
 from gandissect.core.protocols import PictureSource
+from gandissect.core.ranges import POSITIVE, check_number
 from gandissect.core.sampling import derive_seed, make_rng
 from gandissect.storage.files import atomic_path
 from gandissect.storage.runs import ema_decay, train, update_ema
@@ -125,10 +126,8 @@ class GANTask:
         The generator stays under the number of images that were seen, and is the run's last until the next snapshot.
         While a resolution is faded in, what is written still makes images of the one before.
         """
-        growth = self.growth(images_seen)
-        generator = self.average.export(growth.size if growth.alpha == 1 else growth.size // 2)
-        calibrate_batch_norm(generator, self.settings.seed)
-        facts = {"images_seen": images_seen, "data": self.source.name, "settings": asdict(self.settings)}
+        growth, facts = self.growth(images_seen), self._describe(images_seen)
+        generator = self._make_average(growth)
         for name in (LAST, f"generator-{images_seen:08d}.safetensors"):
             save(generator, folder / name, facts)
         with atomic_path(folder / f"samples-{images_seen:08d}.png") as temporary, torch.inference_mode():
@@ -141,6 +140,18 @@ class GANTask:
             self.best = distance
             save(generator, folder / BEST, facts | {"distance": distance})
         return figures
+
+    def export(self, folder: Path, images_seen: int) -> None:
+        """Write the averaged generator as the run's last."""
+        save(self._make_average(self.growth(images_seen)), folder / LAST, self._describe(images_seen))
+
+    def _make_average(self, growth: Growth) -> LayeredGenerator:
+        generator = self.average.export(growth.size if growth.alpha == 1 else growth.size // 2)
+        calibrate_batch_norm(generator, self.settings.seed)
+        return generator
+
+    def _describe(self, images_seen: int) -> dict[str, Any]:
+        return {"images_seen": images_seen, "data": self.source.name, "settings": asdict(self.settings)}
 
     @property
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
@@ -236,12 +247,10 @@ class GANTask:
 
     def _schedule(self, index: int, growth: Growth) -> None:
         """Set the learning rate, a pure function of the step; forget the optimizers' moments when networks grow."""
-        left = 1 - index / self.settings.num_steps
-        share = min(1.0, left / max(1 - self.settings.decay_from, 1 / self.settings.num_steps))
         has_grown = index > 0 and growth.size != self.growth((index - 1) * self.settings.batch_size).size
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
             for group in optimizer.param_groups:
-                group["lr"] = self.settings.learning_rate * share
+                group["lr"] = self.settings.learning_rate * decay_at(index, self.settings)
             if has_grown:
                 optimizer.state.clear()
 
@@ -259,6 +268,12 @@ class GANTask:
             weights = [weight for group in optimizer.param_groups for weight in group["params"]]
             nn.utils.clip_grad_norm_(weights, self.settings.clip_gradient)
         optimizer.step()
+
+
+def decay_at(step: int, settings: GANSettings) -> float:
+    """Return the share of the learning rate in a step: 1, then from ``decay_from`` of the steps on a line to zero."""
+    left = 1 - step / settings.num_steps
+    return min(1.0, left / max(1 - settings.decay_from, 1 / settings.num_steps))
 
 
 def _judge(discriminator: nn.Module, images: Tensor, growth: Growth) -> Tensor:
@@ -339,34 +354,63 @@ def train_generator(
         held_out: Pictures that are never learned from; how much less real the discriminator finds them is logged.
         snapshot_images: Images between snapshots.
         checkpoint_images: Images between checkpoints.
-        resume: Continue from the folder's checkpoint, if it has one; otherwise a folder that has one is refused.
+        resume: Continue from the folder's checkpoint, if it has one; otherwise a folder that has one is refused. With
+            more images than the run was begun with it is extended, unless its learning rate has begun to fall.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
         The path of the trained generator, which `generators.load` reads.
 
     Raises:
-        ValueError: If the pictures have another size, or the folder holds a run with other settings.
+        TypeError: If the source or the settings are something else.
+        ValueError: If the pictures have another size, the folder holds a run with other settings, or that run cannot be
+            extended.
         FloatingPointError: If the training diverges.
     """
+    _check_types(settings, source)
+    for name, images in (("snapshot_images", snapshot_images), ("checkpoint_images", checkpoint_images)):
+        check_number(f"{name} (--{name.replace('_', '-')})", images, POSITIVE)
     task = GANTask(settings, source, evaluate, held_out, device)
     policies = list(settings.augmentation)
     identity = asdict(settings) | {"augmentation": policies, "data": source.name, "pictures": len(source)}
-    steps = partial(_count_steps, settings.batch_size)
     train(
         task,
         folder,
         identity,
         num_steps=settings.num_steps,
-        snapshot_every=steps(snapshot_images),
-        checkpoint_every=steps(checkpoint_images),
+        snapshot_every=max(1, snapshot_images // settings.batch_size),
+        checkpoint_every=max(1, checkpoint_images // settings.batch_size),
         resume=resume,
         writes=task.processes.rank == 0,
+        adopt=partial(_extend, settings, identity),
     )
     return Path(folder) / LAST
 
 
-def _count_steps(batch_size: int, images: int) -> int:
-    if images < 1:
-        raise ValueError(f"snapshot_images and checkpoint_images are 1 or more; got {images}")
-    return max(1, images // batch_size)
+def _extend(settings: GANSettings, identity: dict[str, Any], saved: dict[str, Any], steps_done: int) -> dict[str, Any]:
+    """Return what a run would be with more images, if it would have come to where it is with as many.
+
+    Raises:
+        ValueError: If its learning rate has fallen already, as it would not have in a longer training.
+    """
+    images = saved.get("images")
+    if saved | {"images": settings.images} != identity or not isinstance(images, int) or images > settings.images:
+        return saved
+    shorter = replace(settings, images=images)
+    if settings.decay_from < 1 and steps_done and decay_at(steps_done - 1, shorter) < 1:
+        raise ValueError(
+            f"a training of {images} images cannot be extended to {settings.images}: its learning rate has fallen "
+            f"since image {math.ceil(settings.decay_from * images)} (decay_from is {settings.decay_from}); train in "
+            "another folder (--out), with decay_from (--decay-from) 1 if that training may be extended later"
+        )
+    return identity
+
+
+def _check_types(settings: object, source: object) -> None:
+    if not isinstance(settings, GANSettings):
+        raise TypeError(f"settings must be GANSettings, such as RECIPES['progan']; got {settings!r}")
+    if not isinstance(source, PictureSource):
+        raise TypeError(
+            "source must be a source of pictures with name, size, len() and batch(), such as "
+            f"segmenters.datasets.Photos(FOLDER, {settings.resolution}); got {source!r}"
+        )

@@ -160,18 +160,6 @@ def build_networks(settings: GANSettings) -> tuple[TrainedGenerator, nn.Module]:
     return generator, family.discriminator(settings)
 
 
-def check_settings(settings: GANSettings) -> None:
-    """Check that there are networks of these settings, without the memory that they take.
-
-    Raises:
-        ValueError: If a size or a width is out of range.
-    """
-    family = FAMILIES[settings.architecture]
-    with torch.device("meta"):
-        family.generator(settings)
-        family.discriminator(settings)
-
-
 def sizes_of(settings: GANSettings) -> tuple[int, ...]:
     """Return the resolutions that a training grows through."""
     first = settings.resolution if settings.start_resolution is None else settings.start_resolution

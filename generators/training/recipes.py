@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Literal
 
-from gandissect.core.lookup import check_choice, lookup
+from gandissect.core.lookup import NamedChoices, check_choice, lookup
+from gandissect.core.ranges import POSITIVE, Range, check_settings
 
 from ..architectures.blocks import SIZES
 from ..architectures.dcgan import SIZES as DCGAN_SIZES
+from ..architectures.stylegan import MAX_DEPTH
 from .augmentation import POLICIES
-from .losses import LOSSES
 
 Architecture = Literal["dcgan", "progan", "stylegan", "stylegan2"]
+Loss = Literal["logistic", "hinge", "wgan-gp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class GANSettings:
         bf16: Compute in bfloat16 where that is safe.
 
     Raises:
-        ValueError: If a number is out of range.
-        KeyError: If a loss or policy is unknown.
+        ValueError: If a number is out of range, naming the setting, its range and its option.
+        KeyError: If an architecture, a loss or a policy is unknown.
     """
 
     architecture: Architecture = "dcgan"
@@ -67,7 +67,7 @@ class GANSettings:
     learning_rate: float = 2e-4
     beta1: float = 0.5
     beta2: float = 0.999
-    loss: Literal["logistic", "hinge", "wgan-gp"] = "logistic"
+    loss: Loss = "logistic"
     r1_gamma: float = 0.0
     r1_every: int = 16
     augmentation: tuple[str, ...] = ("color", "translation")
@@ -83,49 +83,52 @@ class GANSettings:
 
     def __post_init__(self) -> None:
         check_choice(self.architecture, Architecture, "architecture")
-        lookup(LOSSES, self.loss, "loss")
+        check_choice(self.loss, Loss, "loss")
+        policies: object = self.augmentation
+        if isinstance(policies, str):
+            raise ValueError(
+                f"augmentation (--augmentation) must be a tuple of {', '.join(POLICIES)}; got {policies!r}"
+            )
         for policy in self.augmentation:
             lookup(POLICIES, policy, "augmentation")
-        sizes = DCGAN_SIZES if self.architecture == "dcgan" else SIZES
-        if self.resolution not in sizes:
-            raise ValueError(f"resolution is one of {sizes} for {self.architecture}; got {self.resolution}")
-        self._check_ranges()
+        check_settings(self, _RANGES)
+        for name in ("resident", "bf16"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} (--{name}) must be True or False; got {getattr(self, name)!r}")
+        self._check_sizes()
         self._check_growth()
 
-    def _check_ranges(self) -> None:
-        if min(self.batch_size, self.images, self.r1_every) < 1 or not (
-            0 < self.learning_rate < math.inf and 0 < self.ema_half_life < math.inf
-        ):
-            raise ValueError(f"counts are 1 or more, learning rate and half-life positive; got {self}")
-        if not (0 <= self.decay_from <= 1 and 0 <= self.mixing <= 1):
-            raise ValueError(f"decay_from and mixing are between 0 and 1; got {self.decay_from} and {self.mixing}")
-        if not (0 <= self.r1_gamma < math.inf and 0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
-            raise ValueError(f"r1_gamma is 0 or more, beta1 and beta2 from 0 to below 1; got {self}")
-        if not 0 <= self.clip_gradient < math.inf:
-            raise ValueError(f"clip_gradient is a norm, or 0 for none; got {self.clip_gradient}")
+    def _check_sizes(self) -> None:
+        sizes = DCGAN_SIZES if self.architecture == "dcgan" else SIZES
+        if self.resolution not in sizes:
+            raise ValueError(
+                f"resolution (--resolution) must be one of {', '.join(map(str, sizes))} for {self.architecture}; "
+                f"got {self.resolution}"
+            )
+        if self.architecture != "dcgan" and self.width > self.max_width:
+            raise ValueError(
+                f"width (--width) must be at most max_width (--max-width); got width {self.width}, max_width "
+                f"{self.max_width}"
+            )
 
     def _check_growth(self) -> None:
         if self.start_resolution is None:
             return
         if self.architecture not in GROWING:
             raise ValueError(f"{self.architecture} does not grow; leave start_resolution (--start-resolution) out")
-        if self.start_resolution not in SIZES or self.start_resolution > self.resolution:
+        if self.start_resolution not in Range(8, self.resolution, whole=True) or self.start_resolution not in SIZES:
             raise ValueError(
-                f"start_resolution (--start-resolution) is a power of two from 8 to {self.resolution}, the resolution; "
-                f"got {self.start_resolution}"
+                f"start_resolution (--start-resolution) must be a power of two from 8 to {self.resolution}, the "
+                f"resolution; got {self.start_resolution!r}"
             )
-        if min(self.hold_images, self.fade_images) < 1:
-            raise ValueError(
-                "a network that grows holds and fades for 1 image or more; got hold_images (--hold-images) "
-                f"{self.hold_images}, fade_images (--fade-images) {self.fade_images}"
-            )
+        check_settings(self, {"hold_images": POSITIVE, "fade_images": POSITIVE})
         doublings = (self.resolution // self.start_resolution).bit_length() - 1
         grown = doublings * (self.hold_images + self.fade_images)
         if self.images <= grown:
             raise ValueError(
-                f"growing from {self.start_resolution} to {self.resolution} px takes {grown} images, images is "
-                f"{self.images}; give more images (--images), or smaller hold_images and fade_images (--hold-images, "
-                "--fade-images)"
+                f"images (--images) must be more than {grown}, which growing from {self.start_resolution} to "
+                f"{self.resolution} px takes; got {self.images}; give more, or smaller hold_images and fade_images "
+                "(--hold-images, --fade-images)"
             )
 
     @property
@@ -133,6 +136,28 @@ class GANSettings:
         """Steps in all."""
         return -(-self.images // self.batch_size)
 
+
+_RANGES = {
+    "resolution": POSITIVE,
+    "width": Range(1, 8192, whole=True),
+    "max_width": Range(1, 8192, whole=True),
+    "z_dim": Range(1, 65536, whole=True),
+    "mapping_depth": Range(1, MAX_DEPTH, whole=True),
+    "seed": Range(whole=True),
+    "batch_size": POSITIVE,
+    "images": POSITIVE,
+    "learning_rate": Range(0, 1, above=True),
+    "beta1": Range(0, 1, below=True),
+    "beta2": Range(0, 1, below=True),
+    "r1_gamma": Range(0),
+    "r1_every": POSITIVE,
+    "mixing": Range(0, 1),
+    "hold_images": Range(0, whole=True),
+    "fade_images": Range(0, whole=True),
+    "clip_gradient": Range(0),
+    "ema_half_life": Range(0, above=True),
+    "decay_from": Range(0, 1),
+}
 
 GROWING = frozenset({"progan", "stylegan"})
 """Architectures that can begin with small images."""
@@ -151,12 +176,13 @@ _GROWN = GANSettings(
     fade_images=6_000,
     resident=True,
 )
-RECIPES: Mapping[str, GANSettings] = MappingProxyType(
+RECIPES: Mapping[str, GANSettings] = NamedChoices(
+    "architecture",
     {
         "dcgan": GANSettings(),
         "progan": _GROWN,
         "stylegan": replace(_GROWN, architecture="stylegan", mixing=0.9),
         "stylegan2": replace(_GROWN, architecture="stylegan2", mixing=0.9, start_resolution=None),
-    }
+    },
 )
 """Settings to begin with, sized for a few hours on a CPU; more width wants a GPU, and a smaller learning rate."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -29,6 +29,7 @@ class LabeledPictures:
     labels: Int64[Tensor, "batch H W"] | None
 
 
+@runtime_checkable
 class ImageSource(PictureSource, Protocol):
     """Give square pictures of one size by index, and their labels; without labels the concepts are empty."""
 

@@ -110,6 +110,25 @@ def test_a_run_is_taken_up_where_it_stopped(train, pictures: Path, stopped: Path
     assert facts["settings"]["r1_gamma"] == command.RECIPES["progan"].r1_gamma, "what is not given is the recipe's"
 
 
+def test_a_finished_run_is_extended(train, pictures: Path, stopped: Path) -> None:
+    longer = [*QUICK, "--images", 40, "--resume"]
+    assert train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume")[0] == 0
+    assert train("progan", "--data", pictures, "--out", stopped, *longer)[0] == 0
+    assert _steps(stopped) == 10
+    error = _refusal(train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume"))
+    assert "images: 40 there, 24 given" in error
+
+
+def test_a_run_without_its_checkpoint_is_not_trained_over(train, pictures: Path, stopped: Path) -> None:
+    assert train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume")[0] == 0
+    (stopped / "checkpoint.pt").unlink()
+    before = _contents(stopped)
+    for resume in ([], ["--resume"]):
+        error = _refusal(train("progan", "--data", pictures, "--out", stopped, *QUICK, *resume))
+        assert "but no checkpoint.pt to continue from; give another folder (--out)" in error
+    assert _contents(stopped) == before
+
+
 def test_a_folder_without_pictures_is_refused(train, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/notes.txt").write_text("no picture")
@@ -131,10 +150,14 @@ def test_fewer_pictures_than_a_batch_are_refused(train, pictures: Path, tmp_path
         (("stylegan", "--resolution", "4"), "got 4"),
         (("dcgan", "--resolution", "512"), "got 512"),
         (("progan", "--width", "200"), "width 200, max_width 128"),
-        (("progan", "--width", "0"), "got width 0"),
-        (("dcgan", "--width", "0"), "width is 1 or more; got 0"),
+        (("dcgan", "--width", "0"), "width (--width) must be a whole number in [1, 8192]; got 0"),
         (("stylegan", "--mapping-depth", "0"), "mapping_depth"),
-        (("progan", "--z-dim", "0"), "z_dim is 1 or more; got 0"),
+        (("progan", "--images", "0"), "images (--images) must be a whole number, 1 or more; got 0"),
+        (
+            ("dcgan", "--learning-rate", "1e6"),
+            "learning_rate (--learning-rate) must be a number in (0, 1]; got 1000000.0",
+        ),
+        (("dcgan", "--learning-rate", "nan"), "learning_rate (--learning-rate) must be a number in (0, 1]; got nan"),
         (("progan", "--start-resolution", "128"), "got 128"),
         (("progan", "--batch-size", "0"), "1 or more"),
         (("stylegan2", "--start-resolution", "8"), "stylegan2 does not grow"),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import signal
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+import segmenters
 from gandissect.core.images import from_uint8
 from gandissect.core.sampling import make_rng
 from gandissect.core.types import Concept
@@ -67,13 +71,68 @@ def test_settings_survive_json():
         SegmenterSettings.from_json({**given.to_json(), "lr": 1})
 
 
+LIMITS = {  # by class: least and greatest value, and the nearest that are out of range
+    SegmenterSettings: {
+        "num_steps": (1, 10**9, 0, 1.5),
+        "batch_size": (2, 10**6, 1, 2.5),
+        "seed": (-(10**20), 10**20, 1.5, "7"),
+        "learning_rate": (1e-12, 1, 0, math.nextafter(1, 2)),
+        "warmup": (0, 0.999, -1e-9, 1),
+        "weight_decay": (0, 1e9, -1e-9, math.inf),
+        "dice_weight": (0, 1e9, -1e-9, math.inf),
+        "balance": (0, 1e9, -1e-9, math.inf),
+        "ema_half_life": (1e-9, 1e12, 0, math.inf),
+    },
+    Augmentation: {
+        "min_crop": (1e-9, 1, 0, 1.001),
+        "max_aspect": (1, 1e9, 0.999, math.inf),
+        "max_degrees": (0, 180, -1e-9, 180.5),
+        "color": (0, 1, -1e-9, 1.001),
+        "small": (0, 1, -1e-9, 1.001),
+        "min_small": (1, 10**6, 0, 1.5),
+        "blur": (0, 1, -1e-9, 1.001),
+        "max_sigma": (0, 100, -1e-9, 100.5),
+        "max_noise": (0, 1e9, -1e-9, math.inf),
+    },
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, limits in LIMITS.items() for name in limits])
+def test_a_number_out_of_range_is_named_alone(kind, name):
+    least, greatest, *wrong = LIMITS[kind][name]
+    for value in (least, greatest):
+        kind(**{name: value})
+    for value in (*wrong, math.nan, None, True, "1"):
+        with pytest.raises(ValueError) as refusal:
+            kind(**{name: value})
+        message = str(refusal.value)
+        assert message.startswith(f"{name} (--{name.replace('_', '-')}) must be a ")
+        assert message.endswith(f"; got {value!r}")
+        assert not any(other in message for other in LIMITS[kind] if other not in name), "no other one is printed"
+
+
+def test_every_number_has_a_test():
+    for kind, limits in LIMITS.items():
+        assert {field.name for field in fields(kind) if type(field.default) in (int, float)} == limits.keys()
+
+
 @pytest.mark.parametrize(
-    "changes",
-    [{"num_steps": 0}, {"batch_size": 1}, {"warmup": 1.0}, {"learning_rate": 0}, {"balance": -1}, {"precision": "fp8"}],
+    ("kind", "changes", "message"),
+    [
+        (SegmenterSettings, {"precision": "fp8"}, "precision"),
+        (SegmenterSettings, {"architecture": "unet"}, "architecture must be of class UNetArchitecture; got 'unet'"),
+        (SegmenterSettings, {"augmentation": None}, "augmentation must be of class Augmentation; got None"),
+        (UNetArchitecture, {"encoder": "hf-hub:x"}, "encoder .* must name .*; got 'hf-hub:x'"),
+        (UNetArchitecture, {"decoder_channels": (8, 8)}, r"decoder_channels .*three to five .*; got \(8, 8\)"),
+        (UNetArchitecture, {"decoder_channels": (8, 8, 0)}, r"decoder_channels .*in \[1, 1024\]; got \(8, 8, 0\)"),
+        (UNetArchitecture, {"decoder_channels": 8}, "decoder_channels .*; got 8"),
+        (UNetArchitecture, {"input_size": 100}, "input_size .*multiple of 32 up to 4096, or None; got 100"),
+        (UNetArchitecture, {"input_size": math.nan}, "input_size .*; got nan"),
+    ],
 )
-def test_settings_are_checked(changes):
-    with pytest.raises((ValueError, KeyError)):
-        SegmenterSettings(**changes)
+def test_other_settings_are_named_with_what_is_allowed(kind, changes, message):
+    with pytest.raises((ValueError, KeyError, TypeError), match=message):
+        kind(**changes)
 
 
 def test_learning_rate_rises_then_falls_to_nothing():
@@ -316,6 +375,119 @@ def test_an_interrupted_training_ends_like_one_that_was_not(tmp_path):
         assert all(torch.equal(one[name], two[name]) for name in one)
     files = [(tmp_path / name / "segmenter.safetensors").read_bytes() for name in ("whole", "parts")]
     assert files[0] == files[1]
+
+
+class Stops(Stripes):
+    """Is interrupted when it is asked for pictures to learn from for the n-th time."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.left = at
+
+    def batch(self, indices, rng=None):
+        self.left -= rng is not None
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+        return super().batch(indices, rng)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """The folder of a training that was stopped by Ctrl-C in its fourth step of six, before the first snapshot."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train_segmenter(settings(), [Stops(4)], Stripes(4), folder, device="cpu")
+    return folder
+
+
+@pytest.fixture
+def run(stopped, tmp_path):
+    return shutil.copytree(stopped, tmp_path / "run")
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if "tfevents" not in path.name}
+
+
+def test_a_stopped_training_has_the_segmenter_of_its_checkpoint(run):
+    segmenter = segmenters.load(run, "cpu")
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    assert state["steps_done"] == 4
+    average = state["task"]["average"]
+    for name, value in segmenter.network.state_dict().items():
+        assert torch.equal(value.half(), average[name].half() if value.is_floating_point() else average[name]), name
+    assert not list(run.glob("grid-*")), "that is no snapshot"
+
+
+class Shown(Stripes):
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+
+
+def shuffled():
+    others = Stripes()
+    others.concepts = (CONCEPTS[0], CONCEPTS[2].__class__(1, "lane", (1, 1, 1)), CONCEPTS[2])
+    return others
+
+
+@pytest.mark.parametrize(
+    ("sources", "held_out", "difference"),
+    [
+        ([Stripes(13)], Stripes(4), r"pictures: \[12\] there, \[13\] given"),
+        ([Stripes(12), Stripes(12)], Stripes(4), r"pictures: \[12\] there, \[12, 12\] given"),
+        ([Shown(64)], Stripes(4), r"sizes: \[32\] there, \[64\] given"),
+        ([Stripes()], Stripes(5), r"held_out_pictures: 4 there, 5 given"),
+        ([shuffled()], shuffled(), r"concepts: .*'road'.* there, .*'lane'.* given"),
+    ],
+)
+def test_a_training_with_other_pictures_is_another_run(run, sources, held_out, difference):
+    before = contents(run)
+    with pytest.raises(ValueError, match=f"other settings .*{difference}"):
+        train_segmenter(settings(), sources, held_out, run, device="cpu")
+    assert contents(run) == before
+
+
+def test_a_setting_that_differs_is_named_alone(run):
+    with pytest.raises(ValueError, match=r"other settings \(settings.seed: 3 there, 4 given\)"):
+        train_segmenter(settings(seed=4), [Stripes()], Stripes(4), run, device="cpu")
+
+
+def test_a_run_that_did_not_record_its_pictures_is_resumed_as_before(run, tmp_path):
+    about = json.loads((run / "settings.json").read_text())
+    kept = {name: about[name] for name in ("settings", "sources", "held_out")}
+    (run / "settings.json").write_text(json.dumps(kept))
+    train_segmenter(settings(), [Stripes()], Stripes(4), run, device="cpu")
+    train_segmenter(settings(), [Stripes()], Stripes(4), tmp_path / "whole" / "run", device="cpu")
+    files = [(folder / "segmenter.safetensors").read_bytes() for folder in (run, tmp_path / "whole" / "run")]
+    assert files[0] == files[1]
+    assert json.loads((run / "settings.json").read_text()) == about, "from now on they are recorded"
+
+
+def test_a_training_with_other_steps_says_why_it_cannot_go_on(run):
+    """The learning rate depends on the number of steps from the third step on."""
+    assert all(learning_rate(settings(6), step) != learning_rate(settings(7), step) for step in range(2, 6))
+    with pytest.raises(
+        ValueError, match="of 6 steps cannot continue as one of 7: its learning rate falls along a cosine"
+    ):
+        train_segmenter(settings(7), [Stripes()], Stripes(4), run, device="cpu")
+
+
+def test_what_are_no_labeled_pictures_is_named(tmp_path):
+    given = settings(), [Stripes()], Stripes(4)
+    for place, value, message in (
+        (0, "unet", "settings must be SegmenterSettings; got 'unet'"),
+        (1, "pics", "sources must be a list of labeled pictures, such as .*; got 'pics'"),
+        (1, Stripes(), "sources must be a list of labeled pictures, such as .*Stripes"),
+        (2, "pics", "held_out must be labeled pictures, such as .*; got 'pics'"),
+    ):
+        arguments = [*given[:place], value, *given[place + 1 :]]
+        with pytest.raises(TypeError, match=message):
+            train_segmenter(*arguments, tmp_path / "run", device="cpu")
+    for name in ("snapshot_every", "checkpoint_every"):
+        with pytest.raises(ValueError, match=rf"^{name} \(--.*\) must be a whole number, 1 or more; got 0$"):
+            train_segmenter(*given, tmp_path / "run", device="cpu", **{name: 0})
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_does_not_touch_the_global_random_state_but_the_seed_matters():

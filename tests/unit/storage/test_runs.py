@@ -40,6 +40,9 @@ class Counter:
         self.snapshots.append(images_seen)
         return {"seen": float(images_seen)}
 
+    def export(self, folder: Path, images_seen: int) -> None:
+        (folder / "network.safetensors").write_text(str(images_seen))
+
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -146,23 +149,50 @@ def test_a_damaged_checkpoint_is_named_whatever_the_damage(tmp_path: Path) -> No
     assert refused > 50, "the other damages are to what is not read"
 
 
-def test_ctrl_c_ends_the_run_after_the_step_with_a_checkpoint_of_it(tmp_path: Path) -> None:
-    class Interrupted(Counter):
-        def step(self, index: int) -> dict[str, float]:
-            if index == 12:
-                signal.raise_signal(signal.SIGINT)
-            return super().step(index)
+class Signaled(Counter):
+    """Is sent a signal in its thirteenth step."""
 
-    before = signal.getsignal(signal.SIGINT)
-    task = Interrupted()
-    with pytest.raises(KeyboardInterrupt):
-        train(task, tmp_path, {}, **STEPS)
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def step(self, index: int) -> dict[str, float]:
+        if index == 12:
+            signal.raise_signal(self.number)
+        return super().step(index)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint_and_the_weights_of_it(
+    tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[int] = []
+    task = Signaled(number)
+    before = signal.signal(number, lambda number, _: received.append(number))
+    try:
+        handler = signal.getsignal(number)
+        with pytest.raises(KeyboardInterrupt):
+            train(task, tmp_path, {}, **STEPS)
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
+    assert received == [number], "who handled it before hears of it at the end"
     assert task.done == list(range(13)), "the step is finished and no other begun"
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["steps_done"] == 13
-    assert signal.getsignal(signal.SIGINT) is before
+    assert (tmp_path / "network.safetensors").read_text() == "130"
+    assert task.snapshots == []
     resumed = Counter()
     train(resumed, tmp_path, {}, **STEPS)
     assert resumed.done == list(range(60))
+
+
+def test_a_run_that_is_stopped_at_a_snapshot_keeps_it(tmp_path: Path) -> None:
+    task = Signaled(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(task, tmp_path, {}, num_steps=60, snapshot_every=13, checkpoint_every=60)
+    assert task.snapshots == [130]
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["steps_done"] == 13
+    assert not (tmp_path / "network.safetensors").exists(), "the snapshot has written it"
 
 
 def test_a_second_ctrl_c_ends_the_run_at_once(tmp_path: Path) -> None:
@@ -206,6 +236,51 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged"):
         train(Counter(), tmp_path, {}, **STEPS)
     assert not (tmp_path / "owned").exists()
+
+
+def test_networks_without_a_checkpoint_are_not_trained_over(tmp_path: Path) -> None:
+    train(Counter(), tmp_path, {}, **STEPS)
+    (tmp_path / "checkpoint.pt").unlink()
+    (tmp_path / "generator.safetensors").write_bytes(b"months of work")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for resume in (True, False):
+        with pytest.raises(
+            ValueError, match=r"holds generator\.safetensors but no checkpoint\.pt .* give another folder"
+        ):
+            train(Counter(), tmp_path, {}, resume=resume, **STEPS)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_settings_within_settings_are_compared_one_by_one(tmp_path: Path) -> None:
+    train(Counter(), tmp_path, {"settings": {"a": 1, "b": [2], "c": {"d": 3}}, "e": 4}, **STEPS)
+    with pytest.raises(ValueError) as refusal:
+        train(Counter(), tmp_path, {"settings": {"a": 1, "b": [5], "c": {"d": 6}}, "e": 4}, **STEPS)
+    assert "(settings.b: [2] there, [5] given, settings.c.d: 3 there, 6 given)" in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["num_steps", "snapshot_every", "checkpoint_every"])
+def test_a_number_of_steps_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be a whole number, 1 or more; got 0$"):
+        train(Counter(), tmp_path, {}, **{**STEPS, name: 0})
+    assert not list(tmp_path.iterdir())
+
+
+def test_tensorboard_shows_each_step_once_after_a_kill(tmp_path: Path) -> None:
+    """TensorBoard's own reader finds in a killed and resumed run what it finds in one that was not killed."""
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs 'train'")
+    steps = {"num_steps": 200, "snapshot_every": 70, "checkpoint_every": 60}
+
+    def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+        events = reading.EventAccumulator(str(folder), {"scalars": 0}).Reload()
+        return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+    train(Counter(), tmp_path / "whole", {}, **steps)
+    for fail_at in (55, 119, 169):  # killed before a checkpoint, a step before one, and far from one
+        with pytest.raises(KeyboardInterrupt):
+            train(Counter(fail_at), tmp_path / "parts", {}, **steps)
+    train(Counter(), tmp_path / "parts", {}, **steps)
+    assert curves(tmp_path / "parts") == curves(tmp_path / "whole")
+    assert [step for step, _ in curves(tmp_path / "whole")["index"]] == [500, 1000, 1500, 2000]
 
 
 def test_figures_go_to_tensorboard_where_it_is_installed(tmp_path: Path) -> None:
