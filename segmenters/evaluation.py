@@ -16,7 +16,7 @@ from gandissect.core.protocols import Segmenter
 from gandissect.core.sampling import blocks
 from gandissect.core.types import UNLABELLED
 
-from .datasets.combining import groups_of
+from .datasets.combining import groups_of, require_labels
 from .datasets.source import ImageSource
 from .images import reduce_and_enlarge
 
@@ -111,9 +111,16 @@ def confusion_matrix(
 
     Returns:
         int64 ``[num_concepts, num_concepts + 1]``; the last column counts predictions of -1.
+
+    Raises:
+        ValueError: If the shapes differ, or a prediction is no such number.
     """
     if truth.shape != predicted.shape:
         raise ValueError(f"truth is {list(truth.shape)}, the prediction {list(predicted.shape)}")
+    lowest, highest = (predicted.min(), predicted.max()) if predicted.numel() else (-1, -1)
+    if predicted.dtype != torch.int64 or lowest < UNLABELLED or highest >= num_concepts:
+        expected = f"int64 from {UNLABELLED} to {num_concepts - 1}"
+        raise ValueError(f"predictions must be {expected}; got {predicted.dtype} from {lowest:g} to {highest:g}")
     counted = (truth >= 0) & (truth < num_concepts)
     named = torch.where(predicted == UNLABELLED, num_concepts, predicted)
     pairs = truth[counted] * (num_concepts + 1) + named[counted]
@@ -153,11 +160,10 @@ def evaluate(
     confusion = torch.zeros(len(names), len(names) + 1, dtype=torch.int64, device="cpu")
     for block in blocks(count, batch_size):
         batch = source.batch(block)
-        if batch.labels is None:
-            raise ValueError(f"{source.name} has no labels to compare with")
+        truth = require_labels(source, batch)
         images = from_uint8(batch.images)
         predicted = segmenter(images if reduced_to is None else reduce_and_enlarge(images, reduced_to)).cpu()
-        confusion += confusion_matrix(_settle(batch.labels, predicted, source), predicted, len(names))
+        confusion += confusion_matrix(_settle(truth, predicted, source), predicted, len(names))
     return Evaluation(tuple(names), confusion, count, source.name)
 
 

@@ -17,7 +17,8 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from .datasets.source import ImageSource, LabeledPictures
+from .datasets.combining import require_labels
+from .datasets.source import ImageSource
 
 
 def segmentation_loss(
@@ -83,14 +84,3 @@ def concept_weights(
     share = share / share.sum()
     weights = share**-balance
     return weights / (weights * share).sum()
-
-
-def require_labels(source: ImageSource, batch: LabeledPictures) -> Int64[Tensor, "batch H W"]:
-    """Return the labels of some pictures.
-
-    Raises:
-        ValueError: If the source has none.
-    """
-    if batch.labels is None:
-        raise ValueError(f"{source.name} has no labels; a segmenter learns from labelled pictures")
-    return batch.labels

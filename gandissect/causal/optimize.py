@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, interpolate
 
@@ -26,6 +26,7 @@ from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.sampling import derive_seed
 from ..core.types import UnitSet, concept_index
 from ..inference.batches import sample_blocks
+from ..inference.checks import check_labels, describe
 from .effect import Patches
 from .results import UnitRanking
 from .values import present_values
@@ -38,8 +39,39 @@ LEARNING_RATE, BATCH = 0.02, 8
 class SoftSegmenter(Segmenter, Protocol):
     """A segmenter whose answer can be differentiated."""
 
-    def logits(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch concept H W"]:
-        """Return scores ``[batch, concept, H, W]`` whose softmax are probabilities; gradients flow to the images."""
+    def logits(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch category H W"]:
+        """Return scores whose softmax are probabilities; gradients flow to the images.
+
+        Returns:
+            One channel for each concept in their order, ``[batch, concept, H, W]``; or one more, ``[batch, 1 + concept,
+            H, W]``, the first of which is that of pixels that belong to no concept.
+        """
+
+
+def concept_probabilities(
+    segmenter: SoftSegmenter, images: Float[Tensor, "batch 3 H W"]
+) -> Float[Tensor, "batch concept H W"]:
+    """Return how probable each concept is at each pixel; a background takes its share, and is left out.
+
+    Args:
+        segmenter: A `SoftSegmenter`.
+        images: ``[batch, 3, H, W]`` in [-1, 1].
+
+    Returns:
+        ``[batch, concept, H, W]`` on the images' device; gradients flow to the images.
+
+    Raises:
+        ValueError: If the scores are not of the concepts, with or without a background before them.
+    """
+    scores, count = segmenter.logits(images), len(segmenter.concepts)
+    channels = scores.shape[1] if isinstance(scores, Tensor) and scores.ndim == 4 else 0
+    if channels not in (count, count + 1) or scores.shape[2:] != images.shape[2:]:
+        expected = f"[{len(images)}, {count}, {images.shape[2]}, {images.shape[3]}]"
+        raise ValueError(
+            f"{segmenter.name}.logits(images) must be {expected}, or have a background before them; "
+            f"got {describe(scores)}"
+        )
+    return scores.softmax(1)[:, channels - count :].to(images.device)
 
 
 def optimize_units(
@@ -73,7 +105,8 @@ def optimize_units(
     Raises:
         KeyError: If there is no such layer or concept.
         TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If a number is out of range, or the concept is in none of the images.
+        ValueError: If a number is out of range, the concept is in none of the images, or the segmenter's scores do not
+            agree with its labels.
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
@@ -97,6 +130,8 @@ def optimize_units(
     batches = sample_blocks(generator, [range(num_samples)], seed, BATCH, f"causes of {concept}", progress=progress)
     for block, z in batches:
         activation = generator.head(z, layer)
+        if block.start == 0:
+            probability.check_scores(z, activation)
         present, places = probability.present(z, activation), patches.draw(block)[0].to(generator.device)
         loss = weight * alpha.square().sum()
         if bool(present.any()):
@@ -115,7 +150,7 @@ def optimize_units(
 
 @dataclass(frozen=True, slots=True)
 class _Probability:
-    """How probable a concept is in images that continue from a layer."""
+    """How probable a concept is in images that continue from a layer, and where it is."""
 
     generator: Generator
     segmenter: SoftSegmenter
@@ -127,12 +162,42 @@ class _Probability:
     ) -> Float[Tensor, ""]:
         """Return the mean probability over some pixels, bool ``[batch, H, W]``."""
         images = self.generator.tail(activation, self.layer, z).clamp(-1, 1)
-        return self.segmenter.logits(images).softmax(1)[:, self.concept][where].mean()
+        return concept_probabilities(self.segmenter, images)[:, self.concept][where].mean()
 
     @torch.no_grad()
     def present(
         self, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"]
     ) -> Bool[Tensor, "batch H W"]:
-        """Return where the concept is, bool ``[batch, H, W]``."""
-        labels = self.segmenter(self.generator.tail(activation, self.layer, z).clamp(-1, 1))
-        return labels == self.concept
+        """Return where the concept is, bool ``[batch, H, W]``.
+
+        Raises:
+            ValueError: If the labels are not what the protocol promises.
+        """
+        return (self._label(z, activation) == self.concept).any(1)
+
+    @torch.no_grad()
+    def check_scores(self, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"]) -> None:
+        """Refuse scores whose order is not that of the concepts: the label of a pixel is the likeliest concept.
+
+        Raises:
+            ValueError: If they agree for less than half of the labeled pixels.
+        """
+        labels = self._label(z, activation)
+        images = self.generator.tail(activation, self.layer, z).clamp(-1, 1)
+        likeliest = concept_probabilities(self.segmenter, images).argmax(1, keepdim=True)
+        named, agreed = (labels >= 0).any(1).sum(), (labels == likeliest).any(1).sum()
+        if 2 * agreed < named:
+            raise ValueError(
+                f"{self.segmenter.name}.logits(images) must give one channel for each concept in the order of its "
+                f"concepts, after a background if it has one; they agree with its labels in {int(agreed)} of "
+                f"{int(named)} pixels"
+            )
+
+    def _label(
+        self, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"]
+    ) -> Int64[Tensor, "batch channel H W"]:
+        """Return the labels of the images that continue from a layer."""
+        images = self.generator.tail(activation, self.layer, z).clamp(-1, 1)
+        labels = self.segmenter(images)
+        channels = labels.shape[1] if isinstance(labels, Tensor) and labels.ndim == 4 else 1
+        return check_labels(labels, (len(z), channels, *images.shape[2:]), len(self.segmenter.concepts)).to(z.device)

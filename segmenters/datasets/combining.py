@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from gandissect.core.types import UNLABELLED, Concept, concept_index
 
@@ -133,13 +135,34 @@ class RemappedSource:
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Return the source's pictures with their labels renumbered."""
         batch = self._source.batch(indices, rng)
-        return LabeledPictures(batch.images, None if batch.labels is None else self._table[batch.labels])
+        return LabeledPictures(batch.images, self._table[require_labels(self._source, batch)])
 
 
 def groups_of(source: ImageSource) -> tuple[tuple[int, ...], ...]:
     """Return the groups of a source: the label ``len(concepts) + g`` says "one of the concepts ``groups[g]``"."""
     groups: tuple[tuple[int, ...], ...] = getattr(source, "groups", ())
     return groups
+
+
+def require_labels(source: ImageSource, batch: LabeledPictures) -> Int64[Tensor, "batch H W"]:
+    """Return the labels of some pictures of a source.
+
+    Raises:
+        ValueError: If the source has none, or one is neither of its concepts, nor of its groups, nor -1.
+    """
+    labels, known = batch.labels, len(source.concepts) + len(groups_of(source))
+    if labels is None:
+        raise ValueError(f"{source.name} has no labels; give labeled pictures")
+    if labels.dtype != torch.int64 or labels.shape != (len(batch.images), *batch.images.shape[2:]):
+        expected = [len(batch.images), *batch.images.shape[2:]]
+        raise ValueError(f"labels of {source.name} must be int64 {expected}; got {labels.dtype} {list(labels.shape)}")
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < UNLABELLED or highest >= known:
+        raise ValueError(
+            f"labels of {source.name} must be from 0 to {known - 1}, or {UNLABELLED} where a pixel has none; got "
+            f"{lowest if lowest < UNLABELLED else highest}"
+        )
+    return labels
 
 
 def concat(sources: Sequence[ImageSource]) -> ImageSource:
