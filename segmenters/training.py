@@ -23,12 +23,12 @@ from gandissect.core.sampling import derive_seed, make_rng
 from gandissect.storage import runs
 
 from .augmentation import Augmentation, augment
-from .datasets.combining import groups_of
+from .datasets.combining import groups_of, require_labels
 from .datasets.source import ImageSource
 from .evaluation import evaluate
 from .hub import LAST
 from .images import image_size, resize
-from .losses import concept_weights, require_labels, segmentation_loss
+from .losses import concept_weights, segmentation_loss
 from .pictures import save_grid
 from .unet import UNetArchitecture, UNetSegmenter, build_network, network_size, read_architecture
 
