@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from pathlib import Path
 
 import streamlit as st
@@ -23,18 +24,38 @@ LONGEST = 800
 """Characters of a text of a file's or a visitor's that are shown."""
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
 def load_generator(name: str, device: str) -> Generator:
-    """Load a generator once for all visitors."""
+    """Load a generator once for all visitors, and again when a training has written another one into its folder."""
+    return _load_generator(name, device, identify_files(name))
+
+
+def load_segmenter(name: str, device: str) -> Segmenter:
+    """Load a segmenter once for all visitors, and again when a training has written another one into its folder."""
+    return _load_segmenter(name, device, identify_files(name))
+
+
+def identify_files(name: str) -> tuple[tuple[str, int, int, int], ...]:
+    """Return what differs once a file is written again: name, time, size and inode of each file of a network.
+
+    Args:
+        name: A file, the folder of a training, or the name of a bundled network, which has no files that change.
+    """
+    path = Path(name)
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] * path.is_file()
+    facts = [(file.name, file.stat()) for file in files]
+    return tuple((file, fact.st_mtime_ns, fact.st_size, fact.st_ino) for file, fact in facts)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _load_generator(name: str, device: str, files: Hashable) -> Generator:  # noqa: ARG001  # the cache's key
     generator = generators.load(name, device)
     len(generator.layers)  # worked out at first use: now, not by two visitors at once
     return generator
 
 
 @st.cache_resource(max_entries=4, show_spinner="loading the segmenter")
-def load_segmenter(name: str, device: str) -> Segmenter:
-    """Load a segmenter once for all visitors; imported late, since the first picture does not need it."""
-    import segmenters
+def _load_segmenter(name: str, device: str, files: Hashable) -> Segmenter:  # noqa: ARG001  # the cache's key
+    import segmenters  # late: the first picture does not need it
 
     return segmenters.load(name, device)
 
