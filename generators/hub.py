@@ -16,6 +16,7 @@ from gandissect.storage.files import load_tensors, save_tensors
 
 from .architectures.base import LayeredGenerator
 from .architectures.dcgan import DCGAN
+from .architectures.fastgan import FastGAN
 from .architectures.forced import SUFFIX, VALUES
 from .architectures.planted import PlantedGenerator
 from .architectures.progan import ProGAN
@@ -35,6 +36,7 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
     for cls in (
         BilinearStyleGAN2,
         DCGAN,
+        FastGAN,
         PlantedGenerator,
         ProGAN,
         ResizeConv,

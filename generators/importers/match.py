@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .families import dcgan, gan_zoo, lucidrains, progan, pytorch_gan, studiogan, stylegan, stylegan2, stylegan3
+from .families import (
+    dcgan,
+    fastgan,
+    gan_zoo,
+    lucidrains,
+    progan,
+    pytorch_gan,
+    studiogan,
+    stylegan,
+    stylegan2,
+    stylegan3,
+)
 from .layouts import Fit, Layout
 from .networks import Network
 
-FAMILY_MODULES = (dcgan, progan, stylegan, stylegan2, stylegan3, studiogan, gan_zoo, pytorch_gan, lucidrains)
+FAMILY_MODULES = (dcgan, progan, stylegan, stylegan2, stylegan3, studiogan, gan_zoo, pytorch_gan, lucidrains, fastgan)
 LAYOUTS: tuple[Layout, ...] = tuple(layout for family in FAMILY_MODULES for layout in family.LAYOUTS)
 
 

@@ -63,6 +63,10 @@ KINDS = (
         _has(r"gen_z\.", r"layers\.\d+\.bn_0\.scale\."),
     ),
     Unread(
+        "a FastGAN of projected_gan that makes images of classes, whose norms are given the class; that is not read",
+        _has(r"feat_8\.bn1\.gain\.", r"embed\."),
+    ),
+    Unread(
         "a network that takes an image, such as a translator of pix2pix, CycleGAN or CUT, an autoencoder or a U-Net; "
         "only generators that make images of latent vectors are imported",
         takes_image,

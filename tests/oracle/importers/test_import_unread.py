@@ -73,6 +73,12 @@ def _stylegan_xl() -> dict[str, Tensor]:
     }
 
 
+def _fastgan_of_classes() -> dict[str, Tensor]:
+    tensors = {"embed.weight": torch.ones(3, 5), "init.init.0.weight_orig": torch.ones(5, 12, 4, 4)}
+    tensors |= {f"feat_8.{part}.weight_orig": torch.ones(8, 5) for part in ("bn1.gain", "bn1.bias")}
+    return {f"synthesis.{name}": value for name, value in tensors.items()}
+
+
 CASES = {
     "CycleGAN": (_resnet_translator, "takes an image"),
     "CUT": (_cut_translator, "takes an image"),
@@ -80,6 +86,7 @@ CASES = {
     "autoencoder": (_autoencoder, "takes an image"),
     "BigGAN-PyTorch": (_biggan, "a BigGAN of BigGAN-PyTorch: .* parts of z"),
     "pytorch-pretrained-BigGAN": (_huggingface_biggan, "a BigGAN of pytorch-pretrained-BigGAN: .* parts of z"),
+    "FastGAN of classes": (_fastgan_of_classes, "a FastGAN of projected_gan that makes images of classes"),
     "StyleGAN-XL": (_stylegan_xl, "a StyleGAN-XL: .* classes"),
 }
 

@@ -1,0 +1,138 @@
+"""Checkpoints of projected_gan's FastGAN against its forward pass in float64."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from foreign import Draw, assert_agree, assert_contract, assert_every_name_counts, assert_says, built, doubles
+from torch import Tensor
+from torch.nn import functional
+
+from generators.architectures.fastgan import FastGAN, FixedNoise
+from generators.importers.families.fastgan import LAYOUTS
+
+(FASTGAN,) = LAYOUTS
+OPENED = {64: 4, 128: 8, 256: 16, 512: 32}
+"""The grid that excites a grid."""
+
+
+def projected_fastgan(units: list[int], larger: int = 0, z_dim: int = 5, colors: int = 3) -> dict[str, Tensor]:
+    """A `G_ema` with so many units at 4 x 4, 8 x 8, ...; of these, the last ``larger`` make no image."""
+    draw = Draw(0)
+    t = _normal_weight(draw, "init.init.0", z_dim, 2 * units[0], 4, 4, outputs=1)
+    t |= draw.norm("init.init.1", 2 * units[0])
+    by_side = {4 * 2**level: count for level, count in enumerate(units)}
+    for side, (before, after) in zip(list(by_side)[1:], pairwise(units), strict=True):
+        deep = side in {8, 32, 128, 512}
+        for place, inside in ((1, before), (5, after)) if deep else ((1, before),):
+            t |= _normal_weight(draw, f"feat_{side}.{place}", 2 * after, inside, 3, 3)
+            t |= draw.norm(f"feat_{side}.{place + 1 + deep}", 2 * after)
+            if deep:
+                t[f"feat_{side}.{place + 1}.weight"] = draw.normal(1)
+        if side in OPENED:
+            t |= _normal_weight(draw, f"se_{side}.main.1", after, by_side[OPENED[side]], 4, 4)
+            t |= _normal_weight(draw, f"se_{side}.main.3", after, after, 1, 1)
+    t |= _normal_weight(draw, "to_big", colors, units[-1 - larger], 3, 3)
+    return {f"synthesis.{name}": value for name, value in (t | {"to_big.bias": draw.normal(colors)}).items()}
+
+
+def _normal_weight(draw: Draw, name: str, *shape: int, outputs: int = 0) -> dict[str, Tensor]:
+    """A weight under spectral normalization: u and v after many steps of the power iteration."""
+    weight = draw.normal(*shape)
+    rows = weight.transpose(0, outputs).flatten(1)
+    u, _, v = torch.linalg.svd(rows)
+    return {f"{name}.weight_orig": weight, f"{name}.weight_u": u[:, 0], f"{name}.weight_v": v[0]}
+
+
+def _images(tensors: dict[str, Tensor], z: Tensor, noise: dict[str, Tensor], side: int) -> Tensor:
+    """Grid after grid, weights divided by their largest singular value, which SVD finds anew."""
+    t = {name.removeprefix("synthesis."): value for name, value in doubles(tensors).items()}
+    x = z.double() / (z.double().square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
+    weight = _divided(t, "init.init.0", outputs=1)
+    grids = {4: _gated(_norm(t, "init.init.1", torch.einsum("bz,zuhw->buhw", x, weight)))}
+    at = 4
+    while at < side:
+        x, at = grids[at].repeat_interleave(2, 2).repeat_interleave(2, 3), 2 * at
+        deep = at in {8, 32, 128, 512}
+        for place in (1, 5) if deep else (1,):
+            x = functional.conv2d(x, _divided(t, f"feat_{at}.{place}"), padding=1)
+            if deep:
+                x = x + t[f"feat_{at}.{place + 1}.weight"] * noise[f"{at}.{place}"].double()
+            x = _gated(_norm(t, f"feat_{at}.{place + 1 + deep}", x))
+        if at in OPENED:
+            small = functional.adaptive_avg_pool2d(grids[OPENED[at]], 4)
+            small = torch.einsum("bihw,oihw->bo", small, _divided(t, f"se_{at}.main.1"))
+            small = small * torch.sigmoid(small)
+            x = x * torch.sigmoid(small @ _divided(t, f"se_{at}.main.3")[:, :, 0, 0].T)[:, :, None, None]
+        grids[at] = x
+    return functional.conv2d(grids[side], _divided(t, "to_big"), t["to_big.bias"], padding=1)
+
+
+def _divided(t: dict[str, Tensor], name: str, outputs: int = 0) -> Tensor:
+    weight = t[f"{name}.weight_orig"]
+    return weight / torch.linalg.svdvals(weight.transpose(0, outputs).flatten(1))[0]
+
+
+def _norm(t: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    scale, offset, mean, var = (
+        t[f"{name}.{part}"][:, None, None] for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    return (x - mean) / (var + 1e-5).sqrt() * scale + offset
+
+
+def _gated(x: Tensor) -> Tensor:
+    value, gate = x.chunk(2, dim=1)
+    return value * torch.sigmoid(gate)
+
+
+def _noise(generator: FastGAN) -> dict[str, Tensor]:
+    """The noise of each convolution, by the side of its grid and its place in the layer."""
+    places = {name: part.noise for name, part in generator.named_modules() if isinstance(part, FixedNoise)}
+    split = {name.removeprefix("layer").partition(".")[::2]: noise for name, noise in places.items()}
+    return {f"{2 ** (int(number) + 1)}.{int(place) - 1}": noise for (number, place), noise in split.items()}
+
+
+@pytest.mark.parametrize(
+    ("units", "larger"),
+    [([6, 5], 0), ([6, 5, 4, 4, 3, 3], 0), ([4, 4, 3, 3, 2, 2, 1], 0), ([4, 4, 3, 3, 2, 2, 1], 1)],
+    ids=["8", "128", "256", "128 of 256"],
+)
+def test_images_are_those_of_the_paper(units: list[int], larger: int, tmp_path) -> None:
+    t = projected_fastgan(units, larger)
+    generator = built(FASTGAN, t)
+    assert isinstance(generator, FastGAN)
+    side = 2 ** (len(units) - larger + 1)
+    assert generator.image_size == (side, side)
+    z = generator.sample_z(2)
+    assert_agree(generator(z), _images(t, z, _noise(generator), side))
+    assert_contract(generator, tmp_path)
+
+
+def test_every_name_counts() -> None:
+    t = projected_fastgan([4, 4, 3, 3, 2])
+    assert_every_name_counts(FASTGAN, {name: t[name] for name in t if "num_batches" not in name})
+
+
+@pytest.mark.parametrize("layer", [1, 3])
+def test_what_a_layer_excites_follows_an_edit_of_that_layer_alone(layer: int) -> None:
+    """Layer 5 is multiplied by what layer 1 excites, whichever layer between them is edited."""
+    generator = built(FASTGAN, projected_fastgan([4, 4, 3, 3, 2]))
+    z = generator.sample_z(2)
+    edited = x = 2 * generator.head(z, f"layer{layer}")
+    gate = generator.excitations["5"](edited if layer == 1 else generator.head(z, "layer1"))
+    for number in range(layer + 1, 6):
+        x = generator.get_submodule(f"layer{number}")(x)
+    torch.testing.assert_close(generator.tail(edited, f"layer{layer}", z), generator.output(x * gate))
+
+
+def test_what_is_wrong_is_named() -> None:
+    t = projected_fastgan([6, 5, 4])
+    assert_says(FASTGAN, {**t, "synthesis.embed.weight": torch.ones(3, 5)}, ["synthesis.embed.weight", "unexpected"])
+    gray = projected_fastgan([6, 5, 4], colors=1)
+    generator = built(FASTGAN, gray)
+    assert torch.equal(generator(generator.sample_z(1))[:, 0], generator(generator.sample_z(1))[:, 2])
+    for units in ([4], [4, 0], [4] * 10):
+        with pytest.raises(ValueError, match="units must be two to nine numbers"):
+            FastGAN(3, units)
