@@ -67,8 +67,8 @@ class PaletteSegmenter:
             int64 ``[batch, H, W]`` on the images' device; -1 where no colour is near enough.
         """
         check_images(images)
-        rgb = (images.detach().double() + 1) * 127.5
-        labels = torch.full((images.shape[0], *images.shape[2:]), UNLABELLED, device=images.device, dtype=torch.int64)
+        rgb = (images.detach().cpu().double() + 1) * 127.5  # not every device has float64
+        labels = torch.full((images.shape[0], *images.shape[2:]), UNLABELLED, dtype=torch.int64, device="cpu")
         nearest = torch.full_like(labels, torch.inf, dtype=torch.float64)
         if self.max_distance is not None:
             nearest.fill_(self.max_distance**2).nextafter_(nearest.new_tensor(torch.inf))  # the limit itself is near
@@ -76,4 +76,4 @@ class PaletteSegmenter:
             distance = (rgb - rgb.new_tensor(concept.color).view(3, 1, 1)).square().sum(1)
             labels = torch.where(distance < nearest, concept.index, labels)
             nearest = torch.minimum(distance, nearest)
-        return labels
+        return labels.to(images.device)

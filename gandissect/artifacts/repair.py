@@ -89,5 +89,5 @@ def compute_forced_values(generator: Generator, units: UnitSet, force_to: Forced
     source = LayerSampler(generator, (units.layer,), derive_seed(0, "means"), BATCH, progress=False)
     total, index = torch.zeros(len(units), dtype=torch.float64, device="cpu"), list(units.units)
     for batch in source.activations(range(MEAN_SAMPLES), "means"):
-        total += batch.activations[units.layer].maps[:, index].double().mean(dim=(2, 3)).sum(dim=0).cpu()
+        total += batch.activations[units.layer].maps[:, index].cpu().double().mean(dim=(2, 3)).sum(dim=0)
     return tuple((total / MEAN_SAMPLES).float().tolist())

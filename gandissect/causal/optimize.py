@@ -144,7 +144,7 @@ def optimize_units(
         adam.step()
         with torch.no_grad():
             alpha.clamp_(0, 1)
-    scores = alpha.detach().flatten().double().cpu()
+    scores = alpha.detach().flatten().cpu().double()
     return UnitRanking(layer, concept, "optimisation", scores, num_samples, seed)
 
 

@@ -118,7 +118,8 @@ def present_values(
     for batch in sampler.labeled_images(range(num_samples), segmenter, shape, "values"):
         present = (batch.labels == index).any(1)
         maps = upsample(batch.activations[units.layer].maps[:, list(units.units)], (shape[1], shape[2]))
-        total += torch.einsum("buhw,bhw->u", maps.double(), present.double()).cpu()
+        columns = (maps * present[:, None]).sum(2)  # short sums where float64 may be missing, long ones on the CPU
+        total += columns.cpu().double().sum((0, 2))
         pixels += int(present.sum())
     if not pixels:
         raise ValueError(f"{segmenter.name} finds no {concept!r} in {num_samples} samples; take more, or give numbers")

@@ -43,7 +43,7 @@ class Normal:
     @staticmethod
     def of(features: Float[Tensor, "sample feature"]) -> Normal:
         """Return the one of features ``[n, d]``."""
-        features = features.double()
+        features = features.cpu().double()
         return Normal(features.mean(dim=0), torch.cov(features.T).reshape(features.shape[1], -1))
 
     def distance(self, features: Float[Tensor, "sample feature"]) -> float:

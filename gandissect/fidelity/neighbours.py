@@ -167,7 +167,7 @@ def nearest_ratio(
 
 
 def check_features(*sets: Tensor, min_count: int = 1) -> list[Float64[Tensor, "_ feature"]]:
-    """Return sets of features as float64, if they can be compared.
+    """Return sets of features as float64 on the CPU, if they can be compared.
 
     Args:
         sets: Each ``[n, d]``, with the same d.
@@ -183,7 +183,7 @@ def check_features(*sets: Tensor, min_count: int = 1) -> list[Float64[Tensor, "_
         raise ValueError(f"need features [n, d] with n at least {min_count} and the same d; got {shapes}")
     if not all(features.isfinite().all() for features in sets):
         raise ValueError("features are not finite; look at the images or the feature network")
-    return [features.double() for features in sets]
+    return [features.cpu().double() for features in sets]
 
 
 def _measure_radii(points: Tensor, k: int) -> Tensor:

@@ -188,7 +188,7 @@ class Yardstick:
 
     @torch.inference_mode()
     def _run_network(self, batches: Iterable[Tensor]) -> Tensor:
-        return torch.cat([self._network(images.clamp(-1, 1)).double().cpu() for images in batches])
+        return torch.cat([self._network(images.clamp(-1, 1)).cpu().double() for images in batches])
 
     def _project(self, raw: Tensor) -> Tensor:
         # A copy made here may be changed and differentiated, what inference mode made may not.

@@ -14,6 +14,7 @@ from .quantiles import (
     bin_edges as bin_edges,
     bin_of as bin_of,
     bin_scale as bin_scale,
+    find_bins as find_bins,
     guess_brackets as guess_brackets,
     narrow_brackets as narrow_brackets,
     rank_of as rank_of,

@@ -21,6 +21,7 @@ from torch import Tensor
 
 _FLIP = 0x7FFFFFFF
 _INFINITY = 0x7F800000  # its key; the least one of all has ~_INFINITY
+_APART = 2**33  # more than all keys
 
 WIDE = 2**25
 """Over a first bracket of more keys than this (4 octaves), bins are as wide as each other in value."""
@@ -82,6 +83,10 @@ class Brackets:
     def exact(self) -> Bool[Tensor, " unit"]:
         """Whether one key is left, bool ``[unit]``."""
         return self.high - self.low == 1
+
+    def cpu(self) -> Brackets:
+        """Return these brackets on the CPU, whatever device they are on."""
+        return Brackets(self.low.cpu(), self.high.cpu(), self.above.cpu(), self.inside.cpu(), self.guessed)
 
     def where(self, chosen: Bool[Tensor, " unit"], other: Brackets) -> Brackets:
         """Return these brackets for the chosen units, bool ``[unit]``, and the other ones for the rest."""
@@ -158,7 +163,10 @@ class BinScale:
 
 
 def bin_scale(brackets: Brackets, num_bins: int) -> BinScale:
-    """Return how to divide brackets into ``num_bins`` bins, 3 or more; the last edge may lie above the bracket."""
+    """Return how to divide brackets into ``num_bins`` bins, 3 or more; the last edge may lie above the bracket.
+
+    It is float64, which not every device has: give brackets on the CPU.
+    """
     first = brackets.low + 1
     ends = [from_keys(end.clamp(max=_INFINITY - 1)).double() for end in (first, brackets.high)]
     by_value = (
@@ -185,6 +193,22 @@ def bin_of(
     """
     place = torch.where(scale.by_value[unit], from_keys(key).double(), key.double())
     return place.sub_(scale.origin[unit]).mul_(scale.scale[unit]).ceil_().clamp_(max=num_bins).long()
+
+
+def find_bins(
+    edges: Int64[Tensor, "unit edge"], unit: Int64[Tensor, "*value"], key: Int64[Tensor, "*value"]
+) -> Int64[Tensor, "*value"]:
+    """Return the bin of each value, as `bin_of` does, from the edges alone: by whole numbers, on any device.
+
+    Args:
+        edges: int64 ``[unit, bin + 1]``, from `bin_edges`.
+        unit: int64 ``[value]``, to which unit it belongs.
+        key: int64 ``[value]``, that of a finite value, above the unit's lowest edge.
+    """
+    units, num_bins = len(edges), edges.shape[1] - 1
+    first = torch.arange(units, device=edges.device)[:, None] * _APART
+    upper = (edges[:, 1:] + first).flatten()
+    return torch.searchsorted(upper, key + unit * _APART) - unit * num_bins
 
 
 def bin_edges(brackets: Brackets, num_bins: int) -> Int64[Tensor, "unit edge"]:

@@ -46,11 +46,12 @@ def benjamini_hochberg(p: Float[Tensor, "*family"], rate: float = FALSE_DISCOVER
         raise ValueError(f"rate is the share of discoveries that may be false, above 0 and below 1; got {rate}")
     if not bool(((p >= 0) & (p <= 1)).all()):
         raise ValueError("p-values must be between 0 and 1; got others, or NaN")
-    values = p.double()
+    values = p.cpu().double()
     rising = values.flatten().sort().values
-    rank = torch.arange(1, len(rising) + 1, dtype=torch.float64, device=p.device)
+    rank = torch.arange(1, len(rising) + 1, dtype=torch.float64, device="cpu")
     passed = rising[rising * len(rising) <= rate * rank]
-    return values <= passed[-1] if len(passed) else torch.zeros_like(values, dtype=torch.bool)
+    discovered = values <= passed[-1] if len(passed) else torch.zeros_like(values, dtype=torch.bool)
+    return discovered.to(p.device)
 
 
 def student_t_tail(t: Float[Tensor, "*table"], freedom: Int[Tensor, "*#table"] | int) -> Float64[Tensor, "*table"]:
@@ -64,10 +65,10 @@ def student_t_tail(t: Float[Tensor, "*table"], freedom: Int[Tensor, "*#table"] |
         freedom: Degrees of freedom n, whole, 1 to 255; broadcasts with ``t``.
 
     Returns:
-        float64, 0 to 1.
+        float64, 0 to 1, on CPU.
     """
-    degrees = torch.as_tensor(freedom, dtype=torch.float64, device=t.device)
-    return _angle_share(torch.atan2(degrees.sqrt(), t.double()), degrees)
+    degrees = torch.as_tensor(freedom, dtype=torch.float64, device="cpu")
+    return _angle_share(torch.atan2(degrees.sqrt(), t.cpu().double()), degrees)
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,20 @@ from torch import Tensor, nn
 
 import gandissect
 import generators
-from gandissect import Ablation, Concept, Insertion, Scaling, UnitSet, Yardstick, artifacts, causal, fidelity, latent
+import segmenters
+from gandissect import (
+    Ablation,
+    Concept,
+    Insertion,
+    Scaling,
+    UnitSet,
+    Yardstick,
+    artifacts,
+    causal,
+    fidelity,
+    latent,
+    stats,
+)
 from gandissect.core import to_uint8
 from gandissect.dissection import DissectSettings
 
@@ -295,6 +308,11 @@ CALLS: Mapping[str, Call] = {
     "gandissect.fidelity.kernel_distance": lambda n, _: fidelity.kernel_distance(*_features(n)),
     "gandissect.fidelity.nearest_ratio": lambda n, _: fidelity.nearest_ratio(*_features(n), _features(n)[0][:5]),
     "gandissect.fidelity.precision_recall": lambda n, _: fidelity.precision_recall(*_features(n)),
+    "gandissect.stats.benjamini_hochberg": lambda n, _: stats.benjamini_hochberg(_features(n)[0].sigmoid() / 100),
+    "gandissect.stats.student_t_tail": lambda n, _: stats.student_t_tail(_features(n)[0], 7),
+    "segmenters.PaletteSegmenter": lambda n, _: segmenters.PaletteSegmenter(n.segmenter.concepts, 150.0)(
+        n.plain(n.plain.sample_z(2))
+    ),
     "gandissect.fidelity.realism": lambda n, _: fidelity.realism(*_features(n)),
 }
 """By name, and by what they are given where that makes another path through them."""

@@ -14,7 +14,7 @@ from gandissect import UNLABELLED, Concept
 def measure_shares(labels: Int64[Tensor, "H W"], num_concepts: int) -> Float64[Tensor, " concept"]:
     """Return the share of pixels of each concept, the unlabelled ones last: float64 ``[concept + 1]``, of sum 1."""
     labels = torch.where(labels == UNLABELLED, num_concepts, labels)
-    return torch.bincount(labels.flatten(), minlength=num_concepts + 1).double() / labels.numel()
+    return torch.bincount(labels.flatten(), minlength=num_concepts + 1).cpu().double() / labels.numel()
 
 
 def list_concepts(labels: Int64[Tensor, "H W"], concepts: Sequence[Concept]) -> str:

@@ -62,7 +62,7 @@ def find_active_units(
     Returns:
         Columns ``unit``, ``activation``, ``threshold``.
     """
-    values = activation[:, row, column].double()
+    values = activation[:, row, column].cpu().double()
     above = (values - thresholds) / (thresholds.abs() + SMALL)  # as the ratio of both orders them, which may be below 0
     order = above.argsort(descending=True, stable=True)
     units = order[values[order] > thresholds[order]].tolist()

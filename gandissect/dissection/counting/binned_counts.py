@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float32, Int, Int64
 from torch import Tensor
 
-from ...stats.quantiles import Brackets, bin_edges, bin_of, bin_scale, narrow_brackets, to_keys, values_below
+from ...stats.quantiles import Brackets, bin_edges, bin_scale, find_bins, narrow_brackets, to_keys, values_below
 from ...stats.streaming import TensorState, prepare_merge
 
 
@@ -73,9 +73,9 @@ class BinnedCounts(TensorState):
         count_type: torch.dtype = torch.int64,
     ) -> None:
         self.num_channels = num_channels
-        self.brackets, self.scale = brackets, bin_scale(brackets, num_bins)
-        self.edges = bin_edges(brackets, num_bins)
         units, device = len(brackets.low), brackets.low.device
+        self.brackets, self.scale = brackets, bin_scale(brackets.cpu(), num_bins)
+        self.edges = bin_edges(brackets.cpu(), num_bins).to(device)
         shape = (num_groups, units, num_bins + 1, num_concepts + 1)
         self.own = torch.zeros(shape, dtype=count_type, device=device)
         self.exchanged = torch.zeros_like(self.own)
@@ -118,7 +118,7 @@ class BinnedCounts(TensorState):
             return
         _, units, bins, labels = self.own.shape
         first, last = (int(end) for end in torch.aminmax(group))
-        place = bin_of(self.scale, bins - 1, unit, to_keys(value))
+        place = find_bins(self.edges, unit, to_keys(value))
         cell = ((((group - first) * units + unit) * bins) + place) * labels + 1
         for counts, pixel_label in zip(self.counts, (label, other), strict=True):
             part = counts[first : last + 1]

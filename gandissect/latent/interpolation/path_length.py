@@ -199,5 +199,5 @@ def _point_pairs(
 
 def _squared_changes(generator: Generator, features: Features, here: Tensor, there: Tensor) -> Tensor:
     """Return the squared distances of features, float64 ``[batch]`` on CPU."""
-    values = features(generator(torch.cat([here, there]))).double().cpu()
+    values = features(generator(torch.cat([here, there]))).cpu().double()
     return (values[len(here) :] - values[: len(here)]).square().flatten(1).sum(dim=1)

@@ -141,7 +141,7 @@ class Walk:
         distances = []
         for part in track(parts, "walk", show=progress):
             images = self._make_images(part)
-            distances.append(distance(images[:-1], images[1:]).double().cpu())
+            distances.append(distance(images[:-1], images[1:]).cpu().double())
         return torch.cat(distances)
 
     def _make_images(self, positions: Tensor) -> Tensor:

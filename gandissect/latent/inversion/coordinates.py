@@ -65,11 +65,12 @@ class Coordinates:
         if space == "z":
             return cls(space, 0, z.new_zeros(()), 1.0, capabilities(generator).normalises_z)
         ws = as_w(generator, z)
-        scale = float(ws[:, 0].double().var(0).mean().sqrt())
+        w = ws[:, 0].cpu().double()
+        scale = float(w.var(0).mean().sqrt())
         if not scale > 0:
             raise ValueError(f"w of {generator.name} does not vary; invert in z")
         maps = tuple(generator.own_noise()) if noise else ()  # type: ignore[attr-defined]
-        return cls(space, ws.shape[1], ws[:, 0].double().mean(0).float(), scale, normalises=False, noise=maps)
+        return cls(space, ws.shape[1], w.mean(0).float().to(ws.device), scale, normalises=False, noise=maps)
 
     @property
     def middle(self) -> Float[Tensor, "1 num_ws w_dim"]:

@@ -67,7 +67,7 @@ class PictureDistance:
         if features is not None:
             with torch.no_grad():
                 own_features, wanted_features = as_list(features(own_images.clamp(-1, 1))), as_list(features(wanted))
-            variances = [float(part.double().var(0).mean()) for part in own_features]
+            variances = [float(part.cpu().double().var(0).mean()) for part in own_features]
             if not all(part_variance > 0 for part_variance in variances):
                 raise ValueError("features are the same for all of the generator's images; give others, or none")
             parts = list(zip([part.detach() for part in wanted_features], variances, strict=True))
@@ -133,13 +133,14 @@ def search(
     if space != "z":
         candidates = torch.cat([coordinates.free(coordinates.middle), candidates])
     gaps = []
-    total, squares = torch.zeros_like(wanted[0]).double(), torch.zeros_like(wanted[0]).double()
+    total, squares = (torch.zeros(wanted.shape[1:], dtype=torch.float64, device="cpu") for _ in range(2))
     for part in track(list(blocks(len(candidates), BATCH)), "samples", show=not quiet):
         free = candidates[part.start : part.stop]
         images = coordinates.images(generator, free)
         check_images(images, len(part), generator.image_size)
         check_finite(images, part)
-        total, squares = total + images.double().sum(0), squares + images.double().square().sum(0)
+        exact = images.cpu().double()
+        total, squares = total + exact.sum(0), squares + exact.square().sum(0)
         gaps.append(_gaps(wanted, images.clamp(-1, 1)))
     number = len(candidates)
     variance = float((squares / number - (total / number).square()).mean())
@@ -198,7 +199,7 @@ def descend(
             if settle is not None:
                 with torch.no_grad():
                     settle(free)
-    return DescentResult(best_free, losses[0].double().cpu(), lowest.double().cpu())
+    return DescentResult(best_free, losses[0].cpu().double(), lowest.cpu().double())
 
 
 def _rate(t: float) -> float:

@@ -138,7 +138,7 @@ class _LatentLoss:
     @torch.no_grad()
     def evaluate(self, free: Tensor) -> Tensor:
         """Return the loss as float64 ``[picture]`` on CPU, without gradients."""
-        return self(free).double().cpu()
+        return self(free).cpu().double()
 
 
 def _descend_from_best(latent_loss: _LatentLoss, starts: Tensor, num_steps: int, quiet: bool) -> DescentResult:

@@ -272,4 +272,4 @@ def _concept_shares(segmenter: Segmenter, pixels: Tensor) -> Tensor:
         labels = segmenter(from_uint8(part))
         channels = labels.shape[1] if isinstance(labels, Tensor) and labels.ndim == 4 else 1
         areas.append(concept_areas(check_labels(labels, (len(part), channels, *part.shape[2:]), count), count))
-    return torch.cat(areas).double() / math.prod(pixels.shape[2:])
+    return torch.cat(areas).cpu().double() / math.prod(pixels.shape[2:])
