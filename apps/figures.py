@@ -11,14 +11,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> Path:
+def save_figure(figure: Figure, path: Path, dpi: float | None = None, *, overwrite: bool = False) -> Path:
     """Write a figure, whole or not at all, and return its path.
 
     Args:
         figure: The figure.
         path: The file; its ending says in which format.
         dpi: Dots per inch; by default those of the figure.
+        overwrite: Replace another file of that name.
+
+    Raises:
+        FileExistsError: If there is another file of that name.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, overwrite=overwrite) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi="figure" if dpi is None else dpi)
     return path

@@ -8,6 +8,10 @@ from typing import Any
 
 from gandissect import Dissection
 from gandissect.dissection import count_units_by_concept
+from gandissect.report import REPORT_FILES
+
+DISSECTION_FILES = (Dissection.FILE_NAME, *REPORT_FILES)
+"""What is in the folder of a dissection that is finished."""
 
 ENOUGH = 500
 """Samples with which a middling agreement can be told from chance."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from gandissect.storage import atomic_path
 from segmenters.datasets import Scenes
 
 SEED, COLUMNS, ROWS, SIZE, GAP = 2024, 8, 8, 96, 6
@@ -46,8 +47,8 @@ def _draw_legend(page: Image.Image, source: Scenes) -> None:
 
 def main(target: Path) -> None:
     """Write the sheet as a PNG."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draw_sheet().save(target, optimize=True)
+    with atomic_path(target, overwrite=True) as temporary:
+        draw_sheet().save(temporary, "PNG", optimize=True)
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB")
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import tyro
 from PIL import Image
 
+from gandissect.storage import atomic_path
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "end_to_end"))
 from browser import Page, browsing, find_browser, serving
 
@@ -44,7 +46,6 @@ def main(options: Options) -> None:
     """Visit each page."""
     if find_browser() is None:
         raise SystemExit("this needs Chromium: apt-get install chromium")
-    options.out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         serving(device="cpu") as url,
@@ -59,7 +60,8 @@ def main(options: Options) -> None:
             wait_until_quiet(page)
             page.screenshot(Path(folder) / "seen.png")
             image = Image.open(io.BytesIO((Path(folder) / "seen.png").read_bytes())).convert("RGB")
-            image.save(options.out / f"{name}.jpg", quality=88, optimize=True)
+            with atomic_path(options.out / f"{name}.jpg", overwrite=True) as temporary:
+                image.save(temporary, "JPEG", quality=88, optimize=True)
             print(options.out / f"{name}.jpg")
 
 

@@ -186,9 +186,9 @@ def bundle(name: str, model: Model, options: Options, root: Path = ROOT) -> None
     fidelity = measure_fidelity(run, snapshot)
     weights, cards = root / f"generators/weights/{name}.safetensors", root / "generators/cards.toml"
     check_fits(name, snapshot.path.stat().st_size)
-    with atomic_path(weights) as temporary:
+    with atomic_path(weights, overwrite=True) as temporary:
         shutil.copyfile(snapshot.path, temporary)
-    sample.Options(str(weights), root / f"docs/{name}.png", device=run.device).run()
+    sample.Options(str(weights), root / f"docs/{name}.png", overwrite=True, device=run.device).run()
     entries = {"file": weights.name, "sha256": sha256_file(weights)}
     entries |= describe_training(name, model, run, snapshot, options.hardware or name_machine(run.device))
     figures = (
@@ -198,7 +198,7 @@ def bundle(name: str, model: Model, options: Options, root: Path = ROOT) -> None
         | {"samples": f"docs/{name}.png"}
     )
     tables = format_table(name, entries) + "\n" + format_table(f"{name}.quality", figures)
-    write_text(cards, replace_card(cards.read_text(encoding="utf-8"), name, tables))
+    write_text(cards, replace_card(cards.read_text(encoding="utf-8"), name, tables), overwrite=True)
     print(f"{name}, {weights.stat().st_size / 1e6:.1f} MB\n{fidelity}")
 
 

@@ -85,7 +85,12 @@ def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
 
 
 def save(
-    generator: LayeredGenerator, path: Path | str, facts: Mapping[str, Any] | None = None, *, half: bool = True
+    generator: LayeredGenerator,
+    path: Path | str,
+    facts: Mapping[str, Any] | None = None,
+    *,
+    half: bool = True,
+    overwrite: bool = False,
 ) -> None:
     """Write a generator as safetensors in half precision; what units are forced to for good stays as it is.
 
@@ -94,8 +99,10 @@ def save(
         path: The file.
         facts: JSON values to keep with it, e.g. how it was trained.
         half: False keeps every number as it is, in twice the bytes.
+        overwrite: Replace another file of that name.
 
     Raises:
+        FileExistsError: If there is another file of that name.
         TypeError: If it is another generator, such as a wrapped module.
     """
     if not isinstance(generator, LayeredGenerator):
@@ -107,7 +114,8 @@ def save(
         for key, value in generator.state_dict().items()
     }
     header = {"format": FORMAT, "version": VERSION, "architecture": generator.architecture}
-    save_tensors(path, tensors, header | {"settings": generator.settings, "facts": dict(facts or {})})
+    header |= {"settings": generator.settings, "facts": dict(facts or {})}
+    save_tensors(path, tensors, header, overwrite=overwrite)
 
 
 def read(path: Path | str) -> LayeredGenerator:

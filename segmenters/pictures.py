@@ -35,7 +35,9 @@ def color_labels(labels: Int64[Tensor, "batch H W"], concepts: Sequence[Concept]
     return colors[torch.where(known, labels, len(concepts))].permute(0, 3, 1, 2)
 
 
-def save_grid(path: Path | str, segmenter: Segmenter, source: ImageSource, num_images: int = 12) -> None:
+def save_grid(
+    path: Path | str, segmenter: Segmenter, source: ImageSource, num_images: int = 12, *, overwrite: bool = False
+) -> None:
     """Write a PNG: a column for each of some evenly spaced pictures, under it the truth, under that the prediction.
 
     Args:
@@ -43,6 +45,10 @@ def save_grid(path: Path | str, segmenter: Segmenter, source: ImageSource, num_i
         segmenter: What predicts.
         source: Labelled pictures.
         num_images: Columns, at most.
+        overwrite: Replace another file of that name.
+
+    Raises:
+        FileExistsError: If there is another file of that name.
     """
     count = min(num_images, len(source))
     batch = source.batch([index * len(source) // count for index in range(count)])
@@ -50,5 +56,5 @@ def save_grid(path: Path | str, segmenter: Segmenter, source: ImageSource, num_i
     if batch.labels is not None:
         rows.insert(1, color_labels(batch.labels, source.concepts))
     joined = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, overwrite=overwrite) as temporary:
         Image.fromarray(joined.permute(1, 2, 0).numpy()).save(temporary, "PNG")

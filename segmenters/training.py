@@ -174,13 +174,14 @@ class SegmenterTraining:
         """Write ``segmenter.safetensors`` and a grid of held-out pictures, truths and predictions; evaluate."""
         segmenter = self.build_segmenter(folder.name)
         evaluation = evaluate(segmenter, self.held_out, max_images=256)
-        segmenter.save(folder / LAST, self._describe(images_seen) | {"held_out": evaluation.record()})
-        save_grid(folder / f"grid-{images_seen:09d}.png", segmenter, self.held_out)
+        training = self._describe(images_seen) | {"held_out": evaluation.record()}
+        segmenter.save(folder / LAST, training, overwrite=True)
+        save_grid(folder / f"grid-{images_seen:09d}.png", segmenter, self.held_out, overwrite=True)
         return {"mean_iou": evaluation.mean_iou, "accuracy": evaluation.accuracy}
 
     def export(self, folder: Path, images_seen: int) -> None:
         """Write ``segmenter.safetensors``."""
-        self.build_segmenter(folder.name).save(folder / LAST, self._describe(images_seen))
+        self.build_segmenter(folder.name).save(folder / LAST, self._describe(images_seen), overwrite=True)
 
     def _describe(self, images_seen: int) -> dict[str, Any]:
         return {"settings": self.settings.to_json(), "images_seen": images_seen}

@@ -159,15 +159,19 @@ class UNetSegmenter:
         """Return the same segmenter on another device; this one moves along, for they share their weights."""
         return UNetSegmenter(self._network, self.architecture, self.concepts, self.name, device)
 
-    def save(self, path: Path | str, training: Mapping[str, Any] | None = None) -> None:
+    def save(self, path: Path | str, training: Mapping[str, Any] | None = None, *, overwrite: bool = False) -> None:
         """Write weights (half precision) and description as one safetensors file.
 
         Args:
             path: The file.
             training: JSON values to keep with it: settings, figures.
+            overwrite: Replace another file of that name.
+
+        Raises:
+            FileExistsError: If there is another file of that name.
         """
         header = self._header() | {"format": FORMAT, "version": VERSION, "training": dict(training or {})}
-        save_tensors(path, _collect_weights(self._network), header)
+        save_tensors(path, _collect_weights(self._network), header, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: Path | str, device: str = "auto", name: str | None = None) -> UNetSegmenter:

@@ -12,6 +12,7 @@ import tyro
 
 from gandissect import Comparison, Dissection, compare, draw_comparison
 from gandissect.core.types import Concept, categories
+from gandissect.storage import check_new_file
 
 from ..figures import save_figure
 
@@ -34,6 +35,7 @@ class Options:
             these are alike.
         min_iou: The IoU from which a unit counts as interpretable.
         out: File for the figure, .png, .pdf or .svg; none by default.
+        overwrite: Replace the file, if it exists.
         json: Print the figures as JSON.
     """
 
@@ -41,6 +43,7 @@ class Options:
     labels: tuple[str, ...] = ()
     min_iou: float = 0.04
     out: Path | None = None
+    overwrite: bool = False
     json: bool = False
 
     def run(self) -> None:
@@ -48,12 +51,14 @@ class Options:
         kind = self.out.suffix[1:].lower() if self.out else FORMATS[0]
         if kind not in FORMATS:
             raise ValueError(f"{self.out}: a figure's name ends in .{', .'.join(FORMATS)}")
+        if self.out:
+            check_new_file(self.out, overwrite=self.overwrite)
         dissections = [Dissection.load(path) for path in self.dissections]
         names = {(dissection.provenance.generator.name, dissection.provenance.seed) for dissection in dissections}
         folders = tuple(map(str, self.dissections)) if len(names) < len(dissections) else None
         comparison = compare(dissections, self.min_iou, self.labels or folders)
         if self.out:
-            save_figure(draw_comparison(comparison), self.out, dpi=150)
+            save_figure(draw_comparison(comparison), self.out, dpi=150, overwrite=self.overwrite)
         if self.json:
             figures = {"min_iou": self.min_iou, "notes": comparison.notes, "layers": comparison.records()}
             print(json.dumps(figures | {"figure": str(self.out) if self.out else None}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from gandissect.latent import Boundary, Direction, DirectionEffect, FoundDirecti
 from gandissect.latent.directions.find import DirectionMethod
 from gandissect.latent.directions.labels import STEPS
 from gandissect.report import draw_directions
-from gandissect.storage.files import check_folder
+from gandissect.storage import find_results, output_folder
 from generators import LayeredGenerator
 
 from ..figures import save_figure
@@ -49,6 +50,7 @@ class Options:
         pictures: Images of each direction in the figure.
         seed: Of all samples.
         out: Folder for the figure (directions.png) and for each direction its file, what it is as JSON, and its effect.
+        overwrite: Replace the results of an earlier run in the folder.
         device: auto, cpu, cuda or mps.
         json: Print the figures as JSON.
     """
@@ -69,12 +71,34 @@ class Options:
     pictures: int = 2
     seed: int = 0
     out: Path | None = None
+    overwrite: bool = False
     device: str = "auto"
     json: bool = False
 
     def run(self) -> None:
         """Find, label, write where asked to, and print a line a direction."""
         self._check_files()
+        with self._open_folder() as staged:
+            results, names = self._find(staged)
+        written = [] if self.out is None else [self.out / name for name in names]
+        boundaries = [result.boundary for result in results if result.boundary is not None]
+        boundaries += results[0].kept
+        if self.json:
+            facts = {"directions": [_facts(result.direction, result.effect) for result in results]}
+            scores = {"boundaries": [_score(boundary) for boundary in boundaries]}
+            print(json.dumps(facts | scores | {"written": list(map(str, written))}, allow_nan=False))
+        else:
+            print("\n".join(map(str, [*boundaries, *results, *written])))
+
+    def _open_folder(self) -> AbstractContextManager[Path | None]:
+        """Return the folder to write to, if there is one."""
+        if self.out is None:
+            return nullcontext()
+        own = [name for concept in self.concept for name in _file_names(concept)]
+        return output_folder(self.out, [*own, FIGURE_NAME], overwrite=self.overwrite, find_others=_find_earlier)
+
+    def _find(self, folder: Path | None) -> tuple[Sequence[FoundDirection], list[str]]:
+        """Return the directions, and the names of the files that were written to the folder if there is one."""
         generator = load_generator(self.generator, self.device)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         results = find_directions(
@@ -93,15 +117,7 @@ class Options:
             num_samples=self.num_samples,
             seed=self.seed,
         )
-        written = [] if self.out is None else self._write(self.out, generator, results)
-        boundaries = [result.boundary for result in results if result.boundary is not None]
-        boundaries += results[0].kept
-        if self.json:
-            facts = {"directions": [_facts(result.direction, result.effect) for result in results]}
-            scores = {"boundaries": [_score(boundary) for boundary in boundaries]}
-            print(json.dumps(facts | scores | {"written": list(map(str, written))}, allow_nan=False))
-        else:
-            print("\n".join(map(str, [*boundaries, *results, *written])))
+        return results, [] if folder is None else self._write(folder, generator, results)
 
     def _check_files(self) -> None:
         """Check what is about the folder and the figure, before anything is loaded.
@@ -112,27 +128,40 @@ class Options:
         if not 1 <= self.pictures <= MAX_PICTURES:
             raise ValueError(f"pictures is 1 to {MAX_PICTURES}; got {self.pictures}")
         if self.out is not None:
-            check_folder(self.out)
             stems = [_stem(concept) for concept in self.concept]
             if twice := [concept for concept in self.concept if stems.count(_stem(concept)) > 1]:
                 raise ValueError(f"files of {' and '.join(map(repr, twice))} would have one name; find them one by one")
 
-    def _write(self, out: Path, generator: LayeredGenerator, results: Sequence[FoundDirection]) -> list[Path]:
-        """Write everything and return the paths."""
+    def _write(self, out: Path, generator: LayeredGenerator, results: Sequence[FoundDirection]) -> list[str]:
+        """Write everything and return the names of the files."""
         written = []
         for result in results:
-            stem = _stem(result.direction.name)
-            written.append(result.direction.save(out / f"{stem}.safetensors"))
-            written.append(result.effect.save(out / f"{stem}-effect.safetensors"))
+            direction, _, effect = _file_names(result.direction.name)
+            result.direction.save(out / direction)
+            result.effect.save(out / effect)
+            written += [direction, effect]
         z, steps = generator.sample_z(self.pictures, self.seed), sorted(self.steps)
         sweeps = [move(generator, z, result.direction, steps) for result in results]
         figure = draw_directions([result.direction for result in results], sweeps)
-        return [*written, save_figure(figure, out / FIGURE_NAME)]
+        return [*written, save_figure(figure, out / FIGURE_NAME).name]
 
 
 def _stem(name: str) -> str:
     """Return what files of a direction are called."""
     return re.sub(r"[^\w-]+", "-", name)
+
+
+def _file_names(name: str) -> tuple[str, str, str]:
+    """Return the files of a direction: itself, the same for people, and its effect."""
+    stem = _stem(name)
+    return f"{stem}.safetensors", f"{stem}.json", f"{stem}-effect.safetensors"
+
+
+def _find_earlier(folder: Path) -> list[Path]:
+    """Return the directions and effects in a folder, whatever they are called."""
+    directions = find_results(folder, Direction)
+    beside = [path.with_suffix(".json") for path in directions]
+    return [*directions, *filter(Path.exists, beside), *find_results(folder, DirectionEffect)]
 
 
 def _facts(direction: Direction, effect: DirectionEffect) -> dict[str, Any]:

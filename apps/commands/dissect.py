@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import segmenters
 from gandissect import (
@@ -18,21 +19,24 @@ from gandissect import (
     merge_shards,
     write_report,
 )
+from gandissect.core import lookup
 from gandissect.core.environment import resolve_device
 from gandissect.dissection.counting.tally import TALLY
 from gandissect.inference.upsampling import Padding
-from gandissect.storage.files import check_folder
+from gandissect.report import REPORT_FILES
+from gandissect.storage import check_folder, check_new_file, lock_folder, output_folder
 from generators.training.processes import Processes
 
 from ..networks import Model, load_generator, load_segmenter
-from ..summaries import print_dissection
+from ..summaries import DISSECTION_FILES, print_dissection
 
 
 @dataclass(frozen=True)
 class Options:
     """Find what each unit of a generator draws, and write the report.
 
-    Stopped at any moment, it goes on from where it was when it is started again. Processes of torchrun share the work.
+    Stopped at any moment, it goes on from where it was when it is started again; where it is finished already, only its
+    report is written again. Processes of torchrun share the work.
 
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
@@ -48,6 +52,7 @@ class Options:
         curves: Count at many thresholds too: the IoU as a curve, and the threshold that tells most of a concept.
         min_iou: The IoU from which a unit counts as matching a concept.
         shard: Count one part of the samples only, such as 2/4, for gandissect merge; each into a folder of its own.
+        overwrite: Dissect again where the folder holds a finished dissection, or counts of another one.
         device: auto, cpu, cuda or mps.
         json: Print the summary as JSON.
     """
@@ -63,6 +68,7 @@ class Options:
     curves: bool = False
     min_iou: float = 0.04
     shard: str | None = None
+    overwrite: bool = False
     device: str = "auto"
     json: bool = False
 
@@ -76,17 +82,32 @@ class Options:
         device = str(processes.device)
         generator = load_generator(self.generator, device)
         networks = generator, load_segmenter(self.segmenter or segmenters.find_for(generator.name), device)
+        for name in self.layers:
+            lookup(generator.layers, name, "layer")
         settings = DissectSettings(self.num_samples, self.seed, self.quantile, padding=self.padding, curves=self.curves)
-        layers = self.layers or None
-        self._check_earlier(*networks)
         if shard is not None:
-            print(dissect_shard(*networks, self.out, shard, layers, settings))
+            self._check_no_result()
+            layers, overwrite = self.layers or None, self.overwrite
+            print(dissect_shard(*networks, self.out, shard, layers, settings, overwrite=overwrite))
             return
+        with lock_folder(self.out) if processes.rank == 0 else nullcontext():
+            finished = None if self.overwrite else self._load_finished(*networks)
+            if finished is None:
+                self._dissect(networks, settings, processes)
+            elif processes.rank == 0:
+                report = write_report(self.out, finished, min_iou=self.min_iou, overwrite=True)
+                print_dissection(finished, report, self.min_iou, as_json=self.json)
+
+    def _dissect(self, networks: tuple[Generator, Segmenter], settings: DissectSettings, processes: Processes) -> None:
+        """Dissect alone, or a part of the samples and then put all parts together."""
+        layers, overwrite = self.layers or None, self.overwrite
         if processes.count == 1:
-            self._finish(dissect(*networks, layers, **asdict(settings), folder=self.out), [self.out])
+            dissection = dissect(*networks, layers, **asdict(settings), folder=self.out, overwrite=overwrite)
+            self._finish(dissection, [self.out])
             return
         shards = [self.out / f"shard-{number}" for number in range(1, processes.count + 1)]
-        dissect_shard(*networks, shards[processes.rank], (processes.rank + 1, processes.count), layers, settings)
+        part = processes.rank + 1, processes.count
+        dissect_shard(*networks, shards[processes.rank], part, layers, settings, overwrite=overwrite)
         processes.wait()
         if processes.rank == 0:
             self._finish(merge_shards(shards, networks), shards)
@@ -104,36 +125,52 @@ class Options:
 
     def _finish(self, dissection: Dissection, folders: list[Path]) -> None:
         """Save the result, write its report, and remove what was counted on the way there."""
-        dissection.save(self.out / Dissection.FILE_NAME)
-        report = write_report(self.out, dissection, min_iou=self.min_iou)
+        with output_folder(self.out, DISSECTION_FILES, overwrite=True) as staged:
+            dissection.save(staged)
+            report = self.out / write_report(staged, dissection, min_iou=self.min_iou).name
         for folder in folders:
             (folder / TALLY).unlink(missing_ok=True)
             if folder != self.out:
                 folder.rmdir()
         print_dissection(dissection, report, self.min_iou, as_json=self.json)
 
-    def _check_earlier(self, generator: Generator, segmenter: Segmenter) -> None:
-        """Raise ValueError if the folder holds the result of another dissection, which would be lost."""
+    def _check_no_result(self) -> None:
+        """Raise FileExistsError if the folder of a shard holds a finished dissection."""
+        if earlier := [path for path in (self.out / name for name in DISSECTION_FILES) if path.exists()]:
+            raise FileExistsError(f"{earlier[0]} exists; count a shard into a folder of its own")
+
+    def _load_finished(self, generator: Generator, segmenter: Segmenter) -> Dissection | None:
+        """Return the dissection that the folder holds, if it is the one that is asked for.
+
+        Raises:
+            FileExistsError: If the folder holds another dissection, naming what differs, or the report of one.
+        """
+        path = self.out / Dissection.FILE_NAME
+        if not path.exists():
+            for name in REPORT_FILES:
+                check_new_file(self.out / name)
+            return None
+        remedy = "name another folder, or dissect again with --overwrite"
         try:
-            earlier = Dissection.load(self.out / Dissection.FILE_NAME)
-        except (FileNotFoundError, ValueError):  # none, or one that cannot be read any more
-            return
+            earlier = Dissection.load(path)
+        except ValueError as error:
+            raise FileExistsError(f"{error}; {remedy}") from error
+        for name, (old, new) in self._compare(earlier, generator, segmenter).items():
+            if old != new:
+                raise FileExistsError(f"{self.out} holds a dissection with other {name}; {remedy}")
+        return earlier
+
+    def _compare(
+        self, earlier: Dissection, generator: Generator, segmenter: Segmenter
+    ) -> Mapping[str, tuple[object, object]]:
+        """Return what defines a dissection: what it is of an earlier one, and of that which is asked for."""
         provenance = earlier.provenance
-        pairs: dict[str, tuple[Any, Any]] = {
+        asked = self.num_samples, self.seed, self.quantile, self.padding
+        names = "num_samples", "seed", "quantile", "padding"
+        return {
             "generator": (provenance.generator.fingerprint, generator.fingerprint),
             "segmenter": (provenance.segmenter.fingerprint, segmenter.fingerprint),
             "layers": ({layer.name for layer in earlier}, set(self.layers or generator.layers)),
-        }
-        pairs |= {
-            name: (getattr(provenance, name), getattr(self, name)) for name in ("num_samples", "seed", "quantile")
-        }
-        pairs |= {
-            "padding": (provenance.padding, self.padding),
             "curves": (earlier.layers[0].curves is not None, self.curves),
+            **{name: (getattr(provenance, name), value) for name, value in zip(names, asked, strict=True)},
         }
-        for name, (old, new) in pairs.items():
-            if old != new:
-                raise ValueError(
-                    f"{self.out} holds a dissection with other {name}; remove {Dissection.FILE_NAME} there, or name "
-                    "another folder"
-                )

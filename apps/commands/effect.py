@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,8 +24,9 @@ from gandissect import (
     draw_effects,
     measure_concept_effects,
 )
+from gandissect.causal import EffectCurves
 from gandissect.causal.concept_effects import EFFECT_SEED
-from gandissect.storage.files import check_folder
+from gandissect.storage import find_results, output_folder
 
 from ..figures import save_figure
 from ..networks import Model, load_generator, load_segmenter
@@ -54,6 +56,7 @@ class Options:
             alone, and, if the segmenter can be differentiated, by gradient descent, beside random units (curves.png):
             minutes a concept. Needs --out.
         out: Folder for the figure (effects.png), and for each concept the result and the recipe of the ablation.
+        overwrite: Replace the results of an earlier run in the folder.
         device: auto, cpu, cuda or mps.
         json: Print the figures as JSON.
     """
@@ -70,6 +73,7 @@ class Options:
     seed: int = EFFECT_SEED
     curves: bool = False
     out: Path | None = None
+    overwrite: bool = False
     device: str = "auto"
     json: bool = False
 
@@ -79,8 +83,31 @@ class Options:
             raise ValueError("curves are drawn into a folder; name it with --out")
         if self.units and self.layer is None:
             raise ValueError("units belong to one layer; name the layer with --layer")
-        if self.out is not None:
-            check_folder(self.out)
+        with self._open_folder() as staged:
+            measured, names = self._measure(staged)
+        written = [] if self.out is None else [self.out / name for name in names]
+        if self.json:
+            facts = [_facts(effect) for effect in measured.effects]
+            print(json.dumps({"effects": facts, "written": list(map(str, written))}))
+        else:
+            print("\n".join([str(measured), *map(str, written)]))
+
+    def _open_folder(self) -> AbstractContextManager[Path | None]:
+        """Return the folder to write to, if there is one.
+
+        Raises:
+            ValueError: If files of two concepts would have one name.
+        """
+        if self.out is None:
+            return nullcontext()
+        own = [name for concept in dict.fromkeys(self.concept) for name in _file_names(concept)]
+        if len(set(own)) < len(own):
+            raise ValueError(f"files of some of {', '.join(self.concept)} would have one name; measure them one by one")
+        names = [*own, FIGURE_NAME, CURVES_NAME]
+        return output_folder(self.out, names, overwrite=self.overwrite, find_others=_find_earlier)
+
+    def _measure(self, folder: Path | None) -> tuple[ConceptEffects, list[str]]:
+        """Return the effects, and the names of the files that were written to the folder if there is one."""
         generator = load_generator(self.generator, self.device)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         measured = measure_concept_effects(
@@ -96,32 +123,38 @@ class Options:
             seed=self.seed,
             curves=self.curves,
         )
-        written = [] if self.out is None else self._write(self.out, generator, measured)
-        if self.json:
-            facts = [_facts(effect) for effect in measured.effects]
-            print(json.dumps({"effects": facts, "written": list(map(str, written))}))
-        else:
-            print("\n".join([str(measured), *map(str, written)]))
+        return measured, [] if folder is None else self._write(folder, generator, measured)
 
-    def _write(self, out: Path, generator: Generator, measured: ConceptEffects) -> list[Path]:
-        """Write everything and return the paths."""
+    def _write(self, out: Path, generator: Generator, measured: ConceptEffects) -> list[str]:
+        """Write everything and return the names of the files."""
         written = []
         for effect in measured.effects:
-            name = _file_name(effect.concept)
-            written.append(effect.save(out / f"{name}.safetensors"))
-            recipe = Recipe.of(generator, [Ablation(effect.effect.units)], self.seed)
-            written.append(recipe.save(out / f"{name}-ablated.json"))
-        written.append(save_figure(draw_effects(measured.effects), out / FIGURE_NAME))
+            result, recipe, _ = _file_names(effect.concept)
+            effect.save(out / result)
+            Recipe.of(generator, [Ablation(effect.effect.units)], self.seed).save(out / recipe)
+            written += [result, recipe]
+        written.append(save_figure(draw_effects(measured.effects), out / FIGURE_NAME).name)
         for curves in measured.curves:
-            written.append(curves.save(out / f"{_file_name(curves.concept)}-curves.safetensors"))
+            written.append(curves.save(out / _file_names(curves.concept)[2]).name)
         if measured.curves:
-            written.append(save_figure(draw_effect_curves(measured.curves), out / CURVES_NAME))
+            written.append(save_figure(draw_effect_curves(measured.curves), out / CURVES_NAME).name)
         return written
 
 
-def _file_name(concept: str) -> str:
-    """Return a concept's name as a file's: what could lead elsewhere becomes an underscore."""
-    return re.sub(r"[^\w-]+", "_", concept)
+def _file_names(concept: str) -> tuple[str, str, str]:
+    """Return the files of a concept: its effect, the recipe of the ablation, and its curves.
+
+    What could lead elsewhere in its name becomes an underscore.
+    """
+    stem = re.sub(r"[^\w-]+", "_", concept)
+    return f"{stem}.safetensors", f"{stem}-ablated.json", f"{stem}-curves.safetensors"
+
+
+def _find_earlier(folder: Path) -> list[Path]:
+    """Return the effects, recipes of their ablations and curves in a folder, whatever they are called."""
+    effects = find_results(folder, CausalEffect)
+    recipes = [path.with_name(f"{path.stem}-ablated.json") for path in effects]
+    return [*effects, *filter(Path.exists, recipes), *find_results(folder, EffectCurves)]
 
 
 def _facts(effect: CausalEffect) -> dict[str, object]:

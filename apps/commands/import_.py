@@ -9,7 +9,7 @@ from typing import Any
 
 import tyro
 
-from gandissect.storage.files import read_json
+from gandissect.storage import check_new_file, read_json
 from generators import hub
 from generators.importers import ImportResult, explain, import_network
 from generators.importers.files.values import make_printable
@@ -27,6 +27,7 @@ class Options:
         explain: Say what is in the file, what is recognised, assumed or missing, and write nothing.
         arch: JSON with what the file does not say, such as {"strides": [1, 2, 2], "paddings": [0, 1, 1]}.
         size: Height and width of the images, where the file does not say; where it does, what it has to be.
+        overwrite: Replace the file, if it exists.
         json: Print what was found as JSON.
     """
 
@@ -35,6 +36,7 @@ class Options:
     explain: bool = False
     arch: Path | None = None
     size: int | None = None
+    overwrite: bool = False
     json: bool = False
 
     def run(self) -> None:
@@ -45,9 +47,10 @@ class Options:
             raise ValueError(f"say where to write it with --out FILE.safetensors, or --explain; got {self.out}")
         if self.out.exists() and self.file.exists() and self.out.samefile(self.file):
             raise ValueError(f"{self.out} is the checkpoint itself; name another file with --out")
+        check_new_file(self.out, overwrite=self.overwrite)
         imported = import_network(self.file, self._options())
         facts = {"imported": {"file": self.file.name, "kind": imported.kind, "layout": imported.layout}}
-        hub.save(imported.generator, self.out, facts, half=False)
+        hub.save(imported.generator, self.out, facts, half=False, overwrite=self.overwrite)
         record = _record(imported) | {"out": str(self.out)}
         print(json.dumps(record) if self.json else "\n".join(_lines(record)))
         return None

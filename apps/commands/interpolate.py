@@ -28,6 +28,7 @@ from gandissect.latent import (
 from gandissect.latent.spaces import check_space
 from gandissect.report import save_gif, write_grid
 from gandissect.report.sheets import MAX_FPS
+from gandissect.storage import check_new_file
 from generators import LayeredGenerator
 
 from ..networks import Model, load_generator, load_segmenter
@@ -64,6 +65,7 @@ class Options:
         fps: Frames a second of a film, 1 to 50; by default 20.
         path_length: Measure the perceptual path length in that space too, over so many pairs of pictures.
         segmenter: Over the features of whose encoder; by default of the one made for such pictures.
+        overwrite: Replace the file, if it exists.
         device: auto, cpu, cuda or mps.
         json: Print the figures as JSON.
     """
@@ -81,6 +83,7 @@ class Options:
     fps: int | None = None
     path_length: int = 0
     segmenter: str | None = None
+    overwrite: bool = False
     device: str = "auto"
     json: bool = False
 
@@ -99,9 +102,9 @@ class Options:
         check_finite(images, range(len(images)))
         length = encoder and path_length(generator, *encoder, space, self.path_length, self.seed)
         if self._film:
-            save_gif(images, self.out, self.fps or FPS)
+            save_gif(images, self.out, self.fps or FPS, overwrite=self.overwrite)
         else:
-            write_grid(images, self.out, self._count if self.grid else len(images))
+            write_grid(images, self.out, self._count if self.grid else len(images), overwrite=self.overwrite)
         facts = {"out": str(self.out), "generator": generator.name, "space": space, "seed": self.seed}
         facts |= {"pictures": self.pictures, "num_frames": len(images), "truncation_psi": self.truncation_psi}
         facts |= {
@@ -135,6 +138,7 @@ class Options:
         if self.out.suffix.lower() not in {".png", ".gif"} or (self.grid and self._film):
             wanted = "a PNG; give a name that ends in .png" if self.grid else "a PNG or a GIF, and its name to end so"
             raise ValueError(f"{self.out} is to be {wanted}")
+        check_new_file(self.out, overwrite=self.overwrite)
         if (
             min(self.pictures, default=-1) < 0
             or len(self.pictures) < 2

@@ -14,18 +14,21 @@ import tyro
 from jaxtyping import Float32
 from torch import Tensor
 
-from gandissect import Recipe, Segmenter
+from gandissect import Recipe, Segmenter, generate
 from gandissect.core import from_uint8, load_pictures, pick_evenly
 from gandissect.fidelity import Encoder
 from gandissect.latent import Inversion, LostConcepts, capabilities, invert
 from gandissect.report import draw_inversion, save_png
-from gandissect.storage.files import check_folder
+from gandissect.storage import output_folder
 from generators import LayeredGenerator
 from segmenters.datasets import check_output, open_pictures, read_image
 
 from ..networks import Model, load_generator, load_segmenter
 
 MOST_PICTURES = 64
+FIGURE_NAME = "inversion.png"
+FILES = (Inversion.FILE_NAME, FIGURE_NAME)
+"""What is written."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Options:
         num_starts: How many of these to begin with: 1 is fast, more find their way where one is stuck.
         num_steps: Of the optimisation, and as many again for a residual.
         seed: Of the samples.
+        overwrite: Replace the results of an earlier run in the folder.
         device: auto, cpu, cuda or mps.
         json: Print the figures as JSON.
     """
@@ -74,6 +78,7 @@ class Options:
     num_starts: int = 8
     num_steps: int = 500
     seed: int = 0
+    overwrite: bool = False
     device: str = "auto"
     json: bool = False
 
@@ -84,20 +89,27 @@ class Options:
         number = self.num_pictures if self.data else len(self.pictures)
         if not 1 <= number <= MOST_PICTURES:
             raise ValueError(f"1 to {MOST_PICTURES} pictures can be inverted at once; got {number}")
-        check_folder(self.out)
         check_output(self.out, self.data)
+        with output_folder(self.out, FILES, overwrite=self.overwrite) as staged:
+            inversion, names, lost = self._make(staged)
+        self._print(inversion, names, lost)
+
+    def _make(self, folder: Path) -> tuple[Inversion, list[str], LostConcepts | None]:
+        """Write both files; return the inversion, what to call its pictures, and the concepts that were lost."""
         generator = load_generator(self.generator, self.device)
         segmenter = None if self.segmenter is None else load_segmenter(self.segmenter, self.device)
         recipe = None if self.recipe is None else Recipe.load(self.recipe)
         if recipe is not None:
             recipe.check_generator(generator)
         names, images = self._read_pictures(generator.image_size[0])
+        if recipe is not None:  # now, since the inversion takes long, and an edit may not fit
+            generate(generator, generator.sample_z(len(images), self.seed), recipe.edits)
         inversion = self._invert(generator, images, segmenter)
-        inversion.save(self.out / Inversion.FILE_NAME)  # first, for it took long, and an edit may not fit
+        inversion.save(folder)
         edited = None if recipe is None else inversion.generate(generator, recipe.edits).cpu()
         lost = None if segmenter is None else inversion.lost_concepts(segmenter)
-        save_png(draw_inversion(inversion, edited), self.out / "inversion.png")
-        self._print(inversion, names, lost)
+        save_png(draw_inversion(inversion, edited), folder / FIGURE_NAME)
+        return inversion, names, lost
 
     def _read_pictures(self, size: int) -> tuple[list[str], Float32[Tensor, "picture 3 size size"]]:
         """Return what to call the pictures, and the pictures, ``[batch, 3, size, size]`` in [-1, 1].

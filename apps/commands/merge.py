@@ -7,9 +7,10 @@ from pathlib import Path
 
 import tyro
 
-from gandissect import Dissection, merge_shards, write_report
+from gandissect import merge_shards, write_report
+from gandissect.storage import output_folder
 
-from ..summaries import print_dissection
+from ..summaries import DISSECTION_FILES, print_dissection
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,22 @@ class Options:
         shards: The folders that gandissect dissect --shard wrote, all of them, in any order.
         out: Folder for the result and its report.
         min_iou: The IoU from which a unit counts as matching a concept.
+        overwrite: Replace the results of an earlier run in the folder.
         json: Print the summary as JSON.
     """
 
     shards: tyro.conf.Positional[tuple[Path, ...]]
     out: Path
     min_iou: float = 0.04
+    overwrite: bool = False
     json: bool = False
 
     def run(self) -> None:
         """Merge, save, report, and print the counts and where the report lies."""
         if not 0 <= self.min_iou <= 1:
             raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
-        dissection = merge_shards(self.shards)
-        dissection.save(self.out / Dissection.FILE_NAME)
-        report = write_report(self.out, dissection, min_iou=self.min_iou)
-        print_dissection(dissection, report, self.min_iou, as_json=self.json)
+        with output_folder(self.out, DISSECTION_FILES, overwrite=self.overwrite) as staged:
+            dissection = merge_shards(self.shards)
+            dissection.save(staged)
+            report = write_report(staged, dissection, min_iou=self.min_iou)
+        print_dissection(dissection, self.out / report.name, self.min_iou, as_json=self.json)

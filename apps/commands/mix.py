@@ -26,6 +26,7 @@ from gandissect.latent import (
     truncated_w,
 )
 from gandissect.report import draw_columns, draw_noise_maps, draw_table, save_png, stack_images
+from gandissect.storage import check_new_file
 from generators import LayeredGenerator
 
 from ..networks import Model, load_generator
@@ -61,6 +62,7 @@ class Options:
         noise: Show what the noise of the layers does to the pictures of the rows instead.
         seed: Which sequence of pictures, as for gandissect sample.
         truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
+        overwrite: Replace the file, if it exists.
         device: auto, cpu, cuda or mps.
         json: Print the figures as JSON.
     """
@@ -74,6 +76,7 @@ class Options:
     noise: bool = False
     seed: int = 1
     truncation_psi: float | None = None
+    overwrite: bool = False
     device: str = "auto"
     json: bool = False
 
@@ -99,6 +102,7 @@ class Options:
         """
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
+        check_new_file(self.out, overwrite=self.overwrite)
         for name, indices in (("rows", self.rows), ("columns", self._columns)):
             if not 1 <= len(indices) <= MOST_PICTURES or min(indices) < 0:
                 raise ValueError(f"{name} are 1 to {MOST_PICTURES} pictures by index, 0 or more; got {list(indices)}")
@@ -130,7 +134,7 @@ class Options:
         )
         for images in (top, side, *(block.flatten(0, 1) for block in blocks.values())):
             check_finite(images, range(len(images)))
-        save_png(draw_table(top, side, blocks), self.out)
+        save_png(draw_table(top, side, blocks), self.out, overwrite=self.overwrite)
         kind = "styles" if styles else "activations"
         tables = [{"heading": name, **_measure_distances(block, side, top)} for name, block in blocks.items()]
         return {"columns": self._columns, "mixed": kind, "tables": tables}
@@ -163,7 +167,7 @@ class Options:
         columns += [images_with_noise(generator, rows, self.seed + offset) for offset in range(2)]
         pictures = torch.stack([images.cpu() for images in columns], dim=1)
         examples = draw_columns(["own noise", "none", "other", "other"], pictures)
-        save_png(stack_images([examples, draw_noise_maps(effects)]), self.out)
+        save_png(stack_images([examples, draw_noise_maps(effects)]), self.out, overwrite=self.overwrite)
         return {"num_draws": effects.num_draws, "noise": effects.of_layers}
 
 

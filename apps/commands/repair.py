@@ -13,9 +13,11 @@ import tyro
 import generators
 import segmenters
 from gandissect import FoundRepair, Generator, Recipe, UnitSet, find_repair, write_repair_report
-from gandissect.artifacts import ForcedTo, RankingMethod
+from gandissect.artifacts import ArtifactRanking, ForcedTo, RankingMethod, Repair, RepairCurve
 from gandissect.core import lookup
 from gandissect.interventions import Edit
+from gandissect.report import REPAIR_REPORT_FILES
+from gandissect.storage import output_folder
 from generators import LayeredGenerator
 from segmenters.datasets import check_output
 
@@ -23,6 +25,9 @@ from ..networks import Model, load_generator, load_segmenter
 from ..real_pictures import open_with_held_out
 
 REPAIRED = "repaired.safetensors"
+RESULTS = (RepairCurve.FILE_NAME, Repair.FILE_NAME, ArtifactRanking.FILE_NAME)
+FILES = (*REPAIR_REPORT_FILES, REPAIRED, *RESULTS)
+"""What is written."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Options:
         num_samples: Images to rank units with.
         num_images: Images in each of 4 sets, to choose the number of units with.
         seed: Of all images.
+        overwrite: Replace the results of an earlier run in the folder.
         device: auto, cpu, cuda or mps.
         json: Print the figures as JSON.
     """
@@ -68,16 +74,22 @@ class Options:
     num_samples: int = 3_000
     num_images: int = 256
     seed: int = 0
+    overwrite: bool = False
     device: str = "auto"
     json: bool = False
 
     def run(self) -> None:
         """Find the repair, write the report, and print the verdict and where everything is."""
+        with output_folder(self.out, FILES, overwrite=self.overwrite) as staged:
+            result = self._find(staged)
+        self._print(result)
+
+    def _find(self, folder: Path) -> FoundRepair[LayeredGenerator]:
+        """Write everything and return the repair."""
         generator = load_generator(self.generator, self.device)
         units = self._pick_units(generator)
         check_output(self.out, self.data)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
-        self.out.mkdir(parents=True, exist_ok=True)  # before all the work is done
         train, held_out = open_with_held_out(
             self.data, generator.image_size[0], self.hold_out, skip_broken=self.skip_broken
         )
@@ -94,12 +106,12 @@ class Options:
             num_images=self.num_images,
             seed=self.seed,
         )
-        report = write_repair_report(self.out, generator, result.curve, result.repair, result.ranking)
+        write_repair_report(folder, generator, result.curve, result.repair, result.ranking)
         facts = {"repaired": generator.name, "units": list(result.units.units)}
-        generators.save(result.generator, self.out / REPAIRED, facts)
+        generators.save(result.generator, folder / REPAIRED, facts)
         for part in filter(None, (result.curve, result.repair, result.ranking)):
-            part.save(self.out)
-        self._print(result, report)
+            part.save(folder)
+        return result
 
     def _pick_units(self, generator: Generator) -> UnitSet | None:
         """Return the units that were picked by hand, if any were.
@@ -118,7 +130,8 @@ class Options:
             lookup(generator.layers, self.layer, "layer")
         return UnitSet(str(self.layer), self.units) if self.units else None
 
-    def _print(self, result: FoundRepair[LayeredGenerator], report: Path) -> None:
+    def _print(self, result: FoundRepair[LayeredGenerator]) -> None:
+        report = self.out / REPAIR_REPORT_FILES[0]
         if self.json:
             print(json.dumps({"helps": result.helps, "figures": result.repair.records(), "report": str(report)}))
         else:

@@ -20,12 +20,14 @@ class Options:
         dissection: The folder that `dissect` wrote, or the dissection.safetensors in it.
         out: Folder for the report; by default the dissection's.
         min_iou: The IoU from which a unit counts as matching a concept.
+        overwrite: Replace the report of another dissection in the folder.
         json: Print the summary as JSON.
     """
 
     dissection: tyro.conf.Positional[Path]
     out: Path | None = None
     min_iou: float = 0.04
+    overwrite: bool = False
     json: bool = False
 
     def run(self) -> None:
@@ -34,5 +36,5 @@ class Options:
             raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
         dissection = Dissection.load(self.dissection)
         beside = self.dissection if self.dissection.is_dir() else self.dissection.parent
-        report = write_report(self.out or beside, dissection, min_iou=self.min_iou)
+        report = write_report(self.out or beside, dissection, min_iou=self.min_iou, overwrite=self.overwrite)
         print_dissection(dissection, report, self.min_iou, as_json=self.json)

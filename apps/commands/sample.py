@@ -13,6 +13,7 @@ from torch import Tensor
 from gandissect.core.sampling import blocks
 from gandissect.latent import capabilities, truncated_w, truncated_z
 from gandissect.report import write_grid
+from gandissect.storage import check_new_file
 from generators import LayeredGenerator
 
 from ..networks import Model, load_generator
@@ -33,6 +34,7 @@ class Options:
         truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
         truncation_cutoff: In how many layers from the input on; by default in all.
         truncation_limit: Of a generator that does not normalise z, what no entry of z exceeds.
+        overwrite: Replace the file, if it exists.
         device: auto, cpu, cuda or mps.
         json: Print what was done as JSON.
     """
@@ -46,6 +48,7 @@ class Options:
     truncation_psi: float | None = None
     truncation_cutoff: int | None = None
     truncation_limit: float | None = None
+    overwrite: bool = False
     device: str = "auto"
     json: bool = False
 
@@ -60,13 +63,14 @@ class Options:
             raise ValueError("truncation_cutoff is of w; say how far it goes with --truncation-psi")
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
+        check_new_file(self.out, overwrite=self.overwrite)
         generator = load_generator(self.generator, self.device)
         with torch.inference_mode():
             parts = [
                 generator(self._draw_latents(generator, block)).cpu()
                 for block in blocks(self.num_samples, 64, self.start)
             ]
-        write_grid(torch.cat(parts), self.out, self.columns)
+        write_grid(torch.cat(parts), self.out, self.columns, overwrite=self.overwrite)
         facts = {"out": str(self.out), "generator": generator.name, "num_samples": self.num_samples, "seed": self.seed}
         names = ("truncation_psi", "truncation_cutoff", "truncation_limit")
         print(json.dumps(facts | {name: getattr(self, name) for name in names}) if self.json else self.out)

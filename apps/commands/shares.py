@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import segmenters
 from gandissect import ConceptShares, draw_shares, measure_concept_shares
-from gandissect.storage.files import check_folder
+from gandissect.storage import output_folder
 from segmenters.datasets import ImageSource, check_output, open_pictures, open_sources
 from segmenters.datasets.combining import UnlabeledSource, concat
 
@@ -18,6 +19,8 @@ from ..figures import save_figure
 from ..networks import Model, load_generator, load_segmenter
 
 FIGURE_NAME = "shares.png"
+FILES = (ConceptShares.FILE_NAME, FIGURE_NAME)
+"""What is written."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Options:
         num_samples: How many pictures are generated.
         seed: Seed of the generated pictures and of the choice of real ones.
         out: Folder for the result (shares.safetensors) and its figure (shares.png).
+        overwrite: Replace the results of an earlier run in the folder.
         device: auto, cpu, cuda or mps.
         json: Print the figures as JSON.
     """
@@ -51,25 +55,32 @@ class Options:
     num_samples: int = 1_000
     seed: int = 0
     out: Path | None = None
+    overwrite: bool = False
     device: str = "auto"
     json: bool = False
 
     def run(self) -> None:
         """Compare, save where asked to, and print the shares with the largest omission first."""
-        generator = load_generator(self.generator, self.device)
-        segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
-        if self.out is not None:
-            check_folder(self.out)
-            check_output(self.out, self.data)
-        real = self._open_real(generator.image_size[0])
-        shares = measure_concept_shares(generator, segmenter, real, self.num_samples, self.seed)
-        written = []
-        if self.out is not None:
-            written = [shares.save(self.out), save_figure(draw_shares(shares), self.out / FIGURE_NAME)]
+        out, overwrite = self.out, self.overwrite
+        if out is not None:
+            check_output(out, self.data)
+        with nullcontext() if out is None else output_folder(out, FILES, overwrite=overwrite) as staged:
+            shares = self._measure()
+            if staged is not None:
+                shares.save(staged)
+                save_figure(draw_shares(shares), staged / FIGURE_NAME)
+        written = [] if out is None else [out / name for name in FILES]
         if self.json:
             print(json.dumps(_facts(shares, written), allow_nan=False))
         else:
             print("\n".join([*format_table(shares), "", str(shares), *map(str, written)]))
+
+    def _measure(self) -> ConceptShares:
+        """Return the shares."""
+        generator = load_generator(self.generator, self.device)
+        segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
+        real = self._open_real(generator.image_size[0])
+        return measure_concept_shares(generator, segmenter, real, self.num_samples, self.seed)
 
     def _open_real(self, size: int) -> ImageSource:
         """Return the real pictures.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from gandissect import Yardstick
+from gandissect.storage import check_folder, lock_folder
 from generators import LayeredGenerator
 from generators.training import RECIPES, GANSettings, train_generator
 from generators.training.processes import is_first
@@ -81,7 +83,15 @@ class Options:
 
     def run(self) -> None:
         """Train, and print the path of the generator."""
+        check_folder(self.out)
         check_output(self.out, self.data)
+        with lock_folder(self.out) if is_first() else nullcontext():
+            path = self._train()
+        if is_first():
+            print(json.dumps({"generator": str(path), "images": self.settings.images}) if self.json else path)
+
+    def _train(self) -> Path:
+        """Train, and return the path of the generator."""
         source, held_out = open_pictures(
             self.data, self.settings.resolution, self.hold_out, skip_broken=self.skip_broken
         )
@@ -98,7 +108,7 @@ class Options:
                     "nearest_ratio_real": fidelity.real.nearest_ratio.mean,
                 }
 
-        path = train_generator(
+        return train_generator(
             self.settings,
             source,
             self.out,
@@ -109,5 +119,3 @@ class Options:
             resume=self.resume,
             device=self.device,
         )
-        if is_first():
-            print(json.dumps({"generator": str(path), "images": self.settings.images}) if self.json else path)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from gandissect.storage import check_folder, lock_folder
 from segmenters import SegmenterSettings, train_segmenter
 from segmenters.datasets import check_output, open_labeled_pictures
 
@@ -50,9 +51,16 @@ class Options:
         """Train, and print the path of the segmenter."""
         if self.held_out in self.data:
             raise ValueError(f"{self.held_out!r} is both learned from and judged by; name another split")
+        check_folder(self.out)
         check_output(self.out, [*self.data, self.held_out])
+        with lock_folder(self.out):
+            path = self._train()
+        print(json.dumps({"segmenter": str(path), "steps": self.settings.num_steps}) if self.json else path)
+
+    def _train(self) -> Path:
+        """Train, and return the path of the segmenter."""
         sources, held_out = open_labeled_pictures(self.data, self.held_out, self.size, skip_broken=self.skip_broken)
-        path = train_segmenter(
+        return train_segmenter(
             self.settings,
             sources,
             held_out,
@@ -62,4 +70,3 @@ class Options:
             checkpoint_every=self.checkpoint_every,
             resume=self.resume,
         )
-        print(json.dumps({"segmenter": str(path), "steps": self.settings.num_steps}) if self.json else path)

@@ -24,9 +24,10 @@ def make_bundle() -> None:
         generator, segmenter = generators.load(name), segmenters.load(segmenters.find_for(name))
         layer = first_layer(generator)
         dissection = dissect(generator, segmenter, layer, NUM_SAMPLES, top_images=0)
-        print(dissection.save(BUNDLED / f"{name}.safetensors"))
+        print(dissection.save(BUNDLED / f"{name}.safetensors", overwrite=True))
         effects = measure_unit_effects(generator, segmenter, layer, NUM_EFFECT_SAMPLES, EFFECT_SEED)
-        print(effects_of(generator, segmenter, effects).save(BUNDLED / "effects" / f"{name}.safetensors"))
+        kept = effects_of(generator, segmenter, effects)
+        print(kept.save(BUNDLED / "effects" / f"{name}.safetensors", overwrite=True))
 
 
 if __name__ == "__main__":

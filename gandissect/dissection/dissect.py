@@ -38,6 +38,7 @@ def dissect(
     padding: Padding = "edge",
     curves: bool = False,
     folder: Path | str | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> Dissection:
     """Match the units of a generator's layers with a segmenter's concepts.
@@ -67,12 +68,14 @@ def dissect(
             that tell most of a concept.
         folder: Where to keep what has been counted, once a minute, as ``tally.safetensors``; if it is there already,
             of the same dissection, it is continued.
+        overwrite: Begin again where the folder holds counts of another dissection.
         progress: Show progress bars.
 
     Returns:
         The result, on CPU.
 
     Raises:
+        BlockingIOError: If another process writes to the folder.
         KeyError: If the generator has no such layer, naming the nearest match.
         TypeError: If generator or segmenter lack something of their protocol.
         ValueError: If a number is out of range, an activation is not finite, or a label map is not one; or if the
@@ -84,7 +87,8 @@ def dissect(
     sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
     plan = make_plan(sampler, segmenter, settings)
     with torch.inference_mode(), LabelMapCache(plan.label_shape, len(plan.concepts)) as label_cache:
-        tally = count_samples(sampler, segmenter, plan, range(settings.num_samples), folder, label_cache)
+        samples = range(settings.num_samples)
+        tally = count_samples(sampler, segmenter, plan, samples, folder, label_cache, overwrite=overwrite)
         settle_thresholds(tally, sampler, segmenter, label_cache)
     return conclude(tally)
 
@@ -97,6 +101,7 @@ def dissect_shard(
     layers: Sequence[str] | str | None = None,
     settings: DissectSettings | None = None,
     *,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> Path:
     """Count one part of the samples of a dissection, for `merge_shards`.
@@ -108,12 +113,14 @@ def dissect_shard(
         shard: Which part, from 1, and of how many: ``(1, 4)`` to ``(4, 4)``.
         layers: As for `dissect`.
         settings: Settings of the whole dissection; `DissectSettings()` if None.
+        overwrite: As for `dissect`.
         progress: Show progress bars.
 
     Returns:
         The file of the counts.
 
     Raises:
+        BlockingIOError: As for `dissect`.
         KeyError: As for `dissect`.
         TypeError: As for `dissect`.
         ValueError: As for `dissect`, or if there is no such shard.
@@ -125,7 +132,7 @@ def dissect_shard(
     sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
     plan = make_plan(sampler, segmenter, settings)
     with torch.inference_mode():
-        count_samples(sampler, segmenter, plan, plan.part(index - 1, count), folder)
+        count_samples(sampler, segmenter, plan, plan.part(index - 1, count), folder, overwrite=overwrite)
     return Path(folder) / TALLY
 
 

@@ -242,9 +242,9 @@ class Provenance:
     batch_size: int
     label_size: tuple[int, int]
     padding: Padding
-    device: str
-    versions: Mapping[str, str]
-    duration: float
+    device: str = field(compare=False)
+    versions: Mapping[str, str] = field(compare=False)
+    duration: float = field(compare=False)
 
     def __post_init__(self) -> None:
         counts = (self.num_samples, self.batch_size, *self.label_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -58,7 +59,9 @@ def _load_inception(weights: Path) -> torch.nn.Module:
     with TemporaryDirectory() as folder:
         # torch-fidelity runs whatever code is in the file that it is given, so it is given one that was written here.
         copy = Path(folder) / "weights.pth"
-        torch.save(state, copy)
+        written = io.BytesIO()  # writing to a full disk itself, torch dies of an assertion about its own file format
+        torch.save(state, written)
+        copy.write_bytes(written.getbuffer())
         layers = [str(INCEPTION_DIMS)]
         try:
             network: torch.nn.Module = FeatureExtractorInceptionV3(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import torch
@@ -260,9 +260,9 @@ class SharesProvenance:
     num_real: int
     batch_size: int
     image_size: tuple[int, int]
-    device: str
-    versions: Mapping[str, str]
-    duration: float
+    device: str = field(compare=False)
+    versions: Mapping[str, str] = field(compare=False)
+    duration: float = field(compare=False)
 
     def __post_init__(self) -> None:
         if not (MIN_SAMPLES <= self.num_samples <= self.num_real // 2 and 0 <= self.duration < math.inf):

@@ -107,9 +107,17 @@ class Recipe:
         """
         return _parse(text)
 
-    def save(self, path: Path | str) -> Path:
-        """Write the JSON file and return its path."""
-        write_text(path, self.to_json())
+    def save(self, path: Path | str, *, overwrite: bool = False) -> Path:
+        """Write the JSON file and return its path.
+
+        Args:
+            path: Path of the file.
+            overwrite: Replace another file of that name.
+
+        Raises:
+            FileExistsError: If there is another file of that name.
+        """
+        write_text(path, self.to_json(), overwrite=overwrite)
         return Path(path)
 
     @staticmethod

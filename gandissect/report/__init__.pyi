@@ -1,10 +1,10 @@
 from .comparison import draw_comparison as draw_comparison
 from .directions import draw_directions as draw_directions
-from .dissection.page import write_report as write_report
+from .dissection.page import REPORT_FILES as REPORT_FILES, write_report as write_report
 from .effects import draw_effect_curves as draw_effect_curves, draw_effects as draw_effects
 from .inversion import draw_inversion as draw_inversion
 from .noise import draw_noise_maps as draw_noise_maps
-from .repair.page import write_repair_report as write_repair_report
+from .repair.page import REPAIR_REPORT_FILES as REPAIR_REPORT_FILES, write_repair_report as write_repair_report
 from .shares import draw_shares as draw_shares
 from .sheets import (
     draw_columns as draw_columns,

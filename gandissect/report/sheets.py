@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import torch
 from jaxtyping import Float, UInt8
@@ -27,33 +27,49 @@ MAX_FPS = 50
 """Frames a second of a film at most; programs show frames of less than two hundredths of a second slowly."""
 
 
-def write_grid(images: Float[Tensor, "batch 3 H W"], file: Path | BinaryIO, columns: int = COLUMNS) -> None:
+def write_grid(
+    images: Float[Tensor, "batch 3 H W"],
+    file: Path | str | IO[bytes],
+    columns: int = COLUMNS,
+    *,
+    overwrite: bool = False,
+) -> None:
     """Write images as a PNG, row by row; a path is written whole or not at all.
 
     Args:
         images: ``[batch, 3, H, W]`` in [-1, 1].
-        file: Where to.
+        file: Path of the PNG, or an open binary file.
         columns: Images in a row, 1 or more.
+        overwrite: Replace another file of that name.
+
+    Raises:
+        FileExistsError: If there is another file of that name.
     """
     from torchvision.utils import save_image
 
-    with atomic_path(file) if isinstance(file, Path) else nullcontext(file) as target:
+    with atomic_path(file, overwrite=overwrite) if isinstance(file, Path | str) else nullcontext(file) as target:
         save_image(images, target, nrow=columns, normalize=True, value_range=(-1, 1), format="png")
 
 
 def write_pairs(
     unchanged: Float[Tensor, "batch 3 H W"],
     edited: Float[Tensor, "batch 3 H W"],
-    file: Path | BinaryIO,
+    file: Path | str | IO[bytes],
     columns: int = COLUMNS,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write images as a PNG in rows, each row of unchanged ones with the edited ones below it.
 
     Args:
         unchanged: ``[batch, 3, H, W]`` in [-1, 1].
         edited: ``[batch, 3, H, W]``.
-        file: Where to; a path is written whole or not at all.
+        file: Path of the PNG, written whole or not at all, or an open binary file.
         columns: Images in a row at most, 1 or more.
+        overwrite: Replace another file of that name.
+
+    Raises:
+        FileExistsError: If there is another file of that name.
     """
     columns = min(columns, len(unchanged))
 
@@ -61,7 +77,7 @@ def write_pairs(
         return torch.cat([row, row.new_ones(columns - len(row), *row.shape[1:])])
 
     rows = zip(torch.split(unchanged, columns), torch.split(edited, columns), strict=True)
-    write_grid(torch.cat([fill(row) for pair in rows for row in pair]), file, columns)
+    write_grid(torch.cat([fill(row) for pair in rows for row in pair]), file, columns, overwrite=overwrite)
 
 
 def draw_table(
@@ -127,13 +143,22 @@ def stack_images(images: Sequence[Image.Image]) -> Image.Image:
     return canvas
 
 
-def save_png(image: Image.Image, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
-    with atomic_path(path) as temporary:
+def save_png(image: Image.Image, path: Path | str, *, overwrite: bool = False) -> None:
+    """Write a PNG, whole or not at all.
+
+    Args:
+        image: Image to write.
+        path: Path of the file.
+        overwrite: Replace another file of that name.
+
+    Raises:
+        FileExistsError: If there is another file of that name.
+    """
+    with atomic_path(path, overwrite=overwrite) as temporary:
         image.save(temporary, format="png")
 
 
-def save_gif(images: Float[Tensor, "frame 3 H W"], path: Path, fps: int) -> None:
+def save_gif(images: Float[Tensor, "frame 3 H W"], path: Path | str, fps: int, *, overwrite: bool = False) -> None:
     """Write a film that begins again when it ends, whole or not at all.
 
     Args:
@@ -141,8 +166,10 @@ def save_gif(images: Float[Tensor, "frame 3 H W"], path: Path, fps: int) -> None
         path: The file.
         fps: Frames a second, 1 to `MAX_FPS`. A GIF counts in hundredths of a second, so that frames last unequally
             long where a frame is no whole number of them; each ends within half a hundredth of its time.
+        overwrite: Replace another file of that name.
 
     Raises:
+        FileExistsError: If there is another file of that name.
         ValueError: If there is no frame, or fps is out of range.
     """
     if not len(images) or not 1 <= fps <= MAX_FPS:
@@ -153,7 +180,7 @@ def save_gif(images: Float[Tensor, "frame 3 H W"], path: Path, fps: int) -> None
     ]
     ends = [round(100 * frame / fps) for frame in range(len(frames) + 1)]
     durations = [10 * (end - start) for start, end in pairwise(ends)]
-    with atomic_path(path) as temporary:
+    with atomic_path(path, overwrite=overwrite) as temporary:
         frames[0].save(temporary, format="gif", save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 

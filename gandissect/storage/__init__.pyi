@@ -6,6 +6,7 @@ from .files import (
     atomic_path as atomic_path,
     check_file as check_file,
     check_folder as check_folder,
+    check_new_file as check_new_file,
     hash_tensors as hash_tensors,
     load_tensors as load_tensors,
     read_bytes as read_bytes,
@@ -15,12 +16,15 @@ from .files import (
     write_json as write_json,
     write_text as write_text,
 )
+from .locks import lock_folder as lock_folder
+from .outputs import output_folder as output_folder
 from .runs import Trainable as Trainable, ema_decay as ema_decay, train as train, update_ema as update_ema
 from .saved import (
     SavedResult as SavedResult,
     check_all_finite as check_all_finite,
     check_tensor as check_tensor,
     detached_copy as detached_copy,
+    find_results as find_results,
     load_result as load_result,
     plain_entries as plain_entries,
     save_result as save_result,

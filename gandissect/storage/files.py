@@ -1,18 +1,22 @@
 """Reading and writing files that may be damaged, hostile or half written.
 
-A file appears whole or not at all: it is written under a temporary name, flushed, then renamed.
+A file appears whole or not at all: it is written under a temporary name, flushed, then renamed. A file that exists
+is replaced on request only. Its mode stays, and so does a symbolic link, whose target is replaced.
 Tensors are safetensors with a JSON header (``format``, ``version`` and what the format adds).
 Nothing here unpickles.
 """
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
 import os
+import re
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,37 +36,152 @@ MAX_TENSORS = 20_000
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds.
 
+    A new file has the mode that the umask asks for. A file that is replaced keeps its mode, and its group where the
+    system allows it. Through a symbolic link the target is written.
+
     Args:
-        path: Where the finished file shall be. Its folder is made if missing.
+        path: Path of the finished file. Its folder is made if missing.
+        overwrite: Replace another file of that name; one with the same bytes is accepted in any case.
+
+    Raises:
+        FileExistsError: If there is another file of that name.
+        OSError: If the file cannot be written, naming it.
+        ValueError: If ``path`` is a folder or a device.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")  # threads share a pid
+    target = resolve_target(path)
+    with _name_file(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")  # threads share a pid
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with _name_file(path, temporary):
+            temporary.touch(exist_ok=False)
+            mode = temporary.stat().st_mode
+            yield temporary
+            temporary.chmod(mode)  # some writers make a file of their own, which only its owner may read
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            replace_file(temporary, path, overwrite=overwrite)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path | str, text: str) -> None:
-    """Write a UTF-8 text file, whole or not at all."""
-    with atomic_path(path) as temporary:
+def replace_file(written: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a finished file its name; what is not replaced stays as it is.
+
+    Args:
+        written: The finished file, on the same file system as the folder of ``path``.
+        path: Its name, or a link to it.
+        overwrite: Replace another file of that name.
+
+    Raises:
+        FileExistsError: If there is a file of other content.
+        ValueError: If ``path`` is a folder or a device.
+    """
+    target = resolve_target(path)
+    if target.exists():
+        if not overwrite and not filecmp.cmp(written, target, shallow=False):
+            raise FileExistsError(exists_message([path]))
+        copy_permissions(target, written)
+    if written.stat().st_dev != _nearest_folder(target).stat().st_dev:  # the link leads to another file system
+        with atomic_path(target, overwrite=True) as copy:
+            shutil.copyfile(written, copy)
+    else:
+        written.replace(target)
+
+
+def exists_message(paths: Sequence[Path]) -> str:
+    """Return the message about files that exist, of one folder, with the remedy."""
+    first, *others = paths
+    found, them = f"{first} exists", "it"
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        found, them = f"{first.parent} holds earlier results ({first.name}, {others[0].name}{more})", "them"
+    return f"{found}; name another place, or replace {them} with overwrite=True (--overwrite on the command line)"
+
+
+def check_new_file(path: Path | str, *, overwrite: bool = False) -> None:
+    """Check, before the work, that a file can be written.
+
+    Args:
+        path: Path of the file.
+        overwrite: Whether a file of that name may be replaced.
+
+    Raises:
+        FileExistsError: If there is one that may not be replaced.
+        ValueError: If it is a folder or a device, or its folder is a file or cannot be written to.
+    """
+    path = Path(path)
+    check_folder(resolve_target(path).parent)
+    if path.exists() and not overwrite:
+        raise FileExistsError(exists_message([path]))
+
+
+def resolve_target(path: Path) -> Path:
+    """Return the file that is written in the name of ``path``: that behind a symbolic link.
+
+    Raises:
+        ValueError: If it is a folder or a device.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a device or a pipe; name a file")
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def copy_permissions(source: Path, target: Path) -> None:
+    """Give a file the mode of another one, and its group where the system allows it."""
+    about = source.stat()
+    if about.st_gid != target.stat().st_gid:  # never on Windows, where all are 0
+        with suppress(OSError):
+            os.chown(target, -1, about.st_gid)
+    target.chmod(about.st_mode)
+
+
+@contextmanager
+def _name_file(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Name the file in an error of the operating system that names none, or the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in {None, temporary, str(temporary)}:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def write_text(path: Path | str, text: str, *, overwrite: bool = False) -> None:
+    """Write a UTF-8 text file, whole or not at all.
+
+    Args:
+        path: Path of the file.
+        text: Its content.
+        overwrite: Replace another file of that name.
+
+    Raises:
+        FileExistsError: If there is another file of that name.
+    """
+    with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path | str, value: object) -> None:
+def write_json(path: Path | str, value: object, *, overwrite: bool = False) -> None:
     """Write JSON, whole or not at all.
 
+    Args:
+        path: Path of the file.
+        value: What to write.
+        overwrite: Replace another file of that name.
+
     Raises:
+        FileExistsError: If there is another file of that name.
         ValueError: If a number is not finite.
     """
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, text, overwrite=overwrite)
 
 
 def read_bytes(path: Path | str) -> bytes:
@@ -111,31 +230,50 @@ def check_folder(path: Path | str) -> None:
     Raises:
         ValueError: If it, or what it would lie in, is a file or cannot be written to.
     """
-    nearest = next(folder for folder in (Path(path), *Path(path).absolute().parents) if folder.exists())
+    nearest = _nearest_folder(Path(path))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         why = "cannot be written to" if nearest.is_dir() else "is a file"
         raise ValueError(f"{nearest} {why}; name another folder for the result")
 
 
-def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+def _nearest_folder(path: Path) -> Path:
+    """Return the path, or what it would be in: the nearest parent that exists."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+
+
+def save_tensors(
+    path: Path | str, tensors: Mapping[str, Tensor], header: Mapping[str, Any], *, overwrite: bool = False
+) -> None:
     """Write tensors and a JSON header as one safetensors file.
 
     Args:
         path: The file.
         tensors: By name, any shapes and dtypes.
         header: JSON values, with ``format`` (text) and ``version`` (whole number).
+        overwrite: Replace another file of that name.
 
     Raises:
+        FileExistsError: If there is another file of that name.
+        OSError: If the file cannot be written, naming it.
         ValueError: If the header lacks its format or version.
     """
     if not isinstance(header.get("format"), str) or not isinstance(header.get("version"), int):
         raise ValueError(f"a header names its format and version; got {sorted(header)}")
     ready = _separate_memory({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    with atomic_path(path) as temporary:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # as for any other file; save_file lets only the owner read
-        save_file(ready, temporary, metadata={"header": json.dumps(header, allow_nan=False)})  # from where they lie
-        temporary.chmod(mode)
+    metadata = {"header": json.dumps(header, allow_nan=False)}
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        try:
+            save_file(ready, temporary, metadata=metadata)  # without a copy in memory
+        except safetensors.SafetensorError as error:
+            raise _as_os_error(error, path) from error
+
+
+def _as_os_error(error: safetensors.SafetensorError, path: Path | str) -> OSError:
+    """Return the operating system's error that a safetensors error is about, such as a full disk."""
+    number = re.search(r"os error (\d+)", str(error))
+    if number is None:
+        return OSError(f"{path} cannot be written: {error}")
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(path))
 
 
 def _separate_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -175,6 +313,16 @@ def load_tensors(path: Path | str, format: str, version: int) -> tuple[dict[str,
         return load(read_bytes(path)), header
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+
+
+def read_format(path: Path | str) -> str | None:
+    """Return the format that a safetensors file names in its header; None if it is no file of ours."""
+    try:
+        header = _read_header(path, "")
+    except ValueError:
+        return None
+    value = header.get("format") if isinstance(header, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def _read_header(path: Path | str, format: str) -> Any:

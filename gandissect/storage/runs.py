@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -26,7 +26,8 @@ from torch import nn
 from tqdm import tqdm
 
 from ..core.ranges import POSITIVE, check_number
-from .files import atomic_path, read_bytes, read_json, write_json, write_text
+from .files import atomic_path, check_folder, read_bytes, read_json, write_json, write_text
+from .locks import lock_folder
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ def train(
         The folder.
 
     Raises:
+        BlockingIOError: If another process writes to the folder.
         ValueError: If the folder belongs to a run with other settings, its checkpoint is damaged or must not be
             continued, or it holds networks without a checkpoint.
         FloatingPointError: If a figure of a step is not finite.
@@ -117,8 +119,20 @@ def train(
     check_number("num_steps", num_steps, POSITIVE)
     check_number("snapshot_every", snapshot_every, POSITIVE)
     check_number("checkpoint_every", checkpoint_every, POSITIVE)
-    run = _Run(task, Path(folder), settings, writes)
-    run.begin(resume, adopt)
+    check_folder(folder)
+    with lock_folder(folder) if writes else nullcontext():
+        run = _Run(task, Path(folder), settings, writes)
+        run.begin(resume, adopt)
+        asked = _run_steps(run, num_steps, snapshot_every, checkpoint_every)
+    if asked:
+        signal.raise_signal(asked[0])  # to whoever handles it
+        raise KeyboardInterrupt
+    return run.folder
+
+
+def _run_steps(run: _Run, num_steps: int, snapshot_every: int, checkpoint_every: int) -> list[int]:
+    """Train to ``num_steps`` steps in all, or until a signal; return the signals."""
+    task, writes = run.task, run.writes
     total = num_steps * task.images_per_step
     bar = tqdm(
         total=total, initial=run.images, unit="image", unit_scale=True, smoothing=0.05, disable=None if writes else True
@@ -136,17 +150,14 @@ def train(
         if writes and not due:
             run.save()
             task.export(run.folder, run.images)
-    if asked:
-        signal.raise_signal(asked[0])  # to whoever handles it
-        raise KeyboardInterrupt
-    return run.folder
+    return asked
 
 
 class _Run:
     """The folder of a run and how far it has come."""
 
     def __init__(self, task: Trainable, folder: Path, settings: Mapping[str, Any], writes: bool) -> None:
-        self.task, self.folder, self.settings, self._writes = task, folder, dict(settings), writes
+        self.task, self.folder, self.settings, self.writes = task, folder, dict(settings), writes
         self.steps_done, self.seconds = 0, 0.0
         self._sums: dict[str, float] = {}
         self._summed = 0
@@ -180,9 +191,9 @@ class _Run:
                 f"{self.folder} holds {', '.join(networks[:3])} but no {self._checkpoint.name} to continue from; give "
                 "another folder (--out), or move those files away to train from the beginning"
             )
-        if not self._writes:
+        if not self.writes:
             return
-        write_json(self._known, self.settings)
+        write_json(self._known, self.settings, overwrite=True)
         self._drop_metrics_after(self.steps_done)
         # it writes into the folder, so not before that is known to be ours
         self._writer = _open_tensorboard(self.folder, self.images + 1)
@@ -236,11 +247,11 @@ class _Run:
         state = {"task": self.task.state_dict(), "steps_done": self.steps_done, "seconds": self.seconds}
         written = io.BytesIO()  # writing to a full disk itself, torch dies of an assertion about its own file format
         torch.save(state | {"sums": self._sums, "summed": self._summed}, written)
-        with atomic_path(self._checkpoint) as temporary:
+        with atomic_path(self._checkpoint, overwrite=True) as temporary:
             temporary.write_bytes(written.getbuffer())
 
     def _log(self, figures: Mapping[str, float]) -> None:
-        if not (figures and self._writes):
+        if not (figures and self.writes):
             return
         line = {"step": self.steps_done, "images": self.images, "seconds": round(self.seconds, 3), **figures}
         with self._metrics.open("a", encoding="utf-8") as file:
@@ -255,7 +266,7 @@ class _Run:
             return
         lines = self._metrics.read_text(encoding="utf-8", errors="replace").splitlines()
         kept = [line for line in lines if _step_of(line) <= step]
-        write_text(self._metrics, "".join(f"{line}\n" for line in kept))
+        write_text(self._metrics, "".join(f"{line}\n" for line in kept), overwrite=True)
 
 
 def _step_of(line: str) -> float:

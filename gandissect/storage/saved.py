@@ -25,7 +25,7 @@ from jaxtyping import AbstractArray, Shaped
 from torch import Tensor
 
 from ..core.lookup import check_choice
-from .files import load_tensors, save_tensors
+from .files import load_tensors, read_format, save_tensors
 
 T = TypeVar("T")
 
@@ -42,11 +42,32 @@ class SavedResult:
     FILE_NAME: ClassVar[str]
     VERSION: ClassVar[int]
 
-    def save(self, place: Path | str) -> Path:
-        """Write the file into a folder, or the file of that name if it ends in ``.safetensors``; return its path."""
+    def save(self, place: Path | str, *, overwrite: bool = False) -> Path:
+        """Write the result into a file.
+
+        A file that holds the same result already, as far as `is_same_result` looks, stays as it is.
+
+        Args:
+            place: The folder, or the file if its name ends in ``.safetensors``.
+            overwrite: Replace another result.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            FileExistsError: If there is a file that holds something else.
+        """
         path = result_path(place, self.FILE_NAME)
-        save_result(path, self, self.VERSION)
+        if overwrite or not self._is_saved_in(path):
+            save_result(path, self, self.VERSION, overwrite=overwrite)
         return path
+
+    def _is_saved_in(self, path: Path) -> bool:
+        """Return whether a file holds this result."""
+        try:
+            return path.is_file() and is_same_result(type(self).load(path), self)
+        except ValueError:
+            return False
 
     @classmethod
     def load(cls, place: Path | str) -> Self:
@@ -62,15 +83,38 @@ class SavedResult:
         return load_result(result_path(place, cls.FILE_NAME), cls, cls.VERSION)
 
 
-def save_result(path: Path | str, result: Any, version: int) -> None:
+def is_same_result(first: Any, second: Any) -> bool:
+    """Return whether two results are equal in all fields but those with ``compare=False``, such as how long they took.
+
+    Args:
+        first: A result as `save_result` takes it.
+        second: Another one.
+    """
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return first.dtype == second.dtype and torch.equal(first, second)
+    if dataclasses.is_dataclass(first):
+        names = [field.name for field in dataclasses.fields(first) if field.init and field.compare]
+        return type(first) is type(second) and all(
+            is_same_result(getattr(first, name), getattr(second, name)) for name in names
+        )
+    if isinstance(first, tuple) and isinstance(second, tuple):
+        return len(first) == len(second) and all(map(is_same_result, first, second))
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return set(first) == set(second) and all(is_same_result(first[name], second[name]) for name in first)
+    return bool(first == second)
+
+
+def save_result(path: Path | str, result: Any, version: int, *, overwrite: bool = False) -> None:
     """Write a result as one file, whole or not at all.
 
     Args:
         path: The file, ``*.safetensors``; its folder is made if missing.
         result: A dataclass of numbers (NumPy's, too), texts, tensors, tuples, text-keyed mappings and such dataclasses.
         version: The version of the class's fields, 1 or more.
+        overwrite: Replace another file of that name.
 
     Raises:
+        FileExistsError: If there is another file of that name.
         TypeError: If it holds something that cannot be kept.
         ValueError: If it could not be loaded again, naming the field that is of another kind than the class says.
     """
@@ -79,7 +123,8 @@ def save_result(path: Path | str, result: Any, version: int) -> None:
     kind = type(result)
     with _explain_errors(f"this {kind.__name__} cannot be kept"):
         _decode(kind, value, "", dict(tensors))
-    save_tensors(path, tensors, {"format": _format(type(result)), "version": version, "value": value})
+    header = {"format": _format(type(result)), "version": version, "value": value}
+    save_tensors(path, tensors, header, overwrite=overwrite)
 
 
 def result_path(place: Path | str, name: str) -> Path:
@@ -91,6 +136,17 @@ def result_path(place: Path | str, name: str) -> Path:
     """
     path = Path(place)
     return path if path.suffix == ".safetensors" and not path.is_dir() else path / name
+
+
+def find_results(folder: Path, *kinds: type) -> list[Path]:
+    """Return the files of a folder that hold results of some classes, whatever their names.
+
+    Args:
+        folder: A folder that exists.
+        kinds: Classes of the results.
+    """
+    formats = {_format(kind) for kind in kinds}
+    return [path for path in sorted(folder.glob("*.safetensors")) if path.is_file() and read_format(path) in formats]
 
 
 def load_result(path: Path | str, kind: type[T], version: int) -> T:

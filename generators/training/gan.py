@@ -129,21 +129,23 @@ class GANTask:
         growth, facts = self.growth(images_seen), self._describe(images_seen)
         generator = self._make_average(growth)
         for name in (LAST, f"generator-{images_seen:08d}.safetensors"):
-            save(generator, folder / name, facts)
-        with atomic_path(folder / f"samples-{images_seen:08d}.png") as temporary, torch.inference_mode():
+            save(generator, folder / name, facts, overwrite=True)
+        with torch.inference_mode():
             images = generator(generator.sample_z(64, seed=1))
+        with atomic_path(folder / f"samples-{images_seen:08d}.png", overwrite=True) as temporary:
             save_image(images, temporary, nrow=8, normalize=True, value_range=(-1, 1), format="png")
         figures = {} if self.held_out is None else self._measure_overfitting(self.held_out, growth)
         if self.evaluate is not None and growth == Growth(self.settings.resolution, 1.0):
             figures |= self.evaluate(generator)
         if (distance := figures.get("distance", math.inf)) < self.best:
             self.best = distance
-            save(generator, folder / BEST, facts | {"distance": distance})
+            save(generator, folder / BEST, facts | {"distance": distance}, overwrite=True)
         return figures
 
     def export(self, folder: Path, images_seen: int) -> None:
         """Write the averaged generator as the run's last."""
-        save(self._make_average(self.growth(images_seen)), folder / LAST, self._describe(images_seen))
+        average = self._make_average(self.growth(images_seen))
+        save(average, folder / LAST, self._describe(images_seen), overwrite=True)
 
     def _make_average(self, growth: Growth) -> LayeredGenerator:
         generator = self.average.export(growth.size if growth.alpha == 1 else growth.size // 2)

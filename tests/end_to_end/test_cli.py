@@ -125,7 +125,7 @@ def test_samples_of_a_style_generator_can_be_truncated(gandissect, planted: Path
 
     def sample(*more: object) -> torch.Tensor:
         status, _, error = gandissect(
-            "sample", "--generator", path, "--num-samples", 2, "--out", tmp_path / "x.png", *more
+            "sample", "--generator", path, "--num-samples", 2, "--out", tmp_path / "x.png", "--overwrite", *more
         )
         assert status == 0, error
         return _pixels(tmp_path / "x.png")
@@ -305,9 +305,28 @@ def test_the_result_of_another_dissection_is_not_overwritten(gandissect, planted
     for more, name in ((("--seed", 1), "seed"), (("--layers", "layer2"), "layers"), (("--curves",), "curves")):
         status, _, error = gandissect(*words, "--num-samples", 40, *more)
         assert status == 2
-        assert f"holds a dissection with other {name}; remove dissection.safetensors there, or name another" in error
+        assert f"holds a dissection with other {name}; name another folder, or dissect again with --overwrite" in error
     assert (tmp_path / "run" / "dissection.safetensors").read_bytes() == before
-    assert gandissect(*words, "--num-samples", 40)[0] == 0  # the same one may be made again
+    assert gandissect(*words, "--num-samples", 40, "--seed", 1, "--overwrite")[0] == 0
+    assert Dissection.load(tmp_path / "run").provenance.seed == 1
+
+
+def test_a_finished_dissection_is_not_made_again_but_its_report_is(
+    gandissect, planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apps.commands import dissect as command
+
+    words = ("dissect", planted, "--segmenter", "palette", "--num-samples", 40, "--out", tmp_path / "run", "--json")
+    status, first, error = gandissect(*words)
+    assert status == 0, error
+    files = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    monkeypatch.setattr(command, "dissect", lambda *a, **k: pytest.fail("it was dissected again"))
+    (tmp_path / "run" / "units.csv").unlink()
+    assert gandissect(*words) == (0, first, "")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == files
+    status, other, error = gandissect(*words, "--min-iou", 0.5)
+    assert (status, json.loads(other)["min_iou"]) == (0, 0.5), error
+    assert json.loads((tmp_path / "run" / "dissection.json").read_text())["min_iou"] == 0.5
 
 
 def test_effects_from_the_shell_are_those_from_python(gandissect, planted: Path, tmp_path: Path) -> None:
@@ -421,5 +440,5 @@ def test_a_generator_is_repaired_and_reported_in_one_command(
     by_hand = RepairCurve.load(tmp_path / "by-hand")
     assert by_hand.ranked == UnitSet("layer1", (0, 1, 3)) and by_hand.counts == (0, 1, 2, 3)
     assert Repair.load(tmp_path / "by-hand").concepts is not None
-    status, output, error = gandissect("repair", planted, "--data", "x", "--units", 1, "--out", out)
+    status, output, error = gandissect("repair", planted, "--data", "x", "--units", 1, "--out", tmp_path / "x")
     assert (status, "name it with --layer" in error) == (2, True)

@@ -56,7 +56,9 @@ def test_a_strip_is_the_walk(gandissect, models: dict[str, Path], tmp_path: Path
 def test_a_grid_has_the_four_pictures_in_its_corners(gandissect, models: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "grid.png"
     for name in models:
-        status, _, error = gandissect("interpolate", models[name], "--grid", "--num-frames", 3, "--out", out)
+        status, _, error = gandissect(
+            "interpolate", models[name], "--grid", "--num-frames", 3, "--out", out, "--overwrite"
+        )
         assert status == 0, error
         generator = generators.load(models[name], device="cpu")
         images = generator(generator.sample_z(4, seed=1))
@@ -79,7 +81,7 @@ def test_a_film_comes_back_to_where_it_began(gandissect, models: dict[str, Path]
             pixels = torch.from_numpy(np.array(film.convert("RGB"))).permute(2, 0, 1)
             wanted = (images[index].clamp(-1, 1) + 1) * 127.5
             assert (pixels - wanted).abs().mean() < 4, "256 colors of 256 pixels"
-    status, output, _ = gandissect(*words, "--even", "--json")
+    status, output, _ = gandissect(*words, "--even", "--json", "--overwrite")
     even = json.loads(output)["steps"]
     assert even["most"] < 2 * even["least"]
 
@@ -121,7 +123,7 @@ def test_the_path_length_comes_with_its_interval_and_network(
         "network": "unet-scenes",
     }
     status, _, error = gandissect(
-        "interpolate", models["DCGAN"], "--path-length", 4, "--segmenter", "palette", *words[-2:]
+        "interpolate", models["DCGAN"], "--path-length", 4, "--segmenter", "palette", "--out", tmp_path / "y.png"
     )
     assert (status, "has no encoder" in error) == (2, True)
 
@@ -129,7 +131,7 @@ def test_the_path_length_comes_with_its_interval_and_network(
 def test_tables_are_of_mixed_styles_or_swapped_activations(gandissect, models: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "table.png"
     left, top = 2 + 18 + 6, 2 + 18 + 18  # of the first mixed picture
-    words = ("--rows", 0, 1, "--columns", 2, 3, 4, "--out", out, "--json")
+    words = ("--rows", 0, 1, "--columns", 2, 3, 4, "--out", out, "--json", "--overwrite")
     status, output, error = gandissect("mix", models["StyleGAN"], *words)
     assert status == 0, error
     tables = json.loads(output)["tables"]
@@ -152,7 +154,7 @@ def test_tables_are_of_mixed_styles_or_swapped_activations(gandissect, models: d
 
 def test_samples_are_truncated_in_the_first_layers_or_in_z(gandissect, models: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "x.png"
-    words = ("--num-samples", 1, "--out", out, "--seed", 5)
+    words = ("--num-samples", 1, "--out", out, "--seed", 5, "--overwrite")
     status, _, error = gandissect(
         "sample", "--generator", models["StyleGAN"], "--truncation-psi", 0, "--truncation-cutoff", 2, *words
     )

@@ -221,7 +221,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(train, pictures
     before = _contents(stopped)
     with _no_file_larger_than(len(before["checkpoint.pt"]) // 2):
         error = _refusal(train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume"))
-    assert error == "gandissect: File too large"
+    assert error == f"gandissect: File too large: {stopped / 'checkpoint.pt'}"
     assert _contents(stopped) == before, "no half-written file is left either"
     assert _steps(stopped) == 3
 

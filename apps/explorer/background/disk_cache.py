@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import torch
-from safetensors import SafetensorError
 
 from gandissect import Dissection, Generator, Segmenter
 from gandissect.causal.results import UnitEffects
@@ -160,11 +159,11 @@ def _write(path: Path | None, result: Dissection | KeptEffects) -> None:
     if path is None:
         return
     try:
-        result.save(path)
+        result.save(path, overwrite=True)
         oldest = sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
         for file in oldest[:-MAX_FILES]:
             file.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:  # the latter where the disk is full
+    except OSError as error:
         _LOG.warning("this is not kept for the next time: %s", error)
 
 

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ...core.protocols import Segmenter
 from ...inference.batches import Activation, LayerSampler
+from ...storage.files import check_folder
+from ...storage.locks import lock_folder
 from .label_cache import LabelMapCache
 from .pilot import pilot_brackets, pilot_levels
 from .plan import DissectionPlan
@@ -35,21 +38,57 @@ def count_samples(
     samples: range,
     folder: Path | str | None,
     label_cache: LabelMapCache | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Tally:
     """Return the counts of some samples, from where the folder stands if it holds some of them.
 
-    The label maps of those that are counted now are put into the cache.
+    The label maps of those that are counted now are put into the cache. No other process may write to the folder until
+    all are counted. Counts of another dissection are refused, or left out of account to ``overwrite`` them.
     """
-    path = None if folder is None else Path(folder) / TALLY
-    device = sampler.generator.device
-    if path is not None and path.exists():
+    if folder is None:
+        return _count(sampler, segmenter, plan, samples, None, None, label_cache)
+    check_folder(folder)
+    with lock_folder(folder):
+        path = Path(folder) / TALLY
+        earlier = _load_earlier(path, plan, samples, sampler.generator.device, overwrite=overwrite)
+        return _count(sampler, segmenter, plan, samples, path, earlier, label_cache)
+
+
+def _load_earlier(
+    path: Path, plan: DissectionPlan, samples: range, device: torch.device, *, overwrite: bool
+) -> Tally | None:
+    """Return the counts that a file holds, if it is there and not to be replaced.
+
+    Raises:
+        ValueError: If they are of another dissection, naming what differs.
+    """
+    if not path.exists():
+        return None
+    try:
         tally = Tally.load(path, device)
-        try:
-            tally.check_same(plan, samples)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}; remove it, or name another folder") from error
-        logger.info("going on at sample %d of %s", tally.samples.start + tally.seen, path)
-    else:
+        tally.check_same(plan, samples)
+    except ValueError as error:
+        if overwrite:
+            return None
+        remedy = "name another folder, or replace it with overwrite=True (--overwrite on the command line)"
+        raise ValueError(f"{path}: {str(error).removeprefix(f'{path} ')}; {remedy}") from error
+    logger.info("going on at sample %d of %s", tally.samples.start + tally.seen, path)
+    return tally
+
+
+def _count(
+    sampler: LayerSampler,
+    segmenter: Segmenter,
+    plan: DissectionPlan,
+    samples: range,
+    path: Path | None,
+    earlier: Tally | None,
+    label_cache: LabelMapCache | None,
+) -> Tally:
+    """Return the counts of some samples, added to earlier ones, and write them now and then."""
+    tally = earlier
+    if tally is None:
         padding = plan.settings.padding
         levels = pilot_levels(sampler, plan.target, padding) if plan.settings.curves else {}
         tally = Tally(plan, pilot_brackets(sampler, plan.target, padding), samples, levels)

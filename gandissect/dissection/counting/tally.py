@@ -152,7 +152,7 @@ class Tally:
         layers = {name: layer.state() for name, layer in self.layers.items()}
         labels, part = self.labels.state()["labels"], (self.samples.start, self.samples.stop)
         state = SavedTally(self.plan, part, self.seen, self.seconds, layers, labels, self.thumbnails())
-        save_result(path, state, VERSION)
+        save_result(path, state, VERSION, overwrite=True)
 
     @staticmethod
     def load(path: Path | str, device: torch.device | str = "cpu") -> Tally:

@@ -20,8 +20,8 @@ from ...core.lookup import lookup, unknown_name_message
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import blocks, derive_seed
-from ...storage.files import write_json
-from ...storage.saved import SavedResult, detached_copy, plain_entries
+from ...storage.files import check_new_file, write_json
+from ...storage.saved import SavedResult, detached_copy, plain_entries, result_path
 from ..spaces import as_w
 
 DIRECTION_SPACES = ("z", "w", "activation")
@@ -169,13 +169,25 @@ class Direction(SavedResult):
         check_direction(generator, direction)
         return replace(direction, sigma=measure_spread(generator, direction, seed)) if sigma is None else direction
 
-    def save(self, place: Path | str) -> Path:
-        """Write ``direction.safetensors`` into a folder, or the file of that name if it ends in ``.safetensors``.
+    def save(self, place: Path | str, *, overwrite: bool = False) -> Path:
+        """Write the direction into a file, with a ``.json`` beside it for people, which is not read again.
 
-        What people may want to read stands in a ``.json`` beside it; it is not read again.
+        Args:
+            place: The folder, or the file if its name ends in ``.safetensors``.
+            overwrite: Replace another direction and its ``.json``.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            FileExistsError: If there is a file that holds something else.
         """
-        path = SavedResult.save(self, place)
-        write_json(path.with_suffix(".json"), Direction.load(path).facts())  # whose numbers are plain
+        path = result_path(place, self.FILE_NAME)
+        beside = path.with_suffix(".json")
+        if not path.exists():
+            check_new_file(beside, overwrite=overwrite)
+        SavedResult.save(self, path, overwrite=overwrite)
+        write_json(beside, Direction.load(path).facts(), overwrite=True)  # loaded, since its numbers are plain
         return path
 
     def facts(self) -> dict[str, Any]:

@@ -2,59 +2,73 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import json
 from pathlib import Path
 
 from ...core.types import categories
 from ...dissection.results import MIN_IOU, Dissection, count_units_by_concept
-from ...storage.files import atomic_path
+from ...storage.files import read_json, write_text
+from ...storage.outputs import output_folder
 from ..pages import render, shorten_name
 from .calls import command_line, python_call
 from .charts import curve_ticks, group_by_category
-from .sidecars import as_csv, as_json
+from .sidecars import as_csv, as_json, without_circumstances
 from .views import concept_rows, layer_parts
 
-PAGE, TABLE, NUMBERS = "report.html", "units.csv", "dissection.json"
+REPORT_FILES = PAGE, TABLE, NUMBERS = "report.html", "units.csv", "dissection.json"
+"""What `write_report` writes."""
 
 
 def write_report(
-    folder: Path | str, dissection: Dissection, *, min_iou: float = MIN_IOU, title: str | None = None
+    folder: Path | str,
+    dissection: Dissection,
+    *,
+    min_iou: float = MIN_IOU,
+    title: str | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write ``report.html``, ``units.csv`` and ``dissection.json``.
 
     The page is one file that refers to no other. All three appear once all of them are complete; until then an
-    earlier report stays as it is.
+    earlier report stays as it is. An earlier report of the same dissection is replaced, since nothing of it is lost.
 
     Args:
         folder: Made if missing.
         dissection: What to report.
         min_iou: The IoU from which a unit counts as matching a concept, 0 to 1.
         title: Of the page; by default it names the generator.
+        overwrite: Replace the report of another dissection, too.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
+        FileExistsError: If the folder holds the report of another dissection.
         ValueError: If ``min_iou`` is out of range, ``folder`` is a file, nothing was dissected, or a number is not
             finite.
     """
     folder = Path(folder)
     if not 0 <= min_iou <= 1:
         raise ValueError(f"min_iou is between 0 and 1; got {min_iou}")
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; name a folder for the report")
     if not len(dissection):
         raise ValueError("the dissection has no layers; there is nothing to report")
     name = shorten_name(dissection.provenance.generator.name)
-    texts = {
-        PAGE: _page(dissection, min_iou, title or f"Dissection of {name}"),
-        TABLE: as_csv(dissection),
-        NUMBERS: as_json(dissection, min_iou),
-    }
-    with ExitStack() as files:
-        for file_name, text in texts.items():
-            files.enter_context(atomic_path(folder / file_name)).write_text(text, encoding="utf-8")
+    numbers = as_json(dissection, min_iou)
+    again = overwrite or _is_report_of(folder / NUMBERS, numbers)
+    with output_folder(folder, REPORT_FILES, overwrite=again) as staged:
+        write_text(staged / PAGE, _page(dissection, min_iou, title or f"Dissection of {name}"))
+        write_text(staged / TABLE, as_csv(dissection))
+        write_text(staged / NUMBERS, numbers)
     return folder / PAGE
+
+
+def _is_report_of(path: Path, numbers: str) -> bool:
+    """Return whether the numbers of an earlier report are those of the same dissection."""
+    try:
+        earlier, new = (without_circumstances(entries) for entries in (read_json(path), json.loads(numbers)))
+    except (FileNotFoundError, ValueError):
+        return False
+    return bool(earlier == new)
 
 
 def _page(dissection: Dissection, min_iou: float, title: str) -> str:

@@ -9,7 +9,7 @@ import json
 import math
 from typing import Any
 
-from ...dissection.results import Dissection, count_units_by_concept
+from ...dissection.results import Dissection, Provenance, count_units_by_concept
 from ...storage.saved import plain_entries
 
 FORMAT = "gandissect.report"
@@ -34,6 +34,20 @@ def as_json(dissection: Dissection, min_iou: float) -> str:
         "units": finite_records(dissection),
     }
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def without_circumstances(numbers: Any) -> Any:
+    """Return the report's numbers without what differs between reports of one dissection, and between its repetitions.
+
+    Args:
+        numbers: JSON values as `as_json` writes them.
+    """
+    if not isinstance(numbers, dict) or not isinstance(numbers.get("provenance"), dict):
+        return None
+    circumstances = {field.name for field in dataclasses.fields(Provenance) if not field.compare}
+    provenance = {name: value for name, value in numbers["provenance"].items() if name not in circumstances}
+    kept = {name: value for name, value in numbers.items() if name not in {"min_iou", "layers"}}
+    return kept | {"provenance": provenance}
 
 
 def summaries(dissection: Dissection, min_iou: float) -> list[dict[str, Any]]:

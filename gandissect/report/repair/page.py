@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,15 @@ from ...artifacts.results import ArtifactRanking, Repair, RepairCurve
 from ...core.protocols import Generator
 from ...interventions.edits import Insertion
 from ...interventions.recipe import Recipe
-from ...storage.files import atomic_path
+from ...storage.files import read_json, write_text
+from ...storage.outputs import output_folder
 from ..pages import render, shorten_name
 from .pdf import Document
 from .pictures import NUM_RANDOM, RepairPictures
 from .tables import draw_curve, figure_rows, limits, png, share_rows, verdict
 
-PAGE, DOCUMENT, NUMBERS, RECIPE = "report.html", "report.pdf", "repair.json", "recipe.json"
+REPAIR_REPORT_FILES = PAGE, DOCUMENT, NUMBERS, RECIPE = "report.html", "report.pdf", "repair.json", "recipe.json"
+"""What `write_repair_report` writes."""
 
 
 def write_repair_report(
@@ -30,11 +31,13 @@ def write_repair_report(
     ranking: ArtifactRanking | None = None,
     *,
     title: str | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write ``report.html``, ``report.pdf``, ``repair.json`` and ``recipe.json``.
 
     The page is one file that refers to no other. Pictures are made by the generator from the seeds in the results: the
-    first ones of the measurement, not chosen ones, and the worst and the best by realism.
+    first ones of the measurement, not chosen ones, and the worst and the best by realism. An earlier report of the same
+    results is replaced, since nothing of it is lost.
 
     Args:
         folder: Made if missing.
@@ -43,46 +46,59 @@ def write_repair_report(
         repair: What was measured.
         ranking: How units were ranked; None for a list of one's own.
         title: Of the page; by default it names the generator.
+        overwrite: Replace the report of other results, too.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
+        FileExistsError: If the folder holds the report of other results.
         ValueError: If the results are of another generator, or of different units.
     """
     folder = Path(folder)
     _check_results(generator, curve, repair, ranking)
     values = compute_forced_values(generator, repair.units, repair.force_to)
     edit = Insertion(repair.units, values)
-    pictures = RepairPictures(generator, edit, repair, ranking)
+    numbers = json.dumps(_numbers(curve, repair, ranking, values), indent=1, allow_nan=False) + "\n"
     heading = title or f"Repair of {shorten_name(generator.name)}"
-    strips, units = pictures.strips(), pictures.units()
-    figure = draw_curve(curve, len(repair.units))
-    numbers = _numbers(curve, repair, ranking, values)
-    page = render(
+    again = overwrite or _is_report_of(folder / NUMBERS, numbers)
+    with output_folder(folder, REPAIR_REPORT_FILES, overwrite=again) as staged:
+        pictures = RepairPictures(generator, edit, repair, ranking)
+        document = Document(heading, repair, curve, ranking, pictures.strips(), pictures.units())
+        write_text(staged / PAGE, _page(document, numbers))
+        document.write(staged / DOCUMENT)
+        write_text(staged / NUMBERS, numbers)
+        Recipe.of(generator, [edit], repair.sample_seed, num_samples=NUM_RANDOM).save(staged / RECIPE)
+    return folder / PAGE
+
+
+def _is_report_of(path: Path, numbers: str) -> bool:
+    """Return whether the numbers of an earlier report are the same."""
+    try:
+        return bool(read_json(path) == json.loads(numbers))
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _page(document: Document, numbers: str) -> str:
+    """Return the page."""
+    repair, curve, ranking = document.repair, document.curve, document.ranking
+    return render(
         "repair",
-        title=heading,
+        title=document.title,
         verdict=verdict(repair),
         helps=repair.helps,
         choice=str(curve),
         limits=limits(repair, ranking),
         rows=figure_rows(repair),
         concept_rows=share_rows(repair),
-        strips=strips,
-        units=units,
-        curve=png(figure),
+        strips=document.strips,
+        units=document.units,
+        curve=png(draw_curve(curve, len(repair.units))),
         repair=repair,
         ranking=ranking,
-        numbers=json.dumps(numbers, allow_nan=False).replace("<", "\\u003c"),
+        numbers=json.dumps(json.loads(numbers), allow_nan=False).replace("<", "\\u003c"),
     )
-    with ExitStack() as files:
-        files.enter_context(atomic_path(folder / PAGE)).write_text(page, encoding="utf-8")
-        document = Document(heading, repair, curve, ranking, strips, units)
-        document.write(files.enter_context(atomic_path(folder / DOCUMENT)))
-        text = json.dumps(numbers, indent=1, allow_nan=False) + "\n"
-        files.enter_context(atomic_path(folder / NUMBERS)).write_text(text, encoding="utf-8")
-    Recipe.of(generator, [edit], repair.sample_seed, num_samples=NUM_RANDOM).save(folder / RECIPE)
-    return folder / PAGE
 
 
 def _check_results(generator: Generator, curve: RepairCurve, repair: Repair, ranking: ArtifactRanking | None) -> None:

@@ -261,7 +261,7 @@ def test_results_are_saved_and_loaded(tmp_path) -> None:
         choose_num_units(GENERATOR, units, WITHOUT_BLUE, num_images=20, num_sets=2, force_to="mean", progress=False),
         measure_repair(GENERATOR, units, WITHOUT_BLUE, num_sets=2, progress=False),
     ):
-        path = found.save(tmp_path)
+        path = found.save(tmp_path, overwrite=True)
         again = type(found).load(tmp_path)
         for name in found.__slots__:
             one, other = getattr(found, name), getattr(again, name)

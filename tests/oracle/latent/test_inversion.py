@@ -336,7 +336,7 @@ def test_an_inversion_comes_back_from_its_file(tmp_path: Path) -> None:
     generator = _dcgan()
     for layer in (None, "layer2"):
         found = invert(generator, _foreign(2), layer=layer, features=lambda x: x.mean(1), **QUICK)
-        found.save(tmp_path)
+        found.save(tmp_path, overwrite=True)
         again = Inversion.load(tmp_path)
         for name in Inversion.__dataclass_fields__:
             one, other = getattr(found, name), getattr(again, name)

@@ -197,6 +197,6 @@ def test_a_file_with_impossible_standing_units_is_refused(key: str, value: torch
     tensors, header = load_tensors(path, "gandissect-generator", 1)
     assert len(tensors["layer1.forced"]) == 12
     changed = {name: each for name, each in (tensors | {key: value}).items() if each is not None}
-    save_tensors(path, changed, header)
+    save_tensors(path, changed, header, overwrite=True)
     with pytest.raises(ValueError, match=r"fixed\.safetensors does not describe a generator"):
         generators.load(path, device="cpu")

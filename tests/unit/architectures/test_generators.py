@@ -257,14 +257,14 @@ def test_bundled_generators_load_and_their_cards_are_whole(name: str) -> None:
 
 def _written(path: Path, **changes: object) -> Path:
     """Write a tiny generator with other settings, or other tensors."""
-    generators.save(DCGAN(size=16, width=4, z_dim=6), path)
+    generators.save(DCGAN(size=16, width=4, z_dim=6), path, overwrite=True)
     tensors, header = load_tensors(path, "gandissect-generator", 1)
     first = "layer1.0.weight"
     kinds = {"nan": lambda x: x * torch.nan, "int": lambda x: x.int(), "complex": lambda x: x.to(torch.complex64)}
     tensors[first] = kinds.get(str(changes.pop("weights", "")), lambda x: x)(tensors[first])
     architecture = changes.pop("architecture", "dcgan")
     settings = changes if architecture == "planted" else header["settings"] | changes
-    save_tensors(path, tensors, header | {"architecture": architecture, "settings": settings})
+    save_tensors(path, tensors, header | {"architecture": architecture, "settings": settings}, overwrite=True)
     return path
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from gandissect.dissection.counting.label_cache import LabelMapCache
 from gandissect.dissection.counting.layer_counts import LayerCount
 from gandissect.dissection.counting.tally import TALLY, VERSION, Tally
 from gandissect.dissection.counting.top_images import ThumbnailCollector, TopSamples
-from gandissect.storage.files import load_tensors, save_tensors
+from gandissect.storage import load_tensors, lock_folder, save_tensors
 from generators import PlantedGenerator
 from segmenters.palette import PaletteSegmenter
 
@@ -119,8 +121,44 @@ def test_parts_of_different_dissections_are_refused(message: str, tmp_path: Path
     _count_shard(generator, segmenter, tmp_path / "2", (2, 2), **{**WANTED, **changed})
     with pytest.raises(ValueError, match=f"of another dissection: .*{message}"):
         merge_shards([tmp_path / "1", tmp_path / "2"])
-    with pytest.raises(ValueError, match=f"{TALLY}: these counts are of another .*; remove it, or name another folder"):
+    with pytest.raises(
+        ValueError, match=f"{TALLY}: these counts are of another .*; name another folder, or replace it"
+    ):
         _count_shard(generator, segmenter, tmp_path / "1", (1, 2), **{**WANTED, **changed})
+
+
+def test_counts_of_another_dissection_are_replaced_on_request_and_those_of_the_same_continued(
+    tmp_path: Path, whole: Dissection
+) -> None:
+    dissect(GENERATOR, SEGMENTER, folder=tmp_path, **(WANTED | {"seed": 1}))
+    _same(dissect(GENERATOR, SEGMENTER, folder=tmp_path, overwrite=True, **WANTED), whole)
+    again = dissect(GENERATOR, Failing(1), folder=tmp_path, overwrite=True, **WANTED)
+    _same(again, whole)  # one label map is looked at, to learn its size
+    with lock_in_another_thread(tmp_path), pytest.raises(BlockingIOError, match="in use by"):
+        dissect(GENERATOR, SEGMENTER, folder=tmp_path, **WANTED)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match="file is a file"):
+        dissect(GENERATOR, SEGMENTER, folder=tmp_path / "file", **WANTED)
+
+
+@contextmanager
+def lock_in_another_thread(folder: Path) -> Iterator[None]:
+    """Keep a folder locked by somebody else."""
+    locked, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock_folder(folder):
+            locked.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    locked.wait()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_shards_that_are_not_the_whole_are_refused(tmp_path: Path) -> None:
@@ -193,7 +231,7 @@ def test_damaged_counts_are_refused(tmp_path: Path) -> None:
         path.write_bytes(good)
         tensors, header = load_tensors(path, "gandissect.SavedTally", VERSION)
         change(tensors, header["value"])
-        save_tensors(path, tensors, header)
+        save_tensors(path, tensors, header, overwrite=True)
         with pytest.raises(ValueError, match=r"tally\.safetensors"):
             Tally.load(path)
 

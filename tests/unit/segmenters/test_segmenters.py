@@ -213,21 +213,22 @@ def test_damaged_files_are_named(unet, tmp_path):
 
     path.write_bytes(data[:-10])
     expect("not a whole")
-    save_tensors(path, tensors, header | {"format": "something"})
+    save_tensors(path, tensors, header | {"format": "something"}, overwrite=True)
     expect("expected 'gandissect-segmenter'")
-    save_tensors(path, tensors, header | {"version": 99})
+    save_tensors(path, tensors, header | {"version": 99}, overwrite=True)
     expect("version 99")
-    save_tensors(path, dict(list(tensors.items())[1:]), header)
+    save_tensors(path, dict(list(tensors.items())[1:]), header, overwrite=True)
     expect("1 weights are missing")
-    save_tensors(path, {**tensors, next(iter(tensors)): next(iter(tensors.values())) * torch.nan}, header)
-    expect("not finite")
-    save_tensors(path, tensors, header | {"architecture": {"encoder": "resnet18"}})
-    expect("does not describe a segmenter")
     save_tensors(
-        path, tensors, header | {"architecture": json.loads(json.dumps(header["architecture"])) | {"input_size": 31}}
+        path, {**tensors, next(iter(tensors)): next(iter(tensors.values())) * torch.nan}, header, overwrite=True
     )
+    expect("not finite")
+    save_tensors(path, tensors, header | {"architecture": {"encoder": "resnet18"}}, overwrite=True)
+    expect("does not describe a segmenter")
+    architecture = json.loads(json.dumps(header["architecture"])) | {"input_size": 31}
+    save_tensors(path, tensors, header | {"architecture": architecture}, overwrite=True)
     expect("input_size .* must be a multiple")
-    save_tensors(path, tensors, header | {"concepts": [{"index": 0, "name": "sky", "color": "blue"}]})
+    save_tensors(path, tensors, header | {"concepts": [{"index": 0, "name": "sky", "color": "blue"}]}, overwrite=True)
     expect("does not describe a segmenter")
 
 
@@ -374,7 +375,7 @@ def test_a_hostile_description_is_refused_and_fetches_nothing(unet, tmp_path, mo
     tensors, header = load_tensors(tmp_path / "x.safetensors", FORMAT, 1)
     header["architecture"] |= change.get("architecture", {})
     header["concepts"][0] |= change.get("concepts", {})
-    save_tensors(tmp_path / "x.safetensors", tensors, header)
+    save_tensors(tmp_path / "x.safetensors", tensors, header, overwrite=True)
     with pytest.raises(ValueError, match=rf"x\.safetensors.*{message}"):
         segmenters.load(tmp_path / "x.safetensors", device="cpu")
 

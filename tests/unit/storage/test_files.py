@@ -43,7 +43,7 @@ def test_numbers_that_json_does_not_have_are_refused(tmp_path: Path) -> None:
 @given(st.data())
 def test_a_damaged_file_is_named_and_never_crashes(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "x.safetensors"
-    save_tensors(path, TENSORS, HEADER)
+    save_tensors(path, TENSORS, HEADER, overwrite=True)
     whole = bytearray(path.read_bytes())
     if data.draw(st.booleans()):
         damaged = whole[: data.draw(st.integers(0, len(whole) - 1))]
@@ -91,8 +91,8 @@ def test_the_hash_sees_values_shapes_dtypes_and_header_but_not_order() -> None:
 def test_threads_that_write_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
     """Two writers are inside at once; both succeed, and the later one's text stays."""
     path = tmp_path / "x.txt"
-    with atomic_path(path) as first:
-        with atomic_path(path) as second:
+    with atomic_path(path, overwrite=True) as first:
+        with atomic_path(path, overwrite=True) as second:
             second.write_text("second")
         first.write_text("first")
     assert path.read_text() == "first"
@@ -107,7 +107,7 @@ def test_a_large_foreign_file_is_refused_by_its_first_bytes(tmp_path: Path, monk
     monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("the whole file is read"))
     with pytest.raises(ValueError, match=r"x\.safetensors is not a whole safetensors file"):
         load_tensors(path, "test", 2)
-    save_tensors(path, TENSORS, HEADER)
+    save_tensors(path, TENSORS, HEADER, overwrite=True)
     with pytest.raises(ValueError, match="holds 'test'; expected 'other'"):
         load_tensors(path, "other", 2)
 
@@ -116,7 +116,7 @@ def test_headers_need_a_format_and_a_version_from_one_on(tmp_path: Path) -> None
     for header in ({"format": "test"}, {"version": 1}, {"format": 3, "version": 1}, {"format": "test", "version": "1"}):
         with pytest.raises(ValueError, match="format and version"):
             save_tensors(tmp_path / "x.safetensors", TENSORS, header)
-    save_tensors(tmp_path / "x.safetensors", TENSORS, {"format": "test", "version": 0})
+    save_tensors(tmp_path / "x.safetensors", TENSORS, {"format": "test", "version": 0}, overwrite=True)
     with pytest.raises(ValueError, match="versions 1 to 2 are understood"):
         load_tensors(tmp_path / "x.safetensors", "test", 2)
 

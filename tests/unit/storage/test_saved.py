@@ -103,7 +103,7 @@ def test_a_tensor_of_one_of_two_shapes_must_be_there(tmp_path: Path) -> None:
     save_result(path, Maps(torch.ones(2), torch.zeros(1, 2, 2).long(), (), torch.ones(1, 5)), 1)
     tensors, header = load_tensors(path, "gandissect.Maps", 1)
     del tensors["latents"]
-    save_tensors(path, tensors, header)
+    save_tensors(path, tensors, header, overwrite=True)
     with pytest.raises(ValueError, match="tensor 'latents' is missing"):
         load_result(path, Maps, 1)
 
@@ -197,7 +197,7 @@ def test_truncated_and_mutated_files_are_refused(dissection: Dissection, tmp_pat
 def _tamper(path: Path, change) -> None:
     tensors, header = load_tensors(path, "gandissect.Dissection", 3)
     change(tensors, header["value"])
-    save_tensors(path, tensors, header)
+    save_tensors(path, tensors, header, overwrite=True)
 
 
 TAMPERED = {
@@ -242,7 +242,7 @@ def test_other_files_of_ours_are_refused(tmp_path: Path) -> None:
     save_tensors(path, {"a": torch.zeros(2)}, {"format": "gandissect-generator", "version": 1})
     with pytest.raises(ValueError, match=r"holds 'gandissect-generator'; expected 'gandissect\.Dissection'"):
         Dissection.load(path)
-    save_tensors(path, {}, {"format": "gandissect.Dissection", "version": 99, "value": {}})
+    save_tensors(path, {}, {"format": "gandissect.Dissection", "version": 99, "value": {}}, overwrite=True)
     with pytest.raises(ValueError, match="version 99"):
         Dissection.load(path)
 
@@ -313,7 +313,7 @@ def test_concepts_that_cannot_be_looked_up_are_refused(
     tensors, header = load_tensors(path, "gandissect.Dissection", 3)
     for concepts in (header["value"]["concepts"], *(layer["concepts"] for layer in header["value"]["layers"])):
         change(concepts)
-    save_tensors(path, tensors, header)
+    save_tensors(path, tensors, header, overwrite=True)
     with pytest.raises(ValueError, match=rf"dissection\.safetensors.*{message}"):
         Dissection.load(path)
 
@@ -323,7 +323,7 @@ def test_a_provenance_out_of_range_is_refused(dissection: Dissection, tmp_path: 
     path = dissection.save(tmp_path)
     tensors, header = load_tensors(path, "gandissect.Dissection", 3)
     header["value"]["provenance"][entry[0]] = entry[1]
-    save_tensors(path, tensors, header)
+    save_tensors(path, tensors, header, overwrite=True)
     with pytest.raises(ValueError, match=r"dissection\.safetensors.*out of range"):
         Dissection.load(path)
     with pytest.raises(ValueError, match="out of range"):

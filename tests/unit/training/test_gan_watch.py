@@ -99,7 +99,7 @@ def test_the_best_snapshot_is_the_one_of_least_distance_whenever_the_run_was_int
     settings, kept = SMALL, {}
 
     def remember(generator: LayeredGenerator) -> Mapping[str, float]:
-        generators.save(generator, tmp_path / "one.safetensors")
+        generators.save(generator, tmp_path / "one.safetensors", overwrite=True)
         kept[_evaluate(generator)["distance"]] = generators.load(tmp_path / "one.safetensors", device="cpu").fingerprint
         return _evaluate(generator)
 
