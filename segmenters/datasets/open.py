@@ -51,6 +51,7 @@ def open_sources(specs: Sequence[str], size: int, *, skip_broken: bool = False) 
         ValueError: If a specification is wrong, or pictures of any folder cannot be used, naming all of them.
         FileNotFoundError: If there is no such folder or split.
     """
+    check_specs(specs)  # before pictures are decoded
     return open_each(partial(open_source, spec, size, skip_broken=skip_broken) for spec in specs)
 
 
@@ -69,6 +70,7 @@ def open_labeled_pictures(
         ValueError: If a specification is wrong, or pictures of any folder cannot be used, naming all of them.
         FileNotFoundError: If there is no such folder or split.
     """
+    check_specs([*specs, held_out])  # before pictures are decoded
     open_spec = partial(open_source, size=size, skip_broken=skip_broken)
     *sources, judged = open_each(
         [*(partial(open_spec, spec) for spec in specs), partial(open_spec, held_out, held_out=True)]

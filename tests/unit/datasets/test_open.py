@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from gandissect.core import load_pictures
-from segmenters.datasets.open import open_pictures, open_source
+from segmenters.datasets import photos
+from segmenters.datasets.open import open_labeled_pictures, open_pictures, open_source, open_sources
 
 
 def _folder(path: Path, count: int) -> Path:
@@ -33,6 +34,21 @@ def test_a_folder_is_parted_and_a_split_is_taken_whole(tmp_path: Path) -> None:
     assert len(seen) == 40
     train, held_out = open_pictures([f"{folder}@some"], 16, 0.3)
     assert (len(train), held_out) == (3, None)
+
+
+def test_folders_that_are_missing_are_named_before_others_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _folder(tmp_path / "a", 4)
+    monkeypatch.setattr(photos, "read_picture", lambda *_: pytest.fail("pictures were decoded first"))
+    for missing in (str(tmp_path / "b"), f"{folder}@train"):
+        for opened in (
+            lambda spec=missing: open_pictures([str(folder), spec], 16, 0.3),
+            lambda spec=missing: open_sources([str(folder), spec], 16),
+            lambda spec=missing: open_labeled_pictures([str(folder)], spec, 16),
+        ):
+            with pytest.raises(FileNotFoundError, match=r"no folder|unknown split"):
+                opened()
 
 
 def test_what_is_no_source_is_named() -> None:
