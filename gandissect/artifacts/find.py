@@ -15,6 +15,7 @@ from torch import Tensor
 from ..core.lookup import check_choice, lookup, unique_names
 from ..core.pictures import split_off
 from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
+from ..core.sampling import check_seed
 from ..core.types import UnitSet
 from ..fidelity.inception import Inception
 from ..fidelity.yardstick import Yardstick
@@ -121,6 +122,7 @@ def find_repair(
 
     Source: Bau et al. 2019, Sec. 4.3.
     """
+    seed = check_seed(seed)
     _check_request(generator, segmenter, units, layers, force_to, method, num_images)
     names = _check_layers(generator, layers)
     yardstick = _make_yardstick(real, held_out, features, segmenter)

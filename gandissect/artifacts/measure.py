@@ -21,7 +21,7 @@ from torch import Tensor
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
-from ..core.sampling import derive_seed, make_rng
+from ..core.sampling import check_seed, derive_seed, make_rng
 from ..core.types import UnitSet
 from ..fidelity.distances import Normal
 from ..fidelity.neighbours import realism
@@ -81,6 +81,7 @@ def choose_num_units(
 
     Source: Bau et al. 2019, Sec. 4.3; the rule of one standard error: Breiman et al. 1984, Sec. 3.4.3.
     """
+    seed = check_seed(seed)
     _check_numbers(num_images, num_sets, num_controls)
     sizes = sorted({0, *(count for count in counts if count <= len(units))})
     if sizes[0] < 0:
@@ -150,6 +151,7 @@ def measure_repair(
 
     Source: Bau et al. 2019, Sec. 4.3, Table 1.
     """
+    seed = check_seed(seed)
     count = len(yardstick.held_out)
     _check_numbers(count, num_sets, num_controls)
     if not len(units):

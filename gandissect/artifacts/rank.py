@@ -32,7 +32,7 @@ from torch import Tensor
 from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator
-from ..core.sampling import derive_seed, make_rng
+from ..core.sampling import check_seed, derive_seed, make_rng
 from ..core.types import UnitSet
 from ..fidelity.distances import Normal
 from ..fidelity.neighbours import realism
@@ -145,6 +145,7 @@ def rank_artifact_layers(
         KeyError: If there is no such layer or method.
         ValueError: If a number is out of range, there are too few images, or one is not finite.
     """
+    seed = check_seed(seed)
     for layer in layers:
         lookup(generator.layers, layer, "layer")
     check_choice(method, RankingMethod, "method")

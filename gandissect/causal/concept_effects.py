@@ -11,6 +11,7 @@ from functools import cached_property
 
 from ..core.lookup import lookup, unique_names
 from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.sampling import check_seed
 from ..core.types import UnitSet, concept_index
 from ..dissection.dissect import dissect
 from ..dissection.results import Dissection
@@ -99,6 +100,7 @@ def measure_concept_effects(
 
     Source: Bau et al. 2019, Sec. 4.2.
     """
+    seed = check_seed(seed)
     names = unique_names(concepts)
     check_protocols(generator, segmenter)
     _check_concepts(segmenter, names)

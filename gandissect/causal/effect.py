@@ -25,7 +25,7 @@ from torch import Tensor
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
-from ..core.sampling import make_rng
+from ..core.sampling import check_seed, make_rng
 from ..core.types import LayerInfo, UnitSet, concept_index
 from ..inference.areas import ConceptAreas
 from ..inference.batches import check_counts
@@ -77,6 +77,7 @@ def average_causal_effect(
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
+    seed = check_seed(seed)
     check_protocols(generator, segmenter)
     info = lookup(generator.layers, units.layer, "layer")
     check_units(units, info.units)

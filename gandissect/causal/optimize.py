@@ -23,7 +23,7 @@ from torch.nn.functional import adaptive_max_pool2d, interpolate
 
 from ..core.lookup import lookup
 from ..core.protocols import Generator, Segmenter, check_protocols
-from ..core.sampling import derive_seed
+from ..core.sampling import check_seed, derive_seed
 from ..core.types import UnitSet, concept_index
 from ..inference.batches import sample_blocks
 from ..inference.checks import check_labels, describe
@@ -110,6 +110,7 @@ def optimize_units(
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
+    seed = check_seed(seed)
     check_protocols(generator, segmenter)
     if not isinstance(segmenter, SoftSegmenter):
         raise TypeError(f"{segmenter.name} has no logits(images) to differentiate; rank by method 'effect'")

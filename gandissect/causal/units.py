@@ -16,7 +16,7 @@ import torch
 from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
-from ..core.sampling import make_rng
+from ..core.sampling import check_seed, make_rng
 from ..core.types import UnitSet, concept_index
 from ..dissection.results import Dissection
 from ..inference.areas import ConceptAreas
@@ -72,6 +72,7 @@ def find_causal_units(
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
+    seed = check_seed(seed)
     if num_units < 1:
         raise ValueError(f"num_units is 1 or more; got {num_units}")
     chosen = method or ("optimisation" if isinstance(segmenter, SoftSegmenter) else "effect")
@@ -119,6 +120,7 @@ def measure_unit_effects(
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
+    seed = check_seed(seed)
     check_protocols(generator, segmenter)
     check_counts(num_samples, batch_size)
     units = lookup(generator.layers, layer, "layer").units
@@ -183,6 +185,7 @@ def select_units_by_ablation(
         KeyError: If there is no such concept.
         ValueError: If a number is out of range.
     """
+    seed = check_seed(seed)
     if num_units < 1 or num_samples < 2:
         raise ValueError(f"need 1 unit and 2 samples or more; got {num_units} and {num_samples}")
     column = concept_index(segmenter.concepts, concept)
@@ -235,6 +238,7 @@ def measure_effect_curves(
 
     Source: Bau et al. 2019, Sec. 4.2.
     """
+    seed = check_seed(seed)
     check_protocols(generator, segmenter)
     if len({(ranking.layer, ranking.concept) for ranking in rankings.values()}) != 1:
         raise ValueError("rankings are of one layer and one concept")

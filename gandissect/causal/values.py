@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.lookup import lookup
 from ..core.protocols import Generator, Segmenter, check_protocols
-from ..core.sampling import derive_seed
+from ..core.sampling import check_seed, derive_seed
 from ..core.types import UnitSet, concept_index
 from ..inference.batches import LayerSampler
 from ..inference.upsampling import upsample
@@ -69,6 +69,7 @@ def quantile_table(
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
+    seed = check_seed(seed)
     if wrong := [quantile for quantile in quantiles if not 0 < quantile <= 1]:
         raise ValueError(f"quantile is a share, above 0 and at most 1; got {', '.join(map(str, wrong))}")
     sampler = _make_sampler(generator, units, num_samples, seed)
@@ -110,6 +111,7 @@ def present_values(
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
+    seed = check_seed(seed)
     check_protocols(generator, segmenter)
     index = concept_index(segmenter.concepts, concept)
     sampler = _make_sampler(generator, units, num_samples, seed)

@@ -20,7 +20,13 @@ from .protocols import (
     check_protocols as check_protocols,
 )
 from .renamed import with_old_names as with_old_names
-from .sampling import blocks as blocks, derive_seed as derive_seed, make_rng as make_rng, sample_z as sample_z
+from .sampling import (
+    blocks as blocks,
+    check_seed as check_seed,
+    derive_seed as derive_seed,
+    make_rng as make_rng,
+    sample_z as sample_z,
+)
 from .types import (
     UNLABELLED as UNLABELLED,
     Concept as Concept,

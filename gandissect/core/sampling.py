@@ -7,11 +7,30 @@ size, the number of devices, or how many are asked for.
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed as Python's own number, whether it is Python's, NumPy's or a tensor of one.
+
+    Args:
+        seed: Any whole number.
+
+    Raises:
+        ValueError: If it is no whole number, such as 1.5, "7" or True.
+    """
+    if isinstance(seed, bool | np.bool_) or not hasattr(seed, "__index__"):
+        raise ValueError(f"seed must be a whole number; got {seed!r}")
+    try:
+        return operator.index(seed)
+    except TypeError as error:  # of an array, or of a tensor of floating-point numbers
+        raise ValueError(f"seed must be a whole number; got {seed!r}") from error
 
 
 def derive_seed(seed: int, *stream: str | int) -> int:
@@ -20,8 +39,11 @@ def derive_seed(seed: int, *stream: str | int) -> int:
     Args:
         seed: The user's seed, any integer.
         stream: What the numbers are for, e.g. ``("z", 17)``.
+
+    Raises:
+        ValueError: If the seed is no whole number.
     """
-    text = repr((int(seed), *stream)).encode()
+    text = repr((check_seed(seed), *stream)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
@@ -53,6 +75,7 @@ def sample_z(num_samples: int, z_dim: int, seed: int = 0, start: int = 0) -> Flo
     """
     if num_samples < 0 or z_dim < 1 or start < 0:
         raise ValueError(f"need num_samples >= 0, z_dim >= 1, start >= 0; got {num_samples}, {z_dim}, {start}")
+    seed = check_seed(seed)
     z = torch.empty(num_samples, z_dim, dtype=torch.float32, device="cpu")
     for row in range(num_samples):
         z[row].normal_(generator=make_rng(seed, "z", start + row))

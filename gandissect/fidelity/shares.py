@@ -25,7 +25,7 @@ from ..core.images import from_uint8
 from ..core.network_id import NetworkId
 from ..core.progress import progress_bar
 from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
-from ..core.sampling import blocks, make_rng
+from ..core.sampling import blocks, check_seed, make_rng
 from ..inference.areas import concept_areas
 from ..inference.batches import sample_blocks
 from ..inference.checks import check_images, check_labels, check_pixels
@@ -71,10 +71,10 @@ def measure_concept_shares(
 
     Source: Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
     """
+    seed = check_seed(seed)
     started = time.monotonic()
     check_protocols(generator, segmenter)
     _check_numbers(num_samples, batch_size, len(real))
-    seed = int(seed)
     drawn = torch.randperm(len(real), generator=make_rng(seed, "shares"), device="cpu")[: 2 * num_samples].tolist()
     batches = _Batches(generator, batch_size)
     label = _Labeler(segmenter, generator.image_size, progress)

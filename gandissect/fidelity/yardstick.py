@@ -19,7 +19,7 @@ from torch import Tensor
 from ..core.images import from_uint8
 from ..core.pictures import check_pixels, load_pictures, pick_evenly
 from ..core.protocols import Features, Generator, PictureSource, Segmenter
-from ..core.sampling import make_rng
+from ..core.sampling import check_seed, make_rng
 from ..inference.batches import sample_blocks
 from .distances import frechet_distance, kernel_distance
 from .features import Encoder, encoder_features
@@ -160,6 +160,7 @@ class Yardstick:
         Raises:
             ValueError: If there are fewer than 2 sets.
         """
+        seed = check_seed(seed)
         if num_sets < 2:
             raise ValueError(f"num_sets is 2 or more; got {num_sets}")
         count = len(self.held_out)

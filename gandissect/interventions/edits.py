@@ -22,7 +22,7 @@ from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
-from ..core.sampling import make_rng
+from ..core.sampling import check_seed, make_rng
 from ..core.types import UnitSet
 
 Size = tuple[int, int]
@@ -227,6 +227,7 @@ def control_units(units: UnitSet, num_units: int, seed: int = 0) -> UnitSet:
         num_units: How many units the layer has.
         seed: Of the draw.
     """
+    seed = check_seed(seed)
     rng = make_rng(seed, "control", units.layer, len(units))
     order = torch.randperm(num_units, generator=rng, device="cpu").tolist()
     others = [unit for unit in order if unit not in set(units.units)]

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator
+from ..core.sampling import check_seed
 from ..core.types import UnitSet
 from ..storage.files import read_bytes, write_text
 from .apply import generate
@@ -55,6 +56,7 @@ class Recipe:
     edits: tuple[Edit, ...]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", check_seed(self.seed))
         if self.start < 0 or self.num_samples < 1:
             raise ValueError(
                 f"a recipe starts at 0 or later and has 1 sample or more; got {self.start}, {self.num_samples}"

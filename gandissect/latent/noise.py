@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, check_mode
-from ..core.sampling import make_rng
+from ..core.sampling import check_seed, make_rng
 from ..storage.saved import SavedResult, check_all_finite, check_tensor
 from .spaces import Latents, as_w, capabilities
 
@@ -101,6 +101,7 @@ def noise_effects(generator: Generator, latents: Latents, num_draws: int = 16, s
 
     Source: Karras et al. 2019, Fig. 4c and 5.
     """
+    seed = check_seed(seed)
     model, w = _require_noise(generator), as_w(generator, latents)
     if num_draws < 2 or not len(w):
         raise ValueError(f"need 2 draws or more of 1 image or more; got {num_draws} of {len(w)}")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..core.lookup import unknown_name_message
 from ..core.protocols import Generator, check_mode
+from ..core.sampling import check_seed
 
 SPACES = ("z", "w")
 
@@ -102,6 +103,7 @@ def truncated_z(
 
     Source: Brock et al. 2019, Sec. 3.1, who draw again what exceeds the limit; the distribution is the same.
     """
+    seed = check_seed(seed)
     if not limit > 0:
         raise ValueError(f"limit is more than 0; got {limit}")
     allowed = capabilities(generator)

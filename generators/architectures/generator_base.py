@@ -94,11 +94,25 @@ class GeneratorBase(nn.Module):
         """Return latent vectors on the generator's device.
 
         Raises:
-            ValueError: If they have another shape, or hold no floating-point numbers.
+            ValueError: If they have another shape, hold no floating-point numbers, or one that is not finite.
         """
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"{self.name} takes z of shape [batch, {self.z_dim}]; got {list(z.shape)}")
+        self._check_finite(z)
         return self._place(z)
+
+    def _check_finite(self, latents: Tensor) -> None:
+        """Refuse latent vectors that are not finite, except while a program is made of the generator.
+
+        Raises:
+            ValueError: Naming the first row.
+        """
+        if torch._C._get_tracing_state() or torch.compiler.is_compiling() or latents.is_meta:
+            return
+        finite = latents.isfinite().flatten(1).all(1)
+        if not bool(finite.all()):
+            row = int((~finite).nonzero()[0])
+            raise ValueError(f"latent vectors must be finite; got NaN or infinity in row {row} for {self.name}")
 
     def _check_activation(self, activation: Tensor, layer: str, batch: int) -> None:
         """Check that an activation is that of a layer for so many latent vectors.

@@ -11,6 +11,7 @@ Source: Karras et al. 2019, arXiv 1812.04948, Fig. 1b, Sec. 2 and Appendix B, C.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -102,11 +103,13 @@ class MappingNetwork(nn.Module):
             truncation_cutoff: Only so many layers, counted from the input, are truncated; all by default.
 
         Raises:
-            ValueError: If ``z`` has another shape, or the cutoff is not from 0 to the number of layers.
+            ValueError: If ``z`` has another shape, psi is not finite, or the cutoff is not in [0, number of layers].
         """
         cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
         if not 0 <= cutoff <= self.num_ws:
             raise ValueError(f"truncation_cutoff is 0 to {self.num_ws} layers; got {cutoff}")
+        if not math.isfinite(truncation_psi):
+            raise ValueError(f"truncation_psi must be a number, by custom in [0, 1]; got {truncation_psi}")
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"z has shape [batch, {self.z_dim}]; got {list(z.shape)}")
         w: Tensor = self.network(z.to(self.w_avg))
@@ -225,6 +228,7 @@ class StyleGenerator(LayeredGenerator):
                 raise ValueError(
                     f"{self.name} takes ws of shape [batch, {expected[0]}, {expected[1]}]; got {list(z.shape)}"
                 )
+            self._check_finite(z)
             return self._place(z)
         return super()._prepare_z(z)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gandissect.core.lookup import unknown_name_message
-from gandissect.core.sampling import derive_seed
+from gandissect.core.sampling import check_seed, derive_seed
 from gandissect.core.types import UNLABELLED, Concept
 from gandissect.storage.files import read_bytes, read_json
 
@@ -159,6 +159,7 @@ class Photos:
         Raises:
             ValueError: If the fraction is out of range or leaves a part empty.
         """
+        seed = check_seed(seed)
         if not 0 < fraction < 1:
             raise ValueError(f"the fraction held out lies between 0 and 1; got {fraction}")
         held = [derive_seed(seed, "hold out", normalize_name(name)) < fraction * 2**63 for name in self.names]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from gandissect.core.sampling import check_seed
 from gandissect.core.types import Concept
 
 from ..scenes.objects import CONCEPTS
@@ -45,7 +46,7 @@ class Scenes:
             raise ValueError(f"a source holds at least one picture; got num_images={num_images}")
         if resident_bytes < 0:
             raise ValueError(f"memory for pictures is 0 bytes or more; got resident_bytes={resident_bytes}")
-        self.size, self.seed, self._num_images = size, seed, num_images
+        self.size, self.seed, self._num_images = size, check_seed(seed), num_images
         kept = min(num_images, resident_bytes // (4 * size * size))
         self._kept = np.empty((kept, 4, size, size), np.uint8)
         self._rendered = np.zeros(kept, bool)

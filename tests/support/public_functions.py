@@ -359,6 +359,7 @@ def assert_equal_results(one: Any, other: Any, tolerance: float = 0.0) -> None:
     assert mine.keys() == theirs.keys()
     for name, value in mine.items():
         wanted = theirs[name]
+        assert type(value) is type(wanted), name
         if isinstance(value, Tensor):
             assert value.dtype == wanted.dtype, name
             torch.testing.assert_close(value, wanted, rtol=tolerance, atol=tolerance, equal_nan=True, msg=name)

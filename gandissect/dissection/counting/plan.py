@@ -11,6 +11,7 @@ import torch
 
 from ...core.lookup import check_choice
 from ...core.network_id import NetworkId
+from ...core.sampling import check_seed
 from ...core.types import Concept, LayerInfo, check_concepts
 from ...inference.upsampling import Padding
 from ...stats.quantiles import rank_of
@@ -64,17 +65,6 @@ class DissectSettings:
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
-
-
-def check_seed(seed: int) -> int:
-    """Return a seed as Python's own number.
-
-    Raises:
-        ValueError: If it is no whole number.
-    """
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise ValueError(f"seed must be a whole number; got {seed!r}")
-    return operator.index(seed)
 
 
 def check_whole_number(name: str, value: int, least: int) -> int:

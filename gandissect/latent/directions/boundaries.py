@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ...core.protocols import Generator, Segmenter, check_protocols
-from ...core.sampling import derive_seed
+from ...core.sampling import check_seed, derive_seed
 from ...core.types import concept_index
 from ...inference.areas import ConceptAreas
 from ...inference.batches import check_counts, sample_blocks
@@ -139,6 +139,7 @@ def find_boundaries(
 
     Source: Shen et al. 2020 (arXiv 2005.09635).
     """
+    seed = check_seed(seed)
     check_protocols(generator, segmenter)
     space = capabilities(generator).spaces[-1] if space is None else space
     check_space(generator, space)
@@ -291,6 +292,7 @@ def rescore_layers(
 
     Source: Yang et al. 2021 (arXiv 1911.09267).
     """
+    seed = check_seed(seed)
     check_protocols(generator, segmenter)
     if direction.space != "w" or not step or not math.isfinite(step):
         raise ValueError(f"layers are told apart in w, by a step that is not 0; got {direction.space} and {step}")

@@ -18,6 +18,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ...core.protocols import Generator
+from ...core.sampling import check_seed
 from ..spaces import capabilities
 from .direction import Direction, fix_signs, ws_shape
 
@@ -49,6 +50,7 @@ def closed_form_directions(
 
     Source: Shen and Zhou 2021 (arXiv 2007.06600).
     """
+    seed = check_seed(seed)
     if not isinstance(generator, LatentMaps):
         raise TypeError(
             f"{generator.name} does not tell which linear maps its latents meet first; give it a method latent_maps() "

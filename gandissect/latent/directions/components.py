@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ...core.lookup import lookup
 from ...core.protocols import Generator, check_mode
-from ...core.sampling import derive_seed
+from ...core.sampling import check_seed, derive_seed
 from ...inference.batches import sample_blocks
 from ..spaces import as_w
 from .direction import ROUNDING, Direction, fix_signs, ws_shape
@@ -195,6 +195,7 @@ def component_directions(
 
     Source: Haerkoenen et al. 2020 (arXiv 2004.02546).
     """
+    seed = check_seed(seed)
     check_mode(generator)
     if num_directions < 1:
         raise ValueError(f"num_directions is 1 or more; got {num_directions}")

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ...core.lookup import check_choice, unique_names
 from ...core.protocols import Generator, Segmenter
+from ...core.sampling import check_seed
 from .boundaries import Boundary, find_boundaries, keep_unchanged
 from .closed_form import closed_form_directions
 from .components import component_directions
@@ -101,6 +102,7 @@ def find_directions(
         ValueError: If an option belongs to another method, no concept is named for a boundary, a concept is both
             changed and kept, or a number is out of range.
     """
+    seed = check_seed(seed)
     check_choice(method, DirectionMethod, "method")
     concepts, keep = unique_names(concepts), unique_names(keep)
     options = {"ws": ws, "layer": layer, "in_z": in_z or None, "min_share": min_share, "find_samples": find_samples}

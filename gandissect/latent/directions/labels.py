@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, Segmenter, check_protocols
-from ...core.sampling import make_rng
+from ...core.sampling import check_seed, make_rng
 from ...core.types import Concept, check_concepts, concept_index
 from ...inference.areas import ConceptAreas
 from ...inference.batches import check_counts, sample_blocks
@@ -173,6 +173,7 @@ def label_direction(
 
     Source: Yang et al. 2021 (arXiv 1911.09267).
     """
+    seed = check_seed(seed)
     check_protocols(generator, segmenter)
     check_labelling(steps, num_samples)
     movers = [Mover.of(generator, direction), Mover(generator, random_direction(direction, seed))]

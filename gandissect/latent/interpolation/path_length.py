@@ -22,7 +22,7 @@ from torch import Tensor
 from ...core.network_id import NetworkId
 from ...core.progress import progress_bar
 from ...core.protocols import Features, Generator, check_mode
-from ...core.sampling import blocks, make_rng
+from ...core.sampling import blocks, check_seed, make_rng
 from ...stats.intervals import Z_95
 from ...storage.saved import SavedResult
 from ..spaces import SPACES, as_w, capabilities, check_space, on_shell
@@ -130,6 +130,7 @@ def path_length(
 
     Source: Karras et al. 2019, Sec. 4.1; the error of a clipped mean: Tukey and McLaughlin 1963.
     """
+    seed = check_seed(seed)
     check_mode(generator)
     check_space(generator, space)
     _check_settings(epsilon, clip)

@@ -27,7 +27,7 @@ from ...core.images import to_uint8
 from ...core.lookup import lookup, unknown_name_message
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
-from ...core.sampling import derive_seed
+from ...core.sampling import check_seed, derive_seed
 from ..spaces import capabilities, require_w
 from .coordinates import Coordinates, NoiseMaps
 from .descent import DescentResult, FeatureExtractor, PictureDistance, as_list, descend, mean_square, search
@@ -81,6 +81,7 @@ def invert(
 
     Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1.
     """
+    seed = check_seed(seed)
     _check_request(generator, images, space, layer, noise)
     _check_counts(num_candidates, num_starts, num_steps, layer)
     quiet = not progress
@@ -115,7 +116,7 @@ def invert(
         num_candidates,
         num_starts,
         num_steps,
-        int(seed),
+        seed,
     )
 
 
