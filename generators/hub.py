@@ -18,6 +18,7 @@ from .architectures.base import LayeredGenerator
 from .architectures.dcgan import DCGAN
 from .architectures.fastgan import FastGAN
 from .architectures.forced import SUFFIX, VALUES
+from .architectures.lightweight import LightweightGAN
 from .architectures.planted import PlantedGenerator
 from .architectures.progan import ProGAN
 from .architectures.resize import ResizeConv
@@ -37,6 +38,7 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
         BilinearStyleGAN2,
         DCGAN,
         FastGAN,
+        LightweightGAN,
         PlantedGenerator,
         ProGAN,
         ResizeConv,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -26,42 +27,17 @@ from .generator_base import Latent
 Gates = dict[int, Tensor]
 """What units of layers are multiplied by, ``[batch, unit, 1, 1]``, by the number of the layer."""
 
-DISTANCE = 4
-"""How many layers before a layer the one lies that excites it."""
 EXCITED = range(5, 9)
 """Numbers of the layers that are excited, of grids from 64 x 64 to 512 x 512."""
 
 
-class FastGAN(LayeredGenerator):
-    """The FastGAN generator.
+class ExcitedGenerator(LayeredGenerator):
+    """A generator whose layers are multiplied by gates that earlier layers make; it has `excitations`, by number."""
 
-    Args:
-        z_dim: Length of a latent vector.
-        units: Units of each layer, at 4 x 4, 8 x 8, ...; each 1 or more, at most nine.
-
-    Raises:
-        ValueError: If there are not two to nine layers, or one has no units.
-
-    Source: Liu et al. 2021, Fig. 3.
-    """
-
-    architecture = "fastgan"
     beside = frozenset({"excitations"})
-    normalises_z = True
-
-    def __init__(self, z_dim: int, units: Sequence[int]) -> None:
-        super().__init__(z_dim, {"z_dim": z_dim, "units": list(units)})
-        if not 2 <= len(units) <= 9 or min(units) < 1:
-            raise ValueError(f"units must be two to nine numbers, each 1 or more; got {list(units)}")
-        first = nn.ConvTranspose2d(z_dim, 2 * units[0], 4, bias=False)
-        self.layer1 = nn.Sequential(PixelNorm(), first, nn.BatchNorm2d(2 * units[0]), nn.GLU(dim=1))
-        for number, (before, after) in enumerate(pairwise(units), start=2):
-            self.add_module(f"layer{number}", _doubling(before, after, 4 * 2 ** (number - 1), is_deep=number % 2 == 0))
-        excited = [number for number in EXCITED if number <= len(units)]
-        self.excitations = nn.ModuleDict(
-            {str(number): Excitation(units[number - 1 - DISTANCE], units[number - 1]) for number in excited}
-        )
-        self.output = nn.Conv2d(units[-1], 3, 3, padding=1)
+    excitations: nn.ModuleDict
+    distance: ClassVar[int]
+    """How many layers before a layer the one is that excites it."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -87,15 +63,47 @@ class FastGAN(LayeredGenerator):
         self._excite(position, self.run(self.input(z), context, 0, position), context)
         return context
 
+    def _excite(self, number: int, x: Tensor, context: Gates) -> None:
+        """Add the gate that a layer makes, by its number, for the layer that it excites."""
+        excited = number + self.distance
+        if number and str(excited) in self.excitations:
+            context[excited] = self.excitations[str(excited)](x)
+
+
+class FastGAN(ExcitedGenerator):
+    """The FastGAN generator.
+
+    Args:
+        z_dim: Length of a latent vector.
+        units: Units of each layer, at 4 x 4, 8 x 8, ...; each 1 or more, at most nine.
+
+    Raises:
+        ValueError: If there are not two to nine layers, or one has no units.
+
+    Source: Liu et al. 2021, Fig. 3.
+    """
+
+    architecture = "fastgan"
+    normalises_z = True
+    distance = 4
+
+    def __init__(self, z_dim: int, units: Sequence[int]) -> None:
+        super().__init__(z_dim, {"z_dim": z_dim, "units": list(units)})
+        if not 2 <= len(units) <= 9 or min(units) < 1:
+            raise ValueError(f"units must be two to nine numbers, each 1 or more; got {list(units)}")
+        first = nn.ConvTranspose2d(z_dim, 2 * units[0], 4, bias=False)
+        self.layer1 = nn.Sequential(PixelNorm(), first, nn.BatchNorm2d(2 * units[0]), nn.GLU(dim=1))
+        for number, (before, after) in enumerate(pairwise(units), start=2):
+            self.add_module(f"layer{number}", _doubling(before, after, 4 * 2 ** (number - 1), is_deep=number % 2 == 0))
+        excited = [number for number in EXCITED if number <= len(units)]
+        self.excitations = nn.ModuleDict(
+            {str(number): Excitation(units[number - 1 - self.distance], units[number - 1]) for number in excited}
+        )
+        self.output = nn.Conv2d(units[-1], 3, 3, padding=1)
+
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
         """Return the matrix of the linear map that ``z``, once normalized, meets first, ``[2 units * 16, z_dim]``."""
         return (self.find_part("layer1", "1", nn.ConvTranspose2d).weight.detach().flatten(1).T,)
-
-    def _excite(self, number: int, x: Tensor, context: Gates) -> None:
-        """Add the gate that a layer makes, by its number, for the layer that it excites."""
-        excited = number + DISTANCE
-        if number and str(excited) in self.excitations:
-            context[excited] = self.excitations[str(excited)](x)
 
 
 class Excitation(nn.Module):

@@ -1,11 +1,12 @@
-"""StyleGAN2 as lucidrains/stylegan2-pytorch has it: ``S`` is the mapping, ``G`` the synthesis.
+"""StyleGAN2 and lightweight GAN as lucidrains has them; in the first ``S`` is the mapping, ``G`` the synthesis.
 
 Weights are as they are used, but for a factor on those of the mapping, which the file does not say. What is given to
 the mapping has length 1 there, and a root mean square of 1 here. A convolution of the constant is a constant, too.
 Images are in [0, 1] there. New noise, even in [0, 1], is drawn for each image, of which each layer sees a corner; here
-it is drawn once.
+it is drawn once. Of the lightweight GAN those files are read whose grids are doubled by pixel shuffling.
 
-Source: Karras et al. 2020, arXiv 1912.04958; the names and constants: github.com/lucidrains/stylegan2-pytorch.
+Source: Karras et al. 2020, arXiv 1912.04958; Liu et al. 2021, arXiv 2101.04775; the names and constants:
+github.com/lucidrains/stylegan2-pytorch and github.com/lucidrains/lightweight-gan.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from torch.nn import functional
 from gandissect.core.sampling import make_rng
 
 from ...architectures.blocks import SQRT2, width_of
+from ...architectures.lightweight import EXCITED, HEADS, LightweightGAN
 from ...architectures.stylegan2_bilinear import BilinearStyleGAN2
 from ..layouts import Facts, ImportOptions, Tensors
-from ..plans import ImportPlan, TensorSource, copy_tensor, fill_tensor, find_numbers, layout_of, shape_of
-from .style_parts import RATE, average_w, mapping_settings
+from ..plans import ImportPlan, TensorSource, copy_tensor, fill_tensor, find_numbers, layout_of, shape_of, spread_gray
+from .conditional_norms import Norms
+from .spectral_norm import map_sources
+from .style_parts import RATE, average_w, draw_noise, mapping_settings, reshape_tensor
 
 MAPPING_RATE = 0.1
 """Factor on the weights of the mapping there, unless the option says another."""
@@ -55,10 +59,19 @@ def _plan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
         rate = options.get(OPTION, MAPPING_RATE)
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
             raise ValueError(f"{OPTION} must be a number above 0; got {rate!r}")
-        if any(tensors[name].shape != (3,) or tensors[name].tolist() != [1, 2, 1] for name in filters):
-            raise ValueError("enlarged images are filtered with [1, 2, 1] in this layout; the file has another filter")
+        _check_filters(tensors, filters)
 
     return ImportPlan(BilinearStyleGAN2, settings, sources, filters, check, average_w)
+
+
+def _check_filters(tensors: Tensors, filters: list[str]) -> None:
+    """Check that filters are those of these networks.
+
+    Raises:
+        ValueError: If not.
+    """
+    if any(tensors[name].shape != (3,) or tensors[name].tolist() != [1, 2, 1] for name in filters):
+        raise ValueError("enlarged grids are filtered with [1, 2, 1] in this layout; the file has another filter")
 
 
 def _mapping_sources(dense: list[str], rate: Any) -> dict[str, TensorSource]:
@@ -124,4 +137,69 @@ def _image_sources(theirs: str, own: str, is_first: bool) -> dict[str, TensorSou
     }
 
 
-LAYOUTS = (layout_of("lucidrains StyleGAN2", _plan, [OPTION]),)
+def _plan_lightweight(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
+    last = max(find_numbers(tensors, r"layers\.(\d+)\."), default=DEPTH - 1)
+    numbers = range(2, last + 3)
+    attention = [number for number in numbers if f"layers.{number - 2}.2.norm.g" in tensors]
+    excited = [number for number in EXCITED if number in numbers]
+    sources = map_sources(tensors, "initial_conv.0", "layer1.0")
+    sources |= Norms(tensors, 1e-5).sources("initial_conv.1", "layer1.1")
+    for number in numbers:
+        sources |= _doubling_sources(tensors, f"layers.{number - 2}.0", number)
+        if number in attention:
+            sources |= _attention_sources(f"layers.{number - 2}.2", f"layer{number}.0")
+        if number + LightweightGAN.distance in excited:
+            excitation = f"excitations.{number + LightweightGAN.distance}"
+            for theirs, own in (("to_k", "weigh"), ("net.0", "maps.0"), ("net.2", "maps.2")):
+                sources |= map_sources(tensors, f"layers.{number - 2}.1.{theirs}", f"{excitation}.{own}")
+    sources |= {
+        "output.weight": TensorSource(("out_conv.weight",), lambda x: spread_gray("").make(2 * x)),
+        "output.bias": TensorSource(("out_conv.bias",), lambda x: spread_gray("").make(2 * x - 1)),
+    }
+
+    def settings() -> dict[str, Any]:
+        z_dim, rows = shape_of(tensors, "initial_conv.0.weight", 4)[:2]
+        layers = [shape_of(tensors, f"layers.{number - 2}.0.2.1.weight", 4)[0] // 2 for number in numbers]
+        middle = [shape_of(tensors, f"layers.{number - 5}.1.net.0.weight", 4)[0] for number in excited]
+        heads = [shape_of(tensors, f"layers.{number - 2}.2.fn.to_q.weight", 4)[0] // HEADS for number in attention]
+        extra = {"attention": attention, "head_dim": heads[0]} if attention else {}
+        return {"z_dim": z_dim, "units": [rows // 2, *layers], "middle": middle} | extra
+
+    filters = [name for name in tensors if name.endswith(".0.1.f")]
+    counts = [name for name in tensors if name.endswith(".num_batches_tracked")]
+    check = partial(_check_filters, tensors, filters)
+    return ImportPlan(LightweightGAN, settings, sources, [*filters, *counts], check)
+
+
+def _doubling_sources(tensors: Tensors, theirs: str, number: int) -> dict[str, TensorSource]:
+    own = f"layer{number}"
+    return {
+        **map_sources(tensors, f"{theirs}.0.net.0", f"{own}.1"),
+        **map_sources(tensors, f"{theirs}.2.1", f"{own}.6"),
+        f"{own}.7.strength": reshape_tensor(f"{theirs}.3.weight", 0),
+        f"{own}.7.noise": draw_noise(number, 4 * 2 ** (number - 1)),
+        **Norms(tensors, 1e-5).sources(f"{theirs}.4", f"{own}.8"),
+    }
+
+
+def _attention_sources(theirs: str, own: str) -> dict[str, TensorSource]:
+    parts = {
+        "query": "to_lin_q",
+        "spread": "to_lin_kv.net.0",
+        "key_value": "to_lin_kv.net.1",
+        "near_query": "to_q",
+        "near_key_value": "to_kv",
+        "mix": "to_out",
+    }
+    sources = {f"{own}.{part}.weight": copy_tensor(f"{theirs}.fn.{name}.weight") for part, name in parts.items()}
+    return sources | {
+        f"{own}.mix.bias": copy_tensor(f"{theirs}.fn.to_out.bias"),
+        f"{own}.scale": TensorSource((f"{theirs}.norm.g",), lambda x: x.flatten()),
+        f"{own}.shift": TensorSource((f"{theirs}.norm.b",), lambda x: x.flatten()),
+    }
+
+
+LAYOUTS = (
+    layout_of("lucidrains StyleGAN2", _plan, [OPTION]),
+    layout_of("lucidrains lightweight GAN", _plan_lightweight),
+)

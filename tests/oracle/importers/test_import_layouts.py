@@ -10,6 +10,7 @@ from style_files import genforce, nvlabs, rosinality
 from test_import_dcgan import _netg
 from test_import_fastgan import projected_fastgan
 from test_import_gan_zoo import gan_zoo_dcgan, gan_zoo_progan, gan_zoo_stylegan
+from test_import_lightweight import lightweight
 from test_import_lucidrains import lucidrains
 from test_import_progan import _gandissect, _genforce as _genforce_progan, _old
 from test_import_pytorch_gan import pytorch_gan
@@ -41,6 +42,7 @@ FILES = {
     "pytorch_GAN_zoo StyleGAN": lambda: gan_zoo_stylegan([4, 3]),
     "PyTorch-GAN DCGAN": lambda: pytorch_gan([5, 4, 3]),
     "projected_gan FastGAN": lambda: projected_fastgan([6, 5, 4, 4, 3]),
+    "lucidrains lightweight GAN": lambda: lightweight([6, 4, 3], (8,)),
     "lucidrains StyleGAN2": lambda: lucidrains([4, 3]),
     "PyTorch-GAN ACGAN": lambda: pytorch_gan([5, 4, 3], classes=3),
 }

@@ -13,7 +13,7 @@ import generators
 from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
 from generators.importers.families.lucidrains import LAYOUTS
 
-(STYLEGAN2,) = LAYOUTS
+STYLEGAN2, _ = LAYOUTS
 
 
 def lucidrains(

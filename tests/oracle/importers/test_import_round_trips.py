@@ -28,6 +28,7 @@ COMPUTED = {
     "pytorch_GAN_zoo PGAN": r"layer1\.1\.weight|layer1\.2\.offset|.*\.bias|output\.1\.weight",
     "pytorch_GAN_zoo DCGAN": r"output\.0\.bias",
     "projected_gan FastGAN": r"(excitations.*|layer.*\.1|layer.*\.5|output)\.weight|.*\.noise",
+    "lucidrains lightweight GAN": r"output\.(weight|bias)|.*\.noise",
     "lucidrains StyleGAN2": r"mapping\..*|constant|.*\.noise|.*affine.*|(to_rgb.4|output)\.(weight|bias)",
     "PyTorch-GAN DCGAN": r"layer[23]\.2\.running_var",
     "PyTorch-GAN ACGAN": r"layer1\.1\.weight|layer[23]\.2\.running_var",

@@ -17,6 +17,7 @@ from gandissect.core.types import LayerInfo
 from gandissect.storage.files import load_tensors, save_tensors
 from generators import DCGAN, LayeredGenerator, PlantedGenerator
 from generators.architectures.fastgan import FastGAN
+from generators.architectures.lightweight import LightweightGAN
 from generators.architectures.planted import GROUND, PLANTED
 from generators.architectures.progan import ProGAN
 from generators.architectures.resize import ResizeConv
@@ -57,7 +58,10 @@ STAGES = [
 GENERATORS = {
     "dcgan16": lambda: _seeded(lambda: DCGAN(size=16, width=4, z_dim=6)),
     "dcgan64": lambda: _seeded(lambda: DCGAN(size=64, width=4, z_dim=6)),
-    "fastgan128": lambda: _seeded(_fast),
+    "fastgan128": lambda: _seeded(lambda: _stronger(FastGAN(z_dim=6, units=[6, 5, 4, 4, 4, 3]))),
+    "lightweight16": lambda: _seeded(
+        lambda: _stronger(LightweightGAN(z_dim=6, units=[6, 5, 4], attention=[2], head_dim=2))
+    ),
     "planted": lambda: PlantedGenerator(size=32, cells=8),
     "progan8": lambda: _seeded(lambda: ProGAN(size=8, width=4, max_width=8, z_dim=6)),
     "progan32": lambda: _seeded(lambda: ProGAN(size=32, width=3, max_width=10, z_dim=6)),
@@ -80,8 +84,7 @@ GENERATORS = {
 }
 
 
-def _fast() -> FastGAN:
-    generator = FastGAN(z_dim=6, units=[6, 5, 4, 4, 4, 3])
+def _stronger(generator: LayeredGenerator) -> LayeredGenerator:
     for module in generator.modules():
         if isinstance(module, nn.Conv2d):
             module.weight.data.mul_(6)  # as drawn, gates leave little of what differs
