@@ -15,6 +15,8 @@ from .layouts import Facts, Fit, ImportOptions, Layout, Tensors
 
 LARGEST = 1024
 """The largest number in a name that means something: the height of images."""
+MAX_DEPTH = 8
+"""How often a grid of 4 x 4 is doubled at most: to 1,024 x 1,024."""
 WIDEST = 4_096
 """Height and width of images and layers at most: a small file can ask for far more than memory holds."""
 SHOWN = 6
@@ -128,14 +130,17 @@ def spread_gray(*names: str, axis: int = 0) -> TensorSource:
     return TensorSource(names, lambda x: x.repeat_interleave(3, dim=axis) if x.shape[axis] == 1 else x)
 
 
-def find_numbers(tensors: Tensors, pattern: str) -> list[int]:
+def find_numbers(tensors: Tensors, pattern: str, most: int = LARGEST) -> list[int]:
     """Return the numbers, ascending, for which names match a pattern with one group.
 
-    Numbers above `LARGEST` are none: they would ask for as many layers.
+    Args:
+        tensors: The file's.
+        pattern: A regular expression with one group.
+        most: The largest number that means something; a larger one would ask for as many layers.
     """
     matches = (re.match(pattern, name) for name in tensors)
-    numbers = {int(match[1]) for match in matches if match and len(match[1]) <= len(str(LARGEST))}
-    return sorted(number for number in numbers if number <= LARGEST)
+    numbers = {int(match[1]) for match in matches if match and len(match[1]) <= len(str(most))}
+    return sorted(number for number in numbers if number <= most)
 
 
 def shape_of(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ...architectures.blocks import SQRT2, width_of
 from ...architectures.progan import ProGAN
-from ...architectures.stylegan import StyleGAN
+from ...architectures.stylegan import MAX_DEPTH as MAPPING_DEPTH, StyleGAN
 from ..layouts import Facts, ImportOptions, Tensors
-from ..plans import ImportPlan, TensorSource, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
+from ..plans import MAX_DEPTH, ImportPlan, TensorSource, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
 from .dcgan import GEOMETRY, plan_ups
 from .style_parts import draw_noise, mapping_settings, mapping_sources
 
@@ -31,7 +31,7 @@ DEPTH = 4
 
 def _plan_progan(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
     part = ".module" if any(name.startswith("formatLayer.module.") for name in tensors) else ""
-    depth = max(find_numbers(tensors, r"scaleLayers\.(\d+)\."), default=DEPTH - 1) + 1
+    depth = max(find_numbers(tensors, r"scaleLayers\.(\d+)\.", MAX_DEPTH - 1), default=DEPTH - 1) + 1
     layers = [f"scaleLayers.{level}.{index}{part}" for level in range(depth) for index in (0, 1)]
     first, image = f"formatLayer{part}", f"toRGBLayers.{depth}{part}"
     sources = {
@@ -78,14 +78,14 @@ def _image_sources(theirs: str, own: str) -> dict[str, TensorSource]:
 
 
 def _plan_dcgan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
-    count = max(find_numbers(tensors, r"main\.convTranspose(\d+)\."), default=3)
+    count = max(find_numbers(tensors, r"main\.convTranspose(\d+)\.", MAX_DEPTH), default=3)
     ups = ["formatLayer", *(f"main.convTranspose{index}" for index in range(1, count + 1)), "main.outlayer"]
     return plan_ups(tensors, ups, [f"main.batchNorm{index}" for index in range(count + 1)], options)
 
 
 def _plan_stylegan(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
-    depth = max(find_numbers(tensors, r"scaleLayers\.(\d+)\."), default=DEPTH - 1) + 1
-    last = max(find_numbers(tensors, r"mapping\.FC\.(\d+)\."), default=7)
+    depth = max(find_numbers(tensors, r"scaleLayers\.(\d+)\.", MAX_DEPTH - 1), default=DEPTH - 1) + 1
+    last = max(find_numbers(tensors, r"mapping\.FC\.(\d+)\.", MAPPING_DEPTH - 1), default=7)
     dense = [f"mapping.FC.{index}.module" for index in range(last + 1)]
     sources = mapping_sources(dense, lambda x: x, lambda x: x)
     for number, name in enumerate(dense, start=1):

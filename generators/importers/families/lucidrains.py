@@ -23,9 +23,20 @@ from gandissect.core.sampling import make_rng
 
 from ...architectures.blocks import SQRT2, width_of
 from ...architectures.lightweight import EXCITED, HEADS, LightweightGAN
+from ...architectures.stylegan import MAX_DEPTH as MAPPING_DEPTH
 from ...architectures.stylegan2_bilinear import BilinearStyleGAN2
 from ..layouts import Facts, ImportOptions, Tensors
-from ..plans import ImportPlan, TensorSource, copy_tensor, fill_tensor, find_numbers, layout_of, shape_of, spread_gray
+from ..plans import (
+    MAX_DEPTH,
+    ImportPlan,
+    TensorSource,
+    copy_tensor,
+    fill_tensor,
+    find_numbers,
+    layout_of,
+    shape_of,
+    spread_gray,
+)
 from .conditional_norms import Norms
 from .spectral_norm import map_sources
 from .style_parts import RATE, average_w, draw_noise, mapping_settings, reshape_tensor
@@ -38,8 +49,8 @@ DEPTH = 4
 
 
 def _plan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
-    depth = max(find_numbers(tensors, r"G\.blocks\.(\d+)\."), default=DEPTH - 1) + 1
-    last = max(find_numbers(tensors, r"S\.net\.(\d+)\."), default=14)
+    depth = max(find_numbers(tensors, r"G\.blocks\.(\d+)\.", MAX_DEPTH), default=DEPTH - 1) + 1
+    last = max(find_numbers(tensors, r"S\.net\.(\d+)\.", 2 * MAPPING_DEPTH - 2), default=14)
     dense = [f"S.net.{index}" for index in range(0, last + 1, 2)]
     sources = _mapping_sources(dense, options.get(OPTION, MAPPING_RATE)) | {"constant": _constant(tensors)}
     for level in range(depth):
@@ -138,7 +149,7 @@ def _image_sources(theirs: str, own: str, is_first: bool) -> dict[str, TensorSou
 
 
 def _plan_lightweight(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
-    last = max(find_numbers(tensors, r"layers\.(\d+)\."), default=DEPTH - 1)
+    last = max(find_numbers(tensors, r"layers\.(\d+)\.", MAX_DEPTH - 1), default=DEPTH - 1)
     numbers = range(2, last + 3)
     attention = [number for number in numbers if f"layers.{number - 2}.2.norm.g" in tensors]
     excited = [number for number in EXCITED if number in numbers]

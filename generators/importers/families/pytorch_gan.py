@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...architectures.resize import ResizeConv
 from ..layouts import Facts, ImportOptions, Tensors
-from ..plans import ImportPlan, TensorSource, find_numbers, layout_of, shape_of, spread_gray
+from ..plans import MAX_DEPTH, ImportPlan, TensorSource, find_numbers, layout_of, shape_of, spread_gray
 from .class_conditions import OPTION, check_class, make_class_vector
 from .conditional_norms import Norms
 from .spectral_norm import map_sources
@@ -31,7 +31,7 @@ LAST, STEP = 7, 4
 
 def _plan(tensors: Tensors, _: Facts, options: ImportOptions, *, has_classes: bool = False) -> ImportPlan:
     chain = "conv_model" if any(name.startswith("conv_model.") for name in tensors) else "conv_blocks"
-    places = find_numbers(tensors, rf"{chain}\.(\d+)\.running_mean$")
+    places = find_numbers(tensors, rf"{chain}\.(\d+)\.running_mean$", STEP * MAX_DEPTH)
     doublings = range(2, max(places, default=LAST), STEP)
     sources = map_sources(tensors, "l1.0", "layer1.1") | Norms(tensors, 1e-5).sources(f"{chain}.0", "layer1.3")
     for number, place in enumerate(doublings, start=2):
