@@ -30,15 +30,20 @@ def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as
     if as_json:
         print(json.dumps({"report": str(report), "min_iou": min_iou, "layers": layers}))
         return
-    beyond = ", beyond chance" if any(layer.chance is not None for layer in dissection) else ""
+    num_samples = dissection.provenance.num_samples
     for layer in layers:
         concepts = ", ".join(f"{name} {count}" for name, count in layer["concepts"].items())
         print(
-            f"{layer['layer']}: {_describe_matches(layer)} at IoU >= {min_iou}{beyond}"
+            f"{layer['layer']}: {_describe_matches(layer)} at IoU >= {min_iou}, beyond chance"
             + (f": {concepts}" if concepts else "")
         )
-    if dissection.provenance.num_samples < ENOUGH:
-        print(f"{dissection.provenance.num_samples} samples tell little from chance; take {ENOUGH} or more")
+    if any(layer.chance is None for layer in dissection):
+        print(
+            f"{num_samples} sample{'s' * (num_samples != 1)} cannot tell agreement from chance, so that no unit counts "
+            f"as matching; take {ENOUGH} or more"
+        )
+    elif num_samples < ENOUGH:
+        print(f"{num_samples} samples tell little from chance; take {ENOUGH} or more")
     print(f"report: {report}")
 
 

@@ -18,6 +18,7 @@ import tyro
 
 from gandissect import Dissection
 from gandissect.core import install_command
+from gandissect.core.sampling import check_num_samples
 
 PAGE = Path(__file__).parents[1] / "explorer" / "app.py"
 
@@ -112,6 +113,7 @@ class Options:
         if self.num_samples < 1 or not 1 <= self.port <= 65535:
             raise ValueError(f"num_samples is 1 or more, port 1 to 65535; got {self.num_samples}, {self.port}")
         check_specs(self.data)
+        check_num_samples(self.num_samples)
         if self.dissection is not None:
             Dissection.load(self.dissection)
         bundled = generators.names()

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..core.lookup import check_choice, lookup, unique_names
 from ..core.pictures import split_off
 from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
-from ..core.sampling import check_seed
+from ..core.sampling import check_num_samples, check_seed
 from ..core.types import UnitSet
 from ..fidelity.inception import Inception
 from ..fidelity.yardstick import Yardstick
@@ -123,7 +123,7 @@ def find_repair(
     Source: Bau et al. 2019, Sec. 4.3.
     """
     seed = check_seed(seed)
-    _check_request(generator, segmenter, units, layers, force_to, method, num_images)
+    _check_request(generator, segmenter, units, layers, force_to, method, num_samples, num_images)
     names = _check_layers(generator, layers)
     yardstick = _make_yardstick(real, held_out, features, segmenter)
     ranking = None
@@ -158,6 +158,7 @@ def _check_request(
     layers: Sequence[str] | str | None,
     force_to: ForcedTo,
     method: RankingMethod,
+    num_samples: int,
     num_images: int,
 ) -> None:
     """Refuse what would fail, or be left aside, only after the work of minutes.
@@ -165,7 +166,7 @@ def _check_request(
     Raises:
         KeyError: If there is no such way to force units, or method.
         TypeError: If generator or segmenter lack something of their protocol, or units are no `UnitSet`.
-        ValueError: If there are no units, they belong to other layers, or there are too few images.
+        ValueError: If there are no units, they belong to other layers, or there are too few or too many images.
     """
     check_choice(force_to, ForcedTo, "force_to")
     check_choice(method, RankingMethod, "method")
@@ -174,6 +175,8 @@ def _check_request(
         check_protocols(generator, segmenter)
     if num_images < 2:
         raise ValueError(f"num_images must be 2 or more; got {num_images}")
+    check_num_samples(num_samples)
+    check_num_samples(num_images)
     if units is None:
         return
     if not isinstance(units, UnitSet):

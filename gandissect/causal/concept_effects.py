@@ -11,7 +11,7 @@ from functools import cached_property
 
 from ..core.lookup import lookup, unique_names
 from ..core.protocols import Generator, Segmenter, check_protocols
-from ..core.sampling import check_seed
+from ..core.sampling import check_num_samples, check_seed
 from ..core.types import UnitSet, concept_index
 from ..dissection.dissect import dissect
 from ..dissection.results import Dissection
@@ -109,6 +109,7 @@ def measure_concept_effects(
         raise ValueError("a dissection is what units are chosen by; leave out the dissection, or units and optimize")
     if num_samples < 2 or num_units < 1:
         raise ValueError(f"need 2 samples and 1 unit or more; got {num_samples} and {num_units}")
+    check_num_samples(num_samples)
     if dissection is not None:
         _check_dissection(dissection, generator, seed)
     choice = _UnitChoice(generator, segmenter, layer, num_units, optimize, dissection, seed + CHOICE_SEED, progress)

@@ -15,6 +15,19 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+MAX_SAMPLES = 100_000_000
+"""Samples that are drawn for one measurement at most, which is days of work; more are a slip of the keyboard."""
+
+
+def check_num_samples(num_samples: int) -> None:
+    """Check that so many samples can be drawn within days.
+
+    Raises:
+        ValueError: If they are more than `MAX_SAMPLES`.
+    """
+    if num_samples > MAX_SAMPLES:
+        raise ValueError(f"{MAX_SAMPLES:,} samples can be drawn at most; got {num_samples:,}")
+
 
 def check_seed(seed: int) -> int:
     """Return a seed as Python's own number, whether it is Python's, NumPy's or a tensor of one.
@@ -76,6 +89,7 @@ def sample_z(num_samples: int, z_dim: int, seed: int = 0, start: int = 0) -> Flo
     if num_samples < 0 or z_dim < 1 or start < 0:
         raise ValueError(f"need num_samples >= 0, z_dim >= 1, start >= 0; got {num_samples}, {z_dim}, {start}")
     seed = check_seed(seed)
+    check_num_samples(num_samples)
     z = torch.empty(num_samples, z_dim, dtype=torch.float32, device="cpu")
     for row in range(num_samples):
         z[row].normal_(generator=make_rng(seed, "z", start + row))

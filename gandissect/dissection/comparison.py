@@ -258,6 +258,8 @@ def _notes(models: Sequence[str], dissections: Sequence[Dissection], concepts: S
     for model, dissection in zip(models, dissections, strict=True):
         size, names = dissection.provenance.label_size, [concept.name for concept in dissection.concepts]
         missing = ", ".join(name for name in all_names if name not in names)
+        if any(layer.chance is None for layer in dissection):
+            yield f"{model!r} has too few samples to tell agreement from chance, so that no unit of it counts"
         if size != first:
             sizes = f"{size[1]} x {size[0]} pixels, {models[0]!r} at {first[1]} x {first[0]}"
             yield f"{model!r} was labelled at {sizes}; IoU depends on it"

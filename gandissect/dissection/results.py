@@ -63,8 +63,8 @@ class UnitMatch:
     beyond_chance: bool | None = None
 
     def is_interpretable(self, min_iou: float = MIN_IOU) -> bool:
-        """Return whether the IoU is ``min_iou`` or more, and not by luck as far as that is known."""
-        return self.concept is not None and self.iou >= min_iou and self.beyond_chance is not False
+        """Return whether the IoU is ``min_iou`` or more, and beyond chance; never where too few samples say nothing."""
+        return self.concept is not None and self.iou >= min_iou and bool(self.beyond_chance)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..core.images import from_uint8
 from ..core.pictures import check_pixels, load_pictures, pick_evenly
 from ..core.protocols import Features, Generator, PictureSource, Segmenter
-from ..core.sampling import check_seed, make_rng
+from ..core.sampling import check_num_samples, check_seed, make_rng
 from ..inference.batches import sample_blocks
 from .distances import frechet_distance, kernel_distance
 from .features import Encoder, encoder_features
@@ -164,6 +164,7 @@ class Yardstick:
         if num_sets < 2:
             raise ValueError(f"num_sets is 2 or more; got {num_sets}")
         count = len(self.held_out)
+        check_num_samples(num_sets * count)
         fake = [self._generate_features(generator, seed, count, start=index * count) for index in range(num_sets)]
         real, rest = zip(*(self._split_train(seed, count, index) for index in range(num_sets)), strict=True)
         return Fidelity(

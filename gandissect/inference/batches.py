@@ -13,7 +13,7 @@ from ..core.hooks import trace
 from ..core.lookup import lookup
 from ..core.progress import progress_bar
 from ..core.protocols import Generator, Segmenter
-from ..core.sampling import blocks
+from ..core.sampling import blocks, check_num_samples
 from ..core.types import LayerInfo
 from .checks import check_images, check_labels, check_pixels, check_proportions, check_sampling, describe
 
@@ -212,8 +212,13 @@ def sample_blocks(
         batch_size: Samples at once, 1 or more.
         title: What the progress bar says.
         progress: Whether it is shown, if there is a terminal to show it on.
+
+    Raises:
+        ValueError: If there are too many samples.
     """
-    with progress_bar(sum(map(len, sets)), title, show=progress) as bar:
+    num_samples = sum(samples.stop - samples.start for samples in sets)  # len() overflows where this does not
+    check_num_samples(num_samples)
+    with progress_bar(num_samples, title, show=progress) as bar:
         for samples in sets:
             for block in blocks(len(samples), batch_size, samples.start):
                 yield block, generator.sample_z(len(block), seed, block.start).to(generator.device)
@@ -221,13 +226,14 @@ def sample_blocks(
 
 
 def check_counts(num_samples: int, batch_size: int) -> None:
-    """Check that there are samples enough for a standard error.
+    """Check that there are samples enough for a standard error, and not more than can be drawn.
 
     Raises:
-        ValueError: If there are fewer than 2, or none at once.
+        ValueError: If there are fewer than 2, too many, or none at once.
     """
     if num_samples < 2 or batch_size < 1:
         raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
+    check_num_samples(num_samples)
 
 
 def check_activation(activation: Tensor, layer: str, info: LayerInfo, samples: range) -> Activation:

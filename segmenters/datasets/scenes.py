@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from gandissect.core.sampling import check_seed
+from gandissect.core.sampling import check_num_samples, check_seed
 from gandissect.core.types import Concept
 
 from ..scenes.objects import CONCEPTS
@@ -44,6 +44,7 @@ class Scenes:
         check_scene_size(size)
         if num_images < 1:
             raise ValueError(f"a source holds at least one picture; got num_images={num_images}")
+        check_num_samples(num_images)
         if resident_bytes < 0:
             raise ValueError(f"memory for pictures is 0 bytes or more; got resident_bytes={resident_bytes}")
         self.size, self.seed, self._num_images = size, check_seed(seed), num_images

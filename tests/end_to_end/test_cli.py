@@ -97,6 +97,18 @@ def test_a_dissection_from_the_shell_is_that_from_python(gandissect, planted: Pa
     assert Dissection.load(out).records() == records
 
 
+def test_one_sample_claims_no_match_and_the_output_says_so(gandissect, planted: Path, tmp_path: Path) -> None:
+    words = ("dissect", planted, "--segmenter", "palette", "--num-samples", 1, "--out", tmp_path)
+    status, output, error = gandissect(*words)
+    assert status == 0, error
+    lines = output.splitlines()
+    assert [line.split(" match ")[0] for line in lines[:2]] == ["layer1: 0 of 6 units", "layer2: 0 of 6 units"]
+    assert (
+        lines[2] == "1 sample cannot tell agreement from chance, so that no unit counts as matching; take 500 or more"
+    )
+    assert "so few samples cannot tell agreement from chance" in (tmp_path / "report.html").read_text("utf-8")
+
+
 def test_samples_are_the_pictures_of_their_seed(gandissect, planted: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid.png"
     status, output, _ = gandissect(

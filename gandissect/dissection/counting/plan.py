@@ -11,7 +11,7 @@ import torch
 
 from ...core.lookup import check_choice
 from ...core.network_id import NetworkId
-from ...core.sampling import check_seed
+from ...core.sampling import check_num_samples, check_seed
 from ...core.types import Concept, LayerInfo, check_concepts
 from ...inference.upsampling import Padding
 from ...stats.quantiles import rank_of
@@ -63,6 +63,7 @@ class DissectSettings:
             "top_images": check_whole_number("top_images", self.top_images, 0),
             "curves": bool(self.curves),
         }
+        check_num_samples(self.num_samples)
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 

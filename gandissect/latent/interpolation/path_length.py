@@ -22,7 +22,7 @@ from torch import Tensor
 from ...core.network_id import NetworkId
 from ...core.progress import progress_bar
 from ...core.protocols import Features, Generator, check_mode
-from ...core.sampling import blocks, check_seed, make_rng
+from ...core.sampling import blocks, check_num_samples, check_seed, make_rng
 from ...stats.intervals import Z_95
 from ...storage.saved import SavedResult
 from ..spaces import SPACES, as_w, capabilities, check_space, on_shell
@@ -134,6 +134,7 @@ def path_length(
     check_mode(generator)
     check_space(generator, space)
     _check_settings(epsilon, clip)
+    check_num_samples(num_samples)
     num_per_side = int(num_samples * clip)
     if num_samples - 2 * num_per_side < MIN_KEPT:
         raise ValueError(f"{MIN_KEPT} values or more must be left to average; got {num_samples} samples, {clip=}")

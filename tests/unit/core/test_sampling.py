@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, strategies as st
 
+import generators
+import segmenters
+from gandissect import average_causal_effect, dissect, find_repair, measure_concept_effects
+from gandissect.core import UnitSet
 from gandissect.core.sampling import blocks, derive_seed, make_rng, sample_z
+from gandissect.latent import invert, path_length
+from segmenters.datasets import open_source
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(-5, 2**40))
@@ -48,3 +56,25 @@ def test_blocks_cover_every_sample_once_and_are_aligned(count: int, size: int, s
 def test_counts_out_of_range_are_refused(arguments: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="got"):
         sample_z(*arguments)
+
+
+@pytest.mark.parametrize("num_samples", [100_000_001, 10**18, 10**40])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda G, S, n: sample_z(n, 4),
+        lambda G, S, n: dissect(G, S, num_samples=n),
+        lambda G, S, n: average_causal_effect(G, S, UnitSet("layer1", (0,)), "red", num_samples=n),
+        lambda G, S, n: measure_concept_effects(G, S, "red", num_samples=n),
+        lambda G, S, n: find_repair(G, torch.zeros(30, 3, 16, 16, dtype=torch.uint8), S, num_samples=n),
+        lambda G, S, n: find_repair(G, torch.zeros(30, 3, 16, 16, dtype=torch.uint8), S, num_images=n),
+        lambda G, S, n: invert(G, torch.zeros(1, 3, 16, 16), num_candidates=n),
+        lambda G, S, n: path_length(G, "means", lambda images: images.mean((2, 3)), "z", n),
+        lambda G, S, n: open_source(f"scenes:{n}", 64),
+    ],
+    ids=["sample_z", "dissect", "effect", "effects", "ranking", "choice", "inversion", "path length", "scenes"],
+)
+def test_more_samples_than_days_of_work_are_refused(draw: Callable[..., object], num_samples: int) -> None:
+    generator, segmenter = generators.PlantedGenerator(size=16, cells=8), segmenters.load("palette")
+    with pytest.raises(ValueError, match=f"100,000,000 samples can be drawn at most; got {num_samples:,}"):
+        draw(generator, segmenter, num_samples)

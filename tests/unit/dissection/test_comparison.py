@@ -18,7 +18,9 @@ import torch
 from matplotlib.figure import Figure
 
 import generators
+import segmenters
 from apps.cli import main
+from gandissect import dissect
 from gandissect.core import NetworkId
 from gandissect.core.types import Concept, LayerInfo
 from gandissect.dissection.comparison import Comparison, compare
@@ -32,21 +34,23 @@ CONCEPTS = tuple(
     Concept(index, name, (40 * index, 10, 200 - 30 * index))
     for index, name in enumerate(["sky", "tree", "door", "car", "sea"])
 )
+GROUPS = 32
 MADE = Provenance(
     NetworkId("gan", "0" * 64), NetworkId("net", "1" * 64), 0, 100, 0.01, 32, (16, 16), "edge", "cpu", {}, 1.0
 )
 
 
 def _layer(name: str, intersection: np.ndarray, concepts: Sequence[Concept], num_pixels: int) -> LayerDissection:
-    """A layer whose units are on at 100 pixels each; each concept has 100 too."""
-    units, both = intersection.shape[1], torch.from_numpy(intersection)[None]
+    """A layer whose units are on at 100 pixels of each group; each concept has 100 too, and none by chance."""
+    units, both = intersection.shape[1], torch.from_numpy(intersection).expand(GROUPS, -1, -1)
+    areas = torch.full((GROUPS, units), 100), torch.full((GROUPS, len(concepts)), 100)
     empty = torch.empty(units, 0)
     return LayerDissection(
         name=name,
         info=LayerInfo(units, 4, 4),
         concepts=tuple(concepts),
         thresholds=torch.zeros(units),
-        groups=GroupCounts(both, both, torch.full((1, units), 100), torch.full((1, len(concepts)), 100)),
+        groups=GroupCounts(both, torch.zeros_like(both), *areas),
         num_pixels=num_pixels,
         top=TopImages(empty.long(), empty, (1, 1), torch.empty(units, 0, 1, dtype=torch.uint8)),
     )
@@ -75,7 +79,7 @@ def _counted(layer: LayerDissection, min_iou: float) -> dict[str, int]:
     for unit in range(layer.info.units):
         best, name = Fraction(0), None
         for row, concept in enumerate(layer.concepts):
-            inter = int(layer.intersection[row, unit])
+            inter = Fraction(int(layer.intersection[row, unit]), GROUPS)
             iou = Fraction(inter, 100 + 100 - inter)
             if iou > best:
                 best, name = iou, concept.name
@@ -156,13 +160,25 @@ def test_generators_seeds_layers_and_devices_may_differ() -> None:
         ),
         ({"quantile": 0.005}, "quantile is 0.005, not 0.01;"),
         ({"num_samples": 1000}, "num_samples is 1000, not 100;"),
-        ({"num_samples": 7, "quantile": 0.5}, "quantile .* num_samples"),
+        ({"num_samples": 17, "quantile": 0.5}, "quantile .* num_samples"),
     ],
 )
 def test_numbers_that_do_not_compare_are_refused(change: dict[str, object], hint: str) -> None:
     good, bad = _random(1, {"a": 5}), _random(2, {"a": 5}, **change)
     with pytest.raises(ValueError, match=rf"'bad' cannot be compared with 'good': .*{hint}.*dissect one of them again"):
         compare([good, good, bad], labels=["good", "same", "bad"])
+
+
+def test_without_a_chance_test_nothing_is_interpretable_and_a_note_says_so() -> None:
+    generator = generators.PlantedGenerator(size=16, cells=8)
+    segmenter = segmenters.PaletteSegmenter(generator.concepts)
+    one, many = (dissect(generator, segmenter, num_samples=n, progress=False) for n in (1, 100))
+    assert max(match.iou for match in one["layer1"].matches) == 0.5, "a single sample agrees"
+    assert sum(match.is_interpretable() for layer in many for match in layer.matches) >= 8
+    assert not any(match.is_interpretable(0.0) for layer in one for match in layer.matches)
+    found = compare([one], labels=["one"])
+    assert sum(layer.interpretable for layer in found.layers) == 0
+    assert found.notes == ("'one' has too few samples to tell agreement from chance, so that no unit of it counts",)
 
 
 def test_what_is_no_comparison_is_refused() -> None:

@@ -50,6 +50,8 @@ HOSTILE = (
 )
 VOID = {"meta", "img", "input", "br", "link", "rect", "line", "col", "use"}
 MIN_IOU = 0.04
+GROUPS = 32
+"""Groups with the same counts, and none by chance, so that every agreement is beyond it."""
 
 
 def _layer(
@@ -69,7 +71,12 @@ def _layer(
         info=LayerInfo(units, 4, 6),
         concepts=concepts,
         thresholds=torch.randn(units, generator=rng),
-        groups=GroupCounts(inter[None], inter[None], area[None], torch.full((1, len(concepts)), pixels // 50)),
+        groups=GroupCounts(
+            inter.expand(GROUPS, -1, -1),
+            torch.zeros(GROUPS, *inter.shape, dtype=torch.int64),
+            area.expand(GROUPS, -1),
+            torch.full((GROUPS, len(concepts)), pixels // 50),
+        ),
         num_pixels=pixels,
         top=TopImages(chosen, peaks, (16, 24), pack_masks(masks)),
     )
@@ -165,13 +172,15 @@ def test_counts_of_the_page_are_those_of_the_records(plain: tuple[Dissection, Pa
     headline = page.all("p", "headline")[0].text
     kinds = {each["concept"] for each in matching}
     assert headline.startswith(f"{len(matching)} of {len(dissection.records())} units in 2 layers of dcgan-scenes64")
-    assert f"match {len(kinds)} of the 5 concepts that unet-scenes names, at IoU ≥ 0.04." in headline
+    assert f"match {len(kinds)} of the 5 concepts that unet-scenes names, at IoU ≥ 0.04, beyond chance." in headline
     best = max(matching, key=lambda each: each["iou"])
     assert f"unit {best['unit']} of {best['layer']}: {best['concept']}" in headline
     for section, layer in zip(page.all("section", "layer"), dissection, strict=True):
         counts = Counter(each["concept"] for each in matching if each["layer"] == layer.name)
         sentence = section.all("p", "counts")[0].text
-        expected = f"{counts.total()} of {layer.info.units} units match {len(counts)} concepts at IoU ≥ 0.04."
+        expected = (
+            f"{counts.total()} of {layer.info.units} units match {len(counts)} concepts at IoU ≥ 0.04, beyond chance."
+        )
         assert sentence == expected
         chart = section.all("table", "bars")[0].all("tbody")[0]
         rows = {row.all("th")[0].text.strip(): int(row.all("td", "n")[0].text) for row in chart.all("tr")}
