@@ -140,3 +140,16 @@ def test_label_maps_of_something_else_than_concepts_are_refused(label: float) ->
     ):
         with pytest.raises(ValueError, match=r"the segmenter (should give int64 labels|gave label 255)"):
             call()
+
+
+def test_several_labels_a_pixel_are_looked_through() -> None:
+    class Layered(SoftPalette):
+        def __call__(self, images: Tensor) -> Tensor:
+            labels = super().__call__(images)
+            return torch.stack([torch.full_like(labels, -1), labels], 1)
+
+    rankings = [
+        optimize_units(GENERATOR, kind(GENERATOR.concepts), "layer1", "red", 16, values=VALUES, progress=False)
+        for kind in (SoftPalette, Layered)
+    ]
+    assert torch.equal(rankings[0].scores, rankings[1].scores)
