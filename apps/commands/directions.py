@@ -94,8 +94,7 @@ class Options:
         """Return the folder to write to, if there is one."""
         if self.out is None:
             return nullcontext()
-        own = [name for concept in self.concept for name in _file_names(concept)]
-        return output_folder(self.out, [*own, FIGURE_NAME], overwrite=self.overwrite, find_others=_find_earlier)
+        return output_folder(self.out, [FIGURE_NAME], overwrite=self.overwrite, find_others=_find_earlier)
 
     def _find(self, folder: Path | None) -> tuple[Sequence[FoundDirection], list[str]]:
         """Return the directions, and the names of the files that were written to the folder if there is one."""
@@ -136,10 +135,9 @@ class Options:
         """Write everything and return the names of the files."""
         written = []
         for result in results:
-            direction, _, effect = _file_names(result.direction.name)
-            result.direction.save(out / direction)
-            result.effect.save(out / effect)
-            written += [direction, effect]
+            stem = _stem(result.direction.name)
+            written.append(result.direction.save(out / f"{stem}.safetensors").name)
+            written.append(result.effect.save(out / f"{stem}-effect.safetensors").name)
         z, steps = generator.sample_z(self.pictures, self.seed), sorted(self.steps)
         sweeps = [move(generator, z, result.direction, steps) for result in results]
         figure = draw_directions([result.direction for result in results], sweeps)
@@ -149,12 +147,6 @@ class Options:
 def _stem(name: str) -> str:
     """Return what files of a direction are called."""
     return re.sub(r"[^\w-]+", "-", name)
-
-
-def _file_names(name: str) -> tuple[str, str, str]:
-    """Return the files of a direction: itself, the same for people, and its effect."""
-    stem = _stem(name)
-    return f"{stem}.safetensors", f"{stem}.json", f"{stem}-effect.safetensors"
 
 
 def _find_earlier(folder: Path) -> list[Path]:

@@ -67,7 +67,7 @@ def assert_contract(generator: Any, tmp_path: Path) -> None:
     assert image.shape == (2, 3, *generator.image_size)
     for layer in generator.layers:
         assert torch.equal(generator.tail(generator.head(z, layer), layer, z), image)
-    generators.save(generator, tmp_path / "imported.safetensors")
+    generators.save(generator, tmp_path / "imported.safetensors", overwrite=True)
     again = generators.load(tmp_path / "imported.safetensors", device="cpu")
     assert again.settings == generator.settings
     for name, value in generator.state_dict().items():

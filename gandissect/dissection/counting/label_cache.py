@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from tempfile import TemporaryFile
+from contextlib import suppress
+from tempfile import TemporaryFile, gettempdir
 from typing import Self
 
 import numpy as np
@@ -34,13 +35,18 @@ class LabelMapCache:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # of a full disk, which was named before
+            self._file.close()
 
     def add(self, samples: range, labels: Int64[Tensor, "batch channel H W"]) -> None:
         """Keep a block's label maps, int64 ``[batch, channel, H, W]``."""
         packed = zlib.compress(labels.cpu().numpy().astype(self.dtype).tobytes(), level=1)
         self._places[samples] = (self._file.seek(0, 2), len(packed))
-        self._file.write(packed)
+        try:
+            self._file.write(packed)
+            self._file.flush()
+        except OSError as error:  # of a full disk; the file has no name
+            raise OSError(error.errno, error.strerror, gettempdir()) from error
 
     def holds(self, samples: range) -> bool:
         """Tell whether label maps of all of some samples are kept."""

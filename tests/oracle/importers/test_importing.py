@@ -406,7 +406,7 @@ def test_strides_that_were_guessed_are_said_until_they_are_given(tmp_path: Path,
     assert _run("import", str(path), "--out", str(out)) == 0
     assert f"{line}; --arch FILE.json says others\n" in capsys.readouterr().out
     arch.write_text(json.dumps(guessed))
-    assert _run("import", str(path), "--out", str(out), "--arch", str(arch)) == 0
+    assert _run("import", str(path), "--out", str(out), "--arch", str(arch), "--overwrite") == 0
     assert "assumed" not in capsys.readouterr().out
     assert _run("import", str(path), "--explain", "--arch", str(arch)) == 2
     assert "leave out --arch and --size" in capsys.readouterr().err
@@ -469,12 +469,13 @@ def test_the_command_says_what_it_found_and_writes_it(tmp_path: Path, capsys: An
         str(out),
     ]
     _same(generators.load(out, device="cpu"), import_checkpoint(path))
-    assert _run("import", str(path), "--out", str(out), "--json") == 0
+    assert _run("import", str(path), "--out", str(out), "--json", "--overwrite") == 0
     assert json.loads(capsys.readouterr().out)["layers"] == {"layer1": [8, 4, 4], "layer2": [4, 8, 8]}
+    other = tmp_path / "other.safetensors"
     for arguments, words in {
         (): "--out FILE.safetensors",
-        ("--out", str(out), "--size", "32"): "it makes images of 16 x 16 pixels; size says 32",
-        ("--out", str(out), "--arch", str(path)): "not JSON",
+        ("--out", str(other), "--size", "32"): "it makes images of 16 x 16 pixels; size says 32",
+        ("--out", str(other), "--arch", str(path)): "not JSON",
     }.items():
         assert _run("import", str(path), *arguments) == 2
         error = capsys.readouterr().err
