@@ -28,7 +28,7 @@ COMMANDS = {
     "models": "list the bundled models with their cards",
     "sample": "write a grid of a generator's pictures",
     "train generator": "train a GAN on a folder of pictures, or on rendered scenes",
-    "train segmenter": "train a segmentation network on labelled pictures",
+    "train segmenter": "train a segmentation network on labeled pictures",
     "fidelity": "measure how far a generator's pictures are from held-out real ones",
     "shares": "find what a generator leaves out: shares of concepts in generated and real pictures",
     "dissect": "find what each unit of a generator draws, and write the report",

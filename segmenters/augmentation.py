@@ -24,15 +24,15 @@ class Augmentation:
     """How far pictures are changed; 0 switches a change off.
 
     Args:
-        min_crop: Smallest side of a random crop, as a share of the picture's; 1 takes all of it.
-        max_aspect: Largest ratio by which the crop is stretched, 1 or more.
-        max_degrees: Largest turn.
-        color: Strength of brightness, contrast, saturation and tint, 0 to 1.
-        small: Share of pictures that are reduced and enlarged again.
-        min_small: Fewest pixels a side they are reduced to.
+        min_crop: Smallest side of a random crop, as a share of the picture's; 1 takes the whole picture.
+        max_aspect: Largest ratio by which a crop is stretched; 1 does not stretch.
+        max_degrees: Largest angle by which a picture is turned, in degrees.
+        color: Strength of random brightness, contrast, saturation and tint, from 0 to 1.
+        small: Share of pictures that are reduced and enlarged again, as a small generator's images look.
+        min_small: Fewest pixels a side that a picture is reduced to.
         blur: Share of pictures that are blurred.
-        max_sigma: Largest standard deviation of the blur in pixels.
-        max_noise: Largest standard deviation of the noise (images span [-1, 1]).
+        max_sigma: Largest standard deviation of the blur, in pixels.
+        max_noise: Largest standard deviation of the noise that is added; images span [-1, 1].
     """
 
     min_crop: float = 0.5

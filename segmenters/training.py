@@ -40,18 +40,19 @@ class SegmenterSettings:
     """All that defines a training, besides its pictures.
 
     Args:
-        num_steps: Steps in all, 1 or more; the learning rate's schedule spans them.
-        batch_size: Pictures a step, 2 or more.
-        seed: Of weights, order, augmentation.
-        learning_rate: Its peak.
-        warmup: Share of the steps in which it rises from 0; then it falls to 0 along a cosine.
-        weight_decay: Of AdamW.
-        dice_weight: The ``d`` of the loss.
-        balance: Exponent of the inverse frequency in the cross-entropy; 0 counts every pixel alike, 1 every concept.
-        ema_half_life: Images after which the averaged weights have forgotten half.
-        precision: ``"bfloat16"`` computes in mixed precision, ``"float32"`` does not.
-        architecture: The network.
-        augmentation: How pictures are changed.
+        num_steps: Steps in all; the learning rate's schedule spans them.
+        batch_size: Pictures a step.
+        seed: Seed of the first weights, of the order of the pictures and of their augmentation.
+        learning_rate: Highest learning rate of AdamW.
+        warmup: Share of the steps in which the learning rate rises from 0; then it falls to 0 along a cosine.
+        weight_decay: Weight decay of AdamW; norms and biases are not decayed.
+        dice_weight: Weight of the Dice loss, which is added to the cross-entropy.
+        balance: Exponent of the inverse frequency that weights a concept in the cross-entropy; 0 counts every pixel
+            alike, 1 every concept.
+        ema_half_life: Images after which the averaged weights, which are those that are saved, have forgotten half.
+        precision: Numbers to compute with: ``bfloat16`` is mixed precision, ``float32`` is not.
+        architecture: Shape of the network.
+        augmentation: How far pictures are changed at random before the network learns from them.
     """
 
     num_steps: int = 6000

@@ -31,9 +31,11 @@ class UNetArchitecture:
     """The shape of a U-Net.
 
     Args:
-        encoder: A segmentation-models-pytorch encoder.
-        decoder_channels: Channels of the decoder's blocks, coarse to fine; their number is the encoder's depth.
-        input_size: Pixels of an image's short side when the network sees it; None leaves images as they are.
+        encoder: Name of an encoder of segmentation-models-pytorch; its weights begin random, nothing is downloaded.
+        decoder_channels: Channels of the decoder's blocks from coarse to fine, three to five of them; their number is
+            the encoder's depth.
+        input_size: Pixels of an image's short side when the network sees it, to which images are resized; None leaves
+            them as they are.
     """
 
     encoder: str = "tu-resnet10t"

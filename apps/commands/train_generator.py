@@ -28,6 +28,14 @@ FIRST = ("architecture", tuple(RECIPES))
 TAKES_NONE = True
 """``--start-resolution None`` says something else than leaving the option out."""
 
+TITLES: Mapping[Architecture, str] = {
+    "dcgan": "DCGAN (Radford et al. 2016): quick, without growth",
+    "progan": "ProGAN (Karras et al. 2018), which grows from small images",
+    "stylegan": "StyleGAN (Karras et al. 2019), which grows from small images",
+    "stylegan2": "StyleGAN2 (Karras et al. 2020), without growth",
+}
+"""What the help of each architecture says."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Settings(GANSettings):
@@ -41,7 +49,7 @@ if TYPE_CHECKING:
 else:
     Settings = tyro.extras.subcommand_type_from_defaults(
         {name: _Settings(**asdict(recipe)) for name, recipe in RECIPES.items()},
-        descriptions={name: f"Train a {name}." for name in RECIPES},
+        descriptions={name: f"Train a {title}." for name, title in TITLES.items()},
         prefix_names=False,
     )
 
@@ -54,18 +62,18 @@ class Options:
     The architecture comes first: gandissect train generator progan --data FOLDER --out runs/mine.
 
     Args:
-        data: What to learn from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
+        data: Pictures to learn from, one or more of: scenes or scenes:COUNT (rendered), FOLDER, or FOLDER@SPLIT (those
             that FOLDER/SPLIT.txt names).
-        out: Folder of the run: checkpoint, metrics, sample grids, generator.safetensors.
-        settings: How to train.
-        hold_out: Share of each folder without @SPLIT that is kept to judge by.
+        out: Folder that the run is written to: checkpoint, metrics, grids of samples, generator.safetensors.
+        settings: How the generator is trained.
+        hold_out: Share of each FOLDER without @SPLIT that is never learned from, to judge by.
         skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
-        segmenter: Whose features measure the distance to held-out pictures at each snapshot: a bundled name, the path
-            of a .safetensors file, or the folder of a training; none by default.
-        snapshot_images: Images between snapshots.
-        checkpoint_images: Images between checkpoints.
-        resume: Continue from the last checkpoint in the folder, if it has one.
-        device: auto, cpu, cuda or mps.
+        segmenter: Segmenter whose features measure the distance from held-out pictures at each snapshot: a bundled
+            name, the path of a .safetensors file, or the folder of a training; without it nothing is measured.
+        snapshot_images: Images from one snapshot to the next; each writes a generator and a grid of samples.
+        checkpoint_images: Images from one checkpoint to the next; a killed training loses those since the last.
+        resume: Continue from the checkpoint in the folder, if it has one; a larger --images extends the training.
+        device: Device that computes: auto, cpu, cuda or mps.
         json: Print what was done as JSON.
     """
 

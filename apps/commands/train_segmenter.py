@@ -16,22 +16,22 @@ from segmenters.datasets import check_output, open_labeled_pictures
 
 @dataclass(frozen=True)
 class Options:
-    """Train a segmentation network on labelled pictures.
+    """Train a segmentation network on labeled pictures.
 
     The bundled networks were made by ``segmenters.recipes``; this trains one on pictures of your own.
 
     Args:
-        data: What to learn from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
-            that FOLDER/SPLIT.txt names), with the same concepts.
-        held_out: What to judge by, likewise, e.g. FOLDER@val.
-        out: Folder of the run: checkpoint, metrics, sample grids, segmenter.safetensors.
-        settings: How to train.
-        size: Height and width of the pictures it learns from.
+        data: Labeled pictures to learn from, one or more of: scenes or scenes:COUNT (rendered), FOLDER, or
+            FOLDER@SPLIT (those that FOLDER/SPLIT.txt names); all need the same concepts.
+        held_out: Labeled pictures to judge by, which are never learned from, named as for --data; e.g. FOLDER@val.
+        out: Folder that the run is written to: checkpoint, metrics, grids of pictures, segmenter.safetensors.
+        settings: How the segmenter is trained.
+        size: Height and width in pixels that pictures are brought to.
         skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
-        snapshot_every: Steps between evaluations.
-        checkpoint_every: Steps between checkpoints.
-        resume: Continue from the last checkpoint in the folder, if it has one.
-        device: auto, cpu, cuda or mps.
+        snapshot_every: Steps from one snapshot to the next; each is evaluated, and writes a segmenter and a grid.
+        checkpoint_every: Steps from one checkpoint to the next; a killed training loses those since the last.
+        resume: Continue from the checkpoint in the folder, if it has one.
+        device: Device that computes: auto, cpu, cuda or mps.
         json: Print what was done as JSON.
     """
 

@@ -23,32 +23,36 @@ class GANSettings:
     """How a GAN is trained.
 
     Args:
-        architecture: Which generator, with its discriminator.
-        resolution: Height and width of an image.
-        width: Units of the generator's last and the discriminator's first layer.
-        max_width: Units of a layer at most; DCGAN has no bound.
-        z_dim: Length of a latent vector, and of w.
-        mapping_depth: Layers of the mapping network of StyleGAN and StyleGAN2.
-        seed: Seed of everything random.
-        batch_size: Images a step, over all processes.
-        images: Real images shown in all, repetitions counted.
-        learning_rate: Of Adam, for both networks.
-        beta1: Adam's first decay.
-        beta2: Adam's second decay.
-        loss: ``logistic`` (non-saturating), ``hinge`` or ``wgan-gp`` (with drift).
-        r1_gamma: Weight of the R1 penalty at full resolution, less in proportion to pixels before; 0 is none.
-        r1_every: Steps between R1 penalties (each is scaled up by as much).
-        augmentation: DiffAugment policies, in order.
+        architecture: Family of the generator, which brings its discriminator.
+        resolution: Height and width of an image in pixels.
+        width: Units of the generator's last layer and of the discriminator's first; they double as the grid is halved.
+        max_width: Most units that a layer has, whatever its grid; DCGAN has no such bound.
+        z_dim: Length of a latent vector z; in architectures with styles, of w too.
+        mapping_depth: Layers of the mapping network from z to w, in architectures with styles.
+        seed: Seed of the first weights and of every random draw; the same seed gives the same training.
+        batch_size: Images a step, over all processes together.
+        images: Real images that are shown in all, repetitions counted; a larger number extends a training.
+        learning_rate: Learning rate of Adam, for both networks.
+        beta1: Decay of Adam's running mean of gradients.
+        beta2: Decay of Adam's running mean of squared gradients.
+        loss: Loss of both networks: ``logistic`` (non-saturating), ``hinge``, or ``wgan-gp`` (Wasserstein's, with a
+            gradient penalty and drift).
+        r1_gamma: Weight of the R1 penalty on the discriminator's gradient at full resolution, less in proportion to the
+            pixels of smaller ones; 0 leaves the penalty out.
+        r1_every: Steps from one R1 penalty to the next; each is scaled up by as much.
+        augmentation: Policies of DiffAugment that change real and generated images alike, in order, of color,
+            translation and cutout; none leaves images as they are.
         mixing: Share of images that are made of two latent vectors, in architectures with styles.
-        start_resolution: Height and width that the networks grow from; None is no growth.
-        hold_images: Images shown at each resolution but the last once it is faded in.
+        start_resolution: Height and width of the images that a growing network begins with; None does not grow.
+        hold_images: Images that are shown at each resolution but the last after it has been faded in.
         fade_images: Images during which a new resolution is faded in.
-        clip_gradient: Largest norm of a network's gradient; 0 is no clipping.
-        ema_half_life: Images after which the averaged generator has forgotten half.
-        decay_from: Share of the training after which the learning rate falls linearly to zero; 1 keeps it.
-        resident: Decode every picture once and keep all on the device, cropped at the centre and flipped at random;
-            otherwise each is decoded when it is its turn, and cropped at random.
-        bf16: Compute in bfloat16 where that is safe.
+        clip_gradient: Largest norm of a network's gradient, to which larger ones are scaled; 0 does not clip.
+        ema_half_life: Images after which the averaged generator, which is the one that is saved, has forgotten half.
+        decay_from: Share of the training after which the learning rate falls linearly to zero; 1 keeps it, and lets the
+            training be extended later.
+        resident: Decode every picture once and keep all on the device, cropped at the center and flipped at random;
+            otherwise each is decoded when its turn comes, and cropped at random.
+        bf16: Compute in bfloat16 where that is safe, which is faster on most hardware.
 
     Raises:
         ValueError: If a number is out of range, naming the setting, its range and its option.
