@@ -117,7 +117,7 @@ def _std(generator: Any, w: Tensor, layer: str, num_draws: int, seed: int) -> Te
     total, squares = torch.zeros_like(plain), torch.zeros_like(plain)
     for index in range(num_draws):
         rng = make_rng(seed, "noise of a layer", layer, index)
-        noise_map = torch.randn(1, 1, info.height, info.width, generator=rng, dtype=torch.float32, device="cpu")
+        noise_map = generator.draw_noise(1, info.height, rng)
         noise = [noise_map if name == layer else None for name in generator.layers]
         change = generator.synthesis(w, noise).cpu().double() - plain  # small, so that squares do not cancel
         total += change

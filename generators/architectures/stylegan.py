@@ -217,9 +217,12 @@ class StyleGenerator(LayeredGenerator):
         """
         if not isinstance(rng, torch.Generator):
             raise TypeError(f"rng is a torch.Generator, such as torch.Generator().manual_seed(0); got {rng!r}")
-        sides = [info.height for info in self.layers.values()]
-        shapes = [(num_samples, 1, side, side) for side in sides]
-        return [torch.randn(shape, generator=rng, dtype=torch.float32, device="cpu") for shape in shapes]
+        return [self.draw_noise(num_samples, info.height, rng) for info in self.layers.values()]
+
+    @staticmethod
+    def draw_noise(num_samples: int, side: int, rng: torch.Generator) -> Float32[Tensor, "batch 1 side side"]:
+        """Draw noise of one grid, standard normal, float32 ``[num_samples, 1, side, side]`` on CPU."""
+        return torch.randn((num_samples, 1, side, side), generator=rng, dtype=torch.float32, device="cpu")
 
     def _prepare_z(self, z: Tensor) -> Tensor:
         if z.ndim == 3:

@@ -118,12 +118,13 @@ class BilinearStyleGAN2(StyleGenerator):
         Raises:
             TypeError: If ``rng`` is something else, such as a seed.
         """
-        if not isinstance(rng, torch.Generator):
-            raise TypeError(f"rng must be a torch.Generator, such as torch.Generator().manual_seed(0); got {rng!r}")
-        sides = [info.height for info in self.layers.values()]
-        shape = (num_samples, 1, max(sides), max(sides))
-        largest = torch.rand(shape, generator=rng, dtype=torch.float32, device="cpu")
-        return [largest[:, :, :side, :side] for side in sides]
+        *_, largest = super().random_noise(num_samples, rng)
+        return [largest[:, :, : info.height, : info.width] for info in self.layers.values()]
+
+    @staticmethod
+    def draw_noise(num_samples: int, side: int, rng: torch.Generator) -> Float32[Tensor, "batch 1 side side"]:
+        """Draw noise of one grid, even in [0, 1], float32 ``[num_samples, 1, side, side]`` on CPU."""
+        return torch.rand((num_samples, 1, side, side), generator=rng, dtype=torch.float32, device="cpu")
 
     def _add_image(self, index: int, x: Tensor, context: Styles) -> None:
         context.image = self.to_rgb[str(x.shape[3])](x, context.ws[:, index - 1], context.image)

@@ -10,6 +10,8 @@ from foreign import Draw, assert_agree, assert_contract, assert_every_name_count
 from torch import Tensor
 
 import generators
+from gandissect.core.sampling import make_rng
+from gandissect.latent import noise_effects
 from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
 from generators.importers.families.lucidrains import LAYOUTS
 
@@ -180,6 +182,21 @@ def test_the_mean_w_is_that_of_many_z_and_given_noise_is_seen() -> None:
     t = lucidrains([6, 4])
     wanted = torch.cat([_images(t, z[i : i + 1], noise[-1][i, 0]) for i in range(2)])
     assert_agree(images, 2 * wanted - 1)
+
+
+def test_effects_of_noise_are_those_of_noise_in_0_to_1() -> None:
+    generator = built(STYLEGAN2, lucidrains([6, 4]))
+    draws = torch.cat([generator.draw_noise(1, 8, torch.Generator().manual_seed(seed)) for seed in range(40)])
+    assert draws.min() >= 0
+    assert draws.max() <= 1
+    assert abs(float(draws.mean()) - 0.5) < 4 * (1 / 12 / draws.numel()) ** 0.5
+    effects = noise_effects(generator, generator.sample_z(2), num_draws=4, seed=3)
+    rngs = [make_rng(3, "noise of a layer", "layer4", index) for index in range(4)]
+    maps = [generator.draw_noise(1, 8, rng) for rng in rngs]
+    ws = generator.mapping(generator.sample_z(2))
+    images = torch.stack([generator.synthesis(ws, [None, None, None, noise]) for noise in maps]).double()
+    wanted = images.var(dim=0).mean(dim=(0, 1)).sqrt()
+    torch.testing.assert_close(effects.stds[3].double(), wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_every_style_meets_the_layers_that_the_linear_maps_say() -> None:
