@@ -234,6 +234,8 @@ def sample_order(length: int, start: int, count: int, seed: int) -> list[int]:
     return order
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def train_segmenter(
     settings: SegmenterSettings,
     sources: Sequence[ImageSource],

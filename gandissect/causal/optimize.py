@@ -12,12 +12,12 @@ Source: Bau et al. 2019, Sec. 3.2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, interpolate
 
@@ -105,8 +105,8 @@ def optimize_units(
     Raises:
         KeyError: If there is no such layer or concept.
         TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If a number is out of range, the concept is in none of the images, or the segmenter's scores do not
-            agree with its labels.
+        ValueError: If a number is out of range, the concept is in none of the images, no gradients flow, or the
+            segmenter's scores do not agree with its labels.
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
@@ -123,16 +123,35 @@ def optimize_units(
         values = present_values(generator, segmenter, every, concept, seed=seed)
     if len(values) != info.units:
         raise ValueError(f"values are one for each of the {info.units} units; got {len(values)}")
-    on = torch.tensor(values, dtype=torch.float32, device=generator.device)[:, None, None]
-    alpha = torch.full((info.units, 1, 1), 0.5, device=generator.device, requires_grad=True, dtype=torch.float32)
-    adam = torch.optim.Adam([alpha], LEARNING_RATE)
     patches = Patches.of(info, None, derive_seed(seed, "optimisation"))
     probability = _Probability(generator, segmenter, layer, index)
     batches = sample_blocks(generator, [range(num_samples)], seed, BATCH, f"causes of {concept}", progress=progress)
+    with torch.inference_mode(False), torch.enable_grad():
+        alpha = _descend(probability, patches, batches, values, weight)
+    return UnitRanking(layer, concept, "optimisation", alpha.flatten().cpu().double(), num_samples, seed)
+
+
+def _descend(
+    probability: _Probability,
+    patches: Patches,
+    batches: Iterator[tuple[range, Float32[Tensor, "batch z"]]],
+    values: Sequence[float],
+    weight: float,
+) -> Float32[Tensor, "unit 1 1"]:
+    """Return alpha after one step of Adam for each batch.
+
+    Raises:
+        ValueError: If no gradients flow, or the segmenter's scores do not agree with its labels.
+    """
+    generator, info = probability.generator, patches.info
+    on = torch.tensor(values, dtype=torch.float32, device=generator.device)[:, None, None]
+    alpha = torch.full((info.units, 1, 1), 0.5, dtype=torch.float32, device=generator.device, requires_grad=True)
+    adam = torch.optim.Adam([alpha], LEARNING_RATE)
     for block, z in batches:
-        activation = generator.head(z, layer)
+        activation = generator.head(z, probability.layer).detach()
         if block.start == 0:
             probability.check_scores(z, activation)
+            probability.check_gradients(z, activation)
         present, places = probability.present(z, activation), patches.draw(block)[0].to(generator.device)
         loss = weight * alpha.square().sum()
         if bool(present.any()):
@@ -140,13 +159,11 @@ def optimize_units(
             loss = loss + probability(torch.lerp(activation, activation * (1 - alpha), cells), z, present)
         inside = interpolate(places[:, None], generator.image_size)[:, 0] > 0
         loss = loss - probability(torch.lerp(activation, torch.lerp(activation, on, alpha), places[:, None]), z, inside)
-        adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        (alpha.grad,) = torch.autograd.grad(loss, alpha)
         adam.step()
         with torch.no_grad():
             alpha.clamp_(0, 1)
-    scores = alpha.detach().flatten().cpu().double()
-    return UnitRanking(layer, concept, "optimisation", scores, num_samples, seed)
+    return alpha.detach()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +210,23 @@ class _Probability:
                 f"concepts, after a background if it has one; they agree with its labels in {int(agreed)} of "
                 f"{int(named)} pixels"
             )
+
+    def check_gradients(self, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"]) -> None:
+        """Refuse networks that let no gradients through.
+
+        Raises:
+            ValueError: With the remedy.
+        """
+        changeable = activation.clone().requires_grad_()
+        try:
+            images = self.generator.tail(changeable, self.layer, z).clamp(-1, 1)
+            torch.autograd.grad(concept_probabilities(self.segmenter, images).sum(), changeable)
+        except RuntimeError as error:
+            raise ValueError(
+                f"gradients must flow through {self.generator.name} and {self.segmenter.name}; load both outside "
+                "torch.inference_mode and let their tail and logits run without no_grad, or rank by method 'effect' "
+                f"({str(error).splitlines()[0]})"
+            ) from error
 
     def _label(
         self, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"]

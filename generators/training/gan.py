@@ -333,6 +333,8 @@ def calibrate_batch_norm(generator: LayeredGenerator, seed: int, num_batches: in
         norm.momentum = momentum
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def train_generator(
     settings: GANSettings,
     source: PictureSource,

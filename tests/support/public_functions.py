@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -212,7 +214,7 @@ CALLS: Mapping[str, Call] = {
     "gandissect.generate": lambda n, _: _edits(n),
     "gandissect.intervene": lambda n, _: _intervene(n),
     "gandissect.measure_concept_effects": lambda n, _: gandissect.measure_concept_effects(
-        *n.pair, "red", layer="layer2", num_units=2, num_samples=8, curves=True, **QUIET
+        *n.pair, "red", units=UNITS, num_samples=8, **QUIET
     ),
     "gandissect.measure_concept_shares": lambda n, _: gandissect.measure_concept_shares(
         *n.pair, Pictures(70), 20, **QUIET
@@ -331,6 +333,13 @@ NOT_CALLED = {
 def _features(n: Networks) -> tuple[Tensor, Tensor]:
     extract = fidelity.encoder_features(n.segmenter)
     return extract(n.plain(n.plain.sample_z(20, 1))), extract(n.plain(n.plain.sample_z(20, 2)))
+
+
+@cache
+def plain_result(name: str) -> Any:
+    """Return what a call gives on the CPU with torch's own settings."""
+    with TemporaryDirectory() as folder:
+        return CALLS[name](make_networks(), Path(folder))
 
 
 def flatten(value: Any, name: str = "") -> dict[str, Any]:

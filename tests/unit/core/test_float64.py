@@ -7,18 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 from fake_device import DEVICE, OnDevice, fake_device, put_on_device
-from public_functions import CALLS, assert_equal_results, make_networks
+from public_functions import CALLS, assert_equal_results, make_networks, plain_result
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_a_public_function_runs_where_there_is_no_float64(name: str, tmp_path: Path) -> None:
-    wanted = CALLS[name](make_networks(), tmp_path / "cpu")
-    networks = make_networks()
+    wanted, networks = plain_result(name), make_networks()
     for module in networks.modules:
         put_on_device(module)
     with fake_device():
         assert networks.plain.device == DEVICE
-        result = CALLS[name](networks, tmp_path / "device")
+        result = CALLS[name](networks, tmp_path)
     assert_equal_results(result, wanted, tolerance=1e-5)
 
 
