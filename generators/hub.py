@@ -56,7 +56,7 @@ CARD_INDEX = CardIndex(Path(__file__).parent, "generator")
 names, card = CARD_INDEX.names, CARD_INDEX.card
 
 
-def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
+def load(name: str | Path, device: str = "auto", network: str | None = None) -> LayeredGenerator:
     """Load a bundled generator by name, one from its file, or what a training has made from its folder.
 
     Args:
@@ -64,6 +64,7 @@ def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
             the folder of a training, of which ``best.safetensors`` is taken if it is there, else
             ``generator.safetensors``.
         device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda`` or ``mps``.
+        network: Which network of a checkpoint of another project, see `import_checkpoint`.
 
     Returns:
         The generator in eval mode, float32, without gradients; its ``name`` is the bundled one, or the file's path.
@@ -71,18 +72,22 @@ def load(name: str | Path, device: str = "auto") -> LayeredGenerator:
     Raises:
         KeyError: If the name is unknown.
         FileNotFoundError: If there is no such file or folder, or a folder holds neither.
-        ValueError: If the file is damaged or holds something else.
+        ValueError: If the file is damaged or holds something else, or ``network`` is given and it is no checkpoint of
+            another project.
     """
     target = resolve_device(device)
-    if str(name) in names():
+    is_checkpoint = str(name) not in names() and Path(name).is_file() and not is_own(name)
+    if is_checkpoint:
+        generator = import_checkpoint(name, network=network)
+    elif str(name) in names():
         generator = read(card(str(name)).verified_path())
         generator.name = str(name)
-    elif Path(name).is_file() and not is_own(name):
-        generator = import_checkpoint(name)
     else:
         path = CARD_INDEX.path(name, (BEST, LAST))
         generator = read(path)
         generator.name = str(path)
+    if network is not None and not is_checkpoint:
+        raise ValueError(f"network must be None for {str(name)!r}, which holds one network only; got {network!r}")
     return generator.to(target)
 
 

@@ -26,6 +26,7 @@ class Options:
         out: The .safetensors file to write, which every other command takes; the numbers keep their precision.
         explain: Say what is in the file, what is recognised, assumed or missing, and write nothing.
         arch: JSON with what the file does not say, such as {"strides": [1, 2, 2], "paddings": [0, 1, 1]}.
+        network: Which network of the file, as --explain names them, such as g_ema; by default the averaged generator.
         size: Height and width of the images, where the file does not say; where it does, what it has to be.
         overwrite: Replace the file, if it exists.
         json: Print what was found as JSON.
@@ -35,6 +36,7 @@ class Options:
     out: Path | None = None
     explain: bool = False
     arch: Path | None = None
+    network: str | None = None
     size: int | None = None
     overwrite: bool = False
     json: bool = False
@@ -48,7 +50,7 @@ class Options:
         if self.out.exists() and self.file.exists() and self.out.samefile(self.file):
             raise ValueError(f"{self.out} is the checkpoint itself; name another file with --out")
         check_new_file(self.out, overwrite=self.overwrite)
-        imported = import_network(self.file, self._options())
+        imported = import_network(self.file, self._options(), self.network)
         facts = {"imported": {"file": self.file.name, "kind": imported.kind, "layout": imported.layout}}
         hub.save(imported.generator, self.out, facts, half=False, overwrite=self.overwrite)
         record = _record(imported) | {"out": str(self.out)}
@@ -58,7 +60,7 @@ class Options:
     def _explain(self) -> None:
         if self.arch is not None or self.size is not None:
             raise ValueError("--explain says what the file itself says; leave out --arch and --size, which --out takes")
-        explanation = explain(self.file)
+        explanation = explain(self.file, self.network)
         print(json.dumps(explanation.record(), indent=1) if self.json else "\n".join(explanation.lines()))
 
     def _options(self) -> dict[str, Any]:

@@ -192,7 +192,8 @@ def read_bytes(path: Path | str) -> bytes:
         ValueError: If it is a folder or too large.
     """
     check_file(path)
-    return Path(path).read_bytes()
+    with Path(path).open("rb") as file:
+        return file.read(Path(path).stat().st_size)  # a kernel's file that gives no length may never end
 
 
 def check_file(path: Path | str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .files.checkpoint import Checkpoint, read_checkpoint
 from .files.values import Record, make_printable
-from .importing import choose, match_networks
+from .importing import choose, find_matches
 from .match import Match
 from .networks import Network
 
@@ -57,8 +57,12 @@ class Explanation:
         yield self.verdict
 
 
-def explain(path: Path | str) -> Explanation:
+def explain(path: Path | str, network: str | None = None) -> Explanation:
     """Say what is in a checkpoint: its tensors and shapes, what of it is recognised, and what is missing.
+
+    Args:
+        path: The file.
+        network: The network of the file that the verdict is about; by default the one that would be imported.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -66,11 +70,11 @@ def explain(path: Path | str) -> Explanation:
     """
     checkpoint = read_checkpoint(path)
     try:
-        nearest = match_networks(checkpoint)
+        nearest = find_matches(checkpoint)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
     try:
-        match = choose(checkpoint, nearest)
+        match = choose(checkpoint, nearest, network)
         verdict = f"recognised: {match.layout.name}" + (f", of {match.network.where}" if match.network.where else "")
         verdict += "" if match.fit.is_whole else f"; but {'; '.join(match.fit.unexpected)}"
     except ValueError as error:

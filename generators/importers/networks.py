@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +15,9 @@ from .files.pickle_globals import NETWORKS
 from .files.tensorflow import read_variables, rename_variables
 from .files.values import MAX_NAME, Record
 from .pairs import split_pairs
+from .roles import AVERAGED, GENERATOR, MOMENTS, OPTIMIZER, ROLES, find_role, split_networks
+from .wrappers import strip_inner, strip_wrappers
 
-AVERAGED = frozenset(
-    {"g_ema", "G_ema", "generator_smooth", "generator_ema", "g_running", "netG_ema", "Gs", "GE", "ema"}
-)
-GENERATORS = frozenset({"g", "G", "generator", "netG", "net_G", "gen", "Gen"})
-DISCRIMINATORS = frozenset({"d", "D", "discriminator", "netD", "net_D", "dis", "Dis"})
-WRAPPERS = frozenset({"state_dict", "model_state_dict", "models", "model", "params", "weights", "network", "net"})
-OPTIMIZERS = ("optim", "opt_", "_opt")
-PREFIXES = ("module.", "_orig_mod.", "_forward_module.")
-MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"})
-"""What optimizers keep of each parameter."""
-AVERAGE_COUNT = "n_averaged"
-"""What torch's ``AveragedModel`` has beside the network that it averages, whose names it puts ``module.`` before."""
-STATE = "_state_dict"
-"""What may come after the name of a network where its tensors are, as in ``G_state_dict``."""
 RESERVED = frozenset({"kind", "class", "source_hash", "attributes", "refused"})
 """Facts that are found out here; what lies beside a network in a file under such a name is none."""
 MAX_NETWORKS, MAX_FACTS = 12, 1_000
@@ -40,8 +28,12 @@ MAX_FACT_DEPTH = 3
 """How deep dicts of settings beside a network may be nested: a network's, its parts', their layers'."""
 MAX_DEPTH = 16
 """In how many dicts and lists a network may lie."""
-MAX_WRAPPERS = 8
-"""How often what wrappers put before names is taken away."""
+MAX_MODULES = 20_000
+"""Modules within one, each counted wherever it lies."""
+
+
+Way = tuple[str, ...]
+"""The names that lead to a value in a file, outermost first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +58,6 @@ class Network:
     facts: dict[str, Any]
 
 
-ROLES = ("averaged generator", "generator", "network", "discriminator", "optimizer")
-
-
 def find_networks(checkpoint: Checkpoint) -> list[Network]:
     """Return the networks of a file: averaged generators first, then others, optimizers last.
 
@@ -77,11 +66,13 @@ def find_networks(checkpoint: Checkpoint) -> list[Network]:
     """
     networks: list[Network] = []
     for network in _Search().find(checkpoint.tree, (), {"kind": checkpoint.kind}):
+        if not network.tensors:
+            continue
         if len(network.tensors) + sum(len(earlier.tensors) for earlier in networks) > MAX_TENSORS:
             raise ValueError(f"its networks have more than {MAX_TENSORS:,} tensors")
-        if network.role != "optimizer":
+        if network.role != OPTIMIZER:
             networks.append(network)
-        elif not any(earlier.role == "optimizer" for earlier in networks):
+        elif not any(earlier.role == OPTIMIZER for earlier in networks):
             networks.append(network)  # one says it all
         if len(networks) > MAX_NETWORKS:
             raise ValueError(f"it holds more than {MAX_NETWORKS} networks; save the generator's state_dict() alone")
@@ -93,8 +84,9 @@ class _Search:
 
     def __init__(self) -> None:
         self._left = MAX_FACTS_READ
+        self._seen: set[int] = set()
 
-    def find(self, value: Any, way: tuple[str, ...], beside: Mapping[str, Any]) -> Iterator[Network]:
+    def find(self, value: Any, way: Way, beside: Mapping[str, Any]) -> Iterator[Network]:
         """Yield the networks in a value.
 
         Args:
@@ -105,33 +97,50 @@ class _Search:
         if len(way) > MAX_DEPTH:
             return
         match value:
-            case Record() if value.name in NETWORKS:
-                yield _read_tensorflow(value, way, beside)
-            case Record() if isinstance(value.state.get("_modules"), dict):
-                yield _read_module(value, way, beside)
-            case dict() if not _is_state(value):
-                inner = self._collect_facts(value, beside)
-                for key, item in value.items():
-                    if isinstance(item, dict | list | Record) and item:
-                        yield from self.find(item, (*way, str(key)), inner)
-            case list() if not all(isinstance(item, Tensor) for item in value):
+            case Record():
+                yield from self._open(value, way, beside)
+            case dict():
+                if _is_state(value) and not _is_entry(value, way):
+                    yield from self._take(value, way, beside)
+                if any(map(_is_filled, value.values())):
+                    yield from self._descend(value.items(), way, self._collect_facts(value, beside))
+            case list() if value and all(isinstance(item, Tensor) for item in value):
+                if find_role(way, ()) in {AVERAGED, GENERATOR}:  # an average's parameters, in their order
+                    yield from self._take(dict(enumerate(value)), way, beside)
+            case list():
                 names = ("G", "D", "Gs") if _is_triple(value) else map(str, range(len(value)))
-                for name, item in zip(names, value, strict=False):
-                    if isinstance(item, dict | list | Record) and item:
-                        yield from self.find(item, (*way, name), beside)
-            case dict() | list():
-                items = value if isinstance(value, dict) else dict(enumerate(value))
-                tensors = strip_wrappers({str(key): item for key, item in items.items() if isinstance(item, Tensor)})
-                for name, part in split_pairs(tensors) or _split_networks(tensors):
-                    self._count(beside)
-                    inside = (*way, name) if name else way
-                    yield Network(".".join(inside), _find_role(inside, part), part, dict(beside))
+                yield from self._descend(zip(names, value, strict=False), way, beside)
+
+    def _descend(self, items: Iterable[tuple[Any, Any]], way: Way, beside: Mapping[str, Any]) -> Iterator[Network]:
+        for name, item in items:
+            if _is_filled(item):
+                yield from self.find(item, (*way, str(name)), beside)
+
+    def _open(self, record: Record, way: Way, beside: Mapping[str, Any]) -> Iterator[Network]:
+        """Yield the networks in an object: itself, if it is one, or what its attributes hold; each object once."""
+        if id(record) in self._seen:
+            return
+        self._seen.add(id(record))
+        if record.name in NETWORKS:
+            yield _read_tensorflow(record, way, beside)
+        elif isinstance(record.state.get("_modules"), dict):
+            yield from _read_module(record, way, beside)
+        else:
+            yield from self.find(dict(record.state), way, beside)
+
+    def _take(self, items: Mapping[Any, Any], way: Way, beside: Mapping[str, Any]) -> Iterator[Network]:
+        tensors = strip_wrappers({str(key): item for key, item in items.items() if isinstance(item, Tensor)})
+        for name, part in split_pairs(tensors) or split_networks(tensors):
+            self._count(beside)
+            inside = (*way, *filter(None, name.split(".")))
+            yield Network(".".join(inside), find_role(inside, part), strip_wrappers(part), dict(beside))
 
     def _collect_facts(self, value: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is said beside the things in a dict."""
         self._count(beside)
-        facts = {key: item for key, item in value.items() if isinstance(key, str) and _is_fact(item)}
-        inner = {**beside, **{key: item for key, item in facts.items() if key not in RESERVED}}
+        facts = {key: item for key, item in value.items() if isinstance(key, str) and key not in RESERVED}
+        facts = {key: item for key, item in facts.items() if _is_fact(item) and not _is_weight(key, item)}
+        inner = {**beside, **facts}
         if len(inner) > MAX_FACTS:
             raise ValueError(f"it says more than {MAX_FACTS:,} things beside its networks")
         return inner
@@ -142,101 +151,96 @@ class _Search:
             raise ValueError("it says the same things beside too many dicts; save the generator's state_dict() alone")
 
 
-def strip_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors by the names that they have in the network itself, without what wrappers put before them."""
-    bare = dict(tensors)
-    if AVERAGE_COUNT in bare and all(name == AVERAGE_COUNT or name.startswith("module.") for name in bare):
-        del bare[AVERAGE_COUNT]
-    for _ in range(MAX_WRAPPERS):
-        for prefix in PREFIXES:
-            if bare and all(name.startswith(prefix) for name in bare):
-                bare = {name.removeprefix(prefix): tensor for name, tensor in bare.items()}
-                break
-        else:
-            break
-    return bare
-
-
-def _split_networks(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield the networks whose tensors lie in one dict, as a module that trains both has them, by their names.
-
-    That is so if each name begins with that of a generator or a discriminator, or some with one and some with the
-    other; ``generator.`` alone, beside others, is a part of rosinality's StyleGAN.
-    """
-    heads = {name.partition(".")[0] for name in tensors if "." in name}
-    makes, judges = heads & (AVERAGED | GENERATORS), heads & DISCRIMINATORS
-    if not makes or not (judges or all(name.partition(".")[0] in makes for name in tensors)):
-        yield from [("", dict(tensors))] * bool(tensors)
-        return
-    for head in sorted(makes | judges):
-        part = {name.partition(".")[2]: tensor for name, tensor in tensors.items() if name.startswith(f"{head}.")}
-        yield head, strip_wrappers(part)
-
-
-def flatten_module(record: Record, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+def flatten_module(record: Record) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
     """Return the state of a pickled module as `torch.nn.Module.state_dict` would, and its plain attributes.
-
-    Args:
-        record: The module.
-        prefix: What its tensors' names begin with.
 
     Returns:
         The parameters and the buffers that are saved, by dotted name; and by dotted name of each module within, its
         attributes that are numbers, texts or lists of them.
 
     Raises:
-        ValueError: If names are too long.
+        ValueError: If names are too long, or modules too many.
     """
-    if len(prefix) > MAX_NAME:
-        raise ValueError(f"a tensor's name has more than {MAX_NAME} characters, {prefix[:100]!r}...")
-    state = record.state
-    left_out = {name for name in _get_items(state, "_non_persistent_buffers_set", list) if isinstance(name, str)}
-    own = {**_get_items(state, "_parameters", dict), **_get_items(state, "_buffers", dict)}
-    tensors = {
-        prefix + str(name): tensor
-        for name, tensor in own.items()
-        if isinstance(tensor, Tensor) and name not in left_out
-    }
-    plain = {name: value for name, value in state.items() if not str(name).startswith("_") and _is_plain(value)}
-    attributes = {prefix.removesuffix("."): {"class": record.name, **plain}}
-    for name, child in _get_items(state, "_modules", dict).items():
-        if isinstance(child, Record):
-            inner, inner_attributes = flatten_module(child, f"{prefix}{name}.")
-            tensors |= inner
-            attributes |= inner_attributes
+    tensors: dict[str, Tensor] = {}
+    attributes: dict[str, dict[str, Any]] = {}
+    waiting = [("", record)]
+    while waiting:
+        prefix, module = waiting.pop()
+        if len(prefix) > MAX_NAME:
+            raise ValueError(f"a tensor's name has more than {MAX_NAME} characters, {prefix[:100]!r}...")
+        if len(attributes) + len(waiting) > MAX_MODULES:
+            raise ValueError(f"a module holds more than {MAX_MODULES:,} others")
+        tensors |= {prefix + name: tensor for name, tensor in _own_tensors(module).items()}
+        plain = {name: value for name, value in module.state.items() if not str(name).startswith("_")}
+        plain = {name: value for name, value in plain.items() if _is_plain(value)}
+        attributes[prefix.removesuffix(".")] = {"class": module.name, **plain}
+        children = _get_items(module.state, "_modules", dict).items()
+        waiting += [(f"{prefix}{name}.", child) for name, child in reversed(children) if isinstance(child, Record)]
     return tensors, attributes
 
 
-def _read_module(record: Record, way: tuple[str, ...], beside: Mapping[str, Any]) -> Network:
+def _own_tensors(module: Record) -> dict[str, Tensor]:
+    """Return the parameters and the buffers that are saved of a module, without those within."""
+    names = _get_items(module.state, "_non_persistent_buffers_set", list)
+    left_out = {name for name in names if isinstance(name, str)}
+    own = {**_get_items(module.state, "_parameters", dict), **_get_items(module.state, "_buffers", dict)}
+    return {str(name): value for name, value in own.items() if isinstance(value, Tensor) and name not in left_out}
+
+
+def _read_module(record: Record, way: Way, beside: Mapping[str, Any]) -> Iterator[Network]:
     tensors, attributes = flatten_module(record)
-    facts: dict[str, Any] = {"class": record.name, "source_hash": record.source_hash, "attributes": attributes}
+    facts: dict[str, Any] = {"class": record.name, "source_hash": record.source_hash}
     facts |= {name: record.state.get(f"_{name}") for name in ("init_args", "init_kwargs")}
-    return Network(".".join(way), _find_role(way, tensors), tensors, {**beside, **facts})
+    for head, part in split_networks(strip_wrappers(tensors)):
+        inside, bare = (*way, *filter(None, head.split("."))), strip_wrappers(part)
+        within = {"attributes": _find_attributes(attributes, head, bare)}
+        yield Network(".".join(inside), find_role(inside, bare), bare, {**beside, **facts, **within})
 
 
-def _read_tensorflow(record: Record, way: tuple[str, ...], beside: Mapping[str, Any]) -> Network:
+def _find_attributes(
+    attributes: Mapping[str, dict[str, Any]], head: str, tensors: Mapping[str, Tensor]
+) -> dict[str, dict[str, Any]]:
+    """Return the attributes of a network's modules by the names that they have in it, as its tensors have them."""
+    dotted = {strip_inner(f"{name}."): value for name, value in attributes.items()}
+    owner = f".{next(iter(tensors), '').rpartition('.')[0]}."
+    starts = [name.removesuffix(owner[1:]) for name in dotted if f".{name}".endswith(owner) and head in name]
+    start = min(starts, key=len, default="")
+    return {name[len(start) : -1]: value for name, value in dotted.items() if name.startswith(start)}
+
+
+def _read_tensorflow(record: Record, way: Way, beside: Mapping[str, Any]) -> Network:
     variables = read_variables(record)
     facts = {"init_kwargs": record.state.get("static_kwargs"), "build_func_name": record.state.get("build_func_name")}
     settings = facts["init_kwargs"] if isinstance(facts["init_kwargs"], dict) else {}
     tensors, more_facts = rename_variables(variables, settings)
-    return Network(".".join(way), _find_role(way, tensors), tensors, {**beside, **facts, **more_facts})
-
-
-def _find_role(way: tuple[str, ...], tensors: Mapping[str, Tensor]) -> str:
-    words = [word.removesuffix(STATE) for word in way if word not in WRAPPERS]
-    last = words[-1] if words else ""
-    if any(mark in word.lower() for word in way for mark in OPTIMIZERS) or MOMENTS.issuperset(tensors):
-        return "optimizer"
-    for role, names in zip(ROLES, (AVERAGED, GENERATORS), strict=False):
-        if last in names:
-            return role
-    return "discriminator" if last in DISCRIMINATORS else "network"
+    return Network(".".join(way), find_role(way, tensors), tensors, {**beside, **facts, **more_facts})
 
 
 def _is_state(value: Mapping[Any, Any]) -> bool:
-    """Whether a dict is a network's tensors by name: what holds dicts or modules besides is a checkpoint of several."""
-    holds_more = any(isinstance(item, dict | list | Record) and item for item in value.values())
-    return not holds_more and any(isinstance(item, Tensor) for item in value.values())
+    """Whether a dict is a network's tensors by name: what holds other things besides has dots in their names.
+
+    Dicts of single numbers, of which histories of losses are made, are none.
+    """
+    tensors = {key: item for key, item in value.items() if isinstance(item, Tensor)}
+    has_numbers = any(tensor.numel() > 1 for tensor in tensors.values())
+    has_dots = any(_is_weight(key, tensor) for key, tensor in tensors.items())
+    return has_numbers and (has_dots or not any(map(_is_filled, value.values())))
+
+
+def _is_entry(value: Mapping[Any, Any], way: Way) -> bool:
+    """Whether a dict of tensors is one of a numbered series, such as a history of figures, and no network."""
+    is_numbered = bool(way) and way[-1].isdecimal()
+    return is_numbered and not MOMENTS.issuperset(value) and not any("." in str(key) for key in value)
+
+
+def _is_weight(key: Any, value: Any) -> bool:
+    """Whether something in a dict is a tensor of a network, by its dotted name."""
+    return isinstance(value, Tensor) and "." in str(key)
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether a value may hold networks."""
+    return isinstance(value, Record) or (isinstance(value, dict | list) and bool(value))
 
 
 def _is_triple(value: list[Any]) -> bool:

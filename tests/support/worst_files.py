@@ -12,8 +12,8 @@ from pickled_files import torch_file
 from style_files import nvlabs
 
 SIZE = 16 * 2**20
-STEPS = 290_000
-"""A little less than a reader takes."""
+STEPS = 790_000
+"""A little less than a reader takes of a file of that size."""
 PRIME = 2**61 - 1
 """Whole numbers that differ by it have the same hash in Python."""
 LONG = 2_600
@@ -194,11 +194,11 @@ def _many_floats() -> bytes:
 def _many_views(zipped: bool) -> bytes:
     """A tensor of torch, and as many views of it as there are steps for."""
     base = torch.zeros(4)
-    return torch_file([base[index % 4 :][:0] for index in range(28_000)], zipped=zipped)
+    return torch_file([base[index % 4 :][:0] for index in range(90_000)], zipped=zipped)
 
 
 def _many_storages() -> bytes:
-    return torch_file([torch.zeros(1) for _ in range(20_000)])
+    return torch_file([torch.zeros(1) for _ in range(36_000)])
 
 
 def _many_entries(name_length: int) -> bytes:
@@ -316,7 +316,22 @@ def _padded(make: Callable[[], dict[str, torch.Tensor]]) -> Callable[[], bytes]:
     return lambda: torch_file({"g_ema": make(), "zeros": torch.zeros(SIZE // 4 - 2**16)})
 
 
-FILES: dict[str, Callable[[], bytes]] = {
+def filled(make: Callable[[], bytes]) -> Callable[[], bytes]:
+    """A pickle that is as large as it may be here, as a reader takes more steps of a larger file."""
+
+    def fill() -> bytes:
+        data = make()
+        rest = SIZE - len(data)
+        return (
+            data
+            if rest <= 0 or not data.startswith(START)
+            else START + b"B" + struct.pack("<I", rest) + bytes(rest) + b"0" + data[2:]
+        )
+
+    return fill
+
+
+KINDS: dict[str, Callable[[], bytes]] = {
     "keys of one hash": _colliding,
     "a set of one hash": _colliding_set,
     "pairs of one hash": _colliding_ordered,
@@ -363,3 +378,5 @@ FILES: dict[str, Callable[[], bytes]] = {
     "a wide text": _wide_text,
     "a wide text alone": _wide_source,
 }
+
+FILES = {name: filled(make) for name, make in KINDS.items()}

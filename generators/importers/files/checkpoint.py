@@ -14,7 +14,7 @@ from zipfile import ZipFile
 import safetensors
 import safetensors.torch
 
-from gandissect.storage.files import MAX_HEADER_BYTES, MAX_TENSORS, read_bytes
+from gandissect.storage.files import MAX_HEADER_BYTES, MAX_TENSORS, check_file, read_bytes
 
 from .containers import ZIP_START, check_stored, is_legacy, open_archive, read_archive, read_legacy
 from .pickle_globals import NETWORKS
@@ -34,6 +34,9 @@ OTHERS = {
     b"version https://git-lfs": "a pointer of git-lfs; fetch the file itself with git lfs pull",
 }
 """How files begin that are often taken for checkpoints, and what they are."""
+
+START_BYTES = 64
+"""Bytes of a file that say what it is."""
 
 KindAndTree = tuple[str, Any]
 
@@ -66,12 +69,15 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         ValueError: If it is damaged, of no known kind, too large, or names a class that is not read; the message
             names the file and, if so, the class.
     """
+    check_file(path)
+    if is_own(path):
+        raise ValueError(
+            f"{path} is a file that gandissect has written, and needs no import; "
+            "if it is a generator, generators.load and every command take it as it is"
+        )
     try:
-        data = read_bytes(path)
-    except MemoryError as error:
-        raise ValueError(f"{path} is larger than memory") from error
-    try:
-        kind, tree = _read(data)
+        _check_start(path)
+        kind, tree = _read(read_bytes(path))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
     except (RuntimeError, OverflowError, MemoryError, AssertionError) as error:
@@ -79,12 +85,41 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     return Checkpoint(str(path), kind, tree)
 
 
+def _check_start(path: Path | str) -> None:
+    """Check that a file begins as checkpoints do, before the rest of it is read.
+
+    Raises:
+        ValueError: If not, saying what it is if that is known.
+    """
+    start = _read_start(path, START_BYTES)
+    if start.startswith(ZIP_START) or is_legacy(start) or _is_safetensors(start, Path(path).stat().st_size):
+        return
+    for beginning, meaning in OTHERS.items():
+        if start.startswith(beginning):
+            raise ValueError(f"it is {meaning}")
+    if not start or start[:1] not in b"\x80(c}]":
+        raise ValueError("it is no checkpoint: neither of torch, nor a pickle, nor safetensors")
+
+
+def _read_start(path: Path | str, count: int) -> bytes:
+    """Return the first bytes of a file; none of what gives no length, such as a kernel's log, which never ends."""
+    if not Path(path).stat().st_size:
+        return b""
+    with Path(path).open("rb") as file:
+        return file.read(count)
+
+
+def _is_safetensors(start: bytes, num_bytes: int) -> bool:
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= num_bytes
+
+
 def is_own(path: Path | str) -> bool:
     """Whether a file begins as one that this project writes, whole or damaged: safetensors with its header."""
-    with Path(path).open("rb") as file:
-        start = file.read(9)
-        header = file.read(min(int.from_bytes(start[:8], "little"), MAX_HEADER_BYTES))
-    return start[8:] == b"{" and b'"__metadata__":{"header":' in header
+    start = _read_start(path, 9)
+    if start[8:] != b"{":
+        return False
+    header = _read_start(path, 8 + min(int.from_bytes(start[:8], "little"), MAX_HEADER_BYTES))
+    return b'"__metadata__":{"header":' in header
 
 
 def program_kind(path: Path | str) -> str | None:
@@ -93,9 +128,10 @@ def program_kind(path: Path | str) -> str | None:
     Raises:
         ValueError: If it is a damaged archive; the message names the file.
     """
-    data = read_bytes(path)
+    if _read_start(path, len(ZIP_START)) != ZIP_START:
+        return None
     try:
-        return _program_kind(open_archive(data)) if data.startswith(ZIP_START) else None
+        return _program_kind(open_archive(read_bytes(path)))
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
 
@@ -106,13 +142,8 @@ def _read(data: bytes) -> KindAndTree:
         return _read_zip(data, budget)
     if is_legacy(data):
         return "torch", to_plain(read_legacy(data, budget), budget)
-    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data):
+    if _is_safetensors(data, len(data)):
         return _read_safetensors(data)
-    for start, meaning in OTHERS.items():
-        if data.startswith(start):
-            raise ValueError(f"it is {meaning}")
-    if not data or data[:1] not in b"\x80(c}]":
-        raise ValueError("it is no checkpoint: neither of torch, nor a pickle, nor safetensors")
     return _read_pickle(data, budget)
 
 

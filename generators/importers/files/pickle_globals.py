@@ -1,9 +1,11 @@
-"""The closed table of globals that a pickle may name, and what stands in for each.
+"""The closed table of globals that are more than names, and what stands in for each.
 
-A global that is not in it is a ValueError. None of them is imported: a function of torch or NumPy that rebuilds
-numbers has a stand-in here that checks sizes first; a class becomes an `Instance` of its name, and of a class whose
-source text comes with it (``torch_utils.persistence``) only the hash of that text is kept. What is pickled within a
-pickle by torch goes through the same table.
+None of them is imported: a function of torch or NumPy that rebuilds numbers has a stand-in here that checks sizes
+first. Any other class or function is inert: it stays a name, and what a pickle makes of it becomes an `Instance` of
+that name, its arguments and its state. Of a class whose source text comes with it (``torch_utils.persistence``) only
+the hash of that text is kept. Refused by name are the functions that pickles run programs with, which nothing that
+belongs to a checkpoint needs, and tensors that are not kept plainly. What is pickled within a pickle by torch goes
+through the same table.
 """
 
 from __future__ import annotations
@@ -18,7 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .values import MAX_NAME, Array, Budget, DtypeCode, GlobalName, Instance, Storage, check_key
+from .values import (
+    ARGUMENTS,
+    MAX_NAME,
+    STATE,
+    Array,
+    Budget,
+    DtypeCode,
+    GlobalName,
+    Instance,
+    Storage,
+    check_key,
+)
 
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 NETWORKS = frozenset({"tfutil.Network", "dnnlib.tflib.network.Network"})
@@ -65,19 +78,31 @@ _EASY_DICTS = frozenset({"dnnlib.util.EasyDict", "dnnlib.EasyDict"})
 _MODULES = re.compile(r"torch\.nn\.(modules|parallel)\.\w+\.\w+")
 _PATHS = re.compile(r"pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path")
 _TENSORS = re.compile(r"torch\._utils\._rebuild_\w*tensor\w*")
+_PROGRAMS = re.compile(
+    r"(os|posix|nt|sys|subprocess|_posixsubprocess|pty|shutil|socket|_socket|ctypes|_ctypes|importlib|_frozen_importlib\w*"
+    r"|runpy|codeop|pdb|timeit|webbrowser|multiprocessing|asyncio|urllib|pickle|_pickle|cPickle|marshal|zipimport|pip)\..+"
+    r"|(commands|urllib2)\.\w+"
+    r"|(_?io|codecs|tarfile|zipfile)\.(open|open_code|FileIO|TarFile|ZipFile)"
+    r"|builtins\.(eval|exec|execfile|compile|open|file|input|raw_input|__import__|reload|apply|breakpoint|setattr|delattr"
+    r"|globals|locals|vars)"
+    r"|torch\.(load|hub\..+|jit\..+|package\..+|serialization\..+|ops\..+|classes\..+|utils\.cpp_extension\..+)"
+    r"|numpy\.(load|fromfile|memmap|testing\..+|f2py\..+|distutils\..+)"
+)
+"""Functions and modules that run programs, or open files and connections."""
 _VALUES = re.compile(
     r"torch\.(float(16|32|64)|bfloat16|u?int(8|16|32|64)|bool|complex(64|128)|strided)"
     r"|torch\.(cuda\.)?\w+Storage|torch\.storage\.UntypedStorage"
-    r"|numpy\.ndarray|builtins\.(object|dict|list|int|float)"
+    r"|numpy\.ndarray"
 )
+_INERT = re.compile(r"[USVMmc]\d{0,9}(\[\w+\])?")
 _ALIASES = (("__builtin__.", "builtins."), ("numpy._core.", "numpy.core."), ("copy_reg.", "copyreg."))
 
 
 def find_global(module: Any, attribute: Any) -> GlobalName:
-    """Return a global of the table.
+    """Return a global, which is a name and nothing more.
 
     Raises:
-        ValueError: If it is not in the table, naming it.
+        ValueError: If it is one that runs programs, or rebuilds tensors that are not read; the message names it.
     """
     if not isinstance(module, str) or not isinstance(attribute, str):
         raise ValueError("the pickle names a global by something that is no text")
@@ -87,15 +112,23 @@ def find_global(module: Any, attribute: Any) -> GlobalName:
     for old, new in _ALIASES:
         name = new + name.removeprefix(old) if name.startswith(old) else name
     name = PATH if _PATHS.fullmatch(name) else name
-    if not (name in CALLS or is_class(name) or _VALUES.fullmatch(name)):
-        remedy = "Save plain tensors instead, as .dequantize(), .to_dense() or .float() make them"
-        if not _TENSORS.fullmatch(name):
-            remedy = "If it is a whole module that was pickled, save its state_dict() instead, and nothing else with it"
+    if _is_known(name):
+        return GlobalName(name)
+    if _TENSORS.fullmatch(name):
         raise ValueError(
-            f"it names the global {name[:200]!r}, which is not among the few that are read; nothing was executed. "
-            + remedy
+            f"{_name(name)}, which is not read; nothing was executed. "
+            "Save plain tensors instead, as .dequantize(), .to_dense() or .float() make them"
+        )
+    if _PROGRAMS.fullmatch(name) or re.search(r"(^|\.)__\w+__($|\.)", attribute):
+        raise ValueError(
+            f"{_name(name)}, which checkpoints do not need and programs hide in them; nothing was executed. "
+            "If the file is one that you trust, save the generator's state_dict() alone"
         )
     return GlobalName(name)
+
+
+def _name(name: str) -> str:
+    return f"it names the global {name[:200]!r}"
 
 
 def is_class(name: str) -> bool:
@@ -105,14 +138,18 @@ def is_class(name: str) -> bool:
 
 
 def construct(name: str, arguments: tuple[Any, ...]) -> Any:
-    """Return a new object of a class of the table, as ``cls.__new__(cls)`` would.
+    """Return what stands for a new object of a class: a dict, or a record of its name and arguments.
 
     Raises:
-        ValueError: If the class is not in the table, or takes no such arguments.
+        ValueError: If it is a function or a value of the table, or a dict with arguments.
     """
-    if not is_class(name) or arguments:
-        raise ValueError(f"the pickle makes a {name} with {len(arguments)} arguments")
-    return {} if name in _DICTS or name in _EASY_DICTS else Instance(name)
+    if name in _DICTS or name in _EASY_DICTS:
+        if arguments:
+            raise ValueError(f"the pickle makes a {name} with {len(arguments)} arguments")
+        return {}
+    if name in CALLS or _VALUES.fullmatch(name):
+        raise ValueError(f"the pickle makes a {name[:200]}, which is no class here")
+    return Instance(name, {ARGUMENTS: arguments} if arguments else {})
 
 
 def call(name: str, arguments: tuple[Any, ...], budget: Budget, load_bytes: Callable[[bytes], Any] | None) -> Any:
@@ -133,7 +170,7 @@ def call(name: str, arguments: tuple[Any, ...], budget: Budget, load_bytes: Call
         budget.spend(len(arguments[0]))
         return load_bytes(arguments[0])
     if name not in CALLS:
-        raise ValueError(f"the pickle calls {name}, which is no function here")
+        return construct(name, arguments)
     try:
         return CALLS[name](budget, *arguments)
     except (TypeError, AttributeError, IndexError, KeyError, RuntimeError, OverflowError) as error:
@@ -151,11 +188,22 @@ def set_state(target: Any, state: Any, budget: Budget) -> None:
     elif isinstance(target, DtypeCode):
         _set_order(target, state)
     elif isinstance(target, Instance) and isinstance(state, dict):
-        target.state = state
+        target.state = {**target.state, **state} if target.state else state
+    elif isinstance(target, Instance) and not is_class(target.name):
+        _set_slots(target, state)
     elif isinstance(target, dict) and isinstance(state, dict):
         pass  # attributes of a dict, such as the versions that torch keeps with a state_dict
     else:
         raise ValueError(f"the pickle sets the state of a value of type {type(target).__name__}")
+
+
+def _set_slots(target: Instance, state: Any) -> None:
+    """Give an object what is no dict: attributes in slots beside it, or a state that only its class understands."""
+    is_pair = isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict)
+    if is_pair and isinstance(state[0], dict | None):
+        target.state = {**target.state, **(state[0] or {}), **state[1]}
+    else:
+        target.state = {**target.state, STATE: state}
 
 
 def make_storage(kind: Any, data: bytes | memoryview, count: Any, budget: Budget) -> Storage:
@@ -235,7 +283,7 @@ def _make_persistent(budget: Budget, meta: Any) -> Instance:
 
 
 def _make_dict(budget: Budget, items: Any = (), *_: Any) -> dict[Any, Any]:
-    if isinstance(items, GlobalName):  # what a defaultdict makes
+    if isinstance(items, GlobalName | Instance | None):  # what a defaultdict makes
         return {}
     budget.step(len(items))
     pairs = list(items.items()) if isinstance(items, dict) else list(items)
@@ -278,9 +326,29 @@ def _encode(budget: Budget, text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
-def _make_scalar(budget: Budget, kind: Any, data: Any = b"") -> float | int | bool:
-    number: float | int | bool = np.frombuffer(_to_bytes(data, budget), _find_dtype(kind), count=1).item()
-    return number
+def _make_scalar(budget: Budget, kind: Any, data: Any = b"") -> Any:
+    if isinstance(kind, DtypeCode) and _is_inert(kind):
+        return _make_text(kind, _to_bytes(data, budget))
+    return np.frombuffer(_to_bytes(data, budget), _find_dtype(kind), count=1).item()
+
+
+def _make_text(kind: DtypeCode, data: bytes) -> Any:
+    """Return the text of a scalar, or a record of one that is neither text nor a number that is read."""
+    if kind.code[:1] == "U":
+        return data.decode("utf-32-be" if kind.order == ">" else "utf-32-le", "replace").rstrip("\0")
+    return data.rstrip(b"\0") if kind.code[:1] == "S" else Instance(f"numpy.{kind.code}")
+
+
+def _is_inert(kind: DtypeCode) -> bool:
+    """Whether a dtype is one of texts, times, complex numbers or bytes: no network is made of them."""
+    return _INERT.fullmatch(kind.code) is not None
+
+
+def _make_bytes(budget: Budget, text: Any = b"", encoding: Any = "latin-1") -> bytes:
+    """Return the bytes of a bytearray, which protocols before 5 write as text."""
+    if encoding not in ("latin1", "latin-1"):
+        raise TypeError("only latin1 is encoded")
+    return _to_bytes(text, budget)
 
 
 def _make_array(budget: Budget, data: Any, kind: Any, shape: Any, order: Any) -> Array:
@@ -294,6 +362,9 @@ def _fill(array: Array, state: Any, budget: Budget) -> None:
     if not isinstance(state, tuple) or len(state) != 5 or not _are_counts(state[1]):
         raise ValueError("an array has a state that is none")
     _, shape, kind, fortran, data = state
+    if isinstance(kind, DtypeCode) and _is_inert(kind):
+        array.kind = kind.code
+        return
     dtype, raw = _find_dtype(kind), _to_bytes(data, budget)
     if len(raw) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"an array of shape {list(shape)} and {dtype} has {len(raw)} bytes")
@@ -332,9 +403,36 @@ def _set_order(kind: DtypeCode, state: Any) -> None:
 
 
 def _reconstruct(_: Budget, kind: Any, base: Any, state: Any) -> Any:
-    if not isinstance(kind, GlobalName) or base != GlobalName("builtins.object") or state is not None:
-        raise TypeError("only plain objects are made so")
-    return construct(kind.name, ())
+    """Return an object as protocols before 2 make it: of a class, a built-in class below it, and its value there."""
+    if not isinstance(kind, GlobalName) or not isinstance(base, GlobalName):
+        raise TypeError("an object has a class")
+    return construct(kind.name, () if state is None else (state,))
+
+
+def _make_new(_: Budget, kind: Any, *arguments: Any) -> Any:
+    if not isinstance(kind, GlobalName):
+        raise TypeError("an object has a class")
+    return construct(kind.name, arguments)
+
+
+def _rebuild_subclass(budget: Budget, function: Any, _kind: Any, arguments: Any, *_: Any) -> Tensor:
+    """Return a tensor that has attributes, or a class, of its own, as a plain one."""
+    if not isinstance(function, GlobalName) or not function.name.startswith("torch._utils._rebuild_"):
+        raise TypeError("a tensor is rebuilt by torch")
+    tensor: Tensor = CALLS[function.name](budget, *arguments)
+    return tensor
+
+
+def _get_attribute(_: Budget, target: Any, name: Any) -> Instance:
+    """Return what stands for an attribute of an inert object, as members of enumerations and methods are written."""
+    is_inert = isinstance(target, Instance) or (isinstance(target, GlobalName) and not _is_known(target.name))
+    if not is_inert or not isinstance(name, str) or len(target.name) + len(name) > MAX_NAME:
+        raise ValueError(f"{_name('builtins.getattr')}, which is read for objects that are not; nothing was executed")
+    return Instance(f"{target.name}.{name}")
+
+
+def _is_known(name: str) -> bool:
+    return name in CALLS or is_class(name) or _VALUES.fullmatch(name) is not None
 
 
 CALLS: dict[str, Callable[..., Any]] = {
@@ -343,6 +441,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_parameter": _make_parameter,
     "torch._utils._rebuild_parameter_with_state": _make_parameter,
+    "torch._tensor._rebuild_from_type_v2": _rebuild_subclass,
     "torch.storage._load_from_bytes": lambda *_: None,  # `call` has it
     "torch.Size": _check_size,
     "torch.device": _make_device,
@@ -352,6 +451,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     "collections.defaultdict": _make_dict,
     "collections.Counter": _make_dict,
     "builtins.set": _make_set,
+    "builtins.frozenset": _make_set,
+    "builtins.bytearray": _make_bytes,
+    "builtins.getattr": _get_attribute,
+    "copyreg.__newobj__": _make_new,
     "copyreg._reconstructor": _reconstruct,
     "_codecs.encode": _encode,
     "numpy.dtype": _make_dtype_code,

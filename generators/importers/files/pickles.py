@@ -2,7 +2,7 @@
 
 A pickle is a program. Python's own machine runs it with every function that can be imported; this one steps through
 the same opcodes (`pickletools` tells them apart) on plain values, and calls nothing but the functions of the closed
-table in `pickle_globals`. Whatever else a pickle asks for is a ValueError.
+table in `pickle_globals`. Whatever else it calls becomes a record of what was called.
 
 Source: PEP 307, PEP 3154 and the comments of Python's ``pickletools`` (the opcodes).
 """
@@ -17,7 +17,22 @@ from typing import Any
 from torch import Tensor
 
 from .pickle_globals import NAMESPACES, call, construct, find_global, set_state
-from .values import MAX_TEXT, Array, Budget, DtypeCode, GlobalName, Instance, Record, Storage, check_key
+from .values import (
+    ARGUMENTS,
+    CALL,
+    COLLECTION,
+    ITEMS,
+    MAX_TEXT,
+    Array,
+    Budget,
+    DtypeCode,
+    GlobalName,
+    Instance,
+    Record,
+    Storage,
+    check_key,
+    describe_key,
+)
 
 LoadOutside = Callable[[Any], Any]
 LoadBytes = Callable[[bytes], Any]
@@ -123,16 +138,16 @@ class Machine:
                 self._stack.append(_unite(set(), self._pop_to_mark()))
             case "APPEND":
                 item = self._pop()
-                self._top_of(list).append(item)
+                self._items().append(item)
             case "APPENDS":
                 items = self._pop_to_mark()
-                self._top_of(list).extend(items)
+                self._items().extend(items)
             case "SETITEM":
                 value, key = self._pop(), self._pop()
-                _extend(self._top_of(dict), [key, value])
+                _extend(self._attributes(), [key, value])
             case "SETITEMS":
                 items = self._pop_to_mark()
-                _extend(self._top_of(dict), items)
+                _extend(self._attributes(), items)
             case "ADDITEMS":
                 items = self._pop_to_mark()
                 _unite(self._top_of(set), items)
@@ -149,12 +164,20 @@ class Machine:
                 self._stack.append(find_global(module, attribute))
             case "REDUCE":
                 arguments, function = self._pop(), self._pop()
-                self._stack.append(
-                    call(_function_name(function), _check_tuple(arguments), self._budget, self._load_bytes)
-                )
+                self._stack.append(self._call(function, _check_tuple(arguments)))
             case "NEWOBJ":
                 arguments, kind = self._pop(), self._pop()
                 self._stack.append(construct(_function_name(kind), _check_tuple(arguments)))
+            case "NEWOBJ_EX":
+                keywords, arguments, kind = self._pop(), self._pop(), self._pop()
+                self._stack.append(construct(_function_name(kind), (*_check_tuple(arguments), keywords)))
+            case "OBJ":
+                kind, *items = self._pop_to_mark() or [None]
+                self._stack.append(construct(_function_name(kind), tuple(items)))
+            case "INST":
+                module, _, attribute = argument.partition(" ")
+                kind = find_global(module, attribute)
+                self._stack.append(construct(kind.name, tuple(self._pop_to_mark())))
             case "BUILD":
                 state = self._pop()
                 set_state(self._top(), state, self._budget)
@@ -162,6 +185,12 @@ class Machine:
                 self._stack.append(self._load_outside(self._pop()))
             case _:
                 raise ValueError(f"the pickle has a step {name}, which is not taken here")
+
+    def _call(self, function: Any, arguments: tuple[Any, ...]) -> Any:
+        self._budget.step(CALL)
+        if isinstance(function, Instance):  # a function that others made, such as a method
+            return Instance(function.name, {ARGUMENTS: arguments})
+        return call(_function_name(function), arguments, self._budget, self._load_bytes)
 
     def _pop(self) -> Any:
         value = self._top()
@@ -177,6 +206,19 @@ class Machine:
         if type(self._top()) is not kind:
             raise ValueError(f"the pickle puts items into {_describe(self._top())}, not into a {kind.__name__}")
         return self._stack[-1]
+
+    def _attributes(self) -> dict[Any, Any]:
+        """Return the dict that items with keys go into: the top itself, or that of an object that is a dict, too."""
+        target = self._top()
+        return target.state if isinstance(target, Instance) else self._top_of(dict)
+
+    def _items(self) -> list[Any]:
+        """Return the list that items go into: the top itself, or that of an object that is a list, too."""
+        target = self._top()
+        items = target.state.setdefault(ITEMS, []) if isinstance(target, Instance) else self._top_of(list)
+        if not isinstance(items, list):
+            raise ValueError(f"the pickle puts items into {_describe(items)}")
+        return items
 
     def _pop_to_mark(self) -> list[Any]:
         """Return what was pushed since the last mark."""
@@ -197,9 +239,9 @@ def to_plain(value: Any, budget: Budget, depth: int = 0) -> Any:
         depth: How deep it lies.
 
     Raises:
-        ValueError: If it is too large or too deep, or holds itself.
+        ValueError: If it is too large or too deep, or a dict or list that holds itself.
     """
-    budget.node(depth)
+    budget.node(depth, COLLECTION if isinstance(value, dict | list | tuple | set | Instance) else 1)
     match value:
         case dict():
             return {_strip_name(key): to_plain(item, budget, depth + 1) for key, item in value.items()}
@@ -208,10 +250,13 @@ def to_plain(value: Any, budget: Budget, depth: int = 0) -> Any:
         case set():
             budget.node(depth, len(value))
             return sorted(map(_strip_name, value), key=str)
+        case Instance() if value.name in NAMESPACES:
+            return to_plain(value.state, budget, depth + 1)
         case Instance():
-            state = to_plain(value.state, budget, depth + 1)
-            return state if value.name in NAMESPACES else Record(value.name, state, value.source_hash)
+            return _to_record(value, budget, depth)
         case Array():
+            if value.kind:
+                return Record("numpy.ndarray", {"dtype": value.kind})
             if value.tensor is None:
                 raise ValueError("an array has no numbers")
             return value.tensor
@@ -231,8 +276,17 @@ def to_plain(value: Any, budget: Budget, depth: int = 0) -> Any:
     raise ValueError(f"the pickle leaves {_describe(value)} behind")
 
 
+def _to_record(value: Instance, budget: Budget, depth: int) -> Record:
+    """Return the one record of an object; within the object itself, such as of a child for its parent, it is empty."""
+    if id(value) not in budget.records:
+        budget.records[id(value)] = Record(value.name, {}, value.source_hash)
+        state = to_plain(value.state, budget, depth + 1)
+        budget.records[id(value)] = Record(value.name, state, value.source_hash)
+    return budget.records[id(value)]
+
+
 def _strip_name(key: Any) -> Any:
-    return key.name if isinstance(key, GlobalName) else key
+    return describe_key(key) if isinstance(key, GlobalName | Instance | Tensor) else key
 
 
 def _check_argument(argument: Any) -> Any:

@@ -13,8 +13,12 @@ from typing import Any
 from jaxtyping import Shaped
 from torch import Tensor
 
-MAX_OPCODES = 300_000
-"""Steps of all pickles of a file together, and values in it; the largest known checkpoints take a third."""
+MIN_STEPS, MAX_STEPS, BYTES_A_STEP = 300_000, 800_000, 8
+"""Steps of all pickles of a file together, and values in it: at least the first, and one more for so many bytes, up to
+the second. The largest known checkpoints take 100,000, and a history of losses beside them a few hundred thousand."""
+
+CALL, COLLECTION = 3, 3
+"""Steps that a call is counted as, and values that an object or a collection is."""
 
 MAX_DEPTH = 100
 """How deep the values of a file may be nested."""
@@ -32,13 +36,17 @@ MAX_KEY = 2**60
 """Bound of whole numbers that are keys; of larger ones, any number can have the same hash."""
 
 
+ARGUMENTS, ITEMS, STATE = "(arguments)", "(items)", "(state)"
+"""Keys of a record's state for what an object was made of, what was put into it, and a state that is no dict."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What a file says of an object of a class that is not known here, or not made here.
 
     Args:
         name: The class, as the file names it.
-        state: Its attributes.
+        state: Its attributes, and under `ARGUMENTS`, `ITEMS` and `STATE` what else the file says of it.
         source_hash: SHA-256 of the source text that came with it, hexadecimal; empty where none did.
     """
 
@@ -65,9 +73,15 @@ class Instance:
 
 @dataclass(slots=True, eq=False)
 class Array:
-    """A NumPy array while it is read; ``tensor`` is there once its state is."""
+    """A NumPy array while it is read.
+
+    Args:
+        tensor: Its numbers, once its state is there.
+        kind: The code of its dtype, if it holds none.
+    """
 
     tensor: Tensor | None = None
+    kind: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,8 +107,10 @@ class Budget:
     """
 
     def __init__(self, num_bytes: int) -> None:
-        self.opcodes, self.bytes, self.nodes = MAX_OPCODES, MAX_COPIES * num_bytes + 2**20, MAX_OPCODES
+        self.max_steps = min(MIN_STEPS + num_bytes // BYTES_A_STEP, MAX_STEPS)
+        self.opcodes, self.bytes, self.nodes = self.max_steps, MAX_COPIES * num_bytes + 2**20, self.max_steps
         self.hashes: dict[int, tuple[str, str]] = {}
+        self.records: dict[int, Record] = {}
 
     def step(self, count: int = 1) -> None:
         """Count steps of a pickle.
@@ -104,17 +120,17 @@ class Budget:
         """
         self.opcodes -= count
         if self.opcodes < 0:
-            raise ValueError(f"it takes more than {MAX_OPCODES:,} steps to read")
+            raise ValueError(f"it takes more than {self.max_steps:,} steps to read")
 
     def node(self, depth: int, count: int = 1) -> None:
-        """Count values, at a depth.
+        """Count values, at a depth; collections and objects take as long as `COLLECTION` of them.
 
         Raises:
             ValueError: If there are too many, or it is too deep.
         """
         self.nodes -= count
         if self.nodes < 0:
-            raise ValueError(f"it holds more than {MAX_OPCODES:,} values")
+            raise ValueError(f"it holds more than {self.max_steps:,} values")
         if depth > MAX_DEPTH:
             raise ValueError(f"its values are nested deeper than {MAX_DEPTH}, or hold themselves")
 
@@ -132,10 +148,14 @@ class Budget:
 def check_key(key: Any) -> Any:
     """Return what a pickle has for a key, if it takes no time to hash it and to compare it with others.
 
+    A tuple becomes a text: tuples of any hash are easily made.
+
     Raises:
-        ValueError: If it is no number and no text, or too long.
+        ValueError: If it is no number, text, object or tuple of them, or too long.
     """
-    if not isinstance(key, str | int | float | bytes | None | GlobalName):
+    if isinstance(key, tuple) and not any(isinstance(item, tuple) for item in key):
+        key = f"({', '.join(describe_key(check_key(item)) for item in key[:MAX_NAME])})"
+    if not isinstance(key, str | int | float | bytes | None | GlobalName | Instance | Tensor):
         kind = f"a value of type {type(key).__name__}"
         raise ValueError(f"the pickle has {kind} for a key; keys are numbers and texts")
     if isinstance(key, str | bytes) and len(key) > MAX_NAME:
@@ -143,6 +163,17 @@ def check_key(key: Any) -> Any:
     if isinstance(key, int) and abs(key) >= MAX_KEY:
         raise ValueError("the pickle has a whole number of more than 60 bits for a key")
     return key
+
+
+def describe_key(key: Any) -> str:
+    """Return a key as a text, such as ``project.Mode(1)`` for an object."""
+    if isinstance(key, Tensor):
+        return f"tensor {list(key.shape)}"
+    if isinstance(key, Instance):
+        arguments = key.state.get(ARGUMENTS, ())
+        plain = [str(item) for item in arguments if isinstance(item, str | int | float | None)]
+        return f"{key.name}({', '.join(plain)})"
+    return key.name if isinstance(key, GlobalName) else str(key)
 
 
 def make_printable(text: str, limit: int = 1000) -> str:

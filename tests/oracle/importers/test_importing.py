@@ -381,10 +381,6 @@ def test_what_is_no_generator_is_called_what_it_is(tmp_path: Path) -> None:
     assert "missing" not in _refusal(tmp_path, torch_file({"\x1b[31mred": torch.ones(2)}))
     assert "\x1b" not in _refusal(tmp_path, torch_file(state | {"\x1b[31mred\n": torch.ones(2)}))
     assert "a web page" in _refusal(tmp_path, b"<!DOCTYPE html>")
-    module = torch_file({"net": _Own()})
-    said = _refusal(tmp_path, module)
-    assert "_Own', which is not among the few that are read; nothing was executed" in said
-    assert "If it is a whole module that was pickled, save its state_dict() instead" in said
     scripted = tmp_path / "scripted.pt"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch: deprecated
@@ -445,10 +441,6 @@ def test_nothing_that_a_file_says_steers_the_terminal(tmp_path: Path, capsys: An
                 take(path)
             except ValueError as error:
                 assert str(error).isprintable(), str(error)
-
-
-class _Own(nn.Module):
-    """A class that a reader cannot know."""
 
 
 def _run(*arguments: str) -> int:
