@@ -193,7 +193,7 @@ def read_bytes(path: Path | str) -> bytes:
     """
     check_file(path)
     with Path(path).open("rb") as file:
-        return file.read(Path(path).stat().st_size)  # a kernel's file that gives no length may never end
+        return file.read(Path(path).stat().st_size)  # nothing of a kernel's file without a length
 
 
 def check_file(path: Path | str) -> None:
@@ -329,6 +329,8 @@ def read_format(path: Path | str) -> str | None:
 def _read_header(path: Path | str, format: str) -> Any:
     """Return the JSON header of a safetensors file, without reading the tensors behind it."""
     check_file(path)
+    if not Path(path).stat().st_size:  # a kernel's file that gives no length may never end
+        raise ValueError(f"{path} is not a whole safetensors file")
     with Path(path).open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         text = file.read(length) if length <= MAX_HEADER_BYTES else b""

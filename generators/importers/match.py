@@ -26,8 +26,8 @@ from .wrappers import complete_average, strip_head
 
 FAMILY_MODULES = (dcgan, progan, stylegan, stylegan2, stylegan3, studiogan, gan_zoo, pytorch_gan, lucidrains, fastgan)
 LAYOUTS: tuple[Layout, ...] = tuple(layout for family in FAMILY_MODULES for layout in family.LAYOUTS)
-MAX_HEADS = 3
-"""How many parts of names may be put before those of a network."""
+MAX_HEADS, MAX_RENAMED = 3, 2_000
+"""How many parts of names may be put before those of a network, and of how many tensors; to compare more takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ def find_match(network: Network) -> Match:
     """Return the layout that a network fits best, perhaps without parts that all its names begin with."""
     best = match = rank_layouts(network)[0]
     for _ in range(MAX_HEADS):
-        bare = strip_head(match.network.tensors)
-        if match.is_near or bare is None:
+        is_large = len(network.tensors) > MAX_RENAMED
+        if match.is_near or is_large or (bare := strip_head(match.network.tensors)) is None:
             break
         match = rank_layouts(replace(network, tensors=bare, facts=_strip_facts(match.network)))[0]
     return match if match.is_near else best

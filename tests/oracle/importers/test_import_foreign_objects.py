@@ -25,7 +25,8 @@ from small_dcgans import SmallDCGAN, Z, small_dcgan, small_images, small_state
 from torch import Tensor, nn
 
 import generators
-from gandissect.storage.files import read_bytes
+import segmenters
+from gandissect.storage.files import load_tensors, read_bytes
 from generators.importers import explain, import_checkpoint
 from generators.importers.files.checkpoint import read_checkpoint
 from generators.importers.files.values import Record
@@ -309,6 +310,9 @@ def test_a_link_to_a_kernel_file_is_not_waited_for(tmp_path: Path) -> None:
         for take in (import_checkpoint, explain, generators.load):
             with pytest.raises(ValueError, match="it is no checkpoint"):
                 take(link)
+        for read in (segmenters.load, lambda path: load_tensors(path, "gandissect-segmenter", 1)):
+            with pytest.raises(ValueError, match="not a whole safetensors file"):
+                read(link)
     assert read_bytes("/proc/self/status") == b""
 
 
