@@ -159,12 +159,12 @@ def test_the_command_takes_the_network_that_is_named(tmp_path: Path, capsys: Any
     path.write_bytes(torch_file({"netG": G, "avgG": E}))
     for arguments, where, state in (((), "avgG", E), (("--network", "netG"), "netG", G)):
         with pytest.raises(SystemExit) as stop:
-            main(["import", str(path), "--out", str(out), "--json", *arguments])
+            main(["import", str(path), "--out", str(out), "--overwrite", "--json", *arguments])
         assert stop.value.code == 0
         assert json.loads(capsys.readouterr().out)["network"] == where
         torch.testing.assert_close(generators.load(out, "cpu")(Z), small_images(state), rtol=0, atol=1e-6)
     with pytest.raises(SystemExit) as stop:
-        main(["import", str(path), "--out", str(out), "--network", "G"])
+        main(["import", str(path), "--out", str(out), "--overwrite", "--network", "G"])
     assert stop.value.code == 2
     assert "network must be one of 'avgG', 'netG'; got 'G'" in capsys.readouterr().err
 

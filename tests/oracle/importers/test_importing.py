@@ -432,7 +432,12 @@ def test_nothing_that_a_file_says_steers_the_terminal(tmp_path: Path, capsys: An
     for data in files:
         path = _written(tmp_path, data)
         for arguments in ((), ("--json",), ("--explain",), ("--explain", "--json")):
-            _run("import", str(path), *(() if "--explain" in arguments else ("--out", str(out))), *arguments)
+            _run(
+                "import",
+                str(path),
+                *(() if "--explain" in arguments else ("--out", str(out), "--overwrite")),
+                *arguments,
+            )
             said = capsys.readouterr()
             for text in (said.out, said.err):
                 assert all(letter.isprintable() or letter == "\n" for letter in text), text
