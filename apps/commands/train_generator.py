@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from gandissect import Yardstick
-from gandissect.storage import check_folder, lock_folder
+from gandissect.storage import check_run, lock_folder
 from generators import LayeredGenerator
 from generators.training import RECIPES, GANSettings, train_generator
 from generators.training.processes import is_first
@@ -91,7 +91,7 @@ class Options:
 
     def run(self) -> None:
         """Train, and print the path of the generator."""
-        check_folder(self.out)
+        check_run(self.out, self.resume)
         check_output(self.out, self.data)
         with lock_folder(self.out) if is_first() else nullcontext():
             path = self._train()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from gandissect.storage import check_folder, lock_folder
+from gandissect.storage import check_run, lock_folder
 from segmenters import SegmenterSettings, train_segmenter
 from segmenters.datasets import check_output, open_labeled_pictures
 
@@ -51,7 +51,7 @@ class Options:
         """Train, and print the path of the segmenter."""
         if self.held_out in self.data:
             raise ValueError(f"{self.held_out!r} is both learned from and judged by; name another split")
-        check_folder(self.out)
+        check_run(self.out, self.resume)
         check_output(self.out, [*self.data, self.held_out])
         with lock_folder(self.out):
             path = self._train()

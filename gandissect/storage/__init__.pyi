@@ -18,7 +18,13 @@ from .files import (
 )
 from .locks import lock_folder as lock_folder
 from .outputs import output_folder as output_folder
-from .runs import Trainable as Trainable, ema_decay as ema_decay, train as train, update_ema as update_ema
+from .runs import (
+    Trainable as Trainable,
+    check_run as check_run,
+    ema_decay as ema_decay,
+    train as train,
+    update_ema as update_ema,
+)
 from .saved import (
     SavedResult as SavedResult,
     check_all_finite as check_all_finite,

@@ -31,6 +31,8 @@ from .locks import lock_folder
 
 logger = logging.getLogger(__name__)
 
+CHECKPOINT = "checkpoint.pt"
+
 LOG_EVERY = 50
 """Steps whose figures are averaged into one line of ``metrics.jsonl``."""
 
@@ -119,15 +121,36 @@ def train(
     check_number("num_steps", num_steps, POSITIVE)
     check_number("snapshot_every", snapshot_every, POSITIVE)
     check_number("checkpoint_every", checkpoint_every, POSITIVE)
-    check_folder(folder)
+    check_run(folder, resume)
     with lock_folder(folder) if writes else nullcontext():
         run = _Run(task, Path(folder), settings, writes)
-        run.begin(resume, adopt)
+        run.begin(adopt)
         asked = _run_steps(run, num_steps, snapshot_every, checkpoint_every)
     if asked:
         signal.raise_signal(asked[0])  # to whoever handles it
         raise KeyboardInterrupt
     return run.folder
+
+
+def check_run(folder: Path | str, resume: bool) -> None:
+    """Check that a training can begin in a folder, or continue there, as `train` does before the first step.
+
+    Args:
+        folder: The run's folder.
+        resume: Whether a run that the folder holds is continued.
+
+    Raises:
+        ValueError: If it cannot be written to, or holds a run that is not continued, or networks without a checkpoint.
+    """
+    check_folder(folder)
+    if (Path(folder) / CHECKPOINT).exists():
+        if not resume:
+            raise ValueError(f"{folder} holds a run already; resume it (--resume), or give another folder (--out)")
+    elif networks := sorted(path.name for path in Path(folder).glob("*.safetensors")):
+        raise ValueError(
+            f"{folder} holds {', '.join(networks[:3])} but no {CHECKPOINT} to continue from; give another folder "
+            "(--out), or move those files away to train from the beginning"
+        )
 
 
 def _run_steps(run: _Run, num_steps: int, snapshot_every: int, checkpoint_every: int) -> list[int]:
@@ -173,24 +196,17 @@ class _Run:
 
     @property
     def _checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT
 
     @property
     def _metrics(self) -> Path:
         return self.folder / "metrics.jsonl"
 
-    def begin(self, resume: bool, adopt: Adopt | None) -> None:
-        state = _load_checkpoint(self._checkpoint) if resume and self._checkpoint.exists() else None
+    def begin(self, adopt: Adopt | None) -> None:
+        state = _load_checkpoint(self._checkpoint) if self._checkpoint.exists() else None
         self._check_settings(adopt, 0 if state is None else state["steps_done"])
         if state is not None:
             self._continue_from(state)
-        elif self._checkpoint.exists():
-            raise ValueError(f"{self.folder} holds a run already; resume it (--resume), or give another folder")
-        elif networks := sorted(path.name for path in self.folder.glob("*.safetensors")):
-            raise ValueError(
-                f"{self.folder} holds {', '.join(networks[:3])} but no {self._checkpoint.name} to continue from; give "
-                "another folder (--out), or move those files away to train from the beginning"
-            )
         if not self.writes:
             return
         write_json(self._known, self.settings, overwrite=True)

@@ -119,8 +119,12 @@ def test_a_finished_run_is_extended(train, pictures: Path, stopped: Path) -> Non
     assert "images: 40 there, 24 given" in error
 
 
-def test_a_run_without_its_checkpoint_is_not_trained_over(train, pictures: Path, stopped: Path) -> None:
+def test_a_run_without_its_checkpoint_is_not_trained_over(
+    train, pictures: Path, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume")[0] == 0
+    monkeypatch.setattr(command, "open_pictures", lambda *_: pytest.fail("the pictures were opened first"))
+    assert "holds a run already" in _refusal(train("progan", "--data", pictures, "--out", stopped, *QUICK))
     (stopped / "checkpoint.pt").unlink()
     before = _contents(stopped)
     for resume in ([], ["--resume"]):
