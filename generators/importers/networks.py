@@ -139,6 +139,7 @@ class _Search:
         """Return what is said beside the things in a dict."""
         self._count(beside)
         facts = {key: item for key, item in value.items() if isinstance(key, str) and key not in RESERVED}
+        facts = {key: _plain_state(item) if isinstance(item, Record) else item for key, item in facts.items()}
         facts = {key: item for key, item in facts.items() if _is_fact(item) and not _is_weight(key, item)}
         inner = {**beside, **facts}
         if len(inner) > MAX_FACTS:
@@ -250,6 +251,11 @@ def _is_triple(value: list[Any]) -> bool:
 def _is_fact(value: Any) -> bool:
     """Whether a value beside networks may say something about them."""
     return isinstance(value, Tensor) or _is_plain(value) or _is_plain_dict(value)
+
+
+def _plain_state(record: Record) -> dict[str, Any]:
+    """Return the attributes of an object that are plain values, such as those of a configuration."""
+    return {str(name): value for name, value in record.state.items() if _is_plain(value)}
 
 
 def _is_plain_dict(value: Any, depth: int = MAX_FACT_DEPTH) -> bool:

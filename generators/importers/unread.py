@@ -48,11 +48,13 @@ def _has(*patterns: str) -> Callable[[Tensors], bool]:
     return lambda tensors: all(any(re.search(rf"(^|\.){pattern}", name) for name in tensors) for pattern in patterns)
 
 
+_is_xl = _has(r"mapping\.embed\.weight$", r"synthesis\.L\d+_\d+_\d+\.")
+
 KINDS = (
     Unread(
         "a StyleGAN-XL: its mapping is given embeddings of classes of an ImageNet classifier, and its last layers are "
         "networks of their own, trained on top of smaller ones; that is not read",
-        _has(r"mapping\.embed_proj\.", r"synthesis\.L\d+_\d+_\d+\."),
+        lambda tensors: _is_xl(tensors) and "mapping.embed.bias" not in tensors,  # which NVlabs' StyleGAN3 has
     ),
     Unread(
         "a BigGAN of BigGAN-PyTorch: its norms are given parts of z with the class, which is not read yet",

@@ -12,6 +12,9 @@ Source: Karras et al. 2018, arXiv 1710.10196; Karras et al. 2019, arXiv 1812.049
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,7 +32,31 @@ DEPTH = 4
 """How often the grid is doubled in a file that has no layers, to say what is missing."""
 
 
-def _plan_progan(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
+LINEAR = "WGANGP"
+"""The one loss whose generators end without a tanh."""
+
+
+def _check_config(facts: Facts, is_linear: bool) -> None:
+    """Check what the file says beside a network, if it says it.
+
+    Args:
+        facts: The file's.
+        is_linear: Whether the network is read without a tanh at its end.
+
+    Raises:
+        ValueError: If it was trained with a loss whose networks end otherwise, or with classes.
+    """
+    config = facts.get("config")
+    config = config if isinstance(config, Mapping) else {}
+    loss = config.get("lossCriterion")
+    if isinstance(loss, str) and (loss == LINEAR) != is_linear:
+        ending = "without a tanh" if loss == LINEAR else "in a tanh"
+        raise ValueError(f"it was trained with the loss {loss}, whose networks end {ending}; that is not read")
+    if config.get("categoryVectorDim"):
+        raise ValueError("it makes images of classes, which are a part of z (AC-GAN); that is not read")
+
+
+def _plan_progan(tensors: Tensors, facts: Facts, _: ImportOptions) -> ImportPlan:
     part = ".module" if any(name.startswith("formatLayer.module.") for name in tensors) else ""
     depth = max(find_numbers(tensors, r"scaleLayers\.(\d+)\.", MAX_DEPTH - 1), default=DEPTH - 1) + 1
     layers = [f"scaleLayers.{level}.{index}{part}" for level in range(depth) for index in (0, 1)]
@@ -48,7 +75,7 @@ def _plan_progan(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
         return {"size": 4 * 2**depth, "z_dim": z_dim, "offset_by_place": True} | width_of(units)
 
     smaller = [f"toRGBLayers.{level}{part}.{leaf}" for level in range(depth) for leaf in ("weight", "bias")]
-    return ImportPlan(ProGAN, settings, sources, smaller)
+    return ImportPlan(ProGAN, settings, sources, smaller, partial(_check_config, facts, is_linear=True))
 
 
 def _grid_weight(matrix: Tensor) -> Tensor:
@@ -77,13 +104,14 @@ def _image_sources(theirs: str, own: str) -> dict[str, TensorSource]:
     }
 
 
-def _plan_dcgan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
+def _plan_dcgan(tensors: Tensors, facts: Facts, options: ImportOptions) -> ImportPlan:
     count = max(find_numbers(tensors, r"main\.convTranspose(\d+)\.", MAX_DEPTH), default=3)
     ups = ["formatLayer", *(f"main.convTranspose{index}" for index in range(1, count + 1)), "main.outlayer"]
-    return plan_ups(tensors, ups, [f"main.batchNorm{index}" for index in range(count + 1)], options)
+    plan = plan_ups(tensors, ups, [f"main.batchNorm{index}" for index in range(count + 1)], options)
+    return replace(plan, check=partial(_check_config, facts, is_linear=False))
 
 
-def _plan_stylegan(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
+def _plan_stylegan(tensors: Tensors, facts: Facts, _: ImportOptions) -> ImportPlan:
     depth = max(find_numbers(tensors, r"scaleLayers\.(\d+)\.", MAX_DEPTH - 1), default=DEPTH - 1) + 1
     last = max(find_numbers(tensors, r"mapping\.FC\.(\d+)\.", MAPPING_DEPTH - 1), default=7)
     dense = [f"mapping.FC.{index}.module" for index in range(last + 1)]
@@ -106,7 +134,7 @@ def _plan_stylegan(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
         return {"size": 4 * 2**depth, "blur": False} | width_of(units) | mapping_settings(tensors, dense)
 
     smaller = [f"toRGBLayers.{level}.module.{leaf}" for level in range(depth - 1) for leaf in ("weight", "bias")]
-    return ImportPlan(StyleGAN, settings, sources, smaller)
+    return ImportPlan(StyleGAN, settings, sources, smaller, partial(_check_config, facts, is_linear=True))
 
 
 def _style_layer(number: int, convolution: str | None, noise: str, norm: str) -> dict[str, TensorSource]:

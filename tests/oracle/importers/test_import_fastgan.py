@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from itertools import pairwise
 
 import pytest
 import torch
 from foreign import Draw, assert_agree, assert_contract, assert_every_name_counts, assert_says, built, doubles
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import spectral_norm
 
 from generators.architectures.fastgan import FastGAN, FixedNoise
+from generators.importers import import_checkpoint
 from generators.importers.families.fastgan import LAYOUTS
 
 (FASTGAN,) = LAYOUTS
@@ -113,6 +116,47 @@ def test_images_are_those_of_the_paper(units: list[int], larger: int, tmp_path) 
 def test_every_name_counts() -> None:
     t = projected_fastgan([4, 4, 3, 3, 2])
     assert_every_name_counts(FASTGAN, {name: t[name] for name in t if "num_batches" not in name})
+
+
+class _Synthesis(nn.Module):
+    """The smallest network of the project, of torch's own layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first = spectral_norm(nn.ConvTranspose2d(5, 12, 4, bias=False))
+        self.init = nn.ModuleDict({"init": nn.Sequential(first, nn.BatchNorm2d(12), nn.GLU(1))})
+        convolutions = [spectral_norm(nn.Conv2d(width, 8, 3, padding=1, bias=False)) for width in (6, 4)]
+        up = [nn.Upsample(scale_factor=2), convolutions[0], _Noise(), nn.BatchNorm2d(8), nn.GLU(1)]
+        self.feat_8 = nn.Sequential(*up, convolutions[1], _Noise(), nn.BatchNorm2d(8), nn.GLU(1))
+        self.to_big = spectral_norm(nn.Conv2d(4, 3, 3, padding=1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        unit = z / (z.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
+        return self.to_big(self.feat_8(self.init["init"](unit[:, :, None, None])))
+
+
+class _Noise(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight
+
+
+@pytest.mark.filterwarnings("ignore:.*spectral_norm.*")
+def test_a_whole_module_in_a_pickle_makes_the_images_that_torch_makes(tmp_path) -> None:
+    """Spectral normalization is torch's own, whose u and v are far from settled; the noise is without strength."""
+    torch.manual_seed(0)
+    network = nn.ModuleDict({"synthesis": _Synthesis()})
+    network["synthesis"](torch.randn(16, 5))  # moves u, v and the running statistics
+    (tmp_path / "network-snapshot.pkl").write_bytes(pickle.dumps({"G": network, "G_ema": network.eval()}))
+    generator = import_checkpoint(tmp_path / "network-snapshot.pkl")
+    assert isinstance(generator, FastGAN)
+    z = generator.sample_z(3)
+    with torch.no_grad():
+        wanted = network["synthesis"](z)
+    assert_agree(generator(z), wanted.double())
 
 
 @pytest.mark.parametrize("layer", [1, 3])

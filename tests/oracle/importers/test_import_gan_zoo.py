@@ -10,6 +10,7 @@ from foreign import Draw, assert_agree, assert_contract, assert_every_name_count
 from torch import Tensor
 from torch.nn import functional
 
+import generators
 from generators.architectures.dcgan import DCGAN
 from generators.architectures.progan import ProGAN
 from generators.architectures.stack import Stack
@@ -205,9 +206,39 @@ def test_gray_images_have_three_equal_channels(make) -> None:
     assert images.std() > 0.02
 
 
-def test_a_discriminator_is_called_one() -> None:
-    critic = {"fromRGBLayers.0.module.weight": torch.ones(4, 3, 1, 1), "decisionLayer.module.weight": torch.ones(1, 4)}
-    assert_says(PROGAN, critic, ["discriminator"])
+CRITIC = {"fromRGBLayers.0.module.weight": torch.ones(4, 3, 1, 1), "decisionLayer.module.weight": torch.ones(1, 4)}
+
+
+class BaseConfig:
+    """What lies beside the networks in a file."""
+
+    def __init__(self, **settings: object) -> None:
+        vars(self).update(settings)
+
+
+def test_the_averaged_generator_of_a_file_is_taken_and_a_discriminator_is_none(tmp_path) -> None:
+    plain, averaged = gan_zoo_progan([4, 3], seed=1), gan_zoo_progan([4, 3])
+    file = {"config": BaseConfig(lossCriterion="WGANGP", categoryVectorDim=0), "netG": plain, "netD": CRITIC}
+    torch.save(file | {"avgG": averaged}, tmp_path / "theirs.pth")
+    generator = generators.load(tmp_path / "theirs.pth", device="cpu")
+    z = generator.sample_z(2)
+    assert_agree(generator(z), _progan_images(averaged, z))
+    assert_says(PROGAN, CRITIC, ["discriminator"])
+
+
+@pytest.mark.parametrize(
+    ("make", "config", "words"),
+    [
+        (gan_zoo_progan, {"lossCriterion": "MSE"}, "loss MSE, whose networks end in a tanh"),
+        (gan_zoo_stylegan, {"lossCriterion": "DCGAN"}, "loss DCGAN, whose networks end in a tanh"),
+        (gan_zoo_dcgan, {"lossCriterion": "WGANGP"}, "loss WGANGP, whose networks end without a tanh"),
+        (gan_zoo_progan, {"categoryVectorDim": 3}, "images of classes, which are a part of z"),
+    ],
+)
+def test_a_network_that_the_file_says_is_another_is_refused(make, config: dict, words: str, tmp_path) -> None:
+    torch.save({"config": BaseConfig(**config, steps=[[1], [2]]), "avgG": make([9, 3])}, tmp_path / "theirs.pth")
+    with pytest.raises(ValueError, match=words):
+        generators.load(tmp_path / "theirs.pth")
 
 
 def test_a_dense_layer_to_another_grid_is_refused() -> None:

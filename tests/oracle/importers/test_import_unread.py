@@ -79,6 +79,10 @@ def _fastgan_of_classes() -> dict[str, Tensor]:
     return {f"synthesis.{name}": value for name, value in tensors.items()}
 
 
+def _stylegan_xl_without_classes() -> dict[str, Tensor]:
+    return {name: value for name, value in _stylegan_xl().items() if "embed_proj" not in name}
+
+
 CASES = {
     "CycleGAN": (_resnet_translator, "takes an image"),
     "CUT": (_cut_translator, "takes an image"),
@@ -87,6 +91,7 @@ CASES = {
     "BigGAN-PyTorch": (_biggan, "a BigGAN of BigGAN-PyTorch: .* parts of z"),
     "pytorch-pretrained-BigGAN": (_huggingface_biggan, "a BigGAN of pytorch-pretrained-BigGAN: .* parts of z"),
     "FastGAN of classes": (_fastgan_of_classes, "a FastGAN of projected_gan that makes images of classes"),
+    "StyleGAN-XL without classes": (_stylegan_xl_without_classes, "a StyleGAN-XL: .* classes"),
     "StyleGAN-XL": (_stylegan_xl, "a StyleGAN-XL: .* classes"),
 }
 
