@@ -189,7 +189,7 @@ def check_images(generator: LayeredGenerator) -> None:
         ValueError: If not, naming the first layer that is not.
     """
     room = max(MIN_ROOM, 4 * sum(tensor.numel() for tensor in generator.state_dict().values()))
-    z, names = generator.sample_z(2, seed=0), (name for name, _ in generator.named_children())
+    z, names = generator.sample_z(1, seed=0), (name for name, _ in generator.named_children())
     with torch.no_grad():
         x, context = generator.input(z), generator.context(z)
         for index, name in enumerate(name for name in names if name not in generator.beside):
@@ -198,7 +198,7 @@ def check_images(generator: LayeredGenerator) -> None:
             x = generator.stage(index, x, context)
             if not x.isfinite().all():
                 raise ValueError(
-                    f"its weights make numbers that are not finite, first in {name!r}, of random latent vectors; "
+                    f"its weights make numbers that are not finite, first in {name!r}, of a random latent vector; "
                     "the training had diverged: take an earlier snapshot"
                 )
 

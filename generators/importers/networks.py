@@ -105,7 +105,8 @@ class _Search:
                 if any(map(_is_filled, value.values())):
                     yield from self._descend(value.items(), way, self._collect_facts(value, beside))
             case list() if value and all(isinstance(item, Tensor) for item in value):
-                if find_role(way, ()) in {AVERAGED, GENERATOR}:  # an average's parameters, in their order
+                is_state = any(item.numel() > 1 for item in value)
+                if is_state and find_role(way, ()) in {AVERAGED, GENERATOR}:  # parameters, in their order
                     yield from self._take(dict(enumerate(value)), way, beside)
             case list():
                 names = ("G", "D", "Gs") if _is_triple(value) else map(str, range(len(value)))

@@ -274,6 +274,7 @@ HISTORIES: dict[str, Any] = {
     "dicts of losses by epoch": lambda: {epoch: {"loss.g": torch.tensor(0.5)} for epoch in range(100)},
     "dicts of curves": lambda: [{"g": torch.ones(100), "d": torch.ones(100)} for _ in range(20)],
     "lists of losses": lambda: {"g": [torch.tensor(0.5)] * 30, "steps": [[torch.tensor(1.0)] for _ in range(30)]},
+    "of an average": lambda: {"avg_losses": [torch.tensor(0.5)] * 30, "ema": [torch.ones(1)] * 30},
     "400,000 numbers": lambda: [index / 7 for index in range(400_000)],
     "numbers by name": lambda: {f"step_{index}": index / 7 for index in range(10_000)},
     "20,000 tensors": lambda: [{"g": torch.tensor(0.5), "d": torch.tensor(0.3)} for _ in range(10_000)],
