@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -29,6 +30,8 @@ from generators.training.processes import Processes
 
 from ..networks import Model, load_generator, load_segmenter
 from ..summaries import DISSECTION_FILES, print_dissection
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Options:
             if finished is None:
                 self._dissect(networks, settings, processes)
             elif processes.rank == 0:
+                logger.info("%s is finished already; its report is written again", self.out)
                 report = write_report(self.out, finished, min_iou=self.min_iou, overwrite=True)
                 print_dissection(finished, report, self.min_iou, as_json=self.json)
 
