@@ -1,4 +1,4 @@
-"""Generators whose mapping and synthesis lie beside each other in a file, each by a name of its own."""
+"""Generators whose mapping and synthesis are two networks of a file."""
 
 from __future__ import annotations
 

@@ -69,6 +69,15 @@ KINDS = (
         _has(r"feat_8\.bn1\.gain\.", r"embed\."),
     ),
     Unread(
+        "a lightweight GAN of an early version, whose grids are doubled by repeating pixels; only those of "
+        "pixel shuffling are read",
+        _has(r"initial_conv\.0\.weight$", r"layers\.0\.0\.[12]\.weight$"),
+    ),
+    Unread(
+        "a StyleGAN2 of lucidrains with attention, or with a first grid made of the style; neither is read",
+        _has(r"(attns\.\d+|to_initial_block)\.", r"blocks\.0\.to_style1\."),
+    ),
+    Unread(
         "a network that takes an image, such as a translator of pix2pix, CycleGAN or CUT, an autoencoder or a U-Net; "
         "only generators that make images of latent vectors are imported",
         takes_image,

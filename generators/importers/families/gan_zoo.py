@@ -3,7 +3,7 @@
 Its equalized layers multiply by He's constant what the layer returns, so offsets are multiplied too; that constant is
 ``sqrt(2 / fan_in)`` in all layers, also where no leaky ReLU comes after. The dense first layer of its ProGAN has an
 offset for each place. Its StyleGAN repeats pixels and does not blur them, draws new noise each time, one strength for
-all units, and truncates by 0.5 unless told otherwise; here that is ``truncation_psi``.
+all units, and truncates by 0.5 by default; here that is ``truncation_psi``.
 
 Source: Karras et al. 2018, arXiv 1710.10196; Karras et al. 2019, arXiv 1812.04948; Radford et al. 2016, arXiv
 1511.06434; the names: github.com/facebookresearch/pytorch_GAN_zoo.

@@ -50,7 +50,7 @@ def _normal_weight(draw: Draw, name: str, *shape: int, outputs: int = 0) -> dict
 
 
 def _images(tensors: dict[str, Tensor], z: Tensor, noise: dict[str, Tensor], side: int) -> Tensor:
-    """Grid after grid, weights divided by their largest singular value, which SVD finds anew."""
+    """Grid after grid, weights divided by their largest singular value by SVD."""
     t = {name.removeprefix("synthesis."): value for name, value in doubles(tensors).items()}
     x = z.double() / (z.double().square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
     weight = _divided(t, "init.init.0", outputs=1)

@@ -210,7 +210,7 @@ CRITIC = {"fromRGBLayers.0.module.weight": torch.ones(4, 3, 1, 1), "decisionLaye
 
 
 class BaseConfig:
-    """What lies beside the networks in a file."""
+    """The configuration in a file."""
 
     def __init__(self, **settings: object) -> None:
         vars(self).update(settings)

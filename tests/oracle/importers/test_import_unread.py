@@ -6,6 +6,7 @@ import pytest
 import torch
 from foreign import Draw
 from test_import_layouts import FILES
+from test_import_lucidrains import lucidrains
 from torch import Tensor, nn
 
 import generators
@@ -27,7 +28,7 @@ def _resnet_translator(blocks: int = 2) -> dict[str, Tensor]:
 
 
 def _cut_translator() -> dict[str, Tensor]:
-    """One of CUT, whose filters lie among its weights."""
+    """One of CUT, which has filters among its weights."""
     return {"model.1.weight": torch.ones(4, 3, 7, 7), "model.6.filt": torch.ones(4, 1, 3, 3)} | _resnet_translator()
 
 
@@ -83,6 +84,12 @@ def _stylegan_xl_without_classes() -> dict[str, Tensor]:
     return {name: value for name, value in _stylegan_xl().items() if "embed_proj" not in name}
 
 
+def _early_lightweight() -> dict[str, Tensor]:
+    """A lightweight GAN whose grids are doubled by repeating pixels."""
+    tensors = {"initial_conv.0.weight": torch.ones(6, 12, 4, 4), "layers.0.0.1.weight": torch.ones(8, 6, 3, 3)}
+    return tensors | {"layers.0.0.2.weight": torch.ones(8), "out_conv.weight": torch.ones(3, 4, 3, 3)}
+
+
 CASES = {
     "CycleGAN": (_resnet_translator, "takes an image"),
     "CUT": (_cut_translator, "takes an image"),
@@ -92,6 +99,11 @@ CASES = {
     "pytorch-pretrained-BigGAN": (_huggingface_biggan, "a BigGAN of pytorch-pretrained-BigGAN: .* parts of z"),
     "FastGAN of classes": (_fastgan_of_classes, "a FastGAN of projected_gan that makes images of classes"),
     "StyleGAN-XL without classes": (_stylegan_xl_without_classes, "a StyleGAN-XL: .* classes"),
+    "early lightweight GAN": (_early_lightweight, "a lightweight GAN of an early version, .* repeating pixels"),
+    "lucidrains attention": (
+        lambda: lucidrains([6, 4]) | {"G.attns.1.0.fn.fn.to_q.weight": torch.ones(2, 4)},
+        "a StyleGAN2 of lucidrains with attention",
+    ),
     "StyleGAN-XL": (_stylegan_xl, "a StyleGAN-XL: .* classes"),
 }
 
