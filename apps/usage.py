@@ -77,8 +77,21 @@ def _format_section(lines: Sequence[str]) -> str:
         return text.replace("Unrecognized options:", "not understood:")
     if text.startswith("Argument helptext:"):
         return ""
+    for pattern, sentence in _VALUES.items():
+        text = re.sub(pattern, sentence, text)
     text = re.sub(r"^For full helptext, (?:run|see):?", "see", text).rstrip(".").replace(". Expected", "; expected")
     return text[:1].lower() + text[1:]
+
+
+_VALUES = {
+    r"^Error parsing settings[\w.]*: ": "",
+    r"^Error parsing (\S+): invalid literal for int\(\) with base 10: ": r"\1 must be a whole number; got ",
+    r"^Error parsing (\S+): could not convert string to float: ": r"\1 must be a number; got ",
+    r"^Error parsing (\S+): no type matching \{None\}\|INT could be instantiated from \[(.*?)\]\. .*": (
+        r"\1 must be a whole number or None; got \2"
+    ),
+}
+"""What Python and tyro say about a value, as patterns, and how it is put here."""
 
 
 def _list_options(lines: Sequence[str]) -> list[str]:

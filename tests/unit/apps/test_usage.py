@@ -52,6 +52,16 @@ CHOICE = """
   invalid choice 'hing' for argument '--loss'.
   Expected one of ('logistic', 'hinge').
 """
+HELP = "see gandissect sample --help"
+VALUES = {
+    "--seed: invalid literal for int() with base 10: '1.5'": "--seed must be a whole number; got '1.5'",
+    "--rate: could not convert string to float: 'abc'": "--rate must be a number; got 'abc'",
+    "--start: no type matching {None}|INT could be instantiated from ['x'].\n\n  Got errors:\n  - <class 'int'>: no": (
+        "--start must be a whole number or None; got 'x'"
+    ),
+    "settings: images (--images) must be 1; got 0": "images (--images) must be 1; got 0",
+    "settings.architecture: input_size must be 1; got 0": "input_size must be 1; got 0",
+}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +71,10 @@ CHOICE = """
         (MEANT, "not understood: --jsn; perhaps you meant --json; see gandissect models --help"),
         (VALUE, "error parsing --seed: invalid literal 'x'; see gandissect sample --help"),
         (CHOICE, "invalid choice 'hing' for argument '--loss'; expected one of ('logistic', 'hinge')"),
+        *(
+            (VALUE.replace("Error parsing --seed: invalid literal 'x'", f"Error parsing {box}"), f"{said}; {HELP}")
+            for box, said in VALUES.items()
+        ),
         (" of another\n form ", "of another form"),
         ("", ""),
     ],
