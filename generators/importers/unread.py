@@ -69,8 +69,8 @@ KINDS = (
         _has(r"feat_8\.bn1\.gain\.", r"embed\."),
     ),
     Unread(
-        "a lightweight GAN of an early version, whose grids are doubled by repeating pixels; only those of "
-        "pixel shuffling are read",
+        "a lightweight GAN of an early version, whose grids are doubled by repeating pixels; only grids that "
+        "are doubled by pixel shuffling are read",
         _has(r"initial_conv\.0\.weight$", r"layers\.0\.0\.[12]\.weight$"),
     ),
     Unread(
