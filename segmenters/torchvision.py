@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from gandissect.core.defaults import plain_defaults
 from gandissect.core.environment import resolve_device
 from gandissect.core.lookup import lookup
+from gandissect.core.network_id import join_fingerprint
 from gandissect.core.types import Concept
-from gandissect.storage.files import hash_tensors
+from gandissect.storage.files import find_unsaved_tensors, hash_tensors
 
 from .colors import index_color
 from .images import check_images, image_size, resize
@@ -57,7 +58,10 @@ class TorchvisionSegmenter:
         self.concepts = tuple(Concept(index, label, index_color(index)) for index, label in enumerate(categories[1:]))
         self._network = network.eval().requires_grad_(False).to(self.device)
         self._transforms = transforms
-        self.fingerprint = hash_tensors(network.state_dict(), {"torchvision": name, "categories": categories})
+        state = network.state_dict()
+        whole = hash_tensors(state, {"torchvision": name, "categories": categories})
+        unsaved = find_unsaved_tensors(network, state)
+        self.fingerprint = join_fingerprint(whole, *([hash_tensors(unsaved, {})] if unsaved else []))
 
     def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Int64[Tensor, "batch H W"]:
         """Label images.

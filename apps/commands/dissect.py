@@ -20,7 +20,7 @@ from gandissect import (
     merge_shards,
     write_report,
 )
-from gandissect.core import lookup
+from gandissect.core import is_same_network, lookup
 from gandissect.core.environment import resolve_device
 from gandissect.dissection.counting.tally import TALLY
 from gandissect.inference.upsampling import Padding
@@ -172,8 +172,8 @@ class Options:
         asked = self.num_samples, self.seed, self.quantile, self.padding
         names = "num_samples", "seed", "quantile", "padding"
         return {
-            "generator": (provenance.generator.fingerprint, generator.fingerprint),
-            "segmenter": (provenance.segmenter.fingerprint, segmenter.fingerprint),
+            "generator": (True, is_same_network(provenance.generator.fingerprint, generator.fingerprint)),
+            "segmenter": (True, is_same_network(provenance.segmenter.fingerprint, segmenter.fingerprint)),
             "layers": ({layer.name for layer in earlier}, set(self.layers or generator.layers)),
             "curves": (earlier.layers[0].curves is not None, self.curves),
             **{name: (getattr(provenance, name), value) for name, value in zip(names, asked, strict=True)},

@@ -7,7 +7,11 @@ from .environment import (
 from .hooks import Tap as Tap, Trace as Trace, tap_outputs as tap_outputs, trace as trace
 from .images import from_uint8 as from_uint8, to_uint8 as to_uint8
 from .lookup import check_choice as check_choice, lookup as lookup, unknown_name_message as unknown_name_message
-from .network_id import NetworkId as NetworkId
+from .network_id import (
+    NetworkId as NetworkId,
+    is_same_network as is_same_network,
+    join_fingerprint as join_fingerprint,
+)
 from .pictures import load_pictures as load_pictures, pick_evenly as pick_evenly, split_off as split_off
 from .progress import progress_bar as progress_bar, track as track
 from .protocols import (

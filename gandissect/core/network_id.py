@@ -6,6 +6,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+DIGITS = 64
+"""Hexadecimal digits of SHA-256, as long as the first part of a fingerprint; other parts are a quarter as long."""
+
+
+def join_fingerprint(whole: str, *parts: str) -> str:
+    """Return a fingerprint of several hashes, joined by hyphens.
+
+    Args:
+        whole: SHA-256 of architecture and weights, the fingerprint of earlier versions.
+        parts: SHA-256 of what else tells networks apart.
+    """
+    return "-".join([whole, *(part[: DIGITS // 4] for part in parts)])
+
+
+def is_same_network(one: str, other: str) -> bool:
+    """Tell whether two fingerprints are of one network, as far as both of them go.
+
+    The fingerprints of earlier versions have the first part only, and go no further than the weights.
+
+    Args:
+        one: A fingerprint.
+        other: Another fingerprint.
+    """
+    mine, theirs = one.split("-"), other.split("-")
+    if len(mine[0]) < DIGITS:
+        return one == other
+    return all(my_part == their_part for my_part, their_part in zip(mine, theirs, strict=False))
+
 
 class Identified(Protocol):
     """A network with a name for people and a fingerprint for machines."""
@@ -16,7 +44,7 @@ class Identified(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of architecture and weights, hexadecimal."""
+        """What tells it from others: SHA-256 of architecture and weights, hexadecimal, and what else there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +53,7 @@ class NetworkId:
 
     Args:
         name: What to call the network, e.g. ``dcgan-scenes64``.
-        fingerprint: SHA-256 of its architecture and weights, hexadecimal.
+        fingerprint: SHA-256 of its architecture and weights, hexadecimal, and what else tells it from others.
     """
 
     SAVED_AS: ClassVar[Mapping[str, str]] = {"name": "{}", "fingerprint": "{}_fingerprint"}
@@ -49,7 +77,7 @@ class NetworkId:
         Raises:
             ValueError: If the fingerprint differs, naming both networks.
         """
-        if network.fingerprint != self.fingerprint:
+        if not is_same_network(network.fingerprint, self.fingerprint):
             raise ValueError(
                 f"{subject} belongs to {self.name} with fingerprint {self.fingerprint[:8]}, and {network.name} has "
                 f"fingerprint {network.fingerprint[:8]}; load {self.name} as it was then"

@@ -22,7 +22,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from ..core.lookup import lookup
-from ..core.network_id import NetworkId
+from ..core.network_id import NetworkId, is_same_network
 from ..core.types import Concept
 from ..stats.intervals import wilson_interval
 from .results import MIN_IOU, Dissection, LayerDissection, Provenance, count_units_by_concept
@@ -215,17 +215,18 @@ def _check_settings(labels: Sequence[str], provenance: Sequence[Provenance]) -> 
         differ = [
             f"{setting} is {_describe(other, setting)}, not {_describe(first, setting)}"
             for setting in COMPARABLE
-            if _value(other, setting) != _value(first, setting)
+            if not _agree(getattr(other, setting), getattr(first, setting))
         ]
         if differ:
             wrong = f"{label!r} cannot be compared with {labels[0]!r}: {'; '.join(differ)}"
             raise ValueError(f"{wrong}; dissect one of them again with the other's settings")
 
 
-def _value(provenance: Provenance, setting: str) -> object:
-    """Return a setting's value; a segmenter is known by its weights, whatever it is called."""
-    value = getattr(provenance, setting)
-    return value.fingerprint if isinstance(value, NetworkId) else value
+def _agree(value: object, other: object) -> bool:
+    """Tell whether two values of a setting are the same; a segmenter is known by its weights, whatever it is called."""
+    if isinstance(value, NetworkId) and isinstance(other, NetworkId):
+        return is_same_network(value.fingerprint, other.fingerprint)
+    return value == other
 
 
 def _describe(provenance: Provenance, setting: str) -> str:

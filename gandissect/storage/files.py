@@ -15,15 +15,16 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
 from safetensors.torch import load, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 MAX_FILE_BYTES = 8 * 2**30
 """No file larger than this is read."""
@@ -363,6 +364,18 @@ def sha256_file(path: Path | str) -> str:
         ValueError: If it is a folder or too large.
     """
     return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def find_unsaved_tensors(network: nn.Module, saved: Container[str], prefix: str = "") -> dict[str, Tensor]:
+    """Return the parameters and buffers of a network that its state dict leaves out, such as fixed noise.
+
+    Args:
+        network: Any module.
+        saved: Names in the state dict.
+        prefix: What the state dict puts before the network's own names.
+    """
+    tensors = chain(network.named_parameters(remove_duplicate=False), network.named_buffers(remove_duplicate=False))
+    return {name: tensor for name, tensor in tensors if f"{prefix}{name}" not in saved}
 
 
 def hash_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:

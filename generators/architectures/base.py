@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from gandissect.core.defaults import float32_factories
 from gandissect.core.lookup import lookup
+from gandissect.core.network_id import join_fingerprint
 from gandissect.core.types import LayerInfo
-from gandissect.storage.files import hash_tensors
+from gandissect.storage.files import find_unsaved_tensors, hash_tensors
 
 from .forced import ForcedUnits
 from .generator_base import GeneratorBase, Latent
@@ -106,8 +107,11 @@ class LayeredGenerator(GeneratorBase):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of architecture, settings and weights, hexadecimal."""
-        return hash_tensors(self.state_dict(), {"architecture": self.architecture, "settings": self.settings})
+        """SHA-256 of architecture, settings and weights, hexadecimal; then of tensors that are not saved, if any."""
+        state = self.state_dict()
+        whole = hash_tensors(state, {"architecture": self.architecture, "settings": self.settings})
+        unsaved = find_unsaved_tensors(self, state)
+        return join_fingerprint(whole, *([hash_tensors(unsaved, {})] if unsaved else []))
 
     def forward(self, z: Latent) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of ``z``.

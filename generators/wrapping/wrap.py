@@ -19,9 +19,11 @@ from torch import Tensor, nn
 
 from gandissect.core.hooks import tap_outputs
 from gandissect.core.lookup import lookup
+from gandissect.core.network_id import join_fingerprint
 from gandissect.core.types import LayerInfo
-from gandissect.storage.files import hash_tensors
+from gandissect.storage.files import find_unsaved_tensors, hash_tensors
 
+from ..architectures.base import LayeredGenerator
 from ..architectures.forced import ForcedUnits
 from ..architectures.generator_base import GeneratorBase
 from .conventions import (
@@ -38,12 +40,15 @@ from .conventions import (
     parse_z_shape,
     summarize_error,
 )
+from .exact_images import quantize_images
 from .layers import find_layers
 from .programs import load_program
 from .torchscript import ScriptedModule
 
 PROBES = 4
 """Samples from which the range of images is guessed."""
+EXACT_SAMPLES = 2
+"""Samples whose images a fingerprint is made of."""
 SCRIPT = "generators.scripted.Scripted"
 """What fingerprints of scripts name the class, wherever it is: they must stay as they are."""
 
@@ -165,7 +170,12 @@ class WrappedGenerator(GeneratorBase):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the module's class and weights, and of what it is given and gives, hexadecimal."""
+        """What tells this network from others, three parts joined by hyphens.
+
+        SHA-256 of the module's class, its state dict, and what it is given and gives, which is all that files of
+        earlier versions hold; the same of its other parameters and buffers; and of some images, where they are the same
+        on every machine (`exact_images`).
+        """
         state = {key: value for key, value in self.state_dict().items() if isinstance(value, Tensor)}
         condition = None if self.c is None else self.c.tolist()
         home = type(self.module).__module__.replace("generators.architectures.", "generators.")  # where ours stood once
@@ -173,7 +183,13 @@ class WrappedGenerator(GeneratorBase):
         kind = SCRIPT if isinstance(self.module, ScriptedModule) else module_class
         settings = {"class": kind, "z_dim": self.z_dim, "c": condition, "range": self.value_range}
         is_usual = self._z_shape in ((self.z_dim,), (self.z_dim, 1, 1))
-        return hash_tensors(state, settings if is_usual else {**settings, "z_shape": self._z_shape})
+        whole = hash_tensors(state, settings if is_usual else {**settings, "z_shape": self._z_shape})
+        own = {"fingerprint": self.module.fingerprint} if isinstance(self.module, LayeredGenerator) else {}
+        unsaved = hash_tensors(find_unsaved_tensors(self.module, state, "module."), own)  # ours know their settings
+        z = self.sample_z(EXACT_SAMPLES)
+        levels = quantize_images(self, WrappedGenerator._run_module, z, self.value_range)
+        images = () if levels is None else (hash_tensors({"images": levels}, {}),)
+        return join_fingerprint(whole, unsaved, *images)
 
     def forward(self, z: Float[Tensor, "batch z"]) -> Float32[Tensor, "batch 3 H W"]:
         """Return the images of ``z``, float32 ``[batch, 3, H, W]``, nominally in [-1, 1].

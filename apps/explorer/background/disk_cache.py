@@ -18,6 +18,7 @@ import torch
 
 from gandissect import Dissection, Generator, Segmenter
 from gandissect.causal.results import UnitEffects
+from gandissect.core import is_same_network
 from gandissect.storage.saved import SavedResult, check_tensor
 
 from ..networks import fingerprint_of
@@ -95,8 +96,10 @@ def find_effects(
     bundled = BUNDLED / "effects" / f"{Path(generator.name).stem}.safetensors"
     for path in filter(None, (_effects_path(generator, segmenter, layer, num_samples, seed), bundled)):
         cached = _read(path, KeptEffects.load)
-        saved_for = None if cached is None else (cached.generator_fingerprint, cached.segmenter_fingerprint)
-        if cached is None or saved_for != _fingerprints(generator, segmenter):
+        if cached is None:
+            continue
+        saved_for = cached.generator_fingerprint, cached.segmenter_fingerprint
+        if not all(map(is_same_network, saved_for, _fingerprints(generator, segmenter))):
             continue
         effects = cached.effects
         same = (effects.layer, len(effects.mean), effects.seed) == (layer, generator.layers[layer].units, seed)
@@ -119,7 +122,8 @@ def effects_of(generator: Generator, segmenter: Segmenter, effects: UnitEffects)
 def serves(dissection: Dissection, generator: Generator, segmenter: Segmenter) -> bool:
     """Tell whether a dissection is of these networks."""
     networks = dissection.provenance.generator, dissection.provenance.segmenter
-    return tuple(network.fingerprint for network in networks) == _fingerprints(generator, segmenter)
+    saved_for = (network.fingerprint for network in networks)
+    return all(map(is_same_network, saved_for, _fingerprints(generator, segmenter)))
 
 
 def _fingerprints(generator: Generator, segmenter: Segmenter) -> tuple[str, str]:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float32, Int32, Int64
 from torch import Tensor
 
+from ...core.network_id import is_same_network
 from ...inference.batches import LabeledBatch
 from ...stats.quantiles import Brackets
 from ...storage.files import MAX_FILE_BYTES
@@ -121,7 +122,7 @@ class Tally:
         """
         mine, other = plain_entries(self.plan), plain_entries(plan)
         for name, value in mine.items():
-            if value != other[name]:
+            if not (is_same_network(value, other[name]) if name.endswith("fingerprint") else value == other[name]):
                 raise ValueError(f"these counts are of another dissection: {name} is {value!r}, not {other[name]!r}")
         if samples not in (None, self.samples):
             raise ValueError(f"these counts are of samples {_span(self.samples)}, not {_span(samples)}")

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ...core.network_id import NetworkId
+from ...core.network_id import NetworkId, is_same_network
 from ...core.protocols import Generator, Segmenter, check_protocols
 from ...core.sampling import check_seed, make_rng
 from ...core.types import Concept, check_concepts, concept_index
@@ -218,7 +218,7 @@ def with_labels(direction: Direction, effect: DirectionEffect) -> Direction:
         ValueError: If they were found for another one.
     """
     networks = direction.generator.fingerprint, effect.generator.fingerprint
-    if direction.name != effect.direction or len(set(networks)) > 1:
+    if direction.name != effect.direction or not is_same_network(*networks):
         raise ValueError(
             f"this is the effect of {effect.direction!r} of {effect.generator} ({networks[1][:8]}), and the direction "
             f"is {direction.name!r} of {direction.generator} ({networks[0][:8]}); give its own"

@@ -37,6 +37,7 @@ from gandissect import (
     merge_shards,
     rank_artifact_units,
 )
+from gandissect.core import NetworkId
 from gandissect.dissection.counting.tally import TALLY, Tally
 from gandissect.latent import Direction, DirectionEffect, Inversion, NoiseEffects, PathLength
 from gandissect.storage import SavedResult
@@ -192,6 +193,13 @@ def _means(images: torch.Tensor) -> torch.Tensor:
     return images.unfold(2, 4, 4).unfold(3, 4, 4).mean((4, 5)).flatten(1)
 
 
-def test_a_wrapped_generator_of_ours_has_the_fingerprint_that_it_had() -> None:
+def test_a_wrapped_generator_is_the_one_that_it_was() -> None:
+    """Files of before know the first part of its fingerprint; those of now know more, and that it is another one."""
+    before = "35395590a4ab47c82dd95a72b2f8e061408b0dee30e72ccd54b7aea3e95cc9db"  # by c6a8478
     wrapped = generators.wrap(generators.load(FILES / "dcgan.safetensors", device="cpu"), 5)
-    assert wrapped.fingerprint == "35395590a4ab47c82dd95a72b2f8e061408b0dee30e72ccd54b7aea3e95cc9db"  # by c6a8478
+    NetworkId("dcgan", before).check(wrapped, "a recipe of before")
+    NetworkId.of(wrapped).check(wrapped, "a recipe of now")
+    whole, *others = wrapped.fingerprint.split("-")
+    assert whole == before and len(others) == 1
+    with pytest.raises(ValueError, match="the recipe belongs to"):
+        NetworkId("dcgan", f"{whole}-{'0' * 16}").check(wrapped, "the recipe")

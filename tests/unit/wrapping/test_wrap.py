@@ -689,7 +689,7 @@ def test_the_fingerprint_of_a_script_names_the_class_as_saved_results_do() -> No
     generator = wrap(torch.jit.script(_made(_sequential)), z_dim=5)
     kind = "generators.scripted.Scripted"  # where the class was when the first results were saved
     facts = {"class": kind, "z_dim": 5, "c": None, "range": generator.value_range}
-    assert generator.fingerprint == hash_tensors(generator.state_dict(), facts)
+    assert generator.fingerprint.split("-")[0] == hash_tensors(generator.state_dict(), facts)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")

@@ -1,0 +1,84 @@
+"""Images of a wrapped module that are the same on every machine, to tell networks apart by what they make.
+
+Float32 rounds otherwise on another device, or on another number of threads. So a copy of the module runs on the CPU in
+float64, whose rounding is a billion times finer than the levels that are told apart. Where some operation falls back to
+fewer bits, or the copy does not run, there are no such images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from itertools import chain
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+M = TypeVar("M", bound=nn.Module)
+
+CELLS = 16
+"""An image is averaged over so many cells a side, or its pixels if they are fewer."""
+LEVELS = 4096
+"""Levels from black to white."""
+OFFSET = 0.3717
+"""Of a level: where levels meet, so that black, white and multiples of 1/255 are inside one."""
+
+
+class _Float64Only(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives no types here
+    """Refuses to compute with fewer bits."""
+
+    def __torch_dispatch__(
+        self, function: Callable[..., Any], _types: Any, arguments: tuple[Any, ...] = (), settings: Any = None
+    ) -> Any:
+        result = function(*arguments, **(settings or {}))
+        for value in tree_iter(result):
+            if isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float64:
+                raise TypeError(f"{function} made {value.dtype}")
+        return result
+
+
+def copy_to_float64(network: M) -> M:
+    """Return a copy of a module on the CPU whose parameters, buffers and plain tensors are float64."""
+    tensors = chain(network.parameters(), network.buffers())
+    plain = (value for part in network.modules() for value in vars(part).values() if isinstance(value, Tensor))
+    memo: dict[int, Any] = {id(tensor): _convert(tensor) for tensor in chain(tensors, plain)}
+    return deepcopy(network, memo).to("cpu", torch.float64)  # the last for scripts, whose tensors are copied whole
+
+
+def _convert(tensor: Tensor) -> Tensor:
+    exact = tensor.detach().cpu()
+    exact = exact.double() if exact.is_floating_point() else exact.clone()
+    return nn.Parameter(exact, requires_grad=False) if isinstance(tensor, nn.Parameter) else exact
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def quantize_images(
+    network: M,
+    run: Callable[[M, Float64[Tensor, "batch z"]], Float64[Tensor, "batch channel H W"]],
+    z: Float[Tensor, "batch z"],
+    value_range: tuple[float, float],
+) -> Int64[Tensor, "batch channel row column"] | None:
+    """Return levels of images that are the same on every machine; None where there are no such images.
+
+    Args:
+        network: The module.
+        run: Returns the images that a copy makes of latent vectors.
+        z: A few latent vectors.
+        value_range: What black and white are in them.
+    """
+    try:
+        copy, exact_z = copy_to_float64(network), z.double()
+        with _Float64Only():  # type: ignore[no-untyped-call]
+            images = run(copy, exact_z)
+    except Exception:  # a module of others that was written for other numbers fails in any way
+        return None
+    cells = adaptive_avg_pool2d(images, (min(CELLS, images.shape[2]), min(CELLS, images.shape[3])))
+    black, white = value_range
+    levels = (cells - black) / (white - black) * LEVELS + OFFSET
+    return levels.floor().long() if bool(levels.isfinite().all()) else None
