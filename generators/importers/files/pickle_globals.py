@@ -16,10 +16,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from .arrays import SINGLE, are_counts, fill_array, make_array, make_dtype, make_scalar, set_order, to_bytes
 from .values import (
     ARGUMENTS,
     MAX_NAME,
@@ -55,24 +55,6 @@ STORAGES = {
     "ComplexDoubleStorage": torch.complex128,
     "UntypedStorage": torch.uint8,
 }
-NUMBERS = {
-    "b1": torch.bool,
-    "u1": torch.uint8,
-    "u2": torch.uint16,
-    "u4": torch.uint32,
-    "u8": torch.uint64,
-    "i1": torch.int8,
-    "i2": torch.int16,
-    "i4": torch.int32,
-    "i8": torch.int64,
-    "f2": torch.float16,
-    "f4": torch.float32,
-    "f8": torch.float64,
-}
-"""The NumPy dtypes that are read."""
-SINGLE = 4
-"""Bytes of a number in a network that is made of the file: what is smaller there counts as many."""
-
 _DICTS = frozenset({"collections.OrderedDict", "collections.defaultdict", "collections.Counter"})
 _EASY_DICTS = frozenset({"dnnlib.util.EasyDict", "dnnlib.EasyDict"})
 _MODULES = re.compile(r"torch\.nn\.(modules|parallel)\.\w+\.\w+")
@@ -94,7 +76,6 @@ _VALUES = re.compile(
     r"|torch\.(cuda\.)?\w+Storage|torch\.storage\.UntypedStorage"
     r"|numpy\.ndarray"
 )
-_INERT = re.compile(r"[USVMmc]\d{0,9}(\[\w+\])?")
 _ALIASES = (("__builtin__.", "builtins."), ("numpy._core.", "numpy.core."), ("copy_reg.", "copyreg."))
 
 
@@ -184,9 +165,9 @@ def set_state(target: Any, state: Any, budget: Budget) -> None:
         ValueError: If it is of no kind that has such a state.
     """
     if isinstance(target, Array):
-        _fill(target, state, budget)
+        fill_array(target, state, budget)
     elif isinstance(target, DtypeCode):
-        _set_order(target, state)
+        set_order(target, state)
     elif isinstance(target, Instance) and isinstance(state, dict):
         target.state = {**target.state, **state} if target.state else state
     elif isinstance(target, Instance) and not is_class(target.name):
@@ -243,7 +224,7 @@ def _rebuild_tensor(budget: Budget, storage: Any, offset: Any, size: Any, stride
     numbers = storage.numbers
     if len(more) > 2 and more[2]:  # of {"neg": True}: its numbers are those of the storage with the other sign
         raise ValueError("a tensor is kept as its negative or conjugate; save what .resolve_neg().resolve_conj() gives")
-    if not (_are_counts(size) and _are_counts(stride) and _are_counts((offset,)) and len(size) == len(stride)):
+    if not (are_counts(size) and are_counts(stride) and are_counts((offset,)) and len(size) == len(stride)):
         raise ValueError("a tensor has a shape that is none")
     count = math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
@@ -252,14 +233,6 @@ def _rebuild_tensor(budget: Budget, storage: Any, offset: Any, size: Any, stride
     budget.spend(count * max(numbers.element_size(), SINGLE))
     view: Tensor = numbers.as_strided(size, stride, offset) if count else numbers.new_empty(size)
     return view
-
-
-def _are_counts(numbers: Any) -> bool:
-    return (
-        isinstance(numbers, tuple | list)
-        and len(numbers) <= 16
-        and all(isinstance(n, int) and 0 <= n < 2**48 for n in numbers)
-    )
 
 
 def _make_parameter(_: Budget, data: Any, *__: Any) -> Tensor:
@@ -326,80 +299,11 @@ def _encode(budget: Budget, text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
-def _make_scalar(budget: Budget, kind: Any, data: Any = b"") -> Any:
-    if isinstance(kind, DtypeCode) and _is_inert(kind):
-        return _make_text(kind, _to_bytes(data, budget))
-    return np.frombuffer(_to_bytes(data, budget), _find_dtype(kind), count=1).item()
-
-
-def _make_text(kind: DtypeCode, data: bytes) -> Any:
-    """Return the text of a scalar, or a record of one that is neither text nor a number that is read."""
-    if kind.code[:1] == "U":
-        return data.decode("utf-32-be" if kind.order == ">" else "utf-32-le", "replace").rstrip("\0")
-    return data.rstrip(b"\0") if kind.code[:1] == "S" else Instance(f"numpy.{kind.code}")
-
-
-def _is_inert(kind: DtypeCode) -> bool:
-    """Whether a dtype is one of texts, times, complex numbers or bytes: no network is made of them."""
-    return _INERT.fullmatch(kind.code) is not None
-
-
 def _make_bytes(budget: Budget, text: Any = b"", encoding: Any = "latin-1") -> bytes:
     """Return the bytes of a bytearray, which protocols before 5 write as text."""
     if encoding not in ("latin1", "latin-1"):
         raise TypeError("only latin1 is encoded")
-    return _to_bytes(text, budget)
-
-
-def _make_array(budget: Budget, data: Any, kind: Any, shape: Any, order: Any) -> Array:
-    array = Array()
-    _fill(array, (1, shape, kind, order == "F", data), budget)
-    return array
-
-
-def _fill(array: Array, state: Any, budget: Budget) -> None:
-    """Give an array its numbers: ``(version, shape, dtype, Fortran order, bytes)``."""
-    if not isinstance(state, tuple) or len(state) != 5 or not _are_counts(state[1]):
-        raise ValueError("an array has a state that is none")
-    _, shape, kind, fortran, data = state
-    if isinstance(kind, DtypeCode) and _is_inert(kind):
-        array.kind = kind.code
-        return
-    dtype, raw = _find_dtype(kind), _to_bytes(data, budget)
-    if len(raw) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"an array of shape {list(shape)} and {dtype} has {len(raw)} bytes")
-    budget.spend(math.prod(shape) * max(dtype.itemsize, SINGLE))
-    numbers = np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
-    array.tensor = torch.from_numpy(numbers.astype(dtype.newbyteorder("="), order="C"))
-
-
-def _to_bytes(data: Any, budget: Budget) -> bytes:
-    """Return bytes; Python 2 wrote them as text."""
-    if not isinstance(data, bytes | str):
-        raise ValueError("the numbers of an array are bytes")
-    if isinstance(data, bytes):
-        return data
-    budget.spend(len(data))
-    return data.encode("latin1")
-
-
-def _find_dtype(kind: Any) -> np.dtype[Any]:
-    if not isinstance(kind, DtypeCode) or kind.code not in NUMBERS:
-        code = kind.code if isinstance(kind, DtypeCode) else "?"
-        raise ValueError(f"arrays of {code[:20]!r} are not read; allowed are {', '.join(NUMBERS)}")
-    return np.dtype(kind.order + kind.code)
-
-
-def _make_dtype_code(_: Budget, code: Any, *__: Any) -> DtypeCode:
-    if not isinstance(code, str) or len(code) > MAX_NAME:
-        raise TypeError("a dtype has a code")
-    return DtypeCode(code)
-
-
-def _set_order(kind: DtypeCode, state: Any) -> None:
-    if not isinstance(state, tuple) or len(state) < 2 or not isinstance(state[1], str) or state[1] not in "<>|=":
-        raise ValueError("a dtype has a state that is none")
-    kind.order = state[1] or "<"
+    return to_bytes(text, budget)
 
 
 def _reconstruct(_: Budget, kind: Any, base: Any, state: Any) -> Any:
@@ -457,9 +361,9 @@ CALLS: dict[str, Callable[..., Any]] = {
     "copyreg.__newobj__": _make_new,
     "copyreg._reconstructor": _reconstruct,
     "_codecs.encode": _encode,
-    "numpy.dtype": _make_dtype_code,
+    "numpy.dtype": make_dtype,
     "numpy.core.multiarray._reconstruct": lambda *_: Array(),
-    "numpy.core.multiarray.scalar": _make_scalar,
-    "numpy.core.numeric._frombuffer": _make_array,
+    "numpy.core.multiarray.scalar": make_scalar,
+    "numpy.core.numeric._frombuffer": make_array,
 }
 """The functions that a pickle may call; each is given the budget first."""
