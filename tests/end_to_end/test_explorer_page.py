@@ -150,7 +150,7 @@ def test_a_saved_dissection_is_there_at_once_and_a_foreign_one_is_refused(visit_
     dissect(generators.load(planted), segmenters.load("palette"), None, 50, progress=False).save(folder)
     page = visit_page("units", "--generator", planted, "--segmenter", "palette", "--dissection", folder)
     assert not page.get("progress") and any("IoU from 50 pictures" in each.value for each in page.caption)
-    generators.save(generators.PlantedGenerator(cells=32), planted)
+    generators.save(generators.PlantedGenerator(cells=32), planted, overwrite=True)
     st.cache_resource.clear()
     page = visit_page(
         "units", "--generator", planted, "--segmenter", "palette", "--dissection", folder, "--num-samples", 20
