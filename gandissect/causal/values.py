@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float32
@@ -16,8 +16,15 @@ from ..core.types import UnitSet, concept_index
 from ..inference.batches import LayerSampler
 from ..inference.upsampling import upsample
 from ..interventions.edits import check_units
+from ..stats.quantiles import from_keys, to_keys
 
 BATCH = 32
+
+MAX_KEPT = 2**24
+"""At most so many values (64 MB) are kept; of more, digits are counted in several passes."""
+
+KEY_BITS, DIGIT_BITS = 32, 8
+"""Of a value's key, and of the digits that it is found by."""
 
 
 @torch.inference_mode()
@@ -27,6 +34,7 @@ def quantile_values(
     """Return the value below which a share of each unit's activations lies.
 
     Of the N values of a unit on its layer's grid over all samples it is the one of rising rank ``ceil(quantile N)``.
+    Memory does not grow with N: where values are many, the samples are run several times.
 
     Args:
         generator: A `Generator`.
@@ -73,19 +81,48 @@ def quantile_table(
     if wrong := [quantile for quantile in quantiles if not 0 < quantile <= 1]:
         raise ValueError(f"quantile is a share, above 0 and at most 1; got {', '.join(map(str, wrong))}")
     sampler = _make_sampler(generator, units, num_samples, seed)
+    info = generator.layers[units.layer]
+    num_values = num_samples * info.height * info.width
+    ranks = [max(1, math.ceil(quantile * num_values)) for quantile in quantiles]
+    if not len(units):
+        return torch.zeros(0, len(ranks), dtype=torch.float32, device="cpu")
+    if len(units) * num_values > MAX_KEPT:
+        return _select_by_digits(sampler, units, ranks, num_samples)
+    values = torch.cat([maps.cpu() for maps in _unit_values(sampler, units, num_samples)], 1)
+    return torch.stack([values.kthvalue(rank, dim=1).values for rank in ranks], 1)
+
+
+def _unit_values(sampler: LayerSampler, units: UnitSet, num_samples: int) -> Iterator[Float32[Tensor, "unit value"]]:
+    """Yield the units' values, sample by sample."""
     index = list(units.units)
-    parts = [
-        batch.activations[units.layer].maps[:, index].transpose(0, 1).flatten(1).cpu()
-        for batch in sampler.activations(range(num_samples), "values")
-    ]
-    values = torch.cat(parts, 1)
-    ranks = [max(1, math.ceil(quantile * values.shape[1])) for quantile in quantiles]
-    columns = [values.kthvalue(rank, dim=1).values for rank in ranks] if index else []
-    return (
-        torch.stack(columns, 1).float()
-        if columns
-        else torch.zeros(len(index), len(ranks), dtype=torch.float32, device="cpu")
-    )
+    for batch in sampler.activations(range(num_samples), "values"):
+        for maps in batch.activations[units.layer].maps:
+            yield maps[index].flatten(1)
+
+
+def _select_by_digits(
+    sampler: LayerSampler, units: UnitSet, ranks: Sequence[int], num_samples: int
+) -> Float32[Tensor, "unit rank"]:
+    """Return the values of rising ranks, digit by digit of their keys, in one pass over the samples for each digit.
+
+    A pass counts how often each digit follows those that are known; nothing is kept that grows with the values.
+    """
+    known = torch.zeros(len(units), len(ranks), dtype=torch.int64, device="cpu")
+    left = torch.tensor(ranks, dtype=torch.int64, device="cpu").expand(len(units), -1).clone()
+    offset = torch.arange(len(units), device="cpu")[:, None] << DIGIT_BITS
+    for shift in reversed(range(0, KEY_BITS, DIGIT_BITS)):
+        counts = torch.zeros(len(ranks), len(units) << DIGIT_BITS, dtype=torch.int64, device="cpu")
+        for values in _unit_values(sampler, units, num_samples):
+            keys = to_keys(values.cpu()) + 2**31
+            digits, before = (keys >> shift) % 2**DIGIT_BITS + offset, keys >> (shift + DIGIT_BITS)
+            for column in range(len(ranks)):
+                follows = before == known[:, column, None]
+                counts[column] += torch.bincount(digits[follows], minlength=counts.shape[1])
+        reached = counts.view(len(ranks), len(units), -1).transpose(0, 1).cumsum(2)
+        digit = (reached < left[:, :, None]).sum(2)
+        left -= torch.where(digit > 0, reached.gather(2, (digit - 1).clamp(min=0)[:, :, None]).squeeze(2), 0)
+        known = (known << DIGIT_BITS) + digit
+    return from_keys(known - 2**31)
 
 
 @torch.inference_mode()
