@@ -99,6 +99,7 @@ class Options:
                 self._dissect(networks, settings, processes)
             elif processes.rank == 0:
                 logger.info("%s is finished already; its report is written again", self.out)
+                (self.out / TALLY).unlink(missing_ok=True)  # by a process that was killed at its end
                 report = write_report(self.out, finished, min_iou=self.min_iou, overwrite=True)
                 print_dissection(finished, report, self.min_iou, as_json=self.json)
 

@@ -335,6 +335,7 @@ def test_a_finished_dissection_is_not_made_again_but_its_report_is(
     files = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     monkeypatch.setattr(command, "dissect", lambda *a, **k: pytest.fail("it was dissected again"))
     (tmp_path / "run" / "units.csv").unlink()
+    (tmp_path / "run" / "tally.safetensors").write_text("of a process that was killed at its end")
     assert gandissect(*words) == (0, first, "")
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == files
     status, other, error = gandissect(*words, "--min-iou", 0.5)
