@@ -54,8 +54,9 @@ class ExcitedGenerator(LayeredGenerator):
     ) -> Float[Tensor, "batch unit h w"]:
         """Return the output of one stage; what excites a later layer does so first."""
         self._excite(index, x, context)
-        output: Tensor = self._stages[index][1](x)
-        return output * context[index + 1] if index + 1 in context else output
+        gate = [context[index + 1]] if index + 1 in context else []
+        output: Tensor = self._stages[index][1](x, *gate)
+        return output
 
     def context_after(self, z: Latent, position: int) -> Gates:
         """Return the gates that the layers before that position make."""
@@ -68,6 +69,18 @@ class ExcitedGenerator(LayeredGenerator):
         excited = number + self.distance
         if number and str(excited) in self.excitations:
             context[excited] = self.excitations[str(excited)](x)
+
+
+class ExcitedLayer(nn.Sequential):
+    """Modules one after the other, and what they return times a gate, if there is one."""
+
+    def forward(
+        self, x: Float[Tensor, "batch before _ _"], gate: Float[Tensor, "batch unit 1 1"] | None = None
+    ) -> Float[Tensor, "batch unit h w"]:
+        """Return the layer's activations."""
+        for module in self:
+            x = module(x)
+        return x if gate is None else x * gate
 
 
 class FastGAN(ExcitedGenerator):
@@ -146,11 +159,11 @@ class FixedNoise(nn.Module):
         return x + self.strength.to(x.dtype) * self.noise.to(x.dtype)
 
 
-def _doubling(before: int, after: int, side: int, is_deep: bool) -> nn.Sequential:
+def _doubling(before: int, after: int, side: int, is_deep: bool) -> ExcitedLayer:
     """Return what doubles a grid to a side, with noise and a second convolution, or without both."""
     parts: list[nn.Module] = [nn.Upsample(scale_factor=2)]
     for width in (before, after) if is_deep else (before,):
         noise = [FixedNoise(side)] * is_deep
         convolution = nn.Conv2d(width, 2 * after, 3, padding=1, bias=False)
         parts += [convolution, *noise, nn.BatchNorm2d(2 * after), nn.GLU(dim=1)]
-    return nn.Sequential(*parts)
+    return ExcitedLayer(*parts)

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .fastgan import ExcitedGenerator, FixedNoise
+from .fastgan import ExcitedGenerator, ExcitedLayer, FixedNoise
 
 EXCITED = range(6, 9)
 """Numbers of the layers that are excited, of grids from 128 x 128 to 512 x 512."""
@@ -69,7 +69,7 @@ class LightweightGAN(ExcitedGenerator):
         self.layer1 = nn.Sequential(first, nn.BatchNorm2d(2 * units[0]), nn.GLU(dim=1), UnitLength())
         for number, (before, after) in enumerate(pairwise(units), start=2):
             attend = MixedAttention(before, head_dim) if number in attention else nn.Identity()
-            self.add_module(f"layer{number}", nn.Sequential(attend, *_doubling(before, after, 4 * 2 ** (number - 1))))
+            self.add_module(f"layer{number}", ExcitedLayer(attend, *_doubling(before, after, 4 * 2 ** (number - 1))))
         self.excitations = nn.ModuleDict(
             {
                 str(number): MeanExcitation(units[number - 1 - self.distance], between, units[number - 1])

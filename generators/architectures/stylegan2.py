@@ -113,8 +113,8 @@ class StyleGAN2(StyleGenerator):
             return image
         if index % 2:
             self._lead_past(index, x, context)
-        output: Tensor = module(x, *context.of(index))
-        return output if index % 2 or context.residual is None else output + context.residual
+        output: Tensor = module(x, *context.of(index), None if index % 2 else context.residual)
+        return output
 
     def context_after(self, z: Latent, position: int) -> Styles:
         """Return the context with what the stages up to that position have led past those that come next."""
@@ -185,6 +185,7 @@ class ModulatedLayer(nn.Module):
         x: Float[Tensor, "batch before _ _"],
         w: Float[Tensor, "batch w_dim"],
         noise: Float[Tensor, "#batch 1 _ _"] | None,
+        residual: Float[Tensor, "batch unit h w"] | None = None,
     ) -> Float[Tensor, "batch unit h w"]:
         """Return the layer's activations.
 
@@ -192,6 +193,7 @@ class ModulatedLayer(nn.Module):
             x: The activations before.
             w: Latent vectors, ``[batch, w_dim]``.
             noise: ``[batch or 1, 1, side, side]``; None is the layer's own.
+            residual: The other half of a residual sum; None where there is none.
         """
         style, weight = self.affine(w), self.weight * self.scale
         x = x * _channels(style, x)
@@ -203,7 +205,8 @@ class ModulatedLayer(nn.Module):
         scale, strength = self.gain * demodulation(weight, style), self.gain * self.noise_strength
         noise = self.noise if noise is None else noise
         shift = noise.to(x.dtype) * strength.to(x.dtype) + _channels(self.gain * self.bias[None], x)
-        return _clamp(functional.leaky_relu(torch.addcmul(shift, x, _channels(scale, x)), 0.2), self.clamp)
+        output = _clamp(functional.leaky_relu(torch.addcmul(shift, x, _channels(scale, x)), 0.2), self.clamp)
+        return output if residual is None else output + residual
 
 
 class ToRGB(nn.Module):

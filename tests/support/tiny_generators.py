@@ -7,13 +7,20 @@ from collections.abc import Callable
 import torch
 
 from generators import DCGAN, LayeredGenerator, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2, StyleGAN3
+from generators.architectures.fastgan import FastGAN
+from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
 
 FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
     "dcgan": lambda: DCGAN(size=16, width=6, z_dim=5),
+    "fastgan": lambda: FastGAN(z_dim=5, units=[6, 5, 4]),
     "planted": lambda: PlantedGenerator(size=16, cells=8),
     "progan": lambda: ProGAN(size=16, width=4, max_width=8, z_dim=5),
     "stylegan": lambda: StyleGAN(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
     "stylegan2": lambda: StyleGAN2(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
+    "stylegan2 residual": lambda: StyleGAN2(
+        size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2, structure="resnet"
+    ),
+    "stylegan2 bilinear": lambda: BilinearStyleGAN2(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
     "stylegan3": lambda: StyleGAN3(
         16,
         waves=6,

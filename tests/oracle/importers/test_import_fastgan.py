@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import spectral_norm
 
+from gandissect import Ablation, Insertion, UnitSet, generate, intervene, trace
 from generators.architectures.fastgan import FastGAN, FixedNoise
 from generators.importers import import_checkpoint
 from generators.importers.families.fastgan import LAYOUTS
@@ -157,6 +158,20 @@ def test_a_whole_module_in_a_pickle_makes_the_images_that_torch_makes(tmp_path) 
     with torch.no_grad():
         wanted = network["synthesis"](z)
     assert_agree(generator(z), wanted.double())
+
+
+def test_an_excited_layer_is_edited_as_it_is_multiplied() -> None:
+    """What a hook on the layer sees, and edits, is what `head` returns."""
+    generator = built(FASTGAN, projected_fastgan([4, 4, 3, 3, 2]))
+    z, edits = generator.sample_z(2), [Insertion(UnitSet("layer5", (1,)), 2.0), Ablation(UnitSet("layer1", (0,)))]
+    with trace(generator, ["layer5"]) as seen:
+        generator(z)
+    assert torch.equal(seen["layer5"], generator.head(z, "layer5"))
+    with intervene(generator, edits):
+        images = generator(z)
+    assert torch.equal(images, generate(generator, z, edits))
+    forced = generator.forcing(UnitSet("layer5", (1,)), [2.0])
+    assert torch.equal(forced.head(z, "layer5")[:, 1], torch.full((2, 64, 64), 2.0))
 
 
 @pytest.mark.parametrize("layer", [1, 3])
