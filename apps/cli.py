@@ -14,6 +14,7 @@ import keyword
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from itertools import takewhile
 from types import ModuleType
@@ -86,6 +87,7 @@ def _run_command(arguments: list[str]) -> int:
         words = " ".join(arguments[:2] if arguments[0] == "train" else arguments[:1])
         return _refuse(unknown_name_message("command", words, COMMANDS))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; what is too large is refused
     command = None
     try:
         command = _parse(name, rest)

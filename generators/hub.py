@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gandissect.core.environment import resolve_device
 from gandissect.core.lookup import lookup
+from gandissect.core.types import check_type
 from gandissect.storage.cards import CardIndex
 from gandissect.storage.files import load_tensors, save_tensors
 
@@ -75,6 +76,7 @@ def load(name: str | Path, device: str = "auto", network: str | None = None) -> 
         ValueError: If the file is damaged or holds something else, or ``network`` is given and it is no checkpoint of
             another project.
     """
+    check_type("name", name, (str, Path), f"give a file, a folder, or one of {', '.join(names())}")
     target = resolve_device(device)
     is_checkpoint = str(name) not in names() and Path(name).is_file() and not is_own(name)
     if is_checkpoint:

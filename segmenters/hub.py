@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from gandissect.core.protocols import Segmenter
+from gandissect.core.types import check_type
 from gandissect.storage.cards import CardIndex
 
 from .palette import BASIC_CONCEPTS, PaletteSegmenter
@@ -33,6 +34,7 @@ def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
         FileNotFoundError: If there is no such file or folder, a folder holds none, or weights cannot be fetched.
         ValueError: If a file is damaged or not the one that its card describes, or there is no such device.
     """
+    check_type("name_or_path", name_or_path, (str, Path), f"give a file, a folder, or one of {', '.join(names())}")
     name = str(name_or_path)
     if name == "palette":
         return PaletteSegmenter(BASIC_CONCEPTS)

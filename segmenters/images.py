@@ -6,6 +6,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional
 
+from gandissect.core.types import check_type
+
 
 def resize(images: Float[Tensor, "batch channel H W"], size: tuple[int, int]) -> Float[Tensor, "batch channel h w"]:
     """Resize ``[batch, channel, H, W]`` bilinearly, with an antialiasing filter where it shrinks."""
@@ -21,6 +23,7 @@ def check_images(images: Tensor) -> None:
     Raises:
         ValueError: If it is not floating point ``[batch, 3, H, W]``, or not finite.
     """
+    check_type("images", images, Tensor, "torch.as_tensor makes one of an array")
     if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point() or 0 in images.shape:
         raise ValueError(
             f"images are floating point [batch, 3, H, W] in [-1, 1]; got {images.dtype} {list(images.shape)}"

@@ -55,6 +55,8 @@ class Options:
         curves: Count at many thresholds too: the IoU as a curve, and the threshold that tells most of a concept.
         min_iou: The IoU from which a unit counts as matching a concept.
         shard: Count one part of the samples only, such as 2/4, for gandissect merge; each into a folder of its own.
+        batch_size: Pictures that go through the networks at once; fewer need less memory.
+        top_images: Pictures of each unit in the report, those that activate it most; fewer need less memory.
         overwrite: Dissect again where the folder holds a finished dissection, or counts of another one.
         device: auto, cpu, cuda or mps.
         json: Print the summary as JSON.
@@ -71,6 +73,8 @@ class Options:
     curves: bool = False
     min_iou: float = 0.04
     shard: str | None = None
+    batch_size: int = 32
+    top_images: int = 5
     overwrite: bool = False
     device: str = "auto"
     json: bool = False
@@ -87,7 +91,8 @@ class Options:
         networks = generator, load_segmenter(self.segmenter or segmenters.find_for(generator.name), device)
         for name in self.layers:
             lookup(generator.layers, name, "layer")
-        settings = DissectSettings(self.num_samples, self.seed, self.quantile, padding=self.padding, curves=self.curves)
+        names = ("num_samples", "seed", "quantile", "batch_size", "top_images", "padding", "curves")
+        settings = DissectSettings(**{name: getattr(self, name) for name in names})
         if shard is not None:
             self._check_no_result()
             layers, overwrite = self.layers or None, self.overwrite
@@ -178,4 +183,5 @@ class Options:
             "layers": ({layer.name for layer in earlier}, set(self.layers or generator.layers)),
             "curves": (earlier.layers[0].curves is not None, self.curves),
             **{name: (getattr(provenance, name), value) for name, value in zip(names, asked, strict=True)},
+            "top_images": (earlier.layers[0].top.samples.shape[1], min(self.top_images, self.num_samples)),
         }

@@ -86,6 +86,8 @@ class Options:
         """Write the folder, and print the figures."""
         if bool(self.pictures) == bool(self.data):
             raise ValueError("name either picture files, or with --data what the generator learned from")
+        for folder in filter(Path.is_dir, self.pictures):
+            raise ValueError(f"{folder} is a folder; name the pictures in it, or give it to --data")
         number = self.num_pictures if self.data else len(self.pictures)
         if not 1 <= number <= MOST_PICTURES:
             raise ValueError(f"1 to {MOST_PICTURES} pictures can be inverted at once; got {number}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -29,6 +29,16 @@ RESULTS = (RepairCurve.FILE_NAME, Repair.FILE_NAME, ArtifactRanking.FILE_NAME)
 FILES = (*REPAIR_REPORT_FILES, REPAIRED, *RESULTS)
 """What is written."""
 
+QUICK: dict[str, Any] = {
+    "method": "distance",
+    "num_samples": 640,
+    "num_images": 64,
+    "num_sets": 2,
+    "num_real": 1_000,
+    "num_held_out": 128,
+}
+"""What --quick stands for; 640 images are as many as the features of 128 held-out pictures need."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -47,13 +57,19 @@ class Options:
         units: Their numbers, worst first, if they are known; then the layer must be named, and nothing is ranked.
         recipe: A recipe that switches units of one layer off everywhere: its units, instead of --layer and --units.
         force_to: What the units are forced to, zero or mean.
-        method: What units are ranked by: effect (what ablating each unit alone changes of the distance; it takes
-            minutes), distance (how far from real ones the images are that activate a unit most), or realism (of single
-            images). The last two are quick, and tell what goes along with bad images, not what makes them.
+        method: What units are ranked by: effect, the default (what ablating each unit alone changes of the distance; it
+            takes minutes), distance (how far from real ones the images are that activate a unit most), or realism (of
+            single images). The last two are quick, and tell what goes along with bad images, not what makes them.
         hold_out: Share of each folder without @SPLIT that was kept to judge by.
         skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
-        num_samples: Images to rank units with.
-        num_images: Images in each of 4 sets, to choose the number of units with.
+        quick: Look at fewer pictures and images, and rank by distance, for a first impression in a minute or two on a
+            CPU; numbers that are given count all the same.
+        num_samples: Images to rank units with; by default 3,000, and 640 with --quick.
+        num_images: Images in each of 4 sets, to choose the number of units with; by default 256, and 64 with --quick.
+        num_sets: Sets of images to measure the repair with, each as large as the held-out pictures are many; by default
+            5, and 2 with --quick.
+        num_real: Pictures to learn from that are looked at, at most; by default 10,000, and 1,000 with --quick.
+        num_held_out: Held-out pictures that are looked at, at most; by default 1,000, and 128 with --quick.
         seed: Of all images.
         overwrite: Replace the results of an earlier run in the folder.
         device: auto, cpu, cuda or mps.
@@ -68,11 +84,15 @@ class Options:
     units: tuple[int, ...] = ()
     recipe: Path | None = None
     force_to: Annotated[ForcedTo, tyro.conf.arg(aliases=["--to"])] = "zero"
-    method: RankingMethod = "effect"
+    method: RankingMethod | None = None
     hold_out: float = 0.05
     skip_broken: bool = False
-    num_samples: int = 3_000
-    num_images: int = 256
+    quick: bool = False
+    num_samples: int | None = None
+    num_images: int | None = None
+    num_sets: int | None = None
+    num_real: int | None = None
+    num_held_out: int | None = None
     seed: int = 0
     overwrite: bool = False
     device: str = "auto"
@@ -101,10 +121,8 @@ class Options:
             layers=self.layer,
             units=units,
             force_to=self.force_to,
-            method=self.method,
-            num_samples=self.num_samples,
-            num_images=self.num_images,
             seed=self.seed,
+            **self._choose_sizes(),
         )
         write_repair_report(folder, generator, result.curve, result.repair, result.ranking)
         facts = {"repaired": generator.name, "units": list(result.units.units)}
@@ -112,6 +130,11 @@ class Options:
         for part in filter(None, (result.curve, result.repair, result.ranking)):
             part.save(folder)
         return result
+
+    def _choose_sizes(self) -> dict[str, Any]:
+        """Return the ranking's method and the numbers of images that are given, or that --quick stands for."""
+        given = {name: getattr(self, name) for name in QUICK}
+        return (QUICK if self.quick else {}) | {name: value for name, value in given.items() if value is not None}
 
     def _pick_units(self, generator: Generator) -> UnitSet | None:
         """Return the units that were picked by hand, if any were.

@@ -16,11 +16,11 @@ from ..core.lookup import check_choice, lookup, unique_names
 from ..core.pictures import split_off
 from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
 from ..core.sampling import check_num_samples, check_seed
-from ..core.types import UnitSet
+from ..core.types import UnitSet, check_type
 from ..fidelity.inception import Inception
-from ..fidelity.yardstick import Yardstick
+from ..fidelity.yardstick import MAX_HELD_OUT, MAX_TRAIN, Yardstick, count_dims
 from .measure import COUNTS, choose_num_units, measure_repair
-from .rank import rank_artifact_layers
+from .rank import TOP_SHARE, count_top, rank_artifact_layers
 from .repair import G, check_forcible, repair
 from .results import ArtifactRanking, ForcedTo, RankingMethod, Repair, RepairCurve
 
@@ -81,6 +81,9 @@ def find_repair(
     method: RankingMethod = "effect",
     num_samples: int = 3_000,
     num_images: int = 256,
+    num_sets: int = 5,
+    num_real: int = MAX_TRAIN,
+    num_held_out: int = MAX_HELD_OUT,
     seed: int = 0,
     progress: bool = True,
 ) -> FoundRepair[G]:
@@ -108,6 +111,9 @@ def find_repair(
         num_samples: Images to rank units with. A tenth of them must be twice as many as the features have dimensions:
             1,280 for the 64 dimensions that are kept if 256 pictures or more are held out.
         num_images: Images in each of 4 sets to choose the number of units with.
+        num_sets: Sets of images to measure the repair with, 2 or more, each as large as the held-out pictures are many.
+        num_real: Pictures of ``real`` that are looked at, at most.
+        num_held_out: Held-out pictures that are looked at, at most.
         seed: Seed of all images.
         progress: Whether progress bars are shown.
 
@@ -123,9 +129,13 @@ def find_repair(
     Source: Bau et al. 2019, Sec. 4.3.
     """
     seed = check_seed(seed)
-    _check_request(generator, segmenter, units, layers, force_to, method, num_samples, num_images)
+    _check_request(generator, segmenter, units, layers, force_to, method)
+    _check_numbers(num_samples, num_images, num_sets, num_real, num_held_out)
     names = _check_layers(generator, layers)
-    yardstick = _make_yardstick(real, held_out, features, segmenter)
+    pictures = _Pictures(real, held_out, features, segmenter, num_real, num_held_out)
+    if units is None:
+        count_top(num_samples, TOP_SHARE, pictures.num_dims)  # before pictures are decoded
+    yardstick = pictures.measure()
     ranking = None
     if units is None:
         rankings = rank_artifact_layers(
@@ -146,7 +156,14 @@ def find_repair(
         progress=progress,
     )
     measurement = measure_repair(
-        generator, curve.units_to_measure, yardstick, seed, force_to=force_to, segmenter=segmenter, progress=progress
+        generator,
+        curve.units_to_measure,
+        yardstick,
+        seed,
+        force_to=force_to,
+        num_sets=num_sets,
+        segmenter=segmenter,
+        progress=progress,
     )
     return FoundRepair(ranking, curve, measurement, repair(generator, measurement.units, force_to))
 
@@ -158,25 +175,19 @@ def _check_request(
     layers: Sequence[str] | str | None,
     force_to: ForcedTo,
     method: RankingMethod,
-    num_samples: int,
-    num_images: int,
 ) -> None:
     """Refuse what would fail, or be left aside, only after the work of minutes.
 
     Raises:
         KeyError: If there is no such way to force units, or method.
         TypeError: If generator or segmenter lack something of their protocol, or units are no `UnitSet`.
-        ValueError: If there are no units, they belong to other layers, or there are too few or too many images.
+        ValueError: If there are no units, or they belong to other layers.
     """
     check_choice(force_to, ForcedTo, "force_to")
     check_choice(method, RankingMethod, "method")
     check_forcible(generator)
     if segmenter is not None:
         check_protocols(generator, segmenter)
-    if num_images < 2:
-        raise ValueError(f"num_images must be 2 or more; got {num_images}")
-    check_num_samples(num_samples)
-    check_num_samples(num_images)
     if units is None:
         return
     if not isinstance(units, UnitSet):
@@ -202,31 +213,65 @@ def _check_layers(generator: Generator, layers: Sequence[str] | str | None) -> t
     return names
 
 
-def _make_yardstick(
-    real: PictureSource | UInt8[Tensor, "real 3 H W"] | Yardstick,
-    held_out: PictureSource | UInt8[Tensor, "held_out 3 H W"] | None,
-    features: Segmenter | Inception | None,
-    segmenter: Segmenter | None,
-) -> Yardstick:
-    """Return what images are measured with.
+def _check_numbers(num_samples: int, num_images: int, num_sets: int, num_real: int, num_held_out: int) -> None:
+    """Raise ValueError if there are too few or too many images."""
+    for name, number, least in (
+        ("num_images", num_images, 2),
+        ("num_sets", num_sets, 2),
+        ("num_real", num_real, 1),
+        ("num_held_out", num_held_out, 1),
+    ):
+        if number < least:
+            raise ValueError(f"{name} must be {least} or more; got {number}")
+    for number in (num_samples, num_images, num_sets):
+        check_num_samples(number)
+
+
+class _Pictures:
+    """Real pictures and what they are compared by, before any is decoded.
 
     Raises:
         ValueError: If nothing gives features, or the yardstick has its own pictures and features.
     """
-    if isinstance(real, Yardstick):
-        if held_out is not None:
-            raise ValueError("a yardstick has its own held-out pictures; leave held_out away")
-        if features is not None:
-            raise ValueError("a yardstick has its own features; leave features away")
-        return real
-    features = features or segmenter
-    if features is None:
-        raise ValueError(
-            "nothing says in which features to compare images; give a segmenter with an encoder, or features="
-        )
-    if held_out is None:
-        real, held_out = split_off(real, HELD_OUT_EVERY)
-    return Yardstick.of(features, real, held_out)
+
+    def __init__(
+        self,
+        real: PictureSource | UInt8[Tensor, "real 3 H W"] | Yardstick,
+        held_out: PictureSource | UInt8[Tensor, "held_out 3 H W"] | None,
+        features: Segmenter | Inception | None,
+        segmenter: Segmenter | None,
+        num_real: int,
+        num_held_out: int,
+    ) -> None:
+        self._yardstick = real if isinstance(real, Yardstick) else None
+        self._limits = {"max_train": num_real, "max_held_out": num_held_out}
+        if isinstance(real, Yardstick):
+            if held_out is not None:
+                raise ValueError("a yardstick has its own held-out pictures; leave held_out away")
+            if features is not None:
+                raise ValueError("a yardstick has its own features; leave features away")
+            return
+        check_type("real", real, (PictureSource, Tensor, Yardstick), "segmenters.datasets.Photos is such a source")
+        network = features or segmenter
+        if network is None:
+            raise ValueError(
+                "nothing says in which features to compare images; give a segmenter with an encoder, or features="
+            )
+        self._network = network
+        self._train, self._held_out = split_off(real, HELD_OUT_EVERY) if held_out is None else (real, held_out)
+
+    @property
+    def num_dims(self) -> int:
+        """Dimensions of the features that are kept."""
+        if self._yardstick is not None:
+            return self._yardstick.train.shape[1]
+        return count_dims(self._network, self._held_out, self._limits["max_held_out"])
+
+    def measure(self) -> Yardstick:
+        """Return what images are measured with."""
+        if self._yardstick is not None:
+            return self._yardstick
+        return Yardstick.of(self._network, self._train, self._held_out, **self._limits)
 
 
 def _pick_layer(

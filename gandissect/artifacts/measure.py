@@ -20,9 +20,9 @@ from torch import Tensor
 
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
-from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.protocols import Generator, Segmenter, check_generator, check_protocols
 from ..core.sampling import check_seed, derive_seed, make_rng
-from ..core.types import UnitSet
+from ..core.types import UnitSet, check_type
 from ..fidelity.distances import Normal
 from ..fidelity.neighbours import realism
 from ..fidelity.yardstick import Yardstick
@@ -82,6 +82,7 @@ def choose_num_units(
     Source: Bau et al. 2019, Sec. 4.3; the rule of one standard error: Breiman et al. 1984, Sec. 3.4.3.
     """
     seed = check_seed(seed)
+    _check_arguments(generator, units, yardstick)
     _check_numbers(num_images, num_sets, num_controls)
     sizes = sorted({0, *(count for count in counts if count <= len(units))})
     if sizes[0] < 0:
@@ -152,6 +153,7 @@ def measure_repair(
     Source: Bau et al. 2019, Sec. 4.3, Table 1.
     """
     seed = check_seed(seed)
+    _check_arguments(generator, units, yardstick)
     count = len(yardstick.held_out)
     _check_numbers(count, num_sets, num_controls)
     if not len(units):
@@ -292,6 +294,13 @@ def _draw_controls(generator: Generator, units: UnitSet, seed: int, count: int) 
     num_units = lookup(generator.layers, units.layer, "layer").units
     check_units(units, num_units)
     return [control_units(units, num_units, derive_seed(seed, "repair control", draw)) for draw in range(count)]
+
+
+def _check_arguments(generator: Generator, units: UnitSet, yardstick: Yardstick) -> None:
+    """Raise TypeError if something is of another kind."""
+    check_generator(generator)
+    UnitSet.check(units)
+    check_type("yardstick", yardstick, Yardstick, "give Yardstick.of(network, train, held_out)")
 
 
 def _check_numbers(num_images: int, num_sets: int, num_controls: int) -> None:

@@ -23,6 +23,7 @@ Source: Bau et al. 2019, Sec. 4.3, who rank by the FID of each unit's top images
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -31,9 +32,9 @@ from torch import Tensor
 
 from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
-from ..core.protocols import Generator
+from ..core.protocols import Generator, check_generator
 from ..core.sampling import check_seed, derive_seed, make_rng
-from ..core.types import UnitSet
+from ..core.types import UnitSet, check_type
 from ..fidelity.distances import Normal
 from ..fidelity.neighbours import realism
 from ..fidelity.yardstick import Yardstick
@@ -55,6 +56,9 @@ NUM_SHOWN = 16
 NUM_GROUPS = 8
 """Groups of images that are left out in turn, for a standard error."""
 
+TOP_SHARE = 0.1
+"""Share of the images that are a unit's top images, by default."""
+
 TOP_PER_DIM = 2
 """Top images for each dimension of the features at least, for their covariance."""
 
@@ -66,7 +70,7 @@ def rank_artifact_units(
     num_samples: int = 5_000,
     seed: int = 0,
     *,
-    top_share: float = 0.1,
+    top_share: float = TOP_SHARE,
     method: RankingMethod = "distance",
     num_effect: int = 64,
     progress: bool = True,
@@ -120,7 +124,7 @@ def rank_artifact_layers(
     num_samples: int = 5_000,
     seed: int = 0,
     *,
-    top_share: float = 0.1,
+    top_share: float = TOP_SHARE,
     method: RankingMethod = "distance",
     num_effect: int = 64,
     progress: bool = True,
@@ -146,12 +150,14 @@ def rank_artifact_layers(
         ValueError: If a number is out of range, there are too few images, or one is not finite.
     """
     seed = check_seed(seed)
+    check_generator(generator)
+    check_type("yardstick", yardstick, Yardstick, "give Yardstick.of(network, train, held_out)")
     for layer in layers:
         lookup(generator.layers, layer, "layer")
     check_choice(method, RankingMethod, "method")
     if num_effect < 2 * NUM_GROUPS:
         raise ValueError(f"num_effect is {2 * NUM_GROUPS} or more; got {num_effect}")
-    num_top = _count_top(num_samples, top_share, yardstick.train.shape[1])
+    num_top = count_top(num_samples, top_share, yardstick.train.shape[1])
     sample_seed, in_order = derive_seed(seed, "artifact ranking"), [name for name in generator.layers if name in layers]
     source = LayerSampler(generator, tuple(in_order), sample_seed, BATCH, progress=progress)
     features, peaks = _read_images(source, yardstick, num_samples)
@@ -232,15 +238,20 @@ def _rank(values: Tensor) -> Tensor:
     return ranks[place]
 
 
-def _count_top(num_samples: int, top_share: float, num_dims: int) -> int:
-    """Return how many images are a unit's top images."""
+def count_top(num_samples: int, top_share: float, num_dims: int) -> int:
+    """Return how many images are a unit's top images.
+
+    Raises:
+        ValueError: If they are too few for the covariance of so many dimensions, with how many samples are needed.
+    """
     if not 0 < top_share < 1:
         raise ValueError(f"top_share is above 0 and below 1; got {top_share}")
     num_top = round(top_share * num_samples)
     if num_top < TOP_PER_DIM * num_dims:
         raise ValueError(
             f"the top {top_share:g} of {num_samples} images are {num_top}, and features of {num_dims} dimensions need "
-            f"{TOP_PER_DIM * num_dims}: take more samples, a larger share, or a yardstick of fewer dimensions"
+            f"{TOP_PER_DIM * num_dims}; take {math.ceil(TOP_PER_DIM * num_dims / top_share)} samples or more "
+            "(num_samples, --num-samples), or compare with fewer held-out pictures (num_held_out, --num-held-out)"
         )
     return num_top
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 
 from ..core.lookup import check_choice, lookup
-from ..core.protocols import Generator, check_mode
+from ..core.protocols import Generator, check_generator
 from ..core.sampling import derive_seed
 from ..core.types import UnitSet
 from ..inference.batches import LayerSampler
@@ -81,7 +81,8 @@ def compute_forced_values(generator: Generator, units: UnitSet, force_to: Forced
         KeyError: If there is no such layer or way.
         ValueError: If the layer has no such unit, an activation is not finite, or the generator is in training mode.
     """
-    check_mode(generator)
+    check_generator(generator)
+    UnitSet.check(units)
     check_choice(force_to, ForcedTo, "way")
     check_units(units, lookup(generator.layers, units.layer, "layer").units)
     if force_to == "zero" or not len(units):

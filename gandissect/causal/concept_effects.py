@@ -12,7 +12,7 @@ from functools import cached_property
 from ..core.lookup import lookup, unique_names
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.sampling import check_num_samples, check_seed
-from ..core.types import UnitSet, concept_index
+from ..core.types import UnitSet, check_type, concept_index
 from ..dissection.dissect import dissect
 from ..dissection.results import Dissection
 from .effect import average_causal_effect
@@ -101,8 +101,9 @@ def measure_concept_effects(
     Source: Bau et al. 2019, Sec. 4.2.
     """
     seed = check_seed(seed)
-    names = unique_names(concepts)
     check_protocols(generator, segmenter)
+    check_type("concepts", concepts, Sequence, "give a name, or a list of names")
+    names = unique_names(concepts)
     _check_concepts(segmenter, names)
     layer = _check_units(generator, units, layer, optimize=optimize)
     if dissection is not None and (units is not None or optimize) and not curves:

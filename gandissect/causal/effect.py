@@ -79,6 +79,7 @@ def average_causal_effect(
     """
     seed = check_seed(seed)
     check_protocols(generator, segmenter)
+    UnitSet.check(units)
     info = lookup(generator.layers, units.layer, "layer")
     check_units(units, info.units)
     index = concept_index(segmenter.concepts, concept)

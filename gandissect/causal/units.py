@@ -17,7 +17,7 @@ from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.sampling import check_seed, make_rng
-from ..core.types import UnitSet, concept_index
+from ..core.types import UnitSet, check_type, concept_index
 from ..dissection.results import Dissection
 from ..inference.areas import ConceptAreas
 from ..inference.batches import check_counts
@@ -152,6 +152,7 @@ def rank_units_by_iou(dissection: Dissection, layer: str, concept: str) -> UnitR
     Raises:
         KeyError: If there is no such layer or concept.
     """
+    check_type("dissection", dissection, Dissection, "give what dissect or Dissection.load returns")
     dissected, provenance = dissection[layer], dissection.provenance
     scores = dissected.iou[dissected.concept_index(concept)].clone()
     return UnitRanking(layer, concept, "iou", scores, provenance.num_samples, provenance.seed)
@@ -186,6 +187,8 @@ def select_units_by_ablation(
         ValueError: If a number is out of range.
     """
     seed = check_seed(seed)
+    check_protocols(generator, segmenter)
+    check_type("dissection", dissection, Dissection, "give what dissect or Dissection.load returns")
     if num_units < 1 or num_samples < 2:
         raise ValueError(f"need 1 unit and 2 samples or more; got {num_units} and {num_samples}")
     column = concept_index(segmenter.concepts, concept)
@@ -240,6 +243,14 @@ def measure_effect_curves(
     """
     seed = check_seed(seed)
     check_protocols(generator, segmenter)
+    check_type("rankings", rankings, Mapping, "give a dictionary of rankings by name")
+    for ranking in rankings.values():
+        check_type(
+            "each ranking",
+            ranking,
+            UnitRanking,
+            "give what rank_units_by_iou returns",
+        )
     if len({(ranking.layer, ranking.concept) for ranking in rankings.values()}) != 1:
         raise ValueError("rankings are of one layer and one concept")
     if any(ranking.seed == seed for ranking in rankings.values()):

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from ..core.lookup import lookup
-from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.protocols import Generator, Segmenter, check_generator, check_protocols
 from ..core.sampling import check_seed, derive_seed
 from ..core.types import UnitSet, concept_index
 from ..inference.batches import LayerSampler
@@ -150,6 +150,7 @@ def present_values(
     """
     seed = check_seed(seed)
     check_protocols(generator, segmenter)
+    UnitSet.check(units)
     index = concept_index(segmenter.concepts, concept)
     sampler = _make_sampler(generator, units, num_samples, seed)
     shape = sampler.label_shape(segmenter)
@@ -167,6 +168,8 @@ def present_values(
 
 def _make_sampler(generator: Generator, units: UnitSet, num_samples: int, seed: int) -> LayerSampler:
     """Return where the samples come from, checked."""
+    check_generator(generator)
+    UnitSet.check(units)
     check_units(units, lookup(generator.layers, units.layer, "layer").units)
     if num_samples < 1:
         raise ValueError(f"num_samples is 1 or more; got {num_samples}")

@@ -29,7 +29,7 @@ def lookup(mapping: Mapping[str, T], name: str, kind: str) -> T:
     Raises:
         KeyError: Naming the nearest match and every known name.
     """
-    if name not in mapping:
+    if not isinstance(name, str) or name not in mapping:
         raise KeyError(unknown_name_message(kind, name, mapping))
     return mapping[name]
 

@@ -16,7 +16,9 @@ BATCH = 64
 
 
 def pick_evenly(pictures: Sized, limit: int) -> range:
-    """Return the indices of evenly spaced pictures, at most ``limit``."""
+    """Return the indices of evenly spaced pictures, at most ``limit``, which is 1 or more."""
+    if limit < 1:
+        raise ValueError(f"1 picture or more must be looked at; got {limit}")
     return range(0, len(pictures), max(1, -(-len(pictures) // limit)))
 
 

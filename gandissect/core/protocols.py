@@ -123,16 +123,29 @@ def check_protocols(generator: Generator, segmenter: Segmenter) -> None:
         TypeError: Naming what is missing.
         ValueError: If the generator is in training mode, or the concepts are none.
     """
-    for thing, protocol in ((generator, Generator), (segmenter, Segmenter)):
-        required = [name for name in vars(protocol) if not name.startswith("_")] + ["__call__"]
-        missing = [name for name in required if not hasattr(thing, name)]
-        if missing:
-            kind = protocol.__name__
-            raise TypeError(
-                f"{type(thing).__name__} is no {kind}: it lacks {', '.join(missing)}; see gandissect.{kind}"
-            )
-    check_mode(generator)
+    check_generator(generator)
+    _check_members(segmenter, Segmenter)
     check_concepts(segmenter.concepts)
+
+
+def check_generator(generator: Generator) -> None:
+    """Refuse a generator that lacks something of its protocol.
+
+    Raises:
+        TypeError: Naming what is missing.
+        ValueError: If it is in training mode.
+    """
+    _check_members(generator, Generator)
+    check_mode(generator)
+
+
+def _check_members(thing: object, protocol: type) -> None:
+    """Raise TypeError if something of a protocol is missing."""
+    required = [name for name in vars(protocol) if not name.startswith("_")] + ["__call__"]
+    missing = [name for name in required if not hasattr(thing, name)]
+    if missing:
+        kind = protocol.__name__
+        raise TypeError(f"{type(thing).__name__} is no {kind}: it lacks {', '.join(missing)}; see gandissect.{kind}")
 
 
 def check_mode(generator: Generator) -> None:

@@ -16,6 +16,26 @@ UNLABELLED = -1
 """The label of a pixel that belongs to no concept."""
 
 
+def check_type(name: str, value: object, kind: type | tuple[type, ...], remedy: str = "") -> None:
+    """Check that an argument is of a kind, before something less clear goes wrong.
+
+    Args:
+        name: Name of the argument.
+        value: What was given.
+        kind: The class, or the classes of which one is wanted.
+        remedy: What to do instead, or how the argument is made.
+
+    Raises:
+        TypeError: If it is of another kind, naming both.
+    """
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        wanted = " or ".join(one.__name__ for one in kinds)
+        raise TypeError(
+            f"{name} must be of type {wanted}; got {type(value).__name__}" + (f"; {remedy}" if remedy else "")
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Concept:
     """One thing that a segmenter names.
@@ -130,6 +150,11 @@ class UnitSet:
             raise ValueError(f"units of {self.layer!r} are listed more than once: {self.units}")
         if any(unit < 0 for unit in self.units):
             raise ValueError(f"units of {self.layer!r} are channel indices, 0 or more; got {self.units}")
+
+    @staticmethod
+    def check(units: object) -> None:
+        """Raise TypeError if an argument that must be a set of units is none."""
+        check_type("units", units, UnitSet, "give UnitSet(layer, units), or what units_for or a ranking returns")
 
     def __len__(self) -> int:
         return len(self.units)

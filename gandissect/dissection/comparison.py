@@ -13,7 +13,7 @@ Source: Bau et al. 2019, Sec. 4.1; Wilson 1927.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId, is_same_network
-from ..core.types import Concept
+from ..core.types import Concept, check_type
 from ..stats.intervals import wilson_interval
 from .results import MIN_IOU, Dissection, LayerDissection, Provenance, count_units_by_concept
 
@@ -135,6 +135,7 @@ def compare(
 
     Source: Bau et al. 2019, Sec. 4.1.
     """
+    check_type("dissections", dissections, Iterable, "give a list of what dissect or Dissection.load returns")
     dissections = tuple(dissections)
     _check(dissections, min_iou)
     models = _default_labels(dissections) if labels is None else tuple(labels)

@@ -15,6 +15,7 @@ import torch
 from ..core.lookup import unknown_name_message
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.types import check_type
 from ..inference.batches import LayerSampler
 from ..inference.upsampling import Padding
 from .conclude import conclude
@@ -125,6 +126,9 @@ def dissect_shard(
         TypeError: As for `dissect`.
         ValueError: As for `dissect`, or if there is no such shard.
     """
+    check_type("folder", folder, (str, Path))
+    if not isinstance(shard, tuple | list) or len(shard) != 2:
+        raise TypeError(f"shard must be a pair such as (1, 4), the first of four; got {shard!r}")
     index, count = shard
     if not 1 <= index <= count:
         raise ValueError(f"a shard is 1/4, 2/4 and so on; got {index}/{count}")
@@ -155,6 +159,9 @@ def merge_shards(
         ValueError: If they are not those of one whole dissection, or the networks are others, naming what differs or is
             missing.
     """
+    check_type("folders", folders, Sequence, "give a list of the folders of all shards")
+    for folder in folders:
+        check_type("each folder", folder, (str, Path))
     _check_shards([Path(folder) for folder in folders])
     with torch.inference_mode():
         if networks is not None:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
-from ..core.types import Concept, LayerInfo, UnitSet, check_concepts, concept_index
+from ..core.types import Concept, LayerInfo, UnitSet, check_concepts, check_type, concept_index
 from ..inference.upsampling import Padding
 from ..stats.significance import FALSE_DISCOVERY_RATE, benjamini_hochberg
 from ..storage.saved import SavedResult, check_tensor
@@ -339,6 +339,7 @@ class Dissection(SavedResult):
             FileNotFoundError: If there is none; of a folder that holds counts only, with what to do.
             ValueError: If it is damaged, naming the file and what is wrong.
         """
+        check_type("place", place, (str, Path))
         path = Path(place)
         if path.is_dir() and not (path / cls.FILE_NAME).exists() and (path / TALLY).exists():
             raise FileNotFoundError(

@@ -30,6 +30,7 @@ def encoder_features(segmenter: Segmenter | Encoder) -> Features:
         ValueError: If it has no encoder.
     """
     if not isinstance(segmenter, Encoder):
-        raise ValueError(f"{segmenter.name!r} has no encoder to take features from; name a U-Net, e.g. 'unet-scenes'")
+        name = getattr(segmenter, "name", type(segmenter).__name__)
+        raise ValueError(f"{name!r} has no encoder to take features from; name a U-Net, e.g. 'unet-scenes'")
     encoder = segmenter
     return lambda images: encoder.encode(images)[-1].mean(dim=(2, 3))

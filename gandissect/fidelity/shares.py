@@ -26,6 +26,7 @@ from ..core.network_id import NetworkId
 from ..core.progress import progress_bar
 from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
 from ..core.sampling import blocks, check_seed, make_rng
+from ..core.types import check_type
 from ..inference.areas import concept_areas
 from ..inference.batches import sample_blocks
 from ..inference.checks import check_images, check_labels, check_pixels
@@ -74,6 +75,9 @@ def measure_concept_shares(
     seed = check_seed(seed)
     started = time.monotonic()
     check_protocols(generator, segmenter)
+    check_type(
+        "real", real, PictureSource, "give a source of pictures, such as segmenters.datasets.Photos(folder, size)"
+    )
     _check_numbers(num_samples, batch_size, len(real))
     drawn = torch.randperm(len(real), generator=make_rng(seed, "shares"), device="cpu")[: 2 * num_samples].tolist()
     batches = _Batches(generator, batch_size)

@@ -25,7 +25,7 @@ from .distances import frechet_distance, kernel_distance
 from .features import Encoder, encoder_features
 from .inception import Inception
 from .neighbours import density_coverage, nearest_ratio, precision_recall
-from .results import Fidelity, Scores, SetScores
+from .results import INCEPTION_DIMS, Fidelity, Scores, SetScores
 
 BATCH = 64
 
@@ -85,6 +85,9 @@ class Yardstick:
         network: Segmenter | Encoder | Inception,
         train: PictureSource | UInt8[Tensor, "train 3 H W"],
         held_out: PictureSource | UInt8[Tensor, "held_out 3 H W"],
+        *,
+        max_train: int = MAX_TRAIN,
+        max_held_out: int = MAX_HELD_OUT,
     ) -> Yardstick:
         """Return real pictures as features of a segmenter's encoder, or of Inception.
 
@@ -94,16 +97,17 @@ class Yardstick:
 
         Args:
             network: A segmenter with an encoder, such as ``segmenters.load("unet-scenes")``, or an `Inception`.
-            train: Pictures that the generator was trained on; 10,000 evenly spaced ones at most are looked at, and
-                copies of any others go unseen.
-            held_out: Pictures that it was not trained on, `MIN_HELD_OUT` or more; 1,000 at most are looked at.
+            train: Pictures that the generator was trained on; copies of those that are not looked at go unseen.
+            held_out: Pictures that it was not trained on, `MIN_HELD_OUT` or more.
+            max_train: Evenly spaced pictures of ``train`` that are looked at, at most.
+            max_held_out: Evenly spaced pictures of ``held_out`` that are looked at, at most.
 
         Raises:
             ValueError: If the segmenter has no encoder, or there are too few pictures.
         """
         features = network if isinstance(network, Inception) else encoder_features(network)
-        _check_counts(len(pick_evenly(train, MAX_TRAIN)), len(pick_evenly(held_out, MAX_HELD_OUT)))
-        real = load_pictures(train, MAX_TRAIN), load_pictures(held_out, MAX_HELD_OUT)
+        _check_counts(len(pick_evenly(train, max_train)), len(pick_evenly(held_out, max_held_out)))
+        real = load_pictures(train, max_train), load_pictures(held_out, max_held_out)
         return cls(network.name, features, *real, num_dims=None if isinstance(network, Inception) else NUM_DIMS)
 
     def extract_features(self, images: Float[Tensor, "batch 3 H W"]) -> Float64[Tensor, "batch feature"]:
@@ -195,6 +199,25 @@ class Yardstick:
     def _project(self, raw: Tensor) -> Tensor:
         # A copy made here may be changed and differentiated, what inference mode made may not.
         return raw.clone() if self._projection is None else self._projection(raw)
+
+
+@torch.inference_mode()
+def count_dims(
+    network: Segmenter | Encoder | Inception,
+    held_out: PictureSource | UInt8[Tensor, "held_out 3 H W"],
+    max_held_out: int = MAX_HELD_OUT,
+) -> int:
+    """Return how many dimensions the features of a `Yardstick` of some pictures have, from one of the pictures.
+
+    Args:
+        network: As for `Yardstick.of`.
+        held_out: As for `Yardstick.of`.
+        max_held_out: As for `Yardstick.of`.
+    """
+    if isinstance(network, Inception):
+        return INCEPTION_DIMS
+    num_dims = encoder_features(network)(from_uint8(load_pictures(held_out, 1))).shape[1]
+    return min(NUM_DIMS, num_dims, len(pick_evenly(held_out, max_held_out)) // 4)
 
 
 class _Projection:

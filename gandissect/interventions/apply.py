@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..core.hooks import tap_outputs
 from ..core.lookup import lookup
-from ..core.protocols import Generator, check_mode
+from ..core.protocols import Generator, check_generator
 from .edits import Edit, Size, check_units
 
 
@@ -44,7 +44,7 @@ def generate(
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
-    check_mode(generator)
+    check_generator(generator)
     by_layer = _by_layer(edits)
     for layer, layer_edits in by_layer.items():
         info = lookup(generator.layers, layer, "layer")

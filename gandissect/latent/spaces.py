@@ -18,6 +18,7 @@ from torch import Tensor
 from ..core.lookup import unknown_name_message
 from ..core.protocols import Generator, check_mode
 from ..core.sampling import check_seed
+from ..core.types import check_type
 
 SPACES = ("z", "w")
 
@@ -170,6 +171,7 @@ def check_latents(generator: Generator, latents: Latents) -> None:
     Raises:
         ValueError: As `check_z` and `as_w` do.
     """
+    check_type("latents", latents, Tensor, "torch.as_tensor makes one of an array")
     if latents.ndim == 3:
         as_w(generator, latents)
     else:
@@ -182,6 +184,7 @@ def check_z(generator: Generator, z: Float[Tensor, "batch z"]) -> None:
     Raises:
         ValueError: Naming its shape, or the row that is not finite.
     """
+    check_type("z", z, Tensor, "torch.as_tensor makes one of an array")
     if z.ndim != 2 or z.shape[1] != generator.z_dim or not z.is_floating_point():
         raise ValueError(
             f"{generator.name} takes z of shape [batch, {generator.z_dim}], floats; got {z.dtype} {list(z.shape)}"

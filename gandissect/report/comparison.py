@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..core.types import Concept, categories
+from ..core.types import Concept, categories, check_type
 from ..dissection.comparison import ComparedLayer, Comparison
 from .text import finish_text
 
@@ -52,6 +52,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     """
     from matplotlib.figure import Figure
 
+    check_type("comparison", comparison, Comparison, "give what compare returns")
     models = [comparison.layers_of(model) for model in comparison.models]
     page = _page(comparison, models)
     figure = Figure(figsize=(page.width, 0.5 + page.upper + page.lower), layout="constrained")

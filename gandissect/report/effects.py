@@ -7,6 +7,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from ..causal.results import EFFECT_KINDS, CausalEffect, EffectCurves
+from ..core.types import check_type
 from ..stats.intervals import Z_95
 from .style import CONTROL, INK, UNITS, draw_control_band
 from .text import finish_text
@@ -39,6 +40,9 @@ def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
     """
     from matplotlib.figure import Figure
 
+    check_type("effects", effects, Sequence, "give a list of what average_causal_effect returns")
+    for effect in effects:
+        check_type("each effect", effect, CausalEffect, "give a list of what average_causal_effect returns")
     if not effects:
         raise ValueError("give one effect or more")
     figure = Figure(figsize=(12, 2.9 * len(effects) + 0.6), dpi=110, layout="constrained")
@@ -68,6 +72,9 @@ def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
     """
     from matplotlib.figure import Figure
 
+    check_type("curves", curves, Sequence, "give a list of what measure_effect_curves returns")
+    for one in curves:
+        check_type("each of the curves", one, EffectCurves, "give a list of what measure_effect_curves returns")
     if not curves:
         raise ValueError("give the curves of one concept or more")
     columns = min(len(curves), PANELS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..core.types import check_type
 from ..fidelity.results import ConceptShare, ConceptShares
 from ..stats.intervals import Z_95
 from .style import CONTROL, INK, UNITS
@@ -29,6 +30,7 @@ def draw_shares(shares: ConceptShares) -> Figure:
     """
     from matplotlib.figure import Figure
 
+    check_type("shares", shares, ConceptShares, "give what measure_concept_shares or ConceptShares.load returns")
     shown = sorted(shares, key=lambda share: (share.real, share.generated), reverse=True)
     shown = [share for share in shown if max(share.real, share.generated) > 0][:MAX_CONCEPTS]
     figure = Figure(figsize=(10, 1.6 + 0.34 * len(shown)), dpi=120, layout="constrained")

@@ -25,6 +25,7 @@ from jaxtyping import AbstractArray, Shaped
 from torch import Tensor
 
 from ..core.lookup import check_choice
+from ..core.types import check_type
 from .files import load_tensors, read_format, save_tensors
 
 T = TypeVar("T")
@@ -134,6 +135,7 @@ def result_path(place: Path | str, name: str) -> Path:
         place: A file's name, or a folder, which may be called so too if it is there.
         name: The file's name in a folder.
     """
+    check_type("place", place, (str, Path))
     path = Path(place)
     return path if path.suffix == ".safetensors" and not path.is_dir() else path / name
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gandissect.core.lookup import lookup
 from gandissect.core.sampling import sample_z
-from gandissect.core.types import LayerInfo, UnitSet
+from gandissect.core.types import LayerInfo, UnitSet, check_type
 
 from .forced import ForcedUnits, check_forced, describe_forced
 
@@ -96,6 +96,7 @@ class GeneratorBase(nn.Module):
         Raises:
             ValueError: If they have another shape, hold no floating-point numbers, or one that is not finite.
         """
+        check_type("z", z, Tensor, "torch.as_tensor makes one of an array")
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"{self.name} takes z of shape [batch, {self.z_dim}]; got {list(z.shape)}")
         self._check_finite(z)
@@ -122,12 +123,14 @@ class GeneratorBase(nn.Module):
             ValueError: If it has another shape.
         """
         info = lookup(self.layers, layer, "layer")
+        check_type("the activation", activation, Tensor, "torch.as_tensor makes one of an array")
         expected = (batch, info.units, info.height, info.width)
         if tuple(activation.shape) != expected:
             raise ValueError(f"{layer!r} has activations {expected} for {batch} z; got {tuple(activation.shape)}")
 
     def _place(self, x: Tensor) -> Tensor:
         """Return a tensor on the generator's device; float64, which NumPy makes, becomes float32."""
-        if not x.is_floating_point():
-            raise ValueError(f"{self.name} takes float32 numbers; got {x.dtype}")
+        own = next((parameter.dtype for parameter in self.parameters()), torch.float32)
+        if x.dtype not in {torch.float32, torch.float64, own}:
+            raise ValueError(f"{self.name} takes float32 numbers; got {x.dtype}; convert them with .float()")
         return x.to(self.device, torch.float32 if x.dtype == torch.float64 else x.dtype)

@@ -53,8 +53,8 @@ def closed_form_directions(
     seed = check_seed(seed)
     if not isinstance(generator, LatentMaps):
         raise TypeError(
-            f"{generator.name} does not tell which linear maps its latents meet first; give it a method latent_maps() "
-            "that returns them, or find directions by components or boundaries"
+            f"{type(generator).__name__} does not tell which linear maps its latents meet first; give it a method "
+            "latent_maps() that returns them, or find directions by components or boundaries"
         )
     has_w = capabilities(generator).has_w
     maps = generator.latent_maps()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ...core.types import categories
+from ...core.types import categories, check_type
 from ...dissection.results import MIN_IOU, Dissection, count_units_by_concept
 from ...storage.files import read_json, write_text
 from ...storage.outputs import output_folder
@@ -47,6 +47,8 @@ def write_report(
         ValueError: If ``min_iou`` is out of range, ``folder`` is a file, nothing was dissected, or a number is not
             finite.
     """
+    check_type("folder", folder, (str, Path))
+    check_type("dissection", dissection, Dissection, "give what dissect or Dissection.load returns")
     folder = Path(folder)
     if not 0 <= min_iou <= 1:
         raise ValueError(f"min_iou is between 0 and 1; got {min_iou}")

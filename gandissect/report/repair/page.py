@@ -10,6 +10,7 @@ from typing import Any
 from ...artifacts.repair import compute_forced_values
 from ...artifacts.results import ArtifactRanking, Repair, RepairCurve
 from ...core.protocols import Generator
+from ...core.types import check_type
 from ...interventions.edits import Insertion
 from ...interventions.recipe import Recipe
 from ...storage.files import read_json, write_text
@@ -55,6 +56,9 @@ def write_repair_report(
         FileExistsError: If the folder holds the report of other results.
         ValueError: If the results are of another generator, or of different units.
     """
+    check_type("folder", folder, (str, Path))
+    check_type("curve", curve, RepairCurve, "give what choose_num_units or RepairCurve.load returns")
+    check_type("repair", repair, Repair, "give what measure_repair or Repair.load returns")
     folder = Path(folder)
     _check_results(generator, curve, repair, ranking)
     values = compute_forced_values(generator, repair.units, repair.force_to)

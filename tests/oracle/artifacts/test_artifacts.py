@@ -121,7 +121,7 @@ def test_ranks_are_correlated_with_ties_and_infinities() -> None:
     assert found[2:].tolist() == pytest.approx([1, -1, 0])
 
 
-class _Blind:
+class _Blind(Yardstick):
     """A yardstick whose held-out pictures must not be looked at."""
 
     def __init__(self, yardstick: Yardstick) -> None:

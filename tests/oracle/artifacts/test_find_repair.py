@@ -176,7 +176,8 @@ def test_without_held_out_pictures_every_20th_is_set_aside() -> None:
     _assert_same_repair(_find(held_out=None), expected)
     source = _Source(TRAIN)
     _assert_same_repair(_find(source, held_out=None), expected)
-    assert sorted(source.indices) == list(range(300)), "each picture is read once"
+    assert source.indices[0] == 0, "one picture says how many features there are"
+    assert sorted(source.indices[1:]) == list(range(300)), "each picture is read once"
 
 
 def test_given_units_are_not_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,6 +217,8 @@ def test_mistakes_are_named() -> None:
         (lambda: find_repair(GENERATOR, YARDSTICK, features=FILTERS), ValueError, "a yardstick has its own features"),
         (lambda: _find(force_to="men"), KeyError, "did you mean 'mean'"),
         (lambda: _find(num_images=1), ValueError, "num_images must be 2 or more; got 1"),
+        (lambda: _find(num_sets=1), ValueError, "num_sets must be 2 or more; got 1"),
+        (lambda: _find(num_held_out=0), ValueError, "num_held_out must be 1 or more; got 0"),
         (lambda: _find(units=(0, 1)), TypeError, r"units must be a UnitSet\(layer, units\); got tuple"),
         (lambda: _find(units=UnitSet("layer1", ())), ValueError, "no unit of 'layer1' is given"),
         (
@@ -241,3 +244,18 @@ def test_a_layer_that_is_not_there_is_refused_before_a_picture_is_read() -> None
     with pytest.raises(KeyError, match="did you mean 'layer1'"):
         _find(source, layers="layer11")
     assert source.indices == []
+
+
+def test_too_few_images_are_refused_before_pictures_are_read_and_the_message_says_how_many() -> None:
+    train, held_out = _Source(TRAIN), _Source(HELD_OUT)
+    with pytest.raises(ValueError, match=r"need 24; take 240 samples or more \(num_samples, --num-samples\)"):
+        _find(train, held_out=held_out, num_samples=234)
+    assert not train.indices and held_out.indices == [0], "one picture says how many features there are"
+    assert YARDSTICK.train.shape[1] == 12
+
+
+def test_fewer_pictures_are_looked_at_on_request() -> None:
+    train, held_out = _Source(TRAIN), _Source(HELD_OUT)
+    found = _find(train, held_out=held_out, num_real=100, num_held_out=20, num_sets=3)
+    assert (len(set(train.indices)), len(set(held_out.indices))) == (100, 20)
+    assert found.repair.before.shape[0] == 3 and found.repair.num_images == 20

@@ -172,11 +172,10 @@ def test_a_yardstick_of_an_encoder_averages_its_coarsest_features() -> None:
     assert torch.equal(yardstick.extract_features(images), by_hand.extract_features(images))
 
 
-def test_a_yardstick_looks_at_evenly_spaced_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gandissect.fidelity.yardstick.MAX_TRAIN", 50)
-    monkeypatch.setattr("gandissect.fidelity.yardstick.MAX_HELD_OUT", 20)
+def test_a_yardstick_looks_at_evenly_spaced_pictures() -> None:
     train, held_out = _noise(1, 120), _noise(2, 40)
-    yardstick, expected = (Yardstick.of(_Corners(), *sets) for sets in ((train, held_out), (train[::3], held_out[::2])))
+    yardstick = Yardstick.of(_Corners(), train, held_out, max_train=50, max_held_out=20)
+    expected = Yardstick.of(_Corners(), train[::3], held_out[::2])
     assert torch.equal(yardstick.train, expected.train) and torch.equal(yardstick.held_out, expected.held_out)
 
 
