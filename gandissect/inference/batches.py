@@ -243,7 +243,7 @@ def check_activation(activation: Tensor, layer: str, info: LayerInfo, samples: r
         ValueError: If they have another shape, or if one is not finite or too large, naming layer, unit and sample.
     """
     expected = (len(samples), info.units, info.height, info.width)
-    if isinstance(activation, Tensor) and activation.ndim == 2:
+    if isinstance(activation, Tensor) and tuple(activation.shape) == expected[:2] and expected[2:] == (1, 1):
         activation = activation[:, :, None, None]  # hidden vectors are grids of one cell
     if not isinstance(activation, Tensor) or tuple(activation.shape) != expected:
         actual = list(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__

@@ -194,11 +194,31 @@ def _decode(picture: Image.Image, name: object, short_side: int) -> UInt8[np.nda
     of such a draft up; so that pixels stay beside their labels, the size of the result depends on the header alone, and
     only the part of the draft that the picture covers is resized.
     """
-    size, orientation = scale_short_side(picture.size, short_side, name), picture.getexif().get(_ORIENTATION, 1)
+    orientation = picture.getexif().get(_ORIENTATION, 1)
+    width, height = picture.size
+    size = scale_short_side((height, width) if orientation in _TURNED else (width, height), short_side, name)
     draft = picture.draft(picture.mode, (2 * short_side, 2 * short_side)) if picture.format == "JPEG" else None
-    resized = _convert_to_rgb(picture, name).resize(size, Image.Resampling.LANCZOS, draft and draft[1])
-    resized.getexif()[_ORIENTATION] = orientation
-    return np.array(ImageOps.exif_transpose(resized))
+    covered = _turn_box(draft[1], picture.size, orientation) if draft else None
+    upright = _convert_to_rgb(ImageOps.exif_transpose(picture), name)
+    return np.array(upright.resize(size, Image.Resampling.LANCZOS, covered))
+
+
+def _turn_box(
+    box: tuple[float, float, float, float], size: tuple[int, int], orientation: int
+) -> tuple[float, float, float, float]:
+    """Return where a box of a picture is once the picture has been turned upright.
+
+    Args:
+        box: Left, top, right and bottom, in the picture as it is stored.
+        size: Width and height of the picture as it is stored.
+        orientation: How it is stored, by EXIF: 1 to 8.
+    """
+    (left, top, right, bottom), (width, height) = box, size
+    if orientation in {2, 3, 7, 8}:
+        left, right = width - right, width - left
+    if orientation in {3, 4, 6, 7}:
+        top, bottom = height - bottom, height - top
+    return (top, left, bottom, right) if orientation in _TURNED else (left, top, right, bottom)
 
 
 def _convert_to_rgb(picture: Image.Image, path: object) -> Image.Image:
