@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,9 @@ class Options:
             raise ValueError(f"{self.out}: a figure's name ends in .{', .'.join(FORMATS)}")
         if self.out:
             check_new_file(self.out, overwrite=self.overwrite)
+        for path, times in Counter(path.resolve() for path in self.dissections).items():
+            if times > 1 and not self.labels:
+                raise ValueError(f"{path} is named {times} times; name each dissection once, or give --labels")
         dissections = [Dissection.load(path) for path in self.dissections]
         names = {(dissection.provenance.generator.name, dissection.provenance.seed) for dissection in dissections}
         folders = tuple(map(str, self.dissections)) if len(names) < len(dissections) else None

@@ -109,6 +109,12 @@ def test_one_sample_claims_no_match_and_the_output_says_so(gandissect, planted: 
     assert "so few samples cannot tell agreement from chance" in (tmp_path / "report.html").read_text("utf-8")
 
 
+def test_a_dissection_is_not_compared_with_itself(gandissect, tmp_path: Path) -> None:
+    status, output, error = gandissect("compare", tmp_path, tmp_path / "." / "")
+    assert (status, output) == (2, "")
+    assert f"{tmp_path.resolve()} is named 2 times; name each dissection once, or give --labels" in error
+
+
 def test_samples_are_the_pictures_of_their_seed(gandissect, planted: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid.png"
     status, output, _ = gandissect(
