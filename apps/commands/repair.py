@@ -62,8 +62,8 @@ class Options:
             single images). The last two are quick, and tell what goes along with bad images, not what makes them.
         hold_out: Share of each folder without @SPLIT that was kept to judge by.
         skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
-        quick: Look at fewer pictures and images, and rank by distance, for a first impression in a minute or two on a
-            CPU; numbers that are given count all the same.
+        quick: Look at fewer pictures and images, and rank by distance, for a first impression; numbers that are given
+            count all the same.
         num_samples: Images to rank units with; by default 3,000, and 640 with --quick.
         num_images: Images in each of 4 sets, to choose the number of units with; by default 256, and 64 with --quick.
         num_sets: Sets of images to measure the repair with, each as large as the held-out pictures are many; by default
