@@ -18,7 +18,8 @@ from ..core.protocols import Generator, PictureSource, Segmenter, check_protocol
 from ..core.sampling import check_num_samples, check_seed
 from ..core.types import UnitSet, check_type
 from ..fidelity.inception import Inception
-from ..fidelity.yardstick import MAX_HELD_OUT, MAX_TRAIN, Yardstick, count_dims
+from ..fidelity.yardstick import MAX_HELD_OUT, MAX_TRAIN, MIN_HELD_OUT, Yardstick, count_dims
+from ..interventions.edits import check_units
 from .measure import COUNTS, choose_num_units, measure_repair
 from .rank import TOP_SHARE, count_top, rank_artifact_layers
 from .repair import G, check_forcible, repair
@@ -113,7 +114,7 @@ def find_repair(
         num_images: Images in each of 4 sets to choose the number of units with.
         num_sets: Sets of images to measure the repair with, 2 or more, each as large as the held-out pictures are many.
         num_real: Pictures of ``real`` that are looked at, at most.
-        num_held_out: Held-out pictures that are looked at, at most.
+        num_held_out: Held-out pictures that are looked at, at most; 8 or more.
         seed: Seed of all images.
         progress: Whether progress bars are shown.
 
@@ -179,9 +180,9 @@ def _check_request(
     """Refuse what would fail, or be left aside, only after the work of minutes.
 
     Raises:
-        KeyError: If there is no such way to force units, or method.
+        KeyError: If there is no such way to force units, method or layer.
         TypeError: If generator or segmenter lack something of their protocol, or units are no `UnitSet`.
-        ValueError: If there are no units, or they belong to other layers.
+        ValueError: If there are no units, or they are unknown or belong to other layers.
     """
     check_choice(force_to, ForcedTo, "force_to")
     check_choice(method, RankingMethod, "method")
@@ -196,6 +197,7 @@ def _check_request(
         raise ValueError(f"no unit of {units.layer!r} is given; leave units out to have them ranked")
     if layers is not None and layers != units.layer and list(layers) != [units.layer]:
         raise ValueError(f"units of {units.layer!r} are given, and layers is {layers!r}; leave layers out")
+    check_units(units, lookup(generator.layers, units.layer, "layer").units)
 
 
 def _check_layers(generator: Generator, layers: Sequence[str] | str | None) -> tuple[str, ...]:
@@ -219,7 +221,7 @@ def _check_numbers(num_samples: int, num_images: int, num_sets: int, num_real: i
         ("num_images", num_images, 2),
         ("num_sets", num_sets, 2),
         ("num_real", num_real, 1),
-        ("num_held_out", num_held_out, 1),
+        ("num_held_out", num_held_out, MIN_HELD_OUT),
     ):
         if number < least:
             raise ValueError(f"{name} must be {least} or more; got {number}")

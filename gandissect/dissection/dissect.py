@@ -174,10 +174,9 @@ def merge_shards(
         for other in others:
             first.merge(other)
         if first.samples != range(first.plan.settings.num_samples) or first.to_come:
-            missing = f"{first.samples.start} to {first.samples.start + first.seen - 1}"
-            raise ValueError(
-                f"these are samples {missing} of {first.plan.settings.num_samples}; give all shards, finished"
-            )
+            seen = first.samples[: first.seen]
+            found = f"samples {seen.start} to {seen.stop - 1}" if seen else "no samples"
+            raise ValueError(f"these are {found} of {first.plan.settings.num_samples}; give all shards, finished")
         if networks is None:
             settle_nearest_thresholds(first)
         else:

@@ -106,7 +106,14 @@ class Yardstick:
             ValueError: If the segmenter has no encoder, or there are too few pictures.
         """
         features = network if isinstance(network, Inception) else encoder_features(network)
-        _check_counts(len(pick_evenly(train, max_train)), len(pick_evenly(held_out, max_held_out)))
+        num_train, num_held_out = len(pick_evenly(train, max_train)), len(pick_evenly(held_out, max_held_out))
+        if num_train <= num_held_out < len(train):
+            raise ValueError(
+                f"more pictures to train on are needed than are held out; got {num_train} and {num_held_out}; look at "
+                "more of those to train on (max_train; num_real, --num-real, of a repair), or at fewer held-out ones "
+                "(max_held_out; num_held_out, --num-held-out)"
+            )
+        _check_counts(num_train, num_held_out)
         real = load_pictures(train, max_train), load_pictures(held_out, max_held_out)
         return cls(network.name, features, *real, num_dims=None if isinstance(network, Inception) else NUM_DIMS)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gandissect.core.lookup import unknown_name_message
+from gandissect.core.ranges import Range, check_number
 from gandissect.core.sampling import check_seed, derive_seed
 from gandissect.core.types import UNLABELLED, Concept
 from gandissect.storage.files import read_bytes, read_json
@@ -160,8 +161,7 @@ class Photos:
             ValueError: If the fraction is out of range or leaves a part empty.
         """
         seed = check_seed(seed)
-        if not 0 < fraction < 1:
-            raise ValueError(f"the fraction held out lies between 0 and 1; got {fraction}")
+        check_number("the share held out (--hold-out)", fraction, Range(0, 1, above=True, below=True))
         held = [derive_seed(seed, "hold out", normalize_name(name)) < fraction * 2**63 for name in self.names]
         parts = [[index for index, out in enumerate(held) if out is side] for side in (False, True)]
         if not all(parts):

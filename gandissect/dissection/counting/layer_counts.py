@@ -47,7 +47,8 @@ class LayerCount:
     ) -> None:
         device = brackets.low.device
         shape = (plan.num_groups, len(plan.concepts), info.units)
-        self.top = TopSamples(info.units, (info.height, info.width), plan.settings.top_images, device)
+        num_top = min(plan.settings.top_images, plan.settings.num_samples)
+        self.top = TopSamples(info.units, (info.height, info.width), num_top, device)
         curve = None if levels is None else LevelCounts(levels, len(plan.concepts), plan.label_channels)
         self.curve = curve
         self.open = torch.ones(info.units, dtype=torch.bool, device=device)

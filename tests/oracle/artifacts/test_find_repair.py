@@ -218,7 +218,7 @@ def test_mistakes_are_named() -> None:
         (lambda: _find(force_to="men"), KeyError, "did you mean 'mean'"),
         (lambda: _find(num_images=1), ValueError, "num_images must be 2 or more; got 1"),
         (lambda: _find(num_sets=1), ValueError, "num_sets must be 2 or more; got 1"),
-        (lambda: _find(num_held_out=0), ValueError, "num_held_out must be 1 or more; got 0"),
+        (lambda: _find(num_held_out=0), ValueError, "num_held_out must be 8 or more; got 0"),
         (lambda: _find(units=(0, 1)), TypeError, r"units must be a UnitSet\(layer, units\); got tuple"),
         (lambda: _find(units=UnitSet("layer1", ())), ValueError, "no unit of 'layer1' is given"),
         (
@@ -231,7 +231,6 @@ def test_mistakes_are_named() -> None:
         (lambda: _find(held_out=HELD_OUT[:7]), ValueError, "7 pictures are held out to judge by, and 8"),
         (lambda: _find(TRAIN[:100], held_out=None), ValueError, "5 pictures are held out to judge by, and 8"),
         (lambda: _find(TRAIN[:50]), ValueError, "got 50 and 60"),
-        (lambda: _find(units=UnitSet("layer1", (9,))), ValueError, "got 9"),
     ):
         with pytest.raises(error, match=message):
             call()
@@ -239,10 +238,14 @@ def test_mistakes_are_named() -> None:
         find_repair(_NotForcible(), YARDSTICK, units=BLUE_UNIT, **SMALL)
 
 
-def test_a_layer_that_is_not_there_is_refused_before_a_picture_is_read() -> None:
+def test_a_layer_or_unit_that_is_not_there_is_refused_before_a_picture_is_read() -> None:
     source = _Source(TRAIN)
     with pytest.raises(KeyError, match="did you mean 'layer1'"):
         _find(source, layers="layer11")
+    with pytest.raises(KeyError, match="did you mean 'layer1'"):
+        _find(source, units=UnitSet("layer11", (0,)), layers=None)
+    with pytest.raises(ValueError, match="'layer1' has the units 0 to 5; got 9"):
+        _find(source, units=UnitSet("layer1", (0, 9)), layers=None)
     assert source.indices == []
 
 

@@ -288,8 +288,11 @@ def test_a_picture_stays_on_its_side_when_others_are_added(tmp_path):
         sides[count] = {out.batch([i]).images.numpy().tobytes() for i in range(len(out))}
         assert sides[count].isdisjoint({kept.batch([i]).images.numpy().tobytes() for i in range(len(kept))})
     assert sides[40] <= sides[60]
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        photos.hold_out(1.0)
+    for share in (0.0, 1.0, float("nan")):
+        with pytest.raises(
+            ValueError, match=rf"share held out \(--hold-out\) must be a number in \(0, 1\); got {share}"
+        ):
+            photos.hold_out(share)
 
 
 def test_concat_and_remap(tmp_path):

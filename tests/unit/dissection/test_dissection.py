@@ -254,6 +254,12 @@ def test_thumbnails_are_kept_once_and_only_if_needed() -> None:
     assert len(_dissect(top_images=0).thumbnails.samples) == 0
 
 
+def test_more_top_images_than_samples_take_no_more_memory() -> None:
+    dissection = _dissect(num_samples=6, top_images=10**15)
+    for layer in dissection:
+        assert layer.top.samples.sort(1).values.tolist() == [[*range(6)]] * layer.info.units
+
+
 def test_large_images_get_small_thumbnails() -> None:
     generator = PlantedGenerator(size=160, cells=8)
     dissection = _dissect(generator, _palette(generator), num_samples=6)

@@ -197,3 +197,5 @@ class _Unread:
 def test_too_few_pictures_are_refused_before_one_is_read() -> None:
     with pytest.raises(ValueError, match="7 pictures are held out to judge by, and 8 are needed"):
         Yardstick.of(_Corners(), _Unread(100), _Unread(7))
+    with pytest.raises(ValueError, match=r"got 9 and 20; look at more of those to train on .*--num-real"):
+        Yardstick.of(_Corners(), _Unread(100), _Unread(20), max_train=9)
