@@ -1,14 +1,14 @@
 """Reading, and changing, what the modules of a network put out. No other file registers a torch hook.
 
-There is one hook for all modules of the process. It is registered when the first block opens, stays, and does nothing
-but look up the open blocks that tap a module. So nothing is registered on a network, and a network that several threads
-share gives each of them what it would give without the others.
+There is one hook for all modules of the process, registered while any block is open. It looks up the open blocks that
+tap a module. So nothing is registered on a network, and a network that several threads share gives each of them what it
+would give without the others.
 
 **Where a block is in effect.** A block belongs to the function that opened it, whichever helpers it went through
 (`contextlib.contextmanager`, `contextlib.ExitStack`, a pytest fixture). A block of an ordinary function or a coroutine
 is in effect in its own context (thread, task) until it ends, in whatever order blocks end. A block of a generator
-function is in effect only while the body of that function runs, and not between a ``yield`` and the next value, when
-whoever reads the values runs networks of their own.
+function, and of what it calls, is in effect only while the body of that function runs, and not between a ``yield`` and
+the next value, when whoever reads the values runs networks of their own.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from threading import Lock
+from threading import RLock
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn.modules.module import register_module_forward_hook
+from torch.utils.hooks import RemovableHandle
 
 from .lookup import lookup
 
@@ -37,6 +39,7 @@ ENTERING = frozenset({"__enter__", "__aenter__", "enter_context", "enter_async_c
 """Functions that enter a block on behalf of their caller; the last one is pytest's, for a fixture that yields."""
 RECOMPUTING = (
     "torch.utils.checkpoint",
+    "torch.autograd.function",  # of functions with a backward of their own
     "fairscale.nn.checkpoint.checkpoint_activations",
     "deepspeed.runtime.activation_checkpointing.checkpointing",
 )
@@ -78,11 +81,14 @@ class _Block:
 
 
 _BLOCKS: ContextVar[tuple[_Block, ...]] = ContextVar("gandissect blocks", default=())
-_LOCK = Lock()
+_LOCK = RLock()
+"""Of what is below; a generator function that is collected as garbage ends its block in the middle of anything."""
 _GENERATOR_BLOCKS: tuple[_Block, ...] = ()
 """Blocks of generator functions, of all threads: the next value may be asked for by another one."""
-_REGISTERED: list[Any] = globals().get("_REGISTERED", [])
-"""The one hook, once it is there; kept when this module is loaded again."""
+_OPEN: set[_Block] = set()
+"""All open blocks, while which the hook is registered."""
+_HOOK: list[RemovableHandle] = []
+"""The one hook, while it is there."""
 
 
 @contextmanager
@@ -116,8 +122,9 @@ def _open(block: _Block) -> None:
     """Put a block into effect."""
     global _GENERATOR_BLOCKS
     with _LOCK:
-        if not _REGISTERED:
-            _REGISTERED.append(register_module_forward_hook(_tap))
+        _OPEN.add(block)
+        if not _HOOK:
+            _HOOK.append(register_module_forward_hook(_tap))
         if block.generator_frame is not None:
             _GENERATOR_BLOCKS = (*_GENERATOR_BLOCKS, block)
             return
@@ -130,6 +137,9 @@ def _close(block: _Block) -> None:
     block.is_open = False
     with _LOCK:
         _GENERATOR_BLOCKS = tuple(other for other in _GENERATOR_BLOCKS if other.is_open)
+        _OPEN.discard(block)
+        if not _OPEN and _HOOK:
+            _HOOK.pop().remove()
     _BLOCKS.set(tuple(other for other in _BLOCKS.get() if other.is_open))
 
 
@@ -150,18 +160,20 @@ def _stack(frame: FrameType | None = None) -> Iterator[FrameType]:
 
 
 def _find_generator_frame(frame: FrameType) -> FrameType | None:
-    """Return the frame of the generator function that opens a block; None if another function does.
+    """Return the frame of the generator function in whose body a block is opened; None if it is in none.
+
+    Generator functions that are helpers to enter a block, and expressions, are none; a coroutine has its own context.
 
     Args:
         frame: Where the block is opened.
     """
-    callers = _stack(frame)
-    for current in callers:
-        is_generator = bool(current.f_code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR))
-        enters = current.f_code.co_name in ENTERING
-        is_entered = is_generator and current.f_back is not None and current.f_back.f_code.co_name in ENTERING
-        if not (enters or is_entered):
-            return current if is_generator else None
+    for current in _stack(frame):
+        flags, name = current.f_code.co_flags, current.f_code.co_name
+        if flags & inspect.CO_COROUTINE and name not in ENTERING:
+            return None
+        is_entered = current.f_back is not None and current.f_back.f_code.co_name in ENTERING
+        if flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR) and name != "<genexpr>" and not is_entered:
+            return current
     return None
 
 
@@ -171,12 +183,25 @@ def _refuse_recomputation() -> None:
     Raises:
         RuntimeError: The second run is outside the block, and would give the gradients of the untouched network.
     """
-    if module := next((name for frame in _stack() if (name := frame.f_globals.get("__name__")) in RECOMPUTING), None):
+    if module := next(filter(None, map(_get_recomputing_module, _stack())), None):
         raise RuntimeError(
             f"the network recomputes activations ({module}), which gives wrong gradients wherever a layer is edited or "
             "replaced: turn activation checkpointing off for this network (it changes no image), or open the block "
             "under torch.no_grad() if no gradient is needed"
         )
+
+
+def _get_recomputing_module(frame: FrameType) -> str | None:
+    """Return which of `RECOMPUTING` a frame belongs to; None if it belongs to none.
+
+    The forward pass of a function with a backward of its own, in which projects recompute by hand, is called by no
+    frame of torch.
+    """
+    code, module = frame.f_code, frame.f_globals.get("__name__")
+    first = frame.f_locals.get(code.co_varnames[0]) if code.co_name == "forward" and code.co_argcount else None
+    if isinstance(first, FunctionCtx):
+        return FunctionCtx.__module__
+    return module if module in RECOMPUTING else None
 
 
 class Trace(Mapping[str, Any]):

@@ -8,7 +8,7 @@ import gc
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 
 import pytest
@@ -17,6 +17,7 @@ from hypothesis import given, strategies as st
 from torch import Tensor, nn
 
 from gandissect import Insertion, Scaling, UnitSet, intervene, trace
+from gandissect.core import hooks
 
 X = torch.ones(1, 1, 1, 1)
 
@@ -44,7 +45,7 @@ def run() -> float:
     return float(network(X))
 
 
-def edited(*edits: Scaling, count: int = 2) -> Iterator[float]:
+def edited(*edits: Scaling, count: int = 2) -> Generator[float]:
     with intervene(network, list(edits)):
         for _ in range(count):
             yield run()
@@ -119,6 +120,44 @@ def test_helpers_that_enter_for_their_caller_edit_what_the_caller_runs() -> None
         assert run() == 21
     stepping = through_a_stack()
     assert (next(stepping), run()) == (21, 11)
+
+
+class Switch:
+    """Something that opens a block in one method and ends it in another."""
+
+    def __init__(self, *edits: Scaling) -> None:
+        self.block = intervene(network, list(edits))
+
+    def on(self) -> None:
+        self.block.__enter__()
+
+    def off(self) -> None:
+        self.block.__exit__(None, None, None)
+
+
+def switched(*edits: Scaling) -> Iterator[float]:
+    switch = Switch(*edits)
+    switch.on()
+    yield run()
+    yield run()
+    switch.off()
+
+
+def test_a_method_that_opens_a_block_does_so_for_its_caller() -> None:
+    images = switched(scale("tens", 2))
+    assert [next(images), run(), next(images), run()] == [21, 11, 21, 11]
+    assert next(images, None) is None
+    switch = Switch(scale("tens", 2))
+    switch.on()
+    assert run() == 21
+    switch.off()
+    assert run() == 11
+
+
+def test_blocks_that_an_expression_enters_are_its_function_s() -> None:
+    with ExitStack() as stack:
+        tuple(stack.enter_context(editing(scale("tens", factor))) for factor in (2, 3))
+        assert run() == 61
 
 
 def test_blocks_end_in_any_order() -> None:
@@ -243,3 +282,30 @@ def test_importing_registers_no_hook() -> None:
         "from torch.nn.modules import module; assert not module._has_any_global_hook()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_no_hook_is_left_when_all_blocks_have_ended() -> None:
+    def has_hook() -> bool:
+        return bool(torch.nn.modules.module._global_forward_hooks)
+
+    first, second, third = intervene(network, [scale("tens", 2)]), editing(scale("ones", 3)), edited(scale("tens", 5))
+    first.__enter__()
+    second.__enter__()
+    assert next(third) == 103 and run() == 23 and has_hook()
+    first.__exit__(None, None, None)
+    assert run() == 13 and next(third) == 53
+    second.__exit__(None, None, None)
+    assert has_hook()
+    third.close()
+    assert run() == 11 and not has_hook()
+
+
+def test_a_block_that_ends_while_another_one_opens_does_not_wait_for_it() -> None:
+    """Garbage is collected at any moment, and with it generator functions whose blocks are open."""
+    images = edited(scale("tens", 2))
+    assert next(images) == 21
+    with hooks._LOCK:
+        assert hooks._LOCK.acquire(blocking=False), "the thread that opens a block would wait for itself"
+        hooks._LOCK.release()
+        del images
+    assert not hooks._OPEN and run() == 11

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,11 +15,26 @@ import generators
 from gandissect import Ablation, Scaling, UnitSet, intervene, trace
 
 
+class Recomputed(torch.autograd.Function):
+    """A part of a network that is run without gradients, and again for them, as projects do it by hand."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        ctx.run, ctx.x = run, x.detach()
+        return run(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        with torch.enable_grad():
+            output = ctx.run(ctx.x.requires_grad_())
+        return None, torch.autograd.grad(output, ctx.x, gradient)[0]
+
+
 class Net(nn.Module):
     """A generator of 4 x 4 images, part of which may be recomputed.
 
     Args:
-        mode: None, "reentrant", "other" (the non-reentrant one) or "offloaded".
+        mode: None, "reentrant", "other" (the non-reentrant one), "by hand" or "offloaded".
     """
 
     def __init__(self, mode: str | None) -> None:
@@ -35,6 +53,8 @@ class Net(nn.Module):
         if self.mode == "offloaded":
             with save_on_cpu():
                 return torch.tanh(self._rest(x))
+        if self.mode == "by hand":
+            return torch.tanh(Recomputed.apply(self._rest, x))
         return torch.tanh(checkpoint(self._rest, x, use_reentrant=self.mode == "reentrant"))
 
     def _rest(self, x: Tensor) -> Tensor:
@@ -42,7 +62,7 @@ class Net(nn.Module):
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
-MODES = ["reentrant", "other"]
+MODES = ["reentrant", "other", "by hand"]
 EDIT = Scaling(UnitSet("middle", (0, 2)), 3.0)
 
 
@@ -72,7 +92,9 @@ def test_offloaded_activations_give_the_same_gradients() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_past_an_edit_are_refused(mode: str) -> None:
     for compute in (gradient_of_tail, gradient_of_edited):
-        with pytest.raises(RuntimeError, match=r"recomputes activations .torch.utils.checkpoint.*turn activation"):
+        with pytest.raises(
+            RuntimeError, match=r"recomputes activations .torch\.(utils.checkpoint|autograd.function).*turn activation"
+        ):
             compute(mode)
 
 
