@@ -23,6 +23,7 @@ from gandissect import (
 from gandissect.core import is_same_network, lookup
 from gandissect.core.environment import resolve_device
 from gandissect.dissection.counting.tally import TALLY
+from gandissect.dissection.dissect import PASS_FOLDER
 from gandissect.inference.upsampling import Padding
 from gandissect.report import REPORT_FILES
 from gandissect.storage import check_folder, check_new_file, lock_folder, output_folder
@@ -57,6 +58,8 @@ class Options:
         shard: Count one part of the samples only, such as 2/4, for gandissect merge; each into a folder of its own.
         batch_size: Pictures that go through the networks at once; fewer need less memory.
         top_images: Pictures of each unit in the report, those that activate it most; fewer need less memory.
+        max_memory: Gigabytes that the counts may take; layers that do not fit together are dissected in several passes,
+            each as long as one over all layers, with the same result.
         overwrite: Dissect again where the folder holds a finished dissection, or counts of another one.
         device: auto, cpu, cuda or mps.
         json: Print the summary as JSON.
@@ -75,6 +78,7 @@ class Options:
     shard: str | None = None
     batch_size: int = 32
     top_images: int = 5
+    max_memory: float | None = None
     overwrite: bool = False
     device: str = "auto"
     json: bool = False
@@ -93,6 +97,8 @@ class Options:
             lookup(generator.layers, name, "layer")
         names = ("num_samples", "seed", "quantile", "batch_size", "top_images", "padding", "curves")
         settings = DissectSettings(**{name: getattr(self, name) for name in names})
+        if self.max_memory is not None and (shard is not None or processes.count > 1):
+            raise ValueError("--max-memory is for one process without --shard; name fewer --layers instead")
         if shard is not None:
             self._check_no_result()
             layers, overwrite = self.layers or None, self.overwrite
@@ -112,8 +118,9 @@ class Options:
         """Dissect alone, or a part of the samples and then put all parts together."""
         layers, overwrite = self.layers or None, self.overwrite
         if processes.count == 1:
-            dissection = dissect(*networks, layers, **asdict(settings), folder=self.out, overwrite=overwrite)
-            self._finish(dissection, [self.out])
+            options = {"max_memory": self.max_memory, "folder": self.out, "overwrite": overwrite}
+            dissection = dissect(*networks, layers, **asdict(settings), **options)
+            self._finish(dissection, [self.out, *self.out.glob(PASS_FOLDER.format("[0-9]*"))])
             return
         shards = [self.out / f"shard-{number}" for number in range(1, processes.count + 1)]
         part = processes.rank + 1, processes.count

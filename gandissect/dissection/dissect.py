@@ -6,6 +6,7 @@ among processes, machines or days: each part is counted apart, and parts are mer
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,13 @@ from .counting.label_cache import LabelMapCache
 from .counting.passes import count_samples, settle_nearest_thresholds, settle_thresholds
 from .counting.plan import DissectionPlan, DissectSettings
 from .counting.tally import TALLY, Tally
+from .layer_passes import join_layers, split_layers
 from .results import Dissection
+
+logger = logging.getLogger(__name__)
+
+PASS_FOLDER = "pass-{}"
+"""Folder, inside the one that is named, of the counts of one of several passes."""
 
 
 def dissect(
@@ -38,6 +45,7 @@ def dissect(
     top_images: int = 5,
     padding: Padding = "edge",
     curves: bool = False,
+    max_memory: float | None = None,
     folder: Path | str | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -67,8 +75,11 @@ def dissect(
             convention of davidbau/dissect.
         curves: Count at many thresholds too, from every few pixels: `LayerDissection.curves`, and the thresholds
             that tell most of a concept.
+        max_memory: Gigabytes that the counts may take, beside the networks and a batch of activations, which
+            ``batch_size`` bounds. Layers that do not fit together are dissected in several passes, with the same
+            result; None is one pass over all layers.
         folder: Where to keep what has been counted, once a minute, as ``tally.safetensors``; if it is there already,
-            of the same dissection, it is continued.
+            of the same dissection, it is continued. Of several passes each has a folder of its own in it.
         overwrite: Begin again where the folder holds counts of another dissection.
         progress: Show progress bars.
 
@@ -86,6 +97,27 @@ def dissect(
     """
     settings = _pair_samples(DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves))
     sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
+    passes = split_layers(make_plan(sampler, segmenter, settings), max_memory)
+    if len(passes) == 1:
+        return _dissect_in_one_pass(sampler, segmenter, settings, folder, overwrite=overwrite)
+    parts = []
+    for number, names in enumerate(passes, 1):
+        logger.info("pass %d of %d: %s", number, len(passes), ", ".join(names))
+        sampler = make_sampler(generator, segmenter, names, settings, progress=progress)
+        place = None if folder is None else Path(folder) / PASS_FOLDER.format(number)
+        parts.append(_dissect_in_one_pass(sampler, segmenter, settings, place, overwrite=overwrite))
+    return join_layers(parts)
+
+
+def _dissect_in_one_pass(
+    sampler: LayerSampler,
+    segmenter: Segmenter,
+    settings: DissectSettings,
+    folder: Path | str | None,
+    *,
+    overwrite: bool,
+) -> Dissection:
+    """Dissect the layers of a sampler."""
     plan = make_plan(sampler, segmenter, settings)
     with torch.inference_mode(), LabelMapCache(plan.label_shape, len(plan.concepts)) as label_cache:
         samples = range(settings.num_samples)
