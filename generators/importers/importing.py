@@ -150,11 +150,11 @@ def _check_only(near: Sequence[Match], candidates: Sequence[Match]) -> None:
     """Check that no other network of a file could be meant as well as the first that can be imported.
 
     Raises:
-        ValueError: If another of its role differs from it, or if an averaged generator cannot be imported; the message
-            names them.
+        ValueError: If another of its role differs from it, or one of any role whose tensors have the same names, which
+            may be its average; or if an averaged generator cannot be imported. The message names them.
     """
     taken = near[0].network
-    rivals = [match for match in near[1:] if match.network.role == taken.role and not _are_equal(match.network, taken)]
+    rivals = [match for match in near[1:] if _is_rival(match.network, taken) and not _are_equal(match.network, taken)]
     averages = [match for match in candidates if match.network.role == AVERAGED and is_partial(match.network, taken)]
     if taken.role != AVERAGED and averages:
         raise ValueError(
@@ -163,6 +163,11 @@ def _check_only(near: Sequence[Match], candidates: Sequence[Match]) -> None:
         )
     if rivals:
         raise ValueError(f"it holds {_list_networks([near[0], *rivals])}; name one of them: {_how_to_name(taken)}")
+
+
+def _is_rival(network: Network, taken: Network) -> bool:
+    may_be_average = taken.role != AVERAGED and network.tensors.keys() == taken.tensors.keys()
+    return network.role == taken.role or may_be_average
 
 
 def _how_to_name(network: Network) -> str:

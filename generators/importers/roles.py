@@ -38,6 +38,8 @@ AVERAGES = frozenset(
 )
 AVERAGES_OF_GENERATORS = frozenset({"running", "smooth", "mean", "moving", "test", "eval"})
 """Words that say it of a generator, such as ``G_running``, and something else alone."""
+BESIDE_AVERAGES = frozenset({"online", "backup"})
+"""Words for the network that is averaged, where what averages it keeps it, too."""
 FILLERS = frozenset(
     {"net", "nets", "network", "model", "models", "module", "state", "dict", "params", "weights", "copy"}
 )
@@ -64,7 +66,9 @@ def find_role(way: Sequence[str], tensors: Collection[str]) -> str:
     kinds = [role for role in roles if role != AVERAGED]
     if kinds and kinds[-1] == DISCRIMINATOR:
         return DISCRIMINATOR
-    return AVERAGED if AVERAGED in roles else GENERATOR if kinds else NETWORK
+    if AVERAGED in roles and not BESIDE_AVERAGES & _words(way[-1]):
+        return AVERAGED
+    return GENERATOR if kinds else NETWORK
 
 
 def split_networks(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:

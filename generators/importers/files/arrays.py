@@ -29,7 +29,7 @@ NUMBERS = {
 SINGLE = 4
 """Bytes of a number in a network that is made of the file: what is smaller there counts as many."""
 
-_INERT = re.compile(r"[USVMmc]\d{0,9}(\[\w+\])?")
+_INERT = re.compile(r"[USVMmcO]\d{0,9}(\[\w+\])?|f1[26]")
 
 
 def make_scalar(budget: Budget, kind: Any, data: Any = b"") -> Any:
@@ -47,7 +47,7 @@ def _make_text(kind: DtypeCode, data: bytes) -> Any:
 
 
 def _is_inert(kind: DtypeCode) -> bool:
-    """Whether a dtype is one of texts, times, complex numbers or bytes: no network is made of them."""
+    """Whether a dtype is one of texts, times, complex or long numbers, bytes or objects: no network is made of them."""
     return _INERT.fullmatch(kind.code) is not None
 
 

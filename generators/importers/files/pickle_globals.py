@@ -300,7 +300,7 @@ def _encode(budget: Budget, text: Any, encoding: Any) -> bytes:
 
 
 def _make_bytes(budget: Budget, text: Any = b"", encoding: Any = "latin-1") -> bytes:
-    """Return the bytes of a bytearray, which protocols before 5 write as text."""
+    """Return the bytes of a bytearray, which protocols before 5 write as text, or none, as protocols before 3 do."""
     if encoding not in ("latin1", "latin-1"):
         raise TypeError("only latin1 is encoded")
     return to_bytes(text, budget)
@@ -357,6 +357,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "builtins.set": _make_set,
     "builtins.frozenset": _make_set,
     "builtins.bytearray": _make_bytes,
+    "builtins.bytes": _make_bytes,
     "builtins.getattr": _get_attribute,
     "copyreg.__newobj__": _make_new,
     "copyreg._reconstructor": _reconstruct,

@@ -58,6 +58,11 @@ AVERAGES |= {
         **_put("online_model", g),
         **_put("ema_model", e),
     },
+    "ema_pytorch beside its network": lambda g, e: {
+        "model": g,
+        "ema": {"initted": torch.tensor(True), **_put("online_model", g), **_put("ema_model", e)},
+    },
+    "with a backup": lambda g, e: {"netG": e, "ema": {"shadow": e, "backup": g}},
     "one module": lambda g, e: {"state_dict": _put("G", g) | _put("D", D) | _put("G_ema", e) | _put("loss.vgg", D)},
     "one module within": lambda g, e: _put("model.generator", g) | _put("model.ema_generator", e),
 }
@@ -142,6 +147,18 @@ def test_one_of_two_generators_has_to_be_named(tmp_path: Path) -> None:
         assert explain(path, name).verdict == f"recognised: pytorch/examples DCGAN, of {name}"
     path.write_bytes(torch_file({"state_dict": G, "best_state_dict": dict(G)}))
     torch.testing.assert_close(import_checkpoint(path)(Z), small_images(G), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["G_target", "teacher", "G_accumulate", "Gsmooth", "mavg_G", "best"])
+def test_a_generator_is_not_taken_in_silence_where_another_one_of_any_name_is_beside_it(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.pth"
+    path.write_bytes(torch_file({"netG": G, name: E, "netD": D}))
+    with pytest.raises(ValueError, match=rf"it holds 'netG', '{name}'; name one of them: .*--network netG"):
+        import_checkpoint(path)
+    path.write_bytes(torch_file({"G_ema": E, name: G, "netG": G}))
+    torch.testing.assert_close(import_checkpoint(path)(Z), small_images(E), rtol=0, atol=1e-6)
 
 
 def test_a_network_is_named_where_there_are_several(tmp_path: Path) -> None:
