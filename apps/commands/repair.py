@@ -14,10 +14,11 @@ import generators
 import segmenters
 from gandissect import FoundRepair, Generator, Recipe, UnitSet, find_repair, write_repair_report
 from gandissect.artifacts import ArtifactRanking, ForcedTo, RankingMethod, Repair, RepairCurve
+from gandissect.artifacts.steps import RepairSteps
 from gandissect.core import lookup
 from gandissect.interventions import Edit
 from gandissect.report import REPAIR_REPORT_FILES
-from gandissect.storage import output_folder
+from gandissect.storage import check_folder, lock_folder, output_folder
 from generators import LayeredGenerator
 from segmenters.datasets import check_output
 
@@ -45,7 +46,8 @@ class Options:
     """Find the units behind unrealistic pictures, switch them off, and report what that changes.
 
     Units are ranked and their number is chosen on other images, and against other real pictures, than the report is of.
-    If it does not help, the report says so.
+    If it does not help, the report says so. Stopped at any moment, the same command continues after the last step that
+    was finished.
 
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training.
@@ -71,7 +73,7 @@ class Options:
         num_real: Pictures to learn from that are looked at, at most; by default 10,000, and 1,000 with --quick.
         num_held_out: Held-out pictures that are looked at, at most; by default 1,000, and 128 with --quick.
         seed: Of all images.
-        overwrite: Replace the results of an earlier run in the folder.
+        overwrite: Replace the results of an earlier run in the folder, or the steps of another one that was stopped.
         device: auto, cpu, cuda or mps.
         json: Print the figures as JSON.
     """
@@ -100,8 +102,11 @@ class Options:
 
     def run(self) -> None:
         """Find the repair, write the report, and print the verdict and where everything is."""
-        with output_folder(self.out, FILES, overwrite=self.overwrite) as staged:
-            result = self._find(staged)
+        check_folder(self.out)
+        with lock_folder(self.out):
+            with output_folder(self.out, FILES, overwrite=self.overwrite) as staged:
+                result = self._find(staged)
+            (self.out / RepairSteps.FILE_NAME).unlink(missing_ok=True)
         self._print(result)
 
     def _find(self, folder: Path) -> FoundRepair[LayeredGenerator]:
@@ -122,6 +127,8 @@ class Options:
             units=units,
             force_to=self.force_to,
             seed=self.seed,
+            folder=self.out,
+            overwrite=self.overwrite,
             **self._choose_sizes(),
         )
         write_repair_report(folder, generator, result.curve, result.repair, result.ranking)

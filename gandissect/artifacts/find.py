@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic
 
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ..core.environment import installed_versions
 from ..core.lookup import check_choice, lookup, unique_names
 from ..core.pictures import split_off
 from ..core.protocols import Generator, PictureSource, Segmenter, check_protocols
@@ -21,9 +23,10 @@ from ..fidelity.inception import Inception
 from ..fidelity.yardstick import MAX_HELD_OUT, MAX_TRAIN, MIN_HELD_OUT, Yardstick, count_dims
 from ..interventions.edits import check_units
 from .measure import COUNTS, choose_num_units, measure_repair
-from .rank import TOP_SHARE, count_top, rank_artifact_layers
+from .rank import TOP_SHARE, count_top, rank_in_turn
 from .repair import G, check_forcible, repair
 from .results import ArtifactRanking, ForcedTo, RankingMethod, Repair, RepairCurve
+from .steps import RepairRequest, StepKeeper, keep_steps
 
 MAX_UNITS = 40
 """Units that are switched off at most."""
@@ -86,6 +89,8 @@ def find_repair(
     num_real: int = MAX_TRAIN,
     num_held_out: int = MAX_HELD_OUT,
     seed: int = 0,
+    folder: Path | str | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> FoundRepair[G]:
     """Find the units behind unrealistic images, choose how many to switch off, and measure what that changes.
@@ -116,56 +121,54 @@ def find_repair(
         num_real: Pictures of ``real`` that are looked at, at most.
         num_held_out: Held-out pictures that are looked at, at most; 8 or more.
         seed: Seed of all images.
+        folder: Folder that keeps each step that is finished (the ranking of each layer, the choice of the layer and of
+            the number of units, the measurement), as ``repair_steps.safetensors``. If the folder holds steps of the
+            same repair already, the repair is resumed after the last one, and its result is the same.
+        overwrite: Whether to start over where the folder holds steps of another repair, or a damaged file.
         progress: Whether progress bars are shown.
 
     Returns:
         The ranking, the curve, the measurement and the repaired generator.
 
     Raises:
+        BlockingIOError: If another process writes to the folder.
         KeyError: If there is no such layer or method.
         TypeError: If the generator cannot be copied with units forced.
         ValueError: If no layer is named, there are too few pictures, nothing says what to compare, or a number is out
-            of range.
+            of range; or if the folder holds steps of another repair, naming what differs, or a damaged file.
 
     Source: Bau et al. 2019, Sec. 4.3.
     """
     seed = check_seed(seed)
     _check_request(generator, segmenter, units, layers, force_to, method)
     _check_numbers(num_samples, num_images, num_sets, num_real, num_held_out)
-    names = _check_layers(generator, layers)
+    names = _check_layers(generator, layers if units is None else units.layer)
     pictures = _Pictures(real, held_out, features, segmenter, num_real, num_held_out)
     if units is None:
         count_top(num_samples, TOP_SHARE, pictures.num_dims)  # before pictures are decoded
-    yardstick = pictures.measure()
-    ranking = None
-    if units is None:
-        rankings = rank_artifact_layers(
-            generator, names, yardstick, num_samples, seed, method=method, progress=progress
-        )
-        ranking = _pick_layer(generator, yardstick, rankings, force_to, num_images, seed, progress)
-        units = ranking.top(MAX_UNITS)
-    curve = choose_num_units(
-        generator,
-        units,
-        yardstick,
-        (*COUNTS, len(units)),
-        seed,
+    request = RepairRequest(
+        generator=generator.fingerprint,
+        segmenter="" if segmenter is None else segmenter.fingerprint,
+        layers=names,
+        units=units,
         force_to=force_to,
+        method=method,
+        num_samples=num_samples,
         num_images=num_images,
-        num_sets=4,
-        num_controls=2,
-        progress=progress,
-    )
-    measurement = measure_repair(
-        generator,
-        curve.units_to_measure,
-        yardstick,
-        seed,
-        force_to=force_to,
         num_sets=num_sets,
-        segmenter=segmenter,
-        progress=progress,
+        seed=seed,
+        versions=installed_versions(),
     )
+    with keep_steps(folder, request, overwrite=overwrite) as steps:
+        yardstick = pictures.measure()
+        steps.expect(request.with_pictures(yardstick))
+        search = _Search(generator, yardstick, segmenter, request, steps, progress)
+        ranking = None
+        if units is None:
+            ranking = search.rank()
+            units = ranking.top(MAX_UNITS)
+        curve = search.choose(units)
+        measurement = search.measure(curve)
     return FoundRepair(ranking, curve, measurement, repair(generator, measurement.units, force_to))
 
 
@@ -276,34 +279,70 @@ class _Pictures:
         return Yardstick.of(self._network, self._train, self._held_out, **self._limits)
 
 
-def _pick_layer(
-    generator: Generator,
-    yardstick: Yardstick,
-    rankings: Sequence[ArtifactRanking],
-    force_to: ForcedTo,
-    num_images: int,
-    seed: int,
-    progress: bool,
-) -> ArtifactRanking:
-    """Return the ranking of the layer of which the worst units help most when they are switched off."""
-    if len(rankings) == 1:
-        return rankings[0]
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """The steps of a repair, each of which is made once."""
 
-    def measure_change(ranking: ArtifactRanking) -> float:
-        num_units = generator.layers[ranking.layer].units
+    generator: Generator
+    yardstick: Yardstick
+    segmenter: Segmenter | None
+    request: RepairRequest
+    steps: StepKeeper
+    progress: bool
+
+    def rank(self) -> ArtifactRanking:
+        """Return the ranking of the layer of which the worst units help most when they are switched off."""
+        request, steps = self.request, self.steps
+        if missing := [layer for layer in request.layers if layer not in steps.rankings]:
+            for ranking in rank_in_turn(
+                self.generator,
+                missing,
+                self.yardstick,
+                request.num_samples,
+                request.seed,
+                method=request.method,
+                progress=self.progress,
+            ):
+                steps.add_ranking(ranking)
+        rankings = [steps.rankings[layer] for layer in request.layers]
+        return rankings[0] if len(rankings) == 1 else min(rankings, key=self._measure_change)
+
+    def _measure_change(self, ranking: ArtifactRanking) -> float:
+        """Return what switching the worst units of a layer off changes of the distance."""
+        num_units = self.generator.layers[ranking.layer].units
         worst = ranking.top(min(UNITS_TO_COMPARE_LAYERS, max(1, num_units // 4)))
-        curve = choose_num_units(
-            generator,
-            worst,
-            yardstick,
-            (len(worst),),
-            seed,
-            force_to=force_to,
-            num_images=num_images,
-            num_sets=2,
-            num_controls=1,
-            progress=progress,
-        )
+        curve = self.steps.compare_layer(ranking.layer, lambda: self._measure_counts(worst, (len(worst),), 2, 1))
         return curve.change(1).mean
 
-    return min(rankings, key=measure_change)
+    def choose(self, units: UnitSet) -> RepairCurve:
+        """Return the distance against the number of units."""
+        return self.steps.choose(lambda: self._measure_counts(units, (*COUNTS, len(units)), 4, 2))
+
+    def _measure_counts(self, units: UnitSet, counts: Sequence[int], num_sets: int, num_controls: int) -> RepairCurve:
+        return choose_num_units(
+            self.generator,
+            units,
+            self.yardstick,
+            counts,
+            self.request.seed,
+            force_to=self.request.force_to,
+            num_images=self.request.num_images,
+            num_sets=num_sets,
+            num_controls=num_controls,
+            progress=self.progress,
+        )
+
+    def measure(self, curve: RepairCurve) -> Repair:
+        """Return what the repair changes."""
+        return self.steps.measure(
+            lambda: measure_repair(
+                self.generator,
+                curve.units_to_measure,
+                self.yardstick,
+                self.request.seed,
+                force_to=self.request.force_to,
+                num_sets=self.request.num_sets,
+                segmenter=self.segmenter,
+                progress=self.progress,
+            )
+        )

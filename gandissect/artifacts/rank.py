@@ -24,7 +24,7 @@ Source: Bau et al. 2019, Sec. 4.3, who rank by the FID of each unit's top images
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Float64
@@ -116,7 +116,6 @@ def rank_artifact_units(
     return ranking
 
 
-@torch.inference_mode()
 def rank_artifact_layers(
     generator: Generator,
     layers: Sequence[str],
@@ -149,6 +148,52 @@ def rank_artifact_layers(
         KeyError: If there is no such layer or method.
         ValueError: If a number is out of range, there are too few images, or one is not finite.
     """
+    rankings = rank_in_turn(
+        generator,
+        layers,
+        yardstick,
+        num_samples,
+        seed,
+        top_share=top_share,
+        method=method,
+        num_effect=num_effect,
+        progress=progress,
+    )
+    return tuple(rankings)
+
+
+@torch.inference_mode()
+def rank_in_turn(
+    generator: Generator,
+    layers: Sequence[str],
+    yardstick: Yardstick,
+    num_samples: int,
+    seed: int,
+    *,
+    top_share: float = TOP_SHARE,
+    method: RankingMethod,
+    num_effect: int = 64,
+    progress: bool,
+) -> Iterator[ArtifactRanking]:
+    """Yield what `rank_artifact_layers` returns, the ranking of each layer as soon as it is finished.
+
+    A layer's ranking does not depend on which others are ranked.
+
+    Args:
+        generator: A `Generator`.
+        layers: Names of its layers.
+        yardstick: Real pictures as features; its held-out pictures are not looked at.
+        num_samples: Number of latent vectors.
+        seed: Seed of the latent vectors and of the random images.
+        top_share: Share of the images that are a unit's top images.
+        method: What the rankings go by.
+        num_effect: Number of images that the effect is measured on.
+        progress: Whether progress bars are shown.
+
+    Raises:
+        KeyError: If there is no such layer or method.
+        ValueError: If a number is out of range, there are too few images, or one is not finite.
+    """
     seed = check_seed(seed)
     check_generator(generator)
     check_type("yardstick", yardstick, Yardstick, "give Yardstick.of(network, train, held_out)")
@@ -164,7 +209,6 @@ def rank_artifact_layers(
     real, realistic = Normal.of(yardstick.train), realism(yardstick.train, features)
     random = [real.distance(features[_pick_random(num_samples, num_top, seed, draw)]) for draw in range(NUM_DRAWS)]
     base, floor = Estimate.of(random), measure_floor(yardstick.train, num_top, seed)
-    rankings = []
     for layer in layers:
         order = peaks[layer].argsort(dim=0, descending=True, stable=True)[:num_top]
         distance = [real.distance(features[rows]) for rows in order.unbind(1)]
@@ -172,7 +216,7 @@ def rank_artifact_layers(
         effects = (
             _measure_effects(generator, layer, yardstick, num_effect, seed, progress) if method == "effect" else None
         )
-        ranking = ArtifactRanking(
+        yield ArtifactRanking(
             generator=NetworkId.of(generator),
             layer=layer,
             network=yardstick.network,
@@ -193,8 +237,6 @@ def rank_artifact_layers(
             effect_stderr=effects and effects[1],
             num_effect=num_effect if effects else 0,
         )
-        rankings.append(ranking)
-    return tuple(rankings)
 
 
 def measure_floor(real: Float64[Tensor, "real feature"], count: int, seed: int) -> Estimate:

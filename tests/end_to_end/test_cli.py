@@ -27,6 +27,7 @@ from gandissect import (
     generate,
 )
 from gandissect.artifacts.results import Repair, RepairCurve
+from gandissect.artifacts.steps import RepairSteps
 
 ROOT = Path(__file__).parents[2]
 
@@ -430,8 +431,12 @@ def test_mistakes_about_effects_are_named(gandissect, planted: Path, arguments: 
     assert len(error.splitlines()) == 1
 
 
+def _stop(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_generator_is_repaired_and_reported_in_one_command(
-    gandissect, planted: Path, tiny_unet: Path, tmp_path: Path
+    gandissect, planted: Path, tiny_unet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw, out = np.random.default_rng(0), tmp_path / "repair"
     for number in range(30):
@@ -453,6 +458,18 @@ def test_a_generator_is_repaired_and_reported_in_one_command(
     assert torch.equal(
         Recipe.load(out / "recipe.json").generate(generator)[:1], fixed(generator.sample_z(1, found.sample_seed))
     )
+    again = (*repair, "--layer", "layer2", "--num-samples", 60, "--out", tmp_path / "again")
+    with monkeypatch.context() as slow:
+        slow.setattr("gandissect.artifacts.find.measure_repair", _stop)
+        assert gandissect(*again)[0] == 130
+    assert [path.name for path in (tmp_path / "again").iterdir()] == [RepairSteps.FILE_NAME]
+    status, _, error = gandissect(*again, "--seed", 1)
+    assert (status, "holds the steps of another repair, which differs in seed; name another" in error) == (2, True)
+    assert gandissect(*again)[0] == 0
+    names = {path.name for path in out.iterdir()}
+    assert {path.name for path in (tmp_path / "again").iterdir()} == names and RepairSteps.FILE_NAME not in names
+    for name in names - {"report.pdf"}:  # which has the time in it
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
     recipe = tmp_path / "mine.json"
     recipe.write_text(Recipe.of(generator, [Ablation(UnitSet("layer1", (0, 1, 3)))]).to_json())
     status, output, error = gandissect(*repair, "--recipe", recipe, "--out", tmp_path / "by-hand")

@@ -181,7 +181,7 @@ def test_without_held_out_pictures_every_20th_is_set_aside() -> None:
 
 
 def test_given_units_are_not_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gandissect.artifacts.find.rank_artifact_layers", None)
+    monkeypatch.setattr("gandissect.artifacts.find.rank_in_turn", None)
     found = _find(units=UnitSet("layer1", (2, 0)), layers=None)
     assert found.ranking is None
     assert found.curve.ranked == UnitSet("layer1", (2, 0)) and found.curve.counts == (0, 1, 2)
