@@ -118,8 +118,8 @@ class Options:
         """Dissect alone, or a part of the samples and then put all parts together."""
         layers, overwrite = self.layers or None, self.overwrite
         if processes.count == 1:
-            options = {"max_memory": self.max_memory, "folder": self.out, "overwrite": overwrite}
-            dissection = dissect(*networks, layers, **asdict(settings), **options)
+            options = {**asdict(settings), "max_memory": self.max_memory}
+            dissection = dissect(*networks, layers, **options, folder=self.out, overwrite=overwrite)
             self._finish(dissection, [self.out, *self.out.glob(PASS_FOLDER.format("[0-9]*"))])
             return
         shards = [self.out / f"shard-{number}" for number in range(1, processes.count + 1)]

@@ -97,30 +97,26 @@ def dissect(
     """
     settings = _pair_samples(DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves))
     sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
-    passes = split_layers(make_plan(sampler, segmenter, settings), max_memory)
+    plan = make_plan(sampler, segmenter, settings)
+    passes = split_layers(plan, max_memory)
     if len(passes) == 1:
-        return _dissect_in_one_pass(sampler, segmenter, settings, folder, overwrite=overwrite)
+        return _dissect_in_one_pass(plan, sampler, segmenter, folder, overwrite=overwrite)
     parts = []
     for number, names in enumerate(passes, 1):
         logger.info("pass %d of %d: %s", number, len(passes), ", ".join(names))
+        part = replace(plan, layers={name: plan.layers[name] for name in names})
         sampler = make_sampler(generator, segmenter, names, settings, progress=progress)
         place = None if folder is None else Path(folder) / PASS_FOLDER.format(number)
-        parts.append(_dissect_in_one_pass(sampler, segmenter, settings, place, overwrite=overwrite))
+        parts.append(_dissect_in_one_pass(part, sampler, segmenter, place, overwrite=overwrite))
     return join_layers(parts)
 
 
 def _dissect_in_one_pass(
-    sampler: LayerSampler,
-    segmenter: Segmenter,
-    settings: DissectSettings,
-    folder: Path | str | None,
-    *,
-    overwrite: bool,
+    plan: DissectionPlan, sampler: LayerSampler, segmenter: Segmenter, folder: Path | str | None, *, overwrite: bool
 ) -> Dissection:
-    """Dissect the layers of a sampler."""
-    plan = make_plan(sampler, segmenter, settings)
+    """Dissect the layers of a plan."""
     with torch.inference_mode(), LabelMapCache(plan.label_shape, len(plan.concepts)) as label_cache:
-        samples = range(settings.num_samples)
+        samples = range(plan.settings.num_samples)
         tally = count_samples(sampler, segmenter, plan, samples, folder, label_cache, overwrite=overwrite)
         settle_thresholds(tally, sampler, segmenter, label_cache)
     return conclude(tally)
