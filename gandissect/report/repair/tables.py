@@ -97,7 +97,8 @@ def figure_rows(repair: Repair) -> list[FigureRow]:
         title, hint = TITLES[name]
         ends = (record["control_change_min"], record["control_change_max"])
         change = (record["change"], record["change_low"], record["change_high"])
-        table_rows.append(FigureRow(title, hint, record["before"], record["after"], *change, *ends, record["real"]))
+        figures = (record["before"], record["after"], *change, *ends, record["real"])
+        table_rows.append(FigureRow(title, hint, *map(_drop_rounding, figures)))
     return table_rows
 
 
@@ -108,11 +109,16 @@ def share_rows(repair: Repair) -> list[ShareRow]:
     records = zip(repair.concepts.concepts, repair.concepts.records(), strict=True)
     keys = ("before", "change", "change_low", "change_high", "control_change_min", "control_change_max")
     table_rows = [
-        ShareRow(concept.name, *(100 * record[key] for key in keys))
+        ShareRow(concept.name, *(_drop_rounding(100 * record[key]) for key in keys))
         for concept, record in records
         if record["before"] or record["change"]
     ]
     return sorted(table_rows, key=lambda row: -abs(row.change))
+
+
+def _drop_rounding(value: float) -> float:
+    """Return 0 for what rounding left of a sum that is 0, such as -6.94e-18."""
+    return value if abs(value) > 1e-12 else 0.0
 
 
 def draw_curve(curve: RepairCurve, marked: int) -> Figure:

@@ -25,7 +25,7 @@ from gandissect import (
 )
 from gandissect.fidelity.yardstick import Yardstick
 from gandissect.report.repair.pictures import NUM_RANDOM, RepairPictures
-from gandissect.report.repair.tables import verdict
+from gandissect.report.repair.tables import figure_rows, verdict
 from generators import DCGAN
 from segmenters.palette import PaletteSegmenter
 
@@ -138,3 +138,13 @@ def test_results_that_do_not_belong_together_are_refused(made: tuple, tmp_path: 
     with pytest.raises(ValueError, match="not among those of the curve"):
         write_repair_report(tmp_path / "no", generator, curve, replace(repair, units=UnitSet("layer1", strangers)))
     assert not (tmp_path / "no").exists()
+
+
+def test_a_change_that_is_0_but_for_rounding_is_0(made: tuple) -> None:
+    """0.3 - 0.2 and 0.1 - 0.2 have a mean of -1.4e-17."""
+    repair = made[2]
+    before, after = torch.full_like(repair.before, 0.2), torch.full_like(repair.before, 0.1)
+    after[0] = 0.3
+    changed = replace(repair, before=before, after=after)
+    assert 0 < abs(changed.change("recall").mean) < 1e-15
+    assert {row.change for row in figure_rows(changed)} == {0.0}
