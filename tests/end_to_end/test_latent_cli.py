@@ -220,7 +220,7 @@ BAD = {
         "known: z",
     ),
     "far beyond": (("interpolate", "StyleGAN", "--truncation-psi", "1e38"), "NaN or infinite"),
-    "mixed far beyond": (("mix", "StyleGAN", "--truncation-psi", "1e38"), "NaN or infinite"),
+    "mixed far beyond": (("mix", "StyleGAN", "--truncation-psi", "1e38"), "latent vectors must be finite"),
     "no w to truncate": (("mix", "DCGAN", "--truncation-psi", "0.5"), "has no w"),
     "a negative picture": (("mix", "DCGAN", "--rows", "-1"), "by index"),
 }

@@ -179,9 +179,10 @@ def test_counts_are_as_wide_as_they_must_be() -> None:
     generator = Drawn({"a": (2, 4, 4)}, (8, 8), exact=True)
     settings = DissectSettings(num_samples=10, batch_size=2, top_images=0)
     source = make_sampler(generator, Twofold(), None, settings, progress=False)
-    most = (2**31 - 1) // (2 * 64)  # samples that one group may hold, two channels of 64 pixels each
+    most = (2**31 - 1) // (2 * 64 * 64)  # samples that one group may hold, two channels of 64 x 64 pixels each
     for num_samples, count_type in ((32 * (most - 4), torch.int32), (32 * (most + 4), torch.int64)):
         plan = make_plan(source, Twofold(), replace(settings, num_samples=num_samples))
+        plan = replace(plan, label_size=(64, 64))
         assert plan.count_type == count_type
 
 

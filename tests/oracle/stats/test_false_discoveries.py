@@ -102,4 +102,4 @@ def test_chance_is_the_agreement_that_position_alone_gives() -> None:
 def test_too_few_samples_say_nothing() -> None:
     (match, *_) = dissect(Noisy(), ByValue(), num_samples=2, progress=False)["layer1"].matches
     assert (match.null_iou, match.iou_ci, match.beyond_chance) == (None, None, None)
-    assert match.is_interpretable(0.0)
+    assert not match.is_interpretable(0.0)
