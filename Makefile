@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/demo
 
-.PHONY: demo test test-slow check explore clean
+.PHONY: demo test test-slow check docs explore clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app,dev,fast,train]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app,dev,docs,fast,train]'
 	touch $@
 
 demo: $(VENV)/.installed  ## dissect the bundled generator and print where the report lies
@@ -25,8 +25,11 @@ check: $(VENV)/.installed  ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed  ## build the documentation site into site/, every link checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 explore: $(VENV)/.installed  ## open the explorer page
 	$(BIN)/gandissect explore
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -57,8 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _replace_unprintable(sys.stdout)
     try:
         status = _run_command(list(sys.argv[1:] if arguments is None else arguments))
-        if sys.stdout is not None:  # as it is of a process that was started without one
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         status = _end_quietly()
     sys.exit(status)
@@ -100,15 +99,9 @@ def _run_command(arguments: list[str]) -> int:
     except (ValueError, KeyError, TypeError, OSError, FloatingPointError) as error:
         return _refuse(_format_error(error))
     except KeyboardInterrupt:
-        return _refuse(f"stopped{_say_how_to_resume(command)}", status=130)
+        again = "; the same command with --resume takes it up again" if hasattr(command, "resume") else ""
+        return _refuse(f"stopped{again}", status=130)
     return 0
-
-
-def _say_how_to_resume(command: object) -> str:
-    """Return how the rest of a stopped command is run, empty where all of it must be."""
-    if hasattr(command, "resume"):
-        return "; the same command with --resume takes it up again"
-    return "; the same command resumes the run" if getattr(command, "RESUMES", False) else ""
 
 
 class _Help(Exception):

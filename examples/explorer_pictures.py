@@ -1,4 +1,4 @@
-"""The pictures of docs/explorer.md: each page of the explorer in a headless Chromium, as one uses it.
+"""Take the pictures of docs/guides/explorer.md: each page of the explorer in a headless Chromium, in use.
 
 python examples/explorer_pictures.py docs/explorer
 """

@@ -1,4 +1,4 @@
-"""The tables of docs/effects.md, repair.md and latent-models.md, from what the commands wrote.
+"""Print the tables of docs/results from what the commands wrote.
 
 python examples/tables.py effects runs/effects/*
 python examples/tables.py repairs runs/repair/*

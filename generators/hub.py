@@ -54,7 +54,10 @@ LAST, BEST = "generator.safetensors", "best.safetensors"
 """What a training writes into its folder: the last snapshot and, if they are measured, the one of least distance."""
 
 CARD_INDEX = CardIndex(Path(__file__).parent, "generator")
-names, card = CARD_INDEX.names, CARD_INDEX.card
+names = CARD_INDEX.names
+"""Return the names of the bundled generators."""
+card = CARD_INDEX.card
+"""Return the card of a bundled network: what it is, how it was trained, and how good it is."""
 
 
 def load(name: str | Path, device: str = "auto", network: str | None = None) -> LayeredGenerator:

@@ -17,7 +17,10 @@ LAST = "segmenter.safetensors"
 """What a training writes into its folder."""
 
 CARD_INDEX = CardIndex(Path(__file__).parent, "segmenter")
-names, card = CARD_INDEX.names, CARD_INDEX.card
+names = CARD_INDEX.names
+"""Return the names of the bundled segmenters."""
+card = CARD_INDEX.card
+"""Return the card of a bundled network: what it is, how it was trained, and how good it is."""
 
 
 def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:

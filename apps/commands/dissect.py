@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import segmenters
 from gandissect import (
@@ -65,8 +64,6 @@ class Options:
         device: auto, cpu, cuda or mps.
         json: Print the summary as JSON.
     """
-
-    RESUMES: ClassVar = True
 
     generator: Model
     out: Path

@@ -24,7 +24,7 @@ class Options:
     """Make the images of a recipe: rows of unchanged ones, each with the edited ones below it.
 
     Args:
-        recipe: The JSON file, as gandissect effect writes it; docs/effects.md says what is in one.
+        recipe: The JSON file, as gandissect effect writes it; docs/guides/effects.md describes its format.
         out: The PNG to write.
         generator: The path of the generator, if it is not the bundled one that the recipe names.
         columns: Pictures a row, at most.

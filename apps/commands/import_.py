@@ -19,7 +19,7 @@ from generators.importers.files.values import make_printable
 class Options:
     """Make a generator of a checkpoint that others have trained; no code in the file is run.
 
-    docs/importing.md lists what is recognised, from the content and not from the name.
+    docs/guides/import.md lists what is recognised, from the content and not from the name.
 
     Args:
         file: The checkpoint.

@@ -59,6 +59,8 @@ class UnitCurves:
         concept_area: int64 ``[half, concept]``, pixels where the concept is.
         exchanged_area: int64 ``[half, concept]``, pixels where it is in those label maps.
         num_pixels: int64 ``[half]``, pixels that were looked at.
+
+    Attributes:
         share: float64 ``[unit, level]``, share of pixels above the level, both halves together.
         iou: float64 ``[concept, unit, level]``, of both halves together.
         null_iou: float64 ``[concept, unit, level]``, with the label maps of other samples.

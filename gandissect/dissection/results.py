@@ -80,6 +80,8 @@ class LayerDissection:
         num_pixels: All pixels of all samples, unlabelled ones included.
         top: The images that activate each unit most.
         curves: The IoU at many thresholds; None if it was not asked for.
+
+    Attributes:
         intersection: int64 ``[concept, unit]``, pixels where the unit is on and the concept is there.
         unit_area: int64 ``[unit]``, pixels where the unit is on.
         concept_area: int64 ``[concept]``, pixels where the concept is.

@@ -15,8 +15,9 @@ from .charts import curve_ticks, group_by_category
 from .sidecars import as_csv, as_json, without_circumstances
 from .views import concept_rows, layer_parts
 
-REPORT_FILES = PAGE, TABLE, NUMBERS = "report.html", "units.csv", "dissection.json"
-"""What `write_report` writes."""
+PAGE, TABLE, NUMBERS = "report.html", "units.csv", "dissection.json"
+REPORT_FILES = (PAGE, TABLE, NUMBERS)
+"""Names of the files that `write_report` writes."""
 
 
 def write_report(

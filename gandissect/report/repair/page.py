@@ -20,8 +20,9 @@ from .pdf import Document
 from .pictures import NUM_RANDOM, RepairPictures
 from .tables import draw_curve, figure_rows, limits, png, share_rows, verdict
 
-REPAIR_REPORT_FILES = PAGE, DOCUMENT, NUMBERS, RECIPE = "report.html", "report.pdf", "repair.json", "recipe.json"
-"""What `write_repair_report` writes."""
+PAGE, DOCUMENT, NUMBERS, RECIPE = "report.html", "report.pdf", "repair.json", "recipe.json"
+REPAIR_REPORT_FILES = (PAGE, DOCUMENT, NUMBERS, RECIPE)
+"""Names of the files that `write_repair_report` writes."""
 
 
 def write_repair_report(

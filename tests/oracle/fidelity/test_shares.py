@@ -39,7 +39,7 @@ class _Pictures:
     def __init__(self, cells: int, count: int = 200, size: int = 16) -> None:
         self.z = PlantedGenerator(size, cells).sample_z(count, seed=77)
         self.images = ((PlantedGenerator(size, cells)(self.z) + 1) * 127.5).round().to(torch.uint8)
-        self.size, self.asked = size, list[int]()
+        self.asked: list[int] = []
 
     def __len__(self) -> int:
         return len(self.images)
@@ -380,7 +380,7 @@ def test_the_command_answers_in_json_and_can_look_at_held_out_pictures(shares_co
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        (("--data", "scenes:30"), "generated images; got 30, and 40 are the least that will do"),
+        (("--data", "scenes:30"), "30 real images allow num_samples up to 15"),
         (("--data", "absent"), "absent"),
         (("--data", "scenes:50", "--out", "TAKEN"), "taken"),
     ],

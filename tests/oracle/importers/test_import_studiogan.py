@@ -1,6 +1,6 @@
 """Checkpoints of StudioGAN and mimicry, with and without spectral norm, against their forward pass in float64.
 
-The forward passes here agree with the networks of those projects, filled with the same numbers: docs/importing.md.
+The forward passes here agree with the networks of those projects, filled with the same numbers: docs/guides/import.md.
 """
 
 from __future__ import annotations
