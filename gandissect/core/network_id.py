@@ -9,6 +9,9 @@ from typing import ClassVar, Protocol
 DIGITS = 64
 """Hexadecimal digits of SHA-256, as long as the first part of a fingerprint; other parts are a quarter as long."""
 
+SHOWN = 8
+"""Digits of each part that people are shown."""
+
 
 def join_fingerprint(whole: str, *parts: str) -> str:
     """Return a fingerprint of several hashes, joined by hyphens.
@@ -33,6 +36,11 @@ def is_same_network(one: str, other: str) -> bool:
     if len(mine[0]) < DIGITS:
         return one == other
     return all(my_part == their_part for my_part, their_part in zip(mine, theirs, strict=False))
+
+
+def shorten_fingerprint(fingerprint: str) -> str:
+    """Return the first digits of each part of a fingerprint, so that whichever part differs is seen to."""
+    return "-".join(part[:SHOWN] for part in fingerprint.split("-"))
 
 
 class Identified(Protocol):
@@ -78,9 +86,10 @@ class NetworkId:
             ValueError: If the fingerprint differs, naming both networks.
         """
         if not is_same_network(network.fingerprint, self.fingerprint):
+            own, other = map(shorten_fingerprint, (self.fingerprint, network.fingerprint))
             raise ValueError(
-                f"{subject} belongs to {self.name} with fingerprint {self.fingerprint[:8]}, and {network.name} has "
-                f"fingerprint {network.fingerprint[:8]}; load {self.name} as it was then"
+                f"{subject} belongs to {self.name} with fingerprint {own}, and {network.name} has fingerprint {other}; "
+                f"load {self.name} as it was then"
             )
 
     def __str__(self) -> str:

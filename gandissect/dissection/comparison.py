@@ -22,7 +22,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from ..core.lookup import lookup
-from ..core.network_id import NetworkId, is_same_network
+from ..core.network_id import NetworkId, is_same_network, shorten_fingerprint
 from ..core.types import Concept, check_type
 from ..stats.intervals import wilson_interval
 from .results import MIN_IOU, Dissection, LayerDissection, Provenance, count_units_by_concept
@@ -233,7 +233,7 @@ def _agree(value: object, other: object) -> bool:
 def _describe(provenance: Provenance, setting: str) -> str:
     """Return a setting's value as text; of a segmenter the name too."""
     value = getattr(provenance, setting)
-    return f"{value.name!r} ({value.fingerprint[:8]})" if isinstance(value, NetworkId) else repr(value)
+    return f"{value.name!r} ({shorten_fingerprint(value.fingerprint)})" if isinstance(value, NetworkId) else repr(value)
 
 
 def _default_labels(dissections: Sequence[Dissection]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ...core.network_id import NetworkId, is_same_network
+from ...core.network_id import NetworkId, is_same_network, shorten_fingerprint
 from ...core.protocols import Generator, Segmenter, check_protocols
 from ...core.sampling import check_seed, make_rng
 from ...core.types import Concept, check_concepts, concept_index
@@ -219,9 +219,10 @@ def with_labels(direction: Direction, effect: DirectionEffect) -> Direction:
     """
     networks = direction.generator.fingerprint, effect.generator.fingerprint
     if direction.name != effect.direction or not is_same_network(*networks):
+        own, other = map(shorten_fingerprint, networks)
         raise ValueError(
-            f"this is the effect of {effect.direction!r} of {effect.generator} ({networks[1][:8]}), and the direction "
-            f"is {direction.name!r} of {direction.generator} ({networks[0][:8]}); give its own"
+            f"this is the effect of {effect.direction!r} of {effect.generator} ({other}), and the direction "
+            f"is {direction.name!r} of {direction.generator} ({own}); give its own"
         )
     return replace(direction, labels=effect.labels)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gandissect.core import Concept, NetworkId, check_choice, concept_index, from_uint8, to_uint8
+from gandissect.core.network_id import join_fingerprint
 
 Fruit = Literal["apple", "pear"]
 
@@ -33,6 +34,11 @@ def test_an_identity_knows_its_network_by_the_fingerprint() -> None:
     message = "the recipe belongs to mine with fingerprint aaaaaaaa, and other has fingerprint bbbbbbbb; load mine"
     with pytest.raises(ValueError, match=message):
         identity.check(SimpleNamespace(name="other", fingerprint="b" * 64), "the recipe")
+    identity = NetworkId("mine", join_fingerprint("a" * 64, "b" * 64))
+    with pytest.raises(
+        ValueError, match=r"fingerprint aaaaaaaa-bbbbbbbb, and other has fingerprint aaaaaaaa-cccccccc;"
+    ):
+        identity.check(SimpleNamespace(name="other", fingerprint=join_fingerprint("a" * 64, "c" * 64)), "the recipe")
 
 
 def test_choices_and_concepts_say_what_was_perhaps_meant() -> None:
