@@ -198,8 +198,8 @@ def _get_recomputing_module(frame: FrameType) -> str | None:
     frame of torch.
     """
     code, module = frame.f_code, frame.f_globals.get("__name__")
-    first = frame.f_locals.get(code.co_varnames[0]) if code.co_name == "forward" and code.co_argcount else None
-    if isinstance(first, FunctionCtx):
+    name = code.co_varnames[0] if code.co_name == "forward" and code.co_argcount else "self"
+    if name != "self" and isinstance(frame.f_locals.get(name), FunctionCtx):  # what a module's pass keeps stays unread
         return FunctionCtx.__module__
     return module if module in RECOMPUTING else None
 
