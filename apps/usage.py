@@ -90,6 +90,15 @@ _VALUES = {
     r"^Error parsing (\S+): no type matching \{None\}\|INT could be instantiated from \[(.*?)\]\. .*": (
         r"\1 must be a whole number or None; got \2"
     ),
+    r"^Error parsing (\S+): no type matching INT could be instantiated from \[(.*?)\]\. .*": (
+        r"\1 must be a whole number; got \2"
+    ),
+    r"^Error parsing (\S+): no type matching FLOAT could be instantiated from \[(.*?)\]\. .*": (
+        r"\1 must be a number; got \2"
+    ),
+    r"^Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]": (  # texts are always valid
+        r"\1 must be numbers (INT: whole ones), with spaces between them; got \2"
+    ),
 }
 """What Python and tyro say about a value, as patterns, and how it is put here."""
 

@@ -175,6 +175,8 @@ def test_a_folder_of_pictures_trains_a_generator(gandissect, tmp_path: Path) -> 
     options = ["dcgan", "--data", folder, "--out", tmp_path / "run", "--resolution", 16, "--width", 4, "--z-dim", 8]
     small = ["--batch-size", 8, "--images", 24, "--hold-out", 0.3, "--device", "cpu"]
     status, output, error = gandissect("train", "generator", *options, *small)
+    answer = gandissect("sample", tmp_path / "run" / "checkpoint.pt", "--out", tmp_path / "x.png")
+    assert answer[0] == 2 and f"every command take the folder of the training, {tmp_path / 'run'}\n" in answer[2]
     assert status == 0, error
     assert generators.load(output.strip(), device="cpu").image_size == (16, 16)
     status, output, error = gandissect("sample", "--generator", tmp_path / "run", "--out", tmp_path / "x.png", "--json")
@@ -288,6 +290,15 @@ USAGE = {
     ("models", "--jsn"): "not understood: --jsn; perhaps you meant --json; see gandissect models --help",
     ("train", "generator"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
     ("train", "generator", "--out", "x"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
+    ("interpolate", "x", "--fps", "1.5"): "--fps must be a whole number; got '1.5'; see gandissect interpolate --help",
+    (
+        "sample",
+        "x",
+        "--truncation-psi",
+        "a",
+    ): "--truncation-psi must be a number; got 'a'; see gandissect sample --help",
+    ("directions", "x", "--ws", "1,2"): "--ws must be numbers (INT: whole ones), with spaces between them; got '1,2'; "
+    "see gandissect directions --help",
     (
         "train",
         "generator",

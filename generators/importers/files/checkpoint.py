@@ -6,6 +6,7 @@ Memory stays below seven times the size of the file and 500 MB; what a file may 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ OTHERS = {
     b"version https://git-lfs": "a pointer of git-lfs; fetch the file itself with git lfs pull",
 }
 """How files begin that are often taken for checkpoints, and what they are."""
+
+_OWN_CHECKPOINT = {"task", "steps_done", "seconds", "sums", "summed"}
+"""What the checkpoint of a training of this toolkit holds."""
 
 START_BYTES = 64
 """Bytes of a file that say what it is."""
@@ -82,6 +86,11 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
     except (RuntimeError, OverflowError, MemoryError, AssertionError) as error:
         raise ValueError(f"{path} cannot be read: {type(error).__name__}: {make_printable(str(error))}") from error
+    if isinstance(tree, Mapping) and set(tree) >= _OWN_CHECKPOINT:
+        raise ValueError(
+            f"{path} is what a training of gandissect is resumed from; "
+            f"generators.load and every command take the folder of the training, {Path(path).parent}"
+        )
     return Checkpoint(str(path), kind, tree)
 
 
