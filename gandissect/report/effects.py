@@ -23,6 +23,9 @@ PANELS = 3
 MAX_SIDE_EFFECTS = 6
 """Other concepts in the figure, at most: those that change most."""
 
+REMEDY = "give a list of what average_causal_effect returns, or the .effects of what measure_concept_effects returns"
+"""Remedy for effects of another type."""
+
 
 def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
     """Draw effects, a row each: on the concept, on the others that change most, and place by place.
@@ -40,9 +43,9 @@ def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    check_type("effects", effects, Sequence, "give a list of what average_causal_effect returns")
+    check_type("effects", effects, Sequence, REMEDY)
     for effect in effects:
-        check_type("each effect", effect, CausalEffect, "give a list of what average_causal_effect returns")
+        check_type("each effect", effect, CausalEffect, REMEDY)
     if not effects:
         raise ValueError("give one effect or more")
     figure = Figure(figsize=(12, 2.9 * len(effects) + 0.6), dpi=110, layout="constrained")

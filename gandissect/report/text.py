@@ -37,7 +37,8 @@ def finish_text(figure: Figure) -> Figure:
     texts = list(_list_texts(figure))
     for text in texts:
         text.set_parse_math(False)
-    families, missing = _choose_fonts(frozenset("".join(text.get_text() for text in texts)))
+    letters = frozenset("".join(text.get_text() for text in texts))
+    families, missing = _choose_fonts(letters, any(text.get_fontweight() == "bold" for text in texts))
     if missing:
         _replace_letters(figure, str.maketrans(dict.fromkeys(missing, BOX)))
     if len(families) > 1:
@@ -72,14 +73,19 @@ def _replace_letters(figure: Figure, boxes: dict[int, str]) -> None:
 
 
 @cache
-def _choose_fonts(letters: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return families of installed fonts that have some letters, the standard one first, and the letters none has."""
+def _choose_fonts(letters: frozenset[str], bold: bool) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return families of installed fonts that have some letters, the standard one first, and the letters none has.
+
+    Args:
+        letters: Letters of a figure.
+        bold: Whether some of them are bold; then their fonts must have them in bold, too.
+    """
     from matplotlib.font_manager import FontProperties, findfont
 
     families, missing = [STANDARD], letters - {"\n"}
     missing -= _read_letters(findfont(FontProperties(family=[STANDARD])))
     for _ in range(MAX_FONTS):
-        family, found = max(_find_fonts(missing), key=lambda pair: len(pair[1]), default=("", frozenset()))
+        family, found = max(_find_fonts(missing, bold), key=lambda pair: len(pair[1]), default=("", frozenset()))
         if not found:
             break
         families.append(family)
@@ -93,16 +99,19 @@ def _choose_fonts(letters: frozenset[str]) -> tuple[tuple[str, ...], frozenset[s
     return tuple(families), missing
 
 
-def _find_fonts(letters: frozenset[str]) -> Iterable[tuple[str, frozenset[str]]]:
+def _find_fonts(letters: frozenset[str], bold: bool) -> Iterable[tuple[str, frozenset[str]]]:
     """Yield the families of upright installed fonts of regular weight, in order, each with those letters it has."""
-    from matplotlib.font_manager import fontManager
+    from matplotlib.font_manager import FontProperties, findfont, fontManager
 
     if not letters:
         return
     entries = [font for font in fontManager.ttflist if font.style == "normal" and font.weight in (400, "normal")]
     for font in sorted(entries, key=lambda font: (font.name, font.fname)):
         if "lastresort" not in font.name.lower().replace(" ", ""):  # it has boxes for all letters
-            yield font.name, letters & _read_letters(font.fname)
+            known = letters & _read_letters(font.fname)
+            if bold and known:
+                known &= _read_letters(findfont(FontProperties(family=[font.name], weight="bold")))
+            yield font.name, known
 
 
 @cache

@@ -19,8 +19,8 @@ TITLES = {
     "kernel_distance": ("Kernel distance", "less is better"),
     "precision": ("Precision", "share of generated pictures among the real ones"),
     "recall": ("Recall", "share of real pictures among the generated ones"),
-    "density": ("Density", "how densely the real ones' neighbourhoods are filled"),
-    "coverage": ("Coverage", "share of these neighbourhoods that are reached"),
+    "density": ("Density", "how densely the real ones' neighborhoods are filled"),
+    "coverage": ("Coverage", "share of these neighborhoods that are reached"),
     "nearest_ratio": ("Nearest ratio", "distance to training by that to held-out pictures"),
     "worst_realism": ("Realism of the worst 5 %", "more is better"),
 }

@@ -126,10 +126,20 @@ def test_letters_come_from_a_font_that_has_them(caplog: pytest.LogCaptureFixture
     assert not caplog.records
 
 
+def test_bold_letters_come_from_a_font_that_has_them_in_bold() -> None:
+    letter = "\N{MATHEMATICAL MONOSPACE DIGIT FIVE}"
+    regular = {family for family, known in text._find_fonts(frozenset(letter), False) if known}
+    bold = {family for family, known in text._find_fonts(frozenset(letter), True) if known}
+    assert "STIXNonUnicode" not in bold <= regular
+    figure = Figure()
+    figure.text(0, 0, letter, weight="bold")
+    text.finish_text(figure).canvas.draw()  # matplotlib's warning of a missing glyph would be an error here
+
+
 def test_letters_that_no_font_has_are_boxes_and_one_warning(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text, "_find_fonts", lambda letters: [])
+    monkeypatch.setattr(text, "_find_fonts", lambda letters, bold: [])
     for _ in range(2):
         figure = Figure()
         axes = figure.add_subplot(title="\u6811 and $x$")
