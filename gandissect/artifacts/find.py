@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -95,36 +95,29 @@ def find_repair(
 ) -> FoundRepair[G]:
     """Find the units behind unrealistic images, choose how many to switch off, and measure what that changes.
 
-    Units are ranked (`rank_artifact_layers`), the layer is the one of which the worst units help most, their number is
-    chosen (`choose_num_units`), and the repair is measured (`measure_repair`); each step looks at other images, and the
-    last one at held-out pictures. `write_repair_report` makes a page of the result.
+    Units are ranked (`rank_artifact_layers`), their number is chosen in the layer where that helps most
+    (`choose_num_units`), and the repair is measured against held-out pictures (`measure_repair`), each on other images.
 
     Args:
         generator: A `Generator` that has ``forcing(units, values)``, as those of ``generators`` and wrapped modules do.
         real: Pictures that the generator was trained on: a source such as ``segmenters.datasets.Photos``, uint8
-            ``[n, 3, H, W]``, or a `Yardstick`, which has its held-out pictures and features already.
-        segmenter: The segmenter that says what becomes of concepts; its encoder gives the features in which images are
-            compared unless ``features`` does. It may be None if ``real`` is a yardstick.
-        held_out: Pictures that the generator was not trained on; None sets every 20th of ``real`` aside, which keeps
-            choosing and measuring apart, though not training.
+            ``[n, 3, H, W]``, or a `Yardstick`, which has held-out pictures and features already.
+        segmenter: Segmenter whose concepts are counted and whose encoder gives the features; None for a yardstick.
+        held_out: Pictures that the generator was not trained on; None sets every 20th of ``real`` aside.
         features: A segmenter with an encoder, or an `Inception`, in whose features images are compared.
         layers: Names of the layers to look at, or one name; all if None.
         units: Units to try, worst first, if they are known; then nothing is ranked.
         force_to: What the units are forced to: ``"zero"``, or each unit's ``"mean"``.
-        method: What units are ranked by: ``"effect"``, what ablating each unit alone changes of the distance, which
-            takes minutes; ``"distance"`` or ``"realism"``, which are quicker, and tell what goes along with bad images.
-            Choosing and measuring take minutes in any case.
-        num_samples: Images to rank units with. A tenth of them must be twice as many as the features have dimensions:
-            1,280 for the 64 dimensions that are kept if 256 pictures or more are held out.
+        method: What units are ranked by: ``"effect"``, the change of the distance when each unit alone is ablated, in
+            minutes; ``"distance"`` or ``"realism"``, which are quicker and measure association only.
+        num_samples: Images to rank units with, at least 20 for each dimension of the features (1,280 for 64).
         num_images: Images in each of 4 sets to choose the number of units with.
-        num_sets: Sets of images to measure the repair with, 2 or more, each as large as the held-out pictures are many.
-        num_real: Pictures of ``real`` that are looked at, at most.
-        num_held_out: Held-out pictures that are looked at, at most; 8 or more.
+        num_sets: Sets of images to measure the repair with, 2 or more, each of the size of the held-out pictures.
+        num_real: Maximum number of pictures of ``real`` that are used.
+        num_held_out: Maximum number of held-out pictures that are used; 8 or more.
         seed: Seed of all images.
-        folder: Folder that keeps each step that is finished (the ranking of each layer, the choice of the layer and of
-            the number of units, the measurement), as ``repair_steps.safetensors``. If the folder holds steps of the
-            same repair already, the repair is resumed after the last one, and its result is the same.
-        overwrite: Whether to start over where the folder holds steps of another repair, or a damaged file.
+        folder: Folder that keeps finished steps, after which the same repair resumes with the same result.
+        overwrite: Whether to start over where the folder contains steps of another repair, or a damaged file.
         progress: Whether progress bars are shown.
 
     Returns:
@@ -134,42 +127,32 @@ def find_repair(
         BlockingIOError: If another process writes to the folder.
         KeyError: If there is no such layer or method.
         TypeError: If the generator cannot be copied with units forced.
-        ValueError: If no layer is named, there are too few pictures, nothing says what to compare, or a number is out
-            of range; or if the folder holds steps of another repair, naming what differs, or a damaged file.
+        ValueError: If an argument is out of range, there are too few pictures, or the folder has other steps.
 
     Source: Bau et al. 2019, Sec. 4.3.
     """
-    seed = check_seed(seed)
     _check_request(generator, segmenter, units, layers, force_to, method)
     _check_numbers(num_samples, num_images, num_sets, num_real, num_held_out)
-    names = _check_layers(generator, layers if units is None else units.layer)
     pictures = _Pictures(real, held_out, features, segmenter, num_real, num_held_out)
     if units is None:
         count_top(num_samples, TOP_SHARE, pictures.num_dims)  # before pictures are decoded
     request = RepairRequest(
         generator=generator.fingerprint,
         segmenter="" if segmenter is None else segmenter.fingerprint,
-        layers=names,
+        layers=_check_layers(generator, layers if units is None else units.layer),
         units=units,
         force_to=force_to,
         method=method,
         num_samples=num_samples,
         num_images=num_images,
         num_sets=num_sets,
-        seed=seed,
+        seed=check_seed(seed),
         versions=installed_versions(),
     )
     with keep_steps(folder, request, overwrite=overwrite) as steps:
         yardstick = pictures.measure()
         steps.expect(request.with_pictures(yardstick))
-        search = _Search(generator, yardstick, segmenter, request, steps, progress)
-        ranking = None
-        if units is None:
-            ranking = search.rank()
-            units = ranking.top(MAX_UNITS)
-        curve = search.choose(units)
-        measurement = search.measure(curve)
-    return FoundRepair(ranking, curve, measurement, repair(generator, measurement.units, force_to))
+        return _Search(generator, yardstick, segmenter, request, steps, progress).run()
 
 
 def _check_request(
@@ -289,6 +272,18 @@ class _Search:
     request: RepairRequest
     steps: StepKeeper
     progress: bool
+
+    def run(self) -> FoundRepair[Any]:
+        """Return the results of all steps and the repaired generator."""
+        ranking, units = None, self.request.units
+        if units is None:
+            ranking = self.rank()
+            units = ranking.top(MAX_UNITS)
+        curve = self.choose(units)
+        measurement = self.measure(curve)
+        return FoundRepair(
+            ranking, curve, measurement, repair(self.generator, measurement.units, self.request.force_to)
+        )
 
     def rank(self) -> ArtifactRanking:
         """Return the ranking of the layer of which the worst units help most when they are switched off."""

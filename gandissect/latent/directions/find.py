@@ -82,8 +82,7 @@ def find_directions(
         layer: For ``"components"``, the layer whose activations are looked at; by default w.
         in_z: For ``"components"`` of a layer, whether they are mapped back to z.
         concepts: For ``"boundary"``, names of concepts, one direction each, or one name.
-        keep: For ``"boundary"``, names of concepts that these directions leave alone, as far as boundaries at right
-            angles do.
+        keep: For ``"boundary"``, names of concepts to whose boundaries these directions are made orthogonal.
         min_share: For ``"boundary"``, predict whether a concept has this share of the pixels; by default the share
             itself.
         find_samples: Latent vectors to find the directions on, by default 5,000 for ``"components"`` and 2,000 for

@@ -52,7 +52,7 @@ def invert(
 ) -> Inversion:
     """Find the latents whose images are most like some pictures, as the module's formula says.
 
-    All pictures are optimised at once, and none depends on the others, but for rounding.
+    All pictures are optimized at once; up to rounding, none depends on the others.
 
     Args:
         generator: A `Generator` through which gradients flow, in eval mode.
@@ -61,9 +61,8 @@ def invert(
             unlike its own.
         features: From images to features, one tensor ``[batch, ...]`` or several, through which gradients flow, such as
             a segmenter's ``encode``; None compares pixels only.
-        layer: Add a residual to the activations of this layer, for what no latents can make.
-        noise: In w or ws of a generator that has noise, find that of each picture's layers, too; otherwise it is the
-            generator's own.
+        layer: Layer to whose activations a residual is added, for what no latents can make.
+        noise: Whether to find the noise of each picture's layers too, in w or ws of a generator that has noise.
         num_candidates: Samples to begin with the best of, 2 or more.
         num_starts: How many of these to begin with: 1 is fast, more find their way where one is stuck.
         num_steps: Of Adam, besides a quarter as many from each start if there are several, and as many again for the
