@@ -99,9 +99,15 @@ def _run_command(arguments: list[str]) -> int:
     except (ValueError, KeyError, TypeError, OSError, FloatingPointError) as error:
         return _refuse(_format_error(error))
     except KeyboardInterrupt:
-        again = "; the same command with --resume takes it up again" if hasattr(command, "resume") else ""
-        return _refuse(f"stopped{again}", status=130)
+        return _refuse(f"stopped{_say_how_to_resume(command)}", status=130)
     return 0
+
+
+def _say_how_to_resume(command: object) -> str:
+    """Return how the rest of a stopped command is run, empty where all of it must be."""
+    if hasattr(command, "resume"):
+        return "; the same command with --resume takes it up again"
+    return "; the same command resumes the run" if getattr(command, "RESUMES", False) else ""
 
 
 class _Help(Exception):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import segmenters
 from gandissect import (
@@ -64,6 +65,8 @@ class Options:
         device: auto, cpu, cuda or mps.
         json: Print the summary as JSON.
     """
+
+    RESUMES: ClassVar = True
 
     generator: Model
     out: Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 import tyro
@@ -77,6 +77,8 @@ class Options:
         device: auto, cpu, cuda or mps.
         json: Print the figures as JSON.
     """
+
+    RESUMES: ClassVar = True
 
     generator: Model
     data: tuple[str, ...]

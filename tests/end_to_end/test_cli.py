@@ -472,7 +472,8 @@ def test_a_generator_is_repaired_and_reported_in_one_command(
     again = (*repair, "--layer", "layer2", "--num-samples", 60, "--out", tmp_path / "again")
     with monkeypatch.context() as slow:
         slow.setattr("gandissect.artifacts.find.measure_repair", _stop)
-        assert gandissect(*again)[0] == 130
+        status, output, error = gandissect(*again)
+        assert (status, output, error) == (130, "", "gandissect: stopped; the same command resumes the run\n")
     assert [path.name for path in (tmp_path / "again").iterdir()] == [RepairSteps.FILE_NAME]
     status, _, error = gandissect(*again, "--seed", 1)
     assert (status, "holds the steps of another repair, which differs in seed; name another" in error) == (2, True)
