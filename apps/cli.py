@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _replace_unprintable(sys.stdout)
     try:
         status = _run_command(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is of a process that was started without one
+            sys.stdout.flush()
     except BrokenPipeError:
         status = _end_quietly()
     sys.exit(status)

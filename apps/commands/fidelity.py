@@ -49,6 +49,8 @@ class Options:
 
     def run(self) -> None:
         """Print each figure and its real-against-real value."""
+        if self.num_sets < 2:
+            raise ValueError(f"num_sets must be 2 or more; got {self.num_sets}")
         generator = load_generator(self.generator, self.device)
         network = self._load_network()
         train, held_out = open_with_held_out(

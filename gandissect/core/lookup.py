@@ -59,7 +59,13 @@ class NamedChoices(Mapping[str, T]):
 
 
 def unique_names(names: Sequence[str] | str) -> tuple[str, ...]:
-    """Return names, of which one may be given by itself, each once and in their order."""
+    """Return names, of which one may be given by itself, each once and in their order.
+
+    Raises:
+        TypeError: If they are neither a text nor several.
+    """
+    if not isinstance(names, Iterable):
+        raise TypeError(f"names must be a text or a list of texts; got {names!r}")
     return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
 
 

@@ -23,8 +23,9 @@ def check_num_samples(num_samples: int) -> None:
     """Check that so many samples can be drawn within days.
 
     Raises:
-        ValueError: If they are more than `MAX_SAMPLES`.
+        ValueError: If it is no whole number, or more than `MAX_SAMPLES`.
     """
+    _check_whole("num_samples", num_samples)
     if num_samples > MAX_SAMPLES:
         raise ValueError(f"{MAX_SAMPLES:,} samples can be drawn at most; got {num_samples:,}")
 
@@ -38,12 +39,17 @@ def check_seed(seed: int) -> int:
     Raises:
         ValueError: If it is no whole number, such as 1.5, "7" or True.
     """
-    if isinstance(seed, bool | np.bool_) or not hasattr(seed, "__index__"):
-        raise ValueError(f"seed must be a whole number; got {seed!r}")
+    return _check_whole("seed", seed)
+
+
+def _check_whole(name: str, value: int) -> int:
+    """Return a whole number as Python's own, or raise ValueError."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        raise ValueError(f"{name} must be a whole number; got {value!r}")
     try:
-        return operator.index(seed)
+        return operator.index(value)
     except TypeError as error:  # of an array, or of a tensor of floating-point numbers
-        raise ValueError(f"seed must be a whole number; got {seed!r}") from error
+        raise ValueError(f"{name} must be a whole number; got {value!r}") from error
 
 
 def derive_seed(seed: int, *stream: str | int) -> int:
@@ -84,8 +90,9 @@ def sample_z(num_samples: int, z_dim: int, seed: int = 0, start: int = 0) -> Flo
         float32 ``[num_samples, z_dim]`` on CPU.
 
     Raises:
-        ValueError: If a count is out of range.
+        ValueError: If a number is not whole or is out of range.
     """
+    num_samples, start = _check_whole("num_samples", num_samples), _check_whole("start", start)
     if num_samples < 0 or z_dim < 1 or start < 0:
         raise ValueError(f"need num_samples >= 0, z_dim >= 1, start >= 0; got {num_samples}, {z_dim}, {start}")
     seed = check_seed(seed)

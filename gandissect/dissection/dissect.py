@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ..core.lookup import unknown_name_message
+from ..core.lookup import unique_names, unknown_name_message
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.types import check_type
@@ -187,7 +187,7 @@ def merge_shards(
         ValueError: If they are not those of one whole dissection, or the networks are others, naming what differs or is
             missing.
     """
-    check_type("folders", folders, Sequence, "give a list of the folders of all shards")
+    check_type("folders", folders, (list, tuple), "give a list of the folders of all shards")
     for folder in folders:
         check_type("each folder", folder, (str, Path))
     _check_shards([Path(folder) for folder in folders])
@@ -288,7 +288,7 @@ def _select_layers(generator: Generator, layers: Sequence[str] | str | None) -> 
         ValueError: If none is named.
     """
     known = generator.layers
-    chosen = set([layers] if isinstance(layers, str) else known if layers is None else layers)
+    chosen = set(known if layers is None else unique_names(layers))
     if wrong := [name for name in chosen if not isinstance(name, str)]:
         raise TypeError(f"layers are named by texts, such as {next(iter(known))!r}; got {wrong[0]!r}")
     for name in sorted(chosen - set(known)):

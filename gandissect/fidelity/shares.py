@@ -190,6 +190,8 @@ def _check_numbers(num_samples: int, batch_size: int, num_real: int) -> None:
         raise ValueError(f"num_samples is a whole number, {MIN_SAMPLES} or more; got {num_samples}")
     if num_real < 2 * num_samples:
         remedy = f"{num_real} real images allow num_samples up to {num_real // 2}"
+        if num_real < 2 * MIN_SAMPLES:
+            remedy = f"got {num_real}, and {2 * MIN_SAMPLES} are the least that will do"
         why = "one half to compare with, one half in the place of the generated images"
         raise ValueError(f"{num_samples} samples need {2 * num_samples} real images, {why}; {remedy}")
 

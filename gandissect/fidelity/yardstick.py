@@ -20,6 +20,7 @@ from ..core.images import from_uint8
 from ..core.pictures import check_pixels, load_pictures, pick_evenly
 from ..core.protocols import Features, Generator, PictureSource, Segmenter
 from ..core.sampling import check_num_samples, check_seed, make_rng
+from ..core.types import check_type
 from ..inference.batches import sample_blocks
 from .distances import frechet_distance, kernel_distance
 from .features import Encoder, encoder_features
@@ -103,8 +104,11 @@ class Yardstick:
             max_held_out: Evenly spaced pictures of ``held_out`` that are looked at, at most.
 
         Raises:
+            TypeError: If the pictures are neither a source nor a tensor.
             ValueError: If the segmenter has no encoder, or there are too few pictures.
         """
+        for name, pictures in (("train", train), ("held_out", held_out)):
+            check_type(name, pictures, (PictureSource, Tensor), "segmenters.datasets.Photos is such a source")
         features = network if isinstance(network, Inception) else encoder_features(network)
         num_train, num_held_out = len(pick_evenly(train, max_train)), len(pick_evenly(held_out, max_held_out))
         if num_train <= num_held_out < len(train):

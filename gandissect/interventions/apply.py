@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -104,8 +104,8 @@ def intervene(network: nn.Module | Generator, edits: Sequence[Edit]) -> Iterator
 
 def _by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
     """Return the edits of each layer, in order."""
-    if isinstance(edits, Edit):
-        raise TypeError("edits are a list; write [edit] for one")
+    if isinstance(edits, Edit) or not isinstance(edits, Iterable):
+        raise TypeError(f"edits must be a list, [edit] for one and [] for none; got {type(edits).__name__}")
     by_layer: dict[str, list[Edit]] = {}
     for edit in edits:
         if not isinstance(edit, Edit):

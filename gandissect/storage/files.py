@@ -50,10 +50,11 @@ def atomic_path(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         FileExistsError: If there is another file of that name.
         OSError: If the file cannot be written, naming it.
-        ValueError: If ``path`` is a folder or a device.
+        ValueError: If ``path`` is a folder or a device, or its folder is a file or cannot be written to.
     """
     path = Path(path)
     target = resolve_target(path)
+    check_folder(target.parent)
     with _name_file(path):
         target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")  # threads share a pid

@@ -66,6 +66,13 @@ def test_a_stream_that_lacks_a_letter_gets_a_question_mark(
     assert output.getvalue() == f"{out}\n".encode(encoding, errors="replace")
 
 
+def test_a_process_without_output_does_its_work(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as stop:
+        main(["sample", str(planted), "--num-samples", "1", "--out", str(tmp_path / "x.png")])
+    assert (stop.value.code, (tmp_path / "x.png").exists()) == (0, True)
+
+
 def test_a_dissection_from_the_shell_is_that_from_python(gandissect, planted: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     status, output, _ = gandissect(
@@ -220,6 +227,10 @@ BAD = {
     "no pictures": (("train", "generator", "dcgan", "--data", "absent", "--out", "OUT"), "absent"),
     "unknown loss": (("train", "generator", "dcgan", "--data", "scenes:8", "--loss", "hing", "--out", "OUT"), "hinge"),
     "device": (("sample", "--generator", "PLANTED", "--device", "gpu"), "device 'gpu'"),
+    "sets": (
+        ("fidelity", "PLANTED", "--data", "absent", "--segmenter", "palette", "--num-sets", "1"),
+        "num_sets must be 2 or more; got 1",
+    ),
 }
 
 

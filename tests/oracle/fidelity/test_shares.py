@@ -380,7 +380,7 @@ def test_the_command_answers_in_json_and_can_look_at_held_out_pictures(shares_co
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        (("--data", "scenes:30"), "30 real images allow num_samples up to 15"),
+        (("--data", "scenes:30"), "generated images; got 30, and 40 are the least that will do"),
         (("--data", "absent"), "absent"),
         (("--data", "scenes:50", "--out", "TAKEN"), "taken"),
     ],

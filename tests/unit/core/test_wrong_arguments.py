@@ -14,7 +14,17 @@ import torch
 import gandissect
 import generators
 import segmenters
-from gandissect import Dissection, UnitSet, average_causal_effect, compare, dissect, write_report
+from gandissect import (
+    Dissection,
+    UnitSet,
+    Yardstick,
+    average_causal_effect,
+    compare,
+    dissect,
+    generate,
+    merge_shards,
+    write_report,
+)
 
 ROOT = Path(gandissect.__file__).parents[1]
 G, S = generators.PlantedGenerator(size=16, cells=8), segmenters.load("palette")
@@ -81,6 +91,13 @@ def test_every_public_function_refuses_another_kind(
         (lambda D: segmenters.load(None), "name_or_path must be of type str or Path; got NoneType; give a file"),
         (lambda D: D.save(None), "place must be of type str or Path; got NoneType"),
         (lambda D: Dissection.load(7), "place must be of type str or Path; got int"),
+        (lambda D: merge_shards("runs/part1"), "folders must be of type list or tuple; got str; give a list"),
+        (lambda D: Yardstick.of(S, "runs/pictures", None), "train must be of type PictureSource or Tensor; got str"),
+        (lambda D: generate(G, G.sample_z(1), None), r"edits must be a list, .* and \[\] for none; got NoneType"),
+        (lambda D: dissect(G, S, 3), "names must be a text or a list of texts; got 3"),
+        (lambda D: G.sample_z(4.0), "num_samples must be a whole number; got 4.0"),
+        (lambda D: G.sample_z("4"), "num_samples must be a whole number; got '4'"),
+        (lambda D: G.sample_z(4, 1, 1.5), "start must be a whole number; got 1.5"),
     ],
 )
 def test_the_message_names_what_is_wanted(call: Callable[..., object], said: str, dissection: Dissection) -> None:

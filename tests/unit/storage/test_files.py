@@ -33,6 +33,13 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path: Path
     assert os.listdir(tmp_path) == ["x.json"]  # noqa: PTH208
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(ValueError, match="taken is a file; name another folder"):
+        write_json(tmp_path / "taken" / "x.json", {})
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
 def test_numbers_that_json_does_not_have_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x.json", {"a": float("nan")})
