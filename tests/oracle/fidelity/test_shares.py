@@ -39,7 +39,7 @@ class _Pictures:
     def __init__(self, cells: int, count: int = 200, size: int = 16) -> None:
         self.z = PlantedGenerator(size, cells).sample_z(count, seed=77)
         self.images = ((PlantedGenerator(size, cells)(self.z) + 1) * 127.5).round().to(torch.uint8)
-        self.asked: list[int] = []
+        self.size, self.asked = size, list[int]()
 
     def __len__(self) -> int:
         return len(self.images)
