@@ -167,7 +167,7 @@ def _write(path: Path | None, result: Dissection | KeptEffects) -> None:
         oldest = sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
         for file in oldest[:-MAX_FILES]:
             file.unlink(missing_ok=True)
-    except OSError as error:
+    except (ValueError, OSError) as error:
         _LOG.warning("this is not kept for the next time: %s", error)
 
 
