@@ -284,7 +284,7 @@ def count_top(num_samples: int, top_share: float, num_dims: int) -> int:
     """Return how many images are a unit's top images.
 
     Raises:
-        ValueError: If they are too few for the covariance of so many dimensions, with how many samples are needed.
+        ValueError: If there are too few samples for the covariance of these dimensions, naming the number needed.
     """
     if not 0 < top_share < 1:
         raise ValueError(f"top_share is above 0 and below 1; got {top_share}")

@@ -21,7 +21,7 @@ from ..stats.quantiles import from_keys, to_keys
 BATCH = 32
 
 MAX_KEPT = 2**24
-"""At most so many values (64 MB) are kept; of more, digits are counted in several passes."""
+"""Maximum number of values that are kept (64 MB); beyond it, digits are counted in several passes."""
 
 KEY_BITS, DIGIT_BITS = 32, 8
 """Of a value's key, and of the digits that it is found by."""

@@ -20,7 +20,7 @@ MAX_SAMPLES = 100_000_000
 
 
 def check_num_samples(num_samples: int) -> None:
-    """Check that so many samples can be drawn within days.
+    """Check that a number of samples can be drawn within days.
 
     Raises:
         ValueError: If it is no whole number, or more than `MAX_SAMPLES`.

@@ -153,7 +153,7 @@ class UnitSet:
 
     @staticmethod
     def check(units: object) -> None:
-        """Raise TypeError if an argument that must be a set of units is none."""
+        """Raise TypeError if an argument that must be a set of units is of another type."""
         check_type("units", units, UnitSet, "give UnitSet(layer, units), or what units_for or a ranking returns")
 
     def __len__(self) -> int:

@@ -193,7 +193,7 @@ class ModulatedLayer(nn.Module):
             x: The activations before.
             w: Latent vectors, ``[batch, w_dim]``.
             noise: ``[batch or 1, 1, side, side]``; None is the layer's own.
-            residual: The other half of a residual sum; None where there is none.
+            residual: The other half of a residual sum; None without one.
         """
         style, weight = self.affine(w), self.weight * self.scale
         x = x * _channels(style, x)
@@ -239,7 +239,7 @@ class ToRGB(nn.Module):
         Args:
             x: The activations, ``[batch, units, h, w]``.
             w: Latent vectors, ``[batch, w_dim]``.
-            image: The sum so far; None is none.
+            image: The sum of the images so far; None at first.
         """
         x = x * _channels(self.affine(w), x)
         own = _clamp(functional.conv2d(x, self.weight * self.scale, self.bias).float(), self.clamp)

@@ -205,7 +205,7 @@ class BilinearImage(nn.Module):
         Args:
             x: The activations, ``[batch, units, h, w]``.
             w: Latent vectors, ``[batch, w_dim]``.
-            image: The sum so far; None is none.
+            image: The sum of the images so far; None at first.
         """
         own = functional.conv2d(x * _channels(self.affine(w), x), self.weight, self.bias)
         if image is None:

@@ -122,7 +122,7 @@ def choose(checkpoint: Checkpoint, nearest: Sequence[Match], network: str | None
         network: Which network, see `import_checkpoint`.
 
     Raises:
-        ValueError: If there is none, saying what there is instead; or several, and ``network`` does not say which.
+        ValueError: If no network fits, naming what the file contains; or if several do and ``network`` names none.
     """
     if checkpoint.kind in PROGRAMS:
         raise ValueError(

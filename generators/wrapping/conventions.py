@@ -158,7 +158,7 @@ def explain_classes(module: nn.Module, c: Condition | None = None) -> str:
     if not names:
         return ""
     name, embedding = names[0]
-    wrong = "" if c is None or (c.ndim == 0 and 0 <= c < embedding.num_embeddings) else ", and c is none of them"
+    wrong = "" if c is None or (c.ndim == 0 and 0 <= c < embedding.num_embeddings) else ", and c is not one of them"
     return f"; its embedding {name!r} knows classes: c must be a number from 0 to {embedding.num_embeddings - 1}{wrong}"
 
 

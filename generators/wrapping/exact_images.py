@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_iter
 M = TypeVar("M", bound=nn.Module)
 
 CELLS = 16
-"""An image is averaged over so many cells a side, or its pixels if they are fewer."""
+"""Cells per side over which an image is averaged; its pixels if there are fewer."""
 LEVELS = 4096
 """Levels from black to white."""
 OFFSET = 0.3717

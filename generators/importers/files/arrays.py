@@ -61,7 +61,7 @@ def make_array(budget: Budget, data: Any, kind: Any, shape: Any, order: Any) -> 
 def fill_array(array: Array, state: Any, budget: Budget) -> None:
     """Give an array its numbers: ``(version, shape, dtype, Fortran order, bytes)``."""
     if not isinstance(state, tuple) or len(state) != 5 or not are_counts(state[1]):
-        raise ValueError("an array has a state that is none")
+        raise ValueError("the state of an array is malformed")
     _, shape, kind, fortran, data = state
     if isinstance(kind, DtypeCode) and _is_inert(kind):
         array.kind = kind.code
@@ -102,10 +102,10 @@ def set_order(kind: DtypeCode, state: Any) -> None:
     """Give a dtype its byte order.
 
     Raises:
-        ValueError: If the state is none of a dtype.
+        ValueError: If the state does not belong to a dtype.
     """
     if not isinstance(state, tuple) or len(state) < 2 or not isinstance(state[1], str) or state[1] not in "<>|=":
-        raise ValueError("a dtype has a state that is none")
+        raise ValueError("the state of a dtype is malformed")
     kind.order = state[1] or "<"
 
 

@@ -14,8 +14,8 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 MIN_STEPS, MAX_STEPS, BYTES_A_STEP = 300_000, 800_000, 8
-"""Steps of all pickles of a file together, and values in it: at least the first, and one more for so many bytes, up to
-the second. The largest known checkpoints take 100,000, and a history of losses beside them a few hundred thousand."""
+"""Limits on the steps of all pickles of a file, and on its values: the first plus one for each `BYTES_A_STEP` bytes, to
+at most the second. The largest known checkpoints take 100,000, and a history of losses a few hundred thousand."""
 
 CALL, COLLECTION = 3, 3
 """Steps that a call is counted as, and values that an object or a collection is."""

@@ -23,7 +23,7 @@ OPENED = {64: 4, 128: 8, 256: 16, 512: 32}
 
 
 def projected_fastgan(units: list[int], larger: int = 0, z_dim: int = 5, colors: int = 3) -> dict[str, Tensor]:
-    """A `G_ema` with so many units at 4 x 4, 8 x 8, ...; of these, the last ``larger`` make no image."""
+    """A `G_ema` with these numbers of units at 4 x 4, 8 x 8, ...; of these, the last ``larger`` make no image."""
     draw = Draw(0)
     t = _normal_weight(draw, "init.init.0", z_dim, 2 * units[0], 4, 4, outputs=1)
     t |= draw.norm("init.init.1", 2 * units[0])

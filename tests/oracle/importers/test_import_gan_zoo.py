@@ -23,7 +23,7 @@ PROGAN, DCGAN_ZOO, STYLEGAN = LAYOUTS
 def gan_zoo_progan(
     units: list[int], z_dim: int = 6, colors: int = 3, part: str = ".module", seed: int = 0
 ) -> dict[str, Tensor]:
-    """An `avgG` of PGAN with so many units at 4 x 4, 8 x 8, ..."""
+    """An `avgG` of PGAN with these numbers of units at 4 x 4, 8 x 8, ..."""
     draw, t = Draw(seed), {}
     t |= _layer(draw, f"formatLayer{part}", 16 * units[0], z_dim)
     t |= _layer(draw, f"groupScale0.0{part}", units[0], units[0], 3, 3)
@@ -68,7 +68,7 @@ def _leaky(x: Tensor) -> Tensor:
 
 
 def gan_zoo_dcgan(units: list[int], z_dim: int = 6, colors: int = 3, seed: int = 0) -> dict[str, Tensor]:
-    """A `netG` of DCGAN with so many units at 4 x 4, 8 x 8, ..."""
+    """A `netG` of DCGAN with these numbers of units at 4 x 4, 8 x 8, ..."""
     draw = Draw(seed)
     t = {"formatLayer.weight": draw.normal(z_dim, units[0], 4, 4)} | draw.norm("main.batchNorm0", units[0])
     for index, (before, after) in enumerate(itertools.pairwise(units), start=1):

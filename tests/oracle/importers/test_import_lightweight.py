@@ -23,7 +23,7 @@ HEAD = 2
 def lightweight(
     units: list[int], attention: tuple[int, ...] = (), z_dim: int = 6, colors: int = 3, seed: int = 0
 ) -> dict[str, Tensor]:
-    """A `G` with so many units at 4 x 4, 8 x 8, ..., and attention to grids of some sides."""
+    """A `G` with these numbers of units at 4 x 4, 8 x 8, ..., and attention to grids of some sides."""
     draw, t = Draw(seed), {}
     t |= {
         "initial_conv.0.weight": draw.normal(z_dim, 2 * units[0], 4, 4),

@@ -21,7 +21,7 @@ STYLEGAN2, _ = LAYOUTS
 def lucidrains(
     units: list[int], w_dim: int = 5, depth: int = 2, colors: int = 3, version: str = "new", seed: int = 0
 ) -> dict[str, Tensor]:
-    """The `S` and `G` of a file with so many units at 4 x 4, 8 x 8, ...; old ones have no first convolution, no blur."""
+    """The `S` and `G` of a file with these numbers of units at 4 x 4, 8 x 8, ...; old ones have no first convolution, no blur."""
     draw, t = Draw(seed), {}
     for index in range(depth):
         t[f"S.net.{2 * index}.weight"] = draw.normal(w_dim, w_dim, scale=4)

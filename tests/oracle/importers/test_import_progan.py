@@ -15,7 +15,7 @@ GANDISSECT, OLD, GENFORCE = LAYOUTS
 
 
 def _gandissect(units: list[int], z_dim: int = 5, colours: int = 3, seed: int = 0) -> dict[str, Tensor]:
-    """A file of CSAILVision/gandissect with so many units at 4 x 4, 8 x 8, ..."""
+    """A file of CSAILVision/gandissect with these numbers of units at 4 x 4, 8 x 8, ..."""
     draw, tensors, before = Draw(seed), {}, z_dim
     for i in range(1, 2 * len(units) + 1):
         after, kernel = units[(i - 1) // 2], 4 if i == 1 else 3

@@ -16,7 +16,7 @@ ROW = torch.tensor([0.25, 0.5, 0.25]).double()
 
 
 def _genforce(units: list[int], z_dim: int = 6, w_dim: int = 5, depth: int = 2, seed: int = 0) -> dict[str, Tensor]:
-    """A `generator_smooth` with so many units at 4 x 4, 8 x 8, ..."""
+    """A `generator_smooth` with these numbers of units at 4 x 4, 8 x 8, ..."""
     draw, t, before = Draw(seed), {"truncation.w_avg": torch.arange(w_dim) / 7}, z_dim
     for i in range(depth):
         t[f"mapping.dense{i}.weight"] = draw.normal(w_dim, before, scale=100)

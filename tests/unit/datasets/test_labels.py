@@ -21,7 +21,7 @@ SMALL = SegmenterSettings(1, 2, architecture=UNetArchitecture(decoder_channels=(
 
 
 class Custom:
-    """A source of one's own: pictures in two halves, whose labels are changed."""
+    """A custom source: pictures in two halves, whose labels are changed."""
 
     name, size, concepts = "custom", 32, CONCEPTS
 

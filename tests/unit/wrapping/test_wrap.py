@@ -467,7 +467,12 @@ def _compiled_in_place() -> nn.Module:
         (_sequential, {"z_dim": 5, "layers": ["layer1"]}, KeyError, "unknown layer 'layer1'"),
         (Skips, {"z_dim": 5, "c": 1, "layers": ["lrelu"]}, ValueError, "'lrelu' runs 2 times in a forward pass"),
         (Skips, {"z_dim": 5, "c": 1, "layers": ["unused"]}, ValueError, "'unused' does not run"),
-        (Skips, {"z_dim": 5, "c": 7}, ValueError, "embedding 'classes' knows classes: .* from 0 to 2, and c is none"),
+        (
+            Skips,
+            {"z_dim": 5, "c": 7},
+            ValueError,
+            "embedding 'classes' knows classes: .* from 0 to 2, and c is not one",
+        ),
         (Skips, {"z_dim": 5}, ValueError, "embedding 'classes' knows classes: c must be a number from 0 to 2$"),
         (Translator, {}, ValueError, "seems to translate images: its first convolution 'body.1' takes 3 channels"),
         (_sequential, {"z_dim": None}, TypeError, "z_dim must be a whole number; got None"),
