@@ -245,3 +245,8 @@ def _spread(weight: Tensor) -> Tensor:
     wide = functional.pad(weight, (1, 1, 1, 1))
     rows = wide[:, :, 1:] + wide[:, :, :-1]
     return rows[:, :, :, 1:] + rows[:, :, :, :-1]
+
+
+def spread_channels(values: Float[Tensor, "*batch unit"], like: Tensor) -> Float[Tensor, "*batch unit 1 1"]:
+    """Return a number for each channel so that it acts on all of a grid, in the dtype of ``like``."""
+    return values[..., None, None].to(like.dtype)

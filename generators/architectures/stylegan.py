@@ -33,6 +33,7 @@ from .blocks import (
     adaptive_instance_norm,
     depth_of,
     draw_normal,
+    spread_channels,
     units_of,
 )
 from .generator_base import Latent
@@ -349,10 +350,6 @@ class StyleLayer(nn.Module):
         if self.convolution is not None:
             x = self.convolution(x)
         noise = self.noise if noise is None else noise
-        shift = noise.to(x.dtype) * _channels(self.noise_strength, x) + _channels(self.bias, x)
+        shift = noise.to(x.dtype) * spread_channels(self.noise_strength, x) + spread_channels(self.bias, x)
         scale, offset = self.affine(w).chunk(2, dim=1)
         return adaptive_instance_norm(functional.leaky_relu(x + shift, 0.2), scale + 1, offset, self.norm_eps)
-
-
-def _channels(values: Tensor, like: Tensor) -> Tensor:
-    return values.to(like.dtype)[None, :, None, None]

@@ -34,7 +34,18 @@ from torch.nn import functional
 
 from gandissect.core.defaults import float32_factories
 
-from .blocks import SQRT2, Blur, EqualizedConv2d, EqualizedLinear, MinibatchStd, depth_of, double, draw_normal, units_of
+from .blocks import (
+    SQRT2,
+    Blur,
+    EqualizedConv2d,
+    EqualizedLinear,
+    MinibatchStd,
+    depth_of,
+    double,
+    draw_normal,
+    spread_channels,
+    units_of,
+)
 from .generator_base import Latent
 from .stylegan import MappingNetwork, StyleGenerator, Styles
 
@@ -196,7 +207,7 @@ class ModulatedLayer(nn.Module):
             residual: The other half of a residual sum; None without one.
         """
         style, weight = self.affine(w), self.weight * self.scale
-        x = x * _channels(style, x)
+        x = x * spread_channels(style, x)
         if self.up:  # zeros between the pixels leave a quarter of the brightness: times 4
             x = _LowPass.apply(functional.conv_transpose2d(x, 4 * weight.transpose(0, 1), stride=2), 1)
         else:
@@ -204,8 +215,8 @@ class ModulatedLayer(nn.Module):
         # Leaky ReLU commutes with positive factors: its gain, taken before it, costs no pass over the activations.
         scale, strength = self.gain * demodulation(weight, style), self.gain * self.noise_strength
         noise = self.noise if noise is None else noise
-        shift = noise.to(x.dtype) * strength.to(x.dtype) + _channels(self.gain * self.bias[None], x)
-        output = _clamp(functional.leaky_relu(torch.addcmul(shift, x, _channels(scale, x)), 0.2), self.clamp)
+        shift = noise.to(x.dtype) * strength.to(x.dtype) + spread_channels(self.gain * self.bias[None], x)
+        output = _clamp(functional.leaky_relu(torch.addcmul(shift, x, spread_channels(scale, x)), 0.2), self.clamp)
         return output if residual is None else output + residual
 
 
@@ -241,7 +252,7 @@ class ToRGB(nn.Module):
             w: Latent vectors, ``[batch, w_dim]``.
             image: The sum of the images so far; None at first.
         """
-        x = x * _channels(self.affine(w), x)
+        x = x * spread_channels(self.affine(w), x)
         own = _clamp(functional.conv2d(x, self.weight * self.scale, self.bias).float(), self.clamp)
         if image is None:
             return own
@@ -378,7 +389,3 @@ class _LowPass(torch.autograd.Function):
 
 def _clamp(x: Tensor, bound: float | None) -> Tensor:
     return x if bound is None else x.clamp(-bound, bound)
-
-
-def _channels(values: Tensor, like: Tensor) -> Tensor:
-    return values[:, :, None, None].to(like.dtype)

@@ -23,7 +23,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .blocks import EqualizedLinear, draw_normal, units_of
+from .blocks import EqualizedLinear, draw_normal, spread_channels, units_of
 from .generator_base import Latent
 from .stylegan import MappingNetwork, StyleGenerator, Styles
 from .stylegan2 import demodulation
@@ -170,10 +170,10 @@ class BilinearLayer(nn.Module):
         if self.up:
             x = _enlarge(x)
         style = self.affine(w)
-        x = functional.conv2d(x * _channels(style, x), self.weight, padding=1)
+        x = functional.conv2d(x * spread_channels(style, x), self.weight, padding=1)
         noise = self.noise if noise is None else noise
-        shift = noise.to(x.dtype) * _channels(self.noise_strength[None], x) + _channels(self.bias[None], x)
-        return functional.leaky_relu(torch.addcmul(shift, x, _channels(demodulation(self.weight, style), x)), 0.2)
+        shift = noise.to(x.dtype) * spread_channels(self.noise_strength[None], x) + spread_channels(self.bias[None], x)
+        return functional.leaky_relu(torch.addcmul(shift, x, spread_channels(demodulation(self.weight, style), x)), 0.2)
 
 
 class BilinearImage(nn.Module):
@@ -207,7 +207,7 @@ class BilinearImage(nn.Module):
             w: Latent vectors, ``[batch, w_dim]``.
             image: The sum of the images so far; None at first.
         """
-        own = functional.conv2d(x * _channels(self.affine(w), x), self.weight, self.bias)
+        own = functional.conv2d(x * spread_channels(self.affine(w), x), self.weight, self.bias)
         if image is None:
             return own
         larger = _enlarge(image)
@@ -222,7 +222,3 @@ def _blur(image: Tensor) -> Tensor:
     row = image.new_tensor([0.25, 0.5, 0.25])
     kernel = torch.outer(row, row).expand(image.shape[1], 1, 3, 3)
     return functional.conv2d(functional.pad(image, (1, 1, 1, 1), mode="reflect"), kernel, groups=image.shape[1])
-
-
-def _channels(values: Tensor, like: Tensor) -> Tensor:
-    return values[:, :, None, None].to(like.dtype)
