@@ -34,7 +34,7 @@ def draw_sheet() -> Image.Image:
 
 
 def _draw_legend(page: Image.Image, source: Scenes) -> None:
-    """Write every concept's name beside its colour, in two rows at the foot of the page."""
+    """Write every concept's name beside its color, in two rows at the foot of the page."""
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(17)
     per_row = (len(source.concepts) + 1) // 2
     step = (page.width - 2 * GAP) // per_row

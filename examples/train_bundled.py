@@ -56,7 +56,7 @@ class TrainingPictures:
     segmenter: str
     shows: str
     dataset: str
-    licence: str
+    license: str
     more: str = ""
 
 
@@ -83,7 +83,7 @@ SCENES = TrainingPictures(
     segmenter="unet-scenes",
     shows="rendered outdoor scenes",
     dataset="30,000 rendered scenes of seed 0",
-    licence="MIT, as the toolkit: trained on rendered pictures only",
+    license="MIT, as the toolkit: trained on rendered pictures only",
     more=" --augmentation",  # none: there are as many scenes as one likes
 )
 STREETS = TrainingPictures(
@@ -92,7 +92,7 @@ STREETS = TrainingPictures(
     shows="streets and facades",
     dataset="5,037 photographs: outdoor/buildings and outdoor/street less 5 % held out by hash of the name "
     "(Intel image classification set), labelmefacade train",
-    licence="research use only: trained on photographs under non-commercial or unclear terms",
+    license="research use only: trained on photographs under non-commercial or unclear terms",
 )
 CPU = "--images 200000 --decay-from 0.6"
 LONG = "--images 340000 --decay-from 0.6"
@@ -301,7 +301,7 @@ def describe_training(
         "images_seen": snapshot.images_seen,
         "hardware": hardware,
         "duration": f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds",
-        "licence": pictures.licence,
+        "license": pictures.license,
     }
 
 

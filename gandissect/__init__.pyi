@@ -41,7 +41,7 @@ from .causal import (
     select_units_by_ablation as select_units_by_ablation,
 )
 from .core import (
-    UNLABELLED as UNLABELLED,
+    UNLABELED as UNLABELED,
     Concept as Concept,
     Generator as Generator,
     LayerInfo as LayerInfo,

@@ -1,6 +1,6 @@
 """What a segmenter shall not depend on, made random: pure functions of (images, labels, rng).
 
-Pictures are enlarged, turned, recoloured, blurred, reduced and enlarged again, and made noisy, so that a network that
+Pictures are enlarged, turned, recolored, blurred, reduced and enlarged again, and made noisy, so that a network that
 learned from photographs also reads the small, soft samples of a generator.
 """
 
@@ -128,8 +128,8 @@ def recolor(
     brightness, contrast, saturation, tint = draws[:, :1], draws[:, 1:2], draws[:, 2:3], draws[:, 3:]
     mean = images.mean((1, 2, 3), keepdim=True)
     images = (images - mean) * torch.exp(contrast) + mean
-    grey = images.mean(1, keepdim=True)
-    images = (images - grey) * (1 + saturation) + grey
+    gray = images.mean(1, keepdim=True)
+    images = (images - gray) * (1 + saturation) + gray
     return (images + 0.8 * brightness + 0.3 * tint).clamp(-1, 1)
 
 

@@ -6,7 +6,7 @@ import colorsys
 
 
 def index_color(index: int) -> tuple[int, int, int]:
-    """Return a colour for the ``index``-th concept: neighbours lie far apart in hue.
+    """Return a color for the ``index``-th concept: neighbors lie far apart in hue.
 
     Args:
         index: 0 or more.

@@ -14,7 +14,7 @@ from gandissect.core.images import from_uint8
 from gandissect.core.lookup import lookup
 from gandissect.core.protocols import Segmenter
 from gandissect.core.sampling import blocks
-from gandissect.core.types import UNLABELLED
+from gandissect.core.types import UNLABELED
 
 from .datasets.combining import groups_of, require_labels
 from .datasets.source import ImageSource
@@ -23,11 +23,11 @@ from .images import reduce_and_enlarge
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Agreement with the truth over all labelled pixels of some pictures.
+    """Agreement with the truth over all labeled pixels of some pictures.
 
     Args:
         concepts: Names, in order.
-        confusion: int64 ``[truth, prediction]``; one more column than rows: its last counts pixels left unlabelled.
+        confusion: int64 ``[truth, prediction]``; one more column than rows: its last counts pixels left unlabeled.
         num_images: Pictures.
         source: Where they are from.
     """
@@ -58,12 +58,12 @@ class Evaluation:
 
     @property
     def mean_iou(self) -> float:
-        """The mean of `iou`, 0 where nothing is labelled."""
+        """The mean of `iou`, 0 where nothing is labeled."""
         return sum(self.iou.values()) / max(1, len(self.iou))
 
     @property
     def accuracy(self) -> float:
-        """The share of labelled pixels that are labelled rightly."""
+        """The share of labeled pixels that are labeled rightly."""
         return int(self.confusion.diagonal().sum()) / max(1, int(self.confusion.sum()))
 
     def merge_concepts(self, names: Sequence[str]) -> Evaluation:
@@ -118,11 +118,11 @@ def confusion_matrix(
     if truth.shape != predicted.shape:
         raise ValueError(f"truth is {list(truth.shape)}, the prediction {list(predicted.shape)}")
     lowest, highest = (predicted.min(), predicted.max()) if predicted.numel() else (-1, -1)
-    if predicted.dtype != torch.int64 or lowest < UNLABELLED or highest >= num_concepts:
-        expected = f"int64 from {UNLABELLED} to {num_concepts - 1}"
+    if predicted.dtype != torch.int64 or lowest < UNLABELED or highest >= num_concepts:
+        expected = f"int64 from {UNLABELED} to {num_concepts - 1}"
         raise ValueError(f"predictions must be {expected}; got {predicted.dtype} from {lowest:g} to {highest:g}")
     counted = (truth >= 0) & (truth < num_concepts)
-    named = torch.where(predicted == UNLABELLED, num_concepts, predicted)
+    named = torch.where(predicted == UNLABELED, num_concepts, predicted)
     pairs = truth[counted] * (num_concepts + 1) + named[counted]
     return torch.bincount(pairs, minlength=num_concepts * (num_concepts + 1)).view(num_concepts, num_concepts + 1)
 
@@ -135,25 +135,25 @@ def evaluate(
     reduced_to: int | None = None,
     batch_size: int = 16,
 ) -> Evaluation:
-    """Compare a segmenter with the labels of pictures (their evaluation view: the centre crop).
+    """Compare a segmenter with the labels of pictures (their evaluation view: the center crop).
 
     A pixel of which the truth only says "one of these concepts" counts as the one predicted if that is among them,
     else as the first of them.
 
     Args:
         segmenter: Has the concepts of ``source``.
-        source: Labelled pictures that it was not trained on.
+        source: Labeled pictures that it was not trained on.
         max_images: Take the first so many; None takes all.
-        reduced_to: Reduce pictures to this many pixels a side and enlarge them again before labelling: how well it
+        reduced_to: Reduce pictures to this many pixels a side and enlarge them again before labeling: how well it
             does on the enlarged samples of a small generator. The truth stays as fine as it is.
         batch_size: Pictures at a time.
 
     Raises:
-        ValueError: If the concepts differ or there is no labelled picture.
+        ValueError: If the concepts differ or there is no labeled picture.
     """
     names, wanted = ([concept.name for concept in part.concepts] for part in (source, segmenter))
     if names != wanted:
-        raise ValueError(f"{segmenter.name} names {wanted}, {source.name} is labelled with {names}: remap one")
+        raise ValueError(f"{segmenter.name} names {wanted}, {source.name} is labeled with {names}: remap one")
     count = len(source) if max_images is None else min(max_images, len(source))
     if count < 1:
         raise ValueError("an evaluation needs at least one picture")

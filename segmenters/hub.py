@@ -28,7 +28,7 @@ def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
 
     Args:
         name_or_path: A bundled name (`names`), the path of a ``.safetensors`` file, the folder of a training, whose
-            ``segmenter.safetensors`` is taken, ``"palette"`` (the eight corners of the colour cube), or
+            ``segmenter.safetensors`` is taken, ``"palette"`` (the eight corners of the color cube), or
             ``"torchvision:NAME"``.
         device: Where it shall compute; ``"auto"`` is CUDA if there, else MPS if there, else the CPU.
 

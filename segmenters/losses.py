@@ -1,9 +1,9 @@
-"""The loss of a segmenter: cross-entropy plus Dice over labelled pixels.
+"""The loss of a segmenter: cross-entropy plus Dice over labeled pixels.
 
     L = mean_p w(c_p) (-log P_p) + d (1 - mean_c D_c),
     D_c = (2 sum_p P_pc y_pc + 1) / (sum_p P_pc + sum_p y_pc + 1)
 
-over the labelled pixels p with true concept c_p; ``w(c)`` is a power of the inverse frequency of the concept. Where
+over the labeled pixels p with true concept c_p; ``w(c)`` is a power of the inverse frequency of the concept. Where
 the truth only says "one of these", ``P_p`` is the sum of their probabilities and the pixel takes no part in Dice
 (Source of Dice as a loss: Milletari et al. 2016, Sec. 3).
 """

@@ -1,4 +1,4 @@
-"""Label pixels by the nearest colour: exact where each concept is painted in its own colour, as planted images are."""
+"""Label pixels by the nearest color: exact where each concept is painted in its own color, as planted images are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from gandissect.core.types import UNLABELLED, Concept, check_concepts
+from gandissect.core.types import UNLABELED, Concept, check_concepts
 from gandissect.storage.files import hash_tensors
 
 from .images import check_images
@@ -29,22 +29,22 @@ BASIC_CONCEPTS = tuple(
         }.items()
     )
 )
-"""The corners of the colour cube."""
+"""The corners of the color cube."""
 
 
 class PaletteSegmenter:
-    """Give each pixel the concept whose colour is nearest.
+    """Give each pixel the concept whose color is nearest.
 
     ``label(p) = argmin_c |rgb(p) - color_c|^2`` with ``rgb = 127.5 (x + 1)``; of equally near ones the first.
 
     Args:
-        concepts: Numbered from 0, with different colours.
-        max_distance: A pixel further than this from every colour (Euclidean, in steps of 1/255) stays unlabelled;
+        concepts: Numbered from 0, with different colors.
+        max_distance: A pixel further than this from every color (Euclidean, in steps of 1/255) stays unlabeled;
             None labels every pixel.
         name: What to call it.
 
     Raises:
-        ValueError: If there is no concept, or indices or colours do not serve.
+        ValueError: If there is no concept, or indices or colors do not serve.
     """
 
     def __init__(self, concepts: Sequence[Concept], max_distance: float | None = None, name: str = "palette") -> None:
@@ -64,11 +64,11 @@ class PaletteSegmenter:
             images: Floating point ``[batch, 3, H, W]`` in [-1, 1].
 
         Returns:
-            int64 ``[batch, H, W]`` on the images' device; -1 where no colour is near enough.
+            int64 ``[batch, H, W]`` on the images' device; -1 where no color is near enough.
         """
         check_images(images)
         rgb = (images.detach().cpu().double() + 1) * 127.5  # not every device has float64
-        labels = torch.full((images.shape[0], *images.shape[2:]), UNLABELLED, dtype=torch.int64, device="cpu")
+        labels = torch.full((images.shape[0], *images.shape[2:]), UNLABELED, dtype=torch.int64, device="cpu")
         nearest = torch.full_like(labels, torch.inf, dtype=torch.float64)
         if self.max_distance is not None:
             nearest.fill_(self.max_distance**2).nextafter_(nearest.new_tensor(torch.inf))  # the limit itself is near

@@ -1,4 +1,4 @@
-"""Label maps as colours, and the grid of pictures, truths and predictions that a training leaves behind."""
+"""Label maps as colors, and the grid of pictures, truths and predictions that a training leaves behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNNAMED = (255, 255, 255)
 
 
 def color_labels(labels: Int64[Tensor, "batch H W"], concepts: Sequence[Concept]) -> UInt8[Tensor, "batch 3 H W"]:
-    """Return label maps in their concepts' colours; what is no concept is white.
+    """Return label maps in their concepts' colors; what is no concept is white.
 
     Args:
         labels: int64 ``[batch, H, W]``.
@@ -43,7 +43,7 @@ def save_grid(
     Args:
         path: The file.
         segmenter: What predicts.
-        source: Labelled pictures.
+        source: Labeled pictures.
         num_images: Columns, at most.
         overwrite: Replace another file of that name.
 

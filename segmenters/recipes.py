@@ -19,7 +19,7 @@ CAMVID_AS_STREETS: Mapping[str, str | tuple[str, ...]] = {
     "sky": "sky",
     "tree": "vegetation",
 }
-"""What camvid's concepts are called in labelmefacade; the others become unlabelled."""
+"""What camvid's concepts are called in labelmefacade; the others become unlabeled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +55,17 @@ def streets(data: Path | str, num_steps: int = 3000, seed: int = 1) -> TrainingR
 
 
 def labelmefacade(data: Path | str, split: str, size: int = 160) -> ImageSource:
-    """Return a split of labelmefacade; its class ``various`` is left unlabelled."""
+    """Return a split of labelmefacade; its class ``various`` is left unlabeled."""
     from .datasets.photos import Photos
 
-    return Photos(Path(data) / "labelmefacade", size, split, margin=1.0, unlabelled=("various",))
+    return Photos(Path(data) / "labelmefacade", size, split, margin=1.0, unlabeled=("various",))
 
 
 def camvid(data: Path | str, split: str, like: ImageSource, size: int = 160) -> ImageSource:
     """Return a split of camvid under the concepts of labelmefacade (``like``)."""
     from .datasets.photos import Photos
 
-    photos = Photos(Path(data) / "camvid", size, split, margin=1.0, unlabelled=("unlabelled",))
+    photos = Photos(Path(data) / "camvid", size, split, margin=1.0, unlabeled=("unlabelled",))
     return remap(photos, like.concepts, CAMVID_AS_STREETS)
 
 

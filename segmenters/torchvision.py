@@ -40,7 +40,7 @@ class TorchvisionSegmenter:
 
     Args:
         network: Returns ``{"out": logits}`` for prepared images.
-        transforms: Prepares float images in [0, 1]: the resizing and normalisation that belong to the weights.
+        transforms: Prepares float images in [0, 1]: the resizing and normalization that belong to the weights.
         categories: Names of the network's classes; the first is the background.
         name: What to call it.
         device: Where it shall compute.

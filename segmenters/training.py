@@ -124,8 +124,8 @@ class SegmenterTraining:
 
     Args:
         settings: What defines it.
-        sources: Labelled pictures with the same concepts; steps take turns among them.
-        held_out: Labelled pictures that snapshots judge by.
+        sources: Labeled pictures with the same concepts; steps take turns among them.
+        held_out: Labeled pictures that snapshots judge by.
         device: Where to compute.
     """
 
@@ -251,8 +251,8 @@ def train_segmenter(
 
     Args:
         settings: What defines it, ``num_steps`` included.
-        sources: Labelled pictures with the same concepts; steps take turns among them.
-        held_out: Labelled pictures of the same concepts that it never learns from.
+        sources: Labeled pictures with the same concepts; steps take turns among them.
+        held_out: Labeled pictures of the same concepts that it never learns from.
         folder: The run's folder; made if missing.
         device: Where to compute; ``"auto"`` prefers CUDA, then MPS.
         snapshot_every: Steps between evaluations; each writes ``segmenter.safetensors`` and a grid of pictures.

@@ -145,7 +145,7 @@ class UNetSegmenter:
     def logits(self, images: Float[Tensor, "batch 3 H W"]) -> Float32[Tensor, "batch concept H W"]:
         """Return the score of each concept at each pixel, float32 ``[batch, concept, H, W]`` on this device.
 
-        Gradients flow to the images, so that a score can be optimised.
+        Gradients flow to the images, so that a score can be optimized.
         """
         return resize(self._network(self._prepare(images)).float(), image_size(images))
 

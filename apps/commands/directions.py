@@ -31,7 +31,7 @@ class Options:
 
     sefa takes those along which the first linear map of z, or the styles of w, stretch most; components those along
     which w, or the activations of a layer, vary most; boundary those that predict the share of given concepts best.
-    They are labelled on other samples than they are found on.
+    They are labeled on other samples than they are found on.
 
     Args:
         generator: A bundled name, the path of a .safetensors file, or the folder of a training.

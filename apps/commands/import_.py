@@ -19,12 +19,12 @@ from generators.importers.files.values import make_printable
 class Options:
     """Make a generator of a checkpoint that others have trained; no code in the file is run.
 
-    docs/guides/import.md lists what is recognised, from the content and not from the name.
+    docs/guides/import.md lists what is recognized, from the content and not from the name.
 
     Args:
         file: The checkpoint.
         out: The .safetensors file to write, which every other command takes; the numbers keep their precision.
-        explain: Say what is in the file, what is recognised, assumed or missing, and write nothing.
+        explain: Say what is in the file, what is recognized, assumed or missing, and write nothing.
         arch: JSON with what the file does not say, such as {"strides": [1, 2, 2], "paddings": [0, 1, 1]}.
         network: Which network of the file, as --explain names them, such as g_ema; by default the averaged generator.
         size: Height and width of the images, where the file does not say; where it does, what it has to be.

@@ -59,9 +59,9 @@ class Options:
         seed: Which sequence of pictures, as for gandissect sample.
         num_frames: Pictures of a strip, of a film, or along each side of a grid; by default 4 steps in a strip and 24
             in a film from one picture to the next, and 7 along a side.
-        even: Choose the frames so that neighbours differ by equally much (root mean square of pixels).
+        even: Choose the frames so that neighbors differ by equally much (root mean square of pixels).
         truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
-        truncation_limit: Of a generator that does not normalise z, what no entry of z exceeds.
+        truncation_limit: Of a generator that does not normalize z, what no entry of z exceeds.
         fps: Frames a second of a film, 1 to 50; by default 20.
         path_length: Measure the perceptual path length in that space too, over so many pairs of pictures.
         segmenter: Over the features of whose encoder; by default of the one made for such pictures.
@@ -196,7 +196,7 @@ class Options:
         return segmenter.name, encoder_features(segmenter)
 
     def _measure_steps(self, images: Float32[Tensor, "frame 3 H W"]) -> dict[str, float]:
-        """Return how far neighbouring frames are apart; in a film, the first comes after the last."""
+        """Return how far neighboring frames are apart; in a film, the first comes after the last."""
         after = images.roll(-1, 0) if self._film else images[1:]
         steps = pixel_distance(images[: len(after)], after)
         return {"mean": float(steps.mean()), "least": float(steps.min()), "most": float(steps.max())}

@@ -55,7 +55,7 @@ class Options:
         recipe: Make the edits of this recipe on the reconstructions, and show them beside.
         num_candidates: Samples to begin with the best of.
         num_starts: How many of these to begin with: 1 is fast, more find their way where one is stuck.
-        num_steps: Of the optimisation, and as many again for a residual.
+        num_steps: Of the optimization, and as many again for a residual.
         seed: Of the samples.
         overwrite: Replace the results of an earlier run in the folder.
         device: auto, cpu, cuda or mps.

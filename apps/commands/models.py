@@ -32,7 +32,7 @@ class Options:
             return
         for kind, cards in kinds.items():
             for card in cards:
-                print(f"{card.name}: {kind}. {card.summary}\n    {_quality(card)}\n    {card.licence}")
+                print(f"{card.name}: {kind}. {card.summary}\n    {_quality(card)}\n    {card.license}")
 
 
 def _entry(kind: str, card: Card) -> dict[str, Any]:

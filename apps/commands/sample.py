@@ -33,7 +33,7 @@ class Options:
         columns: Pictures a row.
         truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
         truncation_cutoff: In how many layers from the input on; by default in all.
-        truncation_limit: Of a generator that does not normalise z, what no entry of z exceeds.
+        truncation_limit: Of a generator that does not normalize z, what no entry of z exceeds.
         overwrite: Replace the file, if it exists.
         device: auto, cpu, cuda or mps.
         json: Print what was done as JSON.

@@ -24,7 +24,7 @@ from ..core.protocols import Generator, Segmenter, check_generator, check_protoc
 from ..core.sampling import check_seed, derive_seed, make_rng
 from ..core.types import UnitSet, check_type
 from ..fidelity.distances import Normal
-from ..fidelity.neighbours import realism
+from ..fidelity.neighbors import realism
 from ..fidelity.yardstick import Yardstick
 from ..inference.areas import ConceptAreas
 from ..inference.bench import Bench

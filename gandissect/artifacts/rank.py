@@ -7,7 +7,7 @@ and those of real pictures, and of as many random images,
 
 with the Frechet distance ``d``: a unit that is on where images go wrong has top images farther from real pictures than
 others are. Beside it stands the rank correlation, over all images, of the unit's activation with the image's realism
-(`neighbours.realism`), which is negative for such a unit.
+(`neighbors.realism`), which is negative for such a unit.
 
 Both are association: a unit that is on at night has top images unlike all others, however good they are. What a unit
 does is told by switching it off, alone, in the same images,
@@ -36,7 +36,7 @@ from ..core.protocols import Generator, check_generator
 from ..core.sampling import check_seed, derive_seed, make_rng
 from ..core.types import UnitSet, check_type
 from ..fidelity.distances import Normal
-from ..fidelity.neighbours import realism
+from ..fidelity.neighbors import realism
 from ..fidelity.yardstick import Yardstick
 from ..inference.batches import LayerSampler
 from ..inference.bench import Bench
@@ -78,7 +78,7 @@ def rank_artifact_units(
     """Rank the units of a layer by how much they have to do with what is unrealistic.
 
     An image is scored by the unit's largest activation on the layer's grid, as its top images are elsewhere: artifacts
-    are local, and where a layer's output is normalised its mean says nothing about what is drawn. Features and scores
+    are local, and where a layer's output is normalized its mean says nothing about what is drawn. Features and scores
     of all images are held in memory, ``num_samples x (8 num_dims + 4 units)`` bytes; for the effect features of
     ``num_effect x units`` images more.
 

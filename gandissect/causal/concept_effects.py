@@ -159,7 +159,7 @@ class _UnitChoice:
             return select_units_by_ablation(*networks, self.dissection, concept, count, seed=seed, progress=progress)
         if self.optimize:
             return find_causal_units(
-                *networks, self.layer, concept, count, seed, method="optimisation", progress=progress
+                *networks, self.layer, concept, count, seed, method="optimization", progress=progress
             )
         return self.dissection[self.layer].units_for(concept, 0.0, count)
 
@@ -219,7 +219,7 @@ def _measure_curves(choice: _UnitChoice, chosen: Mapping[str, UnitSet], seed: in
             "by effect alone": single[units.layer].ranking(concept),
         }
         if isinstance(segmenter, SoftSegmenter):
-            rankings["by optimisation"] = optimize_units(
+            rankings["by optimization"] = optimize_units(
                 generator, segmenter, units.layer, concept, seed=choice.seed, progress=progress
             )
         curves.append(measure_effect_curves(generator, segmenter, rankings, seed=seed, progress=progress))

@@ -1,8 +1,8 @@
-"""Which units of a layer cause a concept together: the optimisation.
+"""Which units of a layer cause a concept together: the optimization.
 
 A vector ``alpha`` in [0, 1], one number a unit, says how far all are forced off, or on to ``k``, at once,
 
-    minimise   E[p_c | r (1 - alpha)] - E[p_c | r (1 - alpha) + k alpha] + weight |alpha|^2,
+    minimize   E[p_c | r (1 - alpha)] - E[p_c | r (1 - alpha) + k alpha] + weight |alpha|^2,
 
 where ``p_c`` is the segmenter's probability of the concept; in the first term where the concept is, in the second one
 at a random place.
@@ -128,7 +128,7 @@ def optimize_units(
     batches = sample_blocks(generator, [range(num_samples)], seed, BATCH, f"causes of {concept}", progress=progress)
     with torch.inference_mode(False), torch.enable_grad():
         alpha = _descend(probability, patches, batches, values, weight)
-    return UnitRanking(layer, concept, "optimisation", alpha.flatten().cpu().double(), num_samples, seed)
+    return UnitRanking(layer, concept, "optimization", alpha.flatten().cpu().double(), num_samples, seed)
 
 
 def _descend(

@@ -1,7 +1,7 @@
 """Which units of a layer cause a concept.
 
 Three rankings: by IoU, which a `Dissection` has; by single effects, what ablating one unit alone takes away of the
-concept; and by optimisation (`optimize`), which alone finds units that only work together.
+concept; and by optimization (`optimize`), which alone finds units that only work together.
 
 Source: Bau et al. 2019, Sec. 3.2.
 """
@@ -31,10 +31,10 @@ from .results import EffectCurves, UnitEffects, UnitRanking
 BATCH = 32
 """Images at once."""
 
-CausalMethod = Literal["optimisation", "effect"]
+CausalMethod = Literal["optimization", "effect"]
 
 MIN_ALPHA = 0.5
-"""A unit counts as chosen by the optimisation from here on."""
+"""A unit counts as chosen by the optimization from here on."""
 
 
 def find_causal_units(
@@ -52,18 +52,18 @@ def find_causal_units(
     """Find the units of a layer that together cause a concept.
 
     Args:
-        generator: A `Generator`; for the optimisation, one through whose ``tail`` gradients flow.
-        segmenter: A `Segmenter`; for the optimisation, a `SoftSegmenter`.
+        generator: A `Generator`; for the optimization, one through whose ``tail`` gradients flow.
+        segmenter: A `Segmenter`; for the optimization, a `SoftSegmenter`.
         layer: The layer's name.
         concept: The concept's name.
         num_units: How many at most, 1 or more.
         seed: Of the images; judge the units on another.
-        method: ``optimisation`` (by default where the segmenter can be differentiated) or ``effect``.
-        num_samples: Images to look at: by default 1,600 for the optimisation, 100 for single effects.
+        method: ``optimization`` (by default where the segmenter can be differentiated) or ``effect``.
+        num_samples: Images to look at: by default 1,600 for the optimization, 100 for single effects.
         progress: Show a progress bar.
 
     Returns:
-        Units, best first; by optimisation only those whose alpha is at least 0.5.
+        Units, best first; by optimization only those whose alpha is at least 0.5.
 
     Raises:
         KeyError: If there is no such layer, concept or method.
@@ -75,7 +75,7 @@ def find_causal_units(
     seed = check_seed(seed)
     if num_units < 1:
         raise ValueError(f"num_units is 1 or more; got {num_units}")
-    chosen = method or ("optimisation" if isinstance(segmenter, SoftSegmenter) else "effect")
+    chosen = method or ("optimization" if isinstance(segmenter, SoftSegmenter) else "effect")
     check_choice(chosen, CausalMethod, "method")
     if chosen == "effect":
         count = 100 if num_samples is None else num_samples

@@ -32,7 +32,7 @@ from .sampling import (
     sample_z as sample_z,
 )
 from .types import (
-    UNLABELLED as UNLABELLED,
+    UNLABELED as UNLABELED,
     Concept as Concept,
     LayerInfo as LayerInfo,
     UnitSet as UnitSet,

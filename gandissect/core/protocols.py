@@ -152,7 +152,7 @@ def check_mode(generator: Generator) -> None:
     """Refuse a generator whose images would depend on each other, or on chance, and which running would change.
 
     Raises:
-        ValueError: If it has batch normalisation or dropout in training mode.
+        ValueError: If it has batch normalization or dropout in training mode.
     """
     modules = generator.modules() if isinstance(generator, nn.Module) else ()
     varying = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .lookup import lookup
 
-UNLABELLED = -1
+UNLABELED = -1
 """The label of a pixel that belongs to no concept."""
 
 

@@ -2,7 +2,7 @@
 
 A unit that is on at 1 % of all pixels overlaps something by luck; one that is on at the top of each image overlaps
 the sky. What luck and position give is the IoU with the label maps of *other* samples: each sample exchanges label
-maps with its neighbour (`partner_of`). The areas of units and concepts stay what they are; of the counts
+maps with its neighbor (`partner_of`). The areas of units and concepts stay what they are; of the counts
 
     I[g, c, u]  pixels where unit u is on and concept c is there,          J[g, c, u]  the same after the exchange,
     U[g, u]     pixels where unit u is on,                                 C[g, c]     pixels where concept c is,

@@ -264,7 +264,7 @@ def _notes(models: Sequence[str], dissections: Sequence[Dissection], concepts: S
             yield f"{model!r} has too few samples to tell agreement from chance, so that no unit of it counts"
         if size != first:
             sizes = f"{size[1]} x {size[0]} pixels, {models[0]!r} at {first[1]} x {first[0]}"
-            yield f"{model!r} was labelled at {sizes}; IoU depends on it"
+            yield f"{model!r} was labeled at {sizes}; IoU depends on it"
         if missing:
             yield f"concepts are aligned by name: {model!r} does not know {missing}, which count 0 there"
         elif names != all_names:

@@ -4,7 +4,7 @@ The levels of each unit are set beforehand, from a pilot; how many pixels lie ab
 curve is right for its levels. To save time only every few pixels of each sample are looked at
 (`upsampling.sample_pixels`).
 
-The threshold that maximises the information quality ratio, and the concept, are chosen on one half of the samples and
+The threshold that maximizes the information quality ratio, and the concept, are chosen on one half of the samples and
 scored on the other one: the best of many is flattered where it was chosen.
 
 Source: Bau et al. 2019, Sec. 3.1 (the ratio, and its threshold).

@@ -59,7 +59,7 @@ def dissect(
 
         IoU[c, u] = |on_u and c| / |on_u or c|,  0 if the union is empty.
 
-    An unlabelled pixel counts in a unit's area and belongs to no concept. What luck would give is measured from the
+    An unlabeled pixel counts in a unit's area and belongs to no concept. What luck would give is measured from the
     same pass, with the label maps of other samples (`chance`); that wants some hundred samples.
 
     Args:

@@ -77,7 +77,7 @@ class LayerDissection:
         concepts: What the segmenter names, in the order of the rows.
         thresholds: float32 ``[unit]``; a unit is on where its upsampled activation is strictly above.
         groups: The counts, in groups of samples.
-        num_pixels: All pixels of all samples, unlabelled ones included.
+        num_pixels: All pixels of all samples, unlabeled ones included.
         top: The images that activate each unit most.
         curves: The IoU at many thresholds; None if it was not asked for.
 

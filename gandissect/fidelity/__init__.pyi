@@ -1,7 +1,7 @@
 from .distances import frechet_distance as frechet_distance, kernel_distance as kernel_distance
 from .features import Encoder as Encoder, encoder_features as encoder_features
 from .inception import Inception as Inception
-from .neighbours import (
+from .neighbors import (
     density_coverage as density_coverage,
     nearest_ratio as nearest_ratio,
     precision_recall as precision_recall,

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from .neighbours import ROWS, check_features
+from .neighbors import ROWS, check_features
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,7 +22,7 @@ from ..core.network_id import NetworkId
 from ..core.types import Concept, check_concepts
 from ..stats.intervals import Z_95, Estimate
 from ..storage.saved import SavedResult, check_tensor
-from .neighbours import BALL_K, MANIFOLD_K
+from .neighbors import BALL_K, MANIFOLD_K
 
 INCEPTION, INCEPTION_DIMS = "inception-v3", 2048
 """Name and length of the features with which a Frechet distance is an FID, and a kernel distance a KID."""
@@ -82,7 +82,7 @@ class Scores:
 class Fidelity:
     """How generated pictures compare with held-out real ones, and how training pictures would in their place.
 
-    A generator that copies has a ``nearest_ratio`` near 0; one that memorises nothing, that of ``real`` or more.
+    A generator that copies has a ``nearest_ratio`` near 0; one that memorizes nothing, that of ``real`` or more.
 
     Args:
         network: The feature network's name.

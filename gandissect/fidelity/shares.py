@@ -3,7 +3,7 @@
 Beside the shares of single concepts (`ConceptShare`) stands the Frechet segmentation distance over all of them: that
 of the normal distributions fitted to the vectors ``100 s(x)`` of each side, in squared percentage points, where s_c(x)
 is the share of the pixels of image x that the segmenter gives to concept c. It is above 0 even between real images and
-real ones, the more so the fewer they are. Therefore twice as many real images as generated ones are labelled: the first
+real ones, the more so the fewer they are. Therefore twice as many real images as generated ones are labeled: the first
 half is what the generated ones are compared with, the second stands in their place for the floor of the distance.
 
 Source: Bau et al. 2019, "Seeing what a GAN cannot generate" (arXiv 1910.11626), Sec. 3.
@@ -52,7 +52,7 @@ def measure_concept_shares(
 ) -> ConceptShares:
     """Compare how much of the image each concept takes up, in generated and in real images.
 
-    A share is of all pixels of an image; an unlabelled pixel belongs to no concept.
+    A share is of all pixels of an image; an unlabeled pixel belongs to no concept.
 
     Args:
         generator: A `Generator`; all runs on its device.

@@ -1,7 +1,7 @@
 """How far generated pictures are from real ones, over the features of a network that the caller names.
 
 The distances are those of `distances`, the Frechet distance and the kernel distance, which is not larger for fewer
-pictures. Beside them stand the figures of `neighbours`, which tell pictures that are wrong from pictures that are
+pictures. Beside them stand the figures of `neighbors`, which tell pictures that are wrong from pictures that are
 missing, and copies from inventions. Each has the same figure of training pictures, in the place of generated ones,
 beside it: the floor of a distance, the ceiling of a share. The name of the network belongs to every figure.
 
@@ -25,7 +25,7 @@ from ..inference.batches import sample_blocks
 from .distances import frechet_distance, kernel_distance
 from .features import Encoder, encoder_features
 from .inception import Inception
-from .neighbours import density_coverage, nearest_ratio, precision_recall
+from .neighbors import density_coverage, nearest_ratio, precision_recall
 from .results import INCEPTION_DIMS, Fidelity, Scores, SetScores
 
 BATCH = 64

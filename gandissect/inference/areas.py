@@ -69,12 +69,12 @@ def concept_areas(labels: Int64[Tensor, "batch ..."], num_concepts: int) -> Int6
     """Return how many pixels of each image belong to each concept.
 
     Args:
-        labels: int64 ``[batch, channel, H, W]`` or ``[batch, H, W]``, -1 where nothing is labelled.
+        labels: int64 ``[batch, channel, H, W]`` or ``[batch, H, W]``, -1 where nothing is labeled.
         num_concepts: Concepts; labels are below it.
 
     Returns:
         int64 ``[batch, concept]``, on CPU.
     """
-    width = num_concepts + 1  # the first column is that of unlabelled pixels
+    width = num_concepts + 1  # the first column is that of unlabeled pixels
     cell = torch.arange(len(labels), device=labels.device)[:, None] * width + labels.flatten(1) + 1
     return torch.bincount(cell.flatten(), minlength=len(labels) * width).view(-1, width)[:, 1:].cpu()

@@ -3,10 +3,10 @@
 For a map of ``h`` rows stretched to ``H``, row ``y`` of the result lies at ``(y + 1/2) h / H - 1/2`` of the
 map; so for columns. Beyond its border the map goes on as it ends (``padding="edge"``; this is torch's
 ``interpolate(align_corners=False)``), or is zero. Along each axis a value is ``a + w (b - a)`` between its
-neighbours ``a`` and ``b``, each operation rounded on its own: the result is the same bit for bit on every device, in
+neighbors ``a`` and ``b``, each operation rounded on its own: the result is the same bit for bit on every device, in
 every batch, and never leaves the range of the map.
 
-A map is *framed* by one more point on each side. A *cell* is what lies between four neighbouring points of it. No pixel
+A map is *framed* by one more point on each side. A *cell* is what lies between four neighboring points of it. No pixel
 in it exceeds the largest of the four, so that only cells with a corner above the level are looked into: at a level that
 few pixels exceed, few cells.
 
@@ -228,7 +228,7 @@ def locate_in_gaps(length: int, target: int) -> tuple[Int[Tensor, " gap_end"], F
         int64 ``[length + 2]``, the first point of each gap, and the number of points; float32 ``[target]``.
     """
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
-        gap, weight = _find_neighbours(length, range(target), target, torch.device("cpu"))
+        gap, weight = _find_neighbors(length, range(target), target, torch.device("cpu"))
         return torch.searchsorted(gap, torch.arange(length + 2, device="cpu")), weight
 
 
@@ -257,7 +257,7 @@ def _chunk_size(num_pixels: int, device: torch.device) -> int:
 def _stretch(maps: Tensor, size: tuple[int, int], step: int, start: tuple[int, int]) -> Tensor:
     """Interpolate framed ``[h + 2, w + 2, map]`` to ``[H, W, map]``; maps come last for the sake of speed."""
     for axis, (length, first) in enumerate(zip(size, start, strict=True)):
-        low, weight = _find_neighbours(maps.shape[axis] - 2, range(first, length, step), length, maps.device)
+        low, weight = _find_neighbors(maps.shape[axis] - 2, range(first, length, step), length, maps.device)
         below = maps.index_select(axis, low)
         rise = maps.index_select(axis, low + 1).sub_(below)
         maps = rise.mul_(weight.reshape([-1 if dim == axis else 1 for dim in range(3)])).add_(below)
@@ -265,7 +265,7 @@ def _stretch(maps: Tensor, size: tuple[int, int], step: int, start: tuple[int, i
 
 
 @lru_cache(maxsize=64)
-def _find_neighbours(length: int, points: range, target: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _find_neighbors(length: int, points: range, target: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return, for some of ``target`` points, the entry of a framed axis before each, and how far it lies behind."""
     with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
         place = (torch.tensor(points, dtype=torch.float64, device="cpu") + 0.5) * length / target + 0.5

@@ -1,7 +1,7 @@
 """What a generator's latent spaces allow, and samples nearer to the middle of them.
 
 Every generator has z. One with styles (``has_w``) has w too, one latent vector a layer; one with ``has_noise`` adds
-noise to its layers; one that ``normalises_z`` divides z by its length first, so that only its direction counts. A
+noise to its layers; one that ``normalizes_z`` divides z by its length first, so that only its direction counts. A
 generator that says nothing of these has none of them.
 """
 
@@ -33,12 +33,12 @@ class Capabilities:
     Args:
         has_w: z is mapped to w, one latent vector a layer, which may be given in its place.
         has_noise: Layers add noise, which may be given.
-        normalises_z: The length of z makes no difference.
+        normalizes_z: The length of z makes no difference.
     """
 
     has_w: bool = False
     has_noise: bool = False
-    normalises_z: bool = False
+    normalizes_z: bool = False
 
     @property
     def spaces(self) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def truncated_z(
     index are one picture, which a lower limit brings nearer to the middle and a high one leaves as it is.
 
     Args:
-        generator: One that does not normalise z.
+        generator: One that does not normalize z.
         num_samples: How many, 0 or more.
         seed: Which sequence.
         limit: What no entry exceeds in size, more than 0.
@@ -100,7 +100,7 @@ def truncated_z(
         float32 ``[num_samples, z_dim]`` on CPU.
 
     Raises:
-        ValueError: If the limit is no such number, or the generator normalises z.
+        ValueError: If the limit is no such number, or the generator normalizes z.
 
     Source: Brock et al. 2019, Sec. 3.1, who draw again what exceeds the limit; the distribution is the same.
     """
@@ -108,7 +108,7 @@ def truncated_z(
     if not limit > 0:
         raise ValueError(f"limit is more than 0; got {limit}")
     allowed = capabilities(generator)
-    if allowed.normalises_z:
+    if allowed.normalizes_z:
         remedy = "truncate w (truncated_w, --truncation-psi)" if allowed.has_w else "leave truncation out"
         raise ValueError(
             f"{generator.name} divides z by its length, so that smaller entries bring no picture nearer to the middle; "

@@ -28,7 +28,7 @@ class Card:
         images_seen: Training images, repetitions counted.
         hardware: What it was trained on.
         duration: How long it took.
-        licence: Under which terms the weights may be used.
+        license: Under which terms the weights may be used.
         quality: Figures measured on held-out pictures, with n.
     """
 
@@ -42,7 +42,7 @@ class Card:
     images_seen: int
     hardware: str
     duration: str
-    licence: str
+    license: str
     quality: Mapping[str, Any] = field(default_factory=dict)
 
     def verified_path(self) -> Path:

@@ -50,7 +50,7 @@ class LayeredGenerator(GeneratorBase):
     """Whether ``z`` is mapped to ``ws`` first, one latent vector a layer, which may be given in its place."""
     has_noise: ClassVar[bool] = False
     """Whether layers add noise, which may be given."""
-    normalises_z: ClassVar[bool] = False
+    normalizes_z: ClassVar[bool] = False
     """Whether the length of ``z`` makes no difference."""
 
     def __init_subclass__(cls, **settings: Any) -> None:

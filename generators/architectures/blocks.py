@@ -19,7 +19,7 @@ from torch.nn import functional
 
 SQRT2 = math.sqrt(2)
 NORM_EPS = 1e-8
-"""What adaptive instance normalisation adds to variances, unless it is told otherwise."""
+"""What adaptive instance normalization adds to variances, unless it is told otherwise."""
 SIZES = tuple(2**k for k in range(3, 11))
 """Heights and widths of images that networks made of 4 x 4 grids doubled again and again can have."""
 
@@ -27,9 +27,9 @@ Resample = Literal["none", "up", "down"]
 
 
 class EqualizedConv2d(nn.Module):
-    """A convolution with equalised learning rate, optionally with a resampling by two in the same pass.
+    """A convolution with equalized learning rate, optionally with a resampling by two in the same pass.
 
-    ``up`` is nearest-neighbour upsampling before the convolution, ``down`` averaging of 2 x 2 pixels after it. Both
+    ``up`` is nearest-neighbor upsampling before the convolution, ``down`` averaging of 2 x 2 pixels after it. Both
     are done by one strided convolution with a 4 x 4 kernel that sums or averages shifted copies of the 3 x 3 one:
     the same linear map at 4/9 of the cost.
 
@@ -78,7 +78,7 @@ class EqualizedConv2d(nn.Module):
 
 
 class EqualizedLinear(nn.Module):
-    """A linear map with equalised learning rate.
+    """A linear map with equalized learning rate.
 
     Args:
         before: Input length.

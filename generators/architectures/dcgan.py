@@ -1,4 +1,4 @@
-"""DCGAN: a generator and a discriminator of strided convolutions with batch normalisation.
+"""DCGAN: a generator and a discriminator of strided convolutions with batch normalization.
 
 ``z [z_dim] -> layer1 [c, 4, 4] -> layer2 [c/2, 8, 8] -> ... -> output [3, size, size]``
 

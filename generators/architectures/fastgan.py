@@ -97,7 +97,7 @@ class FastGAN(ExcitedGenerator):
     """
 
     architecture = "fastgan"
-    normalises_z = True
+    normalizes_z = True
     distance = 4
 
     def __init__(self, z_dim: int, units: Sequence[int]) -> None:

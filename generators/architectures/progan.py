@@ -41,7 +41,7 @@ class ProGAN(LayeredGenerator):
     """
 
     architecture = "progan"
-    normalises_z = True
+    normalizes_z = True
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class ProGAN(LayeredGenerator):
         self.output = self.to_rgb(units[-1])
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
-        """Return the matrix of the linear map that ``z``, once normalised, meets first, ``[units * 4 * 4, z_dim]``."""
+        """Return the matrix of the linear map that ``z``, once normalized, meets first, ``[units * 4 * 4, z_dim]``."""
         first = self.find_part("layer1", "1", EqualizedConv2d)
         weight = first.weight.detach() * first.scale  # [units, z_dim, 4, 4]; the pixel meets each place once
         return (weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2),)

@@ -2,9 +2,9 @@
 
 ``z [z_dim] -> layer1 [c, side, side] -> layer2 [c', 2 side, 2 side] -> ... -> output [3, size, size]``
 
-Layer 1 is linear. Each later layer doubles the grid: batch normalisation, ReLU, doubling, convolution, batch
-normalisation, ReLU and convolution, plus a 1 x 1 convolution of the doubled input. The image is a convolution of
-the last layer, normalised and rectified, and tanh. A layer may end with self-attention.
+Layer 1 is linear. Each later layer doubles the grid: batch normalization, ReLU, doubling, convolution, batch
+normalization, ReLU and convolution, plus a 1 x 1 convolution of the doubled input. The image is a convolution of
+the last layer, normalized and rectified, and tanh. A layer may end with self-attention.
 
 Source: Miyato et al. 2018, arXiv 1802.05957, Appendix B.4; Gulrajani et al. 2017, arXiv 1704.00028, Appendix F;
 self-attention: Zhang et al. 2019, arXiv 1805.08318, Sec. 3.

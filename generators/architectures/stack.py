@@ -1,6 +1,6 @@
 """A stack of up-convolutions: DCGANs of any number of stages, kernels, strides and paddings.
 
-``z [z_dim] -> layer1 -> layer2 -> ... -> output [3, H, W]``; a stage is up-convolution, batch normalisation and ReLU,
+``z [z_dim] -> layer1 -> layer2 -> ... -> output [3, H, W]``; a stage is up-convolution, batch normalization and ReLU,
 the last one up-convolution and tanh. The first may be linear instead, and is nothing else then.
 
 Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3.

@@ -3,8 +3,8 @@
 ``z -> mapping -> ws [num_ws, w_dim]``; ``constant -> layer1 [c, 4, 4] -> layer2 -> layer3 [c', 8, 8] -> ... -> output``
 
 Layer ``i`` is convolution (none in the first; the grid is doubled in every other one from the third), blur, noise,
-bias, leaky ReLU and adaptive instance normalisation with the style of ``ws[:, i - 1]``; its activation is what that
-normalisation returns.
+bias, leaky ReLU and adaptive instance normalization with the style of ``ws[:, i - 1]``; its activation is what that
+normalization returns.
 
 Source: Karras et al. 2019, arXiv 1812.04948, Fig. 1b, Sec. 2 and Appendix B, C.
 """
@@ -125,7 +125,7 @@ class StyleGenerator(LayeredGenerator):
     """
 
     beside = frozenset({"mapping", "constant"})
-    has_w = has_noise = normalises_z = True
+    has_w = has_noise = normalizes_z = True
     mapping: MappingNetwork
     constant: nn.Parameter
 
@@ -249,7 +249,7 @@ class StyleGAN(StyleGenerator):
         w_dim: Length of ``w``.
         mapping_depth: Layers of the mapping network.
         bias_before_blur: Add the bias of a layer that doubles the grid before its blur, which shows at the border.
-        norm_eps: What adaptive instance normalisation adds to variances, more than 0.
+        norm_eps: What adaptive instance normalization adds to variances, more than 0.
         blur: Filter what was doubled, as the paper does.
 
     Raises:
@@ -309,14 +309,14 @@ class StyleGAN(StyleGenerator):
 
 
 class StyleLayer(nn.Module):
-    """Convolution, noise, bias, leaky ReLU, adaptive instance normalisation.
+    """Convolution, noise, bias, leaky ReLU, adaptive instance normalization.
 
     Args:
         convolution: What comes first; None in the layer that starts from the constant.
         units: Channels that it returns.
         side: Height and width of the grid.
         w_dim: Length of ``w``.
-        norm_eps: What the normalisation adds to variances.
+        norm_eps: What the normalization adds to variances.
 
     Source: Karras et al. 2019, Fig. 1b; AdaIN: Eq. 1.
     """

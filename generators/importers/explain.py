@@ -58,7 +58,7 @@ class Explanation:
 
 
 def explain(path: Path | str, network: str | None = None) -> Explanation:
-    """Say what is in a checkpoint: its tensors and shapes, what of it is recognised, and what is missing.
+    """Say what is in a checkpoint: its tensors and shapes, what of it is recognized, and what is missing.
 
     Args:
         path: The file.
@@ -75,10 +75,10 @@ def explain(path: Path | str, network: str | None = None) -> Explanation:
         raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
     try:
         match = choose(checkpoint, nearest, network)
-        verdict = f"recognised: {match.layout.name}" + (f", of {match.network.where}" if match.network.where else "")
+        verdict = f"recognized: {match.layout.name}" + (f", of {match.network.where}" if match.network.where else "")
         verdict += "" if match.fit.is_whole else f"; but {'; '.join(match.fit.unexpected)}"
     except ValueError as error:
-        verdict = f"not recognised: {error}"
+        verdict = f"not recognized: {error}"
     return Explanation(checkpoint, nearest, verdict)
 
 

@@ -55,7 +55,7 @@ def import_checkpoint(
     """Make a generator of a checkpoint that others have trained; nothing in the file is executed.
 
     Args:
-        path: The file, recognised by what is in it; docs/guides/import.md lists what is known.
+        path: The file, recognized by what is in it; docs/guides/import.md lists what is known.
         options: What the file does not say, such as ``{"size": 256}`` or ``{"strides": [...], "paddings": [...]}``.
         network: Which network of the file, such as ``"g_ema"`` or ``"models.generator"``, as `explain` names them; by
             default the averaged generator, else the generator.

@@ -1,6 +1,6 @@
 """What a layout is: how far tensors are those of one known kind of checkpoint, and the generator they make.
 
-A layout is recognised from the names and shapes of its tensors, never from the name of a file. Each family has a
+A layout is recognized from the names and shapes of its tensors, never from the name of a file. Each family has a
 module that exports its layouts; `match.LAYOUTS` holds them all.
 """
 

@@ -121,11 +121,11 @@ def fill_tensor(make: Callable[[], Tensor]) -> TensorSource:
 
 
 def spread_gray(*names: str, axis: int = 0) -> TensorSource:
-    """Return the source of what makes colours of units: of grey, in a file of grey images, it makes three times grey.
+    """Return the source of what makes colors of units: of gray, in a file of gray images, it makes three times gray.
 
     Args:
         names: The tensor.
-        axis: Where its colours are.
+        axis: Where its colors are.
     """
     return TensorSource(names, lambda x: x.repeat_interleave(3, dim=axis) if x.shape[axis] == 1 else x)
 

@@ -1,4 +1,4 @@
-"""What the discriminator and the generator minimise, as functions of logits.
+"""What the discriminator and the generator minimize, as functions of logits.
 
 ``real`` and ``fake`` are the discriminator's logits, float ``[batch]``, positive for "looks real".
 """

@@ -127,7 +127,7 @@ class WrappedGenerator(GeneratorBase):
         module: The module.
         c: What it is given beside ``z`` for each image, or None.
         value_range: What black and white are in its images.
-        normalises_z: Whether the length of ``z`` was found to make no difference.
+        normalizes_z: Whether the length of ``z`` was found to make no difference.
     """
 
     c: Condition | None
@@ -161,7 +161,7 @@ class WrappedGenerator(GeneratorBase):
             images = self._run_module(self._sample_probe(PROBES))
             self.image_size = (images.shape[2], images.shape[3])
             self.value_range = check_range(value_range) if value_range is not None else guess_range(images, name)
-            self.normalises_z = self._ignores_length(images)
+            self.normalizes_z = self._ignores_length(images)
 
     @property
     def layers(self) -> Mapping[str, LayerInfo]:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from gandissect.core.types import UNLABELLED, Concept, concept_index
+from gandissect.core.types import UNLABELED, Concept, concept_index
 
 from .source import ImageSource, LabeledPictures
 
@@ -116,7 +116,7 @@ class RemappedSource:
         self.name, self.size, self.concepts = source.name, source.size, tuple(concepts)
         self.groups: tuple[tuple[int, ...], ...] = ()
         length = len(source.concepts) + 1  # the last entry serves the index -1
-        self._table = torch.full((length,), UNLABELLED, dtype=torch.int64, device="cpu")
+        self._table = torch.full((length,), UNLABELED, dtype=torch.int64, device="cpu")
         for name, targets in mapping.items():
             names = (targets,) if isinstance(targets, str) else targets
             row = concept_index(source.concepts, name)
@@ -157,10 +157,10 @@ def require_labels(source: ImageSource, batch: LabeledPictures) -> Int64[Tensor,
         expected = [len(batch.images), *batch.images.shape[2:]]
         raise ValueError(f"labels of {source.name} must be int64 {expected}; got {labels.dtype} {list(labels.shape)}")
     lowest, highest = int(labels.min()), int(labels.max())
-    if lowest < UNLABELLED or highest >= known:
+    if lowest < UNLABELED or highest >= known:
         raise ValueError(
-            f"labels of {source.name} must be from 0 to {known - 1}, or {UNLABELLED} where a pixel has none; got "
-            f"{lowest if lowest < UNLABELLED else highest}"
+            f"labels of {source.name} must be from 0 to {known - 1}, or {UNLABELED} where a pixel has none; got "
+            f"{lowest if lowest < UNLABELED else highest}"
         )
     return labels
 
@@ -185,14 +185,14 @@ def concat(sources: Sequence[ImageSource]) -> ImageSource:
 def remap(
     source: ImageSource, concepts: Sequence[Concept], mapping: Mapping[str, str | tuple[str, ...]]
 ) -> ImageSource:
-    """Give a labelled source other concepts.
+    """Give a labeled source other concepts.
 
     Args:
         source: A source with labels.
         concepts: The concepts that its labels shall index into.
         mapping: From a concept's name in ``source`` to one in ``concepts``. Several names mean "one of these, which
             is not known": such pixels get a label of ``len(concepts)`` or more (`groups_of`), which the training and
-            `evaluate` understand. A concept that is not named here becomes unlabelled.
+            `evaluate` understand. A concept that is not named here becomes unlabeled.
 
     Raises:
         KeyError: If a name is unknown, with the nearest match.

@@ -78,7 +78,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 def read_picture(path: Path, short_side: int) -> UInt8[np.ndarray, "H W 3"]:
     """Decode a picture, turn it upright and resize it so that its short side has ``short_side`` pixels.
 
-    Grey and 16-bit pictures become 8-bit RGB; what is transparent is laid on white; CMYK is converted; the EXIF
+    Gray and 16-bit pictures become 8-bit RGB; what is transparent is laid on white; CMYK is converted; the EXIF
     orientation is applied. Resized with a Lanczos filter, whichever way the size changes.
 
     Args:
@@ -139,7 +139,7 @@ def read_image(file: Path | bytes, size: int) -> Float32[Tensor, "3 size size"]:
 
 
 def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> Int32[np.ndarray, "H W"]:
-    """Decode a label map (an index PNG, with or without a palette) and resize it by nearest neighbour.
+    """Decode a label map (an index PNG, with or without a palette) and resize it by nearest neighbor.
 
     Args:
         path: The file.
@@ -155,7 +155,7 @@ def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> Int32[
     with _open_picture(path, path, MAX_PIXELS) as labels:
         if labels.mode not in ("L", "P", "1", "I", "I;16"):
             raise ValueError(
-                f"{path} is {labels.mode}; labels are one index a pixel (8-bit grey or palette), not colours"
+                f"{path} is {labels.mode}; labels are one index a pixel (8-bit gray or palette), not colors"
             )
         if labels.size != picture:
             turned = "; the picture has an EXIF orientation, and labels must match it upright"

@@ -1,7 +1,7 @@
-"""A folder of photographs, labelled or not, as a source of square pictures.
+"""A folder of photographs, labeled or not, as a source of square pictures.
 
-A labelled folder holds ``images/NAME.jpg``, ``labels/NAME.png`` (one class index a pixel), ``classes.json`` (a list of
-``{"index": 3, "name": "door", "color": [128, 128, 0]}``, the colour optional) and split files (``train.txt``: one name
+A labeled folder holds ``images/NAME.jpg``, ``labels/NAME.png`` (one class index a pixel), ``classes.json`` (a list of
+``{"index": 3, "name": "door", "color": [128, 128, 0]}``, the color optional) and split files (``train.txt``: one name
 a line). Any other folder is taken as pictures without labels, sub-folders included.
 """
 
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from gandissect.core.lookup import unknown_name_message
 from gandissect.core.ranges import Range, check_number
 from gandissect.core.sampling import check_seed, derive_seed
-from gandissect.core.types import UNLABELLED, Concept
+from gandissect.core.types import UNLABELED, Concept
 from gandissect.storage.files import read_bytes, read_json
 
 from ..colors import index_color
@@ -36,7 +36,7 @@ PictureAndLabels = tuple[UInt8[Tensor, "3 H W"], Int16[Tensor, "H W"] | None]
 MAX_RESIDENT_BYTES = 8 * 2**30
 """Pictures stay decoded in memory while they need no more than this."""
 
-CUSTOMARY_UNLABELLED = ("unlabelled", "unlabeled", "void", "ignore", "various")
+CUSTOMARY_UNLABELED = ("unlabelled", "unlabeled", "void", "ignore", "various")
 """What data sets call the class of pixels that belong to none."""
 
 
@@ -44,7 +44,7 @@ class Photos:
     """Square views of the photographs of a folder.
 
     Each picture is resized once so that its short side has ``size * margin`` pixels (Lanczos; labels by nearest
-    neighbour). The training view is a random crop with a random flip, the evaluation view the centre crop. Every
+    neighbor). The training view is a random crop with a random flip, the evaluation view the center crop. Every
     picture is decoded here once, so that broken ones are found before any work. While all fit into
     ``max_resident_bytes`` they stay in memory as uint8; else they are decoded again for every batch, which is slow.
 
@@ -53,7 +53,7 @@ class Photos:
         size: Height and width of the views in pixels, 1 or more.
         split: Name of a split file without ``.txt``, e.g. ``"train"``; None takes every picture.
         margin: Short side over ``size``, 1 or more: the room that the random crop has.
-        unlabelled: Names of classes whose pixels belong to no concept; None takes those of `CUSTOMARY_UNLABELLED`
+        unlabeled: Names of classes whose pixels belong to no concept; None takes those of `CUSTOMARY_UNLABELED`
             that there are.
         max_resident_bytes: Memory that decoded pictures may take.
         skip_broken: Leave out the pictures that are broken, or whose labels are missing, broken or do not fit, with a
@@ -71,7 +71,7 @@ class Photos:
         split: str | None = None,
         *,
         margin: float = MARGIN,
-        unlabelled: Iterable[str] | None = None,
+        unlabeled: Iterable[str] | None = None,
         max_resident_bytes: int = MAX_RESIDENT_BYTES,
         skip_broken: bool = False,
     ) -> None:
@@ -80,8 +80,8 @@ class Photos:
             raise ValueError(f"margin is a factor from 1 to 4; got {margin}")
         self._folder, self._size, self._split = Path(folder), size, split
         self._short = round(size * margin)
-        self._labelled = is_labelled(self._folder)
-        self._concepts, self._table = self._read_concepts(None if unlabelled is None else tuple(unlabelled))
+        self._labeled = is_labeled(self._folder)
+        self._concepts, self._table = self._read_concepts(None if unlabeled is None else tuple(unlabeled))
         self._open(list_photos(self._folder, split), max_resident_bytes, skip_broken)
 
     def _open(self, files: Sequence[Path], max_resident_bytes: int, skip_broken: bool) -> None:
@@ -89,7 +89,7 @@ class Photos:
         problems: dict[Path, str] = {}
         self._sizes = try_each(files, self._measure, problems)
         scaled = (scale_short_side(size, self._short, file) for file, size in self._sizes.items())
-        self._resident = sum((4 if self._labelled else 3) * w * h for w, h in scaled) <= max_resident_bytes
+        self._resident = sum((4 if self._labeled else 3) * w * h for w, h in scaled) <= max_resident_bytes
         progress = tqdm(self._sizes, desc=f"decoding {self.name}", unit="picture", leave=False, delay=2, disable=None)
         self._decoded = try_each(progress, self._read, problems, keep=self._resident)
         report_problems(problems, len(files), self.name, skip=skip_broken)
@@ -144,7 +144,7 @@ class Photos:
         if rng is not None:
             draws.uniform_(generator=rng)
         views = [self._cut_view(index, *draw) for index, draw in zip(indices, draws.tolist(), strict=True)]
-        labels = torch.stack([view[1] for view in views if view[1] is not None]).long() if self._labelled else None
+        labels = torch.stack([view[1] for view in views if view[1] is not None]).long() if self._labeled else None
         return LabeledPictures(torch.stack([view[0] for view in views]), labels)
 
     def hold_out(self, fraction: float, seed: int = 0) -> tuple[Subset, Subset]:
@@ -182,7 +182,7 @@ class Photos:
 
     def _read(self, file: Path) -> PictureAndLabels:
         image = torch.from_numpy(read_picture(file, self._short)).permute(2, 0, 1).contiguous()
-        if not self._labelled:
+        if not self._labeled:
             return image, None
         path = self._find_labels(file)
         stored = read_labels(path, self._sizes[file], self._short)
@@ -202,21 +202,21 @@ class Photos:
         return existing[0]
 
     def _read_concepts(
-        self, unlabelled: tuple[str, ...] | None
+        self, unlabeled: tuple[str, ...] | None
     ) -> tuple[tuple[Concept, ...], Int16[np.ndarray, " index"]]:
-        if not self._labelled:
-            if unlabelled:
-                raise ValueError(f"{self._folder} has no classes.json, so no class {unlabelled[0]!r} to leave out")
+        if not self._labeled:
+            if unlabeled:
+                raise ValueError(f"{self._folder} has no classes.json, so no class {unlabeled[0]!r} to leave out")
             return (), np.empty(0, np.int16)
         classes = _read_classes(self._folder / "classes.json")
-        if unlabelled is None:
-            unlabelled = tuple({concept.name for concept in classes} & set(CUSTOMARY_UNLABELLED))
-        for name in unlabelled:
+        if unlabeled is None:
+            unlabeled = tuple({concept.name for concept in classes} & set(CUSTOMARY_UNLABELED))
+        for name in unlabeled:
             if name not in {concept.name for concept in classes}:
                 raise ValueError(unknown_name_message("class", name, [concept.name for concept in classes]))
         table = np.full(max(concept.index for concept in classes) + 1, _NO_CLASS, np.int16)
-        kept = [concept for concept in classes if concept.name not in unlabelled]
-        table[[concept.index for concept in classes]] = UNLABELLED
+        kept = [concept for concept in classes if concept.name not in unlabeled]
+        table[[concept.index for concept in classes]] = UNLABELED
         for index, concept in enumerate(kept):
             table[concept.index] = index
         return tuple(Concept(index, concept.name, concept.color) for index, concept in enumerate(kept)), table
@@ -230,22 +230,22 @@ def list_photos(folder: Path, split: str | None = None) -> list[Path]:
 
     Raises:
         FileNotFoundError: If the folder, its split file, or a picture that the split file names is missing.
-        ValueError: If there are no pictures, or two of a labelled folder share one name.
+        ValueError: If there are no pictures, or two of a labeled folder share one name.
     """
     files = list_pictures(pictures_folder(folder))
-    if is_labelled(folder):
+    if is_labeled(folder):
         _refuse_twins(files)
     return files if split is None else _select_split(files, folder, split)
 
 
-def is_labelled(folder: Path) -> bool:
-    """Say whether a folder is one of labelled pictures."""
+def is_labeled(folder: Path) -> bool:
+    """Say whether a folder is one of labeled pictures."""
     return (folder / "classes.json").exists()
 
 
 def pictures_folder(folder: Path) -> Path:
-    """Return where the pictures of a folder are; there are labels beside them in a labelled one."""
-    return folder / "images" if is_labelled(folder) else folder
+    """Return where the pictures of a folder are; there are labels beside them in a labeled one."""
+    return folder / "images" if is_labeled(folder) else folder
 
 
 def _refuse_twins(files: Sequence[Path]) -> None:

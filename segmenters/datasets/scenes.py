@@ -1,7 +1,7 @@
 """Rendered outdoor scenes with exact labels: ground truth without any download.
 
-Picture i of a seed is a pure function of (seed, i), and the same scene at every size. A colour is anti-aliased; a
-label is the topmost thing at the pixel's centre, so every pixel has exactly one concept.
+Picture i of a seed is a pure function of (seed, i), and the same scene at every size. A color is anti-aliased; a
+label is the topmost thing at the pixel's center, so every pixel has exactly one concept.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class LabeledPictures:
     """Hold some pictures and, where the source has them, their labels.
 
     images: uint8 [batch, 3, H, W], red green blue.
-    labels: int64 [batch, H, W], index of the concept or UNLABELLED (-1); None where the source has no labels.
+    labels: int64 [batch, H, W], index of the concept or UNLABELED (-1); None where the source has no labels.
     """
 
     images: UInt8[Tensor, "batch 3 H W"]
@@ -41,5 +41,5 @@ class ImageSource(PictureSource, Protocol):
         """Give the pictures of these indices.
 
         With rng the training view (random crop where there is room, random flip); without it the evaluation view
-        (centre crop, no flip), which depends on the indices alone.
+        (center crop, no flip), which depends on the indices alone.
         """

@@ -1,8 +1,8 @@
-"""The sheet a scene is painted on: colours and labels side by side, and windows of it to paint in.
+"""The sheet a scene is painted on: colors and labels side by side, and windows of it to paint in.
 
 Places are in picture widths, x to the right and y down from the top left corner, whatever the resolution. A shape is a
-signed distance, positive inside. Its coverage of a pixel, which anti-aliases the colour, and its label, which is
-exact at the pixel's centre, come from that one distance, so that the two never disagree.
+signed distance, positive inside. Its coverage of a pixel, which anti-aliases the color, and its label, which is
+exact at the pixel's center, come from that one distance, so that the two never disagree.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Point = tuple[float, float]
 
 @dataclass(slots=True)
 class Canvas:
-    """Hold colours float32 [3, size, size] in 0..1 and labels uint8 [size, size]."""
+    """Hold colors float32 [3, size, size] in 0..1 and labels uint8 [size, size]."""
 
     size: int
     image: Float32[np.ndarray, "3 size size"]
     labels: UInt8[np.ndarray, "size size"]
-    centres: Float32[np.ndarray, " size"]
+    centers: Float32[np.ndarray, " size"]
 
     @classmethod
     def blank(cls, size: int) -> Canvas:
-        """Return a sheet of size x size pixels, black and labelled 0."""
-        centres = ((np.arange(size) + 0.5) / size).astype(np.float32)
-        return cls(size, np.zeros((3, size, size), np.float32), np.zeros((size, size), np.uint8), centres)
+        """Return a sheet of size x size pixels, black and labeled 0."""
+        centers = ((np.arange(size) + 0.5) / size).astype(np.float32)
+        return cls(size, np.zeros((3, size, size), np.float32), np.zeros((size, size), np.uint8), centers)
 
     def patch(self, left: float, top: float, right: float, bottom: float) -> Patch | None:
         """Return the window that covers a box and one pixel around it, or None where it lies outside the sheet."""
@@ -40,12 +40,12 @@ class Canvas:
         r0, r1 = max(0, int(top * size) - 1), min(size, int(bottom * size) + 2)
         if c0 >= c1 or r0 >= r1 or right < 0 or bottom < 0:
             return None
-        return Patch(self, slice(r0, r1), slice(c0, c1), self.centres[None, c0:c1], self.centres[r0:r1, None])
+        return Patch(self, slice(r0, r1), slice(c0, c1), self.centers[None, c0:c1], self.centers[r0:r1, None])
 
 
 @dataclass(slots=True)
 class Patch:
-    """A window of the canvas with the places of its pixel centres: x [1, w] and y [h, 1]."""
+    """A window of the canvas with the places of its pixel centers: x [1, w] and y [h, 1]."""
 
     canvas: Canvas
     rows: slice
@@ -55,7 +55,7 @@ class Patch:
 
     @property
     def image(self) -> Float32[np.ndarray, "3 h w"]:
-        """The colours under the window, [3, h, w]; writing to it paints."""
+        """The colors under the window, [3, h, w]; writing to it paints."""
         return self.canvas.image[:, self.rows, self.cols]
 
     @property
@@ -79,19 +79,19 @@ class Patch:
         return texture(name, size)[line : line + 1, col : col + self.cols.stop - self.cols.start]
 
     def paint(self, inside: Array, color: Array, concept: int | None = None, soft: float = 0.0) -> None:
-        """Cover the shape with a colour [3, 1, 1] or [3, h, w], its rim soft picture widths wide, and label it."""
+        """Cover the shape with a color [3, 1, 1] or [3, h, w], its rim soft picture widths wide, and label it."""
         steep = min(self.canvas.size, 1.0 / soft) if soft else self.canvas.size
         self.tint(np.clip(inside * np.float32(steep) + np.float32(0.5), 0, 1), color)
         if concept is not None:
             np.copyto(self.labels, concept, where=inside > 0, casting="unsafe")
 
     def tint(self, alpha: Array, color: Array) -> None:
-        """Blend a colour in with weights [h, w], leaving the labels alone."""
+        """Blend a color in with weights [h, w], leaving the labels alone."""
         image = self.image
         image += alpha * (color - image)
 
     def darken(self, alpha: Array, color: Array) -> None:
-        """Multiply by a colour [3, 1, 1] where the weights [h, w] are 1, leaving the labels alone."""
+        """Multiply by a color [3, 1, 1] where the weights [h, w] are 1, leaving the labels alone."""
         self.image[...] *= 1 + alpha * (color - 1)
 
     def slab_coverage(self, low: float, high: float, along: Array) -> Array:
@@ -138,22 +138,22 @@ def bounds(corners: Sequence[Point]) -> tuple[float, float, float, float]:
 
 
 def paint_convex(canvas: Canvas, corners: Sequence[Point], color: Array, concept: int | None = None) -> Patch | None:
-    """Paint a convex polygon, its corners clockwise as seen, in one colour."""
+    """Paint a convex polygon, its corners clockwise as seen, in one color."""
     patch = canvas.patch(*bounds(corners))
     if patch is not None:
         patch.paint(polygon_distance(patch, corners), color, concept)
     return patch
 
 
-def paint_ellipse(canvas: Canvas, centre: Point, half: Point, color: Array, concept: int | None = None) -> None:
-    """Paint an upright ellipse in one colour."""
-    patch = canvas.patch(centre[0] - half[0], centre[1] - half[1], centre[0] + half[0], centre[1] + half[1])
+def paint_ellipse(canvas: Canvas, center: Point, half: Point, color: Array, concept: int | None = None) -> None:
+    """Paint an upright ellipse in one color."""
+    patch = canvas.patch(center[0] - half[0], center[1] - half[1], center[0] + half[0], center[1] + half[1])
     if patch is not None:
-        patch.paint(ellipse_distance(patch, *centre, *half), color, concept)
+        patch.paint(ellipse_distance(patch, *center, *half), color, concept)
 
 
 def paint_box(canvas: Canvas, low: Point, high: Point, color: Array, concept: int | None = None) -> None:
-    """Paint an upright rectangle in one colour, from its top left corner to its bottom right one."""
+    """Paint an upright rectangle in one color, from its top left corner to its bottom right one."""
     patch = canvas.patch(*low, *high)
     if patch is not None:
         patch.paint(box_distance(patch, *low, *high), color, concept)

@@ -1,4 +1,4 @@
-"""Light and weather: the colours of the sky, of sunlit and shaded faces, and of the air between."""
+"""Light and weather: the colors of the sky, of sunlit and shaded faces, and of the air between."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Dice:
 
 
 def rgb(color: Triple) -> Color:
-    """Return a colour given in 0..255 as float32 [3, 1, 1] in 0..1."""
+    """Return a color given in 0..255 as float32 [3, 1, 1] in 0..1."""
     return (np.array(color, np.float32) / 255).reshape(3, 1, 1)
 
 
 def vary(dice: Dice, color: Triple, hue: float = 0.02, tone: float = 0.1) -> Color:
-    """Return a colour [3, 1, 1] near the one given, hue and lightness each moved a little."""
+    """Return a color [3, 1, 1] near the one given, hue and lightness each moved a little."""
     h, s, v = colorsys.rgb_to_hsv(*(c / 255 for c in color))
     h, s, v = h + dice.uniform(-hue, hue), s * dice.uniform(1 - tone, 1 + tone), v * dice.uniform(1 - tone, 1 + tone)
     red, green, blue = colorsys.hsv_to_rgb(h % 1, min(s, 1), min(v, 1))
@@ -70,7 +70,7 @@ def vary(dice: Dice, color: Triple, hue: float = 0.02, tone: float = 0.1) -> Col
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """A time of day and weather: colours in 0..255, key and ambient light as shares of a surface's."""
+    """A time of day and weather: colors in 0..255, key and ambient light as shares of a surface's."""
 
     zenith: Triple
     middle: Triple
@@ -227,7 +227,7 @@ MOODS: dict[str, tuple[float, Mood]] = {
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """The light of one picture; colours are float32 [3, 1, 1].
+    """The light of one picture; colors are float32 [3, 1, 1].
 
     side is where the sun stands, -1 left to 1 right; height its elevation, 0 at the horizon to 1 overhead; lamps how
     many of the windows are lit, 0..1.
@@ -259,11 +259,11 @@ class Light:
         return self.ambient + self.key * max(0.0, share)
 
     def fog(self, distance: float) -> float:
-        """Return how much of a colour the air hides at a distance, 0..1; 1 is a usual house, 10 a mountain."""
+        """Return how much of a color the air hides at a distance, 0..1; 1 is a usual house, 10 a mountain."""
         return 1 - exp(-self.haze * distance * 0.5)
 
     def through_air(self, color: Array, distance: float) -> Array:
-        """Return a colour as seen through that much air."""
+        """Return a color as seen through that much air."""
         return color + (self.horizon - color) * np.float32(self.fog(distance))
 
 

@@ -114,7 +114,7 @@ def _shingles(rows: int) -> Pattern:
 
 
 def _dots(count: int) -> Pattern:
-    """Return round blossoms, one in each cell of a jittered grid: 1 at a centre, 0 at and beyond the rim."""
+    """Return round blossoms, one in each cell of a jittered grid: 1 at a center, 0 at and beyond the rim."""
     shift = np.random.default_rng(count).uniform(0.3, 0.7, (2, count, count))
 
     def height(u: Array, v: Array) -> Array:

@@ -1,6 +1,6 @@
-"""What a scene consists of: the concepts its pixels are labelled with and the things that stand in it.
+"""What a scene consists of: the concepts its pixels are labeled with and the things that stand in it.
 
-Every length is in picture widths, every colour float32 [3, 1, 1] in 0..1; nothing here knows a resolution.
+Every length is in picture widths, every color float32 [3, 1, 1] in 0..1; nothing here knows a resolution.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ CONCEPTS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """Map places on the ground to their size: a metre at foot y is (y - horizon) * slope wide."""
+    """Map places on the ground to their size: a meter at foot y is (y - horizon) * slope wide."""
 
     horizon: float
     slope: float
 
     def scale(self, foot: float) -> float:
-        """Return the width of a metre that stands at y = foot."""
+        """Return the width of a meter that stands at y = foot."""
         return (foot - self.horizon) * self.slope
 
     def nearness(self, foot: float) -> float:
@@ -143,7 +143,7 @@ class Lane:
     stripes: bool
     end: float
 
-    def centre(self, share: float) -> float:
+    def center(self, share: float) -> float:
         """Return the middle of the road where share is 0 at the horizon and 1 at the lower edge."""
         return self.far + (self.near - self.far) * share + self.bend * share * (1 - share)
 
@@ -186,7 +186,7 @@ class Water:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A door: middle, half width, height, colours."""
+    """A door: middle, half width, height, colors."""
 
     x: float
     half: float

@@ -17,14 +17,14 @@ EARTH = rgb((176, 150, 108))
 
 
 def blend(low: Array, high: Array, share: Array | float) -> Array:
-    """Return the colour a share of the way from one to another."""
+    """Return the color a share of the way from one to another."""
     return low + (high - low) * share
 
 
 def paint_sky(canvas: Canvas, scene: Scene) -> None:
     """Fill the sheet with a sky that pales towards the horizon and glows around the sun."""
     light, horizon = scene.light, scene.camera.horizon
-    fall = (canvas.centres / horizon)[:, None]
+    fall = (canvas.centers / horizon)[:, None]
     upper = np.clip(fall / 0.55, 0, 1)
     lower = np.clip((fall - 0.45) / 0.6, 0, 1)
     rows = blend(blend(light.zenith, light.middle, upper), light.horizon, lower * lower * (3 - 2 * lower))
@@ -132,8 +132,8 @@ def paint_lane(canvas: Canvas, lane: Lane, camera: Camera, light: Light) -> None
     """Paint a road that runs to the horizon, with pavements and a dashed line that shrink as it goes."""
     patch = patch_below(canvas, lane.end)
     share = np.clip((patch.y - camera.horizon) / (1 - camera.horizon), 1e-3, 1)
-    centre = lane.far + (lane.near - lane.far) * share + lane.bend * share * (1 - share)
-    away = np.abs(patch.x - centre)
+    center = lane.far + (lane.near - lane.far) * share + lane.bend * share * (1 - share)
+    away = np.abs(patch.x - center)
     begun = patch.y - lane.end
     fog = 1 - np.exp(-light.haze * 0.10 / (share + 0.03))
     grain = 1 + 0.07 * patch.noise("grain") + 0.05 * patch.noise("streak", (0.3, 0.1))

@@ -20,7 +20,7 @@ from .noise import Array
 from .objects import Car, Fence, Flowers, Person, SceneLabel, Tree
 from .shade import GLASS, LAMP, cast_shadow, illuminate, line_coverage
 
-TYRE = rgb((30, 30, 34))
+TIRE = rgb((30, 30, 34))
 HUB = rgb((176, 178, 184))
 HIP, NECK = 0.46, 0.80
 """Heights of hip and neck as shares of a person's height."""
@@ -137,9 +137,9 @@ def _paint_car_side(canvas: Canvas, car: Car, light: Light) -> None:
     patch.tint(post * (patch.y > car.foot - height), illuminate(car.color, 0.9, front, light, car.distance))
     wheel = height * 0.24
     for place in (-0.29, 0.29):
-        centre = (car.x + place * length, car.foot - wheel)
-        paint_ellipse(canvas, centre, (wheel, wheel), TYRE, SceneLabel.CAR)
-        paint_ellipse(canvas, centre, (wheel * 0.5, wheel * 0.5), illuminate(HUB, 1, front, light, car.distance))
+        center = (car.x + place * length, car.foot - wheel)
+        paint_ellipse(canvas, center, (wheel, wheel), TIRE, SceneLabel.CAR)
+        paint_ellipse(canvas, center, (wheel * 0.5, wheel * 0.5), illuminate(HUB, 1, front, light, car.distance))
     lamp = car.x + face * length * 0.46
     paint_ellipse(canvas, (lamp, waist + height * 0.12), (0.014, 0.011), LAMP if light.lamps > 0.2 else HUB * 1.3)
     tail = car.x - face * length * 0.47
@@ -153,8 +153,8 @@ def _paint_car_end(canvas: Canvas, car: Car, light: Light) -> None:
     if patch is None:
         return
     for place in (-0.66, 0.66):
-        middle, tyre = car.x + half * place, half * 0.2
-        paint_box(canvas, (middle - tyre, car.foot - height * 0.22), (middle + tyre, car.foot), TYRE, SceneLabel.CAR)
+        middle, tire = car.x + half * place, half * 0.2
+        paint_box(canvas, (middle - tire, car.foot - height * 0.22), (middle + tire, car.foot), TIRE, SceneLabel.CAR)
     top, waist = car.foot - height, car.foot - height * 0.52
     cabin = [
         (car.x - half * 0.92, waist + 0.01),
@@ -193,7 +193,7 @@ def paint_person(canvas: Canvas, person: Person, light: Light) -> None:
         step, turn = side * (0.075 + 0.05 * person.stride), side * light.side
         leg = [(side * 0.085 - 0.075, HIP), (side * 0.085 + 0.075, HIP), (step + 0.07, 0.0), (step - 0.07, 0.0)]
         part(leg, person.skin if person.skirt else person.trousers, 0.95 + 0.1 * turn)
-        part([(step - 0.075, 0.05), (step + 0.075, 0.05), (step + 0.075, 0.0), (step - 0.075, 0.0)], TYRE, 1.2)
+        part([(step - 0.075, 0.05), (step + 0.075, 0.05), (step + 0.075, 0.0), (step - 0.075, 0.0)], TIRE, 1.2)
     for side in (-1, 1):
         arm = [(0.12, NECK), (0.19, NECK - 0.01), (0.265, HIP - 0.02), (0.185, HIP - 0.02)]
         arm = arm if side > 0 else [(-across, up) for across, up in arm[::-1]]

@@ -1,4 +1,4 @@
-"""Render a scene: colours and labels of one picture, which depend on its seed, its index and its size alone."""
+"""Render a scene: colors and labels of one picture, which depend on its seed, its index and its size alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MIN_SIZE, MAX_SIZE = 16, 1024
 
 
 def render(seed: int, index: int, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size"]]:
-    """Render picture index of a seed: colours uint8 [size, size, 3] and labels uint8 [size, size].
+    """Render picture index of a seed: colors uint8 [size, size, 3] and labels uint8 [size, size].
 
     Raises ValueError unless index is 0 or more and size is 16 to 1024 pixels.
     """
@@ -50,7 +50,7 @@ def check_scene_size(size: int) -> None:
 
 
 def _quantize(canvas: Canvas) -> UInt8[np.ndarray, "size size 3"]:
-    """Return the colours of a canvas, uint8 [size, size, 3]."""
+    """Return the colors of a canvas, uint8 [size, size, 3]."""
     image = np.clip(canvas.image, 0, 1) * np.float32(255) + np.float32(0.5)
     return np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0))
 

@@ -179,7 +179,7 @@ def _roll_chimney(dice: Dice, kind: str, roof: str, x: float, half: float) -> fl
 
 
 def _roll_contrasting(dice: Dice, choices: Triples, other: Color, least: float) -> Color:
-    """Draw one of some colours, then take the first of them that stands out against another."""
+    """Draw one of some colors, then take the first of them that stands out against another."""
     color = vary(dice, dice.choice(choices))
     for choice in choices:
         if float(np.abs(color - other).max()) >= least:
@@ -189,7 +189,7 @@ def _roll_contrasting(dice: Dice, choices: Triples, other: Color, least: float) 
 
 
 def _roll_wall(dice: Dice, kind: str) -> tuple[Color, str]:
-    """Draw the colour and the texture of a wall."""
+    """Draw the color and the texture of a wall."""
     if kind == "tower":
         return vary(dice, dice.choice(TOWERS)), dice.choice(("planks", "grain"))
     if kind == "barn":

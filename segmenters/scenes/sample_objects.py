@@ -43,7 +43,7 @@ BLOSSOMS = ((236, 40, 90), (250, 210, 60), (250, 130, 180), (255, 250, 250), (18
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """What grows: the colours of leaves and of grass."""
+    """What grows: the colors of leaves and of grass."""
 
     leaves: tuple[Triple, ...]
     grass: Color

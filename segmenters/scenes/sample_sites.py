@@ -23,12 +23,12 @@ class Site:
 
 
 def place_camera(horizon: float, foot: float, scale: float) -> Camera:
-    """Return the camera for which a metre at y = foot is scale wide."""
+    """Return the camera for which a meter at y = foot is scale wide."""
     return Camera(horizon, scale / (foot - horizon))
 
 
 def roll_asphalt(dice: Dice) -> Triple:
-    """Draw a grey for a road, 0..255."""
+    """Draw a gray for a road, 0..255."""
     return dice.choice(((96, 98, 106), (112, 112, 116), (84, 86, 96)))
 
 
@@ -88,7 +88,7 @@ def roll_verge_trees(dice: Dice, season: Season, camera: Camera, way: Lane, take
         foot = dice.uniform(camera.horizon + 0.05, camera.horizon + 0.30)
         share = camera.nearness(foot)
         side = dice.choice((-1, 1))
-        x = way.centre(share) + side * ((way.half + way.pavement) * share + dice.uniform(0.05, 0.4))
+        x = way.center(share) + side * ((way.half + way.pavement) * share + dice.uniform(0.05, 0.4))
         if 0 < x < 1 and is_clear(x, taken, 0.03):
             out.append(roll_tree(dice, season, camera, (x, foot)))
     return out

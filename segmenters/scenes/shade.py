@@ -1,4 +1,4 @@
-"""What every painter of solid things needs: the colour of a lit face, and the shadow that a thing throws."""
+"""What every painter of solid things needs: the color of a lit face, and the shadow that a thing throws."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IS_GROUND = np.isin(np.arange(len(SceneLabel)), GROUND)
 
 
 def illuminate(color: Array, shade: Array | float, tone: Array, light: Light, distance: float) -> Array:
-    """Return a surface's colour in the light that falls on it, as seen through the air."""
+    """Return a surface's color in the light that falls on it, as seen through the air."""
     fog = np.float32(light.fog(distance))
     return (color * tone * (1 - fog)) * shade + light.horizon * fog
 

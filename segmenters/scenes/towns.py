@@ -111,13 +111,13 @@ def roll_lane(dice: Dice, season: Season) -> Site:
     if dice.chance(0.5):
         at = dice.uniform(0.74, 0.92)
         share = camera.nearness(at)
-        x = road.centre(share) + dice.choice((-1, 1)) * road.half * share * 0.5
+        x = road.center(share) + dice.choice((-1, 1)) * road.half * share * 0.5
         standing.append(roll_car(dice, camera, x, at, False))
     if dice.chance(0.55):
         at = dice.uniform(0.72, 0.95)
         share = camera.nearness(at)
         beside = (road.half + road.pavement * 0.6) * share + (0.0 if road.pavement else 0.07)
-        x = road.centre(share) + dice.choice((-1, 1)) * beside
+        x = road.center(share) + dice.choice((-1, 1)) * beside
         if 0.05 < x < 0.95:
             standing.append(roll_person(dice, camera, x, at))
     return Site(camera, roll_backdrop(dice, season, horizon, 0.55, 2), (road,), standing)
@@ -137,7 +137,7 @@ def _roll_road(dice: Dice, horizon: float) -> Lane:
 def _roll_roadside_house(dice: Dice, camera: Camera, road: Lane, side: int, foot: float) -> House:
     """Draw a house to the left (-1) or right (1) of a road."""
     share = camera.nearness(foot)
-    edge = road.centre(share) + side * (road.half + road.pavement + 0.03) * share
+    edge = road.center(share) + side * (road.half + road.pavement + 0.03) * share
     kind = dice.weighted_choice({"cottage": 0.55, "town": 0.45})
     visible_side = -side if dice.chance(0.75) else 0
     plan = HousePlan(kind, 0, foot, visible_side, dice.whole(2, 3), 1 if kind == "cottage" else dice.whole(1, 2))

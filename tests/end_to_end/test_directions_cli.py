@@ -30,7 +30,7 @@ def directions(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     return run
 
 
-def test_the_boundaries_of_planted_concepts_are_found_labelled_and_written(directions, tmp_path: Path) -> None:
+def test_the_boundaries_of_planted_concepts_are_found_labeled_and_written(directions, tmp_path: Path) -> None:
     out = tmp_path / "out"
     status, output, _ = directions(
         "--method",

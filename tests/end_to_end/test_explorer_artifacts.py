@@ -19,14 +19,14 @@ from apps.explorer.artifacts import measurements
 from apps.explorer.background.tasks import Tasks
 from apps.explorer.views import artifacts
 from gandissect import UnitSet, choose_num_units
-from gandissect.fidelity.neighbours import realism
+from gandissect.fidelity.neighbors import realism
 
 TINY = measurements.Sizes(
     real=48, held_out=16, scored=40, ranked=40, effect=16, images=16, sets=2, controls=2, counts=(1, 2, 4)
 )
 
 
-def mean_colours(_: object) -> Callable[[Tensor], Tensor]:
+def mean_colors(_: object) -> Callable[[Tensor], Tensor]:
     """Features as cheap as can be, in the place of an encoder's."""
     return lambda images: images.unfold(2, 32, 32).unfold(3, 32, 32).mean((4, 5)).flatten(1)
 
@@ -36,7 +36,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
     generators.save(generators.DCGAN(size=64, width=4, z_dim=5).eval(), path)
-    monkeypatch.setattr(measurements, "encoder_features", mean_colours)
+    monkeypatch.setattr(measurements, "encoder_features", mean_colors)
     monkeypatch.setattr(artifacts, "SIZES", TINY)
     return path
 

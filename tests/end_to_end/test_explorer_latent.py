@@ -121,7 +121,7 @@ def test_styles_are_mixed_where_there_are_styles_and_activations_everywhere(
     assert read_pictures(page)["Picture 3 with a region of picture 4"] == read_pictures(page)["Picture 3"]
 
 
-def test_directions_move_the_picture_and_are_labelled_in_the_background(
+def test_directions_move_the_picture_and_are_labeled_in_the_background(
     visit_page: Open, tiny: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, path = tiny

@@ -18,8 +18,8 @@ from gandissect import Ablation, UnitSet, average_causal_effect, dissect, genera
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 
 
-class Coloured(nn.Module):
-    """Unit i paints a half of the image in the primary colour i where a number of z is large."""
+class Colored(nn.Module):
+    """Unit i paints a half of the image in the primary color i where a number of z is large."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Coloured(nn.Module):
         return self.paint(self.grow(2 * x))  # a number, which a trace keeps as a constant
 
 
-class Classes(Coloured):
+class Classes(Colored):
     """As above; class i has unit i on everywhere."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ def _saved(kind: str, network: nn.Module, path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["torchscript", "torch export"])
 def test_a_file_is_dissected_edited_and_cut(kind: str, tmp_path: Path) -> None:
-    network = Coloured()
+    network = Colored()
     path = _saved(kind, network, tmp_path / "mine.any")
     G = generators.wrap(path, z_dim=6)
     assert G.name == str(path)
@@ -77,7 +77,7 @@ def test_a_file_is_dissected_edited_and_cut(kind: str, tmp_path: Path) -> None:
 
 
 def _works(G: generators.WrappedGenerator) -> None:
-    """Each unit agrees with its colour, takes it away when it is switched off, and nothing is left behind."""
+    """Each unit agrees with its color, takes it away when it is switched off, and nothing is left behind."""
     S, z = segmenters.load("palette"), G.sample_z(5, seed=1)
     image = G(z)
     assert torch.equal(G.tail(G.head(z, "grow"), "grow", z), image)
@@ -109,7 +109,7 @@ def test_conditional_ones_are_given_their_class(kind: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", ["torchscript", "torch export"])
 def test_a_damaged_file_is_named(kind: str, tmp_path: Path) -> None:
-    data = _saved(kind, Coloured(), tmp_path / "whole").read_bytes()
+    data = _saved(kind, Colored(), tmp_path / "whole").read_bytes()
     for length in (0, 10, len(data) // 3, len(data) // 2, len(data) - 30):
         with pytest.raises(ValueError, match=r"cut (cannot be (read|loaded)|is no program)") as caught:
             generators.wrap(_written(tmp_path / "cut", data[:length]), z_dim=6)
@@ -128,7 +128,7 @@ def _written(path: Path, data: bytes) -> Path:
 
 @pytest.mark.parametrize("kind", ["torchscript", "torch export"])
 def test_the_shell_does_not_run_it_and_says_what_does(kind: str, gandissect: Any, tmp_path: Path) -> None:
-    path = _saved(kind, Coloured(), tmp_path / "mine")
+    path = _saved(kind, Colored(), tmp_path / "mine")
     line = f"if you trust it, this runs it in Python: generators.wrap({str(path)!r}, z_dim=...)"
     status, _, error = gandissect("import", path, "--out", tmp_path / "x.safetensors")
     assert (status, error.count("\n")) == (2, 1)
@@ -143,6 +143,6 @@ def test_the_shell_does_not_run_it_and_says_what_does(kind: str, gandissect: Any
 
 def test_a_program_of_one_batch_size_is_refused_with_the_remedy(tmp_path: Path) -> None:
     for count, refused in {1: 2, 2: 3}.items():
-        torch.export.save(torch.export.export(Coloured(), (torch.randn(count, 6),)), tmp_path / "mine.pt2")
+        torch.export.save(torch.export.export(Colored(), (torch.randn(count, 6),)), tmp_path / "mine.pt2")
         with pytest.raises(ValueError, match=rf"does not take batches of {refused} .*dynamic_shapes"):
             generators.wrap(tmp_path / "mine.pt2", z_dim=6)

@@ -27,7 +27,7 @@ class Draw:
         return torch.rand(shape, generator=self._rng) * 1.5 + 0.5
 
     def norm(self, name: str, units: int) -> dict[str, Tensor]:
-        """The tensors of a batch normalisation in eval mode."""
+        """The tensors of a batch normalization in eval mode."""
         return {
             f"{name}.weight": self.normal(units, scale=0.2, mean=1),
             f"{name}.bias": self.normal(units, scale=0.2),

@@ -17,7 +17,7 @@ import numpy as np
 
 
 def bilinear(grid: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Stretch one map, pixel by pixel, in double precision; pixel centres at half-integers, border clamped."""
+    """Stretch one map, pixel by pixel, in double precision; pixel centers at half-integers, border clamped."""
     out = np.zeros((height, width))
     for y in range(height):
         for x in range(width):

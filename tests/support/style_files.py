@@ -18,7 +18,7 @@ def nvlabs(
     w_dim: int = 5,
     depth: int = 2,
     c_dim: int = 0,
-    colours: int = 3,
+    colors: int = 3,
     seed: int = 0,
     architecture: str = "skip",
 ) -> dict[str, Tensor]:
@@ -44,7 +44,7 @@ def nvlabs(
             t[f"{block}.{conv}.noise_strength"] = draw.normal()
             t[f"{block}.{conv}.resample_filter"] = filter
         if architecture == "skip" or level == len(units) - 1:
-            t |= _modulated(draw, f"{block}.torgb", after, colours, w_dim, 1)
+            t |= _modulated(draw, f"{block}.torgb", after, colors, w_dim, 1)
         if architecture == "resnet" and level:
             t |= {f"{block}.skip.weight": draw.normal(after, before, 1, 1), f"{block}.skip.resample_filter": filter}
     return t

@@ -30,7 +30,7 @@ from gandissect import (
 from gandissect.artifacts.results import RankingMethod, Repair, RepairCurve
 from gandissect.core import pick_evenly
 from gandissect.fidelity import encoder_features
-from gandissect.fidelity.neighbours import realism
+from gandissect.fidelity.neighbors import realism
 from gandissect.fidelity.yardstick import Yardstick
 from segmenters.datasets import ImageSource, open_pictures
 

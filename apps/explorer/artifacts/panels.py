@@ -74,7 +74,7 @@ def show_curve(curve: RepairCurve, num_units: int) -> None:
     st.altair_chart((random + spread + ranked).properties(height=240), alt=f"Distance from real pictures: {words}")
     st.caption(
         f"Frechet distance over {escape(curve.network)}, {curve.distance.shape[1]} sets of {curve.num_images} pictures "
-        f"each; bars from the least set to the largest, grey as many random units; real pictures among themselves "
+        f"each; bars from the least set to the largest, gray as many random units; real pictures among themselves "
         f"{curve.floor.mean:.1f}. {escape(str(curve)[:1].upper() + str(curve)[1:])}."
     )
 

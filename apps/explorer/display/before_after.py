@@ -48,9 +48,9 @@ def show_change(
     right.caption(f"change: **{change.mean():.1%}**" if region is None else _describe_change(change, region))
 
 
-def show_shares(segmenter: Segmenter, labelled: Mapping[str, Int64[Tensor, "H W"]]) -> None:
-    """Show the share of pixels of each concept, with its colour, and how it changes."""
-    frame = tables.share_table(segmenter.concepts, labelled).round(1)
+def show_shares(segmenter: Segmenter, labeled: Mapping[str, Int64[Tensor, "H W"]]) -> None:
+    """Show the share of pixels of each concept, with its color, and how it changes."""
+    frame = tables.share_table(segmenter.concepts, labeled).round(1)
     frame[frame == 0] = 0.0  # no "-0.0"
     numbers = {
         name: st.column_config.NumberColumn(format="%+.1f" if name.startswith("±") else "%.1f", width=70)

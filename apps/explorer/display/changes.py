@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from gandissect import UNLABELLED, Concept
+from gandissect import UNLABELED, Concept
 
 
 def measure_shares(labels: Int64[Tensor, "H W"], num_concepts: int) -> Float64[Tensor, " concept"]:
-    """Return the share of pixels of each concept, the unlabelled ones last: float64 ``[concept + 1]``, of sum 1."""
-    labels = torch.where(labels == UNLABELLED, num_concepts, labels)
+    """Return the share of pixels of each concept, the unlabeled ones last: float64 ``[concept + 1]``, of sum 1."""
+    labels = torch.where(labels == UNLABELED, num_concepts, labels)
     return torch.bincount(labels.flatten(), minlength=num_concepts + 1).cpu().double() / labels.numel()
 
 

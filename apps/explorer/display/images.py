@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from gandissect import UNLABELLED, Concept
+from gandissect import UNLABELED, Concept
 from gandissect.core import to_uint8
 
 Pixels = NDArray[np.uint8]
@@ -23,7 +23,7 @@ MIN_PIXELS = 256
 """Pictures are enlarged by a whole factor until their longer side has so many pixels."""
 
 FULL_SCALE = 0.25
-"""The difference that is drawn in the brightest colour, as a share of the largest possible."""
+"""The difference that is drawn in the brightest color, as a share of the largest possible."""
 
 _HOT = torch.tensor([[0, 0, 0], [110, 30, 90], [240, 110, 20], [255, 250, 200]], dtype=torch.float32, device="cpu")
 _LIFT = torch.tensor([28.0, 32.0, 44.0], dtype=torch.float32, device="cpu")
@@ -55,7 +55,7 @@ def draw_native(image: Float[Tensor, "3 H W"]) -> Pixels:
 
 
 def draw_concepts(image: Float[Tensor, "3 H W"], labels: Int64[Tensor, "H W"], concepts: Sequence[Concept]) -> Pixels:
-    """Draw an image in grey under the colours of its labels, int64 ``[H, W]``."""
+    """Draw an image in gray under the colors of its labels, int64 ``[H, W]``."""
     return _enlarge(_color_labels(image, labels, concepts), "nearest")
 
 
@@ -67,9 +67,9 @@ def draw_native_concepts(
 
 
 def draw_heat(image: Float[Tensor, "3 H W"], activity: Float[Tensor, "H W"]) -> Pixels:
-    """Draw an image in dim grey with a glow where ``[H, W]`` in [0, 1] is high."""
-    grey = 0.6 * _to_rgb(image).mean(0, keepdim=True)
-    return _enlarge(torch.lerp(grey, _GLOW[:, None, None], 0.9 * activity[None]), "bicubic")
+    """Draw an image in dim gray with a glow where ``[H, W]`` in [0, 1] is high."""
+    gray = 0.6 * _to_rgb(image).mean(0, keepdim=True)
+    return _enlarge(torch.lerp(gray, _GLOW[:, None, None], 0.9 * activity[None]), "bicubic")
 
 
 def draw_change(change: Float[Tensor, "H W"], region: Bool[Tensor, "H W"] | None = None) -> Pixels:
@@ -88,10 +88,10 @@ def draw_change(change: Float[Tensor, "H W"], region: Bool[Tensor, "H W"] | None
 
 
 def _color_labels(image: Tensor, labels: Tensor, concepts: Sequence[Concept]) -> Tensor:
-    grey = _to_rgb(image).mean(0, keepdim=True).expand(3, -1, -1)
+    gray = _to_rgb(image).mean(0, keepdim=True).expand(3, -1, -1)
     colors = torch.tensor([*(concept.color for concept in concepts), (0, 0, 0)], dtype=torch.float32, device="cpu")
     painted = colors[labels].permute(2, 0, 1)
-    return torch.where(labels == UNLABELLED, grey, 0.3 * grey + 0.7 * painted)
+    return torch.where(labels == UNLABELED, gray, 0.3 * gray + 0.7 * painted)
 
 
 def _to_rgb(image: Tensor) -> Tensor:

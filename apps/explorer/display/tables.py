@@ -39,21 +39,21 @@ def unit_table(dissection: LayerDissection, units: Sequence[int], concept: str |
     )
 
 
-def share_table(concepts: Sequence[Concept], labelled: Mapping[str, Int64[Tensor, "H W"]]) -> pd.DataFrame:
+def share_table(concepts: Sequence[Concept], labeled: Mapping[str, Int64[Tensor, "H W"]]) -> pd.DataFrame:
     """Return the share of pixels of each concept in label maps, in percent, largest first.
 
     Args:
         concepts: What the labels mean.
-        labelled: Label maps, int64 ``[H, W]``, by name; the first is what the others are compared with.
+        labeled: Label maps, int64 ``[H, W]``, by name; the first is what the others are compared with.
 
     Returns:
         Columns ``concept``, one for each map, and for each but the first ``± NAME``, its change in percentage points;
-        the index is the concept's own, or the number of concepts for pixels that are not labelled. Concepts of
+        the index is the concept's own, or the number of concepts for pixels that are not labeled. Concepts of
         none of the maps are left out.
     """
-    percent = {name: 100 * measure_shares(labels, len(concepts)).numpy() for name, labels in labelled.items()}
+    percent = {name: 100 * measure_shares(labels, len(concepts)).numpy() for name, labels in labeled.items()}
     first, *others = percent
-    frame = pd.DataFrame({"concept": [*(concept.name for concept in concepts), "not labelled"], first: percent[first]})
+    frame = pd.DataFrame({"concept": [*(concept.name for concept in concepts), "not labeled"], first: percent[first]})
     for name in others:
         frame[name], frame["± " + name] = percent[name], percent[name] - percent[first]
     present = np.stack(list(percent.values())).max(0) > 0
@@ -80,7 +80,7 @@ def concept_table(labels: Sequence[str], layers: Sequence[ComparedLayer], concep
 
 
 def with_colors(frame: pd.DataFrame, concepts: Sequence[Concept]) -> Styler:
-    """Return a table of `share_table` with a first column, named by a space, in the concepts' colours."""
+    """Return a table of `share_table` with a first column, named by a space, in the concepts' colors."""
     colors = [*(concept.hex for concept in concepts), "#808080"]
     frame = frame.copy()
     frame.insert(0, " ", "")

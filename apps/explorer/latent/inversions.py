@@ -104,7 +104,7 @@ def find_inversion(
         segmenter: Its features are compared besides pixels, if it has an encoder.
         image: The picture, ``[3, H, W]`` in [-1, 1].
         space: ``z``, ``w`` or ``ws``.
-        num_steps: Of the optimisation; 0 takes the nearest of more samples.
+        num_steps: Of the optimization; 0 takes the nearest of more samples.
 
     Raises:
         ValueError: If that cannot be, saying why.

@@ -1,4 +1,4 @@
-"""A part of the page of the latent space: directions as sliders, labelled with what they do."""
+"""A part of the page of the latent space: directions as sliders, labeled with what they do."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def say_label(key: Hashable) -> bool:
         st.caption("for one sigma: being found out")
         return False
     if (error := task.result.exception()) is not None:
-        show_failure(key, "not labelled", error, label_tasks())
+        show_failure(key, "not labeled", error, label_tasks())
     else:
         st.caption(f"for one sigma: {escape(walks.describe_effect(task.value))}")
     return True

@@ -125,7 +125,7 @@ def draw_truncation(visit: Visit) -> None:
         cutoff = st.slider(label, 0, num_ws, num_ws, key=f"cutoff {num_ws}")
         z = visit.z.to(visit.generator.device)
         show_truncated(visit, psi, PSIS, "psi", lambda value: truncated_w(visit.generator, z, value, cutoff))
-    elif allowed.normalises_z:
+    elif allowed.normalizes_z:
         st.info(
             f"{escape(visit.generator.name)} divides z by its length and has no w, so that there is nothing to "
             "truncate: a smaller z gives the same picture. Choose a StyleGAN (psi) or a DCGAN (limit) in the sidebar."

@@ -36,7 +36,7 @@ FRAMES_A_STEP, FPS = 16, 20
 
 LABEL_STEPS, LABEL_SAMPLES, LABEL_SEED = (-2.0, 2.0), 24, 7
 LABEL_PICTURES = LABEL_SAMPLES * (1 + 2 * len(LABEL_STEPS))
-"""Pictures that are labelled for the labels of a direction: unmoved, and moved along it and along a random one."""
+"""Pictures that are labeled for the labels of a direction: unmoved, and moved along it and along a random one."""
 
 
 def parse_numbers(text: str) -> tuple[int, ...]:

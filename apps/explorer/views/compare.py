@@ -127,7 +127,7 @@ def show_comparison(sides: tuple[Side, Side], dissections: list[Dissection]) -> 
     show_concept_counts(sides, layers, comparison)
     provenance = comparison.provenance[0]
     st.caption(
-        f"IoU from {provenance.num_samples} pictures of each, labelled by {escape(provenance.segmenter.name)}; the "
+        f"IoU from {provenance.num_samples} pictures of each, labeled by {escape(provenance.segmenter.name)}; the "
         "intervals are Wilson's, over units, and take their IoU as given."
     )
     for note in comparison.notes:

@@ -28,6 +28,6 @@ def draw(visit: Visit) -> None:
     )
     allowed = capabilities(visit.generator)
     has = "z and w, a style for each layer" if allowed.has_w else "z, and no styles"
-    counts = "; of z only the direction counts" if allowed.normalises_z else ""
+    counts = "; of z only the direction counts" if allowed.normalizes_z else ""
     st.caption(f"This generator has {has}{counts}.")
     PARTS[part](visit)

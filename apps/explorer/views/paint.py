@@ -134,20 +134,20 @@ def draw_results(visit: Visit, segmenter: Segmenter) -> None:
     edits = active_edits(painting.history.now)
     before, after = render_pictures(visit, painting)
     labels = visitor_memory().get((painting, segmenter.name), lambda: label_image(segmenter, before))
-    labelled = {"before": labels}
+    labeled = {"before": labels}
     if edits:
-        labelled["after"] = label_image(segmenter, after)
+        labeled["after"] = label_image(segmenter, after)
     region = find_painted_region(edits, visit.generator.image_size)
     left, right = st.container(key="results").columns([11, 9], gap="medium")
     with left:
-        show_change("segmentation", segmenter, before, after, (labels, labelled.get("after", labels)), region)
+        show_change("segmentation", segmenter, before, after, (labels, labeled.get("after", labels)), region)
         question = "the same number of random units in the same region"
         if edits and st.toggle(question, key="control", on_change=redraw_results):
             random = render(visit, control_edits(visit, painting), visitor_memory())
-            labelled["random"] = label_image(segmenter, random)
-            show_change("random segmentation", segmenter, before, random, (labels, labelled["random"]), region)
+            labeled["random"] = label_image(segmenter, random)
+            show_change("random segmentation", segmenter, before, random, (labels, labeled["random"]), region)
     with right:
-        show_shares(segmenter, labelled)
+        show_shares(segmenter, labeled)
 
 
 def _scope(visit: Visit) -> str:

@@ -51,13 +51,13 @@ def draw(visit: Visit) -> None:
         if dissection:
             units, title = choose_units(visit, segmenter, dissection)
             factors = choose_factors(units)
-    labelled = {"as generated": labels}
+    labeled = {"as generated": labels}
     with left:
         if dissection and units.units:
             heat = draw_heat(image, measure_heat(generator, visit.z, units, dissection.thresholds))
             cells[2].image(heat, "the units' activity", "stretch", alt="Where the units are active")
-            labelled |= show_edited(visit, segmenter, image, units, factors, title)
-        show_concept_shares(segmenter, labelled)
+            labeled |= show_edited(visit, segmenter, image, units, factors, title)
+        show_concept_shares(segmenter, labeled)
     if dissection:
         st.markdown("#### Pictures in which a unit is seen best")
         show_best_pictures(visit, dissection, units)
@@ -101,15 +101,15 @@ def show_edited(
     )
     short = "off" if effect == "switched off" else "changed"
     after = edit_images(visit.generator, visit.z, edits)[0]
-    labelled = {short: show_after(segmenter, image, after, f"{title[0].upper() + title[1:]} {effect}")}
+    labeled = {short: show_after(segmenter, image, after, f"{title[0].upper() + title[1:]} {effect}")}
     save_recipe(Recipe.of(visit.generator, edits, visit.seed, visit.number, 1))
     if st.toggle("the same number of random units as control", key="control"):
         others = control_units(units, visit.generator.layers[visit.layer].units)
         same = make_factor_edits(visit.layer, dict(zip(others.units, factors.values(), strict=True)))
         control_title = f"{pluralize(len(others), 'random unit')} of {escape(visit.layer)} {effect}"
         control = edit_images(visit.generator, visit.z, same)[0]
-        labelled[f"random {short}"] = show_after(segmenter, image, control, control_title)
-    return labelled
+        labeled[f"random {short}"] = show_after(segmenter, image, control, control_title)
+    return labeled
 
 
 def save_recipe(recipe: Recipe) -> None:
@@ -146,10 +146,10 @@ def show_segmentation(
     cell.image(pixels, "concepts", "stretch", alt=f"Segmentation: {list_concepts(labels, segmenter.concepts)}")
 
 
-def show_concept_shares(segmenter: Segmenter, labelled: dict[str, Int64[Tensor, "H W"]]) -> None:
-    """Show the share of pixels of each concept, with its colour, and how it changes."""
+def show_concept_shares(segmenter: Segmenter, labeled: dict[str, Int64[Tensor, "H W"]]) -> None:
+    """Show the share of pixels of each concept, with its color, and how it changes."""
     st.markdown("#### Concepts in the picture")
-    frame = tables.share_table(segmenter.concepts, labelled).round(1)
+    frame = tables.share_table(segmenter.concepts, labeled).round(1)
     frame[frame == 0] = 0.0  # no "-0.0"
     numbers = {
         name: st.column_config.NumberColumn(format="%+.1f" if name.startswith("±") else "%.1f")

@@ -33,7 +33,7 @@ class LabelCounts(TensorState):
 
         Args:
             group: int64 ``[sample]``.
-            labels: int64 ``[sample, channel, H, W]``, -1 where nothing is labelled.
+            labels: int64 ``[sample, channel, H, W]``, -1 where nothing is labeled.
         """
         cell = group[:, None] * self.labels.shape[1] + labels.flatten(1) + 1
         self.labels += torch.bincount(cell.flatten(), minlength=self.labels.numel()).view_as(self.labels)

@@ -144,8 +144,8 @@ def _repeat_samples(
         for batch in sampler.activations(tally.samples, title):
             yield batch.samples, batch.activations, label_cache.labels(batch.samples).to(tally.device)
     else:
-        for labelled in sampler.labeled_images(tally.samples, segmenter, tally.plan.label_shape, title):
-            yield labelled.samples, labelled.activations, labelled.labels
+        for labeled in sampler.labeled_images(tally.samples, segmenter, tally.plan.label_shape, title):
+            yield labeled.samples, labeled.activations, labeled.labels
 
 
 def settle_nearest_thresholds(tally: Tally) -> None:

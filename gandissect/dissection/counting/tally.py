@@ -56,8 +56,8 @@ class Tally:
         }
         device = next(bracket.low.device for bracket in brackets.values())
         self.labels = LabelCounts(plan.num_groups, len(plan.concepts), plan.label_channels, device)
-        favourites = plan.settings.top_images * sum(info.units for info in plan.layers.values())
-        self.collector = ThumbnailCollector(plan.image_size, min(favourites, plan.settings.num_samples))
+        favorites = plan.settings.top_images * sum(info.units for info in plan.layers.values())
+        self.collector = ThumbnailCollector(plan.image_size, min(favorites, plan.settings.num_samples))
 
     @property
     def device(self) -> torch.device:

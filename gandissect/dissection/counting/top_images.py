@@ -88,7 +88,7 @@ class Thumbnails:
         """Return the picture of a sample, uint8 ``[3, h, w]``.
 
         Raises:
-            KeyError: If that sample is no unit's favourite.
+            KeyError: If that sample is no unit's favorite.
         """
         position = int(torch.searchsorted(self.samples, sample))
         if position == len(self.samples) or int(self.samples[position]) != sample:
@@ -121,41 +121,41 @@ class ThumbnailCollector:
             images: float ``[batch, 3, H, W]`` in [-1, 1].
             tops: Which samples each layer's units like best so far.
         """
-        favourites = _find_favourites(tops)
-        wanted = [sample for sample in favourites if sample in samples]
+        favorites = _find_favorites(tops)
+        wanted = [sample for sample in favorites if sample in samples]
         if wanted:
             small = _shrink(images[[sample - samples.start for sample in wanted]].float(), self._size)
             pixels = to_uint8(small).cpu()
-            self._keep(wanted, pixels, favourites)
+            self._keep(wanted, pixels, favorites)
 
     def merge(self, other: Thumbnails, tops: Sequence[TopSamples]) -> None:
         """Take in the thumbnails that were collected elsewhere and are wanted."""
-        favourites = _find_favourites(tops)
-        known = set(favourites)
+        favorites = _find_favorites(tops)
+        known = set(favorites)
         rows = [row for row, sample in enumerate(other.samples.tolist()) if sample in known]
-        self._keep(other.samples[rows].tolist(), other.pixels[rows], favourites)
+        self._keep(other.samples[rows].tolist(), other.pixels[rows], favorites)
 
     def compute(self, tops: Sequence[TopSamples]) -> Thumbnails:
         """Return those that are wanted in the end; they are overwritten when more images are taken in."""
-        self._forget(_find_favourites(tops))
+        self._forget(_find_favorites(tops))
         self._sort()
         count = len(self._rows)
         return Thumbnails(torch.tensor(list(self._rows), dtype=torch.int64, device="cpu"), self._pixels[:count])
 
-    def _keep(self, samples: Sequence[int], pixels: UInt8[Tensor, "image 3 h w"], favourites: Sequence[int]) -> None:
+    def _keep(self, samples: Sequence[int], pixels: UInt8[Tensor, "image 3 h w"], favorites: Sequence[int]) -> None:
         """Put thumbnails where there is room."""
         new = [index for index, sample in enumerate(samples) if sample not in self._rows]
         if len(self._rows) + len(new) > len(self._pixels):
-            self._forget(favourites)
+            self._forget(favorites)
         taken = set(self._rows.values())
         free = (row for row in range(len(self._pixels)) if row not in taken)
         for index, row in zip(new, free, strict=False):
             self._rows[samples[index]] = row
             self._pixels[row] = pixels[index]
 
-    def _forget(self, favourites: Sequence[int]) -> None:
+    def _forget(self, favorites: Sequence[int]) -> None:
         """Drop those that no unit likes best any more."""
-        wanted = set(favourites)
+        wanted = set(favorites)
         self._rows = {sample: row for sample, row in self._rows.items() if sample in wanted}
 
     def _sort(self) -> None:
@@ -176,7 +176,7 @@ class ThumbnailCollector:
         self._rows = dict(sorted(self._rows.items()))
 
 
-def _find_favourites(tops: Sequence[TopSamples]) -> list[int]:
+def _find_favorites(tops: Sequence[TopSamples]) -> list[int]:
     """Return the samples that some unit likes best, rising."""
     samples: list[int] = torch.unique(torch.cat([top.compute()["samples"].flatten() for top in tops])).tolist()
     return samples

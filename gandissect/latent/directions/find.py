@@ -13,7 +13,7 @@ from .boundaries import Boundary, find_boundaries, keep_unchanged
 from .closed_form import closed_form_directions
 from .components import component_directions
 from .direction import Direction
-from .labels import STEPS, DirectionEffect, check_labelling, label_direction, with_labels
+from .labels import STEPS, DirectionEffect, check_labeling, label_direction, with_labels
 
 DirectionMethod = Literal["sefa", "components", "boundary"]
 
@@ -108,7 +108,7 @@ def find_directions(
     _check_options(method, options | {"concepts": concepts or None, "keep": keep or None})
     if method == "boundary":
         _check_concepts(concepts, keep)
-    check_labelling(steps, num_samples)
+    check_labeling(steps, num_samples)
     count = FIND_SAMPLES[method] if find_samples is None else find_samples
     boundaries: dict[str, Boundary] = {}
     if method == "sefa":

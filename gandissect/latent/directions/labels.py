@@ -175,7 +175,7 @@ def label_direction(
     """
     seed = check_seed(seed)
     check_protocols(generator, segmenter)
-    check_labelling(steps, num_samples)
+    check_labeling(steps, num_samples)
     movers = [Mover.of(generator, direction), Mover(generator, random_direction(direction, seed))]
     check_counts(num_samples, batch_size)
     areas = ConceptAreas.of(generator, segmenter)
@@ -198,7 +198,7 @@ def label_direction(
     )
 
 
-def check_labelling(steps: Sequence[float], num_samples: int) -> None:
+def check_labeling(steps: Sequence[float], num_samples: int) -> None:
     """Refuse steps and numbers of images on which no label is given.
 
     Raises:
@@ -208,7 +208,7 @@ def check_labelling(steps: Sequence[float], num_samples: int) -> None:
     if not any(steps):
         raise ValueError("every step is 0, and nothing moves; give others")
     if num_samples < MIN_IMAGES:
-        raise ValueError(f"a direction is labelled on {MIN_IMAGES} images or more; got {num_samples}")
+        raise ValueError(f"a direction is labeled on {MIN_IMAGES} images or more; got {num_samples}")
 
 
 def with_labels(direction: Direction, effect: DirectionEffect) -> Direction:

@@ -4,7 +4,7 @@ With a unit vector v and the standard deviation sigma of the space along it, a s
 
     z <- z + t sigma v,    ws_i <- ws_i + t sigma v  for the chosen i,    a <- a + t sigma v
 
-in z, in w, and in the activations of a layer. A network that normalises z sees no length; there z is put back to the
+in z, in w, and in the activations of a layer. A network that normalizes z sees no length; there z is put back to the
 length that it had, and what counts is the angle that it was turned by: however large the step, no more than that
 between z and v, which is near 90 degrees for most z.
 
@@ -69,7 +69,7 @@ def move(generator: Generator, latents: Latents, direction: Direction, steps: Se
     points = [mover.at(origin, step) for step in steps]
     images = torch.stack([mover.images(point, latents).cpu() for point in points])
     in_latents = direction.space != "activation"
-    has_angles = in_latents and mover.normalises
+    has_angles = in_latents and mover.normalizes
     return DirectionSweep(
         tuple(map(float, steps)),
         torch.stack(points).cpu() if in_latents else None,
@@ -102,9 +102,9 @@ class Mover:
         return Mover(generator, direction)
 
     @property
-    def normalises(self) -> bool:
+    def normalizes(self) -> bool:
         """Whether only the angle of what is moved counts."""
-        return self.direction.space == "z" and capabilities(self.generator).normalises_z
+        return self.direction.space == "z" and capabilities(self.generator).normalizes_z
 
     def origin(self, latents: Latents) -> Point:
         """Return what is moved, for latents on the generator's device: z, ws, or activations.
@@ -132,7 +132,7 @@ class Mover:
             return point
         point = origin + shift
         return (
-            point * (origin.norm(dim=1, keepdim=True) / point.norm(dim=1, keepdim=True)) if self.normalises else point
+            point * (origin.norm(dim=1, keepdim=True) / point.norm(dim=1, keepdim=True)) if self.normalizes else point
         )
 
     def images(self, point: Point, latents: Latents) -> Float[Tensor, "batch 3 H W"]:

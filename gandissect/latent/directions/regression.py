@@ -75,11 +75,11 @@ def fit_ridge(x: Float64[Tensor, "sample length"], y: Float64[Tensor, " sample"]
 
     Source: Hoerl and Kennard 1970.
     """
-    mean, centre = x.mean(0), y.mean()
-    centred = x - mean
-    gram = centred.T @ centred + penalty * torch.eye(x.shape[1], dtype=x.dtype, device="cpu")
-    weight = torch.linalg.solve(gram, centred.T @ (y - centre))
-    return LinearFunction(weight, float(centre - mean @ weight))
+    mean, center = x.mean(0), y.mean()
+    centered = x - mean
+    gram = centered.T @ centered + penalty * torch.eye(x.shape[1], dtype=x.dtype, device="cpu")
+    weight = torch.linalg.solve(gram, centered.T @ (y - center))
+    return LinearFunction(weight, float(center - mean @ weight))
 
 
 def fit_logistic(x: Float64[Tensor, "sample length"], y: Float64[Tensor, " sample"], penalty: float) -> LinearFunction:

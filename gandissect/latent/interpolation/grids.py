@@ -43,7 +43,7 @@ def generate_grid(
         raise ValueError(f"a grid of {generator.name} is in {allowed}; got {space!r}")
     if space == "w" and corners.ndim == 2:
         corners = truncated_w(generator, corners, 1.0)
-    elif space == "z" and capabilities(generator).normalises_z:
+    elif space == "z" and capabilities(generator).normalizes_z:
         corners = on_shell(corners)
     latents = corner_grid(corners, rows, columns, curved=space == "z").flatten(0, 1)
     return torch.cat([generator(batch).cpu() for batch in torch.split(latents, BATCH)])

@@ -191,7 +191,7 @@ def _point_pairs(
     z = generator.sample_z(2 * len(part), seed, 2 * part.start)
     positions = [position.double()[:, None] for position in (t, t.double() + epsilon)]
     if space == "z":
-        z = on_shell(z) if capabilities(generator).normalises_z else z
+        z = on_shell(z) if capabilities(generator).normalizes_z else z
         here, there = (slerp(z[0::2], z[1::2], position) for position in positions)
     else:
         w = as_w(generator, z)

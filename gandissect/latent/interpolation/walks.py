@@ -31,7 +31,7 @@ def pixel_distance(x: Float[Tensor, "batch 3 H W"], y: Float[Tensor, "batch 3 H 
 class Walk:
     """A path through images that some latent vectors make.
 
-    In z it goes along great circles, at the length ``sqrt(z_dim)`` if the generator normalises z; in w, and through
+    In z it goes along great circles, at the length ``sqrt(z_dim)`` if the generator normalizes z; in w, and through
     activations, straight. Through activations of a layer, what the later layers are given besides (styles) goes along a
     path of its own.
 
@@ -159,7 +159,7 @@ class Walk:
 
 def _path_through_z(generator: Generator, z: Tensor, closed: bool) -> LatentPath:
     check_z(generator, z)
-    return LatentPath(on_shell(z) if capabilities(generator).normalises_z else z, closed, curved=True)
+    return LatentPath(on_shell(z) if capabilities(generator).normalizes_z else z, closed, curved=True)
 
 
 @torch.no_grad()

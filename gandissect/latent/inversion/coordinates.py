@@ -1,11 +1,11 @@
-"""Latent spaces as an optimiser sees them: numbers of about the standard deviation 1, and what keeps them there.
+"""Latent spaces as an optimizer sees them: numbers of about the standard deviation 1, and what keeps them there.
 
 With its layers' noise, a picture's numbers are its latents and all the maps of noise, one after the other. The prior
-of noise is how far its neighbours are from independent,
+of noise is how far its neighbors are from independent,
 
     mean over maps, their halvings down to 8 px, and both axes of max(0, n r^2 - 1),    r = mean_p x_p x_(p + 1),
 
-with n the number of pixels of a map x, so that n r^2 is 1 on average where neighbours are independent. Maps are put
+with n the number of pixels of a map x, so that n r^2 is 1 on average where neighbors are independent. Maps are put
 back to mean 0 and standard deviation 1 after every step.
 
 Source: Karras et al. 2020 (arXiv 1912.04958), Appendix D, with correlations in units of their own variance.
@@ -29,7 +29,7 @@ SMALLEST = 8
 """Maps of noise are halved until their sides are no longer."""
 
 FreeNumbers = Float[Tensor, "picture number"] | Float[Tensor, "picture num_ws w_dim"]
-"""The numbers that are optimised, of each picture."""
+"""The numbers that are optimized, of each picture."""
 
 NoiseMaps = tuple[Float[Tensor, "picture 1 _ _"], ...]
 """The noise of each layer of a generator; none where it is the generator's own."""
@@ -37,22 +37,22 @@ NoiseMaps = tuple[Float[Tensor, "picture 1 _ _"], ...]
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """A latent space in which the numbers that are optimised have about the standard deviation 1.
+    """A latent space in which the numbers that are optimized have about the standard deviation 1.
 
     Args:
         space: ``z``, ``w`` or ``ws``.
         num_ws: How many w the generator takes; 0 in z.
         mean: Of w, ``[w_dim]``; of z 0.
         scale: Standard deviation of w; of z 1.
-        normalises: Whether the length of z makes no difference.
-        noise: The generator's own noise, one map ``[1, 1, h, w]`` a layer, if noise is optimised, too.
+        normalizes: Whether the length of z makes no difference.
+        noise: The generator's own noise, one map ``[1, 1, h, w]`` a layer, if noise is optimized, too.
     """
 
     space: str
     num_ws: int
     mean: Float[Tensor, " w_dim"] | Float[Tensor, ""]
     scale: float
-    normalises: bool
+    normalizes: bool
     noise: NoiseMaps = ()
 
     @classmethod
@@ -63,14 +63,14 @@ class Coordinates:
             ValueError: If w is the same for all of them.
         """
         if space == "z":
-            return cls(space, 0, z.new_zeros(()), 1.0, capabilities(generator).normalises_z)
+            return cls(space, 0, z.new_zeros(()), 1.0, capabilities(generator).normalizes_z)
         ws = as_w(generator, z)
         w = ws[:, 0].cpu().double()
         scale = float(w.var(0).mean().sqrt())
         if not scale > 0:
             raise ValueError(f"w of {generator.name} does not vary; invert in z")
         maps = tuple(generator.own_noise()) if noise else ()  # type: ignore[attr-defined]
-        return cls(space, ws.shape[1], w.mean(0).float().to(ws.device), scale, normalises=False, noise=maps)
+        return cls(space, ws.shape[1], w.mean(0).float().to(ws.device), scale, normalizes=False, noise=maps)
 
     @property
     def middle(self) -> Float[Tensor, "1 num_ws w_dim"]:
@@ -78,20 +78,20 @@ class Coordinates:
         return self.mean.expand(1, self.num_ws, -1)
 
     def images(self, generator: Generator, free: FreeNumbers) -> Float[Tensor, "picture 3 H W"]:
-        """Return the generator's images of the numbers that are optimised."""
+        """Return the generator's images of the numbers that are optimized."""
         latents, noise = self.latents(free), self.maps(free)
         images: Tensor = generator.synthesis(latents, noise) if noise else generator(latents)  # type: ignore[attr-defined]
         return images
 
     def latents(self, free: FreeNumbers) -> Latents:
-        """Return what the generator takes for the numbers that are optimised."""
+        """Return what the generator takes for the numbers that are optimized."""
         if self.space == "z":
             return free
         w = self.mean + self.scale * self._styles(free)
         return w if self.space == "ws" else w[:, None].expand(-1, self.num_ws, -1)
 
     def maps(self, free: FreeNumbers) -> NoiseMaps:
-        """Return the noise of the layers, ``[picture, 1, h, w]`` each; none where it is not optimised."""
+        """Return the noise of the layers, ``[picture, 1, h, w]`` each; none where it is not optimized."""
         if not self.noise:
             return ()
         sizes = [own_map.numel() for own_map in self.noise]
@@ -101,7 +101,7 @@ class Coordinates:
     def free(self, samples: Latents) -> FreeNumbers:
         """Return the numbers that stand for samples z or ``[sample, num_ws, w_dim]``, with the generator's noise."""
         if self.space == "z":
-            return on_shell(samples) if self.normalises else samples
+            return on_shell(samples) if self.normalizes else samples
         ws = (samples - self.mean) / self.scale
         styles = ws if self.space == "ws" else ws[:, 0]
         if not self.noise:
@@ -117,7 +117,7 @@ class Coordinates:
 
     def settle(self, free: FreeNumbers) -> None:
         """Put z back on the shell where only its direction counts, and noise to mean 0 and standard deviation 1."""
-        if self.normalises:
+        if self.normalizes:
             free.copy_(on_shell(free))
         for noise_map in self.maps(free):
             noise_map.sub_(noise_map.mean((2, 3), keepdim=True))
@@ -132,7 +132,7 @@ class Coordinates:
 
 
 def dependence(maps: NoiseMaps) -> Float[Tensor, " picture"]:
-    """Return how far the neighbours in maps ``[picture, 1, h, w]`` are from independent, ``[picture]``.
+    """Return how far the neighbors in maps ``[picture, 1, h, w]`` are from independent, ``[picture]``.
 
     Source: the formula at the top.
     """

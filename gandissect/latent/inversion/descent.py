@@ -19,7 +19,7 @@ from .coordinates import Coordinates, FreeNumbers
 
 FEATURE_WEIGHT = 0.2
 LEARNING_RATE = 0.1
-"""Of Adam, in standard deviations of what is optimised."""
+"""Of Adam, in standard deviations of what is optimized."""
 WARM_UP, RAMP_DOWN = 0.05, 0.5
 """Shares of the steps in which the learning rate rises, and falls."""
 BATCH = 64

@@ -1,12 +1,12 @@
 """Real pictures in a generator's latent space: which z, or w, makes the image most like each of them.
 
-Of many samples those nearest by pixels are where Adam begins, all pictures at once, to minimise
+Of many samples those nearest by pixels are where Adam begins, all pictures at once, to minimize
 
     |G(u) - x|^2 / V + 0.2 mean_i |f_i(G(u)) - f_i(x)|^2 / V_i + 0.01 prior(u),
 
 first in a quarter of the steps from each of them, then in all steps from the best of their ends. Means are over pixels
 and over entries; V is the variance of the generator's own images, V_i that of their features. In z the prior is
-``(|z|^2 / d - 1)^2``, which keeps z on the shell of normal vectors; where a generator normalises z, it is put back on
+``(|z|^2 / d - 1)^2``, which keeps z on the shell of normal vectors; where a generator normalizes z, it is put back on
 it after every step. In w, with u = (w - mean) / standard deviation, the same holds of what lies outside only; noise
 has the prior of `coordinates`. A layer's residual r, in its standard deviations, is found after that in the same way,
 with ``0.01 |r|^2``.

@@ -28,7 +28,7 @@ from .coordinates import NoiseMaps
 
 INVERSION_SPACES = ("z", "w", "ws")
 BATCH = 64
-"""Pictures that are labelled at once."""
+"""Pictures that are labeled at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,8 +131,8 @@ class Inversion(SavedResult):
         loss_end: float64 ``[picture]``, of what was found.
         with_features: Whether features were compared besides pixels.
         num_candidates: Samples that were looked through.
-        num_starts: How many of these the optimisation began with.
-        num_steps: Of the optimisation.
+        num_starts: How many of these the optimization began with.
+        num_steps: Of the optimization.
         seed: Of the samples.
 
     Raises:

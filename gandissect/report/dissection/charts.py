@@ -23,7 +23,7 @@ SHARES = (0.0005, 0.9)
 """The ends of the axis of shares of pixels, which is logarithmic."""
 
 TICKS = (0.001, 0.01, 0.1)
-"""The shares of pixels that are labelled on it."""
+"""The shares of pixels that are labeled on it."""
 
 STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25)
 

@@ -1,6 +1,6 @@
 """Mapping networks that are given a class: one class is chosen at import, and what it adds becomes an offset.
 
-``fc0(z, y) = W_z z + (W_y y + b)``, where ``y`` is the embedded class, normalised.
+``fc0(z, y) = W_z z + (W_y y + b)``, where ``y`` is the embedded class, normalized.
 
 Source: Karras et al. 2020, arXiv 2006.06676, Appendix C; the names: github.com/NVlabs/stylegan2-ada-pytorch.
 """

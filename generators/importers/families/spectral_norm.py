@@ -1,4 +1,4 @@
-"""Weights under spectral normalisation, as eval mode has them.
+"""Weights under spectral normalization, as eval mode has them.
 
 torch's hook, which StudioGAN and mimicry use, divides by ``u^T W v`` with the u and v of the file; a layer of
 mimicry's own by the ``sn_sigma`` of the file.

@@ -1,6 +1,6 @@
 """Generators of StudioGAN (``deep_conv``, ``resnet``) and of mimicry (residual).
 
-Spectral normalisation is folded into the weights (see `spectral_norm`), and of a network that makes images of classes
+Spectral normalization is folded into the weights (see `spectral_norm`), and of a network that makes images of classes
 one is chosen (see `conditional_norms`). StudioGAN adds 1e-4 to the variances of its batch norms. StudioGAN repeats
 pixels; mimicry makes those between by bilinear interpolation. Where self-attention comes is in StudioGAN's names; in
 mimicry's it is not, and known for its networks of 32 and 128 pixels.
@@ -178,7 +178,7 @@ def _find_ignored(tensors: Tensors) -> list[str]:
 
 
 def _image(tensors: Tensors, theirs: str, own: str) -> dict[str, TensorSource]:
-    """Return the sources of the convolution that makes the image, in colours."""
+    """Return the sources of the convolution that makes the image, in colors."""
     weight, bias = weight_of(tensors, theirs), f"{theirs}.bias"
     colored = TensorSource(weight.names, lambda *x: spread_gray(*weight.names).make(weight.make(*x)))
     return {f"{own}.weight": colored, f"{own}.bias": spread_gray(bias)}

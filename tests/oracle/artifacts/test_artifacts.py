@@ -14,7 +14,7 @@ from gandissect import UnitSet, choose_num_units, generate, measure_repair, rank
 from gandissect.artifacts.rank import rank_correlation
 from gandissect.artifacts.results import FIGURES, ArtifactRanking, Repair, RepairCurve
 from gandissect.core.sampling import derive_seed, make_rng
-from gandissect.fidelity.neighbours import realism
+from gandissect.fidelity.neighbors import realism
 from gandissect.fidelity.yardstick import Yardstick
 from gandissect.interventions.edits import Ablation
 from generators import PlantedGenerator
@@ -27,7 +27,7 @@ NO_BLUE = [Ablation(UnitSet("layer1", (BLUE,)))]
 
 
 def _views(images: Tensor) -> Tensor:
-    """The colours of a picture through four filters, blue seen best."""
+    """The colors of a picture through four filters, blue seen best."""
     filters = 1 + 0.5 * torch.randn(4, 16, 16, generator=make_rng(0, "filters"))
     return torch.einsum("bchw,khw,c->bkc", images, filters, torch.tensor([0.1, 0.1, 0.3])).flatten(1)
 

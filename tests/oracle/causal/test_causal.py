@@ -20,7 +20,7 @@ from segmenters.palette import PaletteSegmenter
 CELLS = 8
 GENERATOR = PlantedGenerator(size=16, cells=CELLS)
 SEGMENTER = PaletteSegmenter(GENERATOR.concepts)
-GREYS = tuple(
+GRAYS = tuple(
     Concept(index, name, (level, level, level))
     for index, (name, level) in enumerate({"dark": 126, "light": 129}.items())
 )
@@ -89,7 +89,7 @@ def test_all_concepts_change_as_they_must(unit: int, layer: str) -> None:
 
 
 def test_where_an_insertion_is_refused_shows_in_the_map() -> None:
-    """Yellow in row 0: half of the images have red in one cell of that row, where it can be seen as another colour."""
+    """Yellow in row 0: half of the images have red in one cell of that row, where it can be seen as another color."""
     effect = average_causal_effect(
         GENERATOR, SEGMENTER, UnitSet("layer1", (3,)), "yellow", 2000, 1, values=[1.0], batch_size=500, progress=False
     )
@@ -110,7 +110,7 @@ def test_the_samples_are_those_of_the_formula() -> None:
     torch.manual_seed(3)
     generator = DCGAN(size=16, width=6, z_dim=5).eval().requires_grad_(False)
     units, values = UnitSet("layer2", (3, 0, 5)), (0.7, 2.0, -1.0)
-    segmenter = PaletteSegmenter(GREYS)
+    segmenter = PaletteSegmenter(GRAYS)
     found = average_causal_effect(
         generator, segmenter, units, "light", 10, 4, values=values, patch=3, batch_size=4, progress=False
     )
@@ -176,7 +176,7 @@ def test_values_are_ranks_and_means() -> None:
             seen.append(labels)
             return labels
 
-    found = present_values(generator, Watching(GREYS), units, "light", 40, seed=1)
+    found = present_values(generator, Watching(GRAYS), units, "light", 40, seed=1)
     activation = generator.head(generator.sample_z(40, seed=derive_seed(1, "values")), "layer2")[:, [4, 1]]
     there = torch.cat(seen[1:]) == 1
     assert 0.01 < there.double().mean() < 0.9

@@ -30,7 +30,7 @@ from segmenters.palette import PaletteSegmenter
 # With so many cells two concepts hardly ever meet in one; where they did, ablating one would cause the other.
 CELLS, UNITS = 16, 64
 PAINTED_BY = {0: (3, 17, 40), 1: (5, 60), 2: (11,), 3: (22, 23)}
-"""Which units of ``layer2`` paint each planted concept, each an equal part of its colour; all others are noise."""
+"""Which units of ``layer2`` paint each planted concept, each an equal part of its color; all others are noise."""
 
 
 class Spread(nn.Module):
@@ -83,7 +83,7 @@ SEGMENTER = SoftPalette(PlantedGenerator.concepts)
 
 
 @pytest.mark.parametrize("concept", range(4))
-def test_the_optimisation_finds_exactly_the_planted_units_among_64(concept: int) -> None:
+def test_the_optimization_finds_exactly_the_planted_units_among_64(concept: int) -> None:
     found = find_causal_units(
         GENERATOR, SEGMENTER, "layer2", PLANTED[concept].name, 20, seed=1, num_samples=1_600, progress=False
     )
@@ -120,7 +120,7 @@ def test_single_effects_are_those_of_one_ablation_after_the_other() -> None:
     )
 
 
-def test_the_optimisation_goes_down_its_formula() -> None:
+def test_the_optimization_goes_down_its_formula() -> None:
     """The first step of Adam goes by the sign of the gradient, here a quotient of differences in double precision."""
     torch.manual_seed(0)
     generator = DCGAN(size=16, width=4, z_dim=5).double().eval().requires_grad_(False)
@@ -163,10 +163,10 @@ def test_curves_are_of_other_samples_than_the_rankings(tmp_path: Path) -> None:
         "single effects": measure_unit_effects(GENERATOR, SEGMENTER, "layer2", 50, seed=2, progress=False).ranking(
             "red"
         ),
-        "optimisation": optimize_units(GENERATOR, SEGMENTER, "layer2", "red", 800, seed=3, progress=False),
+        "optimization": optimize_units(GENERATOR, SEGMENTER, "layer2", "red", 800, seed=3, progress=False),
     }
     curves = measure_effect_curves(GENERATOR, SEGMENTER, rankings, (1, 3, 10, 100), 50, seed=9, progress=False)
-    assert list(curves.taken) == ["IoU", "single effects", "optimisation"]
+    assert list(curves.taken) == ["IoU", "single effects", "optimization"]
     assert curves.counts == (1, 3, 10)
     z = GENERATOR.sample_z(50, seed=9)
     r = GENERATOR.head(z, "layer2")
@@ -178,7 +178,7 @@ def test_curves_are_of_other_samples_than_the_rankings(tmp_path: Path) -> None:
             off[:, list(ranking.top(count).units)] = 0
             taken = whole - (SEGMENTER(GENERATOR.tail(off, "layer2", z)) == 1).double().mean()
             assert float(curves.taken[name].mean[place]) == pytest.approx(float(taken), abs=1e-12)
-    assert float(curves.taken["optimisation"].mean[1]) == pytest.approx(float(whole))  # all three units of red
+    assert float(curves.taken["optimization"].mean[1]) == pytest.approx(float(whole))  # all three units of red
     assert len(curves.control) == 3
     assert all(float(each.mean[0]) <= float(whole) for each in curves.control)
     records = curves.records()
@@ -188,7 +188,7 @@ def test_curves_are_of_other_samples_than_the_rankings(tmp_path: Path) -> None:
         ("IoU", 10),
         ("single effects", 1),
     ]
-    assert records[7]["taken"] == float(curves.taken["optimisation"].mean[1])
+    assert records[7]["taken"] == float(curves.taken["optimization"].mean[1])
     assert records[7]["control_max"] == max(float(each.mean[1]) for each in curves.control)
     assert EffectCurves.load(curves.save(tmp_path)).records() == records
     with pytest.raises(ValueError, match="seed 3; judge them on another"):
@@ -211,9 +211,9 @@ def test_mistakes_are_named() -> None:
     for change, error, message in (
         ({"layer": "layer9"}, KeyError, "unknown layer"),
         ({"concept": "rod"}, KeyError, "did you mean 'red'"),
-        ({"method": "optimization"}, KeyError, "did you mean 'optimisation'"),
+        ({"method": "optimizaton"}, KeyError, "did you mean 'optimization'"),
         ({"num_units": 0}, ValueError, "1 or more; got 0"),
-        ({"segmenter": hard, "method": "optimisation"}, TypeError, "no logits"),
+        ({"segmenter": hard, "method": "optimization"}, TypeError, "no logits"),
         ({"num_samples": 4}, ValueError, "8 samples or more"),
         ({"num_samples": 1, "method": "effect"}, ValueError, "2 samples"),
         ({"num_samples": 0, "method": "effect"}, ValueError, "2 samples"),

@@ -122,7 +122,7 @@ def test_units_can_be_given_or_found_by_gradient_descent() -> None:
         progress=False,
     )
     units = find_causal_units(
-        GENERATOR, SOFT_SEGMENTER, "layer2", "red", 20, CHOICE_SEED, method="optimisation", progress=False
+        GENERATOR, SOFT_SEGMENTER, "layer2", "red", 20, CHOICE_SEED, method="optimization", progress=False
     )
     assert units.units
     _check_effects(optimized.effects, {"red": units})
@@ -147,7 +147,7 @@ def test_curves_rank_units_on_other_samples_than_they_are_measured_on(segmenter:
         "by effect alone": single.ranking("red"),
     }
     if segmenter is SOFT_SEGMENTER:
-        rankings["by optimisation"] = optimize_units(
+        rankings["by optimization"] = optimize_units(
             GENERATOR, SOFT_SEGMENTER, "layer2", "red", seed=CHOICE_SEED, progress=False
         )
     (curves,) = result.curves

@@ -1,7 +1,7 @@
 """``padding="zeros"`` against the conventions of davidbau/dissect, written down again from the notes on what it computes.
 
 There a map of ``h`` rows is sampled at ``(y + 1/2) h / H - 1/2``, bilinearly, with zeros outside; a unit is on strictly
-above its level; p(a), p(c) and p(a, c) are shares of all pixels of all images, unlabelled ones too, and
+above its level; p(a), p(c) and p(a, c) are shares of all pixels of all images, unlabeled ones too, and
 IoU = p(a, c) / (p(a) + p(c) - p(a, c)), all in double precision here. Its levels come from a sketch that is random from
 run to run, so ours are given.
 """

@@ -105,7 +105,7 @@ def test_the_levels_span_the_unit_from_common_to_rare() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 18, 32])
-def test_few_pixels_are_those_of_the_whole_map_and_favour_no_place(batch: int) -> None:
+def test_few_pixels_are_those_of_the_whole_map_and_favor_no_place(batch: int) -> None:
     activation = torch.randn(batch, 3, 5, 7, generator=torch.Generator().manual_seed(0))
     size, seen = (12, 17), torch.zeros(12 * 17, dtype=torch.int64)
     whole = upsample(activation, size, padding="zeros").transpose(0, 1).flatten(1)

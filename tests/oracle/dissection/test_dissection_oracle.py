@@ -49,7 +49,7 @@ class Drawn:
 
 
 class Striped:
-    """Labels by brightness: three concepts, unlabelled in between, one concept that is never there."""
+    """Labels by brightness: three concepts, unlabeled in between, one concept that is never there."""
 
     name, fingerprint, concepts = "striped", "1" * 64, CONCEPTS
 
@@ -77,7 +77,7 @@ class Twofold(Striped):
 
 
 def _naive(generator: Drawn, segmenter: Striped, dissection: Dissection) -> dict[str, list[dict]]:
-    """Compare the units at the thresholds that were found; neighbours exchange their label maps, an odd last one none."""
+    """Compare the units at the thresholds that were found; neighbors exchange their label maps, an odd last one none."""
     num_samples = dissection.provenance.num_samples
     z = generator.sample_z(num_samples, 0, 0)
     labels = segmenter(generator(z)).numpy()

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from gandissect.core.sampling import make_rng, sample_z
 from gandissect.fidelity.distances import frechet_distance, kernel_distance
-from gandissect.fidelity.neighbours import density_coverage, nearest_ratio, precision_recall
+from gandissect.fidelity.neighbors import density_coverage, nearest_ratio, precision_recall
 from gandissect.fidelity.results import INCEPTION, INCEPTION_DIMS, Scores, SetScores
 from gandissect.fidelity.yardstick import Yardstick
 from gandissect.stats.intervals import Estimate
@@ -119,7 +119,7 @@ def test_too_few_pictures_or_sets_are_refused() -> None:
 
 
 class _Clouds:
-    """Smooth pictures, no two alike: each z is a map of 2 x 2 colours."""
+    """Smooth pictures, no two alike: each z is a map of 2 x 2 colors."""
 
     device = torch.device("cpu")
 
@@ -141,7 +141,7 @@ class _Copier(_Clouds):
 
 
 class _Bright(_Clouds):
-    """It makes those pictures only in which every colour is bright."""
+    """It makes those pictures only in which every color is bright."""
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         return super().__call__(z.abs())
@@ -223,8 +223,8 @@ def test_a_set_has_the_figures_of_the_functions() -> None:
     (images,) = _sets(_Bright(), 4, 30, 1)
     y, held_out, train = yardstick.extract_features(images), yardstick.held_out, yardstick.train
     found = yardstick.compare(y)
-    centre = held_out.mean(dim=0)
-    kernel = kernel_distance(y - centre, held_out - centre)
+    center = held_out.mean(dim=0)
+    kernel = kernel_distance(y - center, held_out - center)
     shares, balls = precision_recall(held_out, y), density_coverage(held_out, y)
     assert found == SetScores(
         distance=frechet_distance(y, held_out),

@@ -213,7 +213,7 @@ def test_the_batch_size_makes_no_difference() -> None:
     assert torch.equal(one.generated.covariance, other.generated.covariance)
 
 
-class _Relabelled(PaletteSegmenter):
+class _Relabeled(PaletteSegmenter):
     """The planted concepts, with label maps through some function."""
 
     def __init__(self, alter) -> None:
@@ -235,7 +235,7 @@ class _Altered(PlantedGenerator):
         return self.alter(super().forward(z))
 
 
-def test_generated_images_are_labelled_as_they_are_seen() -> None:
+def test_generated_images_are_labeled_as_they_are_seen() -> None:
     """Brighter than bright red is bright red, which is nearer to red than to orange; unclamped it would not be."""
     loud = _Altered(lambda images: images * 0 + torch.tensor([9.0, -1.0, -1.0]).view(3, 1, 1))
     colors = PaletteSegmenter([Concept(0, "red", (200, 0, 0)), Concept(1, "orange", (255, 100, 0))])
@@ -254,8 +254,8 @@ def test_a_concept_that_is_nowhere_has_no_score() -> None:
     assert left_out.log2_ratio is None
 
 
-def test_unlabelled_pixels_belong_to_no_concept_but_to_the_image() -> None:
-    blind = _Relabelled(lambda labels: torch.where(labels == 0, -1, labels))
+def test_unlabeled_pixels_belong_to_no_concept_but_to_the_image() -> None:
+    blind = _Relabeled(lambda labels: torch.where(labels == 0, -1, labels))
     found = measure_concept_shares(PlantedGenerator(16, 8), blind, _Pictures(4), 20)
     assert found["ground"].generated == found["ground"].real == 0
     assert found["red"] == measure_concept_shares(PlantedGenerator(16, 8), _palette(), _Pictures(4), 20)["red"]
@@ -274,7 +274,7 @@ BAD = {
         r"uint8 images \[20, 3, 16, 16\].*got torch.uint8 \[20, 3, 32, 32\]",
     ),
     "not finite": ({"generator": _Altered(_nan)}, "NaN or infinite pixel in sample 3"),
-    "label": ({"segmenter": _Relabelled(lambda labels: labels + 5)}, "label [5-9]; its 5 concepts"),
+    "label": ({"segmenter": _Relabeled(lambda labels: labels + 5)}, "label [5-9]; its 5 concepts"),
     "no generator": ({"generator": torch.nn.ReLU()}, "ReLU is no Generator"),
     "training": ({"generator": _Altered(torch.nn.BatchNorm2d(3))}, "in training mode"),
 }
@@ -394,7 +394,7 @@ def test_the_command_refuses_in_one_line(shares_command, tmp_path: Path, options
 
 
 def test_a_figure_is_drawn_even_of_nothing(tmp_path: Path) -> None:
-    blind = _Relabelled(lambda labels: labels * 0 - 1)
+    blind = _Relabeled(lambda labels: labels * 0 - 1)
     found = measure_concept_shares(PlantedGenerator(16, 8), blind, _Pictures(4), 20)
     assert found.distance.value == found.floor.value == 0
     draw_shares(found).savefig(tmp_path / "none.png")

@@ -77,13 +77,13 @@ def test_every_number_of_the_file_is_in_the_network_bit_for_bit() -> None:
     assert all(torch.equal(tensors[name], value) for name, value in back.items())
 
 
-def test_units_that_do_not_halve_and_one_colour_make_a_stack(tmp_path) -> None:
+def test_units_that_do_not_halve_and_one_color_make_a_stack(tmp_path) -> None:
     tensors = _netg([5, 6, 4, 5, 1], [4, 4, 4, 4])
     generator = built(DCGAN_LAYOUT, tensors)
     assert isinstance(generator, Stack)
     z = generator.sample_z(2)
-    grey = _images(tensors, z, [1, 2, 2, 2], [0, 1, 1, 1])
-    assert_agree(generator(z), grey.expand(-1, 3, -1, -1))
+    gray = _images(tensors, z, [1, 2, 2, 2], [0, 1, 1, 1])
+    assert_agree(generator(z), gray.expand(-1, 3, -1, -1))
     assert_contract(generator, tmp_path)
 
 

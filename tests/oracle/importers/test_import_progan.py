@@ -14,7 +14,7 @@ from generators.importers.families.progan import LAYOUTS
 GANDISSECT, OLD, GENFORCE = LAYOUTS
 
 
-def _gandissect(units: list[int], z_dim: int = 5, colours: int = 3, seed: int = 0) -> dict[str, Tensor]:
+def _gandissect(units: list[int], z_dim: int = 5, colors: int = 3, seed: int = 0) -> dict[str, Tensor]:
     """A file of CSAILVision/gandissect with these numbers of units at 4 x 4, 8 x 8, ..."""
     draw, tensors, before = Draw(seed), {}, z_dim
     for i in range(1, 2 * len(units) + 1):
@@ -23,8 +23,8 @@ def _gandissect(units: list[int], z_dim: int = 5, colours: int = 3, seed: int = 
         tensors[f"layer{i}.wscale.b"] = draw.normal(after, scale=0.3)
         before = after
     output = f"output_{2 ** (len(units) + 1)}x{2 ** (len(units) + 1)}"
-    tensors[f"{output}.conv.weight"] = draw.normal(colours, before, 1, 1)
-    tensors[f"{output}.wscale.b"] = draw.normal(colours, scale=0.3)
+    tensors[f"{output}.conv.weight"] = draw.normal(colors, before, 1, 1)
+    tensors[f"{output}.wscale.b"] = draw.normal(colors, scale=0.3)
     return tensors
 
 
@@ -97,8 +97,8 @@ def test_every_number_of_the_file_is_in_the_network_bit_for_bit() -> None:
     assert all(torch.equal(back[name], tensors[name]) for name in tensors)
 
 
-def test_a_file_of_grey_images_makes_grey_ones() -> None:
-    tensors = _gandissect([8, 4], colours=1)
+def test_a_file_of_gray_images_makes_gray_ones() -> None:
+    tensors = _gandissect([8, 4], colors=1)
     generator = built(GANDISSECT, tensors)
     z = generator.sample_z(2)
     assert_agree(generator(z), _images(tensors, z).expand(-1, 3, -1, -1))

@@ -26,17 +26,17 @@ def _map(draw: Draw, name: str, *shape: int, outputs: int = 0) -> dict[str, Tens
     return tensors | {f"{name}.bias": draw.normal(outputs or shape[0], scale=0.2)}
 
 
-def _deep_conv(units: list[int], z_dim: int = 6, colours: int = 3) -> dict[str, Tensor]:
+def _deep_conv(units: list[int], z_dim: int = 6, colors: int = 3) -> dict[str, Tensor]:
     draw = Draw(0)
     t = _map(draw, "linear0", units[0] * 16, z_dim)
     for i, (before, after) in enumerate(pairwise(units)):
         t |= _map(draw, f"blocks.{i}.0.deconv0", before, after, 4, 4, outputs=after)
         t |= draw.norm(f"blocks.{i}.0.bn0", after)
-    return t | _map(draw, "conv4", colours, units[-1], 3, 3)
+    return t | _map(draw, "conv4", colors, units[-1], 3, 3)
 
 
 def _resnet(
-    units: list[int], z_dim: int = 6, bottom: int = 4, colours: int = 3, attended: int | None = None
+    units: list[int], z_dim: int = 6, bottom: int = 4, colors: int = 3, attended: int | None = None
 ) -> dict[str, Tensor]:
     """A file of StudioGAN; self-attention, if any, comes after a block, counted from 1, and is in the list itself."""
     draw = Draw(1)
@@ -48,7 +48,7 @@ def _resnet(
         t |= draw.norm(f"{block}.bn1", before) | draw.norm(f"{block}.bn2", after)
         t |= _map(draw, f"{block}.conv2d0", after, before, 1, 1) | _map(draw, f"{block}.conv2d1", after, before, 3, 3)
         t |= _map(draw, f"{block}.conv2d2", after, after, 3, 3)
-    return t | draw.norm("bn4", units[-1]) | _map(draw, "conv2d5", colours, units[-1], 3, 3)
+    return t | draw.norm("bn4", units[-1]) | _map(draw, "conv2d5", colors, units[-1], 3, 3)
 
 
 def _attention(draw: Draw, block: str, units: int) -> dict[str, Tensor]:
@@ -361,8 +361,8 @@ def test_what_is_attended_to_elsewhere_and_a_biggan_is_refused_by_name() -> None
     assert_says(MIMICRY, elsewhere, ["attn_block.theta.weight", "unexpected"])
 
 
-def test_grey_images_are_grey() -> None:
-    t, r = _deep_conv([6, 5], colours=1), _resnet([6, 5], colours=1)
+def test_gray_images_are_gray() -> None:
+    t, r = _deep_conv([6, 5], colors=1), _resnet([6, 5], colors=1)
     z = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
     assert_agree(built(DEEP_CONV, t)(z), _deep_conv_images(t, z).expand(-1, 3, -1, -1))
     assert_agree(built(RESNET, r)(z), _resnet_images(r, z, 1e-4, _repeated).expand(-1, 3, -1, -1))

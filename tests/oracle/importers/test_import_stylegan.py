@@ -104,7 +104,7 @@ def _rosinality(units: list[int], trained: int, code: int = 5, depth: int = 2, s
 
 
 def _rosinality_images(tensors: dict[str, Tensor], z: Tensor, last: int, noise: list[Tensor]) -> Tensor:
-    """Every weight times sqrt(2 / numbers that go in); normalisation with 1e-5; the offset before the blur.
+    """Every weight times sqrt(2 / numbers that go in); normalization with 1e-5; the offset before the blur.
 
     The noise of a grid, one tensor each, is added in both of its layers.
     """
@@ -260,7 +260,7 @@ def test_what_is_wrong_is_said() -> None:
 
 
 @pytest.mark.parametrize("setting", [{"norm_eps": 0.0}, {"norm_eps": float("nan")}])
-def test_a_normalisation_without_a_floor_is_refused(setting) -> None:
+def test_a_normalization_without_a_floor_is_refused(setting) -> None:
     with pytest.raises(ValueError, match="norm_eps is more than 0"):
         StyleGAN(size=8, width=2, max_width=2, z_dim=2, w_dim=2, **setting)
 

@@ -147,10 +147,8 @@ def test_another_rate_of_the_mapping_is_read() -> None:
         assert_agree(generator(z), images(t, mapped(t, z, rate=0.05)))
 
 
-def test_one_colour_no_noise_and_no_mean_w_are_taken_as_they_are() -> None:
-    t = {
-        name: value for name, value in nvlabs([8, 4], colours=1).items() if "noise" not in name and "w_avg" not in name
-    }
+def test_one_color_no_noise_and_no_mean_w_are_taken_as_they_are() -> None:
+    t = {name: value for name, value in nvlabs([8, 4], colors=1).items() if "noise" not in name and "w_avg" not in name}
     generator = built(NVLABS, t)
     z = generator.sample_z(2)
     assert_agree(generator(z), images(t, mapped(t, z), noisy=False).expand(-1, 3, -1, -1))

@@ -42,7 +42,7 @@ def _disk(factor: int, taps: int) -> np.ndarray:
     return square / square.sum()
 
 
-def _file(*, rotation: bool = False, classes: int = 0, colours: int = 3, seed: int = 0) -> Arrays:
+def _file(*, rotation: bool = False, classes: int = 0, colors: int = 3, seed: int = 0) -> Arrays:
     """The tensors of a file of NVlabs stylegan3, random, of tiny widths."""
     rng = np.random.default_rng(seed)
 
@@ -78,13 +78,13 @@ def _file(*, rotation: bool = False, classes: int = 0, colours: int = 3, seed: i
             f"{name}.down_filter": _disk(down, 6 * down) if rotation and not last else _row(down, 6 * down),
         }
         before = units
-    name = f"synthesis.L{len(LAYERS)}_{SIZE}_{colours}"
+    name = f"synthesis.L{len(LAYERS)}_{SIZE}_{colors}"
     return (
         arrays
         | affine(name, before)
         | {
-            f"{name}.weight": rng.normal(size=(colours, before, 1, 1)),
-            f"{name}.bias": rng.normal(size=colours),
+            f"{name}.weight": rng.normal(size=(colors, before, 1, 1)),
+            f"{name}.bias": rng.normal(size=colors),
             f"{name}.magnitude_ema": np.array(0.7),
         }
     )
@@ -243,8 +243,8 @@ def test_a_class_is_chosen_at_import() -> None:
         _built(arrays)
 
 
-def test_what_is_found_is_said_and_grey_is_three_times_grey() -> None:
-    tensors = _tensors(_file(colours=1))
+def test_what_is_found_is_said_and_gray_is_three_times_gray() -> None:
+    tensors = _tensors(_file(colors=1))
     fit = LAYOUT.fit(tensors, {})
     assert fit.is_whole
     assert fit.settings == {"architecture": "stylegan3", "height": 32, "width": 32, "z_dim": 6, "layers": 5}

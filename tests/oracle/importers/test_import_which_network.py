@@ -144,7 +144,7 @@ def test_one_of_two_generators_has_to_be_named(tmp_path: Path) -> None:
     for name, state in {"state_dict": G, "best_state_dict": E}.items():
         for generator in (import_checkpoint(path, network=name), generators.load(path, "cpu", network=name)):
             torch.testing.assert_close(generator(Z), small_images(state), rtol=0, atol=1e-6)
-        assert explain(path, name).verdict == f"recognised: pytorch/examples DCGAN, of {name}"
+        assert explain(path, name).verdict == f"recognized: pytorch/examples DCGAN, of {name}"
     path.write_bytes(torch_file({"state_dict": G, "best_state_dict": dict(G)}))
     torch.testing.assert_close(import_checkpoint(path)(Z), small_images(G), rtol=0, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""Files in every container, recognised by what is in them, and imported as the networks that they hold."""
+"""Files in every container, recognized by what is in them, and imported as the networks that they hold."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_every_wrapping_can_be_explained_with_what_lies_beside_it(tmp_path: Path
     }
     path = _written(tmp_path, torch_file({**beside, "g_ema": dict(_dcgan().state_dict())}))
     said = explain(path)
-    assert said.verdict == "recognised: pytorch/examples DCGAN, of g_ema"
+    assert said.verdict == "recognized: pytorch/examples DCGAN, of g_ema"
     json.dumps(said.record())
     assert "DCGAN" in "\n".join(said.lines())
     assert import_checkpoint(path).z_dim == 5
@@ -493,13 +493,13 @@ def test_explaining_names_every_tensor_and_what_is_missing(tmp_path: Path, capsy
     for name, value in state.items():
         assert f"  {name}  {str(value.dtype).removeprefix('torch.')} {list(value.shape)}\n" in said
     assert "steps = 7" in said
-    assert said.endswith("recognised: pytorch/examples DCGAN, of g_ema\n")
+    assert said.endswith("recognized: pytorch/examples DCGAN, of g_ema\n")
     del state["main.3.weight"]
     path = _written(tmp_path, torch_file(state))
     assert _run("import", str(path), "--explain", "--json") == 0
     (network,) = json.loads(capsys.readouterr().out)["networks"]
     assert (network["layout"], network["fits"]) == ("pytorch/examples DCGAN", False)
     assert network["missing"] == ["main.3.weight"]
-    assert explain(path).verdict.startswith("not recognised")
+    assert explain(path).verdict.startswith("not recognized")
     path = _written(tmp_path, pickle.dumps({"a": [1, {"b": "x"}]}))
     assert list(explain(path).lines())[:3] == [f"{path}: pickle", "  a: list of 2", "    0: 1"]

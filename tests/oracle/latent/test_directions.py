@@ -37,10 +37,10 @@ class Horizon(LayeredGenerator):
 
     architecture = "horizon"
 
-    def __init__(self, normalised: bool = False, z_dim: int = 5) -> None:
-        super().__init__(z_dim, {"normalised": normalised})
-        self.normalises_z = normalised
-        self.layer1 = _Rows(normalised)
+    def __init__(self, normalized: bool = False, z_dim: int = 5) -> None:
+        super().__init__(z_dim, {"normalized": normalized})
+        self.normalizes_z = normalized
+        self.layer1 = _Rows(normalized)
         self.output = nn.Conv2d(3, 3, 1, bias=False)
         with torch.no_grad():
             self.output.weight[:, :, 0, 0] = torch.tensor([each.color for each in (SKY, GROUND, SUN)]).T / 127.5 - 1
@@ -48,13 +48,13 @@ class Horizon(LayeredGenerator):
 
 
 class _Rows(nn.Module):
-    def __init__(self, normalised: bool) -> None:
+    def __init__(self, normalized: bool) -> None:
         super().__init__()
-        self.normalised = normalised
+        self.normalized = normalized
 
     def forward(self, z: Tensor) -> Tensor:
         z = z[:, :, 0, 0].double()
-        if self.normalised:
+        if self.normalized:
             z = z / z.square().mean(1, keepdim=True).sqrt()
         place = torch.arange(SIDE * SIDE).view(SIDE, SIDE)[None] + 0.5  # pixel by pixel, so that rounding is fine
         sky = place < (0.5 + SLOPE * z[:, 2, None, None]) * SIDE * SIDE
@@ -369,13 +369,13 @@ def test_only_the_ws_that_a_concept_depends_on_score() -> None:
         if hasattr(stage, "affine") and name != "layer3":
             stage.affine.weight.zero_()
     direction = component_directions(generator, 1, num_samples=50, progress=False)[0]
-    grey = PaletteSegmenter((Concept(0, "dark", (90, 90, 90)), Concept(1, "light", (160, 160, 160))))
-    scores = rescore_layers(generator, grey, direction, "light", 3.0, 8, progress=False)
+    gray = PaletteSegmenter((Concept(0, "dark", (90, 90, 90)), Concept(1, "light", (160, 160, 160))))
+    scores = rescore_layers(generator, gray, direction, "light", 3.0, 8, progress=False)
     deaf = [index for index in range(len(direction.ws)) if index != 2]
     assert not scores.changes.mean[deaf].any()
     assert bool(scores.changes.mean[2])
     best = max(
-        (scores, rescore_layers(generator, grey, direction, "light", -3.0, 8, progress=False)),
+        (scores, rescore_layers(generator, gray, direction, "light", -3.0, 8, progress=False)),
         key=lambda each: float(each.gains.mean.max()),
     )
     narrow = best.best(1)
@@ -422,7 +422,7 @@ def test_a_direction_that_changes_nothing_is_given_no_label() -> None:
 
 
 def test_labels_of_another_direction_or_generator_are_refused() -> None:
-    generator, other = Horizon(), Horizon(normalised=True)
+    generator, other = Horizon(), Horizon(normalized=True)
     effect = label_direction(generator, SEGMENTER, _axis(generator, 4), (-3, 3), 10, progress=False)
     for direction in (_axis(generator, 3), _axis(other, 4)):
         with pytest.raises(ValueError, match="is the effect of 'axis 4' of horizon"):
@@ -431,7 +431,7 @@ def test_labels_of_another_direction_or_generator_are_refused() -> None:
 
 def test_labels_are_of_images_that_were_moved_one_by_one() -> None:
     """By hand: each z moved, drawn and segmented alone."""
-    generator, direction, steps = Horizon(normalised=True), None, (-2.0, 0.5)
+    generator, direction, steps = Horizon(normalized=True), None, (-2.0, 0.5)
     direction = Direction.of(generator, "d", torch.tensor([1.0, 0, -1, 0, 0.5]), space="z")
     effect = label_direction(generator, SEGMENTER, direction, steps, 12, 8, batch_size=5, progress=False)
     shares = np.zeros((3, 12, 3))
@@ -452,8 +452,8 @@ def test_labels_are_of_images_that_were_moved_one_by_one() -> None:
 
 @pytest.mark.parametrize("num_images", [10, 50])
 @pytest.mark.parametrize("num_concepts", [3, 20])
-def test_of_directions_that_change_nothing_5_in_100_are_labelled_at_most(num_images: int, num_concepts: int) -> None:
-    """Both images of each pair are labelled at random, pixel by pixel."""
+def test_of_directions_that_change_nothing_5_in_100_are_labeled_at_most(num_images: int, num_concepts: int) -> None:
+    """Both images of each pair are labeled at random, pixel by pixel."""
     tries, rng = 500, np.random.default_rng(num_images)
     concepts = tuple(Concept(index, f"c{index}", (index, 0, 0)) for index in range(num_concepts))
     found = 0
@@ -486,15 +486,15 @@ def test_fewer_than_10_images_give_no_label() -> None:
     ):
         with pytest.raises(ValueError, match=r"steps are finite|2 images or more|must be finite"):
             replace(effect, **wrong)
-    with pytest.raises(ValueError, match="labelled on 10 images or more; got 9"):
+    with pytest.raises(ValueError, match="labeled on 10 images or more; got 9"):
         label_direction(Horizon(), SEGMENTER, _axis(Horizon(), 0), num_samples=9)
 
 
 # moving
 
 
-def test_z_of_a_network_that_normalises_keeps_its_length_and_turns_by_the_angle_told() -> None:
-    generator = Horizon(normalised=True)
+def test_z_of_a_network_that_normalizes_keeps_its_length_and_turns_by_the_angle_told() -> None:
+    generator = Horizon(normalized=True)
     z = generator.sample_z(6, 2)
     moved = move(generator, z, _axis(generator, 2), [0, 1, 1e-4, 1e9])
     assert torch.equal(moved.latents[0], z)
@@ -595,7 +595,7 @@ def test_values_that_cannot_be_make_no_direction(tmp_path: Path) -> None:
 
 def test_another_model_is_refused() -> None:
     with pytest.raises(ValueError, match=r"direction .* belongs to"):
-        move(Horizon(), torch.zeros(1, 5), _axis(Horizon(normalised=True), 0), [1])
+        move(Horizon(), torch.zeros(1, 5), _axis(Horizon(normalized=True), 0), [1])
 
 
 @pytest.mark.parametrize(

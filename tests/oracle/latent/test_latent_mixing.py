@@ -204,4 +204,4 @@ def test_the_effect_of_noise_is_the_deviation_of_pixels_layer_by_layer(styled: t
 def test_a_generator_that_says_nothing_can_do_nothing_more() -> None:
     assert capabilities(object()).spaces == ("z",)
     assert capabilities(_made("StyleGAN")).spaces == ("z", "w")
-    assert capabilities(_made("ProGAN")).normalises_z
+    assert capabilities(_made("ProGAN")).normalizes_z

@@ -19,7 +19,7 @@ RUN_NOTHING = {"capabilities", "truncated_z"}
 
 
 class _Normed(nn.Module):
-    """A mapping whose z go through batch normalisation first."""
+    """A mapping whose z go through batch normalization first."""
 
     def __init__(self, mapping: nn.Module) -> None:
         super().__init__()

@@ -197,8 +197,8 @@ class Linear:
     layers: dict[str, object] = {}  # noqa: RUF012
     name, fingerprint, z_dim, image_size, device = "linear", "0" * 64, 4, (1, 2), torch.device("cpu")
 
-    def __init__(self, has_w: bool = False, normalises_z: bool = False) -> None:
-        self.has_w, self.normalises_z = has_w, normalises_z
+    def __init__(self, has_w: bool = False, normalizes_z: bool = False) -> None:
+        self.has_w, self.normalizes_z = has_w, normalizes_z
         self.matrix, self.to_w = _normal(6, 4, seed=1), _normal(4, 4, seed=2)
         self.mapping = _Mapping(self.to_w)
 
@@ -233,15 +233,15 @@ def test_path_length_in_w_of_a_linear_generator_is_the_squared_distance() -> Non
     assert found.low < 2 * float(whole.square().sum()) < found.high
 
 
-@pytest.mark.parametrize("normalises_z", [False, True])
-def test_path_length_in_z_is_the_squared_speed_of_slerp(normalises_z: bool) -> None:
-    generator = Linear(normalises_z=normalises_z)
+@pytest.mark.parametrize("normalizes_z", [False, True])
+def test_path_length_in_z_is_the_squared_speed_of_slerp(normalizes_z: bool) -> None:
+    generator = Linear(normalizes_z=normalizes_z)
     generator.matrix = torch.eye(4, dtype=torch.float64)[[0, 1, 2, 3, 0, 0]] * torch.tensor([[1.0]] * 4 + [[0.0]] * 2)
     z = generator.sample_z(60, 5)
     a, b = z[0::2], z[1::2]
     angle = torch.acos((a * b).sum(1) / a.norm(dim=1) / b.norm(dim=1))
     speed = (a.norm(dim=1) * angle) ** 2 + (b.norm(dim=1) - a.norm(dim=1)) ** 2  # at t = 0
-    wanted = 4 * angle**2 if normalises_z else speed
+    wanted = 4 * angle**2 if normalizes_z else speed
     found = path_length(generator, "z", lambda x: x.flatten(1), "z", 30, 5, clip=0, at_ends=True, progress=False)
     assert math.isclose(found.mean, float(wanted.mean()), rel_tol=1e-3)
 
@@ -329,7 +329,7 @@ def test_walks_begin_and_end_with_the_pictures_of_their_latents_in_every_space(a
         found = walk.images(torch.arange(3))
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(walk.images(walk.positions(5))[[0, 2, 4]], wanted, atol=1e-4, rtol=1e-4)
-    if generator.normalises_z:
+    if generator.normalizes_z:
         lengths = Walk(generator, z).path.at(torch.linspace(0, 2, 9)).norm(dim=1)
         torch.testing.assert_close(lengths, torch.full((9,), math.sqrt(6)))
     with pytest.raises(KeyError, match="unknown latent space or layer 'layer99'"):

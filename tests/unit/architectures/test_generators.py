@@ -333,7 +333,7 @@ def test_a_generator_says_what_its_latent_space_allows(name: str) -> None:
     generator = generators.load(name, device="cpu")
     z = generator.sample_z(2)
     differs = (generator(3 * z) - generator(z)).abs().amax()
-    assert (float(differs) < 1e-3) == generator.normalises_z, "whether the length of z makes no difference"
+    assert (float(differs) < 1e-3) == generator.normalizes_z, "whether the length of z makes no difference"
     assert (
         hasattr(generator, "mapping") == generator.has_w and hasattr(generator, "random_noise") == generator.has_noise
     )

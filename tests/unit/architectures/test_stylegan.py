@@ -1,4 +1,4 @@
-"""StyleGAN against what the paper says: mapping, truncation, mixing, adaptive instance normalisation, noise."""
+"""StyleGAN against what the paper says: mapping, truncation, mixing, adaptive instance normalization, noise."""
 
 from __future__ import annotations
 

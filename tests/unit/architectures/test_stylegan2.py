@@ -156,7 +156,7 @@ def test_the_image_is_the_sum_of_the_enlarged_images_of_all_grids() -> None:
 
 
 def test_an_edited_activation_is_seen_in_the_image_of_its_own_grid() -> None:
-    """With a next layer that is blind, one pixel of one unit leaves the filter in the colour of its weights."""
+    """With a next layer that is blind, one pixel of one unit leaves the filter in the color of its weights."""
     generator = _generator()
     generator.layer4.affine.weight.zero_()
     generator.layer4.affine.bias.zero_()
@@ -197,7 +197,7 @@ def test_noise_changes_the_image_and_its_own_is_the_default() -> None:
 
 
 def test_each_latent_vector_reaches_its_layer_and_the_image_of_the_grid_before() -> None:
-    """The style of a grid's image is that of the layer behind it: ``ws[:, 1]`` colours 4 x 4 and makes layer2."""
+    """The style of a grid's image is that of the layer behind it: ``ws[:, 1]`` colors 4 x 4 and makes layer2."""
     generator = _generator()
     ws = generator.mapping(generator.sample_z(2))
     for index in range(generator.mapping.num_ws):

@@ -99,7 +99,7 @@ def test_each_latent_vector_reaches_its_layer() -> None:
 
 def test_it_has_w_and_no_noise() -> None:
     generator = _generator()
-    assert latent.capabilities(generator) == latent.Capabilities(has_w=True, has_noise=False, normalises_z=True)
+    assert latent.capabilities(generator) == latent.Capabilities(has_w=True, has_noise=False, normalizes_z=True)
     z = generator.sample_z(2)
     ws = generator.mapping(z)
     assert torch.equal(generator.synthesis(ws), generator(z))

@@ -32,8 +32,8 @@ def only(folder: Path, size: int = 12) -> np.ndarray:
     return photos.batch([0]).images[0].permute(1, 2, 0).numpy()
 
 
-def labelled(folder: Path, names: tuple[str, ...] = ("a", "b", "c"), side: int = 12) -> Path:
-    """A labelled folder whose label map of picture n is the index 0, 2, 7 by column thirds."""
+def labeled(folder: Path, names: tuple[str, ...] = ("a", "b", "c"), side: int = 12) -> Path:
+    """A labeled folder whose label map of picture n is the index 0, 2, 7 by column thirds."""
     (folder / "images").mkdir(parents=True)
     (folder / "labels").mkdir()
     (folder / "classes.json").write_text(json.dumps(CLASSES))
@@ -52,7 +52,7 @@ def test_a_plain_picture_comes_back_as_it_was_written(tmp_path):
     assert np.array_equal(only(tmp_path), noise())
 
 
-def test_grey_is_repeated_over_the_colours(tmp_path):
+def test_gray_is_repeated_over_the_colors(tmp_path):
     Image.fromarray(noise()[..., 0]).save(tmp_path / "x.png")
     assert np.array_equal(only(tmp_path), noise()[..., :1].repeat(3, 2))
 
@@ -108,7 +108,7 @@ def test_exif_orientation_turns_the_picture_upright(tmp_path, orientation):
 
 
 def test_labels_match_the_picture_upright_and_are_not_turned_again(tmp_path):
-    folder = labelled(tmp_path / "d", ("a",))
+    folder = labeled(tmp_path / "d", ("a",))
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(noise(24, 12)).save(folder / "images" / "a.png", exif=exif)  # 24 wide, 12 high once upright
@@ -158,7 +158,7 @@ def test_sub_folders_and_names_with_spaces_are_found_in_order(tmp_path):
 
 
 def test_labels_are_numbered_without_gaps_and_left_out_where_asked(tmp_path):
-    photos = Photos(labelled(tmp_path / "d"), 12, margin=1.0, unlabelled=["rest"])
+    photos = Photos(labeled(tmp_path / "d"), 12, margin=1.0, unlabeled=["rest"])
     assert [(c.index, c.name) for c in photos.concepts] == [(0, "sky"), (1, "road")]
     assert photos.concepts[0].color == (1, 2, 3)
     labels = photos.batch([0, 2]).labels
@@ -166,19 +166,19 @@ def test_labels_are_numbered_without_gaps_and_left_out_where_asked(tmp_path):
     assert labels[1, 5].tolist() == [-1] * 4 + [0] * 4 + [1] * 4
 
 
-def test_customary_names_of_nothing_are_unlabelled_unless_asked_for(tmp_path):
-    folder = labelled(tmp_path / "d", ("a",))
+def test_customary_names_of_nothing_are_unlabeled_unless_asked_for(tmp_path):
+    folder = labeled(tmp_path / "d", ("a",))
     (folder / "classes.json").write_text(json.dumps([CLASSES[0], {"index": 2, "name": "void"}, CLASSES[2]]))
     assert [concept.name for concept in Photos(folder, 12).concepts] == ["rest", "road"]
-    assert [concept.name for concept in Photos(folder, 12, unlabelled=()).concepts] == ["rest", "void", "road"]
+    assert [concept.name for concept in Photos(folder, 12, unlabeled=()).concepts] == ["rest", "void", "road"]
 
 
 def test_a_label_palette_does_not_matter(tmp_path):
-    folder = labelled(tmp_path / "d", ("a",))
-    coloured = Image.fromarray(thirds(), "L").convert("P")
-    coloured.putdata(thirds().ravel().tolist())
-    coloured.putpalette([200, 100, 50] * 256)
-    coloured.save(folder / "labels" / "a.png")
+    folder = labeled(tmp_path / "d", ("a",))
+    colored = Image.fromarray(thirds(), "L").convert("P")
+    colored.putdata(thirds().ravel().tolist())
+    colored.putpalette([200, 100, 50] * 256)
+    colored.save(folder / "labels" / "a.png")
     labels = Photos(folder, 12, margin=1.0).batch([0]).labels
     assert labels is not None and labels[0, 0].tolist() == [0] * 4 + [1] * 4 + [2] * 4
 
@@ -187,7 +187,7 @@ def test_a_label_palette_does_not_matter(tmp_path):
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_label_pngs_of_few_bits_hold_the_index_itself(tmp_path, mode, bits):
     count = min(2**bits, 16)
-    folder = labelled(tmp_path / "d", ("a",), side=16)
+    folder = labeled(tmp_path / "d", ("a",), side=16)
     (folder / "classes.json").write_text(json.dumps([{"index": index, "name": str(index)} for index in range(256)]))
     indices = np.arange(256).reshape(16, 16) % count
     (folder / "labels" / "a.png").write_bytes(png_of_indices(indices, bits, palette=mode == "P"))
@@ -211,7 +211,7 @@ def png_of_indices(indices: np.ndarray, bits: int, palette: bool) -> bytes:
 
 
 def test_nearest_resizing_invents_no_label_and_lanczos_keeps_the_mean(tmp_path):
-    folder = labelled(tmp_path / "d", ("a",), side=60)
+    folder = labeled(tmp_path / "d", ("a",), side=60)
     batch = Photos(folder, 20, margin=1.0).batch([0])
     assert batch.labels is not None and batch.images.shape == (1, 3, 20, 20)
     assert set(batch.labels.unique().tolist()) == {0, 1, 2}
@@ -233,14 +233,14 @@ def test_nearest_resizing_invents_no_label_and_lanczos_keeps_the_mean(tmp_path):
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, damage, message):
-    folder = labelled(tmp_path / "d")
+    folder = labeled(tmp_path / "d")
     damage(folder)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         Photos(folder, 12, "train" if (folder / "train.txt").exists() else None)
 
 
 def test_splits_choose_pictures_and_their_errors_help(tmp_path):
-    folder = labelled(tmp_path / "d")
+    folder = labeled(tmp_path / "d")
     (folder / "train.txt").write_text("c\n\na.png\n")
     (folder / "odd.txt").write_text("a\nzebra\n")
     photos = Photos(folder, 12, "train")
@@ -250,7 +250,7 @@ def test_splits_choose_pictures_and_their_errors_help(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"odd\.txt names 'zebra'"):
         Photos(folder, 12, "odd")
     with pytest.raises(ValueError, match="unknown class 'skye'; did you mean 'sky'"):
-        Photos(folder, 12, unlabelled=["skye"])
+        Photos(folder, 12, unlabeled=["skye"])
     with pytest.raises(FileNotFoundError, match="no folder"):
         Photos(tmp_path / "nowhere", 12)
 
@@ -269,7 +269,7 @@ def test_training_views_are_crops_of_the_picture_and_depend_on_the_rng_only(tmp_
 
 
 def test_decoding_on_demand_gives_the_same_pictures(tmp_path):
-    folder = labelled(tmp_path / "d", side=24)
+    folder = labeled(tmp_path / "d", side=24)
     eager, lazy = Photos(folder, 8), Photos(folder, 8, max_resident_bytes=100)
     assert eager.resident and not lazy.resident
     one, two = (p.batch([0, 1, 2], make_rng(0, "v")) for p in (eager, lazy))
@@ -296,7 +296,7 @@ def test_a_picture_stays_on_its_side_when_others_are_added(tmp_path):
 
 
 def test_concat_and_remap(tmp_path):
-    first = Photos(labelled(tmp_path / "one"), 12, margin=1.0)
+    first = Photos(labeled(tmp_path / "one"), 12, margin=1.0)
     target = (Concept(0, "ground", (0, 0, 0)), Concept(1, "air", (1, 1, 1)), Concept(2, "house", (2, 2, 2)))
     renamed = remap(first, target, {"sky": "air", "rest": ("ground", "house")})
     labels = renamed.batch([0]).labels
@@ -318,17 +318,17 @@ def test_concat_and_remap(tmp_path):
 @pytest.mark.parametrize("indices", [[-1], [3], []])
 def test_an_index_out_of_range_is_refused(tmp_path, indices):
     with pytest.raises(IndexError):
-        Photos(labelled(tmp_path / "d"), 12).batch(indices)
+        Photos(labeled(tmp_path / "d"), 12).batch(indices)
 
 
 @pytest.mark.parametrize("arguments", [{"size": 0}, {"size": 8, "margin": 0.5}])
 def test_sizes_are_checked(tmp_path, arguments):
     with pytest.raises(ValueError, match=re.compile("size|margin")):
-        Photos(labelled(tmp_path / "d"), **arguments)
+        Photos(labeled(tmp_path / "d"), **arguments)
 
 
 def test_split_files_and_pictures_from_other_systems(tmp_path):
-    folder = labelled(tmp_path)
+    folder = labeled(tmp_path)
     (folder / "images" / "._a.png").write_bytes(b"\x00\x05\x16\x07")  # macOS keeps its notes so
     (folder / "some.txt").write_bytes(b"\xef\xbb\xbfb\r\na\r\n")  # and Windows begins a text so
     assert Photos(folder, 12, "some").names == ("images/b.png", "images/a.png")

@@ -230,7 +230,7 @@ def test_concepts_are_aligned_by_name_and_it_is_said() -> None:
 
 def test_labels_of_another_size_are_said() -> None:
     found = compare([_random(1, {"a": 5}), _random(2, {"a": 5}, label_size=(32, 64))], labels=["small", "large"])
-    assert found.notes == ("'large' was labelled at 64 x 32 pixels, 'small' at 16 x 16; IoU depends on it",)
+    assert found.notes == ("'large' was labeled at 64 x 32 pixels, 'small' at 16 x 16; IoU depends on it",)
 
 
 def _check_page(figure: Figure) -> None:

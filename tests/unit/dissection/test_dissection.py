@@ -23,7 +23,7 @@ CONCEPTS = tuple(Concept(i, name, (i, 2 * i, 3 * i)) for i, name in enumerate(["
 
 
 class Brightness:
-    """Label pixels dark, middle or bright; those in between stay unlabelled."""
+    """Label pixels dark, middle or bright; those in between stay unlabeled."""
 
     name, fingerprint, concepts = "brightness", "0" * 64, CONCEPTS
 
@@ -352,7 +352,7 @@ def test_a_layer_of_another_shape_is_refused() -> None:
         _dissect(generator)
 
 
-def test_unlabelled_pixels_count_in_a_unit_but_in_no_concept() -> None:
+def test_unlabeled_pixels_count_in_a_unit_but_in_no_concept() -> None:
     dissection = _dissect(segmenter=Changed(lambda labels: torch.full_like(labels, -1)))
     for layer in dissection:
         assert layer.num_pixels == 20 * 256

@@ -108,7 +108,7 @@ def test_heat_is_the_mean_of_capped_activations_over_thresholds() -> None:
     torch.testing.assert_close(measure_heat(planted, z, units, thresholds), want)
 
 
-def test_shares_add_up_and_count_what_is_not_labelled() -> None:
+def test_shares_add_up_and_count_what_is_not_labeled() -> None:
     labels = torch.tensor([[0, 0, 2], [-1, 2, 2]])
     assert measure_shares(labels, 4).tolist() == pytest.approx([2 / 6, 0, 3 / 6, 0, 1 / 6])
 
@@ -122,7 +122,7 @@ def test_change_runs_from_0_to_1() -> None:
     assert measure_change(black, red).flatten()[0] == pytest.approx(1 / 3)
 
 
-def test_pictures_are_enlarged_by_whole_factors_and_keep_their_colours() -> None:
+def test_pictures_are_enlarged_by_whole_factors_and_keep_their_colors() -> None:
     assert draw_picture(torch.zeros(3, 64, 48)).shape == (256, 192, 3)
     assert draw_picture(torch.zeros(3, 300, 300)).shape == (300, 300, 3)
     assert (draw_picture(torch.full((3, 8, 8), 3.0)) == 255).all()
@@ -132,7 +132,7 @@ def test_pictures_are_enlarged_by_whole_factors_and_keep_their_colours() -> None
     assert (cold == 153).all(), "nothing glows where nothing is active"
 
 
-def test_concepts_are_painted_in_their_colours_and_the_rest_is_grey() -> None:
+def test_concepts_are_painted_in_their_colors_and_the_rest_is_gray() -> None:
     concepts = (Concept(0, "sky", (10, 20, 200)), Concept(1, "sun", (250, 200, 0)))
     pixels = draw_concepts(torch.full((3, 2, 2), -1.0), torch.tensor([[0, 1], [-1, 0]]), concepts)
     assert pixels[0, 0].tolist() == [7, 14, 140] and pixels[0, -1].tolist() == [175, 140, 0]

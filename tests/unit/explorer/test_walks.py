@@ -56,7 +56,7 @@ def test_a_film_has_a_frame_for_each_step_and_goes_through_its_pictures(dcgan: g
         gif.seek(16 * key)
         drawn = np.asarray(gif.convert("RGB"), dtype=float)
         plain = (dcgan(dcgan.sample_z(1, 3, number))[0].permute(1, 2, 0).numpy() + 1) * 127.5
-        assert np.abs(drawn - plain).mean() < 4, "but for 256 colours"
+        assert np.abs(drawn - plain).mean() < 4, "but for 256 colors"
 
 
 def test_mixing_all_styles_gives_the_other_and_none_the_one(stylegan: generators.StyleGAN) -> None:

@@ -36,7 +36,7 @@ def test_beyond_the_border_is_zero_if_asked(shape: tuple[int, int], size: tuple[
 
 
 @pytest.mark.parametrize(("shape", "size"), SHAPES)
-def test_a_map_does_not_depend_on_its_neighbours(shape: tuple[int, int], size: tuple[int, int]) -> None:
+def test_a_map_does_not_depend_on_its_neighbors(shape: tuple[int, int], size: tuple[int, int]) -> None:
     maps = _maps(shape, batch=11, units=7)
     together = upsample(maps, size)
     for row, unit in [(0, 0), (10, 6), (4, 3)]:

@@ -27,7 +27,7 @@ def label_maps(count: int = 400, seed: int = 5) -> np.ndarray:
     return np.stack([render(seed, index, SIZE)[1] for index in range(count)])
 
 
-def neighbours(maps: np.ndarray, concept: SceneLabel, direction: str) -> dict[SceneLabel, int]:
+def neighbors(maps: np.ndarray, concept: SceneLabel, direction: str) -> dict[SceneLabel, int]:
     """Count what borders on a concept's pixels above, below, left or right of them."""
     here, there = {
         "below": (maps[:, :-1], maps[:, 1:]),
@@ -205,12 +205,12 @@ def test_concepts_are_large_enough_to_segment() -> None:
 
 def test_doors_stand_on_the_ground() -> None:
     allowed = {SceneLabel.GRASS, SceneLabel.PAVEMENT, SceneLabel.ROAD} | OCCLUDERS
-    assert set(neighbours(label_maps(), SceneLabel.DOOR, "below")) <= allowed
+    assert set(neighbors(label_maps(), SceneLabel.DOOR, "below")) <= allowed
 
 
 def test_windows_lie_in_walls() -> None:
     for direction in ("above", "below", "left", "right"):
-        around = neighbours(label_maps(), SceneLabel.WINDOW, direction)
+        around = neighbors(label_maps(), SceneLabel.WINDOW, direction)
         outside = sum(n for k, n in around.items() if k not in WALLS | OCCLUDERS)
         assert outside <= 0.01 * sum(around.values()), (direction, around)
 
@@ -232,24 +232,24 @@ def test_doors_and_roofs_belong_to_buildings() -> None:
 
 def test_clouds_and_sun_are_in_the_sky() -> None:
     for concept in (SceneLabel.CLOUD, SceneLabel.SUN):
-        above = neighbours(label_maps(), concept, "above")
+        above = neighbors(label_maps(), concept, "above")
         assert not set(above) & (LYING | {SceneLabel.MOUNTAIN, SceneLabel.DOOR, SceneLabel.CAR, SceneLabel.FENCE}), (
             above
         )
-        below = neighbours(label_maps(), concept, "below")
+        below = neighbors(label_maps(), concept, "below")
         assert not set(below) & {SceneLabel.ROAD, SceneLabel.PAVEMENT, SceneLabel.DOOR, SceneLabel.CAR}, below
         rows = np.nonzero(label_maps() == concept)[1]
         assert rows.max() < 0.66 * SIZE
 
 
 def test_nothing_lying_is_above_a_mountain() -> None:
-    assert not set(neighbours(label_maps(), SceneLabel.MOUNTAIN, "above")) & LYING
+    assert not set(neighbors(label_maps(), SceneLabel.MOUNTAIN, "above")) & LYING
 
 
 def test_water_lies_low() -> None:
     rows = np.nonzero(label_maps() == SceneLabel.WATER)[1]
     assert rows.min() >= 0.35 * SIZE
-    assert not set(neighbours(label_maps(), SceneLabel.WATER, "below")) & {
+    assert not set(neighbors(label_maps(), SceneLabel.WATER, "below")) & {
         SceneLabel.SKY,
         SceneLabel.CLOUD,
         SceneLabel.SUN,
@@ -257,7 +257,7 @@ def test_water_lies_low() -> None:
 
 
 def test_cars_stand_on_roads() -> None:
-    under = neighbours(label_maps(), SceneLabel.CAR, "below")
+    under = neighbors(label_maps(), SceneLabel.CAR, "below")
     on_ground = {k: n for k, n in under.items() if k not in OCCLUDERS}
     assert on_ground[SceneLabel.ROAD] >= 0.95 * sum(on_ground.values()), under
 
@@ -286,7 +286,7 @@ def test_trees_are_rooted_in_grass() -> None:
 
 
 def test_polygons_and_ellipses_cover_their_area() -> None:
-    """Coverage sums to the area of the closed form, and labels are exact at pixel centres."""
+    """Coverage sums to the area of the closed form, and labels are exact at pixel centers."""
     canvas = Canvas.blank(64)
     corners = [(0.2, 0.15), (0.8, 0.3), (0.7, 0.85), (0.25, 0.6)]
     paint_convex(canvas, corners, rgb((255, 255, 255)), concept=3)
@@ -296,8 +296,8 @@ def test_polygons_and_ellipses_cover_their_area() -> None:
     assert (canvas.labels == 3).mean() == pytest.approx(area, rel=0.02)
     canvas = Canvas.blank(64)
     paint_ellipse(canvas, (0.5, 0.45), (0.3, 0.2), rgb((255, 255, 255)), concept=4)
-    centres = (np.arange(64) + 0.5) / 64
-    exact = ((centres[None] - 0.5) / 0.3) ** 2 + ((centres[:, None] - 0.45) / 0.2) ** 2 < 1
+    centers = (np.arange(64) + 0.5) / 64
+    exact = ((centers[None] - 0.5) / 0.3) ** 2 + ((centers[:, None] - 0.45) / 0.2) ** 2 < 1
     assert np.array_equal(canvas.labels == 4, exact)
     assert canvas.image[0].mean() == pytest.approx(np.pi * 0.3 * 0.2, rel=0.02)
 

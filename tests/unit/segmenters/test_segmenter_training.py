@@ -36,7 +36,7 @@ CONCEPTS = (Concept(0, "sky", (0, 0, 255)), Concept(1, "road", (90, 90, 90)), Co
 
 
 class Stripes:
-    """Pictures of horizontal stripes painted in the concepts' colours; the first column is unlabelled."""
+    """Pictures of horizontal stripes painted in the concepts' colors; the first column is unlabeled."""
 
     name, size, concepts = "stripes", 32, CONCEPTS
 
@@ -185,7 +185,7 @@ def test_loss_is_what_the_formula_says():
     assert dice_term.item() == pytest.approx(0.7 * (1 - sum(dice) / 3), rel=1e-5)
 
 
-def test_unlabelled_pixels_have_no_gradient():
+def test_unlabeled_pixels_have_no_gradient():
     logits = torch.randn(1, 3, 4, 4, requires_grad=True)
     labels = torch.full((1, 4, 4), -1)
     labels[0, 0, 0] = 1
@@ -238,7 +238,7 @@ def test_no_augmentation_changes_nothing():
 
 
 def test_labels_move_with_their_pixels():
-    """A picture painted in its labels' colours still is, wherever it was not interpolated between two concepts."""
+    """A picture painted in its labels' colors still is, wherever it was not interpolated between two concepts."""
     batch = Stripes().batch(range(12))
     assert batch.labels is not None
     images, labels = warp(from_uint8(batch.images), batch.labels, 32, Augmentation(), make_rng(0, "w"))
@@ -265,7 +265,7 @@ def test_shrinking_is_what_a_small_generator_does_to_a_picture():
     assert torch.equal(shrink(images, 1e-9, 8, make_rng(0)), images)
 
 
-def test_recolouring_keeps_the_layout_and_noise_its_size():
+def test_recoloring_keeps_the_layout_and_noise_its_size():
     images, _ = pictures()
     flat = torch.zeros(2, 3, 8, 8) + 0.1
     assert (recolor(flat, 1.0, make_rng(0)).flatten(2).var(-1) < 1e-10).all()
@@ -287,13 +287,13 @@ def test_confusion_matrix_is_a_count_of_pairs():
     assert found.tolist() == slow and found.dtype == torch.int64
     iou = Evaluation(("a", "b", "c"), found, 3, "random").iou
     for c, name in enumerate("abc"):
-        labelled = (truth >= 0) & (truth < 3)
-        either = labelled & ((truth == c) | (predicted == c))
-        both = labelled & (truth == c) & (predicted == c)
+        labeled = (truth >= 0) & (truth < 3)
+        either = labeled & ((truth == c) | (predicted == c))
+        both = labeled & (truth == c) & (predicted == c)
         assert iou[name] == both.sum().item() / either.sum().item()
 
 
-def test_merging_concepts_is_relabelling_both_sides():
+def test_merging_concepts_is_relabeling_both_sides():
     rng = make_rng(2, "merge")
     truth, predicted = torch.randint(-1, 4, (900,), generator=rng), torch.randint(-1, 4, (900,), generator=rng)
     whole = Evaluation(tuple("abcd"), confusion_matrix(truth, predicted, 4), 1, "random")
@@ -313,7 +313,7 @@ def test_an_absent_concept_is_left_out_of_the_mean_and_said():
     found = evaluate(PaletteSegmenter(CONCEPTS), Stripes(5, shown=(0, 2)))
     assert found.iou == {"sky": 1.0, "tree": 1.0} and found.absent == ("road",)
     assert found.mean_iou == found.accuracy == 1.0 and found.num_images == 5
-    assert found.confusion.sum() == 5 * 32 * 31  # the unlabelled column does not count
+    assert found.confusion.sum() == 5 * 32 * 31  # the unlabeled column does not count
     assert found.record()["absent"] == ["road"]
 
 
@@ -527,7 +527,7 @@ def test_sources_must_fit():
 
 
 def write_folder(folder: Path, names: Sequence[str], splits: Sequence[str]) -> None:
-    """A labelled folder of pictures that hold one class each, in order; every split names them all."""
+    """A labeled folder of pictures that hold one class each, in order; every split names them all."""
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)
     (folder / "classes.json").write_text(json.dumps([{"index": i, "name": n} for i, n in enumerate(names)]))

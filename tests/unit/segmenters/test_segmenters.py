@@ -40,7 +40,7 @@ def unet() -> UNetSegmenter:
 # --- palette
 
 
-def test_palette_is_the_nearest_colour_of_every_pixel():
+def test_palette_is_the_nearest_color_of_every_pixel():
     images = random_images(2, 5, 7)
     labels = PaletteSegmenter(BASIC_CONCEPTS, max_distance=120)(images)
     for image, label in zip(images, labels, strict=True):
@@ -51,7 +51,7 @@ def test_palette_is_the_nearest_colour_of_every_pixel():
                 assert label[row, column] == (far.index(min(far)) if min(far) <= 120 else -1)
 
 
-def test_palette_reads_what_is_painted_in_its_colours():
+def test_palette_reads_what_is_painted_in_its_colors():
     truth = torch.arange(64).view(1, 8, 8) % len(BASIC_CONCEPTS)
     colors = torch.tensor([concept.color for concept in BASIC_CONCEPTS], dtype=torch.uint8)
     images = from_uint8(colors[truth].permute(0, 3, 1, 2))
@@ -59,10 +59,10 @@ def test_palette_reads_what_is_painted_in_its_colours():
     assert torch.equal(PaletteSegmenter(BASIC_CONCEPTS, max_distance=0)(images), truth)
 
 
-def test_palette_prefers_the_first_of_equally_near_colours():
-    grey = (Concept(0, "light", (200, 200, 200)), Concept(1, "dark", (100, 100, 100)))
+def test_palette_prefers_the_first_of_equally_near_colors():
+    gray = (Concept(0, "light", (200, 200, 200)), Concept(1, "dark", (100, 100, 100)))
     middle = torch.full((1, 3, 1, 1), 150 / 127.5 - 1, dtype=torch.float64)
-    assert PaletteSegmenter(grey)(middle).item() == 0
+    assert PaletteSegmenter(gray)(middle).item() == 0
 
 
 @pytest.mark.parametrize(
@@ -298,13 +298,13 @@ def test_bundled_segmenters_load_and_are_what_their_cards_say(name):
     assert segmenter.name == name
     assert segmenter(random_images(1, 64, 64)).shape == (1, 64, 64)
     assert set(card.quality["iou"]) <= {concept.name for concept in segmenter.concepts}
-    assert "resear" in card.licence or name != "unet-streets"
+    assert "resear" in card.license or name != "unet-streets"
 
 
 def test_bundled_weights_that_are_not_the_cards_are_refused(monkeypatch, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "a.safetensors").write_bytes(b"other")
-    keys = ("summary", "dataset", "command", "hardware", "duration", "licence")
+    keys = ("summary", "dataset", "command", "hardware", "duration", "license")
     lines = ["[fake]", 'file = "a.safetensors"', f'sha256 = "{"0" * 64}"', "seed = 0", "images_seen = 1"]
     (tmp_path / "cards.toml").write_text("\n".join([*lines, *(f'{key} = "x"' for key in keys), "quality = {}"]))
     shelf = CardIndex(tmp_path, "segmenter")
@@ -325,7 +325,7 @@ class FakeNetwork(nn.Module):
         return {"out": nn.functional.avg_pool2d(scores, 2)}
 
 
-def test_torchvision_background_is_unlabelled_and_inputs_are_zero_to_one():
+def test_torchvision_background_is_unlabeled_and_inputs_are_zero_to_one():
     segmenter = torchvision.TorchvisionSegmenter(
         FakeNetwork(), lambda x: x, ["__background__", "bus", "sea"], "fake", "cpu"
     )

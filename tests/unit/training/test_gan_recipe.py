@@ -66,9 +66,9 @@ def test_the_learning_rate_is_kept_and_then_falls_in_a_line_to_zero(decay_from: 
 def test_r1_is_lazy_and_weighs_as_much_as_if_it_were_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a penalty of 1 that has no gradient, the loss differs by gamma times the interval, at each third step."""
     monkeypatch.setattr(gan, "r1_penalty", lambda *_: torch.tensor(1.0))
-    plain, penalised = _task(), _task(r1_gamma=0.5, r1_every=3)
+    plain, penalized = _task(), _task(r1_gamma=0.5, r1_every=3)
     for step in range(6):
-        loss, more = (task.step(step)["loss_discriminator"] for task in (plain, penalised))
+        loss, more = (task.step(step)["loss_discriminator"] for task in (plain, penalized))
         assert more - loss == pytest.approx(1.5 if step % 3 == 0 else 0.0, abs=1e-5)
 
 

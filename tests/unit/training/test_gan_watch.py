@@ -21,7 +21,7 @@ from generators.training import GANSettings, GANTask, train_generator
 
 
 class Colored(Noise):
-    """Pictures of one colour."""
+    """Pictures of one color."""
 
     name = "colored"
 

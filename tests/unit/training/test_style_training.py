@@ -1,4 +1,4 @@
-"""What only the training of generators with styles does: the average of w, mixing regularisation, fresh noise."""
+"""What only the training of generators with styles does: the average of w, mixing regularization, fresh noise."""
 
 from __future__ import annotations
 

@@ -170,9 +170,9 @@ def test_the_layers_that_are_found_are_those_that_keep_the_batch_and_run_once() 
 def test_the_activation_of_a_layer_is_what_its_module_puts_out_before_anything_is_written_into_it() -> None:
     generator = MADE["examples"]()
     z = generator.sample_z(3)
-    normalised = generator.module[:2](z[:, :, None, None])
-    assert torch.equal(generator.head(z, "1"), normalised)
-    assert torch.equal(generator.head(z, "2"), normalised.clamp(min=0))
+    normalized = generator.module[:2](z[:, :, None, None])
+    assert torch.equal(generator.head(z, "1"), normalized)
+    assert torch.equal(generator.head(z, "2"), normalized.clamp(min=0))
     assert generator.head(z, "1").min() < 0
 
 
@@ -227,10 +227,10 @@ def test_latent_functions_take_it() -> None:
     assert torch.equal(slope, wanted)
     (through,) = torch.autograd.grad(generator.head(moving, "layer2").sum(), moving)
     assert torch.equal(through, torch.autograd.grad(own.head(moving, "layer2").sum(), moving)[0])
-    normalising = MADE["stylegan2"]()
-    assert normalising.normalises_z
+    normalizing = MADE["stylegan2"]()
+    assert normalizing.normalizes_z
     with pytest.raises(ValueError, match="divides z by its length"):
-        latent.truncated_z(normalising, 3)
+        latent.truncated_z(normalizing, 3)
 
 
 @every
@@ -320,7 +320,7 @@ class Paints(nn.Module):
 
 
 @pytest.mark.parametrize("limits", [(-1, 1), (0, 1), (0, 255)])
-def test_images_in_the_usual_ranges_are_recognised(limits: tuple[float, float]) -> None:
+def test_images_in_the_usual_ranges_are_recognized(limits: tuple[float, float]) -> None:
     network = _made(lambda: Paints(*limits))
     generator = wrap(network, z_dim=16)
     assert generator.value_range == limits
@@ -329,7 +329,7 @@ def test_images_in_the_usual_ranges_are_recognised(limits: tuple[float, float]) 
     assert torch.allclose(generator(z), wanted, atol=1e-5)
 
 
-def test_a_range_can_be_given_and_grey_becomes_three_channels() -> None:
+def test_a_range_can_be_given_and_gray_becomes_three_channels() -> None:
     generator = wrap(_made(lambda: Paints(-3, 5, channels=1)), z_dim=16, value_range=(-3, 5), name="grey")
     images = generator(generator.sample_z(4))
     assert images.shape == (4, 3, 4, 4)

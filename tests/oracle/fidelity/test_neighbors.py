@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, strategies as st
 
 from gandissect.core.sampling import make_rng
-from gandissect.fidelity import neighbours
-from gandissect.fidelity.neighbours import density_coverage, nearest_ratio, precision_recall, realism
+from gandissect.fidelity import neighbors
+from gandissect.fidelity.neighbors import density_coverage, nearest_ratio, precision_recall, realism
 
 
 def _column(*values: float) -> torch.Tensor:
@@ -113,7 +113,7 @@ def test_neither_order_nor_unit_nor_place_matters(seed: int) -> None:
 def test_cutting_into_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake, other = _normal("real", 50, 3), _normal("fake", 41, 3), _normal("other", 50, 3)
     whole, deep = (_found(real, fake, 3), nearest_ratio(fake, real, other)), realism(real, fake)
-    monkeypatch.setattr(neighbours, "ROWS", 7)
+    monkeypatch.setattr(neighbors, "ROWS", 7)
     assert torch.equal(realism(real, fake), deep)
     assert (_found(real, fake, 3), nearest_ratio(fake, real, other)) == whole
 
@@ -164,7 +164,7 @@ def test_features_that_cannot_be_compared_are_refused(x: torch.Tensor, y: torch.
             compare(x, y)
 
 
-def test_a_k_without_neighbours_is_refused() -> None:
+def test_a_k_without_neighbors_is_refused() -> None:
     few, many = _normal("few", 4, 2), _normal("many", 9, 2)
     for k in (0, -1, 4):
         for compare in (precision_recall, density_coverage):

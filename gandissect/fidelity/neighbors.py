@@ -1,7 +1,7 @@
-"""How the nearest neighbours of generated and of real pictures mix, over features of any network.
+"""How the nearest neighbors of generated and of real pictures mix, over features of any network.
 
 A set of features stands for the region that it covers: the union of the closed balls around its points, each
-reaching to the point's k-th nearest neighbour in the same set. With real features ``x_1 .. x_n``, generated ones
+reaching to the point's k-th nearest neighbor in the same set. With real features ``x_1 .. x_n``, generated ones
 ``y_1 .. y_m`` and ``B_k(x_i)`` the ball of a real one among the real ones,
 
     precision = 1/m  sum_j [y_j in some B_k(x_i)]        recall   = 1/n sum_i [x_i in some B_k(y_j)]
@@ -66,7 +66,7 @@ def precision_recall(
     Args:
         real: ``[n, d]``, n above k.
         fake: ``[m, d]``, m above k.
-        k: Which neighbour a ball reaches to, 1 or more.
+        k: Which neighbor a ball reaches to, 1 or more.
 
     Raises:
         ValueError: If the shapes do not fit, a feature is not finite, or k is out of range.
@@ -87,7 +87,7 @@ def density_coverage(
     Args:
         real: ``[n, d]``, n above k.
         fake: ``[m, d]``, m at least 1.
-        k: Which neighbour a ball reaches to, 1 or more.
+        k: Which neighbor a ball reaches to, 1 or more.
 
     Raises:
         ValueError: If the shapes do not fit, a feature is not finite, or k is out of range.
@@ -114,7 +114,7 @@ def realism(
     Args:
         real: ``[n, d]``, n above k.
         fake: ``[m, d]``, m at least 1.
-        k: Which neighbour a ball reaches to, 1 or more.
+        k: Which neighbor a ball reaches to, 1 or more.
 
     Returns:
         float64 ``[m]``, 0 or more; infinity for a copy of a real picture that counts, so take ranks or quantiles,
@@ -141,7 +141,7 @@ def nearest_ratio(
 
     The median distance of a generated picture to its nearest training picture, divided by the median distance to
     its nearest held-out one. With as many training as held-out pictures, all of one distribution, it is about 1 for a
-    generator that memorises nothing. The more training pictures, the nearer is the nearest, and the ratio of an honest
+    generator that memorizes nothing. The more training pictures, the nearer is the nearest, and the ratio of an honest
     generator is smaller: read it beside the ratio of real pictures, in the place of ``fake``, that are in neither
     set. A generator whose pictures are copies of those in ``train`` has ratio 0; one that copies pictures which were
     left out of ``train`` shows nothing, so all that there are should be in it.
@@ -194,18 +194,18 @@ def _measure_radii(points: Tensor, k: int) -> Tensor:
     return torch.cat([_measure_distances(rows, points).kthvalue(k + 1).values for rows in torch.split(points, ROWS)])
 
 
-def _count_contents(centres: Tensor, radii: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+def _count_contents(centers: Tensor, radii: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Return in how many balls each point lies, and how many points lie in each ball, int64."""
-    per_point, per_ball = [], torch.zeros(len(centres), dtype=torch.int64, device="cpu")
+    per_point, per_ball = [], torch.zeros(len(centers), dtype=torch.int64, device="cpu")
     for rows in torch.split(points, ROWS):
-        within = _measure_distances(rows, centres) <= radii
+        within = _measure_distances(rows, centers) <= radii
         per_point.append(within.sum(dim=1))
         per_ball += within.sum(dim=0)
     return torch.cat(per_point), per_ball
 
 
 def _score_depth(distances: Tensor, radii: Tensor) -> Tensor:
-    """Return the largest ratio of radius to distance in each row; a ball of radius 0 holds its own centre."""
+    """Return the largest ratio of radius to distance in each row; a ball of radius 0 holds its own center."""
     return (radii / distances).masked_fill(distances == 0, math.inf).amax(dim=1)
 
 
