@@ -26,7 +26,7 @@ from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
 from ..core.types import Concept, LayerInfo, UnitSet, check_concepts, check_type, concept_index
 from ..inference.upsampling import Padding
-from ..stats.significance import FALSE_DISCOVERY_RATE, benjamini_hochberg
+from ..stats.significance import FALSE_DISCOVERY_RATE, benjamini_hochberg, q_values
 from ..storage.saved import SavedResult, check_tensor
 from .chance import ChanceComparison, IouEstimate, compare_with_chance, jackknife_iou
 from .counting.tally import TALLY
@@ -51,6 +51,8 @@ class UnitMatch:
         null_iou: The IoU with the label maps of other samples, 0 to 1; None if there are too few to say.
         iou_ci: 95 % interval of the IoU over images (low, high); None likewise.
         beyond_chance: Whether the IoU is above ``null_iou`` for more than luck; None likewise.
+        q_value: Lowest false-discovery rate, over all units and concepts of the layer, at which the IoU is above
+            ``null_iou``, 0 to 1; None likewise.
     """
 
     layer: str
@@ -61,6 +63,7 @@ class UnitMatch:
     null_iou: float | None = None
     iou_ci: tuple[float, float] | None = None
     beyond_chance: bool | None = None
+    q_value: float | None = None
 
     def is_interpretable(self, min_iou: float = MIN_IOU) -> bool:
         """Return whether the IoU is ``min_iou`` or more, and beyond chance; never where too few samples say nothing."""
@@ -205,6 +208,7 @@ def _find_best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
     units = torch.arange(layer.info.units, device="cpu")
     estimate, chance = layer.estimate, layer.chance
     real = None if chance is None else layer.beyond_chance()[concept, units].tolist()
+    rates = None if chance is None else q_values(chance.p)[concept, units].tolist()
     for unit, row in enumerate(concept.tolist()):
         yield UnitMatch(
             layer=layer.name,
@@ -215,6 +219,7 @@ def _find_best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
             null_iou=None if chance is None else float(chance.null_iou[row, unit]),
             iou_ci=None if estimate is None else (float(estimate.low[row, unit]), float(estimate.high[row, unit])),
             beyond_chance=None if real is None else real[unit],
+            q_value=None if rates is None else rates[unit],
         )
 
 
@@ -325,8 +330,8 @@ class Dissection(SavedResult):
     def records(self) -> list[dict[str, Any]]:
         """Return one plain dictionary a unit, layer by layer, ready for JSON or a table.
 
-        Keys: ``layer unit concept category iou threshold null_iou iou_low iou_high beyond_chance unit_area peak
-        top_samples``, and with curves ``iqr_concept iqr iqr_threshold iqr_share iqr_iou iqr_null_iou``.
+        Keys: ``layer unit concept category iou threshold null_iou iou_low iou_high q_value beyond_chance unit_area
+        peak top_samples``, and with curves ``iqr_concept iqr iqr_threshold iqr_share iqr_iou iqr_null_iou``.
         """
         return [record for layer in self.layers for record in _records(layer)]
 
@@ -376,6 +381,7 @@ def _record(layer: LayerDissection, match: UnitMatch) -> dict[str, Any]:
         "null_iou": match.null_iou,
         "iou_low": low,
         "iou_high": high,
+        "q_value": match.q_value,
         "beyond_chance": match.beyond_chance,
         "unit_area": int(layer.unit_area[match.unit]),
         "peak": float(layer.top.peaks[match.unit, 0]) if layer.top.peaks.shape[1] else None,

@@ -25,6 +25,7 @@ from .significance import (
     FALSE_DISCOVERY_RATE as FALSE_DISCOVERY_RATE,
     MAX_DEGREES as MAX_DEGREES,
     benjamini_hochberg as benjamini_hochberg,
+    q_values as q_values,
     student_t_critical_values as student_t_critical_values,
     student_t_quantile as student_t_quantile,
     student_t_tail as student_t_tail,

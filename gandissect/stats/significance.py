@@ -54,6 +54,25 @@ def benjamini_hochberg(p: Float[Tensor, "*family"], rate: float = FALSE_DISCOVER
     return discovered.to(p.device)
 
 
+def q_values(p: Float[Tensor, "*family"]) -> Float64[Tensor, "*family"]:
+    """Return the lowest false-discovery rate at which each p-value is a discovery.
+
+    With the m values in rising order, ``q_k = min over j >= k of p_j m / j``.
+
+    Args:
+        p: p-values of any shape, 0 to 1; all entries are one family.
+
+    Returns:
+        float64, of the shape of ``p``, 0 to 1, on CPU.
+
+    Source: Benjamini and Hochberg 1995, Sec. 3.1; Storey 2002 (the q value).
+    """
+    rising, order = p.detach().cpu().double().flatten().sort()
+    rank = torch.arange(1, len(rising) + 1, dtype=torch.float64, device="cpu")
+    lowest = (rising * len(rising) / rank).flip(0).cummin(0).values.flip(0) if len(rising) else rising
+    return torch.empty_like(rising).scatter(0, order, lowest).reshape(p.shape)
+
+
 def student_t_tail(t: Float[Tensor, "*table"], freedom: Int[Tensor, "*#table"] | int) -> Float64[Tensor, "*table"]:
     """Return the probability that Student's t exceeds a value, with the same relative accuracy in the far tail.
 

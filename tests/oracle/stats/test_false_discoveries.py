@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from gandissect import Concept, LayerInfo, dissect
+from gandissect.stats import benjamini_hochberg, q_values
 
 NOISE, GRID, SIZE, SAMPLES = 80, 4, 16, 400
 SKY, TREE, GROUND, RARE = range(4)
@@ -103,3 +104,27 @@ def test_too_few_samples_say_nothing() -> None:
     (match, *_) = dissect(Noisy(), ByValue(), num_samples=2, progress=False)["layer1"].matches
     assert (match.null_iou, match.iou_ci, match.beyond_chance) == (None, None, None)
     assert not match.is_interpretable(0.0)
+
+
+def test_a_q_value_is_the_lowest_rate_at_which_its_p_value_is_a_discovery() -> None:
+    rng = torch.Generator().manual_seed(3)
+    p = torch.rand(7, 11, generator=rng, dtype=torch.float64) ** 4
+    p[2, 3:5] = p[0, 0]  # ties
+    q = q_values(p)
+    assert q.shape == p.shape
+    for rate in [
+        0.01,
+        0.05,
+        0.3,
+        *(float(value) * factor for value in q[::3, ::4].flatten() for factor in (0.999, 1.001)),
+    ]:
+        if rate < 1:
+            assert torch.equal(benjamini_hochberg(p, rate), q <= rate)
+    assert torch.equal(q_values(torch.ones(3)), torch.ones(3, dtype=torch.float64))
+
+
+def test_the_q_value_of_a_match_agrees_with_beyond_chance() -> None:
+    layer = dissect(Noisy(), ByValue(), num_samples=SAMPLES, progress=False)["layer1"]
+    assert [match.q_value <= 0.01 for match in layer.matches] == [match.beyond_chance for match in layer.matches]
+    (match, *_) = dissect(Noisy(), ByValue(), num_samples=2, progress=False)["layer1"].matches
+    assert match.q_value is None
