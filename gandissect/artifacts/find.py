@@ -24,8 +24,9 @@ from ..fidelity.yardstick import MAX_HELD_OUT, MAX_TRAIN, MIN_HELD_OUT, Yardstic
 from ..interventions.edits import check_units
 from .measure import COUNTS, choose_num_units, measure_repair
 from .rank import TOP_SHARE, count_top, rank_in_turn
+from .ranking import ArtifactRanking, RankingMethod
 from .repair import G, check_forcible, repair
-from .results import ArtifactRanking, ForcedTo, RankingMethod, Repair, RepairCurve
+from .results import ForcedTo, Repair, RepairCurve
 from .steps import RepairRequest, StepKeeper, keep_steps
 
 MAX_UNITS = 40
@@ -68,8 +69,8 @@ class FoundRepair(Generic[G]):
         return str(self.repair)
 
     def __repr__(self) -> str:
-        verdict = "helps" if self.helps else "does not help"
-        return f"FoundRepair({self.repair.generator.name}: {len(self.units)} units of {self.units.layer}, {verdict})"
+        units = f"{len(self.units)} units of {self.units.layer}"
+        return f"FoundRepair({self.repair.generator.name}: {units}, {self.repair.verdict})"
 
 
 def find_repair(

@@ -43,7 +43,7 @@ from ..inference.bench import Bench
 from ..inference.checks import check_images, check_pixels
 from ..interventions.edits import Ablation
 from ..stats.intervals import Estimate
-from .results import ArtifactRanking, RankingMethod
+from .ranking import ArtifactRanking, RankingMethod
 
 BATCH = 64
 

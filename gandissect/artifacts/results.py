@@ -1,4 +1,4 @@
-"""Results of ranking units by the artifacts that they draw, of choosing how many to switch off, and of a repair."""
+"""Results of choosing how many units to switch off, and of measuring a repair."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64
 from torch import Tensor
 
 from ..core.lookup import check_choice, lookup
@@ -18,6 +18,13 @@ from ..stats.intervals import Z_95, Change, Estimate, Shares
 from ..storage.saved import SavedResult, check_tensor
 
 ForcedTo = Literal["zero", "mean"]
+
+Verdict = Literal["helps", "as_random", "harms", "inconclusive"]
+"""What a repair's measurement shows; see `Repair.verdict`."""
+
+SETS_TO_TELL = 5
+"""Minimum number of sets of images from which a lack of evidence means anything: with 2 sets, the 95 % interval reaches
+12.7 standard errors to either side of the mean, with 5 sets 2.8."""
 
 FIGURES = (*(field.name for field in fields(Scores)), "worst_realism")
 """What a repair is measured by: the figures of `Scores`, and the realism that 5 % of the images do not exceed."""
@@ -226,24 +233,53 @@ class Repair(SavedResult):
         return tuple((self.control - self.before)[:, :, _find_column(figure)].mean(dim=1).tolist())
 
     @property
-    def helps(self) -> bool:
-        """Whether the interval of the distance's change is below 0, and its mean below that of all random units."""
+    def num_sets(self) -> int:
+        """Number of sets of images."""
+        return len(self.before)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the 95 % interval of the change of the distance shows.
+
+        ``helps``: the interval is below 0, and the mean is below that of every draw of random units; ``as_random``: the
+        interval is below 0, but some draw of random units does as well; ``harms``: the interval is above 0;
+        ``inconclusive``: the interval contains 0, so no difference could be shown with this number of sets. Below
+        `SETS_TO_TELL` sets, an inconclusive repair should be measured again with more.
+        """
         change = self.change("distance")
-        return change.high < 0 and change.mean < min(self.control_changes("distance"))
+        if change.high < 0:
+            return "helps" if change.mean < min(self.control_changes("distance")) else "as_random"
+        return "harms" if change.low > 0 else "inconclusive"
+
+    @property
+    def helps(self) -> bool:
+        """Whether the verdict is ``helps``."""
+        return self.verdict == "helps"
 
     def __str__(self) -> str:
-        """Say in a sentence whether it helps."""
+        """Return the verdict and its figures in one sentence."""
         distance, controls = self.change("distance"), self.control_changes("distance")
         before, after, real = (_estimate(table, "distance") for table in (self.before, self.after, self.real))
-        worse = "helps no more than random units" if distance.high < 0 else "does not help"
-        verdict = "helps" if self.helps else worse
-        way = "off" if self.force_to == "zero" else "to their mean"
-        setting = f"{self.network}, {self.num_dims} dims, n = {len(self.before)} x {self.num_images}"
+        units = _describe_units(self.units)
+        action = f"switching off {units}" if self.force_to == "zero" else f"forcing {units} to the mean"
+        setting = f"{self.network}, {self.num_dims} dims, n = {self.num_sets} x {self.num_images}"
         return (
-            f"switching {_describe_units(self.units)} {way} {verdict}: distance {before} before, "
-            f"{after} after, {distance}; as many random units {min(controls):+.2f} to {max(controls):+.2f}; "
-            f"floor {real} ({setting})"
+            f"{action} {self._describe_verdict()}: distance {before} before, "
+            f"{after} after, change {distance}; the same number of random units {min(controls):+.2f} to "
+            f"{max(controls):+.2f}; floor {real} ({setting})"
         )
+
+    def _describe_verdict(self) -> str:
+        if self.verdict == "inconclusive":
+            if self.num_sets < SETS_TO_TELL:
+                remedy = f"use {SETS_TO_TELL} or more (num_sets, --num-sets)"
+                return f"may or may not help, as {self.num_sets} sets of images are too few to tell; {remedy}"
+            return f"makes no difference that {self.num_sets} sets of images can show"
+        return {
+            "helps": "helps",
+            "as_random": "helps no more than random units",
+            "harms": "moves the images away from real pictures",
+        }[self.verdict]
 
     def records(self) -> list[dict[str, Any]]:
         """Return a plain dict for each figure: before, after, change with interval, control and real pictures."""
@@ -270,101 +306,3 @@ def _find_column(figure: str) -> int:
 
 def _estimate(table: Tensor, figure: str) -> Estimate:
     return Estimate.of(table[:, _find_column(figure)].tolist())
-
-
-RankingMethod = Literal["distance", "realism", "effect"]
-"""What a ranking goes by: the excess of distance, the correlation with realism, or the effect of ablation."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ArtifactRanking(SavedResult):
-    """Units of a layer by how much they have to do with what is unrealistic.
-
-    A unit that is the same in all images says nothing: it has the random images' distance, no correlation, and the last
-    place.
-
-    Args:
-        generator: The generator's name and fingerprint.
-        layer: The layer.
-        network: The feature network's name.
-        method: What `top` goes by.
-        num_samples: Images looked at.
-        num_top: Of each unit, the images with its highest activations.
-        num_real: Real pictures that they were compared with, of those to train on.
-        num_dims: Length of a feature vector.
-        seed: Of the images.
-        sample_seed: With which ``generator.sample_z`` draws them.
-        distance: float64 ``[unit]``, Frechet distance of each unit's top images from the real pictures.
-        realism: float64 ``[unit]``, rank correlation over images of activation with realism, -1 to 1.
-        varies: bool ``[unit]``, whether the unit's highest activation is not the same in all images.
-        top_samples: int64 ``[unit, rank]``, the first of each unit's top images.
-        random: Distance of as many random images, over several draws.
-        floor: Distance of as many of the real pictures from the rest of them.
-        effect: float64 ``[unit]``, how much less the distance is with the unit alone ablated; None if not measured.
-        effect_stderr: float64 ``[unit]``, its standard error over images.
-        num_effect: Images that it was measured on.
-    """
-
-    FILE_NAME: ClassVar[str] = "artifact_ranking.safetensors"
-    VERSION: ClassVar[int] = 1
-
-    generator: NetworkId
-    layer: str
-    network: str
-    method: str
-    num_samples: int
-    num_top: int
-    num_real: int
-    num_dims: int
-    seed: int
-    sample_seed: int
-    distance: Float64[Tensor, " unit"]
-    realism: Float64[Tensor, " unit"]
-    varies: Bool[Tensor, " unit"]
-    top_samples: Int64[Tensor, "unit rank"]
-    random: Estimate
-    floor: Estimate
-    effect: Float64[Tensor, " unit"] | None = None
-    effect_stderr: Float64[Tensor, " unit"] | None = None
-    num_effect: int = 0
-
-    def __post_init__(self) -> None:
-        check_choice(self.method, RankingMethod, "method")
-        units = len(self.distance)
-        check_tensor("distance", self.distance, torch.float64, (None,))
-        check_tensor("realism", self.realism, torch.float64, (units,))
-        check_tensor("varies", self.varies, torch.bool, (units,))
-        check_tensor("top samples", self.top_samples, torch.int64, (units, None))
-        effects = [effect for effect in (self.effect, self.effect_stderr) if effect is not None]
-        for effect in effects:
-            check_tensor("effect", effect, torch.float64, (units,))
-        if len(effects) == 1 or (self.method == "effect" and not effects):
-            raise ValueError("an effect comes with its standard error, and a ranking by effect has both")
-        if not bool((self.distance.isfinite() & (self.realism.abs() <= 1 + 1e-9)).all()):
-            raise ValueError("distances are finite, and correlations -1 to 1")
-
-    @property
-    def excess(self) -> Float64[Tensor, " unit"]:
-        """How much farther each unit's top images are from real pictures than random images, float64 ``[unit]``."""
-        return self.distance - self.random.mean
-
-    def top(self, count: int) -> UnitSet:
-        """Return the first units, worst first; of equals the first in the layer."""
-        scores, is_active = (self.excess if self.method == "distance" else -self.realism), self.varies
-        if self.method == "effect" and self.effect is not None:
-            scores, is_active = self.effect, is_active | (self.effect != 0)
-        order = scores.masked_fill(~is_active, -math.inf).argsort(descending=True, stable=True)[:count]
-        return UnitSet(self.layer, tuple(order.tolist()))
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return a plain dict for each unit, in the order of the ranking."""
-        columns: dict[str, list[Any]] = {
-            "distance": self.distance.tolist(),
-            "excess": self.excess.tolist(),
-            "realism_correlation": self.realism.tolist(),
-            "varies": self.varies.tolist(),
-        }
-        if self.effect is not None and self.effect_stderr is not None:
-            columns |= {"effect": self.effect.tolist(), "effect_stderr": self.effect_stderr.tolist()}
-        units = self.top(len(self.distance)).units
-        return [{"unit": unit} | {name: column[unit] for name, column in columns.items()} for unit in units]

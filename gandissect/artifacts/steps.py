@@ -18,7 +18,8 @@ from ..fidelity.yardstick import Yardstick
 from ..storage.files import check_folder, hash_tensors
 from ..storage.locks import lock_folder
 from ..storage.saved import SavedResult
-from .results import ArtifactRanking, ForcedTo, RankingMethod, Repair, RepairCurve
+from .ranking import ArtifactRanking, RankingMethod
+from .results import ForcedTo, Repair, RepairCurve
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,8 @@ from gandissect import (
     rank_artifact_units,
     write_repair_report,
 )
-from gandissect.artifacts.results import RankingMethod, Repair, RepairCurve
+from gandissect.artifacts.ranking import RankingMethod
+from gandissect.artifacts.results import Repair, RepairCurve
 from gandissect.core import pick_evenly
 from gandissect.fidelity import encoder_features
 from gandissect.fidelity.neighbors import realism

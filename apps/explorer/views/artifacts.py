@@ -12,7 +12,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from gandissect import ArtifactRanking, Segmenter, UnitSet
-from gandissect.artifacts.results import RankingMethod, RepairCurve
+from gandissect.artifacts.ranking import RankingMethod
+from gandissect.artifacts.results import RepairCurve
 from gandissect.fidelity.yardstick import Yardstick
 
 from ..artifacts import measurements

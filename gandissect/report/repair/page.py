@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...artifacts.ranking import ArtifactRanking
 from ...artifacts.repair import compute_forced_values
-from ...artifacts.results import ArtifactRanking, Repair, RepairCurve
+from ...artifacts.results import Repair, RepairCurve
 from ...core.protocols import Generator
 from ...core.types import check_type
 from ...interventions.edits import Insertion

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...artifacts.results import ArtifactRanking, Repair, RepairCurve
+from ...artifacts.ranking import ArtifactRanking
+from ...artifacts.results import Repair, RepairCurve
 from ..text import finish_text
 from .pictures import Strip
 from .tables import FigureRow, ShareRow, draw_curve, figure_rows, limits, share_rows, verdict

@@ -10,7 +10,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ...artifacts.results import ArtifactRanking, Repair
+from ...artifacts.ranking import ArtifactRanking
+from ...artifacts.results import Repair
 from ...core.images import to_uint8
 from ...core.protocols import Generator
 from ...inference.upsampling import upsample

@@ -7,7 +7,8 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...artifacts.results import FIGURES, ArtifactRanking, Repair, RepairCurve
+from ...artifacts.ranking import ArtifactRanking
+from ...artifacts.results import FIGURES, Repair, RepairCurve
 from ..style import CONTROL, INK, UNITS, draw_control_band
 from ..text import finish_text
 

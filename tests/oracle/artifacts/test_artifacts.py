@@ -12,7 +12,8 @@ from torch import Tensor
 
 from gandissect import UnitSet, choose_num_units, generate, measure_repair, rank_artifact_units, repair
 from gandissect.artifacts.rank import rank_correlation
-from gandissect.artifacts.results import FIGURES, ArtifactRanking, Repair, RepairCurve
+from gandissect.artifacts.ranking import ArtifactRanking
+from gandissect.artifacts.results import FIGURES, Repair, RepairCurve
 from gandissect.core.sampling import derive_seed, make_rng
 from gandissect.fidelity.neighbors import realism
 from gandissect.fidelity.yardstick import Yardstick
@@ -247,10 +248,39 @@ def test_what_becomes_of_concepts_is_measured_on_the_same_images() -> None:
     assert len(found.control) == 2
 
 
-def test_a_repair_that_does_not_help_says_so() -> None:
-    for unit in (1, COPY):
-        found = measure_repair(GENERATOR, UnitSet("layer1", (unit,)), WITH_BLUE, num_sets=2, progress=False)
-        assert not found.helps and "does not help" in str(found)
+def test_a_repair_that_does_not_help_is_not_said_to() -> None:
+    harmful = measure_repair(GENERATOR, UnitSet("layer1", (1,)), WITH_BLUE, num_sets=5, progress=False)
+    assert harmful.verdict == "harms" and "moves the images away from real pictures: distance" in str(harmful)
+    idle = measure_repair(GENERATOR, UnitSet("layer1", (COPY,)), WITH_BLUE, num_sets=5, progress=False)
+    assert idle.verdict == "inconclusive" and "makes no difference that 5 sets of images can show" in str(idle)
+
+
+def _repair_with(changes: list[float], control: float = 0.0) -> Repair:
+    """A repair that changes the distance by these amounts, one for each set, and random units by ``control``."""
+    before = torch.full((len(changes), len(FIGURES)), 10.0, dtype=torch.float64)
+    tables = {
+        "after": before + torch.tensor(changes, dtype=torch.float64)[:, None],
+        "control": (before + control)[None],
+    }
+    realism = dict.fromkeys(("realism_before", "realism_after"), torch.ones(len(changes) * 80, dtype=torch.float64))
+    return replace(_measured(), before=before, real=before, **tables, **realism)
+
+
+def test_the_verdict_follows_the_interval() -> None:
+    t = {2: math.tan(0.475 * math.pi), 5: 2.7764451}  # Student's, of 1 degree of freedom in closed form, of 4 by table
+    for num_sets, shape in ((2, [1.0, -1.0]), (5, [2.0, -1.0, -1.0, 1.0, -1.0])):
+        reach = t[num_sets] * float(np.std(shape, ddof=1)) / math.sqrt(num_sets)
+        for mean, verdict in (
+            (-1.01 * reach, "helps"),
+            (-0.99 * reach, "inconclusive"),
+            (0.99 * reach, "inconclusive"),
+            (1.01 * reach, "harms"),
+        ):
+            measured = _repair_with([mean + value for value in shape])
+            assert measured.verdict == verdict and measured.helps == (verdict == "helps")
+            few = "2 sets of images are too few to tell; use 5 or more (num_sets, --num-sets)" in str(measured)
+            assert few == (num_sets == 2 and verdict == "inconclusive")
+        assert _repair_with([value - 1.01 * reach for value in shape], control=-2 * reach).verdict == "as_random"
 
 
 def test_results_are_saved_and_loaded(tmp_path) -> None:
