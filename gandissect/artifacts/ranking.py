@@ -1,4 +1,4 @@
-"""Result of ranking the units of a layer by the artifacts that they draw."""
+"""Result of ranking the units of a layer by their relation to artifacts."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from ..stats.intervals import Estimate
 from ..storage.saved import SavedResult, check_tensor
 
 RankingMethod = Literal["distance", "realism", "effect"]
-"""What a ranking goes by: the excess of distance, the correlation with realism, or the effect of ablation."""
+"""Score that units are ranked by: the excess distance, the correlation with realism, or the effect of ablation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArtifactRanking(SavedResult):
-    """Units of a layer by how much they have to do with what is unrealistic.
+    """Units of a layer, ranked by their relation to unrealistic images.
 
-    A unit that is the same in all images says nothing: it has the random images' distance, no correlation, and the last
-    place.
+    A unit whose peak activation is the same in all images carries no information: its distance is that of random
+    images, its correlation is 0, and it is ranked last.
 
     Args:
         generator: The generator's name and fingerprint.
-        layer: The layer.
+        layer: Name of the layer.
         network: The feature network's name.
-        method: What `top` goes by.
-        num_samples: Images looked at.
-        num_top: Of each unit, the images with its highest activations.
-        num_real: Real pictures that they were compared with, of those to train on.
+        method: Score that `top` ranks by.
+        num_samples: Number of images.
+        num_top: Number of images with a unit's highest activations that are its top images.
+        num_real: Number of real training pictures that images were compared with.
         num_dims: Length of a feature vector.
-        seed: Of the images.
-        sample_seed: With which ``generator.sample_z`` draws them.
-        distance: float64 ``[unit]``, Frechet distance of each unit's top images from the real pictures.
-        realism: float64 ``[unit]``, rank correlation over images of activation with realism, -1 to 1.
-        varies: bool ``[unit]``, whether the unit's highest activation is not the same in all images.
-        top_samples: int64 ``[unit, rank]``, the first of each unit's top images.
-        random: Distance of as many random images, over several draws.
-        floor: Distance of as many of the real pictures from the rest of them.
-        effect: float64 ``[unit]``, how much less the distance is with the unit alone ablated; None if not measured.
-        effect_stderr: float64 ``[unit]``, its standard error over images.
-        num_effect: Images that it was measured on.
+        seed: Seed of the whole measurement.
+        sample_seed: Seed with which ``generator.sample_z`` draws the latent vectors.
+        distance: Frechet distance of each unit's top images from the real pictures, float64 ``[unit]``.
+        realism: Rank correlation of activation with realism over images, -1 to 1, float64 ``[unit]``.
+        varies: Whether the unit's peak activation differs between images, bool ``[unit]``.
+        top_samples: The first of each unit's top images, int64 ``[unit, rank]``.
+        random: Distance of ``num_top`` random images, over several draws.
+        floor: Distance between a random subset of the real pictures, as large as ``num_top``, and the rest of them.
+        effect: Decrease of the distance when the unit alone is ablated, float64 ``[unit]``; None if not measured.
+        effect_stderr: Standard error of the effect over images, float64 ``[unit]``; None if not measured.
+        num_effect: Number of images that the effect was measured on.
     """
 
     FILE_NAME: ClassVar[str] = "artifact_ranking.safetensors"
@@ -83,17 +83,17 @@ class ArtifactRanking(SavedResult):
         for effect in effects:
             check_tensor("effect", effect, torch.float64, (units,))
         if len(effects) == 1 or (self.method == "effect" and not effects):
-            raise ValueError("an effect comes with its standard error, and a ranking by effect has both")
+            raise ValueError("effect and effect_stderr must come together, and a ranking by effect must have both")
         if not bool((self.distance.isfinite() & (self.realism.abs() <= 1 + 1e-9)).all()):
-            raise ValueError("distances are finite, and correlations -1 to 1")
+            raise ValueError("distances must be finite, and correlations must be in [-1, 1]")
 
     @property
     def excess(self) -> Float64[Tensor, " unit"]:
-        """How much farther each unit's top images are from real pictures than random images, float64 ``[unit]``."""
+        """How much farther each unit's top images are from real pictures than random images are, float64 ``[unit]``."""
         return self.distance - self.random.mean
 
     def top(self, count: int) -> UnitSet:
-        """Return the first units, worst first; of equals the first in the layer."""
+        """Return the ``count`` worst units, worst first; ties are broken by index."""
         scores, is_active = (self.excess if self.method == "distance" else -self.realism), self.varies
         if self.method == "effect" and self.effect is not None:
             scores, is_active = self.effect, is_active | (self.effect != 0)
@@ -101,7 +101,7 @@ class ArtifactRanking(SavedResult):
         return UnitSet(self.layer, tuple(order.tolist()))
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a plain dict for each unit, in the order of the ranking."""
+        """Return a plain dict for each unit, worst first."""
         columns: dict[str, list[Any]] = {
             "distance": self.distance.tolist(),
             "excess": self.excess.tolist(),

@@ -18,34 +18,35 @@ from ..stats.intervals import Z_95, Change, Estimate, Shares
 from ..storage.saved import SavedResult, check_tensor
 
 ForcedTo = Literal["zero", "mean"]
+"""Value that units are forced to: zero, or each unit's mean activation."""
 
 Verdict = Literal["helps", "as_random", "harms", "inconclusive"]
-"""What a repair's measurement shows; see `Repair.verdict`."""
+"""Conclusion from the measurement of a repair; see `Repair.verdict`."""
 
 SETS_TO_TELL = 5
 """Minimum number of sets of images from which a lack of evidence means anything: with 2 sets, the 95 % interval reaches
 12.7 standard errors to either side of the mean, with 5 sets 2.8."""
 
 FIGURES = (*(field.name for field in fields(Scores)), "worst_realism")
-"""What a repair is measured by: the figures of `Scores`, and the realism that 5 % of the images do not exceed."""
+"""Figures of a repair: those of `Scores`, and the 5th percentile of the images' realism."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RepairCurve(SavedResult):
-    """The distance from real pictures against the number of units forced.
+    """The distance from real pictures as a function of the number of units forced.
 
     Args:
         generator: The generator's name and fingerprint.
         network: The feature network's name.
-        ranked: The units, in the order in which they are forced.
-        force_to: What the units were forced to, ``zero`` or their ``mean``.
-        counts: Numbers of units, rising; the first is 0.
-        distance: float64 ``[count, set]``, Frechet distance.
-        control: float64 ``[draw, count, set]``, the same for random units, in several orders.
-        floor: Distance of as many of the real pictures from the rest of them.
-        num_images: Images in a set.
-        seed: Of the images.
-        sample_seed: With which ``generator.sample_z`` draws them.
+        ranked: Units in the order in which they are forced.
+        force_to: Value that the units were forced to, ``zero`` or their ``mean``.
+        counts: Numbers of units, in ascending order; the first is 0.
+        distance: Frechet distance, float64 ``[count, set]``.
+        control: Frechet distance with random units forced, in several orders, float64 ``[draw, count, set]``.
+        floor: Distance between a random subset of the real pictures, as large as a set, and the rest of them.
+        num_images: Number of images in a set.
+        seed: Seed of the whole measurement.
+        sample_seed: Seed with which ``generator.sample_z`` draws the latent vectors.
     """
 
     FILE_NAME: ClassVar[str] = "repair_curve.safetensors"
@@ -64,26 +65,27 @@ class RepairCurve(SavedResult):
     sample_seed: int
 
     def __post_init__(self) -> None:
-        check_choice(self.force_to, ForcedTo, "way")
+        check_choice(self.force_to, ForcedTo, "force_to")
         check_tensor("distance", self.distance, torch.float64, (len(self.counts), None))
         check_tensor("control", self.control, torch.float64, (None, *self.distance.shape))
         if self.counts[:1] != (0,) or list(self.counts) != sorted(set(self.counts)):
-            raise ValueError(f"counts rise from 0; got {self.counts}")
+            raise ValueError(f"counts must start at 0 and increase; got {self.counts}")
         if self.distance.shape[1] < 2 or not len(self.control):
-            raise ValueError("a curve is over 2 sets or more, with a control or more")
+            got = f"{self.distance.shape[1]} and {len(self.control)}"
+            raise ValueError(f"a curve needs at least 2 sets and 1 control; got {got}")
         if not bool(self.distance.isfinite().all() & self.control.isfinite().all()):
-            raise ValueError("distances are finite")
+            raise ValueError("distances must be finite")
 
     def change(self, index: int) -> Change:
-        """Return what forcing ``counts[index]`` units changes."""
+        """Return the change of the distance when ``counts[index]`` units are forced."""
         return Change.of(self.distance[index] - self.distance[0])
 
     @property
     def num_units(self) -> int:
-        """The least number of units that does as well as the best number, within that one's standard error.
+        """The smallest number of units whose change is within one standard error of the best change.
 
-        Only numbers whose change has an interval below 0, and which do better than all random units, come into
-        question; 0 if there is none.
+        Only numbers whose change has an interval below 0, and which do better than every draw of random units, are
+        considered; 0 if no number qualifies.
         """
         change = self.distance - self.distance[0]
         mean = change.mean(dim=1)
@@ -98,37 +100,37 @@ class RepairCurve(SavedResult):
 
     @property
     def units(self) -> UnitSet:
-        """As many of the ranked units as were chosen."""
+        """The first `num_units` of the ranked units."""
         return self.ranked.top(self.num_units)
 
     @property
     def units_to_measure(self) -> UnitSet:
-        """The units chosen; where none is, as many as have the least distance, to show what they do."""
+        """The chosen units; if no number was chosen, those with the smallest distance, to show their effect."""
         if self.num_units:
             return self.units
         return self.ranked.top(self.counts[1 + int(self.distance[1:].mean(dim=1).argmin())])
 
     def __str__(self) -> str:
-        """Say in a sentence what was chosen."""
+        """Return one sentence that states how many units were chosen."""
         before = Estimate.of(self.distance[0].tolist())
         setting = f"from {before}, on {self.distance.shape[1]} sets of {self.num_images} images; floor {self.floor}"
         if not self.num_units:
-            return f"no number of units up to {self.counts[-1]} brings the distance down for certain, {setting}"
+            return f"no number of units up to {self.counts[-1]} reliably lowers the distance, {setting}"
         change = self.change(self.counts.index(self.num_units))
-        return f"{_describe_units(self.units)} chosen, with which forced the distance changes by {change}, {setting}"
+        return f"{_describe_units(self.units)} chosen; forcing them changes the distance by {change}, {setting}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConceptChanges:
-    """What forcing some units changes of the share of the pixels that each concept has.
+    """How forcing units changes each concept's share of the pixels.
 
     Args:
         segmenter: The segmenter's name and fingerprint.
-        concepts: What it names.
-        num_images: Images, the first of the measurement.
-        before: Shares of the images as they are.
-        change: Their mean changes, image by image.
-        control: The same with as many random units, in several draws.
+        concepts: The segmenter's concepts.
+        num_images: Number of images, the first ones of the measurement.
+        before: Shares in the unedited images.
+        change: Mean changes of the shares, paired by image.
+        control: Mean changes with the same number of random units forced, in several draws.
     """
 
     segmenter: NetworkId
@@ -141,12 +143,12 @@ class ConceptChanges:
     def __post_init__(self) -> None:
         check_concepts(self.concepts)
         if any(len(table.mean) != len(self.concepts) for table in (self.before, self.change, *self.control)):
-            raise ValueError(f"each table has {len(self.concepts)} concepts")
+            raise ValueError(f"each table must have {len(self.concepts)} concepts")
         if not self.control:
-            raise ValueError("changes are beside a control or more")
+            raise ValueError("changes of concepts need at least 1 control")
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a plain dict for each concept: share before, change with its 95 % interval, and control."""
+        """Return a plain dict for each concept: share before, change with 95 % interval, and range of the control."""
         return [self._make_record(concept) for concept in self.concepts]
 
     def _make_record(self, concept: Concept) -> dict[str, Any]:
@@ -160,27 +162,28 @@ class ConceptChanges:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Repair(SavedResult):
-    """What forcing some units changes, on images and against real pictures that they were not chosen with.
+    """The effect of forcing units, measured on images and real pictures that played no part in choosing them.
 
-    The columns of the tables are `FIGURES`. The held-out pictures are the same in all sets, so the chance in which they
-    are is not in the intervals.
+    The columns of the tables are `FIGURES`. All sets are compared with the same held-out pictures, so the intervals do
+    not cover the uncertainty from choosing these.
 
     Args:
         generator: The generator's name and fingerprint.
         network: The feature network's name.
-        units: Which units were forced.
-        force_to: What the units were forced to, ``zero`` or their ``mean``.
-        before: float64 ``[set, figure]``, of the generator as it is.
-        after: float64 ``[set, figure]``, of the same latent vectors.
-        control: float64 ``[draw, set, figure]``, with as many random units forced, in several draws.
-        real: float64 ``[set, figure]``, of training pictures in the place of generated ones.
-        realism_before: float64 ``[image]``, of each image of all sets, one set after the other; may be infinite.
-        realism_after: float64 ``[image]``.
-        num_images: Images in a set.
+        units: Units that were forced.
+        force_to: Value that the units were forced to, ``zero`` or their ``mean``.
+        before: Figures of the unedited generator, float64 ``[set, figure]``.
+        after: Figures with the units forced, for the same latent vectors, float64 ``[set, figure]``.
+        control: Figures with the same number of random units forced, in several draws, float64
+            ``[draw, set, figure]``.
+        real: Figures of training pictures in place of generated images, float64 ``[set, figure]``.
+        realism_before: Realism of each unedited image, set by set, float64 ``[image]``; may be infinite.
+        realism_after: Realism of each image with the units forced, in the same order, float64 ``[image]``.
+        num_images: Number of images in a set.
         num_dims: Length of a feature vector.
-        seed: Of the images.
-        sample_seed: With which ``generator.sample_z`` draws them.
-        concepts: What becomes of concepts, where a segmenter was given.
+        seed: Seed of the whole measurement.
+        sample_seed: Seed with which ``generator.sample_z`` draws the latent vectors.
+        concepts: Changes of each concept's share; None without a segmenter.
     """
 
     FILE_NAME: ClassVar[str] = "repair.safetensors"
@@ -203,10 +206,10 @@ class Repair(SavedResult):
     concepts: ConceptChanges | None
 
     def __post_init__(self) -> None:
-        check_choice(self.force_to, ForcedTo, "way")
+        check_choice(self.force_to, ForcedTo, "force_to")
         num_sets = len(self.before)
         if num_sets < 2 or not len(self.control):
-            raise ValueError("a repair is measured on 2 sets or more, with a control or more")
+            raise ValueError(f"a repair needs at least 2 sets and 1 control; got {num_sets} and {len(self.control)}")
         check_tensor("before", self.before, torch.float64, (None, len(FIGURES)))
         for name, table in (("after", self.after), ("real", self.real)):
             check_tensor(name, table, torch.float64, (num_sets, len(FIGURES)))
@@ -214,10 +217,10 @@ class Repair(SavedResult):
         for name, realism in (("realism before", self.realism_before), ("realism after", self.realism_after)):
             check_tensor(name, realism, torch.float64, (num_sets * self.num_images,))
         if not all(bool(table.isfinite().all()) for table in (self.before, self.after, self.control, self.real)):
-            raise ValueError("a figure is not finite: nearly all images are copies, or have the same features")
+            raise ValueError("figures must be finite; nearly all images are copies or have the same features")
 
     def change(self, figure: str) -> Change:
-        """Return what the repair changes of a figure.
+        """Return the change of a figure.
 
         Raises:
             KeyError: If there is no such figure.
@@ -225,7 +228,7 @@ class Repair(SavedResult):
         return Change.of((self.after - self.before)[:, _find_column(figure)])
 
     def control_changes(self, figure: str) -> tuple[float, ...]:
-        """Return the mean change by each draw of random units.
+        """Return the mean change of a figure for each draw of random units.
 
         Raises:
             KeyError: If there is no such figure.
@@ -239,7 +242,7 @@ class Repair(SavedResult):
 
     @property
     def verdict(self) -> Verdict:
-        """What the 95 % interval of the change of the distance shows.
+        """The conclusion from the 95 % interval of the change of the distance.
 
         ``helps``: the interval is below 0, and the mean is below that of every draw of random units; ``as_random``: the
         interval is below 0, but some draw of random units does as well; ``harms``: the interval is above 0;
@@ -282,7 +285,7 @@ class Repair(SavedResult):
         }[self.verdict]
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a plain dict for each figure: before, after, change with interval, control and real pictures."""
+        """Return a plain dict for each figure: before, after, real, change with interval, and range of the control."""
         return [self._make_record(figure) for figure in FIGURES]
 
     def _make_record(self, figure: str) -> dict[str, Any]:

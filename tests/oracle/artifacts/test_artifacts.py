@@ -172,7 +172,7 @@ def test_the_number_of_units_that_helps_is_chosen() -> None:
 def test_no_unit_is_chosen_where_none_helps() -> None:
     curve = choose_num_units(GENERATOR, _ranking(WITH_BLUE).top(6), WITH_BLUE, range(7), num_images=80, progress=False)
     assert curve.num_units == 0 and curve.units == UnitSet("layer1", ())
-    assert str(curve).startswith("no number of units up to 6 brings the distance down")
+    assert str(curve).startswith("no number of units up to 6 reliably lowers the distance")
 
 
 def _curve(distance: list[list[float]], control: float = 20.0) -> RepairCurve:
@@ -319,7 +319,7 @@ def test_mistakes_are_named() -> None:
         (lambda: _ranking(top_share=1.0), ValueError, "below 1; got 1.0"),
         (lambda: _ranking(num_samples=50), ValueError, "the top 0.2 of 50 images are 10, and features of 12"),
         (lambda: _ranking(method="effect", num_effect=15), ValueError, "16 or more; got 15"),
-        (lambda: replace(_ranking(), method="effect"), ValueError, "a ranking by effect has both"),
+        (lambda: replace(_ranking(), method="effect"), ValueError, "a ranking by effect must have both"),
         (lambda: choose_num_units(GENERATOR, wrong, WITH_BLUE, (1,)), ValueError, "got 9"),
         (lambda: choose_num_units(GENERATOR, one, WITH_BLUE, (-1, 1)), ValueError, "0 or more"),
         (lambda: choose_num_units(GENERATOR, one, WITH_BLUE, num_sets=1), ValueError, "2 sets"),
