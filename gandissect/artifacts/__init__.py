@@ -1,4 +1,4 @@
-"""Units behind unrealistic images: ranking them, choosing their number, and the repaired generator."""
+"""Find the units behind unrealistic images and repair the generator."""
 
 import lazy_loader
 

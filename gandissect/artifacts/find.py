@@ -1,4 +1,4 @@
-"""Finding a repair: ranking units, choosing how many of them to switch off, and measuring what that does.
+"""Find a repair: rank units, choose how many of them to switch off, and measure the result.
 
 Source: Bau et al. 2019, Sec. 4.3.
 """
@@ -23,31 +23,31 @@ from ..fidelity.inception import Inception
 from ..fidelity.yardstick import MAX_HELD_OUT, MAX_TRAIN, MIN_HELD_OUT, Yardstick, count_dims
 from ..interventions.edits import check_units
 from .measure import COUNTS, choose_num_units, measure_repair
-from .rank import TOP_SHARE, count_top, rank_in_turn
+from .rank import TOP_SHARE, count_top, iter_rankings
 from .ranking import ArtifactRanking, RankingMethod
 from .repair import G, check_forcible, repair
 from .results import ForcedTo, Repair, RepairCurve
 from .steps import RepairRequest, StepKeeper, keep_steps
 
 MAX_UNITS = 40
-"""Units that are switched off at most."""
+"""Maximum number of units to switch off."""
 
 HELD_OUT_EVERY = 20
-"""Of real pictures without held-out ones, every so many are set aside."""
+"""Interval at which real pictures are set aside if no held-out ones are passed: every 20th."""
 
 UNITS_TO_COMPARE_LAYERS = 10
-"""Units of each layer that are switched off to choose the layer; of a layer with fewer than 40 units, a quarter."""
+"""Units per layer that are switched off to choose the layer; a quarter of a layer with fewer than 40 units."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FoundRepair(Generic[G]):
-    """A repair of a generator, with everything that led to it.
+    """A repair of a generator, with the results of every step.
 
     Args:
-        ranking: The ranking of the layer's units; None if the units were given.
-        curve: The distance from real pictures against the number of units.
-        repair: What the repair changes, on images and real pictures that nothing was chosen with.
-        generator: The repaired generator.
+        ranking: Ranking of the layer's units; None if the caller chose the units.
+        curve: Distance from real pictures as a function of the number of units.
+        repair: Effect of the repair, measured on images and real pictures that played no part in choosing it.
+        generator: Repaired generator.
     """
 
     ranking: ArtifactRanking | None
@@ -57,12 +57,12 @@ class FoundRepair(Generic[G]):
 
     @property
     def units(self) -> UnitSet:
-        """The units that are switched off; where none helps, those of the least distance, to show what they do."""
+        """The units that are switched off; if no number of units helps, those with the smallest distance."""
         return self.repair.units
 
     @property
     def helps(self) -> bool:
-        """Whether the repair brings the images nearer to real pictures, beyond what random units do."""
+        """Whether the repair brings the images closer to real pictures than random units do."""
         return self.repair.helps
 
     def __str__(self) -> str:
@@ -94,41 +94,44 @@ def find_repair(
     overwrite: bool = False,
     progress: bool = True,
 ) -> FoundRepair[G]:
-    """Find the units behind unrealistic images, choose how many to switch off, and measure what that changes.
+    """Find the units behind unrealistic images, choose how many to switch off, and measure the result.
 
-    Units are ranked (`rank_artifact_layers`), their number is chosen in the layer where that helps most
-    (`choose_num_units`), and the repair is measured against held-out pictures (`measure_repair`), each on other images.
+    First, the units of each layer are ranked (`rank_artifact_layers`). Then their number is chosen in the layer where
+    switching off the worst units helps most (`choose_num_units`). Last, the repair is measured against held-out
+    pictures (`measure_repair`). Each step uses different images.
 
     Args:
-        generator: A `Generator` that has ``forcing(units, values)``, as those of ``generators`` and wrapped modules do.
+        generator: Generator that has ``forcing(units, values)``, such as those of ``generators`` and wrapped modules.
         real: Pictures that the generator was trained on: a source such as ``segmenters.datasets.Photos``, uint8
-            ``[n, 3, H, W]``, or a `Yardstick`, which has held-out pictures and features already.
-        segmenter: Segmenter whose concepts are counted and whose encoder gives the features; None for a yardstick.
-        held_out: Pictures that the generator was not trained on; None sets every 20th of ``real`` aside.
-        features: A segmenter with an encoder, or an `Inception`, in whose features images are compared.
-        layers: Names of the layers to look at, or one name; all if None.
-        units: Units to try, worst first, if they are known; then nothing is ranked.
-        force_to: What the units are forced to: ``"zero"``, or each unit's ``"mean"``.
-        method: What units are ranked by: ``"effect"``, the change of the distance when each unit alone is ablated, in
-            minutes; ``"distance"`` or ``"realism"``, which are quicker and measure association only.
-        num_samples: Images to rank units with, at least 20 for each dimension of the features (1,280 for 64).
-        num_images: Images in each of 4 sets to choose the number of units with.
-        num_sets: Sets of images to measure the repair with, 2 or more, each of the size of the held-out pictures.
-        num_real: Maximum number of pictures of ``real`` that are used.
-        num_held_out: Maximum number of held-out pictures that are used; 8 or more.
+            ``[n, 3, H, W]``, or a `Yardstick`, which already has held-out pictures and features.
+        segmenter: Segmenter whose concepts are counted and whose encoder computes the features; None with a yardstick.
+        held_out: Pictures that the generator was not trained on; by default every 20th of ``real``.
+        features: Segmenter with an encoder, or `Inception`, whose features are compared; by default ``segmenter``.
+        layers: Names of the candidate layers, or one name; all by default.
+        units: Known units to try, worst first; nothing is ranked then.
+        force_to: Value that the units are forced to: ``"zero"``, or each unit's ``"mean"``.
+        method: Score to rank units by: ``"effect"``, the change of the distance when each unit alone is ablated, which
+            takes minutes; ``"distance"`` or ``"realism"``, which are faster and measure association only.
+        num_samples: Number of images to rank units with, at least 20 per dimension of the features (1,280 for 64).
+        num_images: Number of images in each of the 4 sets to choose the number of units with.
+        num_sets: Number of sets of images to measure the repair with, 2 or more; with fewer than 5, intervals are wide.
+            The number of images in a set equals the number of held-out pictures.
+        num_real: Maximum number of pictures of ``real`` to use.
+        num_held_out: Maximum number of held-out pictures to use, 8 or more.
         seed: Seed of all images.
-        folder: Folder that keeps finished steps, after which the same repair resumes with the same result.
-        overwrite: Whether to start over where the folder contains steps of another repair, or a damaged file.
-        progress: Whether progress bars are shown.
+        folder: Folder that keeps the finished steps, from which the same repair resumes with the same result.
+        overwrite: Start over if the folder contains the steps of another repair, or a damaged file.
+        progress: Show progress bars.
 
     Returns:
         The ranking, the curve, the measurement and the repaired generator.
 
     Raises:
-        BlockingIOError: If another process writes to the folder.
+        BlockingIOError: If another process is writing to the folder.
         KeyError: If there is no such layer or method.
         TypeError: If the generator cannot be copied with units forced.
-        ValueError: If an argument is out of range, there are too few pictures, or the folder has other steps.
+        ValueError: If an argument is out of range, there are too few pictures, or the folder contains the steps of
+            another repair.
 
     Source: Bau et al. 2019, Sec. 4.3.
     """
@@ -136,7 +139,7 @@ def find_repair(
     _check_numbers(num_samples, num_images, num_sets, num_real, num_held_out)
     pictures = _Pictures(real, held_out, features, segmenter, num_real, num_held_out)
     if units is None:
-        count_top(num_samples, TOP_SHARE, pictures.num_dims)  # before pictures are decoded
+        count_top(num_samples, TOP_SHARE, pictures.num_dims)  # fails before pictures are decoded
     request = RepairRequest(
         generator=generator.fingerprint,
         segmenter="" if segmenter is None else segmenter.fingerprint,
@@ -164,12 +167,12 @@ def _check_request(
     force_to: ForcedTo,
     method: RankingMethod,
 ) -> None:
-    """Refuse what would fail, or be left aside, only after the work of minutes.
+    """Check arguments that would otherwise fail, or be ignored, only after minutes of work.
 
     Raises:
-        KeyError: If there is no such way to force units, method or layer.
-        TypeError: If generator or segmenter lack something of their protocol, or units are no `UnitSet`.
-        ValueError: If there are no units, or they are unknown or belong to other layers.
+        KeyError: If there is no such value to force to, method or layer.
+        TypeError: If the generator or the segmenter does not implement its protocol, or units is not a `UnitSet`.
+        ValueError: If there are no units, or they do not exist or belong to other layers.
     """
     check_choice(force_to, ForcedTo, "force_to")
     check_choice(method, RankingMethod, "method")
@@ -181,22 +184,22 @@ def _check_request(
     if not isinstance(units, UnitSet):
         raise TypeError(f"units must be a UnitSet(layer, units); got {type(units).__name__}")
     if not len(units):
-        raise ValueError(f"no unit of {units.layer!r} is given; leave units out to have them ranked")
+        raise ValueError(f"units must name at least one unit of {units.layer!r}; omit units to have them ranked")
     if layers is not None and layers != units.layer and list(layers) != [units.layer]:
-        raise ValueError(f"units of {units.layer!r} are given, and layers is {layers!r}; leave layers out")
+        raise ValueError(f"layers must match the layer of units, {units.layer!r}; got {layers!r}; omit layers")
     check_units(units, lookup(generator.layers, units.layer, "layer").units)
 
 
 def _check_layers(generator: Generator, layers: Sequence[str] | str | None) -> tuple[str, ...]:
-    """Return the layers' names, each once; all for None.
+    """Return the layers' names without duplicates; all for None.
 
     Raises:
-        KeyError: If one is unknown.
-        ValueError: If none is named.
+        KeyError: If there is no such layer.
+        ValueError: If there are no names.
     """
     names = unique_names(list(generator.layers) if layers is None else layers)
     if not names:
-        raise ValueError(f"name at least one layer, or none for all: {', '.join(generator.layers)}")
+        raise ValueError(f"layers must name at least one of {', '.join(generator.layers)}; omit layers for all")
     for name in names:
         lookup(generator.layers, name, "layer")
     return names
@@ -217,10 +220,10 @@ def _check_numbers(num_samples: int, num_images: int, num_sets: int, num_real: i
 
 
 class _Pictures:
-    """Real pictures and what they are compared by, before any is decoded.
+    """Real pictures and the network that compares them, before any picture is decoded.
 
     Raises:
-        ValueError: If nothing gives features, or the yardstick has its own pictures and features.
+        ValueError: If no network computes features, or a yardstick comes with further pictures or features.
     """
 
     def __init__(
@@ -236,28 +239,28 @@ class _Pictures:
         self._limits = {"max_train": num_real, "max_held_out": num_held_out}
         if isinstance(real, Yardstick):
             if held_out is not None:
-                raise ValueError("a yardstick has its own held-out pictures; leave held_out away")
+                raise ValueError("a yardstick has its own held-out pictures; omit held_out")
             if features is not None:
-                raise ValueError("a yardstick has its own features; leave features away")
+                raise ValueError("a yardstick has its own features; omit features")
             return
-        check_type("real", real, (PictureSource, Tensor, Yardstick), "segmenters.datasets.Photos is such a source")
+        check_type("real", real, (PictureSource, Tensor, Yardstick), "use a source such as segmenters.datasets.Photos")
         network = features or segmenter
         if network is None:
             raise ValueError(
-                "nothing says in which features to compare images; give a segmenter with an encoder, or features="
+                "images need a network to compare their features; pass a segmenter with an encoder, or features="
             )
         self._network = network
         self._train, self._held_out = split_off(real, HELD_OUT_EVERY) if held_out is None else (real, held_out)
 
     @property
     def num_dims(self) -> int:
-        """Dimensions of the features that are kept."""
+        """Number of dimensions of the features that are kept."""
         if self._yardstick is not None:
             return self._yardstick.train.shape[1]
         return count_dims(self._network, self._held_out, self._limits["max_held_out"])
 
     def measure(self) -> Yardstick:
-        """Return what images are measured with."""
+        """Return the yardstick that images are measured with."""
         if self._yardstick is not None:
             return self._yardstick
         return Yardstick.of(self._network, self._train, self._held_out, **self._limits)
@@ -265,7 +268,7 @@ class _Pictures:
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """The steps of a repair, each of which is made once."""
+    """The steps of a repair, each of which runs once."""
 
     generator: Generator
     yardstick: Yardstick
@@ -287,10 +290,10 @@ class _Search:
         )
 
     def rank(self) -> ArtifactRanking:
-        """Return the ranking of the layer of which the worst units help most when they are switched off."""
+        """Return the ranking of the layer where switching off the worst units helps most."""
         request, steps = self.request, self.steps
         if missing := [layer for layer in request.layers if layer not in steps.rankings]:
-            for ranking in rank_in_turn(
+            for ranking in iter_rankings(
                 self.generator,
                 missing,
                 self.yardstick,
@@ -304,14 +307,14 @@ class _Search:
         return rankings[0] if len(rankings) == 1 else min(rankings, key=self._measure_change)
 
     def _measure_change(self, ranking: ArtifactRanking) -> float:
-        """Return what switching the worst units of a layer off changes of the distance."""
+        """Return the change of the distance when the worst units of a layer are switched off."""
         num_units = self.generator.layers[ranking.layer].units
         worst = ranking.top(min(UNITS_TO_COMPARE_LAYERS, max(1, num_units // 4)))
         curve = self.steps.compare_layer(ranking.layer, lambda: self._measure_counts(worst, (len(worst),), 2, 1))
         return curve.change(1).mean
 
     def choose(self, units: UnitSet) -> RepairCurve:
-        """Return the distance against the number of units."""
+        """Return the distance as a function of the number of units."""
         return self.steps.choose(lambda: self._measure_counts(units, (*COUNTS, len(units)), 4, 2))
 
     def _measure_counts(self, units: UnitSet, counts: Sequence[int], num_sets: int, num_controls: int) -> RepairCurve:
@@ -329,7 +332,7 @@ class _Search:
         )
 
     def measure(self, curve: RepairCurve) -> Repair:
-        """Return what the repair changes."""
+        """Return the measured effect of the repair."""
         return self.steps.measure(
             lambda: measure_repair(
                 self.generator,

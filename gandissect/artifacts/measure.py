@@ -1,8 +1,8 @@
-"""How many units to switch off, and what it brings.
+"""Choose how many units to switch off, and measure the result.
 
-What a repair is judged by is nothing that it was chosen with. `rank_artifact_units` and `choose_num_units` look at the
-yardstick's pictures to train on only, `measure_repair` compares with the held-out ones; and each of the three draws
-latent vectors from a stream of its own, so that no two look at the same images, whatever their seeds.
+A repair is measured on data that played no part in choosing it. `rank_artifact_units` and `choose_num_units` use only
+the yardstick's training pictures, and `measure_repair` only compares with the held-out ones. Each of the three draws
+latent vectors from its own random stream, so no two see the same images, whatever their seeds.
 
 Source: Bau et al. 2019, Sec. 4.3.
 """
@@ -38,13 +38,13 @@ from .results import FIGURES, ConceptChanges, ForcedTo, Repair, RepairCurve
 T = TypeVar("T")
 
 COUNTS = (0, 1, 2, 5, 10, 20, 40)
-"""Numbers of units tried by default."""
+"""Numbers of units to try by default."""
 
 WORST = 0.05
-"""Share of the images that count as the worst."""
+"""Quantile of the images' realism that ``worst_realism`` reports."""
 
 NUM_LABELED = 512
-"""Images whose concepts are compared, at most."""
+"""Maximum number of images whose concepts are compared."""
 
 
 @torch.inference_mode()
@@ -61,22 +61,26 @@ def choose_num_units(
     num_controls: int = 3,
     progress: bool = True,
 ) -> RepairCurve:
-    """Measure the distance from real pictures against the number of units forced, and choose a number.
+    """Measure the distance from real pictures for several numbers of forced units, and choose a number.
 
     Args:
-        generator: A `Generator`.
-        units: Units, the first to be forced first: ``ranking.top(40)``, or a list of one's own.
-        yardstick: Real pictures as features; its held-out pictures are not looked at.
-        counts: Numbers of units to try; 0 is always tried, those above ``len(units)`` are not.
-        seed: Of the latent vectors, which are others than the ranking's and the measurement's, and of the control.
-        force_to: What the units are forced to, as for `repair`.
-        num_images: Images in a set, 2 or more.
-        num_sets: Sets, 2 or more.
-        num_controls: Orders of random units, 1 or more.
+        generator: Generator whose units are forced.
+        units: Units in the order in which they are forced, such as ``ranking.top(40)``.
+        yardstick: Real pictures as features; only its training pictures are used.
+        counts: Numbers of units to try; 0 is always included, and numbers above ``len(units)`` are dropped.
+        seed: Seed of the latent vectors and of the random control units. The latent vectors differ from those of the
+            ranking and of the measurement.
+        force_to: Value that the units are forced to: ``zero``, or each unit's ``mean``.
+        num_images: Number of images in a set, 2 or more.
+        num_sets: Number of sets, 2 or more.
+        num_controls: Number of random orders of control units, 1 or more.
         progress: Show a progress bar.
 
+    Returns:
+        The distances, from which `RepairCurve.num_units` chooses a number.
+
     Raises:
-        KeyError: If there is no such layer or way.
+        KeyError: If there is no such layer or value to force to.
         ValueError: If there is no such unit, or a number is out of range.
 
     Source: Bau et al. 2019, Sec. 4.3; the rule of one standard error: Breiman et al. 1984, Sec. 3.4.3.
@@ -86,7 +90,7 @@ def choose_num_units(
     _check_numbers(num_images, num_sets, num_controls)
     sizes = sorted({0, *(count for count in counts if count <= len(units))})
     if sizes[0] < 0:
-        raise ValueError(f"counts are 0 or more; got {list(counts)}")
+        raise ValueError(f"counts must be 0 or more; got {list(counts)}")
     ranked = [units.top(size) for size in sizes[1:]]
     controls = [_draw_controls(generator, unit_set, seed, num_controls) for unit_set in ranked]
     sample_seed, real = derive_seed(seed, "number of units"), Normal.of(yardstick.train)
@@ -130,24 +134,29 @@ def measure_repair(
     segmenter: Segmenter | None = None,
     progress: bool = True,
 ) -> Repair:
-    """Measure what forcing some units changes, on images and real pictures that nothing was chosen with.
+    """Measure the effect of forcing units, on images and real pictures that played no part in choosing them.
 
-    Each set has as many images as there are held-out pictures.
+    The number of images in a set equals the number of held-out pictures.
 
     Args:
-        generator: The `Generator` as it is.
-        units: Which units, one or more: ``curve.units``, ``ranking.top(20)``, or a list of one's own.
-        yardstick: Real pictures as features.
-        seed: Of the latent vectors, which are others than the ranking's and the choice's, and of the control.
-        force_to: What the units are forced to, as for `repair`.
-        num_sets: Sets of images, 2 or more.
-        num_controls: Draws of as many random units, 1 or more.
-        segmenter: Says what becomes of concepts, on the first 512 images; None to leave that out.
+        generator: Generator without the repair.
+        units: Units to force, at least one, such as ``curve.units`` or ``ranking.top(20)``.
+        yardstick: Real pictures as features; images are compared with its held-out pictures.
+        seed: Seed of the latent vectors and of the random control units. The latent vectors differ from those of the
+            ranking and of the choice.
+        force_to: Value that the units are forced to: ``zero``, or each unit's ``mean``.
+        num_sets: Number of sets of images, 2 or more; with fewer than 5, intervals are wide.
+        num_controls: Number of draws of random control units, 1 or more.
+        segmenter: Segmenter that measures the change of each concept's share, on the first 512 images; None skips
+            this.
         progress: Show a progress bar.
 
+    Returns:
+        The figures before and after, with their change and the verdict.
+
     Raises:
-        KeyError: If there is no such layer or way.
-        TypeError: If generator or segmenter lack something of their protocol.
+        KeyError: If there is no such layer or value to force to.
+        TypeError: If the generator or the segmenter does not implement its protocol.
         ValueError: If there is no such unit, or a number is out of range.
 
     Source: Bau et al. 2019, Sec. 4.3, Table 1.
@@ -157,7 +166,7 @@ def measure_repair(
     count = len(yardstick.held_out)
     _check_numbers(count, num_sets, num_controls)
     if not len(units):
-        raise ValueError("no units are given, so that there is nothing to measure")
+        raise ValueError("units must name at least one unit; got none")
     if segmenter is not None:
         check_protocols(generator, segmenter)
     control_sets = _draw_controls(generator, units, seed, num_controls)
@@ -165,9 +174,9 @@ def measure_repair(
     bench = _RepairBench(generator, yardstick, units.layer, force_to, sample_seed)
     judge = _Judge(yardstick, seed)
     edits, num_labeled = bench.make_edits([units, *control_sets]), min(NUM_LABELED, count * num_sets)
-    verdicts = bench.measure_figures(edits, count, num_sets, judge.judge, "repair", progress=progress)
-    before, after, *control = (torch.stack([figures for figures, _ in sets]) for sets in verdicts)
-    realism_before, realism_after = (torch.cat([scores for _, scores in sets]) for sets in verdicts[:2])
+    measurements = bench.measure_figures(edits, count, num_sets, judge.judge, "repair", progress=progress)
+    before, after, *control = (torch.stack([figures for figures, _ in sets]) for sets in measurements)
+    realism_before, realism_after = (torch.cat([scores for _, scores in sets]) for sets in measurements[:2])
     return Repair(
         generator=NetworkId.of(generator),
         network=yardstick.network,
@@ -189,7 +198,7 @@ def measure_repair(
 
 @dataclass(frozen=True, slots=True)
 class _RepairBench:
-    """Figures and concepts of images before and after units are forced."""
+    """Measures images with and without units forced."""
 
     generator: Generator
     yardstick: Yardstick
@@ -207,15 +216,18 @@ class _RepairBench:
         *,
         progress: bool,
     ) -> list[list[T]]:
-        """Return a figure of the unchanged images and of those after each edit alone, for each set of images.
+        """Return the measurement of each set of images, for the unedited images and for each edit alone.
 
         Args:
-            edits: The edits.
-            count: Images in a set.
-            num_sets: Sets of images.
-            measure: From features ``[count, d]`` and the number of their set.
-            title: What the progress bar says.
-            progress: Show one.
+            edits: Edits, each applied alone.
+            count: Number of images in a set.
+            num_sets: Number of sets of images.
+            measure: Function of a set's features ``[image, feature]`` and its index.
+            title: Title of the progress bar.
+            progress: Show a progress bar.
+
+        Returns:
+            One list per edit, the unedited images first, with one measurement per set.
         """
         bench = Bench(self.generator, self.layer, make_feature_reader(self.yardstick, self.generator), progress)
         sets = [range(index * count, (index + 1) * count) for index in range(num_sets)]
@@ -234,7 +246,7 @@ class _RepairBench:
     def measure_concepts(
         self, segmenter: Segmenter, edits: Sequence[Edit], num_images: int, *, progress: bool
     ) -> ConceptChanges:
-        """Return what each edit changes of concepts; those behind the first are controls."""
+        """Return how each edit changes the concepts' shares; all edits but the first are controls."""
         areas = ConceptAreas.of(self.generator, segmenter)
         bench = Bench(self.generator, self.layer, areas.count, progress)
         moments = [AreaMoments(areas.num_concepts, areas.num_pixels) for _ in range(1 + len(edits))]
@@ -254,13 +266,13 @@ class _RepairBench:
         )
 
     def make_edits(self, unit_sets: Sequence[UnitSet]) -> list[Edit]:
-        """Return an edit for each set of units."""
+        """Return one edit per set of units."""
         return [Insertion(units, compute_forced_values(self.generator, units, self.force_to)) for units in unit_sets]
 
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """Judges sets of images by the held-out pictures."""
+    """Compares sets of images with the held-out pictures."""
 
     yardstick: Yardstick
     seed: int
@@ -268,11 +280,11 @@ class _Judge:
     def judge(
         self, features: Float64[Tensor, "image feature"], index: int
     ) -> tuple[Float64[Tensor, " figure"], Float64[Tensor, " image"]]:
-        """Return the `FIGURES` of a set of images, float64 ``[figure]``, and the realism of each."""
+        """Return the `FIGURES` of a set of images, float64 ``[figure]``, and the realism of each image."""
         return self._score(features, self._split_train(index)[1])
 
     def judge_real(self, index: int) -> tuple[Float64[Tensor, " figure"], Float64[Tensor, " image"]]:
-        """Return the same of training pictures in the place of generated ones."""
+        """Return the figures and realism of training pictures in place of generated images."""
         return self._score(*self._split_train(index))
 
     def _score(self, features: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
@@ -283,28 +295,28 @@ class _Judge:
         return torch.tensor(figures, dtype=torch.float64, device="cpu"), realisms
 
     def _split_train(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return as many training pictures as are held out, and all others."""
+        """Return a random subset of the training pictures, as large as the held-out set, and the rest of them."""
         train, count = self.yardstick.train, len(self.yardstick.held_out)
         order = torch.randperm(len(train), generator=make_rng(self.seed, "repair floor", index), device="cpu")
         return train[order[:count]], train[order[count:]]
 
 
 def _draw_controls(generator: Generator, units: UnitSet, seed: int, count: int) -> list[UnitSet]:
-    """Return several draws of as many random units."""
+    """Return several random sets of units of the same size."""
     num_units = lookup(generator.layers, units.layer, "layer").units
     check_units(units, num_units)
     return [control_units(units, num_units, derive_seed(seed, "repair control", draw)) for draw in range(count)]
 
 
 def _check_arguments(generator: Generator, units: UnitSet, yardstick: Yardstick) -> None:
-    """Raise TypeError if something is of another kind."""
+    """Raise TypeError if an argument has the wrong type."""
     check_generator(generator)
     UnitSet.check(units)
-    check_type("yardstick", yardstick, Yardstick, "give Yardstick.of(network, train, held_out)")
+    check_type("yardstick", yardstick, Yardstick, "create one with Yardstick.of(network, train, held_out)")
 
 
 def _check_numbers(num_images: int, num_sets: int, num_controls: int) -> None:
     if num_images < 2 or num_sets < 2 or num_controls < 1:
         raise ValueError(
-            f"need 2 images in a set, 2 sets and 1 control or more; got {num_images}, {num_sets}, {num_controls}"
+            f"need at least 2 images per set, 2 sets and 1 control; got {num_images}, {num_sets} and {num_controls}"
         )

@@ -1,22 +1,22 @@
-"""Finding the units that draw what is unrealistic, without anybody's labels.
+"""Rank units by the artifacts that they draw, without human labels.
 
-Every unit ``u`` of a layer has the images in which its activation is highest, as many as ``num_top``. Of their features
-and those of real pictures, and of as many random images,
+The top images of a unit ``u`` are the ``num_top`` images in which its activation is highest. They are compared with
+real pictures, and so is the same number of random images:
 
     excess_u = d(top_u, real) - mean d(random, real),
 
-with the Frechet distance ``d``: a unit that is on where images go wrong has top images farther from real pictures than
-others are. Beside it stands the rank correlation, over all images, of the unit's activation with the image's realism
-(`neighbors.realism`), which is negative for such a unit.
+where ``d`` is the Frechet distance between features. A unit that is active where images go wrong has top images that
+are farther from real pictures than random images are. A second score is the rank correlation, over all images, of the
+unit's activation with the realism of the image (`neighbors.realism`), which is negative for such a unit.
 
-Both are association: a unit that is on at night has top images unlike all others, however good they are. What a unit
-does is told by switching it off, alone, in the same images,
+Both scores measure association: a unit that is active at night has unusual top images, however good they are. The
+causal effect of a unit is measured by ablating it alone in the same images:
 
     effect_u = d(all, real) - d(all with u at 0, real),
 
-which costs as many images as there are units, for each image looked at.
+which takes one additional image per unit and image.
 
-Only the pictures to train on are looked at, never the held-out ones, with which a repair is measured.
+Only training pictures are used here, never the held-out ones, with which a repair is measured.
 
 Source: Bau et al. 2019, Sec. 4.3, who rank by the FID of each unit's top images.
 """
@@ -46,21 +46,22 @@ from ..stats.intervals import Estimate
 from .ranking import ArtifactRanking, RankingMethod
 
 BATCH = 64
+"""Images per batch."""
 
 NUM_DRAWS = 20
-"""Sets of random images, or of real pictures, that a unit's images are compared with."""
+"""Number of random draws of images, or of real pictures, for the reference distances."""
 
 NUM_SHOWN = 16
-"""Of each unit's top images, so many are written down."""
+"""Number of top images per unit that a ranking keeps."""
 
 NUM_GROUPS = 8
-"""Groups of images that are left out in turn, for a standard error."""
+"""Number of groups of images in the jackknife, which estimates the standard error."""
 
 TOP_SHARE = 0.1
-"""Share of the images that are a unit's top images, by default."""
+"""Default share of the images that are a unit's top images."""
 
 TOP_PER_DIM = 2
-"""Top images for each dimension of the features at least, for their covariance."""
+"""Minimum number of top images per dimension of the features, needed to estimate their covariance."""
 
 
 def rank_artifact_units(
@@ -75,26 +76,29 @@ def rank_artifact_units(
     num_effect: int = 64,
     progress: bool = True,
 ) -> ArtifactRanking:
-    """Rank the units of a layer by how much they have to do with what is unrealistic.
+    """Rank the units of a layer by their relation to unrealistic images.
 
-    An image is scored by the unit's largest activation on the layer's grid, as its top images are elsewhere: artifacts
-    are local, and where a layer's output is normalized its mean says nothing about what is drawn. Features and scores
-    of all images are held in memory, ``num_samples x (8 num_dims + 4 units)`` bytes; for the effect features of
-    ``num_effect x units`` images more.
+    An image's score for a unit is the unit's peak activation on the layer's grid, as for top images elsewhere:
+    artifacts are local, and the mean of a normalized layer is uninformative. Features and scores of all images are held
+    in memory, ``num_samples x (8 num_dims + 4 units)`` bytes; the effect adds the features of ``num_effect x units``
+    images.
 
     Args:
-        generator: A `Generator`.
-        layer: The layer's name.
-        yardstick: Real pictures as features; its held-out pictures are not looked at.
-        num_samples: Latent vectors; another sequence than that of ``generator.sample_z(n, seed)``, and than those that
+        generator: Generator whose units are ranked.
+        layer: Name of the layer.
+        yardstick: Real pictures as features; only its training pictures are used.
+        num_samples: Number of latent vectors. They differ from ``generator.sample_z(n, seed)``, and from those that
             `choose_num_units` and `measure_repair` draw with the same seed.
-        seed: Of the latent vectors and of the random images.
-        top_share: Share of the images that are a unit's top images, above 0 and below 1; at least two images for each
+        seed: Seed of the latent vectors and of the choice of random images.
+        top_share: Share of the images that are a unit's top images, in (0, 1); they must be at least two images per
             dimension of the features.
-        method: What the ranking goes by: ``distance`` (the excess) or ``realism`` (negative correlation), both of which
-            are kept, or ``effect``, which is measured then only.
-        num_effect: Images that the effect is measured on, 16 or more.
+        method: Score to rank by: ``distance`` (the excess) or ``realism`` (negative correlation), which are always
+            computed, or ``effect``, which is computed only on request.
+        num_effect: Number of images that the effect is measured on, 16 or more.
         progress: Show a progress bar.
+
+    Returns:
+        The ranking, with the scores of all units.
 
     Raises:
         KeyError: If there is no such layer or method.
@@ -128,27 +132,27 @@ def rank_artifact_layers(
     num_effect: int = 64,
     progress: bool = True,
 ) -> tuple[ArtifactRanking, ...]:
-    """Rank the units of several layers in one pass over the images; otherwise as `rank_artifact_units`.
+    """Rank the units of several layers in one pass over the images, each as `rank_artifact_units` does.
 
     Args:
-        generator: A `Generator`.
-        layers: Names of its layers.
-        yardstick: Real pictures as features; its held-out pictures are not looked at.
-        num_samples: Latent vectors.
-        seed: Of the latent vectors and of the random images.
-        top_share: Share of the images that are a unit's top images.
-        method: What the rankings go by.
-        num_effect: Images that the effect is measured on.
+        generator: Generator whose units are ranked.
+        layers: Names of the layers.
+        yardstick: Real pictures as features; only its training pictures are used.
+        num_samples: Number of latent vectors.
+        seed: Seed of the latent vectors and of the choice of random images.
+        top_share: Share of the images that are a unit's top images, in (0, 1).
+        method: Score to rank by: ``distance``, ``realism`` or ``effect``.
+        num_effect: Number of images that the effect is measured on, 16 or more.
         progress: Show progress bars.
 
     Returns:
-        One ranking for each layer, in the order given.
+        One ranking per layer, in the order of ``layers``.
 
     Raises:
         KeyError: If there is no such layer or method.
         ValueError: If a number is out of range, there are too few images, or one is not finite.
     """
-    rankings = rank_in_turn(
+    rankings = iter_rankings(
         generator,
         layers,
         yardstick,
@@ -163,7 +167,7 @@ def rank_artifact_layers(
 
 
 @torch.inference_mode()
-def rank_in_turn(
+def iter_rankings(
     generator: Generator,
     layers: Sequence[str],
     yardstick: Yardstick,
@@ -175,20 +179,23 @@ def rank_in_turn(
     num_effect: int = 64,
     progress: bool,
 ) -> Iterator[ArtifactRanking]:
-    """Yield what `rank_artifact_layers` returns, the ranking of each layer as soon as it is finished.
+    """Yield the rankings of `rank_artifact_layers`, each as soon as it is finished.
 
-    A layer's ranking does not depend on which others are ranked.
+    A layer's ranking does not depend on which other layers are ranked.
 
     Args:
-        generator: A `Generator`.
-        layers: Names of its layers.
-        yardstick: Real pictures as features; its held-out pictures are not looked at.
+        generator: Generator whose units are ranked.
+        layers: Names of the layers.
+        yardstick: Real pictures as features; only its training pictures are used.
         num_samples: Number of latent vectors.
-        seed: Seed of the latent vectors and of the random images.
-        top_share: Share of the images that are a unit's top images.
-        method: What the rankings go by.
-        num_effect: Number of images that the effect is measured on.
-        progress: Whether progress bars are shown.
+        seed: Seed of the latent vectors and of the choice of random images.
+        top_share: Share of the images that are a unit's top images, in (0, 1).
+        method: Score to rank by: ``distance``, ``realism`` or ``effect``.
+        num_effect: Number of images that the effect is measured on, 16 or more.
+        progress: Show progress bars.
+
+    Yields:
+        The ranking of each layer, in the order of ``layers``.
 
     Raises:
         KeyError: If there is no such layer or method.
@@ -196,12 +203,12 @@ def rank_in_turn(
     """
     seed = check_seed(seed)
     check_generator(generator)
-    check_type("yardstick", yardstick, Yardstick, "give Yardstick.of(network, train, held_out)")
+    check_type("yardstick", yardstick, Yardstick, "create one with Yardstick.of(network, train, held_out)")
     for layer in layers:
         lookup(generator.layers, layer, "layer")
     check_choice(method, RankingMethod, "method")
     if num_effect < 2 * NUM_GROUPS:
-        raise ValueError(f"num_effect is {2 * NUM_GROUPS} or more; got {num_effect}")
+        raise ValueError(f"num_effect must be {2 * NUM_GROUPS} or more; got {num_effect}")
     num_top = count_top(num_samples, top_share, yardstick.train.shape[1])
     sample_seed, in_order = derive_seed(seed, "artifact ranking"), [name for name in generator.layers if name in layers]
     source = LayerSampler(generator, tuple(in_order), sample_seed, BATCH, progress=progress)
@@ -240,12 +247,15 @@ def rank_in_turn(
 
 
 def measure_floor(real: Float64[Tensor, "real feature"], count: int, seed: int) -> Estimate:
-    """Return the Frechet distance of ``count`` real pictures, half of them at most, from the others.
+    """Return the Frechet distance between ``count`` random real pictures, at most half of them, and the others.
 
     Args:
-        real: Features ``[n, d]``.
-        count: How many stand for generated ones.
-        seed: Of the choice.
+        real: Features of real pictures, ``[real, feature]``.
+        count: Number of pictures that take the place of generated images.
+        seed: Seed of the random draws.
+
+    Returns:
+        Mean and standard deviation over 20 draws.
     """
     count, distances = min(count, len(real) // 2), []
     for draw in range(NUM_DRAWS):
@@ -257,14 +267,14 @@ def measure_floor(real: Float64[Tensor, "real feature"], count: int, seed: int) 
 def rank_correlation(
     table: Float[Tensor, "sample column"], values: Float[Tensor, " sample"]
 ) -> Float64[Tensor, " column"]:
-    """Return Spearman's correlation of each column with values, 0 where either never changes.
+    """Return Spearman's rank correlation of each column with the values; 0 if either is constant.
 
     Args:
-        table: ``[n, k]``.
-        values: ``[n]``; may be infinite.
+        table: Columns to correlate, ``[sample, column]``.
+        values: Values to correlate them with, ``[sample]``; may be infinite.
 
     Returns:
-        float64 ``[k]``, -1 to 1.
+        float64 ``[column]``, in [-1, 1].
     """
     against = _rank(values)
     columns = torch.stack([_rank(column) for column in table.unbind(1)], dim=1)
@@ -274,26 +284,32 @@ def rank_correlation(
 
 
 def _rank(values: Tensor) -> Tensor:
-    """Return rising ranks, float64 ``[n]``; equal values share the mean of theirs."""
+    """Return ascending ranks, float64 ``[n]``; equal values get their mean rank."""
     _, place, counts = torch.unique(values, return_inverse=True, return_counts=True)
     ranks: Tensor = counts.cumsum(0).double() - (counts - 1) / 2
     return ranks[place]
 
 
 def count_top(num_samples: int, top_share: float, num_dims: int) -> int:
-    """Return how many images are a unit's top images.
+    """Return the number of top images per unit.
+
+    Args:
+        num_samples: Number of images.
+        top_share: Share of the images that are top images, in (0, 1).
+        num_dims: Dimensions of the features.
 
     Raises:
-        ValueError: If there are too few samples for the covariance of these dimensions, naming the number needed.
+        ValueError: If the share is out of range, or there are too few images to estimate a covariance of these
+            dimensions.
     """
     if not 0 < top_share < 1:
-        raise ValueError(f"top_share is above 0 and below 1; got {top_share}")
+        raise ValueError(f"top_share must be in (0, 1); got {top_share}")
     num_top = round(top_share * num_samples)
     if num_top < TOP_PER_DIM * num_dims:
         raise ValueError(
-            f"the top {top_share:g} of {num_samples} images are {num_top}, and features of {num_dims} dimensions need "
-            f"{TOP_PER_DIM * num_dims}; take {math.ceil(TOP_PER_DIM * num_dims / top_share)} samples or more "
-            "(num_samples, --num-samples), or compare with fewer held-out pictures (num_held_out, --num-held-out)"
+            f"features of {num_dims} dimensions need {TOP_PER_DIM * num_dims} top images; got {num_top}, the top "
+            f"{top_share:g} of {num_samples}; use {math.ceil(TOP_PER_DIM * num_dims / top_share)} samples or more "
+            "(num_samples, --num-samples), or fewer held-out pictures (num_held_out, --num-held-out)"
         )
     return num_top
 
@@ -304,7 +320,7 @@ def _pick_random(num_samples: int, count: int, seed: int, draw: int) -> Tensor:
 
 
 def _read_images(source: LayerSampler, yardstick: Yardstick, num_samples: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the images' features, float64 ``[n, d]``, and layers' largest activations, float32 ``[n, unit]``."""
+    """Return the images' features, float64 ``[n, d]``, and each layer's peak activations, float32 ``[n, unit]``."""
     infos = source.generator.layers
     features = torch.empty(num_samples, yardstick.train.shape[1], dtype=torch.float64, device="cpu")
     peaks = {
@@ -322,7 +338,7 @@ def _read_images(source: LayerSampler, yardstick: Yardstick, num_samples: int) -
 def _measure_effects(
     generator: Generator, layer: str, yardstick: Yardstick, num_samples: int, seed: int, progress: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return how much less the distance is without each unit, and its standard error by the jackknife."""
+    """Return how much ablating each unit lowers the distance, and the jackknife standard error."""
     units = [UnitSet(layer, (unit,)) for unit in range(generator.layers[layer].units)]
     bench = Bench(generator, layer, make_feature_reader(yardstick, generator), progress)
     parts = []
@@ -339,7 +355,7 @@ def _measure_effects(
 
 
 def _measure_gains(features: Tensor, real: Normal) -> tuple[Tensor, Tensor]:
-    """Return how much nearer than the first set of features ``[set, n, d]`` the others are, with standard errors."""
+    """Return how much closer to ``real`` sets of features ``[set, n, d]`` are than the first, with standard errors."""
     plain, *without = features
     groups = torch.arange(len(plain), device="cpu") % NUM_GROUPS
     kept = [groups >= 0, *(groups != group for group in range(NUM_GROUPS))]
@@ -356,7 +372,7 @@ def _measure_gains(features: Tensor, real: Normal) -> tuple[Tensor, Tensor]:
 
 
 def make_feature_reader(yardstick: Yardstick, generator: Generator) -> Callable[[Tensor, range], Tensor]:
-    """Return what reads a yardstick's features ``[batch, d]`` of a generator's images, and checks the images."""
+    """Return a function that checks a generator's images and computes the yardstick's features ``[batch, d]``."""
 
     def read_features(images: Tensor, samples: range) -> Tensor:
         check_images(images, len(samples), generator.image_size)

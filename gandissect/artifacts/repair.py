@@ -1,4 +1,4 @@
-"""Switching units off for good.
+"""Switch units off permanently.
 
 Source: Bau et al. 2019, Sec. 4.3.
 """
@@ -20,32 +20,36 @@ from .results import ForcedTo
 
 G = TypeVar("G", bound=Generator)
 
-BATCH, MEAN_SAMPLES = 64, 512
-"""Images at once, and images over which a unit's mean is taken."""
+BATCH = 64
+"""Images per batch."""
+
+MEAN_SAMPLES = 512
+"""Number of images that a unit's mean activation is computed on."""
 
 
 @runtime_checkable
 class Forcible(Generator, Protocol):
-    """A generator that can give a copy of itself some of whose units always have given values."""
+    """A generator that can copy itself with some units forced to fixed values."""
 
     def forcing(self, units: UnitSet, values: Sequence[float]) -> Any:
-        """Return the copy, a generator of the same kind."""
+        """Return a generator of the same class in which the units always have these values."""
 
 
 def repair(generator: G, units: UnitSet, force_to: ForcedTo = "zero") -> G:
-    """Return a copy of a generator in which some units are switched off for good.
+    """Return a copy of a generator in which units are permanently switched off.
 
-    ``repair(G, units)(z)`` equals ``generate(G, z, [Ablation(units)])`` bit for bit. A generator of ``generators`` is
-    saved and loaded as any other; where units are forced again, the last values hold.
+    ``repair(G, units)(z)`` equals ``generate(G, z, [Ablation(units)])`` bit for bit. The copy of a generator of
+    ``generators`` can be saved and loaded like any other. If units are forced again, the last values apply.
 
     Args:
-        generator: A `Generator` that has ``forcing(units, values)``.
-        units: Which units; none gives a plain copy.
-        force_to: What they are forced to: ``zero``, or each unit's ``mean`` over images and places, which is measured.
+        generator: Generator that has ``forcing(units, values)``.
+        units: Units to switch off; an empty set returns a plain copy.
+        force_to: Value that the units are forced to: ``zero``, or each unit's measured ``mean`` over images and
+            positions.
 
     Raises:
-        KeyError: If there is no such layer or way.
-        TypeError: If the generator cannot be copied so.
+        KeyError: If there is no such layer or value to force to.
+        TypeError: If the generator has no ``forcing``.
         ValueError: If the layer has no such unit, or the generator is in training mode.
 
     Source: Bau et al. 2019, Sec. 4.3.
@@ -55,14 +59,14 @@ def repair(generator: G, units: UnitSet, force_to: ForcedTo = "zero") -> G:
 
 
 def check_forcible(generator: Generator) -> Forcible:
-    """Return a generator, checked to give copies of itself with units forced.
+    """Return a generator after checking that it can copy itself with units forced.
 
     Raises:
-        TypeError: If it cannot, with what to do instead.
+        TypeError: If it cannot; the message states the alternative.
     """
     if not isinstance(generator, Forcible):
         raise TypeError(
-            f"{type(generator).__name__} has no forcing(units, values) that gives a copy; edit its images instead, by "
+            f"{type(generator).__name__} has no forcing(units, values) to copy it with; edit its images instead with "
             "generate(generator, z, [Ablation(units)])"
         )
     return generator
@@ -70,20 +74,23 @@ def check_forcible(generator: Generator) -> Forcible:
 
 @torch.inference_mode()
 def compute_forced_values(generator: Generator, units: UnitSet, force_to: ForcedTo = "zero") -> tuple[float, ...]:
-    """Return what a repair forces units to, one number for each.
+    """Return the values that a repair forces units to.
 
     Args:
-        generator: A `Generator`.
-        units: Which units.
-        force_to: ``zero``, or each unit's ``mean`` over 512 images, always the same ones, and all places.
+        generator: Generator whose units are forced.
+        units: Units to force.
+        force_to: ``zero``, or each unit's ``mean`` over 512 fixed images and all positions.
+
+    Returns:
+        One value per unit.
 
     Raises:
-        KeyError: If there is no such layer or way.
+        KeyError: If there is no such layer or value to force to.
         ValueError: If the layer has no such unit, an activation is not finite, or the generator is in training mode.
     """
     check_generator(generator)
     UnitSet.check(units)
-    check_choice(force_to, ForcedTo, "way")
+    check_choice(force_to, ForcedTo, "force_to")
     check_units(units, lookup(generator.layers, units.layer, "layer").units)
     if force_to == "zero" or not len(units):
         return (0.0,) * len(units)

@@ -1,7 +1,7 @@
-"""The finished steps of a repair in a file, from which a run that was stopped is resumed.
+"""Keep the finished steps of a repair in a file, so that an interrupted run can be resumed.
 
-The file is written whole or not at all after each step. It also has what the result depends on, so that a step is never
-used for another repair.
+The file is rewritten atomically after each step. It also records everything that the result depends on, so that a step
+is never used for another repair.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RepairRequest:
-    """What a repair depends on: two requests that are equal have the same result.
+    """Everything that a repair depends on; equal requests have equal results.
 
     Args:
         generator: The generator's fingerprint.
         segmenter: The segmenter's fingerprint; empty without a segmenter.
-        layers: Names of the layers that are looked at, in their order.
-        units: The units that were given, if any were.
-        force_to: What units are forced to.
-        method: What units are ranked by.
-        num_samples: Images to rank units with.
-        num_images: Images in a set to choose the number of units with.
-        num_sets: Sets of images to measure the repair with.
+        layers: Names of the candidate layers, in order.
+        units: Units chosen by the caller; None if units are ranked.
+        force_to: Value that units are forced to.
+        method: Score that units are ranked by.
+        num_samples: Number of images to rank units with.
+        num_images: Number of images in each set to choose the number of units with.
+        num_sets: Number of sets of images to measure the repair with.
         seed: Seed of all images.
         versions: Versions of the packages, by name.
-        pictures: Hash of the real pictures' features; empty as long as no picture was read.
+        pictures: Hash of the real pictures' features; empty until the pictures have been read.
     """
 
     generator: str
@@ -68,10 +68,10 @@ class RepairRequest:
         return replace(self, pictures=hash_tensors(tensors, {"network": yardstick.network}))
 
     def differences(self, other: RepairRequest) -> list[str]:
-        """Return the names of what differs from another request, as far as both are known.
+        """Return the names of the fields that differ from another request, as far as both are known.
 
         Args:
-            other: The other request.
+            other: Request to compare with.
         """
         names = [field.name for field in fields(self) if field.name != "pictures" or (self.pictures and other.pictures)]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
@@ -82,11 +82,11 @@ class RepairSteps(SavedResult):
     """The finished steps of a repair.
 
     Args:
-        request: What they depend on.
-        rankings: The rankings of layers, by name.
-        comparisons: What the worst units of each layer change, by the layer's name.
-        curve: The distance against the number of units, if measured.
-        repair: The measurement, if made.
+        request: Request that the steps belong to.
+        rankings: Rankings, by layer.
+        comparisons: Distances with and without the worst units of a layer, by layer.
+        curve: Distance as a function of the number of units; None if not yet measured.
+        repair: Measurement of the repair; None if not yet made.
     """
 
     FILE_NAME: ClassVar[str] = "repair_steps.safetensors"
@@ -106,15 +106,15 @@ class RepairSteps(SavedResult):
 
 
 class StepKeeper:
-    """Keeps the steps of a repair as they are finished.
+    """Keeps each step of a repair as soon as it is finished.
 
     Args:
-        path: The file that holds them; None keeps them in memory only.
-        request: What they depend on.
+        path: File that holds the steps; None keeps them in memory only.
+        request: Request that the steps belong to.
         overwrite: Replace the steps of another repair, or a damaged file.
 
     Raises:
-        ValueError: If the file is damaged or holds the steps of another repair, with the remedy.
+        ValueError: If the file is damaged or holds the steps of another repair.
     """
 
     def __init__(self, path: Path | None, request: RepairRequest, *, overwrite: bool) -> None:
@@ -123,16 +123,18 @@ class StepKeeper:
         self.expect(request)
 
     def expect(self, request: RepairRequest) -> None:
-        """Check that the steps are those of a request; with ``overwrite``, start over if they are not.
+        """Check that the steps belong to a request; with ``overwrite``, start over if they do not.
 
         Args:
-            request: What the steps depend on.
+            request: Request that the steps must belong to.
 
         Raises:
-            ValueError: If they are those of another one, naming what differs.
+            ValueError: If they belong to another request, naming the fields that differ.
         """
         if differences := self._steps.request.differences(request):
-            self._refuse(f"{self._path} holds the steps of another repair, which differs in {', '.join(differences)}")
+            self._refuse(
+                f"{self._path} contains the steps of another repair, which differs in {', '.join(differences)}"
+            )
             self._steps = RepairSteps(request)
         elif request.pictures:
             self._steps = replace(self._steps, request=request)
@@ -141,7 +143,7 @@ class StepKeeper:
 
     @property
     def rankings(self) -> Mapping[str, ArtifactRanking]:
-        """The finished rankings, by layer."""
+        """Finished rankings, by layer."""
         return self._steps.rankings
 
     def add_ranking(self, ranking: ArtifactRanking) -> None:
@@ -149,17 +151,17 @@ class StepKeeper:
         self._keep(rankings={**self.rankings, ranking.layer: ranking})
 
     def compare_layer(self, layer: str, compute: Callable[[], RepairCurve]) -> RepairCurve:
-        """Return what the worst units of a layer change, computed unless it was."""
+        """Return the distances with and without the worst units of a layer; compute them if they are missing."""
         if layer not in self._steps.comparisons:
             self._keep(comparisons={**self._steps.comparisons, layer: compute()})
         return self._steps.comparisons[layer]
 
     def choose(self, compute: Callable[[], RepairCurve]) -> RepairCurve:
-        """Return the distance against the number of units, computed unless it was."""
+        """Return the distance as a function of the number of units; compute it if it is missing."""
         return self._finish("curve", self._steps.curve, compute)
 
     def measure(self, compute: Callable[[], Repair]) -> Repair:
-        """Return the measurement, computed unless it was."""
+        """Return the measurement of the repair; compute it if it is missing."""
         return self._finish("repair", self._steps.repair, compute)
 
     def _finish(self, name: str, earlier: T | None, compute: Callable[[], T]) -> T:
@@ -174,7 +176,7 @@ class StepKeeper:
             self._steps.save(self._path, overwrite=True)
 
     def _load_earlier(self) -> RepairSteps | None:
-        """Return the steps that the file holds, if there is one."""
+        """Return the steps in the file; None without a usable file."""
         if self._path is None or not self._path.exists():
             return None
         try:
@@ -186,23 +188,23 @@ class StepKeeper:
     def _refuse(self, reason: str, cause: Exception | None = None) -> None:
         """Raise ValueError unless the file may be replaced."""
         if not self._overwrite:
-            remedy = "name another folder, or replace it with overwrite=True (--overwrite on the command line)"
+            remedy = "name another folder, or replace the file with overwrite=True (--overwrite)"
             raise ValueError(f"{reason}; {remedy}") from cause
 
 
 @contextmanager
 def keep_steps(folder: Path | str | None, request: RepairRequest, *, overwrite: bool) -> Iterator[StepKeeper]:
-    """Yield what keeps the steps of a repair in a folder, which is locked while the block runs.
+    """Yield a keeper of the steps of a repair in a folder, which stays locked for the duration of the block.
 
     Args:
-        folder: The folder; made if missing. None keeps the steps in memory only.
-        request: What the steps depend on.
+        folder: Folder of the steps; created if missing. None keeps the steps in memory only.
+        request: Request that the steps belong to.
         overwrite: Replace the steps of another repair, or a damaged file.
 
     Raises:
-        BlockingIOError: If another process writes to the folder.
-        TypeError: If the folder is no path.
-        ValueError: If the folder is a file, or holds the steps of another repair or a damaged file.
+        BlockingIOError: If another process is writing to the folder.
+        TypeError: If the folder is not a path.
+        ValueError: If the folder is a file, or contains the steps of another repair or a damaged file.
     """
     if folder is None:
         yield StepKeeper(None, request, overwrite=overwrite)

@@ -181,7 +181,7 @@ def test_without_held_out_pictures_every_20th_is_set_aside() -> None:
 
 
 def test_given_units_are_not_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gandissect.artifacts.find.rank_in_turn", None)
+    monkeypatch.setattr("gandissect.artifacts.find.iter_rankings", None)
     found = _find(units=UnitSet("layer1", (2, 0)), layers=None)
     assert found.ranking is None
     assert found.curve.ranked == UnitSet("layer1", (2, 0)) and found.curve.counts == (0, 1, 2)
@@ -211,7 +211,7 @@ def test_mistakes_are_named() -> None:
     for call, error, message in (
         (lambda: _find(layers="layer11"), KeyError, "did you mean 'layer1'"),
         (lambda: _find(layers=["layer1", "layr2"]), KeyError, "did you mean 'layer2'"),
-        (lambda: _find(layers=[]), ValueError, "name at least one layer, or none for all: layer1"),
+        (lambda: _find(layers=[]), ValueError, "layers must name at least one of layer1"),
         (lambda: _find(method="efect"), KeyError, "did you mean 'effect'"),
         (lambda: _find(YARDSTICK), ValueError, "a yardstick has its own held-out pictures"),
         (lambda: find_repair(GENERATOR, YARDSTICK, features=FILTERS), ValueError, "a yardstick has its own features"),
@@ -220,13 +220,17 @@ def test_mistakes_are_named() -> None:
         (lambda: _find(num_sets=1), ValueError, "num_sets must be 2 or more; got 1"),
         (lambda: _find(num_held_out=0), ValueError, "num_held_out must be 8 or more; got 0"),
         (lambda: _find(units=(0, 1)), TypeError, r"units must be a UnitSet\(layer, units\); got tuple"),
-        (lambda: _find(units=UnitSet("layer1", ())), ValueError, "no unit of 'layer1' is given"),
+        (
+            lambda: _find(units=UnitSet("layer1", ())),
+            ValueError,
+            "units must name at least one unit of 'layer1'; omit units",
+        ),
         (
             lambda: _find(units=UnitSet("layer1", (0,)), layers="layer2"),
             ValueError,
-            "layers is 'layer2'; leave layers out",
+            "layers must match the layer of units, 'layer1'; got 'layer2'",
         ),
-        (lambda: find_repair(GENERATOR, TRAIN, **SMALL), ValueError, "nothing says in which features"),
+        (lambda: find_repair(GENERATOR, TRAIN, **SMALL), ValueError, "pass a segmenter with an encoder, or features="),
         (lambda: _find(features=None), ValueError, "'palette' has no encoder"),
         (lambda: _find(held_out=HELD_OUT[:7]), ValueError, "7 pictures are held out to judge by, and 8"),
         (lambda: _find(TRAIN[:100], held_out=None), ValueError, "5 pictures are held out to judge by, and 8"),
@@ -251,7 +255,9 @@ def test_a_layer_or_unit_that_is_not_there_is_refused_before_a_picture_is_read()
 
 def test_too_few_images_are_refused_before_pictures_are_read_and_the_message_says_how_many() -> None:
     train, held_out = _Source(TRAIN), _Source(HELD_OUT)
-    with pytest.raises(ValueError, match=r"need 24; take 240 samples or more \(num_samples, --num-samples\)"):
+    with pytest.raises(
+        ValueError, match=r"need 24 top images; got .* use 240 samples or more \(num_samples, --num-samples\)"
+    ):
         _find(train, held_out=held_out, num_samples=234)
     assert not train.indices and held_out.indices == [0], "one picture says how many features there are"
     assert YARDSTICK.train.shape[1] == 12

@@ -113,7 +113,7 @@ def test_a_run_that_is_stopped_after_every_step_ends_as_one_that_is_not(
     for _ in range(NUM_STEPS):
         with pytest.raises(KeyboardInterrupt):
             stopper.run(1, tmp_path)
-    for name in ("rank_in_turn", "choose_num_units", "measure_repair"):
+    for name in ("iter_rankings", "choose_num_units", "measure_repair"):
         monkeypatch.setattr(find, name, None)
     assert _is_same_repair(stopper.run(1, tmp_path), whole), "nothing is left to compute"
     assert stopper.finished == 0
@@ -193,7 +193,7 @@ def test_the_steps_of_another_repair_are_refused_before_pictures_are_read(
     stopped: Path, options: dict[str, Any], differences: str
 ) -> None:
     message = (
-        f"repair_steps.safetensors holds the steps of another repair, which differs in {differences}; name another"
+        f"repair_steps.safetensors contains the steps of another repair, which differs in {differences}; name another"
     )
     with pytest.raises(ValueError, match=message):
         _find(stopped, real=_Unread(TRAIN), held_out=_Unread(HELD_OUT), **options)
