@@ -294,7 +294,7 @@ def describe_training(
     settings, pictures, seconds = run.settings, model.pictures, snapshot.seconds
     units = f"{settings.width} units in the last layer"
     return {
-        "summary": f"Draws {pictures.shows}, {settings.resolution} px: {TITLES[model.architecture]}, {units}.",
+        "summary": f"{pictures.shows.capitalize()}, {settings.resolution} px: {TITLES[model.architecture]}, {units}.",
         "dataset": pictures.dataset,
         "command": f"gandissect train generator {model.arguments(name)}",
         "seed": settings.seed,

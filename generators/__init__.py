@@ -1,4 +1,4 @@
-"""Generators whose layers can be opened: architectures, training, importers and the bundled models."""
+"""Generators with accessible layers: architectures, training, importers and the bundled models."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Generators by name or by file."""
+"""Load and save generators, by name or by file."""
 
 from __future__ import annotations
 
@@ -51,35 +51,35 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
     )
 }
 LAST, BEST = "generator.safetensors", "best.safetensors"
-"""What a training writes into its folder: the last snapshot and, if they are measured, the one of least distance."""
+"""Snapshots in a training folder: the last one and, if snapshots are measured, the one with the smallest distance."""
 
 CARD_INDEX = CardIndex(Path(__file__).parent, "generator")
 names = CARD_INDEX.names
 """Return the names of the bundled generators."""
 card = CARD_INDEX.card
-"""Return the card of a bundled network: what it is, how it was trained, and how good it is."""
+"""Return the card of a bundled generator: its architecture, training and quality."""
 
 
 def load(name: str | Path, device: str = "auto", network: str | None = None) -> LayeredGenerator:
-    """Load a bundled generator by name, one from its file, or what a training has made from its folder.
+    """Load a bundled generator by name, or a generator from a file or a training folder.
 
     Args:
-        name: A bundled name, the path of a file that `save` wrote or of a checkpoint that `import_checkpoint` knows, or
-            the folder of a training, of which ``best.safetensors`` is taken if it is there, else
+        name: A bundled name, the path of a file written by `save` or of a checkpoint that `import_checkpoint`
+            recognizes, or a training folder, from which ``best.safetensors`` is loaded if it exists, else
             ``generator.safetensors``.
         device: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda`` or ``mps``.
-        network: Which network of a checkpoint of another project, see `import_checkpoint`.
+        network: Name of the network in a third-party checkpoint; see `import_checkpoint`.
 
     Returns:
-        The generator in eval mode, float32, without gradients; its ``name`` is the bundled one, or the file's path.
+        The generator in eval mode, in float32, without gradients; its ``name`` is the bundled name or the file's path.
 
     Raises:
         KeyError: If the name is unknown.
-        FileNotFoundError: If there is no such file or folder, or a folder holds neither.
-        ValueError: If the file is damaged or holds something else, or ``network`` is given and it is no checkpoint of
-            another project.
+        FileNotFoundError: If there is no such file or folder, or the folder contains neither snapshot.
+        ValueError: If the file is damaged or is not a generator, or ``network`` is given for anything but a
+            third-party checkpoint.
     """
-    check_type("name", name, (str, Path), f"give a file, a folder, or one of {', '.join(names())}")
+    check_type("name", name, (str, Path), f"pass a file, a folder, or one of {', '.join(names())}")
     target = resolve_device(device)
     is_checkpoint = str(name) not in names() and Path(name).is_file() and not is_own(name)
     if is_checkpoint:
@@ -92,7 +92,7 @@ def load(name: str | Path, device: str = "auto", network: str | None = None) -> 
         generator = read(path)
         generator.name = str(path)
     if network is not None and not is_checkpoint:
-        raise ValueError(f"network must be None for {str(name)!r}, which holds one network only; got {network!r}")
+        raise ValueError(f"network must be None for {str(name)!r}, which contains one network; got {network!r}")
     return generator.to(target)
 
 
@@ -104,22 +104,23 @@ def save(
     half: bool = True,
     overwrite: bool = False,
 ) -> None:
-    """Write a generator as safetensors in half precision; what units are forced to for good stays as it is.
+    """Write a generator as safetensors, in half precision except for the values of forced units.
 
     Args:
-        generator: Any architecture of this package.
-        path: The file.
-        facts: JSON values to keep with it, e.g. how it was trained.
-        half: False keeps every number as it is, in twice the bytes.
-        overwrite: Replace another file of that name.
+        generator: Generator of any architecture in this package.
+        path: File to write.
+        facts: JSON values to store with the generator, e.g. how it was trained.
+        half: Store float16; if False, keep the full precision, which doubles the file size.
+        overwrite: Replace an existing file.
 
     Raises:
-        FileExistsError: If there is another file of that name.
-        TypeError: If it is another generator, such as a wrapped module.
+        FileExistsError: If the file already exists.
+        TypeError: If the generator is not of this package, such as a wrapped module.
     """
     if not isinstance(generator, LayeredGenerator):
         raise TypeError(
-            f"a generator of this package can be saved; got a {type(generator).__name__}: save its module instead"
+            f"generator must be one of this package's architectures; got a {type(generator).__name__}; "
+            "save its module instead"
         )
     tensors = {
         key: value.half() if half and value.is_floating_point() and not key.endswith(VALUES) else value
@@ -131,42 +132,42 @@ def save(
 
 
 def read(path: Path | str) -> LayeredGenerator:
-    """Read what `save` wrote, onto the CPU.
+    """Read a file written by `save`, onto the CPU.
 
     Args:
-        path: The file.
+        path: File to read.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged or holds something else.
+        ValueError: If the file is damaged or is not a generator.
     """
     tensors, header = load_tensors(path, FORMAT, VERSION)
     try:
-        with torch.device("meta"):  # takes no memory, however large the settings, and draws no random numbers
+        with torch.device("meta"):  # needs no memory, however large the settings, and draws no random numbers
             generator = lookup(ARCHITECTURES, header["architecture"], "architecture")(**header["settings"])
             forced_units = {name.removesuffix(SUFFIX): mask for name, mask in tensors.items() if name.endswith(SUFFIX)}
             for layer, mask in forced_units.items():
                 generator.add_forced_units(layer, mask.numel())
         generator.load_state_dict(_convert_tensors(tensors, generator), assign=True)
         if any(generator.layers[layer].units != mask.numel() for layer, mask in forced_units.items()):
-            raise ValueError("a layer has not as many units as are forced or not")
+            raise ValueError("the mask of forced units must have one entry per unit of its layer")
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} does not describe a generator of this version: {error}") from error
     return generator.eval().requires_grad_(False)
 
 
 def _convert_tensors(tensors: Mapping[str, Tensor], generator: LayeredGenerator) -> dict[str, Tensor]:
-    """Return a file's tensors in full precision.
+    """Return a file's tensors in the generator's dtypes.
 
     Raises:
-        ValueError: If one is of another kind than the generator's, or not finite.
+        ValueError: If a tensor mixes up floats and integers, or is not finite.
     """
     converted, own = {}, generator.state_dict()
     for name, value in tensors.items():
         expected = own.get(name)
         if expected is not None and value.is_floating_point() != expected.is_floating_point():
-            raise ValueError(f"{name!r} holds {value.dtype} where {expected.dtype} is wanted")
+            raise ValueError(f"{name!r} must be {expected.dtype}; got {value.dtype}")
         converted[name] = value if expected is None else value.to(expected.dtype)
         if not converted[name].isfinite().all():
-            raise ValueError(f"{name!r} holds numbers that are not finite")
+            raise ValueError(f"{name!r} contains NaN or infinity")
     return converted

@@ -1,1 +1,1 @@
-"""One file for each family of generators, with the parts that they share."""
+"""Families of generators, one per file, and their shared building blocks."""

@@ -1,9 +1,9 @@
-"""What every generator here has in common: a chain of named stages.
+"""Base class of the generators in this package: a chain of named stages.
 
-The image is ``stage_n(... stage_1(input(z)))``. Each stage but the last is a *layer*: its output is what
-`head` returns, and what `tail` continues from. Splitting the chain changes no operation, so
-``tail(head(z, layer), layer, z)`` equals ``G(z)`` bit for bit. What stages need besides the output of the one
-before, such as styles, is their *context*; it is made of the latent vectors anew in each call.
+The image is ``stage_n(... stage_1(input(z)))``. Each stage but the last is a *layer*: `head` returns its output, and
+`tail` continues from it. Splitting the chain changes no operation, so ``tail(head(z, layer), layer, z)`` equals
+``G(z)`` bit for bit. Additional inputs of stages, such as styles, form their *context*, which every call computes from
+the latent vectors.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ M = TypeVar("M", bound=nn.Module)
 class LayeredGenerator(GeneratorBase):
     """A generator that runs its child modules one after the other.
 
-    A subclass registers its stages as children, in order, and says what the first of them is given
-    (`input`). The last child makes the image and is not a layer.
+    A subclass registers its stages as children, in order, and defines the `input` of the first. The last child renders
+    the image and is not a layer.
 
     Args:
-        z_dim: Length of a latent vector, 1 or more.
-        settings: The keyword arguments that make the same architecture again, JSON values.
+        z_dim: Length of a latent vector, at least 1.
+        settings: Keyword arguments that reproduce the architecture, JSON values.
     """
 
     architecture: str
-    """The name under which the hub knows this family."""
+    """Name of this family in files."""
     beside: frozenset[str] = frozenset()
-    """Children that are no stages."""
+    """Names of the children that are not stages."""
     has_w: ClassVar[bool] = False
-    """Whether ``z`` is mapped to ``ws`` first, one latent vector a layer, which may be given in its place."""
+    """Whether ``z`` is mapped to ``ws``, one latent vector per layer, which may be passed instead of ``z``."""
     has_noise: ClassVar[bool] = False
-    """Whether layers add noise, which may be given."""
+    """Whether layers add noise, which may be passed."""
     normalizes_z: ClassVar[bool] = False
     """Whether the length of ``z`` makes no difference."""
 
@@ -61,21 +61,21 @@ class LayeredGenerator(GeneratorBase):
     def __init__(self, z_dim: int, settings: Mapping[str, Any]) -> None:
         super().__init__()
         if z_dim < 1:
-            raise ValueError(f"z_dim is 1 or more; got {z_dim}")
+            raise ValueError(f"z_dim must be 1 or more; got {z_dim}")
         self.z_dim = z_dim
         self.settings = dict(settings)
         self.name = self.architecture
 
     def input(self, z: Latent) -> Float[Tensor, "batch unit h w"]:
-        """Return what the first stage is given for latent vectors ``[batch, z_dim]``."""
+        """Return the input of the first stage for latent vectors ``[batch, z_dim]``."""
         return z[:, :, None, None]
 
     def context(self, z: Latent) -> Any:  # noqa: ARG002
-        """Return what every stage is given besides the output of the one before; here nothing."""
+        """Return the additional input of every stage; None by default."""
         return None
 
     def stage(self, index: int, x: Float[Tensor, "batch before _ _"], context: Any) -> Float[Tensor, "batch unit h w"]:  # noqa: ARG002
-        """Return the output of one stage for the output of the one before."""
+        """Return the output of a stage for the output of the previous one."""
         output: Tensor = self._stages[index][1](x)
         return output
 
@@ -92,8 +92,8 @@ class LayeredGenerator(GeneratorBase):
 
     @cached_property
     def _shapes(self) -> dict[str, LayerInfo]:
-        """What each stage returns for one sample, found by running a copy, so that this one stays as it is."""
-        hooks = [module._forward_hooks for module in self.modules()]  # whoever registered them
+        """Output shape of each stage for one sample, found by running a copy."""
+        hooks = [module._forward_hooks for module in self.modules()]  # must not run for the probe
         unhooked: dict[int, Any] = {id(registered): OrderedDict() for registered in hooks}
         chain = deepcopy(self, unhooked).eval()
         z = torch.zeros(1, self.z_dim, dtype=torch.float32, device=self.device)
@@ -107,7 +107,7 @@ class LayeredGenerator(GeneratorBase):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of architecture, settings and weights, hexadecimal; then of tensors that are not saved, if any."""
+        """Hexadecimal SHA-256 of architecture, settings and weights; then of tensors that are not saved, if any."""
         state = self.state_dict()
         whole = hash_tensors(state, {"architecture": self.architecture, "settings": self.settings})
         unsaved = find_unsaved_tensors(self, state)
@@ -146,19 +146,19 @@ class LayeredGenerator(GeneratorBase):
         return self.run(self.input(latent), self.context(latent), 0, stop)
 
     def tail(self, activation: Float[Tensor, "batch unit h w"], layer: str, z: Latent) -> Float[Tensor, "batch 3 H W"]:
-        """Return the images that a layer's activations lead to.
+        """Return the images of a layer's activations.
 
         Args:
-            activation: float32 ``[batch, unit, h, w]`` of that layer.
+            activation: float32 ``[batch, unit, h, w]``, activations of the layer.
             layer: One of `layers`.
-            z: The latent vectors, ``[batch, z_dim]``; architectures with styles carry them along.
+            z: float32 ``[batch, z_dim]``, from which later stages take their styles, if they have any.
 
         Returns:
             float32 ``[batch, 3, H, W]``; ``tail(head(z, layer), layer, z)`` equals ``G(z)`` bit for bit.
 
         Raises:
             KeyError: If there is no such layer.
-            ValueError: If the shapes do not fit.
+            ValueError: If a shape does not match.
         """
         self._check_activation(activation, layer, len(z))
         position = self._position(layer)
@@ -166,19 +166,19 @@ class LayeredGenerator(GeneratorBase):
         return self.run(self._place(activation), context, position + 1, len(self._stages))
 
     def context_after(self, z: Latent, position: int) -> Any:  # noqa: ARG002
-        """Return the context as it is after the stage of that position; here the same everywhere."""
+        """Return the context after the stage at ``position``; by default the same everywhere."""
         return self.context(z)
 
     def run(
         self, x: Float[Tensor, "batch before _ _"], context: Any, start: int, stop: int
     ) -> Float[Tensor, "batch unit h w"]:
-        """Return the output of stage ``stop - 1`` when stage ``start`` is given ``x``."""
+        """Return the output of stage ``stop - 1`` if the input of stage ``start`` is ``x``."""
         for index in range(start, stop):
             x = self.stage(index, x, context)
         return x
 
     def add_forced_units(self, layer: str, num_units: int) -> ForcedUnits:
-        """Return the stage of a layer as one that can force units, which it is from now on.
+        """Replace the stage of a layer by one that can force units, and return it.
 
         Raises:
             KeyError: If there is no such layer.
@@ -194,21 +194,21 @@ class LayeredGenerator(GeneratorBase):
         return [(name, child) for name, child in self.named_children() if name not in self.beside]
 
     def find_stage(self, layer: str) -> nn.Module:
-        """Return the stage of that name as the architecture made it, whether or not it forces units now.
+        """Return the stage of a layer, without the wrapper that forces units.
 
         Raises:
-            KeyError: If there is none.
+            KeyError: If there is no such stage.
         """
         stage = lookup(dict(self._stages), layer, "stage")
         return stage.stage if isinstance(stage, ForcedUnits) else stage
 
     def find_part(self, layer: str, name: str, kind: type[M]) -> M:
-        """Return a module inside the stage of a layer, whether or not the stage forces units now.
+        """Return a module inside the stage of a layer, whether or not the stage forces units.
 
         Args:
             layer: One of `layers`.
-            name: Dotted name of the module inside the stage, as the architecture made it.
-            kind: The class that it must have.
+            name: Dotted name of the module inside the stage.
+            kind: Required class of the module.
 
         Raises:
             KeyError: If there is no such layer.

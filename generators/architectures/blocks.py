@@ -1,7 +1,7 @@
-"""The parts that ProGAN, StyleGAN and StyleGAN2 are made of.
+"""Building blocks of ProGAN, StyleGAN and StyleGAN2.
 
-Weights are stored as drawn from N(0, 1) and multiplied at run time by He's constant ``gain / sqrt(fan_in)``, so
-that an optimizer whose step does not depend on the scale of its gradient moves all layers equally fast.
+Weights are drawn from N(0, 1) and multiplied at run time by He's constant ``gain / sqrt(fan_in)``, so that an optimizer
+whose step does not depend on the scale of the gradient trains all layers equally fast.
 
 Source: Karras et al. 2018, arXiv 1710.10196, Sec. 4; Karras et al. 2019, arXiv 1812.04948, Sec. 2.
 """
@@ -19,31 +19,31 @@ from torch.nn import functional
 
 SQRT2 = math.sqrt(2)
 NORM_EPS = 1e-8
-"""What adaptive instance normalization adds to variances, unless it is told otherwise."""
+"""Default constant that adaptive instance normalization adds to variances."""
 SIZES = tuple(2**k for k in range(3, 11))
-"""Heights and widths of images that networks made of 4 x 4 grids doubled again and again can have."""
+"""Possible heights and widths of images in networks that repeatedly double a 4 x 4 grid."""
 
 Resample = Literal["none", "up", "down"]
 
 
 class EqualizedConv2d(nn.Module):
-    """A convolution with equalized learning rate, optionally with a resampling by two in the same pass.
+    """A convolution with equalized learning rate, optionally fused with a resampling by two.
 
-    ``up`` is nearest-neighbor upsampling before the convolution, ``down`` averaging of 2 x 2 pixels after it. Both
-    are done by one strided convolution with a 4 x 4 kernel that sums or averages shifted copies of the 3 x 3 one:
-    the same linear map at 4/9 of the cost.
+    ``up`` is nearest-neighbor upsampling before the convolution, ``down`` averaging of 2 x 2 pixels after it. Either is
+    one strided convolution with a 4 x 4 kernel, the sum or average of shifted copies of the 3 x 3 kernel: the same
+    linear map at 4/9 of the cost.
 
     Args:
-        before: Input channels.
-        after: Output channels.
-        kernel: Height and width of the kernel, 1, 3 or 4; resampling wants 3.
-        padding: Zeros on each side.
-        gain: He's gain, sqrt(2) before a leaky ReLU, 1 otherwise.
+        before: Number of input channels.
+        after: Number of output channels.
+        kernel: Height and width of the kernel: 1, 3 or 4; 3 with resampling.
+        padding: Number of zeros on each side.
+        gain: He's gain: sqrt(2) before a leaky ReLU, 1 otherwise.
         resample: ``none``, ``up`` or ``down``.
-        bias: Add one number a channel.
+        bias: Add one bias per channel.
 
     Raises:
-        ValueError: If a kernel that is not 3 x 3 is to resample.
+        ValueError: If a resampling kernel is not 3 x 3 with padding 1.
 
     Source: Karras et al. 2018, Sec. 4.1; fusion as in their Sec. 2 (``fused_scale``).
     """
@@ -61,7 +61,7 @@ class EqualizedConv2d(nn.Module):
     ) -> None:
         super().__init__()
         if resample != "none" and (kernel, padding) != (3, 1):
-            raise ValueError(f"a convolution that resamples has a 3 x 3 kernel and padding 1; got {kernel}, {padding}")
+            raise ValueError(f"resampling must have a 3 x 3 kernel and padding 1; got {kernel}, {padding}")
         self.weight = nn.Parameter(draw_normal(after, before, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(after)) if bias else None
         self.scale = gain / math.sqrt(before * kernel**2)
@@ -81,11 +81,11 @@ class EqualizedLinear(nn.Module):
     """A linear map with equalized learning rate.
 
     Args:
-        before: Input length.
-        after: Output length.
+        before: Length of the input.
+        after: Length of the output.
         gain: He's gain.
-        rate: Factor on the learning rate of weight and bias; StyleGAN's mapping network has 0.01.
-        bias: What the bias begins with.
+        rate: Factor on the learning rate of weight and bias; 0.01 in StyleGAN's mapping network.
+        bias: Initial value of the bias.
 
     Source: Karras et al. 2018, Sec. 4.1; ``rate``: Karras et al. 2019, Appendix C.
     """
@@ -98,7 +98,7 @@ class EqualizedLinear(nn.Module):
 
     @property
     def matrix(self) -> Float[Tensor, "after before"]:
-        """What is multiplied by."""
+        """Effective weight, ``[after, before]``."""
         return self.weight * self.scale
 
     def forward(self, x: Float[Tensor, "batch before"]) -> Float[Tensor, "batch after"]:
@@ -113,21 +113,21 @@ class PixelNorm(nn.Module):
     """
 
     def forward(self, x: Float[Tensor, "batch unit *grid"]) -> Float[Tensor, "batch unit *grid"]:
-        """Normalise, in float32."""
+        """Normalize, in float32."""
         return x * _inverse_norm(x.float(), dim=1).to(x.dtype)
 
 
 class MinibatchStd(nn.Module):
-    """One more channel that says how much a group of images differ from each other.
+    """One more channel, with the standard deviation within a group of images.
 
-    Groups are consecutive images, so that it does not matter on how many processes a batch is spread as long as
-    each has whole groups.
+    Groups are consecutive images, so the result does not depend on the number of processes that share a batch, as long
+    as each has whole groups.
 
     Source: Karras et al. 2018, Sec. 3.
     """
 
     GROUP = 4
-    """Images in a group; the last one may be smaller."""
+    """Number of images in a group; the last group may be smaller."""
 
     def forward(self, x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch _ h w"]:
         """Append the mean, over units and pixels, of the standard deviation over the images of a group."""
@@ -154,7 +154,7 @@ class Blur(nn.Module):
 
 
 class _Binomial(torch.autograd.Function):
-    """A filter that is its own adjoint: torch's gradient of a depthwise convolution is ten times slower on a CPU."""
+    """A self-adjoint filter; torch's gradient of a depthwise convolution is ten times slower on a CPU."""
 
     @staticmethod
     def forward(_context: Any, x: Tensor) -> Tensor:
@@ -185,27 +185,27 @@ def adaptive_instance_norm(
 
 
 def draw_normal(*shape: int, rate: float = 1.0) -> Float32[Tensor, "*shape"]:
-    """Return numbers from N(0, 1) divided by ``rate``; on the device ``meta``, which has no numbers, of that shape.
+    """Return samples of N(0, 1) divided by ``rate``; on the meta device, an empty tensor of that shape.
 
-    Torch could do without the second case, but imports a thousand modules to find out the shape of what it draws.
+    The second case is an optimization: to draw on the meta device, torch imports a thousand modules.
     """
     numbers = torch.empty(shape, dtype=torch.float32)
     return numbers if numbers.is_meta else numbers.normal_() / rate
 
 
 def double(images: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit _ _"]:
-    """Repeat each pixel twice in height and in width."""
+    """Repeat each pixel twice in height and width."""
     return images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
 
 
 def depth_of(size: int) -> int:
-    """Return how often a 4 x 4 grid is doubled to reach a size.
+    """Return the number of doublings from a 4 x 4 grid to a size.
 
     Raises:
-        ValueError: If the size is no power of two from 8 to 1024.
+        ValueError: If the size is not a power of two from 8 to 1024.
     """
     if size not in SIZES:
-        raise ValueError(f"size is a power of two from {SIZES[0]} to {SIZES[-1]}; got {size}")
+        raise ValueError(f"size must be a power of two from {SIZES[0]} to {SIZES[-1]}; got {size}")
     return size.bit_length() - 3
 
 
@@ -213,9 +213,10 @@ def units_of(size: int, width: int | Sequence[int], max_width: int) -> list[int]
     """Return the units at 4 x 4, 8 x 8, ... ``size`` x ``size``.
 
     Args:
-        size: A power of two from 8 to 1024.
-        width: Units at the last, doubled towards the first up to ``max_width``; or those of each.
-        max_width: Units at most.
+        size: Height and width of the last grid, a power of two from 8 to 1024.
+        width: Number of units of the last grid, doubled toward the first up to ``max_width``; or a list of the numbers
+            of all grids.
+        max_width: Maximum number of units.
 
     Raises:
         ValueError: If a number is out of range.
@@ -223,15 +224,15 @@ def units_of(size: int, width: int | Sequence[int], max_width: int) -> list[int]
     depth = depth_of(size)
     if not isinstance(width, int):
         if len(width) != depth + 1 or not all(1 <= units <= max_width for units in width):
-            raise ValueError(f"width has the units, 1 to max_width, of {depth + 1} grids; got {width}, {max_width}")
+            raise ValueError(f"width must be {depth + 1} numbers in [1, max_width]; got {width}, max_width {max_width}")
         return list(width)
     if not 1 <= width <= max_width:
-        raise ValueError(f"width is 1 to max_width; got width {width}, max_width {max_width}")
+        raise ValueError(f"width must be in [1, max_width]; got {width}, max_width {max_width}")
     return [min(max_width, width * 2 ** (depth - level)) for level in range(depth + 1)]
 
 
 def width_of(units: Sequence[int]) -> dict[str, int | list[int]]:
-    """Return the settings ``width`` and ``max_width`` that make these units at 4 x 4, 8 x 8, ..."""
+    """Return the settings ``width`` and ``max_width`` for these numbers of units at 4 x 4, 8 x 8, ..."""
     regular = [min(max(units), units[-1] * 2**level) for level in reversed(range(len(units)))] == list(units)
     return {"width": units[-1] if regular else list(units), "max_width": max(units)}
 
@@ -241,12 +242,12 @@ def _inverse_norm(x: Tensor, dim: int) -> Tensor:
 
 
 def _spread(weight: Tensor) -> Tensor:
-    """Return the sum of the four copies of 3 x 3 kernels shifted by 0 or 1 pixel within 4 x 4."""
+    """Return the 4 x 4 kernels that sum four copies of 3 x 3 kernels, shifted by 0 or 1 pixel."""
     wide = functional.pad(weight, (1, 1, 1, 1))
     rows = wide[:, :, 1:] + wide[:, :, :-1]
     return rows[:, :, :, 1:] + rows[:, :, :, :-1]
 
 
 def spread_channels(values: Float[Tensor, "*batch unit"], like: Tensor) -> Float[Tensor, "*batch unit 1 1"]:
-    """Return a number for each channel so that it acts on all of a grid, in the dtype of ``like``."""
+    """Add two grid axes to one value per channel, in the dtype of ``like``."""
     return values[..., None, None].to(like.dtype)

@@ -23,7 +23,7 @@ class DCGAN(LayeredGenerator):
 
     Args:
         size: Height and width of an image: 16, 32, 64, 128 or 256.
-        width: Units of the last layer; each layer before it has twice as many as the next.
+        width: Number of units in the last layer; each earlier layer has twice as many as the next.
         z_dim: Length of a latent vector.
 
     Raises:
@@ -45,17 +45,17 @@ class DCGAN(LayeredGenerator):
         self.apply(_initialize)
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
-        """Return the matrix of the linear map that ``z`` meets first, ``[units * 4 * 4, z_dim]``."""
+        """Return the matrix of the first linear map of ``z``, ``[units * 4 * 4, z_dim]``."""
         weight = self.find_part("layer1", "0", nn.ConvTranspose2d).weight.detach()
         return (weight.flatten(1).T,)
 
 
 class DCGANDiscriminator(nn.Module):
-    """The DCGAN discriminator: one logit an image.
+    """The DCGAN discriminator: one logit per image.
 
     Args:
         size: Height and width of an image.
-        width: Units of the first layer, doubled from layer to layer.
+        width: Number of units in the first layer, doubled from layer to layer.
 
     Source: Radford et al. 2016, Sec. 3.
     """
@@ -73,16 +73,16 @@ class DCGANDiscriminator(nn.Module):
         self.apply(_initialize)
 
     def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, " batch"]:
-        """Return logits, float ``[batch]``: positive for images that look real."""
+        """Return logits, float ``[batch]``, positive for images that look real."""
         logits: Tensor = self.stages(images)
         return logits.flatten(1).squeeze(1)
 
 
 def _depth(size: int, width: int) -> int:
     if size not in SIZES:
-        raise ValueError(f"size is one of {SIZES}; got {size}")
+        raise ValueError(f"size must be one of {', '.join(map(str, SIZES))}; got {size}")
     if width < 1:
-        raise ValueError(f"width is 1 or more; got {width}")
+        raise ValueError(f"width must be 1 or more; got {width}")
     return size.bit_length() - 3
 
 
@@ -105,5 +105,5 @@ def _initialize(module: nn.Module) -> None:
 
 
 def _draw(weight: Tensor, mean: float) -> None:
-    if not weight.is_meta:  # which has no numbers, but costs torch a thousand imports
+    if not weight.is_meta:  # drawing nothing on the meta device costs torch a thousand imports
         nn.init.normal_(weight, mean, 0.02)

@@ -1,11 +1,11 @@
-"""FastGAN: few convolutions a grid, and small grids that say how much each unit of large ones counts.
+"""FastGAN: few convolutions per grid, and gates on the units of large grids, computed from small grids.
 
 ``z [z_dim] -> layer1 [c, 4, 4] -> layer2 [c', 8, 8] -> ... -> output [3, size, size]``
 
-Layer 1 is an up-convolution of the normalized ``z``, each later layer doubles the grid: repeated pixels, convolution,
-batch normalization and a gated linear unit; in every other layer, from the second on, convolution, noise,
-normalization and gate come twice. From 64 x 64 to 512 x 512 a layer's units are multiplied by what its *excitation*
-makes of the layer whose grid is 16 times smaller: ``sigmoid(W' swish(W pool(x)))``, one number a unit.
+Layer 1 is an up-convolution of the normalized ``z``. Each later layer doubles the grid: nearest-neighbor upsampling,
+convolution, batch normalization and a gated linear unit; in every other layer, from the second on, convolution, noise,
+normalization and gate are applied twice. From 64 x 64 to 512 x 512, a layer's units are multiplied by its *excitation*,
+computed from the layer whose grid is 16 times smaller: ``sigmoid(W' swish(W pool(x)))``, one number per unit.
 
 Source: Liu et al. 2021, arXiv 2101.04775, Sec. 3.1, Fig. 3.
 """
@@ -25,19 +25,19 @@ from .blocks import PixelNorm, draw_normal
 from .generator_base import Latent
 
 Gates = dict[int, Tensor]
-"""What units of layers are multiplied by, ``[batch, unit, 1, 1]``, by the number of the layer."""
+"""Factors of the units of layers, ``[batch, unit, 1, 1]``, keyed by the layer's number."""
 
 EXCITED = range(5, 9)
-"""Numbers of the layers that are excited, of grids from 64 x 64 to 512 x 512."""
+"""Numbers of the layers with excitations, on grids from 64 x 64 to 512 x 512."""
 
 
 class ExcitedGenerator(LayeredGenerator):
-    """A generator whose layers are multiplied by gates that earlier layers make; it has `excitations`, by number."""
+    """A generator whose layers are multiplied by gates computed from earlier layers, by its `excitations`."""
 
     beside = frozenset({"excitations"})
     excitations: nn.ModuleDict
     distance: ClassVar[int]
-    """How many layers before a layer the one is that excites it."""
+    """Number of layers from the source of an excitation to the layer that it multiplies."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -46,33 +46,33 @@ class ExcitedGenerator(LayeredGenerator):
         return side, side
 
     def context(self, z: Latent) -> Gates:  # noqa: ARG002
-        """Return the gates of layers, of which none is known before the first layer."""
+        """Return the gates of layers, empty before the first layer."""
         return {}
 
     def stage(
         self, index: int, x: Float[Tensor, "batch before _ _"], context: Gates
     ) -> Float[Tensor, "batch unit h w"]:
-        """Return the output of one stage; what excites a later layer does so first."""
+        """Return the output of a stage, after adding the gate that its input excites."""
         self._excite(index, x, context)
         gate = [context[index + 1]] if index + 1 in context else []
         output: Tensor = self._stages[index][1](x, *gate)
         return output
 
     def context_after(self, z: Latent, position: int) -> Gates:
-        """Return the gates that the layers before that position make."""
+        """Return the gates computed from the layers before ``position``."""
         context = self.context(z)
         self._excite(position, self.run(self.input(z), context, 0, position), context)
         return context
 
     def _excite(self, number: int, x: Tensor, context: Gates) -> None:
-        """Add the gate that a layer makes, by its number, for the layer that it excites."""
+        """Add the gate computed from the layer of that number, if it excites a later one."""
         excited = number + self.distance
         if number and str(excited) in self.excitations:
             context[excited] = self.excitations[str(excited)](x)
 
 
 class ExcitedLayer(nn.Sequential):
-    """Modules one after the other, and what they return times a gate, if there is one."""
+    """A chain of modules whose output is multiplied by a gate, if there is one."""
 
     def forward(
         self, x: Float[Tensor, "batch before _ _"], gate: Float[Tensor, "batch unit 1 1"] | None = None
@@ -88,10 +88,10 @@ class FastGAN(ExcitedGenerator):
 
     Args:
         z_dim: Length of a latent vector.
-        units: Units of each layer, at 4 x 4, 8 x 8, ...; each 1 or more, at most nine.
+        units: Numbers of units of the two to nine layers, at 4 x 4, 8 x 8, ...; each at least 1.
 
     Raises:
-        ValueError: If there are not two to nine layers, or one has no units.
+        ValueError: If the number of layers is not two to nine, or a layer has no units.
 
     Source: Liu et al. 2021, Fig. 3.
     """
@@ -115,16 +115,16 @@ class FastGAN(ExcitedGenerator):
         self.output = nn.Conv2d(units[-1], 3, 3, padding=1)
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
-        """Return the matrix of the linear map that ``z``, once normalized, meets first, ``[2 units * 16, z_dim]``."""
+        """Return the matrix of the first linear map of the normalized ``z``, ``[2 * units * 16, z_dim]``."""
         return (self.find_part("layer1", "1", nn.ConvTranspose2d).weight.detach().flatten(1).T,)
 
 
 class Excitation(nn.Module):
-    """One number for each unit of a layer, of the units of one whose grid is 16 times smaller.
+    """One gate per unit of a layer, computed from a layer whose grid is 16 times smaller.
 
     Args:
-        before: Units that it is given.
-        after: Units that it makes numbers for.
+        before: Number of units of the smaller grid.
+        after: Number of units of the larger grid.
 
     Source: Liu et al. 2021, Eq. 1 and 2, Fig. 3b.
     """
@@ -135,13 +135,13 @@ class Excitation(nn.Module):
         self.maps = nn.Sequential(nn.AdaptiveAvgPool2d(4), squeeze, nn.SiLU(), weigh, nn.Sigmoid())
 
     def forward(self, x: Float[Tensor, "batch before _ _"]) -> Float[Tensor, "batch after 1 1"]:
-        """Return numbers from 0 to 1."""
+        """Return gates in [0, 1]."""
         gate: Tensor = self.maps(x)
         return gate
 
 
 class FixedNoise(nn.Module):
-    """The same noise for all units and images, times one learned number.
+    """Fixed noise, the same for all units and images, times one learned factor.
 
     Args:
         side: Height and width of the grid.
@@ -155,12 +155,12 @@ class FixedNoise(nn.Module):
         self.register_buffer("noise", draw_normal(1, 1, side, side))
 
     def forward(self, x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
-        """Add it."""
+        """Add the noise."""
         return x + self.strength.to(x.dtype) * self.noise.to(x.dtype)
 
 
 def _doubling(before: int, after: int, side: int, is_deep: bool) -> ExcitedLayer:
-    """Return what doubles a grid to a side, with noise and a second convolution, or without both."""
+    """Return a layer that doubles the grid to ``side``, with noise and a second convolution if it is deep."""
     parts: list[nn.Module] = [nn.Upsample(scale_factor=2)]
     for width in (before, after) if is_deep else (before,):
         noise = [FixedNoise(side)] * is_deep

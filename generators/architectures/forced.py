@@ -1,4 +1,4 @@
-"""Units of a generator that are forced to values for good."""
+"""Units of a generator that are permanently forced to values."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from torch import Tensor, nn
 from gandissect.core.types import UnitSet
 
 SUFFIX = ".forced"
-"""By this end of a tensor's name a file tells which of its stages are standing ones."""
+"""Suffix of the tensors that mark stages with forced units in a file."""
 
 VALUES = ".values"
-"""The end of the name of what their units are forced to."""
+"""Suffix of the tensors that contain the values of forced units."""
 
 
 class ForcedUnits(nn.Module):
     """A stage of a generator, some of whose units always have the same value.
 
-    It takes the stage's place under its name, so that whoever reads or changes the layer's output sees the forced one.
+    It replaces the stage under its name, so hooks on the layer see the forced output.
 
     Args:
-        stage: Module whose output is activations ``[batch, unit, h, w]``, or hidden vectors ``[batch, unit]``.
-        num_units: How many units it has.
+        stage: Module that returns activations ``[batch, unit, h, w]`` or hidden vectors ``[batch, unit]``.
+        num_units: Number of units of the stage.
 
     Attributes:
-        forced: bool ``[unit]``, which units; none at first.
-        values: ``[unit]``, what they are forced to; 0 for the others.
+        forced: bool ``[unit]``, whether a unit is forced; all False at first.
+        values: ``[unit]``, values of the forced units; 0 for the others.
     """
 
     forced: Bool[Tensor, " unit"]
@@ -43,31 +43,31 @@ class ForcedUnits(nn.Module):
         self.register_buffer("values", torch.zeros(num_units, dtype=torch.float32, device="cpu"))
 
     def force(self, units: Sequence[int], values: Sequence[float]) -> None:
-        """Force some units to values from now on."""
+        """Permanently force units to values."""
         index = list(units)
         self.forced[index] = True
         self.values[index] = torch.tensor(values, dtype=self.values.dtype, device=self.values.device)
 
     def forward(self, *arguments: Any) -> Float[Tensor, "batch unit *grid"]:
-        """Return the stage's activations with the forced units at their values."""
+        """Return the stage's activations with the forced units set to their values."""
         x: Tensor = self.stage(*arguments)
         shape = (-1, *[1] * (x.ndim - 2))
         return torch.where(self.forced.view(shape), self.values.view(shape).to(x.dtype), x)
 
 
 def check_forced(units: UnitSet, values: Sequence[float], num_units: int) -> None:
-    """Refuse units that a layer does not have, and values that do not fit them.
+    """Check units and their values against a layer.
 
     Raises:
-        ValueError: Naming them.
+        ValueError: If the layer lacks a unit, or the values are not one finite number per unit.
     """
     if wrong := [unit for unit in units.units if unit >= num_units]:
-        raise ValueError(f"{units.layer!r} has the units 0 to {num_units - 1}; got {wrong}")
+        raise ValueError(f"units of {units.layer!r} must be in [0, {num_units - 1}]; got {wrong}")
     if len(values) != len(units) or not all(math.isfinite(value) for value in values):
-        raise ValueError(f"values are finite, one for each of the {len(units)} units; got {list(values)}")
+        raise ValueError(f"values must be {len(units)} finite numbers, one per unit; got {list(values)}")
 
 
 def describe_forced(units: UnitSet, values: Sequence[float]) -> str:
-    """Return what was done to units, for a generator's name."""
+    """Describe forced units, as a suffix of a generator's name."""
     which = f"{len(units)} unit{'s' if len(units) > 1 else ''} of {units.layer}"
     return f"with {which} held" if any(values) else f"less {which}"

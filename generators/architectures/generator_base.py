@@ -1,4 +1,4 @@
-"""What all generators share, whether this package defines their layers or wraps a module that others wrote."""
+"""Base class of all generators: architectures of this package and wrapped third-party modules."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from gandissect.core.types import LayerInfo, UnitSet, check_type
 from .forced import ForcedUnits, check_forced, describe_forced
 
 Latent: TypeAlias = Float[Tensor, "batch z"] | Float[Tensor, "batch num_ws w_dim"]
-"""Latent vectors ``z``; or, where a generator has them, those of its layers in the place of ``z``."""
+"""Latent vectors ``z``, or layer-wise ``ws`` for generators that have them."""
 
 
 class GeneratorBase(nn.Module):
-    """Latent vectors, their checks, and units that are forced to values, for any generator with named layers.
+    """A generator with named layers: sampling and checks of latent vectors, and forced units.
 
     Attributes:
         z_dim: Length of a latent vector.
-        name: What to call the generator.
+        name: Name of the generator.
     """
 
     z_dim: int
@@ -40,7 +40,7 @@ class GeneratorBase(nn.Module):
 
     @abstractmethod
     def add_forced_units(self, layer: str, num_units: int) -> ForcedUnits:
-        """Return the module of a layer as one that can force units, which it is from now on.
+        """Replace the module of a layer by one that can force units, and return it.
 
         Raises:
             KeyError: If there is no such layer.
@@ -48,7 +48,7 @@ class GeneratorBase(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of the parameters and buffers."""
         tensors = (tensor for child in self.children() for tensor in chain(child.parameters(), child.buffers()))
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
@@ -56,9 +56,9 @@ class GeneratorBase(nn.Module):
         """Draw standard normal latent vectors.
 
         Args:
-            num_samples: How many, 0 or more.
-            seed: Which sequence.
-            start: Index of the first; row ``i`` depends on ``(seed, start + i)`` only.
+            num_samples: Number of latent vectors, at least 0.
+            seed: Seed of the latent vectors.
+            start: Index of the first latent vector; row ``i`` depends only on ``(seed, start + i)``.
 
         Returns:
             float32 ``[num_samples, z_dim]`` on CPU.
@@ -66,18 +66,18 @@ class GeneratorBase(nn.Module):
         return sample_z(num_samples, self.z_dim, seed, start)
 
     def forcing(self, units: UnitSet, values: Sequence[float]) -> Self:
-        """Return a copy of this generator in which some units of a layer always have given values.
+        """Return a copy of this generator in which units of a layer are permanently forced to values.
 
-        It is saved and loaded as any other. Where units are forced again, the last values hold.
+        The copy can be saved and loaded like any generator. Forcing a unit again replaces its value.
 
         Args:
-            units: Which units of which layer.
-            values: One finite number for each, in their order; all zeros switch them off.
+            units: Layer and units to force.
+            values: One finite number per unit, in the same order; 0 switches a unit off.
 
         Raises:
             KeyError: If there is no such layer.
             TypeError: If torch cannot copy the generator.
-            ValueError: If the layer has no such unit, or the values do not fit.
+            ValueError: If the layer has no such unit, or the values are not one finite number per unit.
         """
         num_units = lookup(self.layers, units.layer, "layer").units
         check_forced(units, values, num_units)
@@ -94,19 +94,19 @@ class GeneratorBase(nn.Module):
         """Return latent vectors on the generator's device.
 
         Raises:
-            ValueError: If they have another shape, hold no floating-point numbers, or one that is not finite.
+            ValueError: If they have another shape, are not floats, or contain NaN or infinity.
         """
-        check_type("z", z, Tensor, "torch.as_tensor makes one of an array")
+        check_type("z", z, Tensor, "convert an array with torch.as_tensor")
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"{self.name} takes z of shape [batch, {self.z_dim}]; got {list(z.shape)}")
         self._check_finite(z)
         return self._place(z)
 
     def _check_finite(self, latents: Tensor) -> None:
-        """Refuse latent vectors that are not finite, except while a program is made of the generator.
+        """Check that latent vectors are finite, except while the generator is traced or compiled.
 
         Raises:
-            ValueError: Naming the first row.
+            ValueError: If not; the message names the first such row.
         """
         if torch._C._get_tracing_state() or torch.compiler.is_compiling() or latents.is_meta:
             return
@@ -116,21 +116,21 @@ class GeneratorBase(nn.Module):
             raise ValueError(f"latent vectors must be finite; got NaN or infinity in row {row} for {self.name}")
 
     def _check_activation(self, activation: Tensor, layer: str, batch: int) -> None:
-        """Check that an activation is that of a layer for so many latent vectors.
+        """Check the shape of a layer's activation for a batch size.
 
         Raises:
             KeyError: If there is no such layer.
             ValueError: If it has another shape.
         """
         info = lookup(self.layers, layer, "layer")
-        check_type("the activation", activation, Tensor, "torch.as_tensor makes one of an array")
+        check_type("the activation", activation, Tensor, "convert an array with torch.as_tensor")
         expected = (batch, info.units, info.height, info.width)
         if tuple(activation.shape) != expected:
-            raise ValueError(f"{layer!r} has activations {expected} for {batch} z; got {tuple(activation.shape)}")
+            raise ValueError(f"{layer!r} must have activations {expected} for {batch} z; got {tuple(activation.shape)}")
 
     def _place(self, x: Tensor) -> Tensor:
-        """Return a tensor on the generator's device; float64, which NumPy makes, becomes float32."""
+        """Return a tensor on the generator's device; float64, NumPy's default, becomes float32."""
         own = next((parameter.dtype for parameter in self.parameters()), torch.float32)
         if x.dtype not in {torch.float32, torch.float64, own}:
-            raise ValueError(f"{self.name} takes float32 numbers; got {x.dtype}; convert them with .float()")
+            raise ValueError(f"{self.name} takes float32; got {x.dtype}; convert it with .float()")
         return x.to(self.device, torch.float32 if x.dtype == torch.float64 else x.dtype)

@@ -1,10 +1,10 @@
-"""Lightweight GAN: FastGAN with pixel shuffling, attention, and gates of a weighted mean, as lucidrains has it.
+"""Lightweight GAN of lucidrains: FastGAN with pixel shuffling, attention, and gates from a weighted mean.
 
 ``z [z_dim] -> layer1 [c, 4, 4] -> layer2 [c', 8, 8] -> ... -> output [3, size, size]``
 
-Layer 1 is an up-convolution with batch normalization and a gated linear unit, divided by its norm at each pixel. Each
-later layer doubles the grid: self-attention or none, pixel shuffling, the filter [1, 2, 1], convolution, noise, batch
-normalization and gated linear unit. From 128 x 128 on a layer is multiplied by what the layer three before it excites.
+Layer 1 is an up-convolution with batch normalization and a gated linear unit, normalized at each pixel. Each later
+layer doubles the grid: optional self-attention, pixel shuffling, the filter [1, 2, 1], convolution, noise, batch
+normalization and gated linear unit. From 128 x 128 on, a layer is multiplied by gates from the layer three before it.
 
 Source: Liu et al. 2021, arXiv 2101.04775, Sec. 3.1; what differs: github.com/lucidrains/lightweight-gan.
 """
@@ -23,9 +23,9 @@ from torch.nn import functional
 from .fastgan import ExcitedGenerator, ExcitedLayer, FixedNoise
 
 EXCITED = range(6, 9)
-"""Numbers of the layers that are excited, of grids from 128 x 128 to 512 x 512."""
+"""Numbers of the layers with excitations, on grids from 128 x 128 to 512 x 512."""
 HEADS = 8
-"""Heads of self-attention."""
+"""Number of heads of self-attention."""
 
 
 class LightweightGAN(ExcitedGenerator):
@@ -33,10 +33,10 @@ class LightweightGAN(ExcitedGenerator):
 
     Args:
         z_dim: Length of a latent vector.
-        units: Units of each layer, at 4 x 4, 8 x 8, ...; each 1 or more, at most eight.
-        middle: Units between the two maps of each excitation, from that of the grid of 128 x 128 on.
-        attention: Numbers of the layers that begin with self-attention, 2 or more.
-        head_dim: Numbers in a head of self-attention.
+        units: Numbers of units of the two to eight layers, at 4 x 4, 8 x 8, ...; each at least 1.
+        middle: Numbers of hidden units of the excitations, starting with that of the 128 x 128 grid.
+        attention: Numbers of the layers that begin with self-attention, at least 2.
+        head_dim: Length of the vectors in a head of self-attention.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -60,11 +60,11 @@ class LightweightGAN(ExcitedGenerator):
         excited = [number for number in EXCITED if number <= len(units)]
         if not 2 <= len(units) <= 8 or len(middle) != len(excited) or min(*units, *middle, head_dim) < 1:
             raise ValueError(
-                f"units must be two to eight numbers, middle {len(excited)} for them, they and head_dim 1 or more; "
-                f"got {list(units)}, {list(middle)} and {head_dim}"
+                f"units must be two to eight numbers, middle {len(excited)} numbers, all of these and head_dim 1 or "
+                f"more; got {list(units)}, {list(middle)} and {head_dim}"
             )
         if any(not 2 <= number <= len(units) for number in attention):
-            raise ValueError(f"attention must have numbers of layers, 2 to {len(units)}; got {list(attention)}")
+            raise ValueError(f"attention must be layer numbers in [2, {len(units)}]; got {list(attention)}")
         first = nn.ConvTranspose2d(z_dim, 2 * units[0], 4)
         self.layer1 = nn.Sequential(first, nn.BatchNorm2d(2 * units[0]), nn.GLU(dim=1), UnitLength())
         for number, (before, after) in enumerate(pairwise(units), start=2):
@@ -79,7 +79,7 @@ class LightweightGAN(ExcitedGenerator):
         self.output = nn.Conv2d(units[-1], 3, 3, padding=1)
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
-        """Return the matrix of the linear map that ``z`` meets first, ``[2 units * 4 * 4, z_dim]``."""
+        """Return the matrix of the first linear map of ``z``, ``[2 * units * 4 * 4, z_dim]``."""
         return (self.find_part("layer1", "0", nn.ConvTranspose2d).weight.detach().flatten(1).T,)
 
 
@@ -102,12 +102,12 @@ class MirroredBlur(nn.Module):
 
 
 class MeanExcitation(nn.Module):
-    """One number for each unit of a layer, of a mean of another's pixels, weighted by what it makes of each.
+    """One gate per unit of a layer, computed from a mean over the pixels of another with learned weights.
 
     Args:
-        before: Units that it is given.
-        middle: Units between its two maps.
-        after: Units that it makes numbers for.
+        before: Number of units of the source layer.
+        middle: Number of hidden units.
+        after: Number of units of the gated layer.
 
     Source: Cao et al. 2020, arXiv 2012.13375, Sec. 3.3, without the sum; Liu et al. 2021, Sec. 3.1.
     """
@@ -119,20 +119,20 @@ class MeanExcitation(nn.Module):
         self.maps = nn.Sequential(first, nn.LeakyReLU(0.1), second, nn.Sigmoid())
 
     def forward(self, x: Float[Tensor, "batch before _ _"]) -> Float[Tensor, "batch after 1 1"]:
-        """Return numbers from 0 to 1."""
+        """Return gates in [0, 1]."""
         shares = self.weigh(x).flatten(2).softmax(dim=2)  # [batch, 1, h * w]
         gate: Tensor = self.maps((x.flatten(2) @ shares.transpose(1, 2))[..., None])
         return gate
 
 
 class MixedAttention(nn.Module):
-    """Self-attention of two kinds, added to what it is given: linear over the image, and over 3 x 3 neighbors.
+    """Self-attention of two kinds, added to the input: linear over the image, and over 3 x 3 neighbors.
 
     Linear: ``softmax_unit(q) (softmax_pixel(k)^T v)``; among neighbors: ``softmax(q k^T) v``, with zeros outside.
 
     Args:
-        units: Units that it is given and returns.
-        head_dim: Numbers in each of its eight heads.
+        units: Number of input and output units.
+        head_dim: Length of the vectors in each of the eight heads.
 
     Source: Shen et al. 2021, arXiv 1812.01243, Sec. 3; Ramachandran et al. 2019, arXiv 1906.05909, Sec. 3.
     """
@@ -150,7 +150,7 @@ class MixedAttention(nn.Module):
         self.head_dim = head_dim
 
     def forward(self, x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
-        """Attend."""
+        """Apply both kinds of attention."""
         normal = functional.layer_norm(x.movedim(1, 3), x.shape[1:2], self.scale, self.shift).movedim(3, 1)
         far = self._attend_far(self.query(normal), *self.key_value(self.spread(normal)).chunk(2, dim=1))
         near = self._attend_near(self.near_query(normal), *self.near_key_value(normal).chunk(2, dim=1))
@@ -176,7 +176,7 @@ class MixedAttention(nn.Module):
 
 
 def _doubling(before: int, after: int, side: int) -> list[nn.Module]:
-    """Return the parts that double a grid to a side."""
+    """Return the modules that double a grid to ``side``."""
     up = [nn.Conv2d(before, 4 * before, 1), nn.SiLU(), nn.PixelShuffle(2), MirroredBlur()]
     convolution = [nn.ZeroPad2d((2, 1, 2, 1)), nn.Conv2d(before, 2 * after, 4)]
     return [*up, *convolution, FixedNoise(side), nn.BatchNorm2d(2 * after), nn.GLU(dim=1)]

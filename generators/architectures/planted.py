@@ -1,19 +1,19 @@
-"""A generator in closed form, whose units are known to paint what they paint.
+"""A generator in closed form, whose units have known effects.
 
-The image is a ground with at most one square cell of each concept. Concept ``k`` lives in row ``k`` of a
-grid of cells; ``z[2k] > 0`` says whether it is there, ``floor(cells * Phi(z[2k + 1]))`` in which column.
+The image is a ground with at most one square cell of each concept. Concept ``k`` appears in row ``k`` of a grid of
+cells if ``z[2k] > 0``, in column ``floor(cells * Phi(z[2k + 1]))``.
 
 =============  ==================================================  ======================  ==================
 unit           activation                                          IoU with its concept    effect of ablation
 =============  ==================================================  ======================  ==================
 ``0 .. n-1``   1 on the cell of concept ``k``, else 0              1                       the concept is gone
-``n``          the same as unit 0, but nothing reads it            1 with concept 0        none
+``n``          the same as unit 0, but not used by the output      1 with concept 0        none
 ``n+1``        0 everywhere (dead)                                 0                       none
 =============  ==================================================  ======================  ==================
 
-A concept is there with probability 1/2 and then covers ``1 / cells**2`` of the image, so that its expected
-share of pixels is ``1 / (2 * cells**2)``. The IoU of 1 holds for ``layer2``, whose grid is the image's, at
-any quantile that is at least the concept's share.
+A concept appears with probability 1/2 and then covers ``1 / cells**2`` of the image, so its expected share of pixels is
+``1 / (2 * cells**2)``. The IoU of 1 holds for ``layer2``, whose grid is the image's, if the quantile is at least the
+concept's share.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PlantedGenerator(LayeredGenerator):
 
     Args:
         size: Height and width of an image, a multiple of ``cells`` up to 4096.
-        cells: Rows and columns of the grid of cells, at least as many as there are planted concepts.
+        cells: Number of rows and columns of the grid of cells, at least the number of planted concepts.
 
     Raises:
         ValueError: If a number is out of range.
@@ -47,12 +47,12 @@ class PlantedGenerator(LayeredGenerator):
 
     architecture = "planted"
     concepts = (GROUND, *PLANTED)
-    """What a palette segmenter must know to label the images exactly."""
+    """Concepts with which a palette segmenter labels the images exactly."""
 
     def __init__(self, size: int = 64, cells: int = 16) -> None:
         super().__init__(2 * len(PLANTED), {"size": size, "cells": cells})
         if cells < len(PLANTED) or not cells <= size <= 4096 or size % cells:
-            requirement = f"need cells >= {len(PLANTED)} and size a multiple of cells up to 4096"
+            requirement = f"cells must be {len(PLANTED)} or more, and size a multiple of cells up to 4096"
             raise ValueError(f"{requirement}; got {size=}, {cells=}")
         self.layer1 = _CellLayer(cells)
         self.layer2 = nn.Upsample(scale_factor=size // cells, mode="nearest")

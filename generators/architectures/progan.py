@@ -1,9 +1,9 @@
-"""ProGAN: a generator and a discriminator that grow from small pictures to large ones.
+"""ProGAN: a generator and a discriminator that grow from small images to large ones.
 
 ``z [z_dim] -> layer1 [c, 4, 4] -> layer2 [c, 4, 4] -> layer3 [c', 8, 8] -> layer4 ... -> output [3, size, size]``
 
-Every layer is convolution, bias and leaky ReLU; what goes into a layer is divided by its pixelwise norm first, so
-that a unit's activation is a number of its own and no share of a whole.
+Every layer is convolution, bias and leaky ReLU. Pixel norm is applied to the input of a layer rather than its output,
+so a unit's activation does not depend on the other units of the layer.
 
 Source: Karras et al. 2018, arXiv 1710.10196, Table 2 and Sec. 4.
 """
@@ -28,11 +28,11 @@ class ProGAN(LayeredGenerator):
 
     Args:
         size: Height and width of an image, a power of two from 8 to 1024.
-        width: Units of the last two layers, doubled towards the input as the grid is halved; or those at 4 x 4,
-            8 x 8, ..., each.
-        max_width: Units of a layer at most.
+        width: Number of units of the last two layers, doubled at each halving of the grid toward the input; or a list
+            of the numbers at 4 x 4, 8 x 8, ...
+        max_width: Maximum number of units of a layer.
         z_dim: Length of a latent vector.
-        offset_by_place: Give each place of the first grid offsets of its own, as a dense first layer has them.
+        offset_by_place: Give each position of the first grid its own biases, as in a dense first layer.
 
     Raises:
         ValueError: If a number is out of range.
@@ -54,7 +54,7 @@ class ProGAN(LayeredGenerator):
         settings = {"size": size, "width": width, "max_width": max_width, "z_dim": z_dim}
         super().__init__(z_dim, settings | ({"offset_by_place": True} if offset_by_place else {}))
         units = units_of(size, width, max_width)
-        gain = SQRT2 / 4  # of the dense layer that the first convolution is
+        gain = SQRT2 / 4  # of the dense layer equivalent to the first convolution
         first = EqualizedConv2d(z_dim, units[0], 4, padding=3, gain=gain, bias=not offset_by_place)
         self.layer1 = _Layer(first, *[PlaceOffset(units[0], 4)] * offset_by_place)
         self.layer2 = _Layer(EqualizedConv2d(units[0], units[0], 3, padding=1))
@@ -65,14 +65,14 @@ class ProGAN(LayeredGenerator):
         self.output = self.to_rgb(units[-1])
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
-        """Return the matrix of the linear map that ``z``, once normalized, meets first, ``[units * 4 * 4, z_dim]``."""
+        """Return the matrix of the first linear map of the normalized ``z``, ``[units * 4 * 4, z_dim]``."""
         first = self.find_part("layer1", "1", EqualizedConv2d)
-        weight = first.weight.detach() * first.scale  # [units, z_dim, 4, 4]; the pixel meets each place once
+        weight = first.weight.detach() * first.scale  # [units, z_dim, 4, 4]; each tap meets the one input pixel once
         return (weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2),)
 
     @staticmethod
     def to_rgb(units: int) -> nn.Module:
-        """Return what makes an image of a layer's activations."""
+        """Return the module that converts a layer's activations to an image."""
         return nn.Sequential(PixelNorm(), EqualizedConv2d(units, 3, 1, gain=1))
 
 
@@ -84,10 +84,10 @@ class _Layer(nn.Sequential):
 
 
 class PlaceOffset(nn.Module):
-    """Offsets of every unit at every place of a grid.
+    """A bias for every unit at every position of a grid.
 
     Args:
-        units: Units that it is given.
+        units: Number of units.
         side: Height and width of the grid.
     """
 
@@ -96,18 +96,18 @@ class PlaceOffset(nn.Module):
         self.offset = nn.Parameter(torch.zeros(units, side, side))
 
     def forward(self, x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
-        """Add them."""
+        """Add the biases."""
         return x + self.offset.to(x.dtype)
 
 
 class GrowingDiscriminator(nn.Module):
-    """The discriminator of ProGAN and StyleGAN: one logit an image, of any size that it grows through.
+    """The discriminator of ProGAN and StyleGAN: one logit per image, at any size that it grows through.
 
     Args:
         size: Height and width of the largest images.
-        width: Units at that size, doubled as the grid is halved.
-        max_width: Units of a layer at most.
-        blurred: Filter before each halving, as StyleGAN does.
+        width: Number of units at that size, doubled at each halving of the grid.
+        max_width: Maximum number of units of a layer.
+        blurred: Blur before each halving, as in StyleGAN.
 
     Source: Karras et al. 2018, Table 2; ``blurred``: Karras et al. 2019, Sec. 2.
     """
@@ -132,11 +132,11 @@ class GrowingDiscriminator(nn.Module):
         )
 
     def forward(self, images: Float[Tensor, "batch 3 H W"], alpha: float = 1.0) -> Float[Tensor, " batch"]:
-        """Return logits, float ``[batch]``: positive for images that look real.
+        """Return logits, float ``[batch]``, positive for images that look real.
 
         Args:
             images: ``[batch, 3, side, side]``, ``side`` a power of two from 8 to ``size``.
-            alpha: How far the block of that side is faded in, 0 to 1; the rest is the block of half the side.
+            alpha: Weight in [0, 1] of the block of that side; the rest is the block of half the side.
 
         Source: Karras et al. 2018, Fig. 2.
         """
@@ -151,7 +151,7 @@ class GrowingDiscriminator(nn.Module):
 
 
 class _Halving(nn.Sequential):
-    """A convolution, and one that halves the grid, each with leaky ReLU."""
+    """A convolution and a halving convolution, each with leaky ReLU."""
 
     def __init__(self, narrow: int, wide: int, blurred: bool) -> None:
         super().__init__(

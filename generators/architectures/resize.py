@@ -1,9 +1,9 @@
-"""A generator of resize-convolutions: grids are doubled by repeating pixels, then convolved.
+"""A generator of resize-convolutions: nearest-neighbor upsampling followed by convolution.
 
 ``z [z_dim] -> layer1 [c, side, side] -> layer2 [c', 2 side, 2 side] -> ... -> output [3, size, size]``
 
-Layer 1 is linear, with batch normalization. Each later layer is doubling, convolution, batch normalization and leaky
-ReLU; the image is a convolution of the last layer and tanh.
+Layer 1 is linear, with batch normalization. Each later layer is upsampling, convolution, batch normalization and leaky
+ReLU; the image is a convolution of the last layer, followed by tanh.
 
 Source: Odena et al. 2016, doi 10.23915/distill.00003; batch normalization as in Radford et al. 2016, arXiv 1511.06434.
 """
@@ -24,12 +24,12 @@ class ResizeConv(LayeredGenerator):
 
     Args:
         z_dim: Length of a latent vector.
-        units: Units of each layer, the linear one first; each 1 or more.
-        side: Height and width of the first grid, 1 or more.
-        slope: What leaky ReLU multiplies negative numbers by, 0 or more.
+        units: Numbers of units of the layers, the linear one first; each at least 1.
+        side: Height and width of the first grid, at least 1.
+        slope: Negative slope of leaky ReLU, in [0, 1).
 
     Raises:
-        ValueError: If there are not two layers, or a setting is out of range.
+        ValueError: If there are fewer than two layers, or a setting is out of range.
 
     Source: Odena et al. 2016.
     """
@@ -40,7 +40,7 @@ class ResizeConv(LayeredGenerator):
         super().__init__(z_dim, {"z_dim": z_dim, "units": list(units), "side": side, "slope": slope})
         if len(units) < 2 or min(*units, side) < 1 or not 0 <= slope < 1:
             raise ValueError(
-                "units must be two numbers or more, they and side 1 or more, slope in [0, 1); "
+                "units must be two numbers or more, all of them and side 1 or more, and slope in [0, 1); "
                 f"got {list(units)}, {side} and {slope}"
             )
         linear, grid = nn.Linear(z_dim, units[0] * side**2), nn.Unflatten(1, (units[0], side, side))
@@ -58,5 +58,5 @@ class ResizeConv(LayeredGenerator):
         return side, side
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
-        """Return the matrix of the linear map that ``z`` meets first, ``[units * side * side, z_dim]``."""
+        """Return the matrix of the first linear map of ``z``, ``[units * side * side, z_dim]``."""
         return (self.find_part("layer1", "1", nn.Linear).weight.detach(),)

@@ -1,10 +1,10 @@
-"""A residual generator, as SNGAN and its kin have it.
+"""Residual generator of SNGAN and related models.
 
 ``z [z_dim] -> layer1 [c, side, side] -> layer2 [c', 2 side, 2 side] -> ... -> output [3, size, size]``
 
-Layer 1 is linear. Each later layer doubles the grid: batch normalization, ReLU, doubling, convolution, batch
-normalization, ReLU and convolution, plus a 1 x 1 convolution of the doubled input. The image is a convolution of
-the last layer, normalized and rectified, and tanh. A layer may end with self-attention.
+Layer 1 is linear. Each later layer doubles the grid: batch normalization, ReLU, upsampling, convolution, batch
+normalization, ReLU and convolution, plus a 1 x 1 convolution of the upsampled input. The image is batch normalization,
+ReLU, convolution and tanh of the last layer. A layer may end with self-attention.
 
 Source: Miyato et al. 2018, arXiv 1802.05957, Appendix B.4; Gulrajani et al. 2017, arXiv 1704.00028, Appendix F;
 self-attention: Zhang et al. 2019, arXiv 1805.08318, Sec. 3.
@@ -25,7 +25,7 @@ from .base import LayeredGenerator
 
 DOUBLINGS = ("nearest", "bilinear")
 KEYS, VALUES = 8, 2
-"""Units of a layer are so many times the numbers of a key, and of a value, of its self-attention."""
+"""Ratio of a layer's units to the length of a key, and of a value, in its self-attention."""
 
 
 class ResNet(LayeredGenerator):
@@ -33,13 +33,13 @@ class ResNet(LayeredGenerator):
 
     Args:
         z_dim: Length of a latent vector.
-        units: Units of each layer, the linear one first; each 1 or more.
-        side: Height and width of the first grid, 1 or more.
-        doubling: How pixels are made between pixels: ``nearest`` or ``bilinear``.
-        attention: Numbers of the layers that end with self-attention, 2 or more; they have 8 units or more.
+        units: Numbers of units of the layers, the linear one first; each at least 1.
+        side: Height and width of the first grid, at least 1.
+        doubling: Interpolation of the upsampling: ``nearest`` or ``bilinear``.
+        attention: Numbers of the layers that end with self-attention, at least 2; each needs 8 or more units.
 
     Raises:
-        ValueError: If there are not two layers, or a setting is out of range.
+        ValueError: If there are fewer than two layers, or a setting is out of range.
 
     Source: Miyato et al. 2018, Appendix B.4.
     """
@@ -57,12 +57,14 @@ class ResNet(LayeredGenerator):
         settings: dict[str, Any] = {"z_dim": z_dim, "units": list(units), "side": side, "doubling": doubling}
         super().__init__(z_dim, settings | ({"attention": list(attention)} if attention else {}))
         if len(units) < 2 or min(*units, side) < 1:
-            raise ValueError(f"units are two numbers or more, they and side 1 or more; got {list(units)} and {side}")
+            raise ValueError(
+                f"units must be two numbers or more, all of them and side 1 or more; got {list(units)} and {side}"
+            )
         if doubling not in DOUBLINGS:
-            raise ValueError(f"doubling is one of {', '.join(DOUBLINGS)}; got {doubling!r}")
+            raise ValueError(f"doubling must be one of {', '.join(DOUBLINGS)}; got {doubling!r}")
         if any(not 2 <= layer <= len(units) or units[layer - 1] < KEYS for layer in attention):
             raise ValueError(
-                f"attention has numbers of layers, 2 to {len(units)}, of {KEYS} units or more; "
+                f"attention must be numbers in [2, {len(units)}] of layers with {KEYS} units or more; "
                 f"got {list(attention)} for units {list(units)}"
             )
         linear = nn.Linear(z_dim, units[0] * side**2)
@@ -79,7 +81,7 @@ class ResNet(LayeredGenerator):
         return side, side
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
-        """Return the matrix of the linear map that ``z`` meets first, ``[units * side * side, z_dim]``."""
+        """Return the matrix of the first linear map of ``z``, ``[units * side * side, z_dim]``."""
         return (self.find_part("layer1", "1", nn.Linear).weight.detach(),)
 
 
@@ -87,10 +89,10 @@ class Doubling(nn.Module):
     """A residual block that doubles the grid.
 
     Args:
-        before: Units that it is given.
-        after: Units that it returns.
+        before: Number of input units.
+        after: Number of output units.
         doubling: ``nearest`` or ``bilinear``.
-        attention: End with self-attention.
+        attention: Apply self-attention to the output.
 
     Source: Gulrajani et al. 2017, Appendix F.
     """
@@ -110,19 +112,19 @@ class Doubling(nn.Module):
         self.attention = Attention(after) if attention else nn.Identity()
 
     def forward(self, x: Float[Tensor, "batch before _ _"]) -> Float[Tensor, "batch unit h w"]:
-        """Return the sum of both ways, attended to."""
+        """Return the sum of both branches, with self-attention if the block has it."""
         total: Tensor = self.attention(self.residual(x) + self.skip(x))
         return total
 
 
 class Attention(nn.Module):
-    """Self-attention: to every pixel a mean over the image is added, weighted by how keys answer its query.
+    """Self-attention: add to every pixel a mean over the image, weighted by the match of its query with the keys.
 
-    ``x + strength * mix(softmax(query key^T) value)``; of keys and values the largest of 2 x 2 pixels are taken, as in
-    the authors' program, if not in the paper.
+    ``x + strength * mix(softmax(query key^T) value)``; keys and values are max-pooled over 2 x 2 pixels, as in the
+    authors' code, though not in the paper.
 
     Args:
-        units: That it is given and returns, 8 or more.
+        units: Number of input and output units, at least 8.
 
     Source: Zhang et al. 2019, Eq. 1 to 3.
     """

@@ -1,7 +1,7 @@
-"""A stack of up-convolutions: DCGANs of any number of stages, kernels, strides and paddings.
+"""A stack of up-convolutions: DCGANs with any number of stages, kernels, strides and paddings.
 
 ``z [z_dim] -> layer1 -> layer2 -> ... -> output [3, H, W]``; a stage is up-convolution, batch normalization and ReLU,
-the last one up-convolution and tanh. The first may be linear instead, and is nothing else then.
+the last one up-convolution and tanh. The first stage may be only a linear map instead.
 
 Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3.
 """
@@ -19,20 +19,20 @@ from torch import Tensor, nn
 from .base import LayeredGenerator
 
 Size = int | Sequence[int]
-"""One number for height and width, or one for each."""
+"""One number for both height and width, or a pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one stage does.
+    """Settings of one stage.
 
     Args:
-        units: Channels that it returns, 1 or more.
-        kernel: Size of the kernel; of what a linear stage returns.
-        stride: Pixels of the output between those of the input.
-        padding: Pixels cut off on each side.
-        output_padding: Pixels added below and to the right; less than the stride.
-        linear: Make the grid by a linear map of ``z``, with an offset.
+        units: Number of output channels, at least 1.
+        kernel: Size of the kernel, or of the output grid of a linear stage.
+        stride: Stride of the up-convolution.
+        padding: Number of pixels cropped on each side.
+        output_padding: Number of pixels added at the bottom and right; less than the stride.
+        linear: Use a linear map of ``z``, with a bias, instead of an up-convolution.
     """
 
     units: int
@@ -48,10 +48,10 @@ class Stack(LayeredGenerator):
 
     Args:
         z_dim: Length of a latent vector.
-        stages: The arguments of one `Stage` after the other; the last has 3 units.
+        stages: Arguments of each `Stage`, in order; the last must have 3 units.
 
     Raises:
-        ValueError: If there are not two stages or more, or a number is out of range.
+        ValueError: If there are fewer than two stages, or a number is out of range.
 
     Source: Radford et al. 2016, Sec. 3.
     """
@@ -63,7 +63,8 @@ class Stack(LayeredGenerator):
         parts = [Stage(**arguments) for arguments in stages]
         if len(parts) < 2 or parts[-1].units != 3 or any(part.linear for part in parts[1:]):
             raise ValueError(
-                f"a stack has two stages or more, the last of 3 units, none but the first linear: {stages}"
+                "stages must be two or more, the last with 3 units, and only the first may be linear; "
+                f"got {list(stages)}"
             )
         self.sides, self.first = _sides(parts), parts[0]
         before = z_dim
@@ -80,7 +81,7 @@ class Stack(LayeredGenerator):
         return self.sides[-1]
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
-        """Return the matrix of the linear map that ``z`` meets first, ``[units * h * w, z_dim]``."""
+        """Return the matrix of the first linear map of ``z``, ``[units * h * w, z_dim]``."""
         if self.first.linear:
             return (self.find_part("layer1", "0.1", nn.Linear).weight.detach(),)
         first = self.find_part("layer1", "0", nn.ConvTranspose2d)
@@ -101,17 +102,17 @@ def _up(before: int, stage: Stage, bias: bool) -> nn.ConvTranspose2d:
 
 
 def _sides(stages: Sequence[Stage]) -> list[tuple[int, int]]:
-    """Return height and width of what each stage returns.
+    """Return the height and width of each stage's output.
 
     Raises:
-        ValueError: If a stage is none, or leaves nothing.
+        ValueError: If a stage's settings are invalid, or its output is empty.
     """
     sides = [(1, 1)]
     for stage in stages:
         kernel, stride, padding, more = map(_pair, (stage.kernel, stage.stride, stage.padding, stage.output_padding))
         if min(stage.units, *kernel, *stride) < 1 or min(*padding, *more) < 0 or any(map(ge, more, stride)):
             raise ValueError(
-                "units, kernel and stride are 1 or more, paddings 0 or more, output_padding is less than stride; "
+                "units, kernel and stride must be 1 or more, paddings 0 or more, and output_padding less than stride; "
                 f"got {stage}"
             )
         grid = [
@@ -120,7 +121,7 @@ def _sides(stages: Sequence[Stage]) -> list[tuple[int, int]]:
         ]
         sides.append(kernel if stage.linear else (grid[0], grid[1]))
         if min(grid) < 1:
-            raise ValueError(f"nothing is left of a grid {sides[-2]} by {stage}")
+            raise ValueError(f"the output of a stage must not be empty; a grid {sides[-2]} vanishes in {stage}")
     return sides[1:]
 
 

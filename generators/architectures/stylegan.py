@@ -1,10 +1,10 @@
-"""StyleGAN: a learned constant, modulated layer by layer with styles made of ``z``.
+"""StyleGAN: a learned constant, modulated layer by layer with styles computed from ``z``.
 
 ``z -> mapping -> ws [num_ws, w_dim]``; ``constant -> layer1 [c, 4, 4] -> layer2 -> layer3 [c', 8, 8] -> ... -> output``
 
-Layer ``i`` is convolution (none in the first; the grid is doubled in every other one from the third), blur, noise,
-bias, leaky ReLU and adaptive instance normalization with the style of ``ws[:, i - 1]``; its activation is what that
-normalization returns.
+Layer ``i`` is convolution (omitted in the first layer; doubling the grid in every other layer from the third), blur,
+noise, bias, leaky ReLU and adaptive instance normalization with the style of ``ws[:, i - 1]``; its activation is the
+output of that normalization.
 
 Source: Karras et al. 2019, arXiv 1812.04948, Fig. 1b, Sec. 2 and Appendix B, C.
 """
@@ -39,21 +39,21 @@ from .blocks import (
 from .generator_base import Latent
 
 MAX_DEPTH = 64
-"""Layers of a mapping network at most; a file could ask for any number."""
+"""Maximum number of layers of a mapping network, since a file could ask for any number."""
 
 Noise: TypeAlias = Sequence[Float[Tensor, "#batch 1 _ _"] | None]
-"""One tensor a layer; None is the layer's own fixed noise."""
+"""One tensor per layer; None selects the layer's fixed noise."""
 
 
 @dataclass(slots=True)
 class Styles:
-    """What the layers of a style generator are given besides activations.
+    """Inputs of a style generator's layers besides activations.
 
     Args:
         ws: Latent vectors of the layers, ``[batch, num_ws, w_dim]``.
-        noise: One tensor a layer, ``[batch or 1, 1, h, w]``; None, of one or of all, is the layer's own fixed noise.
-        image: The image so far, where the layers add up to one; None before the first has added to it.
-        residual: What leads past the two layers of a grid, to be added to the second; None where nothing does.
+        noise: One tensor per layer, ``[batch or 1, 1, h, w]``; None, for one or all, selects a layer's fixed noise.
+        image: Sum of the images so far, in generators that add images; None before the first.
+        residual: Skip connection to the second layer of a grid; None if there is none.
     """
 
     ws: Float[Tensor, "batch num_ws w_dim"]
@@ -62,7 +62,7 @@ class Styles:
     residual: Float[Tensor, "batch unit h w"] | None = None
 
     def of(self, index: int) -> tuple[Float[Tensor, "batch w_dim"], Float[Tensor, "#batch 1 _ _"] | None]:
-        """Return the latent vectors and the noise of a layer."""
+        """Return the latent vectors and the noise of the layer at ``index``."""
         return self.ws[:, index], None if self.noise is None else self.noise[index]
 
 
@@ -72,8 +72,8 @@ class MappingNetwork(nn.Module):
     Args:
         z_dim: Length of ``z``.
         w_dim: Length of ``w``.
-        depth: Layers.
-        num_ws: How many copies of ``w`` the layers take.
+        depth: Number of layers.
+        num_ws: Number of copies of ``w``.
 
     Source: Karras et al. 2019, Sec. 2; truncation: Appendix B.
     """
@@ -83,7 +83,7 @@ class MappingNetwork(nn.Module):
     def __init__(self, z_dim: int, w_dim: int, depth: int, num_ws: int) -> None:
         super().__init__()
         if w_dim < 1 or not 1 <= depth <= MAX_DEPTH:
-            raise ValueError(f"w_dim is 1 or more, mapping_depth 1 to {MAX_DEPTH}; got {w_dim} and {depth}")
+            raise ValueError(f"w_dim must be 1 or more, mapping_depth in [1, {MAX_DEPTH}]; got {w_dim} and {depth}")
         self.z_dim, self.num_ws = z_dim, num_ws
         lengths = [z_dim, *[w_dim] * depth]
         layers = [
@@ -100,28 +100,28 @@ class MappingNetwork(nn.Module):
 
         Args:
             z: float32 ``[batch, z_dim]``.
-            truncation_psi: 1 changes nothing, 0 gives ``w_avg``.
-            truncation_cutoff: Only so many layers, counted from the input, are truncated; all by default.
+            truncation_psi: Truncation factor; 1 means no truncation, 0 yields ``w_avg``.
+            truncation_cutoff: Number of layers to truncate, counted from the input; all by default.
 
         Raises:
             ValueError: If ``z`` has another shape, psi is not finite, or the cutoff is not in [0, number of layers].
         """
         cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
         if not 0 <= cutoff <= self.num_ws:
-            raise ValueError(f"truncation_cutoff is 0 to {self.num_ws} layers; got {cutoff}")
+            raise ValueError(f"truncation_cutoff must be in [0, {self.num_ws}]; got {cutoff}")
         if not math.isfinite(truncation_psi):
-            raise ValueError(f"truncation_psi must be a number, by custom in [0, 1]; got {truncation_psi}")
+            raise ValueError(f"truncation_psi must be finite, usually in [0, 1]; got {truncation_psi}")
         if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise ValueError(f"z has shape [batch, {self.z_dim}]; got {list(z.shape)}")
+            raise ValueError(f"z must have shape [batch, {self.z_dim}]; got {list(z.shape)}")
         w: Tensor = self.network(z.to(self.w_avg))
         truncated = torch.lerp(self.w_avg.to(w.dtype), w, truncation_psi)
         return torch.stack([truncated] * cutoff + [w] * (self.num_ws - cutoff), dim=1)
 
 
 class StyleGenerator(LayeredGenerator):
-    """What StyleGAN and StyleGAN2 share.
+    """Base class of the StyleGANs.
 
-    Wherever ``z`` is taken, ``ws [batch, num_ws, w_dim]`` may be given instead.
+    All methods that take ``z`` also accept ``ws [batch, num_ws, w_dim]``.
     """
 
     beside = frozenset({"mapping", "constant"})
@@ -130,11 +130,11 @@ class StyleGenerator(LayeredGenerator):
     constant: nn.Parameter
 
     def input(self, z: Latent) -> Float[Tensor, "batch unit h w"]:
-        """Return the learned constant, once an image."""
+        """Return the learned constant, repeated for each image."""
         return self.constant.expand(len(z), -1, -1, -1)
 
     def context(self, z: Latent) -> Styles:
-        """Return the styles of ``z``, or of ``ws``."""
+        """Return the styles of ``z`` or ``ws``."""
         return Styles(self.mapping(z) if z.ndim == 2 else z)
 
     def synthesis(
@@ -146,15 +146,15 @@ class StyleGenerator(LayeredGenerator):
 
         Args:
             ws: float32 ``[batch, num_ws, w_dim]``, as `mapping` returns.
-            noise: One tensor a layer, ``[batch or 1, 1, h, w]`` (`random_noise` draws some), or None for the layer's
-                own fixed noise, which is that of all by default, so that one ``ws`` is one image.
+            noise: One tensor per layer, ``[batch or 1, 1, h, w]``, such as from `random_noise`, or None for a layer's
+                fixed noise. By default all noise is fixed, so the image depends only on ``ws``.
 
         Raises:
-            ValueError: If a shape does not fit.
+            ValueError: If a shape does not match.
         """
         if ws.ndim != 3:
             raise ValueError(
-                f"ws are [batch, {self.mapping.num_ws}, {len(self.mapping.w_avg)}], as mapping returns them; "
+                f"ws must be [batch, {self.mapping.num_ws}, {len(self.mapping.w_avg)}], as returned by mapping; "
                 f"got {list(ws.shape)}"
             )
         latent = self._prepare_z(ws)
@@ -164,12 +164,12 @@ class StyleGenerator(LayeredGenerator):
         return self.run(self.input(latent), Styles(self.context(latent).ws, placed), 0, len(self._stages))
 
     def latent_maps(self) -> tuple[Float[Tensor, "_ w_dim"], ...]:
-        """Return the matrices of the linear maps that the entries of ``ws`` meet, ``[output, w_dim]`` each."""
+        """Return the matrix of the first linear map of each entry of ``ws``, ``[output, w_dim]``."""
         groups = [self.affines(index) for index in range(self.mapping.num_ws)]
         return tuple(torch.cat([affine.matrix.detach() for affine in group]) for group in groups)
 
     def affines(self, index: int) -> list[EqualizedLinear]:
-        """Return what makes styles of ``ws[:, index]``."""
+        """Return the linear maps that compute styles from ``ws[:, index]``."""
         return [self.find_part(self._stages[index][0], "affine", EqualizedLinear)]
 
     def own_noise(self) -> list[Float[Tensor, "_ 1 _ _"]]:
@@ -177,13 +177,13 @@ class StyleGenerator(LayeredGenerator):
         return [self.find_stage(name).get_buffer("noise") for name, _ in self._stages[:-1]]
 
     def with_noise(self, noise: Sequence[Float[Tensor, "_ 1 _ _"]]) -> StyleGenerator:
-        """Return a copy of this generator with other fixed noise, for as many images at once as there is noise for.
+        """Return a copy of this generator with other fixed noise; noise for a batch fixes the batch size.
 
         Args:
-            noise: One tensor a layer, ``[batch or 1, 1, h, w]``.
+            noise: One tensor per layer, ``[batch or 1, 1, h, w]``.
 
         Raises:
-            ValueError: If a shape does not fit.
+            ValueError: If a shape does not match.
         """
         self._check_noise(noise, max((len(tensor) for tensor in noise), default=1))
         copy = deepcopy(self)
@@ -199,7 +199,7 @@ class StyleGenerator(LayeredGenerator):
         ]
         if len(noise) != len(sides) or not all(fits):
             raise ValueError(
-                f"noise is one tensor [{batch} or 1, 1, side, side] a layer, of sides {sides}; "
+                f"noise must be one tensor [{batch} or 1, 1, side, side] per layer, with sides {sides}; "
                 f"got {[None if tensor is None else list(tensor.shape) for tensor in noise]}"
             )
 
@@ -207,17 +207,17 @@ class StyleGenerator(LayeredGenerator):
         """Draw noise of every layer for `synthesis`, standard normal.
 
         Args:
-            num_samples: How many images.
-            rng: What the numbers are drawn from, such as ``torch.Generator().manual_seed(0)``.
+            num_samples: Number of images.
+            rng: Source of randomness, such as ``torch.Generator().manual_seed(0)``.
 
         Returns:
-            float32 ``[num_samples, 1, h, w]``, one tensor a layer, on CPU.
+            One float32 tensor ``[num_samples, 1, h, w]`` per layer, on CPU.
 
         Raises:
-            TypeError: If ``rng`` is something else, such as a seed.
+            TypeError: If ``rng`` is not a torch.Generator, such as a seed.
         """
         if not isinstance(rng, torch.Generator):
-            raise TypeError(f"rng is a torch.Generator, such as torch.Generator().manual_seed(0); got {rng!r}")
+            raise TypeError(f"rng must be a torch.Generator, such as torch.Generator().manual_seed(0); got {rng!r}")
         return [self.draw_noise(num_samples, info.height, rng) for info in self.layers.values()]
 
     @staticmethod
@@ -242,15 +242,15 @@ class StyleGAN(StyleGenerator):
 
     Args:
         size: Height and width of an image, a power of two from 8 to 1024.
-        width: Units of the last two layers, doubled towards the input as the grid is halved; or those at 4 x 4,
-            8 x 8, ..., each.
-        max_width: Units of a layer at most.
+        width: Number of units of the last two layers, doubled at each halving of the grid toward the input; or a list
+            of the numbers at 4 x 4, 8 x 8, ...
+        max_width: Maximum number of units of a layer.
         z_dim: Length of ``z``.
         w_dim: Length of ``w``.
-        mapping_depth: Layers of the mapping network.
-        bias_before_blur: Add the bias of a layer that doubles the grid before its blur, which shows at the border.
-        norm_eps: What adaptive instance normalization adds to variances, more than 0.
-        blur: Filter what was doubled, as the paper does.
+        mapping_depth: Number of layers of the mapping network.
+        bias_before_blur: In layers that double the grid, add the bias before the blur, which changes the border.
+        norm_eps: Constant above 0 that adaptive instance normalization adds to variances.
+        blur: Blur doubled grids, as in the paper.
 
     Raises:
         ValueError: If a number is out of range.
@@ -278,10 +278,10 @@ class StyleGAN(StyleGenerator):
         settings |= ({"bias_before_blur": True} if bias_before_blur else {}) | ({} if blur else {"blur": False})
         super().__init__(z_dim, settings | ({} if norm_eps == NORM_EPS else {"norm_eps": norm_eps}))
         if not norm_eps > 0:
-            raise ValueError(f"norm_eps is more than 0; got {norm_eps}")
+            raise ValueError(f"norm_eps must be above 0; got {norm_eps}")
         units = units_of(size, width, max_width)
         self.mapping = MappingNetwork(z_dim, w_dim, mapping_depth, num_ws=2 * depth_of(size) + 2)
-        self.constant = nn.Parameter(draw_normal(1, units[0], 4, 4))  # equal numbers would have no variance
+        self.constant = nn.Parameter(draw_normal(1, units[0], 4, 4))  # ones would have no variance
         self.layer1 = StyleLayer(None, units[0], 4, w_dim, norm_eps)
         same = EqualizedConv2d(units[0], units[0], 3, 1, bias=False)
         self.layer2 = StyleLayer(same, units[0], 4, w_dim, norm_eps)
@@ -296,13 +296,13 @@ class StyleGAN(StyleGenerator):
 
     @staticmethod
     def to_rgb(units: int) -> nn.Module:
-        """Return what makes an image of a layer's activations."""
+        """Return the module that converts a layer's activations to an image."""
         return EqualizedConv2d(units, 3, 1, gain=1)
 
     def stage(
         self, index: int, x: Float[Tensor, "batch before _ _"], context: Styles
     ) -> Float[Tensor, "batch unit h w"]:
-        """Return the output of one stage for the output of the one before."""
+        """Return the output of a stage for the output of the previous one."""
         name, module = self._stages[index]
         output: Tensor = module(x) if name == "output" else module(x, *context.of(index))
         return output
@@ -312,11 +312,11 @@ class StyleLayer(nn.Module):
     """Convolution, noise, bias, leaky ReLU, adaptive instance normalization.
 
     Args:
-        convolution: What comes first; None in the layer that starts from the constant.
-        units: Channels that it returns.
+        convolution: First module; None in the layer that starts from the constant.
+        units: Number of output units.
         side: Height and width of the grid.
         w_dim: Length of ``w``.
-        norm_eps: What the normalization adds to variances.
+        norm_eps: Constant that the normalization adds to variances.
 
     Source: Karras et al. 2019, Fig. 1b; AdaIN: Eq. 1.
     """
@@ -343,9 +343,9 @@ class StyleLayer(nn.Module):
         """Return the layer's activations.
 
         Args:
-            x: The activations before.
+            x: Activations of the previous layer.
             w: Latent vectors, ``[batch, w_dim]``.
-            noise: ``[batch or 1, 1, side, side]``; None is the layer's own.
+            noise: ``[batch or 1, 1, side, side]``; None selects the layer's fixed noise.
         """
         if self.convolution is not None:
             x = self.convolution(x)

@@ -1,21 +1,21 @@
-"""StyleGAN2: styles scale the weights of convolutions, and images of all grids add up to the picture.
+"""StyleGAN2: styles scale the weights of convolutions, and the image is a sum over all grids.
 
 ``z -> mapping -> ws [num_ws, w_dim]``; ``constant -> layer1 [c, 4, 4] -> layer2 -> layer3 [c', 8, 8] -> ... -> output``
 
-Layer ``i`` is a convolution with the style of ``ws[:, i - 1]``, noise, bias and leaky ReLU; the first of each grid
-but 4 x 4 doubles it. The last layer of each grid makes an image with the style of ``ws[:, i]``. That image is added
-to the enlarged sum of those before it by the stage that comes next, so an edited activation is seen in it; the last
-such stage is ``output``. That is the structure ``skip``. In the two others only ``output`` makes an image. In ``orig``
-nothing leads past a layer, as in StyleGAN. In ``resnet`` a 1 x 1 convolution leads past the two layers of each grid,
-and the activation of the second layer is the sum of both ways, divided by sqrt(2).
+Layer ``i`` is a convolution with the style of ``ws[:, i - 1]``, noise, bias and leaky ReLU; the first layer of each
+grid but 4 x 4 doubles it. In the structure ``skip``, the last layer of each grid contributes an image with the style of
+``ws[:, i]``. The next stage adds it to the upsampled sum of the earlier ones, so an edited activation affects it; the
+last such stage is ``output``. In the other two structures only ``output`` renders an image. ``orig`` has no skip
+connections, as in StyleGAN. In ``resnet`` a 1 x 1 convolution bypasses the two layers of each grid, and the activation
+of the second layer is the sum of both branches, divided by sqrt(2).
 
-With ``w_jik`` a weight from unit i to unit j at place k, and ``s_i`` the style::
+With ``w_jik`` the weight from unit i to unit j at kernel position k, and ``s_i`` the style::
 
     w'_jik  = s_i w_jik
     w''_jik = w'_jik / sqrt(sum_ik w'_jik^2 + eps)
 
-``conv(x, w'')_j = d_j conv(s x, w)_j`` with ``d_j = 1 / sqrt(sum_i s_i^2 sum_k w_jik^2 + eps)``, so all images share
-the weights of one convolution.
+``conv(x, w'')_j = d_j conv(s x, w)_j`` with ``d_j = 1 / sqrt(sum_i s_i^2 sum_k w_jik^2 + eps)``, so one convolution
+with the same weights serves all images.
 
 Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2, Eq. 1-3; Sec. 4.1, Fig. 7.
 """
@@ -50,7 +50,7 @@ from .generator_base import Latent
 from .stylegan import MappingNetwork, StyleGenerator, Styles
 
 STRUCTURES = ("skip", "resnet", "orig")
-"""How grids lead to the image."""
+"""Connections from the grids to the image."""
 
 
 class StyleGAN2(StyleGenerator):
@@ -58,17 +58,17 @@ class StyleGAN2(StyleGenerator):
 
     Args:
         size: Height and width of an image, a power of two from 8 to 1024.
-        width: Units of the last two layers, doubled towards the input as the grid is halved; or those at 4 x 4,
-            8 x 8, ..., each.
-        max_width: Units of a layer at most.
+        width: Number of units of the last two layers, doubled at each halving of the grid toward the input; or a list
+            of the numbers at 4 x 4, 8 x 8, ...
+        max_width: Maximum number of units of a layer.
         z_dim: Length of ``z``.
         w_dim: Length of ``w``.
-        mapping_depth: Layers of the mapping network.
-        clamp: Largest size of activations, after their gain, and of numbers in a grid's image; None is no limit.
-        structure: ``skip``: the images of all grids add up; ``resnet``: grids are residual; ``orig``: neither.
+        mapping_depth: Number of layers of the mapping network.
+        clamp: Largest magnitude of activations, after the gain, and of each grid's image; None means no limit.
+        structure: ``skip`` (images of all grids are added), ``resnet`` (residual grids) or ``orig`` (neither).
 
     Raises:
-        ValueError: If a number is out of range, or there is no such structure.
+        ValueError: If a number is out of range, or the structure is unknown.
 
     Source: Karras et al. 2020, Fig. 2d and Fig. 7 (above the line).
     """
@@ -91,7 +91,7 @@ class StyleGAN2(StyleGenerator):
         settings |= {"w_dim": w_dim, "mapping_depth": mapping_depth} | ({} if clamp is None else {"clamp": clamp})
         super().__init__(z_dim, settings | ({} if structure == "skip" else {"structure": structure}))
         if clamp is not None and not clamp > 0:
-            raise ValueError(f"clamp must be more than 0, or None; got {clamp}")
+            raise ValueError(f"clamp must be above 0, or None; got {clamp}")
         if structure not in STRUCTURES:
             raise ValueError(f"structure must be one of {', '.join(STRUCTURES)}; got {structure!r}")
         self.structure = structure
@@ -117,7 +117,7 @@ class StyleGAN2(StyleGenerator):
     def stage(
         self, index: int, x: Float[Tensor, "batch before _ _"], context: Styles
     ) -> Float[Tensor, "batch unit h w"]:
-        """Return the output of one stage; one that is given the last layer of a grid leads past it first."""
+        """Return the output of a stage; the first stage after a grid also updates the image or the residual."""
         name, module = self._stages[index]
         if name == "output":
             image: Tensor = module(x, context.ws[:, index], context.image)
@@ -128,7 +128,7 @@ class StyleGAN2(StyleGenerator):
         return output
 
     def context_after(self, z: Latent, position: int) -> Styles:
-        """Return the context with what the stages up to that position have led past those that come next."""
+        """Return the context after the stage at ``position``, with the image or residual so far."""
         context = self.context(z)
         last = position - (position + 1) % 2
         if last > 0 and (self.structure == "skip" or (self.structure == "resnet" and last == position)):
@@ -136,13 +136,13 @@ class StyleGAN2(StyleGenerator):
         return context
 
     def affines(self, index: int) -> list[EqualizedLinear]:
-        """Return what makes styles of ``ws[:, index]``: of a layer, and of the image of the grid before."""
+        """Return the linear maps of ``ws[:, index]``: of a layer, and of the previous grid's image."""
         side = self.layers[self._stages[index - 1][0]].height if index % 2 else 0
         images = [module for key, module in self.to_rgb.items() if key == str(side)]
         return [*super().affines(index), *(image.affine for image in images if isinstance(image, ToRGB))]
 
     def _lead_past(self, index: int, x: Tensor, context: Styles) -> None:
-        """Add the image of a grid's last layer to the context, or the residual of the grid that comes next."""
+        """Add the image of a grid's last layer to the context, or the residual for the next grid."""
         side = str(x.shape[3])
         if self.structure == "skip":
             context.image = self.to_rgb[side](x, context.ws[:, index], context.image)
@@ -151,19 +151,19 @@ class StyleGAN2(StyleGenerator):
 
 
 class ModulatedLayer(nn.Module):
-    """Modulated and demodulated convolution, noise, bias, leaky ReLU with gain sqrt(2), or 1 in half a sum.
+    """Modulated and demodulated convolution, noise, bias, leaky ReLU with gain sqrt(2), or 1 in a residual sum.
 
-    One that doubles the grid is a transposed convolution with stride 2 and the filter [1, 3, 3, 1]: zeros between
-    the pixels, convolution, and the low-pass filter of bilinear interpolation.
+    A layer that doubles the grid is a transposed convolution with stride 2 followed by the filter [1, 3, 3, 1]: zeros
+    are inserted between pixels, then come convolution and the low-pass filter of bilinear interpolation.
 
     Args:
-        before: Units that it is given.
-        after: Units that it returns.
-        side: Height and width of the grid that it returns.
+        before: Number of input units.
+        after: Number of output units.
+        side: Height and width of the output grid.
         w_dim: Length of ``w``.
         up: Double the grid.
-        clamp: Largest size of an activation, after the gain; None is no limit.
-        residual: Divide all by sqrt(2), as half of a residual sum.
+        clamp: Largest magnitude of an activation, after the gain; None means no limit.
+        residual: Divide the output by sqrt(2), as one term of a residual sum.
 
     Source: Karras et al. 2020, Fig. 2d, Sec. 2.2.
     """
@@ -201,18 +201,18 @@ class ModulatedLayer(nn.Module):
         """Return the layer's activations.
 
         Args:
-            x: The activations before.
+            x: Activations of the previous layer.
             w: Latent vectors, ``[batch, w_dim]``.
-            noise: ``[batch or 1, 1, side, side]``; None is the layer's own.
-            residual: The other half of a residual sum; None without one.
+            noise: ``[batch or 1, 1, side, side]``; None selects the layer's fixed noise.
+            residual: The other term of a residual sum; None if there is no sum.
         """
         style, weight = self.affine(w), self.weight * self.scale
         x = x * spread_channels(style, x)
-        if self.up:  # zeros between the pixels leave a quarter of the brightness: times 4
+        if self.up:  # the factor 4 compensates for the inserted zeros
             x = _LowPass.apply(functional.conv_transpose2d(x, 4 * weight.transpose(0, 1), stride=2), 1)
         else:
             x = functional.conv2d(x, weight, padding=1)
-        # Leaky ReLU commutes with positive factors: its gain, taken before it, costs no pass over the activations.
+        # Leaky ReLU commutes with positive factors: applying its gain first saves a pass over the activations.
         scale, strength = self.gain * demodulation(weight, style), self.gain * self.noise_strength
         noise = self.noise if noise is None else noise
         shift = noise.to(x.dtype) * strength.to(x.dtype) + spread_channels(self.gain * self.bias[None], x)
@@ -221,12 +221,12 @@ class ModulatedLayer(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """An image of a layer's activations, added to what there is so far: a modulated 1 x 1 convolution.
+    """A modulated 1 x 1 convolution from activations to an image, added to the image so far.
 
     Args:
-        units: Units that it is given.
+        units: Number of input units.
         w_dim: Length of ``w``.
-        clamp: Largest size of a number in the image before it is added.
+        clamp: Largest magnitude of this layer's image, before the addition.
 
     Source: Karras et al. 2020, Fig. 7b; without demodulation: Appendix B.
     """
@@ -245,28 +245,28 @@ class ToRGB(nn.Module):
         w: Float[Tensor, "batch w_dim"],
         image: Float[Tensor, "batch 3 _ _"] | None,
     ) -> Float[Tensor, "batch 3 h w"]:
-        """Return the image of ``x``, plus ``image``, of half the size, enlarged with the filter [1, 3, 3, 1].
+        """Return the image of ``x``, plus ``image``, upsampled by two with the filter [1, 3, 3, 1].
 
         Args:
-            x: The activations, ``[batch, units, h, w]``.
+            x: Activations, ``[batch, units, h, w]``.
             w: Latent vectors, ``[batch, w_dim]``.
-            image: The sum of the images so far; None at first.
+            image: Sum of the images so far, at half the size; None before the first.
         """
         x = x * spread_channels(self.affine(w), x)
         own = _clamp(functional.conv2d(x, self.weight * self.scale, self.bias).float(), self.clamp)
         if image is None:
             return own
-        with torch.autocast(x.device.type, enabled=False):  # a sum in bfloat16 would show steps
+        with torch.autocast(x.device.type, enabled=False):  # a bfloat16 sum would show banding
             total: Tensor = own + self.blur(double(image))
             return total
 
 
 class Bypass(nn.Module):
-    """The way past the two layers of a grid: a 1 x 1 convolution, enlarged with the filter [1, 3, 3, 1], over sqrt(2).
+    """Skip connection of a grid: a 1 x 1 convolution over sqrt(2), upsampled with the filter [1, 3, 3, 1].
 
     Args:
-        before: Units that it is given.
-        after: Units that it returns.
+        before: Number of input units.
+        after: Number of output units.
 
     Source: Karras et al. 2020, Fig. 7c (above the line), Sec. 4.1.
     """
@@ -277,18 +277,18 @@ class Bypass(nn.Module):
         self.blur = Blur()
 
     def forward(self, x: Float[Tensor, "batch before _ _"]) -> Float[Tensor, "batch after h w"]:
-        """Double the grid."""
+        """Convolve and upsample."""
         enlarged: Tensor = self.blur(double(self.convolution(x)))
         return enlarged
 
 
 class ResidualDiscriminator(nn.Module):
-    """The discriminator of StyleGAN2: one logit an image.
+    """The discriminator of StyleGAN2: one logit per image.
 
     Args:
         size: Height and width of the images.
-        width: Units at that size, doubled as the grid is halved.
-        max_width: Units of a layer at most.
+        width: Number of units at that size, doubled at each halving of the grid.
+        max_width: Maximum number of units of a layer.
 
     Raises:
         ValueError: If a number is out of range.
@@ -313,7 +313,7 @@ class ResidualDiscriminator(nn.Module):
         )
 
     def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, " batch"]:
-        """Return logits, float ``[batch]``: positive for images that look real.
+        """Return logits, float ``[batch]``, positive for images that look real.
 
         Args:
             images: float ``[batch, 3, size, size]``.
@@ -323,13 +323,13 @@ class ResidualDiscriminator(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a 1 x 1 convolution; both ways halve the grid with the filter [1, 3, 3, 1].
+    """Two convolutions in parallel with a 1 x 1 convolution; both branches halve the grid with the filter [1, 3, 3, 1].
 
-    The sum of both is divided by sqrt(2), in the gains, to keep its variance.
+    The gains divide the sum by sqrt(2), which preserves its variance.
 
     Args:
-        before: Units that it is given.
-        after: Units that it returns.
+        before: Number of input units.
+        after: Number of output units.
 
     Source: Karras et al. 2020, Sec. 4.1.
     """
@@ -339,7 +339,7 @@ class ResidualBlock(nn.Module):
         self.residual = nn.Sequential(
             EqualizedConv2d(before, before, 3, padding=1),
             nn.LeakyReLU(0.2),
-            Blur(),  # with the 2 x 2 average of the next: [1, 3, 3, 1]
+            Blur(),  # with the 2 x 2 average of the next module: [1, 3, 3, 1]
             EqualizedConv2d(before, after, 3, padding=1, gain=1, resample="down"),
             nn.LeakyReLU(0.2),
         )
@@ -360,7 +360,7 @@ def demodulation(
 
     Args:
         weight: The weights ``w_jik``.
-        style: The factor ``s_i`` of each unit that goes in, for each image.
+        style: The factors ``s_i`` of the input units, for each image.
 
     Source: Karras et al. 2020, Eq. 1 and 3.
     """
@@ -370,9 +370,9 @@ def demodulation(
 
 
 class _LowPass(torch.autograd.Function):
-    """The separable filter [1, 3, 3, 1] / 8 of each unit, with so many zeros outside.
+    """The separable filter [1, 3, 3, 1] / 8 of each unit, with zero padding.
 
-    Its adjoint is the same filter with 3 less as many zeros. Torch's own gradient of it is far slower on a CPU.
+    Its adjoint is the same filter with a padding of 3 - padding. Torch's own gradient is far slower on a CPU.
     """
 
     @staticmethod

@@ -1,13 +1,13 @@
-"""StyleGAN2 with bilinear doubling and noise in [0, 1], as the widespread implementation of lucidrains has it.
+"""StyleGAN2 with bilinear upsampling and noise in [0, 1], as in lucidrains' popular implementation.
 
 ``z -> mapping -> ws [num_ws, w_dim]``; ``constant -> layer1 [c, 4, 4] -> layer2 -> layer3 [c', 8, 8] -> ... -> output``
 
 Layer ``i`` is a convolution with the style of ``ws[:, i - 1]``, noise, bias and leaky ReLU, all without a gain; the
-first of each grid but 4 x 4 is given a grid doubled by bilinear interpolation. Each grid has two layers, and the second
-makes an image with its own style. That image is added to the enlarged sum of those before it by the stage that comes
-next, so an edited activation is seen in it; the last such stage is ``output``.
+first layer of each grid but 4 x 4 first doubles the grid by bilinear interpolation. Each grid has two layers, and the
+second contributes an image with its own style. The next stage adds it to the upsampled sum of the earlier ones, so an
+edited activation affects it; the last such stage is ``output``.
 
-Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2, Eq. 1-3, Fig. 7b; what differs:
+Source: Karras et al. 2020, arXiv 1912.04958, Sec. 2.2, Eq. 1-3, Fig. 7b; differences:
 github.com/lucidrains/stylegan2-pytorch.
 """
 
@@ -30,17 +30,17 @@ from .stylegan2 import demodulation
 
 
 class BilinearStyleGAN2(StyleGenerator):
-    """The StyleGAN2 generator with bilinear doubling.
+    """The StyleGAN2 generator with bilinear upsampling.
 
     Args:
         size: Height and width of an image, a power of two from 8 to 1024.
-        width: Units of the last two layers, doubled towards the input as the grid is halved; or those at 4 x 4,
-            8 x 8, ..., each.
-        max_width: Units of a layer at most.
+        width: Number of units of the last two layers, doubled at each halving of the grid toward the input; or a list
+            of the numbers at 4 x 4, 8 x 8, ...
+        max_width: Maximum number of units of a layer.
         z_dim: Length of ``z``.
         w_dim: Length of ``w``.
-        mapping_depth: Layers of the mapping network.
-        blur: Filter enlarged images with [1, 2, 1].
+        mapping_depth: Number of layers of the mapping network.
+        blur: Filter upsampled images with [1, 2, 1].
 
     Raises:
         ValueError: If a number is out of range.
@@ -77,7 +77,7 @@ class BilinearStyleGAN2(StyleGenerator):
     def stage(
         self, index: int, x: Float[Tensor, "batch before _ _"], context: Styles
     ) -> Float[Tensor, "batch unit h w"]:
-        """Return the output of one stage; one that is given the second layer of a grid adds its image first."""
+        """Return the output of a stage; the first stage after a grid also adds that grid's image."""
         name, module = self._stages[index]
         if name == "output":
             image: Tensor = module(x, context.ws[:, index - 1], context.image)
@@ -88,7 +88,7 @@ class BilinearStyleGAN2(StyleGenerator):
         return output
 
     def context_after(self, z: Latent, position: int) -> Styles:
-        """Return the context with the sum of the images that the stages up to that position have added."""
+        """Return the context after the stage at ``position``, with the sum of the images so far."""
         context = self.context(z)
         last = position - position % 2
         if last > 0:
@@ -96,7 +96,7 @@ class BilinearStyleGAN2(StyleGenerator):
         return context
 
     def affines(self, index: int) -> list[EqualizedLinear]:
-        """Return what makes styles of ``ws[:, index]``: of a layer, and of the image of its grid."""
+        """Return the linear maps of ``ws[:, index]``: of a layer, and of its grid's image."""
         affines = super().affines(index)
         if index % 2:
             is_last = index == self.mapping.num_ws - 1
@@ -106,24 +106,24 @@ class BilinearStyleGAN2(StyleGenerator):
         return affines
 
     def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Float32[Tensor, "batch 1 _ _"]]:
-        """Draw noise of every layer for `synthesis`: that of a layer is a corner of the largest, even in [0, 1].
+        """Draw noise of every layer for `synthesis`, uniform in [0, 1]; each layer uses a corner of the largest tensor.
 
         Args:
-            num_samples: How many images.
-            rng: What the numbers are drawn from, such as ``torch.Generator().manual_seed(0)``.
+            num_samples: Number of images.
+            rng: Source of randomness, such as ``torch.Generator().manual_seed(0)``.
 
         Returns:
-            float32 ``[num_samples, 1, h, w]``, one tensor a layer, on CPU.
+            One float32 tensor ``[num_samples, 1, h, w]`` per layer, on CPU.
 
         Raises:
-            TypeError: If ``rng`` is something else, such as a seed.
+            TypeError: If ``rng`` is not a torch.Generator, such as a seed.
         """
         *_, largest = super().random_noise(num_samples, rng)
         return [largest[:, :, : info.height, : info.width] for info in self.layers.values()]
 
     @staticmethod
     def draw_noise(num_samples: int, side: int, rng: torch.Generator) -> Float32[Tensor, "batch 1 side side"]:
-        """Draw noise of one grid, even in [0, 1], float32 ``[num_samples, 1, side, side]`` on CPU."""
+        """Draw noise of one grid, uniform in [0, 1], float32 ``[num_samples, 1, side, side]`` on CPU."""
         return torch.rand((num_samples, 1, side, side), generator=rng, dtype=torch.float32, device="cpu")
 
     def _add_image(self, index: int, x: Tensor, context: Styles) -> None:
@@ -131,12 +131,12 @@ class BilinearStyleGAN2(StyleGenerator):
 
 
 class BilinearLayer(nn.Module):
-    """Bilinear doubling or none, modulated and demodulated convolution, noise, bias, leaky ReLU.
+    """Optional bilinear upsampling, modulated and demodulated convolution, noise, bias, leaky ReLU.
 
     Args:
-        before: Units that it is given.
-        after: Units that it returns.
-        side: Height and width of the grid that it returns.
+        before: Number of input units.
+        after: Number of output units.
+        side: Height and width of the output grid.
         w_dim: Length of ``w``.
         up: Double the grid.
 
@@ -163,9 +163,9 @@ class BilinearLayer(nn.Module):
         """Return the layer's activations.
 
         Args:
-            x: The activations before.
+            x: Activations of the previous layer.
             w: Latent vectors, ``[batch, w_dim]``.
-            noise: ``[batch or 1, 1, side, side]``; None is the layer's own.
+            noise: ``[batch or 1, 1, side, side]``; None selects the layer's fixed noise.
         """
         if self.up:
             x = _enlarge(x)
@@ -177,12 +177,12 @@ class BilinearLayer(nn.Module):
 
 
 class BilinearImage(nn.Module):
-    """An image of a layer's activations, added to what there is so far, enlarged: a modulated 1 x 1 convolution.
+    """A modulated 1 x 1 convolution from activations to an image, added to the upsampled image so far.
 
     Args:
-        units: Units that it is given.
+        units: Number of input units.
         w_dim: Length of ``w``.
-        blur: Filter what was enlarged with [1, 2, 1] in both directions, mirrored at the border.
+        blur: Filter upsampled images with [1, 2, 1] in both directions, mirrored at the border.
 
     Source: Karras et al. 2020, Fig. 7b.
     """
@@ -200,12 +200,12 @@ class BilinearImage(nn.Module):
         w: Float[Tensor, "batch w_dim"],
         image: Float[Tensor, "batch 3 _ _"] | None,
     ) -> Float[Tensor, "batch 3 h w"]:
-        """Return the image of ``x``, plus ``image``, of half the size, enlarged.
+        """Return the image of ``x``, plus ``image``, upsampled by two.
 
         Args:
-            x: The activations, ``[batch, units, h, w]``.
+            x: Activations, ``[batch, units, h, w]``.
             w: Latent vectors, ``[batch, w_dim]``.
-            image: The sum of the images so far; None at first.
+            image: Sum of the images so far, at half the size; None before the first.
         """
         own = functional.conv2d(x * spread_channels(self.affine(w), x), self.weight, self.bias)
         if image is None:

@@ -1,13 +1,12 @@
-"""StyleGAN3: each activation holds samples of a continuous signal, on a canvas wider than the image.
+"""StyleGAN3: activations are samples of continuous signals, on canvases larger than the image.
 
-``z -> mapping -> ws [num_ws, w_dim]``; ``places -> layer1 (waves) -> layer2 -> ... -> output``
+``z -> mapping -> ws [num_ws, w_dim]``; ``positions -> layer1 (waves) -> layer2 -> ... -> output``
 
-Layer 1 mixes waves ``sin(2 pi (f . p + phase))`` of fixed frequencies f at the places p, turned and moved as
-``ws[:, 0]`` says. Layer ``i`` is a convolution with the style of ``ws[:, i - 1]``, divided by the size that its input
-has on average, offset, and a leaky ReLU between two resamplings (`stylegan3_filters.apply_on_finer_grid`).
+Layer 1 mixes waves ``sin(2 pi (f . p + phase))`` of fixed frequencies f at the positions p, rotated and translated
+according to ``ws[:, 0]``. Layer ``i`` is a convolution with the style of ``ws[:, i - 1]``, divided by the mean
+magnitude of its input, a bias, and a leaky ReLU between two resamplings (`stylegan3_filters.apply_on_finer_grid`).
 
-A layer's grid, what `head` returns and edits change, is the part of its canvas that the image shows
-(`stylegan3_canvas`).
+A layer's grid, which `head` returns and edits change, is the visible part of its canvas (`stylegan3_canvas`).
 
 Source: Karras et al. 2021, arXiv 2106.12423, Sec. 3, Appendix F.
 """
@@ -30,10 +29,10 @@ from .stylegan3_canvas import Filtering, LayerCanvas, check_canvases, rates_of
 from .stylegan3_filters import apply_on_finer_grid, lowpass
 
 LIMIT = 256.0
-"""No activation is larger: the bound that networks trained in half precision were given."""
+"""Bound on the magnitude of activations, as set for training in half precision."""
 
 BRIGHTNESS = 0.25
-"""Of images, times what the last convolution makes."""
+"""Factor from the output of the last convolution to the image."""
 
 
 class StyleGAN3(StyleGenerator):
@@ -41,15 +40,15 @@ class StyleGAN3(StyleGenerator):
 
     Args:
         size: Height and width of an image.
-        waves: Units of the first layer.
-        side: Height and width of its canvas.
-        filterings: The arguments of a `Filtering` for each further layer. Only the last has no margin.
+        waves: Number of units of the first layer.
+        side: Height and width of the first layer's canvas.
+        filterings: Arguments of a `Filtering` for each further layer; the last one must have no margin.
         z_dim: Length of ``z``.
         w_dim: Length of ``w``.
-        mapping_depth: Layers of the mapping network.
+        mapping_depth: Number of layers of the mapping network.
 
     Raises:
-        ValueError: If a number is out of range, or the grids do not lead to an image of that size.
+        ValueError: If a number is out of range, or the grids do not result in an image of that size.
 
     Source: Karras et al. 2021, Sec. 3.2, Fig. 4b and 4c.
     """
@@ -88,23 +87,23 @@ class StyleGAN3(StyleGenerator):
         self.output = ImageLayer(units[-1], w_dim)
 
     def input(self, z: Latent) -> Float[Tensor, "batch 2 h w"]:
-        """Return the places on the canvas, x and y of each sample; the image is from -0.5 to 0.5."""
+        """Return the x and y positions of the canvas's samples; the image covers [-0.5, 0.5]."""
         line = (torch.arange(self.side, device=z.device, dtype=torch.float32) + 0.5 - self.side / 2) / self.rate
         return torch.stack(torch.meshgrid(line, line, indexing="xy")).expand(len(z), -1, -1, -1)
 
     def context(self, z: Latent) -> LayerCanvas:
-        """Return the latent vectors of the layers."""
+        """Return the latent vectors of the layers, with an empty canvas."""
         return LayerCanvas(self.mapping(z) if z.ndim == 2 else z)
 
     def stage(
         self, index: int, x: Float[Tensor, "batch before _ _"], context: LayerCanvas
     ) -> Float[Tensor, "batch unit h w"]:
-        """Return the output of one stage for the output of the one before."""
+        """Return the output of a stage for the output of the previous one."""
         output: Tensor = self._stages[index][1](x, context.ws[:, index], context)
         return output
 
     def context_after(self, z: Latent, position: int) -> LayerCanvas:
-        """Return the context with the canvas of the stage of that position, which runs again if it has a margin."""
+        """Return the context with the canvas of the stage at ``position``, recomputed if it has a margin."""
         context = self.context(z)
         if self._wide[position]:
             self.run(self.input(z), context, 0, position + 1)
@@ -119,37 +118,35 @@ class StyleGAN3(StyleGenerator):
 
         Args:
             ws: float32 ``[batch, num_ws, w_dim]``, as `mapping` returns.
-            noise: None; there is none here.
+            noise: Must be None, since no layer adds noise.
 
         Raises:
-            ValueError: If a shape does not fit, or noise is given.
+            ValueError: If a shape does not match, or noise is passed.
         """
         if noise is not None or ws.ndim != 3:
-            raise ValueError(f"{self.name} takes ws [batch, num_ws, w_dim], and adds no noise; got {list(ws.shape)}")
+            raise ValueError(f"{self.name} takes ws [batch, num_ws, w_dim] and adds no noise; got {list(ws.shape)}")
         images: Tensor = self(ws)
         return images
 
     def random_noise(self, num_samples: int, rng: torch.Generator) -> list[Float32[Tensor, "batch 1 _ _"]]:
-        """Refuse to draw noise, which no layer adds.
+        """Raise an error, since no layer adds noise.
 
         Args:
-            num_samples: How many images.
-            rng: What it would be drawn from.
+            num_samples: Number of images.
+            rng: Source of randomness, which is not used.
 
         Raises:
             ValueError: Always.
         """
-        raise ValueError(
-            f"{self.name} adds no noise; {num_samples} images are made without, and {rng} is left as it is"
-        )
+        raise ValueError(f"{self.name} adds no noise; got num_samples {num_samples}, rng {rng}")
 
 
 class Waves(nn.Module):
-    """Waves at the places of a canvas, mixed to units.
+    """Waves at the positions of a canvas, mixed into units.
 
     Args:
-        units: How many, and how many units.
-        rate: Samples from one side of the image to the other.
+        units: Number of waves, and of units.
+        rate: Number of samples across the image.
         w_dim: Length of ``w``.
 
     Source: Karras et al. 2021, Sec. 3.1 (Fourier features), Sec. 3.2 and Appendix F (the transformation).
@@ -164,7 +161,7 @@ class Waves(nn.Module):
         self.rate, self.scale = rate, 1 / math.sqrt(units)
         angles, lengths = torch.rand(2, units)
         waves = torch.stack([torch.cos(2 * math.pi * angles), torch.sin(2 * math.pi * angles)], dim=1)
-        self.register_buffer("frequencies", 2 * lengths.sqrt()[:, None] * waves)  # even on a disk: f_c = 2, Sec. 3.1
+        self.register_buffer("frequencies", 2 * lengths.sqrt()[:, None] * waves)  # uniform on a disk: f_c = 2, Sec. 3.1
         self.register_buffer("phases", torch.rand(units) - 0.5)
         self.register_buffer("transform", torch.eye(3))
         self.weight = nn.Parameter(torch.randn(units, units))
@@ -174,17 +171,17 @@ class Waves(nn.Module):
             self.affine.bias[0] = 1
 
     def forward(
-        self, places: Float[Tensor, "batch 2 _ _"], w: Float[Tensor, "batch w_dim"], canvas: LayerCanvas
+        self, positions: Float[Tensor, "batch 2 _ _"], w: Float[Tensor, "batch w_dim"], canvas: LayerCanvas
     ) -> Float[Tensor, "batch unit h w"]:
         """Return the layer's activations.
 
-        A place ``p`` is first put through ``transform``, the user's; then moved by ``-t``, then turned by ``r``, both
-        made of ``w``: ``(r_c, r_s, t_x, t_y) / sqrt(r_c^2 + r_s^2)``.
+        A position ``p`` is first transformed by ``transform``, which the user can set; then translated by ``-t``, then
+        rotated by ``r``, both computed from ``w``: ``(r_c, r_s, t_x, t_y) / sqrt(r_c^2 + r_s^2)``.
 
         Args:
-            places: ``[batch, 2, h, w]``.
+            positions: ``[batch, 2, h, w]``.
             w: Latent vectors, ``[batch, w_dim]``.
-            canvas: Takes the margin.
+            canvas: Canvas that stores the margin.
         """
         motion = self.affine(w)
         motion = motion / torch.linalg.vector_norm(motion[:, :2], dim=1, keepdim=True)
@@ -193,8 +190,8 @@ class Waves(nn.Module):
         origin = turn @ (self.transform[:2, 2] - shift)[:, :, None]
         frequencies = self.frequencies @ (turn @ self.transform[:2, :2])
         phases = self.phases[:, None] + self.frequencies @ origin
-        cycles = frequencies @ places.flatten(2) + phases
-        waves = torch.sin(2 * math.pi * cycles).reshape(len(w), -1, *places.shape[2:])
+        cycles = frequencies @ positions.flatten(2) + phases
+        waves = torch.sin(2 * math.pi * cycles).reshape(len(w), -1, *positions.shape[2:])
         return canvas.show(functional.conv2d(waves, (self.weight * self.scale)[:, :, None, None]), self.rate)
 
 
@@ -202,13 +199,13 @@ class FilteredLayer(nn.Module):
     """Modulated and demodulated convolution, and a leaky ReLU with gain sqrt(2) on a finer grid.
 
     Args:
-        before: Units that it is given.
-        filtering: What it is made of.
-        rate: Height and width of what the image shows of its canvas.
+        before: Number of input units.
+        filtering: Settings of the layer.
+        rate: Height and width of the visible part of its canvas.
         w_dim: Length of ``w``.
 
     Attributes:
-        magnitude: Mean square of what it is given, ``[]``, followed in training; it is divided by its root.
+        magnitude: Running mean square of the input during training, ``[]``; the input is divided by its square root.
 
     Source: Karras et al. 2021, Sec. 3.1, Fig. 4a and 4b; demodulation: Karras et al. 2020, Eq. 1-3.
     """
@@ -235,9 +232,9 @@ class FilteredLayer(nn.Module):
         """Return the layer's activations.
 
         Args:
-            x: The activations before.
+            x: Activations of the previous layer.
             w: Latent vectors, ``[batch, w_dim]``.
-            canvas: Gives the margin and takes the next one.
+            canvas: Canvas with the margin of ``x``, which is replaced by the output's margin.
         """
         style, kernel = self.affine(w), self.filtering.kernel
         x = functional.conv2d(canvas.fill_margin(x) * style[:, :, None, None], self.weight, padding=kernel - 1)
@@ -250,10 +247,10 @@ class FilteredLayer(nn.Module):
 
 
 class ImageLayer(nn.Module):
-    """An image of the last layer's activations: a modulated 1 x 1 convolution.
+    """A modulated 1 x 1 convolution from the last layer's activations to an image.
 
     Args:
-        units: Units that it is given.
+        units: Number of input units.
         w_dim: Length of ``w``.
 
     Source: Karras et al. 2021, Fig. 4b (ToRGB).
@@ -272,7 +269,7 @@ class ImageLayer(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch unit h w"], w: Float[Tensor, "batch w_dim"], canvas: LayerCanvas
     ) -> Float[Tensor, "batch 3 H W"]:
-        """Return images; arguments as for the layers."""
+        """Return the images of the last layer's activations ``x`` and latent vectors ``w``."""
         style = self.affine(w) * (self.scale * self.magnitude.rsqrt())
         x = functional.conv2d(canvas.fill_margin(x) * style[:, :, None, None], self.weight, self.bias)
         return (x.clamp(-LIMIT, LIMIT) * BRIGHTNESS).float()

@@ -1,8 +1,8 @@
-"""Grids that are wider than the image, and what the layers of StyleGAN3 do with them.
+"""Canvases of StyleGAN3: grids larger than the image.
 
-A layer's canvas has a margin on each side of the part that the image shows, so that what is at its border is nowhere
-near that of the image. Only the part that is shown is read and edited. The margin stays what it is without edits, but
-for a unit that is given one value wherever it is shown: it then has that value on all of the canvas.
+A layer's canvas has a margin around its visible part, the image, to keep boundary effects away from the image. Only the
+visible part is returned and edited. The margin keeps its unedited values, with one exception: a unit that is set to one
+value on the whole visible part has that value on the whole canvas.
 
 Source: Karras et al. 2021, arXiv 2106.12423, Sec. 3.1 (boundaries), Sec. 3.2 (the layers).
 """
@@ -20,21 +20,21 @@ from torch.nn import functional
 from .stylegan import Styles
 
 MAX_SIDE, MAX_TAPS = 4096, 256
-"""A file could ask for any canvas, and for any filter."""
+"""Limits on the side of a canvas and the length of a filter, since a file could ask for any."""
 
 
 @dataclass(slots=True)
 class LayerCanvas(Styles):
-    """What layers are given besides the part of the canvas that the image shows; no layer adds noise.
+    """Inputs of StyleGAN3's layers besides the visible part of the canvas; no layer adds noise.
 
     Args:
-        whole: The activations before on all of the canvas, without edits; None where they have no margin.
+        whole: Unedited activations of the previous layer on the whole canvas; None if it has no margin.
     """
 
     whole: Float[Tensor, "batch unit side side"] | None = None
 
     def fill_margin(self, shown: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit side side"]:
-        """Return what is given to a layer: what the image shows, perhaps edited, with its margin."""
+        """Add the margin to the visible part, which may be edited, and return the canvas."""
         if self.whole is None:
             return shown
         before = crop_middle(self.whole, shown.shape[3])
@@ -47,34 +47,34 @@ class LayerCanvas(Styles):
         return torch.where(within, functional.pad(shown, [margin] * 4), around)
 
     def show(self, whole: Float[Tensor, "batch unit n n"], side: int) -> Float[Tensor, "batch unit h w"]:
-        """Keep a layer's activations for the next one, and return those that the image shows."""
+        """Store a layer's activations for the next layer, and return their visible part."""
         self.whole = None if whole.shape[3] == side else whole
         return crop_middle(whole, side)
 
 
 def crop_middle(whole: Float[Tensor, "batch unit n n"], side: int) -> Float[Tensor, "batch unit h w"]:
-    """Return the middle of a canvas."""
+    """Return the center of a canvas."""
     margin = (whole.shape[3] - side) // 2
     return whole[:, :, margin : margin + side, margin : margin + side].contiguous() if margin else whole
 
 
 @dataclass(frozen=True, slots=True)
 class Filtering:
-    """What a layer is made of, but for its weights.
+    """Settings of a layer, without its weights.
 
     Args:
-        units: Channels that it returns.
-        side: Height and width of its canvas.
-        kernel: Of its convolution, 1 or 3.
-        up: How many times as fine the grid of its leaky ReLU is as that of what it is given.
-        up_taps: Length of the filter that fills it.
-        down: How many times as fine it is as that of what it returns.
-        down_taps: Length of the filter before that.
-        radial: That filter is one of both axes at once, ``[tap, tap]``.
+        units: Number of output channels.
+        side: Height and width of the layer's canvas.
+        kernel: Size of the convolution's kernel, 1 or 3.
+        up: Upsampling factor before the leaky ReLU.
+        up_taps: Length of the upsampling filter.
+        down: Downsampling factor after the leaky ReLU.
+        down_taps: Length of the downsampling filter.
+        radial: Whether the downsampling filter is two-dimensional, ``[tap, tap]``.
 
     Raises:
-        TypeError: If one is no whole number.
-        ValueError: If one is out of range.
+        TypeError: If a number is not an integer.
+        ValueError: If a number is out of range.
     """
 
     units: int
@@ -89,37 +89,37 @@ class Filtering:
     def __post_init__(self) -> None:
         numbers = (self.units, self.side, self.kernel, self.up, self.up_taps, self.down, self.down_taps)
         if any(isinstance(number, bool) or not isinstance(number, int) for number in numbers):
-            raise TypeError(f"a layer is described by whole numbers; got {self}")
+            raise TypeError(f"the numbers of a layer must be integers; got {self}")
         if self.units < 1 or not 1 <= self.side <= MAX_SIDE or self.kernel not in (1, 3):
-            raise ValueError(f"a layer has 1 unit or more, side 1 to {MAX_SIDE}, kernel 1 or 3; got {self}")
+            raise ValueError(f"units must be 1 or more, side in [1, {MAX_SIDE}], kernel 1 or 3; got {self}")
         if min(numbers) < 1 or max(self.up, self.down, self.up_taps, self.down_taps) > MAX_TAPS:
-            raise ValueError(f"a layer's grids are 1 to {MAX_TAPS} times as fine, its filters as long; got {self}")
+            raise ValueError(f"up, down, up_taps and down_taps must be in [1, {MAX_TAPS}]; got {self}")
 
 
 def rates_of(size: int, filterings: Sequence[Filtering]) -> list[int]:
-    """Return how many samples the image is wide in the first layer and in each further one.
+    """Return the number of samples across the image in each layer, from the first one.
 
     Raises:
-        ValueError: If one is no whole number.
+        ValueError: If one is not an integer.
     """
     rates = [size]
     for filtering in reversed(filterings):
         before, rest = divmod(rates[0] * filtering.down, filtering.up)
         if rest or not before:
             fraction = f"{rates[0] * filtering.down}/{filtering.up}"
-            raise ValueError(f"what leads to {rates[0]} samples, {filtering}, would be given {fraction}")
+            raise ValueError(f"the input of {filtering} must have an integer number of samples; got {fraction}")
         rates.insert(0, before)
     return rates
 
 
 def check_canvases(size: int, rates: Sequence[int], sides: Sequence[int]) -> None:
-    """Refuse canvases that do not hold the image in their middle, or a last one with a margin.
+    """Check that canvases have the image in their center, and that the last one has no margin.
 
     Raises:
-        ValueError: Naming the first.
+        ValueError: If not; the message names the first such canvas.
     """
     for rate, side in zip(rates, sides, strict=True):
         if not rate <= side <= MAX_SIDE or (side - rate) % 2:
-            raise ValueError(f"a canvas of {side} cannot hold an image of {rate} samples in its middle")
+            raise ValueError(f"a canvas of {side} cannot contain an image of {rate} samples in its center")
     if len(sides) < 2 or sides[-1] != size:
-        raise ValueError(f"the canvas of the last layer is the image, {size}; got {list(sides)}")
+        raise ValueError(f"the canvas of the last layer must be the image, {size}; got {list(sides)}")

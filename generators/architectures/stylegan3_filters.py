@@ -1,8 +1,8 @@
 """Pointwise functions of continuous signals: resampled to a finer grid, applied, low-pass filtered, resampled back.
 
-A grid holds samples ``x`` of a signal whose frequencies lie below half the sampling rate. A function of each sample
-makes new frequencies; on a grid ``up`` times as fine there is room for them, and the filter in front of the coarser
-grid removes those that it could not hold.
+A grid contains samples ``x`` of a signal with frequencies below half the sampling rate. A pointwise function adds
+higher frequencies. A grid that is ``up`` times finer can represent them, and the filter before downsampling removes
+those that the coarser grid cannot represent.
 
 Source: Karras et al. 2021, arXiv 2106.12423, Sec. 2 and 3.1, Appendix C.
 """
@@ -17,22 +17,22 @@ from torch import Tensor
 from torch.nn import functional
 
 BETA = 8.0
-"""Of the Kaiser window: the stop band of `lowpass` is about 80 dB down."""
+"""Shape of the Kaiser window, which gives `lowpass` a stop-band attenuation of about 80 dB."""
 
 
 def lowpass(taps: int, factor: int) -> Float[Tensor, " tap"]:
-    """Return a filter that keeps the lower ``1 / factor`` of the frequencies: a sinc in a Kaiser window, of sum 1.
+    """Return a filter that keeps the lower ``1 / factor`` of the frequencies: a Kaiser-windowed sinc with sum 1.
 
     Args:
-        taps: How long, 1 or more.
-        factor: 1 or more.
+        taps: Length of the filter, at least 1.
+        factor: Resampling factor, at least 1.
 
     Source: Karras et al. 2021, Appendix C.
     """
     places = torch.arange(taps, dtype=torch.float64, device="cpu") - (taps - 1) / 2
     window = torch.kaiser_window(taps, periodic=False, beta=BETA, dtype=torch.float64, device="cpu")
     row = torch.sinc(places / factor) * window
-    return torch.empty(taps, dtype=torch.float32).copy_(row / row.sum())  # where networks are built
+    return torch.empty(taps, dtype=torch.float32).copy_(row / row.sum())  # on the default device, which may be meta
 
 
 def apply_on_finer_grid(
@@ -42,15 +42,15 @@ def apply_on_finer_grid(
     down: tuple[int, Float[Tensor, " down_tap"] | Float[Tensor, "down_tap down_tap"] | None],
     side: int,
 ) -> Float[Tensor, "batch unit side side"]:
-    """Apply a function to a signal on a finer grid, about the same middle.
+    """Apply a pointwise function to a signal on a finer grid with the same center.
 
     Args:
-        x: Samples; there are zeros outside.
-        function: Of each sample.
-        up: How many times as fine the grid is, and the filter that fills it, ``[tap]`` for rows and columns.
-        down: How many times as coarse the last grid is, and the filter in front of it, ``[tap]``, or ``[tap, tap]`` for
-            both at once. Filters are symmetric; None is none.
-        side: Height and width of the last grid.
+        x: Samples of the signal, zero outside.
+        function: Pointwise function.
+        up: Upsampling factor and its filter, ``[tap]`` for both rows and columns.
+        down: Downsampling factor and its filter, ``[tap]``, or ``[tap, tap]`` for both axes jointly. Filters are
+            symmetric; None means no filter.
+        side: Height and width of the output grid.
 
     Source: Karras et al. 2021, Sec. 3.1, Fig. 4a.
     """
@@ -61,25 +61,26 @@ def apply_on_finer_grid(
 
 
 def _span(n: int, up: int, up_taps: int, down: int, down_taps: int, side: int) -> tuple[int, int]:
-    """Return which samples of the fine grid, counted from the first that the filter reaches, make the last grid.
+    """Return the range of samples of the fine grid that determine the output grid.
 
-    The middles of both grids are one place. Sample ``i`` of the first lies at ``i up + (up_taps - 1) / 2`` of the fine
-    one, and ``o`` of the last is made of those around ``start + o down + (down_taps - 1) / 2``. So, with i and o in the
-    middle, ``start = ((n - 1) up + up_taps - (side - 1) down - down_taps) / 2``, rounded down.
+    The input and output grids share their center. Input sample ``i`` is at ``i up + (up_taps - 1) / 2`` on the fine
+    grid, counted from the first sample that the filter reaches, and output sample ``o`` is centered at
+    ``start + o down + (down_taps - 1) / 2``. Equating the centers gives
+    ``start = ((n - 1) up + up_taps - (side - 1) down - down_taps) / 2``, rounded down.
     """
     start = ((n - 1) * up + up_taps - (side - 1) * down - down_taps) // 2
     return start, start + (side - 1) * down + down_taps
 
 
 def _cut(x: Tensor, span: tuple[int, int]) -> Tensor:
-    """Return rows and columns from one number to another, zeros where there are none."""
+    """Crop rows and columns to a range, padding with zeros."""
     start, stop = span
     sides = (-start, stop - x.shape[3])
     return functional.pad(x, sides + sides)
 
 
 def _upsample(x: Tensor, factor: int, row: Tensor | None) -> Tensor:
-    """Put zeros between samples and filter them, as bright as before."""
+    """Insert zeros between samples and filter them, preserving the mean."""
     if row is None:
         return x
     kernel = (row * factor).to(x.dtype)
@@ -90,7 +91,7 @@ def _upsample(x: Tensor, factor: int, row: Tensor | None) -> Tensor:
 
 
 def _downsample(x: Tensor, factor: int, kernel: Tensor | None) -> Tensor:
-    """Filter and take each ``factor``-th sample."""
+    """Filter and take every ``factor``-th sample."""
     if kernel is None:
         return x[:, :, ::factor, ::factor]
     units, kernel = x.shape[1], kernel.to(x.dtype)
@@ -103,6 +104,6 @@ def _downsample(x: Tensor, factor: int, kernel: Tensor | None) -> Tensor:
 
 
 def _orient(row: Tensor, axis: int, units: int) -> Tensor:
-    """Return a filter along rows or columns as the kernels of a convolution of each unit."""
+    """Return a filter along rows or columns as the kernel of a depthwise convolution."""
     shape = (1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)
     return row.view(shape).expand(units, *[-1] * 3).contiguous()

@@ -1,4 +1,4 @@
-"""What generators that others wrote take beside ``z``, and what they return."""
+"""Conventions of third-party generators: their inputs besides ``z``, and their outputs."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from .layers import describe
 logger = logging.getLogger(__name__)
 
 ValueRange = tuple[float, float]
-"""What black and white are in images."""
+"""Values of black and white in images."""
 
 Condition: TypeAlias = Shaped[Tensor, ""] | Shaped[Tensor, " length"]
-"""What one image is given beside its ``z``: the number of a class, or a vector."""
+"""Condition of one image besides its ``z``: a class index, or a vector."""
 
 SIGNED_RANGE: ValueRange = (-1.0, 1.0)
 UNIT_RANGE: ValueRange = (0.0, 1.0)
 BYTE_RANGE: ValueRange = (0.0, 255.0)
-REMEDY = "put a module around it whose forward returns them so"
+REMEDY = "wrap it in a module whose forward returns such images"
 FAR = 8.0
-"""Images without negative numbers whose highest is beyond this are in 0 to 255."""
+"""Images without negative values whose maximum exceeds this are taken to be in [0, 255]."""
 WILD = 32.0
-"""Images with negative numbers that go beyond this, to either side, are in no range that is guessed."""
+"""Images with negative values that exceed this in magnitude are in no known range."""
 
 
 def extract_images(output: Any, batch: int, name: str) -> Float[Tensor, "batch channel H W"]:
-    """Return the images that a module has put out, alone or as the first of several things.
+    """Return the images in a module's output, which is the images or a tuple that starts with them.
 
     Args:
-        output: What it put out.
-        batch: How many there should be.
-        name: What to call it in a message.
+        output: Output of the module.
+        batch: Expected number of images.
+        name: Name of the module in messages.
 
     Raises:
-        TypeError: If they are no floats ``[batch, 3 or 1, H, W]``.
+        TypeError: If the images are not floats ``[batch, 3 or 1, H, W]``.
     """
     image = output[0] if isinstance(output, tuple | list) and output else output
     if not isinstance(image, Tensor) or not image.is_floating_point() or image.ndim != 4:
-        raise TypeError(f"{name} should return float images [batch, 3, H, W]; got {describe(output)}; {REMEDY}")
+        raise TypeError(f"{name} must return float images [batch, 3, H, W]; got {describe(output)}; {REMEDY}")
     if len(image) != batch or image.shape[1] not in (1, 3):
-        raise TypeError(f"{name} should return images [{batch}, 3 or 1, H, W]; got {list(image.shape)}; {REMEDY}")
+        raise TypeError(f"{name} must return images [{batch}, 3 or 1, H, W]; got {list(image.shape)}; {REMEDY}")
     return image
 
 
 def normalize_images(
     images: Float[Tensor, "batch channel H W"], value_range: ValueRange
 ) -> Float32[Tensor, "batch 3 H W"]:
-    """Return images, of one channel or three, as float32 of three in [-1, 1]."""
+    """Return images of one or three channels as float32 with three channels in [-1, 1]."""
     black, white = value_range
     images = images.float()
     if value_range != SIGNED_RANGE:
@@ -64,47 +64,47 @@ def normalize_images(
 
 
 def parse_condition(c: int | Condition | None) -> Condition | None:
-    """Return what one image is given beside its ``z``.
+    """Return the condition of one image as a tensor.
 
     Raises:
-        TypeError: If it is neither a whole number nor a tensor.
-        ValueError: If it is no number and no vector.
+        TypeError: If ``c`` is neither an integer nor a tensor.
+        ValueError: If the tensor has more than one axis.
     """
     if c is None:
         return None
     if isinstance(c, bool) or not isinstance(c, int | Tensor):
-        raise TypeError(f"c is the number of a class or a tensor [length]; got {type(c).__name__}")
+        raise TypeError(f"c must be a class index or a tensor [length]; got {type(c).__name__}")
     tensor = c.detach().clone() if isinstance(c, Tensor) else torch.tensor(c, dtype=torch.int64, device="cpu")
     if tensor.ndim > 1:
-        raise ValueError(f"c is that of one image, a number or [length], and all get it; got {list(tensor.shape)}")
+        raise ValueError(f"c must be a number or [length], shared by all images; got shape {list(tensor.shape)}")
     return tensor
 
 
 def check_arguments(module: nn.Module, conditional: bool, name: str) -> None:
-    """Check that a module takes ``z``, or ``z`` and ``c``, as far as it says what it takes.
+    """Check that a module takes ``z``, or ``z`` and ``c``, as far as its signature shows.
 
     Args:
-        module: The module.
-        conditional: Whether it is to be given ``c``.
-        name: What to call it in a message.
+        module: Module to check.
+        conditional: Whether the module is called with ``c``.
+        name: Name of the module in messages.
 
     Raises:
-        ValueError: If it wants more, or less.
+        ValueError: If it takes more arguments, or fewer.
     """
     names, max_arguments = _read_arguments(module)
     if len(names) > min(2, max_arguments):
-        raise ValueError(f"{name} takes {', '.join(names)}: put a module around it that takes z, or z and c")
+        raise ValueError(f"{name} takes {', '.join(names)}; wrap it in a module that takes z, or z and c")
     if len(names) == 2 and not conditional:
         raise ValueError(
-            f"{name} takes {names[0]} and {names[1]}, so it seems to be conditional: "
-            f"say with c= what it is given beside z, the number of a class or a vector{explain_classes(module)}"
+            f"{name} takes {names[0]} and {names[1]}, so it seems to be conditional; "
+            f"pass its second argument with c=, a class index or a vector{explain_classes(module)}"
         )
     if conditional and max_arguments < 2:
-        raise ValueError(f"{name} takes {' and '.join(names) or 'nothing'} only: leave c out")
+        raise ValueError(f"{name} takes {' and '.join(names) or 'nothing'} only; omit c")
 
 
 def _read_arguments(module: Any) -> tuple[list[str], float]:
-    """Return the names of what a module has to be given, and how much it can be given."""
+    """Return the names of a module's required arguments, and the number of positional arguments that it accepts."""
     if isinstance(module, torch.jit.ScriptModule) and module._c._has_method("forward"):
         arguments = module._c._get_method("forward").schema.arguments[1:]
         return [parameter.name for parameter in arguments if not parameter.has_default_value()], len(arguments)
@@ -122,70 +122,70 @@ def _read_arguments(module: Any) -> tuple[list[str], float]:
 
 
 def parse_z_shape(z_dim: int | None, z_shape: Sequence[int] | None) -> tuple[int, tuple[int, ...] | None]:
-    """Return the length of a latent vector, and the shape that a module takes it in, if that is known.
+    """Return the length of a latent vector, and the shape in which the module takes it, if known.
 
     Raises:
-        TypeError: If a number is not a whole number, or neither is given.
+        TypeError: If a number is not an integer, or neither argument is given.
         ValueError: If a number is below 1, or the length is not the product of the shape.
     """
     if z_shape is None:
         return _check_length(z_dim, "z_dim"), None
     numbers = tuple(_check_length(number, "each number in z_shape") for number in z_shape)
     if not numbers:
-        raise ValueError("z_shape must have at least one number; got none")
+        raise ValueError("z_shape must have at least one number; got ()")
     if z_dim not in (None, math.prod(numbers)):
         raise ValueError(f"z_dim must be the product of z_shape {numbers}, {math.prod(numbers)}; got {z_dim}")
     return math.prod(numbers), numbers
 
 
 def _check_length(number: int | None, name: str) -> int:
-    """Return a whole number of 1 or more."""
+    """Return an integer of at least 1."""
     if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"{name} must be a whole number; got {number!r}")
+        raise TypeError(f"{name} must be an integer; got {number!r}")
     if number < 1:
         raise ValueError(f"{name} must be 1 or more; got {number}")
     return number
 
 
 def explain_classes(module: nn.Module, c: Condition | None = None) -> str:
-    """Say which classes a module has an embedding of, to be put at the end of a message; nothing if it has none.
+    """Return the end of a message that describes a module's classes; empty if it has no embedding of classes.
 
     Args:
         module: Module that could not be run.
-        c: What it was given beside ``z``, if anything.
+        c: Condition that it was called with, if any.
     """
     names = [(name, part) for name, part in module.named_modules() if isinstance(part, nn.Embedding)]
     if not names:
         return ""
     name, embedding = names[0]
-    wrong = "" if c is None or (c.ndim == 0 and 0 <= c < embedding.num_embeddings) else ", and c is not one of them"
-    return f"; its embedding {name!r} knows classes: c must be a number from 0 to {embedding.num_embeddings - 1}{wrong}"
+    wrong = "" if c is None or (c.ndim == 0 and 0 <= c < embedding.num_embeddings) else f"; got {c.tolist()}"
+    return f"; its embedding {name!r} has classes, so c must be in [0, {embedding.num_embeddings - 1}]{wrong}"
 
 
 def explain_input(module: nn.Module) -> str:
-    """Say that a module seems to take an image, to be put at the end of a message; nothing if it does not seem so."""
+    """Return the end of a message about a module that seems to take images; empty if it does not seem to."""
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
     name, first = next(((name, part) for name, part in module.named_modules() if isinstance(part, kinds)), ("", None))
     if not isinstance(first, nn.Conv2d) or first.in_channels not in (1, 2, 3, 4, 6) or first.kernel_size == (1, 1):
         return ""
     return (
-        f"; it seems to translate images: its first convolution {name!r} takes {first.in_channels} channels. Put a "
-        "module around it whose forward(z) gives it a picture, or give z_shape= if this is noise of that shape"
+        f"; it seems to translate images: its first convolution {name!r} takes {first.in_channels} channels. Wrap it "
+        "in a module whose forward(z) passes it a picture, or pass z_shape= if its input is noise"
     )
 
 
 def check_range(value_range: ValueRange) -> ValueRange:
-    """Return a range of images, black before white.
+    """Return a range of images as two floats, black and white.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not two finite numbers in ascending order.
     """
     try:
         black, white = map(float, value_range)
     except (TypeError, ValueError):
         black = white = math.nan
     if not (math.isfinite(black) and math.isfinite(white) and black < white):
-        raise ValueError(f"value_range is what black and white are, such as (-1, 1); got {value_range!r}")
+        raise ValueError(f"value_range must be the values of black and white, such as (-1, 1); got {value_range!r}")
     return black, white
 
 
@@ -193,20 +193,20 @@ def guess_range(images: Float[Tensor, "batch channel H W"], name: str) -> ValueR
     """Return the range that images seem to be in.
 
     Raises:
-        ValueError: If it is none that is known.
+        ValueError: If the images are in no known range.
     """
     lowest, highest = float(images.min()), float(images.max())
     if (lowest < 0 and max(-lowest, highest) > WILD) or highest > 2 * BYTE_RANGE[1]:
         raise ValueError(
-            f"{name} gives images from {lowest:.3g} to {highest:.3g}, in no range that is known: say with value_range= "
-            "what black and white are"
+            f"{name} returns images from {lowest:.3g} to {highest:.3g}, which is no known range; "
+            "pass the values of black and white with value_range="
         )
     value_range = SIGNED_RANGE if lowest < 0 or 1 < highest <= FAR else UNIT_RANGE if highest <= 1 else BYTE_RANGE
-    logger.info("%s gives images from %.3g to %.3g, taken as in %s", name, lowest, highest, list(value_range))
+    logger.info("%s returns images from %.3g to %.3g; assuming the range %s", name, lowest, highest, list(value_range))
     return value_range
 
 
 def summarize_error(error: Exception) -> str:
-    """Return the line of an error's message that says what was wrong; those of scripts come with their source."""
+    """Return the line of an error's message that names the problem; messages of scripts include their source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return next((line for line in lines if re.match(r"[\w.]*Error: ", line)), lines[0])

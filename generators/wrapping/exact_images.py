@@ -1,8 +1,8 @@
-"""Images of a wrapped module that are the same on every machine, to tell networks apart by what they make.
+"""Images of a wrapped module that are the same on every machine, used to distinguish networks by their output.
 
-Float32 rounds otherwise on another device, or on another number of threads. So a copy of the module runs on the CPU in
-float64, whose rounding is a billion times finer than the levels that are told apart. Where some operation falls back to
-fewer bits, or the copy does not run, there are no such images.
+Float32 results depend on the device and the number of threads. Therefore a copy of the module runs on the CPU in
+float64, whose rounding errors are a billion times smaller than the levels to which images are quantized. If an
+operation falls back to lower precision, or the copy fails to run, there are no such images.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from torch.utils._pytree import tree_iter
 M = TypeVar("M", bound=nn.Module)
 
 CELLS = 16
-"""Cells per side over which an image is averaged; its pixels if there are fewer."""
+"""Cells per side over which an image is averaged; at most its pixels."""
 LEVELS = 4096
-"""Levels from black to white."""
+"""Number of levels from black to white."""
 OFFSET = 0.3717
-"""Of a level: where levels meet, so that black, white and multiples of 1/255 are inside one."""
+"""Offset of the boundaries between levels, as a share of a level, so that black, white and k/255 are inside one."""
 
 
 class _Float64Only(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives no types here
-    """Refuses to compute with fewer bits."""
+    """Refuses to compute in lower precision than float64."""
 
     def __torch_dispatch__(
         self, function: Callable[..., Any], _types: Any, arguments: tuple[Any, ...] = (), settings: Any = None
@@ -38,7 +38,7 @@ class _Float64Only(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         result = function(*arguments, **(settings or {}))
         for value in tree_iter(result):
             if isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float64:
-                raise TypeError(f"{function} made {value.dtype}")
+                raise TypeError(f"{function} returned {value.dtype}")
         return result
 
 
@@ -47,7 +47,7 @@ def copy_to_float64(network: M) -> M:
     tensors = chain(network.parameters(), network.buffers())
     plain = (value for part in network.modules() for value in vars(part).values() if isinstance(value, Tensor))
     memo: dict[int, Any] = {id(tensor): _convert(tensor) for tensor in chain(tensors, plain)}
-    return deepcopy(network, memo).to("cpu", torch.float64)  # the last for scripts, whose tensors are copied whole
+    return deepcopy(network, memo).to("cpu", torch.float64)  # .to() for scripts, which copy their own tensors
 
 
 def _convert(tensor: Tensor) -> Tensor:
@@ -64,19 +64,19 @@ def quantize_images(
     z: Float[Tensor, "batch z"],
     value_range: tuple[float, float],
 ) -> Int64[Tensor, "batch channel row column"] | None:
-    """Return levels of images that are the same on every machine; None where there are no such images.
+    """Return the quantized images of ``z``, the same on every machine; None if the copy does not run in float64.
 
     Args:
-        network: The module.
-        run: Returns the images that a copy makes of latent vectors.
-        z: A few latent vectors.
-        value_range: What black and white are in them.
+        network: Module to run a copy of.
+        run: Function that returns the images of a copy for latent vectors.
+        z: float ``[batch, z_dim]``, a few latent vectors.
+        value_range: Values of black and white in the images.
     """
     try:
         copy, exact_z = copy_to_float64(network), z.double()
         with _Float64Only():  # type: ignore[no-untyped-call]
             images = run(copy, exact_z)
-    except Exception:  # a module of others that was written for other numbers fails in any way
+    except Exception:  # a third-party module that expects float32 may fail with any error
         return None
     cells = adaptive_avg_pool2d(images, (min(CELLS, images.shape[2]), min(CELLS, images.shape[3])))
     black, white = value_range

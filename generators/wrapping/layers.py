@@ -1,9 +1,8 @@
-"""Which modules of a network are layers that can be dissected, found by running it.
+"""Find the layers of a network that can be dissected by running it.
 
-A layer is a module that runs once in a forward pass and puts out one tensor ``[batch, unit, h, w]`` of floating-point
-numbers, of the same shape for each sample; the image itself is not a layer. A hidden vector ``[batch, unit]`` is a
-layer with a grid of one cell: by itself in a network without other layers (a multilayer perceptron), elsewhere if it is
-named.
+A layer is a module that runs once per forward pass and returns one floating-point tensor ``[batch, unit, h, w]``, of
+the same shape for every sample; the image itself is not a layer. A hidden vector ``[batch, unit]`` is a layer with a
+grid of one cell: by default in a network without other layers (a multilayer perceptron), elsewhere only if it is named.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from gandissect.core.hooks import tap_outputs
 from gandissect.core.types import LayerInfo
 
 Forward = Callable[[int], Float[Tensor, "batch channel H W"]]
-"""A forward pass over so many samples, which returns their images."""
+"""Forward pass that takes the number of samples and returns their images."""
 
 
 @dataclass(slots=True)
 class ModuleRun:
-    """What a module did in one forward pass.
+    """Record of what a module did in one forward pass.
 
     Args:
-        calls: How often it ran.
-        output: What it put out at last, in words.
-        shape: Of that, if it is a tensor of floating-point numbers.
-        is_repeated: Whether a module that it is a part of put out the same tensor.
-        is_image: Whether it was the image, as such or flattened.
+        calls: Number of times the module ran.
+        output: Description of its last output.
+        shape: Shape of its last output, if that is a floating-point tensor.
+        is_repeated: Whether a module that contains it returned the same tensor.
+        is_image: Whether its output was the image, as is or flattened.
     """
 
     calls: int = 0
@@ -45,7 +44,7 @@ class ModuleRun:
 
 
 class _RunLog:
-    """Notes what modules put out, in the order in which they end, and keeps none of it alive."""
+    """Records the outputs of modules, in the order in which they finish, without keeping them alive."""
 
     def __init__(self) -> None:
         self.runs: dict[str, ModuleRun] = {}
@@ -62,7 +61,7 @@ class _RunLog:
         return output
 
     def _modules_with(self, output: Tensor) -> list[str]:
-        """Return the modules that put out this very tensor, and nothing has been written into it since."""
+        """Return the modules that returned this very tensor, unless it was written to since."""
         current, outputs = _version(output), self._outputs.items()
         return [name for name, (reference, version) in outputs if reference() is output and version == current]
 
@@ -74,21 +73,21 @@ class _RunLog:
 
 
 def _version(output: Tensor) -> int:
-    """Return how often a tensor was written into; of what ``torch.inference_mode`` made, nobody counts it."""
+    """Return how often a tensor was written to; always 0 for inference tensors, which have no version counter."""
     return 0 if output.is_inference() else output._version
 
 
 def watch(network: nn.Module, forward: Callable[[], Float[Tensor, "batch channel H W"]]) -> dict[str, ModuleRun]:
-    """Return what the modules of a network do in one forward pass, in the order in which they end.
+    """Return what the modules of a network do in one forward pass, in the order in which they finish.
 
     Args:
-        network: Whose modules.
-        forward: Runs it and returns the images.
+        network: Network whose modules are watched.
+        forward: Function that runs the network and returns its images.
     """
     log = _RunLog()
     names = [name for name, _ in network.named_modules() if name]
     with (
-        torch.inference_mode(False),  # under which tensors have versions
+        torch.inference_mode(False),  # inference tensors have no versions
         torch.no_grad(),
         tap_outputs(network, {name: partial(log.note, name) for name in names}),
     ):
@@ -99,16 +98,16 @@ def watch(network: nn.Module, forward: Callable[[], Float[Tensor, "batch channel
 def find_layers(network: nn.Module, forward: Forward, selected: Sequence[str] | None = None) -> dict[str, LayerInfo]:
     """Return the layers of a network, from input to output.
 
-    Of a module and its last part, which put out the same tensor, the module is listed, unless both are wanted. Hidden
-    vectors are listed where there is nothing else.
+    If a module and its last part return the same tensor, only the module is listed, unless both are selected. Hidden
+    vectors are listed only if there are no other layers.
 
     Args:
-        network: A torch module.
-        forward: Runs it on so many samples.
-        selected: Names of its modules; None is every one that can be dissected.
+        network: Network to search.
+        forward: Function that runs the network on a given number of samples.
+        selected: Names of modules; None selects every one that can be dissected.
 
     Raises:
-        ValueError: If one of those wanted is no layer, saying why, and naming those that are.
+        ValueError: If a selected module is not a layer; the message gives the reason and the layers that exist.
     """
     two, three = (watch(network, partial(forward, count)) for count in (2, 3))
     refusals = {name: _explain_refusal(run, three.get(name, ModuleRun())) for name, run in two.items()}
@@ -116,24 +115,24 @@ def find_layers(network: nn.Module, forward: Forward, selected: Sequence[str] | 
     layers = [name for name in layers if len(two[name].shape or ()) == 4] or layers
     for name in selected or ():
         if refusal := refusals.get(name, "does not run"):
-            raise ValueError(f"{name!r} {refusal}; the layers that can be dissected: {', '.join(layers) or 'none'}")
+            raise ValueError(f"{name!r} {refusal}; layers that can be dissected: {', '.join(layers) or 'none'}")
     chosen = layers if selected is None else [name for name in two if name in selected]
     return {name: _layer_info(two[name]) for name in chosen}
 
 
 def describe(output: Any) -> str:
-    """Say what a module puts out, or what a network returns."""
+    """Describe the output of a module or a network."""
     return f"{output.dtype} {list(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
 
 
 def _explain_refusal(two: ModuleRun, three: ModuleRun) -> str | None:
-    """Return why a module is no layer, from what it did with two samples and with three; None if it is one."""
+    """Return why a module is not a layer, from its runs on two and three samples; None if it is one."""
     if two.calls != 1 or three.calls != 1:
-        return f"runs {two.calls} times in a forward pass, and a layer runs once" if two.calls else "does not run"
+        return f"must run once per forward pass; it runs {two.calls} times" if two.calls else "does not run"
     if two.is_image:
-        return "puts out the image itself"
+        return "returns the image itself"
     if two.shape is None or len(two.shape) not in (2, 4) or three.shape != (3, *two.shape[1:]) or two.shape[0] != 2:
-        return f"puts out {two.output} for 2 samples, and a layer [batch, unit, h, w] or [batch, unit]"
+        return f"must return [batch, unit, h, w] or [batch, unit]; it returns {two.output} for 2 samples"
     return None
 
 

@@ -1,7 +1,7 @@
-"""Files that are programs: networks as torch.jit.save and torch.export.save write them.
+"""Files that are programs: networks written by torch.jit.save and torch.export.save.
 
-Loading one runs it, or what it asks for, so it is done for `wrap` only, which a caller gives the file to, and never
-where a checkpoint is read.
+Loading a program can run arbitrary code, so only `wrap` loads one, at the caller's request; reading a checkpoint never
+does.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ DAMAGES = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
 )
-"""What torch raises where a program cannot be loaded."""
+"""Errors that torch raises when a program cannot be loaded."""
 
 
 def load_program(path: Path | str) -> nn.Module:
-    """Load a network that torch has saved as a program, on the CPU, in eval mode, without gradients.
+    """Load a network that torch saved as a program, onto the CPU, in eval mode, without gradients.
 
-    This runs what the file holds: TorchScript does whatever torch's operators do, which read and write files, and
-    `torch.export.load` unpickles without restriction, which runs anything.
+    This runs code from the file: TorchScript can call any of torch's operators, including those that read and write
+    files, and `torch.export.load` unpickles without restriction, which can run anything.
 
     Args:
-        path: A file of `torch.jit.save` or `torch.export.save`.
+        path: File written by `torch.jit.save` or `torch.export.save`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is neither, or damaged.
+        ValueError: If the file is not a program, or is damaged.
     """
     check_file(path)
     kind = program_kind(path)
     if kind is None:
         raise ValueError(
-            f"{path} is no program, as torch.jit.save and torch.export.save write them; "
-            f"a checkpoint is read with generators.load({str(path)!r})"
+            f"{path} is not a program of torch.jit.save or torch.export.save; "
+            f"read a checkpoint with generators.load({str(path)!r})"
         )
     try:
         network = _load_script(path) if kind == "torchscript" else _load_export(path)
@@ -71,6 +71,6 @@ def _load_script(path: Path | str) -> nn.Module:
 
 
 def _load_export(path: Path | str) -> nn.Module:
-    with Path(path).open("rb") as file:  # of a path torch wants that it ends in .pt2
+    with Path(path).open("rb") as file:  # torch accepts a path only if it ends in .pt2
         network: nn.Module = torch.export.unflatten(torch.export.load(file))
     return network

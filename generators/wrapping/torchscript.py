@@ -1,9 +1,9 @@
-"""A scripted network, run statement by statement, so that its modules show.
+"""Run a scripted network statement by statement, so that hooks see its modules.
 
-TorchScript runs a network in a machine of its own, in which no hook sees its modules. Here their calls are made from
-Python: each module goes through the graph of its ``forward``, calls the modules in it, and has TorchScript run every
-other statement. Modules that are called under conditions or in loops run as a part of these, and do not show; nor do
-those inside a module that changes lists, of which statements run apart would each see a copy.
+TorchScript runs a network in its own interpreter, where hooks see no modules. Here Python makes the calls: each module
+walks the graph of its ``forward``, calls the modules in it, and lets TorchScript run every other statement. Modules
+called inside conditions or loops run as part of those and stay hidden; so do the modules inside one that changes lists,
+because statements that run separately would each see a copy of the list.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from torch import nn
 from ..architectures.forced import ForcedUnits
 
 CHANGES = re.compile(r"aten::(append|extend|insert|pop|remove|clear|reverse|sort|_set_item|__setitem__|Delete)\(")
-"""Statements that change a list or a dict."""
+"""Statements that modify a list or a dict."""
 
 CALLS = re.compile(r"forward\d*")
-"""Methods that are what a module does when it is called; of one that was traced twice, the second has a number."""
+"""Methods that run when a module is called; a module that was traced twice has a second, numbered one."""
 
 Values = dict[str, Any]
-"""What the names in a graph stand for; modules are `ScriptedModule`."""
+"""Values of the names in a graph; modules are `ScriptedModule`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Statement:
     """One statement of a graph.
 
     Args:
-        inputs: Names of what it is given.
-        outputs: Names of what it makes, one or several, or none.
-        run: Makes it.
+        inputs: Names of its inputs.
+        outputs: Names of its outputs; possibly none.
+        run: Function that computes the outputs from the inputs.
     """
 
     inputs: tuple[str, ...]
@@ -45,7 +45,7 @@ class Statement:
     run: Callable[..., Any]
 
     def __call__(self, values: Values) -> None:
-        """Run it on values, and put what it makes there."""
+        """Run the statement on ``values``, and store its outputs there."""
         results = self.run(*(values[name] for name in self.inputs))
         values.update(
             zip(self.outputs, results if len(self.outputs) != 1 else (results,), strict=True) if self.outputs else ()
@@ -57,10 +57,10 @@ class Program:
     """A method of a scripted module.
 
     Args:
-        inputs: Names of what it is given, the module first.
-        statements: What it does; None if it can be run as a whole only.
-        output: Name of what it returns.
-        defaults: What it is given last if it is not said.
+        inputs: Names of its inputs, the module first.
+        statements: Its statements; None if it can only be run as a whole.
+        output: Name of its return value.
+        defaults: Default values of its last arguments.
     """
 
     inputs: tuple[str, ...]
@@ -70,30 +70,30 @@ class Program:
 
 
 class ScriptedModule(nn.Module):
-    """A scripted module whose modules are called from Python; its parameters are those of the script.
+    """A scripted module whose submodules are called from Python; its parameters are those of the script.
 
     Args:
-        script: What ``torch.jit.load``, ``script`` or ``trace`` return.
+        script: Module returned by ``torch.jit.load``, ``torch.jit.script`` or ``torch.jit.trace``.
     """
 
     script: torch.jit.ScriptModule
 
     def __init__(self, script: torch.jit.ScriptModule) -> None:
         super().__init__()
-        object.__setattr__(self, "script", script)  # not as a module inside this one
+        object.__setattr__(self, "script", script)  # must not become a submodule
         self._programs: dict[str, Program] = {}
         for name, child in script.named_children():
-            if isinstance(child, torch.jit.ScriptModule):  # as they all are
+            if isinstance(child, torch.jit.ScriptModule):
                 self.add_module(name, ScriptedModule(child))
         self.training = False
         self._collect()
 
     def forward(self, *arguments: Any, method: str = "forward") -> Any:
-        """Return what the script returns, or another of its methods."""
+        """Return the output of the script's ``forward``, or of another method."""
         return self.call(method, *arguments)
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """Return what a method of the script returns."""
+        """Return the output of a method of the script."""
         program = self._programs.get(method) or self._programs.setdefault(method, _read_program(self.script, method))
         if program.statements is None:
             return getattr(self.script, method)(*map(_unwrap, arguments))
@@ -109,7 +109,7 @@ class ScriptedModule(nn.Module):
         self._buffers.update(self.script.named_buffers(recurse=False))
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> ScriptedModule:
-        """Move the script, whose parameters these are; what stands around modules moves on its own."""
+        """Apply ``fn`` to the script, which owns the parameters, and to the modules that force units."""
         self.script._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch gives no types here
         for part in self.modules():
             if isinstance(part, ScriptedModule):
@@ -125,7 +125,7 @@ class ScriptedModule(nn.Module):
 
 
 def _copy_forced_units(old: nn.Module, new: nn.Module) -> None:
-    """Put what forces units in one network into its copy."""
+    """Copy the forced units of a network into its copy."""
     for name, child in old._modules.items():
         inner, own = (child.stage if isinstance(child, ForcedUnits) else child), new._modules[name]
         if inner is None or own is None:
@@ -159,8 +159,8 @@ def _read_statements(graph: Any) -> list[Statement]:
         elif _is_constant(node, "TensorType"):
             statements.append(Statement((), outputs, partial(_read_constant, node.output())))
         elif not _is_constant(node, "FunctionType"):
-            taken, run = _isolate(node)
-            statements.append(Statement(taken, outputs, run))
+            variables, run = _isolate(node)
+            statements.append(Statement(variables, outputs, run))
     return statements
 
 
@@ -178,10 +178,10 @@ def _call(method: str, owner: Any, *arguments: Any) -> Any:
 
 
 def _isolate(node: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
-    """Return what one statement takes, and a function that runs it, with what is inside and the constants it uses."""
-    graph: Any = torch._C.Graph()  # of which torch's types know only a part
+    """Return the names of a statement's inputs, and a function that runs it with its blocks and constants."""
+    graph: Any = torch._C.Graph()  # torch's type stubs are incomplete
     names: dict[str, Any] = {}
-    taken: list[str] = []
+    inputs: list[str] = []
 
     def place(value: Any) -> Any:
         name = value.debugName()
@@ -189,19 +189,19 @@ def _isolate(node: Any) -> tuple[tuple[str, ...], Callable[..., Any]]:
             names[name] = graph.appendNode(graph.createClone(value.node(), place)).output()
         if name not in names:
             names[name] = graph.addInput()
-            tensor = value.type().kind() == "TensorType"  # of any shape, whatever a trace has seen
+            tensor = value.type().kind() == "TensorType"  # of any shape, not only that of the trace
             names[name].setType(torch._C.TensorType.get() if tensor else value.type())
-            taken.append(name)
+            inputs.append(name)
         return names[name]
 
     outputs = list(graph.appendNode(graph.createClone(node, place)).outputs())
-    if len(outputs) != 1:  # a function returns one thing
+    if len(outputs) != 1:  # a function returns one value
         together = graph.appendNode(graph.create("prim::TupleConstruct", outputs, 1)).output()
         together.setType(torch._C.TupleType([value.type() for value in outputs]))
         outputs = [together]
     graph.registerOutput(outputs[0])
     function = torch._C._create_function_from_graph("statement", graph)
-    return tuple(taken), lambda *arguments: function(*map(_unwrap, arguments))
+    return tuple(inputs), lambda *arguments: function(*map(_unwrap, arguments))
 
 
 def _is_constant(node: Any, kind: str) -> bool:
@@ -210,7 +210,7 @@ def _is_constant(node: Any, kind: str) -> bool:
 
 
 def _read_constant(output: Any) -> torch.Tensor:
-    """Return a constant that a trace has as a tensor, where Python would be given its number."""
+    """Return a tensor constant of a trace, which Python would otherwise receive as a number."""
     value = output.toIValue()
     if isinstance(value, torch.Tensor):
         return value.to(output.type().dtype())

@@ -1,9 +1,9 @@
 """Any torch module as a generator.
 
-A module says nothing of how its forward pass is cut, so it is not: `head` runs it up to the layer, and `tail` runs all
-of it and has the layer put out the given activation. What comes after runs as it always does, with the skip
-connections of the same ``z``, so that ``tail(head(z, layer), layer, z)`` equals ``G(z)`` bit for bit. Outputs are read
-and replaced by the one hook of `gandissect.core.hooks`, which belongs to a thread's call: nothing stays on the module.
+A module does not reveal how to split its forward pass, so `head` runs it up to the layer, and `tail` runs it entirely
+and replaces the layer's output with the given activation. Everything after the layer runs as usual, including skip
+connections of the same ``z``, so ``tail(head(z, layer), layer, z)`` equals ``G(z)`` bit for bit. Outputs are read and
+replaced by the one hook of `gandissect.core.hooks`, which is local to the thread's call: nothing stays on the module.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from .programs import load_program
 from .torchscript import ScriptedModule
 
 PROBES = 4
-"""Samples from which the range of images is guessed."""
+"""Number of samples from which the range of images is guessed."""
 EXACT_SAMPLES = 2
-"""Samples whose images a fingerprint is made of."""
+"""Number of samples whose images enter a fingerprint."""
 SCRIPT = "generators.scripted.Scripted"
-"""What fingerprints of scripts name the class, wherever it is: they must stay as they are."""
+"""Class name in the fingerprints of scripts, which must not change when the class moves."""
 
 
 def wrap(
@@ -63,40 +63,40 @@ def wrap(
     value_range: ValueRange | None = None,
     name: str | None = None,
 ) -> WrappedGenerator:
-    """Make a generator of any torch module that makes images of latent vectors.
+    """Wrap any torch module that renders images from latent vectors as a generator.
 
-    It is run a few times to find out what it takes and gives. The module is shared, not copied, and stays as it is.
+    The module is run a few times to determine its inputs and outputs. It is shared, not copied, and not modified.
 
-    A file is loaded first, which runs what is in it: give only one that you trust. TorchScript does whatever torch's
-    operators do, and `torch.export.load` unpickles without restriction. No other function here loads such files.
+    Loading a file runs code from it: pass only files that you trust. TorchScript can call any of torch's operators,
+    and `torch.export.load` unpickles without restriction. No other function in this package loads such files.
 
     Args:
-        module: In eval mode; what ``torch.jit.load`` and ``torch.export.unflatten`` return, too; or the path of a file
-            of ``torch.jit.save`` or ``torch.export.save``. It is called as
-            ``module(z)``, or ``module(z, c)``, with ``z [batch, z_dim]`` or, if it does not take that,
-            ``[batch, z_dim, 1, 1]``; it returns images ``[batch, 3 or 1, H, W]``, or a tuple that begins with them.
-            Gray ones get three equal channels.
-        z_dim: Length of a latent vector, 1 or more; the product of `z_shape` if None.
-        layers: Dotted names of its modules, as in ``named_modules``. If None, all that put out ``[batch, unit, h, w]``;
-            where none does, as in a multilayer perceptron, all hidden vectors ``[batch, unit]``, as grids of one cell.
+        module: Module in eval mode, including results of ``torch.jit.load`` and ``torch.export.unflatten``; or the
+            path of a file written by ``torch.jit.save`` or ``torch.export.save``. It is called as ``module(z)``, or
+            ``module(z, c)``, with ``z [batch, z_dim]`` or, if it rejects that, ``[batch, z_dim, 1, 1]``, and must
+            return images ``[batch, 3 or 1, H, W]``, or a tuple that starts with them. Gray images are repeated to
+            three channels.
+        z_dim: Length of a latent vector, at least 1; the product of ``z_shape`` if None.
+        layers: Dotted names of modules, as in ``named_modules``. If None, all that return ``[batch, unit, h, w]``; if
+            there are none, as in a multilayer perceptron, all hidden vectors ``[batch, unit]``, as grids of one cell.
         z_shape: Shape of one latent if the module takes ``[batch, *z_shape]``, such as ``(64, 4, 4)`` for noise maps.
-        c: What a conditional module is given for every image: the number of a class (it gets int64 ``[batch]``), or a
-            vector (it gets ``[batch, length]``).
-        value_range: What black and white are in its images; [-1, 1], [0, 1] or [0, 255], whichever fits, if None.
-        name: What to call it; its path or its class if None.
+        c: Condition of a conditional module, the same for every image: a class index (passed as int64 ``[batch]``) or
+            a vector (passed as ``[batch, length]``).
+        value_range: Values of black and white in its images; if None, the best fit of [-1, 1], [0, 1] and [0, 255].
+        name: Name of the generator; the path or the class name if None.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        KeyError: If it has no module of a layer's name, naming the nearest match.
-        TypeError: If it is no torch module, or returns something else.
-        ValueError: If it is in training mode, takes no such ``z``, wants ``c`` and is not given it, draws at random, or
-            lets images depend on each other; if a layer is none, saying why; or if a file is damaged, or no program.
+        KeyError: If a name in ``layers`` is not a module; the message names the nearest match.
+        TypeError: If the object is not a torch module, or does not return images.
+        ValueError: If the module is in training mode, rejects ``z``, needs ``c``, is stochastic, or lets images affect
+            each other; if a module in ``layers`` is not a layer; or if a file is damaged or not a program.
     """
     if isinstance(module, str | Path):
         module, name = load_program(module), name or str(module)
     if not isinstance(module, nn.Module):
-        raise TypeError(f"wrap takes a torch module, or the path of a program; got {type(module).__name__}")
-    kind = str(getattr(module, "original_name", type(module).__name__))  # a script has the name of what was scripted
+        raise TypeError(f"module must be a torch module or the path of a program; got {type(module).__name__}")
+    kind = str(getattr(module, "original_name", type(module).__name__))  # the class that was scripted
     if any(getattr(part, "training", False) for part in module.modules()):
         raise ValueError(f"{kind} is in training mode; call .eval() first")
     z_dim, z_shape = parse_z_shape(z_dim, z_shape)
@@ -108,26 +108,26 @@ def wrap(
 
 
 def _check_runs(module: nn.Module, name: str) -> None:
-    """Check that a module has its numbers, and runs as Python.
+    """Check that a module has weights, and is not compiled.
 
     Raises:
-        ValueError: If not.
+        ValueError: If it is on the meta device or compiled.
     """
     if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
-        raise ValueError(f"{name} has no numbers: it is on the meta device; load its state_dict() onto another first")
-    compiled = ("_orig_mod", "_compiled_call_impl")  # of torch.compile(module), and of module.compile()
+        raise ValueError(f"{name} has no weights: it is on the meta device; load its state_dict() on another device")
+    compiled = ("_orig_mod", "_compiled_call_impl")  # set by torch.compile(module) and by module.compile()
     if any(getattr(part, attribute, None) is not None for part in module.modules() for attribute in compiled):
-        raise ValueError(f"{name} is compiled, so that its parts do not show; give it as it was before, its _orig_mod")
+        raise ValueError(f"{name} is compiled, which hides its submodules; pass the original module (`._orig_mod`)")
 
 
 class WrappedGenerator(GeneratorBase):
     """A torch module as a generator, made by `wrap`.
 
     Attributes:
-        module: The module.
-        c: What it is given beside ``z`` for each image, or None.
-        value_range: What black and white are in its images.
-        normalizes_z: Whether the length of ``z`` was found to make no difference.
+        module: The wrapped module.
+        c: Condition of every image besides ``z``, or None.
+        value_range: Values of black and white in the module's images.
+        normalizes_z: Whether the length of ``z`` makes no difference, as found by a test.
     """
 
     c: Condition | None
@@ -155,8 +155,8 @@ class WrappedGenerator(GeneratorBase):
             self._layers = find_layers(self, lambda count: self._run_module(self._sample_probe(count)), layers)
             if not self._layers:
                 raise ValueError(
-                    f"{name} has no layer that can be dissected: no module of it runs once and puts out activations "
-                    "[batch, unit, h, w], as far as PyTorch shows (the parts of a compiled or frozen one do not show)"
+                    f"{name} has no layer that can be dissected: no visible submodule runs once per forward pass and "
+                    "returns [batch, unit, h, w] (compiled or frozen modules hide their submodules)"
                 )
             images = self._run_module(self._sample_probe(PROBES))
             self.image_size = (images.shape[2], images.shape[3])
@@ -170,22 +170,22 @@ class WrappedGenerator(GeneratorBase):
 
     @property
     def fingerprint(self) -> str:
-        """What tells this network from others, three parts joined by hyphens.
+        """Identifier of this network: up to three hashes, joined by hyphens.
 
-        SHA-256 of the module's class, its state dict, and what it is given and gives, which is all that files of
-        earlier versions hold; the same of its other parameters and buffers; and of some images, where they are the same
-        on every machine (`exact_images`).
+        The first is the SHA-256 of the module's class, state dict, inputs and outputs, the only one in files of earlier
+        versions. The second covers its other parameters and buffers. The third covers a few images, if they are the
+        same on every machine (`exact_images`).
         """
         state = {key: value for key, value in self.state_dict().items() if isinstance(value, Tensor)}
         condition = None if self.c is None else self.c.tolist()
-        home = type(self.module).__module__.replace("generators.architectures.", "generators.")  # where ours stood once
+        home = type(self.module).__module__.replace("generators.architectures.", "generators.")  # their earlier path
         module_class = f"{home}.{type(self.module).__qualname__}"
         kind = SCRIPT if isinstance(self.module, ScriptedModule) else module_class
         settings = {"class": kind, "z_dim": self.z_dim, "c": condition, "range": self.value_range}
         is_usual = self._z_shape in ((self.z_dim,), (self.z_dim, 1, 1))
         whole = hash_tensors(state, settings if is_usual else {**settings, "z_shape": self._z_shape})
         own = {"fingerprint": self.module.fingerprint} if isinstance(self.module, LayeredGenerator) else {}
-        unsaved = hash_tensors(find_unsaved_tensors(self.module, state, "module."), own)  # ours know their settings
+        unsaved = hash_tensors(find_unsaved_tensors(self.module, state, "module."), own)  # includes the settings
         z = self.sample_z(EXACT_SAMPLES)
         levels = quantize_images(self, WrappedGenerator._run_module, z, self.value_range)
         images = () if levels is None else (hash_tensors({"images": levels}, {}),)
@@ -203,7 +203,7 @@ class WrappedGenerator(GeneratorBase):
         return normalize_images(self._run_module(self._prepare_z(z)), self.value_range)
 
     def head(self, z: Float[Tensor, "batch z"], layer: str) -> Float[Tensor, "batch unit h w"]:
-        """Return the activations of a layer; nothing behind it runs.
+        """Return the activations of a layer, without running anything after it.
 
         Args:
             z: float32 ``[batch, z_dim]``.
@@ -227,51 +227,51 @@ class WrappedGenerator(GeneratorBase):
             if caught is not reached:
                 raise
         info = self._layers[layer]
-        return reached.activation.clone().reshape(len(z), info.units, info.height, info.width)  # a module may keep it
+        return reached.activation.clone().reshape(len(z), info.units, info.height, info.width)  # the module may keep it
 
     def tail(
         self, activation: Float[Tensor, "batch unit h w"], layer: str, z: Float[Tensor, "batch z"]
     ) -> Float32[Tensor, "batch 3 H W"]:
-        """Return the images that a layer's activations lead to, at the cost of a whole forward pass.
+        """Return the images of a layer's activations, at the cost of a full forward pass.
 
         Args:
-            activation: float32 ``[batch, unit, h, w]`` of that layer.
+            activation: float32 ``[batch, unit, h, w]``, activations of the layer.
             layer: One of `layers`.
-            z: The latent vectors, ``[batch, z_dim]``, for what goes around the layer.
+            z: float32 ``[batch, z_dim]``, for connections that bypass the layer.
 
         Returns:
             float32 ``[batch, 3, H, W]``; ``tail(head(z, layer), layer, z)`` equals ``G(z)`` bit for bit.
 
         Raises:
             KeyError: If there is no such layer.
-            ValueError: If the shapes do not fit.
+            ValueError: If a shape does not match.
         """
         self._check_activation(activation, layer, len(z))
 
         def replace(output: Tensor) -> Tensor:
-            return activation.to(output).reshape(output.shape).clone()  # the module may write into it
+            return activation.to(output).reshape(output.shape).clone()  # the module may write to it
 
         with tap_outputs(self, {layer: replace}):
             return normalize_images(self._run_module(self._prepare_z(z)), self.value_range)
 
     def _copy(self) -> Self:
-        """Return a copy, of the module too.
+        """Return a copy, including the module.
 
         Raises:
             TypeError: If torch cannot copy the module.
         """
         try:
             return super()._copy()
-        except (RuntimeError, TypeError) as error:  # as of what torch.export.unflatten gives
+        except (RuntimeError, TypeError) as error:  # e.g. the result of torch.export.unflatten
             raise TypeError(
-                f"{self.name} cannot be copied ({summarize_error(error)}); edit its images instead, by "
+                f"{self.name} cannot be copied ({summarize_error(error)}); edit its images instead, with "
                 "generate(generator, z, [Ablation(units)])"
             ) from error
 
     def named_modules(
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Module]]:
-        """Yield the modules by the names that they have in the wrapped one, and this one by none."""
+        """Yield the modules by their names in the wrapped module, and this one by the empty name."""
         seen_modules: set[nn.Module] = set() if memo is None else memo
         for name, part in (("", self), ("module", self.module), *_iterate_parts(self.module)):
             if not (remove_duplicate and part in seen_modules):
@@ -279,7 +279,7 @@ class WrappedGenerator(GeneratorBase):
                 yield f"{prefix}.{name}" if prefix and name else prefix or name, part
 
     def add_forced_units(self, layer: str, num_units: int) -> ForcedUnits:
-        """Return the module of a layer as one that can force units, which it is from now on."""
+        """Replace the module of a layer by one that can force units, and return it."""
         module = dict(_iterate_parts(self.module))[layer]
         if isinstance(module, ForcedUnits):
             return module
@@ -291,7 +291,7 @@ class WrappedGenerator(GeneratorBase):
         return forced_units
 
     def _run_module(self, z: Tensor) -> Tensor:
-        """Return the module's own images."""
+        """Return the module's images, before normalization."""
         latent = z.reshape(len(z), *self._z_shape)
         conditions = () if self.c is None else (self.c.expand(len(z), *self.c.shape),)
         return extract_images(self.module(latent, *conditions), len(z), self.name)
@@ -304,7 +304,7 @@ class WrappedGenerator(GeneratorBase):
         return self.sample_z(count, start=start).to(self.device)
 
     def _find_z_shape(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-        """Return the shape of one latent that the module takes, by trying some."""
+        """Return the first of several shapes of one latent that the module accepts."""
         errors: list[Exception] = []
         for self._z_shape in shapes:
             if (error := self._try_batch(2)) is None:
@@ -320,12 +320,12 @@ class WrappedGenerator(GeneratorBase):
         condition = "" if self.c is None else f", with c = {str(self.c.tolist())[:100]}"
         dtypes = {parameter.dtype for parameter in self.module.parameters() if parameter.is_floating_point()}
         odd = ", ".join(sorted(map(str, dtypes - {torch.float32})))
-        remedy = f"; it is of {odd}, and z of torch.float32: call .float() first" if odd else ""
+        remedy = f"; its weights are {odd}, but z is torch.float32; call .float() first" if odd else ""
         hint = remedy or explain_input(self.module) or explain_classes(self.module, self.c)
         raise ValueError(f"{self.name} does not take z of shape {tried}{condition}{hint}") from errors[0]
 
     def _try_batch(self, count: int) -> Exception | None:
-        """Return what a forward pass over so many samples raises, if it does."""
+        """Return the error that a forward pass over ``count`` samples raises, if any."""
         try:
             self._run_module(self._sample_probe(count))
         except (RuntimeError, ValueError, IndexError, AssertionError) as error:
@@ -333,34 +333,34 @@ class WrappedGenerator(GeneratorBase):
         return None
 
     def _check_batches(self) -> None:
-        """Refuse a module that takes batches of one size only."""
+        """Reject a module with a fixed batch size."""
         for count in (2, 3):
             if (error := self._try_batch(count)) is not None:
                 raise ValueError(
-                    f"{self.name} does not take batches of {count} ({summarize_error(error)}), though of others: trace "
-                    "or export it so that the number of samples is free, such as "
+                    f"{self.name} does not take batches of {count} ({summarize_error(error)}), only of another size; "
+                    "trace or export it with a dynamic batch size, such as "
                     "torch.export.export(..., dynamic_shapes=...)"
                 ) from error
 
     def _check_images(self) -> None:
-        """Refuse a module whose images are no functions of their own ``z``."""
+        """Reject a module whose images depend on more than their own ``z``."""
         z = self._sample_probe(3)
         before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         one, again, other = (self._run_module(latent)[0] for latent in (z[:2], z[:2], z[[0, 2]]))
         for name, buffer in self.module.named_buffers():
             if name in before and not torch.equal(buffer.nan_to_num(), before[name].nan_to_num()):
                 raise ValueError(
-                    f"{self.name} changes {name!r} in a forward pass, which threads share and its fingerprint is made "
-                    "of; have it changed in training mode only"
+                    f"{self.name} modifies its buffer {name!r} in a forward pass, but threads share it and the "
+                    "fingerprint depends on it; modify it in training mode only"
                 )
         if not one.isfinite().all():
-            raise ValueError(f"{self.name} makes images that are not finite")
+            raise ValueError(f"{self.name} returns images with NaN or infinity")
         if not torch.equal(one, again):
             raise ValueError(
-                f"{self.name} makes two images of one z: it draws at random or remembers; give it noise that is fixed"
+                f"{self.name} returns different images for the same z: it is stochastic or stateful; fix its noise"
             )
         if not torch.equal(one, other):
-            raise ValueError(f"{self.name} makes other images of a z beside other z; its layers are to be in eval mode")
+            raise ValueError(f"{self.name} lets images of a batch affect each other; put all its layers in eval mode")
 
     def _ignores_length(self, images: Tensor) -> bool:
         differs = (self._run_module(3 * self._sample_probe(PROBES)) - images).abs().max()
@@ -368,13 +368,13 @@ class WrappedGenerator(GeneratorBase):
 
 
 class _ReachedError(Exception):
-    """Ends a forward pass at a layer, whose activation it carries."""
+    """Ends a forward pass at a layer and carries its activation."""
 
     activation: Tensor
 
 
 def _iterate_parts(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the modules inside one by name; what stands around one that forces units is not in the names."""
+    """Yield the submodules by name; the wrapper of a module that forces units does not appear in the names."""
     for key, child in module._modules.items():
         if child is not None:
             yield f"{prefix}{key}", child

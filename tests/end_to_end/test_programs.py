@@ -98,7 +98,9 @@ def _works(G: generators.WrappedGenerator) -> None:
 def test_conditional_ones_are_given_their_class(kind: str, tmp_path: Path) -> None:
     network = Classes().eval()
     source = network if kind == "module" else _saved(kind, network, tmp_path / "mine")
-    with pytest.raises(ValueError, match=r"takes z and label, so it seems to be conditional: say with c="):
+    with pytest.raises(
+        ValueError, match=r"takes z and label, so it seems to be conditional; pass its second argument with c="
+    ):
         generators.wrap(source, z_dim=6)
     green = generators.wrap(source, z_dim=6, c=1)
     z = green.sample_z(5)
@@ -111,12 +113,12 @@ def test_conditional_ones_are_given_their_class(kind: str, tmp_path: Path) -> No
 def test_a_damaged_file_is_named(kind: str, tmp_path: Path) -> None:
     data = _saved(kind, Colored(), tmp_path / "whole").read_bytes()
     for length in (0, 10, len(data) // 3, len(data) // 2, len(data) - 30):
-        with pytest.raises(ValueError, match=r"cut (cannot be (read|loaded)|is no program)") as caught:
+        with pytest.raises(ValueError, match=r"cut (cannot be (read|loaded)|is not a program)") as caught:
             generators.wrap(_written(tmp_path / "cut", data[:length]), z_dim=6)
         assert len(str(caught.value)) < 700
     with pytest.raises(FileNotFoundError, match="no file"):
         generators.wrap(tmp_path / "absent", z_dim=6)
-    with pytest.raises(ValueError, match=r"is no program, .* read with generators.load\("):
+    with pytest.raises(ValueError, match=r"is not a program .* with generators.load\("):
         torch.save({"a": torch.zeros(1)}, tmp_path / "checkpoint")
         generators.wrap(tmp_path / "checkpoint", z_dim=6)
 

@@ -261,7 +261,7 @@ def test_what_is_wrong_is_said() -> None:
 
 @pytest.mark.parametrize("setting", [{"norm_eps": 0.0}, {"norm_eps": float("nan")}])
 def test_a_normalization_without_a_floor_is_refused(setting) -> None:
-    with pytest.raises(ValueError, match="norm_eps is more than 0"):
+    with pytest.raises(ValueError, match="norm_eps must be above 0"):
         StyleGAN(size=8, width=2, max_width=2, z_dim=2, w_dim=2, **setting)
 
 

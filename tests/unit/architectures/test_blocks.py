@@ -251,9 +251,9 @@ def test_wrong_arguments_say_what_is_allowed() -> None:
     for size in (0, 4, 12, 48, 2048):
         with pytest.raises(ValueError, match=f"power of two from 8 to 1024; got {size}"):
             depth_of(size)
-    with pytest.raises(ValueError, match="width is 1 to max_width; got width 9, max_width 8"):
+    with pytest.raises(ValueError, match=r"width must be in \[1, max_width\]; got 9, max_width 8"):
         units_of(16, 9, 8)
-    with pytest.raises(ValueError, match="got width 0"):
+    with pytest.raises(ValueError, match="got 0"):
         units_of(16, 0, 8)
     for kernel, padding in ((4, 1), (1, 0), (3, 0)):
         with pytest.raises(ValueError, match=f"3 x 3 kernel and padding 1; got {kernel}, {padding}"):
@@ -274,7 +274,7 @@ def test_numbers_are_drawn_as_torch_draws_them_and_not_at_all_where_there_are_no
 def test_units_may_be_given_for_every_grid() -> None:
     assert units_of(16, [7, 5, 6], 7) == [7, 5, 6]
     for units in ([4, 4], [4, 4, 4, 4], [4, 0, 4], [4, 9, 4]):
-        with pytest.raises(ValueError, match=r"width has the units, 1 to max_width, of 3 grids"):
+        with pytest.raises(ValueError, match=r"width must be 3 numbers in \[1, max_width\]"):
             units_of(16, units, 8)
     for units in ([8, 4, 2], [8, 8, 8], [6, 6, 4], [2, 4, 8], [5, 7, 4]):
         assert units_of(16, **width_of(units)) == units

@@ -171,7 +171,7 @@ def test_mistakes_are_named() -> None:
         (lambda: repair(_Foreign(), UnitSet("layer1", (0,))), TypeError, "_Foreign has no forcing"),
         (lambda: generator.forcing(UnitSet("layer9", (0,)), [0.0]), KeyError, "did you mean"),
         (lambda: generator.forcing(UnitSet("layer1", (99,)), [0.0]), ValueError, r"got \[99\]"),
-        (lambda: generator.forcing(UnitSet("layer1", (0, 1)), [0.0]), ValueError, "each of the 2 units"),
+        (lambda: generator.forcing(UnitSet("layer1", (0, 1)), [0.0]), ValueError, "2 finite numbers, one per unit"),
         (lambda: generator.forcing(UnitSet("layer1", (0,)), [float("nan")]), ValueError, "finite"),
     ):
         with pytest.raises(error, match=message):

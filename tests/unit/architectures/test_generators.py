@@ -188,7 +188,7 @@ def test_wrong_arguments_say_what_is_allowed(tmp_path: Path) -> None:
         generator(z[:, :5])
     with pytest.raises(ValueError, match=r"layer1.*\(2, 8, 4, 4\).*got \(2, 8, 2, 2\)"):
         generator.tail(torch.zeros(2, 8, 2, 2), "layer1", z)
-    with pytest.raises(ValueError, match="size is one of"):
+    with pytest.raises(ValueError, match="size must be one of 16, 32"):
         DCGAN(size=48)
     with pytest.raises(KeyError, match="unknown generator 'dcgan-scenes46'; did you mean 'dcgan-scenes64'"):
         generators.load("dcgan-scenes46")
@@ -324,7 +324,7 @@ def test_float64_is_taken_and_whole_numbers_are_refused(make) -> None:
     assert torch.equal(generator(z.double()), generator(z))
     activation = generator.head(z, "layer1")
     assert torch.equal(generator.tail(activation.double(), "layer1", z), generator(z))
-    with pytest.raises(ValueError, match=r"takes float32 numbers; got torch\.int64"):
+    with pytest.raises(ValueError, match=r"takes float32; got torch\.int64"):
         generator(z.long())
 
 

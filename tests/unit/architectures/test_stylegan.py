@@ -195,20 +195,20 @@ def test_wrong_shapes_say_what_is_allowed(generator: StyleGAN) -> None:
                 call(wrong)
     with pytest.raises(ValueError, match=r"z of shape \[batch, 6\]; got \[2, 5\]"):
         generator(z[:, :5])
-    with pytest.raises(ValueError, match=r"z has shape \[batch, 6\]; got \[2, 5\]"):
+    with pytest.raises(ValueError, match=r"z must have shape \[batch, 6\]; got \[2, 5\]"):
         generator.mapping(z[:, :5])
     assert torch.equal(generator.mapping(z.double()), ws)
     for cutoff in (-1, 7):
-        with pytest.raises(ValueError, match=f"truncation_cutoff is 0 to 6 layers; got {cutoff}"):
+        with pytest.raises(ValueError, match=rf"truncation_cutoff must be in \[0, 6\]; got {cutoff}"):
             generator.mapping(z, 0.5, cutoff)
-    with pytest.raises(TypeError, match=r"rng is a torch\.Generator, .*manual_seed\(0\); got 5"):
+    with pytest.raises(TypeError, match=r"rng must be a torch\.Generator, .*manual_seed\(0\); got 5"):
         generator.random_noise(2, 5)
     noise = generator.random_noise(2, _rng(0))
     other_batch = [each.repeat(2, 1, 1, 1) for each in noise]
     for broken in (noise[:-1], [*noise[:-1], noise[0]], [each[:, 0] for each in noise], other_batch):
-        with pytest.raises(ValueError, match=r"\[2 or 1, 1, side, side\] a layer, of sides \[4, 4, 8, 8, 16, 16\]"):
+        with pytest.raises(ValueError, match=r"\[2 or 1, 1, side, side\] per layer, with sides \[4, 4, 8, 8, 16, 16\]"):
             generator.synthesis(ws, broken)
-    with pytest.raises(ValueError, match="w_dim is 1 or more, mapping_depth 1 to 64; got 5 and 0"):
+    with pytest.raises(ValueError, match=r"w_dim must be 1 or more, mapping_depth in \[1, 64\]; got 5 and 0"):
         StyleGAN(size=8, w_dim=5, mapping_depth=0)
     with pytest.raises(ValueError, match="power of two"):
         StyleGAN(size=24)
@@ -218,5 +218,5 @@ def test_wrong_shapes_say_what_is_allowed(generator: StyleGAN) -> None:
 @pytest.mark.parametrize("shape", [(2, 6), (10, 6), (6,)])
 def test_what_is_no_ws_is_not_taken_for_z(shape: tuple[int, ...]) -> None:
     generator = StyleGAN(size=16, width=3, max_width=8, z_dim=6)
-    with pytest.raises(ValueError, match=r"ws are \[batch, .*\], as mapping returns them"):
+    with pytest.raises(ValueError, match=r"ws must be \[batch, .*\], as returned by mapping"):
         generator.synthesis(torch.zeros(shape))

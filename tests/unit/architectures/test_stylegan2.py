@@ -335,7 +335,7 @@ def test_activations_are_limited_only_if_asked_for() -> None:
     assert StyleGAN2(**sizes).settings == sizes | {"mapping_depth": 8}
     assert StyleGAN2(**sizes, clamp=256.0).settings == sizes | {"mapping_depth": 8, "clamp": 256.0}
     for clamp in (0.0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match="clamp must be more than 0"):
+        with pytest.raises(ValueError, match="clamp must be above 0"):
             StyleGAN2(**sizes, clamp=clamp)
 
 

@@ -74,7 +74,7 @@ def test_the_card_of_a_trained_model_tells_how_it_was_made(made) -> None:
     root, _ = made
     card = read_cards(root / "generators")["tiny-noise16"]
     assert card.verified_path() == root / "generators/weights/tiny-noise16.safetensors"
-    assert card.summary == "Draws noise, 16 px: ProGAN, 4 units in the last layer."
+    assert card.summary == "Noise, 16 px: ProGAN, 4 units in the last layer."
     assert (card.dataset, card.license, card.hardware) == ("40 pictures of noise", 'MIT, "free"', "an abacus")
     assert card.command.startswith("gandissect train generator progan --data DATA/noise --out runs/tiny-noise16 ")
     assert card.images_seen == 64

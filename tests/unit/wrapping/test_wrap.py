@@ -261,7 +261,7 @@ def test_nothing_is_left_on_the_module(mode: str) -> None:
     if mode == "normal":
         generate(generator, z, [Ablation(units)])
     elif mode == "bad argument":
-        with pytest.raises(ValueError, match=r"'body.b' has activations \(3, 7, 8, 8\)"):
+        with pytest.raises(ValueError, match=r"'body.b' must have activations \(3, 7, 8, 8\)"):
             generator.tail(torch.zeros(3, 7, 4, 4), "body.b", z)
     else:
         broken = deepcopy(generator)
@@ -439,53 +439,83 @@ def _compiled_in_place() -> nn.Module:
 @pytest.mark.parametrize(
     ("make", "arguments", "error", "message"),
     [
-        (Draws, {}, ValueError, "makes two images of one z: it draws at random"),
-        (Mates, {}, ValueError, "makes other images of a z beside other z"),
+        (Draws, {}, ValueError, "returns different images for the same z: it is stochastic or stateful"),
+        (Mates, {}, ValueError, "lets images of a batch affect each other"),
         (Shuts, {}, ValueError, "no layer that can be dissected"),
         (Returns, {}, TypeError, r"float images \[batch, 3, H, W\]; got a dict"),
         (Draws, {"z_dim": 17}, ValueError, r"does not take z of shape \[2, 17\] \(.*\) and \[2, 17, 1, 1\]"),
         (Draws, {"z_dim": 0}, ValueError, "z_dim must be 1 or more; got 0"),
-        (_sequential, {"z_dim": 5.0}, TypeError, "z_dim must be a whole number; got 5.0"),
-        (Noisy, {}, ValueError, "Noisy takes z, noise: put a module around it"),
-        (Noisy, {"c": 1}, ValueError, "Noisy takes z, noise: put a module around it"),
-        (Counts, {}, ValueError, "Counts changes 'calls' in a forward pass"),
-        (partial(Stretched, float("nan")), {}, ValueError, "makes images that are not finite"),
-        (partial(Stretched, 1e5), {}, ValueError, "in no range that is known: say with value_range="),
-        (partial(Stretched, 1e5, -2.0), {}, ValueError, "in no range that is known: say with value_range="),
-        (lambda: Draws().half(), {}, ValueError, r"it is of torch.float16, .* call \.float\(\) first"),
+        (_sequential, {"z_dim": 5.0}, TypeError, "z_dim must be an integer; got 5.0"),
+        (Noisy, {}, ValueError, "Noisy takes z, noise; wrap it in a module"),
+        (Noisy, {"c": 1}, ValueError, "Noisy takes z, noise; wrap it in a module"),
+        (Counts, {}, ValueError, "Counts modifies its buffer 'calls' in a forward pass"),
+        (partial(Stretched, float("nan")), {}, ValueError, "returns images with NaN or infinity"),
+        (
+            partial(Stretched, 1e5),
+            {},
+            ValueError,
+            "is no known range; pass the values of black and white with value_range=",
+        ),
+        (
+            partial(Stretched, 1e5, -2.0),
+            {},
+            ValueError,
+            "is no known range; pass the values of black and white with value_range=",
+        ),
+        (lambda: Draws().half(), {}, ValueError, r"its weights are torch.float16, .* call \.float\(\) first"),
         (lambda: Draws().to("meta"), {}, ValueError, "on the meta device"),
-        (_compiled, {"z_dim": 5}, ValueError, "is compiled"),
+        (_compiled, {"z_dim": 5}, ValueError, r"is compiled, .* pass the original module \(`\._orig_mod`\)"),
         (_compiled_in_place, {"z_dim": 5}, ValueError, "is compiled"),
         (Skips, {"z_dim": 5, "c": 3}, ValueError, r"index out of range in self\), with c = 3"),
-        (Skips, {"z_dim": 5, "c": 1, "value_range": "ab"}, ValueError, "value_range is what black and white are"),
+        (
+            Skips,
+            {"z_dim": 5, "c": 1, "value_range": "ab"},
+            ValueError,
+            "value_range must be the values of black and white",
+        ),
         (
             _sequential,
             {"z_dim": 5, "layers": ["7"]},
             ValueError,
-            "'7' puts out the image itself; .* 0, 1, 2, 3, 4, 5, 6",
+            "'7' returns the image itself; .* 0, 1, 2, 3, 4, 5, 6",
         ),
         (_sequential, {"z_dim": 5, "layers": ["layer1"]}, KeyError, "unknown layer 'layer1'"),
-        (Skips, {"z_dim": 5, "c": 1, "layers": ["lrelu"]}, ValueError, "'lrelu' runs 2 times in a forward pass"),
+        (
+            Skips,
+            {"z_dim": 5, "c": 1, "layers": ["lrelu"]},
+            ValueError,
+            "'lrelu' must run once per forward pass; it runs 2 times",
+        ),
         (Skips, {"z_dim": 5, "c": 1, "layers": ["unused"]}, ValueError, "'unused' does not run"),
         (
             Skips,
             {"z_dim": 5, "c": 7},
             ValueError,
-            "embedding 'classes' knows classes: .* from 0 to 2, and c is not one",
+            r"embedding 'classes' has classes, so c must be in \[0, 2\]; got 7",
         ),
-        (Skips, {"z_dim": 5}, ValueError, "embedding 'classes' knows classes: c must be a number from 0 to 2$"),
+        (Skips, {"z_dim": 5}, ValueError, r"embedding 'classes' has classes, so c must be in \[0, 2\]$"),
         (Translator, {}, ValueError, "seems to translate images: its first convolution 'body.1' takes 3 channels"),
-        (_sequential, {"z_dim": None}, TypeError, "z_dim must be a whole number; got None"),
+        (_sequential, {"z_dim": None}, TypeError, "z_dim must be an integer; got None"),
         (_sequential, {"z_dim": 5, "z_shape": (2, 4)}, ValueError, r"product of z_shape \(2, 4\), 8; got 5"),
         (_sequential, {"z_dim": None, "z_shape": ()}, ValueError, "z_shape must have at least one number"),
         (_sequential, {"z_dim": None, "z_shape": (5, 1.0)}, TypeError, "each number in z_shape .* got 1.0"),
         (_sequential, {"z_dim": None, "z_shape": (4, 1, 1)}, ValueError, r"does not take z of shape \[2, 4, 1, 1\]"),
-        (Skips, {"z_dim": 5}, ValueError, "Skips takes z and label, so it seems to be conditional: say with c= what"),
-        (_sequential, {"z_dim": 5, "c": 1}, ValueError, "Sequential takes input only: leave c out"),
-        (Three, {"c": 1}, ValueError, "Three takes z, c, noise: put a module around it that takes z, or z and c"),
-        (Skips, {"z_dim": 5, "c": "cat"}, TypeError, "the number of a class or a tensor"),
-        (Skips, {"z_dim": 5, "c": torch.zeros(2, 3)}, ValueError, "that of one image"),
-        (Skips, {"z_dim": 5, "c": 1, "value_range": (1, 0)}, ValueError, "value_range is what black and white are"),
+        (
+            Skips,
+            {"z_dim": 5},
+            ValueError,
+            "Skips takes z and label, so it seems to be conditional; pass its .* with c=",
+        ),
+        (_sequential, {"z_dim": 5, "c": 1}, ValueError, "Sequential takes input only; omit c"),
+        (Three, {"c": 1}, ValueError, "Three takes z, c, noise; wrap it in a module that takes z, or z and c"),
+        (Skips, {"z_dim": 5, "c": "cat"}, TypeError, "a class index or a tensor"),
+        (Skips, {"z_dim": 5, "c": torch.zeros(2, 3)}, ValueError, r"shared by all images; got shape \[2, 3\]"),
+        (
+            Skips,
+            {"z_dim": 5, "c": 1, "value_range": (1, 0)},
+            ValueError,
+            "value_range must be the values of black and white",
+        ),
     ],
 )
 def test_what_cannot_be_a_generator_is_refused_with_the_reason(
@@ -556,16 +586,16 @@ def test_the_shape_of_z_is_part_of_the_fingerprint() -> None:
 def test_training_mode_and_other_things_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Sequential is in training mode; call \.eval\(\) first"):
         wrap(_sequential(), z_dim=5)
-    with pytest.raises(TypeError, match="takes a torch module, or the path of a program; got function"):
+    with pytest.raises(TypeError, match="must be a torch module or the path of a program; got function"):
         wrap(_sequential, z_dim=5)
     generator = MADE["class"]()
     with pytest.raises(KeyError, match=r"unknown layer 'body\.c'"):
         generator.head(generator.sample_z(1), "body.c")
     with pytest.raises(ValueError, match=r"z of shape \[batch, 5\]; got \[2, 4\]"):
         generator(torch.zeros(2, 4))
-    with pytest.raises(ValueError, match="float32 numbers"):
+    with pytest.raises(ValueError, match="takes float32; got"):
         generator(torch.zeros(2, 5, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"has the units 0 to 5; got \[6\]"):
+    with pytest.raises(ValueError, match=r"must be in \[0, 5\]; got \[6\]"):
         generator.forcing(UnitSet("body.a", (6,)), [0.0])
 
 
@@ -700,11 +730,11 @@ def test_the_fingerprint_of_a_script_names_the_class_as_saved_results_do() -> No
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_a_script_that_changes_lists_runs_as_a_whole_and_says_that_nothing_shows() -> None:
     script = torch.jit.script(_made(Lists))
-    with pytest.raises(ValueError, match=r"no layer that can be dissected: .* do not show"):
+    with pytest.raises(ValueError, match=r"no layer that can be dissected: .* hide their submodules"):
         wrap(script, z_dim=5)
 
 
 def test_a_wrapped_module_is_not_saved_as_a_generator_of_this_package(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="got a WrappedGenerator: save its module instead"):
+    with pytest.raises(TypeError, match="got a WrappedGenerator; save its module instead"):
         generators.save(wrap(_sequential().eval(), z_dim=5), tmp_path / "wrapped.safetensors")
     assert not list(tmp_path.iterdir())
