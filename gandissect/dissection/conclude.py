@@ -1,4 +1,4 @@
-"""What follows from the counts of a dissection once the thresholds are known."""
+"""Convert the counts of a dissection, once the thresholds are known, into its result."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 def conclude(tally: Tally) -> Dissection:
-    """Return the result of counts whose thresholds are known, on CPU."""
+    """Return the dissection that a tally with known thresholds amounts to, on CPU."""
     plan, settings, thumbnails = tally.plan, tally.plan.settings, tally.thumbnails()
     labels = {name: _copy_to_cpu(counts) for name, counts in tally.labels.compute().items()}
-    layers = tuple(_layer_result(name, layer, plan, labels, thumbnails.size) for name, layer in tally.layers.items())
+    layers = tuple(_conclude_layer(name, layer, plan, labels, thumbnails.size) for name, layer in tally.layers.items())
     logger.info("dissected %s: %d layers, %d samples", plan.generator, len(layers), settings.num_samples)
     provenance = Provenance(
         generator=plan.generator,
@@ -45,10 +45,10 @@ def conclude(tally: Tally) -> Dissection:
     return Dissection(layers, plan.concepts, thumbnails, provenance)
 
 
-def _layer_result(
+def _conclude_layer(
     name: str, layer: LayerCount, plan: DissectionPlan, labels: Mapping[str, Tensor], size: tuple[int, int]
 ) -> LayerDissection:
-    """Return one layer's result, on CPU."""
+    """Return the dissection of one layer, on CPU."""
     top = layer.top.compute()
     packed = [
         pack_masks(upsample(maps, size, padding=plan.settings.padding) > level[:, None, None, None]).cpu()
@@ -68,17 +68,17 @@ def _layer_result(
         groups=counts,
         num_pixels=int(labels["num_pixels"]),
         top=TopImages(_copy_to_cpu(top["samples"]), _copy_to_cpu(top["peaks"]), size, torch.cat(packed).clone()),
-        curves=None if layer.curve is None else _curves(layer.curve),
+        curves=None if layer.curve is None else _build_curves(layer.curve),
     )
 
 
-def _curves(counts: LevelCounts) -> UnitCurves:
-    """Return a layer's curves, on CPU."""
+def _build_curves(counts: LevelCounts) -> UnitCurves:
+    """Return the curves of a layer's units, on CPU."""
     return UnitCurves(
         _copy_to_cpu(counts.levels), **{name: _copy_to_cpu(count) for name, count in counts.compute().items()}
     )
 
 
 def _copy_to_cpu(tensor: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
-    """Return a copy on CPU that autograd may use."""
+    """Return a copy on CPU that autograd can use."""
     return tensor.cpu().contiguous().clone()

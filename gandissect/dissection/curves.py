@@ -1,11 +1,10 @@
-"""How a unit's agreement with a concept depends on the threshold, and the threshold that tells most about the concept.
+"""IoU and information quality ratio of units and concepts as functions of the threshold.
 
-The levels of each unit are set beforehand, from a pilot; how many pixels lie above each of them is counted, so that a
-curve is right for its levels. To save time only every few pixels of each sample are looked at
-(`upsampling.sample_pixels`).
+A pilot sets the levels of each unit in advance; the pixels above each level are then counted, so each curve is exact at
+its levels. To save time, only a fixed subset of the pixels of each sample is used (`upsampling.sample_pixels`).
 
-The threshold that maximizes the information quality ratio, and the concept, are chosen on one half of the samples and
-scored on the other one: the best of many is flattered where it was chosen.
+The threshold and the concept that maximize the information quality ratio are chosen on one half of the samples and
+scored on the other half, since the maximum of many estimates is biased upward on the samples that it was chosen on.
 
 Source: Bau et al. 2019, Sec. 3.1 (the ratio, and its threshold).
 """
@@ -24,17 +23,17 @@ from .iou import information_quality_ratio, intersection_over_union
 
 @dataclass(frozen=True, slots=True)
 class QualityMatch:
-    """The concept of which a unit tells most, at the threshold that tells most of it.
+    """A unit's best concept and threshold by information quality ratio.
 
     Args:
-        layer: The layer's name.
-        unit: Channel index.
-        concept: The concept's name; None if the unit tells of none.
-        threshold: The activation above which the unit is on.
-        share: Share of pixels on which it is on, 0 to 1.
+        layer: Name of the layer.
+        unit: Channel index of the unit.
+        concept: Name of the concept; None if no concept is more frequent where the unit is on.
+        threshold: Activation above which the unit is on.
+        share: Share of pixels where the unit is on, 0 to 1.
         iqr: Information quality ratio, 0 to 1.
         iou: IoU with the concept, 0 to 1.
-        null_iou: The IoU with the label maps of other samples, 0 to 1.
+        null_iou: IoU with the label maps of other samples, 0 to 1.
     """
 
     layer: str
@@ -49,21 +48,22 @@ class QualityMatch:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class UnitCurves:
-    """Counts of pixels above several levels, and what follows from them; both halves of the samples apart.
+    """Pixel counts above several levels in each half of the samples, and the curves computed from them.
 
     Args:
-        levels: float32 ``[unit, level]``, rising.
-        intersection: int64 ``[half, concept, unit, level]``, pixels above the level where the concept is.
-        exchanged: int64 ``[half, concept, unit, level]``, the same with the label maps of `groups.partner_of`.
-        unit_area: int64 ``[half, unit, level]``, pixels above the level.
-        concept_area: int64 ``[half, concept]``, pixels where the concept is.
-        exchanged_area: int64 ``[half, concept]``, pixels where it is in those label maps.
-        num_pixels: int64 ``[half]``, pixels that were looked at.
+        levels: Levels of each unit, float32 ``[unit, level]``, ascending.
+        intersection: Pixels above the level where the concept is present, int64 ``[half, concept, unit, level]``.
+        exchanged: The same pixels counted with the label maps of `groups.partner_of`, int64
+            ``[half, concept, unit, level]``.
+        unit_area: Pixels above the level, int64 ``[half, unit, level]``.
+        concept_area: Pixels where the concept is present, int64 ``[half, concept]``.
+        exchanged_area: Pixels where the concept is present in the exchanged label maps, int64 ``[half, concept]``.
+        num_pixels: Number of pixels counted, int64 ``[half]``.
 
     Attributes:
-        share: float64 ``[unit, level]``, share of pixels above the level, both halves together.
-        iou: float64 ``[concept, unit, level]``, of both halves together.
-        null_iou: float64 ``[concept, unit, level]``, with the label maps of other samples.
+        share: Share of pixels above the level in both halves together, float64 ``[unit, level]``.
+        iou: IoU over both halves together, float64 ``[concept, unit, level]``.
+        null_iou: IoU with the label maps of other samples, float64 ``[concept, unit, level]``.
     """
 
     levels: Float32[Tensor, "unit level"]
@@ -89,8 +89,8 @@ class UnitCurves:
         check_tensor("pixels of curves", self.num_pixels, torch.int64, (2,))
         self._check_counts()
         area = self.unit_area.sum(0)
-        object.__setattr__(self, "iou", _iou(self.intersection.sum(0), area, self.concept_area.sum(0)))
-        object.__setattr__(self, "null_iou", _iou(self.exchanged.sum(0), area, self.exchanged_area.sum(0)))
+        object.__setattr__(self, "iou", _compute_iou(self.intersection.sum(0), area, self.concept_area.sum(0)))
+        object.__setattr__(self, "null_iou", _compute_iou(self.exchanged.sum(0), area, self.exchanged_area.sum(0)))
         object.__setattr__(self, "share", self.unit_area.sum(0).double() / self.num_pixels.sum().clamp(min=1))
 
     def __repr__(self) -> str:
@@ -107,13 +107,13 @@ class UnitCurves:
         if not fits or any(bool((union > self.num_pixels[:, None, None, None]).any()) for union in unions):
             raise ValueError("counts of curves contradict each other")
         if not self.levels.numel() or not bool((self.levels.diff(dim=1) >= 0).all() & self.levels.isfinite().all()):
-            raise ValueError("levels of curves are not finite numbers that rise")
+            raise ValueError("levels of curves must be finite and ascending")
 
     @property
     def iqr(self) -> Float64[Tensor, "half concept unit level"]:
-        """Information quality ratio of each half, float64 ``[half, concept, unit, level]``, 0 to 1.
+        """Information quality ratio in each half, float64 ``[half, concept, unit, level]``, 0 to 1.
 
-        It is 0 where the concept is no more frequent above the level than elsewhere.
+        It is set to 0 where the concept is no more frequent above the level than overall.
         """
         pixels = self.num_pixels[:, None, None, None]
         unit, concept = self.unit_area[:, None], self.concept_area[:, :, None, None]
@@ -121,17 +121,17 @@ class UnitCurves:
         return ratio.where(self.intersection.double() * pixels > unit.double() * concept, 0.0)
 
     def matches(self, layer: str, concepts: tuple[str, ...]) -> tuple[QualityMatch, ...]:
-        """Return the concept of which each unit tells most by the first half, scored on the second.
+        """Return each unit's best concept and level by the first half of the samples, scored on the second half.
 
         Args:
-            layer: The layer's name.
-            concepts: The concepts' names.
+            layer: Name of the layer.
+            concepts: Names of the concepts, in the order of the rows.
         """
         iqr = self.iqr
         levels = iqr[0].argmax(2)
         best = iqr[0].amax(2).argmax(0)
-        iou = _iou(self.intersection[1], self.unit_area[1], self.concept_area[1])
-        null_iou = _iou(self.exchanged[1], self.unit_area[1], self.exchanged_area[1])
+        iou = _compute_iou(self.intersection[1], self.unit_area[1], self.concept_area[1])
+        null_iou = _compute_iou(self.exchanged[1], self.unit_area[1], self.exchanged_area[1])
         matches = []
         for unit, row in enumerate(best.tolist()):
             at = (row, unit, int(levels[row, unit]))
@@ -150,7 +150,7 @@ class UnitCurves:
         return tuple(matches)
 
 
-def _iou(
+def _compute_iou(
     intersection: Int64[Tensor, "concept unit level"],
     unit_area: Int64[Tensor, "unit level"],
     concept_area: Int64[Tensor, " concept"],

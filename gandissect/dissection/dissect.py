@@ -1,7 +1,7 @@
-"""Dissecting a generator: which concept does each unit agree with?
+"""Dissect a generator: find the concept that each unit matches.
 
-Generator and segmenter run once over the samples; memory does not grow with their number. The samples may be divided
-among processes, machines or days: each part is counted apart, and parts are merged.
+Generator and segmenter run once over the samples; memory does not grow with the number of samples. The samples can be
+divided among processes, machines or days: each shard is counted separately, and the shards are merged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .results import Dissection
 logger = logging.getLogger(__name__)
 
 PASS_FOLDER = "pass-{}"
-"""Folder, inside the one that is named, of the counts of one of several passes."""
+"""Subfolder that holds the counts of one of several passes."""
 
 
 def dissect(
@@ -52,46 +52,46 @@ def dissect(
 ) -> Dissection:
     """Match the units of a generator's layers with a segmenter's concepts.
 
-    A unit's activations are upsampled bilinearly to the label map. It is on where it is strictly above its
-    threshold ``t``, and ``t`` is such that of its N values, at all pixels of all samples, at most ``quantile N``
-    are, and no fewer than this by 0.1 % of N, or by a tenth if that is less, unless values are equal. Counts are
-    exact for that ``t``. Then, over all pixels,
+    A unit's activations are upsampled bilinearly to the size of the label map. The unit is on where its activation is
+    strictly above its threshold ``t``. Of the unit's N values, at all pixels of all samples, at most ``quantile N``
+    exceed ``t``; unless values are tied, the shortfall is at most 0.1 % of N or a tenth of ``quantile N``, whichever is
+    less. All counts are exact for this ``t``. Then, over all pixels,
 
         IoU[c, u] = |on_u and c| / |on_u or c|,  0 if the union is empty.
 
-    An unlabeled pixel counts in a unit's area and belongs to no concept. What luck would give is measured from the
-    same pass, with the label maps of other samples (`chance`); that wants some hundred samples.
+    An unlabeled pixel counts toward a unit's area and belongs to no concept. The same pass estimates the IoU expected
+    by chance from the label maps of other samples (`chance`), which needs a few hundred samples.
 
     Args:
-        generator: A `Generator`; all runs on its device.
-        segmenter: A `Segmenter` for its images.
-        layers: Names of layers, or one name; all layers if None.
-        num_samples: Latent vectors, 1 or more: those of index 0 to ``num_samples - 1``.
-        seed: Of the latent vectors.
-        quantile: Share of all pixels on which a unit is on, above 0 and below 1.
-        batch_size: Samples at once, 1 or more; an odd number is rounded up, for samples are compared in pairs.
-        top_images: Images to keep for each unit, 0 or more.
-        padding: What is beyond the border of a layer's grid: the value at its edge, or ``"zeros"``, which is the
+        generator: Generator to dissect; everything runs on its device.
+        segmenter: Segmenter for the generator's images.
+        layers: Names of the layers to dissect, or one name; all layers if None.
+        num_samples: Number of samples, 1 or more; their indices are 0 to ``num_samples - 1``.
+        seed: Seed of the latent vectors.
+        quantile: Maximum share of all pixels where a unit is on, above 0 and below 1.
+        batch_size: Samples per batch, 1 or more; an odd number is rounded up, since samples are paired.
+        top_images: Number of top images to keep for each unit, 0 or more.
+        padding: Values beyond the border of a layer's grid: ``"edge"`` repeats the border, ``"zeros"`` follows the
             convention of davidbau/dissect.
-        curves: Count at many thresholds too, from every few pixels: `LayerDissection.curves`, and the thresholds
-            that tell most of a concept.
-        max_memory: Gigabytes that the counts may take, beside the networks and a batch of activations, which
+        curves: Also count at many thresholds, on a subset of the pixels, for `LayerDissection.curves` and the
+            thresholds with the highest information quality ratio.
+        max_memory: Maximum gigabytes for the counts, in addition to the networks and a batch of activations, which
             ``batch_size`` bounds. Layers that do not fit together are dissected in several passes, with the same
-            result; None is one pass over all layers.
-        folder: Where to keep what has been counted, once a minute, as ``tally.safetensors``; if it is there already,
-            of the same dissection, it is continued. Of several passes each has a folder of its own in it.
-        overwrite: Begin again where the folder holds counts of another dissection.
+            result. None dissects all layers in one pass.
+        folder: Folder to save the counts in, once a minute, as ``tally.safetensors``; an unfinished run of the same
+            dissection is resumed. With several passes, each pass has its own subfolder.
+        overwrite: Start over if the folder holds counts of another dissection.
         progress: Show progress bars.
 
     Returns:
-        The result, on CPU.
+        The dissection, on CPU.
 
     Raises:
         BlockingIOError: If another process writes to the folder.
-        KeyError: If the generator has no such layer, naming the nearest match.
-        TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If a number is out of range, an activation is not finite, or a label map is not one; or if the
-            folder holds another dissection, naming what differs.
+        KeyError: If the generator lacks a layer; the message names the nearest match.
+        TypeError: If the generator or the segmenter does not implement its protocol.
+        ValueError: If a number is out of range, an activation is not finite, the segmenter returns an invalid label
+            map, or the folder holds another dissection, with the settings that differ.
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
@@ -106,15 +106,15 @@ def dissect(
         logger.info("pass %d of %d: %s", number, len(passes), ", ".join(names))
         part = replace(plan, layers={name: plan.layers[name] for name in names})
         sampler = make_sampler(generator, segmenter, names, settings, progress=progress)
-        place = None if folder is None else Path(folder) / PASS_FOLDER.format(number)
-        parts.append(_dissect_in_one_pass(part, sampler, segmenter, place, overwrite=overwrite))
+        pass_folder = None if folder is None else Path(folder) / PASS_FOLDER.format(number)
+        parts.append(_dissect_in_one_pass(part, sampler, segmenter, pass_folder, overwrite=overwrite))
     return join_layers(parts)
 
 
 def _dissect_in_one_pass(
     plan: DissectionPlan, sampler: LayerSampler, segmenter: Segmenter, folder: Path | str | None, *, overwrite: bool
 ) -> Dissection:
-    """Dissect the layers of a plan."""
+    """Dissect all layers of a plan."""
     with torch.inference_mode(), LabelMapCache(plan.label_shape, len(plan.concepts)) as label_cache:
         samples = range(plan.settings.num_samples)
         tally = count_samples(sampler, segmenter, plan, samples, folder, label_cache, overwrite=overwrite)
@@ -133,33 +133,34 @@ def dissect_shard(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Count one part of the samples of a dissection, for `merge_shards`.
+    """Count one shard of a dissection's samples, for `merge_shards`.
 
     Args:
-        generator: As for `dissect`.
-        segmenter: As for `dissect`.
-        folder: Where the counts are kept; if it has some of this shard already, it is continued.
-        shard: Which part, from 1, and of how many: ``(1, 4)`` to ``(4, 4)``.
-        layers: As for `dissect`.
+        generator: Generator to dissect; everything runs on its device.
+        segmenter: Segmenter for the generator's images.
+        folder: Folder to save the counts in; an unfinished run of the same shard is resumed.
+        shard: Number of this shard, from 1, and the number of shards: ``(1, 4)`` to ``(4, 4)``.
+        layers: Names of the layers to dissect, or one name; all layers if None.
         settings: Settings of the whole dissection; `DissectSettings()` if None.
-        overwrite: As for `dissect`.
+        overwrite: Start over if the folder holds counts of another dissection.
         progress: Show progress bars.
 
     Returns:
-        The file of the counts.
+        Path of the file that holds the counts.
 
     Raises:
-        BlockingIOError: As for `dissect`.
-        KeyError: As for `dissect`.
-        TypeError: As for `dissect`.
-        ValueError: As for `dissect`, or if there is no such shard.
+        BlockingIOError: If another process writes to the folder.
+        KeyError: If the generator lacks a layer; the message names the nearest match.
+        TypeError: If the generator or the segmenter does not implement its protocol, or ``shard`` is not a pair.
+        ValueError: If there is no such shard, a number is out of range, an activation is not finite, the segmenter
+            returns an invalid label map, or the folder holds another dissection, with the settings that differ.
     """
     check_type("folder", folder, (str, Path))
     if not isinstance(shard, tuple | list) or len(shard) != 2:
         raise TypeError(f"shard must be a pair such as (1, 4), the first of four; got {shard!r}")
     index, count = shard
     if not 1 <= index <= count:
-        raise ValueError(f"a shard is 1/4, 2/4 and so on; got {index}/{count}")
+        raise ValueError(f"shard must be i/n with 1 <= i <= n, such as 1/4; got {index}/{count}")
     settings = _pair_samples(DissectSettings() if settings is None else settings)
     sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
     plan = make_plan(sampler, segmenter, settings)
@@ -171,23 +172,23 @@ def dissect_shard(
 def merge_shards(
     folders: Sequence[Path | str], networks: tuple[Generator, Segmenter] | None = None, *, progress: bool = True
 ) -> Dissection:
-    """Put the shards of a dissection together.
+    """Merge dissection shards.
 
-    The counts are those that `dissect` would have found, bit for bit. A unit whose threshold proves to lie where the
-    pilot did not look is counted again if there are networks to do so; otherwise it is given the nearest threshold that
-    was counted, and a warning names it.
+    The counts equal those of `dissect` bit for bit. A unit whose threshold is outside the range that the pilot
+    predicted is counted again if ``networks`` is passed; otherwise it gets the nearest threshold that was counted, and
+    a warning names it.
 
     Args:
-        folders: Those of all shards, in any order.
-        networks: Generator and segmenter, those of the shards; all runs on the generator's device.
+        folders: Folders of all shards, in any order.
+        networks: Generator and segmenter of the shards; everything runs on the generator's device.
         progress: Show a progress bar if units are counted again.
 
     Raises:
-        FileNotFoundError: If one holds no counts, or a finished dissection instead.
-        ValueError: If they are not those of one whole dissection, or the networks are others, naming what differs or is
-            missing.
+        FileNotFoundError: If a folder holds no counts, or a finished dissection instead.
+        ValueError: If the shards do not make up one whole dissection, or the networks are not those of the shards; the
+            message names what differs or is missing.
     """
-    check_type("folders", folders, (list, tuple), "give a list of the folders of all shards")
+    check_type("folders", folders, (list, tuple), "pass a list of the folders of all shards")
     for folder in folders:
         check_type("each folder", folder, (str, Path))
     _check_shards([Path(folder) for folder in folders])
@@ -203,8 +204,11 @@ def merge_shards(
             first.merge(other)
         if first.samples != range(first.plan.settings.num_samples) or first.to_come:
             seen = first.samples[: first.seen]
-            found = f"samples {seen.start} to {seen.stop - 1}" if seen else "no samples"
-            raise ValueError(f"these are {found} of {first.plan.settings.num_samples}; give all shards, finished")
+            covered = f"samples {seen.start} to {seen.stop - 1}" if seen else "no samples"
+            raise ValueError(
+                f"the shards cover {covered} of {first.plan.settings.num_samples}; name the folders of all shards, "
+                "each finished"
+            )
         if networks is None:
             settle_nearest_thresholds(first)
         else:
@@ -216,7 +220,7 @@ def merge_shards(
 
 
 def _pair_samples(settings: DissectSettings) -> DissectSettings:
-    """Return settings with an even batch size, so that a sample and its partner are in one batch."""
+    """Return settings with an even batch size, so that a sample and its partner are in the same batch."""
     return replace(settings, batch_size=settings.batch_size + settings.batch_size % 2)
 
 
@@ -228,13 +232,13 @@ def make_sampler(
     *,
     progress: bool,
 ) -> LayerSampler:
-    """Return where samples come from, checked."""
+    """Return the sampler of the layers' activations, after checking the networks."""
     check_protocols(generator, segmenter)
     return LayerSampler(generator, _select_layers(generator, layers), settings.seed, settings.batch_size, progress)
 
 
 def make_plan(sampler: LayerSampler, segmenter: Segmenter, settings: DissectSettings) -> DissectionPlan:
-    """Return what is dissected, checked."""
+    """Return the plan of a dissection, after checking the segmenter's label maps."""
     generator = sampler.generator
     with torch.inference_mode():
         channels, *label_size = sampler.label_shape(segmenter)
@@ -252,11 +256,11 @@ def make_plan(sampler: LayerSampler, segmenter: Segmenter, settings: DissectSett
 
 
 def _check_shards(folders: Sequence[Path]) -> None:
-    """Refuse folders that hold no counts.
+    """Check that every folder holds counts.
 
     Raises:
-        FileNotFoundError: If one does not.
-        ValueError: If there are none.
+        FileNotFoundError: If a folder holds none.
+        ValueError: If ``folders`` is empty.
     """
     if not folders:
         raise ValueError("name the folders of all shards")
@@ -265,7 +269,7 @@ def _check_shards(folders: Sequence[Path]) -> None:
             continue
         if (folder / Dissection.FILE_NAME).exists():
             raise FileNotFoundError(
-                f"{folder} holds a finished dissection ({Dissection.FILE_NAME}); there is nothing to merge; write its "
+                f"{folder} holds a finished dissection ({Dissection.FILE_NAME}), which needs no merging; write its "
                 "report with gandissect report (Dissection.load, write_report)"
             )
         raise FileNotFoundError(
@@ -274,7 +278,7 @@ def _check_shards(folders: Sequence[Path]) -> None:
 
 
 def _check_networks(plan: DissectionPlan, generator: Generator, segmenter: Segmenter) -> None:
-    """Raise ValueError if the counts are of other networks."""
+    """Raise ValueError if the counts were made with other networks."""
     plan.generator.check(generator, "the shards' generator")
     plan.segmenter.check(segmenter, "the shards' segmenter")
 
@@ -283,16 +287,16 @@ def _select_layers(generator: Generator, layers: Sequence[str] | str | None) -> 
     """Return the layers' names in the generator's order.
 
     Raises:
-        KeyError: If one is unknown.
-        TypeError: If one is no name.
-        ValueError: If none is named.
+        KeyError: If a layer is unknown.
+        TypeError: If a name is not a string.
+        ValueError: If no layer is named.
     """
     known = generator.layers
     chosen = set(known if layers is None else unique_names(layers))
     if wrong := [name for name in chosen if not isinstance(name, str)]:
-        raise TypeError(f"layers are named by texts, such as {next(iter(known))!r}; got {wrong[0]!r}")
+        raise TypeError(f"layers must be names such as {next(iter(known))!r}; got {wrong[0]!r}")
     for name in sorted(chosen - set(known)):
         raise KeyError(unknown_name_message("layer", name, known))
     if not chosen:
-        raise ValueError(f"name at least one layer, or none for all: {', '.join(known)}")
+        raise ValueError(f"name at least one layer, or pass None for all; the layers are {', '.join(known)}")
     return tuple(name for name in known if name in chosen)

@@ -1,4 +1,4 @@
-"""Counts of pixels: where units are on, where concepts are, and both at once."""
+"""Count the pixels where units are on, where concepts are present, and where both are true; compute IoU from them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from ..storage.saved import check_tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupCounts:
-    """Pixels in each group of samples; which sample is in which group, `groups.group_of` says.
+    """Pixel counts in each group of samples, as assigned by `groups.group_of`.
 
     Args:
-        intersection: int64 ``[group, concept, unit]``, where the unit is on and the concept is there.
-        exchanged: int64 ``[group, concept, unit]``, the same with the label maps of `groups.partner_of`.
-        unit_area: int64 ``[group, unit]``, where the unit is on.
-        concept_area: int64 ``[group, concept]``, where the concept is.
+        intersection: Pixels where the unit is on and the concept is present, int64 ``[group, concept, unit]``.
+        exchanged: The same pixels counted with the label maps of `groups.partner_of`, int64
+            ``[group, concept, unit]``.
+        unit_area: Pixels where the unit is on, int64 ``[group, unit]``.
+        concept_area: Pixels where the concept is present, int64 ``[group, concept]``.
     """
 
     intersection: Int64[Tensor, "group concept unit"]
@@ -28,13 +29,13 @@ class GroupCounts:
     concept_area: Int64[Tensor, "group concept"]
 
     def check(self, layer: str, num_concepts: int, units: int, num_pixels: int) -> None:
-        """Raise ValueError unless these can be the counts of some pixels.
+        """Raise ValueError if no pixels could have these counts.
 
         Args:
-            layer: Its name, for the message.
-            num_concepts: Concepts.
-            units: Units of the layer.
-            num_pixels: Pixels of all samples.
+            layer: Name of the layer, for the message.
+            num_concepts: Number of concepts.
+            units: Number of units of the layer.
+            num_pixels: Number of pixels of all samples.
         """
         groups = len(self.unit_area)
         check_tensor(f"intersection of {layer!r}", self.intersection, torch.int64, (groups, num_concepts, units))
@@ -51,7 +52,7 @@ class GroupCounts:
             raise ValueError(f"counts of {layer!r} contradict each other")
 
     def _fits(self, counts: Tensor) -> bool:
-        """Return whether nowhere is more in common than there is."""
+        """Return whether every intersection is nonnegative and no larger than either area."""
         return (
             bool((counts >= 0).all())
             and bool((counts <= self.concept_area[:, :, None]).all())
@@ -64,12 +65,12 @@ def intersection_over_union(
     unit_area: Int64[Tensor, " unit"],
     concept_area: Int64[Tensor, " concept"],
 ) -> Float64[Tensor, "concept unit"]:
-    """Return IoU = inter / (unit area + concept area - inter), 0 where the union is empty.
+    """Return IoU = intersection / (unit_area + concept_area - intersection), 0 where the union is empty.
 
     Args:
-        intersection: int64 ``[concept, unit]``.
-        unit_area: int64 ``[unit]``.
-        concept_area: int64 ``[concept]``.
+        intersection: Pixels where the unit is on and the concept is present, int64 ``[concept, unit]``.
+        unit_area: Pixels where the unit is on, int64 ``[unit]``.
+        concept_area: Pixels where the concept is present, int64 ``[concept]``.
 
     Returns:
         float64 ``[concept, unit]``.
@@ -86,15 +87,16 @@ def information_quality_ratio(
     concept_area: Int64[Tensor, "*#table"],
     num_pixels: Int64[Tensor, "*#table"],
 ) -> Float64[Tensor, "*table"]:
-    """Return I(U; C) / H(U, C), where U says whether the unit is on at a pixel, and C whether the concept is there.
+    """Return the information quality ratio I(U; C) / H(U, C).
 
-    It is 1 where each tells the other, 0 where neither tells anything, and 0 where both are the same everywhere.
+    At a pixel, U is whether the unit is on and C whether the concept is present. The ratio is 1 where U and C determine
+    each other, 0 where they are independent, and 0 where both are constant.
 
     Args:
-        intersection: int64, pixels where the unit is on and the concept is there.
-        unit_area: int64, pixels where the unit is on; as all below, of a shape that broadcasts.
-        concept_area: int64, pixels where the concept is.
-        num_pixels: int64, all pixels.
+        intersection: Pixels where the unit is on and the concept is present, int64.
+        unit_area: Pixels where the unit is on, int64, of a shape that broadcasts.
+        concept_area: Pixels where the concept is present, int64, of a shape that broadcasts.
+        num_pixels: Number of all pixels, int64, of a shape that broadcasts.
 
     Returns:
         float64, 0 to 1.

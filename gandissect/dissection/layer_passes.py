@@ -1,7 +1,7 @@
-"""Dissecting layers in several passes, where the counts of all of them would take too much memory.
+"""Dissect layers in several passes where the counts of all layers would take too much memory.
 
-What is counted of a layer does not depend on the other layers, so passes give what one pass would have given, bit for
-bit, and each of them costs as much time as running both networks over all samples.
+The counts of a layer do not depend on the other layers, so several passes give the same result as one, bit for bit.
+Each pass runs both networks over all samples.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .results import Dissection
 
 
 def split_layers(plan: DissectionPlan, max_memory: float | None) -> list[tuple[str, ...]]:
-    """Return the layers of each pass, in order, as many in each as fit.
+    """Return the layers of each pass, in order, with as many layers in each pass as fit.
 
     Args:
-        plan: What is dissected, and how.
-        max_memory: Gigabytes that the counts of a pass may take; None is no limit.
+        plan: Plan of the dissection.
+        max_memory: Maximum gigabytes for the counts of a pass; None for no limit.
 
     Raises:
         TypeError: If the limit is not a number.
-        ValueError: If the limit is not above 0, or a single layer needs more.
+        ValueError: If the limit is not above 0, or a single layer exceeds it.
     """
     if max_memory is None:
         return [tuple(plan.layers)]
@@ -37,24 +37,24 @@ def split_layers(plan: DissectionPlan, max_memory: float | None) -> list[tuple[s
     if not 0 < max_memory < math.inf:
         raise ValueError(f"max_memory must be above 0 gigabytes; got {max_memory}")
     passes: list[tuple[str, ...]] = []
-    taken = math.inf
+    used = math.inf
     for name in plan.layers:
         need = estimate_bytes(plan, name) / 1e9
         if need > max_memory:
             raise ValueError(
-                f"the counts of {name!r} take {need:.3g} GB, more than max_memory, {max_memory} GB: allow more, leave "
-                "the layer out, or use a segmenter with fewer concepts"
+                f"the counts of {name!r} take {need:.3g} GB, but max_memory is {max_memory} GB; raise max_memory, "
+                "leave the layer out, or use a segmenter with fewer concepts"
             )
-        if taken + need > max_memory:
+        if used + need > max_memory:
             passes.append(())
-            taken = 0.0
+            used = 0.0
         passes[-1] += (name,)
-        taken += need
+        used += need
     return passes
 
 
 def estimate_bytes(plan: DissectionPlan, layer: str) -> int:
-    """Return how many bytes the counts of a layer take, those kept for its thresholds included."""
+    """Return how many bytes the counts of a layer take, including those needed to find its thresholds."""
     labels, info = len(plan.concepts) + 1, plan.layers[layer]
     binned = 2 * plan.num_groups * (NUM_BINS + 1) * labels * plan.count_type.itemsize
     settled = 2 * plan.num_groups * labels * torch.int64.itemsize
@@ -64,10 +64,10 @@ def estimate_bytes(plan: DissectionPlan, layer: str) -> int:
 
 
 def join_layers(parts: Sequence[Dissection]) -> Dissection:
-    """Return one dissection of all layers.
+    """Join dissections of different layers into one.
 
     Args:
-        parts: Dissections of different layers of one generator, in the generator's order, otherwise alike.
+        parts: Dissections of different layers of one generator, in the generator's order and with equal settings.
     """
     samples = torch.cat([part.thumbnails.samples for part in parts])
     pixels = torch.cat([part.thumbnails.pixels for part in parts])

@@ -1,10 +1,10 @@
-"""What a dissection finds: counts of pixels, and what follows from them.
+"""The results of a dissection: pixel counts, and the quantities computed from them.
 
 For unit u with threshold t_u and concept c, over the pixels p of all samples,
 
-    IoU[c, u] = |{p : a_u(p) > t_u and label(p) = c}| / |{p : a_u(p) > t_u or label(p) = c}|
+    IoU[c, u] = |{p : a_u(p) > t_u and label(p) = c}| / |{p : a_u(p) > t_u or label(p) = c}|,
 
-with a_u the unit's activation, upsampled to the label map. A union of no pixels gives 0.
+where a_u is the unit's activation, upsampled to the label map. The IoU is 0 where the union is empty.
 
 Source: Bau et al. 2019, Sec. 3.1.
 """
@@ -35,24 +35,24 @@ from .curves import QualityMatch, UnitCurves
 from .iou import GroupCounts, intersection_over_union
 
 MIN_IOU = 0.04
-"""The IoU from which a unit counts as matching a concept. Source: Bau et al. 2017 (arXiv 1704.05796), Sec. 2."""
+"""Minimum IoU of a unit that matches a concept. Source: Bau et al. 2017 (arXiv 1704.05796), Sec. 2."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitMatch:
-    """The concept that a unit agrees with best.
+    """A unit's best concept by IoU.
 
     Args:
-        layer: The layer's name.
-        unit: Channel index.
-        concept: The concept's name; None if the unit meets no concept at all.
-        iou: Intersection over union with it, 0 to 1.
-        threshold: The activation above which the unit is on.
-        null_iou: The IoU with the label maps of other samples, 0 to 1; None if there are too few to say.
-        iou_ci: 95 % interval of the IoU over images (low, high); None likewise.
-        beyond_chance: Whether the IoU is above ``null_iou`` for more than luck; None likewise.
-        q_value: Lowest false-discovery rate, over all units and concepts of the layer, at which the IoU is above
-            ``null_iou``, 0 to 1; None likewise.
+        layer: Name of the layer.
+        unit: Channel index of the unit.
+        concept: Name of the concept; None if the unit overlaps no concept.
+        iou: IoU with the concept, 0 to 1.
+        threshold: Activation above which the unit is on.
+        null_iou: IoU with the label maps of other samples, 0 to 1; None if there are too few samples to estimate it.
+        iou_ci: 95 % confidence interval of the IoU over images, (low, high); None if there are too few samples.
+        beyond_chance: Whether the IoU is significantly above ``null_iou``; None if there are too few samples.
+        q_value: Lowest false discovery rate, over all units and concepts of the layer, at which the IoU is
+            significantly above ``null_iou``, 0 to 1; None if there are too few samples.
     """
 
     layer: str
@@ -66,32 +66,33 @@ class UnitMatch:
     q_value: float | None = None
 
     def is_interpretable(self, min_iou: float = MIN_IOU) -> bool:
-        """Return whether the IoU is ``min_iou`` or more, and beyond chance; never where too few samples say nothing."""
+        """Return whether the IoU is at least ``min_iou`` and beyond chance; False if there are too few samples."""
         return self.concept is not None and self.iou >= min_iou and bool(self.beyond_chance)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LayerDissection:
-    """How the units of one layer agree with the concepts.
+    """The dissection of one layer: the IoU of its units with the concepts.
 
     Args:
-        name: The layer's name.
-        info: Its shape.
-        concepts: What the segmenter names, in the order of the rows.
-        thresholds: float32 ``[unit]``; a unit is on where its upsampled activation is strictly above.
-        groups: The counts, in groups of samples.
-        num_pixels: All pixels of all samples, unlabeled ones included.
-        top: The images that activate each unit most.
-        curves: The IoU at many thresholds; None if it was not asked for.
+        name: Name of the layer.
+        info: Shape of the layer's output.
+        concepts: Concepts of the segmenter, in the order of the rows.
+        thresholds: Threshold of each unit, float32 ``[unit]``; a unit is on where its upsampled activation is strictly
+            above its threshold.
+        groups: Pixel counts in groups of samples.
+        num_pixels: Number of pixels of all samples, including unlabeled pixels.
+        top: Images that activate each unit most.
+        curves: IoU at many thresholds; None if the layer was dissected without curves.
 
     Attributes:
-        intersection: int64 ``[concept, unit]``, pixels where the unit is on and the concept is there.
-        unit_area: int64 ``[unit]``, pixels where the unit is on.
-        concept_area: int64 ``[concept]``, pixels where the concept is.
-        iou: float64 ``[concept, unit]``, made from the counts.
-        estimate: How sure it is; None if there are fewer than two groups.
-        chance: What luck would give; None likewise.
-        matches: The best concept of each unit, in the order of the units; ties go to the earlier concept.
+        intersection: Pixels where the unit is on and the concept is present, int64 ``[concept, unit]``.
+        unit_area: Pixels where the unit is on, int64 ``[unit]``.
+        concept_area: Pixels where the concept is present, int64 ``[concept]``.
+        iou: IoU over all samples, float64 ``[concept, unit]``.
+        estimate: Standard error and confidence interval of the IoU; None if there are fewer than two groups.
+        chance: Comparison with the IoU expected by chance; None if there are fewer than two groups.
+        matches: Best concept of each unit, in the order of the units; ties go to the earlier concept.
     """
 
     name: str
@@ -114,11 +115,11 @@ class LayerDissection:
         units, counts = self.info.units, self.groups
         check_tensor(f"thresholds of {self.name!r}", self.thresholds, torch.float32, (units,))
         if not bool(torch.isfinite(self.thresholds).all()):
-            raise ValueError(f"thresholds of {self.name!r} are not all finite")
+            raise ValueError(f"thresholds of {self.name!r} must be finite")
         check_tensor(f"top samples of {self.name!r}", self.top.samples, torch.int64, (units, None))
         counts.check(self.name, len(self.concepts), units, self.num_pixels)
         if self.curves is not None and self.curves.iou.shape[:2] != (len(self.concepts), units):
-            raise ValueError(f"curves of {self.name!r} are of other concepts or units")
+            raise ValueError(f"curves of {self.name!r} have a different number of concepts or units")
         sums = {name: getattr(counts, name).sum(0) for name in ("intersection", "unit_area", "concept_area")}
         enough, areas = len(counts.unit_area) >= 2, (counts.unit_area, counts.concept_area)
         derived = sums | {
@@ -132,57 +133,62 @@ class LayerDissection:
 
     @property
     def quality_matches(self) -> tuple[QualityMatch, ...]:
-        """The concept that each unit tells most of, at the threshold that tells most of it, in the order of the units.
+        """Best concept and threshold of each unit by information quality ratio, in the order of the units.
 
         Raises:
             ValueError: If the layer was dissected without curves.
         """
         if self.curves is None:
-            raise ValueError(f"{self.name!r} was dissected without curves; dissect it with curves=True")
+            raise ValueError(f"{self.name!r} was dissected without curves; dissect it again with curves=True")
         return self.curves.matches(self.name, tuple(concept.name for concept in self.concepts))
 
     def concept_index(self, concept: str) -> int:
         """Return the row of a concept.
 
         Raises:
-            KeyError: If the segmenter does not name it.
+            KeyError: If the segmenter has no such concept.
         """
         return concept_index(self.concepts, concept)
 
     def units_for(self, concept: str, min_iou: float = MIN_IOU, top: int | None = None) -> UnitSet:
-        """Return the units that agree with a concept, whether or not it is their best one, or beyond chance.
+        """Return the units whose IoU with a concept is at least ``min_iou``.
+
+        The concept need not be the best one of a unit, nor the IoU beyond chance.
 
         Args:
-            concept: The concept's name.
-            min_iou: The least IoU, 0 to 1.
-            top: At most so many; None for all.
+            concept: Name of the concept.
+            min_iou: Minimum IoU, 0 to 1.
+            top: Maximum number of units, 0 or more; None for all.
 
         Returns:
-            The units with the highest IoU first; ties in the order of the units.
+            The units in descending order of IoU; ties in the order of the units.
 
         Raises:
-            KeyError: If the segmenter does not name that concept.
-            ValueError: If ``top`` is negative, or ``min_iou`` out of range.
+            KeyError: If the segmenter has no such concept.
+            ValueError: If ``top`` is negative or ``min_iou`` is out of range.
         """
         if not 0 <= min_iou <= 1:
-            raise ValueError(f"min_iou is between 0 and 1; got {min_iou}")
+            raise ValueError(f"min_iou must be in [0, 1]; got {min_iou}")
         if top is not None and top < 0:
-            raise ValueError(f"top is a number of units, 0 or more; got {top}")
+            raise ValueError(f"top must be 0 or more; got {top}")
         scores = self.iou[self.concept_index(concept)]
         order = torch.sort(scores, descending=True, stable=True).indices.tolist()
         units = [unit for unit in order if scores[unit] >= min_iou and scores[unit] > 0]
         return UnitSet(self.name, tuple(units[:top]))
 
     def beyond_chance(self, rate: float = FALSE_DISCOVERY_RATE) -> Bool[Tensor, "concept unit"]:
-        """Say which agreements are more than luck, bool ``[concept, unit]``; none if there are too few samples to say.
+        """Return which IoU values are beyond chance, bool ``[concept, unit]``; all False if there are too few samples.
+
+        The test corrects for multiple comparisons over all concepts and units of the layer.
 
         Args:
-            rate: Expected share, at most, of those named that are luck; above 0, below 1.
+            rate: False discovery rate, the maximum expected share of chance findings among those returned as True;
+                above 0 and below 1.
 
         Raises:
             ValueError: If ``rate`` is out of range.
 
-        Source: Benjamini and Hochberg 1995, Sec. 3.1, over all concepts and units of the layer.
+        Source: Benjamini and Hochberg 1995, Sec. 3.1.
         """
         p = torch.ones_like(self.iou) if self.chance is None else self.chance.p
         return benjamini_hochberg(p, rate)
@@ -196,18 +202,18 @@ class LayerDissection:
 
 
 def count_units_by_concept(matches: Iterable[UnitMatch], min_iou: float = MIN_IOU) -> dict[str, int]:
-    """Return how many interpretable units each concept has, most first; ties by name."""
+    """Return the number of interpretable units of each concept, most units first; ties by name."""
     counts = Counter(match.concept for match in matches if match.concept and match.is_interpretable(min_iou))
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _find_best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
-    """Yield each unit's best concept; argmax takes the first of equals."""
+    """Yield each unit's best concept; argmax breaks ties in favor of the first concept."""
     best, concept = layer.iou.max(0)
     concept = (layer.iou == best).int().argmax(0)
     units = torch.arange(layer.info.units, device="cpu")
     estimate, chance = layer.estimate, layer.chance
-    real = None if chance is None else layer.beyond_chance()[concept, units].tolist()
+    significant = None if chance is None else layer.beyond_chance()[concept, units].tolist()
     rates = None if chance is None else q_values(chance.p)[concept, units].tolist()
     for unit, row in enumerate(concept.tolist()):
         yield UnitMatch(
@@ -218,27 +224,27 @@ def _find_best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
             threshold=float(layer.thresholds[unit]),
             null_iou=None if chance is None else float(chance.null_iou[row, unit]),
             iou_ci=None if estimate is None else (float(estimate.low[row, unit]), float(estimate.high[row, unit])),
-            beyond_chance=None if real is None else real[unit],
+            beyond_chance=None if significant is None else significant[unit],
             q_value=None if rates is None else rates[unit],
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What produced a result.
+    """The networks, settings and software versions that produced a dissection.
 
     Args:
-        generator: The generator's name and fingerprint.
-        segmenter: The segmenter's name and fingerprint.
-        seed: Of the latent vectors.
-        num_samples: Latent vectors, from index 0.
-        quantile: Share of all pixels on which a unit is on, at most; 0 to 1.
-        batch_size: Samples that went through the networks at once.
+        generator: Name and fingerprint of the generator.
+        segmenter: Name and fingerprint of the segmenter.
+        seed: Seed of the latent vectors.
+        num_samples: Number of samples; their indices start at 0.
+        quantile: Maximum share of all pixels where a unit is on, above 0 and below 1.
+        batch_size: Samples per batch.
         label_size: Height and width of the label maps.
-        padding: What is beyond the border of a layer's grid, ``edge`` or ``zeros``.
-        device: Where it was computed.
-        versions: Of the packages, by name.
-        duration: Seconds that it took.
+        padding: Values beyond the border of a layer's grid, ``"edge"`` or ``"zeros"``.
+        device: Device of the computation.
+        versions: Versions of the packages, by name.
+        duration: Duration of the computation in seconds.
     """
 
     generator: NetworkId
@@ -261,22 +267,22 @@ class Provenance:
 
     @property
     def num_pixels(self) -> int:
-        """Pixels of the label maps of all samples."""
+        """Number of pixels of the label maps of all samples."""
         return self.num_samples * self.label_size[0] * self.label_size[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Dissection(SavedResult):
-    """How the units of a generator's layers agree with a segmenter's concepts.
+    """A dissection: the IoU of the units of a generator's layers with a segmenter's concepts.
 
-    ``D["layer4"]`` is the `LayerDissection` of that name, ``for layer in D`` goes through all of them in the
-    generator's order, ``"layer4" in D`` says whether it was dissected.
+    ``D["layer4"]`` is the `LayerDissection` of that layer, ``for layer in D`` iterates over all layers in the
+    generator's order, and ``"layer4" in D`` is whether the layer was dissected.
 
     Args:
-        layers: The layers, from input to output.
-        concepts: What the segmenter names.
-        thumbnails: Pictures of the samples that the layers' `TopImages` name.
-        provenance: What produced it.
+        layers: Dissected layers, from input to output.
+        concepts: Concepts of the segmenter.
+        thumbnails: Thumbnails of the samples in the layers' `TopImages`.
+        provenance: Networks, settings and software versions that produced the dissection.
     """
 
     FILE_NAME: ClassVar[str] = "dissection.safetensors"
@@ -293,17 +299,17 @@ class Dissection(SavedResult):
             raise ValueError("a layer is dissected more than once")
         check_concepts(self.concepts)
         if len({layer.curves is None for layer in self.layers}) > 1:
-            raise ValueError("some layers have curves and some have none")
+            raise ValueError("either all layers or no layer must have curves")
         for layer in self.layers:
             if layer.concepts != self.concepts:
-                raise ValueError(f"{layer.name!r} has other concepts than the dissection")
+                raise ValueError(f"the concepts of {layer.name!r} are not those of the dissection")
             if layer.num_pixels != self.provenance.num_pixels:
                 raise ValueError(
-                    f"{layer.name!r} has counts of {layer.num_pixels} pixels; the samples have "
+                    f"{layer.name!r} has counts of {layer.num_pixels} pixels, but the samples have "
                     f"{self.provenance.num_pixels}"
                 )
             if not bool(torch.isin(layer.top.samples, known).all()) or layer.top.size != self.thumbnails.size:
-                raise ValueError(f"top images of {layer.name!r} have no thumbnails that fit")
+                raise ValueError(f"some top images of {layer.name!r} have no thumbnail, or one of the wrong size")
 
     def __repr__(self) -> str:
         networks = f"{self.provenance.generator} by {self.provenance.segmenter}"
@@ -311,10 +317,10 @@ class Dissection(SavedResult):
         return f"Dissection({networks}: {self.provenance.num_samples} samples, layers {names})"
 
     def __getitem__(self, layer: str) -> LayerDissection:
-        """Return one layer.
+        """Return the dissection of one layer.
 
         Raises:
-            KeyError: If it was not dissected, naming the nearest match.
+            KeyError: If the layer was not dissected; the message names the nearest match.
         """
         return lookup({dissected.name: dissected for dissected in self.layers}, layer, "layer")
 
@@ -328,48 +334,49 @@ class Dissection(SavedResult):
         return any(dissected.name == layer for dissected in self.layers)
 
     def records(self) -> list[dict[str, Any]]:
-        """Return one plain dictionary a unit, layer by layer, ready for JSON or a table.
+        """Return one plain dictionary per unit, layer by layer, ready for JSON or a table.
 
-        Keys: ``layer unit concept category iou threshold null_iou iou_low iou_high q_value beyond_chance unit_area
-        peak top_samples``, and with curves ``iqr_concept iqr iqr_threshold iqr_share iqr_iou iqr_null_iou``.
+        The keys are ``layer unit concept category iou threshold null_iou iou_low iou_high q_value beyond_chance
+        unit_area peak top_samples``, and with curves also ``iqr_concept iqr iqr_threshold iqr_share iqr_iou
+        iqr_null_iou``.
         """
         return [record for layer in self.layers for record in _records(layer)]
 
     @classmethod
     def load(cls, place: Path | str) -> Self:
-        """Read what `save` wrote.
+        """Read a dissection that `save` wrote.
 
         Args:
             place: The folder, or the file in it.
 
         Raises:
-            FileNotFoundError: If there is none; of a folder that holds counts only, with what to do.
-            ValueError: If it is damaged, naming the file and what is wrong.
+            FileNotFoundError: If there is no dissection; if the folder only holds counts, with the remedy.
+            ValueError: If the file is damaged; the message names the file and the damage.
         """
         check_type("place", place, (str, Path))
         path = Path(place)
         if path.is_dir() and not (path / cls.FILE_NAME).exists() and (path / TALLY).exists():
             raise FileNotFoundError(
-                f"{path} holds the counts of a shard, or of a dissection that was stopped ({TALLY}), and no finished "
-                "dissection; merge shards with gandissect merge (merge_shards), or finish a stopped one with the "
-                "command that began it"
+                f"{path} holds the counts of a shard or of an unfinished dissection ({TALLY}), but no finished "
+                "dissection; merge shards with gandissect merge (merge_shards), or rerun the command of an unfinished "
+                "dissection to resume it"
             )
         return super(Dissection, cls).load(path)
 
 
 def _records(layer: LayerDissection) -> Iterator[dict[str, Any]]:
-    """Yield the units of a layer as plain values."""
+    """Yield the units of a layer as plain dictionaries."""
     plain = [_record(layer, match) for match in layer.matches]
     if layer.curves is None:
         yield from plain
         return
     for record, match in zip(plain, layer.quality_matches, strict=True):
-        of_quality = {name: getattr(match, name) for name in ("concept", "threshold", "share", "iou", "null_iou")}
-        yield record | {"iqr": match.iqr} | {f"iqr_{name}": value for name, value in of_quality.items()}
+        quality = {name: getattr(match, name) for name in ("concept", "threshold", "share", "iou", "null_iou")}
+        yield record | {"iqr": match.iqr} | {f"iqr_{name}": value for name, value in quality.items()}
 
 
 def _record(layer: LayerDissection, match: UnitMatch) -> dict[str, Any]:
-    """Return one unit as plain values."""
+    """Return one unit as a plain dictionary."""
     low, high = match.iou_ci or (None, None)
     return {
         "layer": match.layer,

@@ -1,1 +1,1 @@
-"""Counting where units are on and concepts are, in bounded memory, in parts that merge."""
+"""Count where units are on and concepts are present, in bounded memory, in shards that can be merged."""

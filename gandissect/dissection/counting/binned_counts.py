@@ -1,4 +1,4 @@
-"""Streaming int64 counts of label maps and of binned activations; any split of the samples merges to the same."""
+"""Streaming integer counts of label maps and of binned activations; any split of the samples merges to equal counts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ...stats.streaming import TensorState, prepare_merge
 
 
 class LabelCounts(TensorState):
-    """How often each concept is there, in each group of samples.
+    """Pixel counts of each concept in each group of samples.
 
     Args:
-        num_groups: Groups of samples.
-        num_concepts: Concepts.
-        num_channels: How many concepts a pixel can belong to.
-        device: Where to count.
+        num_groups: Number of groups of samples.
+        num_concepts: Number of concepts.
+        num_channels: Number of concepts that a pixel can belong to.
+        device: Device of the counts.
     """
 
     _names = ("labels",)
@@ -32,14 +32,14 @@ class LabelCounts(TensorState):
         """Count the pixels of label maps.
 
         Args:
-            group: int64 ``[sample]``.
-            labels: int64 ``[sample, channel, H, W]``, -1 where nothing is labeled.
+            group: Group of each sample, int64 ``[sample]``.
+            labels: Label maps, int64 ``[sample, channel, H, W]``, -1 where a pixel is unlabeled.
         """
         cell = group[:, None] * self.labels.shape[1] + labels.flatten(1) + 1
         self.labels += torch.bincount(cell.flatten(), minlength=self.labels.numel()).view_as(self.labels)
 
     def merge(self, other: LabelCounts) -> None:
-        """Add another one's counts."""
+        """Add the counts of other samples."""
         self.labels = self.labels + prepare_merge(self.labels, other.labels)
 
     def compute(self) -> dict[str, Int64[Tensor, "*_"]]:
@@ -48,17 +48,18 @@ class LabelCounts(TensorState):
 
 
 class BinnedCounts(TensorState):
-    """How many pixels of each unit have a value in each bin of its bracket or above, by group of samples and concept.
+    """Pixel counts of each unit in and above the bins of its bracket, by group of samples and concept.
 
-    Once the unit's threshold is known to be an edge of a bin, this is where the unit is on, together with each concept.
+    Once a unit's threshold is known to be an edge of a bin, the counts above that edge are the pixels where the unit is
+    on, by concept.
 
     Args:
-        brackets: Where each unit's threshold is sought.
-        num_bins: Bins a unit, 3 or more; with fewer nothing would narrow.
-        num_groups: Groups of samples.
-        num_concepts: Concepts.
-        num_channels: How many concepts a pixel can belong to; each pixel is counted once for each channel.
-        count_type: Of the counts, wide enough for all pixels of a group.
+        brackets: Bracket of each unit's threshold.
+        num_bins: Number of bins per unit, 3 or more; fewer bins could not narrow a bracket.
+        num_groups: Number of groups of samples.
+        num_concepts: Number of concepts.
+        num_channels: Number of concepts that a pixel can belong to; each pixel is counted once per channel.
+        count_type: Dtype of the counts, wide enough for all pixels of a group.
     """
 
     _names = ("own", "exchanged", "lowest", "highest", "edges")
@@ -84,16 +85,16 @@ class BinnedCounts(TensorState):
 
     @property
     def counts(self) -> tuple[Int[Tensor, "group unit bin label"], Int[Tensor, "group unit bin label"]]:
-        """The counts by the pixels' own concepts, and by those of the samples exchanged with."""
+        """The counts by the pixels' own concepts, and by the concepts in the partners' label maps."""
         return self.own, self.exchanged
 
     @property
     def level(self) -> Float32[Tensor, " unit"]:
-        """What the pixels that are counted exceed, float32 ``[unit]``."""
+        """Value that all counted pixels exceed, float32 ``[unit]``."""
         return values_below(self.brackets.low)
 
     def update_extent(self, lowest: Float32[Tensor, "map unit"], highest: Float32[Tensor, "map unit"]) -> None:
-        """Note between which values maps lie, float32 ``[map, unit]`` each; upsampling does not lead out of them."""
+        """Record the minimum and maximum of maps, float32 ``[map, unit]`` each, which also bound the upsampled maps."""
         self.lowest = torch.minimum(self.lowest, to_keys(lowest.amin(0)))
         self.highest = torch.maximum(self.highest, to_keys(highest.amax(0)))
 
@@ -108,30 +109,29 @@ class BinnedCounts(TensorState):
         """Count pixels above the lower end of their unit's bracket.
 
         Args:
-            group: int64 ``[pixel]``, of the sample.
-            unit: int64 ``[pixel]``.
-            value: float32 ``[pixel]``.
-            label: int64 ``[pixel]``, -1 for none.
-            other: int64 ``[pixel]``, the label there in the sample that this one exchanges label maps with.
+            group: Group of each pixel's sample, int64 ``[pixel]``.
+            unit: Channel index of each pixel's unit, int64 ``[pixel]``.
+            value: Activation at each pixel, float32 ``[pixel]``.
+            label: Label of each pixel, int64 ``[pixel]``, -1 if unlabeled.
+            other: Label at the same place in the partner's label map, int64 ``[pixel]``, -1 if unlabeled.
         """
         if not len(group):
             return
         _, units, bins, labels = self.own.shape
         first, last = (int(end) for end in torch.aminmax(group))
-        place = find_bins(self.edges, unit, to_keys(value))
-        cell = ((((group - first) * units + unit) * bins) + place) * labels + 1
+        bin_index = find_bins(self.edges, unit, to_keys(value))
+        cell = ((((group - first) * units + unit) * bins) + bin_index) * labels + 1
         for counts, pixel_label in zip(self.counts, (label, other), strict=True):
             part = counts[first : last + 1]
             part += torch.bincount(cell + pixel_label, minlength=part.numel()).view_as(part)
 
     def merge(self, other: BinnedCounts) -> None:
-        """Add another one's counts.
+        """Add the counts of other samples.
 
         Raises:
-            ValueError: If it looks at other brackets.
+            ValueError: If they are counts over different brackets.
         """
-        mine, theirs = self.brackets, other.brackets
-        if not (torch.equal(mine.low, theirs.low) and torch.equal(mine.high, theirs.high)):
+        if not all(torch.equal(getattr(self.brackets, end), getattr(other.brackets, end)) for end in ("low", "high")):
             raise ValueError("counts over different brackets cannot be merged")
         self.own = self.own + prepare_merge(self.own, other.own)
         self.exchanged = self.exchanged + prepare_merge(self.exchanged, other.exchanged)
@@ -139,33 +139,33 @@ class BinnedCounts(TensorState):
         self.highest = torch.maximum(self.highest, other.highest)
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take over what `state` returned.
+        """Replace the counts with a state that `state` returned.
 
         Raises:
-            ValueError: If it does not fit, or was counted in other bins, as an earlier version did.
+            ValueError: If the state has the wrong shape, or was counted in different bins by an earlier version.
         """
         edges = self.edges
         super().load_state(state)
         if not torch.equal(self.edges, edges):
-            raise ValueError("counted in other bins than this version's; count again")
+            raise ValueError("the counts were made with the bins of another version; count again")
 
     def compute(self) -> Int64[Tensor, "unit bin"]:
-        """Return int64 ``[unit, bin + 1]``: values in each bin; the last column holds what lies above all."""
+        """Return the number of values in each bin, int64 ``[unit, bin + 1]``; the last column is above all bins."""
         return self.own.sum((0, 3)) // self.num_channels
 
     def narrow(self, rank: int, num_values: int) -> Brackets:
-        """Return smaller brackets around the value of a descending rank, of ``num_values`` each unit has."""
+        """Return narrower brackets around the value of a descending rank among ``num_values`` values per unit."""
         return narrow_brackets(self.edges, self.compute(), (self.lowest, self.highest), rank, num_values)
 
     def above(self, edge: Int64[Tensor, " unit"]) -> dict[str, Int64[Tensor, "*_"]]:
-        """Count the pixels whose key is above an edge of a bin, or above everything.
+        """Count the pixels whose key is above an edge of a bin.
 
         Args:
-            edge: int64 ``[unit]``; what `narrow` has found as ``high``.
+            edge: Key of each unit's edge, int64 ``[unit]``: the ``high`` of the brackets that `narrow` returned.
 
         Returns:
-            ``unit_area`` ``[group, unit]``, ``intersection`` with each concept and ``exchanged``, with the other
-            samples' labels, both ``[group, concept, unit]``; int64.
+            ``unit_area`` ``[group, unit]``, and ``intersection`` and ``exchanged`` ``[group, concept, unit]``: the
+            pixels above the edge by their own concept and by the concept in the partner's label map; int64.
         """
         bins = self.edges >= edge[:, None]
         own, exchanged = ((counts * bins[:, :, None]).sum(2) for counts in self.counts)
@@ -174,12 +174,12 @@ class BinnedCounts(TensorState):
 
 
 class LevelCounts(TensorState):
-    """How many pixels of each unit lie between each two of its levels, by half of the samples and concept.
+    """Pixel counts of each unit between its consecutive levels, by half of the samples and concept.
 
     Args:
-        levels: float32 ``[unit, level]``, rising.
-        num_concepts: Concepts.
-        num_channels: How many concepts a pixel can belong to; each pixel is counted once for each channel.
+        levels: Levels of each unit, float32 ``[unit, level]``, ascending.
+        num_concepts: Number of concepts.
+        num_channels: Number of concepts that a pixel can belong to; each pixel is counted once per channel.
     """
 
     _names = ("levels", "level_own", "level_exchanged")
@@ -201,10 +201,10 @@ class LevelCounts(TensorState):
         """Count pixels.
 
         Args:
-            half: int64 ``[pixel]``, 0 or 1.
-            values: float32 ``[unit, pixel]``.
-            labels: int64 ``[channel, pixel]``, -1 for none.
-            others: int64 ``[channel, pixel]``, those of the samples that label maps are exchanged with.
+            half: Half of the samples that each pixel belongs to, int64 ``[pixel]``, 0 or 1.
+            values: Activation of each unit at each pixel, float32 ``[unit, pixel]``.
+            labels: Labels of each pixel, int64 ``[channel, pixel]``, -1 if unlabeled.
+            others: Labels at the same place in the partner's label map, int64 ``[channel, pixel]``, -1 if unlabeled.
         """
         _, units, steps, concepts = self.level_own.shape
         unit = torch.arange(units, device=values.device)[:, None]
@@ -214,10 +214,10 @@ class LevelCounts(TensorState):
                 counts += torch.bincount((cell + label).flatten(), minlength=counts.numel()).view_as(counts)
 
     def merge(self, other: LevelCounts) -> None:
-        """Add another one's counts.
+        """Add the counts of other samples.
 
         Raises:
-            ValueError: If it looks at other levels.
+            ValueError: If they are counts over different levels.
         """
         if not torch.equal(self.levels, other.levels.to(self.levels.device)):
             raise ValueError("counts over different levels cannot be merged")
@@ -225,13 +225,14 @@ class LevelCounts(TensorState):
         self.level_exchanged = self.level_exchanged + prepare_merge(self.level_exchanged, other.level_exchanged)
 
     def compute(self) -> dict[str, Int64[Tensor, "*_"]]:
-        """Return int64 counts of the pixels above each level.
+        """Return the int64 counts of the pixels above each level.
 
-        ``intersection`` and ``exchanged`` ``[half, concept, unit, level]``, ``unit_area`` ``[half, unit, level]``,
-        ``concept_area`` and ``exchanged_area`` ``[half, concept]``, ``num_pixels`` ``[half]``.
+        They are ``intersection`` and ``exchanged`` ``[half, concept, unit, level]``, ``unit_area``
+        ``[half, unit, level]``, ``concept_area`` and ``exchanged_area`` ``[half, concept]``, and ``num_pixels``
+        ``[half]``.
         """
         own, exchanged = (counts.flip(2).cumsum(2).flip(2) for counts in (self.level_own, self.level_exchanged))
-        everywhere = own[:, 0, 0]  # of any unit, above nothing
+        everywhere = own[:, 0, 0]  # all pixels; the same for every unit
         return {
             "intersection": own[:, :, 1:, 1:].permute(0, 3, 1, 2),
             "exchanged": exchanged[:, :, 1:, 1:].permute(0, 3, 1, 2),

@@ -1,4 +1,4 @@
-"""How samples are cut into groups for the jackknife, and paired for the exchange of label maps."""
+"""Divide samples into groups for the jackknife, and pair them for the exchange of label maps."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from jaxtyping import Int64
 from torch import Tensor
 
 NUM_GROUPS = 32
-"""Groups of samples, if there are as many pairs: enough that p-values reach 1e-7, few enough to keep counts of."""
+"""Number of groups, if there are at least as many pairs: enough for p-values down to 1e-7, few enough for memory."""
 
 
 def partner_of(samples: Int64[Tensor, " sample"], num_samples: int) -> Int64[Tensor, " sample"]:
-    """Return the samples whose label maps stand in for those of the given ones: 2i and 2i + 1 exchange theirs.
+    """Return the partner of each sample: samples 2i and 2i + 1 exchange label maps.
 
-    An odd last sample keeps its own, which draws the null IoU towards the IoU by one sample's share.
+    If the number of samples is odd, the last sample keeps its own label map, which pulls the null IoU toward the IoU by
+    that sample's share.
 
     Args:
-        samples: int64 ``[sample]``, indices from 0 to ``num_samples - 1``.
-        num_samples: Of the whole dissection, however it is divided.
+        samples: Indices of samples, int64 ``[sample]``, 0 to ``num_samples - 1``.
+        num_samples: Number of samples of the whole dissection, even if it is divided into shards.
     """
     partner = samples ^ 1
     return torch.where(partner < num_samples, partner, samples)
 
 
 def group_of(samples: Int64[Tensor, " sample"], num_samples: int) -> Int64[Tensor, " sample"]:
-    """Return the group of each sample: consecutive pairs, cut into groups whose sizes differ by one pair at most.
+    """Return the group of each sample: a run of consecutive pairs; group sizes differ by at most one pair.
 
     Args:
-        samples: int64 ``[sample]``, indices from 0 to ``num_samples - 1``.
-        num_samples: Of the whole dissection, however it is divided.
+        samples: Indices of samples, int64 ``[sample]``, 0 to ``num_samples - 1``.
+        num_samples: Number of samples of the whole dissection, even if it is divided into shards.
     """
     return samples // 2 * num_groups(num_samples) // ((num_samples + 1) // 2)
 
 
 def num_groups(num_samples: int) -> int:
-    """Return how many groups so many samples are cut into: `NUM_GROUPS`, or the number of pairs if that is less."""
+    """Return the number of groups of ``num_samples`` samples: `NUM_GROUPS`, or the number of pairs if that is less."""
     return min(NUM_GROUPS, (num_samples + 1) // 2)

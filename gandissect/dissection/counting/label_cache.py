@@ -1,4 +1,4 @@
-"""Label maps kept aside while a dissection counts, so that no picture is segmented twice."""
+"""A cache of label maps, so that no image of a dissection is segmented twice."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from jaxtyping import Int64
 from torch import Tensor
 
 FEW_CONCEPTS = 127
-"""So many have indices that fit in a byte; there are never more than fit in two."""
+"""Maximum number of concepts whose indices fit in one byte; the indices of all others fit in two."""
 
 
 class LabelMapCache:
-    """Label maps of blocks of samples, compressed, in a temporary file; a context at whose end it is gone.
+    """Compressed label maps of blocks of samples in a temporary file, which is deleted when the context exits.
 
-    Memory hardly grows with their number, and the disk holds some hundred bytes a sample where the maps are smooth.
+    Memory hardly grows with the number of samples; smooth maps take a few hundred bytes per sample on disk.
 
     Args:
         shape: Channels, rows and columns of a label map.
-        num_concepts: Concepts, at most 32767.
+        num_concepts: Number of concepts, at most 32767.
     """
 
     def __init__(self, shape: tuple[int, int, int], num_concepts: int) -> None:
@@ -35,28 +35,28 @@ class LabelMapCache:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # of a full disk, which was named before
+        with suppress(OSError):  # a full disk, which `add` has already reported
             self._file.close()
 
     def add(self, samples: range, labels: Int64[Tensor, "batch channel H W"]) -> None:
-        """Keep a block's label maps, int64 ``[batch, channel, H, W]``."""
+        """Store the label maps of a block of samples, int64 ``[batch, channel, H, W]``."""
         packed = zlib.compress(labels.cpu().numpy().astype(self.dtype).tobytes(), level=1)
         self._places[samples] = (self._file.seek(0, 2), len(packed))
         try:
             self._file.write(packed)
             self._file.flush()
-        except OSError as error:  # of a full disk; the file has no name
+        except OSError as error:  # a full disk; name the folder, since the file has no name
             raise OSError(error.errno, error.strerror, gettempdir()) from error
 
     def holds(self, samples: range) -> bool:
-        """Tell whether label maps of all of some samples are kept."""
+        """Return whether the cache holds the label maps of all of these samples."""
         return sum(len(block) for block in self._places) == len(samples)
 
     def labels(self, samples: range) -> Int64[Tensor, "batch channel H W"]:
-        """Return the label maps of a block that was added, int64 ``[batch, channel, H, W]``, on CPU.
+        """Return the label maps of a block of samples, int64 ``[batch, channel, H, W]``, on CPU.
 
         Raises:
-            KeyError: If it was not.
+            KeyError: If this block was not added.
         """
         start, length = self._places[samples]
         self._file.seek(start)

@@ -1,8 +1,8 @@
-"""Counting where the units of a layer are on, together with which concept, while their thresholds are still sought.
+"""Count where the units of a layer are on, by concept, before their thresholds are known.
 
-A pilot over the first samples guesses a bracket for each unit's threshold; all samples are counted by bins of these
-brackets. Then the threshold is known to be one of the edges, near enough, and the pixels above it are counted already.
-Only units whose bracket proves to be wrong, or too wide, must be counted once more, over a narrower one.
+A pilot over the first samples predicts a bracket for each unit's threshold, and all samples are counted by bins of
+these brackets. One of the edges is then close enough to the threshold to be used as such, and the pixels above it have
+already been counted. Only units whose bracket turns out to be wrong or too wide are counted again, over a narrower one.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .plan import DissectionPlan
 from .top_images import TopSamples
 
 NUM_BINS = 64
-"""Of each unit's bracket."""
+"""Number of bins of each unit's bracket."""
 
 
 class LayerCount:
-    """The counts of one layer, on the way to thresholds.
+    """The counts of one layer, from which its thresholds are determined.
 
     Args:
-        info: The layer's shape.
-        brackets: Where each unit's threshold is sought first.
-        plan: What is dissected, and how.
-        levels: float32 ``[unit, level]``, above which pixels are counted for curves; None for no curves.
+        info: Shape of the layer's output.
+        brackets: Initial bracket of each unit's threshold.
+        plan: Plan of the dissection.
+        levels: Levels of the curves, float32 ``[unit, level]``; None for no curves.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class LayerCount:
 
     @property
     def thresholds(self) -> Float32[Tensor, " unit"]:
-        """Of each unit, float32 ``[unit]``, once none is open."""
+        """Threshold of each unit, float32 ``[unit]``, final once no unit is open."""
         return values_below(self._brackets.high)
 
     @property
     def num_bytes(self) -> int:
-        """Of the counts, about."""
+        """Approximate number of bytes of the counts."""
         counts = [
             *self._binned.counts,
             *([] if self.curve is None else [self.curve.level_own, self.curve.level_exchanged]),
@@ -73,7 +73,7 @@ class LayerCount:
         return sum(count.nbytes for count in counts)
 
     def begin(self) -> None:
-        """Begin to count over the present brackets."""
+        """Start to count over the current brackets."""
         plan = self._plan
         self._binned = BinnedCounts(
             self._brackets, NUM_BINS, plan.num_groups, len(plan.concepts), plan.label_channels, plan.count_type
@@ -86,9 +86,9 @@ class LayerCount:
         """Count the pixels of a batch.
 
         Args:
-            activation: Of the batch.
-            group: int64 ``[batch]``, of each sample.
-            marks: int32 ``[batch, channel, H, W]``.
+            activation: Activations of the batch.
+            group: Group of each sample, int64 ``[batch]``.
+            marks: Marks of the pixels (`mark_pixels`), int32 ``[batch, channel, H, W]``.
         """
         framed = frame_maps(activation.maps, self._padding)
         lowest, highest = activation.lowest, activation.highest
@@ -109,13 +109,13 @@ class LayerCount:
         group: Int64[Tensor, " batch"],
         marks: Int32[Tensor, "batch channel H W"],
     ) -> None:
-        """Take in what does not depend on thresholds: the best samples, and curves.
+        """Update the counts that do not depend on thresholds: the top samples and the curves.
 
         Args:
             samples: Indices of the batch's samples.
-            activation: Theirs.
-            group: int64 ``[batch]``, of each sample.
-            marks: int32 ``[batch, channel, H, W]``.
+            activation: Activations of the batch.
+            group: Group of each sample, int64 ``[batch]``.
+            marks: Marks of the pixels (`mark_pixels`), int32 ``[batch, channel, H, W]``.
         """
         self.top.update(samples, activation.maps, activation.highest)
         if self.curve is None:
@@ -129,11 +129,11 @@ class LayerCount:
         self.curve.update(half, values, (mark & (PARTNER - 1)) - 1, mark // PARTNER - 1)
 
     def settle(self, target: Target, final: bool = False) -> None:
-        """Keep the counts of the units whose threshold is known now, and narrow the brackets of the others.
+        """Keep the counts of the units whose threshold is now known, and narrow the brackets of the others.
 
         Args:
-            target: Which order statistic a threshold is.
-            final: Take the nearest edge for the threshold where it is not known well enough.
+            target: Order statistic that a threshold is.
+            final: Use the nearest edge as the threshold of every unit that is still open.
         """
         narrowed = self._binned.narrow(target.rank, target.num_values)
         done = self.open & (narrowed.exact | (target.rank - 1 - narrowed.above <= target.tolerance))
@@ -147,13 +147,13 @@ class LayerCount:
         self.open = self.open & ~done
 
     def check_counts(self, name: str) -> None:
-        """Refuse counts that contradict each other.
+        """Check that the counts do not contradict each other.
 
         Args:
-            name: The layer's, for the message.
+            name: Name of the layer, for the message.
 
         Raises:
-            ValueError: Naming the layer.
+            ValueError: If the counts contradict each other.
         """
         pairs, brackets = [self._binned.counts], self._brackets
         fits = bool((brackets.low <= brackets.high).all())
@@ -167,10 +167,10 @@ class LayerCount:
             raise ValueError(f"counts of {name!r} contradict each other")
 
     def merge(self, other: LayerCount) -> None:
-        """Add what another one has counted over the same brackets.
+        """Add counts of other samples over the same brackets.
 
         Raises:
-            ValueError: If it has others.
+            ValueError: If the brackets differ.
         """
         self._binned.merge(other._binned)
         self.top.merge(other.top)
@@ -178,16 +178,16 @@ class LayerCount:
             self.curve.merge(other.curve)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the brackets and all that was counted over them."""
+        """Return the brackets and the counts over them."""
         brackets = {"low": self._brackets.low.clone(), "high": self._brackets.high.clone()}
         curve = {} if self.curve is None else self.curve.state()
         return brackets | self._binned.state() | self.top.state() | curve
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Replace what was counted over the brackets.
+        """Replace the counts over the brackets.
 
         Raises:
-            ValueError: If it does not fit.
+            ValueError: If the state does not fit the brackets.
         """
         self._binned.load_state(dict(state))
         self.top.load_state(dict(state))

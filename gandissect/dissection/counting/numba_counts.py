@@ -1,7 +1,7 @@
-"""Counting pixels above a level on the CPU in one go, compiled by Numba where that is installed.
+"""Upsample maps and count the pixels above a level in a single loop on the CPU, compiled by Numba if it is installed.
 
-It finds the pixels that `upsampling.find_pixels_above` finds, by the same operations in the same order, each rounded
-on its own, and counts them as `BinnedCounts.update` does: bit for bit the same, without the arrays in between.
+The loop finds the pixels of `upsampling.find_pixels_above` by the same operations in the same order, with the same
+rounding, and counts them like `BinnedCounts.update`: the counts are equal bit for bit, without intermediate arrays.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...stats.quantiles import BinScale
 
 PARTNER_BIT = 15
 PARTNER = 1 << PARTNER_BIT
-"""A pixel's mark is its label, plus this times the label there in the partner; both counted from 0, which is none."""
+"""A pixel's mark is ``label + PARTNER * partner_label``, with labels from 1 and 0 for an unlabeled pixel."""
 
 
 def count_bins(
@@ -33,22 +33,22 @@ def count_bins(
     group: Int64[Tensor, " batch"],
     counts: tuple[Int[Tensor, "group unit bin label"], Int[Tensor, "group unit bin label"]],
 ) -> bool:
-    """Count the pixels above each unit's level, by bin, if they are on the CPU and Numba is there.
+    """Count the pixels above each unit's level, by bin, if the maps are on the CPU and Numba is installed.
 
     Args:
-        framed: float32 ``[batch, unit, h + 2, w + 2]``, finite; from `upsampling.frame_maps`.
-        highest: float32 ``[batch, unit]``, the highest value of each map.
-        level: float32 ``[unit]``.
-        scale: How a value's bin is found.
-        marks: int32 ``[batch, H, W]``.
-        group: int64 ``[batch]``, of each sample.
-        counts: Whole numbers ``[group, unit, bin + 1, label + 1]`` each, to which pixels are added: to the first
-            by their own label, to the second by the other one.
+        framed: Maps with a border from `upsampling.frame_maps`, float32 ``[batch, unit, h + 2, w + 2]``, finite.
+        highest: Maximum of each map, float32 ``[batch, unit]``.
+        level: Level above which a unit's pixels are counted, float32 ``[unit]``.
+        scale: Scale that converts a value to its bin.
+        marks: Marks of the pixels, int32 ``[batch, H, W]``.
+        group: Group of each sample, int64 ``[batch]``.
+        counts: Two integer tables, ``[group, unit, bin + 1, label + 1]`` each, that are updated in place: the first by
+            the pixels' own labels, the second by the labels of the partners.
 
     Returns:
-        Whether they were counted.
+        Whether the pixels were counted.
     """
-    kernel = _kernel() if framed.device.type == "cpu" else None
+    kernel = _compile_kernel() if framed.device.type == "cpu" else None
     if kernel is None:
         return False
     units, threads = framed.shape[1], torch.get_num_threads()
@@ -67,17 +67,17 @@ def count_bins(
     if len(parts) == 1:
         run(parts[0])
     else:
-        list(_pool(threads).map(run, parts))  # no two threads touch the same unit
+        list(_get_pool(threads).map(run, parts))  # no two threads touch the same unit
     return True
 
 
 @lru_cache(maxsize=4)
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _get_pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="gandissect")
 
 
 @lru_cache(maxsize=1)
-def _kernel() -> Callable[..., None] | None:
+def _compile_kernel() -> Callable[..., None] | None:
     """Return the compiled loop; None if Numba is not installed."""
     try:
         from numba import njit
@@ -85,7 +85,7 @@ def _kernel() -> Callable[..., None] | None:
         return None
     try:
         compiled: Callable[..., None] = njit(nogil=True, cache=True)(_count_units)
-    except RuntimeError:  # there is no folder that the cache could be written to
+    except RuntimeError:  # no folder is writable for the cache
         compiled = njit(nogil=True)(_count_units)
     return compiled
 
@@ -108,7 +108,7 @@ def _count_units(
     own: Any,
     exchanged: Any,
 ) -> None:
-    """Count the pixels of units ``first`` to ``last - 1``; cells and their corners are those of `upsampling`."""
+    """Count the pixels of units ``first`` to ``last - 1``; cells and corners are defined as in `upsampling`."""
     batch, _, rows, columns = framed.shape
     last_bin, low_bits, flip = own.shape[2] - 1, np.int32(PARTNER - 1), np.int32(0x7FFFFFFF)
     for unit in range(first, last):
@@ -117,7 +117,7 @@ def _count_units(
             if not highest[sample, unit] > lowest:
                 continue
             counts, exchanged_counts = own[group[sample], unit], exchanged[group[sample], unit]
-            grid, marks_of_sample = framed[sample, unit], marks[sample]
+            grid, sample_marks = framed[sample, unit], marks[sample]
             for cell_row in range(rows - 1):
                 if row_start[cell_row] == row_start[cell_row + 1]:
                     continue
@@ -134,18 +134,18 @@ def _count_units(
                         if left <= lowest and left + rise <= lowest:
                             continue
                         x, stop, step = column_start[cell_column], column_start[cell_column + 1], 1
-                        if rise > 0:  # values never fall along a row, or never rise: begin where they are high
+                        if rise > 0:  # values are monotone along the row: start at the high end
                             x, stop, step = stop - 1, x - 1, -1
                         while x != stop:
                             value = rise * right[x] + left
                             if not value > lowest:
                                 break
                             point = np.float64(value)
-                            if not whole:  # as `quantiles.to_keys` does
+                            if not whole:  # like `quantiles.to_keys`
                                 bits = np.float32(value + np.float32(0)).view(np.int32)
                                 point = np.float64(bits ^ flip if bits < 0 else bits)
-                            place = int(min(np.ceil((point - begin) * share), last_bin))  # as `quantiles.bin_of`
-                            mark = marks_of_sample[y, x]
-                            counts[place, mark & low_bits] += 1
-                            exchanged_counts[place, mark >> PARTNER_BIT] += 1
+                            index = int(min(np.ceil((point - begin) * share), last_bin))  # like `quantiles.bin_of`
+                            mark = sample_marks[y, x]
+                            counts[index, mark & low_bits] += 1
+                            exchanged_counts[index, mark >> PARTNER_BIT] += 1
                             x += step

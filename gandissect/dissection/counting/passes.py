@@ -1,4 +1,4 @@
-"""Passes over the samples: the first counts, and further ones narrow thresholds that are not settled yet."""
+"""Run passes over the samples: the first counts, further ones narrow the thresholds that are still open."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 SAVE_SECONDS = 60.0
-"""How often what has been counted is written."""
+"""Interval in seconds at which the counts are saved."""
 
 
 MAX_PASSES = 40
-"""More are never needed unless the activations change between passes."""
+"""Maximum number of passes; more are never needed unless the activations change between passes."""
 
 
 def count_samples(
@@ -41,27 +41,27 @@ def count_samples(
     *,
     overwrite: bool = False,
 ) -> Tally:
-    """Return the counts of some samples, from where the folder stands if it holds some of them.
+    """Count samples, resuming from the counts in the folder if there are any.
 
-    The label maps of those that are counted now are put into the cache. No other process may write to the folder until
-    all are counted. Counts of another dissection are refused, or left out of account to ``overwrite`` them.
+    The label maps of newly counted samples are added to the cache. The folder is locked until all samples are counted.
+    Counts of another dissection raise an error, or are ignored and replaced with ``overwrite``.
     """
     if folder is None:
         return _count(sampler, segmenter, plan, samples, None, None, label_cache)
     check_folder(folder)
     with lock_folder(folder):
         path = Path(folder) / TALLY
-        earlier = _load_earlier(path, plan, samples, sampler.generator.device, overwrite=overwrite)
-        return _count(sampler, segmenter, plan, samples, path, earlier, label_cache)
+        tally = _load_saved(path, plan, samples, sampler.generator.device, overwrite=overwrite)
+        return _count(sampler, segmenter, plan, samples, path, tally, label_cache)
 
 
-def _load_earlier(
+def _load_saved(
     path: Path, plan: DissectionPlan, samples: range, device: torch.device, *, overwrite: bool
 ) -> Tally | None:
-    """Return the counts that a file holds, if it is there and not to be replaced.
+    """Return the counts in a file; None if there is no file, or if ``overwrite`` discards it.
 
     Raises:
-        ValueError: If they are of another dissection, naming what differs.
+        ValueError: If the counts are of another dissection; the message names what differs.
     """
     if not path.exists():
         return None
@@ -73,7 +73,7 @@ def _load_earlier(
             return None
         remedy = "name another folder, or replace it with overwrite=True (--overwrite on the command line)"
         raise ValueError(f"{path}: {str(error).removeprefix(f'{path} ')}; {remedy}") from error
-    logger.info("going on at sample %d of %s", tally.samples.start + tally.seen, path)
+    logger.info("resuming %s at sample %d", path, tally.samples.start + tally.seen)
     return tally
 
 
@@ -83,11 +83,10 @@ def _count(
     plan: DissectionPlan,
     samples: range,
     path: Path | None,
-    earlier: Tally | None,
+    tally: Tally | None,
     label_cache: LabelMapCache | None,
 ) -> Tally:
-    """Return the counts of some samples, added to earlier ones, and write them now and then."""
-    tally = earlier
+    """Count the samples that a tally lacks, or all samples, and save the counts at intervals."""
     if tally is None:
         padding = plan.settings.padding
         levels = pilot_levels(sampler, plan.target, padding) if plan.settings.curves else {}
@@ -103,7 +102,7 @@ def _count(
         if path is not None and (not tally.to_come or time.monotonic() - saved >= SAVE_SECONDS):
             tally.save(path)
             saved = time.monotonic()
-    if path is not None and not path.exists():  # of no samples
+    if path is not None and not path.exists():  # the shard has no samples
         tally.save(path)
     return tally
 
@@ -111,7 +110,7 @@ def _count(
 def settle_thresholds(
     tally: Tally, sampler: LayerSampler, segmenter: Segmenter, label_cache: LabelMapCache | None = None
 ) -> None:
-    """Find the thresholds, and count units again whose threshold lies elsewhere.
+    """Determine the thresholds, and count units again whose threshold is outside its bracket.
 
     Raises:
         ValueError: If the activations change from pass to pass.
@@ -132,13 +131,15 @@ def settle_thresholds(
             group, marks = mark_pixels(samples, labels, plan.settings.num_samples)
             for name, layer in unsettled.items():
                 layer.update(activations[name], group, marks)
-    raise ValueError(f"{plan.generator} gives other activations each time; it must not draw at random")
+    raise ValueError(
+        f"the activations of {plan.generator} change from pass to pass: it is stochastic or stateful; fix its noise"
+    )
 
 
 def _repeat_samples(
     sampler: LayerSampler, segmenter: Segmenter, tally: Tally, label_cache: LabelMapCache | None
 ) -> Iterator[tuple[range, dict[str, Activation], Tensor]]:
-    """Yield samples once more, with their activations and labels; nothing is segmented that the cache holds."""
+    """Yield the samples again, with their activations and labels; label maps come from the cache if it holds them."""
     title = "some units again"
     if label_cache is not None and label_cache.holds(tally.samples):
         for batch in sampler.activations(tally.samples, title):
@@ -149,10 +150,10 @@ def _repeat_samples(
 
 
 def settle_nearest_thresholds(tally: Tally) -> None:
-    """Find the thresholds, or the nearest that were counted."""
+    """Determine the thresholds; use the nearest edge that was counted for units that are still open."""
     for name, layer in tally.layers.items():
         layer.settle(tally.plan.target)
         if bool(layer.open.any()):
             units = ", ".join(str(unit) for unit in layer.open.nonzero().squeeze(1).tolist())
-            logger.warning("layer %r: thresholds of units %s are the nearest that was counted", name, units)
+            logger.warning("layer %r: units %s have the nearest threshold that was counted", name, units)
             layer.settle(tally.plan.target, final=True)

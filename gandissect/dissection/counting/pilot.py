@@ -1,6 +1,6 @@
-"""Where each unit's threshold lies: which order statistic is wanted, and a first guess from a part of the samples.
+"""Predict a bracket around each unit's threshold from some of the samples.
 
-The guess only saves work. A unit whose threshold proves to lie elsewhere is counted again.
+The prediction only saves work: a unit whose threshold turns out to be outside its bracket is counted again.
 """
 
 from __future__ import annotations
@@ -18,44 +18,45 @@ from ...inference.upsampling import Padding, choose_step, sample_pixels
 from ...stats.quantiles import Brackets, guess_brackets, rank_of
 
 PILOT_SAMPLES = (128, 1024)
-"""At least and at most so many samples make the first guess, in between one of `PILOT_SHARE`."""
+"""Minimum and maximum number of samples of the pilot."""
 
 PILOT_SHARE = 16
+"""The pilot uses one in this many samples, within `PILOT_SAMPLES`."""
 
 PILOT_PIXELS = 128
-"""About so many pixels of each."""
+"""Approximate number of pixels of each sample that the pilot uses."""
 
 CURVE_PIXELS = 128
-"""About so many pixels of each sample make the curves over thresholds."""
+"""Approximate number of pixels of each sample that the curves use."""
 
 LEVEL_SAMPLES = 64
-"""So many samples set the levels of these curves."""
+"""Maximum number of samples that set the levels of the curves."""
 
 LEVEL_SHARES = tuple(1 / (1 + math.exp(logit)) for logit in (-2.2 + 0.3 * step for step in range(33)))
-"""Shares of pixels above the levels, falling from 90 % to 0.06 %; each is at most 1.35 times the next."""
+"""Shares of pixels above the levels, descending from 90 % to 0.06 %; each is at most 1.35 times the next."""
 
 SAFETY = 4.0
-"""The bracket reaches so many standard errors of the guess down, in the logarithm of the rank, and twice as many up."""
+"""Lower half-width of a bracket, in standard errors of the log rank; the upper half-width is twice as large."""
 
 LEAST_SPREAD, MOST_SPREAD = 1.25, 6.0
-"""The bracket holds the ranks from ``rank / spread ** 2`` to ``rank * spread``.
+"""Range of ``spread``; a bracket holds the ranks from ``rank / spread ** 2`` to ``rank * spread``.
 
-It reaches further up, where it costs nothing: few samples hardly ever have too many of the rare ones in which a unit is
-on everywhere, and often too few.
+It extends further toward high values, where that costs nothing: a small set of samples often has too few of the rare
+samples where a unit is on everywhere, and hardly ever too many.
 """
 
 RANK_ERROR = Fraction(1, 1000)
-"""A threshold's rank may be wrong by so many of all values, or by a tenth of the rank if that is less."""
+"""Maximum error of a threshold's rank, as a share of all values; a tenth of the rank if that is less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The order statistic that is wanted.
+    """The order statistic that a threshold is.
 
     Args:
-        quantile: Share of all values above it, at most; above 0, below 1.
-        num_samples: Samples in all.
-        size: Rows and columns of an upsampled map.
+        quantile: Maximum share of all values above the threshold, above 0 and below 1.
+        num_samples: Number of samples of the whole dissection.
+        size: Height and width of an upsampled map.
     """
 
     quantile: float
@@ -64,29 +65,29 @@ class Target:
 
     @property
     def num_values(self) -> int:
-        """How many values each unit has."""
+        """Number of values of each unit."""
         return self.num_samples * self.size[0] * self.size[1]
 
     @property
     def rank(self) -> int:
-        """Its descending rank among them, 1 or more."""
+        """Descending rank of the threshold among a unit's values, 1 or more."""
         return rank_of(self.quantile, self.num_values)
 
     @property
     def share(self) -> float:
-        """That rank as a share of all values."""
+        """The rank as a share of all values."""
         return self.rank / self.num_values
 
     @property
     def tolerance(self) -> int:
-        """How many values fewer than ``rank - 1`` may lie above what is taken for it."""
+        """Maximum shortfall: at least ``rank - 1 - tolerance`` values must exceed a threshold."""
         return math.floor(min(RANK_ERROR * self.num_values, Fraction(self.rank, 10)))
 
 
 def pilot_brackets(sampler: LayerSampler, target: Target, padding: Padding = "edge") -> dict[str, Brackets]:
-    """Return a bracket for each unit's threshold, by layer, from every few pixels of the first samples.
+    """Return a bracket for each unit's threshold, by layer, from a subset of the pixels of the first samples.
 
-    It is the wider, the more the unit's share of the image varies from sample to sample.
+    The more a unit's area varies from sample to sample, the wider its bracket.
     """
     least, most = PILOT_SAMPLES
     num_samples = min(target.num_samples, most, max(least, target.num_samples // PILOT_SHARE))
@@ -103,12 +104,12 @@ def pilot_brackets(sampler: LayerSampler, target: Target, padding: Padding = "ed
 def pilot_levels(
     sampler: LayerSampler, target: Target, padding: Padding = "edge"
 ) -> dict[str, Float32[Tensor, "unit level"]]:
-    """Return values that shares of each unit's exceed, about `LEVEL_SHARES`, float32 ``[unit, level]``, by layer.
+    """Return levels that about `LEVEL_SHARES` of each unit's values exceed, float32 ``[unit, level]``, by layer.
 
     Args:
-        sampler: Where samples come from.
-        target: How many there are, and how large an upsampled map is.
-        padding: What is beyond a map's border.
+        sampler: Sampler of the layers' activations.
+        target: Order statistic that a threshold is, with the number of samples and the size of an upsampled map.
+        padding: Values beyond a map's border.
     """
     parts: dict[str, list[Tensor]] = {}
     size = target.size
@@ -122,14 +123,14 @@ def pilot_levels(
 
 
 def _find_levels(values: Float32[Tensor, "unit pixel"]) -> Float32[Tensor, "unit level"]:
-    """Return the values that shares of each unit's exceed, float32 ``[unit, level]``, rising."""
-    falling = values.sort(dim=1, descending=True).values
+    """Return the values that `LEVEL_SHARES` of each unit's values exceed, float32 ``[unit, level]``, ascending."""
+    descending = values.sort(dim=1, descending=True).values
     ranks = [min(math.floor(share * values.shape[1]), values.shape[1] - 1) for share in LEVEL_SHARES]
-    return falling[:, ranks].contiguous()
+    return descending[:, ranks].contiguous()
 
 
 class _Pilot:
-    """Each unit's largest values, and of which sample each of them is."""
+    """Each unit's largest values, and the samples that they come from."""
 
     def __init__(self, keep: int, num_samples: int) -> None:
         self.keep, self.num_samples, self.num_values = keep, num_samples, 0
@@ -137,24 +138,24 @@ class _Pilot:
         self.samples = torch.empty(0, dtype=torch.int64, device="cpu")
 
     def update(self, values: Float32[Tensor, "unit pixel"], samples: Int64[Tensor, " pixel"]) -> None:
-        """Take in pixels, float32 ``[unit, pixel]``, and the sample of each, int64 ``[pixel]``."""
+        """Add pixels, float32 ``[unit, pixel]``, and the sample of each, int64 ``[pixel]``."""
         self.num_values += values.shape[1]
-        whose = samples.expand(len(values), -1)
+        sources = samples.expand(len(values), -1)
         if self.values.numel():
-            values, whose = torch.cat([self.values, values], 1), torch.cat([self.samples, whose], 1)
+            values, sources = torch.cat([self.values, values], 1), torch.cat([self.samples, sources], 1)
         self.values, order = values.topk(min(self.keep, values.shape[1]), dim=1)
-        self.samples = whose.gather(1, order)
+        self.samples = sources.gather(1, order)
 
 
 def _make_brackets(pilot: _Pilot, share: float) -> Brackets:
-    """Return brackets around the value that a share of the pilot's exceeds."""
+    """Return brackets around the value that a share of the pilot's values exceeds."""
     rank, num_samples, num_values = share * pilot.num_values, pilot.num_samples, pilot.num_values
     middle = max(1, math.floor(rank))
-    whose = pilot.samples[:, :middle]
-    ones = torch.ones(whose.shape, dtype=torch.float32, device=whose.device)
-    shares = ones.new_zeros(len(whose), num_samples).scatter_add_(1, whose, ones)
+    sources = pilot.samples[:, :middle]
+    ones = torch.ones(sources.shape, dtype=torch.float32, device=sources.device)
+    shares = ones.new_zeros(len(sources), num_samples).scatter_add_(1, sources, ones)
     error = (shares.var(1, unbiased=False) / num_samples).sqrt() / shares.mean(1)
-    error = error.clamp(min=1 / math.sqrt(middle))  # as of independent pixels
+    error = error.clamp(min=1 / math.sqrt(middle))  # no less than for independent pixels
     spread = (SAFETY * error).exp().clamp(LEAST_SPREAD, MOST_SPREAD)
     high_rank = (rank / spread**2).floor().long().clamp(min=1)
     low_rank = (rank * spread).ceil().long() + 1

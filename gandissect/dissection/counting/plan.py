@@ -1,4 +1,4 @@
-"""What is dissected, and how; parts of one dissection have it in common."""
+"""The settings and the plan of a dissection, which all of its shards share."""
 
 from __future__ import annotations
 
@@ -22,21 +22,20 @@ from .pilot import Target
 
 @dataclass(frozen=True, slots=True)
 class DissectSettings:
-    """How a dissection is done.
+    """Settings of a dissection.
 
     Args:
-        num_samples: Number of latent vectors, 1 or more, those of index 0 to ``num_samples - 1``.
+        num_samples: Number of samples, 1 or more; their indices are 0 to ``num_samples - 1``.
         seed: Seed of the latent vectors.
-        quantile: Share of all pixels on which a unit is on, at most; above 0 and below 1.
-        batch_size: Samples that go through the networks at once, 1 or more; an odd number is rounded up, because
-            samples are compared in pairs.
-        top_images: Images to keep for each unit, 0 or more.
-        padding: What is beyond the border of a layer's grid: ``"edge"``, the value at the edge, or ``"zeros"``, the
+        quantile: Maximum share of all pixels where a unit is on, above 0 and below 1.
+        batch_size: Samples per batch, 1 or more; an odd number is rounded up, since samples are paired.
+        top_images: Number of top images to keep for each unit, 0 or more.
+        padding: Values beyond the border of a layer's grid: ``"edge"`` repeats the border, ``"zeros"`` follows the
             convention of davidbau/dissect.
-        curves: Whether pixels are counted at many thresholds too.
+        curves: Also count pixels at many thresholds.
 
     Raises:
-        KeyError: If there is no such padding.
+        KeyError: If ``padding`` is unknown.
         ValueError: If a number is out of range.
     """
 
@@ -69,29 +68,34 @@ class DissectSettings:
 
 
 def check_whole_number(name: str, value: int, least: int) -> int:
-    """Return a number as Python's own.
+    """Return an integer as a Python int.
+
+    Args:
+        name: Name of the number, for the message.
+        value: Integer of any type.
+        least: Minimum value.
 
     Raises:
-        ValueError: If it is no whole number, or too small.
+        ValueError: If ``value`` is not an integer or is below ``least``.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
-        raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
+        raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}")
     return operator.index(value)
 
 
 @dataclass(frozen=True, slots=True)
 class DissectionPlan:
-    """What is dissected, and how; parts of one dissection have it in common.
+    """The networks, layers and settings of a dissection, which all of its shards share.
 
     Args:
-        generator: The generator's name and fingerprint.
-        image_size: Height and width of its images.
-        segmenter: The segmenter's name and fingerprint.
-        concepts: What it names.
+        generator: Name and fingerprint of the generator.
+        image_size: Height and width of the generator's images.
+        segmenter: Name and fingerprint of the segmenter.
+        concepts: Concepts of the segmenter.
         layers: Shapes of the layers, by name, in the generator's order.
-        label_size: Rows and columns of a label map.
-        label_channels: How many concepts a pixel can belong to.
-        settings: How the dissection is done.
+        label_size: Height and width of a label map.
+        label_channels: Number of concepts that a pixel can belong to.
+        settings: Settings of the dissection.
     """
 
     generator: NetworkId
@@ -105,39 +109,42 @@ class DissectionPlan:
 
     def __post_init__(self) -> None:
         if not self.layers or not 0 < len(self.concepts) < PARTNER:
-            raise ValueError(f"a dissection has layers, and 1 to {PARTNER - 1} concepts; got {len(self.concepts)}")
+            raise ValueError(
+                f"a dissection must have at least one layer and 1 to {PARTNER - 1} concepts; got {len(self.layers)} "
+                f"layers and {len(self.concepts)} concepts"
+            )
         if min(self.label_channels, *self.label_size, *self.image_size) < 1 or self.settings.batch_size % 2:
             raise ValueError(f"sizes and channels must be 1 or more, and batch_size even; got {self}")
         check_concepts(self.concepts)
 
     @property
     def label_shape(self) -> tuple[int, int, int]:
-        """Channels, rows and columns of a label map."""
+        """Channels, height and width of a label map."""
         return (self.label_channels, *self.label_size)
 
     @property
     def target(self) -> Target:
-        """Which order statistic a threshold is."""
+        """Order statistic that a threshold is."""
         return Target(self.settings.quantile, self.settings.num_samples, self.label_size)
 
     @property
     def num_groups(self) -> int:
-        """Groups of samples."""
+        """Number of groups of samples."""
         return num_groups(self.settings.num_samples)
 
     @property
     def count_type(self) -> torch.dtype:
-        """What the pixels of a group are counted in: int32 if they are certain to fit."""
+        """Dtype of the counts: int32 if the pixels of a group are certain to fit, otherwise int64."""
         samples = 2 * (self.settings.num_samples // 2 // self.num_groups + 1)
         most = samples * self.label_channels * self.label_size[0] * self.label_size[1]
         return torch.int32 if most < 2**31 else torch.int64
 
     def part(self, index: int, count: int) -> range:
-        """Return the samples of one of several parts, whole batches each.
+        """Return the samples of one shard, in whole batches.
 
         Args:
-            index: Which part, from 0.
-            count: Parts, 1 or more.
+            index: Index of the shard, from 0.
+            count: Number of shards, 1 or more.
         """
         num_samples, batch_size = self.settings.num_samples, self.settings.batch_size
         num_batches = -(-num_samples // batch_size)

@@ -1,8 +1,7 @@
-"""What has been counted of the samples seen so far: updated batch by batch, merged, written down and taken up again.
+"""The counts over the samples seen so far: updated batch by batch, merged, saved and resumed.
 
-Parts of one dissection that were counted apart, by another process, on another day, merge to the counts of the whole,
-bit for bit: every part counts over the same brackets, which come from a pilot over the same first samples, and runs the
-same batches as the whole would.
+Shards of one dissection that were counted separately merge to the counts of the whole, bit for bit: every shard counts
+over the same brackets, which come from a pilot over the same first samples, and runs the same batches as the whole.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ from .plan import DissectionPlan
 from .top_images import ThumbnailCollector, Thumbnails, TopSamples, thumbnail_size
 
 VERSION = 3
-"""Of the saved form."""
+"""Version of the file format."""
 
 
 class Tally:
-    """The counts of one dissection, over all of its samples or a part.
+    """The counts of one dissection, over all of its samples or a shard.
 
     Args:
-        plan: What is dissected.
-        brackets: Where each unit's threshold is sought, by layer.
-        samples: Those to see.
-        levels: Above which pixels are counted for curves, by layer; none if there are to be no curves.
+        plan: Plan of the dissection.
+        brackets: Bracket of each unit's threshold, by layer.
+        samples: Samples to count.
+        levels: Levels of the curves, by layer; empty for no curves.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class Tally:
 
     @property
     def device(self) -> torch.device:
-        """Where it counts."""
+        """Device of the counts."""
         return self.labels.labels.device
 
     @property
@@ -70,11 +69,11 @@ class Tally:
 
     @property
     def to_come(self) -> range:
-        """The samples that are still to be seen."""
+        """Samples that have not been counted yet."""
         return self.samples[self.seen :]
 
     def update(self, batch: LabeledBatch) -> None:
-        """Take in the next samples."""
+        """Count the next samples."""
         group, marks = mark_pixels(batch.samples, batch.labels, self.plan.settings.num_samples)
         for name, layer in self.layers.items():
             layer.update(batch.activations[name], group, marks)
@@ -84,62 +83,64 @@ class Tally:
         self.seen += len(batch.samples)
 
     def thumbnails(self) -> Thumbnails:
-        """Return pictures of the samples that some unit likes best."""
+        """Return thumbnails of the top samples of all units."""
         return self.collector.compute(self._tops)
 
     def check_size(self) -> None:
-        """Refuse counts that could be written but not read again.
+        """Check that the counts fit in a file that can be read again.
 
         Raises:
-            ValueError: If they are more than a file may hold.
+            ValueError: If the counts exceed the maximum size of a file.
         """
         size = sum(layer.num_bytes for layer in self.layers.values())
         if size > MAX_FILE_BYTES:
             raise ValueError(
-                f"the counts take {size / 2**30:.1f} GiB, and a file of them at most {MAX_FILE_BYTES / 2**30:.1f} GiB; "
+                f"the counts take {size / 2**30:.1f} GiB, but a file holds at most {MAX_FILE_BYTES / 2**30:.1f} GiB; "
                 "dissect fewer layers at a time"
             )
 
     def check_counts(self) -> None:
-        """Refuse counts that cannot be those of the samples seen.
+        """Check that the counts can be those of the samples seen.
 
         Raises:
-            ValueError: Naming what cannot be.
+            ValueError: If they cannot; the message names the contradiction.
         """
         channels, height, width = self.plan.label_shape
         if int(self.labels.labels.min()) < 0 or int(self.labels.labels.sum()) != channels * self.seen * height * width:
-            raise ValueError(f"labels are not those of {self.seen} samples")
+            raise ValueError(f"the label counts do not match {self.seen} samples")
         if not 0 <= self.seconds < math.inf:
-            raise ValueError(f"it took {self.seconds} seconds")
+            raise ValueError(f"seconds must be finite and 0 or more; got {self.seconds}")
         for name, layer in self.layers.items():
             layer.check_counts(name)
 
     def check_same(self, plan: DissectionPlan, samples: range | None = None) -> None:
-        """Refuse another dissection, or other samples of it.
+        """Check that the counts are of this plan and these samples.
 
         Raises:
-            ValueError: Naming what differs.
+            ValueError: If they are not; the message names what differs.
         """
         mine, other = plain_entries(self.plan), plain_entries(plan)
         for name, value in mine.items():
             if not (is_same_network(value, other[name]) if name.endswith("fingerprint") else value == other[name]):
                 raise ValueError(f"these counts are of another dissection: {name} is {value!r}, not {other[name]!r}")
         if samples not in (None, self.samples):
-            raise ValueError(f"these counts are of samples {_span(self.samples)}, not {_span(samples)}")
+            raise ValueError(f"these counts are of samples {_format_span(self.samples)}, not {_format_span(samples)}")
 
     def merge(self, other: Tally) -> None:
-        """Add the part that follows on this one.
+        """Add the shard that follows this one.
 
         Raises:
-            ValueError: If it is of another dissection, naming what differs, or does not follow.
+            ValueError: If a shard is unfinished, ``other`` is of another dissection, with what differs, or its samples
+                do not follow those of this one.
         """
         self.check_same(other.plan)
         if self.to_come or other.to_come:
-            unseen = _span(self.to_come or other.to_come)
-            raise ValueError(f"samples {unseen} are still to be counted; let that shard be finished first")
+            unseen = _format_span(self.to_come or other.to_come)
+            raise ValueError(f"samples {unseen} have not been counted; finish that shard first")
         if other.samples.start != self.samples.stop:
             raise ValueError(
-                f"samples {_span(other.samples)} do not follow on {_span(self.samples)}; give each shard, and once"
+                f"samples {_format_span(other.samples)} do not follow samples {_format_span(self.samples)}; name each "
+                "shard exactly once"
             )
         for name, layer in self.layers.items():
             layer.merge(other.layers[name])
@@ -149,7 +150,7 @@ class Tally:
         self.seen, self.seconds = len(self.samples), self.seconds + other.seconds
 
     def save(self, path: Path | str) -> None:
-        """Write everything seen so far, whole or not at all."""
+        """Write the counts so far, atomically."""
         layers = {name: layer.state() for name, layer in self.layers.items()}
         labels, part = self.labels.state()["labels"], (self.samples.start, self.samples.stop)
         state = SavedTally(self.plan, part, self.seen, self.seconds, layers, labels, self.thumbnails())
@@ -157,21 +158,21 @@ class Tally:
 
     @staticmethod
     def load(path: Path | str, device: torch.device | str = "cpu") -> Tally:
-        """Read what `save` wrote.
+        """Read a tally that `save` wrote.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is damaged, naming the file and what is wrong.
+            ValueError: If the file is damaged; the message names the file and the damage.
         """
         state = load_result(path, SavedTally, VERSION)
         try:
             brackets = {name: _load_brackets(tensors, device) for name, tensors in state.layers.items()}
-            named = {
+            levels = {
                 name: tensors["levels"].to(device)
                 for name, tensors in state.layers.items()
                 if state.plan.settings.curves
             }
-            tally = Tally(state.plan, brackets, range(*state.part), named)
+            tally = Tally(state.plan, brackets, range(*state.part), levels)
             for name, layer in tally.layers.items():
                 layer.load_state(dict(state.layers[name]))
             tally.labels.load_state({"labels": state.labels})
@@ -185,7 +186,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SavedTally:
-    """A tally as it is written down."""
+    """The saved form of a tally."""
 
     plan: DissectionPlan
     part: tuple[int, int]
@@ -198,20 +199,20 @@ class SavedTally:
     def __post_init__(self) -> None:
         start, stop = self.part
         if not (0 <= start <= stop <= self.plan.settings.num_samples and 0 <= self.seen <= stop - start):
-            raise ValueError(f"samples {start} to {stop}, {self.seen} of them seen, are none of the dissection")
+            raise ValueError(f"{self.seen} of the samples {start} to {stop} cannot be a shard of the dissection")
         if set(self.layers) != set(self.plan.layers):
             raise ValueError("layers are missing or unknown")
-        for name, info in self.plan.layers.items():  # before anything is made that large
+        for name, info in self.plan.layers.items():  # before any tensor of that size is allocated
             shape = (self.plan.num_groups, info.units, NUM_BINS + 1, len(self.plan.concepts) + 1)
             check_tensor(f"counts of {name!r}", self.layers[name]["own"], self.plan.count_type, shape)
             if self.plan.settings.curves:
                 levels = (info.units, len(LEVEL_SHARES))
                 check_tensor(f"levels of {name!r}", self.layers[name]["levels"], torch.float32, levels)
         if self.thumbnails.size != thumbnail_size(self.plan.image_size):
-            raise ValueError("thumbnails have another size")
+            raise ValueError("thumbnails have the wrong size")
 
 
-def _span(samples: range | None) -> str:
+def _format_span(samples: range | None) -> str:
     return "none" if not samples else f"{samples.start} to {samples.stop - 1}"
 
 
@@ -220,7 +221,7 @@ def _load_brackets(tensors: Mapping[str, Tensor], device: torch.device | str) ->
     for end in (low, high):
         check_tensor("a bracket", end, torch.int64, (len(low),))
     zeros = torch.zeros_like(low)
-    return Brackets(low, high, zeros, zeros, guessed=True)  # no others are counted over for long enough to be saved
+    return Brackets(low, high, zeros, zeros, guessed=True)  # only the pilot's brackets are ever saved
 
 
 def mark_pixels(
@@ -234,4 +235,4 @@ def mark_pixels(
 
 
 TALLY = "tally.safetensors"
-"""The file of a folder that holds what has been counted so far, of a shard or of a dissection."""
+"""Name of the file that holds the counts of a shard or of an unfinished dissection."""

@@ -1,4 +1,4 @@
-"""The samples that activate a unit most: which they are, where the unit is on, and small pictures of them."""
+"""The samples that activate each unit most, the pixels where the unit is on, and thumbnails of these samples."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ THUMBNAIL_SIZE = 128
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TopImages:
-    """The samples that activate each unit most, and where.
+    """The samples that activate each unit most, and masks of where the unit is on.
 
-    A unit's activation in a sample is the largest on the layer's own grid. Ties go to the earlier sample.
+    Samples are ranked by the unit's maximum activation on the layer's grid. Ties go to the earlier sample.
 
     Args:
-        samples: int64 ``[unit, rank]``, sample indices, highest first.
-        peaks: float32 ``[unit, rank]``, the largest activation in each.
-        size: Rows and columns of a mask; those of the thumbnails.
-        packed_masks: uint8 ``[unit, rank, byte]``: the pixels where the unit is on, row by row, eight to a
-            byte, lowest bit first. Read them with `mask`.
+        samples: Indices of the samples, int64 ``[unit, rank]``, highest activation first.
+        peaks: Maximum activation of the unit in each sample, float32 ``[unit, rank]``.
+        size: Height and width of a mask and of a thumbnail.
+        packed_masks: Masks of the pixels where the unit is on, uint8 ``[unit, rank, byte]``, row by row, eight pixels
+            per byte, lowest bit first. `mask` unpacks them.
     """
 
     samples: Int64[Tensor, "unit rank"]
@@ -40,21 +40,21 @@ class TopImages:
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
-            raise ValueError(f"a mask has at least one pixel; got {self.size}")
+            raise ValueError(f"size must be 1 x 1 or more; got {self.size}")
         check_tensor("top samples", self.samples, torch.int64, (None, None))
         check_tensor("top peaks", self.peaks, torch.float32, tuple(self.samples.shape))
         num_bytes = (self.size[0] * self.size[1] + 7) // 8
         check_tensor("top masks", self.packed_masks, torch.uint8, (*self.samples.shape, num_bytes))
 
     def mask(self, unit: int, rank: int) -> Bool[Tensor, "h w"]:
-        """Return where a unit is on in its ``rank``-th image, bool ``[h, w]`` at the thumbnail's size."""
+        """Return where a unit is on in its image of a rank, from 0, bool ``[h, w]`` at the thumbnail's size."""
         bits = self.packed_masks[unit, rank][:, None] >> torch.arange(8, dtype=torch.uint8, device="cpu") & 1
         height, width = self.size
         return bits.flatten()[: height * width].bool().reshape(height, width)
 
 
 def pack_masks(masks: Bool[Tensor, "*batch h w"]) -> UInt8[Tensor, "*batch byte"]:
-    """Pack bool ``[..., h, w]`` into uint8 ``[..., byte]``, lowest bit first, as `TopImages` keeps them."""
+    """Pack bool ``[..., h, w]`` into uint8 ``[..., byte]``, lowest bit first, the format of `TopImages`."""
     flat = masks.flatten(-2).to(torch.uint8)
     flat = torch.nn.functional.pad(flat, (0, -flat.shape[-1] % 8))
     octets = flat.reshape(*flat.shape[:-1], flat.shape[-1] // 8, 8)
@@ -63,11 +63,11 @@ def pack_masks(masks: Bool[Tensor, "*batch h w"]) -> UInt8[Tensor, "*batch byte"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Thumbnails:
-    """Small pictures of the samples that some unit likes best, each once.
+    """Thumbnails of the top samples of all units, one per sample.
 
     Args:
-        samples: int64 ``[image]``, sample indices, rising.
-        pixels: uint8 ``[image, 3, h, w]``.
+        samples: Indices of the samples, int64 ``[image]``, strictly ascending.
+        pixels: Thumbnails, uint8 ``[image, 3, h, w]``.
     """
 
     samples: Int64[Tensor, " image"]
@@ -77,18 +77,18 @@ class Thumbnails:
         check_tensor("thumbnail samples", self.samples, torch.int64, (None,))
         check_tensor("thumbnails", self.pixels, torch.uint8, (len(self.samples), 3, None, None))
         if bool((self.samples[1:] <= self.samples[:-1]).any()):
-            raise ValueError("thumbnail samples must rise")
+            raise ValueError("thumbnail samples must be strictly ascending")
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width of a thumbnail."""
         return int(self.pixels.shape[2]), int(self.pixels.shape[3])
 
     def __getitem__(self, sample: int) -> UInt8[Tensor, "3 h w"]:
-        """Return the picture of a sample, uint8 ``[3, h, w]``.
+        """Return the thumbnail of a sample, uint8 ``[3, h, w]``.
 
         Raises:
-            KeyError: If that sample is no unit's favorite.
+            KeyError: If the sample is not a top sample of any unit.
         """
         position = int(torch.searchsorted(self.samples, sample))
         if position == len(self.samples) or int(self.samples[position]) != sample:
@@ -97,115 +97,115 @@ class Thumbnails:
 
 
 class ThumbnailCollector:
-    """Collects the thumbnails of the samples that some unit likes best, while these are still being found.
+    """A collector of the thumbnails of top samples while samples are still being counted.
 
-    They lie in one block of memory, as large from the beginning as it can become, and are sorted in place: there never
-    is a second copy.
+    All thumbnails share one block of memory, allocated at its maximum size and sorted in place, so that there is never
+    a second copy.
 
     Args:
         image_size: Height and width of an image.
-        most: Samples that units like best, at most.
+        most: Maximum number of top samples.
     """
 
     def __init__(self, image_size: tuple[int, int], most: int) -> None:
         self._size = thumbnail_size(image_size)
-        with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
+        with torch.inference_mode(False):  # the tensor outlives the caller's inference mode
             self._pixels = torch.empty(most, 3, *self._size, dtype=torch.uint8, device="cpu")
         self._rows: dict[int, int] = {}
 
     def update(self, samples: range, images: Float[Tensor, "batch 3 H W"], tops: Sequence[TopSamples]) -> None:
-        """Keep the wanted images of a batch.
+        """Keep thumbnails of the top samples of a batch.
 
         Args:
-            samples: Their indices.
-            images: float ``[batch, 3, H, W]`` in [-1, 1].
-            tops: Which samples each layer's units like best so far.
+            samples: Indices of the batch's samples.
+            images: Images of the batch, float ``[batch, 3, H, W]`` in [-1, 1].
+            tops: Top samples of each layer so far.
         """
-        favorites = _find_favorites(tops)
-        wanted = [sample for sample in favorites if sample in samples]
-        if wanted:
-            small = _shrink(images[[sample - samples.start for sample in wanted]].float(), self._size)
+        top_samples = _list_top_samples(tops)
+        new = [sample for sample in top_samples if sample in samples]
+        if new:
+            small = _shrink(images[[sample - samples.start for sample in new]].float(), self._size)
             pixels = to_uint8(small).cpu()
-            self._keep(wanted, pixels, favorites)
+            self._keep(new, pixels, top_samples)
 
     def merge(self, other: Thumbnails, tops: Sequence[TopSamples]) -> None:
-        """Take in the thumbnails that were collected elsewhere and are wanted."""
-        favorites = _find_favorites(tops)
-        known = set(favorites)
+        """Add those thumbnails of other samples that are top samples."""
+        top_samples = _list_top_samples(tops)
+        known = set(top_samples)
         rows = [row for row, sample in enumerate(other.samples.tolist()) if sample in known]
-        self._keep(other.samples[rows].tolist(), other.pixels[rows], favorites)
+        self._keep(other.samples[rows].tolist(), other.pixels[rows], top_samples)
 
     def compute(self, tops: Sequence[TopSamples]) -> Thumbnails:
-        """Return those that are wanted in the end; they are overwritten when more images are taken in."""
-        self._forget(_find_favorites(tops))
+        """Return the thumbnails of the top samples; the next update overwrites them."""
+        self._forget(_list_top_samples(tops))
         self._sort()
         count = len(self._rows)
         return Thumbnails(torch.tensor(list(self._rows), dtype=torch.int64, device="cpu"), self._pixels[:count])
 
-    def _keep(self, samples: Sequence[int], pixels: UInt8[Tensor, "image 3 h w"], favorites: Sequence[int]) -> None:
-        """Put thumbnails where there is room."""
+    def _keep(self, samples: Sequence[int], pixels: UInt8[Tensor, "image 3 h w"], top_samples: Sequence[int]) -> None:
+        """Copy thumbnails to free rows."""
         new = [index for index, sample in enumerate(samples) if sample not in self._rows]
         if len(self._rows) + len(new) > len(self._pixels):
-            self._forget(favorites)
-        taken = set(self._rows.values())
-        free = (row for row in range(len(self._pixels)) if row not in taken)
+            self._forget(top_samples)
+        used = set(self._rows.values())
+        free = (row for row in range(len(self._pixels)) if row not in used)
         for index, row in zip(new, free, strict=False):
             self._rows[samples[index]] = row
             self._pixels[row] = pixels[index]
 
-    def _forget(self, favorites: Sequence[int]) -> None:
-        """Drop those that no unit likes best any more."""
-        wanted = set(favorites)
-        self._rows = {sample: row for sample, row in self._rows.items() if sample in wanted}
+    def _forget(self, top_samples: Sequence[int]) -> None:
+        """Free the rows of samples that are no longer top samples."""
+        kept = set(top_samples)
+        self._rows = {sample: row for sample, row in self._rows.items() if sample in kept}
 
     def _sort(self) -> None:
         """Move the thumbnails, in place, to the first rows, in the order of their samples."""
-        holder = {row: sample for sample, row in self._rows.items()}
-        for place, sample in enumerate(sorted(self._rows)):
+        owners = {row: sample for sample, row in self._rows.items()}
+        for target, sample in enumerate(sorted(self._rows)):
             row = self._rows[sample]
-            if row == place:
+            if row == target:
                 continue
-            other = holder.get(place)  # who has to make room
-            spare = self._pixels[place].clone()
-            self._pixels[place] = self._pixels[row]
+            displaced = owners.get(target)
+            spare = self._pixels[target].clone()
+            self._pixels[target] = self._pixels[row]
             self._pixels[row] = spare
-            holder[place], self._rows[sample] = sample, place
-            holder.pop(row, None)
-            if other is not None:
-                holder[row], self._rows[other] = other, row
+            owners[target], self._rows[sample] = sample, target
+            owners.pop(row, None)
+            if displaced is not None:
+                owners[row], self._rows[displaced] = displaced, row
         self._rows = dict(sorted(self._rows.items()))
 
 
-def _find_favorites(tops: Sequence[TopSamples]) -> list[int]:
-    """Return the samples that some unit likes best, rising."""
+def _list_top_samples(tops: Sequence[TopSamples]) -> list[int]:
+    """Return the top samples of all units, ascending."""
     samples: list[int] = torch.unique(torch.cat([top.compute()["samples"].flatten() for top in tops])).tolist()
     return samples
 
 
 def thumbnail_size(image_size: tuple[int, int]) -> tuple[int, int]:
-    """Return height and width of a thumbnail: the image's own, or so that its longer side fits."""
+    """Return the height and width of a thumbnail: the image's size, reduced until its longer side fits."""
     scale = min(1.0, THUMBNAIL_SIZE / max(image_size))
     height, width = (max(1, math.floor(length * scale + 0.5)) for length in image_size)
     return height, width
 
 
 def _shrink(images: Float32[Tensor, "batch 3 H W"], size: tuple[int, int]) -> Float32[Tensor, "batch 3 h w"]:
-    """Return images at the thumbnail's size."""
+    """Return images resized to thumbnails."""
     if size == tuple(images.shape[2:]):
         return images
     return interpolate(images, size, mode="bilinear", antialias=True)
 
 
 class TopSamples(TensorState):
-    """The samples in which each unit's activation is highest, with the unit's map there.
+    """The samples in which each unit's activation is highest, with the unit's maps in these samples.
 
     Ties go to the earlier sample.
 
     Args:
-        units: Channels.
-        size: Rows and columns of the layer's grid.
-        count: Samples kept for each unit, 0 or more.
-        device: Where to keep them.
+        units: Number of units of the layer.
+        size: Height and width of the layer's grid.
+        count: Number of samples to keep for each unit, 0 or more.
+        device: Device of the tensors.
     """
 
     _names = ("samples", "peaks", "maps")
@@ -218,12 +218,12 @@ class TopSamples(TensorState):
     def update(
         self, samples: range, activation: Float32[Tensor, "batch unit h w"], highest: Float32[Tensor, "batch unit"]
     ) -> None:
-        """Take in some samples' activations.
+        """Update the top samples with the activations of a batch.
 
         Args:
-            samples: Their indices.
-            activation: float32 ``[batch, unit, h, w]``, finite.
-            highest: float32 ``[batch, unit]``, the highest value of each map.
+            samples: Indices of the batch's samples.
+            activation: Maps of the batch, float32 ``[batch, unit, h, w]``, finite.
+            highest: Maximum of each map, float32 ``[batch, unit]``.
         """
         if not (len(samples) and self.samples.shape[1]):
             return
@@ -235,21 +235,21 @@ class TopSamples(TensorState):
         units = units.squeeze(1)
         order = torch.sort(peaks[units], dim=1, descending=True, stable=True).indices[:, : self.samples.shape[1]]
         maps = activation[order, units[:, None]]
-        self._take_in(units, order + samples.start, peaks[units[:, None], order], maps)
+        self._keep_best(units, order + samples.start, peaks[units[:, None], order], maps)
 
     def merge(self, other: TopSamples) -> None:
-        """Take in what another one keeps."""
+        """Add the top samples of other samples."""
         units = torch.arange(len(self.samples), device=self.samples.device)
         peaks, maps = other.peaks.to(units.device), prepare_merge(self.maps, other.maps)
-        self._take_in(units, prepare_merge(self.samples, other.samples), peaks, maps)
+        self._keep_best(units, prepare_merge(self.samples, other.samples), peaks, maps)
 
     def compute(self) -> dict[str, Tensor]:
         """Return ``samples`` int64 and ``peaks`` float32 ``[unit, rank]``, and ``maps`` ``[unit, rank, h, w]``."""
         num_kept = int((self.samples[:1] < 2**62).sum())
         return {name: getattr(self, name)[:, :num_kept] for name in self._names}
 
-    def _take_in(self, units: Tensor, samples: Tensor, peaks: Tensor, maps: Tensor) -> None:
-        """Keep the best of what is kept of some units and what is given."""
+    def _keep_best(self, units: Tensor, samples: Tensor, peaks: Tensor, maps: Tensor) -> None:
+        """Keep the best of the current and the new samples of some units."""
         samples, peaks = torch.cat([self.samples[units], samples], 1), torch.cat([self.peaks[units], peaks], 1)
         earlier = samples.argsort(1)
         best = earlier.gather(1, torch.sort(peaks.gather(1, earlier), dim=1, descending=True, stable=True).indices)

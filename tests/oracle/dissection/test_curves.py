@@ -213,7 +213,7 @@ def test_levels_that_are_none_or_do_not_rise_are_refused(levels: list[float]) ->
     counts = torch.zeros(2, len(levels), dtype=torch.int64)
     good = _curves(torch.tensor([[30, 30, 5], [30, 12, 5]]), torch.tensor([[60, 30, 10], [60, 40, 10]]))
     tables = dict.fromkeys(("intersection", "exchanged"), counts[:, None, None])
-    with pytest.raises(ValueError, match="levels of curves are not finite numbers that rise"):
+    with pytest.raises(ValueError, match="levels of curves must be finite and ascending"):
         replace(good, levels=torch.tensor([levels]), unit_area=counts[:, None], **tables)
 
 
@@ -226,5 +226,5 @@ def test_curves_of_another_shape_are_refused() -> None:
 def test_a_layer_dissected_without_curves_says_so() -> None:
     generator = Drawn({"a": (2, 4, 4)}, (8, 8), exact=True)
     layer = dissect(generator, Striped(), num_samples=4, progress=False)["a"]
-    with pytest.raises(ValueError, match="'a' was dissected without curves; dissect it with curves=True"):
+    with pytest.raises(ValueError, match="'a' was dissected without curves; dissect it again with curves=True"):
         _ = layer.quality_matches

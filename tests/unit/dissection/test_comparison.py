@@ -178,7 +178,9 @@ def test_without_a_chance_test_nothing_is_interpretable_and_a_note_says_so() -> 
     assert not any(match.is_interpretable(0.0) for layer in one for match in layer.matches)
     found = compare([one], labels=["one"])
     assert sum(layer.interpretable for layer in found.layers) == 0
-    assert found.notes == ("'one' has too few samples to tell agreement from chance, so that no unit of it counts",)
+    assert found.notes == (
+        "'one' has too few samples to rule out chance, so none of its units counts as interpretable",
+    )
 
 
 def test_what_is_no_comparison_is_refused() -> None:
@@ -190,12 +192,12 @@ def test_what_is_no_comparison_is_refused() -> None:
     with pytest.raises(ValueError, match="has no layers"):
         compare([good, _dissection({})])
     for min_iou in (-0.1, 1.1, math.nan):
-        with pytest.raises(ValueError, match="min_iou is between 0 and 1"):
+        with pytest.raises(ValueError, match="min_iou must be in"):
             compare([good], min_iou)
-    with pytest.raises(ValueError, match="2 dissections, 1 labels"):
+    with pytest.raises(ValueError, match="got 1 for 2 dissections"):
         compare([good, good], labels=["one"])
     for labels in (["x", "x"], ["x", " "], ["x", 3]):
-        with pytest.raises(ValueError, match="labels tell the models apart"):
+        with pytest.raises(ValueError, match="labels must be distinct, non-empty strings"):
             compare([good, good], labels=labels)
 
 
@@ -218,19 +220,19 @@ def test_concepts_are_aligned_by_name_and_it_is_said() -> None:
     found = compare([whole, turned], labels=["whole", "turned"])
     assert found.concepts == CONCEPTS
     assert torch.equal(found.counts[0], found.counts[1])
-    assert found.notes == ("concepts are aligned by name: 'turned' does not know sea, which count 0 there",)
+    assert found.notes == ("concepts are aligned by name: 'turned' lacks sea, which count as 0 units there",)
     mirrored = compare([turned, whole], labels=["turned", "whole"])
     assert [concept.name for concept in mirrored.concepts] == ["car", "sky", "door", "tree", "sea"]
     assert [concept.index for concept in mirrored.concepts] == list(range(5))
     assert mirrored.notes == (
-        "concepts are aligned by name: 'turned' does not know sea, which count 0 there",
-        "concepts are aligned by name: 'whole' has them in another order",
+        "concepts are aligned by name: 'turned' lacks sea, which count as 0 units there",
+        "concepts are aligned by name: 'whole' lists them in a different order",
     )
 
 
 def test_labels_of_another_size_are_said() -> None:
     found = compare([_random(1, {"a": 5}), _random(2, {"a": 5}, label_size=(32, 64))], labels=["small", "large"])
-    assert found.notes == ("'large' was labeled at 64 x 32 pixels, 'small' at 16 x 16; IoU depends on it",)
+    assert found.notes == ("'large' was labeled at 64 x 32 pixels, 'small' at 16 x 16; IoU depends on the label size",)
 
 
 def _check_page(figure: Figure) -> None:
@@ -479,7 +481,7 @@ def test_the_command_refuses_in_one_line(runs, tmp_path: Path, capsys: pytest.Ca
         "num_samples is 31, not 30": [runs[0], tmp_path / "more"],
         "at least one dissection": [],
         "absent": [runs[0], tmp_path / "absent"],
-        "2 dissections, 1 labels": [*runs, "--labels", "x"],
+        "got 1 for 2 dissections": [*runs, "--labels", "x"],
         "min_iou": [*runs, "--min-iou", 2],
         ".png, .pdf, .svg": [*runs, "--out", tmp_path / "figure"],
     }

@@ -313,10 +313,10 @@ def test_labels_that_are_none_are_refused(change: Callable[[torch.Tensor], Any],
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"num_samples": 0}, ValueError, "num_samples must be a whole number, 1 or more; got 0"),
+        ({"num_samples": 0}, ValueError, "num_samples must be an integer of at least 1; got 0"),
         ({"num_samples": -3}, ValueError, "num_samples"),
-        ({"num_samples": 20.0}, ValueError, "num_samples must be a whole number, 1 or more; got 20.0"),
-        ({"num_samples": True}, ValueError, "num_samples must be a whole number"),
+        ({"num_samples": 20.0}, ValueError, "num_samples must be an integer of at least 1; got 20.0"),
+        ({"num_samples": True}, ValueError, "num_samples must be an integer"),
         ({"batch_size": 0}, ValueError, "batch_size"),
         ({"top_images": -1}, ValueError, "top_images"),
         ({"quantile": 0.0}, ValueError, "above 0 and below 1; got 0.0"),
@@ -325,7 +325,7 @@ def test_labels_that_are_none_are_refused(change: Callable[[torch.Tensor], Any],
         ({"layers": ["layer1", "output"]}, KeyError, "unknown layer 'output'"),
         ({"padding": "zero"}, KeyError, "unknown padding 'zero'; did you mean 'zeros'"),
         ({"layers": []}, ValueError, "name at least one layer"),
-        ({"layers": [0]}, TypeError, "layers are named by texts, such as 'layer1'; got 0"),
+        ({"layers": [0]}, TypeError, "layers must be names such as 'layer1'; got 0"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], error: type[Exception], message: str) -> None:

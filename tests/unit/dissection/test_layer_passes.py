@@ -95,7 +95,7 @@ def _bytes_of(layer: LayerCount) -> int:
         (float("nan"), ValueError, "max_memory must be above 0 gigabytes; got nan"),
         ("2GB", TypeError, "max_memory must be a number of gigabytes; got '2GB'"),
         (True, TypeError, "max_memory must be a number of gigabytes; got True"),
-        (1e-6, ValueError, "the counts of 'layer1' take .* GB, more than max_memory, 1e-06 GB: allow more"),
+        (1e-6, ValueError, "the counts of 'layer1' take .* GB, but max_memory is 1e-06 GB; raise max_memory"),
     ],
 )
 def test_limits_that_cannot_be_kept_are_refused(

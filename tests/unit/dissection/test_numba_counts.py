@@ -84,7 +84,7 @@ def test_compiled_and_plain_counts_are_the_same(
 
 
 def test_without_numba_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numba_counts, "_kernel", lambda: None)
+    monkeypatch.setattr(numba_counts, "_compile_kernel", lambda: None)
     nothing = torch.empty(0)
     pair = (nothing, nothing)
     assert not numba_counts.count_bins(torch.zeros(1, 1, 1, 1), nothing, nothing, pair, nothing, nothing, pair)

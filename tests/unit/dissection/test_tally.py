@@ -166,9 +166,9 @@ def test_shards_that_are_not_the_whole_are_refused(tmp_path: Path) -> None:
     for index, folder in enumerate(folders, 1):
         _count_shard(GENERATOR, SEGMENTER, folder, (index, 3), **WANTED)
     for chosen, message in (
-        ([0, 2], "samples 32 to 44 do not follow on 0 to 15; give each shard, and once"),
-        ([0, 1], "these are samples 0 to 31 of 45"),
-        ([1, 2], "these are samples 16 to 44 of 45"),
+        ([0, 2], "samples 32 to 44 do not follow samples 0 to 15; name each shard exactly once"),
+        ([0, 1], "the shards cover samples 0 to 31 of 45"),
+        ([1, 2], "the shards cover samples 16 to 44 of 45"),
         ([0, 1, 1, 2], "do not follow"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -184,7 +184,7 @@ def test_shards_that_are_not_the_whole_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="are of samples 0 to 15, not 0 to 23"):
         _count_shard(GENERATOR, SEGMENTER, folders[0], (1, 2), **WANTED)
     for shard in ((0, 2), (3, 2), (1, 0)):
-        with pytest.raises(ValueError, match="a shard is 1/4"):
+        with pytest.raises(ValueError, match="shard must be i/n with 1 <= i <= n"):
             _count_shard(GENERATOR, SEGMENTER, folders[0], shard, **WANTED)
 
 
@@ -193,13 +193,13 @@ def test_a_shard_that_is_not_finished_is_refused(tmp_path: Path, monkeypatch: py
     _count_shard(GENERATOR, SEGMENTER, tmp_path / "1", (1, 2), **WANTED)
     with pytest.raises(ArithmeticError):
         _count_shard(GENERATOR, Failing(10), tmp_path / "2", (2, 2), **WANTED)
-    with pytest.raises(ValueError, match="samples 32 to 44 are still to be counted; let that shard be finished"):
+    with pytest.raises(ValueError, match="samples 32 to 44 have not been counted; finish that shard first"):
         merge_shards([tmp_path / "1", tmp_path / "2"])
 
 
 def test_counts_that_no_file_may_hold_are_refused_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tally, "MAX_FILE_BYTES", 2**16)
-    with pytest.raises(ValueError, match=r"the counts take 0\.\d GiB, and a file .* dissect fewer layers at a time"):
+    with pytest.raises(ValueError, match=r"the counts take 0\.\d GiB, but a file .* dissect fewer layers at a time"):
         dissect(GENERATOR, Failing(1), folder=tmp_path, **WANTED)
     dissect(GENERATOR, SEGMENTER, **WANTED)  # where nothing is written nothing is refused
 
@@ -245,11 +245,14 @@ def _moved(counts: torch.Tensor) -> None:
 
 LAYER_SAYS = "counts of 'layer2' contradict each other"
 WRONG: dict[str, tuple[Callable[[Tally, LayerCount], object], str]] = {
-    "labels below zero": (lambda t, _: _moved(t.labels.labels), "labels are not those of 45 samples"),
-    "a label too many": (lambda t, _: t.labels.labels[0, 1].add_(1), "labels are not those of 45 samples"),
-    "time below zero": (lambda t, _: setattr(t, "seconds", -0.5), "it took -0.5 seconds"),
-    "time without end": (lambda t, _: setattr(t, "seconds", float("inf")), "it took inf seconds"),
-    "time unknown": (lambda t, _: setattr(t, "seconds", float("nan")), "it took nan seconds"),
+    "labels below zero": (lambda t, _: _moved(t.labels.labels), "the label counts do not match 45 samples"),
+    "a label too many": (lambda t, _: t.labels.labels[0, 1].add_(1), "the label counts do not match 45 samples"),
+    "time below zero": (lambda t, _: setattr(t, "seconds", -0.5), "seconds must be finite and 0 or more; got -0.5"),
+    "time without end": (
+        lambda t, _: setattr(t, "seconds", float("inf")),
+        "seconds must be finite and 0 or more; got inf",
+    ),
+    "time unknown": (lambda t, _: setattr(t, "seconds", float("nan")), "seconds must be finite and 0 or more; got nan"),
     "a bracket upside down": (lambda _, c: c._brackets.low[0].copy_(c._brackets.high[0] + 1), LAYER_SAYS),
     "levels that fall": (
         lambda _, c: c.curve.levels[0].copy_(c.curve.levels[0].flip(0) - torch.arange(33)),
@@ -294,7 +297,7 @@ def test_units_whose_threshold_was_missed_get_the_nearest_and_are_named(
     generator, wanted = _generator(), {**WANTED, "num_samples": 40}
     _count_shard(generator, Brightness(), tmp_path, (1, 1), **wanted)
     merged = merge_shards([tmp_path])
-    assert "are the nearest that was counted" in caplog.text
+    assert "have the nearest threshold that was counted" in caplog.text
     exact = dissect(generator, Brightness(), **wanted)
     _same(merge_shards([tmp_path], (generator, Brightness()), progress=False), exact)
     with pytest.raises(ValueError, match="the shards' generator belongs to"):
