@@ -8,13 +8,11 @@ from typing import Any
 
 from gandissect import Dissection
 from gandissect.dissection import count_units_by_concept
+from gandissect.dissection.results import ENOUGH_SAMPLES
 from gandissect.report import REPORT_FILES
 
 DISSECTION_FILES = (Dissection.FILE_NAME, *REPORT_FILES)
 """What is in the folder of a dissection that is finished."""
-
-ENOUGH = 500
-"""Samples with which a middling agreement can be told from chance."""
 
 
 def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as_json: bool) -> None:
@@ -40,10 +38,10 @@ def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as
     if any(layer.chance is None for layer in dissection):
         print(
             f"{num_samples} sample{'s' * (num_samples != 1)} cannot tell agreement from chance, so that no unit counts "
-            f"as matching; take {ENOUGH} or more"
+            f"as matching; take {ENOUGH_SAMPLES} or more"
         )
-    elif num_samples < ENOUGH:
-        print(f"{num_samples} samples tell little from chance; take {ENOUGH} or more")
+    elif num_samples < ENOUGH_SAMPLES:
+        print(f"{num_samples} samples tell little from chance; take {ENOUGH_SAMPLES} or more")
     print(f"report: {report}")
 
 

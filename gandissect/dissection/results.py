@@ -37,6 +37,9 @@ from .iou import GroupCounts, intersection_over_union
 MIN_IOU = 0.04
 """Minimum IoU of a unit that matches a concept. Source: Bau et al. 2017 (arXiv 1704.05796), Sec. 2."""
 
+ENOUGH_SAMPLES = 500
+"""Number of samples with which moderate agreement can be distinguished from chance."""
+
 
 @dataclass(frozen=True, slots=True)
 class UnitMatch:

@@ -5,7 +5,7 @@
     section,
     body: section.querySelector(".body"),
     heads: [...section.querySelectorAll("[role=columnheader]")],
-    empty: section.querySelector(".empty"),
+    links: [...document.querySelectorAll(`.toolbar nav a[href="#${section.id}"]`)],
     cards: [...section.querySelectorAll(".unit")].map((node) => ({
       node,
       concept: node.dataset.concept,
@@ -20,7 +20,7 @@
   const total = layers.reduce((sum, layer) => sum + layer.cards.length, 0);
   let onlyMatches = false;
 
-  // A number means exactly that unit; any other word must occur in the concept or the layer.
+  // A number matches only that unit; any other word must occur in the name of the concept or layer.
   const fits = (card, words, concept) =>
     (!onlyMatches || card.match) &&
     (!concept || (card.match && card.concept === concept)) &&
@@ -37,9 +37,10 @@
         card.node.hidden = !visible;
         here += visible;
       }
-      layer.empty.hidden = here > 0;
+      for (const node of [layer.section, ...layer.links]) node.hidden = here === 0;
       shown += here;
     }
+    byId("none").hidden = shown > 0;
     byId("shown").textContent = shown === total ? `${total} units` : `${shown} of ${total} units`;
     byId("show-all").setAttribute("aria-pressed", String(!onlyMatches));
     byId("show-matches").setAttribute("aria-pressed", String(onlyMatches));
@@ -72,9 +73,13 @@
   const show = (matches) => () => { onlyMatches = matches; filter(); };
   byId("show-all").addEventListener("click", show(false));
   byId("show-matches").addEventListener("click", show(true));
-  byId("text").addEventListener("input", filter);
+  byId("text").addEventListener("input", () => {
+    filter();
+    const hit = byId("text").value.trim() && layers.flatMap((layer) => layer.cards).find((card) => !card.node.hidden);
+    if (hit) hit.node.scrollIntoView({ block: "start" });
+  });
   byId("concept").addEventListener("change", filter);
-  // A link to a unit that is filtered away must still lead to it.
+  // A link to a unit or layer that the filter hides must still lead to it.
   window.addEventListener("hashchange", () => {
     const target = byId(decodeURIComponent(location.hash.slice(1)));
     if (target?.hidden) {

@@ -1,4 +1,4 @@
-"""Filling in a page's template: everything is escaped, the page's own style and script are written into it."""
+"""Render pages from templates: all text is escaped, and style and script are part of the page."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..core.environment import PACKAGE, installed_versions
+
 HERE = Path(__file__).parent
 
 
 def render(name: str, **values: Any) -> str:
-    """Return a page that refers to nothing outside itself.
+    """Render a page that refers to no other file.
 
     Args:
-        name: Of the template ``NAME.html.j2``.
-        values: What it shows; all text is escaped.
+        name: Name of the template, ``NAME.html.j2``.
+        values: Variables of the template; all text is escaped.
     """
     style, script = (HERE / "page.css").read_text("utf-8"), (HERE / "page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     template = _environment().get_template(f"{name}.html.j2")
-    return template.render(style=Markup(style), script=Markup(script), script_hash=digest, **values)
+    return template.render(
+        style=Markup(style), script=Markup(script), script_hash=digest, version=installed_versions()[PACKAGE], **values
+    )
 
 
 @cache
@@ -38,6 +42,7 @@ def _environment() -> Environment:
         percent=_format_percent,
         figure=_format_figure,
         iou=_format_iou,
+        q_value=_format_q_value,
         duration=_format_duration,
         short=shorten_name,
     )
@@ -45,7 +50,7 @@ def _environment() -> Environment:
 
 
 def shorten_name(name: str) -> str:
-    """Return a network's name for a title: of a file's path the last two parts."""
+    """Return a network's name for a title: the last two parts of a file's path, any other name in full."""
     parts = PurePath(name).parts
     return "/".join(parts[-2:]) if name.endswith(".safetensors") and len(parts) > 2 else name
 
@@ -56,31 +61,36 @@ def _format_count(number: int) -> str:
 
 
 def _format_plural(number: int, singular: str, plural: str = "") -> str:
-    """Return the number and its noun."""
+    """Return a number followed by its noun."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def _format_percent(share: float) -> str:
-    """Return a share as a percentage of two digits or so."""
+    """Return a share as a percentage with about two significant digits."""
     value = 100 * share
     digits = 0 if value >= 9.95 or value == 0 else 1 if value >= 0.995 else 2
     return f"{value:.{digits}f}\N{NARROW NO-BREAK SPACE}%"
 
 
 def _format_figure(number: float, digits: int = 3) -> str:
-    """Return a number with so many digits at least, with a true minus sign."""
+    """Return a number with at least ``digits`` significant digits and a true minus sign."""
     fixed = digits == 3 and 0.1 <= abs(number) < 100
     text = f"{number:.2f}" if fixed else f"{number:.{digits}g}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _format_iou(value: float) -> str:
-    """Return an IoU with three digits."""
+    """Return an IoU with three significant digits."""
     return "0" if value == 0 else "<0.0001" if value < 0.0001 else f"{value:#.3g}"
 
 
+def _format_q_value(value: float) -> str:
+    """Return a q value with four decimals."""
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
 def _format_duration(seconds: float) -> str:
-    """Return a time in words."""
+    """Return a duration with its units."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     hours, remainder = divmod(round(seconds), 3600)

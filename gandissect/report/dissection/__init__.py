@@ -1,1 +1,1 @@
-"""The report of a dissection: page, charts, pictures of units and data files."""
+"""The report of a dissection: page, charts, pictures of units, and data files."""

@@ -1,4 +1,4 @@
-"""The calls that make a dissection and its report again."""
+"""Calls that reproduce a dissection and its report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...dissection.results import Dissection
 
 
 def python_call(dissection: Dissection, min_iou: float) -> str:
-    """Return the call in Python."""
+    """Return the calls in Python."""
     provenance = dissection.provenance
     layers = ", ".join(repr(layer.name) for layer in dissection)
     batches = f"batch_size={provenance.batch_size}, padding={provenance.padding!r}"
@@ -30,7 +30,7 @@ def python_call(dissection: Dissection, min_iou: float) -> str:
 
 
 def command_line(dissection: Dissection, min_iou: float) -> str:
-    """Return the call for a shell."""
+    """Return the command for a shell."""
     provenance = dissection.provenance
     words = [
         "gandissect",

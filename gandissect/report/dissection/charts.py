@@ -1,6 +1,6 @@
-"""The geometry of the report's figures: everything is in per cent of a figure's width or height.
+"""Geometry of the report's figures, in percent of a figure's width or height.
 
-So a figure fits any page, and its text, which is the page's own, is never scaled.
+A figure therefore fits any page, and its text, which is the page's own, is never scaled.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from ...dissection.results import LayerDissection, UnitMatch
 
 NO_COLOR = "#8a8a8a"
 LABEL = 9.0
-"""Room that a tick's label takes below its line, in per cent of a profile's height."""
+"""Minimum distance between two tick labels, in percent of a profile's height."""
 
 SHARES = (0.0005, 0.9)
-"""The ends of the axis of shares of pixels, which is logarithmic."""
+"""Ends of the logarithmic axis of shares of pixels."""
 
 TICKS = (0.001, 0.01, 0.1)
-"""The shares of pixels that are labeled on it."""
+"""Shares of pixels with a label on that axis."""
 
 STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25)
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The units of one concept, as a bar or as a piece of a stacked one.
+    """The units of one concept, as a bar or as a segment of a stacked bar.
 
     Args:
-        concept: Its name.
-        category: What kind of thing it is.
-        color: ``#rrggbb``.
-        units: How many.
-        start: Left edge, in per cent.
-        width: In per cent.
+        concept: Name of the concept.
+        category: Category of the concept.
+        color: Color of the concept, ``#rrggbb``.
+        units: Number of units.
+        start: Left edge, in percent.
+        width: Width, in percent.
     """
 
     concept: str
@@ -51,7 +51,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The IoU of one unit, as a column of a profile; geometry in per cent, from the top left."""
+    """The IoU of one unit, as a column of a profile; geometry in percent, from the top left."""
 
     color: str
     is_match: bool
@@ -66,9 +66,9 @@ class Profile:
     """The IoU of each unit of a layer, highest first.
 
     Args:
-        columns: One a unit.
-        ticks: Label and height (per cent from the top) of each grid line.
-        cut: Height of the line of the least IoU that matches.
+        columns: One column per unit.
+        ticks: Label and position (percent from the top) of each grid line.
+        cut: Position of the line of the minimum IoU.
     """
 
     columns: tuple[Column, ...]
@@ -78,13 +78,13 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class CurveFigure:
-    """The IoU of a unit with a concept by the share of pixels on which it is on; points of a 100 by 30 box.
+    """The IoU of a unit with a concept by the share of pixels on which the unit is on, in a 100 by 30 box.
 
     Args:
-        line: ``x,y`` pairs.
-        chance: The same with the label maps of other samples.
-        mark: Where on the x axis the dissection's own threshold lies.
-        highest: The IoU at the top of the box.
+        line: Points of the IoU, as ``x,y`` pairs.
+        chance: Points of the IoU with the label maps of other samples.
+        mark: Position of the dissection's threshold on the x axis.
+        highest: IoU at the top of the box.
     """
 
     line: str
@@ -99,10 +99,10 @@ def curve_figure(
     """Return the figure of one unit and one concept.
 
     Args:
-        share: float64 ``[level]``, of pixels above each level.
-        iou: float64 ``[level]``.
-        null_iou: float64 ``[level]``.
-        mark: The share of pixels on which the unit is on, 0 to 1.
+        share: Share of pixels above each level, float64 ``[level]``.
+        iou: IoU at each level, float64 ``[level]``.
+        null_iou: IoU with the label maps of other samples, float64 ``[level]``.
+        mark: Share of pixels on which the unit is on at the dissection's threshold, 0 to 1.
     """
     least, most = SHARES
     some = share > 0
@@ -117,24 +117,24 @@ def curve_figure(
 
 
 def curve_ticks() -> tuple[tuple[str, float], ...]:
-    """Return the labels below a curve's figure, in per cent of all pixels, and where on its x axis they stand."""
+    """Return the labels of a curve's x axis, in percent of all pixels, and their positions."""
     return tuple((f"{100 * share:g}", _axis_position(share)) for share in TICKS)
 
 
 def _axis_position(share: float) -> float:
-    """Return where a share of pixels lies on the logarithmic axis, 0 to 100."""
+    """Return the position of a share of pixels on the logarithmic axis, 0 to 100."""
     least, most = SHARES
     return 100 * math.log(min(max(share, least), most) / least) / math.log(most / least)
 
 
 def group_by_category(counts: Mapping[str, int], concepts: Sequence[Concept]) -> dict[str, int]:
-    """Return counts by concept with those of one category together, else in the order given."""
+    """Return counts by concept, grouped by category and otherwise in the order given."""
     order, kinds = categories(concepts), {concept.name: concept.category for concept in concepts}
     return dict(sorted(counts.items(), key=lambda item: order.index(kinds[item[0]])))
 
 
 def bars(counts: Mapping[str, int], concepts: Mapping[str, Concept]) -> tuple[Bar, ...]:
-    """Return one bar a concept; the longest is 100 per cent wide."""
+    """Return one bar per concept; the longest is 100 percent wide."""
     scale = 100 / max(counts.values(), default=1)
     return tuple(_bar(concepts[name], units, 0.0, units * scale) for name, units in counts.items())
 
@@ -146,13 +146,13 @@ def _bar(concept: Concept, units: int, start: float, width: float) -> Bar:
 def stack_bars(
     counts: Mapping[str, int], order: Sequence[str], concepts: Mapping[str, Concept], full: int
 ) -> tuple[Bar, ...]:
-    """Return the concepts one after the other, in an order that all stacks share.
+    """Return the segments of a stacked bar, in an order that all stacks share.
 
     Args:
-        counts: Units of each concept.
-        order: The concepts' names.
-        concepts: By name.
-        full: How many units are 100 per cent.
+        counts: Number of units of each concept.
+        order: Names of the concepts, in the order of the segments.
+        concepts: Concepts by name.
+        full: Number of units that make 100 percent.
     """
     pieces: list[Bar] = []
     done = 0
@@ -164,7 +164,7 @@ def stack_bars(
 
 
 def sort_by_iou(matches: Sequence[UnitMatch]) -> list[UnitMatch]:
-    """Return the units with the highest IoU first; ties in the order of the units."""
+    """Sort units by IoU, highest first; ties stay in the order of the units."""
     return sorted(matches, key=lambda match: (-match.iou, match.unit))
 
 
@@ -188,4 +188,4 @@ def profile(layer: LayerDissection, min_iou: float, concepts: Mapping[str, Conce
     marks = [step * number for number in range(1, int(min(1.0, top) / step + 1e-9) + 1)]
     cut = 100 * (1 - min_iou / top)
     ticks = [(f"{mark:g}", 100 * (1 - mark / top)) for mark in marks]
-    return Profile(columns, tuple((label, y) for label, y in ticks if not 0.5 < cut - y < LABEL), cut)
+    return Profile(columns, tuple((label, y) for label, y in ticks if y < 100 - LABEL), cut)

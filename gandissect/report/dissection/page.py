@@ -1,4 +1,4 @@
-"""The report of a dissection: one page that opens from disk, and its numbers as JSON and CSV beside it."""
+"""The report of a dissection: one page that opens from disk, with its numbers as JSON and CSV."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 from ...core.types import categories, check_type
-from ...dissection.results import MIN_IOU, Dissection, count_units_by_concept
+from ...dissection.results import ENOUGH_SAMPLES, MIN_IOU, Dissection, count_units_by_concept
 from ...storage.files import read_json, write_text
 from ...storage.outputs import output_folder
 from ..pages import render, shorten_name
 from .calls import command_line, python_call
 from .charts import curve_ticks, group_by_category
 from .sidecars import as_csv, as_json, without_circumstances
-from .views import concept_rows, layer_parts
+from .views import concept_rows, layer_parts, pick_highlights
 
 PAGE, TABLE, NUMBERS = "report.html", "units.csv", "dissection.json"
 REPORT_FILES = (PAGE, TABLE, NUMBERS)
@@ -30,31 +30,31 @@ def write_report(
 ) -> Path:
     """Write ``report.html``, ``units.csv`` and ``dissection.json``.
 
-    The page is one file that refers to no other. All three appear once all of them are complete; until then an
-    earlier report stays as it is. An earlier report of the same dissection is replaced, since nothing of it is lost.
+    The page is one file that refers to no other. All three files appear when all are complete; until then an earlier
+    report is left untouched. An earlier report of the same dissection is replaced, which loses nothing.
 
     Args:
-        folder: Made if missing.
-        dissection: What to report.
-        min_iou: The IoU from which a unit counts as matching a concept, 0 to 1.
-        title: Of the page; by default it names the generator.
-        overwrite: Replace the report of another dissection, too.
+        folder: Folder of the report; created if missing.
+        dissection: Dissection to report.
+        min_iou: Minimum IoU of a match, 0 to 1.
+        title: Title of the page; by default it names the generator.
+        overwrite: Replace the report of another dissection.
 
     Returns:
-        The path of ``report.html``.
+        Path of ``report.html``.
 
     Raises:
-        FileExistsError: If the folder holds the report of another dissection.
-        ValueError: If ``min_iou`` is out of range, ``folder`` is a file, nothing was dissected, or a number is not
-            finite.
+        FileExistsError: If the folder contains the report of another dissection.
+        ValueError: If ``min_iou`` is out of range, ``folder`` is a file, the dissection has no layers, or a number is
+            not finite.
     """
     check_type("folder", folder, (str, Path))
-    check_type("dissection", dissection, Dissection, "give what dissect or Dissection.load returns")
+    check_type("dissection", dissection, Dissection, "pass what dissect or Dissection.load returns")
     folder = Path(folder)
     if not 0 <= min_iou <= 1:
-        raise ValueError(f"min_iou is between 0 and 1; got {min_iou}")
+        raise ValueError(f"min_iou must be in [0, 1]; got {min_iou}")
     if not len(dissection):
-        raise ValueError("the dissection has no layers; there is nothing to report")
+        raise ValueError("the dissection has no layers, so there is nothing to report; dissect at least one layer")
     name = shorten_name(dissection.provenance.generator.name)
     numbers = as_json(dissection, min_iou)
     again = overwrite or _is_report_of(folder / NUMBERS, numbers)
@@ -66,7 +66,7 @@ def write_report(
 
 
 def _is_report_of(path: Path, numbers: str) -> bool:
-    """Return whether the numbers of an earlier report are those of the same dissection."""
+    """Return whether an earlier report's numbers come from the same dissection."""
     try:
         earlier, new = (without_circumstances(entries) for entries in (read_json(path), json.loads(numbers)))
     except (FileNotFoundError, ValueError):
@@ -75,10 +75,11 @@ def _is_report_of(path: Path, numbers: str) -> bool:
 
 
 def _page(dissection: Dissection, min_iou: float, title: str) -> str:
-    """Return the page."""
+    """Render the page."""
     matches = [match for layer in dissection for match in layer.matches]
     totals = group_by_category(count_units_by_concept(matches, min_iou), dissection.concepts)
     layers = layer_parts(dissection, min_iou, list(totals))
+    rows = concept_rows(dissection, totals, min_iou)
     return render(
         "dissection",
         title=title,
@@ -87,10 +88,13 @@ def _page(dissection: Dissection, min_iou: float, title: str) -> str:
         num_units=len(matches),
         num_matches=sum(totals.values()),
         num_concepts=len(dissection.concepts),
+        enough_samples=ENOUGH_SAMPLES,
+        highlights=pick_highlights(layers, rows),
         layers=layers,
+        sections=sorted(layers, key=lambda layer: -layer.num_matches),
         categories=categories(dissection.concepts),
         ticks=curve_ticks(),
-        concepts=concept_rows(dissection, totals, min_iou),
+        concepts=rows,
         missing=[concept.name for concept in dissection.concepts if concept.name not in totals],
         num_pictures=max(len(card.samples) for layer in layers for card in layer.cards),
         num_unpictured=sum(not card.picture for layer in layers for card in layer.cards),

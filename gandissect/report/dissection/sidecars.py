@@ -1,4 +1,4 @@
-"""The report's numbers as JSON and as a table, for other programs."""
+"""The report's numbers as JSON and CSV, for other programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERSION = 1
 
 
 def as_json(dissection: Dissection, min_iou: float) -> str:
-    """Return all numbers of the report as JSON: provenance, concepts, layers, and one record a unit.
+    """Return all numbers of the report as JSON: provenance, concepts, layers, and one record per unit.
 
     Raises:
         ValueError: If a number is not finite, naming the layer and unit.
@@ -37,10 +37,10 @@ def as_json(dissection: Dissection, min_iou: float) -> str:
 
 
 def without_circumstances(numbers: Any) -> Any:
-    """Return the report's numbers without what differs between reports of one dissection, and between its repetitions.
+    """Return a report's numbers without those that may differ between reports of the same dissection.
 
     Args:
-        numbers: JSON values as `as_json` writes them.
+        numbers: JSON values, as written by `as_json`.
     """
     if not isinstance(numbers, dict) or not isinstance(numbers.get("provenance"), dict):
         return None
@@ -71,7 +71,7 @@ def summaries(dissection: Dissection, min_iou: float) -> list[dict[str, Any]]:
 
 
 def as_csv(dissection: Dissection) -> str:
-    """Return one line a unit, with the keys of `Dissection.records` as the header; lists with blanks between."""
+    """Return one line per unit, with the keys of `Dissection.records` as the header; list items separated by spaces."""
     records = finite_records(dissection)
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, list(records[0]) if records else ["layer", "unit"], lineterminator="\n")
@@ -96,5 +96,5 @@ def finite_records(dissection: Dissection) -> list[dict[str, Any]]:
 
 
 def _cell(value: object) -> object:
-    """Return a value as it stands in a table."""
+    """Return a value as a cell of the CSV."""
     return " ".join(str(item) for item in value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""What the page of a dissection shows, layer by layer and concept by concept."""
+"""Contents of the page of a dissection: cards of units, layers, concepts and highlights."""
 
 from __future__ import annotations
 
@@ -24,28 +24,31 @@ from .charts import (
 )
 
 NUM_PICTURES = 5
-"""Pictures in a unit's strip, at most."""
+"""Maximum number of pictures in a unit's strip."""
+
+NUM_HIGHLIGHTS = 3
+"""Maximum number of units whose pictures are at the top of the page."""
 
 HEIGHTS = ((128, 1_500), (64, 3_600))
-"""Heights of a strip, and of how many strips of that height a page of some 25 MB has room."""
+"""Heights of strips in pixels, each with the number of strips of that height that fit a page of about 25 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitCard:
-    """A unit as the page shows it.
+    """A unit on the page.
 
     Args:
-        match: Its best concept.
-        color: Of that concept, ``#rrggbb``.
-        category: Of that concept; empty if there is none.
-        is_match: Whether it is interpretable.
-        area: Share of all pixels on which it is on, 0 to 1.
-        meter: Its IoU, in per cent of the highest in the page.
-        samples: The samples shown, most active first.
-        picture: ``data:`` address of the strip; empty if there is none.
-        size: Width and height of the strip.
-        curve: Its IoU with that concept by the share of pixels; None without curves.
-        quality: The concept that it tells most of, and at which threshold; None without curves.
+        match: Best concept of the unit.
+        color: Color of that concept, ``#rrggbb``.
+        category: Category of that concept; empty without a concept.
+        is_match: Whether the unit is interpretable.
+        area: Share of all pixels on which the unit is on, 0 to 1.
+        meter: IoU, in percent of the highest IoU on the page.
+        samples: Indices of the samples shown, most active first.
+        picture: ``data:`` address of the strip; empty without pictures.
+        size: Width and height of the strip, in pixels.
+        curve: IoU with that concept by the share of pixels; None without curves.
+        quality: Concept and threshold with the highest information quality ratio; None without curves.
     """
 
     match: UnitMatch
@@ -63,16 +66,16 @@ class UnitCard:
 
 @dataclass(frozen=True, slots=True)
 class LayerPart:
-    """A layer as the page shows it.
+    """A layer on the page.
 
     Args:
-        name: The layer's name.
-        anchor: Its place in the page.
-        info: Its shape.
-        num_matches: How many units match a concept.
-        stack: Those by concept, on the scale of the layer with the most.
-        bars: Those by concept, on this layer's scale, most first.
-        profile: The IoU of all units.
+        name: Name of the layer.
+        anchor: Anchor of the layer's section.
+        info: Shape of the layer.
+        num_matches: Number of units that match a concept.
+        stack: Matching units by concept, on the scale of the layer with the most.
+        bars: Matching units by concept, on this layer's own scale, most first.
+        profile: IoU of all units.
         cards: All units, highest IoU first.
     """
 
@@ -88,16 +91,16 @@ class LayerPart:
 
 @dataclass(frozen=True, slots=True)
 class ConceptRow:
-    """A concept as the page shows it.
+    """A concept on the page.
 
     Args:
-        name: Its name.
-        category: What kind of thing it is.
-        color: ``#rrggbb``.
-        share: Of all pixels, 0 to 1.
-        num_units: How many match it, in all layers.
-        best: The unit that matches it best.
-        anchor: That unit's place in the page.
+        name: Name of the concept.
+        category: Category of the concept.
+        color: Color of the concept, ``#rrggbb``.
+        share: The concept's share of all pixels, 0 to 1.
+        num_units: Number of units of all layers that match the concept.
+        best: Match with the highest IoU.
+        anchor: Anchor of that unit's card.
     """
 
     name: str
@@ -109,11 +112,25 @@ class ConceptRow:
     anchor: str
 
 
+@dataclass(frozen=True, slots=True)
+class UnitHighlight:
+    """A unit at the top of the page.
+
+    Args:
+        card: Card of the unit.
+        anchor: Anchor of that card.
+    """
+
+    card: UnitCard
+    anchor: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
-    """What the cards of all layers have in common.
+    """Settings that the cards of all layers share.
 
-    ``height`` is that of the strips; units of ``least_pictured`` or less get none, lest the page become too large.
+    ``height`` is the height of the strips. Units with an IoU of ``least_pictured`` or less have no strip, which limits
+    the size of the page.
     """
 
     min_iou: float
@@ -128,9 +145,9 @@ def layer_parts(dissection: Dissection, min_iou: float, order: Sequence[str]) ->
     """Return the layers, from input to output.
 
     Args:
-        dissection: The result.
-        min_iou: The IoU from which a unit counts as matching a concept, 0 to 1.
-        order: The concepts in the order in which they are stacked.
+        dissection: Dissection to report.
+        min_iou: Minimum IoU of a match, 0 to 1.
+        order: Names of the concepts, in the order in which they are stacked.
     """
     look = _look(dissection, min_iou)
     counts = [
@@ -153,12 +170,12 @@ def layer_parts(dissection: Dissection, min_iou: float, order: Sequence[str]) ->
 
 
 def concept_rows(dissection: Dissection, totals: Mapping[str, int], min_iou: float) -> tuple[ConceptRow, ...]:
-    """Return the concepts that some unit matches.
+    """Return the concepts that at least one unit matches.
 
     Args:
-        dissection: The result.
-        totals: How many units match each of them, in the order wanted.
-        min_iou: The IoU from which a unit counts as matching a concept, 0 to 1.
+        dissection: Dissection to report.
+        totals: Number of units that match each of these concepts, in the order of the rows.
+        min_iou: Minimum IoU of a match, 0 to 1.
     """
     places = {layer.name: index for index, layer in enumerate(dissection)}
     matches = [match for layer in dissection for match in layer.matches]
@@ -174,8 +191,24 @@ def concept_rows(dissection: Dissection, totals: Mapping[str, int], min_iou: flo
     return tuple(rows)
 
 
+def pick_highlights(layers: Sequence[LayerPart], concepts: Sequence[ConceptRow]) -> tuple[UnitHighlight, ...]:
+    """Return the best matches of the concepts with the highest IoU, or the units with the highest IoU if none matches.
+
+    Units without pictures are left out.
+    """
+    units = [
+        UnitHighlight(card, f"{layer.anchor}-unit-{card.match.unit}")
+        for layer in layers
+        for card in layer.cards
+        if card.picture
+    ]
+    best = {row.anchor for row in concepts}
+    chosen = [unit for unit in units if unit.anchor in best] or units
+    return tuple(sorted(chosen, key=lambda unit: -unit.card.match.iou)[:NUM_HIGHLIGHTS])
+
+
 def anchor(layer: int, unit: int | None = None) -> str:
-    """Return the place of a layer or of one of its units in the page."""
+    """Return the anchor of a layer, or of one of its units."""
     return f"layer-{layer}" if unit is None else f"layer-{layer}-unit-{unit}"
 
 

@@ -162,6 +162,12 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dissection, Path]:
     return dissection, write_report(tmp_path_factory.mktemp("report"), dissection)
 
 
+def _sections(page: Node, dissection: Dissection) -> list[tuple[Node, LayerDissection]]:
+    sections = page.all("section", "layer")
+    assert {section.attrs["data-layer"] for section in sections} == {layer.name for layer in dissection}
+    return [(section, dissection[section.attrs["data-layer"]]) for section in sections]
+
+
 def _matching(dissection: Dissection) -> list[dict]:
     return [each for each in dissection.records() if each["concept"] is not None and each["iou"] >= MIN_IOU]
 
@@ -175,7 +181,7 @@ def test_counts_of_the_page_are_those_of_the_records(plain: tuple[Dissection, Pa
     assert f"match {len(kinds)} of the 5 concepts that unet-scenes names, at IoU ≥ 0.04, beyond chance." in headline
     best = max(matching, key=lambda each: each["iou"])
     assert f"unit {best['unit']} of {best['layer']}: {best['concept']}" in headline
-    for section, layer in zip(page.all("section", "layer"), dissection, strict=True):
+    for section, layer in _sections(page, dissection):
         counts = Counter(each["concept"] for each in matching if each["layer"] == layer.name)
         sentence = section.all("p", "counts")[0].text
         expected = (
@@ -207,7 +213,7 @@ def test_bars_are_as_long_as_their_counts(plain: tuple[Dissection, Path]) -> Non
 
 def test_every_unit_has_its_card_best_first(plain: tuple[Dissection, Path]) -> None:
     dissection, path = plain
-    for section, layer in zip(_read(path).all("section", "layer"), dissection, strict=True):
+    for section, layer in _sections(_read(path), dissection):
         records = {each["unit"]: each for each in dissection.records() if each["layer"] == layer.name}
         cards = section.all("div", "unit")
         shown = [int(card.attrs["data-unit"]) for card in cards]
@@ -218,9 +224,59 @@ def test_every_unit_has_its_card_best_first(plain: tuple[Dissection, Path]) -> N
             assert float(card.attrs["data-threshold"]) == record["threshold"]
             assert float(card.attrs["data-area"]) == record["unit_area"] / layer.num_pixels
             assert card.attrs["data-concept"] == (record["concept"] or "")
+            cells = [cell.text for cell in card.all("span") if cell.attrs.get("role") == "cell"]
+            assert f"IoU {_three_digits(record['iou'])} ({_three_digits(record['iou_low'])}\N{EN DASH}" in " ".join(
+                cells
+            )
+            shown_q = next(cell for cell in cells if cell.startswith("q "))[2:]
+            assert shown_q == (f"{record['q_value']:.4f}" if record["q_value"] >= 0.0001 else "<0.0001")
             below = record["concept"] is None or record["iou"] < MIN_IOU
             assert ("below" in card.attrs["class"].split()) == below
             assert re.findall(r"\d+", card.all("img")[0].attrs["title"]) == [str(s) for s in record["top_samples"]]
+
+
+def _three_digits(iou: float) -> str:
+    return "0" if iou == 0 else "<0.0001" if iou < 0.0001 else f"{iou:#.3g}"
+
+
+def test_the_layer_with_most_matches_is_first_and_the_table_is_in_network_order(tmp_path: Path) -> None:
+    dissection = _dissection()
+    page = _read(write_report(tmp_path, replace(dissection, layers=dissection.layers[::-1])))
+    counts = Counter(record["layer"] for record in _matching(dissection))
+    assert counts["layer1"] > counts["layer2"]
+    assert [section.attrs["data-layer"] for section in page.all("section", "layer")] == ["layer1", "layer2"]
+    rows = page.all("table", "layers")[0].all("tbody")[0].all("tr")
+    assert [row.all("th")[0].text for row in rows] == ["layer2", "layer1"]
+    for row, section in zip(rows, reversed(page.all("section", "layer")), strict=True):
+        assert row.all("a")[0].attrs["href"] == f"#{section.attrs['id']}"
+
+
+def test_the_pictures_at_the_top_are_the_best_matches_of_the_three_best_concepts(
+    plain: tuple[Dissection, Path],
+) -> None:
+    dissection, path = plain
+    page, best = _read(path), {}
+    for record in _matching(dissection):
+        if record["iou"] > best.get(record["concept"], record)["iou"] or record["concept"] not in best:
+            best[record["concept"]] = record
+    expected = sorted(best.values(), key=lambda record: -record["iou"])[:3]
+    figures = page.all("div", "highlights")[0].all("figure")
+    cards = {card.attrs["id"]: card for card in page.all("div", "unit")}
+    assert len(figures) == len(expected) == 3
+    for figure, record in zip(figures, expected, strict=True):
+        assert f"{record['concept']}: unit {record['unit']} of {record['layer']}, IoU" in figure.text
+        card = cards[figure.all("a")[0].attrs["href"][1:]]
+        assert int(card.attrs["data-unit"]) == record["unit"]
+        assert figure.all("img")[0].attrs["src"] == card.all("img")[0].attrs["src"]
+
+
+@pytest.mark.parametrize(("num_samples", "warns"), [(499, True), (500, False)])
+def test_too_few_samples_are_announced(tmp_path: Path, num_samples: int, warns: bool) -> None:
+    generator = PlantedGenerator(size=16, cells=8)
+    dissection = dissect(generator, PaletteSegmenter(generator.concepts), num_samples=num_samples, progress=False)
+    page = _read(write_report(tmp_path, dissection))
+    warnings = [node.text for node in page.all("p", "warning")]
+    assert warnings == ["499 samples are too few to rule out chance; use 500 or more."] * warns
 
 
 def test_the_pictures_are_the_units_own(plain: tuple[Dissection, Path]) -> None:
@@ -356,7 +412,7 @@ def test_an_old_report_survives_a_failure(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_bad_arguments_are_refused(tmp_path: Path) -> None:
     for min_iou in (-0.1, 1.1, math.nan):
-        with pytest.raises(ValueError, match="min_iou is between 0 and 1"):
+        with pytest.raises(ValueError, match=r"min_iou must be in \[0, 1\]"):
             write_report(tmp_path / "new", _dissection(), min_iou=min_iou)
     assert not (tmp_path / "new").exists()
     (tmp_path / "file").write_text("x")
@@ -380,7 +436,7 @@ def test_nothing_matches_and_no_pictures(tmp_path: Path) -> None:
     )
     page = _read(write_report(tmp_path, replace(dissection, layers=bare), min_iou=1.0))
     assert page.all("p", "headline")[0].text.startswith("0 of 40 units")
-    assert not page.all("img")
+    assert not page.all("img") and not page.all("div", "highlights")
     assert all("below" in card.attrs["class"] for card in page.all("div", "unit"))
 
 
@@ -401,6 +457,7 @@ def test_the_planted_generator_from_sampling_to_page(tmp_path: Path) -> None:
     page = _read(write_report(tmp_path, dissection, title="Planted"))
     assert page.all("h1")[0].text == "Planted"
     assert len(page.all("div", "unit")) == sum(layer.units for layer in generator.layers.values())
+    assert "64 samples are too few to rule out chance; use 500 or more." in page.all("p", "warning")[0].text
     assert len(_matching(dissection)) == len([c for c in page.all("div", "unit") if c.attrs["class"] == "unit"])
 
 
@@ -412,7 +469,7 @@ def test_curves_are_drawn_for_each_unit_with_a_concept(tmp_path: Path) -> None:
     with_concept = [match for layer in found for match in layer.matches if match.concept]
     assert text.count('<polyline class="line"') == len(with_concept) > 3
     told = [match for layer in found for match in layer.quality_matches if match.concept]
-    assert text.count("tells most of") == sum(
+    assert text.count("highest IQR</i> ") == sum(
         layer.matches[m.unit].concept is not None for layer in found for m in told if m.layer == layer.name
     )
     records = json.loads((tmp_path / "dissection.json").read_text(encoding="utf-8"))["units"]
