@@ -1,4 +1,4 @@
-"""Parts of one image in another: styles of some layers in style generators, activations of a layer in any.
+"""Combine two images: mix the styles of a StyleGAN's layers, or swap a layer's activations in any generator.
 
 Source: Karras et al. 2019, Sec. 3; swapped activations: Bau et al. 2019, Sec. 4.3.
 """
@@ -18,10 +18,10 @@ from ..interventions.edits import check_region, region_mask
 from .spaces import Latents, as_w, check_latents, require_w
 
 Region = Shaped[Tensor, "rows columns"] | Shaped[Tensor, "image rows columns"]
-"""A mask as every `Edit` takes it."""
+"""A mask of the same form as the region of an `Edit`."""
 
 GROUPS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}
-"""Least and greatest side of the grids of the layers in each group of styles (Karras et al. 2019, Fig. 3)."""
+"""Smallest and largest grid size of the layers in each group of styles (Karras et al. 2019, Fig. 3)."""
 
 
 def mix_styles(
@@ -30,17 +30,18 @@ def mix_styles(
     w_b: Float[Tensor, "batch num_ws w_dim"],
     layers: Sequence[int | str],
 ) -> Float[Tensor, "batch num_ws w_dim"]:
-    """Return w_a with the styles of some layers from w_b.
+    """Return ``w_a`` with the styles of some layers replaced by those of ``w_b``.
 
     Args:
-        generator: One that has w.
-        w_a: ``[batch, num_ws, w_dim]``, as ``generator.mapping`` returns them.
-        w_b: As many.
-        layers: Names of layers, or numbers of styles from 0; all give w_b, none w_a, bit for bit.
+        generator: Generator that has w.
+        w_a: Base latent vectors, ``[batch, num_ws, w_dim]``, as returned by ``generator.mapping``.
+        w_b: Latent vectors that supply the styles, of the same shape.
+        layers: Names of layers, or indices of styles from 0. All layers return ``w_b`` and no layers ``w_a``, bit for
+            bit.
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: If there is no such style, the generator has no w, or these are no w of it.
+        ValueError: If there is no such style, the generator has no w, or the latent vectors do not fit it.
 
     Source: Karras et al. 2019, Sec. 3.1.
     """
@@ -57,17 +58,17 @@ def cross_over(
     w_b: Float[Tensor, "batch num_ws w_dim"],
     layer: int | str,
 ) -> Float[Tensor, "batch num_ws w_dim"]:
-    """Return w_a with the styles of a layer and of all after it from w_b.
+    """Return ``w_a`` with the styles of a layer and all later layers replaced by those of ``w_b``.
 
     Args:
-        generator: One that has w.
-        w_a: ``[batch, num_ws, w_dim]``.
-        w_b: As many.
-        layer: A layer's name, or the number of a style from 0.
+        generator: Generator that has w.
+        w_a: Base latent vectors, ``[batch, num_ws, w_dim]``.
+        w_b: Latent vectors that supply the styles, of the same shape.
+        layer: Name of a layer, or index of a style from 0.
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: If there is no such style, the generator has no w, or these are no w of it.
+        ValueError: If there is no such style, the generator has no w, or the latent vectors do not fit it.
 
     Source: Karras et al. 2019, Sec. 3.1.
     """
@@ -76,10 +77,10 @@ def cross_over(
 
 
 def style_groups(generator: Generator) -> dict[str, tuple[int, ...]]:
-    """Return the numbers of the coarse, the middle and the fine styles, as far as the generator has such layers.
+    """Return the indices of the coarse, middle and fine styles; groups without layers are omitted.
 
-    Coarse are those of layers of 4 x 4 and 8 x 8, middle those up to 32 x 32, fine all others. A style of no layer, as
-    of StyleGAN2's last image, goes with the last layer.
+    Coarse styles belong to layers of 4 x 4 and 8 x 8, middle styles to layers of 16 x 16 and 32 x 32, fine styles to
+    larger ones. A style without a layer, such as that of StyleGAN2's last image, is grouped with the last layer.
 
     Raises:
         ValueError: If the generator has no w.
@@ -103,24 +104,24 @@ def mixing_table(
     w_columns: Float[Tensor, "column num_ws w_dim"],
     layers: Sequence[int | str],
 ) -> Float[Tensor, "row column 3 H W"]:
-    """Return a table of images: those of its rows, with the styles of some layers from those of its columns.
+    """Return a table of images in which each row's latent vectors take some layers' styles from each column.
 
     Args:
-        generator: One that has w.
-        w_rows: ``[row, num_ws, w_dim]``, or z ``[row, z_dim]``.
-        w_columns: ``[column, num_ws, w_dim]``.
-        layers: Names of layers, or numbers of styles from 0.
+        generator: Generator that has w.
+        w_rows: Base latent vectors, w ``[row, num_ws, w_dim]`` or z ``[row, z_dim]``.
+        w_columns: Latent vectors that supply the styles, w ``[column, num_ws, w_dim]``.
+        layers: Names of layers, or indices of styles from 0.
 
     Returns:
         float32 ``[row, column, 3, H, W]``, on CPU.
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: As `mix_styles` does.
+        ValueError: If there is no such style, the generator has no w, or the latent vectors do not fit it.
 
     Source: Karras et al. 2019, Fig. 3.
     """
-    rows, layers = [], tuple(layers)  # which may be an iterator
+    rows, layers = [], tuple(layers)  # layers may be an iterator
     for w in torch.split(as_w(generator, w_rows), 1):
         row = w.expand(len(w_columns), *w.shape[1:])
         rows.append(generator(mix_styles(generator, row, w_columns, layers)).cpu())
@@ -130,17 +131,17 @@ def mixing_table(
 def swap_activations(
     generator: Generator, z_a: Latents, z_b: Latents, layer: str, region: Region | None = None
 ) -> Float[Tensor, "batch 3 H W"]:
-    """Return images of z_a in which a layer's activations are those of z_b, in a region.
+    """Return the images of ``z_a`` with a layer's activations replaced by those of ``z_b`` within a region.
 
-    What later layers are given besides activations (styles) is that of z_a.
+    Other inputs of later layers (styles) are still those of ``z_a``.
 
     Args:
         generator: Any generator.
-        z_a: float32 ``[batch, z_dim]``, or w of a generator that has it.
-        z_b: As many.
-        layer: One of its layers.
-        region: Where, as for every `Edit`: a mask on the layer's grid or the image's, one for all images or one for
-            each; everywhere if None.
+        z_a: Base latent vectors, z ``[batch, z_dim]``, or w ``[batch, num_ws, w_dim]`` if the generator has it.
+        z_b: Latent vectors that supply the activations, of the same shape.
+        layer: Name of the layer.
+        region: Mask on the layer's grid or on the image, one for all images or one per image; None replaces all
+            activations.
 
     Returns:
         float32 ``[batch, 3, H, W]`` on the generator's device.
@@ -154,7 +155,7 @@ def swap_activations(
     check_mode(generator)
     lookup(generator.layers, layer, "layer")
     if z_a.shape != z_b.shape:
-        raise ValueError(f"swap activations of as many z; got {list(z_a.shape)} and {list(z_b.shape)}")
+        raise ValueError(f"z_a and z_b must have the same shape; got {list(z_a.shape)} and {list(z_b.shape)}")
     for z in (z_a, z_b):
         check_latents(generator, z)
     activation = generator.head(z_b, layer)
@@ -173,14 +174,14 @@ def swapping_table(
     layer: str,
     region: Region | None = None,
 ) -> Float[Tensor, "row column 3 H W"]:
-    """Return a table of images: those of its rows, with a layer's activations from those of its columns in a region.
+    """Return a table of images in which each row's latent vectors take a layer's activations from each column.
 
     Args:
         generator: Any generator.
-        z_rows: float32 ``[row, z_dim]``.
-        z_columns: float32 ``[column, z_dim]``.
-        layer: One of its layers.
-        region: Where, as for `swap_activations`.
+        z_rows: Base latent vectors, z ``[row, z_dim]`` or w ``[row, num_ws, w_dim]``.
+        z_columns: Latent vectors that supply the activations, z ``[column, z_dim]`` or w ``[column, num_ws, w_dim]``.
+        layer: Name of the layer.
+        region: Mask on the layer's grid or on the image; None replaces all activations.
 
     Returns:
         float32 ``[row, column, 3, H, W]``, on CPU.
@@ -194,21 +195,21 @@ def swapping_table(
 
 
 def _as_w_pair(generator: Generator, w_a: Tensor, w_b: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both w if they are w, as many.
+    """Return both arguments after checking that they are w of the same shape.
 
     Raises:
         ValueError: If they are not.
     """
     if w_a.ndim != 3 or w_a.shape != w_b.shape:
         raise ValueError(
-            f"mix w of shape [batch, num_ws, w_dim], as many of the one as of the other, which G.mapping(z) gives; "
-            f"got {list(w_a.shape)} and {list(w_b.shape)}"
+            f"w_a and w_b must have the same shape [batch, num_ws, w_dim]; got {list(w_a.shape)} and "
+            f"{list(w_b.shape)}; G.mapping(z) returns such w"
         )
     return as_w(generator, w_a), as_w(generator, w_b)
 
 
 def _style_index(generator: Generator, layer: int | str) -> int:
-    """Return the number of a layer's style.
+    """Return the index of a layer's style.
 
     Raises:
         KeyError: If there is no such layer.
@@ -218,5 +219,5 @@ def _style_index(generator: Generator, layer: int | str) -> int:
         return lookup({name: index for index, name in enumerate(generator.layers)}, layer, "layer")
     num_ws = require_w(generator).mapping.num_ws
     if isinstance(layer, bool) or not hasattr(layer, "__index__") or not 0 <= index(layer) < num_ws:
-        raise ValueError(f"{generator.name} has the styles 0 to {num_ws - 1}; got {layer}")
+        raise ValueError(f"a style of {generator.name} must be in 0 to {num_ws - 1}; got {layer}")
     return index(layer)

@@ -1,4 +1,4 @@
-"""What the noise in a style generator's layers does: its own, none, another, and each layer's effect on pixels.
+"""Change the noise in a StyleGAN's layers, and measure each layer's effect on pixels.
 
 Source: Karras et al. 2019, Sec. 3.2.
 """
@@ -21,15 +21,15 @@ from .spaces import Latents, as_w, capabilities
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NoiseEffects(SavedResult):
-    """How much pixels vary with the noise of each layer, all other noise being the generator's own.
+    """How much pixels vary with the noise of one layer, while the other layers keep the generator's own noise.
 
     Args:
-        layers: Names.
+        layers: Names of the layers.
         stds: Standard deviation of each pixel over draws of a layer's noise, as the root mean square over images and
             colors, float32 ``[layer, H, W]``; pixels are in [-1, 1].
-        num_images: Images.
-        num_draws: Draws of the noise, for each.
-        seed: Of the noise.
+        num_images: Number of images.
+        num_draws: Number of draws of each layer's noise.
+        seed: Seed of the noise.
         generator: The generator's name and fingerprint.
     """
 
@@ -47,13 +47,13 @@ class NoiseEffects(SavedResult):
         check_tensor("stds", self.stds, torch.float32, (len(self.layers), None, None))
         check_all_finite("stds", self.stds)
         if bool((self.stds < 0).any()) or len(set(self.layers)) < len(self.layers):
-            raise ValueError("standard deviations are 0 or more, one map for each layer")
+            raise ValueError("stds must be 0 or more, and layers must not repeat")
         if self.num_images < 1 or self.num_draws < 2:
-            raise ValueError(f"need 2 draws or more of 1 image or more; got {self.num_draws} of {self.num_images}")
+            raise ValueError(f"need at least 2 draws and 1 image; got {self.num_draws} and {self.num_images}")
 
     @property
     def of_layers(self) -> dict[str, float]:
-        """The root mean square over the pixels, by layer."""
+        """The root mean square of the standard deviations over pixels, by layer."""
         return dict(zip(self.layers, self.stds.double().square().mean(dim=(1, 2)).sqrt().tolist(), strict=True))
 
 
@@ -61,19 +61,19 @@ class NoiseEffects(SavedResult):
 def images_with_noise(
     generator: Generator, latents: Latents, seed: int | None, *, start: int = 0
 ) -> Float[Tensor, "batch 3 H W"]:
-    """Return images with other noise than the generator's own.
+    """Return images with random noise, or none, in place of the generator's own.
 
     Args:
-        generator: One that has noise.
+        generator: Generator that has noise.
         latents: z ``[batch, z_dim]`` or w ``[batch, num_ws, w_dim]``.
-        seed: Of the noise, drawn for each image; None is no noise at all.
+        seed: Seed of the noise, which is drawn separately for each image; None removes all noise.
         start: Index of the first image; the noise of image ``i`` depends on ``(seed, start + i)`` only.
 
     Returns:
         float32 ``[batch, 3, H, W]`` on the generator's device.
 
     Raises:
-        ValueError: If the generator has no noise, or the latent vectors are none of it.
+        ValueError: If the generator has no noise, or the latent vectors do not fit it.
     """
     model, w = _require_noise(generator), as_w(generator, latents)
     if seed is None:
@@ -91,20 +91,21 @@ def noise_effects(generator: Generator, latents: Latents, num_draws: int = 16, s
     """Measure how much pixels vary with the noise of each layer.
 
     Args:
-        generator: One that has noise.
-        latents: Of the images, 1 or more: z ``[batch, z_dim]`` or w ``[batch, num_ws, w_dim]``.
-        num_draws: Draws of each layer's noise, 2 or more; all images share a draw.
-        seed: Of the noise; a draw depends on the seed, the layer and its own index only.
+        generator: Generator that has noise.
+        latents: Latent vectors of one or more images: z ``[batch, z_dim]`` or w ``[batch, num_ws, w_dim]``.
+        num_draws: Number of draws of each layer's noise, 2 or more; all images share a draw.
+        seed: Seed of the noise; a draw depends only on the seed, the layer and the draw's index.
 
     Raises:
-        ValueError: If the generator has no noise, the latent vectors are none of it, or there are too few.
+        ValueError: If the generator has no noise, the latent vectors do not fit it, or there are too few of them or of
+            the draws.
 
     Source: Karras et al. 2019, Fig. 4c and 5.
     """
     seed = check_seed(seed)
     model, w = _require_noise(generator), as_w(generator, latents)
     if num_draws < 2 or not len(w):
-        raise ValueError(f"need 2 draws or more of 1 image or more; got {num_draws} of {len(w)}")
+        raise ValueError(f"need at least 2 draws and 1 image; got {num_draws} and {len(w)}")
     stds = [_std(model, w, layer, num_draws, seed) for layer in generator.layers]
     settings = (len(w), num_draws, seed, NetworkId.of(generator))
     return NoiseEffects(tuple(generator.layers), torch.stack(stds).float(), *settings)
@@ -119,7 +120,9 @@ def _std(generator: Any, w: Tensor, layer: str, num_draws: int, seed: int) -> Te
         rng = make_rng(seed, "noise of a layer", layer, index)
         noise_map = generator.draw_noise(1, info.height, rng)
         noise = [noise_map if name == layer else None for name in generator.layers]
-        change = generator.synthesis(w, noise).cpu().double() - plain  # small, so that squares do not cancel
+        change = (
+            generator.synthesis(w, noise).cpu().double() - plain
+        )  # deviations from plain are small, so the variance loses no digits
         total += change
         squares += change.square()
     variance = (squares - total.square() / num_draws) / (num_draws - 1)
@@ -127,12 +130,12 @@ def _std(generator: Any, w: Tensor, layer: str, num_draws: int, seed: int) -> Te
 
 
 def _require_noise(generator: Generator) -> Any:
-    """Return a generator that has noise.
+    """Return a generator after checking that it has noise.
 
     Raises:
-        ValueError: If it has none, or is in training mode.
+        ValueError: If it has no noise, or is in training mode.
     """
     check_mode(generator)
     if not capabilities(generator).has_noise:
-        raise ValueError(f"{generator.name} adds no noise to its layers; a stylegan or a stylegan2 does")
+        raise ValueError(f"{generator.name} adds no noise to its layers; use a stylegan or a stylegan2")
     return generator

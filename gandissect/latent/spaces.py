@@ -1,8 +1,8 @@
-"""What a generator's latent spaces allow, and samples nearer to the middle of them.
+"""Capabilities of a generator's latent spaces, and truncation.
 
-Every generator has z. One with styles (``has_w``) has w too, one latent vector a layer; one with ``has_noise`` adds
-noise to its layers; one that ``normalizes_z`` divides z by its length first, so that only its direction counts. A
-generator that says nothing of these has none of them.
+Every generator has z. A generator with ``has_w`` also has w, one latent vector per layer. One with ``has_noise`` adds
+noise to its layers. One with ``normalizes_z`` first divides z by its length, so only the direction of z matters. A
+generator without these attributes has none of these capabilities.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ..core.types import check_type
 SPACES = ("z", "w")
 
 Latents = Float[Tensor, "batch z"] | Float[Tensor, "batch num_ws w_dim"]
-"""Latent vectors: z, or w."""
+"""Latent vectors, z or w."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a generator can do besides making images of z.
+    """What a generator can do beyond generating images from z.
 
     Args:
-        has_w: z is mapped to w, one latent vector a layer, which may be given in its place.
-        has_noise: Layers add noise, which may be given.
-        normalizes_z: The length of z makes no difference.
+        has_w: Whether the generator maps z to w, one latent vector per layer, and accepts w in place of z.
+        has_noise: Whether layers add noise, which can be replaced.
+        normalizes_z: Whether the length of z makes no difference.
     """
 
     has_w: bool = False
@@ -42,25 +42,25 @@ class Capabilities:
 
     @property
     def spaces(self) -> tuple[str, ...]:
-        """The latent spaces there are."""
+        """The generator's latent spaces."""
         return SPACES if self.has_w else ("z",)
 
     @property
     def inversion_spaces(self) -> tuple[str, ...]:
-        """The spaces in which pictures can be found, the one that comes nearest to them last."""
+        """The spaces in which pictures can be inverted, the most accurate last."""
         return (*SPACES, "ws") if self.has_w else ("z",)
 
 
 def capabilities(generator: Generator) -> Capabilities:
-    """Return what a generator says that it can do; what it does not say, it cannot."""
+    """Return the capabilities that a generator declares; those that it does not declare are False."""
     return Capabilities(*(bool(getattr(generator, flag, False)) for flag in Capabilities.__slots__))
 
 
 def check_space(generator: Generator, space: str) -> None:
-    """Refuse a latent space that a generator does not have.
+    """Check that a generator has a latent space.
 
     Raises:
-        ValueError: Naming those that it has.
+        ValueError: If it does not, naming the spaces that it has.
     """
     if space == "w":
         require_w(generator)
@@ -69,51 +69,48 @@ def check_space(generator: Generator, space: str) -> None:
 
 
 def require_w(generator: Generator) -> Any:
-    """Return a generator that has w, whose ``mapping`` and ``synthesis`` may be called.
+    """Return a generator after checking that it has w, and thus ``mapping`` and ``synthesis``.
 
     Raises:
-        ValueError: If it has none, or is in training mode.
+        ValueError: If it has no w, or is in training mode.
     """
     check_mode(generator)
     if not capabilities(generator).has_w:
-        raise ValueError(f"{generator.name} has no w, only z; w is what a stylegan or a stylegan2 has")
+        raise ValueError(f"{generator.name} has no w, only z; use z, or a stylegan or a stylegan2")
     return generator
 
 
 def truncated_z(
     generator: Generator, num_samples: int, seed: int = 0, limit: float = 2.0, *, start: int = 0
 ) -> Float32[Tensor, "batch z"]:
-    """Draw latent vectors from a normal distribution that is cut off at a limit.
+    """Draw latent vectors from a truncated normal distribution.
 
-    A sample of the generator is moved to where as much of the cut-off distribution lies below each of its entries as
-    lay below it: with ``erf(y / sqrt 2) = erf(z / sqrt 2) erf(limit / sqrt 2)``, y is what z becomes. So a seed and an
-    index are one picture, which a lower limit brings nearer to the middle and a high one leaves as it is.
+    Each entry z of a sample of the generator is mapped to the same quantile of the truncated distribution: the result y
+    satisfies ``erf(y / sqrt 2) = erf(z / sqrt 2) erf(limit / sqrt 2)``. A seed and an index thus identify one image,
+    which a low limit makes more typical and a high limit leaves unchanged.
 
     Args:
-        generator: One that does not normalize z.
-        num_samples: How many, 0 or more.
-        seed: Which sequence.
-        limit: What no entry exceeds in size, more than 0.
-        start: Index of the first; row ``i`` depends on ``(seed, start + i)`` and the limit only.
+        generator: Generator that does not normalize z.
+        num_samples: Number of samples, 0 or more.
+        seed: Seed of the samples.
+        limit: Maximum absolute value of an entry, above 0.
+        start: Index of the first sample; row ``i`` depends on ``(seed, start + i)`` and the limit only.
 
     Returns:
         float32 ``[num_samples, z_dim]`` on CPU.
 
     Raises:
-        ValueError: If the limit is no such number, or the generator normalizes z.
+        ValueError: If the limit is not above 0, or the generator normalizes z.
 
-    Source: Brock et al. 2019, Sec. 3.1, who draw again what exceeds the limit; the distribution is the same.
+    Source: Brock et al. 2019, Sec. 3.1, who redraw entries that exceed the limit; the distribution is the same.
     """
     seed = check_seed(seed)
     if not limit > 0:
-        raise ValueError(f"limit is more than 0; got {limit}")
+        raise ValueError(f"limit must be above 0; got {limit}")
     allowed = capabilities(generator)
     if allowed.normalizes_z:
-        remedy = "truncate w (truncated_w, --truncation-psi)" if allowed.has_w else "leave truncation out"
-        raise ValueError(
-            f"{generator.name} divides z by its length, so that smaller entries bring no picture nearer to the middle; "
-            f"{remedy}"
-        )
+        remedy = "truncate w (truncated_w, --truncation-psi)" if allowed.has_w else "omit truncation"
+        raise ValueError(f"{generator.name} divides z by its length, so truncating z has no effect; {remedy}")
     z = generator.sample_z(num_samples, seed, start).double()
     share = math.erf(limit / math.sqrt(2))
     below = torch.erf(z / math.sqrt(2)) * share
@@ -123,55 +120,56 @@ def truncated_z(
 def truncated_w(
     generator: Generator, z: Float[Tensor, "batch z"], psi: float = 0.7, cutoff: int | None = None
 ) -> Float[Tensor, "batch num_ws w_dim"]:
-    """Return the w of latent vectors, drawn towards the mean w: ``w_avg + psi (w - w_avg)``.
+    """Return the w of latent vectors, pulled toward the mean w: ``w_avg + psi (w - w_avg)``.
 
     Args:
-        generator: One that has w.
-        z: float32 ``[batch, z_dim]``.
-        psi: 1 changes nothing, 0 gives the mean.
-        cutoff: Only so many layers, counted from the input, are truncated; all by default.
+        generator: Generator that has w.
+        z: Latent vectors, float32 ``[batch, z_dim]``.
+        psi: Truncation factor; 1 changes nothing, and 0 returns the mean.
+        cutoff: Number of layers to truncate, counted from the input; all by default.
 
     Returns:
         float32 ``[batch, num_ws, w_dim]``.
 
     Raises:
-        ValueError: If the generator has no w, psi is not finite, or there are not so many layers.
+        ValueError: If the generator has no w, psi is not finite, or cutoff exceeds the number of layers.
 
     Source: Karras et al. 2019, Appendix B.
     """
     if not math.isfinite(psi):
-        raise ValueError(f"truncation_psi is a number, by custom from 0 to 1; got {psi}")
+        raise ValueError(f"truncation_psi must be finite, usually in [0, 1]; got {psi}")
     check_z(generator, z)
     w: Tensor = require_w(generator).mapping(z, psi, cutoff)
     return w
 
 
 def as_w(generator: Generator, latents: Latents) -> Float[Tensor, "batch num_ws w_dim"]:
-    """Return latent vectors as w: z ``[batch, z_dim]`` is mapped, w ``[batch, num_ws, w_dim]`` stays.
+    """Return latent vectors as w: z ``[batch, z_dim]`` is mapped, w ``[batch, num_ws, w_dim]`` is returned unchanged.
 
     Raises:
-        ValueError: If the generator has no w, or they are neither, or not finite.
+        ValueError: If the generator has no w, or the latent vectors are neither z nor w, or not finite.
     """
     mapping = require_w(generator).mapping
     if latents.ndim == 2:
         check_z(generator, latents)
         w: Tensor = mapping(latents)
         return w
-    wanted = (mapping.num_ws, len(mapping.w_avg))
-    if tuple(latents.shape[1:]) != wanted or not latents.is_floating_point():
+    shape = (mapping.num_ws, len(mapping.w_avg))
+    if tuple(latents.shape[1:]) != shape or not latents.is_floating_point():
         got = f"{latents.dtype} {list(latents.shape)}"
-        raise ValueError(f"{generator.name} takes w of shape {['batch', *wanted]}, floats; got {got}")
+        raise ValueError(f"w of {generator.name} must be float {['batch', *shape]}; got {got}")
     _check_finite("w", generator, latents)
     return latents
 
 
 def check_latents(generator: Generator, latents: Latents) -> None:
-    """Refuse what is neither z nor w of a generator.
+    """Check that latent vectors are z or w of a generator.
 
     Raises:
-        ValueError: As `check_z` and `as_w` do.
+        TypeError: If they are not a tensor.
+        ValueError: If they have the wrong shape or dtype, or are not finite.
     """
-    check_type("latents", latents, Tensor, "torch.as_tensor makes one of an array")
+    check_type("latents", latents, Tensor, "convert an array with torch.as_tensor")
     if latents.ndim == 3:
         as_w(generator, latents)
     else:
@@ -179,40 +177,42 @@ def check_latents(generator: Generator, latents: Latents) -> None:
 
 
 def check_z(generator: Generator, z: Float[Tensor, "batch z"]) -> None:
-    """Refuse what is no z of a generator.
+    """Check that latent vectors are z of a generator.
 
     Raises:
-        ValueError: Naming its shape, or the row that is not finite.
+        TypeError: If they are not a tensor.
+        ValueError: If they have the wrong shape or dtype, or a row is not finite.
     """
-    check_type("z", z, Tensor, "torch.as_tensor makes one of an array")
+    check_type("z", z, Tensor, "convert an array with torch.as_tensor")
     if z.ndim != 2 or z.shape[1] != generator.z_dim or not z.is_floating_point():
-        raise ValueError(
-            f"{generator.name} takes z of shape [batch, {generator.z_dim}], floats; got {z.dtype} {list(z.shape)}"
-        )
+        got = f"{z.dtype} {list(z.shape)}"
+        raise ValueError(f"z of {generator.name} must be float [batch, {generator.z_dim}]; got {got}")
     _check_finite("z", generator, z)
 
 
 def _check_finite(space: str, generator: Generator, latents: Tensor) -> None:
-    """Refuse latents that are not finite.
+    """Check that latents are finite.
 
     Raises:
-        ValueError: Naming the row.
+        ValueError: If they are not, naming the row.
     """
     wrong = (~latents.isfinite()).flatten(1).any(1).nonzero()
     if len(wrong):
-        raise ValueError(f"{space} of {generator.name} is finite; got a NaN or infinite number in row {int(wrong[0])}")
+        raise ValueError(
+            f"{space} of {generator.name} must be finite; got a NaN or infinite number in row {int(wrong[0])}"
+        )
 
 
 def on_shell(z: Float[Tensor, "*batch z"]) -> Float[Tensor, "*batch z"]:
-    """Return latent vectors at the length ``sqrt(z_dim)``, about that of normal ones.
+    """Scale latent vectors to the length ``sqrt(z_dim)``, the typical length of normal vectors.
 
     Args:
-        z: ``[..., z_dim]``, of any length but 0.
+        z: Latent vectors, ``[..., z_dim]``, of any nonzero length.
 
     Raises:
-        ValueError: If one has the length 0, or is not finite.
+        ValueError: If a vector has length 0, or is not finite.
     """
     length: Tensor = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
     if not bool((length.isfinite() & (length > 0)).all()):
-        raise ValueError("a latent vector of length 0, or one that is not finite, has no direction")
+        raise ValueError("latent vectors must be finite and nonzero")
     return z * (math.sqrt(z.shape[-1]) / length)

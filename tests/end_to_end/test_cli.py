@@ -169,7 +169,7 @@ def test_samples_of_a_style_generator_can_be_truncated(gandissect, planted: Path
     )
     assert (status, "is a planted and has no w to truncate; leave --truncation-psi out" in error) == (2, True)
     status, _, error = gandissect("sample", "--generator", path, "--truncation-psi", "nan", "--out", tmp_path / "y.png")
-    assert (status, "truncation_psi is a number" in error) == (2, True)
+    assert (status, "truncation_psi must be finite" in error) == (2, True)
     assert not (tmp_path / "y.png").exists()
 
 

@@ -1,1 +1,1 @@
-"""Directions of a latent space: how they are found, labeled and moved along."""
+"""Find directions in a latent space, label them, and move along them."""

@@ -1,1 +1,1 @@
-"""Paths through a latent space, images along them, and their perceptual length."""
+"""Paths through a latent space, the images along them, and perceptual path length."""

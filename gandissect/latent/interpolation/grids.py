@@ -1,4 +1,4 @@
-"""The images of a grid between four corners of a generator's latent space."""
+"""Generate the images of a grid between four latent vectors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..spaces import capabilities, on_shell, truncated_w
 from .paths import corner_grid
 
 BATCH = 64
-"""Images at a time."""
+"""Images per batch."""
 
 
 @torch.inference_mode()
@@ -22,25 +22,27 @@ def generate_grid(
     columns: int,
     space: str = "z",
 ) -> Float32[Tensor, "cell 3 H W"]:
-    """Return the images of a grid between four latent vectors, as `corner_grid` fills it.
+    """Generate the images of a grid between four latent vectors, interpolated by `corner_grid`.
 
     Args:
-        generator: A `Generator`.
-        corners: Upper left, upper right, lower left, lower right: z ``[4, z_dim]``, or w ``[4, num_ws, w_dim]`` in w.
-        rows: 2 or more.
-        columns: 2 or more.
-        space: ``"z"``, where the grid follows great circles, or ``"w"``, where it is straight.
+        generator: Generator of the images.
+        corners: Latent vectors of the upper left, upper right, lower left and lower right image: z ``[4, z_dim]``, or,
+            in w, also w ``[4, num_ws, w_dim]``.
+        rows: Number of rows, 2 or more.
+        columns: Number of columns, 2 or more.
+        space: ``"z"`` to interpolate along great circles, or ``"w"`` to interpolate along straight lines.
 
     Returns:
-        float32 ``[rows * columns, 3, H, W]``, row by row, on CPU.
+        float32 ``[rows * columns, 3, H, W]`` on CPU, row by row.
 
     Raises:
-        ValueError: If the generator has no such space, there are not four corners, or too few rows or columns.
+        ValueError: If the generator has no such space, there are not four corners, or there are too few rows or
+            columns.
     """
     check_mode(generator)
     if space not in capabilities(generator).spaces:
         allowed = " or ".join(capabilities(generator).spaces)
-        raise ValueError(f"a grid of {generator.name} is in {allowed}; got {space!r}")
+        raise ValueError(f"space must be {allowed} for {generator.name}; got {space!r}")
     if space == "w" and corners.ndim == 2:
         corners = truncated_w(generator, corners, 1.0)
     elif space == "z" and capabilities(generator).normalizes_z:

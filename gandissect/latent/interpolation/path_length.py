@@ -1,10 +1,10 @@
-"""Perceptual path length: how fast images change on the way from one latent vector to another.
+"""Perceptual path length: how fast images change along the path from one latent vector to another.
 
-With random latent vectors a and b, t uniform in [0, 1], a path ``x(t)`` between them and features f of images,
+For random latent vectors a and b, t uniform in [0, 1], a path ``x(t)`` between a and b, and features f of images,
 
     l = E[ |f(G(x(t + eps))) - f(G(x(t)))|^2 / eps^2 ].
 
-The path is slerp in z and lerp in w. The figure means nothing without the name of the feature network.
+The path is slerp in z and lerp in w. Values are comparable only for the same feature network.
 
 Source: Karras et al. 2019, Sec. 4.1, Eq. 2 and 3.
 """
@@ -29,13 +29,13 @@ from ..spaces import SPACES, as_w, capabilities, check_space, on_shell
 from .paths import lerp, slerp
 
 BATCH = 16
-"""Pairs of images at a time."""
+"""Pairs of images per batch."""
 
 MIN_EPSILON = 1e-6
-"""Least step."""
+"""Minimum step."""
 
 MIN_KEPT = 2
-"""Values of which a mean and its error are taken, at least."""
+"""Minimum number of values to compute a mean and its standard error from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,16 @@ class PathLength(SavedResult):
     """A perceptual path length.
 
     Args:
-        mean: The mean of the values that were kept, in squared units of the features.
-        stderr: Its standard error.
+        mean: Mean of the values that were kept, in squared units of the features.
+        stderr: Standard error of the mean.
         network: The feature network's name.
-        space: ``"z"`` or ``"w"``.
-        num_samples: Pairs of latent vectors.
-        num_clipped: How many of them were left out.
-        epsilon: The step.
-        clip: Share that was left out of the smallest values, and as much of the largest.
+        space: Latent space of the paths, ``"z"`` or ``"w"``.
+        num_samples: Number of pairs of latent vectors.
+        num_clipped: Number of pairs that were left out as the smallest and largest values.
+        epsilon: Step along the path.
+        clip: Share of the values that was left out on either side.
         at_ends: Whether t is 0 instead of uniform in [0, 1].
-        seed: Of the latent vectors.
+        seed: Seed of the latent vectors and of t.
         generator: The generator's name and fingerprint.
     """
 
@@ -73,11 +73,11 @@ class PathLength(SavedResult):
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.mean) and self.mean >= 0 and math.isfinite(self.stderr) and self.stderr >= 0):
-            raise ValueError(f"a path length and its error are 0 or more; got {self.mean} and {self.stderr}")
+            raise ValueError(f"mean and stderr must be finite and 0 or more; got {self.mean} and {self.stderr}")
         _check_settings(self.epsilon, self.clip)
         if self.space not in SPACES or not 0 <= self.num_clipped <= self.num_samples - MIN_KEPT:
-            got = f"{self.num_clipped} of {self.num_samples} in {self.space!r}"
-            raise ValueError(f"{MIN_KEPT} values or more are kept, in {' or '.join(SPACES)}; got, left out, {got}")
+            got = f"{self.num_clipped} of {self.num_samples} clipped in {self.space!r}"
+            raise ValueError(f"at least {MIN_KEPT} values must be kept, in {' or '.join(SPACES)}; got {got}")
 
     @property
     def low(self) -> float:
@@ -115,14 +115,14 @@ def path_length(
     Args:
         generator: Any generator.
         network: The feature network's name.
-        features: From images as the generator makes them to features ``[batch, d]``.
+        features: Function of the generator's images that returns features ``[batch, d]``.
         space: ``"z"``, or ``"w"`` if the generator has it.
-        num_samples: Pairs of latent vectors, as many as leave 2 values.
-        seed: Of these; a value depends on the seed and its index only, but for rounding: the last images are made in
-            a batch of another size.
-        epsilon: The step, 1e-6 to 1; a small one asks much of float32.
-        clip: Share of the smallest values, and of the largest, that are left out, 0 to less than 0.5.
-        at_ends: Take t = 0.
+        num_samples: Number of pairs of latent vectors; at least 2 must be left after clipping.
+        seed: Seed of the latent vectors and of t. A value depends only on the seed and its index, up to rounding in
+            the last, smaller batch.
+        epsilon: Step along the path, in [1e-6, 1]; small steps are limited by the precision of float32.
+        clip: Share of the smallest, and of the largest, values to leave out, in [0, 0.5).
+        at_ends: Use t = 0.
         progress: Show a progress bar.
 
     Raises:
@@ -137,7 +137,7 @@ def path_length(
     check_num_samples(num_samples)
     num_per_side = int(num_samples * clip)
     if num_samples - 2 * num_per_side < MIN_KEPT:
-        raise ValueError(f"{MIN_KEPT} values or more must be left to average; got {num_samples} samples, {clip=}")
+        raise ValueError(f"at least {MIN_KEPT} values must be left to average; got {num_samples} samples and {clip=}")
     parts = []
     with torch.inference_mode(), progress_bar(num_samples, "path length", show=progress, unit="pair") as bar:
         for part in blocks(num_samples, BATCH):
@@ -145,7 +145,9 @@ def path_length(
             changes = _squared_changes(generator, features, *_point_pairs(generator, space, seed, part, t, epsilon))
             if not bool(changes.isfinite().all()):
                 wrong = part[int((~changes.isfinite()).nonzero()[0])]
-                raise ValueError(f"{network} gave a feature that is not finite for pair {wrong} of {generator.name}")
+                raise ValueError(
+                    f"{network} returned a feature that is not finite for pair {wrong} of {generator.name}"
+                )
             parts.append(changes / epsilon**2)
             bar.update(len(part))
     mean, stderr = clipped_mean(torch.cat(parts), num_per_side)
@@ -157,20 +159,20 @@ def _check_settings(epsilon: float, clip: float) -> None:
     """Raise ValueError if a number is out of range."""
     if not MIN_EPSILON <= epsilon <= 1 or not 0 <= clip < 0.5:
         raise ValueError(
-            f"epsilon is {MIN_EPSILON:g} to 1, for float32 knows no smaller steps, and clip 0 to less than 0.5; "
+            f"epsilon must be in [{MIN_EPSILON:g}, 1], as float32 resolves no smaller steps, and clip in [0, 0.5); "
             f"got {epsilon} and {clip}"
         )
 
 
 def clipped_mean(values: Float[Tensor, " n"], num_per_side: int) -> tuple[float, float]:
-    """Return the mean of values without so many of the smallest and of the largest, and its standard error.
+    """Return the trimmed mean of values and its standard error.
 
-    The error is ``s_w / ((1 - 2 g) sqrt(n))``, with g the share that is left out on either side and s_w the standard
-    deviation of the values when each of those is replaced by the nearest that is kept.
+    The standard error is ``s_w / ((1 - 2 g) sqrt(n))``, where g is the share that is left out on either side and s_w
+    the standard deviation after each of these values is replaced by the nearest value that is kept.
 
     Args:
-        values: ``[n]``.
-        num_per_side: How many to leave out on either side; 2 or more are left.
+        values: Values to average, ``[n]``.
+        num_per_side: Number of values to leave out on either side; at least 2 must remain.
 
     Source: Tukey and McLaughlin 1963.
     """
@@ -187,7 +189,7 @@ def _draw_positions(seed: int, part: range) -> Tensor:
 def _point_pairs(
     generator: Generator, space: str, seed: int, part: range, t: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor]:
-    """Return latent vectors on the way between those of even and those of odd index, and a step on."""
+    """Return the points at ``t`` and ``t + epsilon`` on paths from latent vectors of even index to odd ones."""
     z = generator.sample_z(2 * len(part), seed, 2 * part.start)
     positions = [position.double()[:, None] for position in (t, t.double() + epsilon)]
     if space == "z":

@@ -1,15 +1,16 @@
-"""Ways from one latent vector to the next, exact where they begin and end.
+"""Interpolate between latent vectors, with exact end points.
 
-Straight, in w and in activations: two keyframes are joined by ``(1 - t) a + t b``, more by the cubic spline through
-them, whose second derivative is continuous; it is natural if open, periodic if closed.
+Straight paths, for w and activations, join two keyframes by ``(1 - t) a + t b``, and more keyframes by a cubic spline
+with a continuous second derivative, natural if the path is open and periodic if it is closed.
 
-Curved, in z, where a straight line would leave the shell on which normal vectors lie: two keyframes are joined by a
-great circle, with unit vectors ``a, b`` at an angle ``phi``, and ``c`` the unit vector towards b at right angles to a::
+Curved paths are for z, where a straight line would leave the shell near which normal vectors concentrate. They join two
+keyframes by a great circle. For unit vectors ``a, b`` at an angle ``phi``, and the unit vector ``c`` orthogonal to a in
+the direction of b::
 
     slerp(a, b, t) = a cos(t phi) + c sin(t phi)
 
-and more by the Bezier curves of four points, made of great circles instead of lines, which have one derivative where
-they meet. Lengths are interpolated apart, so that they stay between those of the keyframes.
+More keyframes are joined by cubic Bezier curves built of great circles instead of lines, with a continuous first
+derivative. Lengths are interpolated separately, so they stay between those of the keyframes.
 
 Source: Shoemake 1985, Sec. 3.3 and 4; lengths: Fritsch and Butland 1984.
 """
@@ -27,21 +28,21 @@ from torch import Tensor
 from ...storage.saved import detached_copy
 
 TINY = 1e-15
-"""Unit vectors that differ by less, up to their sign, do not say in which direction to go."""
+"""Difference below which two unit vectors, up to sign, do not determine a great circle."""
 
 
 def lerp(
     a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"], t: float | Float[Tensor, " ..."]
 ) -> Float[Tensor, " ..."]:
-    """Return ``(1 - t) a + t b``, exactly a at 0 and b at 1.
+    """Interpolate linearly: return ``(1 - t) a + t b``, exactly a at 0 and exactly b at 1.
 
     Args:
-        a: Any floats.
-        b: As many.
-        t: One number, or a tensor that broadcasts with a and b, such as ``torch.linspace(0, 1, 9)[:, None]``.
+        a: Floats of any shape.
+        b: Floats of the same shape and dtype.
+        t: Number, or tensor that broadcasts with a and b, such as ``torch.linspace(0, 1, 9)[:, None]``.
 
     Raises:
-        ValueError: If the shapes differ, the tensors are no floats, or t is not finite.
+        ValueError: If shapes or dtypes differ, the tensors are not floating-point, or t is not finite.
     """
     _check_pair(a, b)
     return torch.lerp(a, b, _to_positions(t).to(a))
@@ -50,17 +51,18 @@ def lerp(
 def slerp(
     a: Float[Tensor, "*shape d"], b: Float[Tensor, "*shape d"], t: float | Float[Tensor, " ..."]
 ) -> Float[Tensor, "... d"]:
-    """Go from a to b on a great circle, the length from that of a to that of b; exactly a at 0 and b at 1.
+    """Interpolate along a great circle, and linearly in length, exactly a at 0 and exactly b at 1.
 
-    Of vectors in opposite directions, between which all ways are as short, one is chosen, always the same.
+    Vectors in opposite directions are joined by many great circles of equal length; the choice is deterministic.
 
     Args:
-        a: Latent vectors ``[..., d]``, d 2 or more, of any length but 0.
-        b: As many.
-        t: One number, or a tensor that broadcasts with a and b, such as ``torch.linspace(0, 1, 9)[:, None]``.
+        a: Latent vectors ``[..., d]`` of any nonzero length; d is 2 or more.
+        b: Latent vectors of the same shape and dtype.
+        t: Number, or tensor that broadcasts with a and b, such as ``torch.linspace(0, 1, 9)[:, None]``.
 
     Raises:
-        ValueError: If the shapes differ, the tensors are no floats, t is not finite, or a vector has no direction.
+        ValueError: If shapes or dtypes differ, the tensors are not floating-point, t is not finite, or a vector has
+            length 0.
 
     Source: Shoemake 1985, Sec. 3.3.
     """
@@ -75,22 +77,23 @@ def slerp(
 def corner_grid(
     corners: Float[Tensor, "corner ..."], rows: int, columns: int, *, curved: bool = False
 ) -> Float[Tensor, "row column ..."]:
-    """Fill a grid between four corners: along its upper and lower edge, then from the one to the other.
+    """Interpolate a grid between four corners: along the upper and lower edges, then between the edges.
 
     Args:
-        corners: ``[4, ...]``: upper left, upper right, lower left, lower right; exactly these are in the corners.
-        rows: 2 or more.
-        columns: 2 or more.
-        curved: On great circles (of z), instead of straight.
+        corners: Upper left, upper right, lower left and lower right corner, ``[4, ...]``; the grid contains them
+            exactly.
+        rows: Number of rows, 2 or more.
+        columns: Number of columns, 2 or more.
+        curved: Interpolate along great circles, for z, instead of straight lines.
 
     Returns:
         ``[rows, columns, ...]``.
 
     Raises:
-        ValueError: If there are not four corners, or too few rows or columns.
+        ValueError: If there are not four corners, or there are too few rows or columns.
     """
     if len(corners) != 4 or rows < 2 or columns < 2:
-        raise ValueError(f"need 4 corners, 2 rows or more and 2 columns or more; got {len(corners)}, {rows}, {columns}")
+        raise ValueError(f"need 4 corners and at least 2 rows and 2 columns; got {len(corners)}, {rows} and {columns}")
     join, trailing = slerp if curved else lerp, (1,) * (corners.ndim - 1)
     across = torch.linspace(0, 1, columns, dtype=torch.float64, device="cpu").view(columns, *trailing)
     down = torch.linspace(0, 1, rows, dtype=torch.float64, device="cpu").view(rows, 1, *trailing)
@@ -101,15 +104,15 @@ def corner_grid(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LatentPath:
-    """A smooth way through keyframes.
+    """A smooth path through keyframes.
 
     Args:
-        keys: ``[key, ...]``, two or more; of a curved path ``[key, d]``; they are copied.
-        closed: From the last back to the first, with the derivative with which it began.
-        curved: On great circles (of z), instead of straight.
+        keys: Two or more keyframes, ``[key, ...]``, or ``[key, d]`` for a curved path; they are copied.
+        closed: Return smoothly from the last keyframe to the first.
+        curved: Interpolate along great circles, for z, instead of straight lines.
 
     Raises:
-        ValueError: If there are fewer than two keyframes, or they are not such tensors.
+        ValueError: If there are fewer than two keyframes, or they have the wrong shape or dtype.
     """
 
     keys: Float[Tensor, "key ..."]
@@ -120,10 +123,10 @@ class LatentPath:
     def __post_init__(self) -> None:
         if len(self.keys) < 2 or not self.keys.is_floating_point():
             raise ValueError(
-                f"a path leads through 2 keyframes or more, floats; got {self.keys.dtype} {list(self.keys.shape)}"
+                f"keys must be floats with at least 2 keyframes; got {self.keys.dtype} {list(self.keys.shape)}"
             )
         if self.curved and self.keys.ndim != 2:
-            raise ValueError(f"a curved path is of vectors [key, d]; got {list(self.keys.shape)}")
+            raise ValueError(f"keys of a curved path must be vectors [key, d]; got {list(self.keys.shape)}")
         object.__setattr__(self, "keys", detached_copy(self.keys))
         with torch.inference_mode(False):
             parts = _circle_parts(self.keys, self.closed) if self.curved else _spline_parts(self.keys, self.closed)
@@ -131,24 +134,24 @@ class LatentPath:
 
     @property
     def end(self) -> int:
-        """The position at which it ends: of the last keyframe, or, if it is closed, of the first once more."""
+        """Last position: that of the last keyframe, or, if the path is closed, of the return to the first."""
         return len(self.keys) - (not self.closed)
 
     def at(self, positions: Real[Tensor, " n"] | Sequence[float]) -> Float[Tensor, "n ..."]:
-        """Return the points at some positions; keyframe i is at the position i, exactly.
+        """Return the points at the given positions; keyframe i is at position i, exactly.
 
         Args:
-            positions: ``[n]``, from 0 to `end`.
+            positions: Positions on the path, ``[n]``, from 0 to `end`.
 
         Returns:
-            ``[n, ...]``, of the keyframes' kind and device.
+            ``[n, ...]``, with the keyframes' dtype and device.
 
         Raises:
             ValueError: If a position is beyond the path.
         """
         where = torch.as_tensor(positions, dtype=torch.float64, device="cpu")
         if where.ndim != 1 or not bool(((where >= 0) & (where <= self.end)).all()):
-            raise ValueError(f"positions are [n], from 0 to {self.end}; got {where.tolist()}")
+            raise ValueError(f"positions must be [n] in [0, {self.end}]; got {where.tolist()}")
         index = where.long().clamp(max=self.end - 1)
         t = (where - index)[:, None]
         points = _points_on_circles(self._parts, index, t) if self.curved else _points_on_lines(self._parts, index, t)
@@ -159,7 +162,7 @@ class LatentPath:
 
 
 def _spline_parts(keys: Tensor, closed: bool) -> tuple[Tensor, Tensor]:
-    """Return keyframes ``[key, d]`` and the derivatives of the cubic spline through them, natural or periodic."""
+    """Return keyframes ``[key, d]`` and the derivatives there of the natural or periodic cubic spline."""
     values = keys.detach().cpu().double().flatten(1)
     count = len(values)
     system = 4 * torch.eye(count, dtype=values.dtype, device="cpu")
@@ -179,7 +182,7 @@ def _points_on_lines(parts: tuple[Tensor, ...], index: Tensor, t: Tensor) -> Ten
 
 
 def _hermite(values: Tensor, slopes: Tensor, index: Tensor, t: Tensor) -> Tensor:
-    """Return the cubics with the values and slopes ``[key, d]`` of the keyframes ``index`` and those after them."""
+    """Evaluate the cubics with the given values and slopes ``[key, d]`` between keyframes ``index`` and the next."""
     after = (index + 1) % len(values)
     square, cube = t**2, t**3
     return (
@@ -191,7 +194,7 @@ def _hermite(values: Tensor, slopes: Tensor, index: Tensor, t: Tensor) -> Tensor
 
 
 def _circle_parts(keys: Tensor, closed: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return directions, control points after and before each, lengths, and the slopes of the lengths."""
+    """Return each keyframe's direction, the control points after and before it, its length, and the length's slope."""
     directions, lengths = _to_polar(keys.detach())
     after, before = _steps_toward(directions, directions.roll(-1, 0)), _steps_toward(directions, directions.roll(1, 0))
     rise_before, rise_after = lengths - lengths.roll(1, 0), lengths.roll(-1, 0) - lengths
@@ -200,12 +203,12 @@ def _circle_parts(keys: Tensor, closed: bool) -> tuple[Tensor, Tensor, Tensor, T
         rise_before[0], rise_after[-1] = rise_after[0], rise_before[-1]
     velocity, same_sign = (after - before) / 2, rise_before * rise_after > 0
     sums = torch.where(same_sign, rise_before + rise_after, 1)
-    slopes = torch.where(same_sign, 2 * rise_before * rise_after / sums, 0)  # which keeps it between
+    slopes = torch.where(same_sign, 2 * rise_before * rise_after / sums, 0)  # harmonic mean: no overshoot
     return directions, _move_along(directions, velocity / 3), _move_along(directions, -velocity / 3), lengths, slopes
 
 
 def _points_on_circles(parts: tuple[Tensor, ...], index: Tensor, t: Tensor) -> Tensor:
-    """Return the points of the Bezier curves made of great circles (de Casteljau's construction)."""
+    """Evaluate the Bezier curves built of great circles (de Casteljau's construction)."""
     directions, leaving, arriving, lengths, slopes = parts
     after = (index + 1) % len(directions)
     points = [directions[index], leaving[index], arriving[after], directions[after]]
@@ -215,33 +218,33 @@ def _points_on_circles(parts: tuple[Tensor, ...], index: Tensor, t: Tensor) -> T
 
 
 def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Return the great circle from unit vectors to others, float64."""
+    """Interpolate unit vectors along great circles, float64."""
     return _move_along(a, t * _steps_toward(a, b))
 
 
 def _move_along(a: Tensor, step: Tensor) -> Tensor:
-    """Return unit vectors moved by steps at right angles to them, along great circles."""
+    """Move unit vectors along great circles by steps orthogonal to them."""
     angle = _length(step)
     return a * angle.cos() + step * torch.sinc(angle / torch.pi)
 
 
 def _steps_toward(a: Tensor, b: Tensor) -> Tensor:
-    """Return the steps that `_moved` needs to go from unit vectors a to b: as long as the angle between them."""
+    """Return the steps with which `_move_along` moves unit vectors a to b; their length is the angle between them."""
     angle = 2 * torch.atan2(_length(a - b), _length(a + b))  # accurate near 0 and pi, which acos is not
     side = _orthogonal_part(a, b)
     length = _length(side)
     side = torch.where(length > TINY, side / length.clamp(min=TINY), _any_orthogonal(a))
-    side = _orthogonal_part(a, side)  # what rounding left along a
+    side = _orthogonal_part(a, side)  # remove the rounding error along a
     return angle * side / _length(side)
 
 
 def _orthogonal_part(a: Tensor, b: Tensor) -> Tensor:
-    """Return the part of b at right angles to unit vectors a."""
+    """Return the component of b orthogonal to unit vectors a."""
     return b - (a * b).sum(dim=-1, keepdim=True) * a
 
 
 def _any_orthogonal(a: Tensor) -> Tensor:
-    """Return a unit vector at right angles to each unit vector: of the axis from which it is farthest."""
+    """Return a unit vector orthogonal to each unit vector, from the coordinate axis farthest from it."""
     axis = torch.zeros_like(a).scatter(-1, a.abs().argmin(dim=-1, keepdim=True), 1.0)
     side = _orthogonal_part(a, axis)
     return side / _length(side)
@@ -256,32 +259,33 @@ def _to_polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Return directions and lengths, float64 on CPU.
 
     Raises:
-        ValueError: If a vector has no direction.
+        ValueError: If a vector has length 0, or is not finite.
     """
     exact = vectors.cpu().double()
     length = _length(exact)
     if vectors.shape[-1] < 2 or not bool((length.isfinite() & (length > 0)).all()):
         raise ValueError(
-            "great circles join finite vectors of 2 numbers or more and of any length but 0; "
-            f"got {list(vectors.shape)} with lengths from {float(length.min()):g}; join others with lerp"
+            "vectors on great circles must be finite and nonzero, with at least 2 entries; "
+            f"got {list(vectors.shape)} with lengths from {float(length.min()):g}; use lerp for others"
         )
     return exact / length, length
 
 
 def _to_positions(t: float | Tensor) -> Tensor:
-    """Return how far to go, float64 on CPU.
+    """Return positions between 2 points as float64 on CPU.
 
     Raises:
-        ValueError: If it is not finite.
+        ValueError: If one is not finite.
     """
     where = torch.as_tensor(t, dtype=torch.float64, device="cpu")
     if not bool(where.isfinite().all()):
-        raise ValueError(f"t is finite, by custom from 0 to 1; got {where.tolist()}")
+        raise ValueError(f"t must be finite, usually in [0, 1]; got {where.tolist()}")
     return where
 
 
 def _check_pair(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape or a.dtype != b.dtype or not a.is_floating_point():
         raise ValueError(
-            f"both ends are floats of one shape; got {a.dtype} {list(a.shape)} and {b.dtype} {list(b.shape)}"
+            f"a and b must be floats of the same shape and dtype; got {a.dtype} {list(a.shape)} and {b.dtype} "
+            f"{list(b.shape)}"
         )

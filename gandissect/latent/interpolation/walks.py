@@ -1,4 +1,4 @@
-"""The images of a generator along a path through its latent space, or through a layer's activations."""
+"""Generate images along a path through a latent space, or through a layer's activations."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from ..spaces import Latents, as_w, capabilities, check_z, on_shell
 from .paths import LatentPath
 
 BATCH = 32
-"""Images at a time."""
+"""Images per batch."""
 
 ImageDistance = Callable[[Float[Tensor, "batch 3 H W"], Float[Tensor, "batch 3 H W"]], Float[Tensor, " batch"]]
-"""From images ``[batch, 3, H, W]`` and as many others to distances ``[batch]``."""
+"""Function of two batches of images ``[batch, 3, H, W]`` that returns their pairwise distances ``[batch]``."""
 
 
 def pixel_distance(x: Float[Tensor, "batch 3 H W"], y: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, " batch"]:
-    """Return the root mean square of the differences of pixels, ``[batch]``."""
+    """Return the root mean square difference of the pixels of each pair of images, ``[batch]``."""
     return (x - y).square().flatten(1).mean(dim=1).sqrt()
 
 
 class Walk:
-    """A path through images that some latent vectors make.
+    """A path through the images of several latent vectors, the keyframes.
 
-    In z it goes along great circles, at the length ``sqrt(z_dim)`` if the generator normalizes z; in w, and through
-    activations, straight. Through activations of a layer, what the later layers are given besides (styles) goes along a
-    path of its own.
+    In z the path follows great circles, at length ``sqrt(z_dim)`` if the generator normalizes z. In w and in
+    activations it follows straight lines between two keyframes and a cubic spline through more. In a walk through the
+    activations of a layer, the other inputs of later layers (styles) follow a separate path.
 
     Args:
         generator: Any generator.
-        latents: Of the keyframes, two or more: z ``[key, z_dim]``, or w ``[key, num_ws, w_dim]`` if it has w and the
-            walk is not through z.
+        latents: Latent vectors of the keyframes, two or more: z ``[key, z_dim]``, or w ``[key, num_ws, w_dim]`` if the
+            generator has w and the walk is not through z.
         space: ``"z"``, ``"w"``, or the name of a layer.
-        closed: From the last keyframe back to the first.
+        closed: Return from the last keyframe to the first.
 
     Attributes:
-        path: The path, through z, w or activations.
+        path: Path through z, w or activations.
 
     Raises:
-        KeyError: If there is neither such a space nor such a layer.
-        ValueError: If the generator has no w, or the latent vectors are none of it.
+        KeyError: If there is no such space or layer.
+        ValueError: If the generator has no w, or the latent vectors do not fit it.
     """
 
     def __init__(self, generator: Generator, latents: Latents, space: str = "z", *, closed: bool = False) -> None:
@@ -65,40 +65,40 @@ class Walk:
 
     @property
     def end(self) -> int:
-        """The position at which it ends; keyframe i is at the position i."""
+        """Last position of the path; keyframe i is at position i."""
         return self.path.end
 
     @torch.no_grad()
     def images(self, positions: Real[Tensor, " n"], *, progress: bool = False) -> Float[Tensor, "n 3 H W"]:
-        """Return the images at some positions.
+        """Generate the images at the given positions.
 
         Args:
-            positions: ``[n]``, from 0 to `end`.
+            positions: Positions on the path, ``[n]``, from 0 to `end`.
             progress: Show a progress bar.
 
         Returns:
-            float32 ``[n, 3, H, W]``, on CPU.
+            float32 ``[n, 3, H, W]`` on CPU.
 
         Raises:
-            ValueError: If there are none, or one is beyond the path.
+            ValueError: If there are no positions, or one is beyond the path.
         """
         if not len(positions):
-            raise ValueError("name one position or more")
+            raise ValueError("positions must have at least one entry; got none")
         parts = [positions[part.start : part.stop] for part in blocks(len(positions), BATCH)]
         return torch.cat([self._make_images(part) for part in track(parts, "walk", show=progress)])
 
     def positions(self, num_frames: int) -> Float64[Tensor, " num_frames"]:
-        """Return positions at equal distances from each other.
+        """Return equally spaced positions.
 
         Args:
-            num_frames: How many, 2 or more. They end where the path ends; of a closed one, a step before, since the
-                first comes next.
+            num_frames: Number of positions, 2 or more. The last one is the end of the path, or, if the path is closed,
+                one step before it, because the first position follows.
 
         Returns:
             float64 ``[num_frames]``.
 
         Raises:
-            ValueError: If there are fewer than 2.
+            ValueError: If num_frames is below 2.
         """
         steps = self._num_steps(num_frames)
         return torch.linspace(0, self.end, steps + 1, dtype=torch.float64, device="cpu")[:num_frames]
@@ -106,14 +106,14 @@ class Walk:
     def even_positions(
         self, num_frames: int, distance: ImageDistance = pixel_distance, *, fineness: int = 8, progress: bool = False
     ) -> Float64[Tensor, " num_frames"]:
-        """Return positions whose images are at equal distances from each other along the path.
+        """Return positions whose images are equally far apart along the path.
 
-        The path's length is the sum of the distances of many images on it.
+        Length along the path is the sum of the distances between many consecutive images.
 
         Args:
-            num_frames: How many, 2 or more, from the beginning to the end, as for `positions`.
-            distance: Of images.
-            fineness: So many times as many images are made to find the length, 1 or more.
+            num_frames: Number of positions, 2 or more, from the beginning to the end of the path, as in `positions`.
+            distance: Distance between images.
+            fineness: Number of images per frame that are generated to measure the length, 1 or more.
             progress: Show a progress bar.
 
         Returns:
@@ -124,19 +124,19 @@ class Walk:
         """
         steps = self._num_steps(num_frames)
         if fineness < 1:
-            raise ValueError(f"fineness is 1 or more; got {fineness}")
+            raise ValueError(f"fineness must be 1 or more; got {fineness}")
         fine_positions = torch.linspace(0, self.end, steps * fineness + 1, dtype=torch.float64, device="cpu")
         lengths = np.concatenate([[0.0], self._distances(fine_positions, distance, progress).cumsum(0).numpy()])
         if not np.isfinite(lengths[-1]):
-            raise ValueError(f"the distances of images on the path add up to {lengths[-1]}; they are to be finite")
+            raise ValueError(f"distances between images on the path must be finite; got a sum of {lengths[-1]}")
         if lengths[-1] == 0:
             return self.positions(num_frames)
-        wanted_lengths = np.linspace(0, lengths[-1], steps + 1)[:num_frames]
-        return torch.from_numpy(np.interp(wanted_lengths, lengths, fine_positions.numpy()))
+        even_lengths = np.linspace(0, lengths[-1], steps + 1)[:num_frames]
+        return torch.from_numpy(np.interp(even_lengths, lengths, fine_positions.numpy()))
 
     @torch.no_grad()
     def _distances(self, positions: Tensor, distance: ImageDistance, progress: bool) -> Tensor:
-        """Return the distance of each image from the next, float64 on CPU; few images are kept at a time."""
+        """Return the distance of each image from the next, float64 on CPU, one batch of images at a time."""
         parts = [positions[part.start : part.stop + 1] for part in blocks(len(positions) - 1, BATCH)]
         distances = []
         for part in track(parts, "walk", show=progress):
@@ -153,7 +153,7 @@ class Walk:
 
     def _num_steps(self, num_frames: int) -> int:
         if num_frames < 2:
-            raise ValueError(f"a walk has 2 frames or more; got {num_frames}")
+            raise ValueError(f"num_frames must be 2 or more; got {num_frames}")
         return num_frames if self.path.closed else num_frames - 1
 
 
@@ -166,7 +166,7 @@ def _path_through_z(generator: Generator, z: Tensor, closed: bool) -> LatentPath
 def _paths_through_layer(
     generator: Generator, latents: Tensor, layer: str, closed: bool
 ) -> tuple[LatentPath, LatentPath]:
-    """Return the path through activations, and that of what the later layers are given besides."""
+    """Return the path through activations, and the path of the latent vectors that later layers also depend on."""
     if capabilities(generator).has_w:
         latents = as_w(generator, latents)
         latent_path = LatentPath(latents, closed)

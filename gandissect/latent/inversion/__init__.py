@@ -1,1 +1,1 @@
-"""Finding the latent vector of a picture."""
+"""Find the latent vectors of pictures."""

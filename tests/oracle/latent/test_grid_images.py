@@ -35,9 +35,9 @@ def test_each_image_is_that_of_its_point_of_the_grid() -> None:
 
 def test_a_grid_is_in_a_latent_space() -> None:
     generator = generators.PlantedGenerator(size=8, cells=4)
-    with pytest.raises(ValueError, match="is in z; got 'layer1'"):
+    with pytest.raises(ValueError, match="space must be z for planted; got 'layer1'"):
         generate_grid(generator, generator.sample_z(4), 2, 2, "layer1")
-    with pytest.raises(ValueError, match="is in z; got 'w'"):
+    with pytest.raises(ValueError, match="space must be z for planted; got 'w'"):
         generate_grid(generator, generator.sample_z(4), 2, 2, "w")
-    with pytest.raises(ValueError, match="2 columns or more"):
+    with pytest.raises(ValueError, match="2 rows and 2 columns"):
         generate_grid(generator, generator.sample_z(4), 2, 1)
