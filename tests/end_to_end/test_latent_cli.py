@@ -190,7 +190,7 @@ BAD = {
     "no such space": (("interpolate", "DCGAN", "--space", "layer9"), "unknown latent space or layer 'layer9'"),
     "no psi": (("interpolate", "DCGAN", "--truncation-psi", "0.5"), "not truncated in w"),
     "no limit": (("interpolate", "ProGAN", "--truncation-limit", "0.5"), "divides z by its length"),
-    "a grid in a layer": (("interpolate", "ProGAN", "--grid", "--space", "layer2"), "is in z; got 'layer2'"),
+    "a grid in a layer": (("interpolate", "ProGAN", "--grid", "--space", "layer2"), "got 'layer2'"),
     "even grid": (("interpolate", "ProGAN", "--grid", "--even"), "leave --even or --grid out"),
     "frames": (("interpolate", "ProGAN", "--num-frames", "1"), "need 2 to 4096 frames"),
     "a large grid": (
