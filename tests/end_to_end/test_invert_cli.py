@@ -121,7 +121,7 @@ BAD = {
     "files and data": (("DCGAN", "PHOTO", "--data", "scenes"), "name either picture files, or with --data"),
     "no number": (("DCGAN", "--data", "scenes", "--num-pictures", "0"), "1 to 64 pictures can be inverted at once"),
     "nothing held out": (("DCGAN", "--data", "SPLIT"), "nothing is held out of"),
-    "no noise": (("DCGAN", "PHOTO", "--noise"), "noise is found in w or ws"),
+    "no noise": (("DCGAN", "PHOTO", "--noise"), "noise can be inverted only in w or ws"),
     "no picture": (("DCGAN", "MODEL"), "is not a picture that can be read"),
     "no w": (("DCGAN", "PHOTO", "--space", "w"), "has no w, only z"),
     "an empty space": (("DCGAN", "PHOTO", "--space", ""), "unknown latent space ''"),

@@ -1,12 +1,12 @@
-"""Latent spaces as an optimizer sees them: numbers of about the standard deviation 1, and what keeps them there.
+"""Coordinates of latent spaces for an optimizer, with a standard deviation of about 1, and their prior.
 
-With its layers' noise, a picture's numbers are its latents and all the maps of noise, one after the other. The prior
-of noise is how far its neighbors are from independent,
+If noise is optimized, the variables of a picture are its latents followed by all noise maps. The prior of noise
+measures the correlation of neighboring pixels:
 
     mean over maps, their halvings down to 8 px, and both axes of max(0, n r^2 - 1),    r = mean_p x_p x_(p + 1),
 
-with n the number of pixels of a map x, so that n r^2 is 1 on average where neighbors are independent. Maps are put
-back to mean 0 and standard deviation 1 after every step.
+where n is the number of pixels of a map x; n r^2 is 1 on average if neighbors are independent. Maps are normalized to
+mean 0 and standard deviation 1 after every step.
 
 Source: Karras et al. 2020 (arXiv 1912.04958), Appendix D, with correlations in units of their own variance.
 """
@@ -26,26 +26,26 @@ from ...core.protocols import Generator
 from ..spaces import Latents, as_w, capabilities, on_shell
 
 SMALLEST = 8
-"""Maps of noise are halved until their sides are no longer."""
+"""Size at which the halving of noise maps stops, in pixels."""
 
 FreeNumbers = Float[Tensor, "picture number"] | Float[Tensor, "picture num_ws w_dim"]
-"""The numbers that are optimized, of each picture."""
+"""Variables of each picture that are optimized."""
 
 NoiseMaps = tuple[Float[Tensor, "picture 1 _ _"], ...]
-"""The noise of each layer of a generator; none where it is the generator's own."""
+"""Noise of each layer of a generator; empty for the generator's own noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """A latent space in which the numbers that are optimized have about the standard deviation 1.
+    """Coordinates of a latent space in which the variables have a standard deviation of about 1.
 
     Args:
         space: ``z``, ``w`` or ``ws``.
-        num_ws: How many w the generator takes; 0 in z.
-        mean: Of w, ``[w_dim]``; of z 0.
-        scale: Standard deviation of w; of z 1.
+        num_ws: Number of w that the generator takes; 0 in z.
+        mean: Mean of w, ``[w_dim]``; 0 in z.
+        scale: Standard deviation of w; 1 in z.
         normalizes: Whether the length of z makes no difference.
-        noise: The generator's own noise, one map ``[1, 1, h, w]`` a layer, if noise is optimized, too.
+        noise: The generator's own noise, one map ``[1, 1, h, w]`` per layer; empty if noise is not optimized.
     """
 
     space: str
@@ -57,10 +57,10 @@ class Coordinates:
 
     @classmethod
     def of(cls, generator: Generator, space: str, z: Float[Tensor, "sample z"], noise: bool) -> Coordinates:
-        """Return the coordinates, measured on samples ``[sample, z_dim]``.
+        """Return the coordinates, with mean and scale measured on samples z ``[sample, z_dim]``.
 
         Raises:
-            ValueError: If w is the same for all of them.
+            ValueError: If w is the same for all samples.
         """
         if space == "z":
             return cls(space, 0, z.new_zeros(()), 1.0, capabilities(generator).normalizes_z)
@@ -68,7 +68,7 @@ class Coordinates:
         w = ws[:, 0].cpu().double()
         scale = float(w.var(0).mean().sqrt())
         if not scale > 0:
-            raise ValueError(f"w of {generator.name} does not vary; invert in z")
+            raise ValueError(f"w of {generator.name} is the same for all samples; invert in z")
         maps = tuple(generator.own_noise()) if noise else ()  # type: ignore[attr-defined]
         return cls(space, ws.shape[1], w.mean(0).float().to(ws.device), scale, normalizes=False, noise=maps)
 
@@ -78,20 +78,20 @@ class Coordinates:
         return self.mean.expand(1, self.num_ws, -1)
 
     def images(self, generator: Generator, free: FreeNumbers) -> Float[Tensor, "picture 3 H W"]:
-        """Return the generator's images of the numbers that are optimized."""
+        """Generate the images of the variables."""
         latents, noise = self.latents(free), self.maps(free)
         images: Tensor = generator.synthesis(latents, noise) if noise else generator(latents)  # type: ignore[attr-defined]
         return images
 
     def latents(self, free: FreeNumbers) -> Latents:
-        """Return what the generator takes for the numbers that are optimized."""
+        """Return the latent vectors of the variables."""
         if self.space == "z":
             return free
         w = self.mean + self.scale * self._styles(free)
         return w if self.space == "ws" else w[:, None].expand(-1, self.num_ws, -1)
 
     def maps(self, free: FreeNumbers) -> NoiseMaps:
-        """Return the noise of the layers, ``[picture, 1, h, w]`` each; none where it is not optimized."""
+        """Return the noise of each layer, ``[picture, 1, h, w]``; empty if noise is not optimized."""
         if not self.noise:
             return ()
         sizes = [own_map.numel() for own_map in self.noise]
@@ -99,7 +99,7 @@ class Coordinates:
         return tuple(part.reshape(-1, *own_map.shape[1:]) for part, own_map in zip(parts, self.noise, strict=True))
 
     def free(self, samples: Latents) -> FreeNumbers:
-        """Return the numbers that stand for samples z or ``[sample, num_ws, w_dim]``, with the generator's noise."""
+        """Return the variables of samples, z or ``[sample, num_ws, w_dim]``, with the generator's own noise."""
         if self.space == "z":
             return on_shell(samples) if self.normalizes else samples
         ws = (samples - self.mean) / self.scale
@@ -110,13 +110,13 @@ class Coordinates:
         return torch.cat([styles.flatten(1), *maps], dim=1)
 
     def prior(self, free: FreeNumbers) -> Float[Tensor, " picture"]:
-        """Return how far each picture's latents and noise are from where samples lie, ``[picture]``."""
-        off = self._styles(free).square().flatten(1).mean(1) - 1
-        far = (off if self.space == "z" else off.clamp(min=0)).square()
-        return far + dependence(self.maps(free)) if self.noise else far
+        """Return the penalty for latents and noise that are unlike those of samples, ``[picture]``."""
+        excess = self._styles(free).square().flatten(1).mean(1) - 1
+        penalty = (excess if self.space == "z" else excess.clamp(min=0)).square()
+        return penalty + dependence(self.maps(free)) if self.noise else penalty
 
     def settle(self, free: FreeNumbers) -> None:
-        """Put z back on the shell where only its direction counts, and noise to mean 0 and standard deviation 1."""
+        """Project z onto the shell if only its direction matters, and normalize noise, in place."""
         if self.normalizes:
             free.copy_(on_shell(free))
         for noise_map in self.maps(free):
@@ -124,7 +124,7 @@ class Coordinates:
             noise_map.div_(noise_map.square().mean((2, 3), keepdim=True).sqrt().clamp(min=1e-8))
 
     def _styles(self, free: Tensor) -> Tensor:
-        """Return the numbers of the latents alone."""
+        """Return the variables of the latents without those of the noise."""
         if not self.noise:
             return free
         styles = free[:, : -sum(own_map.numel() for own_map in self.noise)]
@@ -132,10 +132,7 @@ class Coordinates:
 
 
 def dependence(maps: NoiseMaps) -> Float[Tensor, " picture"]:
-    """Return how far the neighbors in maps ``[picture, 1, h, w]`` are from independent, ``[picture]``.
-
-    Source: the formula at the top.
-    """
+    """Return the correlation of neighbors in maps ``[picture, 1, h, w]``, as defined at the top, ``[picture]``."""
     terms = []
     for noise_map in maps:
         for scaled in _halvings(noise_map):
@@ -147,7 +144,7 @@ def dependence(maps: NoiseMaps) -> Float[Tensor, " picture"]:
 
 
 def _halvings(noise: Tensor) -> Iterator[Tensor]:
-    """Yield maps and their means over 2 x 2 pixels, again and again, each with the standard deviation of the first."""
+    """Yield maps and their repeated 2 x 2 averages, rescaled to keep the standard deviation of independent pixels."""
     yield noise
     while min(noise.shape[2:]) > SMALLEST:
         noise = 2 * avg_pool2d(noise, 2)

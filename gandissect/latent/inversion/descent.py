@@ -1,4 +1,4 @@
-"""What an inversion is made of: where to begin, how far images are from pictures, and the way down."""
+"""Components of an inversion: starting points, the distance between images and pictures, and gradient descent."""
 
 from __future__ import annotations
 
@@ -18,34 +18,45 @@ from ..spaces import as_w
 from .coordinates import Coordinates, FreeNumbers
 
 FEATURE_WEIGHT = 0.2
+"""Weight of the features' distance relative to that of the pixels."""
+
 LEARNING_RATE = 0.1
-"""Of Adam, in standard deviations of what is optimized."""
+"""Learning rate of Adam, in standard deviations of the variables."""
+
 WARM_UP, RAMP_DOWN = 0.05, 0.5
-"""Shares of the steps in which the learning rate rises, and falls."""
+"""Shares of the steps in which the learning rate rises and falls."""
+
 BATCH = 64
-"""Samples made at once."""
+"""Samples per batch."""
 
 PictureFeatures = Float[Tensor, "picture ..."] | Sequence[Float[Tensor, "picture ..."]]
+"""Features of pictures, one tensor or several."""
+
 FeatureExtractor = Callable[[Float[Tensor, "picture 3 H W"]], PictureFeatures]
+"""Function of images that returns their features."""
+
 Unknowns = FreeNumbers | Float[Tensor, "picture unit h w"]
-"""What a descent looks for: latents and noise, or the residual of a layer."""
+"""Variables of a descent: latents and noise, or the residual of a layer."""
+
 Loss = Callable[[Unknowns], Float[Tensor, " picture"]]
+"""Function of the variables that returns each picture's loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureDistance:
-    """How far images are from the pictures, in variances of the generator's own images.
+    """The distance between images and pictures, in variances of the generator's images.
 
     Args:
-        wanted: The pictures.
-        lowest: What each pixel counts as at least: -1 where the picture is black, for it cannot be darker.
-        highest: What it counts as at most.
-        variance: Of pixels.
-        features: What else is compared.
-        parts: The pictures' features, each with the variance of its entries.
+        pictures: Pictures that images are compared with.
+        lowest: Lower bound that image pixels are clamped to: -1 where the picture is black, since darker pixels are
+            displayed the same.
+        highest: Upper bound that image pixels are clamped to: 1 where the picture is white.
+        variance: Variance of the pixels of the generator's images.
+        features: Function that computes features to compare in addition to pixels; None compares pixels only.
+        parts: Features of the pictures, each with the variance of its entries.
     """
 
-    wanted: Float[Tensor, "picture 3 H W"]
+    pictures: Float[Tensor, "picture 3 H W"]
     lowest: Float[Tensor, "picture 3 H W"]
     highest: Float[Tensor, "picture 3 H W"]
     variance: float
@@ -55,27 +66,27 @@ class PictureDistance:
     @classmethod
     def of(
         cls,
-        wanted: Float[Tensor, "picture 3 H W"],
+        pictures: Float[Tensor, "picture 3 H W"],
         own_images: Float[Tensor, "sample 3 H W"],
         variance: float,
         features: FeatureExtractor | None,
     ) -> PictureDistance:
-        """Return the distance from pictures; ``own_images`` are images that the generator made."""
-        free = torch.full_like(wanted, torch.inf)
-        lowest, highest = torch.where(wanted <= -1, -1, -free), torch.where(wanted >= 1, 1, free)
+        """Return the distance from pictures, scaled by the variance of the generator's ``own_images``."""
+        free = torch.full_like(pictures, torch.inf)
+        lowest, highest = torch.where(pictures <= -1, -1, -free), torch.where(pictures >= 1, 1, free)
         parts = []
         if features is not None:
             with torch.no_grad():
-                own_features, wanted_features = as_list(features(own_images.clamp(-1, 1))), as_list(features(wanted))
+                own_features, targets = as_list(features(own_images.clamp(-1, 1))), as_list(features(pictures))
             variances = [float(part.cpu().double().var(0).mean()) for part in own_features]
             if not all(part_variance > 0 for part_variance in variances):
-                raise ValueError("features are the same for all of the generator's images; give others, or none")
-            parts = list(zip([part.detach() for part in wanted_features], variances, strict=True))
-        return cls(wanted, lowest, highest, variance, features, parts)
+                raise ValueError("features must vary over the generator's images; use other features, or omit them")
+            parts = list(zip([part.detach() for part in targets], variances, strict=True))
+        return cls(pictures, lowest, highest, variance, features, parts)
 
     def __call__(self, images: Float[Tensor, "picture 3 H W"]) -> Float[Tensor, " picture"]:
         """Return the distance of each image from its picture, ``[picture]``."""
-        pixels = mean_square(images.clamp(self.lowest, self.highest) - self.wanted) / self.variance
+        pixels = mean_square(images.clamp(self.lowest, self.highest) - self.pictures) / self.variance
         if self.features is None:
             return pixels
         pairs = zip(as_list(self.features(images.clamp(-1, 1))), self.parts, strict=True)
@@ -85,14 +96,14 @@ class PictureDistance:
 
 @dataclass(frozen=True, slots=True)
 class StartingPoints:
-    """Where to begin.
+    """Starting points of an inversion.
 
     Args:
-        coordinates: The latent space.
-        start: For each picture, ``[picture, start, ...]``, the nearest first.
-        samples: Some samples as the generator takes them.
-        images: Theirs.
-        variance: Of the pixels of all samples.
+        coordinates: Coordinates of the latent space.
+        start: Starting points of each picture, ``[picture, start, ...]``, the nearest first.
+        samples: Latent vectors of some samples.
+        images: Images of these samples.
+        variance: Variance of the pixels over all samples.
     """
 
     coordinates: Coordinates
@@ -105,26 +116,26 @@ class StartingPoints:
 @torch.no_grad()
 def search(
     generator: Generator,
-    wanted: Float[Tensor, "picture 3 H W"],
+    pictures: Float[Tensor, "picture 3 H W"],
     space: str,
     noise: bool,
     counts: tuple[int, int],
     seed: int,
     quiet: bool,
 ) -> StartingPoints:
-    """Look for the samples nearest to each picture; in w, the mean is one of them.
+    """Find the samples nearest to each picture; in w, the mean is also a candidate.
 
     Args:
-        generator: The generator.
-        wanted: The pictures.
+        generator: Generator to invert.
+        pictures: Pictures to invert.
         space: ``z``, ``w`` or ``ws``.
-        noise: Whether noise is looked for, too.
-        counts: Samples to look through, and how many to find.
-        seed: Of the samples.
+        noise: Also optimize noise.
+        counts: Number of samples to search, and number of starting points per picture.
+        seed: Seed of the samples.
         quiet: Show no progress bar.
 
     Raises:
-        ValueError: If the generator gives no images, or one image for all samples.
+        ValueError: If the generator does not return images, or returns the same image for all samples.
     """
     count, num_starts = counts
     z = generator.sample_z(count, seed).to(generator.device)
@@ -132,8 +143,8 @@ def search(
     candidates = coordinates.free(z if space == "z" else as_w(generator, z))
     if space != "z":
         candidates = torch.cat([coordinates.free(coordinates.middle), candidates])
-    gaps = []
-    total, squares = (torch.zeros(wanted.shape[1:], dtype=torch.float64, device="cpu") for _ in range(2))
+    distances = []
+    total, squares = (torch.zeros(pictures.shape[1:], dtype=torch.float64, device="cpu") for _ in range(2))
     for part in track(list(blocks(len(candidates), BATCH)), "samples", show=not quiet):
         free = candidates[part.start : part.stop]
         images = coordinates.images(generator, free)
@@ -141,26 +152,26 @@ def search(
         check_finite(images, part)
         exact = images.cpu().double()
         total, squares = total + exact.sum(0), squares + exact.square().sum(0)
-        gaps.append(_gaps(wanted, images.clamp(-1, 1)))
+        distances.append(_pixel_distances(pictures, images.clamp(-1, 1)))
     number = len(candidates)
     variance = float((squares / number - (total / number).square()).mean())
     if not variance > 0:
-        raise ValueError(f"all images of {generator.name} are the same; there is nothing to find")
-    nearest = torch.cat(gaps, 1).argsort(dim=1, stable=True)[:, :num_starts]
+        raise ValueError(f"images of {generator.name} must differ to be inverted; got the same image for all samples")
+    nearest = torch.cat(distances, 1).argsort(dim=1, stable=True)[:, :num_starts]
     samples = candidates[:BATCH]
     latents, images = coordinates.latents(samples), coordinates.images(generator, samples)
     return StartingPoints(coordinates, candidates[nearest], latents, images, variance)
 
 
-def _gaps(wanted: Tensor, images: Tensor) -> Tensor:
-    """Return the distance of each picture from each image; pair by pair, so that rounding depends on no other."""
+def _pixel_distances(pictures: Tensor, images: Tensor) -> Tensor:
+    """Return the distance between each picture and each image, computed so that rounding is the same for every pair."""
     mode = "donot_use_mm_for_euclid_dist"
-    return torch.cdist(wanted.flatten(1), images.flatten(1), compute_mode=mode)
+    return torch.cdist(pictures.flatten(1), images.flatten(1), compute_mode=mode)
 
 
 @dataclass(frozen=True, slots=True)
 class DescentResult:
-    """The best of a descent, and each picture's loss there and at its beginning, float64 on CPU."""
+    """The best point of a descent, and each picture's loss at the start and at the best point, float64 on CPU."""
 
     free: Unknowns
     loss_start: Float64[Tensor, " picture"]
@@ -175,10 +186,10 @@ def descend(
     quiet: bool,
     settle: Callable[[FreeNumbers], None] | None = None,
 ) -> DescentResult:
-    """Minimise each picture's loss with Adam, whose steps in one number depend on no other number.
+    """Minimize each picture's loss with Adam, which treats every variable independently.
 
     Raises:
-        ValueError: If a loss is not finite, naming picture and step.
+        ValueError: If a loss is not finite, naming the picture and the step.
 
     Source: learning rate: Karras et al. 2020 (arXiv 1912.04958), Appendix D.
     """
@@ -203,7 +214,7 @@ def descend(
 
 
 def _rate(t: float) -> float:
-    """Return the factor of the learning rate after the share t of the steps."""
+    """Return the factor of the learning rate after a share t of the steps."""
     fall = min(1.0, (1 - t) / RAMP_DOWN)
     return min(1.0, (t + 1e-3) / WARM_UP) * (0.5 - 0.5 * math.cos(math.pi * fall))
 
@@ -215,10 +226,10 @@ def _check_loss(loss: Tensor, step: int) -> None:
 
 
 def as_list(features: PictureFeatures) -> Sequence[Float[Tensor, "picture ..."]]:
-    """Return features as several, whether or not they are."""
+    """Return features as a sequence of tensors."""
     return [features] if isinstance(features, Tensor) else features
 
 
 def mean_square(x: Float[Tensor, "picture ..."]) -> Float[Tensor, " picture"]:
-    """Return the mean over all but the first axis."""
+    """Return the mean square over all axes but the first."""
     return x.square().flatten(1).mean(1)

@@ -1,15 +1,15 @@
-"""Real pictures in a generator's latent space: which z, or w, makes the image most like each of them.
+"""Invert pictures: find the z or w whose image is most similar to each picture.
 
-Of many samples those nearest by pixels are where Adam begins, all pictures at once, to minimize
+Starting from the samples whose images are closest in pixels, Adam minimizes, for all pictures jointly,
 
     |G(u) - x|^2 / V + 0.2 mean_i |f_i(G(u)) - f_i(x)|^2 / V_i + 0.01 prior(u),
 
-first in a quarter of the steps from each of them, then in all steps from the best of their ends. Means are over pixels
-and over entries; V is the variance of the generator's own images, V_i that of their features. In z the prior is
-``(|z|^2 / d - 1)^2``, which keeps z on the shell of normal vectors; where a generator normalizes z, it is put back on
-it after every step. In w, with u = (w - mean) / standard deviation, the same holds of what lies outside only; noise
-has the prior of `coordinates`. A layer's residual r, in its standard deviations, is found after that in the same way,
-with ``0.01 |r|^2``.
+first for a quarter of the steps from each start, then for all steps from the best result. Squared differences are
+averaged over pixels and over entries; V is the variance of the generator's images, and V_i that of their features. In z
+the prior is ``(|z|^2 / d - 1)^2``, which keeps z near the shell of normal vectors. If the generator normalizes z, z is
+projected onto the shell after every step. In w, with u = (w - mean) / standard deviation, the same prior applies only
+outside the shell. Noise has the prior of `coordinates`. A layer's residual r, in standard deviations of the layer's
+activations, is found afterwards in the same way, with the prior ``0.01 |r|^2``.
 
 Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1; in w: Karras et al. 2020 (arXiv 1912.04958), Appendix D; residual:
 Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
@@ -34,6 +34,7 @@ from .descent import DescentResult, FeatureExtractor, PictureDistance, as_list, 
 from .results import INVERSION_SPACES, Inversion, reconstruct, residual_edits, with_noise_maps
 
 PRIOR_WEIGHT = 0.01
+"""Weight of the prior in the loss."""
 
 
 def invert(
@@ -50,24 +51,25 @@ def invert(
     seed: int = 0,
     progress: bool = True,
 ) -> Inversion:
-    """Find the latents whose images are most like some pictures, as the module's formula says.
+    """Find the latents whose images are most similar to pictures, by the loss at the top of this module.
 
-    All pictures are optimized at once; up to rounding, none depends on the others.
+    All pictures are optimized together; up to rounding, the result for each is independent of the others.
 
     Args:
-        generator: A `Generator` through which gradients flow, in eval mode.
-        images: The pictures, float ``[batch, 3, H, W]`` in [-1, 1], of the generator's size.
-        space: ``z``; of a generator that has w also ``w``, or ``ws``, one w a layer, which comes nearer to pictures
-            unlike its own.
-        features: From images to features, one tensor ``[batch, ...]`` or several, through which gradients flow, such as
-            a segmenter's ``encode``; None compares pixels only.
-        layer: Layer to whose activations a residual is added, for what no latents can make.
-        noise: Whether to find the noise of each picture's layers too, in w or ws of a generator that has noise.
-        num_candidates: Samples to begin with the best of, 2 or more.
-        num_starts: How many of these to begin with: 1 is fast, more find their way where one is stuck.
-        num_steps: Of Adam, besides a quarter as many from each start if there are several, and as many again for the
-            residual; 0 takes the best sample, which needs no gradients.
-        seed: Of the samples, which are the same for all pictures.
+        generator: Differentiable generator in eval mode.
+        images: Pictures to invert, float ``[picture, 3, H, W]`` in [-1, 1], of the generator's size.
+        space: ``z``; for a generator that has w, also ``w``, or ``ws`` (one w per layer), which reconstructs pictures
+            unlike the generator's own images more accurately.
+        features: Differentiable function of images that returns features, one tensor ``[picture, ...]`` or several,
+            such as a segmenter's ``encode``; None compares pixels only.
+        layer: Layer to add a residual to, for details that no latents reproduce; None adds no residual.
+        noise: Also optimize the noise of each picture, in w or ws of a generator that has noise.
+        num_candidates: Number of samples among which starting points are chosen, 2 or more.
+        num_starts: Number of starting points per picture, at most ``num_candidates``; 1 is fast, more avoid poor local
+            minima.
+        num_steps: Number of Adam steps. A quarter of it is added for each start if there are several, and the full
+            number again for the residual. 0 returns the best sample, which needs no gradients.
+        seed: Seed of the samples, which are the same for all pictures.
         progress: Show progress bars.
 
     Returns:
@@ -75,8 +77,8 @@ def invert(
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: If the pictures do not fit, the generator has no such space or lets no gradients through, a number
-            is out of range, or a loss is not finite.
+        ValueError: If the pictures do not fit, the generator has no such space or is not differentiable, a number is
+            out of range, or a loss is not finite.
 
     Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1.
     """
@@ -85,12 +87,12 @@ def invert(
     _check_counts(num_candidates, num_starts, num_steps, layer)
     quiet = not progress
     with torch.inference_mode(False), torch.enable_grad():
-        wanted = images.detach().clone().to(generator.device, torch.float32)
+        pictures = images.detach().clone().to(generator.device, torch.float32)
         counts = (num_candidates, num_starts)
-        points = search(generator, wanted, space, noise, counts, derive_seed(seed, "invert"), quiet)
+        points = search(generator, pictures, space, noise, counts, derive_seed(seed, "invert"), quiet)
         if num_steps:
             _check_gradients(generator, points.coordinates, points.start[:1, 0], features)
-        distance = PictureDistance.of(wanted, points.images, points.variance, features)
+        distance = PictureDistance.of(pictures, points.images, points.variance, features)
         latent_loss = _LatentLoss(generator, distance, points.coordinates)
         loss_start = latent_loss.evaluate(points.start[:, 0])
         optimum = _descend_from_best(latent_loss, points.start, num_steps, quiet)
@@ -107,7 +109,7 @@ def invert(
         tuple(noise_map.cpu().contiguous() for noise_map in maps),
         layer,
         None if residual is None else residual.cpu(),
-        _to_pixels(wanted),
+        _to_pixels(pictures),
         reconstructions,
         loss_start,
         loss_end,
@@ -150,9 +152,9 @@ def _descend_from_best(latent_loss: _LatentLoss, starts: Tensor, num_steps: int,
 
 
 def _best_start(latent_loss: _LatentLoss, starts: Tensor, num_steps: int, quiet: bool) -> Tensor:
-    """Return for each picture where some steps lead from the best of its starts, ``[picture, start, ...]``."""
+    """Return the best point after some steps from each picture's starts, ``[picture, start, ...]``."""
     results = []
-    for number, start in enumerate(starts.unbind(1), 1):  # one after the other, for all at once take much memory
+    for number, start in enumerate(starts.unbind(1), 1):  # one start at a time, to save memory
         results.append(descend(latent_loss, start, num_steps, f"start {number}", quiet, latent_loss.coordinates.settle))
     best_start = torch.stack([result.loss_end for result in results]).argmin(0).to(starts.device)
     return torch.stack([result.free for result in results])[best_start, torch.arange(len(starts), device=starts.device)]
@@ -160,7 +162,7 @@ def _best_start(latent_loss: _LatentLoss, starts: Tensor, num_steps: int, quiet:
 
 @dataclass(frozen=True, slots=True)
 class _ResidualLoss:
-    """The loss of what is added to a layer's activations, given in their standard deviations."""
+    """The loss of a residual, in standard deviations of the layer's activations."""
 
     generator: Generator
     distance: PictureDistance
@@ -180,7 +182,7 @@ class _ResidualLoss:
         layer: str,
         samples: Tensor,
     ) -> _ResidualLoss:
-        """Return the loss of a layer; its standard deviation is measured on samples."""
+        """Return the loss for a layer, whose standard deviation is measured on samples."""
         scale = float(generator.head(samples, layer).std())
         noisy_generator = with_noise_maps(generator, maps)
         return cls(noisy_generator, distance, latents, noisy_generator.head(latents, layer), layer, scale)
@@ -190,7 +192,7 @@ class _ResidualLoss:
         return self.distance(images) + PRIOR_WEIGHT * mean_square(free)
 
     def find_residual(self, num_steps: int, quiet: bool) -> tuple[Tensor, Tensor]:
-        """Return the residual of each picture, as it is added, and its loss."""
+        """Return the residual of each picture, in units of the activations, and its loss."""
         optimum = descend(self, torch.zeros_like(self.activation), num_steps, f"residual of {self.layer}", quiet)
         return self.scale * optimum.free, optimum.loss_end
 
@@ -199,19 +201,19 @@ def _check_counts(num_candidates: int, num_starts: int, num_steps: int, layer: s
     """Raise ValueError if a number is out of range."""
     if num_candidates < 2 or not 1 <= num_starts <= num_candidates or num_steps < 0:
         raise ValueError(
-            "need 2 candidates or more, 1 start or more of these, and 0 steps or more; "
+            "need at least 2 candidates, 1 start and no more starts than candidates, and 0 steps or more; "
             f"got {num_candidates}, {num_starts} and {num_steps}"
         )
     if layer is not None and not num_steps:
-        raise ValueError("a residual is found in steps; give num_steps of 1 or more, or no layer")
+        raise ValueError("num_steps must be 1 or more to find a residual; got 0; raise it or omit layer")
 
 
 def _check_request(generator: Generator, images: Tensor, space: str, layer: str | None, noise: bool) -> None:
-    """Refuse what cannot be inverted, or not so.
+    """Check the pictures and options of an inversion.
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: Saying what and why.
+        ValueError: If the pictures do not fit, or the generator has no such space or no noise.
     """
     check_mode(generator)
     if space not in INVERSION_SPACES:
@@ -219,31 +221,34 @@ def _check_request(generator: Generator, images: Tensor, space: str, layer: str 
     if space != "z":
         require_w(generator)
     if noise and (space == "z" or not capabilities(generator).has_noise):
-        raise ValueError(f"noise is found in w or ws of a generator that has noise; got {space} of {generator.name}")
+        raise ValueError(
+            f"noise can be inverted only in w or ws of a generator that has noise; got {space} of {generator.name}"
+        )
     if layer is not None:
         lookup(generator.layers, layer, "layer")
     size = generator.image_size
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4 or not len(images):
         got = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"pictures are float [batch, 3, {size[0]}, {size[1]}] in [-1, 1]; got {got}")
+        raise ValueError(f"pictures must be float [picture, 3, {size[0]}, {size[1]}] in [-1, 1]; got {got}")
     if tuple(images.shape[1:]) != (3, *size):
         raise ValueError(
-            f"{generator.name} makes pictures {[3, *size]}; got {list(images.shape[1:])}: crop and resize them"
+            f"pictures must have the size of {generator.name}, {[3, *size]}; got {list(images.shape[1:])}; crop and "
+            "resize them"
         )
     if not bool((images.abs() <= 1).all()):
         raise ValueError(
-            f"pictures are in [-1, 1]; got {float(images.min()):g} to {float(images.max()):g} "
-            "(x / 127.5 - 1 if they are in 0 to 255; clamp what a generator made)"
+            f"pictures must be in [-1, 1]; got {float(images.min()):g} to {float(images.max()):g} "
+            "(use x / 127.5 - 1 for 0 to 255, and clamp images of a generator)"
         )
 
 
 def _check_gradients(
     generator: Generator, coordinates: Coordinates, start: Tensor, features: FeatureExtractor | None
 ) -> None:
-    """Refuse what lets no gradients through.
+    """Check that the generator and the features are differentiable.
 
     Raises:
-        ValueError: With the remedy.
+        ValueError: If they are not; the message states the remedy.
     """
     free = start.clone().requires_grad_()
     try:
@@ -252,22 +257,22 @@ def _check_gradients(
     except RuntimeError as error:
         raise ValueError(
             f"no gradients flow through {generator.name}; load it outside torch.inference_mode, "
-            f"run it without no_grad, or give num_steps 0 for the best sample ({str(error).splitlines()[0]})"
+            f"run it without no_grad, or pass num_steps=0 for the best sample ({str(error).splitlines()[0]})"
         ) from error
     if not bool(slope.isfinite().all()):
-        raise ValueError(f"the gradients of {generator.name} are not finite")
+        raise ValueError(f"gradients of {generator.name} must be finite; got a NaN or infinite number")
     if features is not None and not all(part.requires_grad for part in as_list(features(images.clamp(-1, 1)))):
-        raise ValueError("no gradients flow through the features; compute them without no_grad, or give none")
+        raise ValueError("no gradients flow through the features; compute them without no_grad, or omit features")
 
 
 @torch.no_grad()
 def _reconstruct_pixels(
     generator: Generator, latents: Tensor, maps: NoiseMaps, layer: str | None, residual: Tensor | None
 ) -> Tensor:
-    """Return the images of what was found as uint8, on CPU."""
+    """Return the reconstructions as uint8 on CPU."""
     return _to_pixels(reconstruct(generator, latents, maps, residual_edits(layer, residual)))
 
 
 def _to_pixels(images: Tensor) -> Tensor:
-    """Return images in [-1, 1] as uint8, on CPU."""
+    """Return images in [-1, 1] as uint8 on CPU."""
     return to_uint8(images.detach()).cpu()

@@ -1,4 +1,4 @@
-"""Pictures as a generator makes them again, and what was lost on the way.
+"""Results of inverting pictures: latents, reconstructions and lost concepts.
 
 Source: Bau et al. 2019, "Seeing what a GAN cannot generate" (arXiv 1910.11626), Sec. 3.
 """
@@ -27,18 +27,20 @@ from ..spaces import Latents
 from .coordinates import NoiseMaps
 
 INVERSION_SPACES = ("z", "w", "ws")
+"""Spaces that pictures can be inverted in."""
+
 BATCH = 64
-"""Pictures that are labeled at once."""
+"""Pictures per batch of the segmenter."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Residual(Edit):
-    """Something added to the activations of all units of a layer, for each image of its own.
+    """An edit that adds different values to the activations of each image, in all units of a layer.
 
     Args:
         units: All units of the layer.
-        values: ``[batch, unit, h, w]``.
-        region: Where, as for every `Edit`; everywhere if None.
+        values: Values to add, ``[batch, unit, h, w]``.
+        region: Mask of the region to edit, as in every `Edit`; None edits everywhere.
     """
 
     units: UnitSet
@@ -46,34 +48,34 @@ class Residual(Edit):
     region: Tensor | None = None
 
     def target(self, chosen: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
-        """Return the sum."""
+        """Return the sum of activations and values."""
         return chosen + self.values.to(chosen)
 
     def apply(
         self, activation: Float[Tensor, "batch unit h w"], image_size: Size | None = None
     ) -> Float[Tensor, "batch unit h w"]:
-        """Return the sum, where the region is.
+        """Add the values to the activations within the region.
 
         Raises:
-            ValueError: If these are activations of other images, units or places than the values.
+            ValueError: If the activations and the values differ in shape.
         """
         if self.values.shape != activation.shape:
             raise ValueError(
-                f"this residual is {list(self.values.shape)}, and the activations of {self.units.layer!r} are "
-                f"{list(activation.shape)}; it is added to those that it was found for"
+                f"a residual must have the shape of the activations of {self.units.layer!r}, {list(activation.shape)}; "
+                f"got {list(self.values.shape)}; apply it to the pictures that it was found for"
             )
         return Edit.apply(self, activation, image_size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LostConcepts:
-    """Shares of the pixels of each concept in pictures and in their reconstructions, as a segmenter sees both.
+    """Each concept's share of the pixels in pictures and in their reconstructions, according to a segmenter.
 
     Args:
         segmenter: The segmenter's name and fingerprint.
-        concepts: What it names.
-        pictures: float64 ``[picture, concept]``.
-        reconstructions: float64 ``[picture, concept]``.
+        concepts: The segmenter's concepts.
+        pictures: Shares in the pictures, float64 ``[picture, concept]``.
+        reconstructions: Shares in the reconstructions, float64 ``[picture, concept]``.
     """
 
     segmenter: NetworkId
@@ -90,13 +92,14 @@ class LostConcepts:
 
     @property
     def change(self) -> Float64[Tensor, "picture concept"]:
-        """Share of the pixels that each concept has gained, float64 ``[picture, concept]``; below 0 it was lost."""
+        """Change of each concept's share, float64 ``[picture, concept]``; negative if the concept was lost."""
         return self.reconstructions - self.pictures
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a plain dict for each concept that is anywhere, the one that has lost most first.
+        """Return a plain dict for each concept that is present, the one that lost most first.
 
-        Shares are means over the pictures; the standard error of the change is over pictures, None of a single one.
+        Shares are means over the pictures. The standard error of the change is taken over pictures; None for a single
+        picture.
         """
         mean, number = self.change.mean(0), len(self.pictures)
         stderr = self.change.std(0) / math.sqrt(number) if number > 1 else None
@@ -120,23 +123,23 @@ class Inversion(SavedResult):
 
     Args:
         generator: The generator's name and fingerprint.
-        space: ``z``, ``w``, or ``ws`` (one w a layer).
-        latents: float32, z ``[picture, z_dim]`` or ws ``[picture, num_ws, w_dim]``.
-        noise: float32 ``[picture, 1, h, w]``, one map a layer, or none where it is the generator's own.
-        layer: The layer that a residual is added to; None if there is none.
-        residual: float32 ``[picture, unit, h, w]``.
-        pictures: uint8 ``[picture, 3, H, W]``, what was asked for.
-        reconstructions: uint8 ``[picture, 3, H, W]``, what the generator makes of the latents and the residual.
-        loss_start: float64 ``[picture]``, of the best sample.
-        loss_end: float64 ``[picture]``, of what was found.
-        with_features: Whether features were compared besides pixels.
-        num_candidates: Samples that were looked through.
-        num_starts: How many of these the optimization began with.
-        num_steps: Of the optimization.
-        seed: Of the samples.
+        space: Space of the latents: ``z``, ``w``, or ``ws`` (one w per layer).
+        latents: Latent vectors, float32, z ``[picture, z_dim]`` or ws ``[picture, num_ws, w_dim]``.
+        noise: One noise map per layer, float32 ``[picture, 1, h, w]``; empty for the generator's own noise.
+        layer: Layer that the residual is added to; None without a residual.
+        residual: Values that are added to the activations, float32 ``[picture, unit, h, w]``; None without a residual.
+        pictures: Pictures that were inverted, uint8 ``[picture, 3, H, W]``.
+        reconstructions: Images of the latents, noise and residual, uint8 ``[picture, 3, H, W]``.
+        loss_start: Loss of the best sample, float64 ``[picture]``.
+        loss_end: Loss of the reconstruction, float64 ``[picture]``.
+        with_features: Whether features were compared in addition to pixels.
+        num_candidates: Number of samples among which the starting points were chosen.
+        num_starts: Number of starting points per picture.
+        num_steps: Number of optimization steps.
+        seed: Seed of the samples.
 
     Raises:
-        ValueError: If these do not fit together.
+        ValueError: If the values are inconsistent.
     """
 
     FILE_NAME: ClassVar[str] = "inversion.safetensors"
@@ -160,7 +163,7 @@ class Inversion(SavedResult):
 
     def __post_init__(self) -> None:
         if self.space not in INVERSION_SPACES:
-            raise ValueError(f"a picture is inverted in {', '.join(INVERSION_SPACES)}; got {self.space!r}")
+            raise ValueError(f"space must be one of {', '.join(INVERSION_SPACES)}; got {self.space!r}")
         check_tensor("pictures", self.pictures, torch.uint8, (None, 3, None, None))
         number = len(self.pictures)
         check_tensor("reconstructions", self.reconstructions, torch.uint8, tuple(self.pictures.shape))
@@ -170,7 +173,7 @@ class Inversion(SavedResult):
         for tensor in self.noise:
             check_tensor("noise", tensor, torch.float32, (number, 1, None, None))
         if (self.layer is None) != (self.residual is None):
-            raise ValueError("a residual is of a layer; give both or neither")
+            raise ValueError("layer and residual must come together; pass both or neither")
         if self.residual is not None:
             check_tensor("residual", self.residual, torch.float32, (number, None, None, None))
         named = {"latents": [self.latents], "noise": self.noise, "losses": [self.loss_start, self.loss_end]}
@@ -179,7 +182,7 @@ class Inversion(SavedResult):
                 check_all_finite(name, tensor)
         if not self.pictures.numel() or min(self.num_candidates, self.num_starts, self.num_steps) < 0:
             got = f"{list(self.pictures.shape)}; {self.num_candidates}, {self.num_starts} and {self.num_steps}"
-            raise ValueError(f"an inversion is of 1 picture or more, and its counts are 0 or more; got {got}")
+            raise ValueError(f"an inversion must have at least 1 picture, and counts of 0 or more; got {got}")
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -194,44 +197,45 @@ class Inversion(SavedResult):
 
     @property
     def error_maps(self) -> Float32[Tensor, "picture H W"]:
-        """How far each pixel is off, float32 ``[picture, H, W]``: mean over its colors, 1 from black to white."""
+        """Absolute error of each pixel, averaged over colors, float32 ``[picture, H, W]``; 1 is black against white."""
         return (self._differences().abs().mean(1) / 255).float()
 
     @torch.no_grad()
     def generate(self, generator: Generator, edits: Sequence[Edit] = ()) -> Float[Tensor, "picture 3 H W"]:
-        """Make the reconstructions again, with edits of units on the way.
+        """Generate the reconstructions again, optionally with edits.
 
         Args:
-            generator: The one that the pictures were inverted in.
-            edits: What to change, made after the residual where they are of its layer.
+            generator: Generator that the pictures were inverted in.
+            edits: Edits of units, applied after the residual in the residual's layer.
 
         Returns:
-            float32 ``[picture, 3, H, W]`` on the generator's device; without edits what ``reconstructions`` rounds.
+            float32 ``[picture, 3, H, W]`` on the generator's device; without edits, `reconstructions` before rounding.
 
         Raises:
             KeyError: If there is no such layer.
-            TypeError: If an edit is none, or edits of several layers are made on what is no torch module.
-            ValueError: If it is another generator, or an edit does not fit.
+            TypeError: If an edit is not an `Edit`, or edits of several layers are applied to a generator that is not a
+                torch module.
+            ValueError: If the generator is a different one, or an edit does not fit.
         """
         self.check_generator(generator)
         return reconstruct(generator, self.latents, self.noise, [*residual_edits(self.layer, self.residual), *edits])
 
     def check_generator(self, generator: Generator) -> None:
-        """Refuse another generator than that of the inversion.
+        """Check that a generator is the one that the pictures were inverted in.
 
         Raises:
-            ValueError: If its weights are others.
+            ValueError: If its weights differ.
         """
         self.generator.check(generator, "the inversion")
 
     def lost_concepts(self, segmenter: Segmenter) -> LostConcepts:
-        """Compare the shares of concepts in the pictures and in the reconstructions: what the GAN cannot draw.
+        """Compare the concepts' shares in the pictures and in the reconstructions: what the generator cannot draw.
 
         Args:
-            segmenter: A `Segmenter` for such pictures.
+            segmenter: Segmenter for such pictures.
 
         Raises:
-            ValueError: If it gives no label maps.
+            ValueError: If the segmenter does not return label maps.
 
         Source: Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
         """
@@ -243,7 +247,7 @@ class Inversion(SavedResult):
 
 
 def with_noise_maps(generator: Generator, noise: NoiseMaps) -> Generator:
-    """Return a generator whose layers add given noise, ``[picture, 1, h, w]`` each; itself if none is given."""
+    """Return a generator whose layers add these noise maps, ``[picture, 1, h, w]``; itself if there are no maps."""
     if not noise:
         return generator
     noisy_generator: Generator = generator.with_noise(noise)  # type: ignore[attr-defined]
@@ -253,12 +257,12 @@ def with_noise_maps(generator: Generator, noise: NoiseMaps) -> Generator:
 def reconstruct(
     generator: Generator, latents: Latents, noise: NoiseMaps, edits: Sequence[Edit]
 ) -> Float[Tensor, "batch 3 H W"]:
-    """Return the images of latents, with noise of their own and edits."""
+    """Generate the images of latents with these noise maps and edits."""
     return generate(with_noise_maps(generator, noise), latents.to(generator.device), edits)
 
 
 def residual_edits(layer: str | None, residual: Float[Tensor, "picture unit h w"] | None) -> list[Edit]:
-    """Return the edit that adds a residual, or none if there is none."""
+    """Return the edit that adds a residual; no edit without a residual."""
     if layer is None or residual is None:
         return []
     return [Residual(UnitSet(layer, tuple(range(residual.shape[1]))), residual)]
@@ -266,7 +270,7 @@ def residual_edits(layer: str | None, residual: Float[Tensor, "picture unit h w"
 
 @torch.inference_mode()
 def _concept_shares(segmenter: Segmenter, pixels: Tensor) -> Tensor:
-    """Return the share of each image's pixels that each concept has, float64 ``[picture, concept]``."""
+    """Return each concept's share of the pixels of each image, float64 ``[picture, concept]``."""
     count, areas = len(segmenter.concepts), []
     for part in torch.split(pixels, BATCH):
         labels = segmenter(from_uint8(part))

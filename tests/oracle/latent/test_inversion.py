@@ -345,7 +345,7 @@ def test_an_inversion_comes_back_from_its_file(tmp_path: Path) -> None:
         assert torch.equal(again_made.round().to(torch.uint8), again.reconstructions)
     with pytest.raises(ValueError, match="the inversion belongs to dcgan with fingerprint"):
         again.generate(_progan())
-    with pytest.raises(ValueError, match="give both or neither"):
+    with pytest.raises(ValueError, match="pass both or neither"):
         replace(found, layer=None)
 
 
@@ -367,10 +367,10 @@ def test_values_that_cannot_be_make_no_inversion() -> None:
     with pytest.raises(ValueError, match="noise must be finite"):
         replace(found, noise=(torch.full((2, 1, 4, 4), torch.inf),))
     for name in ("num_candidates", "num_starts", "num_steps"):
-        with pytest.raises(ValueError, match="counts are 0 or more"):
+        with pytest.raises(ValueError, match="counts of 0 or more"):
             replace(found, **{name: -1})
     for residual in (found.residual[:, :, :1], found.residual[:, :1], found.residual[:, :3]):  # two would be broadcast
-        with pytest.raises(ValueError, match="the activations of 'layer2' are"):
+        with pytest.raises(ValueError, match="the shape of the activations of 'layer2'"):
             replace(found, residual=residual).generate(generator)
 
 
@@ -407,27 +407,37 @@ def _detached(images: Tensor) -> Tensor:
 
 
 MISTAKES = {
-    "another size": (_dcgan, {"images": torch.zeros(1, 3, 8, 8)}, ValueError, r"makes pictures \[3, 16, 16\]"),
-    "whole numbers": (_dcgan, {"images": torch.zeros(1, 3, 16, 16, dtype=torch.uint8)}, ValueError, "are float"),
-    "one picture": (_dcgan, {"images": torch.zeros(3, 16, 16)}, ValueError, "are float"),
-    "none": (_dcgan, {"images": torch.zeros(0, 3, 16, 16)}, ValueError, "are float"),
+    "another size": (_dcgan, {"images": torch.zeros(1, 3, 8, 8)}, ValueError, r"the size of dcgan, \[3, 16, 16\]"),
+    "whole numbers": (_dcgan, {"images": torch.zeros(1, 3, 16, 16, dtype=torch.uint8)}, ValueError, "must be float"),
+    "one picture": (_dcgan, {"images": torch.zeros(3, 16, 16)}, ValueError, "must be float"),
+    "none": (_dcgan, {"images": torch.zeros(0, 3, 16, 16)}, ValueError, "must be float"),
     "0 to 255": (_dcgan, {"images": torch.full((1, 3, 16, 16), 200.0)}, ValueError, r"x / 127.5 - 1"),
     "not a number": (_dcgan, {"images": torch.full((1, 3, 16, 16), torch.nan)}, ValueError, r"in \[-1, 1\]"),
     "no w": (_dcgan, {"space": "w"}, ValueError, "has no w, only z"),
     "no ws": (_progan, {"space": "ws"}, ValueError, "has no w, only z"),
     "no such space": (_dcgan, {"space": "y"}, ValueError, "unknown latent space 'y'"),
-    "noise of none": (_dcgan, {"noise": True}, ValueError, "noise is found in w or ws of a generator that has noise"),
+    "noise of none": (_dcgan, {"noise": True}, ValueError, "only in w or ws of a generator that has noise"),
     "noise in z": (_stylegan, {"noise": True}, ValueError, "got z of stylegan"),
     "no such layer": (_dcgan, {"layer": "layer9"}, KeyError, "unknown layer 'layer9'; did you mean"),
-    "one candidate": (_dcgan, {"num_candidates": 1, "num_starts": 1}, ValueError, "2 candidates or more"),
-    "no start": (_dcgan, {"num_starts": 0}, ValueError, "1 start or more"),
-    "more starts than samples": (_dcgan, {"num_starts": 101}, ValueError, "1 start or more of these"),
+    "one candidate": (_dcgan, {"num_candidates": 1, "num_starts": 1}, ValueError, "at least 2 candidates"),
+    "no start": (_dcgan, {"num_starts": 0}, ValueError, "at least 2 candidates, 1 start"),
+    "more starts than samples": (_dcgan, {"num_starts": 101}, ValueError, "no more starts than candidates"),
     "negative steps": (_dcgan, {"num_steps": -1}, ValueError, "0 steps or more"),
-    "no steps": (_dcgan, {"num_steps": 0, "layer": "layer1"}, ValueError, "a residual is found in steps"),
+    "no steps": (
+        _dcgan,
+        {"num_steps": 0, "layer": "layer1"},
+        ValueError,
+        "num_steps must be 1 or more to find a residual",
+    ),
     "steps": (lambda: PlantedGenerator(size=16, cells=4), {}, ValueError, "no gradients flow through planted"),
     "inference mode": (_frozen, {}, ValueError, "load it outside torch.inference_mode"),
     "features without": (_dcgan, {"features": _detached}, ValueError, "no gradients flow through the features"),
-    "constant features": (_dcgan, {"features": lambda x: 0 * x}, ValueError, "features are the same"),
+    "constant features": (
+        _dcgan,
+        {"features": lambda x: 0 * x},
+        ValueError,
+        "features must vary over the generator's images",
+    ),
 }
 
 
