@@ -1,6 +1,6 @@
 """Open up GANs: see what each unit draws, prove it, and use it.
 
-Names are imported when first used, so that ``import gandissect`` costs hardly more than importing torch.
+Names are imported on first use, so that ``import gandissect`` takes hardly longer than importing torch.
 """
 
 import lazy_loader
@@ -17,7 +17,7 @@ OLD_NAMES = {
     "optimise_units": "optimize_units",
     "unit_effects": "measure_unit_effects",
 }
-"""Names of before that still work, with a warning, and the names of now."""
+"""Deprecated names, which still work with a warning, and the names that replace them."""
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __getattr__ = with_old_names(__name__, __getattr__, OLD_NAMES)

@@ -1,4 +1,4 @@
-"""The values, protocols, seeds, look-ups and the one hook that everything else stands on."""
+"""Values, protocols, seeds, lookups and the single hook that everything else builds on."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Networks of float32, whatever torch's defaults are."""
+"""Build float32 networks regardless of torch's defaults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 FACTORIES = frozenset({torch.empty, torch.eye, torch.linspace, torch.ones, torch.rand, torch.randn, torch.zeros})
-"""What makes floating-point numbers of torch's default dtype."""
+"""Functions that create floating-point tensors in torch's default dtype."""
 
 
 class _Float32Factories(TorchFunctionMode):
@@ -25,13 +25,13 @@ class _Float32Factories(TorchFunctionMode):
 
 @contextmanager
 def float32_factories() -> Iterator[None]:
-    """Make networks of float32 whatever ``torch.set_default_dtype`` says, in this thread; as a decorator, too."""
+    """Build float32 networks in this thread, whatever ``torch.set_default_dtype`` is set to; also a decorator."""
     with _Float32Factories():
         yield
 
 
 @contextmanager
 def plain_defaults() -> Iterator[None]:
-    """Make networks of float32 on the CPU whatever torch's defaults are, in this thread; as a decorator, too."""
+    """Build float32 networks on the CPU in this thread, whatever torch's defaults are; also a decorator."""
     with torch.device("cpu"), float32_factories():
         yield

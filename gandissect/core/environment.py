@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""The device to compute on, and the versions installed."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ PACKAGE = "gandissect"
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the device that a name stands for.
+    """Return the device with a given name.
 
     Args:
-        device: ``auto`` (CUDA, else MPS, else CPU), or a name that torch knows.
+        device: ``auto`` (CUDA, else MPS, else CPU), or the name of a torch device.
 
     Raises:
-        ValueError: If torch does not know it or it is not there.
+        ValueError: If torch does not know the device or it is not available.
     """
     if device == "auto":
         accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         device = next((name for name, available in accelerators.items() if available), "cpu")
     try:
         if torch.device(device).type == "meta":
-            raise RuntimeError("it computes nothing")
+            raise RuntimeError("the meta device computes nothing")
         torch.empty(0, dtype=torch.float32, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device {device!r} cannot be used here; give 'auto' or 'cpu'") from error
+        raise ValueError(f"device {device!r} is not available; use 'auto' or 'cpu'") from error
     return torch.device(device)
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of what results depend on, by package."""
+    """Return the versions of the packages that results depend on, by name."""
     return {name: _version(name) for name in (PACKAGE, "torch")}
 
 
@@ -46,10 +46,10 @@ def _version(package: str) -> str:
 
 
 def install_command(extra: str) -> str:
-    """Return the shell command that installs an optional part of this package, from where the package came from.
+    """Return the shell command that installs an extra of this package from the package's own source.
 
     Args:
-        extra: Name of the optional part, such as ``"fast"``.
+        extra: Name of the extra, such as ``"fast"``.
     """
     checkout = Path(__file__).parents[2]
     if (checkout / "pyproject.toml").is_file():
@@ -59,7 +59,7 @@ def install_command(extra: str) -> str:
 
 
 def _installed_from() -> str | None:
-    """Return the address that the package was installed from; None if it was a package index.
+    """Return the URL that the package was installed from; None for a package index.
 
     Source: PEP 610.
     """

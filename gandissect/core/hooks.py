@@ -1,14 +1,14 @@
-"""Reading, and changing, what the modules of a network put out. No other file registers a torch hook.
+"""Read or change the outputs of a network's modules. No other file registers a torch hook.
 
-There is one hook for all modules of the process, registered while any block is open. It looks up the open blocks that
-tap a module. So nothing is registered on a network, and a network that several threads share gives each of them what it
-would give without the others.
+One hook serves all modules of the process and is registered only while a block is open. For each module that runs, it
+looks up the open blocks that tap it. Nothing is registered on a network itself, so threads that share a network do not
+affect each other.
 
-**Where a block is in effect.** A block belongs to the function that opened it, whichever helpers it went through
-(`contextlib.contextmanager`, `contextlib.ExitStack`, a pytest fixture). A block of an ordinary function or a coroutine
-is in effect in its own context (thread, task) until it ends, in whatever order blocks end. A block of a generator
-function, and of what it calls, is in effect only while the body of that function runs, and not between a ``yield`` and
-the next value, when whoever reads the values runs networks of their own.
+**Where a block is in effect.** A block belongs to the function that opened it, even if that function used a helper
+(`contextlib.contextmanager`, `contextlib.ExitStack`, a pytest fixture). A block opened by an ordinary function or a
+coroutine is in effect in its own context (thread, task) until it ends, in whatever order blocks end. A block opened by
+a generator function, or by a function that it calls, is in effect only while the generator's body runs, not between a
+``yield`` and the next value, when the consumer may run other networks.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ from torch.utils.hooks import RemovableHandle
 from .lookup import lookup
 
 Tap = Callable[[Any], Any]
-"""From a module's output to what takes its place."""
+"""Function from a module's output to its replacement."""
 
 ENTERING = frozenset({"__enter__", "__aenter__", "enter_context", "enter_async_context", "call_fixture_func"})
-"""Functions that enter a block on behalf of their caller; the last one is pytest's, for a fixture that yields."""
+"""Functions that enter a block on behalf of their caller; the last is pytest's, for fixtures that yield."""
 RECOMPUTING = (
     "torch.utils.checkpoint",
-    "torch.autograd.function",  # of functions with a backward of their own
+    "torch.autograd.function",  # functions with a custom backward pass
     "fairscale.nn.checkpoint.checkpoint_activations",
     "deepspeed.runtime.activation_checkpointing.checkpointing",
 )
-"""Modules whose functions run a part of a network once more when gradients are computed."""
+"""Python modules whose functions run part of a network a second time when gradients are computed."""
 
 
 class _Block:
     """An open ``with`` block.
 
     Args:
-        taps: Functions by module, in the order in which they act.
-        generator_frame: Frame of the generator function that opened the block; None if another function did.
-        only_reads: Whether the taps change nothing and pass no gradient on.
+        taps: Functions by module, in the order in which they are applied.
+        generator_frame: Frame of the generator function that opened the block; None for any other function.
+        only_reads: Whether the taps change nothing and carry no gradient.
     """
 
     __slots__ = ("generator_frame", "is_open", "only_reads", "serial", "takes_gradients", "taps")
@@ -66,13 +66,13 @@ class _Block:
         self.serial, self.is_open = next(self._serials), True
 
     def is_in_effect(self) -> bool:
-        """Return whether what runs now runs inside the block."""
+        """Return whether the code that is running now is inside the block."""
         if self.generator_frame is None:
             return self.is_open
         return self.is_open and any(frame is self.generator_frame for frame in _stack())
 
     def apply(self, module: nn.Module, output: Any) -> Any:
-        """Return what takes the place of a module's output."""
+        """Return the replacement for a module's output."""
         if not self.only_reads and (self.takes_gradients or torch.is_grad_enabled()):
             _refuse_recomputation()
         for tap in self.taps[module]:
@@ -82,34 +82,36 @@ class _Block:
 
 _BLOCKS: ContextVar[tuple[_Block, ...]] = ContextVar("gandissect blocks", default=())
 _LOCK = RLock()
-"""Of what is below; a generator function that is collected as garbage ends its block in the middle of anything."""
+"""Guards the globals below. It is reentrant because garbage collection of a generator function, which ends its block,
+may happen at any point.
+"""
 _GENERATOR_BLOCKS: tuple[_Block, ...] = ()
-"""Blocks of generator functions, of all threads: the next value may be asked for by another one."""
+"""Blocks of generator functions in all threads, since the next value may be requested from another thread."""
 _OPEN: set[_Block] = set()
-"""All open blocks, while which the hook is registered."""
+"""All open blocks; the hook is registered while there are any."""
 _HOOK: list[RemovableHandle] = []
-"""The one hook, while it is there."""
+"""The hook's handle while it is registered, otherwise empty."""
 
 
 @contextmanager
 def tap_outputs(network: nn.Module, taps: Mapping[str, Tap], *, only_reads: bool = False) -> Iterator[None]:
-    """Put the outputs of some modules through functions while a network runs.
+    """Pass the outputs of some modules through functions while a network runs.
 
-    Where blocks are nested, the outer one's functions come first.
+    In nested blocks, the functions of the outer block are applied first.
 
     Args:
-        network: Any module.
-        taps: Functions by dotted module name, as in ``named_modules``. What one raises ends the forward pass.
-        only_reads: Whether the functions return the output as it is, and keep nothing that carries a gradient.
+        network: Any torch module.
+        taps: Functions by dotted module name, as in ``named_modules``. An exception in one ends the forward pass.
+        only_reads: Whether the functions return the output unchanged and keep nothing that carries a gradient.
 
     Raises:
-        TypeError: If the network is not a module.
-        KeyError: If it has no such module, naming the nearest match.
-        RuntimeError: When a tapped module runs inside activation checkpointing while gradients are enabled.
+        TypeError: If the network is not a torch module.
+        KeyError: If the network has no module of that name; the message suggests the nearest one.
+        RuntimeError: If a tapped module runs inside activation checkpointing while gradients are enabled.
     """
     taps_by_module: dict[nn.Module, list[Tap]] = {}
     for name, module in _find_modules(network, tuple(taps)).items():
-        taps_by_module.setdefault(module, []).append(taps[name])  # one module may go by two names
+        taps_by_module.setdefault(module, []).append(taps[name])  # one module may have two names
     block = _Block(taps_by_module, _find_generator_frame(sys._getframe()), only_reads)
     _open(block)
     try:
@@ -119,7 +121,7 @@ def tap_outputs(network: nn.Module, taps: Mapping[str, Tap], *, only_reads: bool
 
 
 def _open(block: _Block) -> None:
-    """Put a block into effect."""
+    """Register a block."""
     global _GENERATOR_BLOCKS
     with _LOCK:
         _OPEN.add(block)
@@ -132,7 +134,7 @@ def _open(block: _Block) -> None:
 
 
 def _close(block: _Block) -> None:
-    """End a block everywhere, and forget it here; contexts that were copied inside it forget it when they close one."""
+    """End a block everywhere and drop it from this context; copied contexts drop it when they close a block."""
     global _GENERATOR_BLOCKS
     block.is_open = False
     with _LOCK:
@@ -144,7 +146,7 @@ def _close(block: _Block) -> None:
 
 
 def _tap(module: nn.Module, _arguments: Any, output: Any) -> Any:
-    """Put a module's output through the taps of all blocks that are in effect, in the order in which they opened."""
+    """Pass a module's output through the taps of all blocks in effect, in the order in which they were opened."""
     blocks = [block for block in (*_BLOCKS.get(), *_GENERATOR_BLOCKS) if module in block.taps and block.is_in_effect()]
     for block in sorted(blocks, key=lambda block: block.serial):
         output = block.apply(module, output)
@@ -152,7 +154,7 @@ def _tap(module: nn.Module, _arguments: Any, output: Any) -> Any:
 
 
 def _stack(frame: FrameType | None = None) -> Iterator[FrameType]:
-    """Yield the frames of the functions that run now, or the given frame and those around it, inside out."""
+    """Yield a frame and its callers, innermost first; by default, start from the caller's frame."""
     frame = frame or sys._getframe(1)
     while frame is not None:
         yield frame
@@ -160,12 +162,13 @@ def _stack(frame: FrameType | None = None) -> Iterator[FrameType]:
 
 
 def _find_generator_frame(frame: FrameType) -> FrameType | None:
-    """Return the frame of the generator function in whose body a block is opened; None if it is in none.
+    """Return the frame of the generator function whose body opens a block; None if there is no such function.
 
-    Generator functions that are helpers to enter a block, and expressions, are none; a coroutine has its own context.
+    Generator functions that only help to enter a block do not count, nor do generator expressions. A coroutine has its
+    own context.
 
     Args:
-        frame: Where the block is opened.
+        frame: Frame in which the block is opened.
     """
     for current in _stack(frame):
         flags, name = current.f_code.co_flags, current.f_code.co_name
@@ -178,48 +181,48 @@ def _find_generator_frame(frame: FrameType) -> FrameType | None:
 
 
 def _refuse_recomputation() -> None:
-    """Refuse to change an output inside a part of a network that runs once more when gradients are computed.
+    """Refuse to change an output in part of a network that runs a second time when gradients are computed.
 
     Raises:
-        RuntimeError: The second run is outside the block, and would give the gradients of the untouched network.
+        RuntimeError: If so; the second run is outside the block and would yield the gradients of the unedited network.
     """
     if module := next(filter(None, map(_get_recomputing_module, _stack())), None):
         raise RuntimeError(
-            f"the network recomputes activations ({module}), which gives wrong gradients wherever a layer is edited or "
-            "replaced: turn activation checkpointing off for this network (it changes no image), or open the block "
-            "under torch.no_grad() if no gradient is needed"
+            f"the network recomputes activations ({module}), so gradients would be wrong wherever a layer is edited or "
+            "replaced; turn activation checkpointing off for this network (its images stay the same), or open the "
+            "block under torch.no_grad() if you need no gradients"
         )
 
 
 def _get_recomputing_module(frame: FrameType) -> str | None:
-    """Return which of `RECOMPUTING` a frame belongs to; None if it belongs to none.
+    """Return the module of `RECOMPUTING` that a frame belongs to; None if it belongs to none of them.
 
-    The forward pass of a function with a backward of its own, in which projects recompute by hand, is called by no
-    frame of torch.
+    The forward pass of a function with a custom backward pass, where some projects recompute by hand, is not called
+    from a frame of torch, so it is recognized by its first argument.
     """
     code, module = frame.f_code, frame.f_globals.get("__name__")
     name = code.co_varnames[0] if code.co_name == "forward" and code.co_argcount else "self"
-    if name != "self" and isinstance(frame.f_locals.get(name), FunctionCtx):  # what a module's pass keeps stays unread
+    if name != "self" and isinstance(frame.f_locals.get(name), FunctionCtx):  # leaves the locals of modules unread
         return FunctionCtx.__module__
     return module if module in RECOMPUTING else None
 
 
 class Trace(Mapping[str, Any]):
-    """What the traced modules put out, by name, in the order asked for; empty until the network has run."""
+    """Outputs of the traced modules by name, in the order requested; empty until the network has run."""
 
     def __init__(self, layers: tuple[str, ...]) -> None:
         self._layers = layers
         self._outputs: dict[str, Any] = {}
 
     def __getitem__(self, layer: str) -> Any:
-        """Return the last output of a layer, detached and copied.
+        """Return the most recent output of a layer, detached and copied.
 
         Raises:
             KeyError: If the layer is not traced or did not run.
         """
         lookup(dict.fromkeys(self._layers), layer, "traced layer")
         if layer not in self._outputs:
-            raise KeyError(f"layer {layer!r} did not run inside its trace; call the network in the with block")
+            raise KeyError(f"layer {layer!r} did not run inside the trace; call the network in the with block")
         return self._outputs[layer]
 
     def __iter__(self) -> Iterator[str]:
@@ -230,11 +233,11 @@ class Trace(Mapping[str, Any]):
 
     @property
     def output(self) -> Any:
-        """The output of the one traced layer.
+        """Output of the traced layer, if only one layer is traced.
 
         Raises:
             ValueError: If several layers are traced.
-            KeyError: If it did not run.
+            KeyError: If the layer did not run.
         """
         if len(self._layers) != 1:
             raise ValueError(f"{len(self._layers)} layers are traced; read them by name: {', '.join(self._layers)}")
@@ -242,32 +245,32 @@ class Trace(Mapping[str, Any]):
 
 
 class _StopForwardError(Exception):
-    """Ends a forward pass once everything asked for has been seen."""
+    """Ends a forward pass once all traced layers have run."""
 
 
 @contextmanager
 def trace(network: nn.Module, layers: str | Sequence[str], stop: bool = False) -> Iterator[Trace]:
-    """Keep the outputs of some modules while a network runs.
+    """Record the outputs of some modules while a network runs.
 
     ``with trace(G, "layer4") as r: G(z)``, then ``r.output``.
 
     Args:
-        network: Any module.
+        network: Any torch module.
         layers: One dotted module name or several, as in ``named_modules``.
-        stop: End the forward pass, and with it the ``with`` block, as soon as all of them have run.
+        stop: End the forward pass, and with it the ``with`` block, as soon as all the layers have run.
 
     Yields:
-        A mapping from name to output, with ``r.output`` for a single layer. Outputs are detached copies,
-        which no later in-place operation changes.
+        A mapping from name to output, with ``r.output`` for a single layer. Outputs are detached copies, so later
+        in-place operations do not change them.
 
     Raises:
-        TypeError: If the network is not a module.
-        KeyError: If it has no such module, naming the nearest match.
-        ValueError: If no layer is named, or one twice.
+        TypeError: If the network is not a torch module.
+        KeyError: If the network has no module of that name; the message suggests the nearest one.
+        ValueError: If no layer is named, or one is named twice.
     """
     names = (layers,) if isinstance(layers, str) else tuple(layers)
     if not names or len(set(names)) != len(names):
-        raise ValueError(f"name one or more layers, each once; got {list(names)}")
+        raise ValueError(f"layers must name at least one layer, each only once; got {list(names)}")
     record, finished = Trace(names), _StopForwardError()
 
     def keep(name: str, output: Any) -> Any:
@@ -285,15 +288,15 @@ def trace(network: nn.Module, layers: str | Sequence[str], stop: bool = False) -
 
 
 def _find_modules(network: nn.Module, names: tuple[str, ...]) -> dict[str, nn.Module]:
-    """Return the modules of those names."""
+    """Return modules by name."""
     if not isinstance(network, nn.Module):
-        raise TypeError(f"only the modules of a torch module can be tapped; got {type(network).__name__}")
+        raise TypeError(f"network must be a torch module; got {type(network).__name__}")
     known = {name: module for name, module in network.named_modules(remove_duplicate=False) if name}
     return {name: lookup(known, name, "layer") for name in names}
 
 
 def _copy(output: Any) -> Any:
-    """Return detached copies of all tensors in an output."""
+    """Return an output with all of its tensors detached and copied."""
     if isinstance(output, Tensor):
         return output.detach().clone()
     if isinstance(output, Mapping):

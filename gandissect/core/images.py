@@ -1,4 +1,4 @@
-"""Images in [-1, 1], as networks make and see them, and pixels in 0 to 255, as files hold them."""
+"""Convert between images in [-1, 1], as networks produce and see them, and pixels in 0 to 255, as in files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 def to_uint8(images: Float[Tensor, "*batch H W"]) -> UInt8[Tensor, "*batch H W"]:
-    """Return images as pixels, ``round(127.5 (x + 1))``, on the same device.
+    """Convert images to pixels, ``round(127.5 (x + 1))``, on the same device.
 
     Args:
-        images: Floats ``[..., H, W]``, nominally in [-1, 1]; values outside are clamped.
+        images: Float ``[..., H, W]``, nominally in [-1, 1]; values outside that range are clamped.
 
     Returns:
         uint8 ``[..., H, W]``, 0 to 255.
@@ -20,7 +20,7 @@ def to_uint8(images: Float[Tensor, "*batch H W"]) -> UInt8[Tensor, "*batch H W"]
 
 
 def from_uint8(pixels: UInt8[Tensor, "*batch H W"]) -> Float32[Tensor, "*batch H W"]:
-    """Return pixels as images, ``x / 127.5 - 1``, on the same device.
+    """Convert pixels to images, ``x / 127.5 - 1``, on the same device.
 
     Args:
         pixels: uint8 ``[..., H, W]``, 0 to 255.

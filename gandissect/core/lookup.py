@@ -1,4 +1,4 @@
-"""Looking things up by name, with an error that helps."""
+"""Look things up by name, with helpful errors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ T = TypeVar("T")
 
 
 def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
-    """Say that a name is unknown, which one was perhaps meant, and which exist.
+    """Return a message that a name is unknown, with the nearest name and all known names.
 
     Args:
-        kind: The kind of thing, e.g. ``"layer"``.
-        name: The name that was given.
-        known: The names that exist.
+        kind: Kind of thing that has the name, e.g. ``"layer"``.
+        name: The unknown name.
+        known: Names that exist.
     """
     names = list(known)
     nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
@@ -27,7 +27,7 @@ def lookup(mapping: Mapping[str, T], name: str, kind: str) -> T:
     """Return ``mapping[name]``.
 
     Raises:
-        KeyError: Naming the nearest match and every known name.
+        KeyError: If there is no such name; the message suggests the nearest one and lists all known names.
     """
     if not isinstance(name, str) or name not in mapping:
         raise KeyError(unknown_name_message(kind, name, mapping))
@@ -35,11 +35,11 @@ def lookup(mapping: Mapping[str, T], name: str, kind: str) -> T:
 
 
 class NamedChoices(Mapping[str, T]):
-    """A mapping whose KeyError names the nearest match and every known name.
+    """A mapping whose KeyError suggests the nearest name and lists all known names.
 
     Args:
-        kind: The kind of thing, e.g. ``"architecture"``.
-        choices: The things by name.
+        kind: Kind of the values, e.g. ``"architecture"``.
+        choices: Values by name.
     """
 
     def __init__(self, kind: str, choices: Mapping[str, T]) -> None:
@@ -59,13 +59,13 @@ class NamedChoices(Mapping[str, T]):
 
 
 def unique_names(names: Sequence[str] | str) -> tuple[str, ...]:
-    """Return names, of which one may be given by itself, each once and in their order.
+    """Return a name or several as a tuple, in order and without duplicates.
 
     Raises:
-        TypeError: If they are neither a text nor several.
+        TypeError: If ``names`` is neither a string nor iterable.
     """
     if not isinstance(names, Iterable):
-        raise TypeError(f"names must be a text or a list of texts; got {names!r}")
+        raise TypeError(f"names must be a string or a list of strings; got {names!r}")
     return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
 
 
@@ -73,12 +73,12 @@ def check_choice(value: str, choices: object, kind: str) -> None:
     """Check that a value is one of a ``Literal`` type.
 
     Args:
-        value: The value.
-        choices: The type, e.g. ``Literal["edge", "zeros"]``.
-        kind: What is chosen, e.g. ``"padding"``.
+        value: Value to check.
+        choices: The ``Literal`` type, e.g. ``Literal["edge", "zeros"]``.
+        kind: Name of the option, e.g. ``"padding"``.
 
     Raises:
-        KeyError: Naming the nearest match and every choice.
+        KeyError: If the value is not a choice; the message suggests the nearest one and lists all of them.
     """
     known = get_args(choices)
     if not isinstance(value, str):

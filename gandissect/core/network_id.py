@@ -1,4 +1,4 @@
-"""Which network a result was made with."""
+"""The identity of the network that a result was computed with."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 DIGITS = 64
-"""Hexadecimal digits of SHA-256, as long as the first part of a fingerprint; other parts are a quarter as long."""
+"""Hexadecimal digits of the first part of a fingerprint, a SHA-256 hash; other parts have a quarter of that."""
 
 SHOWN = 8
-"""Digits of each part that people are shown."""
+"""Digits of each part that are shown to people."""
 
 
 def join_fingerprint(whole: str, *parts: str) -> str:
     """Return a fingerprint of several hashes, joined by hyphens.
 
     Args:
-        whole: SHA-256 of architecture and weights, the fingerprint of earlier versions.
-        parts: SHA-256 of what else tells networks apart.
+        whole: SHA-256 of architecture and weights, which was the entire fingerprint in earlier versions.
+        parts: SHA-256 of other properties that distinguish networks.
     """
     return "-".join([whole, *(part[: DIGITS // 4] for part in parts)])
 
 
 def is_same_network(one: str, other: str) -> bool:
-    """Tell whether two fingerprints are of one network, as far as both of them go.
+    """Return whether two fingerprints belong to the same network, comparing the parts that both have.
 
-    The fingerprints of earlier versions have the first part only, and go no further than the weights.
+    Fingerprints from earlier versions have only the first part, which covers architecture and weights.
 
     Args:
         one: A fingerprint.
@@ -39,7 +39,7 @@ def is_same_network(one: str, other: str) -> bool:
 
 
 def shorten_fingerprint(fingerprint: str) -> str:
-    """Return the first digits of each part of a fingerprint, so that whichever part differs is seen to."""
+    """Return the first digits of each part of a fingerprint, so that a difference in any part shows."""
     return "-".join(part[:SHOWN] for part in fingerprint.split("-"))
 
 
@@ -48,48 +48,49 @@ class Identified(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """Name of the network."""
 
     @property
     def fingerprint(self) -> str:
-        """What tells it from others: SHA-256 of architecture and weights, hexadecimal, and what else there is."""
+        """Hexadecimal SHA-256 of architecture and weights, and of other properties that distinguish the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkId:
-    """The identity of a generator or a segmenter; two are equal if name and fingerprint are.
+    """The identity of a generator or a segmenter.
 
     Args:
-        name: What to call the network, e.g. ``dcgan-scenes64``.
-        fingerprint: SHA-256 of its architecture and weights, hexadecimal, and what else tells it from others.
+        name: Name of the network, e.g. ``dcgan-scenes64``.
+        fingerprint: Hexadecimal SHA-256 of architecture and weights, and of other properties that distinguish the
+            network.
     """
 
     SAVED_AS: ClassVar[Mapping[str, str]] = {"name": "{}", "fingerprint": "{}_fingerprint"}
-    """How files name the fields of an identity that a result holds as ``{}``."""
+    """Names of the fields in files, where ``{}`` is the name of the result's field that holds the identity."""
 
     name: str
     fingerprint: str
 
     @staticmethod
     def of(network: Identified) -> NetworkId:
-        """Return the identity of a network; its fingerprint is computed from all of its weights."""
+        """Return the identity of a network; this hashes all of its weights."""
         return NetworkId(network.name, network.fingerprint)
 
     def check(self, network: Identified, subject: str) -> None:
-        """Check that a network is the one of this identity, whatever its name.
+        """Check that a network has this fingerprint, whatever its name.
 
         Args:
-            network: The network at hand.
-            subject: What belongs to this identity, at the beginning of the message, e.g. ``"the recipe"``.
+            network: Network to check.
+            subject: Start of the message, which states what belongs to this identity, e.g. ``"the recipe"``.
 
         Raises:
-            ValueError: If the fingerprint differs, naming both networks.
+            ValueError: If the fingerprints differ; the message names both networks.
         """
         if not is_same_network(network.fingerprint, self.fingerprint):
             own, other = map(shorten_fingerprint, (self.fingerprint, network.fingerprint))
             raise ValueError(
-                f"{subject} belongs to {self.name} with fingerprint {own}, and {network.name} has fingerprint {other}; "
-                f"load {self.name} as it was then"
+                f"{subject} belongs to {self.name} with fingerprint {own}, but {network.name} has fingerprint {other}; "
+                f"load the original {self.name}"
             )
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Reading real pictures."""
+"""Read real pictures."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from torch import Tensor
 from .protocols import PictureBatch, PictureSource
 
 BATCH = 64
-"""Pictures read at once."""
+"""Number of pictures read per batch."""
 
 
 def pick_evenly(pictures: Sized, limit: int) -> range:
-    """Return the indices of evenly spaced pictures, at most ``limit``, which is 1 or more."""
+    """Return the indices of at most ``limit`` evenly spaced pictures; ``limit`` is at least 1."""
     if limit < 1:
-        raise ValueError(f"1 picture or more must be looked at; got {limit}")
+        raise ValueError(f"the number of pictures must be 1 or more; got {limit}")
     return range(0, len(pictures), max(1, -(-len(pictures) // limit)))
 
 
 def load_pictures(pictures: PictureSource | UInt8[Tensor, "all 3 H W"], limit: int) -> UInt8[Tensor, "picture 3 H W"]:
-    """Return evenly spaced pictures; of a source they depend on their indices alone.
+    """Return evenly spaced pictures; pictures read from a source depend only on their indices.
 
     Args:
         pictures: A source of pictures, or uint8 ``[all, 3, H, W]``.
-        limit: How many to return at most, 1 or more.
+        limit: Maximum number of pictures, at least 1.
 
     Returns:
         uint8 ``[at most limit, 3, H, W]``.
 
     Raises:
-        TypeError: If a tensor is not of uint8.
+        TypeError: If a tensor is not uint8.
         ValueError: If a tensor is not ``[all, 3, H, W]``.
     """
     indices = pick_evenly(pictures, limit)
@@ -44,11 +44,11 @@ def load_pictures(pictures: PictureSource | UInt8[Tensor, "all 3 H W"], limit: i
 
 
 def check_pixels(pictures: Tensor) -> None:
-    """Check that a tensor holds real pictures as pixels.
+    """Check that a tensor holds the pixels of real pictures.
 
     Raises:
-        TypeError: If it is not of uint8.
-        ValueError: If it is not ``[all, 3, H, W]``.
+        TypeError: If the tensor is not uint8.
+        ValueError: If the tensor is not ``[all, 3, H, W]``.
     """
     if pictures.dtype != torch.uint8:
         raise TypeError(
@@ -61,11 +61,11 @@ def check_pixels(pictures: Tensor) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PictureSubset:
-    """Some pictures of a source.
+    """A subset of a source of pictures.
 
     Args:
-        source: The source.
-        indices: Which of its pictures, in order.
+        source: The full source.
+        indices: Indices of the subset's pictures in the source, in order.
     """
 
     source: PictureSource
@@ -85,18 +85,18 @@ class PictureSubset:
         return len(self.indices)
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> PictureBatch:
-        """Return the pictures of some indices, counted in the subset."""
+        """Return pictures by their index within the subset."""
         return self.source.batch([self.indices[index] for index in indices], rng)
 
 
 def split_off(
     pictures: PictureSource | UInt8[Tensor, "all 3 H W"], every: int
 ) -> tuple[PictureSource | Tensor, PictureSource | Tensor]:
-    """Return pictures without the first of every so many, and those that were left out.
+    """Split pictures in two: all but the first of every ``every`` pictures, and those first ones.
 
     Args:
         pictures: A source of pictures, or uint8 ``[all, 3, H, W]``.
-        every: One of how many is left out, 2 or more.
+        every: One picture in ``every`` is split off; at least 2.
     """
     apart = range(0, len(pictures), every)
     rest = tuple(index for index in range(len(pictures)) if index % every)

@@ -1,4 +1,4 @@
-"""The one style of progress bars: with rate and remaining time, and only where there is a terminal to show them on."""
+"""Progress bars with rate and remaining time, shown only on a terminal."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ T = TypeVar("T")
 
 
 def progress_bar(total: int, title: str, *, show: bool, unit: str = "img") -> tqdm[None]:
-    """Return a progress bar for a ``with`` block, in which ``bar.update(n)`` says that n more are done.
+    """Return a progress bar for a ``with`` block; ``bar.update(n)`` advances it by n.
 
     Args:
-        total: How many units of work there are.
-        title: What is done, at the left of the bar.
-        show: Whether the bar is shown.
-        unit: What is counted.
+        total: Number of units of work.
+        title: Text to the left of the bar.
+        show: Show the bar.
+        unit: Name of a unit of work.
     """
     return tqdm(total=total, desc=title, unit=unit, disable=None if show else True)
 
 
 def track(items: Sequence[T], title: str, *, show: bool, unit: str = "batch") -> Iterator[T]:
-    """Yield some items one after another, and count them on a progress bar.
+    """Yield items while counting them on a progress bar.
 
     Args:
-        items: The items.
-        title: What is done with them, at the left of the bar.
-        show: Whether the bar is shown.
-        unit: What an item is.
+        items: Items to yield.
+        title: Text to the left of the bar.
+        show: Show the bar.
+        unit: Name of an item.
     """
     with progress_bar(len(items), title, show=show, unit=unit) as bar:
         for item in items:

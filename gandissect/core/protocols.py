@@ -1,4 +1,4 @@
-"""What the method needs of a generator and of a segmenter; nothing else is assumed of either."""
+"""Protocols of generators and segmenters: all that the method requires of them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from .types import Concept, LayerInfo, check_concepts
 
 @runtime_checkable
 class Generator(Protocol):
-    """A GAN's generator whose layers have names.
+    """A GAN generator with named layers.
 
-    It is always in eval mode: one image never depends on its batch mates, and one ``z`` is one image.
+    It is always in eval mode: each ``z`` makes one image, which does not depend on the rest of the batch.
     """
 
     @property
     def name(self) -> str:
-        """What to call it in a report, e.g. ``dcgan-scenes64``."""
+        """Name for reports, e.g. ``dcgan-scenes64``."""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of architecture and weights, hexadecimal."""
+        """Hexadecimal SHA-256 of architecture and weights."""
 
     @property
     def layers(self) -> Mapping[str, LayerInfo]:
-        """The layers in order from input to output."""
+        """Layers by name, in order from input to output."""
 
     @property
     def z_dim(self) -> int:
@@ -41,10 +41,10 @@ class Generator(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device that the generator computes on."""
 
     def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Float32[Tensor, "batch z"]:
-        """Return float32 ``[num_samples, z_dim]`` on CPU; row ``i`` depends on ``(seed, start + i)`` only."""
+        """Return float32 ``[num_samples, z_dim]`` on CPU; row ``i`` depends only on ``(seed, start + i)``."""
 
     def __call__(self, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch 3 H W"]:
         """Return the images of ``z``, float32 ``[batch, 3, H, W]``, nominally in [-1, 1]."""
@@ -55,73 +55,72 @@ class Generator(Protocol):
     def tail(
         self, activation: Float[Tensor, "batch unit h w"], layer: str, z: Float[Tensor, "batch z"]
     ) -> Float[Tensor, "batch 3 H W"]:
-        """Return the images that a layer's activations lead to; ``tail(head(z))`` is ``G(z)`` bit for bit."""
+        """Return the images that a layer's activations produce; ``tail(head(z))`` equals ``G(z)`` bit for bit."""
 
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """A network that names what each pixel of an image belongs to."""
+    """A network that assigns concepts to the pixels of an image."""
 
     @property
     def name(self) -> str:
-        """What to call it in a report, e.g. ``unet-scenes``."""
+        """Name for reports, e.g. ``unet-scenes``."""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of architecture and weights, hexadecimal."""
+        """Hexadecimal SHA-256 of architecture and weights."""
 
     @property
     def concepts(self) -> tuple[Concept, ...]:
-        """What it can name; ``concepts[i].index == i``."""
+        """Concepts that it can label; ``concepts[i].index == i``."""
 
     def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Int64[Tensor, "batch *channel rows columns"]:
         """Label images, float ``[batch, 3, H, W]`` in [-1, 1].
 
         Returns:
-            int64 ``[batch, H, W]``, -1 where nothing is named; or, where a pixel may belong to several concepts,
-            ``[batch, channel, H, W]``.
+            int64 ``[batch, H, W]``, -1 where a pixel has no concept; ``[batch, channel, H, W]`` if a pixel may belong
+            to several concepts.
         """
 
 
 class PictureBatch(Protocol):
-    """Real pictures as a `PictureSource` gives them."""
+    """A batch of real pictures from a `PictureSource`."""
 
     @property
     def images(self) -> UInt8[Tensor, "batch 3 H W"]:
-        """uint8 ``[batch, 3, H, W]``, red green blue."""
+        """RGB pixels, uint8 ``[batch, 3, H, W]``."""
 
 
 @runtime_checkable
 class PictureSource(Protocol):
-    """Real pictures by index, square and of one size; every dataset of ``segmenters`` is one."""
+    """Square real pictures of one size, by index; every dataset of ``segmenters`` is a source."""
 
     @property
     def name(self) -> str:
-        """What to call them in a report."""
+        """Name for reports."""
 
     @property
     def size(self) -> int:
         """Height and width of every picture in pixels."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of pictures."""
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> PictureBatch:
-        """Return the pictures of some indices.
+        """Return pictures by index.
 
         Args:
-            indices: Which pictures, each from 0 to ``len(self) - 1``.
-            rng: Where random crops and flips are drawn from, as for training; without it the pictures depend on their
-                indices alone.
+            indices: Indices of the pictures, each from 0 to ``len(self) - 1``.
+            rng: Source of random crops and flips, for training; without it the pictures depend only on their indices.
         """
 
 
 def check_protocols(generator: Generator, segmenter: Segmenter) -> None:
-    """Refuse a generator or a segmenter that lacks something of its protocol.
+    """Check that a generator and a segmenter implement their protocols.
 
     Raises:
-        TypeError: Naming what is missing.
-        ValueError: If the generator is in training mode, or the concepts are none.
+        TypeError: If members are missing; the message lists them.
+        ValueError: If the generator is in training mode, or the segmenter's concepts are not valid.
     """
     check_generator(generator)
     _check_members(segmenter, Segmenter)
@@ -129,36 +128,40 @@ def check_protocols(generator: Generator, segmenter: Segmenter) -> None:
 
 
 def check_generator(generator: Generator) -> None:
-    """Refuse a generator that lacks something of its protocol.
+    """Check that a generator implements its protocol.
 
     Raises:
-        TypeError: Naming what is missing.
-        ValueError: If it is in training mode.
+        TypeError: If members are missing; the message lists them.
+        ValueError: If the generator is in training mode.
     """
     _check_members(generator, Generator)
     check_mode(generator)
 
 
 def _check_members(thing: object, protocol: type) -> None:
-    """Raise TypeError if something of a protocol is missing."""
+    """Raise TypeError if an object lacks members of a protocol."""
     required = [name for name in vars(protocol) if not name.startswith("_")] + ["__call__"]
     missing = [name for name in required if not hasattr(thing, name)]
     if missing:
         kind = protocol.__name__
-        raise TypeError(f"{type(thing).__name__} is no {kind}: it lacks {', '.join(missing)}; see gandissect.{kind}")
+        raise TypeError(f"{type(thing).__name__} is not a {kind}: it lacks {', '.join(missing)}; see gandissect.{kind}")
 
 
 def check_mode(generator: Generator) -> None:
-    """Refuse a generator whose images would depend on each other, or on chance, and which running would change.
+    """Check that no batch normalization or dropout of a generator is in training mode.
+
+    There, images depend on each other or on chance, and running the generator changes it.
 
     Raises:
-        ValueError: If it has batch normalization or dropout in training mode.
+        ValueError: If one is in training mode.
     """
     modules = generator.modules() if isinstance(generator, nn.Module) else ()
     varying = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
     if any(module.training and isinstance(module, varying) for module in modules):
-        raise ValueError(f"{generator.name} is in training mode, where images depend on each other; call .eval() first")
+        raise ValueError(
+            f"{generator.name} is in training mode, so its images depend on each other; call .eval() first"
+        )
 
 
 Features = Callable[[Float[Tensor, "batch 3 H W"]], Float[Tensor, "batch feature"]]
-"""From images ``[batch, 3, H, W]`` in [-1, 1] to features ``[batch, d]``."""
+"""Function from images ``[batch, 3, H, W]`` in [-1, 1] to features ``[batch, d]``."""

@@ -1,4 +1,4 @@
-"""Checking numbers that users give, with an error that names the number and what is allowed."""
+"""Check numeric arguments, with errors that state the number and the allowed range."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Numbers that are allowed; a number that is not finite never is.
+    """A range of allowed numbers; NaN and infinite numbers are never allowed.
 
     Args:
-        low: Least number.
-        high: Greatest number.
-        whole: Whether only whole numbers are allowed.
-        above: Whether ``low`` itself is left out.
-        below: Whether ``high`` itself is left out.
+        low: Lower bound.
+        high: Upper bound.
+        whole: Allow whole numbers only.
+        above: Exclude ``low`` itself.
+        below: Exclude ``high`` itself.
     """
 
     low: float = -math.inf
@@ -44,33 +44,33 @@ class Range:
 
 
 POSITIVE = Range(1, whole=True)
-"""Counts of which there is at least one."""
+"""Whole numbers of at least 1."""
 
 
 def check_number(name: str, value: object, allowed: Range) -> None:
-    """Check a number.
+    """Check that a number is in a range.
 
     Args:
-        name: What the number is called, e.g. ``"batch_size"``.
-        value: The number that was given.
-        allowed: The numbers that are allowed.
+        name: Name of the argument, e.g. ``"batch_size"``.
+        value: Number to check.
+        allowed: Range of allowed numbers.
 
     Raises:
-        ValueError: Naming the number, what is allowed and what was given.
+        ValueError: If the number is not allowed; the message states the argument, the range and the number.
     """
     if value not in allowed:
         raise ValueError(f"{name} must be {allowed}; got {value!r}")
 
 
 def check_settings(settings: object, allowed: Mapping[str, Range]) -> None:
-    """Check numbers that are attributes of settings and options of a command.
+    """Check numbers that are attributes of a settings object and also command-line options.
 
     Args:
-        settings: Object with the numbers.
-        allowed: The numbers that are allowed, by attribute.
+        settings: Object with the numbers as attributes.
+        allowed: Ranges of allowed numbers by attribute.
 
     Raises:
-        ValueError: Naming the attribute with its option, what is allowed and what was given.
+        ValueError: If a number is not allowed; the message states the attribute, its option, the range and the number.
     """
     for name, numbers in allowed.items():
         check_number(f"{name} (--{name.replace('_', '-')})", getattr(settings, name), numbers)

@@ -1,4 +1,4 @@
-"""Names of before: an attribute of a package that has a new name works under the old one, with a warning."""
+"""Keep renamed attributes of a package available under their old names, with a deprecation warning."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 def with_old_names(
     package: str, get_attribute: Callable[[str], Any], new_names: Mapping[str, str]
 ) -> Callable[[str], Any]:
-    """Return a package's ``__getattr__`` that also knows the old names of what was renamed.
+    """Return a ``__getattr__`` for a package that also resolves old names.
 
     Args:
         package: Name of the package, for the warning.
-        get_attribute: ``__getattr__`` of the package, which knows the new names.
+        get_attribute: The package's ``__getattr__``, which resolves the new names.
         new_names: New names by old name.
     """
 

@@ -1,4 +1,4 @@
-"""Running both networks over seeded samples in checked blocks, to a layer and on from it."""
+"""Run generator and segmenter over seeded samples in validated blocks, up to a layer and from it to the image."""
 
 import lazy_loader
 

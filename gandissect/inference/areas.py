@@ -1,4 +1,4 @@
-"""Generated images as a segmenter sees them: how many pixels of each belong to each concept."""
+"""Count how many pixels of each generated image a segmenter assigns to each concept."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .checks import check_finite, check_images, check_labels
 
 @dataclass(frozen=True, slots=True)
 class ConceptAreas:
-    """Counts the pixels of each concept in a generator's images.
+    """A counter of each concept's pixels in a generator's images.
 
     Args:
-        segmenter: The segmenter that labels the images.
+        segmenter: Segmenter that labels the images.
         image_size: Height and width of the images.
         label_shape: Channels, rows and columns of a label map.
     """
@@ -30,33 +30,33 @@ class ConceptAreas:
 
     @staticmethod
     def of(generator: Generator, segmenter: Segmenter) -> ConceptAreas:
-        """Return what counts the concepts in a generator's images.
+        """Return the counter for a generator and a segmenter.
 
         Raises:
-            ValueError: If the segmenter does not give labels of its images.
+            ValueError: If the segmenter's output for a generated image is not a label map.
         """
         shape = LayerSampler(generator, (), seed=0, batch_size=2, progress=False).label_shape(segmenter)
         return ConceptAreas(segmenter, generator.image_size, shape)
 
     @property
     def num_concepts(self) -> int:
-        """Concepts that the segmenter names."""
+        """Number of concepts of the segmenter."""
         return len(self.segmenter.concepts)
 
     @property
     def num_pixels(self) -> int:
-        """Pixels of a label map."""
+        """Number of pixels of a label map."""
         return math.prod(self.label_shape[1:])
 
     def count(self, images: Float[Tensor, "batch 3 H W"], samples: range) -> Int64[Tensor, "batch concept"]:
-        """Return how many pixels of each image belong to each concept, on CPU.
+        """Count the pixels of each image that belong to each concept, on CPU.
 
         Args:
-            images: The images of some samples; values outside [-1, 1] are clamped, since edits may lead far.
-            samples: The samples' indices, for messages.
+            images: Images of some samples; values outside [-1, 1], which edits may cause, are clamped.
+            samples: Indices of the samples, for messages.
 
         Raises:
-            ValueError: If images or labels are not what the protocols promise.
+            ValueError: If images or labels violate the protocols.
         """
         check_images(images, len(samples), self.image_size)
         check_finite(images, samples)
@@ -66,15 +66,15 @@ class ConceptAreas:
 
 
 def concept_areas(labels: Int64[Tensor, "batch ..."], num_concepts: int) -> Int64[Tensor, "batch concept"]:
-    """Return how many pixels of each image belong to each concept.
+    """Count the pixels of each image that belong to each concept.
 
     Args:
-        labels: int64 ``[batch, channel, H, W]`` or ``[batch, H, W]``, -1 where nothing is labeled.
-        num_concepts: Concepts; labels are below it.
+        labels: int64 ``[batch, channel, H, W]`` or ``[batch, H, W]``, -1 where a pixel has no concept.
+        num_concepts: Number of concepts; all labels are less.
 
     Returns:
         int64 ``[batch, concept]``, on CPU.
     """
-    width = num_concepts + 1  # the first column is that of unlabeled pixels
+    width = num_concepts + 1  # the first column counts unlabeled pixels
     cell = torch.arange(len(labels), device=labels.device)[:, None] * width + labels.flatten(1) + 1
     return torch.bincount(cell.flatten(), minlength=len(labels) * width).view(-1, width)[:, 1:].cpu()

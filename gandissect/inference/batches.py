@@ -1,4 +1,4 @@
-"""Running generator and segmenter over the samples, block by block, and checking what they return."""
+"""Run generator and segmenter over the samples, block by block, and validate their outputs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ..core.types import LayerInfo
 from .checks import check_images, check_labels, check_pixels, check_proportions, check_sampling, describe
 
 MAX_ACTIVATION = 1e38
-"""Differences of larger ones are beyond float32."""
+"""Bound on activations, since differences of larger ones may overflow float32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activation:
-    """What a layer gives for a block of samples.
+    """The activations of one layer for a block of samples.
 
     Args:
         maps: float32 ``[batch, unit, h, w]``, finite, contiguous, on the generator's device.
-        lowest: float32 ``[batch, unit]``, the lowest value of each map.
-        highest: float32 ``[batch, unit]``, the highest one.
+        lowest: float32 ``[batch, unit]``, minimum of each map.
+        highest: float32 ``[batch, unit]``, maximum of each map.
     """
 
     maps: Float32[Tensor, "batch unit h w"]
@@ -41,8 +41,8 @@ class ActivationBatch:
     """The activations of a block of samples.
 
     Args:
-        samples: The samples' indices.
-        activations: What each layer gives, by name.
+        samples: Indices of the samples.
+        activations: Activations by layer.
     """
 
     samples: range
@@ -54,7 +54,7 @@ class ImageBatch(ActivationBatch):
     """The activations and images of a block of samples.
 
     Args:
-        images: ``[batch, 3, H, W]`` in [-1, 1], on the generator's device.
+        images: Float ``[batch, 3, H, W]`` in [-1, 1], on the generator's device.
     """
 
     images: Float[Tensor, "batch 3 H W"]
@@ -65,7 +65,7 @@ class LabeledBatch(ImageBatch):
     """The activations, images and labels of a block of samples.
 
     Args:
-        labels: int64 ``[batch, channel, rows, columns]``, -1 where nothing is labeled, on the generator's device.
+        labels: int64 ``[batch, channel, rows, columns]``, -1 where a pixel has no concept, on the generator's device.
     """
 
     labels: Int64[Tensor, "batch channel rows columns"]
@@ -73,17 +73,17 @@ class LabeledBatch(ImageBatch):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerSampler:
-    """A generator's samples and the layers to look at.
+    """A sampler of a generator's layers, images and labels.
 
     Args:
-        generator: The generator.
-        layers: Names of its layers, in its order.
-        seed: Of the latent vectors.
-        batch_size: Samples at once; blocks are aligned to multiples of it.
-        progress: Show a progress bar, where there is a terminal to show it on.
+        generator: Generator to sample.
+        layers: Names of the layers, in the generator's order.
+        seed: Seed of the latent vectors.
+        batch_size: Number of samples per batch; blocks are aligned to multiples of it.
+        progress: Show a progress bar on a terminal.
 
     Raises:
-        ValueError: If the latent vectors are not functions of the seed and their index.
+        ValueError: If a latent vector does not depend on the seed and its index alone.
     """
 
     generator: Generator
@@ -96,14 +96,14 @@ class LayerSampler:
         check_sampling(self.generator, self.seed)
 
     def activations(self, samples: range, title: str) -> Iterator[ActivationBatch]:
-        """Yield the samples' activations; nothing behind the last layer runs.
+        """Yield the samples' activations without running the network beyond the last layer.
 
         Args:
-            samples: Which.
-            title: What the progress bar says.
+            samples: Indices of the samples.
+            title: Text of the progress bar.
 
         Raises:
-            ValueError: If an activation has another shape than the layer or is not finite.
+            ValueError: If an activation has the wrong shape or is not finite.
         """
         for block, z in self._latents(samples, title):
             yield ActivationBatch(block, self._check_activations(self._heads(z), block))
@@ -112,17 +112,17 @@ class LayerSampler:
         """Yield the samples' activations and images.
 
         Args:
-            samples: Which.
-            title: What the progress bar says.
+            samples: Indices of the samples.
+            title: Text of the progress bar.
 
         Raises:
-            ValueError: If activations or images are not what the protocols promise.
+            ValueError: If activations or images violate the protocols.
         """
         for block, z in self._latents(samples, title):
             images, heads = self._forward(z)
             check_images(images, len(z), self.generator.image_size)
             check_pixels(images, block)
-            yield ImageBatch(block, self._check_activations(heads, block), images.clamp(-1, 1))  # as they are seen
+            yield ImageBatch(block, self._check_activations(heads, block), images.clamp(-1, 1))  # as displayed
 
     def labeled_images(
         self, samples: range, segmenter: Segmenter, shape: tuple[int, int, int], title: str
@@ -130,13 +130,13 @@ class LayerSampler:
         """Yield the samples' activations, images and labels.
 
         Args:
-            samples: Which.
-            segmenter: Labels the images.
+            samples: Indices of the samples.
+            segmenter: Segmenter that labels the images.
             shape: Channels, rows and columns of a label map.
-            title: What the progress bar says.
+            title: Text of the progress bar.
 
         Raises:
-            ValueError: If activations, images or labels are not what the protocols promise.
+            ValueError: If activations, images or labels violate the protocols.
         """
         num_concepts = len(segmenter.concepts)
         for batch in self.images(samples, title):
@@ -145,17 +145,17 @@ class LayerSampler:
             yield LabeledBatch(batch.samples, batch.activations, images, labels.to(images.device))
 
     def label_shape(self, segmenter: Segmenter) -> tuple[int, int, int]:
-        """Return channels, rows and columns of a segmenter's label map, from one sample.
+        """Return the number of channels, rows and columns of a segmenter's label maps, found from one sample.
 
         Raises:
-            ValueError: If it gives none, or one of other proportions than the image's.
+            ValueError: If its output is not a label map, or has another aspect ratio than the image.
         """
         images = self.generator(self.generator.sample_z(1, self.seed, 0).to(self.generator.device))
         check_images(images, 1, self.generator.image_size)
         check_pixels(images, range(1))
         labels = segmenter(images.clamp(-1, 1))
         if not isinstance(labels, Tensor) or labels.ndim not in {3, 4}:
-            raise ValueError(f"the segmenter should give int64 labels [batch, H, W]; got {describe(labels)}")
+            raise ValueError(f"the segmenter must return int64 labels [batch, H, W]; got {describe(labels)}")
         channels, height, width = labels.shape[1:] if labels.ndim == 4 else (1, *labels.shape[1:])
         check_proportions((height, width), self.generator.image_size)
         return int(channels), int(height), int(width)
@@ -165,7 +165,7 @@ class LayerSampler:
         yield from sample_blocks(self.generator, [samples], self.seed, self.batch_size, title, progress=self.progress)
 
     def _forward(self, z: Float32[Tensor, "batch z"]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the images and the layers' activations, from one pass where the generator is a module."""
+        """Return the images and the layers' activations, in a single pass if the generator is a module."""
         network = self._network
         if network is None:
             return self.generator(z), self._heads(z)
@@ -184,14 +184,14 @@ class LayerSampler:
 
     @property
     def _network(self) -> nn.Module | None:
-        """The generator, if its layers are modules of it; otherwise its `head` is asked for each."""
+        """The generator if its layers are its submodules; otherwise None, and `head` is called for each layer."""
         if not isinstance(self.generator, nn.Module):
             return None
         modules = {name for name, _ in self.generator.named_modules()}
         return self.generator if set(self.layers) <= modules else None
 
     def _check_activations(self, activations: dict[str, Tensor], samples: range) -> dict[str, Activation]:
-        """Return float32 activations, each checked."""
+        """Return validated float32 activations by layer."""
         infos = self.generator.layers
         return {
             layer: check_activation(lookup(activations, layer, "layer"), layer, infos[layer], samples)
@@ -202,21 +202,20 @@ class LayerSampler:
 def sample_blocks(
     generator: Generator, sets: Sequence[range], seed: int, batch_size: int, title: str, *, progress: bool
 ) -> Iterator[tuple[range, Float32[Tensor, "batch z"]]]:
-    """Yield blocks of samples, their indices and latent vectors on the generator's device, with one progress bar.
+    """Yield blocks of samples as indices and latent vectors on the generator's device, with a progress bar.
 
     Args:
-        generator: The generator that draws the latent vectors.
-        sets: The samples' indices, in sets; no block holds samples of two. Blocks are aligned to multiples of
-            ``batch_size``.
+        generator: Generator that draws the latent vectors.
+        sets: Sets of sample indices; no block spans two sets. Blocks are aligned to multiples of ``batch_size``.
         seed: Seed of the latent vectors.
-        batch_size: Samples at once, 1 or more.
-        title: What the progress bar says.
-        progress: Whether it is shown, if there is a terminal to show it on.
+        batch_size: Number of samples per batch, at least 1.
+        title: Text of the progress bar.
+        progress: Show the progress bar on a terminal.
 
     Raises:
         ValueError: If there are too many samples.
     """
-    num_samples = sum(samples.stop - samples.start for samples in sets)  # len() overflows where this does not
+    num_samples = sum(samples.stop - samples.start for samples in sets)  # len() may overflow
     check_num_samples(num_samples)
     with progress_bar(num_samples, title, show=progress) as bar:
         for samples in sets:
@@ -226,13 +225,13 @@ def sample_blocks(
 
 
 def check_counts(num_samples: int, batch_size: int) -> None:
-    """Check that there are samples enough for a standard error, and not more than can be drawn.
+    """Check that there are enough samples for a standard error, and no more than can be drawn.
 
     Raises:
-        ValueError: If there are fewer than 2, too many, or none at once.
+        ValueError: If there are fewer than 2 samples or too many, or the batch size is less than 1.
     """
     if num_samples < 2 or batch_size < 1:
-        raise ValueError(f"need 2 samples and 1 at once or more; got {num_samples} and {batch_size}")
+        raise ValueError(f"num_samples must be 2 or more and batch_size 1 or more; got {num_samples} and {batch_size}")
     check_num_samples(num_samples)
 
 
@@ -240,17 +239,18 @@ def check_activation(activation: Tensor, layer: str, info: LayerInfo, samples: r
     """Return a layer's activations as contiguous float32.
 
     Raises:
-        ValueError: If they have another shape, or if one is not finite or too large, naming layer, unit and sample.
+        ValueError: If they have the wrong shape, or if one is not finite or is too large; the message names the layer,
+            unit and sample.
     """
     expected = (len(samples), info.units, info.height, info.width)
     if isinstance(activation, Tensor) and tuple(activation.shape) == expected[:2] and expected[2:] == (1, 1):
         activation = activation[:, :, None, None]  # hidden vectors are grids of one cell
     if not isinstance(activation, Tensor) or tuple(activation.shape) != expected:
         actual = list(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
-        raise ValueError(f"layer {layer!r} should give activations {list(expected)} [batch, unit, h, w]; got {actual}")
+        raise ValueError(f"activations of layer {layer!r} must be {list(expected)} [batch, unit, h, w]; got {actual}")
     maps = activation.float().contiguous()
     lowest, highest = maps.flatten(2).amin(2), maps.flatten(2).amax(2)
-    fits = torch.maximum(highest, -lowest) < MAX_ACTIVATION  # not so for NaN
+    fits = torch.maximum(highest, -lowest) < MAX_ACTIVATION  # false for NaN
     if not bool(fits.all()):
         row, unit = (int(index) for index in (~fits).nonzero()[0])
         finite = bool(torch.isfinite(maps[row, unit]).all())

@@ -1,4 +1,4 @@
-"""Running a generator to a layer once, and from there on once for each edit."""
+"""Run a generator up to a layer once, and from that layer to the image once per edit."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .batches import sample_blocks
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A generator that is run up to a layer once, and from there on as often as there are edits.
+    """A generator split at a layer, so that its first part runs only once for all edits.
 
     Args:
-        generator: The generator.
-        layer: Name of the layer where it is cut.
-        measure: What is measured of images, one row for each: from images ``[batch, 3, H, W]`` and the indices of their
-            samples; it checks the images.
-        progress: Whether a progress bar is shown.
+        generator: Generator to split.
+        layer: Name of the layer where the generator is split.
+        measure: Function from images ``[batch, 3, H, W]`` and the indices of their samples to measurements, one row per
+            image; it also validates the images.
+        progress: Show a progress bar.
     """
 
     generator: Generator
@@ -33,13 +33,13 @@ class Bench:
     def heads(
         self, sets: Sequence[range], seed: int, batch_size: int, title: str
     ) -> Iterator[tuple[range, Float32[Tensor, "batch z"], Float[Tensor, "batch unit h w"]]]:
-        """Yield blocks of samples: their indices, their latent vectors and the layer's activations.
+        """Yield blocks of samples as indices, latent vectors and activations of the layer.
 
         Args:
-            sets: The samples' indices, in sets; no block holds samples of two.
+            sets: Sets of sample indices; no block spans two sets.
             seed: Seed of the latent vectors.
-            batch_size: Samples at once, 1 or more.
-            title: What the progress bar says.
+            batch_size: Number of samples per batch, at least 1.
+            title: Text of the progress bar.
         """
         for block, z in sample_blocks(self.generator, sets, seed, batch_size, title, progress=self.progress):
             yield block, z, self.generator.head(z, self.layer)
@@ -47,10 +47,10 @@ class Bench:
     def measure_edited(
         self, block: range, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"], *edits: Edit
     ) -> Shaped[Tensor, "batch ..."]:
-        """Return what is measured of the images of a block, after edits of the layer's activations.
+        """Measure the images of a block after editing the layer's activations.
 
         Raises:
-            ValueError: If the images are not what the protocol promises.
+            ValueError: If the images violate the protocol.
         """
         for edit in edits:
             activation = edit.apply(activation, self.generator.image_size)

@@ -1,14 +1,14 @@
-"""Where units are on: bilinear upsampling of activations, and the pixels above a level.
+"""Find where units are on, by upsampling activations bilinearly and selecting the pixels above a level.
 
-For a map of ``h`` rows stretched to ``H``, row ``y`` of the result lies at ``(y + 1/2) h / H - 1/2`` of the
-map; so for columns. Beyond its border the map goes on as it ends (``padding="edge"``; this is torch's
-``interpolate(align_corners=False)``), or is zero. Along each axis a value is ``a + w (b - a)`` between its
-neighbors ``a`` and ``b``, each operation rounded on its own: the result is the same bit for bit on every device, in
-every batch, and never leaves the range of the map.
+When a map of ``h`` rows is upsampled to ``H`` rows, row ``y`` of the result is at ``(y + 1/2) h / H - 1/2`` in the map;
+likewise for columns. Beyond its border the map is continued with its edge values (``padding="edge"``; this is torch's
+``interpolate(align_corners=False)``) or with zeros. Along each axis a value between the neighbors ``a`` and ``b`` is
+``a + w (b - a)``, where each operation is rounded separately. The result is therefore the same bit for bit on every
+device and in every batch, and never leaves the range of the map.
 
-A map is *framed* by one more point on each side. A *cell* is what lies between four neighboring points of it. No pixel
-in it exceeds the largest of the four, so that only cells with a corner above the level are looked into: at a level that
-few pixels exceed, few cells.
+A map is *framed* with an additional point on each side. A *cell* is the area between four neighboring points. No pixel
+in a cell exceeds the largest of its four corners, so only cells with a corner above the level are searched; if few
+pixels exceed the level, these are few.
 
 Source: Bau et al. 2019, Sec. 3.1.
 """
@@ -29,11 +29,11 @@ from torch.nn.functional import pad
 Padding = Literal["edge", "zeros"]
 
 CHUNK_PIXELS = {"cpu": 2**18, "cuda": 2**26}
-"""Pixels interpolated at once: on CPU so that they stay in its cache."""
+"""Number of pixels interpolated per chunk; on the CPU, a chunk fits into its cache."""
 
 
 PHASE = 16
-"""So many samples look at the same diagonals of pixels, so that several of a batch are interpolated at once."""
+"""Number of consecutive samples that use the same set of pixel diagonals, so that several are interpolated together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class Pixels:
     """Some pixels of upsampled activations.
 
     Args:
-        sample: int64 ``[pixel]``, row of the batch.
-        unit: int64 ``[pixel]``, channel.
-        value: float32 ``[pixel]``, the upsampled activation there.
-        mark: Of the marks' type ``[pixel]``, what the sample's map of marks says there.
+        sample: int64 ``[pixel]``, row in the batch.
+        unit: int64 ``[pixel]``, unit.
+        value: float32 ``[pixel]``, upsampled activation.
+        mark: ``[pixel]``, value of the sample's map of marks, with the dtype of the marks.
     """
 
     sample: Int64[Tensor, " pixel"]
@@ -64,13 +64,13 @@ def upsample(
 
     Args:
         activation: float32 ``[batch, unit, h, w]``, finite.
-        size: Rows and columns to reach, each 1 or more; may be fewer than there are.
-        step: Return every ``step``-th row and column only.
-        start: The first row and the first column to return.
-        padding: What is beyond a map's border.
+        size: Target number of rows and columns, each at least 1; may be smaller than the map.
+        step: Step between returned rows and columns.
+        start: First row and first column to return.
+        padding: How maps are continued beyond their border.
 
     Returns:
-        float32 ``[batch, unit, H, W]``, with ``ceil((H - start) / step)`` rows and so many columns.
+        float32 ``[batch, unit, H, W]``, reduced to ``ceil((size - start) / step)`` rows and columns.
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
@@ -89,20 +89,20 @@ def sample_pixels(
     step: int,
     padding: Padding = "edge",
 ) -> tuple[Float32[Tensor, "unit pixel"], Int[Tensor, " pixel"]]:
-    """Interpolate every few pixels only, in each sample others, so that no place counts for more than another.
+    """Interpolate a sparse grid of pixels that shifts from sample to sample, so that all positions have equal weight.
 
-    A coarser map would not do: it misses the peaks of fine layers. Which pixels are looked at depends on the index of
-    the sample alone; all places have their turn within 16 ``step`` samples.
+    A coarser map would miss the peaks of fine layers. The grid depends only on the index of the sample; all positions
+    are covered within 16 ``step`` samples.
 
     Args:
         activation: float32 ``[batch, unit, h, w]``, finite.
         first: Index of the first sample.
         size: Rows and columns of an upsampled map.
-        step: From pixel to pixel, along both axes; odd.
-        padding: What is beyond a map's border.
+        step: Odd step between pixels along both axes.
+        padding: How maps are continued beyond their border.
 
     Returns:
-        float32 ``[unit, pixel]``; int64 ``[pixel]``, where each is in ``[batch, H, W]``, flattened.
+        float32 ``[unit, pixel]``, the values; int64 ``[pixel]``, their positions in the flattened ``[batch, H, W]``.
     """
     place = torch.arange(len(activation) * size[0] * size[1], device=activation.device).view(-1, *size)
     alike: dict[tuple[int, int], list[int]] = {}
@@ -117,14 +117,14 @@ def sample_pixels(
 
 
 def choose_step(size: tuple[int, int], num_pixels: int) -> int:
-    """Return the step at which `sample_pixels` looks at about so many of each sample."""
+    """Return the step at which `sample_pixels` uses about ``num_pixels`` pixels of each sample."""
     return max(1, round(math.sqrt(size[0] * size[1] / num_pixels))) | 1
 
 
 def frame_maps(
     activation: Float32[Tensor, "batch unit h w"], padding: Padding
 ) -> Float32[Tensor, "batch unit h+2 w+2"]:
-    """Return maps with one more point on each side: the nearest one, or zero."""
+    """Return maps with an additional point on each side, which repeats the edge or is zero."""
     maps = activation.flatten(0, 1)[:, None]
     framed = pad(maps, (1, 1, 1, 1), mode="constant" if padding == "zeros" else "replicate")
     return framed.reshape(*activation.shape[:2], *framed.shape[2:])
@@ -135,15 +135,15 @@ def find_pixels_above(
     level: Float32[Tensor, " unit"],
     marks: Int[Tensor, "batch H W"],
 ) -> Iterator[Pixels]:
-    """Find the pixels of the upsampled maps that lie strictly above each unit's level.
+    """Find the pixels of the upsampled maps that are strictly above each unit's level.
 
     Args:
         framed: float32 ``[batch, unit, h + 2, w + 2]``, finite; from `frame_maps`.
-        level: float32 ``[unit]``.
-        marks: Whole numbers ``[batch, H, W]``, of any integer type; what is wanted to be known of each pixel.
+        level: float32 ``[unit]``, levels.
+        marks: Integers ``[batch, H, W]`` of any dtype, which are returned with the pixels.
 
     Yields:
-        Pixels, each once, some cells at a time.
+        Pixels without repetition, in chunks of cells.
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
@@ -172,16 +172,17 @@ def find_pixels_above(
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """The cells of a map that is stretched; those of rows and columns where no pixel lies are not used.
+    """The cells of a map and the upsampled pixels inside them.
 
     Args:
-        row: int64 ``[cell]``, which row of cells it belongs to.
-        column: int64 ``[cell]``, which column.
-        corner: int64 ``[cell]``, where in a framed map its upper left corner is.
-        pixel: int64 ``[pixel, cell]``, ``y * W + x`` of each pixel in it; anything where it has fewer than others.
-        down: float32 ``[pixel, row]``, how far a row of pixels lies below the corner; NaN where there is none.
-        right: float32 ``[pixel, column]``, how far a column of pixels lies right of it; NaN where there is none.
-        used: bool ``[row, column]``, whether there are any pixels.
+        row: int64 ``[cell]``, row of cells.
+        column: int64 ``[cell]``, column of cells.
+        corner: int64 ``[cell]``, position of the upper left corner in a flattened framed map.
+        pixel: int64 ``[pixel, cell]``, ``y * W + x`` of each pixel in the cell; arbitrary in the unused slots of cells
+            with fewer pixels.
+        down: float32 ``[pixel, row]``, distance of a row of pixels below the corner; NaN in unused slots.
+        right: float32 ``[pixel, column]``, distance of a column of pixels right of the corner; NaN in unused slots.
+        used: bool ``[row, column]``, whether the cell contains any pixels.
     """
 
     row: Tensor
@@ -195,8 +196,8 @@ class _Cells:
 
 @lru_cache(maxsize=64)
 def _make_cells(shape: tuple[int, int], size: tuple[int, int], device: torch.device) -> _Cells:
-    """Return the cells of maps of a shape that are stretched to a size."""
-    with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
+    """Return the cells of maps with a given shape that are upsampled to a given size."""
+    with torch.inference_mode(False):  # the cached result outlives the caller, who may be in inference mode
         (y, down), (x, right) = (_make_slots(length, target) for length, target in zip(shape, size, strict=True))
         row = torch.arange(shape[0] + 1, device="cpu").repeat_interleave(shape[1] + 1)
         column = torch.arange(shape[1] + 1, device="cpu").repeat(shape[0] + 1)
@@ -207,7 +208,7 @@ def _make_cells(shape: tuple[int, int], size: tuple[int, int], device: torch.dev
 
 
 def _make_slots(length: int, target: int) -> tuple[Tensor, Tensor]:
-    """Return which points lie in each of the ``length + 1`` gaps along an axis, ``[slot, gap]``, and how far in."""
+    """Return the points in each of the ``length + 1`` gaps along an axis and their offsets, both ``[slot, gap]``."""
     start, weight = locate_in_gaps(length, target)
     count = start.diff()
     gap = torch.repeat_interleave(count)
@@ -220,27 +221,28 @@ def _make_slots(length: int, target: int) -> tuple[Tensor, Tensor]:
 
 @lru_cache(maxsize=64)
 def locate_in_gaps(length: int, target: int) -> tuple[Int[Tensor, " gap_end"], Float32[Tensor, " target"]]:
-    """Return which of ``target`` points lie between which entries of a framed axis, and how far in.
+    """Return which of ``target`` points are in which gap between the entries of a framed axis, and their offsets.
 
-    Gap 0 is before the first of ``length`` entries, gap ``length`` behind the last.
+    Gap 0 is before the first of ``length`` entries, gap ``length`` after the last.
 
     Returns:
-        int64 ``[length + 2]``, the first point of each gap, and the number of points; float32 ``[target]``.
+        int64 ``[length + 2]``, the first point of each gap followed by the number of points; float32 ``[target]``, the
+        offset of each point within its gap.
     """
-    with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
+    with torch.inference_mode(False):  # the cached result outlives the caller, who may be in inference mode
         gap, weight = _find_neighbors(length, range(target), target, torch.device("cpu"))
         return torch.searchsorted(gap, torch.arange(length + 2, device="cpu")), weight
 
 
 def _interpolate_cells(corners: Tensor, cells: _Cells, cell: Tensor, first: Tensor, pitch: int) -> Tensor:
-    """Interpolate within cells, to ``[pixel, cell]``, in the order in which `_stretch` does: down, then right.
+    """Interpolate within cells, to ``[pixel, cell]``, in the same order as `_stretch`: down, then right.
 
     Args:
-        corners: float32 ``[point]``, framed maps.
-        cells: What cells look like.
-        cell: int64 ``[cell]``, which one each is.
-        first: int64 ``[cell]``, where in ``corners`` its upper left corner is.
-        pitch: From there to the lower left corner.
+        corners: float32 ``[point]``, flattened framed maps.
+        cells: Geometry of the cells.
+        cell: int64 ``[cell]``, indices into the geometry.
+        first: int64 ``[cell]``, positions of the upper left corners in ``corners``.
+        pitch: Distance from the upper left to the lower left corner.
     """
     left, right, low_left, low_right = (corners[first + step] for step in (0, 1, pitch, pitch + 1))
     down, across = cells.down.index_select(1, cells.row[cell]), cells.right.index_select(1, cells.column[cell])
@@ -250,12 +252,12 @@ def _interpolate_cells(corners: Tensor, cells: _Cells, cell: Tensor, first: Tens
 
 
 def _chunk_size(num_pixels: int, device: torch.device) -> int:
-    """Return how many maps or cells of so many pixels to interpolate at once."""
+    """Return the number of maps or cells of ``num_pixels`` pixels to interpolate per chunk."""
     return max(1, CHUNK_PIXELS.get(device.type, 2**22) // num_pixels)
 
 
 def _stretch(maps: Tensor, size: tuple[int, int], step: int, start: tuple[int, int]) -> Tensor:
-    """Interpolate framed ``[h + 2, w + 2, map]`` to ``[H, W, map]``; maps come last for the sake of speed."""
+    """Interpolate framed ``[h + 2, w + 2, map]`` to ``[H, W, map]``; maps come last for speed."""
     for axis, (length, first) in enumerate(zip(size, start, strict=True)):
         low, weight = _find_neighbors(maps.shape[axis] - 2, range(first, length, step), length, maps.device)
         below = maps.index_select(axis, low)
@@ -266,15 +268,15 @@ def _stretch(maps: Tensor, size: tuple[int, int], step: int, start: tuple[int, i
 
 @lru_cache(maxsize=64)
 def _find_neighbors(length: int, points: range, target: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return, for some of ``target`` points, the entry of a framed axis before each, and how far it lies behind."""
-    with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
+    """Return, for some of ``target`` points, the preceding entry of a framed axis and the offset from it."""
+    with torch.inference_mode(False):  # the cached result outlives the caller, who may be in inference mode
         place = (torch.tensor(points, dtype=torch.float64, device="cpu") + 0.5) * length / target + 0.5
         low = place.floor().clamp(max=length)
         return low.long().to(device), (place - low).float().to(device)
 
 
 def _true_positions(mask: Tensor) -> Tensor:
-    """Return where a mask is true, counted row by row."""
-    if mask.device.type == "cpu":  # numpy needs a third of the time of torch here
+    """Return the flat positions where a mask is true."""
+    if mask.device.type == "cpu":  # numpy takes a third of torch's time here
         return torch.from_numpy(mask.numpy().reshape(-1).nonzero()[0])
     return mask.reshape(-1).nonzero().squeeze(1)

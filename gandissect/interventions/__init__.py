@@ -1,4 +1,4 @@
-"""Edits of activations as values, how they are applied, and recipes that keep them."""
+"""Edits of activations as values, functions that apply them, and recipes that store them."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Applying edits: `generate`, which is a pure function, and `intervene` for a ``with`` block."""
+"""Apply edits, either with the pure function `generate` or in an `intervene` block."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ def generate(
     *,
     activation: Float[Tensor, "batch unit h w"] | None = None,
 ) -> Float[Tensor, "batch 3 H W"]:
-    """Return the images of ``z`` with edits made on the way; the generator stays as it is.
+    """Generate the images of ``z`` with edited activations, without changing the generator.
 
-    Edits of one layer are made in the order given; what is edited in one layer has its effect on the next.
+    Edits of the same layer are applied in the given order; an edit of one layer affects the later layers.
 
     Args:
-        generator: A `Generator`; for edits of several layers, one that is a torch module with modules of their names.
-        z: float32 ``[batch, z_dim]``; of a generator with styles also its w at every layer, ``[batch, num_ws, w_dim]``.
-        edits: What to change.
-        activation: ``generator.head(z, layer)`` of the first edited layer, if it is known; then only the rest of the
-            network runs.
+        generator: A `Generator`; to edit several layers, it must be a torch module with submodules of those names.
+        z: float32 ``[batch, z_dim]``; for a style-based generator also its w per layer, ``[batch, num_ws, w_dim]``.
+        edits: Edits to apply.
+        activation: Precomputed ``generator.head(z, layer)`` of the first edited layer; only the rest of the network
+            runs if it is passed.
 
     Returns:
         float32 ``[batch, 3, H, W]`` on the generator's device.
 
     Raises:
-        KeyError: If there is no such layer.
-        TypeError: If an edit is none, or edits of several layers are made on what is no torch module.
+        KeyError: If the generator has no such layer.
+        TypeError: If an item of ``edits`` is not an edit, or edits of several layers are applied to a generator that
+            is not a torch module.
         ValueError: If the layer has no such unit, a region does not fit, or the generator is in training mode.
 
     Source: Bau et al. 2019, Sec. 3.2.
@@ -68,23 +69,24 @@ def intervene(network: nn.Module | Generator, edits: Sequence[Edit]) -> Iterator
     ``with intervene(G, [Ablation(trees)]): x = G(z)``. A layer is a module, named as in ``named_modules``, whose output
     is ``[batch, unit, h, w]``. A region may be on the image if the network has an ``image_size``.
 
-    Edits are in effect in this thread (or asyncio task) and end with the block, whichever block ends first. In a
-    generator function they are in effect only while its body runs, so that ``yield`` hands out no edited network.
+    Edits are in effect in this thread (or asyncio task) until their block ends, in whatever order blocks end. In a
+    generator function they are in effect only while its body runs, so the network is not edited between a ``yield`` and
+    the next value.
 
     Args:
         network: Any torch module.
-        edits: Edits to make, in order.
+        edits: Edits to apply, in order.
 
     Raises:
-        KeyError: If there is no such module, naming the nearest match.
-        TypeError: If an edit is of another type, the network is not a torch module, or a layer's output is not a
-            tensor.
+        KeyError: If the network has no such module; the message suggests the nearest name.
+        TypeError: If an item of ``edits`` is not an edit, the network is not a torch module, or a layer's output is not
+            a tensor.
         ValueError: If the layer has no such unit, or a region does not fit.
-        RuntimeError: At the end of the block, if an edited layer never ran in it; and when an edited layer runs inside
-            activation checkpointing while gradients are enabled, which would make them wrong.
+        RuntimeError: If an edited layer has not run by the end of the block, or if it runs inside activation
+            checkpointing while gradients are enabled, which would make the gradients wrong.
     """
     size = getattr(network, "image_size", None)
-    size = tuple(size) if isinstance(size, tuple | list) else None  # some networks have a number there
+    size = tuple(size) if isinstance(size, tuple | list) else None  # in some networks it is a number
     by_layer, layers_run = _by_layer(edits), set[str]()
 
     def apply(layer: str, activation: Any) -> Float[Tensor, "batch unit *grid"]:
@@ -92,30 +94,30 @@ def intervene(network: nn.Module | Generator, edits: Sequence[Edit]) -> Iterator
         return _apply_edits(by_layer[layer], size, activation)
 
     with tap_outputs(network, {layer: partial(apply, layer) for layer in by_layer}):  # type: ignore[arg-type]
-        yield  # what is not a module is refused by tap_outputs
+        yield  # tap_outputs refuses a network that is not a module
     if missed := [layer for layer in by_layer if layer not in layers_run]:
         names = ", ".join(map(repr, missed))
         raise RuntimeError(
-            f"the edits of {names} changed nothing: no module of that name was called inside the block. Call the "
-            "network itself, and each layer as a module, layer(x) instead of layer.forward(x); a generator function "
-            "must call it in its own body"
+            f"the edits of {names} had no effect, since no module of that name was called inside the block; call the "
+            "network itself, and each layer as layer(x), not layer.forward(x); a generator function must call the "
+            "network in its own body"
         )
 
 
 def _by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
-    """Return the edits of each layer, in order."""
+    """Return edits by layer, in order."""
     if isinstance(edits, Edit) or not isinstance(edits, Iterable):
-        raise TypeError(f"edits must be a list, [edit] for one and [] for none; got {type(edits).__name__}")
+        raise TypeError(f"edits must be a list, such as [edit] or []; got {type(edits).__name__}")
     by_layer: dict[str, list[Edit]] = {}
     for edit in edits:
         if not isinstance(edit, Edit):
-            raise TypeError(f"an edit is an Ablation, an Insertion or a Scaling; got {type(edit).__name__}")
+            raise TypeError(f"an edit must be an Ablation, an Insertion or a Scaling; got {type(edit).__name__}")
         by_layer.setdefault(edit.units.layer, []).append(edit)
     return by_layer
 
 
 def _apply_edits(edits: Sequence[Edit], image_size: Size | None, activation: Any) -> Float[Tensor, "batch unit *grid"]:
-    """Return a layer's activations after all of its edits; hidden vectors are edited as grids of one cell."""
+    """Apply all edits of a layer to its activations; hidden vectors are treated as grids of one cell."""
     if not isinstance(activation, Tensor) or activation.ndim not in {2, 4}:
         actual = f"a tensor {list(activation.shape)}" if isinstance(activation, Tensor) else type(activation).__name__
         raise TypeError(

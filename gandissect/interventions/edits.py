@@ -1,12 +1,12 @@
-"""Forcing units off, on, or to a multiple of what they are.
+"""Force units off, force them on, or multiply their activations.
 
-An edit is a value. With the units' activations ``a``, what they are forced to ``t(a)``, and a region ``m`` in [0, 1] on
-the layer's grid (1 everywhere if there is none), it makes
+An edit is a value. Let ``a`` be the units' activations, ``t(a)`` their target, and ``m`` a region in [0, 1] on the
+layer's grid (1 everywhere without a region). The edit computes
 
     a <- (1 - m) a + m t(a),    t(a) = (1 - strength) a  (ablation),   v  (insertion),   factor a  (scaling).
 
-Edits are handed to `generate`, which is a pure function, or to `intervene` for any torch module; nothing is changed or
-registered on the network, so that threads may share it.
+Pass edits to `generate`, a pure function, or to `intervene`, which works for any torch module. The network itself is
+not modified, and nothing is registered on it, so threads may share it.
 
 Source: Bau et al. 2019, Sec. 3.2.
 """
@@ -29,10 +29,10 @@ Size = tuple[int, int]
 
 
 class Edit:
-    """What `Ablation`, `Insertion` and `Scaling` have in common: some units of one layer, and a region.
+    """Base class of `Ablation`, `Insertion` and `Scaling`: units of one layer, and a region.
 
-    A region is a mask, bool or floats in [0, 1], ``[h, w]`` on the layer's grid or ``[H, W]`` on the image (then a cell
-    has the largest value of its pixels), or one for each image, ``[batch, h, w]``; None is everywhere. It is copied.
+    A region is a mask, bool or float in [0, 1]: ``[h, w]`` on the layer's grid, ``[H, W]`` on the image (a cell takes
+    the maximum over its pixels), or one mask per image, ``[batch, h, w]``. None means everywhere. The mask is copied.
     """
 
     __slots__ = ()
@@ -41,22 +41,22 @@ class Edit:
 
     def __post_init__(self) -> None:
         if not isinstance(self.units, UnitSet):
-            raise TypeError(f"an edit is of a UnitSet(layer, units); got {type(self.units).__name__}")
+            raise TypeError(f"units must be a UnitSet(layer, units); got {type(self.units).__name__}")
         if self.region is not None:
             object.__setattr__(self, "region", check_region(self.region))
 
     def target(self, chosen: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "... unit #h #w"]:
-        """Return what activations ``[batch, unit, h, w]`` of the units are forced to."""
+        """Return the values that the units' activations ``[batch, unit, h, w]`` are forced to."""
         raise NotImplementedError
 
     def apply(
         self, activation: Float[Tensor, "batch unit h w"], image_size: Size | None = None
     ) -> Float[Tensor, "batch unit h w"]:
-        """Return a layer's edited activations; those given stay as they are.
+        """Return a layer's edited activations without changing the original ones.
 
         Args:
-            activation: ``[batch, unit, h, w]``.
-            image_size: Height and width of the images, if a region may be on them.
+            activation: Activations of the layer, ``[batch, unit, h, w]``.
+            image_size: Height and width of the images; None if a region cannot be on the image.
 
         Raises:
             ValueError: If the layer has no such unit, or the region fits neither its grid nor the image.
@@ -77,16 +77,16 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ablation(Edit):
-    """Units switched off.
+    """Switch units off.
 
     Args:
-        units: Which units of which layer.
-        region: Where, as for every `Edit`; everywhere if None.
-        strength: How far, 0 (not at all) to 1 (to zero).
+        units: Units to switch off.
+        region: Mask of the region to edit (see `Edit`); everywhere if None.
+        strength: Strength of the ablation, from 0 (no change) to 1 (to zero).
 
     Raises:
-        TypeError: If the units are no `UnitSet`.
-        ValueError: If a number is out of range, or the region is no such mask.
+        TypeError: If ``units`` is not a `UnitSet`.
+        ValueError: If the strength is out of range, or the region is not a valid mask.
     """
 
     units: UnitSet
@@ -96,25 +96,25 @@ class Ablation(Edit):
     def __post_init__(self) -> None:
         Edit.__post_init__(self)
         if not 0 <= self.strength <= 1:
-            raise ValueError(f"strength is 0 to 1; got {self.strength}")
+            raise ValueError(f"strength must be in [0, 1]; got {self.strength}")
 
     def target(self, chosen: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
-        """Return the damped activations."""
+        """Return the attenuated activations."""
         return torch.zeros_like(chosen) if self.strength == 1 else chosen * (1 - self.strength)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Insertion(Edit):
-    """Units forced to given values.
+    """Force units to given values.
 
     Args:
-        units: Which units of which layer.
-        values: One number for all units, or one for each, in their order.
-        region: Where, as for every `Edit`; everywhere if None.
+        units: Units to force.
+        values: One number for all units, or one per unit in the order of ``units``.
+        region: Mask of the region to edit (see `Edit`); everywhere if None.
 
     Raises:
-        TypeError: If the units are no `UnitSet`.
-        ValueError: If a number is out of range, or the region is no such mask.
+        TypeError: If ``units`` is not a `UnitSet`.
+        ValueError: If a value is not finite, the number of values is wrong, or the region is not a valid mask.
     """
 
     units: UnitSet
@@ -126,7 +126,7 @@ class Insertion(Edit):
         values = torch.as_tensor(self.values, dtype=torch.float32, device="cpu")
         if values.ndim > 1 or values.numel() not in (1, len(self.units)) or not bool(values.isfinite().all()):
             raise ValueError(
-                f"values are finite: one number, or one for each of the {len(self.units)} units; got {self.values}"
+                f"values must be finite: one number, or one for each of the {len(self.units)} units; got {self.values}"
             )
         object.__setattr__(self, "values", tuple(values.reshape(-1).expand(len(self.units)).tolist()))
 
@@ -137,16 +137,16 @@ class Insertion(Edit):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scaling(Edit):
-    """Units boosted or damped.
+    """Multiply the activations of units by a factor.
 
     Args:
-        units: Which units of which layer.
-        factor: What they are multiplied by, finite.
-        region: Where, as for every `Edit`; everywhere if None.
+        units: Units to scale.
+        factor: Finite factor.
+        region: Mask of the region to edit (see `Edit`); everywhere if None.
 
     Raises:
-        TypeError: If the units are no `UnitSet`.
-        ValueError: If a number is out of range, or the region is no such mask.
+        TypeError: If ``units`` is not a `UnitSet`.
+        ValueError: If the factor is not finite, or the region is not a valid mask.
     """
 
     units: UnitSet
@@ -156,7 +156,7 @@ class Scaling(Edit):
     def __post_init__(self) -> None:
         Edit.__post_init__(self)
         if not math.isfinite(self.factor):
-            raise ValueError(f"factor is a finite number; got {self.factor}")
+            raise ValueError(f"factor must be finite; got {self.factor}")
 
     def target(self, chosen: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
         """Return the multiplied activations."""
@@ -164,27 +164,27 @@ class Scaling(Edit):
 
 
 def check_units(units: UnitSet, num_units: int) -> None:
-    """Refuse units that a layer does not have.
+    """Check that a layer has the units.
 
     Raises:
-        ValueError: Naming them.
+        ValueError: If it lacks some of them; the message lists them.
     """
     if wrong := [unit for unit in units.units if unit >= num_units]:
-        raise ValueError(f"{units.layer!r} has the units 0 to {num_units - 1}; got {', '.join(map(str, wrong))}")
+        raise ValueError(f"{units.layer!r} has units 0 to {num_units - 1}; got {', '.join(map(str, wrong))}")
 
 
 def check_region(region: Tensor) -> Float32[Tensor, "*batch rows columns"]:
-    """Return a copy of a region as float32, so that nobody can change it later.
+    """Return a float32 copy of a region, which later changes to the original do not affect.
 
     Raises:
-        ValueError: If it is no mask ``[h, w]`` or ``[batch, h, w]`` in [0, 1].
+        ValueError: If the region is not a mask ``[h, w]`` or ``[batch, h, w]`` in [0, 1].
     """
     mask = torch.as_tensor(region, device="cpu")
     if mask.ndim not in {2, 3} or not mask.numel() or mask.is_complex():
-        raise ValueError(f"a region is a mask [h, w] or [batch, h, w]; got {mask.dtype} {list(mask.shape)}")
+        raise ValueError(f"region must be a mask [h, w] or [batch, h, w]; got {mask.dtype} {list(mask.shape)}")
     mask = mask.detach().to(torch.float32, copy=True)
     if not bool(((mask >= 0) & (mask <= 1)).all()):
-        raise ValueError(f"a region lies in [0, 1]; got {float(mask.min()):g} to {float(mask.max()):g}")
+        raise ValueError(f"region must be in [0, 1]; got values from {float(mask.min()):g} to {float(mask.max()):g}")
     return mask
 
 
@@ -194,13 +194,13 @@ def region_mask(
     activation: Float[Tensor, "batch unit h w"],
     image_size: Size | None,
 ) -> Float32[Tensor, "#batch 1 h w"]:
-    """Return a region on a layer's grid.
+    """Return a region as a mask on a layer's grid.
 
     Args:
-        region: What `check_region` returned.
-        layer: What to call the layer in a message.
-        activation: Its activations, ``[batch, unit, h, w]``.
-        image_size: Height and width of the images, if the region may be on them.
+        region: Region from `check_region`.
+        layer: Name of the layer, for messages.
+        activation: Activations of the layer, ``[batch, unit, h, w]``.
+        image_size: Height and width of the images; None if the region cannot be on the image.
 
     Returns:
         float32 ``[batch or 1, 1, h, w]``.
@@ -211,21 +211,21 @@ def region_mask(
     masks = region[:, None] if region.ndim == 3 else region[None, None]
     grid, size = tuple(activation.shape[2:]), tuple(region.shape[-2:])
     if len(masks) not in (1, len(activation)) or size not in (grid, image_size):
-        image = "" if image_size is None else f" or the image, {list(image_size)}"
+        image = "" if image_size is None else f", or of the image, {list(image_size)}"
         raise ValueError(
-            f"a region is on the grid of {layer!r}, {list(grid)}{image}, one for all images or one for "
-            f"each of the {len(activation)}; got {list(region.shape)}"
+            f"region must have the size of the grid of {layer!r}, {list(grid)}{image}, with one mask for all images or "
+            f"one for each of the {len(activation)}; got {list(region.shape)}"
         )
     return masks if size == grid else adaptive_max_pool2d(masks, grid)
 
 
 def control_units(units: UnitSet, num_units: int, seed: int = 0) -> UnitSet:
-    """Return as many random units of the layer, none of the given ones while there are enough others.
+    """Return the same number of random units of the layer, excluding the given units if enough others exist.
 
     Args:
-        units: The units that need a control.
-        num_units: How many units the layer has.
-        seed: Of the draw.
+        units: Units that need a control.
+        num_units: Number of units in the layer.
+        seed: Seed of the random draw.
     """
     seed = check_seed(seed)
     rng = make_rng(seed, "control", units.layer, len(units))

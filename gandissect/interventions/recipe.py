@@ -1,4 +1,4 @@
-"""A recipe: which images to make and what to change in them, as a JSON file that people can read and send around."""
+"""Recipes: which images to generate and how to edit them, as JSON files that people can read and share."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from .edits import Ablation, Edit, Insertion, Scaling
 
 FORMAT, VERSION = "gandissect-recipe", 1
 MAX_REGION = 2**26
-"""Numbers in a region at most; a file could ask for any."""
+"""Maximum number of values in a region, since a hostile file could request any number."""
 
 EDIT_KINDS: Mapping[str, tuple[type[Any], str]] = {
     "ablation": (Ablation, "strength"),
     "insertion": (Insertion, "values"),
     "scaling": (Scaling, "factor"),
 }
-"""The kinds of edits, and what each has besides units and region."""
+"""Kinds of edits: the class, and the name of its setting apart from units and region."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recipe:
-    """Images of one generator, with edits.
+    """A set of images of one generator, with edits.
 
     Args:
-        generator: The generator's name and fingerprint.
-        seed: Of the latent vectors.
-        start: Index of the first of them.
-        num_samples: How many, 1 or more.
-        edits: What to change, in order.
+        generator: Name and fingerprint of the generator.
+        seed: Seed of the latent vectors.
+        start: Index of the first sample, at least 0.
+        num_samples: Number of samples, at least 1.
+        edits: Edits to apply, in order.
     """
 
     generator: NetworkId
@@ -59,23 +59,23 @@ class Recipe:
         object.__setattr__(self, "seed", check_seed(self.seed))
         if self.start < 0 or self.num_samples < 1:
             raise ValueError(
-                f"a recipe starts at 0 or later and has 1 sample or more; got {self.start}, {self.num_samples}"
+                f"start must be 0 or more and num_samples 1 or more; got {self.start} and {self.num_samples}"
             )
 
     @staticmethod
     def of(generator: Generator, edits: Sequence[Edit], seed: int = 0, start: int = 0, num_samples: int = 16) -> Recipe:
-        """Return the recipe of edits to a generator."""
+        """Return a recipe for a generator with edits."""
         return Recipe(NetworkId.of(generator), seed, start, num_samples, tuple(edits))
 
     def generate(self, generator: Generator) -> Float[Tensor, "batch 3 H W"]:
-        """Return the edited images, float32 ``[num_samples, 3, H, W]``.
+        """Generate the edited images, float32 ``[num_samples, 3, H, W]``.
 
         Args:
-            generator: The one that the recipe is of.
+            generator: Generator that the recipe was made for.
 
         Raises:
-            KeyError: If it has no such layer.
-            ValueError: If it is another one, or an edit does not fit.
+            KeyError: If the generator has no such layer.
+            ValueError: If it is another generator, or an edit does not fit.
         """
         self.check_generator(generator)
         return generate(generator, self.latents(generator), self.edits)
@@ -85,15 +85,15 @@ class Recipe:
         return generator.sample_z(self.num_samples, self.seed, self.start).to(generator.device)
 
     def check_generator(self, generator: Generator) -> None:
-        """Refuse another generator than the recipe's.
+        """Check that a generator is the recipe's.
 
         Raises:
-            ValueError: If its weights are others.
+            ValueError: If its fingerprint differs.
         """
         self.generator.check(generator, "the recipe")
 
     def to_json(self) -> str:
-        """Return the text of the JSON file."""
+        """Return the recipe as JSON text."""
         facts = {"format": FORMAT, "version": VERSION}
         network = {"generator": self.generator.name, "fingerprint": self.generator.fingerprint}
         samples = {"seed": self.seed, "start": self.start, "num_samples": self.num_samples}
@@ -102,45 +102,45 @@ class Recipe:
 
     @staticmethod
     def from_json(text: str) -> Recipe:
-        """Return the recipe that a JSON text is.
+        """Parse a recipe from JSON text.
 
         Raises:
-            ValueError: If it is none, saying what is wrong.
+            ValueError: If the text is not a valid recipe; the message states what is wrong.
         """
         return _parse(text)
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> Path:
-        """Write the JSON file and return its path.
+        """Write the recipe to a JSON file and return its path.
 
         Args:
             path: Path of the file.
-            overwrite: Replace another file of that name.
+            overwrite: Replace an existing file with other content.
 
         Raises:
-            FileExistsError: If there is another file of that name.
+            FileExistsError: If there is a file with other content and ``overwrite`` is not set.
         """
         write_text(path, self.to_json(), overwrite=overwrite)
         return Path(path)
 
     @staticmethod
     def load(path: Path | str) -> Recipe:
-        """Read what `save` wrote, or what somebody has written by hand.
+        """Load a recipe that `save` wrote, or one written by hand.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is no recipe, naming the file and what is wrong.
+            ValueError: If the file is not a valid recipe; the message names the file and states what is wrong.
         """
         try:
             return Recipe.from_json(read_bytes(path).decode())
         except ValueError as error:
-            raise ValueError(f"{path} is no recipe: {error}") from error
+            raise ValueError(f"{path} is not a recipe: {error}") from error
 
 
 def _parse(text: str) -> Recipe:
     try:
         entries = json.loads(text)
         if not isinstance(entries, dict) or (entries.get("format"), entries.get("version")) != (FORMAT, VERSION):
-            raise ValueError(f"its format should be {FORMAT!r}, version {VERSION}")
+            raise ValueError(f"its format must be {FORMAT!r}, version {VERSION}")
         return Recipe(
             generator=NetworkId(
                 _check_text(entries["generator"], "generator"), _check_text(entries["fingerprint"], "fingerprint")
@@ -184,12 +184,12 @@ def _encode_edit(edit: Edit) -> dict[str, Any]:
 
 
 def _decode_edit(entry: Any) -> Edit:
-    """Return the edit that JSON values stand for."""
+    """Return the edit that JSON values describe."""
     cls, name = lookup(EDIT_KINDS, _check_text(entry["kind"], "kind"), "kind of edit")
     allowed = {"kind", "layer", "units", "region", name}
     if extra := set(entry) - allowed:
         raise ValueError(
-            f"an edit of kind {entry['kind']!r} has {', '.join(sorted(allowed))}; not {', '.join(sorted(extra))}"
+            f"an edit of kind {entry['kind']!r} may have {', '.join(sorted(allowed))}; got {', '.join(sorted(extra))}"
         )
     units = UnitSet(
         _check_text(entry["layer"], "layer"), tuple(_check_whole_number(unit, "a unit") for unit in entry["units"])
@@ -201,33 +201,33 @@ def _decode_edit(entry: Any) -> Edit:
 
 
 def _unpack_region(entry: Any) -> Float32[Tensor, "*batch rows columns"]:
-    """Return the mask that was packed."""
-    shape = [_check_whole_number(length, "a region's length") for length in entry["shape"]]
+    """Return the mask of a packed region."""
+    shape = [_check_whole_number(length, "a length of a region") for length in entry["shape"]]
     size = math.prod(shape)
     if not 0 < size <= MAX_REGION or min(shape) < 1:
-        raise ValueError(f"a region has 1 to {MAX_REGION} numbers; got {shape}")
+        raise ValueError(f"a region must have 1 to {MAX_REGION} numbers; got {shape}")
     unpacked = zlib.decompressobj().decompress(
         base64.b64decode(_check_text(entry["data"], "data"), validate=True), 4 * size + 1
     )
     if len(unpacked) != 4 * size:
-        raise ValueError(f"a region {shape} has {4 * size} bytes; got {len(unpacked)} or more")
+        raise ValueError(f"a region {shape} must have {4 * size} bytes; got {len(unpacked)} or more")
     return torch.from_numpy(np.frombuffer(unpacked, "<f4").astype(np.float32).reshape(shape))
 
 
 def _check_whole_number(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{name} is a whole number; got {value!r}")
+        raise ValueError(f"{name} must be a whole number; got {value!r}")
     return value
 
 
 def _check_text(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} is a text; got {value!r}")
+        raise ValueError(f"{name} must be a non-empty string; got {value!r}")
     return value
 
 
 def _parse_numbers(value: Any, name: str) -> float | tuple[float, ...]:
-    """Return a number, or several."""
+    """Return one number, or a tuple of several."""
     if isinstance(value, list):
         return tuple(float(_check_number(item, name)) for item in value)
     return float(_check_number(value, name))
@@ -235,5 +235,5 @@ def _parse_numbers(value: Any, name: str) -> float | tuple[float, ...]:
 
 def _check_number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{name} is a number, or a list of numbers; got {value!r}")
+        raise ValueError(f"{name} must be a number or a list of numbers; got {value!r}")
     return value

@@ -1,4 +1,4 @@
-"""Means with their uncertainty, and the confidence intervals that every part of the toolkit states.
+"""Means with standard errors, and the confidence intervals used throughout the toolkit.
 
 Source: Wilson 1927, JASA 22(158), pp. 209-212, for shares of trials; Student 1908 for means of few values.
 """
@@ -19,19 +19,19 @@ from .significance import student_t_quantile
 from .streaming import AreaMoments
 
 CONFIDENCE = 0.95
-"""How often a stated interval holds the true value."""
+"""Confidence level of all intervals."""
 
 Z_95 = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-"""Standard errors from an estimate to either end of its 95 % interval, if its error is normal: 1.96."""
+"""Half-width of the 95 % interval of a normally distributed estimate, in standard errors: 1.96."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shares:
-    """Mean shares of the pixels, or mean differences of such shares, of each concept, over images.
+    """Share of the pixels that belong to each concept, or a difference of such shares, averaged over images.
 
     Args:
-        mean: float64 ``[concept]``.
-        stderr: float64 ``[concept]``, its standard error.
+        mean: float64 ``[concept]``, means over images.
+        stderr: float64 ``[concept]``, standard errors of the means.
     """
 
     mean: Float64[Tensor, " concept"]
@@ -41,23 +41,23 @@ class Shares:
         check_tensor("mean", self.mean, torch.float64, (None,))
         check_tensor("stderr", self.stderr, torch.float64, (len(self.mean),))
         if not bool(self.mean.isfinite().all() & (self.stderr >= 0).all()):
-            raise ValueError("means are finite, and their standard errors 0 or more")
+            raise ValueError("means must be finite and standard errors 0 or more; got others, or NaN")
         for name in ("mean", "stderr"):
             object.__setattr__(self, name, detached_copy(getattr(self, name)))
 
 
 def summarize_shares(moments: AreaMoments) -> Shares:
-    """Return means with their standard errors."""
+    """Return mean shares with their standard errors."""
     values = moments.compute()
     return Shares(values["mean"], (values["covariance"].diagonal() / int(moments.num_images)).clamp(min=0).sqrt())
 
 
 def half_width(stderr: float, degrees: int) -> float:
-    """Return the distance from a mean to either end of its 95 % interval, by Student's t.
+    """Return the half-width of a mean's 95 % interval, by Student's t.
 
     Args:
         stderr: Standard error of the mean.
-        degrees: Degrees of freedom of that error, 1 or more.
+        degrees: Degrees of freedom of the standard error, at least 1.
     """
     return student_t_quantile((1 + CONFIDENCE) / 2, degrees) * stderr
 
@@ -66,8 +66,8 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """Return Wilson's 95 % interval (low, high) of a share.
 
     Args:
-        successes: 0 to ``trials``.
-        trials: 1 or more.
+        successes: Number of successes, from 0 to ``trials``.
+        trials: Number of trials, at least 1.
 
     Source: Wilson 1927, JASA 22(158), pp. 209-212.
     """
@@ -75,16 +75,16 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     middle = share + z2 / (2 * trials)
     reach = (z2 * (share * (1 - share) / trials + z2 / (4 * trials**2))) ** 0.5
     low, high = ((middle + side) / (1 + z2 / trials) for side in (-reach, reach))
-    return (0.0 if successes == 0 else low, 1.0 if successes == trials else high)  # exact there, but for rounding
+    return (0.0 if successes == 0 else low, 1.0 if successes == trials else high)  # exact up to rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure over several sets of pictures.
+    """A measurement repeated on several sets of pictures.
 
     Args:
-        mean: Its mean.
-        std: Its standard deviation from set to set.
+        mean: Mean over the sets.
+        std: Standard deviation over the sets.
     """
 
     mean: float
@@ -100,18 +100,18 @@ class Estimate:
         larger = max(abs(self.mean), self.std)
         if 0 < larger < 1e-4:
             return f"{self.mean:.1e} ± {self.std:.1e}"
-        digits = 1 - math.floor(math.log10(larger)) if 0 < larger < 0.1 else 2  # two that tell
+        digits = 1 - math.floor(math.log10(larger)) if 0 < larger < 0.1 else 2  # two significant digits
         return f"{self.mean:.{digits}f} ± {self.std:.{digits}f}"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A mean difference over sets of images, each before and after.
+    """A mean paired difference over sets of images.
 
     Args:
-        mean: After minus before.
-        low: Lower end of its 95 % interval.
-        high: Upper end.
+        mean: Mean of after minus before.
+        low: Lower end of the 95 % interval of the mean.
+        high: Upper end of the 95 % interval of the mean.
     """
 
     mean: float

@@ -1,4 +1,4 @@
-"""Tail probabilities of Student's t, and which of many p-values are discoveries.
+"""Tail probabilities of Student's t, and control of the false discovery rate.
 
 Source: Benjamini and Hochberg 1995, Sec. 3.1.
 """
@@ -14,38 +14,38 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 FALSE_DISCOVERY_RATE = 0.01
-"""Expected share, at most, of agreements called real that are luck."""
+"""Upper bound on the expected share of discoveries that are due to chance."""
 
 
 MAX_DEGREES = 255
-"""Degrees of freedom up to which the quadrature of `student_t_tail` is exact but for rounding."""
+"""Largest number of degrees of freedom for which the quadrature of `student_t_tail` is exact up to rounding."""
 
 LARGE_DEGREES = 10_000
-"""Degrees of freedom from which Student's t is as good as normal."""
+"""Number of degrees of freedom from which Student's t is practically normal."""
 
 
 def benjamini_hochberg(p: Float[Tensor, "*family"], rate: float = FALSE_DISCOVERY_RATE) -> Bool[Tensor, "*family"]:
-    """Say which of all p-values are discoveries, so that at most ``rate`` of these are false on average.
+    """Select the p-values that are discoveries, of which at most a share ``rate`` is false on average.
 
-    With the m values in rising order, the first k are discoveries, k the largest with ``p_k <= k rate / m``; equal
-    values share their fate.
+    With the m values in ascending order, the first k are discoveries, where k is the largest with
+    ``p_k <= k rate / m``; equal values are treated alike.
 
     Args:
-        p: Of any shape, 0 to 1; all entries are one family.
-        rate: Above 0, below 1.
+        p: p-values in [0, 1], of any shape; all entries are one family.
+        rate: False discovery rate, in (0, 1).
 
     Returns:
-        bool, of the shape of ``p``.
+        bool, with the shape of ``p``.
 
     Raises:
-        ValueError: If a p-value is NaN or no probability, or the rate is out of range.
+        ValueError: If a p-value is NaN or outside [0, 1], or the rate is out of range.
 
     Source: Benjamini and Hochberg 1995, Sec. 3.1.
     """
     if not 0 < rate < 1:
-        raise ValueError(f"rate is the share of discoveries that may be false, above 0 and below 1; got {rate}")
+        raise ValueError(f"rate, the share of discoveries that may be false, must be in (0, 1); got {rate}")
     if not bool(((p >= 0) & (p <= 1)).all()):
-        raise ValueError("p-values must be between 0 and 1; got others, or NaN")
+        raise ValueError("p-values must be in [0, 1]; got others, or NaN")
     values = p.cpu().double()
     rising = values.flatten().sort().values
     rank = torch.arange(1, len(rising) + 1, dtype=torch.float64, device="cpu")
@@ -74,17 +74,17 @@ def q_values(p: Float[Tensor, "*family"]) -> Float64[Tensor, "*family"]:
 
 
 def student_t_tail(t: Float[Tensor, "*table"], freedom: Int[Tensor, "*#table"] | int) -> Float64[Tensor, "*table"]:
-    """Return the probability that Student's t exceeds a value, with the same relative accuracy in the far tail.
+    """Return the probability that Student's t exceeds a value, to the same relative accuracy in the far tail.
 
-    With t = sqrt(n) cot a, it is the integral of ``sin^(n - 1)`` from 0 to a by that from 0 to pi. All terms of the
-    quadrature are positive, so that no digits are lost where it is small.
+    With t = sqrt(n) cot a, it is the integral of ``sin^(n - 1)`` from 0 to a, divided by the integral from 0 to pi. All
+    terms of the quadrature are positive, so small values lose no digits.
 
     Args:
-        t: Of any shape; may be infinite.
-        freedom: Degrees of freedom n, whole, 1 to 255; broadcasts with ``t``.
+        t: Values of t, of any shape; may be infinite.
+        freedom: Degrees of freedom n, whole numbers in [1, 255]; broadcasts with ``t``.
 
     Returns:
-        float64, 0 to 1, on CPU.
+        float64 in [0, 1], on CPU.
     """
     degrees = torch.as_tensor(freedom, dtype=torch.float64, device="cpu")
     return _angle_share(torch.atan2(degrees.sqrt(), t.cpu().double()), degrees)
@@ -98,7 +98,7 @@ def _gauss_legendre() -> list[tuple[float, float]]:
 
 
 def _angle_share(angle: Float64[Tensor, "*#table"], freedom: Float64[Tensor, "*#table"]) -> Float64[Tensor, "*table"]:
-    """Return the integral of ``sin^(n - 1)`` from 0 to an angle, by that from 0 to pi."""
+    """Return the integral of ``sin^(n - 1)`` from 0 to an angle, divided by the integral from 0 to pi."""
     total = torch.zeros_like(angle)
     for node, weight in _gauss_legendre():
         total += weight * torch.sin(angle * ((1 + node) / 2)) ** (freedom - 1)
@@ -111,13 +111,13 @@ def student_t_critical_values(tail: float, max_degrees: int) -> Float64[Tensor, 
     """Return the values that Student's t exceeds with a probability, for 1 to ``max_degrees`` degrees of freedom.
 
     Args:
-        tail: The probability, above 0 and below 1.
-        max_degrees: The largest number of degrees of freedom, 1 to `MAX_DEGREES`.
+        tail: Probability that t exceeds the value, in (0, 1).
+        max_degrees: Largest number of degrees of freedom, from 1 to `MAX_DEGREES`.
 
     Returns:
-        float64 ``[degrees]``; read only, since later calls return the same tensor.
+        float64 ``[degrees]``; treat it as read-only, since later calls return the same tensor.
     """
-    with torch.inference_mode(False):  # they outlive the caller, who may be in that mode
+    with torch.inference_mode(False):  # the cached result outlives the caller, who may be in inference mode
         degrees = torch.arange(1, max_degrees + 1, dtype=torch.float64, device="cpu")
         low, high = torch.zeros_like(degrees), torch.full_like(degrees, math.pi)
         for _ in range(52):
@@ -129,18 +129,18 @@ def student_t_critical_values(tail: float, max_degrees: int) -> Float64[Tensor, 
 
 @lru_cache(maxsize=256)
 def student_t_quantile(probability: float, degrees: int) -> float:
-    """Return the value that Student's t stays below with a probability.
+    """Return a quantile of Student's t.
 
     Args:
-        probability: Above 0 and below 1.
-        degrees: Degrees of freedom, 1 or more.
+        probability: Probability that t is below the quantile, in (0, 1).
+        degrees: Degrees of freedom, at least 1.
 
     Returns:
-        The quantile, to a relative accuracy of 1e-9; for more than `LARGE_DEGREES` it is that of so many, which is less
-        than 4 in 10,000 larger.
+        The quantile, to a relative accuracy of 1e-9. For more than `LARGE_DEGREES` degrees of freedom it is the
+        quantile at `LARGE_DEGREES`, which is larger by less than 4 in 10,000.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If an argument is out of range.
 
     Source: Student 1908.
     """

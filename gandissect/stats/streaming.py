@@ -1,4 +1,4 @@
-"""Streaming statistics that merge: however the data are cut up, the result is the same bit for bit.
+"""Mergeable streaming statistics: however the data are split, the result is the same bit for bit.
 
 Counts are int64. Memory depends on the number of units and concepts, not on the number of samples.
 """
@@ -13,56 +13,56 @@ from torch import Tensor
 
 
 class Statistic(Protocol):
-    """Something that is fed in parts, put together, kept and read out."""
+    """A statistic that can be updated in parts, merged, saved and computed."""
 
     def merge(self, other: Self) -> None:
-        """Add what another one of the same kind and settings has seen."""
+        """Add the data of another statistic with the same class and settings."""
 
     def compute(self) -> Any:
         """Return the result."""
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything seen so far."""
+        """Return the accumulated state."""
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Replace what was seen by what `state` returned."""
+        """Replace the accumulated state with one that `state` returned."""
 
 
 class TensorState:
-    """A statistic whose state is a few tensors of fixed shape."""
+    """Base class of statistics whose state is a few tensors of fixed shape."""
 
     _names: tuple[str, ...]
 
     def state(self) -> dict[str, Tensor]:
-        """Return copies of the tensors, by name."""
+        """Return copies of the state's tensors by name."""
         return {name: getattr(self, name).clone() for name in self._names}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take over copies of such tensors.
+        """Replace the state with copies of tensors that `state` returned.
 
         Raises:
-            ValueError: If they do not fit.
+            ValueError: If a tensor is missing or has another shape or dtype.
         """
         for name in self._names:
             mine, tensor = getattr(self, name), state.get(name)
             if tensor is None or tensor.shape != mine.shape or tensor.dtype != mine.dtype:
                 actual = "none" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
-                raise ValueError(f"state {name!r} should be {mine.dtype} {list(mine.shape)}; got {actual}")
+                raise ValueError(f"state {name!r} must be {mine.dtype} {list(mine.shape)}; got {actual}")
             setattr(self, name, tensor.to(mine.device).clone())
 
 
 class AreaMoments(TensorState):
-    """Mean and covariance of the shares of an image that the concepts take up.
+    """Mean and covariance of the share of an image that each concept occupies.
 
-    With a_c(x) the pixels of image x that belong to concept c, out of P pixels, over n images,
+    Let a_c(x) be the number of pixels of image x that belong to concept c, out of P pixels. Over n images,
 
         mean_c = sum_x a_c / (n P),    covariance_cd = (n sum_x a_c a_d - sum_x a_c sum_x a_d) / (n (n - 1) P^2);
 
-    the sums are whole numbers, so both come out exact, rounded once.
+    The sums are integers, so both are exact up to a single rounding.
 
     Args:
-        num_concepts: Concepts.
-        num_pixels: P, pixels of one image.
+        num_concepts: Number of concepts.
+        num_pixels: Number of pixels per image, P.
     """
 
     _names = ("num_images", "areas", "products")
@@ -74,19 +74,19 @@ class AreaMoments(TensorState):
         self.products = torch.zeros(num_concepts, num_concepts, dtype=torch.int64, device="cpu")
 
     def update(self, areas: Int64[Tensor, "image concept"]) -> None:
-        """Take in some images' areas, int64 ``[image, concept]``, in pixels.
+        """Add the areas of some images, int64 ``[image, concept]``, in pixels.
 
         Raises:
-            ValueError: If there are more images than 64 bits can sum up.
+            ValueError: If the sums would overflow 64 bits.
         """
-        areas = areas.cpu()  # where whole numbers can be multiplied as matrices
+        areas = areas.cpu()  # only the CPU multiplies integer matrices
         self._add(torch.tensor(len(areas), dtype=torch.int64, device="cpu"), areas.sum(0), areas.T @ areas)
 
     def merge(self, other: AreaMoments) -> None:
-        """Add another one's sums.
+        """Add the sums of another statistic.
 
         Raises:
-            ValueError: If it is of images of another size, or together they are more than 64 bits can sum up.
+            ValueError: If its images have another size, or the sums would overflow 64 bits.
         """
         if other.num_pixels != self.num_pixels:
             raise ValueError(f"areas of {self.num_pixels} and of {other.num_pixels} pixels cannot be merged")
@@ -102,7 +102,7 @@ class AreaMoments(TensorState):
         """
         count, pixels = int(self.num_images), self.num_pixels
         if count < 2:
-            raise ValueError(f"a covariance needs 2 images or more; got {count}")
+            raise ValueError(f"a covariance needs at least 2 images; got {count}")
         areas, products = (sums.numpy().astype(object) for sums in (self.areas, self.products))  # unbounded integers
         mean = areas / (count * pixels)
         covariance = (count * products - areas[:, None] * areas) / (count * (count - 1) * pixels**2)
@@ -117,10 +117,10 @@ class AreaMoments(TensorState):
         areas: Int64[Tensor, " concept"],
         products: Int64[Tensor, "concept concept"],
     ) -> None:
-        """Add sums over other images."""
+        """Add sums over more images."""
         total = self.num_images + num_images
         if int(total) * self.num_pixels**2 >= 2**63:
-            raise ValueError(f"{int(total)} images of {self.num_pixels} pixels are more than 64 bits can sum up")
+            raise ValueError(f"{int(total)} images of {self.num_pixels} pixels overflow the 64-bit sums")
         self.num_images, self.areas, self.products = total, self.areas + areas, self.products + products
 
 
@@ -128,7 +128,7 @@ def prepare_merge(mine: Tensor, other: Tensor) -> Tensor:
     """Return ``other`` on the device of ``mine``.
 
     Raises:
-        ValueError: If it has another shape.
+        ValueError: If the shapes differ.
     """
     if mine.shape != other.shape:
         raise ValueError(f"statistics of shapes {list(mine.shape)} and {list(other.shape)} cannot be merged")

@@ -1,4 +1,4 @@
-"""Model cards: what a bundled network is, where its weights lie, how it was made and how good it is."""
+"""Model cards: what a bundled network is, where its weights are, how it was trained and how good it is."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from .files import sha256_file
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The card of one bundled network.
+    """The model card of a bundled network.
 
     Args:
-        name: How it is asked for, e.g. ``dcgan-scenes64``.
-        path: Its safetensors file.
-        sha256: The hash that the file must have.
-        summary: One sentence.
-        dataset: What it was trained on.
-        command: The command that trains it again.
-        seed: The seed of that training.
-        images_seen: Training images, repetitions counted.
-        hardware: What it was trained on.
-        duration: How long it took.
-        license: Under which terms the weights may be used.
-        quality: Figures measured on held-out pictures, with n.
+        name: Name to load the network by, e.g. ``dcgan-scenes64``.
+        path: Path of the safetensors file.
+        sha256: Hash that the file must have.
+        summary: Summary in one sentence.
+        dataset: Training data.
+        command: Command that reproduces the training.
+        seed: Seed of the training.
+        images_seen: Number of training images, counting repetitions.
+        hardware: Hardware of the training.
+        duration: Duration of the training.
+        license: License of the weights.
+        quality: Quality measured on held-out pictures, with n.
     """
 
     name: str
@@ -50,22 +50,23 @@ class Card:
 
         Raises:
             FileNotFoundError: If the file is missing.
-            ValueError: If it is not the file that the card describes.
+            ValueError: If the file's hash differs from the card's.
         """
         sha256 = sha256_file(self.path)
         if sha256 != self.sha256:
             raise ValueError(
-                f"{self.path} has SHA-256 {sha256}; its card says {self.sha256}: reinstall, or mend the card"
+                f"SHA-256 of {self.path} must be {self.sha256}, as in its card; got {sha256}; reinstall the package, "
+                "or fix the card"
             )
         return self.path
 
 
 class CardIndex:
-    """The bundled networks of a package; its cards are read when first asked for.
+    """The bundled networks of a package; the cards are read on first use.
 
     Args:
-        folder: The folder that holds ``cards.toml`` and ``weights/``.
-        kind: What to call one of them, e.g. ``"generator"``.
+        folder: Folder with ``cards.toml`` and ``weights/``.
+        kind: Kind of network for messages, e.g. ``"generator"``.
     """
 
     def __init__(self, folder: Path | str, kind: str) -> None:
@@ -76,38 +77,38 @@ class CardIndex:
         return tuple(self._cards)
 
     def card(self, name: str) -> Card:
-        """Return a card: how the network was trained, how good it is, under which terms it may be used.
+        """Return the card of a bundled network, which covers its training, quality and license.
 
         Raises:
-            KeyError: If none has that name, with the nearest match.
+            KeyError: If no bundled network has that name; the message suggests the nearest one.
         """
         return lookup(self._cards, name, f"bundled {self._kind}")
 
     def path(self, name: str | Path, file_names: Sequence[str], others: Sequence[str] = ()) -> Path:
-        """Return the file that is meant by what is no bundled name: itself, or what a training has written.
+        """Return the weights file for a path to a file or to a training's folder.
 
         Args:
             name: A ``.safetensors`` file, or the folder of a training.
-            file_names: What a training writes into its folder; the first that is there is taken.
-            others: Names, besides the bundled ones, that might have been meant.
+            file_names: Names of weights files that a training writes to its folder; the first that exists is returned.
+            others: Additional names to suggest in messages, apart from the bundled ones.
 
         Raises:
-            KeyError: If it looks like a name, with the nearest match.
-            FileNotFoundError: If there is no such file or folder, or nothing in the folder.
-            ValueError: If it is a file of another kind.
+            KeyError: If ``name`` looks like a bundled name but is not one; the message suggests the nearest one.
+            FileNotFoundError: If there is no such file or folder, or the folder has no weights file.
+            ValueError: If the file is not a ``.safetensors`` file.
         """
         path, kind = Path(name), self._kind
         if path.is_dir():
             files = [path / file_name for file_name in file_names if (path / file_name).is_file()]
             if not files:
                 missing = " or ".join(file_names)
-                raise FileNotFoundError(f"{path} is no folder of a {kind}'s training: it holds no {missing}")
+                raise FileNotFoundError(f"{path} is not the folder of a {kind}'s training: it has no {missing}")
             return files[0]
         if isinstance(name, Path) or path.suffix == ".safetensors":
             return path
-        remedy = f"give a bundled name, the path of a .safetensors file or the folder of a {kind}'s training"
+        remedy = f"pass a bundled name, the path of a .safetensors file or the folder of a {kind}'s training"
         if path.is_file():
-            raise ValueError(f"{path} holds no {kind}; {remedy}")
+            raise ValueError(f"{path} is not a {kind}; {remedy}")
         if len(path.parts) > 1 or path.suffix:
             raise FileNotFoundError(f"no file or folder {path}; {remedy}")
         raise KeyError(f"{unknown_name_message(kind, str(name), (*self.names(), *others))}; {remedy}")
@@ -118,10 +119,10 @@ class CardIndex:
 
 
 def read_cards(folder: Path | str) -> dict[str, Card]:
-    """Read ``cards.toml`` of a package; its weights lie in ``weights/`` beside it.
+    """Read the ``cards.toml`` of a package, whose weights are in ``weights/`` in the same folder.
 
     Args:
-        folder: The folder that holds ``cards.toml``.
+        folder: Folder with ``cards.toml``.
 
     Raises:
         FileNotFoundError: If there is no ``cards.toml``.
@@ -133,8 +134,8 @@ def read_cards(folder: Path | str) -> dict[str, Card]:
     cards = {}
     for name, table in tables.items():
         if set(table) != required:
-            missing, odd = sorted(required - set(table)), sorted(set(table) - required)
-            raise ValueError(f"{path}: card {name!r} lacks {missing} and has the unknown {odd}")
+            missing, unknown = sorted(required - set(table)), sorted(set(table) - required)
+            raise ValueError(f"{path}: card {name!r} has missing entries {missing} and unknown entries {unknown}")
         entries = {key: value for key, value in table.items() if key != "file"}
         cards[name] = Card(name=name, path=Path(folder) / "weights" / table["file"], **entries)
     return cards

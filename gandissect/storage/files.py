@@ -1,9 +1,8 @@
-"""Reading and writing files that may be damaged, hostile or half written.
+"""Read and write files that may be damaged, hostile or incomplete.
 
-A file appears whole or not at all: it is written under a temporary name, flushed, then renamed. A file that exists
-is replaced on request only. Its mode stays, and so does a symbolic link, whose target is replaced.
-Tensors are safetensors with a JSON header (``format``, ``version`` and what the format adds).
-Nothing here unpickles.
+Writing a file is atomic: it is written under a temporary name, flushed and then renamed. An existing file is replaced
+only on request, and keeps its mode; if it is a symbolic link, the link's target is replaced. Tensors are saved as
+safetensors with a JSON header (``format``, ``version`` and additional entries of the format). Nothing here unpickles.
 """
 
 from __future__ import annotations
@@ -27,30 +26,30 @@ from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 MAX_FILE_BYTES = 8 * 2**30
-"""No file larger than this is read."""
+"""Maximum size of a file that is read, in bytes."""
 
 MAX_HEADER_BYTES = 100 * 10**6
-"""No longer header is read; safetensors has the same limit."""
+"""Maximum size of a header that is read, in bytes; safetensors has the same limit."""
 
 MAX_TENSORS = 20_000
-"""No file with more tensors is read: to make each takes time, even of one without numbers."""
+"""Maximum number of tensors in a file that is read, since even an empty tensor takes time to create."""
 
 
 @contextmanager
 def atomic_path(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it onto ``path`` if the block succeeds.
+    """Yield a temporary path in the folder of ``path``, and rename it to ``path`` if the block succeeds.
 
-    A new file has the mode that the umask asks for. A file that is replaced keeps its mode, and its group where the
-    system allows it. Through a symbolic link the target is written.
+    The mode of a new file follows the umask. A file that is replaced keeps its mode, and its group where the system
+    allows it. If ``path`` is a symbolic link, its target is written.
 
     Args:
-        path: Path of the finished file. Its folder is made if missing.
-        overwrite: Replace another file of that name; one with the same bytes is accepted in any case.
+        path: Path of the finished file. Its folder is created if missing.
+        overwrite: Replace an existing file with other content; a file with the same bytes is always accepted.
 
     Raises:
-        FileExistsError: If there is another file of that name.
-        OSError: If the file cannot be written, naming it.
-        ValueError: If ``path`` is a folder or a device, or its folder is a file or cannot be written to.
+        FileExistsError: If there is a file with other content and ``overwrite`` is not set.
+        OSError: If the file cannot be written; the error names it.
+        ValueError: If ``path`` is a folder or a device, or its folder is a file or is not writable.
     """
     path = Path(path)
     target = resolve_target(path)
@@ -63,7 +62,7 @@ def atomic_path(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
             temporary.touch(exist_ok=False)
             mode = temporary.stat().st_mode
             yield temporary
-            temporary.chmod(mode)  # some writers make a file of their own, which only its owner may read
+            temporary.chmod(mode)  # some writers replace the file by one that only its owner may read
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             replace_file(temporary, path, overwrite=overwrite)
@@ -72,15 +71,15 @@ def atomic_path(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def replace_file(written: Path, path: Path, *, overwrite: bool) -> None:
-    """Give a finished file its name; what is not replaced stays as it is.
+    """Move a finished file to its final name, keeping the mode and links of a file that it replaces.
 
     Args:
-        written: The finished file, on the same file system as the folder of ``path``.
-        path: Its name, or a link to it.
-        overwrite: Replace another file of that name.
+        written: Finished file, on the same file system as the folder of ``path``.
+        path: Final name, or a link to it.
+        overwrite: Replace an existing file with other content.
 
     Raises:
-        FileExistsError: If there is a file of other content.
+        FileExistsError: If there is a file with other content and ``overwrite`` is not set.
         ValueError: If ``path`` is a folder or a device.
     """
     target = resolve_target(path)
@@ -96,25 +95,25 @@ def replace_file(written: Path, path: Path, *, overwrite: bool) -> None:
 
 
 def exists_message(paths: Sequence[Path]) -> str:
-    """Return the message about files that exist, of one folder, with the remedy."""
+    """Return the message about existing files of one folder, with the remedy."""
     first, *others = paths
-    found, them = f"{first} exists", "it"
+    problem, them = f"{first} already exists", "it"
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        found, them = f"{first.parent} holds earlier results ({first.name}, {others[0].name}{more})", "them"
-    return f"{found}; name another place, or replace {them} with overwrite=True (--overwrite on the command line)"
+        problem, them = f"{first.parent} holds earlier results ({first.name}, {others[0].name}{more})", "them"
+    return f"{problem}; choose another path, or replace {them} with overwrite=True (--overwrite on the command line)"
 
 
 def check_new_file(path: Path | str, *, overwrite: bool = False) -> None:
-    """Check, before the work, that a file can be written.
+    """Check that a file can be written, before the work starts.
 
     Args:
         path: Path of the file.
-        overwrite: Whether a file of that name may be replaced.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
-        FileExistsError: If there is one that may not be replaced.
-        ValueError: If it is a folder or a device, or its folder is a file or cannot be written to.
+        FileExistsError: If the file exists and may not be replaced.
+        ValueError: If ``path`` is a folder or a device, or its folder is a file or is not writable.
     """
     path = Path(path)
     check_folder(resolve_target(path).parent)
@@ -123,30 +122,30 @@ def check_new_file(path: Path | str, *, overwrite: bool = False) -> None:
 
 
 def resolve_target(path: Path) -> Path:
-    """Return the file that is written in the name of ``path``: that behind a symbolic link.
+    """Return the file to write for ``path``, which is its target if it is a symbolic link.
 
     Raises:
-        ValueError: If it is a folder or a device.
+        ValueError: If ``path`` is a folder or a device.
     """
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; name a file")
+        raise ValueError(f"{path} must be a file; got a folder")
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is a device or a pipe; name a file")
+        raise ValueError(f"{path} must be a file; got a device or a pipe")
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def copy_permissions(source: Path, target: Path) -> None:
-    """Give a file the mode of another one, and its group where the system allows it."""
-    about = source.stat()
-    if about.st_gid != target.stat().st_gid:  # never on Windows, where all are 0
+    """Copy the mode of a file to another one, and its group where the system allows it."""
+    status = source.stat()
+    if status.st_gid != target.stat().st_gid:  # never on Windows, where all are 0
         with suppress(OSError):
-            os.chown(target, -1, about.st_gid)
-    target.chmod(about.st_mode)
+            os.chown(target, -1, status.st_gid)
+    target.chmod(status.st_mode)
 
 
 @contextmanager
 def _name_file(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Name the file in an error of the operating system that names none, or the temporary one."""
+    """Add the file's name to operating-system errors that name no file or the temporary one."""
     try:
         yield
     except OSError as error:
@@ -156,30 +155,30 @@ def _name_file(path: Path, temporary: Path | None = None) -> Iterator[None]:
 
 
 def write_text(path: Path | str, text: str, *, overwrite: bool = False) -> None:
-    """Write a UTF-8 text file, whole or not at all.
+    """Write a UTF-8 text file atomically.
 
     Args:
         path: Path of the file.
-        text: Its content.
-        overwrite: Replace another file of that name.
+        text: Content of the file.
+        overwrite: Replace an existing file with other content.
 
     Raises:
-        FileExistsError: If there is another file of that name.
+        FileExistsError: If there is a file with other content and ``overwrite`` is not set.
     """
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path | str, value: object, *, overwrite: bool = False) -> None:
-    """Write JSON, whole or not at all.
+    """Write a JSON file atomically.
 
     Args:
         path: Path of the file.
-        value: What to write.
-        overwrite: Replace another file of that name.
+        value: JSON value to write.
+        overwrite: Replace an existing file with other content.
 
     Raises:
-        FileExistsError: If there is another file of that name.
+        FileExistsError: If there is a file with other content and ``overwrite`` is not set.
         ValueError: If a number is not finite.
     """
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -190,19 +189,19 @@ def read_bytes(path: Path | str) -> bytes:
     """Read a file of at most `MAX_FILE_BYTES`.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If there is no such file.
         ValueError: If it is a folder or too large.
     """
     check_file(path)
     with Path(path).open("rb") as file:
-        return file.read(Path(path).stat().st_size)  # nothing of a kernel's file without a length
+        return file.read(Path(path).stat().st_size)  # reads nothing from a kernel file without a size
 
 
 def check_file(path: Path | str) -> None:
-    """Check that there is a file of at most `MAX_FILE_BYTES`.
+    """Check that a file exists and has at most `MAX_FILE_BYTES`.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If there is no such file.
         ValueError: If it is a folder or too large.
     """
     path = Path(path)
@@ -211,15 +210,15 @@ def check_file(path: Path | str) -> None:
     if not path.is_file():
         raise ValueError(f"{path} is not a file")
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise ValueError(f"{path} has {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are read")
+        raise ValueError(f"{path} must have {MAX_FILE_BYTES} bytes or less; got {path.stat().st_size}")
 
 
 def read_json(path: Path | str) -> Any:
-    """Read JSON.
+    """Read a JSON file.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON, naming the file.
+        ValueError: If the file is not JSON; the message names it.
     """
     try:
         return json.loads(read_bytes(path))
@@ -228,40 +227,40 @@ def read_json(path: Path | str) -> Any:
 
 
 def check_folder(path: Path | str) -> None:
-    """Check that files can be written to a folder, which is made when the first of them is.
+    """Check that files can be written to a folder, which need not exist yet.
 
     Raises:
-        ValueError: If it, or what it would lie in, is a file or cannot be written to.
+        ValueError: If the folder, or its nearest existing parent, is a file or is not writable.
     """
     nearest = _nearest_folder(Path(path))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        why = "cannot be written to" if nearest.is_dir() else "is a file"
-        raise ValueError(f"{nearest} {why}; name another folder for the result")
+        problem = "is not writable" if nearest.is_dir() else "is a file"
+        raise ValueError(f"{nearest} {problem}; choose another folder for the results")
 
 
 def _nearest_folder(path: Path) -> Path:
-    """Return the path, or what it would be in: the nearest parent that exists."""
+    """Return the path itself or its nearest parent that exists."""
     return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
 def save_tensors(
     path: Path | str, tensors: Mapping[str, Tensor], header: Mapping[str, Any], *, overwrite: bool = False
 ) -> None:
-    """Write tensors and a JSON header as one safetensors file.
+    """Write tensors and a JSON header to a safetensors file.
 
     Args:
-        path: The file.
-        tensors: By name, any shapes and dtypes.
-        header: JSON values, with ``format`` (text) and ``version`` (whole number).
-        overwrite: Replace another file of that name.
+        path: Path of the file.
+        tensors: Tensors of any shapes and dtypes, by name.
+        header: JSON values, including ``format`` (string) and ``version`` (whole number).
+        overwrite: Replace an existing file with other content.
 
     Raises:
-        FileExistsError: If there is another file of that name.
-        OSError: If the file cannot be written, naming it.
+        FileExistsError: If there is a file with other content and ``overwrite`` is not set.
+        OSError: If the file cannot be written; the error names it.
         ValueError: If the header lacks its format or version.
     """
     if not isinstance(header.get("format"), str) or not isinstance(header.get("version"), int):
-        raise ValueError(f"a header names its format and version; got {sorted(header)}")
+        raise ValueError(f"header must have a format (string) and a version (whole number); got {sorted(header)}")
     ready = _separate_memory({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     metadata = {"header": json.dumps(header, allow_nan=False)}
     with atomic_path(path, overwrite=overwrite) as temporary:
@@ -272,7 +271,7 @@ def save_tensors(
 
 
 def _as_os_error(error: safetensors.SafetensorError, path: Path | str) -> OSError:
-    """Return the operating system's error that a safetensors error is about, such as a full disk."""
+    """Return the operating-system error, such as a full disk, behind a safetensors error."""
     number = re.search(r"os error (\d+)", str(error))
     if number is None:
         return OSError(f"{path} cannot be written: {error}")
@@ -280,7 +279,7 @@ def _as_os_error(error: safetensors.SafetensorError, path: Path | str) -> OSErro
 
 
 def _separate_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors of which no two share memory; only those that do are copied."""
+    """Return tensors that share no memory, copying only those that do."""
     storages: set[int] = set()
     separate = {}
     for name, tensor in tensors.items():
@@ -291,35 +290,35 @@ def _separate_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_tensors(path: Path | str, format: str, version: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote.
+    """Load a file that `save_tensors` wrote.
 
     Args:
-        path: The file.
-        format: The format that the header must name.
-        version: The newest version understood; older ones are accepted.
+        path: Path of the file.
+        format: Format that the header must have.
+        version: Newest supported version; older ones are accepted.
 
     Returns:
         The tensors by name, and the header.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged or something else, naming the file and what is wrong.
+        ValueError: If the file is damaged or has another format; the message names the file and states what is wrong.
     """
     header = _read_header(path, format)
     if not isinstance(header, dict) or header.get("format") != format:
         value = header.get("format") if isinstance(header, dict) else None
-        raise ValueError(f"{path} holds {value!r}; expected {format!r}")
+        raise ValueError(f"format of {path} must be {format!r}; got {value!r}")
     if not isinstance(header.get("version"), int) or not 1 <= header["version"] <= version:
         value = header.get("version")
-        raise ValueError(f"{path} is {format} version {value!r}; versions 1 to {version} are understood")
+        raise ValueError(f"{format} version of {path} must be 1 to {version}; got {value!r}")
     try:
         return load(read_bytes(path)), header
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+        raise ValueError(f"{path} is not a complete safetensors file: {error}") from error
 
 
 def read_format(path: Path | str) -> str | None:
-    """Return the format that a safetensors file names in its header; None if it is no file of ours."""
+    """Return the format in a safetensors file's header; None if `save_tensors` did not write the file."""
     try:
         header = _read_header(path, "")
     except ValueError:
@@ -329,27 +328,27 @@ def read_format(path: Path | str) -> str | None:
 
 
 def _read_header(path: Path | str, format: str) -> Any:
-    """Return the JSON header of a safetensors file, without reading the tensors behind it."""
+    """Return the JSON header of a safetensors file without reading its tensors."""
     check_file(path)
-    if not Path(path).stat().st_size:  # a kernel's file that gives no length may never end
-        raise ValueError(f"{path} is not a whole safetensors file")
+    if not Path(path).stat().st_size:  # a kernel file without a size may never end
+        raise ValueError(f"{path} is not a complete safetensors file")
     with Path(path).open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         text = file.read(length) if length <= MAX_HEADER_BYTES else b""
     if not text or len(text) < length:
-        raise ValueError(f"{path} is not a whole safetensors file")
+        raise ValueError(f"{path} is not a complete safetensors file")
     try:
         entries = json.loads(text)
         header = json.loads(entries["__metadata__"]["header"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} has no header of ours; expected a {format!r} file") from error
+        raise ValueError(f"{path} has no gandissect header; expected a {format!r} file") from error
     if len(entries) > MAX_TENSORS:
-        raise ValueError(f"{path} has more than {MAX_TENSORS:,} tensors")
+        raise ValueError(f"{path} must have {MAX_TENSORS:,} tensors or fewer; got {len(entries):,}")
     return header
 
 
 def is_own_file(path: Path | str) -> bool:
-    """Say whether a file has the header that `save_tensors` writes, whatever its format."""
+    """Return whether `save_tensors` wrote a file, whatever its format."""
     try:
         _read_header(path, "")
     except (OSError, ValueError):
@@ -358,7 +357,7 @@ def is_own_file(path: Path | str) -> bool:
 
 
 def sha256_file(path: Path | str) -> str:
-    """Return the SHA-256 of a file, hexadecimal.
+    """Return the hexadecimal SHA-256 of a file.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -368,19 +367,19 @@ def sha256_file(path: Path | str) -> str:
 
 
 def find_unsaved_tensors(network: nn.Module, saved: Container[str], prefix: str = "") -> dict[str, Tensor]:
-    """Return the parameters and buffers of a network that its state dict leaves out, such as fixed noise.
+    """Return the parameters and buffers of a network that its state dict omits, such as fixed noise.
 
     Args:
-        network: Any module.
+        network: Any torch module.
         saved: Names in the state dict.
-        prefix: What the state dict puts before the network's own names.
+        prefix: Prefix of the network's names in the state dict.
     """
     tensors = chain(network.named_parameters(remove_duplicate=False), network.named_buffers(remove_duplicate=False))
     return {name: tensor for name, tensor in tensors if f"{prefix}{name}" not in saved}
 
 
 def hash_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of tensors and a JSON header, hexadecimal; the order of names does not matter."""
+    """Return the hexadecimal SHA-256 of tensors and a JSON header; the order of names does not matter."""
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

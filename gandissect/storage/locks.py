@@ -1,4 +1,4 @@
-"""One process at a time writes to a folder: a lock that ends with its process, however the process ends."""
+"""Lock a folder for writing by one process at a time; the lock ends with its process, however that ends."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ else:
 logger = logging.getLogger(__name__)
 
 LOCK = ".gandissect-lock"
-"""File in a folder that one process writes to; it is removed when the process is done."""
+"""Name of the lock file in a locked folder; it is removed when the lock ends."""
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
-"""What a file system answers that knows no locks."""
+"""Error numbers of file systems that do not support locks."""
 
 _held = threading.local()
 
 
 @contextmanager
 def lock_folder(folder: Path | str) -> Iterator[None]:
-    """Keep a folder to this thread of this process while the block runs; the same thread may lock it again.
+    """Reserve a folder for this thread while the block runs; the same thread may lock it again.
 
     Args:
-        folder: Folder to lock. It is made if missing, and removed again if it stays empty.
+        folder: Folder to lock. It is created if missing, and removed if it is empty at the end.
 
     Raises:
-        BlockingIOError: If another process or thread writes to the folder, naming the process.
-        OSError: If the folder cannot be written to.
+        BlockingIOError: If another process or thread has locked the folder; the message names the process.
+        OSError: If the folder is not writable.
     """
     folder = Path(folder)
     key, keys = os.path.realpath(folder), _held.__dict__.setdefault("keys", set())
@@ -55,13 +55,13 @@ def lock_folder(folder: Path | str) -> Iterator[None]:
             keys.discard(key)
             _release(descriptor, folder / LOCK)
     finally:
-        with suppress(OSError):  # of a folder that is not empty
+        with suppress(OSError):  # a folder that is not empty stays
             for path in missing:
                 path.rmdir()
 
 
 def _acquire(path: Path) -> int:
-    """Return the descriptor of a lock file that this process has locked."""
+    """Lock a file and return its descriptor."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -71,14 +71,16 @@ def _acquire(path: Path) -> int:
                 owner = _read_owner(descriptor)
                 os.close(descriptor)
                 raise BlockingIOError(
-                    f"{path.parent} is in use by {owner}; wait until it ends, or name another folder"
+                    f"{path.parent} is in use by {owner}; wait until it ends, or choose another folder"
                 ) from error
-            logger.warning("%s: this file system knows no locks; let one process at a time write there", path.parent)
-        with suppress(OSError):  # gone: removed by the process that held it, after this one had opened it
+            logger.warning(
+                "%s: this file system does not support locks; run only one process at a time there", path.parent
+            )
+        with suppress(OSError):  # the process that held the lock may have removed the file since it was opened
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 break
         os.close(descriptor)
-    with suppress(OSError):  # of a full disk: the text is for people only
+    with suppress(OSError):  # such as a full disk; the text only informs people
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
     return descriptor
@@ -86,7 +88,7 @@ def _acquire(path: Path) -> int:
 
 def _release(descriptor: int, path: Path) -> None:
     """Remove the lock file and end the lock."""
-    if sys.platform == "win32":  # which removes no open file
+    if sys.platform == "win32":  # cannot remove an open file
         os.close(descriptor)
     with suppress(OSError):
         path.unlink()
@@ -95,9 +97,9 @@ def _release(descriptor: int, path: Path) -> None:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock an open file, or raise OSError at once if somebody else has."""
+    """Lock an open file, or raise OSError immediately if it is locked already."""
     if sys.platform == "win32":
-        os.lseek(descriptor, 2**20, os.SEEK_SET)  # past the text, which others may read
+        os.lseek(descriptor, 2**20, os.SEEK_SET)  # past the text, so that other processes can read it
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         os.lseek(descriptor, 0, os.SEEK_SET)
     else:
@@ -105,5 +107,5 @@ def _lock(descriptor: int) -> None:
 
 
 def _read_owner(descriptor: int) -> str:
-    """Return the process that holds a lock, as it has written it down."""
+    """Return the description that the lock's owner wrote to the file."""
     return os.read(descriptor, 200).decode(errors="replace").strip() or "another process"

@@ -1,4 +1,4 @@
-"""The folder of a command's results: checked and locked before the work, filled at its end, all or nothing."""
+"""Folders of results: checked and locked before the work starts, and filled only if it succeeds."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def output_folder(
     overwrite: bool = False,
     find_others: Callable[[Path], Iterable[Path]] | None = None,
 ) -> Iterator[Path]:
-    """Yield an empty folder whose files come into ``folder`` together if the block succeeds.
+    """Yield an empty folder whose files are moved to ``folder`` together if the block succeeds.
 
-    Until then the folder is locked, and what it holds stays as it is. Then all earlier results are removed before the
-    first new one appears, so that old and new files never stand side by side.
+    Until then, ``folder`` is locked and unchanged. All earlier results are removed before the first new one appears, so
+    old and new files are never mixed.
 
     Args:
-        folder: Folder of the results; made if missing.
-        names: Names of files that are results, those that may not be written this time too.
+        folder: Folder for the results; created if missing.
+        names: Names of all possible result files, including those that this block may not write.
         overwrite: Replace earlier results.
-        find_others: Returns results in a folder that have other names.
+        find_others: Function that returns the results in a folder that have other names.
 
     Raises:
-        BlockingIOError: If another process writes to the folder.
-        FileExistsError: If the folder holds earlier results that may not be replaced, before the block runs.
-        ValueError: If the folder, or what it would be in, is a file or cannot be written to, or a result is a folder.
+        BlockingIOError: If another process has locked the folder.
+        FileExistsError: If, before the block runs, the folder holds earlier results and ``overwrite`` is not set.
+        ValueError: If the folder or its nearest existing parent is a file or is not writable, or a result is a folder.
     """
     folder = Path(folder)
     check_folder(folder)
@@ -45,11 +45,11 @@ def output_folder(
         others = [] if find_others is None else sorted(find_others(folder))
         earlier = list(dict.fromkeys([*(folder / name for name in names if _exists(folder / name)), *others]))
         for path in earlier:
-            resolve_target(path)  # refuses a folder of that name
+            resolve_target(path)  # refuses folders
         if earlier and not overwrite:
             raise FileExistsError(exists_message(earlier))
-        for left_over in folder.glob(f"{_STAGED}*"):  # by a process that was killed
-            shutil.rmtree(left_over, ignore_errors=True)
+        for leftover in folder.glob(f"{_STAGED}*"):  # from a process that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
         staged = folder / f"{_STAGED}{secrets.token_hex(4)}"
         staged.mkdir()
         try:
@@ -62,7 +62,7 @@ def output_folder(
 
 @contextmanager
 def _name_final_file(staged: Path, folder: Path) -> Iterator[None]:
-    """Name a file where it would have come to in an error about a file of the staged folder."""
+    """Replace staged paths in operating-system errors by the final ones."""
     try:
         yield
     except OSError as error:
@@ -73,7 +73,7 @@ def _name_final_file(staged: Path, folder: Path) -> Iterator[None]:
 
 
 def _publish(staged: Path, folder: Path, earlier: Sequence[Path]) -> None:
-    """Move all files of one folder into another, in the place of earlier ones."""
+    """Move all staged files to the final folder, replacing earlier results."""
     written = sorted(staged.iterdir())
     unexpected = {folder / path.name for path in written if _exists(folder / path.name)} - {*earlier}
     if unexpected:
@@ -84,7 +84,9 @@ def _publish(staged: Path, folder: Path, earlier: Sequence[Path]) -> None:
             copy_permissions(path, new)
         if not (path.is_symlink() and new.exists()):
             path.unlink()
-    for path in sorted(written, key=lambda path: path.suffix != ".safetensors"):  # results before what shows them
+    for path in sorted(
+        written, key=lambda path: path.suffix != ".safetensors"
+    ):  # results before the pages that show them
         replace_file(path, folder / path.name, overwrite=True)
 
 

@@ -1,9 +1,9 @@
-"""A training run that can be stopped at any moment: one loop for every network that is trained here.
+"""Training runs that can be stopped at any time: one loop for all networks.
 
-A run is a folder: ``settings.json``, ``checkpoint.pt`` (atomic), ``metrics.jsonl``, TensorBoard events
-where TensorBoard is installed, and the pictures of each snapshot. Step ``i`` of a task depends on the
-state and on ``i`` only, so a run that was interrupted and resumed ends like one that was not.
-Ctrl-C and SIGTERM wait for the end of a step, a checkpoint, and the weights as they are.
+A run is a folder with ``settings.json``, ``checkpoint.pt`` (written atomically), ``metrics.jsonl``, TensorBoard events
+if TensorBoard is installed, and the pictures of each snapshot. Step ``i`` of a task depends only on the state and on
+``i``, so a run that is interrupted and resumed ends with the same result as an uninterrupted one. On Ctrl-C or SIGTERM,
+the loop finishes the current step, saves a checkpoint and exports the current weights.
 """
 
 from __future__ import annotations
@@ -34,45 +34,45 @@ logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 
 LOG_EVERY = 50
-"""Steps whose figures are averaged into one line of ``metrics.jsonl``."""
+"""Number of steps whose metrics are averaged into one line of ``metrics.jsonl``."""
 
 
 class Trainable(Protocol):
-    """Networks with their optimizers, as the training loop sees them."""
+    """A training task: networks with their optimizers, as seen by the training loop."""
 
     images_per_step: int
 
     def step(self, index: int) -> dict[str, float]:
-        """Train on one batch and return figures; all randomness derives from ``index``."""
+        """Train on one batch and return metrics; all randomness derives from ``index``."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned."""
+        """Restore a state that `state_dict` returned."""
 
     def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
-        """Write pictures and weights into the run's folder, evaluate, and return figures."""
+        """Write pictures and weights to the run's folder, evaluate, and return metrics."""
 
     def export(self, folder: Path, images_seen: int) -> None:
-        """Write the weights alone into the run's folder, so that a run that is stopped can be used."""
+        """Write only the weights to the run's folder, so that a stopped run can be used."""
 
 
 Adopt = Callable[[dict[str, Any], int], Mapping[str, Any]]
-"""From the settings of a folder's run and its steps done to those settings with what may differ replaced."""
+"""Function from a saved run's settings and number of completed steps to settings that may be compared (see `train`)."""
 
 
 def ema_decay(half_life_images: float, batch_size: int) -> float:
-    """Return the decay of one step after which an average has forgotten half in ``half_life_images`` images."""
+    """Return the decay per step of a moving average with a half-life of ``half_life_images`` images."""
     return float(0.5 ** (batch_size / half_life_images))
 
 
 @torch.no_grad()
 def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move an average of weights towards a model: ``average = decay * average + (1 - decay) * model``.
+    """Update a moving average of weights: ``average = decay * average + (1 - decay) * model``.
 
-    Floating-point buffers move likewise (batch-norm statistics belong to the weights they were measured
-    with); other buffers are copied.
+    Floating-point buffers are averaged as well, since batch-norm statistics belong to the weights that they were
+    measured with; other buffers are copied.
     """
     averaged = average.state_dict(keep_vars=True)
     for name, value in model.state_dict().items():
@@ -94,29 +94,30 @@ def train(
     writes: bool = True,
     adopt: Adopt | None = None,
 ) -> Path:
-    """Train a task to ``num_steps`` steps in all, from the folder's checkpoint if it has one.
+    """Train a task for a total of ``num_steps`` steps, starting from the folder's checkpoint if it has one.
 
     Args:
-        task: What is trained.
-        folder: The run's folder; made if missing.
+        task: Task to train.
+        folder: Folder of the run; created if missing.
         settings: JSON values that define the run; a folder with other settings is refused.
-        num_steps: Steps in all, 1 or more; those already done count.
-        snapshot_every: Steps between snapshots; one is always made at the end.
-        checkpoint_every: Steps between checkpoints; one is always written after a snapshot, and on Ctrl-C or SIGTERM.
-        resume: Continue from the folder's checkpoint; otherwise a folder that has one is refused.
-        writes: Whether this process writes the folder; of several that share a training only one does.
-        adopt: Called with the settings of the folder's run, where they differ, and with the number of its steps done;
-            returns those settings with what may differ replaced, or raises ValueError with the reason why not.
+        num_steps: Total number of steps, at least 1, including those already completed.
+        snapshot_every: Steps between snapshots; the last step always makes one.
+        checkpoint_every: Steps between checkpoints; one is also written after each snapshot and on Ctrl-C or SIGTERM.
+        resume: Continue from the folder's checkpoint; if not set, a folder that has one is refused.
+        writes: Whether this process writes to the folder; when several processes share a training, only one does.
+        adopt: Function that is called if the settings of the folder's run differ, with those settings and the number of
+            completed steps. It returns them with the permitted differences replaced by the new values, or raises
+            ValueError with the reason for refusing.
 
     Returns:
         The folder.
 
     Raises:
-        BlockingIOError: If another process writes to the folder.
+        BlockingIOError: If another process has locked the folder.
         ValueError: If the folder belongs to a run with other settings, its checkpoint is damaged or must not be
             continued, or it holds networks without a checkpoint.
-        FloatingPointError: If a figure of a step is not finite.
-        KeyboardInterrupt: If Ctrl-C was pressed; after SIGTERM, the process ends as it would have without the delay.
+        FloatingPointError: If a metric of a step is not finite.
+        KeyboardInterrupt: If Ctrl-C was pressed. After SIGTERM, the process ends as it would have without the delay.
     """
     check_number("num_steps", num_steps, POSITIVE)
     check_number("snapshot_every", snapshot_every, POSITIVE)
@@ -127,34 +128,35 @@ def train(
         run.begin(adopt)
         asked = _run_steps(run, num_steps, snapshot_every, checkpoint_every)
     if asked:
-        signal.raise_signal(asked[0])  # to whoever handles it
+        signal.raise_signal(asked[0])  # for the original handler
         raise KeyboardInterrupt
     return run.folder
 
 
 def check_run(folder: Path | str, resume: bool) -> None:
-    """Check that a training can begin in a folder, or continue there, as `train` does before the first step.
+    """Check that a training can start or continue in a folder, as `train` does before the first step.
 
     Args:
-        folder: The run's folder.
-        resume: Whether a run that the folder holds is continued.
+        folder: Folder of the run.
+        resume: Whether to continue a run in the folder.
 
     Raises:
-        ValueError: If it cannot be written to, or holds a run that is not continued, or networks without a checkpoint.
+        ValueError: If the folder is not writable, holds a run and ``resume`` is not set, or holds networks without a
+            checkpoint.
     """
     check_folder(folder)
     if (Path(folder) / CHECKPOINT).exists():
         if not resume:
-            raise ValueError(f"{folder} holds a run already; resume it (--resume), or give another folder (--out)")
+            raise ValueError(f"{folder} already holds a run; resume it (--resume), or choose another folder (--out)")
     elif networks := sorted(path.name for path in Path(folder).glob("*.safetensors")):
         raise ValueError(
-            f"{folder} holds {', '.join(networks[:3])} but no {CHECKPOINT} to continue from; give another folder "
-            "(--out), or move those files away to train from the beginning"
+            f"{folder} holds {', '.join(networks[:3])} but no {CHECKPOINT} to continue from; choose another folder "
+            "(--out), or move those files elsewhere to train from the beginning"
         )
 
 
 def _run_steps(run: _Run, num_steps: int, snapshot_every: int, checkpoint_every: int) -> list[int]:
-    """Train to ``num_steps`` steps in all, or until a signal; return the signals."""
+    """Train for a total of ``num_steps`` steps or until a signal, and return the signals."""
     task, writes = run.task, run.writes
     total = num_steps * task.images_per_step
     bar = tqdm(
@@ -177,7 +179,7 @@ def _run_steps(run: _Run, num_steps: int, snapshot_every: int, checkpoint_every:
 
 
 class _Run:
-    """The folder of a run and how far it has come."""
+    """The folder and progress of a run."""
 
     def __init__(self, task: Trainable, folder: Path, settings: Mapping[str, Any], writes: bool) -> None:
         self.task, self.folder, self.settings, self.writes = task, folder, dict(settings), writes
@@ -211,7 +213,7 @@ class _Run:
             return
         write_json(self._known, self.settings, overwrite=True)
         self._drop_metrics_after(self.steps_done)
-        # it writes into the folder, so not before that is known to be ours
+        # TensorBoard writes to the folder, so it is opened only after the settings were checked
         self._writer = _open_tensorboard(self.folder, self.images + 1)
 
     def _check_settings(self, adopt: Adopt | None, steps_done: int) -> None:
@@ -225,7 +227,7 @@ class _Run:
         if saved != self.settings:
             raise ValueError(
                 f"{self.folder} holds a run with other settings ({_describe_difference(saved, self.settings)}); "
-                "give another folder, or the settings of that run to resume it"
+                "choose another folder, or use the settings of that run to resume it"
             )
 
     def _continue_from(self, state: Mapping[str, Any]) -> None:
@@ -235,23 +237,25 @@ class _Run:
             raise ValueError(f"{self._checkpoint} does not fit this training: {error}") from error
         if not self._known.exists():
             raise ValueError(
-                f"{self._checkpoint} has no {self._known.name} beside it, so its settings are unknown; restore that "
-                "file, or give another folder"
+                f"{self.folder} has a {self._checkpoint.name} but no {self._known.name}, so the settings are unknown; "
+                "restore that file, or choose another folder"
             )
         self.steps_done, self.seconds = state["steps_done"], state["seconds"]
         self._sums, self._summed = state["sums"], state["summed"]
         logger.info("resumed %s at step %d", self.folder, self.steps_done)
 
     def advance(self) -> None:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         figures = self.task.step(self.steps_done)
         for name, value in figures.items():
             if not math.isfinite(value):
-                raise FloatingPointError(f"{name} is {value} at step {self.steps_done}; the last checkpoint is kept")
+                raise FloatingPointError(
+                    f"{name} must be finite; got {value} at step {self.steps_done}; the last checkpoint is kept"
+                )
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._summed += 1
         self.steps_done += 1
-        self.seconds += time.perf_counter() - begun
+        self.seconds += time.perf_counter() - start
         if self.steps_done % LOG_EVERY == 0:
             self._log({name: total / self._summed for name, total in self._sums.items()})
             self._sums, self._summed = {}, 0
@@ -261,10 +265,10 @@ class _Run:
 
     def save(self) -> None:
         state = {"task": self.task.state_dict(), "steps_done": self.steps_done, "seconds": self.seconds}
-        written = io.BytesIO()  # writing to a full disk itself, torch dies of an assertion about its own file format
-        torch.save(state | {"sums": self._sums, "summed": self._summed}, written)
+        buffer = io.BytesIO()  # torch.save to a full disk fails with an assertion about its own file format
+        torch.save(state | {"sums": self._sums, "summed": self._summed}, buffer)
         with atomic_path(self._checkpoint, overwrite=True) as temporary:
-            temporary.write_bytes(written.getbuffer())
+            temporary.write_bytes(buffer.getbuffer())
 
     def _log(self, figures: Mapping[str, float]) -> None:
         if not (figures and self.writes):
@@ -275,7 +279,7 @@ class _Run:
         if self._writer is not None:
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, self.images)
-            self._writer.flush()  # it writes by a thread of its own, which may not come to it before the end
+            self._writer.flush()  # its writer thread may not get to it before the process ends
 
     def _drop_metrics_after(self, step: int) -> None:
         if not self._metrics.exists():
@@ -286,7 +290,7 @@ class _Run:
 
 
 def _step_of(line: str) -> float:
-    """Return the step of a line of metrics, infinite if the line is damaged."""
+    """Return the step of a line of metrics; infinity if the line is damaged."""
     try:
         step = json.loads(line)["step"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -298,7 +302,7 @@ def _load_checkpoint(path: Path) -> dict[str, Any]:
     read_bytes(path)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle fails in any way; the kinds are not documented
+    except Exception as error:  # a damaged pickle may raise any exception
         raise ValueError(f"{path} is damaged; remove it to train from the beginning: {error}") from error
     if not isinstance(state, dict) or any(not isinstance(state.get(name), kind) for name, kind in _STATE.items()):
         raise ValueError(f"{path} is not a checkpoint of a training run")
@@ -306,11 +310,11 @@ def _load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 _STATE = {"task": dict, "steps_done": int, "seconds": float, "sums": dict, "summed": int}
-"""What a checkpoint holds."""
+"""Entries of a checkpoint and their types."""
 
 
 def _describe_difference(saved: object, settings: object, name: str = "") -> str:
-    """Return every setting that differs; of settings within settings, those that do."""
+    """Return every setting that differs, including those of nested settings."""
     if isinstance(saved, dict) and isinstance(settings, dict):
         names = sorted(key for key in {*saved, *settings} if saved.get(key) != settings.get(key))
         begin = f"{name}." if name else ""
@@ -319,7 +323,7 @@ def _describe_difference(saved: object, settings: object, name: str = "") -> str
 
 
 def _open_tensorboard(folder: Path, first_new: int) -> Any:
-    """Return a writer where TensorBoard is installed; what an earlier one wrote from ``first_new`` on is undone."""
+    """Return a writer if TensorBoard is installed; events of an earlier one from step ``first_new`` on are purged."""
     try:
         from torch.utils.tensorboard.writer import SummaryWriter
     except ImportError:
@@ -329,7 +333,7 @@ def _open_tensorboard(folder: Path, first_new: int) -> Any:
 
 @contextmanager
 def _defer_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM in a list, so that no step is torn; a second signal ends the program at once."""
+    """Collect Ctrl-C and SIGTERM in a list, so that no step is interrupted; a second signal ends the program."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield asked
@@ -339,7 +343,7 @@ def _defer_signals() -> Iterator[list[int]]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        logger.warning("stopping after this step; press Ctrl-C again to stop at once")
+        logger.warning("stopping after this step; press Ctrl-C again to stop immediately")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,11 +1,11 @@
-"""Keeping results on disk: any frozen dataclass of numbers, texts and tensors, without pickle.
+"""Save results to disk without pickle: any frozen dataclass of numbers, strings and tensors.
 
-A result is one safetensors file: its tensors under dotted names, everything else as JSON in the header. What
-is read is checked against the class's type hints and then by the class itself, so a damaged or hostile file
-cannot become a result.
+A result is one safetensors file, with its tensors under dotted names and everything else as JSON in the header. When a
+file is loaded, its content is validated against the class's type hints and then by the class itself, so a damaged or
+hostile file cannot become a result.
 
-A dataclass with ``SAVED_AS`` is kept among the entries of the one that holds it, under the names that it gives there;
-a field with ``saved_as`` in its metadata is kept under that name.
+The fields of a dataclass with ``SAVED_AS`` are saved among those of the dataclass that contains it, under the names in
+``SAVED_AS``. A field with ``saved_as`` in its metadata is saved under that name.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ T = TypeVar("T")
 
 
 class SavedResult:
-    """A result that has a file of its own: what a dataclass inherits to be saved and loaded.
+    """Base class of results that can be saved to a file and loaded again.
 
     Attributes:
-        FILE_NAME: The file's name in a folder, ``*.safetensors``.
-        VERSION: The version of the class's fields, 1 or more.
+        FILE_NAME: Name of the file in a folder, ``*.safetensors``.
+        VERSION: Version of the class's fields, at least 1.
     """
 
     __slots__ = ()
@@ -44,19 +44,19 @@ class SavedResult:
     VERSION: ClassVar[int]
 
     def save(self, place: Path | str, *, overwrite: bool = False) -> Path:
-        """Write the result into a file.
+        """Save the result to a file.
 
-        A file that holds the same result already, as far as `is_same_result` looks, stays as it is.
+        A file that already holds the same result, according to `is_same_result`, stays unchanged.
 
         Args:
-            place: The folder, or the file if its name ends in ``.safetensors``.
-            overwrite: Replace another result.
+            place: Path of a folder, or of a file whose name ends in ``.safetensors``.
+            overwrite: Replace a file with another result.
 
         Returns:
             The path of the file.
 
         Raises:
-            FileExistsError: If there is a file that holds something else.
+            FileExistsError: If there is a file with other content and ``overwrite`` is not set.
         """
         path = result_path(place, self.FILE_NAME)
         if overwrite or not self._is_saved_in(path):
@@ -72,24 +72,24 @@ class SavedResult:
 
     @classmethod
     def load(cls, place: Path | str) -> Self:
-        """Read what `save` wrote.
+        """Load a result that `save` wrote.
 
         Args:
-            place: The folder or the file.
+            place: Path of the folder or file that was passed to `save`.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is damaged, naming the file and what is wrong.
+            ValueError: If the file is damaged; the message names the file and states what is wrong.
         """
         return load_result(result_path(place, cls.FILE_NAME), cls, cls.VERSION)
 
 
 def is_same_result(first: Any, second: Any) -> bool:
-    """Return whether two results are equal in all fields but those with ``compare=False``, such as how long they took.
+    """Return whether two results are equal in all fields except those with ``compare=False``, such as durations.
 
     Args:
-        first: A result as `save_result` takes it.
-        second: Another one.
+        first: A result that `save_result` accepts.
+        second: Another such result.
     """
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         return first.dtype == second.dtype and torch.equal(first, second)
@@ -106,34 +106,36 @@ def is_same_result(first: Any, second: Any) -> bool:
 
 
 def save_result(path: Path | str, result: Any, version: int, *, overwrite: bool = False) -> None:
-    """Write a result as one file, whole or not at all.
+    """Save a result to one file, atomically.
 
     Args:
-        path: The file, ``*.safetensors``; its folder is made if missing.
-        result: A dataclass of numbers (NumPy's, too), texts, tensors, tuples, text-keyed mappings and such dataclasses.
-        version: The version of the class's fields, 1 or more.
-        overwrite: Replace another file of that name.
+        path: Path of the file, ``*.safetensors``; its folder is created if missing.
+        result: A dataclass of numbers (Python or NumPy), strings, tensors, tuples, mappings with string keys, and
+            nested dataclasses of this kind.
+        version: Version of the class's fields, at least 1.
+        overwrite: Replace an existing file with other content.
 
     Raises:
-        FileExistsError: If there is another file of that name.
-        TypeError: If it holds something that cannot be kept.
-        ValueError: If it could not be loaded again, naming the field that is of another kind than the class says.
+        FileExistsError: If there is a file with other content and ``overwrite`` is not set.
+        TypeError: If a value has a type that cannot be saved.
+        ValueError: If the result could not be loaded again; the message names the field that has another type than its
+            class declares.
     """
     tensors: dict[str, Tensor] = {}
     value = _encode(result, "", tensors)
     kind = type(result)
-    with _explain_errors(f"this {kind.__name__} cannot be kept"):
+    with _explain_errors(f"this {kind.__name__} cannot be saved"):
         _decode(kind, value, "", dict(tensors))
     header = {"format": _format(type(result)), "version": version, "value": value}
     save_tensors(path, tensors, header, overwrite=overwrite)
 
 
 def result_path(place: Path | str, name: str) -> Path:
-    """Return the file that a result is written to: ``place`` if it is called ``*.safetensors``, else ``name`` in it.
+    """Return the file that a result is saved to: ``place`` if it is named ``*.safetensors``, else ``name`` inside it.
 
     Args:
-        place: A file's name, or a folder, which may be called so too if it is there.
-        name: The file's name in a folder.
+        place: Path of a file or a folder; an existing folder may also be named ``*.safetensors``.
+        name: Name of the file in a folder.
     """
     check_type("place", place, (str, Path))
     path = Path(place)
@@ -141,10 +143,10 @@ def result_path(place: Path | str, name: str) -> Path:
 
 
 def find_results(folder: Path, *kinds: type) -> list[Path]:
-    """Return the files of a folder that hold results of some classes, whatever their names.
+    """Return the files in a folder that hold results of the given classes, whatever their names.
 
     Args:
-        folder: A folder that exists.
+        folder: Folder to search, which must exist.
         kinds: Classes of the results.
     """
     formats = {_format(kind) for kind in kinds}
@@ -152,42 +154,44 @@ def find_results(folder: Path, *kinds: type) -> list[Path]:
 
 
 def load_result(path: Path | str, kind: type[T], version: int) -> T:
-    """Read what `save_result` wrote.
+    """Load a result that `save_result` wrote.
 
     Args:
-        path: The file.
-        kind: The class that it must hold.
-        version: The version of the class's fields.
+        path: Path of the file.
+        kind: Class of the result.
+        version: Version of the class's fields.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged or holds something else, naming the file and what is wrong.
+        ValueError: If the file is damaged or holds something else; the message names the file and states what is wrong.
     """
     tensors, header = load_tensors(path, _format(kind), version)
     if header["version"] != version:
-        raise ValueError(f"{path} was written by an older gandissect, which kept less; make the {kind.__name__} again")
-    with _explain_errors(f"{path} is not a whole {kind.__name__}"):
+        raise ValueError(
+            f"{path} was written by an older gandissect, which saved less; compute the {kind.__name__} again"
+        )
+    with _explain_errors(f"{path} is not a complete {kind.__name__}"):
         result: T = _decode(kind, header.get("value"), "", tensors)
         if tensors:
-            raise ValueError(f"it holds more than it should: {', '.join(sorted(tensors)[:3])}")
+            raise ValueError(f"it has unexpected tensors: {', '.join(sorted(tensors)[:3])}")
     return result
 
 
 def plain_entries(result: Any) -> dict[str, Any]:
-    """Return a result's fields as plain values, under the names that they have in its file; None for tensors.
+    """Return a result's fields as plain values under their names in its file, with None for tensors.
 
     Args:
-        result: A dataclass as `save_result` takes it.
+        result: A dataclass that `save_result` accepts.
 
     Raises:
-        TypeError: If it holds something that cannot be kept.
+        TypeError: If a value has a type that cannot be saved.
     """
     return _encode_dataclass(result, "", {})
 
 
 @contextmanager
 def _explain_errors(subject: str) -> Iterator[None]:
-    """Turn what may go wrong in decoding into a ValueError that says of what."""
+    """Turn errors in decoding into a ValueError that starts with a subject."""
     try:
         yield
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
@@ -203,7 +207,7 @@ def _join(path: str, name: object) -> str:
 
 
 def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Return ``value`` as JSON; move its tensors to ``tensors`` under their dotted names."""
+    """Return ``value`` as JSON, and move its tensors to ``tensors`` under their dotted names."""
     if isinstance(value, Tensor):
         tensors[path] = value
         return None
@@ -219,11 +223,14 @@ def _encode(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         return {str(key): _encode(item, _join(path, key), tensors) for key, item in value.items()}
     if dataclasses.is_dataclass(value):
         return _encode_dataclass(value, path, tensors)
-    raise TypeError(f"cannot keep {path or 'a'}: {type(value).__name__}; use numbers, texts, tensors and dataclasses")
+    raise TypeError(
+        f"{path or 'a result'} must be a number, string, tensor, tuple, mapping or dataclass to be saved; "
+        f"got {type(value).__name__}"
+    )
 
 
 def _encode_dataclass(value: Any, path: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Return a dataclass as JSON, with the entries of those parts that are kept among its own."""
+    """Return a dataclass as JSON, including the entries of parts that are saved inline."""
     entries: dict[str, Any] = {}
     for name, entry in _entries(type(value)).items():
         part = getattr(value, name)
@@ -236,17 +243,17 @@ def _encode_dataclass(value: Any, path: str, tensors: dict[str, Tensor]) -> dict
 
 
 def _entries(kind: Any) -> dict[str, str]:
-    """Return under which name each field of a dataclass is kept: its own, or ``saved_as`` of its metadata."""
+    """Return the name that each field of a dataclass is saved under: its own, or ``saved_as`` from its metadata."""
     return {field.name: field.metadata.get("saved_as", field.name) for field in dataclasses.fields(kind) if field.init}
 
 
 def _inline_entries(kind: Any, entry: str) -> dict[str, str]:
-    """Return under which names a part's fields are kept among the entries of what holds it; empty if they are not."""
+    """Return the names that the fields of an inline part are saved under; empty if the part is not saved inline."""
     return {name: pattern.format(entry) for name, pattern in getattr(kind, "SAVED_AS", {}).items()}
 
 
 def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Return what ``data`` stands for as ``hint``; take its tensors out of ``tensors``."""
+    """Decode ``data`` as the type ``hint``, and remove its tensors from ``tensors``."""
     if is_tensor(hint):
         if path not in tensors:
             raise ValueError(f"tensor {path!r} is missing")
@@ -270,21 +277,21 @@ def _decode(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def is_tensor(hint: Any) -> bool:
-    """Return whether a type hint is a tensor: torch's, jaxtyping's with a dtype and axes, or one of several such."""
+    """Return whether a type hint is a tensor of torch or jaxtyping, or a union of such."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return all(map(is_tensor, typing.get_args(hint)))
     return isinstance(hint, type) and issubclass(hint, Tensor | AbstractArray)
 
 
 def _decode_optional(hint: Any, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Decode ``X | None``; a tensor that is not there is ``None``."""
+    """Decode ``X | None``; a missing tensor is ``None``."""
     inner = next(option for option in typing.get_args(hint) if option is not type(None))
     missing = path not in tensors if is_tensor(inner) else data is None
     return None if missing else _decode(inner, data, path, tensors)
 
 
 def _decode_choice(hint: Any, data: Any, path: str) -> Any:
-    """Decode one of a few texts."""
+    """Decode a string of a ``Literal`` type."""
     check_choice(_expect(str, data, path), hint, path)
     return data
 
@@ -294,20 +301,20 @@ def _decode_tuple(items: tuple[Any, ...], data: Any, path: str, tensors: dict[st
     values = _expect(list, data, path)
     hints = [items[0]] * len(values) if items[-1] is Ellipsis else list(items)
     if len(hints) != len(values):
-        raise ValueError(f"{path} has {len(values)} entries; it should have {len(hints)}")
+        raise ValueError(f"{path} must have {len(hints)} entries; got {len(values)}")
     pairs = enumerate(zip(hints, values, strict=True))
     return tuple(_decode(hint, value, _join(path, index), tensors) for index, (hint, value) in pairs)
 
 
 def _decode_dataclass(kind: type, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Decode a dataclass; its own checks run when it is made."""
+    """Decode a dataclass; its constructor runs its own checks."""
     entries = dict(_expect(dict, data, path or kind.__name__))
     hints = typing.get_type_hints(kind)
     inline = {name: _inline_entries(hints[name], entry) for name, entry in _entries(kind).items()}
     expected = {inner for name, entry in _entries(kind).items() for inner in inline[name].values() or [entry]}
     if set(entries) != expected:
-        differ = sorted(set(entries) ^ expected)
-        raise ValueError(f"{path or kind.__name__} has missing or unknown entries: {', '.join(differ)}")
+        mismatch = sorted(set(entries) ^ expected)
+        raise ValueError(f"{path or kind.__name__} has missing or unknown entries: {', '.join(mismatch)}")
     values = {}
     for name, entry in _entries(kind).items():
         inside = {inner_name: entries[inner] for inner_name, inner in inline[name].items()}
@@ -316,14 +323,16 @@ def _decode_dataclass(kind: type, data: Any, path: str, tensors: dict[str, Tenso
 
 
 def _expect(kind: Any, data: Any, path: str) -> Any:
-    """Return ``data`` if it is of that kind; a truth value is no number."""
+    """Return ``data`` if it has the given type; a bool does not count as a number."""
     if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
-        raise ValueError(f"{path} holds {type(data).__name__}, which it should not")
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        expected = " or ".join(cls.__name__ for cls in kinds)
+        raise ValueError(f"{path} must be {expected}; got {type(data).__name__}")
     return data
 
 
 def detached_copy(tensor: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
-    """Return a copy that nobody else writes to and that may meet autograd, wherever the tensor was made."""
+    """Return an independent copy that works with autograd, even if the tensor was made in inference mode."""
     with torch.inference_mode(False):
         return tensor.detach().clone()
 
@@ -332,23 +341,23 @@ def check_all_finite(name: str, tensor: Tensor) -> None:
     """Check that a result's tensor is finite.
 
     Raises:
-        ValueError: If it is not, naming it.
+        ValueError: If a value is NaN or infinite; the message names the tensor.
     """
     if not bool(tensor.isfinite().all()):
-        raise ValueError(f"{name} must be finite; it holds a NaN or an infinite number")
+        raise ValueError(f"{name} must be finite; got a NaN or an infinite number")
 
 
 def check_tensor(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int | None, ...]) -> None:
-    """Check the kind and shape of a result's tensor.
+    """Check the dtype and shape of a result's tensor.
 
     Args:
-        name: What to call it in the message.
-        tensor: The tensor.
-        dtype: What it must hold.
-        shape: What it must measure; None where any length will do.
+        name: Name of the tensor, for the message.
+        tensor: Tensor to check.
+        dtype: Required dtype.
+        shape: Required shape, with None for axes of any length.
 
     Raises:
-        ValueError: If it is another.
+        ValueError: If the dtype or shape differs.
     """
     fits = tensor.ndim == len(shape) and all(
         expected in (None, length) for expected, length in zip(shape, tensor.shape, strict=True)

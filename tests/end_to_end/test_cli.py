@@ -189,7 +189,7 @@ def test_a_folder_of_pictures_trains_a_generator(gandissect, tmp_path: Path) -> 
     status, output, error = gandissect("sample", "--generator", tmp_path / "run", "--out", tmp_path / "x.png", "--json")
     assert (status, json.loads(output)["generator"]) == (0, str(tmp_path / "run/generator.safetensors")), error
     status, _, error = gandissect("train", "generator", *options, *small, "--seed", 1)
-    assert (status, "holds a run already; resume it (--resume)" in error) == (2, True)
+    assert (status, "already holds a run; resume it (--resume)" in error) == (2, True)
     status, _, error = gandissect("train", "generator", *options, *small, "--seed", 1, "--resume")
     assert (status, "seed: 0 there, 1 given" in error) == (2, True)
 

@@ -117,7 +117,7 @@ def test_a_file_is_no_folder_and_is_refused_before_the_work(directions, tmp_path
     kept = taken.read_bytes()
     status, output, error = directions("--method", "boundary", "--concept", "rad", "--out", taken)
     assert (status, output, taken.read_bytes()) == (2, "", kept)
-    assert "planted.safetensors is a file; name another folder" in error  # rather than of the concept, seen later
+    assert "planted.safetensors is a file; choose another folder" in error  # rather than of the concept, seen later
 
 
 @pytest.mark.parametrize(

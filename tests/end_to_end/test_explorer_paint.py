@@ -302,8 +302,8 @@ def test_a_recipe_opens_with_its_picture_and_a_bad_one_is_refused_with_the_reaso
     entries = json.loads(good.to_json())
     bad = {
         "the recipe belongs to": replace(good, generator=replace(good.generator, fingerprint="0" * 64)).to_json(),
-        "its format should be": "{}",
-        "has the units 0 to 5": replace(good, edits=(Insertion(UnitSet("layer1", (6,)), 1.0),)).to_json(),
+        "its format must be": "{}",
+        "has units 0 to 5": replace(good, edits=(Insertion(UnitSet("layer1", (6,)), 1.0),)).to_json(),
         "layer7": replace(good, edits=(Ablation(UnitSet("layer7", (1,))),)).to_json(),
         "numbers at most": json.dumps(
             entries | {"edits": [entries["edits"][0] | {"region": {"shape": [2**13, 2**12], "data": ""}}]}

@@ -107,7 +107,7 @@ def test_a_file_is_no_folder_and_stays_as_it_is(gandissect, models, photos: list
     for out in (models["DCGAN"], models["DCGAN"] / "deeper"):
         status, output, error = gandissect("invert", models["DCGAN"], photos[0], "--out", out, *QUICK)
         assert (status, output) == (2, "")
-        assert f"{models['DCGAN']} is a file; name another folder" in error
+        assert f"{models['DCGAN']} is a file; choose another folder" in error
     assert models["DCGAN"].read_bytes() == kept
     out = tmp_path / "new.safetensors"
     status, _, error = gandissect("invert", models["DCGAN"], photos[0], "--out", out, *QUICK)

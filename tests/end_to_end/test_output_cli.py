@@ -156,7 +156,7 @@ def test_a_file_that_exists_is_refused_before_the_work(
     with _no_work(monkeypatch):
         status, output, error = gandissect(*words)
     assert (status, output, error.count("\n")) == (2, "", 1)
-    assert f"{out} exists" in error
+    assert f"{out} already exists" in error
     assert "--overwrite" in error
     assert _contents(tmp_path) == {out.name: b"mine"}
     status, _, error = gandissect(*words, "--overwrite")
@@ -172,7 +172,7 @@ def test_a_folder_is_no_file_to_write(
     out = tmp_path / f"x{_end(name)}"
     out.mkdir()
     (tmp_path / "file").write_text("mine")
-    for place, message in ((out, "is a folder; name a file"), (tmp_path / "file" / out.name, "file is a file")):
+    for place, message in ((out, "must be a file; got a folder"), (tmp_path / "file" / out.name, "file is a file")):
         for more in ((), ("--overwrite",)):
             with _no_work(monkeypatch):
                 status, output, error = gandissect(*_words(FILES[name], names, place), *more)
@@ -189,7 +189,7 @@ def test_a_file_is_no_folder_to_write(
     with _no_work(monkeypatch):
         status, output, error = gandissect(*_words(FOLDERS[name], names, tmp_path / "file"))
     assert (status, output, error.count("\n")) == (2, "", 1)
-    assert "file is a file; name another folder" in error
+    assert "file is a file; choose another folder" in error
     assert _contents(tmp_path) == {"file": b"mine"}
 
 

@@ -124,12 +124,12 @@ def test_a_run_without_its_checkpoint_is_not_trained_over(
 ) -> None:
     assert train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume")[0] == 0
     monkeypatch.setattr(command, "open_pictures", lambda *_: pytest.fail("the pictures were opened first"))
-    assert "holds a run already" in _refusal(train("progan", "--data", pictures, "--out", stopped, *QUICK))
+    assert "already holds a run" in _refusal(train("progan", "--data", pictures, "--out", stopped, *QUICK))
     (stopped / "checkpoint.pt").unlink()
     before = _contents(stopped)
     for resume in ([], ["--resume"]):
         error = _refusal(train("progan", "--data", pictures, "--out", stopped, *QUICK, *resume))
-        assert "but no checkpoint.pt to continue from; give another folder (--out)" in error
+        assert "but no checkpoint.pt to continue from; choose another folder (--out)" in error
     assert _contents(stopped) == before
 
 

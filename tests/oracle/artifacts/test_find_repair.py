@@ -248,7 +248,7 @@ def test_a_layer_or_unit_that_is_not_there_is_refused_before_a_picture_is_read()
         _find(source, layers="layer11")
     with pytest.raises(KeyError, match="did you mean 'layer1'"):
         _find(source, units=UnitSet("layer11", (0,)), layers=None)
-    with pytest.raises(ValueError, match="'layer1' has the units 0 to 5; got 9"):
+    with pytest.raises(ValueError, match="'layer1' has units 0 to 5; got 9"):
         _find(source, units=UnitSet("layer1", (0, 9)), layers=None)
     assert source.indices == []
 

@@ -225,7 +225,7 @@ def test_a_damaged_file_is_refused_with_the_remedy_and_replaced_on_request(
     path = stopped / RepairSteps.FILE_NAME
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(
-        ValueError, match=r"repair_steps.safetensors is not a whole .*; name another folder, or replace"
+        ValueError, match=r"repair_steps.safetensors is not a complete .*; name another folder, or replace"
     ):
         _find(stopped)
     assert _is_same_repair(stopper.run(0, stopped, overwrite=True), whole)

@@ -207,7 +207,7 @@ def test_mistakes_are_named() -> None:
         ({"units": UnitSet("layer1", ())}, ValueError, "no unit of"),
         ({"units": UnitSet("layer3", (0,))}, KeyError, "unknown layer"),
         ({"concept": "rod"}, KeyError, "did you mean 'red'"),
-        ({"num_samples": 1}, ValueError, "2 samples"),
+        ({"num_samples": 1}, ValueError, "num_samples must be 2 or more"),
         ({"values": [1.0, 2.0]}, ValueError, "each of the 1 units"),
         ({"patch": 9}, ValueError, "1 to 8 cells; got 9"),
     ):

@@ -55,7 +55,7 @@ def test_discoveries_keep_the_shape_and_order_of_the_values() -> None:
 
 @pytest.mark.parametrize("wrong", [math.nan, -0.1, 1.1, math.inf])
 def test_what_is_no_probability_is_refused(wrong: float) -> None:
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
         benjamini_hochberg(torch.tensor([0.5, wrong]))
 
 

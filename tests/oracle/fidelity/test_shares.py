@@ -94,9 +94,9 @@ def test_moments_are_the_fractions_rounded_once() -> None:
 def test_moments_refuse_what_they_cannot_sum_up() -> None:
     moments = AreaMoments(2, 2**31)
     moments.update(torch.ones(1, 2, dtype=torch.int64))
-    with pytest.raises(ValueError, match="a covariance needs 2 images or more; got 1"):
+    with pytest.raises(ValueError, match="a covariance needs at least 2 images; got 1"):
         moments.compute()
-    with pytest.raises(ValueError, match="2 images of 2147483648 pixels are more than 64 bits"):
+    with pytest.raises(ValueError, match="2 images of 2147483648 pixels overflow the 64-bit sums"):
         moments.update(torch.ones(1, 2, dtype=torch.int64))
     assert int(moments.num_images) == 1, "what is refused is not half taken in"
     with pytest.raises(ValueError, match="cannot be merged"):
@@ -274,8 +274,8 @@ BAD = {
         r"uint8 images \[20, 3, 16, 16\].*got torch.uint8 \[20, 3, 32, 32\]",
     ),
     "not finite": ({"generator": _Altered(_nan)}, "NaN or infinite pixel in sample 3"),
-    "label": ({"segmenter": _Relabeled(lambda labels: labels + 5)}, "label [5-9]; its 5 concepts"),
-    "no generator": ({"generator": torch.nn.ReLU()}, "ReLU is no Generator"),
+    "label": ({"segmenter": _Relabeled(lambda labels: labels + 5)}, "5 concepts must be -1 to 4; got [5-9]"),
+    "no generator": ({"generator": torch.nn.ReLU()}, "ReLU is not a Generator"),
     "training": ({"generator": _Altered(torch.nn.BatchNorm2d(3))}, "in training mode"),
 }
 

@@ -315,7 +315,7 @@ def test_a_link_to_a_kernel_file_is_not_waited_for(tmp_path: Path) -> None:
             with pytest.raises(ValueError, match="it is no checkpoint"):
                 take(link)
         for read in (segmenters.load, lambda path: load_tensors(path, "gandissect-segmenter", 1)):
-            with pytest.raises(ValueError, match="not a whole safetensors file"):
+            with pytest.raises(ValueError, match="not a complete safetensors file"):
                 read(link)
     assert read_bytes("/proc/self/status") == b""
 

@@ -146,9 +146,9 @@ def test_a_swap_refuses_what_cannot_be(plain: torch.nn.Module) -> None:
         swap_activations(plain, z, z[:1], "layer1")
     with pytest.raises(ValueError, match=r"z of .* must be float \[batch, 6\]"):
         swap_activations(plain, z[:, :5], z[:, :5], "layer1")
-    with pytest.raises(ValueError, match="a region is on the grid of 'layer1'"):
+    with pytest.raises(ValueError, match="region must have the size of the grid of 'layer1'"):
         swap_activations(plain, z, z, "layer1", torch.ones(5, 5))
-    with pytest.raises(ValueError, match=r"a region lies in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"region must be in \[0, 1\]"):
         swap_activations(plain, z, z, "layer1", 2 * torch.ones(4, 4))
 
 

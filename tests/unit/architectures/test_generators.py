@@ -196,7 +196,7 @@ def test_wrong_arguments_say_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"README\.md cannot be read: it is no checkpoint: neither of torch"):
         generators.load(str(tmp_path / "README.md"))
     with pytest.raises(
-        FileNotFoundError, match=r"no file or folder .*absent; give .* the folder of a generator's training"
+        FileNotFoundError, match=r"no file or folder .*absent; pass .* the folder of a generator's training"
     ):
         generators.load(str(tmp_path / "absent"))
     with pytest.raises(FileNotFoundError, match="absent"):
@@ -209,7 +209,7 @@ def test_wrong_arguments_say_what_is_allowed(tmp_path: Path) -> None:
 
 def test_a_training_is_loaded_from_its_folder_the_best_before_the_last(tmp_path: Path) -> None:
     first, second = (DCGAN(size=16, width=width, z_dim=6) for width in (4, 5))
-    with pytest.raises(FileNotFoundError, match=r"it holds no best\.safetensors or generator\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"it has no best\.safetensors or generator\.safetensors"):
         generators.load(tmp_path)
     for name, width, generator in (("generator", 4, first), ("best", 5, second)):
         generators.save(generator, tmp_path / f"{name}.safetensors")

@@ -132,7 +132,7 @@ def test_bad_requests_are_named() -> None:
     with pytest.raises(TypeError, match="got function"), trace(lambda x: x, "0"):
         pass
     for layers in ([], ["0", "0"]):
-        with pytest.raises(ValueError, match="each once"), trace(network, layers):
+        with pytest.raises(ValueError, match="each only once"), trace(network, layers):
             pass
     with trace(network, ["0", "1"]) as record:
         pass

@@ -291,16 +291,16 @@ def test_an_activation_that_is_not_finite_or_too_large_is_named(value: float) ->
 
 
 BAD_LABELS = {
-    "other sizes": (lambda labels: labels[:, len(labels) :], r"\[8, 15, 16\], one map of always.*\[8, 8, 16\]"),
+    "other sizes": (lambda labels: labels[:, len(labels) :], r"\[8, 15, 16\], one map of constant size.*\[8, 8, 16\]"),
     "another batch": (lambda labels: labels[len(labels) // 2 :], r"got torch.int64 \[4, 16, 16\]"),
     "floats": (lambda labels: labels.float(), r"got torch.float32"),
     "one-hot": (
         lambda labels: labels[:, None].expand(-1, 3, -1, -1),
-        "gave 3 labels a pixel for 3 concepts, .* one-hot",
+        "returned 3 labels per pixel for 3 concepts, .* one-hot",
     ),
     "a tuple": (lambda labels: (labels,), "got tuple"),
-    "too high": (lambda labels: labels + 3, "gave label 5; its 3 concepts allow -1 to 2"),
-    "too low": (lambda labels: labels - 2, "gave label -3"),
+    "too high": (lambda labels: labels + 3, "3 concepts must be -1 to 2; got 5"),
+    "too low": (lambda labels: labels - 2, "must be -1 to 2; got -3"),
 }
 
 
@@ -319,8 +319,8 @@ def test_labels_that_are_none_are_refused(change: Callable[[torch.Tensor], Any],
         ({"num_samples": True}, ValueError, "num_samples must be an integer"),
         ({"batch_size": 0}, ValueError, "batch_size"),
         ({"top_images": -1}, ValueError, "top_images"),
-        ({"quantile": 0.0}, ValueError, "above 0 and below 1; got 0.0"),
-        ({"quantile": 1.0}, ValueError, "above 0 and below 1"),
+        ({"quantile": 0.0}, ValueError, r"must be in \(0, 1\); got 0.0"),
+        ({"quantile": 1.0}, ValueError, r"must be in \(0, 1\)"),
         ({"layers": "layer3"}, KeyError, "unknown layer 'layer3'; did you mean 'layer2'|'layer1'"),
         ({"layers": ["layer1", "output"]}, KeyError, "unknown layer 'output'"),
         ({"padding": "zero"}, KeyError, "unknown padding 'zero'; did you mean 'zeros'"),
@@ -334,9 +334,9 @@ def test_bad_settings_are_refused(settings: dict[str, Any], error: type[Exceptio
 
 
 def test_what_is_no_generator_or_segmenter_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"Linear is no Generator: it lacks name, fingerprint, layers"):
+    with pytest.raises(TypeError, match=r"Linear is not a Generator: it lacks name, fingerprint, layers"):
         _dissect(nn.Linear(2, 2))
-    with pytest.raises(TypeError, match=r"function is no Segmenter: it lacks name"):
+    with pytest.raises(TypeError, match=r"function is not a Segmenter: it lacks name"):
         _dissect(segmenter=lambda images: images)
 
 
@@ -348,7 +348,7 @@ def test_a_generator_in_training_mode_is_refused() -> None:
 def test_a_layer_of_another_shape_is_refused() -> None:
     generator = Bare(_generator())
     generator.head = lambda z, layer: torch.zeros(len(z), 7)
-    with pytest.raises(ValueError, match=r"layer 'layer1' should give activations \[8, 12, 4, 4\].*got \[8, 7\]"):
+    with pytest.raises(ValueError, match=r"activations of layer 'layer1' must be \[8, 12, 4, 4\].*got \[8, 7\]"):
         _dissect(generator)
 
 
@@ -456,7 +456,7 @@ def test_images_that_are_far_from_their_range_are_refused(low: float, high: floa
     if not refused:
         _dissect(table)
         return
-    with pytest.raises(ValueError, match=f"images from {low} to {high}, and they must be in \\[-1, 1\\]; let it scale"):
+    with pytest.raises(ValueError, match=f"images must be in \\[-1, 1\\]; got values from {low} to {high}; scale them"):
         _dissect(table)
 
 
@@ -475,7 +475,7 @@ class Oblong(Table):
 @pytest.mark.parametrize("size", [(32, 12), (12, 12), (12, 16), (6, 20), (12, 35), (14, 32)])
 def test_label_maps_of_other_proportions_are_refused(size: tuple[int, int]) -> None:
     change = Changed(lambda labels: torch.zeros(len(labels), *size, dtype=torch.int64))
-    with pytest.raises(ValueError, match=f"label maps of {size[0]} x {size[1]} .* for images of 12 x 32; they may be"):
+    with pytest.raises(ValueError, match=f"same aspect ratio; got {size[0]} x {size[1]} .* for images of 12 x 32"):
         _dissect(Oblong(), change)
 
 
@@ -505,10 +505,13 @@ def _from_seed(num_samples: int, seed: int, start: int) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda n, seed, start: torch.randn(n, 1), "gave other latent vectors when it was called again; .* depends on"),
-        (_from_seed, r"sample_z\(2, 3, 0\)\[1\] of table is not sample_z\(1, 3, 1\)\[0\]; .* gandissect.core"),
-        (lambda n, seed, start: torch.zeros(n), r"sample_z\(2, seed, start\) should give \[2, 1\]; got .*\[2\]"),
-        (lambda n, seed, start: torch.zeros(2, 1), r"sample_z\(1, seed, start\) should give \[1, 1\]; .*\[2, 1\]"),
+        (
+            lambda n, seed, start: torch.randn(n, 1),
+            "returned different latent vectors when called again; .* must depend",
+        ),
+        (_from_seed, r"sample_z\(2, 3, 0\)\[1\] of table differs from sample_z\(1, 3, 1\)\[0\]; .* gandissect.core"),
+        (lambda n, seed, start: torch.zeros(n), r"sample_z\(2, seed, start\) must return \[2, 1\]; got .*\[2\]"),
+        (lambda n, seed, start: torch.zeros(2, 1), r"sample_z\(1, seed, start\) must return \[1, 1\]; .*\[2, 1\]"),
         (lambda n, seed, start: [[0.0]] * n, "got list"),
     ],
 )

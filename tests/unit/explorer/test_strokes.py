@@ -275,8 +275,8 @@ def test_recipes_from_visitors_are_checked(recipe: tuple[Recipe, generators.Laye
     check_fits(made, generator)
     for edit, said in (
         (Ablation(UnitSet("layer9", (0,))), "layer9"),
-        (Ablation(UnitSet("layer1", (10_000,))), "has the units"),
-        (Ablation(UnitSet("layer1", (0,)), torch.ones(5, 5)), "on the grid of"),
+        (Ablation(UnitSet("layer1", (10_000,))), "has units"),
+        (Ablation(UnitSet("layer1", (0,)), torch.ones(5, 5)), "size of the grid of"),
     ):
         with pytest.raises((KeyError, ValueError), match=said):
             check_fits(replace(made, edits=(edit,)), generator)

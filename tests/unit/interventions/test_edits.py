@@ -245,9 +245,9 @@ def test_mistakes_are_named() -> None:
     for make, error, message in (
         (lambda: Insertion(units, (1.0, 2.0, 3.0)), ValueError, "each of the 2 units"),
         (lambda: Insertion(units, float("nan")), ValueError, "finite"),
-        (lambda: Ablation(units, strength=1.5), ValueError, "0 to 1; got 1.5"),
+        (lambda: Ablation(units, strength=1.5), ValueError, r"strength must be in \[0, 1\]; got 1.5"),
         (lambda: Scaling(units, float("inf")), ValueError, "finite"),
-        (lambda: Ablation(units, torch.full((4, 4), 2.0)), ValueError, r"\[0, 1\]; got 2 to 2"),
+        (lambda: Ablation(units, torch.full((4, 4), 2.0)), ValueError, r"\[0, 1\]; got values from 2 to 2"),
         (lambda: Ablation(units, torch.full((4, 4), torch.nan)), ValueError, r"\[0, 1\]"),
         (lambda: Ablation((0, 1)), TypeError, "UnitSet"),
         (lambda: generate(generator, z, Ablation(units)), TypeError, "list"),

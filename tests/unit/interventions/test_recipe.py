@@ -57,26 +57,26 @@ def test_a_recipe_can_be_written_by_hand(tmp_path: Path) -> None:
 
 def test_another_generator_is_refused() -> None:
     recipe = Recipe.of(_generator(), _edits())
-    with pytest.raises(ValueError, match=r"the recipe belongs to .* as it was then"):
+    with pytest.raises(ValueError, match=r"the recipe belongs to .* load the original"):
         recipe.generate(DCGAN(size=16, width=6, z_dim=5).eval())
 
 
 CHANGES: dict[str, tuple[Any, str]] = {
-    "format": (lambda r: r.update(format="x"), "format should be"),
+    "format": (lambda r: r.update(format="x"), "format must be"),
     "version": (lambda r: r.update(version=2), "version 1"),
     "missing": (lambda r: r.pop("seed"), "'seed' is missing"),
-    "seed": (lambda r: r.update(seed="1"), "seed is a whole number"),
-    "truth": (lambda r: r.update(start=True), "start is a whole number"),
-    "none": (lambda r: r.update(num_samples=0), "1 sample or more"),
+    "seed": (lambda r: r.update(seed="1"), "seed must be a whole number"),
+    "truth": (lambda r: r.update(start=True), "start must be a whole number"),
+    "none": (lambda r: r.update(num_samples=0), "num_samples 1 or more"),
     "edits": (lambda r: r.update(edits=3), "not iterable"),
     "edit": (lambda r: r.update(edits=[3]), "subscriptable"),
     "kind": (lambda r: r["edits"][0].update(kind="ablate"), "did you mean 'ablation'"),
-    "layer": (lambda r: r["edits"][0].update(layer=1), "layer is a text"),
-    "units": (lambda r: r["edits"][0].update(units=[1.5]), "a unit is a whole number"),
+    "layer": (lambda r: r["edits"][0].update(layer=1), "layer must be a non-empty string"),
+    "units": (lambda r: r["edits"][0].update(units=[1.5]), "a unit must be a whole number"),
     "twice": (lambda r: r["edits"][0].update(units=[1, 1]), "more than once"),
-    "strength": (lambda r: r["edits"][0].update(strength="all"), "strength is a number"),
-    "range": (lambda r: r["edits"][0].update(strength=2), "0 to 1; got 2"),
-    "extra": (lambda r: r["edits"][0].update(factor=2), "not factor"),
+    "strength": (lambda r: r["edits"][0].update(strength="all"), "strength must be a number"),
+    "range": (lambda r: r["edits"][0].update(strength=2), r"in \[0, 1\]; got 2"),
+    "extra": (lambda r: r["edits"][0].update(factor=2), "got factor"),
     "values": (lambda r: r["edits"][1].update(values=[1, 2, 3]), "each of the 2 units"),
     "no values": (lambda r: r["edits"][1].pop("values"), "values"),
     "shape": (lambda r: r["edits"][1]["region"].update(shape=[3, 4, 5]), "240 bytes"),
@@ -84,7 +84,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "negative": (lambda r: r["edits"][1]["region"].update(shape=[-3, -16]), "numbers"),
     "data": (lambda r: r["edits"][1]["region"].update(data="eA=="), "incorrect header|bytes"),
     "text": (lambda r: r["edits"][1]["region"].update(data="&"), ""),
-    "nan": (lambda r: r["edits"][0].update(strength=float("nan")), "0 to 1; got nan"),
+    "nan": (lambda r: r["edits"][0].update(strength=float("nan")), r"in \[0, 1\]; got nan"),
 }
 
 
@@ -95,7 +95,7 @@ def test_what_is_no_recipe_is_refused_with_a_reason(name: str, tmp_path: Path) -
     found = json.loads(path.read_text())
     change(found)
     path.write_text(json.dumps(found))
-    with pytest.raises(ValueError, match=rf"recipe\.json is no recipe: .*({message})"):
+    with pytest.raises(ValueError, match=rf"recipe\.json is not a recipe: .*({message})"):
         Recipe.load(path)
 
 
@@ -103,8 +103,8 @@ def test_what_is_no_recipe_is_refused_with_a_reason(name: str, tmp_path: Path) -
 def test_no_json_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"recipe\.json is no recipe"):
+    with pytest.raises(ValueError, match=r"recipe\.json is not a recipe"):
         Recipe.load(path)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"recipe\.json is no recipe"):
+    with pytest.raises(ValueError, match=r"recipe\.json is not a recipe"):
         Recipe.load(path)

@@ -50,7 +50,7 @@ def test_the_rank_lets_at_most_the_quantile_exceed(quantile: float, num_values: 
 
 @pytest.mark.parametrize("quantile", [0.0, 1.0, -0.1, 1.5, float("nan"), float("inf")])
 def test_quantiles_out_of_range_are_refused(quantile: float) -> None:
-    with pytest.raises(ValueError, match="above 0 and below 1"):
+    with pytest.raises(ValueError, match=r"must be in \(0, 1\)"):
         rank_of(quantile, 10)
 
 
@@ -183,7 +183,7 @@ def test_fewer_samples_than_places_leave_no_gaps() -> None:
 def test_statistics_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be merged"):
         LabelCounts(3, 2).merge(LabelCounts(4, 2))
-    with pytest.raises(ValueError, match="state 'labels' should be"):
+    with pytest.raises(ValueError, match="state 'labels' must be"):
         LabelCounts(3, 2).load_state(LabelCounts(4, 2).state())
     one, two = (_brackets(high) for high in (1.0, 2.0))
     with pytest.raises(ValueError, match="different brackets"):

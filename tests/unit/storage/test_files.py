@@ -35,7 +35,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_other(tmp_path: Path
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
-    with pytest.raises(ValueError, match="taken is a file; name another folder"):
+    with pytest.raises(ValueError, match="taken is a file; choose another folder"):
         write_json(tmp_path / "taken" / "x.json", {})
     assert (tmp_path / "taken").read_text() == "mine"
 
@@ -112,7 +112,7 @@ def test_a_large_foreign_file_is_refused_by_its_first_bytes(tmp_path: Path, monk
         file.write(int.to_bytes(2**40, 8, "little"))
         file.truncate(7 * 2**30)  # sparse
     monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("the whole file is read"))
-    with pytest.raises(ValueError, match=r"x\.safetensors is not a whole safetensors file"):
+    with pytest.raises(ValueError, match=r"x\.safetensors is not a complete safetensors file"):
         load_tensors(path, "test", 2)
     save_tensors(path, TENSORS, HEADER, overwrite=True)
     with pytest.raises(ValueError, match="holds 'test'; expected 'other'"):
@@ -121,10 +121,10 @@ def test_a_large_foreign_file_is_refused_by_its_first_bytes(tmp_path: Path, monk
 
 def test_headers_need_a_format_and_a_version_from_one_on(tmp_path: Path) -> None:
     for header in ({"format": "test"}, {"version": 1}, {"format": 3, "version": 1}, {"format": "test", "version": "1"}):
-        with pytest.raises(ValueError, match="format and version"):
+        with pytest.raises(ValueError, match=r"format .* and a version"):
             save_tensors(tmp_path / "x.safetensors", TENSORS, header)
     save_tensors(tmp_path / "x.safetensors", TENSORS, {"format": "test", "version": 0}, overwrite=True)
-    with pytest.raises(ValueError, match="versions 1 to 2 are understood"):
+    with pytest.raises(ValueError, match="must be 1 to 2; got"):
         load_tensors(tmp_path / "x.safetensors", "test", 2)
 
 
@@ -135,7 +135,7 @@ def test_a_file_that_is_too_large_is_not_read_and_folders_are_made(
     write_json(path, {"name": "häuser"})
     assert "häuser" in path.read_text(encoding="utf-8")
     monkeypatch.setattr("gandissect.storage.files.MAX_FILE_BYTES", 10)
-    with pytest.raises(ValueError, match=r"x\.json has \d+ bytes; at most 10"):
+    with pytest.raises(ValueError, match=r"x\.json must have 10 bytes or less; got \d+"):
         read_json(path)
 
 

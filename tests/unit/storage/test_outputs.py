@@ -92,7 +92,7 @@ def test_other_content_is_refused_the_same_accepted_and_all_replaced_on_request(
 ) -> None:
     first = write(0)
     assert write(0) == first
-    with pytest.raises(FileExistsError, match=r"result\S* exists; .*overwrite=True"):
+    with pytest.raises(FileExistsError, match=r"result\S* already exists; .*overwrite=True"):
         write(1)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
     second = write(1, overwrite=True)
@@ -134,7 +134,7 @@ def test_folders_and_devices_are_no_files_to_write(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/dev/null")
-    for name, what in (("folder", "is a folder"), ("pipe", "a pipe"), ("link", "a device")):
+    for name, what in (("folder", "got a folder"), ("pipe", "a pipe"), ("link", "a device")):
         for overwrite in (False, True):
             with pytest.raises(ValueError, match=what):
                 check_new_file(tmp_path / name, overwrite=overwrite)
@@ -148,7 +148,7 @@ def test_a_file_is_checked_before_the_work(tmp_path: Path) -> None:
     check_new_file(tmp_path / "new" / "x.png")
     assert not (tmp_path / "new").exists()
     (tmp_path / "x.png").write_text("x")
-    with pytest.raises(FileExistsError, match=r"x\.png exists"):
+    with pytest.raises(FileExistsError, match=r"x\.png already exists"):
         check_new_file(tmp_path / "x.png")
     check_new_file(tmp_path / "x.png", overwrite=True)
     with pytest.raises(ValueError, match=r"x\.png is a file"):
@@ -257,7 +257,7 @@ def test_a_failure_while_replacing_leaves_the_earlier_results(tmp_path: Path) ->
 def test_a_file_that_is_no_earlier_result_is_never_replaced(tmp_path: Path) -> None:
     _fill(tmp_path, {"dissection": "of another command"})
     with (
-        pytest.raises(FileExistsError, match="dissection exists"),
+        pytest.raises(FileExistsError, match="dissection already exists"),
         output_folder(tmp_path, ["figure"], overwrite=True) as staged,
     ):
         _fill(staged, {"figure": "new", "dissection": "new"})
@@ -280,7 +280,10 @@ def test_links_and_modes_in_a_folder_stay(tmp_path: Path) -> None:
 
 def test_results_that_are_folders_and_folders_that_are_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "figure").mkdir()
-    with pytest.raises(ValueError, match="figure is a folder"), output_folder(tmp_path, ["figure"], overwrite=True):
+    with (
+        pytest.raises(ValueError, match="figure must be a file; got a folder"),
+        output_folder(tmp_path, ["figure"], overwrite=True),
+    ):
         pytest.fail("the work has begun")
     (tmp_path / "file").write_text("x")
     with pytest.raises(ValueError, match="file is a file"), output_folder(tmp_path / "file", ["figure"]):
@@ -327,7 +330,7 @@ def test_a_second_process_is_refused_by_name_until_the_first_is_killed(tmp_path:
     folder = tmp_path / "run"
     with _another_process(folder) as process:
         with (
-            pytest.raises(BlockingIOError, match=rf"run is in use by process {process.pid} .*name another folder"),
+            pytest.raises(BlockingIOError, match=rf"run is in use by process {process.pid} .*choose another folder"),
             output_folder(folder, ["a"]),
         ):
             pytest.fail("the work has begun")
@@ -370,7 +373,7 @@ def test_a_file_system_without_locks_is_warned_about(
     monkeypatch.setattr("gandissect.storage.locks._lock", refuse)
     with lock_folder(tmp_path / "run"):
         write_text(tmp_path / "run" / "a", "1")
-    assert "knows no locks" in caplog.text
+    assert "does not support locks" in caplog.text
     assert _read(tmp_path / "run") == {"a": "1"}
 
 

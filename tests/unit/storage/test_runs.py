@@ -245,7 +245,7 @@ def test_networks_without_a_checkpoint_are_not_trained_over(tmp_path: Path) -> N
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for resume in (True, False):
         with pytest.raises(
-            ValueError, match=r"holds generator\.safetensors but no checkpoint\.pt .* give another folder"
+            ValueError, match=r"holds generator\.safetensors but no checkpoint\.pt .* choose another folder"
         ):
             train(Counter(), tmp_path, {}, resume=resume, **STEPS)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -110,7 +110,7 @@ def test_a_tensor_of_one_of_two_shapes_must_be_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [{"count": 1.7}, {"count": True}, {"share": "0.5"}, {"shares": (None,)}])
 def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path, wrong: dict) -> None:
-    with pytest.raises(ValueError, match=f"this Numbers cannot be kept: {next(iter(wrong))}"):
+    with pytest.raises(ValueError, match=f"this Numbers cannot be saved: {next(iter(wrong))}"):
         save_result(tmp_path / "x.safetensors", replace(Numbers(1, 0.5), **wrong), 1)
     assert not list(tmp_path.iterdir())
 
@@ -215,13 +215,13 @@ TAMPERED = {
         lambda t, v: t.pop("layers.1.groups.concept_area"),
         "'layers.1.groups.concept_area' is missing",
     ),
-    "a tensor too many": (lambda t, v: t.update(spare=torch.zeros(1)), "more than it should: spare"),
+    "a tensor too many": (lambda t, v: t.update(spare=torch.zeros(1)), "unexpected tensors: spare"),
     "an entry missing": (lambda t, v: v["provenance"].pop("seed"), "missing or unknown entries: seed"),
     "an entry too many": (lambda t, v: v.update(spare=1), "missing or unknown entries: spare"),
     "text for a number": (lambda t, v: v["layers"][0].update(num_pixels="9"), "num_pixels holds str"),
     "truth for a number": (lambda t, v: v["provenance"].update(seed=True), "seed holds bool"),
     "a list for a text": (lambda t, v: v["layers"][0].update(name=[]), "name holds list"),
-    "a color of two": (lambda t, v: v["concepts"][0].update(color=[1, 2]), "it should have 3"),
+    "a color of two": (lambda t, v: v["concepts"][0].update(color=[1, 2]), "must have 3 entries; got 2"),
     "a color that is none": (lambda t, v: v["concepts"][0].update(color=[1, 2, 300]), "from 0 to 255"),
     "a thumbnail missing": (lambda t, v: t["thumbnails.samples"].add_(1000), "have no thumbnail"),
     "a huge mask": (lambda t, v: v["layers"][0]["top"].update(size=[10**9, 10**9]), "top masks must be"),
@@ -307,7 +307,7 @@ def _renamed(concepts: list[dict[str, object]]) -> None:
     concepts[0]["name"] = concepts[1]["name"]
 
 
-@pytest.mark.parametrize(("change", "message"), [(_renumbered, "numbered 0, 1"), (_renamed, "two concepts are called")])
+@pytest.mark.parametrize(("change", "message"), [(_renumbered, "numbered 0, 1"), (_renamed, "two are called")])
 def test_concepts_that_cannot_be_looked_up_are_refused(
     dissection: Dissection, tmp_path: Path, change: Callable[[list[dict[str, object]]], None], message: str
 ) -> None:
