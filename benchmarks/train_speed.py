@@ -26,9 +26,9 @@ from gandissect.storage import ema_decay, update_ema
 from generators.training import RECIPES, GANSettings, GANTask
 from generators.training.augmentation import diff_augment
 from generators.training.draws import Draws
+from generators.training.families import build_networks
 from generators.training.growth import Growth
 from generators.training.losses import LOSSES, r1_penalty
-from generators.training.networks import build_networks
 from segmenters.datasets import ImageSource, Scenes
 
 NUM_PICTURES, WARM_UP = 512, 3
@@ -70,7 +70,9 @@ class PlainTask:
         self.settings, self.source, self.device = settings, source, device
         self.growth, self.loss = Growth(settings.resolution, 1.0), LOSSES[settings.loss]
         torch.manual_seed(make_rng(settings.seed, "weights").initial_seed())  # the weights that GANTask begins with
-        self.generator, self.discriminator = (network.to(device).train() for network in build_networks(settings))
+        self.generator, self.discriminator = (
+            network.to(device).train() for network in build_networks(settings).values()
+        )
         self.average = deepcopy(self.generator).requires_grad_(False)
         betas = (settings.beta1, settings.beta2)
         self.generator_adam = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, betas)
@@ -170,7 +172,9 @@ def format_row(architecture: str, source: ImageSource, options: Options, device:
     ]
     ours, plain = (statistics.median(column) for column in zip(*rates, strict=True))
     ratios = [one / other for one, other in rates]
-    weights = [sum(weight.numel() for weight in network.parameters()) / 1e6 for network in build_networks(settings)]
+    weights = [
+        sum(weight.numel() for weight in network.parameters()) / 1e6 for network in build_networks(settings).values()
+    ]
     return (
         f"| {architecture} | {source.size} | {settings.batch_size} | {weights[0]:.1f} + {weights[1]:.1f} | {ours:.0f} "
         f"| {plain:.0f} | {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"

@@ -36,8 +36,8 @@ from gandissect.fidelity.results import Fidelity
 from gandissect.stats import Estimate
 from gandissect.storage import atomic_path, load_tensors, read_json, sha256_file, write_text
 from generators.hub import FORMAT, VERSION
-from generators.training.networks import FAMILIES
-from generators.training.recipes import GANSettings
+from generators.training.families import FAMILIES
+from generators.training.settings import GANSettings
 from segmenters.datasets import open_pictures
 
 ROOT = Path(__file__).parents[1]
@@ -213,7 +213,7 @@ def parse_training(arguments: str, options: Options, root: Path) -> train_genera
 def count_half_precision_bytes(settings: GANSettings) -> int:
     """Return how much the weights of a generator take."""
     with torch.device("meta"):
-        generator = FAMILIES[settings.architecture].generator(settings)
+        generator = FAMILIES[settings.architecture].networks["generator"](settings, ())
     return 2 * sum(value.numel() for value in generator.state_dict().values())
 
 

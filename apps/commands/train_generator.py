@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import tyro
 
 from gandissect import Yardstick
 from gandissect.storage import check_run, lock_folder
 from generators import LayeredGenerator
-from generators.training import RECIPES, GANSettings, train_generator
+from generators.training import FAMILIES, RECIPES, TrainingSettings, train_generator
 from generators.training.processes import is_first
-from generators.training.recipes import Architecture
 from segmenters.datasets import check_output, open_pictures
 
 from ..networks import load_segmenter
@@ -28,28 +27,23 @@ FIRST = ("architecture", tuple(RECIPES))
 TAKES_NONE = True
 """``--start-resolution None`` says something else than leaving the option out."""
 
-TITLES: Mapping[Architecture, str] = {
-    "dcgan": "DCGAN (Radford et al. 2016): quick, without growth",
-    "progan": "ProGAN (Karras et al. 2018), which grows from small images",
-    "stylegan": "StyleGAN (Karras et al. 2019), which grows from small images",
-    "stylegan2": "StyleGAN2 (Karras et al. 2020), without growth",
-}
-"""What the help of each architecture says."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Settings(GANSettings):
-    """Settings whose architecture is no option, since the command begins with it."""
-
-    architecture: tyro.conf.Suppress[tyro.conf.Fixed[Architecture]] = "dcgan"
+def _suppress_architecture(settings: TrainingSettings) -> TrainingSettings:
+    """Return settings whose architecture is no option, since the command begins with it."""
+    kind, fixed = type(settings), tyro.conf.Suppress[tyro.conf.Fixed[str]]
+    options = make_dataclass(
+        kind.__name__, [("architecture", fixed, settings.architecture)], bases=(kind,), frozen=True, slots=True
+    )
+    options.__doc__ = kind.__doc__
+    return cast(TrainingSettings, options(**asdict(settings)))
 
 
 if TYPE_CHECKING:
-    Settings = GANSettings
+    Settings = TrainingSettings
 else:
     Settings = tyro.extras.subcommand_type_from_defaults(
-        {name: _Settings(**asdict(recipe)) for name, recipe in RECIPES.items()},
-        descriptions={name: f"Train a {title}." for name, title in TITLES.items()},
+        {name: _suppress_architecture(recipe) for name, recipe in RECIPES.items()},
+        descriptions={name: f"Train a {family.title}." for name, family in FAMILIES.items()},
         prefix_names=False,
     )
 

@@ -115,6 +115,19 @@ class PictureSource(Protocol):
         """
 
 
+@runtime_checkable
+class ClassedSource(PictureSource, Protocol):
+    """Real pictures of which each belongs to one class."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    @property
+    def class_indices(self) -> Int64[Tensor, " picture"]:
+        """Index of every picture's class, int64, on the CPU."""
+
+
 def check_protocols(generator: Generator, segmenter: Segmenter) -> None:
     """Check that a generator and a segmenter implement their protocols.
 

@@ -16,8 +16,9 @@ from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gandissect.core.defaults import float32_factories
 from gandissect.core.lookup import lookup
@@ -52,6 +53,8 @@ class LayeredGenerator(GeneratorBase):
     """Whether layers add noise, which may be passed."""
     normalizes_z: ClassVar[bool] = False
     """Whether the length of ``z`` makes no difference."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes that a row chooses from; none where images have no classes."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -65,6 +68,34 @@ class LayeredGenerator(GeneratorBase):
         self.z_dim = z_dim
         self.settings = dict(settings)
         self.name = self.architecture
+
+    @property
+    def noise_dim(self) -> int:
+        """Length of the noise in a row of `sample_z`; the rest of a row is its class."""
+        return self.z_dim
+
+    def draw_rows(self, num_rows: int, rng: torch.Generator) -> Float[Tensor, "batch z"]:
+        """Draw rows from a random generator: standard normal noise and, where there are classes, one drawn uniformly.
+
+        Args:
+            num_rows: Number of rows.
+            rng: Random generator on the CPU.
+        """
+        noise = torch.randn((num_rows, self.noise_dim), generator=rng, dtype=torch.float32, device="cpu")
+        if not self.classes:
+            return noise
+        return self.join_row(noise, torch.randint(len(self.classes), (num_rows,), generator=rng, device="cpu"))
+
+    def join_row(
+        self, noise: Float[Tensor, "batch noise"], classes: Int64[Tensor, " batch"]
+    ) -> Float[Tensor, "batch z"]:
+        """Return rows of noise and class, ``[batch, z_dim]``.
+
+        Args:
+            noise: float32 ``[batch, noise_dim]``.
+            classes: Index of each row's class, int64 ``[batch]``.
+        """
+        return torch.cat([noise, functional.one_hot(classes, len(self.classes)).to(noise)], dim=1)
 
     def input(self, z: Latent) -> Float[Tensor, "batch unit h w"]:
         """Return the input of the first stage for latent vectors ``[batch, z_dim]``."""

@@ -7,6 +7,8 @@ Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -56,18 +58,20 @@ class DCGANDiscriminator(nn.Module):
     Args:
         size: Height and width of an image.
         width: Number of units in the first layer, doubled from layer to layer.
+        norm: Normalization after each convolution but the first and the last: ``batch`` or ``none``.
 
     Source: Radford et al. 2016, Sec. 3.
     """
 
     @float32_factories()
-    def __init__(self, size: int = 64, width: int = 64) -> None:
+    def __init__(self, size: int = 64, width: int = 64, norm: Literal["batch", "none"] = "batch") -> None:
         super().__init__()
         depth = _depth(size, width)
         stages: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
         for i in range(1, depth):
             before, after = width * 2 ** (i - 1), width * 2**i
-            stages += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+            stages.append(nn.Conv2d(before, after, 4, 2, 1, bias=norm == "none"))
+            stages += [*([nn.BatchNorm2d(after)] if norm == "batch" else []), nn.LeakyReLU(0.2)]
         stages.append(nn.Conv2d(width * 2 ** (depth - 1), 1, 4, 1, 0))
         self.stages = nn.Sequential(*stages)
         self.apply(_initialize)

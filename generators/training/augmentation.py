@@ -1,6 +1,6 @@
 """DiffAugment: the same differentiable changes to real and generated images before the discriminator.
 
-Images are float ``[batch, 3, H, W]`` in [-1, 1]. Each policy draws its own numbers for each image.
+Images are float ``[batch, 3, H, W]`` in [-1, 1]. Each policy draws separate numbers for each image.
 
 Source: Zhao et al. 2020, arXiv 2006.10738, Sec. 3.
 """
@@ -30,7 +30,7 @@ def color(images: Float[Tensor, "batch 3 H W"], draws: Draws) -> Float[Tensor, "
 
 
 def translation(images: Float[Tensor, "batch 3 H W"], draws: Draws) -> Float[Tensor, "batch 3 H W"]:
-    """Move each image by up to an eighth of its size; zeros come in at the border."""
+    """Move each image by up to an eighth of its size; vacated pixels are zero."""
     height, width = images.shape[2:]
     reach_y, reach_x = height // 8, width // 8
     dy = draws.integers(0, 2 * reach_y + 1, 1)
@@ -43,7 +43,7 @@ def translation(images: Float[Tensor, "batch 3 H W"], draws: Draws) -> Float[Ten
 
 
 def cutout(images: Float[Tensor, "batch 3 H W"], draws: Draws) -> Float[Tensor, "batch 3 H W"]:
-    """Set a square of half the image's size to zero, anywhere, also partly outside."""
+    """Set a random square of half the image's size, which may extend past the border, to zero."""
     height, width = images.shape[2:]
     top = draws.integers(-(height // 4), height - height // 4 + 1, 1, 1)
     left = draws.integers(-(width // 4), width - width // 4 + 1, 1, 1)
@@ -68,9 +68,9 @@ def diff_augment(
     """Apply policies one after the other.
 
     Args:
-        images: float ``[batch, 3, H, W]`` in [-1, 1].
-        policies: Names from `POLICIES`.
-        draws: Draws every number.
+        images: Images, float ``[batch, 3, H, W]`` in [-1, 1].
+        policies: Names of policies, from `POLICIES`.
+        draws: Random numbers of the batch.
 
     Raises:
         KeyError: If there is no such policy.

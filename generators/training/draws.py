@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 class Draws:
-    """Draws numbers for every image of the whole batch and returns those of this process.
+    """Draws numbers for every image of the whole batch and returns those of this process's rows.
 
-    What an image gets depends on its place in the whole batch alone, however many processes share it.
+    The numbers of an image depend only on its position in the whole batch, not on the number of processes.
 
     Args:
-        rng: Draws every number, on its device.
-        total: Images of the whole batch.
-        rows: Which of them are here; all by default.
+        rng: Random generator; the numbers are on its device.
+        total: Number of images in the whole batch.
+        rows: Rows of the whole batch that this process holds; all by default.
     """
 
     def __init__(self, rng: torch.Generator, total: int, rows: slice = slice(None)) -> None:

@@ -23,8 +23,8 @@ class Growth:
     """How far networks have grown.
 
     Args:
-        size: Height and width of the images.
-        alpha: Weight of the newest blocks, 0 to 1; the rest is images of half the size, enlarged.
+        size: Height and width of the images in pixels.
+        alpha: Weight of the newest blocks, 0 to 1; enlarged images of half the size have the rest.
     """
 
     size: int
@@ -32,13 +32,13 @@ class Growth:
 
 
 def growth_at(images_seen: int, sizes: tuple[int, ...], hold: int, fade: int) -> Growth:
-    """Return how far networks have grown after so many images.
+    """Return how far networks have grown after a number of images.
 
     Args:
-        images_seen: 0 or more.
-        sizes: The resolutions, each twice the one before; a single one is no growth.
-        hold: Images at each resolution but the last once it is faded in, 1 or more where there is growth.
-        fade: Images of fading in, likewise.
+        images_seen: Number of real images shown so far, 0 or more.
+        sizes: Resolutions, each twice the previous one; a single resolution does not grow.
+        hold: Images at each resolution but the last once it is faded in, at least 1 where there is growth.
+        fade: Images during which a resolution is faded in, at least 1 where there is growth.
     """
     if len(sizes) == 1 or images_seen < hold:
         return Growth(sizes[0], 1.0)
@@ -49,11 +49,11 @@ def growth_at(images_seen: int, sizes: tuple[int, ...], hold: int, fade: int) ->
 
 
 def shrink(images: Float[Tensor, "batch 3 H W"], growth: Growth) -> Float[Tensor, "batch 3 _ _"]:
-    """Return full-size real images as they look to networks that have grown so far.
+    """Return full-size real images at the resolution that networks have grown to.
 
     Args:
-        images: float ``[batch, 3, H, W]``.
-        growth: The size, H divided by a power of two.
+        images: Real images, float ``[batch, 3, H, W]``.
+        growth: How far the networks have grown; its size is H divided by a power of two.
 
     Source: Karras et al. 2018, Appendix A ("we interpolate between two resolutions of the real images").
     """

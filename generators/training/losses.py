@@ -1,11 +1,12 @@
-"""What the discriminator and the generator minimize, as functions of logits.
+"""Losses of the discriminator and of the generator, as functions of logits, and the penalties on gradients.
 
-``real`` and ``fake`` are the discriminator's logits, float ``[batch]``, positive for "looks real".
+``real`` and ``fake`` are the discriminator's logits of real and generated images, float ``[batch]``; positive means
+real.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -37,6 +38,30 @@ def logistic_generator(fake: Logits) -> Scalar:
     return functional.softplus(-fake).mean()
 
 
+def minimax_generator(fake: Logits) -> Scalar:
+    """Return ``-E[softplus(fake)]``, which vanishes where the discriminator wins.
+
+    Source: Goodfellow et al. 2014, Eq. 1.
+    """
+    return -functional.softplus(fake).mean()
+
+
+def least_squares_discriminator(real: Logits, fake: Logits) -> Scalar:
+    """Return ``E[(real - 1)^2] / 2 + E[fake^2] / 2``.
+
+    Source: Mao et al. 2017, Sec. 3 (a = 0, b = c = 1).
+    """
+    return (real - 1).square().mean() / 2 + fake.square().mean() / 2
+
+
+def least_squares_generator(fake: Logits) -> Scalar:
+    """Return ``E[(fake - 1)^2] / 2``.
+
+    Source: Mao et al. 2017, Sec. 3 (a = 0, b = c = 1).
+    """
+    return (fake - 1).square().mean() / 2
+
+
 def hinge_discriminator(real: Logits, fake: Logits) -> Scalar:
     """Return ``E[max(0, 1 - real)] + E[max(0, 1 + fake)]``.
 
@@ -46,7 +71,7 @@ def hinge_discriminator(real: Logits, fake: Logits) -> Scalar:
 
 
 def wasserstein_discriminator(real: Logits, fake: Logits) -> Scalar:
-    """Return ``E[fake] - E[real]``; it wants `gradient_penalty`.
+    """Return ``E[fake] - E[real]``; it needs clipped weights or `gradient_penalty`.
 
     Source: Arjovsky et al. 2017, Eq. 2.
     """
@@ -69,7 +94,7 @@ def r1_penalty(discriminator: Discriminator, real: Float[Tensor, "batch 3 H W"])
     """
     real = real.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
+    return gradient.square().sum(dim=tuple(range(1, real.ndim))).mean() / 2
 
 
 def drift(real: Logits) -> Scalar:
@@ -88,12 +113,12 @@ def gradient_penalty(
     Args:
         discriminator: From images ``[batch, 3, H, W]`` to logits ``[batch]``.
         real: Real images.
-        fake: As many generated ones.
+        fake: The same number of generated images.
         draws: Draws the mixing weights.
 
     Source: Gulrajani et al. 2017, Eq. 3.
     """
-    weight = draws.uniform(1, 1, 1).to(real.device)
+    weight = draws.uniform(*[1] * (real.ndim - 1)).to(real.device)
     between = torch.lerp(real.detach(), fake.detach(), weight).requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
     length: Tensor = gradient.flatten(1).norm(dim=1)
@@ -102,17 +127,27 @@ def gradient_penalty(
 
 @dataclass(frozen=True, slots=True)
 class GANLoss:
-    """A pair of losses and the weights of the penalties that belong to them: gradient penalty and drift."""
+    """A pair of losses, and what keeps the discriminator's gradients bounded.
+
+    Attributes:
+        discriminator: From the logits of real and generated images to the discriminator's loss.
+        generator: From the logits of generated images to the generator's loss.
+        penalized: Whether `gradient_penalty` and `drift` belong to it.
+        clipped: Whether the discriminator's weights are clipped.
+    """
 
     discriminator: Callable[[Logits, Logits], Scalar]
     generator: Callable[[Logits], Scalar]
-    penalty_weight: float = 0.0
-    drift_weight: float = 0.0
+    penalized: bool = False
+    clipped: bool = False
 
 
-LOSSES = {
+LOSSES: Mapping[str, GANLoss] = {
     "logistic": GANLoss(logistic_discriminator, logistic_generator),
+    "minimax": GANLoss(logistic_discriminator, minimax_generator),
+    "least-squares": GANLoss(least_squares_discriminator, least_squares_generator),
     "hinge": GANLoss(hinge_discriminator, mean_generator),
-    "wgan-gp": GANLoss(wasserstein_discriminator, mean_generator, penalty_weight=10.0, drift_weight=1e-3),
+    "wasserstein": GANLoss(wasserstein_discriminator, mean_generator, clipped=True),
+    "wgan-gp": GANLoss(wasserstein_discriminator, mean_generator, penalized=True),
 }
 """The losses by name."""

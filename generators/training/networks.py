@@ -1,10 +1,7 @@
-"""The two networks of each architecture, with what only their training needs."""
+"""A generator in training: with heads for smaller images where it grows, and with mixed styles and fresh noise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,25 +10,23 @@ from torch import Tensor, nn
 
 from ..architectures.base import LayeredGenerator
 from ..architectures.blocks import SIZES, double
-from ..architectures.dcgan import DCGAN, DCGANDiscriminator
-from ..architectures.progan import GrowingDiscriminator, ProGAN
+from ..architectures.progan import ProGAN
 from ..architectures.stylegan import StyleGAN, StyleGenerator, Styles
-from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
 from .draws import Draws
 from .growth import Growth
-from .recipes import GANSettings
+from .settings import TrainingSettings
 
 W_AVG_DECAY = 0.995
-"""Decay, a step, of the average of w that truncation pulls towards (Karras et al. 2019, Appendix B)."""
+"""Decay per step of the average of w, towards which truncation pulls (Karras et al. 2019, Appendix B)."""
 
 
 class TrainedGenerator(nn.Module):
     """A generator in training: one that grows has a head for images of each smaller size.
 
     Args:
-        generator: The generator that is to be.
-        sizes: The sizes that it grows through, the last its own.
-        mixing: Share of images made of two latent vectors, where there are styles.
+        generator: Generator of full-size images.
+        sizes: Resolutions that it grows through; the last is the generator's.
+        mixing: Share of images made from two latent vectors, where there are styles.
     """
 
     def __init__(self, generator: LayeredGenerator, sizes: tuple[int, ...], mixing: float = 0.0) -> None:
@@ -44,12 +39,12 @@ class TrainedGenerator(nn.Module):
             self.heads.update({str(side): generator.to_rgb(units[side]) for side in sizes[:-1]})
 
     def forward(self, z: Float[Tensor, "batch z"], growth: Growth, draws: Draws) -> Float[Tensor, "batch 3 H W"]:
-        """Return images as large as the networks have grown, ``[batch, 3, size, size]``.
+        """Return images of the size that the networks have grown to, ``[batch, 3, size, size]``.
 
         Args:
-            z: Latent vectors, ``[batch, z_dim]``.
-            growth: How far they have grown.
-            draws: Draws noise and which latent vectors are mixed, on the generator's device.
+            z: Rows, ``[batch, z_dim]``.
+            growth: How far the networks have grown.
+            draws: Draws noise and style mixing, on the generator's device.
         """
         generator, stop = self.generator, self._stages_of[growth.size]
         x, context = generator.input(z), self._make_context(z, stop, draws)
@@ -63,13 +58,13 @@ class TrainedGenerator(nn.Module):
 
     @torch.no_grad()
     def observe(self, z: Float[Tensor, "batch z"]) -> None:
-        """Move the average of w towards that of these latent vectors, where there is one."""
+        """Move the average of w, where there is one, towards that of some latent vectors."""
         if isinstance(self.generator, StyleGenerator):
             mapping = self.generator.mapping
             mapping.w_avg.lerp_(mapping.network(z).mean(dim=0), 1 - W_AVG_DECAY)
 
     def export(self, size: int) -> LayeredGenerator:
-        """Return a copy of the generator as it is for images of a size."""
+        """Return a copy of the generator that makes images of a size."""
         weights, settings = self.generator.state_dict(), self.generator.settings
         if size != settings["size"]:
             units = next(info.units for info in self.generator.layers.values() if info.height == size)
@@ -104,63 +99,7 @@ def _count_stages(generator: LayeredGenerator, side: int) -> int:
     return sum(info.height <= side for info in generator.layers.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """How the networks of an architecture are made of settings."""
-
-    generator: Callable[[GANSettings], LayeredGenerator]
-    discriminator: Callable[[GANSettings], nn.Module]
-
-
-def _build_dcgan(settings: GANSettings) -> LayeredGenerator:
-    return DCGAN(settings.resolution, settings.width, settings.z_dim)
-
-
-def _build_progan(settings: GANSettings) -> LayeredGenerator:
-    return ProGAN(settings.resolution, settings.width, settings.max_width, settings.z_dim)
-
-
-def _build_stylegan(settings: GANSettings) -> LayeredGenerator:
-    sizes = (settings.resolution, settings.width, settings.max_width)
-    return StyleGAN(*sizes, settings.z_dim, settings.z_dim, settings.mapping_depth)
-
-
-def _build_stylegan2(settings: GANSettings) -> LayeredGenerator:
-    sizes = (settings.resolution, settings.width, settings.max_width)
-    return StyleGAN2(*sizes, settings.z_dim, settings.z_dim, settings.mapping_depth)
-
-
-def _build_growing(settings: GANSettings, *, blurred: bool) -> nn.Module:
-    return GrowingDiscriminator(settings.resolution, settings.width, settings.max_width, blurred)
-
-
-def _build_residual(settings: GANSettings) -> nn.Module:
-    return ResidualDiscriminator(settings.resolution, settings.width, settings.max_width)
-
-
-FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {
-        "dcgan": Family(_build_dcgan, lambda settings: DCGANDiscriminator(settings.resolution, settings.width)),
-        "progan": Family(_build_progan, lambda settings: _build_growing(settings, blurred=False)),
-        "stylegan": Family(_build_stylegan, lambda settings: _build_growing(settings, blurred=True)),
-        "stylegan2": Family(_build_stylegan2, _build_residual),
-    }
-)
-"""The architectures that can be trained."""
-
-
-def build_networks(settings: GANSettings) -> tuple[TrainedGenerator, nn.Module]:
-    """Return the generator and the discriminator of a training, with fresh weights.
-
-    Raises:
-        ValueError: If a size or a width is out of range.
-    """
-    family = FAMILIES[settings.architecture]
-    generator = TrainedGenerator(family.generator(settings), sizes_of(settings), settings.mixing)
-    return generator, family.discriminator(settings)
-
-
-def sizes_of(settings: GANSettings) -> tuple[int, ...]:
+def sizes_of(settings: TrainingSettings) -> tuple[int, ...]:
     """Return the resolutions that a training grows through."""
-    first = settings.resolution if settings.start_resolution is None else settings.start_resolution
+    first = getattr(settings, "start_resolution", None) or settings.resolution
     return (*(size for size in SIZES if first <= size < settings.resolution), settings.resolution)

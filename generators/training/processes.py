@@ -1,4 +1,4 @@
-"""The processes that share a training: this one alone, or all that ``torchrun`` or ``fabric run`` started.
+"""The processes that share a training: one, or all those that ``torchrun`` or ``fabric run`` started.
 
 Lightning Fabric over ``torch.distributed`` connects them, averages their gradients and reduces their figures.
 """
@@ -23,13 +23,13 @@ N = TypeVar("N", bound=nn.Module)
 
 
 class Processes:
-    """The processes of this training, of which this one holds an equal share of every batch.
+    """The processes of a training, each of which holds an equal share of every batch.
 
     Args:
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``; with several processes each takes the device of its rank.
+        device: Device of a single process; with several, each takes the device of its rank.
 
     Raises:
-        ValueError: If there are several and Lightning Fabric is not installed.
+        ValueError: If there are several processes and Lightning Fabric is not installed.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -39,15 +39,16 @@ class Processes:
         self.device = device if self._fabric is None else self._fabric.device
 
     def rows(self, batch_size: int, multiple_of: int) -> slice:
-        """Return which images of a batch are this process's.
+        """Return the rows of a batch that this process holds.
 
         Raises:
-            ValueError: If the shares are not equal, or no multiple of a number.
+            ValueError: If the batch cannot be divided into equal shares that are multiples of ``multiple_of``.
         """
         share, rest = divmod(batch_size, self.count)
         if rest or (self.count > 1 and share % multiple_of):
             raise ValueError(
-                f"batch_size is {self.count} processes times a multiple of {multiple_of}; got {batch_size}"
+                f"batch_size must be a multiple of {self.count * multiple_of} for {self.count} processes; got "
+                f"{batch_size}"
             )
         return slice(self.rank * share, (self.rank + 1) * share)
 
@@ -61,13 +62,13 @@ class Processes:
             return network
         if self.device.type != "cuda":
             raise ValueError(
-                "batch norm over several processes needs CUDA; train this architecture in one process, or another"
+                "batch norm over several processes needs CUDA; train this architecture in one process, or use another"
             )
         synchronized: N = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # torch gives no types here
         return synchronized
 
     def connect(self, network: nn.Module) -> nn.Module:
-        """Return a network whose gradients are averaged over the processes in each backward pass."""
+        """Return a network whose gradients each backward pass averages over the processes."""
         if self._fabric is None:
             return network
         connected: nn.Module = self._fabric.setup_module(network)
@@ -81,13 +82,13 @@ class Processes:
         return dict(zip(figures, values.tolist(), strict=True))
 
     def wait(self) -> None:
-        """Go on when all have come here."""
+        """Wait until all processes have called this."""
         if self._fabric is not None:
             self._fabric.barrier()
 
 
 def is_first() -> bool:
-    """Return whether this process is the one that speaks for all."""
+    """Return whether this process is the one that prints and writes."""
     return os.environ.get("RANK", "0") == "0"
 
 

@@ -143,7 +143,7 @@ def test_a_folder_without_pictures_is_refused(train, tmp_path: Path) -> None:
 
 def test_fewer_pictures_than_a_batch_are_refused(train, pictures: Path, tmp_path: Path) -> None:
     error = _refusal(train("stylegan", "--data", pictures, "--out", tmp_path / "run", *QUICK, "--batch-size", 16))
-    assert "pictures, fewer than a batch of 16; give more pictures or a smaller batch_size" in error
+    assert "pictures, fewer than a batch of 16; use more pictures or a smaller batch_size" in error
     assert not (tmp_path / "run").exists()
 
 

@@ -12,8 +12,9 @@ from torch import nn
 
 from generators.training import RECIPES, GANSettings
 from generators.training.draws import Draws
-from generators.training.networks import TrainedGenerator, build_networks
-from generators.training.recipes import GROWING
+from generators.training.families import build_networks
+from generators.training.networks import TrainedGenerator
+from generators.training.settings import GROWING
 
 
 class Noise:
@@ -72,7 +73,7 @@ def networks(settings: GANSettings, seed: int = 0) -> tuple[TrainedGenerator, nn
     """Return both networks of a training, alive, in eval mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator, discriminator = build_networks(settings)
+        generator, discriminator = build_networks(settings).values()
     return enliven(generator).eval(), enliven(discriminator).eval()
 
 

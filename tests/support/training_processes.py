@@ -13,7 +13,7 @@ from unittest.mock import patch
 import torch
 
 from generators.training import RECIPES, GANTask, train_generator
-from generators.training.recipes import GANSettings
+from generators.training.settings import GANSettings
 
 ARCHITECTURES = ("progan", "stylegan", "stylegan2")
 NUM_STEPS = 20

@@ -18,8 +18,8 @@ from torch import Tensor
 
 import generators
 from generators.training import RECIPES, GANSettings, GANTask, train_generator
-from generators.training.networks import FAMILIES, build_networks
-from generators.training.recipes import GROWING
+from generators.training.families import FAMILIES, build_networks
+from generators.training.settings import GROWING
 
 every_family = pytest.mark.parametrize("architecture", FAMILIES)
 
@@ -174,7 +174,7 @@ def test_a_process_killed_at_random_moments_ends_bit_equal(architecture: str, tm
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": "progam"}, "did you mean 'progan'"),
+        ({"architecture": "progam", "start_resolution": None}, "did you mean 'progan'"),
         ({"resolution": 24}, r"got 24"),
         ({"width": 9, "max_width": 8}, "width 9, max_width 8"),
         ({"architecture": "dcgan", "start_resolution": 8}, "dcgan does not grow"),
@@ -187,7 +187,7 @@ def test_settings_that_cannot_be_say_what_is_allowed(change: dict, message: str)
 
 
 def test_pictures_fewer_than_a_batch_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"'noise' has 7 pictures, fewer than a batch of 8; give more .* or a smaller"):
+    with pytest.raises(ValueError, match=r"'noise' has 7 pictures, fewer than a batch of 8; use more .* or a smaller"):
         GANTask(tiny("progan"), Noise(7), device="cpu")
     GANTask(tiny("progan"), Noise(8), device="cpu")
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from gandissect.storage.runs import ema_decay
 from generators.training import GANTask, gan
+from generators.training.families import FAMILIES
 from generators.training.losses import drift, gradient_penalty, r1_penalty
-from generators.training.networks import FAMILIES
 
 every_family = pytest.mark.parametrize("architecture", FAMILIES)
 STEP = 1e-3
@@ -140,11 +140,11 @@ def _stepped(architecture: str, **changes: Any) -> GANTask:
 @every_family
 def test_gradients_are_clipped_to_a_norm_when_asked_for_and_left_alone_otherwise(architecture: str) -> None:
     free, loose = _stepped(architecture), _stepped(architecture, clip_gradient=1e6)
-    whole = _gradients(free.discriminator_optimizer)
+    whole = _gradients(free.optimizers["discriminator"])
     norm = float(whole.norm())
     tight = _stepped(architecture, clip_gradient=norm / 5)
     for one, other in zip(free.network.parameters(), loose.network.parameters(), strict=True):
         assert torch.equal(one, other), "a bound that is not reached changes nothing"
-    clipped = _gradients(tight.discriminator_optimizer)
+    clipped = _gradients(tight.optimizers["discriminator"])
     torch.testing.assert_close(clipped, whole / 5, rtol=1e-3, atol=1e-7)
-    assert _gradients(tight.generator_optimizer).norm() <= norm / 5 * 1.0001
+    assert _gradients(tight.optimizers["generator"]).norm() <= norm / 5 * 1.0001

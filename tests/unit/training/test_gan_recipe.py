@@ -14,8 +14,8 @@ import torch
 
 import generators
 from gandissect.core import sampling
-from generators.training import GANSettings, GANTask, gan, train_generator
-from generators.training.gan import calibrate_batch_norm
+from generators.training import GANSettings, GANTask, engine, gan, pictures, train_generator
+from generators.training.calibration import calibrate_batch_norm
 
 TINY = GANSettings(resolution=16, width=4, z_dim=6, batch_size=8, images=8 * 12, bf16=False)
 
@@ -58,7 +58,7 @@ def test_the_learning_rate_is_kept_and_then_falls_in_a_line_to_zero(decay_from: 
         task.step(step)
         done = step / 12
         expected = 2e-4 if done <= decay_from else 2e-4 * (1 - done) / (1 - decay_from)
-        for optimizer in (task.generator_optimizer, task.discriminator_optimizer):
+        for optimizer in task.optimizers.values():
             assert optimizer.param_groups[0]["lr"] == pytest.approx(expected)
             assert optimizer.param_groups[0]["betas"] == (0.25, 0.75)
 
@@ -90,8 +90,9 @@ def test_no_two_uses_of_a_step_share_their_random_numbers(monkeypatch: pytest.Mo
         streams.append((seed, *stream))
         return sampling.make_rng(seed, *stream, **where)
 
-    monkeypatch.setattr(gan, "make_rng", remember)
-    gan._shuffle.cache_clear()
+    monkeypatch.setattr(engine, "make_rng", remember)
+    monkeypatch.setattr(pictures, "make_rng", remember)
+    pictures._shuffle.cache_clear()
     for step in range(2):
         task.step(step)
     assert len(streams) > 12

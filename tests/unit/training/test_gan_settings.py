@@ -28,6 +28,10 @@ LIMITS = {  # least and greatest value, and the nearest that are out of range
     "clip_gradient": (0, 1e9, -1e-9, math.inf),
     "ema_half_life": (1e-9, 1e12, 0, math.inf),
     "decay_from": (0, 1, -1e-9, 1.001),
+    "clip_weights": (1e-9, 10, 0, math.inf),
+    "penalty_weight": (0, 1e9, -1e-9, math.inf),
+    "drift_weight": (0, 1e9, -1e-9, math.inf),
+    "discriminator_turns": (1, 10**6, 0, 1.5),
     "seed": (-(10**20), 10**20, 1.5, "7"),
 }
 

@@ -13,8 +13,8 @@ from torch.nn import functional
 import generators
 from generators.training import RECIPES, GANSettings, GANTask, train_generator
 from generators.training.augmentation import POLICIES, cutout, diff_augment, translation
+from generators.training.calibration import calibrate_batch_norm
 from generators.training.draws import Draws
-from generators.training.gan import calibrate_batch_norm
 from generators.training.losses import LOSSES, gradient_penalty, r1_penalty
 
 TINY = GANSettings(
@@ -90,7 +90,7 @@ def test_other_settings_or_a_damaged_checkpoint_are_refused(tmp_path: Path) -> N
 
 
 def test_pictures_of_another_size_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="16 px; the GAN makes 32 px"):
+    with pytest.raises(ValueError, match="16 px; the generator makes 32 px"):
         train_generator(replace(TINY, resolution=32), Noise(), tmp_path)
 
 
@@ -212,7 +212,9 @@ def test_snapshots_every_no_images_are_refused(tmp_path: Path, name: str, images
 def test_what_is_no_source_of_pictures_or_no_settings_is_named(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"source must be .*segmenters\.datasets.*; got 'pics'$"):
         train_generator(TINY, "pics", tmp_path / "run")
-    with pytest.raises(TypeError, match=r"settings must be GANSettings, such as RECIPES\['progan'\]; got 'progan'$"):
+    with pytest.raises(
+        TypeError, match=r"settings must be TrainingSettings, such as RECIPES\['progan'\]; got 'progan'$"
+    ):
         train_generator("progan", Noise(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

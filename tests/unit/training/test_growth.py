@@ -15,7 +15,7 @@ from generators.architectures.stylegan import StyleGAN
 from generators.training import GANSettings, GANTask
 from generators.training.growth import Growth, growth_at, shrink
 from generators.training.networks import sizes_of
-from generators.training.recipes import GROWING
+from generators.training.settings import GROWING
 
 growing = pytest.mark.parametrize("architecture", sorted(GROWING))
 phases = {"num_sizes": st.integers(1, 4), "hold": st.integers(1, 12), "fade": st.integers(1, 12)}
@@ -166,7 +166,7 @@ def test_moments_are_forgotten_when_networks_grow_and_only_then(architecture: st
     counted = []
     for index in range(14):
         task.step(index)
-        for optimizer in (task.generator_optimizer, task.discriminator_optimizer):
+        for optimizer in task.optimizers.values():
             counted.append(max(int(state["step"]) for state in optimizer.state.values()))
     assert counted[::2] == counted[1::2] == [1, 2, 3, 1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6]
 

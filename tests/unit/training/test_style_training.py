@@ -10,10 +10,11 @@ from torch import Tensor
 from gandissect.core.sampling import make_rng
 from generators.architectures.stylegan import StyleGenerator, Styles
 from generators.training import GANTask
+from generators.training.families import FAMILIES, build_networks
 from generators.training.growth import Growth
-from generators.training.networks import FAMILIES, TrainedGenerator, build_networks
+from generators.training.networks import TrainedGenerator
 
-STYLED = [name for name in FAMILIES if isinstance(build_networks(tiny(name))[0].generator, StyleGenerator)]
+STYLED = [name for name in FAMILIES if isinstance(build_networks(tiny(name))["generator"].generator, StyleGenerator)]
 styled = pytest.mark.parametrize("architecture", STYLED)
 GROWN = Growth(16, 1.0)
 

@@ -1,0 +1,144 @@
+"""The families that can be trained: the networks of each, and the settings to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from gandissect.core.lookup import NamedChoices, lookup
+
+from ..architectures.base import LayeredGenerator
+from ..architectures.dcgan import DCGAN, DCGANDiscriminator
+from ..architectures.progan import GrowingDiscriminator, ProGAN
+from ..architectures.stylegan import StyleGAN
+from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
+from .networks import TrainedGenerator, sizes_of
+from .settings import GANSettings, TrainingSettings
+
+Build: TypeAlias = Callable[[Any, tuple[str, ...]], nn.Module]
+"""From a family's settings and the names of the classes (none where the pictures have none) to a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family of models that is trained here.
+
+    Attributes:
+        title: Name and source, for help texts and cards.
+        recipe: Settings to begin with; their class determines the training task.
+        networks: How each network is made, by name, in the order in which their weights are drawn; ``generator`` first.
+        conditional: Whether the generator is given classes; the pictures must then have some.
+    """
+
+    title: str
+    recipe: TrainingSettings
+    networks: Mapping[str, Build]
+    conditional: bool = False
+
+
+def _dcgan(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
+    return DCGAN(settings.resolution, settings.width, settings.z_dim)
+
+
+def _dcgan_discriminator(settings: GANSettings, _classes: tuple[str, ...]) -> nn.Module:
+    return DCGANDiscriminator(settings.resolution, settings.width, settings.discriminator_norm)
+
+
+def _progan(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
+    return ProGAN(settings.resolution, settings.width, settings.max_width, settings.z_dim)
+
+
+def _stylegan(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
+    sizes = (settings.resolution, settings.width, settings.max_width)
+    return StyleGAN(*sizes, settings.z_dim, settings.z_dim, settings.mapping_depth)
+
+
+def _stylegan2(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
+    sizes = (settings.resolution, settings.width, settings.max_width)
+    return StyleGAN2(*sizes, settings.z_dim, settings.z_dim, settings.mapping_depth)
+
+
+def _growing_discriminator(settings: GANSettings, _classes: tuple[str, ...]) -> nn.Module:
+    blurred = settings.architecture == "stylegan"
+    return GrowingDiscriminator(settings.resolution, settings.width, settings.max_width, blurred)
+
+
+def _residual_discriminator(settings: GANSettings, _classes: tuple[str, ...]) -> nn.Module:
+    return ResidualDiscriminator(settings.resolution, settings.width, settings.max_width)
+
+
+_GROWN = GANSettings(
+    architecture="progan",
+    width=16,
+    max_width=128,
+    batch_size=32,
+    learning_rate=5e-3,
+    beta1=0.0,
+    beta2=0.99,
+    r1_gamma=0.1,
+    start_resolution=8,
+    hold_images=6_000,
+    fade_images=6_000,
+    resident=True,
+)
+
+FAMILIES: Mapping[str, Family] = NamedChoices(
+    "architecture",
+    {
+        "dcgan": Family(
+            "DCGAN (Radford et al. 2016), fast, without growth",
+            GANSettings(),
+            {"generator": _dcgan, "discriminator": _dcgan_discriminator},
+        ),
+        "progan": Family(
+            "ProGAN (Karras et al. 2018), which grows from small images",
+            _GROWN,
+            {"generator": _progan, "discriminator": _growing_discriminator},
+        ),
+        "stylegan": Family(
+            "StyleGAN (Karras et al. 2019), which grows from small images",
+            replace(_GROWN, architecture="stylegan", mixing=0.9),
+            {"generator": _stylegan, "discriminator": _growing_discriminator},
+        ),
+        "stylegan2": Family(
+            "StyleGAN2 (Karras et al. 2020), without growth",
+            replace(_GROWN, architecture="stylegan2", mixing=0.9, start_resolution=None),
+            {"generator": _stylegan2, "discriminator": _residual_discriminator},
+        ),
+    },
+)
+"""The families by name; adding one means adding an entry."""
+
+RECIPES: Mapping[str, TrainingSettings] = NamedChoices(
+    "architecture", {name: family.recipe for name, family in FAMILIES.items()}
+)
+"""Settings to begin with, sized for a few hours on a CPU; wider networks need a GPU and a smaller learning rate."""
+
+
+def build_networks(settings: TrainingSettings, classes: tuple[str, ...] = ()) -> dict[str, nn.Module]:
+    """Return the networks of a training with fresh weights; the generator is a `TrainedGenerator`.
+
+    Args:
+        settings: Settings of the training.
+        classes: Names of the pictures' classes; none where they have none.
+
+    Raises:
+        KeyError: If the architecture is unknown.
+        ValueError: If a size or a width is out of range, or the family needs classes and there are none.
+    """
+    family = lookup(FAMILIES, settings.architecture, "architecture")
+    if family.conditional and len(classes) < 2:
+        raise ValueError(
+            f"{settings.architecture} learns from pictures of two classes or more; got {len(classes)}: use a folder "
+            "with one subfolder per class, or another architecture"
+        )
+    networks: dict[str, nn.Module] = {}
+    for name, build in family.networks.items():
+        network = build(settings, classes)
+        if isinstance(network, LayeredGenerator):
+            network = TrainedGenerator(network, sizes_of(settings), getattr(settings, "mixing", 0.0))
+        networks[name] = network
+    return networks
