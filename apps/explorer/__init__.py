@@ -1,3 +1,3 @@
-"""The explorer: a Streamlit page on which one sees a generator's units and switches them off."""
+"""The explorer: a Streamlit app to inspect a generator's units and edit its pictures with them."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The explorer's shell. Streamlit runs this script from top to bottom for every visitor and every click.
 
-Models and dissections are cached for the whole process and only read; what a visitor chooses lives in his session
-and in the URL.
+Models and dissections are cached for the whole process and never written to; a visitor's choices are kept in the
+session and in the URL.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ STYLE = """<style>
   .st-key-studio .stHorizontalBlock:has(> .stColumn), .st-key-results .stHorizontalBlock:has(> .stColumn),
   .st-key-place .stHorizontalBlock:has(> .stColumn) {flex-wrap: wrap}
   .st-key-studio .stColumn, .st-key-results .stColumn, .st-key-place .stColumn {flex: 1 1 100%; min-width: 100%}
-  .st-key-results .stColumn .stHorizontalBlock {flex-wrap: nowrap}
+  .st-key-results .stColumn .stHorizontalBlock:has(> .stColumn) {flex-wrap: nowrap}
   .st-key-results .stColumn .stColumn {flex: 1 1 0; min-width: 0}
 }
 </style>"""
-# What draws them, their signs and their addresses; the first is at /, to which /paint leads.
+# Function, icon and path of each page; the first page is served at /, and /paint redirects to it.
 PAGES = {
     "Paint": (paint.draw, "brush", "start"),
     "Units": (units.draw, "grid_view", "units"),
@@ -39,14 +39,14 @@ PAGES = {
 
 
 def draw_shell() -> None:
-    """Draw what all pages share, the pictures before anything slow, and then the page."""
+    """Draw what all pages share, with the pictures before anything slow, and then the page."""
     st.set_page_config("gandissect explorer", "🔬", layout="wide")
     st.html(STYLE)
     visit: Visit | None = None
 
     def page_of(draw: Callable[[Visit], None]) -> Callable[[], None]:
         def draw_page() -> None:
-            if visit is not None:  # by the time that the page runs
+            if visit is not None:  # always set by the time the page runs
                 draw(visit)
 
         return draw_page

@@ -1,7 +1,7 @@
-"""What the explorer begins with: ``python -m apps.explorer.bundle`` makes it.
+"""Precompute the results that ship with the explorer: ``python -m apps.explorer.bundle``.
 
-Dissections of the layer of each bundled generator that is shown first, without pictures, and what each of its units
-causes alone; in ``bundled/`` and ``bundled/effects/``.
+For the first layer shown of each bundled generator: its dissection, without pictures, in ``bundled/``, and the effects
+of its single units in ``bundled/effects/``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NUM_SAMPLES, NUM_EFFECT_SAMPLES = 300, 50
 
 
 def make_bundle() -> None:
-    """Write a dissection and the effects of units for each bundled generator."""
+    """Write a dissection and unit effects for each bundled generator."""
     for name in generators.names():
         generator, segmenter = generators.load(name), segmenters.load(segmenters.find_for(name))
         layer = first_layer(generator)

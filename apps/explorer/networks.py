@@ -1,7 +1,7 @@
-"""Forward passes of the networks that all visitors share, and their fingerprints; without Streamlit.
+"""Forward passes and fingerprints of the networks that all visitors share; independent of Streamlit.
 
-One process shares its networks between all visitors, so nothing here registers or changes anything on them: an
-intervention is a split forward pass, `head`, edit, `tail`.
+All visitors of a process share its networks, so nothing here registers hooks or changes state: an intervention is a
+split forward pass, `head`, edit, `tail`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gandissect.inference.upsampling import upsample
 from gandissect.interventions.edits import Edit
 
 FORWARD_SLOTS = threading.BoundedSemaphore(4)
-"""Forward passes at once, for memory only: nothing of a visitor's is on the networks."""
+"""Semaphore that limits concurrent forward passes, and with them memory; networks hold no state of a visitor."""
 
 _FINGERPRINTS: WeakKeyDictionary[Generator | Segmenter, str] = WeakKeyDictionary()
 
 
 def fingerprint_of(network: Generator | Segmenter) -> str:
-    """Return a network's fingerprint, worked out once: it hashes all of the weights."""
+    """Return a network's fingerprint, computed once since it hashes all weights."""
     if network not in _FINGERPRINTS:
         _FINGERPRINTS[network] = network.fingerprint
     return _FINGERPRINTS[network]
@@ -33,7 +33,7 @@ def fingerprint_of(network: Generator | Segmenter) -> str:
 
 @torch.inference_mode()
 def make_images(generator: Generator, z: Float[Tensor, "batch *num_ws z"]) -> Float[Tensor, "batch 3 H W"]:
-    """Return the pictures of ``z``, ``[batch, 3, H, W]`` on CPU."""
+    """Return the images of ``z``, ``[batch, 3, H, W]`` on CPU."""
     with FORWARD_SLOTS:
         return generator(z).cpu()
 
@@ -45,19 +45,19 @@ def edit_images(
     edits: Sequence[Edit],
     activation: Float[Tensor, "batch unit h w"] | None = None,
 ) -> Float[Tensor, "batch 3 H W"]:
-    """Return the pictures of ``z`` with some edits.
+    """Return the images of ``z`` with edits applied.
 
     Args:
-        generator: The generator; it stays as it is.
-        z: float32 ``[batch, z_dim]``.
-        edits: What to change, in order.
-        activation: That of the first edited layer, if it is known.
+        generator: Generator; it is not modified.
+        z: Latent vectors, float32 ``[batch, z_dim]``.
+        edits: Edits to apply, in order.
+        activation: Activations of the first edited layer, if already computed.
 
     Returns:
         float32 ``[batch, 3, H, W]`` on CPU.
 
     Raises:
-        KeyError: If there is no such layer.
+        KeyError: If an edited layer does not exist.
         ValueError: If an edit does not fit.
 
     Source: Bau et al. 2019, Sec. 3.2.
@@ -70,13 +70,13 @@ def edit_images(
 def measure_heat(
     generator: Generator, z: Float[Tensor, "1 z"], units: UnitSet, thresholds: Float[Tensor, " unit"]
 ) -> Float32[Tensor, "H W"]:
-    """Return where units are active: the mean over them of ``clamp(a_u / t_u, 0, 1)``, upsampled to the picture.
+    """Return where units are active: the mean over units of ``clamp(a_u / t_u, 0, 1)``, upsampled to the image.
 
     Args:
-        generator: The generator.
-        z: float32 ``[1, z_dim]``.
-        units: Which units, one or more.
-        thresholds: float32 ``[unit]``, the threshold ``t_u`` of every unit of the layer; from 0 down, any activity
+        generator: Generator.
+        z: Latent vector, float32 ``[1, z_dim]``.
+        units: Units to average over, at least 1.
+        thresholds: Threshold ``t_u`` of every unit of the layer, float32 ``[unit]``; if it is 0 or less, any activity
             counts as 1.
 
     Returns:
@@ -90,14 +90,14 @@ def measure_heat(
 
 @torch.inference_mode()
 def label_image(segmenter: Segmenter, image: Float[Tensor, "3 H W"]) -> Int64[Tensor, "rows columns"]:
-    """Return the labels of one picture, int64 ``[H, W]`` on CPU."""
+    """Return the labels of one image, int64 ``[H, W]`` on CPU."""
     with FORWARD_SLOTS:
         return segmenter(image[None]).cpu()[0]
 
 
 @torch.inference_mode()
 def run_head(generator: Generator, z: Float[Tensor, "batch z"], layer: str) -> Float[Tensor, "batch unit h w"]:
-    """Return a layer's activations, to go on from with `edit_images`."""
+    """Return a layer's activations, for `edit_images` or `run_tail`."""
     with FORWARD_SLOTS:
         return generator.head(z, layer)
 
@@ -106,6 +106,6 @@ def run_head(generator: Generator, z: Float[Tensor, "batch z"], layer: str) -> F
 def run_tail(
     generator: Generator, z: Float[Tensor, "batch z"], layer: str, activation: Float[Tensor, "batch unit h w"]
 ) -> Float[Tensor, "batch 3 H W"]:
-    """Return the pictures that a layer's activations lead to, on CPU: those of ``z`` if `run_head` gave them."""
+    """Return the images that follow from a layer's activations, on CPU."""
     with FORWARD_SLOTS:
         return generator.tail(activation, layer, z).cpu()

@@ -1,4 +1,4 @@
-"""The strip of pictures on top of every page, from which one is picked."""
+"""The strip of pictures at the top of every page, from which the visitor picks one."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ export default function ({ parentElement: root, data, setTriggerValue }) {
     return element;
   };
   const pictures = data.pictures.map((picture, index) => {
-    const number = data.first + index, element = button(number, `picture ${number}`);
+    const number = data.first + index, element = button(number, `Picture ${number}`);
     const image = document.createElement("img");
     image.src = picture;
-    image.style.aspectRatio = data.shape; // the room is there before the picture is: nothing below moves
+    image.style.aspectRatio = data.shape; // reserves the space before the picture loads
     image.alt = `Generated picture ${number} of seed ${data.seed}`;
     element.dataset.number = number;
     element.setAttribute("aria-pressed", number === data.number);
@@ -65,21 +65,21 @@ export default function ({ parentElement: root, data, setTriggerValue }) {
   const grid = document.createElement("div");
   grid.className = "pictures";
   grid.append(...pictures);
-  const back = arrow("\\u2039", data.first - step, "earlier pictures");
-  strip.replaceChildren(back, grid, arrow("\\u203a", data.first + step, "later pictures"));
+  const back = arrow("\\u2039", data.first - step, "Previous pictures");
+  strip.replaceChildren(back, grid, arrow("\\u203a", data.first + step, "Next pictures"));
 }
 """
 _COMPONENT = st.components.v2.component("gandissect_strip", html="<nav></nav>\n", css=_CSS, js=_JS)
 
 
 def pick_picture(generator: Generator) -> tuple[int, int]:
-    """Draw the strip, and seed and number in the sidebar; return those of the picked picture."""
-    forget_nonsense()
+    """Draw the strip, and seed and number in the sidebar; return the seed and number of the picked picture."""
+    remove_invalid_numbers()
     if SEED not in st.query_params:
-        st.session_state.setdefault(SEED, FIRST_SEED)  # not as the widget's value: a recipe sets it too
+        st.session_state.setdefault(SEED, FIRST_SEED)  # not the widget's value, since a recipe sets it too
     with st.sidebar, st.container(horizontal=True):
-        seed = st.number_input("seed", 0, MAX_NUMBER, key=SEED, bind="query-params", width=110)
-        number = st.number_input("picture", 0, MAX_NUMBER, key=PICTURE, bind="query-params", width=110)
+        seed = st.number_input("Seed", 0, MAX_NUMBER, key=SEED, bind="query-params", width=110)
+        number = st.number_input("Picture", 0, MAX_NUMBER, key=PICTURE, bind="query-params", width=110)
     first = number // NUM_PICTURES * NUM_PICTURES
     key = (fingerprint_of(generator), "strip of pictures", seed, first)
     pictures = visitor_memory().get(key, lambda: _draw_strip(generator, seed, first))
@@ -97,13 +97,13 @@ def pick_picture(generator: Generator) -> tuple[int, int]:
 
 
 def neighboring_numbers(number: int, count: int) -> list[int]:
-    """Return a picture's number and those that follow; there where these are too large, those before."""
+    """Return a picture's number and the next ones; numbers beyond `MAX_NUMBER` are replaced by preceding ones."""
     following = range(number, number + count)
     return [other if other <= MAX_NUMBER else number - (other - MAX_NUMBER) for other in following]
 
 
-def forget_nonsense() -> None:
-    """Take what is no number of a picture, or no seed, out of the URL: a widget would stumble over an infinite one."""
+def remove_invalid_numbers() -> None:
+    """Remove invalid picture numbers and seeds from the URL; Streamlit's number field fails on an infinite value."""
     texts = {name: st.query_params[name] for name in (SEED, PICTURE) if name in st.query_params}
     wrong = [name for name, text in texts.items() if not re.fullmatch("[0-9]{1,10}", text) or int(text) > MAX_NUMBER]
     for name in wrong:
@@ -113,14 +113,14 @@ def forget_nonsense() -> None:
 
 
 def pick() -> None:
-    """Make the picture that was clicked the picked one."""
+    """Pick the clicked picture."""
     number = st.session_state[STRIP]["picked"]
     if type(number) is int and 0 <= number <= MAX_NUMBER:
         go_to({PICTURE: number})
-        st.rerun()  # of the whole page: if a stroke came at the same moment, only the part of it would be drawn
+        st.rerun()  # the whole page: with a simultaneous stroke, only its fragment would be drawn
 
 
 def _draw_strip(generator: Generator, seed: int, first: int) -> list[str]:
-    """Return the strip's pictures as addresses that hold them."""
+    """Return the strip's pictures as data URLs."""
     images = make_images(generator, generator.sample_z(NUM_PICTURES, seed, first))
     return ["data:image/jpeg;base64," + base64.b64encode(encode_jpeg(draw_native(image))).decode() for image in images]

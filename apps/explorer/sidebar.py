@@ -1,4 +1,4 @@
-"""The sidebar: which networks and which layer."""
+"""The sidebar: choice of networks and layer."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ def choose_model(settings: argparse.Namespace) -> tuple[Generator, str, str]:
     """Let the visitor choose generator, segmenter and layer.
 
     Raises:
-        ValueError: If there is no generator to choose.
+        ValueError: If no generator is available.
     """
     names = generator_names(settings)
     name_in_url = st.query_params.get(GENERATOR)
     if name_in_url is not None and name_in_url not in names:
-        message = f"There is no generator {escape(name_in_url)} here; start with gandissect explore FILE."
+        message = f"Unknown generator {escape(name_in_url)}; to add one, run gandissect explore FILE."
         st.toast(message, icon=":material/warning:")
     with st.sidebar:
-        st.markdown("### gandissect\nSee what a GAN's units draw, and use them.")
-        name = st.selectbox("generator", names, format_func=shorten, key=GENERATOR, bind="query-params")
+        st.markdown("### gandissect\nInspect and edit the units of a GAN.")
+        name = st.selectbox("Generator", names, format_func=shorten, key=GENERATOR, bind="query-params")
         generator = load_generator(name, settings.device)
         options = segmenter_options(name, settings)
-        segmenter = st.selectbox("segmenter", options, format_func=shorten, key=SEGMENTER, bind="query-params")
+        segmenter = st.selectbox("Segmenter", options, format_func=shorten, key=SEGMENTER, bind="query-params")
         layers = list(generator.layers)
         first = layers.index(first_layer(generator))
-        layer = st.selectbox("layer", layers, first, key=LAYER, bind="query-params")
+        layer = st.selectbox("Layer", layers, first, key=LAYER, bind="query-params")
         info = generator.layers[layer]
         st.caption(f"{info.units} units on a grid of {info.height} x {info.width}")
     return generator, segmenter, layer
 
 
 def generator_names(settings: argparse.Namespace) -> list[str]:
-    """Return the generators to offer: the one asked for, and the bundled ones.
+    """Return the names of the available generators: the one passed on the command line, and the bundled ones.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If no generator is available.
     """
     names = list(dict.fromkeys([*filter(None, [settings.generator]), *generators.names()]))
     if not names:
-        raise ValueError("no generator is bundled here; start with: gandissect explore FILE.safetensors")
+        raise ValueError("no generators are bundled; run gandissect explore FILE.safetensors")
     return names
 
 
 def segmenter_options(generator: str, settings: argparse.Namespace) -> list[str]:
-    """Return the segmenters to offer: the one asked for, and those that fit the generator, or all if none does."""
+    """Return the names of the available segmenters: the requested one, and those that fit the generator, else all."""
     import segmenters
 
     requested = [settings.segmenter] if settings.segmenter and settings.generator in (None, generator) else []

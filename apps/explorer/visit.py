@@ -1,4 +1,4 @@
-"""What a visitor has chosen, for every page alike."""
+"""A visitor's choices, which all pages share."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gandissect import Generator
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What the sidebar, the picker and the URL say.
+    """The choices in the sidebar, the picker and the URL.
 
     Args:
-        settings: What `gandissect explore` passed on.
-        generator: Shared with all other visitors: for reading only.
-        segmenter_name: A bundled name or a path; `load_segmenter` loads it.
-        layer: A layer of the generator.
-        seed: Of the pictures.
-        number: Which picture of the seed.
+        settings: Options that `gandissect explore` passed to the app.
+        generator: Generator, which all visitors share; never written to.
+        segmenter_name: Bundled name or path of the segmenter, as `load_segmenter` takes it.
+        layer: Name of a layer of the generator.
+        seed: Seed of the pictures.
+        number: Index of the chosen picture among those of the seed.
     """
 
     settings: argparse.Namespace
@@ -39,13 +39,13 @@ class Visit:
 
 
 def first_layer(generator: Generator) -> str:
-    """Return the layer that is shown first: the middle one, where units draw things."""
+    """Return the layer that is shown first: the middle one, where units match objects best."""
     layers = list(generator.layers)
     return layers[len(layers) // 2]
 
 
 def parse_settings() -> argparse.Namespace:
-    """Return what `gandissect explore` passed on."""
+    """Return the options that `gandissect explore` passed to the app."""
     parser = argparse.ArgumentParser()
     for name in ("generator", "segmenter", "dissection"):
         parser.add_argument(f"--{name}")

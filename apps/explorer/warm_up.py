@@ -1,4 +1,4 @@
-"""What is done before the server is up, so that the first visitor need not wait for it."""
+"""Preparation before the server starts, so that the first visitor does not wait."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .visit import first_layer
 
 
 def warm_up(settings: argparse.Namespace) -> None:
-    """Fill the caches that all visitors share with what the first page shows.
+    """Load what the first page shows into the caches that all visitors share.
 
-    After each run of the page Streamlit has Python look for garbage among all objects there are. Those that are here to
-    stay are taken out of that: it would hold up every picture by a third of a second.
+    Streamlit collects garbage after each run of a page. Objects that stay alive are frozen here; scanning them would
+    delay every picture by a third of a second.
 
     Args:
-        settings: What `gandissect explore` passed on.
+        settings: Options of `gandissect explore`.
     """
     name = generator_names(settings)[0]
     generator = load_generator(name, settings.device)

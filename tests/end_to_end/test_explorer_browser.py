@@ -138,7 +138,7 @@ def test_strokes_that_come_while_one_is_on_its_way_all_count_and_the_rest_follow
     page.wait(f"{ROWS} === 5")
     page.run("document.querySelector('.st-key-clear button').click()")
     page.wait(f"{ROWS} === 0")
-    page.wait("document.body.textContent.includes('each stroke is listed here')")
+    page.wait("document.body.textContent.includes('Your strokes are listed here')")
 
 
 def test_a_finger_paints_too(page: Page) -> None:
@@ -259,7 +259,7 @@ def test_an_uploaded_picture_is_looked_for_and_seen_by_its_visitor_only(
         node = page.call("DOM.querySelector", nodeId=root, selector=field)["nodeId"]
         page.call("DOM.setFileInputFiles", nodeId=node, files=[str(tmp_path / "<b>mine.png")])
         page.wait(f"document.querySelector('{metric}')?.textContent.includes('dB')", 120)
-        assert page.run("document.querySelectorAll('img[alt^=\"What the generator\"]').length") == 1
+        assert page.run("document.querySelectorAll('img[alt^=\"Reconstruction of\"]').length") == 1
         other.call("Page.reload")
         other.wait(f"!!document.querySelector('{field}')", 120)
         other.wait("!document.querySelector('[data-testid=stStatusWidget]')", 120)

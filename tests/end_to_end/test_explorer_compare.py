@@ -22,7 +22,7 @@ def counts(page: AppTest) -> pd.DataFrame:
 
 
 def other_layer(page: AppTest):
-    return next(each for each in page.selectbox if each.label == "layer ")
+    return next(each for each in page.selectbox if each.label == "Layer" and each.key.startswith("other layer"))
 
 
 def test_the_units_of_each_concept_are_counted_on_both_sides(visit_page: Open, planted: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_is_there_of_more_pictures_is_compared_with_as_many_and_other_setti
     page.selectbox(key="other generator").set_value(str(wide)).run()
     settle(page)
     if quantile == 0.01:
-        assert "IoU from 60 pictures of each" in read_texts(page) and len(page.metric) == 2
+        assert "IoU measured on 60 pictures per generator" in read_texts(page) and len(page.metric) == 2
     else:
         assert "quantile is 0.01, not 0.02" in read_texts(page) and not page.metric
 

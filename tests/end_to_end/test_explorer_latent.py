@@ -43,17 +43,17 @@ def test_the_way_leads_from_picture_to_picture_in_every_space(visit_page: Open, 
     for space in ("z", layers[0]):
         page.selectbox(key=spaces.key).set_value(space).run()
         page.slider(key="place 3").set_value(0.0).run()
-        at_start = read_pictures(page)["Generated picture at 0.00 of the way through pictures 3, 4, 5"]
+        at_start = read_pictures(page)["Picture at position 0.00 of the walk through pictures 3, 4, 5"]
         page.slider(key="place 3").set_value(1.5).run()
-        assert "50% of the way from 4 to 5" in [c for image in page.image for c in image.captions]
-        assert at_start != read_pictures(page)["Generated picture at 1.50 of the way through pictures 3, 4, 5"]
+        assert "50% from 4 to 5" in [c for image in page.image for c in image.captions]
+        assert at_start != read_pictures(page)["Picture at position 1.50 of the walk through pictures 3, 4, 5"]
         page.slider(key="place 3").set_value(3.0).run()
-        assert read_pictures(page)["Generated picture at 3.00 of the way through pictures 3, 4, 5"] == at_start, (
+        assert read_pictures(page)["Picture at position 3.00 of the walk through pictures 3, 4, 5"] == at_start, (
             "it is closed"
         )
 
 
-@pytest.mark.parametrize(("text", "error"), [("1", "2 to 8 pictures"), ("1, <b>x</b>", "got '<b>x</b>'")])
+@pytest.mark.parametrize(("text", "error"), [("1", "must be 2 to 8 numbers"), ("1, <b>x</b>", "got '<b>x</b>'")])
 def test_wrong_pictures_are_said_and_right_ones_go_on(visit_page: Open, planted: Path, text: str, error: str) -> None:
     page = open_part(visit_page, planted, "walk")
     page.text_input(key="keys 3").set_value(text).run()
@@ -75,7 +75,7 @@ def test_a_film_is_made_on_demand_and_is_a_gif(visit_page: Open, planted: Path) 
     page = open_part(visit_page, planted, "walk")
     assert not page.get("download_button")
     page.button(key="make film").click().run()
-    assert len(page.get("download_button")) == 1 and "16 frames from each picture to the next" in read_texts(page)
+    assert len(page.get("download_button")) == 1 and "16 frames per step" in read_texts(page)
     frames = ImageSequence.Iterator(Image.open(io.BytesIO(page.session_state["film"][1])))
     assert sum(frame.info["duration"] for frame in frames) == 48 * 50, "ms; a GIF keeps equal frames once"
     page.toggle(key="closed").set_value(False).run()
@@ -94,10 +94,10 @@ def test_truncation_is_offered_where_it_does_something(visit_page: Open, tiny: t
     assert half != read_pictures(page)["Generated picture 3"]
     page.slider(key=key).set_value(full).run()
     if kind == "stylegan":
-        assert "At psi 1 the pixels change by 0.0%" in read_texts(page)
+        assert "Mean change of the pixels at psi 1: 0.0%" in read_texts(page)
         page.slider(key=key).set_value(0.0)
         page.slider(key=f"cutoff {generators.load(path).mapping.num_ws}").set_value(0).run()
-        assert "At psi 0 the pixels change by 0.0%" in read_texts(page), "no style is truncated"
+        assert "Mean change of the pixels at psi 0: 0.0%" in read_texts(page), "no style is truncated"
 
 
 def test_styles_are_mixed_where_there_are_styles_and_activations_everywhere(
@@ -127,7 +127,7 @@ def test_directions_move_the_picture_and_are_labeled_in_the_background(
     _, path = tiny
     monkeypatch.setattr(walks, "LABEL_SAMPLES", 10)
     page = settle(open_part(visit_page, path, "directions"))
-    assert read_texts(page).count("for one sigma: ") == 5 and "being found out" not in read_texts(page)
+    assert read_texts(page).count("Per sigma: ") == 6 and "Per sigma: measuring" not in read_texts(page)
     plain = read_pictures(page)["Generated picture 3"]
     assert read_pictures(page)["The picture moved along the directions"] == plain
     page.slider[1].set_value(3.0).run()

@@ -14,7 +14,7 @@ from apps.explorer.visit import first_layer
 def test_every_page_is_there_and_one_can_paint(visit_page: Open, name: str) -> None:
     page = visit_page("paint", generator=name, picture="2")
     layer = first_layer(generators.load(name))
-    assert not page.get("progress"), "what the first layer agrees with, and causes, comes with the explorer"
+    assert not page.get("progress"), "the first layer's dissection and effects ship with the explorer"
     assert page.selectbox(key="generator").value == name and page.selectbox(key="layer").value == layer
     behind = next(each.value for each in page.dataframe if "set to" in each.value)
     assert len(behind) and (behind["effect"] > 0).all() and behind["effect"].is_monotonic_decreasing

@@ -87,7 +87,7 @@ def test_a_dissection_that_failed_is_said_where_it_was_wanted_and_can_be_tried_a
     monkeypatch.setattr(dissector, "dissect", fails)
     page = settle(visit_page(name, "--generator", planted, *SMALL))
     errors = [each.value for each in page.error]
-    assert errors and all("dissecting" in each and "out of \\<memory\\>" in each for each in errors)
+    assert errors and all("Dissecting" in each and "out of \\<memory\\>" in each for each in errors)
     assert all(len(each) < 2_000 for each in errors) and "more characters" in errors[0]
     monkeypatch.setattr(dissector, "dissect", dissect)
     while again := [each for each in page.button if each.label == "Try again"]:
@@ -117,7 +117,7 @@ def test_what_the_url_says_is_the_largest_or_nonsense(
     page = visit_page(name, "--generator", planted, *SMALL, "--data", "scenes:100", **said)
     assert not page.error and (page.session_state["seed"], page.session_state["picture"]) == (seed, picture)
     assert page.selectbox(key="layer").value == "layer2" and page.selectbox(key="generator").value == str(planted)
-    assert [each.value for each in page.toast if "no generator unknown" in each.value] or "generator" not in said
+    assert [each.value for each in page.toast if "Unknown generator unknown" in each.value] or "generator" not in said
 
 
 def test_the_script_says_nothing_by_itself() -> None:
@@ -149,13 +149,13 @@ def test_a_saved_dissection_is_there_at_once_and_a_foreign_one_is_refused(visit_
     folder = planted.parent / "run"
     dissect(generators.load(planted), segmenters.load("palette"), None, 50, progress=False).save(folder)
     page = visit_page("units", "--generator", planted, "--segmenter", "palette", "--dissection", folder)
-    assert not page.get("progress") and any("IoU from 50 pictures" in each.value for each in page.caption)
+    assert not page.get("progress") and any("IoU measured on 50 pictures" in each.value for each in page.caption)
     generators.save(generators.PlantedGenerator(cells=32), planted, overwrite=True)
     st.cache_resource.clear()
     page = visit_page(
         "units", "--generator", planted, "--segmenter", "palette", "--dissection", folder, "--num-samples", 20
     )
-    assert "of other networks" in page.info[0].value
+    assert "belongs to other networks" in page.info[0].value
     settle(page)
 
 

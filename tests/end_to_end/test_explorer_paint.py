@@ -50,22 +50,22 @@ def page(visit_page: Open, planted: Path) -> AppTest:
 
 def choose(page: AppTest, concept: str, action: str) -> None:
     groups = {group.label: group for group in page.get("button_group")}
-    groups["concept"].set_value(concept).run()
+    groups["Concept"].set_value(concept).run()
     groups = {group.label: group for group in page.get("button_group")}
-    groups["action"].set_value(action).run()
+    groups["Action"].set_value(action).run()
     if action == "draw":
-        page.select_slider(key="level").set_value(1.0).run()  # they are on so seldom that 99 % is 0
+        page.select_slider(key="level").set_value(1.0).run()  # they are on so rarely that the 99% quantile is 0
     assert not page.exception
 
 
 def scope(page: AppTest) -> str:
-    """What the easel was told that one paints on."""
+    """Return the scope that the easel was drawn with."""
     (networks,) = page.session_state["brush"]
     return f"{networks} {page.number_input(key='seed').value} {page.number_input(key='picture').value}"
 
 
 def paint(page: AppTest, cells: object, stroke: str = "") -> None:
-    """Hand the page what the easel would."""
+    """Send the page a stroke, as the easel would."""
     paint.count = getattr(paint, "count", 0) + 1
     page.session_state["easel"] = {
         "strokes": [{"id": stroke or f"stroke {paint.count}", "scope": scope(page), "cells": cells}]
@@ -139,10 +139,10 @@ def test_strokes_act_in_their_order_and_can_be_switched_off_and_deleted(page: Ap
 def test_the_strength_of_a_stroke_is_a_quantile_of_its_units(page: AppTest) -> None:
     choose(page, "green", "draw")
     paint(page, EVERYWHERE)
-    slider = next(each for each in page.select_slider if each.label == "strength of this stroke")
+    slider = next(each for each in page.select_slider if each.label == "Strength of this stroke")
     slider.set_value(0.0).run()
     assert shares(page).get("green", 0) == 0, "0 is off"
-    slider = next(each for each in page.select_slider if each.label == "strength of this stroke")
+    slider = next(each for each in page.select_slider if each.label == "Strength of this stroke")
     slider.set_value(1.0).run()
     assert shares(page)["green"] > 0
 
@@ -157,7 +157,7 @@ def test_as_many_random_units_in_the_same_region_do_not_do_it(page: AppTest) -> 
 
 def test_a_region_can_be_painted_by_rows_and_columns(page: AppTest) -> None:
     choose(page, "green", "draw")
-    rows = next(each for each in page.slider if each.label == "rows")
+    rows = next(each for each in page.slider if each.label == "Rows")
     rows.set_range(1, GRID.height).run()
     page.button(key="paint region").click().run()
     assert not page.exception and shares(page)["green"] > 0 and f"{len(EVERYWHERE)} cells" in read_texts(page)
@@ -213,9 +213,9 @@ def test_too_many_strokes_are_refused_where_one_paints(page: AppTest) -> None:
     page.run()
     assert len(listed(page)) == MAX_STROKES and not page.error
     paint(page, [1])
-    assert "64 strokes at most" in read_texts(page) and len(listed(page)) == MAX_STROKES
+    assert "at most 64 strokes" in read_texts(page) and len(listed(page)) == MAX_STROKES
     page.button(key="paint region").click().run()
-    assert not page.exception and "64 strokes at most" in read_texts(page)
+    assert not page.exception and "at most 64 strokes" in read_texts(page)
 
 
 @pytest.mark.parametrize(("unsure", "name"), [(False, "draw green"), (True, "draw red")])
@@ -225,7 +225,7 @@ def test_a_stroke_that_came_with_another_brush_is_of_the_brush_that_it_was_paint
     choose(page, "green", "draw")
     stroke = {"id": "a", "scope": scope(page), "cells": [1], "unsure": unsure}  # unsure: the brush was touched before
     page.session_state["easel"] = {"strokes": [stroke]}
-    next(group for group in page.get("button_group") if group.label == "concept").set_value("red").run()
+    next(group for group in page.get("button_group") if group.label == "Concept").set_value("red").run()
     assert not page.exception and listed(page) == [f"1 · {name}"]
 
 
@@ -305,7 +305,7 @@ def test_a_recipe_opens_with_its_picture_and_a_bad_one_is_refused_with_the_reaso
         "its format must be": "{}",
         "has units 0 to 5": replace(good, edits=(Insertion(UnitSet("layer1", (6,)), 1.0),)).to_json(),
         "layer7": replace(good, edits=(Ablation(UnitSet("layer7", (1,))),)).to_json(),
-        "numbers at most": json.dumps(
+        "must have at most 4194304 values": json.dumps(
             entries | {"edits": [entries["edits"][0] | {"region": {"shape": [2**13, 2**12], "data": ""}}]}
         ),
     }

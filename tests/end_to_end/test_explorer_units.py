@@ -27,10 +27,10 @@ def page(visit_page: Open, planted: Path) -> AppTest:
 
 
 def test_the_table_has_iou_interval_and_chance_and_then_the_effect_of_each_unit(page: AppTest) -> None:
-    page.get("button_group")[0].set_value("picked in the table").run()
+    page.get("button_group")[0].set_value("selected in the table").run()
     frame = table(page)
     assert sorted(frame["unit"]) == [0, 1, 2, 3, 4, 5] and "effect" not in frame
-    ends = frame["95 %"].str.split(" to ", expand=True).astype(float)
+    ends = frame["95%"].str.split(" to ", expand=True).astype(float)
     assert ((ends[0] <= frame["IoU"] + 1e-3) & (frame["IoU"] <= ends[1] + 1e-3)).all()
     assert (frame["chance"][frame["IoU"] == 1] < 0.3).all()
     settle(page.button(key="effects").click().run())
@@ -65,7 +65,7 @@ def test_the_factor_of_units_ablates_leaves_and_boosts(page: AppTest) -> None:
     page.selectbox(key="concept").select("green").run()
     off = read_pictures(page)["The picture: 1 best unit for green switched off"]
     page.slider(key="factor").set_value(1.0).run()
-    assert "At 1 the units are as they are" in read_texts(page)
+    assert "A factor of 1 changes nothing" in read_texts(page)
     page.slider(key="factor").set_value(2.0).run()
     boosted = read_pictures(page)["The picture: 1 best unit for green at 2 x"]
     assert off != boosted and boosted != read_pictures(page)[f"Generated picture {number_with(0, 1)} of seed 1"]
@@ -77,8 +77,8 @@ def test_each_unit_has_a_factor_of_its_own_if_asked(page: AppTest) -> None:
     assert "2 best units for red switched off" in read_texts(page), "unit 4 is the twin of unit 0"
     page.toggle(key="singly").set_value(True).run()
     page.slider(key="factor 0 layer2 0.0").set_value(1.0).run()
-    assert "2 best units for red with other activations" in read_texts(page)
-    assert read_pictures(page)["The picture: 2 best units for red with other activations"]
+    assert "2 best units for red with individual factors" in read_texts(page)
+    assert read_pictures(page)["The picture: 2 best units for red with individual factors"]
     shares = next(each.value for each in page.dataframe if "as generated" in each.value).set_index("concept")
     assert shares.loc["red", "± changed"] == 0, "unit 0 is back, and nothing reads its twin"
 
@@ -103,7 +103,7 @@ def test_a_click_on_a_cell_says_which_units_are_on_there(page: AppTest) -> None:
     on = next(each.value for each in page.dataframe if "activation" in each.value)
     assert sorted(on["unit"]) == [0, 4] and on["concept"].tolist() == ["red", "red"]
     page.number_input(key=f"row {key}").set_value(63).run()
-    assert "No unit is above its threshold here" in read_texts(page)
+    assert "No unit is on here" in read_texts(page)
 
 
 def test_a_long_measurement_can_be_called_off(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,21 +138,23 @@ def test_what_goes_wrong_in_the_background_is_said_where_it_was_asked_for(
 def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:
     page = visit_page("units", "--num-samples", 12, "--segmenter", "palette", generator=name, layer="layer4")
     settle(page)
-    page.get("button_group")[0].set_value("picked in the table").run()
+    page.get("button_group")[0].set_value("selected in the table").run()
     assert len(table(page)) == 48 and "switched off" in read_texts(page)
     assert sum("outlined" in alt for alt in read_pictures(page)) == 8
 
 
 def test_rows_of_the_table_choose_the_units(page: AppTest, planted: Path) -> None:
-    page.get("button_group")[0].set_value("picked in the table").run()
-    assert table(page)["IoU"].is_monotonic_decreasing and "1 chosen unit switched off" in read_texts(page)
+    page.get("button_group")[0].set_value("selected in the table").run()
+    assert table(page)["IoU"].is_monotonic_decreasing and "1 selected unit switched off" in read_texts(page)
     key = f"rows {generators.load(planted).fingerprint} layer2"
     row = table(page)["unit"].tolist().index(1)
     page.session_state[key] = {"selection": {"rows": [row], "columns": []}}
     page.run()
-    assert "1 chosen unit switched off" in read_texts(page)
+    assert "1 selected unit switched off" in read_texts(page)
     shares = next(each.value for each in page.dataframe if "as generated" in each.value).set_index("concept")
     assert shares.loc["green", "off"] == 0 < shares.loc["green", "as generated"]
     page.session_state[key] = {"selection": {"rows": [], "columns": []}}
     page.run()
-    assert "switched off" not in "".join(read_pictures(page)) and "Select rows of the table" in read_texts(page)
+    assert "switched off" not in "".join(read_pictures(page)) and "Select rows to switch their units off" in read_texts(
+        page
+    )

@@ -1,1 +1,1 @@
-"""Ranking the units behind artifacts, for the Artifacts page."""
+"""Measurements and panels of the page Artifacts."""

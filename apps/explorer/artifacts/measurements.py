@@ -1,6 +1,6 @@
-"""What the page of artifacts has worked out in the background: small versions of what `gandissect repair` does.
+"""Background computations of the page Artifacts: smaller versions of those of `gandissect repair`.
 
-Every picture is counted by `tasks.advance`, so that a page can say how far the work is and call it off.
+Every picture is reported with `tasks.advance`, so that a page can show progress and cancel.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many pictures are looked at.
+    """Numbers of pictures and units.
 
     Args:
-        real: Real pictures to compare with.
-        held_out: Real pictures that only the report is measured with.
-        scored: Generated pictures of which the worst are shown.
-        ranked: Generated pictures that units are ranked with.
-        effect: Pictures in which each unit alone is switched off.
-        images: In a set, to measure distances.
-        sets: Sets of these.
-        controls: Draws of random units.
-        counts: Numbers of units that are tried.
+        real: Number of real pictures to compare with.
+        held_out: Number of held-out real pictures, used only for the report.
+        scored: Number of generated pictures among which the worst are shown.
+        ranked: Number of generated pictures for ranking the units.
+        effect: Number of pictures in which each unit is switched off alone.
+        images: Number of pictures per set, for distances.
+        sets: Number of sets.
+        controls: Number of draws of random control units.
+        counts: Numbers of units to switch off.
     """
 
     real: int = 400
@@ -69,53 +69,52 @@ class Sizes:
     counts: tuple[int, ...] = (1, 2, 5, 10, 20)
 
     def for_ranking(self, method: RankingMethod, units: int) -> int:
-        """Return how many pictures a ranking looks at."""
+        """Return the approximate number of pictures that a ranking processes."""
         return self.ranked + (self.effect * (units + 1) if method == "effect" else 0)
 
     def for_curve(self, units: int) -> int:
-        """Return how many pictures the distances look at."""
+        """Return the approximate number of pictures that the distances process."""
         tried = sum(count <= units for count in self.counts)
         return self.images * self.sets * (1 + tried * (1 + self.controls))
 
     def for_report(self) -> int:
-        """Return how many pictures a report looks at."""
+        """Return the approximate number of pictures that a report processes."""
         num_measured = self.held_out * self.sets * (2 + self.controls)
         return num_measured + min(512, self.held_out * self.sets) * (2 + self.controls)
 
 
 def find_real_specs(generator: str, specs: Sequence[str]) -> tuple[str, ...]:
-    """Return where the pictures are that a generator learned from.
+    """Return the locations of a generator's training pictures.
 
     Args:
-        generator: The generator's name.
-        specs: What the explorer was started with, if anything.
+        generator: Name of the generator.
+        specs: Locations passed with ``--data``, if any.
 
     Raises:
-        ValueError: If they are not known.
+        ValueError: If the training pictures are unknown.
     """
     if specs:
         return tuple(specs)
     if "-scenes" in generator:
         return ("scenes",)
     raise ValueError(
-        f"what {generator!r} learned from is not here to compare with; start the explorer with the pictures: "
-        "gandissect explore --data FOLDER ..."
+        f"the training pictures of {generator!r} are unknown; pass them as gandissect explore --data FOLDER"
     )
 
 
 def make_yardstick(
     segmenter: Segmenter, specs: tuple[str, ...], size: int, sizes: Sizes, skip_broken: bool = False
 ) -> Yardstick:
-    """Return real pictures as features of the segmenter's encoder.
+    """Return a yardstick of real pictures, with features of the segmenter's encoder.
 
     Raises:
         ValueError: If the segmenter has no encoder, or there are too few pictures.
-        FileNotFoundError: If there is no such folder.
+        FileNotFoundError: If a folder does not exist.
     """
     features = encoder_features(segmenter)
     train, held_out = open_pictures(specs, size, HOLD_OUT, skip_broken=skip_broken)
     if held_out is None:
-        raise ValueError("nothing is held out to judge by; name a folder without @SPLIT")
+        raise ValueError("--data must include a folder without @SPLIT, from which pictures are held out")
 
     def extract_features(images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch feature"]:
         advance(len(images))
@@ -125,7 +124,7 @@ def make_yardstick(
 
 
 def read(source: ImageSource, limit: int) -> UInt8[Tensor, "picture 3 H W"]:
-    """Return evenly spaced pictures, uint8 ``[at most limit, 3, H, W]``, counted."""
+    """Read evenly spaced pictures, uint8 ``[at most limit, 3, H, W]``, and report the progress."""
     indices, parts = pick_evenly(source, limit), []
     for start in range(0, len(indices), BATCH):
         parts.append(source.batch(indices[start : start + BATCH]).images)
@@ -135,7 +134,7 @@ def read(source: ImageSource, limit: int) -> UInt8[Tensor, "picture 3 H W"]:
 
 @torch.inference_mode()
 def score(generator: Generator, yardstick: Yardstick, seed: int, count: int) -> Float64[Tensor, " picture"]:
-    """Return how realistic the first pictures of a seed are, float64 ``[count]``; 1 or more is like a real one.
+    """Return the realism of the first pictures of a seed, float64 ``[count]``; 1 or more is like a real picture.
 
     Source: Kynkaanniemi et al. 2019, Sec. 5.
     """
@@ -149,7 +148,7 @@ def score(generator: Generator, yardstick: Yardstick, seed: int, count: int) -> 
 def rank(
     generator: Generator, layer: str, yardstick: Yardstick, method: RankingMethod, sizes: Sizes
 ) -> ArtifactRanking:
-    """Return the units of a layer by what they have to do with unrealistic pictures."""
+    """Rank the units of a layer by their relation to unrealistic pictures."""
     least = 2 * yardstick.train.shape[1] / sizes.ranked
     return rank_artifact_units(
         generator,
@@ -165,7 +164,7 @@ def rank(
 
 
 def measure(generator: Generator, ranking: ArtifactRanking, yardstick: Yardstick, sizes: Sizes) -> RepairCurve:
-    """Return the distance from real pictures against the number of units switched off."""
+    """Return the distance from real pictures as a function of the number of units switched off."""
     units = ranking.top(max(count for count in sizes.counts if count <= len(ranking.distance)))
     return choose_num_units(
         generator,
@@ -185,8 +184,8 @@ class Report:
     """A repair report to download.
 
     Args:
-        repair: What was measured.
-        file: A ZIP of the report as a page and a PDF, its numbers, and the recipe.
+        repair: Measured repair.
+        file: ZIP with the report as HTML and PDF, its numbers, and the recipe.
     """
 
     repair: Repair
@@ -202,7 +201,7 @@ def make_report(
     segmenter: Segmenter,
     sizes: Sizes,
 ) -> Report:
-    """Measure a repair on pictures that nothing was chosen with, and write the report."""
+    """Measure a repair on held-out pictures, and write the report."""
     repair = measure_repair(
         generator,
         units,
@@ -222,10 +221,10 @@ def make_report(
 
 
 def curve_table(curve: RepairCurve) -> pd.DataFrame:
-    """Return a row for each number of units: distances, and the least and largest mean of random units.
+    """Return a row for each number of units: the distances, and the range of means over random units.
 
     Returns:
-        Columns ``units``, ``distance``, ``low`` and ``high`` (least and largest of the sets), ``random low`` and
+        Columns ``units``, ``distance``, ``low`` and ``high`` (minimum and maximum over the sets), ``random low`` and
         ``random high``.
     """
     control = curve.control.mean(2)

@@ -1,1 +1,1 @@
-"""Work that goes on while pages are looked at, and what is kept of it."""
+"""Background computations and their caches."""

@@ -1,7 +1,7 @@
-"""What the explorer has found before, on disk: dissections, those that come with it too, and effects of units.
+"""The explorer's disk cache: dissections and unit effects, including those that ship with it.
 
-A file counts only if what stands in it says that it is of the same networks, layer and settings; its name is a hash.
-Where there is no folder to keep files in, or it cannot be written, the explorer goes without and logs why.
+File names are hashes, and a file is used only if its content states the same networks, layer and settings. Without a
+writable folder the explorer works without a cache and logs the reason.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from ..networks import fingerprint_of
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
 MAX_FILES = 200
-"""Of each kind."""
+"""Maximum number of files of each kind."""
 SEED, QUANTILE, PADDING = 0, 0.01, "edge"
-"""What `gandissect.dissect` takes by default; other dissections do not serve."""
+"""Defaults of `gandissect.dissect`; dissections with other settings are not used."""
 
 T = TypeVar("T")
 
@@ -36,12 +36,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptEffects(SavedResult):
-    """The effects of a layer's units, with the networks that they are of.
+    """The effects of a layer's units, with the fingerprints of the networks.
 
     Args:
         generator_fingerprint: SHA-256 of the generator's architecture and weights.
-        segmenter_fingerprint: The segmenter's.
-        effects: What was measured.
+        segmenter_fingerprint: SHA-256 of the segmenter's architecture and weights.
+        effects: Measured effects.
     """
 
     FILE_NAME: ClassVar[str] = "unit_effects.safetensors"
@@ -58,21 +58,21 @@ class KeptEffects(SavedResult):
 
 
 def cache_folder(kind: str) -> Path | None:
-    """Return where files of a kind are kept: in ``$GANDISSECT_CACHE``, else ``gandissect`` in the user's cache folder.
+    """Return the folder of a kind of files, in ``$GANDISSECT_CACHE`` or ``gandissect`` in the user's cache folder.
 
-    None if there is no such folder, since the user has no home.
+    Returns None if the user has no home folder.
     """
     if folder := os.environ.get("GANDISSECT_CACHE"):
         return Path(folder) / kind
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gandissect" / kind
     except RuntimeError as error:
-        _LOG.warning("nothing is kept for the next time; name a folder in GANDISSECT_CACHE: %s", error)
+        _LOG.warning("results are not cached; set GANDISSECT_CACHE to a folder: %s", error)
         return None
 
 
 def find_dissection(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Dissection | None:
-    """Return a dissection of these networks and this layer by so many samples or more; None if there is none."""
+    """Return a cached dissection of a layer with at least ``num_samples`` samples, or None."""
     for path in _candidate_paths(generator, segmenter, layer, num_samples):
         dissection = _read(path, Dissection.load)
         if dissection is None or layer not in dissection:
@@ -85,14 +85,14 @@ def find_dissection(generator: Generator, segmenter: Segmenter, layer: str, num_
 def save_dissection(
     dissection: Dissection, generator: Generator, segmenter: Segmenter, layer: str, num_samples: int
 ) -> None:
-    """Write a dissection for the next time; where that is not possible it goes without."""
+    """Write a dissection to the cache; failures are only logged."""
     _write(_dissection_path(generator, segmenter, layer, num_samples), dissection)
 
 
 def find_effects(
     generator: Generator, segmenter: Segmenter, layer: str, num_samples: int, seed: int
 ) -> UnitEffects | None:
-    """Return the effects of a layer's units in so many pictures of a seed or more; None if there are none."""
+    """Return cached effects of a layer's units with at least ``num_samples`` samples of a seed, or None."""
     bundled = BUNDLED / "effects" / f"{Path(generator.name).stem}.safetensors"
     for path in filter(None, (_effects_path(generator, segmenter, layer, num_samples, seed), bundled)):
         cached = _read(path, KeptEffects.load)
@@ -109,18 +109,18 @@ def find_effects(
 
 
 def save_effects(effects: UnitEffects, generator: Generator, segmenter: Segmenter) -> None:
-    """Write the effects of units for the next time; where that is not possible it goes without."""
+    """Write the effects of units to the cache; failures are only logged."""
     path = _effects_path(generator, segmenter, effects.layer, effects.num_samples, effects.seed)
     _write(path, effects_of(generator, segmenter, effects))
 
 
 def effects_of(generator: Generator, segmenter: Segmenter, effects: UnitEffects) -> KeptEffects:
-    """Return effects with the networks that they are of."""
+    """Return effects together with the fingerprints of the networks."""
     return KeptEffects(*_fingerprints(generator, segmenter), effects)
 
 
 def serves(dissection: Dissection, generator: Generator, segmenter: Segmenter) -> bool:
-    """Tell whether a dissection is of these networks."""
+    """Return whether a dissection belongs to these networks."""
     networks = dissection.provenance.generator, dissection.provenance.segmenter
     saved_for = (network.fingerprint for network in networks)
     return all(map(is_same_network, saved_for, _fingerprints(generator, segmenter)))
@@ -155,7 +155,7 @@ def _read(path: Path, load: Callable[[Path], T]) -> T | None:
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:
-        _LOG.warning("what was kept is made anew: %s", error)
+        _LOG.warning("ignoring a broken file in the cache: %s", error)
         return None
 
 
@@ -168,7 +168,7 @@ def _write(path: Path | None, result: Dissection | KeptEffects) -> None:
         for file in oldest[:-MAX_FILES]:
             file.unlink(missing_ok=True)
     except (ValueError, OSError) as error:
-        _LOG.warning("this is not kept for the next time: %s", error)
+        _LOG.warning("the result is not cached: %s", error)
 
 
 def _is_usual(dissection: Dissection, num_samples: int) -> bool:

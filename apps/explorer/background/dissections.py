@@ -1,4 +1,4 @@
-"""The dissection of a layer on a page: there, or a progress bar until it is, or what went wrong."""
+"""The dissection of a layer on a page: the result, its progress, or its failure."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from .resources import escape, load_dissector
 
 
 def follow_dissection(visit: Visit, segmenter: Segmenter) -> LayerDissection | None:
-    """Return the dissection of a visit's layer; None, with a progress bar on the page, while it is not done."""
+    """Return the dissection of a visit's layer; until then, show the progress and return None."""
     dissector = load_dissector(visit.settings.num_samples, visit.settings.dissection)
     if dissector.saved and not dissector.serves(visit.generator, segmenter):
         folder = escape(visit.settings.dissection)
-        st.info(f"The dissection in {folder} is of other networks; this layer is dissected again.")
+        st.info(f"The dissection in {folder} belongs to other networks; this layer is dissected again.")
     key = dissector.begin(visit.generator, segmenter, visit.layer).key
-    dissection: Dissection | None = follow_task(key, f"dissecting {visit.layer}", shared=dissector.tasks)
+    dissection: Dissection | None = follow_task(key, f"Dissecting {visit.layer}", shared=dissector.tasks)
     if dissection is None:
         return None
     provenance = dissection.provenance
-    share = f"{100 * provenance.quantile:g} %"
-    st.caption(f"IoU from {provenance.num_samples} pictures; a unit is on at its highest {share} of pixels.")
+    share = f"{100 * provenance.quantile:g}%"
+    st.caption(
+        f"IoU measured on {provenance.num_samples} pictures; a unit is on in the top {share} of its activations."
+    )
     return dissection[visit.layer]

@@ -1,4 +1,4 @@
-"""Dissections in the background, one for all visitors, so that a page never waits for one."""
+"""Dissections in the background, shared by all visitors, so that pages never wait."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from .tasks import CountedSegmenter, Task, Tasks
 
 
 class Dissector:
-    """Dissects layers, and remembers the latest results by the fingerprints of both networks.
+    """Dissects layers, and keeps the latest results by the fingerprints of both networks.
 
     Args:
-        num_samples: Pictures a dissection, 1 or more.
-        saved: A dissection that serves wherever it is of the same networks.
-        capacity: How many results are kept.
+        num_samples: Number of pictures per dissection, at least 1.
+        saved: Saved dissection, used for the networks it belongs to.
+        capacity: Maximum number of results to keep.
     """
 
     def __init__(self, num_samples: int, saved: Dissection | None = None, capacity: int = 32) -> None:
         self.num_samples, self.saved, self.tasks = num_samples, saved, Tasks(capacity)
 
     def begin(self, generator: Generator, segmenter: Segmenter, layer: str) -> Task:
-        """Return the dissection of a layer, begun if it was not yet; it is done at once if it was kept."""
+        """Start the dissection of a layer if necessary, and return its task; a cached result is done already."""
 
         def look_up() -> Dissection | None:
             saved = self.saved if self.serves(generator, segmenter) else None
@@ -40,5 +40,5 @@ class Dissector:
         return self.tasks.begin(key, self.num_samples, work, look_up)
 
     def serves(self, generator: Generator, segmenter: Segmenter) -> bool:
-        """Tell whether the saved dissection is of these networks."""
+        """Return whether the saved dissection belongs to these networks."""
         return self.saved is not None and disk_cache.serves(self.saved, generator, segmenter)

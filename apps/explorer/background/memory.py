@@ -1,4 +1,4 @@
-"""What was worked out lately for one visitor, so that it need not be worked out again."""
+"""A small cache of one visitor's recent results."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ T = TypeVar("T")
 
 
 class Memory:
-    """What has been worked out lately, for one visitor.
+    """A cache of one visitor's recent results, which drops the least recently used one.
 
     Args:
-        capacity: How many things at most, 1 or more.
+        capacity: Maximum number of results, at least 1.
     """
 
     def __init__(self, capacity: int = 12) -> None:
         self._capacity, self._values = capacity, OrderedDict[Hashable, Any]()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what is kept under a key, made if it is not there; a key stands for one kind of thing."""
+        """Return the value of a key, computed if it is missing; a key must always have the same type of value."""
         if key not in self._values:
             self._values[key] = make()
         self._values.move_to_end(key)

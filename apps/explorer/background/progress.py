@@ -1,4 +1,4 @@
-"""A visitor's long work on a page: how far it is, a button to call it off, and its result."""
+"""A background task on a page: its progress, a button to cancel it, and its result."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .tasks import Tasks
 
 @st.cache_resource(scope="session", on_release=Tasks.stop_all, show_spinner=False)
 def visitor_tasks() -> Tasks:
-    """Return the tasks of this visitor; they are called off when he leaves, since others wait for their turn."""
+    """Return the tasks of this visitor; they are canceled when the session ends, since others wait for their turn."""
     return Tasks()
 
 
 def follow_task(key: Hashable, title: str, entry: str | None = None, shared: Tasks | None = None) -> Any:
-    """Return the value of a task; None, with its progress or its error on the page, if there is none yet.
+    """Return the value of a task; until then, or on failure, show its progress or error and return None.
 
     Args:
-        key: The task's key.
-        title: What is being done, plain words.
-        entry: The entry of the session for which it is done; it goes when the task is called off.
-        shared: The tasks of all visitors among which it is, which none of them calls off; else it is this visitor's.
+        key: Key of the task.
+        title: Description of the task, as plain text.
+        entry: Session entry that requested the task; removed when the task is canceled.
+        shared: Tasks of all visitors, which none of them can cancel; this visitor's own tasks if None.
     """
     tasks = visitor_tasks() if shared is None else shared
     task = tasks.get(key)
@@ -38,19 +38,19 @@ def follow_task(key: Hashable, title: str, entry: str | None = None, shared: Tas
 
 
 def show_failure(key: Hashable, title: str, error: BaseException, tasks: Tasks) -> None:
-    """Say what went wrong with a task, and offer to begin it again."""
+    """Show the error of a task, and offer to retry it."""
     st.error(f"{escape(title)}: {escape(str(error) or type(error).__name__)}")
     st.button("Try again", key=f"again {key}", on_click=tasks.stop, args=(key,), icon=":material/refresh:")
 
 
 @st.fragment(run_every=0.7)
 def show_progress(key: Hashable, title: str, entry: str | None, shared: Tasks | None) -> None:
-    """Show how far a task is; draw the page anew when it is over."""
+    """Show the progress of a task; rerun the page when it is done."""
     task = (visitor_tasks() if shared is None else shared).get(key)
     if task is None or task.result.done():
         st.rerun(scope="app")
-    beginning = "beginning" if task.begun else "waiting for its turn"
-    status = f"{min(task.done, task.total)} of about {task.total} pictures" if task.done else beginning
+    not_counted = "starting" if task.begun else "waiting for other tasks"
+    status = f"{min(task.done, task.total)} of about {task.total} pictures" if task.done else not_counted
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.progress(task.share, f"{escape(title)}: {status}")
         if shared is None:

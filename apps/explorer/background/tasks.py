@@ -1,7 +1,7 @@
-"""Long work in the background, of one visitor or for all, which says how far it is and can be called off.
+"""Background tasks of one visitor or of all, with progress and cancellation.
 
-The work itself knows nothing of tasks: what it is given, a segmenter or a feature network, counts its pictures by
-`advance`, which is also where a task that was called off ends. One task runs at a time, since each takes all cores.
+The work itself does not know about tasks: the segmenter or feature network passed to it counts its pictures with
+`advance`, where a canceled task also ends. One task runs at a time, since each one uses all cores.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from gandissect import Segmenter
 
 _TURN = threading.Lock()
 _WAIT = 0.1
-"""Seconds after which a waiting task looks whether it was called off."""
+"""Seconds between two checks of a waiting task for cancellation."""
 
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """Work under way, done, failed or called off.
+    """A task that is waiting, running, done, failed or canceled.
 
     Args:
-        key: What it is about.
-        total: How many pictures it looks at, about.
-        done: How many it has looked at.
-        result: The value of the work, or what went wrong.
-        begun: Whether it has had its turn.
-        stopped: Set when it is called off.
+        key: Key that identifies the task.
+        total: Approximate number of pictures to process.
+        done: Number of pictures processed so far.
+        begun: Whether the task has started.
+        result: Value of the work, or its exception.
+        stopped: Event that is set when the task is canceled.
     """
 
     key: Hashable
@@ -46,12 +46,12 @@ class Task:
 
     @property
     def share(self) -> float:
-        """How much of it is done, 0 to 1."""
+        """Share of the task that is done, 0 to 1."""
         return min(1.0, self.done / max(1, self.total))
 
     @property
     def value(self) -> Any:
-        """The result's value; None while the task is under way, or if it failed or was called off."""
+        """Value of the result; None if the task is not done, failed or was canceled."""
         over = self.result.done() and self.result.exception() is None
         return self.result.result() if over else None
 
@@ -60,10 +60,10 @@ _CURRENT: ContextVar[Task | None] = ContextVar("task", default=None)
 
 
 def advance(count: int) -> None:
-    """Count pictures on the task that this thread works at, if any.
+    """Report processed pictures to the current thread's task, if any.
 
     Raises:
-        CancelledError: If it was called off.
+        CancelledError: If the task was canceled.
     """
     task = _CURRENT.get()
     if task is None:
@@ -74,10 +74,10 @@ def advance(count: int) -> None:
 
 
 class Tasks:
-    """The latest tasks of a visitor, or of all of them, by what they are about.
+    """The latest tasks of one visitor, or of all visitors, by key.
 
     Args:
-        capacity: How many are kept; older ones are called off.
+        capacity: Maximum number of tasks to keep; older ones are canceled.
     """
 
     def __init__(self, capacity: int = 16) -> None:
@@ -85,20 +85,20 @@ class Tasks:
         self._capacity, self._guard = capacity, threading.Lock()
 
     def get(self, key: Hashable) -> Task | None:
-        """Return a task; None if it was never begun, or called off."""
+        """Return the task of a key; None if it was never started, or was canceled."""
         task = self._tasks.get(key)
         return None if task is None or task.stopped.is_set() else task
 
     def begin(
         self, key: Hashable, total: int, work: Callable[[], Any], look_up: Callable[[], Any] = lambda: None
     ) -> Task:
-        """Return the task of a key, begun if there is none.
+        """Start the task of a key if necessary, and return it.
 
         Args:
-            key: What it is about.
-            total: How many pictures it will count, about.
-            work: What to do; it is called in a thread of its own, on nothing that others change.
-            look_up: Returns the work's value at once if it is known, and the work is not done; else None.
+            key: Key that identifies the task.
+            total: Approximate number of pictures that the work will report.
+            work: Function to call in a separate thread; must not use mutable shared state.
+            look_up: Function that returns the value immediately if it is known, which skips the work; else None.
         """
         with self._guard:
             task = self.get(key)
@@ -106,7 +106,7 @@ class Tasks:
                 value, task = look_up(), Task(key, total)
                 if value is not None:
                     task.result.set_result(value)
-                else:  # a daemon: Ctrl-C ends the server at once
+                else:  # a daemon, so that Ctrl-C ends the server immediately
                     threading.Thread(target=_run, args=(task, work), daemon=True).start()
                 self._tasks[key] = task
             self._tasks.move_to_end(key)
@@ -115,21 +115,21 @@ class Tasks:
         return task
 
     def stop(self, key: Hashable) -> None:
-        """Call a task off, or forget it if it is over."""
+        """Cancel a task, or remove it if it is done."""
         if task := self._tasks.pop(key, None):
             task.stopped.set()
 
     def stop_all(self) -> None:
-        """Call all tasks off."""
+        """Cancel all tasks."""
         for key in list(self._tasks):
             self.stop(key)
 
 
 class CountedSegmenter:
-    """A segmenter that counts its pictures on the task that this thread works at.
+    """A segmenter that reports its pictures to the current thread's task.
 
     Args:
-        segmenter: The segmenter.
+        segmenter: Segmenter to wrap.
     """
 
     def __init__(self, segmenter: Segmenter) -> None:
@@ -152,7 +152,7 @@ def _run(task: Task, work: Callable[[], Any]) -> None:
         advance(0)
         task.begun = True
         task.result.set_result(work())
-    except Exception as error:  # whatever it is, the page shows it
+    except Exception as error:  # the page shows any error
         task.result.set_exception(error)
     finally:
         _TURN.release()

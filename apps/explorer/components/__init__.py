@@ -1,1 +1,1 @@
-"""Streamlit components of our own: the easel and the cell picker."""
+"""Custom Streamlit components: the easel and the cell picker."""

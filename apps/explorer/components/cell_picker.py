@@ -1,6 +1,6 @@
-"""A picture on which one clicks a cell of a layer's grid, or goes to one with the arrow keys.
+"""The cell picker: a picture on which the visitor chooses a cell of a layer's grid by click or arrow keys.
 
-A Streamlit component without build step; what it is handed are a picture and numbers, never text of a user's.
+It is a Streamlit component without a build step. Its data are a picture and numbers, never text from a user.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ export default function ({ parentElement: root, data, setStateValue }) {
   const picture = root.querySelector("img");
   if (picture.src !== data.picture) picture.src = data.picture;
   picture.alt = data.alt;
-  frame.setAttribute("aria-label", data.alt + " Arrow keys move the cell.");
+  frame.setAttribute("aria-label", data.alt + " Use the arrow keys to move the cell.");
 
   function mark() {
     cell.style.left = (100 * column) / columns + "%";
@@ -71,13 +71,13 @@ _PICKER = st.components.v2.component("gandissect_cell_picker", html=HTML, css=CS
 
 
 def pick_cell(scope: str, picture: bytes, grid: tuple[int, int], alt: str) -> tuple[int, int]:
-    """Let the visitor choose a cell by a click, by arrow keys or by two numbers; return its row and column.
+    """Let the visitor choose a cell by click, arrow keys or two numbers; return its row and column.
 
     Args:
-        scope: What the choice belongs to, as a part of the widgets' keys.
-        picture: A PNG.
-        grid: Rows and columns.
-        alt: What is seen, for who cannot see it.
+        scope: Scope of the choice, part of the widgets' keys.
+        picture: PNG of the picture.
+        grid: Rows and columns of the grid.
+        alt: Alternative text.
     """
     keys = [axis_key(axis, scope) for axis in AXES]
     for key, size in zip(keys, grid, strict=True):
@@ -88,15 +88,15 @@ def pick_cell(scope: str, picture: bytes, grid: tuple[int, int], alt: str) -> tu
         key=cell_key(scope),
         data={"picture": url, "grid": list(grid), "cell": cell, "alt": alt},
         default={"cell": None},
-        on_cell_change=lambda: _take(cell_key(scope), keys, grid),
+        on_cell_change=lambda: _copy_cell(cell_key(scope), keys, grid),
     )
     for column, axis, key, size in zip(st.columns(2, wrap=False), AXES, keys, grid, strict=True):
-        column.number_input(axis, 0, size - 1, key=key)
+        column.number_input(axis.capitalize(), 0, size - 1, key=key)
     return cell[0], cell[1]
 
 
-def _take(key: str, axis_keys: list[str], grid: tuple[int, int]) -> None:
-    """Bring what was clicked to the two numbers, if it is a cell."""
+def _copy_cell(key: str, axis_keys: list[str], grid: tuple[int, int]) -> None:
+    """Copy the clicked cell to the two number fields, if it is valid."""
     state = st.session_state.get(key)
     cell = state.get("cell") if isinstance(state, Mapping) else None
     if not isinstance(cell, list) or len(cell) != len(grid):

@@ -1,5 +1,5 @@
-// A picture with a wipe to another one, on which one can paint cells of a layer's grid.
-// What Python sends is drawn or set as text, never parsed as HTML.
+// A picture with a wipe to another one, on which the visitor paints cells of a layer's grid.
+// Data from Python is drawn or set as text, never parsed as HTML.
 
 export default function ({ parentElement: root, data, setStateValue, setTriggerValue }) {
   if (root.easel?.canvas !== root.querySelector("canvas")) root.easel = makeEasel(root);
@@ -8,7 +8,7 @@ export default function ({ parentElement: root, data, setStateValue, setTriggerV
   root.easel.update(data);
 }
 
-const REST = 350; // milliseconds without a stroke after which the rest of the page is asked for
+const REST = 350; // pause in milliseconds after which the rest of the page is requested
 
 function makeEasel(root) {
   const find = (what) => root.querySelector(what);
@@ -16,7 +16,7 @@ function makeEasel(root) {
   const size = find(".brush input"), wipe = find(".wipe input");
   const pictures = {};
   let data = null, stroke = null, sent = [], hover = null, original = false, strokes = 0, timer = null;
-  let touched = false; // what the brush is chosen with, since this brush came: another one may be on its way
+  let touched = false; // whether the brush's controls were used since this brush arrived: a new brush may be on its way
 
   function fit() {
     const [rows, columns] = data.size;
@@ -30,7 +30,7 @@ function makeEasel(root) {
   function draw() {
     pen.imageSmoothingEnabled = !data.labels;
     pen.imageSmoothingQuality = "high";
-    const edge = original ? 0 : (canvas.width * wipe.value) / 100; // after to the left of it, before to the right
+    const edge = original ? 0 : (canvas.width * wipe.value) / 100; // "after" is left of it, "before" right
     if (pictures.after) pen.drawImage(pictures.after, 0, 0, canvas.width, canvas.height);
     if (pictures.before && edge < canvas.width) {
       pen.save();
@@ -66,7 +66,7 @@ function makeEasel(root) {
     }
   }
 
-  // The cells whose middle is within the brush, and always the one below the pointer.
+  // The cells whose center is within the brush, and always the one below the pointer.
   function around([x, y]) {
     const [rows, columns] = data.brush.grid, reach = size.value / 2, cells = [];
     for (let row = 0; row < rows; row++)
@@ -117,11 +117,11 @@ function makeEasel(root) {
     sent.push({ id, scope, color, unsure, cells: [...cells].sort((a, b) => a - b) });
     canvas.dataset.sent = id;
     canvas.dataset.released = performance.now();
-    root.easel.send(sent.map(({ color, ...message }) => message)); // those that may not have arrived, too
+    root.easel.send(sent.map(({ color, ...message }) => message)); // including those that may not have arrived
   });
   for (const lost of ["pointercancel", "lostpointercapture"])
     canvas.addEventListener(lost, (event) => {
-      if (stroke?.pointer !== event.pointerId) return; // it was released before, or is another finger
+      if (stroke?.pointer !== event.pointerId) return; // already released, or another finger
       stroke = null;
       askForTheRest();
       draw();
@@ -143,7 +143,7 @@ function makeEasel(root) {
     draw();
   });
   canvas.addEventListener("blur", () => {
-    original = false; // the key is released elsewhere
+    original = false; // the key may be released elsewhere
     draw();
   });
   wipe.addEventListener("input", draw);
@@ -161,7 +161,7 @@ function makeEasel(root) {
     return picture;
   }
 
-  // What else is on the page takes its time to be drawn, which the next stroke would have to wait for.
+  // Redrawing the rest of the page is slow, and would delay the next stroke.
   function askForTheRest() {
     clearTimeout(timer);
     if (canvas.dataset.answered && !sent.length && !stroke)
@@ -181,7 +181,7 @@ function makeEasel(root) {
     if (next.brush?.id !== data?.brush?.id) touched = false;
     const tools = next.brush && document.querySelector(next.brush.tools);
     if (tools) tools.onpointerdown = tools.onkeydown = tools.onclick = () => (touched = true);
-    if (stroke && stroke.scope !== next.scope) stroke = null; // it was begun on another picture
+    if (stroke && stroke.scope !== next.scope) stroke = null; // started on another picture
     data = next;
     canvas.className = data.brush ? "paints" : "";
     canvas.setAttribute("role", "img");
@@ -190,12 +190,12 @@ function makeEasel(root) {
     find(".wipe").hidden = data.before === data.after;
     if (data.before === data.after) wipe.value = 100;
     const [before, after] = await Promise.all([load("before", data.before), load("after", data.after)]);
-    if (data !== next) return; // something newer has come meanwhile
+    if (data !== next) return; // newer data has arrived meanwhile
     Object.assign(pictures, { before, after });
     copy.src = data.after;
     copy.alt = data.alt;
     const waited = sent.length;
-    sent = sent.slice(1 + sent.findIndex((entry) => entry.id === data.seen)); // what is in the picture by now
+    sent = sent.slice(1 + sent.findIndex((entry) => entry.id === data.seen)); // drop strokes that the picture includes
     sent = sent.filter((entry) => entry.scope === data.scope);
     fit();
     canvas.dataset.shown = performance.now();

@@ -1,8 +1,7 @@
-"""The easel: a picture with a wipe to another one, on which one paints with a finger, a pen or a mouse.
+"""The easel: a picture with a wipe to another one, on which the visitor paints with a finger, a pen or a mouse.
 
-It is a Streamlit component without build step: its three files are handed over as they are, and never hold anything
-that a user has given. Strokes come back as cells of a layer's grid, each until Python has said that it was seen;
-what is done with them is Python's business.
+It is a Streamlit component without a build step; its three files are static and never contain user input. It sends
+strokes as cells of a layer's grid, and repeats each one until Python has confirmed it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _EASEL = st.components.v2.component(
 
 
 def _ignore() -> None:
-    """Stand for the callback that a component's state must have."""
+    """Do nothing; a component's state needs a callback."""
 
 
 def show_easel(
@@ -42,21 +41,21 @@ def show_easel(
     on_strokes: Callable[[], None] = _ignore,
     on_drawn: Callable[[], None] = _ignore,
 ) -> None:
-    """Show a picture, with a wipe to another one if they differ.
+    """Show a picture, with a wipe to another one if the two differ.
 
     Args:
-        key: The widget's key.
-        before: A PNG.
-        after: A PNG of the same size, the one that is shown.
-        size: Their rows and columns.
-        alt: What is seen, for who cannot see it.
-        brush: ``grid``, rows and columns, ``color``, ``#rrggbb``, ``id``, what tells it from others, and ``tools``,
-            the CSS selector of where it is chosen; None if one may not paint.
-        scope: On what one paints; strokes that were on something else are forgotten.
-        last_taken: The last stroke that was dealt with.
-        labels: The pictures have areas of one color each, which are not to be smoothed.
-        on_strokes: Called when something was painted.
-        on_drawn: Called when the easel has drawn the picture that followed a stroke, and no other stroke came.
+        key: Key of the widget.
+        before: PNG of the picture before the strokes.
+        after: PNG of the picture after the strokes, of the same size; shown by default.
+        size: Rows and columns of both pictures.
+        alt: Alternative text.
+        brush: ``grid`` (rows and columns), ``color`` (``#rrggbb``), ``id`` (unique) and ``tools`` (CSS selector of the
+            controls that choose the brush); None if painting is disabled.
+        scope: Identifies the picture and layer; the easel drops strokes of another scope.
+        last_taken: ID of the last stroke that Python has processed.
+        labels: The pictures are label maps, which are drawn without smoothing.
+        on_strokes: Called after a stroke.
+        on_drawn: Called when the easel shows the result of a stroke and no other stroke has followed.
     """
     data = {
         "before": _url(before),
@@ -73,13 +72,13 @@ def show_easel(
 
 @dataclass(frozen=True, slots=True)
 class EaselStroke:
-    """What a visitor has painted.
+    """A stroke as the easel sent it.
 
     Args:
-        id: What tells it from all others.
-        scope: On what, as `show_easel` was told.
-        cells: Of the grid; nobody has looked at them yet.
-        unsure: Whether something was done where the brush is chosen, and another one might have come.
+        id: Unique ID of the stroke.
+        scope: Scope that `show_easel` was called with.
+        cells: Cells of the grid, not validated.
+        unsure: Whether the visitor used the brush's controls before the stroke, so that the brush may have changed.
     """
 
     id: str
@@ -89,7 +88,7 @@ class EaselStroke:
 
 
 def read_strokes(key: str, last_taken: str | None) -> list[EaselStroke]:
-    """Return what was painted on an easel since the stroke that was dealt with last, in order."""
+    """Return the strokes on an easel since the last processed one, in order."""
     state = st.session_state.get(key)
     strokes = state.get("strokes") if isinstance(state, Mapping) else None
     painted = [

@@ -1,1 +1,1 @@
-"""Images and tables as the pages show them."""
+"""Images and tables for the pages."""

@@ -1,4 +1,4 @@
-"""What an edit has changed: concepts before and after, the difference, and the share of each concept."""
+"""The effect of an edit: concepts before and after, the map of changes, and the share of each concept."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def show_change(
     labels: tuple[Int64[Tensor, "H W"], Int64[Tensor, "H W"]],
     region: Bool[Tensor, "H W"] | None = None,
 ) -> None:
-    """Draw the segmentation of two pictures with a wipe, and where they differ.
+    """Draw the segmentations of two pictures with a wipe, and where the pictures differ.
 
     Args:
-        key: Of the wipe.
-        segmenter: Whose concepts they are.
-        before: A picture ``[3, H, W]``.
-        after: Another one.
-        labels: Their label maps.
-        region: The painted region, bool ``[H, W]``; None if nothing was painted.
+        key: Key of the widget.
+        segmenter: Segmenter that made the label maps.
+        before: Picture before the edit, ``[3, H, W]``.
+        after: Picture after the edit, ``[3, H, W]``.
+        labels: Label maps of ``before`` and ``after``.
+        region: Painted region, bool ``[H, W]``; None if nothing was painted.
     """
     size = (int(after.shape[1]), int(after.shape[2]))
     first, second = (
@@ -45,11 +45,11 @@ def show_change(
         show_easel(key, first, second, size, f"Segmentation: {concepts}", labels=True)
     change = measure_change(before, after)
     right.image(draw_change(change, region), width="stretch", alt="Where the picture changed")
-    right.caption(f"change: **{change.mean():.1%}**" if region is None else _describe_change(change, region))
+    right.caption(f"Change: **{change.mean():.1%}**" if region is None else _describe_change(change, region))
 
 
 def show_shares(segmenter: Segmenter, labeled: Mapping[str, Int64[Tensor, "H W"]]) -> None:
-    """Show the share of pixels of each concept, with its color, and how it changes."""
+    """Show each concept's color, its share of the pixels, and the change of that share."""
     frame = tables.share_table(segmenter.concepts, labeled).round(1)
     frame[frame == 0] = 0.0  # no "-0.0"
     numbers = {
@@ -59,17 +59,17 @@ def show_shares(segmenter: Segmenter, labeled: Mapping[str, Int64[Tensor, "H W"]
     columns = {" ": st.column_config.Column(width=24)} | numbers
     st.dataframe(tables.with_colors(frame, segmenter.concepts), width="stretch", hide_index=True, column_config=columns)
     st.caption(
-        "Percent of the pixels of this one picture; ± in percentage points. Change: mean over red, green and blue, "
-        f"100 % from black to white, brightest in the map from {FULL_SCALE:.0%} on."
+        "Percent of the pixels of this picture; ± in percentage points. Change: mean over red, green and blue, as a "
+        f"share of the range from black to white; the map saturates at {FULL_SCALE:.0%}."
     )
 
 
 def _describe_change(change: Tensor, region: Tensor) -> str:
-    """Return how much changed inside and outside of a painted region, in words."""
+    """Return a text with the change inside and outside the painted region."""
     inside, outside = split_change(change, region)
     numbers = [
         f"{word} the strokes **{share:.1%}**"
         for word, share in (("inside", inside), ("outside", outside))
         if share is not None and region.any()
     ]
-    return f"change: {', '.join(numbers) or '0.0%'}"
+    return f"Change: {', '.join(numbers) or '0.0%'}"

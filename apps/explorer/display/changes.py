@@ -1,4 +1,4 @@
-"""How much of a picture is what, and how much of it an edit has changed; without Streamlit."""
+"""Shares of concepts and changes of pixels; independent of Streamlit."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from gandissect import UNLABELED, Concept
 
 
 def measure_shares(labels: Int64[Tensor, "H W"], num_concepts: int) -> Float64[Tensor, " concept"]:
-    """Return the share of pixels of each concept, the unlabeled ones last: float64 ``[concept + 1]``, of sum 1."""
+    """Return the share of pixels of each concept, then of unlabeled pixels: float64 ``[concept + 1]``, of sum 1."""
     labels = torch.where(labels == UNLABELED, num_concepts, labels)
     return torch.bincount(labels.flatten(), minlength=num_concepts + 1).cpu().double() / labels.numel()
 
 
 def list_concepts(labels: Int64[Tensor, "H W"], concepts: Sequence[Concept]) -> str:
-    """Return the names of the concepts in a label map, separated by commas; ``nothing`` if there is none."""
+    """Return the names of the concepts in a label map, separated by commas, or ``nothing``."""
     shares = measure_shares(labels, len(concepts)).tolist()
     return ", ".join(concept.name for concept in concepts if shares[concept.index]) or "nothing"
 
 
 def measure_change(before: Float[Tensor, "3 H W"], after: Float[Tensor, "3 H W"]) -> Float[Tensor, "H W"]:
-    """Return how much each pixel changed, ``[H, W]``: mean over red, green, blue, 1 from black to white."""
+    """Return the change of each pixel, ``[H, W]``: mean over red, green, blue; 1 is from black to white."""
     return (before.clamp(-1, 1) - after.clamp(-1, 1)).abs().mean(0) / 2
 
 
 def split_change(change: Float[Tensor, "H W"], region: Bool[Tensor, "H W"]) -> tuple[float | None, float | None]:
-    """Return the mean of a map of changes ``[H, W]`` inside and outside of a region; None where that is nothing."""
+    """Return the mean of a map of changes ``[H, W]`` inside and outside a region; None for an empty part."""
     inside, outside = change[region], change[~region]
     return (
         float(inside.mean()) if inside.numel() else None,

@@ -1,4 +1,4 @@
-"""Pictures, labels, activity and changes as pixels, without Streamlit."""
+"""Pictures, labels, activity and changes as pixels; independent of Streamlit."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gandissect import UNLABELED, Concept
 from gandissect.core import to_uint8
 
 Pixels = NDArray[np.uint8]
-"""A picture to show, ``[H, W, 3]``."""
+"""Pixels to show, ``[H, W, 3]``."""
 
 MIN_PIXELS = 256
-"""Pictures are enlarged by a whole factor until their longer side has so many pixels."""
+"""Minimum length of a picture's longer side, in pixels; smaller pictures are enlarged by an integer factor."""
 
 FULL_SCALE = 0.25
-"""The difference that is drawn in the brightest color, as a share of the largest possible."""
+"""Change that is drawn in the brightest color, as a share of the range from black to white."""
 
 _HOT = torch.tensor([[0, 0, 0], [110, 30, 90], [240, 110, 20], [255, 250, 200]], dtype=torch.float32, device="cpu")
 _LIFT = torch.tensor([28.0, 32.0, 44.0], dtype=torch.float32, device="cpu")
@@ -38,7 +38,7 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def encode_jpeg(pixels: Pixels) -> bytes:
-    """Return pixels as a JPEG, a quarter as long as the PNG, for small pictures to look at."""
+    """Return pixels as a JPEG, a quarter of the size of the PNG, for thumbnails."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "jpeg", quality=90)
     return file.getvalue()
@@ -50,7 +50,7 @@ def draw_picture(image: Float[Tensor, "3 H W"]) -> Pixels:
 
 
 def draw_native(image: Float[Tensor, "3 H W"]) -> Pixels:
-    """Draw an image ``[3, H, W]`` in [-1, 1] as large as it is."""
+    """Draw an image ``[3, H, W]`` in [-1, 1] at its own size."""
     return to_uint8(image).permute(1, 2, 0).numpy()
 
 
@@ -62,22 +62,22 @@ def draw_concepts(image: Float[Tensor, "3 H W"], labels: Int64[Tensor, "H W"], c
 def draw_native_concepts(
     image: Float[Tensor, "3 H W"], labels: Int64[Tensor, "H W"], concepts: Sequence[Concept]
 ) -> Pixels:
-    """Draw what `draw_concepts` does as large as the image is."""
+    """Draw the same as `draw_concepts`, at the image's own size."""
     return _to_pixels(_color_labels(image, labels, concepts))
 
 
 def draw_heat(image: Float[Tensor, "3 H W"], activity: Float[Tensor, "H W"]) -> Pixels:
-    """Draw an image in dim gray with a glow where ``[H, W]`` in [0, 1] is high."""
+    """Draw an image in dim gray, with a glow where the activity ``[H, W]`` in [0, 1] is high."""
     gray = 0.6 * _to_rgb(image).mean(0, keepdim=True)
     return _enlarge(torch.lerp(gray, _GLOW[:, None, None], 0.9 * activity[None]), "bicubic")
 
 
 def draw_change(change: Float[Tensor, "H W"], region: Bool[Tensor, "H W"] | None = None) -> Pixels:
-    """Draw a map of changes ``[H, W]``: black for none, the brightest from `FULL_SCALE` on.
+    """Draw a map of changes: black for none, the brightest color at `FULL_SCALE` and above.
 
     Args:
-        change: From 0 to 1.
-        region: A region to lift a little from the black, bool ``[H, W]``.
+        change: Change of each pixel, ``[H, W]``, from 0 to 1.
+        region: Region to brighten slightly, bool ``[H, W]``.
     """
     position = (change / FULL_SCALE).clamp(0, 1) * (len(_HOT) - 1)
     low = position.long().clamp(max=len(_HOT) - 2)
@@ -95,7 +95,7 @@ def _color_labels(image: Tensor, labels: Tensor, concepts: Sequence[Concept]) ->
 
 
 def _to_rgb(image: Tensor) -> Tensor:
-    """Return an image from 0 to 255, not yet rounded."""
+    """Return an image scaled to 0 to 255, not rounded."""
     return (image.clamp(-1, 1) + 1) * 127.5
 
 

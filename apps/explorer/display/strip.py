@@ -1,4 +1,4 @@
-"""Pictures beside each other, as many to a row as there is room for."""
+"""Rows of pictures that wrap to the width of the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..state import PICTURE, go_to
 from .images import Pixels
 
 WIDTH = 96
-"""Of a picture, in pixels."""
+"""Width of a picture, in pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,11 +19,11 @@ class StripImage:
     """One picture of a strip.
 
     Args:
-        pixels: What is drawn.
-        alt: What is seen, for who cannot see it.
-        caption: What stands below; nothing if empty.
-        number: The picture of the seed that a button below picks; no button if None.
-        help: What the button says when one stays on it.
+        pixels: Pixels to draw.
+        alt: Alternative text.
+        caption: Text below the picture; none if empty.
+        number: Number of the picture that a button below picks; no button if None.
+        help: Tooltip of the button.
     """
 
     pixels: Pixels
@@ -34,12 +34,12 @@ class StripImage:
 
 
 def show_strip(key: str, pictures: Sequence[StripImage], width: int = WIDTH) -> None:
-    """Show pictures beside each other.
+    """Show a row of pictures.
 
     Args:
-        key: Part of the buttons' keys.
-        pictures: From left to right.
-        width: Of each, in pixels.
+        key: Prefix of the buttons' keys.
+        pictures: Pictures, from left to right.
+        width: Width of each picture, in pixels.
     """
     with st.container(horizontal=True, gap="small"):
         for picture in pictures:

@@ -1,4 +1,4 @@
-"""The explorer's tables, without Streamlit."""
+"""The explorer's tables; independent of Streamlit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def unit_table(dissection: LayerDissection, units: Sequence[int], concept: str |
     """Return a row for each unit: ``unit``, its best ``concept``, ``IoU`` and ``threshold``.
 
     Args:
-        dissection: The layer's dissection.
-        units: Which units, in this order.
-        concept: The concept whose IoU is shown; that of the unit's best concept if None.
+        dissection: Dissection of the layer.
+        units: Units to list, in this order.
+        concept: Concept whose IoU is shown; each unit's best concept if None.
 
     Raises:
-        KeyError: If there is no such concept.
+        KeyError: If the concept does not exist.
     """
     iou = dissection.iou.amax(0) if concept is None else dissection.iou[dissection.concept_index(concept)]
     matches = [dissection.matches[unit] for unit in units]
@@ -43,17 +43,17 @@ def share_table(concepts: Sequence[Concept], labeled: Mapping[str, Int64[Tensor,
     """Return the share of pixels of each concept in label maps, in percent, largest first.
 
     Args:
-        concepts: What the labels mean.
-        labeled: Label maps, int64 ``[H, W]``, by name; the first is what the others are compared with.
+        concepts: Concepts of the labels.
+        labeled: Label maps, int64 ``[H, W]``, by name; the others are compared with the first.
 
     Returns:
-        Columns ``concept``, one for each map, and for each but the first ``± NAME``, its change in percentage points;
-        the index is the concept's own, or the number of concepts for pixels that are not labeled. Concepts of
-        none of the maps are left out.
+        Columns ``concept``, one per map, and for each map but the first ``± NAME``, its change in percentage points;
+        the index is the concept's own, or the number of concepts for unlabeled pixels. Concepts that occur in no map
+        are left out.
     """
     percent = {name: 100 * measure_shares(labels, len(concepts)).numpy() for name, labels in labeled.items()}
     first, *others = percent
-    frame = pd.DataFrame({"concept": [*(concept.name for concept in concepts), "not labeled"], first: percent[first]})
+    frame = pd.DataFrame({"concept": [*(concept.name for concept in concepts), "unlabeled"], first: percent[first]})
     for name in others:
         frame[name], frame["± " + name] = percent[name], percent[name] - percent[first]
     present = np.stack(list(percent.values())).max(0) > 0
@@ -62,15 +62,15 @@ def share_table(concepts: Sequence[Concept], labeled: Mapping[str, Int64[Tensor,
 
 
 def concept_table(labels: Sequence[str], layers: Sequence[ComparedLayer], concepts: Sequence[Concept]) -> pd.DataFrame:
-    """Return how many units of layers are interpretable as each concept, most first.
+    """Return the number of interpretable units per concept and layer, most first.
 
     Args:
-        labels: What to call the layers.
-        layers: Of one comparison.
-        concepts: The comparison's concepts.
+        labels: Labels of the layers.
+        layers: Layers of one comparison.
+        concepts: Concepts of the comparison.
 
     Returns:
-        Columns ``concept`` and one for each layer; concepts of none of the layers are left out.
+        Columns ``concept`` and one per layer; concepts without a unit are left out.
     """
     counts = {label: layer.units_by_concept for label, layer in zip(labels, layers, strict=True)}
     frame = pd.DataFrame({"concept": [concept.name for concept in concepts], **counts})
@@ -80,7 +80,7 @@ def concept_table(labels: Sequence[str], layers: Sequence[ComparedLayer], concep
 
 
 def with_colors(frame: pd.DataFrame, concepts: Sequence[Concept]) -> Styler:
-    """Return a table of `share_table` with a first column, named by a space, in the concepts' colors."""
+    """Return a table of `share_table` with a first column, named with a space, in the concepts' colors."""
     colors = [*(concept.hex for concept in concepts), "#808080"]
     frame = frame.copy()
     frame.insert(0, " ", "")

@@ -1,1 +1,1 @@
-"""The parts of the Latent page: walking, mixing, steering, inverting."""
+"""The parts of the page Latent: walks, truncation, mixing, directions, inversion."""

@@ -1,4 +1,4 @@
-"""A visitor's own picture and what a generator makes of it, without Streamlit: `gandissect invert` with fewer steps."""
+"""Inversion of an uploaded picture, as `gandissect invert` with fewer steps; independent of Streamlit."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from segmenters.datasets import read_image
 from ..background.tasks import advance
 
 MAX_MEGABYTES = 20
-"""No larger file is read."""
+"""Maximum size of an uploaded file, in MB."""
 
 STEPS = (50, 150, 500)
-"""How many steps one may choose; the second is what is taken first."""
+"""Available numbers of steps; the second one is the default."""
 
 NUM_CANDIDATES, NUM_STARTS = 500, 3
 NUM_WITHOUT_GRADIENTS = 2_000
-"""Samples that are looked through where no gradients flow."""
+"""Number of samples to search for a generator without gradients."""
 
-_ONE_AT_A_TIME = threading.Lock()  # a large picture takes hundreds of megabytes while it is decoded
+_ONE_AT_A_TIME = threading.Lock()  # decoding a large picture takes hundreds of megabytes
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A picture as a visitor has sent it.
+    """An uploaded picture.
 
     Args:
-        data: The file's bytes.
-        digest: Their SHA-256, by which it is known from others.
+        data: Bytes of the file.
+        digest: SHA-256 of the bytes, which identifies the picture.
     """
 
     data: bytes
@@ -49,18 +49,18 @@ class Upload:
 
 
 def receive(data: bytes) -> Upload:
-    """Return what a visitor has sent.
+    """Wrap the bytes of an uploaded file.
 
     Raises:
-        ValueError: If it is too large.
+        ValueError: If the file is too large.
     """
     if len(data) > MAX_MEGABYTES * 2**20:
-        raise ValueError(f"the file has {len(data) / 2**20:.1f} MB; at most {MAX_MEGABYTES} are read: reduce it")
+        raise ValueError(f"the file must have at most {MAX_MEGABYTES} MB; got {len(data) / 2**20:.1f} MB")
     return Upload(data, hashlib.sha256(data).hexdigest())
 
 
 def decode_upload(upload: Upload, size: int) -> Float32[Tensor, "3 size size"] | str:
-    """Return a visitor's picture as a generator takes it, ``[3, size, size]``, or in words why that cannot be."""
+    """Return an uploaded picture cropped and resized, ``[3, size, size]``, or the reason why it cannot be read."""
     with _ONE_AT_A_TIME:
         try:
             return read_image(upload.data, size)
@@ -69,10 +69,10 @@ def decode_upload(upload: Upload, size: int) -> Float32[Tensor, "3 size size"] |
 
 
 class CountedGenerator:
-    """A generator that counts its images on the task that this thread works at.
+    """A generator that reports its images to the current thread's task.
 
     Args:
-        generator: The generator; what this one does not know it asks that one.
+        generator: Generator to wrap; all other attributes are its own.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -88,7 +88,7 @@ class CountedGenerator:
 
 
 def has_gradients(generator: Generator) -> bool:
-    """Tell whether gradients flow through a generator from image to z."""
+    """Return whether a generator is differentiable with respect to z."""
     with torch.enable_grad():
         z = generator.sample_z(1, 0).to(generator.device).requires_grad_()
         return generator(z).requires_grad
@@ -97,20 +97,20 @@ def has_gradients(generator: Generator) -> bool:
 def find_inversion(
     generator: Generator, segmenter: Segmenter, image: Float32[Tensor, "3 H W"], space: str, num_steps: int
 ) -> Inversion:
-    """Find the latents whose image is most like a picture, counted.
+    """Find the latents whose image is closest to a picture, and report the progress.
 
     Args:
-        generator: A generator; it stays as it is.
-        segmenter: Its features are compared besides pixels, if it has an encoder.
-        image: The picture, ``[3, H, W]`` in [-1, 1].
-        space: ``z``, ``w`` or ``ws``.
-        num_steps: Of the optimization; 0 takes the nearest of more samples.
+        generator: Generator; it is not modified.
+        segmenter: Segmenter whose features are compared in addition to pixels, if it has an encoder.
+        image: Picture to invert, ``[3, H, W]`` in [-1, 1].
+        space: Latent space: ``z``, ``w`` or ``ws``.
+        num_steps: Number of optimization steps; 0 returns the nearest of a larger number of samples.
 
     Raises:
-        ValueError: If that cannot be, saying why.
+        ValueError: If the picture cannot be inverted.
     """
     return invert(
-        cast("Generator", CountedGenerator(generator)),  # what it lacks it asks the generator
+        cast("Generator", CountedGenerator(generator)),  # delegates all other attributes
         image[None],
         space,
         features=segmenter.encode if isinstance(segmenter, Encoder) else None,
@@ -122,20 +122,20 @@ def find_inversion(
 
 
 def num_images(num_steps: int) -> int:
-    """Return how many images `find_inversion` makes, about."""
+    """Return the approximate number of images that `find_inversion` generates."""
     if not num_steps:
         return NUM_WITHOUT_GRADIENTS
     return NUM_CANDIDATES + NUM_STARTS * (num_steps // 4) + num_steps
 
 
 def as_file(inversion: Inversion) -> bytes:
-    """Return an inversion as the file that `Inversion.load` reads."""
+    """Return an inversion as the bytes of a file for `Inversion.load`."""
     with TemporaryDirectory() as folder:
         return inversion.save(Path(folder)).read_bytes()
 
 
 def as_sheet(inversion: Inversion) -> bytes:
-    """Return the PNG that ``gandissect invert`` makes of an inversion."""
+    """Return the PNG that ``gandissect invert`` writes for an inversion."""
     file = io.BytesIO()
     draw_inversion(inversion).save(file, "png")
     return file.getvalue()

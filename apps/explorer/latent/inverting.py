@@ -1,4 +1,4 @@
-"""A part of the page of the latent space: a picture of the visitor's own, and what the generator makes of it."""
+"""A part of the page Latent: an uploaded picture and its reconstruction by the generator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENDINGS = {"JPEG": ("jpg", "jpeg"), "PNG": ("png",), "WEBP": ("webp",)}
 
 
 def draw_inverting(visit: Visit) -> None:
-    """Let the visitor give a picture, have it found in the latent space, and show how near that came."""
+    """Let the visitor upload a picture, invert it, and show the reconstruction."""
     generator = visit.generator
     has_gradients = visitor_memory().get(
         (fingerprint_of(generator), "gradients"), lambda: inversions.has_gradients(generator)
@@ -48,18 +48,18 @@ def draw_inverting(visit: Visit) -> None:
     segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
     inversion = look_for(visit, segmenter, upload, image, space, num_steps)
     if inversion is None:
-        st.image(draw_picture(image), "as the generator takes it", 256, alt="Your picture, cropped and resized")
+        st.image(draw_picture(image), "Cropped and resized", 256, alt="Your picture, cropped and resized")
     else:
         show_inversion(segmenter, inversion, (UPLOAD, upload.digest, fingerprint_of(visit.generator), space, num_steps))
 
 
 def choose_search(visit: Visit, has_gradients: bool) -> tuple[str, int]:
-    """Let the visitor give a picture, and choose where and how long to look for it; return the space and the steps."""
+    """Let the visitor upload a picture, and choose latent space and number of steps; return both."""
     endings = [ending for kind in SENT_FORMATS for ending in ENDINGS[kind]]
     key = upload_key(st.session_state.get(NUM_UPLOADS, 0))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.file_uploader(
-            "a picture of yours",
+            "Your picture",
             endings,
             key=key,
             on_change=take_upload,
@@ -69,46 +69,44 @@ def choose_search(visit: Visit, has_gradients: bool) -> tuple[str, int]:
         )
         spaces = capabilities(visit.generator).inversion_spaces
         space = st.selectbox(
-            "look for it in",
+            "Latent space",
             spaces,
             len(spaces) - 1,
             key=f"look in {fingerprint_of(visit.generator)}",
             width=130,
-            help="ws, one w a layer, comes nearer to pictures that the generator would not make; z and w stay closer "
-            "to those that it would"
+            help="ws (one w per layer) reconstructs unusual pictures better; z and w stay closer to typical outputs"
             if len(spaces) > 1
-            else "this generator has z only",
+            else "This generator has only z",
         )
-        num_steps = st.selectbox("steps", inversions.STEPS, 1, key="own steps", width=110) if has_gradients else 0
+        num_steps = st.selectbox("Steps", inversions.STEPS, 1, key="own steps", width=110) if has_gradients else 0
         if UPLOAD in st.session_state:
-            st.button("Forget it", key="forget picture", icon=":material/delete:", on_click=forget_upload)
+            st.button("Remove", key="forget picture", icon=":material/delete:", on_click=forget_upload)
     return space, num_steps
 
 
 def explain_search(visit: Visit, has_gradients: bool, size: int) -> None:
-    """Say what is done with a picture, and what to expect of it."""
+    """Explain how a picture is inverted, and what to expect."""
     kinds = f"{', '.join(SENT_FORMATS[:-1])} or {SENT_FORMATS[-1]}".replace("WEBP", "WebP")
     if has_gradients:
-        begin = f"from the {inversions.NUM_STARTS} nearest of {inversions.NUM_CANDIDATES} samples"
-        method = f"It goes down {begin} with Adam; {inversions.STEPS[1]} steps take about 20 seconds on two cores."
+        start = f"the {inversions.NUM_STARTS} nearest of {inversions.NUM_CANDIDATES} samples"
+        method = f"Adam starts from {start}; {inversions.STEPS[1]} steps take about 20 seconds on two CPU cores."
     else:
-        samples = f"the nearest of {inversions.NUM_WITHOUT_GRADIENTS} samples"
-        method = f"No gradients flow through {escape(visit.generator.name)}: it is {samples}, no more."
+        result = f"the result is the nearest of {inversions.NUM_WITHOUT_GRADIENTS} samples"
+        method = f"{escape(visit.generator.name)} is not differentiable; {result}."
     limits = f"at most {inversions.MAX_MEGABYTES} MB and {MAX_SENT_PIXELS // 10**6} megapixels"
     st.caption(
-        f"{kinds}, {limits}. It is turned upright and resized, and of its middle {size} x {size} pixels are taken, as "
-        f"`gandissect invert` does. {method}"
+        f"{kinds}, {limits}. The picture is rotated upright, resized and center-cropped to {size} x {size} pixels, as "
+        f"in `gandissect invert`. {method}"
     )
     st.caption(
-        "Pictures that the generator could have made come back almost as they were; photographs unlike those that it "
-        "learned from come back poorly, as what it can draw instead. The numbers say how poorly: from about 30 dB on "
-        "one hardly sees a difference, at 20 dB the layout is right and details are not, at 15 dB little more than "
-        "the large areas is."
+        "Pictures like the training data are reconstructed well; other photographs are not. Above about 30 dB the "
+        "difference is hardly visible; at 20 dB the layout is right, but details differ; at 15 dB only large areas "
+        "match."
     )
 
 
 def take_upload(key: str) -> None:
-    """Take over the picture that was uploaded, to be looked for at once; or keep why it is refused."""
+    """Store the uploaded picture and request its inversion; on failure, store the reason."""
     file = st.session_state[key]
     forget()
     if file is None:
@@ -121,20 +119,20 @@ def take_upload(key: str) -> None:
 
 
 def forget() -> None:
-    """Forget the picture, and call off what is done with it."""
+    """Discard the picture, and cancel its inversion."""
     call_off(st.session_state.pop(UPLOAD_TASK, None))
     for name in (UPLOAD, UPLOAD_ERROR, UPLOAD_WANTED):
         st.session_state.pop(name, None)
 
 
 def forget_upload() -> None:
-    """Forget the picture, and empty the field that it was uploaded by."""
+    """Discard the picture, and clear the upload field."""
     forget()
     st.session_state[NUM_UPLOADS] = st.session_state.get(NUM_UPLOADS, 0) + 1
 
 
 def call_off(key: Hashable) -> None:
-    """Call a task off if it is under way; what was found stays."""
+    """Cancel a task if it is running; keep finished ones."""
     task = visitor_tasks().get(key)
     if task is not None and not task.result.done():
         visitor_tasks().stop(key)
@@ -148,30 +146,30 @@ def look_for(
     space: str,
     num_steps: int,
 ) -> Inversion | None:
-    """Return what the generator makes of a picture; None while that is being found out, with how far it is."""
+    """Return the inversion of a picture; until then, show the progress and return None."""
     networks = fingerprint_of(visit.generator), fingerprint_of(segmenter)
     key = ("invert", upload.digest, *networks, space, num_steps)
     if st.session_state.get(UPLOAD_TASK) != key:
-        call_off(st.session_state.get(UPLOAD_TASK))  # of another picture or generator: nobody waits for it
+        call_off(st.session_state.get(UPLOAD_TASK))  # for another picture or generator, no longer needed
         st.session_state[UPLOAD_TASK] = key
     if st.session_state.get(UPLOAD_WANTED):
         work = partial(inversions.find_inversion, visit.generator, segmenter, image, space, num_steps)
         visitor_tasks().begin(key, inversions.num_images(num_steps), work)
     elif visitor_tasks().get(key) is None:
         st.button(
-            f"Look for it in {space}",
+            f"Invert in {space}",
             type="primary",
             icon=":material/search:",
             key="look for it",
             on_click=st.session_state.__setitem__,
             args=(UPLOAD_WANTED, True),
         )
-    inversion: Inversion | None = follow_task(key, f"looking for it in {space}", UPLOAD_WANTED)
+    inversion: Inversion | None = follow_task(key, f"Inverting in {space}", UPLOAD_WANTED)
     return inversion
 
 
 def show_inversion(segmenter: Segmenter, inversion: Inversion, key: tuple[Hashable, ...]) -> None:
-    """Show a picture and what was found, what the segmenter sees in both, and let the visitor take them home."""
+    """Show a picture, its reconstruction, the concepts in both, and the downloads."""
     picture, reconstruction = from_uint8(inversion.pictures)[0], from_uint8(inversion.reconstructions)[0]
     labels = visitor_memory().get(
         (*key, fingerprint_of(segmenter)),
@@ -181,24 +179,24 @@ def show_inversion(segmenter: Segmenter, inversion: Inversion, key: tuple[Hashab
     with left:
         left_image, right_image = st.columns(2, wrap=False)
         left_image.image(
-            draw_picture(picture), "as the generator takes it", "stretch", alt="Your picture, cropped and resized"
+            draw_picture(picture), "Cropped and resized", "stretch", alt="Your picture, cropped and resized"
         )
         right_image.image(
             draw_picture(reconstruction),
-            f"as {escape(inversion.generator.name)} makes it",
+            f"Reconstructed by {escape(inversion.generator.name)}",
             "stretch",
-            alt="What the generator makes of your picture",
+            alt="Reconstruction of your picture",
         )
         show_change("inverted segmentation", segmenter, picture, reconstruction, labels)
     with right:
         psnr = float(inversion.psnr)
-        st.metric("PSNR", f"{psnr:.1f} dB" if math.isfinite(psnr) else "exactly the same", width="content")
-        show_shares(segmenter, {"given": labels[0], "found": labels[1]})
+        st.metric("PSNR", f"{psnr:.1f} dB" if math.isfinite(psnr) else "identical", width="content")
+        show_shares(segmenter, {"original": labels[0], "reconstructed": labels[1]})
         offer_downloads(inversion)
 
 
 def offer_downloads(inversion: Inversion) -> None:
-    """Let the visitor download what was found."""
+    """Draw the download buttons of an inversion."""
     with st.container(horizontal=True, gap="xsmall"):
         st.download_button(
             "PNG",
@@ -208,7 +206,7 @@ def offer_downloads(inversion: Inversion) -> None:
             icon=":material/image:",
             on_click="ignore",
             key="inversion png",
-            help="Given, found, and where they differ, as gandissect invert makes it",
+            help="Original, reconstruction and their difference, as gandissect invert renders them",
         )
         st.download_button(
             "Inversion",
@@ -218,5 +216,5 @@ def offer_downloads(inversion: Inversion) -> None:
             icon=":material/download:",
             on_click="ignore",
             key="inversion file",
-            help="Latents and pictures, for gandissect.latent.Inversion.load, which edits units in your picture",
+            help="Latents and pictures, for gandissect.latent.Inversion.load in Python",
         )

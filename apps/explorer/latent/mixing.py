@@ -1,4 +1,4 @@
-"""A part of the page of the latent space: something of one picture in another."""
+"""A part of the page Latent: mixing of styles or activations of two pictures."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from . import walks
 
 
 def draw_mixing(visit: Visit) -> None:
-    """Let the visitor take styles, or activations inside a region, from another picture."""
+    """Let the visitor take styles, or activations in a region, from another picture."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         following = neighboring_numbers(visit.number, 2)[1]
-        other = st.number_input("from picture", 0, MAX_NUMBER, following, key=f"other {visit.number}", width=140)
+        other = st.number_input("Other picture", 0, MAX_NUMBER, following, key=f"other {visit.number}", width=140)
         ways = ["styles", "activations"] if capabilities(visit.generator).has_w else ["activations"]
-        way = st.segmented_control("mix", ways, default=ways[0], required=True, key=f"mix {len(ways)}")
+        way = st.segmented_control("Mix", ways, default=ways[0], required=True, key=f"mix {len(ways)}")
     z_b = visit.generator.sample_z(1, visit.seed, other)
     if way == "styles":
         image, taken = mix_by_styles(visit, z_b)
@@ -37,19 +37,19 @@ def draw_mixing(visit: Visit) -> None:
     for cell, picture, caption in zip(
         cells,
         (first, second, image),
-        (f"picture {visit.number}", f"picture {other}", f"picture {visit.number} with {taken} of picture {other}"),
+        (f"Picture {visit.number}", f"Picture {other}", f"Picture {visit.number} with {taken} of picture {other}"),
         strict=True,
     ):
-        cell.image(draw_picture(picture), caption, "stretch", alt=caption[0].upper() + caption[1:])
+        cell.image(draw_picture(picture), caption, "stretch", alt=caption)
     from_first, from_second = (float(measure_change(image, picture).mean()) for picture in (first, second))
     st.caption(
-        f"The mixture differs from picture {visit.number} by {from_first:.1%} and from picture {other} by "
-        f"{from_second:.1%} of the range from black to white, on average over pixels."
+        f"Mean change of the pixels, as a share of the range from black to white: {from_first:.1%} from picture "
+        f"{visit.number}, {from_second:.1%} from picture {other}."
     )
 
 
 def mix_by_styles(visit: Visit, z_b: Float32[Tensor, "1 z"]) -> tuple[Float[Tensor, "3 H W"], str]:
-    """Let the visitor choose styles; return the mixture and what was taken."""
+    """Let the visitor choose styles; return the mixture and a description of the styles."""
     groups = style_groups(visit.generator)
     layers = dict(enumerate(visit.generator.layers.items()))
     names = {
@@ -57,15 +57,15 @@ def mix_by_styles(visit: Visit, z_b: Float32[Tensor, "1 z"]) -> tuple[Float[Tens
         for style in range(ws_shape(visit.generator)[0])
     }
     group = st.segmented_control(
-        "styles of", [*groups, "single layers"], default=next(iter(groups)), required=True, key="group"
+        "Styles of", [*groups, "single layers"], default=next(iter(groups)), required=True, key="group"
     )
     styles: Sequence[int]
     if group in groups:
         styles = groups[group]
-        st.caption(f"The {group} styles are those of {escape(', '.join(names[style] for style in styles))}.")
+        st.caption(f"{group.capitalize()} styles: {escape(', '.join(names[style] for style in styles))}.")
     else:
         styles = st.pills(
-            "layers",
+            "Layers",
             list(names),
             selection_mode="multi",
             default=[0],
@@ -77,12 +77,12 @@ def mix_by_styles(visit: Visit, z_b: Float32[Tensor, "1 z"]) -> tuple[Float[Tens
 
 
 def mix_by_activations(visit: Visit, z_b: Float32[Tensor, "1 z"]) -> tuple[Float[Tensor, "3 H W"], str]:
-    """Let the visitor choose a region of the sidebar's layer; return the mixture and what was taken."""
-    st.caption(f"Activations of {escape(visit.layer)}, chosen in the sidebar, are swapped inside a region.")
+    """Let the visitor choose a region of the sidebar's layer; return the mixture and a description of the region."""
+    st.caption(f"Replaces the activations of {escape(visit.layer)} (chosen in the sidebar) in a region.")
     left, right = st.columns(2)
-    columns = left.slider("from left to right", 0, 100, (50, 100), 5, format="%d %%", key="region columns")
-    rows = right.slider("from top to bottom", 0, 100, (0, 100), 5, format="%d %%", key="region rows")
+    columns = left.slider("Region, left to right", 0, 100, (50, 100), 5, format="%d %%", key="region columns")
+    rows = right.slider("Region, top to bottom", 0, 100, (0, 100), 5, format="%d %%", key="region rows")
     if columns[0] == columns[1] or rows[0] == rows[1]:
-        st.warning("The region is empty; draw its ends apart.")
+        st.warning("The region is empty; move the ends apart.")
     region = walks.make_rectangle(visit.generator.image_size, rows, columns)
     return walks.swap_region(visit.generator, visit.z, z_b, visit.layer, region)[0], "a region"

@@ -1,4 +1,4 @@
-"""A part of the page of the latent space: directions as sliders, labeled with what they do."""
+"""A part of the page Latent: a slider for each direction, labeled with its effect on concepts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gandissect import Segmenter
 from gandissect.latent import Direction, capabilities, style_groups
 
 from ..background.progress import show_failure
-from ..background.resources import escape, load_segmenter, pluralize
+from ..background.resources import escape, load_segmenter
 from ..background.tasks import Tasks
 from ..display.changes import measure_change
 from ..display.images import draw_change, draw_picture
@@ -29,12 +29,12 @@ SWEEP = (-3.0, -1.5, 0.0, 1.5, 3.0)
 
 @st.cache_resource(show_spinner=False)
 def label_tasks() -> Tasks:
-    """Return the labels of directions, worked out once for all visitors."""
+    """Return the tasks that label directions, shared by all visitors."""
     return Tasks(capacity=128)
 
 
 def draw_steering(visit: Visit) -> None:
-    """Let the visitor go along directions that were found in closed form, each with what it does."""
+    """Let the visitor move the picture along closed-form directions, and show the effect of each."""
     styles = choose_styles(visit)
     try:
         directions = walks.find_directions(visit.generator, NUM_DIRECTIONS, styles)
@@ -50,63 +50,63 @@ def draw_steering(visit: Visit) -> None:
         before = make_images(visit.generator, visit.z)[0]
         after = walks.step_along(visit.generator, visit.z, directions, steps)
         show_step(visit, before, after)
-    if st.toggle("pictures along each direction", key="sweep"):
+    if st.toggle("Show pictures along each direction", key="sweep"):
         show_sweeps(visit, directions)
 
 
 def choose_styles(visit: Visit) -> Sequence[int] | None:
-    """Let the visitor choose which styles the directions move; None for all, and for z."""
+    """Let the visitor choose the styles that directions move; None for all, and without styles."""
     if not capabilities(visit.generator).has_w:
         return None
     groups = {"all": None, **style_groups(visit.generator)}
-    name = st.segmented_control("directions of the styles", groups, default="all", required=True, key="moved")
+    name = st.segmented_control("Styles to move", groups, default="all", required=True, key="moved")
     return groups[name]
 
 
 def choose_steps(visit: Visit, directions: Sequence[Direction], keys: dict[str, Hashable]) -> dict[str, float]:
-    """Let the visitor choose a step along each direction; say below what a direction does once that is known."""
+    """Let the visitor choose a step along each direction, and show its effect once it is known."""
     steps, num_known = {}, 0
     scope = f"{fingerprint_of(visit.generator)} {directions[0].ws}"
     slider_keys = [step_key(direction.name, scope) for direction in directions]
     for slider_key, direction in zip(slider_keys, directions, strict=True):
-        label = f"{escape(direction.name)}: {direction.score:.0%} of the squared weights"
+        label = f"{escape(direction.name)} ({direction.score:.0%} of the squared weights)"
         steps[direction.name] = st.slider(label, -REACH, REACH, 0.0, 0.25, format="%.2f sigma", key=slider_key)
-        num_known += say_label(keys[direction.name])
+        num_known += show_label(keys[direction.name])
     if num_known < len(directions):
         wait_for_labels(tuple(keys.values()), num_known)
-    st.button("All to 0", key="rest", icon=":material/restart_alt:", on_click=partial(_reset_steps, slider_keys))
+    st.button("Reset all", key="rest", icon=":material/restart_alt:", on_click=partial(_reset_steps, slider_keys))
     st.caption(
-        f"Below each: percentage points of the pixels that a concept gains for one sigma, where that is beyond chance, "
-        f"over {walks.LABEL_SAMPLES} pictures; closed form: Shen and Zhou 2021."
+        f"Per sigma: percentage points of the pixels that a concept gains, if beyond chance, over "
+        f"{walks.LABEL_SAMPLES} pictures. Closed-form directions: Shen and Zhou 2021."
     )
     return steps
 
 
-def say_label(key: Hashable) -> bool:
-    """Say what a direction does; return whether that is known."""
+def show_label(key: Hashable) -> bool:
+    """Show the effect of a direction; return whether it is known."""
     task = label_tasks().get(key)
     if task is None or not task.result.done():
-        st.caption("for one sigma: being found out")
+        st.caption("Per sigma: measuring")
         return False
     if (error := task.result.exception()) is not None:
-        show_failure(key, "not labeled", error, label_tasks())
+        show_failure(key, "Not labeled", error, label_tasks())
     else:
-        st.caption(f"for one sigma: {escape(walks.describe_effect(task.value))}")
+        st.caption(f"Per sigma: {escape(walks.describe_effect(task.value))}")
     return True
 
 
 @st.fragment(run_every=1.0)
 def wait_for_labels(keys: Sequence[Hashable], num_known: int) -> None:
-    """Show how far the labels are; draw the page again when there is one more."""
+    """Show the progress of the labels; rerun the page when another one is done."""
     tasks = [label_tasks().get(key) for key in keys]
     if sum(task is None or task.result.done() for task in tasks) > num_known:
         st.rerun(scope="app")
     share = sum(task.share for task in tasks if task is not None) / len(tasks)
-    st.progress(share, f"finding out what directions do: {num_known} of {len(keys)}")
+    st.progress(share, f"Measuring the effects of directions: {num_known} of {len(keys)}")
 
 
 def label_task(visit: Visit, segmenter: Segmenter, direction: Direction) -> Hashable:
-    """Return the key of the task that labels a direction, begun if it was not yet."""
+    """Start labeling a direction if necessary, and return the key of the task."""
     key = (fingerprint_of(visit.generator), fingerprint_of(segmenter), direction.name, direction.ws)
     if label_tasks().get(key) is None:
         work = partial(walks.find_label, visit.generator, segmenter, direction)
@@ -115,12 +115,12 @@ def label_task(visit: Visit, segmenter: Segmenter, direction: Direction) -> Hash
 
 
 def show_step(visit: Visit, before: Float[Tensor, "3 H W"], after: Float[Tensor, "3 H W"]) -> None:
-    """Draw the picture before and after, and where it changed."""
+    """Draw the picture before and after, and the map of changes."""
     change = measure_change(before, after)
     left, right = st.columns(2)
-    left.image(draw_picture(before), "as generated", "stretch", alt=f"Generated picture {visit.number}")
-    right.image(draw_picture(after), "moved", "stretch", alt="The picture moved along the directions")
-    left.image(draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed")
+    left.image(draw_picture(before), "As generated", "stretch", alt=f"Generated picture {visit.number}")
+    right.image(draw_picture(after), "Moved", "stretch", alt="The picture moved along the directions")
+    left.image(draw_change(change), f"Change: {change.mean():.1%}", "stretch", alt="Where the picture changed")
 
 
 def show_sweeps(visit: Visit, directions: Sequence[Direction]) -> None:
@@ -136,7 +136,7 @@ def show_sweeps(visit: Visit, directions: Sequence[Direction]) -> None:
             for step in SWEEP
         ]
         show_strip(f"sweep {direction.name}", pictures)
-    st.caption(f"{pluralize(len(SWEEP), 'step')} along each direction alone, of the same picture.")
+    st.caption("The same picture, moved along one direction at a time.")
 
 
 def _reset_steps(slider_keys: Sequence[str]) -> None:

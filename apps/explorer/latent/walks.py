@@ -1,4 +1,4 @@
-"""What the page of the latent space works out, without Streamlit: ways, films, mixtures and steps along directions."""
+"""Computations of the page Latent: walks, films, mixtures, steps along directions; independent of Streamlit."""
 
 from __future__ import annotations
 
@@ -31,43 +31,44 @@ from ..background.tasks import CountedSegmenter
 from ..networks import FORWARD_SLOTS
 
 MOST_KEYS, LARGEST = 8, 10**9
-"""Pictures that a way leads through, at most, and the largest number of one."""
-FRAMES_A_STEP, FPS = 16, 20
+"""Maximum number of pictures of a walk, and largest number of a picture."""
+
+FRAMES_PER_STEP, FPS = 16, 20
 
 LABEL_STEPS, LABEL_SAMPLES, LABEL_SEED = (-2.0, 2.0), 24, 7
 LABEL_PICTURES = LABEL_SAMPLES * (1 + 2 * len(LABEL_STEPS))
-"""Pictures that are labeled for the labels of a direction: unmoved, and moved along it and along a random one."""
+"""Number of pictures segmented per direction: unmoved, and moved along it and along a random direction."""
 
 
 def parse_numbers(text: str) -> tuple[int, ...]:
     """Read the numbers of pictures, separated by commas or spaces.
 
     Raises:
-        ValueError: If these are not 2 to 8 such numbers, saying what is allowed.
+        ValueError: If the text is not a list of 2 to 8 such numbers.
     """
     words = [word for word in re.split(r"[,;\s]+", text.strip()) if word]
     wrong = [word for word in words if not re.fullmatch(r"[0-9]{1,10}", word) or int(word) > LARGEST]
     if wrong or not 2 <= len(words) <= MOST_KEYS:
         problem = repr(wrong[0][:20]) if wrong else f"{len(words)} numbers"
-        raise ValueError(f"name 2 to {MOST_KEYS} pictures by number, as 0, 1, 5; got {problem}")
+        raise ValueError(f"pictures must be 2 to {MOST_KEYS} numbers, such as 0, 1, 5; got {problem}")
     return tuple(map(int, words))
 
 
 def walk_through(generator: Generator, seed: int, numbers: Sequence[int], space: str, *, closed: bool) -> Walk:
-    """Return the way through some pictures of a seed."""
+    """Return the walk through some pictures of a seed."""
     z = torch.cat([generator.sample_z(1, seed, number) for number in numbers]).to(generator.device)
     return Walk(generator, z, space, closed=closed)
 
 
 def render_walk(walk: Walk, positions: Float64[Tensor, " n"]) -> Float[Tensor, "n 3 H W"]:
-    """Return the pictures at some positions of a way, ``[n, 3, H, W]`` on CPU."""
+    """Return the images at some positions of a walk, ``[n, 3, H, W]`` on CPU."""
     with FORWARD_SLOTS:
         return walk.images(positions)
 
 
 def make_film(walk: Walk) -> bytes:
-    """Return a way as a GIF that begins again when it ends, with as many frames from each picture to the next."""
-    steps = round(walk.end) * FRAMES_A_STEP
+    """Return a walk as a looping GIF, with `FRAMES_PER_STEP` frames from each picture to the next."""
+    steps = round(walk.end) * FRAMES_PER_STEP
     images = render_walk(walk, walk.positions(steps if walk.path.closed else steps + 1))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "walk.gif"
@@ -79,7 +80,7 @@ def make_film(walk: Walk) -> bytes:
 def mix_images(
     generator: Generator, z_a: Float32[Tensor, "1 z"], z_b: Float32[Tensor, "1 z"], styles: Sequence[int]
 ) -> Float[Tensor, "1 3 H W"]:
-    """Return the picture of ``z_a`` with some styles of ``z_b``, ``[1, 3, H, W]`` on CPU."""
+    """Return the image of ``z_a`` with some styles of ``z_b``, ``[1, 3, H, W]`` on CPU."""
     w_a, w_b = (as_w(generator, z.to(generator.device)) for z in (z_a, z_b))
     with FORWARD_SLOTS:
         return generator(mix_styles(generator, w_a, w_b, styles)).cpu()
@@ -93,7 +94,7 @@ def swap_region(
     layer: str,
     region: Float32[Tensor, "H W"],
 ) -> Float[Tensor, "1 3 H W"]:
-    """Return the picture of ``z_a`` with a layer's activations of ``z_b`` in a region, ``[1, 3, H, W]`` on CPU."""
+    """Return the image of ``z_a`` with a layer's activations of ``z_b`` in a region, ``[1, 3, H, W]`` on CPU."""
     with FORWARD_SLOTS:
         return swap_activations(generator, z_a.to(generator.device), z_b.to(generator.device), layer, region).cpu()
 
@@ -103,8 +104,8 @@ def make_rectangle(size: tuple[int, int], rows: tuple[int, int], columns: tuple[
 
     Args:
         size: Rows and columns of the image.
-        rows: From where to where, in percent.
-        columns: Likewise.
+        rows: First and last row of the region, in percent of the height.
+        columns: First and last column of the region, in percent of the width.
     """
     mask = torch.zeros(size, dtype=torch.float32, device="cpu")
     (top, bottom), (left, right) = (
@@ -118,16 +119,16 @@ def make_rectangle(size: tuple[int, int], rows: tuple[int, int], columns: tuple[
 def step_along(
     generator: Generator, z: Float32[Tensor, "1 z"], directions: Sequence[Direction], steps: Mapping[str, float]
 ) -> Float[Tensor, "3 H W"]:
-    """Return a picture after steps along several directions of one space, ``[3, H, W]`` on CPU.
+    """Return an image after steps along several directions of one space, ``[3, H, W]`` on CPU.
 
     Args:
-        generator: The one that the directions are of.
-        z: float32 ``[1, z_dim]``.
-        directions: In z or w.
-        steps: By the name of a direction, in standard deviations; 0 where there is none.
+        generator: Generator of the directions.
+        z: Latent vector, float32 ``[1, z_dim]``.
+        directions: Directions in z or w.
+        steps: Step by name of direction, in standard deviations; 0 for missing names.
 
     Raises:
-        ValueError: If a direction is one of activations.
+        ValueError: If a direction is in activation space.
     """
     latents: Tensor = z
     with FORWARD_SLOTS:
@@ -135,7 +136,7 @@ def step_along(
             if step := steps.get(direction.name, 0.0):
                 moved = move(generator, latents, direction, [step]).latents
                 if moved is None:
-                    raise ValueError(f"{direction.name} moves activations; steps add up in z and w only")
+                    raise ValueError(f"directions must be in z or w; got {direction.name} in activation space")
                 latents = moved[0]
         with torch.no_grad():
             return generator(latents.to(generator.device))[0].cpu()
@@ -145,19 +146,19 @@ def find_directions(generator: Generator, count: int, styles: Sequence[int] | No
     """Return directions in closed form.
 
     Args:
-        generator: The generator.
-        count: How many, at most.
-        styles: The styles that they move; all if None, and in z.
+        generator: Generator.
+        count: Maximum number of directions.
+        styles: Styles that the directions move; all if None.
 
     Raises:
-        TypeError: If the generator does not tell the maps that its latents meet first.
+        TypeError: If the generator does not expose the linear maps that its latents enter first.
     """
     length = ws_shape(generator)[1] if capabilities(generator).has_w else generator.z_dim
     return closed_form_directions(generator, min(count, length), styles)
 
 
 def find_label(generator: Generator, segmenter: Segmenter, direction: Direction) -> DirectionEffect:
-    """Find what a direction does, on few pictures, which are counted."""
+    """Label a direction on a few pictures, and report the progress."""
     return label_direction(
         generator,
         CountedSegmenter(segmenter),
@@ -171,6 +172,6 @@ def find_label(generator: Generator, segmenter: Segmenter, direction: Direction)
 
 
 def describe_effect(effect: DirectionEffect) -> str:
-    """Return what a step of one standard deviation does, in words."""
+    """Return a text with the effect of a step of one standard deviation."""
     changes = [f"{label.concept} {100 * label.slope:+.1f}" for label in effect.labels]
     return ", ".join(changes) or "no concept beyond chance"

@@ -1,4 +1,4 @@
-"""The brush: a concept, whether to draw or to remove it, and the units that do it."""
+"""The brush: a concept, an action (draw or remove), and units."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import streamlit as st
 from gandissect import Concept, LayerDissection, UnitSet
 from gandissect.causal.results import UnitEffects
 
+from ..background.resources import pluralize
 from ..levels import LEVELS
 from ..units.activity import add_effects
 
@@ -18,19 +19,19 @@ MIN_IOU, MAX_UNITS, DEFAULT_UNITS, DEFAULT_LEVEL = 0.04, 40, 20, 0.99
 DRAW, REMOVE = "draw", "remove"
 EFFECT, AGREEMENT = "effect", "IoU"
 CERTAIN = 3.0
-"""Standard errors by which a unit's effect must be above 0."""
+"""Minimum effect of a unit behind a brush, in standard errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Brush:
-    """What the next stroke does.
+    """The settings of the next stroke.
 
     Args:
-        concept: The concept's name.
-        color: Its color, ``#rrggbb``.
+        concept: Name of the concept.
+        color: Color of the concept, ``#rrggbb``.
         action: ``draw`` or ``remove``.
-        units: The units that do it, best first.
-        levels: The quantile that each of them is set to, one of `LEVELS`.
+        units: Units that the stroke sets, best first.
+        levels: Quantile that each unit is set to, each one of `LEVELS`.
     """
 
     concept: str
@@ -41,27 +42,27 @@ class Brush:
 
     @property
     def name(self) -> str:
-        """What to call its strokes."""
+        """Name of the brush's strokes."""
         return f"{self.action} {self.concept}"
 
 
 def describe_level(level: float) -> str:
     """Return a level in words."""
-    return {0.0: "off", 1.0: "max"}.get(level, f"{100 * level:g} %")
+    return {0.0: "off", 1.0: "max"}.get(level, f"{100 * level:g}%")
 
 
 def choose_brush(
     dissection: LayerDissection, effects: UnitEffects | None, scope: str, on_change: Callable[[], None]
 ) -> Brush | None:
-    """Let the visitor choose a brush; None, and why, if no unit of the layer will do.
+    """Let the visitor choose a brush; if no unit of the layer qualifies, show why and return None.
 
-    Where effects were measured, the units of a concept are those that it loses most without, unless those that agree
-    with it are asked for: they remove more of it, and some draw it where the others do not.
+    If effects are available, units are ranked by effect unless the visitor chooses IoU: units by effect remove more of
+    a concept, and some draw it where units by IoU do not.
 
     Args:
-        dissection: The layer's dissection.
-        effects: What each of its units causes alone, if that was measured.
-        scope: What the choice belongs to, as a part of the widgets' keys.
+        dissection: Dissection of the layer.
+        effects: Effects of the layer's units, if available.
+        scope: Scope of the choice, part of the widgets' keys.
         on_change: Called when the choice changes.
     """
     method = _choose_method(on_change) if effects is not None else AGREEMENT
@@ -70,14 +71,14 @@ def choose_brush(
     else:
         ranked = rank_units_by_iou(dissection)
     if not ranked:
-        lack = "has an effect on" if method == EFFECT else f"agrees (IoU >= {MIN_IOU}) with"
-        st.info(f"No unit of this layer {lack} a concept; choose another layer on the left.")
+        lack = "affects a concept" if method == EFFECT else f"matches a concept with IoU >= {MIN_IOU}"
+        st.info(f"No unit of this layer {lack}; choose another layer in the sidebar.")
         return None
     concept = _choose_concept(tuple(ranked), f"concept {method} {scope}", on_change)
     action, level = _choose_action(on_change)
     units = _choose_best(ranked[concept], f"count {concept.name} {method} {scope}", on_change)
-    title = f"the {len(units)} units behind the brush" if len(units) > 1 else "the unit behind the brush"
-    with st.expander(title, key="behind"):  # with a key it stays open when they change
+    title = f"{pluralize(len(units), 'unit')} behind the brush"
+    with st.expander(title, key="behind"):  # the key keeps it open when the units change
         key = f"units {method} {concept.name} {action} {level} {len(units)} {scope}"
         frame = _table(dissection, effects, units, concept.name)
         units, levels = _adjust(units, frame, concept.name, level, key, on_change)
@@ -85,15 +86,15 @@ def choose_brush(
 
 
 def _choose_method(on_change: Callable[[], None]) -> str:
-    """Let the visitor choose by what units are ranked."""
+    """Let the visitor choose how units are ranked."""
     return st.segmented_control(
-        "units by",
+        "Rank units by",
         [EFFECT, AGREEMENT],
         default=EFFECT,
         required=True,
         key="by",
         on_change=on_change,
-        help="what a concept loses without the unit alone, or how well the unit's activity agrees with it",
+        help="Effect: what the concept loses when the unit is off. IoU: overlap of the unit's activity with it",
     )
 
 
@@ -102,46 +103,46 @@ def _choose_concept(concepts: Sequence[Concept], key: str, on_change: Callable[[
     names = [concept.name for concept in concepts]
     _color_pills([concept.hex for concept in concepts])
     with st.container(key="concepts"):
-        name = st.pills("concept", names, default=names[0], required=True, key=key, on_change=on_change)
+        name = st.pills("Concept", names, default=names[0], required=True, key=key, on_change=on_change)
     return concepts[names.index(name)]
 
 
 def _choose_action(on_change: Callable[[], None]) -> tuple[str, float]:
-    """Let the visitor choose whether to draw or to remove, and to what quantile units are set."""
+    """Let the visitor choose to draw or remove, and the quantile that units are set to."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         action = st.segmented_control(
-            "action", [DRAW, REMOVE], default=DRAW, required=True, key="action", on_change=on_change
+            "Action", [DRAW, REMOVE], default=DRAW, required=True, key="action", on_change=on_change
         )
         if action == REMOVE:
             return action, 0.0
         level = st.select_slider(
-            "strength",
+            "Strength",
             LEVELS[1:],
             DEFAULT_LEVEL,
             describe_level,
             key="level",
             on_change=on_change,
-            help="The quantile of its own activations to which each unit is set, over many pictures",
+            help="Each unit is set to this quantile of its own activations over many pictures",
         )
     return action, level
 
 
 def _choose_best(units: UnitSet, key: str, on_change: Callable[[], None]) -> UnitSet:
-    """Let the visitor choose how many of the units, best first."""
+    """Let the visitor choose the number of units, best first."""
     if len(units) == 1:
         return units
     start = min(DEFAULT_UNITS, len(units))
-    return units.top(st.slider("units, best first", 1, len(units), start, key=key, on_change=on_change))
+    return units.top(st.slider("Number of units, best first", 1, len(units), start, key=key, on_change=on_change))
 
 
 def rank_units_by_iou(dissection: LayerDissection) -> dict[Concept, UnitSet]:
-    """Return the units that agree with each concept, best first; concepts with most units first."""
+    """Return the units that match each concept, best first; concepts with the most units first."""
     ranked = {concept: dissection.units_for(concept.name, MIN_IOU, MAX_UNITS) for concept in dissection.concepts}
     return {concept: units for concept, units in sorted(ranked.items(), key=lambda item: -len(item[1])) if len(units)}
 
 
 def rank_units_by_effect(effects: UnitEffects, concepts: Sequence[Concept]) -> dict[Concept, UnitSet]:
-    """Return the units without which each concept loses, beyond doubt, most first; concepts that lose most first."""
+    """Return the units with a significant effect on each concept, best first; concepts with the largest sum first."""
     lost: dict[Concept, float] = {}
     ranked: dict[Concept, UnitSet] = {}
     for concept in concepts:
@@ -161,7 +162,7 @@ def _table(dissection: LayerDissection, effects: UnitEffects | None, units: Unit
         {
             "unit": list(units.units),
             "IoU": iou[list(units.units)].tolist(),
-            "best at": [dissection.matches[unit].concept or "none" for unit in units.units],
+            "concept": [dissection.matches[unit].concept or "none" for unit in units.units],
         }
     )
     return frame if effects is None else add_effects(frame, dissection, effects, concept)
@@ -170,18 +171,18 @@ def _table(dissection: LayerDissection, effects: UnitEffects | None, units: Unit
 def _adjust(
     units: UnitSet, frame: pd.DataFrame, concept: str, level: float, key: str, on_change: Callable[[], None]
 ) -> tuple[UnitSet, tuple[float, ...]]:
-    """Show the units; return those that are left in, and their levels."""
+    """Show the units in an editable table; return those in use, and their levels."""
     frame = frame.assign(use=True, **{"set to": describe_level(level)})
     columns = {
-        "use": st.column_config.CheckboxColumn(" ", width=35, help="whether the brush uses the unit"),
+        "use": st.column_config.CheckboxColumn(" ", width=35, help="Use the unit"),
         "unit": st.column_config.NumberColumn(width=40),
         "IoU": st.column_config.ProgressColumn(
-            format="%.3f", min_value=0, max_value=max(0.2, frame["IoU"].max()), width=85, help=f"with {concept}"
+            format="%.3f", min_value=0, max_value=max(0.2, frame["IoU"].max()), width=85, help=f"IoU with {concept}"
         ),
         "effect": st.column_config.NumberColumn(
-            format="%+.2f", width=50, help=f"percent of the pixels that {concept} loses without the unit"
+            format="%+.2f", width=50, help=f"Percent of the pixels that {concept} loses when the unit is off"
         ),
-        "best at": st.column_config.TextColumn(width=70, help="the concept that the unit agrees with best"),
+        "concept": st.column_config.TextColumn(width=70, help="Concept that the unit matches best"),
         "set to": st.column_config.SelectboxColumn(
             options=[describe_level(choice) for choice in LEVELS], required=True, width=70
         ),
@@ -191,7 +192,7 @@ def _adjust(
         hide_index=True,
         column_config=columns,
         column_order=[name for name in columns if name in frame],
-        disabled=["unit", "IoU", "effect", "best at"],
+        disabled=["unit", "IoU", "effect", "concept"],
         key=key,
         height=min(38 + 35 * len(frame), 213),
         on_change=on_change,
@@ -202,7 +203,7 @@ def _adjust(
 
 
 def _color_pills(colors: list[str]) -> None:
-    """Give each concept's button a dot of its color."""
+    """Add a dot in the concept's color to each button."""
     dots = "".join(
         f".st-key-concepts button:nth-of-type({index})::before {{background: {color}}}"
         for index, color in enumerate(colors, 1)

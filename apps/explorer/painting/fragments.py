@@ -1,7 +1,7 @@
-"""The parts of the page on which one paints, and which of them are drawn anew after what; only callbacks may ask.
+"""The fragments of the page Paint, and which of them are redrawn after which change; for callbacks only.
 
-What comes while the page is drawn comes as one. Where something is among it that all of the page has to show, such as
-another layer, nothing is asked for: parts would take the place of the whole.
+Streamlit merges the events that arrive while a page is drawn. If one of them concerns the whole page, such as another
+layer, no fragments are requested, since they would replace the run of the whole page.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .pending import take_over
 
 BRUSH, CANVAS, HISTORY, RECIPE, STROKES, RESULTS = "brush", "canvas", "history", "recipe", "strokes", "results"
 REST = [HISTORY, STROKES, RESULTS, RECIPE]
-"""What shows the strokes besides the picture, in the order in which one looks at it."""
+"""Fragments other than the picture that show the strokes, most important first."""
 
 
 def redraw() -> None:
-    """Draw all that shows the strokes, after a change of them."""
+    """Redraw everything that shows the strokes."""
     _draw([CANVAS, *REST])
 
 
 def then_redraw(change: Callable[..., None]) -> Callable[..., None]:
-    """Return a callback that makes a change of the strokes, of all that were painted before, and has them drawn."""
+    """Return a callback that accepts pending strokes, applies a change and redraws."""
 
     def change_and_redraw(*values: Any) -> None:
         take_over()
@@ -38,29 +38,29 @@ def then_redraw(change: Callable[..., None]) -> Callable[..., None]:
 
 
 def redraw_rest() -> None:
-    """Draw all that shows the strokes but the picture, which is there already."""
+    """Redraw everything that shows the strokes, except the picture."""
     _draw(REST)
 
 
 def redraw_brush() -> None:
-    """Draw the brush and what is painted with it, after a change of it; what was painted before is taken over."""
+    """Accept pending strokes of the previous brush, and redraw brush and canvas."""
     take_over(sure=True)
     _draw([BRUSH, CANVAS])
 
 
 def redraw_canvas() -> None:
-    """Take over what was painted, with the brush that was there, and draw it."""
+    """Accept pending strokes, and redraw the canvas."""
     take_over(sure=True)
     _draw([CANVAS])
 
 
 def redraw_results() -> None:
-    """Draw what the strokes change, after a change of what is shown of it."""
+    """Redraw the results."""
     _draw([RESULTS])
 
 
 def _draw(parts: list[str]) -> None:
     run = get_script_run_ctx()
     if run and run.fragment_ids_this_run:
-        with suppress(StreamlitAPIException):  # there are no such parts on the page to which one has gone meanwhile
+        with suppress(StreamlitAPIException):  # the visitor has left for a page without these fragments
             st.rerun(parts)

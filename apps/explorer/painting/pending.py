@@ -1,7 +1,7 @@
-"""Strokes that come from the easel are taken over with what it showed when they were painted.
+"""Acceptance of strokes from the easel, with the picture and the brush that it showed when they were painted.
 
-Streamlit keeps what comes while the page is drawn, and makes one of it: strokes, another brush and an undo may come
-together. So strokes are taken over before anything else is done, by callbacks too.
+Streamlit merges the events that arrive while a page is drawn: strokes, another brush and an undo may arrive together.
+Strokes are therefore accepted before anything else is done, in callbacks too.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from .strokes import make_edit, make_region
 
 
 def scope_of(visit: Visit) -> str:
-    """Return on what one paints: strokes that were on another picture or layer come too late."""
+    """Return the scope of strokes: generator, layer and picture. Strokes of another scope are too late."""
     return f"{fingerprint_of(visit.generator)} {visit.layer} {visit.seed} {visit.number}"
 
 
 def lay_out(visit: Visit, brush: Brush | None) -> None:
-    """Say what the easel shows from now on.
+    """Record what the easel shows from now on, and accept pending strokes.
 
     Args:
-        visit: Which picture.
-        brush: What one paints with; without it no stroke is taken over.
+        visit: The visitor's choices, which determine the picture.
+        brush: Brush on the easel; without one, no stroke is accepted.
     """
     before, _ = st.session_state.get(LAID_OUT, (None, None))
     if before and scope_of(before) != scope_of(visit):
-        take_over()  # what was painted on what was shown until now, and was left since another brush might come
+        take_over()  # strokes on the previous picture that had waited for a possible new brush
     st.session_state[LAID_OUT] = (visit, brush)
     take_over()
 
 
 def take_over(*, sure: bool = False) -> None:
-    """Take strokes over that have been painted since the last time.
+    """Accept the strokes since the last call.
 
     Args:
-        sure: Leave those, and what came after them, for which another brush may have been chosen that is not laid out.
+        sure: Stop at the first stroke that may belong to a new brush, which has not been recorded yet.
     """
     visit, brush = st.session_state.get(LAID_OUT, (None, None))
     for stroke in read_strokes(EASEL, last_stroke_taken()) if visit else []:
@@ -53,13 +53,13 @@ def take_over(*, sure: bool = False) -> None:
 
 
 def last_stroke_taken() -> str | None:
-    """Return the stroke that was taken over last."""
+    """Return the ID of the last accepted stroke."""
     last: str | None = st.session_state.get(LAST_STROKE)
     return last
 
 
 def try_to_add(visit: Visit, brush: Brush, cells: list[int]) -> None:
-    """Add a stroke of the brush over cells of the layer's grid; where it does not fit, `pop_stroke_error` says why."""
+    """Add a stroke of the brush over cells of the layer's grid; on failure, `pop_stroke_error` returns the reason."""
     painting = Painting.of(visit)
     try:
         region = make_region(cells, visit.generator.layers[visit.layer])
@@ -70,6 +70,6 @@ def try_to_add(visit: Visit, brush: Brush, cells: list[int]) -> None:
 
 
 def pop_stroke_error() -> str | None:
-    """Return why the last stroke was not added, once."""
+    """Return the reason why the last stroke was refused, once."""
     error: str | None = st.session_state.pop(STROKE_ERROR, None)
     return error

@@ -1,4 +1,4 @@
-"""Recipes in and out of the page: files, Python and command lines; without Streamlit."""
+"""Import and export of recipes: files, Python and shell commands; independent of Streamlit."""
 
 from __future__ import annotations
 
@@ -21,39 +21,41 @@ from gandissect.report import write_pairs
 from .strokes import MAX_STROKES
 
 MAX_BYTES = 2**20
-"""No larger file is read."""
+"""Maximum size of a recipe file, in bytes."""
 
 MAX_REGIONS = 2**22
-"""Numbers in all regions of a file at most; packed, they take a thousandth."""
+"""Maximum number of values in all regions of a file; compressed, they can be a thousand times smaller."""
 
 
 def read_recipe(data: bytes) -> Recipe:
-    """Read a recipe that a visitor has sent.
+    """Read an uploaded recipe.
 
     Raises:
-        ValueError: If it is too large, or no recipe, saying what is wrong.
+        ValueError: If it is too large or invalid.
     """
     if len(data) > MAX_BYTES:
-        raise ValueError(f"a recipe has {MAX_BYTES} bytes at most; got {len(data)}")
+        raise ValueError(f"a recipe must have at most {MAX_BYTES} bytes; got {len(data)}")
     try:
         text = data.decode()
         num_regions = sum(_region_size(edit) for edit in json.loads(text)["edits"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-        text, num_regions = data.decode(errors="replace"), 0  # from_json says what is wrong
+        text, num_regions = data.decode(errors="replace"), 0  # from_json reports the error
     if num_regions > MAX_REGIONS:
-        raise ValueError(f"the regions of a recipe have {MAX_REGIONS} numbers at most here; got {num_regions}")
+        raise ValueError(
+            f"the regions of a recipe must have at most {MAX_REGIONS} values in the explorer; got {num_regions}"
+        )
     recipe = Recipe.from_json(text)
     if len(recipe.edits) > MAX_STROKES:
-        raise ValueError(f"a picture has {MAX_STROKES} strokes at most here; got {len(recipe.edits)}")
+        raise ValueError(f"a recipe must have at most {MAX_STROKES} edits in the explorer; got {len(recipe.edits)}")
     return recipe
 
 
 def check_fits(recipe: Recipe, generator: Generator) -> None:
-    """Refuse a recipe that cannot be made with a generator.
+    """Check that a recipe can be applied to a generator.
 
     Raises:
-        KeyError: If there is no such layer.
-        ValueError: If the generator is another one, or a unit or a region does not fit.
+        KeyError: If a layer does not exist.
+        ValueError: If the recipe belongs to another generator, or a unit or a region does not fit.
     """
     recipe.check_generator(generator)
     for edit in recipe.edits:
@@ -65,18 +67,18 @@ def check_fits(recipe: Recipe, generator: Generator) -> None:
 
 
 def format_command(recipe: Recipe, *, bundled: bool) -> str:
-    """Return what to paste into a shell to make the recipe's PNG.
+    """Return shell commands that render the recipe's PNG.
 
     Args:
-        recipe: The recipe.
-        bundled: Whether the generator's name is enough to find it.
+        recipe: Recipe to render.
+        bundled: Whether the generator is bundled, so that its name suffices.
     """
     where = "" if bundled else f" --generator {shlex.quote(recipe.generator.name)}"
     return f"cat > recipe.json <<'END'\n{recipe.to_json()}END\ngandissect edit recipe.json --out edited.png{where}"
 
 
 def format_python(recipe: Recipe) -> str:
-    """Return a Python program that makes the recipe's images."""
+    """Return a Python program that renders the recipe's images."""
     lines = "".join(f"    {_format_edit(edit)},\n" for edit in recipe.edits)
     return f"""import torch
 from torchvision.utils import save_image
@@ -99,14 +101,14 @@ save_image(images, "edited.png", normalize=True, value_range=(-1, 1))
 
 
 def make_sheet(unchanged: Float[Tensor, "batch 3 H W"], edited: Float[Tensor, "batch 3 H W"]) -> bytes:
-    """Return the PNG that ``gandissect edit`` makes of images ``[batch, 3, H, W]``."""
+    """Return the PNG that ``gandissect edit`` writes, from images ``[batch, 3, H, W]``."""
     file = io.BytesIO()
     write_pairs(unchanged, edited, file)
     return file.getvalue()
 
 
 def _region_size(edit: Any) -> int:
-    """Return how many numbers an edit's region asks for, whatever else is wrong with it; 0 if it asks for none."""
+    """Return the number of values in an edit's region, whatever else is wrong with the edit; 0 without a region."""
     region = edit.get("region") if isinstance(edit, dict) else None
     shape = region.get("shape") if isinstance(region, dict) else None
     if not isinstance(shape, list) or not shape or not all(type(length) is int for length in shape):

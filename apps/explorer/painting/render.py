@@ -15,15 +15,15 @@ from ..visit import Visit
 
 
 def render(visit: Visit, edits: Sequence[Edit], memory: Memory) -> Float[Tensor, "3 H W"]:
-    """Return a visit's picture with edits, float32 ``[3, H, W]``; only what comes after the first edited layer runs.
+    """Return a visit's picture with edits, float32 ``[3, H, W]``; runs only the layers after the first edited one.
 
     Args:
-        visit: Which picture of which generator; that stays as it is.
-        edits: What to change, in order.
-        memory: The visitor's, where the activations before the edits are kept.
+        visit: Generator and picture; the generator is not modified.
+        edits: Edits to apply, in order.
+        memory: The visitor's memory, which keeps the activations before the edits.
 
     Raises:
-        KeyError: If there is no such layer.
+        KeyError: If an edited layer does not exist.
         ValueError: If an edit does not fit.
     """
     generator = visit.generator

@@ -1,4 +1,4 @@
-"""What a visitor has painted, in his session: for each picture its strokes, and what was worked out lately."""
+"""A visitor's strokes, kept in the session: one history per picture."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Painting:
     """The strokes on one picture.
 
     Args:
-        fingerprint: The generator's.
-        seed: Of the picture.
-        number: Which picture of the seed.
+        fingerprint: Fingerprint of the generator.
+        seed: Seed of the picture.
+        number: Index of the picture among those of the seed.
     """
 
     fingerprint: str
@@ -37,25 +37,25 @@ class Painting:
 
     @property
     def history(self) -> History:
-        """The strokes, and how they came about."""
+        """History of the strokes."""
         return _paintings().get(self, History())
 
     def change(self, strokes: Strokes) -> None:
-        """Take other strokes from now on, if they are others."""
+        """Replace the strokes, if they differ."""
         if strokes != self.history.now:
             self._keep(self.history.then(strokes))
 
     def add(self, name: str, edit: Edit, levels: tuple[float, ...] | None = None) -> None:
-        """Add a stroke after the others."""
+        """Append a stroke."""
         history = self.history
         self._keep(history.then((*history.now, Stroke(history.next_number, name, edit, levels))))
 
     def undo(self) -> None:
-        """Take the last change back."""
+        """Undo the last change."""
         self._keep(self.history.undo())
 
     def redo(self) -> None:
-        """Make the change again that was taken back last."""
+        """Redo the last undone change."""
         self._keep(self.history.redo())
 
     def _keep(self, history: History) -> None:

@@ -1,4 +1,4 @@
-"""The list of strokes: each can be switched off, set to another strength, moved and deleted."""
+"""The list of strokes; each can be switched off, set to another strength, moved and deleted."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def show_history(painting: Painting) -> None:
     """Draw undo, redo and clear."""
     history = painting.history
     undo, redo, clear = then_redraw(painting.undo), then_redraw(painting.redo), then_redraw(painting.change)
-    st.button(":material/undo:", key="undo", help="undo", disabled=not history.past, on_click=undo, shortcut="ctrl+z")
-    st.button(":material/redo:", key="redo", help="redo", disabled=not history.future, on_click=redo, shortcut="ctrl+y")
+    st.button(":material/undo:", key="undo", help="Undo", disabled=not history.past, on_click=undo, shortcut="ctrl+z")
+    st.button(":material/redo:", key="redo", help="Redo", disabled=not history.future, on_click=redo, shortcut="ctrl+y")
     st.button(
         ":material/delete_sweep:",
         key="clear",
-        help="delete all strokes",
+        help="Delete all strokes",
         disabled=not history.now,
         on_click=clear,
         args=((),),
@@ -36,12 +36,12 @@ def show_history(painting: Painting) -> None:
 
 
 def show_strokes(painting: Painting, table: Float32[Tensor, "unit level"], layer: str) -> None:
-    """Draw the strokes in the order in which they act.
+    """Draw the strokes in the order in which they are applied.
 
     Args:
-        painting: Whose strokes.
-        table: The values of the layer's units at the levels.
-        layer: The layer that it is of.
+        painting: Painting whose strokes are listed.
+        table: Values of the layer's units at the levels.
+        layer: Layer of ``table``.
     """
     strokes = painting.history.now
     for index, stroke in enumerate(strokes):
@@ -52,7 +52,7 @@ def show_strokes(painting: Painting, table: Float32[Tensor, "unit level"], layer
             st.button(
                 f":material/{icon}:",
                 key=f"switch{stroke.number}",
-                help="switch off or on",
+                help="Switch on or off",
                 type="tertiary",
                 on_click=change_this,
                 args=(switch_stroke,),
@@ -65,7 +65,7 @@ def show_strokes(painting: Painting, table: Float32[Tensor, "unit level"], layer
             st.button(
                 ":material/arrow_upward:",
                 key=f"up{stroke.number}",
-                help="earlier",
+                help="Move up",
                 type="tertiary",
                 disabled=index == 0,
                 on_click=change_this,
@@ -74,7 +74,7 @@ def show_strokes(painting: Painting, table: Float32[Tensor, "unit level"], layer
             st.button(
                 ":material/arrow_downward:",
                 key=f"down{stroke.number}",
-                help="later",
+                help="Move down",
                 type="tertiary",
                 disabled=index == len(strokes) - 1,
                 on_click=change_this,
@@ -83,7 +83,7 @@ def show_strokes(painting: Painting, table: Float32[Tensor, "unit level"], layer
             st.button(
                 ":material/close:",
                 key=f"delete{stroke.number}",
-                help="delete",
+                help="Delete",
                 type="tertiary",
                 on_click=change_this,
                 args=(delete_stroke,),
@@ -103,13 +103,13 @@ def _choose_strength(painting: Painting, stroke: Stroke, table: Float32[Tensor, 
     def choose() -> None:
         _change(painting, stroke.number, set_stroke_level, st.session_state[key], table)
 
-    st.select_slider("strength of this stroke", LEVELS, level, describe_level, key=key, on_change=then_redraw(choose))
-    st.caption("All of its units are set to this quantile of their activations; off is 0.")
+    st.select_slider("Strength of this stroke", LEVELS, level, describe_level, key=key, on_change=then_redraw(choose))
+    st.caption("All its units are set to this quantile of their activations; off sets them to 0.")
 
 
 def _strength(stroke: Stroke) -> str:
     if stroke.levels is None:
-        return "as given"
+        return "custom"
     levels = set(stroke.levels)
     return describe_level(levels.pop()) if len(levels) == 1 else "mixed"
 

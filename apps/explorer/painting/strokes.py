@@ -1,4 +1,4 @@
-"""What is painted on a picture: strokes, each an edit of a recipe, with undo and redo; without Streamlit."""
+"""Strokes on a picture, each an edit of a recipe, with undo and redo; independent of Streamlit."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MAX_UNDO, MAX_STROKES = 64, 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stroke:
-    """One entry of the list.
+    """One stroke.
 
     Args:
-        number: What tells it from the others of its picture.
-        name: What to call it, e.g. the concept's name.
-        edit: What it does.
-        levels: The quantile of each of its units, each one of `LEVELS`; None if it came with values of its own.
-        on: Whether it counts.
+        number: Number of the stroke, unique for its picture.
+        name: Name in the list, e.g. ``draw tree``.
+        edit: Edit that the stroke applies.
+        levels: Quantile of each unit, each one of `LEVELS`; None for an edit with explicit values, from a recipe.
+        on: Whether the stroke is applied.
     """
 
     number: int
@@ -42,7 +42,7 @@ Strokes = tuple[Stroke, ...]
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The strokes of a picture as they are, as they were, and as they were before undoing."""
+    """The current strokes of a picture, and the states to undo and redo."""
 
     now: Strokes = ()
     past: tuple[Strokes, ...] = ()
@@ -52,10 +52,10 @@ class History:
         """Return the history after a change.
 
         Raises:
-            ValueError: If there are too many strokes.
+            ValueError: If there are more than `MAX_STROKES` strokes.
         """
         if len(strokes) > MAX_STROKES:
-            raise ValueError(f"a picture has {MAX_STROKES} strokes at most; delete some, or save the recipe and go on")
+            raise ValueError(f"a picture must have at most {MAX_STROKES} strokes; delete some")
         return History(strokes, (*self.past, self.now)[-MAX_UNDO:])
 
     def undo(self) -> History:
@@ -68,7 +68,7 @@ class History:
 
     @property
     def next_number(self) -> int:
-        """A number that no stroke has had."""
+        """A number that no stroke has used."""
         every = (self.now, *self.past, *self.future)
         return 1 + max((stroke.number for strokes in every for stroke in strokes), default=0)
 
@@ -82,10 +82,10 @@ def make_edit(
     """Return the edit that sets units to quantiles of their activations.
 
     Args:
-        units: Which units.
-        levels: One of `LEVELS` for each.
-        table: float32 ``[unit of the layer, level but the first]``: the quantiles' values.
-        region: Where; everywhere if None.
+        units: Units to set.
+        levels: Quantile of each unit, each one of `LEVELS`.
+        table: Values of all units of the layer at ``LEVELS[1:]``, float32 ``[unit, level]``.
+        region: Region of the edit; everywhere if None.
     """
     if not any(levels):
         return Ablation(units, region)
@@ -99,32 +99,32 @@ def make_region(cells: Sequence[int], info: LayerInfo) -> Float32[Tensor, "h w"]
     """Return a region ``[h, w]`` on a layer's grid.
 
     Args:
-        cells: Its cells, counted row by row from 0.
-        info: The layer's shape.
+        cells: Cells of the region, counted row by row from 0.
+        info: Shape of the layer.
 
     Raises:
-        ValueError: If there is none, or one is outside the grid.
+        ValueError: If there are no cells, or one is outside the grid.
     """
     size = info.height * info.width
     if not cells or any(type(cell) is not int or not 0 <= cell < size for cell in cells):
-        raise ValueError(f"a stroke covers cells 0 to {size - 1}, one or more; got {list(cells)[:5]}")
+        raise ValueError(f"a stroke must cover one or more of the cells 0 to {size - 1}; got {list(cells)[:5]}")
     region = torch.zeros(size, dtype=torch.float32, device="cpu")
     region[list(set(cells))] = 1
     return region.view(info.height, info.width)
 
 
 def active_edits(strokes: Strokes) -> list[Edit]:
-    """Return what the strokes do that are on, in order."""
+    """Return the edits of the strokes that are on, in order."""
     return [stroke.edit for stroke in strokes if stroke.on]
 
 
 def switch_stroke(strokes: Strokes, number: int) -> Strokes:
-    """Return the strokes with one switched off, or on again."""
+    """Return the strokes with one toggled on or off."""
     return tuple(replace(stroke, on=not stroke.on) if stroke.number == number else stroke for stroke in strokes)
 
 
 def move_stroke(strokes: Strokes, number: int, by: int) -> Strokes:
-    """Return the strokes with one moved by so many places, as far as there are; one that has gone does not move."""
+    """Return the strokes with one moved by ``by`` places, at most to either end; unchanged if it does not exist."""
     rest = [stroke for stroke in strokes if stroke.number != number]
     position = next((index for index, stroke in enumerate(strokes) if stroke.number == number), None)
     if position is None:
@@ -134,12 +134,12 @@ def move_stroke(strokes: Strokes, number: int, by: int) -> Strokes:
 
 
 def delete_stroke(strokes: Strokes, number: int) -> Strokes:
-    """Return the strokes less one."""
+    """Return the strokes without one."""
     return tuple(stroke for stroke in strokes if stroke.number != number)
 
 
 def set_stroke_level(strokes: Strokes, number: int, level: float, table: Float32[Tensor, "unit level"]) -> Strokes:
-    """Return the strokes with all units of one set to a quantile."""
+    """Return the strokes with all units of one stroke set to a quantile."""
 
     def set_level(stroke: Stroke) -> Stroke:
         units = stroke.edit.units
@@ -152,13 +152,13 @@ def set_stroke_level(strokes: Strokes, number: int, level: float, table: Float32
 def make_control_edits(
     strokes: Strokes, num_units: int, table: Float32[Tensor, "unit level"], layer: str
 ) -> list[Edit]:
-    """Return the same on as many random units of a layer: same regions, same quantiles.
+    """Return the edits of the strokes, applied to the same number of random units of the layer.
 
     Args:
-        strokes: Those of other layers are left out, and those that came with values of their own keep them.
-        num_units: How many units the layer has.
-        table: As for `make_edit`.
-        layer: The layer.
+        strokes: Strokes to copy; those of other layers are left out, and those without levels keep their values.
+        num_units: Number of units of the layer.
+        table: Values of all units of the layer at ``LEVELS[1:]``, float32 ``[unit, level]``.
+        layer: Name of the layer.
     """
     edits: list[Edit] = []
     for stroke in strokes:

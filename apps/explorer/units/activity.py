@@ -1,6 +1,6 @@
-"""Units of one layer as one looks closely: which are on at a cell, where one is seen best, what is done to them.
+"""Units of one layer in detail: which are on at a cell, the pictures that activate them most, and edits of them.
 
-Pure functions, as those of `networks`.
+Pure functions, independent of Streamlit.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ SMALL = 1e-6
 
 
 def make_factor_edits(layer: str, factors: Mapping[int, float]) -> list[Edit]:
-    """Return what multiplies units of a layer by their factors.
+    """Return the edits that multiply units of a layer by factors.
 
     Args:
-        layer: The layer's name.
-        factors: By unit; 0 is an ablation, 1 changes nothing and gives no edit.
+        layer: Name of the layer.
+        factors: Factor by unit; 0 becomes an ablation, 1 no edit.
 
     Returns:
-        One edit for each factor but 1, in the order in which they first occur.
+        One edit per factor other than 1, in order of first occurrence.
     """
     by_factor: dict[float, list[int]] = {}
     for unit, factor in factors.items():
@@ -51,19 +51,19 @@ def make_factor_edits(layer: str, factors: Mapping[int, float]) -> list[Edit]:
 def find_active_units(
     activation: Float[Tensor, "unit h w"], thresholds: Float[Tensor, " unit"], row: int, column: int
 ) -> pd.DataFrame:
-    """Return the units that are on at a cell, the one most above its threshold first.
+    """Return the units that are on at a cell, sorted by how far they exceed their threshold.
 
     Args:
-        activation: A layer's activations of one picture, ``[unit, h, w]``.
-        thresholds: ``[unit]``; a unit is on where it is strictly above.
-        row: From the top, 0 to h - 1.
-        column: From the left, 0 to w - 1.
+        activation: Activations of a layer for one picture, ``[unit, h, w]``.
+        thresholds: Threshold of each unit, ``[unit]``; a unit is on where it is strictly above.
+        row: Row from the top, 0 to h - 1.
+        column: Column from the left, 0 to w - 1.
 
     Returns:
         Columns ``unit``, ``activation``, ``threshold``.
     """
     values = activation[:, row, column].cpu().double()
-    above = (values - thresholds) / (thresholds.abs() + SMALL)  # as the ratio of both orders them, which may be below 0
+    above = (values - thresholds) / (thresholds.abs() + SMALL)  # relative excess; thresholds may be negative
     order = above.argsort(descending=True, stable=True)
     units = order[values[order] > thresholds[order]].tolist()
     return pd.DataFrame(
@@ -76,10 +76,10 @@ def measure_peaks(generator: Generator, layer: str, seed: int, num_samples: int)
     """Return the largest activation of each unit in each of the first pictures of a seed.
 
     Args:
-        generator: The generator.
-        layer: The layer's name.
-        seed: Of the pictures.
-        num_samples: How many, 1 or more.
+        generator: Generator.
+        layer: Name of the layer.
+        seed: Seed of the pictures.
+        num_samples: Number of pictures, at least 1.
 
     Returns:
         float32 ``[picture, unit]`` on CPU.
@@ -93,15 +93,15 @@ def measure_peaks(generator: Generator, layer: str, seed: int, num_samples: int)
 
 @torch.inference_mode()
 def draw_outline(generator: Generator, seed: int, number: int, unit: int, layer: str, threshold: float) -> Pixels:
-    """Draw a picture with the regions where a unit is on outlined in yellow, and all else darkened.
+    """Draw a picture with the regions where a unit is on outlined in yellow, and the rest darkened.
 
     Args:
-        generator: The generator.
-        seed: Of the picture.
-        number: Which picture of the seed.
-        unit: The unit.
-        layer: Its layer.
-        threshold: Above which it is on.
+        generator: Generator.
+        seed: Seed of the picture.
+        number: Index of the picture among those of the seed.
+        unit: Index of the unit.
+        layer: Name of the unit's layer.
+        threshold: Activation above which the unit is on.
     """
     z = generator.sample_z(1, seed, number)
     pixels = torch.from_numpy(np.ascontiguousarray(draw_picture(make_images(generator, z)[0])))
@@ -112,39 +112,39 @@ def draw_outline(generator: Generator, seed: int, number: int, unit: int, layer:
 
 
 def add_chance(frame: pd.DataFrame, dissection: LayerDissection, concept: str | None = None) -> pd.DataFrame:
-    """Add to a table of units what an IoU is worth: its 95 % interval, and what luck would give.
+    """Add the 95% interval of the IoU and its chance level to a table of units.
 
     Args:
-        frame: A table with the column ``unit``.
-        dissection: The layer's dissection.
-        concept: The concept whose IoU it is; that of each unit's best concept if None.
+        frame: Table with a column ``unit``.
+        dissection: Dissection of the layer.
+        concept: Concept of the IoU; each unit's best concept if None.
 
     Returns:
-        The table with columns ``95 %``, the interval as text, and ``chance``, empty where there are too few samples.
+        The table with columns ``95%``, the interval as text, and ``chance``; both are empty with too few samples.
     """
     units = frame["unit"].tolist()
     rows = _rows(dissection, units, concept)
     estimate, chance = dissection.estimate, dissection.chance
     if estimate is None or chance is None:
-        return frame.assign(**{"95 %": None, "chance": None})
+        return frame.assign(**{"95%": None, "chance": None})
     ends = zip(estimate.low[rows, units].tolist(), estimate.high[rows, units].tolist(), strict=True)
     interval = [f"{low:.3f} to {high:.3f}" for low, high in ends]
-    return frame.assign(**{"95 %": interval, "chance": chance.null_iou[rows, units].tolist()})
+    return frame.assign(**{"95%": interval, "chance": chance.null_iou[rows, units].tolist()})
 
 
 def add_effects(
     frame: pd.DataFrame, dissection: LayerDissection, effects: UnitEffects, concept: str | None = None
 ) -> pd.DataFrame:
-    """Add to a table of units what ablating each alone takes away of the concept, in percentage points of the pixels.
+    """Add the effect of each unit to a table: the percentage points of pixels that a concept loses without the unit.
 
     Args:
-        frame: A table with the column ``unit``.
-        dissection: The layer's dissection.
-        effects: What was measured of the same layer.
-        concept: The concept; each unit's best one if None.
+        frame: Table with a column ``unit``.
+        dissection: Dissection of the layer.
+        effects: Effects of the units of the same layer.
+        concept: Concept of the effect; each unit's best concept if None.
 
     Returns:
-        The table with columns ``effect`` and ``±``, the reach of its 95 % interval.
+        The table with columns ``effect`` and ``±``, the half-width of its 95% interval.
     """
     units = frame["unit"].tolist()
     rows = _rows(dissection, units, concept)

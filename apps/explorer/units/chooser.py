@@ -1,4 +1,4 @@
-"""Choosing units of a layer: the best for a concept, or rows of a table that is sorted by any column."""
+"""The choice of units of a layer: the best for a concept, or rows of a sortable table."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ EFFECT_SAMPLES, EFFECT_SEED = 24, 5
 
 
 def choose_units(visit: Visit, segmenter: Segmenter, dissection: LayerDissection) -> tuple[UnitSet, str]:
-    """Let the visitor choose units, and show the table of them; return them and what to call them."""
+    """Let the visitor choose units, and show their table; return the units and a title."""
     scope = f"{fingerprint_of(visit.generator)} {dissection.name}"
     by_name = {concept.name: dissection.units_for(concept.name, MIN_IOU) for concept in dissection.concepts}
     ranked = {name: units for name, units in sorted(by_name.items(), key=lambda item: -len(item[1])) if len(units)}
-    ways = [*(["best for a concept"] if ranked else []), "picked in the table"]
-    way = st.segmented_control("units", ways, default=ways[0], required=True, label_visibility="collapsed", key="way")
+    ways = [*(["best for a concept"] if ranked else []), "selected in the table"]
+    way = st.segmented_control("Units", ways, default=ways[0], required=True, label_visibility="collapsed", key="way")
     effects = find_measured_effects(visit, segmenter)
     if way == ways[-1] or not ranked:
         units, title = pick_rows(dissection, scope, effects)
     else:
-        concept = st.selectbox("concept", list(ranked), key="concept", bind="query-params")
+        concept = st.selectbox("Concept", list(ranked), key="concept", bind="query-params")
         units = ranked[concept]
         if len(units) > 1:
-            question = f"how many of the {len(units)} units with IoU >= {MIN_IOU}, best first"
-            units = units.top(st.slider(question, 1, len(units), min(20, len(units)), key=f"top {concept} {scope}"))
+            label = f"Number of units, best first ({len(units)} have IoU >= {MIN_IOU})"
+            units = units.top(st.slider(label, 1, len(units), min(20, len(units)), key=f"top {concept} {scope}"))
         show_units(tables.unit_table(dissection, units.units, concept), dissection, effects, concept)
         title = f"{pluralize(len(units), 'best unit')} for {escape(concept)}"
     offer_effects(visit, segmenter, effects)
@@ -48,16 +48,16 @@ def choose_units(visit: Visit, segmenter: Segmenter, dissection: LayerDissection
 
 
 def pick_rows(dissection: LayerDissection, scope: str, effects: UnitEffects | None) -> tuple[UnitSet, str]:
-    """Show all units of a layer, best first; return those whose rows are selected, and what to call them."""
+    """Show all units of a layer, best first; return those of the selected rows, and a title."""
     order = dissection.iou.amax(0).argsort(descending=True, stable=True).tolist()
     start = {"selection": {"rows": [0]}}
     frame = tables.unit_table(dissection, order)
     event = show_units(frame, dissection, effects, on_select="rerun", selection_default=start, key=f"rows {scope}")
     rows = [row for row in event["selection"]["rows"] if row < len(order)]
     if not rows:
-        st.info("Select rows of the table to switch their units off; a click on a column's head sorts by it.")
+        st.info("Select rows to switch their units off; click a column header to sort.")
     units = UnitSet(dissection.name, tuple(order[row] for row in rows))
-    return units, pluralize(len(units), "chosen unit")
+    return units, pluralize(len(units), "selected unit")
 
 
 def show_units(
@@ -67,7 +67,7 @@ def show_units(
     concept: str | None = None,
     **selection: Any,
 ) -> Any:
-    """Show a table of units, with what their IoU is worth; return what is selected in it."""
+    """Show a table of units with intervals, chance and effects; return its selection."""
     frame = add_chance(frame, dissection, concept)
     if effects is not None:
         frame = add_effects(frame, dissection, effects, concept)
@@ -75,16 +75,16 @@ def show_units(
     number = st.column_config.NumberColumn
     columns = {
         "unit": number(width=45),
-        "concept": st.column_config.TextColumn(width=80, help="the concept that the unit agrees with best"),
+        "concept": st.column_config.TextColumn(width=80, help="Concept that the unit matches best"),
         "IoU": st.column_config.ProgressColumn(
-            format="%.3f", min_value=0, max_value=top, width=85, help=f"with {concept or 'that concept'}"
+            format="%.3f", min_value=0, max_value=top, width=85, help=f"IoU with {concept or 'that concept'}"
         ),
-        "95 %": st.column_config.TextColumn(width=92, help="interval of the IoU over pictures"),
-        "chance": number(format="%.3f", width=60, help="the IoU with the concepts of other pictures"),
+        "95%": st.column_config.TextColumn(width=92, help="95% interval of the IoU over pictures"),
+        "chance": number(format="%.3f", width=60, help="IoU with the label maps of other pictures"),
         "effect": number(
-            format="%+.2f", width=55, help="percent of the pixels that the concept loses without the unit"
+            format="%+.2f", width=55, help="Percent of the pixels that the concept loses when the unit is off"
         ),
-        "±": number(format="%.2f", width=45, help="reach of the effect's 95 % interval"),
+        "±": number(format="%.2f", width=45, help="Half-width of the effect's 95% interval"),
     }
     order = [name for name in columns if name in frame]
     return st.dataframe(
@@ -99,7 +99,7 @@ def show_units(
 
 
 def find_measured_effects(visit: Visit, segmenter: Segmenter) -> UnitEffects | None:
-    """Return the effects of the layer's units, if they were measured, now or before."""
+    """Return the effects of the layer's units if they are available."""
     key, generator = _key(visit, segmenter), visit.generator
     task = visitor_tasks().get(key)
     if task is None:
@@ -110,15 +110,15 @@ def find_measured_effects(visit: Visit, segmenter: Segmenter) -> UnitEffects | N
 
 
 def offer_effects(visit: Visit, segmenter: Segmenter, effects: UnitEffects | None) -> None:
-    """Offer to measure what each unit does alone, or show how far that is."""
+    """Offer to measure the effect of each unit, or show the progress."""
     if effects is not None:
         st.caption(
-            f"Effect: what the concept loses, in percent of the pixels, when the unit alone is switched off; over "
-            f"{effects.num_samples} pictures of seed {effects.seed}, with the reach of its 95 % interval."
+            f"Effect: percent of the pixels that the concept loses when only this unit is off, over "
+            f"{effects.num_samples} pictures of seed {effects.seed}; ±: half-width of its 95% interval."
         )
         return
     key = _key(visit, segmenter)
-    follow_task(key, f"switching off each unit of {visit.layer} alone")
+    follow_task(key, f"Measuring the effect of each unit of {visit.layer}")
     if visitor_tasks().get(key) is None:
         st.button(
             "Measure the effect of each unit",
@@ -126,12 +126,12 @@ def offer_effects(visit: Visit, segmenter: Segmenter, effects: UnitEffects | Non
             icon=":material/bolt:",
             on_click=begin_effects,
             args=(visit, segmenter),
-            help="Switches off each unit alone and labels what is left; it may take minutes.",
+            help="Switches off one unit at a time and segments the pictures; may take minutes",
         )
 
 
 def begin_effects(visit: Visit, segmenter: Segmenter) -> None:
-    """Begin to measure the effects of a layer's units in the background."""
+    """Start measuring the effects of a layer's units in the background."""
     counted = CountedSegmenter(segmenter)
 
     def work() -> UnitEffects:

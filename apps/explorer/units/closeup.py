@@ -1,4 +1,4 @@
-"""Units looked at closely: the pictures where one is seen best, and which are on at a cell of the picture."""
+"""Units in detail: the pictures with the highest activations of a unit, and the units that are on at a cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from gandissect import LayerDissection, UnitSet
 
-from ..background.resources import escape
 from ..components.cell_picker import pick_cell
 from ..display.images import draw_picture, encode_png
 from ..display.strip import StripImage, show_strip
@@ -19,28 +18,28 @@ from .activity import draw_outline, find_active_units, measure_peaks
 
 NUM_PICTURES, NUM_SHOWN = 256, 8
 MOST = 12
-"""Units at a cell that are shown, at most."""
+"""Maximum number of units shown for a cell."""
 
 
 def _facts(visit: Visit) -> tuple[str, str, int]:
     return fingerprint_of(visit.generator), visit.layer, visit.seed
 
 
-@st.cache_data(max_entries=64, show_spinner="looking for a layer's best pictures", hash_funcs={Visit: _facts})
+@st.cache_data(max_entries=64, show_spinner="Finding the top pictures of the layer's units", hash_funcs={Visit: _facts})
 def find_layer_peaks(visit: Visit) -> Float32[Tensor, "picture unit"]:
-    """Return `measure_peaks` of the first pictures of a visit's seed, worked out once for all visitors."""
+    """Return `measure_peaks` of the first pictures of a visit's seed, cached for all visitors."""
     return measure_peaks(visit.generator, visit.layer, visit.seed, NUM_PICTURES)
 
 
 def show_best_pictures(visit: Visit, dissection: LayerDissection, units: UnitSet) -> None:
-    """Show the pictures of the seed in which a chosen unit is seen best; a click on one's number picks it."""
+    """Show the seed's pictures with the highest activations of a chosen unit; a button below picks one."""
     titles = {unit: f"unit {unit}, {dissection.matches[unit].concept or 'no concept'}" for unit in units.units}
     if not titles:
-        st.info("Choose units above to see their pictures.")
+        st.info("Choose units above to see their top pictures.")
         return
-    # a unit that was chosen before may be none of these by now
+    # an earlier choice may no longer be among the titles
     unit = st.selectbox(
-        "of unit", titles, format_func=lambda unit: titles.get(unit, str(unit)), key=f"best {visit.layer}", width=280
+        "Unit", titles, format_func=lambda unit: titles.get(unit, str(unit)), key=f"best {visit.layer}", width=280
     )
     peaks = find_layer_peaks(visit)[:, unit]
     order = peaks.argsort(descending=True, stable=True)[:NUM_SHOWN].tolist()
@@ -50,19 +49,19 @@ def show_best_pictures(visit: Visit, dissection: LayerDissection, units: UnitSet
             draw_outline(visit.generator, visit.seed, number, unit, visit.layer, level),
             f"Picture {number}, with the regions where unit {unit} is on outlined",
             number=number,
-            help=f"largest activation {float(peaks[number]):.2f}; threshold {level:.2f}",
+            help=f"Maximum activation {float(peaks[number]):.2f}; threshold {level:.2f}",
         )
         for number in order
     ]
     show_strip("best", pictures)
     st.caption(
-        f"The {NUM_SHOWN} of the first {NUM_PICTURES} pictures of seed {visit.seed} in which it is highest somewhere; "
-        "outlined where it is above its threshold."
+        f"The {NUM_SHOWN} of the first {NUM_PICTURES} pictures of seed {visit.seed} with the highest activation of the "
+        "unit; outlined where it is on. Click a number to pick the picture."
     )
 
 
 def show_cell(visit: Visit, dissection: LayerDissection, image: Float[Tensor, "3 H W"]) -> None:
-    """Let the visitor pick a cell of the picture, and show which units are on there."""
+    """Let the visitor pick a cell of the picture, and show the units that are on there."""
     activation = run_head(visit.generator, visit.z, visit.layer)[0].float().cpu()
     grid = dissection.info.height, dissection.info.width
     left, right = st.container(key="place").columns([2, 3], gap="medium")
@@ -73,13 +72,13 @@ def show_cell(visit: Visit, dissection: LayerDissection, image: Float[Tensor, "3
         on = find_active_units(activation, dissection.thresholds, row, column)
         st.markdown(f"**{len(on)} of {dissection.info.units} units on** in row {row}, column {column}")
         if not len(on):
-            st.info("No unit is above its threshold here. Click elsewhere on the picture.")
+            st.info("No unit is on here. Click elsewhere on the picture.")
             return
         show_active(on, dissection)
 
 
 def show_active(on: pd.DataFrame, dissection: LayerDissection) -> None:
-    """Show the units that are on at a cell, with the concept of each."""
+    """Show the units that are on at a cell, with their concepts."""
     matches = [dissection.matches[unit] for unit in on["unit"]]
     on = on.assign(concept=[match.concept or "none" for match in matches], IoU=[match.iou for match in matches])
     number = st.column_config.NumberColumn
@@ -99,4 +98,4 @@ def show_active(on: pd.DataFrame, dissection: LayerDissection) -> None:
         alt="Units that are on at the cell",
     )
     if len(on) > MOST:
-        st.caption(f"The {MOST} most above their threshold of {escape(str(len(on)))}.")
+        st.caption(f"Shows the {MOST} of {len(on)} units that exceed their threshold most.")

@@ -1,6 +1,6 @@
-"""The explorer's pages, a module each with a function ``draw``.
+"""The explorer's pages: one module per page, each with a function ``draw``.
 
-The folder is not called ``pages``: Streamlit would run files of a folder of that name beside the script by themselves.
+The folder is not named ``pages``, since Streamlit treats files in a ``pages`` folder next to the script as pages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The page of artifacts: the worst pictures, the units behind them, and what switching these off brings."""
+"""The page Artifacts: the least realistic pictures, the units behind them, and the effect of switching those off."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from ..visit import Visit
 SIZES = measurements.Sizes()
 NUM_WORST = 8
 MANY_UNITS = 128
-"""From so many units on, the quick way to rank them is the default."""
+"""Number of units above which the faster ranking is the default."""
 
 METHODS: dict[RankingMethod, str] = {
-    "effect": "what each unit alone does",
-    "distance": "which pictures it is on in",
+    "effect": "effect of each unit",
+    "distance": "activity in unrealistic pictures",
 }
 
 
 def draw(visit: Visit) -> None:
-    """Draw the page as far as it is known."""
+    """Draw the page, with the results available so far."""
     st.markdown("#### Units behind artifacts")
     specs = measurements.find_real_specs(visit.generator.name, visit.settings.data)
     units = visit.generator.layers[visit.layer].units
     quick: RankingMethod = "distance" if units > MANY_UNITS else "effect"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.segmented_control(
-            "rank units by",
+            "Rank units by",
             METHODS,
             default=quick,
             required=True,
@@ -53,7 +53,7 @@ def draw(visit: Visit) -> None:
         entry = artifacts_key(fingerprint_of(visit.generator), visit.layer, method)
         if not st.session_state.get(entry):
             st.button(
-                f"Look for artifacts in {escape(visit.layer)}",
+                f"Find artifacts in {escape(visit.layer)}",
                 type="primary",
                 icon=":material/search:",
                 key="look",
@@ -61,17 +61,17 @@ def draw(visit: Visit) -> None:
                 args=(entry, True),
             )
     st.caption(
-        f"In the background {escape(visit.generator.name)} is compared with {pluralize(SIZES.real, 'picture')} that it "
-        f"learned from, by features of the segmenter; its {units} units are ranked over "
-        f"{SIZES.for_ranking(method, units)} generated pictures. "
-        "What each unit alone does tells causes; which pictures it is on in is quicker, and tells what goes together."
+        f"Compares {escape(visit.generator.name)} with {pluralize(SIZES.real, 'training picture')} by features of the "
+        f"segmenter, and ranks its {units} units on {SIZES.for_ranking(method, units)} generated pictures, in the "
+        "background. The effect of each unit is causal; activity in unrealistic pictures is faster to measure but only "
+        "a correlation."
     )
     if st.session_state.get(entry):
         investigate(visit, specs, method, entry)
 
 
 def investigate(visit: Visit, specs: tuple[str, ...], method: RankingMethod, entry: str) -> None:
-    """Show what is known, and go on with what is not."""
+    """Show the available results, and start the computation of the others."""
     segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
     key: tuple[Hashable, ...] = (fingerprint_of(segmenter), specs, visit.generator.image_size[0])
     yardstick = follow_yardstick(visit, segmenter, specs, key, entry)
@@ -99,10 +99,10 @@ def show_repair(
     key: tuple[Hashable, ...],
     entry: str,
 ) -> None:
-    """Let the visitor switch the units off that are behind the worst pictures, and show what that brings."""
+    """Let the visitor switch off the units behind the worst pictures, and show the effect."""
     counts = [count for count in (0, *SIZES.counts) if count <= len(ranking.distance)]
     num_units = st.select_slider(
-        f"units of {visit.layer} switched off, worst first", counts, counts[1], key=f"off {len(counts)}"
+        f"Units of {visit.layer} switched off, worst first", counts, counts[1], key=f"off {len(counts)}"
     )
     off = ranking.top(num_units)
     show_worst_without(visit, worst, off)
@@ -124,30 +124,30 @@ def show_repair(
 def follow_yardstick(
     visit: Visit, segmenter: Segmenter, specs: tuple[str, ...], key: tuple[Hashable, ...], entry: str
 ) -> Yardstick | None:
-    """Return real pictures to compare with, once they are read."""
+    """Return the yardstick of real pictures; None until they are read."""
     size = visit.generator.image_size[0]
     work = partial(measurements.make_yardstick, segmenter, specs, size, SIZES, visit.settings.skip_broken)
     total = 2 * (SIZES.real + SIZES.held_out)
-    yardstick: Yardstick | None = _follow(("real", *key), "reading real pictures", total, work, entry)
+    yardstick: Yardstick | None = _follow(("real", *key), "Reading real pictures", total, work, entry)
     return yardstick
 
 
 def follow_scores(
     visit: Visit, yardstick: Yardstick, key: tuple[Hashable, ...], entry: str
 ) -> Float64[Tensor, " picture"] | None:
-    """Return how realistic the first pictures of the seed are, once they are scored."""
+    """Return the realism of the first pictures of the seed; None until they are scored."""
     work = partial(measurements.score, visit.generator, yardstick, visit.seed, SIZES.scored)
-    scores: Tensor | None = _follow(("score", *key, visit.seed), "scoring pictures", SIZES.scored, work, entry)
+    scores: Tensor | None = _follow(("score", *key, visit.seed), "Scoring pictures", SIZES.scored, work, entry)
     return scores
 
 
 def follow_ranking(
     visit: Visit, yardstick: Yardstick, method: RankingMethod, key: tuple[Hashable, ...], entry: str
 ) -> ArtifactRanking | None:
-    """Return the ranking of the layer's units, once there is one."""
+    """Return the ranking of the layer's units; None until it is computed."""
     work = partial(measurements.rank, visit.generator, visit.layer, yardstick, method, SIZES)
     total = SIZES.for_ranking(method, visit.generator.layers[visit.layer].units)
-    title = f"ranking the units of {visit.layer}"
+    title = f"Ranking the units of {visit.layer}"
     ranking: ArtifactRanking | None = _follow(("rank", *key), title, total, work, entry)
     return ranking
 
@@ -160,16 +160,16 @@ def find_distances(
     num_units: int,
     entry: str,
 ) -> RepairCurve | None:
-    """Return the distances for all numbers of units; until they are measured, those for the number that is looked at.
+    """Return the distances for all numbers of units; until then, those for the selected number.
 
-    That number comes first, since the whole curve takes several times as long.
+    The selected number is measured first, since the whole curve takes several times as long.
     """
 
     def follow_curve(counts: tuple[int, ...]) -> RepairCurve | None:
         sizes = replace(SIZES, counts=counts)
         work = partial(measurements.measure, visit.generator, ranking, yardstick, sizes)
         total = sizes.for_curve(len(ranking.distance))
-        title = "measuring distances"
+        title = "Measuring distances"
         if len(counts) == 1:
             title += f" with {pluralize(counts[0], 'unit')} off"
         curve: RepairCurve | None = _follow(("curve", *key, counts), title, total, work, entry)
@@ -192,9 +192,9 @@ def offer_report(
     curve: RepairCurve,
     off: UnitSet,
 ) -> None:
-    """Offer the repair report of the units that are off: to write, how far it is, or to download."""
+    """Draw the controls of the repair report for the units that are off: write, progress, or download."""
     key = ("report", fingerprint_of(visit.generator), fingerprint_of(segmenter), ranking.method, off)
-    report: measurements.Report | None = follow_task(key, "writing the repair report")
+    report: measurements.Report | None = follow_task(key, "Writing the repair report")
     if report is not None:
         (st.success if report.repair.helps else st.info)(f"{escape(str(report.repair))}.")
         st.download_button(
@@ -215,11 +215,11 @@ def offer_report(
             key="report",
             on_click=_begin,
             args=(key, SIZES.for_report(), work),
-            help="measured on pictures that nothing was chosen with; it takes a minute or more",
+            help="Measured on held-out pictures; takes a minute or more",
         )
         st.caption(
-            f"It is measured with {SIZES.held_out} held-out pictures; with all of them, and more generated ones: "
-            "`gandissect repair` on the command line."
+            f"Uses {SIZES.held_out} held-out pictures. For all of them and more generated pictures, run "
+            "`gandissect repair`."
         )
 
 
@@ -228,6 +228,6 @@ def _begin(key: Hashable, total: int, work: Callable[[], Any]) -> None:
 
 
 def _follow(key: Hashable, title: str, total: int, work: Callable[[], Any], entry: str) -> Any:
-    """Return the value of some work, begun if it was not yet; None, with its progress on the page, while it lasts."""
+    """Start a computation if necessary and return its result; until then, show its progress and return None."""
     _begin(key, total, work)
     return follow_task(key, title, entry)

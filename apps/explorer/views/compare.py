@@ -1,4 +1,4 @@
-"""The page of comparison: two layers, of one generator or of two, side by side."""
+"""The page Compare: two layers, of one generator or of two, side by side."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gandissect.dissection.comparison import ComparedLayer
 from gandissect.report.comparison import COLORS
 
 from ..background.progress import follow_task
-from ..background.resources import escape, load_dissector, load_generator, load_segmenter, shorten
+from ..background.resources import escape, load_dissector, load_generator, load_segmenter, pluralize, shorten
 from ..display import tables
 from ..display.images import draw_picture
 from ..networks import fingerprint_of, make_images
@@ -26,12 +26,12 @@ MIN_IOU = 0.04
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two that are compared.
+    """One side of the comparison.
 
     Args:
-        generator: Shared with all other visitors: for reading only.
-        name: What it was chosen by.
-        layer: One of its layers.
+        generator: Generator, which all visitors share; never written to.
+        name: Name or path by which the generator was chosen.
+        layer: Name of a layer of the generator.
     """
 
     generator: Generator
@@ -40,17 +40,17 @@ class Side:
 
     @property
     def label(self) -> str:
-        """What to call it."""
+        """The side's label."""
         return f"{shorten(self.name)}, {self.layer}"
 
 
 def draw(visit: Visit) -> None:
-    """Draw both sides, the pictures before anything slow."""
+    """Draw both sides, with the pictures before anything slow."""
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
     first = Side(visit.generator, st.session_state.get(GENERATOR) or visit.generator.name, visit.layer)
     with left:
         st.markdown(f"#### {escape(first.label)}")
-        st.caption("chosen in the sidebar")
+        st.caption("Chosen in the sidebar")
         show_pictures(visit, first)
     with right:
         second = choose_other(visit)
@@ -62,7 +62,7 @@ def draw(visit: Visit) -> None:
     dissections = follow_dissections(visit, sides, segmenter, visit.settings.num_samples)
     if len(dissections) == len(sides):
         num_samples = max(dissection.provenance.num_samples for dissection in dissections)
-        # one was there already, of more pictures
+        # one side had a saved dissection with more pictures: dissect the other with the same number
         if any(dissection.provenance.num_samples < num_samples for dissection in dissections):
             dissections = follow_dissections(visit, sides, segmenter, num_samples)
     if len(dissections) == len(sides):
@@ -70,20 +70,20 @@ def draw(visit: Visit) -> None:
 
 
 def choose_other(visit: Visit) -> Side:
-    """Let the visitor choose what the sidebar's layer is compared with."""
+    """Let the visitor choose the generator and layer to compare with."""
     names = list(dict.fromkeys([st.session_state.get(GENERATOR) or visit.generator.name, *generators.names()]))
     cells = st.container(key="place").columns([3, 2])
-    name = cells[0].selectbox("compared with", names, format_func=shorten, key="other generator")
+    name = cells[0].selectbox("Compare with", names, format_func=shorten, key="other generator")
     generator = visit.generator if name == names[0] else load_generator(name, visit.settings.device)
     layers = list(generator.layers)
     same_place = layers.index(visit.layer) if visit.layer in layers else len(layers) // 2
     start = (same_place + 1) % len(layers) if name == names[0] else same_place
-    layer = cells[1].selectbox("layer ", layers, start, key=f"other layer {fingerprint_of(generator)} {start}")
+    layer = cells[1].selectbox("Layer", layers, start, key=f"other layer {fingerprint_of(generator)} {start}")
     return Side(generator, name, layer)
 
 
 def show_pictures(visit: Visit, side: Side) -> None:
-    """Draw the first pictures of the seed from the picked one on."""
+    """Draw four pictures of the seed, starting with the picked one."""
     images = make_images(side.generator, side.generator.sample_z(4, visit.seed, visit.number))
     for cell, (number, image) in zip(st.columns(4, wrap=False), enumerate(images, visit.number), strict=True):
         cell.image(draw_picture(image), str(number), "stretch", alt=f"Picture {number} of {shorten(side.name)}")
@@ -92,26 +92,26 @@ def show_pictures(visit: Visit, side: Side) -> None:
 def follow_dissections(
     visit: Visit, sides: tuple[Side, Side], segmenter: Segmenter, num_samples: int
 ) -> list[Dissection]:
-    """Return a dissection for each side that has its layer; fewer, with progress bars on the page, until all are done.
+    """Return the dissections of both sides; fewer, with progress bars on the page, until all are done.
 
     Args:
-        visit: What `gandissect explore` passed on.
-        sides: Both; of two that are the same, one is dissected.
-        segmenter: Labels the pictures.
-        num_samples: How many pictures.
+        visit: The visitor's choices.
+        sides: Both sides; if they are equal, the layer is dissected once.
+        segmenter: Segmenter that labels the pictures.
+        num_samples: Number of pictures per dissection.
     """
     dissector = load_dissector(num_samples, visit.settings.dissection)
     keys = [dissector.begin(side.generator, segmenter, side.layer).key for side in sides]
     by_key: dict[Hashable, Dissection | None] = {
-        key: follow_task(key, f"dissecting {side.label}", shared=dissector.tasks)
+        key: follow_task(key, f"Dissecting {side.label}", shared=dissector.tasks)
         for key, side in dict(zip(keys, sides, strict=True)).items()
     }
     return [dissection for key in keys if (dissection := by_key[key])]
 
 
 def show_comparison(sides: tuple[Side, Side], dissections: list[Dissection]) -> None:
-    """Show how many units of both are interpretable, and as what."""
-    min_iou = st.slider("a unit is interpretable from this IoU on", 0.0, 0.3, MIN_IOU, 0.01, key="least")
+    """Show how many units of both sides are interpretable, and which concepts they match."""
+    min_iou = st.slider("Minimum IoU of an interpretable unit", 0.0, 0.3, MIN_IOU, 0.01, key="least")
     try:
         comparison = compare(dissections, min_iou, ("left", "right"))
     except ValueError as error:
@@ -127,34 +127,34 @@ def show_comparison(sides: tuple[Side, Side], dissections: list[Dissection]) -> 
     show_concept_counts(sides, layers, comparison)
     provenance = comparison.provenance[0]
     st.caption(
-        f"IoU from {provenance.num_samples} pictures of each, labeled by {escape(provenance.segmenter.name)}; the "
-        "intervals are Wilson's, over units, and take their IoU as given."
+        f"IoU measured on {provenance.num_samples} pictures per generator, labeled by "
+        f"{escape(provenance.segmenter.name)}. Wilson intervals over units, conditional on their IoU."
     )
     for note in comparison.notes:
         st.caption(escape(note))
 
 
 def show_interpretable_share(side: Side, layer: ComparedLayer) -> None:
-    """Show the interpretable share of a side."""
+    """Show the share of interpretable units of a side."""
     low, high = layer.interval
-    st.metric(f"{side.layer}: interpretable", f"{layer.share:.0%}")
+    st.metric(f"Interpretable units of {side.layer}", f"{layer.share:.0%}")
     st.caption(
-        f"{escape(side.label)}: {layer.interpretable} of {layer.units} units, 95 % interval {low:.0%} to {high:.0%}; "
-        f"{layer.num_concepts} different concepts; grid {layer.grid[0]} x {layer.grid[1]}"
+        f"{escape(side.label)}: {layer.interpretable} of {layer.units} units, 95% interval {low:.0%} to {high:.0%}; "
+        f"{pluralize(layer.num_concepts, 'concept')}; grid {layer.grid[0]} x {layer.grid[1]}"
     )
 
 
 def show_concept_counts(sides: tuple[Side, Side], layers: list[ComparedLayer], comparison: Comparison) -> None:
-    """Draw the number of units of each concept, both sides beside each other, and show the numbers."""
+    """Draw a chart and a table of the number of units per concept, for both sides."""
     labels = [side.label for side in sides]
     if labels[0].partition(",")[0] == labels[1].partition(",")[0]:
         labels = [side.layer for side in sides]
     if labels[0] == labels[1]:
-        labels[1] += " again"
+        labels[1] += " (right)"
     frame = tables.concept_table(labels, layers, comparison.concepts)
-    st.markdown("#### Units of each concept")
+    st.markdown("#### Units per concept")
     if frame.empty:
-        st.info("No unit of either side reaches this IoU beyond chance; move the slider to the left.")
+        st.info("No unit of either side reaches this IoU beyond chance; lower the minimum.")
         return
     left, right = st.container(key="results").columns([3, 2], gap="medium")
     long_frame = frame.melt("concept", var_name="side", value_name="units")
@@ -163,7 +163,7 @@ def show_concept_counts(sides: tuple[Side, Side], layers: list[ComparedLayer], c
         .mark_bar()
         .encode(
             y=alt.Y("concept:N", sort=frame["concept"].tolist(), title=None),
-            x=alt.X("units:Q", title="interpretable units", axis=alt.Axis(tickMinStep=1)),
+            x=alt.X("units:Q", title="Interpretable units", axis=alt.Axis(tickMinStep=1)),
             yOffset=alt.YOffset("side:N", sort=labels),
             color=alt.Color(
                 "side:N",
@@ -176,5 +176,5 @@ def show_concept_counts(sides: tuple[Side, Side], layers: list[ComparedLayer], c
         )
     )
     words = "; ".join(f"{row.iloc[0]}: {row.iloc[1]} and {row.iloc[2]}" for _, row in frame.iterrows())
-    left.altair_chart(chart, alt=f"Units of each concept in {labels[0]} and in {labels[1]}. {words}")
-    right.dataframe(frame, hide_index=True, alt="Units of each concept")
+    left.altair_chart(chart, alt=f"Units per concept in {labels[0]} and in {labels[1]}. {words}")
+    right.dataframe(frame, hide_index=True, alt="Units per concept")

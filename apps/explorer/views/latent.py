@@ -1,4 +1,4 @@
-"""The page of the latent space: ways between pictures, truncation, mixtures, directions, and real pictures."""
+"""The page Latent: walks, truncation, mixing, directions, and the visitor's own picture."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PARTS = {
 
 
 def draw(visit: Visit) -> None:
-    """Draw the part of the page that is asked for."""
+    """Draw the chosen part of the page."""
     part = st.segmented_control(
-        "part", PARTS, default="walk", required=True, label_visibility="collapsed", key="part", bind="query-params"
+        "Part", PARTS, default="walk", required=True, label_visibility="collapsed", key="part", bind="query-params"
     )
     allowed = capabilities(visit.generator)
-    has = "z and w, a style for each layer" if allowed.has_w else "z, and no styles"
-    counts = "; of z only the direction counts" if allowed.normalizes_z else ""
-    st.caption(f"This generator has {has}{counts}.")
+    spaces = "z and w, with one style per layer" if allowed.has_w else "z only, without styles"
+    normalization = "; z is normalized" if allowed.normalizes_z else ""
+    st.caption(f"Latent spaces of this generator: {spaces}{normalization}.")
     PARTS[part](visit)

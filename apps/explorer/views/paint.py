@@ -1,4 +1,4 @@
-"""The page on which one paints with concepts and sees what changes."""
+"""The page Paint: paint with concepts and see what changes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TOOLS = "tools"
 
 
 def draw(visit: Visit) -> None:
-    """Draw the page; a change on it draws those parts only that show it."""
+    """Draw the page; later changes redraw only the parts that depend on them."""
     segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
     left, right = st.container(key="studio").columns([11, 9], gap="medium")
     with left:
@@ -53,7 +53,7 @@ def draw(visit: Visit) -> None:
     with right, st.container(key=TOOLS):
         draw_brush(visit, segmenter)
     with picture:
-        draw_canvas(visit)  # strokes are taken over here: before they are shown anywhere
+        draw_canvas(visit)  # first: it accepts new strokes, which the other parts show
     with tools:
         draw_history(visit)
     with right:
@@ -61,12 +61,14 @@ def draw(visit: Visit) -> None:
     with menu:
         draw_recipe(visit)
     draw_results(visit, segmenter)
-    load_levels(visit.generator, fingerprint_of(visit.generator), visit.layer)  # now: the first stroke wants them
+    load_levels(
+        visit.generator, fingerprint_of(visit.generator), visit.layer
+    )  # now, so that the first stroke does not wait
 
 
 @st.fragment(key=BRUSH)
 def draw_brush(visit: Visit, segmenter: Segmenter) -> None:
-    """Draw the brush, and what paints by rows and columns."""
+    """Draw the choice of the brush, and the form that paints by rows and columns."""
     dissection, scope = follow_dissection(visit, segmenter), _scope(visit)
     brush = (
         choose_brush(dissection, find_measured_effects(visit, segmenter), scope, redraw_brush) if dissection else None
@@ -78,9 +80,9 @@ def draw_brush(visit: Visit, segmenter: Segmenter) -> None:
 
 @st.fragment(key=CANVAS)
 def draw_canvas(visit: Visit) -> None:
-    """Take over what was painted, and draw the easel.
+    """Accept new strokes, and draw the easel.
 
-    A stroke draws this only; the rest is drawn once no other stroke comes, so that the picture waits for nothing else.
+    A stroke redraws only this part; the others follow once strokes pause, so that the picture does not wait for them.
     """
     painting, brush = Painting.of(visit), _current_brush(visit)
     lay_out(visit, brush)
@@ -92,7 +94,7 @@ def draw_canvas(visit: Visit) -> None:
         encode_png(draw_native(before)),
         encode_png(draw_native(after)),
         visit.generator.image_size,
-        f"Picture {visit.number} of seed {visit.seed} with the strokes; paint here",
+        f"Picture {visit.number} of seed {visit.seed} with the strokes. Paint here.",
         describe_brush(visit, brush) if brush and brush.units.units else None,
         scope_of(visit),
         last_stroke_taken(),
@@ -124,12 +126,12 @@ def draw_strokes(visit: Visit) -> None:
     if painting.history.now:
         show_strokes(painting, load_levels(visit.generator, painting.fingerprint, visit.layer), visit.layer)
     elif _current_brush(visit):
-        st.caption("Paint on the picture: each stroke is listed here.")
+        st.caption("Paint on the picture. Your strokes are listed here.")
 
 
 @st.fragment(key=RESULTS)
 def draw_results(visit: Visit, segmenter: Segmenter) -> None:
-    """Draw the concepts before and after, where the picture changed, and a control."""
+    """Draw the concepts before and after, the map of changes, and a control."""
     painting = Painting.of(visit)
     edits = active_edits(painting.history.now)
     before, after = render_pictures(visit, painting)
@@ -141,8 +143,8 @@ def draw_results(visit: Visit, segmenter: Segmenter) -> None:
     left, right = st.container(key="results").columns([11, 9], gap="medium")
     with left:
         show_change("segmentation", segmenter, before, after, (labels, labeled.get("after", labels)), region)
-        question = "the same number of random units in the same region"
-        if edits and st.toggle(question, key="control", on_change=redraw_results):
+        label = "Control: the same number of random units in the same region"
+        if edits and st.toggle(label, key="control", on_change=redraw_results):
             random = render(visit, control_edits(visit, painting), visitor_memory())
             labeled["random"] = label_image(segmenter, random)
             show_change("random segmentation", segmenter, before, random, (labels, labeled["random"]), region)
@@ -155,13 +157,13 @@ def _scope(visit: Visit) -> str:
 
 
 def _current_brush(visit: Visit) -> Brush | None:
-    """Return the brush that was chosen for the visit's layer, if there is one."""
+    """Return the brush chosen for the visit's layer, if any."""
     brush: Brush | None = st.session_state.get(CURRENT_BRUSH, {}).get(_scope(visit))
     return brush
 
 
 def describe_brush(visit: Visit, brush: Brush) -> dict[str, Any]:
-    """Return what the easel is told of a brush."""
+    """Return a brush as `show_easel` takes it."""
     info = visit.generator.layers[visit.layer]
     grid = [info.height, info.width]
     return {"grid": grid, "color": brush.color, "id": str(hash(brush)), "tools": f".st-key-{TOOLS}"}
@@ -177,12 +179,12 @@ def render_pictures(visit: Visit, painting: Painting) -> tuple[Float[Tensor, "3 
 def choose_region(visit: Visit, brush: Brush) -> None:
     """Let the visitor paint by rows and columns."""
     info = visit.generator.layers[visit.layer]
-    with st.expander("paint by rows and columns"), st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.expander("Paint by rows and columns"), st.container(horizontal=True, vertical_alignment="bottom"):
         rows = st.slider(
-            "rows", 1, info.height, (1, max(1, info.height // 2)), key=f"rows {visit.layer}", on_change=redraw_brush
+            "Rows", 1, info.height, (1, max(1, info.height // 2)), key=f"rows {visit.layer}", on_change=redraw_brush
         )
         columns = st.slider(
-            "columns", 1, info.width, (1, info.width), key=f"columns {visit.layer}", on_change=redraw_brush
+            "Columns", 1, info.width, (1, info.width), key=f"columns {visit.layer}", on_change=redraw_brush
         )
         cells = [
             row * info.width + column
@@ -199,6 +201,6 @@ def choose_region(visit: Visit, brush: Brush) -> None:
 
 
 def control_edits(visit: Visit, painting: Painting) -> list[Edit]:
-    """Return the strokes of the layer on random units."""
+    """Return the edits of the layer's strokes, applied to random units."""
     table = load_levels(visit.generator, painting.fingerprint, visit.layer)
     return make_control_edits(painting.history.now, visit.generator.layers[visit.layer].units, table, visit.layer)

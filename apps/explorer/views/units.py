@@ -1,4 +1,4 @@
-"""The page of units: what they agree with, where they are on, and the picture with less or more of some of them."""
+"""The page Units: the concepts they match, where they are on, and the picture with their activations scaled."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ..units.closeup import show_best_pictures, show_cell
 from ..visit import Visit
 
 MOST, MOST_SLIDERS = 4.0, 8
-"""Of what an activation is multiplied by, and sliders for units of their own."""
+"""Largest factor of an activation, and largest number of sliders for single units."""
 
 FORMAT = "%.2f x"
-"""Of a slider's value."""
+"""Format of a factor on a slider."""
 
 
 def draw(visit: Visit) -> None:
-    """Draw the page, the picture before anything slow."""
+    """Draw the page, with the picture before anything slow."""
     generator, layer = visit.generator, visit.layer
     image = make_images(generator, visit.z)[0]
     left, right = st.container(key="results").columns([9, 11], gap="medium")
@@ -39,7 +39,7 @@ def draw(visit: Visit) -> None:
         st.markdown(f"#### Picture {visit.number} as generated")
         cells = st.columns(3, wrap=False)
     cells[0].image(
-        draw_picture(image), "picture", "stretch", alt=f"Generated picture {visit.number} of seed {visit.seed}"
+        draw_picture(image), "Picture", "stretch", alt=f"Generated picture {visit.number} of seed {visit.seed}"
     )
     segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
     labels = label_image(segmenter, image)
@@ -55,30 +55,30 @@ def draw(visit: Visit) -> None:
     with left:
         if dissection and units.units:
             heat = draw_heat(image, measure_heat(generator, visit.z, units, dissection.thresholds))
-            cells[2].image(heat, "the units' activity", "stretch", alt="Where the units are active")
+            cells[2].image(heat, "Unit activity", "stretch", alt="Where the units are active")
             labeled |= show_edited(visit, segmenter, image, units, factors, title)
         show_concept_shares(segmenter, labeled)
     if dissection:
-        st.markdown("#### Pictures in which a unit is seen best")
+        st.markdown("#### Top pictures of a unit")
         show_best_pictures(visit, dissection, units)
-        st.markdown("#### Units at a place")
+        st.markdown("#### Units at a cell")
         show_cell(visit, dissection, image)
 
 
 def choose_factors(units: UnitSet) -> dict[int, float]:
-    """Let the visitor say how much is left of the chosen units; return it unit by unit."""
+    """Let the visitor choose factors for the activations of the chosen units; return them by unit."""
     if not units.units:
         return {}
-    question = "activation of these units: 0 is off, 1 as it is, above 1 a boost"
-    factor_of_all = st.slider(question, 0.0, MOST, 0.0, 0.25, FORMAT, key="factor")
+    label = "Factor on the activations of these units (0: off, 1: unchanged)"
+    factor_of_all = st.slider(label, 0.0, MOST, 0.0, 0.25, FORMAT, key="factor")
     factors = dict.fromkeys(units.units, factor_of_all)
-    if len(units) > 1 and st.toggle("each unit by itself", key="singly"):
-        scope = f"{units.layer} {factor_of_all}"  # a new value of all is one of each
+    if len(units) > 1 and st.toggle("Set units individually", key="singly"):
+        scope = f"{units.layer} {factor_of_all}"  # a new common value resets the single ones
         for column, unit in zip(itertools.cycle(st.columns(2, wrap=False)), units.units[:MOST_SLIDERS], strict=False):
             key = f"factor {unit} {scope}"
-            factors[unit] = column.slider(f"unit {unit}", 0.0, MOST, factor_of_all, 0.25, FORMAT, key=key)
+            factors[unit] = column.slider(f"Unit {unit}", 0.0, MOST, factor_of_all, 0.25, FORMAT, key=key)
         if len(units) > MOST_SLIDERS:
-            st.caption(f"The first {MOST_SLIDERS} units; the others stay at {factor_of_all:g}.")
+            st.caption(f"Shows the first {MOST_SLIDERS} units; the others stay at {factor_of_all:g} x.")
     return factors
 
 
@@ -90,20 +90,21 @@ def show_edited(
     factors: dict[int, float],
     title: str,
 ) -> dict[str, Int64[Tensor, "H W"]]:
-    """Draw the picture with units damped or boosted, and with random ones if asked; return the labels of both."""
+    """Draw the picture with the units edited, and a control if requested; return the labels of both."""
     edits = make_factor_edits(visit.layer, factors)
     if not edits:
-        st.info("At 1 the units are as they are; move a slider.")
+        st.info("A factor of 1 changes nothing; move a slider.")
         return {}
     values = set(factors.values())
-    effect = (
-        "with other activations" if len(values) > 1 else "switched off" if values == {0.0} else f"at {values.pop():g} x"
-    )
+    if len(values) > 1:
+        effect = "with individual factors"
+    else:
+        effect = "switched off" if values == {0.0} else f"at {values.pop():g} x"
     short = "off" if effect == "switched off" else "changed"
     after = edit_images(visit.generator, visit.z, edits)[0]
     labeled = {short: show_after(segmenter, image, after, f"{title[0].upper() + title[1:]} {effect}")}
     save_recipe(Recipe.of(visit.generator, edits, visit.seed, visit.number, 1))
-    if st.toggle("the same number of random units as control", key="control"):
+    if st.toggle("Control: the same number of random units", key="control"):
         others = control_units(units, visit.generator.layers[visit.layer].units)
         same = make_factor_edits(visit.layer, dict(zip(others.units, factors.values(), strict=True)))
         control_title = f"{pluralize(len(others), 'random unit')} of {escape(visit.layer)} {effect}"
@@ -113,7 +114,7 @@ def show_edited(
 
 
 def save_recipe(recipe: Recipe) -> None:
-    """Let the visitor save what is done to the picture."""
+    """Let the visitor save the edits as a recipe."""
     st.download_button(
         "Save as a recipe",
         recipe.to_json(),
@@ -121,20 +122,20 @@ def save_recipe(recipe: Recipe) -> None:
         "application/json",
         icon=":material/download:",
         on_click="ignore",
-        help="Opens on the page Paint, by gandissect edit, and in Python with Recipe.load",
+        help="For the Paint page, gandissect edit, and Recipe.load in Python",
     )
 
 
 def show_after(
     segmenter: Segmenter, image: Float[Tensor, "3 H W"], after: Float[Tensor, "3 H W"], title: str
 ) -> Int64[Tensor, "H W"]:
-    """Draw an edited picture, its concepts and what changed; return its labels."""
+    """Draw an edited picture, its concepts and the map of changes; return its labels."""
     labels, change = label_image(segmenter, after), measure_change(image, after)
     st.markdown(f"#### {title}")
     cells = st.columns(3, wrap=False)
-    cells[0].image(draw_picture(after), "picture", "stretch", alt=f"The picture: {title}")
+    cells[0].image(draw_picture(after), "Picture", "stretch", alt=f"The picture: {title}")
     show_segmentation(cells[1], after, labels, segmenter)
-    cells[2].image(draw_change(change), f"change: {change.mean():.1%}", "stretch", alt="Where the picture changed")
+    cells[2].image(draw_change(change), f"Change: {change.mean():.1%}", "stretch", alt="Where the picture changed")
     return labels
 
 
@@ -143,11 +144,11 @@ def show_segmentation(
 ) -> None:
     """Draw the segmentation over a picture."""
     pixels = draw_concepts(image, labels, segmenter.concepts)
-    cell.image(pixels, "concepts", "stretch", alt=f"Segmentation: {list_concepts(labels, segmenter.concepts)}")
+    cell.image(pixels, "Concepts", "stretch", alt=f"Segmentation: {list_concepts(labels, segmenter.concepts)}")
 
 
 def show_concept_shares(segmenter: Segmenter, labeled: dict[str, Int64[Tensor, "H W"]]) -> None:
-    """Show the share of pixels of each concept, with its color, and how it changes."""
+    """Show each concept's color, its share of the pixels, and the change of that share."""
     st.markdown("#### Concepts in the picture")
     frame = tables.share_table(segmenter.concepts, labeled).round(1)
     frame[frame == 0] = 0.0  # no "-0.0"
@@ -159,6 +160,6 @@ def show_concept_shares(segmenter: Segmenter, labeled: dict[str, Int64[Tensor, "
     colored = tables.with_colors(frame, segmenter.concepts)
     st.dataframe(colored, width="content", hide_index=True, column_config=columns)
     st.caption(
-        "Percent of the pixels of this one picture, not an average over pictures; ± in percentage points. "
-        f"A change is brightest from {FULL_SCALE:.0%} of the range between black and white."
+        "Percent of the pixels of this picture; ± in percentage points. "
+        f"The map of changes saturates at {FULL_SCALE:.0%} of the range from black to white."
     )

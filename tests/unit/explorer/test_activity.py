@@ -96,10 +96,10 @@ def test_interval_chance_and_effect_of_planted_units_are_in_the_table() -> None:
     found = dissect(planted, PLANTED_SEGMENTER, "layer2", 64, top_images=0, progress=False)["layer2"]
     frame = add_chance(tables.unit_table(found, [1, 4, 5]), found)
     for row in (0, 1):
-        assert frame["95 %"][row].endswith(" to 1.000") and frame["chance"][row] < 0.2
+        assert frame["95%"][row].endswith(" to 1.000") and frame["chance"][row] < 0.2
     assert frame["IoU"][2] == 0, "the dead unit"
     green = add_chance(tables.unit_table(found, [0, 1], "green"), found, "green")
-    assert green["IoU"].tolist() == [0, 1] and green["95 %"][0].startswith("0.000 to ")
+    assert green["IoU"].tolist() == [0, 1] and green["95%"][0].startswith("0.000 to ")
     effects = measure_unit_effects(planted, PLANTED_SEGMENTER, "layer2", 64, 5, progress=False)
     effect = add_effects(frame, found, effects)
     z = planted.sample_z(64, 5)

@@ -43,7 +43,7 @@ def test_numbers_are_read(text: str, numbers: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "1, two", "1, -2", "1, 99999999999", "0 " * 9, "1.5, 2", "1, ²"])
 def test_what_is_no_list_of_pictures_is_refused_with_what_is_allowed(text: str) -> None:
-    with pytest.raises(ValueError, match="2 to 8 pictures by number"):
+    with pytest.raises(ValueError, match="must be 2 to 8 numbers"):
         walks.parse_numbers(text)
 
 
