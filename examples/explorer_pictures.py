@@ -111,7 +111,7 @@ def leave(_: Page) -> None:
 PAGES: dict[str, tuple[str, int, Callable[[Page], None]]] = {
     "paint": ("?picture=7", 1450, paint),
     "units": ("units?picture=1&concept=building", 1600, leave),
-    "artifacts": ("artifacts", 1300, lambda page: click(page, "Look for artifacts")),
+    "artifacts": ("artifacts", 1300, lambda page: click(page, "Find artifacts")),
     "latent": ("latent?picture=4&part=directions", 1100, leave),
     "compare": ("compare?layer=layer2", 1250, leave),
 }

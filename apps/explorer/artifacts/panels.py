@@ -12,7 +12,7 @@ from gandissect import Ablation, ArtifactRanking, UnitSet
 from gandissect.artifacts.results import RepairCurve
 from gandissect.report.comparison import COLORS
 
-from ..background.resources import escape, pluralize
+from ..background.resources import capitalize, escape, pluralize
 from ..display.images import draw_picture
 from ..display.strip import StripImage, show_strip
 from ..networks import edit_images, make_images
@@ -75,7 +75,7 @@ def show_curve(curve: RepairCurve, num_units: int) -> None:
     st.caption(
         f"Fréchet distance with features of {escape(curve.network)}; {curve.distance.shape[1]} sets of "
         f"{curve.num_images} pictures. Bars: range over the sets. Gray: the same number of random units. Distance "
-        f"between sets of real pictures: {curve.floor.mean:.1f}. {escape(str(curve)[:1].upper() + str(curve)[1:])}."
+        f"between sets of real pictures: {curve.floor.mean:.1f}. {escape(capitalize(str(curve)))}."
     )
 
 

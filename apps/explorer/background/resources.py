@@ -79,6 +79,11 @@ def pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def capitalize(text: str) -> str:
+    """Return a text with its first letter capitalized and the others unchanged."""
+    return text[:1].upper() + text[1:]
+
+
 def shorten(name: str) -> str:
     """Return a bundled name, or the last two parts of a path."""
     path = Path(name)

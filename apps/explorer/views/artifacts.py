@@ -19,7 +19,7 @@ from gandissect.fidelity.yardstick import Yardstick
 from ..artifacts import measurements
 from ..artifacts.panels import show_curve, show_ranking, show_worst, show_worst_without
 from ..background.progress import follow_task, visitor_tasks
-from ..background.resources import escape, load_segmenter, pluralize
+from ..background.resources import capitalize, escape, load_segmenter, pluralize
 from ..networks import fingerprint_of
 from ..state import artifacts_key
 from ..visit import Visit
@@ -196,7 +196,7 @@ def offer_report(
     key = ("report", fingerprint_of(visit.generator), fingerprint_of(segmenter), ranking.method, off)
     report: measurements.Report | None = follow_task(key, "Writing the repair report")
     if report is not None:
-        (st.success if report.repair.helps else st.info)(f"{escape(str(report.repair))}.")
+        (st.success if report.repair.helps else st.info)(f"{escape(capitalize(str(report.repair)))}.")
         st.download_button(
             "Download the repair report",
             report.file,

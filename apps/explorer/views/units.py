@@ -13,7 +13,7 @@ from gandissect import Recipe, Segmenter, UnitSet
 from gandissect.interventions.edits import control_units
 
 from ..background.dissections import follow_dissection
-from ..background.resources import escape, load_segmenter, pluralize
+from ..background.resources import capitalize, escape, load_segmenter, pluralize
 from ..display import tables
 from ..display.changes import list_concepts, measure_change
 from ..display.images import FULL_SCALE, draw_change, draw_concepts, draw_heat, draw_picture
@@ -102,7 +102,7 @@ def show_edited(
         effect = "switched off" if values == {0.0} else f"at {values.pop():g} x"
     short = "off" if effect == "switched off" else "changed"
     after = edit_images(visit.generator, visit.z, edits)[0]
-    labeled = {short: show_after(segmenter, image, after, f"{title[0].upper() + title[1:]} {effect}")}
+    labeled = {short: show_after(segmenter, image, after, f"{capitalize(title)} {effect}")}
     save_recipe(Recipe.of(visit.generator, edits, visit.seed, visit.number, 1))
     if st.toggle("Control: the same number of random units", key="control"):
         others = control_units(units, visit.generator.layers[visit.layer].units)
