@@ -1,8 +1,8 @@
-"""The command ``gandissect``: one subcommand is one public call.
+"""The command ``gandissect``: each subcommand is one public call.
 
 Exit status: 0 on success; 2 on a usage or input error, with one line on stderr; 1 on an unexpected
-failure; 130 when stopped by Ctrl-C; 141 when the reader of the output has gone. A subcommand's module is
-imported only when it is asked for, so that ``--help`` answers at once.
+failure; 130 after Ctrl-C; 141 if the reader of the output has closed the pipe. A subcommand's module is
+imported only when the subcommand runs, which keeps ``--help`` fast.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from .usage import put_subject_first, summarize_box
 
 PROGRAM = "gandissect"
 COMMANDS = {
-    "models": "list the bundled models with their cards",
-    "sample": "write a grid of a generator's pictures",
-    "train generator": "train a GAN on a folder of pictures, or on rendered scenes",
+    "models": "list the bundled models",
+    "sample": "write a grid of a generator's images",
+    "train generator": "train a GAN on a folder of pictures or on rendered scenes",
     "train segmenter": "train a segmentation network on labeled pictures",
-    "fidelity": "measure how far a generator's pictures are from held-out real ones",
-    "shares": "find what a generator leaves out: shares of concepts in generated and real pictures",
-    "dissect": "find what each unit of a generator draws, and write the report",
-    "merge": "put the shards of a dissection together, and write the report",
-    "report": "write the report of a saved dissection again",
+    "fidelity": "measure the distance of a generator's images from held-out real pictures",
+    "shares": "report which concepts a generator under- or over-produces",
+    "dissect": "find the concept that each unit of a generator matches, and write a report",
+    "merge": "merge dissection shards, and write the report",
+    "report": "rewrite the report of a saved dissection",
     "compare": "compare dissections: interpretable units by model, layer and concept",
-    "effect": "measure what units cause: pixels that a concept gains and loses when they are forced on and off",
-    "repair": "find the units behind unrealistic pictures, switch them off, and report what that changes",
-    "directions": "find directions of the latent space, and what moving along each does to every concept",
-    "edit": "make the images of a recipe, unchanged and edited",
-    "interpolate": "show the way from picture to picture: a strip, a grid between four, or a film",
-    "mix": "make a table of pictures with styles or activations of two each",
-    "invert": "find real pictures in a generator's latent space, and make them again, edited too",
-    "import": "read a checkpoint that others have made, without running its code, or say what is in it",
-    "explore": "open a page on which units are looked at and switched off",
+    "effect": "measure the causal effect of units: the pixels of a concept with the units forced on and off",
+    "repair": "find the units behind unrealistic images, switch them off, and report the change",
+    "directions": "find directions in latent space, and measure how each changes every concept",
+    "edit": "render a recipe's images, original and edited",
+    "interpolate": "interpolate between images: as a strip, a grid between four, or a GIF",
+    "mix": "render a table of images that combine the styles or activations of two",
+    "invert": "reconstruct real pictures from a generator's latent space, and edit the reconstructions",
+    "import": "import a third-party checkpoint without running its code",
+    "explore": "open the interactive explorer",
 }
 
 
@@ -52,12 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status.
 
     Args:
-        arguments: Without the program's name; by default those of the process.
+        arguments: Command-line arguments without the program's name; by default those of the process.
     """
     _replace_unprintable(sys.stdout)
     try:
         status = _run_command(list(sys.argv[1:] if arguments is None else arguments))
-        if sys.stdout is not None:  # as it is of a process that was started without one
+        if sys.stdout is not None:  # as in a process started without a standard output
             sys.stdout.flush()
     except BrokenPipeError:
         status = _end_quietly()
@@ -65,9 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _replace_unprintable(stream: TextIO | None) -> None:
-    """Let a stream print a question mark for what its encoding lacks, so that finished work does not end in an error.
+    """Print a question mark for each character that a stream cannot encode, so that finished work ends without error.
 
-    ``sys.stderr`` prints escape sequences for it anyway.
+    ``sys.stderr`` already prints escape sequences for them.
     """
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
@@ -88,7 +88,7 @@ def _run_command(arguments: list[str]) -> int:
         words = " ".join(arguments[:2] if arguments[0] == "train" else arguments[:1])
         return _refuse(unknown_name_message("command", words, COMMANDS))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; what is too large is refused
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # our readers refuse such files
     command = None
     try:
         command = _parse(name, rest)
@@ -100,23 +100,23 @@ def _run_command(arguments: list[str]) -> int:
     except (ValueError, KeyError, TypeError, OSError, FloatingPointError) as error:
         return _refuse(_format_error(error))
     except KeyboardInterrupt:
-        return _refuse(f"stopped{_say_how_to_resume(command)}", status=130)
+        return _refuse(f"stopped{_explain_resuming(command)}", status=130)
     return 0
 
 
-def _say_how_to_resume(command: object) -> str:
-    """Return how the rest of a stopped command is run, empty where all of it must be."""
+def _explain_resuming(command: object) -> str:
+    """Return how to continue a stopped command; empty if it must start over."""
     if hasattr(command, "resume"):
-        return "; the same command with --resume takes it up again"
-    return "; the same command resumes the run" if getattr(command, "RESUMES", False) else ""
+        return "; rerun the command with --resume to continue"
+    return "; rerun the command to continue" if getattr(command, "RESUMES", False) else ""
 
 
 class _Help(Exception):
-    """The help of a subcommand was asked for and printed."""
+    """Raised once the help of a subcommand has been printed."""
 
 
 def _split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
-    """Return the subcommand's name, of one word or two, and its options."""
+    """Return the subcommand's name, one or two words, and its options."""
     for words in (2, 1):
         name = " ".join(arguments[:words])
         if name in COMMANDS and len(arguments) >= words:
@@ -128,12 +128,15 @@ def _parse(name: str, arguments: list[str]) -> Any:
     """Return the subcommand with its options filled in.
 
     Raises:
-        ValueError: With what is wrong, on one line.
+        ValueError: If the arguments are invalid; the message is one line.
     """
     import tyro
 
+    from .options import annotate_options
+
     stem = f"{name.replace(' ', '_')}{'_' if keyword.iskeyword(name) else ''}"
     module = importlib.import_module(f"apps.commands.{stem}")
+    annotate_options(module.Options)
     prog = f"{PROGRAM} {name}"
     config: list[Any] = [] if hasattr(module, "TAKES_NONE") else [tyro.conf.DisallowNone]
     if {"-h", "--help"} & set(arguments):
@@ -152,7 +155,7 @@ def _parse(name: str, arguments: list[str]) -> Any:
 
 
 def _check_first(module: ModuleType, arguments: list[str]) -> None:
-    """Raise ValueError unless a subcommand that begins with one of several words is given one of them."""
+    """Raise ValueError if a subcommand that must begin with one of several words does not."""
     kind, known = getattr(module, "FIRST", ("", ()))
     word = arguments[0] if arguments and not arguments[0].startswith("-") else None
     if known and word is None and not set(known) & set(arguments):
@@ -162,20 +165,20 @@ def _check_first(module: ModuleType, arguments: list[str]) -> None:
 
 
 def _format_error(error: Exception) -> str:
-    """Return an error's message on one line; a KeyError would show its own in quotes."""
+    """Return an error's message on one line, without the quotes that str(KeyError) adds."""
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     elif isinstance(error, UnicodeError):
-        text = str(error)  # its first argument is the encoding only
+        text = str(error)  # its first argument is only the name of the encoding
     else:
         text = str(error.args[0]) if error.args else type(error).__name__
     return " ".join(text.split())
 
 
 def _end_quietly() -> int:
-    """End quietly because whoever read the output has gone (``| head``); Python would complain when it flushes."""
+    """End quietly after the reader of the output has closed the pipe (``| head``); flushing would raise again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141  # 128 + SIGPIPE, as other programs do
+    return 141  # 128 + SIGPIPE, the shell's convention
 
 
 def _refuse(message: str, status: int = 2) -> int:
@@ -190,12 +193,12 @@ def _format_overview() -> str:
         [
             f"usage: {PROGRAM} COMMAND [OPTIONS]",
             "",
-            "Open up GANs: see what each unit draws, prove it, and use it.",
+            "Dissect GANs: see what each unit does, prove it, and use it.",
             "",
             "commands:",
             *lines,
             "",
-            f"`{PROGRAM} COMMAND --help` lists the options of a command; `{PROGRAM} --version` the version.",
+            f"Run `{PROGRAM} COMMAND --help` for the options of a command, `{PROGRAM} --version` for the version.",
         ]
     )
 

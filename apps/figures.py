@@ -1,4 +1,4 @@
-"""Figures as files."""
+"""Write figures to files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def save_figure(figure: Figure, path: Path, dpi: float | None = None, *, overwrite: bool = False) -> Path:
-    """Write a figure, whole or not at all, and return its path.
+    """Write a figure atomically, and return its path.
 
     Args:
-        figure: The figure.
-        path: The file; its ending says in which format.
+        figure: Figure to write.
+        path: File to write; its suffix determines the format.
         dpi: Dots per inch; by default those of the figure.
-        overwrite: Replace another file of that name.
+        overwrite: Replace an existing file.
 
     Raises:
-        FileExistsError: If there is another file of that name.
+        FileExistsError: If the file exists and `overwrite` is false.
     """
     with atomic_path(path, overwrite=overwrite) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi="figure" if dpi is None else dpi)

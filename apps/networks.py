@@ -1,4 +1,4 @@
-"""Generators and segmenters that are named on the command line."""
+"""Load the generators and segmenters named on the command line."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gandissect import Segmenter
 from generators import LayeredGenerator
 
 Model = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-"""A generator, in the first place of a command; ``--generator MODEL`` says the same."""
+"""Generator, the first argument of a command; ``--generator MODEL`` is equivalent."""
 
 
 def load_generator(name: str, device: str) -> LayeredGenerator:
     """Load a generator.
 
     Args:
-        name: As `generators.load` takes it.
-        device: auto, cpu, cuda or mps.
+        name: Bundled name, file or folder, as for `generators.load`.
+        device: Device to load it on: auto, cpu, cuda or mps.
 
     Raises:
-        KeyError: If it is unknown, or a segmenter's.
+        KeyError: If the name is unknown, or names a segmenter.
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If a file is damaged or holds something else.
+        ValueError: If the file is damaged or does not hold a generator.
     """
     if name in (*segmenters.names(), "palette"):
         raise KeyError(_wrong_kind_message(name, "segmenter", "generator", generators.names()))
@@ -37,18 +37,18 @@ def load_segmenter(name: str, device: str) -> Segmenter:
     """Load a segmenter.
 
     Args:
-        name: As `segmenters.load` takes it.
-        device: auto, cpu, cuda or mps.
+        name: Bundled name, file or folder, as for `segmenters.load`.
+        device: Device to load it on: auto, cpu, cuda or mps.
 
     Raises:
-        KeyError: If it is unknown, or a generator's.
+        KeyError: If the name is unknown, or names a generator.
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If a file is damaged or holds something else.
+        ValueError: If the file is damaged or does not hold a segmenter.
     """
     if name in generators.names():
         raise KeyError(_wrong_kind_message(name, "generator", "segmenter", segmenters.names()))
     return segmenters.load(name, device)
 
 
-def _wrong_kind_message(name: str, kind: str, wanted: str, names: Sequence[str]) -> str:
-    return f"{name!r} is a {kind}, and a {wanted} is wanted: {', '.join(names)}, or a file or folder"
+def _wrong_kind_message(name: str, actual: str, expected: str, names: Sequence[str]) -> str:
+    return f"{name!r} is a {actual}, not a {expected}; name one of {', '.join(names)}, or a file or folder"

@@ -1,4 +1,4 @@
-"""Real pictures that are named on the command line, to compare generated ones with."""
+"""Open the real pictures named on the command line, which generated images are compared with."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from segmenters.datasets import ImageSource, open_pictures
 def open_with_held_out(
     specs: Sequence[str], size: int, hold_out: float, *, skip_broken: bool = False
 ) -> tuple[ImageSource, ImageSource]:
-    """Return pictures to train on and held-out ones, as `segmenters.datasets.open_pictures` does.
+    """Return training pictures and held-out pictures, as `segmenters.datasets.open_pictures` does.
 
     Args:
-        specs: ``scenes``, ``scenes:COUNT``, ``FOLDER`` or ``FOLDER@SPLIT`` each.
-        size: Height and width of the pictures.
-        hold_out: Share of each folder without split that is held out.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
+        specs: Picture sources, each ``scenes``, ``scenes:COUNT``, ``FOLDER`` or ``FOLDER@SPLIT``.
+        size: Height and width of the pictures, in pixels.
+        hold_out: Share held out of each folder without a split.
+        skip_broken: Skip unusable pictures, with a warning that names them.
 
     Raises:
-        ValueError: If nothing is held out, or a specification or a file is wrong.
+        ValueError: If nothing is held out, or a specification or a file is invalid.
         FileNotFoundError: If there is no such folder or split.
     """
     train, held_out = open_pictures(specs, size, hold_out, skip_broken=skip_broken)
@@ -27,11 +27,14 @@ def open_with_held_out(
 
 
 def require_held_out(held_out: ImageSource | None) -> ImageSource:
-    """Return held-out pictures.
+    """Return the held-out pictures.
+
+    Args:
+        held_out: Held-out pictures, or None if nothing is held out.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If nothing is held out.
     """
     if held_out is None:
-        raise ValueError("nothing is held out to judge by; name at least one folder without @SPLIT, or scenes")
+        raise ValueError("no pictures are held out for evaluation; name at least one folder without @SPLIT, or scenes")
     return held_out

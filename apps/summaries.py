@@ -1,4 +1,4 @@
-"""What the commands print about a result."""
+"""Print summaries of results."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from gandissect.dissection.results import ENOUGH_SAMPLES
 from gandissect.report import REPORT_FILES
 
 DISSECTION_FILES = (Dissection.FILE_NAME, *REPORT_FILES)
-"""What is in the folder of a dissection that is finished."""
+"""Files in the folder of a finished dissection."""
 
 
 def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as_json: bool) -> None:
-    """Print the counts of a dissection by layer, and where its report lies.
+    """Print the number of matching units of each layer, and the report's path.
 
     Args:
-        dissection: The result.
-        report: Its report.
-        min_iou: The IoU from which a unit counts as matching a concept.
+        dissection: Dissection to summarize.
+        report: Path of its report.
+        min_iou: Smallest IoU at which a unit counts as matching a concept.
         as_json: Print one JSON object instead of lines.
     """
     layers = [_summarize_layer(dissection, name, min_iou) for name in (layer.name for layer in dissection)]
@@ -37,16 +37,16 @@ def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as
         )
     if any(layer.chance is None for layer in dissection):
         print(
-            f"{num_samples} sample{'s' * (num_samples != 1)} cannot tell agreement from chance, so that no unit counts "
-            f"as matching; take {ENOUGH_SAMPLES} or more"
+            f"{num_samples} sample{'s' * (num_samples != 1)} cannot rule out chance, so no unit counts as matching; "
+            f"use {ENOUGH_SAMPLES} or more"
         )
     elif num_samples < ENOUGH_SAMPLES:
-        print(f"{num_samples} samples tell little from chance; take {ENOUGH_SAMPLES} or more")
+        print(f"{num_samples} samples are too few to rule out chance; use {ENOUGH_SAMPLES} or more")
     print(f"report: {report}")
 
 
 def _describe_matches(layer: dict[str, Any]) -> str:
-    """Say how many units match how many concepts."""
+    """Return the numbers of matching units and of concepts, as a clause."""
     matching, units, concepts = layer["matching"], layer["units"], len(layer["concepts"])
     verb, noun = "matches" if matching == 1 else "match", "concept" if concepts == 1 else "concepts"
     return f"{matching} of {units} units {verb} {concepts} {noun}"

@@ -1,4 +1,4 @@
-"""The model's place on the command line, and usage errors in one sentence, of what tyro writes into a box."""
+"""Normalize the position of a command's subject, and reduce tyro's boxes of usage errors to one sentence."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import re
 from collections.abc import Iterator, Sequence
 
 SUBJECTS = ("generator", "dissection")
-"""What may stand first in a command, and be named by an option too."""
+"""Names of subjects, which may come first in a command or be named by an option."""
 
 
 def put_subject_first(options: type, arguments: Sequence[str]) -> list[str]:
-    """Return arguments with the command's subject in the first place, where an option of its name gives it.
+    """Move the command's subject to the front if an option names it.
 
     ``dissect --generator NAME`` is ``dissect NAME``, and ``report --dissection FOLDER`` is ``report FOLDER``.
 
     Args:
-        options: The dataclass of the command's options.
-        arguments: The command's arguments.
+        options: Dataclass of the command's options.
+        arguments: Arguments of the command.
 
     Raises:
-        ValueError: If the subject is named twice, or not at all behind its option.
+        ValueError: If the subject is named twice, or its option has no value.
     """
     name = next(iter(dataclasses.fields(options))).name
     flag, words = f"--{name}", list(arguments)
@@ -28,7 +28,7 @@ def put_subject_first(options: type, arguments: Sequence[str]) -> list[str]:
         return words
     places = [place for place, word in enumerate(words) if word.split("=")[0] == flag]
     if len(places) > 1:
-        raise ValueError(f"give the {name} once; got {flag} {len(places)} times")
+        raise ValueError(f"{flag} must be given once; got it {len(places)} times")
     for place in places:
         _, joined, value = words[place].partition("=")
         rest = words[:place] + words[place + 1 + (not joined) :]
@@ -42,10 +42,10 @@ def put_subject_first(options: type, arguments: Sequence[str]) -> list[str]:
 
 
 def summarize_box(box: str) -> str:
-    """Return what a box says as one line.
+    """Reduce an error box to one line.
 
     Args:
-        box: A title, and sections with a rule of hyphens before each, as tyro writes it where there is no terminal.
+        box: Title and sections, each preceded by a rule of hyphens, as tyro writes them without a terminal.
     """
     title, *sections = _split_sections(box)
     parts = [_format_section(section) for section in sections] or [" ".join(line.strip() for line in title)]
@@ -65,7 +65,7 @@ def _split_sections(box: str) -> Iterator[list[str]]:
 
 
 def _format_section(lines: Sequence[str]) -> str:
-    """Return a section as part of a sentence; what its heading leads to stands below it, explained further inside."""
+    """Return a section as part of a sentence; the options it lists are indented below its heading."""
     text = " ".join(line.strip() for line in lines)
     if match := re.match(r"Missing from (?:\S+ )?(.+?):", text):
         return f"{match[1]} needs {', '.join(_list_options(lines[1:]))}"
@@ -96,15 +96,15 @@ _VALUES = {
     r"^Error parsing (\S+): no type matching FLOAT could be instantiated from \[(.*?)\]\. .*": (
         r"\1 must be a number; got \2"
     ),
-    r"^Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]": (  # texts are always valid
-        r"\1 must be numbers (INT: whole ones), with spaces between them; got \2"
+    r"^Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]": (  # text is always valid
+        r"\1 must be numbers separated by spaces (whole numbers for INT); got \2"
     ),
 }
-"""What Python and tyro say about a value, as patterns, and how it is put here."""
+"""Patterns of the messages of Python and tyro about invalid values, and their replacements."""
 
 
 def _list_options(lines: Sequence[str]) -> list[str]:
-    """Return the options that are listed: the first words of the lines that are least indented."""
+    """Return the listed options: the first words of the least indented lines."""
     indents = [len(line) - len(line.lstrip()) for line in lines]
     names = [line.split()[0] for line, indent in zip(lines, indents, strict=True) if indent == min(indents)]
     return list(dict.fromkeys(name.rstrip(",") for name in names))

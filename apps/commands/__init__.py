@@ -1,1 +1,1 @@
-"""The subcommands of the command line, a module each; ``Options`` are its options, ``run`` does it."""
+"""Subcommands, one module each: ``Options`` declares a subcommand's options, ``Options.run`` executes it."""

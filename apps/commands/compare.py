@@ -19,25 +19,25 @@ from ..figures import save_figure
 
 FORMATS = ("png", "pdf", "svg")
 HEADS = ("model", "layer", "units", "interpretable", "share", "95 % interval", "concepts", "most units")
-MOST = 3
-"""So many concepts of a layer are named, of each category."""
+NUM_NAMED = 3
+"""Number of concepts of each category that are named per layer."""
 
 
 @dataclass(frozen=True)
 class Options:
     """Compare dissections: interpretable units by model, layer and concept.
 
-    The dissections need the same segmenter, quantile and number of samples. Snapshots of one training, in their order,
-    show how units come to be.
+    The dissections must share segmenter, quantile and number of samples. Compare the snapshots of one training, in
+    order, to see units emerge.
 
     Args:
-        dissections: The folders that `dissect` wrote, or the dissection.safetensors in them.
-        labels: What to call the models, one each; by default the generators' names and seeds, or the folders where
-            these are alike.
-        min_iou: The IoU from which a unit counts as interpretable.
-        out: File for the figure, .png, .pdf or .svg; none by default.
-        overwrite: Replace the file, if it exists.
-        json: Print the figures as JSON.
+        dissections: Folders that gandissect dissect wrote, or the dissection.safetensors files in them.
+        labels: Labels of the models, one per dissection; by default the generators' names and seeds, or the folders if
+            those are not unique.
+        min_iou: Smallest IoU at which a unit counts as interpretable.
+        out: Figure to write, a .png, .pdf or .svg file; by default none.
+        overwrite: Replace an existing file.
+        json: Print the results as JSON.
     """
 
     dissections: tyro.conf.Positional[tuple[Path, ...]]
@@ -48,15 +48,15 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Draw the figure if it is asked for, and print a line a layer of each model."""
+        """Draw the figure if requested, and print one line per layer of each model."""
         kind = self.out.suffix[1:].lower() if self.out else FORMATS[0]
         if kind not in FORMATS:
-            raise ValueError(f"{self.out}: a figure's name ends in .{', .'.join(FORMATS)}")
+            raise ValueError(f"--out must end in .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}; got {self.out}")
         if self.out:
             check_new_file(self.out, overwrite=self.overwrite)
         for path, times in Counter(path.resolve() for path in self.dissections).items():
             if times > 1 and not self.labels:
-                raise ValueError(f"{path} is named {times} times; name each dissection once, or give --labels")
+                raise ValueError(f"{path} is named {times} times; name each dissection once, or add --labels")
         dissections = [Dissection.load(path) for path in self.dissections]
         names = {(dissection.provenance.generator.name, dissection.provenance.seed) for dissection in dissections}
         folders = tuple(map(str, self.dissections)) if len(names) < len(dissections) else None
@@ -73,7 +73,7 @@ class Options:
 
 
 def _format_table(comparison: Comparison) -> Iterator[str]:
-    """Yield the lines of the table, its columns as wide as they must be, numbers to the right."""
+    """Yield the lines of the table, with minimal column widths and right-aligned numbers."""
     rows = [HEADS, *(_format_cells(record, comparison.concepts) for record in comparison.records())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -83,7 +83,7 @@ def _format_table(comparison: Comparison) -> Iterator[str]:
 
 
 def _format_cells(record: dict[str, Any], concepts: Sequence[Concept]) -> tuple[str, ...]:
-    """Return the line of one layer, the concepts that most units match category by category if there are several."""
+    """Return the cells of one layer, with its most frequent concepts by category if there are several categories."""
     share, low, high = (f"{100 * record[key]:.1f}" for key in ("share", "share_low", "share_high"))
     numbers = (record["units"], record["interpretable"], f"{share} %", f"{low}-{high}", record["num_concepts"])
     kinds = {concept.name: concept.category for concept in concepts}
@@ -93,6 +93,6 @@ def _format_cells(record: dict[str, Any], concepts: Sequence[Concept]) -> tuple[
 
 
 def _list_concepts(counts: Mapping[str, int], kind: str, kinds: Mapping[str, str]) -> str:
-    """Return the concepts of a category that most units match."""
+    """Return the most frequent concepts of a category."""
     pairs = [(name, units) for name, units in counts.items() if kinds[name] == kind]
-    return ", ".join(f"{name} {units}" for name, units in pairs[:MOST])
+    return ", ".join(f"{name} {units}" for name, units in pairs[:NUM_NAMED])

@@ -27,32 +27,37 @@ MAX_PICTURES = 16
 
 @dataclass(frozen=True)
 class Options:
-    """Find directions of a generator's latent space, and what moving along each does to the share of every concept.
+    """Find directions in a generator's latent space, and measure how moving along each changes every concept's share.
 
-    sefa takes those along which the first linear map of z, or the styles of w, stretch most; components those along
-    which w, or the activations of a layer, vary most; boundary those that predict the share of given concepts best.
-    They are labeled on other samples than they are found on.
+    The method sefa finds the directions that the first linear map of z, or the styles of w, amplify most; components
+    finds those along which w, or the activations of a layer, vary most; boundary finds those that best predict the
+    shares of given concepts. Directions are labeled on different samples from those they are found on.
 
     Args:
-        generator: A bundled name, the path of a .safetensors file, or the folder of a training.
-        method: sefa, components or boundary.
-        segmenter: A bundled name, or the path of a .safetensors file; by default the one made for such pictures.
-        num_directions: How many, for sefa and components.
-        concept: Concepts, one direction each, for boundary.
-        keep: Concepts that these directions shall leave alone, as far as boundaries at right angles do.
-        min_share: For boundary, predict whether a concept has this share of the pixels; by default the share itself.
-        layer: For components, the layer whose activations are looked at; by default w.
-        in_z: For components of a layer, map them back to z.
-        ws: For sefa, the entries of ws that count and are moved; all by default.
-        find_samples: Latent vectors to find the directions on, by default 5,000 for components and 2,000 for boundary.
-        steps: How far to move, in standard deviations.
-        num_samples: Images to label a direction on.
-        pictures: Images of each direction in the figure.
-        seed: Of all samples.
-        out: Folder for the figure (directions.png) and for each direction its file, what it is as JSON, and its effect.
+        generator: Generator: a bundled name, a .safetensors file, or a training folder.
+        method: Method that finds the directions.
+        segmenter: Segmenter: a bundled name, a .safetensors file, or a training folder; by default the bundled one for
+            the generator's kind of images.
+        num_directions: Number of directions, for sefa and components.
+        concept: Concepts to find one direction each for, with boundary.
+        keep: Concepts that these directions should leave unchanged; each direction is made orthogonal to the boundaries
+            of these concepts.
+        min_share: Share of the pixels at which a concept counts as present, for boundary; by default the directions
+            predict the share itself.
+        layer: Layer whose activations are decomposed, for components; by default w is.
+        in_z: Map components of a layer back to z.
+        ws: Indices of the entries of ws to analyze and move, for sefa; by default all.
+        find_samples: Number of latent vectors to find the directions on; by default 5,000 for components and 2,000 for
+            boundary.
+        steps: Positions along a direction, in standard deviations.
+        num_samples: Number of images to label each direction on.
+        pictures: Number of images per direction in the figure.
+        seed: Seed of all samples.
+        out: Folder for the figure (directions.png) and, per direction, its vector, its description as JSON and its
+            effect.
         overwrite: Replace the results of an earlier run in the folder.
-        device: auto, cpu, cuda or mps.
-        json: Print the figures as JSON.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print the results as JSON.
     """
 
     generator: Model
@@ -76,7 +81,7 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Find, label, write where asked to, and print a line a direction."""
+        """Find and label the directions, write them if requested, and print one line per direction."""
         self._check_files()
         with self._open_folder() as staged:
             results, names = self._find(staged)
@@ -91,13 +96,13 @@ class Options:
             print("\n".join(map(str, [*boundaries, *results, *written])))
 
     def _open_folder(self) -> AbstractContextManager[Path | None]:
-        """Return the folder to write to, if there is one."""
+        """Return the folder to write to, if any."""
         if self.out is None:
             return nullcontext()
         return output_folder(self.out, [FIGURE_NAME], overwrite=self.overwrite, find_others=_find_earlier)
 
     def _find(self, folder: Path | None) -> tuple[Sequence[FoundDirection], list[str]]:
-        """Return the directions, and the names of the files that were written to the folder if there is one."""
+        """Return the directions, and the names of the files written to the folder, if any."""
         generator = load_generator(self.generator, self.device)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         results = find_directions(
@@ -119,20 +124,22 @@ class Options:
         return results, [] if folder is None else self._write(folder, generator, results)
 
     def _check_files(self) -> None:
-        """Check what is about the folder and the figure, before anything is loaded.
+        """Check the options of the folder and the figure before anything is loaded.
 
         Raises:
-            ValueError: Saying what is wrong.
+            ValueError: If the number of pictures is out of range, or two concepts would share a file name.
         """
         if not 1 <= self.pictures <= MAX_PICTURES:
-            raise ValueError(f"pictures is 1 to {MAX_PICTURES}; got {self.pictures}")
+            raise ValueError(f"--pictures must be 1 to {MAX_PICTURES}; got {self.pictures}")
         if self.out is not None:
             stems = [_stem(concept) for concept in self.concept]
             if twice := [concept for concept in self.concept if stems.count(_stem(concept)) > 1]:
-                raise ValueError(f"files of {' and '.join(map(repr, twice))} would have one name; find them one by one")
+                raise ValueError(
+                    f"{' and '.join(map(repr, twice))} would share a file name; find their directions separately"
+                )
 
     def _write(self, out: Path, generator: LayeredGenerator, results: Sequence[FoundDirection]) -> list[str]:
-        """Write everything and return the names of the files."""
+        """Write all files, and return their names."""
         written = []
         for result in results:
             stem = _stem(result.direction.name)
@@ -145,21 +152,21 @@ class Options:
 
 
 def _stem(name: str) -> str:
-    """Return what files of a direction are called."""
+    """Return the stem of the names of a direction's files."""
     return re.sub(r"[^\w-]+", "-", name)
 
 
 def _find_earlier(folder: Path) -> list[Path]:
-    """Return the directions and effects in a folder, whatever they are called."""
+    """Return the files of directions and effects in a folder, whatever their names."""
     directions = find_results(folder, Direction)
-    beside = [path.with_suffix(".json") for path in directions]
-    return [*directions, *filter(Path.exists, beside), *find_results(folder, DirectionEffect)]
+    descriptions = [path.with_suffix(".json") for path in directions]
+    return [*directions, *filter(Path.exists, descriptions), *find_results(folder, DirectionEffect)]
 
 
 def _facts(direction: Direction, effect: DirectionEffect) -> dict[str, Any]:
-    """Return everything but the vector as plain values."""
-    about = {"segmenter": effect.segmenter.name, "steps": effect.steps, "label_samples": effect.num_samples}
-    return direction.facts() | about | {"concepts": effect.records()}
+    """Return everything except the vector as plain values."""
+    labeling = {"segmenter": effect.segmenter.name, "steps": effect.steps, "label_samples": effect.num_samples}
+    return direction.facts() | labeling | {"concepts": effect.records()}
 
 
 def _score(boundary: Boundary) -> dict[str, Any]:

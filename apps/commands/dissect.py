@@ -38,31 +38,31 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """Find what each unit of a generator draws, and write the report.
+    """Find the concept that each unit of a generator matches, and write a report.
 
-    Stopped at any moment, it goes on from where it was when it is started again; where it is finished already, only its
-    report is written again. Processes of torchrun share the work.
+    Rerun the command to resume an interrupted dissection; rerunning a finished one only rewrites its report. Under
+    torchrun, all processes share the work.
 
     Args:
-        generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
-            if it is there, else generator.safetensors).
-        segmenter: A bundled name, the path of a .safetensors file, or the folder of a training; by default the one made
-            for such pictures.
+        generator: Generator: a bundled name, a .safetensors file, or a training folder (its best.safetensors if
+            present, else generator.safetensors).
+        segmenter: Segmenter: a bundled name, a .safetensors file, or a training folder; by default the bundled one for
+            the generator's kind of images.
         out: Folder for the result (dissection.safetensors) and its report (report.html, units.csv, dissection.json).
-        layers: Which layers; all when none is given.
-        num_samples: How many pictures are generated.
-        seed: Seed of the pictures.
-        quantile: Share of all pixels on which a unit counts as on, at most.
-        padding: What is beyond the border of a layer's grid: edge (the value there) or zeros.
-        curves: Count at many thresholds too: the IoU as a curve, and the threshold that tells most of a concept.
-        min_iou: The IoU from which a unit counts as matching a concept.
-        shard: Count one part of the samples only, such as 2/4, for gandissect merge; each into a folder of its own.
-        batch_size: Pictures that go through the networks at once; fewer need less memory.
-        top_images: Pictures of each unit in the report, those that activate it most; fewer need less memory.
-        max_memory: Gigabytes that the counts may take; layers that do not fit together are dissected in several passes,
-            each as long as one over all layers, with the same result.
-        overwrite: Dissect again where the folder holds a finished dissection, or counts of another one.
-        device: auto, cpu, cuda or mps.
+        layers: Layers to dissect; by default all.
+        num_samples: Number of images to generate.
+        seed: Seed of the latent vectors.
+        quantile: Largest share of all pixels on which a unit counts as active.
+        padding: Values beyond the border of a layer's grid: edge (repeat the border) or zeros.
+        curves: Count at many thresholds, for IoU curves and the thresholds with the highest information quality ratio.
+        min_iou: Smallest IoU at which a unit counts as matching a concept.
+        shard: Part of the samples to count, e.g. 2/4, for gandissect merge; each shard needs a separate folder.
+        batch_size: Images per batch; smaller batches need less memory.
+        top_images: Number of images per unit in the report, those with the highest activations; fewer need less memory.
+        max_memory: Memory limit of the counts, in gigabytes; layers that do not fit together are dissected in several
+            passes, each as long as a pass over all layers, with the same result.
+        overwrite: Dissect again even if the folder holds a finished dissection or the counts of another one.
+        device: Device to compute on: auto, cpu, cuda or mps.
         json: Print the summary as JSON.
     """
 
@@ -87,9 +87,9 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Dissect, save, report, and print the counts and where the report lies."""
+        """Dissect, save the result, write the report, and print the counts and the report's path."""
         if not 0 <= self.min_iou <= 1:
-            raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
+            raise ValueError(f"min_iou must be in [0, 1]; got {self.min_iou}")
         shard = None if self.shard is None else self._parse_shard()
         check_folder(self.out)
         processes = Processes(resolve_device(self.device))
@@ -101,7 +101,7 @@ class Options:
         names = ("num_samples", "seed", "quantile", "batch_size", "top_images", "padding", "curves")
         settings = DissectSettings(**{name: getattr(self, name) for name in names})
         if self.max_memory is not None and (shard is not None or processes.count > 1):
-            raise ValueError("--max-memory is for one process without --shard; name fewer --layers instead")
+            raise ValueError("--max-memory needs a single process without --shard; name fewer --layers instead")
         if shard is not None:
             self._check_no_result()
             layers, overwrite = self.layers or None, self.overwrite
@@ -112,13 +112,13 @@ class Options:
             if finished is None:
                 self._dissect(networks, settings, processes)
             elif processes.rank == 0:
-                logger.info("%s is finished already; its report is written again", self.out)
-                (self.out / TALLY).unlink(missing_ok=True)  # by a process that was killed at its end
+                logger.info("%s is already finished; rewriting its report", self.out)
+                (self.out / TALLY).unlink(missing_ok=True)  # left by a process that was killed just before its end
                 report = write_report(self.out, finished, min_iou=self.min_iou, overwrite=True)
                 print_dissection(finished, report, self.min_iou, as_json=self.json)
 
     def _dissect(self, networks: tuple[Generator, Segmenter], settings: DissectSettings, processes: Processes) -> None:
-        """Dissect alone, or a part of the samples and then put all parts together."""
+        """Dissect in one process, or dissect this process's shard and merge all shards."""
         layers, overwrite = self.layers or None, self.overwrite
         if processes.count == 1:
             options = {**asdict(settings), "max_memory": self.max_memory}
@@ -133,18 +133,18 @@ class Options:
             self._finish(merge_shards(shards, networks), shards)
 
     def _parse_shard(self) -> tuple[int, int]:
-        """Return which part is asked for.
+        """Return the number of the shard and the number of shards.
 
         Raises:
-            ValueError: If it is none.
+            ValueError: If the option is not of the form K/N.
         """
         match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", self.shard or "")
         if match is None:
-            raise ValueError(f"a shard is 1/4, 2/4 and so on; got {self.shard!r}")
+            raise ValueError(f"--shard must be K/N, such as 1/4 or 2/4; got {self.shard!r}")
         return int(match[1]), int(match[2])
 
     def _finish(self, dissection: Dissection, folders: list[Path]) -> None:
-        """Save the result, write its report, and remove what was counted on the way there."""
+        """Save the result, write its report, and remove the intermediate counts."""
         with output_folder(self.out, DISSECTION_FILES, overwrite=True) as staged:
             dissection.save(staged)
             report = self.out / write_report(staged, dissection, min_iou=self.min_iou).name
@@ -157,13 +157,13 @@ class Options:
     def _check_no_result(self) -> None:
         """Raise FileExistsError if the folder of a shard holds a finished dissection."""
         if earlier := [path for path in (self.out / name for name in DISSECTION_FILES) if path.exists()]:
-            raise FileExistsError(f"{earlier[0]} exists; count a shard into a folder of its own")
+            raise FileExistsError(f"{earlier[0]} exists; count the shard into a separate folder")
 
     def _load_finished(self, generator: Generator, segmenter: Segmenter) -> Dissection | None:
-        """Return the dissection that the folder holds, if it is the one that is asked for.
+        """Return the finished dissection in the folder, if any.
 
         Raises:
-            FileExistsError: If the folder holds another dissection, naming what differs, or the report of one.
+            FileExistsError: If the folder holds a dissection with other settings, or the report of one.
         """
         path = self.out / Dissection.FILE_NAME
         if not path.exists():
@@ -177,21 +177,21 @@ class Options:
             raise FileExistsError(f"{error}; {remedy}") from error
         for name, (old, new) in self._compare(earlier, generator, segmenter).items():
             if old != new:
-                raise FileExistsError(f"{self.out} holds a dissection with other {name}; {remedy}")
+                raise FileExistsError(f"{self.out} holds a dissection with a different {name}; {remedy}")
         return earlier
 
     def _compare(
         self, earlier: Dissection, generator: Generator, segmenter: Segmenter
     ) -> Mapping[str, tuple[object, object]]:
-        """Return what defines a dissection: what it is of an earlier one, and of that which is asked for."""
+        """Return the settings that define a dissection: those of an earlier one, and the requested ones."""
         provenance = earlier.provenance
-        asked = self.num_samples, self.seed, self.quantile, self.padding
+        requested = self.num_samples, self.seed, self.quantile, self.padding
         names = "num_samples", "seed", "quantile", "padding"
         return {
             "generator": (True, is_same_network(provenance.generator.fingerprint, generator.fingerprint)),
             "segmenter": (True, is_same_network(provenance.segmenter.fingerprint, segmenter.fingerprint)),
             "layers": ({layer.name for layer in earlier}, set(self.layers or generator.layers)),
             "curves": (earlier.layers[0].curves is not None, self.curves),
-            **{name: (getattr(provenance, name), value) for name, value in zip(names, asked, strict=True)},
+            **{name: (getattr(provenance, name), value) for name, value in zip(names, requested, strict=True)},
             "top_images": (earlier.layers[0].top.samples.shape[1], min(self.top_images, self.num_samples)),
         }

@@ -21,16 +21,17 @@ MAX_SAMPLES = 1024
 
 @dataclass(frozen=True)
 class Options:
-    """Make the images of a recipe: rows of unchanged ones, each with the edited ones below it.
+    """Render a recipe's images: rows of originals, each with the edited images below.
 
     Args:
-        recipe: The JSON file, as gandissect effect writes it; docs/guides/effects.md describes its format.
-        out: The PNG to write.
-        generator: The path of the generator, if it is not the bundled one that the recipe names.
-        columns: Pictures a row, at most.
-        overwrite: Replace the file, if it exists.
-        device: auto, cpu, cuda or mps.
-        json: Print what was done as JSON.
+        recipe: Recipe, a JSON file such as gandissect effect writes; docs/guides/effects.md describes its format.
+        out: PNG file to write.
+        generator: Generator: a bundled name, a .safetensors file, or a training folder; by default the bundled one that
+            the recipe names.
+        columns: Maximum number of images per row.
+        overwrite: Replace an existing file.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print a summary as JSON.
     """
 
     recipe: tyro.conf.Positional[Path]
@@ -45,12 +46,12 @@ class Options:
         """Write the PNG and print its path."""
         recipe = Recipe.load(self.recipe)
         if self.out.suffix.lower() != ".png":
-            raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
+            raise ValueError(f"--out must end in .png; got {self.out}")
         check_new_file(self.out, overwrite=self.overwrite)
-        if self.columns < 1 or recipe.num_samples > MAX_SAMPLES:
-            raise ValueError(
-                f"need 1 column or more and at most {MAX_SAMPLES} samples; got {self.columns} and {recipe.num_samples}"
-            )
+        if self.columns < 1:
+            raise ValueError(f"--columns must be 1 or more; got {self.columns}")
+        if recipe.num_samples > MAX_SAMPLES:
+            raise ValueError(f"a recipe must have at most {MAX_SAMPLES} samples; got {recipe.num_samples}")
         generator = load_generator(self.generator or recipe.generator.name, self.device)
         with torch.inference_mode():
             edited = recipe.generate(generator).cpu()

@@ -36,29 +36,32 @@ FIGURE_NAME, CURVES_NAME = "effects.png", "curves.png"
 
 @dataclass(frozen=True)
 class Options:
-    """Measure what units cause: the pixels that a concept gains and loses when they are forced on and off.
+    """Measure the causal effect of units: how many pixels of a concept they add or remove when forced on and off.
 
-    By default the units are those of highest IoU in the layer where ablating them takes most of the concept away. They
-    are chosen on other samples than they are judged on, and as many random units of the layer go through the same.
+    By default the units are those of highest IoU in the layer where ablating them removes most of the concept. They are
+    chosen on different samples from those they are evaluated on, and compared with the same number of random control
+    units of the layer.
 
     Args:
-        generator: A bundled name, the path of a .safetensors file, or the folder of a training.
-        concept: Concepts, one or more.
-        segmenter: A bundled name, or the path of a .safetensors file; by default the one made for such pictures.
-        layer: The layer; by default that with most effect.
-        units: Their numbers, if they are known; then the layer must be named.
-        num_units: How many units to choose.
-        optimize: Choose the units of the layer by gradient descent instead of by IoU; then the layer must be named.
-        dissection: The folder that dissect wrote, to choose by; by default the generator is dissected on 500 samples.
-        num_samples: Images to judge the units on.
-        seed: Seed of these images; a dissection must have looked at those of another seed.
-        curves: Show too what ablating more and more units of the layer takes away, ranked by IoU, by the effect of each
-            alone, and, if the segmenter can be differentiated, by gradient descent, beside random units (curves.png):
-            minutes a concept. Needs --out.
-        out: Folder for the figure (effects.png), and for each concept the result and the recipe of the ablation.
+        generator: Generator: a bundled name, a .safetensors file, or a training folder.
+        concept: Concepts to measure the effect on.
+        segmenter: Segmenter: a bundled name, a .safetensors file, or a training folder; by default the bundled one for
+            the generator's kind of images.
+        layer: Layer of the units; by default the layer with the largest effect.
+        units: Indices of the units, if they are already known; needs --layer.
+        num_units: Number of units to choose.
+        optimize: Choose the units by gradient descent instead of by IoU; needs --layer.
+        dissection: Folder that gandissect dissect wrote, to choose the units from; by default the generator is
+            dissected on 500 samples.
+        num_samples: Number of images to evaluate the units on.
+        seed: Seed of these images; it must differ from the seed of the dissection.
+        curves: Plot the effect of ablating more and more units of the layer (curves.png), ranked by IoU, by the effect
+            of each unit alone, and, if the segmenter is differentiable, by gradient descent, with random control units.
+            Takes minutes per concept; needs --out.
+        out: Folder for the figure (effects.png) and, per concept, the result and the recipe of the ablation.
         overwrite: Replace the results of an earlier run in the folder.
-        device: auto, cpu, cuda or mps.
-        json: Print the figures as JSON.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print the results as JSON.
     """
 
     generator: Model
@@ -67,7 +70,7 @@ class Options:
     layer: str | None = None
     units: tuple[int, ...] = ()
     num_units: int = 20
-    optimize: Annotated[bool, tyro.conf.arg(aliases=["--optimise"])] = False
+    optimize: Annotated[bool, tyro.conf.arg(name="optimise", aliases=["--optimize"])] = False  # aliases are shown first
     dissection: Path | None = None
     num_samples: int = 1_000
     seed: int = EFFECT_SEED
@@ -78,11 +81,11 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Choose units, measure, save where asked to, and print a line a concept."""
+        """Choose the units, measure their effect, save it if requested, and print one line per concept."""
         if self.curves and self.out is None:
-            raise ValueError("curves are drawn into a folder; name it with --out")
+            raise ValueError("--curves needs a folder for its figure; name it with --out")
         if self.units and self.layer is None:
-            raise ValueError("units belong to one layer; name the layer with --layer")
+            raise ValueError("--units must belong to one layer; name the layer with --layer")
         with self._open_folder() as staged:
             measured, names = self._measure(staged)
         written = [] if self.out is None else [self.out / name for name in names]
@@ -93,21 +96,21 @@ class Options:
             print("\n".join([str(measured), *map(str, written)]))
 
     def _open_folder(self) -> AbstractContextManager[Path | None]:
-        """Return the folder to write to, if there is one.
+        """Return the folder to write to, if any.
 
         Raises:
-            ValueError: If files of two concepts would have one name.
+            ValueError: If the files of two concepts would share a name.
         """
         if self.out is None:
             return nullcontext()
         own = [name for concept in dict.fromkeys(self.concept) for name in _file_names(concept)]
         if len(set(own)) < len(own):
-            raise ValueError(f"files of some of {', '.join(self.concept)} would have one name; measure them one by one")
+            raise ValueError(f"some of {', '.join(self.concept)} would share a file name; measure them separately")
         names = [*own, FIGURE_NAME, CURVES_NAME]
         return output_folder(self.out, names, overwrite=self.overwrite, find_others=_find_earlier)
 
     def _measure(self, folder: Path | None) -> tuple[ConceptEffects, list[str]]:
-        """Return the effects, and the names of the files that were written to the folder if there is one."""
+        """Return the effects, and the names of the files written to the folder, if any."""
         generator = load_generator(self.generator, self.device)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         measured = measure_concept_effects(
@@ -126,7 +129,7 @@ class Options:
         return measured, [] if folder is None else self._write(folder, generator, measured)
 
     def _write(self, out: Path, generator: Generator, measured: ConceptEffects) -> list[str]:
-        """Write everything and return the names of the files."""
+        """Write all files, and return their names."""
         written = []
         for effect in measured.effects:
             result, recipe, _ = _file_names(effect.concept)
@@ -142,23 +145,23 @@ class Options:
 
 
 def _file_names(concept: str) -> tuple[str, str, str]:
-    """Return the files of a concept: its effect, the recipe of the ablation, and its curves.
+    """Return a concept's file names: its effect, the recipe of its ablation, and its curves.
 
-    What could lead elsewhere in its name becomes an underscore.
+    Characters that could change the path, such as slashes, become underscores.
     """
     stem = re.sub(r"[^\w-]+", "_", concept)
     return f"{stem}.safetensors", f"{stem}-ablated.json", f"{stem}-curves.safetensors"
 
 
 def _find_earlier(folder: Path) -> list[Path]:
-    """Return the effects, recipes of their ablations and curves in a folder, whatever they are called."""
+    """Return the files of effects, ablation recipes and curves in a folder, whatever their names."""
     effects = find_results(folder, CausalEffect)
     recipes = [path.with_name(f"{path.stem}-ablated.json") for path in effects]
     return [*effects, *filter(Path.exists, recipes), *find_results(folder, EffectCurves)]
 
 
 def _facts(effect: CausalEffect) -> dict[str, object]:
-    """Return everything as plain values."""
+    """Return an effect as plain values."""
     return {
         "generator": effect.generator.name,
         "segmenter": effect.segmenter.name,

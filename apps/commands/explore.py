@@ -13,6 +13,7 @@ import time
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -25,24 +26,24 @@ PAGE = Path(__file__).parents[1] / "explorer" / "app.py"
 
 @dataclass(frozen=True)
 class Options:
-    """Open the explorer: a page on which one sees a generator's units and switches them off.
+    """Open the interactive explorer: inspect a generator's units in the browser, and switch them off.
 
     Args:
-        generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
-            if it is there, else generator.safetensors); the page offers the bundled ones besides.
-        segmenter: A bundled name, "palette", the path of a .safetensors file, or the folder of a training; by default
-            one made for the generator.
-        dissection: Folder of a saved dissection, used where it is of the same networks.
-        data: The pictures that the generator learned from, each FOLDER or FOLDER@SPLIT, which the page of artifacts
-            compares with; the generators of scenes need none.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
-        num_samples: Pictures that a layer is dissected with when no saved dissection serves.
-        port: Where the page is served, on this machine only.
-        device: auto, cpu, cuda or mps.
-        headless: Open no browser.
+        generator: Generator: a bundled name, a .safetensors file, or a training folder (its best.safetensors if
+            present, else generator.safetensors); the page also offers the bundled ones.
+        segmenter: Segmenter: a bundled name, "palette", a .safetensors file, or a training folder; by default the
+            bundled one for the generator's kind of images.
+        dissection: Folder of a saved dissection; it is used for the networks it was made with.
+        data: Pictures that the generator was trained on, one or more of FOLDER or FOLDER@SPLIT, for the artifacts page;
+            generators of scenes need none.
+        skip_broken: Skip unusable pictures, with a warning that names them.
+        num_samples: Number of images to dissect a layer on when no saved dissection applies.
+        port: Port of the page, which only this machine can reach.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        headless: Do not open a browser.
     """
 
-    generator: tyro.conf.Positional[str | None] = None
+    generator: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = None
     segmenter: str | None = None
     dissection: Path | None = None
     data: tuple[str, ...] = ()
@@ -71,15 +72,15 @@ class Options:
         runpy.run_module("streamlit", run_name="__main__", alter_sys=True)  # python -m streamlit, in this process
 
     def arguments(self) -> list[str]:
-        """Return what follows ``python -m`` on the command line that serves the page."""
+        """Return the arguments of ``python -m`` that serve the page."""
         flags = {
             "server.address": "localhost",
             "server.port": self.port,
-            "server.headless": "true",  # else Streamlit asks for an e-mail address before it serves anything
-            "server.fileWatcherType": "none",  # it would import all of torch to watch it
+            "server.headless": "true",  # otherwise Streamlit asks for an e-mail address first
+            "server.fileWatcherType": "none",  # watching would import all of torch
             "browser.gatherUsageStats": "false",
             "client.toolbarMode": "minimal",
-            "runner.magicEnabled": "false",  # else texts in the page's program are shown on the page
+            "runner.magicEnabled": "false",  # otherwise bare strings in the program appear on the page
         }
         options = {
             "generator": self.generator,
@@ -95,36 +96,38 @@ class Options:
     def _warm_up(self) -> None:
         from streamlit.logger import set_log_level
 
-        set_log_level("ERROR")  # it warns that there is no visitor yet
+        set_log_level("ERROR")  # Streamlit warns that no visitor has come yet
         from ..explorer.visit import parse_settings
         from ..explorer.warm_up import warm_up
 
         warm_up(parse_settings())
-        set_log_level("INFO")  # as it was
+        set_log_level("INFO")
 
     def _check(self) -> None:
-        """Load what was asked for: mistakes show here."""
+        """Load the requested networks and dissection, so that mistakes are reported before the page opens."""
         import generators
         import segmenters
         from segmenters.datasets import check_specs
 
         from ..networks import load_generator, load_segmenter
 
-        if self.num_samples < 1 or not 1 <= self.port <= 65535:
-            raise ValueError(f"num_samples is 1 or more, port 1 to 65535; got {self.num_samples}, {self.port}")
+        if self.num_samples < 1:
+            raise ValueError(f"--num-samples must be 1 or more; got {self.num_samples}")
+        if not 1 <= self.port <= 65535:
+            raise ValueError(f"--port must be 1 to 65535; got {self.port}")
         check_specs(self.data)
         check_num_samples(self.num_samples)
         if self.dissection is not None:
             Dissection.load(self.dissection)
         bundled = generators.names()
         if self.generator is None and not bundled:
-            raise ValueError("no generator is bundled here; name a file of one")
+            raise ValueError("no generator is bundled; name a .safetensors file")
         generator = load_generator(self.generator or bundled[0], self.device)
         load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
 
 
 def _check_port(port: int) -> None:
-    """Raise ValueError unless a page can be served there, at every address that ``localhost`` stands for."""
+    """Raise ValueError unless a page can be served on a port, at every address that ``localhost`` resolves to."""
     for family, kind, protocol, _, address in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM):
         with socket.socket(family, kind, protocol) as probe:
             if os.name == "posix":
@@ -133,12 +136,12 @@ def _check_port(port: int) -> None:
                 probe.bind(address)
             except OSError as error:
                 if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-                    reason = "is in use" if error.errno == errno.EADDRINUSE else "needs the rights of an administrator"
-                    raise ValueError(f"port {port} {reason}; name another one with --port") from error
+                    reason = "is in use" if error.errno == errno.EADDRINUSE else "needs administrator rights"
+                    raise ValueError(f"port {port} {reason}; choose another with --port") from error
 
 
 def _open_browser(port: int, patience: float = 60.0) -> None:
-    """Open the page as soon as the server answers, or give up after so many seconds."""
+    """Open the page as soon as the server answers, or give up after `patience` seconds."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
         with socket.socket() as probe:

@@ -14,26 +14,25 @@ from ..real_pictures import open_with_held_out
 
 @dataclass(frozen=True)
 class Options:
-    """Measure how far a generator's pictures are from held-out real ones, and whether it copies what it learned from.
+    """Measure the distance of a generator's images from held-out real pictures, and check for copies of training ones.
 
-    Each figure has beside it that of training pictures in the place of generated ones.
+    Each value is accompanied by a baseline, with training pictures in place of generated images.
 
     Args:
-        generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
-            if it is there, else generator.safetensors).
-        data: The pictures that the generator learned from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
-            that FOLDER/SPLIT.txt names).
-        segmenter: Whose encoder's features are compared: a bundled name, the path of a .safetensors file, or the folder
-            of a training.
-        inception_weights: Compare the features of FID's Inception network instead, with the weights in this file
-            (torch-fidelity's weights-inception-2015-12-05-6726825d.pth; nothing is downloaded). The distances are FID
-            and KID then.
-        hold_out: Share of each folder without @SPLIT that was kept to judge by.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
-        seed: Seed of the generated pictures.
-        num_sets: Sets of generated pictures, each as large as the held-out one.
-        device: auto, cpu, cuda or mps.
-        json: Print the figures as JSON.
+        generator: Generator: a bundled name, a .safetensors file, or a training folder (its best.safetensors if
+            present, else generator.safetensors).
+        data: Training pictures of the generator, one or more of scenes, scenes:COUNT, FOLDER, or FOLDER@SPLIT (those
+            listed in FOLDER/SPLIT.txt).
+        segmenter: Segmenter whose encoder's features are compared: a bundled name, a .safetensors file, or a training
+            folder.
+        inception_weights: Weights of FID's Inception network, to compare its features instead (torch-fidelity's
+            weights-inception-2015-12-05-6726825d.pth; nothing is downloaded). The distances are then FID and KID.
+        hold_out: Share of each folder without @SPLIT that was held out from training.
+        skip_broken: Skip unusable pictures, with a warning that names them.
+        seed: Seed of the generated images.
+        num_sets: Number of sets of generated images, each as large as the held-out set.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print the results as JSON.
     """
 
     generator: Model
@@ -48,7 +47,7 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Print each figure and its real-against-real value."""
+        """Print each value and its real-against-real baseline."""
         if self.num_sets < 2:
             raise ValueError(f"num_sets must be 2 or more; got {self.num_sets}")
         generator = load_generator(self.generator, self.device)
@@ -66,5 +65,5 @@ class Options:
             return Inception(self.inception_weights, self.device)
         count = "neither" if self.segmenter is None else "both"
         raise ValueError(
-            f"name the network whose features are compared, either --segmenter or --inception-weights; got {count}"
+            f"name the network whose features are compared with either --segmenter or --inception-weights; got {count}"
         )

@@ -17,19 +17,19 @@ from generators.importers.files.values import make_printable
 
 @dataclass(frozen=True)
 class Options:
-    """Make a generator of a checkpoint that others have trained; no code in the file is run.
+    """Import a third-party checkpoint as a generator, without running its code.
 
-    docs/guides/import.md lists what is recognized, from the content and not from the name.
+    The format is recognized from the content, not the file name; docs/guides/import.md lists the supported formats.
 
     Args:
-        file: The checkpoint.
-        out: The .safetensors file to write, which every other command takes; the numbers keep their precision.
-        explain: Say what is in the file, what is recognized, assumed or missing, and write nothing.
-        arch: JSON with what the file does not say, such as {"strides": [1, 2, 2], "paddings": [0, 1, 1]}.
-        network: Which network of the file, as --explain names them, such as g_ema; by default the averaged generator.
-        size: Height and width of the images, where the file does not say; where it does, what it has to be.
-        overwrite: Replace the file, if it exists.
-        json: Print what was found as JSON.
+        file: Checkpoint to import.
+        out: The .safetensors file to write, which every other command accepts; weights keep their precision.
+        explain: Report what the file holds and what is recognized, assumed or missing, without writing anything.
+        arch: JSON file with settings that the checkpoint lacks, such as {"strides": [1, 2, 2], "paddings": [0, 1, 1]}.
+        network: Network to import, named as --explain does, such as g_ema; by default the averaged generator.
+        size: Height and width of the images, if the checkpoint lacks them; otherwise the size that it must have.
+        overwrite: Replace an existing file.
+        json: Print the results as JSON.
     """
 
     file: tyro.conf.Positional[Path]
@@ -42,13 +42,13 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Write the generator and print what it is, or print what is in the file."""
+        """Write the generator and print its description, or explain the file."""
         if self.explain:
             return self._explain()
         if self.out is None or self.out.suffix != ".safetensors":
-            raise ValueError(f"say where to write it with --out FILE.safetensors, or --explain; got {self.out}")
+            raise ValueError(f"--out must end in .safetensors unless --explain is given; got {self.out}")
         if self.out.exists() and self.file.exists() and self.out.samefile(self.file):
-            raise ValueError(f"{self.out} is the checkpoint itself; name another file with --out")
+            raise ValueError(f"--out must not be the checkpoint itself; got {self.out}")
         check_new_file(self.out, overwrite=self.overwrite)
         imported = import_network(self.file, self._options(), self.network)
         facts = {"imported": {"file": self.file.name, "kind": imported.kind, "layout": imported.layout}}
@@ -59,14 +59,14 @@ class Options:
 
     def _explain(self) -> None:
         if self.arch is not None or self.size is not None:
-            raise ValueError("--explain says what the file itself says; leave out --arch and --size, which --out takes")
+            raise ValueError("--explain reports the file alone; leave out --arch and --size, which only --out uses")
         explanation = explain(self.file, self.network)
         print(json.dumps(explanation.record(), indent=1) if self.json else "\n".join(explanation.lines()))
 
     def _options(self) -> dict[str, Any]:
         options = {} if self.arch is None else read_json(self.arch)
         if not isinstance(options, dict):
-            raise ValueError(f'{self.arch} holds no JSON object such as {{"strides": [1, 2, 2]}}')
+            raise ValueError(f'{self.arch} must hold a JSON object such as {{"strides": [1, 2, 2]}}')
         return options | ({} if self.size is None else {"size": self.size})
 
 
@@ -88,13 +88,13 @@ def _record(imported: ImportResult) -> dict[str, Any]:
 
 
 def _lines(record: dict[str, Any]) -> list[str]:
-    of = make_printable(f", {record['network']}" if record["network"] else "")
+    network = make_printable(f", {record['network']}" if record["network"] else "")
     sizes = f"{record['width']} x {record['height']} px, z of {record['z_dim']}"
     layers = [f"  {name}: {units} units of {h} x {w}" for name, (units, h, w) in record["layers"].items()]
     return [
-        f"{record['layout']}{of} ({record['kind']})",
+        f"{record['layout']}{network} ({record['kind']})",
         f"{record['architecture']}, {sizes}, {len(layers)} layers",
         *layers,
-        *[f"{record['assumed']}; --arch FILE.json says others"] * bool(record["assumed"]),
+        *[f"{record['assumed']}; override with --arch FILE.json"] * bool(record["assumed"]),
         record["out"],
     ]

@@ -34,40 +34,43 @@ from generators import LayeredGenerator
 from ..networks import Model, load_generator, load_segmenter
 
 Latents = Float32[Tensor, "picture z"] | Float32[Tensor, "picture num_ws w_dim"]
-"""Latent vectors of pictures: z, or w."""
+"""Latent vectors of images: z, or w."""
 
 CORNERS = 4
 FILM_STEPS, STRIP_STEPS, GRID_SIDE = 24, 4, 7
-"""Steps from one picture to the next in a film and in a strip, and pictures along each side of a grid, by default."""
+"""Default number of steps between images in a GIF and in a strip, and of images along each side of a grid."""
 
 FPS = 20
 MAX_FRAMES = 4096
-"""Of a strip or a film, and pictures of a whole grid."""
+"""Maximum number of frames of a strip or a GIF, and of images of a grid."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Show the way from picture to picture: as a strip, as a grid between four, or as a film that ends where it began.
+    """Interpolate between images: as a strip, as a grid between four images, or as a looping GIF.
 
     Args:
-        generator: A bundled name, the path of a .safetensors file, or the folder of a training.
-        pictures: The pictures that it leads through, by their index in the sequence of the seed: 2 or more, 4 of a grid
+        generator: Generator: a bundled name, a .safetensors file, or a training folder.
+        pictures: Samples to interpolate between, by their index in the seed's sequence: 2 or more, or 4 for a grid
             (upper left, upper right, lower left, lower right).
-        out: The PNG to write, or the GIF of a film.
-        grid: Fill a grid between four pictures.
-        space: z, w, or the name of a layer, through whose activations it leads; by default w if there is one.
-        seed: Which sequence of pictures, as for gandissect sample.
-        num_frames: Pictures of a strip, of a film, or along each side of a grid; by default 4 steps in a strip and 24
-            in a film from one picture to the next, and 7 along a side.
-        even: Choose the frames so that neighbors differ by equally much (root mean square of pixels).
-        truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
-        truncation_limit: Of a generator that does not normalize z, what no entry of z exceeds.
-        fps: Frames a second of a film, 1 to 50; by default 20.
-        path_length: Measure the perceptual path length in that space too, over so many pairs of pictures.
-        segmenter: Over the features of whose encoder; by default of the one made for such pictures.
-        overwrite: Replace the file, if it exists.
-        device: auto, cpu, cuda or mps.
-        json: Print the figures as JSON.
+        out: PNG or GIF file to write; a GIF loops.
+        grid: Fill a grid between four images.
+        space: Space to interpolate in: z, w, or a layer, for its activations; by default w if the generator has it,
+            else z.
+        seed: Seed of the latent vectors, as for gandissect sample.
+        num_frames: Number of images in a strip or a GIF, or along each side of a grid; by default there are 4 steps
+            between images in a strip and 24 in a GIF, and a grid has 7 on each side.
+        even: Choose the frames so that neighbors differ by equal amounts (root mean square of pixels).
+        truncation_psi: Distance of w from its mean, for StyleGANs: 1 does not truncate, 0 is the mean itself.
+        truncation_limit: Largest magnitude of an entry of z, for generators that do not normalize z.
+        fps: Frames per second of a GIF, from 1 to 50; by default 20.
+        path_length: Number of pairs of images to measure the perceptual path length over, in the same space; 0 does not
+            measure it.
+        segmenter: Segmenter whose encoder's features define the path length; by default the bundled one for the
+            generator's kind of images.
+        overwrite: Replace an existing file.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print the results as JSON.
     """
 
     generator: Model
@@ -88,7 +91,7 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Write the picture or the film, and print its path and the figures."""
+        """Write the PNG or GIF, and print its path and the path length."""
         self._check()
         generator = load_generator(self.generator, self.device)
         space = capabilities(generator).spaces[-1] if self.space is None else self.space
@@ -97,7 +100,7 @@ class Options:
         images = (
             generate_grid(generator, latents, self._count, self._count, space)
             if self.grid
-            else self._make_frames(generator, latents, space)
+            else self._generate_frames(generator, latents, space)
         )
         check_finite(images, range(len(images)))
         length = encoder and path_length(generator, *encoder, space, self.path_length, self.seed)
@@ -122,7 +125,7 @@ class Options:
 
     @property
     def _count(self) -> int:
-        """Frames, or pictures along each side of a grid."""
+        """Number of frames, or of images along each side of a grid."""
         if self.num_frames is not None:
             return self.num_frames
         if self.grid:
@@ -130,41 +133,41 @@ class Options:
         return FILM_STEPS * len(self.pictures) if self._film else STRIP_STEPS * (len(self.pictures) - 1) + 1
 
     def _check(self) -> None:
-        """Refuse what cannot be, before anything is loaded.
+        """Check the options before anything is loaded.
 
         Raises:
-            ValueError: Saying what and why.
+            ValueError: If an option is out of range, or options contradict each other.
         """
         if self.out.suffix.lower() not in {".png", ".gif"} or (self.grid and self._film):
-            wanted = "a PNG; give a name that ends in .png" if self.grid else "a PNG or a GIF, and its name to end so"
-            raise ValueError(f"{self.out} is to be {wanted}")
+            raise ValueError(f"--out must end in {'.png for a grid' if self.grid else '.png or .gif'}; got {self.out}")
         check_new_file(self.out, overwrite=self.overwrite)
         if (
             min(self.pictures, default=-1) < 0
             or len(self.pictures) < 2
             or (self.grid and len(self.pictures) != CORNERS)
         ):
-            raise ValueError(
-                f"name 2 pictures or more by their index, 0 or more, and 4 of a grid; got {list(self.pictures)}"
-            )
-        most = isqrt(MAX_FRAMES) if self.grid else MAX_FRAMES
-        if not 2 <= self._count <= most:
-            wanted = f"2 to {most} {'pictures along each side' if self.grid else 'frames'}"
-            raise ValueError(f"need {wanted}; got {self._count}")
+            number = "exactly 4 for a grid" if self.grid else "2 or more"
+            raise ValueError(f"--pictures must be indices of 0 or more, {number}; got {list(self.pictures)}")
+        max_count = isqrt(MAX_FRAMES) if self.grid else MAX_FRAMES
+        if not 2 <= self._count <= max_count:
+            noun = "images along each side of a grid" if self.grid else "frames"
+            raise ValueError(f"--num-frames must be 2 to {max_count} {noun}; got {self._count}")
         if self.fps is not None and (not self._film or not 1 <= self.fps <= MAX_FPS):
-            raise ValueError(f"--fps is 1 to {MAX_FPS} frames a second of a GIF; got {self.fps} for {self.out}")
+            raise ValueError(f"--fps must be 1 to {MAX_FPS}, for a GIF only; got {self.fps} for {self.out}")
         if self.even and self.grid:
-            raise ValueError("frames are made even along one way; a grid has many, so leave --even or --grid out")
+            raise ValueError("--even spaces frames along a single path, which a grid lacks; leave out --even or --grid")
         if self.path_length < 0 or self.path_length == 1:
-            raise ValueError(f"path_length is a number of pairs, 2 or more, or 0 for none; got {self.path_length}")
+            raise ValueError(f"--path-length must be 2 pairs or more, or 0 for none; got {self.path_length}")
         if self.path_length and (self.truncation_psi is not None or self.truncation_limit is not None):
-            raise ValueError("a path length is of latent vectors as they come; leave it or the truncation out")
+            raise ValueError(
+                "a path length needs untruncated latent vectors; leave out --path-length or the truncation"
+            )
 
     def _draw_latents(self, generator: LayeredGenerator, space: str) -> Latents:
-        """Return z, or w, of the pictures.
+        """Return z, or w if truncated, of the images.
 
         Raises:
-            ValueError: If they cannot be truncated so.
+            ValueError: If the truncation does not apply to the generator or the space.
         """
         if self.truncation_limit is not None:
             drawn = [
@@ -176,27 +179,29 @@ class Options:
         if self.truncation_psi is None:
             return z
         if space == "z":
-            raise ValueError("a way through z is not truncated in w; leave --truncation-psi or --space z out")
+            raise ValueError("--truncation-psi acts on w, not z; leave out --truncation-psi or --space z")
         return truncated_w(generator, z, self.truncation_psi)
 
-    def _make_frames(self, generator: LayeredGenerator, latents: Latents, space: str) -> Float32[Tensor, "frame 3 H W"]:
+    def _generate_frames(
+        self, generator: LayeredGenerator, latents: Latents, space: str
+    ) -> Float32[Tensor, "frame 3 H W"]:
         walk = Walk(generator, latents, space, closed=self._film)
         if self.even:
             return walk.images(walk.even_positions(self._count, progress=True), progress=True)
         return walk.images(walk.positions(self._count), progress=True)
 
     def _load_encoder(self, generator: LayeredGenerator, space: str) -> tuple[str, Features]:
-        """Return the network that the path length is measured over, and its features, before anything is drawn.
+        """Return the name of the network that defines the path length, and its features.
 
         Raises:
-            ValueError: If there is none, or no path length in that space.
+            ValueError: If the segmenter has no encoder, or the generator lacks the space.
         """
         check_space(generator, space)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         return segmenter.name, encoder_features(segmenter)
 
     def _measure_steps(self, images: Float32[Tensor, "frame 3 H W"]) -> dict[str, float]:
-        """Return how far neighboring frames are apart; in a film, the first comes after the last."""
+        """Return the pixel distances of neighboring frames; in a GIF, the last and first frames are neighbors."""
         after = images.roll(-1, 0) if self._film else images[1:]
         steps = pixel_distance(images[: len(after)], after)
         return {"mean": float(steps.mean()), "least": float(steps.min()), "most": float(steps.max())}

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -25,45 +25,46 @@ from segmenters.datasets import check_output, open_pictures, read_image
 
 from ..networks import Model, load_generator, load_segmenter
 
-MOST_PICTURES = 64
+MAX_PICTURES = 64
 FIGURE_NAME = "inversion.png"
 FILES = (Inversion.FILE_NAME, FIGURE_NAME)
-"""What is written."""
+"""Files that the command writes."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Find what a generator makes most like real pictures, all of them in one batch.
+    """Reconstruct real pictures from a generator's latent space, all in one batch, and edit the reconstructions.
 
-    Writes inversion.png, a row a picture with its reconstruction and where that is off (black: nowhere; white: by 25 %
-    of the range or more), and inversion.safetensors, which Python reads (gandissect.latent.Inversion).
+    Writes inversion.png, one row per picture with its reconstruction and the error (black: none; white: at least 25% of
+    the range), and inversion.safetensors, which gandissect.latent.Inversion loads.
 
     Args:
-        generator: A bundled name, the path of a .safetensors file, or the folder of a training.
-        pictures: Picture files of any size; they are resized, and their middle is taken.
-        data: In place of files, held-out pictures of the data that the generator learned from: scenes, scenes:COUNT,
-            FOLDER or FOLDER@SPLIT.
-        num_pictures: How many of these, evenly spaced.
-        hold_out: Share of each folder without @SPLIT that was kept to judge by.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
-        out: The folder to write.
-        space: z, w, or ws (one w a layer); by default ws if there is w.
-        noise: With w, find the noise of each picture's layers, too: nearer, but painted dot by dot.
-        layer: Add a residual to the activations of this layer, for what no latents can make.
-        segmenter: Compare features of this segmenter's encoder besides pixels, if it has one, and say which concepts
-            were lost.
-        recipe: Make the edits of this recipe on the reconstructions, and show them beside.
-        num_candidates: Samples to begin with the best of.
-        num_starts: How many of these to begin with: 1 is fast, more find their way where one is stuck.
-        num_steps: Of the optimization, and as many again for a residual.
-        seed: Of the samples.
+        generator: Generator: a bundled name, a .safetensors file, or a training folder.
+        pictures: Picture files of any size; each is resized and cropped at the center.
+        data: Training data of the generator, to invert its held-out pictures in place of files: one or more of scenes,
+            scenes:COUNT, FOLDER, or FOLDER@SPLIT.
+        num_pictures: Number of held-out pictures to invert, evenly spaced.
+        hold_out: Share of each folder without @SPLIT that was held out from training.
+        skip_broken: Skip unusable pictures, with a warning that names them.
+        out: Folder to write.
+        space: Space to search: z, w, or ws (one w per layer); by default ws if the generator has w, else z.
+        noise: Also optimize the noise of every layer, with w or ws; reconstructions are closer, but details move from w
+            into the noise.
+        layer: Layer whose activations get an additive residual, for details that no latent vector produces.
+        segmenter: Segmenter that reports the lost concepts, and whose encoder's features, if it has any, are compared
+            in addition to pixels.
+        recipe: Recipe whose edits are applied to the reconstructions, for another column of the figure.
+        num_candidates: Number of samples to choose the starting points from.
+        num_starts: Number of starting points per picture; 1 is fastest, more are less likely to get stuck.
+        num_steps: Number of optimization steps, for the latent vectors and again for a residual.
+        seed: Seed of the candidates.
         overwrite: Replace the results of an earlier run in the folder.
-        device: auto, cpu, cuda or mps.
-        json: Print the figures as JSON.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print the results as JSON.
     """
 
     generator: Model
-    pictures: tyro.conf.Positional[tuple[Path, ...]] = ()
+    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[PATH ...]")] = ()
     data: tuple[str, ...] = ()
     num_pictures: int = 10
     hold_out: float = 0.05
@@ -83,28 +84,28 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Write the folder, and print the figures."""
+        """Write the folder, and print the quality of each reconstruction."""
         if bool(self.pictures) == bool(self.data):
-            raise ValueError("name either picture files, or with --data what the generator learned from")
+            raise ValueError("name either picture files, or the generator's training data with --data")
         for folder in filter(Path.is_dir, self.pictures):
-            raise ValueError(f"{folder} is a folder; name the pictures in it, or give it to --data")
+            raise ValueError(f"{folder} is a folder; name the pictures in it, or pass it with --data")
         number = self.num_pictures if self.data else len(self.pictures)
-        if not 1 <= number <= MOST_PICTURES:
-            raise ValueError(f"1 to {MOST_PICTURES} pictures can be inverted at once; got {number}")
+        if not 1 <= number <= MAX_PICTURES:
+            raise ValueError(f"the number of pictures must be 1 to {MAX_PICTURES}; got {number}")
         check_output(self.out, self.data)
         with output_folder(self.out, FILES, overwrite=self.overwrite) as staged:
-            inversion, names, lost = self._make(staged)
+            inversion, names, lost = self._write(staged)
         self._print(inversion, names, lost)
 
-    def _make(self, folder: Path) -> tuple[Inversion, list[str], LostConcepts | None]:
-        """Write both files; return the inversion, what to call its pictures, and the concepts that were lost."""
+    def _write(self, folder: Path) -> tuple[Inversion, list[str], LostConcepts | None]:
+        """Write both files; return the inversion, the names of its pictures, and the lost concepts."""
         generator = load_generator(self.generator, self.device)
         segmenter = None if self.segmenter is None else load_segmenter(self.segmenter, self.device)
         recipe = None if self.recipe is None else Recipe.load(self.recipe)
         if recipe is not None:
             recipe.check_generator(generator)
         names, images = self._read_pictures(generator.image_size[0])
-        if recipe is not None:  # now, since the inversion takes long, and an edit may not fit
+        if recipe is not None:  # fail early if an edit does not apply: the inversion takes long
             generate(generator, generator.sample_z(len(images), self.seed), recipe.edits)
         inversion = self._invert(generator, images, segmenter)
         inversion.save(folder)
@@ -114,17 +115,19 @@ class Options:
         return inversion, names, lost
 
     def _read_pictures(self, size: int) -> tuple[list[str], Float32[Tensor, "picture 3 size size"]]:
-        """Return what to call the pictures, and the pictures, ``[batch, 3, size, size]`` in [-1, 1].
+        """Return the names of the pictures, and the pictures, ``[batch, 3, size, size]`` in [-1, 1].
 
         Raises:
-            ValueError: If nothing of the data is held out.
+            ValueError: If no pictures of the data are held out.
         """
         if not self.data:
             images = torch.stack([read_image(path, size) for path in self.pictures])
             return [str(path) for path in self.pictures], images
         _, held_out = open_pictures(self.data, size, self.hold_out, skip_broken=self.skip_broken)
         if held_out is None:
-            raise ValueError(f"nothing is held out of {', '.join(self.data)}; name a folder without @SPLIT, or files")
+            raise ValueError(
+                f"no pictures of {', '.join(self.data)} are held out; name a folder without @SPLIT, or picture files"
+            )
         chosen = pick_evenly(held_out, self.num_pictures)
         return [f"held-out picture {index}" for index in chosen], from_uint8(load_pictures(held_out, self.num_pictures))
 
@@ -157,7 +160,7 @@ class Options:
 
 
 def _facts(inversion: Inversion, names: Sequence[str], lost: LostConcepts | None) -> dict[str, Any]:
-    """Return the figures as JSON values; the PSNR of an exact reconstruction is null."""
+    """Return the results as JSON values; the PSNR of an exact reconstruction is null."""
     rows = zip(names, inversion.psnr.tolist(), inversion.loss_start.tolist(), inversion.loss_end.tolist(), strict=True)
     figures = [
         {"name": name, "psnr": psnr if math.isfinite(psnr) else None, "loss_start": start, "loss_end": end}

@@ -15,12 +15,12 @@ from ..summaries import DISSECTION_FILES, print_dissection
 
 @dataclass(frozen=True)
 class Options:
-    """Put the shards of a dissection together, and write its report.
+    """Merge dissection shards, and write the report.
 
     Args:
-        shards: The folders that gandissect dissect --shard wrote, all of them, in any order.
+        shards: Folders that gandissect dissect --shard wrote, all of them, in any order.
         out: Folder for the result and its report.
-        min_iou: The IoU from which a unit counts as matching a concept.
+        min_iou: Smallest IoU at which a unit counts as matching a concept.
         overwrite: Replace the results of an earlier run in the folder.
         json: Print the summary as JSON.
     """
@@ -32,9 +32,9 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Merge, save, report, and print the counts and where the report lies."""
+        """Merge the shards, save the result, write the report, and print the counts and the report's path."""
         if not 0 <= self.min_iou <= 1:
-            raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
+            raise ValueError(f"min_iou must be in [0, 1]; got {self.min_iou}")
         with output_folder(self.out, DISSECTION_FILES, overwrite=self.overwrite) as staged:
             dissection = merge_shards(self.shards)
             dissection.save(staged)

@@ -32,12 +32,12 @@ from generators import LayeredGenerator
 from ..networks import Model, load_generator
 
 Latents = Float32[Tensor, "_picture z"] | Float32[Tensor, "_picture num_ws w_dim"]
-"""Latent vectors of pictures: z, or w."""
+"""Latent vectors of images: z, or w."""
 
 Block = Float32[Tensor, "row column 3 H W"]
 """A table of mixed images."""
 
-MOST_PICTURES = 64
+MAX_PICTURES = 64
 COLUMNS = (3, 4, 5, 6, 7)
 RIGHT_HALF = (0.5, 0.0, 1.0, 1.0)
 NUM_DRAWS = 16
@@ -45,31 +45,32 @@ NUM_DRAWS = 16
 
 @dataclass(frozen=True)
 class Options:
-    """Make a table of pictures that have something of those of their row and something of those of their column.
+    """Render a table of images that each combine the image of their row with the image of their column.
 
-    With styles, those of coarse, middle and fine layers come from the column; without, the activations of a layer do,
-    inside a region.
+    In a StyleGAN, the styles of the coarse, middle or fine layers come from the column; in other generators, the
+    activations of a layer do, inside a region.
 
     Args:
-        generator: A bundled name, the path of a .safetensors file, or the folder of a training.
-        rows: The pictures of the rows, by their index in the sequence of the seed.
-        columns: Those of the columns; by default 3 4 5 6 7.
-        out: The PNG to write.
-        layers: With styles, the layers whose styles come from the columns, in the place of the three groups; without,
-            the layers whose activations do, each in a table of its own: by default the last of each grid.
-        region: Where activations come from the columns: left, top, right, bottom, as shares of the picture from 0 to 1;
-            by default the right half. With styles, activations are swapped in place of styles where this is given.
-        noise: Show what the noise of the layers does to the pictures of the rows instead.
-        seed: Which sequence of pictures, as for gandissect sample.
-        truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
-        overwrite: Replace the file, if it exists.
-        device: auto, cpu, cuda or mps.
-        json: Print the figures as JSON.
+        generator: Generator: a bundled name, a .safetensors file, or a training folder.
+        rows: Samples of the rows, by their index in the seed's sequence.
+        columns: Samples of the columns, by their index in the seed's sequence; by default 3 4 5 6 7.
+        out: PNG file to write.
+        layers: Layers whose styles come from the columns, by default in groups of coarse, middle and fine layers; in a
+            generator without styles, layers whose activations do, one table each, by default the last layer of each
+            resolution.
+        region: Region where activations come from the columns, as shares of the image from 0 to 1; by default the right
+            half. In a StyleGAN, a region swaps activations instead of styles.
+        noise: Show the effect of the layers' noise on the images of the rows instead.
+        seed: Seed of the latent vectors, as for gandissect sample.
+        truncation_psi: Distance of w from its mean, for StyleGANs: 1 does not truncate, 0 is the mean itself.
+        overwrite: Replace an existing file.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print the results as JSON.
     """
 
     generator: Model
     rows: tuple[int, ...] = (0, 1, 2)
-    columns: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT [INT ...]")] = None
+    columns: tuple[int, ...] | None = None
     out: Path = Path("mixed.png")
     layers: tuple[str, ...] = ()
     region: Annotated[tuple[float, float, float, float] | None, tyro.conf.arg(metavar="LEFT TOP RIGHT BOTTOM")] = None
@@ -81,7 +82,7 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Write the PNG, and print its path and the figures."""
+        """Write the PNG, and print its path."""
         self._check()
         generator = load_generator(self.generator, self.device)
         with torch.inference_mode():
@@ -95,30 +96,33 @@ class Options:
         return COLUMNS if self.columns is None else self.columns
 
     def _check(self) -> None:
-        """Refuse what cannot be, before anything is loaded.
+        """Check the options before anything is loaded.
 
         Raises:
-            ValueError: Saying what and why.
+            ValueError: If an option is out of range, or options contradict each other.
         """
         if self.out.suffix.lower() != ".png":
-            raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
+            raise ValueError(f"--out must end in .png; got {self.out}")
         check_new_file(self.out, overwrite=self.overwrite)
         for name, indices in (("rows", self.rows), ("columns", self._columns)):
-            if not 1 <= len(indices) <= MOST_PICTURES or min(indices) < 0:
-                raise ValueError(f"{name} are 1 to {MOST_PICTURES} pictures by index, 0 or more; got {list(indices)}")
+            if not 1 <= len(indices) <= MAX_PICTURES or min(indices) < 0:
+                raise ValueError(f"--{name} must be 1 to {MAX_PICTURES} indices of 0 or more; got {list(indices)}")
         left, top, right, bottom = self.region or RIGHT_HALF
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise ValueError(
-                f"a region is left, top, right, bottom, from 0 to 1, left of right, top above bottom; got {self.region}"
+                "--region must be LEFT TOP RIGHT BOTTOM in [0, 1], with LEFT < RIGHT and TOP < BOTTOM; "
+                f"got {self.region}"
             )
         if self.noise and (self.layers or self.region or self.columns is not None):
-            raise ValueError("--noise shows all layers, everywhere; leave --layers, --region and --columns out")
+            raise ValueError(
+                "--noise covers all layers and the whole image; leave out --layers, --region and --columns"
+            )
 
     def _draw_latents(self, generator: LayeredGenerator, pictures: tuple[int, ...]) -> Latents:
-        """Return w of pictures if there is one, else z.
+        """Return w of the images if the generator has it, else z.
 
         Raises:
-            ValueError: If they cannot be truncated.
+            ValueError: If the generator has no w to truncate.
         """
         z = torch.cat([generator.sample_z(1, self.seed, index) for index in pictures])
         if self.truncation_psi is None and not capabilities(generator).has_w:
@@ -126,7 +130,7 @@ class Options:
         return truncated_w(generator, z, 1.0 if self.truncation_psi is None else self.truncation_psi)
 
     def _mix(self, generator: LayeredGenerator, rows: Latents, columns: Latents) -> dict[str, object]:
-        """Write the table; return how much of its columns is in each of its blocks."""
+        """Write the table; return the distances of each block from its rows and columns."""
         top, side = (generator(latents).cpu() for latents in (columns, rows))
         styles = capabilities(generator).has_w and self.region is None
         blocks = (
@@ -141,14 +145,14 @@ class Options:
 
     def _mix_styles(self, generator: LayeredGenerator, rows: Latents, columns: Latents) -> dict[str, Block]:
         if self.layers:
-            chosen: Mapping[str, tuple[int | str, ...]] = {f"styles of {', '.join(self.layers)}": self.layers}
+            groups: Mapping[str, tuple[int | str, ...]] = {f"styles of {', '.join(self.layers)}": self.layers}
         else:
             sides = [info.height for info in generator.layers.values()]
-            chosen = {
+            groups = {
                 f"{name} styles ({_format_span(sides, styles)})": styles
                 for name, styles in style_groups(generator).items()
             }
-        return {name: mixing_table(generator, rows, columns, layers) for name, layers in chosen.items()}
+        return {name: mixing_table(generator, rows, columns, layers) for name, layers in groups.items()}
 
     def _swap_activations(self, generator: LayeredGenerator, rows: Latents, columns: Latents) -> dict[str, Block]:
         last = {info.height: name for name, info in generator.layers.items()}
@@ -161,7 +165,7 @@ class Options:
         return blocks
 
     def _show_noise(self, generator: LayeredGenerator, rows: Latents) -> dict[str, object]:
-        """Write the pictures with their noise, without and with another, and the map of each layer's effect."""
+        """Write the images with their own noise, without and with other noise, and maps of each layer's effect."""
         effects = noise_effects(generator, rows, NUM_DRAWS, self.seed)
         columns = [generator(rows), images_with_noise(generator, rows, None)]
         columns += [images_with_noise(generator, rows, self.seed + offset) for offset in range(2)]
@@ -172,7 +176,7 @@ class Options:
 
 
 def _make_mask(region: tuple[float, float, float, float], size: tuple[int, int]) -> Float32[Tensor, "H W"]:
-    """Return a region as a mask on the image, at least a pixel."""
+    """Return a region as a mask on the image, at least one pixel in size."""
     (left, top, right, bottom), (height, width) = region, size
     mask = torch.zeros(size, dtype=torch.float32, device="cpu")
     x, y = min(int(left * width), width - 1), min(int(top * height), height - 1)
@@ -181,15 +185,15 @@ def _make_mask(region: tuple[float, float, float, float], size: tuple[int, int])
 
 
 def _format_span(sides: list[int], styles: tuple[int, ...]) -> str:
-    """Return the grids of styles' layers, e.g. ``4 to 8 px``."""
-    own = [sides[min(style, len(sides) - 1)] for style in styles]
-    return f"{own[0]} px" if own[0] == own[-1] else f"{own[0]} to {own[-1]} px"
+    """Return the range of the grids of styles' layers, e.g. ``4 to 8 px``."""
+    first, last = (sides[min(style, len(sides) - 1)] for style in (styles[0], styles[-1]))
+    return f"{first} px" if first == last else f"{first} to {last} px"
 
 
 def _measure_distances(
     block: Block, side: Float32[Tensor, "row 3 H W"], top: Float32[Tensor, "column 3 H W"]
 ) -> dict[str, float]:
-    """Return how far mixed pictures are from those of their row and of their column, on average."""
+    """Return the mean pixel distances of mixed images from the images of their row and of their column."""
     from_row = pixel_distance(block.flatten(0, 1), side.repeat_interleave(len(top), 0))
     from_column = pixel_distance(block.flatten(0, 1), top.repeat(len(side), 1, 1, 1))
     return {"from_row": float(from_row.mean()), "from_column": float(from_column.mean())}

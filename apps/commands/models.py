@@ -13,16 +13,16 @@ from gandissect.storage.cards import Card
 
 @dataclass(frozen=True)
 class Options:
-    """List the bundled models with their cards.
+    """List the bundled models, with their quality and license.
 
     Args:
-        json: Print every entry of every card as JSON.
+        json: Print the complete model cards as JSON.
     """
 
     json: bool = False
 
     def run(self) -> None:
-        """Print a line or two a model, or JSON."""
+        """Print three lines per model, or JSON."""
         kinds = {
             "generator": [generators.card(name) for name in generators.names()],
             "segmenter": [segmenters.card(name) for name in segmenters.names()],
@@ -40,7 +40,7 @@ def _entry(kind: str, card: Card) -> dict[str, Any]:
 
 
 def _quality(card: Card) -> str:
-    """Return the headline figure of a card: a segmenter's or a generator's."""
+    """Return the headline quality of a segmenter's or a generator's card."""
     figures = card.quality
     if "mean_iou" in figures:
         return f"mean IoU {figures['mean_iou']:.3f} on {figures['num_images']} held-out pictures"

@@ -28,7 +28,7 @@ from ..real_pictures import open_with_held_out
 REPAIRED = "repaired.safetensors"
 RESULTS = (RepairCurve.FILE_NAME, Repair.FILE_NAME, ArtifactRanking.FILE_NAME)
 FILES = (*REPAIR_REPORT_FILES, REPAIRED, *RESULTS)
-"""What is written."""
+"""Files that the command writes."""
 
 QUICK: dict[str, Any] = {
     "method": "distance",
@@ -38,44 +38,46 @@ QUICK: dict[str, Any] = {
     "num_real": 1_000,
     "num_held_out": 128,
 }
-"""What --quick stands for; 640 images are as many as the features of 128 held-out pictures need."""
+"""Settings of --quick; 640 images are enough for the features of 128 held-out pictures."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Find the units behind unrealistic pictures, switch them off, and report what that changes.
+    """Find the units behind unrealistic images, switch them off, and report the change.
 
-    Units are ranked and their number is chosen on other images, and against other real pictures, than the report is of.
-    If it does not help, the report says so. Stopped at any moment, the same command continues after the last step that
-    was finished.
+    Units are ranked, and their number is chosen, on different images and against different real pictures from those of
+    the report. If the repair does not help, the report states it. Rerun the command to resume an interrupted repair
+    after its last finished step.
 
     Args:
-        generator: A bundled name, the path of a .safetensors file, or the folder of a training.
-        data: The pictures that the generator learned from, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT.
+        generator: Generator: a bundled name, a .safetensors file, or a training folder.
+        data: Training pictures of the generator, one or more of scenes, scenes:COUNT, FOLDER, or FOLDER@SPLIT.
         out: Folder for the report (report.html, report.pdf, repair.json), the recipe (recipe.json), the results and the
             repaired generator (repaired.safetensors).
-        segmenter: Whose encoder's features are compared; by default the segmenter made for such pictures.
-        layer: The layer; by default the one of which the 10 worst units help most when they are switched off.
-        units: Their numbers, worst first, if they are known; then the layer must be named, and nothing is ranked.
-        recipe: A recipe that switches units of one layer off everywhere: its units, instead of --layer and --units.
-        force_to: What the units are forced to, zero or mean.
-        method: What units are ranked by: effect, the default (what ablating each unit alone changes of the distance; it
-            takes minutes), distance (how far from real ones the images are that activate a unit most), or realism (of
-            single images). The last two are quick, and tell what goes along with bad images, not what makes them.
-        hold_out: Share of each folder without @SPLIT that was kept to judge by.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
-        quick: Look at fewer pictures and images, and rank by distance, for a first impression; numbers that are given
-            count all the same.
-        num_samples: Images to rank units with; by default 3,000, and 640 with --quick.
-        num_images: Images in each of 4 sets, to choose the number of units with; by default 256, and 64 with --quick.
-        num_sets: Sets of images to measure the repair with, each as large as the held-out pictures are many; by default
-            5, and 2 with --quick.
-        num_real: Pictures to learn from that are looked at, at most; by default 10,000, and 1,000 with --quick.
-        num_held_out: Held-out pictures that are looked at, at most; by default 1,000, and 128 with --quick.
-        seed: Of all images.
-        overwrite: Replace the results of an earlier run in the folder, or the steps of another one that was stopped.
-        device: auto, cpu, cuda or mps.
-        json: Print the figures as JSON.
+        segmenter: Segmenter whose encoder's features are compared; by default the bundled one for the generator's kind
+            of images.
+        layer: Layer of the units; by default the one where switching off the 10 worst units helps most.
+        units: Indices of the units, worst first, if they are already known; needs --layer, and skips the ranking.
+        recipe: Recipe that switches off units of one layer everywhere, to use its units instead of --layer and --units.
+        force_to: Value that the units are forced to: zero, or their mean.
+        method: Criterion that ranks the units: effect (the change of the distance when a unit alone is ablated; takes
+            minutes), distance (of the images that activate a unit most from real pictures), or realism (of single
+            images); by default effect. The last two are quick, but correlational rather than causal.
+        hold_out: Share of each folder without @SPLIT that was held out from training.
+        skip_broken: Skip unusable pictures, with a warning that names them.
+        quick: Use fewer pictures and images, and rank by distance, for a first impression; options given explicitly
+            still apply.
+        num_samples: Number of images to rank units on; by default 3,000, or 640 with --quick.
+        num_images: Number of images in each of the 4 sets that determine the number of units; by default 256, or 64
+            with --quick.
+        num_sets: Number of sets of images to measure the repair on, each as large as the held-out set; by default five,
+            or two with --quick.
+        num_real: Maximum number of training pictures to use; by default 10,000, or 1,000 with --quick.
+        num_held_out: Maximum number of held-out pictures to use; by default 1,000, or 128 with --quick.
+        seed: Seed of all generated images.
+        overwrite: Replace the results of an earlier run in the folder, or the steps of an interrupted one.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print the results as JSON.
     """
 
     RESUMES: ClassVar = True
@@ -87,7 +89,7 @@ class Options:
     layer: str | None = None
     units: tuple[int, ...] = ()
     recipe: Path | None = None
-    force_to: Annotated[ForcedTo, tyro.conf.arg(aliases=["--to"])] = "zero"
+    force_to: Annotated[ForcedTo, tyro.conf.arg(name="to", aliases=["--force-to"])] = "zero"  # aliases are shown first
     method: RankingMethod | None = None
     hold_out: float = 0.05
     skip_broken: bool = False
@@ -103,7 +105,7 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Find the repair, write the report, and print the verdict and where everything is."""
+        """Find the repair, write the report, and print the verdict and the paths of the report and the generator."""
         check_folder(self.out)
         with lock_folder(self.out):
             with output_folder(self.out, FILES, overwrite=self.overwrite) as staged:
@@ -112,7 +114,7 @@ class Options:
         self._print(result)
 
     def _find(self, folder: Path) -> FoundRepair[LayeredGenerator]:
-        """Write everything and return the repair."""
+        """Write all files, and return the repair."""
         generator = load_generator(self.generator, self.device)
         units = self._pick_units(generator)
         check_output(self.out, self.data)
@@ -141,23 +143,23 @@ class Options:
         return result
 
     def _choose_sizes(self) -> dict[str, Any]:
-        """Return the ranking's method and the numbers of images that are given, or that --quick stands for."""
-        given = {name: getattr(self, name) for name in QUICK}
-        return (QUICK if self.quick else {}) | {name: value for name, value in given.items() if value is not None}
+        """Return the ranking's method and the numbers of images: options given explicitly, else those of --quick."""
+        options = {name: getattr(self, name) for name in QUICK}
+        return (QUICK if self.quick else {}) | {name: value for name, value in options.items() if value is not None}
 
     def _pick_units(self, generator: Generator) -> UnitSet | None:
-        """Return the units that were picked by hand, if any were.
+        """Return the units chosen by the user, if any.
 
         Raises:
-            KeyError: If there is no such layer.
-            ValueError: If layer, units and recipe do not go together, or the recipe does more than ablate units.
+            KeyError: If the layer is unknown.
+            ValueError: If layer, units and recipe contradict each other, or the recipe does more than ablate units.
         """
         if self.recipe is not None:
             if self.units or self.layer is not None:
-                raise ValueError("a recipe has its own layer and units; give either --recipe, or --layer and --units")
+                raise ValueError("a recipe has its own layer and units; use either --recipe, or --layer and --units")
             return _ablated_units(Recipe.load(self.recipe), generator)
         if self.units and self.layer is None:
-            raise ValueError("units are of one layer; name it with --layer")
+            raise ValueError("--units must belong to one layer; name the layer with --layer")
         if self.layer is not None:
             lookup(generator.layers, self.layer, "layer")
         return UnitSet(str(self.layer), self.units) if self.units else None
@@ -176,11 +178,11 @@ def _ablated_units(recipe: Recipe, generator: Generator) -> UnitSet:
     layers = {edit.units.layer for edit in recipe.edits}
     units = dict.fromkeys(unit for edit in recipe.edits for unit in edit.units.units)
     if not all(map(_switches_off, recipe.edits)) or len(layers) != 1 or not units:
-        raise ValueError("the recipe does something else than to switch units of one layer off everywhere")
+        raise ValueError("the recipe must do nothing but switch off units of one layer everywhere")
     return UnitSet(layers.pop(), tuple(units))
 
 
 def _switches_off(edit: Edit) -> bool:
-    """Say whether an edit puts its units at 0 everywhere."""
+    """Return whether an edit sets its units to 0 everywhere."""
     one = torch.ones(1, len(edit.units), 1, 1, dtype=torch.float32, device="cpu")
     return edit.region is None and not bool(edit.target(one).any())

@@ -14,12 +14,12 @@ from ..summaries import print_dissection
 
 @dataclass(frozen=True)
 class Options:
-    """Write the report of a saved dissection again.
+    """Rewrite the report of a saved dissection.
 
     Args:
-        dissection: The folder that `dissect` wrote, or the dissection.safetensors in it.
-        out: Folder for the report; by default the dissection's.
-        min_iou: The IoU from which a unit counts as matching a concept.
+        dissection: Folder that gandissect dissect wrote, or the dissection.safetensors file in it.
+        out: Folder for the report; by default the folder of the dissection.
+        min_iou: Smallest IoU at which a unit counts as matching a concept.
         overwrite: Replace the report of another dissection in the folder.
         json: Print the summary as JSON.
     """
@@ -31,10 +31,10 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Write the report, and print the counts and where it lies."""
+        """Write the report, and print the counts and its path."""
         if not 0 <= self.min_iou <= 1:
-            raise ValueError(f"min_iou is between 0 and 1; got {self.min_iou}")
+            raise ValueError(f"min_iou must be in [0, 1]; got {self.min_iou}")
         dissection = Dissection.load(self.dissection)
-        beside = self.dissection if self.dissection.is_dir() else self.dissection.parent
-        report = write_report(self.out or beside, dissection, min_iou=self.min_iou, overwrite=self.overwrite)
+        folder = self.dissection if self.dissection.is_dir() else self.dissection.parent
+        report = write_report(self.out or folder, dissection, min_iou=self.min_iou, overwrite=self.overwrite)
         print_dissection(dissection, report, self.min_iou, as_json=self.json)

@@ -21,22 +21,22 @@ from ..networks import Model, load_generator
 
 @dataclass(frozen=True)
 class Options:
-    """Write a grid of a generator's pictures.
+    """Write a grid of a generator's images.
 
     Args:
-        generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
-            if it is there, else generator.safetensors).
-        out: The PNG to write.
-        num_samples: How many pictures, 1 to 4096.
-        seed: Which sequence of pictures.
-        start: Index of the first.
-        columns: Pictures a row.
-        truncation_psi: Of a StyleGAN, how far w goes from its mean: 1 is no truncation, 0 the mean itself.
-        truncation_cutoff: In how many layers from the input on; by default in all.
-        truncation_limit: Of a generator that does not normalize z, what no entry of z exceeds.
-        overwrite: Replace the file, if it exists.
-        device: auto, cpu, cuda or mps.
-        json: Print what was done as JSON.
+        generator: Generator: a bundled name, a .safetensors file, or a training folder (its best.safetensors if
+            present, else generator.safetensors).
+        out: PNG file to write.
+        num_samples: Number of images, 1 to 4096.
+        seed: Seed of the latent vectors.
+        start: Index of the first sample in the seed's sequence.
+        columns: Number of images per row.
+        truncation_psi: Distance of w from its mean, for StyleGANs: 1 does not truncate, 0 is the mean itself.
+        truncation_cutoff: Number of layers to truncate, counted from the input; by default all.
+        truncation_limit: Largest magnitude of an entry of z, for generators that do not normalize z.
+        overwrite: Replace an existing file.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print a summary as JSON.
     """
 
     generator: Model
@@ -54,15 +54,14 @@ class Options:
 
     def run(self) -> None:
         """Write the PNG and print its path."""
-        if not 1 <= self.num_samples <= 4096 or self.columns < 1 or self.start < 0:
-            raise ValueError(
-                "need 1 to 4096 samples, 1 or more columns, a start of 0 or more; "
-                f"got {self.num_samples}, {self.columns}, {self.start}"
-            )
+        if not 1 <= self.num_samples <= 4096:
+            raise ValueError(f"--num-samples must be 1 to 4096; got {self.num_samples}")
+        if self.columns < 1 or self.start < 0:
+            raise ValueError(f"--columns must be 1 or more, --start 0 or more; got {self.columns}, {self.start}")
         if self.truncation_cutoff is not None and self.truncation_psi is None:
-            raise ValueError("truncation_cutoff is of w; say how far it goes with --truncation-psi")
+            raise ValueError("--truncation-cutoff needs --truncation-psi, the strength of the truncation")
         if self.out.suffix.lower() != ".png":
-            raise ValueError(f"{self.out} is to be a PNG; give a name that ends in .png")
+            raise ValueError(f"--out must end in .png; got {self.out}")
         check_new_file(self.out, overwrite=self.overwrite)
         generator = load_generator(self.generator, self.device)
         with torch.inference_mode():
@@ -78,10 +77,10 @@ class Options:
     def _draw_latents(
         self, generator: LayeredGenerator, block: range
     ) -> Float32[Tensor, "batch z"] | Float32[Tensor, "batch num_ws w_dim"]:
-        """Return what the pictures of a block are made of: z, or w where it is truncated.
+        """Return the latent vectors of a block of samples: z, or w if truncated.
 
         Raises:
-            ValueError: If they cannot be truncated so.
+            ValueError: If the truncation does not apply to the generator.
         """
         if self.truncation_limit is not None:
             z = truncated_z(generator, len(block), self.seed, self.truncation_limit, start=block.start)
@@ -92,6 +91,6 @@ class Options:
         if not capabilities(generator).has_w:
             raise ValueError(
                 f"{generator.name!r} is a {generator.architecture} and has no w to truncate; "
-                "leave --truncation-psi out, or take a stylegan or stylegan2"
+                "leave out --truncation-psi, or use a stylegan or stylegan2"
             )
         return truncated_w(generator, z, self.truncation_psi, self.truncation_cutoff)

@@ -20,31 +20,31 @@ from ..networks import Model, load_generator, load_segmenter
 
 FIGURE_NAME = "shares.png"
 FILES = (ConceptShares.FILE_NAME, FIGURE_NAME)
-"""What is written."""
+"""Files that the command writes."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Find what a generator leaves out: the shares of the pixels that concepts have in generated and in real pictures.
+    """Report which concepts a generator under- or over-produces: their shares of the pixels of images and pictures.
 
-    Twice as many real pictures as generated ones are looked at. The Frechet segmentation distance of the generated ones
-    has that of real from real ones beside it.
+    Twice as many real pictures as generated images are used. The Frechet segmentation distance of the generated images
+    is accompanied by the distance between two sets of real pictures.
 
     Args:
-        generator: A bundled name, the path of a .safetensors file, or the folder of a training (best.safetensors in it
-            if it is there, else generator.safetensors).
-        segmenter: A bundled name, the path of a .safetensors file, or the folder of a training; by default the one made
-            for such pictures.
-        data: The real pictures, each scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT (those
-            that FOLDER/SPLIT.txt names).
-        hold_out: Look only at the pictures that a training with this share held out did not see; 0 for all.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
-        num_samples: How many pictures are generated.
-        seed: Seed of the generated pictures and of the choice of real ones.
+        generator: Generator: a bundled name, a .safetensors file, or a training folder (its best.safetensors if
+            present, else generator.safetensors).
+        segmenter: Segmenter: a bundled name, a .safetensors file, or a training folder; by default the bundled one for
+            the generator's kind of images.
+        data: Real pictures, one or more of scenes, scenes:COUNT, FOLDER, or FOLDER@SPLIT (those listed in
+            FOLDER/SPLIT.txt).
+        hold_out: Share held out from training, to use held-out pictures only; 0 uses all pictures.
+        skip_broken: Skip unusable pictures, with a warning that names them.
+        num_samples: Number of images to generate.
+        seed: Seed of the generated images and of the choice of real pictures.
         out: Folder for the result (shares.safetensors) and its figure (shares.png).
         overwrite: Replace the results of an earlier run in the folder.
-        device: auto, cpu, cuda or mps.
-        json: Print the figures as JSON.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print the results as JSON.
     """
 
     generator: Model
@@ -60,7 +60,7 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Compare, save where asked to, and print the shares with the largest omission first."""
+        """Compare the shares, save them if requested, and print them with the largest omission first."""
         out, overwrite = self.out, self.overwrite
         if out is not None:
             check_output(out, self.data)
@@ -76,7 +76,6 @@ class Options:
             print("\n".join([*format_table(shares), "", str(shares), *map(str, written)]))
 
     def _measure(self) -> ConceptShares:
-        """Return the shares."""
         generator = load_generator(self.generator, self.device)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         real = self._open_real(generator.image_size[0])
@@ -86,19 +85,23 @@ class Options:
         """Return the real pictures.
 
         Raises:
-            ValueError: If none is named or held out.
+            ValueError: If no pictures are named or held out.
         """
         if self.hold_out == 0:
             sources = open_sources(self.data, size, skip_broken=self.skip_broken)
             return concat([UnlabeledSource(source) for source in sources])
         held_out = open_pictures(self.data, size, self.hold_out, skip_broken=self.skip_broken)[1]
         if held_out is None:
-            raise ValueError("nothing is held out; name a folder without @SPLIT, or scenes, or take --hold-out 0")
+            raise ValueError("no pictures are held out; name a folder without @SPLIT, or scenes, or use --hold-out 0")
         return held_out
 
 
 def format_table(shares: ConceptShares) -> list[str]:
-    """Return lines of text, a concept each, what is left out most first; shares in per cent of the pixels."""
+    """Return a table as lines of text, one per concept, with the largest omission first.
+
+    Args:
+        shares: Shares of the concepts, printed in percent of the pixels.
+    """
     width = max(len(concept.name) for concept in shares.concepts)
     lines = [f"{'%':<{width}}  generated    real  difference (95 %)              z  log2 ratio"]
     for share in sorted(shares, key=lambda share: share.difference):
@@ -115,16 +118,16 @@ def _format_signed(value: float | None, width: int) -> str:
 
 
 def _facts(shares: ConceptShares, written: Sequence[Path]) -> dict[str, Any]:
-    """Return everything as plain values."""
-    about = shares.provenance
+    """Return the shares and their provenance as plain values."""
+    provenance = shares.provenance
     return {
-        "generator": about.generator.name,
-        "segmenter": about.segmenter.name,
-        "real": about.real,
-        "num_samples": about.num_samples,
+        "generator": provenance.generator.name,
+        "segmenter": provenance.segmenter.name,
+        "real": provenance.real,
+        "num_samples": provenance.num_samples,
         "num_real": shares.real.num_images,
-        "drawn_from": about.num_real,
-        "seed": about.seed,
+        "drawn_from": provenance.num_real,
+        "seed": provenance.seed,
         "distance": asdict(shares.distance),
         "floor": asdict(shares.floor),
         "concepts": shares.records(),

@@ -22,14 +22,14 @@ from ..networks import load_segmenter
 from ..real_pictures import require_held_out
 
 FIRST = ("architecture", tuple(RECIPES))
-"""What the command begins with."""
+"""Words that the command must begin with."""
 
 TAKES_NONE = True
-"""``--start-resolution None`` says something else than leaving the option out."""
+"""Accept None as a value: ``--start-resolution None`` differs from leaving out the option."""
 
 
 def _suppress_architecture(settings: TrainingSettings) -> TrainingSettings:
-    """Return settings whose architecture is no option, since the command begins with it."""
+    """Return settings without an option for the architecture, which the command begins with."""
     kind, fixed = type(settings), tyro.conf.Suppress[tyro.conf.Fixed[str]]
     options = make_dataclass(
         kind.__name__, [("architecture", fixed, settings.architecture)], bases=(kind,), frozen=True, slots=True
@@ -51,24 +51,24 @@ else:
 @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
 @dataclass(frozen=True)
 class Options:
-    """Train a GAN on a folder of pictures, or on rendered scenes.
+    """Train a GAN on a folder of pictures or on rendered scenes.
 
     The architecture comes first: gandissect train generator progan --data FOLDER --out runs/mine.
 
     Args:
-        data: Pictures to learn from, one or more of: scenes or scenes:COUNT (rendered), FOLDER, or FOLDER@SPLIT (those
-            that FOLDER/SPLIT.txt names).
-        out: Folder that the run is written to: checkpoint, metrics, grids of samples, generator.safetensors.
-        settings: How the generator is trained.
-        hold_out: Share of each FOLDER without @SPLIT that is never learned from, to judge by.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
+        data: Training pictures, one or more of scenes or scenes:COUNT (rendered), FOLDER, or FOLDER@SPLIT (those listed
+            in FOLDER/SPLIT.txt).
+        out: Folder for the run: checkpoint, metrics, grids of samples, generator.safetensors.
+        settings: Architecture of the generator, with its training settings.
+        hold_out: Share of each FOLDER without @SPLIT that is held out from training, for evaluation.
+        skip_broken: Skip unusable pictures, with a warning that names them.
         segmenter: Segmenter whose features measure the distance from held-out pictures at each snapshot: a bundled
-            name, the path of a .safetensors file, or the folder of a training; without it nothing is measured.
-        snapshot_images: Images from one snapshot to the next; each writes a generator and a grid of samples.
-        checkpoint_images: Images from one checkpoint to the next; a killed training loses those since the last.
-        resume: Continue from the checkpoint in the folder, if it has one; a larger --images extends the training.
-        device: Device that computes: auto, cpu, cuda or mps.
-        json: Print what was done as JSON.
+            name, a .safetensors file, or a training folder; by default no distance is measured.
+        snapshot_images: Number of images between snapshots; each writes a generator and a grid of samples.
+        checkpoint_images: Number of images between checkpoints; a killed training loses the progress since its last.
+        resume: Continue from the checkpoint in the folder, if there is one; a larger --images extends the training.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print a summary as JSON.
     """
 
     data: tuple[str, ...]
@@ -84,7 +84,7 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Train, and print the path of the generator."""
+        """Train the generator, and print its path."""
         check_run(self.out, self.resume)
         check_output(self.out, self.data)
         with lock_folder(self.out) if is_first() else nullcontext():
@@ -93,7 +93,7 @@ class Options:
             print(json.dumps({"generator": str(path), "images": self.settings.images}) if self.json else path)
 
     def _train(self) -> Path:
-        """Train, and return the path of the generator."""
+        """Train the generator, and return its path."""
         source, held_out = open_pictures(
             self.data, self.settings.resolution, self.hold_out, skip_broken=self.skip_broken
         )

@@ -18,21 +18,21 @@ from segmenters.datasets import check_output, open_labeled_pictures
 class Options:
     """Train a segmentation network on labeled pictures.
 
-    The bundled networks were made by ``segmenters.recipes``; this trains one on pictures of your own.
+    To retrain a bundled network, use ``segmenters.recipes`` instead.
 
     Args:
-        data: Labeled pictures to learn from, one or more of: scenes or scenes:COUNT (rendered), FOLDER, or
-            FOLDER@SPLIT (those that FOLDER/SPLIT.txt names); all need the same concepts.
-        held_out: Labeled pictures to judge by, which are never learned from, named as for --data; e.g. FOLDER@val.
-        out: Folder that the run is written to: checkpoint, metrics, grids of pictures, segmenter.safetensors.
-        settings: How the segmenter is trained.
-        size: Height and width in pixels that pictures are brought to.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
-        snapshot_every: Steps from one snapshot to the next; each is evaluated, and writes a segmenter and a grid.
-        checkpoint_every: Steps from one checkpoint to the next; a killed training loses those since the last.
-        resume: Continue from the checkpoint in the folder, if it has one.
-        device: Device that computes: auto, cpu, cuda or mps.
-        json: Print what was done as JSON.
+        data: Labeled training pictures, one or more of scenes, scenes:COUNT (rendered), FOLDER, or FOLDER@SPLIT (those
+            listed in FOLDER/SPLIT.txt); all must have the same concepts.
+        held_out: Labeled pictures for evaluation, never trained on, named as for --data; e.g. FOLDER@val.
+        out: Folder for the run: checkpoint, metrics, grids of pictures, segmenter.safetensors.
+        settings: Training settings.
+        size: Height and width that pictures are resized to, in pixels.
+        skip_broken: Skip unusable pictures, with a warning that names them.
+        snapshot_every: Number of steps between snapshots; each is evaluated, and writes a segmenter and a grid.
+        checkpoint_every: Number of steps between checkpoints; a killed training loses the progress since its last.
+        resume: Continue from the checkpoint in the folder, if there is one.
+        device: Device to compute on: auto, cpu, cuda or mps.
+        json: Print a summary as JSON.
     """
 
     data: tuple[str, ...]
@@ -48,9 +48,9 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Train, and print the path of the segmenter."""
+        """Train the segmenter, and print its path."""
         if self.held_out in self.data:
-            raise ValueError(f"{self.held_out!r} is both learned from and judged by; name another split")
+            raise ValueError(f"--held-out must not be among --data; got {self.held_out!r}; name another split")
         check_run(self.out, self.resume)
         check_output(self.out, [*self.data, self.held_out])
         with lock_folder(self.out):
@@ -58,7 +58,7 @@ class Options:
         print(json.dumps({"segmenter": str(path), "steps": self.settings.num_steps}) if self.json else path)
 
     def _train(self) -> Path:
-        """Train, and return the path of the segmenter."""
+        """Train the segmenter, and return its path."""
         sources, held_out = open_labeled_pictures(self.data, self.held_out, self.size, skip_broken=self.skip_broken)
         return train_segmenter(
             self.settings,

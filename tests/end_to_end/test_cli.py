@@ -111,16 +111,14 @@ def test_one_sample_claims_no_match_and_the_output_says_so(gandissect, planted: 
     assert status == 0, error
     lines = output.splitlines()
     assert [line.split(" match ")[0] for line in lines[:2]] == ["layer1: 0 of 6 units", "layer2: 0 of 6 units"]
-    assert (
-        lines[2] == "1 sample cannot tell agreement from chance, so that no unit counts as matching; take 500 or more"
-    )
-    assert "so few samples cannot tell agreement from chance" in (tmp_path / "report.html").read_text("utf-8")
+    assert lines[2] == "1 sample cannot rule out chance, so no unit counts as matching; use 500 or more"
+    assert "agreement cannot be distinguished from chance" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_a_dissection_is_not_compared_with_itself(gandissect, tmp_path: Path) -> None:
     status, output, error = gandissect("compare", tmp_path, tmp_path / "." / "")
     assert (status, output) == (2, "")
-    assert f"{tmp_path.resolve()} is named 2 times; name each dissection once, or give --labels" in error
+    assert f"{tmp_path.resolve()} is named 2 times; name each dissection once, or add --labels" in error
 
 
 def test_samples_are_the_pictures_of_their_seed(gandissect, planted: Path, tmp_path: Path) -> None:
@@ -167,7 +165,7 @@ def test_samples_of_a_style_generator_can_be_truncated(gandissect, planted: Path
     status, _, error = gandissect(
         "sample", "--generator", planted, "--truncation-psi", 0.5, "--out", tmp_path / "y.png"
     )
-    assert (status, "is a planted and has no w to truncate; leave --truncation-psi out" in error) == (2, True)
+    assert (status, "is a planted and has no w to truncate; leave out --truncation-psi" in error) == (2, True)
     status, _, error = gandissect("sample", "--generator", path, "--truncation-psi", "nan", "--out", tmp_path / "y.png")
     assert (status, "truncation_psi must be finite" in error) == (2, True)
     assert not (tmp_path / "y.png").exists()
@@ -210,11 +208,11 @@ BAD = {
     "min iou": ((*DISSECT, "--segmenter", "palette", "--min-iou", "4"), "min_iou"),
     "segmenter as generator": (
         ("sample", "--generator", "unet-scenes"),
-        "'unet-scenes' is a segmenter, and a generator is wanted: dcgan-scenes64",
+        "'unet-scenes' is a segmenter, not a generator; name one of dcgan-scenes64",
     ),
     "generator as segmenter": (
         (*DISSECT, "--segmenter", "dcgan-scenes64"),
-        "is a generator, and a segmenter is wanted: unet-",
+        "is a generator, not a segmenter; name one of unet-",
     ),
     "missing folder": (("sample", "--generator", "runs/absent"), "no file or folder runs/absent; give"),
     "growth": (
@@ -264,7 +262,7 @@ def test_scenes_train_a_segmenter(gandissect, tmp_path: Path) -> None:
     segmenter = segmenters.load(output.strip(), device="cpu")
     assert [concept.name for concept in segmenter.concepts[:2]] == ["sky", "cloud"]
     status, _, error = gandissect("train", "segmenter", "--data", "scenes", "--held-out", "scenes", "--out", tmp_path)
-    assert (status, "both learned from and judged by" in error) == (2, True)
+    assert (status, "--held-out must not be among --data" in error) == (2, True)
 
 
 @pytest.mark.parametrize("inside", ["", "deeper/still"])
@@ -308,7 +306,7 @@ USAGE = {
         "--truncation-psi",
         "a",
     ): "--truncation-psi must be a number; got 'a'; see gandissect sample --help",
-    ("directions", "x", "--ws", "1,2"): "--ws must be numbers (INT: whole ones), with spaces between them; got '1,2'; "
+    ("directions", "x", "--ws", "1,2"): "--ws must be numbers separated by spaces (whole numbers for INT); got '1,2'; "
     "see gandissect directions --help",
     (
         "train",
@@ -347,7 +345,10 @@ def test_the_result_of_another_dissection_is_not_overwritten(gandissect, planted
     for more, name in ((("--seed", 1), "seed"), (("--layers", "layer2"), "layers"), (("--curves",), "curves")):
         status, _, error = gandissect(*words, "--num-samples", 40, *more)
         assert status == 2
-        assert f"holds a dissection with other {name}; name another folder, or dissect again with --overwrite" in error
+        assert (
+            f"holds a dissection with a different {name}; name another folder, or dissect again with --overwrite"
+            in error
+        )
     assert (tmp_path / "run" / "dissection.safetensors").read_bytes() == before
     assert gandissect(*words, "--num-samples", 40, "--seed", 1, "--overwrite")[0] == 0
     assert Dissection.load(tmp_path / "run").provenance.seed == 1
@@ -484,7 +485,7 @@ def test_a_generator_is_repaired_and_reported_in_one_command(
     with monkeypatch.context() as slow:
         slow.setattr("gandissect.artifacts.find.measure_repair", _stop)
         status, output, error = gandissect(*again)
-        assert (status, output, error) == (130, "", "gandissect: stopped; the same command resumes the run\n")
+        assert (status, output, error) == (130, "", "gandissect: stopped; rerun the command to continue\n")
     assert [path.name for path in (tmp_path / "again").iterdir()] == [RepairSteps.FILE_NAME]
     status, _, error = gandissect(*again, "--seed", 1)
     assert (status, "contains the steps of another repair, which differs in seed; name another" in error) == (2, True)
@@ -501,4 +502,4 @@ def test_a_generator_is_repaired_and_reported_in_one_command(
     assert by_hand.ranked == UnitSet("layer1", (0, 1, 3)) and by_hand.counts == (0, 1, 2, 3)
     assert Repair.load(tmp_path / "by-hand").concepts is not None
     status, output, error = gandissect("repair", planted, "--data", "x", "--units", 1, "--out", tmp_path / "x")
-    assert (status, "name it with --layer" in error) == (2, True)
+    assert (status, "name the layer with --layer" in error) == (2, True)

@@ -129,10 +129,10 @@ def test_a_file_is_no_folder_and_is_refused_before_the_work(directions, tmp_path
         (("--method", "boundary", "--concept", "rad"), "did you mean 'red'"),
         (("--concept", "red"), "concepts is not an option of the method sefa"),
         (("--method", "boundary", "--concept", "red", "--keep", "red"), "'red' cannot be changed and kept"),
-        (("--pictures", "0"), "pictures is 1 to 16"),
+        (("--pictures", "0"), "--pictures must be 1 to 16"),
         (("--method", "boundary", "--concept", "rad", "--steps", "0"), "every step is 0"),
         (("--method", "boundary", "--concept", "rad", "--num-samples", "9"), "10 images or more; got 9"),
-        (("--method", "boundary", "--concept", "a/b", "a-b", "--out", "x"), "'a/b' and 'a-b' would have one name"),
+        (("--method", "boundary", "--concept", "a/b", "a-b", "--out", "x"), "'a/b' and 'a-b' would share a file name"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(directions, arguments: tuple[str, ...], says: str) -> None:

@@ -117,10 +117,10 @@ def test_a_file_is_no_folder_and_stays_as_it_is(gandissect, models, photos: list
 
 BAD = {
     "no file": (("DCGAN", "OUT/none.png"), "No such file"),
-    "no pictures": (("DCGAN",), "name either picture files, or with --data"),
-    "files and data": (("DCGAN", "PHOTO", "--data", "scenes"), "name either picture files, or with --data"),
-    "no number": (("DCGAN", "--data", "scenes", "--num-pictures", "0"), "1 to 64 pictures can be inverted at once"),
-    "nothing held out": (("DCGAN", "--data", "SPLIT"), "nothing is held out of"),
+    "no pictures": (("DCGAN",), "name either picture files, or the generator"),
+    "files and data": (("DCGAN", "PHOTO", "--data", "scenes"), "name either picture files, or the generator"),
+    "no number": (("DCGAN", "--data", "scenes", "--num-pictures", "0"), "the number of pictures must be 1 to 64"),
+    "nothing held out": (("DCGAN", "--data", "SPLIT"), "are held out; name a folder without @SPLIT"),
     "no noise": (("DCGAN", "PHOTO", "--noise"), "noise can be inverted only in w or ws"),
     "no picture": (("DCGAN", "MODEL"), "is not a picture that can be read"),
     "no w": (("DCGAN", "PHOTO", "--space", "w"), "has no w, only z"),

@@ -60,7 +60,7 @@ def stopped(train, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patch:
         patch.setattr(GANTask, "step", interrupted)
         status, _, error = train("progan", "--data", pictures, "--out", tmp_path / "run", *QUICK)
-    said = "gandissect: stopped; the same command with --resume takes it up again"
+    said = "gandissect: stopped; rerun the command with --resume to continue"
     assert (status, error.splitlines()[-1]) == (130, said)
     assert _steps(tmp_path / "run") == 3
     return tmp_path / "run"

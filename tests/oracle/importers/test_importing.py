@@ -396,11 +396,11 @@ def test_strides_that_were_guessed_are_said_until_they_are_given(tmp_path: Path,
     guessed = {"strides": [1, 2], "paddings": [0, 2], "output_paddings": [0, 1]}
     line = f"strides and paddings are not in the file; assumed are the usual ones: {json.dumps(guessed)}"
     assert _run("import", str(path), "--explain") == 0
-    assert f"    {line}; --arch FILE.json says others\n" in capsys.readouterr().out
+    assert f"    {line}; override with --arch FILE.json\n" in capsys.readouterr().out
     assert _run("import", str(path), "--explain", "--json") == 0
     assert json.loads(capsys.readouterr().out)["networks"][0]["assumed"] == line
     assert _run("import", str(path), "--out", str(out)) == 0
-    assert f"{line}; --arch FILE.json says others\n" in capsys.readouterr().out
+    assert f"{line}; override with --arch FILE.json\n" in capsys.readouterr().out
     arch.write_text(json.dumps(guessed))
     assert _run("import", str(path), "--out", str(out), "--arch", str(arch), "--overwrite") == 0
     assert "assumed" not in capsys.readouterr().out
@@ -481,7 +481,7 @@ def test_the_command_says_what_it_found_and_writes_it(tmp_path: Path, capsys: An
     foreign = _written(tmp_path, save(dict(_dcgan().state_dict())), "theirs.safetensors")
     before = foreign.read_bytes()
     assert _run("import", str(foreign), "--out", str(tmp_path / "." / "theirs.safetensors")) == 2
-    assert "is the checkpoint itself" in capsys.readouterr().err
+    assert "must not be the checkpoint itself" in capsys.readouterr().err
     assert foreign.read_bytes() == before
 
 

@@ -123,7 +123,7 @@ def test_the_command_dissects_in_passes_resumes_them_and_leaves_results_only(
     assert json.loads(capsys.readouterr().out)
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files == {"dissection.safetensors", "report.html", "units.csv", "dissection.json"}
-    with pytest.raises(ValueError, match="max-memory is for one process without --shard"):
+    with pytest.raises(ValueError, match="max-memory needs a single process without --shard"):
         Options(
             str(tmp_path / "g.safetensors"), **options | {"out": tmp_path / "part"}, shard="1/2", max_memory=1
         ).run()

@@ -239,7 +239,7 @@ def test_a_port_in_use_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(explore.Options, "_check", lambda options: None)
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(ValueError, match=f"port {port} is in use; name another one with --port"):
+        with pytest.raises(ValueError, match=f"port {port} is in use; choose another with --port"):
             explore.Options(port=port, headless=True).run()
 
 
