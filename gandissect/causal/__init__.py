@@ -1,4 +1,4 @@
-"""What units cause: effects of switching them off and on, and the units behind a concept."""
+"""Measure the causal effects of forcing units on and off, and find the units that cause a concept."""
 
 import lazy_loader
 

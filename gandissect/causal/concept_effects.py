@@ -1,6 +1,6 @@
-"""The units of each concept, chosen on some samples, and what they cause, measured on others.
+"""Choose the units of each concept on some samples, and measure their causal effects on others.
 
-Source: Bau et al. 2019, Sec. 4.2.
+Source: Bau et al. 2019, Sec. 4.3.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from .units import (
 )
 
 CHOICE_SEED = 1_000_003
-"""Units are chosen on samples of the seed plus this, and judged on those of the seed."""
+"""Offset from the seed of the effects to the seed of the samples that units are chosen on."""
 
 EFFECT_SEED = 1
-"""The seed by default: another than that of a dissection by default, which may be the one that units are chosen by."""
+"""Default seed of the effects; it differs from the default seed of a dissection, which may choose the units."""
 
 NUM_DISSECTED = 500
-"""Samples of the dissection that units are chosen by, where none is given."""
+"""Number of samples of the dissection that chooses units if none is passed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConceptEffects:
-    """What the units of several concepts cause.
+    """The causal effects of the units of several concepts.
 
     Args:
-        effects: The effect of each concept's units.
-        curves: For each concept, what ablating more and more units takes away; empty if curves were not asked for.
+        effects: Effect of each concept's units.
+        curves: Curve of each concept over the number of ablated units; empty if curves were not measured.
     """
 
     effects: tuple[CausalEffect, ...]
@@ -67,49 +67,49 @@ def measure_concept_effects(
     curves: bool = False,
     progress: bool = True,
 ) -> ConceptEffects:
-    """Choose the units of each concept and measure what they cause, on other samples than they are chosen on.
+    """Choose the units of each concept and measure their causal effects on held-out samples.
 
-    By default the units are those of highest IoU in the layer where ablating them takes most of the concept away
-    (`select_units_by_ablation`). Each effect is what `average_causal_effect` measures; `draw_effects` and
-    `draw_effect_curves` draw the results.
+    By default the units are those of highest IoU, in the layer where ablating them removes most of the concept
+    (`select_units_by_ablation`). `average_causal_effect` measures each effect; `draw_effects` and `draw_effect_curves`
+    plot the results.
 
     Args:
-        generator: A `Generator`.
-        segmenter: A `Segmenter` for its images.
+        generator: Generator whose units are measured.
+        segmenter: Segmenter for the generator's images.
         concepts: Names of concepts, or one name.
-        layer: Name of the layer; by default the layer of most effect, for each concept.
-        units: The units, if they are known; nothing is chosen then.
-        num_units: How many units to choose for each concept.
-        optimize: Choose the units by gradient descent (`optimize_units`) instead of by IoU; this needs ``layer``.
-        dissection: The dissection to choose by, of any segmenter that names the concepts; by default the generator is
-            dissected on 500 samples.
-        num_samples: Images to measure the effects on, 2 or more.
+        layer: Name of the layer; by default, for each concept, the layer with the largest effect.
+        units: Units of all concepts, which skips the choice of units.
+        num_units: Number of units to choose for each concept, at least 1.
+        optimize: Choose the units by gradient descent (`optimize_units`) instead of by IoU; requires ``layer``.
+        dissection: Dissection that chooses the units, by any segmenter that has the concepts; by default the generator
+            is dissected on 500 samples.
+        num_samples: Number of images to measure the effects on, at least 2.
         seed: Seed of these images. Units are chosen on images of ``seed + 1_000_003``.
-        curves: Measure too what ablating more and more units takes away, ranked by IoU, by the effect of each unit
-            alone, and, if the segmenter can be differentiated, by gradient descent: minutes for each concept.
-        progress: Whether progress bars are shown.
+        curves: Also measure the effect of ablating increasing numbers of units, ranked by IoU, by single effects, and,
+            if the segmenter is differentiable, by gradient descent. This takes minutes per concept.
+        progress: Show progress bars.
 
     Returns:
-        The effects, and the curves if they were asked for, in the order of the concepts.
+        The effects, and the curves if requested, in the order of the concepts.
 
     Raises:
         KeyError: If there is no such layer or concept.
-        TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If arguments contradict each other, a number is out of range, or the dissection belongs to another
-            generator or looked at the images of ``seed``.
+        TypeError: If the generator or the segmenter does not implement its protocol.
+        ValueError: If arguments contradict each other, a number is out of range, or the dissection is of another
+            generator or of the images of ``seed``.
 
-    Source: Bau et al. 2019, Sec. 4.2.
+    Source: Bau et al. 2019, Sec. 4.3.
     """
     seed = check_seed(seed)
     check_protocols(generator, segmenter)
-    check_type("concepts", concepts, Sequence, "give a name, or a list of names")
+    check_type("concepts", concepts, Sequence, "pass a name, or a list of names")
     names = unique_names(concepts)
     _check_concepts(segmenter, names)
     layer = _check_units(generator, units, layer, optimize=optimize)
     if dissection is not None and (units is not None or optimize) and not curves:
-        raise ValueError("a dissection is what units are chosen by; leave out the dissection, or units and optimize")
+        raise ValueError("dissection must not be combined with units or optimize; leave out one or the other")
     if num_samples < 2 or num_units < 1:
-        raise ValueError(f"need 2 samples and 1 unit or more; got {num_samples} and {num_units}")
+        raise ValueError(f"num_samples must be at least 2 and num_units at least 1; got {num_samples} and {num_units}")
     check_num_samples(num_samples)
     if dissection is not None:
         _check_dissection(dissection, generator, seed)
@@ -126,7 +126,7 @@ def measure_concept_effects(
 
 @dataclass(frozen=True, eq=False)
 class _UnitChoice:
-    """How the units of a concept are chosen; the generator is dissected once, and only where this is needed."""
+    """The choice of units; the generator is dissected at most once, and only if needed."""
 
     generator: Generator
     segmenter: Segmenter
@@ -139,7 +139,7 @@ class _UnitChoice:
 
     @cached_property
     def dissection(self) -> Dissection:
-        """The dissection to choose by."""
+        """Dissection that chooses the units."""
         if self.known_dissection is not None:
             return self.known_dissection
         return dissect(
@@ -165,29 +165,30 @@ class _UnitChoice:
 
 
 def _check_concepts(segmenter: Segmenter, names: Sequence[str]) -> None:
-    """Raise ValueError if no concept is named, and KeyError if one is unknown."""
+    """Raise ValueError if no concept is named, and KeyError if a concept is unknown."""
     if not names:
-        raise ValueError(f"name one concept or more: {', '.join(concept.name for concept in segmenter.concepts)}")
+        known = ", ".join(concept.name for concept in segmenter.concepts)
+        raise ValueError(f"name at least one concept; the concepts are {known}")
     for name in names:
         concept_index(segmenter.concepts, name)
 
 
 def _check_units(generator: Generator, units: UnitSet | None, layer: str | None, *, optimize: bool) -> str | None:
-    """Return the layer that is named, itself or by its units.
+    """Return the layer of the units, or the layer that is named, after checking both.
 
     Raises:
         KeyError: If there is no such layer.
-        TypeError: If the units are no `UnitSet`.
+        TypeError: If ``units`` is not a `UnitSet`.
         ValueError: If units, layer and optimize contradict each other.
     """
     if units is not None and not isinstance(units, UnitSet):
         raise TypeError(f"units must be a UnitSet(layer, units); got {type(units).__name__}")
     if units is not None and optimize:
-        raise ValueError("units are either given or optimized; leave out units or optimize")
+        raise ValueError("units and optimize exclude each other; leave out one of them")
     if units is not None and layer not in {None, units.layer}:
-        raise ValueError(f"units of {units.layer!r} are given, and layer is {layer!r}; leave layer out")
+        raise ValueError(f"layer must be that of the units, {units.layer!r}; got {layer!r}; leave layer out")
     if layer is None and units is None and optimize:
-        raise ValueError("units are optimized in one layer; name the layer")
+        raise ValueError("optimize requires a layer; name the layer")
     named = layer if units is None else units.layer
     if named is not None:
         lookup(generator.layers, named, "layer")
@@ -195,17 +196,17 @@ def _check_units(generator: Generator, units: UnitSet | None, layer: str | None,
 
 
 def _check_dissection(dissection: Dissection, generator: Generator, seed: int) -> None:
-    """Raise ValueError if a dissection is of another generator, or looked at the images to measure on."""
+    """Raise ValueError if a dissection is of another generator, or of the images to measure on."""
     dissection.provenance.generator.check(generator, "the dissection")
     if dissection.provenance.seed == seed:
         raise ValueError(
-            f"the dissection looked at the images of seed {seed} too; measure on those of another one, such as "
+            f"the dissection is of the images of seed {seed}; measure the effects on another seed, such as "
             f"seed={seed + 1} (--seed {seed + 1})"
         )
 
 
 def _measure_curves(choice: _UnitChoice, chosen: Mapping[str, UnitSet], seed: int) -> tuple[EffectCurves, ...]:
-    """Return, for each concept, what ablating more and more units of its layer takes away."""
+    """Return, for each concept, the effect of ablating increasing numbers of units of its layer."""
     generator, segmenter, progress = choice.generator, choice.segmenter, choice.progress
     layers = dict.fromkeys(units.layer for units in chosen.values())
     single = {

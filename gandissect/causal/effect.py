@@ -1,13 +1,13 @@
-"""What units cause: the pixels that a concept gains and loses when they are forced on and off.
+"""Measure the average causal effect of units: the pixels that a concept gains and loses when they are forced on or off.
 
-With ``s_c(x)`` the share of the pixels of image ``x`` that belong to concept ``c``, ``x_on`` the image with the units
-forced to given values inside a square of the layer's grid at a random place, and ``x_off`` the image with the units at
-0 everywhere,
+Let ``s_c(x)`` be the share of the pixels of image ``x`` that belong to concept ``c``, ``x_on`` the image with the units
+forced to fixed values inside a square at a random place of the layer's grid, and ``x_off`` the image with the units
+forced to 0 everywhere. Then
 
     ACE_c = E[s_c(x_on) - s_c(x_off)] = E[s_c(x_on) - s_c(x)] + E[s_c(x) - s_c(x_off)],
 
-the sum of what insertion adds and of what ablation takes away. The three images are made of the same ``z``, so that the
-differences are taken image by image; as many random other units of the layer go through the same.
+the sum of the share that insertion adds and the share that ablation removes. All three images are generated from the
+same ``z``, so the differences are paired. The control is the same number of other units of the layer, drawn at random.
 
 Source: Bau et al. 2019, Sec. 3.2.
 """
@@ -37,7 +37,7 @@ from .results import EFFECT_KINDS, CausalEffect, EffectsByPlace, UnitEffect
 from .values import quantile_values
 
 PLACES = 8
-"""The layer's grid is divided into so many squares along its shorter side, if it has so many cells."""
+"""Number of squares along the shorter side of the layer's grid, if it has at least as many cells."""
 
 
 @torch.inference_mode()
@@ -54,25 +54,25 @@ def average_causal_effect(
     batch_size: int = 32,
     progress: bool = True,
 ) -> CausalEffect:
-    """Measure what some units of a layer cause, on the concept and on all others.
+    """Measure the average causal effect of units of a layer on a concept, and on all other concepts.
 
     Args:
-        generator: A `Generator`.
-        segmenter: A `Segmenter` for its images.
-        units: Which units, one or more.
-        concept: The concept's name.
-        num_samples: Latent vectors, 2 or more.
-        seed: Of the latent vectors, the places and the random units.
-        values: What the units are forced to; by default what 99 % of each unit's activations do not exceed
-            (`quantile_values`; see also `present_values`), which the random units are always forced to.
-        patch: Side of the square in which they are forced on, in cells of the layer's grid; by default an eighth of its
-            shorter side, at least 1.
-        batch_size: Images at once, 1 or more.
+        generator: Generator whose units are measured.
+        segmenter: Segmenter for the generator's images.
+        units: Units to force on and off, at least one.
+        concept: Name of the concept.
+        num_samples: Number of images, at least 2.
+        seed: Seed of the latent vectors, the places and the random control units.
+        values: Values to force the units to, one per unit; by default each unit's 99th-percentile activation
+            (`quantile_values`; see also `present_values`). Control units are always forced to their 99th percentile.
+        patch: Side of the square where units are forced on, in cells of the layer's grid; by default an eighth of the
+            grid's shorter side, at least 1.
+        batch_size: Images per batch, at least 1.
         progress: Show a progress bar.
 
     Raises:
         KeyError: If there is no such layer or concept.
-        TypeError: If generator or segmenter lack something of their protocol.
+        TypeError: If the generator or the segmenter does not implement its protocol.
         ValueError: If there is no such unit, or a number is out of range.
 
     Source: Bau et al. 2019, Sec. 3.2.
@@ -84,16 +84,18 @@ def average_causal_effect(
     check_units(units, info.units)
     index = concept_index(segmenter.concepts, concept)
     if not len(units):
-        raise ValueError(f"no unit of {units.layer!r} is given; if units_for() found none, ask it for a lower min_iou")
+        raise ValueError(
+            f"units must hold at least one unit of {units.layer!r}; if units_for() returned none, lower its min_iou"
+        )
     check_counts(num_samples, batch_size)
     control = control_units(units, info.units, seed)
     values = quantile_values(generator, units, seed=seed) if values is None else values
-    on = Insertion(units, values)  # which checks them
+    on = Insertion(units, values)  # checks the values
     sides = (on, Insertion(control, quantile_values(generator, control, seed=seed)))
     grid = Patches.of(info, patch, seed)
     areas = ConceptAreas.of(generator, segmenter)
     bench = Bench(generator, units.layer, areas.count, progress)
-    counts = _Counts(areas.num_concepts, areas.num_pixels, grid.shape)
+    counts = _EffectSums(areas.num_concepts, areas.num_pixels, grid.shape)
     for block, z, activation in bench.heads([range(num_samples)], seed, batch_size, "causal effect"):
         region, places = grid.draw(block)
         edits = [edit for side in sides for edit in (Insertion(side.units, side.values, region), Ablation(side.units))]
@@ -113,7 +115,7 @@ def average_causal_effect(
         effect=effect,
         control=other,
         advantage=summarize_shares(counts.advantage),
-        by_place=counts.places(),
+        by_place=counts.by_place(),
     )
 
 
@@ -127,24 +129,24 @@ class Patches:
 
     @staticmethod
     def of(info: LayerInfo, patch: int | None, seed: int) -> Patches:
-        """Return squares of so many cells a side, by default an eighth of the grid's shorter side.
+        """Return squares with sides of ``patch`` cells, by default an eighth of the grid's shorter side.
 
         Raises:
-            ValueError: If they are too large or too small.
+            ValueError: If the squares are too large or too small.
         """
         side = min(info.height, info.width)
         chosen = max(1, side // PLACES) if patch is None else patch
         if not 1 <= chosen <= side:
-            raise ValueError(f"a patch has a side of 1 to {side} cells; got {patch}")
+            raise ValueError(f"patch must be in [1, {side}] cells; got {patch}")
         return Patches(info, chosen, seed)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of squares; those at the far ends may be cut off."""
+        """Rows and columns of squares; those at the far edges may be cropped."""
         return -(-self.info.height // self.patch), -(-self.info.width // self.patch)
 
     def draw(self, block: range) -> tuple[Float32[Tensor, "batch h w"], Int64[Tensor, " batch"]]:
-        """Return a square for each sample, as a mask ``[batch, h, w]`` and as its number ``[batch]``."""
+        """Return a random square for each sample, as a mask ``[batch, h, w]`` and as its number ``[batch]``."""
         most = math.prod(self.shape)
         rngs = (make_rng(self.seed, "place", sample) for sample in block)
         numbers = [int(torch.randint(most, (), generator=rng, device="cpu")) for rng in rngs]
@@ -155,17 +157,17 @@ class Patches:
         return region, torch.tensor(numbers, dtype=torch.int64, device="cpu")
 
 
-class _Counts:
-    """Sums over images of differences of areas."""
+class _EffectSums:
+    """Sums over images of the differences in area between edited and unchanged images."""
 
     def __init__(self, num_concepts: int, num_pixels: int, shape: tuple[int, int]) -> None:
         self.num_pixels = num_pixels
 
-        def fresh() -> AreaMoments:
+        def make_moments() -> AreaMoments:
             return AreaMoments(num_concepts, num_pixels)
 
-        self.base, self.advantage = fresh(), fresh()
-        self.sides = [{kind: fresh() for kind in EFFECT_KINDS} for _ in range(2)]
+        self.base, self.advantage = make_moments(), make_moments()
+        self.sides = [{kind: make_moments() for kind in EFFECT_KINDS} for _ in range(2)]
         self.shape = shape
         self.sums = torch.zeros(3, math.prod(shape), dtype=torch.int64, device="cpu")
 
@@ -176,7 +178,15 @@ class _Counts:
         places: Int64[Tensor, " batch"],
         concept: int,
     ) -> None:
-        """Take in areas, int64 ``[image, concept]``: unchanged, and on and off of the units and of the control."""
+        """Add the areas of a batch.
+
+        Args:
+            base: Areas in the unchanged images, int64 ``[batch, concept]``.
+            forced: Areas with the units on, the units off, the control units on and the control units off, int64
+                ``[batch, concept]`` each.
+            places: Number of each image's square, int64 ``[batch]``.
+            concept: Index of the concept whose gain is summed by place.
+        """
         self.base.update(base)
         for side, on, off in zip(self.sides, forced[::2], forced[1::2], strict=True):
             for kind, difference in zip(EFFECT_KINDS, (on - base, base - off, on - off), strict=True):
@@ -186,14 +196,14 @@ class _Counts:
         self.sums.index_add_(1, places, torch.stack([torch.ones_like(gain), gain, gain**2]))
 
     def effect(self, number: int, edit: Insertion) -> UnitEffect:
-        """Return one side's effect."""
-        values = tuple(float(value) for value in edit.values)  # type: ignore[union-attr]  # made a tuple of floats
+        """Return the effect of the units (0) or of the control units (1)."""
+        values = tuple(float(value) for value in edit.values)  # type: ignore[union-attr]  # always a tuple of floats
         return UnitEffect(
             edit.units, values, **{kind: summarize_shares(moments) for kind, moments in self.sides[number].items()}
         )
 
-    def places(self) -> EffectsByPlace:
-        """Return what was added place by place."""
+    def by_place(self) -> EffectsByPlace:
+        """Return the effect of insertion on the concept by place."""
         count, total, squares = self.sums.double()
         mean = total / count
         variance = ((squares - total * mean) / (count - 1)).clamp(min=0)

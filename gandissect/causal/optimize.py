@@ -1,11 +1,12 @@
-"""Which units of a layer cause a concept together: the optimization.
+"""Find the units of a layer that jointly cause a concept, by gradient descent.
 
-A vector ``alpha`` in [0, 1], one number a unit, says how far all are forced off, or on to ``k``, at once,
+A vector ``alpha`` in [0, 1], with one entry per unit, sets how far all units are forced, off or to the values ``k``.
+It minimizes
 
-    minimize   E[p_c | r (1 - alpha)] - E[p_c | r (1 - alpha) + k alpha] + weight |alpha|^2,
+    E[p_c | r (1 - alpha)] - E[p_c | r (1 - alpha) + k alpha] + weight |alpha|^2,
 
-where ``p_c`` is the segmenter's probability of the concept; in the first term where the concept is, in the second one
-at a random place.
+where ``r`` is the layer's activation and ``p_c`` the segmenter's probability of the concept, averaged where the concept
+is present in the first term, and at a random place in the second.
 
 Source: Bau et al. 2019, Sec. 3.2.
 """
@@ -32,43 +33,43 @@ from .results import UnitRanking
 from .values import present_values
 
 LEARNING_RATE, BATCH = 0.02, 8
-"""Of Adam, and images a step."""
+"""Learning rate of Adam, and number of images per step."""
 
 
 @runtime_checkable
 class SoftSegmenter(Segmenter, Protocol):
-    """A segmenter whose answer can be differentiated."""
+    """A differentiable segmenter."""
 
     def logits(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch category H W"]:
-        """Return scores whose softmax are probabilities; gradients flow to the images.
+        """Return scores whose softmax is the probability of each concept; gradients flow to the images.
 
         Returns:
-            One channel for each concept in their order, ``[batch, concept, H, W]``; or one more, ``[batch, 1 + concept,
-            H, W]``, the first of which is that of pixels that belong to no concept.
+            One channel per concept, in their order, ``[batch, concept, H, W]``; or ``[batch, 1 + concept, H, W]``, with
+            a first channel for the background: pixels that belong to no concept.
         """
 
 
 def concept_probabilities(
     segmenter: SoftSegmenter, images: Float[Tensor, "batch 3 H W"]
 ) -> Float[Tensor, "batch concept H W"]:
-    """Return how probable each concept is at each pixel; a background takes its share, and is left out.
+    """Return the probability of each concept at each pixel; a background enters the softmax and is then dropped.
 
     Args:
-        segmenter: A `SoftSegmenter`.
-        images: ``[batch, 3, H, W]`` in [-1, 1].
+        segmenter: Differentiable segmenter.
+        images: Images, float ``[batch, 3, H, W]`` in [-1, 1].
 
     Returns:
-        ``[batch, concept, H, W]`` on the images' device; gradients flow to the images.
+        Probabilities, float ``[batch, concept, H, W]``, on the images' device; gradients flow to the images.
 
     Raises:
-        ValueError: If the scores are not of the concepts, with or without a background before them.
+        ValueError: If the scores do not have one channel per concept, optionally after a background.
     """
     scores, count = segmenter.logits(images), len(segmenter.concepts)
     channels = scores.shape[1] if isinstance(scores, Tensor) and scores.ndim == 4 else 0
     if channels not in (count, count + 1) or scores.shape[2:] != images.shape[2:]:
         expected = f"[{len(images)}, {count}, {images.shape[2]}, {images.shape[3]}]"
         raise ValueError(
-            f"{segmenter.name}.logits(images) must be {expected}, or have a background before them; "
+            f"{segmenter.name}.logits(images) must be {expected}, or have one more channel, first, for the background; "
             f"got {describe(scores)}"
         )
     return scores.softmax(1)[:, channels - count :].to(images.device)
@@ -86,43 +87,52 @@ def optimize_units(
     values: Sequence[float] | None = None,
     progress: bool = True,
 ) -> UnitRanking:
-    """Find by gradient descent how far each unit of a layer is to be forced, as the module's formula says.
+    """Rank the units of a layer by how far gradient descent forces each of them to cause a concept.
 
-    Adam, projected to [0, 1], one step every 8 images; it begins with 0.5 everywhere.
+    With ``r`` the layer's activation and ``k`` the ``values``, ``alpha`` in [0, 1] minimizes
+
+        E[p_c | r (1 - alpha)] - E[p_c | r (1 - alpha) + k alpha] + weight |alpha|^2,
+
+    with the probability ``p_c`` of the concept averaged where it is present in the first term, and at a random place in
+    the second. Adam starts from 0.5 everywhere, takes one step per 8 images, and is projected onto [0, 1].
 
     Args:
-        generator: A `Generator` through whose ``tail`` gradients flow.
-        segmenter: A `SoftSegmenter`.
-        layer: The layer's name.
-        concept: The concept's name.
-        num_samples: Latent vectors, 8 or more.
-        seed: Theirs, and that of the places.
-        weight: Of ``|alpha|^2``, 0 or more.
-        values: What the units are forced on to, one number for each unit of the layer; by default their means where
-            the concept is (`present_values`).
+        generator: Generator through whose ``tail`` gradients flow.
+        segmenter: Differentiable segmenter for the generator's images.
+        layer: Name of the layer.
+        concept: Name of the concept.
+        num_samples: Number of images, at least 8.
+        seed: Seed of the latent vectors and of the places.
+        weight: Weight of ``|alpha|^2``, 0 or more.
+        values: Values to force the units on to, one per unit of the layer; by default each unit's mean activation where
+            the concept is present (`present_values`).
         progress: Show a progress bar.
+
+    Returns:
+        The units of the layer, scored by ``alpha``.
 
     Raises:
         KeyError: If there is no such layer or concept.
-        TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If a number is out of range, the concept is in none of the images, no gradients flow, or the
-            segmenter's scores do not agree with its labels.
+        TypeError: If the generator or the segmenter does not implement its protocol, or the segmenter is not
+            differentiable.
+        ValueError: If a number is out of range, the concept is absent from all images, no gradients flow, or the
+            segmenter's scores disagree with its labels.
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
     seed = check_seed(seed)
     check_protocols(generator, segmenter)
     if not isinstance(segmenter, SoftSegmenter):
-        raise TypeError(f"{segmenter.name} has no logits(images) to differentiate; rank by method 'effect'")
+        raise TypeError(f"{segmenter.name} has no logits(images) to differentiate; use method 'effect' instead")
     if num_samples < BATCH or not weight >= 0:
-        raise ValueError(f"need {BATCH} samples or more and a weight of 0 or more; got {num_samples} and {weight}")
+        raise ValueError(f"num_samples must be at least {BATCH} and weight 0 or more; got {num_samples} and {weight}")
     info = lookup(generator.layers, layer, "layer")
     index = concept_index(segmenter.concepts, concept)
-    every = UnitSet(layer, tuple(range(info.units)))
+    all_units = UnitSet(layer, tuple(range(info.units)))
     if values is None:
-        values = present_values(generator, segmenter, every, concept, seed=seed)
+        values = present_values(generator, segmenter, all_units, concept, seed=seed)
     if len(values) != info.units:
-        raise ValueError(f"values are one for each of the {info.units} units; got {len(values)}")
+        raise ValueError(f"values must have one value per unit, {info.units}; got {len(values)}")
     patches = Patches.of(info, None, derive_seed(seed, "optimisation"))
     probability = _Probability(generator, segmenter, layer, index)
     batches = sample_blocks(generator, [range(num_samples)], seed, BATCH, f"causes of {concept}", progress=progress)
@@ -138,10 +148,10 @@ def _descend(
     values: Sequence[float],
     weight: float,
 ) -> Float32[Tensor, "unit 1 1"]:
-    """Return alpha after one step of Adam for each batch.
+    """Return alpha after one step of Adam per batch.
 
     Raises:
-        ValueError: If no gradients flow, or the segmenter's scores do not agree with its labels.
+        ValueError: If no gradients flow, or the segmenter's scores disagree with its labels.
     """
     generator, info = probability.generator, patches.info
     on = torch.tensor(values, dtype=torch.float32, device=generator.device)[:, None, None]
@@ -168,7 +178,7 @@ def _descend(
 
 @dataclass(frozen=True, slots=True)
 class _Probability:
-    """How probable a concept is in images that continue from a layer, and where it is."""
+    """The probability and the presence of a concept in the images that a layer's activation leads to."""
 
     generator: Generator
     segmenter: SoftSegmenter
@@ -178,7 +188,7 @@ class _Probability:
     def __call__(
         self, activation: Float[Tensor, "batch unit h w"], z: Float[Tensor, "batch z"], where: Bool[Tensor, "batch H W"]
     ) -> Float[Tensor, ""]:
-        """Return the mean probability over some pixels, bool ``[batch, H, W]``."""
+        """Return the mean probability over the pixels of a mask, bool ``[batch, H, W]``."""
         images = self.generator.tail(activation, self.layer, z).clamp(-1, 1)
         return concept_probabilities(self.segmenter, images)[:, self.concept][where].mean()
 
@@ -186,52 +196,52 @@ class _Probability:
     def present(
         self, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"]
     ) -> Bool[Tensor, "batch H W"]:
-        """Return where the concept is, bool ``[batch, H, W]``.
+        """Return where the concept is present, bool ``[batch, H, W]``.
 
         Raises:
-            ValueError: If the labels are not what the protocol promises.
+            ValueError: If the segmenter returns an invalid label map.
         """
         return (self._label(z, activation) == self.concept).any(1)
 
     @torch.no_grad()
     def check_scores(self, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"]) -> None:
-        """Refuse scores whose order is not that of the concepts: the label of a pixel is the likeliest concept.
+        """Check that the channels of the scores are in the order of the concepts: a pixel's label has the top score.
 
         Raises:
-            ValueError: If they agree for less than half of the labeled pixels.
+            ValueError: If scores and labels agree at less than half of the labeled pixels.
         """
         labels = self._label(z, activation)
         images = self.generator.tail(activation, self.layer, z).clamp(-1, 1)
         likeliest = concept_probabilities(self.segmenter, images).argmax(1, keepdim=True)
-        named, agreed = (labels >= 0).any(1).sum(), (labels == likeliest).any(1).sum()
-        if 2 * agreed < named:
+        labeled, agreed = (labels >= 0).any(1).sum(), (labels == likeliest).any(1).sum()
+        if 2 * agreed < labeled:
             raise ValueError(
-                f"{self.segmenter.name}.logits(images) must give one channel for each concept in the order of its "
-                f"concepts, after a background if it has one; they agree with its labels in {int(agreed)} of "
-                f"{int(named)} pixels"
+                f"{self.segmenter.name}.logits(images) must have one channel per concept, in the order of its "
+                f"concepts, after a background if it has one; its scores agree with its labels at {int(agreed)} of "
+                f"{int(labeled)} pixels"
             )
 
     def check_gradients(self, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"]) -> None:
-        """Refuse networks that let no gradients through.
+        """Check that gradients flow through both networks.
 
         Raises:
-            ValueError: With the remedy.
+            ValueError: If they do not, with the remedy.
         """
-        changeable = activation.clone().requires_grad_()
+        leaf = activation.clone().requires_grad_()
         try:
-            images = self.generator.tail(changeable, self.layer, z).clamp(-1, 1)
-            torch.autograd.grad(concept_probabilities(self.segmenter, images).sum(), changeable)
+            images = self.generator.tail(leaf, self.layer, z).clamp(-1, 1)
+            torch.autograd.grad(concept_probabilities(self.segmenter, images).sum(), leaf)
         except RuntimeError as error:
             raise ValueError(
                 f"gradients must flow through {self.generator.name} and {self.segmenter.name}; load both outside "
-                "torch.inference_mode and let their tail and logits run without no_grad, or rank by method 'effect' "
+                "torch.inference_mode and run their tail and logits without no_grad, or use method 'effect' "
                 f"({str(error).splitlines()[0]})"
             ) from error
 
     def _label(
         self, z: Float[Tensor, "batch z"], activation: Float[Tensor, "batch unit h w"]
     ) -> Int64[Tensor, "batch channel H W"]:
-        """Return the labels of the images that continue from a layer."""
+        """Return the labels of the images that the layer's activation leads to."""
         images = self.generator.tail(activation, self.layer, z).clamp(-1, 1)
         labels = self.segmenter(images)
         channels = labels.shape[1] if isinstance(labels, Tensor) and labels.ndim == 4 else 1

@@ -1,4 +1,4 @@
-"""Results of measuring what units cause: effects, rankings, and curves over the number of units."""
+"""Results of measuring causal effects: effects, rankings, and curves over the number of units."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ..stats.intervals import Z_95, Shares
 from ..storage.saved import SavedResult, check_tensor
 
 EFFECT_KINDS = ("insertion", "ablation", "ace")
-"""What is measured of some units."""
+"""Names of the measured effects: of insertion, of ablation, and their sum."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitEffect:
-    """What forcing some units does to every concept.
+    """The effect of forcing units on every concept.
 
     Args:
-        units: Which units.
-        values: What they were forced to.
-        insertion: Share of the pixels that insertion adds.
-        ablation: Share of the pixels that ablation takes away.
-        ace: Sum of both.
+        units: Units that were forced.
+        values: Values that the units were forced on to, one per unit.
+        insertion: Share of all pixels that insertion adds to each concept.
+        ablation: Share of all pixels that ablation removes from each concept.
+        ace: Average causal effect on each concept, the sum of insertion and ablation.
     """
 
     units: UnitSet
@@ -41,17 +41,17 @@ class UnitEffect:
 
     def __post_init__(self) -> None:
         if len(self.values) != len(self.units):
-            raise ValueError(f"{len(self.units)} units have {len(self.values)} values")
+            raise ValueError(f"values must have one value per unit, {len(self.units)}; got {len(self.values)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EffectsByPlace:
-    """What insertion adds of the concept by where it is made.
+    """The effect of insertion on the concept, by the place of the insertion.
 
     Args:
-        mean: float64 ``[row, column]``, share of all pixels; NaN where nothing was inserted.
-        stderr: float64 ``[row, column]``; NaN where fewer than 2 insertions were made.
-        count: int64 ``[row, column]``, insertions.
+        mean: Mean share of all pixels that insertion adds, float64 ``[row, column]``; NaN where nothing was inserted.
+        stderr: Standard error of the mean, float64 ``[row, column]``; NaN where there were fewer than 2 insertions.
+        count: Number of insertions, int64 ``[row, column]``.
     """
 
     mean: Float64[Tensor, "row column"]
@@ -67,21 +67,21 @@ class EffectsByPlace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CausalEffect(SavedResult):
-    """What some units cause, beside what random units of their layer cause.
+    """The average causal effect of units, and of random control units of the same layer.
 
     Args:
-        generator: The generator's name and fingerprint.
-        segmenter: The segmenter's name and fingerprint.
-        concepts: What it names.
-        concept: The concept that was asked for.
-        num_samples: Images.
-        seed: Of the latent vectors.
-        patch: Side of the square in which units are forced on, in cells of the layer's grid.
-        base: Shares of the concepts in the unchanged images.
-        effect: Of the units.
-        control: Of random units.
-        advantage: How much more the units' ACE is than the control's.
-        by_place: What inserting the units adds of the concept, place by place.
+        generator: Name and fingerprint of the generator.
+        segmenter: Name and fingerprint of the segmenter.
+        concepts: Concepts of the segmenter.
+        concept: Name of the concept that the units were measured for.
+        num_samples: Number of images.
+        seed: Seed of the latent vectors, the places and the control units.
+        patch: Side of the square where units are forced on, in cells of the layer's grid.
+        base: Share of each concept in the unchanged images.
+        effect: Effect of the units.
+        control: Effect of the random control units.
+        advantage: Difference between the ACE of the units and that of the control units, paired by image.
+        by_place: Effect of insertion on the concept, by place.
     """
 
     FILE_NAME: ClassVar[str] = "effect.safetensors"
@@ -106,7 +106,7 @@ class CausalEffect(SavedResult):
         tables = [self.base, self.advantage]
         tables += [getattr(side, kind) for side in (self.effect, self.control) for kind in EFFECT_KINDS]
         if any(len(table.mean) != len(self.concepts) for table in tables):
-            raise ValueError(f"each table has {len(self.concepts)} concepts")
+            raise ValueError(f"every table must have {len(self.concepts)} concepts")
 
     @property
     def ace(self) -> float:
@@ -120,13 +120,13 @@ class CausalEffect(SavedResult):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of `ace`."""
-        reach = Z_95 * self.stderr
-        return self.ace - reach, self.ace + reach
+        """95 % confidence interval of `ace`, (low, high)."""
+        half = Z_95 * self.stderr
+        return self.ace - half, self.ace + half
 
     @property
     def relative(self) -> float:
-        """`ace` as a multiple of the concept's mean share in unchanged images; infinite where that is 0."""
+        """`ace` as a multiple of the concept's mean share in unchanged images; infinite if that share is 0."""
         share = float(self.base.mean[self._index])
         return self.ace / share if share else math.copysign(math.inf, self.ace) if self.ace else 0.0
 
@@ -135,18 +135,19 @@ class CausalEffect(SavedResult):
         return next(concept.index for concept in self.concepts if concept.name == self.concept)
 
     def __str__(self) -> str:
-        """Say in a sentence what was found."""
+        """Summarize the effect in one sentence."""
         row, units = self._index, self.effect.units
-        ace, control = _percent(self.effect.ace, row), _percent(self.control.ace, row)
-        parts = f"insertion {_percent(self.effect.insertion, row)}, ablation {_percent(self.effect.ablation, row)}"
+        ace, control = _format_percent(self.effect.ace, row), _format_percent(self.control.ace, row)
+        insertion, ablation = _format_percent(self.effect.insertion, row), _format_percent(self.effect.ablation, row)
         return (
-            f"{len(units)} units of {units.layer} on {self.concept}: ACE {ace} of the pixels ({parts}); "
+            f"{len(units)} units of {units.layer} on {self.concept}: ACE {ace} of the pixels "
+            f"(insertion {insertion}, ablation {ablation}); "
             f"{100 * float(self.base.mean[row]):.2f} % of unchanged images are {self.concept}; "
-            f"as many random units {control}; n = {self.num_samples}"
+            f"{len(self.control.units)} random units {control}; n = {self.num_samples}"
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a plain dict for each concept: its share, and both sides' effects with standard errors."""
+        """Return one plain dictionary per concept, with its share, all effects and their standard errors."""
         return [self._record(concept) for concept in self.concepts]
 
     def _record(self, concept: Concept) -> dict[str, Any]:
@@ -161,21 +162,22 @@ class CausalEffect(SavedResult):
         return record | {"advantage": advantage, "advantage_stderr": stderr}
 
 
-def _percent(table: Shares, row: int) -> str:
+def _format_percent(table: Shares, row: int) -> str:
     return f"{100 * float(table.mean[row]):+.2f} ± {100 * Z_95 * float(table.stderr[row]):.2f} %"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitRanking:
-    """Units of a layer by how much they cause a concept.
+    """A ranking of the units of a layer for a concept.
 
     Args:
-        layer: The layer.
-        concept: The concept's name.
-        method: How it was found.
-        scores: float64 ``[unit]``: ``alpha``, or the share of all pixels that ablating the unit takes away.
-        num_samples: Images that it was found with.
-        seed: Theirs; judge the ranking on another.
+        layer: Name of the layer.
+        concept: Name of the concept.
+        method: Method of the ranking: ``"iou"``, ``"effect"`` or ``"optimization"``.
+        scores: Score of each unit, float64 ``[unit]``: its IoU, the share of all pixels that ablating the unit alone
+            removes, or ``alpha``.
+        num_samples: Number of images that the ranking is based on.
+        seed: Seed of these images; evaluate the ranking on another.
     """
 
     layer: str
@@ -188,24 +190,24 @@ class UnitRanking:
     def __post_init__(self) -> None:
         check_tensor("scores", self.scores, torch.float64, (None,))
         if not bool(self.scores.isfinite().all()):
-            raise ValueError("scores are finite")
+            raise ValueError("scores must be finite")
 
     def top(self, count: int) -> UnitSet:
-        """Return the first units, best first; of equals the first in the layer."""
+        """Return the best ``count`` units, best first; ties in the order of the units."""
         order = self.scores.argsort(descending=True, stable=True)[:count]
         return UnitSet(self.layer, tuple(order.tolist()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitEffects:
-    """What ablating each unit of a layer alone takes away of each concept.
+    """The effect of ablating each unit of a layer alone, on every concept.
 
     Args:
-        layer: The layer.
-        concepts: Names.
-        mean: float64 ``[unit, concept]``, shares of all pixels.
-        stderr: float64 ``[unit, concept]``, standard errors over images.
-        num_samples: Images.
+        layer: Name of the layer.
+        concepts: Names of the concepts.
+        mean: Mean share of all pixels that ablation removes, float64 ``[unit, concept]``.
+        stderr: Standard error of the mean over images, float64 ``[unit, concept]``.
+        num_samples: Number of images.
         seed: Seed of the latent vectors.
     """
 
@@ -217,7 +219,7 @@ class UnitEffects:
     seed: int
 
     def ranking(self, concept: str) -> UnitRanking:
-        """Return the units by what they take away of a concept.
+        """Rank the units by the share of all pixels that ablating each of them removes from a concept.
 
         Raises:
             KeyError: If there is no such concept.
@@ -229,18 +231,19 @@ class UnitEffects:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EffectCurves(SavedResult):
-    """What ablating the first few units of rankings takes away of a concept, beside as many random units.
+    """The effect of ablating the top units of rankings on a concept, compared with random control units.
 
     Args:
-        generator: The generator's name and fingerprint.
-        segmenter: The segmenter's name and fingerprint.
-        layer: The layer.
-        concept: The concept's name.
-        share: The concept's share of the pixels of unchanged images.
-        counts: Numbers of units, rising.
-        taken: Share of all pixels by ranking; the entries of each are those of ``counts``.
-        control: The same of several random orders of the layer's units.
-        num_samples: Images.
+        generator: Name and fingerprint of the generator.
+        segmenter: Name and fingerprint of the segmenter.
+        layer: Name of the layer.
+        concept: Name of the concept.
+        share: Mean share of the concept's pixels in unchanged images, 0 to 1.
+        counts: Numbers of ablated units, strictly ascending.
+        taken: Share of all pixels that ablation removes, by name of the ranking, with one entry per number in
+            ``counts``.
+        control: Share of all pixels that ablation removes, for each of several random orders of the layer's units.
+        num_samples: Number of images.
         seed: Seed of the latent vectors.
     """
 
@@ -260,23 +263,23 @@ class EffectCurves(SavedResult):
 
     def __post_init__(self) -> None:
         if not self.counts or list(self.counts) != sorted(set(self.counts)) or self.counts[0] < 1:
-            raise ValueError(f"counts rise from 1 or more; got {self.counts}")
+            raise ValueError(f"counts must be strictly ascending from 1 or more; got {self.counts}")
         if any(len(table.mean) != len(self.counts) for table in (*self.taken.values(), *self.control)):
-            raise ValueError(f"each table has {len(self.counts)} counts")
+            raise ValueError(f"every table must have {len(self.counts)} counts")
         if not self.control:
-            raise ValueError("curves are beside a control or more")
+            raise ValueError("curves must have at least one control")
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a plain dict for each ranking and number of units: what they take, and what random ones do."""
+        """Return one plain dictionary per ranking and number of units, with the range of the controls."""
         return [
             {
                 "ranking": name,
                 "num_units": count,
-                "taken": float(table.mean[place]),
-                "taken_stderr": float(table.stderr[place]),
-                "control_min": min(float(other.mean[place]) for other in self.control),
-                "control_max": max(float(other.mean[place]) for other in self.control),
+                "taken": float(table.mean[index]),
+                "taken_stderr": float(table.stderr[index]),
+                "control_min": min(float(control.mean[index]) for control in self.control),
+                "control_max": max(float(control.mean[index]) for control in self.control),
             }
             for name, table in self.taken.items()
-            for place, count in enumerate(self.counts)
+            for index, count in enumerate(self.counts)
         ]

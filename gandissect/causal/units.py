@@ -1,7 +1,7 @@
-"""Which units of a layer cause a concept.
+"""Rank the units of a layer by how much they cause a concept, and compare rankings.
 
-Three rankings: by IoU, which a `Dissection` has; by single effects, what ablating one unit alone takes away of the
-concept; and by optimization (`optimize`), which alone finds units that only work together.
+There are three rankings: by IoU, from a `Dissection`; by single effects, the share of the concept's pixels that
+ablating one unit alone removes; and by optimization (`optimize`), the only one that finds units that act jointly.
 
 Source: Bau et al. 2019, Sec. 3.2.
 """
@@ -29,12 +29,12 @@ from .optimize import SoftSegmenter, optimize_units
 from .results import EffectCurves, UnitEffects, UnitRanking
 
 BATCH = 32
-"""Images at once."""
+"""Images per batch."""
 
 CausalMethod = Literal["optimization", "effect"]
 
 MIN_ALPHA = 0.5
-"""A unit counts as chosen by the optimization from here on."""
+"""Minimum ``alpha`` of a unit that the optimization selects."""
 
 
 def find_causal_units(
@@ -52,29 +52,29 @@ def find_causal_units(
     """Find the units of a layer that together cause a concept.
 
     Args:
-        generator: A `Generator`; for the optimization, one through whose ``tail`` gradients flow.
-        segmenter: A `Segmenter`; for the optimization, a `SoftSegmenter`.
-        layer: The layer's name.
-        concept: The concept's name.
-        num_units: How many at most, 1 or more.
-        seed: Of the images; judge the units on another.
-        method: ``optimization`` (by default where the segmenter can be differentiated) or ``effect``.
-        num_samples: Images to look at: by default 1,600 for the optimization, 100 for single effects.
+        generator: Generator whose units are ranked; for ``"optimization"``, gradients must flow through its ``tail``.
+        segmenter: Segmenter for the generator's images; for ``"optimization"``, a `SoftSegmenter`.
+        layer: Name of the layer.
+        concept: Name of the concept.
+        num_units: Maximum number of units, at least 1.
+        seed: Seed of the images; evaluate the units on another.
+        method: ``"optimization"``, the default if the segmenter is differentiable, or ``"effect"``.
+        num_samples: Number of images; by default 1,600 for the optimization and 100 for single effects.
         progress: Show a progress bar.
 
     Returns:
-        Units, best first; by optimization only those whose alpha is at least 0.5.
+        The units, best first; with the optimization, only units with an ``alpha`` of at least 0.5.
 
     Raises:
         KeyError: If there is no such layer, concept or method.
-        TypeError: If generator or segmenter lack something of their protocol.
+        TypeError: If the generator or the segmenter does not implement its protocol.
         ValueError: If a number is out of range, or no unit alone changes the concept in these images.
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
     seed = check_seed(seed)
     if num_units < 1:
-        raise ValueError(f"num_units is 1 or more; got {num_units}")
+        raise ValueError(f"num_units must be at least 1; got {num_units}")
     chosen = method or ("optimization" if isinstance(segmenter, SoftSegmenter) else "effect")
     check_choice(chosen, CausalMethod, "method")
     if chosen == "effect":
@@ -82,7 +82,7 @@ def find_causal_units(
         effects = measure_unit_effects(generator, segmenter, layer, count, seed, progress=progress)
         by_effect = effects.ranking(concept)
         if not bool(by_effect.scores.any()):
-            raise ValueError(f"no unit of {layer!r} alone changes {concept!r} in {count} images; take more of them")
+            raise ValueError(f"no unit of {layer!r} alone changes {concept!r} in {count} images; raise num_samples")
         return by_effect.top(num_units)
     count = 1_600 if num_samples is None else num_samples
     ranking = optimize_units(generator, segmenter, layer, concept, count, seed, progress=progress)
@@ -100,22 +100,22 @@ def measure_unit_effects(
     batch_size: int = 32,
     progress: bool = True,
 ) -> UnitEffects:
-    """Ablate each unit of a layer alone.
+    """Measure the effect of ablating each unit of a layer alone.
 
-    The network is run up to the layer once; from there once for each unit that is not 0 in all images of a batch.
+    The generator runs once up to the layer, and from there once for each unit that is not 0 in all images of a batch.
 
     Args:
-        generator: A `Generator`.
-        segmenter: A `Segmenter` for its images.
-        layer: The layer's name.
-        num_samples: Latent vectors, 2 or more.
+        generator: Generator whose units are measured.
+        segmenter: Segmenter for the generator's images.
+        layer: Name of the layer.
+        num_samples: Number of images, at least 2.
         seed: Seed of the latent vectors.
-        batch_size: Images at once, 1 or more.
+        batch_size: Images per batch, at least 1.
         progress: Show a progress bar.
 
     Raises:
         KeyError: If there is no such layer.
-        TypeError: If generator or segmenter lack something of their protocol.
+        TypeError: If the generator or the segmenter does not implement its protocol.
         ValueError: If a number is out of range.
 
     Source: Bau et al. 2019, Sec. 3.2.
@@ -147,12 +147,17 @@ def measure_unit_effects(
 
 
 def rank_units_by_iou(dissection: Dissection, layer: str, concept: str) -> UnitRanking:
-    """Return the units of a layer by their IoU with a concept.
+    """Rank the units of a layer by their IoU with a concept.
+
+    Args:
+        dissection: Dissection that holds the layer.
+        layer: Name of the layer.
+        concept: Name of the concept.
 
     Raises:
         KeyError: If there is no such layer or concept.
     """
-    check_type("dissection", dissection, Dissection, "give what dissect or Dissection.load returns")
+    check_type("dissection", dissection, Dissection, "pass the result of dissect or Dissection.load")
     dissected, provenance = dissection[layer], dissection.provenance
     scores = dissected.iou[dissected.concept_index(concept)].clone()
     return UnitRanking(layer, concept, "iou", scores, provenance.num_samples, provenance.seed)
@@ -170,16 +175,16 @@ def select_units_by_ablation(
     *,
     progress: bool = True,
 ) -> UnitSet:
-    """Return the units of highest IoU in the layer where ablating so many takes most of the concept away.
+    """Select the units of highest IoU in the layer where ablating that many units removes most of the concept.
 
     Args:
-        generator: The one that was dissected.
-        segmenter: A `Segmenter` for its images.
-        dissection: Says what units agree with; only its layers are looked at.
-        concept: The concept's name.
-        num_units: How many units; of a layer that has fewer than twice as many, half.
-        num_samples: Latent vectors to choose the layer with, 2 or more.
-        seed: Theirs; judge the units on another.
+        generator: Generator that was dissected.
+        segmenter: Segmenter for the generator's images.
+        dissection: Dissection that ranks the units; only its layers are considered.
+        concept: Name of the concept.
+        num_units: Number of units, at least 1; half of the units of a layer that has fewer than twice this number.
+        num_samples: Number of images that the layer is chosen on, at least 2.
+        seed: Seed of these images; evaluate the units on another.
         progress: Show progress bars.
 
     Raises:
@@ -188,22 +193,22 @@ def select_units_by_ablation(
     """
     seed = check_seed(seed)
     check_protocols(generator, segmenter)
-    check_type("dissection", dissection, Dissection, "give what dissect or Dissection.load returns")
+    check_type("dissection", dissection, Dissection, "pass the result of dissect or Dissection.load")
     if num_units < 1 or num_samples < 2:
-        raise ValueError(f"need 1 unit and 2 samples or more; got {num_units} and {num_samples}")
+        raise ValueError(f"num_units must be at least 1 and num_samples at least 2; got {num_units} and {num_samples}")
     column = concept_index(segmenter.concepts, concept)
     areas = ConceptAreas.of(generator, segmenter)
     best, most = None, -1.0
     for layer in dissection:
         units = rank_units_by_iou(dissection, layer.name, concept).top(min(num_units, max(1, layer.info.units // 2)))
         bench = Bench(generator, layer.name, areas.count, progress)
-        taken = AreaMoments(1, areas.num_pixels)
+        removed = AreaMoments(1, areas.num_pixels)
         for block, z, activation in bench.heads([range(num_samples)], seed, BATCH, f"{concept}, {layer.name}"):
             change = bench.measure_edited(block, z, activation) - bench.measure_edited(
                 block, z, activation, Ablation(units)
             )
-            taken.update(change[:, [column]])
-        effect = float(summarize_shares(taken).mean)
+            removed.update(change[:, [column]])
+        effect = float(summarize_shares(removed).mean)
         if best is None or effect > most:
             best, most = units, effect
     if best is None:
@@ -223,44 +228,40 @@ def measure_effect_curves(
     num_controls: int = 3,
     progress: bool = True,
 ) -> EffectCurves:
-    """Measure what ablating the first units of rankings takes away, and as many random units.
+    """Measure the effect of ablating the top units of rankings, compared with the same number of random units.
 
     Args:
-        generator: A `Generator`.
-        segmenter: A `Segmenter` for its images.
-        rankings: Of one layer and concept, by name, one or more.
-        counts: Numbers of units, 1 or more; those above the layer's are left out.
-        num_samples: Latent vectors, 2 or more.
-        seed: Theirs; another than the rankings'.
-        num_controls: Random orders of the layer's units, 1 or more.
+        generator: Generator whose units are ablated.
+        segmenter: Segmenter for the generator's images.
+        rankings: Rankings by name, at least one, all for the same layer and concept.
+        counts: Numbers of units to ablate, each at least 1; numbers above the layer's number of units are dropped.
+        num_samples: Number of images, at least 2.
+        seed: Seed of the latent vectors; it must differ from the seeds of the rankings.
+        num_controls: Number of random orders of the layer's units, at least 1.
         progress: Show a progress bar.
 
     Raises:
         KeyError: If there is no such layer or concept.
-        ValueError: If a number is out of range, rankings are of several layers or concepts, or of these very samples.
+        ValueError: If a number is out of range, or the rankings differ in layer or concept, or share the seed.
 
-    Source: Bau et al. 2019, Sec. 4.2.
+    Source: Bau et al. 2019, Sec. 4.3.
     """
     seed = check_seed(seed)
     check_protocols(generator, segmenter)
-    check_type("rankings", rankings, Mapping, "give a dictionary of rankings by name")
+    check_type("rankings", rankings, Mapping, "pass a dictionary of rankings by name")
     for ranking in rankings.values():
-        check_type(
-            "each ranking",
-            ranking,
-            UnitRanking,
-            "give what rank_units_by_iou returns",
-        )
+        check_type("each ranking", ranking, UnitRanking, "pass what rank_units_by_iou returns")
     if len({(ranking.layer, ranking.concept) for ranking in rankings.values()}) != 1:
-        raise ValueError("rankings are of one layer and one concept")
+        raise ValueError("rankings must all be for one layer and one concept")
     if any(ranking.seed == seed for ranking in rankings.values()):
-        raise ValueError(f"rankings were found on seed {seed}; judge them on another")
+        raise ValueError(f"seed must differ from the seeds of the rankings; got {seed}")
     first = next(iter(rankings.values()))
     num_units = lookup(generator.layers, first.layer, "layer").units
     sizes = sorted({count for count in counts if count <= num_units})
     if num_samples < 2 or num_controls < 1 or not sizes or sizes[0] < 1:
         raise ValueError(
-            f"need 2 samples, 1 control and 1 to {num_units} units; got {num_samples}, {num_controls}, {list(counts)}"
+            f"num_samples must be at least 2, num_controls at least 1, and counts in [1, {num_units}]; "
+            f"got {num_samples}, {num_controls} and {list(counts)}"
         )
     index = concept_index(segmenter.concepts, first.concept)
     orders = [ranking.top(sizes[-1]).units for ranking in rankings.values()]

@@ -1,4 +1,4 @@
-"""What units are forced to when they are switched on."""
+"""Compute the values that units are forced to when they are switched on."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ from ..interventions.edits import check_units
 from ..stats.quantiles import from_keys, to_keys
 
 BATCH = 32
+"""Images per batch."""
 
 MAX_KEPT = 2**24
-"""Maximum number of values that are kept (64 MB); beyond it, digits are counted in several passes."""
+"""Maximum number of values kept in memory (64 MB); if there are more, their digits are counted in several passes."""
 
 KEY_BITS, DIGIT_BITS = 32, 8
-"""Of a value's key, and of the digits that it is found by."""
+"""Bits of a value's key, and bits of each digit of the key."""
 
 
 @torch.inference_mode()
 def quantile_values(
     generator: Generator, units: UnitSet, quantile: float = 0.99, num_samples: int = 256, seed: int = 0
 ) -> tuple[float, ...]:
-    """Return the value below which a share of each unit's activations lies.
+    """Return a quantile of each unit's activations.
 
-    Of the N values of a unit on its layer's grid over all samples it is the one of rising rank ``ceil(quantile N)``.
-    Memory does not grow with N: where values are many, the samples are run several times.
+    Of a unit's N values, on the layer's grid over all samples, it is the one with ascending rank
+    ``ceil(quantile N)``. Memory does not grow with N: if there are many values, the samples are run several times.
 
     Args:
-        generator: A `Generator`.
-        units: Which units.
-        quantile: Share of the values at or below it, above 0, at most 1.
-        num_samples: Latent vectors, 1 or more; another sequence than that of ``generator.sample_z(n, seed)``.
-        seed: Of the latent vectors.
+        generator: Generator whose activations are measured.
+        units: Units whose quantiles are computed.
+        quantile: Share of the values at or below the quantile, above 0 and at most 1.
+        num_samples: Number of samples, at least 1; their latent vectors are not those of
+            ``generator.sample_z(n, seed)``.
+        seed: Seed of the latent vectors.
 
     Returns:
-        One number for each unit, in their order.
+        One value per unit, in their order.
 
     Raises:
         KeyError: If there is no such layer.
@@ -59,17 +61,18 @@ def quantile_values(
 def quantile_table(
     generator: Generator, units: UnitSet, quantiles: Sequence[float], num_samples: int = 256, seed: int = 0
 ) -> Float32[Tensor, "unit quantile"]:
-    """Return what `quantile_values` returns for several quantiles, of one pass over the samples.
+    """Return several quantiles of each unit's activations, as defined in `quantile_values`.
 
     Args:
-        generator: A `Generator`.
-        units: Which units.
-        quantiles: Shares of the values at or below them, above 0, at most 1.
-        num_samples: As for `quantile_values`.
-        seed: As for `quantile_values`.
+        generator: Generator whose activations are measured.
+        units: Units whose quantiles are computed.
+        quantiles: Share of the values at or below each quantile, above 0 and at most 1.
+        num_samples: Number of samples, at least 1; their latent vectors are not those of
+            ``generator.sample_z(n, seed)``.
+        seed: Seed of the latent vectors.
 
     Returns:
-        float32 ``[unit, quantile]``, in their orders.
+        Quantiles, float32 ``[unit, quantile]``, in the order of ``units`` and ``quantiles``.
 
     Raises:
         KeyError: If there is no such layer.
@@ -79,7 +82,7 @@ def quantile_table(
     """
     seed = check_seed(seed)
     if wrong := [quantile for quantile in quantiles if not 0 < quantile <= 1]:
-        raise ValueError(f"quantile is a share, above 0 and at most 1; got {', '.join(map(str, wrong))}")
+        raise ValueError(f"quantile must be above 0 and at most 1; got {', '.join(map(str, wrong))}")
     sampler = _make_sampler(generator, units, num_samples, seed)
     info = generator.layers[units.layer]
     num_values = num_samples * info.height * info.width
@@ -88,12 +91,12 @@ def quantile_table(
         return torch.zeros(0, len(ranks), dtype=torch.float32, device="cpu")
     if len(units) * num_values > MAX_KEPT:
         return _select_by_digits(sampler, units, ranks, num_samples)
-    values = torch.cat([maps.cpu() for maps in _unit_values(sampler, units, num_samples)], 1)
+    values = torch.cat([maps.cpu() for maps in _iterate_values(sampler, units, num_samples)], 1)
     return torch.stack([values.kthvalue(rank, dim=1).values for rank in ranks], 1)
 
 
-def _unit_values(sampler: LayerSampler, units: UnitSet, num_samples: int) -> Iterator[Float32[Tensor, "unit value"]]:
-    """Yield the units' values, sample by sample."""
+def _iterate_values(sampler: LayerSampler, units: UnitSet, num_samples: int) -> Iterator[Float32[Tensor, "unit value"]]:
+    """Yield the units' values, one sample at a time."""
     index = list(units.units)
     for batch in sampler.activations(range(num_samples), "values"):
         for maps in batch.activations[units.layer].maps:
@@ -103,16 +106,16 @@ def _unit_values(sampler: LayerSampler, units: UnitSet, num_samples: int) -> Ite
 def _select_by_digits(
     sampler: LayerSampler, units: UnitSet, ranks: Sequence[int], num_samples: int
 ) -> Float32[Tensor, "unit rank"]:
-    """Return the values of rising ranks, digit by digit of their keys, in one pass over the samples for each digit.
+    """Return the values of ascending ranks by radix selection, in one pass over the samples per digit of their keys.
 
-    A pass counts how often each digit follows those that are known; nothing is kept that grows with the values.
+    A pass counts how often each digit follows the digits already known; memory does not grow with the number of values.
     """
     known = torch.zeros(len(units), len(ranks), dtype=torch.int64, device="cpu")
     left = torch.tensor(ranks, dtype=torch.int64, device="cpu").expand(len(units), -1).clone()
     offset = torch.arange(len(units), device="cpu")[:, None] << DIGIT_BITS
     for shift in reversed(range(0, KEY_BITS, DIGIT_BITS)):
         counts = torch.zeros(len(ranks), len(units) << DIGIT_BITS, dtype=torch.int64, device="cpu")
-        for values in _unit_values(sampler, units, num_samples):
+        for values in _iterate_values(sampler, units, num_samples):
             keys = to_keys(values.cpu()) + 2**31
             digits, before = (keys >> shift) % 2**DIGIT_BITS + offset, keys >> (shift + DIGIT_BITS)
             for column in range(len(ranks)):
@@ -129,22 +132,23 @@ def _select_by_digits(
 def present_values(
     generator: Generator, segmenter: Segmenter, units: UnitSet, concept: str, num_samples: int = 256, seed: int = 0
 ) -> tuple[float, ...]:
-    """Return the mean of each unit's upsampled activations over the pixels of a concept.
+    """Return each unit's mean upsampled activation over the pixels where a concept is present.
 
     Args:
-        generator: A `Generator`.
-        segmenter: Says where the concept is.
-        units: Which units.
-        concept: The concept's name.
-        num_samples: Latent vectors, 1 or more; another sequence than that of ``generator.sample_z(n, seed)``.
-        seed: Of the latent vectors.
+        generator: Generator whose activations are measured.
+        segmenter: Segmenter for the generator's images, which has the concept.
+        units: Units whose means are computed.
+        concept: Name of the concept.
+        num_samples: Number of samples, at least 1; their latent vectors are not those of
+            ``generator.sample_z(n, seed)``.
+        seed: Seed of the latent vectors.
 
     Returns:
-        One number for each unit, in their order.
+        One value per unit, in their order.
 
     Raises:
         KeyError: If there is no such layer or concept.
-        ValueError: If there is no such unit, a number is out of range, or the concept is nowhere in the samples.
+        ValueError: If there is no such unit, a number is out of range, or the concept is absent from all samples.
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
@@ -158,19 +162,21 @@ def present_values(
     for batch in sampler.labeled_images(range(num_samples), segmenter, shape, "values"):
         present = (batch.labels == index).any(1)
         maps = upsample(batch.activations[units.layer].maps[:, list(units.units)], (shape[1], shape[2]))
-        columns = (maps * present[:, None]).sum(2)  # short sums where float64 may be missing, long ones on the CPU
+        columns = (maps * present[:, None]).sum(2)  # only short sums on the device, which may lack float64
         total += columns.cpu().double().sum((0, 2))
         pixels += int(present.sum())
     if not pixels:
-        raise ValueError(f"{segmenter.name} finds no {concept!r} in {num_samples} samples; take more, or give numbers")
+        raise ValueError(
+            f"{segmenter.name} finds no {concept!r} in {num_samples} samples; raise num_samples, or pass values"
+        )
     return tuple((total / pixels).tolist())
 
 
 def _make_sampler(generator: Generator, units: UnitSet, num_samples: int, seed: int) -> LayerSampler:
-    """Return where the samples come from, checked."""
+    """Return the sampler of the units' layer, after checking the arguments."""
     check_generator(generator)
     UnitSet.check(units)
     check_units(units, lookup(generator.layers, units.layer, "layer").units)
     if num_samples < 1:
-        raise ValueError(f"num_samples is 1 or more; got {num_samples}")
+        raise ValueError(f"num_samples must be at least 1; got {num_samples}")
     return LayerSampler(generator, (units.layer,), derive_seed(seed, "values"), BATCH, progress=False)

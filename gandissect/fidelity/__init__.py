@@ -1,4 +1,4 @@
-"""How far generated images are from real ones, and what a generator leaves out."""
+"""Measure how far generated images are from real ones, and which concepts a generator under- or over-produces."""
 
 import lazy_loader
 

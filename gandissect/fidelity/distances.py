@@ -1,19 +1,20 @@
-"""Distances between two sets of features: Frechet's, of two normal distributions, and the kernel distance.
+"""Distances between two sets of features: the Frechet distance of fitted normal distributions, and the kernel distance.
 
-The Frechet distance compares means and covariances,
+The Frechet distance compares means mu and covariances S,
 
     d(x, y) = |mu_x - mu_y|^2 + Tr(S_x + S_y - 2 (S_x S_y)^(1/2)),
 
-and is called FID only over the features of one particular network. The squared maximum mean discrepancy of a cubic
-kernel, each mean over pairs of different points,
+and is called FID only if the features are those of one particular network. The kernel distance is an unbiased estimate
+of the squared maximum mean discrepancy of a cubic kernel on d-dimensional features, with means over pairs i != j within
+a set,
 
-    k(a, b) = (a.b / d + 1)^3,        MMD^2 = mean k(x_i, x_j) + mean k(y_i, y_j) - 2 mean k(x_i, y_j),
+    k(a, b) = (a.b / d + 1)^3,        MMD^2 = mean k(x_i, x_j) + mean k(y_i, y_j) - 2 mean k(x_i, y_j).
 
-compares means, covariances and third moments. It is unbiased at any number of points, where a Frechet distance is
-too large for few, and so can be below 0. A cube is not the same from every origin: with a mean far from 0 it sees
-little else.
+It compares means, covariances and third moments. It is unbiased for any number of points and can therefore be negative,
+whereas the Frechet distance is biased upward for few points. The kernel depends on the origin: if the mean is far from
+0, it dominates the distance.
 
-Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. 3; Gretton et al. 2012, Lemma 6; Binkowski et al. 2018.
+Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. A1 (FID); Gretton et al. 2012, Lemma 6; Binkowski et al. 2018.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Normal:
     """A normal distribution fitted to features.
 
     Args:
-        mean: float64 ``[d]``.
-        covariance: float64 ``[d, d]``.
+        mean: Mean, float64 ``[d]``.
+        covariance: Covariance, float64 ``[d, d]``.
     """
 
     mean: Float64[Tensor, " feature"]
@@ -42,28 +43,28 @@ class Normal:
 
     @staticmethod
     def of(features: Float[Tensor, "sample feature"]) -> Normal:
-        """Return the one of features ``[n, d]``."""
+        """Fit a normal distribution to features ``[n, d]``."""
         features = features.cpu().double()
         return Normal(features.mean(dim=0), torch.cov(features.T).reshape(features.shape[1], -1))
 
     def distance(self, features: Float[Tensor, "sample feature"]) -> float:
-        """Return its Frechet distance from the one of other features ``[n, d]``."""
+        """Return the Frechet distance to the normal distribution fitted to other features ``[n, d]``."""
         other = Normal.of(features)
         return frechet_distance_of_moments(self.mean, self.covariance, other.mean, other.covariance)
 
 
 def frechet_distance(x: Float[Tensor, "n feature"], y: Float[Tensor, "m feature"]) -> float:
-    """Return the Frechet distance of the normal distributions fitted to two sets of features.
+    """Return the Frechet distance between the normal distributions fitted to two sets of features.
 
     Args:
-        x: ``[n, d]``, n at least 2.
-        y: ``[m, d]``, m at least 2.
+        x: Features of one set, float ``[n, d]``, n at least 2.
+        y: Features of the other set, float ``[m, d]``, m at least 2.
 
     Returns:
-        0 or more, in squared units of the features.
+        Distance in squared units of the features, 0 or more.
 
     Raises:
-        ValueError: If the shapes do not fit or a feature is not finite.
+        ValueError: If the shapes do not match or a feature is not finite.
 
     Source: Dowson and Landau 1982.
     """
@@ -78,29 +79,29 @@ def frechet_distance_of_moments(
     mean_y: Float64[Tensor, " feature"],
     covariance_y: Float64[Tensor, "feature feature"],
 ) -> float:
-    """Return the Frechet distance of two normal distributions.
+    """Return the Frechet distance between two normal distributions.
 
-    ``Tr (S_x S_y)^(1/2)`` is taken as the trace of the root of the symmetric ``R S_y R`` with ``R R = S_x``,
-    which has no imaginary part.
+    ``Tr (S_x S_y)^(1/2)`` is computed as the trace of the square root of the symmetric matrix ``R S_y R`` with
+    ``R R = S_x``, which is real.
 
     Args:
-        mean_x: float64 ``[d]``.
-        covariance_x: float64 ``[d, d]``.
-        mean_y: float64 ``[d]``.
-        covariance_y: float64 ``[d, d]``.
+        mean_x: Mean of one distribution, float64 ``[d]``.
+        covariance_x: Covariance S_x of this distribution, float64 ``[d, d]``.
+        mean_y: Mean of the other distribution, float64 ``[d]``.
+        covariance_y: Covariance S_y of the other distribution, float64 ``[d, d]``.
 
     Returns:
-        0 or more, in squared units of the means.
+        Distance in squared units of the means, 0 or more.
 
     Raises:
-        ValueError: If the shapes do not fit or a covariance is not finite.
+        ValueError: If the shapes do not match or a covariance is not finite.
 
     Source: Dowson and Landau 1982.
     """
     shapes = [tuple(moment.shape) for moment in (mean_x, covariance_x, mean_y, covariance_y)]
     d = mean_x.numel()
     if shapes != [(d,), (d, d), (d,), (d, d)]:
-        raise ValueError(f"need means [d] and covariances [d, d] with the same d; got {shapes}")
+        raise ValueError(f"means and covariances must be [d] and [d, d] with the same d; got {shapes}")
     root = _take_square_root(covariance_x)
     shared = torch.linalg.eigvalsh(root @ covariance_y @ root).clamp(min=0).sqrt().sum()
     means = (mean_x - mean_y).square().sum()
@@ -108,10 +109,10 @@ def frechet_distance_of_moments(
 
 
 def _take_square_root(matrix: Tensor) -> Tensor:
-    """Return the symmetric square root of a positive semi-definite matrix; rounding below zero is cut off."""
+    """Return the symmetric square root of a positive semi-definite matrix; negative rounding errors become 0."""
     values, vectors = torch.linalg.eigh(matrix)
     if not math.isfinite(float(values.sum())):
-        raise ValueError("the covariance of the features is not finite")
+        raise ValueError("the covariance of the features must be finite")
     root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     return root
 
@@ -121,9 +122,9 @@ class KernelDistance:
     """An estimate of the squared maximum mean discrepancy.
 
     Args:
-        value: Unbiased; about 0, of either sign, where both sets come from one distribution.
-        stderr: Standard error over both sets, by leaving out each point in turn. Too large by about the root of 2
-            where both sets come from one distribution, and right where they are far apart.
+        value: Unbiased estimate; around 0, of either sign, if both sets come from the same distribution.
+        stderr: Jackknife standard error over the points of both sets. It is accurate if the sets are far apart, and
+            too large by a factor of about sqrt(2) if they come from the same distribution.
     """
 
     value: float
@@ -131,14 +132,14 @@ class KernelDistance:
 
 
 def kernel_distance(x: Float[Tensor, "n feature"], y: Float[Tensor, "m feature"]) -> KernelDistance:
-    """Return the kernel distance of two sets of features, with its standard error.
+    """Return the kernel distance between two sets of features, with its standard error.
 
     Args:
-        x: ``[n, d]``, n at least 3.
-        y: ``[m, d]``, m at least 3.
+        x: Features of one set, float ``[n, d]``, n at least 3.
+        y: Features of the other set, float ``[m, d]``, m at least 3.
 
     Raises:
-        ValueError: If the shapes do not fit or a feature is not finite.
+        ValueError: If the shapes do not match or a feature is not finite.
 
     Source: Binkowski et al. 2018; the standard error is the jackknife of Arvesen 1969.
     """
@@ -152,7 +153,7 @@ def kernel_distance(x: Float[Tensor, "n feature"], y: Float[Tensor, "m feature"]
 
 
 def _sum_kernel(points: Tensor, others: Tensor) -> Tensor:
-    """Return each point's kernel summed over all others, ``[n]``."""
+    """Return, for each point, the sum of the kernel over the other set, ``[n]``."""
     return torch.cat([_apply_kernel(rows @ others.T, points.shape[1]).sum(dim=1) for rows in torch.split(points, ROWS)])
 
 
@@ -165,13 +166,13 @@ def _apply_kernel(products: Tensor, d: int) -> Tensor:
 
 
 def _estimate_set_variance(within: Tensor, across: Tensor) -> float:
-    """Return how the distance varies with the points of one set.
+    """Return the jackknife variance of the distance over the points of one set.
 
     Args:
-        within: ``[n]``, each point's kernel summed over the rest of its set.
-        across: ``[n]``, its mean over the other set.
+        within: Sum of the kernel over the rest of the set, for each point, ``[n]``.
+        across: Mean of the kernel over the other set, for each point, ``[n]``.
     """
     n = len(within)
-    # A mean over pairs within the set loses the point's row and its column, a mean over pairs across its row only.
+    # Leaving out a point removes a row and a column of the pairs within the set, but only a row of the pairs across.
     without = (within.sum() - 2 * within) / ((n - 1) * (n - 2)) - 2 * (across.sum() - across) / (n - 1)
     return float((without - without.mean()).square().sum()) * (n - 1) / n

@@ -1,4 +1,4 @@
-"""Features of a segmenter's encoder, over which sets of pictures are compared."""
+"""Features of a segmenter's encoder, which stand for pictures when sets of them are compared."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from ..core.protocols import Features, Segmenter
 
 @runtime_checkable
 class Encoder(Protocol):
-    """A segmenter that gives the features of its encoder, as the U-Nets of ``segmenters`` do."""
+    """A segmenter that exposes the features of its encoder, like the U-Nets of ``segmenters``."""
 
     @property
     def name(self) -> str:
-        """What to call it in a report."""
+        """Name of the network in reports."""
 
     def encode(self, images: Float[Tensor, "batch 3 H W"]) -> Sequence[Float[Tensor, "batch feature rows columns"]]:
         """Return the features of images ``[batch, 3, H, W]`` in [-1, 1] at every stage, the coarsest last."""
 
 
 def encoder_features(segmenter: Segmenter | Encoder) -> Features:
-    """Return the coarsest features of a segmenter's encoder, averaged over the picture.
+    """Return a function that computes the coarsest features of a segmenter's encoder, averaged over the picture.
+
+    Args:
+        segmenter: Segmenter with an encoder.
 
     Raises:
-        ValueError: If it has no encoder.
+        ValueError: If the segmenter has no encoder.
     """
     if not isinstance(segmenter, Encoder):
         name = getattr(segmenter, "name", type(segmenter).__name__)
-        raise ValueError(f"{name!r} has no encoder to take features from; name a U-Net, e.g. 'unet-scenes'")
+        raise ValueError(f"{name!r} has no encoder to take features from; use a U-Net, such as 'unet-scenes'")
     encoder = segmenter
     return lambda images: encoder.encode(images)[-1].mean(dim=(2, 3))

@@ -1,4 +1,4 @@
-"""The Inception network of FID and KID, with weights that the user has."""
+"""The Inception network of FID and KID, with weights that the user provides."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from ..storage.files import check_file, sha256_file
 from .results import INCEPTION, INCEPTION_DIMS
 
 FID_WEIGHTS = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-"""SHA-256 of ``weights-inception-2015-12-05-6726825d.pth``, the weights of FID as torch-fidelity publishes them."""
+"""SHA-256 of ``weights-inception-2015-12-05-6726825d.pth``, the weights of FID published by torch-fidelity."""
 
 
 class Inception:
     """The Inception network of FID and KID, with weights from a file; nothing is downloaded.
 
-    It is called ``inception-v3`` with the published weights only, and by the beginning of their hash with any other.
+    Its name is ``inception-v3`` with the published weights, and includes the first digits of the weights' SHA-256 with
+    any others.
 
     Args:
-        weights: A file with the network's state dict, as torch-fidelity publishes it.
-        device: auto, cpu, cuda or mps.
+        weights: Path of the network's state dict, in the format of torch-fidelity.
+        device: Device to run on: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
     Raises:
-        ValueError: If torch-fidelity is not installed, or the file has no weights of this network.
+        ValueError: If torch-fidelity is not installed, or the file does not hold the weights of this network.
         FileNotFoundError: If there is no such file.
     """
 
@@ -57,18 +58,18 @@ def _load_inception(weights: Path) -> torch.nn.Module:
         raise ValueError(f"Inception features need torch-fidelity; run: {install_command('metrics')}") from error
     state = _read_weights(weights)
     with TemporaryDirectory() as folder:
-        # torch-fidelity runs whatever code is in the file that it is given, so it is given one that was written here.
+        # torch-fidelity would run any code in the file, so it reads a copy that holds nothing but tensors.
         copy = Path(folder) / "weights.pth"
-        written = io.BytesIO()  # writing to a full disk itself, torch dies of an assertion about its own file format
-        torch.save(state, written)
-        copy.write_bytes(written.getbuffer())
+        buffer = io.BytesIO()  # on a full disk, torch.save to a path fails with an unrelated assertion
+        torch.save(state, buffer)
+        copy.write_bytes(buffer.getbuffer())
         layers = [str(INCEPTION_DIMS)]
         try:
             network: torch.nn.Module = FeatureExtractorInceptionV3(
                 INCEPTION, layers, feature_extractor_weights_path=str(copy)
             )
         except RuntimeError as error:
-            raise ValueError(f"{weights} has no weights of torch-fidelity's Inception: {error}") from error
+            raise ValueError(f"{weights} does not hold the weights of torch-fidelity's Inception: {error}") from error
     return network
 
 
@@ -76,8 +77,8 @@ def _read_weights(path: Path) -> dict[str, Any]:
     check_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle fails in any way; the kinds are not documented
-        raise ValueError(f"{path} is damaged, or holds something else than the tensors of a state dict") from error
+    except Exception as error:  # a damaged pickle can raise exceptions of any type
+        raise ValueError(f"{path} is damaged, or holds more than the tensors of a state dict") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} is no state dict: tensors by name")
+        raise ValueError(f"{path} must hold a state dict, tensors by name")
     return state

@@ -1,4 +1,4 @@
-"""Scores of generated images beside real ones, and shares of concepts in generated and in real images.
+"""Results: scores of generated and of real images, and shares of concepts in both.
 
 With s_c(x) the share of the pixels of image x that belong to concept c, over n generated and m real images,
 
@@ -28,22 +28,23 @@ INCEPTION, INCEPTION_DIMS = "inception-v3", 2048
 """Name and length of the features with which a Frechet distance is an FID, and a kernel distance a KID."""
 
 MIN_SAMPLES = 20
-"""Fewer images give neither a covariance nor an interval to rely on."""
+"""Minimum number of generated images; with fewer, neither covariances nor intervals are reliable."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetScores:
-    """How one set of pictures compares with the held-out ones.
+    """The scores of one set of pictures against the held-out pictures.
 
     Args:
         distance: Frechet distance.
         kernel_distance: Unbiased kernel distance.
-        kernel_stderr: Its standard error, over this set and the held-out one.
-        precision: Share of them in the region of the held-out pictures, k = 3.
-        recall: Share of the held-out pictures in their region, k = 3.
-        density: How densely they fill the balls of the held-out pictures, k = 5.
-        coverage: Share of these balls that they reach, k = 5.
-        nearest_ratio: Median distance to the nearest training picture by that to the nearest held-out one.
+        kernel_stderr: Standard error of the kernel distance, over this set and the held-out pictures.
+        precision: Share of the set in the region of the held-out pictures, k = 3.
+        recall: Share of the held-out pictures in the region of the set, k = 3.
+        density: Density of the set in the balls of the held-out pictures, k = 5; 0 or more.
+        coverage: Share of the balls of the held-out pictures that contain a picture of the set, k = 5.
+        nearest_ratio: Median distance to the nearest training picture, divided by the median distance to the nearest
+            held-out picture.
     """
 
     distance: float
@@ -58,9 +59,9 @@ class SetScores:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How sets of pictures compare with the held-out ones: the figures of `SetScores`, over several sets.
+    """The scores of `SetScores` as means and standard deviations over several sets of pictures.
 
-    The held-out pictures are the same for all sets, so the chance in which they are is not in a standard deviation.
+    The held-out pictures are the same for all sets, so standard deviations do not include their sampling error.
     """
 
     distance: Estimate
@@ -80,18 +81,19 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """How generated pictures compare with held-out real ones, and how training pictures would in their place.
+    """The scores of generated pictures against held-out pictures, and the same scores of training pictures.
 
-    A generator that copies has a ``nearest_ratio`` near 0; one that memorizes nothing, that of ``real`` or more.
+    A generator that copies training pictures has a ``nearest_ratio`` near 0; a generator that memorizes nothing has a
+    ``nearest_ratio`` of at least that of ``real``.
 
     Args:
-        network: The feature network's name.
+        network: Name of the feature network.
         generated: Scores of generated pictures.
-        real: Scores of training pictures, at the same n.
-        num_images: n, pictures in each set.
-        num_sets: Sets of generated and of training pictures.
-        num_train: Other training pictures, among which the nearest is looked for.
-        num_dims: Length of a feature vector.
+        real: Scores of training pictures, in sets of the same size.
+        num_images: Number n of pictures in each set.
+        num_sets: Number of sets of generated, and of training, pictures.
+        num_train: Number of other training pictures, among which the nearest is searched.
+        num_dims: Number of dimensions of the features.
         seed: Seed of the generated pictures and of the choice of training pictures.
     """
 
@@ -106,22 +108,22 @@ class Fidelity:
 
     @property
     def distance(self) -> float:
-        """Mean Frechet distance of generated from held-out pictures."""
+        """Mean Frechet distance between generated and held-out pictures."""
         return self.generated.distance.mean
 
     @property
     def distance_std(self) -> float:
-        """Standard deviation of the distance from set to set."""
+        """Standard deviation of the distance over the sets."""
         return self.generated.distance.std
 
     @property
     def floor(self) -> float:
-        """Mean Frechet distance of training from held-out pictures, at the same n."""
+        """Mean Frechet distance between training and held-out pictures, at the same n."""
         return self.real.distance.mean
 
     @property
     def floor_std(self) -> float:
-        """Standard deviation of the floor from set to set."""
+        """Standard deviation of the floor over the sets."""
         return self.real.distance.std
 
     def __str__(self) -> str:
@@ -143,14 +145,14 @@ class Fidelity:
 
 @dataclass(frozen=True, slots=True)
 class ConceptShare:
-    """How much of the image one concept takes up; standard errors are those over images.
+    """The share of the pixels that one concept occupies, in generated and in real images.
 
     Args:
-        concept: The concept's name.
+        concept: Name of the concept.
         generated: Mean share of the pixels of generated images, 0 to 1.
-        generated_stderr: Its standard error.
+        generated_stderr: Standard error of ``generated`` over images.
         real: Mean share of the pixels of real images, 0 to 1.
-        real_stderr: Its standard error.
+        real_stderr: Standard error of ``real`` over images.
     """
 
     concept: str
@@ -161,7 +163,7 @@ class ConceptShare:
 
     @property
     def difference(self) -> float:
-        """Generated less real; below 0 where the generator leaves something out."""
+        """Share in generated minus share in real images; negative if the generator under-produces the concept."""
         return self.generated - self.real
 
     @property
@@ -171,29 +173,32 @@ class ConceptShare:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Interval of the difference, 95 %; of 20 concepts one is expected outside its own by chance."""
-        reach = Z_95 * self.difference_stderr
-        return self.difference - reach, self.difference + reach
+        """95 % confidence interval of the difference, (low, high), for a single concept.
+
+        Of 20 concepts without a difference, one is expected to have an interval that excludes 0.
+        """
+        half = Z_95 * self.difference_stderr
+        return self.difference - half, self.difference + half
 
     @property
     def z_score(self) -> float | None:
-        """The difference in standard errors; None where no image differs from another."""
+        """The difference in standard errors; None if the share does not vary between images."""
         return self.difference / self.difference_stderr if self.difference_stderr > 0 else None
 
     @property
     def log2_ratio(self) -> float | None:
-        """Binary logarithm of generated by real, -1 for half as much; None where either is 0."""
+        """log2 of generated / real, -1 for half the share; None if either share is 0."""
         return math.log2(self.generated / self.real) if self.generated > 0 and self.real > 0 else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShareMoments:
-    """Mean and covariance of the shares over some images.
+    """Mean and covariance of the shares of concepts over images.
 
     Args:
-        mean: float64 ``[concept]``, 0 to 1.
-        covariance: float64 ``[concept, concept]``, unbiased.
-        num_images: Images, 2 or more.
+        mean: Mean shares, float64 ``[concept]``, 0 to 1.
+        covariance: Unbiased covariance of the shares, float64 ``[concept, concept]``.
+        num_images: Number of images, at least 2.
     """
 
     mean: Float64[Tensor, " concept"]
@@ -206,7 +211,7 @@ class ShareMoments:
         possible = bool((self.mean >= 0).all()) and float(self.mean.sum()) < 1 + 1e-9
         possible &= bool(self.covariance.isfinite().all()) and bool((self.covariance.diagonal() >= 0).all())
         if not possible or self.num_images < 2:
-            raise ValueError(f"mean and covariance are not those of the shares of {self.num_images} images")
+            raise ValueError(f"shares of {self.num_images} images cannot have this mean and covariance")
 
     @property
     def stderr(self) -> Float64[Tensor, " concept"]:
@@ -216,11 +221,11 @@ class ShareMoments:
 
 @dataclass(frozen=True, slots=True)
 class SegmentationDistance:
-    """A Frechet segmentation distance.
+    """A Frechet segmentation distance with its standard error.
 
     Args:
-        value: In squared percentage points, 0 or more.
-        stderr: Its standard error by the jackknife; too large rather than too small where the value is near its floor.
+        value: Distance in squared percentage points, 0 or more.
+        stderr: Jackknife standard error of the distance; conservative if the distance is near its floor.
     """
 
     value: float
@@ -228,7 +233,9 @@ class SegmentationDistance:
 
     def __post_init__(self) -> None:
         if not (0 <= self.value < math.inf and 0 <= self.stderr < math.inf):
-            raise ValueError(f"a distance and its standard error are 0 or more; got {self.value}, {self.stderr}")
+            raise ValueError(
+                f"a distance and its standard error must be finite and 0 or more; got {self.value} and {self.stderr}"
+            )
 
     def __str__(self) -> str:
         return f"{self.value:.2f} ± {self.stderr:.2f}"
@@ -236,20 +243,20 @@ class SegmentationDistance:
 
 @dataclass(frozen=True, slots=True)
 class SharesProvenance:
-    """What produced the shares.
+    """The networks, pictures, settings and software versions that produced the shares.
 
     Args:
-        generator: The generator's name and fingerprint.
-        segmenter: The segmenter's name and fingerprint.
-        real: The name of the real images.
-        seed: Of the latent vectors and of the choice of real images.
-        num_samples: Latent vectors, from index 0; twice as many real images were drawn.
-        num_real: Real images that they were drawn from.
-        batch_size: Images that went through the networks at once.
+        generator: Name and fingerprint of the generator.
+        segmenter: Name and fingerprint of the segmenter.
+        real: Name of the source of real images.
+        seed: Seed of the latent vectors and of the choice of real images.
+        num_samples: Number of generated images; their indices start at 0, and twice this number of real images is used.
+        num_real: Number of real images in the source.
+        batch_size: Images per batch.
         image_size: Height and width of an image.
-        device: Where it was computed.
-        versions: Of the packages, by name.
-        duration: Seconds that it took.
+        device: Device of the computation.
+        versions: Versions of the packages, by name.
+        duration: Duration of the computation in seconds.
     """
 
     generator: NetworkId
@@ -271,17 +278,17 @@ class SharesProvenance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConceptShares(SavedResult):
-    """How much of the image each concept takes up, in generated and in real images.
+    """The share of the pixels that each concept occupies, in generated and in real images.
 
-    ``shares["tree"]`` is the `ConceptShare` of that name, ``for share in shares`` goes through all of them.
+    ``shares["tree"]`` is the `ConceptShare` of that concept, and ``for share in shares`` iterates over all concepts.
 
     Args:
-        concepts: What the segmenter names.
+        concepts: Concepts of the segmenter.
         generated: Moments over the generated images.
-        real: Moments over the real ones, twice as many.
-        distance: Of the generated images from the first half of the real ones.
-        floor: Of the second half of the real images from the first, at the same n.
-        provenance: What produced it.
+        real: Moments over the real images, twice the number of the generated images.
+        distance: Distance between the generated images and the first half of the real images.
+        floor: Distance between the second and the first half of the real images, at the same n.
+        provenance: Networks, pictures, settings and software versions that produced the shares.
     """
 
     FILE_NAME: ClassVar[str] = "shares.safetensors"
@@ -298,13 +305,13 @@ class ConceptShares(SavedResult):
         check_concepts(self.concepts)
         lengths = {len(self.concepts), len(self.generated.mean), len(self.real.mean)}
         if len(lengths) > 1:
-            raise ValueError(f"there are {len(self.concepts)} concepts, and moments of {sorted(lengths)}")
+            raise ValueError(f"moments must be those of {len(self.concepts)} concepts; got {sorted(lengths)}")
 
     def __getitem__(self, concept: str) -> ConceptShare:
         """Return the shares of one concept.
 
         Raises:
-            KeyError: If the segmenter does not name it, naming the nearest match.
+            KeyError: If the segmenter has no such concept; the message names the nearest match.
         """
         return lookup({share.concept: share for share in self}, concept, "concept")
 
@@ -322,16 +329,16 @@ class ConceptShares(SavedResult):
         return f"{title} {self.distance}; real against real {self.floor}"
 
     def records(self) -> list[dict[str, Any]]:
-        """Return one plain dictionary a concept, ready for JSON or a table.
+        """Return one plain dictionary per concept, ready for JSON or a table.
 
-        Keys: ``concept generated generated_stderr real real_stderr difference difference_low difference_high z_score
-        log2_ratio``.
+        The keys are ``concept generated generated_stderr real real_stderr difference difference_low difference_high
+        z_score log2_ratio``.
         """
         return [_make_record(share) for share in self]
 
 
 def _make_record(share: ConceptShare) -> dict[str, Any]:
-    """Return one concept as plain values."""
+    """Return one concept as a plain dictionary."""
     low, high = share.interval
     return {
         "concept": share.concept,

@@ -1,10 +1,10 @@
-"""What a generator leaves out: how much of the image each concept takes up, in generated and in real images.
+"""Find the concepts that a generator under- or over-produces: the share of the pixels of each, generated and real.
 
-Beside the shares of single concepts (`ConceptShare`) stands the Frechet segmentation distance over all of them: that
-of the normal distributions fitted to the vectors ``100 s(x)`` of each side, in squared percentage points, where s_c(x)
-is the share of the pixels of image x that the segmenter gives to concept c. It is above 0 even between real images and
-real ones, the more so the fewer they are. Therefore twice as many real images as generated ones are labeled: the first
-half is what the generated ones are compared with, the second stands in their place for the floor of the distance.
+The shares of single concepts (`ConceptShare`) are summarized by the Frechet segmentation distance: the Frechet distance
+between the normal distributions fitted to the vectors ``100 s(x)`` of generated and of real images, in squared
+percentage points, where s_c(x) is the share of the pixels of image x that the segmenter assigns to concept c. It is
+positive even between two sets of real images, and larger for fewer images. Twice the number of real images is therefore
+labeled: generated images are compared with the first half, and the second half takes their place to measure the floor.
 
 Source: Bau et al. 2019, "Seeing what a GAN cannot generate" (arXiv 1910.11626), Sec. 3.
 """
@@ -37,7 +37,7 @@ from .results import MIN_SAMPLES, ConceptShares, SegmentationDistance, ShareMome
 logger = logging.getLogger(__name__)
 
 NUM_GROUPS = 10
-"""Groups of images, each left out once to see how far the distance depends on it."""
+"""Number of groups of images for the jackknife, which leaves out one group at a time."""
 
 
 def measure_concept_shares(
@@ -50,25 +50,26 @@ def measure_concept_shares(
     batch_size: int = 32,
     progress: bool = True,
 ) -> ConceptShares:
-    """Compare how much of the image each concept takes up, in generated and in real images.
+    """Compare the share of the pixels that each concept occupies in generated and in real images.
 
-    A share is of all pixels of an image; an unlabeled pixel belongs to no concept.
+    Shares are relative to all pixels of an image; an unlabeled pixel belongs to no concept.
 
     Args:
-        generator: A `Generator`; all runs on its device.
-        segmenter: A `Segmenter` for its images.
-        real: Real images of the generator's size, twice ``num_samples`` or more, of which that many are drawn.
-        num_samples: n, latent vectors, 20 or more: those of index 0 to ``num_samples - 1``.
-        seed: Of the latent vectors and of the choice of real images.
-        batch_size: Images at once, 1 or more.
+        generator: Generator to evaluate; everything runs on its device.
+        segmenter: Segmenter for the generator's images.
+        real: Real images of the generator's size, at least ``2 * num_samples``; exactly this number is drawn at random.
+        num_samples: Number n of generated images, at least 20; their indices are 0 to ``num_samples - 1``.
+        seed: Seed of the latent vectors and of the choice of real images.
+        batch_size: Images per batch, at least 1.
         progress: Show progress bars.
 
     Returns:
-        The result, on CPU.
+        The shares and the Frechet segmentation distance, on CPU.
 
     Raises:
-        TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If a number is out of range, images have another size or are not finite, or a label map is not one.
+        TypeError: If the generator or the segmenter does not implement its protocol.
+        ValueError: If a number is out of range, images have the wrong size or are not finite, or the segmenter returns
+            an invalid label map.
 
     Source: Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
     """
@@ -76,7 +77,7 @@ def measure_concept_shares(
     started = time.monotonic()
     check_protocols(generator, segmenter)
     check_type(
-        "real", real, PictureSource, "give a source of pictures, such as segmenters.datasets.Photos(folder, size)"
+        "real", real, PictureSource, "pass a source of pictures, such as segmenters.datasets.Photos(folder, size)"
     )
     _check_numbers(num_samples, batch_size, len(real))
     drawn = torch.randperm(len(real), generator=make_rng(seed, "shares"), device="cpu")[: 2 * num_samples].tolist()
@@ -107,17 +108,17 @@ def measure_concept_shares(
 
 
 def segmentation_distance(x: Sequence[AreaMoments], y: Sequence[AreaMoments]) -> SegmentationDistance:
-    """Return the Frechet segmentation distance of two sets of images, each cut into groups of about the same size.
+    """Return the Frechet segmentation distance between two sets of images, each divided into groups of similar size.
 
-    The standard error is that of the jackknife for two independent sets: with d_(k) the distance without group k of K,
-    the variance is the sum over both sets of ``(K - 1) / K sum_k (d_(k) - mean d_(k))^2``.
+    The standard error is that of the jackknife for two independent sets: with d_(k) the distance without group k of K
+    groups, the variance is the sum over both sets of ``(K - 1) / K sum_k (d_(k) - mean d_(k))^2``.
 
     Args:
-        x: The groups of one set, two or more; all but one hold 2 images or more.
-        y: The groups of the other set.
+        x: Moments of the groups of one set, at least two groups; all but one must hold at least 2 images.
+        y: Moments of the groups of the other set, with the same conditions.
 
     Raises:
-        ValueError: If there are too few images, or they have different sizes or concepts.
+        ValueError: If there are too few images, or the sets differ in image size or concepts.
 
     Source: Efron and Tibshirani 1993, Ch. 11.
     """
@@ -131,13 +132,13 @@ def segmentation_distance(x: Sequence[AreaMoments], y: Sequence[AreaMoments]) ->
 
 @dataclass(frozen=True, slots=True)
 class _Batches:
-    """The images of both sides, batch by batch."""
+    """Batches of generated and of real images."""
 
     generator: Generator
     batch_size: int
 
     def generate(self, num_samples: int, seed: int) -> Iterator[Tensor]:
-        """Yield generated images, as they are seen."""
+        """Yield generated images, clamped to [-1, 1]."""
         sets = [range(num_samples)]
         for samples, z in sample_blocks(self.generator, sets, seed, self.batch_size, "samples", progress=False):
             images = self.generator(z)
@@ -146,26 +147,28 @@ class _Batches:
             yield images.clamp(-1, 1)
 
     def read_real(self, pictures: PictureSource, indices: Sequence[int]) -> Iterator[Tensor]:
-        """Yield real images of these indices."""
+        """Yield the real images with these indices."""
         for part in blocks(len(indices), self.batch_size):
             images = pictures.batch(indices[part.start : part.stop]).images
             expected = (len(part), 3, *self.generator.image_size)
             if images.dtype != torch.uint8 or tuple(images.shape) != expected:
-                wanted = f"uint8 images {list(expected)}, as large as the generator's"
-                raise ValueError(f"{pictures.name} should give {wanted}; got {images.dtype} {list(images.shape)}")
+                raise ValueError(
+                    f"{pictures.name} must return uint8 images {list(expected)}, of the generator's size; "
+                    f"got {images.dtype} {list(images.shape)}"
+                )
             yield from_uint8(images.to(self.generator.device))
 
 
 @dataclass(frozen=True, slots=True)
 class _Labeler:
-    """Labels images and counts the pixels of each concept."""
+    """A labeler of images that counts the pixels of each concept."""
 
     segmenter: Segmenter
     image_size: tuple[int, int]
     progress: bool
 
     def __call__(self, batches: Iterator[Tensor], num_images: int, title: str) -> list[AreaMoments]:
-        """Return the moments of the images, in groups that take them in turn."""
+        """Return the moments of the images, which are assigned to the groups in rotation."""
         num_concepts = len(self.segmenter.concepts)
         groups = [AreaMoments(num_concepts, math.prod(self.image_size)) for _ in range(NUM_GROUPS)]
         num_labeled = 0
@@ -185,19 +188,21 @@ class _Labeler:
 def _check_numbers(num_samples: int, batch_size: int, num_real: int) -> None:
     """Raise ValueError if a number is out of range."""
     if batch_size < 1:
-        raise ValueError(f"batch_size is a whole number, 1 or more; got {batch_size}")
+        raise ValueError(f"batch_size must be an integer of at least 1; got {batch_size}")
     if num_samples < MIN_SAMPLES:
-        raise ValueError(f"num_samples is a whole number, {MIN_SAMPLES} or more; got {num_samples}")
+        raise ValueError(f"num_samples must be an integer of at least {MIN_SAMPLES}; got {num_samples}")
     if num_real < 2 * num_samples:
-        remedy = f"{num_real} real images allow num_samples up to {num_real // 2}"
+        remedy = f"lower num_samples to {num_real // 2} or less"
         if num_real < 2 * MIN_SAMPLES:
-            remedy = f"got {num_real}, and {2 * MIN_SAMPLES} are the least that will do"
-        why = "one half to compare with, one half in the place of the generated images"
-        raise ValueError(f"{num_samples} samples need {2 * num_samples} real images, {why}; {remedy}")
+            remedy = f"at least {2 * MIN_SAMPLES} are required"
+        raise ValueError(
+            f"{num_samples} samples require {2 * num_samples} real images, one half to compare with and one half for "
+            f"the floor; got {num_real}; {remedy}"
+        )
 
 
 def _merge(groups: Sequence[AreaMoments]) -> AreaMoments:
-    """Return the moments of all groups together."""
+    """Return the moments over all groups."""
     whole = AreaMoments(len(groups[0].areas), groups[0].num_pixels)
     for group in groups:
         whole.merge(group)
@@ -205,13 +210,13 @@ def _merge(groups: Sequence[AreaMoments]) -> AreaMoments:
 
 
 def _leave_each_out(groups: Sequence[AreaMoments]) -> Iterator[AreaMoments]:
-    """Yield the moments without each group."""
+    """Yield the moments without each of the groups."""
     for number in range(len(groups)):
         yield _merge([*groups[:number], *groups[number + 1 :]])
 
 
 def _measure_distance(x: AreaMoments, y: AreaMoments) -> float:
-    """Return the distance in squared percentage points."""
+    """Return the Frechet segmentation distance in squared percentage points."""
     moments_x, moments_y = x.compute(), y.compute()
     return 100**2 * frechet_distance_of_moments(
         moments_x["mean"], moments_x["covariance"], moments_y["mean"], moments_y["covariance"]
@@ -219,7 +224,7 @@ def _measure_distance(x: AreaMoments, y: AreaMoments) -> float:
 
 
 def _estimate_jackknife_variance(values: Sequence[float]) -> float:
-    """Return the variance of a figure from its values without each group."""
+    """Return the jackknife variance of an estimate from its leave-one-out values."""
     mean = math.fsum(values) / len(values)
     return (len(values) - 1) / len(values) * math.fsum((value - mean) ** 2 for value in values)
 

@@ -1,11 +1,11 @@
-"""How far generated pictures are from real ones, over the features of a network that the caller names.
+"""Measure how far generated pictures are from real ones, in the feature space of a network of the caller's choice.
 
-The distances are those of `distances`, the Frechet distance and the kernel distance, which is not larger for fewer
-pictures. Beside them stand the figures of `neighbors`, which tell pictures that are wrong from pictures that are
-missing, and copies from inventions. Each has the same figure of training pictures, in the place of generated ones,
-beside it: the floor of a distance, the ceiling of a share. The name of the network belongs to every figure.
+The scores are the Frechet distance and the kernel distance of `distances`, of which the latter is unbiased for few
+pictures, and those of `neighbors`, which distinguish wrong from missing pictures and copies from new pictures. Every
+score is also measured for training pictures in place of generated ones: the floor of a distance, the ceiling of a
+share. Scores are comparable only within one feature network, whose name is part of every result.
 
-Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. 3.
+Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. A1 (FID).
 """
 
 from __future__ import annotations
@@ -29,37 +29,40 @@ from .neighbors import density_coverage, nearest_ratio, precision_recall
 from .results import INCEPTION_DIMS, Fidelity, Scores, SetScores
 
 BATCH = 64
+"""Pictures per batch."""
 
 MAX_TRAIN, MAX_HELD_OUT = 10_000, 1_000
-"""Real pictures that are looked at, at most."""
+"""Maximum numbers of training pictures and of held-out pictures."""
 
 NUM_DIMS = 64
-"""Dimensions of a segmenter's features that are kept."""
+"""Number of dimensions that a segmenter's features are projected to."""
 
 MIN_HELD_OUT = 8
-"""Held-out pictures at least, with which two dimensions of the features are kept."""
+"""Minimum number of held-out pictures, for which the features keep two dimensions."""
 
 
 class Yardstick:
-    """Real pictures as features, to measure generators against.
+    """The features of real pictures, against which generators are measured.
 
-    Features are projected to ``num_dims`` dimensions by a fixed random rotation and divided by their standard
-    deviation over the held-out pictures, since a covariance needs several times as many pictures as dimensions.
+    Features are projected to ``num_dims`` dimensions by a fixed random rotation and divided by their standard deviation
+    over the held-out pictures, since a covariance requires several times more pictures than dimensions.
 
     Args:
-        network: The feature network's name.
-        features: The feature network.
-        train: Training pictures, uint8 ``[n, 3, H, W]``, more than held out; copies of any others go unseen.
+        network: Name of the feature network.
+        features: Feature network.
+        train: Training pictures, uint8 ``[n, 3, H, W]``, more than held-out pictures; copies of other training pictures
+            go unnoticed.
         held_out: Held-out pictures, uint8 ``[n, 3, H, W]``.
-        num_dims: Dimensions to keep; at most a quarter of the number of held-out pictures is used. None leaves the
-            features as they are, as the definitions of FID and KID want it.
+        num_dims: Number of dimensions to keep, capped at a quarter of the number of held-out pictures. None keeps the
+            features unchanged, as the definitions of FID and KID require.
 
     Attributes:
         train: Features of the training pictures, float64 ``[n, d]``.
         held_out: Features of the held-out pictures, float64 ``[n, d]``.
 
     Raises:
-        ValueError: If there are fewer than `MIN_HELD_OUT` held-out pictures, or not more training pictures.
+        ValueError: If there are fewer than `MIN_HELD_OUT` held-out pictures, or not more training than held-out
+            pictures.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class Yardstick:
         raw = self._run_network(_scale_batches(held_out))
         self._projection = None if num_dims is None else _Projection(raw, num_dims)
         self.held_out, self.train = self._project(raw), self._project(self._run_network(_scale_batches(train)))
-        # The kernel is not the same from every origin: far from the pictures it would see little but their mean.
+        # The kernel depends on the origin: far from the pictures, it would compare little but their means.
         self._origin = 0 if num_dims is None else self.held_out.mean(dim=0)
 
     @classmethod
@@ -90,18 +93,19 @@ class Yardstick:
         max_train: int = MAX_TRAIN,
         max_held_out: int = MAX_HELD_OUT,
     ) -> Yardstick:
-        """Return real pictures as features of a segmenter's encoder, or of Inception.
+        """Compute the features of real pictures, by a segmenter's encoder or by Inception.
 
-        Of a segmenter the coarsest features of its encoder are taken, averaged over the picture, and 64 random
-        dimensions of them are kept, or a quarter as many as there are held-out pictures if that is fewer: hold out 256
-        pictures or more. The features of Inception are left as they are.
+        The features of a segmenter are the coarsest features of its encoder, averaged over the picture and projected to
+        64 random dimensions, or to a quarter of the number of held-out pictures if that is less; hold out 256 pictures
+        or more for all 64. The features of Inception are kept unchanged.
 
         Args:
-            network: A segmenter with an encoder, such as ``segmenters.load("unet-scenes")``, or an `Inception`.
-            train: Pictures that the generator was trained on; copies of those that are not looked at go unseen.
-            held_out: Pictures that it was not trained on, `MIN_HELD_OUT` or more.
-            max_train: Evenly spaced pictures of ``train`` that are looked at, at most.
-            max_held_out: Evenly spaced pictures of ``held_out`` that are looked at, at most.
+            network: Segmenter with an encoder, such as ``segmenters.load("unet-scenes")``, or `Inception`.
+            train: Pictures that the generator was trained on; copies of training pictures beyond ``max_train`` go
+                unnoticed.
+            held_out: Pictures that the generator was not trained on, at least `MIN_HELD_OUT`.
+            max_train: Maximum number of training pictures, evenly spaced in ``train``.
+            max_held_out: Maximum number of held-out pictures, evenly spaced in ``held_out``.
 
         Raises:
             TypeError: If the pictures are neither a source nor a tensor.
@@ -113,8 +117,8 @@ class Yardstick:
         num_train, num_held_out = len(pick_evenly(train, max_train)), len(pick_evenly(held_out, max_held_out))
         if num_train <= num_held_out < len(train):
             raise ValueError(
-                f"more pictures to train on are needed than are held out; got {num_train} and {num_held_out}; look at "
-                "more of those to train on (max_train; num_real, --num-real, of a repair), or at fewer held-out ones "
+                f"there must be more training pictures than held-out pictures; got {num_train} and {num_held_out}; use "
+                "more training pictures (max_train; num_real, --num-real, of a repair) or fewer held-out pictures "
                 "(max_held_out; num_held_out, --num-held-out)"
             )
         _check_counts(num_train, num_held_out)
@@ -122,34 +126,35 @@ class Yardstick:
         return cls(network.name, features, *real, num_dims=None if isinstance(network, Inception) else NUM_DIMS)
 
     def extract_features(self, images: Float[Tensor, "batch 3 H W"]) -> Float64[Tensor, "batch feature"]:
-        """Return what stands for images in `compare`: their features, projected and scaled.
+        """Return the features of images, projected and scaled, for `compare`.
 
         Args:
-            images: float ``[n, 3, H, W]``; what is beyond [-1, 1] is cut off.
+            images: Images, float ``[n, 3, H, W]``, clamped to [-1, 1].
 
         Returns:
-            float64 ``[n, d]``, on CPU.
+            Features, float64 ``[n, d]``, on CPU.
 
         Raises:
-            ValueError: If they are no images of that kind.
+            ValueError: If ``images`` has the wrong dtype or shape.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise ValueError(f"need float images [n, 3, H, W] in [-1, 1]; got {images.dtype} {list(images.shape)}")
+            raise ValueError(f"images must be float [n, 3, H, W] in [-1, 1]; got {images.dtype} {list(images.shape)}")
         return self._project(self._run_network(torch.split(images, BATCH)))
 
     def compare(
         self, features: Float[Tensor, "batch feature"], train: Float[Tensor, "train feature"] | None = None
     ) -> SetScores:
-        """Score a set of pictures against the held-out ones.
+        """Score a set of pictures against the held-out pictures.
 
-        The kernel distance has the mean of the held-out features as its origin, unless they are left as they are.
+        The origin of the kernel distance is the mean of the held-out features, unless features are kept unchanged.
 
         Args:
-            features: What `extract_features` makes of them, ``[n, d]``, n at least 4.
-            train: Features of the training pictures among which the nearest is looked for, ``[m, d]``; by default all.
+            features: Features of the set from `extract_features`, float ``[n, d]``, n at least 4.
+            train: Features of the training pictures among which the nearest is searched, float ``[m, d]``; by default
+                all training pictures.
 
         Raises:
-            ValueError: If the shapes do not fit, or a feature is not finite.
+            ValueError: If the shapes do not match or a feature is not finite.
         """
         manifold, balls = precision_recall(self.held_out, features), density_coverage(self.held_out, features)
         kernel = kernel_distance(features - self._origin, self.held_out - self._origin)
@@ -165,19 +170,19 @@ class Yardstick:
         )
 
     def measure(self, generator: Generator, seed: int = 0, num_sets: int = 5) -> Fidelity:
-        """Measure a generator.
+        """Score sets of generated pictures, and sets of training pictures of the same size.
 
         Args:
-            generator: Any generator that makes pictures of the same size.
-            seed: Seed of its pictures.
-            num_sets: How many sets of pictures, each as large as the held-out one; 2 or more.
+            generator: Generator of pictures of the same size as the real ones.
+            seed: Seed of the generated pictures and of the choice of training pictures.
+            num_sets: Number of sets, at least 2; each has the size of the held-out set.
 
         Raises:
             ValueError: If there are fewer than 2 sets.
         """
         seed = check_seed(seed)
         if num_sets < 2:
-            raise ValueError(f"num_sets is 2 or more; got {num_sets}")
+            raise ValueError(f"num_sets must be at least 2; got {num_sets}")
         count = len(self.held_out)
         check_num_samples(num_sets * count)
         fake = [self._generate_features(generator, seed, count, start=index * count) for index in range(num_sets)]
@@ -194,7 +199,7 @@ class Yardstick:
         )
 
     def _split_train(self, seed: int, count: int, index: int) -> tuple[Tensor, Tensor]:
-        """Return ``count`` training pictures to stand for generated ones, and all the others."""
+        """Return the features of ``count`` random training pictures, to be scored, and of all others."""
         order = torch.randperm(len(self.train), generator=make_rng(seed, "fidelity", index), device="cpu")
         return self.train[order[:count]], self.train[order[count:]]
 
@@ -208,7 +213,7 @@ class Yardstick:
         return torch.cat([self._network(images.clamp(-1, 1)).cpu().double() for images in batches])
 
     def _project(self, raw: Tensor) -> Tensor:
-        # A copy made here may be changed and differentiated, what inference mode made may not.
+        # The copy is made outside inference mode, so that it can be modified and differentiated.
         return raw.clone() if self._projection is None else self._projection(raw)
 
 
@@ -218,12 +223,12 @@ def count_dims(
     held_out: PictureSource | UInt8[Tensor, "held_out 3 H W"],
     max_held_out: int = MAX_HELD_OUT,
 ) -> int:
-    """Return how many dimensions the features of a `Yardstick` of some pictures have, from one of the pictures.
+    """Return the number of dimensions of a yardstick's features, computed from a single picture.
 
     Args:
-        network: As for `Yardstick.of`.
-        held_out: As for `Yardstick.of`.
-        max_held_out: As for `Yardstick.of`.
+        network: Segmenter with an encoder, or `Inception`.
+        held_out: Held-out pictures of the yardstick.
+        max_held_out: Maximum number of held-out pictures of the yardstick.
     """
     if isinstance(network, Inception):
         return INCEPTION_DIMS
@@ -232,7 +237,7 @@ def count_dims(
 
 
 class _Projection:
-    """A fixed random rotation to fewer dimensions, each with standard deviation 1 over the features given."""
+    """A fixed random rotation to fewer dimensions, each scaled to standard deviation 1 over the features ``raw``."""
 
     def __init__(self, raw: Tensor, num_dims: int) -> None:
         num_dims = min(num_dims, raw.shape[1], len(raw) // 4)
@@ -248,16 +253,16 @@ class _Projection:
 
 
 def _check_counts(num_train: int, num_held_out: int) -> None:
-    """Raise ValueError with the remedy if there are too few pictures, before anything is computed."""
+    """Raise ValueError with the remedy if there are too few pictures."""
     if num_held_out < MIN_HELD_OUT:
         raise ValueError(
-            f"{num_held_out} pictures are held out to judge by, and {MIN_HELD_OUT} are needed; give more pictures, or "
-            "hold out a larger share (--hold-out)"
+            f"there must be at least {MIN_HELD_OUT} held-out pictures; got {num_held_out}; add pictures, or hold out a "
+            "larger share (--hold-out)"
         )
     if num_train <= num_held_out:
         raise ValueError(
-            f"more pictures to train on are needed than are held out; got {num_train} and {num_held_out}; give more "
-            "pictures to train on (of scenes, scenes:1001 or more), or hold out a smaller share of folders (--hold-out)"
+            f"there must be more training pictures than held-out pictures; got {num_train} and {num_held_out}; add "
+            "training pictures (for scenes, scenes:1001 or more), or hold out a smaller share of folders (--hold-out)"
         )
 
 

@@ -436,7 +436,7 @@ def test_effects_may_be_chosen_by_a_dissection_made_with_the_same_defaults(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--concept",), "name one concept or more: black"),
+        (("--concept",), "name at least one concept; the concepts are black"),
         (("--concept", "rod"), "did you mean 'red'"),
         (("--concept", "red", "--units", "0"), "name the layer"),
         (("--concept", "red", "--optimise"), "name the layer"),

@@ -232,8 +232,8 @@ def test_mistakes_are_named() -> None:
         ),
         (lambda: find_repair(GENERATOR, TRAIN, **SMALL), ValueError, "pass a segmenter with an encoder, or features="),
         (lambda: _find(features=None), ValueError, "'palette' has no encoder"),
-        (lambda: _find(held_out=HELD_OUT[:7]), ValueError, "7 pictures are held out to judge by, and 8"),
-        (lambda: _find(TRAIN[:100], held_out=None), ValueError, "5 pictures are held out to judge by, and 8"),
+        (lambda: _find(held_out=HELD_OUT[:7]), ValueError, "there must be at least 8 held-out pictures; got 7"),
+        (lambda: _find(TRAIN[:100], held_out=None), ValueError, "there must be at least 8 held-out pictures; got 5"),
         (lambda: _find(TRAIN[:50]), ValueError, "got 50 and 60"),
     ):
         with pytest.raises(error, match=message):

@@ -204,12 +204,12 @@ def test_mistakes_are_named() -> None:
     units = UnitSet("layer1", (0,))
     for change, error, message in (
         ({"units": UnitSet("layer1", (6,))}, ValueError, "units 0 to 5; got 6"),
-        ({"units": UnitSet("layer1", ())}, ValueError, "no unit of"),
+        ({"units": UnitSet("layer1", ())}, ValueError, "at least one unit of"),
         ({"units": UnitSet("layer3", (0,))}, KeyError, "unknown layer"),
         ({"concept": "rod"}, KeyError, "did you mean 'red'"),
         ({"num_samples": 1}, ValueError, "num_samples must be 2 or more"),
         ({"values": [1.0, 2.0]}, ValueError, "each of the 1 units"),
-        ({"patch": 9}, ValueError, "1 to 8 cells; got 9"),
+        ({"patch": 9}, ValueError, r"patch must be in \[1, 8\] cells; got 9"),
     ):
         settings = {"units": units, "concept": "red", "num_samples": 4, "progress": False, **change}
         with pytest.raises(error, match=message):

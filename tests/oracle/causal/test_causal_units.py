@@ -191,13 +191,13 @@ def test_curves_are_of_other_samples_than_the_rankings(tmp_path: Path) -> None:
     assert records[7]["taken"] == float(curves.taken["optimization"].mean[1])
     assert records[7]["control_max"] == max(float(each.mean[1]) for each in curves.control)
     assert EffectCurves.load(curves.save(tmp_path)).records() == records
-    with pytest.raises(ValueError, match="seed 3; judge them on another"):
+    with pytest.raises(ValueError, match="seed must differ from the seeds of the rankings; got 3"):
         measure_effect_curves(GENERATOR, SEGMENTER, rankings, seed=3)
     for change, message in (
         ({"rankings": {}}, "one layer and one concept"),
-        ({"counts": (65,)}, "1 to 64 units; got 50, 3, "),
-        ({"counts": (0, 1)}, "1 to 64 units"),
-        ({"num_controls": 0}, "1 control"),
+        ({"counts": (65,)}, r"counts in \[1, 64\]; got 50, 3 and "),
+        ({"counts": (0, 1)}, r"counts in \[1, 64\]"),
+        ({"num_controls": 0}, "num_controls at least 1"),
     ):
         with pytest.raises(ValueError, match=message):
             measure_effect_curves(
@@ -212,15 +212,15 @@ def test_mistakes_are_named() -> None:
         ({"layer": "layer9"}, KeyError, "unknown layer"),
         ({"concept": "rod"}, KeyError, "did you mean 'red'"),
         ({"method": "optimizaton"}, KeyError, "did you mean 'optimization'"),
-        ({"num_units": 0}, ValueError, "1 or more; got 0"),
+        ({"num_units": 0}, ValueError, "num_units must be at least 1; got 0"),
         ({"segmenter": hard, "method": "optimization"}, TypeError, "no logits"),
-        ({"num_samples": 4}, ValueError, "8 samples or more"),
+        ({"num_samples": 4}, ValueError, "num_samples must be at least 8"),
         ({"num_samples": 1, "method": "effect"}, ValueError, "num_samples must be 2 or more"),
         ({"num_samples": 0, "method": "effect"}, ValueError, "num_samples must be 2 or more"),
     ):
         with pytest.raises(error, match=message):
             find_causal_units(**{**find, **change})
-    with pytest.raises(ValueError, match="each of the 64 units; got 2"):
+    with pytest.raises(ValueError, match="one value per unit, 64; got 2"):
         optimize_units(GENERATOR, SEGMENTER, "layer2", "red", values=[1.0, 2.0])
     assert UnitRanking("l", "c", "effect", torch.tensor([1.0, 3.0, 3.0, 2.0]).double(), 2, 0).top(3) == UnitSet(
         "l", (1, 2, 3)

@@ -157,12 +157,15 @@ def test_curves_rank_units_on_other_samples_than_they_are_measured_on(segmenter:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"units": FIRST, "layer": "layer2"}, "units of 'layer1' are given, and layer is 'layer2'; leave layer out"),
+        (
+            {"units": FIRST, "layer": "layer2"},
+            "layer must be that of the units, 'layer1'; got 'layer2'; leave layer out",
+        ),
         ({"optimize": True}, "name the layer"),
-        ({"units": FIRST, "optimize": True}, "leave out units or optimize"),
-        ({"units": FIRST, "with_dissection": 9}, "leave out the dissection"),
-        ({"with_dissection": 3}, "images of seed 3 too"),
-        ({"num_samples": 1}, "2 samples and 1 unit or more; got 1 and 20"),
+        ({"units": FIRST, "optimize": True}, "leave out one of them"),
+        ({"units": FIRST, "with_dissection": 9}, "leave out one or the other"),
+        ({"with_dissection": 3}, "is of the images of seed 3; measure"),
+        ({"num_samples": 1}, "num_samples must be at least 2 and num_units at least 1; got 1 and 20"),
         ({"num_units": 0}, "got 1000 and 0"),
     ],
 )

@@ -105,9 +105,7 @@ def test_a_bus_of_torchvisions_is_a_bus() -> None:
 
 @pytest.mark.parametrize("segmenter", [BackgroundLast(), Backwards(GENERATOR.concepts)], ids=["last", "backwards"])
 def test_scores_in_another_order_than_the_concepts_are_refused(segmenter: WithBackground | SoftPalette) -> None:
-    with pytest.raises(
-        ValueError, match=r"logits\(images\) must give one channel for each concept in the order of its"
-    ):
+    with pytest.raises(ValueError, match=r"logits\(images\) must have one channel per concept, in the order of its"):
         optimize_units(GENERATOR, segmenter, "layer1", "red", 8, values=VALUES, progress=False)
 
 
@@ -119,7 +117,8 @@ def test_scores_of_another_number_of_concepts_are_refused(channels: int) -> None
             return images.new_zeros(len(images), channels, *images.shape[2:])
 
     with pytest.raises(
-        ValueError, match=r"must be \[8, 4, 16, 16\], or have a background before them; got torch.float32"
+        ValueError,
+        match=r"must be \[8, 4, 16, 16\], or have one more channel, first, for the background; got torch.float32",
     ):
         optimize_units(GENERATOR, Odd(), "layer1", "red", 8, values=VALUES, progress=False)
 

@@ -108,13 +108,13 @@ def test_the_unit_of_the_features_does_not_matter() -> None:
 def test_too_few_pictures_or_sets_are_refused() -> None:
     pictures = _planted(8, 1, 20)
     for train, held_out, message in (
-        (pictures, pictures[:7], "7 pictures are held out to judge by, and 8 are needed"),
-        (pictures[:9], pictures[:10], "more pictures to train on are needed than are held out; got 9 and 10"),
-        (pictures[:9], pictures[:9], "more pictures to train on are needed than are held out; got 9 and 9"),
+        (pictures, pictures[:7], "there must be at least 8 held-out pictures; got 7"),
+        (pictures[:9], pictures[:10], "there must be more training pictures than held-out pictures; got 9 and 10"),
+        (pictures[:9], pictures[:9], "there must be more training pictures than held-out pictures; got 9 and 9"),
     ):
         with pytest.raises(ValueError, match=message):
             Yardstick("x", _blocks, train, held_out)
-    with pytest.raises(ValueError, match="num_sets is 2 or more; got 1"):
+    with pytest.raises(ValueError, match="num_sets must be at least 2; got 1"):
         Yardstick("x", _blocks, pictures, pictures[:10]).measure(PlantedGenerator(16, 8), num_sets=1)
 
 
@@ -290,7 +290,7 @@ def test_only_all_features_of_inception_are_called_fid_and_kid() -> None:
 @pytest.mark.wrong_shape
 def test_what_is_no_image_has_no_features(images: torch.Tensor) -> None:
     yardstick = Yardstick("x", _blocks, _planted(8, 1, 20), _planted(8, 2, 10))
-    with pytest.raises(ValueError, match=r"need float images .* got torch"):
+    with pytest.raises(ValueError, match=r"images must be float .* got torch"):
         yardstick.extract_features(images)
 
 

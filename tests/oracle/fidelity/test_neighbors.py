@@ -153,8 +153,8 @@ def test_the_ratio_of_places_that_are_all_the_same_is_1_and_of_held_out_ones_inf
         (torch.zeros(9), torch.zeros(9, 3), r"same d; got \[9\], \[9, 3\]"),
         (torch.zeros(9, 2), torch.zeros(9, 3), "same d"),
         (torch.zeros(9, 3), torch.zeros(0, 3), "at least 1"),
-        (torch.zeros(9, 3), torch.full((9, 3), float("inf")), "not finite"),
-        (torch.full((9, 3), float("nan")), torch.zeros(9, 3), "not finite"),
+        (torch.zeros(9, 3), torch.full((9, 3), float("inf")), "must be finite"),
+        (torch.full((9, 3), float("nan")), torch.zeros(9, 3), "must be finite"),
     ],
 )
 @pytest.mark.wrong_shape
@@ -168,7 +168,7 @@ def test_a_k_without_neighbors_is_refused() -> None:
     few, many = _normal("few", 4, 2), _normal("many", 9, 2)
     for k in (0, -1, 4):
         for compare in (precision_recall, density_coverage):
-            with pytest.raises(ValueError, match=f"below the number of features, 4; got {k}"):
+            with pytest.raises(ValueError, match=f"below the number of points, 4; got {k}"):
                 compare(few, many, k)
     with pytest.raises(ValueError, match="features, 4; got 4"):
         precision_recall(many, few, 4)

@@ -266,9 +266,12 @@ def _nan(images: torch.Tensor) -> torch.Tensor:
 
 
 BAD = {
-    "few samples": ({"num_samples": 19}, "num_samples is a whole number, 20 or more; got 19"),
-    "few real": ({"num_samples": 101}, "101 samples need 202 real images.*200 real images allow num_samples up to 100"),
-    "batch size": ({"batch_size": 0}, "batch_size is a whole number, 1 or more; got 0"),
+    "few samples": ({"num_samples": 19}, "num_samples must be an integer of at least 20; got 19"),
+    "few real": (
+        {"num_samples": 101},
+        "101 samples require 202 real images.*got 200; lower num_samples to 100 or less",
+    ),
+    "batch size": ({"batch_size": 0}, "batch_size must be an integer of at least 1; got 0"),
     "other size": (
         {"real": _Pictures(8, size=32)},
         r"uint8 images \[20, 3, 16, 16\].*got torch.uint8 \[20, 3, 32, 32\]",
@@ -380,7 +383,7 @@ def test_the_command_answers_in_json_and_can_look_at_held_out_pictures(shares_co
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        (("--data", "scenes:30"), "generated images; got 30, and 40 are the least that will do"),
+        (("--data", "scenes:30"), "for the floor; got 30; at least 40 are required"),
         (("--data", "absent"), "absent"),
         (("--data", "scenes:50", "--out", "TAKEN"), "taken"),
     ],

@@ -72,13 +72,13 @@ def test_every_public_function_refuses_another_kind(
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda D: average_causal_effect(G, S, [1, 2], "red"), "units must be of type UnitSet; got list; give UnitSet"),
+        (lambda D: average_causal_effect(G, S, [1, 2], "red"), "units must be of type UnitSet; got list; pass UnitSet"),
         (lambda D: D[0], "unknown layer 0; known: layer1, layer2"),
         (
             lambda D: write_report("report", "runs/x"),
-            "dissection must be of type Dissection; got str; give what dissect or",
+            "dissection must be of type Dissection; got str; pass what dissect or",
         ),
-        (lambda D: compare(D["layer1"]), "dissections must be of type Iterable; got LayerDissection; give a list"),
+        (lambda D: compare(D["layer1"]), "dissections must be of type Iterable; got LayerDissection; pass a list"),
         (lambda D: G(np.zeros((2, 8), np.float32)), "z must be of type Tensor; got ndarray; convert an array with"),
         (lambda D: G([1.0]), "z must be of type Tensor; got list"),
         (lambda D: G(G.sample_z(2).half()), r"takes float32; got torch.float16; convert it with .float\(\)"),
@@ -91,7 +91,7 @@ def test_every_public_function_refuses_another_kind(
         (lambda D: segmenters.load(None), "name_or_path must be of type str or Path; got NoneType; give a file"),
         (lambda D: D.save(None), "place must be of type str or Path; got NoneType"),
         (lambda D: Dissection.load(7), "place must be of type str or Path; got int"),
-        (lambda D: merge_shards("runs/part1"), "folders must be of type list or tuple; got str; give a list"),
+        (lambda D: merge_shards("runs/part1"), "folders must be of type list or tuple; got str; pass a list"),
         (lambda D: Yardstick.of(S, "runs/pictures", None), "train must be of type PictureSource or Tensor; got str"),
         (lambda D: generate(G, G.sample_z(1), None), r"edits must be a list, such as \[edit\] or \[\]; got NoneType"),
         (lambda D: dissect(G, S, 3), "names must be a string or a list of strings; got 3"),

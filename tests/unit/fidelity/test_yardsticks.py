@@ -87,17 +87,17 @@ class _Code:
 def test_a_file_of_something_else_is_refused_and_no_code_in_it_runs(weights: Path, tmp_path: Path) -> None:
     bad, trace = tmp_path / "bad.pth", tmp_path / "trace"
     torch.save({"scale": _Code(trace)}, bad)
-    with pytest.raises(ValueError, match=r"bad.pth is damaged, or holds something else"):
+    with pytest.raises(ValueError, match=r"bad.pth is damaged, or holds more than the tensors"):
         Inception(bad, "cpu")
     assert not trace.exists()
     bad.write_bytes(weights.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"bad.pth is damaged"):
         Inception(bad, "cpu")
     torch.save([torch.zeros(3)], bad)
-    with pytest.raises(ValueError, match=r"bad.pth is no state dict"):
+    with pytest.raises(ValueError, match=r"bad.pth must hold a state dict"):
         Inception(bad, "cpu")
     torch.save({"weight": torch.zeros(3)}, bad)
-    with pytest.raises(ValueError, match=r"bad.pth has no weights of torch-fidelity's Inception"):
+    with pytest.raises(ValueError, match=r"bad.pth does not hold the weights of torch-fidelity's Inception"):
         Inception(bad, "cpu")
     with pytest.raises(FileNotFoundError, match=r"none.pth"):
         Inception(tmp_path / "none.pth", "cpu")
@@ -132,11 +132,11 @@ class _NoFeatures(UNetSegmenter):
 
 
 def test_too_few_pictures_to_judge_by_are_refused_with_the_remedy(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"got 20 and 1000; give more pictures to train on"):
+    with pytest.raises(ValueError, match=r"got 20 and 1000; add training pictures"):
         Yardstick.of(_NoFeatures(), *open_pictures(["scenes:20"], 32, 0.05))
     train, held_out = open_pictures([str(folder)], 16, 0.1)
     assert 0 < len(held_out) < 8
-    with pytest.raises(ValueError, match=rf"^{len(held_out)} pictures are held out .* 8 are needed; .* a larger share"):
+    with pytest.raises(ValueError, match=rf"at least 8 held-out pictures; got {len(held_out)}; .* a larger share"):
         Yardstick.of(_NoFeatures(), train, held_out)
     train, held_out = open_pictures([str(folder)], 16, 0.9)
     with pytest.raises(ValueError, match=rf"got {len(train)} and {len(held_out)}; .* a smaller share"):
@@ -195,7 +195,7 @@ class _Unread:
 
 
 def test_too_few_pictures_are_refused_before_one_is_read() -> None:
-    with pytest.raises(ValueError, match="7 pictures are held out to judge by, and 8 are needed"):
+    with pytest.raises(ValueError, match="there must be at least 8 held-out pictures; got 7"):
         Yardstick.of(_Corners(), _Unread(100), _Unread(7))
-    with pytest.raises(ValueError, match=r"got 9 and 20; look at more of those to train on .*--num-real"):
+    with pytest.raises(ValueError, match=r"got 9 and 20; use more training pictures .*--num-real"):
         Yardstick.of(_Corners(), _Unread(100), _Unread(20), max_train=9)
