@@ -125,13 +125,16 @@ def test_a_file_is_no_folder_and_is_refused_before_the_work(directions, tmp_path
     [
         ((), "latent_maps()"),
         (("--method", "components"), "has no w"),
-        (("--method", "boundary"), "name one concept or more"),
+        (("--method", "boundary"), "concepts must name at least one concept"),
         (("--method", "boundary", "--concept", "rad"), "did you mean 'red'"),
         (("--concept", "red"), "concepts is not an option of the method sefa"),
-        (("--method", "boundary", "--concept", "red", "--keep", "red"), "'red' cannot be changed and kept"),
+        (("--method", "boundary", "--concept", "red", "--keep", "red"), "must not overlap; got 'red' in both"),
         (("--pictures", "0"), "--pictures must be 1 to 16"),
-        (("--method", "boundary", "--concept", "rad", "--steps", "0"), "every step is 0"),
-        (("--method", "boundary", "--concept", "rad", "--num-samples", "9"), "10 images or more; got 9"),
+        (("--method", "boundary", "--concept", "rad", "--steps", "0"), "steps must include one that is not 0"),
+        (
+            ("--method", "boundary", "--concept", "rad", "--num-samples", "9"),
+            "num_samples must be 10 or more to label a direction; got 9",
+        ),
         (("--method", "boundary", "--concept", "a/b", "a-b", "--out", "x"), "'a/b' and 'a-b' would share a file name"),
     ],
 )

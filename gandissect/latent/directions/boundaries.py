@@ -1,8 +1,8 @@
-"""Directions of a concept: normals of the boundary between images that have it and images that do not.
+"""Find the direction of a concept: the normal of the boundary between images with and without it.
 
-Images of samples are segmented. From their latent vectors is predicted whether a concept has a given share of the
-pixels, or which share it has (`regression`), and the direction is the weights of that linear function. How good the
-prediction is, is told on other samples.
+Images of samples are segmented. A linear function of their latent vectors is fitted to predict the concept's share of
+the pixels, or whether the share exceeds a minimum (`regression`). The direction is the weight vector of that function,
+and the quality of the prediction is measured on held-out samples.
 
 Source: Shen et al. 2020 (InterFaceGAN, arXiv 2005.09635), with logistic regression on all samples for their support
 vector machine on the extreme ones; by layers: Yang et al. 2021 (HiGAN, arXiv 1911.09267).
@@ -31,24 +31,24 @@ from .moves import Mover
 from .regression import fit, judge
 
 BATCH = 32
-"""Images at once."""
+"""Images per batch."""
 
 MIN_SIDE = 10
-"""Images with and without the concept, at least."""
+"""Minimum number of images with, and without, the concept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boundary:
-    """A direction of a concept, and how well the concept is predicted along it.
+    """A direction of a concept, and how well it predicts the concept.
 
     Args:
-        direction: The direction, towards more of the concept; its score is that on held-out samples.
-        concept: The concept's name.
-        min_share: What counts as having it, a share of the pixels; None if the share itself was predicted.
+        direction: Direction toward more of the concept; its score is that on held-out samples.
+        concept: Name of the concept.
+        min_share: Minimum share of the pixels for an image to have the concept; None if the share itself was predicted.
         score: Accuracy on held-out samples, or R^2 if the share was predicted.
         interval: 95 % interval of the score over held-out samples.
-        chance: The score of predicting the same for all samples.
-        num_held_out: Samples that the score was measured on.
+        chance: Score of a constant prediction.
+        num_held_out: Number of held-out samples.
     """
 
     direction: Direction
@@ -60,7 +60,7 @@ class Boundary:
     num_held_out: int
 
     def __str__(self) -> str:
-        """Say how good it is."""
+        """Return the score, its interval and the score by chance."""
         kind = "R^2" if self.min_share is None else "accuracy"
         low, high = self.interval
         return (
@@ -83,21 +83,25 @@ def find_boundary(
     """Find the direction of a concept.
 
     Args:
-        generator: A `Generator`.
-        segmenter: A `Segmenter` for its images.
-        concept: The concept's name.
-        num_samples: Latent vectors to learn from, 30 or more; half as many others are held out. They are another
-            sequence than that of ``generator.sample_z(n, seed)``.
-        seed: Of these.
-        space: ``z`` or ``w``; by default w where there is one.
-        min_share: Predict whether the concept has this share of the pixels, above 0; by default the share itself.
+        generator: Generator whose latent space is searched.
+        segmenter: Segmenter for the generator's images.
+        concept: Name of the concept.
+        num_samples: Number of latent vectors to fit to, 30 or more; half that number is drawn in addition and held out.
+            They differ from ``generator.sample_z(n, seed)``.
+        seed: Seed of the latent vectors.
+        space: ``z`` or ``w``; by default w if the generator has it.
+        min_share: Predict whether the concept has at least this share of the pixels, in (0, 1]; by default, predict the
+            share itself.
         progress: Show a progress bar.
+
+    Returns:
+        The direction, with its score on held-out samples.
 
     Raises:
         KeyError: If there is no such concept.
-        TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If a number is out of range, the generator has no such space, or hardly any image has the concept,
-            or hardly any has not.
+        TypeError: If the generator or the segmenter does not implement its protocol.
+        ValueError: If a number is out of range, the generator has no such space, or too few images have, or lack, the
+            concept.
 
     Source: Shen et al. 2020 (arXiv 2005.09635).
     """
@@ -119,23 +123,27 @@ def find_boundaries(
     min_share: float | None = None,
     progress: bool = True,
 ) -> dict[str, Boundary]:
-    """Find the boundaries of several concepts in the same samples; each is what `find_boundary` finds.
+    """Find the boundaries of several concepts on the same samples, each identical to that of `find_boundary`.
 
     Args:
-        generator: A `Generator`.
-        segmenter: A `Segmenter` for its images.
+        generator: Generator whose latent space is searched.
+        segmenter: Segmenter for the generator's images.
         concepts: Names of the concepts, without repetition.
-        num_samples: As for `find_boundary`, and so are the others.
-        seed: Of these.
-        space: Where to look.
-        min_share: Which images have a concept; None predicts the share itself.
+        num_samples: Number of latent vectors to fit to, 30 or more; half that number is drawn in addition and held out.
+        seed: Seed of the latent vectors.
+        space: ``z`` or ``w``; by default w if the generator has it.
+        min_share: Predict whether a concept has at least this share of the pixels, in (0, 1]; by default, predict the
+            share itself.
         progress: Show a progress bar.
+
+    Returns:
+        The boundaries, by concept.
 
     Raises:
         KeyError: If there is no such concept.
-        TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If a number is out of range, the generator has no such space, or hardly any image has a concept, or
-            hardly any has not.
+        TypeError: If the generator or the segmenter does not implement its protocol.
+        ValueError: If a number is out of range, the generator has no such space, or too few images have, or lack, a
+            concept.
 
     Source: Shen et al. 2020 (arXiv 2005.09635).
     """
@@ -145,7 +153,7 @@ def find_boundaries(
     check_space(generator, space)
     columns = {concept: concept_index(segmenter.concepts, concept) for concept in concepts}
     if num_samples < 30 or (min_share is not None and not 0 < min_share <= 1):
-        raise ValueError(f"need 30 samples or more, and a share above 0, at most 1; got {num_samples} and {min_share}")
+        raise ValueError(f"num_samples must be 30 or more, and min_share in (0, 1]; got {num_samples} and {min_share}")
     x, share = _sample_shares(generator, segmenter, space, num_samples + num_samples // 2, seed, progress)
     fit_boundary = partial(_fit_boundary, generator, space, x, num_samples, min_share, seed)
     return {
@@ -164,7 +172,7 @@ def _fit_boundary(
     concept: str,
     y: Tensor,
 ) -> Boundary:
-    """Return the boundary of a concept, found on the first samples and judged on the others."""
+    """Return the boundary of a concept, fitted to the first samples and scored on the rest."""
     logistic = min_share is not None
     linear = fit(x[:num_samples], y[:num_samples], logistic=logistic)
     score, interval, chance = judge(linear, x[num_samples:], y[num_samples:], seed, logistic=logistic)
@@ -182,17 +190,21 @@ def _fit_boundary(
 
 
 def keep_unchanged(generator: Generator, direction: Direction, others: Sequence[Direction]) -> Direction:
-    """Return what is left of a direction at right angles to others, so that it leaves alone what these change.
+    """Project a direction orthogonally to others, so that it changes their concepts as little as possible.
 
-    With C the others as rows, ``n - C^T (C C^T)^-1 C n``, at length 1. Of the boundary's score nothing is known then.
+    The result is ``n - C^T (C C^T)^-1 C n``, with the others as rows of C, scaled to length 1. It has no score.
 
     Args:
-        generator: Theirs.
-        direction: n.
-        others: Directions of the same generator, space and place, one or more.
+        generator: Generator that all directions belong to.
+        direction: Direction n to project.
+        others: One or more directions of the same generator, in the same space and layers.
+
+    Returns:
+        The projected direction, without score and labels.
 
     Raises:
-        ValueError: If one is of another generator, space or place, or nothing is left.
+        ValueError: If a direction belongs to another generator, space or layer, there are no others, or nothing is left
+            of the direction.
 
     Source: Shen et al. 2020 (arXiv 2005.09635), for any number of conditions.
     """
@@ -200,20 +212,18 @@ def keep_unchanged(generator: Generator, direction: Direction, others: Sequence[
         other.check_generator(generator)
         if (other.space, other.ws, other.layer) != (direction.space, direction.ws, direction.layer):
             raise ValueError(
-                f"{other.name!r} and {direction.name!r} are of different spaces or layers; project like on like"
+                f"directions must have the same space and layers; {other.name!r} and {direction.name!r} differ"
             )
     if not others:
-        raise ValueError("name one direction or more that is to be left alone")
+        raise ValueError("others must contain at least one direction; got none")
     rows = torch.stack([other.vector.flatten() for other in others])
     _, strengths, basis = torch.linalg.svd(rows, full_matrices=False)
     basis = basis[strengths > UNIT * strengths[0]]
     flat = direction.vector.flatten()
-    for _ in range(2):  # the second time takes away what rounding has left
+    for _ in range(2):  # the second pass removes the rounding error of the first
         flat = flat - basis.T @ (basis @ flat)
     if float(flat.norm()) < UNIT:
-        raise ValueError(
-            f"nothing of {direction.name!r} is at right angles to {', '.join(other.name for other in others)}"
-        )
+        raise ValueError(f"nothing of {direction.name!r} is orthogonal to {', '.join(other.name for other in others)}")
     names = "-".join(other.name.removeprefix("boundary-") for other in others)
     vector = (flat / flat.norm()).view_as(direction.vector)
     name = f"{direction.name}-keeping-{names}"
@@ -223,15 +233,15 @@ def keep_unchanged(generator: Generator, direction: Direction, others: Sequence[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerScores:
-    """What moving single entries of ``ws`` along a direction does to a concept.
+    """The effect on a concept of moving single entries of ``ws`` along a direction.
 
     Args:
-        direction: The direction.
-        concept: The concept's name.
-        step: How far, in standard deviations.
-        changes: Mean change of the concept's share, by entry of the direction's ``ws``.
-        gains: The same with losses counted as 0, HiGAN's score.
-        num_samples: Images.
+        direction: Direction in w.
+        concept: Name of the concept.
+        step: Step length, in standard deviations.
+        changes: Mean change of the concept's share, for each entry of the direction's ``ws``.
+        gains: Mean change with losses counted as 0, HiGAN's score, for each entry of the direction's ``ws``.
+        num_samples: Number of images.
         seed: Seed of the latent vectors.
     """
 
@@ -244,17 +254,19 @@ class LayerScores:
     seed: int
 
     def best(self, count: int) -> Direction:
-        """Return the direction that moves only the entries of highest gain; it has no score.
+        """Return the direction restricted to the entries of ``ws`` with the highest gain; it has no score.
 
         Args:
-            count: How many, 1 or more.
+            count: Number of entries, from 1 to the number that the direction moves.
 
         Raises:
-            ValueError: If there are not so many.
+            ValueError: If count is out of range.
         """
         ws = self.direction.ws
         if not 1 <= count <= len(ws):
-            raise ValueError(f"{self.direction.name!r} moves {len(ws)} entries of ws; got {count}")
+            raise ValueError(
+                f"count must be in 1 to {len(ws)}, the entries of ws that {self.direction.name!r} moves; got {count}"
+            )
         order = self.gains.mean.argsort(descending=True, stable=True)[:count].tolist()
         chosen = tuple(sorted(ws[position] for position in order))
         name = f"{self.direction.name}-in-ws-{'-'.join(map(str, chosen))}"
@@ -273,29 +285,32 @@ def rescore_layers(
     *,
     progress: bool = True,
 ) -> LayerScores:
-    """Measure what a direction in w does to a concept when it moves one entry of ``ws`` at a time.
+    """Measure the effect of a direction in w on a concept, moving one entry of ``ws`` at a time.
 
     Args:
-        generator: The one that the direction is of.
-        segmenter: A `Segmenter` for its images.
-        direction: In w.
-        concept: The concept's name.
-        step: In standard deviations, not 0.
-        num_samples: Latent vectors, 2 or more.
-        seed: Of these.
+        generator: Generator that the direction belongs to.
+        segmenter: Segmenter for the generator's images.
+        direction: Direction in w.
+        concept: Name of the concept.
+        step: Step length in standard deviations, not 0.
+        num_samples: Number of latent vectors, 2 or more.
+        seed: Seed of the latent vectors.
         progress: Show a progress bar.
+
+    Returns:
+        The changes and gains of the concept's share, for each entry of the direction's ``ws``.
 
     Raises:
         KeyError: If there is no such concept.
-        TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If the direction is not in w or of another generator, or a number is out of range.
+        TypeError: If the generator or the segmenter does not implement its protocol.
+        ValueError: If the direction is not in w or belongs to another generator, or a number is out of range.
 
     Source: Yang et al. 2021 (arXiv 1911.09267).
     """
     seed = check_seed(seed)
     check_protocols(generator, segmenter)
     if direction.space != "w" or not step or not math.isfinite(step):
-        raise ValueError(f"layers are told apart in w, by a step that is not 0; got {direction.space} and {step}")
+        raise ValueError(f"direction must be in w, and step finite and not 0; got {direction.space} and {step}")
     column = concept_index(segmenter.concepts, concept)
     direction.check_generator(generator)
     movers = [Mover(generator, replace(direction, ws=(index,))) for index in direction.ws]
@@ -314,7 +329,7 @@ def rescore_layers(
 def _sample_shares(
     generator: Generator, segmenter: Segmenter, space: str, num_samples: int, seed: int, progress: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return latent vectors, and the share of each concept in their images."""
+    """Return latent vectors, and each concept's share in their images."""
     areas = ConceptAreas.of(generator, segmenter)
     x, counts = [], []
     own_seed = derive_seed(seed, "boundary")
@@ -326,20 +341,20 @@ def _sample_shares(
 
 
 def _target(share: Tensor, min_share: float | None, concept: str) -> Tensor:
-    """Return what is to be predicted.
+    """Return the values to predict.
 
     Raises:
-        ValueError: If it is the same for nearly all images.
+        ValueError: If they are the same for nearly all images.
     """
     if min_share is None:
         if float(share.max()) == float(share.min()):
-            raise ValueError(f"{concept!r} has the same share of all {len(share)} images; nothing can be learned")
+            raise ValueError(f"the share of {concept!r} must vary; got the same share in all {len(share)} images")
         return share
     has_concept = (share >= min_share).double()
     num_with = int(has_concept.sum())
     if not MIN_SIDE <= num_with <= len(has_concept) - MIN_SIDE:
         raise ValueError(
-            f"{num_with} of {len(has_concept)} images have {concept!r} on {100 * min_share:g} % of the pixels, and "
-            f"{MIN_SIDE} with and without are needed; give another min_share, or take more samples"
+            f"at least {MIN_SIDE} images with and {MIN_SIDE} without {concept!r} are needed; {num_with} of "
+            f"{len(has_concept)} have it on {100 * min_share:g} % of the pixels; change min_share, or use more samples"
         )
     return has_concept

@@ -1,12 +1,12 @@
-"""Directions along which a generator's w, or the activations of a layer, vary most: principal components.
+"""Find the directions along which w, or a layer's activations, vary most: principal components.
 
-The samples are seen once, a batch at a time. Of n rows x with mean m, what is kept is m, the sum of squares
-``sum |x - m|^2``, and rows F with ``F^T F = sum (x - m)^T (x - m)``; those of two sets, of n and k rows, merge to
+The samples are processed in one pass, a batch at a time. For n rows x with mean m, the state is m, the sum of squares
+``sum |x - m|^2``, and rows F with ``F^T F = sum (x - m)^T (x - m)``. The states of two sets of n and k rows merge to
 
     F' = [F_n; F_k; sqrt(n k / (n + k)) (m_k - m_n)].
 
-F is reduced to its singular vectors whenever it is long. As long as the rank that is kept is that of the data, as in w,
-nothing is lost; of longer activations what is lost is known, and reported.
+F is reduced to its leading singular vectors whenever it grows long. Nothing is lost if the rank that is kept is that of
+the data, as in w; for longer activations the lost share of the variance is reported.
 
 Source: Haerkoenen et al. 2020 (GANSpace, arXiv 2004.02546); merging: Ross et al. 2008, "Incremental
 learning for robust visual tracking".
@@ -30,14 +30,19 @@ from ..spaces import as_w
 from .direction import ROUNDING, Direction, fix_signs, ws_shape
 
 MAX_EXACT = 1_024
-"""Of so many numbers or fewer all components are kept."""
+"""Maximum length of vectors for which all components are kept."""
+
 MAX_KEPT = 256
-"""Components of longer vectors that are kept while samples stream by."""
+"""Number of components that are kept for longer vectors."""
+
 BATCH = 64
+"""Samples per batch."""
+
 MAX_BYTES = 4 * 2**30
-"""Of rows that are kept while samples stream by."""
+"""Maximum memory of the rows that are kept, in bytes."""
+
 NEGLIGIBLE = 1e-6
-"""A component this much weaker than the first is rounding."""
+"""Strength relative to the first component below which a component is rounding error."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +50,12 @@ class Components:
     """Principal components.
 
     Args:
-        mean: float64 ``[length]``.
-        vectors: float64 ``[component, length]``, orthonormal, each one's largest entry positive.
-        stdevs: float64 ``[component]``, falling.
-        shares: float64 ``[component]``, of the whole variance.
-        lost: Share of the whole variance that was not kept and may be missing from `stdevs`.
+        mean: Mean of the rows, float64 ``[length]``.
+        vectors: Orthonormal components, float64 ``[component, length]``; the entry of largest absolute value is
+            positive.
+        stdevs: Standard deviations along the components, in descending order, float64 ``[component]``.
+        shares: Shares of the total variance, float64 ``[component]``.
+        lost: Share of the total variance that was discarded and may be missing from ``stdevs``.
     """
 
     mean: Float64[Tensor, " length"]
@@ -60,22 +66,22 @@ class Components:
 
 
 class StreamingComponents:
-    """Principal components of rows that are fed in parts.
+    """Computes principal components of rows that arrive in batches.
 
     Args:
-        length: Numbers in a row.
-        rank: Components that are kept; by default all of up to 1,024, else 256.
+        length: Length of a row.
+        rank: Number of components to keep; by default all for rows of up to 1,024 entries, else 256.
 
     Raises:
-        ValueError: If that takes more than 4 GiB.
+        ValueError: If the state needs more than 4 GiB.
     """
 
     def __init__(self, length: int, rank: int | None = None) -> None:
         self.rank = (length if length <= MAX_EXACT else MAX_KEPT) if rank is None else rank
-        if (wanted := 8 * length * (2 * self.rank + BATCH + 1)) > MAX_BYTES:
+        if (num_bytes := 8 * length * (2 * self.rank + BATCH + 1)) > MAX_BYTES:
             raise ValueError(
-                f"{self.rank} components of {length:,} numbers take {wanted / 2**30:.1f} GiB while samples stream by, "
-                f"and {MAX_BYTES // 2**30} GiB are the most; take a layer with fewer or smaller maps"
+                f"{self.rank} components of length {length:,} must fit in {MAX_BYTES // 2**30} GiB; "
+                f"got {num_bytes / 2**30:.1f} GiB; use a layer with fewer or smaller maps"
             )
         self.count = torch.zeros((), dtype=torch.int64, device="cpu")
         self.mean = torch.zeros(length, dtype=torch.float64, device="cpu")
@@ -83,35 +89,36 @@ class StreamingComponents:
         self.rows = torch.zeros(0, length, dtype=torch.float64, device="cpu")
 
     def update(self, rows: Float[Tensor, "batch length"]) -> None:
-        """Take in rows, ``[batch, length]``.
+        """Add a batch of rows, ``[batch, length]``.
 
         Raises:
-            ValueError: If these are no such rows, or a number is not finite.
+            ValueError: If the rows have another length, or a number is not finite.
         """
         rows = rows.cpu().double()
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):
-            raise ValueError(f"rows are [batch, {len(self.mean)}]; got {list(rows.shape)}")
+            raise ValueError(f"rows must be [batch, {len(self.mean)}]; got {list(rows.shape)}")
         wrong = (~rows.isfinite()).any(1).nonzero()
         if len(wrong):
-            raise ValueError(f"sample {int(self.count) + int(wrong[0])} has a NaN or infinite number")
+            sample = int(self.count) + int(wrong[0])
+            raise ValueError(f"rows must be finite; got a NaN or infinite number in sample {sample}")
         if len(rows):
             mean = rows.mean(0)
             count = torch.tensor(len(rows), dtype=torch.int64, device="cpu")
             self._add(count, mean, (rows - mean).square().sum(), rows - mean)
 
     def merge(self, other: StreamingComponents) -> None:
-        """Add what another one has seen.
+        """Add the rows of another instance.
 
         Raises:
             ValueError: If its rows have another length.
         """
         if other.mean.shape != self.mean.shape:
-            raise ValueError(f"rows of {len(self.mean)} and of {len(other.mean)} numbers cannot be merged")
+            raise ValueError(f"rows must have the same length to be merged; got {len(self.mean)} and {len(other.mean)}")
         if int(other.count):
             self._add(other.count, other.mean, other.squares, other.rows)
 
     def compute(self) -> Components:
-        """Return the components that vary.
+        """Return the components whose variance exceeds rounding error.
 
         Raises:
             ValueError: If there are fewer than 2 rows, or all are the same.
@@ -119,26 +126,26 @@ class StreamingComponents:
         if int(self.count) < 2:
             raise ValueError(f"components need 2 samples or more; got {int(self.count)}")
         _, lengths, vectors = torch.linalg.svd(self.rows, full_matrices=False)
-        size = float(self.mean.norm()) * math.sqrt(int(self.count))  # of whose rounding a component may be
+        size = float(self.mean.norm()) * math.sqrt(int(self.count))  # the scale of rounding errors
         significant = (lengths > NEGLIGIBLE * lengths[0]) & (lengths > ROUNDING * size)
         lengths, vectors = lengths[significant][: self.rank], vectors[significant][: self.rank]
         if not len(lengths):
-            raise ValueError("all samples are the same and have no components")
+            raise ValueError("samples must differ to have components; got the same for all")
         shares = lengths.square() / self.squares
         stdevs = lengths / math.sqrt(int(self.count) - 1)
         return Components(self.mean.clone(), fix_signs(vectors), stdevs, shares, max(0.0, 1 - float(shares.sum())))
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything seen so far."""
+        """Return a copy of the state."""
         return {name: getattr(self, name).clone() for name in ("count", "mean", "squares", "rows")}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Replace what was seen by what `state` returned."""
+        """Restore a state that `state` returned."""
         for name, value in state.items():
             setattr(self, name, value.clone())
 
     def _add(self, count: Tensor, mean: Tensor, squares: Tensor, rows: Tensor) -> None:
-        """Add what is known of other rows."""
+        """Merge the state of other rows."""
         total = self.count + count
         weight = int(self.count) * int(count) / int(total)
         shift = mean - self.mean
@@ -151,9 +158,9 @@ class StreamingComponents:
 
 
 def _reduce_rank(rows: Tensor, rank: int) -> Tensor:
-    """Return at most so many rows with nearly the same ``F^T F``: singular vectors, times their lengths.
+    """Return at most ``rank`` rows with nearly the same ``F^T F``: leading singular vectors times singular values.
 
-    Of rows that are fewer than their numbers, eigenvectors U of ``F F^T`` give these as ``U^T F``, much faster.
+    If there are fewer rows than columns, they are ``U^T F`` for eigenvectors U of ``F F^T``, which is much faster.
     """
     if len(rows) < rows.shape[1]:
         _, vectors = torch.linalg.eigh(rows @ rows.T)
@@ -175,18 +182,18 @@ def component_directions(
     in_z: bool = False,
     progress: bool = True,
 ) -> tuple[Direction, ...]:
-    """Return the directions along which w, or the activations of a layer, vary most.
+    """Return the directions along which w, or a layer's activations, vary most.
 
-    Their score is their share of the variance, and a step their standard deviation.
+    The score of a direction is its share of the variance, and a step is its standard deviation.
 
     Args:
-        generator: A `Generator`.
-        num_directions: How many, 1 or more.
-        layer: The layer; by default w.
-        num_samples: Latent vectors, 2 or more; another sequence than that of ``generator.sample_z(n, seed)``.
-        seed: Of these.
-        in_z: Return, for a layer, directions in z: with U that makes ``|Z - X U|^2`` least, where Z are the latent
-            vectors and X the coordinates of their activations in standard deviations, those of the rows of U.
+        generator: Generator whose w or activations are analyzed.
+        num_directions: Number of directions, 1 or more.
+        layer: Layer whose activations are analyzed; by default w.
+        num_samples: Number of latent vectors, 2 or more. They differ from ``generator.sample_z(n, seed)``.
+        seed: Seed of the latent vectors.
+        in_z: For a layer, return directions in z: the rows of the U that minimizes ``|Z - X U|^2``, where Z are the
+            latent vectors and X the coordinates of their activations, in standard deviations.
         progress: Show a progress bar.
 
     Raises:
@@ -198,16 +205,18 @@ def component_directions(
     seed = check_seed(seed)
     check_mode(generator)
     if num_directions < 1:
-        raise ValueError(f"num_directions is 1 or more; got {num_directions}")
+        raise ValueError(f"num_directions must be 1 or more; got {num_directions}")
     if layer is None and in_z:
-        raise ValueError("components of activations are mapped back to z, not those of w; name a layer")
+        raise ValueError("in_z needs a layer, as only components of activations can be mapped back to z; name a layer")
     stream = _RowStream(generator, layer, num_samples, derive_seed(seed, "components"), progress)
     statistic = StreamingComponents(stream.length)
     for _, rows in stream.rows("components"):
         statistic.update(rows)
     components = statistic.compute()
     if num_directions > len(components.stdevs):
-        raise ValueError(f"{len(components.stdevs)} components vary; got num_directions {num_directions}")
+        raise ValueError(
+            f"num_directions must be at most {len(components.stdevs)}, the number of components; got {num_directions}"
+        )
     vectors = _map_to_z(stream, components, num_directions) if in_z else components.vectors[:num_directions]
     return tuple(
         Direction.of(
@@ -218,7 +227,7 @@ def component_directions(
             layer=None if in_z else layer,
             sigma=1.0 if in_z else float(components.stdevs[number]),
             method="components",
-            score=min(1.0, float(components.shares[number])),  # rounding
+            score=min(1.0, float(components.shares[number])),  # rounding may push it above 1
             num_samples=num_samples,
             seed=seed,
         )
@@ -228,7 +237,7 @@ def component_directions(
 
 @dataclass(frozen=True, slots=True)
 class _RowStream:
-    """The rows whose components are sought."""
+    """The rows whose components are computed."""
 
     generator: Generator
     layer: str | None
@@ -242,7 +251,7 @@ class _RowStream:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of what a row was."""
+        """The shape that a row was flattened from."""
         if self.layer is None:
             return (ws_shape(self.generator)[1],)
         info = lookup(self.generator.layers, self.layer, "layer")
@@ -261,7 +270,7 @@ class _RowStream:
 
 
 def _map_to_z(stream: _RowStream, components: Components, count: int) -> Tensor:
-    """Return the directions of z that go with the first components, ``[component, z_dim]``."""
+    """Return the directions in z that correspond to the first components, ``[component, z_dim]``."""
     squares = torch.zeros(count, count, dtype=torch.float64, device="cpu")
     products = torch.zeros(count, stream.generator.z_dim, dtype=torch.float64, device="cpu")
     for z, rows in stream.rows("back to z"):

@@ -1,4 +1,4 @@
-"""Directions of a generator's latent space: what they are of, and their files.
+"""Directions of a generator's latent space, and their files.
 
 Source: Shen et al. 2020 (InterFaceGAN, arXiv 2005.09635); steps in standard deviations: Haerkoenen et al. 2020
 (GANSpace, arXiv 2004.02546).
@@ -25,25 +25,31 @@ from ...storage.saved import SavedResult, detached_copy, plain_entries, result_p
 from ..spaces import as_w
 
 DIRECTION_SPACES = ("z", "w", "activation")
+"""Spaces that a direction can be in."""
+
 SPREAD_SAMPLES = 1_000
-"""Latent vectors that a standard deviation in w is measured on."""
+"""Number of latent vectors on which a standard deviation in w or activations is measured."""
+
 BATCH = 64
+"""Samples per batch."""
+
 ROUNDING = 1e-12
-"""What varies by less, as a share of its size, is rounding."""
+"""Relative variation that is attributed to rounding."""
+
 UNIT = 1e-6
-"""How far the length of a unit vector may be from 1."""
+"""Tolerance for the length of a unit vector."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a step along a direction does to a concept.
+    """The effect of a step along a direction on a concept.
 
     Args:
-        concept: Its name.
-        slope: Share of all pixels that a step adds, on average over the steps measured.
-        stderr: Its standard error over images.
-        segmenter: Who saw it.
-        num_samples: In how many images.
+        concept: Name of the concept.
+        slope: Mean change of the concept's share of all pixels per step.
+        stderr: Standard error of the slope over images.
+        segmenter: Name of the segmenter.
+        num_samples: Number of images.
     """
 
     concept: str
@@ -55,7 +61,9 @@ class Label:
     def __post_init__(self) -> None:
         if not math.isfinite(self.slope) or not 0 <= self.stderr < math.inf or self.num_samples < 2:
             got = f"{self.slope}, {self.stderr} and {self.num_samples}"
-            raise ValueError(f"a label has a finite slope, an error of 0 or more, and 2 images or more; got {got}")
+            raise ValueError(
+                f"a label must have a finite slope, a stderr of 0 or more, and 2 images or more; got {got}"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,22 +71,22 @@ class Direction(SavedResult):
     """A direction of the latent space of one generator.
 
     Args:
-        name: What to call it.
+        name: Name of the direction.
         generator: The generator's name and fingerprint.
         space: ``z``, ``w`` or ``activation``.
-        ws: In w, which entries of ``ws`` it moves, rising; else none.
-        layer: The layer whose activations it moves; None in z and w.
-        vector: float64 of length 1: ``[z_dim]``, ``[w_dim]`` or ``[unit, h, w]``.
+        ws: In w, the entries of ``ws`` that the direction moves, in ascending order; else empty.
+        layer: Layer whose activations the direction moves; None in z and w.
+        vector: Unit vector, float64 ``[z_dim]``, ``[w_dim]`` or ``[unit, h, w]``.
         sigma: Length of one step: the standard deviation of the space along the vector, above 0.
-        method: How it was found.
-        score: Share of what the method looks for that it has, 1 at most: of the squared weights (closed form), of the
-            variance (components), or held-out R^2 or accuracy (boundaries); None if it was not measured.
-        num_samples: Latent vectors that it was found on; 0 if on none.
+        method: Method that found the direction.
+        score: Score of the method, at most 1: share of the squared weights (closed form), share of the variance
+            (components), or held-out R^2 or accuracy (boundaries); None if it was not measured.
+        num_samples: Number of latent vectors that the direction was found on; 0 if the method uses no samples.
         seed: Seed of the latent vectors.
-        labels: What a step does, the concept that changes most first.
+        labels: Effect of a step on concepts, the one that changes most first.
 
     Raises:
-        ValueError: If these do not fit together.
+        ValueError: If the values are inconsistent.
     """
 
     FILE_NAME: ClassVar[str] = "direction.safetensors"
@@ -101,27 +109,27 @@ class Direction(SavedResult):
         if self.space not in DIRECTION_SPACES:
             raise ValueError(unknown_name_message("space", self.space, DIRECTION_SPACES))
         if not self.name:
-            raise ValueError("a direction has a name")
+            raise ValueError("name must not be empty")
         dims = 3 if self.space == "activation" else 1
         if self.vector.dtype != torch.float64 or self.vector.ndim != dims:
             shape = "[unit, h, w]" if dims == 3 else "[length]"
             got = f"{self.vector.dtype} {list(self.vector.shape)}"
-            raise ValueError(f"a direction in {self.space} is a float64 vector {shape}; got {got}")
+            raise ValueError(f"vector of a direction in {self.space} must be float64 {shape}; got {got}")
         length = float(self.vector.norm())
         if not abs(length - 1) <= UNIT:
-            raise ValueError(f"a direction is a vector of length 1; got {length:g}")
+            raise ValueError(f"vector must have length 1; got {length:g}")
         if not 0 < self.sigma < math.inf or (self.score is not None and not -math.inf < self.score <= 1):
-            raise ValueError(f"sigma is above 0, and the score 1 at most; got {self.sigma} and {self.score}")
+            raise ValueError(f"sigma must be above 0, and score at most 1; got {self.sigma} and {self.score}")
         if self.num_samples < 0:
-            raise ValueError(f"a direction is found on 0 samples or more; got {self.num_samples}")
+            raise ValueError(f"num_samples must be 0 or more; got {self.num_samples}")
         if (self.space == "w") != bool(self.ws) or (self.space == "activation") != (self.layer is not None):
             details = f"ws {list(self.ws)} and layer {self.layer!r}"
             raise ValueError(
-                "in w a direction names entries of ws, in activation a layer, in z neither; "
+                "a direction in w must name entries of ws, one in activation a layer, and one in z neither; "
                 f"got {self.space}, {details}"
             )
         if list(self.ws) != sorted({index for index in self.ws if index >= 0}):
-            raise ValueError(f"ws are indices from 0, rising; got {list(self.ws)}")
+            raise ValueError(f"ws must be indices of 0 or more in ascending order; got {list(self.ws)}")
         object.__setattr__(self, "vector", detached_copy(self.vector))
 
     @staticmethod
@@ -139,29 +147,29 @@ class Direction(SavedResult):
         num_samples: int = 0,
         seed: int = 0,
     ) -> Direction:
-        """Return the direction of a vector, which is brought to length 1.
+        """Return the direction of a vector, which is scaled to length 1.
 
         Args:
-            generator: Whose space it is.
-            name: What to call it.
-            vector: ``[z_dim]``, ``[w_dim]`` or ``[unit, h, w]``, not 0.
+            generator: Generator that the direction belongs to.
+            name: Name of the direction.
+            vector: Nonzero vector, ``[z_dim]``, ``[w_dim]`` or ``[unit, h, w]``.
             space: ``z``, ``w`` or ``activation``.
-            ws: In w, which entries of ``ws`` it moves; all by default.
-            layer: In activation, the layer.
-            sigma: Length of one step; by default 1 in z, and in w and activation what is measured along the vector.
-            method: How it was found.
-            score: As in `Direction`.
-            num_samples: Latent vectors that it was found on.
+            ws: In w, the entries of ``ws`` that the direction moves; all by default.
+            layer: In activation, the layer whose activations the direction moves.
+            sigma: Length of one step; by default 1 in z, and the measured standard deviation in w and activation.
+            method: Method that found the direction.
+            score: Score of the method, at most 1; None if it was not measured.
+            num_samples: Number of latent vectors that the direction was found on.
             seed: Seed of the latent vectors.
 
         Raises:
             KeyError: If there is no such layer.
-            ValueError: If the vector is 0 or has another length than the space, or an index is out of range.
+            ValueError: If the vector is 0 or does not fit the space, or an index is out of range.
         """
         vector = vector.detach().cpu().double()
         length = float(vector.norm())
         if not 0 < length < math.inf:
-            raise ValueError(f"a direction is a finite vector that is not 0; got one of length {length:g}")
+            raise ValueError(f"vector must be finite and not 0; got one of length {length:g}")
         if space == "w" and not ws:
             ws = range(ws_shape(generator)[0])
         facts = (name, NetworkId.of(generator), space, tuple(sorted(ws)), layer, vector / length)
@@ -170,56 +178,56 @@ class Direction(SavedResult):
         return replace(direction, sigma=measure_spread(generator, direction, seed)) if sigma is None else direction
 
     def save(self, place: Path | str, *, overwrite: bool = False) -> Path:
-        """Write the direction into a file, with a ``.json`` beside it for people, which is not read again.
+        """Save the direction, with a human-readable ``.json`` next to it, which is never read.
 
         Args:
-            place: The folder, or the file if its name ends in ``.safetensors``.
+            place: Folder, or file if the name ends in ``.safetensors``.
             overwrite: Replace another direction and its ``.json``.
 
         Returns:
             The path of the file.
 
         Raises:
-            FileExistsError: If there is a file that holds something else.
+            FileExistsError: If there is a file with other content.
         """
         path = result_path(place, self.FILE_NAME)
-        beside = path.with_suffix(".json")
+        json_path = path.with_suffix(".json")
         if not path.exists():
-            check_new_file(beside, overwrite=overwrite)
+            check_new_file(json_path, overwrite=overwrite)
         SavedResult.save(self, path, overwrite=overwrite)
-        write_json(beside, Direction.load(path).facts(), overwrite=True)  # loaded, since its numbers are plain
+        write_json(json_path, Direction.load(path).facts(), overwrite=True)  # loading turns all numbers into plain ones
         return path
 
     def facts(self) -> dict[str, Any]:
-        """Return everything but the vector as plain values."""
+        """Return all fields but the vector as plain values."""
         entries = plain_entries(self)
         del entries["vector"]
         return entries | {"shape": list(self.vector.shape)}
 
     def check_generator(self, generator: Generator) -> None:
-        """Refuse a generator that the direction is not of.
+        """Check that the direction belongs to a generator.
 
         Raises:
-            KeyError: If it has no such layer.
-            ValueError: If its weights are others, or its space has another size.
+            KeyError: If the generator has no such layer.
+            ValueError: If its weights differ, or its space has another size.
         """
         self.generator.check(generator, f"direction {self.name!r}")
         check_direction(generator, self)
 
     def __str__(self) -> str:
-        """Say what a step does."""
+        """Return the name, the space, and the effect of a step."""
         places = {"z": "z", "w": f"w {_format_ranges(self.ws)}", "activation": f"the activations of {self.layer}"}
-        does = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
-        return f"{self.name} (in {places[self.space]}): {does or 'no label'}"
+        effects = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
+        return f"{self.name} (in {places[self.space]}): {effects or 'no label'}"
 
 
 def check_direction(generator: Generator, direction: Direction) -> None:
-    """Refuse a direction that is none of the generator's space, whatever its weights.
+    """Check that a direction fits the generator's space, whatever its weights.
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: If there is no such space, its size is another, an index of ws is out of range, or the generator is
-            in training mode.
+        ValueError: If the generator has no such space, its size differs, an index of ws is out of range, or the
+            generator is in training mode.
     """
     check_mode(generator)
     got = tuple(direction.vector.shape)
@@ -229,24 +237,26 @@ def check_direction(generator: Generator, direction: Direction) -> None:
         num_ws, w_dim = ws_shape(generator)
         _check_length(generator, direction, (w_dim,))
         if direction.ws[-1] >= num_ws:
-            raise ValueError(f"{generator.name} has the ws 0 to {num_ws - 1}; got {direction.ws[-1]}")
+            raise ValueError(f"ws of {generator.name} must be in 0 to {num_ws - 1}; got {direction.ws[-1]}")
     else:
         info = lookup(generator.layers, str(direction.layer), "layer")
         if got != (info.units, info.height, info.width):
             raise ValueError(
-                f"{direction.layer!r} has activations {[info.units, info.height, info.width]}; got {list(got)}"
+                f"a direction in {direction.layer!r} must be {[info.units, info.height, info.width]}; got {list(got)}"
             )
 
 
-def _check_length(generator: Generator, direction: Direction, wanted: tuple[int]) -> None:
-    if tuple(direction.vector.shape) != wanted:
+def _check_length(generator: Generator, direction: Direction, shape: tuple[int]) -> None:
+    if tuple(direction.vector.shape) != shape:
         got = len(direction.vector)
-        raise ValueError(f"{direction.space} of {generator.name} has {wanted[0]} numbers; got a vector of {got}")
+        raise ValueError(
+            f"a direction in {direction.space} of {generator.name} must have {shape[0]} entries; got {got}"
+        )
 
 
 @torch.no_grad()
 def ws_shape(generator: Generator) -> tuple[int, int]:
-    """Return num_ws and w_dim.
+    """Return ``(num_ws, w_dim)``.
 
     Raises:
         ValueError: If the generator has no w.
@@ -257,15 +267,15 @@ def ws_shape(generator: Generator) -> tuple[int, int]:
 
 @torch.no_grad()
 def measure_spread(generator: Generator, direction: Direction, seed: int = 0) -> float:
-    """Return the standard deviation of a direction's space along its vector, measured where it is not known.
+    """Return the standard deviation of a direction's space along its vector: 1 in z, and measured elsewhere.
 
     Args:
-        generator: The generator.
-        direction: One of its space; its own sigma does not matter.
-        seed: Of the latent vectors that it is measured on.
+        generator: Generator that the direction belongs to.
+        direction: Direction to measure along; its sigma is ignored.
+        seed: Seed of the latent vectors.
 
     Raises:
-        ValueError: If it is 0 but for rounding, or not finite.
+        ValueError: If the standard deviation is 0 up to rounding, or not finite.
     """
     if direction.space == "z":
         return 1.0
@@ -282,18 +292,18 @@ def measure_spread(generator: Generator, direction: Direction, seed: int = 0) ->
         parts.append(rows @ direction.vector.flatten())
     sigma = float(torch.cat(parts).std())
     if not sigma > ROUNDING * size:
-        raise ValueError(f"{direction.space} of {generator.name} does not vary along {direction.name!r}")
+        raise ValueError(f"{direction.space} of {generator.name} must vary along {direction.name!r}; it is constant")
     return sigma
 
 
 def fix_signs(vectors: Float[Tensor, "row length"]) -> Float[Tensor, "row length"]:
-    """Return rows whose entry of largest absolute value is positive; a vector and its opposite come out the same."""
+    """Flip rows so that the entry of largest absolute value is positive; a vector and its negative become equal."""
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     return torch.where(largest < 0, -vectors, vectors)
 
 
 def _format_ranges(indices: Sequence[int]) -> str:
-    """Say ``0-3, 5`` for 0, 1, 2, 3, 5."""
+    """Format ascending indices as ranges: ``0-3, 5`` for 0, 1, 2, 3, 5."""
     runs: list[list[int]] = []
     for index in indices:
         if runs and index == runs[-1][-1] + 1:

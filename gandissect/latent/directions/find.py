@@ -1,4 +1,4 @@
-"""Directions of a latent space, found by one of three methods and labeled on other samples."""
+"""Find directions of a latent space by one of three methods, and label them on other samples."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ METHOD_OPTIONS = {
     "components": ("layer", "in_z", "find_samples"),
     "boundary": ("concepts", "keep", "min_share", "find_samples"),
 }
-"""The options that belong to some methods only."""
+"""Options that apply to some methods only."""
 
 FIND_SAMPLES = {"sefa": 0, "components": 5_000, "boundary": 2_000}
-"""Latent vectors to find directions on, by default; the closed form needs none."""
+"""Default number of latent vectors to find directions on; the closed form needs none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundDirection:
-    """A direction, and what moving along it does.
+    """A direction and its effect on concepts.
 
     Args:
-        direction: The direction, with its labels.
-        effect: What moving along it does to every concept.
-        boundary: The boundary of the direction's concept; None for another method.
-        kept: Boundaries of the concepts that the direction leaves alone.
+        direction: Direction with its labels.
+        effect: Effect of the direction on every concept.
+        boundary: Boundary of the direction's concept; None for other methods.
+        kept: Boundaries of the concepts that the direction leaves unchanged.
     """
 
     direction: Direction
@@ -66,38 +66,39 @@ def find_directions(
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[FoundDirection, ...]:
-    """Find directions, and measure what moving along each does to the share of every concept.
+    """Find directions, and measure the effect of moving along each on the share of every concept.
 
-    They are found by `closed_form_directions`, `component_directions` or `find_boundaries` with `keep_unchanged`, and
-    labeled by `label_direction` on other samples. `gandissect.report.draw_directions` draws them.
+    Directions are found by `closed_form_directions`, `component_directions`, or `find_boundaries` with
+    `keep_unchanged`, and labeled by `label_direction` on other samples. `gandissect.report.draw_directions` draws them.
 
     Args:
-        generator: A `Generator`; for ``"sefa"``, one with ``latent_maps()``.
-        segmenter: A `Segmenter` for its images.
-        method: ``"sefa"``, along which the first linear map of z, or the styles of w, stretch most; ``"components"``,
-            along which w, or the activations of a layer, vary most; ``"boundary"``, which predict the share of concepts
-            best.
-        num_directions: How many directions to find, for ``"sefa"`` and ``"components"``.
-        ws: For ``"sefa"``, the entries of ``ws`` that count and are moved; all by default.
-        layer: For ``"components"``, the layer whose activations are looked at; by default w.
-        in_z: For ``"components"`` of a layer, whether they are mapped back to z.
-        concepts: For ``"boundary"``, names of concepts, one direction each, or one name.
-        keep: For ``"boundary"``, names of concepts to whose boundaries these directions are made orthogonal.
-        min_share: For ``"boundary"``, predict whether a concept has this share of the pixels; by default the share
-            itself.
-        find_samples: Latent vectors to find the directions on, by default 5,000 for ``"components"`` and 2,000 for
-            ``"boundary"``.
-        steps: How far to move, in standard deviations.
-        num_samples: Images to label a direction on, 10 or more.
+        generator: Generator whose latent space is searched; for ``"sefa"`` it must have ``latent_maps()``.
+        segmenter: Segmenter for the generator's images.
+        method: ``"sefa"`` finds the directions that the first linear map of z, or the styles of w, stretch most;
+            ``"components"`` those along which w, or a layer's activations, vary most; ``"boundary"`` those that best
+            predict the share of a concept.
+        num_directions: Number of directions to find, for ``"sefa"`` and ``"components"``.
+        ws: For ``"sefa"``, the entries of ``ws`` whose maps are used and that are moved; all by default.
+        layer: For ``"components"``, the layer whose activations are analyzed; by default w.
+        in_z: For ``"components"`` of a layer, map the directions back to z.
+        concepts: For ``"boundary"``, names of the concepts to find a direction for, or one name.
+        keep: For ``"boundary"``, names of the concepts whose boundaries the directions are made orthogonal to.
+        min_share: For ``"boundary"``, predict whether a concept has at least this share of the pixels; by default,
+            predict the share itself.
+        find_samples: Number of latent vectors to find the directions on; by default 5,000 for ``"components"`` and
+            2,000 for ``"boundary"``.
+        steps: Step lengths in standard deviations.
+        num_samples: Number of images to label a direction on, 10 or more.
         seed: Seed of all samples.
-        progress: Whether progress bars are shown.
+        progress: Show progress bars.
 
     Returns:
-        The directions with their labels, effects and boundaries; for ``"boundary"`` in the order of the concepts.
+        The directions with their labels, effects and boundaries; for ``"boundary"`` in the order of ``concepts``.
 
     Raises:
         KeyError: If there is no such method, layer or concept.
-        TypeError: If generator or segmenter lack something of their protocol or of the method.
+        TypeError: If the generator or the segmenter does not implement its protocol, or the generator lacks what the
+            method needs.
         ValueError: If an option belongs to another method, no concept is named for a boundary, a concept is both
             changed and kept, or a number is out of range.
     """
@@ -134,7 +135,7 @@ def find_directions(
 def _directions_across(
     generator: Generator, boundaries: Mapping[str, Boundary], concepts: Sequence[str], keep: Sequence[str]
 ) -> tuple[Direction, ...]:
-    """Return the directions of some concepts that leave others alone."""
+    """Return the directions of concepts, made orthogonal to those of the concepts to keep."""
     directions = tuple(boundaries[concept].direction for concept in concepts)
     if not keep:
         return directions
@@ -146,11 +147,11 @@ def _check_options(method: DirectionMethod, options: Mapping[str, object]) -> No
     """Check that options belong to the method.
 
     Args:
-        method: The method.
-        options: The options that belong to some methods only; None where they are not given.
+        method: Method that finds directions.
+        options: Options that apply to some methods only, None if they are not set.
 
     Raises:
-        ValueError: Naming the first one that is wrong.
+        ValueError: If one does not belong to the method.
     """
     present = {name for name, value in options.items() if value is not None}
     if foreign := sorted(present - set(METHOD_OPTIONS[method])):
@@ -158,12 +159,12 @@ def _check_options(method: DirectionMethod, options: Mapping[str, object]) -> No
 
 
 def _check_concepts(concepts: Sequence[str], keep: Sequence[str]) -> None:
-    """Check that one concept or more is named, and none is both changed and kept.
+    """Check that there is at least one concept, and that no concept is both changed and kept.
 
     Raises:
-        ValueError: If this is not so.
+        ValueError: If there is none, or one is both.
     """
     if not concepts:
-        raise ValueError("a boundary is of a concept; name one concept or more")
+        raise ValueError("concepts must name at least one concept for the method boundary; got none")
     if both := set(concepts) & set(keep):
-        raise ValueError(f"{min(both)!r} cannot be changed and kept")
+        raise ValueError(f"concepts and keep must not overlap; got {min(both)!r} in both")

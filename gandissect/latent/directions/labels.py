@@ -1,14 +1,13 @@
-"""What moving along a direction does to the share of the pixels that each concept has.
+"""Label directions by the effect of moving along them on each concept's share of the pixels.
 
-With ``s_c(x)`` the share of the pixels of image x that belong to concept c, and ``x_t`` the image moved by t steps, it
-is
+Let ``s_c(x)`` be concept c's share of the pixels of image x, and ``x_t`` the image after a move of t steps. Then
 
-    change_c(t) = E[s_c(x_t) - s_c(x_0)],    slope_c = E[s_c(x_b) - s_c(x_a)] / (b - a)
+    change_c(t) = E[s_c(x_t) - s_c(x_0)],    slope_c = E[s_c(x_b) - s_c(x_a)] / (b - a),
 
-with a and b the lowest and the highest step, 0 among them. All images of a sample come from one z, so that differences
-are taken image by image. A random direction with steps of the same length goes through the same.
+where a and b are the lowest and the highest step, including 0. All images of a sample come from the same z, so
+differences are paired by image. A random direction with steps of the same length is the control.
 
-Source: Yang et al. 2021 (HiGAN, arXiv 1911.09267), with shares for their scores and signs kept.
+Source: Yang et al. 2021 (HiGAN, arXiv 1911.09267), with shares in place of their scores, and with signs.
 """
 
 from __future__ import annotations
@@ -34,21 +33,25 @@ from .direction import Direction, Label
 from .moves import Mover, check_steps
 
 STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+"""Default steps, in standard deviations."""
+
 CHANCE = 0.05
-"""Of naming any concept in the label of a direction that changes none."""
+"""Probability of labeling a direction that changes no concept."""
+
 MAX_LABELS = 3
-"""Concepts that a label names."""
+"""Maximum number of labels of a direction."""
+
 MIN_IMAGES = 10
-"""That a label is given on."""
+"""Minimum number of images to label a direction on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SideEffect:
-    """What moving does to every concept.
+    """The effect of moving along one direction on every concept.
 
     Args:
-        changes: At each step, against the image that was not moved.
-        slope: What a step adds, from the lowest to the highest.
+        changes: Mean changes of the shares at each step, relative to the unmoved image.
+        slope: Mean change of the shares per step, from the lowest to the highest step.
     """
 
     changes: tuple[Shares, ...]
@@ -57,19 +60,19 @@ class SideEffect:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DirectionEffect(SavedResult):
-    """What moving along a direction does, beside what moving along a random one does.
+    """The effect of moving along a direction, with that of a random direction as control.
 
     Args:
         direction: The direction's name.
         generator: The generator's name and fingerprint.
         segmenter: The segmenter's name and fingerprint.
-        concepts: What it names.
-        steps: In standard deviations.
-        num_samples: Images.
-        seed: Of the latent vectors, and of the random direction.
-        base: Shares of the concepts in the images that were not moved.
-        effect: Of the direction.
-        control: Of the random direction, whose steps have the same length.
+        concepts: The segmenter's concepts.
+        steps: Step lengths, in standard deviations.
+        num_samples: Number of images.
+        seed: Seed of the latent vectors and of the random direction.
+        base: Shares of the concepts in the unmoved images.
+        effect: Effect of the direction.
+        control: Effect of the random direction, whose steps have the same length.
     """
 
     FILE_NAME: ClassVar[str] = "direction_effect.safetensors"
@@ -90,23 +93,22 @@ class DirectionEffect(SavedResult):
         check_concepts(self.concepts)
         sides = (self.effect, self.control)
         if any(len(side.changes) != len(self.steps) for side in sides):
-            raise ValueError(f"each side has {len(self.steps)} steps")
+            raise ValueError(f"effect and control must have {len(self.steps)} changes, one per step")
         tables = [self.base, *(table for side in sides for table in (*side.changes, side.slope))]
         if any(len(table.mean) != len(self.concepts) for table in tables):
-            raise ValueError(f"each table has {len(self.concepts)} concepts")
+            raise ValueError(f"each table must have {len(self.concepts)} concepts")
         for table in tables:
             check_all_finite("standard errors", table.stderr)
         check_steps(self.steps)
         if self.num_samples < 2:
-            raise ValueError(f"an effect is measured on 2 images or more; got {self.num_samples}")
+            raise ValueError(f"num_samples must be 2 or more; got {self.num_samples}")
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """The concepts that change beyond chance, most first, at most three.
+        """The concepts that change beyond chance, at most three, the one that changes most first.
 
-        Beyond chance: the slope is so many standard errors from 0, by Student's t, that of all concepts of a direction
-        that changes none one or more would be with a probability of 5 % (Bonferroni). On fewer than 10 images there are
-        none.
+        A slope is beyond chance if Student's t test rejects a slope of 0 at 5 %, with Bonferroni's correction for the
+        number of concepts. There are no labels with fewer than 10 images.
         """
         if self.num_samples < MIN_IMAGES:
             return ()
@@ -119,7 +121,7 @@ class DirectionEffect(SavedResult):
         return tuple(Label(*entry, self.segmenter.name, self.num_samples) for entry in entries)
 
     def interval(self, concept: str) -> tuple[float, float]:
-        """Return the 95 % interval of a concept's slope, shares of all pixels, by Student's t.
+        """Return the 95 % interval of a concept's slope by Student's t, as a share of all pixels per step.
 
         Raises:
             KeyError: If there is no such concept.
@@ -130,7 +132,7 @@ class DirectionEffect(SavedResult):
         return mean - reach, mean + reach
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a plain dict for each concept: its share, slope and change at each step, and the control's slope."""
+        """Return a plain dict for each concept: share, slope, slope of the control, and change at each step."""
         return [self._record(concept) for concept in self.concepts]
 
     def _record(self, concept: Concept) -> dict[str, Any]:
@@ -154,22 +156,22 @@ def label_direction(
     batch_size: int = 32,
     progress: bool = True,
 ) -> DirectionEffect:
-    """Measure what moving along a direction does to every concept.
+    """Measure the effect of moving along a direction on every concept.
 
     Args:
-        generator: The one that the direction is of.
-        segmenter: A `Segmenter` for its images.
-        direction: Which; `with_labels` returns it with what was found.
-        steps: In standard deviations, one or more that are not 0.
-        num_samples: Latent vectors, 10 or more.
-        seed: Of these.
-        batch_size: Images at once, 1 or more.
+        generator: Generator that the direction belongs to.
+        segmenter: Segmenter for the generator's images.
+        direction: Direction to measure; `with_labels` attaches the labels of the result to it.
+        steps: Step lengths in standard deviations, at least one of them not 0.
+        num_samples: Number of latent vectors, 10 or more.
+        seed: Seed of the latent vectors and of the random direction.
+        batch_size: Images per batch, 1 or more.
         progress: Show a progress bar.
 
     Raises:
-        KeyError: If the direction's layer is none of the generator's.
-        TypeError: If generator or segmenter lack something of their protocol.
-        ValueError: If the direction is of another generator, or a number is out of range.
+        KeyError: If the generator does not have the direction's layer.
+        TypeError: If the generator or the segmenter does not implement its protocol.
+        ValueError: If the direction belongs to another generator, or a number is out of range.
 
     Source: Yang et al. 2021 (arXiv 1911.09267).
     """
@@ -199,43 +201,43 @@ def label_direction(
 
 
 def check_labeling(steps: Sequence[float], num_samples: int) -> None:
-    """Refuse steps and numbers of images on which no label is given.
+    """Check that steps and number of images are sufficient to label a direction.
 
     Raises:
-        ValueError: If nothing moves, or there are too few images.
+        ValueError: If all steps are 0, or there are too few images.
     """
     check_steps(steps)
     if not any(steps):
-        raise ValueError("every step is 0, and nothing moves; give others")
+        raise ValueError(f"steps must include one that is not 0; got {list(steps)}")
     if num_samples < MIN_IMAGES:
-        raise ValueError(f"a direction is labeled on {MIN_IMAGES} images or more; got {num_samples}")
+        raise ValueError(f"num_samples must be {MIN_IMAGES} or more to label a direction; got {num_samples}")
 
 
 def with_labels(direction: Direction, effect: DirectionEffect) -> Direction:
-    """Return a direction with the labels that were found for it.
+    """Return a direction with the labels of its measured effect.
 
     Raises:
-        ValueError: If they were found for another one.
+        ValueError: If the effect belongs to another direction.
     """
     networks = direction.generator.fingerprint, effect.generator.fingerprint
     if direction.name != effect.direction or not is_same_network(*networks):
         own, other = map(shorten_fingerprint, networks)
         raise ValueError(
-            f"this is the effect of {effect.direction!r} of {effect.generator} ({other}), and the direction "
-            f"is {direction.name!r} of {direction.generator} ({own}); give its own"
+            f"effect must belong to the direction {direction.name!r} of {direction.generator} ({own}); got the effect "
+            f"of {effect.direction!r} of {effect.generator} ({other})"
         )
     return replace(direction, labels=effect.labels)
 
 
 def random_direction(direction: Direction, seed: int) -> Direction:
-    """Return a random direction of the same place, with steps of the same length."""
+    """Return a random direction in the same space and layer, with steps of the same length."""
     rng = make_rng(seed, "random direction", direction.name)
     vector = torch.randn(direction.vector.shape, generator=rng, dtype=torch.float64, device="cpu")
     return replace(direction, name=f"beside {direction.name}", vector=vector / vector.norm(), labels=())
 
 
 class _AreaSums:
-    """Sums over images of differences of areas."""
+    """Accumulates differences of areas over images."""
 
     def __init__(self, steps: tuple[float, ...], areas: ConceptAreas) -> None:
         self.steps = steps
@@ -248,7 +250,7 @@ class _AreaSums:
         self.spans = [new_moments() for _ in range(2)]
 
     def update(self, base: Tensor, sides: Sequence[Sequence[Tensor]]) -> None:
-        """Take in areas, int64 ``[image, concept]``: of images that were not moved, and of both sides step by step."""
+        """Add areas, int64 ``[image, concept]``: of the unmoved images, and of both directions at each step."""
         self.base.update(base)
         for changes, span, areas in zip(self.changes, self.spans, sides, strict=True):
             for change, moved_areas in zip(changes, areas, strict=True):
@@ -257,7 +259,7 @@ class _AreaSums:
             span.update(by_step[max(by_step)] - by_step[min(by_step)])
 
     def side(self, number: int) -> SideEffect:
-        """Return what was found on one side."""
+        """Return the effect of the direction (0) or of the control (1)."""
         length = max(*self.steps, 0.0) - min(*self.steps, 0.0)
         span = summarize_shares(self.spans[number])
         return SideEffect(

@@ -1,12 +1,12 @@
-"""Moving along a direction of a latent space.
+"""Move along a direction of a latent space.
 
-With a unit vector v and the standard deviation sigma of the space along it, a step of length t is
+For a unit vector v and the standard deviation sigma of the space along v, a step of length t is
 
     z <- z + t sigma v,    ws_i <- ws_i + t sigma v  for the chosen i,    a <- a + t sigma v
 
-in z, in w, and in the activations of a layer. A network that normalizes z sees no length; there z is put back to the
-length that it had, and what counts is the angle that it was turned by: however large the step, no more than that
-between z and v, which is near 90 degrees for most z.
+in z, in w, and in the activations of a layer. If the network normalizes z, the moved z is scaled back to its original
+length, and the effective step is the angle by which z was rotated. However large the step, this angle is at most that
+between z and v, which is close to 90 degrees for most z.
 
 Source: Shen et al. 2020 (InterFaceGAN, arXiv 2005.09635).
 """
@@ -26,7 +26,7 @@ from ..spaces import Latents, as_w, capabilities, check_latents, check_z
 from .direction import Direction
 
 Point = Latents | Float[Tensor, "batch unit h w"]
-"""What is moved: z, ws, or activations."""
+"""A point that is moved: z, ws, or activations."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,10 +34,11 @@ class DirectionSweep:
     """Latent vectors moved along a direction, on CPU.
 
     Args:
-        steps: How far, in standard deviations.
-        latents: ``[step, batch, ...]``: z, or ws; None where activations were moved.
-        images: float32 ``[step, batch, 3, H, W]``.
-        angles: float64 ``[step, batch]``, by how many degrees z was turned; None where its length counts, too.
+        steps: Step lengths, in standard deviations.
+        latents: Moved z or ws, ``[step, batch, ...]``; None if activations were moved.
+        images: Images after each step, float32 ``[step, batch, 3, H, W]``.
+        angles: Angle by which z was rotated, in degrees, float64 ``[step, batch]``; None unless the generator
+            normalizes z and z was moved.
     """
 
     steps: tuple[float, ...]
@@ -48,17 +49,21 @@ class DirectionSweep:
 
 @torch.no_grad()
 def move(generator: Generator, latents: Latents, direction: Direction, steps: Sequence[float]) -> DirectionSweep:
-    """Move along a direction; a step of 0 changes nothing.
+    """Move latent vectors along a direction and generate the images; a step of 0 changes nothing.
 
     Args:
-        generator: The one that the direction is of.
-        latents: z ``[batch, z_dim]``; for directions in w and activations also ws ``[batch, num_ws, w_dim]``.
-        direction: Where to.
-        steps: How far, in standard deviations, one or more; what lies beyond 2 or so is seldom seen in samples.
+        generator: Generator that the direction belongs to.
+        latents: z ``[batch, z_dim]``, or, for directions in w or activations, also ws ``[batch, num_ws, w_dim]``.
+        direction: Direction to move along.
+        steps: Step lengths in standard deviations, one or more; samples rarely lie beyond about 2.
+
+    Returns:
+        The moved latent vectors and their images.
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: If the direction is of another generator, the latents are of another space, or a step is not finite.
+        ValueError: If the direction belongs to another generator, the latents belong to another space, or a step is not
+            finite.
 
     Source: Shen et al. 2020 (arXiv 2005.09635).
     """
@@ -80,11 +85,11 @@ def move(generator: Generator, latents: Latents, direction: Direction, steps: Se
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """A direction of a generator, checked once, to go along from many points.
+    """Moves points along a direction of a generator, which is checked once.
 
     Args:
-        generator: The generator.
-        direction: One of its directions.
+        generator: Generator that the direction belongs to.
+        direction: Direction to move along.
     """
 
     generator: Generator
@@ -96,21 +101,21 @@ class Mover:
 
         Raises:
             KeyError: If there is no such layer.
-            ValueError: If the direction is of another generator.
+            ValueError: If the direction belongs to another generator.
         """
         direction.check_generator(generator)
         return Mover(generator, direction)
 
     @property
     def normalizes(self) -> bool:
-        """Whether only the angle of what is moved counts."""
+        """Whether only the direction of the moved point matters, not its length."""
         return self.direction.space == "z" and capabilities(self.generator).normalizes_z
 
     def origin(self, latents: Latents) -> Point:
-        """Return what is moved, for latents on the generator's device: z, ws, or activations.
+        """Return the point to move, z, ws or activations, for latents on the generator's device.
 
         Raises:
-            ValueError: If they are no latents of the generator, or ws are given for a direction in z.
+            ValueError: If the latents do not fit the generator, or are ws for a direction in z.
         """
         if self.direction.space == "activation":
             check_latents(self.generator, latents)
@@ -118,13 +123,13 @@ class Mover:
         if self.direction.space == "w":
             return as_w(self.generator, latents)
         if latents.ndim != 2:
-            got = f"got latents {list(latents.shape)}"
-            raise ValueError(f"direction {self.direction.name!r} is in z, [batch, {self.generator.z_dim}]; {got}")
+            needed = f"latents for direction {self.direction.name!r} in z must be [batch, {self.generator.z_dim}]"
+            raise ValueError(f"{needed}; got {list(latents.shape)}")
         check_z(self.generator, latents)
         return latents
 
     def at(self, origin: Point, step: float) -> Point:
-        """Return what is moved, after a step."""
+        """Return the point after a step."""
         shift = (step * self.direction.sigma * self.direction.vector).to(origin.dtype).to(origin.device)
         if self.direction.space == "w":
             point = origin.clone()
@@ -136,24 +141,24 @@ class Mover:
         )
 
     def images(self, point: Point, latents: Latents) -> Float[Tensor, "batch 3 H W"]:
-        """Return the images of what was moved."""
+        """Generate the images of a moved point."""
         if self.direction.space == "activation":
             return self.generator.tail(point, str(self.direction.layer), latents)
         return self.generator(point)
 
 
 def check_steps(steps: Sequence[float]) -> None:
-    """Refuse steps that lead nowhere.
+    """Check that there is at least one step, and all are finite.
 
     Raises:
-        ValueError: If there are none, or one is not finite.
+        ValueError: If there are no steps, or one is not finite.
     """
     if not len(steps) or not all(math.isfinite(step) for step in steps):
-        raise ValueError(f"steps are finite numbers, one or more; got {list(steps)}")
+        raise ValueError(f"steps must be one or more finite numbers; got {list(steps)}")
 
 
 def angles_between(x: Float[Tensor, "batch z"], y: Float[Tensor, "batch z"]) -> Float64[Tensor, " batch"]:
-    """Return the angles of rows in degrees, float64 ``[batch]`` on CPU, exact for small ones and near 180, too.
+    """Return the angle between corresponding rows in degrees, float64 ``[batch]`` on CPU, accurate near 0 and 180.
 
     Source: Kahan 2006, "How futile are mindless assessments of roundoff".
     """

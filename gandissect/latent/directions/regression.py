@@ -1,9 +1,9 @@
-"""Linear and logistic regression with a penalty, in float64, scored on samples that they have not seen.
+"""Ridge and logistic regression in float64, scored on held-out samples.
 
     min sum_i (y_i - a - b x_i)^2 + r |b|^2,
     min sum_i log(1 + exp(-t_i (a + b x_i))) + (r / 2) |b|^2,  t_i = 2 y_i - 1.
 
-How strong the penalty r is, is chosen on a third of the samples, after fitting to the rest of them.
+The penalty r is chosen on a third of the samples after fitting to the rest.
 
 Source: Hastie et al. 2009, Sec. 3.4.1 and 4.4.
 """
@@ -22,13 +22,19 @@ from ...core.sampling import make_rng
 from ...stats.intervals import wilson_interval
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""As shares of the mean variance of a coordinate, times the number of samples."""
+"""Candidate penalties, relative to the mean variance of a coordinate times the number of samples."""
+
 VALIDATION = 3
-"""One in so many of the samples to learn from chooses the penalty."""
+"""Interval of the samples on which the penalty is chosen: every third."""
+
 RESAMPLES = 1_000
+"""Number of bootstrap resamples for the interval of R^2."""
+
 NEWTON_STEPS = 50
+"""Maximum number of Newton steps."""
+
 MIN_STEP = 1e-6
-"""Of Newton's: no shorter one is tried."""
+"""Minimum fraction to which a Newton step is halved."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,25 +42,25 @@ class LinearFunction:
     """A linear function ``a + b x``.
 
     Args:
-        weight: b, float64 ``[length]``.
-        bias: a.
+        weight: Weights b, float64 ``[length]``.
+        bias: Bias a.
     """
 
     weight: Float64[Tensor, " length"]
     bias: float
 
     def __call__(self, x: Float[Tensor, "batch length"]) -> Float64[Tensor, " batch"]:
-        """Return its values, float64 ``[batch]``."""
+        """Return the values at ``x``, float64 ``[batch]``."""
         return x.double() @ self.weight + self.bias
 
 
 def fit(x: Float[Tensor, "sample length"], y: Float64[Tensor, " sample"], *, logistic: bool) -> LinearFunction:
-    """Return the linear function that predicts best, with the penalty that does so on every third sample.
+    """Fit a linear function, with the penalty that predicts every third sample best.
 
     Args:
-        x: ``[sample, length]``.
-        y: float64 ``[sample]``; 0 or 1 for logistic regression.
-        logistic: Logistic regression instead of ridge regression.
+        x: Inputs, ``[sample, length]``.
+        y: Targets, float64 ``[sample]``; 0 or 1 for logistic regression.
+        logistic: Use logistic instead of ridge regression.
     """
     x = x.double()
     method: Callable[[Tensor, Tensor, float], LinearFunction] = fit_logistic if logistic else fit_ridge
@@ -71,7 +77,7 @@ def fit(x: Float[Tensor, "sample length"], y: Float64[Tensor, " sample"], *, log
 
 
 def fit_ridge(x: Float64[Tensor, "sample length"], y: Float64[Tensor, " sample"], penalty: float) -> LinearFunction:
-    """Return the linear function of least squares with a penalty on its weights, which the bias does not pay.
+    """Fit a linear function by least squares with a penalty on the weights, but not on the bias.
 
     Source: Hoerl and Kennard 1970.
     """
@@ -83,7 +89,7 @@ def fit_ridge(x: Float64[Tensor, "sample length"], y: Float64[Tensor, " sample"]
 
 
 def fit_logistic(x: Float64[Tensor, "sample length"], y: Float64[Tensor, " sample"], penalty: float) -> LinearFunction:
-    """Return the logistic regression with a penalty on its weights, by Newton's method with halved steps.
+    """Fit a logistic regression with a penalty on the weights, by Newton's method with step halving.
 
     Source: Hastie et al. 2009, Sec. 4.4.1.
     """
@@ -96,9 +102,9 @@ def fit_logistic(x: Float64[Tensor, "sample length"], y: Float64[Tensor, " sampl
         return float(softplus(-(2 * y - 1) * (ones @ b)).sum() + 0.5 * (ridge * b * b).sum())
 
     for _ in range(NEWTON_STEPS):
-        chance = torch.sigmoid(ones @ parameters)
-        gradient = ones.T @ (chance - y) + ridge * parameters
-        curvature = ones.T @ (ones * (chance * (1 - chance))[:, None]) + ridge.diag()
+        probability = torch.sigmoid(ones @ parameters)
+        gradient = ones.T @ (probability - y) + ridge * parameters
+        curvature = ones.T @ (ones * (probability * (1 - probability))[:, None]) + ridge.diag()
         jitter = 1e-10 * curvature.diagonal().mean() * torch.eye(len(parameters), dtype=torch.float32, device="cpu")
         step = torch.linalg.solve(curvature + jitter, gradient)
         length = 1.0
@@ -118,17 +124,17 @@ def judge(
     *,
     logistic: bool,
 ) -> tuple[float, tuple[float, float], float]:
-    """Return the score on samples, its 95 % interval, and the score of predicting the same for all.
+    """Return the score on held-out samples, its 95 % interval, and the score of a constant prediction.
 
-    Accuracy has Wilson's interval; R^2 = 1 - sum (y - f)^2 / sum (y - mean y)^2 that of the percentiles over samples
-    drawn again.
+    The score is accuracy with Wilson's interval, or R^2 = 1 - sum (y - f)^2 / sum (y - mean y)^2 with the bootstrap
+    percentile interval.
 
     Args:
-        linear: What predicts.
-        x: ``[sample, length]``, none that it was made with.
-        y: float64 ``[sample]``.
-        seed: Of the samples drawn again.
-        logistic: Whether y is 0 or 1.
+        linear: Linear function to score.
+        x: Inputs that it was not fitted to, ``[sample, length]``.
+        y: Targets, float64 ``[sample]``.
+        seed: Seed of the bootstrap.
+        logistic: Score accuracy, for targets that are 0 or 1, instead of R^2.
 
     Raises:
         ValueError: If y is the same for all samples.
@@ -136,7 +142,7 @@ def judge(
     Source: Wilson 1927; Efron and Tibshirani 1993, Ch. 13.
     """
     if float(y.max()) == float(y.min()):
-        raise ValueError("all held-out samples are alike, and nothing can be scored; take more samples")
+        raise ValueError("held-out targets must differ to be scored; got the same for all; use more samples")
     if logistic:
         num_correct, positive_share = int(((linear(x) > 0) == (y > 0.5)).sum()), float(y.mean())
         return num_correct / len(y), wilson_interval(num_correct, len(y)), max(positive_share, 1 - positive_share)

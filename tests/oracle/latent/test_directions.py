@@ -205,7 +205,7 @@ def test_what_does_not_vary_but_for_rounding_has_no_components(value: float) -> 
     statistic = StreamingComponents(5)
     for _ in range(3):
         statistic.update(torch.full((64, 5), value, dtype=torch.float64))
-    with pytest.raises(ValueError, match="all samples are the same"):
+    with pytest.raises(ValueError, match="samples must differ"):
         statistic.compute()
     statistic.update(torch.full((1, 5), value + 1e-3 * max(1, value), dtype=torch.float64))
     assert len(statistic.compute().stdevs) == 1
@@ -216,15 +216,15 @@ def test_components_refuse_what_has_none_or_takes_too_much_memory() -> None:
     statistic.update(torch.ones(3, 5))
     bad = torch.ones(4, 5)
     bad[2, 1] = torch.nan
-    with pytest.raises(ValueError, match="sample 5 has a NaN or infinite number"):
+    with pytest.raises(ValueError, match="NaN or infinite number in sample 5"):
         statistic.update(bad)
-    with pytest.raises(ValueError, match=r"rows are \[batch, 5\]; got \[4, 1\]"):
+    with pytest.raises(ValueError, match=r"rows must be \[batch, 5\]; got \[4, 1\]"):
         statistic.update(bad[:, :1])
-    with pytest.raises(ValueError, match=r"4.3 GiB.*take a layer with fewer or smaller maps"):
+    with pytest.raises(ValueError, match=r"4.3 GiB.*use a layer with fewer or smaller maps"):
         StreamingComponents(10**6)
-    with pytest.raises(ValueError, match="not finite, or none but 0"):
+    with pytest.raises(ValueError, match="must be finite and not all 0"):
         strongest_directions(torch.full((3, 4), torch.nan))
-    with pytest.raises(ValueError, match="not finite, or none but 0"):
+    with pytest.raises(ValueError, match="must be finite and not all 0"):
         strongest_directions(torch.zeros(3, 4))
 
 
@@ -425,7 +425,7 @@ def test_labels_of_another_direction_or_generator_are_refused() -> None:
     generator, other = Horizon(), Horizon(normalized=True)
     effect = label_direction(generator, SEGMENTER, _axis(generator, 4), (-3, 3), 10, progress=False)
     for direction in (_axis(generator, 3), _axis(other, 4)):
-        with pytest.raises(ValueError, match="is the effect of 'axis 4' of horizon"):
+        with pytest.raises(ValueError, match="got the effect of 'axis 4' of horizon"):
             with_labels(direction, effect)
 
 
@@ -484,9 +484,9 @@ def test_fewer_than_10_images_give_no_label() -> None:
         {"num_samples": 1},
         {"base": replace(effect.base, stderr=effect.base.stderr + torch.inf)},
     ):
-        with pytest.raises(ValueError, match=r"steps are finite|2 images or more|must be finite"):
+        with pytest.raises(ValueError, match=r"finite numbers|must be 2 or more|must be finite"):
             replace(effect, **wrong)
-    with pytest.raises(ValueError, match="labeled on 10 images or more; got 9"):
+    with pytest.raises(ValueError, match="num_samples must be 10 or more to label a direction; got 9"):
         label_direction(Horizon(), SEGMENTER, _axis(Horizon(), 0), num_samples=9)
 
 
@@ -559,7 +559,7 @@ def test_a_unit_that_does_not_vary_has_no_direction() -> None:
     facts = {"space": "activation", "layer": "layer1"}
     assert Direction.of(generator, "d", vector, **facts).sigma > 0
     vector[2:] = 0
-    with pytest.raises(ValueError, match="does not vary along 'd'"):
+    with pytest.raises(ValueError, match="must vary along 'd'"):
         Direction.of(generator, "d", vector, **facts)
 
 
@@ -586,10 +586,10 @@ def test_values_that_cannot_be_make_no_direction(tmp_path: Path) -> None:
         {"sigma": 0.0},
         {"sigma": float("inf")},
     ):
-        with pytest.raises(ValueError, match=r"score 1 at most|0 samples or more"):
+        with pytest.raises(ValueError, match=r"score at most 1|num_samples must be 0 or more"):
             replace(direction, **wrong)
     for wrong in ((float("nan"), 1.0, 9), (0.1, -1.0, 9), (0.1, float("nan"), 9), (0.1, 1.0, 1)):
-        with pytest.raises(ValueError, match="a label has a finite slope"):
+        with pytest.raises(ValueError, match="a label must have a finite slope"):
             Label("sky", *wrong[:2], "s", wrong[2])
 
 
@@ -601,14 +601,14 @@ def test_another_model_is_refused() -> None:
 @pytest.mark.parametrize(
     ("vector", "place", "error", "says"),
     [
-        (torch.ones(4), {"space": "z"}, ValueError, "z of stylegan has 6 numbers; got a vector of 4"),
-        (torch.ones(6), {"space": "w"}, ValueError, "w of stylegan has 5 numbers; got a vector of 6"),
-        (torch.ones(5), {"space": "w", "ws": [1, 9]}, ValueError, "has the ws 0 to 3; got 9"),
+        (torch.ones(4), {"space": "z"}, ValueError, "in z of stylegan must have 6 entries; got 4"),
+        (torch.ones(6), {"space": "w"}, ValueError, "in w of stylegan must have 5 entries; got 6"),
+        (torch.ones(5), {"space": "w", "ws": [1, 9]}, ValueError, "must be in 0 to 3; got 9"),
         (torch.ones(5), {"space": "v"}, ValueError, "unknown space 'v'"),
-        (torch.ones(5), {"space": "z", "ws": [1]}, ValueError, "in w a direction names entries of ws"),
+        (torch.ones(5), {"space": "z", "ws": [1]}, ValueError, "a direction in w must name entries of ws"),
         (torch.zeros(6), {"space": "z"}, ValueError, "not 0"),
         (torch.ones(6, 4, 4), {"space": "activation", "layer": "layer9"}, KeyError, "unknown layer 'layer9'"),
-        (torch.ones(5, 4, 4), {"space": "activation", "layer": "layer1"}, ValueError, r"has activations \[6, 4, 4\]"),
+        (torch.ones(5, 4, 4), {"space": "activation", "layer": "layer1"}, ValueError, r"must be \[6, 4, 4\]"),
         (torch.ones(6), {"space": "activation", "layer": "layer1"}, ValueError, r"\[unit, h, w\]"),
     ],
 )
@@ -624,9 +624,9 @@ def test_what_cannot_be_done_is_said() -> None:
         Direction.of(plain, "d", torch.ones(5), space="w")
     with pytest.raises(TypeError, match=r"latent_maps\(\)"):
         closed_form_directions(plain)
-    with pytest.raises(ValueError, match="has the ws 0 to 3"):
+    with pytest.raises(ValueError, match="must be in 0 to 3"):
         closed_form_directions(style, 1, ws=[4])
-    with pytest.raises(ValueError, match="there are 1 to 5 directions; got 6"):
+    with pytest.raises(ValueError, match="num_directions must be in 1 to 5; got 6"):
         closed_form_directions(style, 6)
     with pytest.raises(ValueError, match="has no w"):
         component_directions(plain, 1, num_samples=10)
@@ -634,10 +634,10 @@ def test_what_cannot_be_done_is_said() -> None:
         find_boundary(plain, SEGMENTER, "sky", space="w")
     with pytest.raises(KeyError, match="did you mean 'sky'"):
         find_boundary(plain, SEGMENTER, "skyy")
-    with pytest.raises(ValueError, match="give another min_share"):
+    with pytest.raises(ValueError, match="change min_share, or use more samples"):
         find_boundary(plain, SEGMENTER, "sky", 30, min_share=1.0, progress=False)
     ws = style.mapping(style.sample_z(1))
-    with pytest.raises(ValueError, match="is in z"):
+    with pytest.raises(ValueError, match="in z must be"):
         move(style, ws, Direction.of(style, "d", torch.ones(6), space="z"), [1])
     for z in (torch.ones(2, 1), torch.ones(2, 5, dtype=torch.int64)):  # the first would be broadcast
         with pytest.raises(ValueError, match=r"z of .* must be float \[batch, 5\]"):
@@ -646,9 +646,9 @@ def test_what_cannot_be_done_is_said() -> None:
         move(plain, torch.tensor([[0.0], [torch.nan]]).expand(2, 5), _axis(plain, 0), [1])
     with pytest.raises(ValueError, match="w of stylegan must be finite"):
         move(style, ws / 0, Direction.of(style, "d", torch.ones(5), space="w"), [1])
-    with pytest.raises(ValueError, match="steps are finite"):
+    with pytest.raises(ValueError, match="steps must be one or more finite numbers"):
         move(plain, torch.zeros(1, 5), _axis(plain, 0), [float("nan")])
-    with pytest.raises(ValueError, match="every step is 0"):
+    with pytest.raises(ValueError, match="steps must include one that is not 0"):
         label_direction(plain, SEGMENTER, _axis(plain, 0), (0.0,), 50)
-    with pytest.raises(ValueError, match="told apart in w"):
+    with pytest.raises(ValueError, match="direction must be in w"):
         rescore_layers(plain, SEGMENTER, _axis(plain, 0), "sky")

@@ -104,9 +104,9 @@ def test_boundaries_leave_alone_what_is_kept(keep: tuple[str, ...]) -> None:
         ("sefa", {"concepts": ["red"]}, ValueError, "concepts is not an option of the method sefa"),
         ("components", {"ws": [0]}, ValueError, "ws is not an option of the method components"),
         ("sefa", {"find_samples": 0}, ValueError, "find_samples is not an option of the method sefa"),
-        ("boundary", {}, ValueError, "name one concept or more"),
-        ("boundary", {"concepts": ["red"], "keep": ["red"]}, ValueError, "'red' cannot be changed and kept"),
-        ("boundary", {"concepts": ["red"], "steps": [0]}, ValueError, "every step is 0"),
+        ("boundary", {}, ValueError, "concepts must name at least one concept"),
+        ("boundary", {"concepts": ["red"], "keep": ["red"]}, ValueError, "must not overlap; got 'red' in both"),
+        ("boundary", {"concepts": ["red"], "steps": [0]}, ValueError, "steps must include one that is not 0"),
     ],
 )
 def test_arguments_that_contradict_each_other_are_refused(
