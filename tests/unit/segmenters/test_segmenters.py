@@ -244,7 +244,7 @@ def test_damaged_files_are_named(unet, tmp_path):
         (
             "runs/nothing",
             FileNotFoundError,
-            "no file or folder runs/nothing; give .* the folder of a segmenter's training",
+            "no file or folder runs/nothing; pass .* the folder of a segmenter's training",
         ),
         (
             "tests",
