@@ -1,7 +1,8 @@
-"""Which units paint better, those by effect or those by IoU? ``python benchmarks/brush_ranking.py NAME``.
+"""Do units ranked by effect or by IoU paint better? ``python benchmarks/brush_ranking.py NAME``.
 
-The explorer's brushes draw and remove each concept in the middle of pictures, in the layer that is shown first; printed
-is its share of the pixels there, in percent: as generated, drawn by either, removed by either.
+The explorer's brushes draw and remove each concept in the middle of the images, in the layer that is shown first. The
+table shows the concept's share of the pixels there, in percent: as generated, and after drawing and removing it with
+units of either ranking.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class Options:
     """Print a table as Markdown.
 
     Args:
-        generator: A bundled generator.
-        num_samples: Pictures.
-        seed: Theirs.
+        generator: Name of a bundled generator.
+        num_samples: Number of images.
+        seed: Seed of the latent vectors.
     """
 
     generator: tyro.conf.Positional[str] = "dcgan-scenes64"
@@ -43,7 +44,7 @@ class Options:
 
 @torch.inference_mode()
 def main(options: Options) -> None:
-    """Paint."""
+    """Paint with all brushes and print the table."""
     generator = generators.load(options.generator)
     segmenter = segmenters.load(segmenters.find_for(options.generator))
     layer = first_layer(generator)
@@ -51,7 +52,7 @@ def main(options: Options) -> None:
     dissection = disk_cache.find_dissection(generator, segmenter, layer, NUM_SAMPLES)
     effects = disk_cache.find_effects(generator, segmenter, layer, NUM_EFFECT_SAMPLES, EFFECT_SEED)
     if dissection is None or effects is None:
-        raise SystemExit("what the explorer begins with is missing: python -m apps.explorer.bundle")
+        raise SystemExit("the explorer's precomputed results are missing; run python -m apps.explorer.bundle")
     brushes = (brush.rank_units_by_effect(effects, segmenter.concepts), brush.rank_units_by_iou(dissection[layer]))
     table = quantile_table(generator, UnitSet(layer, tuple(range(info.units))), LEVELS[1:])
     region = torch.zeros(info.height, info.width)
@@ -74,7 +75,7 @@ def main(options: Options) -> None:
                 edits = [make_edit(units, [level] * len(units), table, region)] if units else []
                 cells.append(f"{share(concept.index, *edits):.1f} ({len(units)})" if units else "no unit")
         print(f"| {concept.name} | {' | '.join(cells)} |", flush=True)
-    print(f"\n{options.generator}, {layer}, {options.num_samples} pictures; in brackets the number of units")
+    print(f"\n{options.generator}, {layer}, {options.num_samples} images; number of units in parentheses")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Does the memory of a dissection grow with the number of samples? ``python benchmarks/dissect_memory.py``.
 
-Each run is a process of its own, of which the highest resident memory is read.
+Each run is a separate process, whose peak resident memory is measured.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ class Options:
     """Print the peak memory of dissections of all layers.
 
     Args:
-        generator: A bundled name.
-        segmenter: A bundled name.
-        num_samples: Samples of each run.
-        one: Be one of the runs: print the peak memory in MiB of this process, before and after.
+        generator: Name of a bundled generator.
+        segmenter: Name of a bundled segmenter.
+        num_samples: Number of samples in each run.
+        one: Perform a single run with this number of samples, and print this process's peak memory in MiB before and
+            after it.
     """
 
     generator: str = "dcgan-scenes64"
@@ -37,12 +38,12 @@ class Options:
 
 
 def read_peak() -> float:
-    """Return the highest resident memory of this process so far, in MiB."""
+    """Return the peak resident memory of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main(options: Options) -> None:
-    """Print a row for each number of samples, as Markdown."""
+    """Print one row per number of samples, as Markdown."""
     if options.one is not None:
         networks = (generators.load(options.generator, "cpu"), segmenters.load(options.segmenter, "cpu"))
         before = read_peak()
@@ -53,7 +54,7 @@ def main(options: Options) -> None:
         f"{name_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}; "
         f"{options.generator}, all layers"
     )
-    print("| samples | MiB before | at most |\n|---|---|---|")
+    print("| samples | MiB before | peak MiB |\n|---|---|---|")
     for count in options.num_samples:
         names = ["--generator", options.generator, "--segmenter", options.segmenter]
         command = [sys.executable, __file__, *names, "--one", str(count)]

@@ -1,11 +1,11 @@
-"""What does a dissection cost beside the networks it runs? ``python benchmarks/dissect_speed.py``.
+"""What does a dissection cost compared with the networks that it runs? ``python benchmarks/dissect_speed.py``.
 
-The floor is one pass of generator and segmenter over the same samples, in the same batches, without autograd. Floor,
-dissection of one layer and dissection of all layers take turns, so that other work on the machine disturbs all three;
-the medians are divided. Where the time of a dissection goes is measured in a run of its own.
+The floor is one pass of generator and segmenter over the same samples, in the same batches, without autograd. The
+floor, a dissection of one layer and a dissection of all layers alternate, so that other work on the machine affects all
+three; the ratios are those of the medians. A separate run measures the stages of a dissection.
 
-``untrained`` models have the shapes that people use elsewhere, and random weights: DCGANs of width 64 with a U-Net on
-ResNet-18 that looks at the image as it is.
+``untrained`` models have sizes that are common elsewhere, with random weights: DCGANs of width 64, and a U-Net on
+ResNet-18 that sees the image at its original size.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ WARM_UP = 32
 
 @dataclass(frozen=True)
 class Options:
-    """Print how many times as long as generator and segmenter a dissection takes.
+    """Print the time of a dissection as a multiple of the time of generator and segmenter.
 
     Args:
-        models: Names of bundled generators, or of untrained ones; all by default.
-        num_samples: Samples of a run.
-        batch_size: Samples at once.
-        repeats: Runs of which the median is taken.
-        device: auto, cpu, cuda or mps.
-        threads: Threads of the CPU; by default torch's choice.
+        models: Names of bundled generators or of untrained ones; all by default.
+        num_samples: Number of samples per run.
+        batch_size: Number of samples per batch.
+        repeats: Number of runs for the median.
+        device: Device to run on: auto, cpu, cuda or mps.
+        threads: Number of CPU threads; by default torch's choice.
     """
 
     models: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -59,7 +59,7 @@ class Options:
 
 
 def load_pair(name: str, device: str) -> tuple[Generator, Segmenter, str]:
-    """Return a generator, the segmenter for its images, and the one layer to dissect: the second of all."""
+    """Return a generator, the segmenter for its images, and the layer to dissect, its second."""
     if name in UNTRAINED:
         size, layer = UNTRAINED[name]
         torch.manual_seed(0)
@@ -74,7 +74,7 @@ def load_pair(name: str, device: str) -> tuple[Generator, Segmenter, str]:
 
 
 def run_floor(generator: Generator, segmenter: Segmenter, options: Options) -> None:
-    """Make all images and label them."""
+    """Generate and label all images."""
     with torch.inference_mode():
         for samples in blocks(options.num_samples, options.batch_size):
             z = generator.sample_z(len(samples), 0, samples.start).to(generator.device)
@@ -82,7 +82,7 @@ def run_floor(generator: Generator, segmenter: Segmenter, options: Options) -> N
 
 
 def measure_seconds(call: Callable[[], Any], device: torch.device) -> float:
-    """Return how long a call takes, until the device has finished."""
+    """Return the seconds that a call takes, until the device has finished."""
     start = time.perf_counter()
     call()
     if device.type == "cuda":
@@ -92,7 +92,7 @@ def measure_seconds(call: Callable[[], Any], device: torch.device) -> float:
 
 @contextmanager
 def measure_stages(device: torch.device) -> Iterator[Counter[str]]:
-    """Measure what the parts of a dissection take while this is open."""
+    """Measure the seconds of each stage of the dissections that run in the block."""
     spent: Counter[str] = Counter()
 
     def timed(title: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -154,7 +154,7 @@ def measure(name: str, options: Options) -> str:
 
 
 def main(options: Options) -> None:
-    """Print a row for each model, as Markdown."""
+    """Print one row per model, as Markdown."""
     if options.threads:
         torch.set_num_threads(options.threads)
     device = resolve_device(options.device)
@@ -164,8 +164,8 @@ def main(options: Options) -> None:
         f"batches of {options.batch_size}, median of {options.repeats}"
     )
     print(
-        "| generator | concepts | floor, ms a sample | one layer | times the floor | all layers: units | times the "
-        "floor | of which, ms a sample |\n|---|---|---|---|---|---|---|---|"
+        "| generator | concepts | floor, ms per sample | one layer | ratio to floor | all layers: units | ratio to "
+        "floor | stages, ms per sample |\n|---|---|---|---|---|---|---|---|"
     )
     known = [*UNTRAINED, *(name for name in generators.names() if any(ending in name for ending in BUNDLED.values()))]
     for name in options.models or known:

@@ -1,8 +1,8 @@
-"""What do single-unit effects cost beside the networks they run? ``python benchmarks/effect_speed.py``.
+"""What do single-unit effects cost compared with the networks that they run? ``python benchmarks/effect_speed.py``.
 
-The floor is what must be paid in any case: one head a batch and, for each unit and for the unchanged images, one tail
-and one segmentation, in the same batches, without autograd. Floor and `measure_unit_effects` take turns; the medians
-are divided.
+The floor is the unavoidable work: one head per batch and, for each unit and for the unedited images, one tail and one
+segmentation, in the same batches, without autograd. The floor and `measure_unit_effects` alternate; the ratio is that
+of the medians.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from gandissect.core import blocks, resolve_device
 
 @dataclass(frozen=True)
 class Options:
-    """Print how many times as long as tails and segmentations the effects of all units of a layer take.
+    """Print the time of the effects of all units of a layer as a multiple of the time of tails and segmentations.
 
     Args:
-        model: Name of a bundled generator, or an untrained one.
-        layer: The layer; by default the second.
-        num_samples: Images.
-        batch_size: Images at once.
-        repeats: Runs of which the median is taken.
-        device: auto, cpu, cuda or mps.
-        threads: Threads of the CPU; by default torch's choice.
+        model: Name of a bundled generator or of an untrained one.
+        layer: Name of the layer; by default the second.
+        num_samples: Number of images.
+        batch_size: Number of images per batch.
+        repeats: Number of runs for the median.
+        device: Device to run on: auto, cpu, cuda or mps.
+        threads: Number of CPU threads; by default torch's choice.
     """
 
     model: tyro.conf.Positional[str] = "dcgan-scenes64"
@@ -44,7 +44,7 @@ class Options:
 
 @torch.inference_mode()
 def run_floor(generator: Generator, segmenter: Segmenter, layer: str, options: Options) -> None:
-    """Run the networks as often as there are units, and once more."""
+    """Run the networks once per unit, and once without an edit."""
     for samples in blocks(options.num_samples, options.batch_size):
         z = generator.sample_z(len(samples), 0, samples.start).to(generator.device)
         activation = generator.head(z, layer)
@@ -53,7 +53,7 @@ def run_floor(generator: Generator, segmenter: Segmenter, layer: str, options: O
 
 
 def main(options: Options) -> None:
-    """Print the ratio."""
+    """Print the times and their ratio."""
     if options.threads:
         torch.set_num_threads(options.threads)
     generator, segmenter, layer = load_pair(options.model, options.device)

@@ -1,7 +1,7 @@
-"""How long is it from letting go of the brush to the new picture? ``python benchmarks/explorer_latency.py``.
+"""How long does it take from releasing the brush to the new picture? ``python benchmarks/explorer_latency.py``.
 
-A headless Chromium paints on the served page with real pointer events. The clock is the page's own: it runs from the
-pointer's release to when the easel has drawn the picture that the server sent, decoded.
+A headless Chromium paints on the served page with real pointer events. The page's own clock runs from the release of
+the pointer until the easel has decoded and drawn the picture that the server sent.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ WATCH = f"""void (window.stroke = new Promise((done) => {{
     watch.disconnect();
     done(Number(shown) - Number(released));
   }}).observe(canvas, {{ attributes: true, attributeFilter: ["data-answered"] }});
-}}))"""  # looked at, not asked again and again: that would cost the page time
+}}))"""  # observed rather than polled, since polling would slow down the page
 PAUSE = {"one at a time": 2.5, "one after another": 0.4}
-"""Seconds between a new picture and the next stroke: so many that all else has been drawn, or a busy hand's."""
+"""Seconds between a new picture and the next stroke: enough to draw everything else, or those of a fast painter."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Print the median and the 95th percentile.
+    """Print the median and the 95th percentile of the latency.
 
     Args:
-        generator: A bundled generator.
-        num_strokes: Strokes that are timed, 1 or more; three more come first.
+        generator: Name of a bundled generator.
+        num_strokes: Number of timed strokes, at least 1; three untimed ones precede them.
     """
 
     generator: str = "dcgan-scenes64"
@@ -53,7 +53,7 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Measure."""
+    """Measure the latency at each pace."""
     if find_browser() is None:
         raise SystemExit("this needs Chromium: apt-get install chromium")
     with (
@@ -64,7 +64,7 @@ def main(options: Options) -> None:
         page.wait(EASEL, 300)
         page.wait("!document.querySelector('[data-testid=stStatusWidget]')", 300)
         first = page.run(EASEL)["shown"]
-        print(f"{options.generator}: first picture {first:.0f} ms after the page was asked for")
+        print(f"{options.generator}: first picture {first:.0f} ms after the page was requested")
         for pace, pause in PAUSE.items():
             times = [stroke(page, index, pause) for index in range(options.num_strokes + 3)][3:]
             report(pace, times)
@@ -81,14 +81,14 @@ def report(pace: str, times: list[float]) -> None:
 
 
 def stroke(page: Page, index: int, pause: float) -> float:
-    """Wait, paint one stroke, and return the milliseconds until the new picture."""
+    """Wait, paint a stroke, and return the milliseconds until the new picture."""
     time.sleep(pause)
     easel = page.run(EASEL)
     page.run(WATCH)
     y = easel["y"] + easel["height"] * (0.2 + 0.6 * (index % 7) / 7)
     page.drag(*[(easel["x"] + easel["width"] * (0.2 + 0.1 * step), y) for step in range(5)])
     milliseconds = page.run("window.stroke")
-    if index % 10 == 9:  # as a visitor would: not ever more strokes
+    if index % 10 == 9:  # clear now and then, as a visitor would
         time.sleep(PAUSE["one at a time"])
         shown = page.run(EASEL)["shown"]
         page.run("document.querySelector('.st-key-clear button').click()")

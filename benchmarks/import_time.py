@@ -1,7 +1,7 @@
-"""What does importing cost? ``python benchmarks/import_time.py``.
+"""How long does importing take? ``python benchmarks/import_time.py``.
 
-Fresh interpreters import torch, import gandissect, and print the help of the command line, in turns, so that other work
-on the machine disturbs all of them alike. Medians are divided by the median of importing torch.
+New interpreters alternately import torch, import gandissect and print the help of the command line, so that other work
+on the machine affects all of them. Ratios are to the median time of importing torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main(repeats: int = 11) -> None:
     """Measure how long imports take.
 
     Args:
-        repeats: Rounds, 1 or more; each program runs once in each.
+        repeats: Number of rounds, at least 1; each program runs once per round.
     """
     seconds: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     for _ in range(repeats):

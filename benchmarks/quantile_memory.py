@@ -1,6 +1,6 @@
 """Does the memory of `quantile_values` grow with the number of its values? ``python benchmarks/quantile_memory.py``.
 
-Each run is a process of its own, of which the highest resident memory is read.
+Each run is a separate process, whose peak resident memory is measured.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from gandissect import UnitSet, quantile_values
 
 @dataclass(frozen=True)
 class Options:
-    """Print the peak memory of `quantile_values` of all units of a layer, and its ratio to that of the values.
+    """Print the peak memory of `quantile_values` for all units of a layer, and its ratio to the size of the values.
 
     Args:
-        generator: A bundled name.
-        layer: The layer.
-        num_samples: Samples of each run.
-        one: Be one of the runs: print the peak memory in MiB of this process, before and after.
+        generator: Name of a bundled generator.
+        layer: Name of the layer.
+        num_samples: Number of samples in each run.
+        one: Perform a single run with this number of samples, and print this process's peak memory in MiB before and
+            after it.
     """
 
     generator: str = "dcgan-scenes64"
@@ -36,7 +37,7 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Print a row for each number of samples, as Markdown."""
+    """Print one row per number of samples, as Markdown."""
     generator = generators.load(options.generator, "cpu")
     info = generator.layers[options.layer]
     if options.one is not None:

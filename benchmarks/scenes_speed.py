@@ -1,7 +1,7 @@
-"""How many scenes a second does one core render? ``python benchmarks/scenes_speed.py``.
+"""How many scenes per second does one core render? ``python benchmarks/scenes_speed.py``.
 
-Times are of the processor (time.process_time), so that other work on the machine does not count; the first pictures,
-which make the shared textures, are left out.
+Processor time (time.process_time) is measured, so that other work on the machine does not count. The first pictures,
+which create the shared textures, are not timed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PICTURES = {64: 150, 128: 80, 256: 30}
 
 
 def measure_render_rate(size: int, count: int, run: int) -> float:
-    """Return the rate at which count pictures, others in each run, are rendered by one process."""
+    """Return the pictures per second at which one process renders ``count`` pictures, new ones in each run."""
     start = time.process_time()
     for index in range(count):
         render(run, index, size)
@@ -28,7 +28,7 @@ def measure_render_rate(size: int, count: int, run: int) -> float:
 
 
 def name_processor() -> str:
-    """Return the processor's name where the system tells it."""
+    """Return the processor's name, or the machine type if it is unknown."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -36,7 +36,7 @@ def name_processor() -> str:
 
 
 def main() -> None:
-    """Print the median rate of each size."""
+    """Print the median rate for each size."""
     print(f"{name_processor()}, Python {platform.python_version()}, numpy {np.__version__}, one process")
     for size, count in PICTURES.items():
         for index in range(WARM_UP):

@@ -1,10 +1,11 @@
-"""How many images a second does a training see? ``python benchmarks/train_speed.py``.
+"""How many images per second does a training see? ``python benchmarks/train_speed.py``.
 
-Each architecture's `GANTask.step` stands beside the same training written down plainly: the same two networks, losses,
-batch, augmentation, R1, average of weights and order of work, but eager float32 in torch's own memory format, Adam as
-torch gives it, and pictures fetched from their source at every step. So the ratio is what bfloat16, channels_last,
-fused Adam and resident pictures bring together. The two take turns, so that other work on the machine disturbs both;
-pictures are rendered, and first steps taken, before the clock runs. Networks that grow are measured at full size.
+Each architecture's `GANTask.step` is compared with a plain implementation of the same training. Networks, losses,
+batches, augmentation, R1, weight averaging and the order of operations are the same, but the plain version runs in
+eager float32 with torch's default memory format and Adam, and fetches pictures from their source at every step. The
+ratio is thus the combined gain of bfloat16, channels_last, fused Adam and resident pictures. The two alternate, so that
+other work on the machine affects both; pictures are rendered, and warm-up steps run, before the clock starts. Growing
+networks are measured at full resolution.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ NUM_PICTURES, WARM_UP = 512, 3
 
 @dataclass(frozen=True)
 class Options:
-    """Print images a second of every architecture, beside a plain float32 loop.
+    """Print the images per second of every architecture, compared with a plain float32 loop.
 
     Args:
         sizes: Heights and widths of the images.
-        batch_size: Images a step; by default each recipe's.
-        steps: Steps of a repetition; every 16th has an R1 penalty where the recipe has one.
-        repeats: Repetitions of which the median is taken.
-        full_width: Make the networks that grow 8192 / size units wide, at most 512, as a GPU can bear.
-        device: auto, cpu, cuda or mps.
-        threads: Threads of the CPU; by default torch's choice.
+        batch_size: Number of images per step; by default each recipe's.
+        steps: Steps per repetition; every 16th has an R1 penalty if the recipe has one.
+        repeats: Number of repetitions for the median.
+        full_width: Give growing networks 8192 / size units, at most 512, a width for GPUs.
+        device: Device to train on: auto, cpu, cuda or mps.
+        threads: Number of CPU threads; by default torch's choice.
     """
 
     sizes: tuple[int, ...] = (32, 64)
@@ -58,18 +59,18 @@ class Options:
 
 
 class PlainTask:
-    """A training of the networks of some settings as one would write it down first.
+    """A plain implementation of a training.
 
     Args:
-        settings: How to train; networks of full size, ``logistic`` or ``hinge`` loss, no clipping, no decay.
+        settings: Settings of the training: full resolution, ``logistic`` or ``hinge`` loss, no clipping, no decay.
         source: Real pictures.
-        device: Where to compute.
+        device: Device to train on.
     """
 
     def __init__(self, settings: GANSettings, source: ImageSource, device: torch.device) -> None:
         self.settings, self.source, self.device = settings, source, device
         self.growth, self.loss = Growth(settings.resolution, 1.0), LOSSES[settings.loss]
-        torch.manual_seed(make_rng(settings.seed, "weights").initial_seed())  # the weights that GANTask begins with
+        torch.manual_seed(make_rng(settings.seed, "weights").initial_seed())  # same initial weights as GANTask
         self.generator, self.discriminator = (
             network.to(device).train() for network in build_networks(settings).values()
         )
@@ -130,7 +131,7 @@ def _descend(adam: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def build_settings(architecture: str, size: int, options: Options) -> GANSettings:
-    """Return a recipe at one size from the first step on, with all pictures on the device."""
+    """Return a recipe with a fixed resolution and with all pictures resident on the device."""
     recipe = RECIPES[architecture]
     if options.full_width and architecture != "dcgan":
         recipe = replace(recipe, width=min(512, 8192 // size), max_width=512)
@@ -138,14 +139,14 @@ def build_settings(architecture: str, size: int, options: Options) -> GANSetting
         recipe,
         resolution=size,
         batch_size=options.batch_size or recipe.batch_size,
-        images=10**9,  # far away, so that the learning rate stays
+        images=10**9,  # large enough that the learning rate stays constant
         start_resolution=None,
         resident=True,
     )
 
 
 def measure_rate(step: Callable[[int], object], first: int, count: int, batch_size: int, device: torch.device) -> float:
-    """Return the images a second of ``count`` steps, the first of them of a given index."""
+    """Return the images per second over ``count`` steps that start at index ``first``."""
     _finish(device)
     start = time.perf_counter()
     for index in range(first, first + count):
@@ -160,7 +161,7 @@ def _finish(device: torch.device) -> None:
 
 
 def format_row(architecture: str, source: ImageSource, options: Options, device: torch.device) -> str:
-    """Return the line of the table for one architecture at the size of the pictures."""
+    """Return the row of the table for an architecture at the size of the pictures."""
     settings = build_settings(architecture, source.size, options)
     tasks = [GANTask(settings, source, device=str(device)), PlainTask(settings, source, device)]
     for task in tasks:
@@ -182,7 +183,7 @@ def format_row(architecture: str, source: ImageSource, options: Options, device:
 
 
 def main(options: Options) -> None:
-    """Print the machine, then the table line by line."""
+    """Print a description of the machine and the table."""
     device = resolve_device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -196,7 +197,7 @@ def main(options: Options) -> None:
     print("|---|---|---|---|---|---|---|")
     for size in options.sizes:
         source = Scenes(size, NUM_PICTURES)
-        source.batch(range(NUM_PICTURES))  # they stay rendered
+        source.batch(range(NUM_PICTURES))  # renders and caches them
         for architecture in RECIPES:
             print(format_row(architecture, source, options, device), flush=True)
 

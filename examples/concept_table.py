@@ -1,4 +1,4 @@
-"""Print how many units match each concept, by layer, as Markdown: ``python examples/concept_table.py FOLDER``."""
+"""Print how many units match each concept, by layer, in Markdown: ``python examples/concept_table.py FOLDER``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gandissect.dissection import MIN_IOU
 
 
 def format_table(dissection: Dissection, min_iou: float = MIN_IOU) -> str:
-    """Return a row a concept and a column a layer, each cell ``units (largest IoU)``.
+    """Return a table with one row per concept and one column per layer; cells are ``units (largest IoU)``.
 
     Args:
-        dissection: The result.
-        min_iou: The IoU from which a unit counts as matching a concept.
+        dissection: Dissection to summarize.
+        min_iou: Minimum IoU of a unit that matches a concept.
     """
     heads = [f"{layer.name} ({layer.info.units} units, {layer.info.height}x{layer.info.width})" for layer in dissection]
     lines = ["| concept | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]

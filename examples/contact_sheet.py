@@ -1,4 +1,4 @@
-"""Draw the sheet of 64 rendered scenes with their labels: ``python examples/contact_sheet.py [docs/scenes.png]``."""
+"""Draw a contact sheet of 64 rendered scenes with labels: ``python examples/contact_sheet.py [docs/scenes.png]``."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LEGEND = 64
 
 
 def draw_sheet() -> Image.Image:
-    """Return scenes 0 to 63 of a seed, each with its labels beside it, and a legend of the concepts below."""
+    """Return a sheet of scenes 0 to 63, each next to its labels, above a legend of the concepts."""
     source = Scenes(SIZE, COLUMNS * ROWS, SEED)
     colors = np.array([concept.color for concept in source.concepts], np.uint8)
     cell_width, cell_height = 2 * SIZE + GAP, SIZE + GAP
     page = Image.new("RGB", (COLUMNS * cell_width + GAP, ROWS * cell_height + GAP + LEGEND), PAPER)
     batch = source.batch(range(COLUMNS * ROWS))
     if batch.labels is None:
-        raise ValueError("scenes come with labels")
+        raise ValueError("the scenes have no labels")
     for index, (image, labels) in enumerate(zip(batch.images.numpy(), batch.labels.numpy(), strict=True)):
         pair = np.concatenate([image.transpose(1, 2, 0), colors[labels]], axis=1)
         row, column = divmod(index, COLUMNS)
@@ -34,7 +34,7 @@ def draw_sheet() -> Image.Image:
 
 
 def _draw_legend(page: Image.Image, source: Scenes) -> None:
-    """Write every concept's name beside its color, in two rows at the foot of the page."""
+    """Draw the color and name of every concept in two rows at the bottom of the page."""
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(17)
     per_row = (len(source.concepts) + 1) // 2
     step = (page.width - 2 * GAP) // per_row

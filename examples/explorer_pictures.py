@@ -1,4 +1,4 @@
-"""Take the pictures of docs/guides/explorer.md: each page of the explorer in a headless Chromium, in use.
+"""Take the screenshots for docs/guides/explorer.md: each page of the explorer in use, in a headless Chromium.
 
 python examples/explorer_pictures.py docs/explorer
 """
@@ -26,16 +26,16 @@ QUIET = "!document.querySelector('[data-testid=stStatusWidget], [data-testid=stS
 CANVAS = """[...document.querySelectorAll(".st-key-easel *")].map((node) => node.shadowRoot?.querySelector("canvas"))
   .find(Boolean)"""
 SETTLE = 3.0
-"""Seconds after which a page that is quiet has drawn what it was sent."""
+"""Seconds without activity after which a page counts as fully drawn."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Write them as JPEG.
+    """Write screenshots of the explorer as JPEG files.
 
     Args:
-        out: The folder.
-        pages: Which.
+        out: Folder for the screenshots.
+        pages: Names of the pages; all by default.
     """
 
     out: tyro.conf.Positional[Path]
@@ -43,7 +43,7 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Visit each page."""
+    """Take a screenshot of each page."""
     if find_browser() is None:
         raise SystemExit("this needs Chromium: apt-get install chromium")
     with (
@@ -66,7 +66,7 @@ def main(options: Options) -> None:
 
 
 def wait_until_quiet(page: Page) -> None:
-    """Wait until nothing is under way."""
+    """Wait until the page has been idle for a while."""
     page.wait("!!document.querySelector('.st-key-strip')", 120)
     quiet = 0.0
     while quiet < SETTLE:
@@ -75,13 +75,13 @@ def wait_until_quiet(page: Page) -> None:
 
 
 def click(page: Page, label: str, kind: str = "button") -> None:
-    """Click on the element with a label."""
+    """Click the element with a label."""
     element = f"[...document.querySelectorAll({kind!r})].find((node) => node.textContent.includes({label!r}))"
     page.wait(f"({element}?.click(), !!{element})")
 
 
 def stroke(page: Page, *points: tuple[float, float]) -> None:
-    """Paint through points, shares of width and height of the picture."""
+    """Paint a stroke through points, given as fractions of the picture's width and height."""
     box = page.wait(
         f"(() => {{ const {{x, y, width, height}} = {CANVAS}.getBoundingClientRect(); "
         "return {x, y, width, height}; })()"
@@ -92,7 +92,7 @@ def stroke(page: Page, *points: tuple[float, float]) -> None:
 
 
 def paint(page: Page) -> None:
-    """Draw a tree on the right, and take the building on the left away."""
+    """Draw a tree on the right, and remove the building on the left."""
     click(page, "behind the brush", "summary")
     click(page, "building")
     click(page, "remove")
@@ -105,7 +105,7 @@ def paint(page: Page) -> None:
 
 
 def leave(_: Page) -> None:
-    """Leave a page as it is."""
+    """Do nothing on a page."""
 
 
 PAGES: dict[str, tuple[str, int, Callable[[Page], None]]] = {

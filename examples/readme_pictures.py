@@ -1,4 +1,4 @@
-"""Make the pictures of the README: one unit, what it agrees with, what it causes; and a strip of samples of each model.
+"""Draw the README's pictures: units that match a concept and what they cause, and a strip of samples per model.
 
 python examples/readme_pictures.py docs/img
 """
@@ -26,7 +26,7 @@ COUNT, SEED = 7, 1
 
 
 def draw_hero(folder: Path) -> None:
-    """Draw samples, where the best units are on, and the samples without the units and with them forced on."""
+    """Draw samples, where the best units are on, and the same samples with the units forced off and on."""
     generator, segmenter = generators.load(MODEL), segmenters.load("unet-scenes")
     layer = dissect(generator, segmenter, [LAYER], num_samples=1_000)[LAYER]
     units = layer.units_for(CONCEPT, top=NUM_UNITS)
@@ -39,11 +39,9 @@ def draw_hero(folder: Path) -> None:
         values = quantile_values(generator, units, 0.99)
         rows = {
             "samples": generator(z),
-            f"where the {len(units)} units\nthat agree best\nwith “{CONCEPT}” are on": shade(generator(z), on),
+            f"where the {len(units)} units\nthat best match\n“{CONCEPT}” are on": shade(generator(z), on),
             "the same samples,\nthese units off": generate(generator, z, [Ablation(units)]),
-            "these units forced on\nin the upper third": generate(
-                generator, z, [Insertion(units, values, region=region)]
-            ),
+            "these units on\nin the upper third": generate(generator, z, [Insertion(units, values, region=region)]),
         }
     save_rows(rows, folder / "hero.png", units)
 
@@ -51,19 +49,19 @@ def draw_hero(folder: Path) -> None:
 def pick_samples(
     z: Float[Tensor, "batch z"], generator: generators.LayeredGenerator, segmenter: segmenters.UNetSegmenter
 ) -> Float[Tensor, "count z"]:
-    """Return the latents of the first samples in which the concept covers 3 % of the pixels or more."""
+    """Return the latent vectors of the first samples in which the concept covers at least 3 % of the pixels."""
     index = [concept.name for concept in segmenter.concepts].index(CONCEPT)
     shares = (segmenter(generator(z)) == index).float().mean((1, 2))
     return z[(shares >= 0.03).nonzero()[:COUNT, 0]]
 
 
 def shade(images: Float[Tensor, "batch 3 H W"], on: Bool[Tensor, "batch H W"]) -> Float[Tensor, "batch 3 H W"]:
-    """Return images that are darkened where units are off."""
+    """Darken images where the units are off."""
     return torch.where(on[:, None], images, (images + 1) * 0.3 - 1)
 
 
 def save_rows(rows: dict[str, Float[Tensor, "batch 3 H W"]], path: Path, units: UnitSet) -> None:
-    """Write rows of images with a label each."""
+    """Write labeled rows of images."""
     matplotlib.use("agg")
     figure, axes = plt.subplots(len(rows), COUNT, figsize=(COUNT * 1.1 + 1.7, len(rows) * 1.1))
     for row, (label, images) in zip(axes, rows.items(), strict=True):
@@ -79,7 +77,7 @@ def save_rows(rows: dict[str, Float[Tensor, "batch 3 H W"]], path: Path, units: 
 
 
 def draw_strips(folder: Path) -> None:
-    """Write four samples of each bundled generator, side by side."""
+    """Write a strip of four samples for each bundled generator."""
     for name in generators.names():
         generator = generators.load(name)
         if generator.image_size == (64, 64):

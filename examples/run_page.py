@@ -1,6 +1,6 @@
 """Run the Python of a documentation page from top to bottom: ``python examples/run_page.py PAGE FOLDER``.
 
-What the page writes goes into the folder. The pictures of the tutorial are made this way:
+The page's output files are written to the folder. This command makes the pictures of the tutorial:
 ``python examples/run_page.py docs/tutorial.md docs/tutorial``.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def read_code(page: Path) -> str:
-    """Return a page's Python, with what is between blocks as empty lines, so that line numbers are the page's."""
+    """Return a page's Python, with empty lines in place of everything else, so that line numbers match the page."""
     lines, inside = [], False
     for line in page.read_text(encoding="utf-8").splitlines():
         fence = re.match(r"```(\w*)$", line)

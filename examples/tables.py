@@ -1,4 +1,4 @@
-"""Print the tables of docs/results from what the commands wrote.
+"""Print the tables of docs/results from the results that the commands saved.
 
 python examples/tables.py effects runs/effects/*
 python examples/tables.py repairs runs/repair/*
@@ -22,8 +22,8 @@ from gandissect.latent import Direction, DirectionEffect, Inversion
 
 EFFECT_HEADS = ("generator", "concept", "share, %", "layer", "units", "insertion", "ablation", "ACE", "random units")
 REPAIR_HEADS = ("generator", "units off", "distance", "change", "random units", "real", "precision", "recall", "helps")
-DIRECTION_HEADS = ("generator", "direction", "score", "what a step of 1 sd adds, % of all pixels", "random direction")
-INVERSION_HEADS = ("generator", "space", "besides", "PSNR in dB: least, median, most", "lost, % of all pixels")
+DIRECTION_HEADS = ("generator", "direction", "score", "change per step of 1 sd, % of all pixels", "random direction")
+INVERSION_HEADS = ("generator", "space", "with", "PSNR in dB: min, median, max", "lost, % of all pixels")
 MOST_LOST = 3
 
 
@@ -32,8 +32,8 @@ class Options:
     """Print a table as Markdown.
 
     Args:
-        kind: effects, repairs, directions or inversions.
-        folders: What `gandissect effect`, `repair`, `directions` or `invert` wrote with --out.
+        kind: Kind of results: effects, repairs, directions or inversions.
+        folders: Folders that `gandissect effect`, `repair`, `directions` or `invert` wrote with --out.
     """
 
     kind: tyro.conf.Positional[Literal["effects", "repairs", "directions", "inversions"]]
@@ -41,7 +41,7 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Print the table."""
+    """Print a table of the results in the folders."""
     heads, list_rows = {
         "effects": (EFFECT_HEADS, list_effects),
         "repairs": (REPAIR_HEADS, list_repairs),
@@ -54,7 +54,7 @@ def main(options: Options) -> None:
 
 
 def list_effects(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of causal effects, in percentage points with 95 % intervals."""
+    """Yield one row per causal effect, in percentage points with 95 % intervals."""
     for folder in folders:
         paths = [path for path in sorted(folder.glob("*.safetensors")) if not path.stem.endswith("-curves")]
         for effect in sorted(map(CausalEffect.load, paths), key=lambda effect: -effect.ace):
@@ -66,7 +66,7 @@ def list_effects(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
 
 
 def list_repairs(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of repairs: means over sets of held-out images."""
+    """Yield one row per repair, with means over sets of held-out images."""
     for folder in folders:
         repair = Repair.load(folder)
         records = {record["figure"]: record for record in repair.records()}
@@ -90,25 +90,25 @@ def list_repairs(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
 
 
 def list_directions(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of directions: what their labels say, and the largest slope along a random direction."""
+    """Yield one row per direction, with its labels and the largest slope along a random direction."""
     for folder in folders:
         effects = {path: path.with_name(f"{path.stem}-effect.safetensors") for path in folder.glob("*.safetensors")}
         for path in sorted(path for path, effect in effects.items() if effect.exists()):
             direction, effect = Direction.load(path), DirectionEffect.load(effects[path])
             low_high = {label.concept: effect.interval(label.concept) for label in direction.labels}
-            does = [f"{name} {50 * (a + b):+.2f} ± {50 * (b - a):.2f}" for name, (a, b) in low_high.items()]
-            most = max(effect.records(), key=lambda record: abs(record["control_slope"]))
-            beside = f"{most['concept']} {_format_points(most, 'control_slope')}"
+            changes = [f"{name} {50 * (a + b):+.2f} ± {50 * (b - a):.2f}" for name, (a, b) in low_high.items()]
+            largest = max(effect.records(), key=lambda record: abs(record["control_slope"]))
+            control = f"{largest['concept']} {_format_points(largest, 'control_slope')}"
             score = "" if direction.score is None else f"{direction.score:.2f}"
-            yield direction.generator.name, direction.name, score, ", ".join(does) or "none", beside
+            yield direction.generator.name, direction.name, score, ", ".join(changes) or "none", control
 
 
 def list_inversions(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of inversions: PSNR, and the concepts that the reconstructions have less of."""
+    """Yield one row per inversion, with PSNR and the concepts that the reconstructions lack most."""
     for folder in folders:
         inversion = Inversion.load(folder)
-        besides = ["features"] * inversion.with_features + ["noise"] * bool(inversion.noise)
-        besides += [] if inversion.layer is None else [f"residual of {inversion.layer}"]
+        extras = ["features"] * inversion.with_features + ["noise"] * bool(inversion.noise)
+        extras += [] if inversion.layer is None else [f"residual of {inversion.layer}"]
         spread = [f"{float(psnr):.1f}" for psnr in inversion.psnr.quantile(torch.tensor([0, 0.5, 1]).double())]
         segmenter = segmenters.load(segmenters.find_for(inversion.generator.name))
         lost = inversion.lost_concepts(segmenter).records()[:MOST_LOST]
@@ -120,7 +120,7 @@ def list_inversions(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
         yield (
             inversion.generator.name,
             inversion.space,
-            ", ".join(besides) or "nothing",
+            ", ".join(extras) or "nothing",
             ", ".join(spread),
             ", ".join(shares),
         )

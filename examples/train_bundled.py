@@ -1,12 +1,12 @@
-"""Train the generators that ship, one after the other, and write what ships: weights, samples and cards.
+"""Train the bundled generators one after the other, and write their weights, samples and cards.
 
-    python examples/train_bundled.py --data-root DATA                       # all, at the widths that two CPU cores bear
-    python examples/train_bundled.py --data-root DATA --gpu                 # all, and those of 128 px, at full width
+    python examples/train_bundled.py --data-root DATA                       # all, at widths for two CPU cores
+    python examples/train_bundled.py --data-root DATA --gpu                 # all, including 128 px, at full width
     python examples/train_bundled.py progan-streets64 --data-root DATA      # one
-    python examples/train_bundled.py progan-streets64 --data-root DATA --only-card     # of what is trained so far
+    python examples/train_bundled.py progan-streets64 --data-root DATA --only-card     # from the training so far
 
-Each leaves ``generators/weights/NAME.safetensors``, ``docs/NAME.png`` and its tables in ``generators/cards.toml``.
-Stopped at any moment it goes on where it was when it is started again; a training that is done is not repeated.
+Each training writes ``generators/weights/NAME.safetensors``, ``docs/NAME.png`` and its tables in
+``generators/cards.toml``. Rerun the command to continue a stopped training; finished trainings are not repeated.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ TITLES = {"dcgan": "DCGAN", "progan": "ProGAN", "stylegan": "StyleGAN"}
 
 @dataclass(frozen=True, slots=True)
 class TrainingPictures:
-    """What models learn from: the words after ``--data``, the segmenter that measures, and what cards say of them."""
+    """Training pictures of models: arguments of ``--data``, the segmenter that evaluates, and texts for the cards."""
 
     data: str
     segmenter: str
@@ -62,7 +62,7 @@ class TrainingPictures:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that ships: its architecture, what it learns from, and the options of its training."""
+    """A bundled model: its architecture, training pictures and training options."""
 
     architecture: str
     pictures: TrainingPictures
@@ -70,7 +70,7 @@ class Model:
     snapshots: str
 
     def arguments(self, name: str) -> str:
-        """Return the arguments of ``gandissect train generator``, with DATA for the folder of the photographs."""
+        """Return the arguments of ``gandissect train generator``, with DATA as the folder of the photographs."""
         pictures = self.pictures
         return (
             f"{self.architecture} --data {pictures.data} --out runs/{name} {self.options} "
@@ -84,7 +84,7 @@ SCENES = TrainingPictures(
     shows="rendered outdoor scenes",
     dataset="30,000 rendered scenes of seed 0",
     license="MIT, as the toolkit: trained on rendered pictures only",
-    more=" --augmentation",  # none: there are as many scenes as one likes
+    more=" --augmentation",  # none, since any number of scenes can be rendered
 )
 STREETS = TrainingPictures(
     data="DATA/outdoor/buildings DATA/outdoor/street DATA/labelmefacade@train",
@@ -98,7 +98,7 @@ CPU = "--images 200000 --decay-from 0.6"
 LONG = "--images 340000 --decay-from 0.6"
 SLOW_GROWTH = " --hold-images 10000 --fade-images 10000"
 WEAKER = " --augmentation translation"
-FULL = (  # 320 units at most, not 512: the weights may take 16 MB
+FULL = (  # at most 320 units rather than 512, so that the weights fit into 16 MB
     "--width 128 --max-width 320 --batch-size 64 --images 600000 --hold-images 40000 --fade-images 40000 "
     "--decay-from 0.8 --learning-rate 0.002"
 )
@@ -129,15 +129,15 @@ GPU_MODELS: Mapping[str, Model] = {
 
 @dataclass(frozen=True)
 class Options:
-    """Train the generators that ship, and write their weights, samples and cards.
+    """Train the bundled generators, and write their weights, samples and cards.
 
     Args:
-        names: Which; all by default.
-        data_root: The folder of the photographs, DATA on the cards.
-        gpu: Train at the widths that a GPU bears, and the models of 128 px too.
-        only_card: Train nothing; write what is trained so far.
-        hardware: What the card says it was trained on; by default this machine's GPU or CPU.
-        device: auto, cpu, cuda or mps.
+        names: Names of the models to train; all by default.
+        data_root: Folder of the photographs, called DATA on the cards.
+        gpu: Train at widths for a GPU, including the models of 128 px.
+        only_card: Do not train; write the files from the training so far.
+        hardware: Hardware to state on the card; by default this machine's GPU or CPU.
+        device: Device to train on: auto, cpu, cuda or mps.
     """
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -150,7 +150,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A generator that a run has written, with the figures of its moment and the seconds of the whole run."""
+    """A snapshot of a run, with the metrics at that time and the duration of the entire run in seconds."""
 
     path: Path
     images_seen: int
@@ -160,22 +160,22 @@ class Snapshot:
 
     @property
     def distance(self) -> float:
-        """Distance from held-out pictures; infinite where it was not measured."""
+        """Distance from held-out pictures; infinite if it was not measured."""
         return self.figures.get("distance", math.inf)
 
 
 def bundle(name: str, model: Model, options: Options, root: Path = ROOT) -> None:
-    """Train a model as far as it is not trained yet, and write its weights, samples and card.
+    """Start or complete a model's training, and write its weights, samples and card.
 
     Args:
-        name: Its name.
-        model: How it is made.
-        options: What was asked for; ``names`` and ``gpu`` say nothing here.
-        root: The folder of the repository.
+        name: Name of the model.
+        model: Settings of the model.
+        options: Command-line options; ``names`` and ``gpu`` are ignored here.
+        root: Folder of the repository.
 
     Raises:
-        ValueError: If the weights are too large to ship, the run is of other settings or has not grown up, or what
-            ``gandissect train generator`` raises.
+        ValueError: If the weights are too large to bundle, the run has other settings or has not reached its full
+            resolution, or ``gandissect train generator`` raises it.
     """
     run = parse_training(model.arguments(name), options, root)
     check_fits(name, count_half_precision_bytes(run.settings))
@@ -203,7 +203,7 @@ def bundle(name: str, model: Model, options: Options, root: Path = ROOT) -> None
 
 
 def parse_training(arguments: str, options: Options, root: Path) -> train_generator.Options:
-    """Return a training as ``gandissect train generator`` understands these arguments."""
+    """Return the options that ``gandissect train generator`` parses from these arguments."""
     data_root = str(options.data_root)
     words = [data_root + word.removeprefix("DATA") if word.startswith("DATA/") else word for word in arguments.split()]
     run = tyro.cli(train_generator.Options, args=words)
@@ -211,56 +211,59 @@ def parse_training(arguments: str, options: Options, root: Path) -> train_genera
 
 
 def count_half_precision_bytes(settings: GANSettings) -> int:
-    """Return how much the weights of a generator take."""
+    """Return the size of a generator's weights in half precision, in bytes."""
     with torch.device("meta"):
         generator = FAMILIES[settings.architecture].networks["generator"](settings, ())
     return 2 * sum(value.numel() for value in generator.state_dict().values())
 
 
 def check_fits(name: str, num_bytes: int) -> None:
-    """Refuse weights that are too large to ship.
+    """Check that weights are small enough to be bundled.
 
     Raises:
-        ValueError: With the remedy.
+        ValueError: If they are too large; the message states the remedy.
     """
     if num_bytes > MAX_BYTES:
         raise ValueError(
-            f"{name} takes {num_bytes / 1e6:.1f} MB; at most {MAX_BYTES / 1e6:.0f} ship: give it a smaller max_width "
+            f"{name} must take {MAX_BYTES / 1e6:.0f} MB or less; got {num_bytes / 1e6:.1f} MB; reduce max_width "
             "(dcgan: width)"
         )
 
 
 def is_finished(run: train_generator.Options) -> bool:
-    """Return whether a run has come to the last step of its settings, and has been measured there."""
+    """Return whether a run has reached the last step of its settings and was evaluated there."""
     lines = read_metrics(run.out) if (run.out / METRICS).exists() else []
     return any("distance" in line and line["step"] >= run.settings.num_steps for line in lines)
 
 
 def check_settings(run: train_generator.Options) -> None:
-    """Refuse to say of a run that it is what it is not.
+    """Check that a run was trained with the settings that its card will state.
 
     Raises:
         FileNotFoundError: If there is no run.
         ValueError: If it has other settings.
     """
-    wanted = json.loads(json.dumps(asdict(run.settings)))
+    settings = json.loads(json.dumps(asdict(run.settings)))
     saved = read_json(run.out / "settings.json")
-    other = sorted(key for key, value in wanted.items() if saved.get(key) != value)
-    if other:
-        raise ValueError(f"{run.out} was trained with another {', '.join(other)}; mend the table, or move the run away")
+    mismatch = sorted(key for key, value in settings.items() if saved.get(key) != value)
+    if mismatch:
+        raise ValueError(
+            f"{run.out} was trained with different settings ({', '.join(mismatch)}); fix the table of models, or move "
+            "the run elsewhere"
+        )
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Return the lines of a run's ``metrics.jsonl``, but for one that was torn when the run was killed."""
+    """Return the entries of a run's ``metrics.jsonl``, except a line left incomplete when the run was killed."""
     lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def choose_snapshot(run: Path) -> Snapshot:
-    """Return the snapshot of a run with the least distance from held-out pictures, by default the last.
+    """Return the snapshot of a run with the smallest distance from held-out pictures, or else the last one.
 
     Raises:
-        FileNotFoundError: If the run has not made any.
+        FileNotFoundError: If the run has no snapshot.
         ValueError: If a file is damaged.
     """
     lines = read_metrics(run)
@@ -275,14 +278,16 @@ def choose_snapshot(run: Path) -> Snapshot:
 
 
 def measure_fidelity(run: train_generator.Options, snapshot: Snapshot) -> Fidelity:
-    """Return what ``gandissect fidelity`` finds.
+    """Measure what ``gandissect fidelity`` reports.
 
     Raises:
-        ValueError: If the snapshot makes smaller pictures than the run is to end with.
+        ValueError: If the snapshot's images are smaller than the run's final resolution.
     """
     generator, size = generators.load(snapshot.path, run.device), run.settings.resolution
     if generator.image_size[0] != size:
-        raise ValueError(f"{snapshot.path} has grown to {generator.image_size[0]} px only, not to {size} px; train on")
+        raise ValueError(
+            f"{snapshot.path} must make images of {size} px; got {generator.image_size[0]} px; continue the training"
+        )
     train, held_out = open_pictures(run.data, size, run.hold_out)
     return Yardstick.of(segmenters.load(run.segmenter, run.device), train, held_out).measure(generator)
 
@@ -290,7 +295,7 @@ def measure_fidelity(run: train_generator.Options, snapshot: Snapshot) -> Fideli
 def describe_training(
     name: str, model: Model, run: train_generator.Options, snapshot: Snapshot, hardware: str
 ) -> dict[str, str | int]:
-    """Return what a card says of how a model was made."""
+    """Return the entries of a card about a model's training."""
     settings, pictures, seconds = run.settings, model.pictures, snapshot.seconds
     units = f"{settings.width} units in the last layer"
     return {
@@ -306,7 +311,7 @@ def describe_training(
 
 
 def describe_fidelity(fidelity: Fidelity) -> dict[str, Any]:
-    """Return what a card says of fidelity: each figure beside that of training pictures in place of generated ones."""
+    """Return the entries of a card about fidelity, each next to its value for real training pictures."""
     return {
         "frechet_distance": round(fidelity.distance, 2),
         "frechet_distance_std": round(fidelity.distance_std, 2),
@@ -326,7 +331,7 @@ def describe_fidelity(fidelity: Fidelity) -> dict[str, Any]:
 
 
 def describe_dcgan(name: str, cards: Path) -> dict[str, str]:
-    """Return what a card says of the DCGAN that learned from the same pictures."""
+    """Return the entry of a card that compares it with the DCGAN trained on the same pictures."""
     with cards.open("rb") as file:
         known = tomllib.load(file)
     other = "dcgan-" + name.partition("-")[2]
@@ -342,15 +347,15 @@ def _compare_with_real(generated: Estimate, real: Estimate) -> dict[str, float]:
 
 
 def describe_choice(run: train_generator.Options, snapshot: Snapshot) -> dict[str, Any]:
-    """Return what a card says of overfitting, and of how the snapshot was chosen."""
+    """Return the entries of a card about overfitting and the choice of the snapshot."""
     logits = {key: round(snapshot.figures[key], 3) for key in LOGITS if key in snapshot.figures}
     seen, images = snapshot.images_seen, run.settings.images
-    chosen = f"at {seen:,} of {images:,} images, of {snapshot.num_measured} the nearest to the held-out pictures"
+    chosen = f"at {seen:,} of {images:,} images, the nearest of {snapshot.num_measured} to the held-out pictures"
     return {**logits, "snapshot": chosen}
 
 
 def name_machine(device: str) -> str:
-    """Return the name of the GPU, or of the CPU with its threads."""
+    """Return the name of the GPU, or of the CPU with its number of threads."""
     if (resolved := resolve_device(device)).type == "cuda":
         return torch.cuda.get_device_name(resolved)
     cpuinfo = Path("/proc/cpuinfo")
@@ -360,7 +365,7 @@ def name_machine(device: str) -> str:
 
 
 def format_table(name: str, entries: Mapping[str, Any]) -> str:
-    """Return a table of TOML."""
+    """Return a TOML table."""
     return "".join([f"[{name}]\n", *(f"{key} = {_format_value(value)}\n" for key, value in entries.items())])
 
 
@@ -371,7 +376,7 @@ def _format_value(value: Any) -> str:
 
 
 def replace_card(text: str, name: str, tables: str) -> str:
-    """Return ``cards.toml`` with the tables of one card replaced where they stand, or added at the end."""
+    """Return ``cards.toml`` with the tables of one card replaced in place, or appended."""
     start = rf"^\[{re.escape(name)}[.\]]"
     own = re.compile(rf"{start}.*?(?=^\[(?!{re.escape(name)}[.\]])|\Z)", re.DOTALL | re.MULTILINE)
     if not (match := own.search(text)):
@@ -381,17 +386,18 @@ def replace_card(text: str, name: str, tables: str) -> str:
 
 
 def main(options: Options) -> int:
-    """Make the models one after the other; return how many failed."""
+    """Train and bundle the models one after the other, and return the number that failed."""
     models = GPU_MODELS if options.gpu else CPU_MODELS
     chosen = {name: lookup(models, name, "model") for name in options.names or models}
     failed = []
     for name, model in chosen.items():
         try:
             bundle(name, model, options)
-        except Exception:  # the machine may be lent for a short time only: the others are still made
+        except Exception:  # continue with the others, since time on the machine may be limited
             logging.exception("%s failed", name)
             failed.append(name)
-    print(f"{len(chosen) - len(failed)} of {len(chosen)} models made" + "".join(f"; {name} failed" for name in failed))
+    num_done = len(chosen) - len(failed)
+    print(f"{num_done} of {len(chosen)} models bundled" + "".join(f"; {name} failed" for name in failed))
     return len(failed)
 
 

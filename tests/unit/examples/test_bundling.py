@@ -113,7 +113,7 @@ def test_the_card_warns_of_overfitting_with_the_logits_of_its_snapshot(made) -> 
     assert card.quality["logit_held_out"] == round(wanted["logit_held_out"], 3)
     num_measured = sum("distance" in line for line in lines)
     assert card.quality["snapshot"] == (
-        f"at {card.images_seen} of 64 images, of {num_measured} the nearest to the held-out pictures"
+        f"at {card.images_seen} of 64 images, the nearest of {num_measured} to the held-out pictures"
     )
 
 
@@ -161,14 +161,16 @@ def test_a_card_is_not_written_of_a_run_with_other_settings(made) -> None:
     root, options = made
     before = (root / "generators/cards.toml").read_bytes()
     other = replace(TINY, options=TINY.options + " --seed 5 --images 128")
-    with pytest.raises(ValueError, match=r"tiny-noise16 was trained with another images, seed; mend the table"):
+    with pytest.raises(
+        ValueError, match=r"tiny-noise16 was trained with different settings \(images, seed\); fix the table"
+    ):
         script.bundle("tiny-noise16", other, replace(options, only_card=True), root)
     assert (root / "generators/cards.toml").read_bytes() == before
 
 
 def test_weights_too_large_to_ship_are_refused_before_they_are_trained(tmp_path: Path) -> None:
     wide = script.Model("progan", NOISE, "--width 128 --max-width 512", "")
-    with pytest.raises(ValueError, match=r"wide takes 30\.\d MB; at most 16 ship: give it a smaller max_width"):
+    with pytest.raises(ValueError, match=r"wide must take 16 MB or less; got 30\.\d MB; reduce max_width"):
         script.bundle("wide", wide, script.Options(device="cpu"), tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -212,7 +214,7 @@ def test_a_network_that_has_not_grown_up_gets_no_card(tmp_path: Path, made) -> N
     _, options = made
     run = script.parse_training(TINY.arguments("small"), options, tmp_path)
     snapshot = script.choose_snapshot(_run(tmp_path, {8: 1.0}, best=None, size=32))
-    with pytest.raises(ValueError, match=r"has grown to 32 px only, not to 16 px; train on"):
+    with pytest.raises(ValueError, match=r"must make images of 16 px; got 32 px; continue"):
         script.measure_fidelity(run, snapshot)
 
 
