@@ -18,7 +18,7 @@ from gandissect.artifacts.steps import RepairSteps
 from gandissect.core import lookup
 from gandissect.interventions import Edit
 from gandissect.report import REPAIR_REPORT_FILES
-from gandissect.storage import check_folder, lock_folder, output_folder
+from gandissect.storage import SavedResult, check_folder, lock_folder, output_folder
 from generators import LayeredGenerator
 from segmenters.datasets import check_output
 
@@ -138,7 +138,8 @@ class Options:
         write_repair_report(folder, generator, result.curve, result.repair, result.ranking)
         facts = {"repaired": generator.name, "units": list(result.units.units)}
         generators.save(result.generator, folder / REPAIRED, facts)
-        for part in filter(None, (result.curve, result.repair, result.ranking)):
+        parts: tuple[SavedResult | None, ...] = (result.curve, result.repair, result.ranking)
+        for part in filter(None, parts):
             part.save(folder)
         return result
 

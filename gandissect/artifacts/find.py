@@ -13,6 +13,7 @@ from typing import Any, Generic
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ..core.display import Tabular, count_units
 from ..core.environment import installed_versions
 from ..core.lookup import check_choice, lookup, unique_names
 from ..core.pictures import split_off
@@ -40,7 +41,7 @@ UNITS_TO_COMPARE_LAYERS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class FoundRepair(Generic[G]):
+class FoundRepair(Tabular, Generic[G]):
     """A repair of a generator, with the results of every step.
 
     Args:
@@ -68,9 +69,12 @@ class FoundRepair(Generic[G]):
     def __str__(self) -> str:
         return str(self.repair)
 
-    def __repr__(self) -> str:
-        units = f"{len(self.units)} units of {self.units.layer}"
-        return f"FoundRepair({self.repair.generator.name}: {units}, {self.repair.verdict})"
+    def records(self) -> list[dict[str, Any]]:
+        """Return the records of the measured repair."""
+        return self.repair.records()
+
+    def _summarize(self) -> str:
+        return f"{self.repair.generator.name}: {count_units(len(self.units), self.units.layer)}, {self.repair.verdict}"
 
 
 def find_repair(

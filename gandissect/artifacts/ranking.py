@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
+from ..core.display import Tabular, count_units
 from ..core.lookup import check_choice
 from ..core.network_id import NetworkId
 from ..core.types import UnitSet
@@ -20,8 +21,8 @@ RankingMethod = Literal["distance", "realism", "effect"]
 """Score that units are ranked by: the excess distance, the correlation with realism, or the effect of ablation."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ArtifactRanking(SavedResult):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ArtifactRanking(SavedResult, Tabular):
     """Units of a layer, ranked by their relation to unrealistic images.
 
     A unit whose peak activation is the same in all images carries no information: its distance is that of random
@@ -112,3 +113,7 @@ class ArtifactRanking(SavedResult):
             columns |= {"effect": self.effect.tolist(), "effect_stderr": self.effect_stderr.tolist()}
         units = self.top(len(self.distance)).units
         return [{"unit": unit} | {name: column[unit] for name, column in columns.items()} for unit in units]
+
+    def _summarize(self) -> str:
+        units, worst = count_units(len(self.distance), self.layer), ", ".join(map(str, self.top(3).units))
+        return f"{units} by {self.method}, worst {worst}, n={self.num_samples}"

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from ..core.display import Tabular, count_units
 from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
 from ..core.types import Concept, UnitSet, check_concepts
@@ -31,8 +32,8 @@ FIGURES = (*(field.name for field in fields(Scores)), "worst_realism")
 """Figures of a repair: those of `Scores`, and the 5th percentile of the images' realism."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RepairCurve(SavedResult):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RepairCurve(SavedResult, Tabular):
     """The distance from real pictures as a function of the number of units forced.
 
     Args:
@@ -117,11 +118,31 @@ class RepairCurve(SavedResult):
         if not self.num_units:
             return f"no number of units up to {self.counts[-1]} reliably lowers the distance, {setting}"
         change = self.change(self.counts.index(self.num_units))
-        return f"{_describe_units(self.units)} chosen; forcing them changes the distance by {change}, {setting}"
+        units = count_units(len(self.units), self.units.layer)
+        return f"{units} chosen; forcing them changes the distance by {change}, {setting}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dictionary for each number of units: the distance, and the range of random units."""
+        control, means, stds = self.control.mean(dim=2), self.distance.mean(dim=1), self.distance.std(dim=1)
+        return [
+            {
+                "num_units": count,
+                "distance": float(means[place]),
+                "distance_std": float(stds[place]),
+                "control_min": float(control[:, place].min()),
+                "control_max": float(control[:, place].max()),
+            }
+            for place, count in enumerate(self.counts)
+        ]
+
+    def _summarize(self) -> str:
+        before = Estimate.of(self.distance[0].tolist())
+        chosen = f"{count_units(self.num_units, self.ranked.layer)} chosen of up to {self.counts[-1]}"
+        return f"{chosen}, distance {before} before, floor {self.floor}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ConceptChanges:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ConceptChanges(Tabular):
     """How forcing units changes each concept's share of the pixels.
 
     Args:
@@ -159,9 +180,12 @@ class ConceptChanges:
         record |= {"change_low": change - reach, "change_high": change + reach}
         return record | {"control_change_min": min(controls), "control_change_max": max(controls)}
 
+    def _summarize(self) -> str:
+        return f"{len(self.concepts)} concepts by {self.segmenter}, n={self.num_images}"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Repair(SavedResult):
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Repair(SavedResult, Tabular):
     """The effect of forcing units, measured on images and real pictures that played no part in choosing them.
 
     The columns of the tables are `FIGURES`. All sets are compared with the same held-out pictures, so the intervals do
@@ -263,7 +287,7 @@ class Repair(SavedResult):
         """Return the verdict and its figures in one sentence."""
         distance, controls = self.change("distance"), self.control_changes("distance")
         before, after, real = (_estimate(table, "distance") for table in (self.before, self.after, self.real))
-        units = _describe_units(self.units)
+        units = count_units(len(self.units), self.units.layer)
         action = f"switching off {units}" if self.force_to == "zero" else f"forcing {units} to the mean"
         setting = f"{self.network}, {self.num_dims} dims, n = {self.num_sets} x {self.num_images}"
         return (
@@ -298,9 +322,9 @@ class Repair(SavedResult):
         record |= {"change": change.mean, "change_low": change.low, "change_high": change.high}
         return record | {"control_change_min": min(controls), "control_change_max": max(controls)}
 
-
-def _describe_units(units: UnitSet) -> str:
-    return f"{len(units)} unit{'' if len(units) == 1 else 's'} of {units.layer}"
+    def _summarize(self) -> str:
+        units, change = count_units(len(self.units), self.units.layer), self.change("distance")
+        return f"{units} to {self.force_to}: {self.verdict}, distance {change}, n={self.num_sets} x {self.num_images}"
 
 
 def _find_column(figure: str) -> int:

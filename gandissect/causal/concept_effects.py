@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+from ..core.display import Tabular
 from ..core.lookup import lookup, unique_names
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.sampling import check_num_samples, check_seed
@@ -36,8 +38,8 @@ NUM_DISSECTED = 500
 """Number of samples of the dissection that chooses units if none is passed."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ConceptEffects:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ConceptEffects(Tabular):
     """The causal effects of the units of several concepts.
 
     Args:
@@ -50,6 +52,18 @@ class ConceptEffects:
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.effects))
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the record of each effect's own concept, with its units."""
+        return [
+            {"layer": effect.effect.units.layer, "num_units": len(effect.effect.units)}
+            | next(record for record in effect.records() if record["concept"] == effect.concept)
+            for effect in self.effects
+        ]
+
+    def _summarize(self) -> str:
+        effects = ", ".join(f"{effect.concept} {effect.ace:.3f}" for effect in self.effects)
+        return f"ace: {effects}; {len(self.curves)} curves"
 
 
 def measure_concept_effects(

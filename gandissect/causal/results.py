@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from ..core.display import Displayed, Tabular, count_units
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
 from ..core.types import Concept, UnitSet, check_concepts
@@ -21,8 +22,8 @@ EFFECT_KINDS = ("insertion", "ablation", "ace")
 """Names of the measured effects: of insertion, of ablation, and their sum."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class UnitEffect:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class UnitEffect(Displayed):
     """The effect of forcing units on every concept.
 
     Args:
@@ -43,9 +44,12 @@ class UnitEffect:
         if len(self.values) != len(self.units):
             raise ValueError(f"values must have one value per unit, {len(self.units)}; got {len(self.values)}")
 
+    def _summarize(self) -> str:
+        return f"{count_units(len(self.units), self.units.layer)}, {len(self.ace.mean)} concepts"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EffectsByPlace:
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EffectsByPlace(Displayed):
     """The effect of insertion on the concept, by the place of the insertion.
 
     Args:
@@ -64,9 +68,12 @@ class EffectsByPlace:
         for name, table in (("mean", self.mean), ("stderr", self.stderr)):
             check_tensor(name, table, torch.float64, shape)
 
+    def _summarize(self) -> str:
+        return f"{self.mean.shape[0]} x {self.mean.shape[1]} places, {int(self.count.sum()):,} insertions"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CausalEffect(SavedResult):
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CausalEffect(SavedResult, Tabular):
     """The average causal effect of units, and of random control units of the same layer.
 
     Args:
@@ -161,13 +168,25 @@ class CausalEffect(SavedResult):
         advantage, stderr = float(self.advantage.mean[row]), float(self.advantage.stderr[row])
         return record | {"advantage": advantage, "advantage_stderr": stderr}
 
+    def _summarize(self) -> str:
+        units, ace = self.effect.units, f"ace={self.ace:.3f} ± {Z_95 * self.stderr:.3f}"
+        return f"{self.concept}, {count_units(len(units), units.layer)}, {ace}, n={self.num_samples}"
+
+    def _html_parts(self) -> Iterable[str]:
+        from ..core.rich import draw_records
+
+        records = sorted(self.records(), key=lambda record: (record["concept"] != self.concept, -abs(record["ace"])))
+        shown = ("concept", "share", "insertion", "ablation", "ace", "control_ace")
+        names = [name for name in records[0] if name.removesuffix("_stderr") in shown]
+        return (draw_records([{name: record[name] for name in names} for record in records]),)
+
 
 def _format_percent(table: Shares, row: int) -> str:
     return f"{100 * float(table.mean[row]):+.2f} ± {100 * Z_95 * float(table.stderr[row]):.2f} %"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class UnitRanking:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class UnitRanking(Tabular):
     """A ranking of the units of a layer for a concept.
 
     Args:
@@ -197,9 +216,17 @@ class UnitRanking:
         order = self.scores.argsort(descending=True, stable=True)[:count]
         return UnitSet(self.layer, tuple(order.tolist()))
 
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dictionary for each unit, best first."""
+        return [{"unit": unit, "score": float(self.scores[unit])} for unit in self.top(len(self.scores)).units]
 
-@dataclass(frozen=True, slots=True, eq=False)
-class UnitEffects:
+    def _summarize(self) -> str:
+        units, best = count_units(len(self.scores), self.layer), ", ".join(map(str, self.top(3).units))
+        return f"{self.concept}, {units} by {self.method}, best {best}, n={self.num_samples}"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class UnitEffects(Tabular):
     """The effect of ablating each unit of a layer alone, on every concept.
 
     Args:
@@ -228,9 +255,27 @@ class UnitEffects:
         scores = self.mean[:, column].clone()
         return UnitRanking(self.layer, concept, "effect", scores, self.num_samples, self.seed)
 
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dictionary for each unit and concept, in the order of both."""
+        means, errors = self.mean.tolist(), self.stderr.tolist()
+        return [
+            {"unit": unit, "concept": concept, "taken": means[unit][column], "taken_stderr": errors[unit][column]}
+            for unit in range(len(means))
+            for column, concept in enumerate(self.concepts)
+        ]
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EffectCurves(SavedResult):
+    def _summarize(self) -> str:
+        return f"{count_units(len(self.mean), self.layer)}, {len(self.concepts)} concepts, n={self.num_samples}"
+
+    def _html_parts(self) -> Iterable[str]:
+        from ..core.rich import draw_records
+
+        best = sorted(self.records(), key=lambda record: -record["taken"])
+        return (draw_records(best),)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EffectCurves(SavedResult, Tabular):
     """The effect of ablating the top units of rankings on a concept, compared with random control units.
 
     Args:
@@ -283,3 +328,7 @@ class EffectCurves(SavedResult):
             for name, table in self.taken.items()
             for index, count in enumerate(self.counts)
         ]
+
+    def _summarize(self) -> str:
+        counts = f"{self.counts[0]} to {self.counts[-1]} units of {self.layer}"
+        return f"{self.concept}, {counts} by {', '.join(self.taken)}, n={self.num_samples}"

@@ -55,7 +55,7 @@ class Identified(Protocol):
         """Hexadecimal SHA-256 of architecture and weights, and of other properties that distinguish the network."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NetworkId:
     """The identity of a generator or a segmenter.
 
@@ -95,6 +95,9 @@ class NetworkId:
 
     def __str__(self) -> str:
         return self.name
+
+    def __repr__(self) -> str:
+        return f"NetworkId({self.name!r}, {shorten_fingerprint(self.fingerprint)!r})"
 
     def __format__(self, form: str) -> str:
         return format(self.name, form)

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .display import MAX_REPR
 from .lookup import lookup
 
 UNLABELED = -1
@@ -126,7 +127,7 @@ class LayerInfo:
             raise ValueError(f"a layer must have at least one unit, row and column; got {self}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class UnitSet:
     """Units of one layer, best first.
 
@@ -162,6 +163,12 @@ class UnitSet:
 
     def __len__(self) -> int:
         return len(self.units)
+
+    def __repr__(self) -> str:
+        text = f"UnitSet(layer={self.layer!r}, units={self.units})"
+        if len(text) <= MAX_REPR:
+            return text
+        return f"UnitSet(layer={self.layer!r}, {len(self)} units: {', '.join(map(str, self.units[:8]))}, ...)"
 
     def top(self, count: int) -> UnitSet:
         """Return the first ``count`` units."""

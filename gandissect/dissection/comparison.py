@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from ..core.display import Displayed, Tabular
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId, is_same_network, shorten_fingerprint
 from ..core.types import Concept, check_type
@@ -32,8 +33,8 @@ COMPARABLE = ("segmenter", "quantile", "num_samples")
 """Fields of the provenance that must be the same in all dissections."""
 
 
-@dataclass(frozen=True, slots=True)
-class ComparedLayer:
+@dataclass(frozen=True, slots=True, repr=False)
+class ComparedLayer(Displayed):
     """One layer of one model.
 
     Args:
@@ -70,9 +71,12 @@ class ComparedLayer:
         """Number of distinct concepts that the units match."""
         return sum(count > 0 for count in self.units_by_concept)
 
+    def _summarize(self) -> str:
+        return f"{self.model}, {self.layer}: {self.interpretable} of {self.units} units interpretable"
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Tabular):
     """The interpretable units of several models, layer by layer.
 
     Args:
@@ -114,6 +118,21 @@ class Comparison:
         """
         provenance = dict(zip(self.models, self.provenance, strict=True))
         return [_record(layer, provenance[layer.model], self.concepts) for layer in self.layers]
+
+    def _summarize(self) -> str:
+        counts = {
+            model: f"{sum(layer.interpretable for layer in layers)} of {sum(layer.units for layer in layers)}"
+            for model in self.models
+            for layers in [self.layers_of(model)]
+        }
+        return "interpretable units: " + "; ".join(f"{model}, {count}" for model, count in counts.items())
+
+    def _html_parts(self) -> Iterable[str]:
+        from ..core.rich import draw_records
+
+        hidden = {"generator", "num_samples", "seed"}
+        records = [{name: value for name, value in record.items() if name not in hidden} for record in self.records()]
+        return (draw_records(records, max_rows=max(len(records), 1)),)
 
 
 def compare(

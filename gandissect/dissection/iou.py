@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from ..core.display import Displayed
 from ..storage.saved import check_tensor
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class GroupCounts:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class GroupCounts(Displayed):
     """Pixel counts in each group of samples, as assigned by `groups.group_of`.
 
     Args:
@@ -58,6 +59,10 @@ class GroupCounts:
             and bool((counts <= self.concept_area[:, :, None]).all())
             and bool((counts <= self.unit_area[:, None, :]).all())
         )
+
+    def _summarize(self) -> str:
+        groups, concepts, units = self.intersection.shape
+        return f"{groups} groups, {concepts} concepts, {units} units"
 
 
 def intersection_over_union(

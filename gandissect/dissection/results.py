@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
+from ..core.display import Displayed, Tabular
 from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
 from ..core.types import Concept, LayerInfo, UnitSet, check_concepts, check_type, concept_index
@@ -33,6 +34,7 @@ from .counting.tally import TALLY
 from .counting.top_images import Thumbnails, TopImages
 from .curves import QualityMatch, UnitCurves
 from .iou import GroupCounts, intersection_over_union
+from .records import list_units
 
 MIN_IOU = 0.04
 """Minimum IoU of a unit that matches a concept. Source: Bau et al. 2017 (arXiv 1704.05796), Sec. 2."""
@@ -41,7 +43,7 @@ ENOUGH_SAMPLES = 500
 """Number of samples with which moderate agreement can be distinguished from chance."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class UnitMatch:
     """A unit's best concept by IoU.
 
@@ -72,9 +74,20 @@ class UnitMatch:
         """Return whether the IoU is at least ``min_iou`` and beyond chance; False if there are too few samples."""
         return self.concept is not None and self.iou >= min_iou and bool(self.beyond_chance)
 
+    def __repr__(self) -> str:
+        interval = None if self.iou_ci is None else tuple(float(f"{end:.3g}") for end in self.iou_ci)
+        null_iou, q_value = (
+            None if value is None else float(f"{value:.3g}") for value in (self.null_iou, self.q_value)
+        )
+        return (
+            f"UnitMatch(layer={self.layer!r}, unit={self.unit}, concept={self.concept!r}, iou={self.iou:.3g}, "
+            f"threshold={self.threshold:.4g}, null_iou={null_iou}, iou_ci={interval}, "
+            f"beyond_chance={self.beyond_chance}, q_value={q_value})"
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class LayerDissection:
+class LayerDissection(Tabular):
     """The dissection of one layer: the IoU of its units with the concepts.
 
     Args:
@@ -196,12 +209,18 @@ class LayerDissection:
         p = torch.ones_like(self.iou) if self.chance is None else self.chance.p
         return benjamini_hochberg(p, rate)
 
-    def __repr__(self) -> str:
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dictionary for each unit, as `Dissection.records` does."""
+        return list(list_units(self))
+
+    def _summarize(self) -> str:
         info, num_interpretable = self.info, sum(match.is_interpretable() for match in self.matches)
-        return (
-            f"LayerDissection({self.name!r}: {info.units} units, {info.height} x {info.width}, "
-            f"{num_interpretable} interpretable)"
-        )
+        return f"{self.name!r}: {info.units} units, {info.height} x {info.width}, {num_interpretable} interpretable"
+
+    def _html_parts(self) -> Iterable[str]:
+        from .display import show_layer
+
+        return show_layer(self)
 
 
 def count_units_by_concept(matches: Iterable[UnitMatch], min_iou: float = MIN_IOU) -> dict[str, int]:
@@ -232,8 +251,8 @@ def _find_best_matches(layer: LayerDissection) -> Iterator[UnitMatch]:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+@dataclass(frozen=True, slots=True, repr=False)
+class Provenance(Displayed):
     """The networks, settings and software versions that produced a dissection.
 
     Args:
@@ -273,9 +292,13 @@ class Provenance:
         """Number of pixels of the label maps of all samples."""
         return self.num_samples * self.label_size[0] * self.label_size[1]
 
+    def _summarize(self) -> str:
+        setting = f"{self.num_samples} samples, seed={self.seed}, quantile={self.quantile:g}"
+        return f"{self.generator} by {self.segmenter}: {setting}, on {self.device}"
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Dissection(SavedResult):
+class Dissection(SavedResult, Tabular):
     """A dissection: the IoU of the units of a generator's layers with a segmenter's concepts.
 
     ``D["layer4"]`` is the `LayerDissection` of that layer, ``for layer in D`` iterates over all layers in the
@@ -314,11 +337,6 @@ class Dissection(SavedResult):
             if not bool(torch.isin(layer.top.samples, known).all()) or layer.top.size != self.thumbnails.size:
                 raise ValueError(f"some top images of {layer.name!r} have no thumbnail, or one of the wrong size")
 
-    def __repr__(self) -> str:
-        networks = f"{self.provenance.generator} by {self.provenance.segmenter}"
-        names = ", ".join(layer.name for layer in self.layers) or "none"
-        return f"Dissection({networks}: {self.provenance.num_samples} samples, layers {names})"
-
     def __getitem__(self, layer: str) -> LayerDissection:
         """Return the dissection of one layer.
 
@@ -343,7 +361,7 @@ class Dissection(SavedResult):
         unit_area peak top_samples``, and with curves also ``iqr_concept iqr iqr_threshold iqr_share iqr_iou
         iqr_null_iou``.
         """
-        return [record for layer in self.layers for record in _records(layer)]
+        return [record for layer in self.layers for record in list_units(layer)]
 
     @classmethod
     def load(cls, place: Path | str) -> Self:
@@ -366,34 +384,12 @@ class Dissection(SavedResult):
             )
         return super(Dissection, cls).load(path)
 
+    def _summarize(self) -> str:
+        networks = f"{self.provenance.generator} by {self.provenance.segmenter}"
+        names = ", ".join(layer.name for layer in self.layers) or "none"
+        return f"{networks}: {self.provenance.num_samples} samples, layers {names}"
 
-def _records(layer: LayerDissection) -> Iterator[dict[str, Any]]:
-    """Yield the units of a layer as plain dictionaries."""
-    plain = [_record(layer, match) for match in layer.matches]
-    if layer.curves is None:
-        yield from plain
-        return
-    for record, match in zip(plain, layer.quality_matches, strict=True):
-        quality = {name: getattr(match, name) for name in ("concept", "threshold", "share", "iou", "null_iou")}
-        yield record | {"iqr": match.iqr} | {f"iqr_{name}": value for name, value in quality.items()}
+    def _html_parts(self) -> Iterable[str]:
+        from .display import show_dissection
 
-
-def _record(layer: LayerDissection, match: UnitMatch) -> dict[str, Any]:
-    """Return one unit as a plain dictionary."""
-    low, high = match.iou_ci or (None, None)
-    return {
-        "layer": match.layer,
-        "unit": match.unit,
-        "concept": match.concept,
-        "category": None if match.concept is None else layer.concepts[layer.concept_index(match.concept)].category,
-        "iou": match.iou,
-        "threshold": match.threshold,
-        "null_iou": match.null_iou,
-        "iou_low": low,
-        "iou_high": high,
-        "q_value": match.q_value,
-        "beyond_chance": match.beyond_chance,
-        "unit_area": int(layer.unit_area[match.unit]),
-        "peak": float(layer.top.peaks[match.unit, 0]) if layer.top.peaks.shape[1] else None,
-        "top_samples": layer.top.samples[match.unit].tolist(),
-    }
+        return show_dissection(self)

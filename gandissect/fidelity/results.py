@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from ..core.display import Displayed, Tabular
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
 from ..core.types import Concept, check_concepts
@@ -31,8 +32,8 @@ MIN_SAMPLES = 20
 """Minimum number of generated images; with fewer, neither covariances nor intervals are reliable."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetScores:
+@dataclass(frozen=True, slots=True, repr=False)
+class SetScores(Displayed):
     """The scores of one set of pictures against the held-out pictures.
 
     Args:
@@ -56,9 +57,12 @@ class SetScores:
     coverage: float
     nearest_ratio: float
 
+    def _summarize(self) -> str:
+        return f"distance={self.distance:.4g}, precision={self.precision:.3f}, recall={self.recall:.3f}"
 
-@dataclass(frozen=True, slots=True)
-class Scores:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Scores(Displayed):
     """The scores of `SetScores` as means and standard deviations over several sets of pictures.
 
     The held-out pictures are the same for all sets, so standard deviations do not include their sampling error.
@@ -78,9 +82,12 @@ class Scores:
         names = [field.name for field in fields(cls)]
         return cls(**{name: Estimate.of([getattr(scores, name) for scores in sets]) for name in names})
 
+    def _summarize(self) -> str:
+        return f"distance {self.distance}, precision {self.precision}, recall {self.recall}"
 
-@dataclass(frozen=True, slots=True)
-class Fidelity:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Fidelity(Tabular):
     """The scores of generated pictures against held-out pictures, and the same scores of training pictures.
 
     A generator that copies training pictures has a ``nearest_ratio`` near 0; a generator that memorizes nothing has a
@@ -142,9 +149,23 @@ class Fidelity:
             for name, title in titles.items()
         )
 
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dictionary for each figure of `Scores`: of generated and of real pictures."""
+        sides = {"generated": self.generated, "real": self.real}
+        return [
+            {"figure": name}
+            | {side: getattr(scores, name).mean for side, scores in sides.items()}
+            | {f"{side}_std": getattr(scores, name).std for side, scores in sides.items()}
+            for name in (field.name for field in fields(Scores))
+        ]
 
-@dataclass(frozen=True, slots=True)
-class ConceptShare:
+    def _summarize(self) -> str:
+        figures = f"distance={self.generated.distance}, floor={self.real.distance}"
+        return f"{self.network}, {self.num_dims} dims: {figures}, n={self.num_sets} x {self.num_images}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ConceptShare(Displayed):
     """The share of the pixels that one concept occupies, in generated and in real images.
 
     Args:
@@ -190,9 +211,12 @@ class ConceptShare:
         """log2 of generated / real, -1 for half the share; None if either share is 0."""
         return math.log2(self.generated / self.real) if self.generated > 0 and self.real > 0 else None
 
+    def _summarize(self) -> str:
+        return f"{self.concept}: {100 * self.generated:.2f} % generated, {100 * self.real:.2f} % real"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ShareMoments:
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ShareMoments(Displayed):
     """Mean and covariance of the shares of concepts over images.
 
     Args:
@@ -218,6 +242,9 @@ class ShareMoments:
         """Standard error of the mean, float64 ``[concept]``."""
         return (self.covariance.diagonal() / self.num_images).sqrt()
 
+    def _summarize(self) -> str:
+        return f"{len(self.mean)} concepts, n={self.num_images}"
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentationDistance:
@@ -241,8 +268,8 @@ class SegmentationDistance:
         return f"{self.value:.2f} ± {self.stderr:.2f}"
 
 
-@dataclass(frozen=True, slots=True)
-class SharesProvenance:
+@dataclass(frozen=True, slots=True, repr=False)
+class SharesProvenance(Displayed):
     """The networks, pictures, settings and software versions that produced the shares.
 
     Args:
@@ -275,9 +302,12 @@ class SharesProvenance:
         if not (MIN_SAMPLES <= self.num_samples <= self.num_real // 2 and 0 <= self.duration < math.inf):
             raise ValueError(f"provenance has a number out of range: {self}")
 
+    def _summarize(self) -> str:
+        return f"{self.generator} and {self.real} by {self.segmenter}: n={self.num_samples}, seed={self.seed}"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ConceptShares(SavedResult):
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ConceptShares(SavedResult, Tabular):
     """The share of the pixels that each concept occupies, in generated and in real images.
 
     ``shares["tree"]`` is the `ConceptShare` of that concept, and ``for share in shares`` iterates over all concepts.
@@ -335,6 +365,10 @@ class ConceptShares(SavedResult):
         z_score log2_ratio``.
         """
         return [_make_record(share) for share in self]
+
+    def _summarize(self) -> str:
+        distance = f"distance={self.distance}, floor={self.floor}"
+        return f"{len(self)} concepts of {self.provenance.generator}, {distance}, n={self.provenance.num_samples}"
 
 
 def _make_record(share: ConceptShare) -> dict[str, Any]:

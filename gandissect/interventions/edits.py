@@ -22,13 +22,14 @@ from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
+from ..core.display import Displayed, count_units
 from ..core.sampling import check_seed, make_rng
 from ..core.types import UnitSet
 
 Size = tuple[int, int]
 
 
-class Edit:
+class Edit(Displayed):
     """Base class of `Ablation`, `Insertion` and `Scaling`: units of one layer, and a region.
 
     A region is a mask, bool or float in [0, 1]: ``[h, w]`` on the layer's grid, ``[H, W]`` on the image (a cell takes
@@ -74,8 +75,12 @@ class Edit:
             forced = torch.where(mask == 0, chosen, partly)  # 0 times infinity is not 0
         return activation.index_copy(1, index, forced)
 
+    def _summarize(self) -> str:
+        region = "" if self.region is None else f", region {list(self.region.shape)}"
+        return f"{count_units(len(self.units), self.units.layer)}{region}"
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Ablation(Edit):
     """Switch units off.
 
@@ -102,8 +107,11 @@ class Ablation(Edit):
         """Return the attenuated activations."""
         return torch.zeros_like(chosen) if self.strength == 1 else chosen * (1 - self.strength)
 
+    def _summarize(self) -> str:
+        return f"{Edit._summarize(self)}, strength={self.strength:g}"
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Insertion(Edit):
     """Force units to given values.
 
@@ -134,8 +142,13 @@ class Insertion(Edit):
         """Return the values."""
         return torch.tensor(self.values, dtype=chosen.dtype, device=chosen.device)[:, None, None]
 
+    def _summarize(self) -> str:
+        values = self.values if isinstance(self.values, tuple) else ()
+        reach = f", values {min(values):.3g} to {max(values):.3g}" if values else ""
+        return f"{Edit._summarize(self)}{reach}"
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Scaling(Edit):
     """Multiply the activations of units by a factor.
 
@@ -161,6 +174,9 @@ class Scaling(Edit):
     def target(self, chosen: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
         """Return the multiplied activations."""
         return chosen * self.factor
+
+    def _summarize(self) -> str:
+        return f"{Edit._summarize(self)}, factor={self.factor:g}"
 
 
 def check_units(units: UnitSet, num_units: int) -> None:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from ..core.display import Displayed
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator
@@ -37,8 +38,8 @@ EDIT_KINDS: Mapping[str, tuple[type[Any], str]] = {
 """Kinds of edits: the class, and the name of its setting apart from units and region."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Recipe:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Recipe(Displayed):
     """A set of images of one generator, with edits.
 
     Args:
@@ -134,6 +135,11 @@ class Recipe:
             return Recipe.from_json(read_bytes(path).decode())
         except ValueError as error:
             raise ValueError(f"{path} is not a recipe: {error}") from error
+
+    def _summarize(self) -> str:
+        edits = f"{len(self.edits)} edit{'' if len(self.edits) == 1 else 's'}"
+        samples = f"samples {self.start} to {self.start + self.num_samples - 1}"
+        return f"{self.generator}: {edits}, {samples}, seed={self.seed}"
 
 
 def _parse(text: str) -> Recipe:

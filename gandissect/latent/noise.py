@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from ..core.display import Tabular
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, check_mode
 from ..core.sampling import check_seed, make_rng
@@ -19,8 +20,8 @@ from ..storage.saved import SavedResult, check_all_finite, check_tensor
 from .spaces import Latents, as_w, capabilities
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NoiseEffects(SavedResult):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class NoiseEffects(SavedResult, Tabular):
     """How much pixels vary with the noise of one layer, while the other layers keep the generator's own noise.
 
     Args:
@@ -55,6 +56,14 @@ class NoiseEffects(SavedResult):
     def of_layers(self) -> dict[str, float]:
         """The root mean square of the standard deviations over pixels, by layer."""
         return dict(zip(self.layers, self.stds.double().square().mean(dim=(1, 2)).sqrt().tolist(), strict=True))
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dictionary for each layer: the root mean square over the pixels."""
+        return [{"layer": layer, "std": std} for layer, std in self.of_layers.items()]
+
+    def _summarize(self) -> str:
+        draws = f"{self.num_draws} draws, {self.num_images} images"
+        return f"{len(self.layers)} layers of {self.generator}, {draws}, seed={self.seed}"
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from ..core.display import Displayed
 from ..storage.saved import check_tensor, detached_copy
 from .significance import student_t_quantile
 from .streaming import AreaMoments
@@ -25,8 +26,8 @@ Z_95 = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 """Half-width of the 95 % interval of a normally distributed estimate, in standard errors: 1.96."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shares:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Shares(Displayed):
     """Share of the pixels that belong to each concept, or a difference of such shares, averaged over images.
 
     Args:
@@ -44,6 +45,10 @@ class Shares:
             raise ValueError("means must be finite and standard errors 0 or more; got others, or NaN")
         for name in ("mean", "stderr"):
             object.__setattr__(self, name, detached_copy(getattr(self, name)))
+
+    def _summarize(self) -> str:
+        reach = f"{float(self.mean.min()):.3g} to {float(self.mean.max()):.3g}" if len(self.mean) else "none"
+        return f"{len(self.mean)} means, {reach}"
 
 
 def summarize_shares(moments: AreaMoments) -> Shares:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ...core.display import Displayed
 from ...core.images import to_uint8
 from ...stats.streaming import TensorState, prepare_merge
 from ...storage.saved import check_tensor
@@ -19,8 +20,8 @@ THUMBNAIL_SIZE = 128
 """Longest side of a thumbnail, in pixels."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TopImages:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TopImages(Displayed):
     """The samples that activate each unit most, and masks of where the unit is on.
 
     Samples are ranked by the unit's maximum activation on the layer's grid. Ties go to the earlier sample.
@@ -52,6 +53,10 @@ class TopImages:
         height, width = self.size
         return bits.flatten()[: height * width].bool().reshape(height, width)
 
+    def _summarize(self) -> str:
+        units, count = self.samples.shape
+        return f"{count} images for each of {units} units"
+
 
 def pack_masks(masks: Bool[Tensor, "*batch h w"]) -> UInt8[Tensor, "*batch byte"]:
     """Pack bool ``[..., h, w]`` into uint8 ``[..., byte]``, lowest bit first, the format of `TopImages`."""
@@ -61,8 +66,8 @@ def pack_masks(masks: Bool[Tensor, "*batch h w"]) -> UInt8[Tensor, "*batch byte"
     return (octets << torch.arange(8, dtype=torch.uint8, device=flat.device)).sum(-1, dtype=torch.uint8)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Thumbnails:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Thumbnails(Displayed):
     """Thumbnails of the top samples of all units, one per sample.
 
     Args:
@@ -94,6 +99,9 @@ class Thumbnails:
         if position == len(self.samples) or int(self.samples[position]) != sample:
             raise KeyError(f"sample {sample} has no thumbnail; only the samples of `top` have one")
         return self.pixels[position]
+
+    def _summarize(self) -> str:
+        return f"{len(self.samples)} pictures of {self.size[1]} x {self.size[0]} pixels"
 
 
 class ThumbnailCollector:

@@ -18,6 +18,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ...core.display import Displayed
 from ...core.protocols import Generator, Segmenter, check_protocols
 from ...core.sampling import check_seed, derive_seed
 from ...core.types import concept_index
@@ -37,8 +38,8 @@ MIN_SIDE = 10
 """Minimum number of images with, and without, the concept."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Boundary:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Boundary(Displayed):
     """A direction of a concept, and how well it predicts the concept.
 
     Args:
@@ -67,6 +68,10 @@ class Boundary:
             f"{self.concept}: {kind} {self.score:.3f} ({low:.3f} to {high:.3f}) on {self.num_held_out:,} held-out "
             f"samples; {self.chance:.3f} by chance"
         )
+
+    def _summarize(self) -> str:
+        kind = "R^2" if self.min_share is None else "accuracy"
+        return f"{self.concept}: {kind} {self.score:.3f} ({self.chance:.3f} by chance), n={self.num_held_out}"
 
 
 def find_boundary(
@@ -231,8 +236,8 @@ def keep_unchanged(generator: Generator, direction: Direction, others: Sequence[
     return replace(remainder, sigma=measure_spread(generator, remainder, direction.seed))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerScores:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LayerScores(Displayed):
     """The effect on a concept of moving single entries of ``ws`` along a direction.
 
     Args:
@@ -271,6 +276,9 @@ class LayerScores:
         chosen = tuple(sorted(ws[position] for position in order))
         name = f"{self.direction.name}-in-ws-{'-'.join(map(str, chosen))}"
         return replace(self.direction, name=name, ws=chosen, score=None, labels=())
+
+    def _summarize(self) -> str:
+        return f"{self.concept} along {self.direction.name!r}, {len(self.changes.mean)} entries, n={self.num_samples}"
 
 
 @torch.inference_mode()

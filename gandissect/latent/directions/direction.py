@@ -7,7 +7,7 @@ Source: Shen et al. 2020 (InterFaceGAN, arXiv 2005.09635); steps in standard dev
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from ...core.display import Displayed
 from ...core.lookup import lookup, unknown_name_message
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
@@ -66,8 +67,8 @@ class Label:
             )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Direction(SavedResult):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Direction(SavedResult, Displayed):
     """A direction of the latent space of one generator.
 
     Args:
@@ -219,6 +220,17 @@ class Direction(SavedResult):
         places = {"z": "z", "w": f"w {_format_ranges(self.ws)}", "activation": f"the activations of {self.layer}"}
         effects = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
         return f"{self.name} (in {places[self.space]}): {effects or 'no label'}"
+
+    def _summarize(self) -> str:
+        place = self.layer or (f"w {_format_ranges(self.ws)}" if self.ws else "z")
+        does = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
+        score = "" if self.score is None else f", score={self.score:.3f}"
+        return f"{self.name!r} in {place} by {self.method}{score}: {does or 'no label'}"
+
+    def _html_parts(self) -> Iterable[str]:
+        from ..display import show_direction
+
+        return show_direction(self)
 
 
 def check_direction(generator: Generator, direction: Direction) -> None:

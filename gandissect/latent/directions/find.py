@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from ...core.display import Tabular
 from ...core.lookup import check_choice, unique_names
 from ...core.protocols import Generator, Segmenter
 from ...core.sampling import check_seed
@@ -28,8 +29,8 @@ FIND_SAMPLES = {"sefa": 0, "components": 5_000, "boundary": 2_000}
 """Default number of latent vectors to find directions on; the closed form needs none."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FoundDirection:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FoundDirection(Tabular):
     """A direction and its effect on concepts.
 
     Args:
@@ -46,6 +47,17 @@ class FoundDirection:
 
     def __str__(self) -> str:
         return str(self.direction)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the records of the direction's effect."""
+        return self.effect.records()
+
+    def _summarize(self) -> str:
+        does = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.direction.labels)
+        return f"{self.direction.name!r}: {does or 'no label'}, n={self.effect.num_samples}"
+
+    def _html_parts(self) -> Iterable[str]:
+        return self.effect._html_parts()
 
 
 def find_directions(

@@ -12,13 +12,14 @@ Source: Yang et al. 2021 (HiGAN, arXiv 1911.09267), with shares in place of thei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from ...core.display import Displayed, Tabular
 from ...core.network_id import NetworkId, is_same_network, shorten_fingerprint
 from ...core.protocols import Generator, Segmenter, check_protocols
 from ...core.sampling import check_seed, make_rng
@@ -45,8 +46,8 @@ MIN_IMAGES = 10
 """Minimum number of images to label a direction on."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SideEffect:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SideEffect(Displayed):
     """The effect of moving along one direction on every concept.
 
     Args:
@@ -57,9 +58,12 @@ class SideEffect:
     changes: tuple[Shares, ...]
     slope: Shares
 
+    def _summarize(self) -> str:
+        return f"{len(self.slope.mean)} concepts at {len(self.changes)} steps"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DirectionEffect(SavedResult):
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DirectionEffect(SavedResult, Tabular):
     """The effect of moving along a direction, with that of a random direction as control.
 
     Args:
@@ -142,6 +146,16 @@ class DirectionEffect(SavedResult):
             record[name], record[f"{name}_stderr"] = float(side.slope.mean[row]), float(side.slope.stderr[row])
         record["changes"] = [float(table.mean[row]) for table in self.effect.changes]
         return record | {"changes_stderr": [float(table.stderr[row]) for table in self.effect.changes]}
+
+    def _summarize(self) -> str:
+        does = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
+        return f"{self.direction!r}: {does or 'no label'}, n={self.num_samples}"
+
+    def _html_parts(self) -> Iterable[str]:
+        from ...core.rich import draw_records
+
+        records = sorted(self.records(), key=lambda record: -abs(record["slope"]))
+        return (draw_records([{name: record[name] for name in record if "changes" not in name} for record in records]),)
 
 
 @torch.inference_mode()

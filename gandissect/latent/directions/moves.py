@@ -14,13 +14,15 @@ Source: Shen et al. 2020 (InterFaceGAN, arXiv 2005.09635).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from ...core.display import Displayed
+from ...core.images import to_uint8
 from ...core.protocols import Generator
 from ..spaces import Latents, as_w, capabilities, check_latents, check_z
 from .direction import Direction
@@ -29,8 +31,8 @@ Point = Latents | Float[Tensor, "batch unit h w"]
 """A point that is moved: z, ws, or activations."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DirectionSweep:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DirectionSweep(Displayed):
     """Latent vectors moved along a direction, on CPU.
 
     Args:
@@ -45,6 +47,15 @@ class DirectionSweep:
     latents: Float[Tensor, "step batch z"] | Float[Tensor, "step batch num_ws w_dim"] | None
     images: Float[Tensor, "step batch 3 H W"]
     angles: Float64[Tensor, "step batch"] | None
+
+    def _summarize(self) -> str:
+        steps = ", ".join(f"{step:+g}" for step in self.steps)
+        return f"{self.images.shape[1]} images at steps {steps}"
+
+    def _html_parts(self) -> Iterable[str]:
+        from ..display import show_rows
+
+        return show_rows(to_uint8(self.images).movedim(0, 1))
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...core.display import Displayed
 from ...core.network_id import NetworkId
 from ...core.progress import progress_bar
 from ...core.protocols import Features, Generator, check_mode
@@ -38,8 +39,8 @@ MIN_KEPT = 2
 """Minimum number of values to compute a mean and its standard error from."""
 
 
-@dataclass(frozen=True, slots=True)
-class PathLength(SavedResult):
+@dataclass(frozen=True, slots=True, repr=False)
+class PathLength(SavedResult, Displayed):
     """A perceptual path length.
 
     Args:
@@ -95,6 +96,9 @@ class PathLength(SavedResult):
             f"path length in {where} ({self.network}, n={self.num_samples}, eps={self.epsilon:g}, clip={self.clip:g}) "
             f"{self.mean:.4g}, 95 % interval {self.low:.4g} to {self.high:.4g}"
         )
+
+    def _summarize(self) -> str:
+        return f"{self.mean:.4g} ± {Z_95 * self.stderr:.4g} in {self.space}, {self.network}, n={self.num_samples}"
 
 
 def path_length(

@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float, Real
 from torch import Tensor
 
+from ...core.display import Displayed
 from ...storage.saved import detached_copy
 
 TINY = 1e-15
@@ -102,8 +103,8 @@ def corner_grid(
     return join(upper.expand(rows, *upper.shape), lower.expand(rows, *lower.shape), down)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LatentPath:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LatentPath(Displayed):
     """A smooth path through keyframes.
 
     Args:
@@ -159,6 +160,10 @@ class LatentPath:
         is_key = (where == where.floor()).view(-1, *(1,) * (self.keys.ndim - 1)).to(self.keys.device)
         key = (where.long() % len(self.keys)).to(self.keys.device)
         return torch.where(is_key, self.keys[key], points)
+
+    def _summarize(self) -> str:
+        kind = ("closed, " if self.closed else "") + ("great circles" if self.curved else "straight")
+        return f"{len(self.keys)} keyframes {list(self.keys.shape[1:])}, {kind}"
 
 
 def _spline_parts(keys: Tensor, closed: bool) -> tuple[Tensor, Tensor]:

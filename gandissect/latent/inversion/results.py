@@ -6,7 +6,7 @@ Source: Bau et al. 2019, "Seeing what a GAN cannot generate" (arXiv 1910.11626),
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, UInt8
 from torch import Tensor
 
+from ...core.display import Displayed, Tabular
 from ...core.images import from_uint8
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, Segmenter
@@ -33,7 +34,7 @@ BATCH = 64
 """Pictures per batch of the segmenter."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Residual(Edit):
     """An edit that adds different values to the activations of each image, in all units of a layer.
 
@@ -66,9 +67,12 @@ class Residual(Edit):
             )
         return Edit.apply(self, activation, image_size)
 
+    def _summarize(self) -> str:
+        return f"{Edit._summarize(self)}, {len(self.values)} pictures"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LostConcepts:
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LostConcepts(Tabular):
     """Each concept's share of the pixels in pictures and in their reconstructions, according to a segmenter.
 
     Args:
@@ -116,9 +120,12 @@ class LostConcepts:
             if bool(is_present[row])
         ]
 
+    def _summarize(self) -> str:
+        return f"{len(self.concepts)} concepts in {len(self.pictures)} pictures by {self.segmenter}"
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Inversion(SavedResult):
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Inversion(SavedResult, Displayed):
     """Pictures in the latent space of a generator.
 
     Args:
@@ -244,6 +251,15 @@ class Inversion(SavedResult):
 
     def _differences(self) -> Tensor:
         return self.pictures.double() - self.reconstructions.double()
+
+    def _summarize(self) -> str:
+        psnr = f"PSNR {float(self.psnr.min()):.1f} to {float(self.psnr.max()):.1f} dB"
+        return f"{len(self)} pictures in {self.space} of {self.generator}, {psnr}, seed={self.seed}"
+
+    def _html_parts(self) -> Iterable[str]:
+        from ..display import show_inversion
+
+        return show_inversion(self)
 
 
 def with_noise_maps(generator: Generator, noise: NoiseMaps) -> Generator:

@@ -1,0 +1,80 @@
+"""How results show themselves: one line as text, a small page in a notebook, a table in pandas.
+
+A result inherits `Displayed` and summarizes itself; one with records inherits `Tabular`. The HTML is made in `rich`,
+which is imported when a notebook asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_REPR = 180
+"""Maximum number of characters of a result's ``repr``."""
+
+
+class Displayed:
+    """A result that shows itself in a console and in a notebook; dataclasses that inherit it need ``repr=False``."""
+
+    __slots__ = ()
+
+    def _summarize(self) -> str:
+        """Return the key figures in a few words."""
+        raise NotImplementedError
+
+    def _html_parts(self) -> Iterable[str]:
+        """Yield what a notebook shows below the summary, as HTML."""
+        return ()
+
+    def __repr__(self) -> str:
+        text = " ".join(f"{type(self).__name__}({self._summarize()})".split())
+        return text if len(text) <= MAX_REPR else f"{text[: MAX_REPR - 2]}\N{HORIZONTAL ELLIPSIS})"
+
+    def _repr_html_(self) -> str:
+        from .rich import render_result
+
+        return render_result(self, self._html_parts())
+
+
+class Tabular(Displayed):
+    """A result with records: a notebook shows them as a table, and pandas takes them."""
+
+    __slots__ = ()
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dictionary for each row."""
+        raise NotImplementedError
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the records as a pandas DataFrame, one row for each.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        return to_pandas(self.records())
+
+    def _html_parts(self) -> Iterable[str]:
+        from .rich import draw_records
+
+        return (draw_records(self.records()),)
+
+
+def to_pandas(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return records as a pandas DataFrame.
+
+    Raises:
+        ImportError: If pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("to_pandas needs pandas; install it, or use records()", name="pandas") from error
+    return pandas.DataFrame.from_records(records)
+
+
+def count_units(number: int, layer: str) -> str:
+    """Return ``20 units of layer4``."""
+    return f"{number} unit{'' if number == 1 else 's'} of {layer}"
