@@ -5,8 +5,8 @@ It minimizes
 
     E[p_c | r (1 - alpha)] - E[p_c | r (1 - alpha) + k alpha] + weight |alpha|^2,
 
-where ``r`` is the layer's activation and ``p_c`` the segmenter's probability of the concept, averaged where the concept
-is present in the first term, and at a random place in the second.
+where ``r`` is the layer's activation and ``p_c`` the segmenter's probability of the concept. In the first term, units
+are forced and ``p_c`` is averaged where the concept is present; in the second, inside a square at a random place.
 
 Source: Bau et al. 2019, Sec. 3.2.
 """
@@ -93,8 +93,9 @@ def optimize_units(
 
         E[p_c | r (1 - alpha)] - E[p_c | r (1 - alpha) + k alpha] + weight |alpha|^2,
 
-    with the probability ``p_c`` of the concept averaged where it is present in the first term, and at a random place in
-    the second. Adam starts from 0.5 everywhere, takes one step per 8 images, and is projected onto [0, 1].
+    where ``p_c`` is the segmenter's probability of the concept. In the first term, units are forced and ``p_c`` is
+    averaged where the concept is present; in the second, inside a square at a random place. Adam starts from 0.5
+    everywhere, with one step per 8 images and a projection onto [0, 1].
 
     Args:
         generator: Generator through whose ``tail`` gradients flow.
@@ -135,7 +136,9 @@ def optimize_units(
         raise ValueError(f"values must have one value per unit, {info.units}; got {len(values)}")
     patches = Patches.of(info, None, derive_seed(seed, "optimisation"))
     probability = _Probability(generator, segmenter, layer, index)
-    batches = sample_blocks(generator, [range(num_samples)], seed, BATCH, f"causes of {concept}", progress=progress)
+    batches = sample_blocks(
+        generator, [range(num_samples)], seed, BATCH, f"optimizing units for {concept}", progress=progress
+    )
     with torch.inference_mode(False), torch.enable_grad():
         alpha = _descend(probability, patches, batches, values, weight)
     return UnitRanking(layer, concept, "optimization", alpha.flatten().cpu().double(), num_samples, seed)

@@ -1,8 +1,8 @@
 """Test whether units match concepts beyond chance, and estimate how precise each IoU is.
 
 A unit that is on at 1 % of all pixels overlaps some concept by chance; a unit that is on at the top of every image
-overlaps the sky. The null IoU measures both effects: it pairs each unit's activations with the label maps of *other*
-samples, because each sample exchanges label maps with its neighbor (`partner_of`). With samples in G groups g
+overlaps the sky. The null IoU measures both effects, because it pairs each unit's activations with the label maps of
+*other* samples: each sample exchanges label maps with its neighbor (`partner_of`). With samples in G groups g
 (`group_of`), the counts are
 
     I[g, c, u]  intersection: pixels where unit u is on and concept c is present,
@@ -95,9 +95,9 @@ def jackknife_iou(
     V = sum_g d_g^2, rounded down and at most G - 1. There are fewer degrees of freedom where a few groups contribute
     most of V, such as for a concept that is present in few images.
 
-    An IoU of exactly 0 or 1 does not vary between groups. Let ``unseen`` be the largest share of groups that a sample
-    of G groups misses entirely with probability (1 - level) / 2. The interval then extends to the IoU that would
-    result if the overlap in that share of the groups were as large, or as small, as the areas allow.
+    An IoU of exactly 0 or 1 does not vary between groups. Let ``unseen`` be the largest share of all possible groups
+    that G random groups all miss with probability (1 - level) / 2. The interval then extends to the IoU if the overlap
+    in that share of the groups were as large, or as small, as the areas allow.
 
     Args:
         intersection: Pixels where the unit is on and the concept is present, int64 ``[group, concept, unit]``; 2 to

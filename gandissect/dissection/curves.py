@@ -28,7 +28,8 @@ class QualityMatch:
     Args:
         layer: Name of the layer.
         unit: Channel index of the unit.
-        concept: Name of the concept; None if no concept is more frequent where the unit is on.
+        concept: Name of the concept; None if no concept is more frequent where the unit is on, or there are too few
+            samples.
         threshold: Activation above which the unit is on.
         share: Share of pixels where the unit is on, 0 to 1.
         iqr: Information quality ratio, 0 to 1.

@@ -91,7 +91,7 @@ def dissect(
         KeyError: If the generator lacks a layer; the message names the nearest match.
         TypeError: If the generator or the segmenter does not implement its protocol.
         ValueError: If a number is out of range, an activation is not finite, the segmenter returns an invalid label
-            map, or the folder holds another dissection, with the settings that differ.
+            map, or the folder holds another dissection; the message names the settings that differ.
 
     Source: Bau et al. 2019, Sec. 3.1.
     """
@@ -153,7 +153,8 @@ def dissect_shard(
         KeyError: If the generator lacks a layer; the message names the nearest match.
         TypeError: If the generator or the segmenter does not implement its protocol, or ``shard`` is not a pair.
         ValueError: If there is no such shard, a number is out of range, an activation is not finite, the segmenter
-            returns an invalid label map, or the folder holds another dissection, with the settings that differ.
+            returns an invalid label map, or the folder holds another dissection; the message names the settings that
+            differ.
     """
     check_type("folder", folder, (str, Path))
     if not isinstance(shard, tuple | list) or len(shard) != 2:

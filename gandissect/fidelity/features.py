@@ -1,4 +1,4 @@
-"""Features of a segmenter's encoder, which stand for pictures when sets of them are compared."""
+"""Features of a segmenter's encoder, in whose space sets of pictures are compared."""
 
 from __future__ import annotations
 

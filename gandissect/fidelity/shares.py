@@ -86,7 +86,7 @@ def measure_concept_shares(
     with torch.inference_mode():
         generated = label(batches.generate(num_samples, seed), num_samples, "generated")
         reference = label(batches.read_real(real, drawn[:num_samples]), num_samples, "real")
-        stand_in = label(batches.read_real(real, drawn[num_samples:]), num_samples, "real again")
+        stand_in = label(batches.read_real(real, drawn[num_samples:]), num_samples, "real (floor)")
     distance, floor = segmentation_distance(generated, reference), segmentation_distance(stand_in, reference)
     duration = time.monotonic() - started
     logger.info("compared %s with %s: %d samples, %.1f s", generator.name, real.name, num_samples, duration)

@@ -140,7 +140,7 @@ def _repeat_samples(
     sampler: LayerSampler, segmenter: Segmenter, tally: Tally, label_cache: LabelMapCache | None
 ) -> Iterator[tuple[range, dict[str, Activation], Tensor]]:
     """Yield the samples again, with their activations and labels; label maps come from the cache if it holds them."""
-    title = "some units again"
+    title = "recounting some units"
     if label_cache is not None and label_cache.holds(tally.samples):
         for batch in sampler.activations(tally.samples, title):
             yield batch.samples, batch.activations, label_cache.labels(batch.samples).to(tally.device)

@@ -130,8 +130,8 @@ class Tally:
         """Add the shard that follows this one.
 
         Raises:
-            ValueError: If a shard is unfinished, ``other`` is of another dissection, with what differs, or its samples
-                do not follow those of this one.
+            ValueError: If a shard is unfinished, ``other`` is of another dissection, or its samples do not follow those
+                of this one; the message names what differs.
         """
         self.check_same(other.plan)
         if self.to_come or other.to_come:

@@ -48,7 +48,7 @@ class TopImages(Displayed):
         check_tensor("top masks", self.packed_masks, torch.uint8, (*self.samples.shape, num_bytes))
 
     def mask(self, unit: int, rank: int) -> Bool[Tensor, "h w"]:
-        """Return where a unit is on in its image of a rank, from 0, bool ``[h, w]`` at the thumbnail's size."""
+        """Return the mask of a unit in its top image of a rank (from 0), bool ``[h, w]`` at the thumbnail's size."""
         bits = self.packed_masks[unit, rank][:, None] >> torch.arange(8, dtype=torch.uint8, device="cpu") & 1
         height, width = self.size
         return bits.flatten()[: height * width].bool().reshape(height, width)
