@@ -214,7 +214,7 @@ BAD = {
         (*DISSECT, "--segmenter", "dcgan-scenes64"),
         "is a generator, not a segmenter; name one of unet-",
     ),
-    "missing folder": (("sample", "--generator", "runs/absent"), "no file or folder runs/absent; give"),
+    "missing folder": (("sample", "--generator", "runs/absent"), "no file or folder runs/absent; pass"),
     "growth": (
         ("train", "generator", "progan", "--data", "scenes:8", "--hold-images", "9000000", "--out", "OUT"),
         "smaller hold_images and fade_images (--hold-images, --fade-images)",
@@ -442,9 +442,9 @@ def test_effects_may_be_chosen_by_a_dissection_made_with_the_same_defaults(
         (("--concept", "red", "--optimise"), "name the layer"),
         (("--concept", "red", "--optimize", "--layer", "layer1"), "no logits"),
         (("--concept", "red", "--layer", "layer1", "--units", "9"), "units 0 to 5; got 9"),
-        (("--concept", "red", "--layer", "layer1", "--units", "1", "--optimize"), "leave out units or optimize"),
+        (("--concept", "red", "--layer", "layer1", "--units", "1", "--optimize"), "leave out one of them"),
         (("--concept", "red", "--curves"), "name it with --out"),
-        (("--concept", "red", "--num-samples", "1"), "2 samples and 1 unit"),
+        (("--concept", "red", "--num-samples", "1"), "num_samples must be at least 2 and num_units at least 1"),
     ],
 )
 def test_mistakes_about_effects_are_named(gandissect, planted: Path, arguments: tuple[str, ...], said: str) -> None:
