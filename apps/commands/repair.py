@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import shlex
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -135,13 +136,28 @@ class Options:
             overwrite=self.overwrite,
             **self._choose_sizes(),
         )
-        write_repair_report(folder, generator, result.curve, result.repair, result.ranking)
+        write_repair_report(
+            folder, generator, result.curve, result.repair, result.ranking, command=self._command_line()
+        )
         facts = {"repaired": generator.name, "units": list(result.units.units)}
         generators.save(result.generator, folder / REPAIRED, facts)
         parts: tuple[SavedResult | None, ...] = (result.curve, result.repair, result.ranking)
         for part in filter(None, parts):
             part.save(folder)
         return result
+
+    def _command_line(self) -> str:
+        """Return the command that makes the same results, for a shell."""
+        words = ["gandissect", "repair", self.generator]
+        for option in fields(self)[1:]:
+            value, flag = getattr(self, option.name), f"--{option.name.replace('_', '-')}"
+            if option.name in {"json", "overwrite"}:
+                continue
+            if value is True:
+                words.append(flag)
+            elif value not in (option.default, False) or option.default is MISSING:
+                words += [flag, *map(str, value if isinstance(value, tuple) else (value,))]
+        return shlex.join(words)
 
     def _choose_sizes(self) -> dict[str, Any]:
         """Return the ranking's method and the numbers of images: options given explicitly, else those of --quick."""

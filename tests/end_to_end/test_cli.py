@@ -493,7 +493,8 @@ def test_a_generator_is_repaired_and_reported_in_one_command(
     names = {path.name for path in out.iterdir()}
     assert {path.name for path in (tmp_path / "again").iterdir()} == names and RepairSteps.FILE_NAME not in names
     for name in names - {"report.pdf"}:  # which has the time in it
-        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
+        repeated = (tmp_path / "again" / name).read_bytes().replace(bytes(tmp_path / "again"), bytes(out))
+        assert repeated == (out / name).read_bytes(), name  # but for the folder in the command
     recipe = tmp_path / "mine.json"
     recipe.write_text(Recipe.of(generator, [Ablation(UnitSet("layer1", (0, 1, 3)))]).to_json())
     status, output, error = gandissect(*repair, "--recipe", recipe, "--out", tmp_path / "by-hand")

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-from gandissect import dissect, write_report
+from gandissect import choose_num_units, dissect, measure_repair, rank_artifact_units, write_repair_report, write_report
+from gandissect.fidelity.yardstick import Yardstick
 from generators import PlantedGenerator
 from segmenters import PaletteSegmenter
 
@@ -91,3 +93,49 @@ def test_a_search_scrolls_to_its_hit_and_keeps_its_box_in_view(page: Page, width
         ".map((part) => part.dataset.layer)"
     )
     assert visible == ["layer2"]
+
+
+@pytest.fixture(scope="module")
+def repair_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    generator = PlantedGenerator()
+    draw = torch.Generator().manual_seed(1)
+    real = torch.randint(0, 256, (120, 3, *generator.image_size), dtype=torch.uint8, generator=draw)
+    segmenter = PaletteSegmenter(generator.concepts)
+    yardstick = Yardstick("colors", lambda images: images.float().mean((2, 3)) / 255, real[:80], real[80:])
+    ranking = rank_artifact_units(generator, "layer1", yardstick, 100, 0, top_share=0.3, progress=False)
+    options = {"num_sets": 2, "num_controls": 2, "progress": False}
+    curve = choose_num_units(generator, ranking.top(4), yardstick, (0, 2, 4), 0, num_images=40, **options)
+    repair = measure_repair(generator, ranking.top(3), yardstick, 0, segmenter=segmenter, **options)
+    folder = tmp_path_factory.mktemp("repair")
+    return write_repair_report(folder, generator, curve, repair, ranking, command="gandissect repair " + "x" * 300)
+
+
+ROWS = """[...document.querySelectorAll(".block")].filter((block) => block.querySelector(".row-labels")).map((block) => {
+  const image = block.querySelector("img").getBoundingClientRect();
+  const labels = [...block.querySelectorAll(".row-labels span")].map((label) => label.getBoundingClientRect());
+  return labels.map((box) => labels.length * ((box.top + box.bottom) / 2 - image.top) / image.height);
+})"""
+"""Middle of each label of a row of pictures, in rows from the top of the pictures."""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_repair_fits_its_window_and_labels_stand_beside_their_rows(
+    browser: Browser, repair_report: Path, width: int
+) -> None:
+    with browser.open(repair_report.as_uri()) as page:
+        page.wait("document.readyState === 'complete'")
+        page.resize(width, 844)
+        page.run(
+            "Promise.all([...document.images].map((image) => { image.loading = 'eager'; return image.decode(); }))"
+        )
+        page.run(SETTLED)
+        assert page.run("document.documentElement.scrollWidth") == width
+        assert page.run(OVERFLOW) == []
+        blocks = page.run(ROWS)
+        assert {len(block) for block in blocks} == {2, 3}
+        for block in blocks:
+            assert block == pytest.approx([row + 0.5 for row in range(len(block))], abs=0.1)
+        visible = page.run(
+            "[...document.querySelectorAll('.stacked td')].map((cell) => getComputedStyle(cell, '::before').content)"
+        )
+        assert all(content.strip('"') not in ("none", "normal") for content in visible) == (width == 390)

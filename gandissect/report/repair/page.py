@@ -1,4 +1,4 @@
-"""The report of a repair: one page that opens from disk, the same as a PDF, its numbers as JSON, and the recipe."""
+"""The report of a repair: one page that opens from disk, the same as a PDF, its numbers as JSON, and a recipe."""
 
 from __future__ import annotations
 
@@ -17,9 +17,19 @@ from ...interventions.recipe import Recipe
 from ...storage.files import read_json, write_text
 from ...storage.outputs import output_folder
 from ..pages import render, shorten_name
+from .curve import draw_curve, encode_figure
 from .pdf import Document
 from .pictures import NUM_RANDOM, RepairPictures
-from .tables import draw_curve, figure_rows, limits, png, share_rows, verdict
+from .tables import (
+    conclude,
+    describe_choice,
+    describe_effect,
+    describe_limits,
+    list_settings,
+    tabulate_concepts,
+    tabulate_figures,
+    verdict,
+)
 
 PAGE, DOCUMENT, NUMBERS, RECIPE = "report.html", "report.pdf", "repair.json", "recipe.json"
 REPAIR_REPORT_FILES = (PAGE, DOCUMENT, NUMBERS, RECIPE)
@@ -34,33 +44,35 @@ def write_repair_report(
     ranking: ArtifactRanking | None = None,
     *,
     title: str | None = None,
+    command: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write ``report.html``, ``report.pdf``, ``repair.json`` and ``recipe.json``.
 
-    The page is one file that refers to no other. Pictures are made by the generator from the seeds in the results: the
-    first ones of the measurement, not chosen ones, and the worst and the best by realism. An earlier report of the same
-    results is replaced, since nothing of it is lost.
+    The page is one file that refers to no other. The generator renders the pictures from the seeds in the results: the
+    first images of the measurement, and those with the lowest and highest realism. An earlier report of the same
+    results is replaced, which loses nothing.
 
     Args:
-        folder: Made if missing.
-        generator: The one that was repaired, as it was before.
-        curve: How many units were chosen.
-        repair: What was measured.
-        ranking: How units were ranked; None for a list of one's own.
-        title: Of the page; by default it names the generator.
-        overwrite: Replace the report of other results, too.
+        folder: Folder of the report; created if missing.
+        generator: Generator that was repaired, in its original state.
+        curve: Distances by number of units, as returned by `choose_num_units`.
+        repair: Measurement of the repair, as returned by `measure_repair`.
+        ranking: Ranking of the units; None if they were chosen by hand.
+        title: Title of the page; by default it names the generator.
+        command: Command line that made the results, shown among the settings.
+        overwrite: Replace the report of other results.
 
     Returns:
-        The path of ``report.html``.
+        Path of ``report.html``.
 
     Raises:
-        FileExistsError: If the folder holds the report of other results.
-        ValueError: If the results are of another generator, or of different units.
+        FileExistsError: If the folder contains the report of other results.
+        ValueError: If the results belong to another generator or to different units.
     """
     check_type("folder", folder, (str, Path))
-    check_type("curve", curve, RepairCurve, "give what choose_num_units or RepairCurve.load returns")
-    check_type("repair", repair, Repair, "give what measure_repair or Repair.load returns")
+    check_type("curve", curve, RepairCurve, "pass what choose_num_units or RepairCurve.load returns")
+    check_type("repair", repair, Repair, "pass what measure_repair or Repair.load returns")
     folder = Path(folder)
     _check_results(generator, curve, repair, ranking)
     values = compute_forced_values(generator, repair.units, repair.force_to)
@@ -70,7 +82,7 @@ def write_repair_report(
     again = overwrite or _is_report_of(folder / NUMBERS, numbers)
     with output_folder(folder, REPAIR_REPORT_FILES, overwrite=again) as staged:
         pictures = RepairPictures(generator, edit, repair, ranking)
-        document = Document(heading, repair, curve, ranking, pictures.strips(), pictures.units())
+        document = Document(heading, repair, curve, ranking, pictures.strips(), pictures.units(), command)
         write_text(staged / PAGE, _page(document, numbers))
         document.write(staged / DOCUMENT)
         write_text(staged / NUMBERS, numbers)
@@ -79,7 +91,7 @@ def write_repair_report(
 
 
 def _is_report_of(path: Path, numbers: str) -> bool:
-    """Return whether the numbers of an earlier report are the same."""
+    """Return whether an earlier report has the same numbers."""
     try:
         return bool(read_json(path) == json.loads(numbers))
     except (FileNotFoundError, ValueError):
@@ -87,22 +99,25 @@ def _is_report_of(path: Path, numbers: str) -> bool:
 
 
 def _page(document: Document, numbers: str) -> str:
-    """Return the page."""
+    """Render the page."""
     repair, curve, ranking = document.repair, document.curve, document.ranking
+    concepts = tabulate_concepts(repair)
     return render(
         "repair",
         title=document.title,
-        verdict=verdict(repair),
-        helps=repair.helps,
-        choice=str(curve),
-        limits=limits(repair, ranking),
-        rows=figure_rows(repair),
-        concept_rows=share_rows(repair),
+        conclusion=conclude(repair),
+        effect=describe_effect(repair),
+        choice=describe_choice(curve, repair),
+        has_choice=curve.num_units > 0,
+        limits=describe_limits(repair, ranking),
+        figures=tabulate_figures(repair),
+        concepts=concepts if concepts and concepts.rows else None,
         strips=document.strips,
         units=document.units,
-        curve=png(draw_curve(curve, len(repair.units))),
+        curve=encode_figure(draw_curve(curve, len(repair.units))),
         repair=repair,
         ranking=ranking,
+        settings=list_settings(repair, ranking, document.command),
         numbers=json.dumps(json.loads(numbers), allow_nan=False).replace("<", "\\u003c"),
     )
 
@@ -114,13 +129,13 @@ def _check_results(generator: Generator, curve: RepairCurve, repair: Repair, ran
         result.generator.check(generator, f"the {type(result).__name__}")
     layers = {repair.units.layer, curve.ranked.layer} | ({ranking.layer} if ranking else set())
     if len(layers) > 1 or not set(repair.units.units) <= set(curve.ranked.units):
-        raise ValueError("the units measured are not among those of the curve; measure those that it ranks")
+        raise ValueError("the measured units must be among the ranked units of the curve; measure units that it ranks")
 
 
 def _numbers(
     curve: RepairCurve, repair: Repair, ranking: ArtifactRanking | None, values: Sequence[float]
 ) -> dict[str, Any]:
-    """Return everything as plain values."""
+    """Return all numbers of the report as plain values."""
     return {
         "format": "gandissect.repair",
         "version": 1,

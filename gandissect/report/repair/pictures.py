@@ -1,4 +1,4 @@
-"""The pictures of a repair's report: images before and after, and what units draw."""
+"""Pictures of a repair's report: images before and after, and images that activate the units."""
 
 from __future__ import annotations
 
@@ -18,41 +18,43 @@ from ...inference.upsampling import upsample
 from ...interventions.apply import generate
 from ...interventions.edits import Insertion
 from ..regions import data_uri, highlight
+from .tables import format_signed
 
 NUM_RANDOM, NUM_EXTREME = 16, 8
-"""Held-out images shown, and worst and best ones."""
+"""Number of held-out images shown, and of the least and the most realistic ones."""
 
 NUM_UNITS, NUM_CROPS = 12, 5
-"""Units shown, and images of each."""
+"""Number of units shown, and of images of each."""
 
 NUM_CHANGED = 128
-"""Images over which changes are averaged."""
+"""Number of images over which changes are averaged."""
 
-COLUMNS = 8
-"""Pictures side by side."""
+COLUMNS = 4
+"""Number of images side by side in a block."""
 
 SIDE = 128
-"""Pixels of the longer side of a picture, at most, if it is enlarged."""
+"""Maximum length, in pixels, of the longer side of an enlarged image."""
+
+AMPLIFICATION = 2
+"""Factor by which differences are multiplied, so that they can be seen."""
 
 ImagePairs = tuple[UInt8[Tensor, "image 3 H W"], UInt8[Tensor, "image 3 H W"]]
 """Images before and after a repair."""
 
 
 @dataclass(frozen=True, slots=True)
-class Strip:
-    """Pictures side by side, in one or several rows.
+class Block:
+    """Rows of images in one picture.
 
     Args:
-        title: What they are.
         pixels: uint8 ``[4, height, width]``.
     """
 
-    title: str
     pixels: UInt8[Tensor, "4 height width"]
 
     @property
     def picture(self) -> str:
-        """As a ``data:`` address."""
+        """The picture as a ``data:`` address."""
         return data_uri(self.pixels)
 
     @property
@@ -62,8 +64,38 @@ class Strip:
 
 
 @dataclass(frozen=True, slots=True)
+class Strip:
+    """Pictures with a title, in one or more blocks with the same rows.
+
+    Args:
+        title: Title of the pictures.
+        labels: Label of each row of a block; empty for rows that need none.
+        blocks: Blocks of images.
+    """
+
+    title: str
+    labels: tuple[str, ...]
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPictures:
+    """Images that activate a unit most.
+
+    Args:
+        unit: Channel index of the unit.
+        measures: What the ranking measured of the unit.
+        block: The images, one row.
+    """
+
+    unit: int
+    measures: str
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
 class RepairPictures:
-    """The pictures of a report."""
+    """Makes the pictures of a report."""
 
     generator: Generator
     edit: Insertion
@@ -72,61 +104,61 @@ class RepairPictures:
 
     @torch.inference_mode()
     def pairs(self, samples: Sequence[int], seed: int) -> ImagePairs:
-        """Return images of some samples before and after, uint8 ``[image, 3, H, W]``."""
+        """Return images of samples before and after the repair, uint8 ``[image, 3, H, W]``."""
         z = self._latents(samples, seed)
         before, after = self.generator(z), generate(self.generator, z, [self.edit])
         return _to_pixels(before), _to_pixels(after)
 
     def random(self) -> ImagePairs:
-        """Return the first images of the measurement."""
+        """Return pairs of the first images of the measurement."""
         return self.pairs(range(NUM_RANDOM), self.repair.sample_seed)
 
     def extremes(self, *, worst: bool) -> ImagePairs:
-        """Return the images of least or of most realism before."""
+        """Return pairs of the images with the lowest or highest realism before the repair."""
         order = self.repair.realism_before.argsort(descending=not worst, stable=True)[:NUM_EXTREME]
         return self.pairs(order.tolist(), self.repair.sample_seed)
 
     def changes(self) -> Float[Tensor, "H W"]:
-        """Return where pixels change: the mean difference over images, float ``[H, W]`` in steps of 1/255."""
+        """Return the mean absolute change of each pixel, float ``[H, W]``, in units of 1/255."""
         before, after = self.pairs(range(NUM_CHANGED), self.repair.sample_seed)
         return (after.float() - before.float()).abs().mean(dim=(0, 1))
 
     def strips(self) -> list[Strip]:
-        """Return the rows of pictures."""
+        """Return the pictures of images before and after the repair."""
         before, after = self.random()
-        difference = (after.int() - before.int()).abs().mul(2).clamp(max=255).byte()
-        blocks = [slice(start, start + COLUMNS) for start in range(0, NUM_RANDOM, COLUMNS)]
-        lines = [images[block] for block in blocks for images in (before, after, difference)]
-        first = f"The first {NUM_RANDOM} images of the held-out seed, not chosen"
-        strips = [Strip(f"{first}: before, after, and the difference, twice as bright", tile_images(lines))]
+        difference = (after.int() - before.int()).abs().mul(AMPLIFICATION).clamp(max=255).byte()
+        title = f"The first {NUM_RANDOM} images of the held-out seed"
+        labels = ("before", "after", f"difference \N{MULTIPLICATION SIGN} {AMPLIFICATION}")
+        strips = [Strip(title, labels, _tile_blocks([before, after, difference]))]
         for name, worst in (("lowest", True), ("highest", False)):
-            title = f"The {NUM_EXTREME} images of {name} realism before the repair: before, after"
-            strips.append(Strip(title, tile_images(self.extremes(worst=worst))))
+            title = f"The {NUM_EXTREME} images with the {name} realism before the repair"
+            strips.append(Strip(title, ("before", "after"), _tile_blocks(self.extremes(worst=worst))))
         heat = self.changes()
         share = heat / heat.max().clamp(min=1e-9)
         picture = (share * 255).byte().expand(1, 3, -1, -1)
-        title = f"Where pixels change: mean over {NUM_CHANGED} images, brightest {float(heat.max()):.1f} of 255"
-        strips.append(Strip(title, tile_images([picture])))
+        title = (
+            f"Where pixels change, mean of {NUM_CHANGED} images; white is a change of {float(heat.max()):.1f} of 255"
+        )
+        strips.append(Strip(title, (), (Block(tile_images([picture])),)))
         return strips
 
     @torch.inference_mode()
-    def units(self) -> list[tuple[int, str, Strip]]:
-        """Return the worst units, what was measured of them, and the images that activate them most."""
+    def units(self) -> list[UnitPictures]:
+        """Return pictures of the first units of the repair, with what the ranking measured of them."""
         if self.ranking is None:
             return []
         records = {record["unit"]: record for record in self.ranking.records()}
         units = []
         for unit in self.repair.units.units[:NUM_UNITS]:
             record = records[unit]
-            words = f"distance {record['excess']:+.2f}, realism {record['realism_correlation']:+.2f}"
-            if "effect" in record:
-                words = f"effect {record['effect']:+.2f}, {words}"
-            pictures = tile_images([self._highlight_unit(self.ranking, unit)])
-            units.append((unit, words, Strip(f"Unit {unit}: the images that activate it most", pictures)))
+            names = {"effect": "effect", "distance": "excess", "realism": "realism_correlation"}
+            measures = [f"{name} {format_signed(record[key])}" for name, key in names.items() if key in record]
+            block = Block(tile_images([self._highlight_unit(self.ranking, unit)]))
+            units.append(UnitPictures(unit, ", ".join(measures), block))
         return units
 
     def _highlight_unit(self, ranking: ArtifactRanking, unit: int) -> Tensor:
-        """Return a unit's top images, with what is above the middle of its range in each outlined."""
+        """Return a unit's top images, each outlined where the unit is above the middle of its range in that image."""
         samples = ranking.top_samples[unit, :NUM_CROPS].tolist()
         z = self._latents(samples, ranking.sample_seed)
         maps = upsample(self.generator.head(z, ranking.layer)[:, [unit]].float(), self.generator.image_size)[:, 0]
@@ -139,6 +171,12 @@ class RepairPictures:
 
 def _to_pixels(images: Tensor) -> Tensor:
     return to_uint8(images.float()).cpu()
+
+
+def _tile_blocks(rows: Sequence[UInt8[Tensor, "image 3 H W"]]) -> tuple[Block, ...]:
+    """Return rows of images, cut into blocks of `COLUMNS`."""
+    starts = range(0, len(rows[0]), COLUMNS)
+    return tuple(Block(tile_images([row[start : start + COLUMNS] for row in rows])) for start in starts)
 
 
 def tile_images(rows: Sequence[UInt8[Tensor, "_ 3 _ _"]], gap: int = 2) -> UInt8[Tensor, "4 height width"]:

@@ -1,166 +1,241 @@
-"""The words, the tables and the figure of a repair's report."""
+"""Sentences and tables of a repair's report, formatted once for the page and the PDF."""
 
 from __future__ import annotations
 
-import base64
-import io
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ...artifacts.ranking import ArtifactRanking
-from ...artifacts.results import FIGURES, Repair, RepairCurve
-from ..style import CONTROL, INK, UNITS, draw_control_band
-from ..text import finish_text
+from ...artifacts.results import FIGURES, SETS_TO_TELL, Repair, RepairCurve
+from ...core.environment import PACKAGE, installed_versions
+from ...stats.intervals import Estimate
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+MIN_DECIMALS, MAX_DECIMALS = 2, 6
+"""Range of the number of decimals in a table."""
+
+FIXED, SCIENTIFIC = ".2f", ".2e"
+"""Format of numbers in sentences, and of tables with a number of `LARGE` or more."""
+
+LARGE = 1e6
 
 TITLES = {
-    "distance": ("Frechet distance", "less is better"),
-    "kernel_distance": ("Kernel distance", "less is better"),
-    "precision": ("Precision", "share of generated pictures among the real ones"),
-    "recall": ("Recall", "share of real pictures among the generated ones"),
-    "density": ("Density", "how densely the real ones' neighborhoods are filled"),
-    "coverage": ("Coverage", "share of these neighborhoods that are reached"),
-    "nearest_ratio": ("Nearest ratio", "distance to training by that to held-out pictures"),
-    "worst_realism": ("Realism of the worst 5 %", "more is better"),
+    "distance": ("Frechet distance", "lower is better"),
+    "kernel_distance": ("Kernel distance", "lower is better"),
+    "precision": ("Precision", "share of generated images close to real pictures"),
+    "recall": ("Recall", "share of real pictures close to generated images"),
+    "density": ("Density", "how densely images fill the neighborhoods of real pictures"),
+    "coverage": ("Coverage", "share of these neighborhoods that contain an image"),
+    "nearest_ratio": ("Nearest ratio", "distance to training pictures over distance to held-out pictures"),
+    "worst_realism": ("Realism of the worst 5 %", "higher is better"),
 }
-"""What each of the `FIGURES` is called, and how to read it."""
+"""Title and hint of each of the `FIGURES`."""
 
 
 @dataclass(frozen=True, slots=True)
-class FigureRow:
-    """A figure before and after, as the table shows it."""
+class Table:
+    """A table of formatted cells.
+
+    Args:
+        heads: Headings of the columns.
+        rows: Rows of the table; each has one cell fewer than there are headings, since the title is not a cell.
+    """
+
+    heads: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row of a table.
+
+    Args:
+        title: Name of what the row is about.
+        hint: How to read the row; may be empty.
+        cells: Formatted numbers.
+    """
 
     title: str
     hint: str
-    before: float
-    after: float
-    change: float
-    low: float
-    high: float
-    control_low: float
-    control_high: float
-    real: float
+    cells: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ShareRow:
-    """A concept's share in percent and its change in percentage points, as the table shows them."""
+def conclude(repair: Repair) -> str:
+    """Return the verdict as one sentence."""
+    if repair.verdict == "inconclusive":
+        if repair.num_sets < SETS_TO_TELL:
+            return (
+                f"{repair.num_sets} sets of images are too few to tell whether the repair helps; use {SETS_TO_TELL} or "
+                "more (num_sets, --num-sets)."
+            )
+        return f"The repair makes no difference that {repair.num_sets} sets of images can show."
+    return {
+        "helps": "The repair helps.",
+        "as_random": "The repair helps no more than random units do.",
+        "harms": "The repair harms: it moves the images away from real pictures.",
+    }[repair.verdict]
 
-    title: str
-    before: float
-    change: float
-    low: float
-    high: float
-    control_low: float
-    control_high: float
+
+def describe_effect(repair: Repair) -> str:
+    """Return the change of the Frechet distance as one sentence."""
+    change, others = repair.change("distance"), repair.control_changes("distance")
+    before, after = (float(table[:, 0].mean()) for table in (repair.before, repair.after))
+    action = "switched off" if repair.force_to == "zero" else "held at their means"
+    return (
+        f"With {count_units(len(repair.units))} of {repair.units.layer} {action}, the Frechet distance to held-out "
+        f"pictures changes from {format_number(before)} to {format_number(after)} "
+        f"({format_signed(change.mean)}, 95 % interval {format_range(change.low, change.high)}); with the same "
+        f"number of random units, it changes by {format_range(min(others), max(others))}."
+    )
 
 
 def verdict(repair: Repair) -> str:
-    """Say in one sentence whether it helps, with figures."""
-    change, others = repair.change("distance"), repair.control_changes("distance")
-    before, after = (float(table[:, 0].mean()) for table in (repair.before, repair.after))
-    count = len(repair.units)
-    action = "switched off" if repair.force_to == "zero" else "held at their means"
-    units = f"{count} unit{'s' * (count != 1)} of {repair.units.layer} {action}"
-    figures = (
-        f"the Frechet distance to held-out pictures goes from {before:.2f} to {after:.2f} "
-        f"(change {change.mean:+.2f}, 95 % interval {change.low:+.2f} to {change.high:+.2f}); "
-        f"as many random units change it by {min(others):+.2f} to {max(others):+.2f}"
+    """Return the verdict and the change of the Frechet distance in two sentences."""
+    return f"{conclude(repair)} {describe_effect(repair)}"
+
+
+def describe_choice(curve: RepairCurve, repair: Repair) -> str:
+    """Return how many units were chosen and why, and how many were measured."""
+    counts, measured = ", ".join(map(str, curve.counts[1:])), len(repair.units)
+    if not curve.num_units:
+        return (
+            f"No number of units was chosen: of the numbers tried ({counts}), none lowers the distance with a 95 % "
+            "interval below 0 and by more than every draw of random units. This report shows the effect of "
+            f"{count_units(measured)}; it does not recommend switching them off."
+        )
+    change = curve.change(curve.counts.index(curve.num_units))
+    before = Estimate.of(curve.distance[0].tolist())
+    choice = (
+        f"{count_units(curve.num_units)} {'was' if curve.num_units == 1 else 'were'} chosen: of the numbers tried "
+        f"({counts}), the smallest whose change is within one standard error of the best. It changed the distance by "
+        f"{format_signed(change.mean)} ({format_range(change.low, change.high)}) from "
+        f"{format_number(before.mean)}, on {curve.distance.shape[1]} sets of {curve.num_images} images used only "
+        f"for this choice; between real pictures, the distance is {format_number(curve.floor.mean)}."
     )
-    if repair.helps:
-        return f"The repair helps: with {units}, {figures}."
-    if change.high < 0:
-        return f"The repair helps no more than random units: with {units}, {figures}."
-    return f"The repair does not help: with {units}, {figures}."
+    return choice if measured == curve.num_units else f"{choice} This report measures {count_units(measured)}."
 
 
-def limits(repair: Repair, ranking: ArtifactRanking | None) -> str:
-    """Say what the figures do not."""
-    caveat = (
-        "The units were ranked without labels: an image may be far from real ones for reasons that no one would call "
-        "an artifact."
+def describe_limits(repair: Repair, ranking: ArtifactRanking | None) -> str:
+    """Return what the figures do not show."""
+    source = (
+        "The units were ranked without labels: an image may be far from real pictures for reasons that no one would "
+        "call an artifact."
+        if ranking
+        else "The units were chosen by hand."
     )
     return (
-        f"All distances are over features of {repair.network}: they compare with each other and with “real”, not with "
-        "the FID of any paper. They depend on the number of pictures. The held-out pictures are the same for all "
-        "sets, so the chance in which they are is not in the intervals. A smaller distance can be bought with less "
-        "variety: look at recall and coverage beside it. "
-        f"{caveat if ranking else 'The units were given by hand.'}"
+        f"All distances are computed on features of {repair.network}: they can be compared with each other and with "
+        "“real”, not with published FIDs, and they depend on the number of pictures. All sets are compared with the "
+        "same held-out pictures, so the intervals do not cover the choice of these pictures. A lower distance may come "
+        f"at the expense of variety: check recall and coverage. {source}"
     )
 
 
-def figure_rows(repair: Repair) -> list[FigureRow]:
-    """Return the table of figures."""
-    table_rows = []
-    for name, record in zip(FIGURES, repair.records(), strict=True):
-        title, hint = TITLES[name]
-        ends = (record["control_change_min"], record["control_change_max"])
-        change = (record["change"], record["change_low"], record["change_high"])
-        figures = (record["before"], record["after"], *change, *ends, record["real"])
-        table_rows.append(FigureRow(title, hint, *map(_drop_rounding, figures)))
-    return table_rows
+def list_settings(repair: Repair, ranking: ArtifactRanking | None, command: str | None) -> list[tuple[str, str]]:
+    """Return names and values of everything that is needed to repeat the measurement."""
+    forced = "0" if repair.force_to == "zero" else "their means"
+    units = ", ".join(map(str, repair.units.units))
+    settings = [
+        ("Generator", f"{repair.generator.name}, fingerprint {repair.generator.fingerprint}"),
+        (f"Units of {repair.units.layer}", f"{units}; forced to {forced}"),
+        ("Measured on", f"{repair.num_sets} sets of {repair.num_images:,} images, seed {repair.seed}"),
+    ]
+    if ranking is not None:
+        ranked = (
+            f"{ranking.num_samples:,} images, seed {ranking.seed}, the top {ranking.num_top:,} of each unit, compared "
+            f"with {ranking.num_real:,} real pictures; by {ranking.method}"
+        )
+        settings.append(("Ranked on", ranked))
+    if command is not None:
+        settings.append(("Command", command))
+    return [*settings, ("Versions", ", ".join(f"{name} {version}" for name, version in installed_versions().items()))]
 
 
-def share_rows(repair: Repair) -> list[ShareRow]:
-    """Return the table of concepts, those that change most first; without those that are nowhere."""
+def made_by() -> str:
+    """Return the name and version of this package."""
+    return f"{PACKAGE} {installed_versions()[PACKAGE]}"
+
+
+def tabulate_figures(repair: Repair) -> Table:
+    """Return the table of figures before and after the repair."""
+    records = repair.records()
+    number_format = choose_format(record[name] for record in records for name in ("before", "after"))
+    heads = ("Figure", "Before", "After", "Change", "95 % interval", "Random units", "Real")
+    rows = (
+        TableRow(
+            *TITLES[name],
+            (
+                format_number(record["before"], number_format),
+                format_number(record["after"], number_format),
+                *_format_change(record, number_format),
+                format_number(record["real"], number_format),
+            ),
+        )
+        for name, record in zip(FIGURES, records, strict=True)
+    )
+    return Table(heads, tuple(rows))
+
+
+def tabulate_concepts(repair: Repair) -> Table | None:
+    """Return the table of concepts, in percent of the pixels, largest change first.
+
+    Concepts that are nowhere, before and after, are left out. None without a segmenter.
+    """
     if repair.concepts is None:
-        return []
-    records = zip(repair.concepts.concepts, repair.concepts.records(), strict=True)
-    keys = ("before", "change", "change_low", "change_high", "control_change_min", "control_change_max")
-    table_rows = [
-        ShareRow(concept.name, *(_drop_rounding(100 * record[key]) for key in keys))
-        for concept, record in records
+        return None
+    records = [
+        {key: value if key == "concept" else 100 * value for key, value in record.items()}
+        for record in repair.concepts.records()
         if record["before"] or record["change"]
     ]
-    return sorted(table_rows, key=lambda row: -abs(row.change))
-
-
-def _drop_rounding(value: float) -> float:
-    """Return 0 for what rounding left of a sum that is 0, such as -6.94e-18."""
-    return value if abs(value) > 1e-12 else 0.0
-
-
-def draw_curve(curve: RepairCurve, marked: int) -> Figure:
-    """Draw the distance against the number of units forced, with the band of random units.
-
-    Args:
-        curve: What `choose_num_units` returned.
-        marked: The number that was measured.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.4), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    places, control = range(len(curve.counts)), curve.control.mean(dim=2)
-    draw_control_band(axes, control.amin(dim=0).tolist(), control.amax(dim=0).tolist(), "as many random units")
-    axes.plot(places, control.mean(dim=0).tolist(), color=CONTROL, lw=1)
-    reaches = [max(0.0, change.mean - change.low) for change in map(curve.change, places)]
-    axes.errorbar(
-        places,
-        curve.distance.mean(dim=1).tolist(),
-        yerr=reaches,
-        fmt="o-",
-        color=UNITS,
-        ms=4,
-        lw=1.5,
-        label="ranked units (95 % of the change)",
+    records.sort(key=lambda record: -abs(record["change"]))
+    number_format = choose_format(record["before"] for record in records)
+    rows = (
+        TableRow(
+            record["concept"],
+            "",
+            (format_number(record["before"], number_format), *_format_change(record, number_format)),
+        )
+        for record in records
     )
-    axes.axhline(curve.floor.mean, color=INK, lw=0.8, ls=":", label="real against real")
-    if marked in curve.counts:
-        axes.axvline(curve.counts.index(marked), color=UNITS, lw=0.8, ls="--")
-    axes.set_xticks(places, [str(count) for count in curve.counts])
-    axes.set_xlabel(f"units of {curve.ranked.layer} forced, in the order of the ranking")
-    axes.set_ylabel("Frechet distance")
-    axes.set_ylim(bottom=0)
-    axes.legend(fontsize="small", frameon=False)
-    axes.grid(axis="y", alpha=0.3)
-    return finish_text(figure)
+    return Table(("Concept", "Before, %", "Change", "95 % interval", "Random units"), tuple(rows))
 
 
-def png(figure: Figure) -> str:
-    """Return a figure as a ``data:`` address."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+def count_units(count: int) -> str:
+    """Return a number of units with its noun."""
+    return f"{count:,} unit{'' if count == 1 else 's'}"
+
+
+def choose_format(values: Iterable[float]) -> str:
+    """Return the format of a table's numbers, with which every value has two significant digits, within limits."""
+    sizes = [abs(value) for value in values]
+    if max(sizes, default=0) >= LARGE:
+        return SCIENTIFIC
+    digits = [1 - math.floor(math.log10(size)) for size in sizes if size > 10.0**-MAX_DECIMALS]
+    return f".{min(max([MIN_DECIMALS, *digits]), MAX_DECIMALS)}f"
+
+
+def format_number(value: float, number_format: str = FIXED) -> str:
+    """Return a number with a true minus sign; what rounds to 0 has no sign."""
+    text = f"{value:{number_format}}"
+    return (text if float(text) else f"{0:{number_format}}").replace("-", "\N{MINUS SIGN}")
+
+
+def format_signed(value: float, number_format: str = FIXED) -> str:
+    """Return a difference with its sign; what rounds to 0 has none."""
+    text = format_number(value, number_format)
+    return text if value <= 0 or not float(f"{value:{number_format}}") else f"+{text}"
+
+
+def format_range(low: float, high: float, number_format: str = FIXED) -> str:
+    """Return a range of differences."""
+    return f"{format_signed(low, number_format)} to {format_signed(high, number_format)}"
+
+
+def _format_change(record: dict[str, float], number_format: str) -> Sequence[str]:
+    """Return a record's change, its interval, and the range of random units."""
+    return (
+        format_signed(record["change"], number_format),
+        format_range(record["change_low"], record["change_high"], number_format),
+        format_range(record["control_change_min"], record["control_change_max"], number_format),
+    )

@@ -1,0 +1,62 @@
+"""The figure of a repair's report: distance by number of units forced."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+from ...artifacts.results import RepairCurve
+from ..style import CONTROL, INK, UNITS, draw_control_band
+from ..text import finish_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw_curve(curve: RepairCurve, marked: int) -> Figure:
+    """Draw the distance by the number of units forced, with the range of random units.
+
+    Args:
+        curve: What `choose_num_units` returned.
+        marked: Number of units that was measured.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 3.6), dpi=200, layout="constrained")
+    axes = figure.add_subplot()
+    draw_curve_lines(axes, curve, marked)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", fontsize=8, frameon=False)
+    return finish_text(figure)
+
+
+def draw_curve_lines(axes: Axes, curve: RepairCurve, marked: int) -> None:
+    """Draw the lines of a curve, each with a label, and the axes' names."""
+    places, control = range(len(curve.counts)), curve.control.mean(dim=2)
+    reaches = [max(0.0, change.mean - change.low) for change in map(curve.change, places)]
+    label = "ranked units, 95 % interval of the change"
+    axes.errorbar(
+        places, curve.distance.mean(dim=1).tolist(), reaches, fmt="o-", color=UNITS, ms=4, lw=1.5, label=label
+    )
+    axes.plot(places, control.mean(dim=0).tolist(), color=CONTROL, lw=1.2, label="random units, mean of all draws")
+    low, high = (extreme.tolist() for extreme in (control.amin(dim=0), control.amax(dim=0)))
+    draw_control_band(axes, low, high, "random units, range of the draws")
+    axes.axhline(curve.floor.mean, color=INK, lw=0.9, ls=":", label="distance between real pictures")
+    if marked in curve.counts:
+        place, noun = curve.counts.index(marked), "unit" if marked == 1 else "units"
+        axes.axvline(place, color=UNITS, lw=0.9, ls="--", label=f"measured in this report: {marked} {noun}")
+    axes.set_xticks(places, [str(count) for count in curve.counts])
+    axes.set_xlabel(f"number of units of {curve.ranked.layer} forced, in ranked order", fontsize=9)
+    axes.set_ylabel("Frechet distance", fontsize=9)
+    axes.tick_params(labelsize=9)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def encode_figure(figure: Figure) -> str:
+    """Return a figure as a ``data:`` address of a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
