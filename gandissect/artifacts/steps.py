@@ -188,7 +188,7 @@ class StepKeeper:
     def _refuse(self, reason: str, cause: Exception | None = None) -> None:
         """Raise ValueError unless the file may be replaced."""
         if not self._overwrite:
-            remedy = "name another folder, or replace the file with overwrite=True (--overwrite)"
+            remedy = "choose another folder, or replace the file with overwrite=True (--overwrite)"
             raise ValueError(f"{reason}; {remedy}") from cause
 
 

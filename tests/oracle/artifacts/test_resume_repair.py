@@ -193,7 +193,7 @@ def test_the_steps_of_another_repair_are_refused_before_pictures_are_read(
     stopped: Path, options: dict[str, Any], differences: str
 ) -> None:
     message = (
-        f"repair_steps.safetensors contains the steps of another repair, which differs in {differences}; name another"
+        f"repair_steps.safetensors contains the steps of another repair, which differs in {differences}; choose another"
     )
     with pytest.raises(ValueError, match=message):
         _find(stopped, real=_Unread(TRAIN), held_out=_Unread(HELD_OUT), **options)
@@ -225,7 +225,7 @@ def test_a_damaged_file_is_refused_with_the_remedy_and_replaced_on_request(
     path = stopped / RepairSteps.FILE_NAME
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(
-        ValueError, match=r"repair_steps.safetensors is not a complete .*; name another folder, or replace"
+        ValueError, match=r"repair_steps.safetensors is not a complete .*; choose another folder, or replace"
     ):
         _find(stopped)
     assert _is_same_repair(stopper.run(0, stopped, overwrite=True), whole)
