@@ -287,26 +287,26 @@ class Repair(SavedResult, Tabular):
         """Return the verdict and its figures in one sentence."""
         distance, controls = self.change("distance"), self.control_changes("distance")
         before, after, real = (_estimate(table, "distance") for table in (self.before, self.after, self.real))
-        units = count_units(len(self.units), self.units.layer)
-        action = f"switching off {units}" if self.force_to == "zero" else f"forcing {units} to the mean"
         setting = f"{self.network}, {self.num_dims} dims, n = {self.num_sets} x {self.num_images}"
         return (
-            f"{action} {self._describe_verdict()}: distance {before} before, "
-            f"{after} after, change {distance}; the same number of random units {min(controls):+.2f} to "
-            f"{max(controls):+.2f}; floor {real} ({setting})"
+            f"{self._describe_verdict()}: distance {before} before, {after} after, change {distance}, "
+            f"{min(controls):+.2f} to {max(controls):+.2f} with the same number of random units; floor {real} "
+            f"({setting})"
         )
 
     def _describe_verdict(self) -> str:
-        if self.verdict == "inconclusive":
-            if self.num_sets < SETS_TO_TELL:
-                remedy = f"use {SETS_TO_TELL} or more (num_sets, --num-sets)"
-                return f"may or may not help, as {self.num_sets} sets of images are too few to tell; {remedy}"
-            return f"makes no difference that {self.num_sets} sets of images can show"
-        return {
+        units = count_units(len(self.units), self.units.layer)
+        action = f"switching off {units}" if self.force_to == "zero" else f"forcing {units} to the mean"
+        if self.verdict == "inconclusive" and self.num_sets < SETS_TO_TELL:
+            remedy = f"use {SETS_TO_TELL} or more (num_sets, --num-sets)"
+            return f"{self.num_sets} sets of images are too few to tell whether {action} helps; {remedy}"
+        effects = {
             "helps": "helps",
             "as_random": "helps no more than random units",
             "harms": "moves the images away from real pictures",
-        }[self.verdict]
+            "inconclusive": f"makes no difference that {self.num_sets} sets of images can show",
+        }
+        return f"{action} {effects[self.verdict]}"
 
     def records(self) -> list[dict[str, Any]]:
         """Return a plain dict for each figure: before, after, real, change with interval, and range of the control."""

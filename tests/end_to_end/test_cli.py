@@ -488,7 +488,7 @@ def test_a_generator_is_repaired_and_reported_in_one_command(
         assert (status, output, error) == (130, "", "gandissect: stopped; rerun the command to continue\n")
     assert [path.name for path in (tmp_path / "again").iterdir()] == [RepairSteps.FILE_NAME]
     status, _, error = gandissect(*again, "--seed", 1)
-    assert (status, "contains the steps of another repair, which differs in seed; name another" in error) == (2, True)
+    assert (status, "contains the steps of another repair, which differs in seed; choose another" in error) == (2, True)
     assert gandissect(*again)[0] == 0
     names = {path.name for path in out.iterdir()}
     assert {path.name for path in (tmp_path / "again").iterdir()} == names and RepairSteps.FILE_NAME not in names

@@ -247,7 +247,7 @@ def random_direction(direction: Direction, seed: int) -> Direction:
     """Return a random direction in the same space and layer, with steps of the same length."""
     rng = make_rng(seed, "random direction", direction.name)
     vector = torch.randn(direction.vector.shape, generator=rng, dtype=torch.float64, device="cpu")
-    return replace(direction, name=f"beside {direction.name}", vector=vector / vector.norm(), labels=())
+    return replace(direction, name=f"control of {direction.name}", vector=vector / vector.norm(), labels=())
 
 
 class _AreaSums:
