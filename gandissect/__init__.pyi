@@ -86,9 +86,12 @@ from .interventions import (
 )
 from .report import (
     draw_comparison as draw_comparison,
+    draw_dissection as draw_dissection,
     draw_effect_curves as draw_effect_curves,
     draw_effects as draw_effects,
+    draw_repair_curve as draw_repair_curve,
     draw_shares as draw_shares,
+    show as show,
     write_repair_report as write_repair_report,
     write_report as write_report,
 )

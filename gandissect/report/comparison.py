@@ -50,12 +50,12 @@ def draw_comparison(comparison: Comparison) -> Figure:
 
     Source: Bau et al. 2019, Sec. 4.1.
     """
-    from matplotlib.figure import Figure
+    from .figures import NotebookFigure
 
     check_type("comparison", comparison, Comparison, "give what compare returns")
     models = [comparison.layers_of(model) for model in comparison.models]
     page = _page(comparison, models)
-    figure = Figure(figsize=(page.width, 0.5 + page.upper + page.lower), layout="constrained")
+    figure = NotebookFigure(figsize=(page.width, 0.5 + page.upper + page.lower), layout="constrained")
     figure.suptitle(_title(comparison), fontsize=11)
     shares, tables = figure.subfigures(2, 1, squeeze=False, height_ratios=(page.upper, page.lower))[:, 0]
     _draw_shares(shares, comparison.models, models, page.width)

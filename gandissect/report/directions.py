@@ -39,14 +39,14 @@ def draw_directions(directions: Sequence[Direction], sweeps: Sequence[DirectionS
     Raises:
         ValueError: If there are none, or the steps are not the same.
     """
-    from matplotlib.figure import Figure
+    from .figures import NotebookFigure
 
     if not directions or len(directions) != len(sweeps) or len({sweep.steps for sweep in sweeps}) > 1:
         raise ValueError(f"give one direction or more, and its images at the same steps; got {len(directions)}")
     steps, rows = sweeps[0].steps, sweeps[0].images.shape[1]
     row = max(INCH * rows, *(LINE_INCHES * len(_lines(direction)) for direction in directions)) + 0.12
     size = (LABEL_INCHES + INCH * len(steps), 0.6 + len(directions) * row)
-    figure = Figure(figsize=size, dpi=130)
+    figure = NotebookFigure(figsize=size, dpi=130)
     top, left = 1 - 0.6 / size[1], LABEL_INCHES / size[0]
     figure.text(0.1 / size[0], 1 - 0.12 / size[1], _title(directions), va="top", fontsize=8.5)
     for column, step in enumerate(steps):

@@ -41,14 +41,14 @@ def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
 
     Source: Bau et al. 2019, Sec. 4.2 and 4.4.
     """
-    from matplotlib.figure import Figure
+    from .figures import NotebookFigure
 
     check_type("effects", effects, Sequence, REMEDY)
     for effect in effects:
         check_type("each effect", effect, CausalEffect, REMEDY)
     if not effects:
         raise ValueError("give one effect or more")
-    figure = Figure(figsize=(12, 2.9 * len(effects) + 0.6), dpi=110, layout="constrained")
+    figure = NotebookFigure(figsize=(12, 2.9 * len(effects) + 0.6), dpi=110, layout="constrained")
     rows = figure.subfigures(len(effects), 1, squeeze=False)[:, 0]
     for part, effect in zip(rows, effects, strict=True):
         part.suptitle(_title(effect), fontsize="medium")
@@ -73,7 +73,7 @@ def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
 
     Source: Bau et al. 2019, Sec. 4.2.
     """
-    from matplotlib.figure import Figure
+    from .figures import NotebookFigure
 
     check_type("curves", curves, Sequence, "give a list of what measure_effect_curves returns")
     for one in curves:
@@ -82,7 +82,7 @@ def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
         raise ValueError("give the curves of one concept or more")
     columns = min(len(curves), PANELS)
     rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(0.6 + 4.2 * columns, 0.3 + 3.3 * rows), dpi=110, layout="constrained")
+    figure = NotebookFigure(figsize=(0.6 + 4.2 * columns, 0.3 + 3.3 * rows), dpi=110, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, concept_curves in zip(panels, curves, strict=False):
         _draw_curves(axes, concept_curves)

@@ -28,12 +28,12 @@ def draw_shares(shares: ConceptShares) -> Figure:
     Returns:
         A figure of no window and no global state; its ``savefig`` writes it. Bars have 95 % intervals.
     """
-    from matplotlib.figure import Figure
+    from .figures import NotebookFigure
 
     check_type("shares", shares, ConceptShares, "give what measure_concept_shares or ConceptShares.load returns")
     shown = sorted(shares, key=lambda share: (share.real, share.generated), reverse=True)
     shown = [share for share in shown if max(share.real, share.generated) > 0][:MAX_CONCEPTS]
-    figure = Figure(figsize=(10, 1.6 + 0.34 * len(shown)), dpi=120, layout="constrained")
+    figure = NotebookFigure(figsize=(10, 1.6 + 0.34 * len(shown)), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     _draw_shares(left, shown)
     _draw_differences(right, shown)

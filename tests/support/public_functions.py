@@ -322,9 +322,12 @@ CALLS: Mapping[str, Call] = {
 NOT_CALLED = {
     "gandissect.derive_seed": "makes no tensor",
     "gandissect.draw_comparison": "draws",
+    "gandissect.draw_dissection": "draws",
     "gandissect.draw_effect_curves": "draws",
     "gandissect.draw_effects": "draws",
+    "gandissect.draw_repair_curve": "draws",
     "gandissect.draw_shares": "draws",
+    "gandissect.show": "draws",
     "gandissect.write_repair_report": "writes pages",
     "gandissect.write_report": "writes pages",
 }

@@ -15,16 +15,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_curve(curve: RepairCurve, marked: int) -> Figure:
+def draw_repair_curve(curve: RepairCurve, marked: int | None = None) -> Figure:
     """Draw the distance by the number of units forced, with the range of random units.
 
     Args:
-        curve: What `choose_num_units` returned.
-        marked: Number of units that was measured.
-    """
-    from matplotlib.figure import Figure
+        curve: Curve returned by `choose_num_units`, or the ``curve`` of what `find_repair` returns.
+        marked: Number of units to mark as the measured one; by default the number that the curve chose is marked.
 
-    figure = Figure(figsize=(4.6, 3.6), dpi=200, layout="constrained")
+    Returns:
+        A matplotlib figure that belongs to no window; ``savefig`` writes it, and notebooks display it.
+    """
+    from ..figures import NotebookFigure
+
+    figure = NotebookFigure(figsize=(4.6, 3.6), dpi=200, layout="constrained")
     axes = figure.add_subplot()
     draw_curve_lines(axes, curve, marked)
     handles, labels = axes.get_legend_handles_labels()
@@ -32,7 +35,7 @@ def draw_curve(curve: RepairCurve, marked: int) -> Figure:
     return finish_text(figure)
 
 
-def draw_curve_lines(axes: Axes, curve: RepairCurve, marked: int) -> None:
+def draw_curve_lines(axes: Axes, curve: RepairCurve, marked: int | None) -> None:
     """Draw the lines of a curve, each with a label, and the axes' names."""
     places, control = range(len(curve.counts)), curve.control.mean(dim=2)
     reaches = [max(0.0, change.mean - change.low) for change in map(curve.change, places)]
@@ -44,9 +47,10 @@ def draw_curve_lines(axes: Axes, curve: RepairCurve, marked: int) -> None:
     low, high = (extreme.tolist() for extreme in (control.amin(dim=0), control.amax(dim=0)))
     draw_control_band(axes, low, high, "random units, range of the draws")
     axes.axhline(curve.floor.mean, color=INK, lw=0.9, ls=":", label="distance between real pictures")
-    if marked in curve.counts:
-        place, noun = curve.counts.index(marked), "unit" if marked == 1 else "units"
-        axes.axvline(place, color=UNITS, lw=0.9, ls="--", label=f"measured in this report: {marked} {noun}")
+    role, number = ("chosen", curve.num_units) if marked is None else ("measured in this report", marked)
+    if number in curve.counts and (number or marked is not None):
+        noun = "unit" if number == 1 else "units"
+        axes.axvline(curve.counts.index(number), color=UNITS, lw=0.9, ls="--", label=f"{role}: {number} {noun}")
     axes.set_xticks(places, [str(count) for count in curve.counts])
     axes.set_xlabel(f"number of units of {curve.ranked.layer} forced, in ranked order", fontsize=9)
     axes.set_ylabel("Frechet distance", fontsize=9)

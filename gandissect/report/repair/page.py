@@ -17,7 +17,7 @@ from ...interventions.recipe import Recipe
 from ...storage.files import read_json, write_text
 from ...storage.outputs import output_folder
 from ..pages import render, shorten_name
-from .curve import draw_curve, encode_figure
+from .curve import draw_repair_curve, encode_figure
 from .pdf import Document
 from .pictures import NUM_RANDOM, RepairPictures
 from .tables import (
@@ -114,7 +114,7 @@ def _page(document: Document, numbers: str) -> str:
         concepts=concepts if concepts and concepts.rows else None,
         strips=document.strips,
         units=document.units,
-        curve=encode_figure(draw_curve(curve, len(repair.units))),
+        curve=encode_figure(draw_repair_curve(curve, len(repair.units))),
         repair=repair,
         ranking=ranking,
         settings=list_settings(repair, ranking, document.command),

@@ -26,7 +26,7 @@ from gandissect import (
 from gandissect.artifacts.results import ConceptChanges, Repair
 from gandissect.core.environment import installed_versions
 from gandissect.fidelity.yardstick import Yardstick
-from gandissect.report.repair.curve import draw_curve
+from gandissect.report.repair.curve import draw_repair_curve
 from gandissect.report.repair.pdf import Document
 from gandissect.report.repair.pictures import NUM_RANDOM, RepairPictures
 from gandissect.report.repair.tables import choose_format, format_range, tabulate_figures, verdict
@@ -292,7 +292,7 @@ def test_the_pdf_has_all_concepts_no_overlaps_and_no_empty_page(made: tuple, num
 
 
 def test_the_words_of_the_curve_are_inside_its_figure_and_every_line_has_a_label(made: tuple) -> None:
-    figure = draw_curve(made[1], 5)
+    figure = draw_repair_curve(made[1], 5)
     figure.draw_without_rendering()
     (axes,) = figure.axes
     labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
