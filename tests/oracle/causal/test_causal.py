@@ -1,4 +1,4 @@
-"""Causal effects of the planted generator, whose every effect is known in closed form."""
+"""Causal effects of the planted generator, all of which are known in closed form."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ COLORS = np.array([concept.color for concept in GENERATOR.concepts], dtype=float
 
 
 def _seen(*units: int) -> int:
-    """The concept as which a cell is seen in which these planted units are on."""
+    """The concept that is visible in a cell where these planted units are on."""
     mixed = COLORS[0] + sum((COLORS[unit + 1] - COLORS[0] for unit in units), np.zeros(3))
     return int(np.argmin(((np.clip(mixed, 0, 255) - COLORS) ** 2).sum(1)))
 
 
 def _truth(unit: int, value: int = 1) -> dict[str, np.ndarray]:
-    """Expected changes of the share of each concept: a unit put into one random cell, and taken away everywhere."""
+    """Expected changes of each concept's share: a unit inserted in one random cell, and ablated everywhere."""
     cell = 1 / CELLS**2
     insertion, ablation = np.zeros(5), np.zeros(5)
     if value and unit < 4:
         occupied = 0.0
-        for other in range(4):  # is in row `other`, in a random column, in half of the images
+        for other in range(4):  # present in row `other`, in a random column, in half of the images
             chance = 0.5 * cell
             occupied += chance
             insertion[_seen(*{other, unit})] += cell * chance
@@ -66,7 +66,7 @@ def test_the_interval_holds_the_truth_95_times_of_100() -> None:
         for kind in inside:
             table = getattr(effect.effect, kind)
             inside[kind] += abs(float(table.mean[1]) - truth[kind][1]) <= 1.96 * float(table.stderr[1])
-    # Insertion is nearly certain, so that its few misses of a cell make its interval short now and then.
+    # Insertion almost always succeeds, so its few failures make the interval too short now and then.
     assert inside["ablation"] >= 90
     assert inside["ace"] >= 90
     assert sum(inside.values()) <= 299
@@ -83,13 +83,13 @@ def test_all_concepts_change_as_they_must(unit: int, layer: str) -> None:
         assert (np.abs(table.mean.numpy() - wanted) <= spread).all(), (kind, table.mean, wanted)
     assert torch.allclose(effect.effect.ace.mean, effect.effect.insertion.mean + effect.effect.ablation.mean)
     assert float(effect.base.mean[1]) == pytest.approx(1 / 128, abs=4 * float(effect.base.stderr[1]))
-    if unit >= 4:  # nothing reads it
+    if unit >= 4:  # not connected to the output
         assert not effect.effect.ace.mean.any()
         assert effect.ace == effect.stderr == effect.relative == 0
 
 
 def test_where_an_insertion_is_refused_shows_in_the_map() -> None:
-    """Yellow in row 0: half of the images have red in one cell of that row, where it can be seen as another color."""
+    """Yellow in row 0: half of the images have red in one cell of that row, where the mix shows another color."""
     effect = average_causal_effect(
         GENERATOR, SEGMENTER, UnitSet("layer1", (3,)), "yellow", 2000, 1, values=[1.0], batch_size=500, progress=False
     )
@@ -97,7 +97,7 @@ def test_where_an_insertion_is_refused_shows_in_the_map() -> None:
     assert int(places.count.sum()) == 2000
     assert places.count.shape == (CELLS, CELLS)
     gain = np.ones(CELLS)
-    gain[3] -= 0.5 / CELLS  # yellow is there already
+    gain[3] -= 0.5 / CELLS  # yellow is already present
     for row in range(3):
         gain[row] -= (0.5 / CELLS) * (_seen(row, 3) != 4)
     rows = (places.mean * places.count).nansum(1) / places.count.sum(1) * CELLS**2
@@ -131,7 +131,7 @@ def test_the_samples_are_those_of_the_formula() -> None:
     assert torch.allclose(found.base.mean, base.mean(0), atol=1e-12)
     assert (difference.abs().amax(1) > 0.01).all()
     best = []
-    for sample in range(10):  # in one of the 3 x 3 squares each image must be what was counted
+    for sample in range(10):  # each image was counted in one of the 3 x 3 squares
         gains = []
         for row in range(3):
             for column in range(3):

@@ -1,4 +1,4 @@
-"""Units that are planted as the causes of a concept are found, and no others."""
+"""The units that are planted as causes of a concept are found, and no others."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from generators import DCGAN, LayeredGenerator
 from generators.architectures.planted import PLANTED, PlantedGenerator
 from segmenters.palette import PaletteSegmenter
 
-# With so many cells two concepts hardly ever meet in one; where they did, ablating one would cause the other.
+# With this many cells, two concepts rarely share one; where they do, ablating one causes the other.
 CELLS, UNITS = 16, 64
 PAINTED_BY = {0: (3, 17, 40), 1: (5, 60), 2: (11,), 3: (22, 23)}
-"""Which units of ``layer2`` paint each planted concept, each an equal part of its color; all others are noise."""
+"""Units of ``layer2`` that paint each planted concept, in equal parts of its color; all others are noise."""
 
 
 class Spread(nn.Module):
@@ -49,7 +49,7 @@ class Spread(nn.Module):
 
 
 class ManyUnits(LayeredGenerator):
-    """A planted generator with 64 units, of which 8 are read."""
+    """A planted generator with 64 units, 8 of which reach the output."""
 
     architecture = "many-units"
 
@@ -121,7 +121,7 @@ def test_single_effects_are_those_of_one_ablation_after_the_other() -> None:
 
 
 def test_the_optimization_goes_down_its_formula() -> None:
-    """The first step of Adam goes by the sign of the gradient, here a quotient of differences in double precision."""
+    """The first step of Adam follows the sign of the gradient, here a difference quotient in double precision."""
     torch.manual_seed(0)
     generator = DCGAN(size=16, width=4, z_dim=5).double().eval().requires_grad_(False)
     values, z = [1.0 + unit for unit in range(8)], generator.sample_z(8, seed=0)

@@ -1,4 +1,4 @@
-"""The one call for effects of concepts, against the single public calls that it stands for."""
+"""The single call for effects of concepts against the public calls that it combines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from segmenters.palette import PaletteSegmenter
 
 
 class SoftPalette(PaletteSegmenter):
-    """A palette whose answer can be differentiated."""
+    """A differentiable palette segmenter."""
 
     def logits(self, images: Tensor) -> Tensor:
         rgb = (images + 1) * 127.5
@@ -45,7 +45,7 @@ FIRST = UnitSet("layer1", (0,))
 
 
 def _check_effects(effects: Sequence[CausalEffect], units: dict[str, UnitSet]) -> None:
-    """Check that effects are those of the given units, bit for bit."""
+    """Check that effects are those of these units, bit for bit."""
     assert [effect.concept for effect in effects] == list(units)
     for effect, concept in zip(effects, units, strict=True):
         wanted = average_causal_effect(GENERATOR, SEGMENTER, units[concept], concept, NUM_SAMPLES, SEED, progress=False)

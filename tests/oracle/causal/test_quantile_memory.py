@@ -1,4 +1,4 @@
-"""Quantiles of more values than are kept are those of sorting them all."""
+"""Quantiles of more values than fit in memory equal those by sorting all values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_counted_quantiles_are_those_of_sorted_values(layer: str, monkeypatch: p
 
 
 def test_nothing_is_kept_that_grows_with_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways give the same table, of negative values, too."""
+    """Both methods give the same table, including for negative values."""
     generator = make_networks().style
     units = UnitSet("layer3", (0, 2))
     kept = quantile_table(generator, units, QUANTILES, 20)

@@ -1,4 +1,4 @@
-"""Scores of soft segmenters, with and without a background, are read as those of the concepts that they are of."""
+"""Scores of soft segmenters, with and without a background, are assigned to the right concepts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SoftPalette(PaletteSegmenter):
 
 
 class WithBackground:
-    """The same scores; the first concept is the background, which is nobody's."""
+    """The same scores, with a background as the first channel."""
 
     name, fingerprint = "with a background", "0" * 64
     concepts = tuple(Concept(index, concept.name, concept.color) for index, concept in enumerate(THINGS))
@@ -85,7 +85,7 @@ def test_units_are_optimized_for_the_concept_that_was_named(concept: str) -> Non
 
 
 class Colors(nn.Module):
-    """What torchvision's networks answer, on images in [0, 1]: the scores of background, bus and sea."""
+    """The output of torchvision's networks on images in [0, 1]: the scores of background, bus and sea."""
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return {"out": 10 * torch.stack([1 - images.amax(1), images[:, 0], images[:, 2]], 1)}

@@ -1,4 +1,4 @@
-"""Chance: the statistics against slow ones in numpy, and their promises against simulated units and concepts."""
+"""Chance: the statistics against slow NumPy versions, and their guarantees against simulated units and concepts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONCEPTS = ("object", "third", "ground", "sky")
 
 
 def by_definition(p: list[float], rate: float) -> list[bool]:
-    """Reject all values up to the largest that is not above its own rank's share of the rate, in exact arithmetic."""
+    """Reject all values up to the largest that is at most its rank's share of the rate, in exact arithmetic."""
     limits = [each for each in p if Fraction(each) <= Fraction(rate) * sum(other <= each for other in p) / len(p)]
     return [any(each <= limit for limit in limits) for each in p]
 
@@ -69,7 +69,7 @@ def test_a_rate_out_of_range_is_refused(rate: float) -> None:
 
 
 def tail_by_quadrature(t: float, freedom: int) -> float:
-    """The integral of the density beyond t: trapezoids in y, where the argument is t + e^y."""
+    """The integral of the density above t, by trapezoids in y with argument t + e^y."""
     y = np.linspace(-40, 40, 20_001)
     x = t + np.exp(y)
     log_scale = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(freedom * math.pi) / 2
@@ -150,7 +150,7 @@ def ratio(inter: float, unit: float, concept: float) -> float:
 
 
 def left_out_stderr(figure: Callable[[list[int]], float], groups: int) -> tuple[float, list[float]]:
-    """Efron and Tibshirani 1993, eq. 11.5, as it is written there."""
+    """Efron and Tibshirani 1993, eq. 11.5, literally."""
     figures = [figure([each for each in range(groups) if each != left]) for left in range(groups)]
     mean = sum(figures) / groups
     return math.sqrt((groups - 1) / groups * sum((each - mean) ** 2 for each in figures)), figures
@@ -212,7 +212,7 @@ def test_the_order_of_groups_does_not_matter() -> None:
 
 
 def test_what_never_overlaps_has_an_interval_from_the_areas() -> None:
-    """32 groups miss what happens in a share s of groups with probability (1 - s)^32, which is 2.5 % for this s."""
+    """32 groups miss an event that occurs in a share s of groups with probability (1 - s)^32, 2.5 % for this s."""
     share = 1 - 0.025 ** (1 / 32)
     nothing, unit, concept = torch.zeros(32, 1, 1, dtype=torch.int64), torch.tensor([[10]]), torch.tensor([[30]])
     estimate = jackknife_iou(nothing, unit.expand(32, 1), concept.expand(32, 1))
@@ -242,7 +242,7 @@ def test_a_dead_unit_and_a_concept_never_seen_are_no_discoveries() -> None:
 
 
 def test_what_one_image_shows_is_not_called_certain() -> None:
-    """A concept of one group: z is 1 at most, and the interval spans an order of magnitude."""
+    """A concept in a single group: z is at most 1, and the interval spans an order of magnitude."""
     inter, unit = torch.zeros(32, 1, 1, dtype=torch.int64), torch.full((32, 1), 20)
     inter[5] = 20
     concept = inter[:, :, 0] + 1
@@ -270,7 +270,7 @@ def test_counts_that_do_not_fit_are_refused() -> None:
         jackknife_iou(inter, unit, concept, level=95)
 
 
-# --- The promises, on simulated units and concepts --------------------------------------------------------------------
+# --- The guarantees, on simulated units and concepts ------------------------------------------------------------------
 
 
 def waves() -> Tensor:
@@ -281,7 +281,7 @@ def waves() -> Tensor:
 
 
 HEIGHT = torch.arange(SIZE - 1, -1, -1).repeat_interleave(SIZE) / (SIZE - 1)
-"""0 for pixels of the lowest row, 1 for those of the highest."""
+"""Height of each pixel: 0 in the lowest row, 1 in the highest."""
 
 
 def draw_fields(count: int, rng: torch.Generator) -> Tensor:
@@ -297,7 +297,7 @@ def draw_concepts(rng: torch.Generator) -> Tensor:
 
 
 def draw_noise_units(rng: torch.Generator) -> Tensor:
-    """Activations that know nothing of the image; the last kind always prefers the top."""
+    """Activations that are independent of the image; the last kind always prefers the top."""
     smooth, bursty, position = (draw_fields(NUM_EACH, rng) for _ in KINDS)
     size = torch.exp(1.5 * torch.randn(NUM_SAMPLES, NUM_EACH, 1, generator=rng))
     return torch.cat([smooth, bursty * size, position + 12 * HEIGHT.square()], 1)
@@ -310,7 +310,7 @@ def draw_followers(concepts: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def count(activation: Tensor, concepts: Tensor, quantile: float = 0.01) -> Counts:
-    """Counts by group, one unit at a time: where it is above the value that ``quantile`` of its values exceed."""
+    """Counts by group, one unit at a time, where it is above the value that ``quantile`` of its values exceed."""
     units = activation.permute(1, 0, 2).flatten(1)
     threshold = units.topk(int(quantile * units.shape[1]) + 1).values[:, -1]
     on, there = (activation > threshold[None, :, None]).float(), concepts.float()
@@ -354,13 +354,13 @@ def test_p_values_of_noise_are_uniform_or_on_the_safe_side(trials: Tensor, level
 
 
 def test_p_values_of_plain_noise_are_not_far_from_uniform(trials: Tensor) -> None:
-    """A test that never found anything would keep every promise above."""
+    """A test that never rejects would satisfy every guarantee above."""
     share = (trials[:, CONCEPTS.index("third"), :NUM_EACH] <= 0.05).double().mean()
     assert 0.02 < share < 0.08
 
 
 def test_at_most_one_discovery_in_a_hundred_is_false(trials: Tensor) -> None:
-    """Noise units among followers: the mean share, over trials, of false ones among the discoveries."""
+    """Noise units among followers: the mean share, over trials, of false discoveries."""
     shares = []
     for p in trials:
         called = benjamini_hochberg(p)

@@ -1,4 +1,4 @@
-"""``padding="zeros"`` against the conventions of davidbau/dissect, written down again from the notes on what it computes.
+"""``padding="zeros"`` against the conventions of davidbau/dissect, reimplemented from notes on its computation.
 
 There a map of ``h`` rows is sampled at ``(y + 1/2) h / H - 1/2``, bilinearly, with zeros outside; a unit is on strictly
 above its level; p(a), p(c) and p(a, c) are shares of all pixels of all images, unlabeled ones too, and
@@ -17,7 +17,7 @@ from gandissect import dissect
 
 
 def _sampled(grid: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Sample one map by explicit taps; those outside it are zero."""
+    """Sample one map by explicit taps; taps outside the map are zero."""
     out = np.zeros((height, width))
     for y in range(height):
         for x in range(width):
@@ -35,7 +35,7 @@ def _sampled(grid: np.ndarray, height: int, width: int) -> np.ndarray:
 def test_zeros_beyond_the_border_agree_with_the_other_tool(size: tuple[int, int]) -> None:
     generator = Drawn(
         {"a": (6, 4, 4), "b": (6, 2, 8), "c": (4, 8, 8), "d": (3, 1, 1)}, size, exact=True
-    )  # nothing to round
+    )  # exact in floating point
     num_samples = 8
     dissection = dissect(generator, Striped(), num_samples=num_samples, quantile=0.1, padding="zeros", progress=False)
     assert dissection.provenance.padding == "zeros"
@@ -53,7 +53,7 @@ def test_zeros_beyond_the_border_agree_with_the_other_tool(size: tuple[int, int]
 
 
 def test_a_map_of_ones_loses_its_border() -> None:
-    """The figures that the other tool's grid gives for 8 x 8 to 64 x 64: .316 in the corners, .562 at the edges."""
+    """The values of the other tool's grid for 8 x 8 to 64 x 64: .316 in the corners, .562 at the edges."""
     from gandissect.inference.upsampling import upsample
 
     stretched = upsample(torch.ones(1, 1, 8, 8), (64, 64), padding="zeros")[0, 0]

@@ -21,7 +21,7 @@ from gandissect.inference.upsampling import choose_step, sample_pixels, upsample
 
 
 def _ratio(on: list[bool], there: list[bool]) -> float:
-    """Mutual information by joint entropy, from the pixels one by one."""
+    """Mutual information by joint entropy, pixel by pixel."""
 
     def entropy(values: list[object]) -> float:
         return -sum(n / len(values) * math.log(n / len(values)) for n in Counter(values).values())
@@ -39,7 +39,7 @@ def test_the_ratio_is_that_of_the_entropies(pixels: list[tuple[bool, bool]]) -> 
 
 
 class Eighths(Drawn):
-    """Its dead unit too has a value that weights of powers of two leave exact."""
+    """Its dead unit has a value that bilinear weights of powers of two keep exact."""
 
     def head(self, z: torch.Tensor, layer: str) -> torch.Tensor:
         drawn = super().head(z, layer)
@@ -48,7 +48,7 @@ class Eighths(Drawn):
 
 
 def _stretched(grid: np.ndarray, padding: str) -> np.ndarray:
-    """A map at 8 x 8 pixels; with zeros around it, it is a part of what a larger one would be."""
+    """A map at 8 x 8 pixels; with zero padding, it is a crop of a larger one."""
     if padding == "edge":
         return bilinear(grid, 8, 8)
     rows, columns = ([(i + 0.5) * length / 8 + 0.5 for i in range(8)] for length in grid.shape)
@@ -60,7 +60,7 @@ def _stretched(grid: np.ndarray, padding: str) -> np.ndarray:
 @pytest.mark.parametrize("segmenter", [Striped(), Twofold()])
 def test_curves_equal_counts_pixel_by_pixel(segmenter: Striped, padding: str) -> None:
     generator, num_samples = Eighths({"a": (4, 4, 4), "b": (3, 1, 2)}, (8, 8), exact=True), 10
-    assert choose_step((8, 8), 128) == 1  # every pixel is looked at
+    assert choose_step((8, 8), 128) == 1  # every pixel is used
     wanted = {"quantile": 0.2, "curves": True, "padding": padding, "progress": False}
     found = dissect(generator, segmenter, num_samples=num_samples, **wanted)
     z = generator.sample_z(num_samples)
@@ -137,11 +137,11 @@ def test_the_level_is_chosen_on_one_half_and_scored_on_the_other() -> None:
     assert curves.iqr[0, 0, 0, 1] == pytest.approx(1)
     assert match.iou == 12 / (40 + 30 - 12)
     assert match.null_iou == 6 / (40 + 20 - 6)
-    assert match.iqr == pytest.approx(0.0, abs=1e-12)  # on the other half the unit is on regardless of the sky
+    assert match.iqr == pytest.approx(0.0, abs=1e-12)  # on the other half, the unit is independent of the sky
 
 
 def test_the_concept_is_chosen_on_the_same_half_as_the_level() -> None:
-    """By the first half the unit tells of the sky, by the second of the sea."""
+    """In the first half the unit matches the sky, in the second the sea."""
     curves = UnitCurves(
         levels=torch.tensor([[0.0]]),
         intersection=torch.tensor([[10, 1], [2, 10]]).reshape(2, 2, 1, 1),
@@ -179,7 +179,7 @@ def test_counts_are_as_wide_as_they_must_be() -> None:
     generator = Drawn({"a": (2, 4, 4)}, (8, 8), exact=True)
     settings = DissectSettings(num_samples=10, batch_size=2, top_images=0)
     source = make_sampler(generator, Twofold(), None, settings, progress=False)
-    most = (2**31 - 1) // (2 * 64 * 64)  # samples that one group may hold, two channels of 64 x 64 pixels each
+    most = (2**31 - 1) // (2 * 64 * 64)  # maximum samples of a group with two channels of 64 x 64 pixels
     for num_samples, count_type in ((32 * (most - 4), torch.int32), (32 * (most + 4), torch.int64)):
         plan = make_plan(source, Twofold(), replace(settings, num_samples=num_samples))
         plan = replace(plan, label_size=(64, 64))

@@ -1,4 +1,4 @@
-"""The engine against the paper's definition, and against cases whose answer is known."""
+"""The dissection against the paper's definition, and against cases with a known result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONCEPTS = tuple(Concept(i, name, (i, i, i)) for i, name in enumerate(["sky", "t
 
 
 class Drawn:
-    """A generator that is no module: its layers are given functions of ``z``, its image shows the last one."""
+    """A generator that is not a module: its layers are functions of ``z``, and its image shows the last layer."""
 
     name, fingerprint, z_dim, device = "drawn", "0" * 64, 6, torch.device("cpu")
 
@@ -35,7 +35,7 @@ class Drawn:
     def head(self, z: torch.Tensor, layer: str) -> torch.Tensor:
         info = self.layers[layer]
         drawn = self._draw(z, (info.units, info.height, info.width), list(self.layers).index(layer))
-        if self.exact:  # multiples of 1/8, so that bilinear weights of powers of two leave nothing to round
+        if self.exact:  # multiples of 1/8: bilinear weights of powers of two are exact
             drawn = (drawn * 8).round() / 8
         drawn[:, 0] = 0.3  # a dead unit
         drawn[:, 1].relu_()
@@ -49,7 +49,7 @@ class Drawn:
 
 
 class Striped:
-    """Labels by brightness: three concepts, unlabeled in between, one concept that is never there."""
+    """Labels by brightness: three concepts, unlabeled in between, and one concept that is never present."""
 
     name, fingerprint, concepts = "striped", "1" * 64, CONCEPTS
 
@@ -58,7 +58,7 @@ class Striped:
 
 
 class Stretched(Striped):
-    """The same at a size of its own."""
+    """The same labels at a different size."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size
@@ -68,7 +68,7 @@ class Stretched(Striped):
 
 
 class Twofold(Striped):
-    """Two concepts a pixel: stripes by brightness of red and of green, which may be the same one, or none."""
+    """Two concepts per pixel: stripes by brightness of red and of green, which may coincide or be absent."""
 
     concepts = tuple(replace(each, category=kind) for each, kind in zip(CONCEPTS, ("object", "part") * 2, strict=True))
 
@@ -77,7 +77,7 @@ class Twofold(Striped):
 
 
 def _naive(generator: Drawn, segmenter: Striped, dissection: Dissection) -> dict[str, list[dict]]:
-    """Compare the units at the thresholds that were found; neighbors exchange their label maps, an odd last one none."""
+    """Compare the units at the thresholds found; neighbors exchange label maps, except for an odd last sample."""
     num_samples = dissection.provenance.num_samples
     z = generator.sample_z(num_samples, 0, 0)
     labels = segmenter(generator(z)).numpy()
@@ -104,7 +104,7 @@ def test_counts_equal_those_of_the_definition(num_samples: int, label_size: tupl
     for layer, expected in zip(dissection, _naive(generator, segmenter, dissection).values(), strict=True):
         assert layer.num_pixels == num_samples * size[0] * size[1]
         for unit, naive in enumerate(expected):
-            if not exact and naive["num_near"] > 5:  # a constant unit in double precision is a matter of rounding
+            if not exact and naive["num_near"] > 5:  # rounding decides on a constant unit in double precision
                 continue
             slack = 0 if exact else naive["num_near"]
             assert rank_is_right(naive["values"], layer.thresholds[unit].item(), "0.2", 0 if exact else 1e-5)
@@ -176,7 +176,7 @@ def test_the_naive_bilinear_knows_its_half_pixels() -> None:
 
 
 class Planted(nn.Module):
-    """Units that are concepts' masks at the labels' resolution, half of one, a dead one, and one that is everywhere."""
+    """Units that are concepts' masks at the labels' resolution, half a mask, a dead unit, and one that is on everywhere."""
 
     name, fingerprint, z_dim, device, image_size = "planted", "2" * 64, 2, torch.device("cpu"), (8, 8)
 
@@ -195,7 +195,7 @@ class Planted(nn.Module):
             masks[row, 1, 1 + y, :2] = 2.0  # tree: two pixels in rows 1 to 3
             masks[row, 2, 1 + y, :1] = 2.0  # half of the tree
             masks[row, 4] = 1.0  # everywhere
-            masks[row, 5, 0, x] = masks[row, 5, 7, 7] = 1.0  # the sky and a pixel that nobody labels
+            masks[row, 5, 0, x] = masks[row, 5, 7, 7] = 1.0  # the sky and an unlabeled pixel
         masks = self.layer1(masks)
         labels = torch.full((len(z), 8, 8), -1.0)
         labels[masks[:, 0] > 0], labels[masks[:, 1] > 0] = 0.0, 1.0
@@ -225,7 +225,7 @@ def test_planted_units_have_the_iou_they_were_given() -> None:
     assert best == [("sky", 1.0), ("tree", 1.0), ("tree", 0.5), (None, 0.0), (None, 0.0), ("sky", 0.5)]
     assert layer.unit_area.tolist() == [24, 48, 24, 0, 0, 48]
     assert layer.concept_area.tolist() == [24, 48, 0, 0]
-    assert layer.iou[2:].abs().max().item() == 0.0  # concepts that are never there
+    assert layer.iou[2:].abs().max().item() == 0.0  # concepts that are never present
     assert layer.units_for("tree").units == (1, 2)
     assert layer.units_for("tree", min_iou=0.6).units == (1,)
     assert layer.units_for("sky", top=1).units == (0,)

@@ -18,7 +18,7 @@ from generators import PlantedGenerator
 
 
 def _naive(x: np.ndarray, y: np.ndarray) -> float:
-    """The formula with the general matrix square root, by diagonalising the product."""
+    """The formula with the general matrix square root, by diagonalizing the product."""
     sx, sy = np.cov(x.T), np.cov(y.T)
     values = np.linalg.eigvals(sx @ sy)
     trace = np.trace(sx) + np.trace(sy) - 2 * np.sqrt(values.astype(complex)).sum().real
@@ -86,7 +86,7 @@ def _blocks(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_floor_is_that_of_training_pictures_from_held_out_ones() -> None:
-    """Training pictures of another kind are far from those held out, and the generator's, of theirs, are not."""
+    """Training pictures of another kind are far from the held-out pictures; generated pictures of the same kind are not."""
     found = Yardstick("x", _blocks, _planted(4, 1, 150), _planted(8, 2, 80)).measure(PlantedGenerator(16, 8))
     assert found.floor > 10 * found.distance
     assert found.distance_std > 0, "every set is of other samples"
@@ -134,21 +134,21 @@ class _Clouds:
 
 
 class _Copier(_Clouds):
-    """Its samples are the 400 pictures of seed 1, again and again, in a stride of 7."""
+    """Its samples cycle through the 400 pictures of seed 1 with a stride of 7."""
 
     def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> torch.Tensor:
         return _Clouds().sample_z(400, 1)[(torch.arange(start, start + num_samples) * 7 + seed) % 400]
 
 
 class _Bright(_Clouds):
-    """It makes those pictures only in which every color is bright."""
+    """It generates only pictures in which every color is bright."""
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         return super().__call__(z.abs())
 
 
 def test_copying_shows_in_the_nearest_ratio_and_in_nothing_else() -> None:
-    """Though far fewer pictures are held out than were learned from, and so most copies are of other pictures."""
+    """Even though far fewer pictures are held out than were trained on, so most copies are of other pictures."""
     yardstick = Yardstick("x", _blocks, _Clouds().pictures(1, 400), _Clouds().pictures(2, 80))
     honest, copier = yardstick.measure(_Clouds(), seed=5), yardstick.measure(_Copier(), seed=5)
     assert copier.num_train == 320, "those that stand for generated pictures are not among them"
@@ -203,7 +203,7 @@ def _sets(generator: _Clouds, seed: int, count: int, num_sets: int) -> list[torc
 
 
 def test_a_measure_is_that_of_its_sets_one_by_one() -> None:
-    """The yardstick without a generator: each figure is that of the features that it hands out."""
+    """The yardstick without a generator: each score is that of the features that it returns."""
     yardstick = Yardstick("x", _blocks, _Clouds().pictures(1, 200), _Clouds().pictures(2, 64))
     found = yardstick.measure(_Bright(), seed=3, num_sets=2)
     orders = [torch.randperm(200, generator=make_rng(3, "fidelity", index)) for index in range(2)]
@@ -253,7 +253,7 @@ def test_features_are_scaled_by_the_held_out_pictures_and_do_not_depend_on_the_b
     assert torch.allclose(found.std(dim=0), torch.ones(25, dtype=torch.float64))
     assert torch.allclose(yardstick.extract_features(images[70:73]), found[70:73], rtol=1e-5)
     assert torch.equal(yardstick.extract_features(images * 9), yardstick.extract_features((images * 9).clamp(-1, 1)))
-    found += 1  # what it hands out is the caller's
+    found += 1  # the caller may modify returned features
     assert not torch.equal(found, yardstick.held_out)
 
 
@@ -295,5 +295,5 @@ def test_what_is_no_image_has_no_features(images: torch.Tensor) -> None:
 
 
 def test_scores_of_sets_have_every_figure_of_a_set() -> None:
-    """A figure added to one and forgotten in the other shows; the error of a set is in the spread of several."""
+    """Both classes have the same scores; the spread over sets includes the error of a single set."""
     assert {each.name for each in fields(SetScores)} - {each.name for each in fields(Scores)} == {"kernel_stderr"}

@@ -25,7 +25,7 @@ def _naive(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _naive_stderr(x: np.ndarray, y: np.ndarray) -> float:
-    """The jackknife: the distance again without each point in turn."""
+    """The jackknife: the distance recomputed without each point."""
     variance = 0.0
     without_x = [_naive(np.delete(x, i, 0), y) for i in range(len(x))]
     without_y = [_naive(x, np.delete(y, i, 0)) for i in range(len(y))]
@@ -63,7 +63,7 @@ def test_it_is_unbiased_and_a_shift_costs_what_the_moments_say(shift: float) -> 
 
 
 def test_the_standard_error_is_that_of_new_sets() -> None:
-    """Right where the sets differ; where they do not the distance is a mean over pairs alone, and counts double."""
+    """Accurate if the sets differ; if not, the distance is a mean over pairs alone, which doubles the variance."""
     sets = 200
     for shift, ratio in ((1.0, 1.0), (0.0, math.sqrt(2))):
         found = [kernel_distance(_normal(f"x{i}", 80, 3), _normal(f"y{i}", 60, 3) + shift) for i in range(sets)]
@@ -84,7 +84,7 @@ def test_neither_order_nor_side_nor_blocks_matter(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_no_point_varies_has_no_error() -> None:
-    """Two places: (1 + 1)^3 + (4 + 1)^3 - 2 (2 + 1)^3."""
+    """Two points: (1 + 1)^3 + (4 + 1)^3 - 2 (2 + 1)^3."""
     found = kernel_distance(torch.ones(5, 1), torch.full((4, 1), 2.0))
     assert (found.value, found.stderr) == (8 + 125 - 54, 0)
 

@@ -25,12 +25,12 @@ def _radius(points: np.ndarray, i: int, k: int) -> float:
 
 
 def _balls_with(points: np.ndarray, where: np.ndarray, k: int) -> list[int]:
-    """Which points' balls a place lies in."""
+    """The points whose balls contain a place."""
     return [i for i in range(len(points)) if np.sqrt(((points[i] - where) ** 2).sum()) <= _radius(points, i, k)]
 
 
 def _naive(real: np.ndarray, fake: np.ndarray, k: int) -> tuple[float, float, float, float]:
-    """Precision, recall, density and coverage, word by word."""
+    """Precision, recall, density and coverage, literally by their definitions."""
     around_fake = [_balls_with(real, y, k) for y in fake]
     around_real = [_balls_with(fake, x, k) for x in real]
     precision = sum(1 for balls in around_fake if balls) / len(fake)
@@ -82,14 +82,14 @@ def test_a_set_covers_itself_and_nothing_far_away() -> None:
 
 
 def test_fakes_on_one_real_picture_are_precise_but_show_little() -> None:
-    """One place repeated: all in the region, and the balls of a place have no extent."""
+    """One point repeated: all are in the region, and all balls have radius 0."""
     real = _column(0, 1, 2, 3, 4, 5, 6, 7)
     found = _found(real, _column(*[3.0] * 6), k=1)
     assert found == (1, 1 / 8, 3, 3 / 8)
 
 
 def test_of_one_distribution_density_is_1_and_coverage_what_combinatorics_say() -> None:
-    """Of n + m - 1 exchangeable others, the k nearest are all real with chance prod (n - i) / (n + m - i), i = 1 .. k.
+    """Of n + m - 1 exchangeable others, the k nearest are all real with probability prod (n - i) / (n + m - i), i = 1 .. k.
 
     Source: Naeem et al. 2020, Sec. 3.3.
     """
@@ -176,7 +176,7 @@ def test_a_k_without_neighbors_is_refused() -> None:
 
 
 def _naive_realism(real: np.ndarray, fake: np.ndarray, k: int) -> list[float]:
-    """The half of the balls that are smallest, those of one size with the last of them too; the deepest wins."""
+    """The smaller half of the balls, including ties with the largest of them; the deepest ball counts."""
     radii = [_radius(real, i, k) for i in range(len(real))]
     largest = sorted(radii)[(len(radii) - 1) // 2]
     found = []

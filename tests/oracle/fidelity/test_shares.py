@@ -1,4 +1,4 @@
-"""Shares of concepts against loops over pixels, whole fractions and the closed form of planted images."""
+"""Shares of concepts against loops over pixels, exact fractions and the closed form of planted images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAMES = [concept.name for concept in CONCEPTS]
 
 
 class _Pictures:
-    """Pictures of a planted generator that stand for real ones; notes which were asked for."""
+    """Pictures of a planted generator in place of real ones; records which were read."""
 
     name = "planted pictures"
 
@@ -60,7 +60,7 @@ def _compare(cells: int = 8, real_cells: int = 4, num_samples: int = 60, **optio
 
 
 def _planted_shares(z: torch.Tensor, cells: int) -> np.ndarray:
-    """The shares that the planted generator promises: a cell of concept k where ``z[2k] > 0``, ground elsewhere."""
+    """The shares of the planted generator: a cell of concept k where ``z[2k] > 0``, ground elsewhere."""
     there = (z[:, 0::2].double().numpy() > 0) / cells**2
     return np.concatenate([1 - there.sum(1, keepdims=True), there], axis=1)
 
@@ -76,7 +76,7 @@ def test_areas_are_counted_pixel_by_pixel() -> None:
 
 
 def test_moments_are_the_fractions_rounded_once() -> None:
-    """Even where the sums of products have more digits than float64."""
+    """Even if the sums of products have more digits than float64."""
     rng, pixels = np.random.default_rng(0), 3_000_000
     areas = rng.integers(pixels // 3 - 50, pixels // 3, (11, 3))
     moments = AreaMoments(3, pixels)
@@ -140,7 +140,7 @@ def test_what_is_said_of_a_concept_follows_from_its_shares() -> None:
 
 
 def test_the_distance_is_that_of_the_shares_in_per_cent() -> None:
-    """By the feature distance, which has an oracle of its own, over the shares that z promises."""
+    """By the feature distance, which has a separate oracle, over the shares that follow from z."""
     pictures = _Pictures(4)
     found = measure_concept_shares(PlantedGenerator(16, 8), _palette(), pictures, 60)
     fake = 100 * _planted_shares(PlantedGenerator(16, 8).sample_z(60), 8)
@@ -171,7 +171,7 @@ def _random_groups(rng: np.random.Generator, high: int, count: int = 120) -> lis
 
 
 def test_the_standard_error_is_how_far_the_distance_scatters() -> None:
-    """The jackknife over 60 draws of both sets against the scatter of the 60 distances."""
+    """The jackknife over 60 draws of both sets against the standard deviation of the 60 distances."""
     rng = np.random.default_rng(1)
     found = [segmentation_distance(_random_groups(rng, 100), _random_groups(rng, 250)) for _ in range(60)]
     scatter = np.std([each.value for each in found], ddof=1)
@@ -214,7 +214,7 @@ def test_the_batch_size_makes_no_difference() -> None:
 
 
 class _Relabeled(PaletteSegmenter):
-    """The planted concepts, with label maps through some function."""
+    """The planted concepts, with label maps changed by a function."""
 
     def __init__(self, alter) -> None:
         super().__init__(CONCEPTS)
@@ -225,7 +225,7 @@ class _Relabeled(PaletteSegmenter):
 
 
 class _Altered(PlantedGenerator):
-    """Planted images through some function."""
+    """Planted images changed by a function."""
 
     def __init__(self, alter) -> None:
         super().__init__(16, 8)

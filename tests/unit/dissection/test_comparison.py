@@ -1,4 +1,4 @@
-"""Comparing dissections: counts by hand, Wilson's interval by its definition, what is refused, what the figure shows."""
+"""Comparison of dissections: counts by hand, Wilson's interval by its definition, errors, and the figure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MADE = Provenance(
 
 
 def _layer(name: str, intersection: np.ndarray, concepts: Sequence[Concept], num_pixels: int) -> LayerDissection:
-    """A layer whose units are on at 100 pixels of each group; each concept has 100 too, and none by chance."""
+    """A layer whose units are on at 100 pixels of each group; each concept has 100 pixels too, and no overlap by chance."""
     units, both = intersection.shape[1], torch.from_numpy(intersection).expand(GROUPS, -1, -1)
     areas = torch.full((GROUPS, units), 100), torch.full((GROUPS, len(concepts)), 100)
     empty = torch.empty(units, 0)
@@ -64,7 +64,7 @@ def _dissection(layers: Mapping[str, np.ndarray], concepts: Sequence[Concept] = 
 
 
 def _random(seed: int, units: Mapping[str, int], **made: object) -> Dissection:
-    """Intersections of 0 to 20 pixels, so IoU from 0 to 1/9; the first unit of each layer meets no concept."""
+    """Intersections of 0 to 20 pixels, so IoU from 0 to 1/9; the first unit of each layer overlaps no concept."""
     rng = np.random.default_rng(seed)
     layers = {name: rng.integers(0, 21, (len(CONCEPTS), count)) for name, count in units.items()}
     for intersection in layers.values():
@@ -113,7 +113,7 @@ def test_every_layer_of_every_model_is_counted(min_iou: float) -> None:
 
 
 def test_the_interval_is_that_of_the_score_test() -> None:
-    """Its ends are the shares p for which (k/n - p)^2 = z^2 p (1 - p) / n, found here by halving."""
+    """Its ends are the shares p with (k/n - p)^2 = z^2 p (1 - p) / n, found here by bisection."""
     for trials, successes in [(n, k) for n in (1, 2, 7, 40, 512) for k in sorted({0, 1, n // 3, n - 1, n})]:
         share = successes / trials
 
@@ -210,7 +210,7 @@ def test_labels_tell_seeds_and_twins_apart() -> None:
 
 
 def test_concepts_are_aligned_by_name_and_it_is_said() -> None:
-    """The same pixels with the concepts in another order and one of them unknown give the same counts elsewhere."""
+    """The same pixels with reordered concepts, one of them missing, have the same counts for all others."""
     rng = np.random.default_rng(3)
     pixels = np.stack([[*rng.permutation([3, 9, 12, 20]), 0] for _ in range(40)], axis=1)  # no ties, no sea
     whole = _dissection({"a": pixels})
@@ -236,7 +236,7 @@ def test_labels_of_another_size_are_said() -> None:
 
 
 def _check_page(figure: Figure) -> None:
-    """Draw a figure; nothing stands beyond its edge. Warnings of the layout are errors in these tests."""
+    """Draw a figure that fits inside its edges; layout warnings are errors in these tests."""
     figure.savefig(io.BytesIO())
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert min(box.x0, box.y0, width - box.x1, height - box.y1) > 0
@@ -353,7 +353,7 @@ def _on_grids(seed: int, grids: Mapping[str, tuple[int, int]]) -> Dissection:
 
 
 def _drawn(models: Sequence[Mapping[str, tuple[int, int]]]) -> tuple[list[str], list[list[float]]]:
-    """The names below the axis, and where each model's layers stand, but for the shift that keeps lines apart."""
+    """The names below the axis, and the positions of each model's layers, without the offset that separates lines."""
     found = compare([_on_grids(seed, grids) for seed, grids in enumerate(models)], labels=[*"xyzuvw"[: len(models)]])
     figure = draw_comparison(found)
     _check_page(figure)
@@ -409,7 +409,7 @@ def test_a_comparison_without_interpretable_units_says_so() -> None:
 
 @pytest.mark.parametrize(("models", "layers"), [(1, 1), (2, 14), (3, 9), (9, 2)])
 def test_any_number_of_models_and_any_names_fit_the_page(models: int, layers: int) -> None:
-    """Dollars are no formulas, long names are broken, a leading underscore hides nothing."""
+    """Dollar signs are not formulas, long names wrap, and a leading underscore hides nothing."""
     names = {f"$synthesis.\\b{number}$.conv_layer_{number}_with_a_long_name": 8 for number in range(layers)}
     labels = [f"_runs/$x_{number}/" + "deep/" * 6 * (number % 2) for number in range(models)]
     dissections = [_random(seed, names, label_size=(16 + seed, 16)) for seed in range(models)]

@@ -1,4 +1,4 @@
-"""Dissecting: what it refuses, what it leaves alone, and that no setting but the asked ones changes the answer."""
+"""Dissection: invalid input, side effects, and the settings that must not change the result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONCEPTS = tuple(Concept(i, name, (i, 2 * i, 3 * i)) for i, name in enumerate(["
 
 
 class Brightness:
-    """Label pixels dark, middle or bright; those in between stay unlabeled."""
+    """Label pixels dark, middle or bright; pixels in between stay unlabeled."""
 
     name, fingerprint, concepts = "brightness", "0" * 64, CONCEPTS
 
@@ -33,7 +33,7 @@ class Brightness:
 
 
 class Changed:
-    """A segmenter whose labels are tampered with."""
+    """A segmenter with altered labels."""
 
     name, fingerprint, concepts = "changed", "0" * 64, CONCEPTS
 
@@ -55,7 +55,7 @@ def _generator(seed: int = 0) -> DCGAN:
 
 
 class Bare:
-    """A generator that is no module: the protocol and nothing else."""
+    """A generator that is not a module: only the protocol."""
 
     def __init__(self, inner: DCGAN) -> None:
         self.name, self.fingerprint, self.layers = inner.name, inner.fingerprint, inner.layers
@@ -100,7 +100,7 @@ def test_the_result_is_complete() -> None:
 
 
 def _assert_counts_fit(layer: LayerDissection, generator: DCGAN, tolerance: int) -> None:
-    """At 20 samples of 16 * 16 pixels and a quantile of 5 %, a unit is on at 256 pixels, or hardly fewer."""
+    """With 20 samples of 16 * 16 pixels and a quantile of 5 %, a unit is on at 256 pixels or slightly fewer."""
     values = upsample(generator.head(generator.sample_z(20), layer.name), (16, 16)).transpose(0, 1).flatten(1)
     on = values > layer.thresholds[:, None]
     assert torch.equal(on.sum(1), layer.unit_area)
@@ -133,7 +133,7 @@ def test_the_same_seed_gives_the_same_and_another_does_not() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 7, 32])
 def test_the_batch_size_does_not_matter(batch_size: int) -> None:
-    generator = PlantedGenerator(size=16, cells=8)  # no rounding in it that could
+    generator = PlantedGenerator(size=16, cells=8)  # exact: rounding cannot differ
     segmenter = _palette(generator)
     expected = _dissect(generator, segmenter, num_samples=33, batch_size=8)
     _assert_same(_dissect(generator, segmenter, num_samples=33, batch_size=batch_size), expected)
@@ -156,7 +156,7 @@ TRICKS = {
 @pytest.mark.parametrize("num_bins", [3, 64])
 @pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS.keys())
 def test_a_bad_guess_costs_work_only(trick: dict[str, Any], num_bins: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And that work is not the segmenter's: each picture is segmented once, and one beforehand to see its shape."""
+    """Further passes do not segment: each image is segmented once, plus one in advance for the label shape."""
     generator, seen = _generator(), []
     segment = Brightness.__call__
     monkeypatch.setattr(Brightness, "__call__", lambda self, images: seen.append(len(images)) or segment(self, images))
@@ -181,7 +181,7 @@ def test_generator_and_segmenter_run_once() -> None:
             return palette(images)
 
     _dissect(generator, Counting(lambda labels: labels), num_samples=64)
-    assert sum(seen) == 64 + 1  # one more to learn the size of a label map
+    assert sum(seen) == 64 + 1  # one more for the size of a label map
 
 
 def test_a_generator_that_is_no_module_gives_the_same() -> None:
@@ -378,7 +378,7 @@ def test_the_planted_generator_is_found_out() -> None:
 
 
 class Table:
-    """A generator whose one layer holds given activations, and whose image says which sample it is."""
+    """A generator whose only layer has fixed activations, and whose image encodes the sample index."""
 
     name, fingerprint, z_dim, device, image_size = "table", "6" * 64, 1, torch.device("cpu"), (4, 4)
 
@@ -414,7 +414,7 @@ def test_the_batch_size_does_not_move_a_threshold(batch_size: int) -> None:
 
 
 def test_luck_with_few_samples_is_no_discovery() -> None:
-    """Units that are on in whole pictures, and pictures of one label: all groups may agree by luck."""
+    """Units that are on in whole images, and images with one label: all groups can agree by chance."""
     for seed in range(20):
         rng = torch.Generator().manual_seed(seed)
         table = Table(torch.rand(6, 20, 1, 1, generator=rng))
@@ -424,7 +424,7 @@ def test_luck_with_few_samples_is_no_discovery() -> None:
         def label(found: torch.Tensor, seen: list[torch.Tensor] = seen, labels: torch.Tensor = labels) -> torch.Tensor:
             start = (
                 sum(len(each) for each in seen[1:]) % 6
-            )  # some come again; the first call asks for the size of a label map
+            )  # some repeat; the first call is for the size of a label map
             seen.append(found)
             return labels[start : start + len(found)][:, None, None].expand_as(found).clone()
 
@@ -445,7 +445,7 @@ def test_pixels_that_are_not_finite_are_refused() -> None:
     ("low", "high", "refused"), [(0, 255, True), (-300, -3, True), (-20, 20, True), (-12, 12, False), (0, 1, False)]
 )
 def test_images_that_are_far_from_their_range_are_refused(low: float, high: float, refused: bool) -> None:
-    """An image spans its range evenly, so that between -12 and 12 a third of it is beyond 8, as of no picture in 0 to 255."""
+    """An image spans its range evenly: in -12 to 12, a third of it is beyond 8, unlike any picture in 0 to 255."""
     ramp = torch.linspace(low, high, 48).reshape(3, 4, 4)
 
     class Wide(Table):
@@ -488,7 +488,7 @@ def test_label_maps_may_be_larger_or_smaller_up_to_rounding(scale: float, roundi
 
 
 class Unseeded(Table):
-    """Latent vectors by a given rule of (num_samples, seed, start)."""
+    """Latent vectors by a rule of (num_samples, seed, start)."""
 
     def __init__(self, draw: Callable[[int, int, int], Any]) -> None:
         super().__init__(torch.zeros(20, 1, 1, 1))
@@ -499,7 +499,7 @@ class Unseeded(Table):
 
 
 def _from_seed(num_samples: int, seed: int, start: int) -> torch.Tensor:
-    return torch.randn(num_samples, 1, generator=torch.Generator().manual_seed(seed))  # as many write it
+    return torch.randn(num_samples, 1, generator=torch.Generator().manual_seed(seed))  # a common implementation
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Layers dissected in several passes give what one pass gives, and each pass stays within the memory that it may take."""
+"""Several passes give the same result as one pass, and each pass stays within its memory limit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _plan(generator: DCGAN, segmenter: Any = SEGMENTER, **settings: Any) -> Any:
 
 
 def _need(generator: DCGAN, *plan: Any, **settings: Any) -> float:
-    """Gigabytes that the largest layer needs."""
+    """Gigabytes of the counts of the largest layer."""
     plan = _plan(generator, *plan, **settings)
     return max(estimate_bytes(plan, layer) for layer in plan.layers) / 1e9
 

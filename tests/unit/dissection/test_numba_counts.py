@@ -1,4 +1,4 @@
-"""The compiled count against the one of plain torch: the same, integer for integer."""
+"""The compiled counts equal those of plain torch exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shards merge to the whole, bit for bit; what was counted is taken up again; what does not belong together is refused."""
+"""Shards merge to the whole, bit for bit; saved counts are resumed; shards that do not belong together are errors."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def whole() -> Dissection:
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12, 14])
 def test_any_number_of_shards_in_any_order_gives_the_whole(count: int, whole: Dissection, tmp_path: Path) -> None:
-    """There are 12 batches: shards may hold all of them, parts that are not equal, one each, and none."""
+    """There are 12 batches: shards hold all of them, unequal parts, one each, or none."""
     folders = [tmp_path / str(index) for index in range(1, count + 1)]
     for index, folder in enumerate(folders, 1):
         assert _count_shard(GENERATOR, SEGMENTER, folder, (index, count), **WANTED) == folder / TALLY
@@ -73,7 +73,7 @@ def test_any_number_of_shards_in_any_order_gives_the_whole(count: int, whole: Di
 
 
 class Failing:
-    """A segmenter that dies after some pictures."""
+    """A segmenter that fails after some images."""
 
     name, fingerprint, concepts = SEGMENTER.name, SEGMENTER.fingerprint, SEGMENTER.concepts
 
@@ -95,9 +95,9 @@ def test_what_was_counted_is_taken_up_again(
     with pytest.raises(ArithmeticError):
         dissect(GENERATOR, Failing(after), folder=tmp_path, **WANTED)
     assert (tmp_path / TALLY).exists() == (after > 4)
-    rest = Failing(45 + 1 - (after - 1) // 4 * 4)  # one to learn the size of a label map
+    rest = Failing(45 + 1 - (after - 1) // 4 * 4)  # one for the size of a label map
     _same(dissect(GENERATOR, rest, folder=tmp_path, **WANTED), whole)
-    _same(dissect(GENERATOR, Failing(1), folder=tmp_path, **WANTED), whole)  # nothing is left to do
+    _same(dissect(GENERATOR, Failing(1), folder=tmp_path, **WANTED), whole)  # nothing left to count
 
 
 OTHERS: dict[str, Callable[[], tuple[Any, Any, dict[str, Any]]]] = {
@@ -133,7 +133,7 @@ def test_counts_of_another_dissection_are_replaced_on_request_and_those_of_the_s
     dissect(GENERATOR, SEGMENTER, folder=tmp_path, **(WANTED | {"seed": 1}))
     _same(dissect(GENERATOR, SEGMENTER, folder=tmp_path, overwrite=True, **WANTED), whole)
     again = dissect(GENERATOR, Failing(1), folder=tmp_path, overwrite=True, **WANTED)
-    _same(again, whole)  # one label map is looked at, to learn its size
+    _same(again, whole)  # segments one image, for the size of a label map
     with lock_in_another_thread(tmp_path), pytest.raises(BlockingIOError, match="in use by"):
         dissect(GENERATOR, SEGMENTER, folder=tmp_path, **WANTED)
     (tmp_path / "file").write_text("mine")
@@ -143,7 +143,7 @@ def test_counts_of_another_dissection_are_replaced_on_request_and_those_of_the_s
 
 @contextmanager
 def lock_in_another_thread(folder: Path) -> Iterator[None]:
-    """Keep a folder locked by somebody else."""
+    """Hold the lock of a folder in another thread."""
     locked, done = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -201,7 +201,7 @@ def test_counts_that_no_file_may_hold_are_refused_at_the_start(tmp_path: Path, m
     monkeypatch.setattr(tally, "MAX_FILE_BYTES", 2**16)
     with pytest.raises(ValueError, match=r"the counts take 0\.\d GiB, but a file .* dissect fewer layers at a time"):
         dissect(GENERATOR, Failing(1), folder=tmp_path, **WANTED)
-    dissect(GENERATOR, SEGMENTER, **WANTED)  # where nothing is written nothing is refused
+    dissect(GENERATOR, SEGMENTER, **WANTED)  # no file, no limit
 
 
 def test_damaged_counts_are_refused(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_damaged_counts_are_refused(tmp_path: Path) -> None:
 
 
 def _moved(counts: torch.Tensor) -> None:
-    """Take so much from the first concept that it is negative, and give it to the second: sums stay as they are."""
+    """Move counts from the first concept to the second until the first is negative; sums stay the same."""
     amount = int(counts.max()) + 1
     counts.select(-1, 0)[(0,) * (counts.ndim - 1)] -= amount
     counts.select(-1, 1)[(0,) * (counts.ndim - 1)] += amount

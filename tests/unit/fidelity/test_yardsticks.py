@@ -25,7 +25,7 @@ EXTRACTOR = "torch_fidelity.feature_extractor_inceptionv3"
 
 
 class _Extractor(nn.Module):
-    """What torch-fidelity's extractor is from outside: it reads a file, takes uint8 and returns a tuple."""
+    """The interface of torch-fidelity's extractor: it reads a file, takes uint8 and returns a tuple."""
 
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def test_only_the_published_weights_make_it_the_network_of_fid(weights: Path, mo
 
 
 class _Code:
-    """Unpickled without care it makes a file."""
+    """An object that writes a file if it is unpickled carelessly."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -125,7 +125,7 @@ def test_the_command_takes_one_network(
 
 
 class _NoFeatures(UNetSegmenter):
-    """What has too few pictures is refused before features are asked for."""
+    """Too few pictures are an error before any features are computed."""
 
     def __init__(self) -> None:
         self.name = "none"
@@ -146,7 +146,7 @@ def test_too_few_pictures_to_judge_by_are_refused_with_the_remedy(folder: Path) 
 
 
 class _Corners:
-    """An encoder of two stages, of which the second is the coarsest."""
+    """An encoder of two stages; the second is the coarsest."""
 
     name = "corners"
 
