@@ -1,4 +1,4 @@
-"""Checkpoints of other projects, read without running any code in them."""
+"""Import third-party checkpoints without running their code."""
 
 import lazy_loader
 

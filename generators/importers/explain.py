@@ -1,4 +1,4 @@
-"""What is in a checkpoint, for people: no network is made of it."""
+"""Describe the content of a checkpoint without building a network."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .match import Match
 from .networks import Network
 
 MAX_LENGTH = 100
-"""Characters of a text that are shown."""
+"""Maximum number of characters shown of a string."""
 MAX_FACT = 4_000
-"""Characters of a fact that is short enough to be told."""
+"""Maximum number of characters of a fact that is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is in a file.
+    """Content of a checkpoint, and what would be imported.
 
     Args:
-        checkpoint: The file, read.
-        nearest: For each network in it, averaged generators first, the layout that it fits best.
-        verdict: What would be imported, or why nothing.
+        checkpoint: Checkpoint that was read.
+        nearest: Best match of each network in it, averaged generators first.
+        verdict: The network that would be imported, or the reason why none would be.
     """
 
     checkpoint: Checkpoint
@@ -36,7 +36,7 @@ class Explanation:
     verdict: str
 
     def record(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the explanation as JSON values."""
         return {
             "path": self.checkpoint.path,
             "kind": self.checkpoint.kind,
@@ -45,7 +45,7 @@ class Explanation:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield it as lines of text."""
+        """Yield the explanation as lines of text."""
         yield from map(make_printable, self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -58,15 +58,15 @@ class Explanation:
 
 
 def explain(path: Path | str, network: str | None = None) -> Explanation:
-    """Say what is in a checkpoint: its tensors and shapes, what of it is recognized, and what is missing.
+    """Report the tensors and shapes in a checkpoint, which network is recognized, and what is missing.
 
     Args:
-        path: The file.
-        network: The network of the file that the verdict is about; by default the one that would be imported.
+        path: Checkpoint to explain.
+        network: Name of the network that the verdict is about; by default the one that would be imported.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read; the message names the file and what is wrong.
+        ValueError: If it cannot be read; the message names the file and the problem.
     """
     checkpoint = read_checkpoint(path)
     try:
@@ -75,8 +75,8 @@ def explain(path: Path | str, network: str | None = None) -> Explanation:
         raise ValueError(f"{path} cannot be read: {make_printable(str(error))}") from error
     try:
         match = choose(checkpoint, nearest, network)
-        verdict = f"recognized: {match.layout.name}" + (f", of {match.network.where}" if match.network.where else "")
-        verdict += "" if match.fit.is_whole else f"; but {'; '.join(match.fit.unexpected)}"
+        verdict = f"recognized: {match.layout.name}" + (f" in {match.network.where}" if match.network.where else "")
+        verdict += f", but {match.fit.problem}" if match.fit.problem else ""
     except ValueError as error:
         verdict = f"not recognized: {error}"
     return Explanation(checkpoint, nearest, verdict)
@@ -94,6 +94,7 @@ def _record(match: Match) -> dict[str, Any]:
         "found": fit.settings,
         "missing": fit.missing,
         "unexpected": fit.unexpected,
+        "problem": fit.problem,
         "assumed": fit.assumed,
     }
 
@@ -101,7 +102,7 @@ def _record(match: Match) -> dict[str, Any]:
 def _lines(match: Match) -> Iterator[str]:
     network, fit = match.network, match.fit
     numbers = sum(tensor.numel() for tensor in network.tensors.values())
-    yield f"{network.where or 'the file itself'}: {network.role}, {len(network.tensors)} tensors, {numbers:,} numbers"
+    yield f"{network.where or 'top level'}: {network.role}, {len(network.tensors)} tensors, {numbers:,} values"
     yield from (f"  {key} = {value}"[:MAX_LENGTH] for key, value in _facts(network).items())
     for name, tensor in network.tensors.items():
         dtype = str(tensor.dtype).removeprefix("torch.")
@@ -109,18 +110,20 @@ def _lines(match: Match) -> Iterator[str]:
     if network.role == "optimizer":
         return
     if fit.is_whole:
-        yield f"  is {match.layout.name}: " + ", ".join(f"{key} {value}" for key, value in fit.settings.items())
+        yield f"  matches {match.layout.name}: " + ", ".join(f"{key} {value}" for key, value in fit.settings.items())
         if fit.assumed:
-            yield f"    {fit.assumed}; --arch FILE.json says others"
+            yield f"    {fit.assumed}; override with --arch FILE.json"
         return
     if match.num_taken:
-        yield f"  nearest: {match.layout.name}, which takes {match.num_taken} of these tensors"
+        yield f"  nearest: {match.layout.name}, with {match.num_taken} of these tensors"
         yield from (f"    missing: {name[:MAX_LENGTH]}" for name in fit.missing)
         yield from (f"    unexpected: {name[:MAX_LENGTH]}" for name in fit.unexpected)
+        if fit.problem:
+            yield f"    problem: {fit.problem}"
 
 
 def _facts(network: Network) -> dict[str, Any]:
-    """Return the facts that are short and plain."""
+    """Return the facts that are short, plain values."""
     facts = {key: value for key, value in network.facts.items() if key not in {"attributes", "kind"}}
     return {key: value for key, value in facts.items() if _is_short(value) and value}
 
@@ -132,7 +135,7 @@ def _is_short(value: Any) -> bool:
 
 
 def _outline(value: Any, depth: int = 0) -> Iterator[str]:
-    """Yield what a tree holds, two levels deep."""
+    """Yield an outline of a tree, two levels deep."""
     items = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
     for key, item in items[:20]:
         yield f"{'  ' * depth}{str(key)[:MAX_LENGTH]}: {_describe(item)}"

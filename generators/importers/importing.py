@@ -1,4 +1,4 @@
-"""From a file to a generator, or to the reason why not."""
+"""Import a checkpoint as a generator, or report the reason why it cannot be."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ from .unread import find_reason
 _LOG = logging.getLogger(__name__)
 
 SIZELESS = frozenset({"rosinality StyleGAN"})
-"""Layouts whose files do not say how large the images are."""
+"""Layouts whose files do not determine the size of images."""
 MIN_ROOM = 2**24
-"""Numbers of a layer up to which images of any generator are checked."""
+"""Largest number of activations up to which every generator is checked."""
 PROGRAMS = frozenset({"torchscript", "torch export"})
-"""Kinds of files that are programs."""
+"""Kinds of checkpoints that are programs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """A generator and what it was made of.
+    """An imported generator and its origin.
 
     Args:
-        generator: The generator, in eval mode, on the CPU, without gradients.
-        layout: The layout that the file has, such as ``"rosinality StyleGAN2"``.
-        where: The network in the file that was taken, such as ``g_ema``; empty where there is one only.
-        kind: Of the file, see `checkpoint.Checkpoint`.
-        assumed: What the file does not say and was guessed; empty if nothing was, or options were given.
+        generator: Generator in eval mode, on the CPU, without gradients.
+        layout: Layout of the network, such as ``"rosinality StyleGAN2"``.
+        where: Name of the network in the file, such as ``g_ema``; empty if the file contains only one.
+        kind: Kind of the file; see `checkpoint.Checkpoint`.
+        assumed: Settings that were guessed because the file does not contain them; empty if none were, or options
+            were given.
     """
 
     generator: LayeredGenerator
@@ -52,30 +53,32 @@ class ImportResult:
 def import_checkpoint(
     path: Path | str, options: ImportOptions | None = None, network: str | None = None
 ) -> LayeredGenerator:
-    """Make a generator of a checkpoint that others have trained; nothing in the file is executed.
+    """Import a third-party checkpoint as a generator, without running code from the file.
 
     Args:
-        path: The file, recognized by what is in it; docs/guides/import.md lists what is known.
-        options: What the file does not say, such as ``{"size": 256}`` or ``{"strides": [...], "paddings": [...]}``.
-        network: Which network of the file, such as ``"g_ema"`` or ``"models.generator"``, as `explain` names them; by
-            default the averaged generator, else the generator.
+        path: Checkpoint, recognized by its content; docs/guides/import.md lists the known layouts.
+        options: Settings that the file does not contain, such as ``{"size": 256}`` or
+            ``{"strides": [...], "paddings": [...]}``.
+        network: Name of the network in the file, such as ``"g_ema"`` or ``"models.generator"``, as listed by
+            `explain`; by default the averaged generator, else the generator.
 
     Returns:
-        The generator in eval mode, on the CPU, without gradients, with the path for a name.
+        The generator in eval mode, on the CPU, without gradients; its ``name`` is the path.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, no generator or of no known layout, the message saying which is nearest and what
-            does not fit; if several of its networks could be meant; or if the images are not finite.
+        ValueError: If the file is damaged; if it contains no generator of a known layout, in which case the message
+            names the nearest layout and the mismatch; if the choice among its networks is ambiguous; or if the images
+            are not finite.
     """
     imported = import_network(path, options, network)
     if imported.assumed:
-        _LOG.warning("%s: %s; import_checkpoint, or gandissect import --arch, takes others", path, imported.assumed)
+        _LOG.warning("%s: %s; override with import_checkpoint or gandissect import --arch", path, imported.assumed)
     return imported.generator
 
 
 def import_network(path: Path | str, options: ImportOptions | None = None, network: str | None = None) -> ImportResult:
-    """Do what `import_checkpoint` does, and say what was found."""
+    """Import like `import_checkpoint`, and also return the origin of the generator."""
     checkpoint = read_checkpoint(path)
     try:
         match = choose(checkpoint, find_matches(checkpoint), network)
@@ -89,23 +92,24 @@ def import_network(path: Path | str, options: ImportOptions | None = None, netwo
 
 
 def _check_options(match: Match, options: ImportOptions) -> ImportOptions:
-    """Return the options that a layout is to be built with: a size that the file says itself is no option.
+    """Return the options for the layout, without a size that the file itself determines.
 
     Raises:
-        ValueError: If the file says another.
+        ValueError: If the given size differs from the file's.
     """
     size = match.fit.settings.get("height")
     if "size" not in options or size is None or match.layout.name in SIZELESS:
         return options
     if options["size"] != size:
         raise ValueError(
-            f"it makes images of {size} x {match.fit.settings['width']} pixels; size says {options['size']!r}"
+            f"size must be {size}, since its images are {size} x {match.fit.settings['width']} pixels; "
+            f"got {options['size']!r}"
         )
     return {name: value for name, value in options.items() if name != "size"}
 
 
 def find_matches(checkpoint: Checkpoint) -> list[Match]:
-    """Return the networks of a file, averaged generators first, each with the layout that it fits best.
+    """Return the networks of a file, averaged generators first, each with its best-matching layout.
 
     Raises:
         ValueError: If there are too many, or they are too large.
@@ -114,20 +118,21 @@ def find_matches(checkpoint: Checkpoint) -> list[Match]:
 
 
 def choose(checkpoint: Checkpoint, nearest: Sequence[Match], network: str | None = None) -> Match:
-    """Return the network of a file that is to be imported, and its layout.
+    """Return the network of a file to import, with its layout.
 
     Args:
-        checkpoint: The file.
-        nearest: What `find_matches` says of it.
-        network: Which network, see `import_checkpoint`.
+        checkpoint: Checkpoint that was read.
+        nearest: Result of `find_matches` for it.
+        network: Name of the network; see `import_checkpoint`.
 
     Raises:
-        ValueError: If no network fits, naming what the file contains; or if several do and ``network`` names none.
+        ValueError: If no network has a known layout; the message names what the file contains. Also if several do and
+            ``network`` is None.
     """
     if checkpoint.kind in PROGRAMS:
         raise ValueError(
-            f"it is a program ({checkpoint.kind}), which is run and not read; if you trust it, this runs it in Python: "
-            f"generators.wrap({checkpoint.path!r}, z_dim=...)"
+            f"it is a program ({checkpoint.kind}), which cannot be read without running it; if you trust it, run it in "
+            f"Python: generators.wrap({checkpoint.path!r}, z_dim=...)"
         )
     candidates = [match for match in nearest if match.network.role not in {OPTIMIZER, DISCRIMINATOR}]
     if network is not None:
@@ -147,33 +152,32 @@ def choose(checkpoint: Checkpoint, nearest: Sequence[Match], network: str | None
 
 
 def _check_only(near: Sequence[Match], candidates: Sequence[Match]) -> None:
-    """Check that no other network of a file could be meant as well as the first that can be imported.
+    """Check that the choice of the first importable network is unambiguous.
 
     Raises:
-        ValueError: If another of its role differs from it, or one of any role whose tensors have the same names, which
-            may be its average; or if an averaged generator cannot be imported. The message names them.
+        ValueError: If another network of its role differs from it; if a differing one of any role has the same tensor
+            names, since it may be its average; or if an averaged generator cannot be imported. The message names them.
     """
-    taken = near[0].network
-    rivals = [match for match in near[1:] if _is_rival(match.network, taken) and not _are_equal(match.network, taken)]
-    averages = [match for match in candidates if match.network.role == AVERAGED and is_partial(match.network, taken)]
-    if taken.role != AVERAGED and averages:
+    chosen = near[0].network
+    rivals = [match for match in near[1:] if _is_rival(match.network, chosen) and not _are_equal(match.network, chosen)]
+    averages = [match for match in candidates if match.network.role == AVERAGED and is_partial(match.network, chosen)]
+    if chosen.role != AVERAGED and averages:
         raise ValueError(
-            f"{averages[0].network.where!r} seems to be the averaged generator and is of no known layout; "
-            f"name {taken.where!r} to take the generator itself: {_how_to_name(taken)}"
+            f"{averages[0].network.where!r} seems to be the averaged generator but has no known layout; "
+            f"to import the generator itself, name {chosen.where!r}: {_how_to_name(chosen)}"
         )
     if rivals:
-        raise ValueError(f"it holds {_list_networks([near[0], *rivals])}; name one of them: {_how_to_name(taken)}")
+        raise ValueError(f"it contains {_list_networks([near[0], *rivals])}; name one: {_how_to_name(chosen)}")
 
 
-def _is_rival(network: Network, taken: Network) -> bool:
-    may_be_average = taken.role != AVERAGED and network.tensors.keys() == taken.tensors.keys()
-    return network.role == taken.role or may_be_average
+def _is_rival(network: Network, chosen: Network) -> bool:
+    may_be_average = chosen.role != AVERAGED and network.tensors.keys() == chosen.tensors.keys()
+    return network.role == chosen.role or may_be_average
 
 
 def _how_to_name(network: Network) -> str:
-    return (
-        f"gandissect import FILE --network {network.where} --out FILE.safetensors, in Python network={network.where!r}"
-    )
+    command = f"gandissect import FILE --network {network.where} --out FILE.safetensors"
+    return f"{command}, or network={network.where!r} in Python"
 
 
 def _are_equal(network: Network, other: Network) -> bool:
@@ -183,56 +187,57 @@ def _are_equal(network: Network, other: Network) -> bool:
 
 
 def _list_networks(matches: Sequence[Match]) -> str:
-    """Return the names of networks, and how many there are besides."""
-    return list_names([repr(match.network.where) for match in matches]) or "none, as the file holds no network"
+    """List the names of networks, shortened if there are many."""
+    return list_names([repr(match.network.where) for match in matches]) or "none, since the file contains no network"
 
 
 def check_images(generator: LayeredGenerator) -> None:
-    """Check that a generator's activations and images are finite, as far as they take no more room than its weights.
+    """Check that a generator's activations and images are finite, up to layers that need more memory than its weights.
 
     Raises:
-        ValueError: If not, naming the first layer that is not.
+        ValueError: If not; the message names the first layer with NaN or infinity.
     """
     room = max(MIN_ROOM, 4 * sum(tensor.numel() for tensor in generator.state_dict().values()))
     z, names = generator.sample_z(1, seed=0), (name for name, _ in generator.named_children())
     with torch.no_grad():
         x, context = generator.input(z), generator.context(z)
         for index, name in enumerate(name for name in names if name not in generator.beside):
-            if 4 * x.numel() > room:  # the next may double height and width
+            if 4 * x.numel() > room:  # the next stage may double height and width
                 return
             x = generator.stage(index, x, context)
             if not x.isfinite().all():
                 raise ValueError(
-                    f"its weights make numbers that are not finite, first in {name!r}, of a random latent vector; "
-                    "the training had diverged: take an earlier snapshot"
+                    f"it computes NaN or infinity for a random latent vector, first in {name!r}; "
+                    "its training probably diverged: import an earlier snapshot"
                 )
 
 
 def _describe_networks(networks: Sequence[Network]) -> str:
-    """Say what a file holds that holds no generator."""
+    """Describe the content of a file without a generator."""
     roles = {network.role for network in networks}
     if not roles:
-        return "it holds no tensors by name"
+        return "it contains no named tensors"
     kinds = " and ".join(f"{role}s" for role in sorted(roles))
-    return f"it holds {kinds} only, no generator; save the generator's state_dict() too"
+    return f"it contains only {kinds}, no generator; save the generator's state_dict() too"
 
 
 def _describe_misfit(match: Match) -> str:
     network, fit = match.network, match.fit
-    where = f"{network.where!r} is" if network.where else "it is"
+    name = repr(network.where) if network.where else "it"
     if is_discriminator(network.tensors) or re.search(r"discriminator|critic", network.facts.get("class", ""), re.I):
-        return f"{where} a discriminator's tensors, such as {next(iter(network.tensors))}; give the generator's"
+        return f"{name} is a discriminator, with tensors such as {next(iter(network.tensors))}; pass the generator"
     if reason := find_reason(network.tensors):
-        return f"{where} {reason}"
+        return f"{name} is {reason}"
     if match.num_taken <= len(network.tensors) / 4:
         return (
-            f"{where} of no known layout: {len(network.tensors)} tensors such as {list_names(list(network.tensors))}. "
-            "The network itself, loaded in Python, can be given to generators.wrap"
+            f"{name} has no known layout: {len(network.tensors)} tensors such as {list_names(list(network.tensors))}. "
+            "Load the network in Python and pass it to generators.wrap instead"
         )
     parts = [f"missing {list_names(fit.missing)}"] * bool(fit.missing)
     parts += [f"unexpected {list_names(fit.unexpected)}"] * bool(fit.unexpected)
+    parts += [fit.problem] * bool(fit.problem)
     return (
-        f"{where} of no known layout; nearest is {match.layout.name}, of which {match.num_taken} of "
-        f"{len(network.tensors)} tensors are: {'; '.join(parts)}. "
-        "A network of your own, loaded in Python, can be given to generators.wrap"
+        f"{name} has no known layout; the nearest is {match.layout.name}, which has {match.num_taken} of its "
+        f"{len(network.tensors)} tensors: {'; '.join(parts)}. "
+        "If you have the network's code, load it in Python and pass it to generators.wrap"
     )

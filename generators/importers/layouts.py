@@ -1,7 +1,7 @@
-"""What a layout is: how far tensors are those of one known kind of checkpoint, and the generator they make.
+"""Layouts: the known kinds of checkpoints.
 
-A layout is recognized from the names and shapes of its tensors, never from the name of a file. Each family has a
-module that exports its layouts; `match.LAYOUTS` holds them all.
+A layout is recognized by the names and shapes of its tensors, never by the name of a file. Each family has a module
+that exports its layouts; `match.LAYOUTS` contains all of them.
 """
 
 from __future__ import annotations
@@ -15,35 +15,37 @@ from torch import Tensor
 from ..architectures.base import LayeredGenerator
 
 Tensors = Mapping[str, Tensor]
-"""A network's tensors by dotted name, prefixes of wrappers such as ``module.`` taken off."""
+"""Tensors of a network by dotted name, without the prefixes of wrappers such as ``module.``."""
 
 Facts = Mapping[str, Any]
-"""What the file says besides: see `networks.Network`."""
+"""Other information in the file: see `networks.Network`."""
 
 ImportOptions = Mapping[str, Any]
-"""What the caller says that the file does not: ``size``, and what ``--arch`` holds, by name."""
+"""Settings from the caller that the file does not contain, by name: ``size`` and the entries of ``--arch``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How far tensors are of a layout.
+    """How well tensors match a layout.
 
     Args:
-        settings: What they say of the network, such as ``{"architecture": "stylegan2", "size": 256, "z_dim": 512}``.
-        missing: Names that the layout needs and that are not there.
-        unexpected: Names that are there and that the layout does not have; what it leaves out on purpose, such as
-            buffers of filters, is not among them.
-        assumed: What the file does not say and was guessed, and how to say otherwise; empty if nothing was.
+        settings: Settings that follow from the tensors, such as ``{"architecture": "stylegan2", "z_dim": 512}``.
+        missing: Names that the layout requires and the file lacks.
+        unexpected: Names in the file that the layout does not know; names that it ignores on purpose, such as filter
+            buffers, are not included.
+        problem: Reason why no generator can be built though no name is missing; empty if there is none.
+        assumed: Description of guessed settings that the file does not contain; empty if nothing was guessed.
     """
 
     settings: dict[str, str | int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
+    problem: str = ""
     assumed: str = ""
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is missing and nothing is left over."""
+        """Whether no names are missing or unexpected, and a generator can be built."""
         return bool(self.settings) and not self.missing and not self.unexpected
 
 
@@ -52,10 +54,10 @@ class Layout:
     """A known kind of checkpoint.
 
     Args:
-        name: What it is called, such as ``"rosinality StyleGAN2"``.
-        fit: Says how far tensors are of this layout; it never raises, whatever it is given.
-        build: Makes the generator, in eval mode, float32, without gradients; raises ValueError, with the names of the
-            tensors and what is wrong, if they do not make one.
+        name: Name of the layout, such as ``"rosinality StyleGAN2"``.
+        fit: Function that compares tensors with this layout; it never raises, whatever the tensors.
+        build: Function that builds the generator, in eval mode, in float32, without gradients; it raises ValueError,
+            with the names of the tensors and the problem, if that is impossible.
     """
 
     name: str

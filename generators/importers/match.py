@@ -1,4 +1,4 @@
-"""The layouts that are known, and which of them a network has."""
+"""All known layouts, and the one that matches a network best."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from .wrappers import complete_average, strip_head
 FAMILY_MODULES = (dcgan, progan, stylegan, stylegan2, stylegan3, studiogan, gan_zoo, pytorch_gan, lucidrains, fastgan)
 LAYOUTS: tuple[Layout, ...] = tuple(layout for family in FAMILY_MODULES for layout in family.LAYOUTS)
 MAX_HEADS, MAX_RENAMED = 3, 2_000
-"""How many parts of names may be put before those of a network, and of how many tensors; to compare more takes long."""
+"""Maximum number of prefix parts before a network's names, and of tensors to rename, which bounds the running time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A network of a file and a layout, and how far they fit.
+    """A network of a file, a layout, and how well they match.
 
     Args:
-        network: The network.
-        layout: The layout.
-        fit: How far it is of it.
+        network: Network in the file.
+        layout: Layout that it is compared with.
+        fit: Result of the comparison.
     """
 
     network: Network
@@ -46,25 +46,25 @@ class Match:
 
     @property
     def num_taken(self) -> int:
-        """How many of the tensors the layout takes."""
+        """Number of the network's tensors that the layout knows."""
         return len(self.network.tensors) - sum(name in self.network.tensors for name in self.fit.unexpected)
 
     @property
     def is_near(self) -> bool:
-        """Whether all names fit: then what does not is a shape, or something that options can say."""
+        """Whether all names match, so that any mismatch is a shape, or a setting that options can supply."""
         return bool(self.num_taken) and not self.fit.missing and self.num_taken == len(self.network.tensors)
 
     @property
     def distance(self) -> tuple[int, int]:
-        """How far the network is of the layout: least is nearest."""
-        wrong = len(self.fit.missing) + len(self.fit.unexpected)
+        """Sort key of the mismatch between network and layout; the smallest is the nearest."""
+        wrong = len(self.fit.missing) + len(self.fit.unexpected) + bool(self.fit.problem)
         return (0 if self.fit.is_whole else 1 if self.is_near else 2), wrong - self.num_taken
 
 
 def match_networks(networks: Sequence[Network]) -> list[Match]:
-    """Return for each network of a file the layout that it fits best.
+    """Return the best-matching layout of each network of a file.
 
-    An average that the file keeps only in part, or without names, is completed by the network that it is an average of.
+    An average that the file contains only in part, or without names, is completed from the network that it averages.
     """
     matches = [find_match(network) for network in networks]
     plain = [match for match in matches if match.is_near and match.network.role in {GENERATOR, NETWORK}]
@@ -72,14 +72,14 @@ def match_networks(networks: Sequence[Network]) -> list[Match]:
 
 
 def is_partial(averaged: Network, plain: Network) -> bool:
-    """Say whether an averaged network may be an average of another, by the shapes of its tensors."""
+    """Return whether a network may be an average of another, judging by the shapes of its tensors."""
     own, others = (Counter(tuple(tensor.shape) for tensor in network.tensors.values()) for network in (averaged, plain))
-    del own[()]  # numbers that are kept beside, such as a decay
+    del own[()]  # scalars such as a decay
     return bool(own) and own <= others
 
 
 def find_match(network: Network) -> Match:
-    """Return the layout that a network fits best, perhaps without parts that all its names begin with."""
+    """Return the best-matching layout of a network, possibly after removing a common prefix of its names."""
     best = match = rank_layouts(network)[0]
     for _ in range(MAX_HEADS):
         is_large = len(network.tensors) > MAX_RENAMED
@@ -90,7 +90,7 @@ def find_match(network: Network) -> Match:
 
 
 def _strip_facts(network: Network) -> dict[str, Any]:
-    """Return what is said of a network without the first part of the names of its modules."""
+    """Return the facts of a network without the first part of its modules' names."""
     attributes = network.facts.get("attributes")
     if not isinstance(attributes, dict):
         return network.facts
@@ -99,7 +99,7 @@ def _strip_facts(network: Network) -> dict[str, Any]:
 
 
 def _complete(match: Match, plain: Sequence[Match]) -> Match:
-    """Return the match of an averaged network with what it lacks, if it fits no layout and another network has it."""
+    """Complete an averaged network that matches no layout from the network that it averages, if that is in the file."""
     for other in () if match.is_near else plain:
         if (tensors := complete_average(match.network.tensors, other.network.tensors)) is not None:
             facts = {**other.network.facts, **match.network.facts}
@@ -108,6 +108,6 @@ def _complete(match: Match, plain: Sequence[Match]) -> Match:
 
 
 def rank_layouts(network: Network) -> list[Match]:
-    """Return how far a network is of each layout, nearest first."""
+    """Return the match of a network with each layout, nearest first."""
     matches = [Match(network, layout, layout.fit(network.tensors, network.facts)) for layout in LAYOUTS]
     return sorted(matches, key=lambda match: match.distance)

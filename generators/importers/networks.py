@@ -1,4 +1,4 @@
-"""The networks in a checkpoint: which dicts and records hold one, its tensors by name, and what is said beside them."""
+"""Find the networks in a checkpoint: their tensors by name, and the facts stored with them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .roles import AVERAGED, GENERATOR, MOMENTS, OPTIMIZER, ROLES, find_role, sp
 from .wrappers import strip_inner, strip_wrappers
 
 RESERVED = frozenset({"kind", "class", "source_hash", "attributes", "refused"})
-"""Facts that are found out here; what lies beside a network in a file under such a name is none."""
+"""Names of facts that are computed here; entries of a file with these names are not facts."""
 MAX_NETWORKS, MAX_FACTS = 12, 1_000
-"""Of a file, and beside a network; more are none that is read here, and would take long."""
+"""Maximum number of networks in a file, and of facts for a network, which bounds the running time."""
 MAX_FACTS_READ = 10**7
-"""Facts beside networks that are looked at, in each dict that may hold one."""
+"""Maximum number of facts that are read, summed over all dicts that may contain a network."""
 MAX_FACT_DEPTH = 3
-"""How deep dicts of settings beside a network may be nested: a network's, its parts', their layers'."""
+"""Maximum nesting of dicts of settings: those of a network, its parts and their layers."""
 MAX_DEPTH = 16
-"""In how many dicts and lists a network may lie."""
+"""Maximum number of nested dicts and lists around a network."""
 MAX_MODULES = 20_000
-"""Modules within one, each counted wherever it lies."""
+"""Maximum number of modules in a module; a shared one counts each time."""
 
 
-Way = tuple[str, ...]
-"""The names that lead to a value in a file, outermost first."""
+KeyPath = tuple[str, ...]
+"""Keys that lead to a value in a file, outermost first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,14 @@ class Network:
     """The tensors of one network in a file.
 
     Args:
-        where: The way to it, such as ``g_ema`` or ``models.generator``; empty for the file itself.
-        role: ``averaged generator``, ``generator``, ``discriminator``, ``optimizer``, or ``network`` where the file
-            does not say.
-        tensors: By dotted name.
-        facts: What the file says besides. ``kind`` is the checkpoint's. Of a module: ``class``, ``source_hash``,
+        where: Dotted path of keys to the network, such as ``g_ema`` or ``models.generator``; empty for the top level.
+        role: ``averaged generator``, ``generator``, ``discriminator``, ``optimizer``, or ``network`` if unknown.
+        tensors: Tensors by dotted name.
+        facts: Other information in the file. ``kind`` is the checkpoint's. A module has ``class``, ``source_hash``,
             ``init_args``, ``init_kwargs``, and ``attributes``, the plain attributes of each of its modules by dotted
-            name. Of a TensorFlow network: ``init_kwargs``, ``build_func_name``. Any number, text, tensor or dict of
-            them that lies beside the network in the file has its own name there, such as ``latent_avg`` or ``args``.
-            ``refused``, if there, says why it cannot be imported.
+            name. A TensorFlow network has ``init_kwargs`` and ``build_func_name``. Numbers, strings, tensors and dicts
+            of them that are stored next to the network keep their names, such as ``latent_avg`` or ``args``.
+            ``refused``, if present, is the reason why the network cannot be imported.
     """
 
     where: str
@@ -73,95 +72,97 @@ def find_networks(checkpoint: Checkpoint) -> list[Network]:
         if network.role != OPTIMIZER:
             networks.append(network)
         elif not any(earlier.role == OPTIMIZER for earlier in networks):
-            networks.append(network)  # one says it all
+            networks.append(network)  # one optimizer suffices for messages
         if len(networks) > MAX_NETWORKS:
-            raise ValueError(f"it holds more than {MAX_NETWORKS} networks; save the generator's state_dict() alone")
+            raise ValueError(f"it contains more than {MAX_NETWORKS} networks; save only the generator's state_dict()")
     return sorted(networks, key=lambda network: ROLES.index(network.role))
 
 
 class _Search:
-    """Goes through what a file holds."""
+    """Search for networks in the content of a file."""
 
     def __init__(self) -> None:
         self._left = MAX_FACTS_READ
         self._seen: set[int] = set()
 
-    def find(self, value: Any, way: Way, beside: Mapping[str, Any]) -> Iterator[Network]:
+    def find(self, value: Any, path: KeyPath, beside: Mapping[str, Any]) -> Iterator[Network]:
         """Yield the networks in a value.
 
         Args:
-            value: A part of the tree.
-            way: To it.
-            beside: What is said beside it and beside what it lies in.
+            value: Part of the tree.
+            path: Keys that lead to it.
+            beside: Facts next to it and next to its parents.
         """
-        if len(way) > MAX_DEPTH:
+        if len(path) > MAX_DEPTH:
             return
         match value:
             case Record():
-                yield from self._open(value, way, beside)
+                yield from self._open(value, path, beside)
             case dict():
-                if _is_state(value) and not _is_entry(value, way):
-                    yield from self._take(value, way, beside)
+                if _is_state(value) and not _is_entry(value, path):
+                    yield from self._extract(value, path, beside)
                 if any(map(_is_filled, value.values())):
-                    yield from self._descend(value.items(), way, self._collect_facts(value, beside))
+                    yield from self._descend(value.items(), path, self._collect_facts(value, beside))
             case list() if value and all(isinstance(item, Tensor) for item in value):
                 is_state = any(item.numel() > 1 for item in value)
-                if is_state and find_role(way, ()) in {AVERAGED, GENERATOR}:  # parameters, in their order
-                    yield from self._take(dict(enumerate(value)), way, beside)
+                if is_state and find_role(path, ()) in {AVERAGED, GENERATOR}:  # parameters, in order
+                    yield from self._extract(dict(enumerate(value)), path, beside)
             case list():
                 names = ("G", "D", "Gs") if _is_triple(value) else map(str, range(len(value)))
-                yield from self._descend(zip(names, value, strict=False), way, beside)
+                yield from self._descend(zip(names, value, strict=False), path, beside)
 
-    def _descend(self, items: Iterable[tuple[Any, Any]], way: Way, beside: Mapping[str, Any]) -> Iterator[Network]:
+    def _descend(self, items: Iterable[tuple[Any, Any]], path: KeyPath, beside: Mapping[str, Any]) -> Iterator[Network]:
         for name, item in items:
             if _is_filled(item):
-                yield from self.find(item, (*way, str(name)), beside)
+                yield from self.find(item, (*path, str(name)), beside)
 
-    def _open(self, record: Record, way: Way, beside: Mapping[str, Any]) -> Iterator[Network]:
-        """Yield the networks in an object: itself, if it is one, or what its attributes hold; each object once."""
+    def _open(self, record: Record, path: KeyPath, beside: Mapping[str, Any]) -> Iterator[Network]:
+        """Yield the networks in an object, which may be one itself; each object is searched once."""
         if id(record) in self._seen:
             return
         self._seen.add(id(record))
         if record.name in NETWORKS:
-            yield _read_tensorflow(record, way, beside)
+            yield _read_tensorflow(record, path, beside)
         elif isinstance(record.state.get("_modules"), dict):
-            yield from _read_module(record, way, beside)
+            yield from _read_module(record, path, beside)
         else:
-            yield from self.find(dict(record.state), way, beside)
+            yield from self.find(dict(record.state), path, beside)
 
-    def _take(self, items: Mapping[Any, Any], way: Way, beside: Mapping[str, Any]) -> Iterator[Network]:
+    def _extract(self, items: Mapping[Any, Any], path: KeyPath, beside: Mapping[str, Any]) -> Iterator[Network]:
         tensors = strip_wrappers({str(key): item for key, item in items.items() if isinstance(item, Tensor)})
         for name, part in split_pairs(tensors) or split_networks(tensors):
             self._count(beside)
-            inside = (*way, *filter(None, name.split(".")))
+            inside = (*path, *filter(None, name.split(".")))
             yield Network(".".join(inside), find_role(inside, part), strip_wrappers(part), dict(beside))
 
     def _collect_facts(self, value: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is said beside the things in a dict."""
+        """Return the facts for the values in a dict: those next to its parents, and its own."""
         self._count(beside)
         facts = {key: item for key, item in value.items() if isinstance(key, str) and key not in RESERVED}
         facts = {key: _plain_state(item) if isinstance(item, Record) else item for key, item in facts.items()}
         facts = {key: item for key, item in facts.items() if _is_fact(item) and not _is_weight(key, item)}
         inner = {**beside, **facts}
         if len(inner) > MAX_FACTS:
-            raise ValueError(f"it says more than {MAX_FACTS:,} things beside its networks")
+            raise ValueError(f"it contains more than {MAX_FACTS:,} values next to its networks")
         return inner
 
     def _count(self, beside: Mapping[str, Any]) -> None:
         self._left -= len(beside)
         if self._left < 0:
-            raise ValueError("it says the same things beside too many dicts; save the generator's state_dict() alone")
+            raise ValueError(
+                "it repeats the same values next to too many dicts; save only the generator's state_dict()"
+            )
 
 
 def flatten_module(record: Record) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
-    """Return the state of a pickled module as `torch.nn.Module.state_dict` would, and its plain attributes.
+    """Return the state dict of a pickled module, and its plain attributes.
 
     Returns:
-        The parameters and the buffers that are saved, by dotted name; and by dotted name of each module within, its
-        attributes that are numbers, texts or lists of them.
+        The parameters and persistent buffers by dotted name; and, by dotted name of each submodule, its attributes that
+        are numbers, strings or lists of them.
 
     Raises:
-        ValueError: If names are too long, or modules too many.
+        ValueError: If a name is too long, or there are too many modules.
     """
     tensors: dict[str, Tensor] = {}
     attributes: dict[str, dict[str, Any]] = {}
@@ -169,9 +170,9 @@ def flatten_module(record: Record) -> tuple[dict[str, Tensor], dict[str, dict[st
     while waiting:
         prefix, module = waiting.pop()
         if len(prefix) > MAX_NAME:
-            raise ValueError(f"a tensor's name has more than {MAX_NAME} characters, {prefix[:100]!r}...")
+            raise ValueError(f"the name of a tensor must have at most {MAX_NAME} characters; got {prefix[:100]!r}...")
         if len(attributes) + len(waiting) > MAX_MODULES:
-            raise ValueError(f"a module holds more than {MAX_MODULES:,} others")
+            raise ValueError(f"a module contains more than {MAX_MODULES:,} others")
         tensors |= {prefix + name: tensor for name, tensor in _own_tensors(module).items()}
         plain = {name: value for name, value in module.state.items() if not str(name).startswith("_")}
         plain = {name: value for name, value in plain.items() if _is_plain(value)}
@@ -182,19 +183,19 @@ def flatten_module(record: Record) -> tuple[dict[str, Tensor], dict[str, dict[st
 
 
 def _own_tensors(module: Record) -> dict[str, Tensor]:
-    """Return the parameters and the buffers that are saved of a module, without those within."""
+    """Return a module's own parameters and persistent buffers, without those of submodules."""
     names = _get_items(module.state, "_non_persistent_buffers_set", list)
     left_out = {name for name in names if isinstance(name, str)}
     own = {**_get_items(module.state, "_parameters", dict), **_get_items(module.state, "_buffers", dict)}
     return {str(name): value for name, value in own.items() if isinstance(value, Tensor) and name not in left_out}
 
 
-def _read_module(record: Record, way: Way, beside: Mapping[str, Any]) -> Iterator[Network]:
+def _read_module(record: Record, path: KeyPath, beside: Mapping[str, Any]) -> Iterator[Network]:
     tensors, attributes = flatten_module(record)
     facts: dict[str, Any] = {"class": record.name, "source_hash": record.source_hash}
     facts |= {name: record.state.get(f"_{name}") for name in ("init_args", "init_kwargs")}
     for head, part in split_networks(strip_wrappers(tensors)):
-        inside, bare = (*way, *filter(None, head.split("."))), strip_wrappers(part)
+        inside, bare = (*path, *filter(None, head.split("."))), strip_wrappers(part)
         within = {"attributes": _find_attributes(attributes, head, bare)}
         yield Network(".".join(inside), find_role(inside, bare), bare, {**beside, **facts, **within})
 
@@ -202,7 +203,7 @@ def _read_module(record: Record, way: Way, beside: Mapping[str, Any]) -> Iterato
 def _find_attributes(
     attributes: Mapping[str, dict[str, Any]], head: str, tensors: Mapping[str, Tensor]
 ) -> dict[str, dict[str, Any]]:
-    """Return the attributes of a network's modules by the names that they have in it, as its tensors have them."""
+    """Return the attributes of a network's modules, keyed like its tensors' names."""
     dotted = {strip_inner(f"{name}."): value for name, value in attributes.items()}
     owner = f".{next(iter(tensors), '').rpartition('.')[0]}."
     starts = [name.removesuffix(owner[1:]) for name in dotted if f".{name}".endswith(owner) and head in name]
@@ -210,18 +211,18 @@ def _find_attributes(
     return {name[len(start) : -1]: value for name, value in dotted.items() if name.startswith(start)}
 
 
-def _read_tensorflow(record: Record, way: Way, beside: Mapping[str, Any]) -> Network:
+def _read_tensorflow(record: Record, path: KeyPath, beside: Mapping[str, Any]) -> Network:
     variables = read_variables(record)
     facts = {"init_kwargs": record.state.get("static_kwargs"), "build_func_name": record.state.get("build_func_name")}
     settings = facts["init_kwargs"] if isinstance(facts["init_kwargs"], dict) else {}
     tensors, more_facts = rename_variables(variables, settings)
-    return Network(".".join(way), find_role(way, tensors), tensors, {**beside, **facts, **more_facts})
+    return Network(".".join(path), find_role(path, tensors), tensors, {**beside, **facts, **more_facts})
 
 
 def _is_state(value: Mapping[Any, Any]) -> bool:
-    """Whether a dict is a network's tensors by name: what holds other things besides has dots in their names.
+    """Return whether a dict contains a network's tensors by name; mixed with other values, the names must have dots.
 
-    Dicts of single numbers, of which histories of losses are made, are none.
+    Dicts of only scalars, such as loss histories, do not count.
     """
     tensors = {key: item for key, item in value.items() if isinstance(item, Tensor)}
     has_numbers = any(tensor.numel() > 1 for tensor in tensors.values())
@@ -229,19 +230,19 @@ def _is_state(value: Mapping[Any, Any]) -> bool:
     return has_numbers and (has_dots or not any(map(_is_filled, value.values())))
 
 
-def _is_entry(value: Mapping[Any, Any], way: Way) -> bool:
-    """Whether a dict of tensors is one of a numbered series, such as a history of figures, and no network."""
-    is_numbered = bool(way) and way[-1].isdecimal()
+def _is_entry(value: Mapping[Any, Any], path: KeyPath) -> bool:
+    """Return whether a dict of tensors is an entry of a numbered series, such as a history of figures."""
+    is_numbered = bool(path) and path[-1].isdecimal()
     return is_numbered and not MOMENTS.issuperset(value) and not any("." in str(key) for key in value)
 
 
 def _is_weight(key: Any, value: Any) -> bool:
-    """Whether something in a dict is a tensor of a network, by its dotted name."""
+    """Return whether an entry of a dict is a tensor of a network, judging by its dotted name."""
     return isinstance(value, Tensor) and "." in str(key)
 
 
 def _is_filled(value: Any) -> bool:
-    """Whether a value may hold networks."""
+    """Return whether a value may contain networks."""
     return isinstance(value, Record) or (isinstance(value, dict | list) and bool(value))
 
 
@@ -250,17 +251,17 @@ def _is_triple(value: list[Any]) -> bool:
 
 
 def _is_fact(value: Any) -> bool:
-    """Whether a value beside networks may say something about them."""
+    """Return whether a value next to networks may be a fact about them."""
     return isinstance(value, Tensor) or _is_plain(value) or _is_plain_dict(value)
 
 
 def _plain_state(record: Record) -> dict[str, Any]:
-    """Return the attributes of an object that are plain values, such as those of a configuration."""
+    """Return the plain attributes of an object, such as a configuration."""
     return {str(name): value for name, value in record.state.items() if _is_plain(value)}
 
 
 def _is_plain_dict(value: Any, depth: int = MAX_FACT_DEPTH) -> bool:
-    """Whether a value is a dict of plain values, or of such dicts, as settings of networks within networks are."""
+    """Return whether a value is a dict of plain values, or of such dicts, such as nested settings."""
     return (
         depth > 0
         and isinstance(value, dict)

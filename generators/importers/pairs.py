@@ -1,4 +1,4 @@
-"""Generators whose mapping and synthesis are two networks of a file."""
+"""Generators stored as two networks, mapping and synthesis."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor
 from .layouts import Tensors
 
 PAIRS = {"GE": ("SE", "GE"), "G": ("S", "G")}
-"""The networks of lucidrains' StyleGAN2, the averaged one first: what its mapping and its synthesis are called."""
+"""Names of mapping and synthesis in the two generators of lucidrains' StyleGAN2, the averaged one first."""
 
 
 def split_pairs(tensors: Tensors) -> list[tuple[str, dict[str, Tensor]]]:
-    """Return the generators of one dict that are pairs, with the names ``S.`` and ``G.`` in each; empty if none is.
+    """Return the generators in a dict that are pairs, with names that begin with ``S.`` and ``G.``; empty if none.
 
     Args:
-        tensors: By dotted name, of all networks that were trained together.
+        tensors: Tensors of all networks that were trained together, by dotted name.
     """
     heads = {name.partition(".")[0] for name in tensors}
     return [

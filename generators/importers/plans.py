@@ -1,4 +1,4 @@
-"""From a plan, which says where each tensor of a generator comes from, to a layout that fits and builds."""
+"""Import plans, which map a file's tensors to a generator's, and the layouts that they define."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..architectures.base import LayeredGenerator
 from .layouts import Facts, Fit, ImportOptions, Layout, Tensors
 
 LARGEST = 1024
-"""The largest number in a name that means something: the height of images."""
+"""Largest meaningful number in a name: the height of images."""
 MAX_DEPTH = 8
-"""How often a grid of 4 x 4 is doubled at most: to 1,024 x 1,024."""
+"""Maximum number of doublings of a 4 x 4 grid: to 1,024 x 1,024."""
 WIDEST = 4_096
-"""Height and width of images and layers at most: a small file can ask for far more than memory holds."""
+"""Maximum height and width of images and layers, since a small file can ask for more than the memory."""
 SHOWN = 6
-"""Names in an error at most."""
+"""Maximum number of names in an error."""
 
 NUMBERS = frozenset(
     {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.uint8}
     | {torch.int8, torch.int16, torch.int32, torch.int64}
 )
-"""What the tensors of a network may hold."""
+"""Allowed dtypes of a network's tensors."""
 
 DISCRIMINATORS = (
     r"(from_?rgb|fromRGBLayers|input\d+)\b",
@@ -36,16 +36,16 @@ DISCRIMINATORS = (
     r"b4\.(conv|fc|out)\.(weight|bias)$",
     r"convs\.0\.0\.",
 )
-"""Patterns that a tensor's name begins with, or after a dot, in discriminators and in no generator read here."""
+"""Patterns at the start of names, or after a dot, that occur in discriminators but in no supported generator."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSource:
-    """Where a tensor comes from.
+    """Source of a generator's tensor.
 
     Args:
-        names: Tensors of the file.
-        make: Makes the tensor of them, in float32 and in this order; of none, where the file says nothing.
+        names: Names of tensors in the file; empty if the file does not contain the tensor.
+        make: Function that computes the tensor from those, in float32 and in this order.
     """
 
     names: tuple[str, ...]
@@ -54,16 +54,17 @@ class TensorSource:
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """What the names in a file come to.
+    """Plan for building a generator from a file's tensors.
 
     Args:
-        architecture: The network to make.
-        settings: Returns its settings, from shapes; called when no name is missing. It may raise ValueError.
-        sources: Where each of its tensors comes from, by its name.
-        ignored: Names of the file that are known and not needed.
-        check: Raises ValueError if the values of tensors say that this network would be another.
-        finish: Completes the network.
-        assumed: Says what of the settings was guessed, see `Fit`; called when the network could be made.
+        architecture: Class of the generator.
+        settings: Function that computes its settings from shapes; called if no name is missing. It may raise
+            ValueError.
+        sources: Source of each tensor of the generator, by name.
+        ignored: Names in the file that are known but not needed.
+        check: Function that raises ValueError if values in the file would require a different network.
+        finish: Function that completes the generator.
+        assumed: Function that describes guessed settings (see `Fit`); called if the generator could be built.
     """
 
     architecture: type[LayeredGenerator]
@@ -80,11 +81,11 @@ class ImportPlan:
         object.__setattr__(self, "names", list(names))
 
     def find_missing(self, tensors: Tensors) -> list[str]:
-        """Return the names that are wanted and not there."""
+        """Return the required names that are missing."""
         return [name for name in self.names if name not in tensors]
 
     def find_unexpected(self, tensors: Tensors) -> list[str]:
-        """Return the names that are there and not known."""
+        """Return the names that are not known."""
         known_names = {*self.names, *self.ignored}
         return [name for name in tensors if name not in known_names]
 
@@ -93,50 +94,51 @@ Planner = Callable[[Tensors, Facts, ImportOptions], ImportPlan]
 
 
 def layout_of(name: str, planner: Planner, options: Iterable[str] = ()) -> Layout:
-    """Return the layout that a planner describes.
+    """Return the layout that a planner defines.
 
     Args:
-        name: What it is called.
-        planner: Makes a plan of names and shapes alone; it raises nothing.
-        options: The options that it takes.
+        name: Name of the layout.
+        planner: Function that returns a plan, from names and shapes only; it must not raise.
+        options: Names of the options that it accepts.
     """
     allowed = sorted(options)
 
     def build(tensors: Tensors, facts: Facts, options: ImportOptions) -> LayeredGenerator:
         if wrong := sorted(set(options) - set(allowed)):
-            raise ValueError(f"{name} takes {' and '.join(allowed) or 'no options'}; got {', '.join(wrong)}")
+            accepted = f"only {', '.join(allowed)}" if allowed else "no options"
+            raise ValueError(f"{name} accepts {accepted}; got {', '.join(wrong)}")
         return _build(name, tensors, planner(tensors, facts, options))
 
     return Layout(name, lambda tensors, facts: _fit(tensors, planner(tensors, facts, {})), build)
 
 
 def copy_tensor(name: str, factor: float = 1.0) -> TensorSource:
-    """Return the source of a tensor that is one of the file, perhaps times a number."""
+    """Return the source of a tensor that is copied from the file, times a factor."""
     return TensorSource((name,), lambda x: x if factor == 1 else x * factor)
 
 
 def fill_tensor(make: Callable[[], Tensor]) -> TensorSource:
-    """Return the source of a tensor that the file says nothing of."""
+    """Return the source of a tensor that is not in the file."""
     return TensorSource((), make)
 
 
 def spread_gray(*names: str, axis: int = 0) -> TensorSource:
-    """Return the source of what makes colors of units: of gray, in a file of gray images, it makes three times gray.
+    """Return the source of a tensor with a color axis, which is repeated if the file has gray images.
 
     Args:
-        names: The tensor.
-        axis: Where its colors are.
+        names: Name of the tensor in the file.
+        axis: Color axis.
     """
     return TensorSource(names, lambda x: x.repeat_interleave(3, dim=axis) if x.shape[axis] == 1 else x)
 
 
 def find_numbers(tensors: Tensors, pattern: str, most: int = LARGEST) -> list[int]:
-    """Return the numbers, ascending, for which names match a pattern with one group.
+    """Return the sorted numbers that a pattern captures in names.
 
     Args:
-        tensors: The file's.
-        pattern: A regular expression with one group.
-        most: The largest number that means something; a larger one would ask for as many layers.
+        tensors: Tensors of the file.
+        pattern: Regular expression with one group.
+        most: Largest meaningful number; larger ones are ignored, since they would require that many layers.
     """
     matches = (re.match(pattern, name) for name in tensors)
     numbers = {int(match[1]) for match in matches if match and len(match[1]) <= len(str(most))}
@@ -144,26 +146,26 @@ def find_numbers(tensors: Tensors, pattern: str, most: int = LARGEST) -> list[in
 
 
 def shape_of(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:
-    """Return the shape of a tensor that is there.
+    """Return the shape of an existing tensor.
 
     Raises:
-        ValueError: If it has another number of axes, or no numbers.
+        ValueError: If it has another number of axes, or is empty.
     """
     shape = tuple(tensors[name].shape)
     if len(shape) != axes or 0 in shape:
-        raise ValueError(f"{name} has {axes} axes in this layout; got the shape {list(shape)}")
+        raise ValueError(f"{name} must have {axes} nonempty axes; got shape {list(shape)}")
     return shape
 
 
 def list_names(names: Sequence[str]) -> str:
-    """Return some names, and how many there are besides."""
+    """List names, shortened if there are many."""
     rest = len(names) - SHOWN
     return ", ".join(name[:100] for name in names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def is_discriminator(tensors: Tensors) -> bool:
-    """Say whether names are those of a discriminator."""
-    halving = "main.2.weight" in tensors and "main.1.weight" not in tensors  # DCGAN's: no norm after the first
+    """Return whether names belong to a discriminator."""
+    halving = "main.2.weight" in tensors and "main.1.weight" not in tensors  # DCGAN: the first has no norm
     return halving or any(re.search(rf"(^|\.){pattern}", name) for name in tensors for pattern in DISCRIMINATORS)
 
 
@@ -174,22 +176,22 @@ def _fit(tensors: Tensors, plan: ImportPlan) -> Fit:
     try:
         generator = _assemble(plan, tensors, drawn=False)
     except ValueError as error:
-        return Fit({}, [], [*unexpected, f"({error})"])
+        return Fit({}, [], unexpected, problem=str(error))
     size = generator.settings.get("size")
     height, width = (size, size) if size else generator.image_size
     settings = {"architecture": generator.architecture, "height": height, "width": width, "z_dim": generator.z_dim}
     layers = sum(name.startswith("layer") for name, _ in generator.named_children())
-    return Fit(settings | {"layers": layers}, [], unexpected, plan.assumed())
+    return Fit(settings | {"layers": layers}, [], unexpected, assumed=plan.assumed())
 
 
 def _build(name: str, tensors: Tensors, plan: ImportPlan) -> LayeredGenerator:
     missing, unexpected = plan.find_missing(tensors), plan.find_unexpected(tensors)
     if missing and is_discriminator(tensors):
-        raise ValueError(f"no generator of {name}: the names are a discriminator's, such as {next(iter(tensors))}")
+        raise ValueError(f"not a generator of {name}: names such as {next(iter(tensors))} belong to a discriminator")
     if missing or unexpected:
-        parts = [f"{list_names(missing)} missing"] * bool(missing)
-        parts += [f"{list_names(unexpected)} unexpected"] * bool(unexpected)
-        raise ValueError(f"no generator of {name}: {'; '.join(parts)}")
+        parts = [f"missing {list_names(missing)}"] * bool(missing)
+        parts += [f"unexpected {list_names(unexpected)}"] * bool(unexpected)
+        raise ValueError(f"not a generator of {name}: {'; '.join(parts)}")
     plan.check()
     generator = _assemble(plan, tensors).eval().requires_grad_(False)
     plan.finish(generator)
@@ -197,37 +199,38 @@ def _build(name: str, tensors: Tensors, plan: ImportPlan) -> LayeredGenerator:
 
 
 def _check_numbers(plan: ImportPlan, tensors: Tensors) -> None:
-    """Check that the tensors that are wanted hold plain numbers.
+    """Check that the required tensors are dense, finite numbers.
 
     Raises:
-        ValueError: If one holds others, or any that are not finite.
+        ValueError: If not; the message names the first such tensor.
     """
     for name in plan.names:
         if tensors[name].dtype not in NUMBERS or tensors[name].layout != torch.strided:
             raise ValueError(
-                f"{name} holds no plain numbers but {tensors[name].dtype}, {tensors[name].layout}; save it in float32"
+                f"{name} must contain plain numbers; got {tensors[name].dtype}, {tensors[name].layout}; "
+                "save it in float32"
             )
         if not tensors[name].isfinite().all():
-            raise ValueError(f"{name} holds numbers that are not finite")
+            raise ValueError(f"{name} contains NaN or infinity")
 
 
 def _assemble(plan: ImportPlan, tensors: Tensors, drawn: bool = True) -> LayeredGenerator:
-    """Return the network with its tensors.
+    """Build the generator with its tensors.
 
     Args:
-        plan: What it is.
-        tensors: The file's.
-        drawn: Whether to make those that the file says nothing of, such as large noise.
+        plan: Plan for building it.
+        tensors: Tensors of the file.
+        drawn: Whether to create tensors that the file does not contain, such as large noise.
 
     Raises:
-        ValueError: If they do not make one.
+        ValueError: If the tensors do not match the plan.
     """
     _check_numbers(plan, tensors)
     try:
-        with torch.device("meta"):  # takes no memory, whatever shapes the file has
+        with torch.device("meta"):  # needs no memory, whatever the shapes in the file
             generator = plan.architecture(**plan.settings())
     except (RuntimeError, TypeError, IndexError, ArithmeticError) as error:
-        raise ValueError(f"the shapes do not make a network: {error}") from error
+        raise ValueError(f"the shapes do not form a network: {error}") from error
     _check_sides(generator)
     blank = generator.state_dict()
     names = [name for name in blank if drawn or plan.sources[name].names]
@@ -237,30 +240,30 @@ def _assemble(plan: ImportPlan, tensors: Tensors, drawn: bool = True) -> Layered
 
 
 def _check_sides(generator: LayeredGenerator) -> None:
-    """Check that images and layers are of a size that networks have.
+    """Check that images and layers are not too large.
 
     Raises:
-        ValueError: If not.
+        ValueError: If a side exceeds the maximum.
     """
     size = generator.settings.get("size")
     sides = [(size, size)] if size else getattr(generator, "sides", [generator.image_size])
-    if max(map(max, sides)) > WIDEST:
-        raise ValueError(f"it would make layers or images of more than {WIDEST:,} pixels a side, which is not read")
+    if (widest := max(map(max, sides))) > WIDEST:
+        raise ValueError(f"layers and images must have at most {WIDEST:,} pixels per side; got {widest:,}")
 
 
 def _make_tensor(
     source: TensorSource, tensors: Tensors, name: str, expected: Tensor, generator: LayeredGenerator
 ) -> Tensor:
-    """Return what a source makes, of the shape that is wanted and with a memory of its own."""
+    """Return a new tensor from a source, and check its shape."""
     origin = ", ".join(f"{source_name} {list(tensors[source_name].shape)}" for source_name in source.names)
     try:
         value = source.make(*(_to_single(tensors[source_name]) for source_name in source.names))
     except (RuntimeError, IndexError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"{origin} cannot be made {name} {list(expected.shape)}: {error}") from error
+        raise ValueError(f"{origin} cannot be converted to {name} {list(expected.shape)}: {error}") from error
     if value.shape != expected.shape:
-        raise ValueError(f"{origin}: in {_describe(generator)} {name} would be {list(expected.shape)}")
+        raise ValueError(f"{name} must be {list(expected.shape)} in {_describe(generator)}; got {origin}")
     if not value.isfinite().all():
-        raise ValueError(f"{origin}: of these, {name} would hold numbers that are not finite")
+        raise ValueError(f"{name} would contain NaN or infinity, computed from {origin}")
     return value.to(expected.dtype).clone(memory_format=torch.contiguous_format)
 
 

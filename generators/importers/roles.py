@@ -1,4 +1,4 @@
-"""What a network in a file is for, by the words of its name."""
+"""Roles of the networks in a file, judging by the words in their names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AVERAGED, GENERATOR, NETWORK, DISCRIMINATOR, OPTIMIZER = ROLES = (
     "discriminator",
     "optimizer",
 )
-"""In the order in which networks are taken."""
+"""Roles of networks, in order of preference."""
 
 GENERATORS = frozenset({"g", "gen", "generator"})
 DISCRIMINATORS = frozenset({"d", "dis", "disc", "discriminator", "critic"})
@@ -37,46 +37,46 @@ AVERAGES = frozenset(
     }
 )
 AVERAGES_OF_GENERATORS = frozenset({"running", "smooth", "mean", "moving", "test", "eval"})
-"""Words that say it of a generator, such as ``G_running``, and something else alone."""
+"""Words that indicate an average only together with a generator, such as ``G_running``."""
 BESIDE_AVERAGES = frozenset({"online", "backup"})
-"""Words for the network that is averaged, where what averages it keeps it, too."""
+"""Words for the original network inside an object that averages it."""
 FILLERS = frozenset(
     {"net", "nets", "network", "model", "models", "module", "state", "dict", "params", "weights", "copy"}
 )
 OPTIMIZERS = ("optim", "opt_", "_opt")
 MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"})
-"""What optimizers keep of each parameter."""
+"""Names of the tensors that optimizers store for each parameter."""
 MAX_HEADS = 3
-"""How many parts of a tensor's name may say of which network it is."""
+"""Maximum number of parts of a tensor's name that may identify its network."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
-def find_role(way: Sequence[str], tensors: Collection[str]) -> str:
-    """Return the role of a network, of `ROLES`.
+def find_role(path: Sequence[str], tensors: Collection[str]) -> str:
+    """Return the role of a network, one of `ROLES`.
 
     Args:
-        way: The names that lead to it, outermost first.
-        tensors: The names of its tensors.
+        path: Keys that lead to the network, outermost first.
+        tensors: Names of its tensors.
     """
-    is_optimizer = any(mark in word.lower() for word in way for mark in OPTIMIZERS)
+    is_optimizer = any(mark in word.lower() for word in path for mark in OPTIMIZERS)
     if is_optimizer or (tensors and MOMENTS.issuperset(tensors)):
         return OPTIMIZER
-    roles = [role for name in way if (role := _role_of(name))]
+    roles = [role for name in path if (role := _role_of(name))]
     kinds = [role for role in roles if role != AVERAGED]
     if kinds and kinds[-1] == DISCRIMINATOR:
         return DISCRIMINATOR
-    if AVERAGED in roles and not BESIDE_AVERAGES & _words(way[-1]):
+    if AVERAGED in roles and not BESIDE_AVERAGES & _words(path[-1]):
         return AVERAGED
     return GENERATOR if kinds else NETWORK
 
 
 def split_networks(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield the networks whose tensors lie in one dict, as a module that trains several has them, by their names.
+    """Yield the names and tensors of networks that share one dict, such as in a module that trains several.
 
-    That is so if names begin with that of an averaged generator, or with those of a generator and a discriminator, or
-    all with that of a generator; ``generator.`` alone, beside others, is a part of rosinality's StyleGAN. What has the
-    names of an averaged generator's tensors, such as ``online_model.``, is a network, too.
+    The dict is split if names begin with an averaged generator's name, or with those of both a generator and a
+    discriminator, or all with a generator's name. ``generator.`` together with other names is part of rosinality's
+    StyleGAN. A group with the same names as an averaged generator, such as ``online_model.``, is a network too.
     """
     parts, rest = _group_by_head(tensors)
     roles = {head: find_role(head.split("."), ()) for head in parts}
@@ -94,7 +94,7 @@ Parts = dict[str, dict[str, Tensor]]
 
 
 def _group_by_head(tensors: Mapping[str, Tensor]) -> tuple[Parts, Parts]:
-    """Return tensors by what their names begin with and by the rest: those of a known network, and the others."""
+    """Group tensors by the prefix of their names, and return groups with and without a known role."""
     parts: Parts = {}
     others: Parts = {}
     heads: dict[str, bool] = {}
@@ -115,11 +115,11 @@ def _group_by_head(tensors: Mapping[str, Tensor]) -> tuple[Parts, Parts]:
 
 
 def _role_of(name: str, is_strict: bool = False) -> str | None:
-    """Return what one name says; None if that is nothing.
+    """Return the role that one name indicates, if any.
 
     Args:
-        name: A key of a dict, or a part of a tensor's name.
-        is_strict: Whether an averaged network, too, must have no other words in its name, such as ``encoder``.
+        name: Key of a dict, or part of a tensor's name.
+        is_strict: Whether names with other words, such as ``encoder``, are rejected for averaged networks too.
     """
     words = _words(name)
     makes, judges = words & GENERATORS, words & DISCRIMINATORS

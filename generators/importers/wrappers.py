@@ -1,4 +1,4 @@
-"""What training puts around a network and its names: wrappers, and averages that keep a part of it only."""
+"""Prefixes that training wrappers add to a network's names, and averages that contain only part of a network."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 PREFIX = "module."
 INNER = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_forward_module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""What compiling, Fabric, FSDP and the recomputing of activations put before names, in any place."""
+"""Parts that compilation, Fabric, FSDP and activation checkpointing insert anywhere in names."""
 AVERAGE_COUNT = "n_averaged"
-"""What torch's ``AveragedModel`` has beside the network that it averages, whose names it puts ``module.`` before."""
+"""Counter in torch's ``AveragedModel``, next to the averaged network, whose names begin with ``module.``."""
 MAX_WRAPPERS = 8
-"""How often what wrappers put before names is taken away."""
+"""Maximum number of ``module.`` prefixes that are removed."""
 BUFFERS = frozenset({"running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v"})
-"""How the names of tensors end that are no parameters."""
+"""Last parts of the names of tensors that are not parameters."""
 
 Tensors = Mapping[str, Tensor]
 
 
 def strip_wrappers(tensors: Tensors) -> dict[str, Tensor]:
-    """Return tensors by the names that they have in the network itself, without what wrappers put before them."""
+    """Return tensors by their names in the network itself, without the prefixes of wrappers."""
     bare = {strip_inner(name): tensor for name, tensor in tensors.items()}
     if len(bare) < len(tensors):
         return dict(tensors)
@@ -35,12 +35,12 @@ def strip_wrappers(tensors: Tensors) -> dict[str, Tensor]:
 
 
 def strip_inner(name: str) -> str:
-    """Return a name without what wrappers put into it."""
+    """Remove the parts that wrappers insert from a name."""
     return INNER.sub("", name)
 
 
 def strip_head(tensors: Tensors) -> dict[str, Tensor] | None:
-    """Return tensors without the first part of their names, if it is the same for all; else None."""
+    """Remove the first part of all names, if it is the same for all; else return None."""
     heads = {name.partition(".")[0] if "." in name else "" for name in tensors}
     if len(heads) != 1 or "" in heads:
         return None
@@ -48,17 +48,17 @@ def strip_head(tensors: Tensors) -> dict[str, Tensor] | None:
 
 
 def complete_average(averaged: Tensors, plain: Tensors) -> dict[str, Tensor] | None:
-    """Return an averaged network whole, if the file keeps only a part of it, or its names otherwise.
+    """Complete an averaged network that the file contains only in part, or under other names.
 
-    An average of parameters alone runs with the buffers of the network that it is an average of. Its tensors go by the
-    names of that network, by these without their dots, or by none, in the order of the parameters.
+    An average of parameters alone uses the buffers of the network that it averages. Its tensors have the names of that
+    network, those names without dots, or no names, in the order of the parameters.
 
     Args:
-        averaged: What the file has of it.
-        plain: The network that it may be an average of.
+        averaged: Tensors of the average.
+        plain: Tensors of the network that it may be an average of.
 
     Returns:
-        The tensors by the names of ``plain``; None if these are not of one network.
+        The tensors by the names in ``plain``; None if the average is not of that network.
     """
     names = _find_names(averaged, plain)
     if names is None or any(averaged[own].shape != plain[name].shape for own, name in names.items()):
@@ -67,13 +67,13 @@ def complete_average(averaged: Tensors, plain: Tensors) -> dict[str, Tensor] | N
 
 
 def _find_names(averaged: Tensors, plain: Tensors) -> dict[str, str] | None:
-    """Return the names in ``plain`` of the tensors of an average, by those that they have; None if it has others."""
+    """Map the names in an average to those in ``plain``; None if it is not an average of that network."""
     if averaged.keys() <= plain.keys():
         return {name: name for name in averaged}
     if all(name.isdecimal() for name in averaged):
         parameters = [name for name in plain if name.rpartition(".")[2] not in BUFFERS]
         return dict(zip(averaged, parameters, strict=True)) if len(parameters) == len(averaged) else None
     undotted = {name.replace(".", ""): name for name in plain}
-    own = [name for name in averaged if name in undotted]  # beside numbers, such as its decay
+    own = [name for name in averaged if name in undotted]  # without scalars such as its decay
     is_whole = all(averaged[name].numel() == 1 for name in averaged if name not in undotted)
     return {name: undotted[name] for name in own} if own and is_whole else None

@@ -181,7 +181,7 @@ def test_a_folder_of_pictures_trains_a_generator(gandissect, tmp_path: Path) -> 
     small = ["--batch-size", 8, "--images", 24, "--hold-out", 0.3, "--device", "cpu"]
     status, output, error = gandissect("train", "generator", *options, *small)
     answer = gandissect("sample", tmp_path / "run" / "checkpoint.pt", "--out", tmp_path / "x.png")
-    assert answer[0] == 2 and f"every command take the folder of the training, {tmp_path / 'run'}\n" in answer[2]
+    assert answer[0] == 2 and f"to any command instead: {tmp_path / 'run'}\n" in answer[2]
     assert status == 0, error
     assert generators.load(output.strip(), device="cpu").image_size == (16, 16)
     status, output, error = gandissect("sample", "--generator", tmp_path / "run", "--out", tmp_path / "x.png", "--json")

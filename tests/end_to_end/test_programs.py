@@ -131,7 +131,7 @@ def _written(path: Path, data: bytes) -> Path:
 @pytest.mark.parametrize("kind", ["torchscript", "torch export"])
 def test_the_shell_does_not_run_it_and_says_what_does(kind: str, gandissect: Any, tmp_path: Path) -> None:
     path = _saved(kind, Colored(), tmp_path / "mine")
-    line = f"if you trust it, this runs it in Python: generators.wrap({str(path)!r}, z_dim=...)"
+    line = f"if you trust it, run it in Python: generators.wrap({str(path)!r}, z_dim=...)"
     status, _, error = gandissect("import", path, "--out", tmp_path / "x.safetensors")
     assert (status, error.count("\n")) == (2, 1)
     assert line in error

@@ -1,1 +1,1 @@
-"""How each family of other projects lays out its weights, and the generator that they make here."""
+"""Layouts of third-party weights by family, and their conversion to generators of this package."""

@@ -1,8 +1,8 @@
-"""Mapping networks that are given a class: one class is chosen at import, and what it adds becomes an offset.
+"""Class-conditional mapping networks: one class is chosen at import, and its contribution becomes a bias.
 
 ``fc0(z, y) = W_z z + (W_y y + b)``, where ``y`` is the embedded class, normalized.
 
-Source: Karras et al. 2020, arXiv 2006.06676, Appendix C; the names: github.com/NVlabs/stylegan2-ada-pytorch.
+Source: Karras et al. 2020, arXiv 2006.06676, Appendix C; names: github.com/NVlabs/stylegan2-ada-pytorch.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from .style_parts import RATE
 EMBED = "mapping.embed"
 OPTION = "c"
 LARGEST = 1e6
-"""Of the numbers for classes, which are 0 or 1 in training; NaN is above it, too."""
+"""Bound on the weights of classes, which are 0 or 1 in training; the comparison also rejects NaN."""
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The classes that a file's mapping network knows, perhaps none.
+    """Classes of a file's mapping network, if it has any.
 
     Args:
-        tensors: The file's.
+        tensors: Tensors of the file.
         first: Name of the first mapping layer.
-        choice: The class, 0 or more, or the numbers in its place; None if none was chosen.
+        choice: Class index, or a list of one weight per class; None if no class was chosen.
     """
 
     tensors: Tensors
@@ -42,11 +42,11 @@ class Classes:
 
     @property
     def has_classes(self) -> bool:
-        """Whether there are classes."""
+        """Whether the network is class-conditional."""
         return any(name.startswith(f"{EMBED}.") for name in self.tensors)
 
     def settings(self) -> dict[str, int]:
-        """Return the length of ``z`` without the class."""
+        """Return the length of ``z`` without the class embedding."""
         if not self.has_classes:
             return {}
         before, embedded = (
@@ -56,18 +56,18 @@ class Classes:
         return {"z_dim": before - embedded[0]}
 
     def check(self) -> None:
-        """Check that a class is chosen if there are any.
+        """Check that a valid class is chosen if, and only if, the network has classes.
 
         Raises:
-            ValueError: If not, or where there are none, or if there is no such class.
+            ValueError: If not.
         """
         check_class(self.choice, shape_of(self.tensors, f"{EMBED}.weight", 2)[1] if self.has_classes else 0)
 
     def fold_class(self, rate: float) -> dict[str, TensorSource]:
-        """Return the sources of the first mapping layer.
+        """Return the sources of the first mapping layer, with the class folded into the bias.
 
         Args:
-            rate: Factor on the weights of mapping layers there.
+            rate: Factor on the weights of mapping layers in the file.
         """
         if not self.has_classes:
             return {}
@@ -92,13 +92,13 @@ class Classes:
 
 
 def check_class(choice: Any, count: int) -> None:
-    """Check that a class is one of so many, or a number for each of them; of none, that none is chosen.
+    """Check that a choice is a class index or one weight per class, or None if there are no classes.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If not.
     """
     if not count and choice is not None:
-        raise ValueError(f"the network knows no classes; got {OPTION} = {choice!r}")
+        raise ValueError(f"{OPTION} must be omitted, since the network has no classes; got {choice!r}")
     if not count:
         return
     if isinstance(choice, list):
@@ -109,13 +109,13 @@ def check_class(choice: Any, count: int) -> None:
         fits = isinstance(choice, int) and not isinstance(choice, bool) and 0 <= choice < count
     if not fits:
         raise ValueError(
-            f"the network makes images of {count} classes: choose one with the option {OPTION}, 0 to {count - 1}, "
-            f"or a list of {count} finite numbers, such as a 1 among zeros; got {choice!r}"
+            f"the network has {count} classes: set the option {OPTION} to a class in [0, {count - 1}], or to a list of "
+            f"{count} finite weights, such as a 1 among zeros; got {choice!r}"
         )
 
 
 def make_class_vector(choice: Any, count: int) -> Float32[Tensor, " class"]:
-    """Return one of so many classes as a vector; the first class if none was chosen."""
+    """Return a class as a vector of length ``count``; the first class if none was chosen."""
     if isinstance(choice, list):
         return torch.tensor(choice, dtype=torch.float32, device="cpu")
     vector = torch.zeros(count, dtype=torch.float32, device="cpu")

@@ -1,9 +1,9 @@
-"""Batch norms whose scale and offset are those of a class: one class is chosen at import, and its own are kept.
+"""Class-conditional batch norms: one class is chosen at import, and only its scale and offset are kept.
 
-``norm(x) (1 + A c) + B c`` in StudioGAN, where c is the class as a vector of zeros and a one; files of 2021 hold A and
-B transposed, as embeddings. In mimicry one embedding holds scale and offset of each class, without the 1.
+StudioGAN computes ``norm(x) (1 + A c) + B c``, where c is the class as a one-hot vector; files of 2021 contain A and B
+transposed, as embeddings. In mimicry, one embedding contains the scale and offset of each class, without the 1.
 
-Source: de Vries et al. 2017, arXiv 1707.00683; the names: github.com/POSTECH-CVLab/PyTorch-StudioGAN and
+Source: de Vries et al. 2017, arXiv 1707.00683; names: github.com/POSTECH-CVLab/PyTorch-StudioGAN and
 github.com/kwotsin/mimicry.
 """
 
@@ -23,17 +23,17 @@ from .dcgan import variance_source
 from .spectral_norm import weight_of, weight_shape
 
 MATRIX, EMBEDDING, BOTH = "gain", "embed0", "embed"
-"""What the scale is called in StudioGAN, in its files of 2021, and in mimicry."""
+"""Names of the scale in StudioGAN, in its files of 2021, and in mimicry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Norms:
-    """The batch norms of a file, whether they know classes or not.
+    """Batch norms of a file, with or without classes.
 
     Args:
-        tensors: The file's.
-        eps: What is added to variances there.
-        choice: The class, 0 or more, or a number for each class; None if none was chosen.
+        tensors: Tensors of the file.
+        eps: Constant that the project adds to variances.
+        choice: Class index, or a list of one weight per class; None if no class was chosen.
     """
 
     tensors: Tensors
@@ -41,10 +41,10 @@ class Norms:
     choice: Any = None
 
     def check(self) -> None:
-        """Check that a class is chosen if there are any.
+        """Check that a valid class is chosen if, and only if, the norms have classes.
 
         Raises:
-            ValueError: If not, or where there are none, or if there is no such class.
+            ValueError: If not.
         """
         names = [name.rpartition(".")[0] for name in self.tensors if name.endswith((".weight", ".weight_orig"))]
         kinds = [(name, name.rpartition(".")[2]) for name in names]
@@ -63,7 +63,7 @@ class Norms:
         }
 
     def statistics(self, theirs: str) -> str:
-        """Return the name under which a norm's mean and variance are."""
+        """Return the prefix of the names of a norm's mean and variance."""
         return f"{theirs}.bn" if f"{theirs}.bn.running_mean" in self.tensors else theirs
 
     def affine(self, theirs: str, own: str) -> dict[str, TensorSource]:
@@ -91,12 +91,12 @@ class Norms:
     def _class_source(
         self, name: str, make: Callable[[Tensor], Tensor] = lambda x: x, turned: bool = False
     ) -> TensorSource:
-        """Return the source of what a matrix says of the class.
+        """Return the source of a scale or an offset of the class.
 
         Args:
-            name: The matrix, ``[units, classes]``.
-            make: Makes the scale or offset of that.
-            turned: The matrix is ``[classes, units]``.
+            name: Name of a matrix ``[units, classes]``.
+            make: Function from the class's column to the scale or offset.
+            turned: Whether the matrix is ``[classes, units]``.
         """
         weight = weight_of(self.tensors, name)
 

@@ -1,9 +1,9 @@
-"""DCGAN as the examples of PyTorch have it: ``main.{0, 3, ...}`` up-convolutions, batch norms after all but the last.
+"""DCGAN of the PyTorch examples: up-convolutions ``main.{0, 3, ...}``, with batch norms after all but the last.
 
-Stride and padding are not in the file. Unless they are given, the first up-convolution makes its kernel's grid of one
-pixel, kernels of 1 and 3 keep a grid, and those of 2, 4, 5 and 6 double it.
+Strides and paddings are not in the file. By default the first up-convolution expands one pixel to the size of its
+kernel, kernels of 1 and 3 preserve the grid, and kernels of 2, 4, 5 and 6 double it.
 
-Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3; the names: github.com/pytorch/examples, dcgan.
+Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3; names: github.com/pytorch/examples, dcgan.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ..layouts import Facts, ImportOptions, Tensors
 from ..plans import ImportPlan, TensorSource, copy_tensor, fill_tensor, find_numbers, layout_of, shape_of, spread_gray
 
 GEOMETRY = ("strides", "paddings", "output_paddings")
-"""Options: one number or pair for each up-convolution."""
+"""Options, each with one number or pair per up-convolution."""
 USUAL = {1: (1, 0, 0), 2: (2, 0, 0), 3: (1, 1, 0), 4: (2, 1, 0), 5: (2, 2, 1), 6: (2, 2, 0)}
-"""Stride, padding and output padding of an up-convolution after the first, by its kernel."""
+"""Default stride, padding and output padding of up-convolutions after the first, by kernel size."""
 MAX_STAGES = 11
-"""Up-convolutions of a network whose images are 4,096 pixels wide, if each doubles."""
+"""Maximum number of up-convolutions: that of a network with 4,096-pixel images, if each doubles the grid."""
 
 
 def _plan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
@@ -35,13 +35,13 @@ def _plan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
 
 
 def plan_ups(tensors: Tensors, ups: Sequence[str], norms: Sequence[str], options: ImportOptions) -> ImportPlan:
-    """Return the plan for up-convolutions of these names, with batch norms after all but the last.
+    """Return the plan for a chain of up-convolutions, with batch norms after all but the last.
 
     Args:
-        tensors: The file's.
+        tensors: Tensors of the file.
         ups: Names of the up-convolutions.
         norms: Names of the batch norms after them.
-        options: Strides and paddings, if the caller says them.
+        options: Strides and paddings, or empty for the defaults.
     """
     sources: dict[str, TensorSource] = {}
     for number, (up, norm) in enumerate(zip(ups[:-1], norms, strict=True), start=1):
@@ -65,15 +65,15 @@ def plan_ups(tensors: Tensors, ups: Sequence[str], norms: Sequence[str], options
 def norm_sources(tensors: Tensors, up: str, norm: str, layer: str, eps: float = 1e-5) -> dict[str, TensorSource]:
     """Return the sources of an up-convolution and the batch norm after it.
 
-    An offset of the convolution is taken off the mean, and a number other than torch's that is added to the variance
-    is added to it here.
+    A bias of the convolution is subtracted from the mean, and the difference between ``eps`` and torch's default is
+    added to the variance.
 
     Args:
-        tensors: The file's.
+        tensors: Tensors of the file.
         up: Name of the convolution in the file.
         norm: Name of the batch norm in the file.
-        layer: Name of the layer here.
-        eps: What is added to variances there.
+        layer: Name of the layer in the generator.
+        eps: Constant that the project adds to variances.
     """
     bias, mean = f"{up}.bias", f"{norm}.running_mean"
     return {
@@ -87,18 +87,18 @@ def norm_sources(tensors: Tensors, up: str, norm: str, layer: str, eps: float = 
 
 
 def variance_source(name: str, eps: float) -> TensorSource:
-    """Return the source of a variance to which ``eps`` is added there, and 1e-5 here."""
+    """Return the source of a variance, adjusted from the project's ``eps`` to 1e-5."""
     return copy_tensor(name) if eps == 1e-5 else TensorSource((name,), lambda x: x + (eps - 1e-5))
 
 
 def _make_settings(shapes: Sequence[tuple[int, ...]], options: ImportOptions) -> dict[str, Any]:
-    """Return the settings of a `Stack` for the weights ``[in, out, h, w]`` of up-convolutions.
+    """Return the settings of a `Stack` for up-convolutions with weights of shape ``[in, out, h, w]``.
 
     Raises:
-        ValueError: If strides and paddings are not known, or there are more up-convolutions than images have sides for.
+        ValueError: If strides and paddings are unknown, or there are too many up-convolutions.
     """
     if len(shapes) > MAX_STAGES:
-        raise ValueError(f"a DCGAN has {MAX_STAGES} up-convolutions at most; got {len(shapes)}")
+        raise ValueError(f"a DCGAN must have at most {MAX_STAGES} up-convolutions; got {len(shapes)}")
     stages: list[dict[str, Any]] = []
     for shape, geometry in zip(shapes, _find_geometry([shape[2:] for shape in shapes], options), strict=True):
         units = 3 if len(stages) == len(shapes) - 1 else shape[1]
@@ -111,7 +111,7 @@ def _find_geometry(kernels: Sequence[tuple[int, ...]], options: ImportOptions) -
     if options:
         geometry: dict[str, Any] = {"output_paddings": [0] * len(kernels), **options}
         if missing := [name for name in GEOMETRY if name not in geometry]:
-            raise ValueError(f"strides and paddings go together; {missing[0]} are not given")
+            raise ValueError(f"strides and paddings must be given together; {missing[0]} are missing")
         rows = list(zip(*(_check_sizes(name, geometry[name], len(kernels)) for name in GEOMETRY), strict=True))
     else:
         rows = [(1, 0, 0), *(_guess_geometry(*kernel) for kernel in kernels[1:])]
@@ -120,26 +120,26 @@ def _find_geometry(kernels: Sequence[tuple[int, ...]], options: ImportOptions) -
 
 def _guess_geometry(height: int, width: int) -> tuple[int, int, int]:
     if height != width or height not in USUAL:
-        raise ValueError(f"the stride of a kernel {height} x {width} is not known: give strides and paddings")
+        raise ValueError(f"the stride of a kernel {height} x {width} is unknown: pass strides and paddings")
     return USUAL[height]
 
 
 def _describe_guess(stages: Sequence[dict[str, Any]]) -> str:
-    """Say which strides and paddings were guessed, as they would be given in their place."""
+    """Describe the strides and paddings that were guessed, in the format of the options."""
     if all(stage["kernel"] == [4, 4] for stage in stages):
         return ""
     guessed = {name: [stage[name.removesuffix("s")] for stage in stages] for name in GEOMETRY}
-    return f"strides and paddings are not in the file; assumed are the usual ones: {json.dumps(guessed)}"
+    return f"strides and paddings are not in the file; assuming the defaults: {json.dumps(guessed)}"
 
 
 def _check_sizes(name: str, sizes: Any, count: int) -> list[Size]:
-    """Return what an option holds.
+    """Check and return the value of an option.
 
     Raises:
-        ValueError: If it is not one number or pair for each up-convolution.
+        ValueError: If it is not one number or pair per up-convolution.
     """
     if not isinstance(sizes, list) or len(sizes) != count or not all(map(_is_size, sizes)):
-        raise ValueError(f"{name} are a list of {count} numbers or pairs, one an up-convolution; got {sizes!r}")
+        raise ValueError(f"{name} must be a list of {count} numbers or pairs, one per up-convolution; got {sizes!r}")
     return sizes
 
 
@@ -149,7 +149,7 @@ def _is_size(value: Any) -> bool:
 
 
 def _is_standard(tensors: Tensors, ups: Sequence[str], options: ImportOptions) -> bool:
-    """Say whether this is a `DCGAN`: kernels of 4 and units that halve from layer to layer."""
+    """Return whether this is a `DCGAN`: kernels of 4, and numbers of units that halve from layer to layer."""
     shapes = [tuple(tensors[f"{up}.weight"].shape) for up in ups if f"{up}.weight" in tensors]
     if options or len(shapes) < len(ups) or any(shape[2:] != (4, 4) for shape in shapes):
         return False
@@ -158,7 +158,7 @@ def _is_standard(tensors: Tensors, ups: Sequence[str], options: ImportOptions) -
 
 
 def _shorten_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of the `DCGAN` that a stack is."""
+    """Convert the settings of a `Stack` to those of the equivalent `DCGAN`."""
     *layers, _ = settings["stages"]
     return {"size": 4 * 2 ** len(layers), "width": layers[-1]["units"], "z_dim": settings["z_dim"]}
 

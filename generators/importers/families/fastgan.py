@@ -1,9 +1,8 @@
-"""FastGAN as projected_gan has it: spectral normalization is folded into the weights, noise is drawn once.
+"""FastGAN of projected_gan: spectral normalization is folded into the weights, and noise is drawn once.
 
-Its networks of 128 pixels have layers of 256 pixels, too, which make no image: the last convolution says how large
-images are.
+Its 128-pixel networks also contain unused 256-pixel layers: the last convolution determines the size of images.
 
-Source: Liu et al. 2021, arXiv 2101.04775; Sauer et al. 2021, arXiv 2111.01007; the names:
+Source: Liu et al. 2021, arXiv 2101.04775; Sauer et al. 2021, arXiv 2111.01007; names:
 github.com/autonomousvision/projected-gan.
 """
 
@@ -22,7 +21,7 @@ from .spectral_norm import weight_of, weight_shape
 from .style_parts import draw_noise, reshape_tensor
 
 LARGEST = 256
-"""Height of the images of a file that has no layers, to say what is missing."""
+"""Image height assumed for a file without layers, to report missing names."""
 IMAGE = "synthesis.to_big"
 
 
@@ -51,7 +50,7 @@ def _plan(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
 
 
 def _layer_sources(tensors: Tensors, theirs: str, number: int, side: int) -> dict[str, TensorSource]:
-    """Return the sources of a layer; ones with noise have two convolutions."""
+    """Return the sources of a layer; layers with noise have two convolutions."""
     own, is_deep = f"layer{number}", number % 2 == 0
     sources = {}
     for part, place in enumerate((1, 5) if is_deep else (1,)):
@@ -65,7 +64,7 @@ def _layer_sources(tensors: Tensors, theirs: str, number: int, side: int) -> dic
 
 
 def _find_sides(tensors: Tensors) -> list[int]:
-    """Return height and width of the grids that lead to the image, from 4 up."""
+    """Return the sides of the grids, from 4 to the image's."""
     largest = max(find_numbers(tensors, r"synthesis\.feat_(\d+)\."), default=LARGEST)
     sides = [4 * 2**level for level in range(max(largest.bit_length() - 2, 1))]
     if len(sides) > 2 and _width(tensors, IMAGE, 1) not in {0, _count_units(tensors, sides[-1])}:
@@ -78,7 +77,7 @@ def _count_units(tensors: Tensors, side: int) -> int:
 
 
 def _width(tensors: Tensors, name: str, axis: int) -> int:
-    """Return the length of an axis of a convolution's weight; 0 where there is no such weight."""
+    """Return the length of an axis of a convolution's weight; 0 if there is no such weight."""
     weight = tensors.get(f"{name}.weight_orig", tensors.get(f"{name}.weight"))
     return weight.shape[axis] if weight is not None and weight.ndim == 4 else 0
 

@@ -1,12 +1,12 @@
-"""ProGAN, DCGAN and StyleGAN as pytorch_GAN_zoo has them, which torch.hub loads.
+"""ProGAN, DCGAN and StyleGAN of pytorch_GAN_zoo, which torch.hub loads.
 
-Its equalized layers multiply by He's constant what the layer returns, so offsets are multiplied too; that constant is
-``sqrt(2 / fan_in)`` in all layers, also where no leaky ReLU comes after. The dense first layer of its ProGAN has an
-offset for each place. Its StyleGAN repeats pixels and does not blur them, draws new noise each time, one strength for
-all units, and truncates by 0.5 by default; here that is ``truncation_psi``.
+Its equalized layers multiply their output by He's constant, which also scales biases; the constant is
+``sqrt(2 / fan_in)`` in all layers, even without a leaky ReLU after them. The dense first layer of its ProGAN has a bias
+for each position. Its StyleGAN repeats pixels without blur, draws new noise for each image with one strength for all
+units, and truncates by 0.5 by default; use ``truncation_psi`` for that here.
 
 Source: Karras et al. 2018, arXiv 1710.10196; Karras et al. 2019, arXiv 1812.04948; Radford et al. 2016, arXiv
-1511.06434; the names: github.com/facebookresearch/pytorch_GAN_zoo.
+1511.06434; names: github.com/facebookresearch/pytorch_GAN_zoo.
 """
 
 from __future__ import annotations
@@ -29,31 +29,30 @@ from .dcgan import GEOMETRY, plan_ups
 from .style_parts import draw_noise, mapping_settings, mapping_sources
 
 DEPTH = 4
-"""How often the grid is doubled in a file that has no layers, to say what is missing."""
-
+"""Number of doublings assumed for a file without layers, to report missing names."""
 
 LINEAR = "WGANGP"
-"""The one loss whose generators end without a tanh."""
+"""The only loss whose generators end without a tanh."""
 
 
 def _check_config(facts: Facts, is_linear: bool) -> None:
-    """Check what the file says beside a network, if it says it.
+    """Check the training configuration next to a network, if the file contains it.
 
     Args:
-        facts: The file's.
-        is_linear: Whether the network is read without a tanh at its end.
+        facts: Facts of the file.
+        is_linear: Whether the imported network has no final tanh.
 
     Raises:
-        ValueError: If it was trained with a loss whose networks end otherwise, or with classes.
+        ValueError: If the network was trained with a loss that requires another ending, or with classes.
     """
     config = facts.get("config")
     config = config if isinstance(config, Mapping) else {}
     loss = config.get("lossCriterion")
     if isinstance(loss, str) and (loss == LINEAR) != is_linear:
         ending = "without a tanh" if loss == LINEAR else "in a tanh"
-        raise ValueError(f"it was trained with the loss {loss}, whose networks end {ending}; that is not read")
+        raise ValueError(f"it was trained with the loss {loss}, whose networks end {ending}, which is not supported")
     if config.get("categoryVectorDim"):
-        raise ValueError("it makes images of classes, which are a part of z (AC-GAN); that is not read")
+        raise ValueError("it is class-conditional with the class as a part of z (AC-GAN), which is not supported")
 
 
 def _plan_progan(tensors: Tensors, facts: Facts, _: ImportOptions) -> ImportPlan:
@@ -79,7 +78,7 @@ def _plan_progan(tensors: Tensors, facts: Facts, _: ImportOptions) -> ImportPlan
 
 
 def _grid_weight(matrix: Tensor) -> Tensor:
-    """Return the convolution that a dense layer to a 4 x 4 grid is: a pixel meets a kernel turned round."""
+    """Return the convolution equivalent to a dense layer with a 4 x 4 grid: on one pixel, its kernel is flipped."""
     return matrix.reshape(-1, 4, 4, matrix.shape[1]).permute(0, 3, 1, 2).flip(2, 3) * 16
 
 
@@ -92,7 +91,7 @@ def _he(weight: Tensor) -> float:
 
 
 def _offset(layer: str, factor: float = 1.0) -> TensorSource:
-    """Return the source of an offset that is added before the multiplication by He's constant there."""
+    """Return the source of a bias that is added before the multiplication by He's constant in the project."""
     return TensorSource((f"{layer}.weight", f"{layer}.bias"), lambda weight, bias: bias * (_he(weight) * factor))
 
 
@@ -141,10 +140,10 @@ def _style_layer(number: int, convolution: str | None, noise: str, norm: str) ->
     """Return the sources of a layer.
 
     Args:
-        number: Of the layer here, from 1.
-        convolution: What comes first in the file; None in the layer that starts from the constant.
-        noise: What multiplies the noise.
-        norm: What makes the style.
+        number: Number of the layer in the generator, from 1.
+        convolution: Name of the convolution in the file; None in the layer that starts from the constant.
+        noise: Name of the noise strength in the file.
+        norm: Name of the style's linear map in the file.
     """
     own, affine, side = f"layer{number}", f"{norm}.styleModulator.module", 4 * 2 ** ((number - 1) // 2)
     style = (f"{affine}.weight", f"{affine}.bias")
@@ -168,7 +167,7 @@ def _spread_strength(strength: Tensor, affine: Tensor) -> Tensor:
 
 
 def _style_offset(weight: Tensor, bias: Tensor) -> Tensor:
-    """Return the offset of a style whose factor is what the layer returns, where ours is added to 1."""
+    """Return the bias of a style whose factor is used directly, while ours is added to 1."""
     factor, offset = (bias * _he(weight)).chunk(2)
     return torch.cat([factor - 1, offset])
 

@@ -1,11 +1,11 @@
-"""StyleGAN2 and lightweight GAN as lucidrains has them; in the first ``S`` is the mapping, ``G`` the synthesis.
+"""StyleGAN2 and lightweight GAN of lucidrains; in the StyleGAN2, ``S`` is the mapping and ``G`` the synthesis.
 
-Weights are as they are used, but for a factor on those of the mapping, which the file does not say. What is given to
-the mapping has length 1 there, and a root mean square of 1 here. A convolution of the constant is a constant, too.
-Images are in [0, 1] there. New noise, even in [0, 1], is drawn for each image, of which each layer sees a corner; here
-it is drawn once. Of the lightweight GAN those files are read whose grids are doubled by pixel shuffling.
+Weights are stored as used, except for a factor on those of the mapping, which is not in the file. The input of the
+mapping has length 1 there, and a root mean square of 1 here. A convolution of the constant is folded into the constant.
+The project's images are in [0, 1]. It draws new uniform noise in [0, 1] for each image, and each layer uses a corner of
+it; here noise is drawn once. Of the lightweight GAN, only versions that double grids by pixel shuffling are supported.
 
-Source: Karras et al. 2020, arXiv 1912.04958; Liu et al. 2021, arXiv 2101.04775; the names and constants:
+Source: Karras et al. 2020, arXiv 1912.04958; Liu et al. 2021, arXiv 2101.04775; names and constants:
 github.com/lucidrains/stylegan2-pytorch and github.com/lucidrains/lightweight-gan.
 """
 
@@ -42,10 +42,10 @@ from .spectral_norm import map_sources
 from .style_parts import RATE, average_w, draw_noise, mapping_settings, reshape_tensor
 
 MAPPING_RATE = 0.1
-"""Factor on the weights of the mapping there, unless the option says another."""
+"""Default factor on the weights of the project's mapping; an option can override it."""
 OPTION = "lr_mlp"
 DEPTH = 4
-"""Grids of a file that has none, to say what is missing."""
+"""Number of grids assumed for a file without any, to report missing names."""
 
 
 def _plan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
@@ -76,17 +76,17 @@ def _plan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
 
 
 def _check_filters(tensors: Tensors, filters: list[str]) -> None:
-    """Check that filters are those of these networks.
+    """Check that filters are [1, 2, 1].
 
     Raises:
         ValueError: If not.
     """
     if any(tensors[name].shape != (3,) or tensors[name].tolist() != [1, 2, 1] for name in filters):
-        raise ValueError("enlarged grids are filtered with [1, 2, 1] in this layout; the file has another filter")
+        raise ValueError("upsampled grids must be filtered with [1, 2, 1]; the file contains another filter")
 
 
 def _mapping_sources(dense: list[str], rate: Any) -> dict[str, TensorSource]:
-    """Return the sources of the mapping network; the first layer is given vectors of length 1 there."""
+    """Return the sources of the mapping network; the input of the project's first layer has length 1."""
     factor = rate / RATE if isinstance(rate, int | float) else 1.0
 
     def weight(x: Tensor, is_first: bool) -> Tensor:
@@ -111,9 +111,9 @@ def _layer_sources(theirs: str, number: int, depth: int) -> dict[str, TensorSour
     """Return the sources of a layer.
 
     Args:
-        theirs: Pattern of the names of its parts.
-        number: Of the layer here, from 1.
-        depth: How many grids the network has.
+        theirs: Pattern of the names of its parts in the file.
+        number: Number of the layer in the generator, from 1.
+        depth: Number of grids of the network.
     """
     own, side = f"layer{number}", 4 * 2 ** ((number - 1) // 2)
     return {
@@ -126,7 +126,7 @@ def _layer_sources(theirs: str, number: int, depth: int) -> dict[str, TensorSour
 
 
 def _draw(side: int) -> Tensor:
-    """Return the noise of which each layer sees a corner."""
+    """Return the noise from which each layer uses a corner."""
     rng = make_rng(0, "noise of imported layers")
     return torch.rand(1, 1, side, side, generator=rng, dtype=torch.float32, device="cpu")
 
@@ -139,7 +139,7 @@ def _affine_sources(theirs: str, own: str) -> dict[str, TensorSource]:
 
 
 def _image_sources(theirs: str, own: str, is_first: bool) -> dict[str, TensorSource]:
-    """Return the sources of a grid's image, from [0, 1] to [-1, 1]: the first takes 1 off all."""
+    """Return the sources of a grid's image, scaled from [0, 1] to [-1, 1]; the first one subtracts 1."""
     weight = f"{theirs}.conv.weight"
     return {
         f"{own}.weight": copy_tensor(weight, 2.0),

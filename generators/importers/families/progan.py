@@ -1,8 +1,8 @@
-"""ProGAN as CSAILVision/gandissect, with its old names too, and genforce have it.
+"""ProGAN of CSAILVision/gandissect, including its old names, and of genforce.
 
-Both keep weights as drawn from N(0, 1) and scale them in code; the first layer's constant is four times ours.
+Both store weights as drawn from N(0, 1) and scale them in code; the first layer's constant is four times ours.
 
-Source: Karras et al. 2018, arXiv 1710.10196, Sec. 4; the names: github.com/CSAILVision/gandissect and
+Source: Karras et al. 2018, arXiv 1710.10196, Sec. 4; names: github.com/CSAILVision/gandissect and
 github.com/genforce/genforce.
 """
 
@@ -18,7 +18,7 @@ from ..layouts import Facts, ImportOptions, Tensors
 from ..plans import ImportPlan, TensorSource, copy_tensor, find_numbers, layout_of, shape_of, spread_gray
 
 LAST = 10
-"""Layers of a file that has none, to say what is missing."""
+"""Number of layers assumed for a file without any, to report missing names."""
 
 
 def _plan(
@@ -32,15 +32,15 @@ def _plan(
     weight: str,
     bias: str,
 ) -> ImportPlan:
-    """Return the plan for one way of naming.
+    """Return the plan for one naming scheme.
 
     Args:
-        tensors: The file's.
-        layer: What the names of layers begin with.
+        tensors: Tensors of the file.
+        layer: Prefix of the names of layers.
         first: Number of the first layer.
-        output: Returns the name of what makes the image of a grid, counted from 4 x 4.
-        weight: What comes after, for a weight.
-        bias: What comes after, for an offset.
+        output: Function that returns the name of a grid's image layer, counted from 4 x 4.
+        weight: Suffix of the names of weights.
+        bias: Suffix of the names of biases.
     """
     count = max(find_numbers(tensors, rf"{layer}(\d+)\."), default=LAST + first - 1) - first + 1
     count += count % 2
@@ -63,14 +63,14 @@ def _plan(
 
 
 def check_grown(tensors: Tensors, name: str) -> None:
-    """Check that a network is not in the middle of its growth.
+    """Check that a network is fully grown.
 
     Raises:
         ValueError: If the level of detail of that name is not 0.
     """
     if name in tensors and tensors[name].any():
         level = float(tensors[name].abs().max())
-        raise ValueError(f"{name} is {level:g}: the network has not grown to its end, where it is 0")
+        raise ValueError(f"{name} must be 0, as in a fully grown network; got {level:g}")
 
 
 def _side(grid: int) -> str:

@@ -1,9 +1,9 @@
-"""Generators of PyTorch-GAN: a linear layer, resize-convolutions and batch norms (dcgan, and others like it); acgan.
+"""Generators of PyTorch-GAN: a linear layer, resize-convolutions and batch norms (dcgan and similar ones), and acgan.
 
 All batch norms but the first add 0.8 to variances. acgan multiplies z by the embedding of a class: one class is chosen
-at import, and multiplies the weights that z meets.
+at import and folded into the first weights.
 
-Source: Radford et al. 2016, arXiv 1511.06434; Odena et al. 2017, arXiv 1610.09585; the names:
+Source: Radford et al. 2016, arXiv 1511.06434; Odena et al. 2017, arXiv 1610.09585; names:
 github.com/eriklindernoren/PyTorch-GAN.
 """
 
@@ -23,10 +23,10 @@ from .conditional_norms import Norms
 from .spectral_norm import map_sources
 
 EPS = 0.8
-"""What is added to variances: given where a momentum was meant."""
+"""Constant added to variances; the project passes 0.8 as ``eps``, though it was probably meant as a momentum."""
 EMBED = "label_emb.weight"
 LAST, STEP = 7, 4
-"""The last norm in the list of modules of a file that has none, and how many modules a doubling has."""
+"""Index of the last norm assumed for a file without any, and number of modules per doubling."""
 
 
 def _plan(tensors: Tensors, _: Facts, options: ImportOptions, *, has_classes: bool = False) -> ImportPlan:
@@ -56,7 +56,7 @@ def _plan(tensors: Tensors, _: Facts, options: ImportOptions, *, has_classes: bo
 
 
 def _fold_class(choice: Any) -> TensorSource:
-    """Return the source of the first weights, each column times the class's number for that part of z."""
+    """Return the source of the first weights, with each column multiplied by an entry of the class's embedding."""
 
     def fold(weight: Tensor, embedding: Tensor) -> Tensor:
         return weight * (make_class_vector(choice, embedding.shape[0]) @ embedding)

@@ -1,7 +1,7 @@
-"""Weights under spectral normalization, as eval mode has them.
+"""Weights with spectral normalization, as in eval mode.
 
-torch's hook, which StudioGAN and mimicry use, divides by ``u^T W v`` with the u and v of the file; a layer of
-mimicry's own by the ``sn_sigma`` of the file.
+torch's hook, which StudioGAN and mimicry use, divides by ``u^T W v`` with u and v from the file; mimicry's own layers
+divide by ``sn_sigma`` from the file.
 
 Source: Miyato et al. 2018, arXiv 1802.05957, Sec. 2.1.
 """
@@ -21,19 +21,19 @@ def weight_shape(tensors: Tensors, name: str, axes: int = 4) -> tuple[int, ...]:
     """Return the shape of a layer's weight.
 
     Raises:
-        ValueError: If it has another number of axes, or no numbers.
+        ValueError: If it has another number of axes, or is empty.
     """
     normal = f"{name}.weight_orig" in tensors
     return shape_of(tensors, f"{name}.weight_orig" if normal else f"{name}.weight", axes)
 
 
 def weight_of(tensors: Tensors, name: str, rows: Callable[[Tensor], Tensor] = lambda x: x) -> TensorSource:
-    """Return the source of a weight, divided by its largest singular value as the file has it.
+    """Return the source of a weight, divided by its largest singular value according to the file.
 
     Args:
-        tensors: The file's.
-        name: The layer.
-        rows: Puts the axis of what comes out first.
+        tensors: Tensors of the file.
+        name: Name of the layer.
+        rows: Function that moves the output axis to the front.
     """
 
     def divide(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -47,5 +47,5 @@ def weight_of(tensors: Tensors, name: str, rows: Callable[[Tensor], Tensor] = la
 
 
 def map_sources(tensors: Tensors, theirs: str, own: str) -> dict[str, TensorSource]:
-    """Return the sources of a linear layer or a convolution with an offset."""
+    """Return the sources of a linear layer or a convolution with a bias."""
     return {f"{own}.weight": weight_of(tensors, theirs), f"{own}.bias": copy_tensor(f"{theirs}.bias")}

@@ -1,11 +1,11 @@
 """Generators of StudioGAN (``deep_conv``, ``resnet``) and of mimicry (residual).
 
-Spectral normalization is folded into the weights (see `spectral_norm`), and of a network that makes images of classes
-one is chosen (see `conditional_norms`). StudioGAN adds 1e-4 to the variances of its batch norms. StudioGAN repeats
-pixels; mimicry makes those between by bilinear interpolation. Where self-attention comes is in StudioGAN's names; in
-mimicry's it is not, and known for its networks of 32 and 128 pixels.
+Spectral normalization is folded into the weights (see `spectral_norm`), and one class of a class-conditional network is
+chosen (see `conditional_norms`). StudioGAN adds 1e-4 to the variances of its batch norms. StudioGAN repeats pixels;
+mimicry interpolates bilinearly. StudioGAN's names show the position of self-attention; mimicry's do not, but it is
+known for its 32- and 128-pixel networks.
 
-Source: Miyato et al. 2018, arXiv 1802.05957, Appendix B.4; Zhang et al. 2019, arXiv 1805.08318, Sec. 3; the names:
+Source: Miyato et al. 2018, arXiv 1802.05957, Appendix B.4; Zhang et al. 2019, arXiv 1805.08318, Sec. 3; names:
 github.com/POSTECH-CVLab/PyTorch-StudioGAN and github.com/kwotsin/mimicry.
 """
 
@@ -28,18 +28,18 @@ from .spectral_norm import map_sources, weight_of, weight_shape
 
 STUDIOGAN_EPS, MIMICRY_EPS = 1e-4, 1e-5
 BLOCKS = 4
-"""Blocks of a file that has none, to say what is missing."""
+"""Number of blocks assumed for a file without any, to report missing names."""
 ATTENTIVE = {3: 3, 5: 4}
-"""The layer of mimicry's SAGAN that ends with self-attention, by its number of blocks."""
+"""Number of the layer of mimicry's SAGAN that ends with self-attention, by the number of blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """The residual blocks of a file.
+    """Residual blocks of a file.
 
     Args:
-        names: Of each.
-        attention: What self-attention is called, by the number of the layer here that it ends.
+        names: Name of each block.
+        attention: Names of self-attention blocks, keyed by the number of the generator's layer that they end.
     """
 
     names: list[str]
@@ -48,17 +48,17 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class ResNetNames:
-    """What a layout of residual generators calls things.
+    """Names in a layout of residual generators.
 
     Args:
-        linear: The first layer.
-        blocks: Returns the blocks of a file.
-        norm: Returns the name of the last norm, for so many blocks.
-        image: Returns the name of the last convolution, for so many blocks.
-        parts: What norm1, norm2, conv1, conv2 and skip of a block are called.
-        attention: What query, key, value, mix and strength of self-attention are called.
-        eps: What is added to variances.
-        doubling: How the grid is doubled.
+        linear: Name of the first layer.
+        blocks: Function that returns the blocks of a file.
+        norm: Function that returns the name of the last norm for a number of blocks.
+        image: Function that returns the name of the last convolution for a number of blocks.
+        parts: Names of norm1, norm2, conv1, conv2 and skip in a block.
+        attention: Names of query, key, value, mix and strength in self-attention.
+        eps: Constant that the project adds to variances.
+        doubling: Interpolation when the grid is doubled, see `ResNet`.
     """
 
     linear: str
@@ -116,7 +116,7 @@ def _plan_deep_conv(tensors: Tensors, _: Facts, options: ImportOptions) -> Impor
             f"{own}.0.weight": weight_of(tensors, up, lambda x: x.transpose(0, 1))
         }
     last = _image(tensors, "conv4", "output.0")
-    weight = last["output.0.weight"]  # a convolution is an up-convolution by 1 with the kernel turned round
+    weight = last["output.0.weight"]  # a convolution is an up-convolution with stride 1 and a flipped kernel
     sources |= last | {
         "output.0.weight": TensorSource(weight.names, lambda *x: weight.make(*x).transpose(0, 1).flip(2, 3))
     }
@@ -144,32 +144,32 @@ def _check_no_attention(blocks: Blocks) -> None:
         ValueError: If there is.
     """
     if blocks.attention:
-        raise ValueError("self-attention between up-convolutions is not read; in StudioGAN's resnet it is")
+        raise ValueError("self-attention between up-convolutions is not supported, only that in StudioGAN's resnet")
 
 
 def _check_no_biggan(tensors: Tensors, linear: str) -> None:
-    """Check that norms are given classes, and no parts of z.
+    """Check that norms depend only on the class, and not on parts of z.
 
     Raises:
-        ValueError: If classes are embedded once for all norms, or norms are given as many numbers as the first layer.
+        ValueError: If all norms share an embedding of the class, or their input is as long as that of the first layer.
     """
     if any(name.startswith("shared.") for name in tensors):
-        raise ValueError("it is a BigGAN, whose norms are given parts of z with the class (shared); that is not read")
+        raise ValueError("it is a BigGAN, which is not supported: its norms take parts of z with the class (shared)")
     z_dim = weight_shape(tensors, linear, axes=2)[1]
     gains = [name for name in tensors if name.endswith((".gain.weight", ".gain.weight_orig"))]
     if any(tensors[name].shape[1:] == (z_dim,) for name in gains):
         raise ValueError(
-            f"its norms and its first layer are given {z_dim} numbers each: parts of z, as in a BigGAN, or as many "
-            "classes as z is long; neither is read"
+            f"its norms and its first layer both take {z_dim} numbers, either parts of z, as in a BigGAN, or "
+            f"{z_dim} classes; neither is supported"
         )
 
 
 def _first_grid(tensors: Tensors, linear: str, units: int) -> tuple[int, int]:
-    """Return the length of z, and the side of the grid that a linear layer makes of it."""
+    """Return the length of z, and the side of a linear layer's output grid."""
     rows, z_dim = weight_shape(tensors, linear, axes=2)
     side = math.isqrt(rows // units)
     if units * side**2 != rows:
-        raise ValueError(f"{linear} makes {rows} numbers, no square grid of {units} units")
+        raise ValueError(f"the output of {linear} must be a square grid of {units} units; got {rows} numbers")
     return z_dim, side
 
 
@@ -178,7 +178,7 @@ def _find_ignored(tensors: Tensors) -> list[str]:
 
 
 def _image(tensors: Tensors, theirs: str, own: str) -> dict[str, TensorSource]:
-    """Return the sources of the convolution that makes the image, in colors."""
+    """Return the sources of the last convolution, for color images."""
     weight, bias = weight_of(tensors, theirs), f"{theirs}.bias"
     colored = TensorSource(weight.names, lambda *x: spread_gray(*weight.names).make(weight.make(*x)))
     return {f"{own}.weight": colored, f"{own}.bias": spread_gray(bias)}

@@ -1,4 +1,4 @@
-"""What the layouts of StyleGAN and StyleGAN2 share: the mapping network, noise, and the filters that they store."""
+"""Shared parts of the layouts of StyleGAN and StyleGAN2: mapping network, noise and stored filters."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ..layouts import Facts, Tensors
 from ..plans import TensorSource, copy_tensor, fill_tensor, shape_of
 
 RATE = 0.01
-"""Factor on the weights of mapping networks here, and there unless the file says otherwise."""
+"""Factor on the weights of mapping networks in this package, and by default in other projects."""
 SAMPLES = 10_000
-"""Latent vectors whose mean w stands in for one that a file does not hold; fewer for mapping networks that are huge."""
+"""Number of latent vectors for computing a mean w that is not in the file; fewer for huge mapping networks."""
 MAX_PRODUCTS = 4 * 10**10
-"""Of a number and a weight, for that mean; 10,000 latent vectors and 8 layers of 512 units take half of them."""
+"""Maximum number of multiplications for that mean; 10,000 latent vectors and 8 layers of 512 units need half."""
 MAX_FILTER = 2**18
-"""Numbers of a filter at most, one kernel for each of so many units."""
+"""Maximum number of values of a filter, with one kernel per unit."""
 MAX_LENGTH = 4_096
-"""Numbers of z and of w at most."""
+"""Maximum length of z and of w."""
 
 Finish = Callable[[StyleGenerator], None]
-"""What completes a network, once it has its tensors."""
+"""Function that completes a generator after its tensors are set."""
 
 
 def mapping_sources(
@@ -39,10 +39,10 @@ def mapping_sources(
     """Return the sources of a mapping network's layers.
 
     Args:
-        names: What the layers are called in the file.
-        weight: Makes our weight of theirs.
-        bias: Makes our offset of theirs.
-        leaf: What the weight of a layer is called in the file.
+        names: Names of the layers in the file.
+        weight: Function that converts a weight of the file.
+        bias: Function that converts a bias of the file.
+        leaf: Last part of the names of weights in the file.
     """
     sources = {}
     for index, name in enumerate(names, start=1):
@@ -52,32 +52,32 @@ def mapping_sources(
 
 
 def mapping_settings(tensors: Tensors, names: Sequence[str], leaf: str = "weight") -> dict[str, int]:
-    """Return the settings of a mapping network with layers of these names.
+    """Return the settings of a mapping network.
 
     Args:
-        tensors: The file's.
-        names: What the layers are called in the file.
-        leaf: What the weight of a layer is called in the file.
+        tensors: Tensors of the file.
+        names: Names of the layers in the file.
+        leaf: Last part of the names of weights in the file.
 
     Raises:
-        ValueError: If z or w are longer than any that is used.
+        ValueError: If z or w is too long.
     """
     lengths = [shape_of(tensors, f"{name}.{leaf}", 2) for name in names]
     if max(map(max, lengths)) > MAX_LENGTH:
         raise ValueError(
-            f"z and w have {MAX_LENGTH:,} numbers at most; got layers {[list(length) for length in lengths]}"
+            f"z and w must have at most {MAX_LENGTH:,} numbers; got layers {[list(length) for length in lengths]}"
         )
     return {"z_dim": lengths[0][1], "w_dim": lengths[-1][0], "mapping_depth": len(names)}
 
 
 def mean_w_source(tensors: Tensors, facts: Facts, name: str, dense: Sequence[str]) -> tuple[TensorSource, Finish]:
-    """Return the source of the mean w, and what completes a network whose file does not hold it.
+    """Return the source of the mean w, and the function that computes it if it is not in the file.
 
     Args:
-        tensors: The file's.
-        facts: The file's.
-        name: What the mean w is called in the network, or beside it.
-        dense: What the mapping layers are called in the file.
+        tensors: Tensors of the file.
+        facts: Facts of the file.
+        name: Name of the mean w in the network, or next to it.
+        dense: Names of the mapping layers in the file.
     """
     if name in tensors:
         return copy_tensor(name), _leave
@@ -88,11 +88,11 @@ def mean_w_source(tensors: Tensors, facts: Facts, name: str, dense: Sequence[str
 
 
 def _leave(_: StyleGenerator) -> None:
-    """Do nothing to a network that is complete."""
+    """Do nothing, since the network is complete."""
 
 
 def average_w(generator: StyleGenerator) -> None:
-    """Set the mean w to that of many latent vectors, the same ones each time.
+    """Set the mean w to the mean over many latent vectors, with a fixed seed.
 
     Raises:
         ValueError: If it is not finite.
@@ -103,16 +103,16 @@ def average_w(generator: StyleGenerator) -> None:
     with torch.no_grad():
         generator.mapping.w_avg.copy_(generator.mapping.network(z).mean(dim=0))
     if not generator.mapping.w_avg.isfinite().all():
-        raise ValueError("the mapping network makes numbers that are not finite")
+        raise ValueError("the mapping network computes NaN or infinity")
 
 
 def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) -> dict[str, TensorSource]:
-    """Return the sources of the layers' fixed noise; where the file has none at all, it is drawn.
+    """Return the sources of the layers' fixed noise, which is drawn if the file contains none.
 
     Args:
-        tensors: The file's.
-        names: What it is called in the file, one name a layer.
-        sides: Height and width of each.
+        tensors: Tensors of the file.
+        names: Name of each layer's noise in the file.
+        sides: Height and width of each layer's grid.
     """
     if any(name in tensors for name in names):
         return {f"layer{index}.noise": reshape_tensor(name, 4) for index, name in enumerate(names, start=1)}
@@ -120,7 +120,7 @@ def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) 
 
 
 def draw_noise(number: int, side: int) -> TensorSource:
-    """Return the source of noise that is drawn: the same one for the same number and side."""
+    """Return the source of drawn noise, which depends only on the layer's number and side."""
     return fill_tensor(partial(_draw, number, side))
 
 
@@ -130,7 +130,7 @@ def _draw(number: int, side: int) -> Tensor:
 
 
 def reshape_tensor(name: str, axes: int) -> TensorSource:
-    """Return the source of a tensor that has more axes in the file, or fewer: the first ones, of one place each."""
+    """Return the source of a tensor with a different number of leading axes of length 1 in the file."""
 
     def make(x: Tensor) -> Tensor:
         more = x.ndim - axes
@@ -145,15 +145,15 @@ def find_filters(tensors: Tensors, pattern: str) -> list[str]:
 
 
 def check_filters(tensors: Tensors, names: Sequence[str], row: Sequence[float]) -> None:
-    """Check that filters are the usual one, on any number of channels and of any sum.
+    """Check that filters are the expected one, for any number of channels and any scale.
 
     Args:
-        tensors: The file's.
-        names: The filters.
-        row: A row of the separable filter that they should be.
+        tensors: Tensors of the file.
+        names: Names of the filters.
+        row: Row of the expected separable filter.
 
     Raises:
-        ValueError: If one is another.
+        ValueError: If a filter differs.
     """
     line = torch.tensor(row, dtype=torch.float32, device="cpu")
     usual = torch.outer(line, line)
@@ -164,4 +164,4 @@ def check_filters(tensors: Tensors, names: Sequence[str], row: Sequence[float]) 
         kernels = filter.reshape(-1, *usual.shape) if fits else usual[None] - 1
         scaled = kernels * (usual.sum() / kernels.sum(dim=(1, 2), keepdim=True))
         if not torch.allclose(scaled, usual.expand_as(scaled), rtol=1e-2, atol=1e-3):
-            raise ValueError(f"{name} is another filter than {list(row)} in each direction, the only one read here")
+            raise ValueError(f"{name} must be the filter {list(row)} in each direction; others are not supported")

@@ -1,13 +1,13 @@
-"""StyleGAN as genforce and rosinality have it.
+"""StyleGAN of genforce and rosinality.
 
-Both keep weights as drawn from N(0, 1). genforce doubles grids from 128 x 128 on in one step, by a transposed
-convolution whose kernel is turned round. rosinality scales all weights as before a ReLU, has no separate factor on
-the rate of the mapping network, adds the offset of a convolution before the blur, adds 1e-5 to variances, and keeps
-neither noise nor the mean w; the two layers of a grid add the same noise. Its lists of layers are always those of
-1024 x 1024 pixels; images that were never made have an offset that was never moved from 0, so the largest with another
-is the network's, unless a size is given.
+Both store weights as drawn from N(0, 1). genforce doubles grids from 128 x 128 on in one step, by a transposed
+convolution with a flipped kernel. rosinality scales all weights with a ReLU's gain, has no separate learning rate
+factor for the mapping network, adds a convolution's bias before the blur, adds 1e-5 to variances, and stores neither
+noise nor the mean w; the two layers of a grid share their noise. Its files always contain the layers up to 1024 x 1024
+pixels. The bias of an image layer that was never trained is 0, so the largest layer with another bias determines the
+size of the images, unless a size is given.
 
-Source: Karras et al. 2019, arXiv 1812.04948; the names: github.com/genforce/genforce and
+Source: Karras et al. 2019, arXiv 1812.04948; names: github.com/genforce/genforce and
 github.com/rosinality/style-based-gan-pytorch.
 """
 
@@ -39,10 +39,10 @@ from .style_parts import (
 )
 
 DEPTH = 4
-"""How often the grid is doubled in a file that has no layers, to say what is missing."""
+"""Number of doublings assumed for a file without layers, to report missing names."""
 FILTER = (1.0, 2.0, 1.0)
 FUSED_FROM = 128
-"""Height of the grids that are doubled in one step."""
+"""Smallest height of grids that are doubled in one step."""
 ROSINALITY_EPS = 1e-5
 
 
@@ -124,7 +124,7 @@ def _rosinality_block(level: int) -> dict[str, TensorSource]:
         if 4 * 2**level < FUSED_FROM:
             sources[f"{own}.weight"] = copy_tensor(f"{first}.1.conv.weight_orig")
             sources[f"{own}.bias"] = copy_tensor(f"{first}.1.conv.bias")
-        else:  # [in, out, 3, 3], turned round; the sum of four shifted copies is divided by 4 there
+        else:  # [in, out, 3, 3], flipped; the project divides the sum of four shifted copies by 4
             sources[f"{own}.weight"] = TensorSource((f"{first}.0.weight",), lambda x: x.transpose(0, 1).flip(2, 3) / 4)
             sources[f"{own}.bias"] = copy_tensor(f"{first}.0.bias")
     sources[_convolution(2 * level + 1)] = copy_tensor(f"{block}.conv2.conv.weight_orig")
@@ -146,13 +146,13 @@ def _no_bias(noise: Tensor) -> Tensor:
 
 
 def _less_one(bias: Tensor) -> Tensor:
-    """Return the offset of a style that is the factor itself, where ours is added to 1."""
+    """Return the bias of a style whose factor is used directly, while ours is added to 1."""
     factor, offset = bias.chunk(2)
     return torch.cat([factor - 1, offset])
 
 
 def _rosinality_depth(tensors: Tensors, options: ImportOptions) -> int:
-    """Return how often the grid is doubled: to the given size, or the largest whose image was trained."""
+    """Return the number of doublings: to the given size, or to the largest image layer that was trained."""
     levels = find_numbers(tensors, r"generator\.progression\.(\d+)\.")
     last = min(levels[-1], 8) if levels else 8
     size = options.get("size")
@@ -168,9 +168,9 @@ def _check_rosinality(tensors: Tensors, options: ImportOptions, depth: int, stor
     levels = find_numbers(tensors, r"generator\.progression\.(\d+)\.")
     sizes = [4 * 2**level for level in levels if level]
     if "size" in options and options["size"] not in sizes:
-        raise ValueError(f"size is one of {', '.join(map(str, sizes))}; got {options['size']!r}")
+        raise ValueError(f"size must be one of {', '.join(map(str, sizes))}; got {options['size']!r}")
     if not tensors[f"generator.to_rgb.{depth}.conv.bias"].any() and "size" not in options:
-        raise ValueError(f"the size of images is not in the file: give one of {', '.join(map(str, sizes))}")
+        raise ValueError(f"the size of images is not in the file: pass one of {', '.join(map(str, sizes))}")
 
 
 def _level_of(name: str) -> int:
@@ -179,7 +179,7 @@ def _level_of(name: str) -> int:
 
 
 def _convolution(index: int) -> str:
-    """Return our name of the weight of a layer, counted from 0, with a convolution."""
+    """Return the name in the generator of a convolution's weight, by the index of the layer from 0."""
     return f"layer{index + 1}.convolution.{'' if index % 2 else '0.'}weight"
 
 

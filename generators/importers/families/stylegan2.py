@@ -1,11 +1,11 @@
-"""StyleGAN2 as NVlabs (stylegan2-ada-pytorch, stylegan3), rosinality and genforce have it.
+"""StyleGAN2 of NVlabs (stylegan2-ada-pytorch, stylegan3), rosinality and genforce.
 
-All keep weights as drawn from N(0, 1), and give mapping layers their gain after the offset. NVlabs divides by the norm
-of a kernel without He's constant, so that the 1e-8 beneath the root counts for less there; it counts for nothing unless
-weights are far smaller than drawn. genforce keeps the kernels that double a grid turned round, and styles less 1, as
-TensorFlow does.
+All store weights as drawn from N(0, 1), and apply the gain of mapping layers after the bias. NVlabs divides by the norm
+of a kernel without He's constant, which reduces the effect of the 1e-8 under the root; that effect is negligible unless
+weights are far smaller than their initial values. genforce stores flipped kernels in layers that double a grid, and
+styles minus 1, as TensorFlow does.
 
-Source: Karras et al. 2020, arXiv 1912.04958; the names: github.com/NVlabs/stylegan2-ada-pytorch,
+Source: Karras et al. 2020, arXiv 1912.04958; names: github.com/NVlabs/stylegan2-ada-pytorch,
 github.com/rosinality/stylegan2-pytorch and github.com/genforce/genforce.
 """
 
@@ -36,28 +36,28 @@ from .style_parts import (
 from .stylegan2_settings import check_activation, clamp_of, rate_of
 
 DEPTH = 4
-"""How often the grid is doubled in a file that has no layers, to say what is missing."""
+"""Number of doublings assumed for a file without layers, to report missing names."""
 FILTER = (1.0, 3.0, 3.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class StyleGAN2Names:
-    """What a layout calls things.
+    """Names in a layout.
 
     Args:
-        dense: Mapping layers, up to their number.
-        first: The number of the first of these.
-        mean_w: The mean w.
-        constant: The learned constant.
-        layer: Returns the name of a layer, counted from 1.
-        image: Returns the name of what makes the image of a grid, counted from 4 x 4.
-        noise: Returns the name of a layer's noise.
-        parts: What weight, affine, bias and noise_strength of a layer are called.
+        dense: Prefix of the names of mapping layers, before their number.
+        first: Number of the first mapping layer.
+        mean_w: Name of the mean w.
+        constant: Name of the learned constant.
+        layer: Function that returns the name of a layer, counted from 1.
+        image: Function that returns the name of a grid's image layer, counted from 4 x 4.
+        noise: Function that returns the name of a layer's noise.
+        parts: Names of weight, affine, bias and noise_strength in a layer.
         filters: Pattern of the names of filters.
-        depth: Returns how often the grid is doubled, from names.
-        as_tensorflow: Whether kernels that double a grid are turned round, and the offsets of styles less 1.
-        bypass: Returns the name of what leads past the layers of a residual grid, counted from 4 x 4; empty where only
-            networks of the structure ``skip`` are read.
+        depth: Function that returns the number of doublings, from the names.
+        as_tensorflow: Whether kernels that double a grid are flipped, and the biases of styles are stored minus 1.
+        bypass: Function that returns the name of a residual grid's skip connection, counted from 4 x 4; it returns an
+            empty name if only networks with the structure ``skip`` are supported.
     """
 
     dense: str
@@ -106,7 +106,7 @@ def _mapping_sources(rate: float, dense: list[str], classes: Classes) -> dict[st
 
 
 def _find_structure(tensors: Tensors, names: StyleGAN2Names, levels: range) -> str:
-    """Return how grids lead to the image: see `StyleGAN2`."""
+    """Return the structure of a network, see `StyleGAN2`."""
     if not names.bypass(1):
         return "skip"
     if any(f"{names.bypass(level)}.weight" in tensors for level in levels[1:]):
@@ -166,7 +166,7 @@ def _affine(own: str, theirs: str, names: StyleGAN2Names) -> dict[str, TensorSou
 def _sizes(tensors: Tensors, names: StyleGAN2Names, levels: range) -> dict[str, Any]:
     constant = tensors[names.constant].shape
     if len(constant) < 3:
-        raise ValueError(f"{names.constant} is units x 4 x 4; got the shape {list(constant)}")
+        raise ValueError(f"{names.constant} must be [units, 4, 4]; got shape {list(constant)}")
     units = [constant[-3]]
     for level in levels[1:]:
         weight = tensors[_part(names, 2 * level + 1, "weight")].shape

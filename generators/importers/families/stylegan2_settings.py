@@ -1,4 +1,4 @@
-"""What files of StyleGAN2 say beside the tensors: settings of their modules."""
+"""Settings of StyleGAN2's modules in files, besides the tensors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .style_parts import RATE
 
 
 def rate_of(facts: Facts, layer: str) -> float:
-    """Return the factor on weights and offsets of mapping layers.
+    """Return the factor on weights and biases of mapping layers.
 
     Args:
-        facts: The file's.
+        facts: Facts of the file.
         layer: Name of the first mapping layer.
     """
     mapping = _get_dict(_get_dict(facts, "init_kwargs"), "mapping_kwargs")
@@ -22,10 +22,10 @@ def rate_of(facts: Facts, layer: str) -> float:
 
 
 def clamp_of(facts: Facts) -> float | None:
-    """Return the largest size of activations, after their gain; None is no limit.
+    """Return the largest magnitude of activations, after the gain; None means no limit.
 
     Raises:
-        ValueError: If layers have different ones.
+        ValueError: If layers have different limits.
     """
     modules = _get_dict(facts, "attributes")
     clamps = [_get_dict(modules, name)["conv_clamp"] for name in modules if "conv_clamp" in _get_dict(modules, name)]
@@ -33,20 +33,20 @@ def clamp_of(facts: Facts) -> float | None:
         keywords = _get_dict(facts, "init_kwargs")
         clamps = [_get_dict(keywords, "synthesis_kwargs").get("conv_clamp", keywords.get("conv_clamp"))]
     if len(set(map(str, clamps))) > 1 or not (clamps[0] is None or _is_number(clamps[0])):
-        raise ValueError(f"conv_clamp is one number for all layers, or None; got {sorted(set(map(str, clamps)))}")
+        raise ValueError(f"conv_clamp must be one number for all layers, or None; got {sorted(set(map(str, clamps)))}")
     return None if clamps[0] is None else float(clamps[0])
 
 
 def check_activation(facts: Facts) -> None:
-    """Check that layers have the usual non-linearity.
+    """Check that layers have the supported nonlinearity.
 
     Raises:
-        ValueError: If one has another than leaky ReLU.
+        ValueError: If a layer has anything but leaky ReLU.
     """
     for name, module in _get_dict(facts, "attributes").items():
         activation = _get_dict({name: module}, name).get("activation", "lrelu")
         if activation not in {"lrelu", "linear"}:
-            raise ValueError(f"{name} has the activation {activation!r}; only leaky ReLU (lrelu) is read")
+            raise ValueError(f"the activation of {name} must be lrelu (leaky ReLU); got {activation!r}")
 
 
 def _get_dict(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:

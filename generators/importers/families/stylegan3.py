@@ -1,10 +1,10 @@
-"""StyleGAN3, configurations T and R, as NVlabs stylegan3 has it.
+"""StyleGAN3 of NVlabs stylegan3, configurations T and R.
 
-``synthesis.L{index}_{side of the canvas}_{units}`` names a layer; the last makes the image. How much finer the grid of
-its leaky ReLU is follows from the length of the filters, which are six samples of the coarser grid long, or
-``filter_size``. Filters are taken as they are. That of both axes at once, in R, is told by its shape.
+A layer is named ``synthesis.L{index}_{side of the canvas}_{units}``; the last one renders the image. The resampling
+factors around a leaky ReLU follow from the lengths of the filters, which span ``filter_size`` samples of the coarser
+grid, six by default. Filters are used as stored. The two-dimensional filter of R is recognized by its shape.
 
-Source: Karras et al. 2021, arXiv 2106.12423, Sec. 3.2, Appendix C and F; the names: github.com/NVlabs/stylegan3.
+Source: Karras et al. 2021, arXiv 2106.12423, Sec. 3.2, Appendix C and F; names: github.com/NVlabs/stylegan3.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .style_parts import RATE, mapping_settings, mapping_sources
 from .stylegan2_settings import rate_of
 
 TAPS = 6
-"""Length of a filter in samples of the coarser of its grids."""
+"""Default length of a filter in samples of the coarser of its grids."""
 
 LAYER = re.compile(r"synthesis\.(L(\d{1,4})_(\d{1,5})_(\d{1,5}))\.")
 TRANSFORM = "synthesis.input.transform"
@@ -39,9 +39,9 @@ class LayerName:
     """A layer of the file.
 
     Args:
-        name: What its tensors are called, up to the last dot.
+        name: Prefix of the names of its tensors, up to the last dot.
         side: Height and width of its canvas.
-        units: Channels that it returns.
+        units: Number of output channels.
     """
 
     name: str
@@ -79,7 +79,7 @@ def _plan(tensors: Tensors, facts: Facts, options: ImportOptions) -> ImportPlan:
 
 
 def _find_layers(tensors: Tensors) -> list[LayerName]:
-    """Return the layers that names tell of, in order; two where they tell of none, to say what is missing."""
+    """Return the layers in the names, in order; if there are none, return two, to report missing names."""
     by_name = {match[1]: match for match in map(LAYER.match, tensors) if match}
     numbered = [
         (int(match[2]), LayerName(f"synthesis.{name}", int(match[3]), int(match[4]))) for name, match in by_name.items()
@@ -93,7 +93,7 @@ def _find_layers(tensors: Tensors) -> list[LayerName]:
 
 
 def _image_sources(name: str, facts: Facts) -> dict[str, TensorSource]:
-    """Return the sources of what makes the image; ``output_scale`` is what it is multiplied by at the end."""
+    """Return the sources of the image layer; the image is multiplied by ``output_scale`` at the end."""
     factor = _read_setting(facts, "output_scale", BRIGHTNESS) / BRIGHTNESS
     weight, bias = spread_gray(f"{name}.weight"), spread_gray(f"{name}.bias")
     return {
@@ -108,14 +108,16 @@ def _make_filtering(tensors: Tensors, layer: LayerName, taps: int) -> dict[str, 
     """Return the arguments of a layer's `Filtering`.
 
     Raises:
-        ValueError: If its weights or its filters have other shapes than such a layer's.
+        ValueError: If its weights or filters have unexpected shapes.
     """
     units, _, kernel, _ = shape_of(tensors, f"{layer.name}.weight", 4)
     lengths, axes = [], 1
     for part in ("up_filter", "down_filter"):
         shape = tuple(tensors[f"{layer.name}.{part}"].shape) if f"{layer.name}.{part}" in tensors else (1,)
         if len(shape) not in (1, 2) or len(set(shape)) > 1 or (shape[0] > 1 and shape[0] % taps):
-            raise ValueError(f"{layer.name}.{part} is a row or a square of {taps}, {2 * taps}, ...; got {list(shape)}")
+            raise ValueError(
+                f"{layer.name}.{part} must be a row or a square of {taps}, {2 * taps}, ...; got {list(shape)}"
+            )
         lengths.append(shape[0])
         axes = len(shape)
     up, down = (length // taps or 1 for length in lengths)
@@ -124,20 +126,20 @@ def _make_filtering(tensors: Tensors, layer: LayerName, taps: int) -> dict[str, 
 
 
 def _check_values(tensors: Tensors, layers: list[LayerName], facts: Facts) -> None:
-    """Check what would make it another network.
+    """Check values that the architecture does not support.
 
     Raises:
-        ValueError: If a filter is lopsided, the input is deformed, or activations have another bound.
+        ValueError: If a filter is asymmetric, the input transform is not rigid, or activations have another bound.
     """
     for layer in layers[:-1]:
         for part in ("up_filter", "down_filter"):
             row = tensors.get(f"{layer.name}.{part}")
             if row is not None and not torch.allclose(row, row.flip(tuple(range(row.ndim))), atol=1e-6):
-                raise ValueError(f"{layer.name}.{part} is not symmetric; only such filters are read")
+                raise ValueError(f"{layer.name}.{part} must be symmetric; other filters are not supported")
     if shape_of(tensors, TRANSFORM, 2) != (3, 3) or not _is_rigid(tensors[TRANSFORM]):
-        raise ValueError(f"{TRANSFORM} does more than turn and move; reset it to the identity")
+        raise ValueError(f"{TRANSFORM} must be a rotation and translation; reset it to the identity")
     if (limit := _read_setting(facts, "conv_clamp", LIMIT)) != LIMIT:
-        raise ValueError(f"activations are bounded by {limit} in this file, and only {LIMIT:g} is read")
+        raise ValueError(f"the bound on activations must be {LIMIT:g}; got {limit}")
 
 
 def _is_rigid(transform: Tensor) -> bool:
@@ -148,7 +150,7 @@ def _is_rigid(transform: Tensor) -> bool:
 
 
 def _read_setting(facts: Facts, name: str, usual: float) -> Any:
-    """Return what the file says that it was made with, or else what is usual."""
+    """Return a setting from the file, or the default."""
     keywords = facts.get("init_kwargs")
     keywords = keywords if isinstance(keywords, dict) else {}
     inner = keywords.get("synthesis_kwargs")

@@ -1,1 +1,1 @@
-"""Reading the containers that checkpoints come in, with nothing executed."""
+"""Read the file formats of checkpoints without executing anything."""

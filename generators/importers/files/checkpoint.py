@@ -1,6 +1,6 @@
-"""Reading a checkpoint of any of the known containers as plain values; what is in it is never executed.
+"""Read a checkpoint in any known format as plain values, without executing anything in it.
 
-Memory stays below seven times the size of the file and 500 MB; what a file may cost besides is in `values`.
+Memory stays below seven times the size of the file plus 500 MB; `values` lists the other limits.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from .pickles import Machine, to_plain
 from .values import Budget, Record, make_printable
 
 OTHERS = {
-    b"\x89HDF": "HDF5, as Keras writes it",
-    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"\x89HDF": "an HDF5 file, as written by Keras",
+    b"\x1f\x8b": "compressed with gzip; decompress it first",
     b"\x93NUMPY": "a NumPy array",
-    b"\x08\x03\x12": "ONNX",
-    b"\x08\x07\x12": "ONNX",
-    b"\x08\x08\x12": "ONNX",
+    b"\x08\x03\x12": "an ONNX model",
+    b"\x08\x07\x12": "an ONNX model",
+    b"\x08\x08\x12": "an ONNX model",
     b"7z\xbc\xaf": "a 7z archive; unpack it first",
-    b"<!DO": "a web page; the download was none of a checkpoint",
-    b"<htm": "a web page; the download was none of a checkpoint",
-    b"version https://git-lfs": "a pointer of git-lfs; fetch the file itself with git lfs pull",
+    b"<!DO": "a web page, not a checkpoint; download the file again",
+    b"<htm": "a web page, not a checkpoint; download the file again",
+    b"version https://git-lfs": "a Git LFS pointer; fetch the file itself with git lfs pull",
 }
-"""How files begin that are often taken for checkpoints, and what they are."""
+"""First bytes of files that are often mistaken for checkpoints, and their formats."""
 
 _OWN_CHECKPOINT = {"task", "steps_done", "seconds", "sums", "summed"}
-"""What the checkpoint of a training of this toolkit holds."""
+"""Keys in the training checkpoints of this toolkit."""
 
 START_BYTES = 64
-"""Bytes of a file that say what it is."""
+"""Number of bytes that identify the format of a file."""
 
 KindAndTree = tuple[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a file holds.
+    """Content of a checkpoint.
 
     Args:
-        path: The file.
+        path: Path of the file.
         kind: ``torch``, ``nvlabs pickle``, ``tensorflow pickle``, ``pickle``, ``safetensors``,
             ``torchscript`` or ``torch export``.
-        tree: Nested dicts and lists of tensors, numbers, texts and `Record`; empty for the last two kinds, which are
+        tree: Nested dicts and lists of tensors, numbers, strings and `Record`; empty for the last two kinds, which are
             programs.
     """
 
@@ -63,21 +63,21 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a checkpoint, whatever it is called, as plain values; nothing in it is executed.
+    """Read a checkpoint with any name as plain values, without executing anything in it.
 
     Args:
-        path: The file: of torch (both containers), a pickle of NVlabs or of a TensorFlow network, or safetensors.
+        path: File written by torch (old or new format), a pickle of NVlabs or of a TensorFlow network, or safetensors.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, of no known kind, too large, or names a class that is not read; the message
-            names the file and, if so, the class.
+        ValueError: If the file is damaged, too large or of an unknown kind, or names a global that is refused; the
+            message names the file and the global.
     """
     check_file(path)
     if is_own(path):
         raise ValueError(
-            f"{path} is a file that gandissect has written, and needs no import; "
-            "if it is a generator, generators.load and every command take it as it is"
+            f"{path} was written by gandissect and needs no import; "
+            "if it is a generator, pass it directly to generators.load or to any command"
         )
     try:
         _check_start(path)
@@ -88,17 +88,17 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         raise ValueError(f"{path} cannot be read: {type(error).__name__}: {make_printable(str(error))}") from error
     if isinstance(tree, Mapping) and set(tree) >= _OWN_CHECKPOINT:
         raise ValueError(
-            f"{path} is what a training of gandissect is resumed from; "
-            f"generators.load and every command take the folder of the training, {Path(path).parent}"
+            f"{path} is a training checkpoint of gandissect; "
+            f"pass the training folder to generators.load or to any command instead: {Path(path).parent}"
         )
     return Checkpoint(str(path), kind, tree)
 
 
 def _check_start(path: Path | str) -> None:
-    """Check that a file begins as checkpoints do, before the rest of it is read.
+    """Check the first bytes of a file before reading the rest.
 
     Raises:
-        ValueError: If not, saying what it is if that is known.
+        ValueError: If it is not a checkpoint; the message names its format if that is known.
     """
     start = _read_start(path, START_BYTES)
     if start.startswith(ZIP_START) or is_legacy(start) or _is_safetensors(start, Path(path).stat().st_size):
@@ -107,11 +107,11 @@ def _check_start(path: Path | str) -> None:
         if start.startswith(beginning):
             raise ValueError(f"it is {meaning}")
     if not start or start[:1] not in b"\x80(c}]":
-        raise ValueError("it is no checkpoint: neither of torch, nor a pickle, nor safetensors")
+        raise ValueError("it is not a checkpoint: neither a torch file, nor a pickle, nor safetensors")
 
 
 def _read_start(path: Path | str, count: int) -> bytes:
-    """Return the first bytes of a file; none of what gives no length, such as a kernel's log, which never ends."""
+    """Return the first bytes of a file; empty for files without a length, such as endless kernel logs."""
     if not Path(path).stat().st_size:
         return b""
     with Path(path).open("rb") as file:
@@ -123,7 +123,7 @@ def _is_safetensors(start: bytes, num_bytes: int) -> bool:
 
 
 def is_own(path: Path | str) -> bool:
-    """Whether a file begins as one that this project writes, whole or damaged: safetensors with its header."""
+    """Return whether a file begins like one written by this project, even if it is damaged."""
     start = _read_start(path, 9)
     if start[8:] != b"{":
         return False
@@ -132,7 +132,7 @@ def is_own(path: Path | str) -> bool:
 
 
 def program_kind(path: Path | str) -> str | None:
-    """Return which program a file is, ``torchscript`` or ``torch export``, from the names in it; None if it is none.
+    """Return whether a file is a ``torchscript`` or ``torch export`` program, judging by its entries; None if neither.
 
     Raises:
         ValueError: If it is a damaged archive; the message names the file.
@@ -175,16 +175,16 @@ def _program_kind(archive: ZipFile) -> str | None:
 def _read_safetensors(data: bytes) -> KindAndTree:
     length = int.from_bytes(data[:8], "little")
     if length > MAX_HEADER_BYTES or data.count(b"{", 8, 8 + length) > MAX_TENSORS + 2:  # one for each tensor
-        raise ValueError(f"it has more than {MAX_TENSORS:,} tensors, or a header that is too long")
+        raise ValueError(f"it has more than {MAX_TENSORS:,} tensors, or its header is too long")
     try:
         tensors = safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"it is no whole safetensors file: {error}") from error
+        raise ValueError(f"it is not a complete safetensors file: {error}") from error
     return "safetensors", tensors
 
 
 def _read_pickle(data: bytes, budget: Budget) -> KindAndTree:
-    """Read a bare pickle; the storages in it are pickled within it, each as a file of torch before 1.6."""
+    """Read a bare pickle, whose storages are nested files in the format of torch before 1.6."""
     machine = Machine(io.BytesIO(data), budget, load_bytes=lambda nested: read_legacy(nested, budget))
     tree = to_plain(machine.run(), budget)
     return _pickle_kind(tree), tree

@@ -1,8 +1,8 @@
-"""Pickles, read by a machine that knows no class and imports nothing.
+"""Read pickles with an interpreter that knows no classes and imports nothing.
 
-A pickle is a program. Python's own machine runs it with every function that can be imported; this one steps through
-the same opcodes (`pickletools` tells them apart) on plain values, and calls nothing but the functions of the closed
-table in `pickle_globals`. Whatever else it calls becomes a record of what was called.
+A pickle is a program. Python's unpickler lets it call every importable function; this interpreter executes the same
+opcodes (parsed by `pickletools`) on plain values, and calls only the functions in the closed table of `pickle_globals`.
+Any other call becomes a record of that call.
 
 Source: PEP 307, PEP 3154 and the comments of Python's ``pickletools`` (the opcodes).
 """
@@ -48,7 +48,7 @@ PUSHES = frozenset(
     and not opcode.name.endswith(("GET", "PERSID", "GLOBAL", "BUFFER"))
     and not opcode.name.startswith("EXT")
 )
-"""Opcodes that push what stands beside them."""
+"""Opcodes that push their argument."""
 
 MAKES: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
@@ -60,17 +60,17 @@ MAKES: dict[str, Callable[[], Any]] = {
     "EMPTY_SET": set,
     "MARK": lambda: MARK,
 }
-"""Opcodes that push something new."""
+"""Opcodes that push a new object."""
 
 
 class Machine:
-    """Reads one pickle.
+    """Interpreter for one pickle.
 
     Args:
-        stream: Where it begins; left behind its end.
-        budget: What it may cost.
-        load_outside: Makes what a persistent id stands for; None where there are none.
-        load_bytes: Reads a nested file of torch; None where there is none.
+        stream: Stream at the start of the pickle; afterwards at its end.
+        budget: Remaining budget of the file.
+        load_outside: Function that returns the object of a persistent id; None if there are none.
+        load_bytes: Function that reads a nested torch file; None if there are none.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """Return what the pickle makes.
+        """Run the pickle and return its value.
 
         Raises:
-            ValueError: If it is damaged, asks for a global that is not in the table, or costs too much.
+            ValueError: If it is damaged, uses a refused global, or exceeds the budget.
         """
         for opcode, argument, _ in pickletools.genops(self._stream):
             self._budget.step()
@@ -101,13 +101,13 @@ class Machine:
                 return self._pop()
             elif opcode.name not in {"PROTO", "FRAME"}:
                 self._step(opcode.name, argument)
-        raise ValueError("the pickle has no end")
+        raise ValueError("the pickle ends without a STOP opcode")
 
     def _step(self, name: str, argument: Any) -> None:
         match name:
             case "GET" | "BINGET" | "LONG_BINGET":
                 if argument not in self._memo:
-                    raise ValueError(f"the pickle refers to value {argument}, which is not there")
+                    raise ValueError(f"the pickle refers to value {argument}, which does not exist")
                 self._stack.append(self._memo[argument])
             case "PUT" | "BINPUT" | "LONG_BINPUT":
                 self._memo[argument] = self._top()
@@ -184,11 +184,11 @@ class Machine:
             case "BINPERSID" if self._load_outside is not None:
                 self._stack.append(self._load_outside(self._pop()))
             case _:
-                raise ValueError(f"the pickle has a step {name}, which is not taken here")
+                raise ValueError(f"the pickle uses the opcode {name}, which is not supported")
 
     def _call(self, function: Any, arguments: tuple[Any, ...]) -> Any:
         self._budget.step(CALL)
-        if isinstance(function, Instance):  # a function that others made, such as a method
+        if isinstance(function, Instance):  # the result of another call, such as a method
             return Instance(function.name, {ARGUMENTS: arguments})
         return call(_function_name(function), arguments, self._budget, self._load_bytes)
 
@@ -199,29 +199,29 @@ class Machine:
 
     def _top(self) -> Any:
         if not self._stack or self._stack[-1] is MARK:
-            raise ValueError("the pickle takes more than it has made")
+            raise ValueError("the pickle pops from an empty stack")
         return self._stack[-1]
 
     def _top_of(self, kind: type) -> Any:
         if type(self._top()) is not kind:
-            raise ValueError(f"the pickle puts items into {_describe(self._top())}, not into a {kind.__name__}")
+            raise ValueError(f"the pickle adds items to {_describe(self._top())} instead of a {kind.__name__}")
         return self._stack[-1]
 
     def _attributes(self) -> dict[Any, Any]:
-        """Return the dict that items with keys go into: the top itself, or that of an object that is a dict, too."""
+        """Return the dict to which items are added: the top of the stack, or the state of an object that is a dict."""
         target = self._top()
         return target.state if isinstance(target, Instance) else self._top_of(dict)
 
     def _items(self) -> list[Any]:
-        """Return the list that items go into: the top itself, or that of an object that is a list, too."""
+        """Return the list to which items are added: the top of the stack, or the items of an object that is a list."""
         target = self._top()
         items = target.state.setdefault(ITEMS, []) if isinstance(target, Instance) else self._top_of(list)
         if not isinstance(items, list):
-            raise ValueError(f"the pickle puts items into {_describe(items)}")
+            raise ValueError(f"the pickle adds items to {_describe(items)}")
         return items
 
     def _pop_to_mark(self) -> list[Any]:
-        """Return what was pushed since the last mark."""
+        """Return the values that were pushed since the last mark."""
         items: list[Any] = []
         while self._stack:
             if (item := self._stack.pop()) is MARK:
@@ -231,15 +231,15 @@ class Machine:
 
 
 def to_plain(value: Any, budget: Budget, depth: int = 0) -> Any:
-    """Return a value as nested dicts and lists of tensors, numbers, texts and `Record`.
+    """Return a value as nested dicts and lists of tensors, numbers, strings and `Record`.
 
     Args:
-        value: What a machine returned.
-        budget: What it may cost: values that are referred to twice are counted twice.
-        depth: How deep it lies.
+        value: Value returned by a `Machine`.
+        budget: Remaining budget of the file; shared values count each time.
+        depth: Nesting depth of the value.
 
     Raises:
-        ValueError: If it is too large or too deep, or a dict or list that holds itself.
+        ValueError: If it is too large or too deep, or a dict or list contains itself.
     """
     budget.node(depth, COLLECTION if isinstance(value, dict | list | tuple | set | Instance) else 1)
     match value:
@@ -258,7 +258,7 @@ def to_plain(value: Any, budget: Budget, depth: int = 0) -> Any:
             if value.kind:
                 return Record("numpy.ndarray", {"dtype": value.kind})
             if value.tensor is None:
-                raise ValueError("an array has no numbers")
+                raise ValueError("an array has no values")
             return value.tensor
         case Storage():
             return value.numbers
@@ -268,16 +268,16 @@ def to_plain(value: Any, budget: Budget, depth: int = 0) -> Any:
             return value.order + value.code
         case str() | bytes():
             if isinstance(value, str) and len(value) > MAX_TEXT:
-                raise ValueError(f"a text has {len(value):,} characters; at most {MAX_TEXT:,} are read")
+                raise ValueError(f"a string must have at most {MAX_TEXT:,} characters; got {len(value):,}")
             budget.spend(len(value))
             return value
         case None | bool() | int() | float() | Tensor():
             return value
-    raise ValueError(f"the pickle leaves {_describe(value)} behind")
+    raise ValueError(f"the pickle contains {_describe(value)}, which is not supported")
 
 
 def _to_record(value: Instance, budget: Budget, depth: int) -> Record:
-    """Return the one record of an object; within the object itself, such as of a child for its parent, it is empty."""
+    """Return the one record of an object; a reference to it from within itself, such as to a parent, is empty."""
     if id(value) not in budget.records:
         budget.records[id(value)] = Record(value.name, {}, value.source_hash)
         state = to_plain(value.state, budget, depth + 1)
@@ -291,7 +291,7 @@ def _strip_name(key: Any) -> Any:
 
 def _check_argument(argument: Any) -> Any:
     if isinstance(argument, int) and abs(argument) >= MAX_INTEGER:
-        raise ValueError("a whole number has more than 128 bits")
+        raise ValueError("an integer must have at most 128 bits")
     return bytes(argument) if isinstance(argument, bytearray) else argument
 
 

@@ -1,12 +1,12 @@
-"""Pickled TensorFlow networks of ProGAN, StyleGAN and StyleGAN2, as tensors in the layouts of PyTorch.
+"""Convert pickled TensorFlow networks of ProGAN, StyleGAN and StyleGAN2 to layouts of PyTorch.
 
-TensorFlow keeps the weights of a convolution as ``[h, w, in, out]`` and of a dense layer as ``[in, out]``. What
-doubles the grid in one step (``Conv0_up`` of ProGAN, of StyleGAN from 128 x 128 on, of StyleGAN2) is a transposed
-convolution, which meets its kernel the other way round. The names that come out are those of CSAILVision/gandissect
-for ProGAN, of genforce for StyleGAN and of stylegan2-ada-pytorch for StyleGAN2.
+TensorFlow stores the weights of a convolution as ``[h, w, in, out]`` and of a dense layer as ``[in, out]``. Layers that
+double the grid in one step (``Conv0_up`` in ProGAN, in StyleGAN from 128 x 128 on, and in StyleGAN2) are transposed
+convolutions, whose kernels are flipped. The resulting names are those of CSAILVision/gandissect for ProGAN, of genforce
+for StyleGAN and of stylegan2-ada-pytorch for StyleGAN2.
 
-Source: Karras et al. 2018, arXiv 1710.10196; 2019, arXiv 1812.04948; 2020, arXiv 1912.04958, of which each part
-has its name in the file.
+Source: Karras et al. 2018, arXiv 1710.10196; 2019, arXiv 1812.04948; 2020, arXiv 1912.04958, whose terms are the names
+in the files.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .values import MAX_NAME, Record
 
 Variables = Mapping[str, Tensor]
 FUSED_FROM = 128
-"""Grid from which StyleGAN doubles in one step, unless the file says otherwise."""
+"""Smallest grid that StyleGAN doubles in one step by default."""
 MAX_DEPTH = 4
-"""In how many networks a component may lie; those of StyleGAN lie in one."""
+"""Maximum nesting of components; those of StyleGAN are nested once."""
 USUAL: dict[str, Any] = {
     "blur_filter": [1, 2, 1],
     "mapping_lrmul": 0.01,
@@ -43,16 +43,16 @@ USUAL: dict[str, Any] = {
     "use_styles": True,
     "use_wscale": True,
 }
-"""Settings of those networks that would make others of the same variables; files hold what was not left as usual."""
+"""Default settings that a network must have, since others change its images; files contain non-default settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkTraits:
-    """What names and settings say of a whole network.
+    """Properties of a whole network.
 
     Args:
         size: Height and width of its images.
-        fused: Whether all or none of its layers double the grid in one step; None is the usual way.
+        fused: Whether all or none of its layers double the grid in one step; None means the default.
     """
 
     size: int
@@ -63,24 +63,24 @@ Rename = Callable[[re.Match[str], Tensor, NetworkTraits], tuple[str, Tensor]]
 
 
 def read_variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
-    """Return the variables of a network and, after its name and a slash, of each of its components.
+    """Return the variables of a network, and those of its components with the component's name and a slash in front.
 
     Args:
-        record: The network.
-        depth: In how many others it lies.
+        record: Record of the network.
+        depth: Nesting depth of the network.
 
     Raises:
-        ValueError: If there are too many, or it is of a version that keeps them otherwise.
+        ValueError: If there are too many variables, or an unsupported version stores them differently.
     """
     own = record.state.get("variables")
     if not isinstance(own, list):
         version = record.state.get("version")
         shown = version if isinstance(version, int) else "?"
-        raise ValueError(f"a network of TensorFlow of version {shown} keeps no variables")
+        raise ValueError(f"a TensorFlow network must contain variables; got version {shown} without any")
     tensors = {}
     for pair in own:
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str) or len(pair[0]) > MAX_NAME:
-            raise ValueError("the variables of a network of TensorFlow are pairs of name and numbers")
+            raise ValueError("the variables of a TensorFlow network must be pairs of a name and values")
         kind = torch.float32 if isinstance(pair[1], float) else None
         number = isinstance(pair[1], int | float)
         tensors[pair[0]] = torch.tensor(pair[1], dtype=kind, device="cpu") if number else pair[1]
@@ -89,19 +89,19 @@ def read_variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
         if isinstance(component, Record):
             tensors |= {f"{name}/{inner}": value for inner, value in read_variables(component, depth + 1).items()}
     if len(tensors) > MAX_TENSORS or depth > MAX_DEPTH:
-        raise ValueError(f"a network has more than {MAX_TENSORS:,} variables, or components more than {MAX_DEPTH} deep")
+        raise ValueError(f"a network must have at most {MAX_TENSORS:,} variables and {MAX_DEPTH} levels of components")
     return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
 
 
 def rename_variables(variables: Variables, settings: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return variables by the names, and with the axes, that they have in PyTorch.
+    """Convert the names and axes of variables to those of PyTorch.
 
     Args:
-        variables: The variables; those of an unknown network stay as they are.
-        settings: The keyword arguments of the network that the file holds.
+        variables: Variables of the network; those of an unknown network are not changed.
+        settings: Keyword arguments of the network, from the file.
 
     Returns:
-        The tensors, and facts: ``refused`` if the network is between two resolutions, or another than the usual one.
+        The tensors, and facts: ``refused`` if the network is between two resolutions, or has unsupported settings.
     """
     rules = _choose_rules(variables)
     sides = [int(match[1]) for name in variables if (match := re.search(r"(?:^|/)(\d{1,4})x\1/", name))]
@@ -111,12 +111,12 @@ def rename_variables(variables: Variables, settings: Mapping[str, Any]) -> tuple
         tensors = dict(_rename(name, value, rules, traits) for name, value in variables.items())
         lods = [float(value) for name, value in variables.items() if name.endswith("lod") and value.numel() == 1]
     except (RuntimeError, IndexError) as error:
-        raise ValueError(f"a variable has a shape, or numbers, that are none of its kind: {error}") from error
+        raise ValueError(f"a variable has an unexpected shape or unexpected values: {error}") from error
     tensors.pop("", None)
     odd = [f"{name} = {_shorten(settings[name])}" for name, usual in USUAL.items() if _is_odd(settings, name, usual)]
     if any(lods):
-        return tensors, {"refused": f"it is between two resolutions (lod {max(lods)}); take a later one"}
-    return tensors, {"refused": f"it is another network than the usual one: {', '.join(odd)}"} if odd else {}
+        return tensors, {"refused": f"it is between two resolutions (lod {max(lods)}); import a later snapshot"}
+    return tensors, {"refused": f"its settings are not supported: {', '.join(odd)}"} if odd else {}
 
 
 def _is_odd(settings: Mapping[str, Any], name: str, usual: Any) -> bool:
@@ -149,7 +149,7 @@ def _drop(_: re.Match[str], value: Tensor, __: NetworkTraits) -> tuple[str, Tens
 
 
 def _level(match: re.Match[str]) -> int:
-    """Return how often 4 x 4 is doubled to the grid that a name begins with."""
+    """Return the number of doublings from 4 x 4 to the grid in a name."""
     return int(match["side"]).bit_length() - 3
 
 
@@ -162,7 +162,7 @@ def _progan_layer(match: re.Match[str], value: Tensor, _: NetworkTraits) -> tupl
     name = f"layer{2 * _level(match) + (1 if part in {'Dense', 'Conv0', 'Conv0_up'} else 2)}"
     if leaf == "bias":
         return f"{name}.wscale.b", value
-    if part == "Dense":  # [z, units * 16]: what a pixel gives to each place; a convolution meets it turned round
+    if part == "Dense":  # [z, units * 16]: the output at each position; a convolution needs it flipped
         value = value.reshape(value.shape[0], -1, 4, 4).transpose(0, 1).flip(2, 3)
     elif part == "Conv0_up":  # [h, w, out, in]
         value = value.permute(2, 3, 0, 1).flip(2, 3)
@@ -187,7 +187,7 @@ def _stylegan_layer(match: re.Match[str], value: Tensor, traits: NetworkTraits) 
         value = _kernel(value)
         usual = int(match["side"]) >= FUSED_FROM
         if match["part"] == "Conv0_up" and traits.fused is not None and traits.fused != usual:
-            value = value.flip(2, 3)  # the layout has it as the usual way wants it
+            value = value.flip(2, 3)  # the layout expects the default orientation
     elif leaf == "StyleMod/weight":
         value = value.T
     leaves = {"Noise/weight": "apply_noise.weight", "StyleMod/weight": "style.weight", "StyleMod/bias": "style.bias"}

@@ -1,7 +1,6 @@
-"""The values that a checkpoint is read as, and the limits of reading.
+"""Values that represent the content of a checkpoint, and the limits of reading.
 
-Nothing here is a class of the file: what a file says is an object of some class becomes a `Record` of its name and
-its state.
+No class of the file is used: an object of any class becomes a `Record` with the class's name and the object's state.
 """
 
 from __future__ import annotations
@@ -14,40 +13,40 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 MIN_STEPS, MAX_STEPS, BYTES_A_STEP = 300_000, 800_000, 8
-"""Limits on the steps of all pickles of a file, and on its values: the first plus one for each `BYTES_A_STEP` bytes, to
-at most the second. The largest known checkpoints take 100,000, and a history of losses a few hundred thousand."""
+"""Limits on the steps of all pickles of a file, and on its values: the first number plus one per `BYTES_A_STEP` bytes,
+up to the second. The largest known checkpoints take 100,000 steps, and a loss history a few hundred thousand."""
 
 CALL, COLLECTION = 3, 3
-"""Steps that a call is counted as, and values that an object or a collection is."""
+"""Additional steps per call, and number of values that an object or a collection counts as."""
 
 MAX_DEPTH = 100
-"""How deep the values of a file may be nested."""
+"""Maximum nesting of the values of a file."""
 
 MAX_COPIES = 4
-"""The tensors and texts of a file may take so many times its bytes, where several share memory."""
+"""Maximum size of all tensors and strings, counting shared memory each time, as a multiple of the file's size."""
 
 MAX_NAME = 500
-"""Characters of a key, or of anything else that is compared with others."""
+"""Maximum number of characters of a key, or of anything else that is compared."""
 
 MAX_TEXT = 2**20
-"""Characters of any other text."""
+"""Maximum number of characters of any other string."""
 
 MAX_KEY = 2**60
-"""Bound of whole numbers that are keys; of larger ones, any number can have the same hash."""
+"""Bound on integer keys, since any number of larger integers can have the same hash."""
 
 
 ARGUMENTS, ITEMS, STATE = "(arguments)", "(items)", "(state)"
-"""Keys of a record's state for what an object was made of, what was put into it, and a state that is no dict."""
+"""Keys of a record's state for an object's arguments, its items, and a state that is not a dict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a file says of an object of a class that is not known here, or not made here.
+    """Description of an object whose class is unknown or not instantiated.
 
     Args:
-        name: The class, as the file names it.
-        state: Its attributes, and under `ARGUMENTS`, `ITEMS` and `STATE` what else the file says of it.
-        source_hash: SHA-256 of the source text that came with it, hexadecimal; empty where none did.
+        name: Name of the class in the file.
+        state: Attributes of the object, and other information under `ARGUMENTS`, `ITEMS` and `STATE`.
+        source_hash: Hexadecimal SHA-256 of the source code that comes with the object; empty if there is none.
     """
 
     name: str
@@ -57,14 +56,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class GlobalName:
-    """A global that a pickle names; it is looked up in a closed table and nowhere else."""
+    """A global that a pickle names; it is looked up only in a closed table."""
 
     name: str
 
 
 @dataclass(slots=True, eq=False)
 class Instance:
-    """An object while it is read: a pickle makes it first and gives it its state later."""
+    """An object during reading; a pickle creates it first and sets its state later."""
 
     name: str
     state: dict[str, Any] = field(default_factory=dict)
@@ -73,11 +72,11 @@ class Instance:
 
 @dataclass(slots=True, eq=False)
 class Array:
-    """A NumPy array while it is read.
+    """A NumPy array during reading.
 
     Args:
-        tensor: Its numbers, once its state is there.
-        kind: The code of its dtype, if it holds none.
+        tensor: Values, once the state is set.
+        kind: Code of its dtype, if that is not numeric.
     """
 
     tensor: Tensor | None = None
@@ -86,7 +85,7 @@ class Array:
 
 @dataclass(slots=True, eq=False)
 class DtypeCode:
-    """A NumPy dtype while it is read, such as ``<f4``."""
+    """A NumPy dtype during reading, such as ``<f4``."""
 
     code: str
     order: str = "<"
@@ -94,16 +93,16 @@ class DtypeCode:
 
 @dataclass(slots=True, eq=False)
 class Storage:
-    """The numbers that tensors are views of, ``[n]``."""
+    """Values that tensors are views of, ``[n]``."""
 
     numbers: Shaped[Tensor, " n"]
 
 
 class Budget:
-    """What reading a file may still cost.
+    """Remaining budget for reading a file.
 
     Args:
-        num_bytes: The size of the file.
+        num_bytes: Size of the file in bytes.
     """
 
     def __init__(self, num_bytes: int) -> None:
@@ -116,57 +115,56 @@ class Budget:
         """Count steps of a pickle.
 
         Raises:
-            ValueError: If there were too many.
+            ValueError: If there are too many.
         """
         self.opcodes -= count
         if self.opcodes < 0:
-            raise ValueError(f"it takes more than {self.max_steps:,} steps to read")
+            raise ValueError(f"reading it takes more than {self.max_steps:,} steps")
 
     def node(self, depth: int, count: int = 1) -> None:
-        """Count values, at a depth; collections and objects take as long as `COLLECTION` of them.
+        """Count values at a depth; collections and objects count as `COLLECTION` values.
 
         Raises:
-            ValueError: If there are too many, or it is too deep.
+            ValueError: If there are too many, or they are nested too deep.
         """
         self.nodes -= count
         if self.nodes < 0:
-            raise ValueError(f"it holds more than {self.max_steps:,} values")
+            raise ValueError(f"it contains more than {self.max_steps:,} values")
         if depth > MAX_DEPTH:
-            raise ValueError(f"its values are nested deeper than {MAX_DEPTH}, or hold themselves")
+            raise ValueError(f"its values are nested more than {MAX_DEPTH} deep, or contain themselves")
 
     def spend(self, num_bytes: int) -> None:
-        """Count memory before it is taken.
+        """Count memory before it is allocated.
 
         Raises:
-            ValueError: If it is negative, or more than such a file can need.
+            ValueError: If the count is negative, or exceeds what a file of this size can need.
         """
         self.bytes -= num_bytes
         if num_bytes < 0 or self.bytes < 0:
-            raise ValueError(f"its tensors and texts take more than {MAX_COPIES} times the bytes of the file")
+            raise ValueError(f"its tensors and strings take more than {MAX_COPIES} times the bytes of the file")
 
 
 def check_key(key: Any) -> Any:
-    """Return what a pickle has for a key, if it takes no time to hash it and to compare it with others.
+    """Return a key of a pickle if it is cheap to hash and to compare.
 
-    A tuple becomes a text: tuples of any hash are easily made.
+    A tuple becomes a string, since it is easy to create many tuples with the same hash.
 
     Raises:
-        ValueError: If it is no number, text, object or tuple of them, or too long.
+        ValueError: If it is not a number, string, object or tuple of those, or is too long.
     """
     if isinstance(key, tuple) and not any(isinstance(item, tuple) for item in key):
         key = f"({', '.join(describe_key(check_key(item)) for item in key[:MAX_NAME])})"
     if not isinstance(key, str | int | float | bytes | None | GlobalName | Instance | Tensor):
-        kind = f"a value of type {type(key).__name__}"
-        raise ValueError(f"the pickle has {kind} for a key; keys are numbers and texts")
+        raise ValueError(f"keys in the pickle must be numbers or strings; got a value of type {type(key).__name__}")
     if isinstance(key, str | bytes) and len(key) > MAX_NAME:
-        raise ValueError(f"the pickle has a text of {len(key)} characters for a key; at most {MAX_NAME} are read")
+        raise ValueError(f"keys in the pickle must have at most {MAX_NAME} characters; got {len(key)}")
     if isinstance(key, int) and abs(key) >= MAX_KEY:
-        raise ValueError("the pickle has a whole number of more than 60 bits for a key")
+        raise ValueError("integer keys in the pickle must have at most 60 bits")
     return key
 
 
 def describe_key(key: Any) -> str:
-    """Return a key as a text, such as ``project.Mode(1)`` for an object."""
+    """Return a key as a string, such as ``project.Mode(1)`` for an object."""
     if isinstance(key, Tensor):
         return f"tensor {list(key.shape)}"
     if isinstance(key, Instance):
@@ -177,5 +175,5 @@ def describe_key(key: Any) -> str:
 
 
 def make_printable(text: str, limit: int = 1000) -> str:
-    """Return a text of a file as it may be shown: one line without the codes by which a terminal is told things."""
+    """Return a string from a file as one safe line, without terminal control codes."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])

@@ -237,8 +237,8 @@ def test_archives_are_stored_whole_and_once(tmp_path: Path) -> None:
     zeros = {"a/data.pkl": b"\x80\x02N.", "a/data/0": bytes(10 * 2**20)}
     _refused(tmp_path / "bomb", _archive(zeros, zipfile.ZIP_DEFLATED), "compressed")
     _refused(tmp_path / "bomb", _archive(zeros, zipfile.ZIP_LZMA), "compressed")
-    _refused(tmp_path / "other", _archive({"x.txt": b"x"}), "none of torch")
-    _refused(tmp_path / "two", _archive({"a/data.pkl": b"N.", "b/data.pkl": b"N."}), "2 data.pkl")
+    _refused(tmp_path / "other", _archive({"x.txt": b"x"}), "must contain one data.pkl; got 0")
+    _refused(tmp_path / "two", _archive({"a/data.pkl": b"N.", "b/data.pkl": b"N."}), "one data.pkl; got 2")
     _refused(tmp_path / "big", _archive({"a/data.pkl": b"N.", "a/byteorder": b"big"}), "big-endian")
     _refused(tmp_path / "many", b"PK\x03\x04" + b"PK\x01\x02" * 60_000, "more than 50000 files")
     overlapping = bytearray(_archive({f"a/{i}": bytes(1000) for i in range(20)}))
@@ -250,7 +250,7 @@ def test_archives_are_stored_whole_and_once(tmp_path: Path) -> None:
 def test_arrays_have_the_bytes_that_their_shape_asks_for(tmp_path: Path) -> None:
     good = pickle.dumps(np.ones((3, 5), np.float32), protocol=3)
     assert read_checkpoint(_written(tmp_path, good)).tree.shape == (3, 5)
-    _refused(tmp_path / "a", good.replace(b"K\x03K\x05", b"K\x7fK\x7f"), "has 60 bytes")
+    _refused(tmp_path / "a", good.replace(b"K\x03K\x05", b"K\x7fK\x7f"), "got 60 bytes")
     _refused(tmp_path / "b", pickle.dumps(np.array([Payload(os.system, "x")]), protocol=3), "system")
     _refused(tmp_path / "c", pickle.dumps(np.ones(2, np.float32), protocol=3).replace(b"f4", b"x4"), "'x4'")
 
@@ -258,7 +258,7 @@ def test_arrays_have_the_bytes_that_their_shape_asks_for(tmp_path: Path) -> None
 def test_versions_of_persistence_that_are_not_known_are_refused(tmp_path: Path) -> None:
     tensors = {"mapping.fc0.weight": torch.ones(2, 2)}
     assert read_checkpoint(_written(tmp_path, nvlabs_file(tensors))).kind == "nvlabs pickle"
-    _refused(tmp_path / "hostile", nvlabs_file(tensors, version=7), "version 7")
+    _refused(tmp_path / "hostile", nvlabs_file(tensors, version=7), "version 6; got 7")
 
 
 def test_nothing_of_the_file_is_imported(tmp_path: Path) -> None:
@@ -363,14 +363,14 @@ def test_none_of_the_worst_files_takes_long(name: str, tmp_path: Path) -> None:
 
 CROWDS = {
     "networks": ([{"a.b": torch.zeros(2)}] * 1_000, "more than 12 networks"),
-    "facts": ({str(index): index for index in range(2_000)} | {"g": {"a": torch.zeros(2)}}, "more than 1,000 things"),
-    "wrappers": ({"module." * 60 + "a": torch.zeros(2)}, "of no known layout"),
-    "long names": ({"module." * 1_100 + "a": torch.zeros(2)}, "a text of 7701 characters for a key"),
+    "facts": ({str(index): index for index in range(2_000)} | {"g": {"a": torch.zeros(2)}}, "more than 1,000 values"),
+    "wrappers": ({"module." * 60 + "a": torch.zeros(2)}, "has no known layout"),
+    "long names": ({"module." * 1_100 + "a": torch.zeros(2)}, "at most 500 characters; got 7701"),
     "tensors": (dict.fromkeys(map(str, range(20_001)), torch.zeros(2)), "more than 20,000 tensors"),
-    "stages": ({f"main.{3 * index}.weight": torch.zeros(1, 1, 4, 4) for index in range(300)}, "of no known layout"),
+    "stages": ({f"main.{3 * index}.weight": torch.zeros(1, 1, 4, 4) for index in range(300)}, "has no known layout"),
     "an optimizer": (
         {"state": {0: {"step": torch.zeros(()), "exp_avg": torch.zeros(2)}}, "param_groups": []},
-        "optimizers only",
+        "only optimizers",
     ),
 }
 
@@ -420,11 +420,11 @@ def test_no_network_has_numbers_that_are_not_finite(tmp_path: Path) -> None:
     """Each tensor here is finite: what they make together is not."""
     styles = nvlabs([3, 2], c_dim=3)
     path = _written(tmp_path, torch_file({name: value * 1e38 for name, value in styles.items()}))
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="NaN or infinity"):
         import_checkpoint(path, {"c": 1})
     path.write_bytes(torch_file(styles))
     for c in ([float("nan"), 0, 0], [float("inf"), 0, 0], [10**400, 0, 0], [1e300, 0, 0]):
-        with pytest.raises(ValueError, match="a list of 3 finite numbers"):
+        with pytest.raises(ValueError, match="a list of 3 finite weights"):
             import_checkpoint(path, {"c": c})
     assert import_checkpoint(path, {"c": [0, 0.5, 0.5]}).z_dim == 6
 
@@ -450,6 +450,6 @@ def _huge_resnet() -> dict[str, Tensor]:
 def test_a_small_file_makes_no_images_that_fill_memory(make: Any, tmp_path: Path) -> None:
     """These would be 200 x 1024 and 4 x 65536 pixels wide, and the layers of a generator are found by running it."""
     path = _written(tmp_path, torch_file(make()))
-    with pytest.raises(ValueError, match="4,096 pixels a side"):
+    with pytest.raises(ValueError, match="4,096 pixels per side; got"):
         import_checkpoint(path)
-    assert "4,096 pixels a side" in explain(path).verdict
+    assert "4,096 pixels per side" in explain(path).verdict

@@ -294,7 +294,11 @@ def test_a_history_beside_it_is_no_network(kind: str, tmp_path: Path) -> None:
 def test_a_file_is_looked_at_before_it_is_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for start, words in ((b"", "it is no checkpoint"), (b"\x89HDF", "it is HDF5"), (b"hello", "it is no checkpoint")):
+    for start, words in (
+        (b"", "it is not a checkpoint"),
+        (b"\x89HDF", "it is an HDF5"),
+        (b"hello", "it is not a checkpoint"),
+    ):
         path.write_bytes(start)
         with path.open("r+b") as file:
             file.truncate(2 * 2**30)
@@ -312,7 +316,7 @@ def test_a_link_to_a_kernel_file_is_not_waited_for(tmp_path: Path) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(target)
         for take in (import_checkpoint, explain, generators.load):
-            with pytest.raises(ValueError, match="it is no checkpoint"):
+            with pytest.raises(ValueError, match="it is not a checkpoint"):
                 take(link)
         for read in (segmenters.load, lambda path: load_tensors(path, "gandissect-segmenter", 1)):
             with pytest.raises(ValueError, match="not a complete safetensors file"):
@@ -332,7 +336,9 @@ def test_weights_that_make_images_of_no_number_are_refused(
     assert state[name].isfinite().all()
     assert small_images(state).isnan().any()
     path.write_bytes(torch_file(state))
-    with pytest.raises(ValueError, match=f"numbers that are not finite, first in '{first}'.*earlier snapshot"):
+    with pytest.raises(
+        ValueError, match=f"NaN or infinity for a random latent vector, first in '{first}'.*earlier snapshot"
+    ):
         import_checkpoint(path)
 
 
@@ -340,5 +346,5 @@ def test_our_own_files_need_no_import(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     generators.save(generators.load("dcgan-scenes64", "cpu"), path)
     for take in (import_checkpoint, explain):
-        with pytest.raises(ValueError, match=r"mine\.safetensors is a file that gandissect has written, and needs no"):
+        with pytest.raises(ValueError, match=r"mine\.safetensors was written by gandissect and needs no import"):
             take(path)

@@ -232,7 +232,7 @@ def test_the_averaged_generator_of_a_file_is_taken_and_a_discriminator_is_none(t
         (gan_zoo_progan, {"lossCriterion": "MSE"}, "loss MSE, whose networks end in a tanh"),
         (gan_zoo_stylegan, {"lossCriterion": "DCGAN"}, "loss DCGAN, whose networks end in a tanh"),
         (gan_zoo_dcgan, {"lossCriterion": "WGANGP"}, "loss WGANGP, whose networks end without a tanh"),
-        (gan_zoo_progan, {"categoryVectorDim": 3}, "images of classes, which are a part of z"),
+        (gan_zoo_progan, {"categoryVectorDim": 3}, "class-conditional with the class as a part of z"),
     ],
 )
 def test_a_network_that_the_file_says_is_another_is_refused(make, config: dict, words: str, tmp_path) -> None:

@@ -190,7 +190,7 @@ def test_the_averaged_generator_of_a_file_is_taken(tmp_path) -> None:
 def test_what_is_wrong_is_named() -> None:
     t = lightweight([6, 5, 4])
     assert_says(LIGHTWEIGHT, {**t, "layers.0.1.dct_weights": torch.ones(2)}, ["dct_weights", "unexpected"])
-    with pytest.raises(ValueError, match=r"filtered with \[1, 2, 1\]"):
+    with pytest.raises(ValueError, match=r"must be filtered with \[1, 2, 1\]"):
         LIGHTWEIGHT.build({**t, "layers.0.0.1.f": torch.ones(3)}, {}, {})
     for wrong in ({"units": [4]}, {"units": [4] * 6}, {"units": [4, 4], "attention": [3]}, {"units": [4, 0]}):
         with pytest.raises(ValueError, match="must"):

@@ -215,7 +215,7 @@ def test_what_is_wrong_is_named() -> None:
     t = lucidrains([6, 4])
     assert_says(STYLEGAN2, {**t, "G.attns.1.0.fn.fn.to_q.weight": torch.ones(2)}, ["attns", "unexpected"])
     assert_says(STYLEGAN2, lucidrains([6, 4], colors=4), ["to_rgb.conv.weight [4, 4, 1, 1]", "[3, 4, 1, 1]"])
-    with pytest.raises(ValueError, match=r"filtered with \[1, 2, 1\]"):
+    with pytest.raises(ValueError, match=r"must be filtered with \[1, 2, 1\]"):
         STYLEGAN2.build({**t, "G.blocks.0.to_rgb.upsample.1.f": torch.ones(3)}, {}, {})
     critic = {"blocks.0.conv_res.weight": torch.ones(4, 3, 1, 1), "to_logit.weight": torch.ones(1, 16)}
     assert_says(STYLEGAN2, critic, ["discriminator"])

@@ -94,7 +94,7 @@ def test_images_of_its_acgan_are_those_of_the_chosen_class(tmp_path) -> None:
         assert_agree(generator(z), _images(t, z, torch.tensor(label)))
     assert_contract(chosen[1], tmp_path)
     for wrong in ({}, {"c": 3}, {"c": True}, {"c": [1, 0]}):
-        with pytest.raises(ValueError, match=r"3 classes: choose one .* 0 to 2"):
+        with pytest.raises(ValueError, match=r"3 classes: set the option c .* \[0, 2\]"):
             CLASSES.build(t, {}, wrong)
 
 

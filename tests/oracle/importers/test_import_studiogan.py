@@ -311,9 +311,9 @@ def test_a_class_that_is_none_is_refused(given) -> None:
         (MIMICRY, _mimicry(_conditional(_resnet([6, 4]), "embed"))),
     ):
         assert layout.fit(t, {}).is_whole
-        with pytest.raises(ValueError, match=r"images of 5 classes: choose one with the option c, 0 to 4, or a list"):
+        with pytest.raises(ValueError, match=r"5 classes: set the option c to a class in \[0, 4\], or to a list"):
             layout.build(t, {}, options)
-    with pytest.raises(ValueError, match="knows no classes; got c = 1"):
+    with pytest.raises(ValueError, match="c must be omitted, since the network has no classes; got 1"):
         RESNET.build(_resnet([6, 4]), {}, {"c": 1})
 
 
@@ -349,10 +349,10 @@ def test_what_is_attended_to_elsewhere_and_a_biggan_is_refused_by_name() -> None
     draw = Draw(5)
     t = _deep_conv([8, 8, 4])
     t = {name.replace("blocks.1.", "blocks.2."): value for name, value in t.items()} | _attention(draw, "blocks.1.0", 8)
-    assert_says(DEEP_CONV, t, ["self-attention between up-convolutions is not read"])
+    assert_says(DEEP_CONV, t, ["self-attention between up-convolutions is not supported"])
     biggan = _conditional(_resnet([6, 5, 4]), "gain") | {"shared.weight": torch.ones(10, 3)}
     assert_says(RESNET, biggan, ["BigGAN", "shared"])
-    assert_says(RESNET, _conditional(_resnet([6, 5, 4]), "gain", classes=6), ["6 numbers each", "parts of z"])
+    assert_says(RESNET, _conditional(_resnet([6, 5, 4]), "gain", classes=6), ["6 numbers", "parts of z"])
     narrow = _resnet([6, 4, 4], attended=1)
     assert_says(RESNET, narrow, ["attention must be numbers in [2, 3] of layers with 8 units or more"])
     first = {name.replace("blocks.1.", "blocks.0."): value for name, value in _resnet([8, 8], attended=0).items()}
@@ -388,9 +388,9 @@ def test_what_is_wrong_is_said() -> None:
     t = _resnet([6, 5, 4])
     less = {name: value for name, value in t.items() if not name.startswith("blocks.0")}
     assert_says(RESNET, less, ["blocks.0.0.bn1.weight", "missing"])
-    assert_says(RESNET, {**t, "linear0.weight": torch.ones(6 * 15, 6)}, ["linear0 makes 90 numbers", "6 units"])
+    assert_says(RESNET, {**t, "linear0.weight": torch.ones(6 * 15, 6)}, ["output of linear0", "90 numbers", "6 units"])
     conditional = {**t, "blocks.0.0.bn1.gain.weight": torch.ones(6, 10)}
-    assert_says(RESNET, conditional, ["blocks.0.0.bn1.bias.weight missing", "blocks.0.0.bn1.weight"])
+    assert_says(RESNET, conditional, ["missing blocks.0.0.bn1.bias.weight", "blocks.0.0.bn1.weight"])
     studiogan_d = {"blocks.0.0.conv2d1.weight": torch.ones(4, 3, 3, 3), "linear1.weight": torch.ones(1, 4)}
     assert_says(RESNET, studiogan_d, ["discriminator"])
     mimicry_d = {"block1.c1.weight": torch.ones(4, 3, 3, 3), "l5.weight": torch.ones(1, 4)}

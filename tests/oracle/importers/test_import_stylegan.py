@@ -214,10 +214,10 @@ def test_the_largest_trained_image_is_taken_or_the_size_that_is_given() -> None:
     assert_agree(smaller(z), _rosinality_images(t, z, 1, _noise(smaller)))
     assert ROSINALITY.build(t, {}, {"size": 32}).image_size == (32, 32)
     for size in (64, 12, "8", True):
-        with pytest.raises(ValueError, match=r"size is one of 8, 16, 32; got"):
+        with pytest.raises(ValueError, match=r"size must be one of 8, 16, 32; got"):
             ROSINALITY.build(t, {}, {"size": size})
     untrained = _rosinality([4, 4, 3, 3], trained=-1)
-    with pytest.raises(ValueError, match=r"size of images is not in the file: give one of 8, 16, 32"):
+    with pytest.raises(ValueError, match=r"size of images is not in the file: pass one of 8, 16, 32"):
         ROSINALITY.build(untrained, {}, {})
 
 
@@ -245,9 +245,9 @@ def test_every_name_of_each_layout_counts() -> None:
 
 def test_what_is_wrong_is_said() -> None:
     t = _genforce([4, 4, 3])
-    with pytest.raises(ValueError, match=r"synthesis.lod is 0.5: .* not grown"):
+    with pytest.raises(ValueError, match=r"synthesis.lod must be 0, .* got 0.5"):
         GENFORCE.build({**t, "synthesis.lod": torch.tensor(0.5)}, {}, {})
-    with pytest.raises(ValueError, match=r"layer2.blur.kernel is another filter"):
+    with pytest.raises(ValueError, match=r"layer2.blur.kernel must be the filter"):
         GENFORCE.build({**t, "synthesis.layer2.blur.kernel": torch.ones(1, 1, 3, 3)}, {}, {})
     less = {name: value for name, value in t.items() if not name.startswith("synthesis.layer2")}
     assert_says(GENFORCE, less, ["synthesis.layer2.weight", "missing"])

@@ -239,7 +239,7 @@ def test_a_class_is_chosen_at_import() -> None:
     z = generator.sample_z(1)
     w = paper.mapping(z[0].double().numpy(), np.array([0.0, 1.0, 0.0]))
     np.testing.assert_allclose(generator(z)[0].double().numpy(), paper.image(np.tile(w, (6, 1))), atol=1e-4)
-    with pytest.raises(ValueError, match="images of 3 classes: choose one with the option c"):
+    with pytest.raises(ValueError, match="3 classes: set the option c"):
         _built(arrays)
 
 
@@ -266,25 +266,25 @@ def test_what_the_file_says_besides_is_heeded() -> None:
     z = generator.sample_z(2)
     brighter = _built(arrays, facts={"init_kwargs": {"output_scale": 0.5}})
     assert torch.allclose(brighter(z), 2 * generator(z), atol=1e-5)
-    with pytest.raises(ValueError, match="bounded by 16 in this file"):
+    with pytest.raises(ValueError, match="bound on activations must be 256; got 16"):
         _built(arrays, facts={"init_kwargs": {"conv_clamp": 16}})
 
 
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("synthesis.L2_40_5.up_filter", lambda x: x + np.arange(len(x)), "not symmetric"),
-        ("synthesis.L2_40_5.up_filter", lambda x: x[1:-1], r"up_filter is a row or a square of 6, 12"),
+        ("synthesis.L2_40_5.up_filter", lambda x: x + np.arange(len(x)), "must be symmetric"),
+        ("synthesis.L2_40_5.up_filter", lambda x: x[1:-1], r"up_filter must be a row or a square of 6, 12"),
         (
             "synthesis.L2_40_5.down_filter",
             lambda x: np.concatenate([x, x, x]),
-            "a canvas of 24 cannot hold an image of 48 samples",
+            "a canvas of 24 cannot contain an image of 48 samples",
         ),
         ("synthesis.L2_40_5.weight", lambda x: x[:, :5], r"L2_40_5\.weight \[5, 5, 3, 3\]"),
-        ("synthesis.L2_40_5.weight", lambda x: x * np.nan, "L2_40_5.weight holds numbers that are not finite"),
-        ("synthesis.L2_40_5.bias", lambda x: None, r"synthesis\.L2_40_5\.bias missing"),
-        ("synthesis.input.transform", lambda x: 2 * x, "does more than turn and move"),
-        ("synthesis.L2_40_5.noise", lambda x: np.zeros(2), r"synthesis\.L2_40_5\.noise unexpected"),
+        ("synthesis.L2_40_5.weight", lambda x: x * np.nan, "L2_40_5.weight contains NaN or infinity"),
+        ("synthesis.L2_40_5.bias", lambda x: None, r"missing synthesis\.L2_40_5\.bias"),
+        ("synthesis.input.transform", lambda x: 2 * x, "must be a rotation and translation"),
+        ("synthesis.L2_40_5.noise", lambda x: np.zeros(2), r"unexpected synthesis\.L2_40_5\.noise"),
     ],
 )
 def test_what_does_not_fit_is_named(name: str, change: Any, message: str) -> None:

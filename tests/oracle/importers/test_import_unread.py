@@ -95,16 +95,16 @@ CASES = {
     "CUT": (_cut_translator, "takes an image"),
     "pix2pix": (_unet_translator, "takes an image"),
     "autoencoder": (_autoencoder, "takes an image"),
-    "BigGAN-PyTorch": (_biggan, "a BigGAN of BigGAN-PyTorch: .* parts of z"),
-    "pytorch-pretrained-BigGAN": (_huggingface_biggan, "a BigGAN of pytorch-pretrained-BigGAN: .* parts of z"),
-    "FastGAN of classes": (_fastgan_of_classes, "a FastGAN of projected_gan that makes images of classes"),
-    "StyleGAN-XL without classes": (_stylegan_xl_without_classes, "a StyleGAN-XL: .* classes"),
-    "early lightweight GAN": (_early_lightweight, "a lightweight GAN of an early version, .* repeating pixels"),
+    "BigGAN-PyTorch": (_biggan, "a BigGAN of BigGAN-PyTorch, .* parts of z"),
+    "pytorch-pretrained-BigGAN": (_huggingface_biggan, "a BigGAN of pytorch-pretrained-BigGAN, .* parts of z"),
+    "FastGAN of classes": (_fastgan_of_classes, "a class-conditional FastGAN of projected_gan"),
+    "StyleGAN-XL without classes": (_stylegan_xl_without_classes, "a StyleGAN-XL, .* class embeddings"),
+    "early lightweight GAN": (_early_lightweight, "an early version of the lightweight GAN, .* repeating pixels"),
     "lucidrains attention": (
         lambda: lucidrains([6, 4]) | {"G.attns.1.0.fn.fn.to_q.weight": torch.ones(2, 4)},
-        "a StyleGAN2 of lucidrains with attention",
+        "a StyleGAN2 of lucidrains .* attention",
     ),
-    "StyleGAN-XL": (_stylegan_xl, "a StyleGAN-XL: .* classes"),
+    "StyleGAN-XL": (_stylegan_xl, "a StyleGAN-XL, .* class embeddings"),
 }
 
 

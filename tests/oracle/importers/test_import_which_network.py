@@ -111,7 +111,7 @@ UNREADABLE = {
 def test_an_average_that_cannot_be_read_is_not_passed_over_in_silence(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     path.write_bytes(torch_file({"netG": G, "netG_ema": UNREADABLE[kind]}))
-    with pytest.raises(ValueError, match=r"'netG_ema' seems to be the averaged .* name 'netG' .*network='netG'"):
+    with pytest.raises(ValueError, match=r"'netG_ema' seems to be the averaged .* name 'netG'.*network='netG'"):
         import_checkpoint(path)
     torch.testing.assert_close(import_checkpoint(path, network="netG")(Z), small_images(G), rtol=0, atol=1e-6)
 
@@ -137,14 +137,14 @@ def test_averages_of_other_things_are_none_of_the_generator(beside: dict[str, An
 def test_one_of_two_generators_has_to_be_named(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     path.write_bytes(torch_file({"state_dict": G, "best_state_dict": E}))
-    with pytest.raises(ValueError, match=r"it holds 'state_dict', 'best_state_dict'; name one of them: .*--network"):
+    with pytest.raises(ValueError, match=r"it contains 'state_dict', 'best_state_dict'; name one: .*--network"):
         import_checkpoint(path)
     with pytest.raises(ValueError, match=r"network must be one of 'state_dict', 'best_state_dict'; got 'best'"):
         import_checkpoint(path, network="best")
     for name, state in {"state_dict": G, "best_state_dict": E}.items():
         for generator in (import_checkpoint(path, network=name), generators.load(path, "cpu", network=name)):
             torch.testing.assert_close(generator(Z), small_images(state), rtol=0, atol=1e-6)
-        assert explain(path, name).verdict == f"recognized: pytorch/examples DCGAN, of {name}"
+        assert explain(path, name).verdict == f"recognized: pytorch/examples DCGAN in {name}"
     path.write_bytes(torch_file({"state_dict": G, "best_state_dict": dict(G)}))
     torch.testing.assert_close(import_checkpoint(path)(Z), small_images(G), rtol=0, atol=1e-6)
 
@@ -155,7 +155,7 @@ def test_a_generator_is_not_taken_in_silence_where_another_one_of_any_name_is_be
 ) -> None:
     path = tmp_path / "x.pth"
     path.write_bytes(torch_file({"netG": G, name: E, "netD": D}))
-    with pytest.raises(ValueError, match=rf"it holds 'netG', '{name}'; name one of them: .*--network netG"):
+    with pytest.raises(ValueError, match=rf"it contains 'netG', '{name}'; name one: .*--network netG"):
         import_checkpoint(path)
     path.write_bytes(torch_file({"G_ema": E, name: G, "netG": G}))
     torch.testing.assert_close(import_checkpoint(path)(Z), small_images(E), rtol=0, atol=1e-6)
@@ -165,7 +165,7 @@ def test_a_network_is_named_where_there_are_several(tmp_path: Path) -> None:
     own = tmp_path / "mine.safetensors"
     generators.save(generators.load("dcgan-scenes64", "cpu"), own)
     for name in ("dcgan-scenes64", own):
-        with pytest.raises(ValueError, match=r"network must be None for '.*', which holds one network only; got 'g'"):
+        with pytest.raises(ValueError, match=r"network must be None for '.*', which contains one network; got 'g'"):
             generators.load(name, "cpu", network="g")
     with pytest.raises(FileNotFoundError):
         generators.load(tmp_path / "none.pth", "cpu", network="g")

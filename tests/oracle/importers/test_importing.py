@@ -166,7 +166,7 @@ def test_every_wrapping_can_be_explained_with_what_lies_beside_it(tmp_path: Path
     }
     path = _written(tmp_path, torch_file({**beside, "g_ema": dict(_dcgan().state_dict())}))
     said = explain(path)
-    assert said.verdict == "recognized: pytorch/examples DCGAN, of g_ema"
+    assert said.verdict == "recognized: pytorch/examples DCGAN in g_ema"
     json.dumps(said.record())
     assert "DCGAN" in "\n".join(said.lines())
     assert import_checkpoint(path).z_dim == 5
@@ -175,9 +175,9 @@ def test_every_wrapping_can_be_explained_with_what_lies_beside_it(tmp_path: Path
 def test_tensors_that_are_kept_otherwise_than_plainly_are_refused_and_not_read_wrongly(tmp_path: Path) -> None:
     state = dict(_dcgan().state_dict())
     kept = {
-        "its negative": torch._neg_view(-state["main.0.weight"]),
+        "as its negative": torch._neg_view(-state["main.0.weight"]),
         "plain tensors instead": state["main.0.weight"].to_sparse(),
-        "holds no plain numbers but torch.complex64": state["main.0.weight"].to(torch.complex64),
+        "must contain plain numbers; got torch.complex64": state["main.0.weight"].to(torch.complex64),
     }
     for words, value in kept.items():
         assert words in _refusal(tmp_path, torch_file(state | {"main.0.weight": value}))
@@ -248,7 +248,7 @@ def test_a_tensorflow_stylegan2_makes_the_images_of_the_paper(protocol: int, arc
     assert_agree(generator(Z), images(tensors, mapped(tensors, Z)))
     assert torch.equal(generator.mapping.w_avg, tensors["mapping.w_avg"])
     data = tensorflow_file({"mapping": mapping, "synthesis": synthesis}, own, {"resample_kernel": [1, 2, 1]})
-    with pytest.raises(ValueError, match=r"another network than the usual one: resample_kernel = \[1, 2, 1\]"):
+    with pytest.raises(ValueError, match=r"settings are not supported: resample_kernel = \[1, 2, 1\]"):
         import_checkpoint(_written(tmp_path, data))
 
 
@@ -367,12 +367,12 @@ def test_what_is_no_generator_is_called_what_it_is(tmp_path: Path) -> None:
     optimizer = torch.optim.Adam(network.parameters())
     network["main"](torch.ones(2, 5, 1, 1)).sum().backward()
     optimizer.step()
-    assert "optimizers only" in _refusal(tmp_path, torch_file({"g_optim": optimizer.state_dict()}))
+    assert "only optimizers" in _refusal(tmp_path, torch_file({"g_optim": optimizer.state_dict()}))
     critic = nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(), nn.Conv2d(4, 8, 4, 2, 1)).state_dict()
     critic = {f"main.{name}": value for name, value in critic.items()}
     assert "a discriminator" in _refusal(tmp_path, torch_file(critic))
-    assert "discriminators only" in _refusal(tmp_path, torch_file({"discriminator": critic}))
-    assert "no tensors" in _refusal(tmp_path, torch_file({"epoch": 3}))
+    assert "only discriminators" in _refusal(tmp_path, torch_file({"discriminator": critic}))
+    assert "no named tensors" in _refusal(tmp_path, torch_file({"epoch": 3}))
     assert "missing main.4.weight" in _refusal(
         tmp_path, torch_file({k: v for k, v in state.items() if k != "main.4.weight"})
     )
@@ -385,8 +385,10 @@ def test_what_is_no_generator_is_called_what_it_is(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch: deprecated
         torch.jit.save(torch.jit.trace(_dcgan()["main"], torch.ones(1, 5, 1, 1)), scripted)
-    assert "this runs it in Python: generators.wrap(" in _refusal(tmp_path, scripted.read_bytes())
-    assert "size says 32" in _refusal(tmp_path, torch_file(state), {"size": 32})
+    assert "run it in Python: generators.wrap(" in _refusal(tmp_path, scripted.read_bytes())
+    assert "size must be 16, since its images are 16 x 16 pixels; got 32" in _refusal(
+        tmp_path, torch_file(state), {"size": 32}
+    )
 
 
 def test_strides_that_were_guessed_are_said_until_they_are_given(tmp_path: Path, capsys: Any, caplog: Any) -> None:
@@ -394,7 +396,7 @@ def test_strides_that_were_guessed_are_said_until_they_are_given(tmp_path: Path,
     state |= {f"main.1.{leaf}": torch.ones(4) for leaf in ("weight", "bias", "running_mean", "running_var")}
     path, out, arch = _written(tmp_path, torch_file(state)), tmp_path / "my.safetensors", tmp_path / "arch.json"
     guessed = {"strides": [1, 2], "paddings": [0, 2], "output_paddings": [0, 1]}
-    line = f"strides and paddings are not in the file; assumed are the usual ones: {json.dumps(guessed)}"
+    line = f"strides and paddings are not in the file; assuming the defaults: {json.dumps(guessed)}"
     assert _run("import", str(path), "--explain") == 0
     assert f"    {line}; override with --arch FILE.json\n" in capsys.readouterr().out
     assert _run("import", str(path), "--explain", "--json") == 0
@@ -403,7 +405,7 @@ def test_strides_that_were_guessed_are_said_until_they_are_given(tmp_path: Path,
     assert f"{line}; override with --arch FILE.json\n" in capsys.readouterr().out
     arch.write_text(json.dumps(guessed))
     assert _run("import", str(path), "--out", str(out), "--arch", str(arch), "--overwrite") == 0
-    assert "assumed" not in capsys.readouterr().out
+    assert "assuming" not in capsys.readouterr().out
     assert _run("import", str(path), "--explain", "--arch", str(arch)) == 2
     assert "leave out --arch and --size" in capsys.readouterr().err
     import_checkpoint(path, guessed)
@@ -471,7 +473,7 @@ def test_the_command_says_what_it_found_and_writes_it(tmp_path: Path, capsys: An
     other = tmp_path / "other.safetensors"
     for arguments, words in {
         (): "--out FILE.safetensors",
-        ("--out", str(other), "--size", "32"): "it makes images of 16 x 16 pixels; size says 32",
+        ("--out", str(other), "--size", "32"): "size must be 16, since its images are 16 x 16 pixels; got 32",
         ("--out", str(other), "--arch", str(path)): "not JSON",
     }.items():
         assert _run("import", str(path), *arguments) == 2
@@ -493,7 +495,7 @@ def test_explaining_names_every_tensor_and_what_is_missing(tmp_path: Path, capsy
     for name, value in state.items():
         assert f"  {name}  {str(value.dtype).removeprefix('torch.')} {list(value.shape)}\n" in said
     assert "steps = 7" in said
-    assert said.endswith("recognized: pytorch/examples DCGAN, of g_ema\n")
+    assert said.endswith("recognized: pytorch/examples DCGAN in g_ema\n")
     del state["main.3.weight"]
     path = _written(tmp_path, torch_file(state))
     assert _run("import", str(path), "--explain", "--json") == 0
