@@ -1,4 +1,4 @@
-"""Networks that give each pixel of an image a concept, and the labeled pictures that they learn from."""
+"""Segmentation networks, which assign a concept to each pixel of an image, and the labeled pictures to train them."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
-"""What a segmenter shall not depend on, made random: pure functions of (images, labels, rng).
+"""Random augmentation of training pictures, as pure functions of (images, labels, rng).
 
-Pictures are enlarged, turned, recolored, blurred, reduced and enlarged again, and made noisy, so that a network that
-learned from photographs also reads the small, soft samples of a generator.
+Pictures are cropped, rotated, recolored, blurred, reduced and enlarged again, and noised, so that a network trained on
+photographs generalizes to the small, soft images of a generator.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .images import reduce_and_enlarge, resize
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far pictures are changed; 0 switches a change off.
+    """Strengths of the augmentations.
 
     Args:
-        min_crop: Smallest side of a random crop, as a share of the picture's; 1 takes the whole picture.
+        min_crop: Smallest side of a random crop, as a share of the picture's side; 1 uses the whole picture.
         max_aspect: Largest ratio by which a crop is stretched; 1 does not stretch.
-        max_degrees: Largest angle by which a picture is turned, in degrees.
+        max_degrees: Largest angle of rotation, in degrees.
         color: Strength of random brightness, contrast, saturation and tint, from 0 to 1.
-        small: Share of pictures that are reduced and enlarged again, as a small generator's images look.
-        min_small: Fewest pixels a side that a picture is reduced to.
+        small: Share of pictures that are reduced and enlarged again, to imitate the images of a small generator.
+        min_small: Smallest side that a picture is reduced to, in pixels.
         blur: Share of pictures that are blurred.
         max_sigma: Largest standard deviation of the blur, in pixels.
-        max_noise: Largest standard deviation of the noise that is added; images span [-1, 1].
+        max_noise: Largest standard deviation of the added noise; images span [-1, 1].
     """
 
     min_crop: float = 0.5
@@ -71,18 +71,18 @@ def augment(
     settings: Augmentation,
     rng: torch.Generator,
 ) -> tuple[Float32[Tensor, "batch 3 size size"], Int64[Tensor, "batch size size"]]:
-    """Change a batch at random, pictures and labels alike.
+    """Augment a batch of images together with their labels.
 
     Args:
-        images: float32 ``[batch, 3, H, W]`` in [-1, 1].
-        labels: int64 ``[batch, H, W]``.
-        size: Height and width of the result in pixels.
-        settings: How far.
-        rng: The only source of randomness.
+        images: Images, float32 ``[batch, 3, H, W]`` in [-1, 1].
+        labels: Labels, int64 ``[batch, H, W]``.
+        size: Height and width of the result, in pixels.
+        settings: Strengths of the augmentations.
+        rng: Random number generator, the only source of randomness.
 
     Returns:
-        float32 ``[batch, 3, size, size]`` in [-1, 1] and int64 ``[batch, size, size]``; pixels from outside the
-        picture are -1.
+        Images, float32 ``[batch, 3, size, size]`` in [-1, 1], and labels, int64 ``[batch, size, size]``, which are -1
+        outside the original picture.
     """
     images, labels = warp(images, labels, size, settings, rng)
     images = recolor(images, settings.color, rng)
@@ -98,7 +98,7 @@ def warp(
     settings: Augmentation,
     rng: torch.Generator,
 ) -> tuple[Float32[Tensor, "batch 3 size size"], Int64[Tensor, "batch size size"]]:
-    """Cut a random crop out of each picture, stretched and turned, and resize it (bilinearly; labels by nearest)."""
+    """Cut out a random crop of each image, stretch, rotate and resize it (bilinearly; labels by nearest neighbor)."""
     if settings.min_crop == 1 and settings.max_aspect == 1 and settings.max_degrees == 0:
         small = functional.interpolate(labels[:, None].float(), size=(size, size), mode="nearest-exact")
         return resize(images, (size, size)), small[:, 0].long()
@@ -113,7 +113,7 @@ def warp(
     ]
     grid = functional.affine_grid(torch.stack(rows, 1), [len(images), 3, size, size], align_corners=False)
     warped = functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    shifted = (labels + 1)[:, None].float()  # so that the padding's 0 becomes -1
+    shifted = (labels + 1)[:, None].float()  # the padding's 0 becomes -1 below
     moved = functional.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return warped, moved[:, 0].round().long() - 1
 
@@ -121,7 +121,7 @@ def warp(
 def recolor(
     images: Float32[Tensor, "batch 3 H W"], strength: float, rng: torch.Generator
 ) -> Float32[Tensor, "batch 3 H W"]:
-    """Change brightness, contrast, saturation and tint of each picture."""
+    """Change the brightness, contrast, saturation and tint of each image."""
     if strength == 0:
         return images
     draws = (2 * torch.rand(len(images), 6, 1, 1, generator=rng, dtype=torch.float32, device="cpu") - 1) * strength
@@ -136,11 +136,11 @@ def recolor(
 def blur(
     images: Float32[Tensor, "batch 3 H W"], share: float, max_sigma: float, rng: torch.Generator
 ) -> Float32[Tensor, "batch 3 H W"]:
-    """Blur a share of the pictures with a Gaussian of random width."""
+    """Blur a share of the images with a Gaussian of random width."""
     if share == 0 or max_sigma == 0:
         return images
     chosen, sigma = torch.rand(2, len(images), generator=rng, dtype=torch.float32, device="cpu")
-    sigma = torch.where(chosen < share, 0.05 + sigma * max_sigma, 0.05)  # 0.05 pixels: no blur
+    sigma = torch.where(chosen < share, 0.05 + sigma * max_sigma, 0.05)  # 0.05 pixels do not blur
     reach = math.ceil(2 * max_sigma)
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float32, device="cpu")
     kernels = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
@@ -155,7 +155,7 @@ def blur(
 def shrink(
     images: Float32[Tensor, "batch 3 size size"], share: float, min_size: int, rng: torch.Generator
 ) -> Float32[Tensor, "batch 3 size size"]:
-    """Reduce a share of the square pictures to a random size and enlarge them again."""
+    """Reduce a share of the square images to a random size and enlarge them again."""
     full = images.shape[-1]
     if share == 0 or min_size >= full:
         return images
@@ -170,7 +170,7 @@ def shrink(
 def add_noise(
     images: Float32[Tensor, "batch 3 H W"], max_noise: float, rng: torch.Generator
 ) -> Float32[Tensor, "batch 3 H W"]:
-    """Add Gaussian noise of a random strength to each picture."""
+    """Add Gaussian noise of random strength to each image."""
     if max_noise == 0:
         return images
     strength = torch.rand(len(images), 1, 1, 1, generator=rng, dtype=torch.float32, device="cpu") ** 2 * max_noise

@@ -1,4 +1,4 @@
-"""How well a segmenter labels pictures whose labels are known: one confusion matrix, and what follows from it."""
+"""Evaluate a segmenter on labeled pictures: a confusion matrix, and the measures derived from it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .images import reduce_and_enlarge
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Agreement with the truth over all labeled pixels of some pictures.
+    """Agreement of predictions with the ground truth over all labeled pixels.
 
     Args:
-        concepts: Names, in order.
-        confusion: int64 ``[truth, prediction]``; one more column than rows: its last counts pixels left unlabeled.
-        num_images: Pictures.
-        source: Where they are from.
+        concepts: Names of the concepts, in order.
+        confusion: Pixel counts, int64 ``[truth, prediction]``; an extra last column counts pixels without a prediction.
+        num_images: Number of pictures.
+        source: Name of the pictures' source.
     """
 
     concepts: tuple[str, ...]
@@ -39,41 +39,41 @@ class Evaluation:
 
     @property
     def iou(self) -> dict[str, float]:
-        """Intersection over union of each concept that the truth or the prediction has anywhere.
+        """IoU of each concept that occurs in the ground truth or the predictions.
 
-        ``IoU_c = n_cc / (sum_j n_cj + sum_i n_ic - n_cc)``; a concept absent from both has none.
+        ``IoU_c = n_cc / (sum_j n_cj + sum_i n_ic - n_cc)``; concepts absent from both are left out.
         """
         hits = self.confusion.diagonal()
         union = self.confusion.sum(1) + self.confusion[:, :-1].sum(0) - hits
         return {
-            name: hit / either
-            for name, hit, either in zip(self.concepts, hits.tolist(), union.tolist(), strict=True)
-            if either
+            name: hit / total
+            for name, hit, total in zip(self.concepts, hits.tolist(), union.tolist(), strict=True)
+            if total
         }
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """The concepts that neither truth nor prediction has; the mean leaves them out."""
+        """Concepts in neither the ground truth nor the predictions, which `mean_iou` leaves out."""
         return tuple(name for name in self.concepts if name not in self.iou)
 
     @property
     def mean_iou(self) -> float:
-        """The mean of `iou`, 0 where nothing is labeled."""
+        """Mean of `iou`; 0 if no pixel is labeled."""
         return sum(self.iou.values()) / max(1, len(self.iou))
 
     @property
     def accuracy(self) -> float:
-        """The share of labeled pixels that are labeled rightly."""
+        """Share of labeled pixels with the correct prediction."""
         return int(self.confusion.diagonal().sum()) / max(1, int(self.confusion.sum()))
 
     def merge_concepts(self, names: Sequence[str]) -> Evaluation:
-        """Return the evaluation as if some concepts were one, called as the first of them.
+        """Return the evaluation with some concepts merged into the first of them.
 
         Args:
-            names: Concepts, each once, e.g. building, door and window where the truth has buildings only.
+            names: Distinct concepts, e.g. building, door and window if the ground truth has only buildings.
 
         Raises:
-            KeyError: If a name is unknown, with the nearest match.
+            KeyError: If a name is unknown; the message suggests the nearest match.
         """
         positions = {name: index for index, name in enumerate(self.concepts)}
         members = [lookup(positions, name, "concept") for name in names]
@@ -88,7 +88,7 @@ class Evaluation:
         return replace(self, concepts=tuple(self.concepts[index] for index in kept), confusion=joined)
 
     def record(self) -> dict[str, Any]:
-        """Return the figures as JSON values."""
+        """Return the measures as JSON values."""
         return {
             "source": self.source,
             "num_images": self.num_images,
@@ -102,21 +102,21 @@ class Evaluation:
 def confusion_matrix(
     truth: Int64[Tensor, "*pixels"], predicted: Int64[Tensor, "*pixels"], num_concepts: int
 ) -> Int64[Tensor, "concept concept+1"]:
-    """Count the pixels of each pair of true and predicted concept.
+    """Count the pixels of each pair of true and predicted concepts.
 
     Args:
-        truth: int64, any shape; what lies outside ``0 .. num_concepts - 1`` does not count.
-        predicted: int64, the same shape; -1 where nothing is named.
-        num_concepts: How many, 1 or more.
+        truth: True labels, int64, any shape; labels outside ``0 .. num_concepts - 1`` are ignored.
+        predicted: Predicted labels, int64, the same shape; -1 where no concept is predicted.
+        num_concepts: Number of concepts, 1 or more.
 
     Returns:
-        int64 ``[num_concepts, num_concepts + 1]``; the last column counts predictions of -1.
+        Pixel counts, int64 ``[num_concepts, num_concepts + 1]``; the last column counts predictions of -1.
 
     Raises:
-        ValueError: If the shapes differ, or a prediction is no such number.
+        ValueError: If the shapes differ, or a prediction is out of range.
     """
     if truth.shape != predicted.shape:
-        raise ValueError(f"truth is {list(truth.shape)}, the prediction {list(predicted.shape)}")
+        raise ValueError(f"predictions must have the truth's shape, {list(truth.shape)}; got {list(predicted.shape)}")
     lowest, highest = (predicted.min(), predicted.max()) if predicted.numel() else (-1, -1)
     if predicted.dtype != torch.int64 or lowest < UNLABELED or highest >= num_concepts:
         expected = f"int64 from {UNLABELED} to {num_concepts - 1}"
@@ -135,28 +135,31 @@ def evaluate(
     reduced_to: int | None = None,
     batch_size: int = 16,
 ) -> Evaluation:
-    """Compare a segmenter with the labels of pictures (their evaluation view: the center crop).
+    """Compare a segmenter's predictions with the labels of pictures, in their evaluation view (the center crop).
 
-    A pixel of which the truth only says "one of these concepts" counts as the one predicted if that is among them,
-    else as the first of them.
+    If the ground truth of a pixel is a group of concepts, the prediction counts as correct if it is in the group;
+    otherwise the pixel counts as the group's first concept.
 
     Args:
-        segmenter: Has the concepts of ``source``.
-        source: Labeled pictures that it was not trained on.
-        max_images: Take the first so many; None takes all.
-        reduced_to: Reduce pictures to this many pixels a side and enlarge them again before labeling: how well it
-            does on the enlarged samples of a small generator. The truth stays as fine as it is.
-        batch_size: Pictures at a time.
+        segmenter: Segmenter to evaluate, with the concepts of ``source``.
+        source: Labeled pictures that the segmenter was not trained on.
+        max_images: Number of pictures to use, from the first on; None uses all.
+        reduced_to: Size in pixels to reduce pictures to, and enlarge them from, before labeling, which imitates the
+            enlarged images of a small generator; the ground truth keeps its resolution.
+        batch_size: Number of pictures per batch.
 
     Raises:
         ValueError: If the concepts differ or there is no labeled picture.
     """
-    names, wanted = ([concept.name for concept in part.concepts] for part in (source, segmenter))
-    if names != wanted:
-        raise ValueError(f"{segmenter.name} names {wanted}, {source.name} is labeled with {names}: remap one")
+    names, predicted_names = ([concept.name for concept in part.concepts] for part in (source, segmenter))
+    if names != predicted_names:
+        raise ValueError(
+            f"{segmenter.name} and {source.name} must have the same concepts; got {predicted_names} and {names}; "
+            "remap one"
+        )
     count = len(source) if max_images is None else min(max_images, len(source))
     if count < 1:
-        raise ValueError("an evaluation needs at least one picture")
+        raise ValueError(f"an evaluation needs at least one picture; got {count}")
     confusion = torch.zeros(len(names), len(names) + 1, dtype=torch.int64, device="cpu")
     for block in blocks(count, batch_size):
         batch = source.batch(block)

@@ -1,4 +1,4 @@
-"""Segmenters by name: those that are bundled, files of your own, a palette, torchvision's."""
+"""Load segmenters by name: bundled networks, files, a palette, torchvision's networks."""
 
 from __future__ import annotations
 
@@ -14,30 +14,38 @@ from .torchvision import NETWORKS, PREFIX, load_torchvision
 from .unet import UNetSegmenter
 
 LAST = "segmenter.safetensors"
-"""What a training writes into its folder."""
+"""Name of the file that a training writes into its folder."""
 
 CARD_INDEX = CardIndex(Path(__file__).parent, "segmenter")
 names = CARD_INDEX.names
 """Return the names of the bundled segmenters."""
 card = CARD_INDEX.card
-"""Return the card of a bundled network: what it is, how it was trained, and how good it is."""
+"""Return the card of a bundled network: its description, training and quality."""
 
 
 def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
     """Load a segmenter.
 
     Args:
-        name_or_path: A bundled name (`names`), the path of a ``.safetensors`` file, the folder of a training, whose
-            ``segmenter.safetensors`` is taken, ``"palette"`` (the eight corners of the color cube), or
-            ``"torchvision:NAME"``.
-        device: Where it shall compute; ``"auto"`` is CUDA if there, else MPS if there, else the CPU.
+        name_or_path: Bundled name (`names`), path of a ``.safetensors`` file, folder of a training (its
+            ``segmenter.safetensors``), ``"palette"`` (the eight corners of the color cube), or ``"torchvision:NAME"``.
+        device: Device to compute on; ``"auto"`` is CUDA if available, else MPS if available, else the CPU.
 
     Raises:
-        KeyError: If the name is unknown, with the nearest match.
-        FileNotFoundError: If there is no such file or folder, a folder holds none, or weights cannot be fetched.
-        ValueError: If a file is damaged or not the one that its card describes, or there is no such device.
+        KeyError: If the name is unknown; the message suggests the nearest match.
+        FileNotFoundError: If the file or folder does not exist, the folder holds no segmenter, or weights cannot be
+            downloaded.
+        ValueError: If the file is damaged or differs from its card, or the device is not available.
+
+    Example:
+        >>> import segmenters
+        >>> segmenters.load("unet-scenes", device="cpu")
+        UNetSegmenter('unet-scenes', 17 concepts)
+        >>> palette = segmenters.load("palette")
+        >>> [concept.name for concept in palette.concepts[:3]]
+        ['black', 'red', 'green']
     """
-    check_type("name_or_path", name_or_path, (str, Path), f"give a file, a folder, or one of {', '.join(names())}")
+    check_type("name_or_path", name_or_path, (str, Path), f"pass a file, a folder, or one of {', '.join(names())}")
     name = str(name_or_path)
     if name == "palette":
         return PaletteSegmenter(BASIC_CONCEPTS)
@@ -50,25 +58,25 @@ def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
 
 
 def names_for(generator: str) -> tuple[str, ...]:
-    """Return the bundled segmenters made for a generator's images, e.g. ``unet-scenes`` for ``dcgan-scenes64``.
+    """Return the bundled segmenters for a generator's images, e.g. ``unet-scenes`` for ``dcgan-scenes64``.
 
     Args:
-        generator: The generator's name.
+        generator: Name of the generator.
     """
     ending = re.search(r"-([a-z]+)\d*$", generator)
     return tuple(name for name in names() if ending and name.rpartition("-")[2] == ending[1])
 
 
 def find_for(generator: str) -> str:
-    """Return the bundled segmenter made for a generator's images.
+    """Return the bundled segmenter for a generator's images.
 
     Args:
-        generator: The generator's name.
+        generator: Name of the generator.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If no bundled segmenter matches the name.
     """
-    fitting = names_for(generator)
-    if not fitting:
-        raise ValueError(f"no bundled segmenter is known to fit {generator!r}; name one with --segmenter")
-    return fitting[0]
+    matches = names_for(generator)
+    if not matches:
+        raise ValueError(f"no bundled segmenter matches {generator!r}; name one with --segmenter")
+    return matches[0]

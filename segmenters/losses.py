@@ -4,8 +4,10 @@
     D_c = (2 sum_p P_pc y_pc + 1) / (sum_p P_pc + sum_p y_pc + 1)
 
 over the labeled pixels p with true concept c_p; ``w(c)`` is a power of the inverse frequency of the concept. Where
-the truth only says "one of these", ``P_p`` is the sum of their probabilities and the pixel takes no part in Dice
-(Source of Dice as a loss: Milletari et al. 2016, Sec. 3).
+the ground truth is a group of concepts, one of which is correct, ``P_p`` is the sum of their probabilities and the
+pixel is left out of Dice.
+
+Source: Milletari et al. 2016, Sec. 3 (Dice as a loss).
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ def segmentation_loss(
     weights: Float32[Tensor, " concept"],
     dice_weight: float,
 ) -> tuple[Float32[Tensor, ""], Float32[Tensor, ""]]:
-    """Return cross-entropy and the weighted Dice term, as the module says.
+    """Return the cross-entropy and the weighted Dice term.
 
     Args:
-        logits: float32 ``[batch, concept, H, W]``.
-        labels: int64 ``[batch, H, W]``: a concept, -1, or number of concepts + index of a group.
-        groups: The concepts of each group.
-        weights: float32 ``[concept]``, weight of each concept's pixels.
-        dice_weight: The ``d``.
+        logits: Scores of the concepts, float32 ``[batch, concept, H, W]``.
+        labels: Labels, int64 ``[batch, H, W]``: index of a concept, -1, or number of concepts + index of a group.
+        groups: Concepts of each group.
+        weights: Weight of each concept's pixels, float32 ``[concept]``.
+        dice_weight: Weight ``d`` of the Dice term.
     """
     num_concepts = logits.shape[1]
     log_p = functional.log_softmax(logits, 1)
@@ -52,7 +54,7 @@ def segmentation_loss(
 def dice_loss(
     probabilities: Float32[Tensor, "batch concept H W"], labels: Int64[Tensor, "batch H W"]
 ) -> Float32[Tensor, ""]:
-    """Return ``1 - mean_c D_c`` over the concepts that the batch's truth has."""
+    """Return ``1 - mean_c D_c`` over the concepts in the batch's ground truth."""
     num_concepts = probabilities.shape[1]
     counted = (labels >= 0) & (labels < num_concepts)
     truth = functional.one_hot(torch.where(counted, labels, 0), num_concepts).permute(0, 3, 1, 2) * counted[:, None]
@@ -66,9 +68,9 @@ def dice_loss(
 def concept_weights(
     sources: Sequence[ImageSource], balance: float, max_images: int = 400
 ) -> Float32[Tensor, " concept"]:
-    """Return a weight for each concept's pixels, ``frequency ** -balance``, 1 in the mean over pixels.
+    """Return the weight of each concept's pixels, ``frequency ** -balance``, normalized to a mean of 1 over pixels.
 
-    Frequencies are counted over the evaluation views of the first ``max_images`` pictures, evenly spaced.
+    Frequencies are counted over the evaluation views of about ``max_images`` evenly spaced pictures per source.
 
     Raises:
         ValueError: If a source has no labels.
@@ -80,7 +82,7 @@ def concept_weights(
         for index in range(0, len(source), step):
             labels = require_labels(source, source.batch([index]))
             counts += torch.bincount(labels[(labels >= 0) & (labels < num_concepts)], minlength=num_concepts)
-    share = (counts / counts.sum().clamp(min=1)).clamp(min=1e-4)  # a concept that is never seen weighs finitely
+    share = (counts / counts.sum().clamp(min=1)).clamp(min=1e-4)  # bounds the weight of an absent concept
     share = share / share.sum()
     weights = share**-balance
     return weights / (weights * share).sum()

@@ -1,4 +1,4 @@
-"""Label maps as colors, and the grid of pictures, truths and predictions that a training leaves behind."""
+"""Color label maps, and write the grids of pictures, ground truth and predictions of a training."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _UNNAMED = (255, 255, 255)
 
 
 def color_labels(labels: Int64[Tensor, "batch H W"], concepts: Sequence[Concept]) -> UInt8[Tensor, "batch 3 H W"]:
-    """Return label maps in their concepts' colors; what is no concept is white.
+    """Return label maps in the colors of their concepts; unlabeled pixels are white.
 
     Args:
-        labels: int64 ``[batch, H, W]``.
-        concepts: What they index into.
+        labels: Label maps, int64 ``[batch, H, W]``.
+        concepts: Concepts that the labels index.
 
     Returns:
         uint8 ``[batch, 3, H, W]``.
@@ -38,17 +38,17 @@ def color_labels(labels: Int64[Tensor, "batch H W"], concepts: Sequence[Concept]
 def save_grid(
     path: Path | str, segmenter: Segmenter, source: ImageSource, num_images: int = 12, *, overwrite: bool = False
 ) -> None:
-    """Write a PNG: a column for each of some evenly spaced pictures, under it the truth, under that the prediction.
+    """Write a PNG with one column per picture: the picture, the ground truth, and the prediction below.
 
     Args:
-        path: The file.
-        segmenter: What predicts.
-        source: Labeled pictures.
-        num_images: Columns, at most.
-        overwrite: Replace another file of that name.
+        path: File to write.
+        segmenter: Segmenter that predicts the labels.
+        source: Labeled pictures, from which evenly spaced ones are chosen.
+        num_images: Maximum number of columns.
+        overwrite: Replace an existing file.
 
     Raises:
-        FileExistsError: If there is another file of that name.
+        FileExistsError: If the file exists and `overwrite` is false.
     """
     count = min(num_images, len(source))
     batch = source.batch([index * len(source) // count for index in range(count)])

@@ -1,4 +1,4 @@
-"""How the bundled segmenters were trained: settings and pictures, to be trained again or varied."""
+"""Training recipes of the bundled segmenters: settings and pictures, to reproduce or vary."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from .datasets.source import ImageSource
 from .training import SegmenterSettings
 
 CAMVID_AS_STREETS: Mapping[str, str | tuple[str, ...]] = {
-    "building": ("building", "door", "window"),  # camvid does not tell them apart
+    "building": ("building", "door", "window"),  # camvid does not distinguish them
     "car": "car",
     "pavement": "pavement",
     "road": "road",
     "sky": "sky",
     "tree": "vegetation",
 }
-"""What camvid's concepts are called in labelmefacade; the others become unlabeled."""
+"""Names in labelmefacade of camvid's concepts; all other concepts become unlabeled."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecipe:
-    """All that a training needs.
+    """Settings and pictures of a training.
 
     Args:
-        settings: The settings.
-        sources: What it learns from.
-        held_out: What its snapshots are judged by.
+        settings: Training settings.
+        sources: Training pictures.
+        held_out: Held-out pictures to evaluate snapshots on.
     """
 
     settings: SegmenterSettings
@@ -41,28 +41,28 @@ def streets(data: Path | str, num_steps: int = 3000, seed: int = 1) -> TrainingR
     """Return the recipe of ``unet-streets``.
 
     Args:
-        data: A folder with ``labelmefacade`` and ``camvid`` as `Photos` reads them.
-        num_steps: Training steps.
-        seed: Of the training.
+        data: Folder that contains the folders ``labelmefacade`` and ``camvid``, in the format of `Photos`.
+        num_steps: Number of training steps.
+        seed: Seed of the training.
 
     Raises:
-        FileNotFoundError: If the folder lacks them.
+        FileNotFoundError: If one of the two folders is missing.
     """
     held_out = labelmefacade(data, "val")
-    learned = concat([labelmefacade(data, "train"), camvid(data, "train", held_out)])
+    pictures = concat([labelmefacade(data, "train"), camvid(data, "train", held_out)])
     settings = SegmenterSettings(num_steps=num_steps, seed=seed, augmentation=Augmentation(color=0.4))
-    return TrainingRecipe(settings, (learned,), held_out)
+    return TrainingRecipe(settings, (pictures,), held_out)
 
 
 def labelmefacade(data: Path | str, split: str, size: int = 160) -> ImageSource:
-    """Return a split of labelmefacade; its class ``various`` is left unlabeled."""
+    """Return a split of labelmefacade, with its class ``various`` unlabeled."""
     from .datasets.photos import Photos
 
     return Photos(Path(data) / "labelmefacade", size, split, margin=1.0, unlabeled=("various",))
 
 
 def camvid(data: Path | str, split: str, like: ImageSource, size: int = 160) -> ImageSource:
-    """Return a split of camvid under the concepts of labelmefacade (``like``)."""
+    """Return a split of camvid, labeled with the concepts of labelmefacade (``like``)."""
     from .datasets.photos import Photos
 
     photos = Photos(Path(data) / "camvid", size, split, margin=1.0, unlabeled=("unlabelled",))
@@ -70,13 +70,13 @@ def camvid(data: Path | str, split: str, like: ImageSource, size: int = 160) -> 
 
 
 def scenes(num_steps: int = 3000, seed: int = 2) -> TrainingRecipe:
-    """Return the recipe of ``unet-scenes``: rendered scenes of 64 and 128 pixels by turns, judged by another seed's.
+    """Return the recipe of ``unet-scenes``: alternating rendered scenes of 64 and 128 pixels.
 
-    Rendered pictures need little augmentation; blur and noise imitate a generator's samples.
+    Rendered pictures need little augmentation; blur and noise imitate a generator's images.
 
     Args:
-        num_steps: Training steps.
-        seed: Of the training; pictures are of the scenes seeds 1 (learned from) and 2 (held out).
+        num_steps: Number of training steps.
+        seed: Seed of the training; the scenes have seed 1 (training) and 2 (held out).
     """
     from .datasets.scenes import Scenes
 

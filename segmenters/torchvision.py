@@ -1,4 +1,4 @@
-"""torchvision's segmentation networks with their published weights, for those who have them or internet access."""
+"""Use torchvision's segmentation networks with their published weights, from disk or downloaded by torchvision."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from gandissect.core.types import Concept
 from gandissect.storage.files import find_unsaved_tensors, hash_tensors
 
 from .colors import index_color
+from .describe import describe_segmenter
 from .images import check_images, image_size, resize
 
 PREFIX = "torchvision:"
@@ -30,20 +31,20 @@ NETWORKS = (
     "fcn_resnet101",
     "lraspp_mobilenet_v3_large",
 )
-"""What ``torchvision:NAME`` may name."""
+"""Names that ``torchvision:NAME`` accepts."""
 
 
 class TorchvisionSegmenter:
     """Label images with a network of ``torchvision.models.segmentation``.
 
-    Its class 0, the background, belongs to no concept: such pixels are -1 and the other classes count from 0.
+    Class 0, the background, is not a concept: its pixels are labeled -1, and the other classes are numbered from 0.
 
     Args:
-        network: Returns ``{"out": logits}`` for prepared images.
-        transforms: Prepares float images in [0, 1]: the resizing and normalization that belong to the weights.
+        network: Network that returns ``{"out": logits}`` for prepared images.
+        transforms: Resizing and normalization that the weights expect, for float images in [0, 1].
         categories: Names of the network's classes; the first is the background.
-        name: What to call it.
-        device: Where it shall compute.
+        name: Name of the segmenter.
+        device: Device to compute on.
     """
 
     def __init__(
@@ -63,14 +64,17 @@ class TorchvisionSegmenter:
         unsaved = find_unsaved_tensors(network, state)
         self.fingerprint = join_fingerprint(whole, *([hash_tensors(unsaved, {})] if unsaved else []))
 
+    def __repr__(self) -> str:
+        return describe_segmenter(self)
+
     def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Int64[Tensor, "batch H W"]:
         """Label images.
 
         Args:
-            images: Floating point ``[batch, 3, H, W]`` in [-1, 1].
+            images: Floating-point images ``[batch, 3, H, W]`` in [-1, 1].
 
         Returns:
-            int64 ``[batch, H, W]`` on the images' device; -1 where the background is likeliest.
+            Labels, int64 ``[batch, H, W]`` on the images' device; -1 where the background scores highest.
         """
         with torch.no_grad():
             return (self.logits(images).argmax(1) - 1).to(images.device)
@@ -87,12 +91,12 @@ def load_torchvision(name: str, device: str = "auto") -> TorchvisionSegmenter:
     """Load a network by its torchvision name, with the published weights.
 
     Args:
-        name: E.g. ``"deeplabv3_resnet50"``.
-        device: Where it shall compute.
+        name: Name of the network, e.g. ``"deeplabv3_resnet50"``.
+        device: Device to compute on.
 
     Raises:
-        KeyError: If torchvision has no such network, with the nearest match.
-        FileNotFoundError: If the weights are not here and cannot be fetched.
+        KeyError: If torchvision has no such network; the message suggests the nearest match.
+        FileNotFoundError: If the weights are not on disk and cannot be downloaded.
     """
     lookup(dict.fromkeys(NETWORKS), name, "torchvision network")
     from torchvision.models import get_model, get_model_weights
@@ -103,7 +107,7 @@ def load_torchvision(name: str, device: str = "auto") -> TorchvisionSegmenter:
             network = get_model(name, weights=weights)
     except (URLError, OSError, RuntimeError) as error:
         raise FileNotFoundError(
-            f"the weights of {PREFIX}{name} could not be fetched ({error}); put the file {weights.url} into "
+            f"the weights of {PREFIX}{name} could not be downloaded ({error}); put the file {weights.url} into "
             f"{torch.hub.get_dir()}/checkpoints, or use a bundled segmenter (segmenters.names())"
         ) from error
     return TorchvisionSegmenter(network, weights.transforms(), weights.meta["categories"], PREFIX + name, device)

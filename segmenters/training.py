@@ -1,4 +1,4 @@
-"""Train a segmenter: every draw is a function of (seed, step)."""
+"""Train a segmenter; every random draw is a function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ Precision = Literal["bfloat16", "float32"]
 
 @dataclass(frozen=True, slots=True)
 class SegmenterSettings:
-    """All that defines a training, besides its pictures.
+    """Settings that define a training together with its pictures.
 
     Args:
-        num_steps: Steps in all; the learning rate's schedule spans them.
-        batch_size: Pictures a step.
-        seed: Seed of the first weights, of the order of the pictures and of their augmentation.
-        learning_rate: Highest learning rate of AdamW.
+        num_steps: Total number of steps, which the learning rate's schedule spans.
+        batch_size: Number of pictures per step.
+        seed: Seed of the initial weights, the order of the pictures and their augmentation.
+        learning_rate: Peak learning rate of AdamW.
         warmup: Share of the steps in which the learning rate rises from 0; then it falls to 0 along a cosine.
-        weight_decay: Weight decay of AdamW; norms and biases are not decayed.
+        weight_decay: Weight decay of AdamW, except for norms and biases.
         dice_weight: Weight of the Dice loss, which is added to the cross-entropy.
-        balance: Exponent of the inverse frequency that weights a concept in the cross-entropy; 0 counts every pixel
-            alike, 1 every concept.
-        ema_half_life: Images after which the averaged weights, which are those that are saved, have forgotten half.
-        precision: Numbers to compute with: ``bfloat16`` is mixed precision, ``float32`` is not.
-        architecture: Shape of the network.
-        augmentation: How far pictures are changed at random before the network learns from them.
+        balance: Exponent of the inverse frequency that weights a concept in the cross-entropy; 0 weights all pixels
+            equally, 1 all concepts.
+        ema_half_life: Half-life of the averaged weights, which are the ones saved, in images.
+        precision: Precision of the computation: ``bfloat16`` is mixed precision, ``float32`` is not.
+        architecture: Architecture of the network.
+        augmentation: Random augmentation of the training pictures.
     """
 
     num_steps: int = 6000
@@ -76,17 +76,20 @@ class SegmenterSettings:
                 raise TypeError(f"{name} must be of class {kind.__name__}; got {getattr(self, name)!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values that `from_json` reads."""
+        """Return the settings as JSON values."""
         values = asdict(self)
         values["architecture"]["decoder_channels"] = list(self.architecture.decoder_channels)
         return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SegmenterSettings:
-        """Read what `to_json` returned.
+        """Return settings from the JSON values that `to_json` returned.
+
+        Args:
+            values: JSON values of the settings.
 
         Raises:
-            ValueError: If an entry is unknown or out of range.
+            ValueError: If an entry is missing, unknown or out of range.
         """
         try:
             architecture = read_architecture(values["architecture"])
@@ -94,7 +97,7 @@ class SegmenterSettings:
                 **{**values, "architecture": architecture, "augmentation": Augmentation(**values["augmentation"])}
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(f"not the settings of a segmenter's training: {error}") from error
+            raise ValueError(f"values must be the settings of a segmenter's training: {error}") from error
 
 
 _RANGES = {
@@ -111,22 +114,22 @@ _RANGES = {
 
 
 def learning_rate(settings: SegmenterSettings, step: int) -> float:
-    """Return the learning rate of a step: a linear rise, then a cosine to 0."""
-    rising = max(1, round(settings.warmup * settings.num_steps))
-    if step < rising:
-        return settings.learning_rate * (step + 1) / rising
-    share = (step - rising) / max(1, settings.num_steps - rising)
+    """Return the learning rate of a step: linear warmup, then a cosine decay to 0."""
+    num_warmup = max(1, round(settings.warmup * settings.num_steps))
+    if step < num_warmup:
+        return settings.learning_rate * (step + 1) / num_warmup
+    share = (step - num_warmup) / max(1, settings.num_steps - num_warmup)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
 class SegmenterTraining:
-    """The task that `runs.train` drives: step ``i`` depends on the state and on ``(seed, i)``.
+    """Training task for `runs.train`: step ``i`` depends only on the state and on ``(seed, i)``.
 
     Args:
-        settings: What defines it.
-        sources: Labeled pictures with the same concepts; steps take turns among them.
-        held_out: Labeled pictures that snapshots judge by.
-        device: Where to compute.
+        settings: Training settings.
+        sources: Labeled training pictures with the same concepts; consecutive steps cycle through the sources.
+        held_out: Labeled pictures to evaluate snapshots on.
+        device: Device to compute on.
     """
 
     def __init__(
@@ -166,13 +169,13 @@ class SegmenterTraining:
         return {"cross_entropy": cross_entropy.item(), "dice": dice.item(), "gradient_norm": norm.item()}
 
     def build_segmenter(self, name: str = "unet") -> UNetSegmenter:
-        """Return the segmenter of the averaged weights; a copy."""
+        """Return a segmenter with a copy of the averaged weights."""
         return UNetSegmenter(
             copy.deepcopy(self.average), self.settings.architecture, self.held_out.concepts, name, str(self.device)
         )
 
     def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
-        """Write ``segmenter.safetensors`` and a grid of held-out pictures, truths and predictions; evaluate."""
+        """Evaluate, and write ``segmenter.safetensors`` and a grid of held-out pictures with predictions."""
         segmenter = self.build_segmenter(folder.name)
         evaluation = evaluate(segmenter, self.held_out, max_images=256)
         training = self._describe(images_seen) | {"held_out": evaluation.record()}
@@ -188,7 +191,7 @@ class SegmenterTraining:
         return {"settings": self.settings.to_json(), "images_seen": images_seen}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the next step depends on."""
+        """Return the complete state that the next step depends on."""
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -196,7 +199,7 @@ class SegmenterTraining:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned."""
+        """Restore a state that `state_dict` returned."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -225,7 +228,7 @@ class SegmenterTraining:
 
 
 def sample_order(length: int, start: int, count: int, seed: int) -> list[int]:
-    """Return which pictures the draws ``start .. start + count - 1`` take: a new permutation each epoch."""
+    """Return the pictures of the draws ``start .. start + count - 1``, in a new permutation each epoch."""
     order: list[int] = []
     for epoch in range(start // length, (start + count - 1) // length + 1):
         permutation = torch.randperm(length, generator=make_rng(seed, "order", epoch), device="cpu").tolist()
@@ -247,24 +250,24 @@ def train_segmenter(
     checkpoint_every: int = 250,
     resume: bool = True,
 ) -> Path:
-    """Train a segmenter, or go on with the training that ``folder`` holds.
+    """Train a segmenter, or continue the training in ``folder``.
 
     Args:
-        settings: What defines it, ``num_steps`` included.
-        sources: Labeled pictures with the same concepts; steps take turns among them.
-        held_out: Labeled pictures of the same concepts that it never learns from.
-        folder: The run's folder; made if missing.
-        device: Where to compute; ``"auto"`` prefers CUDA, then MPS.
-        snapshot_every: Steps between evaluations; each writes ``segmenter.safetensors`` and a grid of pictures.
-        checkpoint_every: Steps between checkpoints.
-        resume: Continue from the folder's checkpoint, if it has one; otherwise a folder that has one is refused.
+        settings: Training settings.
+        sources: Labeled training pictures with the same concepts; consecutive steps cycle through the sources.
+        held_out: Labeled pictures with the same concepts, never trained on, to evaluate snapshots on.
+        folder: Folder of the run; created if missing.
+        device: Device to compute on; ``"auto"`` prefers CUDA, then MPS.
+        snapshot_every: Number of steps between evaluations; each writes ``segmenter.safetensors`` and a grid.
+        checkpoint_every: Number of steps between checkpoints.
+        resume: Continue from the folder's checkpoint, if any; if False, a folder with a checkpoint raises.
 
     Returns:
-        The path of the trained ``segmenter.safetensors``.
+        Path of the trained ``segmenter.safetensors``.
 
     Raises:
-        TypeError: If the sources or the settings are something else.
-        ValueError: If the sources do not fit each other, or the folder holds another run or one with other pictures.
+        TypeError: If the settings or the sources are of the wrong type.
+        ValueError: If the sources' concepts differ, or the folder holds another run or one with other pictures.
         FloatingPointError: If the training diverges.
     """
     _check_types(settings, sources, held_out)
@@ -286,7 +289,7 @@ def train_segmenter(
 
 
 def _identify(settings: SegmenterSettings, sources: Sequence[ImageSource], held_out: ImageSource) -> dict[str, Any]:
-    """Return what makes a training the one that it is, JSON values."""
+    """Return the JSON values that identify a training."""
     return {
         "settings": settings.to_json(),
         "sources": [source.name for source in sources],
@@ -299,21 +302,21 @@ def _identify(settings: SegmenterSettings, sources: Sequence[ImageSource], held_
 
 
 RECORDED_LATER = ("pictures", "sizes", "held_out_pictures", "concepts")
-"""What runs of version 0.1 did not record of their pictures."""
+"""Entries about pictures that runs of version 0.1 did not record."""
 
 
 def _adopt(identity: dict[str, Any], saved: dict[str, Any], _steps_done: int) -> dict[str, Any]:
-    """Return a run's settings with what was not recorded of it.
+    """Return a saved run's identity, completed with the entries that were not recorded.
 
     Raises:
-        ValueError: If it is the same training but for the number of steps.
+        ValueError: If the runs differ only in the number of steps.
     """
     saved = {name: identity[name] for name in RECORDED_LATER} | saved
     old, new = saved.get("settings"), identity["settings"]
     if isinstance(old, dict) and saved | {"settings": old | {"num_steps": new["num_steps"]}} == identity != saved:
         raise ValueError(
-            f"a training of {old.get('num_steps')} steps cannot continue as one of {new['num_steps']}: its learning "
-            "rate falls along a cosine that spans num_steps (--num-steps); train in another folder (--out)"
+            f"a training of {old.get('num_steps')} steps cannot continue with {new['num_steps']}, because its learning "
+            "rate follows a cosine that spans num_steps (--num-steps); train in another folder (--out)"
         )
     return saved
 
@@ -336,12 +339,12 @@ def _check_sources(sources: Sequence[ImageSource], held_out: ImageSource) -> Non
     for source in sources:
         if source.concepts != held_out.concepts or not source.concepts:
             raise ValueError(
-                f"{source.name} and {held_out.name} need the same concepts, at least one; remap one of them"
+                f"{source.name} and {held_out.name} must have the same concepts, at least one; remap one of them"
             )
 
 
 def _parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Norms and biases are not decayed."""
+    """Return AdamW's parameter groups, which exempt norms and biases from weight decay."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,7 +1,7 @@
-"""A segmentation-models-pytorch U-Net as a segmenter: plain convolutions down, skip connections up, nothing downloaded.
+"""Use a U-Net of segmentation-models-pytorch as a segmenter, without downloading weights.
 
-The default encoder, a ten-layer ResNet, was chosen on a CPU: plain convolutions run several times faster in bfloat16
-than depthwise ones, and with the decoder it takes 14 MB in half precision.
+The default encoder, a ten-layer ResNet, was chosen for CPUs: in bfloat16, plain convolutions run several times faster
+than depthwise ones. Encoder and decoder take 14 MB in half precision.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gandissect.core.ranges import Range
 from gandissect.core.types import Concept, check_concepts
 from gandissect.storage.files import hash_tensors, load_tensors, save_tensors
 
+from .describe import describe_segmenter
 from .images import check_images, image_size, resize
 
 FORMAT, VERSION = "gandissect-segmenter", 1
@@ -28,14 +29,14 @@ FORMAT, VERSION = "gandissect-segmenter", 1
 
 @dataclass(frozen=True, slots=True)
 class UNetArchitecture:
-    """The shape of a U-Net.
+    """Architecture of a U-Net.
 
     Args:
-        encoder: Name of an encoder of segmentation-models-pytorch; its weights begin random, nothing is downloaded.
-        decoder_channels: Channels of the decoder's blocks from coarse to fine, three to five of them; their number is
-            the encoder's depth.
-        input_size: Pixels of an image's short side when the network sees it, to which images are resized; None leaves
-            them as they are.
+        encoder: Name of an encoder of segmentation-models-pytorch, which is initialized at random; nothing is
+            downloaded.
+        decoder_channels: Channels of the three to five blocks of the decoder, from coarse to fine; their number is the
+            depth of the encoder.
+        input_size: Short side in pixels that images are resized to for the network; None keeps their size.
     """
 
     encoder: str = "tu-resnet10t"
@@ -43,7 +44,7 @@ class UNetArchitecture:
     input_size: int | None = 128
 
     def __post_init__(self) -> None:
-        if not isinstance(self.encoder, str) or ":" in self.encoder or "/" in self.encoder:  # timm would fetch those
+        if not isinstance(self.encoder, str) or ":" in self.encoder or "/" in self.encoder:  # timm would download those
             raise ValueError(
                 f"encoder (--encoder) must name an encoder of segmentation-models-pytorch; got {self.encoder!r}"
             )
@@ -63,7 +64,7 @@ class UNetArchitecture:
 
     @property
     def stride(self) -> int:
-        """Pixels of the image to one of the coarsest grid."""
+        """Stride of the coarsest grid, in image pixels."""
         return int(2 ** len(self.decoder_channels))
 
 
@@ -72,7 +73,11 @@ _UNITS = Range(1, 1024, whole=True)
 
 @plain_defaults()
 def build_network(architecture: UNetArchitecture, num_concepts: int) -> nn.Module:
-    """Build the network with random weights (from torch's global state; fork it to keep that).
+    """Build the network with random weights, drawn from torch's global random state.
+
+    Args:
+        architecture: Architecture of the network.
+        num_concepts: Number of output channels.
 
     Raises:
         ValueError: If the encoder is unknown.
@@ -91,7 +96,7 @@ def build_network(architecture: UNetArchitecture, num_concepts: int) -> nn.Modul
         )
     except (KeyError, RuntimeError) as error:
         raise ValueError(f"segmentation-models-pytorch has no encoder {architecture.encoder!r}: {error}") from error
-    for number in range(depth, 5):  # a shallower ResNet keeps building the stages that it does not run
+    for number in range(depth, 5):  # a shallower ResNet still builds stages that never run
         unused = f"layer{number}"
         if hasattr(network.encoder, unused):
             setattr(network.encoder, unused, nn.Identity())
@@ -99,17 +104,17 @@ def build_network(architecture: UNetArchitecture, num_concepts: int) -> nn.Modul
 
 
 class UNetSegmenter:
-    """Label images with a trained U-Net; always in eval mode, without gradients unless asked for `logits`.
+    """Label images with a trained U-Net, always in eval mode; only `logits` and `encode` propagate gradients.
 
-    An image is resized so that its short side has ``input_size`` pixels, bilinearly; the logits are resized back to
-    the image's size before the best concept of each pixel is taken. Every pixel is given a concept.
+    An image is resized bilinearly so that its short side has ``input_size`` pixels; the logits are resized back to the
+    image's size, and each pixel is labeled with its highest-scoring concept. Every pixel gets a concept.
 
     Args:
-        network: From `build_network`; it is put into eval mode on ``device``.
-        architecture: What it was built from.
-        concepts: What its outputs mean, in order.
-        name: What to call it.
-        device: Where it shall compute.
+        network: Network from `build_network`; it is moved to ``device`` and set to eval mode.
+        architecture: Architecture that the network was built from.
+        concepts: Concepts of the network's outputs, in order.
+        name: Name of the segmenter.
+        device: Device to compute on.
     """
 
     def __init__(
@@ -127,66 +132,69 @@ class UNetSegmenter:
 
     @property
     def input_size(self) -> int | None:
-        """Pixels of an image's short side as the network sees it; None: as it comes."""
+        """Short side in pixels that images are resized to for the network; None if they keep their size."""
         return self.architecture.input_size
+
+    def __repr__(self) -> str:
+        return describe_segmenter(self)
 
     def __call__(self, images: Float[Tensor, "batch 3 H W"]) -> Int64[Tensor, "batch H W"]:
         """Label images.
 
         Args:
-            images: Floating point ``[batch, 3, H, W]`` in [-1, 1].
+            images: Floating-point images ``[batch, 3, H, W]`` in [-1, 1].
 
         Returns:
-            int64 ``[batch, H, W]`` on the images' device, indices of `concepts`.
+            Labels, int64 ``[batch, H, W]`` on the images' device, indices of `concepts`.
         """
         with torch.no_grad():
             return self.logits(images).argmax(1).to(images.device)
 
     def logits(self, images: Float[Tensor, "batch 3 H W"]) -> Float32[Tensor, "batch concept H W"]:
-        """Return the score of each concept at each pixel, float32 ``[batch, concept, H, W]`` on this device.
+        """Return the score of each concept at each pixel, float32 ``[batch, concept, H, W]`` on the segmenter's device.
 
-        Gradients flow to the images, so that a score can be optimized.
+        Gradients propagate to the images.
         """
         return resize(self._network(self._prepare(images)).float(), image_size(images))
 
     def encode(self, images: Float[Tensor, "batch 3 H W"]) -> list[Float32[Tensor, "batch _unit _h _w"]]:
         """Return the encoder's features from fine to coarse, each float32 ``[batch, unit, h, w]``.
 
-        Gradients flow to the images, so that features can be matched.
+        Gradients propagate to the images.
         """
         features: Sequence[Tensor] = self._network.get_submodule("encoder")(self._prepare(images))
         return [feature.float() for feature in features[1:]]
 
     def to(self, device: str) -> UNetSegmenter:
-        """Return the same segmenter on another device; this one moves along, for they share their weights."""
+        """Return the segmenter on another device; they share their weights, so this one moves as well."""
         return UNetSegmenter(self._network, self.architecture, self.concepts, self.name, device)
 
     def save(self, path: Path | str, training: Mapping[str, Any] | None = None, *, overwrite: bool = False) -> None:
-        """Write weights (half precision) and description as one safetensors file.
+        """Write weights (in half precision) and description to one safetensors file.
 
         Args:
-            path: The file.
-            training: JSON values to keep with it: settings, figures.
-            overwrite: Replace another file of that name.
+            path: File to write.
+            training: JSON values to store in the file, such as training settings and quality.
+            overwrite: Replace an existing file.
 
         Raises:
-            FileExistsError: If there is another file of that name.
+            FileExistsError: If the file exists and `overwrite` is false.
         """
         header = self._header() | {"format": FORMAT, "version": VERSION, "training": dict(training or {})}
         save_tensors(path, _collect_weights(self._network), header, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: Path | str, device: str = "auto", name: str | None = None) -> UNetSegmenter:
-        """Read what `save` wrote.
+        """Load a segmenter that `save` wrote.
 
         Args:
-            path: The file.
-            device: Where it shall compute; ``"auto"`` prefers CUDA, then MPS.
-            name: What to call it; by default the file's name.
+            path: File to read.
+            device: Device to compute on; ``"auto"`` prefers CUDA, then MPS.
+            name: Name of the segmenter; by default the file's stem.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is damaged or of another kind, naming it.
+            ValueError: If the file is damaged or does not hold a segmenter.
         """
         tensors, header = load_tensors(path, FORMAT, VERSION)
         try:
@@ -210,7 +218,12 @@ class UNetSegmenter:
 
 
 def network_size(size: tuple[int, int], architecture: UNetArchitecture) -> tuple[int, int]:
-    """Return height and width at which the network sees an image of that height and width."""
+    """Return the height and width that an image is resized to for the network.
+
+    Args:
+        size: Height and width of the image.
+        architecture: Architecture of the network.
+    """
     scale = 1.0 if architecture.input_size is None else architecture.input_size / min(size)
     stride = architecture.stride
     height, width = (max(stride, round(side * scale / stride) * stride) for side in size)
@@ -218,7 +231,7 @@ def network_size(size: tuple[int, int], architecture: UNetArchitecture) -> tuple
 
 
 def _collect_weights(network: nn.Module) -> dict[str, Tensor]:
-    """Convolutions in half precision; vectors (norms, biases) stay float32, they are small and reach far."""
+    """Return the weights: convolutions in half precision, the few norms and biases in float32."""
     kept = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
     return {name: (value.half() if value.ndim > 1 else value.float()).cpu() for name, value in kept.items()}
 
@@ -228,18 +241,21 @@ def _load_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     shapes = {name: value.shape for name, value in tensors.items()}
     if shapes != expected:
         wrong = sorted(name for name in {*shapes, *expected} if shapes.get(name) != expected.get(name))
-        raise ValueError(f"{len(wrong)} weights are missing, unknown or of another shape, e.g. {wrong[0]!r}")
+        raise ValueError(f"{len(wrong)} weights are missing, unknown or of the wrong shape, e.g. {wrong[0]!r}")
     if any(not value.isfinite().all() for value in tensors.values()):
-        raise ValueError("some weights are not finite")
+        raise ValueError("weights must be finite")
     network.load_state_dict({name: value.float() for name, value in tensors.items()}, strict=False)
 
 
 def read_architecture(entry: Mapping[str, Any]) -> UNetArchitecture:
-    """Return the architecture whose fields JSON values give.
+    """Return the architecture described by JSON values.
+
+    Args:
+        entry: Fields of the architecture.
 
     Raises:
         KeyError: If ``decoder_channels`` is missing.
-        TypeError: If another field is unknown, or one is of the wrong type.
-        ValueError: If one is out of range.
+        TypeError: If a field is unknown or of the wrong type.
+        ValueError: If a field is out of range.
     """
     return UNetArchitecture(**{**entry, "decoder_channels": tuple(entry["decoder_channels"])})

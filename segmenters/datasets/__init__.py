@@ -1,4 +1,4 @@
-"""Labeled pictures, square and of one size, by index: rendered scenes and folders of photographs."""
+"""Sources of square, labeled pictures of one size: rendered scenes and folders of photographs."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Pictures that cannot be used: all of them are named at once, or left out where that is asked for."""
+"""Report all unusable pictures in one message, or skip them on request."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from typing import TypeVar
 logger = logging.getLogger(__name__)
 
 MAX_NAMED = 100
-"""So many broken pictures are named in one message."""
+"""Maximum number of unusable pictures named in one message."""
 
 T = TypeVar("T")
 
 
 class BrokenPicturesError(ValueError):
-    """Some pictures cannot be used.
+    """Raised if pictures cannot be used.
 
     Args:
-        problems: What is wrong with each, naming its file.
+        problems: Description of each problem, including the file name.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         pictures, them = ("a picture", "it") if len(problems) == 1 else (f"{len(problems)} pictures", "them")
-        remedy = f"repair or remove {them}, or leave {them} out (--skip-broken, or skip_broken=True)"
+        remedy = f"repair or remove {them}, or skip {them} (--skip-broken, or skip_broken=True)"
         super().__init__(f"{pictures} cannot be used: {_join(problems)}; {remedy}")
 
 
 def try_each(
     files: Iterable[Path], use: Callable[[Path], T], problems: dict[Path, str], *, keep: bool = True
 ) -> dict[Path, T]:
-    """Return what a function gives for each file that it can use.
+    """Apply a function to each file, and return the results of the files that it can use.
 
     Args:
-        files: The files.
-        use: The function; a file that it cannot use raises a ValueError or an OSError.
-        problems: What is wrong with files that cannot be used is added here.
-        keep: Whether results are returned; else they are dropped as soon as they are made.
+        files: Files to use.
+        use: Function that raises ValueError or OSError for a file that it cannot use.
+        problems: Dictionary that the problem of each unusable file is added to.
+        keep: Return the results; if False, each is discarded at once.
     """
     results = {}
     for file in files:
@@ -53,30 +53,33 @@ def try_each(
 
 
 def report_problems(problems: Mapping[Path, str], num_pictures: int, folder: object, *, skip: bool) -> None:
-    """Say which pictures of a folder cannot be used, if there are any.
+    """Report the unusable pictures of a folder, if any.
 
     Args:
-        problems: What is wrong with each.
-        num_pictures: How many pictures there are in all.
-        folder: What to call the folder.
-        skip: Warn only, as long as some pictures are left.
+        problems: Problem of each unusable picture.
+        num_pictures: Total number of pictures.
+        folder: Name of the folder in messages.
+        skip: Warn instead of raising, as long as usable pictures remain.
 
     Raises:
-        BrokenPicturesError: If pictures cannot be used, and are not skipped or none is left.
+        BrokenPicturesError: If there are unusable pictures, and `skip` is false or no usable ones remain.
     """
     if not problems:
         return
     ordered = [problems[file] for file in sorted(problems)]
     if not skip or len(problems) == num_pictures:
         raise BrokenPicturesError(ordered)
-    logger.warning("left out %d of %d pictures of %s: %s", len(problems), num_pictures, folder, _join(ordered))
+    logger.warning("skipped %d of %d pictures of %s: %s", len(problems), num_pictures, folder, _join(ordered))
 
 
 def open_each(openers: Iterable[Callable[[], T]]) -> list[T]:
-    """Return what several functions open; what is broken in any of it is said at once.
+    """Call several functions that open pictures, and return their results.
+
+    Args:
+        openers: Functions to call; all are called before unusable pictures are reported.
 
     Raises:
-        BrokenPicturesError: Naming the broken pictures of all.
+        BrokenPicturesError: If any function finds unusable pictures; the message names those of all functions.
     """
     opened, problems = [], list[str]()
     for opener in openers:

@@ -1,4 +1,4 @@
-"""New sources from old ones: a part of one, several in a row, the same pictures under other concepts."""
+"""Combine sources of pictures: subsets, concatenations, and sources relabeled with other concepts."""
 
 from __future__ import annotations
 
@@ -10,37 +10,43 @@ from torch import Tensor
 
 from gandissect.core.types import UNLABELED, Concept, concept_index
 
+from ..describe import describe_source
 from .source import ImageSource, LabeledPictures
 
 
 def check_size(size: int) -> None:
-    """Refuse a size that no picture can have.
+    """Check the size of pictures.
 
     Raises:
         ValueError: If it is not from 1 to 4096.
     """
     if not 1 <= size <= 4096:
-        raise ValueError(f"size is 1 to 4096 pixels; got {size}")
+        raise ValueError(f"size must be 1 to 4096 pixels; got {size}")
 
 
 def check_indices(indices: Sequence[int], length: int) -> None:
-    """Refuse an index that a source of ``length`` pictures does not have.
+    """Check the indices of a batch.
+
+    Args:
+        indices: Indices of pictures.
+        length: Number of pictures in the source.
 
     Raises:
-        IndexError: Naming it.
+        IndexError: If an index is out of range, or there are no indices.
     """
-    wrong = [index for index in indices if not 0 <= index < length]
-    if wrong or not indices:
-        raise IndexError(f"picture {wrong[0]} of {length}" if wrong else "a batch has at least one picture")
+    if not indices:
+        raise IndexError("a batch needs at least one picture; got no indices")
+    if wrong := [index for index in indices if not 0 <= index < length]:
+        raise IndexError(f"indices must be 0 to {length - 1}; got {wrong[0]}")
 
 
 class Subset:
-    """Some pictures of a source.
+    """Subset of a source's pictures.
 
     Args:
-        source: The source.
-        indices: Which of its pictures, in order.
-        label: What to add to the source's name.
+        source: Source of the pictures.
+        indices: Indices of the pictures in the source, in order.
+        label: Text to append to the source's name, in parentheses.
     """
 
     def __init__(self, source: ImageSource, indices: Sequence[int], label: str) -> None:
@@ -48,6 +54,9 @@ class Subset:
         self._source, self._indices = source, tuple(indices)
         self.name, self.size, self.concepts = f"{source.name} ({label})", source.size, source.concepts
         self.groups: tuple[tuple[int, ...], ...] = groups_of(source)
+
+    def __repr__(self) -> str:
+        return describe_source(self)
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -59,7 +68,7 @@ class Subset:
 
 
 class Concatenation:
-    """Several sources in a row; see `concat`."""
+    """Concatenation of several sources; see `concat`."""
 
     def __init__(self, sources: Sequence[ImageSource]) -> None:
         first = sources[0]
@@ -67,11 +76,14 @@ class Concatenation:
         self._sources = tuple(sources)
         self.groups: tuple[tuple[int, ...], ...] = next((groups for s in sources if (groups := groups_of(s))), ())
 
+    def __repr__(self) -> str:
+        return describe_source(self)
+
     def __len__(self) -> int:
         return sum(len(source) for source in self._sources)
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
-        """Return pictures by their index in the row."""
+        """Return pictures by their index in the concatenation."""
         check_indices(indices, len(self))
         parts = [self._locate(index) for index in indices]
         batches = [self._sources[number].batch([index], rng) for number, index in parts]
@@ -88,15 +100,18 @@ class Concatenation:
 
 
 class UnlabeledSource:
-    """The pictures of a source alone, for trainings that need no labels.
+    """Pictures of a source without their labels.
 
     Args:
-        source: Any source.
+        source: Source of the pictures.
     """
 
     def __init__(self, source: ImageSource) -> None:
         self._source, self.concepts = source, ()
         self.name, self.size = source.name, source.size
+
+    def __repr__(self) -> str:
+        return describe_source(self)
 
     def __len__(self) -> int:
         return len(self._source)
@@ -107,7 +122,7 @@ class UnlabeledSource:
 
 
 class RemappedSource:
-    """A source under other concepts; see `remap`."""
+    """Source relabeled with other concepts; see `remap`."""
 
     def __init__(
         self, source: ImageSource, concepts: Sequence[Concept], mapping: Mapping[str, str | tuple[str, ...]]
@@ -115,12 +130,15 @@ class RemappedSource:
         self._source = source
         self.name, self.size, self.concepts = source.name, source.size, tuple(concepts)
         self.groups: tuple[tuple[int, ...], ...] = ()
-        length = len(source.concepts) + 1  # the last entry serves the index -1
+        length = len(source.concepts) + 1  # the last entry is that of index -1
         self._table = torch.full((length,), UNLABELED, dtype=torch.int64, device="cpu")
         for name, targets in mapping.items():
             names = (targets,) if isinstance(targets, str) else targets
             row = concept_index(source.concepts, name)
             self._table[row] = self._assign_label(tuple(concept_index(concepts, target) for target in names))
+
+    def __repr__(self) -> str:
+        return describe_source(self)
 
     def _assign_label(self, targets: tuple[int, ...]) -> int:
         if len(targets) == 1:
@@ -133,71 +151,78 @@ class RemappedSource:
         return len(self._source)
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
-        """Return the source's pictures with their labels renumbered."""
+        """Return the source's pictures with relabeled pixels."""
         batch = self._source.batch(indices, rng)
         return LabeledPictures(batch.images, self._table[require_labels(self._source, batch)])
 
 
 def groups_of(source: ImageSource) -> tuple[tuple[int, ...], ...]:
-    """Return the groups of a source: the label ``len(concepts) + g`` says "one of the concepts ``groups[g]``"."""
+    """Return the groups of a source: the label ``len(concepts) + g`` means "one of the concepts ``groups[g]``"."""
     groups: tuple[tuple[int, ...], ...] = getattr(source, "groups", ())
     return groups
 
 
 def require_labels(source: ImageSource, batch: LabeledPictures) -> Int64[Tensor, "batch H W"]:
-    """Return the labels of some pictures of a source.
+    """Return the labels of a batch.
+
+    Args:
+        source: Source of the batch.
+        batch: Pictures of the source.
 
     Raises:
-        ValueError: If the source has none, or one is neither of its concepts, nor of its groups, nor -1.
+        ValueError: If the source has no labels, or a label is neither a concept, nor a group, nor -1.
     """
     labels, known = batch.labels, len(source.concepts) + len(groups_of(source))
     if labels is None:
-        raise ValueError(f"{source.name} has no labels; give labeled pictures")
+        raise ValueError(f"{source.name} has no labels; use labeled pictures")
     if labels.dtype != torch.int64 or labels.shape != (len(batch.images), *batch.images.shape[2:]):
         expected = [len(batch.images), *batch.images.shape[2:]]
         raise ValueError(f"labels of {source.name} must be int64 {expected}; got {labels.dtype} {list(labels.shape)}")
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < UNLABELED or highest >= known:
         raise ValueError(
-            f"labels of {source.name} must be from 0 to {known - 1}, or {UNLABELED} where a pixel has none; got "
+            f"labels of {source.name} must be from 0 to {known - 1}, or {UNLABELED} for unlabeled pixels; got "
             f"{lowest if lowest < UNLABELED else highest}"
         )
     return labels
 
 
 def concat(sources: Sequence[ImageSource]) -> ImageSource:
-    """Put sources in a row, the first one's pictures first.
+    """Concatenate sources, in order.
+
+    Args:
+        sources: Sources with the same size, concepts and groups.
 
     Raises:
-        ValueError: If there are none, or their sizes, concepts or groups differ.
+        ValueError: If there are no sources, or their sizes, concepts or groups differ.
     """
     if not sources:
-        raise ValueError("name one source of pictures or more; got none")
+        raise ValueError("sources must contain at least one source of pictures; got none")
     for source in sources[1:]:
         for key in ("size", "concepts"):
             if getattr(source, key) != getattr(sources[0], key):
                 raise ValueError(f"{sources[0].name} and {source.name} differ in {key}; remap or resize one")
     if len({groups for source in sources if (groups := groups_of(source))}) > 1:
-        raise ValueError("the sources have different groups of concepts; remap them alike")
+        raise ValueError("sources must have the same groups of concepts; remap them in the same way")
     return Concatenation(sources)
 
 
 def remap(
     source: ImageSource, concepts: Sequence[Concept], mapping: Mapping[str, str | tuple[str, ...]]
 ) -> ImageSource:
-    """Give a labeled source other concepts.
+    """Relabel a source with other concepts.
 
     Args:
-        source: A source with labels.
-        concepts: The concepts that its labels shall index into.
-        mapping: From a concept's name in ``source`` to one in ``concepts``. Several names mean "one of these, which
-            is not known": such pixels get a label of ``len(concepts)`` or more (`groups_of`), which the training and
-            `evaluate` understand. A concept that is not named here becomes unlabeled.
+        source: Source with labels.
+        concepts: Concepts of the relabeled source.
+        mapping: Name in ``concepts`` for each concept's name in ``source``. Several names mean that one of them is
+            correct, but not known which; such pixels get a label of ``len(concepts)`` or more (`groups_of`), which the
+            training and `evaluate` take into account. Concepts without an entry become unlabeled.
 
     Raises:
-        KeyError: If a name is unknown, with the nearest match.
+        KeyError: If a name is unknown; the message suggests the nearest match.
         ValueError: If the source has no labels.
     """
     if not source.concepts:
-        raise ValueError(f"{source.name} has no labels to remap")
+        raise ValueError(f"{source.name} has no labels to remap; use labeled pictures")
     return RemappedSource(source, concepts, mapping)

@@ -1,4 +1,4 @@
-"""Which pictures a folder has: the one walk over folders, for every command and function that reads some."""
+"""List the pictures of a folder, for every command and function that reads folders."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .decoding import EXTENSIONS
 
 SYSTEM_FOLDERS = frozenset(
     {
-        "__macosx",  # archives that macOS packs
-        "@eadir",  # thumbnails and waste baskets of storage servers
+        "__macosx",  # archives from macOS
+        "@eadir",  # thumbnails and recycle bins of storage servers
         "#recycle",
         "#snapshot",
         "@recycle",
@@ -24,58 +24,58 @@ SYSTEM_FOLDERS = frozenset(
         "lost+found",  # Linux
     }
 )
-"""Folders that a system makes for itself, in lower case; what is in them are copies."""
+"""Names of folders that systems create, in lower case; they hold copies."""
 
 
 def list_pictures(root: Path) -> list[Path]:
-    """Return the pictures of a folder and of all folders in it, in the order of their names.
+    """Return the pictures of a folder and its subfolders, sorted by name.
 
-    Links to files and folders are followed. A folder is entered once, by its own name if it has one below ``root``, and
-    not by a link that leads back up. Left out are hidden files and folders, `SYSTEM_FOLDERS`, and folders with results
-    of this toolkit (saved networks, say), because the pictures in them are no photographs.
+    Links to files and folders are followed. Each folder is visited once, by its real path if that is below ``root``,
+    and never through a link that leads back up. Hidden files and folders, `SYSTEM_FOLDERS`, and folders with results of
+    this toolkit (such as saved networks) are left out, because their pictures are not photographs.
 
     Args:
-        root: The folder.
+        root: Folder to list.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If there is no picture in it, or it holds results itself.
+        ValueError: If the folder contains no pictures, or holds results itself.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}")
     if (result := _find_result(root)) is not None:
         raise ValueError(
-            f"{root} must be a folder of pictures; it holds results ({result.name}): name another folder, or move the "
-            "results into one of their own"
+            f"{root} must be a folder of pictures; it holds results ({result.name}); name another folder, or move the "
+            "results into a separate one"
         )
     pictures = sorted(_walk(root), key=lambda file: [normalize_name(part) for part in file.parts])
     if not pictures:
-        raise ValueError(f"{root} holds no pictures ({', '.join(EXTENSIONS)})")
+        raise ValueError(f"{root} must contain pictures ({', '.join(EXTENSIONS)}); got none")
     return pictures
 
 
 def normalize_name(name: str) -> str:
-    """Return a file's name with composed characters (NFC), since systems differ in how they spell ``é``."""
+    """Return a file's name with composed characters (NFC), because systems encode ``é`` differently."""
     return unicodedata.normalize("NFC", name)
 
 
 def check_outside(out: Path, root: Path) -> None:
-    """Check that results in a folder would be apart from pictures.
+    """Check that a folder for results is separate from pictures.
 
     Args:
-        out: Folder of the results, which need not be there yet.
-        root: Folder of the pictures; results in a folder of their own below it are left out by `list_pictures`.
+        out: Folder for the results, which need not exist.
+        root: Folder of the pictures; results in a separate folder below it are left out by `list_pictures`.
 
     Raises:
-        ValueError: If pictures are in ``out`` or below it, except when it is a folder that holds ``root``.
+        ValueError: If pictures are in ``out`` or below it, unless it contains ``root``.
     """
     folders = {folder for picture in list_pictures(root) for folder in picture.parents if folder.is_relative_to(root)}
     if out.resolve() in {folder.resolve() for folder in folders}:
-        raise ValueError(f"results must be in a folder without pictures; got {out}: name another one, e.g. {out}/run")
+        raise ValueError(f"results must be in a folder without pictures; got {out}; name another one, e.g. {out}/run")
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield the pictures; folders come before links to folders, so that each keeps the name that it has by itself."""
+    """Yield the pictures; folders come before links to folders, so that each is visited by its real path."""
     entered: set[Path] = set()
     folders, links = [root], list[Path]()
     while folders or links:
@@ -92,15 +92,17 @@ def _walk(root: Path) -> Iterator[Path]:
             path = folder / entry.name
             if path.is_dir() if entry.is_symlink() else entry.is_dir():
                 (links if entry.is_symlink() else folders).append(path)
-            elif path.suffix.lower() in EXTENSIONS and (path.is_file() or not path.exists()):  # a broken link is named
+            elif path.suffix.lower() in EXTENSIONS and (
+                path.is_file() or not path.exists()
+            ):  # broken links are reported
                 yield path
 
 
 def _leads_up(folder: Path, place: Path, root: Path) -> bool:
-    """Say whether a folder that is at ``place`` holds one of those that lead to it."""
+    """Return whether a folder, located at ``place``, contains one of its own parents."""
     return any(holder.resolve().is_relative_to(place) for holder in folder.parents if holder.is_relative_to(root))
 
 
 def _find_result(folder: Path) -> Path | None:
-    """Return a file of this toolkit in a folder, or None if it has none."""
+    """Return a file in a folder that this toolkit wrote, or None."""
     return next(filter(is_own_file, sorted(folder.glob("*.safetensors"))), None)

@@ -1,7 +1,7 @@
-"""Opening pictures by a short specification.
+"""Open sources of pictures from short specifications.
 
-``scenes`` or ``scenes:COUNT`` are rendered scenes; anything else is a folder of photographs, with ``@SPLIT`` for one of
-its split files.
+``scenes`` and ``scenes:COUNT`` are rendered scenes; ``FOLDER`` is a folder of photographs, and ``FOLDER@SPLIT`` the
+pictures listed in one of its split files.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ NUM_SCENES, NUM_HELD_OUT_SCENES = 50_000, 1_000
 
 
 SCENES_SEED, HELD_OUT_SCENES_SEED = 0, 2
-"""Scenes to learn from and scenes to judge by have different seeds."""
+"""Seeds of the scenes for training and for evaluation."""
 
 
 def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bool = False) -> Scenes | Photos:
-    """Return the pictures that a specification names, with their labels.
+    """Open the labeled pictures of a specification.
 
     Args:
-        spec: ``scenes``, ``scenes:COUNT``, ``FOLDER`` or ``FOLDER@SPLIT``.
-        size: Height and width of the pictures.
-        held_out: Render scenes of the seed that nothing learns from.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
+        spec: Specification: ``scenes``, ``scenes:COUNT``, ``FOLDER`` or ``FOLDER@SPLIT``.
+        size: Height and width of the pictures in pixels.
+        held_out: Render scenes with the evaluation seed.
+        skip_broken: Skip unusable pictures, with a warning that names them.
 
     Raises:
-        ValueError: If the specification is wrong, or pictures cannot be used, naming all of them.
+        ValueError: If the specification is invalid, or pictures cannot be used; the message names them all.
         FileNotFoundError: If there is no such folder or split.
     """
     if _names_scenes(spec):
@@ -45,44 +45,52 @@ def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bo
 
 
 def open_sources(specs: Sequence[str], size: int, *, skip_broken: bool = False) -> list[Scenes | Photos]:
-    """Return the pictures that each specification names, with their labels, as `open_source` does.
+    """Open the labeled pictures of several specifications, as `open_source` does.
+
+    Args:
+        specs: Specifications of the pictures.
+        size: Height and width of the pictures in pixels.
+        skip_broken: Skip unusable pictures, with a warning that names them.
 
     Raises:
-        ValueError: If a specification is wrong, or pictures of any folder cannot be used, naming all of them.
+        ValueError: If a specification is invalid, or pictures cannot be used; the message names those of all folders.
         FileNotFoundError: If there is no such folder or split.
     """
-    check_specs(specs)  # before pictures are decoded
+    check_specs(specs)  # before any picture is decoded
     return open_each(partial(open_source, spec, size, skip_broken=skip_broken) for spec in specs)
 
 
 def open_labeled_pictures(
     specs: Sequence[str], held_out: str, size: int, *, skip_broken: bool = False
 ) -> tuple[list[Scenes | Photos], Scenes | Photos]:
-    """Return labeled pictures for a segmenter to learn from, and others to judge it by.
+    """Open labeled pictures to train a segmenter on, and labeled pictures to evaluate it on.
 
     Args:
-        specs: What to learn from, as `open_source` reads it.
-        held_out: What to judge by; scenes are rendered with a seed of their own.
-        size: Height and width of the pictures.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
+        specs: Specifications of the training pictures, as for `open_source`.
+        held_out: Specification of the evaluation pictures; scenes are rendered with the evaluation seed.
+        size: Height and width of the pictures in pixels.
+        skip_broken: Skip unusable pictures, with a warning that names them.
 
     Raises:
-        ValueError: If a specification is wrong, or pictures of any folder cannot be used, naming all of them.
+        ValueError: If a specification is invalid, or pictures cannot be used; the message names those of all folders.
         FileNotFoundError: If there is no such folder or split.
     """
-    check_specs([*specs, held_out])  # before pictures are decoded
+    check_specs([*specs, held_out])  # before any picture is decoded
     open_spec = partial(open_source, size=size, skip_broken=skip_broken)
-    *sources, judged = open_each(
+    *sources, evaluation = open_each(
         [*(partial(open_spec, spec) for spec in specs), partial(open_spec, held_out, held_out=True)]
     )
-    return sources, judged
+    return sources, evaluation
 
 
 def check_specs(specs: Sequence[str]) -> None:
-    """Check that there are the pictures that specifications name, without opening any.
+    """Check that the pictures of specifications exist, without opening any.
+
+    Args:
+        specs: Specifications, as for `open_source`.
 
     Raises:
-        ValueError: If a specification is wrong, or a folder holds no pictures.
+        ValueError: If a specification is invalid, or a folder contains no pictures.
         FileNotFoundError: If there is no such folder or split.
     """
     for spec in specs:
@@ -93,10 +101,14 @@ def check_specs(specs: Sequence[str]) -> None:
 
 
 def check_output(out: Path, specs: Sequence[str]) -> None:
-    """Check that results in a folder would be apart from the pictures that specifications name.
+    """Check that a folder for results is separate from the pictures of specifications.
+
+    Args:
+        out: Folder for the results.
+        specs: Specifications, as for `open_source`.
 
     Raises:
-        ValueError: If pictures are in that folder.
+        ValueError: If pictures are in the folder for results.
         FileNotFoundError: If there is no such folder of pictures.
     """
     for spec in specs:
@@ -107,24 +119,24 @@ def check_output(out: Path, specs: Sequence[str]) -> None:
 def open_pictures(
     specs: Sequence[str], size: int, hold_out: float, *, skip_broken: bool = False
 ) -> tuple[ImageSource, ImageSource | None]:
-    """Return pictures to learn from and pictures to judge by (None if nothing is held out), without labels.
+    """Open unlabeled training pictures and held-out pictures (None if nothing is held out).
 
-    Of a folder without split the share ``hold_out`` is set aside, by a hash of the files' names; a folder with a split
-    is learned from wholly; scenes to judge by are rendered with a seed of their own.
+    A folder without a split is divided by a hash of the file names, with the share ``hold_out`` held out; a folder with
+    a split is used for training only; held-out scenes are rendered with the evaluation seed.
 
     Args:
-        specs: What to learn from, as `open_source` reads it.
-        size: Height and width of the pictures.
-        hold_out: Between 0 and 1.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
+        specs: Specifications of the pictures, as for `open_source`.
+        size: Height and width of the pictures in pixels.
+        hold_out: Share held out of each folder without a split, between 0 and 1.
+        skip_broken: Skip unusable pictures, with a warning that names them.
 
     Raises:
-        ValueError: If a specification is wrong, none is given, or pictures of any folder cannot be used, naming all of
-            them.
+        ValueError: If there are no specifications, one is invalid, or pictures cannot be used; the message names those
+            of all folders.
         FileNotFoundError: If there is no such folder or split.
     """
     if not specs:
-        raise ValueError("name pictures to learn from: scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT")
+        raise ValueError("name the training pictures: scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT; got none")
     sources = open_sources(specs, size, skip_broken=skip_broken)
     parts = [_part(spec, source, hold_out) for spec, source in zip(specs, sources, strict=True)]
     held_out = [source for _, source in parts if source is not None]
@@ -132,7 +144,7 @@ def open_pictures(
 
 
 def _part(spec: str, source: Scenes | Photos, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
-    """Return those of a specification's pictures to learn from, and pictures to judge by."""
+    """Return the training pictures and the held-out pictures of a specification."""
     if isinstance(source, Scenes):
         return source, open_source("scenes", source.size, held_out=True)
     if _split_spec(spec)[1] is None:
@@ -149,7 +161,7 @@ def _names_scenes(spec: str) -> bool:
 
 
 def _split_spec(spec: str) -> tuple[Path, str | None]:
-    """Take ``FOLDER@SPLIT`` apart; a folder that is really called so is itself."""
+    """Split ``FOLDER@SPLIT``, unless a folder of that full name exists."""
     folder, at, split = spec.rpartition("@")
     if not at or Path(spec).expanduser().is_dir():
         return Path(spec).expanduser(), None
@@ -159,5 +171,5 @@ def _split_spec(spec: str) -> tuple[Path, str | None]:
 def _read_count(spec: str, default: int) -> int:
     _, colon, count = spec.partition(":")
     if colon and not (count.isdecimal() and int(count) > 0):
-        raise ValueError(f"{spec!r}: after 'scenes:' comes a number of scenes, 1 or more")
+        raise ValueError(f"COUNT in scenes:COUNT must be 1 or more; got {spec!r}")
     return int(count) if colon else default

@@ -1,8 +1,8 @@
-"""A folder of photographs, labeled or not, as a source of square pictures.
+"""Use a folder of photographs, labeled or not, as a source of square pictures.
 
-A labeled folder holds ``images/NAME.jpg``, ``labels/NAME.png`` (one class index a pixel), ``classes.json`` (a list of
+A labeled folder holds ``images/NAME.jpg``, ``labels/NAME.png`` (one class index per pixel), ``classes.json`` (a list of
 ``{"index": 3, "name": "door", "color": [128, 128, 0]}``, the color optional) and split files (``train.txt``: one name
-a line). Any other folder is taken as pictures without labels, sub-folders included.
+per line). Any other folder, with its subfolders, is a source of unlabeled pictures.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from gandissect.core.types import UNLABELED, Concept
 from gandissect.storage.files import read_bytes, read_json
 
 from ..colors import index_color
+from ..describe import describe_source
 from .broken import report_problems, try_each
 from .combining import Subset, check_indices, check_size
 from .decoding import MARGIN, picture_size, read_labels, read_picture, scale_short_side
@@ -31,37 +32,51 @@ from .folders import list_pictures, normalize_name
 from .source import LabeledPictures
 
 PictureAndLabels = tuple[UInt8[Tensor, "3 H W"], Int16[Tensor, "H W"] | None]
-"""A picture, and its labels where it has any."""
+"""Picture and its labels, None without labels."""
 
 MAX_RESIDENT_BYTES = 8 * 2**30
-"""Pictures stay decoded in memory while they need no more than this."""
+"""Default memory limit up to which decoded pictures stay in memory."""
 
 CUSTOMARY_UNLABELED = ("unlabelled", "unlabeled", "void", "ignore", "various")
-"""What data sets call the class of pixels that belong to none."""
+"""Names that data sets use for the class of unlabeled pixels."""
 
 
 class Photos:
-    """Square views of the photographs of a folder.
+    """Source of square views of the photographs in a folder.
 
-    Each picture is resized once so that its short side has ``size * margin`` pixels (Lanczos; labels by nearest
-    neighbor). The training view is a random crop with a random flip, the evaluation view the center crop. Every
-    picture is decoded here once, so that broken ones are found before any work. While all fit into
-    ``max_resident_bytes`` they stay in memory as uint8; else they are decoded again for every batch, which is slow.
+    Each picture is resized so that its short side has ``size * margin`` pixels (Lanczos; labels by nearest neighbor).
+    The training view is a random crop with a random flip, the evaluation view the center crop. Every picture is decoded
+    once when the source is created, so that broken ones are found early. If all fit into ``max_resident_bytes`` they
+    stay in memory as uint8; otherwise they are decoded again for every batch, which is slow.
 
     Args:
-        folder: The folder.
-        size: Height and width of the views in pixels, 1 or more.
-        split: Name of a split file without ``.txt``, e.g. ``"train"``; None takes every picture.
-        margin: Short side over ``size``, 1 or more: the room that the random crop has.
-        unlabeled: Names of classes whose pixels belong to no concept; None takes those of `CUSTOMARY_UNLABELED`
-            that there are.
-        max_resident_bytes: Memory that decoded pictures may take.
-        skip_broken: Leave out the pictures that are broken, or whose labels are missing, broken or do not fit, with a
-            warning that names them; else they are refused, all at once.
+        folder: Folder of the photographs, labeled or not.
+        size: Height and width of the views in pixels, 1 to 4096.
+        split: Name of a split file without ``.txt``, e.g. ``"train"``; None uses all pictures.
+        margin: Ratio of the short side to ``size``, 1 to 4, which leaves room for the random crop.
+        unlabeled: Names of classes whose pixels count as unlabeled; by default those of `CUSTOMARY_UNLABELED` that
+            occur.
+        max_resident_bytes: Memory limit up to which decoded pictures stay in memory.
+        skip_broken: Skip pictures that are broken, or whose labels are missing, broken or of another size, with a
+            warning that names them; by default they raise.
 
     Raises:
         FileNotFoundError: If the folder, its split file, or a picture that the split file names is missing.
-        ValueError: If pictures or label maps are missing or broken, naming all of them, or another file is.
+        ValueError: If pictures, label maps or other files are missing or broken; the message names all pictures.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from segmenters.datasets import Photos
+        >>> with TemporaryDirectory() as folder:
+        ...     for index in range(3):
+        ...         Image.new("RGB", (80, 60)).save(Path(folder) / f"{index}.png")
+        ...     photos = Photos(folder, size=32)
+        >>> photos.names
+        ('0.png', '1.png', '2.png')
+        >>> photos.batch([0, 2]).images.shape
+        torch.Size([2, 3, 32, 32])
     """
 
     def __init__(
@@ -77,7 +92,7 @@ class Photos:
     ) -> None:
         check_size(size)
         if not 1 <= margin <= 4:
-            raise ValueError(f"margin is a factor from 1 to 4; got {margin}")
+            raise ValueError(f"margin must be in [1, 4]; got {margin}")
         self._folder, self._size, self._split = Path(folder), size, split
         self._short = round(size * margin)
         self._labeled = is_labeled(self._folder)
@@ -96,14 +111,14 @@ class Photos:
         self._files = [file for file in files if file not in problems]
 
     def _measure(self, file: Path) -> tuple[int, int]:
-        """Return width and height of a picture that can be resized."""
+        """Return the width and height of a picture, after checking that it can be resized."""
         size = picture_size(file)
         scale_short_side(size, self._short, file)
         return size
 
     @property
     def name(self) -> str:
-        """The folder's name, and the split's."""
+        """Name of the folder, followed by the split."""
         return f"{self._folder.name}/{self._split}" if self._split else self._folder.name
 
     @property
@@ -111,33 +126,36 @@ class Photos:
         """Height and width of the views in pixels."""
         return self._size
 
+    def __repr__(self) -> str:
+        return describe_source(self, f"{self._folder}@{self._split}" if self._split else str(self._folder))
+
     @property
     def concepts(self) -> tuple[Concept, ...]:
-        """The concepts, numbered from 0 without gaps; none without labels."""
+        """Concepts, numbered from 0 without gaps; empty without labels."""
         return self._concepts
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The pictures' paths inside the folder, in order."""
+        """Paths of the pictures relative to the folder, in order."""
         return tuple(file.relative_to(self._folder).as_posix() for file in self._files)
 
     @property
     def resident(self) -> bool:
-        """Whether the pictures lie decoded in memory."""
+        """Whether the decoded pictures are in memory."""
         return self._resident
 
     def __len__(self) -> int:
         return len(self._files)
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
-        """Return the pictures of these indices, as `ImageSource` says.
+        """Return a batch of pictures and labels.
 
         Args:
-            indices: Each from 0 to ``len(self) - 1``.
-            rng: For the training view; None gives the evaluation view.
+            indices: Indices of the pictures, from 0 to ``len(self) - 1``.
+            rng: Random number generator of the training view; None returns the evaluation view.
 
         Raises:
-            IndexError: If an index is out of range.
+            IndexError: If an index is out of range, or there are no indices.
         """
         check_indices(indices, len(self))
         draws = torch.full((len(indices), 3), 0.5, dtype=torch.float32, device="cpu")
@@ -148,14 +166,14 @@ class Photos:
         return LabeledPictures(torch.stack([view[0] for view in views]), labels)
 
     def hold_out(self, fraction: float, seed: int = 0) -> tuple[Subset, Subset]:
-        """Split into pictures to train on and pictures to judge by.
+        """Split into training pictures and held-out pictures.
 
-        A picture's side depends on its path inside the folder and the seed only: adding pictures moves none, nor
-        does a system that spells the same characters in another way.
+        A picture's part depends only on the seed and its path inside the folder, so it does not change when pictures
+        are added, or on systems that encode file names differently.
 
         Args:
-            fraction: Expected share of the second part, between 0 and 1.
-            seed: Which split.
+            fraction: Expected share of the held-out part, between 0 and 1.
+            seed: Seed of the split.
 
         Raises:
             ValueError: If the fraction is out of range or leaves a part empty.
@@ -166,8 +184,8 @@ class Photos:
         parts = [[index for index, out in enumerate(held) if out is side] for side in (False, True)]
         if not all(parts):
             raise ValueError(
-                f"holding {fraction} of the {len(self)} pictures of {self.name} out leaves a part empty; "
-                "give more pictures, or another share (--hold-out)"
+                f"holding out {fraction} of the {len(self)} pictures of {self.name} leaves a part empty; "
+                "add pictures, or change the share (--hold-out)"
             )
         return Subset(self, parts[0], "trained on"), Subset(self, parts[1], "held out")
 
@@ -189,11 +207,11 @@ class Photos:
         inside = (stored >= 0) & (stored < len(self._table))
         known = inside & (self._table[np.where(inside, stored, 0)] != _NO_CLASS)
         if not known.all():
-            raise ValueError(f"{path} has the class index {stored[~known][0]}, which classes.json does not have")
+            raise ValueError(f"{path} has the class index {stored[~known][0]}, which is not in classes.json")
         return image, torch.from_numpy(self._table[stored])
 
     def _find_labels(self, file: Path) -> Path:
-        """Return the label map of a picture, which may spell the characters of its name in another way."""
+        """Return the label map of a picture, whose file name may be encoded differently (NFC or NFD)."""
         stems = dict.fromkeys((file.stem, *(unicodedata.normalize(form, file.stem) for form in ("NFC", "NFD"))))
         paths = [self._folder / "labels" / f"{stem}.png" for stem in stems]
         existing = [path for path in paths if path.exists()]
@@ -206,7 +224,9 @@ class Photos:
     ) -> tuple[tuple[Concept, ...], Int16[np.ndarray, " index"]]:
         if not self._labeled:
             if unlabeled:
-                raise ValueError(f"{self._folder} has no classes.json, so no class {unlabeled[0]!r} to leave out")
+                raise ValueError(
+                    f"{self._folder} has no classes.json, so unlabeled must be empty; got {unlabeled[0]!r}"
+                )
             return (), np.empty(0, np.int16)
         classes = _read_classes(self._folder / "classes.json")
         if unlabeled is None:
@@ -228,9 +248,13 @@ _NO_CLASS = -2
 def list_photos(folder: Path, split: str | None = None) -> list[Path]:
     """Return the pictures that `Photos` would read, without opening any.
 
+    Args:
+        folder: Folder of the photographs.
+        split: Name of a split file without ``.txt``; None lists all pictures.
+
     Raises:
         FileNotFoundError: If the folder, its split file, or a picture that the split file names is missing.
-        ValueError: If there are no pictures, or two of a labeled folder share one name.
+        ValueError: If there are no pictures, or two pictures of a labeled folder share a name.
     """
     files = list_pictures(pictures_folder(folder))
     if is_labeled(folder):
@@ -239,12 +263,12 @@ def list_photos(folder: Path, split: str | None = None) -> list[Path]:
 
 
 def is_labeled(folder: Path) -> bool:
-    """Say whether a folder is one of labeled pictures."""
+    """Return whether a folder holds labeled pictures."""
     return (folder / "classes.json").exists()
 
 
 def pictures_folder(folder: Path) -> Path:
-    """Return where the pictures of a folder are; there are labels beside them in a labeled one."""
+    """Return the folder of the picture files: ``images`` inside a labeled folder, else the folder itself."""
     return folder / "images" if is_labeled(folder) else folder
 
 
@@ -253,7 +277,7 @@ def _refuse_twins(files: Sequence[Path]) -> None:
     for file in files:
         stem = normalize_name(file.stem)
         if stem in by_stem:
-            raise ValueError(f"{by_stem[stem]} and {file} share one name, so one label map; rename one")
+            raise ValueError(f"{by_stem[stem]} and {file} must not share a name, and so a label map; rename one")
         by_stem[stem] = file
 
 
@@ -265,16 +289,16 @@ def _select_split(files: Sequence[Path], folder: Path, split: str) -> list[Path]
         )
     by_name = {normalize_name(key): file for file in files for key in (file.stem, file.name)}
     try:
-        lines = [line.strip() for line in read_bytes(path).decode("utf-8-sig").splitlines()]  # Windows writes a mark
+        lines = [
+            line.strip() for line in read_bytes(path).decode("utf-8-sig").splitlines()
+        ]  # with Windows' byte order mark
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
-    wanted = [normalize_name(line) for line in lines if line]
-    missing = [name for name in wanted if name not in by_name]
+    names = [normalize_name(line) for line in lines if line]
+    missing = [name for name in names if name not in by_name]
     if missing:
-        raise FileNotFoundError(
-            f"{path} names {missing[0]!r}, of which there is no picture ({len(missing)} such names)"
-        )
-    chosen = [by_name[name] for name in wanted]
+        raise FileNotFoundError(f"{path} names {missing[0]!r}, but there is no such picture ({len(missing)} missing)")
+    chosen = [by_name[name] for name in names]
     if not chosen or len(set(chosen)) != len(chosen):
         raise ValueError(f"{path} {'names a picture twice' if chosen else 'is empty'}")
     return chosen
@@ -285,12 +309,16 @@ def _read_classes(path: Path) -> list[Concept]:
     try:
         classes = [Concept(entry["index"], entry["name"], _read_color(entry)) for entry in entries]
     except (TypeError, KeyError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path} is a list of entries with index, name and perhaps color; wrong is {error}") from error
+        raise ValueError(
+            f"{path} must be a list of entries with index, name and optionally color; got {error}"
+        ) from error
     for key in ("index", "name"):
         if not classes or len({getattr(concept, key) for concept in classes}) != len(classes):
-            raise ValueError(f"{path} {f'gives one {key} twice' if classes else 'lists no class'}")
+            raise ValueError(
+                f"{path} {f'contains the same {key} twice' if classes else 'must list at least one class'}"
+            )
     if max(concept.index for concept in classes) > 65535:
-        raise ValueError(f"{path} has an index above 65535, which no label map can hold")
+        raise ValueError(f"indices in {path} must be at most 65535, the limit of label maps")
     return sorted(classes, key=lambda concept: concept.index)
 
 

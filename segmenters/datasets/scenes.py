@@ -1,7 +1,7 @@
-"""Rendered outdoor scenes with exact labels: ground truth without any download.
+"""Rendered outdoor scenes with exact labels: ground truth without a download.
 
-Picture i of a seed is a pure function of (seed, i), and the same scene at every size. A color is anti-aliased; a
-label is the topmost thing at the pixel's center, so every pixel has exactly one concept.
+Picture i is a pure function of (seed, i), and shows the same scene at every size. Colors are anti-aliased; a label is
+the topmost object at the pixel's center, so every pixel has exactly one concept.
 """
 
 from __future__ import annotations
@@ -21,20 +21,32 @@ from ..scenes.rendering import check_scene_size, render
 from .source import LabeledPictures
 
 RESIDENT_BYTES = 2 << 30
-"""How much memory the pictures of one source may take up; those beyond it are rendered again each time."""
+"""Default memory limit of a source's rendered pictures; pictures beyond it are rendered for every batch."""
 
 
 class Scenes:
-    """Give rendered scenes by index; a picture stays in memory as uint8 once it has been rendered.
+    """Source of rendered scenes, which stay in memory as uint8 once rendered.
 
     Args:
         size: Height and width, 16 to 1024 pixels.
-        num_images: How many pictures, 1 or more.
-        seed: Which pictures; any integer. Sources that differ in size only show the same scenes.
-        resident_bytes: Memory for rendered pictures (4 size^2 bytes each); those beyond it are rendered each time.
+        num_images: Number of pictures, 1 or more.
+        seed: Seed of the scenes, any integer. Sources that differ only in size show the same scenes.
+        resident_bytes: Memory limit of rendered pictures (4 size^2 bytes each); pictures beyond it are rendered for
+            every batch.
 
     Raises:
         ValueError: If a number is out of range.
+
+    Example:
+        >>> from segmenters.datasets import Scenes
+        >>> scenes = Scenes(64, num_images=100)
+        >>> scenes
+        Scenes(64, num_images=100, seed=0)
+        >>> batch = scenes.batch([0, 1])
+        >>> batch.images.shape, batch.labels.shape
+        (torch.Size([2, 3, 64, 64]), torch.Size([2, 64, 64]))
+        >>> scenes.concepts[int(batch.labels[0, 0, 0])].name
+        'sky'
     """
 
     name = "scenes"
@@ -43,25 +55,34 @@ class Scenes:
     def __init__(self, size: int, num_images: int, seed: int = 0, resident_bytes: int = RESIDENT_BYTES) -> None:
         check_scene_size(size)
         if num_images < 1:
-            raise ValueError(f"a source holds at least one picture; got num_images={num_images}")
+            raise ValueError(f"num_images must be 1 or more; got {num_images}")
         check_num_samples(num_images)
         if resident_bytes < 0:
-            raise ValueError(f"memory for pictures is 0 bytes or more; got resident_bytes={resident_bytes}")
+            raise ValueError(f"resident_bytes must be 0 or more; got {resident_bytes}")
         self.size, self.seed, self._num_images = size, check_seed(seed), num_images
         kept = min(num_images, resident_bytes // (4 * size * size))
         self._kept = np.empty((kept, 4, size, size), np.uint8)
         self._rendered = np.zeros(kept, bool)
 
+    def __repr__(self) -> str:
+        return f"Scenes({self.size}, num_images={len(self)}, seed={self.seed})"
+
     def __len__(self) -> int:
         return self._num_images
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
-        """Return pictures and labels of some indices; with rng each is mirrored with probability one half.
+        """Return a batch of pictures and labels.
 
-        Raises ValueError for no index or one outside 0 to len - 1, TypeError for one that is no integer.
+        Args:
+            indices: Indices of the pictures, from 0 to ``len(self) - 1``.
+            rng: Random number generator that mirrors each picture with probability 1/2; None mirrors none.
+
+        Raises:
+            ValueError: If an index is out of range, or there are no indices.
+            TypeError: If an index is not an integer.
         """
         if len(indices) == 0:
-            raise ValueError("a batch holds at least one picture; got no indices")
+            raise ValueError("a batch needs at least one picture; got no indices")
         planes = torch.from_numpy(np.stack([self._planes(as_integer(index)) for index in indices]))
         if rng is not None:
             mirrored = torch.rand(len(planes), generator=rng, dtype=torch.float32, device="cpu") < 0.5
@@ -69,9 +90,9 @@ class Scenes:
         return LabeledPictures(planes[:, :3].contiguous(), planes[:, 3].long())
 
     def _planes(self, index: int) -> UInt8[np.ndarray, "4 size size"]:
-        """Return red, green, blue and label of one picture, uint8 [4, size, size]."""
+        """Return the red, green, blue and label planes of a picture, uint8 ``[4, size, size]``."""
         if not 0 <= index < self._num_images:
-            raise ValueError(f"this source holds pictures 0 to {self._num_images - 1}; got index {index}")
+            raise ValueError(f"indices must be 0 to {self._num_images - 1}; got {index}")
         if index < len(self._kept) and self._rendered[index]:
             planes: UInt8[np.ndarray, "4 size size"] = self._kept[index]
             return planes

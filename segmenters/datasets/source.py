@@ -1,6 +1,6 @@
-"""What a source of labeled pictures answers: how many there are, and what some of them look like.
+"""Define the protocol of sources of labeled pictures.
 
-The trainings of generators and of segmenters know nothing else about where their pictures come from.
+The trainings of generators and segmenters rely on this protocol alone.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from gandissect.core.types import Concept
 
 @dataclass(frozen=True, slots=True)
 class LabeledPictures:
-    """Hold some pictures and, where the source has them, their labels.
+    """Batch of pictures with their labels.
 
-    images: uint8 [batch, 3, H, W], red green blue.
-    labels: int64 [batch, H, W], index of the concept or UNLABELED (-1); None where the source has no labels.
+    Args:
+        images: Pictures, uint8 ``[batch, 3, H, W]``, in red, green, blue.
+        labels: Labels, int64 ``[batch, H, W]``, index of the concept or UNLABELED (-1); None without labels.
     """
 
     images: UInt8[Tensor, "batch 3 H W"]
@@ -31,15 +32,17 @@ class LabeledPictures:
 
 @runtime_checkable
 class ImageSource(PictureSource, Protocol):
-    """Give square pictures of one size by index, and their labels; without labels the concepts are empty."""
+    """Source of square pictures of one size, with their labels; without labels, `concepts` is empty."""
 
     @property
     def concepts(self) -> tuple[Concept, ...]:
-        """Give the concepts that labels index into."""
+        """Concepts that the labels index."""
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
-        """Give the pictures of these indices.
+        """Return a batch of pictures and labels.
 
-        With rng the training view (random crop where there is room, random flip); without it the evaluation view
-        (center crop, no flip), which depends on the indices alone.
+        Args:
+            indices: Indices of the pictures.
+            rng: Random number generator of the training view (random crop if there is room, random flip); None returns
+                the evaluation view (center crop, no flip), which depends only on the indices.
         """

@@ -194,7 +194,7 @@ def noise(size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
 FILM = {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]}
 BAD = {
     "20 MB": (b"\x89PNG" + bytes(20 * 2**20), "the file must have at most 20 MB; got 20.0 MB"),
-    "100 megapixels": (png(10_000, 10_000), "the file has 10000 x 10000 pixels; at most 40,000,000 are read"),
+    "100 megapixels": (png(10_000, 10_000), "the file has 10000 x 10000 pixels, over the limit of 40,000,000"),
     "beyond Pillow's limit": (png(60_000, 60_000), "at most 40,000,000 pixels are read: reduce it"),
     "unpacks to 100 MB of text": (
         png(8, 8, (b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))),
@@ -208,8 +208,8 @@ BAD = {
     "SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a picture that can be read"),
     "GIF": (encoded(noise(), "gif"), "is not a picture that can be read"),
     "TIFF": (encoded(noise(), "tiff"), "is not a picture that can be read"),
-    "a film as PNG": (encoded(noise(), **FILM), "the file is a film of 2 pictures; send one of them"),
-    "a film as WebP": (encoded(noise(), "webp", **FILM), "the file is a film of 2 pictures; send one of them"),
+    "a film as PNG": (encoded(noise(), **FILM), "must be a single picture; got an animation of 2; send one of them"),
+    "a film as WebP": (encoded(noise(), "webp", **FILM), "must be a single picture; got an animation of 2; send one of them"),
 }
 
 

@@ -137,7 +137,7 @@ def test_a_folder_without_pictures_is_refused(train, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/notes.txt").write_text("no picture")
     error = _refusal(train("progan", "--data", tmp_path / "empty", "--out", tmp_path / "run", *QUICK))
-    assert "empty holds no pictures" in error
+    assert "empty must contain pictures" in error
     assert not (tmp_path / "run").exists()
 
 

@@ -56,4 +56,4 @@ def test_broken_pictures_of_all_folders_are_named_in_one_line(
     assert "a/broken.png" in error and "b/broken.png" in error
     error = run("--skip-broken")
     assert "cannot be used" not in error
-    assert all(f"left out 1 of 4 pictures of {folder}: " in caplog.text for folder in "ab")
+    assert all(f"skipped 1 of 4 pictures of {folder}: " in caplog.text for folder in "ab")

@@ -88,7 +88,7 @@ def test_every_public_function_refuses_another_kind(
             lambda D: generators.load(None),
             "name must be of type str or Path; got NoneType; pass a file, a folder, or one of",
         ),
-        (lambda D: segmenters.load(None), "name_or_path must be of type str or Path; got NoneType; give a file"),
+        (lambda D: segmenters.load(None), "name_or_path must be of type str or Path; got NoneType; pass a file"),
         (lambda D: D.save(None), "place must be of type str or Path; got NoneType"),
         (lambda D: Dissection.load(7), "place must be of type str or Path; got int"),
         (lambda D: merge_shards("runs/part1"), "folders must be of type list or tuple; got str; pass a list"),

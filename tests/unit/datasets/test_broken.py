@@ -53,7 +53,7 @@ def test_all_broken_pictures_are_named_at_once(tmp_path: Path, memory: int) -> N
     for name, problem in problems.items():
         assert re.search(rf"{name}[^;]*{problem}|{problem}[^;]*{name}", message), name
     assert "5 pictures cannot be used: " in message and "\n" not in message
-    assert "repair or remove them, or leave them out (--skip-broken, or skip_broken=True)" in message
+    assert "repair or remove them, or skip them (--skip-broken, or skip_broken=True)" in message
     assert not any(f"{index:02}.png" in message for index in (0, 2, 3, 5, 7, 10, 11))
 
 
@@ -63,7 +63,7 @@ def test_without_the_broken_pictures_the_folder_is_as_if_it_had_none(tmp_path: P
     problems = break_some(folder)
     with caplog.at_level(logging.WARNING):
         photos = Photos(folder, 8, max_resident_bytes=memory, skip_broken=True)
-    assert "left out 5 of 12 pictures of a: " in caplog.text and all(name in caplog.text for name in problems)
+    assert "skipped 5 of 12 pictures of a: " in caplog.text and all(name in caplog.text for name in problems)
     clean = tmp_path / "clean"
     shutil.copytree(folder, clean, ignore=lambda *_: set(problems))
     whole = Photos(clean, 8)
@@ -86,7 +86,7 @@ def test_broken_pictures_of_several_folders_are_named_together(tmp_path: Path, c
         open_labeled_pictures(specs[:1], specs[1], 16)
     train, held_out = open_pictures(specs, 16, 0.3, skip_broken=True)
     assert held_out is not None and len(train) + len(held_out) == 22
-    assert caplog.text.count("left out 1 of 12 pictures") == 2
+    assert caplog.text.count("skipped 1 of 12 pictures") == 2
 
 
 def test_a_picture_with_a_broken_label_map_is_a_broken_picture(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_splits_and_labels_find_names_that_are_spelled_in_another_way(tmp_path: 
     batch = Photos(tmp_path, 8, "train").batch([0])
     assert batch.labels is not None and not batch.labels.any()
     picture(tmp_path / "images" / f"{composed}.jpg")
-    with pytest.raises(ValueError, match="share one name"):
+    with pytest.raises(ValueError, match="must not share a name"):
         Photos(tmp_path, 8)
 
 

@@ -39,7 +39,7 @@ class Custom:
 
 
 WRONG = {
-    "255": (lambda labels: labels * 255, "from 0 to 1, or -1 where a pixel has none; got 255"),
+    "255": (lambda labels: labels * 255, "from 0 to 1, or -1 for unlabeled pixels; got 255"),
     "255.0": (lambda labels: labels * 255.0, r"must be int64 \[\d, 32, 32\]; got torch.float32"),
     "1.0": (lambda labels: labels.float(), "must be int64"),
     "-2": (lambda labels: labels - 2, "got -2"),

@@ -119,7 +119,7 @@ def test_labels_match_the_picture_upright_and_are_not_turned_again(tmp_path):
     table = {0: 0, 2: 1, 7: 2}
     assert labels[0].tolist() == [[table[v] for v in row] for row in wide[:, 6:18].tolist()]
     Image.fromarray(wide.T.copy()).save(folder / "labels" / "a.png")
-    with pytest.raises(ValueError, match=r"a\.png is 12 x 24, its picture 24 x 12; .*EXIF"):
+    with pytest.raises(ValueError, match=r"a\.png is 12 x 24, but its picture is 24 x 12 .*EXIF"):
         Photos(folder, 12)
 
 
@@ -142,7 +142,7 @@ def test_what_is_no_picture_is_named(tmp_path, content):
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
     Image.fromarray(noise()).save(tmp_path / "big.png")
-    with pytest.raises(ValueError, match=r"big\.png has 12 x 12 pixels; at most 100"):
+    with pytest.raises(ValueError, match=r"big\.png has 12 x 12 pixels, over the limit of 100"):
         Photos(tmp_path, 8)
 
 
@@ -222,14 +222,20 @@ def test_nearest_resizing_invents_no_label_and_lanczos_keeps_the_mean(tmp_path):
     ("damage", "message"),
     [
         (lambda d: Image.fromarray(thirds() + 1).save(d / "labels/a.png"), r"a\.png has the class index 1, which"),
-        (lambda d: Image.fromarray(thirds(15)).save(d / "labels/a.png"), r"a\.png is 15 x 15, its picture 12 x 12"),
-        (lambda d: Image.fromarray(noise()).save(d / "labels/a.png"), r"a\.png is RGB; labels are one index"),
+        (
+            lambda d: Image.fromarray(thirds(15)).save(d / "labels/a.png"),
+            r"a\.png is 15 x 15, but its picture is 12 x 12",
+        ),
+        (
+            lambda d: Image.fromarray(noise()).save(d / "labels/a.png"),
+            r"a\.png must have one index per pixel .* \(mode RGB\)",
+        ),
         (lambda d: (d / "labels/a.png").unlink(), r"a\.png has no labels: .*missing"),
         (lambda d: (d / "classes.json").write_text("[{]"), r"classes\.json is not JSON"),
-        (lambda d: (d / "classes.json").write_text("[]"), r"classes\.json lists no class"),
-        (lambda d: (d / "classes.json").write_text('[{"name": "sky"}]'), r"classes\.json is a list of entries"),
-        (lambda d: (d / "classes.json").write_text(json.dumps(CLASSES[:1] * 2)), r"gives one index twice"),
-        (lambda d: Image.fromarray(noise()).save(d / "images/a.jpg"), r"a\.jpg and .*a\.png share one name"),
+        (lambda d: (d / "classes.json").write_text("[]"), r"classes\.json must list at least one class"),
+        (lambda d: (d / "classes.json").write_text('[{"name": "sky"}]'), r"classes\.json must be a list of entries"),
+        (lambda d: (d / "classes.json").write_text(json.dumps(CLASSES[:1] * 2)), r"contains the same index twice"),
+        (lambda d: Image.fromarray(noise()).save(d / "images/a.jpg"), r"a\.jpg and .*a\.png must not share a name"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, damage, message):

@@ -148,8 +148,8 @@ def test_batch_shapes_and_types() -> None:
     [
         ((15, 4), "16 to 1024"),
         ((2000, 4), "16 to 1024"),
-        ((64, 0), "at least one"),
-        ((64, 4, 0, -1), "0 bytes or more"),
+        ((64, 0), "num_images must be 1 or more"),
+        ((64, 4, 0, -1), "resident_bytes must be 0 or more"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: tuple[int, ...], word: str) -> None:

@@ -68,7 +68,7 @@ def settings(num_steps: int = 6, **changes: object) -> SegmenterSettings:
 def test_settings_survive_json():
     given = settings(9, augmentation=Augmentation(min_crop=0.7), precision="float32")
     assert SegmenterSettings.from_json(json.loads(json.dumps(given.to_json()))) == given
-    with pytest.raises(ValueError, match="not the settings"):
+    with pytest.raises(ValueError, match="must be the settings"):
         SegmenterSettings.from_json({**given.to_json(), "lr": 1})
 
 
@@ -471,7 +471,7 @@ def test_a_training_with_other_steps_says_why_it_cannot_go_on(run):
     """The learning rate depends on the number of steps from the third step on."""
     assert all(learning_rate(settings(6), step) != learning_rate(settings(7), step) for step in range(2, 6))
     with pytest.raises(
-        ValueError, match="of 6 steps cannot continue as one of 7: its learning rate falls along a cosine"
+        ValueError, match="of 6 steps cannot continue with 7, because its learning rate follows a cosine"
     ):
         train_segmenter(settings(7), [Stripes()], Stripes(4), run, device="cpu")
 
