@@ -1,4 +1,4 @@
-"""What units agree with: thresholds, IoU with every concept, chance, and their results."""
+"""Dissect generators: thresholds, the IoU of units with every concept, chance, comparisons, and their results."""
 
 import lazy_loader
 

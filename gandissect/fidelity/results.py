@@ -26,7 +26,7 @@ from ..storage.saved import SavedResult, check_tensor
 from .neighbors import BALL_K, MANIFOLD_K
 
 INCEPTION, INCEPTION_DIMS = "inception-v3", 2048
-"""Name and length of the features with which a Frechet distance is an FID, and a kernel distance a KID."""
+"""Name and dimensions of the features that make a Frechet distance an FID, and a kernel distance a KID."""
 
 MIN_SAMPLES = 20
 """Minimum number of generated images; with fewer, neither covariances nor intervals are reliable."""

@@ -179,7 +179,7 @@ class Tally:
             tally.seen, tally.seconds = state.seen, state.seconds
             tally.check_counts()
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-            raise ValueError(f"{path} is not a whole tally: {error}") from error
+            raise ValueError(f"{path} is not a complete tally: {error}") from error
         tally.collector.merge(state.thumbnails, tally._tops)
         return tally
 
