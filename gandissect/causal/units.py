@@ -244,7 +244,7 @@ def measure_effect_curves(
         KeyError: If there is no such layer or concept.
         ValueError: If a number is out of range, or the rankings differ in layer or concept, or share the seed.
 
-    Source: Bau et al. 2019, Sec. 4.3.
+    Source: Bau et al. 2019, Sec. 3.2, Fig. 4.
     """
     seed = check_seed(seed)
     check_protocols(generator, segmenter)

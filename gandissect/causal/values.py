@@ -52,7 +52,7 @@ def quantile_values(
         KeyError: If there is no such layer.
         ValueError: If there is no such unit, or a number is out of range.
 
-    Source: Bau et al. 2019, Sec. 3.2.
+    Source: Bau et al. 2019, Sec. 4.4 (insertion at the 99th percentile).
     """
     return tuple(quantile_table(generator, units, (quantile,), num_samples, seed)[:, 0].tolist())
 
@@ -78,7 +78,7 @@ def quantile_table(
         KeyError: If there is no such layer.
         ValueError: If there is no such unit, or a number is out of range.
 
-    Source: Bau et al. 2019, Sec. 3.2.
+    Source: Bau et al. 2019, Sec. 4.4 (insertion at the 99th percentile).
     """
     seed = check_seed(seed)
     if wrong := [quantile for quantile in quantiles if not 0 < quantile <= 1]:

@@ -93,7 +93,7 @@ def dissect(
         ValueError: If a number is out of range, an activation is not finite, the segmenter returns an invalid label
             map, or the folder holds another dissection; the message names the settings that differ.
 
-    Source: Bau et al. 2019, Sec. 3.1.
+    Source: Bau et al. 2019, Sec. 3.1; thresholds by quantile: Bau et al. 2017 (arXiv 1704.05796), Sec. 2.
     """
     settings = _pair_samples(DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves))
     sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
