@@ -10,8 +10,7 @@ from torch import Tensor
 
 from gandissect.core.types import UNLABELED, Concept, concept_index
 
-from ..describe import describe_source
-from .source import ImageSource, LabeledPictures
+from .source import ImageSource, LabeledPictures, describe_source
 
 
 def check_size(size: int) -> None:

@@ -24,12 +24,11 @@ from gandissect.core.types import UNLABELED, Concept
 from gandissect.storage.files import read_bytes, read_json
 
 from ..colors import index_color
-from ..describe import describe_source
 from .broken import report_problems, try_each
 from .combining import Subset, check_indices, check_size
 from .decoding import MARGIN, picture_size, read_labels, read_picture, scale_short_side
 from .folders import list_pictures, normalize_name
-from .source import LabeledPictures
+from .source import LabeledPictures, describe_source
 
 PictureAndLabels = tuple[UInt8[Tensor, "3 H W"], Int16[Tensor, "H W"] | None]
 """Picture and its labels, None without labels."""

@@ -46,3 +46,14 @@ class ImageSource(PictureSource, Protocol):
             rng: Random number generator of the training view (random crop if there is room, random flip); None returns
                 the evaluation view (center crop, no flip), which depends only on the indices.
         """
+
+
+def describe_source(source: ImageSource, name: str | None = None) -> str:
+    """Return a source's representation, e.g. ``Subset('streets (held out)', size=64, num_images=9, concepts=8)``.
+
+    Args:
+        source: Source of pictures.
+        name: First argument of the representation; by default the name of the source.
+    """
+    sizes = f"size={source.size}, num_images={len(source)}, concepts={len(source.concepts)}"
+    return f"{type(source).__name__}({source.name if name is None else name!r}, {sizes})"

@@ -215,7 +215,7 @@ def test_mistakes_show_before_a_server_starts(monkeypatch: pytest.MonkeyPatch, t
     generators.save(generators.PlantedGenerator(), planted)
     wrong = [
         ({"generator": "nothing-like-it"}, KeyError),
-        ({"generator": planted}, ValueError, "no bundled segmenter is known to fit .*planted"),
+        ({"generator": planted}, ValueError, "no bundled segmenter matches .*planted"),
         (
             {"generator": planted, "segmenter": "palette", "data": (str(tmp_path / "none"),)},
             FileNotFoundError,
