@@ -164,7 +164,7 @@ def search(
 
 
 def _pixel_distances(pictures: Tensor, images: Tensor) -> Tensor:
-    """Return the distance between each picture and each image, computed so that rounding is the same for every pair."""
+    """Return the distance between each picture and each image; rounding in one pair does not depend on the others."""
     mode = "donot_use_mm_for_euclid_dist"
     return torch.cdist(pictures.flatten(1), images.flatten(1), compute_mode=mode)
 

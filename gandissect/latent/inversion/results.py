@@ -126,7 +126,7 @@ class LostConcepts(Tabular):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Inversion(SavedResult, Displayed):
-    """Pictures in the latent space of a generator.
+    """Pictures inverted into the latent space of a generator.
 
     Args:
         generator: The generator's name and fingerprint.
