@@ -78,6 +78,14 @@ def load(name: str | Path, device: str = "auto", network: str | None = None) -> 
         FileNotFoundError: If there is no such file or folder, or the folder contains neither snapshot.
         ValueError: If the file is damaged or is not a generator, or ``network`` is given for anything but a
             third-party checkpoint.
+
+    Examples:
+        >>> import generators
+        >>> G = generators.load("dcgan-scenes64", device="cpu")
+        >>> list(G.layers)
+        ['layer1', 'layer2', 'layer3', 'layer4']
+        >>> G(G.sample_z(2, seed=1)).shape
+        torch.Size([2, 3, 64, 64])
     """
     check_type("name", name, (str, Path), f"pass a file, a folder, or one of {', '.join(names())}")
     target = resolve_device(device)

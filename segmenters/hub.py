@@ -37,7 +37,7 @@ def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
             downloaded.
         ValueError: If the file is damaged or differs from its card, or the device is not available.
 
-    Example:
+    Examples:
         >>> import segmenters
         >>> segmenters.load("unet-scenes", device="cpu")
         UNetSegmenter('unet-scenes', 17 concepts)

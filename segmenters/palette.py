@@ -46,6 +46,14 @@ class PaletteSegmenter:
 
     Raises:
         ValueError: If there is no concept, indices are not consecutive from 0, or colors are not distinct.
+
+    Examples:
+        >>> import torch
+        >>> from gandissect import Concept
+        >>> from segmenters import PaletteSegmenter
+        >>> S = PaletteSegmenter([Concept(0, "sky", (90, 140, 250)), Concept(1, "grass", (60, 160, 60))])
+        >>> S(torch.ones(1, 3, 2, 2) * torch.tensor([-0.5, 0.2, -0.5]).view(3, 1, 1)).unique()
+        tensor([1])
     """
 
     def __init__(self, concepts: Sequence[Concept], max_distance: float | None = None, name: str = "palette") -> None:

@@ -137,6 +137,19 @@ def find_repair(
         ValueError: If an argument is out of range, there are too few pictures, or the folder contains the steps of
             another repair.
 
+    Examples:
+        >>> import gandissect, generators, torch
+        >>> G = generators.PlantedGenerator()
+        >>> real = gandissect.core.to_uint8(G(G.sample_z(300, seed=5)))
+        >>> features = lambda images: torch.nn.functional.adaptive_avg_pool2d(images, 2).flatten(1)
+        >>> yardstick = gandissect.Yardstick("pixels", features, real[:200], real[200:], num_dims=4)
+        >>> result = gandissect.find_repair(
+        ...     G, yardstick, layers="layer2", method="distance", num_samples=100, num_images=16, num_sets=2,
+        ...     progress=False,
+        ... )
+        >>> result.helps  # the real pictures are the generator's own
+        False
+
     Source: Bau et al. 2019, Sec. 4.3.
     """
     _check_request(generator, segmenter, units, layers, force_to, method)

@@ -104,6 +104,17 @@ def rank_artifact_units(
         KeyError: If there is no such layer or method.
         ValueError: If a number is out of range, there are too few images, or one is not finite.
 
+    Examples:
+        >>> import gandissect, generators, torch
+        >>> G = generators.PlantedGenerator()
+        >>> real = gandissect.core.to_uint8(G(G.sample_z(300, seed=5)))
+        >>> features = lambda images: torch.nn.functional.adaptive_avg_pool2d(images, 2).flatten(1)
+        >>> yardstick = gandissect.Yardstick("pixels", features, real[:200], real[200:], num_dims=4)
+        >>> gandissect.rank_artifact_units(
+        ...     G, "layer2", yardstick, num_samples=200, method="distance", progress=False
+        ... ).top(2)
+        UnitSet(layer='layer2', units=(0, 4))
+
     Source: Bau et al. 2019, Sec. 4.3; realism: Kynkaanniemi et al. 2019, Sec. 5.
     """
     (ranking,) = rank_artifact_layers(

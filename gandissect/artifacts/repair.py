@@ -52,6 +52,14 @@ def repair(generator: G, units: UnitSet, force_to: ForcedTo = "zero") -> G:
         TypeError: If the generator has no ``forcing``.
         ValueError: If the layer has no such unit, or the generator is in training mode.
 
+    Examples:
+        >>> import gandissect, generators, segmenters
+        >>> G = generators.PlantedGenerator()
+        >>> S = segmenters.PaletteSegmenter(G.concepts)
+        >>> repaired = gandissect.repair(G, gandissect.UnitSet("layer2", (1,)))
+        >>> bool((S(repaired(G.sample_z(8, seed=1))) == 2).any())
+        False
+
     Source: Bau et al. 2019, Sec. 4.3.
     """
     repaired: G = check_forcible(generator).forcing(units, compute_forced_values(generator, units, force_to))

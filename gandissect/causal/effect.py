@@ -75,6 +75,17 @@ def average_causal_effect(
         TypeError: If the generator or the segmenter does not implement its protocol.
         ValueError: If there is no such unit, or a number is out of range.
 
+    Examples:
+        >>> import gandissect, generators, segmenters
+        >>> G = generators.PlantedGenerator()
+        >>> S = segmenters.PaletteSegmenter(G.concepts)
+        >>> green = gandissect.UnitSet("layer2", (1,))
+        >>> effect = gandissect.average_causal_effect(G, S, green, "green", num_samples=100, progress=False)
+        >>> effect.interval[0] > 0
+        True
+        >>> float(effect.control.ace.mean[2]) < effect.ace  # random units
+        True
+
     Source: Bau et al. 2019, Sec. 3.2.
     """
     seed = check_seed(seed)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from ..core.display import Displayed, Tabular, count_units
+from ..core.display import Displayed, Tabular, count_units, format_error
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
 from ..core.types import Concept, UnitSet, check_concepts
@@ -169,7 +169,7 @@ class CausalEffect(SavedResult, Tabular):
         return record | {"advantage": advantage, "advantage_stderr": stderr}
 
     def _summarize(self) -> str:
-        units, ace = self.effect.units, f"ace={self.ace:.3f} ± {Z_95 * self.stderr:.3f}"
+        units, ace = self.effect.units, f"ace={format_error(self.ace, Z_95 * self.stderr)}"
         return f"{self.concept}, {count_units(len(units), units.layer)}, {ace}, n={self.num_samples}"
 
     def _html_parts(self) -> Iterable[str]:

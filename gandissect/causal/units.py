@@ -70,6 +70,13 @@ def find_causal_units(
         TypeError: If the generator or the segmenter does not implement its protocol.
         ValueError: If a number is out of range, or no unit alone changes the concept in these images.
 
+    Examples:
+        >>> import gandissect, generators, segmenters
+        >>> G = generators.PlantedGenerator()
+        >>> S = segmenters.PaletteSegmenter(G.concepts)
+        >>> gandissect.find_causal_units(G, S, "layer2", "green", 1, num_samples=50, method="effect", progress=False)
+        UnitSet(layer='layer2', units=(1,))
+
     Source: Bau et al. 2019, Sec. 3.2.
     """
     seed = check_seed(seed)
@@ -117,6 +124,14 @@ def measure_unit_effects(
         KeyError: If there is no such layer.
         TypeError: If the generator or the segmenter does not implement its protocol.
         ValueError: If a number is out of range.
+
+    Examples:
+        >>> import gandissect, generators, segmenters
+        >>> G = generators.PlantedGenerator()
+        >>> S = segmenters.PaletteSegmenter(G.concepts)
+        >>> effects = gandissect.measure_unit_effects(G, S, "layer2", 50, progress=False)
+        >>> effects.ranking("green").top(1)
+        UnitSet(layer='layer2', units=(1,))
 
     Source: Bau et al. 2019, Sec. 3.2.
     """

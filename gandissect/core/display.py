@@ -6,6 +6,7 @@ which is imported when a notebook asks for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -77,4 +78,22 @@ def to_pandas(records: list[dict[str, Any]]) -> pd.DataFrame:
 
 def count_units(number: int, layer: str) -> str:
     """Return ``20 units of layer4``."""
-    return f"{number} unit{'' if number == 1 else 's'} of {layer}"
+    return f"{count_things(number, 'unit')} of {layer}"
+
+
+def count_things(number: int, noun: str) -> str:
+    """Return ``1 picture`` or ``20 pictures``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def format_error(value: float, error: float) -> str:
+    """Return ``0.083 ± 0.004``: a value, and its error with two significant digits."""
+    digits = count_digits(error)
+    return f"{value:.{digits}f} ± {error:.{digits}f}" if digits is not None else f"{value:.3g} ± {error:.3g}"
+
+
+def count_digits(error: float) -> int | None:
+    """Return the number of decimals with which an error has two significant digits; None if it has none."""
+    if not 0 < error < math.inf:
+        return None
+    return max(0, 1 - math.floor(math.log10(error)))

@@ -267,6 +267,14 @@ def trace(network: nn.Module, layers: str | Sequence[str], stop: bool = False) -
         TypeError: If the network is not a torch module.
         KeyError: If the network has no module of that name; the message suggests the nearest one.
         ValueError: If no layer is named, or one is named twice.
+
+    Examples:
+        >>> import gandissect, generators
+        >>> G = generators.PlantedGenerator()
+        >>> with gandissect.trace(G, "layer1") as record:
+        ...     x = G(G.sample_z(2))
+        >>> record.output.shape
+        torch.Size([2, 6, 16, 16])
     """
     names = (layers,) if isinstance(layers, str) else tuple(layers)
     if not names or len(set(names)) != len(names):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -18,7 +17,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 from torch import Tensor
 
-from .display import Displayed
+from .display import Displayed, count_digits
 
 MAX_ROWS = 12
 """Maximum number of rows of a table; the rest is counted."""
@@ -190,20 +189,13 @@ def _format_entry(record: Mapping[str, Any], key: str) -> Any:
         return f"{_format(value)} to {_format(record[f'{stem}_max'])}"
     spread = next((record[name] for suffix in SPREADS if (name := f"{key}_{suffix}") in record), None)
     if isinstance(spread, float) and isinstance(value, float):
-        digits = _count_digits(spread)
+        digits = count_digits(spread)
         return f"{_format(value, digits)} \N{PLUS-MINUS SIGN} {_format(spread, digits)}"
     low, high = record.get(f"{key}_low"), record.get(f"{key}_high")
     if low is None or high is None:
         return value
-    digits = _count_digits(high - low)
+    digits = count_digits(high - low)
     return f"{_format(value, digits)} ({_format(low, digits)} to {_format(high, digits)})"
-
-
-def _count_digits(spread: float) -> int | None:
-    """Return how many decimals two significant digits of an error have; None if it has none."""
-    if not 0 < spread < math.inf:
-        return None
-    return max(0, 1 - math.floor(math.log10(spread)))
 
 
 def _cell(value: Any) -> str:

@@ -91,6 +91,12 @@ def sample_z(num_samples: int, z_dim: int, seed: int = 0, start: int = 0) -> Flo
 
     Raises:
         ValueError: If an argument is not a whole number or is out of range.
+
+    Examples:
+        >>> import gandissect, torch
+        >>> z = gandissect.sample_z(8, z_dim=16, seed=1)
+        >>> torch.equal(gandissect.sample_z(4, z_dim=16, seed=1, start=4), z[4:])
+        True
     """
     num_samples, start = _check_whole("num_samples", num_samples), _check_whole("start", start)
     if num_samples < 0 or z_dim < 1 or start < 0:

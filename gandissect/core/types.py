@@ -138,6 +138,12 @@ class UnitSet:
     Raises:
         TypeError: If an index is not a whole number.
         ValueError: If an index is negative or listed twice.
+
+    Examples:
+        >>> from gandissect import UnitSet
+        >>> units = UnitSet("layer4", (12, 3, 40))
+        >>> len(units), units.top(2)
+        (3, UnitSet(layer='layer4', units=(12, 3)))
     """
 
     layer: str

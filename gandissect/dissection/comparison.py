@@ -154,6 +154,14 @@ def compare(
         ValueError: If there are no dissections, a dissection has no layers, ``labels`` has the wrong length or repeats
             a label, ``min_iou`` is out of range, or settings that must agree differ.
 
+    Examples:
+        >>> import gandissect, generators, segmenters
+        >>> G = generators.PlantedGenerator()
+        >>> S = segmenters.PaletteSegmenter(G.concepts)
+        >>> dissections = [gandissect.dissect(G, S, num_samples=100, seed=seed, progress=False) for seed in (0, 1)]
+        >>> gandissect.compare(dissections, labels=["seed 0", "seed 1"])
+        Comparison(interpretable units: seed 0, 10 of 12; seed 1, 10 of 12)
+
     Source: Bau et al. 2019, Sec. 4.1.
     """
     check_type("dissections", dissections, Iterable, "pass a list of results of dissect or Dissection.load")

@@ -93,6 +93,16 @@ def dissect(
         ValueError: If a number is out of range, an activation is not finite, the segmenter returns an invalid label
             map, or the folder holds another dissection; the message names the settings that differ.
 
+    Examples:
+        >>> import gandissect, generators, segmenters
+        >>> G = generators.PlantedGenerator()
+        >>> S = segmenters.PaletteSegmenter(G.concepts)
+        >>> D = gandissect.dissect(G, S, layers=["layer2"], num_samples=100, progress=False)
+        >>> D["layer2"].matches[1].concept
+        'green'
+        >>> D["layer2"].units_for("green")
+        UnitSet(layer='layer2', units=(1,))
+
     Source: Bau et al. 2019, Sec. 3.1; thresholds by quantile: Bau et al. 2017 (arXiv 1704.05796), Sec. 2.
     """
     settings = _pair_samples(DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves))

@@ -43,6 +43,16 @@ def generate(
             is not a torch module.
         ValueError: If the layer has no such unit, a region does not fit, or the generator is in training mode.
 
+    Examples:
+        >>> import gandissect, generators, segmenters
+        >>> G = generators.PlantedGenerator()
+        >>> S = segmenters.PaletteSegmenter(G.concepts)
+        >>> z = G.sample_z(8, seed=1)
+        >>> green = gandissect.UnitSet("layer2", (1,))
+        >>> x = gandissect.generate(G, z, [gandissect.Ablation(green)])
+        >>> int((S(G(z)) == 2).sum()), int((S(x) == 2).sum())
+        (112, 0)
+
     Source: Bau et al. 2019, Sec. 3.2.
     """
     check_generator(generator)
@@ -84,6 +94,16 @@ def intervene(network: nn.Module | Generator, edits: Sequence[Edit]) -> Iterator
         ValueError: If the layer has no such unit, or a region does not fit.
         RuntimeError: If an edited layer has not run by the end of the block, or if it runs inside activation
             checkpointing while gradients are enabled, which would make the gradients wrong.
+
+    Examples:
+        >>> import gandissect, generators, segmenters
+        >>> G = generators.PlantedGenerator()
+        >>> S = segmenters.PaletteSegmenter(G.concepts)
+        >>> z = G.sample_z(8, seed=1)
+        >>> with gandissect.intervene(G, [gandissect.Ablation(gandissect.UnitSet("layer2", (1,)))]):
+        ...     x = G(z)
+        >>> int((S(x) == 2).sum()), int((S(G(z)) == 2).sum())
+        (0, 112)
     """
     size = getattr(network, "image_size", None)
     size = tuple(size) if isinstance(size, tuple | list) else None  # in some networks it is a number

@@ -92,6 +92,11 @@ class Ablation(Edit):
     Raises:
         TypeError: If ``units`` is not a `UnitSet`.
         ValueError: If the strength is out of range, or the region is not a valid mask.
+
+    Examples:
+        >>> from gandissect import Ablation, UnitSet
+        >>> Ablation(UnitSet("layer4", (3, 7)), strength=0.5)
+        Ablation(2 units of layer4, strength=0.5)
     """
 
     units: UnitSet
@@ -123,6 +128,11 @@ class Insertion(Edit):
     Raises:
         TypeError: If ``units`` is not a `UnitSet`.
         ValueError: If a value is not finite, the number of values is wrong, or the region is not a valid mask.
+
+    Examples:
+        >>> from gandissect import Insertion, UnitSet
+        >>> Insertion(UnitSet("layer4", (3, 7)), values=(2.5, 4.0))
+        Insertion(2 units of layer4, values 2.5 to 4)
     """
 
     units: UnitSet

@@ -43,6 +43,13 @@ def mix_styles(
         KeyError: If there is no such layer.
         ValueError: If there is no such style, the generator has no w, or the latent vectors do not fit it.
 
+    Examples:
+        >>> import generators
+        >>> from gandissect import latent
+        >>> G = generators.load("stylegan-scenes64")
+        >>> coarse, fine = (latent.as_w(G, G.sample_z(1, seed=seed)) for seed in (1, 2))
+        >>> x = G(latent.mix_styles(G, coarse, fine, [0, 1, 2, 3]))
+
     Source: Karras et al. 2019, Sec. 3.1.
     """
     w_a, w_b = _as_w_pair(generator, w_a, w_b)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from ..core.display import Tabular
+from ..core.display import Tabular, count_things
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, check_mode
 from ..core.sampling import check_seed, make_rng
@@ -62,7 +62,7 @@ class NoiseEffects(SavedResult, Tabular):
         return [{"layer": layer, "std": std} for layer, std in self.of_layers.items()]
 
     def _summarize(self) -> str:
-        draws = f"{self.num_draws} draws, {self.num_images} images"
+        draws = f"{self.num_draws} draws, {count_things(self.num_images, 'image')}"
         return f"{len(self.layers)} layers of {self.generator}, {draws}, seed={self.seed}"
 
 

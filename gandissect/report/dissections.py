@@ -28,7 +28,7 @@ def draw_dissection(dissection: Dissection, min_iou: float = MIN_IOU) -> Figure:
     Returns:
         A matplotlib figure that belongs to no window; ``savefig`` writes it, and notebooks display it.
 
-    Example:
+    Examples:
         >>> import gandissect, generators, segmenters
         >>> G = generators.PlantedGenerator()
         >>> S = segmenters.PaletteSegmenter(G.concepts)

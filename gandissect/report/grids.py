@@ -46,7 +46,7 @@ def show(
         ValueError: If the tensor is neither images nor label maps, label maps come without concepts, or the captions do
             not fit the images.
 
-    Example:
+    Examples:
         >>> import gandissect, generators, segmenters
         >>> G = generators.PlantedGenerator()
         >>> x = G(G.sample_z(4, seed=1))

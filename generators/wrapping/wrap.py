@@ -91,6 +91,14 @@ def wrap(
         TypeError: If the object is not a torch module, or does not return images.
         ValueError: If the module is in training mode, rejects ``z``, needs ``c``, is stochastic, or lets images affect
             each other; if a module in ``layers`` is not a layer; or if a file is damaged or not a program.
+
+    Examples:
+        >>> import generators
+        >>> from torch import nn
+        >>> module = nn.Sequential(nn.ConvTranspose2d(8, 4, 4), nn.ReLU(), nn.ConvTranspose2d(4, 3, 4, 4), nn.Tanh())
+        >>> G = generators.wrap(module.eval(), z_dim=8)
+        >>> G.layers["0"]
+        LayerInfo(units=4, height=4, width=4)
     """
     if isinstance(module, str | Path):
         module, name = load_program(module), name or str(module)

@@ -63,7 +63,7 @@ class Photos:
         FileNotFoundError: If the folder, its split file, or a picture that the split file names is missing.
         ValueError: If pictures, label maps or other files are missing or broken; the message names all pictures.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from PIL import Image

@@ -37,7 +37,7 @@ class Scenes:
     Raises:
         ValueError: If a number is out of range.
 
-    Example:
+    Examples:
         >>> from segmenters.datasets import Scenes
         >>> scenes = Scenes(64, num_images=100)
         >>> scenes

@@ -49,6 +49,13 @@ def closed_form_directions(
         TypeError: If the generator has no ``latent_maps()``.
         ValueError: If a number is out of range.
 
+    Examples:
+        >>> import generators
+        >>> from gandissect import latent
+        >>> G = generators.load("stylegan-scenes64")
+        >>> [direction.name for direction in latent.closed_form_directions(G, 2)]
+        ['sefa-1', 'sefa-2']
+
     Source: Shen and Zhou 2021 (arXiv 2007.06600).
     """
     seed = check_seed(seed)

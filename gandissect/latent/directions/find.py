@@ -113,6 +113,17 @@ def find_directions(
             method needs.
         ValueError: If an option belongs to another method, no concept is named for a boundary, a concept is both
             changed and kept, or a number is out of range.
+
+    Examples:
+        >>> import generators, segmenters
+        >>> from gandissect import latent
+        >>> G = generators.PlantedGenerator()
+        >>> S = segmenters.PaletteSegmenter(G.concepts)
+        >>> (found,) = latent.find_directions(
+        ...     G, S, "boundary", concepts="green", find_samples=200, num_samples=20, progress=False
+        ... )
+        >>> sorted(label.concept for label in found.direction.labels)
+        ['green', 'ground']
     """
     seed = check_seed(seed)
     check_choice(method, DirectionMethod, "method")

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ...core.display import Displayed
+from ...core.display import Displayed, count_things
 from ...core.images import to_uint8
 from ...core.protocols import Generator
 from ..spaces import Latents, as_w, capabilities, check_latents, check_z
@@ -49,8 +49,8 @@ class DirectionSweep(Displayed):
     angles: Float64[Tensor, "step batch"] | None
 
     def _summarize(self) -> str:
-        steps = ", ".join(f"{step:+g}" for step in self.steps)
-        return f"{self.images.shape[1]} images at steps {steps}"
+        steps = ", ".join(f"{step:+g}" if step else "0" for step in self.steps)
+        return f"{count_things(self.images.shape[1], 'image')} at steps {steps}"
 
     def _html_parts(self) -> Iterable[str]:
         from ..display import show_rows
@@ -75,6 +75,14 @@ def move(generator: Generator, latents: Latents, direction: Direction, steps: Se
         KeyError: If there is no such layer.
         ValueError: If the direction belongs to another generator, the latents belong to another space, or a step is not
             finite.
+
+    Examples:
+        >>> import generators
+        >>> from gandissect import latent
+        >>> G = generators.load("stylegan-scenes64")
+        >>> (direction,) = latent.closed_form_directions(G, 1)
+        >>> latent.move(G, G.sample_z(2, seed=1), direction, (-1, 0, 1))
+        DirectionSweep(2 images at steps -1, 0, +1)
 
     Source: Shen et al. 2020 (arXiv 2005.09635).
     """

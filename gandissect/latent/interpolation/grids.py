@@ -38,6 +38,13 @@ def generate_grid(
     Raises:
         ValueError: If the generator has no such space, there are not four corners, or there are too few rows or
             columns.
+
+    Examples:
+        >>> import generators
+        >>> from gandissect import latent
+        >>> G = generators.PlantedGenerator()
+        >>> latent.generate_grid(G, G.sample_z(4, seed=1), 3, 4).shape
+        torch.Size([12, 3, 64, 64])
     """
     check_mode(generator)
     if space not in capabilities(generator).spaces:

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...core.display import Displayed
+from ...core.display import Displayed, format_error
 from ...core.network_id import NetworkId
 from ...core.progress import progress_bar
 from ...core.protocols import Features, Generator, check_mode
@@ -98,7 +98,7 @@ class PathLength(SavedResult, Displayed):
         )
 
     def _summarize(self) -> str:
-        return f"{self.mean:.4g} ± {Z_95 * self.stderr:.4g} in {self.space}, {self.network}, n={self.num_samples}"
+        return f"{format_error(self.mean, Z_95 * self.stderr)} in {self.space}, {self.network}, n={self.num_samples}"
 
 
 def path_length(

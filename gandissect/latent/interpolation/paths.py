@@ -65,6 +65,12 @@ def slerp(
         ValueError: If shapes or dtypes differ, the tensors are not floating-point, t is not finite, or a vector has
             length 0.
 
+    Examples:
+        >>> import torch
+        >>> from gandissect import latent
+        >>> latent.slerp(torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0]), 1 / 3)
+        tensor([1.7321, 1.0000])
+
     Source: Shoemake 1985, Sec. 3.3.
     """
     _check_pair(a, b)

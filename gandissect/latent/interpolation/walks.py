@@ -48,6 +48,14 @@ class Walk:
     Raises:
         KeyError: If there is no such space or layer.
         ValueError: If the generator has no w, or the latent vectors do not fit it.
+
+    Examples:
+        >>> import generators
+        >>> from gandissect import latent
+        >>> G = generators.PlantedGenerator()
+        >>> walk = latent.Walk(G, G.sample_z(2, seed=1))
+        >>> walk.images(walk.positions(5)).shape
+        torch.Size([5, 3, 64, 64])
     """
 
     def __init__(self, generator: Generator, latents: Latents, space: str = "z", *, closed: bool = False) -> None:

@@ -80,6 +80,15 @@ def invert(
         ValueError: If the pictures do not fit, the generator has no such space or is not differentiable, a number is
             out of range, or a loss is not finite.
 
+    Examples:
+        >>> import generators
+        >>> from gandissect import latent
+        >>> G = generators.PlantedGenerator()
+        >>> x = G(G.sample_z(1, seed=0))
+        >>> inversion = latent.invert(G, x, num_candidates=50, num_steps=0, progress=False)  # the best sample
+        >>> inversion.latents.shape
+        torch.Size([1, 8])
+
     Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1.
     """
     seed = check_seed(seed)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, UInt8
 from torch import Tensor
 
-from ...core.display import Displayed, Tabular
+from ...core.display import Displayed, Tabular, count_things
 from ...core.images import from_uint8
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, Segmenter
@@ -254,7 +254,7 @@ class Inversion(SavedResult, Displayed):
 
     def _summarize(self) -> str:
         psnr = f"PSNR {float(self.psnr.min()):.1f} to {float(self.psnr.max()):.1f} dB"
-        return f"{len(self)} pictures in {self.space} of {self.generator}, {psnr}, seed={self.seed}"
+        return f"{count_things(len(self), 'picture')} in {self.space} of {self.generator}, {psnr}, seed={self.seed}"
 
     def _html_parts(self) -> Iterable[str]:
         from ..display import show_inversion

@@ -47,6 +47,16 @@ def write_report(
         FileExistsError: If the folder contains the report of another dissection.
         ValueError: If ``min_iou`` is out of range, ``folder`` is a file, the dissection has no layers, or a number is
             not finite.
+
+    Examples:
+        >>> import gandissect, generators, segmenters
+        >>> G = generators.PlantedGenerator()
+        >>> S = segmenters.PaletteSegmenter(G.concepts)
+        >>> from tempfile import TemporaryDirectory
+        >>> D = gandissect.dissect(G, S, num_samples=100, progress=False)
+        >>> with TemporaryDirectory() as folder:
+        ...     gandissect.write_report(folder, D).name
+        'report.html'
     """
     check_type("folder", folder, (str, Path))
     check_type("dissection", dissection, Dissection, "pass what dissect or Dissection.load returns")

@@ -110,7 +110,7 @@ def test_notebooks_display_figures() -> None:
         gandissect.draw_dissection(plain_result("gandissect.dissect")),
         gandissect.draw_repair_curve(result.curve),
     ):
-        assert Image.open(io.BytesIO(figure._repr_png_())).size == tuple(figure.bbox.size.astype(int))
+        assert Image.open(io.BytesIO(figure._repr_png_())).size == tuple(map(round, figure.bbox.size))
 
 
 def test_drawing_leaves_pyplot_alone() -> None:
