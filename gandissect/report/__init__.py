@@ -1,4 +1,4 @@
-"""Static pages and figures, made from results only, that open from disk without a network."""
+"""Static pages and figures, made from results alone; pages open from disk without a network connection."""
 
 import lazy_loader
 

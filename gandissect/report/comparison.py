@@ -1,4 +1,4 @@
-"""The figure of a comparison: the share of interpretable units above, the concepts of each layer below."""
+"""The figure of a comparison: shares of interpretable units above, concepts of each layer below."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
-"""Of up to so many models, told apart by the color-blind too. Source: Okabe and Ito 2008."""
+"""Colors of up to seven models, distinguishable with color blindness. Source: Okabe and Ito 2008."""
 
 MIN_WIDTH, MAX_WIDTH = 8.0, 15.0
-"""Of the figure, in inches."""
+"""Range of the figure's width, in inches."""
 
 COLUMN, ROW, GAP, LINE = 0.36, 0.22, 0.55, 0.15
-"""Least width of a table's column, height of its row, width between tables, height of a title's line, in inches."""
+"""Minimum width of a table's column, height of its rows, gap between tables, height of a title's line, in inches."""
 
 LETTER, LONGEST = 0.085, 26
-"""Width of a letter in inches, and how many letters of a name stand in one line."""
+"""Width of a letter in inches, and maximum number of letters of a name."""
 
 SEPARATOR = r"[\s/._-]"
-"""After which a name may go on in the next line."""
+"""Characters after which a name may be broken into lines."""
 
 
 def draw_comparison(comparison: Comparison) -> Figure:
-    """Draw the share of interpretable units by layer, one line a model, and each model's units by concept and layer.
+    """Draw the share of interpretable units by layer, one line per model, and each model's units by concept and layer.
 
-    Where three or more models have the same layers, as snapshots of one training do, a second plot has one line a
-    layer, over the models in the order given. Layers stand at their names where one model has those of all others;
-    else at the size of their grid, those of one grid beside each other.
+    If three or more models have the same layers, like snapshots of one training, a second plot has one line per layer,
+    over the models in the order given. The x axis has layer names if one model has the layers of all others; otherwise
+    it has grid sizes, with layers of the same grid side by side.
 
     Args:
-        comparison: What `compare` returned.
+        comparison: Comparison returned by `compare`.
 
     Returns:
-        A figure of no window and no global state; its ``savefig`` writes it. The bars of a share are its 95 % interval;
-        a table's cell has the number of units, and the square before a concept is its color.
+        A figure without window or global state; write it with ``savefig``. Error bars are 95 % intervals; table cells
+        contain numbers of units, and the square before a concept has the concept's color.
 
     Source: Bau et al. 2019, Sec. 4.1.
     """
     from .figures import NotebookFigure
 
-    check_type("comparison", comparison, Comparison, "give what compare returns")
+    check_type("comparison", comparison, Comparison, "pass what compare returns")
     models = [comparison.layers_of(model) for model in comparison.models]
     page = _page(comparison, models)
     figure = NotebookFigure(figsize=(page.width, 0.5 + page.upper + page.lower), layout="constrained")
@@ -67,10 +67,10 @@ def draw_comparison(comparison: Comparison) -> Figure:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """How the figure is divided: the rows of the tables, how many tables stand beside each other, and inches.
+    """Division of the figure: rows of the tables, number of tables side by side, and sizes in inches.
 
-    A row is a concept, or the category of those that follow where there is more than one. ``upper`` and ``lower`` are
-    the heights of the shares and of all tables, ``column`` the width of a table's column.
+    A row is a concept or, if there is more than one category, the category of the concepts that follow. ``upper`` and
+    ``lower`` are the heights of the plots and of all tables; ``column`` is the width of a table's column.
     """
 
     rows: tuple[Concept | str, ...]
@@ -83,7 +83,7 @@ class _Page:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line of shares: its name in the legend, where on the axis its points are, and what they are."""
+    """A line of shares: name in the legend, positions on the x axis, and layers."""
 
     label: str
     places: Sequence[float]
@@ -91,12 +91,12 @@ class _Line:
 
 
 def _page(comparison: Comparison, models: Sequence[Sequence[ComparedLayer]]) -> _Page:
-    """Return the division that keeps the figure within its widths."""
+    """Return the division that keeps the figure within its range of widths."""
     totals = comparison.counts.sum(0).tolist()
     rows = _rows([concept for concept in comparison.concepts if totals[concept.index]])
     length, beside = max(map(len, models)), _inches([_name(row) for row in rows]) + 0.3
     parts = [part for model in comparison.models for part in re.split(SEPARATOR, model)]
-    table = max(COLUMN * length, _inches(parts) + LETTER) + GAP  # a title is broken between its parts only
+    table = max(COLUMN * length, _inches(parts) + LETTER) + GAP  # a title is broken only between its parts
     num_columns = min(len(models), max(1, int((MAX_WIDTH - beside) / table)))
     width = max(MIN_WIDTH, beside + num_columns * table)
     column = ((width - beside) / num_columns - GAP) / length
@@ -124,14 +124,14 @@ def _name(row: Concept | str) -> str:
 
 
 def _have_same_layers(models: Sequence[Sequence[ComparedLayer]]) -> bool:
-    """Tell whether all models have the same layers."""
+    """Return whether all models have the same layers."""
     return len({tuple(layer.layer for layer in layers) for layers in models}) == 1
 
 
 def _draw_shares(
     part: SubFigure, labels: Sequence[str], models: Sequence[Sequence[ComparedLayer]], width: float
 ) -> None:
-    """Draw the shares over the layers and, where all models have the same, over the models."""
+    """Draw the shares over the layers and, if all models have the same layers, over the models."""
     over_models = _have_same_layers(models) and len(models) > 2
     axes = part.subplots(1, 1 + over_models, sharey=True, squeeze=False)[0]
     width = (width - 0.8) / len(axes) - 1.8
@@ -149,7 +149,7 @@ def _draw_shares(
 
 
 def _places(models: Sequence[Sequence[ComparedLayer]]) -> tuple[list[str], list[list[float]]]:
-    """Return the names below the axis, at 0, 1, ..., and where each model's layers stand on it."""
+    """Return the names on the x axis, at 0, 1, ..., and the positions of each model's layers."""
     longest = max(models, key=len)
     longest_layers = {layer.layer: (index, layer.grid) for index, layer in enumerate(longest)}
     fit = all(longest_layers.get(layer.layer, (0, None))[1] == layer.grid for layers in models for layer in layers)
@@ -160,7 +160,7 @@ def _places(models: Sequence[Sequence[ComparedLayer]]) -> tuple[list[str], list[
 
 
 def _grid_positions(layers: Sequence[ComparedLayer], grids: Sequence[tuple[int, int]]) -> list[float]:
-    """Return where layers stand by the size of their grid, those of one grid within 0.6 around its place."""
+    """Return positions of layers by grid size; layers of the same grid are spread over a width of 0.6."""
     counts, places = Counter(layer.grid for layer in layers), []
     met: Counter[tuple[int, int]] = Counter()
     for layer in layers:
@@ -170,7 +170,7 @@ def _grid_positions(layers: Sequence[ComparedLayer], grids: Sequence[tuple[int, 
 
 
 def _draw_lines(axis: Axes, lines: Sequence[_Line], colors: Sequence[str]) -> None:
-    """Draw lines, each a little aside of the last so that no interval hides another."""
+    """Draw lines, each shifted a little so that no interval hides another."""
     handles = []
     for index, line in enumerate(lines):
         aside = 0.4 * ((index + 0.5) / len(lines) - 0.5)
@@ -207,7 +207,7 @@ def _draw_tables(
 
 
 def _draw_table(axis: Axes, layers: Sequence[ComparedLayer], rows: Sequence[Concept | str], most: int) -> None:
-    """Draw the units of one model; a shade is the root of their number, so that few are seen beside many."""
+    """Draw the units of one model, shaded by the square root of their number, so that small numbers remain visible."""
     for row, concept in enumerate(rows):
         if isinstance(concept, str):
             continue
@@ -224,7 +224,7 @@ def _draw_table(axis: Axes, layers: Sequence[ComparedLayer], rows: Sequence[Conc
 
 
 def _draw_swatches(axis: Axes, rows: Sequence[Concept | str]) -> None:
-    """Write the concepts' names beside a table's rows, each after a square of its color, and categories in italics."""
+    """Write the names of a table's rows: concepts after a square of their color, categories in italics."""
     from matplotlib.transforms import ScaledTranslation
 
     beside = axis.get_yaxis_transform() + ScaledTranslation(-0.1, 0, axis.figure.dpi_scale_trans)
@@ -244,7 +244,7 @@ def _draw_swatches(axis: Axes, rows: Sequence[Concept | str]) -> None:
 
 
 def _name_ticks(axis: Axes, places: Sequence[float], names: Sequence[str], room: float) -> None:
-    """Write names below an axis, upright where one is longer than the room for it in inches."""
+    """Write names below an axis, rotated if one is longer than its room, in inches."""
     is_upright = _inches(names) > room
     axis.set_xticks(places, [_shorten(name) for name in names], fontsize=9, rotation=90 if is_upright else 0)
 
@@ -255,7 +255,7 @@ def _inches(names: Sequence[str]) -> float:
 
 
 def _letters(inches: float) -> int:
-    """Return how many letters stand in a line of a width."""
+    """Return the number of letters that fit a width."""
     return round(inches / LETTER)
 
 
@@ -268,28 +268,28 @@ def _shades(count: int) -> list[str]:
 
 
 def _title(comparison: Comparison) -> str:
-    """Return what the figure shows and on what it rests."""
+    """Return what the figure shows and how it was measured."""
     provenance = comparison.provenance[0]
     best = f"Units whose best IoU with a concept of {provenance.segmenter} is at least {comparison.min_iou:g}"
     seeds = ", ".join(map(str, sorted({source.seed for source in comparison.provenance})))
-    basis = f"beyond chance; {provenance.num_samples:,} samples a model, seed {seeds}"
+    basis = f"beyond chance; {provenance.num_samples:,} samples per model, seed {seeds}"
     return f"{_wrap_text(best, 90)}\n{basis}; bars are 95 % Wilson intervals"
 
 
 def _shorten(name: str) -> str:
-    """Return a name for one line, without its middle if it is too long."""
+    """Return a name, without its middle if it is too long."""
     half = LONGEST // 2
     return _wrap_text(name if len(name) <= LONGEST else f"{name[: half - 1]}…{name[-half:]}", LONGEST)
 
 
 def _wrap_text(text: str, width: int) -> str:
-    """Return text in lines of a width."""
+    """Wrap text into lines of a width."""
     lines = textwrap.wrap(text, width, break_long_words=False)
     return "\n".join(part for line in lines for part in _cut(line, width))
 
 
 def _cut(word: str, width: int) -> Iterator[str]:
-    """Yield a word in parts of a width at most: of a path its parts, if they are not longer themselves."""
+    """Yield a word in parts that fit a width; a path is broken between its parts where possible."""
     while len(word) > width:
         ends = [match.end() for match in re.finditer(SEPARATOR, word[:width])]
         end = ends[-1] if ends else width

@@ -1,4 +1,4 @@
-"""A picture of directions: what becomes of an image along each, and of the concepts in many."""
+"""Figures of directions: what moving along each does to an image, and to the concepts of many images."""
 
 from __future__ import annotations
 
@@ -19,30 +19,35 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INCH = 0.95
-"""Side of a picture."""
+"""Side of an image in the figure, in inches."""
 LABEL_INCHES = 2.1
+"""Width of the labels on the left."""
 LINE_INCHES = 0.165
+"""Height of a line of text."""
 NAME_WIDTH = 26
-"""Characters of a name in a line."""
+"""Maximum number of characters in a line of a name."""
 
 
 def draw_directions(directions: Sequence[Direction], sweeps: Sequence[DirectionSweep]) -> Figure:
-    """Draw directions one below the other: what a step does at the left, images at each step at the right.
+    """Draw directions one below the other: the effect of a step on the left, images at each step on the right.
 
     Args:
-        directions: One or more, with labels.
-        sweeps: The same images moved along each, all by the same steps.
+        directions: Directions to draw, at least one, with labels.
+        sweeps: The same images moved along each direction, all by the same steps.
 
     Returns:
-        A figure of no window and no global state; its ``savefig`` writes it.
+        A figure without window or global state; write it with ``savefig``.
 
     Raises:
-        ValueError: If there are none, or the steps are not the same.
+        ValueError: If there are no directions, or the steps differ.
     """
     from .figures import NotebookFigure
 
     if not directions or len(directions) != len(sweeps) or len({sweep.steps for sweep in sweeps}) > 1:
-        raise ValueError(f"give one direction or more, and its images at the same steps; got {len(directions)}")
+        raise ValueError(
+            "need at least 1 direction, each with a sweep, all with the same steps; got "
+            f"{len(directions)} directions and {len(sweeps)} sweeps"
+        )
     steps, rows = sweeps[0].steps, sweeps[0].images.shape[1]
     row = max(INCH * rows, *(LINE_INCHES * len(_lines(direction)) for direction in directions)) + 0.12
     size = (LABEL_INCHES + INCH * len(steps), 0.6 + len(directions) * row)
@@ -65,12 +70,12 @@ def draw_directions(directions: Sequence[Direction], sweeps: Sequence[DirectionS
 
 def _title(directions: Sequence[Direction]) -> str:
     label = next((label for direction in directions for label in direction.labels), None)
-    by = f"; what a step of 1 sd adds, {label.num_samples:,} images, {label.segmenter}" if label else ""
+    by = f"; effect of a step of 1 sd, {label.num_samples:,} images, {label.segmenter}" if label else ""
     return f"{directions[0].generator}{by}"
 
 
 def _lines(direction: Direction) -> list[tuple[str, dict[str, Any]]]:
-    """Return a direction's name and labels, each line with how it is written."""
+    """Return the lines of a direction's name and labels, each with its text style."""
     name: dict[str, Any] = {"fontsize": 8.5, "fontweight": "bold"}
     lines = [(line, name) for line in textwrap.wrap(direction.name, NAME_WIDTH)]
     for label in direction.labels:
@@ -80,7 +85,7 @@ def _lines(direction: Direction) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _tile_steps(images: Tensor) -> Any:
-    """Return images ``[step, row, 3, H, W]`` side by side, with white lines between them, uint8 ``[.., .., 3]``."""
+    """Return images ``[step, row, 3, H, W]`` side by side with white gaps, uint8 ``[height, width, 3]``."""
     pixels = to_uint8(images).permute(1, 0, 3, 4, 2).numpy()
     framed = np.pad(pixels, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
     return np.concatenate(np.concatenate(list(framed.swapaxes(0, 1)), axis=2), axis=0)

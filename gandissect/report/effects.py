@@ -1,4 +1,4 @@
-"""Figures of causal effects: what units add and take away, beside random units, where, and how many it takes."""
+"""Figures of causal effects: what units add and remove, compared with random units, where, and how many it takes."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 
 RANKINGS = (UNITS, "#2563a8", "#2e7d4f", "#7b4ea3")
 PANELS = 3
-"""Panels of curves side by side, at most."""
+"""Maximum number of panels side by side."""
 
 MAX_SIDE_EFFECTS = 6
-"""Other concepts in the figure, at most: those that change most."""
+"""Maximum number of other concepts in the figure; those that change most are shown."""
 
-REMEDY = "give a list of what average_causal_effect returns, or the .effects of what measure_concept_effects returns"
+REMEDY = "pass a list of results of average_causal_effect, or the .effects of a result of measure_concept_effects"
 """Remedy for effects of another type."""
 
 
 def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
-    """Draw effects, a row each: on the concept, on the others that change most, and place by place.
+    """Draw one row per effect: on the concept, on the other concepts that change most, and by place.
 
     Args:
-        effects: What `average_causal_effect` returned, one or more.
+        effects: Results of `average_causal_effect`, at least one.
 
     Returns:
-        A figure of no window and no global state; its ``savefig`` writes it. Bars have 95 % intervals.
+        A figure without window or global state; write it with ``savefig``. Error bars are 95 % intervals.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there are no effects.
 
     Source: Bau et al. 2019, Sec. 4.2 and 4.4.
     """
@@ -47,7 +47,7 @@ def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
     for effect in effects:
         check_type("each effect", effect, CausalEffect, REMEDY)
     if not effects:
-        raise ValueError("give one effect or more")
+        raise ValueError("effects must contain at least 1 effect; got none")
     figure = NotebookFigure(figsize=(12, 2.9 * len(effects) + 0.6), dpi=110, layout="constrained")
     rows = figure.subfigures(len(effects), 1, squeeze=False)[:, 0]
     for part, effect in zip(rows, effects, strict=True):
@@ -60,26 +60,29 @@ def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
 
 
 def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
-    """Draw what ablating more and more units takes away of a concept, a panel each, with the range of random units.
+    """Draw how much of a concept is removed by ablating more and more units, with the range of random units.
 
     Args:
-        curves: What `measure_effect_curves` returned, one or more.
+        curves: Results of `measure_effect_curves`, at least one; each has its own panel.
 
     Returns:
-        A figure of no window and no global state. Bars are 95 % intervals, the dotted line is all there is.
+        A figure without window or global state; write it with ``savefig``. Error bars are 95 % intervals; the dotted
+        line is the concept's whole share in the unedited images.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there are no curves.
 
     Source: Bau et al. 2019, Sec. 4.2.
     """
     from .figures import NotebookFigure
 
-    check_type("curves", curves, Sequence, "give a list of what measure_effect_curves returns")
-    for one in curves:
-        check_type("each of the curves", one, EffectCurves, "give a list of what measure_effect_curves returns")
+    check_type("curves", curves, Sequence, "pass a list of results of measure_effect_curves")
+    for concept_curves in curves:
+        check_type(
+            "each of the curves", concept_curves, EffectCurves, "pass a list of results of measure_effect_curves"
+        )
     if not curves:
-        raise ValueError("give the curves of one concept or more")
+        raise ValueError("curves must contain the curves of at least 1 concept; got none")
     columns = min(len(curves), PANELS)
     rows = -(-len(curves) // columns)
     figure = NotebookFigure(figsize=(0.6 + 4.2 * columns, 0.3 + 3.3 * rows), dpi=110, layout="constrained")
@@ -102,7 +105,7 @@ def _draw_curves(axes: Axes, curves: EffectCurves) -> None:
     axes.axhline(0, color=INK, lw=0.8)
     axes.set_xticks(places, [str(count) for count in curves.counts])
     axes.set_xlabel(f"units of {curves.layer} ablated", fontsize="small")
-    axes.set_ylabel(f"{curves.concept} taken, percentage points", fontsize="small")
+    axes.set_ylabel(f"{curves.concept} removed, percentage points", fontsize="small")
     axes.set_title(f"{curves.generator}: {curves.concept}, {curves.num_samples:,} images", fontsize="medium")
     axes.legend(fontsize="small", frameon=False)
     axes.grid(axis="y", alpha=0.3)
@@ -117,11 +120,11 @@ def _title(effect: CausalEffect) -> str:
 
 
 def _draw_effect(axes: Axes, effect: CausalEffect) -> None:
-    """Draw insertion, ablation and their sum, of the units and of the random ones."""
+    """Draw insertion, ablation and their sum, for the units and for random units."""
     row = next(concept.index for concept in effect.concepts if concept.name == effect.concept)
     for side, name, color, offset in (
         (effect.effect, "units", UNITS, -0.2),
-        (effect.control, "as many random units", CONTROL, 0.2),
+        (effect.control, "same number of random units", CONTROL, 0.2),
     ):
         tables = [getattr(side, kind) for kind in EFFECT_KINDS]
         means = [100 * float(table.mean[row]) for table in tables]
@@ -129,17 +132,17 @@ def _draw_effect(axes: Axes, effect: CausalEffect) -> None:
         places = [place + offset for place in range(len(EFFECT_KINDS))]
         axes.barh(places, means, 0.38, color=color, label=name, xerr=reaches, error_kw={"lw": 1, "ecolor": INK})
     axes.axvline(0, color=INK, lw=0.8)
-    axes.set_yticks(range(len(EFFECT_KINDS)), ["insertion adds", "ablation takes", "ACE (sum)"])
+    axes.set_yticks(range(len(EFFECT_KINDS)), ["insertion adds", "ablation removes", "ACE (sum)"])
     axes.set_ylim(len(EFFECT_KINDS) - 0.5, -1.0)
     share = 100 * float(effect.base.mean[row])
-    axes.set_xlabel(f"percentage points of {effect.concept} ({share:.2f} % of unchanged images)", fontsize="small")
+    axes.set_xlabel(f"percentage points of {effect.concept} ({share:.2f} % of unedited images)", fontsize="small")
     axes.legend(loc="upper left", ncols=2, fontsize="small", frameon=False)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
 
 
 def _draw_side_effects(axes: Axes, effect: CausalEffect) -> None:
-    """Draw what ablation does to the other concepts."""
+    """Draw the effect of ablation on the other concepts."""
     table = effect.effect.ablation
     others = [concept for concept in effect.concepts if concept.name != effect.concept]
     largest = sorted(others, key=lambda concept: -abs(float(table.mean[concept.index])))[:MAX_SIDE_EFFECTS]
@@ -159,18 +162,18 @@ def _draw_side_effects(axes: Axes, effect: CausalEffect) -> None:
     axes.set_yticks(range(len(largest)), [concept.name for concept in largest])
     axes.set_ylim(max(len(largest), 1) - 0.4, -0.6)
     axes.locator_params(axis="x", nbins=6)
-    axes.set_xlabel("what becomes of the others when the units are ablated, percentage points", fontsize="small")
+    axes.set_xlabel("change of other concepts when the units are ablated, percentage points", fontsize="small")
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
 
 
 def _draw_places(axes: Axes, effect: CausalEffect, part: SubFigure) -> None:
-    """Draw what insertion adds, place by place."""
+    """Draw what insertion adds at each place."""
     places = effect.by_place
-    share = 100 * places.mean * places.count.numel()  # of the pixels of one square
+    share = 100 * places.mean * places.count.numel()  # in percent of the pixels of one square
     most = max(float(share.nan_to_num().abs().max()), 1e-9)
     image = axes.imshow(share.numpy(), cmap="PuOr_r", vmin=-most, vmax=most)  # white is no effect
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel(f"{effect.concept} added, % of the square\nin which units are forced on", fontsize="small")
+    axes.set_xlabel(f"{effect.concept} added, % of the square\nwhere units are forced on", fontsize="small")
     part.colorbar(image, ax=axes, fraction=0.05)

@@ -1,4 +1,4 @@
-"""How pictures look that were found in a generator's latent space, beside the pictures themselves."""
+"""Pictures beside their reconstructions by a generator."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..latent.inversion.results import Inversion
 from .sheets import draw_columns
 
 WHITE = 0.25
-"""An error that is drawn white, as a share of the way from black to white."""
+"""Error drawn as white, as a share of the range from black to white."""
 
 
 def draw_inversion(inversion: Inversion, edited: Float[Tensor, "batch 3 H W"] | None = None) -> Image.Image:
-    """Draw a row for each picture: the picture, its reconstruction, and where the two differ.
+    """Draw one row per picture: the picture, its reconstruction, and where the two differ.
 
     Args:
-        inversion: The pictures and their reconstructions.
-        edited: The reconstructions with edits, ``[batch, 3, H, W]`` in [-1, 1], as one more column.
+        inversion: Pictures and their reconstructions.
+        edited: Edited reconstructions, ``[batch, 3, H, W]`` in [-1, 1], drawn as another column.
     """
     errors = (inversion.error_maps / WHITE).clamp(max=1) * 2 - 1
     columns = {"picture": from_uint8(inversion.pictures), "inverted": from_uint8(inversion.reconstructions)}

@@ -1,7 +1,7 @@
-"""Pictures of the regions where a unit is on: outlined in yellow, with the rest darkened.
+"""Pictures of the regions where a unit is on: outlined in yellow, with everything else darkened.
 
-The border of a region R is what a 3 x 3 square dilates it by: dilate(R) minus R. So the region itself keeps its
-own pixels, and a region of a single pixel is still seen.
+The border of a region R is dilate(R) minus R, with a 3 x 3 square. The region therefore keeps all its pixels, and a
+region of a single pixel remains visible.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ..dissection.counting.top_images import Thumbnails, TopImages
 
 YELLOW = (255, 222, 0)
 DIMMING = 0.5
-"""What is left of the brightness outside a region."""
+"""Factor of the brightness outside a region."""
 
 MAX_PROPORTION = 16
-"""Width over height of an image, at most; wider ones are squeezed, lest a thin one take all memory."""
+"""Maximum ratio of width to height of an image; wider images are squeezed, which limits memory."""
 
 BORDER, GAP = 2, 4
-"""Width of an outline, and of the gap between two images, in pixels of a strip of 128 rows."""
+"""Width of an outline, and of the gap between two images, in pixels of a strip with 128 rows."""
 
 
 def border(mask: Bool[Tensor, "*batch h w"], width: int = 1) -> Bool[Tensor, "*batch h w"]:
     """Return the pixels around a region, within ``width`` rows and columns of it.
 
     Args:
-        mask: bool ``[..., h, w]``, the region.
-        width: Pixels, 1 or more.
+        mask: Region, bool ``[..., h, w]``.
+        width: Width of the border in pixels, at least 1.
     """
     grown = mask
     for dim, margins in ((-1, (width, width)), (-2, (0, 0, width, width))):
@@ -47,12 +47,12 @@ def border(mask: Bool[Tensor, "*batch h w"], width: int = 1) -> Bool[Tensor, "*b
 def highlight(
     images: UInt8[Tensor, "batch 3 h w"], masks: Bool[Tensor, "batch h w"], width: int = 1
 ) -> UInt8[Tensor, "batch 3 h w"]:
-    """Return images with their regions outlined and all else darkened.
+    """Return images with their regions outlined and everything else darkened.
 
     Args:
-        images: uint8 ``[batch, 3, h, w]``.
-        masks: bool ``[batch, h, w]``, the regions.
-        width: Of the outline, in pixels.
+        images: Images, uint8 ``[batch, 3, h, w]``.
+        masks: Regions, bool ``[batch, h, w]``.
+        width: Width of the outline, in pixels.
     """
     dark = (images.float() * DIMMING).round().to(torch.uint8)
     result = torch.where(masks[:, None], images, dark)
@@ -66,11 +66,11 @@ def unit_strip(
     """Return a unit's top images side by side, uint8 ``[4, height, width]``, transparent between them.
 
     Args:
-        thumbnails: Of the samples.
-        top: Which samples, and the regions.
-        unit: Channel index.
-        count: How many images at most, 1 or more.
-        height: Of the strip, in pixels; each image keeps its proportions.
+        thumbnails: Pictures of the samples.
+        top: Each unit's top samples and regions.
+        unit: Channel index of the unit.
+        count: Maximum number of images, at least 1.
+        height: Height of the strip, in pixels; images keep their proportions.
     """
     samples = top.samples[unit, :count].tolist()
     images = torch.stack([thumbnails[sample] for sample in samples])
@@ -82,7 +82,7 @@ def unit_strip(
 
 
 def _resize(images: Tensor, masks: Tensor, height: int) -> tuple[Tensor, Tensor]:
-    """Return images and regions with so many rows."""
+    """Return images and regions resized to a height."""
     width = round(height * images.shape[3] / images.shape[2])
     size = (height, min(max(1, width), MAX_PROPORTION * height))
     if size == tuple(images.shape[2:]):
@@ -93,7 +93,7 @@ def _resize(images: Tensor, masks: Tensor, height: int) -> tuple[Tensor, Tensor]
 
 
 def data_uri(image: UInt8[Tensor, "4 h w"]) -> str:
-    """Return an image, uint8 ``[4, h, w]``, as a ``data:`` address: WebP, or JPEG on white if Pillow lacks that."""
+    """Return an image, uint8 ``[4, h, w]``, as a ``data:`` address: WebP, or JPEG on white if Pillow lacks WebP."""
     picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
     buffer = io.BytesIO()
     if features.check("webp"):

@@ -1,4 +1,4 @@
-"""Figures of the shares of concepts: what a generator leaves out."""
+"""Figures of shares of concepts, which show what a generator under- or over-produces."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_CONCEPTS = 40
-"""Concepts in the figure, at most: those that real images show most of."""
+"""Maximum number of concepts in the figure; those with the largest real shares are shown."""
 
 
 def draw_shares(shares: ConceptShares) -> Figure:
-    """Draw the shares of concepts in generated and in real images, the commonest real concept first.
+    """Draw the shares of concepts in generated and in real images, largest real share first.
 
     Args:
-        shares: What `measure_concept_shares` returned.
+        shares: Result of `measure_concept_shares`.
 
     Returns:
-        A figure of no window and no global state; its ``savefig`` writes it. Bars have 95 % intervals.
+        A figure without window or global state; write it with ``savefig``. Error bars are 95 % intervals.
     """
     from .figures import NotebookFigure
 
-    check_type("shares", shares, ConceptShares, "give what measure_concept_shares or ConceptShares.load returns")
+    check_type("shares", shares, ConceptShares, "pass what measure_concept_shares or ConceptShares.load returns")
     shown = sorted(shares, key=lambda share: (share.real, share.generated), reverse=True)
     shown = [share for share in shown if max(share.real, share.generated) > 0][:MAX_CONCEPTS]
     figure = NotebookFigure(figsize=(10, 1.6 + 0.34 * len(shown)), dpi=120, layout="constrained")
@@ -45,7 +45,7 @@ def draw_shares(shares: ConceptShares) -> Figure:
 
 
 def _draw_shares(axes: Axes, shown: Sequence[ConceptShare]) -> None:
-    """Draw pairs of bars, on a logarithmic axis so that rare concepts can be seen, too."""
+    """Draw pairs of bars on a logarithmic axis, where rare concepts remain visible."""
     rows = range(len(shown))
     for name, color, offset in (("real", CONTROL, -0.2), ("generated", UNITS, 0.2)):
         means = [100 * getattr(share, name) for share in shown]
@@ -58,8 +58,8 @@ def _draw_shares(axes: Axes, shown: Sequence[ConceptShare]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(max(100 * least / 3, 1e-4), 100)
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(LogFormatter())  # matplotlib's own writes formulas
-    axes.set_xlabel("share of the pixels, %, with intervals of 95 %")
+    axes.xaxis.set_minor_formatter(LogFormatter())  # the default formatter writes formulas
+    axes.set_xlabel("share of the pixels, %, with 95 % intervals")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     axes.grid(axis="x", alpha=0.3)
 
@@ -70,5 +70,5 @@ def _draw_differences(axes: Axes, shown: Sequence[ConceptShare]) -> None:
     ends = [100 * (share.interval[1] - share.difference) for share in shown]
     axes.axvline(0, color=INK, lw=1)
     axes.errorbar([100 * share.difference for share in shown], rows, xerr=ends, fmt="o", ms=4, color=UNITS)
-    axes.set_xlabel("generated less real, percentage points")
+    axes.set_xlabel("generated minus real, percentage points")
     axes.grid(axis="x", alpha=0.3)

@@ -1,4 +1,4 @@
-"""Sheets of images with headings, and films, as files."""
+"""Sheets of images with headings, and animations, as files."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ GAP, BAND, NOTE, FONT_SIZE = 2, 18, 56, 12
 INK = (40, 40, 40)
 
 COLUMNS = 8
-"""Images in a row, by default."""
+"""Default number of images per row."""
 
 MAX_FPS = 50
-"""Frames a second of a film at most; programs show frames of less than two hundredths of a second slowly."""
+"""Maximum frames per second of a GIF; many programs slow down frames shorter than two hundredths of a second."""
 
 
 def write_grid(
@@ -34,16 +34,16 @@ def write_grid(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write images as a PNG, row by row; a path is written whole or not at all.
+    """Write images as a PNG, row by row.
 
     Args:
-        images: ``[batch, 3, H, W]`` in [-1, 1].
-        file: Path of the PNG, or an open binary file.
-        columns: Images in a row, 1 or more.
-        overwrite: Replace another file of that name.
+        images: Images, ``[batch, 3, H, W]`` in [-1, 1].
+        file: Path of the PNG, written whole or not at all, or an open binary file.
+        columns: Number of images per row, at least 1.
+        overwrite: Replace an existing file.
 
     Raises:
-        FileExistsError: If there is another file of that name.
+        FileExistsError: If the file exists and ``overwrite`` is false.
     """
     from torchvision.utils import save_image
 
@@ -59,17 +59,17 @@ def write_pairs(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write images as a PNG in rows, each row of unchanged ones with the edited ones below it.
+    """Write images as a PNG, each row of unchanged images above the row of the same images edited.
 
     Args:
-        unchanged: ``[batch, 3, H, W]`` in [-1, 1].
-        edited: ``[batch, 3, H, W]``.
+        unchanged: Unchanged images, ``[batch, 3, H, W]`` in [-1, 1].
+        edited: Edited images, ``[batch, 3, H, W]`` in [-1, 1].
         file: Path of the PNG, written whole or not at all, or an open binary file.
-        columns: Images in a row at most, 1 or more.
-        overwrite: Replace another file of that name.
+        columns: Maximum number of images per row, at least 1.
+        overwrite: Replace an existing file.
 
     Raises:
-        FileExistsError: If there is another file of that name.
+        FileExistsError: If the file exists and ``overwrite`` is false.
     """
     columns = min(columns, len(unchanged))
 
@@ -85,15 +85,15 @@ def draw_table(
     side: Float[Tensor, "row 3 H W"],
     blocks: Mapping[str, Float[Tensor, "row column 3 H W"]],
 ) -> Image.Image:
-    """Draw tables of images, one below the other, with the images of their columns above and of their rows beside.
+    """Draw tables of images, one below the other, with an image above each column and beside each row.
 
     Args:
-        top: ``[column, 3, H, W]`` in [-1, 1].
-        side: ``[row, 3, H, W]``.
-        blocks: By heading, ``[row, column, 3, H, W]``.
+        top: Images above the columns, ``[column, 3, H, W]`` in [-1, 1].
+        side: Images beside the rows, ``[row, 3, H, W]`` in [-1, 1].
+        blocks: Images of each table by heading, ``[row, column, 3, H, W]`` in [-1, 1].
     """
     height, width = top.shape[2] + GAP, top.shape[3] + GAP
-    around = 3 * GAP  # more room between the images of rows and columns and those made of them
+    around = 3 * GAP  # a wider gap sets the images of rows and columns apart
     rows = len(side) * len(blocks)
     words = max((_measure_text(heading) for heading in blocks), default=0)
     across = GAP + width + around + max(width * len(top), words)
@@ -117,9 +117,9 @@ def draw_columns(
     """Draw rows of images with a heading above each column.
 
     Args:
-        headings: One for each column.
-        rows: ``[row, column, 3, H, W]`` in [-1, 1].
-        notes: What to write to the right of each row; nothing by default.
+        headings: Heading of each column.
+        rows: Images, ``[row, column, 3, H, W]`` in [-1, 1].
+        notes: Text to the right of each row; none by default.
     """
     height, width = rows.shape[3] + GAP, rows.shape[4] + GAP
     end = GAP + width * len(headings)
@@ -134,7 +134,7 @@ def draw_columns(
 
 
 def stack_images(images: Sequence[Image.Image]) -> Image.Image:
-    """Return images one below the other, on white."""
+    """Stack images one below the other, on white."""
     canvas = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), "white")
     y = 0
     for image in images:
@@ -149,32 +149,34 @@ def save_png(image: Image.Image, path: Path | str, *, overwrite: bool = False) -
     Args:
         image: Image to write.
         path: Path of the file.
-        overwrite: Replace another file of that name.
+        overwrite: Replace an existing file.
 
     Raises:
-        FileExistsError: If there is another file of that name.
+        FileExistsError: If the file exists and ``overwrite`` is false.
     """
     with atomic_path(path, overwrite=overwrite) as temporary:
         image.save(temporary, format="png")
 
 
 def save_gif(images: Float[Tensor, "frame 3 H W"], path: Path | str, fps: int, *, overwrite: bool = False) -> None:
-    """Write a film that begins again when it ends, whole or not at all.
+    """Write a looping GIF, whole or not at all.
 
     Args:
-        images: ``[frame, 3, H, W]`` in [-1, 1].
-        path: The file.
-        fps: Frames a second, 1 to `MAX_FPS`. A GIF counts in hundredths of a second, so that frames last unequally
-            long where a frame is no whole number of them; each ends within half a hundredth of its time.
-        overwrite: Replace another file of that name.
+        images: Frames, ``[frame, 3, H, W]`` in [-1, 1].
+        path: Path of the file.
+        fps: Frames per second, 1 to `MAX_FPS`. A GIF counts in hundredths of a second, so frames may differ in length;
+            each ends within half a hundredth of its nominal time.
+        overwrite: Replace an existing file.
 
     Raises:
-        FileExistsError: If there is another file of that name.
-        ValueError: If there is no frame, or fps is out of range.
+        FileExistsError: If the file exists and ``overwrite`` is false.
+        ValueError: If there are no frames, or ``fps`` is out of range.
     """
     if not len(images) or not 1 <= fps <= MAX_FPS:
-        raise ValueError(f"a film needs 1 frame or more, and 1 to {MAX_FPS} frames a second; got {len(images)}, {fps}")
-    # Each frame has 256 colors of its own. Dithering would flicker from frame to frame.
+        raise ValueError(
+            f"a GIF needs at least 1 frame and 1 to {MAX_FPS} frames per second; got {len(images)} and {fps}"
+        )
+    # Each frame has its own palette of 256 colors. Dithering would flicker between frames.
     frames = [
         Image.fromarray(pixels.numpy()).quantize(256, dither=Image.Dither.NONE) for pixels in _to_pixels(images.cpu())
     ]

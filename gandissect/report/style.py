@@ -1,4 +1,4 @@
-"""What figures of units share: their colors, and the band of random units behind a curve."""
+"""Style shared by figures of units: colors, and the band of random units behind a curve."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 UNITS, CONTROL, INK = "#c2571a", "#8a93a0", "#222222"
-"""Colors of the units that a figure is about, of as many random units, and of lines that are no data."""
+"""Colors of a figure's units, of random units, and of lines that are not data."""
 
 
 def draw_control_band(axes: Axes, low: Sequence[float], high: Sequence[float], label: str) -> None:

@@ -1,4 +1,4 @@
-"""The text of figures: names are shown as they are, in fonts that have their letters."""
+"""Text of figures: names are shown literally, in fonts that have their characters."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BOX = "\N{WHITE SQUARE}"
-"""What stands for a letter that no installed font has."""
+"""Replacement for characters that no installed font has."""
 
 STANDARD = "sans-serif"
-"""The family of all text; matplotlib finds a font of it."""
+"""Default font family of all text."""
 
 MAX_FONTS = 4
-"""Fonts that are tried at most beside the standard one, those with most of the missing letters first."""
+"""Maximum number of fonts tried after the default; those with most of the missing characters come first."""
 
 
 def finish_text(figure: Figure) -> Figure:
-    """Return a figure with its text as it is: no formula between dollars, and no letter that its fonts lack.
+    """Return a figure whose text is shown literally, without formulas between dollar signs or missing characters.
 
-    Letters that the standard font lacks come from other installed fonts. What no font has is shown as a box, and a
-    warning says so once.
+    Characters that the default font lacks come from other installed fonts. Characters that no font has are replaced by
+    boxes, with one warning.
 
     Args:
-        figure: The figure, when everything is drawn in it.
+        figure: Finished figure.
     """
     from matplotlib.axes import Axes
 
@@ -50,7 +50,7 @@ def finish_text(figure: Figure) -> Figure:
 
 
 def _list_texts(figure: Figure) -> Iterable[Text]:
-    """Yield the texts of a figure, those in the cells of tables and beside the axes too."""
+    """Yield the texts of a figure, including those of axes and table cells."""
     from matplotlib.table import Table
     from matplotlib.text import Text
 
@@ -60,7 +60,7 @@ def _list_texts(figure: Figure) -> Iterable[Text]:
 
 
 def _replace_letters(figure: Figure, boxes: dict[int, str]) -> None:
-    """Put boxes into the place of letters."""
+    """Replace characters by boxes."""
     from matplotlib.axis import Axis
 
     for text in _list_texts(figure):
@@ -74,40 +74,40 @@ def _replace_letters(figure: Figure, boxes: dict[int, str]) -> None:
 
 @cache
 def _choose_fonts(letters: frozenset[str], bold: bool) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return families of installed fonts that have some letters, the standard one first, and the letters none has.
+    """Return installed font families that cover the characters, the default first, and the characters no font has.
 
     Args:
-        letters: Letters of a figure.
-        bold: Whether some of them are bold; then their fonts must have them in bold, too.
+        letters: Characters of a figure.
+        bold: Whether some are bold, in which case the fonts must also have them in bold.
     """
     from matplotlib.font_manager import FontProperties, findfont
 
     families, missing = [STANDARD], letters - {"\n"}
     missing -= _read_letters(findfont(FontProperties(family=[STANDARD])))
     for _ in range(MAX_FONTS):
-        family, found = max(_find_fonts(missing, bold), key=lambda pair: len(pair[1]), default=("", frozenset()))
-        if not found:
+        family, known = max(_find_fonts(missing, bold), key=lambda pair: len(pair[1]), default=("", frozenset()))
+        if not known:
             break
         families.append(family)
-        missing -= found
+        missing -= known
     if missing:
         logger.warning(
-            "no installed font has %s; figures show boxes in their place; install a font that has them, such as Noto "
-            "Sans CJK for Chinese, Japanese and Korean",
+            "no installed font has %s, so figures show boxes instead; install a font that has them, such as Noto Sans "
+            "CJK for Chinese, Japanese and Korean",
             "".join(sorted(missing)),
         )
     return tuple(families), missing
 
 
 def _find_fonts(letters: frozenset[str], bold: bool) -> Iterable[tuple[str, frozenset[str]]]:
-    """Yield the families of upright installed fonts of regular weight, in order, each with those letters it has."""
+    """Yield the families of upright installed fonts of regular weight, in order, each with the characters it has."""
     from matplotlib.font_manager import FontProperties, findfont, fontManager
 
     if not letters:
         return
     entries = [font for font in fontManager.ttflist if font.style == "normal" and font.weight in (400, "normal")]
     for font in sorted(entries, key=lambda font: (font.name, font.fname)):
-        if "lastresort" not in font.name.lower().replace(" ", ""):  # it has boxes for all letters
+        if "lastresort" not in font.name.lower().replace(" ", ""):  # it has boxes for all characters
             known = letters & _read_letters(font.fname)
             if bold and known:
                 known &= _read_letters(findfont(FontProperties(family=[font.name], weight="bold")))
@@ -116,7 +116,7 @@ def _find_fonts(letters: frozenset[str], bold: bool) -> Iterable[tuple[str, froz
 
 @cache
 def _read_letters(path: str) -> frozenset[str]:
-    """Return the letters that a font has; none if it cannot be read, or holds pixels of one size."""
+    """Return the characters that a font has; none if it cannot be read or is a bitmap font."""
     from matplotlib.font_manager import get_font
 
     try:

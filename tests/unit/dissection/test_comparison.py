@@ -271,7 +271,7 @@ def test_the_figure_shows_shares_and_tables() -> None:
     assert dict(matplotlib.rcParams) == before
     _check_page(figure)
     shares, *tables = figure.axes
-    assert "net is at least 0.04\nbeyond chance; 100 samples a model, seed 1, 2; bars are 95 %" in figure.get_suptitle()
+    assert "net is at least 0.04\nbeyond chance; 100 samples per model, seed 1, 2; bars are 95 %" in figure.get_suptitle()
     assert shares.get_ylabel() == "interpretable units"
     assert _ticks(shares) == ["a", "b"]
     _check_shares(shares, found, "model")
@@ -483,7 +483,7 @@ def test_the_command_refuses_in_one_line(runs, tmp_path: Path, capsys: pytest.Ca
         "absent": [runs[0], tmp_path / "absent"],
         "got 1 for 2 dissections": [*runs, "--labels", "x"],
         "min_iou": [*runs, "--min-iou", 2],
-        ".png, .pdf, .svg": [*runs, "--out", tmp_path / "figure"],
+        ".png, .pdf or .svg": [*runs, "--out", tmp_path / "figure"],
     }
     for hint, arguments in bad.items():
         status, output, error = _say(capsys, *arguments)

@@ -151,4 +151,4 @@ def test_letters_that_no_font_has_are_boxes_and_one_warning(
         assert "\u25a1 and $x$" in words and "\u6811" not in words and "\u8857" not in words
         assert [label.get_text() for label in axes.get_yticklabels()] == ["\u25a1", "sky"]
     (record,) = caplog.records
-    assert "no installed font has \u6811\u8857; figures show boxes" in record.getMessage()
+    assert "no installed font has \u6811\u8857, so figures show boxes" in record.getMessage()
