@@ -78,7 +78,7 @@ def test_a_film_lasts_as_long_as_its_frames_a_second_say(tmp_path: Path, fps: in
 
 @pytest.mark.parametrize(("frames", "fps"), [(1, 0), (1, 51), (0, 10)])
 def test_a_film_that_cannot_be_is_refused(tmp_path: Path, frames: int, fps: int) -> None:
-    with pytest.raises(ValueError, match=f"1 to 50 frames a second; got {frames}, {fps}"):
+    with pytest.raises(ValueError, match=f"1 to 50 frames per second; got {frames} and {fps}"):
         save_gif(torch.zeros(frames, 3, 2, 2), tmp_path / "film.gif", fps)
     assert not (tmp_path / "film.gif").exists()
 
