@@ -105,7 +105,7 @@ def test_figures_of_repeated_turns_are_their_mean(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(task, "discriminator_loss", remember)
     task.turns = task.make_turns()
     mean = task.step(0)["logit_real"]
-    assert mean == pytest.approx(sum(figure["logit_real"].item() for _, figure in figures) / 2, rel=1e-5)
+    assert mean == pytest.approx(sum(figure["logit_real"].detach().item() for _, figure in figures) / 2, rel=1e-5)
 
 
 def test_weights_are_within_their_bound_after_each_step_of_the_wasserstein_loss() -> None:
