@@ -20,6 +20,7 @@ from .architectures.dcgan import DCGAN
 from .architectures.fastgan import FastGAN
 from .architectures.forced import SUFFIX, VALUES
 from .architectures.lightweight import LightweightGAN
+from .architectures.mlp import MLP
 from .architectures.planted import PlantedGenerator
 from .architectures.progan import ProGAN
 from .architectures.resize import ResizeConv
@@ -40,6 +41,7 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
         DCGAN,
         FastGAN,
         LightweightGAN,
+        MLP,
         PlantedGenerator,
         ProGAN,
         ResizeConv,

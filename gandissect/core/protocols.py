@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float32, Int64, UInt8
@@ -115,17 +115,21 @@ class PictureSource(Protocol):
         """
 
 
-@runtime_checkable
 class ClassedSource(PictureSource, Protocol):
-    """Real pictures of which each belongs to one class."""
+    """Real pictures, each of which belongs to one class."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
+        """Names of the classes; none where the pictures have no classes."""
 
     @property
     def class_indices(self) -> Int64[Tensor, " picture"]:
         """Index of every picture's class, int64, on the CPU."""
+
+
+def as_classed(source: PictureSource) -> ClassedSource | None:
+    """Return a source whose pictures have classes, or None if they have none."""
+    return cast(ClassedSource, source) if getattr(source, "classes", ()) else None
 
 
 def check_protocols(generator: Generator, segmenter: Segmenter) -> None:

@@ -22,7 +22,7 @@ from torchvision.utils import save_image
 
 from gandissect.core.defaults import plain_defaults
 from gandissect.core.environment import resolve_device
-from gandissect.core.protocols import ClassedSource, PictureSource
+from gandissect.core.protocols import PictureSource
 from gandissect.core.sampling import derive_seed, make_rng
 from gandissect.storage.files import atomic_path
 from gandissect.storage.runs import ema_decay, update_ema
@@ -85,7 +85,7 @@ class TrainingTask(ABC, Generic[S]):
         self.images_per_step = settings.images_per_step
         with plain_defaults(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
-            networks = build_networks(settings, source.classes if isinstance(source, ClassedSource) else ())
+            networks = build_networks(settings, getattr(source, "classes", ()))
         self.sizes = sizes_of(settings)
         self.networks = {name: self._place(network) for name, network in networks.items()}
         self.average = deepcopy(self.network).eval().requires_grad_(False)

@@ -12,6 +12,7 @@ from gandissect.core.lookup import NamedChoices, lookup
 
 from ..architectures.base import LayeredGenerator
 from ..architectures.dcgan import DCGAN, DCGANDiscriminator
+from ..architectures.mlp import MLP, MLPDiscriminator
 from ..architectures.progan import GrowingDiscriminator, ProGAN
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
@@ -37,6 +38,14 @@ class Family:
     recipe: TrainingSettings
     networks: Mapping[str, Build]
     conditional: bool = False
+
+
+def _mlp(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
+    return MLP(settings.resolution, settings.width, settings.max_width, settings.z_dim, settings.gray)
+
+
+def _mlp_discriminator(settings: GANSettings, _classes: tuple[str, ...]) -> nn.Module:
+    return MLPDiscriminator(settings.resolution, settings.width, settings.max_width, settings.gray)
 
 
 def _dcgan(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
@@ -88,6 +97,21 @@ _GROWN = GANSettings(
 FAMILIES: Mapping[str, Family] = NamedChoices(
     "architecture",
     {
+        "gan": Family(
+            "GAN of multilayer perceptrons (Goodfellow et al. 2014), for digits and points",
+            GANSettings(
+                architecture="gan",
+                resolution=32,
+                width=256,
+                max_width=1024,
+                gray=True,
+                z_dim=64,
+                batch_size=128,
+                augmentation=(),
+                resident=True,
+            ),
+            {"generator": _mlp, "discriminator": _mlp_discriminator},
+        ),
         "dcgan": Family(
             "DCGAN (Radford et al. 2016), fast, without growth",
             GANSettings(),

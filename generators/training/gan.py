@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gandissect.core.pictures import load_pictures, pick_evenly
-from gandissect.core.protocols import ClassedSource, PictureSource
+from gandissect.core.protocols import PictureSource, as_classed
 
 from .augmentation import diff_augment
 from .engine import TrainingTask
@@ -57,7 +57,8 @@ class GANTask(TrainingTask[GANSettings]):
         )
         fake = diff_augment(fake, settings.augmentation, self.make_draws("augment-fake", number))
         judge = partial(_judge, self.connected["discriminator"], growth)
-        judge_real, judge_fake = partial(judge, batch.classes), partial(judge, self.classes_of(rows))
+        classes = batch.classes if self.generator.classes else None
+        judge_real, judge_fake = partial(judge, classes), partial(judge, self.classes_of(rows))
         with self.autocast():
             real_logits, fake_logits = judge_real(real).float(), judge_fake(fake).float()
         loss = self.loss.discriminator(real_logits, fake_logits)
@@ -86,13 +87,13 @@ class GANTask(TrainingTask[GANSettings]):
 
     def measure(self, growth: Growth) -> dict[str, float]:
         """Return how real the discriminator finds pictures that it was trained on, and held-out ones."""
-        if self.held_out is None or (self.generator.classes and not isinstance(self.held_out, ClassedSource)):
+        if self.held_out is None or (self.generator.classes and as_classed(self.held_out) is None):
             return {}
         discriminator = deepcopy(self.discriminator)  # batch norm would learn from what it sees
         batch = min(self.settings.batch_size, len(self.held_out), len(self.source))
         means = []
         for source in (self.source, self.held_out):
-            pictures, classes = _load_views(source, limit=512)
+            pictures, classes = self._load_views(source, limit=512)
             count = len(pictures) // batch * batch
             conditions = [None] * len(pictures) if classes is None else torch.split(classes[:count], batch)
             with torch.no_grad():
@@ -102,6 +103,13 @@ class GANTask(TrainingTask[GANSettings]):
                 ]
             means.append(torch.cat(logits).mean().item())
         return {"logit_learned": means[0], "logit_held_out": means[1]}
+
+    def _load_views(self, source: PictureSource, limit: int) -> tuple[Tensor, Tensor | None]:
+        """Return evenly spaced pictures, uint8, with their classes where the discriminator takes classes."""
+        pictures, classed = load_pictures(source, limit), as_classed(source)
+        if classed is None or not self.generator.classes:
+            return pictures, None
+        return pictures, classed.class_indices[list(pick_evenly(source, limit))].to(self.device)
 
     def _observe(self, moment: Moment) -> None:
         self.network.observe(self.draw_rows("generator", moment.number, everyone=True))
@@ -115,9 +123,3 @@ def _judge(discriminator: nn.Module, growth: Growth, classes: Tensor | None, ima
     logits: Tensor = discriminator(images, *arguments)
     return logits
 
-
-def _load_views(source: PictureSource, limit: int) -> tuple[Tensor, Tensor | None]:
-    """Return evenly spaced pictures, uint8, with their classes where the source has classes."""
-    indices = list(pick_evenly(source, limit))
-    classes = source.class_indices[indices] if isinstance(source, ClassedSource) else None
-    return load_pictures(source, limit), classes

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gandissect.core.images import from_uint8
 from gandissect.core.pictures import load_pictures
-from gandissect.core.protocols import ClassedSource, PictureSource
+from gandissect.core.protocols import PictureSource, as_classed
 from gandissect.core.sampling import make_rng
 
 from .draws import Draws
@@ -52,17 +52,16 @@ class RealPictures:
     @property
     def class_frequencies(self) -> Float32[Tensor, " class"] | None:
         """Share of the pictures in each class; None where the source has no classes."""
-        if not isinstance(self.source, ClassedSource):
+        if (source := as_classed(self.source)) is None:
             return None
-        counts = torch.bincount(self.source.class_indices, minlength=len(self.source.classes))
+        counts = torch.bincount(source.class_indices, minlength=len(source.classes))
         return counts.float() / len(self.source)
 
     def load(self, number: int) -> RealBatch:
         """Return a batch; it depends on the seed and its number only."""
         order = self._choose(number)
-        classes = None
-        if isinstance(self.source, ClassedSource):
-            classes = self.source.class_indices[order][self.rows].to(self.device)
+        source = as_classed(self.source)
+        classes = None if source is None else source.class_indices[order][self.rows].to(self.device)
         return RealBatch(to_images(self._read(order, number)), classes)
 
     def _read(self, order: list[int], number: int) -> Tensor:

@@ -10,6 +10,7 @@ from gandissect.core.ranges import POSITIVE, Range, check_settings
 
 from ..architectures.blocks import SIZES
 from ..architectures.dcgan import SIZES as DCGAN_SIZES
+from ..architectures.mlp import SIZES as MLP_SIZES
 from ..architectures.stylegan import MAX_DEPTH
 from .augmentation import POLICIES
 
@@ -18,8 +19,8 @@ OptimizerName = Literal["adam", "rmsprop"]
 
 GROWING = frozenset({"progan", "stylegan"})
 """Architectures that can begin with small images."""
-BOUNDED = frozenset({"progan", "stylegan", "stylegan2"})
-"""Architectures of Karras et al., whose layers have at most ``max_width`` units."""
+BOUNDED = frozenset({"gan", "progan", "stylegan", "stylegan2"})
+"""Architectures whose layers have at most ``max_width`` units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,13 @@ class TrainingSettings:
         "decay_from": Range(0, 1),
     }
 
+    SWITCHES: ClassVar[tuple[str, ...]] = ()
+    """Further settings that are True or False."""
+
     def __post_init__(self) -> None:
         check_choice(self.optimizer, OptimizerName, "optimizer")
         check_settings(self, self.RANGES)
-        for name in ("resident", "bf16"):
+        for name in ("resident", "bf16", *self.SWITCHES):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} (--{name}) must be True or False; got {getattr(self, name)!r}")
         if self.resolution not in (sizes := self.sizes):
@@ -140,6 +144,7 @@ class GANSettings(TrainingSettings):
             random; otherwise each picture is decoded when it is needed and cropped at random.
         bf16: Compute in bfloat16 where that is safe, which is faster on most hardware.
         max_width: Largest number of units of a layer, whatever its grid; DCGAN has no such bound.
+        gray: Make and judge gray images, in the architecture gan.
         mapping_depth: Layers of the mapping network from z to w, in architectures with styles.
         loss: Loss of both networks: ``logistic`` (non-saturating), ``minimax``, ``least-squares``, ``hinge``,
             ``wasserstein`` (with clipped weights), or ``wgan-gp`` (Wasserstein with a gradient penalty).
@@ -167,6 +172,7 @@ class GANSettings(TrainingSettings):
     """
 
     max_width: int = 512
+    gray: bool = False
     mapping_depth: int = 8
     loss: Loss = "logistic"
     discriminator_learning_rate: float | None = None
@@ -197,6 +203,8 @@ class GANSettings(TrainingSettings):
         "fade_images": Range(0, whole=True),
     }
 
+    SWITCHES: ClassVar[tuple[str, ...]] = ("gray",)
+
     def __post_init__(self) -> None:
         check_choice(self.loss, Loss, "loss")
         policies: object = self.augmentation
@@ -219,6 +227,8 @@ class GANSettings(TrainingSettings):
     @property
     def sizes(self) -> tuple[int, ...]:
         """Resolutions that the architecture has."""
+        if self.architecture == "gan":
+            return MLP_SIZES
         return SIZES if self.architecture in BOUNDED else DCGAN_SIZES
 
     @property
