@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from segmenters.datasets import ImageSource, open_pictures
+
+T = TypeVar("T")
 
 
 def open_with_held_out(
@@ -26,7 +29,7 @@ def open_with_held_out(
     return train, require_held_out(held_out)
 
 
-def require_held_out(held_out: ImageSource | None) -> ImageSource:
+def require_held_out(held_out: T | None) -> T:
     """Return the held-out pictures.
 
     Args:

@@ -16,7 +16,7 @@ from gandissect.storage import check_run, lock_folder
 from generators import LayeredGenerator
 from generators.training import FAMILIES, RECIPES, TrainingSettings, train_generator
 from generators.training.processes import is_first
-from segmenters.datasets import check_output, open_pictures
+from segmenters.datasets import check_output, open_training_data
 
 from ..networks import load_segmenter
 from ..real_pictures import require_held_out
@@ -94,7 +94,7 @@ class Options:
 
     def _train(self) -> Path:
         """Train the generator, and return its path."""
-        source, held_out = open_pictures(
+        source, held_out = open_training_data(
             self.data, self.settings.resolution, self.hold_out, skip_broken=self.skip_broken
         )
         evaluate = None

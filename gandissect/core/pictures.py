@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from .protocols import PictureBatch, PictureSource
+from .protocols import ClassedSource, PictureBatch, PictureSource, as_classed, may_flip
 
 BATCH = 64
 """Number of pictures read per batch."""
@@ -80,6 +81,21 @@ class PictureSubset:
     def size(self) -> int:
         """Height and width of every picture in pixels."""
         return self.source.size
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the source's classes; none where it has none."""
+        return () if (source := as_classed(self.source)) is None else source.classes
+
+    @property
+    def may_flip(self) -> bool:
+        """Whether a mirrored picture is still one of its kind."""
+        return may_flip(self.source)
+
+    @property
+    def class_indices(self) -> Int64[Tensor, " picture"]:
+        """Index of every picture's class."""
+        return cast(ClassedSource, self.source).class_indices[list(self.indices)]
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -132,6 +132,11 @@ def as_classed(source: PictureSource) -> ClassedSource | None:
     return cast(ClassedSource, source) if getattr(source, "classes", ()) else None
 
 
+def may_flip(source: PictureSource) -> bool:
+    """Return whether a mirrored picture of a source is still one of its kind, as a mirrored digit is not."""
+    return getattr(source, "may_flip", True)
+
+
 def check_protocols(generator: Generator, segmenter: Segmenter) -> None:
     """Check that a generator and a segmenter implement their protocols.
 

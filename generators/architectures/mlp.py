@@ -3,8 +3,8 @@
 ``z [z_dim] -> layer1 [c, 1, 1] -> layer2 [2 c, 1, 1] -> layer3 [4 c, 1, 1] -> output [3, size, size]``
 
 Units of a multilayer perceptron have no position: the grid of a layer is one cell. A unit's IoU with a concept then
-measures whether the unit is on in the images that show the concept, and how much of them the concept covers; it does not
-measure where.
+depends on whether the unit is on in the images that show the concept, and on how much of them the concept covers, but
+not on where it is.
 
 Source: Goodfellow et al. 2014, arXiv 1406.2661, Sec. 5.
 """
@@ -19,7 +19,7 @@ from gandissect.core.defaults import float32_factories
 
 from .base import LayeredGenerator
 
-SIZES = (1, 16, 32, 64)
+SIZES = (1, 8, 16, 32, 64)
 DEPTH = 3
 """Layers before the output."""
 SLOPE = 0.2
@@ -32,7 +32,7 @@ class MLP(LayeredGenerator):
     Points are images of one pixel without normalization: the first two channels are x and y, the third is 0.
 
     Args:
-        size: Height and width of an image: 1 (points), 16, 32 or 64.
+        size: Height and width of an image: 1 (points), 8, 16, 32 or 64.
         width: Units of the first layer; each further layer has twice as many.
         max_width: Largest number of units of a layer.
         z_dim: Length of a latent vector.
@@ -71,7 +71,7 @@ class MLPDiscriminator(nn.Module):
     """A multilayer perceptron that returns one logit per image.
 
     Args:
-        size: Height and width of an image: 1 (points), 16, 32 or 64.
+        size: Height and width of an image: 1 (points), 8, 16, 32 or 64.
         width: Units of the last layer; each layer before it has twice as many.
         max_width: Largest number of units of a layer.
         gray: See the first channel only; of points, the first two.

@@ -36,6 +36,7 @@ from .families import build_networks
 from .growth import Growth, growth_at
 from .networks import TrainedGenerator, sizes_of
 from .pictures import RealPictures
+from .points import draw_points
 from .processes import Processes
 from .settings import TrainingSettings
 from .turns import Turn
@@ -177,6 +178,9 @@ class TrainingTask(ABC, Generic[S]):
 
     def draw_samples(self, generator: LayeredGenerator, path: Path) -> None:
         """Write a picture of the generator's samples."""
+        if generator.image_size == (1, 1):
+            draw_points(generator, self.source, path)
+            return
         with torch.inference_mode():
             images = generator(generator.sample_z(64, seed=1))
         with atomic_path(path, overwrite=True) as temporary:

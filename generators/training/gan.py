@@ -122,4 +122,3 @@ def _judge(discriminator: nn.Module, growth: Growth, classes: Tensor | None, ima
         arguments.append(growth.alpha)  # type: ignore[arg-type]
     logits: Tensor = discriminator(images, *arguments)
     return logits
-

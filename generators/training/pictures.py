@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gandissect.core.images import from_uint8
 from gandissect.core.pictures import load_pictures
-from gandissect.core.protocols import PictureSource, as_classed
+from gandissect.core.protocols import PictureSource, as_classed, may_flip
 from gandissect.core.sampling import make_rng
 
 from .draws import Draws
@@ -73,6 +73,8 @@ class RealPictures:
                 self.device, memory_format=torch.channels_last
             )
         images = self._resident[order[self.rows]]
+        if not may_flip(self.source):
+            return images
         flipped = Draws(rng, self.settings.batch_size, self.rows).uniform(1, 1, 1) < 0.5
         return torch.where(flipped.to(self.device), images.flip(3), images)
 
@@ -84,8 +86,9 @@ class RealPictures:
 
 
 def to_images(pixels: Tensor) -> Float32[Tensor, "batch 3 H W"]:
-    """Return pixels, uint8 ``[batch, 3, H, W]``, as images in [-1, 1], channels last."""
-    return from_uint8(pixels).contiguous(memory_format=torch.channels_last)
+    """Return pixels, uint8 ``[batch, 3, H, W]``, as images in [-1, 1], channels last; images stay as they are."""
+    images = pixels if pixels.is_floating_point() else from_uint8(pixels)
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _check_pictures(settings: TrainingSettings, source: PictureSource) -> None:

@@ -58,7 +58,9 @@ class Processes:
         Raises:
             ValueError: If there are several processes, and batch norms, without CUDA.
         """
-        if self.count == 1 or not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
+        if self.count == 1 or not any(
+            isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()
+        ):
             return network
         if self.device.type != "cuda":
             raise ValueError(

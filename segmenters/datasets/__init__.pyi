@@ -1,5 +1,6 @@
 from .decoding import read_image as read_image
 from .folders import list_pictures as list_pictures
+from .idx import IdxPictures as IdxPictures
 from .open import (
     check_output as check_output,
     check_specs as check_specs,
@@ -7,7 +8,9 @@ from .open import (
     open_pictures as open_pictures,
     open_source as open_source,
     open_sources as open_sources,
+    open_training_data as open_training_data,
 )
 from .photos import Photos as Photos
+from .points import MIXTURES as MIXTURES, Points as Points
 from .scenes import Scenes as Scenes
 from .source import ImageSource as ImageSource, LabeledPictures as LabeledPictures

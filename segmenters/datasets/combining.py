@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from gandissect.core.protocols import PictureSource, as_classed, may_flip
+from gandissect.core.ranges import Range, check_number
+from gandissect.core.sampling import check_seed, derive_seed
 from gandissect.core.types import UNLABELED, Concept, concept_index
 
 from .source import ImageSource, LabeledPictures, describe_source
@@ -39,6 +42,14 @@ def check_indices(indices: Sequence[int], length: int) -> None:
         raise IndexError(f"indices must be 0 to {length - 1}; got {wrong[0]}")
 
 
+def _classes_of(source: PictureSource) -> tuple[tuple[str, ...], Int64[Tensor, " picture"]]:
+    """Return the names of a source's classes and the class of each picture; nothing where it has none."""
+    classed = as_classed(source)
+    if classed is None:
+        return (), torch.empty(0, dtype=torch.int64, device="cpu")
+    return classed.classes, classed.class_indices
+
+
 class Subset:
     """Subset of a source's pictures.
 
@@ -53,6 +64,10 @@ class Subset:
         self._source, self._indices = source, tuple(indices)
         self.name, self.size, self.concepts = f"{source.name} ({label})", source.size, source.concepts
         self.groups: tuple[tuple[int, ...], ...] = groups_of(source)
+        self.classes, self.class_indices = _classes_of(source)
+        self.may_flip = may_flip(source)
+        if self.classes:
+            self.class_indices = self.class_indices[list(self._indices)]
 
     def __repr__(self) -> str:
         return describe_source(self)
@@ -66,6 +81,32 @@ class Subset:
         return self._source.batch([self._indices[index] for index in indices], rng)
 
 
+def split_by_name(source: ImageSource, names: Sequence[str], fraction: float, seed: int) -> tuple[Subset, Subset]:
+    """Split a source into pictures to train on and pictures to judge by.
+
+    The side of a picture depends on its name and the seed only.
+
+    Args:
+        source: Source to split.
+        names: Name of each picture.
+        fraction: Expected share of the second part, between 0 and 1.
+        seed: Seed of the split.
+
+    Raises:
+        ValueError: If the fraction is out of range or leaves a part empty.
+    """
+    seed = check_seed(seed)
+    check_number("the share held out (--hold-out)", fraction, Range(0, 1, above=True, below=True))
+    held = [derive_seed(seed, "hold out", name) < fraction * 2**63 for name in names]
+    parts = [[index for index, out in enumerate(held) if out is side] for side in (False, True)]
+    if not all(parts):
+        raise ValueError(
+            f"holding out {fraction} of the {len(source)} pictures of {source.name} leaves a part empty; use more "
+            "pictures or another share (--hold-out)"
+        )
+    return Subset(source, parts[0], "trained on"), Subset(source, parts[1], "held out")
+
+
 class Concatenation:
     """Concatenation of several sources; see `concat`."""
 
@@ -74,6 +115,11 @@ class Concatenation:
         self.name, self.size, self.concepts = " + ".join(source.name for source in sources), first.size, first.concepts
         self._sources = tuple(sources)
         self.groups: tuple[tuple[int, ...], ...] = next((groups for s in sources if (groups := groups_of(s))), ())
+        parts = [_classes_of(source) for source in sources]
+        same = len({names for names, _ in parts}) == 1
+        self.classes = parts[0][0] if same else ()
+        self.class_indices = torch.cat([indices for _, indices in parts])
+        self.may_flip = all(map(may_flip, sources))
 
     def __repr__(self) -> str:
         return describe_source(self)
@@ -108,6 +154,8 @@ class UnlabeledSource:
     def __init__(self, source: ImageSource) -> None:
         self._source, self.concepts = source, ()
         self.name, self.size = source.name, source.size
+        self.classes, self.class_indices = _classes_of(source)
+        self.may_flip = may_flip(source)
 
     def __repr__(self) -> str:
         return describe_source(self)

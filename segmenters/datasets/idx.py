@@ -1,8 +1,8 @@
 """Digits and clothes in the idx format of MNIST, as color pictures with a class and with labels.
 
-A folder holds pairs of files, ``NAME-images-idx3-ubyte.gz`` and ``NAME-labels-idx1-ubyte.gz``, compressed or not; NAME is
-the split, such as ``train`` or ``t10k``. Pictures are gray; they are repeated over three channels. The label of a pixel
-is the picture's class where there is ink, and ``background`` elsewhere.
+A folder holds pairs of files, ``NAME-images-idx3-ubyte.gz`` and ``NAME-labels-idx1-ubyte.gz``, compressed or not; NAME
+is the split, such as ``train`` or ``t10k``. Pictures are gray, and repeated over three channels. A pixel's label is the
+picture's class where there is ink, and ``background`` elsewhere.
 
 Source: LeCun et al. 1998 (the format and MNIST); Xiao et al. 2017 (Fashion-MNIST).
 """
@@ -59,6 +59,7 @@ class IdxPictures:
     ) -> None:
         check_size(size)
         self._folder, self.size = Path(folder), size
+        self.may_flip = False
         found = list_splits(self._folder)
         if split is not None and split not in found:
             raise FileNotFoundError(f"{folder}: {unknown_name_message('split', split, found)}")
@@ -135,7 +136,7 @@ def _read_pair(path: Path) -> tuple[UInt8[Tensor, "picture h w"], Int64[Tensor, 
     return pixels, labels.long()
 
 
-def _read_idx(path: Path, num_axes: int) -> UInt8[Tensor, "..."]:
+def _read_idx(path: Path, num_axes: int) -> UInt8[Tensor, "*axis"]:
     """Read an idx file of bytes.
 
     Raises:

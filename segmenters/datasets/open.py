@@ -1,7 +1,8 @@
 """Open sources of pictures from short specifications.
 
-``scenes`` and ``scenes:COUNT`` are rendered scenes; ``FOLDER`` is a folder of photographs, and ``FOLDER@SPLIT`` the
-pictures listed in one of its split files.
+``scenes`` or ``scenes:COUNT`` are rendered scenes; ``ring8`` and ``grid25`` are points in the plane; anything else is a
+folder: of photographs, with ``@SPLIT`` for one of its split files, or of idx files such as MNIST's, with ``@SPLIT`` for
+one of its pairs of files.
 """
 
 from __future__ import annotations
@@ -10,21 +11,29 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from gandissect.core.lookup import unknown_name_message
+from gandissect.core.protocols import PictureSource
+
 from .broken import open_each
 from .combining import UnlabeledSource, concat
 from .folders import check_outside
+from .idx import IdxPictures, list_splits
 from .photos import Photos, list_photos, pictures_folder
+from .points import MIXTURES, Points
 from .scenes import Scenes
 from .source import ImageSource
 
-NUM_SCENES, NUM_HELD_OUT_SCENES = 50_000, 1_000
+Pictures = Scenes | Photos | IdxPictures
+"""Pictures that may have labels."""
+
+NUM_SCENES, NUM_HELD_OUT_SCENES, NUM_HELD_OUT_POINTS = 50_000, 1_000, 10_000
 
 
 SCENES_SEED, HELD_OUT_SCENES_SEED = 0, 2
 """Seeds of the scenes for training and for evaluation."""
 
 
-def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bool = False) -> Scenes | Photos:
+def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bool = False) -> Pictures:
     """Open the labeled pictures of a specification.
 
     Args:
@@ -41,10 +50,12 @@ def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bo
         count = _read_count(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
         return Scenes(size, count, HELD_OUT_SCENES_SEED if held_out else SCENES_SEED)
     folder, split = _split_spec(spec)
+    if list_splits(folder):
+        return IdxPictures(folder, size, split)
     return Photos(folder, size, split, skip_broken=skip_broken)
 
 
-def open_sources(specs: Sequence[str], size: int, *, skip_broken: bool = False) -> list[Scenes | Photos]:
+def open_sources(specs: Sequence[str], size: int, *, skip_broken: bool = False) -> list[Pictures]:
     """Open the labeled pictures of several specifications, as `open_source` does.
 
     Args:
@@ -62,7 +73,7 @@ def open_sources(specs: Sequence[str], size: int, *, skip_broken: bool = False) 
 
 def open_labeled_pictures(
     specs: Sequence[str], held_out: str, size: int, *, skip_broken: bool = False
-) -> tuple[list[Scenes | Photos], Scenes | Photos]:
+) -> tuple[list[Pictures], Pictures]:
     """Open labeled pictures to train a segmenter on, and labeled pictures to evaluate it on.
 
     Args:
@@ -83,6 +94,34 @@ def open_labeled_pictures(
     return sources, evaluation
 
 
+def open_training_data(
+    specs: Sequence[str], size: int, hold_out: float, *, skip_broken: bool = False
+) -> tuple[PictureSource, PictureSource | None]:
+    """Return pictures or points for a generator to learn from, and others to judge by (None if nothing is held out).
+
+    Args:
+        specs: What to learn from: ``ring8`` or ``grid25`` at size 1, else as `open_pictures` reads it.
+        size: Height and width of the pictures; 1 for points.
+        hold_out: Share of a folder without split that is held out, between 0 and 1.
+        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
+
+    Raises:
+        ValueError: If a specification is wrong, none is given, points are asked for at another size than 1, or pictures
+            of any folder cannot be used, naming all of them.
+        FileNotFoundError: If there is no such folder or split.
+    """
+    if points := [spec for spec in specs if spec in MIXTURES]:
+        if len(specs) > 1 or size != 1:
+            raise ValueError(
+                f"{points[0]} must be the only data, with resolution (--resolution) 1; got {', '.join(specs)} with "
+                f"{size}"
+            )
+        return Points(points[0]), Points(points[0], NUM_HELD_OUT_POINTS, seed=1)
+    if size == 1:
+        raise ValueError(f"resolution (--resolution) 1 is for points ({', '.join(MIXTURES)}); got {', '.join(specs)}")
+    return open_pictures(specs, size, hold_out, skip_broken=skip_broken)
+
+
 def check_specs(specs: Sequence[str]) -> None:
     """Check that the pictures of specifications exist, without opening any.
 
@@ -96,8 +135,10 @@ def check_specs(specs: Sequence[str]) -> None:
     for spec in specs:
         if _names_scenes(spec):
             _read_count(spec, NUM_SCENES)
-        else:
-            list_photos(*_split_spec(spec))
+        elif (splits := list_splits((named := _split_spec(spec))[0])) and named[1] not in (None, *splits):
+            raise FileNotFoundError(f"{named[0]}: {unknown_name_message('split', str(named[1]), splits)}")
+        elif not splits:
+            list_photos(*named)
 
 
 def check_output(out: Path, specs: Sequence[str]) -> None:
@@ -112,8 +153,9 @@ def check_output(out: Path, specs: Sequence[str]) -> None:
         FileNotFoundError: If there is no such folder of pictures.
     """
     for spec in specs:
-        if not _names_scenes(spec):
-            check_outside(out, pictures_folder(_split_spec(spec)[0]))
+        if _names_scenes(spec) or spec in MIXTURES or list_splits(folder := _split_spec(spec)[0]):
+            continue
+        check_outside(out, pictures_folder(folder))
 
 
 def open_pictures(
@@ -143,7 +185,7 @@ def open_pictures(
     return _join([source for source, _ in parts]), _join(held_out) if held_out else None
 
 
-def _part(spec: str, source: Scenes | Photos, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
+def _part(spec: str, source: Pictures, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
     """Return the training pictures and the held-out pictures of a specification."""
     if isinstance(source, Scenes):
         return source, open_source("scenes", source.size, held_out=True)

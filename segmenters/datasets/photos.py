@@ -13,19 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int16, UInt8
+from jaxtyping import Int16, Int64, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
 from gandissect.core.lookup import unknown_name_message
-from gandissect.core.ranges import Range, check_number
-from gandissect.core.sampling import check_seed, derive_seed
 from gandissect.core.types import UNLABELED, Concept
 from gandissect.storage.files import read_bytes, read_json
 
 from ..colors import index_color
 from .broken import report_problems, try_each
-from .combining import Subset, check_indices, check_size
+from .combining import Subset, check_indices, check_size, split_by_name
 from .decoding import MARGIN, picture_size, read_labels, read_picture, scale_short_side
 from .folders import list_pictures, normalize_name
 from .source import LabeledPictures, describe_source
@@ -139,6 +137,18 @@ class Photos:
         return tuple(file.relative_to(self._folder).as_posix() for file in self._files)
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the subfolders, if the pictures have no labels and all are in two or more subfolders."""
+        names = {name.split("/")[0] if "/" in name else "" for name in self.names}
+        return () if self._labeled or "" in names or len(names) < 2 else tuple(sorted(names))
+
+    @property
+    def class_indices(self) -> Int64[Tensor, " picture"]:
+        """Index of every picture's class."""
+        order = {name: index for index, name in enumerate(self.classes)}
+        return torch.tensor([order[name.split("/")[0]] for name in self.names], dtype=torch.int64, device="cpu")
+
+    @property
     def resident(self) -> bool:
         """Whether the decoded pictures are in memory."""
         return self._resident
@@ -177,16 +187,7 @@ class Photos:
         Raises:
             ValueError: If the fraction is out of range or leaves a part empty.
         """
-        seed = check_seed(seed)
-        check_number("the share held out (--hold-out)", fraction, Range(0, 1, above=True, below=True))
-        held = [derive_seed(seed, "hold out", normalize_name(name)) < fraction * 2**63 for name in self.names]
-        parts = [[index for index, out in enumerate(held) if out is side] for side in (False, True)]
-        if not all(parts):
-            raise ValueError(
-                f"holding out {fraction} of the {len(self)} pictures of {self.name} leaves a part empty; "
-                "add pictures, or change the share (--hold-out)"
-            )
-        return Subset(self, parts[0], "trained on"), Subset(self, parts[1], "held out")
+        return split_by_name(self, [normalize_name(name) for name in self.names], fraction, seed)
 
     def _cut_view(self, index: int, down: float, across: float, flip: float) -> PictureAndLabels:
         file = self._files[index]

@@ -111,7 +111,7 @@ def test_figures_of_repeated_turns_are_their_mean(monkeypatch: pytest.MonkeyPatc
 def test_weights_are_within_their_bound_after_each_step_of_the_wasserstein_loss() -> None:
     task = _gan(loss="wasserstein", optimizer="rmsprop", learning_rate=0.05)
     task.step(0)
-    weights = torch.cat([weight.flatten() for weight in task.discriminator.parameters()])
+    weights = torch.cat([weight.detach().flatten() for weight in task.discriminator.parameters()])
     assert float(weights.abs().max()) == pytest.approx(0.01)
     assert float((weights.abs() == weights.abs().max()).float().mean()) > 0.5, "a large step ends on the bound"
 
