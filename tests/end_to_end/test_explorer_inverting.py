@@ -209,7 +209,10 @@ BAD = {
     "GIF": (encoded(noise(), "gif"), "is not a picture that can be read"),
     "TIFF": (encoded(noise(), "tiff"), "is not a picture that can be read"),
     "a film as PNG": (encoded(noise(), **FILM), "must be a single picture; got an animation of 2; send one of them"),
-    "a film as WebP": (encoded(noise(), "webp", **FILM), "must be a single picture; got an animation of 2; send one of them"),
+    "a film as WebP": (
+        encoded(noise(), "webp", **FILM),
+        "must be a single picture; got an animation of 2; send one of them",
+    ),
 }
 
 
