@@ -74,7 +74,7 @@ def _format_section(lines: Sequence[str]) -> str:
     if text.startswith("Arguments similar to"):
         return f"{lines[0].strip().removeprefix('Arguments ')} {', '.join(_list_options(lines[1:]))}"
     if text.startswith("Unrecognized options:"):
-        return text.replace("Unrecognized options:", "not understood:")
+        return text[0].lower() + text[1:]
     if text.startswith("Argument helptext:"):
         return ""
     for pattern, sentence in _VALUES.items():
@@ -84,6 +84,7 @@ def _format_section(lines: Sequence[str]) -> str:
 
 
 _VALUES = {
+    r"^Missing value for argument '([^']+)'\. Expected 1 values?\.?": r"\1 needs a value",
     r"^Error parsing settings[\w.]*: ": "",
     r"^Error parsing (\S+): invalid literal for int\(\) with base 10: ": r"\1 must be a whole number; got ",
     r"^Error parsing (\S+): could not convert string to float: ": r"\1 must be a number; got ",

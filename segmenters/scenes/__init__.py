@@ -1,1 +1,1 @@
-"""The renderer of outdoor scenes with exact labels."""
+"""Render outdoor scenes with exact labels."""

@@ -1,8 +1,8 @@
-"""The sheet a scene is painted on: colors and labels side by side, and windows of it to paint in.
+"""Canvas of a scene, with colors and labels, and windows of it to paint in.
 
-Places are in picture widths, x to the right and y down from the top left corner, whatever the resolution. A shape is a
-signed distance, positive inside. Its coverage of a pixel, which anti-aliases the color, and its label, which is
-exact at the pixel's center, come from that one distance, so that the two never disagree.
+Positions are in picture widths at every resolution, with x to the right and y down from the top left corner. A shape is
+a signed distance, positive inside. Both its coverage of a pixel, which anti-aliases the color, and its label, which is
+exact at the pixel's center, are derived from this distance, so the two never disagree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Point = tuple[float, float]
 
 @dataclass(slots=True)
 class Canvas:
-    """Hold colors float32 [3, size, size] in 0..1 and labels uint8 [size, size]."""
+    """Canvas with colors, float32 [3, size, size] in 0..1, and labels, uint8 [size, size]."""
 
     size: int
     image: Float32[np.ndarray, "3 size size"]
@@ -29,12 +29,12 @@ class Canvas:
 
     @classmethod
     def blank(cls, size: int) -> Canvas:
-        """Return a sheet of size x size pixels, black and labeled 0."""
+        """Return a canvas of size x size pixels, black and labeled 0."""
         centers = ((np.arange(size) + 0.5) / size).astype(np.float32)
         return cls(size, np.zeros((3, size, size), np.float32), np.zeros((size, size), np.uint8), centers)
 
     def patch(self, left: float, top: float, right: float, bottom: float) -> Patch | None:
-        """Return the window that covers a box and one pixel around it, or None where it lies outside the sheet."""
+        """Return the window that covers a box and one pixel around it, or None if it is outside the canvas."""
         size = self.size
         c0, c1 = max(0, int(left * size) - 1), min(size, int(right * size) + 2)
         r0, r1 = max(0, int(top * size) - 1), min(size, int(bottom * size) + 2)
@@ -45,7 +45,7 @@ class Canvas:
 
 @dataclass(slots=True)
 class Patch:
-    """A window of the canvas with the places of its pixel centers: x [1, w] and y [h, 1]."""
+    """Window of the canvas, with the positions of its pixel centers: x [1, w] and y [h, 1]."""
 
     canvas: Canvas
     rows: slice
@@ -55,12 +55,12 @@ class Patch:
 
     @property
     def image(self) -> Float32[np.ndarray, "3 h w"]:
-        """The colors under the window, [3, h, w]; writing to it paints."""
+        """View of the colors in the window, [3, h, w]."""
         return self.canvas.image[:, self.rows, self.cols]
 
     @property
     def labels(self) -> UInt8[np.ndarray, "h w"]:
-        """The labels under the window, [h, w]; writing to it labels."""
+        """View of the labels in the window, [h, w]."""
         return self.canvas.labels[self.rows, self.cols]
 
     def noise(self, name: str, offset: Point = (0.0, 0.0)) -> Float32[np.ndarray, "h w"]:
@@ -79,23 +79,23 @@ class Patch:
         return texture(name, size)[line : line + 1, col : col + self.cols.stop - self.cols.start]
 
     def paint(self, inside: Array, color: Array, concept: int | None = None, soft: float = 0.0) -> None:
-        """Cover the shape with a color [3, 1, 1] or [3, h, w], its rim soft picture widths wide, and label it."""
+        """Paint and label a shape with a color [3, 1, 1] or [3, h, w]; its edge is `soft` picture widths wide."""
         steep = min(self.canvas.size, 1.0 / soft) if soft else self.canvas.size
         self.tint(np.clip(inside * np.float32(steep) + np.float32(0.5), 0, 1), color)
         if concept is not None:
             np.copyto(self.labels, concept, where=inside > 0, casting="unsafe")
 
     def tint(self, alpha: Array, color: Array) -> None:
-        """Blend a color in with weights [h, w], leaving the labels alone."""
+        """Blend in a color with weights [h, w], without changing the labels."""
         image = self.image
         image += alpha * (color - image)
 
     def darken(self, alpha: Array, color: Array) -> None:
-        """Multiply by a color [3, 1, 1] where the weights [h, w] are 1, leaving the labels alone."""
+        """Multiply by a color [3, 1, 1] with weights [h, w], without changing the labels."""
         self.image[...] *= 1 + alpha * (color - 1)
 
     def slab_coverage(self, low: float, high: float, along: Array) -> Array:
-        """Return how much of each pixel lies between two parallel lines, exact however thin."""
+        """Return the share of each pixel between two parallel lines, exact at any width."""
         size = self.canvas.size
         over, under = np.clip((along - low) * size + 0.5, 0, 1), np.clip((high - along) * size + 0.5, 0, 1)
         share: Array = np.maximum(over + under - 1, 0)
@@ -110,14 +110,14 @@ def box_distance(patch: Patch, left: float, top: float, right: float, bottom: fl
 
 
 def ellipse_distance(patch: Patch, x: float, y: float, half_width: float, half_height: float) -> Array:
-    """Return the signed distance of an ellipse, near its rim."""
+    """Return the signed distance of an ellipse, accurate near its edge."""
     across, down = (patch.x - x) / half_width, (patch.y - y) / half_height
     inside: Array = (1 - np.sqrt(across * across + down * down)) * min(half_width, half_height)
     return inside
 
 
 def polygon_distance(patch: Patch, corners: Sequence[Point]) -> Array:
-    """Return the signed distance of a convex polygon, its corners in clockwise order as seen."""
+    """Return the signed distance of a convex polygon, with its corners in clockwise order on the screen."""
     inside: Array | None = None
     for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], corners[0]], strict=True):
         length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
@@ -127,18 +127,18 @@ def polygon_distance(patch: Patch, corners: Sequence[Point]) -> Array:
         edge = patch.x * nx + (patch.y * ny - (x0 * nx + y0 * ny))
         inside = edge if inside is None else np.minimum(inside, edge, out=inside)
     if inside is None:
-        raise ValueError(f"a polygon needs three different corners; got {list(corners)}")
+        raise ValueError(f"a polygon must have three different corners; got {list(corners)}")
     return inside
 
 
 def bounds(corners: Sequence[Point]) -> tuple[float, float, float, float]:
-    """Return left, top, right and bottom of some points."""
+    """Return the left, top, right and bottom of a set of points."""
     xs, ys = [x for x, _ in corners], [y for _, y in corners]
     return min(xs), min(ys), max(xs), max(ys)
 
 
 def paint_convex(canvas: Canvas, corners: Sequence[Point], color: Array, concept: int | None = None) -> Patch | None:
-    """Paint a convex polygon, its corners clockwise as seen, in one color."""
+    """Paint a convex polygon, with its corners clockwise on the screen, in one color."""
     patch = canvas.patch(*bounds(corners))
     if patch is not None:
         patch.paint(polygon_distance(patch, corners), color, concept)
@@ -153,7 +153,7 @@ def paint_ellipse(canvas: Canvas, center: Point, half: Point, color: Array, conc
 
 
 def paint_box(canvas: Canvas, low: Point, high: Point, color: Array, concept: int | None = None) -> None:
-    """Paint an upright rectangle in one color, from its top left corner to its bottom right one."""
+    """Paint an upright rectangle in one color, given its top left and bottom right corners."""
     patch = canvas.patch(*low, *high)
     if patch is not None:
         patch.paint(box_distance(patch, *low, *high), color, concept)

@@ -1,4 +1,4 @@
-"""Places without asphalt: a house in a meadow, a lake, the coast, the wild."""
+"""Draw sites in the country: a house in a meadow, a lake, the coast, the wilderness."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def roll_country(dice: Dice, season: Season) -> Site:
 
 
 def _roll_footpath(dice: Dice, house: House) -> tuple[Footpath, ...]:
-    """Draw, mostly, a paved way from a door to the lower edge of the picture."""
+    """Usually draw a paved path from a door to the lower edge of the picture."""
     if house.door is None or not dice.chance(0.7):
         return ()
     end_x, half = house.door.x + dice.uniform(-0.2, 0.2), house.door.half
@@ -85,7 +85,7 @@ def roll_lake(dice: Dice, season: Season) -> Site:
 
 
 def _roll_near_shore(dice: Dice, season: Season, camera: Camera, near: float) -> list[SceneObject]:
-    """Draw what stands on the viewer's side of a lake."""
+    """Draw the objects on the viewer's side of a lake."""
     out: list[SceneObject] = []
     for _ in range(dice.whole(0, 2)):
         out.append(roll_flowers(dice, camera, dice.uniform(0.05, 0.95), dice.uniform(near, 0.99)))
@@ -126,7 +126,7 @@ def roll_coast(dice: Dice, season: Season) -> Site:
 
 
 def roll_wild(dice: Dice, season: Season) -> Site:
-    """Draw a place where nobody lives: a meadow, woods, mountains, perhaps a winding road."""
+    """Draw an uninhabited site: a meadow, woods, mountains, perhaps a winding road."""
     horizon = dice.uniform(0.40, 0.56)
     camera = place_camera(horizon, horizon + 0.16, dice.uniform(0.045, 0.06))
     standing: list[SceneObject] = []

@@ -1,6 +1,6 @@
-"""Decide what a picture shows: its light, its kind of place, and what stands there.
+"""Lay out a picture: its light, its kind of site, and the objects on it.
 
-The rules that every scene keeps: doors stand at the foot of a wall, windows in walls, roofs on buildings, clouds and
+Every scene follows the same rules: doors are at the foot of a wall, windows in walls, roofs on buildings, clouds and
 sun in the sky, mountains at the horizon, cars on roads, people on grass or pavement, trees and flowers on grass.
 """
 
@@ -24,11 +24,11 @@ SITES: dict[Callable[[Dice, Season], Site], float] = {
     roll_city: 0.07,
     roll_wild: 0.05,
 }
-"""How likely each kind of place is."""
+"""Probability of each kind of site."""
 
 
 def lay_out(seed: int) -> Scene:
-    """Return the scene that a seed stands for."""
+    """Return the scene of a seed."""
     dice = Dice(seed)
     light, mood = roll_light(dice)
     season = roll_season(dice)
@@ -42,7 +42,7 @@ def lay_out(seed: int) -> Scene:
 
 
 def _roll_sun(dice: Dice, light: Light, mood: Mood, camera: Camera, town: bool) -> tuple[float, float, float] | None:
-    """Draw where the sun stands and how large it is (x, y, radius), high above the roofs of a town; None unseen."""
+    """Draw the sun's position and radius (x, y, radius), high above the roofs of a town; None if it is not visible."""
     if not dice.chance(mood.sun_chance):
         return None
     radius = dice.uniform(0.06, 0.09)

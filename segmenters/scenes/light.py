@@ -1,4 +1,4 @@
-"""Light and weather: the colors of the sky, of sunlit and shaded faces, and of the air between."""
+"""Light and weather: the colors of the sky, of sunlit and shaded faces, and of haze."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ Triple = tuple[float, float, float]
 
 
 class Dice:
-    """Draw the numbers of one picture in a fixed order, from numpy's generator and one seed."""
+    """Draw the random numbers of one picture in a fixed order, from a seed."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         self._drawn: list[float] = []
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """Return a number from low to high."""
+        """Return a random number from low to high."""
         if not self._drawn:
             self._drawn = self._rng.random(512).tolist()
         return low + (high - low) * self._drawn.pop()
 
     def chance(self, probability: float) -> bool:
-        """Return True with a probability."""
+        """Return True with a given probability."""
         return self.uniform() < probability
 
     def whole(self, low: int, high: int) -> int:
-        """Return a whole number from low to high, both possible."""
+        """Return a random integer from low to high, inclusive."""
         return min(high, low + int(self.uniform() * (high - low + 1)))
 
     def choice(self, items: Sequence[T]) -> T:
-        """Return one of the items, each as likely."""
+        """Return one of the items, uniformly at random."""
         return items[self.whole(0, len(items) - 1)]
 
     def weighted_choice(self, items: dict[T, float]) -> T:
-        """Return one of the items, as likely as its weight."""
+        """Return one of the items, with probability proportional to its weight."""
         mark = self.uniform(0, sum(items.values()))
         for item, weight in items.items():
             mark -= weight
@@ -51,7 +51,7 @@ class Dice:
         return next(iter(items))
 
     def offset(self) -> tuple[float, float]:
-        """Return a place to cut a texture from, on a grid that sizes from 64 px on share."""
+        """Return a random offset into a texture, on a grid shared by all sizes of 64 pixels and more."""
         return self.whole(0, 63) / 64, self.whole(0, 63) / 64
 
 
@@ -61,7 +61,7 @@ def rgb(color: Triple) -> Color:
 
 
 def vary(dice: Dice, color: Triple, hue: float = 0.02, tone: float = 0.1) -> Color:
-    """Return a color [3, 1, 1] near the one given, hue and lightness each moved a little."""
+    """Return a random color [3, 1, 1] near a color in 0..255, with hue, saturation and value slightly changed."""
     h, s, v = colorsys.rgb_to_hsv(*(c / 255 for c in color))
     h, s, v = h + dice.uniform(-hue, hue), s * dice.uniform(1 - tone, 1 + tone), v * dice.uniform(1 - tone, 1 + tone)
     red, green, blue = colorsys.hsv_to_rgb(h % 1, min(s, 1), min(v, 1))
@@ -70,7 +70,7 @@ def vary(dice: Dice, color: Triple, hue: float = 0.02, tone: float = 0.1) -> Col
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """A time of day and weather: colors in 0..255, key and ambient light as shares of a surface's."""
+    """Time of day and weather: colors in 0..255; key and ambient light multiply the colors of surfaces."""
 
     zenith: Triple
     middle: Triple
@@ -227,10 +227,10 @@ MOODS: dict[str, tuple[float, Mood]] = {
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """The light of one picture; colors are float32 [3, 1, 1].
+    """Light of one picture; colors are float32 [3, 1, 1].
 
-    side is where the sun stands, -1 left to 1 right; height its elevation, 0 at the horizon to 1 overhead; lamps how
-    many of the windows are lit, 0..1.
+    `side` is the sun's position from -1, left, to 1, right; `height` its elevation from 0, at the horizon, to 1,
+    overhead; `lamps` the share of lit windows.
     """
 
     mood: str
@@ -249,7 +249,7 @@ class Light:
     lamps: float
 
     def face(self, towards: str) -> Color:
-        """Return how much light falls on a face that looks to the front, left, right or top."""
+        """Return the light that falls on a face oriented to the front, left, right or top."""
         share = {
             "front": 0.55 + 0.15 * (1 - abs(self.side)),
             "left": 0.5 - 0.55 * self.side,
@@ -259,11 +259,11 @@ class Light:
         return self.ambient + self.key * max(0.0, share)
 
     def fog(self, distance: float) -> float:
-        """Return how much of a color the air hides at a distance, 0..1; 1 is a usual house, 10 a mountain."""
+        """Return the share of a color that haze hides at a distance; a typical house is at 1, a mountain at 10."""
         return 1 - exp(-self.haze * distance * 0.5)
 
     def through_air(self, color: Array, distance: float) -> Array:
-        """Return a color as seen through that much air."""
+        """Return a color as seen through haze at a distance."""
         return color + (self.horizon - color) * np.float32(self.fog(distance))
 
 

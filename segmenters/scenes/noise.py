@@ -1,8 +1,8 @@
-"""Textures that every picture shares: periodic value noise and masonry patterns, made once for each picture size.
+"""Textures shared by all pictures: periodic value noise and masonry patterns, computed once per picture size.
 
-A tile covers the unit square, which is the whole picture, and repeats beyond it. Each pixel of a tile is the mean over
-that pixel's area of one function that knows no resolution, so a coarse tile is a faithful reduction of a fine one and
-detail too fine for a size fades away instead of aliasing. Looking a texture up is cutting a window out of its tile.
+A tile covers the unit square, which is the whole picture, and repeats beyond it. Each pixel of a tile is the mean of a
+resolution-independent function over the pixel's area, so a coarse tile is a faithful reduction of a fine one, and
+detail that is too fine fades out instead of aliasing. A texture lookup is a window of its tile.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
-"""Colours, distances, shares: float32 on the canvas, now and then float64 on the way there."""
+"""Colors, distances or shares: float32 on the canvas, sometimes float64 in intermediate results."""
 
 Color = Float32[np.ndarray, "3 1 1"]
 """Red, green, blue, each 0 to 1."""
 
 Pattern = Callable[[Array, Array], Array]
-"""A function of the place (u to the right, v down, in periods of the unit square)."""
+"""Function of the position (u to the right, v down, in periods of the unit square)."""
 
 FINEST = 1024
-"""Samples along one side of the unit square from which the means are taken."""
+"""Number of samples along one side of the unit square that the means are computed from."""
 
 
 def _positions(size: int) -> tuple[Array, int]:
-    """Return sample positions along the unit interval and how many of them fall into one pixel."""
+    """Return the sample positions along the unit interval and the number of samples per pixel."""
     per_pixel = max(2, FINEST // size)
     return (np.arange(size * per_pixel) + 0.5) / (size * per_pixel), per_pixel
 
 
 def _interpolation(size: int, cells: int) -> Array:
-    """Return the weights [size, cells] that turn periodic grid values into the mean of each pixel."""
+    """Return the weights [size, cells] that map periodic grid values to the mean of each pixel."""
     positions, per_pixel = _positions(size)
     cell = positions * cells
     left = np.floor(cell).astype(int)
@@ -52,7 +52,15 @@ def _interpolation(size: int, cells: int) -> Array:
 def value_noise(
     size: int, name: str, cells: tuple[int, int], octaves: int, gain: float
 ) -> Float64[np.ndarray, "size size"]:
-    """Return periodic fractal noise [size, size], mean about 0, mostly within -1..1; cells down and across."""
+    """Return periodic fractal noise [size, size] with mean about 0, mostly within -1..1.
+
+    Args:
+        size: Height and width in pixels.
+        name: Name of the noise, which determines its random draws.
+        cells: Number of grid cells down and across in the first octave.
+        octaves: Number of octaves.
+        gain: Weight of an octave relative to the previous one.
+    """
     rng = np.random.default_rng(crc32(name.encode()))
     total, norm = np.zeros((size, size)), 0.0
     for octave in range(octaves):
@@ -88,7 +96,7 @@ def _bricks(rows: int) -> Pattern:
 
 
 def _planks(count: int, across: bool) -> Pattern:
-    """Return boards with dark gaps, lying across or standing upright."""
+    """Return boards with dark gaps, horizontal or vertical."""
     tones = np.random.default_rng(count).uniform(-0.5, 0.6, count)
 
     def tone(u: Array, v: Array) -> Array:
@@ -100,7 +108,7 @@ def _planks(count: int, across: bool) -> Pattern:
 
 
 def _shingles(rows: int) -> Pattern:
-    """Return overlapping roof tiles: each row darkens towards its lower edge."""
+    """Return overlapping roof tiles; each row darkens toward its lower edge."""
     tones = np.random.default_rng(rows + 7).uniform(-0.4, 0.4, (rows, rows))
 
     def tone(u: Array, v: Array) -> Array:
@@ -114,7 +122,7 @@ def _shingles(rows: int) -> Pattern:
 
 
 def _dots(count: int) -> Pattern:
-    """Return round blossoms, one in each cell of a jittered grid: 1 at a center, 0 at and beyond the rim."""
+    """Return round blossoms, one per cell of a jittered grid: 1 at the center, 0 at and beyond the edge."""
     shift = np.random.default_rng(count).uniform(0.3, 0.7, (2, count, count))
 
     def height(u: Array, v: Array) -> Array:
@@ -148,7 +156,7 @@ _PATTERNS: dict[str, Pattern] = {
 
 @lru_cache(maxsize=64)
 def texture(name: str, size: int) -> Float32[np.ndarray, "side side"]:
-    """Return a tile repeated twice each way, float32 [2 size, 2 size], so that any window of it is one slice."""
+    """Return a tile repeated twice in each direction, float32 [2 size, 2 size], so that any window is one slice."""
     tile = value_noise(size, name, *_NOISE[name]) if name in _NOISE else _average_pattern(size, _PATTERNS[name])
     tiled = np.tile(tile.astype(np.float32), (2, 2))
     tiled.setflags(write=False)

@@ -1,6 +1,6 @@
-"""What a scene consists of: the concepts its pixels are labeled with and the things that stand in it.
+"""Elements of a scene: the concepts that label its pixels, and the objects in it.
 
-Every length is in picture widths, every color float32 [3, 1, 1] in 0..1; nothing here knows a resolution.
+All lengths are in picture widths, independent of the resolution, and all colors are float32 [3, 1, 1] in 0..1.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from .light import Light
 from .noise import Color
 
 Puff = tuple[float, float, float]
-"""A round part of a cloud or a crown: x, y, radius."""
+"""Round part of a cloud or a crown: x, y, radius."""
 
 
 class SceneLabel(IntEnum):
-    """The concepts, each with its index in a label map."""
+    """Concepts, with their indices in a label map."""
 
     SKY = 0
     CLOUD = 1
@@ -41,7 +41,7 @@ class SceneLabel(IntEnum):
 
 
 GROUND = (SceneLabel.GRASS, SceneLabel.ROAD, SceneLabel.PAVEMENT)
-"""Where things stand and shadows fall."""
+"""Concepts that objects stand on and shadows fall on."""
 
 _COLORS = (
     (135, 206, 250),
@@ -69,27 +69,27 @@ CONCEPTS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """Map places on the ground to their size: a meter at foot y is (y - horizon) * slope wide."""
+    """Map positions on the ground to sizes: a meter at y = foot is (foot - horizon) * slope wide."""
 
     horizon: float
     slope: float
 
     def scale(self, foot: float) -> float:
-        """Return the width of a meter that stands at y = foot."""
+        """Return the width of a meter at y = foot."""
         return (foot - self.horizon) * self.slope
 
     def nearness(self, foot: float) -> float:
-        """Return how far down y = foot lies between the horizon, 0, and the lower edge of the picture, 1."""
+        """Return the position of y = foot between the horizon, 0, and the lower edge of the picture, 1."""
         return (foot - self.horizon) / (1 - self.horizon)
 
     def distance(self, foot: float) -> float:
-        """Return how far away that is; 1 is where a usual house stands."""
+        """Return the distance of y = foot; a typical house is at distance 1."""
         return min(8.0, 0.06 / max(self.scale(foot), 1e-3))
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """A cumulus: round puffs (x, y, radius) on a flat base."""
+    """Cumulus cloud: round puffs (x, y, radius) on a flat base."""
 
     base: float
     puffs: tuple[Puff, ...]
@@ -98,7 +98,7 @@ class Cloud:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A row of mountains: peaks (x, height, slope) that rise from a base line."""
+    """Row of mountains: peaks (x, height, slope) that rise from a base line."""
 
     base: float
     peaks: tuple[tuple[float, float, float], ...]
@@ -110,7 +110,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Hill:
-    """A rise of meadow whose edge swings up to rise above a base line, with a wood of some height along it."""
+    """Hill of meadow whose edge undulates up to `rise` above a base line, with woods of height `wood` along it."""
 
     base: float
     rise: float
@@ -123,7 +123,7 @@ class Hill:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """The meadow that everything stands on."""
+    """Meadow that everything stands on."""
 
     color: Color
     far_color: Color
@@ -132,7 +132,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A road that runs to the horizon: from x near at the lower edge, half wide, to x far, bending on the way."""
+    """Road to the horizon: from x = near at the lower edge, with half width `half`, to x = far, with a bend."""
 
     near: float
     far: float
@@ -144,13 +144,13 @@ class Lane:
     end: float
 
     def center(self, share: float) -> float:
-        """Return the middle of the road where share is 0 at the horizon and 1 at the lower edge."""
+        """Return the middle of the road; share is 0 at the horizon and 1 at the lower edge."""
         return self.far + (self.near - self.far) * share + self.bend * share * (1 - share)
 
 
 @dataclass(frozen=True, slots=True)
 class Street:
-    """A road across the picture, with pavement behind and in front of it."""
+    """Road across the picture, with pavement behind and in front of it."""
 
     behind: float
     top: float
@@ -162,7 +162,7 @@ class Street:
 
 @dataclass(frozen=True, slots=True)
 class Footpath:
-    """A paved way from a door down to y = end."""
+    """Paved path from a door down to y = end."""
 
     x: float
     half: float
@@ -174,7 +174,7 @@ class Footpath:
 
 @dataclass(frozen=True, slots=True)
 class Water:
-    """A lake: from a shore at foot to a shore at bottom, each swinging a little; the sea begins at the horizon."""
+    """Lake between slightly undulating shores at `foot` and `bottom`; the sea begins at the horizon."""
 
     foot: float
     bottom: float
@@ -186,7 +186,7 @@ class Water:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A door: middle, half width, height, colors."""
+    """Door, with its horizontal center x, half width, height and colors."""
 
     x: float
     half: float
@@ -198,7 +198,7 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A building: a front wall, perhaps a side wall (visible_side = -1 left, 1 right), windows in a grid, a roof."""
+    """Building: a front wall, perhaps a side wall (visible_side = -1 left, 1 right), a grid of windows, and a roof."""
 
     left: float
     right: float
@@ -227,10 +227,7 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A tree: trunk, and a crown of leafy puffs (x, y, radius) or of fir tiers.
-
-    In a pavement it grows from a bed of turf.
-    """
+    """Tree: a trunk, and a crown of leafy puffs (x, y, radius) or of fir tiers; on pavement, with a bed of turf."""
 
     x: float
     foot: float
@@ -248,7 +245,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Car:
-    """A car seen from the side (facing -1 left or 1 right) or from behind or ahead (facing 0)."""
+    """Car seen from the side (facing = -1 left, 1 right) or from one end (facing = 0; ahead: from the front)."""
 
     x: float
     foot: float
@@ -263,7 +260,7 @@ class Car:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone who stands or walks."""
+    """Person who stands or walks."""
 
     x: float
     foot: float
@@ -279,7 +276,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """A close fence of boards along y = foot."""
+    """Board fence along y = foot."""
 
     left: float
     right: float
@@ -293,7 +290,7 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class Flowers:
-    """A flowering bush or bed."""
+    """Flowering bush or flower bed."""
 
     x: float
     foot: float
@@ -310,7 +307,7 @@ SceneObject = House | Tree | Car | Person | Fence | Flowers | Water
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One picture before it is painted; standing is sorted from far to near."""
+    """Scene before it is painted; `standing` is sorted from far to near."""
 
     light: Light
     camera: Camera

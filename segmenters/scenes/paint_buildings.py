@@ -16,7 +16,7 @@ KNOB = rgb((240, 214, 120))
 
 
 def paint_house(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint one building over what stands behind it."""
+    """Paint a building and its shadow."""
     half = (house.right - house.left) / 2
     spot = (house.left + house.right) / 2, house.foot
     cast_shadow(canvas, light, spot, half * 1.1, house.foot - house.ridge, 0.05)
@@ -32,7 +32,7 @@ def paint_house(canvas: Canvas, house: House, camera: Camera, light: Light) -> N
 
 
 def _paint_side(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint the side wall that the viewer sees, with its gable and a window."""
+    """Paint the visible side wall, with its gable and windows."""
     x = house.left if house.visible_side < 0 else house.right
     near = [(x, house.eaves), (x, house.foot)]
     corners = [*near, *(recede(point, house, camera, 1) for point in reversed(near))]
@@ -52,7 +52,7 @@ def _paint_side(canvas: Canvas, house: House, camera: Camera, light: Light) -> N
 
 
 def _paint_side_window(canvas: Canvas, house: House, camera: Camera, light: Light, middle: Point) -> None:
-    """Paint one window in the side wall."""
+    """Paint a window in the side wall."""
     share = min(0.3, 0.6 * house.pane[0] / house.depth)
     for grow, color in ((1.0, house.trim), (0.66, GLASS)):
         points = [
@@ -103,7 +103,7 @@ def _gambrel_distance(patch: Patch, house: House) -> Array:
 
 
 def _paint_windows(canvas: Canvas, house: House, light: Light) -> None:
-    """Paint the grid of windows in one go, leaving out the place of the door on the ground floor."""
+    """Paint the grid of windows, except at the door."""
     if not house.columns:
         return
     if len(house.floors) > 1:
@@ -117,7 +117,7 @@ def _paint_windows(canvas: Canvas, house: House, light: Light) -> None:
 
 
 def _paint_panes(canvas: Canvas, house: House, light: Light, ys: tuple[float, ...], xs: tuple[float, ...]) -> None:
-    """Paint windows at every crossing of some heights and some columns."""
+    """Paint a window at every combination of ys and xs."""
     half_x, half_y = house.pane
     patch = canvas.patch(min(xs) - half_x, min(ys) - half_y - 0.01, max(xs) + half_x, max(ys) + half_y + 0.02)
     if patch is None:
@@ -145,7 +145,7 @@ def _paint_panes(canvas: Canvas, house: House, light: Light, ys: tuple[float, ..
 
 
 def _paint_door(canvas: Canvas, door: Door, house: House, light: Light) -> None:
-    """Paint a door that stands on the ground: frame, leaf, panels or a barn's cross, knob."""
+    """Paint a door: frame, leaf, panels or a barn's cross, and knob."""
     left, right, top = door.x - door.half, door.x + door.half, house.foot - door.height
     patch = canvas.patch(left, top, right, house.foot)
     if patch is None:
@@ -178,7 +178,7 @@ def _paint_door(canvas: Canvas, door: Door, house: House, light: Light) -> None:
 
 
 def _paint_chimney(canvas: Canvas, house: House, light: Light) -> None:
-    """Paint a chimney that the roof will hide the foot of."""
+    """Paint a chimney; the roof, painted later, hides its foot."""
     if house.chimney is None:
         return
     left, top, half = house.chimney, house.ridge - 0.25 * (house.eaves - house.ridge) - 0.015, 0.02

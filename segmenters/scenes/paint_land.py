@@ -1,4 +1,4 @@
-"""Paint what lies: sky, sun, clouds, mountains, hills, meadow, roads and water."""
+"""Paint the landscape: sky, sun, clouds, mountains, hills, meadow, roads and water."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ EARTH = rgb((176, 150, 108))
 
 
 def blend(low: Array, high: Array, share: Array | float) -> Array:
-    """Return the color a share of the way from one to another."""
+    """Interpolate between two colors."""
     return low + (high - low) * share
 
 
 def paint_sky(canvas: Canvas, scene: Scene) -> None:
-    """Fill the sheet with a sky that pales towards the horizon and glows around the sun."""
+    """Fill the canvas with a sky that pales toward the horizon and glows around the sun."""
     light, horizon = scene.light, scene.camera.horizon
     fall = (canvas.centers / horizon)[:, None]
     upper = np.clip(fall / 0.55, 0, 1)
@@ -41,15 +41,15 @@ def paint_sky(canvas: Canvas, scene: Scene) -> None:
 
 
 def patch_below(canvas: Canvas, top: float = 0.0) -> Patch:
-    """Return the window over everything from y = top down."""
+    """Return the window below y = top."""
     patch = canvas.patch(0, min(max(top, 0), 0.999), 1, 1)
     if patch is None:
-        raise ValueError(f"nothing of the picture lies below y = {top}")
+        raise ValueError(f"top must leave part of the picture below it; got {top}")
     return patch
 
 
 def paint_cloud(canvas: Canvas, cloud: Cloud, light: Light) -> None:
-    """Paint a cumulus, its top bright, its base in shade, its rim fluffy; it is a cloud where it hides half the sky."""
+    """Paint a cumulus with a bright top, shaded base and fluffy edge; it is labeled where it hides half the sky."""
     left, right = min(x - r for x, _, r in cloud.puffs), max(x + r for x, _, r in cloud.puffs)
     top = min(y - r for _, y, r in cloud.puffs)
     patch = canvas.patch(left - 0.03, top - 0.03, right + 0.03, cloud.base + 0.03)
@@ -70,7 +70,7 @@ def paint_cloud(canvas: Canvas, cloud: Cloud, light: Light) -> None:
 
 
 def paint_range(canvas: Canvas, mountains: Range, light: Light) -> None:
-    """Paint a row of peaks, each with a sunny and a shaded flank, snow above its snow line, haze at its foot."""
+    """Paint a row of peaks, each with a sunny and a shaded flank, snow above the snow line, and haze at its foot."""
     highest = max(height for _, height, _ in mountains.peaks)
     patch = canvas.patch(0, mountains.base - highest - 0.03, 1, mountains.base)
     if patch is None:
@@ -96,7 +96,7 @@ def paint_range(canvas: Canvas, mountains: Range, light: Light) -> None:
 
 
 def paint_hill(canvas: Canvas, hill: Hill, light: Light) -> None:
-    """Paint a rise of meadow and, where there is one, the wood along its edge."""
+    """Paint a hill of meadow and the woods, if any, along its edge."""
     patch = patch_below(canvas, hill.base - hill.rise * 1.2 - hill.wood * 1.6 - 0.02)
     edge = hill.base - hill.rise * (0.5 + 0.5 * patch.profile("broad", hill.offset[1], hill.offset[0]))
     tone = light.face("top")
@@ -116,7 +116,7 @@ def paint_hill(canvas: Canvas, hill: Hill, light: Light) -> None:
 
 
 def paint_ground(canvas: Canvas, ground: Ground, camera: Camera, light: Light) -> None:
-    """Paint the meadow: hazy and smooth far away, with tufts and blades near by."""
+    """Paint the meadow: hazy and smooth in the distance, with tufts and blades nearby."""
     patch = patch_below(canvas, camera.horizon)
     near = np.clip((patch.y - camera.horizon) / (1 - camera.horizon), 0, 1)
     far_noise = patch.noise("streak", ground.offset)
@@ -129,7 +129,7 @@ def paint_ground(canvas: Canvas, ground: Ground, camera: Camera, light: Light) -
 
 
 def paint_lane(canvas: Canvas, lane: Lane, camera: Camera, light: Light) -> None:
-    """Paint a road that runs to the horizon, with pavements and a dashed line that shrink as it goes."""
+    """Paint a road to the horizon, with pavements and a dashed line that shrink with distance."""
     patch = patch_below(canvas, lane.end)
     share = np.clip((patch.y - camera.horizon) / (1 - camera.horizon), 1e-3, 1)
     center = lane.far + (lane.near - lane.far) * share + lane.bend * share * (1 - share)
@@ -153,7 +153,7 @@ def paint_lane(canvas: Canvas, lane: Lane, camera: Camera, light: Light) -> None
 
 
 def paint_street(canvas: Canvas, street: Street, light: Light) -> None:
-    """Paint a road across the picture, kerbs, and slabs of pavement on both sides."""
+    """Paint a road across the picture, with curbs and slabs of pavement on both sides."""
     patch = patch_below(canvas, street.behind)
     tone = light.face("top")
     grain = 1 + 0.06 * patch.noise("grain") + 0.05 * patch.noise("broad", (0.4, 0.2))
@@ -172,7 +172,7 @@ def paint_street(canvas: Canvas, street: Street, light: Light) -> None:
 
 
 def paint_footpath(canvas: Canvas, path: Footpath, light: Light) -> None:
-    """Paint a paved way that widens from a door towards the viewer."""
+    """Paint a paved path that widens from a door toward the viewer."""
     corners = [
         (path.x - path.half, path.foot),
         (path.x + path.half, path.foot),
@@ -186,7 +186,7 @@ def paint_footpath(canvas: Canvas, path: Footpath, light: Light) -> None:
 
 
 def paint_water(canvas: Canvas, water: Water, light: Light) -> None:
-    """Paint water that mirrors what stands behind it, rippled and darker towards the viewer."""
+    """Paint water that mirrors the scene behind it, rippled and darker toward the viewer."""
     patch = patch_below(canvas, water.foot - water.swing - 0.03)
     wave = patch.profile("broad", water.offset[0], water.offset[1])
     shore = water.foot + (0.0 if water.sea else water.swing * 0.5) * wave

@@ -1,4 +1,4 @@
-"""Paint what stands beside the houses: trees, cars, people, fences, flowers, and the shadows that all of them cast."""
+"""Paint trees, cars, people, fences and flowers, with their shadows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TURF = rgb((92, 146, 60))
 
 
 def paint_tree(canvas: Canvas, tree: Tree, light: Light) -> None:
-    """Paint a tree: trunk, then a leafy crown lit from the sun's side."""
+    """Paint a tree: the trunk, then a leafy crown lit from the sun's side."""
     if tree.bed:
         turf = TURF * light.face("top")
         paint_ellipse(canvas, (tree.x, tree.foot + 0.006), (max(0.05, 0.5 * tree.crown), 0.022), turf, SceneLabel.GRASS)
@@ -45,7 +45,7 @@ def paint_tree(canvas: Canvas, tree: Tree, light: Light) -> None:
 
 
 def _paint_crown(canvas: Canvas, tree: Tree, light: Light) -> None:
-    """Paint a crown of puffs, each rounder and brighter towards the sun."""
+    """Paint a crown of puffs, each shaded as a ball and brighter toward the sun."""
     left, right = min(x - r for x, _, r in tree.puffs), max(x + r for x, _, r in tree.puffs)
     top, bottom = min(y - r for _, y, r in tree.puffs), max(y + r for _, y, r in tree.puffs)
     stretch = 1.9 if tree.kind == "poplar" else 1.0
@@ -67,7 +67,7 @@ def _paint_crown(canvas: Canvas, tree: Tree, light: Light) -> None:
 
 
 def _paint_fir(canvas: Canvas, tree: Tree, light: Light) -> None:
-    """Paint a fir: tiers of boughs that widen downwards."""
+    """Paint a fir: tiers of boughs that widen downward."""
     top, bottom = tree.foot - tree.height, tree.foot - 0.13 * tree.height
     patch = canvas.patch(tree.x - tree.crown - 0.01, top, tree.x + tree.crown + 0.01, bottom + 0.015)
     if patch is None:
@@ -82,7 +82,7 @@ def _paint_fir(canvas: Canvas, tree: Tree, light: Light) -> None:
 
 
 def _paint_leaves(patch: Patch, tree: Tree, light: Light, inside: Array, shade: Array) -> None:
-    """Turn a crown's outline and rounding into leaves of light and shade."""
+    """Paint the leaves of a crown, given its outline and shading."""
     leaf = patch.noise("leaf", tree.offset)
     relief = leaf - patch.noise("leaf", (tree.offset[0] - 0.016 * np.sign(light.side), tree.offset[1] - 0.016))
     bright = np.clip(0.46 + 0.42 * shade + 0.16 * leaf - 0.26 * relief, 0, 1)
@@ -96,7 +96,7 @@ def _paint_leaves(patch: Patch, tree: Tree, light: Light, inside: Array, shade: 
 
 
 def paint_car(canvas: Canvas, car: Car, light: Light) -> None:
-    """Paint a car from the side, or from behind or ahead, with the shadow beneath it."""
+    """Paint a car, seen from the side or from one end, and its shadow."""
     cast_shadow(canvas, light, (car.x, car.foot), car.length * 0.56, car.height * 0.5)
     (_paint_car_side if car.facing else _paint_car_end)(canvas, car, light)
 
@@ -180,7 +180,7 @@ def _paint_car_end(canvas: Canvas, car: Car, light: Light) -> None:
 
 
 def paint_person(canvas: Canvas, person: Person, light: Light) -> None:
-    """Paint someone: legs and shoes, arms, chest, skirt, head, hair."""
+    """Paint a person: legs and shoes, arms, torso, skirt, head and hair."""
     tall, x, foot = person.height, person.x, person.foot
     cast_shadow(canvas, light, (x, foot), tall * 0.17, tall * 0.7)
     front = light.face("front")
@@ -208,7 +208,7 @@ def paint_person(canvas: Canvas, person: Person, light: Light) -> None:
 
 
 def paint_fence(canvas: Canvas, fence: Fence, light: Light) -> None:
-    """Paint a close board fence with flat or pointed boards."""
+    """Paint a board fence with flat or pointed boards."""
     patch = canvas.patch(fence.left, fence.foot - fence.height, fence.right, fence.foot)
     if patch is None:
         return
@@ -223,7 +223,7 @@ def paint_fence(canvas: Canvas, fence: Fence, light: Light) -> None:
 
 
 def paint_flowers(canvas: Canvas, flowers: Flowers, light: Light) -> None:
-    """Paint a low bush full of blossoms."""
+    """Paint a low bush covered with blossoms."""
     cast_shadow(canvas, light, (flowers.x, flowers.foot), flowers.half, flowers.height * 0.5)
     wide, high = flowers.half + 0.012, flowers.height + 0.012
     patch = canvas.patch(flowers.x - wide, flowers.foot - high, flowers.x + wide, flowers.foot + 0.006)

@@ -1,4 +1,4 @@
-"""Paint roofs: sloped, hipped, flat, pointed, gabled, and the broken slope of a barn."""
+"""Paint roofs: sloped, hipped, flat, pointed, gabled, and gambrel."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from .shade import illuminate
 
 
 def recede(point: Point, house: House, camera: Camera, share: float) -> Point:
-    """Return where a corner of the front lies when moved a share of the depth back along the side wall."""
+    """Return the position of a corner of the front after it moves back along the side wall by a share of the depth."""
     shrink = 1 - 0.16 * share
     return point[0] + house.visible_side * house.depth * share, camera.horizon + (point[1] - camera.horizon) * shrink
 
 
 def order_clockwise(corners: list[Point]) -> list[Point]:
-    """Return the corners of a convex polygon in clockwise order as seen."""
+    """Return the corners of a convex polygon in clockwise order on the screen."""
     area = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], corners[0]], strict=True))
     return corners if area > 0 else corners[::-1]
 
 
 def cut_polygon(canvas: Canvas, corners: list[Point]) -> tuple[Patch, Array] | None:
-    """Return the window over a convex polygon and its signed distance there."""
+    """Return the window over a convex polygon, and its signed distance there."""
     patch = canvas.patch(*bounds(corners))
     return None if patch is None else (patch, polygon_distance(patch, order_clockwise(corners)))
 
@@ -35,7 +35,7 @@ def gambrel_corners(house: House) -> tuple[Point, Point, Point]:
 
 
 def _name_visible_side(house: House) -> str:
-    """Return the side that the seen side wall looks to."""
+    """Return the side that the visible side wall faces."""
     return "right" if house.visible_side > 0 else "left"
 
 
@@ -56,7 +56,7 @@ def _paint_plane(
 
 
 def _paint_eaves_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint a roof whose long side faces the viewer; with a side wall seen it leans back over it."""
+    """Paint a roof whose long side faces the viewer; it leans back over a visible side wall."""
     over = 0.018
     low = house.eaves + 0.014
     if house.visible_side:
@@ -80,7 +80,7 @@ def _paint_eaves_roof(canvas: Canvas, house: House, camera: Camera, light: Light
 
 
 def _paint_hip_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint a roof that slopes on all sides; with a side wall seen its side plane shows too."""
+    """Paint a roof that slopes on all sides, with its side plane above a visible side wall."""
     over, low = 0.018, house.eaves + 0.014
     inset = 0.24 * (house.right - house.left)
     shift = house.visible_side * house.depth * 0.5
@@ -107,7 +107,7 @@ def _paint_flat_roof(canvas: Canvas, house: House, camera: Camera, light: Light)
 
 
 def _paint_spire_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint the pointed roof of a tower, one flank in the sun and one in shade."""
+    """Paint the pointed roof of a tower, with one sunlit and one shaded flank."""
     over, low = 0.016, house.eaves + 0.012
     middle = (house.left + house.right) / 2 + house.visible_side * house.depth * 0.4
     right = recede((house.right, low), house, camera, 1)[0] if house.visible_side > 0 else house.right
@@ -121,7 +121,7 @@ def _paint_spire_roof(canvas: Canvas, house: House, camera: Camera, light: Light
 
 
 def _paint_gable_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint a roof whose gable faces the viewer: its side plane where seen, and its two edges."""
+    """Paint a roof whose gable faces the viewer: its side plane, if visible, and its two edges."""
     middle = (house.left + house.right) / 2
     apex, over = (middle, house.ridge - 0.012), 0.02
     slope = (house.eaves - house.ridge) / ((house.right - house.left) / 2)
@@ -138,7 +138,7 @@ def _paint_gable_roof(canvas: Canvas, house: House, camera: Camera, light: Light
 
 
 def _paint_gambrel_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
-    """Paint a barn's roof: its side planes where seen, and its four edges."""
+    """Paint a barn's roof: its side planes, if visible, and its four edges."""
     apex, knee, eaves = gambrel_corners(house)
     if house.visible_side:
         flip = house.visible_side

@@ -1,4 +1,4 @@
-"""Render a scene: colors and labels of one picture, which depend on its seed, its index and its size alone."""
+"""Render the colors and labels of a picture, which depend only on its seed, index and size."""
 
 from __future__ import annotations
 
@@ -28,25 +28,34 @@ MIN_SIZE, MAX_SIZE = 16, 1024
 
 
 def render(seed: int, index: int, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size"]]:
-    """Render picture index of a seed: colors uint8 [size, size, 3] and labels uint8 [size, size].
+    """Render a picture.
 
-    Raises ValueError unless index is 0 or more and size is 16 to 1024 pixels.
+    Args:
+        seed: Seed of the scenes.
+        index: Index of the picture in the seed's sequence, 0 or more.
+        size: Height and width, 16 to 1024 pixels.
+
+    Returns:
+        Colors, uint8 ``[size, size, 3]``, and labels, uint8 ``[size, size]``.
+
+    Raises:
+        ValueError: If the index or the size is out of range.
     """
     check_scene_size(size)
     if index < 0:
-        raise ValueError(f"pictures are counted from 0; got index={index}")
+        raise ValueError(f"index must be 0 or more; got {index}")
     canvas = paint_scene(lay_out(derive_seed(seed, "scenes", index)), size)
     return _quantize(canvas), canvas.labels
 
 
 def check_scene_size(size: int) -> None:
-    """Refuse a size at which scenes are not rendered.
+    """Check the size of a scene.
 
     Raises:
         ValueError: If it is not from 16 to 1024.
     """
     if not MIN_SIZE <= size <= MAX_SIZE:
-        raise ValueError(f"a scene is {MIN_SIZE} to {MAX_SIZE} pixels wide; got size={size}")
+        raise ValueError(f"size must be {MIN_SIZE} to {MAX_SIZE} pixels; got {size}")
 
 
 def _quantize(canvas: Canvas) -> UInt8[np.ndarray, "size size 3"]:
@@ -56,7 +65,7 @@ def _quantize(canvas: Canvas) -> UInt8[np.ndarray, "size size 3"]:
 
 
 def paint_scene(scene: Scene, size: int) -> Canvas:
-    """Paint a scene from far to near on a sheet of size x size pixels."""
+    """Paint a scene from back to front on a canvas of size x size pixels."""
     canvas = Canvas.blank(size)
     light, camera = scene.light, scene.camera
     paint_sky(canvas, scene)

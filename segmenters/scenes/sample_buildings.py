@@ -71,7 +71,7 @@ ROOF_KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class HousePlan:
-    """What to build: the kind, where its front stands, which side wall is seen, how many windows across and up."""
+    """Plan of a building: its kind, the position of its front, the visible side wall, columns and floors of windows."""
 
     kind: str
     x: float
@@ -83,7 +83,7 @@ class HousePlan:
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """What the parts of a building measure: half a window, half a door, heights of door, ground floor and storey."""
+    """Sizes of a building's parts: half a window, half a door, heights of the door, ground floor and upper floors."""
 
     pane: Point
     door_half: float
@@ -139,12 +139,12 @@ def roll_house(dice: Dice, camera: Camera, plan: HousePlan) -> House:
 
 
 def remove_door(house: House) -> House:
-    """Return a house with a window in the door's place."""
+    """Return a house with a window in place of the door."""
     return replace(house, door=None, skip=())
 
 
 def _roll_sizes(dice: Dice, kind: str, scale: float) -> _Sizes:
-    """Draw the sizes of a building's parts, never so small that a picture of 64 pixels would lose them."""
+    """Draw the sizes of a building's parts, large enough to be visible at 64 pixels."""
     wide = kind == "barn" or (kind == "tower" and dice.chance(0.6))
     door_half = max(0.038, scale * (0.95 if wide else 0.60))
     door_height = max(0.115, scale * (2.5 if wide else 2.25))
@@ -157,7 +157,7 @@ def _roll_sizes(dice: Dice, kind: str, scale: float) -> _Sizes:
 
 
 def _roll_ridge(dice: Dice, roof: str, eaves: float, half: float, scale: float) -> float:
-    """Draw how high a roof of a kind rises above its eaves; y of its highest line."""
+    """Draw the height of a roof above its eaves; return the y of its highest line."""
     flat = eaves - max(0.026, 0.4 * scale)
     spire = eaves - 2 * half * dice.uniform(1.5, 2.3)
     sloped = eaves - half * dice.uniform(0.75, 1.05) * (1.0 if roof in ("gable", "gambrel") else 0.85)
@@ -166,20 +166,20 @@ def _roll_ridge(dice: Dice, roof: str, eaves: float, half: float, scale: float) 
 
 
 def _window_heights(foot: float, floors: int, sizes: _Sizes) -> tuple[float, ...]:
-    """Return the middles of the windows of each floor, from the ground up."""
+    """Return the vertical centers of the windows of each floor, from the ground up."""
     upper = (foot - (sizes.ground + (k - 1) * sizes.storey + 0.5 * sizes.storey) for k in range(1, floors))
     return (foot - 0.56 * sizes.ground, *upper)
 
 
 def _roll_chimney(dice: Dice, kind: str, roof: str, x: float, half: float) -> float | None:
-    """Draw the middle of a chimney, or None for a roof without."""
+    """Draw the horizontal center of a chimney, or None for no chimney."""
     if roof not in ("eaves", "hip", "gable") or not dice.chance(0.6) or kind == "chapel":
         return None
     return x + half * dice.uniform(0.2, 0.6) * dice.choice((-1, 1))
 
 
 def _roll_contrasting(dice: Dice, choices: Triples, other: Color, least: float) -> Color:
-    """Draw one of some colors, then take the first of them that stands out against another."""
+    """Draw one of several colors, or the first of them if the drawn color does not contrast with another color."""
     color = vary(dice, dice.choice(choices))
     for choice in choices:
         if float(np.abs(color - other).max()) >= least:
@@ -189,7 +189,7 @@ def _roll_contrasting(dice: Dice, choices: Triples, other: Color, least: float) 
 
 
 def _roll_wall(dice: Dice, kind: str) -> tuple[Color, str]:
-    """Draw the color and the texture of a wall."""
+    """Draw the color and texture of a wall."""
     if kind == "tower":
         return vary(dice, dice.choice(TOWERS)), dice.choice(("planks", "grain"))
     if kind == "barn":

@@ -1,4 +1,4 @@
-"""Draw what grows, drives and walks in a scene, and its clouds and mountains, in sizes that suit their places."""
+"""Draw the plants, cars and people of a scene, and its clouds and mountains, in sizes that match their positions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BLOSSOMS = ((236, 40, 90), (250, 210, 60), (250, 130, 180), (255, 250, 250), (18
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """What grows: the colors of leaves and of grass."""
+    """Season: the colors of leaves and grass."""
 
     leaves: tuple[Triple, ...]
     grass: Color
@@ -65,7 +65,7 @@ def roll_season(dice: Dice) -> Season:
 
 
 def roll_clouds(dice: Dice, mood: Mood, horizon: float) -> tuple[Cloud, ...]:
-    """Draw the clouds of a mood, higher ones larger."""
+    """Draw the clouds of a mood; higher clouds are larger."""
     clouds = []
     for _ in range(dice.whole(*mood.num_clouds)):
         base = dice.uniform(0.10, max(0.14, horizon - 0.10))
@@ -83,7 +83,7 @@ def roll_clouds(dice: Dice, mood: Mood, horizon: float) -> tuple[Cloud, ...]:
 
 
 def roll_mountains(dice: Dice, horizon: float, high: float) -> tuple[Range, ...]:
-    """Draw one to three rows of mountains, the far ones higher and paler."""
+    """Draw one to three rows of mountains; the farther rows are higher and paler."""
     rows = dice.whole(1, 3)
     tone = dice.choice(((118, 112, 128), (132, 116, 104), (104, 118, 132), (120, 126, 110)))
     snow = dice.uniform(0.5, 0.75) if dice.chance(0.45) else 0.0
@@ -102,7 +102,7 @@ def roll_mountains(dice: Dice, horizon: float, high: float) -> tuple[Range, ...]
 
 
 def roll_hills(dice: Dice, season: Season, horizon: float, rows: int) -> tuple[Hill, ...]:
-    """Draw rises of meadow between the mountains and the near ground, some wooded."""
+    """Draw hills of meadow between the mountains and the near ground, some of them wooded."""
     out = []
     for row in range(rows):
         wood = dice.uniform(0.05, 0.10) if dice.chance(0.65) else 0.0
@@ -115,7 +115,7 @@ def roll_hills(dice: Dice, season: Season, horizon: float, rows: int) -> tuple[H
 
 
 def roll_tree(dice: Dice, season: Season, camera: Camera, spot: Point, tall: float = 1.0, *, bed: bool = False) -> Tree:
-    """Draw a tree whose trunk stands at a spot, in a bed of turf where that is paved."""
+    """Draw a tree whose trunk stands at a spot, in a bed of turf on pavement."""
     x, foot = spot
     kind = dice.weighted_choice({"round": 0.6, "fir": 0.25, "poplar": 0.15})
     height = max(0.14, min(camera.scale(foot), 0.1) * dice.uniform(5.0, 8.0) * tall)
@@ -137,7 +137,7 @@ def roll_tree(dice: Dice, season: Season, camera: Camera, spot: Point, tall: flo
 
 
 def _roll_puffs(dice: Dice, middle: Point, crown: float) -> tuple[Puff, ...]:
-    """Draw the puffs (x, y, radius) of a round crown: one on top, one on each side, one to fill the middle."""
+    """Draw the puffs (x, y, radius) of a round crown: one on top, one on each side, and one in the middle."""
     x, y = middle
     puffs = [(x, y - 0.28 * crown, crown * 0.72)]
     for side in (-1, 1):
@@ -147,7 +147,7 @@ def _roll_puffs(dice: Dice, middle: Point, crown: float) -> tuple[Puff, ...]:
 
 
 def roll_car(dice: Dice, camera: Camera, x: float, foot: float, sideways: bool) -> Car:
-    """Draw a car on the road, seen from the side or from an end."""
+    """Draw a car on the road, seen from the side or from one end."""
     scale = camera.scale(foot)
     kind = dice.choice(("saloon", "van"))
     height = max(0.095, scale * (1.75 if kind == "saloon" else 2.1))
@@ -159,7 +159,7 @@ def roll_car(dice: Dice, camera: Camera, x: float, foot: float, sideways: bool) 
 
 
 def roll_person(dice: Dice, camera: Camera, x: float, foot: float) -> Person:
-    """Draw someone who stands at (x, foot)."""
+    """Draw a person who stands at (x, foot)."""
     height = min(0.40, max(dice.uniform(0.20, 0.23), camera.scale(foot) * dice.uniform(1.75, 2.0)))
     skirt, stride = dice.chance(0.35), dice.uniform()
     shirt, trousers, skin, hair = (vary(dice, dice.choice(colors), 0.01) for colors in (SHIRTS, TROUSERS, SKINS, HAIRS))

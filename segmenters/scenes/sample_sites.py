@@ -1,4 +1,4 @@
-"""What the kinds of places have in common: cameras, backdrops, gardens, and trees that keep clear of houses."""
+"""Draw the parts that all kinds of sites share: cameras, backdrops, gardens, and trees clear of houses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EARTH: Triple = (164, 138, 106)
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A place: where it is seen from, what lies behind, which ways cross it, what stands there in any order."""
+    """Site of a scene: its camera, backdrop, roads and paths, and objects in any order."""
 
     camera: Camera
     backdrop: tuple[Range | Hill, ...]
@@ -23,17 +23,17 @@ class Site:
 
 
 def place_camera(horizon: float, foot: float, scale: float) -> Camera:
-    """Return the camera for which a meter at y = foot is scale wide."""
+    """Return the camera in which a meter at y = foot has width `scale`."""
     return Camera(horizon, scale / (foot - horizon))
 
 
 def roll_asphalt(dice: Dice) -> Triple:
-    """Draw a gray for a road, 0..255."""
+    """Draw a shade of gray for a road, in 0..255."""
     return dice.choice(((96, 98, 106), (112, 112, 116), (84, 86, 96)))
 
 
 def roll_backdrop(dice: Dice, season: Season, horizon: float, mountains: float, hills: int) -> tuple[Range | Hill, ...]:
-    """Draw mountains with a probability, then at most so many rows of hills."""
+    """Draw mountains with probability `mountains`, then at most `hills` rows of hills."""
     rows: tuple[Range | Hill, ...] = ()
     if dice.chance(mountains):
         rows = roll_mountains(dice, horizon, dice.uniform(0.18, min(0.40, horizon - 0.06)))
@@ -41,19 +41,19 @@ def roll_backdrop(dice: Dice, season: Season, horizon: float, mountains: float, 
 
 
 def roll_visible_side(dice: Dice, x: float, probability: float) -> int:
-    """Return which side wall of a house at x is seen, the one towards the middle, or 0 for none."""
+    """Return the visible side wall of a house at x, the one toward the middle, or 0 for none."""
     return (1 if x < 0.5 else -1) if dice.chance(probability) else 0
 
 
 def house_span(house: House) -> Span:
-    """Return the x that a house takes up, side wall included."""
+    """Return the range of x that a house occupies, including its side wall."""
     return house.left - max(0, -house.visible_side) * house.depth, house.right + max(
         0, house.visible_side
     ) * house.depth
 
 
 def move_house(house: House, x: float) -> House:
-    """Return a house drawn around x = 0, moved to stand around x."""
+    """Return a house drawn around x = 0, moved to x."""
     return replace(
         house,
         left=house.left + x,
@@ -65,14 +65,14 @@ def move_house(house: House, x: float) -> House:
 
 
 def is_clear(x: float, taken: list[Span], room: float) -> bool:
-    """Tell whether x keeps its distance from everything that is taken."""
+    """Return whether x is at least `room` away from all occupied spans."""
     return all(not left - room < x < right + room for left, right in taken)
 
 
 def scatter_trees(
     dice: Dice, season: Season, camera: Camera, count: int, feet: Span, taken: list[Span]
 ) -> list[SceneObject]:
-    """Draw up to count trees on the meadow between two heights, clear of what is taken."""
+    """Draw up to `count` trees on the meadow between two heights, clear of occupied spans."""
     out: list[SceneObject] = []
     for _ in range(count):
         foot, x = dice.uniform(*feet), dice.uniform(0.02, 0.98)
@@ -82,7 +82,7 @@ def scatter_trees(
 
 
 def roll_verge_trees(dice: Dice, season: Season, camera: Camera, way: Lane, taken: list[Span]) -> list[SceneObject]:
-    """Draw trees beside a lane, clear of the road and of what is taken."""
+    """Draw trees beside a lane, clear of the road and of occupied spans."""
     out: list[SceneObject] = []
     for _ in range(dice.whole(2, 5)):
         foot = dice.uniform(camera.horizon + 0.05, camera.horizon + 0.30)
@@ -95,7 +95,7 @@ def roll_verge_trees(dice: Dice, season: Season, camera: Camera, way: Lane, take
 
 
 def roll_garden(dice: Dice, camera: Camera, house: House, fenced: float) -> list[SceneObject]:
-    """Draw, with a probability, a fence on one or both sides of a house, clear of its door."""
+    """Draw a fence on one or both sides of a house with probability `fenced`, clear of its door."""
     if not dice.chance(fenced):
         return []
     left, right = house_span(house)

@@ -1,4 +1,4 @@
-"""What every painter of solid things needs: the color of a lit face, and the shadow that a thing throws."""
+"""Color lit faces and cast shadows, for all painters of solid objects."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ IS_GROUND = np.isin(np.arange(len(SceneLabel)), GROUND)
 
 
 def illuminate(color: Array, shade: Array | float, tone: Array, light: Light, distance: float) -> Array:
-    """Return a surface's color in the light that falls on it, as seen through the air."""
+    """Return the color of a surface under the light that falls on it, seen through haze."""
     fog = np.float32(light.fog(distance))
     return (color * tone * (1 - fog)) * shade + light.horizon * fog
 
 
 def line_coverage(patch: Patch, away: Array, half: Array | float) -> Array:
-    """Return how much of each pixel lies within half of a line, however thin, given the distance to its middle."""
+    """Return the share of each pixel covered by a line of any width, given the distance to its middle."""
     size = patch.canvas.size
     return np.clip((half - away) * size + 0.5, 0, 1) * np.minimum(half * (2 * size), 1)
 
 
 def cast_shadow(canvas: Canvas, light: Light, spot: Point, half: float, height: float, flat: float = 0.0) -> None:
-    """Darken the ground around a spot and away from the sun, softly and nowhere but on the ground."""
+    """Softly darken the ground, and nothing else, around a spot and away from the sun."""
     x, y = spot
     reach = half + 0.35 * height * light.shadow
     x = x - np.sign(light.side) * (reach - half)

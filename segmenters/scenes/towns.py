@@ -1,4 +1,4 @@
-"""Places with roads: a street of town houses, a city of towers, a lane between cottages."""
+"""Draw sites with roads: a street of town houses, a city of towers, a lane between cottages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .sample_sites import (
 
 
 def roll_street(dice: Dice, season: Season) -> Site:
-    """Draw a row of town houses behind a pavement and a road across the picture."""
+    """Draw a row of town houses behind a pavement, with a road across the picture."""
     horizon, foot = dice.uniform(0.46, 0.56), dice.uniform(0.66, 0.76)
     camera = place_camera(horizon, foot, dice.uniform(0.045, 0.07))
     top = foot + dice.uniform(0.05, 0.10)
@@ -53,7 +53,7 @@ def _roll_terrace(dice: Dice, season: Season, camera: Camera, foot: float) -> li
 
 
 def roll_city(dice: Dice, season: Season) -> Site:
-    """Draw high buildings at two depths above a road."""
+    """Draw tall buildings at two depths above a road."""
     horizon, foot = dice.uniform(0.54, 0.62), dice.uniform(0.72, 0.79)
     camera = place_camera(horizon, foot, dice.uniform(0.036, 0.046))
     top = foot + dice.uniform(0.04, 0.08)
@@ -69,7 +69,7 @@ def roll_city(dice: Dice, season: Season) -> Site:
 
 
 def _roll_skyline(dice: Dice, camera: Camera, foot: float) -> list[SceneObject]:
-    """Draw the towers behind, whose doors nobody sees."""
+    """Draw the towers in the back, whose doors are hidden."""
     out: list[SceneObject] = []
     x = dice.uniform(-0.1, 0.1)
     while x < 1.0:
@@ -81,7 +81,7 @@ def _roll_skyline(dice: Dice, camera: Camera, foot: float) -> list[SceneObject]:
 
 
 def _roll_towers(dice: Dice, camera: Camera, foot: float) -> list[SceneObject]:
-    """Draw the towers in front, those at the edges turned towards the middle."""
+    """Draw the towers in front; those near the edges face the middle."""
     out: list[SceneObject] = []
     x = dice.uniform(-0.15, 0.12)
     while x < 0.95:
@@ -124,7 +124,7 @@ def roll_lane(dice: Dice, season: Season) -> Site:
 
 
 def _roll_road(dice: Dice, horizon: float) -> Lane:
-    """Draw a road of asphalt, perhaps with pavements, or of earth."""
+    """Draw a road, either of asphalt, with or without pavements, or of earth."""
     near, far = dice.uniform(0.32, 0.68), dice.uniform(0.36, 0.64)
     half = dice.uniform(0.24, 0.36)
     town = dice.chance(0.4)
@@ -147,7 +147,7 @@ def _roll_roadside_house(dice: Dice, camera: Camera, road: Lane, side: int, foot
 
 
 def _roll_doorstep_flowers(dice: Dice, camera: Camera, house: House, side: int) -> list[SceneObject]:
-    """Draw, now and then, flowers before a house, away from the road and not before its door."""
+    """Sometimes draw flowers in front of a house, away from the road and not in front of its door."""
     if not dice.chance(0.4):
         return []
     x = (house.left + house.right) / 2 + side * (house.right - house.left) * dice.uniform(0.1, 0.5)

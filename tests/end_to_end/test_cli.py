@@ -295,8 +295,8 @@ USAGE = {
         "dissect",
         "--bogus",
         "3",
-    ): "missing value for argument 'generator'; expected 1 values; see gandissect dissect --help",
-    ("models", "--jsn"): "not understood: --jsn; perhaps you meant --json; see gandissect models --help",
+    ): "generator needs a value; see gandissect dissect --help",
+    ("models", "--jsn"): "unrecognized options: --jsn; perhaps you meant --json; see gandissect models --help",
     ("train", "generator"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
     ("train", "generator", "--out", "x"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
     ("interpolate", "x", "--fps", "1.5"): "--fps must be a whole number; got '1.5'; see gandissect interpolate --help",
@@ -329,7 +329,7 @@ def test_an_architecture_is_named_once(gandissect) -> None:
     status, _, error = gandissect(
         "train", "generator", "progan", "--data", "x", "--out", "y", "--architecture", "dcgan"
     )
-    assert (status, "not understood: --architecture" in error) == (2, True)
+    assert (status, "unrecognized options: --architecture" in error) == (2, True)
 
 
 def test_the_version_needs_no_installation(gandissect) -> None:

@@ -67,8 +67,11 @@ VALUES = {
 @pytest.mark.parametrize(
     ("box", "said"),
     [
-        (MISSING, "train generator needs --data, --out; not understood: --bf 3; see gandissect train generator --help"),
-        (MEANT, "not understood: --jsn; perhaps you meant --json; see gandissect models --help"),
+        (
+            MISSING,
+            "train generator needs --data, --out; unrecognized options: --bf 3; see gandissect train generator --help",
+        ),
+        (MEANT, "unrecognized options: --jsn; perhaps you meant --json; see gandissect models --help"),
         (VALUE, "error parsing --seed: invalid literal 'x'; see gandissect sample --help"),
         (CHOICE, "invalid choice 'hing' for argument '--loss'; expected one of ('logistic', 'hinge')"),
         *(

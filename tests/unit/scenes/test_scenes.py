@@ -167,7 +167,7 @@ def test_bad_indices_are_refused() -> None:
         source.batch([])
     with pytest.raises(TypeError):
         source.batch([1.5])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="counted from 0"):
+    with pytest.raises(ValueError, match="index must be 0 or more"):
         render(0, -1, 16)
 
 
