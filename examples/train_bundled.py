@@ -83,14 +83,14 @@ SCENES = TrainingPictures(
     segmenter="unet-scenes",
     shows="rendered outdoor scenes",
     dataset="30,000 rendered scenes of seed 0",
-    license="MIT, as the toolkit: trained on rendered pictures only",
+    license="MIT, like the toolkit: trained on rendered pictures only",
     more=" --augmentation",  # none, since any number of scenes can be rendered
 )
 STREETS = TrainingPictures(
     data="DATA/outdoor/buildings DATA/outdoor/street DATA/labelmefacade@train",
     segmenter="unet-streets",
     shows="streets and facades",
-    dataset="5,037 photographs: outdoor/buildings and outdoor/street less 5 % held out by hash of the name "
+    dataset="5,037 photographs: outdoor/buildings and outdoor/street minus 5 % held out by a hash of the name "
     "(Intel image classification set), labelmefacade train",
     license="research use only: trained on photographs under non-commercial or unclear terms",
 )

@@ -54,7 +54,7 @@ class LayeredGenerator(GeneratorBase):
     normalizes_z: ClassVar[bool] = False
     """Whether the length of ``z`` makes no difference."""
     classes: tuple[str, ...] = ()
-    """Names of the classes that a row chooses from; none where images have no classes."""
+    """Names of the classes that a row chooses from; empty if images have no classes."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -75,11 +75,11 @@ class LayeredGenerator(GeneratorBase):
         return self.z_dim
 
     def draw_rows(self, num_rows: int, rng: torch.Generator) -> Float[Tensor, "batch z"]:
-        """Draw rows from a random generator: standard normal noise and, where there are classes, one drawn uniformly.
+        """Draw rows: standard normal noise and, if there are classes, a class drawn uniformly.
 
         Args:
             num_rows: Number of rows.
-            rng: Random generator on the CPU.
+            rng: Source of randomness, on the CPU.
         """
         noise = torch.randn((num_rows, self.noise_dim), generator=rng, dtype=torch.float32, device="cpu")
         if not self.classes:

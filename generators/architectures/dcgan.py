@@ -58,7 +58,7 @@ class DCGANDiscriminator(nn.Module):
     Args:
         size: Height and width of an image.
         width: Number of units in the first layer, doubled from layer to layer.
-        norm: Normalization after each convolution but the first and the last: ``batch`` or ``none``.
+        norm: Normalization after each convolution except the first and last: ``batch`` or ``none``.
 
     Source: Radford et al. 2016, Sec. 3.
     """

@@ -73,9 +73,11 @@ def match_networks(networks: Sequence[Network]) -> list[Match]:
 
 def is_partial(averaged: Network, plain: Network) -> bool:
     """Return whether a network may be an average of another, judging by the shapes of its tensors."""
-    own, others = (Counter(tuple(tensor.shape) for tensor in network.tensors.values()) for network in (averaged, plain))
-    del own[()]  # scalars such as a decay
-    return bool(own) and own <= others
+    shapes, other_shapes = (
+        Counter(tuple(tensor.shape) for tensor in network.tensors.values()) for network in (averaged, plain)
+    )
+    del shapes[()]  # scalars such as a decay
+    return bool(shapes) and shapes <= other_shapes
 
 
 def find_match(network: Network) -> Match:

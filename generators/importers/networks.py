@@ -85,69 +85,71 @@ class _Search:
         self._left = MAX_FACTS_READ
         self._seen: set[int] = set()
 
-    def find(self, value: Any, path: KeyPath, beside: Mapping[str, Any]) -> Iterator[Network]:
+    def find(self, value: Any, path: KeyPath, outer_facts: Mapping[str, Any]) -> Iterator[Network]:
         """Yield the networks in a value.
 
         Args:
             value: Part of the tree.
             path: Keys that lead to it.
-            beside: Facts next to it and next to its parents.
+            outer_facts: Facts next to it and next to its parents.
         """
         if len(path) > MAX_DEPTH:
             return
         match value:
             case Record():
-                yield from self._open(value, path, beside)
+                yield from self._open(value, path, outer_facts)
             case dict():
                 if _is_state(value) and not _is_entry(value, path):
-                    yield from self._extract(value, path, beside)
+                    yield from self._extract(value, path, outer_facts)
                 if any(map(_is_filled, value.values())):
-                    yield from self._descend(value.items(), path, self._collect_facts(value, beside))
+                    yield from self._descend(value.items(), path, self._collect_facts(value, outer_facts))
             case list() if value and all(isinstance(item, Tensor) for item in value):
                 is_state = any(item.numel() > 1 for item in value)
                 if is_state and find_role(path, ()) in {AVERAGED, GENERATOR}:  # parameters, in order
-                    yield from self._extract(dict(enumerate(value)), path, beside)
+                    yield from self._extract(dict(enumerate(value)), path, outer_facts)
             case list():
                 names = ("G", "D", "Gs") if _is_triple(value) else map(str, range(len(value)))
-                yield from self._descend(zip(names, value, strict=False), path, beside)
+                yield from self._descend(zip(names, value, strict=False), path, outer_facts)
 
-    def _descend(self, items: Iterable[tuple[Any, Any]], path: KeyPath, beside: Mapping[str, Any]) -> Iterator[Network]:
+    def _descend(
+        self, items: Iterable[tuple[Any, Any]], path: KeyPath, outer_facts: Mapping[str, Any]
+    ) -> Iterator[Network]:
         for name, item in items:
             if _is_filled(item):
-                yield from self.find(item, (*path, str(name)), beside)
+                yield from self.find(item, (*path, str(name)), outer_facts)
 
-    def _open(self, record: Record, path: KeyPath, beside: Mapping[str, Any]) -> Iterator[Network]:
+    def _open(self, record: Record, path: KeyPath, outer_facts: Mapping[str, Any]) -> Iterator[Network]:
         """Yield the networks in an object, which may be one itself; each object is searched once."""
         if id(record) in self._seen:
             return
         self._seen.add(id(record))
         if record.name in NETWORKS:
-            yield _read_tensorflow(record, path, beside)
+            yield _read_tensorflow(record, path, outer_facts)
         elif isinstance(record.state.get("_modules"), dict):
-            yield from _read_module(record, path, beside)
+            yield from _read_module(record, path, outer_facts)
         else:
-            yield from self.find(dict(record.state), path, beside)
+            yield from self.find(dict(record.state), path, outer_facts)
 
-    def _extract(self, items: Mapping[Any, Any], path: KeyPath, beside: Mapping[str, Any]) -> Iterator[Network]:
+    def _extract(self, items: Mapping[Any, Any], path: KeyPath, outer_facts: Mapping[str, Any]) -> Iterator[Network]:
         tensors = strip_wrappers({str(key): item for key, item in items.items() if isinstance(item, Tensor)})
         for name, part in split_pairs(tensors) or split_networks(tensors):
-            self._count(beside)
+            self._count(outer_facts)
             inside = (*path, *filter(None, name.split(".")))
-            yield Network(".".join(inside), find_role(inside, part), strip_wrappers(part), dict(beside))
+            yield Network(".".join(inside), find_role(inside, part), strip_wrappers(part), dict(outer_facts))
 
-    def _collect_facts(self, value: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+    def _collect_facts(self, value: Mapping[str, Any], outer_facts: Mapping[str, Any]) -> dict[str, Any]:
         """Return the facts for the values in a dict: those next to its parents, and its own."""
-        self._count(beside)
+        self._count(outer_facts)
         facts = {key: item for key, item in value.items() if isinstance(key, str) and key not in RESERVED}
         facts = {key: _plain_state(item) if isinstance(item, Record) else item for key, item in facts.items()}
         facts = {key: item for key, item in facts.items() if _is_fact(item) and not _is_weight(key, item)}
-        inner = {**beside, **facts}
+        inner = {**outer_facts, **facts}
         if len(inner) > MAX_FACTS:
             raise ValueError(f"it contains more than {MAX_FACTS:,} values next to its networks")
         return inner
 
-    def _count(self, beside: Mapping[str, Any]) -> None:
-        self._left -= len(beside)
+    def _count(self, outer_facts: Mapping[str, Any]) -> None:
+        self._left -= len(outer_facts)
         if self._left < 0:
             raise ValueError(
                 "it repeats the same values next to too many dicts; save only the generator's state_dict()"
@@ -186,18 +188,18 @@ def _own_tensors(module: Record) -> dict[str, Tensor]:
     """Return a module's own parameters and persistent buffers, without those of submodules."""
     names = _get_items(module.state, "_non_persistent_buffers_set", list)
     left_out = {name for name in names if isinstance(name, str)}
-    own = {**_get_items(module.state, "_parameters", dict), **_get_items(module.state, "_buffers", dict)}
-    return {str(name): value for name, value in own.items() if isinstance(value, Tensor) and name not in left_out}
+    tensors = {**_get_items(module.state, "_parameters", dict), **_get_items(module.state, "_buffers", dict)}
+    return {str(name): value for name, value in tensors.items() if isinstance(value, Tensor) and name not in left_out}
 
 
-def _read_module(record: Record, path: KeyPath, beside: Mapping[str, Any]) -> Iterator[Network]:
+def _read_module(record: Record, path: KeyPath, outer_facts: Mapping[str, Any]) -> Iterator[Network]:
     tensors, attributes = flatten_module(record)
     facts: dict[str, Any] = {"class": record.name, "source_hash": record.source_hash}
     facts |= {name: record.state.get(f"_{name}") for name in ("init_args", "init_kwargs")}
     for head, part in split_networks(strip_wrappers(tensors)):
         inside, bare = (*path, *filter(None, head.split("."))), strip_wrappers(part)
         within = {"attributes": _find_attributes(attributes, head, bare)}
-        yield Network(".".join(inside), find_role(inside, bare), bare, {**beside, **facts, **within})
+        yield Network(".".join(inside), find_role(inside, bare), bare, {**outer_facts, **facts, **within})
 
 
 def _find_attributes(
@@ -211,12 +213,12 @@ def _find_attributes(
     return {name[len(start) : -1]: value for name, value in dotted.items() if name.startswith(start)}
 
 
-def _read_tensorflow(record: Record, path: KeyPath, beside: Mapping[str, Any]) -> Network:
+def _read_tensorflow(record: Record, path: KeyPath, outer_facts: Mapping[str, Any]) -> Network:
     variables = read_variables(record)
     facts = {"init_kwargs": record.state.get("static_kwargs"), "build_func_name": record.state.get("build_func_name")}
     settings = facts["init_kwargs"] if isinstance(facts["init_kwargs"], dict) else {}
     tensors, more_facts = rename_variables(variables, settings)
-    return Network(".".join(path), find_role(path, tensors), tensors, {**beside, **facts, **more_facts})
+    return Network(".".join(path), find_role(path, tensors), tensors, {**outer_facts, **facts, **more_facts})
 
 
 def _is_state(value: Mapping[Any, Any]) -> bool:

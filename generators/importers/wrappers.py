@@ -61,9 +61,9 @@ def complete_average(averaged: Tensors, plain: Tensors) -> dict[str, Tensor] | N
         The tensors by the names in ``plain``; None if the average is not of that network.
     """
     names = _find_names(averaged, plain)
-    if names is None or any(averaged[own].shape != plain[name].shape for own, name in names.items()):
+    if names is None or any(averaged[average_name].shape != plain[name].shape for average_name, name in names.items()):
         return None
-    return {**plain, **{name: averaged[own] for own, name in names.items()}}
+    return {**plain, **{name: averaged[average_name] for average_name, name in names.items()}}
 
 
 def _find_names(averaged: Tensors, plain: Tensors) -> dict[str, str] | None:
@@ -74,6 +74,6 @@ def _find_names(averaged: Tensors, plain: Tensors) -> dict[str, str] | None:
         parameters = [name for name in plain if name.rpartition(".")[2] not in BUFFERS]
         return dict(zip(averaged, parameters, strict=True)) if len(parameters) == len(averaged) else None
     undotted = {name.replace(".", ""): name for name in plain}
-    own = [name for name in averaged if name in undotted]  # without scalars such as its decay
+    known = [name for name in averaged if name in undotted]  # without scalars such as its decay
     is_whole = all(averaged[name].numel() == 1 for name in averaged if name not in undotted)
-    return {name: undotted[name] for name in own} if own and is_whole else None
+    return {name: undotted[name] for name in known} if known and is_whole else None

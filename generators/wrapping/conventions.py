@@ -108,7 +108,7 @@ def _read_arguments(module: Any) -> tuple[list[str], float]:
     if isinstance(module, torch.jit.ScriptModule) and module._c._has_method("forward"):
         arguments = module._c._get_method("forward").schema.arguments[1:]
         return [parameter.name for parameter in arguments if not parameter.has_default_value()], len(arguments)
-    if hasattr(module, "input_placeholders"):  # of torch.export.unflatten
+    if hasattr(module, "input_placeholders"):  # the result of torch.export.unflatten
         names = [str(parameter.name) for parameter in module.input_placeholders]
         return names, len(names)
     names, max_arguments = [], 0.0

@@ -186,12 +186,14 @@ class WrappedGenerator(GeneratorBase):
         """
         state = {key: value for key, value in self.state_dict().items() if isinstance(value, Tensor)}
         condition = None if self.c is None else self.c.tolist()
-        home = type(self.module).__module__.replace("generators.architectures.", "generators.")  # their earlier path
+        home = type(self.module).__module__.replace(
+            "generators.architectures.", "generators."
+        )  # path in earlier versions
         module_class = f"{home}.{type(self.module).__qualname__}"
         kind = SCRIPT if isinstance(self.module, ScriptedModule) else module_class
         settings = {"class": kind, "z_dim": self.z_dim, "c": condition, "range": self.value_range}
-        is_usual = self._z_shape in ((self.z_dim,), (self.z_dim, 1, 1))
-        whole = hash_tensors(state, settings if is_usual else {**settings, "z_shape": self._z_shape})
+        is_default = self._z_shape in ((self.z_dim,), (self.z_dim, 1, 1))
+        whole = hash_tensors(state, settings if is_default else {**settings, "z_shape": self._z_shape})
         own = {"fingerprint": self.module.fingerprint} if isinstance(self.module, LayeredGenerator) else {}
         unsaved = hash_tensors(find_unsaved_tensors(self.module, state, "module."), own)  # includes the settings
         z = self.sample_z(EXACT_SAMPLES)
@@ -327,8 +329,10 @@ class WrappedGenerator(GeneratorBase):
         )
         condition = "" if self.c is None else f", with c = {str(self.c.tolist())[:100]}"
         dtypes = {parameter.dtype for parameter in self.module.parameters() if parameter.is_floating_point()}
-        odd = ", ".join(sorted(map(str, dtypes - {torch.float32})))
-        remedy = f"; its weights are {odd}, but z is torch.float32; call .float() first" if odd else ""
+        other_dtypes = ", ".join(sorted(map(str, dtypes - {torch.float32})))
+        remedy = (
+            f"; its weights are {other_dtypes}, but z is torch.float32; call .float() first" if other_dtypes else ""
+        )
         hint = remedy or explain_input(self.module) or explain_classes(self.module, self.c)
         raise ValueError(f"{self.name} does not take z of shape {tried}{condition}{hint}") from errors[0]
 

@@ -78,16 +78,19 @@ class Classes:
             length = whole.shape[1] - embedding.shape[0]
             return whole[:, :length] * (math.sqrt(length / whole.shape[1]) * rate / RATE)
 
-        def offset(whole: Tensor, own: Tensor, embedding: Tensor, more: Tensor) -> Tensor:
-            y = embedding @ make_class_vector(self.choice, embedding.shape[1]) / math.sqrt(embedding.shape[1]) + more
+        def fold_bias(whole: Tensor, bias: Tensor, embedding: Tensor, embedding_bias: Tensor) -> Tensor:
+            y = (
+                embedding @ make_class_vector(self.choice, embedding.shape[1]) / math.sqrt(embedding.shape[1])
+                + embedding_bias
+            )
             y = y * (y.square().mean() + 1e-8).rsqrt()
             share = whole[:, whole.shape[1] - len(y) :] @ y / math.sqrt(whole.shape[1])
-            return (own + share) * (SQRT2 * rate / RATE)
+            return (bias + share) * (SQRT2 * rate / RATE)
 
         first = "mapping.network.1.0"
         return {
             f"{first}.weight": TensorSource((weight, embed[0]), matrix),
-            f"{first}.bias": TensorSource((weight, bias, *embed), offset),
+            f"{first}.bias": TensorSource((weight, bias, *embed), fold_bias),
         }
 
 

@@ -52,56 +52,56 @@ class Norms:
         counts = [weight_shape(self.tensors, name, 2)[kind == MATRIX] for name, kind in conditional[:1]]
         check_class(self.choice, *(counts or [0]))
 
-    def sources(self, theirs: str, own: str) -> dict[str, TensorSource]:
+    def sources(self, source: str, target: str) -> dict[str, TensorSource]:
         """Return the sources of a norm."""
-        statistics = self.statistics(theirs)
+        statistics = self.statistics(source)
         return {
-            **self.affine(theirs, own),
-            f"{own}.running_mean": copy_tensor(f"{statistics}.running_mean"),
-            f"{own}.running_var": variance_source(f"{statistics}.running_var", self.eps),
-            f"{own}.num_batches_tracked": fill_tensor(lambda: torch.tensor(0, dtype=torch.int64, device="cpu")),
+            **self.affine(source, target),
+            f"{target}.running_mean": copy_tensor(f"{statistics}.running_mean"),
+            f"{target}.running_var": variance_source(f"{statistics}.running_var", self.eps),
+            f"{target}.num_batches_tracked": fill_tensor(lambda: torch.tensor(0, dtype=torch.int64, device="cpu")),
         }
 
-    def statistics(self, theirs: str) -> str:
+    def statistics(self, source: str) -> str:
         """Return the prefix of the names of a norm's mean and variance."""
-        return f"{theirs}.bn" if f"{theirs}.bn.running_mean" in self.tensors else theirs
+        return f"{source}.bn" if f"{source}.bn.running_mean" in self.tensors else source
 
-    def affine(self, theirs: str, own: str) -> dict[str, TensorSource]:
+    def affine(self, source: str, target: str) -> dict[str, TensorSource]:
         """Return the sources of a norm's scale and offset."""
-        leaves = (f"{own}.weight", f"{own}.bias")
-        if self._has(f"{theirs}.{MATRIX}"):
-            parts = [self._class_source(f"{theirs}.{MATRIX}", lambda x: x + 1), self._class_source(f"{theirs}.bias")]
-        elif self._has(f"{theirs}.{EMBEDDING}"):
+        leaves = (f"{target}.weight", f"{target}.bias")
+        if self._has(f"{source}.{MATRIX}"):
+            parts = [self._class_source(f"{source}.{MATRIX}", lambda x: x + 1), self._class_source(f"{source}.bias")]
+        elif self._has(f"{source}.{EMBEDDING}"):
             parts = [
-                self._class_source(f"{theirs}.embed0", lambda x: x + 1, True),
-                self._class_source(f"{theirs}.embed1", turned=True),
+                self._class_source(f"{source}.embed0", lambda x: x + 1, True),
+                self._class_source(f"{source}.embed1", is_transposed=True),
             ]
-        elif self._has(f"{theirs}.{BOTH}"):
+        elif self._has(f"{source}.{BOTH}"):
             parts = [
-                self._class_source(f"{theirs}.{BOTH}", _first, True),
-                self._class_source(f"{theirs}.{BOTH}", _second, True),
+                self._class_source(f"{source}.{BOTH}", _first, True),
+                self._class_source(f"{source}.{BOTH}", _second, True),
             ]
         else:
-            parts = [copy_tensor(f"{theirs}.weight"), copy_tensor(f"{theirs}.bias")]
+            parts = [copy_tensor(f"{source}.weight"), copy_tensor(f"{source}.bias")]
         return dict(zip(leaves, parts, strict=True))
 
     def _has(self, name: str) -> bool:
         return f"{name}.weight" in self.tensors or f"{name}.weight_orig" in self.tensors
 
     def _class_source(
-        self, name: str, make: Callable[[Tensor], Tensor] = lambda x: x, turned: bool = False
+        self, name: str, make: Callable[[Tensor], Tensor] = lambda x: x, is_transposed: bool = False
     ) -> TensorSource:
         """Return the source of a scale or an offset of the class.
 
         Args:
             name: Name of a matrix ``[units, classes]``.
             make: Function from the class's column to the scale or offset.
-            turned: Whether the matrix is ``[classes, units]``.
+            is_transposed: Whether the matrix is ``[classes, units]``.
         """
         weight = weight_of(self.tensors, name)
 
         def make_for_class(*x: Tensor) -> Tensor:
-            matrix = weight.make(*x).transpose(0, 1) if turned else weight.make(*x)
+            matrix = weight.make(*x).transpose(0, 1) if is_transposed else weight.make(*x)
             return make(matrix @ make_class_vector(self.choice, matrix.shape[1]))
 
         return TensorSource(weight.names, make_for_class)

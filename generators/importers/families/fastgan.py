@@ -49,17 +49,17 @@ def _plan(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPlan:
     return ImportPlan(FastGAN, settings, sources, [*counts, *larger])
 
 
-def _layer_sources(tensors: Tensors, theirs: str, number: int, side: int) -> dict[str, TensorSource]:
+def _layer_sources(tensors: Tensors, source: str, number: int, side: int) -> dict[str, TensorSource]:
     """Return the sources of a layer; layers with noise have two convolutions."""
-    own, is_deep = f"layer{number}", number % 2 == 0
+    target, is_deep = f"layer{number}", number % 2 == 0
     sources = {}
     for part, place in enumerate((1, 5) if is_deep else (1,)):
         norm = place + 1 + is_deep
-        sources[f"{own}.{place}.weight"] = weight_of(tensors, f"{theirs}.{place}")
-        sources |= Norms(tensors, 1e-5).sources(f"{theirs}.{norm}", f"{own}.{norm}")
+        sources[f"{target}.{place}.weight"] = weight_of(tensors, f"{source}.{place}")
+        sources |= Norms(tensors, 1e-5).sources(f"{source}.{norm}", f"{target}.{norm}")
         if is_deep:
-            sources[f"{own}.{place + 1}.strength"] = reshape_tensor(f"{theirs}.{place + 1}.weight", 0)
-            sources[f"{own}.{place + 1}.noise"] = draw_noise(2 * number + part, side)
+            sources[f"{target}.{place + 1}.strength"] = reshape_tensor(f"{source}.{place + 1}.weight", 0)
+            sources[f"{target}.{place + 1}.noise"] = draw_noise(2 * number + part, side)
     return sources
 
 

@@ -50,7 +50,9 @@ def _check_config(facts: Facts, is_linear: bool) -> None:
     loss = config.get("lossCriterion")
     if isinstance(loss, str) and (loss == LINEAR) != is_linear:
         ending = "without a tanh" if loss == LINEAR else "in a tanh"
-        raise ValueError(f"it was trained with the loss {loss}, whose networks end {ending}, which is not supported")
+        raise ValueError(
+            f"it was trained with the loss {loss}; networks of this kind that end {ending} are not supported"
+        )
     if config.get("categoryVectorDim"):
         raise ValueError("it is class-conditional with the class as a part of z (AC-GAN), which is not supported")
 
@@ -95,11 +97,11 @@ def _offset(layer: str, factor: float = 1.0) -> TensorSource:
     return TensorSource((f"{layer}.weight", f"{layer}.bias"), lambda weight, bias: bias * (_he(weight) * factor))
 
 
-def _image_sources(theirs: str, own: str) -> dict[str, TensorSource]:
-    weight, bias, gray = copy_tensor(f"{theirs}.weight", SQRT2), _offset(theirs), spread_gray("")
+def _image_sources(source: str, target: str) -> dict[str, TensorSource]:
+    weight, bias, gray = copy_tensor(f"{source}.weight", SQRT2), _offset(source), spread_gray("")
     return {
-        f"{own}.weight": TensorSource(weight.names, lambda x: gray.make(weight.make(x))),
-        f"{own}.bias": TensorSource(bias.names, lambda *x: gray.make(bias.make(*x))),
+        f"{target}.weight": TensorSource(weight.names, lambda x: gray.make(weight.make(x))),
+        f"{target}.bias": TensorSource(bias.names, lambda *x: gray.make(bias.make(*x))),
     }
 
 
@@ -145,20 +147,22 @@ def _style_layer(number: int, convolution: str | None, noise: str, norm: str) ->
         noise: Name of the noise strength in the file.
         norm: Name of the style's linear map in the file.
     """
-    own, affine, side = f"layer{number}", f"{norm}.styleModulator.module", 4 * 2 ** ((number - 1) // 2)
+    target, affine, side = f"layer{number}", f"{norm}.styleModulator.module", 4 * 2 ** ((number - 1) // 2)
     style = (f"{affine}.weight", f"{affine}.bias")
     sources = {
-        f"{own}.noise": draw_noise(number, side),
-        f"{own}.noise_strength": TensorSource((f"{noise}.module.weight", style[0]), _spread_strength),
-        f"{own}.affine.weight": copy_tensor(style[0], SQRT2),
-        f"{own}.affine.bias": TensorSource(style, _style_offset),
+        f"{target}.noise": draw_noise(number, side),
+        f"{target}.noise_strength": TensorSource((f"{noise}.module.weight", style[0]), _spread_strength),
+        f"{target}.affine.weight": copy_tensor(style[0], SQRT2),
+        f"{target}.affine.bias": TensorSource(style, _style_offset),
     }
     if convolution is None:
-        return sources | {f"{own}.bias": TensorSource((style[0],), lambda x: torch.zeros_like(x[: x.shape[0] // 2, 0]))}
+        return sources | {
+            f"{target}.bias": TensorSource((style[0],), lambda x: torch.zeros_like(x[: x.shape[0] // 2, 0]))
+        }
     place = "convolution.0.weight" if number % 2 else "convolution.weight"
     return sources | {
-        f"{own}.{place}": copy_tensor(f"{convolution}.module.weight"),
-        f"{own}.bias": _offset(f"{convolution}.module"),
+        f"{target}.{place}": copy_tensor(f"{convolution}.module.weight"),
+        f"{target}.bias": _offset(f"{convolution}.module"),
     }
 
 

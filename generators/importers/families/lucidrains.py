@@ -57,8 +57,8 @@ def _plan(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
         block = f"G.blocks.{level}"
         for part in (1, 2):
             sources |= _layer_sources(f"{block}.{{}}{part}", 2 * level + part, depth)
-        own = "output" if level == depth - 1 else f"to_rgb.{4 * 2**level}"
-        sources |= _image_sources(f"{block}.to_rgb", own, is_first=level == 0)
+        target = "output" if level == depth - 1 else f"to_rgb.{4 * 2**level}"
+        sources |= _image_sources(f"{block}.to_rgb", target, is_first=level == 0)
     filters = [name for name in tensors if name.endswith(".to_rgb.upsample.1.f")]
 
     def settings() -> dict[str, Any]:
@@ -94,9 +94,9 @@ def _mapping_sources(dense: list[str], rate: Any) -> dict[str, TensorSource]:
 
     sources = {"mapping.w_avg": TensorSource((f"{dense[-1]}.bias",), torch.zeros_like)}
     for index, name in enumerate(dense, start=1):
-        own = f"mapping.network.{index}.0"
-        sources[f"{own}.weight"] = TensorSource((f"{name}.weight",), partial(weight, is_first=index == 1))
-        sources[f"{own}.bias"] = copy_tensor(f"{name}.bias", factor)
+        target = f"mapping.network.{index}.0"
+        sources[f"{target}.weight"] = TensorSource((f"{name}.weight",), partial(weight, is_first=index == 1))
+        sources[f"{target}.bias"] = copy_tensor(f"{name}.bias", factor)
     return sources
 
 
@@ -107,21 +107,21 @@ def _constant(tensors: Tensors) -> TensorSource:
     return TensorSource(names, partial(functional.conv2d, padding=1))
 
 
-def _layer_sources(theirs: str, number: int, depth: int) -> dict[str, TensorSource]:
+def _layer_sources(source: str, number: int, depth: int) -> dict[str, TensorSource]:
     """Return the sources of a layer.
 
     Args:
-        theirs: Pattern of the names of its parts in the file.
+        source: Pattern of the names of its parts in the file.
         number: Number of the layer in the generator, from 1.
         depth: Number of grids of the network.
     """
-    own, side = f"layer{number}", 4 * 2 ** ((number - 1) // 2)
+    target, side = f"layer{number}", 4 * 2 ** ((number - 1) // 2)
     return {
-        f"{own}.weight": copy_tensor(f"{theirs.format('conv')}.weight"),
-        f"{own}.bias": copy_tensor(f"{theirs.format('to_noise')}.bias"),
-        f"{own}.noise_strength": TensorSource((f"{theirs.format('to_noise')}.weight",), lambda x: x.squeeze(1)),
-        f"{own}.noise": fill_tensor(lambda: _draw(4 * 2 ** (depth - 1))[:, :, :side, :side]),
-        **_affine_sources(theirs.format("to_style"), own),
+        f"{target}.weight": copy_tensor(f"{source.format('conv')}.weight"),
+        f"{target}.bias": copy_tensor(f"{source.format('to_noise')}.bias"),
+        f"{target}.noise_strength": TensorSource((f"{source.format('to_noise')}.weight",), lambda x: x.squeeze(1)),
+        f"{target}.noise": fill_tensor(lambda: _draw(4 * 2 ** (depth - 1))[:, :, :side, :side]),
+        **_affine_sources(source.format("to_style"), target),
     }
 
 
@@ -131,20 +131,20 @@ def _draw(side: int) -> Tensor:
     return torch.rand(1, 1, side, side, generator=rng, dtype=torch.float32, device="cpu")
 
 
-def _affine_sources(theirs: str, own: str) -> dict[str, TensorSource]:
+def _affine_sources(source: str, target: str) -> dict[str, TensorSource]:
     return {
-        f"{own}.affine.weight": TensorSource((f"{theirs}.weight",), lambda x: x * math.sqrt(x.shape[1])),
-        f"{own}.affine.bias": TensorSource((f"{theirs}.bias",), lambda x: x + 1),
+        f"{target}.affine.weight": TensorSource((f"{source}.weight",), lambda x: x * math.sqrt(x.shape[1])),
+        f"{target}.affine.bias": TensorSource((f"{source}.bias",), lambda x: x + 1),
     }
 
 
-def _image_sources(theirs: str, own: str, is_first: bool) -> dict[str, TensorSource]:
+def _image_sources(source: str, target: str, is_first: bool) -> dict[str, TensorSource]:
     """Return the sources of a grid's image, scaled from [0, 1] to [-1, 1]; the first one subtracts 1."""
-    weight = f"{theirs}.conv.weight"
+    weight = f"{source}.conv.weight"
     return {
-        f"{own}.weight": copy_tensor(weight, 2.0),
-        f"{own}.bias": TensorSource((weight,), lambda x: torch.full_like(x[:3, 0, 0, 0], -1.0 if is_first else 0.0)),
-        **_affine_sources(f"{theirs}.to_style", own),
+        f"{target}.weight": copy_tensor(weight, 2.0),
+        f"{target}.bias": TensorSource((weight,), lambda x: torch.full_like(x[:3, 0, 0, 0], -1.0 if is_first else 0.0)),
+        **_affine_sources(f"{source}.to_style", target),
     }
 
 
@@ -161,8 +161,8 @@ def _plan_lightweight(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPl
             sources |= _attention_sources(f"layers.{number - 2}.2", f"layer{number}.0")
         if number + LightweightGAN.distance in excited:
             excitation = f"excitations.{number + LightweightGAN.distance}"
-            for theirs, own in (("to_k", "weigh"), ("net.0", "maps.0"), ("net.2", "maps.2")):
-                sources |= map_sources(tensors, f"layers.{number - 2}.1.{theirs}", f"{excitation}.{own}")
+            for source, target in (("to_k", "weigh"), ("net.0", "maps.0"), ("net.2", "maps.2")):
+                sources |= map_sources(tensors, f"layers.{number - 2}.1.{source}", f"{excitation}.{target}")
     sources |= {
         "output.weight": TensorSource(("out_conv.weight",), lambda x: spread_gray("").make(2 * x)),
         "output.bias": TensorSource(("out_conv.bias",), lambda x: spread_gray("").make(2 * x - 1)),
@@ -182,18 +182,18 @@ def _plan_lightweight(tensors: Tensors, _: Facts, __: ImportOptions) -> ImportPl
     return ImportPlan(LightweightGAN, settings, sources, [*filters, *counts], check)
 
 
-def _doubling_sources(tensors: Tensors, theirs: str, number: int) -> dict[str, TensorSource]:
-    own = f"layer{number}"
+def _doubling_sources(tensors: Tensors, source: str, number: int) -> dict[str, TensorSource]:
+    target = f"layer{number}"
     return {
-        **map_sources(tensors, f"{theirs}.0.net.0", f"{own}.1"),
-        **map_sources(tensors, f"{theirs}.2.1", f"{own}.6"),
-        f"{own}.7.strength": reshape_tensor(f"{theirs}.3.weight", 0),
-        f"{own}.7.noise": draw_noise(number, 4 * 2 ** (number - 1)),
-        **Norms(tensors, 1e-5).sources(f"{theirs}.4", f"{own}.8"),
+        **map_sources(tensors, f"{source}.0.net.0", f"{target}.1"),
+        **map_sources(tensors, f"{source}.2.1", f"{target}.6"),
+        f"{target}.7.strength": reshape_tensor(f"{source}.3.weight", 0),
+        f"{target}.7.noise": draw_noise(number, 4 * 2 ** (number - 1)),
+        **Norms(tensors, 1e-5).sources(f"{source}.4", f"{target}.8"),
     }
 
 
-def _attention_sources(theirs: str, own: str) -> dict[str, TensorSource]:
+def _attention_sources(source: str, target: str) -> dict[str, TensorSource]:
     parts = {
         "query": "to_lin_q",
         "spread": "to_lin_kv.net.0",
@@ -202,11 +202,11 @@ def _attention_sources(theirs: str, own: str) -> dict[str, TensorSource]:
         "near_key_value": "to_kv",
         "mix": "to_out",
     }
-    sources = {f"{own}.{part}.weight": copy_tensor(f"{theirs}.fn.{name}.weight") for part, name in parts.items()}
+    sources = {f"{target}.{part}.weight": copy_tensor(f"{source}.fn.{name}.weight") for part, name in parts.items()}
     return sources | {
-        f"{own}.mix.bias": copy_tensor(f"{theirs}.fn.to_out.bias"),
-        f"{own}.scale": TensorSource((f"{theirs}.norm.g",), lambda x: x.flatten()),
-        f"{own}.shift": TensorSource((f"{theirs}.norm.b",), lambda x: x.flatten()),
+        f"{target}.mix.bias": copy_tensor(f"{source}.fn.to_out.bias"),
+        f"{target}.scale": TensorSource((f"{source}.norm.g",), lambda x: x.flatten()),
+        f"{target}.shift": TensorSource((f"{source}.norm.b",), lambda x: x.flatten()),
     }
 
 

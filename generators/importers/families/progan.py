@@ -46,9 +46,9 @@ def _plan(
     count += count % 2
     sources: dict[str, TensorSource] = {}
     for index in range(count):
-        own, theirs = f"layer{index + 1}.1", f"{layer}{index + first}"
-        sources[f"{own}.weight"] = copy_tensor(theirs + weight, 1 if index else 4)
-        sources[f"{own}.bias"] = copy_tensor(theirs + bias)
+        target, source = f"layer{index + 1}.1", f"{layer}{index + first}"
+        sources[f"{target}.weight"] = copy_tensor(source + weight, 1 if index else 4)
+        sources[f"{target}.bias"] = copy_tensor(source + bias)
     grids = count // 2
     image = output(grids - 1)
     sources |= {"output.1.weight": spread_gray(image + weight), "output.1.bias": spread_gray(image + bias)}

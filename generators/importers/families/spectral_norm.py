@@ -46,6 +46,6 @@ def weight_of(tensors: Tensors, name: str, rows: Callable[[Tensor], Tensor] = la
     return copy_tensor(f"{name}.weight")
 
 
-def map_sources(tensors: Tensors, theirs: str, own: str) -> dict[str, TensorSource]:
+def map_sources(tensors: Tensors, source: str, target: str) -> dict[str, TensorSource]:
     """Return the sources of a linear layer or a convolution with a bias."""
-    return {f"{own}.weight": weight_of(tensors, theirs), f"{own}.bias": copy_tensor(f"{theirs}.bias")}
+    return {f"{target}.weight": weight_of(tensors, source), f"{target}.bias": copy_tensor(f"{source}.bias")}

@@ -77,11 +77,11 @@ def _plan_resnet(tensors: Tensors, _: Facts, options: ImportOptions, *, names: R
     sources = map_sources(tensors, names.linear, "layer1.1") | norms.sources(names.norm(number), "output.0")
     sources |= _image(tensors, names.image(number), "output.2")
     for layer, block in enumerate(blocks.names, start=2):
-        part = {own: f"{block}.{theirs}" for own, theirs in names.parts.items()}
+        part = {target: f"{block}.{source}" for target, source in names.parts.items()}
         sources |= norms.sources(part["norm1"], f"layer{layer}.residual.0")
         sources |= norms.sources(part["norm2"], f"layer{layer}.residual.4")
-        for theirs, place in (("conv1", "residual.3"), ("conv2", "residual.6"), ("skip", "skip.1")):
-            sources |= map_sources(tensors, part[theirs], f"layer{layer}.{place}")
+        for source, place in (("conv1", "residual.3"), ("conv2", "residual.6"), ("skip", "skip.1")):
+            sources |= map_sources(tensors, part[source], f"layer{layer}.{place}")
     for layer, block in blocks.attention.items():
         sources |= _attention(tensors, block, f"layer{layer}.attention", names)
 
@@ -100,20 +100,20 @@ def _plan_resnet(tensors: Tensors, _: Facts, options: ImportOptions, *, names: R
     return ImportPlan(ResNet, settings, sources, _find_ignored(tensors), check)
 
 
-def _attention(tensors: Tensors, theirs: str, own: str, names: ResNetNames) -> dict[str, TensorSource]:
-    parts = {part: f"{theirs}.{name}" for part, name in names.attention.items()}
-    maps = {f"{own}.{part}.weight": weight_of(tensors, name) for part, name in parts.items() if part != "strength"}
-    return maps | {f"{own}.strength": TensorSource((parts["strength"],), lambda x: x.reshape(()))}
+def _attention(tensors: Tensors, source: str, target: str, names: ResNetNames) -> dict[str, TensorSource]:
+    parts = {part: f"{source}.{name}" for part, name in names.attention.items()}
+    maps = {f"{target}.{part}.weight": weight_of(tensors, name) for part, name in parts.items() if part != "strength"}
+    return maps | {f"{target}.strength": TensorSource((parts["strength"],), lambda x: x.reshape(()))}
 
 
 def _plan_deep_conv(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
     blocks, norms = _studiogan_blocks(tensors), Norms(tensors, STUDIOGAN_EPS, options.get(OPTION))
     sources = map_sources(tensors, "linear0", "layer1.0.1")
     for layer, block in enumerate(blocks.names, start=2):
-        up, norm, own = f"{block}.deconv0", f"{block}.bn0", f"layer{layer}"
-        sources |= norm_sources(tensors, up, norms.statistics(norm), own, STUDIOGAN_EPS)
-        sources |= norms.affine(norm, f"{own}.1") | {
-            f"{own}.0.weight": weight_of(tensors, up, lambda x: x.transpose(0, 1))
+        up, norm, target = f"{block}.deconv0", f"{block}.bn0", f"layer{layer}"
+        sources |= norm_sources(tensors, up, norms.statistics(norm), target, STUDIOGAN_EPS)
+        sources |= norms.affine(norm, f"{target}.1") | {
+            f"{target}.0.weight": weight_of(tensors, up, lambda x: x.transpose(0, 1))
         }
     last = _image(tensors, "conv4", "output.0")
     weight = last["output.0.weight"]  # a convolution is an up-convolution with stride 1 and a flipped kernel
@@ -177,11 +177,11 @@ def _find_ignored(tensors: Tensors) -> list[str]:
     return [name for name in tensors if name.endswith((".num_batches_tracked", ".sn_u")) or name.startswith("shared.")]
 
 
-def _image(tensors: Tensors, theirs: str, own: str) -> dict[str, TensorSource]:
+def _image(tensors: Tensors, source: str, target: str) -> dict[str, TensorSource]:
     """Return the sources of the last convolution, for color images."""
-    weight, bias = weight_of(tensors, theirs), f"{theirs}.bias"
+    weight, bias = weight_of(tensors, source), f"{source}.bias"
     colored = TensorSource(weight.names, lambda *x: spread_gray(*weight.names).make(weight.make(*x)))
-    return {f"{own}.weight": colored, f"{own}.bias": spread_gray(bias)}
+    return {f"{target}.weight": colored, f"{target}.bias": spread_gray(bias)}
 
 
 def _studiogan_blocks(tensors: Tensors) -> Blocks:

@@ -81,9 +81,9 @@ def mean_w_source(tensors: Tensors, facts: Facts, name: str, dense: Sequence[str
     """
     if name in tensors:
         return copy_tensor(name), _leave
-    beside = facts.get(name)
-    if isinstance(beside, Tensor):
-        return fill_tensor(lambda: beside.detach().float().flatten()), _leave
+    stored = facts.get(name)
+    if isinstance(stored, Tensor):
+        return fill_tensor(lambda: stored.detach().float().flatten()), _leave
     return TensorSource((f"{dense[-1]}.bias",), torch.zeros_like), average_w
 
 
@@ -156,12 +156,12 @@ def check_filters(tensors: Tensors, names: Sequence[str], row: Sequence[float]) 
         ValueError: If a filter differs.
     """
     line = torch.tensor(row, dtype=torch.float32, device="cpu")
-    usual = torch.outer(line, line)
+    expected = torch.outer(line, line)
     for name in names:
         plain = tensors[name].is_floating_point() and tensors[name].numel() <= MAX_FILTER
         filter = tensors[name].float() if plain else torch.empty(0, dtype=torch.float32, device="cpu")
-        fits = filter.ndim > 1 and filter.shape[-2:] == usual.shape and filter.numel()
-        kernels = filter.reshape(-1, *usual.shape) if fits else usual[None] - 1
-        scaled = kernels * (usual.sum() / kernels.sum(dim=(1, 2), keepdim=True))
-        if not torch.allclose(scaled, usual.expand_as(scaled), rtol=1e-2, atol=1e-3):
+        fits = filter.ndim > 1 and filter.shape[-2:] == expected.shape and filter.numel()
+        kernels = filter.reshape(-1, *expected.shape) if fits else expected[None] - 1
+        scaled = kernels * (expected.sum() / kernels.sum(dim=(1, 2), keepdim=True))
+        if not torch.allclose(scaled, expected.expand_as(scaled), rtol=1e-2, atol=1e-3):
             raise ValueError(f"{name} must be the filter {list(row)} in each direction; others are not supported")

@@ -60,9 +60,11 @@ def _plan_genforce(tensors: Tensors, facts: Facts, _: ImportOptions) -> ImportPl
     sources |= {f"output.{leaf}": spread_gray(f"{output}.{leaf}") for leaf in ("weight", "bias")}
     for index, name in enumerate(names):
         if index:
-            turned = index % 2 == 0 and 4 * 2 ** (index // 2) >= FUSED_FROM
+            is_flipped = index % 2 == 0 and 4 * 2 ** (index // 2) >= FUSED_FROM
             weight = (
-                TensorSource((f"{name}.weight",), lambda x: x.flip(2, 3)) if turned else copy_tensor(f"{name}.weight")
+                TensorSource((f"{name}.weight",), lambda x: x.flip(2, 3))
+                if is_flipped
+                else copy_tensor(f"{name}.weight")
             )
             sources[_convolution(index)] = weight
         sources |= {
@@ -120,23 +122,27 @@ def _rosinality_block(level: int) -> dict[str, TensorSource]:
     """Return the sources of the two layers of a grid."""
     block, sources = f"generator.progression.{level}", {}
     if level:
-        first, own = f"{block}.conv1", f"layer{2 * level + 1}.convolution.0"
+        first, target = f"{block}.conv1", f"layer{2 * level + 1}.convolution.0"
         if 4 * 2**level < FUSED_FROM:
-            sources[f"{own}.weight"] = copy_tensor(f"{first}.1.conv.weight_orig")
-            sources[f"{own}.bias"] = copy_tensor(f"{first}.1.conv.bias")
+            sources[f"{target}.weight"] = copy_tensor(f"{first}.1.conv.weight_orig")
+            sources[f"{target}.bias"] = copy_tensor(f"{first}.1.conv.bias")
         else:  # [in, out, 3, 3], flipped; the project divides the sum of four shifted copies by 4
-            sources[f"{own}.weight"] = TensorSource((f"{first}.0.weight",), lambda x: x.transpose(0, 1).flip(2, 3) / 4)
-            sources[f"{own}.bias"] = copy_tensor(f"{first}.0.bias")
+            sources[f"{target}.weight"] = TensorSource(
+                (f"{first}.0.weight",), lambda x: x.transpose(0, 1).flip(2, 3) / 4
+            )
+            sources[f"{target}.bias"] = copy_tensor(f"{first}.0.bias")
     sources[_convolution(2 * level + 1)] = copy_tensor(f"{block}.conv2.conv.weight_orig")
     for part in (1, 2):
-        own, affine = f"layer{2 * level + part}", f"{block}.adain{part}.style.linear"
+        target, affine = f"layer{2 * level + part}", f"{block}.adain{part}.style.linear"
         noise = f"{block}.noise{part}.weight_orig"
         sources |= {
-            f"{own}.bias": copy_tensor(f"{block}.conv2.conv.bias") if part == 2 else TensorSource((noise,), _no_bias),
-            f"{own}.noise_strength": TensorSource((noise,), lambda x: x.flatten() * (2 / x.numel()) ** 0.5),
-            f"{own}.noise": draw_noise(2 * level + 1, 4 * 2**level),
-            f"{own}.affine.weight": copy_tensor(f"{affine}.weight_orig", SQRT2),
-            f"{own}.affine.bias": TensorSource((f"{affine}.bias",), _less_one),
+            f"{target}.bias": copy_tensor(f"{block}.conv2.conv.bias")
+            if part == 2
+            else TensorSource((noise,), _no_bias),
+            f"{target}.noise_strength": TensorSource((noise,), lambda x: x.flatten() * (2 / x.numel()) ** 0.5),
+            f"{target}.noise": draw_noise(2 * level + 1, 4 * 2**level),
+            f"{target}.affine.weight": copy_tensor(f"{affine}.weight_orig", SQRT2),
+            f"{target}.affine.bias": TensorSource((f"{affine}.bias",), _less_one),
         }
     return sources
 
@@ -159,8 +165,8 @@ def _rosinality_depth(tensors: Tensors, options: ImportOptions) -> int:
     if isinstance(size, int) and not isinstance(size, bool):
         return min(max(size.bit_length() - 3, 0), last)
     images = {level: tensors.get(f"generator.to_rgb.{level}.conv.bias") for level in range(last + 1)}
-    moved = [level for level, bias in images.items() if bias is not None and bias.any()]
-    return moved[-1] if moved else last
+    trained = [level for level, bias in images.items() if bias is not None and bias.any()]
+    return trained[-1] if trained else last
 
 
 def _check_rosinality(tensors: Tensors, options: ImportOptions, depth: int, stored: list[str]) -> None:

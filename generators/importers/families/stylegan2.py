@@ -101,8 +101,8 @@ def _plan(tensors: Tensors, facts: Facts, options: ImportOptions, *, names: Styl
 
 def _mapping_sources(rate: float, dense: list[str], classes: Classes) -> dict[str, TensorSource]:
     factor = rate / RATE
-    own = mapping_sources(dense, lambda x: x if factor == 1 else x * factor, lambda x: x * (SQRT2 * factor))
-    return own | classes.fold_class(rate)
+    target = mapping_sources(dense, lambda x: x if factor == 1 else x * factor, lambda x: x * (SQRT2 * factor))
+    return target | classes.fold_class(rate)
 
 
 def _find_structure(tensors: Tensors, names: StyleGAN2Names, levels: range) -> str:
@@ -111,8 +111,8 @@ def _find_structure(tensors: Tensors, names: StyleGAN2Names, levels: range) -> s
         return "skip"
     if any(f"{names.bypass(level)}.weight" in tensors for level in levels[1:]):
         return "resnet"
-    pictured = [level for level in levels if f"{names.image(level)}.bias" in tensors]
-    return "orig" if pictured == [levels[-1]] and len(levels) > 1 else "skip"
+    image_levels = [level for level in levels if f"{names.image(level)}.bias" in tensors]
+    return "orig" if image_levels == [levels[-1]] and len(levels) > 1 else "skip"
 
 
 def _synthesis_sources(
@@ -132,8 +132,8 @@ def _synthesis_sources(
             **_affine(f"layer{index}.affine", _part(names, index, "affine"), names),
         }
     for level in levels if structure == "skip" else levels[-1:]:
-        own = "output" if level == levels[-1] else f"to_rgb.{4 * 2**level}"
-        sources |= _image_sources(own, names.image(level), names)
+        target = "output" if level == levels[-1] else f"to_rgb.{4 * 2**level}"
+        sources |= _image_sources(target, names.image(level), names)
     for level in levels[1:] if structure == "resnet" else ():
         sources[f"skips.{2 * 2**level}.convolution.weight"] = copy_tensor(f"{names.bypass(level)}.weight")
     return sources
@@ -145,22 +145,22 @@ def _part(names: StyleGAN2Names, index: int, part: str) -> str:
 
 def _kernel(names: StyleGAN2Names, index: int) -> TensorSource:
     whole = reshape_tensor(_part(names, index, "weight"), 4)
-    turned = names.as_tensorflow and index % 2 == 0
-    return TensorSource(whole.names, lambda x: whole.make(x).flip(2, 3)) if turned else whole
+    is_flipped = names.as_tensorflow and index % 2 == 0
+    return TensorSource(whole.names, lambda x: whole.make(x).flip(2, 3)) if is_flipped else whole
 
 
-def _image_sources(own: str, theirs: str, names: StyleGAN2Names) -> dict[str, TensorSource]:
-    weight, bias = reshape_tensor(f"{theirs}.{names.parts['weight']}", 4), f"{theirs}.bias"
+def _image_sources(target: str, source: str, names: StyleGAN2Names) -> dict[str, TensorSource]:
+    weight, bias = reshape_tensor(f"{source}.{names.parts['weight']}", 4), f"{source}.bias"
     return {
-        f"{own}.weight": TensorSource(weight.names, lambda x: spread_gray(*weight.names).make(weight.make(x))),
-        f"{own}.bias": TensorSource((bias,), lambda x: spread_gray(bias).make(x.flatten())),
-        **_affine(f"{own}.affine", f"{theirs}.{names.parts['affine']}", names),
+        f"{target}.weight": TensorSource(weight.names, lambda x: spread_gray(*weight.names).make(weight.make(x))),
+        f"{target}.bias": TensorSource((bias,), lambda x: spread_gray(bias).make(x.flatten())),
+        **_affine(f"{target}.affine", f"{source}.{names.parts['affine']}", names),
     }
 
 
-def _affine(own: str, theirs: str, names: StyleGAN2Names) -> dict[str, TensorSource]:
-    bias = TensorSource((f"{theirs}.bias",), lambda x: x + 1) if names.as_tensorflow else copy_tensor(f"{theirs}.bias")
-    return {f"{own}.weight": copy_tensor(f"{theirs}.weight"), f"{own}.bias": bias}
+def _affine(target: str, source: str, names: StyleGAN2Names) -> dict[str, TensorSource]:
+    bias = TensorSource((f"{source}.bias",), lambda x: x + 1) if names.as_tensorflow else copy_tensor(f"{source}.bias")
+    return {f"{target}.weight": copy_tensor(f"{source}.weight"), f"{target}.bias": bias}
 
 
 def _sizes(tensors: Tensors, names: StyleGAN2Names, levels: range) -> dict[str, Any]:

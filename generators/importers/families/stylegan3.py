@@ -55,20 +55,24 @@ def _plan(tensors: Tensors, facts: Facts, options: ImportOptions) -> ImportPlan:
     classes, factor = Classes(tensors, dense[0], options.get(OPTION)), rate_of(facts, dense[0]) / RATE
     sources = mapping_sources(dense, lambda x: x * factor, lambda x: x * (SQRT2 * factor))
     sources |= classes.fold_class(factor * RATE) | {"mapping.w_avg": copy_tensor("mapping.w_avg")}
-    sources |= {f"layer1.{own}": copy_tensor(f"synthesis.input.{theirs}") for own, theirs in (WAVES | AFFINE).items()}
+    sources |= {
+        f"layer1.{target}": copy_tensor(f"synthesis.input.{source}") for target, source in (WAVES | AFFINE).items()
+    }
     for number, layer in enumerate(layers[:-1], start=2):
         sources |= {
-            f"layer{number}.{own}": copy_tensor(f"{layer.name}.{part}") for own, part in (SHARED | AFFINE).items()
+            f"layer{number}.{target}": copy_tensor(f"{layer.name}.{part}") for target, part in (SHARED | AFFINE).items()
         }
-        for own in ("up_filter", "down_filter"):
-            if f"{layer.name}.{own}" in tensors:
-                sources[f"layer{number}.{own}"] = copy_tensor(f"{layer.name}.{own}")
+        for target in ("up_filter", "down_filter"):
+            if f"{layer.name}.{target}" in tensors:
+                sources[f"layer{number}.{target}"] = copy_tensor(f"{layer.name}.{target}")
     sources |= _image_sources(layers[-1].name, facts)
 
     def settings() -> dict[str, Any]:
-        own = [_make_filtering(tensors, layer, _read_setting(facts, "filter_size", TAPS)) for layer in layers[:-1]]
+        filterings = [
+            _make_filtering(tensors, layer, _read_setting(facts, "filter_size", TAPS)) for layer in layers[:-1]
+        ]
         waves = shape_of(tensors, "synthesis.input.freqs", 2)[0]
-        sizes = {"size": layers[-1].side, "waves": waves, "side": layers[0].side, "filterings": own}
+        sizes = {"size": layers[-1].side, "waves": waves, "side": layers[0].side, "filterings": filterings}
         return sizes | mapping_settings(tensors, dense) | classes.settings()
 
     def check() -> None:
@@ -149,13 +153,13 @@ def _is_rigid(transform: Tensor) -> bool:
     return torch.allclose(turn @ turn.T, identity, atol=1e-4) and torch.equal(transform[2], last)
 
 
-def _read_setting(facts: Facts, name: str, usual: float) -> Any:
+def _read_setting(facts: Facts, name: str, default: float) -> Any:
     """Return a setting from the file, or the default."""
     keywords = facts.get("init_kwargs")
     keywords = keywords if isinstance(keywords, dict) else {}
     inner = keywords.get("synthesis_kwargs")
-    value = {**keywords, **(inner if isinstance(inner, dict) else {})}.get(name, usual)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else usual
+    value = {**keywords, **(inner if isinstance(inner, dict) else {})}.get(name, default)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else default
 
 
 LAYOUTS = (layout_of("NVlabs StyleGAN3", _plan, [OPTION]),)

@@ -58,9 +58,9 @@ def check_stored(archive: zipfile.ZipFile, num_bytes: int) -> None:
     """
     infos = archive.infolist()
     if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos):
-        raise ValueError("the archive is compressed or encrypted, which those of torch never are")
+        raise ValueError("an archive of torch must be neither compressed nor encrypted")
     if sum(info.file_size for info in infos) > num_bytes or len(set(archive.namelist())) < len(infos):
-        raise ValueError("the archive contains more than its bytes, or a name twice")
+        raise ValueError("the files in the archive exceed its size, or a name occurs twice")
 
 
 def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -310,13 +310,13 @@ def _unite(target: set[Any], items: list[Any]) -> set[Any]:
 
 def _function_name(function: Any) -> str:
     if not isinstance(function, GlobalName):
-        raise ValueError(f"the pickle calls {_describe(function)}")
+        raise ValueError(f"a call in the pickle must be of a global; got {_describe(function)}")
     return function.name
 
 
 def _check_tuple(arguments: Any) -> tuple[Any, ...]:
     if not isinstance(arguments, tuple):
-        raise ValueError(f"the pickle calls with {_describe(arguments)}")
+        raise ValueError(f"the arguments of a call in the pickle must be a tuple; got {_describe(arguments)}")
     return arguments
 
 

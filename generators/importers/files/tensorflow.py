@@ -72,13 +72,13 @@ def read_variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
     Raises:
         ValueError: If there are too many variables, or an unsupported version stores them differently.
     """
-    own = record.state.get("variables")
-    if not isinstance(own, list):
+    variables = record.state.get("variables")
+    if not isinstance(variables, list):
         version = record.state.get("version")
         shown = version if isinstance(version, int) else "?"
         raise ValueError(f"a TensorFlow network must contain variables; got version {shown} without any")
     tensors = {}
-    for pair in own:
+    for pair in variables:
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str) or len(pair[0]) > MAX_NAME:
             raise ValueError("the variables of a TensorFlow network must be pairs of a name and values")
         kind = torch.float32 if isinstance(pair[1], float) else None
@@ -113,16 +113,20 @@ def rename_variables(variables: Variables, settings: Mapping[str, Any]) -> tuple
     except (RuntimeError, IndexError) as error:
         raise ValueError(f"a variable has an unexpected shape or unexpected values: {error}") from error
     tensors.pop("", None)
-    odd = [f"{name} = {_shorten(settings[name])}" for name, usual in USUAL.items() if _is_odd(settings, name, usual)]
+    unsupported = [
+        f"{name} = {_shorten(settings[name])}"
+        for name, default in USUAL.items()
+        if _is_unsupported(settings, name, default)
+    ]
     if any(lods):
         return tensors, {"refused": f"it is between two resolutions (lod {max(lods)}); import a later snapshot"}
-    return tensors, {"refused": f"its settings are not supported: {', '.join(odd)}"} if odd else {}
+    return tensors, {"refused": f"its settings are not supported: {', '.join(unsupported)}"} if unsupported else {}
 
 
-def _is_odd(settings: Mapping[str, Any], name: str, usual: Any) -> bool:
-    value = settings.get(name, usual)
+def _is_unsupported(settings: Mapping[str, Any], name: str, default: Any) -> bool:
+    value = settings.get(name, default)
     items = value if isinstance(value, list) else [value]
-    return not all(isinstance(item, int | float | str | None) for item in items) or value != usual
+    return not all(isinstance(item, int | float | str | None) for item in items) or value != default
 
 
 def _shorten(value: Any) -> str:
@@ -185,8 +189,8 @@ def _stylegan_layer(match: re.Match[str], value: Tensor, traits: NetworkTraits) 
     leaf = match["leaf"]
     if leaf == "weight":
         value = _kernel(value)
-        usual = int(match["side"]) >= FUSED_FROM
-        if match["part"] == "Conv0_up" and traits.fused is not None and traits.fused != usual:
+        default = int(match["side"]) >= FUSED_FROM
+        if match["part"] == "Conv0_up" and traits.fused is not None and traits.fused != default:
             value = value.flip(2, 3)  # the layout expects the default orientation
     elif leaf == "StyleMod/weight":
         value = value.T

@@ -229,9 +229,9 @@ def test_the_averaged_generator_of_a_file_is_taken_and_a_discriminator_is_none(t
 @pytest.mark.parametrize(
     ("make", "config", "words"),
     [
-        (gan_zoo_progan, {"lossCriterion": "MSE"}, "loss MSE, whose networks end in a tanh"),
-        (gan_zoo_stylegan, {"lossCriterion": "DCGAN"}, "loss DCGAN, whose networks end in a tanh"),
-        (gan_zoo_dcgan, {"lossCriterion": "WGANGP"}, "loss WGANGP, whose networks end without a tanh"),
+        (gan_zoo_progan, {"lossCriterion": "MSE"}, "loss MSE; networks of this kind that end in a tanh"),
+        (gan_zoo_stylegan, {"lossCriterion": "DCGAN"}, "loss DCGAN; networks of this kind that end in a tanh"),
+        (gan_zoo_dcgan, {"lossCriterion": "WGANGP"}, "loss WGANGP; networks of this kind that end without a tanh"),
         (gan_zoo_progan, {"categoryVectorDim": 3}, "class-conditional with the class as a part of z"),
     ],
 )

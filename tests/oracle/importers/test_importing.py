@@ -472,7 +472,7 @@ def test_the_command_says_what_it_found_and_writes_it(tmp_path: Path, capsys: An
     assert json.loads(capsys.readouterr().out)["layers"] == {"layer1": [8, 4, 4], "layer2": [4, 8, 8]}
     other = tmp_path / "other.safetensors"
     for arguments, words in {
-        (): "--out FILE.safetensors",
+        (): "--out must end in .safetensors",
         ("--out", str(other), "--size", "32"): "size must be 16, since its images are 16 x 16 pixels; got 32",
         ("--out", str(other), "--arch", str(path)): "not JSON",
     }.items():
