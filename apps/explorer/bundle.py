@@ -11,7 +11,7 @@ import segmenters
 from gandissect import dissect
 from gandissect.causal.units import measure_unit_effects
 
-from .background.disk_cache import BUNDLED, effects_of
+from .background.disk_cache import BUNDLED, attach_networks
 from .units.chooser import EFFECT_SEED
 from .visit import first_layer
 
@@ -26,7 +26,7 @@ def make_bundle() -> None:
         dissection = dissect(generator, segmenter, layer, NUM_SAMPLES, top_images=0)
         print(dissection.save(BUNDLED / f"{name}.safetensors", overwrite=True))
         effects = measure_unit_effects(generator, segmenter, layer, NUM_EFFECT_SAMPLES, EFFECT_SEED)
-        kept = effects_of(generator, segmenter, effects)
+        kept = attach_networks(generator, segmenter, effects)
         print(kept.save(BUNDLED / "effects" / f"{name}.safetensors", overwrite=True))
 
 

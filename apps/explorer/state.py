@@ -25,7 +25,7 @@ MEMORY = "memory"
 EASEL = "easel"
 """Key of the easel; its ``strokes`` are those the visitor painted."""
 
-LAST_STROKE, LAID_OUT, STROKE_ERROR = "seen", "laid out", "stroke error"
+LAST_STROKE, ON_EASEL, STROKE_ERROR = "last stroke", "on easel", "stroke error"
 """Keys of the last accepted stroke, of what the easel shows, and of the reason why a stroke was refused."""
 
 CURRENT_BRUSH, PAINTINGS = "brush", "paintings"
@@ -37,10 +37,10 @@ RECIPE_FILE, RECIPE_ERROR = "recipe", "recipe error"
 FILM = "film"
 """Key of the film together with the settings it was rendered with."""
 
-UPLOAD, UPLOAD_ERROR, UPLOAD_WANTED, UPLOAD_TASK, NUM_UPLOADS = (
+UPLOAD, UPLOAD_ERROR, UPLOAD_REQUESTED, UPLOAD_TASK, NUM_UPLOADS = (
     "own picture",
     "own error",
-    "own wanted",
+    "own requested",
     "own task",
     "own uploads",
 )

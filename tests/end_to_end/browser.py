@@ -56,7 +56,7 @@ class Page:
                 return answer["result"]
 
     def run(self, script: str) -> Any:
-        """Return the value of a JavaScript expression; promises are waited for."""
+        """Return the value of a JavaScript expression, after awaiting promises."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"])
@@ -87,13 +87,13 @@ class Page:
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def resize(self, width: int, height: int, *, dark: bool = False) -> None:
-        """Give the page another size and theme."""
+        """Set the page's size and theme."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def screenshot(self, path: Path | str) -> None:
-        """Write what is seen as a PNG."""
+        """Write a screenshot as a PNG."""
         Path(path).write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def _mouse(self, kind: str, x: float, y: float, buttons: int) -> None:
@@ -102,10 +102,10 @@ class Page:
 
 
 class Browser:
-    """A running browser, whose pages know nothing of each other.
+    """A running browser with isolated pages.
 
     Args:
-        address: Of its debugging port, ``127.0.0.1:PORT``.
+        address: Address of the debugging port, ``127.0.0.1:PORT``.
     """
 
     def __init__(self, address: str) -> None:
@@ -113,7 +113,7 @@ class Browser:
 
     @contextmanager
     def open(self, url: str) -> Iterator[Page]:
-        """Open a page as a visitor of its own, and close it afterwards."""
+        """Open a page as a new visitor, and close it afterwards."""
         version = json.loads(urllib.request.urlopen(f"http://{self._address}/json/version", timeout=30).read())
         with connect(version["webSocketDebuggerUrl"]) as socket:
             browser = Page(socket)
@@ -132,10 +132,10 @@ class Browser:
 
 @contextmanager
 def starting_browser(folder: Path) -> Iterator[Browser]:
-    """Start a browser, which is closed afterwards.
+    """Start a browser, and close it afterwards.
 
     Args:
-        folder: Where the browser may write.
+        folder: Folder that the browser may write to.
     """
     command = [find_browser() or "", *FLAGS, f"--user-data-dir={folder}", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -148,11 +148,11 @@ def starting_browser(folder: Path) -> Iterator[Browser]:
 
 @contextmanager
 def browsing(url: str, folder: Path) -> Iterator[Page]:
-    """Open a page in a browser that is started for it, and closed afterwards.
+    """Open a page in a new browser, and close both afterwards.
 
     Args:
-        url: What to open.
-        folder: Where the browser may write.
+        url: Address to open.
+        folder: Folder that the browser may write to.
     """
     with starting_browser(folder) as browser, browser.open(url) as page:
         yield page
@@ -163,7 +163,7 @@ def serving(**options: Any) -> Iterator[str]:
     """Serve the explorer as `gandissect explore` does, and yield its address.
 
     Raises:
-        RuntimeError: If the server has written a traceback, once it has ended.
+        RuntimeError: If the server's output contains a traceback.
     """
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
@@ -175,7 +175,7 @@ def serving(**options: Any) -> Iterator[str]:
         end = time.monotonic() + 90
         while not _answers(f"http://localhost:{port}/_stcore/health"):
             if server.poll() is not None or time.monotonic() > end:
-                raise TimeoutError("the explorer does not answer")
+                raise TimeoutError("the explorer does not respond")
             time.sleep(0.1)
         yield f"http://localhost:{port}"
     finally:

@@ -1,4 +1,4 @@
-"""A visitor of the explorer, for tests: opens a page, waits for what is worked out, and sees pictures."""
+"""A simulated visitor for tests: opens pages, waits for results, and reads pictures and texts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def open_page(name: str, arguments: Sequence[object] = (), query: Mapping[str, s
 
 
 def turn_to(page: AppTest, name: str) -> AppTest:
-    """Go on to another page: AppTest.switch_page knows pages that are files only."""
+    """Go to another page; AppTest.switch_page supports only pages that are files."""
     page._page_hash = calc_hash(app_path(name))
     page.run()
     assert not page.exception
@@ -37,12 +37,12 @@ def turn_to(page: AppTest, name: str) -> AppTest:
 
 
 def app_path(name: str) -> str:
-    """Return the address under which Streamlit knows a page; the first one is at / whatever it says."""
+    """Return the path by which Streamlit identifies a page; the first one is served at / regardless."""
     return "start" if name == "paint" else name
 
 
 def settle(page: AppTest, seconds: float = 60) -> AppTest:
-    """Run a page until nothing is under way."""
+    """Run a page until no task is running."""
     deadline = time.monotonic() + seconds
     while page.get("progress") and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -52,18 +52,18 @@ def settle(page: AppTest, seconds: float = 60) -> AppTest:
 
 
 def read_pictures(page: AppTest) -> dict[str, str]:
-    """The addresses of all pictures by their alternative text; an address holds a hash of the picture."""
+    """Return the URLs of all pictures by alternative text; a URL contains a hash of the picture."""
     return {picture.alt: picture.url for image in page.image for picture in image.proto.imgs}
 
 
 def read_texts(page: AppTest) -> str:
-    """All errors, warnings, notes, captions and Markdown, without the signs that keep them plain."""
+    """Return all errors, warnings, notes, captions and Markdown, without escapes."""
     kinds = (page.error, page.warning, page.info, page.caption, page.markdown)
     return "\n".join(element.value for kind in kinds for element in kind).replace("\\", "")
 
 
 def number_with(*present: int, absent: tuple[int, ...] = ()) -> int:
-    """The first picture of seed 1 that has these planted concepts and lacks those, by the closed form."""
+    """Return the first picture of seed 1 with and without some planted concepts, from the closed form."""
     z = generators.PlantedGenerator().sample_z(200, seed=1)
     fits = [all(row[2 * k] > 0 for k in present) and all(row[2 * k] <= 0 for k in absent) for row in z]
     return fits.index(True)

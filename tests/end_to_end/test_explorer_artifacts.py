@@ -1,4 +1,4 @@
-"""The page of artifacts on tiny networks: what it finds is what the library finds, and it can be called off."""
+"""The page Artifacts on tiny networks: its results equal the library's, and it can be canceled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TINY = measurements.Sizes(
 
 
 def mean_colors(_: object) -> Callable[[Tensor], Tensor]:
-    """Features as cheap as can be, in the place of an encoder's."""
+    """Return cheap features in place of an encoder's."""
     return lambda images: images.unfold(2, 32, 32).unfold(3, 32, 32).mean((4, 5)).flatten(1)
 
 
@@ -50,12 +50,12 @@ def page(visit_page: Open, tiny: Path) -> AppTest:
 
 def finish(page: AppTest) -> AppTest:
     settle(page)
-    while page.get("progress"):  # one piece of work follows the other
+    while page.get("progress"):  # one task follows the other
         settle(page)
     return page
 
 
-def test_nothing_begins_before_it_is_asked_for_and_then_all_is_there(page: AppTest, tiny: Path) -> None:
+def test_nothing_starts_before_the_button_is_clicked(page: AppTest, tiny: Path) -> None:
     assert not page.get("progress") and not page.dataframe
     finish(page.button(key="look").click().run())
     generator = generators.load(tiny)
@@ -91,7 +91,7 @@ def test_the_slider_switches_units_off_in_the_worst_pictures(page: AppTest) -> N
     assert "Write the repair report" not in "".join(each.label for each in page.button)
 
 
-def test_the_number_that_is_looked_at_is_measured_first_and_the_rest_while_one_looks(
+def test_the_selected_number_of_units_is_measured_before_the_whole_curve(
     page: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, measure = threading.Event(), measurements.measure
@@ -102,8 +102,8 @@ def test_the_number_that_is_looked_at_is_measured_first_and_the_rest_while_one_l
         time.sleep(0.05)
         page.run()
     first = [each.value for each in page.metric]
-    assert len(first) == 3 and len(page.get("progress")) == 1, "the other numbers are under way"
-    assert not [each for each in page.button if each.key == "report"], "a report has the whole curve"
+    assert len(first) == 3 and len(page.get("progress")) == 1, "the other numbers are still running"
+    assert not [each for each in page.button if each.key == "report"], "a report needs the whole curve"
     gate.set()
     finish(page)
     assert [each.value for each in page.metric] == first and page.button(key="report")
@@ -123,7 +123,7 @@ def test_a_report_is_written_and_downloaded(page: AppTest, monkeypatch: pytest.M
     assert names == ["recipe.json", "repair.json", "report.html", "report.pdf"]
 
 
-def test_work_can_be_called_off_and_begun_again(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_can_be_canceled_and_restarted(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, real = threading.Event(), measurements.make_yardstick
     monkeypatch.setattr(measurements, "make_yardstick", lambda *a: gate.wait(30) and real(*a))
     page.button(key="look").click().run()
@@ -135,7 +135,9 @@ def test_work_can_be_called_off_and_begun_again(page: AppTest, monkeypatch: pyte
     assert len(page.metric) == 3
 
 
-def test_what_is_missing_is_said_with_the_remedy(visit_page: Open, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pictures_are_reported_with_the_remedy(
+    visit_page: Open, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = visit_page("artifacts", "--generator", tiny, "--segmenter", "palette")
     assert "gandissect explore --data FOLDER" in read_texts(page)
     page = visit_page("artifacts", "--generator", tiny, "--segmenter", "palette", "--data", tiny.parent / "<b>none")
@@ -148,11 +150,11 @@ def test_what_is_missing_is_said_with_the_remedy(visit_page: Open, tiny: Path, m
     assert "has no encoder to take features from" in read_texts(page)
 
 
-def test_the_pictures_announced_are_about_those_looked_at(tiny: Path) -> None:
+def test_the_announced_number_of_pictures_is_about_right(tiny: Path) -> None:
     generator, tasks, units = generators.load(tiny), Tasks(), 16
     real = tasks.begin("real", 128, lambda: measurements.make_yardstick(_Named(), ("scenes:48",), 64, TINY))
     yardstick = real.result.result(60)
-    assert real.done == 2 * (len(yardstick.train) + len(yardstick.held_out)) > 90, "read, and looked at"
+    assert real.done == 2 * (len(yardstick.train) + len(yardstick.held_out)) > 90, "read, and processed"
     ranked = tasks.begin("rank", 0, lambda: measurements.rank(generator, "layer2", yardstick, "effect", TINY))
     ranking = ranked.result.result(60)
     assert 0.8 * ranked.done <= TINY.for_ranking("effect", units) <= 1.3 * ranked.done
@@ -161,7 +163,7 @@ def test_the_pictures_announced_are_about_those_looked_at(tiny: Path) -> None:
     assert 0.8 * curve.done <= TINY.for_curve(units) <= 1.3 * curve.done
 
 
-def test_random_units_and_spread_are_in_the_table_of_the_curve(tiny: Path) -> None:
+def test_the_curve_table_has_the_range_of_sets_and_of_random_units(tiny: Path) -> None:
     generator = generators.load(tiny)
     yardstick = measurements.make_yardstick(_Named(), ("scenes:100",), 64, TINY)
     curve = choose_num_units(
@@ -185,7 +187,7 @@ def test_random_units_and_spread_are_in_the_table_of_the_curve(tiny: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["dcgan-scenes64", "stylegan-scenes64"])
-def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:
+def test_a_bundled_model_works(visit_page: Open, name: str) -> None:
     page = visit_page("artifacts", generator=name)
     assert not page.error and page.button(key="look")
 

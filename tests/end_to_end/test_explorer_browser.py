@@ -1,4 +1,4 @@
-"""The explorer in a real browser: what is painted changes the picture, and undoing brings it back byte for byte."""
+"""The explorer in a real browser: a stroke changes the picture, and undo restores it byte for byte."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def number_with_two() -> int:
-    """The first picture of seed 1 with red and blue, by the closed form."""
+    """Return the first picture of seed 1 with red and blue, from the closed form."""
     z = generators.PlantedGenerator().sample_z(200, seed=1)
     return next(index for index, row in enumerate(z) if row[0] > 0 and row[4] > 0)
 
@@ -65,11 +65,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @contextmanager
 def painting_at(address: str, browser: Browser) -> Iterator[Page]:
-    """Open the page on which one paints as a visitor of its own, ready for a stroke."""
+    """Open the page Paint as a new visitor, ready for a stroke."""
     with browser.open(f"{address}?picture={number_with_two()}&layer=layer1") as page:
         page.wait(f"({EASEL} || {{}}).paints", 300)
         page.wait("!document.querySelector('[data-testid=stStatusWidget]')", 120)
-        page.wait(f"{PADDING} === '60px'")  # the page's style has come, and the strip above: the picture stays there
+        page.wait(f"{PADDING} === '60px'")  # style and strip have loaded, so the layout is final
         page.wait(f"!!{STRIP}?.querySelector('button[data-number]')")
         yield page
 
@@ -81,39 +81,39 @@ def page(address: str, browser: Browser) -> Iterator[Page]:
 
 
 def click(page: Page, label: str) -> None:
-    """Choose a concept or an action by its name."""
+    """Choose a concept or an action by name."""
     script = f"""[...document.querySelectorAll("button")].find((button) => button.textContent.trim() === {label!r})"""
     marked = "[aria-checked=true], [aria-pressed=true], [kind*=Active], [data-selected]"
     page.wait(f"{script}?.matches({marked!r}) || ({script}?.click(), false)")
 
 
 def remove(page: Page) -> None:
-    """Choose to remove."""
+    """Choose the action remove."""
     click(page, "remove")
 
 
 def read_picture(page: Page) -> torch.Tensor:
-    """The picture on the easel, as the page was sent it: uint8 ``[3, H, W]``."""
+    """Return the picture on the easel, as sent to the page: uint8 ``[3, H, W]``."""
     png = base64.b64decode(page.run(EASEL)["picture"].partition(",")[2])
     return torch.from_numpy(np.array(Image.open(io.BytesIO(png)).convert("RGB"))).permute(2, 0, 1)
 
 
 def make_picture(*edits: Ablation) -> torch.Tensor:
-    """The same picture by `generate` alone."""
+    """Return the same picture, rendered with `generate`."""
     generator = generators.PlantedGenerator()
     image = generate(generator, generator.sample_z(1, 1, number_with_two()), list(edits))[0]
     return torch.from_numpy(draw_native(image)).permute(2, 0, 1)
 
 
 def everywhere(page: Page) -> list[tuple[float, float]]:
-    """Points of a stroke that covers the picture."""
+    """Return the points of a stroke that covers the picture."""
     easel = page.run(EASEL)
     rows = [easel["y"] + easel["height"] * (0.5 + row) / 16 for row in range(16)]
     left, right = easel["x"] + 2, easel["x"] + easel["width"] - 2
     return [(x, y) for index, y in enumerate(rows) for x in ((left, right) if index % 2 else (right, left))]
 
 
-def test_a_stroke_changes_the_picture_and_undo_brings_it_back(page: Page) -> None:
+def test_a_stroke_changes_the_picture_and_undo_restores_it(page: Page) -> None:
     remove(page)
     first = page.run(EASEL)
     page.drag(*everywhere(page))
@@ -127,11 +127,11 @@ def test_a_stroke_changes_the_picture_and_undo_brings_it_back(page: Page) -> Non
     page.wait(f"{EASEL}.pixels === {first['pixels']!r}")
 
 
-def test_strokes_that_come_while_one_is_on_its_way_all_count_and_the_rest_follows(page: Page) -> None:
+def test_rapid_strokes_all_count_and_the_rest_of_the_page_follows(page: Page) -> None:
     remove(page)
     points = everywhere(page)
     for start in range(0, 12, 2):
-        page.drag(*points[start : start + 2])  # nothing is waited for
+        page.drag(*points[start : start + 2])  # without waiting
     page.wait(f"{ROWS} === 6")
     page.wait("!document.querySelector('.st-key-undo button').disabled")
     page.run("document.querySelector('.st-key-undo button').click()")
@@ -166,14 +166,14 @@ def test_a_second_finger_does_not_paint(page: Page) -> None:
     assert len(cells) == 2 and cells[0] == cells[1], texts
 
 
-def test_a_stroke_that_was_begun_on_another_picture_is_dropped_and_no_finished_one_is_lost(page: Page) -> None:
+def test_a_stroke_started_on_another_picture_is_dropped_and_finished_ones_are_kept(page: Page) -> None:
     remove(page)
     box, points = page.run(EASEL), everywhere(page)
     numbers = page.run(f"[...{STRIP}.querySelectorAll('button[data-number]')].map((button) => button.dataset.number)")
     here = str(number_with_two())
     other = numbers[-1]  # not 0, which the URL leaves out
     for start in (0, 2, 4):
-        page.drag(*points[start : start + 2])  # these are on their way when the other picture is picked
+        page.drag(*points[start : start + 2])  # still in transit when the other picture is picked
     page.call("Input.dispatchMouseEvent", type="mousePressed", x=points[6][0], y=points[6][1], button="left", buttons=1)
     page.run(f"{STRIP}.querySelector('button[data-number=\"{other}\"]').click()")
     page.wait(f"document.querySelector('.st-key-picture input').value === {other!r}")
@@ -189,7 +189,7 @@ def test_a_stroke_that_was_begun_on_another_picture_is_dropped_and_no_finished_o
     page.wait(f"{ROWS} === 3")
 
 
-def test_the_original_goes_when_the_space_bar_is_released_elsewhere(page: Page) -> None:
+def test_the_original_disappears_when_the_space_bar_is_released_elsewhere(page: Page) -> None:
     remove(page)
     first = page.run(EASEL)["picture"]
     page.drag(*everywhere(page))
@@ -221,7 +221,7 @@ def test_a_click_on_the_strip_picks_a_picture_and_pages_keep_it(page: Page) -> N
     assert query["picture"] == other and query["layer"] == "layer1"
 
 
-def test_two_visitors_at_once_see_each_his_own_strokes_only(address: str, page: Page, browser: Browser) -> None:
+def test_concurrent_visitors_see_only_their_own_strokes(address: str, page: Page, browser: Browser) -> None:
     gone = {
         "red": make_picture(Ablation(UnitSet("layer1", (0, 4)))),
         "blue": make_picture(Ablation(UnitSet("layer1", (2,)))),
@@ -235,7 +235,7 @@ def test_two_visitors_at_once_see_each_his_own_strokes_only(address: str, page: 
             click(visitor, concept)
             remove(visitor)
         first = page.run(EASEL)["picture"]
-        for visitor in visitors.values():  # the second begins before the first has his answer
+        for visitor in visitors.values():  # the second starts before the first is answered
             visitor.drag(*everywhere(visitor))
         for visitor in visitors.values():
             visitor.wait(f"{EASEL}.picture !== {first!r}")
@@ -247,7 +247,7 @@ def test_two_visitors_at_once_see_each_his_own_strokes_only(address: str, page: 
         assert torch.equal(read_picture(page), untouched) and torch.equal(read_picture(other), gone["blue"])
 
 
-def test_an_uploaded_picture_is_looked_for_and_seen_by_its_visitor_only(
+def test_an_uploaded_picture_is_inverted_and_visible_only_to_its_visitor(
     address: str, browser: Browser, tmp_path: Path
 ) -> None:
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "<b>mine.png")
@@ -266,7 +266,7 @@ def test_an_uploaded_picture_is_looked_for_and_seen_by_its_visitor_only(
         assert not other.run(f"document.querySelector('{metric}, [alt^=\"Your picture\"]')")
 
 
-def test_paint_has_an_address_of_its_own_and_nonsense_leaves_the_url(address: str, browser: Browser) -> None:
+def test_paint_has_its_own_address_and_invalid_values_leave_the_url(address: str, browser: Browser) -> None:
     with browser.open(f"{address}/paint?picture=5&seed=1e400") as page:
         page.wait("document.querySelector('.st-key-picture input')?.value === '5'", 120)
         page.wait("location.pathname === '/' && location.search === '?picture=5'")

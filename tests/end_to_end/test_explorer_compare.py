@@ -1,4 +1,4 @@
-"""The page of comparison: the closed form of planted units on both sides, and what cannot be compared."""
+"""The page Compare: the closed form of planted units on both sides, and refused comparisons."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def other_layer(page: AppTest):
 
 def test_the_units_of_each_concept_are_counted_on_both_sides(visit_page: Open, planted: Path) -> None:
     page = settle(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
-    assert other_layer(page).value == "layer1", "the other one at first"
+    assert other_layer(page).value == "layer1", "the other layer by default"
     other_layer(page).set_value("layer2").run()
     assert "Both sides are the same" in read_texts(page)
     frame = counts(page)
@@ -37,7 +37,7 @@ def test_the_units_of_each_concept_are_counted_on_both_sides(visit_page: Open, p
     assert shown == ["83%", "83%"] and "5 of 6 units" in read_texts(page)
 
 
-def test_a_higher_bar_leaves_fewer_units(visit_page: Open, planted: Path) -> None:
+def test_a_higher_minimum_leaves_fewer_units(visit_page: Open, planted: Path) -> None:
     page = settle(visit_page("compare", "--generator", planted, *SMALL, layer="layer2"))
     before = counts(page).iloc[:, 1].sum()
     page.slider(key="least").set_value(0.3).run()
@@ -63,7 +63,7 @@ def short(path: Path) -> str:
 
 
 @pytest.mark.parametrize("quantile", [0.01, 0.02])
-def test_what_is_there_of_more_pictures_is_compared_with_as_many_and_other_settings_are_refused(
+def test_a_saved_dissection_sets_the_number_of_pictures_and_other_settings_are_refused(
     visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch, quantile: float
 ) -> None:
     wide, folder = planted.with_name("wide.safetensors"), planted.parent / "run"
@@ -81,7 +81,7 @@ def test_what_is_there_of_more_pictures_is_compared_with_as_many_and_other_setti
         assert "quantile is 0.01, not 0.02" in read_texts(page) and not page.metric
 
 
-def test_the_table_of_concepts_has_those_that_are_met_most_first() -> None:
+def test_the_table_of_concepts_starts_with_the_most_frequent() -> None:
     concepts = [Concept(k, name, (k, k, k)) for k, name in enumerate(("sky", "tree", "car", "door"))]
     layers = [
         ComparedLayer("a", "layer1", 9, (4, 4), (1, 0, 3, 0)),
@@ -91,7 +91,7 @@ def test_the_table_of_concepts_has_those_that_are_met_most_first() -> None:
     assert frame.to_dict("list") == {"concept": ["door", "car", "sky"], "one": [0, 3, 1], "two": [4, 0, 1]}
 
 
-def test_bundled_models_have_their_page(visit_page: Open) -> None:
+def test_bundled_models_can_be_compared(visit_page: Open) -> None:
     page = visit_page(
         "compare", "--num-samples", 12, "--segmenter", "palette", generator="dcgan-scenes64", layer="layer4"
     )

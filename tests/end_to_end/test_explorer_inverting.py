@@ -1,4 +1,4 @@
-"""A visitor's own picture on the page of the latent space: found again, called off, refused, and nobody else's."""
+"""Uploaded pictures on the page Latent: inverted, canceled, refused, and private to the visitor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GIVEN, MADE = "Your picture, cropped and resized", "Reconstruction of your pictu
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small untrained generator, and fewer samples to look through."""
+    """Write a small untrained generator, and search fewer samples."""
     monkeypatch.setattr(inversions, "NUM_CANDIDATES", 100)
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
@@ -53,7 +53,7 @@ def encoded(picture: Image.Image, kind: str = "png", **options: object) -> bytes
 
 
 def own_picture(path: Path, seed: int, number: int) -> Image.Image:
-    """A generator's own picture with a border around it, which is cut off again."""
+    """Return a generated picture with a border, which center-cropping removes."""
     generator = generators.load(path)
     image = generator(generator.sample_z(1, seed, number))[0].detach().clamp(-1, 1)
     side, border = image.shape[1], round(image.shape[1] * 1.125) - image.shape[1]
@@ -67,19 +67,19 @@ def own_picture(path: Path, seed: int, number: int) -> Image.Image:
 
 @pytest.fixture
 def inverted(monkeypatch: pytest.MonkeyPatch) -> list[Inversion]:
-    """What pages have found, in order."""
+    """Record the inversions of pages, in order."""
     found, find = [], inversions.find_inversion
     monkeypatch.setattr(inversions, "find_inversion", lambda *arguments: found.append(find(*arguments)) or found[-1])
     return found
 
 
-def test_a_picture_of_the_generators_own_comes_back(visit_page: Open, tiny: Path, inverted: list[Inversion]) -> None:
+def test_a_generated_picture_is_reconstructed(visit_page: Open, tiny: Path, inverted: list[Inversion]) -> None:
     page = open_part(visit_page, tiny)
     assert not page.get("progress") and not page.metric
     settle(upload(page, encoded(own_picture(tiny, 9, 2))))
     (found,), generator = inverted, generators.load(tiny)
     wanted = generator(generator.sample_z(1, 9, 2)).detach().clamp(-1, 1)
-    assert (found.pictures - (wanted + 1) * 127.5).abs().max() <= 0.51, "resized by nothing, and the border cut off"
+    assert (found.pictures - (wanted + 1) * 127.5).abs().max() <= 0.51, "not resized, and the border is cropped"
     assert float(found.psnr) > 30
     assert page.metric[0].value == f"{float(found.psnr):.1f} dB"
     assert {GIVEN, MADE} <= set(read_pictures(page)) and len(page.get("download_button")) == 2
@@ -89,7 +89,7 @@ def test_a_picture_of_the_generators_own_comes_back(visit_page: Open, tiny: Path
     assert f"Change: **{off:.1%}**" in read_texts(page)
 
 
-def test_the_files_to_take_home_go_on_in_python(tiny: Path, tmp_path: Path) -> None:
+def test_the_downloads_work_in_python(tiny: Path, tmp_path: Path) -> None:
     generator = generators.load(tiny)
     image = read_image(encoded(own_picture(tiny, 9, 2)), 16)
     found = inversions.find_inversion(generator, _Named(), image, "z", 4)
@@ -127,26 +127,26 @@ def test_every_space_of_the_generator_can_be_chosen(
     assert page.selectbox(key=f"look in {generators.load(tiny).fingerprint}").options == ["z"]
 
 
-def test_it_can_be_called_off_begun_again_and_forgotten(
+def test_an_inversion_can_be_canceled_restarted_and_removed(
     visit_page: Open, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, invert = threading.Event(), inversions.invert
     monkeypatch.setattr(inversions, "invert", lambda *a, **k: gate.wait(30) and invert(*a, **k))
     page = upload(open_part(visit_page, tiny), encoded(own_picture(tiny, 9, 2)))
-    assert len(page.get("progress")) == 1 and GIVEN in read_pictures(page), "what is looked for is seen at once"
+    assert len(page.get("progress")) == 1 and GIVEN in read_pictures(page), "the upload is shown immediately"
     next(each for each in page.button if each.label == "Cancel").click().run()
     assert not page.get("progress") and not page.metric
     gate.set()
-    settle(page.button(key="look for it").click().run())
+    settle(page.button(key="start inversion").click().run())
     assert len(page.metric) == 1
     page.file_uploader[0].set_value(None).run()
     assert not page.metric and GIVEN not in read_pictures(page)
     settle(upload(page, encoded(own_picture(tiny, 9, 2))))
-    page.button(key="forget picture").click().run()
+    page.button(key="remove picture").click().run()
     assert not page.metric and not {GIVEN, MADE} & set(read_pictures(page)) and page.file_uploader[0].value is None
 
 
-def test_another_picture_or_generator_begins_anew(visit_page: Open, tiny: Path, inverted: list[Inversion]) -> None:
+def test_another_picture_or_generator_starts_over(visit_page: Open, tiny: Path, inverted: list[Inversion]) -> None:
     page = open_part(visit_page, tiny)
     page.selectbox(key="own steps").set_value(50).run()
     settle(upload(page, encoded(own_picture(tiny, 9, 2))))
@@ -155,16 +155,16 @@ def test_another_picture_or_generator_begins_anew(visit_page: Open, tiny: Path, 
     assert not torch.equal(inverted[0].pictures, inverted[1].pictures) and read_pictures(page)[MADE] != seen[MADE]
     other = "dcgan-scenes64"
     page.selectbox(key="generator").set_value(other).run()
-    assert not page.metric and MADE not in read_pictures(page), "what another generator made is not shown as this one's"
+    assert not page.metric and MADE not in read_pictures(page), "results of another generator are not shown"
     next(each for each in page.button if each.label == "Cancel").click().run()
     page.selectbox(key="generator").set_value(str(tiny)).run()
     page.selectbox(key="segmenter").set_value("palette").run()
-    assert len(page.metric) == 1 and read_pictures(page)[MADE] != seen[MADE], "it was kept"
+    assert len(page.metric) == 1 and read_pictures(page)[MADE] != seen[MADE], "it was cached"
     settle(upload(page, encoded(own_picture(tiny, 9, 2))))
     assert read_pictures(page)[MADE] == seen[MADE] and len(inverted) == 2
 
 
-def test_the_picture_stays_when_the_visitor_looks_elsewhere_and_is_nobody_elses(visit_page: Open, tiny: Path) -> None:
+def test_the_picture_survives_other_pages_and_is_private(visit_page: Open, tiny: Path) -> None:
     page = open_part(visit_page, tiny)
     page.selectbox(key="own steps").set_value(50).run()
     settle(upload(page, encoded(own_picture(tiny, 9, 2))))
@@ -177,7 +177,7 @@ def test_the_picture_stays_when_the_visitor_looks_elsewhere_and_is_nobody_elses(
 
 
 def png(width: int, height: int, *chunks: tuple[bytes, bytes], rows: bytes = b"") -> bytes:
-    """A PNG whose header says what it likes."""
+    """Return a PNG with an arbitrary header."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     made = [
@@ -216,9 +216,9 @@ BAD = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # it comes first, and is no refusal
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # a warning that precedes the error
 @pytest.mark.parametrize(("data", "reason"), BAD.values(), ids=BAD.keys())
-def test_what_cannot_be_read_is_refused_in_one_sentence(
+def test_unreadable_files_are_refused_in_one_sentence(
     visit_page: Open, planted: Path, data: bytes, reason: str
 ) -> None:
     page = upload(open_part(visit_page, planted), data, "<b>x</b>.png")
@@ -226,11 +226,11 @@ def test_what_cannot_be_read_is_refused_in_one_sentence(
     assert not page.get("progress") and not page.metric
     assert "<b>" not in "".join(each.value for each in (*page.error, *page.caption, *page.markdown))
     settle(upload(page, encoded(noise())))
-    assert not page.error and len(page.metric) == 1, "the next one is taken"
+    assert not page.error and len(page.metric) == 1, "the next one is accepted"
 
 
 def rotated() -> bytes:
-    """A picture stored on its side, as telephones do it: EXIF says that it is to be turned by 90 degrees."""
+    """Return a picture stored on its side, as phones do, with an EXIF rotation of 90 degrees."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return encoded(noise().transpose(Image.Transpose.ROTATE_90), exif=exif)
@@ -270,19 +270,19 @@ GOOD = {
 
 
 @pytest.mark.parametrize(("data", "plain", "far"), GOOD.values(), ids=GOOD.keys())
-def test_every_kind_of_photograph_is_read_as_it_is_looked_at(data: bytes, plain: Image.Image, far: int) -> None:
-    """``far``: how many of 255 steps a lossy or printer's format may be off."""
+def test_every_kind_of_photograph_is_read_as_viewers_show_it(data: bytes, plain: Image.Image, far: int) -> None:
+    """``far``: tolerance of lossy and print formats, in steps of 255."""
     seen = inversions.decode_upload(inversions.receive(data), 16)
     assert not isinstance(seen, str), seen
     assert (seen - read_image(encoded(plain), 16)).abs().max() <= far / 127.5 + 1e-6
 
 
-def test_the_command_reads_the_same(tmp_path: Path) -> None:
+def test_the_command_reads_the_same_pixels(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encoded(noise((90, 70)), "jpeg"))
     assert torch.equal(read_image(tmp_path / "a.jpg", 16), read_image((tmp_path / "a.jpg").read_bytes(), 16))
 
 
-def test_the_page_is_there_before_the_networks_that_label_are_imported() -> None:
+def test_the_page_does_not_import_the_segmenters() -> None:
     code = "import sys, apps.explorer.views.latent; sys.exit('segmentation_models_pytorch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -1,4 +1,4 @@
-"""The page of the latent space: each part, for generators that can do it and for those that cannot."""
+"""The page Latent: each part, with generators that support it and with others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ARCHITECTURES = {
 
 @pytest.fixture(params=ARCHITECTURES)
 def tiny(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
-    """An untrained generator of each architecture: its name, and its file."""
+    """Return the name and the file of an untrained generator of each architecture."""
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
     generators.save(ARCHITECTURES[request.param]().eval(), path)
@@ -34,7 +34,7 @@ def open_part(visit_page: Open, path: Path, part: str, **query: str) -> AppTest:
     return visit_page("latent", "--generator", path, *SMALL, part=part, picture="3", **query)
 
 
-def test_the_way_leads_from_picture_to_picture_in_every_space(visit_page: Open, tiny: tuple[str, Path]) -> None:
+def test_a_walk_passes_through_its_pictures_in_every_space(visit_page: Open, tiny: tuple[str, Path]) -> None:
     kind, path = tiny
     page = open_part(visit_page, path, "walk")
     spaces = page.selectbox(key=f"space {generators.load(path).fingerprint}")
@@ -54,16 +54,18 @@ def test_the_way_leads_from_picture_to_picture_in_every_space(visit_page: Open, 
 
 
 @pytest.mark.parametrize(("text", "error"), [("1", "must be 2 to 8 numbers"), ("1, <b>x</b>", "got '<b>x</b>'")])
-def test_wrong_pictures_are_said_and_right_ones_go_on(visit_page: Open, planted: Path, text: str, error: str) -> None:
+def test_wrong_numbers_are_reported_and_correct_ones_accepted(
+    visit_page: Open, planted: Path, text: str, error: str
+) -> None:
     page = open_part(visit_page, planted, "walk")
     page.text_input(key="keys 3").set_value(text).run()
     assert len(page.error) == 1 and error in read_texts(page) and not page.exception
-    assert "<" not in page.error[0].value.replace("\\<", ""), "no HTML of the visitor's"
+    assert "<" not in page.error[0].value.replace("\\<", ""), "no HTML from the visitor"
     page.text_input(key="keys 3").set_value("1 2").run()
     assert not page.error and page.slider(key="place 2")
 
 
-def test_after_the_last_picture_there_are_those_before(visit_page: Open, tiny: tuple[str, Path]) -> None:
+def test_the_last_picture_is_followed_by_preceding_ones(visit_page: Open, tiny: tuple[str, Path]) -> None:
     last = 10**9
     page = visit_page("latent", "--generator", tiny[1], *SMALL, part="walk", picture=str(last))
     assert page.text_input(key=f"keys {last}").value == f"{last}, {last - 1}, {last - 2}" and not page.error
@@ -71,18 +73,18 @@ def test_after_the_last_picture_there_are_those_before(visit_page: Open, tiny: t
     assert page.number_input(key=f"other {last}").value == last - 1
 
 
-def test_a_film_is_made_on_demand_and_is_a_gif(visit_page: Open, planted: Path) -> None:
+def test_a_film_is_rendered_on_demand_and_is_a_gif(visit_page: Open, planted: Path) -> None:
     page = open_part(visit_page, planted, "walk")
     assert not page.get("download_button")
     page.button(key="make film").click().run()
     assert len(page.get("download_button")) == 1 and "16 frames per step" in read_texts(page)
     frames = ImageSequence.Iterator(Image.open(io.BytesIO(page.session_state["film"][1])))
-    assert sum(frame.info["duration"] for frame in frames) == 48 * 50, "ms; a GIF keeps equal frames once"
+    assert sum(frame.info["duration"] for frame in frames) == 48 * 50, "ms; a GIF stores equal frames once"
     page.toggle(key="closed").set_value(False).run()
-    assert not page.get("download_button"), "of another way another film"
+    assert not page.get("download_button"), "another walk needs another film"
 
 
-def test_truncation_is_offered_where_it_does_something(visit_page: Open, tiny: tuple[str, Path]) -> None:
+def test_truncation_is_offered_where_it_has_an_effect(visit_page: Open, tiny: tuple[str, Path]) -> None:
     kind, path = tiny
     page = open_part(visit_page, path, "truncation")
     if kind == "progan":
@@ -100,9 +102,7 @@ def test_truncation_is_offered_where_it_does_something(visit_page: Open, tiny: t
         assert "Mean change of the pixels at psi 0: 0.0%" in read_texts(page), "no style is truncated"
 
 
-def test_styles_are_mixed_where_there_are_styles_and_activations_everywhere(
-    visit_page: Open, tiny: tuple[str, Path]
-) -> None:
+def test_styles_are_mixed_if_available_and_activations_always(visit_page: Open, tiny: tuple[str, Path]) -> None:
     kind, path = tiny
     page = open_part(visit_page, path, "mixing")
     assert page.number_input(key="other 3").value == 4
@@ -141,12 +141,12 @@ def test_directions_move_the_picture_and_are_labeled_in_the_background(
     assert read_pictures(page)["The picture moved along the directions"] == plain
 
 
-def test_a_generator_without_maps_says_so(visit_page: Open, planted: Path) -> None:
+def test_a_generator_without_linear_maps_is_reported(visit_page: Open, planted: Path) -> None:
     page = open_part(visit_page, planted, "directions")
     assert "does not tell which linear maps" in read_texts(page) and not page.slider
 
 
 @pytest.mark.parametrize("part", ["walk", "truncation", "mixing"])
-def test_a_bundled_model_has_its_page(visit_page: Open, part: str) -> None:
+def test_a_bundled_model_works(visit_page: Open, part: str) -> None:
     page = visit_page("latent", *SMALL, generator="stylegan-scenes64", part=part)
     assert not page.error and len(read_pictures(page)) > 2

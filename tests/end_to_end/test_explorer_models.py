@@ -11,7 +11,7 @@ from apps.explorer.visit import first_layer
 
 
 @pytest.mark.parametrize("name", generators.names())
-def test_every_page_is_there_and_one_can_paint(visit_page: Open, name: str) -> None:
+def test_every_page_works_and_paints(visit_page: Open, name: str) -> None:
     page = visit_page("paint", generator=name, picture="2")
     layer = first_layer(generators.load(name))
     assert not page.get("progress"), "the first layer's dissection and effects ship with the explorer"
@@ -29,12 +29,12 @@ def test_every_page_is_there_and_one_can_paint(visit_page: Open, name: str) -> N
     for other in ("units", "artifacts", "latent"):
         settle(turn_to(page, other))
         assert page.selectbox(key="generator").value == name
-        asks = other == "artifacts" and "streets" in name  # no photographs come with it
+        asks = other == "artifacts" and "streets" in name  # its training pictures are not bundled
         assert ["--data" in each.value.replace("\\", "") for each in page.error] == [True] * asks, other
     turn_to(page, "compare")
     assert not page.error and page.selectbox(key="other generator").value == name
     tasks = load_dissector(300, None).tasks
-    under_way = list(tasks._tasks.values())  # of the other layer; what comparisons say is tested elsewhere
+    under_way = list(tasks._tasks.values())  # for the other layer; comparisons are tested elsewhere
     tasks.stop_all()
     for task in under_way:
-        task.result.exception(60)  # it is over: no thread computes while Python ends
+        task.result.exception(60)  # so that no thread computes while Python exits

@@ -1,4 +1,4 @@
-"""The explorer's page of units as a visitor meets it, on planted units whose effect is known; and the server itself."""
+"""The app as a whole on planted units with known effects: pages, URL, errors, and the server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def headings(page: AppTest) -> list[str]:
 
 
 def shares(page: AppTest) -> dict[str, dict[str, float]]:
-    """The share table by concept."""
+    """Return the share table by concept."""
     frame = next(each.value for each in page.dataframe if "as generated" in each.value)
     return {row["concept"]: row for row in frame.to_dict("records")}
 
@@ -42,12 +42,12 @@ def test_the_first_picture_does_not_wait_for_the_dissection(
     assert "Picture 0 as generated" in headings(page) and "switched off" not in " ".join(headings(page))
     assert len(page.get("progress")) == 1 and shares(page)["black"]["as generated"] > 90
     page.number_input(key="picture").set_value(5).run()
-    assert "Picture 5 as generated" in headings(page), "one can look around meanwhile"
+    assert "Picture 5 as generated" in headings(page), "the page is usable meanwhile"
     gate.set()
     assert "switched off" in " ".join(headings(settle(page)))
 
 
-def test_units_of_a_concept_take_it_away_and_random_ones_do_not(visit_page: Open, planted: Path) -> None:
+def test_units_of_a_concept_remove_it_and_random_ones_do_not(visit_page: Open, planted: Path) -> None:
     number = number_with(0, 1)
     page = visit_page("units", "--generator", planted, *SMALL, picture=str(number), layer="layer2")
     settle(page)
@@ -65,7 +65,7 @@ def test_units_of_a_concept_take_it_away_and_random_ones_do_not(visit_page: Open
     assert shares(page)["red"]["± random off"] == 0
 
 
-def test_the_url_says_the_picture_and_all_pages_share_it(visit_page: Open, planted: Path) -> None:
+def test_the_url_sets_the_picture_and_all_pages_share_it(visit_page: Open, planted: Path) -> None:
     page = visit_page("units", "--generator", planted, *SMALL, picture="9", seed="4")
     assert page.number_input(key="picture").value == 9 and page.number_input(key="seed").value == 4
     page.number_input(key="picture").set_value(16).run()
@@ -78,7 +78,7 @@ def test_the_url_says_the_picture_and_all_pages_share_it(visit_page: Open, plant
 
 
 @pytest.mark.parametrize("name", ["paint", "units", "compare"])
-def test_a_dissection_that_failed_is_said_where_it_was_wanted_and_can_be_tried_again(
+def test_a_failed_dissection_is_reported_and_can_be_retried(
     visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     def fails(*_: object, **__: object) -> None:
@@ -111,7 +111,7 @@ LARGEST = 10**9
         ({"layer": "unknown", "generator": "unknown", "segmenter": "unknown", "part": "<b>", "concept": "x"}, 1, 0),
     ],
 )
-def test_what_the_url_says_is_the_largest_or_nonsense(
+def test_largest_and_invalid_values_in_the_url(
     visit_page: Open, planted: Path, name: str, said: dict[str, str], seed: int, picture: int
 ) -> None:
     page = visit_page(name, "--generator", planted, *SMALL, "--data", "scenes:100", **said)
@@ -120,13 +120,13 @@ def test_what_the_url_says_is_the_largest_or_nonsense(
     assert [each.value for each in page.toast if "Unknown generator unknown" in each.value] or "generator" not in said
 
 
-def test_the_script_says_nothing_by_itself() -> None:
-    """Streamlit shows the value of any expression that stands alone in the script, a docstring of a variable, too."""
+def test_the_script_has_no_stray_expressions() -> None:
+    """Streamlit shows the value of any bare expression in the script, including the docstring of a variable."""
     alone = [each.value for each in ast.parse(PAGE.read_text()).body[1:] if isinstance(each, ast.Expr)]
     assert [ast.unparse(each) for each in alone] == ["draw_shell()"]
 
 
-def test_another_generator_brings_its_own_layers_segmenter_and_units(
+def test_another_generator_has_its_own_layers_segmenter_and_units(
     visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wide = planted.with_name("wide.safetensors")
@@ -145,7 +145,7 @@ def test_another_generator_brings_its_own_layers_segmenter_and_units(
     settle(page)
 
 
-def test_a_saved_dissection_is_there_at_once_and_a_foreign_one_is_refused(visit_page: Open, planted: Path) -> None:
+def test_a_saved_dissection_is_used_immediately_and_a_foreign_one_is_not(visit_page: Open, planted: Path) -> None:
     folder = planted.parent / "run"
     dissect(generators.load(planted), segmenters.load("palette"), None, 50, progress=False).save(folder)
     page = visit_page("units", "--generator", planted, "--segmenter", "palette", "--dissection", folder)
@@ -160,7 +160,7 @@ def test_a_saved_dissection_is_there_at_once_and_a_foreign_one_is_refused(visit_
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "no model"])
-def test_a_model_that_cannot_be_read_is_said_on_the_page(
+def test_an_unreadable_model_is_reported_on_the_page(
     visit_page: Open, planted: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generators, "names", lambda: ())
@@ -173,6 +173,6 @@ def test_a_model_that_cannot_be_read_is_said_on_the_page(
     assert ("gandissect explore" if damage == "no model" else "planted") in page.error[0].value.replace("\\", "")
 
 
-def test_the_server_answers(planted: Path) -> None:
+def test_the_server_responds(planted: Path) -> None:
     with serving(generator=str(planted), segmenter="palette") as address:
         assert urllib.request.urlopen(address, timeout=5).status == 200

@@ -1,4 +1,4 @@
-"""The page on which one paints, as a visitor meets it: strokes on planted units whose effect is known."""
+"""The page Paint: strokes on planted units with known effects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EVERYWHERE = list(range(GRID.height * GRID.width))
 
 @pytest.fixture
 def page(visit_page: Open, planted: Path) -> AppTest:
-    """The page on the planted generator, at a picture without green."""
+    """Open the page on the planted generator, at a picture without green."""
     z = generators.PlantedGenerator().sample_z(200, seed=1)
     number = next(index for index, row in enumerate(z) if row[0] > 0 and row[2] <= 0)
     opened = visit_page(
@@ -89,7 +89,7 @@ def listed(page: AppTest) -> list[str]:
     return [each.value.split("  \n")[0] for each in page.markdown if ":small[" in each.value]
 
 
-def test_a_stroke_draws_a_concept_and_undo_takes_it_back(page: AppTest) -> None:
+def test_a_stroke_draws_a_concept_and_undo_reverts_it(page: AppTest) -> None:
     untouched = shares(page)
     assert "green" not in untouched and page.button(key="undo").disabled
     choose(page, "green", "draw")
@@ -104,7 +104,7 @@ def test_a_stroke_draws_a_concept_and_undo_takes_it_back(page: AppTest) -> None:
     page.button(key="clear").click().run()
     assert shares(page) == untouched
     page.button(key="undo").click().run()
-    assert shares(page) == drawn, "clearing can be undone, too"
+    assert shares(page) == drawn, "clearing can be undone"
 
 
 def test_a_stroke_removes_a_concept_inside_its_region_only(page: AppTest) -> None:
@@ -147,7 +147,7 @@ def test_the_strength_of_a_stroke_is_a_quantile_of_its_units(page: AppTest) -> N
     assert shares(page)["green"] > 0
 
 
-def test_as_many_random_units_in_the_same_region_do_not_do_it(page: AppTest) -> None:
+def test_random_units_in_the_same_region_have_no_effect(page: AppTest) -> None:
     choose(page, "green", "draw")
     paint(page, EVERYWHERE)
     page.toggle(key="control").set_value(True).run()
@@ -166,7 +166,7 @@ def test_a_region_can_be_painted_by_rows_and_columns(page: AppTest) -> None:
 @pytest.mark.parametrize(
     "cells", [[], [len(EVERYWHERE)], [-1], ["0"], [True], [[1]], "everywhere", None, 5, [0] * 10**5 + [10**6]]
 )
-def test_what_is_no_stroke_is_refused_and_changes_nothing(page: AppTest, cells: object) -> None:
+def test_invalid_strokes_are_refused_and_change_nothing(page: AppTest, cells: object) -> None:
     before = shares(page)
     choose(page, "green", "draw")
     paint(page, cells)
@@ -182,7 +182,7 @@ def test_a_stroke_counts_once_whatever_else_is_clicked(page: AppTest) -> None:
     assert len(listed(page)) == 1
 
 
-def test_strokes_that_came_together_are_taken_in_order_and_those_of_another_picture_are_not(page: AppTest) -> None:
+def test_simultaneous_strokes_are_accepted_in_order_and_those_of_another_picture_are_not(page: AppTest) -> None:
     choose(page, "green", "draw")
     here = scope(page)
     first, second, lost = (
@@ -196,7 +196,7 @@ def test_strokes_that_came_together_are_taken_in_order_and_those_of_another_pict
     assert len(listed(page)) == 2
 
 
-def test_a_stroke_that_comes_together_with_another_picture_is_not_lost(page: AppTest) -> None:
+def test_a_stroke_that_arrives_with_another_picture_is_not_lost(page: AppTest) -> None:
     choose(page, "green", "draw")
     number = page.number_input(key="picture").value
     page.session_state["easel"] = {"strokes": [{"id": "a", "scope": scope(page), "cells": [1], "unsure": True}]}
@@ -206,7 +206,7 @@ def test_a_stroke_that_comes_together_with_another_picture_is_not_lost(page: App
     assert listed(page) == ["1 · draw green"]
 
 
-def test_too_many_strokes_are_refused_where_one_paints(page: AppTest) -> None:
+def test_too_many_strokes_are_refused(page: AppTest) -> None:
     choose(page, "green", "draw")
     strokes = [{"id": str(index), "scope": scope(page), "cells": [0]} for index in range(MAX_STROKES)]
     page.session_state["easel"] = {"strokes": strokes}
@@ -219,7 +219,7 @@ def test_too_many_strokes_are_refused_where_one_paints(page: AppTest) -> None:
 
 
 @pytest.mark.parametrize(("unsure", "name"), [(False, "draw green"), (True, "draw red")])
-def test_a_stroke_that_came_with_another_brush_is_of_the_brush_that_it_was_painted_with(
+def test_a_stroke_that_arrives_with_another_brush_keeps_the_brush_it_was_painted_with(
     page: AppTest, unsure: bool, name: str
 ) -> None:
     choose(page, "green", "draw")
@@ -229,7 +229,7 @@ def test_a_stroke_that_came_with_another_brush_is_of_the_brush_that_it_was_paint
     assert not page.exception and listed(page) == [f"1 · {name}"]
 
 
-def test_what_was_painted_before_an_undo_that_came_with_it_is_undone(page: AppTest) -> None:
+def test_an_undo_that_arrives_with_a_stroke_undoes_it(page: AppTest) -> None:
     choose(page, "green", "draw")
     paint(page, [1])
     choose(page, "red", "draw")
@@ -240,7 +240,7 @@ def test_what_was_painted_before_an_undo_that_came_with_it_is_undone(page: AppTe
     assert listed(page) == ["1 · draw green", "2 · draw red"]
 
 
-def test_another_layer_that_came_with_an_undo_is_shown(page: AppTest) -> None:
+def test_another_layer_that_arrives_with_an_undo_is_shown(page: AppTest) -> None:
     choose(page, "green", "draw")
     paint(page, [1])
     page.selectbox(key="layer").set_value("layer1")
@@ -250,7 +250,7 @@ def test_another_layer_that_came_with_an_undo_is_shown(page: AppTest) -> None:
     assert f"{layer.units} units on a grid of {layer.height} x {layer.width}" in read_texts(page)
 
 
-def test_a_stroke_that_was_undone_and_moved_at_once_is_gone_and_can_come_back(page: AppTest) -> None:
+def test_a_stroke_undone_and_moved_simultaneously_is_gone_and_can_be_redone(page: AppTest) -> None:
     choose(page, "green", "draw")
     for cell in (1, 2):
         paint(page, [cell])
@@ -259,10 +259,10 @@ def test_a_stroke_that_was_undone_and_moved_at_once_is_gone_and_can_come_back(pa
     page.run()
     assert not page.exception and len(listed(page)) == 1
     page.button(key="redo").click().run()
-    assert len(listed(page)) == 2, "what changed nothing is no change"
+    assert len(listed(page)) == 2, "a change without effect is not recorded"
 
 
-def test_parts_of_a_page_that_was_left_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fragments_of_a_page_that_was_left_are_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def gone(parts: list[str]) -> None:
@@ -286,7 +286,7 @@ def test_each_picture_has_its_own_strokes(page: AppTest) -> None:
     assert listed(page) == ["1 · draw green"]
 
 
-def test_a_recipe_opens_with_its_picture_and_a_bad_one_is_refused_with_the_reason(
+def test_a_recipe_opens_with_its_picture_and_a_bad_one_is_refused_with_a_reason(
     page: AppTest,
     planted: Path,
 ) -> None:
@@ -312,10 +312,10 @@ def test_a_recipe_opens_with_its_picture_and_a_bad_one_is_refused_with_the_reaso
     for reason, text in bad.items():
         page.file_uploader(key="recipe").upload("bad.json", text.encode(), "application/json").run()
         assert not page.exception and reason in read_texts(page), reason
-        assert listed(page) == ["1 · ablation"], "what was there stays"
+        assert listed(page) == ["1 · ablation"], "the previous strokes are kept"
 
 
-def test_a_layer_whose_units_agree_with_nothing_says_so(visit_page: Open, tmp_path: Path) -> None:
+def test_a_layer_without_matching_units_is_reported(visit_page: Open, tmp_path: Path) -> None:
     torch.manual_seed(0)
     path = tmp_path / "noise.safetensors"
     generators.save(generators.DCGAN(size=64, width=8, z_dim=8), path)
@@ -324,7 +324,7 @@ def test_a_layer_whose_units_agree_with_nothing_says_so(visit_page: Open, tmp_pa
     assert "choose another layer" in read_texts(page) or page.get("button_group")
 
 
-def test_the_first_page_loads_nothing_that_was_not_loaded_before_the_server_was_up(
+def test_the_first_page_loads_nothing_beyond_the_warm_up(
     visit_page: Open,
     planted: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""The page of units: every number of its table and every picture follow what is chosen."""
+"""The page Units: all numbers and pictures follow the choices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def table(page: AppTest) -> pd.DataFrame:
 
 @pytest.fixture
 def page(visit_page: Open, planted: Path) -> AppTest:
-    """The page with one picture that has green and red, and the table to choose from."""
+    """Open the page at a picture with green and red."""
     opened = visit_page("units", "--generator", planted, *SMALL, layer="layer2", picture=str(number_with(0, 1)))
     settle(opened)
     return opened
@@ -42,7 +42,7 @@ def test_the_table_has_iou_interval_and_chance_and_then_the_effect_of_each_unit(
         assert frame.loc[unit, "effect"] == pytest.approx(expected), PLANTED[unit].name
 
 
-def test_effects_are_there_at_the_next_visit_and_of_other_networks_they_are_not(
+def test_effects_are_cached_for_the_next_visit_but_not_for_other_networks(
     page: AppTest, visit_page: Open, planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from apps.explorer.units import chooser
@@ -55,7 +55,7 @@ def test_effects_are_there_at_the_next_visit_and_of_other_networks_they_are_not(
     painting = settle(visit_page("paint", "--generator", planted, *SMALL, layer="layer2"))
     behind = next(each.value for each in painting.dataframe if "set to" in each.value)
     expected = first.set_index("unit").loc[behind["unit"], "effect"]
-    assert len(behind) and behind["effect"].tolist() == expected.tolist(), "behind the brush, too"
+    assert len(behind) and behind["effect"].tolist() == expected.tolist(), "also behind the brush"
     generators.save(generators.PlantedGenerator(cells=32), planted.with_name("other.safetensors"))
     other = settle(visit_page("units", "--generator", planted.with_name("other.safetensors"), *SMALL, layer="layer2"))
     assert "effect" not in table(other) and other.button(key="effects")
@@ -69,10 +69,10 @@ def test_the_factor_of_units_ablates_leaves_and_boosts(page: AppTest) -> None:
     page.slider(key="factor").set_value(2.0).run()
     boosted = read_pictures(page)["The picture: 1 best unit for green at 2 x"]
     assert off != boosted and boosted != read_pictures(page)[f"Generated picture {number_with(0, 1)} of seed 1"]
-    assert len(page.get("download_button")) == 1, "it is a recipe"
+    assert len(page.get("download_button")) == 1, "the recipe"
 
 
-def test_each_unit_has_a_factor_of_its_own_if_asked(page: AppTest) -> None:
+def test_units_can_be_set_individually(page: AppTest) -> None:
     page.selectbox(key="concept").select("red").run()
     assert "2 best units for red switched off" in read_texts(page), "unit 4 is the twin of unit 0"
     page.toggle(key="singly").set_value(True).run()
@@ -83,7 +83,7 @@ def test_each_unit_has_a_factor_of_its_own_if_asked(page: AppTest) -> None:
     assert shares.loc["red", "± changed"] == 0, "unit 0 is back, and nothing reads its twin"
 
 
-def test_the_best_pictures_of_a_unit_have_its_concept_and_one_is_picked_by_a_click(page: AppTest) -> None:
+def test_the_top_pictures_of_a_unit_have_its_concept_and_a_click_picks_one(page: AppTest) -> None:
     page.selectbox(key="concept").select("blue").run()
     shown = [int(each.key.split()[1]) for each in page.button if (each.key or "").startswith("best ")]
     z = generators.PlantedGenerator().sample_z(256, seed=1)
@@ -93,7 +93,7 @@ def test_the_best_pictures_of_a_unit_have_its_concept_and_one_is_picked_by_a_cli
     assert page.number_input(key="picture").value == shown[3]
 
 
-def test_a_click_on_a_cell_says_which_units_are_on_there(page: AppTest) -> None:
+def test_a_cell_shows_the_units_that_are_on_there(page: AppTest) -> None:
     z = generators.PlantedGenerator().sample_z(1, 1, number_with(0, 1))[0]
     column = int(64 * (int(16 * 0.5 * (1 + float((z[1] / 2**0.5).erf()))) + 0.5) / 16)
     key = "layer2 (64, 64)"
@@ -106,7 +106,7 @@ def test_a_click_on_a_cell_says_which_units_are_on_there(page: AppTest) -> None:
     assert "No unit is on here" in read_texts(page)
 
 
-def test_a_long_measurement_can_be_called_off(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_measurement_can_be_canceled(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
     from apps.explorer.background.tasks import advance
@@ -121,9 +121,7 @@ def test_a_long_measurement_can_be_called_off(page: AppTest, monkeypatch: pytest
     assert not page.get("progress") and page.button(key="effects"), "it is offered again"
 
 
-def test_what_goes_wrong_in_the_background_is_said_where_it_was_asked_for(
-    page: AppTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_in_the_background_is_reported_on_the_page(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     from apps.explorer.units import chooser
 
     def fails(*a: object, **k: object) -> None:
@@ -135,7 +133,7 @@ def test_what_goes_wrong_in_the_background_is_said_where_it_was_asked_for(
 
 
 @pytest.mark.parametrize("name", ["dcgan-scenes64"])
-def test_a_bundled_model_has_its_page(visit_page: Open, name: str) -> None:
+def test_a_bundled_model_works(visit_page: Open, name: str) -> None:
     page = visit_page("units", "--num-samples", 12, "--segmenter", "palette", generator=name, layer="layer4")
     settle(page)
     page.get("button_group")[0].set_value("selected in the table").run()

@@ -77,7 +77,7 @@ def find_dissection(generator: Generator, segmenter: Segmenter, layer: str, num_
         dissection = _read(path, Dissection.load)
         if dissection is None or layer not in dissection:
             continue
-        if serves(dissection, generator, segmenter) and _is_usual(dissection, num_samples):
+        if matches(dissection, generator, segmenter) and _is_usual(dissection, num_samples):
             return dissection
     return None
 
@@ -111,15 +111,15 @@ def find_effects(
 def save_effects(effects: UnitEffects, generator: Generator, segmenter: Segmenter) -> None:
     """Write the effects of units to the cache; failures are only logged."""
     path = _effects_path(generator, segmenter, effects.layer, effects.num_samples, effects.seed)
-    _write(path, effects_of(generator, segmenter, effects))
+    _write(path, attach_networks(generator, segmenter, effects))
 
 
-def effects_of(generator: Generator, segmenter: Segmenter, effects: UnitEffects) -> KeptEffects:
+def attach_networks(generator: Generator, segmenter: Segmenter, effects: UnitEffects) -> KeptEffects:
     """Return effects together with the fingerprints of the networks."""
     return KeptEffects(*_fingerprints(generator, segmenter), effects)
 
 
-def serves(dissection: Dissection, generator: Generator, segmenter: Segmenter) -> bool:
+def matches(dissection: Dissection, generator: Generator, segmenter: Segmenter) -> bool:
     """Return whether a dissection belongs to these networks."""
     networks = dissection.provenance.generator, dissection.provenance.segmenter
     saved_for = (network.fingerprint for network in networks)

@@ -14,7 +14,7 @@ from .resources import escape, load_dissector
 def follow_dissection(visit: Visit, segmenter: Segmenter) -> LayerDissection | None:
     """Return the dissection of a visit's layer; until then, show the progress and return None."""
     dissector = load_dissector(visit.settings.num_samples, visit.settings.dissection)
-    if dissector.saved and not dissector.serves(visit.generator, segmenter):
+    if dissector.saved and not dissector.matches(visit.generator, segmenter):
         folder = escape(visit.settings.dissection)
         st.info(f"The dissection in {folder} belongs to other networks; this layer is dissected again.")
     key = dissector.begin(visit.generator, segmenter, visit.layer).key
@@ -23,7 +23,5 @@ def follow_dissection(visit: Visit, segmenter: Segmenter) -> LayerDissection | N
         return None
     provenance = dissection.provenance
     share = f"{100 * provenance.quantile:g}%"
-    st.caption(
-        f"IoU measured on {provenance.num_samples} pictures; a unit is on in the top {share} of its activations."
-    )
+    st.caption(f"IoU measured on {provenance.num_samples} pictures; units are on in their top {share}.")
     return dissection[visit.layer]

@@ -25,7 +25,7 @@ class Dissector:
         """Start the dissection of a layer if necessary, and return its task; a cached result is done already."""
 
         def look_up() -> Dissection | None:
-            saved = self.saved if self.serves(generator, segmenter) else None
+            saved = self.saved if self.matches(generator, segmenter) else None
             if saved is not None and layer in saved:
                 return saved
             return disk_cache.find_dissection(generator, segmenter, layer, self.num_samples)
@@ -39,6 +39,6 @@ class Dissector:
         key = (fingerprint_of(generator), fingerprint_of(segmenter), layer)
         return self.tasks.begin(key, self.num_samples, work, look_up)
 
-    def serves(self, generator: Generator, segmenter: Segmenter) -> bool:
+    def matches(self, generator: Generator, segmenter: Segmenter) -> bool:
         """Return whether the saved dissection belongs to these networks."""
-        return self.saved is not None and disk_cache.serves(self.saved, generator, segmenter)
+        return self.saved is not None and disk_cache.matches(self.saved, generator, segmenter)

@@ -20,7 +20,7 @@ from ..state import MEMORY
 from .dissector import Dissector
 from .memory import Memory
 
-LONGEST = 800
+MAX_CHARACTERS = 800
 """Maximum number of characters shown of a text from a file or a visitor."""
 
 
@@ -93,10 +93,10 @@ def shorten(name: str) -> str:
 def escape(text: str) -> str:
     """Escape Markdown in a text, and replace invalid characters with question marks.
 
-    The middle of a text longer than `LONGEST` is left out, such as an error that quotes a file.
+    The middle of a text longer than `MAX_CHARACTERS` is left out, such as an error that quotes a file.
     """
-    if (left_out := len(text) - LONGEST) > 0:
-        text = f"{text[: LONGEST // 2]} ... ({left_out} more characters) ... {text[-(LONGEST // 2) :]}"
+    if (left_out := len(text) - MAX_CHARACTERS) > 0:
+        text = f"{text[: MAX_CHARACTERS // 2]} ... ({left_out} more characters) ... {text[-(MAX_CHARACTERS // 2) :]}"
     return re.sub(r"([\\`*_{}\[\]()#+!|$:<>~-])", r"\\\1", text.encode("utf-8", "replace").decode())
 
 

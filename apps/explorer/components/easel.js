@@ -4,7 +4,7 @@
 export default function ({ parentElement: root, data, setStateValue, setTriggerValue }) {
   if (root.easel?.canvas !== root.querySelector("canvas")) root.easel = makeEasel(root);
   root.easel.send = (strokes) => setStateValue("strokes", strokes);
-  root.easel.tell = (stroke) => setTriggerValue("drawn", stroke);
+  root.easel.notify = (stroke) => setTriggerValue("drawn", stroke);
   root.easel.update(data);
 }
 
@@ -123,7 +123,7 @@ function makeEasel(root) {
     canvas.addEventListener(lost, (event) => {
       if (stroke?.pointer !== event.pointerId) return; // already released, or another finger
       stroke = null;
-      askForTheRest();
+      requestRest();
       draw();
     });
   canvas.addEventListener("pointerleave", () => {
@@ -162,10 +162,10 @@ function makeEasel(root) {
   }
 
   // Redrawing the rest of the page is slow, and would delay the next stroke.
-  function askForTheRest() {
+  function requestRest() {
     clearTimeout(timer);
     if (canvas.dataset.answered && !sent.length && !stroke)
-      timer = setTimeout(() => root.easel.tell(canvas.dataset.answered), REST);
+      timer = setTimeout(() => root.easel.notify(canvas.dataset.answered), REST);
   }
 
   new ResizeObserver(() => data && fit()).observe(canvas);
@@ -195,16 +195,16 @@ function makeEasel(root) {
     copy.src = data.after;
     copy.alt = data.alt;
     const waited = sent.length;
-    sent = sent.slice(1 + sent.findIndex((entry) => entry.id === data.seen)); // drop strokes that the picture includes
+    sent = sent.slice(1 + sent.findIndex((entry) => entry.id === data.accepted)); // drop strokes that the picture includes
     sent = sent.filter((entry) => entry.scope === data.scope);
     fit();
     canvas.dataset.shown = performance.now();
     if (sent.length < waited) {
-      canvas.dataset.answered = data.seen;
-      askForTheRest();
+      canvas.dataset.answered = data.accepted;
+      requestRest();
     }
     if (first) label();
   }
 
-  return { canvas, update, send: null, tell: null };
+  return { canvas, update, send: null, notify: null };
 }

@@ -35,7 +35,7 @@ def show_easel(
     alt: str,
     brush: Mapping[str, Any] | None = None,
     scope: str = "",
-    last_taken: str | None = None,
+    last_accepted: str | None = None,
     *,
     labels: bool = False,
     on_strokes: Callable[[], None] = _ignore,
@@ -52,7 +52,7 @@ def show_easel(
         brush: ``grid`` (rows and columns), ``color`` (``#rrggbb``), ``id`` (unique) and ``tools`` (CSS selector of the
             controls that choose the brush); None if painting is disabled.
         scope: Identifies the picture and layer; the easel drops strokes of another scope.
-        last_taken: ID of the last stroke that Python has processed.
+        last_accepted: ID of the last stroke that Python has processed.
         labels: The pictures are label maps, which are drawn without smoothing.
         on_strokes: Called after a stroke.
         on_drawn: Called when the easel shows the result of a stroke and no other stroke has followed.
@@ -64,7 +64,7 @@ def show_easel(
         "alt": alt,
         "brush": dict(brush) if brush else None,
         "scope": scope,
-        "seen": last_taken,
+        "accepted": last_accepted,
         "labels": labels,
     }
     _EASEL(key=key, data=data, default={"strokes": []}, on_strokes_change=on_strokes, on_drawn_change=on_drawn)
@@ -87,7 +87,7 @@ class EaselStroke:
     unsure: bool
 
 
-def read_strokes(key: str, last_taken: str | None) -> list[EaselStroke]:
+def read_strokes(key: str, last_accepted: str | None) -> list[EaselStroke]:
     """Return the strokes on an easel since the last processed one, in order."""
     state = st.session_state.get(key)
     strokes = state.get("strokes") if isinstance(state, Mapping) else None
@@ -96,7 +96,7 @@ def read_strokes(key: str, last_taken: str | None) -> list[EaselStroke]:
         for entry in (strokes if isinstance(strokes, list) else [])
         if isinstance(entry, Mapping) and isinstance(entry.get("cells"), list)
     ]
-    ends = [index for index, stroke in enumerate(painted, 1) if stroke.id == last_taken]
+    ends = [index for index, stroke in enumerate(painted, 1) if stroke.id == last_accepted]
     return painted[ends[-1] if ends else 0 :]
 
 

@@ -57,7 +57,7 @@ def show_shares(segmenter: Segmenter, labeled: Mapping[str, Int64[Tensor, "H W"]
         for name in frame.columns[1:]
     }
     columns = {" ": st.column_config.Column(width=24)} | numbers
-    st.dataframe(tables.with_colors(frame, segmenter.concepts), width="stretch", hide_index=True, column_config=columns)
+    st.dataframe(tables.add_colors(frame, segmenter.concepts), width="stretch", hide_index=True, column_config=columns)
     st.caption(
         "Percent of the pixels of this picture; ± in percentage points. Change: mean over red, green and blue, as a "
         f"share of the range from black to white; the map saturates at {FULL_SCALE:.0%}."

@@ -79,7 +79,7 @@ def concept_table(labels: Sequence[str], layers: Sequence[ComparedLayer], concep
     return frame.loc[order]
 
 
-def with_colors(frame: pd.DataFrame, concepts: Sequence[Concept]) -> Styler:
+def add_colors(frame: pd.DataFrame, concepts: Sequence[Concept]) -> Styler:
     """Return a table of `share_table` with a first column, named with a space, in the concepts' colors."""
     colors = [*(concept.hex for concept in concepts), "#808080"]
     frame = frame.copy()

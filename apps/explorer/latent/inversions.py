@@ -121,7 +121,7 @@ def find_inversion(
     )
 
 
-def num_images(num_steps: int) -> int:
+def estimate_num_images(num_steps: int) -> int:
     """Return the approximate number of images that `find_inversion` generates."""
     if not num_steps:
         return NUM_WITHOUT_GRADIENTS

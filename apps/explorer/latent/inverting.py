@@ -20,7 +20,7 @@ from ..background.resources import escape, load_segmenter, visitor_memory
 from ..display.before_after import show_change, show_shares
 from ..display.images import draw_picture
 from ..networks import fingerprint_of, label_image
-from ..state import NUM_UPLOADS, UPLOAD, UPLOAD_ERROR, UPLOAD_TASK, UPLOAD_WANTED, upload_key
+from ..state import NUM_UPLOADS, UPLOAD, UPLOAD_ERROR, UPLOAD_REQUESTED, UPLOAD_TASK, upload_key
 from ..visit import Visit
 from . import inversions
 
@@ -46,7 +46,7 @@ def draw_inverting(visit: Visit) -> None:
         st.error(escape(image))
         return
     segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
-    inversion = look_for(visit, segmenter, upload, image, space, num_steps)
+    inversion = follow_inversion(visit, segmenter, upload, image, space, num_steps)
     if inversion is None:
         st.image(draw_picture(image), "Cropped and resized", 256, alt="Your picture, cropped and resized")
     else:
@@ -62,7 +62,7 @@ def choose_search(visit: Visit, has_gradients: bool) -> tuple[str, int]:
             "Your picture",
             endings,
             key=key,
-            on_change=take_upload,
+            on_change=store_upload,
             args=(key,),
             width=420,
             max_upload_size=inversions.MAX_MEGABYTES,
@@ -80,7 +80,7 @@ def choose_search(visit: Visit, has_gradients: bool) -> tuple[str, int]:
         )
         num_steps = st.selectbox("Steps", inversions.STEPS, 1, key="own steps", width=110) if has_gradients else 0
         if UPLOAD in st.session_state:
-            st.button("Remove", key="forget picture", icon=":material/delete:", on_click=forget_upload)
+            st.button("Remove", key="remove picture", icon=":material/delete:", on_click=remove_upload)
     return space, num_steps
 
 
@@ -105,40 +105,40 @@ def explain_search(visit: Visit, has_gradients: bool, size: int) -> None:
     )
 
 
-def take_upload(key: str) -> None:
+def store_upload(key: str) -> None:
     """Store the uploaded picture and request its inversion; on failure, store the reason."""
     file = st.session_state[key]
-    forget()
+    discard_upload()
     if file is None:
         return
     try:
         st.session_state[UPLOAD] = inversions.receive(file.getvalue())
-        st.session_state[UPLOAD_WANTED] = True
+        st.session_state[UPLOAD_REQUESTED] = True
     except ValueError as error:
         st.session_state[UPLOAD_ERROR] = str(error)
 
 
-def forget() -> None:
+def discard_upload() -> None:
     """Discard the picture, and cancel its inversion."""
-    call_off(st.session_state.pop(UPLOAD_TASK, None))
-    for name in (UPLOAD, UPLOAD_ERROR, UPLOAD_WANTED):
+    cancel_task(st.session_state.pop(UPLOAD_TASK, None))
+    for name in (UPLOAD, UPLOAD_ERROR, UPLOAD_REQUESTED):
         st.session_state.pop(name, None)
 
 
-def forget_upload() -> None:
+def remove_upload() -> None:
     """Discard the picture, and clear the upload field."""
-    forget()
+    discard_upload()
     st.session_state[NUM_UPLOADS] = st.session_state.get(NUM_UPLOADS, 0) + 1
 
 
-def call_off(key: Hashable) -> None:
+def cancel_task(key: Hashable) -> None:
     """Cancel a task if it is running; keep finished ones."""
     task = visitor_tasks().get(key)
     if task is not None and not task.result.done():
         visitor_tasks().stop(key)
 
 
-def look_for(
+def follow_inversion(
     visit: Visit,
     segmenter: Segmenter,
     upload: inversions.Upload,
@@ -150,21 +150,21 @@ def look_for(
     networks = fingerprint_of(visit.generator), fingerprint_of(segmenter)
     key = ("invert", upload.digest, *networks, space, num_steps)
     if st.session_state.get(UPLOAD_TASK) != key:
-        call_off(st.session_state.get(UPLOAD_TASK))  # for another picture or generator, no longer needed
+        cancel_task(st.session_state.get(UPLOAD_TASK))  # for another picture or generator, no longer needed
         st.session_state[UPLOAD_TASK] = key
-    if st.session_state.get(UPLOAD_WANTED):
+    if st.session_state.get(UPLOAD_REQUESTED):
         work = partial(inversions.find_inversion, visit.generator, segmenter, image, space, num_steps)
-        visitor_tasks().begin(key, inversions.num_images(num_steps), work)
+        visitor_tasks().begin(key, inversions.estimate_num_images(num_steps), work)
     elif visitor_tasks().get(key) is None:
         st.button(
             f"Invert in {space}",
             type="primary",
             icon=":material/search:",
-            key="look for it",
+            key="start inversion",
             on_click=st.session_state.__setitem__,
-            args=(UPLOAD_WANTED, True),
+            args=(UPLOAD_REQUESTED, True),
         )
-    inversion: Inversion | None = follow_task(key, f"Inverting in {space}", UPLOAD_WANTED)
+    inversion: Inversion | None = follow_task(key, f"Inverting in {space}", UPLOAD_REQUESTED)
     return inversion
 
 

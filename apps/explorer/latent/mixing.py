@@ -25,10 +25,10 @@ def draw_mixing(visit: Visit) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         following = neighboring_numbers(visit.number, 2)[1]
         other = st.number_input("Other picture", 0, MAX_NUMBER, following, key=f"other {visit.number}", width=140)
-        ways = ["styles", "activations"] if capabilities(visit.generator).has_w else ["activations"]
-        way = st.segmented_control("Mix", ways, default=ways[0], required=True, key=f"mix {len(ways)}")
+        modes = ["styles", "activations"] if capabilities(visit.generator).has_w else ["activations"]
+        mode = st.segmented_control("Mix", modes, default=modes[0], required=True, key=f"mix {len(modes)}")
     z_b = visit.generator.sample_z(1, visit.seed, other)
-    if way == "styles":
+    if mode == "styles":
         image, taken = mix_by_styles(visit, z_b)
     else:
         image, taken = mix_by_activations(visit, z_b)

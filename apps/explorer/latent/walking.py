@@ -23,7 +23,7 @@ from ..state import FILM
 from ..visit import Visit
 from . import walks
 
-STRIP = 9
+NUM_STRIP = 9
 PSIS, LIMITS = (1.0, 0.75, 0.5, 0.25, 0.0, -0.5), (4.0, 2.0, 1.5, 1.0, 0.5, 0.25)
 
 
@@ -65,7 +65,7 @@ def show_place(visit: Visit, walk: Walk, numbers: tuple[int, ...]) -> None:
     position = st.slider(
         "Position (integers are the chosen pictures)", 0.0, float(walk.end), 0.5, 0.05, key=f"place {walk.end:g}"
     )
-    strip = torch.linspace(0, walk.end, STRIP, dtype=torch.float64, device="cpu")
+    strip = torch.linspace(0, walk.end, NUM_STRIP, dtype=torch.float64, device="cpu")
     here = torch.tensor([position], dtype=torch.float64, device="cpu")
     picture, *along = walks.render_walk(walk, torch.cat([here, strip]))
     start = int(min(position, walk.end - 1))

@@ -30,7 +30,7 @@ from gandissect.report import save_gif
 from ..background.tasks import CountedSegmenter
 from ..networks import FORWARD_SLOTS
 
-MOST_KEYS, LARGEST = 8, 10**9
+MAX_KEYS, MAX_NUMBER = 8, 10**9
 """Maximum number of pictures of a walk, and largest number of a picture."""
 
 FRAMES_PER_STEP, FPS = 16, 20
@@ -47,10 +47,10 @@ def parse_numbers(text: str) -> tuple[int, ...]:
         ValueError: If the text is not a list of 2 to 8 such numbers.
     """
     words = [word for word in re.split(r"[,;\s]+", text.strip()) if word]
-    wrong = [word for word in words if not re.fullmatch(r"[0-9]{1,10}", word) or int(word) > LARGEST]
-    if wrong or not 2 <= len(words) <= MOST_KEYS:
+    wrong = [word for word in words if not re.fullmatch(r"[0-9]{1,10}", word) or int(word) > MAX_NUMBER]
+    if wrong or not 2 <= len(words) <= MAX_KEYS:
         problem = repr(wrong[0][:20]) if wrong else f"{len(words)} numbers"
-        raise ValueError(f"pictures must be 2 to {MOST_KEYS} numbers, such as 0, 1, 5; got {problem}")
+        raise ValueError(f"pictures must be 2 to {MAX_KEYS} numbers, such as 0, 1, 5; got {problem}")
     return tuple(map(int, words))
 
 

@@ -1,1 +1,1 @@
-"""Strokes, what they change, and how they are drawn and kept."""
+"""Strokes: brush, history, list, rendering, and recipes."""

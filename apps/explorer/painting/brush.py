@@ -17,8 +17,8 @@ from ..units.activity import add_effects
 
 MIN_IOU, MAX_UNITS, DEFAULT_UNITS, DEFAULT_LEVEL = 0.04, 40, 20, 0.99
 DRAW, REMOVE = "draw", "remove"
-EFFECT, AGREEMENT = "effect", "IoU"
-CERTAIN = 3.0
+EFFECT, IOU = "effect", "IoU"
+MIN_STDERRS = 3.0
 """Minimum effect of a unit behind a brush, in standard errors."""
 
 
@@ -65,7 +65,7 @@ def choose_brush(
         scope: Scope of the choice, part of the widgets' keys.
         on_change: Called when the choice changes.
     """
-    method = _choose_method(on_change) if effects is not None else AGREEMENT
+    method = _choose_method(on_change) if effects is not None else IOU
     if effects is not None and method == EFFECT:
         ranked = rank_units_by_effect(effects, dissection.concepts)
     else:
@@ -89,7 +89,7 @@ def _choose_method(on_change: Callable[[], None]) -> str:
     """Let the visitor choose how units are ranked."""
     return st.segmented_control(
         "Rank units by",
-        [EFFECT, AGREEMENT],
+        [EFFECT, IOU],
         default=EFFECT,
         required=True,
         key="by",
@@ -149,7 +149,7 @@ def rank_units_by_effect(effects: UnitEffects, concepts: Sequence[Concept]) -> d
         column = effects.concepts.index(concept.name)
         mean, stderr = effects.mean[:, column], effects.stderr[:, column]
         order = mean.argsort(descending=True, stable=True).tolist()
-        units = [unit for unit in order if mean[unit] > CERTAIN * stderr[unit]][:MAX_UNITS]
+        units = [unit for unit in order if mean[unit] > MIN_STDERRS * stderr[unit]][:MAX_UNITS]
         if units:
             ranked[concept], lost[concept] = UnitSet(effects.layer, tuple(units)), float(mean[units].sum())
     return {concept: ranked[concept] for concept in sorted(lost, key=lambda concept: -lost[concept])}
@@ -177,14 +177,14 @@ def _adjust(
         "use": st.column_config.CheckboxColumn(" ", width=35, help="Use the unit"),
         "unit": st.column_config.NumberColumn(width=40),
         "IoU": st.column_config.ProgressColumn(
-            format="%.3f", min_value=0, max_value=max(0.2, frame["IoU"].max()), width=85, help=f"IoU with {concept}"
+            format="%.3f", min_value=0, max_value=max(0.2, frame["IoU"].max()), width=68, help=f"IoU with {concept}"
         ),
         "effect": st.column_config.NumberColumn(
             format="%+.2f", width=50, help=f"Percent of the pixels that {concept} loses when the unit is off"
         ),
         "concept": st.column_config.TextColumn(width=70, help="Concept that the unit matches best"),
         "set to": st.column_config.SelectboxColumn(
-            options=[describe_level(choice) for choice in LEVELS], required=True, width=70
+            options=[describe_level(choice) for choice in LEVELS], required=True, width=60
         ),
     }
     edited = st.data_editor(

@@ -14,7 +14,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from .pending import take_over
+from .pending import accept_strokes
 
 BRUSH, CANVAS, HISTORY, RECIPE, STROKES, RESULTS = "brush", "canvas", "history", "recipe", "strokes", "results"
 REST = [HISTORY, STROKES, RESULTS, RECIPE]
@@ -30,7 +30,7 @@ def then_redraw(change: Callable[..., None]) -> Callable[..., None]:
     """Return a callback that accepts pending strokes, applies a change and redraws."""
 
     def change_and_redraw(*values: Any) -> None:
-        take_over()
+        accept_strokes()
         change(*values)
         redraw()
 
@@ -44,13 +44,13 @@ def redraw_rest() -> None:
 
 def redraw_brush() -> None:
     """Accept pending strokes of the previous brush, and redraw brush and canvas."""
-    take_over(sure=True)
+    accept_strokes(sure=True)
     _draw([BRUSH, CANVAS])
 
 
 def redraw_canvas() -> None:
     """Accept pending strokes, and redraw the canvas."""
-    take_over(sure=True)
+    accept_strokes(sure=True)
     _draw([CANVAS])
 
 

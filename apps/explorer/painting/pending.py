@@ -11,48 +11,48 @@ import streamlit as st
 from ..background.resources import load_levels
 from ..components.easel import read_strokes
 from ..networks import fingerprint_of
-from ..state import EASEL, LAID_OUT, LAST_STROKE, STROKE_ERROR
+from ..state import EASEL, LAST_STROKE, ON_EASEL, STROKE_ERROR
 from ..visit import Visit
 from .brush import Brush
 from .session import Painting
 from .strokes import make_edit, make_region
 
 
-def scope_of(visit: Visit) -> str:
+def make_scope(visit: Visit) -> str:
     """Return the scope of strokes: generator, layer and picture. Strokes of another scope are too late."""
     return f"{fingerprint_of(visit.generator)} {visit.layer} {visit.seed} {visit.number}"
 
 
-def lay_out(visit: Visit, brush: Brush | None) -> None:
+def update_easel(visit: Visit, brush: Brush | None) -> None:
     """Record what the easel shows from now on, and accept pending strokes.
 
     Args:
         visit: The visitor's choices, which determine the picture.
         brush: Brush on the easel; without one, no stroke is accepted.
     """
-    before, _ = st.session_state.get(LAID_OUT, (None, None))
-    if before and scope_of(before) != scope_of(visit):
-        take_over()  # strokes on the previous picture that had waited for a possible new brush
-    st.session_state[LAID_OUT] = (visit, brush)
-    take_over()
+    before, _ = st.session_state.get(ON_EASEL, (None, None))
+    if before and make_scope(before) != make_scope(visit):
+        accept_strokes()  # strokes on the previous picture that had waited for a possible new brush
+    st.session_state[ON_EASEL] = (visit, brush)
+    accept_strokes()
 
 
-def take_over(*, sure: bool = False) -> None:
+def accept_strokes(*, sure: bool = False) -> None:
     """Accept the strokes since the last call.
 
     Args:
         sure: Stop at the first stroke that may belong to a new brush, which has not been recorded yet.
     """
-    visit, brush = st.session_state.get(LAID_OUT, (None, None))
-    for stroke in read_strokes(EASEL, last_stroke_taken()) if visit else []:
+    visit, brush = st.session_state.get(ON_EASEL, (None, None))
+    for stroke in read_strokes(EASEL, get_last_accepted()) if visit else []:
         if sure and stroke.unsure:
             break
         st.session_state[LAST_STROKE] = stroke.id
-        if stroke.scope == scope_of(visit) and brush is not None and brush.units.units:
+        if stroke.scope == make_scope(visit) and brush is not None and brush.units.units:
             try_to_add(visit, brush, stroke.cells)
 
 
-def last_stroke_taken() -> str | None:
+def get_last_accepted() -> str | None:
     """Return the ID of the last accepted stroke."""
     last: str | None = st.session_state.get(LAST_STROKE)
     return last

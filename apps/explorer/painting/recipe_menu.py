@@ -15,7 +15,7 @@ from ..networks import fingerprint_of
 from ..picker import MAX_NUMBER
 from ..state import GENERATOR, PICTURE, RECIPE_ERROR, RECIPE_FILE, SEED, go_to
 from ..visit import Visit, parse_settings
-from .pending import take_over
+from .pending import accept_strokes
 from .recipe_files import check_fits, format_command, format_python, make_sheet, read_recipe
 from .session import Painting
 from .strokes import Stroke
@@ -84,7 +84,7 @@ def open_recipe() -> None:
         st.session_state[RECIPE_ERROR] = str(error.args[0] if error.args else error)
         return
     go_to({GENERATOR: name, SEED: recipe.seed, PICTURE: recipe.start})
-    take_over()  # strokes painted before the recipe was opened
+    accept_strokes()  # strokes painted before the recipe was opened
     painting = Painting(fingerprint_of(generator), recipe.seed, recipe.start)
     first = painting.history.next_number
     painting.change(
@@ -95,7 +95,7 @@ def open_recipe() -> None:
     st.rerun()  # the whole page: the fragment alone would continue with the old picture
 
 
-def recipe_of(visit: Visit, painting: Painting) -> Recipe:
+def make_recipe(visit: Visit, painting: Painting) -> Recipe:
     """Return the recipe of the strokes on a visit's picture."""
     edits = tuple(stroke.edit for stroke in painting.history.now if stroke.on)
     return Recipe(NetworkId(visit.generator.name, painting.fingerprint), visit.seed, visit.number, 1, edits)

@@ -1,4 +1,4 @@
-"""A visitor's picture with his edits, from activations that he has kept; without Streamlit."""
+"""Rendering of edited pictures from cached activations; independent of Streamlit."""
 
 from __future__ import annotations
 

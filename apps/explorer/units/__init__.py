@@ -1,1 +1,1 @@
-"""Choosing units and looking at them closely."""
+"""Choice and inspection of units."""

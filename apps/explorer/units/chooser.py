@@ -30,10 +30,12 @@ def choose_units(visit: Visit, segmenter: Segmenter, dissection: LayerDissection
     scope = f"{fingerprint_of(visit.generator)} {dissection.name}"
     by_name = {concept.name: dissection.units_for(concept.name, MIN_IOU) for concept in dissection.concepts}
     ranked = {name: units for name, units in sorted(by_name.items(), key=lambda item: -len(item[1])) if len(units)}
-    ways = [*(["best for a concept"] if ranked else []), "selected in the table"]
-    way = st.segmented_control("Units", ways, default=ways[0], required=True, label_visibility="collapsed", key="way")
+    modes = [*(["best for a concept"] if ranked else []), "selected in the table"]
+    mode = st.segmented_control(
+        "Units", modes, default=modes[0], required=True, label_visibility="collapsed", key="mode"
+    )
     effects = find_measured_effects(visit, segmenter)
-    if way == ways[-1] or not ranked:
+    if mode == modes[-1] or not ranked:
         units, title = pick_rows(dissection, scope, effects)
     else:
         concept = st.selectbox("Concept", list(ranked), key="concept", bind="query-params")

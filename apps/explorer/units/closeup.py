@@ -17,7 +17,7 @@ from ..visit import Visit
 from .activity import draw_outline, find_active_units, measure_peaks
 
 NUM_PICTURES, NUM_SHOWN = 256, 8
-MOST = 12
+MAX_UNITS = 12
 """Maximum number of units shown for a cell."""
 
 
@@ -90,12 +90,12 @@ def show_active(on: pd.DataFrame, dissection: LayerDissection) -> None:
         "threshold": number(format="%.2f", width=80),
     }
     st.dataframe(
-        on.head(MOST),
+        on.head(MAX_UNITS),
         hide_index=True,
         column_config=columns,
         column_order=list(columns),
         width="content",
         alt="Units that are on at the cell",
     )
-    if len(on) > MOST:
-        st.caption(f"Shows the {MOST} of {len(on)} units that exceed their threshold most.")
+    if len(on) > MAX_UNITS:
+        st.caption(f"Shows the {MAX_UNITS} of {len(on)} units that exceed their threshold most.")

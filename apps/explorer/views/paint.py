@@ -31,8 +31,8 @@ from ..painting.fragments import (
     redraw_results,
     then_redraw,
 )
-from ..painting.pending import last_stroke_taken, lay_out, pop_stroke_error, scope_of, try_to_add
-from ..painting.recipe_menu import recipe_of, show_menu, show_opening
+from ..painting.pending import get_last_accepted, make_scope, pop_stroke_error, try_to_add, update_easel
+from ..painting.recipe_menu import make_recipe, show_menu, show_opening
 from ..painting.render import render
 from ..painting.session import Painting
 from ..painting.stroke_list import show_history, show_strokes
@@ -85,7 +85,7 @@ def draw_canvas(visit: Visit) -> None:
     A stroke redraws only this part; the others follow once strokes pause, so that the picture does not wait for them.
     """
     painting, brush = Painting.of(visit), _current_brush(visit)
-    lay_out(visit, brush)
+    update_easel(visit, brush)
     if error := pop_stroke_error():
         st.error(escape(error))
     before, after = render_pictures(visit, painting)
@@ -96,8 +96,8 @@ def draw_canvas(visit: Visit) -> None:
         visit.generator.image_size,
         f"Picture {visit.number} of seed {visit.seed} with the strokes. Paint here.",
         describe_brush(visit, brush) if brush and brush.units.units else None,
-        scope_of(visit),
-        last_stroke_taken(),
+        make_scope(visit),
+        get_last_accepted(),
         on_strokes=redraw_canvas,
         on_drawn=redraw_rest,
     )
@@ -116,7 +116,7 @@ def draw_recipe(visit: Visit) -> None:
     """Draw the buttons below the picture."""
     painting = Painting.of(visit)
     before, after = render_pictures(visit, painting)
-    show_menu(recipe_of(visit, painting), before[None], after[None])
+    show_menu(make_recipe(visit, painting), before[None], after[None])
 
 
 @st.fragment(key=STROKES)
@@ -143,8 +143,8 @@ def draw_results(visit: Visit, segmenter: Segmenter) -> None:
     left, right = st.container(key="results").columns([11, 9], gap="medium")
     with left:
         show_change("segmentation", segmenter, before, after, (labels, labeled.get("after", labels)), region)
-        label = "Control: the same number of random units in the same region"
-        if edits and st.toggle(label, key="control", on_change=redraw_results):
+        label, explanation = "Control: random units in the same region", "The same number of other units of the layer"
+        if edits and st.toggle(label, key="control", on_change=redraw_results, help=explanation):
             random = render(visit, control_edits(visit, painting), visitor_memory())
             labeled["random"] = label_image(segmenter, random)
             show_change("random segmentation", segmenter, before, random, (labels, labeled["random"]), region)

@@ -23,7 +23,7 @@ from ..units.chooser import choose_units
 from ..units.closeup import show_best_pictures, show_cell
 from ..visit import Visit
 
-MOST, MOST_SLIDERS = 4.0, 8
+MAX_FACTOR, MAX_SLIDERS = 4.0, 8
 """Largest factor of an activation, and largest number of sliders for single units."""
 
 FORMAT = "%.2f x"
@@ -70,15 +70,15 @@ def choose_factors(units: UnitSet) -> dict[int, float]:
     if not units.units:
         return {}
     label = "Factor on the activations of these units (0: off, 1: unchanged)"
-    factor_of_all = st.slider(label, 0.0, MOST, 0.0, 0.25, FORMAT, key="factor")
+    factor_of_all = st.slider(label, 0.0, MAX_FACTOR, 0.0, 0.25, FORMAT, key="factor")
     factors = dict.fromkeys(units.units, factor_of_all)
     if len(units) > 1 and st.toggle("Set units individually", key="singly"):
         scope = f"{units.layer} {factor_of_all}"  # a new common value resets the single ones
-        for column, unit in zip(itertools.cycle(st.columns(2, wrap=False)), units.units[:MOST_SLIDERS], strict=False):
+        for column, unit in zip(itertools.cycle(st.columns(2, wrap=False)), units.units[:MAX_SLIDERS], strict=False):
             key = f"factor {unit} {scope}"
-            factors[unit] = column.slider(f"Unit {unit}", 0.0, MOST, factor_of_all, 0.25, FORMAT, key=key)
-        if len(units) > MOST_SLIDERS:
-            st.caption(f"Shows the first {MOST_SLIDERS} units; the others stay at {factor_of_all:g} x.")
+            factors[unit] = column.slider(f"Unit {unit}", 0.0, MAX_FACTOR, factor_of_all, 0.25, FORMAT, key=key)
+        if len(units) > MAX_SLIDERS:
+            st.caption(f"Shows the first {MAX_SLIDERS} units; the others stay at {factor_of_all:g} x.")
     return factors
 
 
@@ -157,7 +157,7 @@ def show_concept_shares(segmenter: Segmenter, labeled: dict[str, Int64[Tensor, "
         for name in frame.columns[1:]
     }
     columns = {" ": st.column_config.Column(width=24)} | numbers
-    colored = tables.with_colors(frame, segmenter.concepts)
+    colored = tables.add_colors(frame, segmenter.concepts)
     st.dataframe(colored, width="content", hide_index=True, column_config=columns)
     st.caption(
         "Percent of the pixels of this picture; ± in percentage points. "

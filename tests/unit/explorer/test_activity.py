@@ -1,4 +1,4 @@
-"""Units at a cell, their best pictures and factors, against loops and the planted generator's closed form."""
+"""Units at a cell, top pictures and factors, against loops and the planted generator's closed form."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def dcgan() -> generators.DCGAN:
     return generators.DCGAN(size=16, width=8, z_dim=5).eval().requires_grad_(False)
 
 
-def test_factors_become_ablations_and_scalings_and_one_becomes_nothing(dcgan: generators.DCGAN) -> None:
+def test_factors_become_ablations_and_scalings_and_1_becomes_nothing(dcgan: generators.DCGAN) -> None:
     edits = make_factor_edits("layer1", {3: 0.0, 1: 2.0, 2: 1.0, 0: 0.0})
     assert [(type(each), each.units.units) for each in edits] == [(Ablation, (3, 0)), (Scaling, (1,))]
     z = dcgan.sample_z(2, seed=1)
@@ -57,7 +57,7 @@ def test_the_units_on_at_a_cell_are_those_above_their_threshold() -> None:
             assert found["unit"].tolist() == sorted(on, key=lambda u: -on[u])
             assert found["activation"].tolist() == pytest.approx([activation[u, row, column] for u in found["unit"]])
     below = find_active_units(torch.tensor([[[-1.0]], [[-3.0]]]), torch.tensor([-2.0, -2.0]), 0, 0)
-    assert below["unit"].tolist() == [0], "thresholds may be below 0"
+    assert below["unit"].tolist() == [0], "thresholds may be negative"
 
 
 def test_planted_units_are_on_in_their_cell_and_nowhere_else() -> None:
@@ -70,7 +70,7 @@ def test_planted_units_are_on_in_their_cell_and_nowhere_else() -> None:
         assert on == ([k, 4] if k == 0 else [k]) * (k in present)
 
 
-def test_peaks_are_the_largest_activations_of_the_seed(dcgan: generators.DCGAN) -> None:
+def test_peaks_are_the_largest_activations(dcgan: generators.DCGAN) -> None:
     found = measure_peaks(dcgan, "layer2", 7, 40)
     assert found.shape == (40, dcgan.layers["layer2"].units)
     for number in (0, 31, 32, 39):
@@ -85,8 +85,8 @@ def test_the_outline_is_around_the_planted_cell() -> None:
     drawn = draw_outline(planted, 1, number, 1, "layer2", 0.5).astype(int)
     plain = draw_picture(planted(planted.sample_z(1, 1, number))[0]).astype(int)
     cell = slice(16 + 4, 32 - 4), slice(16 * column + 4, 16 * column + 12)
-    assert (drawn[cell] == plain[cell]).all(), "where the unit is on the picture is itself"
-    assert np.abs(drawn[200:] - plain[200:] / 2).max() <= 1, "all else is half as bright"
+    assert (drawn[cell] == plain[cell]).all(), "unchanged where the unit is on"
+    assert np.abs(drawn[200:] - plain[200:] / 2).max() <= 1, "the rest is half as bright"
     yellow = (drawn == [255, 222, 0]).all(2)
     assert yellow[10:38, max(0, 16 * column - 6) : 16 * column + 22].sum() == yellow.sum() > 0
 
@@ -103,8 +103,6 @@ def test_interval_chance_and_effect_of_planted_units_are_in_the_table() -> None:
     effects = measure_unit_effects(planted, PLANTED_SEGMENTER, "layer2", 64, 5, progress=False)
     effect = add_effects(frame, found, effects)
     z = planted.sample_z(64, 5)
-    assert effect["effect"][0] == pytest.approx(100 * float((z[:, 2] > 0).double().mean()) / 256), (
-        "all the green there is"
-    )
-    assert effect["effect"][1] == 0 and effect["±"][1] == 0, "the twin that nothing reads"
+    assert effect["effect"][0] == pytest.approx(100 * float((z[:, 2] > 0).double().mean()) / 256), "all green pixels"
+    assert effect["effect"][1] == 0 and effect["±"][1] == 0, "the twin, which nothing reads"
     assert PLANTED[1].name == frame["concept"][0]

@@ -1,4 +1,4 @@
-"""What the explorer keeps on disk: it serves its own networks only, and where nothing can be kept all goes on."""
+"""The disk cache: used only for the same networks, and optional where nothing can be written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from segmenters.palette import PaletteSegmenter
 SEGMENTER = PaletteSegmenter(generators.PlantedGenerator.concepts)
 
 
-def test_a_dissection_is_kept_for_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dissection_is_cached_for_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
     planted = generators.PlantedGenerator()
     first = dissector.Dissector(24).begin(planted, SEGMENTER, "layer2").result.result(60)
     (path,) = _kept_files()
@@ -28,18 +28,18 @@ def test_a_dissection_is_kept_for_the_next_start(monkeypatch: pytest.MonkeyPatch
     again = dissector.Dissector(24).begin(planted, SEGMENTER, "layer2").result.result(60)
     assert torch.equal(again["layer2"].iou, first["layer2"].iou)
     monkeypatch.setattr(dissector, "dissect", dissect)
-    assert disk_cache.find_dissection(planted, SEGMENTER, "layer1", 24) is None, "of another layer"
-    assert disk_cache.find_dissection(planted, SEGMENTER, "layer2", 48) is None, "of fewer pictures"
+    assert disk_cache.find_dissection(planted, SEGMENTER, "layer1", 24) is None, "another layer"
+    assert disk_cache.find_dissection(planted, SEGMENTER, "layer2", 48) is None, "fewer pictures"
     assert disk_cache.find_dissection(generators.PlantedGenerator(cells=8), SEGMENTER, "layer2", 24) is None, (
-        "of another generator"
+        "another generator"
     )
     other = PaletteSegmenter(generators.PlantedGenerator.concepts[: len(PLANTED)])
-    assert disk_cache.find_dissection(planted, other, "layer2", 24) is None, "of another segmenter"
+    assert disk_cache.find_dissection(planted, other, "layer2", 24) is None, "another segmenter"
     path.write_bytes(path.read_bytes()[:-9])
     assert dissector.Dissector(24).begin(planted, SEGMENTER, "layer2").result.result(60).provenance.num_samples == 24
 
 
-def test_a_kept_dissection_under_a_wrong_name_does_not_serve() -> None:
+def test_a_cached_dissection_under_a_wrong_name_is_not_used() -> None:
     planted, other = generators.PlantedGenerator(), generators.PlantedGenerator(cells=8)
     disk_cache.save_dissection(
         dissect(other, SEGMENTER, "layer2", 24, progress=False), planted, SEGMENTER, "layer2", 24
@@ -48,7 +48,7 @@ def test_a_kept_dissection_under_a_wrong_name_does_not_serve() -> None:
 
 
 @pytest.mark.parametrize("trouble", ["a file in the way", "no home", "nothing may be written", "the disk is full"])
-def test_where_nothing_can_be_kept_the_explorer_goes_without(
+def test_the_explorer_works_without_a_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(error: Exception) -> Callable[..., None]:
@@ -75,7 +75,7 @@ def test_where_nothing_can_be_kept_the_explorer_goes_without(
     assert "not cached" in caplog.text
 
 
-def test_effects_are_kept_with_the_networks_that_they_are_of() -> None:
+def test_effects_are_cached_with_their_networks() -> None:
     planted, small = generators.PlantedGenerator(), generators.PlantedGenerator(cells=8)
     found = measure_unit_effects(planted, SEGMENTER, "layer2", 4, 3, progress=False)
     disk_cache.save_effects(found, planted, SEGMENTER)
@@ -92,12 +92,12 @@ def test_effects_are_kept_with_the_networks_that_they_are_of() -> None:
     disk_cache.save_effects(found, small, SEGMENTER)
     (wrong,) = set(path.parent.glob("*.safetensors")) - {path}
     path.write_bytes(wrong.read_bytes())
-    assert disk_cache.find_effects(planted, SEGMENTER, "layer2", 4, 3) is None, "what stands in the file counts"
+    assert disk_cache.find_effects(planted, SEGMENTER, "layer2", 4, 3) is None, "the content of the file counts"
     path.write_bytes(b"damaged")
     assert disk_cache.find_effects(planted, SEGMENTER, "layer2", 4, 3) is None
 
 
-def test_old_dissections_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_files_are_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_cache, "MAX_FILES", 2)
     planted = generators.PlantedGenerator()
     found = dissect(planted, SEGMENTER, "layer2", 24, progress=False)
@@ -107,7 +107,7 @@ def test_old_dissections_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", generators.names())
-def test_every_bundled_generator_comes_with_the_dissection_of_its_first_layer(name: str) -> None:
+def test_every_bundled_generator_ships_with_the_dissection_of_its_first_layer(name: str) -> None:
     import segmenters
     from apps.explorer.bundle import NUM_SAMPLES
 

@@ -1,4 +1,4 @@
-"""The explorer's pure half: closed forms of the planted generator, and what the shared model looks like afterwards."""
+"""The explorer without Streamlit: closed forms of the planted generator, and the unchanged shared model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def dcgan() -> generators.DCGAN:
 
 
 def everything(network: torch.nn.Module) -> tuple:
-    """Whatever an edit might leave behind: weights, hooks, attributes of all modules."""
+    """Return everything an edit might leave behind: weights, hooks, attributes of all modules."""
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in network.modules()]
     return weights, hooks, [sorted(vars(m)) for m in network.modules()], [m.training for m in network.modules()]
@@ -68,8 +68,8 @@ def test_a_unit_that_the_layer_does_not_have_is_refused(dcgan: generators.DCGAN)
         edit_images(dcgan, dcgan.sample_z(1), [Ablation(UnitSet("layer1", (10_000,)))])
 
 
-def test_visitors_at_once_get_what_one_alone_gets_and_leave_nothing_behind(dcgan: generators.DCGAN) -> None:
-    """Law 1, on the page's terms: edits, plain pictures and a dissection, all at once on one shared model."""
+def test_concurrent_visitors_get_the_results_of_one_alone_and_leave_nothing_behind(dcgan: generators.DCGAN) -> None:
+    """Law 1 in the explorer: edits, plain pictures and a dissection, concurrently on one shared model."""
     z, layer = dcgan.sample_z(1, seed=5), "layer2"
     edits = [UnitSet(layer, tuple(range(first, first + 4))) for first in range(8)]
     alone = [edit_images(dcgan, z, [Ablation(units)]) for units in edits]
@@ -89,7 +89,7 @@ def test_visitors_at_once_get_what_one_alone_gets_and_leave_nothing_behind(dcgan
     assert torch.equal(found[layer].iou, want.iou) and torch.equal(found[layer].thresholds, want.thresholds)
 
 
-def test_the_control_is_as_many_other_units_and_seeded() -> None:
+def test_the_control_has_the_same_number_of_other_units_and_is_seeded() -> None:
     chosen = UnitSet("layer3", (3, 1, 7))
     control = control_units(chosen, 32)
     assert control == control_units(chosen, 32) and len(control) == 3
@@ -108,7 +108,7 @@ def test_heat_is_the_mean_of_capped_activations_over_thresholds() -> None:
     torch.testing.assert_close(measure_heat(planted, z, units, thresholds), want)
 
 
-def test_shares_add_up_and_count_what_is_not_labeled() -> None:
+def test_shares_add_up_and_count_unlabeled_pixels() -> None:
     labels = torch.tensor([[0, 0, 2], [-1, 2, 2]])
     assert measure_shares(labels, 4).tolist() == pytest.approx([2 / 6, 0, 3 / 6, 0, 1 / 6])
 
@@ -116,7 +116,7 @@ def test_shares_add_up_and_count_what_is_not_labeled() -> None:
 def test_change_runs_from_0_to_1() -> None:
     black, white = torch.full((3, 2, 2), -1.0), torch.full((3, 2, 2), 1.0)
     assert measure_change(black, black).max() == 0
-    assert measure_change(black, white * 5).tolist() == [[1, 1], [1, 1]], "what is beyond white is white"
+    assert measure_change(black, white * 5).tolist() == [[1, 1], [1, 1]], "values beyond white are white"
     red = black.clone()
     red[0] = 1
     assert measure_change(black, red).flatten()[0] == pytest.approx(1 / 3)
@@ -139,7 +139,7 @@ def test_concepts_are_painted_in_their_colors_and_the_rest_is_gray() -> None:
     assert pixels[-1, 0].tolist() == [0, 0, 0]
 
 
-def test_tables_say_what_the_dissection_and_the_labels_say() -> None:
+def test_tables_agree_with_the_dissection_and_the_labels() -> None:
     pytest.importorskip("pandas", reason="comes with Streamlit")
     from apps.explorer.display import tables
 
@@ -156,10 +156,10 @@ def test_tables_say_what_the_dissection_and_the_labels_say() -> None:
     frame = tables.share_table(PLANTED_SEGMENTER.concepts, {"before": before, "off": after})
     assert frame.index.tolist() == [1, 0, 2, 5] and frame["before"].sum() == frame["off"].sum() == 100
     assert frame["± off"].tolist() == [-50, 25, 0, 25]
-    assert "#e62828" in tables.with_colors(frame, PLANTED_SEGMENTER.concepts).to_html()
+    assert "#e62828" in tables.add_colors(frame, PLANTED_SEGMENTER.concepts).to_html()
 
 
-def test_a_dissection_is_made_once_for_all_and_never_mixed_up() -> None:
+def test_a_dissection_runs_once_for_all_visitors_and_is_never_mixed_up() -> None:
     small, large = generators.PlantedGenerator(), generators.PlantedGenerator(cells=32)
     dissector = Dissector(num_samples=16)
     job = dissector.begin(small, PLANTED_SEGMENTER, "layer2")
@@ -170,17 +170,17 @@ def test_a_dissection_is_made_once_for_all_and_never_mixed_up() -> None:
     assert job.total == 16 and job.share == 1
 
 
-def test_a_saved_dissection_serves_its_own_networks_only() -> None:
+def test_a_saved_dissection_is_used_only_for_its_networks() -> None:
     planted = generators.PlantedGenerator()
     saved = dissect(planted, PLANTED_SEGMENTER, "layer2", 32, progress=False)
     dissector = Dissector(16, saved)
     assert dissector.begin(planted, PLANTED_SEGMENTER, "layer2").result.result(0) is saved
     assert dissector.begin(planted, PLANTED_SEGMENTER, "layer1").result.result(60) is not saved, "it lacks the layer"
     other = generators.PlantedGenerator(cells=32)
-    assert dissector.serves(planted, PLANTED_SEGMENTER) and not dissector.serves(other, PLANTED_SEGMENTER)
+    assert dissector.matches(planted, PLANTED_SEGMENTER) and not dissector.matches(other, PLANTED_SEGMENTER)
 
 
-def test_the_oldest_dissection_is_forgotten_and_a_failure_is_kept_for_the_page() -> None:
+def test_the_oldest_dissection_is_dropped_and_a_failure_is_kept_for_the_page() -> None:
     planted = generators.PlantedGenerator()
     dissector = Dissector(num_samples=0, capacity=1)
     first = dissector.begin(planted, PLANTED_SEGMENTER, "layer1")
@@ -191,15 +191,15 @@ def test_the_oldest_dissection_is_forgotten_and_a_failure_is_kept_for_the_page()
     assert all(other.result.exception(60) for other in others)
 
 
-def test_a_text_of_a_file_is_shown_as_it_is_and_if_it_is_long_without_its_middle() -> None:
+def test_texts_are_escaped_and_long_ones_lose_their_middle() -> None:
     pytest.importorskip("streamlit", reason="the extra 'app' is not installed")
-    from apps.explorer.background.resources import LONGEST, escape
+    from apps.explorer.background.resources import MAX_CHARACTERS, escape
 
-    assert escape("a<b>*c*") == "a\\<b\\>\\*c\\*" and escape("x" * LONGEST) == "x" * LONGEST
+    assert escape("a<b>*c*") == "a\\<b\\>\\*c\\*" and escape("x" * MAX_CHARACTERS) == "x" * MAX_CHARACTERS
     assert escape("\ud800") == "?", "half a character"
     long = escape("begin" + "*" * 700_000 + "end")
-    assert len(long) < 3 * LONGEST and long.startswith("begin") and long.endswith("end")
-    assert f"({700_008 - LONGEST} more characters)".replace("(", "\\(").replace(")", "\\)") in long
+    assert len(long) < 3 * MAX_CHARACTERS and long.startswith("begin") and long.endswith("end")
+    assert f"({700_008 - MAX_CHARACTERS} more characters)".replace("(", "\\(").replace(")", "\\)") in long
 
 
 def test_without_streamlit_one_line_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def test_a_port_in_use_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch)
             explore.Options(port=port, headless=True).run()
 
 
-def test_the_server_is_told_to_stay_local_and_silent() -> None:
+def test_the_server_stays_local_and_sends_no_statistics() -> None:
     arguments = explore.Options(generator="a", port=1234, num_samples=7, data=("x", "y@z")).arguments()
     page = arguments.index("--")
     for flag in ("--server.address=localhost", "--server.port=1234", "--browser.gatherUsageStats=false"):

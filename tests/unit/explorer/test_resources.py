@@ -1,4 +1,4 @@
-"""What all visitors share is loaded once, and again when the file behind it is another one."""
+"""Shared networks are loaded once, and again when their file changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _write_generator(path: Path, seed: int) -> None:
         generator = generators.DCGAN(size=16, width=2, z_dim=4)
     path.unlink(missing_ok=True)
     save(generator, path)
-    os.utime(path, (1, 1))  # as on a file system with coarse times
+    os.utime(path, (1, 1))  # as on a file system with coarse timestamps
 
 
 def _write_segmenter(path: Path, seed: int) -> None:
@@ -58,7 +58,7 @@ def test_the_next_snapshot_of_a_training_is_shown(
     assert load(asked, "cpu") is second
 
 
-def test_the_best_of_a_training_is_shown_once_there_is_one(tmp_path: Path) -> None:
+def test_the_best_snapshot_of_a_training_is_shown_once_it_exists(tmp_path: Path) -> None:
     _write_generator(tmp_path / LAST, 1)
     first = load_generator(str(tmp_path), "cpu")
     _write_generator(tmp_path / BEST, 2)

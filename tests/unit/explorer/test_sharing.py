@@ -1,4 +1,4 @@
-"""Long work runs on the generator that visitors share: their pictures stay bit-equal, and so does what the work finds."""
+"""Background tasks on the shared generator: pictures of visitors stay bit-equal, and so do the results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZES = measurements.Sizes(real=24, held_out=8, ranked=24, effect=16, images=8, 
 
 
 class Wrapped(torch.nn.Module):
-    """A module of somebody else's, which is run by taps alone."""
+    """A third-party module, which is run only with taps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,13 +47,13 @@ def make_shared(family: str) -> Generator:
 
 
 def mean_colors(images: Tensor) -> Tensor:
-    """Features as cheap as can be, in the place of an encoder's."""
+    """Return cheap features in place of an encoder's."""
     size = images.shape[2] // 4
     return images.unfold(2, size, size).unfold(3, size, size).mean((4, 5)).flatten(1)
 
 
 def make_work(generator: Generator) -> dict[str, Callable[[], Any]]:
-    """Return all that the explorer does in the background, each on the same generator."""
+    """Return all background tasks of the explorer, on the same generator."""
     layer = list(generator.layers)[-1]
     counted = CountedSegmenter(SEGMENTER)
     height, width = generator.image_size
@@ -76,7 +76,7 @@ def make_work(generator: Generator) -> dict[str, Callable[[], Any]]:
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "wrapped"])
-def test_work_in_the_background_and_visitors_share_a_generator(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_background_tasks_and_visitors_share_a_generator(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inversions, "NUM_CANDIDATES", 20)
     monkeypatch.setattr(inversions, "NUM_WITHOUT_GRADIENTS", 40)
     shared = make_shared(family)
@@ -90,7 +90,7 @@ def test_work_in_the_background_and_visitors_share_a_generator(family: str, monk
     together = {name: tasks.begin(name, 0, work) for name, work in make_work(shared).items()}
 
     def visit(index: int) -> int:
-        """Look at pictures until all work is over; return how many."""
+        """Check pictures until all tasks are done; return the number of checks."""
         num_looks = 0
         while num_looks < 2 or not all(task.result.done() for task in together.values()):
             image, wanted = (make_images(shared, z), plain) if index % 2 else (edit_images(shared, z, edits), edited)

@@ -1,4 +1,4 @@
-"""The keys of a visitor's session stand in one file: no other one spells one out."""
+"""The keys of a session are defined in one file; no other file spells one out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_store(node: ast.expr) -> bool:
 
 
 def keys_of(node: ast.AST) -> Iterator[ast.expr]:
-    """Yield what an expression takes for the key of an entry of the session or of the URL."""
+    """Yield the keys of session or URL entries that an expression accesses."""
     if isinstance(node, ast.Subscript) and is_store(node.value):
         yield node.slice
     if isinstance(node, ast.Compare) and any(map(is_store, node.comparators)):

@@ -1,4 +1,4 @@
-"""Strokes, recipes and kept dissections of the explorer: against loops, the command line, and a visitor alone."""
+"""Strokes, recipes and renderings of the explorer: against loops, the command line, and a single visitor."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from gandissect.core import NetworkId
 from segmenters.palette import PaletteSegmenter
 
 GAP = 2
-"""Pixels between pictures of a sheet, and around them."""
+"""Gap between the pictures of a sheet and around them, in pixels."""
 
 SEGMENTER = PaletteSegmenter(generators.PlantedGenerator.concepts)
 
@@ -62,7 +62,7 @@ def numbers(history: tuple[Stroke, ...]) -> list[int]:
     return [stroke.number for stroke in history]
 
 
-def test_undo_and_redo_walk_the_same_way_back_and_forth() -> None:
+def test_undo_and_redo_visit_the_same_states() -> None:
     states = [(), drawn(1), drawn(1, 2), drawn(2), drawn(2, 3)]
     history = History()
     for state in states[1:]:
@@ -76,7 +76,7 @@ def test_undo_and_redo_walk_the_same_way_back_and_forth() -> None:
         history = history.redo()
         assert numbers(history.now) == numbers(state)
     assert history.redo() is history and history.next_number == 4
-    assert not history.undo().then(()).future, "a new change ends what could be made again"
+    assert not history.undo().then(()).future, "a new change clears the redo states"
 
 
 def test_undo_is_bounded_and_so_are_strokes() -> None:
@@ -163,8 +163,8 @@ def test_the_control_has_other_units_and_the_same_regions_and_quantiles(dcgan: g
     assert second.values == (2.0, 2.0, 2.0)
 
 
-def test_16_visitors_at_once_each_get_what_one_alone_gets(dcgan: generators.DCGAN) -> None:
-    """Each with a picture, a layer or two, units and a region of his own; nothing stays on the shared generator."""
+def test_16_concurrent_visitors_get_the_results_of_one_alone(dcgan: generators.DCGAN) -> None:
+    """Each visitor has another picture, layers, units and region; the shared generator stays unchanged."""
     names = list(dcgan.layers)
 
     def edits(index: int) -> list:
@@ -202,7 +202,7 @@ def test_16_visitors_at_once_each_get_what_one_alone_gets(dcgan: generators.DCGA
     assert [len(module._forward_hooks) for module in dcgan.modules()] == hooks
 
 
-def test_memory_keeps_the_latest_things_only() -> None:
+def test_memory_keeps_only_the_latest_results() -> None:
     memory, made = Memory(2), []
     for key in (1, 2, 1, 3, 1, 2):
         memory.get(key, lambda key=key: made.append(key))
@@ -224,7 +224,7 @@ def recipe(tmp_path: Path) -> tuple[Recipe, generators.LayeredGenerator]:
     return Recipe.of(generator, edits, seed=3, start=2, num_samples=1), generator
 
 
-def test_the_command_line_makes_the_same_png_as_the_page(
+def test_the_command_line_renders_the_same_png_as_the_page(
     recipe: tuple[Recipe, generators.LayeredGenerator], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made, generator = recipe
@@ -232,7 +232,7 @@ def test_the_command_line_makes_the_same_png_as_the_page(
     page = make_sheet(render(mine, [], Memory())[None], render(mine, made.edits, Memory())[None])
     height, width = generator.image_size
     size = (width + 2 * GAP, 2 * height + 3 * GAP)
-    assert Image.open(io.BytesIO(page)).size == size, "the picture before and after, and no empty ones beside"
+    assert Image.open(io.BytesIO(page)).size == size, "the picture before and after, without empty ones"
     command = format_command(made, bundled=False)
     script = command.replace("gandissect edit", "printf '%s\\n' edit")
     words = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -245,7 +245,7 @@ def test_the_command_line_makes_the_same_png_as_the_page(
     assert (tmp_path / "edited.png").read_bytes() == page
 
 
-def test_the_copied_python_makes_the_same_images(
+def test_the_copied_python_renders_the_same_images(
     recipe: tuple[Recipe, generators.LayeredGenerator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, generator = recipe

@@ -1,4 +1,4 @@
-"""Long work in the background: counted, one at a time, called off when asked, and never without an answer."""
+"""Background tasks: counted, one at a time, cancelable, and always with a result or an error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_work_is_done_once_for_a_key_and_counted() -> None:
     assert task.done == 7 and task.share == 0.7
 
 
-def test_a_task_called_off_ends_where_it_counts_next_and_can_begin_again() -> None:
+def test_a_canceled_task_ends_at_its_next_count_and_can_restart() -> None:
     tasks, begun, go = Tasks(), threading.Event(), threading.Event()
 
     def work() -> int:
@@ -48,7 +48,7 @@ def test_a_task_called_off_ends_where_it_counts_next_and_can_begin_again() -> No
     assert tasks.begin("a", 1, work).result.result(10) == 5
 
 
-def test_one_works_at_a_time_and_a_waiting_one_can_be_called_off() -> None:
+def test_one_task_runs_at_a_time_and_a_waiting_one_can_be_canceled() -> None:
     tasks, begun, go = Tasks(), threading.Event(), threading.Event()
     first = tasks.begin("a", 1, lambda: (begun.set(), go.wait(10)))
     begun.wait(10)
@@ -56,12 +56,12 @@ def test_one_works_at_a_time_and_a_waiting_one_can_be_called_off() -> None:
     tasks.stop("b")
     with pytest.raises(CancelledError):
         second.result.result(10)
-    assert not third.result.done(), "the first one still works"
+    assert not third.result.done(), "the first one is still running"
     go.set()
     assert third.result.result(10) == 3 and first.result.done()
 
 
-def test_what_goes_wrong_is_the_result() -> None:
+def test_an_error_is_the_result() -> None:
     def work() -> None:
         raise ValueError("too few pictures")
 
@@ -70,10 +70,10 @@ def test_what_goes_wrong_is_the_result() -> None:
     with pytest.raises(ValueError, match="too few pictures"):
         task.result.result(10)
     assert task.value is None
-    assert tasks.begin("b", 1, lambda: 1).result.result(10) == 1, "the turn passes on"
+    assert tasks.begin("b", 1, lambda: 1).result.result(10) == 1, "the next task runs"
 
 
-def test_more_tasks_than_are_kept_call_off_the_oldest() -> None:
+def test_the_oldest_task_is_canceled_beyond_capacity() -> None:
     tasks, go = Tasks(capacity=2), threading.Event()
     first = tasks.begin("a", 1, lambda: (go.wait(10), advance(1)))
     tasks.begin("b", 1, lambda: 1)
@@ -84,17 +84,17 @@ def test_more_tasks_than_are_kept_call_off_the_oldest() -> None:
     assert tasks.get("a") is None and tasks.get("c") is not None
 
 
-def test_a_counted_segmenter_is_the_segmenter_and_counts_on_the_task_of_its_thread_only() -> None:
+def test_a_counted_segmenter_returns_the_same_labels_and_counts_only_on_its_threads_task() -> None:
     planted = PlantedGenerator()
     plain = PaletteSegmenter(planted.concepts)
     counted, images = CountedSegmenter(plain), planted(planted.sample_z(5))
     check_protocols(planted, counted)
-    assert torch.equal(counted(images), plain(images)), "outside of tasks nothing is counted"
+    assert torch.equal(counted(images), plain(images)), "nothing is counted outside tasks"
     task = Tasks().begin("a", 5, lambda: counted(images))
     assert torch.equal(task.result.result(10), plain(images)) and task.done == 5
 
 
-def test_a_visitor_who_leaves_holds_up_nobody() -> None:
+def test_tasks_of_a_visitor_who_leaves_delay_nobody() -> None:
     tasks, begun, go = Tasks(), threading.Event(), threading.Event()
     first = tasks.begin("a", 1, lambda: (begun.set(), go.wait(10), advance(1)))
     begun.wait(10)
