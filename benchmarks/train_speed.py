@@ -44,7 +44,7 @@ class Options:
         batch_size: Number of images per step; by default each recipe's.
         steps: Steps per repetition; every 16th has an R1 penalty if the recipe has one.
         repeats: Number of repetitions for the median.
-        full_width: Give growing networks 8192 / size units, at most 512, a width for GPUs.
+        full_width: Use 8192 / size units, at most 512, in growing networks, which is a width for GPUs.
         device: Device to train on: auto, cpu, cuda or mps.
         threads: Number of CPU threads; by default torch's choice.
     """
