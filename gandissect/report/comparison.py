@@ -272,7 +272,7 @@ def _title(comparison: Comparison) -> str:
     provenance = comparison.provenance[0]
     best = f"Units whose best IoU with a concept of {provenance.segmenter} is at least {comparison.min_iou:g}"
     seeds = ", ".join(map(str, sorted({source.seed for source in comparison.provenance})))
-    basis = f"beyond chance; {provenance.num_samples:,} samples per model, seed {seeds}"
+    basis = f"and beyond chance; {provenance.num_samples:,} samples per model, seed {seeds}"
     return f"{_wrap_text(best, 90)}\n{basis}; bars are 95 % Wilson intervals"
 
 

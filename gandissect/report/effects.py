@@ -23,6 +23,9 @@ PANELS = 3
 MAX_SIDE_EFFECTS = 6
 """Maximum number of other concepts in the figure; those that change most are shown."""
 
+LEAST_ADDED = 0.01
+"""Minimum end of the color scale of what insertion adds, in percent, which keeps rounding errors white."""
+
 REMEDY = "pass a list of results of average_causal_effect, or the .effects of a result of measure_concept_effects"
 """Remedy for effects of another type."""
 
@@ -101,13 +104,16 @@ def _draw_curves(axes: Axes, curves: EffectCurves) -> None:
     for (name, table), color in zip(curves.taken.items(), cycle(RANKINGS)):
         means, reaches = ((100 * values).tolist() for values in (table.mean, Z_95 * table.stderr))
         axes.errorbar(places, means, yerr=reaches, fmt="o-", color=color, ms=3.5, lw=1.4, label=name)
-    axes.axhline(100 * curves.share, color=INK, lw=0.8, ls=":")
+    axes.axhline(100 * curves.share, color=INK, lw=0.8, ls=":", label="share in unedited images")
     axes.axhline(0, color=INK, lw=0.8)
     axes.set_xticks(places, [str(count) for count in curves.counts])
     axes.set_xlabel(f"units of {curves.layer} ablated", fontsize="small")
     axes.set_ylabel(f"{curves.concept} removed, percentage points", fontsize="small")
     axes.set_title(f"{curves.generator}: {curves.concept}, {curves.num_samples:,} images", fontsize="medium")
-    axes.legend(fontsize="small", frameon=False)
+    low, high = axes.get_ylim()
+    lines = 1 + (len(curves.taken) + 1) // 2
+    axes.set_ylim(low, high + 0.1 * lines * (high - low))  # room for the legend
+    axes.legend(loc="upper left", ncols=2, fontsize="small", frameon=False)
     axes.grid(axis="y", alpha=0.3)
 
 
@@ -124,7 +130,7 @@ def _draw_effect(axes: Axes, effect: CausalEffect) -> None:
     row = next(concept.index for concept in effect.concepts if concept.name == effect.concept)
     for side, name, color, offset in (
         (effect.effect, "units", UNITS, -0.2),
-        (effect.control, "same number of random units", CONTROL, 0.2),
+        (effect.control, "random units", CONTROL, 0.2),
     ):
         tables = [getattr(side, kind) for kind in EFFECT_KINDS]
         means = [100 * float(table.mean[row]) for table in tables]
@@ -162,7 +168,7 @@ def _draw_side_effects(axes: Axes, effect: CausalEffect) -> None:
     axes.set_yticks(range(len(largest)), [concept.name for concept in largest])
     axes.set_ylim(max(len(largest), 1) - 0.4, -0.6)
     axes.locator_params(axis="x", nbins=6)
-    axes.set_xlabel("change of other concepts when the units are ablated, percentage points", fontsize="small")
+    axes.set_xlabel("percentage points of other concepts, units ablated", fontsize="small")
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
 
@@ -171,7 +177,7 @@ def _draw_places(axes: Axes, effect: CausalEffect, part: SubFigure) -> None:
     """Draw what insertion adds at each place."""
     places = effect.by_place
     share = 100 * places.mean * places.count.numel()  # in percent of the pixels of one square
-    most = max(float(share.nan_to_num().abs().max()), 1e-9)
+    most = max(float(share.nan_to_num().abs().max()), LEAST_ADDED)
     image = axes.imshow(share.numpy(), cmap="PuOr_r", vmin=-most, vmax=most)  # white is no effect
     axes.set_xticks([])
     axes.set_yticks([])

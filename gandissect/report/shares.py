@@ -40,7 +40,7 @@ def draw_shares(shares: ConceptShares) -> Figure:
     left.set_yticks(range(len(shown)), [share.concept for share in shown])
     left.set_ylim(len(shown) - 0.4, -0.6)
     about = shares.provenance
-    figure.suptitle(f"{about.generator}: what it leaves out, as {about.segmenter} sees it\n{shares}", fontsize="medium")
+    figure.suptitle(f"{about.generator}: shares of concepts, labeled by {about.segmenter}\n{shares}", fontsize="medium")
     return finish_text(figure)
 
 
