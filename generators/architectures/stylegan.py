@@ -53,7 +53,7 @@ class Styles:
         ws: Latent vectors of the layers, ``[batch, num_ws, w_dim]``.
         noise: One tensor per layer, ``[batch or 1, 1, h, w]``; None, for one or all, selects a layer's fixed noise.
         image: Sum of the images so far, in generators that add images; None before the first.
-        residual: Skip connection to the second layer of a grid; None if there is none.
+        residual: Skip connection to the second layer of a grid, or None.
     """
 
     ws: Float[Tensor, "batch num_ws w_dim"]

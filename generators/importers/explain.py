@@ -102,7 +102,8 @@ def _record(match: Match) -> dict[str, Any]:
 def _lines(match: Match) -> Iterator[str]:
     network, fit = match.network, match.fit
     numbers = sum(tensor.numel() for tensor in network.tensors.values())
-    yield f"{network.where or 'top level'}: {network.role}, {len(network.tensors)} tensors, {numbers:,} values"
+    count = f"{len(network.tensors)} tensor{'s' if len(network.tensors) > 1 else ''}"
+    yield f"{network.where or 'top level'}: {network.role}, {count}, {numbers:,} values"
     yield from (f"  {key} = {value}"[:MAX_LENGTH] for key, value in _facts(network).items())
     for name, tensor in network.tensors.items():
         dtype = str(tensor.dtype).removeprefix("torch.")

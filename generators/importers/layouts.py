@@ -33,7 +33,7 @@ class Fit:
         missing: Names that the layout requires and the file lacks.
         unexpected: Names in the file that the layout does not know; names that it ignores on purpose, such as filter
             buffers, are not included.
-        problem: Reason why no generator can be built though no name is missing; empty if there is none.
+        problem: Reason why no generator can be built though no name is missing, or empty.
         assumed: Description of guessed settings that the file does not contain; empty if nothing was guessed.
     """
 

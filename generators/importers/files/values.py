@@ -46,7 +46,7 @@ class Record:
     Args:
         name: Name of the class in the file.
         state: Attributes of the object, and other information under `ARGUMENTS`, `ITEMS` and `STATE`.
-        source_hash: Hexadecimal SHA-256 of the source code that comes with the object; empty if there is none.
+        source_hash: Hexadecimal SHA-256 of the source code that comes with the object, or empty.
     """
 
     name: str

@@ -37,7 +37,7 @@ SPARE_BYTES = 500 * 2**20
 
 
 class Payload:
-    """Calls something when it is unpickled."""
+    """Calls a function when it is unpickled."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self.call = function, arguments
@@ -47,7 +47,7 @@ class Payload:
 
 
 def _refused(path: Path, data: bytes, words: str = "") -> str:
-    """Read a hostile file within its limits, and return the error that it must give."""
+    """Read a hostile file within its limits, and return the error that it must raise."""
     path.write_bytes(data)
     start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ValueError, match=words or None) as caught:
@@ -171,7 +171,7 @@ def test_no_program_gets_out(name: str, tmp_path: Path) -> None:
 
 
 def test_a_memo_index_takes_no_memory(tmp_path: Path) -> None:
-    """Python's own machine would make room for all indices below."""
+    """Python's unpickler would allocate memory for all smaller indices."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     data = b"\x80\x02Nr" + struct.pack("<I", 2**31) + b"."
     assert read_checkpoint(_written(tmp_path, data)).tree is None
@@ -205,7 +205,7 @@ def test_tensors_lie_within_their_storage(name: str, tmp_path: Path) -> None:
 
 
 def test_storages_have_the_length_that_is_said(tmp_path: Path) -> None:
-    """A file whose pickle says that a storage has 1 << 40 numbers takes no memory for them."""
+    """A pickle that claims a storage of 1 << 40 values does not allocate memory for them."""
     said, huge = b"K\x07t", b"\x8a\x06" + (1 << 40).to_bytes(6, "little") + b"t"
     for zipped in (True, False):
         good = torch_file({"x": torch.ones(7)}, zipped=zipped)
@@ -293,7 +293,7 @@ EDITS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size
 
 
 def _mutated(data: bytes, edits: list[tuple[float, bytes, int]], kept: float) -> bytes:
-    """Put other bytes in place of some, and cut the end off."""
+    """Replace some bytes, and truncate the end."""
     for place, new, length in edits:
         at = int(place * len(data))
         data = data[:at] + new + data[at + length :]
@@ -301,7 +301,7 @@ def _mutated(data: bytes, edits: list[tuple[float, bytes, int]], kept: float) ->
 
 
 def _survives(path: Path, data: bytes) -> None:
-    """It is explained and imported, or said to be damaged, within the limits."""
+    """The file is explained and imported, or reported as damaged, within the limits."""
     path.write_bytes(data)
     start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for take in (explain, import_checkpoint):
@@ -417,7 +417,7 @@ def test_values_of_another_kind_are_no_network_and_no_accident(name: str, monkey
 
 
 def test_no_network_has_numbers_that_are_not_finite(tmp_path: Path) -> None:
-    """Each tensor here is finite: what they make together is not."""
+    """Each tensor is finite, but the result is not."""
     styles = nvlabs([3, 2], c_dim=3)
     path = _written(tmp_path, torch_file({name: value * 1e38 for name, value in styles.items()}))
     with pytest.raises(ValueError, match="NaN or infinity"):
@@ -448,7 +448,7 @@ def _huge_resnet() -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("make", [_huge_stack, _huge_resnet])
 def test_a_small_file_makes_no_images_that_fill_memory(make: Any, tmp_path: Path) -> None:
-    """These would be 200 x 1024 and 4 x 65536 pixels wide, and the layers of a generator are found by running it."""
+    """These would be 200 x 1024 and 4 x 65536 pixels wide, and finding a generator's layers requires running it."""
     path = _written(tmp_path, torch_file(make()))
     with pytest.raises(ValueError, match="4,096 pixels per side; got"):
         import_checkpoint(path)

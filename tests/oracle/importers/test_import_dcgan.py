@@ -42,7 +42,7 @@ def _images(tensors: dict[str, Tensor], z: Tensor, strides: list, paddings: list
 
 
 def _spread(x: Tensor, weight: Tensor, stride, padding, more) -> Tensor:
-    """Each pixel times the kernel, added up at stride times its place; so much cut off at the sides."""
+    """Each pixel times the kernel, added at stride times its position; then the padding is cropped."""
     (sy, sx), (py, px), (my, mx) = ((each, each) if isinstance(each, int) else each for each in (stride, padding, more))
     height, width = weight.shape[2:]
     batch, _, h, w = x.shape

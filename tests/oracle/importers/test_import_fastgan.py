@@ -23,7 +23,7 @@ OPENED = {64: 4, 128: 8, 256: 16, 512: 32}
 
 
 def projected_fastgan(units: list[int], larger: int = 0, z_dim: int = 5, colors: int = 3) -> dict[str, Tensor]:
-    """A `G_ema` with these numbers of units at 4 x 4, 8 x 8, ...; of these, the last ``larger`` make no image."""
+    """A `G_ema` with these numbers of units at 4 x 4, 8 x 8, ...; the last ``larger`` grids are not used."""
     draw = Draw(0)
     t = _normal_weight(draw, "init.init.0", z_dim, 2 * units[0], 4, 4, outputs=1)
     t |= draw.norm("init.init.1", 2 * units[0])
@@ -43,7 +43,7 @@ def projected_fastgan(units: list[int], larger: int = 0, z_dim: int = 5, colors:
 
 
 def _normal_weight(draw: Draw, name: str, *shape: int, outputs: int = 0) -> dict[str, Tensor]:
-    """A weight under spectral normalization: u and v after many steps of the power iteration."""
+    """A weight with spectral normalization: u and v after many steps of the power iteration."""
     weight = draw.normal(*shape)
     rows = weight.transpose(0, outputs).flatten(1)
     u, _, v = torch.linalg.svd(rows)
@@ -92,7 +92,7 @@ def _gated(x: Tensor) -> Tensor:
 
 
 def _noise(generator: FastGAN) -> dict[str, Tensor]:
-    """The noise of each convolution, by the side of its grid and its place in the layer."""
+    """The noise of each convolution, keyed by the side of its grid and its position in the layer."""
     places = {name: part.noise for name, part in generator.named_modules() if isinstance(part, FixedNoise)}
     split = {name.removeprefix("layer").partition(".")[::2]: noise for name, noise in places.items()}
     return {f"{2 ** (int(number) + 1)}.{int(place) - 1}": noise for (number, place), noise in split.items()}
@@ -147,7 +147,7 @@ class _Noise(nn.Module):
 
 @pytest.mark.filterwarnings("ignore:.*spectral_norm.*")
 def test_a_whole_module_in_a_pickle_makes_the_images_that_torch_makes(tmp_path) -> None:
-    """Spectral normalization is torch's own, whose u and v are far from settled; the noise is without strength."""
+    """Spectral normalization is torch's, with u and v far from convergence; the noise has strength 0."""
     torch.manual_seed(0)
     network = nn.ModuleDict({"synthesis": _Synthesis()})
     network["synthesis"](torch.randn(16, 5))  # moves u, v and the running statistics
@@ -161,7 +161,7 @@ def test_a_whole_module_in_a_pickle_makes_the_images_that_torch_makes(tmp_path) 
 
 
 def test_an_excited_layer_is_edited_as_it_is_multiplied() -> None:
-    """What a hook on the layer sees, and edits, is what `head` returns."""
+    """A hook on the layer sees and edits the output of `head`."""
     generator = built(FASTGAN, projected_fastgan([4, 4, 3, 3, 2]))
     z, edits = generator.sample_z(2), [Insertion(UnitSet("layer5", (1,)), 2.0), Ablation(UnitSet("layer1", (0,)))]
     with trace(generator, ["layer5"]) as seen:
@@ -176,7 +176,7 @@ def test_an_excited_layer_is_edited_as_it_is_multiplied() -> None:
 
 @pytest.mark.parametrize("layer", [1, 3])
 def test_what_a_layer_excites_follows_an_edit_of_that_layer_alone(layer: int) -> None:
-    """Layer 5 is multiplied by what layer 1 excites, whichever layer between them is edited."""
+    """Layer 5 is multiplied by the gate from layer 1, whichever layer between them is edited."""
     generator = built(FASTGAN, projected_fastgan([4, 4, 3, 3, 2]))
     z = generator.sample_z(2)
     edited = x = 2 * generator.head(z, f"layer{layer}")

@@ -64,7 +64,7 @@ class Slots:
 
 
 class EasyDict(dict[str, Any]):
-    """As easydict, addict and yacs have it: a dict whose items are attributes, too."""
+    """As in easydict, addict and yacs: a dict whose items are also attributes."""
 
     def __init__(self, **items: Any) -> None:
         super().__init__(items)
@@ -80,7 +80,7 @@ class Pair(collections.namedtuple("Pair", "a b")):  # with fields, as older code
 
 
 class Node:
-    """As OmegaConf has it: a child knows its parent."""
+    """As in OmegaConf: a child refers to its parent."""
 
     def __init__(self, parent: Node | None = None, depth: int = 2) -> None:
         self.parent, self.content = parent, {"size": 64}
@@ -158,7 +158,7 @@ OBJECTS: dict[str, Any] = {
 
 
 def _read_without(data: bytes, path: Path) -> Any:
-    """The images of a file, read while the module of its classes is not there: whatever imported them would fail."""
+    """The images of a file, read while the module of its classes cannot be imported."""
     path.write_bytes(data)
     module = sys.modules.pop(__name__)
     before = set(sys.modules)
@@ -219,7 +219,7 @@ class Hidden:
 
 
 def test_a_program_in_a_foreign_object_is_still_refused(tmp_path: Path) -> None:
-    """Within a record, in the arguments of a call, as a state, an item or a key."""
+    """In a record, in the arguments of a call, as a state, an item or a key."""
     canary = tmp_path / "canary"
     program, options = Hidden(canary), Options()
     options.names = [program]  # type: ignore[list-item]  # on purpose
@@ -310,7 +310,7 @@ def test_a_file_is_looked_at_before_it_is_read_whole(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs a kernel's files")
 def test_a_link_to_a_kernel_file_is_not_waited_for(tmp_path: Path) -> None:
-    """Such a file gives no length, and some, as the kernel's log, never end."""
+    """Such a file reports no length, and some, such as the kernel's log, never end."""
     link = tmp_path / "x.pth"
     for target in ("/proc/self/status", "/proc/kmsg"):
         link.unlink(missing_ok=True)

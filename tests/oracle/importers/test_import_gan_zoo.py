@@ -53,7 +53,7 @@ def _progan_images(tensors: dict[str, Tensor], z: Tensor) -> Tensor:
 
 
 def _equalized(t: dict[str, Tensor], name: str, x: Tensor, rate: float = 1.0) -> Tensor:
-    """What a layer returns, offset and all, times He's constant."""
+    """The output of a layer, including the bias, times He's constant."""
     weight, bias = t[f"{name}.weight"], t[f"{name}.bias"]
     y = x @ weight.T + bias if weight.ndim == 2 else functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
     return y * (2 / weight[0].numel()) ** 0.5 * rate

@@ -104,7 +104,7 @@ def _convolved(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _between(x: Tensor) -> Tensor:
-    """Each pixel becomes four, which hold three quarters of it and one of the neighbor they are next to, along each axis."""
+    """Each pixel becomes four, each with 3/4 of it and 1/4 of the nearest neighbor, along each axis."""
     for axis in (2, 3):
         size = x.shape[axis]
         before = x.index_select(axis, torch.arange(-1, size - 1).clamp(min=0))
@@ -124,7 +124,7 @@ def _blurred(x: Tensor) -> Tensor:
 
 
 def _noise(generator: BilinearStyleGAN2) -> Tensor:
-    """The noise of the last layer, of which those before must be corners."""
+    """The noise of the last layer; the noise of earlier layers must be a corner of it."""
     *others, last = generator.own_noise()
     assert all(torch.equal(other, last[:, :, : other.shape[2], : other.shape[3]]) for other in others)
     assert 0 <= last.min() < 0.1
@@ -200,7 +200,7 @@ def test_effects_of_noise_are_those_of_noise_in_0_to_1() -> None:
 
 
 def test_every_style_meets_the_layers_that_the_linear_maps_say() -> None:
-    """A change of one w changes no image in directions that its linear maps do not see."""
+    """A change of one w in the null space of its linear maps changes no image."""
     generator = built(STYLEGAN2, lucidrains([3, 2], w_dim=9))
     ws = generator.mapping(generator.sample_z(1))
     for index, matrix in enumerate(generator.latent_maps()):

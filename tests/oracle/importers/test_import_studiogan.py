@@ -62,7 +62,7 @@ def _attention(draw: Draw, block: str, units: int) -> dict[str, Tensor]:
 
 
 def _conditional(t: dict[str, Tensor], kind: str, classes: int = 5) -> dict[str, Tensor]:
-    """The file with norms of classes in its blocks, in one of the three ways of writing them."""
+    """The file with class-conditional norms in its blocks, in one of the three formats."""
     draw, made = Draw(2), {}
     for name, value in t.items():
         norm, _, leaf = name.rpartition(".")
@@ -140,7 +140,7 @@ def _norm(t: dict[str, Tensor], name: str, x: Tensor, eps: float, shares: list[f
 
 
 def _of_class(t: dict[str, Tensor], name: str, number: int) -> tuple[Tensor, Tensor]:
-    """What the file says of one class: scale (less 1 in StudioGAN) and offset."""
+    """Scale (minus 1 in StudioGAN) and offset of one class in the file."""
     if f"{name}.embed.weight" in t:
         both = t[f"{name}.embed.weight"][number]
         return both[: len(both) // 2], both[len(both) // 2 :]

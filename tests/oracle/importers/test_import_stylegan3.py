@@ -34,7 +34,7 @@ def _row(factor: int, taps: int) -> np.ndarray:
 
 
 def _disk(factor: int, taps: int) -> np.ndarray:
-    """A filter that depends on the distance from the middle only."""
+    """A filter that depends only on the distance from the center."""
     place = np.arange(taps) - (taps - 1) / 2
     square = np.exp(-0.5 * np.add.outer(place**2, place**2) / factor**2) * np.outer(
         np.kaiser(taps, 2), np.kaiser(taps, 2)
@@ -175,7 +175,7 @@ def _middle(x: np.ndarray, side: int) -> np.ndarray:
 
 
 def _correlated(x: np.ndarray, kernels: np.ndarray) -> np.ndarray:
-    """The sum over units at all places at which the kernel touches the grid: a canvas that grows by its reach."""
+    """The sum over units at all positions where the kernel touches the grid, which enlarges the canvas."""
     reach = kernels.shape[1] - 1
     wide = np.pad(x, [(0, 0), (reach, reach), (reach, reach)])
     side = x.shape[1] + reach
@@ -186,7 +186,7 @@ def _correlated(x: np.ndarray, kernels: np.ndarray) -> np.ndarray:
 
 
 def _filtered(x: np.ndarray, rise: np.ndarray, up: int, fall: np.ndarray, down: int, side: int) -> np.ndarray:
-    """Leaky ReLU on a finer grid, with each sample put where it lies from the middle, in steps of the finer grid."""
+    """Leaky ReLU on a finer grid, with each sample placed by its distance from the center."""
     n, taps = len(x), len(rise)
     spread = np.zeros((up * (n - 1) + taps, n))
     for place in range(n):

@@ -35,7 +35,7 @@ def _written(folder: Path, data: bytes, name: str = "any.name") -> Path:
 
 
 def _dcgan(seed: int = 0) -> nn.Module:
-    """As pytorch/examples has it, of 16 x 16 pixels."""
+    """The DCGAN of pytorch/examples, with 16 x 16 pixels."""
     torch.manual_seed(seed)
     shapes = [(5, 8, 1, 0), (8, 4, 2, 1)]
     layers = [(nn.ConvTranspose2d(a, b, 4, s, p, bias=False), nn.BatchNorm2d(b), nn.ReLU()) for a, b, s, p in shapes]
@@ -155,7 +155,7 @@ def test_the_averaged_generator_is_found_in_its_wrappings(wrapping: str, tmp_pat
 
 
 def test_every_wrapping_can_be_explained_with_what_lies_beside_it(tmp_path: Path) -> None:
-    """Tensors and lists have no truth; names of facts that are found out here are not for a file to say."""
+    """Tensors and lists have no truth value; a file cannot set facts that the importer computes."""
     beside = {
         "latent_avg": torch.ones(5),
         "class": 3,
@@ -209,7 +209,7 @@ def test_a_pickle_of_nvlabs_makes_the_images_of_the_paper(protocol: int, tmp_pat
 
 
 def _variables2(t: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The variables of StyleGAN2 as TensorFlow names and turns them: mapping, synthesis."""
+    """The variables of StyleGAN2 with TensorFlow's names and axes: mapping, synthesis."""
     mapping, synthesis = {}, {"lod": np.float32(0)}
     for name, value in t.items():
         match name.split("."):
@@ -253,7 +253,7 @@ def test_a_tensorflow_stylegan2_makes_the_images_of_the_paper(protocol: int, arc
 
 
 def _variables1(t: dict[str, Tensor], fused: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The variables of StyleGAN as TensorFlow names and turns them: mapping, synthesis."""
+    """The variables of StyleGAN with TensorFlow's names and axes: mapping, synthesis."""
     mapping, synthesis, last = {}, {"lod": np.float32(0)}, 0
     for name, value in t.items():
         array, words = value.numpy(), name.split(".")
@@ -295,7 +295,7 @@ def test_a_tensorflow_stylegan_makes_the_images_of_the_paper(fused: Any, tmp_pat
 
 
 def _convolved(x: Tensor, kernel: np.ndarray, bias: np.ndarray, gain: float = 2**0.5) -> Tensor:
-    """A convolution as TensorFlow has it, [h, w, in, out], by one product for each place of the kernel."""
+    """A convolution in TensorFlow's format, [h, w, in, out], with one product per kernel position."""
     weight = torch.from_numpy(np.asarray(kernel, np.float64)) * gain / np.sqrt(np.prod(kernel.shape[:3]))
     edge = kernel.shape[0] // 2
     wide = functional.pad(x, (edge,) * 4)
@@ -308,7 +308,7 @@ def _convolved(x: Tensor, kernel: np.ndarray, bias: np.ndarray, gain: float = 2*
 
 
 def _scattered(x: Tensor, kernel: np.ndarray, bias: np.ndarray) -> Tensor:
-    """A doubling of the grid in one step as TensorFlow has it: each pixel adds a 4 x 4 kernel, [h, w, out, in]."""
+    """TensorFlow's one-step doubling of the grid: each pixel adds a 4 x 4 kernel, [h, w, out, in]."""
     weight = torch.from_numpy(np.asarray(kernel, np.float64)) * 2**0.5 / np.sqrt(9 * kernel.shape[3])
     padded = functional.pad(weight, (0, 0, 0, 0, 1, 1, 1, 1))
     spread = padded[1:, 1:] + padded[:-1, 1:] + padded[1:, :-1] + padded[:-1, :-1]

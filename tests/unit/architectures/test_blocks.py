@@ -42,7 +42,7 @@ def _normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 def _alive(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Draw weights and biases anew, so that no bias is zero."""
+    """Redraw weights and biases, so that no bias is zero."""
     rng = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():
         nn.init.normal_(parameter, generator=rng)
@@ -84,7 +84,7 @@ def _downsampled(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 @pytest.mark.parametrize(("resample", "slow"), [("up", _upsampled), ("down", _downsampled)])
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_resampling_convolution_is_the_two_steps_in_one(resample: str, slow, bias: bool) -> None:
-    """Values and gradients of the fused kernel are those of resampling and convolving one after the other."""
+    """Values and gradients of the fused kernel equal those of separate resampling and convolution."""
     layer = _alive(EqualizedConv2d(3, 5, 3, 1, gain=1.3, resample=resample, bias=bias))
     x, exact = (
         _normal(2, 3, 6, 8, seed=1).requires_grad_(True),
@@ -104,7 +104,7 @@ def test_a_resampling_convolution_is_the_two_steps_in_one(resample: str, slow, b
 
 @pytest.mark.parametrize(("kernel", "gain"), [(1, 1.0), (3, SQRT2), (4, SQRT2 / 4)])
 def test_a_fresh_convolution_has_the_scale_of_he(kernel: int, gain: float) -> None:
-    """What it does to single pixels is its weight at run time: standard deviation ``gain / sqrt(fan_in)``, bias 0."""
+    """The response to single pixels is the weight at run time: standard deviation ``gain / sqrt(fan_in)``, bias 0."""
     layer = EqualizedConv2d(40, 60, kernel, padding=kernel - 1, gain=gain)
     with torch.no_grad():
         weight = layer(torch.eye(40)[:, :, None, None])
@@ -129,7 +129,7 @@ def test_a_linear_map_has_the_scale_of_he_whatever_its_rate(rate: float) -> None
 
 
 def test_the_rate_is_a_factor_on_the_learning_rate() -> None:
-    """The first step of Adam moves every parameter by the learning rate, so biases at run time by ``rate`` times it."""
+    """Adam's first step moves every parameter by the learning rate, and biases at run time by ``rate`` times that."""
     probes = torch.eye(6, dtype=torch.float64), torch.zeros(1, 6, dtype=torch.float64)
     for rate in (1.0, 0.25):
         layer = EqualizedLinear(6, 4, gain=1.0, rate=rate).double()
@@ -159,7 +159,7 @@ def _instance_norm(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("norm", [PixelNorm(), _instance_norm])
 def test_norms_are_computed_in_float32_and_keep_the_dtype(norm) -> None:
-    """Squares of 1,000 are beyond half precision."""
+    """The square of 1,000 exceeds half precision."""
     x = _normal(2, 6, 4, 4).mul(1000).half()
     found = norm(x)
     assert found.dtype == torch.float16
@@ -208,7 +208,7 @@ def _spread(group: np.ndarray) -> float:
 
 @given(batch=st.integers(1, 11), seed=st.integers(0, 99))
 def test_minibatch_std_says_how_much_each_four_images_differ(batch: int, seed: int) -> None:
-    """The last group may be smaller; one image alone differs from nothing."""
+    """The last group may be smaller; a single image has a standard deviation of 0."""
     x = _normal(batch, 2, 2, 3, seed=seed)
     found = MinibatchStd()(x)
     assert torch.equal(found[:, :2], x)

@@ -21,7 +21,7 @@ from generators import LayeredGenerator
 
 
 def _rounded(family: str) -> LayeredGenerator:
-    """A generator whose weights are numbers that half precision holds."""
+    """A generator whose weights are exact in half precision."""
     return make_generator(family).half().float()
 
 
@@ -123,7 +123,7 @@ def test_edits_come_after_what_stands(family: str) -> None:
 
 
 class _Halves:
-    """Says bright or dark of every pixel."""
+    """Labels every pixel bright or dark."""
 
     name, fingerprint = "halves", "0" * 64
     concepts = (Concept(0, "dark", (0, 0, 0)), Concept(1, "bright", (255, 255, 255)))
@@ -149,7 +149,7 @@ def test_no_units_give_a_plain_copy() -> None:
 
 
 def test_a_generator_in_use_can_be_repaired() -> None:
-    """What others do with its layers stays with it."""
+    """Hooks on its layers stay with it."""
     generator = make_generator("stylegan2")
     z, units = generator.sample_z(2), UnitSet("layer2", (0,))
     with tap_outputs(generator, {"layer2": lambda x: x * 0}):

@@ -30,7 +30,7 @@ from generators.architectures.stylegan3 import StyleGAN3
 
 
 def _live(generator: LayeredGenerator) -> LayeredGenerator:
-    """Give what begins as zero or as the identity other values, so that a mistake shows."""
+    """Change parameters that start at zero or as the identity, so that mistakes show."""
     rng = torch.Generator().manual_seed(1)
     for module in generator.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -228,7 +228,7 @@ def test_a_file_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 
 def test_planted_images_are_what_the_closed_form_says() -> None:
-    """Paint the pictures again from z with a loop, by the sentences of the module's docstring."""
+    """Repaint the images from z in a loop that follows the module's docstring."""
     size, cells = 32, 8
     generator = PlantedGenerator(size, cells)
     z = generator.sample_z(40, seed=4)

@@ -146,7 +146,7 @@ def test_a_layer_is_the_one_of_the_paper(kind: str, own_noise: bool) -> None:
 
 
 def test_each_unit_has_the_mean_and_deviation_of_its_style(generator: StyleGAN) -> None:
-    """What AdaIN returns does not depend on what came before, as far as mean and standard deviation go."""
+    """Mean and standard deviation of AdaIN's output do not depend on its input."""
     z = generator.sample_z(4)
     ws = generator.mapping(z)
     for index, name in enumerate(generator.layers):

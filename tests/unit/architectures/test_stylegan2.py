@@ -23,7 +23,7 @@ def _rng(seed: int) -> torch.Generator:
 
 
 def _live(network, seed: int = 1):
-    """Move what begins at zero or one, so that a mistake in it shows."""
+    """Change parameters that start at zero or one, so that mistakes show."""
     rng = _rng(seed)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -41,7 +41,7 @@ def _double(x: Tensor) -> np.ndarray:
 
 
 def _convolve(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """The whole convolution of a picture with a kernel, by its definition: each pixel leaves a copy of the kernel."""
+    """The full convolution of an image with a kernel, by definition: each pixel adds a copy of the kernel."""
     out = np.zeros(np.add(x.shape, kernel.shape) - 1)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
@@ -50,7 +50,7 @@ def _convolve(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def _stretched(x: np.ndarray) -> np.ndarray:
-    """Zeros between the pixels, then the filter, as bright as before."""
+    """Insert zeros between the pixels, then filter, preserving the mean."""
     out = np.zeros((2 * x.shape[0] - 1, 2 * x.shape[1] - 1))
     out[::2, ::2] = x
     return _convolve(out, 4 * FILTER)
@@ -68,7 +68,7 @@ def _affine(layer, w: Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("up", [False, True])
 def test_a_layer_is_the_convolution_with_modulated_and_demodulated_weights(up: bool) -> None:
-    """Eq. 1-3 of Karras et al. 2020 as they read, one image and one kernel after the other."""
+    """Eq. 1-3 of Karras et al. 2020, literally, image by image and kernel by kernel."""
     torch.manual_seed(0)
     layer = _live(ModulatedLayer(3, 2, 10 if up else 5, 4, up=up))
     x, w = torch.randn(2, 3, 5, 5, generator=_rng(2)), torch.randn(2, 4, generator=_rng(3))
@@ -156,7 +156,7 @@ def test_the_image_is_the_sum_of_the_enlarged_images_of_all_grids() -> None:
 
 
 def test_an_edited_activation_is_seen_in_the_image_of_its_own_grid() -> None:
-    """With a next layer that is blind, one pixel of one unit leaves the filter in the color of its weights."""
+    """If the next layer ignores its input, one pixel of one unit produces the filter in the color of its weights."""
     generator = _generator()
     generator.layer4.affine.weight.zero_()
     generator.layer4.affine.bias.zero_()
@@ -197,7 +197,7 @@ def test_noise_changes_the_image_and_its_own_is_the_default() -> None:
 
 
 def test_each_latent_vector_reaches_its_layer_and_the_image_of_the_grid_before() -> None:
-    """The style of a grid's image is that of the layer behind it: ``ws[:, 1]`` colors 4 x 4 and makes layer2."""
+    """The style of a grid's image is that of the next layer: ``ws[:, 1]`` colors 4 x 4 and modulates layer2."""
     generator = _generator()
     ws = generator.mapping(generator.sample_z(2))
     for index in range(generator.mapping.num_ws):
@@ -289,7 +289,7 @@ def test_the_discriminator_gives_each_image_a_logit_of_its_own_and_its_group() -
 
 
 class Noise:
-    """Coloured noise pictures, the same for the same index."""
+    """Colored noise pictures, the same for the same index."""
 
     name, size = "noise", 16
 
@@ -340,7 +340,7 @@ def test_activations_are_limited_only_if_asked_for() -> None:
 
 
 def test_activations_are_limited_after_their_gain() -> None:
-    """What the layer returns without a limit, cut off at the limit itself and not at sqrt(2) times it."""
+    """The unlimited output of the layer, clamped at the limit itself and not at sqrt(2) times it."""
     generator = _generator()
     limited = StyleGAN2(**generator.settings, clamp=0.5).eval()
     limited.load_state_dict(generator.state_dict())

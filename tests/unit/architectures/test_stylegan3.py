@@ -25,7 +25,7 @@ def _generator(rotation: bool = False) -> StyleGAN3:
 
 
 def _cosine(n: int, rate: float) -> Tensor:
-    """A slow wave, sampled around the middle of a canvas."""
+    """A slow wave, sampled around the center of a canvas."""
     line = (torch.arange(n, dtype=torch.float64) + 0.5 - n / 2) / rate
     return torch.cos(2 * torch.pi * (1.5 * line[:, None] + 1.0 * line + 0.1)).float()[None, None]
 
@@ -33,7 +33,7 @@ def _cosine(n: int, rate: float) -> Tensor:
 @pytest.mark.parametrize(("up", "down"), [(2, 2), (4, 2), (2, 4), (4, 4), (2, 1)])
 @pytest.mark.parametrize("square", [False, True])
 def test_a_slow_wave_is_the_same_wave_on_another_grid(up: int, down: int, square: bool) -> None:
-    """With no function in between, resampling is reading the continuous signal at other places, about one middle."""
+    """Without a function in between, resampling evaluates the continuous signal at other positions, with the same center."""
     n, side, rate = 38, 16 * up // down, 16
     rise, fall = lowpass(8 * up, up), lowpass(8 * down, down)
     fall = torch.outer(fall, fall) if square else fall
@@ -54,7 +54,7 @@ def test_the_filter_keeps_what_is_slow_and_stops_what_is_fast() -> None:
 
 
 def test_a_w_that_turns_and_moves_the_waves_turns_and_moves_the_picture() -> None:
-    """By two samples of the first grid to the right, and by a right angle: what aliases is small."""
+    """Shifted right by two samples of the first grid, and rotated by 90 degrees: aliasing is small."""
     generator = _generator(rotation=True)
     affine = generator.layer1.affine
     ws = generator.mapping(generator.sample_z(1))

@@ -38,7 +38,7 @@ from segmenters.palette import PaletteSegmenter
 
 
 class Skips(nn.Module):
-    """A module as people write them: functions, a part used twice, a constant, a skip connection, a class, a tuple."""
+    """A typical module: functions, a submodule used twice, a constant, a skip connection, a class, a tuple."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,14 +61,14 @@ class Skips(nn.Module):
 
 
 class Spatial(nn.Sequential):
-    """Takes noise that has a height and a width."""
+    """Takes noise with a height and a width."""
 
     def __init__(self) -> None:
         super().__init__(nn.Conv2d(2, 5, 3, padding=1), nn.Tanh(), nn.Upsample(scale_factor=2), nn.Conv2d(5, 3, 1))
 
 
 class Vector(Skips):
-    """Is given a vector of a class."""
+    """Takes a class vector."""
 
     def forward(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         return super().forward(z, c.argmax(1))
@@ -307,7 +307,7 @@ def test_classes_give_other_images_and_other_fingerprints() -> None:
 
 
 class Paints(nn.Module):
-    """Images from a number to another, of so many channels."""
+    """Images with values between two numbers, and a given number of channels."""
 
     def __init__(self, lowest: float, highest: float, channels: int = 3) -> None:
         super().__init__()
@@ -330,12 +330,12 @@ def test_images_in_the_usual_ranges_are_recognized(limits: tuple[float, float]) 
 
 
 def test_a_range_can_be_given_and_gray_becomes_three_channels() -> None:
-    generator = wrap(_made(lambda: Paints(-3, 5, channels=1)), z_dim=16, value_range=(-3, 5), name="grey")
+    generator = wrap(_made(lambda: Paints(-3, 5, channels=1)), z_dim=16, value_range=(-3, 5), name="gray")
     images = generator(generator.sample_z(4))
     assert images.shape == (4, 3, 4, 4)
     assert -1 <= images.min() < images.max() <= 1
     assert torch.equal(images[:, 0], images[:, 2])
-    assert generator.name == "grey"
+    assert generator.name == "gray"
 
 
 class Draws(nn.Module):
@@ -353,7 +353,7 @@ class Mates(Draws):
 
 
 class Translator(nn.Module):
-    """A network from pictures to pictures, which begins with padding."""
+    """An image-to-image network that begins with padding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -364,7 +364,7 @@ class Translator(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """The generator of the first GAN in small: hidden vectors, and an image that is a reshaped vector."""
+    """A small version of the first GAN's generator: hidden vectors, and an image that is a reshaped vector."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -397,7 +397,7 @@ class Noisy(Draws):
 
 
 class Stretched(Draws):
-    """Images from -factor to factor, or to that share of 0 to 65535."""
+    """Images in [-factor, factor], or in that share of [0, 65535]."""
 
     def __init__(self, factor: float, lowest: float = -1.0) -> None:
         super().__init__()
@@ -418,7 +418,7 @@ class Counts(Draws):
 
 
 class Infers(Skips):
-    """As generation functions are often written."""
+    """A typical generation function."""
 
     @torch.inference_mode()
     def forward(self, z: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
@@ -618,7 +618,7 @@ def test_a_network_that_torch_exported_is_taken_apart_by_its_modules(tmp_path: P
 
 
 class Branches(nn.Module):
-    """Conditions, functions, arguments left out, numbers and tuples, as scripts have them."""
+    """Conditions, functions, omitted arguments, numbers and tuples, as in scripts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -647,7 +647,7 @@ class Lists(Branches):
 
 
 class Numbers(Branches):
-    """Numbers and tensors that a trace keeps as constants; one of them is what a module is given."""
+    """Numbers and tensors that a trace stores as constants; one of them is the input of a module."""
 
     def __init__(self) -> None:
         super().__init__()
