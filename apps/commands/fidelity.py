@@ -65,5 +65,5 @@ class Options:
             return Inception(self.inception_weights, self.device)
         count = "neither" if self.segmenter is None else "both"
         raise ValueError(
-            f"name the network whose features are compared with either --segmenter or --inception-weights; got {count}"
+            f"either --segmenter or --inception-weights must name the network whose features are compared; got {count}"
         )

@@ -99,7 +99,7 @@ def _color_labels(labels: Tensor, concepts: Sequence[Concept]) -> UInt8[Tensor, 
     """Return label maps in the colors of their concepts.
 
     Raises:
-        ValueError: If there are no concepts, or a label is none of them.
+        ValueError: If there are no concepts, or a label is not one of them.
     """
     if not concepts:
         raise ValueError("label maps need concepts, such as concepts=segmenter.concepts")

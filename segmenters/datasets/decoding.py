@@ -188,7 +188,7 @@ def scale_short_side(size: tuple[int, int], short_side: int, path: object) -> tu
     width, height = (max(short_side, round(side * scale)) for side in size)
     if width * height > MAX_PIXELS:
         raise ValueError(
-            f"{path} is too narrow to be resized to a short side of {short_side}; got {size[0]} x {size[1]}"
+            f"{path} is too narrow to be resized to a short side of {short_side} pixels: it has {size[0]} x {size[1]}"
         )
     return width, height
 

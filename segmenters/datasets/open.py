@@ -118,7 +118,9 @@ def open_training_data(
             )
         return Points(points[0]), Points(points[0], NUM_HELD_OUT_POINTS, seed=1)
     if size == 1:
-        raise ValueError(f"resolution (--resolution) 1 is for points ({', '.join(MIXTURES)}); got {', '.join(specs)}")
+        raise ValueError(
+            f"the data must be points ({', '.join(MIXTURES)}) at resolution (--resolution) 1; got {', '.join(specs)}"
+        )
     return open_pictures(specs, size, hold_out, skip_broken=skip_broken)
 
 

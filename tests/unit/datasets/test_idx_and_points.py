@@ -132,5 +132,5 @@ def test_points_and_pictures_are_told_apart_by_the_resolution(digits: Path) -> N
     assert (source.name, held_out is not None) == ("ring8", True)
     with pytest.raises(ValueError, match=r"with resolution \(--resolution\) 1"):
         open_training_data(["ring8"], 32, 0.05)
-    with pytest.raises(ValueError, match="is for points"):
+    with pytest.raises(ValueError, match="must be points"):
         open_training_data([str(digits)], 1, 0.05)

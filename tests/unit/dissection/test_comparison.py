@@ -271,7 +271,10 @@ def test_the_figure_shows_shares_and_tables() -> None:
     assert dict(matplotlib.rcParams) == before
     _check_page(figure)
     shares, *tables = figure.axes
-    assert "net is at least 0.04\nand beyond chance; 100 samples per model, seed 1, 2; bars are 95 %" in figure.get_suptitle()
+    assert (
+        "net is at least 0.04\nand beyond chance; 100 samples per model, seed 1, 2; bars are 95 %"
+        in figure.get_suptitle()
+    )
     assert shares.get_ylabel() == "interpretable units"
     assert _ticks(shares) == ["a", "b"]
     _check_shares(shares, found, "model")
