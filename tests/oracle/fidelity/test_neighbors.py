@@ -170,7 +170,7 @@ def test_a_k_without_neighbors_is_refused() -> None:
         for compare in (precision_recall, density_coverage):
             with pytest.raises(ValueError, match=f"below the number of points, 4; got {k}"):
                 compare(few, many, k)
-    with pytest.raises(ValueError, match="features, 4; got 4"):
+    with pytest.raises(ValueError, match="number of points, 4; got 4"):
         precision_recall(many, few, 4)
     assert density_coverage(many, few, 4).coverage > 0, "only real pictures have balls"
 

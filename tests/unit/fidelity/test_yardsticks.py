@@ -141,7 +141,7 @@ def test_too_few_pictures_to_judge_by_are_refused_with_the_remedy(folder: Path) 
     train, held_out = open_pictures([str(folder)], 16, 0.9)
     with pytest.raises(ValueError, match=rf"got {len(train)} and {len(held_out)}; .* a smaller share"):
         Yardstick.of(_NoFeatures(), train, held_out)
-    with pytest.raises(ValueError, match=r"leaves a part empty; give more pictures, or another share \(--hold-out\)"):
+    with pytest.raises(ValueError, match=r"leaves a part empty; add pictures, or change the share \(--hold-out\)"):
         open_pictures([str(folder)], 16, 1e-9)
 
 

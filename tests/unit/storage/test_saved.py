@@ -218,9 +218,9 @@ TAMPERED = {
     "a tensor too many": (lambda t, v: t.update(spare=torch.zeros(1)), "unexpected tensors: spare"),
     "an entry missing": (lambda t, v: v["provenance"].pop("seed"), "missing or unknown entries: seed"),
     "an entry too many": (lambda t, v: v.update(spare=1), "missing or unknown entries: spare"),
-    "text for a number": (lambda t, v: v["layers"][0].update(num_pixels="9"), "num_pixels holds str"),
-    "truth for a number": (lambda t, v: v["provenance"].update(seed=True), "seed holds bool"),
-    "a list for a text": (lambda t, v: v["layers"][0].update(name=[]), "name holds list"),
+    "text for a number": (lambda t, v: v["layers"][0].update(num_pixels="9"), "num_pixels must be int; got str"),
+    "truth for a number": (lambda t, v: v["provenance"].update(seed=True), "seed must be int; got bool"),
+    "a list for a text": (lambda t, v: v["layers"][0].update(name=[]), "name must be str; got list"),
     "a color of two": (lambda t, v: v["concepts"][0].update(color=[1, 2]), "must have 3 entries; got 2"),
     "a color that is none": (lambda t, v: v["concepts"][0].update(color=[1, 2, 300]), "from 0 to 255"),
     "a thumbnail missing": (lambda t, v: t["thumbnails.samples"].add_(1000), "have no thumbnail"),
@@ -242,7 +242,7 @@ def test_tampered_files_are_refused(dissection: Dissection, tmp_path: Path, chan
 def test_other_files_of_ours_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save_tensors(path, {"a": torch.zeros(2)}, {"format": "gandissect-generator", "version": 1})
-    with pytest.raises(ValueError, match=r"holds 'gandissect-generator'; expected 'gandissect\.Dissection'"):
+    with pytest.raises(ValueError, match=r"must be 'gandissect\.Dissection'; got 'gandissect-generator'"):
         Dissection.load(path)
     save_tensors(path, {}, {"format": "gandissect.Dissection", "version": 99, "value": {}}, overwrite=True)
     with pytest.raises(ValueError, match="version 99"):
@@ -278,7 +278,7 @@ def test_any_dataclass_of_plain_values_is_kept(tmp_path: Path) -> None:
 
 def test_what_cannot_be_kept_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    with pytest.raises(TypeError, match=r"pair\.1: set"):
+    with pytest.raises(TypeError, match=r"pair\.1 must be .*; got set"):
         save_result(path, Inner(torch.zeros(1), (1.0, {"a"})), 1)
     with pytest.raises(ValueError, match="not JSON compliant"):
         save_result(path, Inner(torch.zeros(1), (float("nan"), "a")), 1)
