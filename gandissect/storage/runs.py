@@ -21,7 +21,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
@@ -52,7 +54,10 @@ class Trainable(Protocol):
         """Restore a state that `state_dict` returned."""
 
     def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
-        """Write pictures and weights to the run's folder, evaluate, and return metrics."""
+        """Write pictures and weights to the run's folder, evaluate, and return metrics.
+
+        Pictures named ``NAME-IMAGES_SEEN.png`` are shown in TensorBoard, where it is installed.
+        """
 
     def export(self, folder: Path, images_seen: int) -> None:
         """Write only the weights to the run's folder, so that a stopped run can be used."""
@@ -262,6 +267,18 @@ class _Run:
 
     def snapshot(self) -> None:
         self._log(self.task.snapshot(self.folder, self.images))
+        if self._writer is not None:
+            for path in sorted(self.folder.glob(f"*-*{self.images}.png")):
+                name, _, images = path.stem.rpartition("-")
+                if int(images) == self.images:
+                    self._show_picture(name, path)
+
+    def _show_picture(self, name: str, path: Path) -> None:
+        """Write a snapshot's picture to TensorBoard."""
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        self._writer.add_image(name, pixels, self.images, dataformats="HWC")
+        self._writer.flush()
 
     def save(self) -> None:
         state = {"task": self.task.state_dict(), "steps_done": self.steps_done, "seconds": self.seconds}

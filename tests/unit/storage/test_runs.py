@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import random
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from gandissect.storage.runs import ema_decay, train, update_ema
@@ -281,6 +283,27 @@ def test_tensorboard_shows_each_step_once_after_a_kill(tmp_path: Path) -> None:
     train(Counter(), tmp_path / "parts", {}, **steps)
     assert curves(tmp_path / "parts") == curves(tmp_path / "whole")
     assert [step for step, _ in curves(tmp_path / "whole")["index"]] == [500, 1000, 1500, 2000]
+
+
+def test_tensorboard_shows_the_grid_of_each_snapshot_and_no_other_picture(tmp_path: Path) -> None:
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs 'train'")
+
+    class Draws(Counter):
+        def snapshot(self, folder: Path, images_seen: int) -> dict[str, float]:
+            picture = Image.new("RGB", (4, 3), (images_seen % 256, 7, 9))
+            picture.save(folder / f"samples-{images_seen:08d}.png")
+            picture.save(folder / f"other-1{images_seen:08d}.png")
+            return super().snapshot(folder, images_seen)
+
+    train(Draws(), tmp_path, {}, num_steps=9, snapshot_every=3, checkpoint_every=9)
+    events = reading.EventAccumulator(str(tmp_path), {"images": 0}).Reload()
+    assert events.Tags()["images"] == ["samples"]
+    shown = events.Images("samples")
+    assert [image.step for image in shown] == [30, 60, 90]
+    for image in shown:
+        picture = Image.open(io.BytesIO(image.encoded_image_string))
+        assert picture.size == (4, 3)
+        assert picture.getpixel((1, 1)) == (image.step, 7, 9)
 
 
 def test_figures_go_to_tensorboard_where_it_is_installed(tmp_path: Path) -> None:
