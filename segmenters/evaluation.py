@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from gandissect.core.display import Tabular
 from gandissect.core.images import from_uint8
 from gandissect.core.lookup import lookup
 from gandissect.core.protocols import Segmenter
@@ -21,8 +22,8 @@ from .datasets.source import ImageSource
 from .images import reduce_and_enlarge
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Evaluation(Tabular):
     """Agreement of predictions with the ground truth over all labeled pixels.
 
     Args:
@@ -97,6 +98,13 @@ class Evaluation:
             "iou": {name: round(value, 4) for name, value in self.iou.items()},
             "absent": list(self.absent),
         }
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain dictionary for each concept of `iou`."""
+        return [{"concept": concept, "iou": iou} for concept, iou in self.iou.items()]
+
+    def _summarize(self) -> str:
+        return f"{self.source}: mIoU {self.mean_iou:.3f} over {len(self.iou)} concepts, n={self.num_images}"
 
 
 def confusion_matrix(

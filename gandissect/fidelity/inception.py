@@ -49,6 +49,9 @@ class Inception:
         (features,) = self._network(pixels)
         return features
 
+    def __repr__(self) -> str:
+        return f"Inception({self.name!r})"
+
 
 @plain_defaults()
 def _load_inception(weights: Path) -> torch.nn.Module:

@@ -216,6 +216,10 @@ class Yardstick:
         # The copy is made outside inference mode, so that it can be modified and differentiated.
         return raw.clone() if self._projection is None else self._projection(raw)
 
+    def __repr__(self) -> str:
+        pictures = f"{len(self.train):,} training and {len(self.held_out):,} held-out pictures"
+        return f"Yardstick({self.network!r}, {self.train.shape[1]} dims, {pictures})"
+
 
 @torch.inference_mode()
 def count_dims(

@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..core.display import Displayed
 from ..core.lookup import lookup, unknown_name_message
 from .files import sha256_file
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+@dataclass(frozen=True, slots=True, repr=False)
+class Card(Displayed):
     """The model card of a bundled network.
 
     Args:
@@ -59,6 +60,9 @@ class Card:
                 "or fix the card"
             )
         return self.path
+
+    def _summarize(self) -> str:
+        return f"{self.name}: {self.summary}"
 
 
 class CardIndex:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from gandissect.core.display import Displayed
+
 from ..architectures.base import LayeredGenerator
 from .files.checkpoint import Checkpoint, read_checkpoint
 from .files.values import make_printable
@@ -30,8 +32,8 @@ PROGRAMS = frozenset({"torchscript", "torch export"})
 """Kinds of checkpoints that are programs."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImportResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class ImportResult(Displayed):
     """An imported generator and its origin.
 
     Args:
@@ -48,6 +50,9 @@ class ImportResult:
     where: str
     kind: str
     assumed: str = ""
+
+    def _summarize(self) -> str:
+        return f"{self.layout}, {self.where or 'the only network'} of a {self.kind} file"
 
 
 def import_checkpoint(

@@ -164,6 +164,9 @@ class Walk:
             raise ValueError(f"num_frames must be 2 or more; got {num_frames}")
         return num_frames if self.path.closed else num_frames - 1
 
+    def __repr__(self) -> str:
+        return f"Walk({self.generator.name}, {len(self.path.keys)} keyframes{', closed' if self.path.closed else ''})"
+
 
 def _path_through_z(generator: Generator, z: Tensor, closed: bool) -> LatentPath:
     check_z(generator, z)

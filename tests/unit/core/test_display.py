@@ -9,9 +9,12 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+import torch
 from public_functions import CALLS, QUIET, make_networks, plain_result
 
 import gandissect
+import generators
+import segmenters
 from gandissect import Concept, UnitSet, artifacts, causal, dissection, fidelity, interventions, latent, stats
 from gandissect.core.display import Displayed, Tabular
 from gandissect.core.rich import draw_records, draw_table
@@ -76,6 +79,19 @@ def test_every_result_has_a_short_repr(results: dict[str, Any]) -> None:
         assert text.startswith(f"{name}("), text
         assert len(text) < 200, text
         assert "\n" not in text and "tensor(" not in text and " object at 0x" not in text, text
+
+
+def test_what_is_made_once_and_used_often_has_a_short_repr() -> None:
+    networks = make_networks()
+    walk = latent.Walk(networks.plain, networks.plain.sample_z(3), closed=True)
+    assert repr(walk) == "Walk(dcgan, 3 keyframes, closed)"
+    assert repr(networks.yardstick) == "Yardstick('colors', 4 dims, 40 training and 30 held-out pictures)"
+    for card in map(generators.card, generators.names()):
+        assert repr(card).startswith(f"Card({card.name}: ")
+        assert len(repr(card)) < 200
+    evaluation = segmenters.Evaluation(("sky", "tree"), torch.tensor([[3, 1, 0], [0, 4, 0]]), 2, "scenes")
+    assert repr(evaluation) == "Evaluation(scenes: mIoU 0.775 over 2 concepts, n=2)"
+    assert [record["iou"] for record in evaluation.records()] == [3 / 4, 4 / 5]
 
 
 def test_no_public_result_class_was_forgotten(results: dict[str, Any]) -> None:
