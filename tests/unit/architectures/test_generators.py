@@ -193,7 +193,7 @@ def test_wrong_arguments_say_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="unknown generator 'dcgan-scenes46'; did you mean 'dcgan-scenes64'"):
         generators.load("dcgan-scenes46")
     (tmp_path / "README.md").write_text("x")
-    with pytest.raises(ValueError, match=r"README\.md cannot be read: it is no checkpoint: neither of torch"):
+    with pytest.raises(ValueError, match=r"README\.md cannot be read: it is not a checkpoint: neither a torch file"):
         generators.load(str(tmp_path / "README.md"))
     with pytest.raises(
         FileNotFoundError, match=r"no file or folder .*absent; pass .* the folder of a generator's training"
