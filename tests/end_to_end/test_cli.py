@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +18,7 @@ from PIL import Image
 
 import generators
 import segmenters
-from apps.cli import COMMANDS, main
+from apps.cli import COMMANDS, _parse, main
 from gandissect import (
     Ablation,
     ArtifactRanking,
@@ -481,6 +484,10 @@ def test_a_generator_is_repaired_and_reported_in_one_command(
     assert torch.equal(
         Recipe.load(out / "recipe.json").generate(generator)[:1], fixed(generator.sample_z(1, found.sample_seed))
     )
+    page = html.unescape((out / "report.html").read_text(encoding="utf-8"))
+    words = shlex.split(re.search(r"<code>(gandissect repair .*?)</code>", page)[1])
+    given = [*map(str, repair[1:]), "--layer", "layer2", "--num-samples", "60", "--out", str(out)]
+    assert words[:2] == ["gandissect", "repair"] and _parse("repair", words[2:]) == _parse("repair", given)
     again = (*repair, "--layer", "layer2", "--num-samples", 60, "--out", tmp_path / "again")
     with monkeypatch.context() as slow:
         slow.setattr("gandissect.artifacts.find.measure_repair", _stop)
