@@ -81,7 +81,7 @@ def test_a_figure_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_
         def step(self, index: int) -> dict[str, float]:
             return {"loss": float("nan") if index == 4 else 1.0}
 
-    with pytest.raises(FloatingPointError, match="loss is nan at step 4"):
+    with pytest.raises(FloatingPointError, match="loss must be finite; got nan at step 4"):
         train(Diverges(), tmp_path, {}, num_steps=9, snapshot_every=9, checkpoint_every=2)
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["steps_done"] == 4
 
