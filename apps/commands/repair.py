@@ -147,7 +147,7 @@ class Options:
         return result
 
     def _command_line(self) -> str:
-        """Return the command that makes the same results, for a shell."""
+        """Return the shell command that reproduces the results."""
         words = ["gandissect", "repair", self.generator]
         for option in fields(self)[1:]:
             value, flag = getattr(self, option.name), f"--{option.name.replace('_', '-')}"

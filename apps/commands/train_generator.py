@@ -56,8 +56,8 @@ class Options:
     The architecture comes first: gandissect train generator progan --data FOLDER --out runs/mine.
 
     Args:
-        data: Training pictures, one or more of scenes or scenes:COUNT (rendered), FOLDER, or FOLDER@SPLIT (those listed
-            in FOLDER/SPLIT.txt).
+        data: Training pictures, one or more of scenes, scenes:COUNT (rendered), FOLDER, or FOLDER@SPLIT (those listed
+            in FOLDER/SPLIT.txt, or an idx file such as MNIST's); or points, ring8 or grid25, with --resolution 1.
         out: Folder for the run: checkpoint, metrics, grids of samples, generator.safetensors.
         settings: Architecture of the generator, with its training settings.
         hold_out: Share of each FOLDER without @SPLIT that is held out from training, for evaluation.

@@ -43,7 +43,7 @@ def check_indices(indices: Sequence[int], length: int) -> None:
 
 
 def _classes_of(source: PictureSource) -> tuple[tuple[str, ...], Int64[Tensor, " picture"]]:
-    """Return the names of a source's classes and the class of each picture; nothing where it has none."""
+    """Return the names of a source's classes and the class of each picture; both are empty without classes."""
     classed = as_classed(source)
     if classed is None:
         return (), torch.empty(0, dtype=torch.int64, device="cpu")
@@ -82,14 +82,14 @@ class Subset:
 
 
 def split_by_name(source: ImageSource, names: Sequence[str], fraction: float, seed: int) -> tuple[Subset, Subset]:
-    """Split a source into pictures to train on and pictures to judge by.
+    """Split a source into training pictures and held-out pictures.
 
-    The side of a picture depends on its name and the seed only.
+    A picture's part depends only on its name and the seed.
 
     Args:
         source: Source to split.
         names: Name of each picture.
-        fraction: Expected share of the second part, between 0 and 1.
+        fraction: Expected share of the held-out part, between 0 and 1.
         seed: Seed of the split.
 
     Raises:

@@ -1,10 +1,10 @@
-"""Digits and clothes in the idx format of MNIST, as color pictures with a class and with labels.
+"""Read pictures in the idx format of MNIST, as color pictures with classes and labels.
 
-A folder holds pairs of files, ``NAME-images-idx3-ubyte.gz`` and ``NAME-labels-idx1-ubyte.gz``, compressed or not; NAME
-is the split, such as ``train`` or ``t10k``. Pictures are gray, and repeated over three channels. A pixel's label is the
-picture's class where there is ink, and ``background`` elsewhere.
+A folder holds pairs of files, ``NAME-images-idx3-ubyte.gz`` and ``NAME-labels-idx1-ubyte.gz``, compressed or not, where
+NAME is the split, such as ``train`` or ``t10k``. The gray pictures are repeated over three channels. A pixel's label is
+the picture's class if the pixel is ink, and ``background`` otherwise.
 
-Source: LeCun et al. 1998 (the format and MNIST); Xiao et al. 2017 (Fashion-MNIST).
+Source: LeCun et al. 1998 (format and MNIST); Xiao et al. 2017 (Fashion-MNIST).
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ IMAGES, LABELS = "-images-idx3-ubyte", "-labels-idx1-ubyte"
 DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 INK = 128
-"""Gray value from which a pixel is ink."""
+"""Smallest gray value of ink."""
 MAX_BYTES = 1 << 30
-"""Largest size of an idx file, uncompressed; MNIST's has 47 MB."""
+"""Maximum size of an uncompressed idx file, in bytes; MNIST's has 47 MB."""
 
 
 class IdxPictures:
-    """Pictures of an idx file: MNIST, Fashion-MNIST, USPS and others in their format.
+    """Source of the pictures in idx files: MNIST, Fashion-MNIST, USPS and others in their format.
 
-    Pictures smaller than ``size`` by less than half are padded with black; all others are resized (bilinear).
+    Pictures larger than half of ``size`` are padded with black to it; all others are resized bilinearly.
 
     Args:
         folder: Folder of the files.
         size: Height and width of the pictures in pixels.
-        split: Name of the split, such as ``"train"``; None takes all splits, in the order of their names.
-        classes: Names of the ten classes; by default the digits, or Fashion-MNIST's names in a folder whose name
-            contains "fashion".
+        split: Name of the split, such as ``"train"``; None uses all splits, sorted by name.
+        classes: Names of the classes; by default the ten digits, or Fashion-MNIST's names if the folder's name contains
+            "fashion".
 
     Raises:
         FileNotFoundError: If the folder or the split does not exist.
@@ -60,18 +60,18 @@ class IdxPictures:
         check_size(size)
         self._folder, self.size = Path(folder), size
         self.may_flip = False
-        found = list_splits(self._folder)
-        if split is not None and split not in found:
-            raise FileNotFoundError(f"{folder}: {unknown_name_message('split', split, found)}")
-        named = CLOTHES if "fashion" in self._folder.resolve().name.lower() else DIGITS
-        self.classes = tuple(named if classes is None else classes)
+        splits = list_splits(self._folder)
+        if split is not None and split not in splits:
+            raise FileNotFoundError(f"{folder}: {unknown_name_message('split', split, splits)}")
+        default_names = CLOTHES if "fashion" in self._folder.resolve().name.lower() else DIGITS
+        self.classes = tuple(default_names if classes is None else classes)
         self.name = f"{self._folder.name}/{split}" if split else self._folder.name
-        parts = [_read_pair(path) for name, path in found.items() if split in (None, name)]
+        parts = [_read_pair(path) for name, path in splits.items() if split in (None, name)]
         self._pixels = torch.cat([_fit(pixels, size) for pixels, _ in parts])
         self.class_indices: Int64[Tensor, " picture"] = torch.cat([labels for _, labels in parts])
         if int(self.class_indices.max()) >= len(self.classes):
             raise ValueError(
-                f"{folder} has the class {int(self.class_indices.max())}; classes must name all of them: got "
+                f"classes must name all {int(self.class_indices.max()) + 1} classes of {folder}; got "
                 f"{len(self.classes)} names"
             )
         names = [*self.classes, "background"]
@@ -84,14 +84,14 @@ class IdxPictures:
         return len(self._pixels)
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:  # noqa: ARG002
-        """Return pictures and labels; there is one view only, since a mirrored digit is another one.
+        """Return a batch of pictures and labels, in a single view, because mirrored digits change their meaning.
 
         Args:
-            indices: Indices of pictures, each from 0 to ``len(self) - 1``.
+            indices: Indices of the pictures, from 0 to ``len(self) - 1``.
             rng: Ignored.
 
         Raises:
-            IndexError: If an index is out of range.
+            IndexError: If an index is out of range, or there are no indices.
         """
         check_indices(indices, len(self))
         pixels = self._pixels[list(indices)]
@@ -99,10 +99,10 @@ class IdxPictures:
         return LabeledPictures(pixels[:, None].expand(-1, 3, -1, -1).contiguous(), labels)
 
     def hold_out(self, fraction: float, seed: int = 0) -> tuple[Subset, Subset]:
-        """Split into pictures to train on and pictures to judge by, each by its index and the seed only.
+        """Split into training pictures and held-out pictures; a picture's part depends only on its index and the seed.
 
         Args:
-            fraction: Expected share of the second part, between 0 and 1.
+            fraction: Expected share of the held-out part, between 0 and 1.
             seed: Seed of the split.
 
         Raises:
@@ -112,7 +112,10 @@ class IdxPictures:
 
 
 def list_splits(folder: Path) -> dict[str, Path]:
-    """Return the files of images by the name of their split, sorted; none where the folder has no idx files.
+    """Return the image files of a folder by the name of their split, sorted; empty without idx files.
+
+    Args:
+        folder: Folder to list.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -132,7 +135,9 @@ def _read_pair(path: Path) -> tuple[UInt8[Tensor, "picture h w"], Int64[Tensor, 
         raise FileNotFoundError(f"{path} has no labels: {candidates[0]} is missing")
     labels = _read_idx(labels_path, 1)
     if len(labels) != len(pixels) or not len(labels):
-        raise ValueError(f"{labels_path} must have one label per picture of {path.name}: {len(labels)}, {len(pixels)}")
+        raise ValueError(
+            f"{labels_path} must have one label per picture of {path.name}, {len(pixels)}; got {len(labels)}"
+        )
     return pixels, labels.long()
 
 
@@ -152,7 +157,7 @@ def _read_idx(path: Path, num_axes: int) -> UInt8[Tensor, "*axis"]:
         raise ValueError(f"{path} must be an idx file of bytes with {num_axes} axes, of at most {MAX_BYTES} bytes")
     shape = struct.unpack(f">{num_axes}I", data[4:start])
     if len(data) - start != math.prod(shape):
-        raise ValueError(f"{path} is damaged: {math.prod(shape)} bytes expected, {len(data) - start} found")
+        raise ValueError(f"{path} is damaged: it must hold {math.prod(shape)} bytes of data; got {len(data) - start}")
     return torch.frombuffer(bytearray(data[start:]), dtype=torch.uint8).reshape(shape)
 
 

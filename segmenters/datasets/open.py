@@ -1,8 +1,8 @@
 """Open sources of pictures from short specifications.
 
-``scenes`` or ``scenes:COUNT`` are rendered scenes; ``ring8`` and ``grid25`` are points in the plane; anything else is a
-folder: of photographs, with ``@SPLIT`` for one of its split files, or of idx files such as MNIST's, with ``@SPLIT`` for
-one of its pairs of files.
+``scenes`` and ``scenes:COUNT`` are rendered scenes; ``ring8`` and ``grid25`` are points in the plane. Anything else is
+a folder of photographs, with ``@SPLIT`` for the pictures listed in one of its split files, or a folder of idx files
+such as MNIST's, with ``@SPLIT`` for one of its pairs of files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .scenes import Scenes
 from .source import ImageSource
 
 Pictures = Scenes | Photos | IdxPictures
-"""Pictures that may have labels."""
+"""Source of pictures, with or without labels."""
 
 NUM_SCENES, NUM_HELD_OUT_SCENES, NUM_HELD_OUT_POINTS = 50_000, 1_000, 10_000
 
@@ -97,17 +97,17 @@ def open_labeled_pictures(
 def open_training_data(
     specs: Sequence[str], size: int, hold_out: float, *, skip_broken: bool = False
 ) -> tuple[PictureSource, PictureSource | None]:
-    """Return pictures or points for a generator to learn from, and others to judge by (None if nothing is held out).
+    """Open the training data of a generator, pictures or points, and held-out data (None if nothing is held out).
 
     Args:
-        specs: What to learn from: ``ring8`` or ``grid25`` at size 1, else as `open_pictures` reads it.
-        size: Height and width of the pictures; 1 for points.
-        hold_out: Share of a folder without split that is held out, between 0 and 1.
-        skip_broken: Leave out the pictures of a folder that cannot be used, with a warning that names them.
+        specs: Specifications of the training data: ``ring8`` or ``grid25`` at size 1, else as for `open_pictures`.
+        size: Height and width of the pictures in pixels; 1 for points.
+        hold_out: Share held out of each folder without a split, between 0 and 1.
+        skip_broken: Skip unusable pictures, with a warning that names them.
 
     Raises:
-        ValueError: If a specification is wrong, none is given, points are asked for at another size than 1, or pictures
-            of any folder cannot be used, naming all of them.
+        ValueError: If there are no specifications, one is invalid, the size of points is not 1, or pictures cannot be
+            used; the message names those of all folders.
         FileNotFoundError: If there is no such folder or split.
     """
     if points := [spec for spec in specs if spec in MIXTURES]:
@@ -137,10 +137,13 @@ def check_specs(specs: Sequence[str]) -> None:
     for spec in specs:
         if _names_scenes(spec):
             _read_count(spec, NUM_SCENES)
-        elif (splits := list_splits((named := _split_spec(spec))[0])) and named[1] not in (None, *splits):
-            raise FileNotFoundError(f"{named[0]}: {unknown_name_message('split', str(named[1]), splits)}")
-        elif not splits:
-            list_photos(*named)
+            continue
+        folder, split = _split_spec(spec)
+        splits = list_splits(folder)
+        if not splits:
+            list_photos(folder, split)
+        elif split not in (None, *splits):
+            raise FileNotFoundError(f"{folder}: {unknown_name_message('split', str(split), splits)}")
 
 
 def check_output(out: Path, specs: Sequence[str]) -> None:

@@ -1,9 +1,9 @@
-"""Mixtures of Gaussians in the plane, on which losses and tricks are compared in minutes.
+"""Mixtures of Gaussians in the plane, a test bed on which GANs train in minutes.
 
 ``ring8``: 8 modes on a circle of radius 2, standard deviation 0.02, all divided by sqrt(2). ``grid25``: 5 x 5 modes at
 -4, -2, 0, 2, 4, standard deviation 0.05, all divided by 2 sqrt(2).
 
-Source: Gulrajani et al. 2017, Sec. 3 (the mixtures of its figures).
+Source: Gulrajani et al. 2017, Sec. 3 (mixtures of the figures).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gandissect.core.sampling import derive_seed, make_rng
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """An even mixture of Gaussians.
+    """Uniform mixture of Gaussians.
 
     Attributes:
         centers: Means of the modes, float32 ``[mode, 2]``.
@@ -43,7 +43,7 @@ def _grid() -> Mixture:
 
 
 MIXTURES = {"ring8": _ring, "grid25": _grid}
-"""The mixtures by name."""
+"""Mixtures by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ class PointBatch:
     """Points as images of one pixel.
 
     Attributes:
-        images: float32 ``[batch, 3, 1, 1]``: x, y and 0.
+        images: Coordinates x, y and 0, float32 ``[batch, 3, 1, 1]``.
     """
 
     images: Float32[Tensor, "batch 3 1 1"]
 
 
 class Points:
-    """Points drawn from a mixture; point ``i`` depends on ``(seed, i)`` only.
+    """Source of points drawn from a mixture; point ``i`` depends only on ``(seed, i)``.
 
     Args:
         name: Name of the mixture: ``ring8`` or ``grid25``.
@@ -86,7 +86,7 @@ class Points:
         return len(self._points)
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> PointBatch:  # noqa: ARG002
-        """Return points by index; there is one view only, and ``rng`` is ignored."""
+        """Return points by index, in a single view; ``rng`` is ignored."""
         points = self._points[list(indices)]
         return PointBatch(torch.nn.functional.pad(points, (0, 1))[:, :, None, None])
 

@@ -31,6 +31,7 @@ from gandissect import (
 )
 from gandissect.artifacts.results import Repair, RepairCurve
 from gandissect.artifacts.steps import RepairSteps
+from generators.training import RECIPES
 
 ROOT = Path(__file__).parents[2]
 
@@ -293,6 +294,9 @@ def test_a_reader_that_goes_away_gets_no_complaint(arguments: list[str]) -> None
     assert process.returncode == 141
 
 
+ARCHITECTURES = ", ".join(RECIPES)
+
+
 USAGE = {
     (
         "dissect",
@@ -300,8 +304,8 @@ USAGE = {
         "3",
     ): "generator needs a value; see gandissect dissect --help",
     ("models", "--jsn"): "unrecognized options: --jsn; perhaps you meant --json; see gandissect models --help",
-    ("train", "generator"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
-    ("train", "generator", "--out", "x"): "name the architecture first: dcgan, progan, stylegan, stylegan2",
+    ("train", "generator"): f"name the architecture first: {ARCHITECTURES}",
+    ("train", "generator", "--out", "x"): f"name the architecture first: {ARCHITECTURES}",
     ("interpolate", "x", "--fps", "1.5"): "--fps must be a whole number; got '1.5'; see gandissect interpolate --help",
     (
         "sample",
@@ -315,7 +319,7 @@ USAGE = {
         "train",
         "generator",
         "progn",
-    ): "unknown architecture 'progn'; did you mean 'progan'? known: dcgan, progan, stylegan, stylegan2",
+    ): f"unknown architecture 'progn'; did you mean 'progan'? known: {ARCHITECTURES}",
 }
 
 

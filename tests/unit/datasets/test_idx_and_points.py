@@ -74,7 +74,7 @@ def test_a_folder_of_idx_files_is_opened_by_its_name_and_held_out_pictures_keep_
     ("damage", "message"),
     [
         (lambda data: data[:100], "is damaged"),
-        (lambda data: gzip.compress(gzip.decompress(data)[:-5]), r"is damaged: \d+ bytes expected"),
+        (lambda data: gzip.compress(gzip.decompress(data)[:-5]), r"is damaged: it must hold \d+ bytes"),
         (lambda data: gzip.compress(b"\0\0\x0d\x03" + gzip.decompress(data)[4:]), "idx file of bytes"),
         (lambda data: gzip.compress(b""), "idx file of bytes"),
     ],
@@ -92,7 +92,7 @@ def test_labels_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one label per picture"):
         IdxPictures(tmp_path / "a", 8)
     _write(tmp_path / "b", "x", pixels, np.array([0, 1, 12], np.uint8))
-    with pytest.raises(ValueError, match="has the class 12"):
+    with pytest.raises(ValueError, match="classes must name all 13 classes"):
         IdxPictures(tmp_path / "b", 8)
 
 
