@@ -65,6 +65,7 @@ class Options:
 
 def make_settings(loss: str, seed: int, images: int) -> GANSettings:
     """Return the settings of a run."""
+    changes: dict[str, Any] = {"loss": loss} | CONFIGURATIONS[loss]
     common = replace(
         cast(GANSettings, RECIPES["gan"]),
         resolution=1,
@@ -80,7 +81,7 @@ def make_settings(loss: str, seed: int, images: int) -> GANSettings:
         gray=False,
         seed=seed,
     )
-    return cast(GANSettings, replace(common, loss=loss, **CONFIGURATIONS[loss]))
+    return replace(common, **changes)
 
 
 def measure_run(path: Path, source: Points) -> ModeCoverage:
