@@ -117,5 +117,5 @@ def test_latent_vectors_that_are_not_finite_are_refused(family: str, number: flo
         for run in (generator, generator.synthesis):
             with pytest.raises(ValueError, match="latent vectors must be finite; got NaN or infinity in row 1"):
                 run(ws)
-        with pytest.raises(ValueError, match="truncation_psi must be a number"):
+        with pytest.raises(ValueError, match="truncation_psi must be finite"):
             generator.mapping(generator.sample_z(2), truncation_psi=number)

@@ -31,12 +31,12 @@ def test_an_identity_knows_its_network_by_the_fingerprint() -> None:
     identity = NetworkId.of(network)
     assert (str(identity), identity) == ("mine", NetworkId("mine", "a" * 64))
     identity.check(SimpleNamespace(name="renamed", fingerprint="a" * 64), "the recipe")
-    message = "the recipe belongs to mine with fingerprint aaaaaaaa, and other has fingerprint bbbbbbbb; load mine"
+    message = "the recipe belongs to mine with fingerprint aaaaaaaa, but other has fingerprint bbbbbbbb; load the original mine"
     with pytest.raises(ValueError, match=message):
         identity.check(SimpleNamespace(name="other", fingerprint="b" * 64), "the recipe")
     identity = NetworkId("mine", join_fingerprint("a" * 64, "b" * 64))
     with pytest.raises(
-        ValueError, match=r"fingerprint aaaaaaaa-bbbbbbbb, and other has fingerprint aaaaaaaa-cccccccc;"
+        ValueError, match=r"fingerprint aaaaaaaa-bbbbbbbb, but other has fingerprint aaaaaaaa-cccccccc;"
     ):
         identity.check(SimpleNamespace(name="other", fingerprint=join_fingerprint("a" * 64, "c" * 64)), "the recipe")
 

@@ -115,7 +115,7 @@ def test_a_large_foreign_file_is_refused_by_its_first_bytes(tmp_path: Path, monk
     with pytest.raises(ValueError, match=r"x\.safetensors is not a complete safetensors file"):
         load_tensors(path, "test", 2)
     save_tensors(path, TENSORS, HEADER, overwrite=True)
-    with pytest.raises(ValueError, match="holds 'test'; expected 'other'"):
+    with pytest.raises(ValueError, match="must be 'other'; got 'test'"):
         load_tensors(path, "other", 2)
 
 
