@@ -16,6 +16,7 @@ from gandissect.storage.cards import CardIndex
 from gandissect.storage.files import load_tensors, save_tensors
 
 from .architectures.base import LayeredGenerator
+from .architectures.cgan import ConditionalDCGAN
 from .architectures.dcgan import DCGAN
 from .architectures.fastgan import FastGAN
 from .architectures.forced import SUFFIX, VALUES
@@ -38,6 +39,7 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
     cls.architecture: cls
     for cls in (
         BilinearStyleGAN2,
+        ConditionalDCGAN,
         DCGAN,
         FastGAN,
         LightweightGAN,

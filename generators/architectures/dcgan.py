@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gandissect.core.defaults import float32_factories
 
 from .base import LayeredGenerator
+from .mlp import Repeat
 
 SIZES = (16, 32, 64, 128, 256)
 
@@ -38,18 +39,11 @@ class DCGAN(LayeredGenerator):
 
     def __init__(self, size: int = 64, width: int = 64, z_dim: int = 128) -> None:
         super().__init__(z_dim, {"size": size, "width": width, "z_dim": z_dim})
-        depth = _depth(size, width)
-        units = [width * 2 ** (depth - 1 - i) for i in range(depth)]
-        self.add_module("layer1", _up(z_dim, units[0], stride=1, padding=0))
-        for i in range(1, depth):
-            self.add_module(f"layer{i + 1}", _up(units[i - 1], units[i], stride=2, padding=1))
-        self.output = nn.Sequential(nn.ConvTranspose2d(units[-1], 3, 4, 2, 1), nn.Tanh())
-        self.apply(_initialize)
+        add_stages(self, size, width)
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
         """Return the matrix of the first linear map of ``z``, ``[units * 4 * 4, z_dim]``."""
-        weight = self.find_part("layer1", "0", nn.ConvTranspose2d).weight.detach()
-        return (weight.flatten(1).T,)
+        return (first_map(self),)
 
 
 class DCGANDiscriminator(nn.Module):
@@ -64,10 +58,12 @@ class DCGANDiscriminator(nn.Module):
     """
 
     @float32_factories()
-    def __init__(self, size: int = 64, width: int = 64, norm: Literal["batch", "none"] = "batch") -> None:
+    def __init__(
+        self, size: int = 64, width: int = 64, norm: Literal["batch", "none"] = "batch", channels: int = 3
+    ) -> None:
         super().__init__()
         depth = _depth(size, width)
-        stages: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        stages: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
         for i in range(1, depth):
             before, after = width * 2 ** (i - 1), width * 2**i
             stages.append(nn.Conv2d(before, after, 4, 2, 1, bias=norm == "none"))
@@ -76,10 +72,37 @@ class DCGANDiscriminator(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.apply(_initialize)
 
-    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, " batch"]:
+    def forward(self, images: Float[Tensor, "batch channel H W"]) -> Float[Tensor, " batch"]:
         """Return logits, float ``[batch]``, positive for images that look real."""
         logits: Tensor = self.stages(images)
         return logits.flatten(1).squeeze(1)
+
+
+def add_stages(generator: LayeredGenerator, size: int, width: int, channels: int = 3) -> None:
+    """Add DCGAN's stages to a generator, with fresh weights.
+
+    Args:
+        generator: Generator without stages.
+        size: Height and width of an image.
+        width: Number of units in the last layer.
+        channels: Channels of an image: 3, or 1, which is repeated.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+    depth = _depth(size, width)
+    units = [width * 2 ** (depth - 1 - i) for i in range(depth)]
+    generator.add_module("layer1", _up(generator.z_dim, units[0], stride=1, padding=0))
+    for i in range(1, depth):
+        generator.add_module(f"layer{i + 1}", _up(units[i - 1], units[i], stride=2, padding=1))
+    repeat = [] if channels == 3 else [Repeat(channels)]
+    generator.add_module("output", nn.Sequential(nn.ConvTranspose2d(units[-1], channels, 4, 2, 1), nn.Tanh(), *repeat))
+    generator.apply(_initialize)
+
+
+def first_map(generator: LayeredGenerator) -> Float[Tensor, "output z"]:
+    """Return the matrix by which the first of DCGAN's stages multiplies a row, ``[units * 4 * 4, z_dim]``."""
+    return generator.find_part("layer1", "0", nn.ConvTranspose2d).weight.detach().flatten(1).T
 
 
 def _depth(size: int, width: int) -> int:

@@ -60,7 +60,7 @@ class MLP(LayeredGenerator):
         ends = [] if size == 1 else [nn.Tanh()]
         shape = (channels, size, size)
         last = nn.Linear(before, channels * size * size)
-        self.output = nn.Sequential(nn.Flatten(), last, *ends, nn.Unflatten(1, shape), _Repeat(channels))
+        self.output = nn.Sequential(nn.Flatten(), last, *ends, nn.Unflatten(1, shape), Repeat(channels))
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
         """Return the matrix of the linear map that ``z`` meets first, ``[units, z_dim]``."""
@@ -103,14 +103,19 @@ class _Cell(nn.Module):
         return functional.leaky_relu(x, SLOPE)[:, :, None, None]
 
 
-class _Repeat(nn.Module):
-    """Three channels of one (gray), of two (points, with a zero), or of three (color)."""
+class Repeat(nn.Module):
+    """Make three channels of one (gray, which is repeated), of two (points, to which 0 is added), or of three.
+
+    Args:
+        channels: Number of channels before.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch channel h w"]) -> Float[Tensor, "batch 3 h w"]:
+        """Return ``[batch, 3, h, w]``."""
         if self.channels == 1:
             return x.expand(-1, 3, -1, -1)
         return functional.pad(x, (0, 0, 0, 0, 0, 3 - self.channels))

@@ -29,6 +29,7 @@ from gandissect.storage.runs import ema_decay, update_ema
 
 from ..architectures.base import LayeredGenerator
 from ..architectures.blocks import MinibatchStd
+from ..architectures.conditional import ConditionalGenerator
 from ..hub import BEST, LAST, save
 from .calibration import calibrate_batch_norm
 from .draws import Draws
@@ -177,12 +178,12 @@ class TrainingTask(ABC, Generic[S]):
         return {}
 
     def draw_samples(self, generator: LayeredGenerator, path: Path) -> None:
-        """Write a picture of the generator's samples."""
+        """Write a picture of the generator's samples, with one row per class where there are classes."""
         if generator.image_size == (1, 1):
             draw_points(generator, self.source, path)
             return
         with torch.inference_mode():
-            images = generator(generator.sample_z(64, seed=1))
+            images = generator(_draw_samples(generator))
         with atomic_path(path, overwrite=True) as temporary:
             save_image(images, temporary, nrow=8, normalize=True, value_range=(-1, 1), format="png")
 
@@ -263,6 +264,14 @@ class TrainingTask(ABC, Generic[S]):
     def _place(self, network: nn.Module) -> nn.Module:
         network = self.processes.synchronize_norms(network)
         return network.to(self.device).to(memory_format=torch.channels_last).train()
+
+
+def _draw_samples(generator: LayeredGenerator) -> Float[Tensor, "batch z"]:
+    """Return 64 rows of a fixed seed, or eight of each of the first classes."""
+    if not isinstance(generator, ConditionalGenerator):
+        return generator.sample_z(64, seed=1)
+    count = 8 * min(len(generator.classes), 16)
+    return generator.sample_z(count, seed=1, classes=torch.arange(count, device="cpu") // 8)
 
 
 def decay_at(step: int, settings: TrainingSettings) -> float:

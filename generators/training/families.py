@@ -11,6 +11,7 @@ from torch import nn
 from gandissect.core.lookup import NamedChoices, lookup
 
 from ..architectures.base import LayeredGenerator
+from ..architectures.cgan import ConditionalDCGAN, ConditionalDCGANDiscriminator
 from ..architectures.dcgan import DCGAN, DCGANDiscriminator
 from ..architectures.mlp import MLP, MLPDiscriminator
 from ..architectures.progan import GrowingDiscriminator, ProGAN
@@ -54,6 +55,15 @@ def _dcgan(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator
 
 def _dcgan_discriminator(settings: GANSettings, _classes: tuple[str, ...]) -> nn.Module:
     return DCGANDiscriminator(settings.resolution, settings.width, settings.discriminator_norm)
+
+
+def _cgan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
+    return ConditionalDCGAN(settings.resolution, settings.width, settings.z_dim, classes, settings.gray)
+
+
+def _cgan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
+    norm, gray = settings.discriminator_norm, settings.gray
+    return ConditionalDCGANDiscriminator(settings.resolution, settings.width, len(classes), norm, gray)
 
 
 def _progan(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
@@ -116,6 +126,12 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             "DCGAN (Radford et al. 2016), fast, without growth",
             GANSettings(),
             {"generator": _dcgan, "discriminator": _dcgan_discriminator},
+        ),
+        "cgan": Family(
+            "conditional GAN (Mirza & Osindero 2014), a DCGAN that is told the class",
+            GANSettings(architecture="cgan", resolution=32, z_dim=64, augmentation=("translation",), resident=True),
+            {"generator": _cgan, "discriminator": _cgan_discriminator},
+            conditional=True,
         ),
         "progan": Family(
             "ProGAN (Karras et al. 2018), which grows from small images",

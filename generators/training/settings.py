@@ -128,7 +128,7 @@ class GANSettings(TrainingSettings):
         resolution: Height and width of an image in pixels.
         width: Units of the generator's last layer and of the discriminator's first; they double each time the grid is
             halved.
-        z_dim: Length of a latent vector z; in architectures with styles, of w too.
+        z_dim: Length of a latent vector z, without the class; in architectures with styles, of w too.
         seed: Seed of the initial weights and of every random draw; the same seed gives the same training.
         batch_size: Images per batch, over all processes together.
         images: Total number of real images shown, counting repetitions; a larger number extends a training.
@@ -144,7 +144,7 @@ class GANSettings(TrainingSettings):
             random; otherwise each picture is decoded when it is needed and cropped at random.
         bf16: Compute in bfloat16 where that is safe, which is faster on most hardware.
         max_width: Largest number of units of a layer, whatever its grid; DCGAN has no such bound.
-        gray: Make and judge gray images, in the architecture gan.
+        gray: Make and judge gray images, in the architectures gan and cgan.
         mapping_depth: Layers of the mapping network from z to w, in architectures with styles.
         loss: Loss of both networks: ``logistic`` (non-saturating), ``minimax``, ``least-squares``, ``hinge``,
             ``wasserstein`` (with clipped weights), or ``wgan-gp`` (Wasserstein with a gradient penalty).

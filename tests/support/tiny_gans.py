@@ -18,12 +18,14 @@ from generators.training.settings import GROWING
 
 
 class Noise:
-    """Coloured noise pictures; the training view is the evaluation view, flipped for some numbers of the generator."""
+    """Coloured noise pictures of three classes; the training view is the evaluation view, flipped for some numbers of the generator."""
 
     name = "noise"
+    classes = ("plain", "rough", "wild")
 
     def __init__(self, count: int = 20, size: int = 16) -> None:
         self.count, self.size = count, size
+        self.class_indices = torch.arange(count) % len(self.classes)
 
     def __len__(self) -> int:
         return self.count
@@ -73,7 +75,7 @@ def networks(settings: GANSettings, seed: int = 0) -> tuple[TrainedGenerator, nn
     """Return both networks of a training, alive, in eval mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator, discriminator = build_networks(settings).values()
+        generator, discriminator = build_networks(settings, Noise.classes).values()
     return enliven(generator).eval(), enliven(discriminator).eval()
 
 

@@ -16,6 +16,7 @@ from gandissect.core.protocols import Generator
 from gandissect.core.types import LayerInfo
 from gandissect.storage.files import load_tensors, save_tensors
 from generators import DCGAN, LayeredGenerator, PlantedGenerator
+from generators.architectures.cgan import ConditionalDCGAN
 from generators.architectures.fastgan import FastGAN
 from generators.architectures.lightweight import LightweightGAN
 from generators.architectures.planted import GROUND, PLANTED
@@ -56,6 +57,8 @@ STAGES = [
     {"units": 3, "kernel": 4, "stride": 2, "padding": 1},
 ]
 GENERATORS = {
+    "cgan16": lambda: _seeded(lambda: ConditionalDCGAN(16, 4, 6, ["cat", "dog", "owl"])),
+    "cgan32 gray": lambda: _seeded(lambda: ConditionalDCGAN(32, 4, 6, ["cat", "dog"], gray=True, drawn=["dog"])),
     "dcgan16": lambda: _seeded(lambda: DCGAN(size=16, width=4, z_dim=6)),
     "dcgan64": lambda: _seeded(lambda: DCGAN(size=64, width=4, z_dim=6)),
     "fastgan128": lambda: _seeded(lambda: _stronger(FastGAN(z_dim=6, units=[6, 5, 4, 4, 4, 3]))),
@@ -101,7 +104,7 @@ def _alias_free() -> StyleGAN3:
     return StyleGAN3(32, waves=6, side=24, filterings=filterings, z_dim=6, w_dim=5)
 
 
-BOUNDED = {"dcgan", "planted", "resize", "resnet", "stack"}
+BOUNDED = {"cgan", "dcgan", "planted", "resize", "resnet", "stack"}
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 

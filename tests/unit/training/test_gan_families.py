@@ -75,7 +75,7 @@ def test_two_steps_move_every_weight_and_stay_finite(architecture: str, loss: st
 
 @every_family
 def test_a_trained_generator_is_loaded_by_its_architecture(architecture: str, tmp_path: Path) -> None:
-    size = 16 if architecture == "dcgan" else 8
+    size = max(8, tiny(architecture).sizes[0])
     settings = tiny(architecture, resolution=size, images=16)
     path = train_generator(settings, Noise(size=size), tmp_path, device="cpu")
     generator = generators.load(path, device="cpu")
