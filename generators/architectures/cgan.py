@@ -1,4 +1,4 @@
-"""Conditional GAN: a DCGAN whose generator and discriminator are told the class.
+"""Conditional GAN: a DCGAN whose generator and discriminator also take the class.
 
 ``[z ; one-hot class] -> layer1 [c, 4, 4] -> layer2 [c/2, 8, 8] -> ... -> output [3, size, size]``
 

@@ -128,7 +128,7 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             {"generator": _dcgan, "discriminator": _dcgan_discriminator},
         ),
         "cgan": Family(
-            "conditional GAN (Mirza & Osindero 2014), a DCGAN that is told the class",
+            "conditional GAN (Mirza & Osindero 2014), a DCGAN that also takes the class",
             GANSettings(architecture="cgan", resolution=32, z_dim=64, augmentation=("translation",), resident=True),
             {"generator": _cgan, "discriminator": _cgan_discriminator},
             conditional=True,
