@@ -1,6 +1,6 @@
 """Find a repair: rank units, choose how many of them to switch off, and measure the result.
 
-Source: Bau et al. 2019, Sec. 4.3.
+Source: Bau et al. 2019, Sec. 4.2.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def find_repair(
         >>> result.helps  # the real pictures are the generator's own
         False
 
-    Source: Bau et al. 2019, Sec. 4.3.
+    Source: Bau et al. 2019, Sec. 4.2.
     """
     _check_request(generator, segmenter, units, layers, force_to, method)
     _check_numbers(num_samples, num_images, num_sets, num_real, num_held_out)

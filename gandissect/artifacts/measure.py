@@ -4,7 +4,7 @@ A repair is measured on data that played no part in choosing it. `rank_artifact_
 the yardstick's training pictures, and `measure_repair` only compares with the held-out ones. Each of the three draws
 latent vectors from its own random stream, so no two see the same images, whatever their seeds.
 
-Source: Bau et al. 2019, Sec. 4.3.
+Source: Bau et al. 2019, Sec. 4.2.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def choose_num_units(
         KeyError: If there is no such layer or value to force to.
         ValueError: If there is no such unit, or a number is out of range.
 
-    Source: Bau et al. 2019, Sec. 4.3; the rule of one standard error: Breiman et al. 1984, Sec. 3.4.3.
+    Source: Bau et al. 2019, Sec. 4.2; the rule of one standard error: Breiman et al. 1984, Sec. 3.4.3.
     """
     seed = check_seed(seed)
     _check_arguments(generator, units, yardstick)
@@ -159,7 +159,7 @@ def measure_repair(
         TypeError: If the generator or the segmenter does not implement its protocol.
         ValueError: If there is no such unit, or a number is out of range.
 
-    Source: Bau et al. 2019, Sec. 4.3, Table 1.
+    Source: Bau et al. 2019, Sec. 4.2, Table 1.
     """
     seed = check_seed(seed)
     _check_arguments(generator, units, yardstick)

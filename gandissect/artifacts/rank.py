@@ -18,7 +18,7 @@ which takes one additional image per unit and image.
 
 Only training pictures are used here, never the held-out ones, with which a repair is measured.
 
-Source: Bau et al. 2019, Sec. 4.3, who rank by the FID of each unit's top images.
+Source: Bau et al. 2019, Sec. 4.2, who rank by the FID of each unit's top images.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def rank_artifact_units(
         ... ).top(2)
         UnitSet(layer='layer2', units=(0, 4))
 
-    Source: Bau et al. 2019, Sec. 4.3; realism: Kynkaanniemi et al. 2019, Sec. 5.
+    Source: Bau et al. 2019, Sec. 4.2; realism: Kynkaanniemi et al. 2019, Sec. 5.
     """
     (ranking,) = rank_artifact_layers(
         generator,

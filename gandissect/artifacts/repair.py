@@ -1,6 +1,6 @@
 """Switch units off permanently.
 
-Source: Bau et al. 2019, Sec. 4.3.
+Source: Bau et al. 2019, Sec. 4.2.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def repair(generator: G, units: UnitSet, force_to: ForcedTo = "zero") -> G:
         >>> bool((S(repaired(G.sample_z(8, seed=1))) == 2).any())
         False
 
-    Source: Bau et al. 2019, Sec. 4.3.
+    Source: Bau et al. 2019, Sec. 4.2.
     """
     repaired: G = check_forcible(generator).forcing(units, compute_forced_values(generator, units, force_to))
     return repaired

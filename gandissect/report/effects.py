@@ -42,7 +42,7 @@ def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
     Raises:
         ValueError: If there are no effects.
 
-    Source: Bau et al. 2019, Sec. 4.2 and 4.4.
+    Source: Bau et al. 2019, Sec. 4.3 and 4.4.
     """
     from .figures import NotebookFigure
 
@@ -75,7 +75,7 @@ def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
     Raises:
         ValueError: If there are no curves.
 
-    Source: Bau et al. 2019, Sec. 4.2.
+    Source: Bau et al. 2019, Sec. 4.3.
     """
     from .figures import NotebookFigure
 
