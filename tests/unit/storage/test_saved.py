@@ -245,7 +245,7 @@ def test_other_files_of_ours_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must be 'gandissect\.Dissection'; got 'gandissect-generator'"):
         Dissection.load(path)
     save_tensors(path, {}, {"format": "gandissect.Dissection", "version": 99, "value": {}}, overwrite=True)
-    with pytest.raises(ValueError, match="version of .*; got 99"):
+    with pytest.raises(ValueError, match=r"version of .*; got 99"):
         Dissection.load(path)
 
 
