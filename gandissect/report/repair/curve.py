@@ -7,6 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 from ...artifacts.results import RepairCurve
+from ...core.types import check_type
 from ..style import CONTROL, INK, UNITS, draw_control_band
 from ..text import finish_text
 
@@ -27,6 +28,7 @@ def draw_repair_curve(curve: RepairCurve, marked: int | None = None) -> Figure:
     """
     from ..figures import NotebookFigure
 
+    check_type("curve", curve, RepairCurve, "pass what choose_num_units or RepairCurve.load returns")
     figure = NotebookFigure(figsize=(4.6, 3.6), dpi=200, layout="constrained")
     axes = figure.add_subplot()
     draw_curve_lines(axes, curve, marked)
