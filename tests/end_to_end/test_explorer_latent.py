@@ -143,7 +143,7 @@ def test_directions_move_the_picture_and_are_labeled_in_the_background(
 
 def test_a_generator_without_linear_maps_is_reported(visit_page: Open, planted: Path) -> None:
     page = open_part(visit_page, planted, "directions")
-    assert "does not tell which linear maps" in read_texts(page) and not page.slider
+    assert "must have a method latent_maps()" in read_texts(page) and not page.slider
 
 
 @pytest.mark.parametrize("part", ["walk", "truncation", "mixing"])
