@@ -123,7 +123,7 @@ def test_a_run_without_its_checkpoint_is_not_trained_over(
     train, pictures: Path, stopped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume")[0] == 0
-    monkeypatch.setattr(command, "open_pictures", lambda *_: pytest.fail("the pictures were opened first"))
+    monkeypatch.setattr(command, "open_training_data", lambda *_: pytest.fail("the pictures were opened first"))
     assert "already holds a run" in _refusal(train("progan", "--data", pictures, "--out", stopped, *QUICK))
     (stopped / "checkpoint.pt").unlink()
     before = _contents(stopped)
@@ -172,7 +172,7 @@ def test_fewer_pictures_than_a_batch_are_refused(train, pictures: Path, tmp_path
 def test_settings_that_cannot_be_are_refused_before_pictures_are_decoded(
     train, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], hint: str
 ) -> None:
-    monkeypatch.setattr(command, "open_pictures", lambda *_, **__: pytest.fail("the pictures were decoded first"))
+    monkeypatch.setattr(command, "open_training_data", lambda *_, **__: pytest.fail("the pictures were decoded first"))
     error = _refusal(train(arguments[0], "--data", pictures, "--out", tmp_path / "run", *arguments[1:]))
     assert hint in error
     assert not (tmp_path / "run").exists()
