@@ -3,8 +3,8 @@
     python examples/run_notebooks.py                        # all of them
     python examples/run_notebooks.py examples/repair.ipynb  # one
 
-Code cells are executed in order in one namespace per notebook. A cell's output is what it prints, and the value of its last
-expression as text and, where the value has one, as HTML or PNG.
+Code cells are executed in order in one namespace per notebook. A cell's output is the text that it prints and the value
+of its last expression, as text and, if the value supports it, as HTML or PNG.
 """
 
 from __future__ import annotations

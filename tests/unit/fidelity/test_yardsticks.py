@@ -118,9 +118,9 @@ def test_the_command_takes_one_network(
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert first.startswith(f"FD(inception-v3 with weights {sha256[:8]}, 3 dims, n=")
     assert second.startswith(f"KD(inception-v3 with weights {sha256[:8]}, 3 dims, n=")
-    with pytest.raises(ValueError, match="either --segmenter or --inception-weights .*; got neither"):
+    with pytest.raises(ValueError, match=r"either --segmenter or --inception-weights .*; got neither"):
         Options(**options).run()
-    with pytest.raises(ValueError, match="either --segmenter or --inception-weights .*; got both"):
+    with pytest.raises(ValueError, match=r"either --segmenter or --inception-weights .*; got both"):
         Options(**options, segmenter="unet-scenes", inception_weights=weights).run()
 
 
